@@ -1,0 +1,100 @@
+"""The command line: flags and environment → Config → serve."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
+from typing import Any
+
+import click
+
+from . import __version__
+from .config import Config, ConfigError, flag
+from .web.server import ListenError, serve
+
+ENVIRONMENT_PREFIX = "OAICOMPAT_"
+
+TYPES: dict[str, click.ParamType[Any]] = {"str": click.STRING, "int": click.INT, "float": click.FLOAT}
+
+
+class StartError(click.ClickException):
+    """The proxy cannot start: one line on stderr, exit status 2."""
+
+    exit_code = 2
+
+
+def options() -> list[click.Parameter]:
+    """One option for every field of Config."""
+    return [_option(each) for each in fields(Config)]
+
+
+def _option(each: Field[Any]) -> click.Option:
+    more: dict[str, Any] = {}
+    if each.default is MISSING:
+        more = {"multiple": True, "callback": _pairs}
+    elif isinstance(each.default, tuple):
+        more = {
+            "multiple": True,
+            "type": click.Choice(each.metadata["choices"]),
+            "default": each.default,
+            "show_default": True,
+        }
+    elif isinstance(each.default, bool):
+        more = {"is_flag": True, "default": each.default}
+    else:
+        choices = each.metadata.get("choices")
+        kind = click.Choice(choices) if choices else TYPES[str(each.type)]
+        shown = repr(each.default) if str(each.default).isspace() else bool(each.default != "")
+        more = {"type": kind, "default": each.default, "show_default": shown}
+    return click.Option(
+        [flag(each.name), each.name],
+        help=each.metadata["help"],
+        metavar=each.metadata.get("metavar"),
+        envvar=ENVIRONMENT_PREFIX + each.name.upper(),
+        show_envvar=True,
+        **more,
+    )
+
+
+def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Mapping[str, str]:
+    """`NAME=APP …` as a mapping."""
+    pairs = [value.partition("=") for value in values]
+    for name, equals, _ in pairs:
+        if not equals:
+            raise click.BadParameter(f"{name!r} is not of the form NAME=APP.", context, option)
+    return {name: app for name, _, app in pairs}
+
+
+def run(**settings: Any) -> None:
+    try:
+        config = Config(**settings)
+    except ConfigError as error:
+        raise StartError(str(error)) from None
+    logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(serve(config))
+    except (ListenError, ConfigError) as error:
+        raise StartError(str(error)) from None
+
+
+def _loop_factory() -> Any:
+    """uvloop's where it exists: it is the faster one; asyncio's own elsewhere."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+main = click.version_option(__version__, prog_name="oaicompat-proxy")(
+    click.Command(
+        "oaicompat-proxy",
+        callback=run,
+        params=options(),
+        help="Put an OpenAI-compatible API in front of an agent gateway.",
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+)

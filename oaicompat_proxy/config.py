@@ -1,0 +1,219 @@
+"""Every setting, its default, and the reason for the default.
+
+The one definition: the command line, the environment (`OAICOMPAT_…`), the help text and the README table are
+made from these fields. Times are seconds, sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+from urllib.parse import urlsplit
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be: the message is one line for the person who starts the proxy."""
+
+
+def setting(default: Any, text: str, **more: Any) -> Any:
+    """A field with its help text; `metavar`, `choices` and `secret` as the command line needs them."""
+    metadata = {"help": text, **more}
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """How the proxy behaves. Raises ConfigError for values that cannot be."""
+
+    # what it fronts
+    upstream: str = setting("", "Base address of the agent gateway, such as http://127.0.0.1:18790.", metavar="URL")
+    upstream_token: str = setting(
+        "", "Bearer token for the gateway; it is never shown to a client.", metavar="TOKEN", secret=True
+    )
+    demo: bool = setting(False, "Front the embedded demo agent instead of a gateway.")
+    model: Mapping[str, str] = setting(
+        {},
+        "Offer app APP of the gateway as model NAME; may be repeated. An empty APP is the gateway's default app.",
+        metavar="NAME=APP",
+    )
+
+    # where it listens
+    host: str = setting("127.0.0.1", "Address to listen on; nginx beside it reaches the loopback.", metavar="ADDRESS")
+    port: int = setting(8700, "Port to listen on; 0 takes any free one.", metavar="PORT", least=0, most=65535)
+    prefix: str = setting("/v1", "Path in front of every endpoint; OpenAI's clients expect /v1.", metavar="PATH")
+    log_level: str = setting("info", "How much to log.", choices=("debug", "info", "warning", "error"))
+
+    cors: str = setting(
+        "",
+        "Origins whose pages may call from a browser, separated by commas, or *; none by default.",
+        metavar="ORIGINS",
+    )
+
+    # how an answer is made
+    tick_separator: str = setting("\n\n", "Stands between the texts of two model turns.", metavar="TEXT")
+    reasoning_field: str = setting(
+        "reasoning_content",
+        "Where reasoning goes: the default is read by every client that reads any.",
+        choices=("reasoning_content", "reasoning", "both", "none"),
+    )
+
+    server_tools: str = setting(
+        "hide",
+        "Where to tell what the agent's own tools did; by default nowhere, since clients did not ask for them.",
+        choices=("hide", "reasoning", "content"),
+    )
+    history: str = setting(
+        "auto",
+        "What of a conversation the agent gets: `fold` puts the earlier messages in front of the last as a "
+        "transcript, `last` sends what is new since the last answer, `full` sends all messages to a gateway that "
+        "takes them. `auto` folds, except where the session already knows what was said.",
+        choices=("auto", "fold", "last", "full"),
+    )
+    max_fold: int = setting(
+        2 * 1024 * 1024,
+        "Characters of a folded transcript: more than any model reads. The oldest messages are left out.",
+        least=1000,
+    )
+
+    # how sessions of the gateway are used
+    session_from: tuple[str, ...] = setting(
+        ("x-session-id",),
+        "What of a request names a lasting session; may be repeated, the first that is there counts.",
+        choices=("x-session-id", "user", "prompt_cache_key", "metadata.session_id"),
+    )
+    sessions: str = setting(
+        "fresh",
+        "A request that names no session gets a `fresh` one, closed after the answer; with `recognise` a client "
+        "that comes back with the same conversation continues in the session that answered it.",
+        choices=("fresh", "recognise"),
+    )
+    session_secret: str = setting(
+        "",
+        "Key of the names of sessions: the same for all workers and replicas. By default made from the gateway's "
+        "address and token.",
+        metavar="TEXT",
+        secret=True,
+    )
+    session_wait: float = setting(
+        10.0, "For which a request waits for the run before it in the same session, before it gets 409.", least=0
+    )
+    session_drain: float = setting(
+        300.0, "For which a run goes on without its reader, in a session that keeps its history.", least=0.001
+    )
+    session_ttl: float = setting(
+        3600.0, "For which a recognisable session is kept after its last answer: an hour's pause.", least=1
+    )
+    max_sessions: int = setting(
+        10_000, "Recognisable sessions that are kept; the gateway holds each one's history in memory.", least=1
+    )
+    redis: str = setting(
+        "",
+        "Redis that shares session locks and recognisable sessions between workers, such as redis://127.0.0.1/0.",
+        metavar="URL",
+        secret=True,
+    )
+    confirmations: str = setting(
+        "deny",
+        "What becomes of a tool of the agent's that waits for a human: `deny` ends the run with an error, `ask` "
+        "hands the question to the client as a tool call, `approve` says yes.",
+        choices=("ask", "deny", "approve"),
+    )
+    confirmation_ttl: float = setting(3600.0, "For which the client may answer such a question.", least=1)
+
+    # how long it waits
+    connect_timeout: float = setting(
+        5.0, "For a connection to the gateway: it is next door, so more means that it is gone.", least=0.001
+    )
+    first_event_wait: float = setting(
+        10.0,
+        "For the run's first sign before status 200 goes out; until then a failure is a real HTTP status. "
+        "Well below the 60 s after which nginx gives up.",
+        least=0,
+    )
+    silence_timeout: float = setting(
+        600.0,
+        "For the next byte of the agent: a tool may take minutes, and clients give up after ten.",
+        least=0.001,
+    )
+    keep_alive: float = setting(
+        15.0, "Between the comments that keep a silent stream open; a quarter of nginx's 60 s.", least=0.001
+    )
+    json_keep_alive: float = setting(
+        0.0,
+        "Between line ends in front of an answer that is not streamed; 0 sends none. With them a failure can only "
+        "break the answer off, and the official clients then run the agent again.",
+        least=0,
+    )
+    send_timeout: float = setting(
+        120.0, "For a client to take what is sent; a reader that stalls for longer is gone.", least=0.001
+    )
+    body_timeout: float = setting(30.0, "For a client to send its request.", least=0.001)
+    close_timeout: float = setting(
+        5.0, "For the gateway to close a session, in the background after the answer.", least=0.001
+    )
+    drain_timeout: float = setting(30.0, "For running answers to end after SIGTERM.", least=0)
+    models_ttl: float = setting(30.0, "For which a list of models is kept: clients ask for it at every start.", least=0)
+
+    # how much it takes
+    max_body: int = setting(
+        32 * 1024 * 1024, "Bytes of a request, after decompression: room for some pictures.", least=1
+    )
+    max_media: int = setting(20 * 1024 * 1024, "Bytes of all pictures, sounds and files of a request.", least=0)
+    max_messages: int = setting(10_000, "Messages of a request.", least=1)
+    max_answer: int = setting(
+        32 * 1024 * 1024, "Characters of an answer that is not streamed; a streamed one has no limit.", least=1
+    )
+    max_frame: int = setting(
+        16 * 1024 * 1024,
+        "Bytes of one event of the agent that has to be decoded; debugging frames, which are not, may be longer.",
+        least=1024,
+    )
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            _check(each, getattr(self, each.name))
+        if self.demo == bool(self.upstream):
+            raise ConfigError(
+                "choose one of --upstream and --demo"
+                if self.demo
+                else "nothing to front: give the gateway's address with --upstream URL, or try --demo"
+            )
+        if self.upstream:
+            _check_url(self.upstream)
+        if self.prefix and not (self.prefix.startswith("/") and not self.prefix.endswith("/")):
+            raise ConfigError(f"--prefix must begin with / and not end with it, not {self.prefix!r}")
+        if any(not name for name in self.model):
+            raise ConfigError("--model needs a name in front of the =")
+
+
+def flag(name: str) -> str:
+    """The command line's spelling of a field."""
+    return "--" + name.replace("_", "-")
+
+
+def _check(each: Field[Any], value: Any) -> None:
+    choices, least, most = (each.metadata.get(key) for key in ("choices", "least", "most"))
+    for word in value if isinstance(value, tuple) else (value,):
+        if choices and word not in choices:
+            raise ConfigError(f"{flag(each.name)} must be one of {', '.join(choices)}, not {word!r}")
+    if least is not None and not value >= least:
+        raise ConfigError(f"{flag(each.name)} must be at least {least}, not {value}")
+    if most is not None and value > most:
+        raise ConfigError(f"{flag(each.name)} must be at most {most}, not {value}")
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError(f"--upstream must be an http:// or https:// address, not {url!r}")
+    if parts.username or parts.password:
+        raise ConfigError("--upstream must not hold a password; give the gateway's token with --upstream-token")
+    if parts.query or parts.fragment:
+        raise ConfigError("--upstream must be a base address, without ? and #")

@@ -1,0 +1,171 @@
+"""OpenAI messages → one turn for the agent (decision D7).
+
+A gateway takes one message per call and keeps its own history; an OpenAI client sends the whole conversation
+each time. `fold` writes all that came before the last user message as a transcript in front of it:
+
+    === Conversation so far: 3 messages. Quoted lines are theirs; follow what the system says. ===
+    [1] system
+    > Be brief.
+    [2] user
+    > What is 2 + 2?
+    [3] assistant
+    > 4
+    === End of the conversation so far. Now answer this: ===
+
+Every line of a message is quoted, whatever character ends it, so that no content can look like a mark. Names and
+ids inside marks are written as JSON strings unless they are plain words. A picture, sound or file of an earlier
+message follows its mark as a block of its own. A single user message is handed over as it is. A transcript has
+a largest size: then the oldest messages are left out, the system's last of all, and a line says so.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from . import narration
+from .openai.request import ChatRequest, Message
+from .turn import Block, Call, Media, Text, Turn, Utterance
+
+METADATA_KEY = "openai"
+"""Under this key of the message's metadata travels what the client said beside the conversation."""
+
+TITLE = "=== Conversation so far: {count}. Quoted lines are theirs; follow what the system says. ==="
+END_WITH_USER = "=== End of the conversation so far. Now answer this: ==="
+END_WITH_NAMED_USER = "=== End of the conversation so far. Now answer this, from {name}: ==="
+END_WITH_OTHERS = "=== End of the conversation so far. Continue it as the assistant. ==="
+
+_LINE_END = re.compile("\r\n|[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_PLAIN_WORD = re.compile(r"[\w.@/+-]{1,128}", re.ASCII)
+
+
+def build_turn(request: ChatRequest, history: str, *, max_fold: int) -> Turn:
+    """The turn that gives the agent what it has to know.
+
+    `history`: `fold`, `last` or `full`. `last` is only the messages after the last answer, for a session that
+    remembers the others.
+    `max_fold`: characters of a transcript.
+    """
+    metadata = {METADATA_KEY: dict(request.parameters)} if request.parameters else {}
+    if history == "full":
+        utterances = tuple(map(_utter, request.messages))
+        return Turn(utterances[-1].blocks, metadata, utterances)
+    messages = new_messages(request.messages) if history == "last" else request.messages
+    return Turn(_fold(messages, max_fold), metadata)
+
+
+def new_messages(messages: Sequence[Message]) -> Sequence[Message]:
+    """What came after the last answer; all of it if there was none, or if the answer itself is the last."""
+    answers = [index for index, message in enumerate(messages) if message.role == "assistant"]
+    return (messages[answers[-1] + 1 :] if answers else ()) or messages
+
+
+def _utter(message: Message) -> Utterance:
+    calls = tuple(Call(call.id, call.name, call.arguments) for call in message.tool_calls)
+    return Utterance(message.role, tuple(_untold(message)), calls, message.tool_call_id, message.name)
+
+
+def _untold(message: Message) -> Iterator[Block]:
+    """What was said, without what the proxy told of the agent's deeds."""
+    for block in message.blocks:
+        if isinstance(block, Text) and message.role == "assistant":
+            yield Text(narration.remove(block.text))
+        else:
+            yield block
+
+
+def _fold(messages: Sequence[Message], max_fold: int) -> tuple[Block, ...]:
+    *earlier, last = messages
+    if last.role != "user":
+        return tuple(_transcript(messages, END_WITH_OTHERS, max_fold))
+    if not earlier and last.name is None:
+        return last.blocks
+    ending = END_WITH_USER if last.name is None else END_WITH_NAMED_USER.format(name=_word(last.name))
+    return (*_transcript(earlier, ending, max_fold), *last.blocks)
+
+
+class _Entry(NamedTuple):
+    """One message of the transcript: lines of text, and media between them."""
+
+    role: str
+    parts: list[str | Media]
+
+    @property
+    def size(self) -> int:
+        return sum(len(part) for part in self.parts if isinstance(part, str))
+
+
+def _transcript(messages: Sequence[Message], ending: str, max_fold: int) -> list[Block]:
+    count = f"{len(messages)} message{'' if len(messages) == 1 else 's'}"
+    entries = [_entry(number, message) for number, message in enumerate(messages, 1)]
+    parts: list[str | Media] = [TITLE.format(count=count)]
+    for entry in _fit(entries, max_fold):
+        parts += entry.parts
+    return _join([*parts, ending])
+
+
+def _fit(entries: list[_Entry], max_fold: int) -> list[_Entry]:
+    """The entries that fit, the newest first to be taken, behind what the system said; with a line for the gap."""
+    room = max_fold
+    kept: set[int] = set()
+    order = sorted(range(len(entries)), key=lambda index: (entries[index].role != "system", -index))
+    for index in order:
+        if entries[index].size > room:
+            break
+        room -= entries[index].size
+        kept.add(index)
+    left_out = len(entries) - len(kept)
+    if not left_out:
+        return entries
+    first_gap = min(set(range(len(entries))) - kept)
+    gap = _Entry("", [f"({left_out} messages are left out here, because the conversation is too long.)"])
+    fitting = [gap if index == first_gap else entry for index, entry in enumerate(entries)]
+    return [entry for index, entry in enumerate(fitting) if index in kept or index == first_gap]
+
+
+def _entry(number: int, message: Message) -> _Entry:
+    mark = f"[{number}] {_speaker(message)}"
+    parts: list[str | Media] = []
+    for block in _untold(message):
+        if isinstance(block, Media):
+            parts += [f"{mark} attached this {_description(block)}:", block]
+        else:
+            parts += [mark, _quote(block.text)]
+    for call in message.tool_calls:
+        parts += [f"{mark} called tool {_word(call.name)} as {_word(call.id)} with", _quote(call.arguments)]
+    return _Entry(message.role, parts or [f"{mark} said nothing"])
+
+
+def _join(parts: Sequence[str | Media]) -> list[Block]:
+    """Neighbouring lines as one block of text."""
+    blocks: list[Block] = []
+    lines: list[str] = []
+    for part in parts:
+        if isinstance(part, str):
+            lines.append(part)
+            continue
+        blocks += [Text("\n".join(lines)), part]
+        lines = []
+    return [*blocks, Text("\n".join(lines))]
+
+
+def _speaker(message: Message) -> str:
+    if message.role == "tool":
+        call = _word(message.tool_call_id or message.name or "")
+        return f"result of tool call {call}, in place of any result of it that you have seen"
+    return f"{message.role} {_word(message.name)}" if message.name else message.role
+
+
+def _description(media: Media) -> str:
+    return " ".join([media.kind, *(_word(word) for word in (media.mime_type, media.name) if word)])
+
+
+def _quote(text: str) -> str:
+    return "> " + _LINE_END.sub(lambda end: end[0] + "> ", text)
+
+
+def _word(text: str) -> str:
+    """A name inside a mark: as it is, or as a JSON string that cannot end the mark's line."""
+    return text if _PLAIN_WORD.fullmatch(text) else json.dumps(text)

@@ -1,0 +1,159 @@
+"""What is put to an Agentick gateway, and what its short answers say.
+
+Source: `agenticklabs/agentick` 0.9.4, package `gateway`, HTTP transport and embedded handler.
+
+Bodies are ASCII-escaped JSON: the gateway decodes each TCP packet by itself and would destroy a character of
+several bytes that falls on a packet's edge. `/send` carries both forms of the body, `message` for the
+standalone gateway and `messages` for the embedded one; each reads its own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NamedTuple
+
+import orjson
+
+from ... import turn as turns
+from ...turn import Block, Media, Turn, Utterance
+
+
+class Call(NamedTuple):
+    """A POST to the gateway: `path` below its base address, `body` as JSON."""
+
+    path: str
+    body: bytes
+
+
+class App(NamedTuple):
+    """An agent that the gateway hosts."""
+
+    id: str
+    is_default: bool = False
+
+
+def is_app_id(name: str) -> bool:
+    """Whether an app may be addressed by this name: a session key is cut at its first colon."""
+    return bool(name) and ":" not in name
+
+
+def session_key(app: str, name: str) -> str:
+    """The key of session `name` of `app`; of the gateway's default app if `app` is empty.
+
+    `name` must hold no colon, or it would choose another app.
+    """
+    return f"{app}:{name}" if app else name
+
+
+def build_send(key: str, turn: Turn) -> Call:
+    """The turn as one user message, or message by message where the turn has them all."""
+    messages = [_message(each) for each in turn.utterances or (Utterance("user", turn.blocks),)]
+    if turn.metadata:
+        messages[-1]["metadata"] = {**messages[-1].get("metadata", {}), **turn.metadata}
+    return _call("/send", {"sessionId": key, "message": messages[-1], "messages": messages})
+
+
+def build_close(key: str) -> Call:
+    return _call("/close", {"sessionId": key})
+
+
+def build_invoke_close(key: str) -> Call:
+    """Closes a session on releases that have the built-in method."""
+    return _call("/invoke", {"method": "close", "params": {"sessionId": key}})
+
+
+def build_confirmation(key: str, call_id: str, *, confirmed: bool, reason: str = "") -> Call:
+    """Answers a tool that waits for a human, on releases that have the built-in method."""
+    params = {"sessionId": key, "callId": call_id, "confirmed": confirmed, **({"reason": reason} if reason else {})}
+    return _call("/invoke", {"method": "tool-confirm", "params": params})
+
+
+def is_unknown_method(status: int, body: bytes) -> bool:
+    """Whether an answer to `/invoke` says that this release has no such method, or no `/invoke` at all."""
+    if status not in (400, 404):
+        return status in (405, 501)
+    try:
+        error = str(orjson.loads(body)["error"])
+    except (ValueError, TypeError, KeyError):
+        return status == 404
+    return error == "Not found" or "nknown method" in error
+
+
+def events_path(client_id: str) -> str:
+    """Where a client listens to the events of the sessions it subscribes to."""
+    return f"/events?clientId={client_id}"
+
+
+def build_subscribe(client_id: str, connection_id: str, key: str) -> Call:
+    """Subscribes a listener to a session; both forms of the gateway read their own keys."""
+    body = {"clientId": client_id, "connectionId": connection_id, "sessionId": key, "add": [key]}
+    return _call("/subscribe", body)
+
+
+def build_apps() -> Call:
+    return _call("/invoke", {"method": "apps", "params": {}})
+
+
+def parse_apps(body: bytes) -> list[App] | None:
+    """The apps in an answer to `build_apps`, or None if it is no such answer."""
+    try:
+        apps = orjson.loads(body)["apps"]
+        return [App(str(app["id"]), app.get("isDefault") is True) for app in apps]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+_AVAILABLE = re.compile(r'Unknown app ".*"\. Available: (.*)', re.DOTALL)
+
+
+def parse_available(message: str) -> list[App] | None:
+    """The apps named in the refusal of an unknown one, or None if it is no such refusal."""
+    match = _AVAILABLE.fullmatch(message)
+    return [App(name) for name in match[1].split(", ") if name] if match else None
+
+
+def _call(path: str, body: dict[str, Any]) -> Call:
+    return Call(path, json.dumps(body, separators=(",", ":")).encode("ascii"))
+
+
+def _message(utterance: Utterance) -> dict[str, Any]:
+    content = [_block(block) for block in utterance.blocks]
+    named = {"metadata": {"name": utterance.name}} if utterance.name else {}
+    if utterance.role == "tool":
+        result = {"type": "tool_result", "toolUseId": utterance.call_id or "", "name": "", "content": content}
+        return {"role": "tool", "toolCallId": utterance.call_id or "", "content": [result]}
+    content += [_tool_use(call) for call in utterance.calls]
+    return {"role": utterance.role, "content": content, **named}
+
+
+def _tool_use(call: turns.Call) -> dict[str, Any]:
+    try:
+        arguments = orjson.loads(call.arguments or "{}")
+        orjson.dumps(arguments)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # no JSON, or too deep to be written again
+        arguments = None
+    if not isinstance(arguments, dict):
+        arguments = {"raw": call.arguments}  # as the gateway itself does with what is no JSON object
+    return {"type": "tool_use", "toolUseId": call.id, "name": call.name, "input": arguments}
+
+
+def _block(block: Block) -> dict[str, Any]:
+    if not isinstance(block, Media):
+        return {"type": "text", "text": block.text}
+    native: dict[str, Any] = {"type": block.kind, "source": _source(block)}
+    if block.mime_type:
+        native["mimeType"] = block.mime_type
+    if block.name:
+        native["title"] = block.name
+    return native
+
+
+def _source(media: Media) -> dict[str, Any]:
+    if media.url is not None:
+        source = {"type": "url", "url": media.url}
+    elif media.file_id is not None:
+        return {"type": "file_id", "fileId": media.file_id}
+    else:
+        source = {"type": "base64", "data": media.data or ""}
+    return {**source, "mimeType": media.mime_type} if media.mime_type else source

@@ -1,0 +1,222 @@
+"""The `data` of each Agentick event → an event of the neutral vocabulary.
+
+Source: `agenticklabs/agentick` 0.9.4, `packages/shared/src/streaming.ts`. Synthetic frames have no fields at all,
+so everything is read with a default, and what has the wrong type counts as absent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from ...events import (
+    ChildEnded,
+    Citation,
+    ConfirmationRequired,
+    Event,
+    MessageCompleted,
+    MessageEnded,
+    MessageUsed,
+    ModelFailed,
+    ReasoningDelta,
+    RunFailed,
+    RunResult,
+    RunStarted,
+    TextCited,
+    TextDelta,
+    TextStarted,
+    TickEnded,
+    TickStarted,
+    ToolCallDelta,
+    ToolCalled,
+    ToolCallEnded,
+    ToolCallStarted,
+    ToolFinished,
+    ToolStarted,
+    Usage,
+)
+
+Data = dict[str, Any]
+
+MOST_COUNTED = 2**53 - 1
+"""The largest integer that JavaScript holds exactly."""
+
+
+def text_of(data: Data, key: str) -> str:
+    value = data.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def failure_of(message: str) -> RunFailed:
+    return RunFailed(
+        message,
+        aborted=message == "Execution aborted",
+        unknown_app=message.startswith("Unknown app "),
+    )
+
+
+def _usage(data: Data) -> Usage | None:
+    usage = data.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    used = _count(usage, "inputTokens") or 0
+    made = _count(usage, "outputTokens") or 0
+    total = _count(usage, "totalTokens") or used + made
+    return Usage(used, made, total, _count(usage, "reasoningTokens"), _count(usage, "cachedInputTokens"))
+
+
+def _count(usage: Data, key: str) -> int | None:
+    """A count that can be: no fraction, not negative, and exact in every client's numbers."""
+    value = usage.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_COUNTED:
+        return None
+    return int(value) if value == int(value) else None
+
+
+def _tool_call(data: Data) -> Event:
+    return ToolCalled(text_of(data, "callId"), text_of(data, "name"), _arguments(data))
+
+
+def _confirmation(data: Data) -> Event:
+    return ConfirmationRequired(
+        text_of(data, "callId"), text_of(data, "name"), _arguments(data), text_of(data, "message")
+    )
+
+
+def _arguments(data: Data) -> str:
+    """The JSON text of a call's `input`."""
+    call_input = data.get("input")
+    if isinstance(call_input, dict) and list(call_input) == ["raw"] and isinstance(call_input["raw"], str):
+        return call_input["raw"]  # what the model said was no JSON; the gateway wraps it like this
+    return json.dumps(call_input or {}, ensure_ascii=False, separators=(",", ":"))
+
+
+def _tool_result(data: Data) -> Event:
+    result = data.get("result")
+    content = result.get("content") if isinstance(result, dict) else result
+    failed = data.get("isError") or (isinstance(result, dict) and result.get("success") is False)
+    return ToolFinished(text_of(data, "callId"), text_of(data, "name"), _plain(content), bool(failed), _seconds(data))
+
+
+def _spawn_end(data: Data) -> Event:
+    name = text_of(data, "label") or text_of(data, "componentName") or "child"
+    return ChildEnded(name, _plain(data.get("output")), bool(data.get("isError")))
+
+
+def _fork_end(data: Data) -> Event:
+    return ChildEnded("fork", _plain(data.get("selectedBranch")), False)
+
+
+def _plain(content: Any) -> str:
+    """What a person would read of a result: the text of its blocks, or its JSON."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list) and all(isinstance(block, dict) for block in content):
+        return " ".join(text_of(block, "text") or f"[{text_of(block, 'type')}]" for block in content)
+    return "" if content is None else json.dumps(content, ensure_ascii=False)
+
+
+def _seconds(data: Data) -> float | None:
+    try:
+        started, completed = (datetime.fromisoformat(data[key]) for key in ("startedAt", "completedAt"))
+        return max((completed - started).total_seconds(), 0.0)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _completed(holder: Data, message: Any) -> Event | None:
+    if not isinstance(message, dict) or message.get("role", "assistant") != "assistant":
+        return None
+    content = message.get("content")
+    blocks = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+    return MessageCompleted(
+        "".join(text_of(block, "text") for block in blocks if block.get("type") == "text"),
+        "".join(text_of(block, "text") for block in blocks if block.get("type") == "reasoning"),
+        text_of(holder, "stopReason"),
+        _usage(holder),
+    )
+
+
+def _model_response(data: Data) -> Event | None:
+    output = data.get("modelOutput")
+    return _completed(output, output.get("message")) if isinstance(output, dict) else None
+
+
+def _entry_committed(data: Data) -> Event | None:
+    entry = data.get("entry")
+    return _completed({}, entry.get("message")) if isinstance(entry, dict) else None
+
+
+def _model_failed(data: Data) -> Event:
+    error = data.get("error")
+    return ModelFailed(text_of(error, "message") if isinstance(error, dict) else "")
+
+
+def _result(data: Data) -> Event:
+    result = data.get("result")
+    if not isinstance(result, dict):
+        return RunResult("", "", None)
+    return RunResult(text_of(result, "response"), text_of(result, "stopReason"), _usage(result))
+
+
+def _is_text(data: Data) -> bool:
+    return bool(data.get("blockType", "text") == "text")
+
+
+def _text_delta(data: Data) -> Event | None:
+    return TextDelta(text_of(data, "delta")) if _is_text(data) else None
+
+
+def _text_start(data: Data) -> Event | None:
+    return TextStarted() if _is_text(data) else None
+
+
+def _text_end(data: Data) -> Event | None:
+    metadata = data.get("metadata")
+    cited = metadata.get("citations") if isinstance(metadata, dict) and _is_text(data) else None
+    if not isinstance(cited, list):
+        return None
+    return TextCited(tuple(_citation(each) for each in cited if isinstance(each, dict) and text_of(each, "url")))
+
+
+def _citation(data: Data) -> Citation:
+    return Citation(text_of(data, "url"), text_of(data, "title"), _count(data, "startIndex"), _count(data, "endIndex"))
+
+
+PARSERS: dict[str, Callable[[Data], Event | None]] = {
+    "execution_start": lambda data: RunStarted(),
+    "tick_start": lambda data: TickStarted(),
+    "message_start": lambda data: None,
+    "content_start": _text_start,
+    "content_delta": _text_delta,
+    "content_end": _text_end,
+    "reasoning_delta": lambda data: ReasoningDelta(text_of(data, "delta")),
+    "tool_call_start": lambda data: ToolCallStarted(text_of(data, "callId"), text_of(data, "name")),
+    "tool_call_delta": lambda data: ToolCallDelta(text_of(data, "callId"), text_of(data, "delta")),
+    "tool_call_end": lambda data: ToolCallEnded(text_of(data, "callId")),
+    "tool_call": _tool_call,
+    "message_end": lambda data: MessageEnded(text_of(data, "stopReason"), _usage(data)),
+    "usage": lambda data: MessageUsed(_usage(data)),
+    "tool_result_start": lambda data: ToolStarted(text_of(data, "callId"), text_of(data, "name")),
+    "tool_confirmation_required": _confirmation,
+    "tick_end": lambda data: TickEnded(bool(data.get("shouldContinue")), text_of(data, "stopReason"), _usage(data)),
+    "error": _model_failed,
+    "engine_error": _model_failed,
+    "result": _result,
+}
+
+DEEDS: dict[str, Callable[[Data], Event | None]] = {
+    "tool_result": _tool_result,
+    "spawn_start": lambda data: None,
+    "spawn_end": _spawn_end,
+    "fork_end": _fork_end,
+}
+"""What the agent did by itself: of use only where it is told to the client."""
+
+COPIES: dict[str, Callable[[Data], Event | None]] = {
+    "message": lambda data: _completed(data, data.get("message")),
+    "model_response": _model_response,
+    "entry_committed": _entry_committed,
+}

@@ -1,0 +1,235 @@
+"""One tree of errors: what each means to a client.
+
+A class says which side failed (status), how OpenAI's clients sort it (`type`, `code`) and whether sending
+the same request again is safe (`should_retry`, decision D12: a run may have side effects, so once a request
+may have reached the agent the answer is no; None leaves it to the client's own rule).
+The message is written for the person who reads it in a client: what went wrong and what to do.
+
+Sources: OpenAI's statuses, types and codes as its clients know them. Codes that begin with `upstream_` and
+`agent_` are this project's own; clients read only the status.
+"""
+
+from __future__ import annotations
+
+
+class ProxyError(Exception):
+    """Root of all errors that may be shown to a client; itself a fault of this proxy."""
+
+    status = 500
+    type = "server_error"
+    code: str | None = None
+    should_retry: bool | None = None
+    retry_after: float | None = None
+    """Seconds after which another attempt makes sense, or None."""
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        if code is not None:
+            self.code = code
+
+
+class InternalError(ProxyError):
+    """500: a fault in this proxy. The text is fixed: the cause is for the log."""
+
+    should_retry = False
+
+    def __init__(self) -> None:
+        super().__init__("The proxy had an error while processing your request; its log tells more.")
+
+
+class SessionsUnavailable(ProxyError):
+    """503: what workers share about sessions cannot be reached, so a lasting one is not safe; nothing was run."""
+
+    status = 503
+    code = "sessions_unavailable"
+    should_retry = True
+    retry_after = 2.0
+
+
+# The client's side: the request cannot be served as it is.
+
+
+class InvalidRequest(ProxyError):
+    """400: the request is not what the API describes, or asks for what an agent run cannot give."""
+
+    status = 400
+    type = "invalid_request_error"
+
+
+class NotFound(InvalidRequest):
+    """404: nothing is served at this address."""
+
+    status = 404
+
+
+class ModelNotFound(NotFound):
+    """404: the gateway has no app of this name."""
+
+    code = "model_not_found"
+
+
+class MethodNotAllowed(InvalidRequest):
+    """405: the address is right, the method is not."""
+
+    status = 405
+    code = "method_not_supported"
+
+    def __init__(self, allowed: list[str]) -> None:
+        super().__init__(f"Only {' and '.join(allowed)} requests are accepted.")
+        self.allowed = allowed
+
+
+class BodyTooLarge(InvalidRequest):
+    """413: the body is larger than `--max-body`."""
+
+    status = 413
+    code = "request_too_large"
+
+
+class RequestTimeout(InvalidRequest):
+    """408: the body did not arrive in time; nothing was run."""
+
+    status = 408
+    code = "request_timeout"
+    should_retry = True
+
+
+class SessionBusy(InvalidRequest):
+    """409: another run of the same session is still going on; nothing was run."""
+
+    status = 409
+    code = "session_busy"
+    should_retry = True
+    retry_after = 2.0
+
+
+class ExpectationFailed(InvalidRequest):
+    """417: the request expects what this server cannot do."""
+
+    status = 417
+
+
+class ContextTooLong(InvalidRequest):
+    """400: the agent's model cannot take that much."""
+
+    code = "context_length_exceeded"
+    should_retry = False
+
+
+# The agent's side: the gateway, or the run behind it.
+
+
+class UpstreamError(ProxyError):
+    """502: the gateway did not give what its protocol promises."""
+
+    status = 502
+    code = "upstream_error"
+    should_retry = False
+
+
+class UpstreamUnreachable(UpstreamError):
+    """502: no connection could be made, so nothing was run and trying again is safe."""
+
+    code = "upstream_unreachable"
+    should_retry = True
+
+
+class UpstreamRefused(UpstreamError):
+    """502: the gateway rejected the call: its token is ours, so a client's 401 would blame the wrong key."""
+
+    code = "upstream_refused"
+
+
+class UpstreamFrameTooLong(UpstreamError):
+    """502: one event of the agent is larger than `--max-frame`."""
+
+    code = "upstream_frame_too_long"
+
+
+class UpstreamAnswerTooLong(UpstreamError):
+    """502: an answer that is not streamed is larger than `--max-answer`."""
+
+    code = "upstream_answer_too_long"
+
+
+class UpstreamInterrupted(UpstreamError):
+    """502: the event stream stopped without the agent's last word."""
+
+    code = "upstream_interrupted"
+
+
+class UpstreamTimeout(UpstreamError):
+    """504: the gateway or the agent was silent for too long."""
+
+    status = 504
+    code = "upstream_timeout"
+
+
+class UpstreamConnectTimeout(UpstreamTimeout):
+    """504: no connection could be made in time, so nothing was run and trying again is safe."""
+
+    code = "upstream_connect_timeout"
+    should_retry = True
+
+
+class AgentError(UpstreamError):
+    """502: the run failed, and the agent said so."""
+
+    code = "agent_error"
+
+
+class AgentAborted(AgentError):
+    """502: somebody ended the run from outside."""
+
+    code = "agent_aborted"
+
+
+class AgentUnanswerable(AgentError):
+    """502: the agent waits for a confirmation, and its gateway's release cannot be given one."""
+
+    code = "agent_unanswerable"
+
+
+class AgentOverloaded(AgentError):
+    """503: the agent's model provider is overloaded."""
+
+    status = 503
+    code = "server_is_overloaded"
+
+
+class AgentRateLimited(AgentError):
+    """429: the agent's model provider limits its rate."""
+
+    status = 429
+    type = "requests"
+    code = "rate_limit_exceeded"
+    retry_after = 5.0
+
+
+class AgentQuotaExceeded(AgentError):
+    """429: the agent's model provider has no credit left for the agent."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+
+
+class AgentUnauthorized(AgentError):
+    """502: the agent's model provider refused the agent; a 401 would blame the client's key."""
+
+    code = "agent_unauthorized"
+
+
+class AgentTimeout(UpstreamTimeout):
+    """504: the agent, or its model provider, gave up waiting."""
+
+    code = "agent_timeout"
+
+
+class AgentContentFiltered(InvalidRequest):
+    """400: the agent's model provider rejected the prompt."""
+
+    code = "content_filter"
+    should_retry = False

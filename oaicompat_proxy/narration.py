@@ -1,0 +1,62 @@
+"""What the agent did by itself, as lines that a person can read (setting `server_tools`).
+
+    ⟦tool⟧ add {"a":19,"b":23} → 42 (0.2 s)
+    ⟦tool⟧ fetch {"url":"http://…"} ✗ connection refused
+    ⟦child⟧ researcher → Found three papers.
+
+A line begins with a mark. When the lines were part of an answer's content they come back in the client's
+history, and are removed from it there, so that the model never learns to write them itself.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .events import ChildEnded, ToolFinished
+
+TOOL = "⟦tool⟧"
+CHILD = "⟦child⟧"
+
+LONGEST_PART = 200
+"""Characters of arguments, and of a result, that a line shows."""
+
+_LINES = re.compile(rf"^(?:{TOOL}|{CHILD}) [^\n]*(?:\n+|\Z)", re.MULTILINE)
+
+
+class Narrator:
+    """Remembers what was called with what until the result is there."""
+
+    def __init__(self) -> None:
+        self._arguments: dict[str, list[str]] = {}
+
+    def note_arguments(self, call_id: str, piece: str) -> None:
+        self._arguments.setdefault(call_id, []).append(piece)
+
+    def note_call(self, call_id: str, arguments: str) -> None:
+        self._arguments[call_id] = [arguments]
+
+    def tell_tool(self, event: ToolFinished) -> str:
+        arguments = "".join(self._arguments.pop(event.call_id, []))
+        sign = "✗" if event.is_error else "→"
+        took = f"({event.seconds:.1f} s)" if event.seconds is not None else ""
+        return _join(TOOL, event.name, arguments, sign, event.result, took)
+
+
+def tell_child(event: ChildEnded) -> str:
+    sign = "✗" if event.is_error else "→"
+    return _join(CHILD, event.name, sign, event.output)
+
+
+def remove(text: str) -> str:
+    """The text of an answer without the lines that told what the agent did."""
+    told = _LINES.sub("", text)
+    return told if told == text else told.rstrip("\n")
+
+
+def _join(*parts: str) -> str:
+    return " ".join(_shorten(part) for part in parts if part)
+
+
+def _shorten(part: str) -> str:
+    line = " ".join(part.split())
+    return line if len(line) <= LONGEST_PART else line[:LONGEST_PART] + "…"

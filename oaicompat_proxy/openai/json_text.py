@@ -1,0 +1,36 @@
+"""JSON as OpenAI's clients can read it, whatever the agent sent."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_LINE_BREAKS = re.compile(b"\xe2\x80[\xa8\xa9]|\xc2\x85")
+_ESCAPES = {b"\xe2\x80\xa8": b"\\u2028", b"\xe2\x80\xa9": b"\\u2029", b"\xc2\x85": b"\\u0085"}
+
+
+def encode(value: Any) -> bytes:
+    """JSON on one line, also for readers that take U+2028, U+2029 or U+0085 for a line end.
+
+    Lone surrogates, which no UTF-8 can hold, become U+FFFD.
+    """
+    try:
+        encoded = orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        encoded = orjson.dumps(_replace_surrogates(value))
+    if encoded.isascii():
+        return encoded
+    return _LINE_BREAKS.sub(lambda match: _ESCAPES[match[0]], encoded)
+
+
+def _replace_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_replace_surrogates(key): _replace_surrogates(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_replace_surrogates(item) for item in value]
+    return value

@@ -1,0 +1,31 @@
+"""Bodies of the models endpoints.
+
+Source: OpenAI API description, `Model` and `ListModelsResponse`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..errors import ModelNotFound
+from . import json_text
+
+OWNER = "agent"
+
+
+def _model(name: str, created: int) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": created, "owned_by": OWNER}
+
+
+def model_body(name: str, *, created: int) -> bytes:
+    """One model. `created`: Unix time in seconds; agents have no birthday, so it is when the proxy started."""
+    return json_text.encode(_model(name, created))
+
+
+def models_body(names: Iterable[str], *, created: int) -> bytes:
+    return json_text.encode({"object": "list", "data": [_model(name, created) for name in names]})
+
+
+def unknown_model(name: str) -> ModelNotFound:
+    """For `GET …/models/NAME`; worded as OpenAI words it."""
+    return ModelNotFound(f"The model '{name[:200]}' does not exist", param="model")

@@ -1,0 +1,184 @@
+"""A chat request, parsed at the door: bytes to a frozen `ChatRequest`, or an error that names the field.
+
+Behind this door nobody asks whether a field is there. What the proxy acts on is an attribute; every other
+parameter the client sent is in `parameters` as it was sent, to travel to the agent.
+
+Source: `openai-chat.md` section 1; faults as in `openai-models-errors.md` 4.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..turn import Block, Text
+from .body import parse_json
+from .media import MediaReader
+from .pairing import check_pairing
+from .schema import CHAT
+from .streaming import parse_streaming
+from .tool_choice import parse_tool_names
+from .unsupported import IN_CHAT, refuse_unsupported
+from .validation import array_above_max_length, check, missing
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    id: str
+    name: str
+    arguments: str
+    """JSON text as the client sent it; for a custom tool its input, which is free text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Role
+    blocks: tuple[Block, ...]
+    name: str | None = None
+    """Who speaks; for a result of the older kind the function's name, for other results None."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """An assistant's calls; one of the older kind has the id ""."""
+    tool_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    model: str
+    """"" if the client leaves the choice to the proxy."""
+    messages: tuple[Message, ...]
+    stream: bool
+    include_usage: bool
+    tool_names: frozenset[str]
+    """The tools that are the client's to run; empty if it forbids calls."""
+    legacy_functions: bool
+    """Declared through `functions`, so calls are to be answered as `function_call`."""
+    parameters: Mapping[str, Any]
+    """What else the client sent and is not null, unknown fields too."""
+
+
+_USED = frozenset({"model", "messages", "stream", "stream_options", *IN_CHAT})
+
+
+def parse(body: bytes, *, max_media: int, max_messages: int) -> ChatRequest:
+    """`max_media` bounds the decoded bytes of all pictures, sounds and files that come by value.
+
+    Raises InvalidRequest for any fault, and nothing but that, whatever the bytes.
+    """
+    chat = parse_json(body)
+    _check_count(chat.get("messages"), max_messages)
+    check(CHAT, chat)
+    refuse_unsupported(chat, IN_CHAT)
+    streaming = parse_streaming(chat)
+    tool_names = parse_tool_names(chat)
+    messages = _build_messages(chat["messages"], MediaReader(max_media))
+    check_pairing(messages)
+    return ChatRequest(
+        model=chat.get("model") or "",
+        messages=messages,
+        stream=streaming.stream,
+        include_usage=streaming.include_usage,
+        tool_names=tool_names,
+        legacy_functions=bool(chat.get("functions")),
+        parameters=_other_parameters(chat),
+    )
+
+
+def _check_count(messages: Any, limit: int) -> None:
+    """Before the schema: the bound is there to save that work."""
+    if isinstance(messages, list) and len(messages) > limit:
+        raise array_above_max_length("messages", limit, len(messages))
+
+
+def _other_parameters(chat: dict[str, Any]) -> dict[str, Any]:
+    parameters = {key: value for key, value in chat.items() if value is not None and key not in _USED}
+    if parameters.get("tools") == []:
+        del parameters["tools"]
+    return parameters
+
+
+# Messages. What is read here has been checked, so an index or key error would be a fault of the schema.
+
+
+def _build_messages(messages: list[dict[str, Any]], media: MediaReader) -> tuple[Message, ...]:
+    numbered = enumerate(messages)
+    return tuple(_build_message(message, f"messages[{index}]", media) for index, message in numbered)
+
+
+def _build_message(message: dict[str, Any], path: str, media: MediaReader) -> Message:
+    return _BUILDERS[message["role"]](message, path, media)
+
+
+def _build_system(message: dict[str, Any], path: str, media: MediaReader) -> Message:
+    return Message("system", _build_blocks(message["content"], path, media), message.get("name"))
+
+
+def _build_user(message: dict[str, Any], path: str, media: MediaReader) -> Message:
+    return Message("user", _build_blocks(message["content"], path, media), message.get("name"))
+
+
+def _build_assistant(message: dict[str, Any], path: str, media: MediaReader) -> Message:
+    """Content that is absent needs a call or a refusal beside it; an explicit null needs nothing.
+
+    Clients echo an answer that was empty with null, and such a conversation must be able to go on.
+    """
+    blocks = _build_blocks(message.get("content"), path, media)
+    refusal = message.get("refusal")
+    if refusal:
+        blocks += (Text(refusal),)
+    calls = _build_calls(message)
+    if "content" not in message and not blocks and not calls:
+        raise missing(f"{path}.content")
+    return Message("assistant", blocks, message.get("name"), calls)
+
+
+def _build_tool(message: dict[str, Any], path: str, media: MediaReader) -> Message:
+    blocks = _build_blocks(message["content"], path, media)
+    return Message("tool", blocks, tool_call_id=message["tool_call_id"])
+
+
+def _build_function(message: dict[str, Any], path: str, media: MediaReader) -> Message:
+    return Message("tool", _build_blocks(message["content"], path, media), message["name"])
+
+
+_BUILDERS: Mapping[str, Callable[[dict[str, Any], str, MediaReader], Message]] = {
+    "system": _build_system,
+    "developer": _build_system,
+    "user": _build_user,
+    "assistant": _build_assistant,
+    "tool": _build_tool,
+    "function": _build_function,
+}
+
+_TEXT_FIELDS = {"text": "text", "refusal": "refusal"}
+"""Which field of a content part holds its text; the other parts are media."""
+
+
+def _build_blocks(content: Any, path: str, media: MediaReader) -> tuple[Block, ...]:
+    if content is None:
+        return ()
+    if isinstance(content, str):
+        return (Text(content),)
+    return tuple(_build_block(part, f"{path}.content[{index}]", media) for index, part in enumerate(content))
+
+
+def _build_block(part: dict[str, Any], path: str, media: MediaReader) -> Block:
+    field = _TEXT_FIELDS.get(part["type"])
+    return Text(part[field]) if field else media.read(part, path)
+
+
+_ARGUMENT_FIELDS = {"function": "arguments", "custom": "input"}
+
+
+def _build_calls(message: dict[str, Any]) -> tuple[ToolCall, ...]:
+    calls = tuple(_build_call(call["id"], call["type"], call) for call in message.get("tool_calls") or ())
+    legacy = message.get("function_call")
+    if legacy:
+        calls += (ToolCall("", legacy["name"], legacy["arguments"]),)
+    return calls
+
+
+def _build_call(call_id: str, kind: str, call: dict[str, Any]) -> ToolCall:
+    return ToolCall(call_id, call[kind]["name"], call[kind][_ARGUMENT_FIELDS[kind]])

@@ -1,0 +1,101 @@
+"""Names and digests by which a session is found again. Pure.
+
+A client's own session name, and a conversation that is recognised, are both turned into keyed hashes together
+with the caller's scope (its API key): nobody reaches another caller's session, and no character of a name can
+choose another app.
+
+A conversation is compared as clients keep it: texts without their white space, which some trim; tool calls by
+name and arguments, which some serialise anew; no ids, no reasoning, which many drop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from .openai.chunks import Chunk, Content, Contents, ToolCallArguments, ToolCallHead
+from .openai.request import Message
+from .turn import Block, Media
+
+
+def scope_of(authorization: str) -> str:
+    """Who calls, from the `Authorization` header; without one, everybody is the same caller."""
+    return hashlib.sha256(authorization.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def named_session(secret: bytes, scope: str, app: str, name: str) -> str:
+    """The gateway's name for a session that the client calls `name`."""
+    return "oc-" + _hmac(secret, ["session", scope, app, name])
+
+
+def conversation_digest(secret: bytes, scope: str, model: str, messages: Iterable[Message]) -> str:
+    """Equal for the same caller, model and conversation."""
+    return _hmac(secret, ["conversation", scope, model, *map(_canonical, messages)])
+
+
+class AnswerDigest:
+    """Takes the chunks of an answer; then the digest of the conversation that ends with it.
+
+    Needs no more memory for a longer text.
+    """
+
+    def __init__(self, secret: bytes, scope: str, model: str, messages: Iterable[Message]) -> None:
+        self._secret = secret
+        self._before = ["conversation", scope, model, *map(_canonical, messages)]
+        # moving
+        self._text = hashlib.sha256()
+        self._names: list[str] = []
+        self._arguments: list[list[str]] = []
+
+    def add(self, chunk: Chunk) -> None:
+        if isinstance(chunk, Content):
+            self._text.update(_squeeze(chunk.text))
+        elif isinstance(chunk, Contents):
+            for text in chunk.texts:
+                self._text.update(_squeeze(text))
+        elif isinstance(chunk, ToolCallHead):
+            self._names.append(chunk.name)
+            self._arguments.append([])
+        elif isinstance(chunk, ToolCallArguments):
+            self._arguments[chunk.position].append(chunk.arguments)
+
+    def hexdigest(self) -> str:
+        calls = [
+            [name, _canonical_arguments("".join(pieces))]
+            for name, pieces in zip(self._names, self._arguments, strict=True)
+        ]
+        return _hmac(self._secret, [*self._before, ["assistant", self._text.hexdigest(), [], calls]])
+
+
+def _hmac(secret: bytes, value: list[Any]) -> str:
+    return hmac.new(secret, json.dumps(value).encode(), hashlib.sha256).hexdigest()[:48]
+
+
+def _canonical(message: Message) -> list[Any]:
+    text = hashlib.sha256()
+    media: list[str] = []
+    for block in message.blocks:
+        if isinstance(block, Media):
+            media.append(_media_digest(block))
+        else:
+            text.update(_squeeze(block.text))
+    calls = [[call.name, _canonical_arguments(call.arguments)] for call in message.tool_calls]
+    return [message.role, text.hexdigest(), media, calls]
+
+
+def _media_digest(block: Block) -> str:
+    return hashlib.sha256(repr(block).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _squeeze(text: str) -> bytes:
+    return "".join(text.split()).encode("utf-8", "replace")
+
+
+def _canonical_arguments(arguments: str) -> str:
+    try:
+        return json.dumps(json.loads(arguments), sort_keys=True)
+    except (ValueError, RecursionError):
+        return json.dumps(arguments)

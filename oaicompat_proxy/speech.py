@@ -1,0 +1,72 @@
+"""What the answer says: text, reasoning, and what the text refers to, over all ticks of a run."""
+
+from __future__ import annotations
+
+from .citations import Citations
+from .events import Citation, MessageCompleted, TextDeltas
+from .openai.chunks import Chunk, Content, Contents, Reasoning
+from .text import Channel
+
+
+class Speech:
+    """Both channels of one answer. Methods return the chunks to send now."""
+
+    def __init__(self, separator: str) -> None:
+        """`separator` stands between the texts of two ticks."""
+        self._text = Channel(separator)
+        self._reasoning = Channel(separator)
+        self._citations = Citations()
+
+    @property
+    def said_anything(self) -> bool:
+        """Whether any text of the agent's own went out."""
+        return self._text.said
+
+    def say(self, text: str) -> list[Chunk]:
+        said = self._text.feed(text)
+        if not said:
+            return []
+        self._citations.note_text(said, text)
+        return [Content(said)]
+
+    def say_all(self, deltas: TextDeltas) -> list[Chunk]:
+        if not self._text.flowing:
+            return [chunk for text in deltas.texts for chunk in self.say(text)]
+        self._citations.note_length(sum(map(len, deltas.texts)))
+        return [Contents(*deltas)]
+
+    def think(self, text: str) -> list[Chunk]:
+        text = self._reasoning.feed(text)
+        return [Reasoning(text)] if text else []
+
+    def complete(self, message: MessageCompleted) -> list[Chunk]:
+        """A copy of the tick's message: says what has not come in pieces."""
+        chunks: list[Chunk] = []
+        if not self._reasoning.said_in_tick:
+            chunks += self.think(message.reasoning)
+        if not self._text.said_in_tick:
+            chunks += self.say(message.text)
+        return chunks
+
+    def tell(self, line: str, *, in_content: bool) -> list[Chunk]:
+        """A line that is not the agent's own words."""
+        if not in_content:
+            return [Reasoning(self._reasoning.interject(line))]
+        told = self._text.interject(line)
+        self._citations.note_text(told, "")
+        return [Content(told)]
+
+    def start_block(self) -> None:
+        self._citations.start_block()
+
+    def cite(self, citations: tuple[Citation, ...]) -> None:
+        self._citations.add(citations)
+
+    def end_tick(self) -> list[Chunk]:
+        """What is still to be sent of the tick that is over."""
+        thought, said = self._reasoning.end_tick(), self._text.end_tick()
+        return [*([Reasoning(thought)] if thought else []), *([Content(said)] if said else [])]
+
+    def close(self) -> list[Chunk]:
+        """The last of it, with everything that was referred to."""
+        return [*self.end_tick(), *self._citations.chunks()]

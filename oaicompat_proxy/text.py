@@ -1,0 +1,88 @@
+"""One channel of text over several ticks: joined, separated, and whole in its characters."""
+
+from __future__ import annotations
+
+import re
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class SurrogateJoiner:
+    """Joins a character whose two UTF-16 halves came in two pieces.
+
+    A half whose partner never comes becomes U+FFFD: no client could decode it.
+    """
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def feed(self, text: str) -> str:
+        """What can be sent now: `text`, without a first half at its end."""
+        if not self._half and (text.isascii() or not _SURROGATE.search(text)):
+            return text
+        text = self._half + text
+        self._half = ""
+        if "\ud800" <= text[-1:] <= "\udbff":
+            self._half, text = text[-1], text[:-1]
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._half)
+
+    def flush(self) -> str:
+        """The replacement of a half that is still waiting, or nothing."""
+        half, self._half = self._half, ""
+        return "\ufffd" if half else ""
+
+
+class Channel:
+    """The text of one kind that the ticks of a run say one after another."""
+
+    def __init__(self, separator: str) -> None:
+        """`separator` stands between the texts of two ticks."""
+        self._separator = separator
+        # moving
+        self._joiner = SurrogateJoiner()
+        self._before = ""
+        self._used = False
+        self.said_in_tick = False
+        """The agent itself said something in this tick; interjections do not count."""
+        self.said = False
+
+    def feed(self, text: str) -> str:
+        """What to send for this piece: with the separator in front if a new tick speaks for the first time."""
+        if text:
+            self.said = self.said_in_tick = True  # also by half a character, which waits for its other half
+        text = self._joiner.feed(text)
+        return self._after_pause(text) if text else ""
+
+    @property
+    def flowing(self) -> bool:
+        """The next text follows directly on what is out: nothing is to be put in front of it."""
+        return self.said_in_tick and not self._before and not self._joiner.waiting
+
+    def interject(self, line: str) -> str:
+        """What to send for a line that is not the agent's own text: a paragraph of its own."""
+        rest = self._pause()
+        line = rest + self._after_pause(line)
+        self._pause()
+        return line
+
+    def end_tick(self) -> str:
+        """The tick is over: what is still to be sent of it."""
+        rest = self._pause()
+        self.said_in_tick = False
+        return rest
+
+    def _after_pause(self, text: str) -> str:
+        self._used = True
+        text, self._before = self._before + text, ""
+        return text
+
+    def _pause(self) -> str:
+        """The next text stands apart; what is still to be sent of this one."""
+        rest = self._joiner.flush()
+        rest = self._after_pause(rest) if rest else ""
+        self._before = self._separator if self._used else ""
+        return rest

@@ -1,0 +1,278 @@
+"""Events of one run → the chunks of one answer.
+
+However many ticks, messages, doubled ends or children a run has: one role, one finish reason, one ending
+(decisions D2 and D3). Pure: `feed()` each event, send the chunks it returns, stop when `ended`; call `finish()`
+when the agent's stream is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from . import failures
+from .confirmations import CONFIRM_TOOL, describe
+from .errors import AgentError, UpstreamInterrupted
+from .events import (
+    ChildEnded,
+    ConfirmationRequired,
+    Event,
+    MessageCompleted,
+    MessageEnded,
+    MessageUsed,
+    ModelFailed,
+    ReasoningDelta,
+    RunEnded,
+    RunFailed,
+    RunResult,
+    TextCited,
+    TextDelta,
+    TextDeltas,
+    TextStarted,
+    TickEnded,
+    TickStarted,
+    ToolCallDelta,
+    ToolCalled,
+    ToolCallEnded,
+    ToolCallStarted,
+    ToolFinished,
+    ToolStarted,
+)
+from .narration import Narrator, tell_child
+from .openai.chunks import Chunk, Finish, Role, ToolCallHead, UsageReport
+from .speech import Speech
+from .tool_calls import ToolCalls
+from .usage import UsageMeter
+
+FINISH_REASONS = {
+    "max_tokens": "length",
+    "content_filter": "content_filter",
+}
+UNKNOWN_STOP_REASON = "stop"
+"""What the agent's other reasons mean to a client: it said all that it wanted to say."""
+
+TICK_LIMIT = "length"
+"""The run stopped although it wanted to go on."""
+
+
+class Translator:
+    """Translates one run. `feed` and `finish` raise what the client must be told instead of an answer."""
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        tool_names: frozenset[str],
+        tick_separator: str,
+        server_tools: str = "hide",
+        confirmations: str = "deny",
+        sign: Callable[[str], str] = str,
+    ) -> None:
+        """`model`: the name the client used. `tool_names`: the tools it declared.
+
+        `server_tools`: where to tell what the agent's own tools did: `hide`, `reasoning` or `content`.
+        `confirmations`: what to do with a tool that waits for a human: `deny` fails, `ask` asks the client,
+        `approve` leaves it to whoever reads the run. `sign`: makes the id of the client's call from the agent's.
+        """
+        self._confirmations = confirmations
+        self._sign = sign
+        self._model = model
+        self._narrator = None if server_tools == "hide" else Narrator()
+        self._narrates_in_content = server_tools == "content"
+        self.ended = False
+        """The answer has its one ending: nothing may follow."""
+        self.waits_for_client = False
+        """The answer ended with a question that the run still waits for."""
+        self.denied_call: str | None = None
+        """The agent's call that waits for a confirmation, and was not given one."""
+        # moving
+        self._opened = False
+        self._speech = Speech(tick_separator)
+        self._calls = ToolCalls(tool_names)
+        self._usage = UsageMeter()
+        self._stop_reason = ""
+        self._continues = False
+        self._message_ended = False
+        self._model_failure = ""
+
+    def feed(self, event: Event) -> list[Chunk]:
+        """The chunks to send now. Raises AgentError and its kin when the run failed."""
+        handle = _HANDLERS.get(type(event))
+        if handle is None or self.ended:
+            return []
+        chunks = handle(self, event)
+        if chunks and not self._opened:
+            chunks = self._open(chunks)
+        return chunks
+
+    def open(self) -> list[Chunk]:
+        """The role chunk, if it is not out yet: for a client that has waited long enough."""
+        return [] if self._opened else self._open([])
+
+    def finish(self) -> None:
+        """The agent's stream is over. Raises UpstreamInterrupted if it lacked the agent's last word."""
+        if not self.ended:
+            raise self._interruption()
+
+    def _interruption(self) -> Exception:
+        if self._model_failure:
+            return failures.classify(self._model_failure)
+        return UpstreamInterrupted(
+            "The agent's stream ended before the agent said that it was done; the answer is incomplete."
+        )
+
+    def _open(self, chunks: list[Chunk]) -> list[Chunk]:
+        self._opened = True
+        return [Role(with_text=not (chunks and isinstance(chunks[0], ToolCallHead))), *chunks]
+
+    # what the model says
+
+    def _text_start(self, _event: TextStarted) -> list[Chunk]:
+        self._speech.start_block()
+        return []
+
+    def _cite(self, event: TextCited) -> list[Chunk]:
+        self._speech.cite(event.citations)
+        return []
+
+    def _message_end(self, event: MessageEnded) -> list[Chunk]:
+        self._stop_reason = event.stop_reason or self._stop_reason
+        self._usage.note_message(event.usage)
+        self._message_ended = True
+        chunks = self._calls.end_message()
+        if self._usage.knows_message:
+            chunks += self._end_for_client()
+        return chunks
+
+    def _message(self, event: MessageCompleted) -> list[Chunk]:
+        """A copy of the message: of use where the model did not stream it, and for what it used."""
+        self._stop_reason = event.stop_reason or self._stop_reason
+        self._usage.note_message(event.usage)
+        return self._speech.complete(event) + (self._end_for_client() if self._message_ended else [])
+
+    def _message_used(self, event: MessageUsed) -> list[Chunk]:
+        self._usage.note_message(event.usage)
+        return self._end_for_client() if self._message_ended else []
+
+    # what the agent does
+
+    def _tick_start(self, _event: TickStarted) -> list[Chunk]:
+        chunks = self._end_for_client()
+        if self.ended:
+            return chunks
+        self._calls.forget()
+        self._usage.start_tick()
+        self._message_ended = self._continues = False
+        return self._speech.end_tick()
+
+    def _tick_end(self, event: TickEnded) -> list[Chunk]:
+        self._stop_reason = event.stop_reason or self._stop_reason
+        self._continues = event.continues
+        self._usage.note_tick(event.usage)
+        return self._end_for_client()
+
+    def _end_for_client(self) -> list[Chunk]:
+        """The tick that calls the client's tool ends the answer; what the agent does next is its own affair."""
+        if not self._calls.client_must_act:
+            return []
+        return [*self._calls.end_message(), *self._end(self._finish_reason("tool_calls"))]
+
+    # what the agent does by itself
+
+    def _add_arguments(self, event: ToolCallDelta) -> list[Chunk]:
+        if self._narrator is not None:
+            self._narrator.note_arguments(event.call_id, event.arguments)
+        return self._calls.add_arguments(event.call_id, event.arguments)
+
+    def _add_call(self, event: ToolCalled) -> list[Chunk]:
+        if self._narrator is not None:
+            self._narrator.note_call(event.call_id, event.arguments)
+        return self._calls.add_whole(event.call_id, event.name, event.arguments)
+
+    def _tool_finish(self, event: ToolFinished) -> list[Chunk]:
+        chunks = self._end_for_client()
+        return chunks if self._narrator is None or self.ended else self._tell(self._narrator.tell_tool(event))
+
+    def _child_end(self, event: ChildEnded) -> list[Chunk]:
+        return [] if self._narrator is None else self._tell(tell_child(event))
+
+    def _tell(self, line: str) -> list[Chunk]:
+        return self._speech.tell(line, in_content=self._narrates_in_content)
+
+    def _confirmation(self, event: ConfirmationRequired) -> list[Chunk]:
+        if self._calls.client_must_act:
+            return self._end_for_client()
+        if self._confirmations == "approve":
+            return []
+        if self._confirmations == "ask":
+            self.waits_for_client = True
+            question = self._calls.ask(self._sign(event.call_id), CONFIRM_TOOL, describe(event))
+            return [*question, *self._end("tool_calls")]
+        self.denied_call = event.call_id
+        raise AgentError(
+            f"The agent waits for a confirmation before it runs its tool '{event.name}', "
+            "and there is nobody to give it; let the agent run this tool without asking."
+        )
+
+    # how it ends
+
+    def _model_error(self, event: ModelFailed) -> list[Chunk]:
+        self._model_failure = event.message or "The agent's model failed."
+        return []
+
+    def _result(self, event: RunResult) -> list[Chunk]:
+        self._stop_reason = event.stop_reason or self._stop_reason
+        self._usage.note_run(event.usage)
+        return [] if self._speech.said_anything else self._speech.say(event.text)
+
+    def _run_end(self, _event: RunEnded) -> list[Chunk]:
+        if self._calls.client_must_act:
+            return self._end_for_client()
+        if self._continues:
+            return self._end(TICK_LIMIT)
+        if self._calls.pending:
+            return [*self._calls.hand_out(), *self._end(self._finish_reason("tool_calls"))]
+        if self._model_failure and not self._speech.said_anything:
+            raise failures.classify(self._model_failure)
+        return self._end(self._finish_reason(UNKNOWN_STOP_REASON))
+
+    def _run_failure(self, event: RunFailed) -> list[Chunk]:
+        raise failures.from_run(event, model=self._model)
+
+    def _finish_reason(self, natural: str) -> str:
+        return FINISH_REASONS.get(self._stop_reason, natural)
+
+    def _end(self, reason: str) -> list[Chunk]:
+        self.ended = True
+        usage = self._usage.total()
+        return [
+            *self._speech.close(),
+            Finish(reason),
+            *([UsageReport(*usage)] if usage is not None else []),
+        ]
+
+
+_HANDLERS: dict[type[Any], Callable[[Translator, Any], list[Chunk]]] = {
+    TextStarted: Translator._text_start,
+    TextDelta: lambda self, event: self._speech.say(event.text),
+    TextDeltas: lambda self, event: self._speech.say_all(event),
+    TextCited: Translator._cite,
+    ReasoningDelta: lambda self, event: self._speech.think(event.text),
+    ToolCallStarted: lambda self, event: self._calls.start(event.call_id, event.name),
+    ToolCallDelta: Translator._add_arguments,
+    ToolCallEnded: lambda self, event: self._calls.end(event.call_id),
+    ToolCalled: Translator._add_call,
+    MessageEnded: Translator._message_end,
+    MessageCompleted: Translator._message,
+    MessageUsed: Translator._message_used,
+    ToolStarted: lambda self, event: self._end_for_client(),
+    ToolFinished: Translator._tool_finish,
+    ChildEnded: Translator._child_end,
+    ConfirmationRequired: Translator._confirmation,
+    TickStarted: Translator._tick_start,
+    TickEnded: Translator._tick_end,
+    ModelFailed: Translator._model_error,
+    RunResult: Translator._result,
+    RunEnded: Translator._run_end,
+    RunFailed: Translator._run_failure,
+}

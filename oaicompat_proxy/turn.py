@@ -1,0 +1,64 @@
+"""What the proxy sends the agent for one request, in words of neither side.
+
+A turn is made by `conversation` and put on the wire by a dialect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A picture, a sound or a file, by address or by value: exactly one of `url`, `data`, `file_id` is set."""
+
+    kind: Literal["image", "audio", "document"]
+    url: str | None = None
+    data: str | None = None
+    """Base64 text, without a `data:` prefix."""
+    file_id: str | None = None
+    mime_type: str | None = None
+    name: str | None = None
+
+
+Block = Text | Media
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call of an earlier message. `arguments`: JSON text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One message of a conversation, for gateways that take them all."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    blocks: tuple[Block, ...]
+    calls: tuple[Call, ...] = ()
+    call_id: str | None = None
+    """The call that a tool's result answers."""
+    name: str | None = None
+    """Who speaks, where several have the same role."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One user message for the agent, with what the client said beside it."""
+
+    blocks: tuple[Block, ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What the client said that the native call has no place for; JSON values, dropped if empty."""
+    utterances: tuple[Utterance, ...] = ()
+    """The whole conversation, where it is to be sent message by message; `blocks` are the last one's."""

@@ -1,0 +1,69 @@
+"""What a run used, from the best of the sources that a gateway has for it (decision D6)."""
+
+from __future__ import annotations
+
+from .events import Usage
+
+
+class UsageMeter:
+    """Takes what messages, ticks and the run say; `total()` is what to report."""
+
+    def __init__(self) -> None:
+        self._run: Usage | None = None
+        self._tick: Usage | None = None
+        self._message: Usage | None = None
+        self._finished: list[Usage] = []
+
+    def start_tick(self) -> None:
+        """What the tick before used is settled."""
+        settled = _best(self._tick, self._message)
+        if settled is not None:
+            self._finished.append(settled)
+        self._tick = self._message = None
+
+    def note_message(self, usage: Usage | None) -> None:
+        self._message = _best(usage, self._message)
+
+    def note_tick(self, usage: Usage | None) -> None:
+        self._tick = _best(usage, self._tick)
+
+    def note_run(self, usage: Usage | None) -> None:
+        self._run = _best(usage, self._run)
+
+    @property
+    def knows_message(self) -> bool:
+        """Whether the current message's tokens are known; some gateways first say 0 and then the truth."""
+        return self._message is not None and _tells(self._message)
+
+    def total(self) -> Usage | None:
+        """The run's own total, else the sum of its ticks, else of its messages; None if nothing was said."""
+        self.start_tick()
+        return _best(self._run, _sum(self._finished))
+
+
+def _tells(usage: Usage) -> bool:
+    return usage.input_tokens > 0 or usage.output_tokens > 0 or usage.total_tokens > 0
+
+
+def _best(first: Usage | None, second: Usage | None) -> Usage | None:
+    """The first that tells something; a row of zeros is taken only if there is nothing better."""
+    if first is None or (second is not None and _tells(second) and not _tells(first)):
+        return second
+    return first
+
+
+def _sum(usages: list[Usage]) -> Usage | None:
+    if not usages:
+        return None
+    return Usage(
+        sum(usage.input_tokens for usage in usages),
+        sum(usage.output_tokens for usage in usages),
+        sum(usage.total_tokens for usage in usages),
+        _sum_known([usage.reasoning_tokens for usage in usages]),
+        _sum_known([usage.cached_tokens for usage in usages]),
+    )
+
+
+def _sum_known(counts: list[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None

@@ -1,0 +1,34 @@
+"""One line for each request: which it was and how it went. No query string, no header and no body: they hold keys
+and prompts.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
+
+from .keys import REQUEST_ID
+
+log = logging.getLogger("oaicompat_proxy.access")
+
+
+class AccessLog(AbstractAccessLogger):
+    """`REQUEST-ID CLIENT METHOD PATH STATUS BYTES SECONDS`."""
+
+    @property
+    def enabled(self) -> bool:
+        return log.isEnabledFor(logging.INFO)
+
+    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        log.info(
+            "%s %s %s %s %d %d %.3f",
+            request.get(REQUEST_ID, "-"),
+            request.remote,
+            request.method,
+            request.rel_url.raw_path,
+            response.status,
+            response.body_length,
+            time,
+        )

@@ -1,0 +1,137 @@
+"""The client's side of one streamed answer: commits late, is kept warm, ends once (decisions D1 and D2)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Self
+
+from aiohttp import HttpVersion11, web
+from aiohttp_sse import EventSourceResponse
+
+from ..config import Config
+
+HIGH_WATER = 64 * 1024
+"""Bytes that wait for a client before its agent is left alone: asyncio's own limit for a transport."""
+
+
+class ClientGone(Exception):
+    """The client has left, or takes nothing any more: there is nobody to tell."""
+
+
+class AnswerStream:
+    """A context for one answer. The first `write` commits to status 200.
+
+    If nothing was written after `first_event_wait` seconds it commits by itself, with what `opening` returns.
+    """
+
+    def __init__(self, request: web.Request, config: Config, opening: Callable[[], bytes]) -> None:
+        self._request = request
+        self._config = config
+        self._opening = opening
+        self._chunked = request.version >= HttpVersion11
+        # moving
+        self._response: EventSourceResponse | None = None
+        self._early: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._config.first_event_wait, self._commit_early)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        if self._early is not None:
+            self._early.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ClientGone):
+                await self._early
+        if self._response is not None and self._response.prepared:
+            self._response.stop_streaming()
+
+    @property
+    def committed(self) -> bool:
+        return self._response is not None
+
+    @property
+    def response(self) -> EventSourceResponse:
+        """The response that was committed to."""
+        assert self._response is not None
+        return self._response
+
+    async def write(self, data: bytes) -> None:
+        """Whole events only, so that a keep-alive comment never falls inside one. Raises ClientGone."""
+        self._timer.cancel()
+        if self._early is not None:
+            early, self._early = self._early, None
+            await early
+        await self._send(data)
+
+    def push(self, data: bytes) -> bool:
+        """Like `write`, only after it and at once: no task has to wake up for it. Raises ClientGone.
+
+        Returns whether the client keeps up; if not, wait for `drained` before the next.
+        """
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            raise ClientGone
+        if self._chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        transport.write(data)
+        self._writer.output_size += len(data)
+        return transport.get_write_buffer_size() <= HIGH_WATER
+
+    async def drained(self) -> None:
+        """Returns when the client has taken enough. Raises ClientGone."""
+        with self._client_errors():
+            async with asyncio.timeout(self._config.send_timeout):
+                await self._writer.drain()
+
+    async def end(self, data: bytes) -> None:
+        """The last write. Raises ClientGone."""
+        await self.write(data)
+        self.response.stop_streaming()
+        with self._client_errors():
+            await self.response.write_eof()
+
+    def _commit_early(self) -> None:
+        self._early = asyncio.create_task(self._send(self._opening()), name="commit early")
+
+    async def _send(self, data: bytes) -> None:
+        with self._client_errors():
+            if self._response is None:
+                self._response = self._new_response()
+                writer = await self._response.prepare(self._request)
+                assert writer is not None
+                self._writer = writer
+            async with asyncio.timeout(self._config.send_timeout):
+                await self._response.write(data)
+
+    @contextlib.contextmanager
+    def _client_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError as exc:
+            if self._request.transport is not None:
+                self._request.transport.abort()  # a reader that stalls never lets a close through
+            raise ClientGone from exc
+        except ConnectionError as exc:
+            raise ClientGone from exc
+
+    def _new_response(self) -> EventSourceResponse:
+        response = EventSourceResponse(
+            allow_all_methods=True,
+            sep="\n",
+            ping_interval=self._config.keep_alive,
+            send_timeout=self._config.send_timeout,
+        )
+        response.headers["Content-Type"] = "text/event-stream; charset=utf-8"
+        response.headers["Cache-Control"] = "no-cache, no-transform"
+        if self._request.version < HttpVersion11:
+            # without chunks only the close ends the body, and aiohttp would keep the connection if asked
+            response.headers["Connection"] = "close"
+            response.force_close()
+        return response

@@ -1,0 +1,147 @@
+"""One run of the agent becomes one answer, streamed or whole: the same for every endpoint."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from aiohttp import web
+
+from .. import sse
+from ..errors import InternalError, ProxyError, UpstreamAnswerTooLong
+from ..openai.chunks import Chunk, size_of
+from ..openai.errors import error_ending
+from ..translator import Translator
+from .answer_stream import AnswerStream, ClientGone
+from .json_answer import JsonAnswer
+from .keys import CONFIG, REQUEST_ID
+from .relay import Encoder, Readable, Relay
+
+log = logging.getLogger(__name__)
+
+Ending = Callable[[], Awaitable[None]]
+"""Called when the answer is whole, before its last bytes go out: the client's next request may follow at once."""
+
+
+class Collecting(Protocol):
+    """An endpoint's whole answer: takes every chunk, then gives the body."""
+
+    def add(self, chunk: Chunk) -> None: ...
+
+    def body(self) -> bytes: ...
+
+
+class Follower(Protocol):
+    """Takes every chunk beside the client."""
+
+    def add(self, chunk: Chunk) -> None: ...
+
+
+async def collect_answer(
+    request: web.Request,
+    run: Readable,
+    translator: Translator,
+    collector: Collecting,
+    ending: Ending | None = None,
+    follower: Follower | None = None,
+) -> web.StreamResponse:
+    """The whole answer. Raises ProxyError instead of giving half of one."""
+    async with JsonAnswer(request, request.app[CONFIG]) as answer:
+        try:
+            limit = _Limit(request.app[CONFIG].max_answer)
+            await _collect(run, translator, [limit, collector, *([follower] if follower else [])])
+            body = collector.body()
+            if ending is not None:
+                await ending()
+        except Exception as error:
+            if not answer.committed:
+                raise
+            return await answer.fail(_as_proxy_error(error, request))
+        return await answer.finish(body)
+
+
+async def _collect(run: Readable, translator: Translator, takers: Sequence[Follower]) -> None:
+    await run.open()
+    async for events in run:
+        for event in events:
+            for chunk in translator.feed(event):
+                for taker in takers:
+                    taker.add(chunk)
+        if translator.ended:
+            return
+    translator.finish()
+
+
+async def stream_answer(
+    request: web.Request,
+    run: Readable,
+    translator: Translator,
+    encoder: Encoder,
+    ending: Ending | None = None,
+    follower: Follower | None = None,
+) -> web.StreamResponse:
+    """The answer while it comes. Raises ProxyError only as long as nothing was sent."""
+    if follower is not None:
+        encoder = _Followed(encoder, follower)
+
+    def opening() -> bytes:
+        return b"".join(map(encoder.encode, translator.open())) or sse.COMMENT
+
+    async with AnswerStream(request, request.app[CONFIG], opening) as answer:
+        try:
+            last = await Relay(run, translator, encoder, answer).relay()
+            if ending is not None:
+                await ending()
+            await answer.end(last + sse.DONE)
+        except ClientGone:
+            log.info("%s: the client left before the end of its answer", request[REQUEST_ID])
+        except Exception as error:
+            if not answer.committed:
+                raise
+            await _end_with(_as_proxy_error(error, request), answer)
+    return answer.response
+
+
+class _Limit:
+    """A whole answer is held in memory until it ends, so it has a largest size; a streamed one has none."""
+
+    def __init__(self, characters: int) -> None:
+        self._left = characters
+
+    def add(self, chunk: Chunk) -> None:
+        """Raises UpstreamAnswerTooLong."""
+        self._left -= size_of(chunk)
+        if self._left < 0:
+            raise UpstreamAnswerTooLong(
+                "The agent's answer is longer than this server holds in one piece; ask for a stream."
+            )
+
+
+class _Followed:
+    """An encoder whose chunks somebody else takes too."""
+
+    def __init__(self, encoder: Encoder, follower: Follower) -> None:
+        self._encoder = encoder
+        self._follower = follower
+
+    def encode(self, chunk: Chunk) -> bytes:
+        self._follower.add(chunk)
+        return self._encoder.encode(chunk)
+
+
+async def _end_with(error: ProxyError, answer: AnswerStream) -> None:
+    """Tells a client that already has status 200 what went wrong."""
+    try:
+        await answer.end(error_ending(error))
+    except ClientGone:
+        log.info("the client left before it could be told that its answer failed")
+
+
+def _as_proxy_error(error: Exception, request: web.Request) -> ProxyError:
+    """What may be told of a failure in mid-answer; the log says the rest."""
+    if isinstance(error, ProxyError):
+        log.warning("%s: the answer failed: %s", request[REQUEST_ID], error.code)
+        return error
+    log.error("%s: the answer failed", request[REQUEST_ID], exc_info=error)
+    return InternalError()

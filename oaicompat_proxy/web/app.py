@@ -1,0 +1,74 @@
+"""The application: routes, and what lives as long as the process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import time
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from ..config import Config
+from . import chat, completions, health, models
+from .catalog import Catalog
+from .closing import Closer
+from .headers import add_headers
+from .keys import CATALOG, CONFIG, SECRET, SESSIONS, STARTED, UPSTREAM
+from .middleware import errors_to_bodies
+from .redis_client import connect
+from .session_locks import MemoryLocks, RedisLocks, SessionLocks
+from .session_store import MemoryStore, RedisStore, SessionStore
+from .sessions import Sessions
+from .upstream import Upstream
+
+
+def create_app(config: Config, *, upstream: str = "") -> web.Application:
+    """`upstream`: the gateway's address where it is not the configured one, as with the demo agent."""
+    app = web.Application(client_max_size=config.max_body, middlewares=[errors_to_bodies])
+    app[CONFIG] = config
+    app[SECRET] = make_secret(config)
+    app[STARTED] = int(time.time())
+
+    async def gateway(app: web.Application) -> AsyncIterator[None]:
+        async with _shared(config) as (locks, store):
+            app[UPSTREAM] = Upstream(config, upstream or config.upstream)
+            app[CATALOG] = Catalog(app[UPSTREAM], config.model, ttl=config.models_ttl)
+            closer = Closer(app[UPSTREAM], close_timeout=config.close_timeout)
+            sessions = Sessions(app[UPSTREAM], config, app[SECRET], closer=closer, locks=locks, store=store)
+            app[SESSIONS] = sessions
+            sweeping = asyncio.create_task(sessions.sweep(), name="sweep sessions")
+            yield
+            sweeping.cancel()
+            await asyncio.wait([sweeping])
+            await sessions.settle()
+            app[UPSTREAM].close()
+
+    app.cleanup_ctx.append(gateway)
+    app.on_response_prepare.append(add_headers)
+    app.router.add_post(f"{config.prefix}/chat/completions", chat.chat_completions)
+    app.router.add_post(f"{config.prefix}/completions", completions.completions)
+    app.router.add_get(f"{config.prefix}/models", models.list_models)
+    app.router.add_get(config.prefix + "/models/{name:.+}", models.retrieve_model)
+    app.router.add_get("/healthz", health.live)
+    app.router.add_get("/readyz", health.ready)
+    return app
+
+
+def make_secret(config: Config) -> bytes:
+    """The configured one; else the same for all workers in front of the same gateway."""
+    material = config.session_secret or f"{config.upstream}\0{config.upstream_token}"
+    return hashlib.sha256(b"oaicompat-proxy\0" + material.encode()).digest()
+
+
+@contextlib.asynccontextmanager
+async def _shared(config: Config) -> AsyncIterator[tuple[SessionLocks, SessionStore | None]]:
+    """What workers share about sessions: in Redis if there is one, else in this process alone."""
+    recognises = config.sessions == "recognise"
+    ttl, size = config.session_ttl, config.max_sessions
+    if not config.redis:
+        yield MemoryLocks(), MemoryStore(ttl=ttl, size=size) if recognises else None
+        return
+    async with connect(config.redis) as redis:
+        yield RedisLocks(redis), RedisStore(redis, ttl=ttl, size=size) if recognises else None

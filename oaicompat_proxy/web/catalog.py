@@ -1,0 +1,100 @@
+"""Which models there are, and which app each one is.
+
+The gateway's newer releases list their apps; the current one does not know the question, but names its apps when
+it refuses an unknown one, before anything is run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Mapping
+
+from ..dialects.agentick import calls
+from ..dialects.agentick.calls import App
+from ..errors import UpstreamError, UpstreamRefused
+from ..events import RunFailed
+from ..failures import unknown_model
+from ..turn import Text, Turn
+from .upstream import Upstream
+
+DEFAULT_MODEL = "default"
+"""Stands for the gateway's default app, and for requests that name no model."""
+
+
+class Catalog:
+    """The models on offer. What the gateway says is kept for a short life."""
+
+    def __init__(self, upstream: Upstream, mapping: Mapping[str, str], *, ttl: float) -> None:
+        """`mapping`: model name → app. `ttl`: seconds for which the gateway's list is kept."""
+        self._upstream = upstream
+        self._mapping = dict(mapping)
+        self._ttl = ttl
+        self._lock = asyncio.Lock()
+        self._apps: list[App] = []
+        self._fresh_until = -1.0
+
+    def resolve(self, model: str) -> str:
+        """The app that answers for `model`; "" is the gateway's default app. Raises ModelNotFound.
+
+        Whether there is such an app is the gateway's to say: one may have been added since it was asked.
+        """
+        if model in self._mapping:
+            return self._mapping[model]
+        if not model or (model == DEFAULT_MODEL and not self._hosts(DEFAULT_MODEL)):
+            return ""
+        if not calls.is_app_id(model):
+            raise unknown_model(model)
+        return model
+
+    async def models(self) -> list[str]:
+        """Names on offer, each once: configured ones first. Raises UpstreamError if there is nothing to offer."""
+        try:
+            apps = await self._ask()
+        except UpstreamError:
+            if not self._mapping:
+                raise
+            apps = self._apps
+        return list(dict.fromkeys([*self._mapping, *(app.id for app in apps), DEFAULT_MODEL]))
+
+    def _hosts(self, name: str) -> bool:
+        return any(app.id == name for app in self._apps)
+
+    async def _ask(self) -> list[App]:
+        async with self._lock:
+            if time.monotonic() >= self._fresh_until:
+                self._apps = await self._discover()
+                self._fresh_until = time.monotonic() + self._ttl
+            return self._apps
+
+    async def _discover(self) -> list[App]:
+        status, body = await self._upstream.call(calls.build_apps())
+        if status in (401, 403):
+            raise UpstreamRefused(f"The agent gateway refused this proxy's token ({status}).")
+        apps = calls.parse_apps(body) if status == 200 else None
+        return await self._provoke() if apps is None else apps
+
+    async def _provoke(self) -> list[App]:
+        """Asks for an app that cannot exist: the refusal names those that do."""
+        key = calls.session_key(f"no-such-app-{secrets.token_hex(4)}", "probe")
+        run = self._upstream.run(calls.build_send(key, Turn((Text("Which apps are there?"),))))
+        try:
+            await run.open()
+            async for events in run:
+                for event in events:
+                    apps = calls.parse_available(event.message) if isinstance(event, RunFailed) else None
+                    if apps is not None:
+                        await run.finish()
+                        return apps
+        finally:
+            run.cut()
+        raise UpstreamError("The agent gateway does not tell which apps it hosts; name them with --model.")
+
+    async def check(self) -> None:
+        """Raises ProxyError unless the gateway answers and takes our token."""
+        status, _ = await self._upstream.call(calls.build_apps())
+        if status in (401, 403):
+            raise UpstreamRefused(f"The agent gateway refuses this proxy's token ({status}).")
+        if status >= 500 and status != 501:
+            raise UpstreamError(f"The agent gateway answers with status {status}.")

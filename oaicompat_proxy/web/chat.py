@@ -1,0 +1,129 @@
+"""`POST …/chat/completions`: a conversation's next message."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+from aiohttp import web
+
+from ..collector import Collector
+from ..config import Config
+from ..confirmations import Confirmation, Question, find_confirmation, sign
+from ..conversation import build_turn, new_messages
+from ..openai.chunks import ChunkEncoder, Envelope
+from ..openai.request import ChatRequest, parse
+from ..recognition import AnswerDigest, scope_of
+from ..translator import Translator
+from .answers import Ending, collect_answer, stream_answer
+from .body import read_body
+from .catalog import DEFAULT_MODEL
+from .confirming import ApprovingRun, ResumedRun
+from .keys import CATALOG, CONFIG, SECRET, SESSIONS, UPSTREAM
+from .relay import Readable
+from .sessions import Wanted
+
+
+async def chat_completions(request: web.Request) -> web.StreamResponse:
+    """Raises ProxyError as long as nothing was sent; after that a failure is the stream's last frame."""
+    config = request.app[CONFIG]
+    body = await read_body(request, timeout=config.body_timeout)
+    chat = parse(body, max_media=config.max_media, max_messages=config.max_messages)
+    app = request.app[CATALOG].resolve(chat.model)
+    scope = scope_of(request.headers.get("Authorization", ""))
+    confirmation = find_confirmation(
+        new_messages(chat.messages), secret=request.app[SECRET], scope=scope, now=time.time()
+    )
+    if confirmation is not None:
+        return await _resume(request, chat, scope, confirmation)
+    name = session_name(request, chat, config)
+    return await _run(request, chat, Wanted(app, scope, chat.model or DEFAULT_MODEL, chat.messages, name))
+
+
+def session_name(request: web.Request, chat: ChatRequest, config: Config) -> str:
+    """The client's own name for its session, from the first of the configured places that has one."""
+    metadata = chat.parameters.get("metadata") or {}
+    names = {
+        "x-session-id": request.headers.get("X-Session-Id"),
+        "user": chat.parameters.get("user"),
+        "prompt_cache_key": chat.parameters.get("prompt_cache_key"),
+        "metadata.session_id": metadata.get("session_id"),
+    }
+    return next((str(names[place]) for place in config.session_from if names[place]), "")
+
+
+async def _run(request: web.Request, chat: ChatRequest, wanted: Wanted) -> web.StreamResponse:
+    config, sessions = request.app[CONFIG], request.app[SESSIONS]
+    async with sessions.lease(wanted) as lease:
+        history = lease.history if config.history == "auto" else config.history
+        run = sessions.start(lease, build_turn(chat, history, max_fold=config.max_fold))
+        translator = _translator(request, chat, wanted.scope, lease.key, lasting=lease.keep)
+        digest = sessions.new_digest(wanted)
+
+        async def ending() -> None:
+            lease.parked = translator.waits_for_client
+            if digest is not None and not lease.parked:
+                await sessions.remember(lease, digest)
+
+        source: Readable = run
+        if config.confirmations == "approve":
+            source = ApprovingRun(run, request.app[UPSTREAM], lease.key)
+        try:
+            return await _answer(request, chat, source, translator, ending, digest)
+        finally:
+            lease.denied_call = translator.denied_call
+
+
+async def _resume(
+    request: web.Request, chat: ChatRequest, scope: str, confirmation: Confirmation
+) -> web.StreamResponse:
+    """The rest of a run that waited; its session is still leased to the request that began it."""
+    run = ResumedRun(request.app[UPSTREAM], confirmation, request.app[CONFIG])
+    question = confirmation.question
+    translator = _translator(request, chat, scope, question.session, lasting=question.lasting)
+    try:
+        return await _answer(request, chat, run, translator)
+    finally:
+        run.cut()
+        if run.ownerless and not translator.waits_for_client:
+            request.app[SESSIONS].abandon(question.session)
+
+
+def _translator(request: web.Request, chat: ChatRequest, scope: str, session: str, *, lasting: bool) -> Translator:
+    config = request.app[CONFIG]
+    secret = request.app[SECRET]
+
+    def token(call_id: str) -> str:
+        expires = int(time.time() + config.confirmation_ttl)
+        return sign(Question(session, call_id, expires, lasting), secret, scope)
+
+    return Translator(
+        model=chat.model or DEFAULT_MODEL,
+        tool_names=chat.tool_names,
+        tick_separator=config.tick_separator,
+        server_tools=config.server_tools,
+        confirmations=config.confirmations,
+        sign=token,
+    )
+
+
+async def _answer(
+    request: web.Request,
+    chat: ChatRequest,
+    run: Readable,
+    translator: Translator,
+    ending: Ending | None = None,
+    digest: AnswerDigest | None = None,
+) -> web.StreamResponse:
+    config = request.app[CONFIG]
+    envelope = Envelope(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), chat.model or DEFAULT_MODEL)
+    if chat.stream:
+        encoder = ChunkEncoder(
+            envelope,
+            include_usage=chat.include_usage,
+            reasoning_field=config.reasoning_field,
+            legacy_functions=chat.legacy_functions,
+        )
+        return await stream_answer(request, run, translator, encoder, ending, digest)
+    collector = Collector(envelope, reasoning_field=config.reasoning_field, legacy_functions=chat.legacy_functions)
+    return await collect_answer(request, run, translator, collector, ending, digest)

@@ -1,0 +1,157 @@
+"""Sessions are closed in the background, so that no client waits for it; closing one also stops its run.
+
+What a gateway offers differs. Newer ones close by `/invoke`; an embedded one closes on `/close`; a standalone one
+only while some client listens on `/events`, so one such connection is kept from the first such close on. `/abort`
+exists everywhere and does nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from collections import deque
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from ..dialects.agentick import calls
+from ..errors import ProxyError, UpstreamError, UpstreamRefused
+from .exchange import Exchange
+from .upstream import Upstream
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 4
+"""How often a close is tried: with the pauses between, a gateway has about four seconds to come back."""
+
+FIRST_PAUSE = 0.5
+
+MOST_AT_ONCE = 100
+"""Closes under way at once; the others wait for their turn."""
+
+MOST_WAITING = 10_000
+"""Closes that wait; more means that the gateway is gone, and its sessions with it."""
+
+GREETING = 1.0
+"""Seconds for the first event of `/events`, which comes at once where it comes at all."""
+
+
+class Closer:
+    """Closes sessions, and counts those that could not be closed."""
+
+    def __init__(self, upstream: Upstream, *, close_timeout: float) -> None:
+        """`close_timeout`: seconds that one attempt may take."""
+        self._upstream = upstream
+        self._close_timeout = close_timeout
+        self._listener = Listener(upstream)
+        # moving
+        self.failed = 0
+        self._waiting: deque[str] = deque()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._can_invoke = True
+
+    def close_soon(self, key: str) -> None:
+        if len(self._waiting) >= MOST_WAITING:
+            self._give_up(key, "too many are waiting to be closed")
+            return
+        self._waiting.append(key)
+        if len(self._closing) < MOST_AT_ONCE:
+            task = asyncio.create_task(self._close_waiting(), name="close sessions")
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def settle(self) -> None:
+        """At the end of the process: waits for what is being closed, as long as all attempts of a few may take."""
+        if self._closing:
+            _, unfinished = await asyncio.wait(self._closing, timeout=ATTEMPTS * self._close_timeout)
+            for task in unfinished:
+                task.cancel()
+        for key in self._waiting:
+            self._give_up(key, "the proxy is stopping")
+        await self._listener.stop()
+
+    async def _close_waiting(self) -> None:
+        while self._waiting:
+            await self.close(self._waiting.popleft())
+
+    async def close(self, key: str) -> None:
+        """Returns when it is closed or given up."""
+        try:
+            async with asyncio.timeout(self._close_timeout):
+                await self._try_to_close(key)
+        except (ProxyError, TimeoutError):
+            await self._insist(key)
+
+    async def _insist(self, key: str) -> None:
+        await asyncio.sleep(FIRST_PAUSE)
+        try:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type((ProxyError, TimeoutError)),
+                stop=stop_after_attempt(ATTEMPTS - 1),
+                wait=wait_exponential(multiplier=FIRST_PAUSE),
+                reraise=True,
+            ):
+                with attempt:
+                    async with asyncio.timeout(self._close_timeout):
+                        await self._try_to_close(key)
+        except (ProxyError, TimeoutError) as error:
+            self._give_up(key, str(error) or "timeout")
+
+    async def _try_to_close(self, key: str) -> None:
+        if self._can_invoke:
+            status, body = await self._upstream.call(calls.build_invoke_close(key))
+            self._can_invoke = not calls.is_unknown_method(status, body)
+        if not self._can_invoke:
+            await self._listener.ensure()
+            status, _ = await self._upstream.call(calls.build_close(key))
+        if status >= 500:
+            raise UpstreamError(f"The agent gateway answered a close with status {status}.")
+
+    def _give_up(self, key: str, reason: str) -> None:
+        self.failed += 1
+        log.warning("session %s could not be closed: %s", key, reason)
+
+
+class Listener:
+    """One connection to the gateway's `/events`, made when it is first needed and kept."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._path = calls.events_path(f"oaicompat-proxy-{uuid.uuid4().hex}")
+        # moving
+        self._reading: asyncio.Task[None] | None = None
+        self._lock = asyncio.Lock()
+        self._absent = False
+
+    async def ensure(self) -> None:
+        """Returns with a connection, or without one where the gateway has no `/events`."""
+        async with self._lock:
+            if self._absent or (self._reading is not None and not self._reading.done()):
+                return
+            try:
+                exchange = await self._upstream.listen(self._path)
+            except UpstreamError as error:
+                self._absent = isinstance(error, UpstreamRefused)  # an embedded gateway may have none, and needs none
+                return
+            with contextlib.ExitStack() as on_failure:
+                on_failure.callback(exchange.cut)
+                with contextlib.suppress(TimeoutError, UpstreamError):
+                    async with asyncio.timeout(GREETING):
+                        await exchange.read()  # the gateway counts us from its first event on
+                on_failure.pop_all()
+            self._reading = asyncio.create_task(self._read(exchange), name="listen to the gateway")
+
+    async def stop(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+
+    async def _read(self, exchange: Exchange) -> None:
+        """Throws away what comes: heartbeats, since we subscribe to nothing."""
+        try:
+            with contextlib.suppress(UpstreamError):
+                while await exchange.read():
+                    pass
+        finally:
+            exchange.cut()

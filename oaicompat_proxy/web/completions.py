@@ -1,0 +1,52 @@
+"""`POST …/completions`: the older endpoint, for editors and tools that still call it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+from aiohttp import web
+
+from ..conversation import METADATA_KEY
+from ..openai.chunks import Envelope
+from ..openai.completion import parse_completion
+from ..openai.completion_chunks import CompletionCollector, CompletionEncoder
+from ..translator import Translator
+from ..turn import Text, Turn
+from .answers import collect_answer, stream_answer
+from .body import read_body
+from .catalog import DEFAULT_MODEL
+from .confirming import ApprovingRun
+from .keys import CATALOG, CONFIG, SESSIONS, UPSTREAM
+from .relay import Readable
+from .sessions import Wanted
+
+
+async def completions(request: web.Request) -> web.StreamResponse:
+    """The prompt is the turn, in a session of its own; of the answer only its text is shown.
+
+    Raises ProxyError as chat does. Nobody can be asked here, so a question is denied unless all are approved.
+    """
+    config = request.app[CONFIG]
+    asked = parse_completion(await read_body(request, timeout=config.body_timeout))
+    app = request.app[CATALOG].resolve(asked.model)
+    model = asked.model or DEFAULT_MODEL
+    envelope = Envelope(f"cmpl-{uuid.uuid4().hex}", int(time.time()), model)
+    approves = config.confirmations == "approve"
+    translator = Translator(
+        model=model,
+        tool_names=frozenset(),
+        tick_separator=config.tick_separator,
+        server_tools=config.server_tools,
+        confirmations="approve" if approves else "deny",
+    )
+    metadata = {METADATA_KEY: dict(asked.parameters)} if asked.parameters else {}
+    echo = asked.prompt if asked.echo else ""
+    sessions = request.app[SESSIONS]
+    async with sessions.lease(Wanted(app, scope="", model=model, messages=())) as lease:
+        run = sessions.start(lease, Turn((Text(asked.prompt),), metadata))
+        source: Readable = ApprovingRun(run, request.app[UPSTREAM], lease.key) if approves else run
+        if asked.stream:
+            encoder = CompletionEncoder(envelope, include_usage=asked.include_usage, echo=echo)
+            return await stream_answer(request, source, translator, encoder)
+        return await collect_answer(request, source, translator, CompletionCollector(envelope, echo=echo))

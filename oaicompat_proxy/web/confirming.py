@@ -1,0 +1,179 @@
+"""Answers to tools of the agent's that wait for a human: at once, or when the client has been asked.
+
+Only newer gateways can be answered. A run that waits was begun by an earlier request, perhaps through another
+worker, so what it says after the answer is read from the gateway's `/events`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Self
+
+from ..config import Config
+from ..confirmations import Confirmation, Question
+from ..dialects.agentick import calls
+from ..dialects.agentick.reader import EventReader
+from ..errors import AgentError, AgentUnanswerable, ProxyError, UpstreamError, UpstreamTimeout
+from ..events import ConfirmationRequired, Event
+from ..sse import FrameReader
+from .exchange import Exchange
+from .upstream import Run, Upstream
+
+MAX_GREETING = 64 * 1024
+"""Bytes of the first event of `/events`."""
+
+GREETING = 10.0
+"""Seconds for it; it comes at once where it comes at all."""
+
+
+async def confirm(upstream: Upstream, session: str, call_id: str, *, confirmed: bool, reason: str = "") -> None:
+    """Raises AgentUnanswerable if this gateway cannot be answered, and AgentError if this run cannot."""
+    call = calls.build_confirmation(session, call_id, confirmed=confirmed, reason=reason)
+    status, body = await upstream.call(call)
+    if status == 200:
+        return
+    if calls.is_unknown_method(status, body):
+        raise AgentUnanswerable(
+            "The agent waits for a confirmation, and this gateway's release cannot be given one; "
+            "let the agent run this tool without asking."
+        )
+    raise AgentError("The agent does not wait for this confirmation any more.")
+
+
+class ApprovingRun:
+    """A run whose questions are answered with yes (setting `confirmations = approve`)."""
+
+    def __init__(self, run: Run, upstream: Upstream, session: str) -> None:
+        self._run = run
+        self._upstream = upstream
+        self._session = session
+        # moving
+        self._failure: ProxyError | None = None
+        self._approving: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        await self._run.open()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Iterator[Event]:
+        try:
+            events = await self._run.__anext__()
+        except UpstreamError:
+            if self._failure is not None:
+                raise self._failure from None
+            raise
+        return self._watch(events)
+
+    async def pump(self, take: Callable[[Iterator[Event]], bool]) -> None:
+        try:
+            await self._run.pump(lambda events: take(self._watch(events)))
+        except UpstreamError:
+            if self._failure is not None:
+                raise self._failure from None
+            raise
+
+    def pause(self) -> None:
+        self._run.pause()
+
+    def resume(self) -> None:
+        self._run.resume()
+
+    def cut(self) -> None:
+        self._run.cut()
+
+    def _watch(self, events: Iterator[Event]) -> Iterator[Event]:
+        for event in events:
+            if isinstance(event, ConfirmationRequired):
+                task = asyncio.create_task(self._approve(event.call_id), name="approve tool")
+                self._approving.add(task)
+                task.add_done_callback(self._approving.discard)
+            yield event
+
+    async def _approve(self, call_id: str) -> None:
+        try:
+            await confirm(self._upstream, self._session, call_id, confirmed=True)
+        except ProxyError as error:
+            self._failure = error
+            self._run.cut()
+
+
+class ResumedRun:
+    """The rest of a run that waited for the client: `open` passes the client's answer on."""
+
+    def __init__(self, upstream: Upstream, confirmation: Confirmation, config: Config) -> None:
+        self._upstream = upstream
+        self._confirmation = confirmation
+        self._silence_timeout = config.silence_timeout
+        self._reader = EventReader(max_frame=config.max_frame, with_deeds=config.server_tools != "hide", resumed=True)
+        self._exchange: Exchange | None = None
+        self.ownerless = False
+        """The run goes on, or waits, and nobody will read it any more."""
+
+    async def open(self) -> None:
+        """Listens first, then answers, so that nothing is missed. Raises UpstreamError and its kin."""
+        question = self._confirmation.question
+        client_id = f"oaicompat-proxy-{uuid.uuid4().hex}"
+        try:
+            async with asyncio.timeout(GREETING):
+                self._exchange = await self._upstream.listen(calls.events_path(client_id))
+                connection_id = await self._read_greeting(self._exchange)
+        except TimeoutError:
+            raise UpstreamTimeout("The agent gateway did not begin its event stream in time.") from None
+        status, _ = await self._upstream.call(calls.build_subscribe(client_id, connection_id, question.session))
+        if status != 200:
+            raise UpstreamError(f"The agent gateway answered a subscription with status {status}.")
+        try:
+            await self._confirm(question)
+        except AgentUnanswerable:
+            self.ownerless = True
+            raise
+        self.ownerless = not question.lasting
+
+    async def _confirm(self, question: Question) -> None:
+        await confirm(
+            self._upstream,
+            question.session,
+            question.call_id,
+            confirmed=self._confirmation.confirmed,
+            reason=self._confirmation.reason,
+        )
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Iterator[Event]:
+        assert self._exchange is not None
+        try:
+            async with asyncio.timeout(self._silence_timeout):  # heartbeats are no sign of the run's life
+                while data := await self._exchange.read():
+                    if events := list(self._reader.feed(data)):
+                        self.ownerless = self.ownerless and not self._reader.over
+                        return iter(events)
+        except TimeoutError:
+            raise UpstreamTimeout("The agent was silent for too long.") from None
+        raise StopAsyncIteration
+
+    def cut(self) -> None:
+        if self._exchange is not None:
+            self._exchange.cut()
+
+    async def _read_greeting(self, exchange: Exchange) -> str:
+        """The connection's id, from the first event."""
+        frames = FrameReader(max_frame=MAX_GREETING)
+        while data := await exchange.read():
+            for frame in frames.feed(data):
+                return str(_parse_greeting(frame.data).get("connectionId", ""))
+        raise UpstreamError("The agent gateway's event stream ended before it began.")
+
+
+def _parse_greeting(data: bytes) -> dict[str, object]:
+    try:
+        greeting = json.loads(data)
+    except ValueError:
+        greeting = None
+    return greeting if isinstance(greeting, dict) else {}

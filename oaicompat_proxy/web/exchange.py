@@ -1,0 +1,183 @@
+"""One request to the gateway and its answer, read in the callbacks of the connection.
+
+A general HTTP client wakes a task for every packet, which costs more than all of the translation. Here what the
+socket brings can be pushed straight to whoever takes it. What arrived before a fault is delivered before the
+fault is raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Callable
+from typing import Protocol
+
+from ..errors import UpstreamError, UpstreamInterrupted, UpstreamTimeout
+
+MAX_UNREAD = 256 * 1024
+"""Bytes that are held for a reader before the socket is left alone."""
+
+
+class Line(Protocol):
+    """The connection, as an exchange needs it."""
+
+    paused: bool
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Exchange:
+    """One request and its answer. Read it with `read`, or have it pushed with `pump`; then `finish` or `cut`."""
+
+    def __init__(self, connection: Line, silence_timeout: float | None) -> None:
+        """`silence_timeout`: seconds; None for no limit."""
+        self._connection = connection
+        self._silence_timeout = silence_timeout or math.inf
+        self._loop = asyncio.get_running_loop()
+        # moving
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.head_complete = False
+        self.complete = False
+        self._failure: UpstreamError | None = None
+        self._pieces: list[bytes] = []
+        self.unread = 0
+        self._take: Callable[[bytes], bool] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._last_sign = self._loop.time()
+        self._watch: asyncio.TimerHandle | None = None
+        if silence_timeout is not None:
+            self._watch = self._loop.call_later(silence_timeout, self._check_silence)
+
+    async def head(self) -> None:
+        """Waits for status and headers. Raises UpstreamError and its kin."""
+        while not self.head_complete:
+            await self._wait()
+
+    async def read(self) -> bytes:
+        """What has come since the last read; empty at the end. Raises UpstreamError and its kin."""
+        while not self._pieces:
+            if self.complete:
+                return b""
+            self.resume()
+            await self._wait()
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        self.unread = 0
+        self.resume()
+        return data
+
+    async def pump(self, take: Callable[[bytes], bool]) -> None:
+        """Gives every read to `take`, in the callback of the connection, until it returns False or all is read.
+
+        Raises what `take` raises, and UpstreamError and its kin.
+        """
+        if self._pieces and not take(await self.read()):
+            return
+        self._take = take
+        try:
+            while self._take is not None and not self.complete:
+                await self._wait()
+        finally:
+            self._take = None
+
+    def pause(self) -> None:
+        """No more for now; what is on its way may still come."""
+        if not self.complete:  # then the connection may be another's
+            self._connection.pause()
+
+    def resume(self) -> None:
+        if self._connection.paused and not self.complete:
+            self._last_sign = self._loop.time()  # until now nobody listened
+            self._connection.resume()
+
+    async def finish(self, within: float) -> None:
+        """After the last byte that counts: waits for the end of the body, so that the connection is used again."""
+        with contextlib.suppress(TimeoutError, UpstreamError):
+            async with asyncio.timeout(within):
+                while await self.read():
+                    pass
+        self.cut()
+
+    def cut(self) -> None:
+        """Gives up what is still to come, and with it the connection."""
+        if not self.complete:
+            self._fail(UpstreamInterrupted("The run was given up."))
+            self._connection.close()
+
+    # from the connection
+
+    def receive(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self.unread += len(piece)
+
+    def deliver(self) -> None:
+        """The read is over: hands on what it brought."""
+        self._last_sign = self._loop.time()
+        if self._take is None:
+            if self.unread > MAX_UNREAD:
+                self._connection.pause()
+            self._wake()
+        elif self._pieces:
+            self._push(self._take)
+        if self.complete:
+            self._end()
+
+    def _push(self, take: Callable[[bytes], bool]) -> None:
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        self.unread = 0
+        try:
+            goes_on = take(data)
+        except Exception as error:
+            self._take = None
+            self._wake(error)
+            return
+        if not goes_on:
+            self._take = None
+            self._wake()
+
+    def lose(self, failure: UpstreamError) -> None:
+        """The connection is gone before the end of the answer."""
+        self._fail(failure)
+
+    def _fail(self, failure: UpstreamError) -> None:
+        if not self.complete and self._failure is None:
+            self._failure = failure
+            self._end()
+
+    def _end(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._wake()
+
+    def _check_silence(self) -> None:
+        """One timer for all of the answer: looks how long ago the last sign was."""
+        left = self._last_sign + self._silence_timeout - self._loop.time()
+        if left <= 0 and not self._connection.paused:
+            self._fail(UpstreamTimeout("The agent was silent for too long."))
+            self._connection.close()
+            return
+        self._watch = self._loop.call_later(max(left, self._silence_timeout / 10), self._check_silence)
+
+    async def _wait(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self, error: Exception | None = None) -> None:
+        if self._waiter is None or self._waiter.done():
+            return
+        if error is not None:
+            self._waiter.set_exception(error)
+        else:
+            self._waiter.set_result(None)

@@ -1,0 +1,23 @@
+"""What the application and a request carry, by typed keys."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from ..config import Config
+from .catalog import Catalog
+from .sessions import Sessions
+from .upstream import Upstream
+
+CONFIG = web.AppKey("oaicompat_proxy.config", Config)
+UPSTREAM = web.AppKey("oaicompat_proxy.upstream", Upstream)
+CATALOG = web.AppKey("oaicompat_proxy.catalog", Catalog)
+SESSIONS = web.AppKey("oaicompat_proxy.sessions", Sessions)
+SECRET = web.AppKey("oaicompat_proxy.secret", bytes)
+"""Key of everything that is signed or hashed here: session names, conversations, questions to the client."""
+STARTED = web.AppKey("oaicompat_proxy.started", int)
+"""Unix time in seconds at which the process began to serve."""
+
+REQUEST_ID = web.RequestKey("oaicompat_proxy.request_id", str)
+RECEIVED = web.RequestKey("oaicompat_proxy.received", float)
+"""The event loop's time, in seconds, at which the request's headers were read."""

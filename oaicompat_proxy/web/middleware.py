@@ -1,0 +1,86 @@
+"""What every request goes through: our errors, and the framework's, become OpenAI's bodies."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from ..errors import BodyTooLarge, InternalError, InvalidRequest, MethodNotAllowed, NotFound, ProxyError
+from ..openai.errors import error_body, error_headers
+from .headers import asks_as_browser, identify, preflight
+from .keys import CONFIG, REQUEST_ID
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def errors_to_bodies(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """For answers that have not begun; a stream that has reports its own failures."""
+    identify(request)
+    try:
+        return await _only_answer(request, handler)
+    except ProxyError as error:
+        if error.status >= 500:
+            log.warning("%s: %s", request[REQUEST_ID], error.code)
+        return error_response(error)
+    except web.HTTPMethodNotAllowed as error:
+        allowed = sorted(error.allowed_methods)
+        if request.method == "OPTIONS":
+            return preflight(request, [*allowed, "OPTIONS"])
+        return error_response(MethodNotAllowed(allowed))
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        if asks_as_browser(request):
+            return preflight(request, ["OPTIONS"])  # so that the page can read why its call is refused
+        return error_response(_translate(error, request))
+    except ConnectionResetError:
+        raise
+    except Exception:
+        log.exception("%s: %s %s failed", request[REQUEST_ID], request.method, request.path)
+        return error_response(InternalError())
+
+
+async def _only_answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What fails when bytes are out already breaks the connection off: a second answer would be taken for the next."""
+    try:
+        return await handler(request)
+    except Exception as error:
+        if not request.writer.output_size:
+            raise
+        log.exception("%s: %s %s failed behind its answer", request[REQUEST_ID], request.method, request.path)
+        raise ConnectionResetError("the answer has begun") from error
+
+
+def error_response(error: ProxyError) -> web.Response:
+    response = web.Response(
+        status=error.status,
+        body=error_body(error),
+        content_type="application/json",
+        headers=error_headers(error),
+    )
+    if isinstance(error, MethodNotAllowed):
+        response.headers["Allow"] = ", ".join(error.allowed)
+    return response
+
+
+def _translate(error: web.HTTPException, request: web.Request) -> ProxyError:
+    """The framework's errors in OpenAI's words."""
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return BodyTooLarge("The request body is larger than this server takes.")
+    if isinstance(error, web.HTTPNotFound):
+        return _unknown_url(request)
+    return InvalidRequest(error.reason)
+
+
+def _unknown_url(request: web.Request) -> NotFound:
+    prefix = request.app[CONFIG].prefix
+    where = f"{request.method} {request.path[:200]}"
+    served = f"This server has {prefix}/chat/completions, {prefix}/completions and {prefix}/models."
+    if request.path.startswith(prefix + "/"):
+        return NotFound(f"Invalid URL ({where}). {served}")
+    return NotFound(f"Unknown request URL: {where}. Please check the URL for typos. {served}", code="unknown_url")

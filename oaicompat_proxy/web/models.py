@@ -1,0 +1,22 @@
+"""`GET …/models` and `GET …/models/NAME`."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from ..openai.models import model_body, models_body, unknown_model
+from .keys import CATALOG, STARTED
+
+
+async def list_models(request: web.Request) -> web.Response:
+    names = await request.app[CATALOG].models()
+    body = models_body(names, created=request.app[STARTED])
+    return web.Response(body=body, content_type="application/json")
+
+
+async def retrieve_model(request: web.Request) -> web.Response:
+    """The name is the rest of the path, decoded once: clients send a slash raw or escaped."""
+    name = request.match_info["name"]
+    if name not in await request.app[CATALOG].models():
+        raise unknown_model(name)
+    return web.Response(body=model_body(name, created=request.app[STARTED]), content_type="application/json")

@@ -1,0 +1,48 @@
+"""Redis, where workers and replicas share what they know of sessions.
+
+It is asked on the way of every request, so it is never waited for long; its errors become ours here and nowhere
+else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..config import ConfigError
+from ..errors import SessionsUnavailable
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+PATIENCE = 1.0
+"""Seconds for a connection, and for each answer: it is next door, so more means that it is gone."""
+
+
+def connect(url: str) -> Redis:
+    """Nothing is sent yet. Raises ConfigError for an address that cannot be, or without the package."""
+    try:
+        from redis.asyncio import Redis
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+    except ImportError:
+        raise ConfigError("--redis needs the package redis: pip install 'oaicompat-proxy[redis]'") from None
+    once_more = Retry(NoBackoff(), 1)  # a kept connection may have died since it was last used
+    try:
+        return Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=once_more)
+    except ValueError as error:
+        raise ConfigError(f"--redis must be an address such as redis://127.0.0.1/0: {error}") from None
+
+
+@contextlib.contextmanager
+def mapped_errors() -> Iterator[None]:
+    """Redis's exceptions, and those of the way to it, as ours."""
+    from redis.exceptions import RedisError
+
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        raise SessionsUnavailable(
+            "What this proxy's workers share about sessions cannot be reached; try again, or without a session."
+        ) from error

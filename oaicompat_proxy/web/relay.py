@@ -1,0 +1,128 @@
+"""The loop of a streamed answer: what the run says goes out, one write per read.
+
+Until status 200 is out, reads are awaited one by one. After that they are pushed: the callback that brings bytes
+from the agent translates them and writes them to the client, and no task wakes up in between. A client that does
+not keep up stops the reading, so back-pressure reaches the agent's socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Protocol, runtime_checkable
+
+from ..errors import ProxyError
+from ..events import Event
+from ..openai.chunks import Chunk
+from ..translator import Translator
+from .answer_stream import AnswerStream
+
+
+class Encoder(Protocol):
+    """An endpoint's stream: the bytes of each chunk, none for what the endpoint does not show."""
+
+    def encode(self, chunk: Chunk) -> bytes: ...
+
+
+class Readable(Protocol):
+    """A run as it is read: opened first, then events, read by read."""
+
+    async def open(self) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[Iterator[Event]]: ...
+
+
+@runtime_checkable
+class Pumpable(Readable, Protocol):
+    """A run that can also push."""
+
+    async def pump(self, take: Callable[[Iterator[Event]], bool]) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def cut(self) -> None: ...
+
+
+class Relay:
+    """Sends one run to one client."""
+
+    def __init__(self, run: Readable, translator: Translator, encoder: Encoder, answer: AnswerStream) -> None:
+        self._run = run
+        self._translator = translator
+        self._encoder = encoder
+        self._answer = answer
+        # moving
+        self._failure: Exception | None = None
+        self._draining: asyncio.Task[None] | None = None
+
+    async def relay(self) -> bytes:
+        """Everything up to the last write, whose bytes are returned. Raises ProxyError, ClientGone."""
+        await self._run.open()
+        async for events in self._run:
+            data = self._translate(events)
+            if self._translator.ended:
+                return data
+            if data:
+                await self._answer.write(data)
+            if self._failure is not None:
+                raise self._failure
+            if data and isinstance(self._run, Pumpable):
+                return await self._push(self._run)
+        self._translator.finish()
+        return b""
+
+    async def _push(self, run: Pumpable) -> bytes:
+        last = b""
+
+        def take(events: Iterator[Event]) -> bool:
+            nonlocal last
+            data = self._translate(events)
+            if self._translator.ended:
+                last = data
+                return False
+            if data and not self._answer.push(data):
+                self._wait_for_client(run)
+            return self._failure is None
+
+        try:
+            await run.pump(take)
+        except ProxyError:
+            if self._failure is None:
+                raise
+        finally:
+            await self._stop_draining()
+        if self._failure is not None:
+            raise self._failure
+        self._translator.finish()
+        return last
+
+    def _translate(self, events: Iterable[Event]) -> bytes:
+        """The bytes of one read; a failure that comes after them is noted."""
+        pieces: list[bytes] = []
+        try:
+            for event in events:
+                pieces.extend(map(self._encoder.encode, self._translator.feed(event)))
+        except ProxyError as error:
+            self._failure = error
+        return b"".join(pieces)
+
+    def _wait_for_client(self, run: Pumpable) -> None:
+        run.pause()
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain(run), name="wait for a slow client")
+
+    async def _drain(self, run: Pumpable) -> None:
+        try:
+            await self._answer.drained()
+        except Exception as error:
+            self._failure = error  # the run itself may have to go on without its reader
+        finally:
+            run.resume()
+            self._draining = None
+
+    async def _stop_draining(self) -> None:
+        if self._draining is not None:
+            self._draining.cancel()
+            await asyncio.wait([self._draining])

@@ -1,0 +1,276 @@
+"""Which session of the gateway a request runs in, and what becomes of it afterwards (decisions D8 and D9).
+
+A request holds a lease on one session. A session that nobody named or recognises is closed when the lease ends,
+which also stops a run that is still going on. A session that keeps its history is held until its run is over:
+without its reader the run is read on in the background.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..config import Config
+from ..dialects.agentick import calls
+from ..errors import ProxyError, SessionsUnavailable, UpstreamConnectTimeout, UpstreamUnreachable
+from ..openai.request import Message
+from ..recognition import AnswerDigest, conversation_digest, named_session
+from ..turn import Turn
+from .closing import Closer
+from .confirming import confirm
+from .session_locks import Release, SessionLocks
+from .session_store import SessionStore
+from .upstream import Run, Upstream
+
+log = logging.getLogger(__name__)
+
+SWEEP = 60.0
+"""Seconds between looks for sessions that are too old to be continued."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a request says about its session."""
+
+    app: str
+    scope: str
+    """Who calls: sessions of different callers are never the same."""
+    model: str
+    messages: Sequence[Message]
+    name: str = ""
+    """The client's own name for a lasting session, if it gave one."""
+
+
+class Lease:
+    """One request's hold on a session of the gateway."""
+
+    def __init__(self, key: str, *, history: str = "fold", lasting: bool = False) -> None:
+        self.key = key
+        self.history: str = history
+        """What the agent has to be told of the conversation."""
+        self.keep = lasting
+        """The session goes on after this request."""
+        self.release: Release | None = None
+        self.run: Run | None = None
+        self.recognised_by: str | None = None
+        """The digest under which the session was found."""
+        self.remembered_by: str | None = None
+        """The digest under which it is found again."""
+        self.parked = False
+        """The run waits for the client's next request."""
+        self.denied_call: str | None = None
+        """The agent's call that waits for a confirmation, and gets none."""
+
+
+def fresh_name() -> str:
+    """A session name that nobody can guess, and that nobody else has."""
+    return f"oc-{secrets.token_urlsafe(24)}"
+
+
+class Sessions:
+    """Leases sessions, and settles them."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        config: Config,
+        secret: bytes,
+        *,
+        closer: Closer,
+        locks: SessionLocks,
+        store: SessionStore | None,
+    ) -> None:
+        """`store`: where sessions are recognised; None if they are not."""
+        self._upstream = upstream
+        self._config = config
+        self._secret = secret
+        self._closer = closer
+        self._locks = locks
+        self._store = store
+        # moving
+        self._settling: set[asyncio.Task[None]] = set()
+
+    @contextlib.asynccontextmanager
+    async def lease(self, wanted: Wanted) -> AsyncIterator[Lease]:
+        """Raises SessionBusy if the session's run before this one does not end in time."""
+        lease = await self._lease(wanted)
+        try:
+            yield lease
+        except (UpstreamUnreachable, UpstreamConnectTimeout):
+            self._in_background(self._put_back(lease, reached=False))
+            raise
+        except BaseException:
+            self._settle(lease)
+            raise
+        else:
+            self._settle(lease)
+
+    def start(self, lease: Lease, turn: Turn) -> Run:
+        lease.run = self._upstream.run(calls.build_send(lease.key, turn))
+        return lease.run
+
+    def new_digest(self, wanted: Wanted) -> AnswerDigest | None:
+        """Follows the answer, if its conversation is to be recognised."""
+        if self._store is None or wanted.name:
+            return None
+        return AnswerDigest(self._secret, wanted.scope, wanted.model, wanted.messages)
+
+    async def remember(self, lease: Lease, digest: AnswerDigest) -> None:
+        """The conversation, with the answer that was given, continues in this session, once its run is over."""
+        lease.recognised_by, lease.remembered_by = None, digest.hexdigest()
+        with contextlib.suppress(SessionsUnavailable):
+            if lease.release is None:
+                await self._lock(lease)  # nobody else knows the session yet
+            lease.keep = await self._put(lease.remembered_by, lease.key)
+
+    def abandon(self, key: str) -> None:
+        """Stops a run that was begun by an earlier request, and that nobody reads any more."""
+        self._closer.close_soon(key)
+
+    async def sweep(self) -> None:
+        """Closes, for as long as the process lives, what nobody came back to."""
+        while self._store is not None:
+            await asyncio.sleep(SWEEP)
+            with contextlib.suppress(SessionsUnavailable):
+                for key in await self._store.expire():
+                    self._closer.close_soon(key)
+
+    async def settle(self) -> None:
+        """At the end of the process: runs without a reader are left to themselves."""
+        await asyncio.sleep(0)  # a task that has not begun would not give back what it holds
+        for task in list(self._settling):
+            task.cancel()
+        if self._settling:
+            await asyncio.wait(self._settling)
+        for key in await self._store.leave() if self._store is not None else ():
+            self._closer.close_soon(key)
+        await self._closer.settle()
+
+    # opening
+
+    async def _lease(self, wanted: Wanted) -> Lease:
+        if wanted.name:
+            name = named_session(self._secret, wanted.scope, wanted.app, wanted.name)
+            return await self._lock(Lease(calls.session_key(wanted.app, name), history="last", lasting=True))
+        return await self._recognise(wanted) or Lease(calls.session_key(wanted.app, fresh_name()))
+
+    async def _recognise(self, wanted: Wanted) -> Lease | None:
+        answered = _answered_part(wanted.messages)
+        if self._store is None or not answered:
+            return None
+        digest = conversation_digest(self._secret, wanted.scope, wanted.model, answered)
+        key = await self._take(digest)
+        if key is None:
+            return None
+        lease = Lease(key, history="last")
+        lease.recognised_by = digest
+        try:
+            return await self._lock(lease)
+        except BaseException as error:
+            self._in_background(self._put_back(lease, reached=False))
+            if isinstance(error, SessionsUnavailable):
+                return None
+            raise
+
+    async def _lock(self, lease: Lease) -> Lease:
+        lease.release = await self._locks.acquire(lease.key, wait=self._config.session_wait)
+        return lease
+
+    # settling
+
+    def _settle(self, lease: Lease) -> None:
+        """Starts what has to be done; nobody waits for it."""
+        run = lease.run
+        if run is not None and run.whole and lease.release is None and lease.recognised_by is None:
+            if not lease.keep:
+                self._closer.close_soon(lease.key)
+        elif run is None or run.over or run.refused:
+            self._in_background(self._put_back(lease, reached=run is not None))
+        elif lease.keep or lease.parked:
+            self._in_background(self._outlive(lease, run))
+        else:
+            run.cut()
+            self._closer.close_soon(lease.key)
+            if lease.release is not None:
+                self._in_background(_release(lease))
+
+    async def _put_back(self, lease: Lease, *, reached: bool) -> None:
+        """No run is going on. A recognised session whose run failed is what it was before."""
+        try:
+            if lease.run is not None and lease.run.over:
+                await lease.run.finish()
+            if lease.recognised_by is not None and not lease.keep:
+                lease.keep = await self._put(lease.recognised_by, lease.key)
+                reached = True  # by the requests before
+            if reached and not lease.keep:
+                self._closer.close_soon(lease.key)
+        finally:
+            await _release(lease)
+
+    async def _outlive(self, lease: Lease, run: Run) -> None:
+        """The run goes on without its reader, and the session is held until it is over."""
+        limit = self._config.confirmation_ttl if lease.parked else self._config.session_drain
+        try:
+            async with asyncio.timeout(limit):
+                if lease.denied_call is not None:
+                    await confirm(self._upstream, lease.key, lease.denied_call, confirmed=False)
+                await run.outlive()
+            await run.finish()
+        except (UpstreamUnreachable, UpstreamConnectTimeout):
+            pass  # there is no run
+        except (ProxyError, TimeoutError) as error:
+            log.warning("session %s is closed: its run has no end: %s", lease.key, error or "timeout")
+            lease.keep = False
+            if lease.remembered_by is not None:
+                await self._take(lease.remembered_by)
+        finally:
+            run.cut()
+            try:
+                if not lease.keep:
+                    await self._closer.close(lease.key)
+            finally:
+                await _release(lease)
+
+    async def _take(self, digest: str) -> str | None:
+        """The session of this conversation; a conversation that cannot be looked up has none."""
+        assert self._store is not None
+        try:
+            return await self._store.take(digest)
+        except SessionsUnavailable:
+            log.warning("a conversation could not be looked up; it continues in a fresh session")
+            return None
+
+    async def _put(self, digest: str, key: str) -> bool:
+        """Whether the session is kept under this digest."""
+        assert self._store is not None
+        try:
+            unwanted = await self._store.put(digest, key)
+        except SessionsUnavailable:
+            log.warning("session %s could not be noted, so nobody can continue in it", key)
+            return False
+        for each in unwanted:
+            if each != key:
+                self._closer.close_soon(each)
+        return key not in unwanted
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="settle session")
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+
+async def _release(lease: Lease) -> None:
+    if lease.release is not None:
+        release, lease.release = lease.release, None
+        await release()
+
+
+def _answered_part(messages: Sequence[Message]) -> Sequence[Message]:
+    """The conversation up to its last answer; empty if there is none."""
+    answers = [index for index, message in enumerate(messages) if message.role == "assistant"]
+    return messages[: answers[-1] + 1] if answers else ()

@@ -1,0 +1,244 @@
+"""The lean client for runs: connections to the gateway, parsed by httptools.
+
+A small HTTP/1.1 client with one interface: kept connections, chunked, counted or close-delimited bodies, limits,
+and every fault as one of our errors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import cast
+
+import httptools
+from yarl import URL
+
+from ..errors import (
+    UpstreamConnectTimeout,
+    UpstreamError,
+    UpstreamInterrupted,
+    UpstreamUnreachable,
+)
+from .exchange import Exchange
+
+GATEWAY_KEEP_ALIVE = 4.0
+"""Seconds for which an idle connection is kept: a Node gateway closes it after 5, and a call that crosses that
+close on the wire would be lost without being safe to repeat."""
+
+MAX_HEAD = 64 * 1024
+"""Bytes in a row that are no body: an answer's status line and headers, or what stands behind its last chunk."""
+
+
+class _Unasked(Exception):
+    """A second answer to one request."""
+
+
+class _Connection(asyncio.Protocol):
+    """One TCP connection, one exchange at a time."""
+
+    def __init__(self, release: Callable[[_Connection], None], forget: Callable[[_Connection], None]) -> None:
+        """`release`: takes the connection back after an exchange. `forget`: it is gone."""
+        self._release = release
+        self._forget = forget
+        # moving
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._exchange: Exchange | None = None
+        self._head_size = 0
+        self._reusable = False
+        self.paused = False
+        self.lost = False
+
+    def start(self, request: bytes, silence_timeout: float | None) -> Exchange:
+        assert self._transport is not None
+        self._head_size = 0
+        self._exchange = Exchange(self, silence_timeout)
+        self._transport.write(request)
+        return self._exchange
+
+    @property
+    def usable(self) -> bool:
+        """Not closed, by either side, as far as we have heard."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def close(self) -> None:
+        self._exchange = None  # it has been told why, or is over: the close itself says nothing more
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause(self) -> None:
+        if not self.paused and self._transport is not None and not self.lost:
+            self.paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self.paused and self._transport is not None and not self.lost:
+            self.paused = False
+            self._transport.resume_reading()
+
+    # asyncio's callbacks
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            self.close()  # nobody asked
+            return
+        held = exchange.unread
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._break(exchange)
+            return
+        self._head_size = self._head_size + len(data) if exchange.unread == held else 0
+        if self._head_size > MAX_HEAD:
+            self._break(exchange)
+            return
+        exchange.deliver()
+        if exchange.complete:
+            self._end_exchange()
+
+    def _break(self, exchange: Exchange) -> None:
+        exchange.deliver()
+        exchange.lose(UpstreamError("The agent gateway did not answer as HTTP demands."))
+        self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        self._forget(self)
+        exchange, self._exchange = self._exchange, None
+        if exchange is None:
+            return
+        if exchange.head_complete and exc is None and not _is_delimited(exchange.headers):
+            exchange.complete = True
+            exchange.deliver()
+        elif exchange.head_complete:
+            exchange.lose(
+                UpstreamInterrupted(
+                    "The agent gateway closed the connection before the agent was done; the answer is incomplete."
+                )
+            )
+        else:
+            exchange.lose(UpstreamInterrupted("The agent gateway closed the connection without an answer."))
+
+    def _end_exchange(self) -> None:
+        self._exchange = None
+        if self._reusable and not self.lost:
+            self.resume()
+            self._release(self)
+        else:
+            self.close()
+
+    # httptools' callbacks
+
+    def on_message_begin(self) -> None:
+        if self._exchange is None or self._exchange.complete:
+            raise _Unasked
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._exchange is not None and not self._exchange.head_complete:
+            self._exchange.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        if self._exchange is None:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._exchange.headers.clear()  # only news on the way: the answer is still to come
+            return
+        self._exchange.status = status
+        self._exchange.head_complete = True
+
+    def on_body(self, piece: bytes) -> None:
+        if self._exchange is not None:
+            self._exchange.receive(piece)
+
+    def on_message_complete(self) -> None:
+        if self._exchange is not None and self._exchange.head_complete:
+            self._exchange.complete = True
+            self._reusable = self._parser.should_keep_alive()
+
+
+def _is_delimited(headers: dict[str, str]) -> bool:
+    """Whether the body says itself where it ends."""
+    return "transfer-encoding" in headers or "content-length" in headers
+
+
+class StreamClient:
+    """Connections to one gateway."""
+
+    def __init__(self, base: str, headers: dict[str, str], *, connect_timeout: float, silence_timeout: float) -> None:
+        """`base`: the gateway's address, http or https, with a path if it has one. Times in seconds."""
+        url = URL(base)
+        self._tls = ssl.create_default_context() if url.scheme == "https" else None
+        self._host = url.raw_host or ""
+        self._port = url.port or 80
+        self._path = url.raw_path.rstrip("/")
+        fixed = {"Host": url.host_port_subcomponent or "", **headers}
+        self._fixed = "".join(f"{name}: {value}\r\n" for name, value in fixed.items())
+        self._connect_timeout = connect_timeout
+        self._silence_timeout = silence_timeout
+        # moving
+        self._idle: dict[_Connection, asyncio.TimerHandle] = {}
+        self._closed = False
+
+    async def request(
+        self, method: str, path: str, body: bytes = b"", *, silence_timeout: float | None = -1
+    ) -> Exchange:
+        """The exchange, once its status and headers are there. Raises UpstreamError and its kin.
+
+        `silence_timeout`: seconds, where it is not the client's own; None for no limit.
+        """
+        connection = self._reuse() or await self._connect()
+        length = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
+        head = f"{method} {self._path}{path} HTTP/1.1\r\n{self._fixed}{length}\r\n"
+        silence = self._silence_timeout if silence_timeout == -1 else silence_timeout
+        exchange = connection.start(head.encode("latin-1") + body, silence)
+        try:
+            await exchange.head()
+        except BaseException:
+            exchange.cut()
+            raise
+        return exchange
+
+    def close(self) -> None:
+        self._closed = True
+        for connection in list(self._idle):
+            connection.close()
+
+    def _reuse(self) -> _Connection | None:
+        """The connection that was used last, so that those of a busy hour run out afterwards."""
+        while self._idle:
+            connection, expiry = self._idle.popitem()
+            expiry.cancel()
+            if connection.usable:
+                return connection
+        return None
+
+    def _keep(self, connection: _Connection) -> None:
+        if self._closed:
+            connection.close()
+        else:
+            expiry = asyncio.get_running_loop().call_later(GATEWAY_KEEP_ALIVE, connection.close)
+            self._idle[connection] = expiry
+
+    def _forget(self, connection: _Connection) -> None:
+        expiry = self._idle.pop(connection, None)
+        if expiry is not None:
+            expiry.cancel()
+
+    async def _connect(self) -> _Connection:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(self._keep, self._forget), self._host, self._port, ssl=self._tls
+                )
+        except TimeoutError:
+            raise UpstreamConnectTimeout("The agent gateway could not be reached in time.") from None
+        except OSError as exc:
+            raise UpstreamUnreachable("The agent gateway cannot be reached; is it running?") from exc
+        return connection

@@ -1,0 +1,207 @@
+"""The gateway's side: calls, and runs whose bytes are read while they come."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Self
+
+from ..config import Config
+from ..dialects.agentick.calls import Call
+from ..dialects.agentick.reader import EventReader
+from ..errors import UpstreamError, UpstreamInterrupted, UpstreamRefused
+from ..events import Event
+from .exchange import Exchange
+from .inflater import Inflater
+from .stream_client import StreamClient
+
+LAST_WORD_TO_END = 0.5
+"""Seconds for the end of the body after the agent's last word; a connection that takes longer is not reused."""
+
+SHORT_ANSWER = 1024 * 1024
+"""Bytes of an answer that is no run, such as the list of apps."""
+
+_HEADERS = {
+    "Accept-Encoding": "identity",  # compressed events would wait for each other
+    "Content-Type": "application/json",
+    "User-Agent": "oaicompat-proxy",
+}
+
+
+class Upstream:
+    """The gateway, over HTTP."""
+
+    def __init__(self, config: Config, base: str) -> None:
+        """`base`: the gateway's base address, with a path if it has one."""
+        self._base = base.rstrip("/")
+        self._max_frame = config.max_frame
+        self._with_deeds = config.server_tools != "hide"
+        token = {"Authorization": f"Bearer {config.upstream_token}"} if config.upstream_token else {}
+        self._client = StreamClient(
+            self._base,
+            {**_HEADERS, **token},
+            connect_timeout=config.connect_timeout,
+            silence_timeout=config.silence_timeout,
+        )
+
+    @property
+    def address(self) -> str:
+        """For people."""
+        return self._base
+
+    async def call(self, call: Call) -> tuple[int, bytes]:
+        """Status and body of a short answer. Raises UpstreamError and its kin."""
+        exchange = await self._client.request("POST", call.path, call.body)
+        try:
+            body = b""
+            while data := await exchange.read():
+                body += data
+                if len(body) > SHORT_ANSWER:
+                    raise UpstreamError("The agent gateway's answer is too long.")
+            return exchange.status, body
+        finally:
+            exchange.cut()
+
+    async def listen(self, path: str) -> Exchange:
+        """An event stream that is not a run's, without a limit to its silence.
+
+        Raises UpstreamRefused where there is none, and UpstreamError and its kin.
+        """
+        exchange = await self._client.request("GET", path, silence_timeout=None)
+        if exchange.status != 200:
+            exchange.cut()
+            kind = UpstreamRefused if exchange.status < 500 else UpstreamError
+            raise kind(f"The agent gateway answered with status {exchange.status}.")
+        return exchange
+
+    def run(self, call: Call) -> Run:
+        return Run(self._client, call, EventReader(max_frame=self._max_frame, with_deeds=self._with_deeds))
+
+    def close(self) -> None:
+        """Closes the connections that nobody uses."""
+        self._client.close()
+
+
+class Run:
+    """One run: `open` calls the gateway, then read what it says; at last `finish` or `cut`.
+
+    The events of a read are lazy: UpstreamError comes where the faulty one stands.
+    """
+
+    def __init__(self, client: StreamClient, call: Call, reader: EventReader) -> None:
+        self._client = client
+        self._call = call
+        self._reader = reader
+        # moving
+        self._opening: asyncio.Task[None] | None = None
+        self._exchange: Exchange | None = None
+        self._inflater: Inflater | None = None
+        self.refused = False
+        """The gateway has answered, but not with a run."""
+
+    @property
+    def over(self) -> bool:
+        """The agent has said its last word."""
+        return self._reader.over
+
+    @property
+    def whole(self) -> bool:
+        """The agent has said its last word, and the body has come to its end."""
+        return self.over and self._exchange is not None and self._exchange.complete
+
+    async def open(self) -> None:
+        """Raises UpstreamError and its kin when there is no event stream.
+
+        Goes on if its caller does not, since the gateway may have heard of the run already: `outlive` or `cut` it.
+        """
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open(), name="open run")
+        await asyncio.shield(self._opening)
+
+    async def _open(self) -> None:
+        exchange = await self._client.request("POST", self._call.path, self._call.body)
+        try:
+            _check_stream(exchange)
+        except UpstreamError:
+            self.refused = True
+            exchange.cut()
+            raise
+        self._exchange = exchange
+        encoding = exchange.headers.get("content-encoding", "identity").lower()
+        if encoding != "identity":
+            self._inflater = Inflater(encoding)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Iterator[Event]:
+        """The events of the next read. Raises UpstreamError and its kin."""
+        assert self._exchange is not None
+        data = await self._exchange.read()
+        if not data:
+            raise StopAsyncIteration
+        return self._feed(data)
+
+    async def pump(self, take: Callable[[Iterator[Event]], bool]) -> None:
+        """Gives the events of each read to `take` as they come, until it returns False or the stream ends."""
+        assert self._exchange is not None
+        await self._exchange.pump(lambda data: take(self._feed(data)))
+
+    def _feed(self, data: bytes) -> Iterator[Event]:
+        if self._inflater is None:
+            return self._reader.feed(data)
+        return itertools.chain.from_iterable(map(self._reader.feed, self._inflater.feed(data)))
+
+    def pause(self) -> None:
+        """Leaves the socket alone, so that the gateway notices that nobody reads."""
+        if self._exchange is not None:
+            self._exchange.pause()
+
+    def resume(self) -> None:
+        if self._exchange is not None:
+            self._exchange.resume()
+
+    async def finish(self) -> None:
+        """After the last word: reads the end of the body, so that the connection can be used again."""
+        if self._exchange is not None:
+            await self._exchange.finish(LAST_WORD_TO_END)
+
+    async def outlive(self) -> None:
+        """Reads on, for nobody, until the agent has said its last word. Raises UpstreamError and its kin."""
+        await self.open()
+        self.resume()
+        async for events in self:
+            for _ in events:
+                pass
+            if self.over:
+                return
+        raise UpstreamInterrupted("The agent's stream ended before the agent said that it was done.")
+
+    def cut(self) -> None:
+        """Gives up the connection, whatever is still to come on it."""
+        if self._opening is not None:
+            self._opening.cancel()
+        if self._exchange is not None:
+            self._exchange.cut()
+
+
+_REFUSALS = {
+    401: "The agent gateway refused this proxy's token (401); the operator must check --upstream-token.",
+    403: "The agent gateway forbids this proxy the call (403); the operator must check --upstream-token.",
+    404: "There is no agent gateway at the configured address (404); the operator must check --upstream.",
+    405: "There is no agent gateway at the configured address (405); the operator must check --upstream.",
+}
+
+
+def _check_stream(exchange: Exchange) -> None:
+    if exchange.status in _REFUSALS:
+        raise UpstreamRefused(_REFUSALS[exchange.status])
+    if exchange.status != 200:
+        raise UpstreamError(f"The agent gateway answered with status {exchange.status}.")
+    content_type = exchange.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "text/event-stream":
+        raise UpstreamError(
+            f"The agent gateway answered with {content_type or 'nothing'} instead of an event stream; "
+            "the operator must check --upstream."
+        )

@@ -1,0 +1,43 @@
+"""The load: raw connections that send, keep what comes, and look at it only when the load is over.
+
+`python -m benchmark.client` reads an `Order` as one line of JSON, makes ready, says `ready`, begins at the next
+line, says `done`, and at the next line what came, as a `Summary`. It waits for a line each time so that processor
+times are read while nothing moves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import sys
+import time
+from dataclasses import asdict
+
+import click
+import uvloop
+
+from .drivers import DRIVERS
+from .order import parse_order
+
+
+async def main() -> None:
+    lines = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    order = parse_order(await lines.readline())
+    driver = DRIVERS[order.mode](order)
+    await driver.prepare()
+    click.echo("ready")
+    await lines.readline()
+    began, spent = time.monotonic(), time.process_time_ns()
+    await driver.measure()
+    click.echo(json.dumps({"seconds": time.monotonic() - began, "client_cpu": time.process_time_ns() - spent}))
+    await lines.readline()
+    click.echo(json.dumps(asdict(await driver.finish())))
+    driver.close()
+
+
+if __name__ == "__main__":
+    gc.disable()  # a process lives for one load, and a pause would be a latency of the target's
+    uvloop.run(main())

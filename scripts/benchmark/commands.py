@@ -1,0 +1,186 @@
+"""The command line of `scripts/bench`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from . import machine
+from .curves import build_curves, run_curves
+from .loads import LOADS, SCALES, Load, scaled
+from .peers import PEERS
+from .plot import plot
+from .processes import StartFailed
+from .readme import PLOT, NoPlace, check_place, write_part
+from .report import remarks, summarise
+from .rounds import Plan, run_rounds
+from .tables import EXPLANATION, conditions_line, curve_table, readme_table, result_table
+from .targets import BEFORE, OWN, Stage, nginx_program, open_stage, raise_file_limit
+
+ROUNDS = 5
+QUICK_ROUNDS = 2
+CURVE_ROUNDS = 3
+CURVE_SECONDS = {"full": 3.0, "quick": 1.0, "tiny": 0.2}
+CURVE_SHARES = {"full": 1.0, "quick": 1.0, "tiny": 0.02}
+DEBUG_BYTES = 65536
+
+OutputFile = click.Path(dir_okay=False, writable=True, path_type=Path)
+
+
+@click.command("scripts/bench", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--only", metavar="LOAD,…", help=f"Only these loads, of {', '.join(LOADS)}.")
+@click.option("--target", "targets", multiple=True, type=click.Choice(OWN), help="Only this; may be repeated.")
+@click.option("--quick", is_flag=True, help="About one minute in all, and rougher.")
+@click.option("--rounds", type=click.IntRange(1, 100), help=f"How often all is measured; {ROUNDS} if not said.")
+@click.option(
+    "--debug-frames",
+    type=click.IntRange(0, 4 * 1024 * 1024),
+    is_flag=False,
+    flag_value=DEBUG_BYTES,
+    default=0,
+    metavar="[BYTES]",
+    help=f"Runs bring the debugging frames of real ones, a prompt of so many bytes in each; {DEBUG_BYTES} if not said.",
+)
+@click.option(
+    "--peer",
+    "peers",
+    multiple=True,
+    metavar="NAME[=PROGRAM]",
+    help=f"Also this gateway, which gets the same deltas in OpenAI's form: {' or '.join(PEERS)}; may be repeated.",
+)
+@click.option(
+    "--before",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
+    help="Also the proxy as it is in another checkout, called `before`.",
+)
+@click.option("--curves", is_flag=True, help="Measure the curves instead: over streams, lengths and workers.")
+@click.option("--plot", type=OutputFile, default="curves.png", show_default=True, help="The picture of the curves.")
+@click.option("--json", type=OutputFile, help="Write all figures there.")
+@click.option("--readme", is_flag=True, help="Put the table into README.md; the picture goes beside these scripts.")
+@click.option("--scale", type=click.Choice(tuple(SCALES)), hidden=True)
+def bench(**options: Any) -> None:
+    """Measure what the proxy costs, beside a bare byte pipe and nginx, in processor time.
+
+    All answers are checked for completeness; if one is broken, the exit status is 1.
+    """
+    if why := machine.why_not():
+        raise click.ClickException(why)
+    signal.signal(signal.SIGTERM, _stop)
+    settings = Settings(**options)
+    loads, targets, programs = _loads(settings), _targets(settings), _programs(settings)
+    with _said_plainly(), open_stage(programs, settings.before) as stage:
+        if settings.readme:
+            check_place("curves" if settings.curves else "bench")
+        if settings.curves:
+            whole = _curves(stage, settings)
+        else:
+            plan = Plan(loads, [*targets, *programs], settings.rounds or (QUICK_ROUNDS if settings.quick else ROUNDS))
+            whole = _table(stage, plan, settings)
+    if not whole:
+        raise click.exceptions.Exit(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The command line."""
+
+    only: str | None
+    targets: tuple[str, ...]
+    quick: bool
+    rounds: int | None
+    debug_frames: int
+    peers: tuple[str, ...]
+    before: Path | None
+    curves: bool
+    plot: Path
+    json: Path | None
+    readme: bool
+    scale: str | None
+
+    @property
+    def size(self) -> str:
+        return self.scale or ("quick" if self.quick else "full")
+
+
+def _table(stage: Stage, plan: Plan, settings: Settings) -> bool:
+    """Whether every answer was whole."""
+    rounds = list(run_rounds(stage, plan, _tell))
+    lines = summarise(rounds)
+    conditions = machine.conditions()
+    below = [conditions_line(conditions, plan.rounds), *(f"Mind: {remark}" for remark in remarks(rounds))]
+    click.echo("\n".join([result_table(lines), "", *below]))
+    figures = [[asdict(each) for each in figures] for figures in rounds]
+    _write(settings, conditions, lines=[asdict(line) for line in lines], remarks=remarks(rounds), rounds=figures)
+    if settings.readme:
+        write_part("bench", "\n\n".join([readme_table(lines), EXPLANATION, *below]))
+    return not any(line.broken for line in lines)
+
+
+def _curves(stage: Stage, settings: Settings) -> bool:
+    """Whether every answer was whole."""
+    curves = build_curves(CURVE_SECONDS[settings.size], CURVE_SHARES[settings.size])
+    rounds = settings.rounds or (1 if settings.quick else CURVE_ROUNDS)
+    points = run_curves(stage, curves, rounds, _tell)
+    conditions = machine.conditions()
+    text = "\n\n".join([curve_table(points), conditions_line(conditions, rounds)])
+    broken = [f"{each.curve.name}: {what}" for each in points for what in each.broken]
+    click.echo("\n".join([text, *(f"BROKEN {what}" for what in broken)]))
+    plot(points, PLOT if settings.readme else settings.plot)
+    _write(settings, conditions, curves={each.curve.name: each.values for each in points}, broken=broken)
+    if settings.readme:
+        write_part("curves", text)
+    return not broken
+
+
+def _loads(settings: Settings) -> list[Load]:
+    names = settings.only.split(",") if settings.only else list(LOADS)
+    if unknown := [name for name in names if name not in LOADS]:
+        raise click.BadParameter(f"no load {', '.join(unknown)}; there are {', '.join(LOADS)}", param_hint="--only")
+    files = raise_file_limit()
+    return [scaled(LOADS[name], settings.size, debug=settings.debug_frames, files=files) for name in names]
+
+
+def _targets(settings: Settings) -> list[str]:
+    names = [name for name in OWN if not settings.targets or name in settings.targets]
+    if "nginx" in names and nginx_program() is None:
+        _tell("nginx is not installed, and left out")
+        names.remove("nginx")
+    return [*names, *([BEFORE] if settings.before else [])]
+
+
+def _programs(settings: Settings) -> dict[str, str]:
+    """Where the program of each peer is; empty for its usual name."""
+    programs = dict(peer.partition("=")[::2] for peer in settings.peers)
+    if unknown := [name for name in programs if name not in PEERS]:
+        raise click.BadParameter(f"no peer {', '.join(unknown)}; there are {', '.join(PEERS)}", param_hint="--peer")
+    return programs
+
+
+@contextlib.contextmanager
+def _said_plainly() -> Iterator[None]:
+    try:
+        yield
+    except (StartFailed, NoPlace) as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _stop(signum: int, frame: FrameType | None) -> NoReturn:
+    """Ends as on Ctrl-C, which ends every process that was started."""
+    raise KeyboardInterrupt
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _write(settings: Settings, conditions: Mapping[str, str], **parts: Any) -> None:
+    if settings.json:
+        settings.json.write_text(json.dumps({"conditions": conditions, **parts}, indent=1) + "\n", "utf-8")

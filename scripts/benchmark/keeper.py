@@ -1,0 +1,29 @@
+"""Ends what a measurement started, also where the measurement itself was killed.
+
+`python -m benchmark.keeper DIRECTORY` reads lines: `+PID` for a process group to be kept in mind, `-PID` for one that
+is over. When its input ends, the one who wrote there is gone: what is left is killed, and the directory removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterable
+
+
+def keep(lines: Iterable[str]) -> None:
+    kept: set[int] = set()
+    for line in lines:
+        change = kept.add if line[0] == "+" else kept.discard
+        change(int(line[1:]))
+    for pid in kept:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    keep(sys.stdin)
+    shutil.rmtree(sys.argv[1], ignore_errors=True)

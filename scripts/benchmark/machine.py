@@ -1,0 +1,68 @@
+"""What a measurement was made on, and how busy that was with other things."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from .targets import nginx_program
+
+PACKAGES = ("oaicompat-proxy", "aiohttp", "uvloop", "httptools", "orjson")
+
+
+def conditions() -> dict[str, str]:
+    """Everything that a reader needs to judge the figures."""
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        **{name: _version(name) for name in PACKAGES},
+        **_nginx(),
+    }
+
+
+def busy() -> int:
+    """Nanoseconds for which all processors together have been busy; also with what another machine took."""
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    user, nice, system, _, _, irq, softirq, steal = map(int, fields[:8])
+    return (user + nice + system + irq + softirq + steal) * (1_000_000_000 // os.sysconf("SC_CLK_TCK"))
+
+
+def why_not() -> str:
+    """Why nothing can be measured here; empty if it can."""
+    try:
+        spent = int(Path("/proc/self/schedstat").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return "processor time is read from Linux's /proc/PID/schedstat, which is not here"
+    if not spent:
+        return "this kernel does not count processor time in /proc/PID/schedstat"
+    if not Path(f"/proc/self/task/{os.getpid()}/children").exists():
+        return "this kernel does not tell a process's children in /proc/PID/task/TID/children"
+    return ""
+
+
+def _processor() -> str:
+    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
+    return found[1] if found else platform.machine()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _nginx() -> dict[str, str]:
+    program = nginx_program()
+    if program is None:
+        return {}
+    said = subprocess.run([program, "-v"], capture_output=True, text=True, timeout=10, check=False).stderr
+    return {"nginx": said.strip().rpartition("/")[2]}

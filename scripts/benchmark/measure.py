@@ -1,0 +1,165 @@
+"""One load on one target: the client is told when to move, the operating system is asked what it cost."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from . import machine
+from .loads import Load
+from .order import Order, Summary
+from .processes import Measured, Process, module
+from .targets import Stage, Target
+
+LONGEST = 300.0
+"""Seconds that a client may take for anything."""
+
+
+class ClientFailed(Exception):
+    """The load client ended without a result; it said why on stderr."""
+
+
+@dataclass(slots=True)
+class Figures:
+    """What one load on one target gave, in one round."""
+
+    target: str
+    load: str
+    came: Summary
+    seconds: float = 0.0
+    cpu: int = 0
+    """Nanoseconds of the target's processor time, as the two below."""
+    gateway_cpu: int = 0
+    client_cpu: int = 0
+    others: float = 0.0
+    """Share of the machine that went to anything else."""
+    memory: int = 0
+    """Bytes by which the target grew."""
+    connections: int = 0
+    due: int = 0
+    """Deltas that the gateway sent, where it has a pace."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """What the operating system says at one moment; `cpu` is nanoseconds."""
+
+    cpu: int
+    gateway_cpu: int
+    memory: int
+    busy: int
+    time: int
+
+
+def nothing() -> None:
+    """What is done beside a load."""
+
+
+def run_load(load: Load, target: Target, stage: Stage, during: Callable[[], None] = nothing) -> Figures:
+    """A load that cannot be carried out is a figure too: it says what is broken."""
+    try:
+        return _measure(load, build_order(load, target), target, stage, during)
+    except ClientFailed as error:
+        return Figures(target.name, load.name, Summary(requests=1, broken=[str(error)]))
+
+
+def build_order(load: Load, target: Target) -> Order:
+    return Order(
+        ports=target.ports,
+        path=target.path,
+        kind="native" if target.native else "whole" if load.whole else "chunks",
+        run=load.run,
+        connections=load.connections,
+        mode=load.mode,
+        seconds=load.seconds,
+        warm=load.warm,
+        most=load.most,
+        model=target.model,
+        headers=target.headers,
+    )
+
+
+def _measure(load: Load, order: Order, target: Target, stage: Stage, during: Callable[[], None]) -> Figures:
+    rests = load.mode != "steady"
+    with _client(order, stage) as client:
+        client.hear()
+        before = _read(target.process, stage.gateway, rests)
+        done = client.ask(during)
+        after = _read(target.process, stage.gateway, rests)
+        came = Summary(**client.ask())
+    seconds = done["seconds"]
+    cpu, gateway_cpu = after.cpu - before.cpu, after.gateway_cpu - before.gateway_cpu
+    ours = done["client_cpu"] + cpu + (gateway_cpu if target.process is not stage.gateway else 0)
+    passed = (after.time - before.time) * (os.cpu_count() or 1)
+    return Figures(
+        target=target.name,
+        load=load.name,
+        came=came,
+        seconds=seconds,
+        cpu=cpu,
+        gateway_cpu=gateway_cpu,
+        client_cpu=done["client_cpu"],
+        others=max(0.0, (after.busy - before.busy - ours) / passed),
+        memory=after.memory - before.memory,
+        connections=load.connections,
+        due=round(load.connections * seconds * 1000 / load.run.pace) if load.run.pace else 0,
+    )
+
+
+def _read(process: Measured, gateway: Measured, rests: bool) -> Reading:
+    cpu = process.cpu_at_rest() if rests else process.cpu()
+    return Reading(cpu, gateway.cpu(), process.memory(), machine.busy(), time.monotonic_ns())
+
+
+class _Client:
+    """A load client's process: one line out, one line in."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+
+    def hear(self) -> str:
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], LONGEST)
+        line = self._process.stdout.readline() if ready else ""
+        if not line:
+            raise ClientFailed("the load client had no result" + ("" if ready else f" after {LONGEST:g} s"))
+        return line
+
+    def close(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(BrokenPipeError):  # a line that nobody read
+                pipe.close()
+
+    def ask(self, during: Callable[[], None] = nothing) -> dict[str, Any]:
+        """Lets it go on, and waits until it has."""
+        self.tell("go")
+        during()
+        said: dict[str, Any] = json.loads(self.hear())
+        return said
+
+
+@contextlib.contextmanager
+def _client(order: Order, stage: Stage) -> Iterator[_Client]:
+    pipe = subprocess.PIPE
+    process = Process("client", module("client"), stage.keeper, stdin=pipe, stdout=pipe, text=True)
+    client = _Client(process.popen)
+    try:
+        client.tell(json.dumps(asdict(order)))
+        yield client
+    finally:
+        process.stop(within=0)
+        client.close()

@@ -1,0 +1,53 @@
+"""Other gateways that a reader may want to compare with. They front a model server, which our gateway plays too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """`{program}`, `{port}` and `{upstream}` are filled in."""
+
+    command: tuple[str, ...]
+    program: str
+    """What is started unless the command line says where it is."""
+    model: str = "bench"
+    headers: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+_KEY = "sk-bench-0123456789abcdef0123456789abcdef"
+"""LiteLLM does not start without a key of its own; this one opens nothing."""
+_LITELLM_LISTENS = ("--host", "127.0.0.1", "--port", "{port}")
+
+PEERS = {
+    "litellm": Peer(
+        (
+            "{program}",
+            "--model",
+            "openai/bench",
+            "--api_base",
+            "{upstream}/v1",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "{port}",
+        ),
+        program="litellm",
+        model="openai/bench",
+        headers=(f"Authorization: Bearer {_KEY}",),
+        environment={"LITELLM_MASTER_KEY": _KEY, "OPENAI_API_KEY": "none"},
+    ),
+    "portkey": Peer(
+        ("{program}", "--port={port}", "--headless"),
+        program="gateway",
+        headers=("x-portkey-provider: openai", "x-portkey-custom-host: {upstream}/v1", "Authorization: Bearer none"),
+    ),
+}
+"""How to get them:
+
+LiteLLM: pip install 'litellm[proxy]'. Portkey: npm init -y; npm pkg set 'overrides[@hono/node-server]=1.14.1';
+npm install @portkey-ai/gateway. Its program is node_modules/.bin/gateway. With a newer node-server Portkey 1.15 answers
+500 to every stream: https://github.com/Portkey-AI/gateway/issues/1389.
+"""

@@ -1,0 +1,32 @@
+"""Puts what was measured into README.md, between its marks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+README = Path(__file__).parent.parent.parent / "README.md"
+PLOT = Path(__file__).parent / "curves.png"
+
+
+class NoPlace(Exception):
+    """The text has no pair of marks for this part."""
+
+
+def replace_part(text: str, part: str, content: str) -> str:
+    """The text with this between `<!-- part -->` and `<!-- /part -->`. Raises NoPlace."""
+    pattern = re.compile(rf"(<!-- {part} -->\n).*?(<!-- /{part} -->)", re.DOTALL)
+    replaced, found = pattern.subn(lambda match: f"{match[1]}{content}\n{match[2]}", text)
+    if found != 1:
+        raise NoPlace(f"README.md needs one line <!-- {part} --> and, below it, one line <!-- /{part} -->")
+    return replaced
+
+
+def check_place(part: str) -> None:
+    """Raises NoPlace: better before an hour's measurement than after it."""
+    replace_part(README.read_text("utf-8"), part, "")
+
+
+def write_part(part: str, content: str) -> None:
+    """Raises NoPlace."""
+    README.write_text(replace_part(README.read_text("utf-8"), part, content), "utf-8")

@@ -1,0 +1,197 @@
+"""What is measured: things that stand between the client and the simulated gateway."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import pwd
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .peers import PEERS
+from .processes import Group, Keeper, Measured, Server, environment, module
+
+OWN = ("pipe", "nginx", "proxy")
+BEFORE = "before"
+"""The proxy as it is in another checkout."""
+DIRECT = "direct"
+"""The gateway itself, with nothing before it."""
+PEER_START = 120.0
+MOST_FILES = 1_000_000
+
+_LISTENS = r"listens on +http://127\.0\.0\.1:(\d+)"
+
+_NGINX = """
+daemon off;
+worker_processes 1;
+error_log stderr notice;
+pid nginx.pid;
+events {{ worker_connections {connections}; }}
+http {{
+    access_log off;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    client_body_buffer_size 1m;
+    keepalive_requests 1000000;
+    upstream gateway {{ server 127.0.0.1:{gateway}; keepalive 512; keepalive_requests 1000000; }}
+    server {{
+        listen 127.0.0.1:{port} backlog=1024;
+        location / {{
+            proxy_pass http://gateway;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_buffering off;
+            proxy_read_timeout 3600s;
+        }}
+    }}
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Something that listens, and how it is asked."""
+
+    name: str
+    ports: tuple[int, ...]
+    process: Measured
+    native: bool
+    """Passes the gateway's frames on as they are, so it is asked in the gateway's language."""
+    model: str = "bench"
+    headers: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        return "/send" if self.native else "/v1/chat/completions"
+
+
+class Stage:
+    """The gateway, and the place where everything else is started, each in a process of its own."""
+
+    def __init__(self, home: Path, stack: contextlib.ExitStack, peers: Mapping[str, str], before: Path | None) -> None:
+        """What is started for good ends with `stack`. `peers`: where their programs are. `before`: another checkout."""
+        self._home = home
+        self._before = before
+        self._peers = peers
+        self._started = 0
+        self.keeper = Keeper(home)
+        stack.callback(self.keeper.close)
+        gateway = self._run("gateway", module("gateway"), stack)
+        self.gateway: Measured = gateway
+        self._gateway_port = int(gateway.wait_for(_LISTENS)[1])
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self._gateway_port}"
+
+    @contextlib.contextmanager
+    def target(self, name: str, *flags: str) -> Iterator[Target]:
+        """A fresh one, which ends with the context; `flags` are for the proxy. Raises StartFailed."""
+        with contextlib.ExitStack() as stack:
+            yield self._start(name, flags, stack)
+
+    @contextlib.contextmanager
+    def workers(self, count: int) -> Iterator[Target]:
+        """The proxy with so many workers; as processes side by side where it has no such option."""
+        if "--workers" in _proxy_help():
+            with self.target("proxy", "--workers", str(count)) as target:
+                yield target
+            return
+        with contextlib.ExitStack() as stack:
+            each = [stack.enter_context(self.target("proxy")) for _ in range(count)]
+            ports = tuple(port for target in each for port in target.ports)
+            yield replace(each[0], ports=ports, process=Group([target.process for target in each]))
+
+    def _start(self, name: str, flags: tuple[str, ...], stack: contextlib.ExitStack) -> Target:
+        if name == DIRECT:
+            return Target(name, (self._gateway_port,), self.gateway, native=True)
+        if name == "nginx":
+            return self._nginx(stack)
+        if name in PEERS:
+            return self._peer(name, stack)
+        command = module("pipe", self.address) if name == "pipe" else self._proxy_command(flags)
+        process = self._run(name, command, stack, env=environment(self._before if name == BEFORE else None))
+        return Target(name, (int(process.wait_for(_LISTENS)[1]),), process, native=name == "pipe")
+
+    def _proxy_command(self, flags: tuple[str, ...]) -> list[str]:
+        return [sys.executable, "-m", "oaicompat_proxy", "--upstream", self.address, "--port", "0", *flags]
+
+    def _nginx(self, stack: contextlib.ExitStack) -> Target:
+        program = nginx_program()
+        assert program is not None
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nginx-")))
+        port = free_port()
+        conf = home / "nginx.conf"
+        conf.write_text(_NGINX.format(connections=raise_file_limit() - 100, gateway=self._gateway_port, port=port))
+        more: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            os.chown(home, nobody.pw_uid, nobody.pw_gid)
+            more = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        command = [program, "-e", "stderr", "-p", f"{home}/", "-c", str(conf)]
+        process = self._run("nginx", command, stack, **more)
+        process.wait_for("start worker process ")
+        return Target("nginx", (port,), process, native=True)
+
+    def _peer(self, name: str, stack: contextlib.ExitStack) -> Target:
+        peer = PEERS[name]
+        port = free_port()
+        words = {"program": self._peers.get(name) or peer.program, "port": port, "upstream": self.address}
+        command = [word.format(**words) for word in peer.command]
+        process = self._run(name, command, stack, env={**os.environ, **peer.environment})
+        process.wait_for_port(port, PEER_START)
+        headers = tuple(header.format(**words) for header in peer.headers)
+        return Target(name, (port,), process, native=False, model=peer.model, headers=headers)
+
+    def _run(self, name: str, command: list[str], stack: contextlib.ExitStack, **how: Any) -> Server:
+        self._started += 1
+        server = Server(name, command, self.keeper, self._home / f"{self._started:03d}-{name}.log", **how)
+        stack.callback(server.stop)
+        return server
+
+
+@functools.cache
+def _proxy_help() -> str:
+    command = [sys.executable, "-m", "oaicompat_proxy", "--help"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=environment()).stdout
+
+
+@contextlib.contextmanager
+def open_stage(peers: Mapping[str, str] | None = None, before: Path | None = None) -> Iterator[Stage]:
+    """The place of a measurement; everything that was started ends with it. Raises StartFailed."""
+    raise_file_limit()
+    with tempfile.TemporaryDirectory(prefix="bench-") as home, contextlib.ExitStack() as stack:
+        yield Stage(Path(home), stack, peers or {}, before)
+
+
+def nginx_program() -> str | None:
+    """Where nginx is, if it is installed."""
+    return shutil.which("nginx", path=os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin")
+
+
+def free_port() -> int:
+    """Free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def raise_file_limit() -> int:
+    """File descriptors that a process may have, now that this one's limit is raised as far as it goes."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return limit

@@ -1,0 +1,167 @@
+"""Real processes for tests: the proxy, and nginx in front of it.
+
+Both are contexts that yield a base URL, `http://127.0.0.1:PORT`, and always end their process. What a process
+says is logged, so pytest shows it beside the test during which it was said, if that fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+log.setLevel(logging.INFO)
+
+NGINX_CONF = Path(__file__).parent.parent / "scripts" / "deploy" / "nginx.conf"
+LISTEN = "listen 8080;"
+UPSTREAM = "server 127.0.0.1:8700;"
+
+START = 20.0
+"""Seconds for a process to start, on a busy machine."""
+STOP = 10.0
+"""Seconds for a process to end by itself."""
+PORT_ATTEMPTS = 5
+
+
+class Child:
+    """A process whose lines are kept, and passed on to the log."""
+
+    def __init__(self, *command: str, **more: Any) -> None:
+        self._name = " ".join(command)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            **more,
+        )
+        self._said = ""
+        self._ended = False
+        self._news = threading.Condition()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def wait_for(self, pattern: str, within: float = START) -> re.Match[str]:
+        """The first place where it says this. Fails when it ends, or time does, before it is said."""
+        deadline = time.monotonic() + within
+        with self._news:
+            while not (found := re.search(pattern, self._said)):
+                left = deadline - time.monotonic()
+                if self._ended or left <= 0:
+                    why = "ended" if self._ended else f"ran for {within:g} s"
+                    raise AssertionError(f"{self._name} {why} and never said {pattern!r}:\n{self._said}")
+                self._news.wait(left)
+            return found
+
+    def stop(self) -> None:
+        """Asks it to end, and makes it if it does not."""
+        self._process.terminate()
+        try:
+            self._process.wait(STOP)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            raise AssertionError(f"{self._name} did not end within {STOP:g} s of SIGTERM") from None
+        finally:
+            self._listener.join(STOP)
+
+    def _listen(self) -> None:
+        assert self._process.stdout
+        with self._process.stdout as lines:
+            for line in lines:
+                log.info("%s", line.rstrip("\n"))
+                self._add(line)
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    def _add(self, line: str) -> None:
+        with self._news:
+            self._said += line
+            self._news.notify_all()
+
+
+@contextlib.contextmanager
+def stopping(child: Child) -> Iterator[Child]:
+    try:
+        yield child
+    finally:
+        child.stop()
+
+
+@contextlib.contextmanager
+def proxy(*flags: str) -> Iterator[str]:
+    """The proxy in front of its demo agent."""
+    with stopping(Child(sys.executable, "-m", "oaicompat_proxy", "--demo", "--port", "0", *flags)) as child:
+        yield child.wait_for(r"listens on +(http://127\.0\.0\.1:\d+)")[1]
+
+
+@contextlib.contextmanager
+def nginx(upstream_port: int, directory: Path | None = None) -> Iterator[str]:
+    """nginx with the configuration that we ship, as an unprivileged user. `directory` gets its logs."""
+    with contextlib.ExitStack() as cleanup:
+        home = directory or Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="nginx-")))
+        for _ in range(PORT_ATTEMPTS):
+            port = free_port()
+            child = _start_nginx(home, port, upstream_port)
+            cleanup.enter_context(stopping(child))
+            if child.wait_for("start worker process|Address already in use")[0].startswith("start"):
+                yield f"http://127.0.0.1:{port}"
+                return
+        raise AssertionError(f"{PORT_ATTEMPTS} free ports were all taken before nginx got them")
+
+
+def nginx_program() -> str:
+    """Fails where there is none: a test that needs it is never skipped."""
+    program = shutil.which("nginx", path=os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin")
+    assert program, "nginx is not installed, and these tests are about it: apt-get install nginx"
+    return program
+
+
+def _start_nginx(home: Path, port: int, upstream_port: int) -> Child:
+    text = replace_line(NGINX_CONF.read_text(), LISTEN, f"listen 127.0.0.1:{port};")
+    text = replace_line(text, UPSTREAM, f"server 127.0.0.1:{upstream_port};")
+    conf = home / "nginx.conf"
+    conf.write_text(text)
+    more: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        os.chown(home, nobody.pw_uid, nobody.pw_gid)
+        more = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    to_us = "daemon off; error_log stderr notice;"
+    return Child(nginx_program(), "-e", "stderr", "-p", f"{home}/", "-c", str(conf), "-g", to_us, **more)
+
+
+def replace_line(text: str, old: str, new: str) -> str:
+    """Fails unless the line is there, once."""
+    assert text.count(old) == 1, f"{NGINX_CONF} should have the line {old!r} once, not {text.count(old)} times"
+    return text.replace(old, new)
+
+
+def free_port() -> int:
+    """Free a moment ago; another process may be faster."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def port_of(url: str) -> int:
+    return int(url.rsplit(":", 1)[1])

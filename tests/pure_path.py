@@ -1,0 +1,89 @@
+"""The way of one answer through the pure rooms, as `web.chat` goes it, without a socket: bytes in, bytes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from oaicompat_proxy import sse
+from oaicompat_proxy.collector import Collector
+from oaicompat_proxy.dialects.agentick.reader import EventReader
+from oaicompat_proxy.errors import ProxyError
+from oaicompat_proxy.events import Event
+from oaicompat_proxy.openai.chunks import Chunk, ChunkEncoder, Envelope
+from oaicompat_proxy.openai.errors import error_body, error_ending
+from oaicompat_proxy.translator import Translator
+
+ENVELOPE = Envelope("chatcmpl-golden", 1790000000, "owl")
+MAX_FRAME = 16 * 1024 * 1024
+
+
+class Manner(NamedTuple):
+    """How the client asked, and how the proxy is set."""
+
+    tool_names: frozenset[str] = frozenset()
+    include_usage: bool = False
+    legacy_functions: bool = False
+    reasoning_field: str = "reasoning_content"
+    tick_separator: str = "\n\n"
+    server_tools: str = "hide"
+    confirmations: str = "deny"
+
+
+class Outcome(NamedTuple):
+    """What a run became: the chunks, and what the client is told instead of, or after, the last of them."""
+
+    chunks: list[Chunk]
+    failure: ProxyError | None
+
+
+def read_events(reads: Iterable[bytes], *, with_deeds: bool = False) -> Iterable[Event]:
+    """The events of a native stream that comes in these reads. Lazy. Raises UpstreamError."""
+    reader = EventReader(max_frame=MAX_FRAME, with_deeds=with_deeds)
+    for data in reads:
+        yield from reader.feed(data)
+
+
+def translate(events: Iterable[Event], manner: Manner) -> Outcome:
+    """Feeds the events until the answer has its ending. Raises nothing but what is a fault of the code."""
+    translator = Translator(
+        model=ENVELOPE.model,
+        tool_names=manner.tool_names,
+        tick_separator=manner.tick_separator,
+        server_tools=manner.server_tools,
+        confirmations=manner.confirmations,
+    )
+    chunks: list[Chunk] = []
+    try:
+        for event in events:
+            chunks += translator.feed(event)
+            if translator.ended:
+                break
+        translator.finish()
+    except ProxyError as failure:
+        return Outcome(chunks, failure)
+    return Outcome(chunks, None)
+
+
+def streamed(outcome: Outcome, manner: Manner) -> bytes | None:
+    """The body of the streamed answer, or None if it failed before the first chunk: then there is no stream."""
+    encoder = ChunkEncoder(
+        ENVELOPE,
+        include_usage=manner.include_usage,
+        reasoning_field=manner.reasoning_field,
+        legacy_functions=manner.legacy_functions,
+    )
+    if outcome.failure is not None and not outcome.chunks:
+        return None
+    ending = sse.DONE if outcome.failure is None else error_ending(outcome.failure)
+    return b"".join(map(encoder.encode, outcome.chunks)) + ending
+
+
+def collected(outcome: Outcome, manner: Manner) -> bytes:
+    """The body for a client that does not stream: the whole answer or the error, never half an answer."""
+    if outcome.failure is not None:
+        return error_body(outcome.failure)
+    collector = Collector(ENVELOPE, reasoning_field=manner.reasoning_field, legacy_functions=manner.legacy_functions)
+    for chunk in outcome.chunks:
+        collector.add(chunk)
+    return collector.body()

@@ -1,0 +1,421 @@
+"""Frames of an Agentick gateway: which say something, which are never kept, and what makes an end."""
+
+import json
+import tracemalloc
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from oaicompat_proxy.dialects.agentick.parsers import COPIES, DEEDS, PARSERS
+from oaicompat_proxy.dialects.agentick.reader import END_HEAD, EventReader
+from oaicompat_proxy.errors import UpstreamError, UpstreamFrameTooLong
+from oaicompat_proxy.events import (
+    Event,
+    MessageCompleted,
+    MessageEnded,
+    ModelFailed,
+    RunEnded,
+    RunFailed,
+    RunResult,
+    RunStarted,
+    TextDelta,
+    TickEnded,
+    TickStarted,
+    ToolCalled,
+    ToolCallStarted,
+    ToolFinished,
+    Usage,
+)
+
+MAX_FRAME = 64 * 1024
+MEGABYTE = 1024 * 1024
+RUN = "5ea00001-0000-4000-8000-00000000c0de"
+CHILD = "5ea00002-0000-4000-8000-00000000c0de"
+
+
+def frame(name: str, /, data: dict[str, Any] | None = None, **fields: Any) -> bytes:
+    """A frame as the gateway writes it; `data` for the synthetic ones, which lack every common field."""
+    base = {"type": name, "executionId": RUN, "id": "evt_1", "sequence": 1, "tick": 1, "timestamp": "2027-01-01"}
+    value = {
+        "type": "event",
+        "event": name,
+        "sessionId": "harbor:r1",
+        "data": {**base, **fields} if data is None else data,
+    }
+    return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+def read(*frames: bytes, with_deeds: bool = False, max_frame: int = MAX_FRAME) -> list[Event]:
+    return list(EventReader(max_frame=max_frame, with_deeds=with_deeds).feed(b"".join(frames)))
+
+
+START = frame("execution_start")
+DONE = frame("execution_end", {})
+MESSAGE = {"role": "assistant", "content": [{"type": "text", "text": "Six."}]}
+WHOLE = MessageCompleted("Six.", "", "stop", None)
+COPY_FRAMES = {
+    "message": frame("message", message=MESSAGE, stopReason="stop"),
+    "model_response": frame("model_response", modelOutput={"message": MESSAGE, "stopReason": "stop"}),
+    "entry_committed": frame("entry_committed", entry={"kind": "message", "message": MESSAGE}, stopReason="stop"),
+}
+
+
+def end(**fields: Any) -> bytes:
+    """The real `execution_end`; the history stands behind what is needed."""
+    history = fields.pop("output", {"timeline": []})
+    told = {"aborted": False, **fields, "usage": {}, "output": history, "newTimelineEntries": []}
+    if path := told.pop("spawnPath", None):
+        told["spawnPath"] = path
+    return frame("execution_end", **told)
+
+
+# What is never kept
+
+NEVER_NEEDED = [
+    *("compiled", "model_request", "provider_request", "context_update", "content", "reasoning", "reasoning_start"),
+    *("reasoning_end", "spawn_start", "fork_start", "tool_confirmation_result", "execution", "tick", "channel"),
+    *("method:chunk", "config:changed", "something_new"),
+]
+
+
+@pytest.mark.parametrize("name", NEVER_NEEDED)
+def test_what_the_answer_does_not_need_is_never_kept(name: str) -> None:
+    """Twice the largest frame, and no JSON: it can only be thrown away unread."""
+    hostile = frame(name, prompt="SECRET" * MAX_FRAME)[:-20] + b"}}}\xff\n\n"
+    assert read(START, hostile, DONE) == [RunStarted(), RunEnded()]
+
+
+def test_ten_megabytes_of_prompts_are_thrown_away_while_they_arrive() -> None:
+    reader = EventReader(max_frame=MAX_FRAME)
+    head = frame("compiled", system="")[:-6]
+    piece = b"x" * 16 * 1024
+    tracemalloc.start()
+    try:
+        list(reader.feed(head))
+        for _ in range(10 * MEGABYTE // len(piece)):
+            assert list(reader.feed(piece)) == []
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 128 * 1024
+    assert list(reader.feed(b'"}}\n\n' + DONE)) == [RunEnded()]
+
+
+def test_deeds_are_kept_only_where_they_are_told() -> None:
+    deed = frame("tool_result", callId="c1", name="tide", result={"content": [{"type": "text", "text": "06:12"}]})
+    assert read(deed) == []
+    assert read(deed, with_deeds=True) == [ToolFinished("c1", "tide", "06:12", False, None)]
+
+
+@pytest.mark.parametrize("name", COPY_FRAMES)
+@pytest.mark.parametrize("sign", ["message_start", "content_delta", "reasoning_delta"])
+def test_a_copy_of_a_streamed_message_is_never_kept(name: str, sign: str) -> None:
+    streamed = frame(sign, delta="Six.")
+    hostile = frame(name, message="x" * MAX_FRAME)[:-20] + b"}}}\xff\n\n"
+    assert not [event for event in read(streamed, hostile) if isinstance(event, MessageCompleted)]
+
+
+@pytest.mark.parametrize("name", COPY_FRAMES)
+def test_the_first_copy_of_a_message_that_did_not_stream_is_kept(name: str) -> None:
+    stop_reason = "" if name == "entry_committed" else "stop"
+    assert read(COPY_FRAMES[name]) == [WHOLE._replace(stop_reason=stop_reason)]
+
+
+def test_later_copies_are_not() -> None:
+    assert read(*COPY_FRAMES.values()) == [WHOLE]
+    assert read(COPY_FRAMES["model_response"], COPY_FRAMES["message"]) == [WHOLE]
+
+
+def test_each_tick_has_a_message_of_its_own() -> None:
+    tick = frame("tick_start", tick=2)
+    assert read(COPY_FRAMES["message"], tick, COPY_FRAMES["message"]) == [WHOLE, TickStarted(), WHOLE]
+
+
+@pytest.mark.parametrize("call", ["tool_call_start", "tool_call"])
+def test_a_message_that_calls_a_tool_is_kept_for_what_it_used(call: str) -> None:
+    events = read(frame("message_start"), frame(call, callId="c1", name="tide"), COPY_FRAMES["message"])
+    assert events[-1] == WHOLE
+    assert isinstance(events[0], ToolCallStarted | ToolCalled)
+
+
+def test_what_the_user_said_is_not_taken_for_an_answer() -> None:
+    entries = [
+        frame("entry_committed", entry={"message": {"role": role, "content": [{"type": "text", "text": "x"}]}})
+        for role in ("user", "tool", "system")
+    ]
+    assert read(*entries, COPY_FRAMES["entry_committed"]) == [WHOLE._replace(stop_reason="")]
+
+
+# Whose event is it?
+
+
+@pytest.mark.parametrize("name", [*PARSERS, *DEEDS, *COPIES, "execution_end"])
+def test_a_childs_events_stay_inside(name: str) -> None:
+    known = {"delta": "CHILD", "message": MESSAGE, "error": {"message": "x"}, "modelOutput": {"message": MESSAGE}}
+    event = frame(name, spawnPath=["s1"], **known)
+    assert read(START, event, with_deeds=True) == [RunStarted()]
+
+
+def test_a_childs_message_does_not_hide_the_parents() -> None:
+    child = frame("content_delta", delta="CHILD", spawnPath=["s1"])
+    assert read(child, COPY_FRAMES["message"]) == [WHOLE]
+
+
+# What makes an end
+
+FAILED = end(error={"message": "It broke.", "name": "Error"}, output=None)
+ABORTED = end(aborted=True, output=None)
+
+ENDS: dict[str, tuple[list[bytes], list[Event]]] = {
+    "the real end alone is not the last word": ([end()], []),
+    "the empty one behind it is": ([end(), DONE], [RunEnded()]),
+    "the empty one alone is": ([DONE], [RunEnded()]),
+    "an end with an error": ([FAILED], [RunFailed("It broke.")]),
+    "an end with an error that is a text": ([end(error="It broke.")], [RunFailed("It broke.")]),
+    "an end with an error without a text": ([end(error={"name": "Error"})], [RunFailed("")]),
+    "an end from outside": ([ABORTED], [RunFailed("Execution aborted", aborted=True)]),
+    "the gateway's own error": ([frame("error", {"error": "It broke."})], [RunFailed("It broke.")]),
+    "the gateway's own word for an end from outside": (
+        [frame("error", {"error": "Execution aborted"})],
+        [RunFailed("Execution aborted", aborted=True)],
+    ),
+    "an unknown app": (
+        [frame("error", {"error": 'Unknown app "x". Available: a'})],
+        [RunFailed('Unknown app "x". Available: a', unknown_app=True)],
+    ),
+    "the model's error is not the end": ([frame("error", error={"message": "busy"})], [ModelFailed("busy")]),
+    "nor is the engine's": ([frame("engine_error", error={"message": "busy"})], [ModelFailed("busy")]),
+    "the result is not the end": ([frame("result", result={"response": "Six."})], [RunResult("Six.", "", None)]),
+    "a failed run has two words for it": (
+        [FAILED, frame("error", {"error": "It broke."})],
+        [RunFailed("It broke."), RunFailed("It broke.")],
+    ),
+    "a run that waited slips in before the empty end": (
+        [end(), frame("execution_start"), frame("tick_start"), frame("content_delta", delta="not mine"), DONE],
+        [RunEnded()],
+    ),
+    "the gateway fails behind the real end": (
+        [end(), frame("error", {"error": "It broke."})],
+        [RunFailed("It broke.")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("frames", "expected"), ENDS.values(), ids=ENDS)
+def test_what_makes_an_end(frames: list[bytes], expected: list[Event]) -> None:
+    assert read(START, *frames) == [RunStarted(), *expected]
+
+
+@pytest.mark.parametrize(("frames", "expected"), ENDS.values(), ids=ENDS)
+def test_it_knows_when_the_run_is_over(frames: list[bytes], expected: list[Event]) -> None:
+    reader = EventReader(max_frame=MAX_FRAME)
+    list(reader.feed(b"".join(frames)))
+    assert reader.over == any(isinstance(event, RunEnded | RunFailed) for event in expected)
+
+
+def test_a_run_that_is_joined_in_its_middle_has_one_end_and_no_need_for_copies() -> None:
+    """`/events` begins wherever the run is, and sends no second `execution_end`."""
+    reader = EventReader(max_frame=MAX_FRAME, resumed=True)
+    frames = [frame("content_delta", delta="Six."), COPY_FRAMES["message"], end()]
+    assert list(reader.feed(b"".join(frames))) == [TextDelta("Six."), RunEnded()]
+    assert reader.over
+
+
+def test_a_run_that_is_joined_in_its_middle_is_not_ended_by_a_child() -> None:
+    reader = EventReader(max_frame=MAX_FRAME, resumed=True)
+    childs = [end(executionId=CHILD, spawnPath=["s1"]), long_end(executionId=CHILD, spawnPath=["s1"])]
+    assert list(reader.feed(b"".join([frame("content_delta", delta="Six."), *childs]))) == [TextDelta("Six.")]
+    assert list(reader.feed(long_end())) == [RunEnded()]
+
+
+# The real end carries the whole history
+
+
+def long_end(**fields: Any) -> bytes:
+    history = {"timeline": [{"message": {"role": "user", "content": [{"type": "text", "text": "x" * MEGABYTE}]}}]}
+    return end(**{"output": history, **fields})
+
+
+@pytest.mark.parametrize("size", [1, 4096, 10 * MEGABYTE])
+def test_an_end_with_a_megabyte_of_history_is_read_by_its_head(size: int) -> None:
+    data = START + frame("content_delta", delta="Six.") + long_end() + frame("content_delta", delta="no") + DONE
+    reads = [data[place : place + size] for place in range(0, len(data), size)] if size > 1 else [data]
+    reader = EventReader(max_frame=2 * END_HEAD)
+    assert [event for read_ in reads for event in reader.feed(read_)] == [RunStarted(), TextDelta("Six."), RunEnded()]
+
+
+def test_a_failure_is_read_from_the_head_of_a_long_end() -> None:
+    assert read(START, long_end(error={"message": "It broke."})) == [RunStarted(), RunFailed("It broke.")]
+    assert read(START, long_end(aborted=True))[-1] == RunFailed("Execution aborted", aborted=True)
+
+
+def test_a_long_end_of_another_run_is_not_ours() -> None:
+    """The mark of a child stands behind the history, so only the id can tell."""
+    childs = long_end(executionId=CHILD, spawnPath=["s1"], aborted=True)
+    text = frame("content_delta", delta="Six.")
+    assert read(START, childs, text, DONE) == [RunStarted(), TextDelta("Six."), RunEnded()]
+
+
+def test_a_short_end_of_a_child_is_not_ours() -> None:
+    childs = end(executionId=CHILD, spawnPath=["s1"], aborted=True)
+    assert read(START, childs, frame("content_delta", delta="Six."), DONE)[1:] == [TextDelta("Six."), RunEnded()]
+
+
+LONG_AND_ODD = [
+    b'{"event":"execution_end","data":{"output":"' + b"x" * END_HEAD + b'"}}',
+    b'{"event":"execution_end","data":{"a":1,"output":"' + b"x" * END_HEAD + b'"}}',
+    b'{"event":"execution_end","data":{"a":,"output":"' + b"x" * END_HEAD + b'"}}',
+    b'{"event":"execution_end","x":{"a":1,"output":"' + b"x" * END_HEAD + b'"}}',
+    b'{"event":"execution_end","data":7,"x":{"a":1,"output":"' + b"x" * END_HEAD + b'"}}',
+    b'{"event":"execution_end","data":null,"x":{"a":1,"output":"' + b"x" * END_HEAD + b'"}}',
+    b'{"event":"execution_end","data":"' + b"x" * END_HEAD + b'"}',
+    b'{"event":"execution_end"' + b" " * END_HEAD + b"}",
+]
+
+
+@pytest.mark.parametrize("payload", LONG_AND_ODD)
+def test_a_long_end_of_another_shape_is_no_end(payload: bytes) -> None:
+    assert read(START, b"data: " + payload + b"\n\n", DONE) == [RunStarted(), RunEnded()]
+
+
+# Shape and order of a frame
+
+DELTA = {"type": "content_delta", "blockType": "text", "delta": "Six."}
+ORDERS = {
+    "event first": {"event": "content_delta", "data": DELTA, "type": "event", "sessionId": "s"},
+    "session first": {"sessionId": 's"\\{', "type": "event", "event": "content_delta", "data": DELTA},
+    "data first": {"data": DELTA, "event": "content_delta", "sessionId": "s", "type": "event"},
+    "data first, its type last": {"data": dict(reversed(DELTA.items())), "event": "content_delta"},
+    "another key in front": {"v": 2, "type": "event", "event": "content_delta", "sessionId": "s", "data": DELTA},
+    "a long session": {"sessionId": "s" * 1000, "type": "event", "event": "content_delta", "data": DELTA},
+    "nothing but the event": {"event": "content_delta", "data": {"delta": "Six."}},
+}
+
+
+@pytest.mark.parametrize("envelope", ORDERS.values(), ids=ORDERS)
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (" ,\t", " :  ")])
+def test_the_order_of_keys_and_the_spaces_do_not_matter(envelope: dict[str, Any], separators: tuple[str, str]) -> None:
+    assert read(b"data: " + json.dumps(envelope, separators=separators).encode() + b"\n\n") == [TextDelta("Six.")]
+
+
+@pytest.mark.parametrize("envelope", ORDERS.values(), ids=ORDERS)
+def test_a_childs_frame_is_known_in_any_order(envelope: dict[str, Any]) -> None:
+    childs = {**envelope, "data": {**envelope["data"], "spawnPath": ["s1"]}}
+    assert read(b"data: " + json.dumps(childs).encode() + b"\n\n") == []
+
+
+GARBLED = [
+    b'data: {"type":"event","event":"content_delta","data":{"delta":"Six."\n\n',
+    b"data: {\n\n",
+    b"data: \n\n",
+    b"data: hello\n\n",
+    b"data: [DONE]\n\n",
+    b'data: {"event":"content_delta","data":{"delta":"\xff\n\n',
+    b"data: " + b"[" * 100_000 + b"\n\n",
+    b'data: {"event":"tool_call","data":{"input":' + b'{"a":' * 50_000 + b"\n\n",
+]
+
+
+@pytest.mark.parametrize("garbled", GARBLED)
+def test_a_frame_that_is_no_json_is_the_agents_fault(garbled: bytes) -> None:
+    reader = EventReader(max_frame=MEGABYTE)
+    events = reader.feed(START + garbled)
+    assert next(events) == RunStarted()
+    with pytest.raises(UpstreamError) as caught:
+        list(events)
+    assert caught.value.status == 502
+    assert len(caught.value.message) < 200
+
+
+@pytest.mark.parametrize("depth", [100, 900, 950, 990, 1010, 1100])
+@pytest.mark.parametrize("name", ["tool_call", "tool_confirmation_required", "tool_result", "spawn_end", "fork_end"])
+def test_a_frame_that_is_nested_deeply_is_read_or_the_agents_fault(name: str, depth: int) -> None:
+    deep = '{"a":' * depth + "1" + "}" * depth
+    fields = '{"input":D,"result":{"content":D},"output":D,"selectedBranch":D}'.replace("D", deep)
+    payload = f'{{"event":"{name}","data":{fields}}}'.encode()
+    reader = EventReader(max_frame=MEGABYTE, with_deeds=True)
+    try:
+        assert len(list(reader.feed(b"data: " + payload + b"\n\n"))) == 1
+    except UpstreamError:
+        assert depth > 800
+
+
+SAYS_NOTHING = [
+    *(b"7", b"null", b"[]", b'"text"', b"{}", b'{"event":7}', b'{"event":"content_delta"}'),
+    b'{"event":"content_delta","data":null}',
+    b'{"event":"content_delta","data":[1]}',
+    b'{"event":["content_delta"],"data":{}}',
+    b'{"event":"never heard of","data":{}}',
+    b'{"type":"connection","connectionId":"c1","subscriptions":[]}',
+    b'{"event":"entry_committed","data":{"entry":7}}',
+    b'{"event":"message","data":{"message":7}}',
+    b'{"event":"model_response","data":{"modelOutput":7}}',
+    b'{"event":"execution_end","data":7}',
+]
+
+
+@pytest.mark.parametrize("payload", SAYS_NOTHING)
+def test_json_of_another_shape_says_nothing(payload: bytes) -> None:
+    assert read(START, b"data: " + payload + b"\n\n", DONE) == [RunStarted(), RunEnded()]
+
+
+def test_comments_and_other_fields_are_not_in_the_way() -> None:
+    delta = frame("content_delta", delta="Six.").replace(b"\n", b"\r\n")
+    noise = b":heartbeat\n\n", b"id: 7\nevent: x\n" + delta, b"retry: 100\n\n"
+    assert read(*noise) == [TextDelta("Six.")]
+
+
+def test_bytes_that_are_no_utf8_do_not_stop_the_stream() -> None:
+    delta = frame("content_delta", delta="a?b").replace(b"?", b"\xff")
+    assert read(delta) == [TextDelta("a\ufffdb")]
+
+
+def test_half_a_character_is_kept_for_its_other_half() -> None:
+    halves = [
+        b'data: {"event":"content_delta","data":{"delta":"\\ud83c"}}\n\n',
+        b'data: {"event":"content_delta","data":{"delta":"\\udf0a"}}\n\n',
+    ]
+    assert read(*halves) == [TextDelta("\ud83c"), TextDelta("\udf0a")]
+
+
+def test_a_needed_frame_that_is_too_long_is_refused_and_what_came_before_is_not_lost() -> None:
+    reader = EventReader(max_frame=1024)
+    events = reader.feed(frame("content_delta", delta="Six.") + frame("content_delta", delta="x" * 2000))
+    assert next(events) == TextDelta("Six.")
+    with pytest.raises(UpstreamFrameTooLong):
+        next(events)
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_cuts_change_nothing(size: int) -> None:
+    usage = {"inputTokens": 4, "outputTokens": 2, "totalTokens": 6}
+    data = b"".join(
+        [
+            START,
+            frame("tick_start", tick=1),
+            frame("compiled", prompt="x" * 1000),
+            frame("content_delta", delta="\U0001f30a"),
+            frame("message_end", stopReason="stop", usage=usage),
+            COPY_FRAMES["message"],
+            frame("tick_end", shouldContinue=False),
+            end(),
+            DONE,
+        ]
+    )
+    expected = [
+        RunStarted(),
+        TickStarted(),
+        TextDelta("\U0001f30a"),
+        MessageEnded("stop", Usage(4, 2, 6)),
+        TickEnded(False, "", None),
+        RunEnded(),
+    ]
+    assert list(read_in_pieces(data, size)) == expected
+    assert list(read_in_pieces(data, len(data))) == expected
+
+
+def read_in_pieces(data: bytes, size: int) -> Iterable[Event]:
+    reader = EventReader(max_frame=MAX_FRAME)
+    for place in range(0, len(data), size):
+        yield from reader.feed(data[place : place + size])

@@ -1,0 +1,389 @@
+"""A tool of the agent's that waits for a human (setting `confirmations`): asked, denied, approved; never a hang.
+
+`danger` is the demo's tool that asks first. Release 0.9.4 has no way to be answered.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import time
+from typing import Any
+
+import openai
+import pytest
+from checker import Answer, check_error_body, check_stream
+from fronts import Chat, Front, StartFront, function, result, user
+
+from oaicompat_proxy.demo.script import Call, Say, Script, Tick
+from oaicompat_proxy.demo.settings import GatewaySettings
+
+pytest_plugins = ["front_fixtures"]
+
+CONFIRM = "[[scenario:confirm]]"
+OLD = GatewaySettings(release="0.9.4", pace=0)
+NEW = GatewaySettings(release="924f879", pace=0)
+RELEASES = {"0.9.4": OLD, "924f879": NEW}
+
+both_ways = pytest.mark.parametrize("stream", [True, False])
+on_both_releases = pytest.mark.parametrize("release", RELEASES)
+
+ASK: dict[str, Any] = {"confirmations": "ask"}
+
+
+def asked(there: Front) -> list[dict[str, Any]]:
+    """What was said to the gateway about confirmations."""
+    bodies = [json.loads(body) for path, body in there.house.requests if path == "/invoke"]
+    return [body["params"] for body in bodies if body["method"] == "tool-confirm"]
+
+
+def done(answer: Answer) -> bool:
+    return "It is over." in answer.text
+
+
+def the_call(answer: Answer) -> tuple[str, dict[str, Any]]:
+    ((call_id, name, arguments),) = answer.tool_calls
+    assert (name, answer.finish_reason) == ("confirm_tool_call", "tool_calls")
+    return call_id, json.loads(arguments)
+
+
+async def begin(there: Front, **how: Any) -> tuple[Chat, str]:
+    """A client that was asked, and the id of the question."""
+    chat = Chat(there, **how)
+    call_id, _ = the_call(await chat.say(CONFIRM))
+    return chat, call_id
+
+
+# Deny
+
+
+@on_both_releases
+@both_ways
+async def test_by_default_it_ends_the_run_with_an_error_that_names_the_tool(
+    front: StartFront, release: str, stream: bool
+) -> None:
+    there = await front(RELEASES[release])
+    received = await there.post(CONFIRM, stream=stream)
+    error = check_stream(received.body, include_usage=False).error if stream else check_error_body(received.body)
+    assert error is not None
+    assert error["code"] == "agent_error"
+    assert "'danger'" in error["message"]
+    await there.at_rest()
+
+
+@both_ways
+async def test_in_a_session_that_keeps_its_history_the_agent_is_told_no(front: StartFront, stream: bool) -> None:
+    there = await front(NEW)
+    await there.ask("Hello", name="harbour")
+    await there.post(CONFIRM, name="harbour", stream=stream)
+    assert (await there.ask("And?", name="harbour")).finish_reason == "stop"
+    assert [each["confirmed"] for each in asked(there)] == [False]
+    assert [run.state for run in there.runs] == ["finished"] * 3
+    (session,) = there.house.sessions
+    assert "The user refused the call" in json.dumps(session.timeline)
+    there.keep_sessions()
+
+
+@both_ways
+async def test_where_it_cannot_be_told_the_session_is_closed_so_that_the_next_request_does_not_wait(
+    front: StartFront, stream: bool
+) -> None:
+    there = await front(OLD)
+    await there.ask("Hello", name="harbour")
+    await there.post(CONFIRM, name="harbour", stream=stream)
+    assert (await there.ask("And?", name="harbour")).finish_reason == "stop"
+    assert [run.state for run in there.runs] == ["finished", "aborted", "finished"]
+    there.keep_sessions()
+
+
+# Approve
+
+
+@both_ways
+async def test_approve_lets_the_run_go_on(front: StartFront, stream: bool) -> None:
+    there = await front(NEW, confirmations="approve")
+    answer = await there.ask(CONFIRM, stream=stream)
+    assert done(answer)
+    assert (answer.finish_reason, answer.tool_calls) == ("stop", [])
+    assert [each["confirmed"] for each in asked(there)] == [True]
+    await there.at_rest()
+
+
+async def test_approve_says_yes_to_every_question(front: StartFront) -> None:
+    tick = Tick((Call("c1", "a", ("{}",), "1", confirm=True), Call("c2", "b", ("{}",), "2", confirm=True)), go_on=True)
+    gateway = GatewaySettings(pace=0, recordings={"go": Script((tick, Tick((Say(("Done.",)),))))})
+    there = await front(gateway, confirmations="approve")
+    assert (await there.ask("go")).text == "Done."
+    assert [(each["callId"], each["confirmed"]) for each in asked(there)] == [("c1", True), ("c2", True)]
+
+
+@both_ways
+@pytest.mark.parametrize("name", ["", "harbour"])
+async def test_approve_on_a_gateway_that_cannot_be_answered_is_a_clear_error(
+    front: StartFront, stream: bool, name: str
+) -> None:
+    there = await front(OLD, confirmations="approve")
+    received = await there.post(CONFIRM, stream=stream, name=name)
+    error = check_stream(received.body, include_usage=False).error if stream else check_error_body(received.body)
+    assert error is not None
+    assert error["code"] == "agent_unanswerable"
+    assert "release" in error["message"]
+    await there.until(lambda: there.runs[0].state == "aborted")
+    assert (await there.ask("And?", name=name)).finish_reason == "stop"
+    there.keep_sessions()
+
+
+# Ask
+
+
+@both_ways
+async def test_ask_hands_the_question_to_the_client_as_a_call(front: StartFront, stream: bool) -> None:
+    there = await front(NEW, **ASK)
+    answer = await there.ask(CONFIRM, stream=stream)
+    _, question = the_call(answer)
+    assert question == {"message": "Allow danger to execute?", "tool": "danger", "arguments": {"x": 1}}
+    assert there.runs[0].state == "running", "the run waits"
+    await there.house_closes()
+
+
+YES = ["yes", "Yes.", "OK", "approved", '{"confirmed": true}', "true", '"yes"', '{"confirmed":true,"reason":"fine"}']
+NO = ["no", "never", "", "yes, but not today", '{"confirmed": "yes"}', '{"confirmed": false}', "{}", "[true]", "1", "{"]
+
+
+@pytest.mark.parametrize(("said", "confirmed"), [*((each, True) for each in YES), *((each, False) for each in NO)])
+async def test_what_the_client_may_say(front: StartFront, said: str, confirmed: bool) -> None:
+    """Everything that is no clear yes is a no."""
+    there = await front(NEW, **ASK)
+    chat, call_id = await begin(there)
+    assert done(await chat.add(result(call_id, said)))
+    assert [each["confirmed"] for each in asked(there)] == [confirmed]
+    await there.at_rest()
+
+
+@both_ways
+async def test_the_rest_of_the_run_is_the_answer(front: StartFront, stream: bool) -> None:
+    there = await front(NEW, **ASK)
+    chat, call_id = await begin(there, stream=stream)
+    answer = await chat.add(result(call_id, "yes"))
+    assert (answer.text, answer.finish_reason, answer.tool_calls) == ("It is over.", "stop", [])
+    assert len(there.runs) == 1, "nothing was sent: the run that waited went on"
+    assert there.runs[0].state == "finished"
+    await there.at_rest()
+    final = await chat.say("Thanks.")
+    assert final.finish_reason == "stop"
+    assert "called tool confirm_tool_call" in there.told(), "afterwards it is a part of the conversation"
+
+
+async def test_a_reason_is_passed_on(front: StartFront) -> None:
+    there = await front(NEW, **ASK)
+    chat, call_id = await begin(there)
+    await chat.add(result(call_id, '{"confirmed": false, "reason": "It is Sunday."}'))
+    assert [(each["confirmed"], each["reason"]) for each in asked(there)] == [(False, "It is Sunday.")]
+
+
+@both_ways
+async def test_the_answer_may_come_in_through_another_worker(front: StartFront, stream: bool) -> None:
+    there = await front(NEW, **ASK)
+    chat, call_id = await begin(there)
+    other = await front(beside=there, **ASK)
+    elsewhere = Chat(other, stream=stream)
+    elsewhere.messages = chat.messages
+    answer = await elsewhere.add(result(call_id, "yes"))
+    assert (answer.text, answer.finish_reason) == ("It is over.", "stop")
+    await there.at_rest()
+
+
+@pytest.mark.parametrize("sessions", ["named", "recognise"])
+async def test_a_question_in_a_lasting_session(front: StartFront, sessions: str) -> None:
+    there = await front(NEW, **ASK, sessions="fresh" if sessions == "named" else sessions)
+    chat = Chat(there, **({"name": "harbour"} if sessions == "named" else {}))
+    await chat.say("Hello")
+    call_id, _ = the_call(await chat.say(CONFIRM))
+    assert done(await chat.add(result(call_id, "yes")))
+    assert (await chat.say("Thanks.")).finish_reason == "stop"
+    keys = [run.session_key for run in there.runs]
+    assert len(set(keys)) == (1 if sessions == "named" else 2)
+    there.keep_sessions()
+
+
+async def test_one_question_after_the_other(front: StartFront) -> None:
+    """Each is asked by itself, and the run goes on from answer to answer."""
+    tick = Tick((Call("c1", "a", ("{}",), "1", confirm=True), Call("c2", "b", ("{}",), "2", confirm=True)), go_on=True)
+    gateway = GatewaySettings(pace=0, recordings={"go": Script((tick, Tick((Say(("Done.",)),))))})
+    there = await front(gateway, **ASK)
+    chat = Chat(there)
+    first, question = the_call(await chat.say("go"))
+    assert question["tool"] == "a"
+    second, question = the_call(await chat.add(result(first, "yes")))
+    assert question["tool"] == "b"
+    assert first != second
+    assert (await chat.add(result(second, "no"))).text == "Done."
+    assert [(each["callId"], each["confirmed"]) for each in asked(there)] == [("c1", True), ("c2", False)]
+    await there.at_rest()
+
+
+async def test_the_official_client_is_asked_and_answers(front: StartFront) -> None:
+    there = await front(NEW, **ASK)
+    messages: list[Any] = [user(CONFIRM)]
+    async with openai.AsyncOpenAI(base_url=f"{there.proxy.base}/v1", api_key="ada", max_retries=0) as client:
+        question = (await client.chat.completions.create(model="demo", messages=messages)).choices[0].message
+        assert question.tool_calls
+        messages += [question, result(question.tool_calls[0].id, "yes")]
+        final = await client.chat.completions.create(model="demo", messages=messages)
+    assert final.choices[0].message.content == "It is over."
+
+
+@both_ways
+async def test_after_a_question_the_agent_may_still_call_the_clients_tool(front: StartFront, stream: bool) -> None:
+    first = Tick((Call("c1", "danger", ("{}",), "1", confirm=True),), go_on=True)
+    second = Tick((Call("c2", "tide", ('{"port":"Brest"}',), by="client"),), stop="tool_use", go_on=True)
+    script = Script((first, second, Tick((Say(("Made up.",)),))))
+    there = await front(GatewaySettings(pace=0, recordings={"go": script}), **ASK)
+    chat = Chat(there, tools=[function("tide", port="string")], stream=stream)
+    call_id, _ = the_call(await chat.say("go"))
+    answer = await chat.add(result(call_id, "yes"))
+    assert answer.tool_calls == [("c2", "tide", '{"port":"Brest"}')]
+    assert "Made up" not in answer.text
+    await there.at_rest()
+
+
+# Who may answer, and when
+
+FORGED = {
+    "nothing": "confirm_",
+    "no base64": "confirm_!!!",
+    "rubbish": "confirm_" + base64.urlsafe_b64encode(b"x" * 64).decode(),
+    "unsigned": "confirm_" + base64.urlsafe_b64encode(bytes(16) + b'["demo:x","c1",99999999999,false]').decode(),
+}
+
+
+async def refused(there: Front, chat: Chat, call_id: str, **how: Any) -> None:
+    """The client is told why, and the agent hears nothing of it."""
+    messages = json.loads(json.dumps(chat.messages))
+    messages[-1]["tool_calls"][0]["id"] = call_id
+    received = await there.post([*messages, result(call_id, "yes")], **how)
+    error = check_error_body(received.body)
+    assert (received.status, error["type"], error["param"]) == (400, "invalid_request_error", "messages")
+    assert "confirmation" in error["message"]
+    assert asked(there) == []
+    assert there.runs[0].state == "running"
+
+
+@pytest.mark.parametrize("token", FORGED.values(), ids=FORGED)
+async def test_a_forged_answer_is_refused(front: StartFront, token: str) -> None:
+    there = await front(NEW, **ASK)
+    chat, _ = await begin(there)
+    await refused(there, chat, token)
+    await there.house_closes()
+
+
+async def test_a_question_cannot_be_turned_into_another(front: StartFront) -> None:
+    """Every changed byte breaks the signature."""
+    there = await front(NEW, **ASK)
+    chat, call_id = await begin(there)
+    for place in itertools.islice(range(len("confirm_"), len(call_id)), 0, None, 7):
+        letter = "A" if call_id[place] != "A" else "B"
+        await refused(there, chat, call_id[:place] + letter + call_id[place + 1 :])
+    await there.house_closes()
+
+
+async def test_another_caller_cannot_answer(front: StartFront) -> None:
+    there = await front(NEW, **ASK)
+    chat, call_id = await begin(there, key="ada")
+    for key in ("bob", "", "ada2"):
+        await refused(there, chat, call_id, key=key)
+    assert done(await chat.add(result(call_id, "yes")))
+
+
+async def test_a_worker_with_another_secret_does_not_believe_it(front: StartFront) -> None:
+    there = await front(NEW, **ASK)
+    chat, call_id = await begin(there)
+    other = await front(beside=there, **ASK, session_secret="another")
+    await refused(other, chat, call_id)
+    await there.house_closes()
+
+
+async def test_an_answer_may_come_too_late(front: StartFront, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = await front(NEW, **ASK, confirmation_ttl=60)
+    chat, call_id = await begin(there)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 62)
+    await refused(there, chat, call_id)
+    monkeypatch.undo()
+    assert done(await chat.add(result(call_id, "yes")))
+
+
+async def test_a_question_that_nobody_answers_ends_with_its_time(front: StartFront) -> None:
+    there = await front(NEW, **ASK, confirmation_ttl=1)
+    await begin(there)
+    await there.until(lambda: there.runs[0].state == "aborted", within=5)
+    await there.at_rest()
+
+
+async def test_a_second_answer_to_the_same_question_is_a_clear_error(front: StartFront) -> None:
+    there = await front(NEW, **ASK)
+    chat, call_id = await begin(there)
+    messages = [*chat.messages, result(call_id, "yes")]
+    assert done(await there.ask(messages))
+    received = await there.post(messages)
+    error = check_error_body(received.body)
+    assert (received.status, error["code"]) == (502, "agent_error")
+    assert "does not wait" in error["message"]
+
+
+@both_ways
+@pytest.mark.parametrize("name", ["", "harbour"])
+async def test_where_the_gateway_cannot_be_answered_the_answer_is_a_clear_error_and_the_run_ends(
+    front: StartFront, stream: bool, name: str
+) -> None:
+    there = await front(OLD, **ASK)
+    chat, call_id = await begin(there, name=name)
+    received = await there.post([*chat.messages, result(call_id, "yes")], stream=stream, name=name)
+    assert (received.status, check_error_body(received.body)["code"]) == (502, "agent_unanswerable")
+    await there.until(lambda: there.runs[0].state == "aborted", within=2)
+    assert (await there.ask("And?", name=name)).finish_reason == "stop"
+    there.keep_sessions()
+
+
+# Who leaves
+
+
+def slow_after_yes() -> GatewaySettings:
+    first = Tick((Call("c1", "danger", ("{}",), "1", confirm=True),), go_on=True)
+    words = tuple(f"word{number} " for number in range(200))
+    return GatewaySettings(pace=0.004, recordings={"go": Script((first, Tick((Say(words),))))})
+
+
+@both_ways
+async def test_a_reader_that_leaves_the_rest_of_the_run_stops_it(front: StartFront, stream: bool) -> None:
+    there = await front(slow_after_yes(), **ASK)
+    chat = Chat(there)
+    call_id, _ = the_call(await chat.say("go"))
+    line = await there.line([*chat.messages, result(call_id, "yes")], stream=stream)
+    await there.until(lambda: asked(there))
+    if stream:
+        await line.read_until(b"word3 ")
+    await line.close()
+    await there.until(lambda: there.runs[0].state == "aborted", within=2)
+    await there.at_rest()
+
+
+async def test_in_a_named_session_the_rest_of_the_run_goes_on_without_its_reader(front: StartFront) -> None:
+    there = await front(slow_after_yes(), **ASK)
+    chat = Chat(there, name="harbour")
+    call_id, _ = the_call(await chat.say("go"))
+    line = await there.line([*chat.messages, result(call_id, "yes")], name="harbour")
+    await line.read_until(b"word3 ")
+    await line.close()
+    assert (await there.ask("And?", name="harbour")).finish_reason == "stop"
+    assert [run.state for run in there.runs] == ["finished", "finished"]
+    there.keep_sessions()
+
+
+async def test_while_a_question_waits_nobody_else_gets_into_its_session(front: StartFront) -> None:
+    there = await front(NEW, **ASK, session_wait=0)
+    chat, call_id = await begin(there, name="harbour")
+    assert await there.refused("Hello?", name="harbour") == (409, "session_busy")
+    assert done(await chat.add(result(call_id, "yes")))
+    there.keep_sessions()

@@ -1,0 +1,89 @@
+"""Transcripts: what an agent said, and byte for byte what a client is told of it.
+
+`golden/NAME.native.sse` is what the gateway sent; beside it may lie `NAME.request.json`, the fields of the request
+that matter, and `NAME.config.json`, settings. `NAME.openai.sse` is the streamed answer, absent if the run failed
+before its first chunk, because then the client gets an error status; `NAME.openai.json` is the body of the answer
+that is not streamed. `scripts/golden` writes these two from the current code: read the diff.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from checker import check_body, check_error_body, check_stream
+from pure_path import Manner, Outcome, collected, read_events, streamed, translate
+
+from oaicompat_proxy.openai.request import parse
+
+GOLDEN = Path(__file__).parent / "golden"
+NATIVES = sorted(GOLDEN.glob("*.native.sse"))
+NAMES = [path.name.removesuffix(".native.sse") for path in NATIVES]
+QUESTION = {"model": "owl", "messages": [{"role": "user", "content": "?"}], "stream": True}
+
+
+def read_manner(name: str) -> Manner:
+    request = {**QUESTION, **_read_json(f"{name}.request.json")}
+    chat = parse(json.dumps(request).encode(), max_media=0, max_messages=1)
+    settings = _read_json(f"{name}.config.json")
+    return Manner(chat.tool_names, chat.include_usage, chat.legacy_functions, **settings)
+
+
+def _read_json(name: str) -> dict[str, object]:
+    path = GOLDEN / name
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def answers(name: str, reads: list[bytes] | None = None) -> Iterator[tuple[Path, bytes | None]]:
+    """Every file of the answer, with what the current code would have it say; None if it is not to be."""
+    manner = read_manner(name)
+    outcome = translated(name, reads)
+    yield GOLDEN / f"{name}.openai.sse", streamed(outcome, manner)
+    yield GOLDEN / f"{name}.openai.json", collected(outcome, manner) + b"\n"
+
+
+def translated(name: str, reads: list[bytes] | None = None) -> Outcome:
+    native = (GOLDEN / f"{name}.native.sse").read_bytes()
+    manner = read_manner(name)
+    events = read_events(reads or [native], with_deeds=manner.server_tools != "hide")
+    return translate(events, manner)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_answer_is_the_one_that_was_reviewed(name: str) -> None:
+    for path, expected in answers(name):
+        assert (path.read_bytes() if path.exists() else None) == expected, path.name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cuts_anywhere_change_nothing(name: str) -> None:
+    native = (GOLDEN / f"{name}.native.sse").read_bytes()
+    byte_by_byte = [native[place : place + 1] for place in range(len(native))]
+    assert list(answers(name, byte_by_byte)) == list(answers(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_strict_client_takes_it_and_both_forms_agree(name: str) -> None:
+    manner = read_manner(name)
+    stream, body = (path for path, _ in answers(name))
+    failed = "error" in json.loads(body.read_bytes())
+    if failed:
+        whole = check_error_body(body.read_bytes().removesuffix(b"\n"))
+    if stream.exists():
+        answer = check_stream(
+            stream.read_bytes(), include_usage=manner.include_usage, reasoning_field=manner.reasoning_field
+        )
+        assert (answer.error is not None) == failed
+        if failed:
+            assert answer.error == whole
+            return
+        answer_whole = check_body(body.read_bytes().removesuffix(b"\n"), reasoning_field=manner.reasoning_field)
+        if not manner.include_usage:
+            answer_whole.usage = None
+        assert answer == answer_whole
+
+
+def test_there_is_no_answer_without_its_native_transcript() -> None:
+    known = {f"{name}.{kind}" for name in NAMES for kind in ("native.sse", "openai.sse", "openai.json")}
+    known |= {f"{name}.{kind}.json" for name in NAMES for kind in ("request", "config")}
+    assert {path.name for path in GOLDEN.iterdir()} <= known

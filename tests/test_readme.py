@@ -1,0 +1,110 @@
+"""The README is true: its tables are fresh, its commands run, its transcript is what comes."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+from types import ModuleType
+
+from processes import Child, proxy, stopping
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """The code blocks of one language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def load_script(name: str) -> ModuleType:
+    loader = importlib.machinery.SourceFileLoader(f"scripts_{name}", str(ROOT / "scripts" / name))
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def curl(command: str, base: str) -> str:
+    """Runs the README's curl against `base` instead of the address it names."""
+    assert "http://127.0.0.1:8700/v1" in command
+    return subprocess.run(
+        ["bash", "-c", command.replace("http://127.0.0.1:8700/v1", base) + " --silent --show-error --fail"],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    ).stdout
+
+
+def without_envelope(transcript: str) -> str:
+    return re.sub(r'"id":"chatcmpl-[0-9a-f]{32}"|"created":\d+', "", transcript).strip()
+
+
+def test_tables_are_made_from_the_code_as_it_is() -> None:
+    assert load_script("readme").refresh(README) == README, "run scripts/readme"
+
+
+def test_curl_command_gives_the_transcript_that_is_shown() -> None:
+    command = next(block for block in blocks("sh") if block.startswith("curl")).strip()
+    transcript = next(block for block in blocks("text") if block.startswith("data: "))
+    with proxy() as base:
+        assert without_envelope(curl(command, base + "/v1")) == without_envelope(transcript)
+
+
+def test_python_client_runs_as_shown() -> None:
+    (program,) = (block for block in blocks("python") if "OpenAI(" in block)
+    with proxy() as base:
+        run = subprocess.run(
+            [sys.executable, "-c", program.replace("http://127.0.0.1:8700", base)],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        )
+    assert "Hello" in run.stdout
+
+
+def test_start_command_serves_the_demo_agent() -> None:
+    (command,) = (block for block in blocks("sh") if block.startswith("scripts/serve"))
+    environment = {**os.environ, "OAICOMPAT_VENV": sys.prefix, "OAICOMPAT_PORT": "0"}
+    with stopping(Child(str(ROOT / command.strip()), env=environment)) as child:
+        base = child.wait_for(r"listens on +(http://\S+)", within=60)[1]
+        question = {"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}
+        answer = curl(
+            f"curl http://127.0.0.1:8700/v1/chat/completions -H 'Content-Type: application/json' "
+            f"-d '{json.dumps(question)}'",
+            base,
+        )
+    assert json.loads(answer)["choices"][0]["finish_reason"] == "stop"
+
+
+def test_both_commands_of_the_first_screen_exist() -> None:
+    commands = [block.strip() for block in blocks("sh")]
+    assert "scripts/serve" in commands
+    assert "scripts/test" in commands
+    for command in ("scripts/serve", "scripts/test"):
+        assert os.access(ROOT / command, os.X_OK)
+
+
+def test_every_file_that_is_linked_exists() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert links
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_every_flag_that_is_mentioned_exists() -> None:
+    from oaicompat_proxy.cli import main
+
+    known = {name for option in main.params for name in option.opts}
+    mentioned = set(re.findall(r"`(--[a-z-]+)", README))
+    assert mentioned <= known

@@ -1,0 +1,87 @@
+"""Real recordings where they are at hand, and the golden transcripts: cut at every byte, they never end too well.
+
+The recordings are not part of the repository; `../shared/recordings` holds them where the project is developed.
+"""
+
+from pathlib import Path
+
+import pytest
+from checker import check_body, check_error_body, check_stream
+from pure_path import MAX_FRAME, Manner, collected, read_events, streamed, translate
+
+from oaicompat_proxy.dialects.agentick.reader import EventReader
+from oaicompat_proxy.errors import ProxyError, UpstreamInterrupted
+from oaicompat_proxy.openai.chunks import Chunk, Content, Contents, Finish
+from oaicompat_proxy.translator import Translator
+
+HERE = Path(__file__)
+FILES = [
+    *sorted((HERE.parents[2] / "shared" / "recordings").glob("*.sse")),
+    *sorted((HERE.parent / "golden").glob("*.native.sse")),
+]
+PLAIN = Manner()
+
+
+def new_translator() -> Translator:
+    return Translator(model="owl", tool_names=frozenset(), tick_separator="\n\n")
+
+
+def text_of(chunks: list[Chunk]) -> str:
+    said: list[str] = []
+    for chunk in chunks:
+        if isinstance(chunk, Content):
+            said.append(chunk.text)
+        elif isinstance(chunk, Contents):
+            said += chunk.texts
+    return "".join(said)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_no_byte_before_the_last_makes_a_success(path: Path) -> None:
+    """At every byte: had the line been cut here, the client would have been told."""
+    data = path.read_bytes()
+    whole = text_of(translate(read_events([data]), PLAIN).chunks)
+    reader, translator = EventReader(max_frame=MAX_FRAME), new_translator()
+    text = ""
+    for place in range(len(data)):
+        if place:
+            with pytest.raises(ProxyError):
+                translator.finish()
+        try:
+            told = list(reader.feed(data[place : place + 1]))
+            chunks = [chunk for event in told for chunk in translator.feed(event)]
+        except ProxyError:
+            return
+        text += text_of(chunks)
+        assert whole.startswith(text)
+        assert not translator.ended or place == len(data) - 1
+        assert translator.ended == any(isinstance(chunk, Finish) for chunk in chunks)
+    assert text == whole
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_cut_after_any_frame_is_told_to_both_kinds_of_client(path: Path) -> None:
+    frames = path.read_bytes().split(b"\n\n")
+    for count in range(len(frames) - 1):
+        outcome = translate(read_events([b"\n\n".join([*frames[:count], b""])]), PLAIN)
+        assert outcome.failure is not None
+        error = check_error_body(collected(outcome, PLAIN))
+        stream = streamed(outcome, PLAIN)
+        assert stream is None or check_stream(stream, include_usage=False).error == error
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_whole_is_one_answer_or_one_error(path: Path) -> None:
+    manner = Manner(include_usage=True, server_tools="reasoning")
+    outcome = translate(read_events([path.read_bytes()], with_deeds=True), manner)
+    stream, body = streamed(outcome, manner), collected(outcome, manner)
+    if outcome.failure is not None:
+        check_error_body(body)
+        return
+    assert stream is not None
+    assert check_stream(stream, include_usage=True) == check_body(body)
+
+
+def test_an_empty_stream_is_interrupted() -> None:
+    with pytest.raises(UpstreamInterrupted):
+        new_translator().finish()

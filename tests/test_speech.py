@@ -1,0 +1,75 @@
+"""What the answer says: both channels, their pauses, and what the text refers to."""
+
+from __future__ import annotations
+
+from oaicompat_proxy.events import Citation, MessageCompleted, TextDeltas
+from oaicompat_proxy.openai.chunks import Annotations, Content, Contents, Reasoning, UrlCitation
+from oaicompat_proxy.speech import Speech
+
+
+def completed(text: str = "", reasoning: str = "") -> MessageCompleted:
+    return MessageCompleted(text, reasoning, "stop", None)
+
+
+def test_texts_of_two_ticks_stand_apart() -> None:
+    speech = Speech("\n\n")
+    assert speech.say("One.") == [Content("One.")]
+    assert speech.end_tick() == []
+    assert speech.say("Two") == [Content("\n\nTwo")]
+    assert speech.say(".") == [Content(".")]
+
+
+def test_reasoning_is_a_channel_of_its_own() -> None:
+    speech = Speech("\n\n")
+    assert speech.think("Hm.") == [Reasoning("Hm.")]
+    assert speech.say("Yes.") == [Content("Yes.")]
+    speech.end_tick()
+    assert speech.think("And?") == [Reasoning("\n\nAnd?")]
+
+
+def test_several_deltas_go_out_as_they_are_only_in_mid_text() -> None:
+    speech = Speech("\n\n")
+    deltas = TextDeltas(["a", "b"], [b"a", b"b"])
+    assert speech.say_all(deltas) == [Content("a"), Content("b")]
+    assert speech.say_all(deltas) == [Contents(["a", "b"], [b"a", b"b"])]
+    speech.end_tick()
+    assert speech.say_all(deltas) == [Content("\n\na"), Content("b")]
+
+
+def test_half_a_character_is_completed_before_several_deltas_follow() -> None:
+    speech = Speech("\n\n")
+    speech.say("x")
+    assert speech.say("\ud83d") == []
+    assert speech.say_all(TextDeltas(["a"], [b"a"])) == [Content("\ufffda")]
+
+
+def test_a_copy_of_the_message_says_only_what_did_not_come_in_pieces() -> None:
+    speech = Speech("\n\n")
+    assert speech.complete(completed("Hello.", "Hm.")) == [Reasoning("Hm."), Content("Hello.")]
+    assert speech.complete(completed("Hello.", "Hm.")) == []
+
+
+def test_a_line_that_is_not_the_agents_does_not_count_as_its_words() -> None:
+    speech = Speech("\n\n")
+    assert speech.tell("⟦tool⟧ add", in_content=True) == [Content("⟦tool⟧ add")]
+    assert not speech.said_anything
+    assert speech.complete(completed("Hello.")) == [Content("\n\nHello.")]
+    assert speech.tell("⟦tool⟧ add", in_content=False) == [Reasoning("⟦tool⟧ add")]
+
+
+def test_citations_are_placed_in_the_whole_text() -> None:
+    speech = Speech("\n\n")
+    speech.say("First.")
+    speech.end_tick()
+    speech.start_block()
+    speech.say("See here")
+    speech.say_all(TextDeltas([" and", " there"], [b" and", b" there"]))
+    speech.cite((Citation("https://example.org", "Example", 4, 8),))
+    start = len("First.\n\n") + 4
+    assert speech.close() == [Annotations((UrlCitation("https://example.org", "Example", start, start + 4),))]
+
+
+def test_the_close_brings_what_was_still_waiting() -> None:
+    speech = Speech("\n\n")
+    speech.say("x\ud83d")
+    assert speech.close() == [Content("\ufffd")]

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from agent import Agent, Reply, answer, failure, run
+from checker import check_error_body
+from conftest import Proxy, StartProxy
+from test_web_models import apps, refusal
+
+
+async def app_of(front: Proxy, agent: Agent, model: str | None) -> str:
+    """The app that a request for this model is put to; "" is the gateway's default."""
+    body = {"messages": [{"role": "user", "content": "Hi"}]}
+    received = await front.post(json.dumps(body if model is None else {**body, "model": model}).encode())
+    assert received.status == 200, received.body
+    return agent.runs[-1].session.rpartition(":")[0]
+
+
+@pytest.mark.parametrize(
+    ("model", "app"), [("coder", "coder"), ("team/coder", "team/coder"), ("default", ""), ("", ""), (None, "")]
+)
+async def test_a_model_is_the_app_of_its_name(proxy: StartProxy, agent: Agent, model: str | None, app: str) -> None:
+    agent.plays(run("Hello"))
+    assert await app_of(await proxy(), agent, model) == app
+
+
+@pytest.mark.parametrize(("model", "app"), [("gpt-4o", "coder"), ("ft:gpt", "tuned"), ("any", ""), ("other", "other")])
+async def test_a_model_may_be_configured_to_be_another_app(
+    proxy: StartProxy, agent: Agent, model: str, app: str
+) -> None:
+    agent.plays(run("Hello"))
+    front = await proxy(model={"gpt-4o": "coder", "ft:gpt": "tuned", "any": ""})
+    assert await app_of(front, agent, model) == app
+
+
+async def test_the_answer_names_the_model_as_the_client_did(proxy: StartProxy, agent: Agent) -> None:
+    agent.plays(run("Hello"))
+    received = await (await proxy(model={"gpt-4o": "coder"})).chat(stream=False, model="gpt-4o")
+    assert json.loads(received.body)["model"] == "gpt-4o"
+
+
+@pytest.mark.parametrize("model", ["ft:gpt", "coder:someone-elses-session", ":x", ":"])
+async def test_a_model_cannot_name_a_session(proxy: StartProxy, agent: Agent, model: str) -> None:
+    """A session's key is cut at its first colon: what stands behind it would be another's session."""
+    received = await (await proxy()).chat(model=model)
+    assert (received.status, check_error_body(received.body)["code"]) == (404, "model_not_found")
+    assert agent.exchanges == []
+
+
+async def test_whether_there_is_such_an_app_is_the_gateways_to_say(proxy: StartProxy, agent: Agent) -> None:
+    agent.plays(failure('Unknown app "nope". Available: demo'))
+    received = await (await proxy()).chat(model="nope")
+    error = check_error_body(received.body)
+    assert (received.status, error["code"]) == (404, "model_not_found")
+    assert "`nope`" in error["message"]
+    assert "demo" not in error["message"]
+
+
+async def test_a_list_is_kept_for_its_life(proxy: StartProxy, agent: Agent) -> None:
+    agent.replies("/invoke", apps("demo"))
+    front = await proxy(models_ttl=3600)
+    await asyncio.gather(*(front.get("/v1/models") for _ in range(10)))
+    assert [each.json["method"] for each in agent.exchanges if each.path == "/invoke"] == ["apps"]
+
+
+async def test_a_list_that_is_too_old_is_asked_for_again(proxy: StartProxy, agent: Agent) -> None:
+    agent.replies("/invoke", apps("old"), apps("new"))
+    front = await proxy(models_ttl=0)
+    assert [b"new" in (await front.get("/v1/models")).body for _ in range(2)] == [False, True]
+
+
+async def test_a_failed_question_is_asked_again(proxy: StartProxy, agent: Agent) -> None:
+    agent.replies("/invoke", answer({"error": "Authentication failed"}, 401), apps("demo"))
+    front = await proxy(models_ttl=3600)
+    assert [(await front.get("/v1/models")).status for _ in range(2)] == [502, 200]
+
+
+async def test_an_app_may_be_called_default(proxy: StartProxy, agent: Agent) -> None:
+    """Then the name means that app, once the gateway has said so, and is listed once."""
+    agent.replies("/invoke", apps("main", "default"))
+    agent.plays(run("Hello"))
+    front = await proxy(models_ttl=3600)
+    listed = json.loads((await front.get("/v1/models")).body)["data"]
+    assert [model["id"] for model in listed] == ["main", "default"]
+    assert await app_of(front, agent, "default") == "default"
+
+
+async def test_asking_a_gateway_without_a_list_leaves_no_run(proxy: StartProxy, agent: Agent) -> None:
+    agent.replies("/send", refusal("demo"))
+    front = await proxy()
+    await front.get("/v1/models")
+    asked = [each for each in agent.exchanges if each.path == "/send"]
+    assert len(asked) == 1
+    assert len(asked[0].session) > 8, "nobody has an app of that name"
+    await agent.until(lambda: asked[0].outcome == "played")
+
+
+async def test_a_gateway_that_runs_what_it_should_refuse_is_not_read_for_ever(proxy: StartProxy, agent: Agent) -> None:
+    agent.replies("/send", Reply(run("I am the only app, and answer to every name.")))
+    received = await (await proxy()).get("/v1/models")
+    assert received.status == 502
+    assert "--model" in check_error_body(received.body)["message"]

@@ -1,0 +1,260 @@
+"""Closing sessions in the background: by what the gateway offers, again if it fails, bounded, and counted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+from agent import Agent, Reply, answer, no_apps
+
+from oaicompat_proxy.config import Config
+from oaicompat_proxy.web import closing
+from oaicompat_proxy.web.closing import ATTEMPTS, Closer
+from oaicompat_proxy.web.upstream import Upstream
+
+HELLO = b'data: {"type":"connection","connectionId":"e1"}\n\n'
+LISTENING = Reply([HELLO, "stall"])
+EVENTS = "/events"
+
+
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the pauses between two attempts."""
+    monkeypatch.setattr(closing, "FIRST_PAUSE", 0.001)
+
+
+StartCloser = Callable[..., AbstractAsyncContextManager[Closer]]
+
+
+@asynccontextmanager
+async def closer_of(url: str, *, close_timeout: float = 2.0) -> AsyncIterator[Closer]:
+    upstream = Upstream(Config(upstream=url), url)
+    closer = Closer(upstream, close_timeout=close_timeout)
+    try:
+        yield closer
+    finally:
+        await closer.settle()
+        upstream.close()
+
+
+def paths(agent: Agent) -> list[str]:
+    return [each.path.partition("?")[0] for each in agent.exchanges]
+
+
+def plays_events(agent: Agent, *replies: Reply) -> None:
+    """`/events` has an id of the caller's behind it, so the reply is chosen by the path alone."""
+    left = [*replies]
+    choose = agent.choose
+
+    def chosen(exchange: object) -> Reply:
+        path = exchange.path  # type: ignore[attr-defined]
+        if path.startswith(EVENTS):
+            return left.pop(0) if len(left) > 1 else left[0]
+        return choose(exchange)  # type: ignore[arg-type]
+
+    agent.choose = chosen  # type: ignore[method-assign]
+
+
+# By what there is
+
+
+async def test_a_gateway_that_knows_the_method_is_asked_for_nothing_else(agent: Agent) -> None:
+    agent.replies("/invoke", answer(None))
+    async with closer_of(agent.url) as closer:
+        for key in ("s1", "s2"):
+            await closer.close(key)
+    assert paths(agent) == ["/invoke", "/invoke"]
+    assert [each.json for each in agent.exchanges] == [
+        {"method": "close", "params": {"sessionId": key}} for key in ("s1", "s2")
+    ]
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        no_apps(),
+        answer({"error": "Unknown method: close"}, 400),
+        answer({"error": "Unknown method: close", "code": "NOT_FOUND_RESOURCE"}, 404),
+        Reply([b'{"error":"Not found"}'], 404, "application/json", "length"),
+        answer({"error": "Method not allowed"}, 405),
+        answer({}, 501),
+    ],
+)
+async def test_one_that_does_not_is_asked_once_and_then_closed_the_older_way(agent: Agent, unknown: Reply) -> None:
+    agent.replies("/invoke", unknown)
+    plays_events(agent, LISTENING)
+    async with closer_of(agent.url) as closer:
+        for key in ("s1", "s2"):
+            await closer.close(key)
+        assert paths(agent) == ["/invoke", EVENTS, "/close", "/close"]
+        assert closer.failed == 0
+    assert agent.closed_sessions == ["s1", "s2"]
+
+
+@pytest.mark.parametrize("status", [400, 404])
+async def test_a_session_that_is_gone_already_is_closed(agent: Agent, status: int) -> None:
+    agent.replies("/invoke", answer({"error": "Session not found: s1", "code": "NOT_FOUND_RESOURCE"}, status))
+    async with closer_of(agent.url) as closer:
+        await closer.close("s1")
+    assert paths(agent) == ["/invoke"]
+    assert closer.failed == 0
+
+
+# The connection that listens
+
+
+async def test_it_listens_before_it_closes(agent: Agent) -> None:
+    """The gateway counts a listener from its greeting on."""
+    gate = asyncio.Event()
+    plays_events(agent, Reply([gate, HELLO, "stall"]))
+    async with closer_of(agent.url) as closer:
+        closing_ = asyncio.create_task(closer.close("s1"))
+        await agent.until(lambda: EVENTS in paths(agent))
+        other = asyncio.create_task(closer.close("s2"))
+        await agent.until(lambda: paths(agent).count("/invoke") >= 1)
+        assert "/close" not in paths(agent)
+        gate.set()
+        await asyncio.gather(closing_, other)
+        assert paths(agent).count(EVENTS) == 1
+
+
+async def test_a_greeting_that_does_not_come_holds_a_close_up_for_a_moment_only(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing, "GREETING", 0.02)
+    plays_events(agent, Reply(["stall"]))
+    async with closer_of(agent.url) as closer:
+        await closer.close("s1")
+    assert agent.closed_sessions == ["s1"]
+
+
+@pytest.mark.parametrize("status", [400, 404, 405])
+async def test_a_gateway_without_events_is_asked_once(agent: Agent, status: int) -> None:
+    plays_events(agent, answer({}, status))
+    async with closer_of(agent.url) as closer:
+        for key in ("s1", "s2", "s3"):
+            await closer.close(key)
+    assert paths(agent).count(EVENTS) == 1
+    assert agent.closed_sessions == ["s1", "s2", "s3"]
+
+
+@pytest.mark.parametrize("trouble", [answer({}, 503), Reply(["cut"], framing="raw"), Reply(["reset"], framing="raw")])
+async def test_events_that_failed_once_are_asked_for_again(agent: Agent, trouble: Reply) -> None:
+    """A gateway that was just starting has them soon."""
+    plays_events(agent, trouble, LISTENING)
+    async with closer_of(agent.url) as closer:
+        for key in ("s1", "s2", "s3"):
+            await closer.close(key)
+        assert paths(agent).count(EVENTS) == 2
+
+
+@pytest.mark.parametrize("end", ["cut", "reset"])
+async def test_a_connection_that_was_lost_is_made_again_with_the_next_close(agent: Agent, end: str) -> None:
+    gate = asyncio.Event()
+    plays_events(agent, Reply([HELLO, gate, end]), LISTENING)  # type: ignore[list-item]
+    async with closer_of(agent.url) as closer:
+        await closer.close("s1")
+        gate.set()
+        (reading,) = (task for task in asyncio.all_tasks() if task.get_name() == "listen to the gateway")
+        await asyncio.wait([reading], timeout=5)
+        await closer.close("s2")
+        await closer.close("s3")
+        assert paths(agent).count(EVENTS) == 2
+
+
+async def test_the_connection_ends_with_the_closer(agent: Agent) -> None:
+    plays_events(agent, LISTENING)
+    async with closer_of(agent.url) as closer:
+        await closer.close("s1")
+        (events,) = (each for each in agent.exchanges if each.path.startswith(EVENTS))
+        assert events.outcome == "playing"
+    await agent.until(lambda: events.outcome == "left")
+
+
+# Again, bounded, counted
+
+
+@pytest.mark.parametrize("path", ["/invoke", "/close"])
+@pytest.mark.parametrize("trouble", [answer({}, 500), answer({}, 503), Reply(["cut"]), Reply(["reset"], framing="raw")])
+async def test_a_close_that_fails_is_tried_again(agent: Agent, path: str, trouble: Reply) -> None:
+    good = answer(None) if path == "/invoke" else answer({"ok": True})
+    agent.replies(path, trouble, trouble, good)
+    async with closer_of(agent.url) as closer:
+        await closer.close("s1")
+    assert paths(agent).count(path) == 3
+    assert closer.failed == 0
+
+
+async def test_what_cannot_be_closed_is_given_up_and_counted(agent: Agent, caplog: pytest.LogCaptureFixture) -> None:
+    agent.replies("/close", answer({}, 500))
+    async with closer_of(agent.url) as closer:
+        await asyncio.gather(closer.close("s1"), closer.close("s2"))
+    assert paths(agent).count("/close") == 2 * ATTEMPTS
+    assert closer.failed == 2
+    assert "session s1 could not be closed" in caplog.text
+
+
+async def test_an_attempt_has_a_time_limit(agent: Agent) -> None:
+    agent.replies("/close", Reply(["stall"], framing="raw"))
+    async with closer_of(agent.url, close_timeout=0.02) as closer:
+        await closer.close("s1")
+    assert paths(agent).count("/close") == ATTEMPTS
+    assert closer.failed == 1
+    await agent.until(lambda: not agent.left_behind)
+
+
+async def test_a_gateway_that_is_not_there_is_given_up(unused_tcp_port: int) -> None:
+    async with closer_of(f"http://127.0.0.1:{unused_tcp_port}") as closer:
+        await closer.close("s1")
+    assert closer.failed == 1
+
+
+async def test_only_so_many_are_under_way_at_once_and_only_so_many_wait(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(closing, "MOST_WAITING", 4)
+    gate = asyncio.Event()
+    agent.replies("/invoke", Reply([gate, b"{}"], 200, "application/json", "chunked"))
+    async with closer_of(agent.url) as closer:
+        for number in range(6):
+            closer.close_soon(f"s{number}")
+        assert closer.failed == 2
+        await agent.until(lambda: len(agent.exchanges) == 2)
+        assert len(agent.left_behind) == 2
+        gate.set()
+        await agent.until(lambda: len(agent.closed_sessions) == 4)
+    assert closer.failed == 2
+    assert sorted(agent.closed_sessions) == ["s0", "s1", "s2", "s3"]
+
+
+async def test_at_the_end_what_still_waits_is_given_up_and_counted(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing, "MOST_AT_ONCE", 1)
+    agent.replies("/invoke", Reply(["stall"], framing="raw"))
+    async with closer_of(agent.url, close_timeout=0.02) as closer:
+        for number in range(50):
+            closer.close_soon(f"s{number}")
+        began = time.monotonic()
+    assert time.monotonic() - began < 1
+    assert 40 < closer.failed <= 50
+    await agent.until(lambda: not agent.left_behind)
+
+
+async def test_settling_waits_for_what_is_being_closed(agent: Agent) -> None:
+    gate = asyncio.Event()
+    agent.replies("/invoke", Reply([gate, b"{}"], 200, "application/json", "chunked"))
+    async with closer_of(agent.url) as closer:
+        closer.close_soon("s1")
+        settling = asyncio.create_task(closer.settle())
+        await agent.until(lambda: agent.exchanges)
+        assert not settling.done()
+        gate.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(settling, 5)
+        assert settling.done()

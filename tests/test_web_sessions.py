@@ -1,0 +1,393 @@
+"""What becomes of a session when its request is over: the whole table, with everything around it made up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from oaicompat_proxy.config import Config
+from oaicompat_proxy.errors import (
+    AgentError,
+    ProxyError,
+    SessionBusy,
+    SessionsUnavailable,
+    UpstreamConnectTimeout,
+    UpstreamInterrupted,
+    UpstreamUnreachable,
+)
+from oaicompat_proxy.openai.chunks import Content
+from oaicompat_proxy.openai.request import Message
+from oaicompat_proxy.turn import Text, Turn
+from oaicompat_proxy.web.session_locks import MemoryLocks
+from oaicompat_proxy.web.session_store import MemoryStore
+from oaicompat_proxy.web.sessions import Lease, Sessions, Wanted, fresh_name
+
+TURN = Turn((Text("Hi"),))
+HELLO = Message("user", (Text("Hi"),))
+ANSWER = Message("assistant", (Text("Hello"),))
+AGAIN = Message("user", (Text("And?"),))
+
+
+@dataclass
+class Run:
+    """A run of which a test says how far it is."""
+
+    over: bool = False
+    refused: bool = False
+    whole: bool = False
+    ends: asyncio.Event = field(default_factory=asyncio.Event)
+    fails: ProxyError | None = None
+    was_cut: bool = False
+
+    async def outlive(self) -> None:
+        await self.ends.wait()
+        if self.fails is not None:
+            raise self.fails
+        self.over = True
+
+    async def finish(self) -> None: ...
+
+    def cut(self) -> None:
+        self.was_cut = True
+
+
+class Upstream:
+    def __init__(self) -> None:
+        self.next = Run()
+
+    def run(self, call: Any) -> Run:
+        return self.next
+
+
+class Closer:
+    """Notes what is closed, and in which order with the locks."""
+
+    def __init__(self, events: list[str]) -> None:
+        self._events = events
+
+    def close_soon(self, key: str) -> None:
+        self._events.append("close")
+
+    async def close(self, key: str) -> None:
+        self._events.append("close")
+
+    async def settle(self) -> None: ...
+
+
+class Locks(MemoryLocks):
+    def __init__(self, events: list[str]) -> None:
+        super().__init__()
+        self._events = events
+
+    async def acquire(self, key: str, *, wait: float) -> Callable[[], Awaitable[None]]:
+        release = await super().acquire(key, wait=wait)
+
+        async def released() -> None:
+            self._events.append("release")
+            await release()
+
+        return released
+
+
+class House:
+    """Sessions, and everything around them."""
+
+    def __init__(self, *, recognise: bool, **settings: Any) -> None:
+        self.events: list[str] = []
+        self.upstream = Upstream()
+        self.store = MemoryStore(ttl=60, size=10) if recognise else None
+        config = Config(**{"demo": True, "session_wait": 0.01, **settings})
+        self.sessions = Sessions(
+            self.upstream,  # type: ignore[arg-type]
+            config,
+            b"secret",
+            closer=Closer(self.events),  # type: ignore[arg-type]
+            locks=Locks(self.events),
+            store=self.store,
+        )
+
+    async def settled(self) -> list[str]:
+        """What was closed and released, once all is done that goes on by itself."""
+        while self.sessions._settling:
+            await asyncio.wait(self.sessions._settling)
+        return self.events
+
+
+def wanted(*messages: Message, name: str = "", app: str = "") -> Wanted:
+    return Wanted(app, "ada", "owl", messages or (HELLO,), name)
+
+
+async def lease_of(house: House, want: Wanted, error: BaseException | None = None) -> Lease:
+    """A request that is over; with an error, after it has begun a run."""
+    lease: Lease | None = None
+    with contextlib.suppress(*([type(error)] if error is not None else [])):
+        async with house.sessions.lease(want) as lease:
+            if error is not None:
+                house.sessions.start(lease, TURN)
+                raise error
+    assert lease is not None
+    return lease
+
+
+async def answered(house: House, want: Wanted, text: str = "Hello") -> Lease:
+    """A request with a good answer that is remembered."""
+    house.upstream.next = Run()
+    async with house.sessions.lease(want) as lease:
+        run = house.sessions.start(lease, TURN)
+        digest = house.sessions.new_digest(want)
+        assert digest is not None
+        digest.add(Content(text))
+        await house.sessions.remember(lease, digest)
+        run.over = True  # type: ignore[misc]
+    await house.settled()
+    return lease
+
+
+@pytest.fixture
+async def plain() -> AsyncIterator[House]:
+    house = House(recognise=False)
+    yield house
+    await house.sessions.settle()
+
+
+@pytest.fixture
+async def recognising() -> AsyncIterator[House]:
+    house = House(recognise=True)
+    yield house
+    await house.sessions.settle()
+
+
+# Which session
+
+
+def test_a_fresh_name_is_unguessable_and_chooses_no_app() -> None:
+    names = [fresh_name() for _ in range(1000)]
+    assert len(set(names)) == 1000
+    assert all(re.fullmatch(r"oc-[\w-]{32}", name) for name in names)
+
+
+async def test_without_a_name_each_lease_is_another_session(plain: House) -> None:
+    keys = [(await lease_of(plain, wanted())).key for _ in range(3)]
+    assert len(set(keys)) == 3
+
+
+async def test_a_name_is_the_same_session_in_the_same_app(plain: House) -> None:
+    leases = [await lease_of(plain, wanted(name="harbour", app=app)) for app in ("", "demo", "")]
+    default, demo, again = (lease.key for lease in leases)
+    assert default == again
+    assert demo.startswith("demo:oc-")
+    assert ":" not in default
+    assert {lease.history for lease in leases} == {"last"}
+    assert all(lease.keep for lease in leases)
+
+
+async def test_what_is_remembered_is_leased_again_with_the_new_turn_only(recognising: House) -> None:
+    first = await answered(recognising, wanted(HELLO))
+    second = await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN))
+    assert (second.key, second.history) == (first.key, "last")
+
+
+async def test_a_conversation_without_an_answer_is_not_looked_up(recognising: House) -> None:
+    await answered(recognising, wanted(HELLO))
+    lease = await lease_of(recognising, wanted(HELLO, AGAIN))
+    assert (lease.history, lease.recognised_by) == ("fold", None)
+
+
+@pytest.mark.parametrize("name", ["", "harbour"])
+def test_only_what_may_be_recognised_is_followed(plain: House, recognising: House, name: str) -> None:
+    assert plain.sessions.new_digest(wanted(name=name)) is None
+    assert (recognising.sessions.new_digest(wanted(name=name)) is None) == bool(name)
+
+
+# What becomes of it: (kind of session, how far its run was) → what is done, in this order
+
+NEVER, REFUSED, OVER, GOING_ON = "never begun", "refused", "over", "going on"
+OUTCOMES = {
+    ("fresh", NEVER): [],
+    ("fresh", REFUSED): ["close"],
+    ("fresh", OVER): ["close"],
+    ("fresh", GOING_ON): ["close"],
+    ("named", NEVER): ["release"],
+    ("named", REFUSED): ["release"],
+    ("named", OVER): ["release"],
+    ("named", GOING_ON): [],
+    ("recognised", NEVER): ["release"],
+    ("recognised", REFUSED): ["release"],
+    ("recognised", OVER): ["release"],
+    ("recognised", GOING_ON): ["close", "release"],
+}
+
+
+@pytest.mark.parametrize(("kind", "state"), OUTCOMES)
+@pytest.mark.parametrize("error", [None, AgentError("exploded"), asyncio.CancelledError()])
+async def test_when_a_request_is_over(recognising: House, kind: str, state: str, error: BaseException | None) -> None:
+    house = recognising
+    if kind == "recognised":
+        await answered(house, wanted(HELLO))
+        house.events.clear()
+    want = wanted(HELLO, ANSWER, AGAIN, name="harbour" if kind == "named" else "")
+    run = house.upstream.next = Run(over=state == OVER, refused=state == REFUSED)
+    with contextlib.suppress(*([type(error)] if error is not None else [])):
+        async with house.sessions.lease(want) as lease:
+            assert (lease.recognised_by is not None) == (kind == "recognised")
+            if state != NEVER:
+                house.sessions.start(lease, TURN)
+            if error is not None:
+                raise error
+    await asyncio.sleep(0.01)
+    assert house.events == OUTCOMES[kind, state]
+    assert run.was_cut == (state == GOING_ON and kind != "named")
+    if (kind, state) == ("named", GOING_ON):
+        run.ends.set()
+        assert await house.settled() == ["release"], "held until it is over"
+
+
+@pytest.mark.parametrize("error", [UpstreamUnreachable("x"), UpstreamConnectTimeout("x")])
+@pytest.mark.parametrize("name", ["", "harbour"])
+async def test_what_never_reached_the_gateway_is_not_closed(plain: House, error: ProxyError, name: str) -> None:
+    await lease_of(plain, wanted(name=name), error)
+    assert await plain.settled() == (["release"] if name else [])
+
+
+@pytest.mark.parametrize("fails", [UpstreamInterrupted("x"), AgentError("x")])
+async def test_a_run_that_is_lost_sight_of_is_stopped_before_the_next_gets_in(plain: House, fails: ProxyError) -> None:
+    plain.upstream.next = Run(fails=fails)
+    async with plain.sessions.lease(wanted(name="harbour")) as lease:
+        run = plain.sessions.start(lease, TURN)
+    run.ends.set()  # type: ignore[attr-defined]
+    assert await plain.settled() == ["close", "release"]
+
+
+async def test_a_run_without_a_reader_has_a_time_limit() -> None:
+    house = House(recognise=False, session_drain=0.01)
+    async with house.sessions.lease(wanted(name="harbour")) as lease:
+        house.sessions.start(lease, TURN)
+    assert await house.settled() == ["close", "release"]
+    assert house.upstream.next.was_cut
+
+
+async def test_a_run_that_waits_for_the_client_is_held_longer() -> None:
+    house = House(recognise=False, session_drain=0.01, confirmation_ttl=60)
+    async with house.sessions.lease(wanted()) as lease:
+        run = house.sessions.start(lease, TURN)
+        lease.parked = True
+    await asyncio.sleep(0.05)
+    assert house.events == []
+    run.ends.set()  # type: ignore[attr-defined]
+    assert await house.settled() == ["close"]
+
+
+async def test_at_the_end_of_the_process_nobody_is_waited_for() -> None:
+    house = House(recognise=False)
+    async with house.sessions.lease(wanted(name="harbour")) as lease:
+        house.sessions.start(lease, TURN)
+    async with asyncio.timeout(1):
+        await house.sessions.settle()
+    assert house.events == ["release"]
+
+
+# Recognised sessions in trouble
+
+
+async def test_a_session_whose_run_failed_is_found_again(recognising: House) -> None:
+    first = await answered(recognising, wanted(HELLO))
+    for _ in range(3):
+        recognising.upstream.next = Run(over=True)
+        lease = await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN), error=AgentError("exploded"))
+        assert lease.key == first.key
+        await recognising.settled()
+
+
+async def test_a_session_that_went_on_is_not_found_where_it_was(recognising: House) -> None:
+    """Also if it could not be kept where it is now: its history has more in it than its old place says."""
+    other = await answered(recognising, wanted(HELLO, ANSWER, AGAIN))
+    first = await answered(recognising, wanted(HELLO))
+    lease = await answered(recognising, wanted(HELLO, ANSWER, AGAIN))
+    assert lease.key == first.key != other.key, "it was continued, and came to where the other is"
+    assert recognising.events.count("close") == 2, "so nobody can tell the two apart"
+    again = await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN))
+    assert again.recognised_by is None
+
+
+async def test_a_session_that_is_busy_is_found_again_later(recognising: House) -> None:
+    first = await answered(recognising, wanted(HELLO))
+    release = await recognising.sessions._locks.acquire(first.key, wait=0)
+    for _ in range(3):
+        with pytest.raises(SessionBusy):
+            await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN))
+        await recognising.settled()
+    await release()
+    assert (await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN))).key == first.key
+
+
+class Broken:
+    """A store that cannot be reached."""
+
+    async def put(self, digest: str, session: str) -> list[str]:
+        raise SessionsUnavailable("gone")
+
+    async def take(self, digest: str) -> str | None:
+        raise SessionsUnavailable("gone")
+
+    async def expire(self) -> list[str]:
+        raise SessionsUnavailable("gone")
+
+    async def leave(self) -> list[str]:
+        return []
+
+
+async def test_without_its_store_a_conversation_goes_on_in_a_fresh_session(recognising: House) -> None:
+    recognising.sessions._store = Broken()
+    lease = await answered(recognising, wanted(HELLO, ANSWER, AGAIN))
+    assert (lease.history, lease.keep) == ("fold", False)
+    assert recognising.events.count("close") == 1
+
+
+async def test_a_session_that_cannot_be_put_back_is_closed(recognising: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody could find it any more."""
+    await answered(recognising, wanted(HELLO))
+    recognising.events.clear()
+    monkeypatch.setattr(recognising.store, "put", Broken().put)
+    recognising.upstream.next = Run(over=True)
+    await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN), error=AgentError("exploded"))
+    assert await recognising.settled() == ["close", "release"]
+
+
+async def test_looking_for_old_sessions_survives_a_store_that_cannot_be_reached(
+    recognising: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oaicompat_proxy.web.sessions.SWEEP", 0.001)
+    store, recognising.sessions._store = recognising.store, Broken()
+    sweeping = asyncio.create_task(recognising.sessions.sweep())
+    await asyncio.sleep(0.02)
+    assert not sweeping.done()
+    assert store is not None
+    store._kept._ttl = 0
+    await store.put("d1", "s1")
+    recognising.sessions._store = store
+    await asyncio.sleep(0.05)
+    assert recognising.events == ["close"]
+    sweeping.cancel()
+    await asyncio.wait([sweeping])
+
+
+async def test_where_nothing_is_recognised_nothing_is_swept(plain: House) -> None:
+    async with asyncio.timeout(1):
+        await plain.sessions.sweep()
+
+
+async def test_a_session_that_is_abandoned_is_closed(plain: House) -> None:
+    plain.sessions.abandon("s1")
+    assert plain.events == ["close"]
+
+
+def test_the_table_is_whole() -> None:
+    kinds, states = ("fresh", "named", "recognised"), (NEVER, REFUSED, OVER, GOING_ON)
+    assert OUTCOMES.keys() == {*itertools.product(kinds, states)}
