@@ -13,6 +13,8 @@ import math
 from collections.abc import Callable
 from typing import Protocol
 
+from multidict import CIMultiDict
+
 from ..errors import UpstreamError, UpstreamInterrupted, UpstreamTimeout
 
 MAX_UNREAD = 256 * 1024
@@ -41,7 +43,7 @@ class Exchange:
         self._loop = asyncio.get_running_loop()
         # moving
         self.status = 0
-        self.headers: dict[str, str] = {}
+        self.headers: CIMultiDict[str] = CIMultiDict()
         self.head_complete = False
         self.complete = False
         self._failure: UpstreamError | None = None

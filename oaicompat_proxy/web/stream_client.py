@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import cast
 
 import httptools
+from multidict import CIMultiDict
 from yarl import URL
 
 from ..errors import (
@@ -140,7 +141,7 @@ class _Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._exchange is not None and not self._exchange.head_complete:
-            self._exchange.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+            self._exchange.headers.add(name.decode("latin-1"), value.decode("latin-1"))
 
     def on_headers_complete(self) -> None:
         if self._exchange is None:
@@ -162,7 +163,7 @@ class _Connection(asyncio.Protocol):
             self._reusable = self._parser.should_keep_alive()
 
 
-def _is_delimited(headers: dict[str, str]) -> bool:
+def _is_delimited(headers: CIMultiDict[str]) -> bool:
     """Whether the body says itself where it ends."""
     return "transfer-encoding" in headers or "content-length" in headers
 
