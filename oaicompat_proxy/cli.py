@@ -72,12 +72,19 @@ def run(**settings: Any) -> None:
         config = Config(**settings)
     except ConfigError as error:
         raise StartError(str(error)) from None
-    logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    set_up_logging(config.log_level)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(config))
     except (ListenError, ConfigError) as error:
         raise StartError(str(error)) from None
+
+
+def set_up_logging(level: str) -> None:
+    """To stderr. What no line of ours shows is not looked up for each: "Optimization" in Python's logging guide."""
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    vars(logging)["_srcfile"] = None
 
 
 def _loop_factory() -> Any:

@@ -22,7 +22,9 @@ COMMENT = b": waiting\n\n"
 HEAD = 256
 """Bytes of a data line after which it is judged: enough for an event's name in any key order seen so far."""
 
-_BOM = b"\xef\xbb\xbf"
+MARK = b"\xef\xbb\xbf"
+"""The byte-order mark that may stand in front of a stream."""
+
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -79,7 +81,8 @@ class FrameReader:
         self._patience = HEAD
         self._discarding = False
         self._after_cr = False
-        self._at_start = True
+        self.at_start = True
+        """A mark may still come; whoever looked and saw that there is none may say so."""
         # the event that has no empty line yet
         self._data: list[bytes] = []
         self._size = 0
@@ -93,7 +96,7 @@ class FrameReader:
 
         Lazy, so that a judge may have learned from one frame before it is asked about the next: exhaust it.
         """
-        if self._at_start or self._after_cr:
+        if self.at_start or self._after_cr:
             data = self._trim(data)
         if b"\r" in data:
             self._after_cr = data.endswith(b"\r")
@@ -113,7 +116,7 @@ class FrameReader:
     @property
     def between_frames(self) -> bool:
         """All that came was whole frames."""
-        return not (self._pieces or self._discarding or self._judged or self._event or self._after_cr or self._at_start)
+        return not (self._pieces or self._discarding or self._judged or self._event or self._after_cr or self.at_start)
 
     def _trim(self, data: bytes) -> bytes:
         """Drops what belongs to the previous read: the LF of a CR LF, and the rest of a leading mark."""
@@ -122,11 +125,11 @@ class FrameReader:
             return data.removeprefix(b"\n")
         data = b"".join((*self._pieces, data))
         self._pieces.clear()
-        if len(data) < len(_BOM) and _BOM.startswith(data):
+        if len(data) < len(MARK) and MARK.startswith(data):
             self._pieces.append(data)
             return b""
-        self._at_start = False
-        return data.removeprefix(_BOM)
+        self.at_start = False
+        return data.removeprefix(MARK)
 
     def _complete(self, end: bytes) -> bytes | None:
         """The whole line that `end` completes, or None if the line was thrown away."""

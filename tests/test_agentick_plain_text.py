@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +60,14 @@ FIRST = plain("First.")
 
 
 class SlowReader(EventReader):
-    """Everything byte by byte through the event-stream reader and whole through JSON."""
+    """Everything line by line through the event-stream reader and whole through JSON."""
 
-    def feed(self, data: bytes) -> Iterator[Event]:
-        return self._feed_any(data)
+    def feed(self, data: bytes) -> Iterable[Event]:
+        self._shape = None
+        return super().feed(data)
+
+    def _feed_frames(self, data: bytes, events: list[Event]) -> None:
+        self._feed_any(data, events)
 
 
 def told(reader: EventReader, reads: Iterable[bytes]) -> list[Any]:

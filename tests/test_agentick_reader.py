@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from oaicompat_proxy.dialects.agentick.names import END_HEAD
 from oaicompat_proxy.dialects.agentick.parsers import COPIES, DEEDS, PARSERS
-from oaicompat_proxy.dialects.agentick.reader import END_HEAD, EventReader
+from oaicompat_proxy.dialects.agentick.reader import EventReader
 from oaicompat_proxy.errors import UpstreamError, UpstreamFrameTooLong
 from oaicompat_proxy.events import (
     Event,

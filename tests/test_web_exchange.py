@@ -88,10 +88,8 @@ def begun(*, silence: float | None = SILENCE, head: bool = True) -> tuple[Exchan
 
 def arrive(exchange: Exchange, *pieces: bytes, complete: bool = False) -> None:
     """One read of the connection."""
-    for piece in pieces:
-        exchange.receive(piece)
     exchange.complete = complete
-    exchange.deliver()
+    exchange.deliver(b"".join(pieces))
 
 
 def into(taken: list[bytes]) -> Callable[[bytes], bool]:

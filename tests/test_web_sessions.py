@@ -41,6 +41,7 @@ class Run:
 
     over: bool = False
     refused: bool = False
+    reached: bool = True
     whole: bool = False
     ends: asyncio.Event = field(default_factory=asyncio.Event)
     fails: ProxyError | None = None
@@ -208,17 +209,20 @@ def test_only_what_may_be_recognised_is_followed(plain: House, recognising: Hous
 
 # What becomes of it: (kind of session, how far its run was) → what is done, in this order
 
-NEVER, REFUSED, OVER, GOING_ON = "never begun", "refused", "over", "going on"
+NEVER, UNHEARD, REFUSED, OVER, GOING_ON = "never begun", "unheard", "refused", "over", "going on"
 OUTCOMES = {
     ("fresh", NEVER): [],
+    ("fresh", UNHEARD): [],
     ("fresh", REFUSED): ["close"],
     ("fresh", OVER): ["close"],
     ("fresh", GOING_ON): ["close"],
     ("named", NEVER): ["release"],
+    ("named", UNHEARD): ["release"],
     ("named", REFUSED): ["release"],
     ("named", OVER): ["release"],
     ("named", GOING_ON): [],
     ("recognised", NEVER): ["release"],
+    ("recognised", UNHEARD): ["release"],
     ("recognised", REFUSED): ["release"],
     ("recognised", OVER): ["release"],
     ("recognised", GOING_ON): ["close", "release"],
@@ -233,7 +237,7 @@ async def test_when_a_request_is_over(recognising: House, kind: str, state: str,
         await answered(house, wanted(HELLO))
         house.events.clear()
     want = wanted(HELLO, ANSWER, AGAIN, name="harbour" if kind == "named" else "")
-    run = house.upstream.next = Run(over=state == OVER, refused=state == REFUSED)
+    run = house.upstream.next = Run(over=state == OVER, refused=state == REFUSED, reached=state != UNHEARD)
     with contextlib.suppress(*([type(error)] if error is not None else [])):
         async with house.sessions.lease(want) as lease:
             assert (lease.recognised_by is not None) == (kind == "recognised")
@@ -389,5 +393,5 @@ async def test_a_session_that_is_abandoned_is_closed(plain: House) -> None:
 
 
 def test_the_table_is_whole() -> None:
-    kinds, states = ("fresh", "named", "recognised"), (NEVER, REFUSED, OVER, GOING_ON)
+    kinds, states = ("fresh", "named", "recognised"), (NEVER, UNHEARD, REFUSED, OVER, GOING_ON)
     assert OUTCOMES.keys() == {*itertools.product(kinds, states)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
@@ -16,9 +16,28 @@ from ..config import Config
 HIGH_WATER = 64 * 1024
 """Bytes that wait for a client before its agent is left alone: asyncio's own limit for a transport."""
 
+SURELY_TAKEN = HIGH_WATER // 2
+"""Bytes that a transport takes without a wait, with headers and framing around them."""
+
 
 class ClientGone(Exception):
     """The client has left, or takes nothing any more: there is nobody to tell."""
+
+
+class EventStream(EventSourceResponse):
+    """The library's response, with as few packets as there are words to send."""
+
+    _send_headers_immediately = False  # but with the first bytes, as aiohttp does for answers that are no streams
+
+    async def send_whole(self, request: web.Request, data: bytes) -> None:
+        """All of the stream at once: there is no silence in it, so nothing has to keep it warm."""
+        await web.StreamResponse.prepare(self, request)
+        await web.StreamResponse.write_eof(self, data)
+
+    def stop_streaming(self) -> None:
+        """At any time, and as often as one likes."""
+        if self._ping_task is not None:
+            self._ping_task.cancel()
 
 
 class AnswerStream:
@@ -33,12 +52,11 @@ class AnswerStream:
         self._opening = opening
         self._chunked = request.version >= HttpVersion11
         # moving
-        self._response: EventSourceResponse | None = None
+        self._response: EventStream | None = None
         self._early: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._config.first_event_wait, self._commit_early)
+        self._timer = asyncio.get_running_loop().call_later(self._config.first_event_wait, self._commit_early)
         return self
 
     async def __aexit__(
@@ -49,7 +67,7 @@ class AnswerStream:
             self._early.cancel()
             with contextlib.suppress(asyncio.CancelledError, ClientGone):
                 await self._early
-        if self._response is not None and self._response.prepared:
+        if self._response is not None:
             self._response.stop_streaming()
 
     @property
@@ -64,10 +82,7 @@ class AnswerStream:
 
     async def write(self, data: bytes) -> None:
         """Whole events only, so that a keep-alive comment never falls inside one. Raises ClientGone."""
-        self._timer.cancel()
-        if self._early is not None:
-            early, self._early = self._early, None
-            await early
+        await self._stop_waiting()
         await self._send(data)
 
     def push(self, data: bytes) -> bool:
@@ -86,34 +101,53 @@ class AnswerStream:
 
     async def drained(self) -> None:
         """Returns when the client has taken enough. Raises ClientGone."""
-        with self._client_errors():
-            async with asyncio.timeout(self._config.send_timeout):
-                await self._writer.drain()
+        await self._in_time(self._writer.drain())
 
     async def end(self, data: bytes) -> None:
         """The last write. Raises ClientGone."""
-        await self.write(data)
-        self.response.stop_streaming()
-        with self._client_errors():
-            await self.response.write_eof()
+        await self._stop_waiting()
+        if self._response is None:
+            self._response = self._new_response()
+            await self._deliver(self._response.send_whole(self._request, data), len(data))
+        else:
+            self._response.stop_streaming()
+            await self._deliver(self._response.write_eof(data), len(data))
+
+    async def _stop_waiting(self) -> None:
+        self._timer.cancel()
+        if self._early is not None:
+            early, self._early = self._early, None
+            await early
 
     def _commit_early(self) -> None:
         self._early = asyncio.create_task(self._send(self._opening()), name="commit early")
 
     async def _send(self, data: bytes) -> None:
-        with self._client_errors():
-            if self._response is None:
-                self._response = self._new_response()
-                writer = await self._response.prepare(self._request)
-                assert writer is not None
-                self._writer = writer
-            async with asyncio.timeout(self._config.send_timeout):
-                await self._response.write(data)
+        if self._response is None:
+            self._response = self._new_response()
+            await self._deliver(self._prepare(self._response), 0)
+        await self._deliver(self._response.write(data), len(data))
 
-    @contextlib.contextmanager
-    def _client_errors(self) -> Iterator[None]:
+    async def _prepare(self, response: EventStream) -> None:
+        writer = await response.prepare(self._request)
+        assert writer is not None
+        self._writer = writer
+
+    async def _deliver(self, sending: Awaitable[None], size: int) -> None:
+        """Raises ClientGone. Only what may have to wait for the client gets a clock."""
+        transport = self._request.transport
+        if transport is None or transport.get_write_buffer_size() + size > SURELY_TAKEN:
+            await self._in_time(sending)
+            return
         try:
-            yield
+            await sending
+        except ConnectionError as exc:
+            raise ClientGone from exc
+
+    async def _in_time(self, sending: Awaitable[None]) -> None:
+        try:
+            async with asyncio.timeout(self._config.send_timeout):
+                await sending
         except TimeoutError as exc:
             if self._request.transport is not None:
                 self._request.transport.abort()  # a reader that stalls never lets a close through
@@ -121,8 +155,8 @@ class AnswerStream:
         except ConnectionError as exc:
             raise ClientGone from exc
 
-    def _new_response(self) -> EventSourceResponse:
-        response = EventSourceResponse(
+    def _new_response(self) -> EventStream:
+        response = EventStream(
             allow_all_methods=True,
             sep="\n",
             ping_interval=self._config.keep_alive,
@@ -130,7 +164,7 @@ class AnswerStream:
         )
         response.headers["Content-Type"] = "text/event-stream; charset=utf-8"
         response.headers["Cache-Control"] = "no-cache, no-transform"
-        if self._request.version < HttpVersion11:
+        if not self._chunked:
             # without chunks only the close ends the body, and aiohttp would keep the connection if asked
             response.headers["Connection"] = "close"
             response.force_close()

@@ -13,6 +13,8 @@ from ..errors import BodyTooLarge, InvalidRequest, RequestTimeout
 async def read_body(request: web.Request, *, timeout: float) -> bytes:
     """Raises BodyTooLarge, RequestTimeout, or InvalidRequest for a body that breaks its own framing."""
     try:
+        if request.content.is_eof():
+            return await request.read()
         async with asyncio.timeout(timeout):
             return await request.read()
     except web.HTTPRequestEntityTooLarge:

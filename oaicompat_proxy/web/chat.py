@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
 import time
-import uuid
 
 from aiohttp import web
 
@@ -26,14 +26,13 @@ from .sessions import Wanted
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     """Raises ProxyError as long as nothing was sent; after that a failure is the stream's last frame."""
-    config = request.app[CONFIG]
+    house = request.app
+    config = house[CONFIG]
     body = await read_body(request, timeout=config.body_timeout)
     chat = parse(body, max_media=config.max_media, max_messages=config.max_messages)
-    app = request.app[CATALOG].resolve(chat.model)
+    app = house[CATALOG].resolve(chat.model)
     scope = scope_of(request.headers.get("Authorization", ""))
-    confirmation = find_confirmation(
-        new_messages(chat.messages), secret=request.app[SECRET], scope=scope, now=time.time()
-    )
+    confirmation = find_confirmation(new_messages(chat.messages), secret=house[SECRET], scope=scope, now=time.time())
     if confirmation is not None:
         return await _resume(request, chat, scope, confirmation)
     name = session_name(request, chat, config)
@@ -53,7 +52,8 @@ def session_name(request: web.Request, chat: ChatRequest, config: Config) -> str
 
 
 async def _run(request: web.Request, chat: ChatRequest, wanted: Wanted) -> web.StreamResponse:
-    config, sessions = request.app[CONFIG], request.app[SESSIONS]
+    app = request.app
+    config, sessions = app[CONFIG], app[SESSIONS]
     async with sessions.lease(wanted) as lease:
         history = lease.history if config.history == "auto" else config.history
         run = sessions.start(lease, build_turn(chat, history, max_fold=config.max_fold))
@@ -67,7 +67,7 @@ async def _run(request: web.Request, chat: ChatRequest, wanted: Wanted) -> web.S
 
         source: Readable = run
         if config.confirmations == "approve":
-            source = ApprovingRun(run, request.app[UPSTREAM], lease.key)
+            source = ApprovingRun(run, app[UPSTREAM], lease.key)
         try:
             return await _answer(request, chat, source, translator, ending, digest)
         finally:
@@ -90,8 +90,8 @@ async def _resume(
 
 
 def _translator(request: web.Request, chat: ChatRequest, scope: str, session: str, *, lasting: bool) -> Translator:
-    config = request.app[CONFIG]
-    secret = request.app[SECRET]
+    app = request.app
+    config, secret = app[CONFIG], app[SECRET]
 
     def token(call_id: str) -> str:
         expires = int(time.time() + config.confirmation_ttl)
@@ -116,7 +116,7 @@ async def _answer(
     digest: AnswerDigest | None = None,
 ) -> web.StreamResponse:
     config = request.app[CONFIG]
-    envelope = Envelope(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), chat.model or DEFAULT_MODEL)
+    envelope = Envelope(f"chatcmpl-{secrets.token_hex(16)}", int(time.time()), chat.model or DEFAULT_MODEL)
     if chat.stream:
         encoder = ChunkEncoder(
             envelope,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
 import time
-import uuid
 
 from aiohttp import web
 
@@ -31,7 +31,7 @@ async def completions(request: web.Request) -> web.StreamResponse:
     asked = parse_completion(await read_body(request, timeout=config.body_timeout))
     app = request.app[CATALOG].resolve(asked.model)
     model = asked.model or DEFAULT_MODEL
-    envelope = Envelope(f"cmpl-{uuid.uuid4().hex}", int(time.time()), model)
+    envelope = Envelope(f"cmpl-{secrets.token_hex(16)}", int(time.time()), model)
     approves = config.confirmations == "approve"
     translator = Translator(
         model=model,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Self
 
 from ..config import Config
@@ -60,7 +60,7 @@ class ApprovingRun:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Iterator[Event]:
+    async def __anext__(self) -> Iterable[Event]:
         try:
             events = await self._run.__anext__()
         except UpstreamError:
@@ -69,7 +69,7 @@ class ApprovingRun:
             raise
         return self._watch(events)
 
-    async def pump(self, take: Callable[[Iterator[Event]], bool]) -> None:
+    async def pump(self, take: Callable[[Iterable[Event]], bool]) -> None:
         try:
             await self._run.pump(lambda events: take(self._watch(events)))
         except UpstreamError:
@@ -86,7 +86,7 @@ class ApprovingRun:
     def cut(self) -> None:
         self._run.cut()
 
-    def _watch(self, events: Iterator[Event]) -> Iterator[Event]:
+    def _watch(self, events: Iterable[Event]) -> Iterator[Event]:
         for event in events:
             if isinstance(event, ConfirmationRequired):
                 task = asyncio.create_task(self._approve(event.call_id), name="approve tool")
@@ -146,14 +146,14 @@ class ResumedRun:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Iterator[Event]:
+    async def __anext__(self) -> Iterable[Event]:
         assert self._exchange is not None
         try:
             async with asyncio.timeout(self._silence_timeout):  # heartbeats are no sign of the run's life
                 while data := await self._exchange.read():
                     if events := list(self._reader.feed(data)):
                         self.ownerless = self.ownerless and not self._reader.over
-                        return iter(events)
+                        return events
         except TimeoutError:
             raise UpstreamTimeout("The agent was silent for too long.") from None
         raise StopAsyncIteration

@@ -114,26 +114,26 @@ class Exchange:
 
     # from the connection
 
-    def receive(self, piece: bytes) -> None:
-        self._pieces.append(piece)
-        self.unread += len(piece)
-
-    def deliver(self) -> None:
-        """The read is over: hands on what it brought."""
+    def deliver(self, data: bytes) -> None:
+        """Hands on what a read brought of the body."""
         self._last_sign = self._loop.time()
-        if self._take is None:
-            if self.unread > MAX_UNREAD:
-                self._connection.pause()
-            self._wake()
-        elif self._pieces:
-            self._push(self._take)
+        if self._take is not None:
+            if data:
+                self._push(self._take, data)
+        else:
+            self._hold(data)
         if self.complete:
             self._end()
 
-    def _push(self, take: Callable[[bytes], bool]) -> None:
-        data = b"".join(self._pieces)
-        self._pieces.clear()
-        self.unread = 0
+    def _hold(self, data: bytes) -> None:
+        if data:
+            self._pieces.append(data)
+            self.unread += len(data)
+            if self.unread > MAX_UNREAD:
+                self._connection.pause()
+        self._wake()
+
+    def _push(self, take: Callable[[bytes], bool], data: bytes) -> None:
         try:
             goes_on = take(data)
         except Exception as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-import uuid
+import secrets
 
 from aiohttp import web
 
@@ -24,7 +24,7 @@ PREFLIGHT_LIFE = "600"
 def identify(request: web.BaseRequest) -> None:
     """Gives the request an id, the client's own if it is sane, and notes when it came."""
     own = request.headers.get("x-request-id", "")
-    request[REQUEST_ID] = own if _SANE_ID.fullmatch(own) else f"req_{uuid.uuid4().hex}"
+    request[REQUEST_ID] = own if _SANE_ID.fullmatch(own) else f"req_{secrets.token_hex(16)}"
     request[RECEIVED] = asyncio.get_running_loop().time()
 
 
@@ -46,11 +46,14 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
         # the rest of the body is still to come, or it broke: the client must not send its next request behind it
         response.headers["Connection"] = "close"
         response.force_close()
+    cors = request.app[CONFIG].cors
+    if not cors:
+        return
     origin = allowed_origin(request)
     if origin:
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Expose-Headers"] = EXPOSED
-    if request.app[CONFIG].cors not in ("", "*"):
+    if cors != "*":
         response.headers["Vary"] = "Origin"
 
 

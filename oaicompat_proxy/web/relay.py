@@ -8,7 +8,7 @@ not keep up stops the reading, so back-pressure reaches the agent's socket.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Protocol, runtime_checkable
 
 from ..errors import ProxyError
@@ -29,14 +29,14 @@ class Readable(Protocol):
 
     async def open(self) -> None: ...
 
-    def __aiter__(self) -> AsyncIterator[Iterator[Event]]: ...
+    def __aiter__(self) -> AsyncIterator[Iterable[Event]]: ...
 
 
 @runtime_checkable
 class Pumpable(Readable, Protocol):
     """A run that can also push."""
 
-    async def pump(self, take: Callable[[Iterator[Event]], bool]) -> None: ...
+    async def pump(self, take: Callable[[Iterable[Event]], bool]) -> None: ...
 
     def pause(self) -> None: ...
 
@@ -76,7 +76,7 @@ class Relay:
     async def _push(self, run: Pumpable) -> bytes:
         last = b""
 
-        def take(events: Iterator[Event]) -> bool:
+        def take(events: Iterable[Event]) -> bool:
             nonlocal last
             data = self._translate(events)
             if self._translator.ended:
@@ -101,9 +101,10 @@ class Relay:
     def _translate(self, events: Iterable[Event]) -> bytes:
         """The bytes of one read; a failure that comes after them is noted."""
         pieces: list[bytes] = []
+        feed, encode = self._translator.feed, self._encoder.encode
         try:
             for event in events:
-                pieces.extend(map(self._encoder.encode, self._translator.feed(event)))
+                pieces.extend(map(encode, feed(event)))
         except ProxyError as error:
             self._failure = error
         return b"".join(pieces)

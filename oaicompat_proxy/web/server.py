@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import json
 import logging
 import shlex
@@ -25,6 +26,9 @@ from .keys import CATALOG, UPSTREAM
 
 log = logging.getLogger(__name__)
 
+OBJECTS_TO_COLLECT = 20_000
+"""Objects that come to be, and stay, before the collector looks at them: those of a few hundred requests."""
+
 
 class ListenError(Exception):
     """The address cannot be listened on; the message is for the person who started the proxy."""
@@ -39,9 +43,19 @@ async def serve(config: Config) -> None:
     async with _gateway(config) as upstream:
         app = create_app(config, upstream=upstream)
         async with listening(app, config) as port:
+            calm_collector()
             click.echo(await _introduction(app, config, port))
             await stopping.wait()
             log.info("stopping")
+
+
+def calm_collector() -> None:
+    """Cycles are rare here and requests many, so the collector need not look after every few of them.
+
+    What was made at the start lives as long as the process: it is not looked at again.
+    """
+    gc.freeze()
+    gc.set_threshold(OBJECTS_TO_COLLECT)
 
 
 @contextlib.asynccontextmanager

@@ -189,8 +189,8 @@ class Sessions:
         if run is not None and run.whole and lease.release is None and lease.recognised_by is None:
             if not lease.keep:
                 self._closer.close_soon(lease.key)
-        elif run is None or run.over or run.refused:
-            self._in_background(self._put_back(lease, reached=run is not None))
+        elif run is None or not run.reached or run.over or run.refused:
+            self._in_background(self._put_back(lease, reached=run is not None and run.reached))
         elif lease.keep or lease.parked:
             self._in_background(self._outlive(lease, run))
         else:

@@ -44,6 +44,9 @@ class _Connection(asyncio.Protocol):
         self._forget = forget
         # moving
         self._transport: asyncio.Transport | None = None
+        self._pieces: list[bytes] = []
+        self.on_body = self._pieces.append
+        """httptools' callback for each piece of a body: of the many in one read none costs a call of ours."""
         self._parser = httptools.HttpResponseParser(self)
         self._exchange: Exchange | None = None
         self._head_size = 0
@@ -88,24 +91,20 @@ class _Connection(asyncio.Protocol):
         if exchange is None:
             self.close()  # nobody asked
             return
-        held = exchange.unread
+        is_sound = True
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._break(exchange)
-            return
-        self._head_size = self._head_size + len(data) if exchange.unread == held else 0
-        if self._head_size > MAX_HEAD:
-            self._break(exchange)
-            return
-        exchange.deliver()
-        if exchange.complete:
+            is_sound = False
+        body = b"".join(self._pieces)
+        self._pieces.clear()
+        self._head_size = 0 if body else self._head_size + len(data)
+        exchange.deliver(body)
+        if not is_sound or self._head_size > MAX_HEAD:
+            exchange.lose(UpstreamError("The agent gateway did not answer as HTTP demands."))
+            self.close()
+        elif exchange.complete:
             self._end_exchange()
-
-    def _break(self, exchange: Exchange) -> None:
-        exchange.deliver()
-        exchange.lose(UpstreamError("The agent gateway did not answer as HTTP demands."))
-        self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
@@ -115,7 +114,7 @@ class _Connection(asyncio.Protocol):
             return
         if exchange.head_complete and exc is None and not _is_delimited(exchange.headers):
             exchange.complete = True
-            exchange.deliver()
+            exchange.deliver(b"")
         elif exchange.head_complete:
             exchange.lose(
                 UpstreamInterrupted(
@@ -153,10 +152,6 @@ class _Connection(asyncio.Protocol):
         self._exchange.status = status
         self._exchange.head_complete = True
 
-    def on_body(self, piece: bytes) -> None:
-        if self._exchange is not None:
-            self._exchange.receive(piece)
-
     def on_message_complete(self) -> None:
         if self._exchange is not None and self._exchange.head_complete:
             self._exchange.complete = True
@@ -193,17 +188,21 @@ class StreamClient:
 
         `silence_timeout`: seconds, where it is not the client's own; None for no limit.
         """
-        connection = self._reuse() or await self._connect()
-        length = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
-        head = f"{method} {self._path}{path} HTTP/1.1\r\n{self._fixed}{length}\r\n"
-        silence = self._silence_timeout if silence_timeout == -1 else silence_timeout
-        exchange = connection.start(head.encode("latin-1") + body, silence)
+        exchange = await self.send(method, path, body, silence_timeout=silence_timeout)
         try:
             await exchange.head()
         except BaseException:
             exchange.cut()
             raise
         return exchange
+
+    async def send(self, method: str, path: str, body: bytes = b"", *, silence_timeout: float | None = -1) -> Exchange:
+        """The exchange, once it is asked. Raises UpstreamUnreachable or UpstreamConnectTimeout: then it is not."""
+        connection = self._reuse() or await self._connect()
+        length = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
+        head = f"{method} {self._path}{path} HTTP/1.1\r\n{self._fixed}{length}\r\n"
+        silence = self._silence_timeout if silence_timeout == -1 else silence_timeout
+        return connection.start(head.encode("latin-1") + body, silence)
 
     def close(self) -> None:
         self._closed = True

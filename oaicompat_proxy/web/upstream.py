@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Self
 
 from ..config import Config
@@ -94,11 +93,16 @@ class Run:
         self._call = call
         self._reader = reader
         # moving
-        self._opening: asyncio.Task[None] | None = None
         self._exchange: Exchange | None = None
         self._inflater: Inflater | None = None
+        self._opened = False
         self.refused = False
         """The gateway has answered, but not with a run."""
+
+    @property
+    def reached(self) -> bool:
+        """The gateway may have heard of the run: `outlive` or `cut` it."""
+        return self._exchange is not None
 
     @property
     def over(self) -> bool:
@@ -113,29 +117,29 @@ class Run:
     async def open(self) -> None:
         """Raises UpstreamError and its kin when there is no event stream.
 
-        Goes on if its caller does not, since the gateway may have heard of the run already: `outlive` or `cut` it.
+        A caller that is cancelled may leave a run behind, since the gateway may have heard of it: see `reached`.
         """
-        if self._opening is None:
-            self._opening = asyncio.create_task(self._open(), name="open run")
-        await asyncio.shield(self._opening)
-
-    async def _open(self) -> None:
-        exchange = await self._client.request("POST", self._call.path, self._call.body)
+        if self._opened:
+            return
+        if self._exchange is None:
+            self._exchange = await self._client.send("POST", self._call.path, self._call.body)
+        exchange = self._exchange
+        await exchange.head()
         try:
             _check_stream(exchange)
         except UpstreamError:
             self.refused = True
             exchange.cut()
             raise
-        self._exchange = exchange
         encoding = exchange.headers.get("content-encoding", "identity").lower()
         if encoding != "identity":
             self._inflater = Inflater(encoding)
+        self._opened = True
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Iterator[Event]:
+    async def __anext__(self) -> Iterable[Event]:
         """The events of the next read. Raises UpstreamError and its kin."""
         assert self._exchange is not None
         data = await self._exchange.read()
@@ -143,12 +147,12 @@ class Run:
             raise StopAsyncIteration
         return self._feed(data)
 
-    async def pump(self, take: Callable[[Iterator[Event]], bool]) -> None:
+    async def pump(self, take: Callable[[Iterable[Event]], bool]) -> None:
         """Gives the events of each read to `take` as they come, until it returns False or the stream ends."""
         assert self._exchange is not None
         await self._exchange.pump(lambda data: take(self._feed(data)))
 
-    def _feed(self, data: bytes) -> Iterator[Event]:
+    def _feed(self, data: bytes) -> Iterable[Event]:
         if self._inflater is None:
             return self._reader.feed(data)
         return itertools.chain.from_iterable(map(self._reader.feed, self._inflater.feed(data)))
@@ -180,8 +184,6 @@ class Run:
 
     def cut(self) -> None:
         """Gives up the connection, whatever is still to come on it."""
-        if self._opening is not None:
-            self._opening.cancel()
         if self._exchange is not None:
             self._exchange.cut()
 

@@ -104,6 +104,9 @@ def parse_apps(body: bytes) -> list[App] | None:
         return None
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+"""Escapes what is not ASCII; the faster library cannot, so it serves where there is nothing to escape."""
+
 _AVAILABLE = re.compile(r'Unknown app ".*"\. Available: (.*)', re.DOTALL)
 
 
@@ -114,7 +117,11 @@ def parse_available(message: str) -> list[App] | None:
 
 
 def _call(path: str, body: dict[str, Any]) -> Call:
-    return Call(path, json.dumps(body, separators=(",", ":")).encode("ascii"))
+    try:
+        encoded = orjson.dumps(body)
+    except orjson.JSONEncodeError:  # integers that are larger, or text that is odder, than it takes
+        encoded = b"\xff"
+    return Call(path, encoded if encoded.isascii() else _ENCODER.encode(body).encode("ascii"))
 
 
 def _message(utterance: Utterance) -> dict[str, Any]:

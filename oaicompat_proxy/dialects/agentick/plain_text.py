@@ -37,7 +37,24 @@ class TextShape:
         self._middle = middle
         self._end = end
         self._frame_end = end + b"\n\n"
+        self._head = len(beginning)
         self._between = self._frame_end + beginning
+
+    def cut_one(self, data: bytes) -> TextDeltas | None:
+        """The text of a read that is one such frame and nothing else, as most are; None for any other."""
+        if not (data.endswith(self._frame_end) and data.startswith(self._beginning)):
+            return None
+        start = data.find(self._middle, self._head)
+        if start < 0 or not _are_flat(data[self._head : start]):
+            return None
+        encoded = data[start + len(self._middle) : -len(self._frame_end)]
+        if not encoded or b"\n" in encoded or _breaks_lines(encoded):
+            return None
+        try:
+            text = orjson.loads(b'"' + encoded + b'"')
+        except orjson.JSONDecodeError:
+            return None
+        return TextDeltas([text], [encoded])
 
     def cut_all(self, data: bytes) -> tuple[TextDeltas, int] | None:
         """The texts of the frames that `data` begins with, and where the last of them ends.
@@ -99,7 +116,12 @@ def _text_of(data: bytes) -> object:
 
 def _are_flat(members: bytes) -> bool:
     """Whether these are members of one object, as far as they are JSON at all, and none makes it a child's."""
-    return not (b"{" in members or b"\\" in members or b"\n" in members or b"spawnPath" in members)
+    return not (b"{" in members or b"\\" in members or b"\n" in members or b"\r" in members or b"spawnPath" in members)
+
+
+def _breaks_lines(encoded: bytes) -> bool:
+    """Whether there are characters in it that some clients take for line ends."""
+    return not encoded.isascii() and any(line_break in encoded for line_break in _LINE_BREAKS)
 
 
 def check(encoded: list[bytes]) -> TextDeltas | None:
@@ -107,7 +129,7 @@ def check(encoded: list[bytes]) -> TextDeltas | None:
     array = b'["' + b'","'.join(encoded) + b'"]'
     if b'\\","' in array or array.endswith(b'\\"]'):
         return None  # a backslash at an end may belong to the quote behind it: two texts would be one
-    if not array.isascii() and any(line_break in array for line_break in _LINE_BREAKS):
+    if _breaks_lines(array):
         return None
     try:
         texts = orjson.loads(array)

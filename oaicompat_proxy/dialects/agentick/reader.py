@@ -16,24 +16,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import orjson
 
 from ...errors import UpstreamError
 from ...events import Event, RunEnded, RunFailed, TextDelta
-from ...sse import HEAD, Frame, FrameReader, Keep
+from ...sse import HEAD, MARK, FrameReader, Keep
+from .names import COPY_NAMES, KEEPS, KEEPS_WITH_DEEDS, name_of
 from .parsers import COPIES, DEEDS, PARSERS, Data, failure_of, text_of
 from .plain_text import TextShape, check, learn
 
-END_HEAD = 16 * 1024
-"""Bytes of `execution_end` that are kept: what is needed stands before `output`, which holds the whole history."""
-
-_NAME = re.compile(
-    rb'\s*\{\s*(?:"(?:type|sessionId)"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*)*'
-    rb'(?:"event"|"data"\s*:\s*\{\s*"type")\s*:\s*"([^"\\]*)"'
-)
-"""The name of the event, in any order of the keys in front of it."""
+_FIELD = b"data: "
 
 _USER_ENTRY = re.compile(rb'"message"\s*:\s*\{\s*"role"\s*:\s*"(?!assistant)')
 
@@ -55,7 +49,10 @@ class EventReader:
         self.over = False
         """The agent has said its last word."""
         self._parsers = {**PARSERS, **DEEDS} if with_deeds else PARSERS
+        self._keeps = KEEPS_WITH_DEEDS if with_deeds else KEEPS
         self._frames = FrameReader(max_frame=max_frame, judge=self._judge)
+        self._between_frames = False
+        """All that came was whole frames."""
         self._shape: TextShape | None = None
         self._rest = b""
         """The beginning of a frame of that shape."""
@@ -68,98 +65,122 @@ class EventReader:
         self._calls_tool = False
         """This tick calls a tool, so an answer may end with it, and only `message` has its usage by then."""
 
-    def feed(self, data: bytes) -> Iterator[Event]:
-        """The events that end within `data`: lazy, so that those before a fault are not lost with it.
+    def feed(self, data: bytes) -> Iterable[Event]:
+        """The events that end within `data`.
 
-        Raises UpstreamError for a frame that cannot be understood or is too long.
+        Raises UpstreamError for a frame that cannot be understood or is too long: where it stands, while the events
+        are taken, so that those before it are not lost.
         """
-        data, self._rest = self._rest + data, b""
-        start = 0 if b"\r" not in data else len(data)
-        yield from self._feed_any(data[:start])
-        while start < len(data):
-            is_whole = self._frames.between_frames
-            if is_whole and self._shape is not None and len(data) <= self._max_frame:
-                yield from self._feed_plain(data[start:], self._shape)
+        if self._rest:
+            data, self._rest = self._rest + data, b""
+        if self._shape is not None and self._between_frames and len(data) <= self._max_frame:
+            deltas = self._shape.cut_one(data)
+            if deltas is not None:
+                self._message_known = True
+                return (deltas,)
+        events: list[Event] = []
+        try:
+            self._feed_frames(data, events)
+        except UpstreamError as error:
+            return _then_raise(events, error)
+        return events
+
+    def _feed_frames(self, data: bytes, events: list[Event]) -> None:
+        if self._frames.at_start and not data.startswith(MARK[:1]):
+            self._frames.at_start = False
+            self._between_frames = True
+        start = 0
+        while start < len(data) and b"\r" not in data:
+            if self._between_frames and self._shape is not None and len(data) <= self._max_frame:
+                self._feed_plain(data[start:], self._shape, events)
                 return
             end = data.find(b"\n\n", start)
             if end < 0:
-                yield from self._feed_any(data[start:])
-                return
-            frame = data[start:end]
-            yield from self._feed_frame(frame) if is_whole else self._feed_any(frame + b"\n\n")
+                break
+            if self._between_frames:
+                self._feed_frame(data[start:end], events)
+            else:
+                self._feed_any(data[start : end + 2], events)
             start = end + 2
+        self._feed_any(data[start:], events)
 
-    def _feed_plain(self, data: bytes, shape: TextShape) -> Iterator[Event]:
+    def _feed_plain(self, data: bytes, shape: TextShape, events: list[Event]) -> None:
         """Neighbouring frames of plain text as one event; every other frame the slow way."""
-        found = None if self._execution_ended else shape.cut_all(data)
+        found = shape.cut_all(data)
         if found is not None:
             deltas, end = found
             self._message_known = True
-            yield deltas
+            events.append(deltas)
             data = data[end:]
         *frames, rest = data.split(b"\n\n")
         plain: list[bytes] = []
         waiting: list[bytes] = []
         for frame in frames:
             text = shape.cut(frame)
-            if text is None:
-                if plain:
-                    yield from self._tell(plain, waiting)
-                    plain, waiting = [], []
-                yield from self._feed_frame(frame)
-            elif text:
+            if text:
                 plain.append(text)
                 waiting.append(frame)
+            elif text is None:
+                if plain:
+                    self._tell(plain, waiting, events)
+                    plain, waiting = [], []
+                self._feed_frame(frame, events)
             elif not self._execution_ended:
                 self._message_known = True
         if plain:
-            yield from self._tell(plain, waiting)
+            self._tell(plain, waiting, events)
         if shape.may_become(rest):
             self._rest = rest
         else:
-            yield from self._feed_any(rest)
+            self._feed_any(rest, events)
 
-    def _tell(self, plain: list[bytes], frames: list[bytes]) -> Iterator[Event]:
+    def _tell(self, plain: list[bytes], frames: list[bytes], events: list[Event]) -> None:
         deltas = None if self._execution_ended else check(plain)
         if deltas is not None:
             self._message_known = True
-            yield deltas
+            events.append(deltas)
             return
         for frame in frames:
-            yield from self._feed_frame(frame)
+            self._feed_frame(frame, events)
 
-    def _feed_frame(self, frame: bytes) -> Iterator[Event]:
+    def _feed_frame(self, frame: bytes, events: list[Event]) -> None:
         """A whole frame, without its end. Nearly always it is one line, which needs no search for lines."""
-        if not frame.startswith(b"data: ") or b"\n" in frame or len(frame) > self._max_frame:
-            yield from self._feed_any(frame + b"\n\n")
+        if not frame.startswith(_FIELD) or b"\n" in frame or len(frame) > self._max_frame:
+            self._feed_any(frame + b"\n\n", events)
             return
-        keep = self._judge(frame[6 : 6 + HEAD])
-        if keep is not None:
-            limit = keep.limit if keep.limit is not None else len(frame)
-            yield from self._tell_event(Frame(frame[6 : 6 + limit], keep.tag, len(frame) - 6 > limit))
+        payload = frame[len(_FIELD) :]
+        keep = self._judge(payload[:HEAD])
+        if keep is None:
+            return
+        if keep.limit is None:
+            self._take(payload, keep.tag, False, events)
+        else:
+            self._take(payload[: keep.limit], keep.tag, len(payload) > keep.limit, events)
 
-    def _feed_any(self, data: bytes) -> Iterator[Event]:
+    def _feed_any(self, data: bytes, events: list[Event]) -> None:
         for frame in self._frames.feed(data):
-            yield from self._tell_event(frame)
+            self._take(frame.data, frame.tag, frame.truncated, events)
+        self._between_frames = self._frames.between_frames
 
-    def _tell_event(self, frame: Frame) -> Iterator[Event]:
-        event = self._read(frame)
-        if event is not None:
-            self.over = self.over or isinstance(event, RunEnded | RunFailed)
-            if type(event) is TextDelta and event.text and self._execution_id is not None:
-                self._shape = learn(frame.data, event.text)
-            yield event
+    def _take(self, payload: bytes, name: str | None, truncated: bool, events: list[Event]) -> None:
+        event = self._read_end(payload, truncated) if name == "execution_end" else self._read(payload, name)
+        if event is None:
+            return
+        events.append(event)
+        if type(event) is TextDelta:
+            if event.text and self._execution_id is not None:
+                self._shape = learn(payload, event.text)
+        elif isinstance(event, RunEnded | RunFailed):
+            self.over = True
 
     def _judge(self, head: bytes) -> Keep | None:
-        match = _NAME.match(head)
-        if match is None:
+        name = name_of(head)
+        if name is None:
             return Keep(None)
-        name = match[1].decode("utf-8", "replace")
-        if name == "execution_end":
-            return Keep(name, END_HEAD)
-        if name in self._parsers or self._is_needed_copy(name, head):
-            return Keep(name)
-        return None
+        keep = self._keeps.get(name)
+        if keep is None and name in COPY_NAMES and self._is_needed_copy(COPY_NAMES[name], head):
+            return Keep(COPY_NAMES[name])
+        return keep
 
     def _is_needed_copy(self, name: str, head: bytes) -> bool:
         """Whether this copy of the whole message is the first to tell something."""
@@ -169,12 +190,11 @@ class EventReader:
             return not self._message_known
         return name == "entry_committed" and not self._message_known and not _USER_ENTRY.search(head)
 
-    def _read(self, frame: Frame) -> Event | None:
-        if frame.tag == "execution_end":
-            return self._read_end(frame)
-        envelope = _decode(frame)
+    def _read(self, payload: bytes, name: str | None) -> Event | None:
+        """`name`: of the event, where it was recognised without decoding."""
+        envelope = _decode(payload)
         data = envelope.get("data")
-        name = frame.tag or envelope.get("event")
+        name = name or envelope.get("event")
         if not isinstance(data, dict) or not isinstance(name, str) or data.get("spawnPath"):
             return None
         if name == "execution_end":
@@ -205,12 +225,11 @@ class EventReader:
         elif name == "spawn_end":
             data.setdefault("componentName", self._children.pop(text_of(data, "spawnId"), ""))
 
-    def _read_end(self, frame: Frame) -> Event | None:
-        if not frame.truncated:
-            envelope = _decode(frame)
-            data = envelope.get("data", {})
+    def _read_end(self, payload: bytes, truncated: bool) -> Event | None:
+        if not truncated:
+            data = _decode(payload).get("data", {})
             return self._end(data) if isinstance(data, dict) else None
-        front, found, _ = frame.data.partition(b',"output":')
+        front, found, _ = payload.partition(b',"output":')
         if not found:
             return None
         try:
@@ -230,16 +249,22 @@ class EventReader:
         if data.get("aborted"):
             return failure_of("Execution aborted")
         self._execution_ended = True
+        self._shape = None
         return RunEnded() if self._resumed else None
 
 
-def _decode(frame: Frame) -> Data:
+def _decode(payload: bytes) -> Data:
     """The frame's JSON. Lone surrogates are kept: the other half may come with the next piece."""
     try:
-        envelope = orjson.loads(frame.data)
+        envelope = orjson.loads(payload)
     except orjson.JSONDecodeError:
         try:
-            envelope = json.loads(frame.text)
+            envelope = json.loads(payload.decode("utf-8", "replace"))
         except (ValueError, RecursionError):
             raise UpstreamError("The agent sent an event that is no JSON.") from None
     return envelope if isinstance(envelope, dict) else {}
+
+
+def _then_raise(events: list[Event], error: UpstreamError) -> Iterator[Event]:
+    yield from events
+    raise error

@@ -1,0 +1,41 @@
+"""Which event a frame is, seen from its first bytes, and how much of it is needed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ...sse import Keep
+from .parsers import COPIES, DEEDS, PARSERS
+
+END_HEAD = 16 * 1024
+"""Bytes of `execution_end` that are kept: what is needed stands before `output`, which holds the whole history."""
+
+_NAME = re.compile(
+    rb'\s*\{\s*(?:"(?:type|sessionId)"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*)*'
+    rb'(?:"event"|"data"\s*:\s*\{\s*"type")\s*:\s*"([^"\\]*)"'
+)
+"""The name of the event, in any order of the keys in front of it."""
+
+_FRONT = b'{"type":"event","event":"'
+"""What stands before the name in the order that gateways write."""
+
+
+def name_of(head: bytes) -> bytes | None:
+    """The name of the event that begins like this; None if it cannot be seen without decoding."""
+    if head.startswith(_FRONT):
+        name, quote, _ = head[len(_FRONT) :].partition(b'"')
+        if quote and b"\\" not in name:
+            return name
+    match = _NAME.match(head)
+    return match[1] if match else None
+
+
+def _keeps(names: Iterable[str]) -> dict[bytes, Keep]:
+    """What is kept of the events with these names, and of the end."""
+    return {name.encode(): Keep(name) for name in names} | {b"execution_end": Keep("execution_end", END_HEAD)}
+
+
+KEEPS = _keeps(PARSERS)
+KEEPS_WITH_DEEDS = _keeps([*PARSERS, *DEEDS])
+COPY_NAMES = {name.encode(): name for name in COPIES}
