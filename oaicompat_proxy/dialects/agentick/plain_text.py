@@ -59,17 +59,23 @@ class TextShape:
     def cut_all(self, data: bytes) -> tuple[TextDeltas, int] | None:
         """The texts of the frames that `data` begins with, and where the last of them ends.
 
-        None if there is none, or another frame among them: then look at each.
+        None if there is none, or something among them that needs a closer look: then look at each.
         """
-        end = data.rfind(self._frame_end)
-        if end < 0 or not data.startswith(self._beginning):
+        if not data.startswith(self._beginning):
             return None
-        frames = data[len(self._beginning) : end].split(self._between)
-        heads, middles, texts = zip(*[frame.partition(self._middle) for frame in frames], strict=True)
+        *frames, last = data[self._head :].split(self._between)
+        whole, ended, rest = last.partition(self._frame_end)
+        if ended:
+            frames.append(whole)
+        elif not frames:
+            return None
+        heads, middles, texts = zip(*[frame.rpartition(self._middle) for frame in frames], strict=True)
         if b"" in middles or b"" in texts or not _are_flat(b"".join(heads)):
             return None
-        deltas = check(list(texts))  # refuses the line ends that another frame would bring
-        return None if deltas is None else (deltas, end + len(self._frame_end))
+        deltas = check(list(texts))  # refuses the line ends that another frame between them would bring
+        if deltas is None:
+            return None
+        return deltas, len(data) - len(rest if ended else self._beginning + last)
 
     def cut(self, frame: bytes) -> bytes | None:
         """The text of a frame of this shape, as the inside of a JSON string; None for any other frame."""
