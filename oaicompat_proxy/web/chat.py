@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any
 
 from aiohttp import web
 
@@ -26,17 +29,23 @@ from .sessions import Wanted
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     """Raises ProxyError as long as nothing was sent; after that a failure is the stream's last frame."""
-    house = request.app
-    config = house[CONFIG]
-    body = await read_body(request, timeout=config.body_timeout)
+    return await _begin(request, await read_body(request, timeout=request.app[CONFIG].body_timeout))
+
+
+def _begin(request: web.Request, body: bytes) -> Coroutine[Any, Any, web.StreamResponse]:
+    """What is to be done for a request. It alone holds what the client said, and lets go of it when it is passed on:
+    a long conversation is not to be in memory for as long as its answer takes. Raises ProxyError.
+    """
+    app = request.app
+    config = app[CONFIG]
     chat = parse(body, max_media=config.max_media, max_messages=config.max_messages)
-    app = house[CATALOG].resolve(chat.model)
+    agent = app[CATALOG].resolve(chat.model)
     scope = scope_of(request.headers.get("Authorization", ""))
-    confirmation = find_confirmation(new_messages(chat.messages), secret=house[SECRET], scope=scope, now=time.time())
+    confirmation = find_confirmation(new_messages(chat.messages), secret=app[SECRET], scope=scope, now=time.time())
     if confirmation is not None:
-        return await _resume(request, chat, scope, confirmation)
+        return _resume(request, chat, scope, confirmation)
     name = session_name(request, chat, config)
-    return await _run(request, chat, Wanted(app, scope, chat.model or DEFAULT_MODEL, chat.messages, name))
+    return _run(request, chat, Wanted(agent, scope, chat.model or DEFAULT_MODEL, chat.messages, name))
 
 
 def session_name(request: web.Request, chat: ChatRequest, config: Config) -> str:
@@ -59,6 +68,8 @@ async def _run(request: web.Request, chat: ChatRequest, wanted: Wanted) -> web.S
         run = sessions.start(lease, build_turn(chat, history, max_fold=config.max_fold))
         translator = _translator(request, chat, wanted.scope, lease.key, lasting=lease.keep)
         digest = sessions.new_digest(wanted)
+        chat = replace(chat, messages=(), parameters={})
+        del wanted
 
         async def ending() -> None:
             lease.parked = translator.waits_for_client

@@ -45,6 +45,8 @@ class Exchange:
         self.status = 0
         self.headers: CIMultiDict[str] = CIMultiDict()
         self.head_complete = False
+        self.is_delimited = False
+        """The body says itself where it ends."""
         self.complete = False
         self._failure: UpstreamError | None = None
         self._pieces: list[bytes] = []

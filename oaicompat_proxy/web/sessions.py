@@ -99,6 +99,7 @@ class Sessions:
     async def lease(self, wanted: Wanted) -> AsyncIterator[Lease]:
         """Raises SessionBusy if the session's run before this one does not end in time."""
         lease = await self._lease(wanted)
+        del wanted  # it holds the conversation
         try:
             yield lease
         except (UpstreamUnreachable, UpstreamConnectTimeout):

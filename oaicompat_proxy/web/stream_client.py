@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import cast
 
 import httptools
-from multidict import CIMultiDict
 from yarl import URL
 
 from ..errors import (
@@ -112,7 +111,7 @@ class _Connection(asyncio.Protocol):
         exchange, self._exchange = self._exchange, None
         if exchange is None:
             return
-        if exchange.head_complete and exc is None and not _is_delimited(exchange.headers):
+        if exchange.head_complete and exc is None and not exchange.is_delimited:
             exchange.complete = True
             exchange.deliver(b"")
         elif exchange.head_complete:
@@ -150,17 +149,14 @@ class _Connection(asyncio.Protocol):
             self._exchange.headers.clear()  # only news on the way: the answer is still to come
             return
         self._exchange.status = status
+        headers = self._exchange.headers
+        self._exchange.is_delimited = "transfer-encoding" in headers or "content-length" in headers
         self._exchange.head_complete = True
 
     def on_message_complete(self) -> None:
         if self._exchange is not None and self._exchange.head_complete:
             self._exchange.complete = True
             self._reusable = self._parser.should_keep_alive()
-
-
-def _is_delimited(headers: CIMultiDict[str]) -> bool:
-    """Whether the body says itself where it ends."""
-    return "transfer-encoding" in headers or "content-length" in headers
 
 
 class StreamClient:

@@ -90,9 +90,9 @@ class Run:
 
     def __init__(self, client: StreamClient, call: Call, reader: EventReader) -> None:
         self._client = client
-        self._call = call
         self._reader = reader
         # moving
+        self._call: Call | None = call
         self._exchange: Exchange | None = None
         self._inflater: Inflater | None = None
         self._opened = False
@@ -122,7 +122,9 @@ class Run:
         if self._opened:
             return
         if self._exchange is None:
+            assert self._call is not None
             self._exchange = await self._client.send("POST", self._call.path, self._call.body)
+            self._call = None  # it holds the conversation
         exchange = self._exchange
         await exchange.head()
         try:
@@ -134,6 +136,7 @@ class Run:
         encoding = exchange.headers.get("content-encoding", "identity").lower()
         if encoding != "identity":
             self._inflater = Inflater(encoding)
+        exchange.headers.clear()  # many runs are open at once, and nobody needs them any more
         self._opened = True
 
     def __aiter__(self) -> Self:
