@@ -127,6 +127,13 @@ class Config:
     connect_timeout: float = setting(
         5.0, "For a connection to the gateway: it is next door, so more means that it is gone.", least=0.001
     )
+    connect_retries: int = setting(
+        4,
+        "More attempts to connect, within that time, after pauses of 0.1 s, 0.2 s, 0.4 s, …: a gateway that restarts "
+        "is back by then. Nothing but connecting is ever repeated.",
+        least=0,
+        most=100,
+    )
     first_event_wait: float = setting(
         10.0,
         "For the run's first sign before status 200 goes out; until then a failure is a real HTTP status. "

@@ -251,12 +251,12 @@ def no_apps() -> Reply:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[Agent]:
-    """An agent that listens; it closes sessions, has no list of apps, and plays nothing yet."""
+async def serving(port: int = 0) -> AsyncIterator[Agent]:
+    """An agent that listens, on any free port if none is given; it closes sessions, has no list of apps, and plays nothing yet."""
     agent = Agent()
     agent.replies("/close", answer({"ok": True}))
     agent.replies("/invoke", no_apps())
-    server = await asyncio.get_running_loop().create_server(lambda: _Connection(agent), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(lambda: _Connection(agent), "127.0.0.1", port)
     agent.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield agent

@@ -128,6 +128,7 @@ class Gateway:
         base: str = "http://127.0.0.1:{port}",
         *,
         connect_timeout: float = PATIENCE,
+        connect_retries: int = 0,
         silence_timeout: float = PATIENCE,
         headers: dict[str, str] | None = None,
     ) -> StreamClient:
@@ -135,6 +136,7 @@ class Gateway:
             base.format(port=self.port),
             headers or {},
             connect_timeout=connect_timeout,
+            connect_retries=connect_retries,
             silence_timeout=silence_timeout,
         )
         self.clients.append(client)

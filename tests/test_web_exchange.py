@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import selectors
 import weakref
 from collections.abc import Callable, Coroutine, Sequence
-from functools import wraps
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jumping import JumpingLoop, timeless
 
 from oaicompat_proxy.errors import UpstreamError, UpstreamInterrupted, UpstreamTimeout
 from oaicompat_proxy.web.exchange import MAX_UNREAD, Exchange
@@ -36,47 +35,6 @@ class Line:
 
     def close(self) -> None:
         self.closed = True
-
-
-class _NoWaiting(selectors.DefaultSelector):
-    """Where a loop would wait, its clock jumps instead."""
-
-    waited = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert timeout is not None, "it would wait for ever"
-        self.waited += max(timeout, 0)
-        return super().select(0)
-
-
-class JumpingLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._clock = _NoWaiting()
-        super().__init__(self._clock)
-
-    def time(self) -> float:
-        return self._clock.waited
-
-
-def timeless(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Runs the test on the clock that jumps; afterwards no timer and no task may be left."""
-
-    @wraps(test)
-    def run(**fixtures: Any) -> None:
-        async def and_nothing_left() -> None:
-            loop = asyncio.get_running_loop()
-            unseen: list[Any] = []
-            loop.set_exception_handler(lambda _, context: unseen.append(context))
-            await test(**fixtures)
-            timers = [timer for timer in loop._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
-            assert timers == []
-            assert asyncio.all_tasks() == {asyncio.current_task()}
-            assert unseen == []
-
-        with asyncio.Runner(loop_factory=JumpingLoop) as runner:
-            runner.run(and_nothing_left())
-
-    return run
 
 
 def begun(*, silence: float | None = SILENCE, head: bool = True) -> tuple[Exchange, Line]:

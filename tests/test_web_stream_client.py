@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import socket
 import weakref
 from collections.abc import Callable, Iterable
@@ -443,6 +444,40 @@ async def test_an_idle_connection_on_which_the_gateway_stirs_is_not_used_again(g
     await peer.until_closed()
     await turns()
     assert not await get_again(client, gateway)
+
+
+@pytest.mark.parametrize("how", [socket.SHUT_WR, socket.SHUT_RDWR])
+@on_every_loop
+async def test_a_close_that_the_loop_has_not_told_of_yet_costs_no_request(gateway: Gateway, how: int) -> None:
+    """The gateway's close lies in our socket already, and the request is sent before any callback runs."""
+    client = gateway.client()
+    asking, peer = await ask(client, gateway)
+    peer.send(counted(b"Hi"))
+    await (await asking).finish(1)
+    (connection,) = client._idle
+    with socket.socket(fileno=os.dup(peer.transport.get_extra_info("socket").fileno())) as theirs:
+        theirs.shutdown(how)
+    assert not connection._transport.is_closing()  # type: ignore[union-attr]
+    assert not await get_again(client, gateway)
+
+
+@pytest.mark.parametrize("told", [False, True])
+@on_every_loop
+async def test_a_request_that_was_sent_is_never_sent_again(gateway: Gateway, told: bool) -> None:
+    """The gateway closes the kept connection when our request is on it: nobody knows whether it was read."""
+    client = gateway.client(connect_retries=4)
+    asking, peer = await ask(client, gateway)
+    peer.send(counted(b"Hi"))
+    await (await asking).finish(1)
+    again = asyncio.create_task(client.request("POST", "/send", b"once"))
+    if told:
+        assert (await peer.request()).endswith(b"once")
+    else:
+        await turns(1)
+    peer.reset()
+    with pytest.raises(UpstreamInterrupted):
+        await again
+    assert len(gateway.peers) == 1
 
 
 TOO_MUCH = {

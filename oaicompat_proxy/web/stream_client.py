@@ -7,6 +7,7 @@ and every fault as one of our errors.
 from __future__ import annotations
 
 import asyncio
+import select
 import ssl
 from collections.abc import Callable
 from typing import cast
@@ -14,12 +15,8 @@ from typing import cast
 import httptools
 from yarl import URL
 
-from ..errors import (
-    UpstreamConnectTimeout,
-    UpstreamError,
-    UpstreamInterrupted,
-    UpstreamUnreachable,
-)
+from ..errors import UpstreamError, UpstreamInterrupted
+from .dialling import dial
 from .exchange import Exchange
 
 GATEWAY_KEEP_ALIVE = 4.0
@@ -62,8 +59,18 @@ class _Connection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """Not closed, by either side, as far as we have heard."""
-        return self._transport is not None and not self._transport.is_closing()
+        """Not closed, by either side, as far as anybody on this machine has heard."""
+        return self._transport is not None and not self._transport.is_closing() and not self._stirs()
+
+    def _stirs(self) -> bool:
+        """Whether something lies unread: all that an idle connection can say is its close.
+
+        The loop may have it in its hands and not yet have told us; a request would be lost, and never repeated.
+        """
+        assert self._transport is not None
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def close(self) -> None:
         self._exchange = None  # it has been told why, or is over: the close itself says nothing more
@@ -162,7 +169,15 @@ class _Connection(asyncio.Protocol):
 class StreamClient:
     """Connections to one gateway."""
 
-    def __init__(self, base: str, headers: dict[str, str], *, connect_timeout: float, silence_timeout: float) -> None:
+    def __init__(
+        self,
+        base: str,
+        headers: dict[str, str],
+        *,
+        connect_timeout: float,
+        connect_retries: int,
+        silence_timeout: float,
+    ) -> None:
         """`base`: the gateway's address, http or https, with a path if it has one. Times in seconds."""
         url = URL(base)
         self._tls = ssl.create_default_context() if url.scheme == "https" else None
@@ -172,6 +187,7 @@ class StreamClient:
         fixed = {"Host": url.host_port_subcomponent or "", **headers}
         self._fixed = "".join(f"{name}: {value}\r\n" for name, value in fixed.items())
         self._connect_timeout = connect_timeout
+        self._connect_retries = connect_retries
         self._silence_timeout = silence_timeout
         # moving
         self._idle: dict[_Connection, asyncio.TimerHandle] = {}
@@ -212,6 +228,7 @@ class StreamClient:
             expiry.cancel()
             if connection.usable:
                 return connection
+            connection.close()
         return None
 
     def _keep(self, connection: _Connection) -> None:
@@ -227,14 +244,10 @@ class StreamClient:
             expiry.cancel()
 
     async def _connect(self) -> _Connection:
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(self._connect_timeout):
-                _, connection = await loop.create_connection(
-                    lambda: _Connection(self._keep, self._forget), self._host, self._port, ssl=self._tls
-                )
-        except TimeoutError:
-            raise UpstreamConnectTimeout("The agent gateway could not be reached in time.") from None
-        except OSError as exc:
-            raise UpstreamUnreachable("The agent gateway cannot be reached; is it running?") from exc
-        return connection
+        async def attempt() -> _Connection:
+            _, connection = await asyncio.get_running_loop().create_connection(
+                lambda: _Connection(self._keep, self._forget), self._host, self._port, ssl=self._tls
+            )
+            return connection
+
+        return await dial(attempt, within=self._connect_timeout, retries=self._connect_retries)

@@ -41,6 +41,7 @@ class Upstream:
             self._base,
             {**_HEADERS, **token},
             connect_timeout=config.connect_timeout,
+            connect_retries=config.connect_retries,
             silence_timeout=config.silence_timeout,
         )
 
