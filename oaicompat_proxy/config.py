@@ -140,10 +140,22 @@ class Config:
         "Well below the 60 s after which nginx gives up.",
         least=0,
     )
+    first_event_timeout: float = setting(
+        120.0,
+        "For the agent's first byte, after which a run is given up; 0 for no limit. A gateway that is well says at "
+        "once that the run began; two minutes let a sleeping one wake up.",
+        least=0,
+    )
     silence_timeout: float = setting(
         600.0,
         "For the next byte of the agent: a tool may take minutes, and clients give up after ten.",
         least=0.001,
+    )
+    run_timeout: float = setting(
+        3600.0,
+        "For a whole run, which is then stopped; 0 for no limit. An hour, as nginx's proxy_read_timeout in our file: "
+        "an agent that goes round in circles must not do so for ever.",
+        least=0,
     )
     keep_alive: float = setting(
         15.0, "Between the comments that keep a silent stream open; a quarter of nginx's 60 s.", least=0.001

@@ -161,7 +161,7 @@ class UpstreamInterrupted(UpstreamError):
 
 
 class UpstreamTimeout(UpstreamError):
-    """504: the gateway or the agent was silent for too long."""
+    """504: the gateway or the agent was silent for longer than `--silence-timeout`."""
 
     status = 504
     code = "upstream_timeout"
@@ -172,6 +172,18 @@ class UpstreamConnectTimeout(UpstreamTimeout):
 
     code = "upstream_connect_timeout"
     should_retry = True
+
+
+class UpstreamStartTimeout(UpstreamTimeout):
+    """504: the agent gave no first sign within `--first-event-timeout`."""
+
+    code = "upstream_start_timeout"
+
+
+class AgentRunTimeout(UpstreamTimeout):
+    """504: the run took longer than `--run-timeout`, and was stopped."""
+
+    code = "agent_run_timeout"
 
 
 class AgentError(UpstreamError):

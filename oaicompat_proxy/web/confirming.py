@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import Self
@@ -19,7 +20,7 @@ from ..dialects.agentick.reader import EventReader
 from ..errors import AgentError, AgentUnanswerable, ProxyError, UpstreamError, UpstreamTimeout
 from ..events import ConfirmationRequired, Event
 from ..sse import FrameReader
-from .exchange import Exchange
+from .exchange import Exchange, Limits
 from .upstream import Run, Upstream
 
 MAX_GREETING = 64 * 1024
@@ -109,6 +110,7 @@ class ResumedRun:
         self._upstream = upstream
         self._confirmation = confirmation
         self._silence_timeout = config.silence_timeout
+        self._limits = Limits(whole=config.run_timeout or math.inf)
         self._reader = EventReader(max_frame=config.max_frame, with_deeds=config.server_tools != "hide", resumed=True)
         self._exchange: Exchange | None = None
         self.ownerless = False
@@ -120,7 +122,7 @@ class ResumedRun:
         client_id = f"oaicompat-proxy-{uuid.uuid4().hex}"
         try:
             async with asyncio.timeout(GREETING):
-                self._exchange = await self._upstream.listen(calls.events_path(client_id))
+                self._exchange = await self._upstream.listen(calls.events_path(client_id), self._limits)
                 connection_id = await self._read_greeting(self._exchange)
         except TimeoutError:
             raise UpstreamTimeout("The agent gateway did not begin its event stream in time.") from None

@@ -11,14 +11,26 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from multidict import CIMultiDict
 
-from ..errors import UpstreamError, UpstreamInterrupted, UpstreamTimeout
+from ..errors import AgentRunTimeout, UpstreamError, UpstreamInterrupted, UpstreamStartTimeout, UpstreamTimeout
 
 MAX_UNREAD = 256 * 1024
 """Bytes that are held for a reader before the socket is left alone."""
+
+
+class Limits(NamedTuple):
+    """Seconds from the request on; infinite where there is no limit."""
+
+    start: float = math.inf
+    """Until the first byte of the answer's body."""
+    whole: float = math.inf
+    """Until its last."""
+
+
+NO_LIMITS = Limits()
 
 
 class Line(Protocol):
@@ -36,11 +48,13 @@ class Line(Protocol):
 class Exchange:
     """One request and its answer. Read it with `read`, or have it pushed with `pump`; then `finish` or `cut`."""
 
-    def __init__(self, connection: Line, silence_timeout: float | None) -> None:
+    def __init__(self, connection: Line, silence_timeout: float | None, limits: Limits = NO_LIMITS) -> None:
         """`silence_timeout`: seconds; None for no limit."""
         self._connection = connection
         self._silence_timeout = silence_timeout or math.inf
         self._loop = asyncio.get_running_loop()
+        now = self._loop.time()
+        self._start_deadline, self._deadline = now + limits.start, now + limits.whole
         # moving
         self.status = 0
         self.headers: CIMultiDict[str] = CIMultiDict()
@@ -53,10 +67,10 @@ class Exchange:
         self.unread = 0
         self._take: Callable[[bytes], bool] | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._last_sign = self._loop.time()
+        self._last_sign = now
+        self._started = False
         self._watch: asyncio.TimerHandle | None = None
-        if silence_timeout is not None:
-            self._watch = self._loop.call_later(silence_timeout, self._check_silence)
+        self._watch_from(now)
 
     async def head(self) -> None:
         """Waits for status and headers. Raises UpstreamError and its kin."""
@@ -121,6 +135,7 @@ class Exchange:
         self._last_sign = self._loop.time()
         if self._take is not None:
             if data:
+                self._started = True
                 self._push(self._take, data)
         else:
             self._hold(data)
@@ -129,6 +144,7 @@ class Exchange:
 
     def _hold(self, data: bytes) -> None:
         if data:
+            self._started = True
             self._pieces.append(data)
             self.unread += len(data)
             if self.unread > MAX_UNREAD:
@@ -160,14 +176,31 @@ class Exchange:
             self._watch.cancel()
         self._wake()
 
-    def _check_silence(self) -> None:
-        """One timer for all of the answer: looks how long ago the last sign was."""
-        left = self._last_sign + self._silence_timeout - self._loop.time()
-        if left <= 0 and not self._connection.paused:
-            self._fail(UpstreamTimeout("The agent was silent for too long."))
-            self._connection.close()
+    def _watch_from(self, now: float) -> None:
+        """One timer for all of the answer: it looks again when the next limit may be over."""
+        silent = max(self._last_sign + self._silence_timeout - now, self._silence_timeout / 10)
+        start = math.inf if self._started else self._start_deadline - now
+        delay = min(silent, start, self._deadline - now)
+        if delay < math.inf:
+            self._watch = self._loop.call_later(delay, self._check_limits)
+
+    def _check_limits(self) -> None:
+        now = self._loop.time()
+        failure = self._overdue(now)
+        if failure is None:
+            self._watch_from(now)
             return
-        self._watch = self._loop.call_later(max(left, self._silence_timeout / 10), self._check_silence)
+        self._fail(failure)
+        self._connection.close()
+
+    def _overdue(self, now: float) -> UpstreamError | None:
+        if now >= self._deadline:
+            return AgentRunTimeout("The agent's run took longer than this server lets it; it was stopped.")
+        if now >= self._start_deadline and not self._started:
+            return UpstreamStartTimeout("The agent gave no first sign in time.")
+        if now >= self._last_sign + self._silence_timeout and not self._connection.paused:
+            return UpstreamTimeout("The agent was silent for too long.")
+        return None
 
     async def _wait(self) -> None:
         if self._failure is not None:

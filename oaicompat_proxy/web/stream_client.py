@@ -17,7 +17,7 @@ from yarl import URL
 
 from ..errors import UpstreamError, UpstreamInterrupted
 from .dialling import dial
-from .exchange import Exchange
+from .exchange import NO_LIMITS, Exchange, Limits
 
 GATEWAY_KEEP_ALIVE = 4.0
 """Seconds for which an idle connection is kept: a Node gateway closes it after 5, and a call that crosses that
@@ -50,10 +50,10 @@ class _Connection(asyncio.Protocol):
         self.paused = False
         self.lost = False
 
-    def start(self, request: bytes, silence_timeout: float | None) -> Exchange:
+    def start(self, request: bytes, silence_timeout: float | None, limits: Limits) -> Exchange:
         assert self._transport is not None
         self._head_size = 0
-        self._exchange = Exchange(self, silence_timeout)
+        self._exchange = Exchange(self, silence_timeout, limits)
         self._transport.write(request)
         return self._exchange
 
@@ -194,13 +194,19 @@ class StreamClient:
         self._closed = False
 
     async def request(
-        self, method: str, path: str, body: bytes = b"", *, silence_timeout: float | None = -1
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        silence_timeout: float | None = -1,
+        limits: Limits = NO_LIMITS,
     ) -> Exchange:
         """The exchange, once its status and headers are there. Raises UpstreamError and its kin.
 
         `silence_timeout`: seconds, where it is not the client's own; None for no limit.
         """
-        exchange = await self.send(method, path, body, silence_timeout=silence_timeout)
+        exchange = await self.send(method, path, body, silence_timeout=silence_timeout, limits=limits)
         try:
             await exchange.head()
         except BaseException:
@@ -208,13 +214,21 @@ class StreamClient:
             raise
         return exchange
 
-    async def send(self, method: str, path: str, body: bytes = b"", *, silence_timeout: float | None = -1) -> Exchange:
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        silence_timeout: float | None = -1,
+        limits: Limits = NO_LIMITS,
+    ) -> Exchange:
         """The exchange, once it is asked. Raises UpstreamUnreachable or UpstreamConnectTimeout: then it is not."""
         connection = self._reuse() or await self._connect()
         length = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
         head = f"{method} {self._path}{path} HTTP/1.1\r\n{self._fixed}{length}\r\n"
         silence = self._silence_timeout if silence_timeout == -1 else silence_timeout
-        return connection.start(head.encode("latin-1") + body, silence)
+        return connection.start(head.encode("latin-1") + body, silence, limits)
 
     def close(self) -> None:
         self._closed = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable
 from typing import Self
 
@@ -11,7 +12,7 @@ from ..dialects.agentick.calls import Call
 from ..dialects.agentick.reader import EventReader
 from ..errors import UpstreamError, UpstreamInterrupted, UpstreamRefused
 from ..events import Event
-from .exchange import Exchange
+from .exchange import NO_LIMITS, Exchange, Limits
 from .inflater import Inflater
 from .stream_client import StreamClient
 
@@ -35,6 +36,7 @@ class Upstream:
         """`base`: the gateway's base address, with a path if it has one."""
         self._base = base.rstrip("/")
         self._max_frame = config.max_frame
+        self._limits = Limits(config.first_event_timeout or math.inf, config.run_timeout or math.inf)
         self._with_deeds = config.server_tools != "hide"
         token = {"Authorization": f"Bearer {config.upstream_token}"} if config.upstream_token else {}
         self._client = StreamClient(
@@ -63,12 +65,12 @@ class Upstream:
         finally:
             exchange.cut()
 
-    async def listen(self, path: str) -> Exchange:
+    async def listen(self, path: str, limits: Limits = NO_LIMITS) -> Exchange:
         """An event stream that is not a run's, without a limit to its silence.
 
         Raises UpstreamRefused where there is none, and UpstreamError and its kin.
         """
-        exchange = await self._client.request("GET", path, silence_timeout=None)
+        exchange = await self._client.request("GET", path, silence_timeout=None, limits=limits)
         if exchange.status != 200:
             exchange.cut()
             kind = UpstreamRefused if exchange.status < 500 else UpstreamError
@@ -76,7 +78,8 @@ class Upstream:
         return exchange
 
     def run(self, call: Call) -> Run:
-        return Run(self._client, call, EventReader(max_frame=self._max_frame, with_deeds=self._with_deeds))
+        reader = EventReader(max_frame=self._max_frame, with_deeds=self._with_deeds)
+        return Run(self._client, call, reader, self._limits)
 
     def close(self) -> None:
         """Closes the connections that nobody uses."""
@@ -89,9 +92,10 @@ class Run:
     The events of a read are lazy: UpstreamError comes where the faulty one stands.
     """
 
-    def __init__(self, client: StreamClient, call: Call, reader: EventReader) -> None:
+    def __init__(self, client: StreamClient, call: Call, reader: EventReader, limits: Limits) -> None:
         self._client = client
         self._reader = reader
+        self._limits = limits
         # moving
         self._call: Call | None = call
         self._exchange: Exchange | None = None
@@ -124,7 +128,7 @@ class Run:
             return
         if self._exchange is None:
             assert self._call is not None
-            self._exchange = await self._client.send("POST", self._call.path, self._call.body)
+            self._exchange = await self._client.send("POST", self._call.path, self._call.body, limits=self._limits)
             self._call = None  # it holds the conversation
         exchange = self._exchange
         await exchange.head()
