@@ -176,6 +176,31 @@ class Config:
     drain_timeout: float = setting(30.0, "For running answers to end after SIGTERM.", least=0)
     models_ttl: float = setting(30.0, "For which a list of models is kept: clients ask for it at every start.", least=0)
 
+    # how a run is kept from running twice
+    idempotency_ttl: float = setting(
+        600.0,
+        "For which the answer to a request with an `Idempotency-Key` is kept after its end: programs repeat a "
+        "request within seconds, people within minutes.",
+        least=0,
+    )
+    idempotency_grace: float = setting(
+        30.0,
+        "For which the run of such a request goes on while nobody reads it; the official clients come back within 8 s.",
+        least=0,
+    )
+    max_idempotent: int = setting(
+        1000, "Requests with an `Idempotency-Key` that are remembered; then a caller's oldest is forgotten.", least=1
+    )
+    max_idempotent_answer: int = setting(
+        4 * 1024 * 1024,
+        "Bytes of an answer that is kept for them, about twelve thousand chunks. A longer one reaches those who are "
+        "reading it, and nobody later.",
+        least=0,
+    )
+    max_idempotent_bytes: int = setting(
+        64 * 1024 * 1024, "Bytes of all answers that are kept for them; the oldest go first.", least=0
+    )
+
     # how much it takes
     max_body: int = setting(
         32 * 1024 * 1024, "Bytes of a request, after decompression: room for some pictures.", least=1

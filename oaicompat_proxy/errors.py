@@ -48,6 +48,15 @@ class SessionsUnavailable(ProxyError):
     retry_after = 2.0
 
 
+class IdempotencyFull(ProxyError):
+    """503: `--max-idempotent` requests with an `Idempotency-Key` are running; nothing was run for this one."""
+
+    status = 503
+    code = "idempotency_full"
+    should_retry = True
+    retry_after = 2.0
+
+
 # The client's side: the request cannot be served as it is.
 
 
@@ -103,6 +112,22 @@ class SessionBusy(InvalidRequest):
     code = "session_busy"
     should_retry = True
     retry_after = 2.0
+
+
+class IdempotencyKeyReused(InvalidRequest):
+    """409: the `Idempotency-Key` belongs to another request; nothing was run for this one."""
+
+    status = 409
+    code = "idempotency_key_reused"
+    should_retry = False
+
+
+class IdempotentAnswerGone(InvalidRequest):
+    """409: the run of this `Idempotency-Key` was begun, but its answer is not kept; it is not run again."""
+
+    status = 409
+    code = "idempotent_answer_gone"
+    should_retry = False
 
 
 class ExpectationFailed(InvalidRequest):

@@ -252,7 +252,7 @@ def no_apps() -> Reply:
 
 @asynccontextmanager
 async def serving(port: int = 0) -> AsyncIterator[Agent]:
-    """An agent that listens, on any free port if none is given; it closes sessions, has no list of apps, and plays nothing yet."""
+    """An agent that listens, on any free port if it is told none; it closes sessions, and plays nothing yet."""
     agent = Agent()
     agent.replies("/close", answer({"ok": True}))
     agent.replies("/invoke", no_apps())

@@ -52,7 +52,9 @@ LIMITS = [
     Limit("no head", "upstream_start_timeout", {"first_event_timeout": SHORT}, Reply(SILENT, framing="raw")),
     Limit("no first byte", "upstream_start_timeout", {"first_event_timeout": SHORT}, Reply(SILENT)),
     Limit("silence", "upstream_timeout", {"silence_timeout": SHORT}, Reply([*OPENING, "stall"])),
-    Limit("silence behind a word", "upstream_timeout", {"silence_timeout": SHORT}, Reply([*run("A")[:4], "stall"]), True),
+    Limit(
+        "silence behind a word", "upstream_timeout", {"silence_timeout": SHORT}, Reply([*run("A")[:4], "stall"]), True
+    ),
     Limit("a run without a head", "agent_run_timeout", {"run_timeout": SHORT}, Reply(SILENT, framing="raw")),
     Limit("a silent run", "agent_run_timeout", {"run_timeout": SHORT}, Reply([*OPENING, "stall"])),
     Limit("a run in circles", "agent_run_timeout", {"run_timeout": SHORT}, Reply(Chatty()), True),

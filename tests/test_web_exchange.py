@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jumping import JumpingLoop, timeless
+from jumping import timeless
 
 from oaicompat_proxy.errors import UpstreamError, UpstreamInterrupted, UpstreamTimeout
 from oaicompat_proxy.web.exchange import MAX_UNREAD, Exchange

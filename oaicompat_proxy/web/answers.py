@@ -11,11 +11,11 @@ from aiohttp import web
 from .. import sse
 from ..errors import InternalError, ProxyError, UpstreamAnswerTooLong
 from ..openai.chunks import Chunk, size_of
-from ..openai.errors import error_ending
 from ..translator import Translator
 from .answer_stream import AnswerStream, ClientGone
 from .json_answer import JsonAnswer
-from .keys import CONFIG, REQUEST_ID
+from .keys import CONFIG, RECORDING, REQUEST_ID
+from .recording import TapedJson, TapedStream
 from .relay import Encoder, Readable, Relay
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ async def collect_answer(
     follower: Follower | None = None,
 ) -> web.StreamResponse:
     """The whole answer. Raises ProxyError instead of giving half of one."""
-    async with JsonAnswer(request, request.app[CONFIG]) as answer:
+    async with _whole(request) as answer:
         try:
             limit = _Limit(request.app[CONFIG].max_answer)
             await _collect(run, translator, [limit, collector, *([follower] if follower else [])])
@@ -88,7 +88,7 @@ async def stream_answer(
     def opening() -> bytes:
         return b"".join(map(encoder.encode, translator.open())) or sse.COMMENT
 
-    async with AnswerStream(request, request.app[CONFIG], opening) as answer:
+    async with _stream(request, opening) as answer:
         try:
             last = await Relay(run, translator, encoder, answer).relay()
             if ending is not None:
@@ -99,7 +99,7 @@ async def stream_answer(
         except Exception as error:
             if not answer.committed:
                 raise
-            await _end_with(_as_proxy_error(error, request), answer)
+            await answer.fail(_as_proxy_error(error, request))
     return answer.response
 
 
@@ -130,12 +130,16 @@ class _Followed:
         return self._encoder.encode(chunk)
 
 
-async def _end_with(error: ProxyError, answer: AnswerStream) -> None:
-    """Tells a client that already has status 200 what went wrong."""
-    try:
-        await answer.end(error_ending(error))
-    except ClientGone:
-        log.info("the client left before it could be told that its answer failed")
+def _stream(request: web.Request, opening: Callable[[], bytes]) -> AnswerStream | TapedStream:
+    config, recording = request.app[CONFIG], request.get(RECORDING)
+    if recording is not None:
+        return TapedStream(recording, config.first_event_wait, opening)
+    return AnswerStream(request, config, opening)
+
+
+def _whole(request: web.Request) -> JsonAnswer | TapedJson:
+    recording = request.get(RECORDING)
+    return JsonAnswer(request, request.app[CONFIG]) if recording is None else TapedJson(recording)
 
 
 def _as_proxy_error(error: Exception, request: web.Request) -> ProxyError:

@@ -18,6 +18,7 @@ from .headers import add_headers
 from .keys import CATALOG, CONFIG, SECRET, SESSIONS, STARTED, UPSTREAM
 from .middleware import errors_to_bodies
 from .redis_client import connect
+from .run_once import RunOnce
 from .session_locks import MemoryLocks, RedisLocks, SessionLocks
 from .session_store import MemoryStore, RedisStore, SessionStore
 from .sessions import Sessions
@@ -30,6 +31,7 @@ def create_app(config: Config, *, upstream: str = "") -> web.Application:
     app[CONFIG] = config
     app[SECRET] = make_secret(config)
     app[STARTED] = int(time.time())
+    once = RunOnce(config)
 
     async def gateway(app: web.Application) -> AsyncIterator[None]:
         async with _shared(config) as (locks, store):
@@ -42,13 +44,14 @@ def create_app(config: Config, *, upstream: str = "") -> web.Application:
             yield
             sweeping.cancel()
             await asyncio.wait([sweeping])
+            await once.settle()
             await sessions.settle()
             app[UPSTREAM].close()
 
     app.cleanup_ctx.append(gateway)
     app.on_response_prepare.append(add_headers)
-    app.router.add_post(f"{config.prefix}/chat/completions", chat.chat_completions)
-    app.router.add_post(f"{config.prefix}/completions", completions.completions)
+    app.router.add_post(f"{config.prefix}/chat/completions", once.wrap(chat.chat_completions))
+    app.router.add_post(f"{config.prefix}/completions", once.wrap(completions.completions))
     app.router.add_get(f"{config.prefix}/models", models.list_models)
     app.router.add_get(config.prefix + "/models/{name:.+}", models.retrieve_model)
     app.router.add_get("/healthz", health.live)

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from ..config import Config
 from .catalog import Catalog
+from .recording import Recording
 from .sessions import Sessions
 from .upstream import Upstream
 
@@ -21,3 +22,5 @@ STARTED = web.AppKey("oaicompat_proxy.started", int)
 REQUEST_ID = web.RequestKey("oaicompat_proxy.request_id", str)
 RECEIVED = web.RequestKey("oaicompat_proxy.received", float)
 """The event loop's time, in seconds, at which the request's headers were read."""
+RECORDING = web.RequestKey("oaicompat_proxy.recording", Recording)
+"""Takes the answer in the client's place: the request has an `Idempotency-Key`."""

@@ -15,13 +15,22 @@ from ..errors import ProxyError
 from ..events import Event
 from ..openai.chunks import Chunk
 from ..translator import Translator
-from .answer_stream import AnswerStream
 
 
 class Encoder(Protocol):
     """An endpoint's stream: the bytes of each chunk, none for what the endpoint does not show."""
 
     def encode(self, chunk: Chunk) -> bytes: ...
+
+
+class Outlet(Protocol):
+    """Where the bytes go; a client's `AnswerStream` says what each of these means."""
+
+    async def write(self, data: bytes) -> None: ...
+
+    def push(self, data: bytes) -> bool: ...
+
+    async def drained(self) -> None: ...
 
 
 class Readable(Protocol):
@@ -48,7 +57,7 @@ class Pumpable(Readable, Protocol):
 class Relay:
     """Sends one run to one client."""
 
-    def __init__(self, run: Readable, translator: Translator, encoder: Encoder, answer: AnswerStream) -> None:
+    def __init__(self, run: Readable, translator: Translator, encoder: Encoder, answer: Outlet) -> None:
         self._run = run
         self._translator = translator
         self._encoder = encoder

@@ -1,0 +1,51 @@
+"""A recording for one client: as it was answered to the first, and live as long as the run goes on."""
+
+from __future__ import annotations
+
+import logging
+
+from aiohttp import web
+
+from .. import sse
+from ..errors import ProxyError
+from ..tape import Reader
+from .answer_stream import AnswerStream, ClientGone
+from .json_answer import JsonAnswer
+from .keys import CONFIG, REQUEST_ID
+from .recording import Recording
+
+log = logging.getLogger(__name__)
+
+
+async def play(request: web.Request, recording: Recording, reader: Reader) -> web.StreamResponse:
+    """Raises ProxyError as long as nothing was sent."""
+    if await recording.is_stream():
+        return await _play_stream(request, recording, reader)
+    return await _play_whole(request, recording, reader)
+
+
+async def _play_stream(request: web.Request, recording: Recording, reader: Reader) -> web.StreamResponse:
+    """Each client has its own keep-alive comments; all else is the same, byte by byte."""
+    data = await recording.read(reader)
+    async with AnswerStream(request, request.app[CONFIG], lambda: sse.COMMENT) as answer:
+        try:
+            while not reader.at_end:
+                await answer.write(data)
+                data = await recording.read(reader)
+            await answer.end(data)
+        except ClientGone:
+            log.info("%s: the client left before the end of its answer", request[REQUEST_ID])
+        except ProxyError as error:
+            await answer.fail(error)
+    return answer.response
+
+
+async def _play_whole(request: web.Request, recording: Recording, reader: Reader) -> web.StreamResponse:
+    async with JsonAnswer(request, request.app[CONFIG]) as answer:
+        try:
+            body = await recording.read(reader)  # one piece: it was written at once
+        except ProxyError as error:
+            if not answer.committed:
+                raise
+            return await answer.fail(error)
+        return await answer.finish(body)
