@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -114,13 +114,18 @@ def proxy(*flags: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def nginx(upstream_port: int, directory: Path | None = None) -> Iterator[str]:
-    """nginx with the configuration that we ship, as an unprivileged user. `directory` gets its logs."""
+def nginx(
+    upstream_port: int, directory: Path | None = None, *, instead: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """nginx with the configuration that we ship, as an unprivileged user. `directory` gets its logs.
+
+    `instead`: lines of the configuration, and what is to stand in their place.
+    """
     with contextlib.ExitStack() as cleanup:
         home = directory or Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="nginx-")))
         for _ in range(PORT_ATTEMPTS):
             port = free_port()
-            child = _start_nginx(home, port, upstream_port)
+            child = _start_nginx(home, port, upstream_port, instead or {})
             cleanup.enter_context(stopping(child))
             if child.wait_for("start worker process|Address already in use")[0].startswith("start"):
                 yield f"http://127.0.0.1:{port}"
@@ -135,9 +140,11 @@ def nginx_program() -> str:
     return program
 
 
-def _start_nginx(home: Path, port: int, upstream_port: int) -> Child:
+def _start_nginx(home: Path, port: int, upstream_port: int, instead: Mapping[str, str]) -> Child:
     text = replace_line(NGINX_CONF.read_text(), LISTEN, f"listen 127.0.0.1:{port};")
     text = replace_line(text, UPSTREAM, f"server 127.0.0.1:{upstream_port};")
+    for old, new in instead.items():
+        text = replace_line(text, old, new)
     conf = home / "nginx.conf"
     conf.write_text(text)
     more: dict[str, Any] = {}

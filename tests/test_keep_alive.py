@@ -1,0 +1,132 @@
+"""What keeps a silent answer open: comments between events, before the first word too, and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import aiohttp
+import pytest
+from agent import OPENING, Agent, Step, closing, failure, run, text
+from checker import check_body, check_stream
+from conftest import CHAT, Line, StartProxy, chat_body
+from processes import nginx
+
+PING = b": ping\n\n"
+KEYS = pytest.mark.parametrize("key", [(), ("Idempotency-Key: k-1",)], ids=["without a key", "with a key"])
+
+
+@KEYS
+async def test_comments_come_before_the_first_word(proxy: StartProxy, agent: Agent, key: tuple[str, ...]) -> None:
+    """From the commit on, which waits for `first_event_wait` at most."""
+    gate = asyncio.Event()
+    agent.plays(gate, run("Hello"))
+    line = await (await proxy(first_event_wait=0.05, keep_alive=0.02)).dial()
+    await line.post(chat_body(), version="1.0", headers=key)
+    assert (await line.read_head())[0] == 200
+    early = b"".join([await line.read_until(PING) for _ in range(5)])
+    gate.set()
+    body = early + await line.read_to_end()
+    assert check_stream(body, include_usage=False).text == "Hello"
+    assert b"Hello" not in early
+
+
+async def quiet(line: Line, seconds: float) -> bool:
+    """Whether nothing comes for so long."""
+    try:
+        async with asyncio.timeout(seconds):
+            return not await line.read(1)
+    except TimeoutError:
+        return True
+
+
+@KEYS
+@pytest.mark.parametrize("ending", [closing(), [failure("Model exploded")]], ids=["well", "with an error"])
+async def test_nothing_comes_behind_the_end(
+    proxy: StartProxy, agent: Agent, ending: list[bytes], key: tuple[str, ...]
+) -> None:
+    """The connection is kept, and silent until the next request."""
+    agent.plays(OPENING, text("Hello"), ending)
+    line = await (await proxy(keep_alive=0.001)).dial()
+    for _ in range(20):
+        await line.post(chat_body(), headers=key)
+        await line.read_head()
+        assert (await line.read_chunks()).endswith(b"data: [DONE]\n\n")
+    assert await quiet(line, 0.1)
+
+
+@KEYS
+async def test_a_comment_is_a_chunk_and_a_write_of_its_own(
+    proxy: StartProxy, agent: Agent, key: tuple[str, ...]
+) -> None:
+    """However many come while the agent speaks, they stand between events and between HTTP's chunks."""
+    steps: list[Step] = []
+    for number in range(200):
+        gate = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.002 * number, gate.set)
+        steps += [gate, text(f"{number} ")]
+    agent.plays(OPENING, steps, closing())
+    line = await (await proxy(keep_alive=0.001)).dial()
+    await line.post(chat_body(), headers=key)
+    await line.read_head()
+    body = await line.read_chunks()
+    assert body.count(PING) > 20
+    assert {event[:6] for event in body.split(b"\n\n") if event} == {b"data: ", b": ping"}
+    assert check_stream(body, include_usage=False).text == "".join(f"{number} " for number in range(200))
+
+
+@KEYS
+async def test_no_comment_is_inside_json(proxy: StartProxy, agent: Agent, key: tuple[str, ...]) -> None:
+    gate = asyncio.Event()
+    agent.plays(OPENING, gate, text("Hello"), closing())
+    line = await (await proxy(keep_alive=0.001, first_event_wait=0)).dial()
+    await line.post(chat_body(stream=False), headers=(*key, "Connection: close"))
+    await agent.until(lambda: agent.runs)
+    assert await quiet(line, 0.1)
+    gate.set()
+    _, headers = await line.read_head()
+    body = await line.read_to_end()
+    assert len(body) == int(headers["content-length"])
+    assert check_body(body).text == "Hello"
+
+
+# Behind nginx
+
+
+IMPATIENT = {"proxy_read_timeout 3600s;": "proxy_read_timeout 1s;"}
+LONGER = 2.5
+"""Seconds of silence that this nginx does not take."""
+
+
+@KEYS
+@pytest.mark.parametrize("silent", ["before the first word", "behind it"])
+async def test_comments_outlast_nginxs_patience(
+    proxy: StartProxy, agent: Agent, silent: str, key: tuple[str, ...]
+) -> None:
+    words = [text("Hello"), asyncio.Event()]
+    agent.plays(OPENING, words if silent == "behind it" else words[::-1], closing())
+    front = await proxy(first_event_wait=0.5, keep_alive=0.4)
+    asyncio.get_running_loop().call_later(LONGER, words[1].set)  # type: ignore[union-attr]
+    with nginx(front.port, instead=IMPATIENT) as base:
+        body = await _ask(base, key)
+    assert len(re.findall(PING, body)) >= 4
+    assert check_stream(body, include_usage=False).text == "Hello"
+
+
+async def test_without_them_nginx_breaks_the_answer_off(proxy: StartProxy, agent: Agent) -> None:
+    """So the test above shows something; and the run is stopped."""
+    agent.plays(OPENING, text("Hello"), "stall")
+    front = await proxy(keep_alive=60)
+    with nginx(front.port, instead=IMPATIENT) as base, pytest.raises(aiohttp.ClientPayloadError):
+        await _ask(base, ())
+    await agent.until(lambda: agent.runs[0].outcome == "left")
+
+
+async def _ask(base: str, key: tuple[str, ...]) -> bytes:
+    headers = dict(line.split(": ") for line in key)
+    async with (
+        aiohttp.ClientSession() as client,
+        client.post(base + CHAT, data=chat_body(), headers=headers) as response,
+    ):
+        assert response.status == 200
+        return await response.read()
