@@ -13,8 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jumping import timeless
 
-from oaicompat_proxy.errors import UpstreamError, UpstreamInterrupted, UpstreamTimeout
-from oaicompat_proxy.web.exchange import MAX_UNREAD, Exchange
+from oaicompat_proxy.errors import (
+    AgentRunTimeout,
+    UpstreamError,
+    UpstreamInterrupted,
+    UpstreamStartTimeout,
+    UpstreamTimeout,
+)
+from oaicompat_proxy.web.exchange import MAX_UNREAD, Exchange, Limits
 
 SILENCE = 60.0
 BOOM = UpstreamError("boom")
@@ -534,3 +540,72 @@ async def test_nobody_remembers_an_exchange_that_is_over() -> None:
         del exchange
     gc.collect()
     assert [ref() for ref in gone] == [None] * 3
+
+
+# Limits from the request on
+
+
+def limited(**limits: float) -> Exchange:
+    exchange = Exchange(Line(), SILENCE, Limits(**limits))
+    exchange.head_complete = True
+    return exchange
+
+
+READS: dict[str, Callable[[Exchange], Coroutine[Any, Any, object]]] = {
+    "pumped": lambda exchange: exchange.pump(lambda data: True),
+    "read": lambda exchange: exchange.read(),
+}
+
+
+@pytest.mark.parametrize("how", READS)
+@timeless
+async def test_the_first_byte_has_a_limit_of_its_own(how: str) -> None:
+    """A head is no byte of the body, and begins nothing anew."""
+    exchange = limited(start=10)
+    reading = asyncio.create_task(READS[how](exchange))
+    await asyncio.sleep(5)
+    arrive(exchange)
+    with pytest.raises(UpstreamStartTimeout):
+        await reading
+    assert now() == 10
+
+
+@timeless
+async def test_after_the_first_byte_only_silence_counts() -> None:
+    exchange = limited(start=10)
+    pumping = asyncio.create_task(exchange.pump(lambda data: True))
+    await asyncio.sleep(9)
+    arrive(exchange, b"a")
+    with pytest.raises(UpstreamTimeout) as raised:
+        await pumping
+    assert type(raised.value) is UpstreamTimeout
+    assert SILENCE <= now() - 9 <= 1.1 * SILENCE
+
+
+@pytest.mark.parametrize("paused", [False, True])
+@timeless
+async def test_a_run_has_a_limit_however_busy_it_is(paused: bool) -> None:
+    """Also while its client takes nothing."""
+    exchange = limited(whole=100)
+    pumping = asyncio.create_task(exchange.pump(lambda data: True))
+    for _ in range(99):
+        await asyncio.sleep(1)
+        arrive(exchange, b"a")
+    if paused:
+        exchange.pause()
+    with pytest.raises(AgentRunTimeout):
+        await pumping
+    assert now() == 100
+
+
+@pytest.mark.parametrize("limits", [{"start": 10.0}, {"whole": 10.0}, {"start": 10.0, "whole": 20.0}], ids=str)
+@pytest.mark.parametrize("ending", ["complete", "cut", "lost"])
+@timeless
+async def test_what_is_over_has_no_timer(limits: dict[str, float], ending: str) -> None:
+    exchange = limited(**limits)
+    if ending == "complete":
+        arrive(exchange, b"a", complete=True)
+    elif ending == "cut":
+        exchange.cut()
+    else:
+        exchange.lose(BOOM)

@@ -89,7 +89,11 @@ class RunOnce:
         except ProxyError as error:
             recording.fail(error)
         except asyncio.CancelledError:
-            recording.fail(IdempotentAnswerGone(f"The run of this {HEADER} was stopped: nobody read its answer."))
+            recording.fail(
+                IdempotentAnswerGone(
+                    f"Nobody read the answer to this {HEADER} in time, and it was given up; the agent is not run twice."
+                )
+            )
             raise
         except Exception:
             log.exception("%s: %s failed", request[REQUEST_ID], request.path)
