@@ -149,7 +149,7 @@ async def test_a_fault_behind_the_first_bytes_is_no_second_answer(
     async def broken(*_given: object) -> None:
         raise RuntimeError("a detail for the log")
 
-    monkeypatch.setattr("oaicompat_proxy.web.answers._end_with", broken)
+    monkeypatch.setattr("oaicompat_proxy.web.answer_stream.AnswerStream.fail", broken)
     agent.plays(run("Hello")[:-3])
     front = await proxy()
     line = await front.dial()
