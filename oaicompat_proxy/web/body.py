@@ -8,11 +8,14 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ..errors import BodyTooLarge, InvalidRequest, RequestTimeout
-from .keys import CONFIG
+from .keys import BODY, CONFIG
 
 
 async def read_body(request: web.Request, *, timeout: float) -> bytes:
     """Raises BodyTooLarge, RequestTimeout, or InvalidRequest for a body that breaks its own framing."""
+    if BODY in request:
+        body: bytes = request.pop(BODY)
+        return body
     try:
         if request.content.is_eof():
             return await _read(request, request.app[CONFIG].max_body)

@@ -24,3 +24,5 @@ RECEIVED = web.RequestKey("oaicompat_proxy.received", float)
 """The event loop's time, in seconds, at which the request's headers were read."""
 RECORDING = web.RequestKey("oaicompat_proxy.recording", Recording)
 """Takes the answer in the client's place: the request has an `Idempotency-Key`."""
+BODY = web.RequestKey("oaicompat_proxy.body", bytes)
+"""The request's body, where it had to be read before its handler asks for it."""

@@ -19,7 +19,7 @@ from ..errors import IdempotencyKeyReused, IdempotentAnswerGone, InternalError, 
 from ..idempotency import HEADER, Shelf, check_key, fingerprint
 from ..recognition import scope_of
 from .body import read_body
-from .keys import RECORDING, REQUEST_ID
+from .keys import BODY, RECORDING, REQUEST_ID
 from .middleware import Handler
 from .playback import play
 from .recording import Recording
@@ -64,15 +64,22 @@ class RunOnce:
 
     async def _answer(self, request: web.Request, handler: Handler, key: str) -> web.StreamResponse:
         body = await read_body(request, timeout=self._config.body_timeout)
+        recording = self._recording(request, handler, key, body)
+        del body  # not for as long as the answer takes
+        return await self._listen(request, recording)
+
+    def _recording(self, request: web.Request, handler: Handler, key: str, body: bytes) -> Recording:
+        """That of this key, or a new one. Raises IdempotencyKeyReused and IdempotencyFull."""
+        scope = scope_of(request.headers.get("Authorization", ""))
         session = request.headers.get("X-Session-Id", "")
         mark = fingerprint([request.path.encode(), session.encode("utf-8", "surrogateescape"), body])
-        scope = scope_of(request.headers.get("Authorization", ""))
         recording = self._shelf.get(scope, key)
         if recording is None:
-            recording = self._start(Recording(scope, key, mark, self._shelf), request, handler)
-        elif recording.fingerprint != mark:
+            request[BODY] = body
+            return self._start(Recording(scope, key, mark, self._shelf), request, handler)
+        if recording.fingerprint != mark:
             raise IdempotencyKeyReused(f"This {HEADER} belongs to another request; give each request a key of its own.")
-        return await self._listen(request, recording)
+        return recording
 
     def _start(self, recording: Recording, request: web.Request, handler: Handler) -> Recording:
         gone = self._shelf.put(recording)
