@@ -129,8 +129,8 @@ class Config:
     )
     connect_retries: int = setting(
         4,
-        "More attempts to connect, within that time, after pauses of 0.1 s, 0.2 s, 0.4 s, …: a gateway that restarts "
-        "is back by then. Nothing but connecting is ever repeated.",
+        "More attempts to connect for a run, within that time, after pauses of 0.1 s, 0.2 s, 0.4 s, …: a gateway that "
+        "restarts is back by then. Nothing but connecting is ever repeated.",
         least=0,
         most=100,
     )

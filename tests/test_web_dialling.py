@@ -104,21 +104,29 @@ async def test_who_is_cancelled_does_not_go_on() -> None:
 
 
 @on_every_loop
-async def test_a_gateway_that_comes_back_is_sent_the_request_once(gateway: Gateway) -> None:
+async def test_a_gateway_that_comes_back_is_sent_the_run_once(gateway: Gateway) -> None:
     port = free_port()
-    asking = asyncio.create_task(
-        gateway.client(f"http://127.0.0.1:{port}", connect_retries=9).request("POST", "/send", b"once")
-    )
+    client = gateway.client(f"http://127.0.0.1:{port}", connect_retries=9)
+    sending = asyncio.create_task(client.send("POST", "/send", b"once"))
     await asyncio.sleep(0.15)
     server = await asyncio.get_running_loop().create_server(gateway.new_peer, "127.0.0.1", port)
     try:
         peer = await gateway.peer()
         assert (await peer.request()).endswith(b"once")
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        assert (await asking).status == 200
+        await (await sending).head()
         assert len(gateway.peers) == 1
     finally:
         server.close()
+
+
+@on_every_loop
+async def test_what_is_no_run_is_not_waited_for(gateway: Gateway) -> None:
+    """Whether the gateway is there, for example, is asked to be known at once."""
+    client = gateway.client(f"http://127.0.0.1:{free_port()}", connect_retries=9)
+    async with asyncio.timeout(2):
+        with pytest.raises(UpstreamUnreachable):
+            await client.request("GET", "/apps")
 
 
 async def test_a_client_does_not_notice_that_the_gateway_restarts(proxy: StartProxy) -> None:

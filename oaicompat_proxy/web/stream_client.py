@@ -206,7 +206,8 @@ class StreamClient:
 
         `silence_timeout`: seconds, where it is not the client's own; None for no limit.
         """
-        exchange = await self.send(method, path, body, silence_timeout=silence_timeout, limits=limits)
+        silence = self._silence_timeout if silence_timeout == -1 else silence_timeout
+        exchange = await self._ask(method, path, body, silence, limits, retries=0)
         try:
             await exchange.head()
         except BaseException:
@@ -214,21 +215,20 @@ class StreamClient:
             raise
         return exchange
 
-    async def send(
-        self,
-        method: str,
-        path: str,
-        body: bytes = b"",
-        *,
-        silence_timeout: float | None = -1,
-        limits: Limits = NO_LIMITS,
+    async def send(self, method: str, path: str, body: bytes = b"", limits: Limits = NO_LIMITS) -> Exchange:
+        """The exchange, once it is asked. Raises UpstreamUnreachable or UpstreamConnectTimeout: then it is not.
+
+        A run is worth waiting for a gateway that is away for a moment: it is connected to again and again.
+        """
+        return await self._ask(method, path, body, self._silence_timeout, limits, retries=self._connect_retries)
+
+    async def _ask(
+        self, method: str, path: str, body: bytes, silence_timeout: float | None, limits: Limits, *, retries: int
     ) -> Exchange:
-        """The exchange, once it is asked. Raises UpstreamUnreachable or UpstreamConnectTimeout: then it is not."""
-        connection = self._reuse() or await self._connect()
+        connection = self._reuse() or await self._connect(retries)
         length = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
         head = f"{method} {self._path}{path} HTTP/1.1\r\n{self._fixed}{length}\r\n"
-        silence = self._silence_timeout if silence_timeout == -1 else silence_timeout
-        return connection.start(head.encode("latin-1") + body, silence, limits)
+        return connection.start(head.encode("latin-1") + body, silence_timeout, limits)
 
     def close(self) -> None:
         self._closed = True
@@ -257,11 +257,11 @@ class StreamClient:
         if expiry is not None:
             expiry.cancel()
 
-    async def _connect(self) -> _Connection:
+    async def _connect(self, retries: int) -> _Connection:
         async def attempt() -> _Connection:
             _, connection = await asyncio.get_running_loop().create_connection(
                 lambda: _Connection(self._keep, self._forget), self._host, self._port, ssl=self._tls
             )
             return connection
 
-        return await dial(attempt, within=self._connect_timeout, retries=self._connect_retries)
+        return await dial(attempt, within=self._connect_timeout, retries=retries)

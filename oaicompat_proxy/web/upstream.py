@@ -128,7 +128,7 @@ class Run:
             return
         if self._exchange is None:
             assert self._call is not None
-            self._exchange = await self._client.send("POST", self._call.path, self._call.body, limits=self._limits)
+            self._exchange = await self._client.send("POST", self._call.path, self._call.body, self._limits)
             self._call = None  # it holds the conversation
         exchange = self._exchange
         await exchange.head()
