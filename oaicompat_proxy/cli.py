@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
 from typing import Any
@@ -12,6 +13,7 @@ import click
 
 from . import __version__
 from .config import Config, ConfigError, flag
+from .keyring import KeysError, new_entry
 from .web.server import ListenError, serve
 
 ENVIRONMENT_PREFIX = "OAICOMPAT_"
@@ -37,9 +39,9 @@ def _option(each: Field[Any]) -> click.Option:
     elif isinstance(each.default, tuple):
         more = {
             "multiple": True,
-            "type": click.Choice(each.metadata["choices"]),
+            "type": click.Choice(each.metadata["choices"]) if "choices" in each.metadata else click.STRING,
             "default": each.default,
-            "show_default": True,
+            "show_default": bool(each.default),
         }
     elif isinstance(each.default, bool):
         more = {"is_flag": True, "default": each.default}
@@ -65,6 +67,20 @@ def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, .
         if not equals:
             raise click.BadParameter(f"{name!r} is not of the form NAME=APP.", context, option)
     return {name: app for name, _, app in pairs}
+
+
+def make_key(context: click.Context, option: click.Parameter, name: str | None) -> None:
+    """Only the key's hash goes where output is written to; the key is for the eyes of whoever asked."""
+    if name is None or context.resilient_parsing:
+        return
+    key = f"sk-{secrets.token_urlsafe(32)}"
+    try:
+        entry = new_entry(name, key)
+    except KeysError as error:
+        raise click.BadParameter(str(error), context, option) from None
+    click.echo(f"The key of {name}, which is stored nowhere: {key}", err=True)
+    click.echo(entry)
+    context.exit()
 
 
 def run(**settings: Any) -> None:
@@ -96,11 +112,20 @@ def _loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
+NEW_KEY = click.Option(
+    ["--new-key"],
+    metavar="NAME",
+    help="Make a key and exit: its entry for the keys file goes to the output, the key itself to the terminal.",
+    is_eager=True,
+    expose_value=False,
+    callback=make_key,
+)
+
 main = click.version_option(__version__, prog_name="oaicompat-proxy")(
     click.Command(
         "oaicompat-proxy",
         callback=run,
-        params=options(),
+        params=[*options(), NEW_KEY],
         help="Put an OpenAI-compatible API in front of an agent gateway.",
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )

@@ -7,21 +7,12 @@ made from these fields. Times are seconds, sizes are bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
-from typing import Any
-from urllib.parse import urlsplit
+from dataclasses import dataclass, fields
 
-
-class ConfigError(ValueError):
-    """A setting that cannot be: the message is one line for the person who starts the proxy."""
-
-
-def setting(default: Any, text: str, **more: Any) -> Any:
-    """A field with its help text; `metavar`, `choices` and `secret` as the command line needs them."""
-    metadata = {"help": text, **more}
-    if isinstance(default, dict):
-        return field(default_factory=lambda: dict(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
+from .addresses import is_loopback, parse_networks
+from .settings import ConfigError as ConfigError
+from .settings import check, check_url, setting
+from .settings import flag as flag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +41,55 @@ class Config:
         "",
         "Origins whose pages may call from a browser, separated by commas, or *; none by default.",
         metavar="ORIGINS",
+    )
+
+    # who may call
+    api_key: tuple[str, ...] = setting(
+        (),
+        "Key that a client must send; may be repeated. A command line can be read by everybody on the machine: "
+        "rather use the environment, or the file.",
+        metavar="KEY",
+        secret=True,
+    )
+    api_keys_file: str = setting(
+        "",
+        "TOML file of the keys' names, hashes and limits; a change counts within a second, a faulty one is logged "
+        "and ignored.",
+        metavar="FILE",
+    )
+    no_auth: bool = setting(
+        False, "Ask for no key, though others than this machine can reach the address; on the loopback none is needed."
+    )
+    pass_authorization: bool = setting(
+        False,
+        "Send the client's Authorization header to the gateway, instead of the token or of none; it is not sent "
+        "anywhere otherwise.",
+    )
+    trusted_proxy: tuple[str, ...] = setting(
+        ("127.0.0.0/8", "::1/128"),
+        "Address or network whose X-Forwarded-For is believed; may be repeated. By default this machine, for nginx "
+        "beside the proxy.",
+        metavar="CIDR",
+    )
+    requests_per_minute: int = setting(
+        0,
+        "Requests that a key may make in a minute, if the keys file does not say otherwise; 0 for no limit. Counted "
+        "in Redis if there is one; if it is gone each worker counts by itself, so that nobody is refused for it.",
+        least=0,
+    )
+    max_runs: int = setting(
+        10_000,
+        "Runs that go on at once in a worker: each takes two sockets and some 40 KB, so there is an end.",
+        least=1,
+    )
+    max_runs_per_key: int = setting(
+        0, "Of these, runs of one key, if the keys file does not say otherwise; 0 for no limit of its own.", least=0
+    )
+    max_waiting: int = setting(
+        1000, "Requests that wait in a worker for a run to end; each holds its body, so more are refused.", least=0
+    )
+    queue_wait: float = setting(
+        10.0, "For which they wait: a client that hears nothing for longer would rather try elsewhere.", least=0
     )
 
     # how an answer is made
@@ -218,7 +258,7 @@ class Config:
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            _check(each, getattr(self, each.name))
+            check(each, getattr(self, each.name))
         if self.demo == bool(self.upstream):
             raise ConfigError(
                 "choose one of --upstream and --demo"
@@ -226,38 +266,28 @@ class Config:
                 else "nothing to front: give the gateway's address with --upstream URL, or try --demo"
             )
         if self.upstream:
-            _check_url(self.upstream)
+            check_url(self.upstream)
+        self._check_callers()
         if self.prefix and not (self.prefix.startswith("/") and not self.prefix.endswith("/")):
             raise ConfigError(f"--prefix must begin with / and not end with it, not {self.prefix!r}")
         if any(not name for name in self.model):
             raise ConfigError("--model needs a name in front of the =")
 
+    @property
+    def has_keys(self) -> bool:
+        return bool(self.api_key or self.api_keys_file)
 
-def flag(name: str) -> str:
-    """The command line's spelling of a field."""
-    return "--" + name.replace("_", "-")
-
-
-def _check(each: Field[Any], value: Any) -> None:
-    choices, least, most = (each.metadata.get(key) for key in ("choices", "least", "most"))
-    for word in value if isinstance(value, tuple) else (value,):
-        if choices and word not in choices:
-            raise ConfigError(f"{flag(each.name)} must be one of {', '.join(choices)}, not {word!r}")
-    if least is not None and not value >= least:
-        raise ConfigError(f"{flag(each.name)} must be at least {least}, not {value}")
-    if most is not None and value > most:
-        raise ConfigError(f"{flag(each.name)} must be at most {most}, not {value}")
-
-
-def _check_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ConfigError(f"--upstream must be an http:// or https:// address, not {url!r}")
-    if parts.username or parts.password:
-        raise ConfigError("--upstream must not hold a password; give the gateway's token with --upstream-token")
-    if parts.query or parts.fragment:
-        raise ConfigError("--upstream must be a base address, without ? and #")
+    def _check_callers(self) -> None:
+        if not all(self.api_key):
+            raise ConfigError("--api-key must not be empty")
+        if self.has_keys and self.no_auth:
+            raise ConfigError("choose between keys and --no-auth")
+        if not (self.has_keys or self.no_auth or is_loopback(self.host)):
+            raise ConfigError(
+                f"others can reach {self.host or 'every address'}: give keys with --api-key or --api-keys-file, "
+                "or say --no-auth"
+            )
+        try:
+            parse_networks(self.trusted_proxy)
+        except ValueError as error:
+            raise ConfigError(f"--trusted-proxy must be an address or a network: {error}") from None

@@ -39,6 +39,15 @@ class InternalError(ProxyError):
         super().__init__("The proxy had an error while processing your request; its log tells more.")
 
 
+class Overloaded(ProxyError):
+    """503: as many runs go on as this proxy takes, and others wait already; nothing was run."""
+
+    status = 503
+    code = "too_many_runs"
+    should_retry = True
+    retry_after = 2.0
+
+
 class SessionsUnavailable(ProxyError):
     """503: what workers share about sessions cannot be reached, so a lasting one is not safe; nothing was run."""
 
@@ -67,6 +76,30 @@ class InvalidRequest(ProxyError):
     type = "invalid_request_error"
 
 
+class MissingKey(InvalidRequest):
+    """401: the request shows no API key."""
+
+    status = 401
+    should_retry = False
+    challenge = 'Bearer realm="oaicompat-proxy"'
+    """What `WWW-Authenticate` says."""
+
+
+class InvalidKey(MissingKey):
+    """401: there is no such API key, here or (with `--pass-authorization`) at the gateway."""
+
+    code = "invalid_api_key"
+    challenge = f'{MissingKey.challenge}, error="invalid_token"'
+
+
+class Forbidden(InvalidRequest):
+    """403: the gateway forbids this to the client's key, which `--pass-authorization` gave it."""
+
+    status = 403
+    code = "permission_denied"
+    should_retry = False
+
+
 class NotFound(InvalidRequest):
     """404: nothing is served at this address."""
 
@@ -74,7 +107,7 @@ class NotFound(InvalidRequest):
 
 
 class ModelNotFound(NotFound):
-    """404: the gateway has no app of this name."""
+    """404: the gateway has no app of this name, or the key may not use it."""
 
     code = "model_not_found"
 
@@ -128,6 +161,29 @@ class IdempotentAnswerGone(InvalidRequest):
     status = 409
     code = "idempotent_answer_gone"
     should_retry = False
+
+
+class RateLimited(ProxyError):
+    """429: the key has used up its requests for now; nothing was run."""
+
+    status = 429
+    type = "requests"
+    code = "rate_limit_exceeded"
+    should_retry = True
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class TooManyRuns(ProxyError):
+    """429: the key has as many runs going on as it may; nothing was run."""
+
+    status = 429
+    type = "requests"
+    code = "too_many_runs"
+    should_retry = True
+    retry_after = 2.0
 
 
 class ExpectationFailed(InvalidRequest):

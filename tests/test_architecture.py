@@ -24,10 +24,13 @@ CORRIDOR = {"translator", "speech", "citations", "conversation", "confirmations"
 
 LONGEST_MODULE = 300
 LONGEST_FUNCTION = 40
+MAY_BE_LONGER = {"errors"}
+"""One tree, in one place; it is a table rather than a program."""
 
 NEED_NO_TEST = {
     "events": "only words: they have no behaviour",
     "turn": "only words",
+    "settings": "test_config makes and checks all settings by it",
     "web.keys": "only names",
     "demo.agents": "what the demo's apps are called; test_demo_gateway asks for them",
     "demo.bodies": "test_demo_gateway sends the bodies over a socket",
@@ -131,7 +134,7 @@ def test_the_web_does_not_know_the_command_line(module: Module) -> None:
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
 def test_it_is_small(module: Module) -> None:
     source = path_of(module).read_text()
-    assert len(source.splitlines()) < LONGEST_MODULE
+    assert len(source.splitlines()) < LONGEST_MODULE or module[0] in MAY_BE_LONGER
     functions = [
         node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]

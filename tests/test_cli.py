@@ -185,7 +185,7 @@ def test_it_listens_on_the_loopback_alone_if_not_told_otherwise() -> None:
 
 @pytest.mark.parametrize(("host", "shown"), [("::1", "[::1]"), ("0.0.0.0", "127.0.0.1"), ("localhost", "localhost")])
 def test_the_introduction_shows_an_address_that_can_be_called(host: str, shown: str) -> None:
-    with started("--demo", "--port", "0", "--host", host) as running:
+    with started("--demo", "--port", "0", "--host", host, "--no-auth") as running:
         assert running.base.startswith(f"http://{shown}:")
         assert running.get("/models")[0] == 200
 
@@ -212,6 +212,12 @@ def test_the_introduction_shows_an_address_that_can_be_called(host: str, shown: 
         (["--demo", "--reasoning-field", "thoughts"], ["--reasoning-field", "thoughts"]),
         (["--demo", "--no-such-flag"], ["--no-such-flag"]),
         (["--demo", "surplus"], ["surplus"]),
+        (["--demo", "--host", "0.0.0.0"], ["0.0.0.0", "--api-key", "--no-auth"]),
+        (["--demo", "--no-auth", "--api-key", "k"], ["--no-auth"]),
+        (["--demo", "--api-key", "k", "--api-key", "k"], ["key-1", "key-2"]),
+        (["--demo", "--api-keys-file", "/nowhere/keys.toml"], ["--api-keys-file", "/nowhere/keys.toml"]),
+        (["--demo", "--trusted-proxy", "nginx"], ["--trusted-proxy", "nginx"]),
+        (["--new-key", "a b"], ["--new-key"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -239,6 +245,53 @@ def test_a_taken_port_is_refused_in_one_line() -> None:
     assert last.startswith("Error: ")
     assert port in last
     assert "Traceback" not in said.stderr
+
+
+# Keys
+
+
+def test_a_new_key_opens_the_proxy_and_is_written_nowhere(tmp_path: Path) -> None:
+    said = run("--new-key", "ada")
+    assert said.returncode == 0
+    key = said.stderr.split()[-1]
+    assert re.fullmatch(r"sk-[\w-]{43}", key)
+    assert key not in said.stdout
+    file = tmp_path / "keys.toml"
+    file.write_text(said.stdout + run("--new-key", "bob").stdout)
+    with started("--demo", "--port", "0", "--api-keys-file", str(file)) as running:
+        assert running.get("/models")[0] == 401
+        line = re.findall(r"^ *try +(.*)$", running.introduction, re.MULTILINE)[0]
+        assert key not in running.introduction
+        command = line.replace("YOUR_KEY", key)
+        answer = subprocess.run(["bash", "-c", command], capture_output=True, timeout=WITHIN, check=True)
+    assert check_stream(answer.stdout, include_usage=False).text
+
+
+def test_two_new_keys_are_two() -> None:
+    assert run("--new-key", "ada").stdout != run("--new-key", "ada").stdout
+
+
+def test_keys_come_from_the_environment() -> None:
+    with started("--demo", "--port", "0", OAICOMPAT_API_KEY="one two") as running:
+        assert running.get("/models")[0] == 401
+        for key, status in (("one", 200), ("two", 200), ("one two", 401)):
+            request = urllib.request.Request(running.base + "/models", headers={"Authorization": f"Bearer {key}"})
+            with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=WITHIN) as answer:
+                assert answer.status == status
+                continue
+            assert status == 401
+
+
+@pytest.mark.parametrize(("host", "warns"), [("0.0.0.0", True), ("127.0.0.1", False)])
+def test_it_warns_once_that_anybody_may_call(host: str, warns: bool) -> None:
+    command = [COMMAND, "--demo", "--port", "0", "--host", host, "--no-auth"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()) as it:
+        assert it.stdout is not None
+        assert it.stderr is not None
+        while "\n  try " not in "\n" + it.stdout.readline():
+            pass
+        it.terminate()
+        assert it.stderr.read().count("--no-auth") == warns
 
 
 # How it ends

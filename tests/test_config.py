@@ -131,6 +131,40 @@ def test_configs_do_not_share_their_models() -> None:
     assert Config(demo=True).model is not Config(demo=True).model
 
 
+EVERYBODY = ["0.0.0.0", "::", "", "192.0.2.1", "proxy"]
+
+
+@pytest.mark.parametrize("host", EVERYBODY)
+def test_where_others_can_reach_it_keys_are_needed_or_said_to_be_none(host: str) -> None:
+    with pytest.raises(ConfigError, match=r"--api-key .*--no-auth"):
+        made(host=host)
+    assert made(host=host, no_auth=True).host == host
+    assert made(host=host, api_key=("k",)).host == host
+    assert made(host=host, api_keys_file="keys.toml").host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_on_the_loopback_none_are_needed(host: str) -> None:
+    assert not made(host=host).has_keys
+
+
+def test_keys_and_none_cannot_both_be_said() -> None:
+    with pytest.raises(ConfigError, match="--no-auth"):
+        made(api_key=("k",), no_auth=True)
+
+
+def test_a_key_is_not_empty() -> None:
+    with pytest.raises(ConfigError, match="--api-key"):
+        made(api_key=("k", ""))
+
+
+@pytest.mark.parametrize("network", ["nginx", "10.0.0.0/99", ""])
+def test_a_trusted_proxy_is_an_address(network: str) -> None:
+    with pytest.raises(ConfigError, match="--trusted-proxy"):
+        made(trusted_proxy=(network,))
+    assert made(trusted_proxy=("10.0.0.0/8", "::1")).trusted_proxy == ("10.0.0.0/8", "::1")
+
+
 def test_a_message_for_a_person_is_one_line() -> None:
     with pytest.raises(ConfigError) as raised:
         Config(upstream="http://gateway/\n?x")

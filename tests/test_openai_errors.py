@@ -54,7 +54,7 @@ def test_a_stream_that_failed_ends_with_the_error_and_done() -> None:
         (errors.UpstreamUnreachable("Gone."), {"x-should-retry": "true"}),
         (errors.AgentError("No."), {"x-should-retry": "false"}),
         (errors.AgentRateLimited("Slow."), {"x-should-retry": "false", "retry-after": "5"}),
-        (Elsewhere("Away."), {"x-should-retry": "false", "retry-after": "2.5"}),
+        (Elsewhere("Away."), {"x-should-retry": "false", "retry-after": "3", "retry-after-ms": "2500"}),
     ],
 )
 def test_headers_say_whether_and_when_to_try_again(error: errors.ProxyError, headers: dict[str, str]) -> None:

@@ -14,6 +14,8 @@ from types import ModuleType
 
 from processes import Child, proxy, stopping
 
+from oaicompat_proxy.keyring import digest_of, parse_keys
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 
@@ -93,6 +95,22 @@ def test_both_commands_of_the_first_screen_exist() -> None:
     assert "scripts/test" in commands
     for command in ("scripts/serve", "scripts/test"):
         assert os.access(ROOT / command, os.X_OK)
+
+
+def test_keys_file_is_one() -> None:
+    (text,) = blocks("toml")
+    ((_, caller),) = parse_keys(text, requests_per_minute=0, max_runs=0)
+    assert (caller.name, caller.requests_per_minute, caller.max_runs) == ("ada", 60, 4)
+    assert caller.may_use("gpt-4o")
+    assert not caller.may_use("default")
+
+
+def test_keys_of_ones_own_are_hashed_as_shown() -> None:
+    (command,) = re.findall(r"`(printf [^`]+)`", README)
+    done = subprocess.run(
+        ["bash", "-c", command], env={"KEY": "sk-1", "PATH": os.defpath}, capture_output=True, check=True
+    )
+    assert done.stdout.split()[0].decode() == digest_of("sk-1").hex()
 
 
 def test_every_file_that_is_linked_exists() -> None:

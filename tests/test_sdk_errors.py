@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import inspect
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import openai
 import pytest
-from agent import OPENING, Agent, Step, closing, failure, run, text
+from agent import OPENING, Agent, Step, answer, closing, failure, run, text
 from conftest import Proxy, StartProxy
+
+from oaicompat_proxy.errors import ProxyError
+from oaicompat_proxy.keyring import Caller
+from oaicompat_proxy.web.slots import Slots
 
 Client = openai.OpenAI | openai.AsyncOpenAI
 Call = Callable[[Any], Any]
@@ -249,6 +255,92 @@ async def test_a_good_answer_is_asked_for_once(proxy: StartProxy, agent: Agent, 
     for stream in (True, False):
         assert await outcome(kind, base(front), create(stream=stream), max_retries=2) == (None, 1)
     assert len(agent.runs) == 2
+
+
+# Keys and limits
+
+KEYED: dict[str, Any] = {"api_key": ("k",)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_wrong_key_is_an_authentication_error_and_asked_with_once(
+    proxy: StartProxy, agent: Agent, kind: str
+) -> None:
+    front = await proxy(**KEYED)
+    for call in (create(), lambda client: client.models.list()):
+        error, requests = await outcome(kind, base(front), call, api_key="wrong", max_retries=2)
+        assert isinstance(error, openai.AuthenticationError)
+        assert (error.status_code, error.code, requests) == (401, "invalid_api_key", 1)
+    assert agent.exchanges == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_right_key_is_let_in(proxy: StartProxy, agent: Agent, kind: str) -> None:
+    agent.plays(run("Hello"))
+    assert await outcome(kind, base(await proxy(**KEYED)), create(stream=True)) == (None, 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_limit_is_a_rate_limit_error_that_is_tried_again_when_it_says(
+    proxy: StartProxy, agent: Agent, kind: str
+) -> None:
+    agent.plays(run("Hello"))
+    front = await proxy(**KEYED, requests_per_minute=1)
+    assert await outcome(kind, base(front), create()) == (None, 1)
+    error, _ = await outcome(kind, base(front), create())
+    assert isinstance(error, openai.RateLimitError)
+    assert (error.code, error.type) == ("rate_limit_exceeded", "requests")
+    with openai.OpenAI(api_key="k") as client:
+        wait = client._parse_retry_after_header(error.response.headers)
+    assert wait == int(error.response.headers["retry-after-ms"]) / 1000
+    assert len(agent.runs) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_slot_that_is_free_by_the_next_attempt_is_no_error_at_all(
+    proxy: StartProxy, agent: Agent, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oaicompat_proxy.errors.Overloaded.retry_after", 0.2)
+    gate = asyncio.Event()
+    agent.plays(OPENING, gate, text("Hello"), closing())
+    front = await proxy(max_runs=1, queue_wait=0)
+    first = asyncio.create_task(front.chat())
+    await agent.until(lambda: agent.runs)
+    refuse = Slots._refusal
+
+    def refuse_and_go_on(self: Slots, caller: Caller) -> ProxyError:
+        gate.set()
+        return refuse(self, caller)
+
+    monkeypatch.setattr(Slots, "_refusal", refuse_and_go_on)
+    error, requests = await outcome(kind, base(front), create(), max_retries=2)
+    assert error is None
+    assert requests >= 2
+    assert (await first).status == 200
+    assert len(agent.runs) == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("status", "raised"), [(401, openai.AuthenticationError), (403, openai.PermissionDeniedError)])
+async def test_a_gateway_that_refuses_the_clients_own_key_is_told_to_the_client(
+    proxy: StartProxy, agent: Agent, kind: str, status: int, raised: type[Exception]
+) -> None:
+    agent.replies("/send", answer({"error": "no"}, status))
+    error, requests = await outcome(kind, base(await proxy(pass_authorization=True)), create(), max_retries=2)
+    assert type(error) is raised
+    assert requests == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_model_that_the_key_may_not_use_is_not_found(
+    proxy: StartProxy, agent: Agent, kind: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "keys.toml"
+    file.write_text(f'[keys.ada]\nhash = "{hashlib.sha256(b"k").hexdigest()}"\nmodels = ["cat"]\n')
+    error, _ = await outcome(kind, base(await proxy(api_keys_file=str(file))), create())
+    assert isinstance(error, openai.NotFoundError)
+    assert error.code == "model_not_found"
+    assert agent.runs == []
 
 
 # The client's own patience

@@ -46,7 +46,7 @@ async def test_a_line_says_which_request_it_was_and_how_it_went(
     with caplog.at_level(logging.INFO, logger=NAME):
         received = await front.chat(stream=stream)
         line = await line_of(caplog)
-    pattern = r"(req_\w+) 127\.0\.0\.1 POST /v1/chat/completions 200 (\d+) \d+\.\d{3}"
+    pattern = r"(req_\w+) 127\.0\.0\.1 - POST /v1/chat/completions 200 (\d+) \d+\.\d{3}"
     found = re.fullmatch(pattern, line)
     assert found is not None, line
     assert found[1] == received.headers["x-request-id"]

@@ -8,7 +8,7 @@ import itertools
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -22,12 +22,14 @@ from oaicompat_proxy.errors import (
     UpstreamInterrupted,
     UpstreamUnreachable,
 )
+from oaicompat_proxy.keyring import Caller
 from oaicompat_proxy.openai.chunks import Content
 from oaicompat_proxy.openai.request import Message
 from oaicompat_proxy.turn import Text, Turn
 from oaicompat_proxy.web.session_locks import MemoryLocks
 from oaicompat_proxy.web.session_store import MemoryStore
 from oaicompat_proxy.web.sessions import Lease, Sessions, Wanted, fresh_name
+from oaicompat_proxy.web.slots import Slots
 
 TURN = Turn((Text("Hi"),))
 HELLO = Message("user", (Text("Hi"),))
@@ -63,6 +65,9 @@ class Upstream:
     def __init__(self) -> None:
         self.next = Run()
 
+    def speaking_for(self, caller: Caller) -> Self:
+        return self
+
     def run(self, call: Any) -> Run:
         return self.next
 
@@ -73,10 +78,10 @@ class Closer:
     def __init__(self, events: list[str]) -> None:
         self._events = events
 
-    def close_soon(self, key: str) -> None:
+    def close_soon(self, key: str, upstream: Upstream | None = None) -> None:
         self._events.append("close")
 
-    async def close(self, key: str) -> None:
+    async def close(self, key: str, upstream: Upstream) -> None:
         self._events.append("close")
 
     async def settle(self) -> None: ...
@@ -105,10 +110,12 @@ class House:
         self.upstream = Upstream()
         self.store = MemoryStore(ttl=60, size=10) if recognise else None
         config = Config(**{"demo": True, "session_wait": 0.01, **settings})
+        self.slots = Slots(config)
         self.sessions = Sessions(
             self.upstream,  # type: ignore[arg-type]
             config,
             b"secret",
+            slots=self.slots,
             closer=Closer(self.events),  # type: ignore[arg-type]
             locks=Locks(self.events),
             store=self.store,
@@ -122,7 +129,7 @@ class House:
 
 
 def wanted(*messages: Message, name: str = "", app: str = "") -> Wanted:
-    return Wanted(app, "ada", "owl", messages or (HELLO,), name)
+    return Wanted(app, Caller("ada", "ada"), "owl", messages or (HELLO,), name)
 
 
 async def lease_of(house: House, want: Wanted, error: BaseException | None = None) -> Lease:
@@ -388,7 +395,7 @@ async def test_where_nothing_is_recognised_nothing_is_swept(plain: House) -> Non
 
 
 async def test_a_session_that_is_abandoned_is_closed(plain: House) -> None:
-    plain.sessions.abandon("s1")
+    plain.sessions.abandon("s1", plain.upstream)  # type: ignore[arg-type]
     assert plain.events == ["close"]
 
 

@@ -18,6 +18,12 @@ from agent import LAST_WORD, OPENING, PATIENCE, Agent, Reply, Step, answer, clos
 from checker import check_body, check_error_body, check_stream
 from conftest import Received, StartProxy, chat_body
 
+from oaicompat_proxy.config import Config
+from oaicompat_proxy.dialects.agentick import calls
+from oaicompat_proxy.keyring import Caller
+from oaicompat_proxy.turn import Text, Turn
+from oaicompat_proxy.web.upstream import Upstream
+
 MEGABYTE = 1024 * 1024
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -408,3 +414,32 @@ async def test_prompts_that_are_sent_back_do_not_reach_the_client(proxy: StartPr
     leaks = [enveloped(name, {"type": name, **secret}) for name in ("compiled", "model_request", "provider_request")]
     agent.plays(OPENING[:2], leaks, OPENING[2:], text("Hello"), closing(), LAST_WORD)
     assert not re.search(b"SECRET", (await (await proxy()).chat()).body)
+
+
+# For whom
+
+
+@pytest.mark.parametrize(("own", "sent"), [(None, "Bearer t0ken"), ("Bearer ada", "Bearer ada"), ("", None)])
+async def test_every_call_for_a_client_carries_what_it_is_to_carry(
+    agent: Agent, own: str | None, sent: str | None
+) -> None:
+    upstream = Upstream(Config(upstream=agent.url, upstream_token="t0ken"), agent.url)
+    agent.plays(run("Hello"))
+    agent.replies("/events", Reply([b"data: {}\n\n"]))
+    for_client = upstream.speaking_for(Caller("ada", "", authorization=own))
+    await for_client.call(calls.build_apps())
+    (await for_client.listen("/events")).cut()
+    begun = for_client.run(calls.build_send("s", Turn((Text("Hi"),))))
+    await begun.open()
+    begun.cut()
+    agent.kept_sessions.add("s")
+    assert [each.headers.get("authorization") for each in agent.exchanges] == [sent] * 3
+    upstream.close()
+
+
+async def test_our_token_is_still_ours_afterwards(agent: Agent) -> None:
+    upstream = Upstream(Config(upstream=agent.url, upstream_token="t0ken"), agent.url)
+    upstream.speaking_for(Caller("ada", "", authorization="Bearer ada"))
+    await upstream.call(calls.build_apps())
+    assert agent.exchanges[0].headers["authorization"] == "Bearer t0ken"
+    upstream.close()

@@ -5,8 +5,10 @@ Source: OpenAI API description, `ErrorResponse`; the frame inside a stream as th
 
 from __future__ import annotations
 
+import math
+
 from .. import sse
-from ..errors import ProxyError
+from ..errors import MissingKey, ProxyError
 from . import json_text
 
 
@@ -30,10 +32,14 @@ def error_ending(error: ProxyError) -> bytes:
 
 
 def error_headers(error: ProxyError) -> dict[str, str]:
-    """What tells the official clients whether, and when, to try again."""
+    """What tells the official clients whether, and when, to try again: in whole seconds, and exactly if it differs."""
     headers: dict[str, str] = {}
     if error.should_retry is not None:
         headers["x-should-retry"] = "true" if error.should_retry else "false"
     if error.retry_after is not None:
-        headers["retry-after"] = f"{error.retry_after:g}"
+        headers["retry-after"] = str(math.ceil(error.retry_after))
+        if error.retry_after % 1:
+            headers["retry-after-ms"] = str(math.ceil(error.retry_after * 1000))
+    if isinstance(error, MissingKey):
+        headers["WWW-Authenticate"] = error.challenge
     return headers

@@ -9,13 +9,13 @@ import logging
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
-from .keys import REQUEST_ID
+from .keys import CALLER, CLIENT, REQUEST_ID
 
 log = logging.getLogger("oaicompat_proxy.access")
 
 
 class AccessLog(AbstractAccessLogger):
-    """`REQUEST-ID CLIENT METHOD PATH STATUS BYTES SECONDS`."""
+    """`REQUEST-ID CLIENT KEY METHOD PATH STATUS BYTES SECONDS`; KEY is its name, or `-`."""
 
     @property
     def enabled(self) -> bool:
@@ -23,9 +23,10 @@ class AccessLog(AbstractAccessLogger):
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         log.info(
-            "%s %s %s %s %d %d %.3f",
+            "%s %s %s %s %s %d %d %.3f",
             request.get(REQUEST_ID, "-"),
-            request.remote,
+            request.get(CLIENT, request.remote),
+            caller.name or "-" if (caller := request.get(CALLER)) else "-",
             request.method,
             request.rel_url.raw_path,
             response.status,

@@ -15,6 +15,7 @@ from ..translator import Translator
 from .answer_stream import AnswerStream, ClientGone
 from .json_answer import JsonAnswer
 from .keys import CONFIG, RECORDING, REQUEST_ID
+from .middleware import conceal
 from .recording import TapedJson, TapedStream
 from .relay import Encoder, Readable, Relay
 
@@ -146,6 +147,6 @@ def _as_proxy_error(error: Exception, request: web.Request) -> ProxyError:
     """What may be told of a failure in mid-answer; the log says the rest."""
     if isinstance(error, ProxyError):
         log.warning("%s: the answer failed: %s", request[REQUEST_ID], error.code)
-        return error
+        return conceal(error, request)
     log.error("%s: the answer failed", request[REQUEST_ID], exc_info=error)
     return InternalError()

@@ -12,34 +12,45 @@ from aiohttp import web
 
 from ..config import Config
 from . import chat, completions, health, models
+from .authorization import add_rate_headers, admit
+from .callers import Callers
 from .catalog import Catalog
 from .closing import Closer
 from .headers import add_headers
-from .keys import CATALOG, CONFIG, SECRET, SESSIONS, STARTED, UPSTREAM
+from .keys import CALLERS, CATALOG, CONFIG, RATES, SECRET, SESSIONS, SLOTS, STARTED, UPSTREAM
 from .middleware import errors_to_bodies
+from .rates import Rates
 from .redis_client import connect
 from .run_once import RunOnce
 from .session_locks import MemoryLocks, RedisLocks, SessionLocks
 from .session_store import MemoryStore, RedisStore, SessionStore
 from .sessions import Sessions
+from .slots import Slots
 from .upstream import Upstream
 
 
 def create_app(config: Config, *, upstream: str = "") -> web.Application:
-    """`upstream`: the gateway's address where it is not the configured one, as with the demo agent."""
-    app = web.Application(client_max_size=config.max_body, middlewares=[errors_to_bodies])
+    """`upstream`: the gateway's address where it is not the configured one, as with the demo agent.
+
+    Raises ConfigError for keys that cannot be used.
+    """
+    app = web.Application(client_max_size=config.max_body, middlewares=[errors_to_bodies, admit])
     app[CONFIG] = config
     app[SECRET] = make_secret(config)
     app[STARTED] = int(time.time())
+    app[CALLERS] = Callers(config)
+    app[SLOTS] = Slots(config)
     once = RunOnce(config)
 
     async def gateway(app: web.Application) -> AsyncIterator[None]:
-        async with _shared(config) as (locks, store):
+        async with _shared(config) as (locks, store, rates):
+            app[RATES] = rates
             app[UPSTREAM] = Upstream(config, upstream or config.upstream)
             app[CATALOG] = Catalog(app[UPSTREAM], config.model, ttl=config.models_ttl)
             closer = Closer(app[UPSTREAM], close_timeout=config.close_timeout)
-            sessions = Sessions(app[UPSTREAM], config, app[SECRET], closer=closer, locks=locks, store=store)
-            app[SESSIONS] = sessions
+            sessions = app[SESSIONS] = Sessions(
+                app[UPSTREAM], config, app[SECRET], slots=app[SLOTS], closer=closer, locks=locks, store=store
+            )
             sweeping = asyncio.create_task(sessions.sweep(), name="sweep sessions")
             yield
             sweeping.cancel()
@@ -50,13 +61,18 @@ def create_app(config: Config, *, upstream: str = "") -> web.Application:
 
     app.cleanup_ctx.append(gateway)
     app.on_response_prepare.append(add_headers)
-    app.router.add_post(f"{config.prefix}/chat/completions", once.wrap(chat.chat_completions))
-    app.router.add_post(f"{config.prefix}/completions", once.wrap(completions.completions))
-    app.router.add_get(f"{config.prefix}/models", models.list_models)
-    app.router.add_get(config.prefix + "/models/{name:.+}", models.retrieve_model)
+    app.on_response_prepare.append(add_rate_headers)
+    _add_routes(app, config.prefix, once)
+    return app
+
+
+def _add_routes(app: web.Application, prefix: str, once: RunOnce) -> None:
+    app.router.add_post(f"{prefix}/chat/completions", once.wrap(chat.chat_completions))
+    app.router.add_post(f"{prefix}/completions", once.wrap(completions.completions))
+    app.router.add_get(f"{prefix}/models", models.list_models)
+    app.router.add_get(prefix + "/models/{name:.+}", models.retrieve_model)
     app.router.add_get("/healthz", health.live)
     app.router.add_get("/readyz", health.ready)
-    return app
 
 
 def make_secret(config: Config) -> bytes:
@@ -66,12 +82,12 @@ def make_secret(config: Config) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def _shared(config: Config) -> AsyncIterator[tuple[SessionLocks, SessionStore | None]]:
-    """What workers share about sessions: in Redis if there is one, else in this process alone."""
+async def _shared(config: Config) -> AsyncIterator[tuple[SessionLocks, SessionStore | None, Rates]]:
+    """What workers share: in Redis if there is one, else in this process alone."""
     recognises = config.sessions == "recognise"
     ttl, size = config.session_ttl, config.max_sessions
     if not config.redis:
-        yield MemoryLocks(), MemoryStore(ttl=ttl, size=size) if recognises else None
+        yield MemoryLocks(), MemoryStore(ttl=ttl, size=size) if recognises else None, Rates(None)
         return
     async with connect(config.redis) as redis:
-        yield RedisLocks(redis), RedisStore(redis, ttl=ttl, size=size) if recognises else None
+        yield RedisLocks(redis), RedisStore(redis, ttl=ttl, size=size) if recognises else None, Rates(redis)

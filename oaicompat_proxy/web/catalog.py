@@ -16,6 +16,7 @@ from ..dialects.agentick.calls import App
 from ..errors import UpstreamError, UpstreamRefused
 from ..events import RunFailed
 from ..failures import unknown_model
+from ..keyring import Caller
 from ..turn import Text, Turn
 from .upstream import Upstream
 
@@ -35,11 +36,14 @@ class Catalog:
         self._apps: list[App] = []
         self._fresh_until = -1.0
 
-    def resolve(self, model: str) -> str:
+    def resolve(self, model: str, caller: Caller) -> str:
         """The app that answers for `model`; "" is the gateway's default app. Raises ModelNotFound.
 
-        Whether there is such an app is the gateway's to say: one may have been added since it was asked.
+        Whether there is such an app is the gateway's to say: one may have been added since it was asked. A caller
+        who may not use it is told the same as if there were none.
         """
+        if not caller.may_use(model or DEFAULT_MODEL):
+            raise unknown_model(model or DEFAULT_MODEL)
         if model in self._mapping:
             return self._mapping[model]
         if not model or (model == DEFAULT_MODEL and not self._hosts(DEFAULT_MODEL)):
@@ -48,15 +52,19 @@ class Catalog:
             raise unknown_model(model)
         return model
 
-    async def models(self) -> list[str]:
-        """Names on offer, each once: configured ones first. Raises UpstreamError if there is nothing to offer."""
+    async def models(self, caller: Caller) -> list[str]:
+        """Names that the caller may use, each once: configured ones first.
+
+        Raises UpstreamError if there is nothing to offer to anybody.
+        """
         try:
             apps = await self._ask()
         except UpstreamError:
             if not self._mapping:
                 raise
             apps = self._apps
-        return list(dict.fromkeys([*self._mapping, *(app.id for app in apps), DEFAULT_MODEL]))
+        names = dict.fromkeys([*self._mapping, *(app.id for app in apps), DEFAULT_MODEL])
+        return list(filter(caller.may_use, names))
 
     def _hosts(self, name: str) -> bool:
         return any(app.id == name for app in self._apps)

@@ -14,15 +14,16 @@ from ..collector import Collector
 from ..config import Config
 from ..confirmations import Confirmation, Question, find_confirmation, sign
 from ..conversation import build_turn, new_messages
+from ..keyring import Caller
 from ..openai.chunks import ChunkEncoder, Envelope
 from ..openai.request import ChatRequest, parse
-from ..recognition import AnswerDigest, scope_of
+from ..recognition import AnswerDigest
 from ..translator import Translator
 from .answers import Ending, collect_answer, stream_answer
 from .body import read_body
 from .catalog import DEFAULT_MODEL
 from .confirming import ApprovingRun, ResumedRun
-from .keys import CATALOG, CONFIG, SECRET, SESSIONS, UPSTREAM
+from .keys import CALLER, CATALOG, CONFIG, SECRET, SESSIONS, SLOTS, UPSTREAM
 from .relay import Readable
 from .sessions import Wanted
 
@@ -39,13 +40,14 @@ def _begin(request: web.Request, body: bytes) -> Coroutine[Any, Any, web.StreamR
     app = request.app
     config = app[CONFIG]
     chat = parse(body, max_media=config.max_media, max_messages=config.max_messages)
-    agent = app[CATALOG].resolve(chat.model)
-    scope = scope_of(request.headers.get("Authorization", ""))
-    confirmation = find_confirmation(new_messages(chat.messages), secret=app[SECRET], scope=scope, now=time.time())
+    caller = request[CALLER]
+    agent = app[CATALOG].resolve(chat.model, caller)
+    asked = new_messages(chat.messages)
+    confirmation = find_confirmation(asked, secret=app[SECRET], scope=caller.scope, now=time.time())
     if confirmation is not None:
-        return _resume(request, chat, scope, confirmation)
+        return _resume(request, chat, caller, confirmation)
     name = session_name(request, chat, config)
-    return _run(request, chat, Wanted(agent, scope, chat.model or DEFAULT_MODEL, chat.messages, name))
+    return _run(request, chat, Wanted(agent, caller, chat.model or DEFAULT_MODEL, chat.messages, name))
 
 
 def session_name(request: web.Request, chat: ChatRequest, config: Config) -> str:
@@ -66,7 +68,7 @@ async def _run(request: web.Request, chat: ChatRequest, wanted: Wanted) -> web.S
     async with sessions.lease(wanted) as lease:
         history = lease.history if config.history == "auto" else config.history
         run = sessions.start(lease, build_turn(chat, history, max_fold=config.max_fold))
-        translator = _translator(request, chat, wanted.scope, lease.key, lasting=lease.keep)
+        translator = _translator(request, chat, wanted.caller.scope, lease.key, lasting=lease.keep)
         digest = sessions.new_digest(wanted)
         chat = replace(chat, messages=(), parameters={})
         del wanted
@@ -78,7 +80,7 @@ async def _run(request: web.Request, chat: ChatRequest, wanted: Wanted) -> web.S
 
         source: Readable = run
         if config.confirmations == "approve":
-            source = ApprovingRun(run, app[UPSTREAM], lease.key)
+            source = ApprovingRun(run, lease.upstream, lease.key)
         try:
             return await _answer(request, chat, source, translator, ending, digest)
         finally:
@@ -86,18 +88,21 @@ async def _run(request: web.Request, chat: ChatRequest, wanted: Wanted) -> web.S
 
 
 async def _resume(
-    request: web.Request, chat: ChatRequest, scope: str, confirmation: Confirmation
+    request: web.Request, chat: ChatRequest, caller: Caller, confirmation: Confirmation
 ) -> web.StreamResponse:
     """The rest of a run that waited; its session is still leased to the request that began it."""
-    run = ResumedRun(request.app[UPSTREAM], confirmation, request.app[CONFIG])
+    upstream = request.app[UPSTREAM].speaking_for(caller)
+    run = ResumedRun(upstream, confirmation, request.app[CONFIG])
     question = confirmation.question
-    translator = _translator(request, chat, scope, question.session, lasting=question.lasting)
+    translator = _translator(request, chat, caller.scope, question.session, lasting=question.lasting)
+    slot = await request.app[SLOTS].take(caller)
     try:
         return await _answer(request, chat, run, translator)
     finally:
+        slot.free()
         run.cut()
         if run.ownerless and not translator.waits_for_client:
-            request.app[SESSIONS].abandon(question.session)
+            request.app[SESSIONS].abandon(question.session, upstream)
 
 
 def _translator(request: web.Request, chat: ChatRequest, scope: str, session: str, *, lasting: bool) -> Translator:

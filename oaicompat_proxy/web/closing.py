@@ -47,15 +47,16 @@ class Closer:
         self._listener = Listener(upstream)
         # moving
         self.failed = 0
-        self._waiting: deque[str] = deque()
+        self._waiting: deque[tuple[str, Upstream | None]] = deque()
         self._closing: set[asyncio.Task[None]] = set()
         self._can_invoke = True
 
-    def close_soon(self, key: str) -> None:
+    def close_soon(self, key: str, upstream: Upstream | None = None) -> None:
+        """`upstream`: the gateway as its caller calls it, where that is still known."""
         if len(self._waiting) >= MOST_WAITING:
             self._give_up(key, "too many are waiting to be closed")
             return
-        self._waiting.append(key)
+        self._waiting.append((key, upstream))
         if len(self._closing) < MOST_AT_ONCE:
             task = asyncio.create_task(self._close_waiting(), name="close sessions")
             self._closing.add(task)
@@ -67,23 +68,24 @@ class Closer:
             _, unfinished = await asyncio.wait(self._closing, timeout=ATTEMPTS * self._close_timeout)
             for task in unfinished:
                 task.cancel()
-        for key in self._waiting:
+        for key, _ in self._waiting:
             self._give_up(key, "the proxy is stopping")
         await self._listener.stop()
 
     async def _close_waiting(self) -> None:
         while self._waiting:
-            await self.close(self._waiting.popleft())
+            await self.close(*self._waiting.popleft())
 
-    async def close(self, key: str) -> None:
+    async def close(self, key: str, upstream: Upstream | None = None) -> None:
         """Returns when it is closed or given up."""
+        upstream = upstream or self._upstream
         try:
             async with asyncio.timeout(self._close_timeout):
-                await self._try_to_close(key)
+                await self._try_to_close(key, upstream)
         except (ProxyError, TimeoutError):
-            await self._insist(key)
+            await self._insist(key, upstream)
 
-    async def _insist(self, key: str) -> None:
+    async def _insist(self, key: str, upstream: Upstream) -> None:
         await asyncio.sleep(FIRST_PAUSE)
         try:
             async for attempt in AsyncRetrying(
@@ -94,17 +96,17 @@ class Closer:
             ):
                 with attempt:
                     async with asyncio.timeout(self._close_timeout):
-                        await self._try_to_close(key)
+                        await self._try_to_close(key, upstream)
         except (ProxyError, TimeoutError) as error:
             self._give_up(key, str(error) or "timeout")
 
-    async def _try_to_close(self, key: str) -> None:
+    async def _try_to_close(self, key: str, upstream: Upstream) -> None:
         if self._can_invoke:
-            status, body = await self._upstream.call(calls.build_invoke_close(key))
+            status, body = await upstream.call(calls.build_invoke_close(key))
             self._can_invoke = not calls.is_unknown_method(status, body)
         if not self._can_invoke:
             await self._listener.ensure()
-            status, _ = await self._upstream.call(calls.build_close(key))
+            status, _ = await upstream.call(calls.build_close(key))
         if status >= 500:
             raise UpstreamError(f"The agent gateway answered a close with status {status}.")
 

@@ -17,7 +17,7 @@ from .answers import collect_answer, stream_answer
 from .body import read_body
 from .catalog import DEFAULT_MODEL
 from .confirming import ApprovingRun
-from .keys import CATALOG, CONFIG, SESSIONS, UPSTREAM
+from .keys import CALLER, CATALOG, CONFIG, SESSIONS
 from .relay import Readable
 from .sessions import Wanted
 
@@ -29,7 +29,7 @@ async def completions(request: web.Request) -> web.StreamResponse:
     """
     config = request.app[CONFIG]
     asked = parse_completion(await read_body(request, timeout=config.body_timeout))
-    app = request.app[CATALOG].resolve(asked.model)
+    app = request.app[CATALOG].resolve(asked.model, request[CALLER])
     model = asked.model or DEFAULT_MODEL
     envelope = Envelope(f"cmpl-{secrets.token_hex(16)}", int(time.time()), model)
     approves = config.confirmations == "approve"
@@ -43,9 +43,9 @@ async def completions(request: web.Request) -> web.StreamResponse:
     metadata = {METADATA_KEY: dict(asked.parameters)} if asked.parameters else {}
     echo = asked.prompt if asked.echo else ""
     sessions = request.app[SESSIONS]
-    async with sessions.lease(Wanted(app, scope="", model=model, messages=())) as lease:
+    async with sessions.lease(Wanted(app, request[CALLER], model, messages=())) as lease:
         run = sessions.start(lease, Turn((Text(asked.prompt),), metadata))
-        source: Readable = ApprovingRun(run, request.app[UPSTREAM], lease.key) if approves else run
+        source: Readable = ApprovingRun(run, lease.upstream, lease.key) if approves else run
         if asked.stream:
             encoder = CompletionEncoder(envelope, include_usage=asked.include_usage, echo=echo)
             return await stream_answer(request, source, translator, encoder)

@@ -15,7 +15,10 @@ _SANE_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 API_VERSION = "2020-10-01"
 """The one version that OpenAI's API has ever had."""
 
-EXPOSED = "x-request-id, openai-processing-ms, retry-after, x-should-retry"
+EXPOSED = (
+    "x-request-id, openai-processing-ms, retry-after, retry-after-ms, x-should-retry, "
+    "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests"
+)
 METHODS = "GET, HEAD, POST, OPTIONS"
 PREFLIGHT_LIFE = "600"
 """Seconds for which a browser may remember a preflight; Chromium takes two hours at most, Firefox a day."""

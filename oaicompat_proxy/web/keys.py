@@ -5,15 +5,22 @@ from __future__ import annotations
 from aiohttp import web
 
 from ..config import Config
+from ..keyring import Caller
+from .callers import Callers
 from .catalog import Catalog
+from .rates import Rates
 from .recording import Recording
 from .sessions import Sessions
+from .slots import Slots
 from .upstream import Upstream
 
 CONFIG = web.AppKey("oaicompat_proxy.config", Config)
 UPSTREAM = web.AppKey("oaicompat_proxy.upstream", Upstream)
 CATALOG = web.AppKey("oaicompat_proxy.catalog", Catalog)
 SESSIONS = web.AppKey("oaicompat_proxy.sessions", Sessions)
+CALLERS = web.AppKey("oaicompat_proxy.callers", Callers)
+RATES = web.AppKey("oaicompat_proxy.rates", Rates)
+SLOTS = web.AppKey("oaicompat_proxy.slots", Slots)
 SECRET = web.AppKey("oaicompat_proxy.secret", bytes)
 """Key of everything that is signed or hashed here: session names, conversations, questions to the client."""
 STARTED = web.AppKey("oaicompat_proxy.started", int)
@@ -26,3 +33,8 @@ RECORDING = web.RequestKey("oaicompat_proxy.recording", Recording)
 """Takes the answer in the client's place: the request has an `Idempotency-Key`."""
 BODY = web.RequestKey("oaicompat_proxy.body", bytes)
 """The request's body, where it had to be read before its handler asks for it."""
+CALLER = web.RequestKey("oaicompat_proxy.caller", Caller)
+CLIENT = web.RequestKey("oaicompat_proxy.client", str)
+"""The address that the request came from, as far as proxies in between can be believed."""
+RATE_HEADERS = web.RequestKey("oaicompat_proxy.rate_headers", dict[str, str])
+"""What the answer says about the caller's limit, if there is one."""

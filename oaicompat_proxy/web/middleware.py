@@ -26,7 +26,7 @@ async def errors_to_bodies(request: web.Request, handler: Handler) -> web.Stream
     except ProxyError as error:
         if error.status >= 500:
             log.warning("%s: %s", request[REQUEST_ID], error.code)
-        return error_response(error)
+        return error_response(conceal(error, request))
     except web.HTTPMethodNotAllowed as error:
         allowed = sorted(error.allowed_methods)
         if request.method == "OPTIONS":
@@ -54,6 +54,14 @@ async def _only_answer(request: web.Request, handler: Handler) -> web.StreamResp
             raise
         log.exception("%s: %s %s failed behind its answer", request[REQUEST_ID], request.method, request.path)
         raise ConnectionResetError("the answer has begun") from error
+
+
+def conceal(error: ProxyError, request: web.Request) -> ProxyError:
+    """A gateway that quotes our token in an error of its own does not make us tell it."""
+    token = request.app[CONFIG].upstream_token
+    if token:
+        error.message = error.message.replace(token, "[redacted]")
+    return error
 
 
 def error_response(error: ProxyError) -> web.Response:

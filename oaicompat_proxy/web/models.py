@@ -5,11 +5,11 @@ from __future__ import annotations
 from aiohttp import web
 
 from ..openai.models import model_body, models_body, unknown_model
-from .keys import CATALOG, STARTED
+from .keys import CALLER, CATALOG, STARTED
 
 
 async def list_models(request: web.Request) -> web.Response:
-    names = await request.app[CATALOG].models()
+    names = await request.app[CATALOG].models(request[CALLER])
     body = models_body(names, created=request.app[STARTED])
     return web.Response(body=body, content_type="application/json")
 
@@ -17,6 +17,6 @@ async def list_models(request: web.Request) -> web.Response:
 async def retrieve_model(request: web.Request) -> web.Response:
     """The name is the rest of the path, decoded once: clients send a slash raw or escaped."""
     name = request.match_info["name"]
-    if name not in await request.app[CATALOG].models():
+    if name not in await request.app[CATALOG].models(request[CALLER]):
         raise unknown_model(name)
     return web.Response(body=model_body(name, created=request.app[STARTED]), content_type="application/json")

@@ -17,9 +17,8 @@ from aiohttp import web
 from ..config import Config
 from ..errors import IdempotencyKeyReused, IdempotentAnswerGone, InternalError, ProxyError
 from ..idempotency import HEADER, Shelf, check_key, fingerprint
-from ..recognition import scope_of
 from .body import read_body
-from .keys import BODY, RECORDING, REQUEST_ID
+from .keys import BODY, CALLER, RECORDING, REQUEST_ID
 from .middleware import Handler
 from .playback import play
 from .recording import Recording
@@ -70,7 +69,7 @@ class RunOnce:
 
     def _recording(self, request: web.Request, handler: Handler, key: str, body: bytes) -> Recording:
         """That of this key, or a new one. Raises IdempotencyKeyReused and IdempotencyFull."""
-        scope = scope_of(request.headers.get("Authorization", ""))
+        scope = request[CALLER].scope
         session = request.headers.get("X-Session-Id", "")
         mark = fingerprint([request.path.encode(), session.encode("utf-8", "surrogateescape"), body])
         recording = self._shelf.get(scope, key)

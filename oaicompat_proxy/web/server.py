@@ -16,10 +16,12 @@ import click
 from aiohttp import web
 
 from .. import __version__
+from ..addresses import is_loopback
 from ..config import Config
 from ..demo.gateway import serve as serve_demo
 from ..demo.settings import GatewaySettings
 from ..errors import ProxyError
+from ..keyring import ANYONE
 from .app import create_app
 from .connection import Runner
 from .keys import CATALOG, UPSTREAM
@@ -44,6 +46,8 @@ async def serve(config: Config) -> None:
         app = create_app(config, upstream=upstream)
         async with listening(app, config) as port:
             calm_collector()
+            if config.no_auth and not is_loopback(config.host):
+                log.warning("anybody who reaches %s can use the agent: --no-auth asks for no key", config.host)
             click.echo(await _introduction(app, config, port))
             await stopping.wait()
             log.info("stopping")
@@ -98,11 +102,12 @@ async def _introduction(app: web.Application, config: Config, port: int) -> str:
     base = f"http://{f'[{host}]' if ':' in host else host}:{port}{config.prefix}"
     model = "default"
     try:
-        names = await app[CATALOG].models()
+        names = await app[CATALOG].models(ANYONE)
         model = names[0]
         models = ", ".join(names)
     except ProxyError as error:
         models = f"unknown yet: {error.message}"
+    key = " -H 'Authorization: Bearer YOUR_KEY'" if config.has_keys else ""
     question = {"model": model, "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
     return "\n".join(
         [
@@ -110,7 +115,7 @@ async def _introduction(app: web.Application, config: Config, port: int) -> str:
             f"  listens on  {base}",
             f"  fronts      {app[UPSTREAM].address}{' (the demo agent)' if config.demo else ''}",
             f"  models      {models}",
-            f"  try         curl -N {base}/chat/completions -H 'Content-Type: application/json'"
+            f"  try         curl -N {base}/chat/completions -H 'Content-Type: application/json'{key}"
             f" -d {shlex.quote(json.dumps(question))}",
         ]
     )

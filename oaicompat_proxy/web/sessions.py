@@ -1,8 +1,8 @@
 """Which session of the gateway a request runs in, and what becomes of it afterwards (decisions D8 and D9).
 
-A request holds a lease on one session. A session that nobody named or recognises is closed when the lease ends,
-which also stops a run that is still going on. A session that keeps its history is held until its run is over:
-without its reader the run is read on in the background.
+A request holds a lease on one session, and a slot for its run. A session that nobody named or recognises is closed
+when the lease ends, which also stops a run that is still going on. A session that keeps its history is held until
+its run is over: without its reader the run is read on in the background.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from ..config import Config
 from ..dialects.agentick import calls
 from ..errors import ProxyError, SessionsUnavailable, UpstreamConnectTimeout, UpstreamUnreachable
+from ..keyring import Caller
 from ..openai.request import Message
 from ..recognition import AnswerDigest, conversation_digest, named_session
 from ..turn import Turn
@@ -25,6 +26,7 @@ from .closing import Closer
 from .confirming import confirm
 from .session_locks import Release, SessionLocks
 from .session_store import SessionStore
+from .slots import Slot, Slots
 from .upstream import Run, Upstream
 
 log = logging.getLogger(__name__)
@@ -38,8 +40,8 @@ class Wanted:
     """What a request says about its session."""
 
     app: str
-    scope: str
-    """Who calls: sessions of different callers are never the same."""
+    caller: Caller
+    """Sessions of different callers are never the same."""
     model: str
     messages: Sequence[Message]
     name: str = ""
@@ -49,13 +51,18 @@ class Wanted:
 class Lease:
     """One request's hold on a session of the gateway."""
 
-    def __init__(self, key: str, *, history: str = "fold", lasting: bool = False) -> None:
+    def __init__(self, key: str, upstream: Upstream, *, history: str = "fold", lasting: bool = False) -> None:
+        """`upstream`: the gateway, as it is called for this caller."""
         self.key = key
+        self.upstream = upstream
         self.history: str = history
         """What the agent has to be told of the conversation."""
         self.keep = lasting
         """The session goes on after this request."""
         self.release: Release | None = None
+        self.slot: Slot | None = None
+        self.lingers = False
+        """The run goes on without its reader, and so takes a slot."""
         self.run: Run | None = None
         self.recognised_by: str | None = None
         """The digest under which the session was found."""
@@ -81,6 +88,7 @@ class Sessions:
         config: Config,
         secret: bytes,
         *,
+        slots: Slots,
         closer: Closer,
         locks: SessionLocks,
         store: SessionStore | None,
@@ -89,6 +97,7 @@ class Sessions:
         self._upstream = upstream
         self._config = config
         self._secret = secret
+        self._slots = slots
         self._closer = closer
         self._locks = locks
         self._store = store
@@ -97,10 +106,11 @@ class Sessions:
 
     @contextlib.asynccontextmanager
     async def lease(self, wanted: Wanted) -> AsyncIterator[Lease]:
-        """Raises SessionBusy if the session's run before this one does not end in time."""
-        lease = await self._lease(wanted)
-        del wanted  # it holds the conversation
+        """Raises SessionBusy if the session's run before this one does not end in time, then as Slots.take does."""
+        lease = await self._lease(wanted, self._upstream.speaking_for(wanted.caller))
         try:
+            lease.slot = await self._slots.take(wanted.caller)
+            del wanted  # it holds the conversation
             yield lease
         except (UpstreamUnreachable, UpstreamConnectTimeout):
             self._in_background(self._put_back(lease, reached=False))
@@ -110,16 +120,19 @@ class Sessions:
             raise
         else:
             self._settle(lease)
+        finally:
+            if not lease.lingers:
+                _free(lease)
 
     def start(self, lease: Lease, turn: Turn) -> Run:
-        lease.run = self._upstream.run(calls.build_send(lease.key, turn))
+        lease.run = lease.upstream.run(calls.build_send(lease.key, turn))
         return lease.run
 
     def new_digest(self, wanted: Wanted) -> AnswerDigest | None:
         """Follows the answer, if its conversation is to be recognised."""
         if self._store is None or wanted.name:
             return None
-        return AnswerDigest(self._secret, wanted.scope, wanted.model, wanted.messages)
+        return AnswerDigest(self._secret, wanted.caller.scope, wanted.model, wanted.messages)
 
     async def remember(self, lease: Lease, digest: AnswerDigest) -> None:
         """The conversation, with the answer that was given, continues in this session, once its run is over."""
@@ -129,9 +142,9 @@ class Sessions:
                 await self._lock(lease)  # nobody else knows the session yet
             lease.keep = await self._put(lease.remembered_by, lease.key)
 
-    def abandon(self, key: str) -> None:
+    def abandon(self, key: str, upstream: Upstream) -> None:
         """Stops a run that was begun by an earlier request, and that nobody reads any more."""
-        self._closer.close_soon(key)
+        self._closer.close_soon(key, upstream)
 
     async def sweep(self) -> None:
         """Closes, for as long as the process lives, what nobody came back to."""
@@ -154,21 +167,22 @@ class Sessions:
 
     # opening
 
-    async def _lease(self, wanted: Wanted) -> Lease:
+    async def _lease(self, wanted: Wanted, upstream: Upstream) -> Lease:
         if wanted.name:
-            name = named_session(self._secret, wanted.scope, wanted.app, wanted.name)
-            return await self._lock(Lease(calls.session_key(wanted.app, name), history="last", lasting=True))
-        return await self._recognise(wanted) or Lease(calls.session_key(wanted.app, fresh_name()))
+            name = named_session(self._secret, wanted.caller.scope, wanted.app, wanted.name)
+            key = calls.session_key(wanted.app, name)
+            return await self._lock(Lease(key, upstream, history="last", lasting=True))
+        return await self._recognise(wanted, upstream) or Lease(calls.session_key(wanted.app, fresh_name()), upstream)
 
-    async def _recognise(self, wanted: Wanted) -> Lease | None:
+    async def _recognise(self, wanted: Wanted, upstream: Upstream) -> Lease | None:
         answered = _answered_part(wanted.messages)
         if self._store is None or not answered:
             return None
-        digest = conversation_digest(self._secret, wanted.scope, wanted.model, answered)
+        digest = conversation_digest(self._secret, wanted.caller.scope, wanted.model, answered)
         key = await self._take(digest)
         if key is None:
             return None
-        lease = Lease(key, history="last")
+        lease = Lease(key, upstream, history="last")
         lease.recognised_by = digest
         try:
             return await self._lock(lease)
@@ -189,14 +203,15 @@ class Sessions:
         run = lease.run
         if run is not None and run.whole and lease.release is None and lease.recognised_by is None:
             if not lease.keep:
-                self._closer.close_soon(lease.key)
+                self._closer.close_soon(lease.key, lease.upstream)
         elif run is None or not run.reached or run.over or run.refused:
             self._in_background(self._put_back(lease, reached=run is not None and run.reached))
         elif lease.keep or lease.parked:
+            lease.lingers = not lease.parked  # a run that waits for its client does nothing
             self._in_background(self._outlive(lease, run))
         else:
             run.cut()
-            self._closer.close_soon(lease.key)
+            self._closer.close_soon(lease.key, lease.upstream)
             if lease.release is not None:
                 self._in_background(_release(lease))
 
@@ -209,7 +224,7 @@ class Sessions:
                 lease.keep = await self._put(lease.recognised_by, lease.key)
                 reached = True  # by the requests before
             if reached and not lease.keep:
-                self._closer.close_soon(lease.key)
+                self._closer.close_soon(lease.key, lease.upstream)
         finally:
             await _release(lease)
 
@@ -219,7 +234,7 @@ class Sessions:
         try:
             async with asyncio.timeout(limit):
                 if lease.denied_call is not None:
-                    await confirm(self._upstream, lease.key, lease.denied_call, confirmed=False)
+                    await confirm(lease.upstream, lease.key, lease.denied_call, confirmed=False)
                 await run.outlive()
             await run.finish()
         except (UpstreamUnreachable, UpstreamConnectTimeout):
@@ -231,9 +246,10 @@ class Sessions:
                 await self._take(lease.remembered_by)
         finally:
             run.cut()
+            _free(lease)
             try:
                 if not lease.keep:
-                    await self._closer.close(lease.key)
+                    await self._closer.close(lease.key, lease.upstream)
             finally:
                 await _release(lease)
 
@@ -263,6 +279,11 @@ class Sessions:
         task = asyncio.create_task(work, name="settle session")
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
+
+
+def _free(lease: Lease) -> None:
+    if lease.slot is not None:
+        lease.slot.free()
 
 
 async def _release(lease: Lease) -> None:

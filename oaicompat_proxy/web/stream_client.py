@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import select
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import cast
 
 import httptools
@@ -25,6 +26,8 @@ close on the wire would be lost without being safe to repeat."""
 
 MAX_HEAD = 64 * 1024
 """Bytes in a row that are no body: an answer's status line and headers, or what stands behind its last chunk."""
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class _Unasked(Exception):
@@ -166,6 +169,10 @@ class _Connection(asyncio.Protocol):
             self._reusable = self._parser.should_keep_alive()
 
 
+def _lines(headers: Mapping[str, str]) -> str:
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+
+
 class StreamClient:
     """Connections to one gateway."""
 
@@ -185,7 +192,7 @@ class StreamClient:
         self._port = url.port or 80
         self._path = url.raw_path.rstrip("/")
         fixed = {"Host": url.host_port_subcomponent or "", **headers}
-        self._fixed = "".join(f"{name}: {value}\r\n" for name, value in fixed.items())
+        self._fixed = _lines(fixed)
         self._connect_timeout = connect_timeout
         self._connect_retries = connect_retries
         self._silence_timeout = silence_timeout
@@ -199,15 +206,17 @@ class StreamClient:
         path: str,
         body: bytes = b"",
         *,
+        headers: Mapping[str, str] = NO_HEADERS,
         silence_timeout: float | None = -1,
         limits: Limits = NO_LIMITS,
     ) -> Exchange:
         """The exchange, once its status and headers are there. Raises UpstreamError and its kin.
 
+        `headers`: of this request, beside the client's own. Characters of a value stand for bytes.
         `silence_timeout`: seconds, where it is not the client's own; None for no limit.
         """
         silence = self._silence_timeout if silence_timeout == -1 else silence_timeout
-        exchange = await self._ask(method, path, body, silence, limits, retries=0)
+        exchange = await self._ask(method, path, body, headers, silence, limits, retries=0)
         try:
             await exchange.head()
         except BaseException:
@@ -215,19 +224,35 @@ class StreamClient:
             raise
         return exchange
 
-    async def send(self, method: str, path: str, body: bytes = b"", limits: Limits = NO_LIMITS) -> Exchange:
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        limits: Limits = NO_LIMITS,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> Exchange:
         """The exchange, once it is asked. Raises UpstreamUnreachable or UpstreamConnectTimeout: then it is not.
 
         A run is worth waiting for a gateway that is away for a moment: it is connected to again and again.
         """
-        return await self._ask(method, path, body, self._silence_timeout, limits, retries=self._connect_retries)
+        silence = self._silence_timeout
+        return await self._ask(method, path, body, headers, silence, limits, retries=self._connect_retries)
 
     async def _ask(
-        self, method: str, path: str, body: bytes, silence_timeout: float | None, limits: Limits, *, retries: int
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        silence_timeout: float | None,
+        limits: Limits,
+        *,
+        retries: int,
     ) -> Exchange:
         connection = self._reuse() or await self._connect(retries)
         length = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
-        head = f"{method} {self._path}{path} HTTP/1.1\r\n{self._fixed}{length}\r\n"
+        head = f"{method} {self._path}{path} HTTP/1.1\r\n{self._fixed}{_lines(headers)}{length}\r\n"
         return connection.start(head.encode("latin-1") + body, silence_timeout, limits)
 
     def close(self) -> None:

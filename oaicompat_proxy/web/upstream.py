@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Self
 
 from ..config import Config
 from ..dialects.agentick.calls import Call
 from ..dialects.agentick.reader import EventReader
-from ..errors import UpstreamError, UpstreamInterrupted, UpstreamRefused
+from ..errors import Forbidden, InvalidKey, ProxyError, UpstreamError, UpstreamInterrupted, UpstreamRefused
 from ..events import Event
+from ..keyring import Caller
 from .exchange import NO_LIMITS, Exchange, Limits
 from .inflater import Inflater
-from .stream_client import StreamClient
+from .stream_client import NO_HEADERS, StreamClient
 
 LAST_WORD_TO_END = 0.5
 """Seconds for the end of the body after the agent's last word; a connection that takes longer is not reused."""
@@ -38,10 +40,12 @@ class Upstream:
         self._max_frame = config.max_frame
         self._limits = Limits(config.first_event_timeout or math.inf, config.run_timeout or math.inf)
         self._with_deeds = config.server_tools != "hide"
-        token = {"Authorization": f"Bearer {config.upstream_token}"} if config.upstream_token else {}
+        token = config.upstream_token
+        self._authorization = {"Authorization": f"Bearer {token}"} if token else {}
+        self._for_client = False
         self._client = StreamClient(
             self._base,
-            {**_HEADERS, **token},
+            _HEADERS,
             connect_timeout=config.connect_timeout,
             connect_retries=config.connect_retries,
             silence_timeout=config.silence_timeout,
@@ -52,9 +56,18 @@ class Upstream:
         """For people."""
         return self._base
 
+    def speaking_for(self, caller: Caller) -> Upstream:
+        """The gateway, called with the client's own credentials where they are passed on, and with none of ours."""
+        if caller.authorization is None:
+            return self
+        other = copy.copy(self)
+        other._authorization = {"Authorization": caller.authorization} if caller.authorization else {}
+        other._for_client = True
+        return other
+
     async def call(self, call: Call) -> tuple[int, bytes]:
         """Status and body of a short answer. Raises UpstreamError and its kin."""
-        exchange = await self._client.request("POST", call.path, call.body)
+        exchange = await self._client.request("POST", call.path, call.body, headers=self._authorization)
         try:
             body = b""
             while data := await exchange.read():
@@ -70,7 +83,9 @@ class Upstream:
 
         Raises UpstreamRefused where there is none, and UpstreamError and its kin.
         """
-        exchange = await self._client.request("GET", path, silence_timeout=None, limits=limits)
+        exchange = await self._client.request(
+            "GET", path, headers=self._authorization, silence_timeout=None, limits=limits
+        )
         if exchange.status != 200:
             exchange.cut()
             kind = UpstreamRefused if exchange.status < 500 else UpstreamError
@@ -79,7 +94,7 @@ class Upstream:
 
     def run(self, call: Call) -> Run:
         reader = EventReader(max_frame=self._max_frame, with_deeds=self._with_deeds)
-        return Run(self._client, call, reader, self._limits)
+        return Run(self._client, call, reader, self._limits, self._authorization, for_client=self._for_client)
 
     def close(self) -> None:
         """Closes the connections that nobody uses."""
@@ -92,10 +107,22 @@ class Run:
     The events of a read are lazy: UpstreamError comes where the faulty one stands.
     """
 
-    def __init__(self, client: StreamClient, call: Call, reader: EventReader, limits: Limits) -> None:
+    def __init__(
+        self,
+        client: StreamClient,
+        call: Call,
+        reader: EventReader,
+        limits: Limits,
+        headers: Mapping[str, str] = NO_HEADERS,
+        *,
+        for_client: bool = False,
+    ) -> None:
+        """`for_client`: the headers hold the client's own credentials, so a refusal of them is the client's."""
         self._client = client
         self._reader = reader
         self._limits = limits
+        self._headers = headers
+        self._for_client = for_client
         # moving
         self._call: Call | None = call
         self._exchange: Exchange | None = None
@@ -120,7 +147,7 @@ class Run:
         return self.over and self._exchange is not None and self._exchange.complete
 
     async def open(self) -> None:
-        """Raises UpstreamError and its kin when there is no event stream.
+        """Raises UpstreamError and its kin when there is no event stream; InvalidKey and Forbidden for a client's key.
 
         A caller that is cancelled may leave a run behind, since the gateway may have heard of it: see `reached`.
         """
@@ -128,13 +155,17 @@ class Run:
             return
         if self._exchange is None:
             assert self._call is not None
-            self._exchange = await self._client.send("POST", self._call.path, self._call.body, self._limits)
+            call = self._call
+            self._exchange = await self._client.send("POST", call.path, call.body, self._limits, self._headers)
+            del call
             self._call = None  # it holds the conversation
         exchange = self._exchange
         await exchange.head()
         try:
+            if self._for_client:
+                _check_credentials(exchange)
             _check_stream(exchange)
-        except UpstreamError:
+        except ProxyError:
             self.refused = True
             exchange.cut()
             raise
@@ -202,6 +233,13 @@ _REFUSALS = {
     404: "There is no agent gateway at the configured address (404); the operator must check --upstream.",
     405: "There is no agent gateway at the configured address (405); the operator must check --upstream.",
 }
+
+
+def _check_credentials(exchange: Exchange) -> None:
+    if exchange.status == 401:
+        raise InvalidKey("The agent gateway does not accept your API key.")
+    if exchange.status == 403:
+        raise Forbidden("The agent gateway does not allow this to your API key.")
 
 
 def _check_stream(exchange: Exchange) -> None:

@@ -1,0 +1,49 @@
+"""How a setting is written down and checked: a field with its help, its choices and its bounds. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import Field, field
+from typing import Any
+from urllib.parse import urlsplit
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be: the message is one line for the person who starts the proxy."""
+
+
+def setting(default: Any, text: str, **more: Any) -> Any:
+    """A field with its help text; `metavar`, `choices` and `secret` as the command line needs them."""
+    metadata = {"help": text, **more}
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def flag(name: str) -> str:
+    """The command line's spelling of a field."""
+    return "--" + name.replace("_", "-")
+
+
+def check(each: Field[Any], value: Any) -> None:
+    choices, least, most = (each.metadata.get(key) for key in ("choices", "least", "most"))
+    for word in value if isinstance(value, tuple) else (value,):
+        if choices and word not in choices:
+            raise ConfigError(f"{flag(each.name)} must be one of {', '.join(choices)}, not {word!r}")
+    if least is not None and not value >= least:
+        raise ConfigError(f"{flag(each.name)} must be at least {least}, not {value}")
+    if most is not None and value > most:
+        raise ConfigError(f"{flag(each.name)} must be at most {most}, not {value}")
+
+
+def check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError(f"--upstream must be an http:// or https:// address, not {url!r}")
+    if parts.username or parts.password:
+        raise ConfigError("--upstream must not hold a password; give the gateway's token with --upstream-token")
+    if parts.query or parts.fragment:
+        raise ConfigError("--upstream must be a base address, without ? and #")

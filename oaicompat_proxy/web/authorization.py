@@ -1,0 +1,48 @@
+"""Nobody gets further without a key, and nobody faster than the key's limit: before anything of a body is read.
+
+Preflights come without a key, as browsers make them; health is asked by machines that have none.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from ..errors import RateLimited
+from ..keyring import Caller
+from ..openai.rate_limits import duration, rate_headers
+from . import health
+from .keys import CALLER, CALLERS, CLIENT, RATE_HEADERS, RATES
+from .middleware import Handler
+
+NEED_NO_KEY = frozenset({health.live, health.ready})
+
+
+@web.middleware
+async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Raises MissingKey, InvalidKey and RateLimited."""
+    callers = request.app[CALLERS]
+    request[CLIENT] = callers.address(request)
+    if request.method == "OPTIONS" or request.match_info.handler in NEED_NO_KEY:
+        return await handler(request)
+    caller = request[CALLER] = callers.identify(request.headers)
+    if caller.requests_per_minute and request.method == "POST":
+        await _count(request, caller)
+    return await handler(request)
+
+
+async def _count(request: web.Request, caller: Caller) -> None:
+    """A request that fails counts too, as OpenAI counts."""
+    rate = await request.app[RATES].count(caller)
+    request[RATE_HEADERS] = rate_headers(limit=rate.limit, remaining=rate.remaining, reset=rate.reset)
+    if not rate.admitted:
+        raise RateLimited(
+            f"Rate limit reached for requests per minute: Limit {rate.limit}. "
+            f"Please try again in {duration(rate.reset)}.",
+            retry_after=rate.reset,
+        )
+
+
+async def add_rate_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Runs just before the headers of an answer go out."""
+    if RATE_HEADERS in request:
+        response.headers.update(request[RATE_HEADERS])

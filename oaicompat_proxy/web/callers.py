@@ -1,0 +1,134 @@
+"""Whose a request is: the keys of the command line, and those of a file that may change at any time."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import time
+from collections.abc import Mapping
+from functools import lru_cache, partial
+
+from aiohttp import web
+
+from ..addresses import client_address, parse_networks
+from ..config import Config, ConfigError
+from ..errors import InvalidKey, MissingKey
+from ..keyring import Caller, Keyring, KeysError, number_keys, parse_keys, presented_key
+from ..recognition import scope_of
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 1.0
+"""Seconds between looks whether the keys file has changed: nobody waits long for a key, or for the end of one."""
+
+LARGEST_FILE = 1024 * 1024
+"""Bytes of a keys file: some 10,000 keys, for which everything else stands still for a fifth of a second."""
+
+CLIENTS = 1024
+"""Addresses that are remembered, so that a client's next requests need not be looked into."""
+
+NO_KEY = (
+    "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth "
+    "(i.e. Authorization: Bearer YOUR_KEY)."
+)
+WRONG_KEY = "Incorrect API key provided. You can get one from the operator of this server."
+"""OpenAI shows a part of the wrong key here; what is not shown is never shown to the wrong one."""
+
+
+class Callers:
+    """Knows the keys."""
+
+    def __init__(self, config: Config) -> None:
+        """Raises ConfigError if the keys cannot be used."""
+        self._limits = {"requests_per_minute": config.requests_per_minute, "max_runs": config.max_runs_per_key}
+        self._anybody = Caller("", "", config.requests_per_minute, config.max_runs_per_key)
+        self._fixed = number_keys(config.api_key, **self._limits)
+        self._file = config.api_keys_file
+        self._passes_on = config.pass_authorization
+        proxies = parse_networks(config.trusted_proxy)
+        self._client_address = lru_cache(CLIENTS)(partial(client_address, trusted=proxies))
+        # moving
+        self._look_again = 0.0
+        self._seen: object = None
+        self._ring: Keyring | None = None
+        if config.has_keys:
+            try:
+                self._read()
+            except KeysError as error:
+                raise ConfigError(str(error)) from None
+
+    def address(self, request: web.BaseRequest) -> str:
+        """Where the request came from, as far as it can be believed."""
+        forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
+        return self._client_address(request.remote or "-", forwarded)
+
+    def identify(self, headers: Mapping[str, str]) -> Caller:
+        """Raises MissingKey and InvalidKey."""
+        caller = self._stranger(headers) if self._ring is None else self._owner(presented_key(headers))
+        if not self._passes_on:
+            return caller
+        own = headers.get("Authorization", "").encode("utf-8", "surrogateescape").decode("latin-1")  # its very bytes
+        return dataclasses.replace(caller, authorization=own)
+
+    def _stranger(self, headers: Mapping[str, str]) -> Caller:
+        """Without keys: told apart for their sessions' sake by what they send, limited together."""
+        scope = scope_of(headers.get("Authorization", "") or presented_key(headers))
+        return dataclasses.replace(self._anybody, scope=scope)
+
+    def _owner(self, key: str) -> Caller:
+        if not key:
+            raise MissingKey(NO_KEY)
+        self._look()
+        assert self._ring is not None
+        caller = self._ring.find(key)
+        if caller is None:
+            raise InvalidKey(WRONG_KEY)
+        return caller
+
+    def _look(self) -> None:
+        """Takes a file that has changed, or leaves everything as it is."""
+        if not self._file or (now := time.monotonic()) < self._look_again:
+            return
+        self._look_again = now + LOOK_EVERY
+        if self._stamp() == self._seen:
+            return
+        try:
+            self._read()
+        except KeysError as error:
+            log.error("%s; the keys from before stay valid", error)
+        else:
+            log.info("%d keys are valid now", len(self._ring or ()))
+
+    def _stamp(self) -> object:
+        """Changes when the file does, also when another takes its place."""
+        with contextlib.suppress(OSError):
+            is_now = os.stat(self._file)
+            return is_now.st_mtime_ns, is_now.st_ino, is_now.st_dev, is_now.st_size
+        return None
+
+    def _read(self) -> None:
+        """Raises KeysError and changes nothing, or all of it."""
+        entries = list(self._fixed)
+        if self._file:
+            self._seen = self._stamp()  # before it is read: what is written meanwhile is seen next time
+            try:
+                entries += parse_keys(_text(self._file), **self._limits)
+            except KeysError as error:
+                raise KeysError(f"--api-keys-file {self._file} cannot be used: {error}") from None
+        self._ring = Keyring(entries)
+
+
+def _text(path: str) -> str:
+    """Raises KeysError."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+        if len(data) > LARGEST_FILE:
+            raise KeysError(f"it is larger than {LARGEST_FILE} bytes")
+        return data.decode()
+    except OSError as error:
+        raise KeysError(error.strerror or "it cannot be read") from None
+    except UnicodeDecodeError:
+        raise KeysError("it is no UTF-8") from None

@@ -1,0 +1,103 @@
+"""How many runs go on at once, for everybody together and for each key; the others wait in the order they came.
+
+A run is counted in this process alone: a worker that dies takes its runs with it, and nothing is left to tidy up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from ..config import Config
+from ..errors import Overloaded, ProxyError, TooManyRuns
+from ..keyring import Caller
+
+
+class Slot:
+    """The right to one run, until it is freed."""
+
+    __slots__ = ("_caller", "_slots")
+
+    def __init__(self, slots: Slots, caller: Caller) -> None:
+        self._slots: Slots | None = slots
+        self._caller = caller
+
+    def free(self) -> None:
+        """Once is enough; more does no harm."""
+        slots, self._slots = self._slots, None
+        if slots is not None:
+            slots.give_back(self._caller)
+
+
+class Slots:
+    """Gives a slot to whoever came first and may have one: a key at its own limit does not hold up the others."""
+
+    def __init__(self, config: Config) -> None:
+        self._wait = config.queue_wait
+        self._most_waiting = config.max_waiting
+        # moving
+        self._free = config.max_runs
+        self._running: Counter[str] = Counter()
+        self._waiting: dict[asyncio.Future[None], Caller] = {}
+
+    @property
+    def running(self) -> int:
+        return self._running.total()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    async def take(self, caller: Caller) -> Slot:
+        """Waits for its turn. Raises TooManyRuns if the key has its share, Overloaded if nothing is free."""
+        if self._fits(caller):  # then nobody waits who could have it
+            self._grant(caller)
+        else:
+            await self._queue(caller)
+        return Slot(self, caller)
+
+    def give_back(self, caller: Caller) -> None:
+        self._free += 1
+        self._running[caller.name] -= 1
+        if not self._running[caller.name]:
+            del self._running[caller.name]
+        for turn, waiting in list(self._waiting.items()):
+            if not self._free:
+                return
+            if not turn.done() and self._fits(waiting):
+                self._grant(waiting)
+                del self._waiting[turn]
+                turn.set_result(None)
+
+    def _fits(self, caller: Caller) -> bool:
+        return self._free > 0 and not self._has_its_share(caller)
+
+    def _has_its_share(self, caller: Caller) -> bool:
+        return 0 < caller.max_runs <= self._running[caller.name]
+
+    def _grant(self, caller: Caller) -> None:
+        self._free -= 1
+        self._running[caller.name] += 1
+
+    async def _queue(self, caller: Caller) -> None:
+        if len(self._waiting) >= self._most_waiting:
+            raise self._refusal(caller)
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting[turn] = caller
+        try:
+            async with asyncio.timeout(self._wait):
+                await turn
+        except BaseException as error:
+            self._waiting.pop(turn, None)
+            if turn.done() and not turn.cancelled():
+                self.give_back(caller)  # it came in the very moment of leaving
+            if isinstance(error, TimeoutError):
+                raise self._refusal(caller) from None
+            raise
+
+    def _refusal(self, caller: Caller) -> ProxyError:
+        if self._has_its_share(caller):
+            return TooManyRuns(
+                f"Too many requests at once: this key may have {caller.max_runs}. Please try again when one has ended."
+            )
+        return Overloaded("This server runs as many requests as it can at once. Please try again later.")
