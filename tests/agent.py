@@ -1,7 +1,8 @@
 """A scripted gateway on a real socket: it plays what a test wrote, byte by byte, and remembers what it was asked.
 
-A script is a sequence of steps: bytes are sent, an event is waited for, and three words end it: "cut" closes the
-connection in the middle, "reset" resets it, "stall" says nothing more until the caller leaves.
+A script is a sequence of steps: bytes are sent, an event is waited for, a number is a pause in seconds, and three
+words end it: "cut" closes the connection in the middle, "reset" resets it, "stall" says nothing more until the caller
+leaves.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, cast
 
-Step = bytes | asyncio.Event | Literal["cut", "reset", "stall"]
+Step = bytes | float | asyncio.Event | Literal["cut", "reset", "stall"]
 Steps = Iterable[Step]
 
 PATIENCE = 10.0
@@ -333,6 +334,8 @@ class _Connection(asyncio.Protocol):
             elif isinstance(step, bytes):
                 await self._send(reply.framed(step))
                 exchange.sent += len(step)
+            elif isinstance(step, float):
+                await asyncio.sleep(step)
             elif step == "stall":
                 await asyncio.Event().wait()
             else:

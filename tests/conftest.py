@@ -12,6 +12,7 @@ import contextlib
 import json
 import socket
 import struct
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -253,7 +254,11 @@ async def no_tasks_left(besides: Collection[asyncio.Task[Any]], allowed: Collect
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """How many ways to fail were tried, added up over all workers."""
-    reports = terminalreporter.getreports("passed")
-    counts = [value for report in reports for name, value in report.user_properties if name == "fault cases"]
-    if counts:
-        terminalreporter.write_line(f"{sum(counts)} fault cases")
+    kinds: Counter[str] = Counter()
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "faults":
+                kinds.update(value)
+    if kinds:
+        each = ", ".join(f"{kind} {count:,}" for kind, count in kinds.most_common())
+        terminalreporter.write_line(f"faults: {kinds.total():,} cases ({each})")

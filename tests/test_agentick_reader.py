@@ -280,6 +280,11 @@ def test_a_long_end_of_another_shape_is_no_end(payload: bytes) -> None:
     assert read(START, b"data: " + payload + b"\n\n", DONE) == [RunStarted(), RunEnded()]
 
 
+@pytest.mark.parametrize("data", [b"", b',"dbta":{"error":{"message":"boom"}}', b',"data":null', b',"data":[]'])
+def test_an_end_without_its_data_is_no_last_word(data: bytes) -> None:
+    assert read(START, b'data: {"type":"event","event":"execution_end"' + data + b"}\n\n") == [RunStarted()]
+
+
 # Shape and order of a frame
 
 DELTA = {"type": "content_delta", "blockType": "text", "delta": "Six."}

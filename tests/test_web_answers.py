@@ -84,6 +84,16 @@ async def test_several_calls_of_the_clients_go_out_in_both_forms(proxy: StartPro
 
 
 @pytest.mark.parametrize("stream", [True, False])
+async def test_what_is_garbled_behind_the_end_is_nobodys(proxy: StartProxy, agent: Agent, stream: bool) -> None:
+    """Also where it comes in one read with the end."""
+    call = b"".join(tool_call("c1", "tide", "{}"))
+    agent.plays(call + frame("tool_result_start", callId="c1", name="tide") + b'data: {"event":"tick_end",\n\n')
+    tools = [{"type": "function", "function": {"name": "tide"}}]
+    answer = read(await (await proxy()).chat(stream=stream, tools=tools), stream=stream)
+    assert answer.finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize("stream", [True, False])
 async def test_an_answer_is_dated_when_it_was_asked_for(proxy: StartProxy, agent: Agent, stream: bool) -> None:
     agent.plays(run("Hello"))
     before = int(time.time())

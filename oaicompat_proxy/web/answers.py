@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Protocol
 
 from aiohttp import web
 
 from .. import sse
-from ..errors import InternalError, ProxyError, UpstreamAnswerTooLong
+from ..errors import InternalError, ProxyError, UpstreamAnswerTooLong, UpstreamError
+from ..events import Event
 from ..openai.chunks import Chunk, size_of
 from ..translator import Translator
 from .answer_stream import AnswerStream, ClientGone
@@ -65,13 +66,22 @@ async def collect_answer(
 async def _collect(run: Readable, translator: Translator, takers: Sequence[Follower]) -> None:
     await run.open()
     async for events in run:
-        for event in events:
-            for chunk in translator.feed(event):
-                for taker in takers:
-                    taker.add(chunk)
+        for chunk in _chunks(events, translator):
+            for taker in takers:
+                taker.add(chunk)
         if translator.ended:
             return
     translator.finish()
+
+
+def _chunks(events: Iterator[Event], translator: Translator) -> Iterator[Chunk]:
+    """The chunks of one read. Raises UpstreamError, but not for what stands behind the answer's end."""
+    try:
+        for event in events:
+            yield from translator.feed(event)
+    except UpstreamError:
+        if not translator.ended:
+            raise
 
 
 async def stream_answer(

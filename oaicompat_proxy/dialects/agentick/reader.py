@@ -227,7 +227,7 @@ class EventReader:
 
     def _read_end(self, payload: bytes, truncated: bool) -> Event | None:
         if not truncated:
-            data = _decode(payload).get("data", {})
+            data = _decode(payload).get("data")
             return self._end(data) if isinstance(data, dict) else None
         front, found, _ = payload.partition(b',"output":')
         if not found:
