@@ -38,12 +38,8 @@ class Caller:
         reader, writer = await self._connection()
         head = f"POST {path} HTTP/1.1\r\nHost: proxy\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         writer.write(f"{head}\r\n\r\n".encode() + body)
-        status, headers = read_head(await reader.readuntil(b"\r\n\r\n"))
-        if headers.get("transfer-encoding") == "chunked":
-            answer = Answer(status, headers, await read_chunks(reader))
-        else:
-            answer = Answer(status, headers, await reader.readexactly(int(headers["content-length"])))
-        if headers.get("connection") == "close":
+        answer = await read_answer(reader)
+        if answer.headers.get("connection") == "close":
             assert await reader.read() == b"", "something follows the last answer"
             await self.aclose()
         return answer
@@ -58,6 +54,13 @@ class Caller:
             self._writer.close()
             await self._writer.wait_closed()
         self._reader = self._writer = None
+
+
+async def read_answer(reader: asyncio.StreamReader) -> Answer:
+    status, headers = read_head(await reader.readuntil(b"\r\n\r\n"))
+    if headers.get("transfer-encoding") == "chunked":
+        return Answer(status, headers, await read_chunks(reader))
+    return Answer(status, headers, await reader.readexactly(int(headers["content-length"])))
 
 
 def read_head(head: bytes) -> tuple[int, dict[str, str]]:

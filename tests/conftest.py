@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import inspect
 import json
+import os
 import socket
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import aiohttp
@@ -167,6 +171,58 @@ class Proxy:
         await self.client.close()
         for line in self.lines:
             await line.close()
+
+
+# Nothing is left behind: after every test, whatever it uses
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks(request: pytest.FixtureRequest) -> None:
+    """Set up before all other fixtures of the test, so that it looks when all of them are gone."""
+    is_async = inspect.iscoroutinefunction(request.function)
+    request.getfixturevalue("_no_task_leaks" if is_async else "_no_descriptor_leaks")
+
+
+@pytest.fixture
+async def _no_task_leaks() -> AsyncIterator[None]:
+    """No task goes on, and no socket is open."""
+    before = descriptors()
+    yield
+    await no_tasks_left(besides=(), allowed=())
+    for _ in range(TURNS_TO_CLOSE):
+        if len(descriptors()) <= len(before):
+            return
+        await asyncio.sleep(0.001)  # a transport closes its socket in a later turn of the loop
+    check_descriptors(before)
+
+
+@pytest.fixture
+def _no_descriptor_leaks() -> Iterator[None]:
+    before = descriptors()
+    yield
+    check_descriptors(before)
+
+
+TURNS_TO_CLOSE = 100
+OPEN = Path("/proc/self/fd")
+CONNECTIONS = ("socket:", "pipe:", "anon_inode:")
+
+
+def descriptors() -> set[str]:
+    """The numbers of what is open; of nothing where the system does not tell."""
+    return set(os.listdir(OPEN)) if OPEN.exists() else set()
+
+
+def check_descriptors(before: Collection[str]) -> None:
+    """No more connections than before. Files are not looked at: what is imported late may open some."""
+    if len(descriptors()) <= len(before):
+        return
+    gc.collect()
+    left = {}
+    for number in descriptors() - {*before}:
+        with contextlib.suppress(OSError):  # the one with which we look
+            left[number] = os.readlink(OPEN / number)
+    assert not [each for each in left.values() if each.startswith(CONNECTIONS)], f"left open: {left}"
 
 
 class StartProxy(Protocol):
