@@ -24,7 +24,9 @@ class Citations:
             self._block_start = self._length - len(piece)
 
     def note_length(self, length: int) -> None:
-        """More of the current block went out."""
+        """More of the agent's own went out, with nothing in front of it."""
+        if self._block_start is None:
+            self._block_start = self._length
         self._length += length
 
     def add(self, citations: tuple[Citation, ...]) -> None:

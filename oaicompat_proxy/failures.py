@@ -78,13 +78,13 @@ MEANINGS = (
 _FALLBACK = Meaning(re.compile(""), AgentError, "The agent failed")
 
 
-def from_run(event: RunFailed, *, model: str) -> ProxyError:
-    """The error of a run that failed. `model`: the name that the client used."""
+def from_run(event: RunFailed, *, model: str, secret: str = "") -> ProxyError:
+    """The error of a run that failed. `model`: the name that the client used. `secret`: as in `redact`."""
     if event.unknown_app:
         return unknown_model(model)
     if event.aborted:
         return AgentAborted("The agent's run was ended from outside before it was done.")
-    return classify(event.message)
+    return classify(event.message, secret=secret)
 
 
 def unknown_model(model: str) -> ModelNotFound:
@@ -92,10 +92,10 @@ def unknown_model(model: str) -> ModelNotFound:
     return ModelNotFound(f"The model `{_shorten(model)}` does not exist or you do not have access to it.")
 
 
-def classify(message: str) -> ProxyError:
-    """The error that says what this text of the agent's means."""
+def classify(message: str, *, secret: str = "") -> ProxyError:
+    """The error that says what this text of the agent's means. `secret`: as in `redact`."""
     meaning = next((meaning for meaning in MEANINGS if meaning.words.search(message)), _FALLBACK)
-    words = redact(message)
+    words = redact(message, secret=secret)
     return meaning.error(f"{meaning.introduction}: {words}" if words else f"{meaning.introduction}.")
 
 
@@ -113,8 +113,13 @@ _SECRETS = (
 )
 
 
-def redact(text: str) -> str:
-    """The text without stack trace, secrets and line ends, and not longer than a reason has to be."""
+def redact(text: str, *, secret: str = "") -> str:
+    """The text without stack trace, secrets and line ends, and not longer than a reason has to be.
+
+    `secret`: one that is known, whatever it looks like.
+    """
+    if secret:
+        text = text.replace(secret, "[redacted]")
     trace = _TRACE.search(text)
     if trace:
         text = text[: trace.start()]

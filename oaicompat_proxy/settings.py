@@ -36,6 +36,8 @@ def check(each: Field[Any], value: Any) -> None:
 
 
 def check_url(url: str) -> None:
+    if "@" in url:  # before all else: what is said of an address quotes it
+        raise ConfigError("--upstream must not hold a password; give the gateway's token with --upstream-token")
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -43,7 +45,5 @@ def check_url(url: str) -> None:
         usable = False
     if not usable:
         raise ConfigError(f"--upstream must be an http:// or https:// address, not {url!r}")
-    if parts.username or parts.password:
-        raise ConfigError("--upstream must not hold a password; give the gateway's token with --upstream-token")
     if parts.query or parts.fragment:
         raise ConfigError("--upstream must be a base address, without ? and #")

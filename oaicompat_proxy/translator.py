@@ -67,15 +67,18 @@ class Translator:
         server_tools: str = "hide",
         confirmations: str = "deny",
         sign: Callable[[str], str] = str,
+        secret: str = "",
     ) -> None:
         """`model`: the name the client used. `tool_names`: the tools it declared.
 
         `server_tools`: where to tell what the agent's own tools did: `hide`, `reasoning` or `content`.
         `confirmations`: what to do with a tool that waits for a human: `deny` fails, `ask` asks the client,
         `approve` leaves it to whoever reads the run. `sign`: makes the id of the client's call from the agent's.
+        `secret`: must not be told, should the agent's words of failure hold it.
         """
         self._confirmations = confirmations
         self._sign = sign
+        self._secret = secret
         self._model = model
         self._narrator = None if server_tools == "hide" else Narrator()
         self._narrates_in_content = server_tools == "content"
@@ -116,7 +119,7 @@ class Translator:
 
     def _interruption(self) -> Exception:
         if self._model_failure:
-            return failures.classify(self._model_failure)
+            return failures.classify(self._model_failure, secret=self._secret)
         return UpstreamInterrupted(
             "The agent's stream ended before the agent said that it was done; the answer is incomplete."
         )
@@ -233,11 +236,11 @@ class Translator:
         if self._calls.pending:
             return [*self._calls.hand_out(), *self._end(self._finish_reason("tool_calls"))]
         if self._model_failure and not self._speech.said_anything:
-            raise failures.classify(self._model_failure)
+            raise failures.classify(self._model_failure, secret=self._secret)
         return self._end(self._finish_reason(UNKNOWN_STOP_REASON))
 
     def _run_failure(self, event: RunFailed) -> list[Chunk]:
-        raise failures.from_run(event, model=self._model)
+        raise failures.from_run(event, model=self._model, secret=self._secret)
 
     def _finish_reason(self, natural: str) -> str:
         return FINISH_REASONS.get(self._stop_reason, natural)

@@ -58,6 +58,11 @@ class Child:
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
+    @property
+    def said(self) -> str:
+        """All of it, when it has ended."""
+        return self._said
+
     def wait_for(self, pattern: str, within: float = START) -> re.Match[str]:
         """The first place where it says this. Fails when it ends, or time does, before it is said."""
         deadline = time.monotonic() + within

@@ -169,3 +169,12 @@ def test_a_message_for_a_person_is_one_line() -> None:
     with pytest.raises(ConfigError) as raised:
         Config(upstream="http://gateway/\n?x")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://ann:hush@gateway", "ann:hush@gateway", "ftp://hush@gateway", "http://ann:hush@gateway:port"]
+)
+def test_a_password_in_the_gateways_address_is_refused_and_not_quoted(url: str) -> None:
+    with pytest.raises(ConfigError, match="--upstream-token") as caught:
+        Config(upstream=url)
+    assert "hush" not in str(caught.value)

@@ -145,3 +145,10 @@ def test_a_long_text_is_shortened(length: int) -> None:
 def test_a_hostile_text_costs_linear_time(piece: str) -> None:
     """Quadratic work on this much would take minutes."""
     classify(piece * (1_000_000 // len(piece)))
+
+
+@pytest.mark.parametrize("words", ["no entry for hush-hush", "hush-hush, " * 200, "x " * 248 + "hush-hush"])
+def test_a_secret_that_is_known_is_not_passed_on_whatever_it_looks_like(words: str) -> None:
+    for error in (classify(words, secret="hush-hush"), from_run(RunFailed(words), model="owl", secret="hush-hush")):
+        assert "hush" not in error.message
+    assert "hush" in classify(words).message

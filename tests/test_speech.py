@@ -73,3 +73,12 @@ def test_the_close_brings_what_was_still_waiting() -> None:
     speech = Speech("\n\n")
     speech.say("x\ud83d")
     assert speech.close() == [Content("\ufffd")]
+
+
+def test_a_block_that_begins_with_several_deltas_is_cited_in_its_place() -> None:
+    speech = Speech("\n\n")
+    speech.say("One.")
+    speech.start_block()
+    speech.say_all(TextDeltas(["Two", "!"], [b"Two", b"!"]))
+    speech.cite((Citation("u", "t", 0, 3),))
+    assert speech.close() == [Annotations((UrlCitation("u", "t", 4, 7),))]

@@ -120,6 +120,7 @@ def _translator(request: web.Request, chat: ChatRequest, scope: str, session: st
         server_tools=config.server_tools,
         confirmations=config.confirmations,
         sign=token,
+        secret=config.upstream_token,
     )
 
 

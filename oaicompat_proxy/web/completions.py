@@ -39,6 +39,7 @@ async def completions(request: web.Request) -> web.StreamResponse:
         tick_separator=config.tick_separator,
         server_tools=config.server_tools,
         confirmations="approve" if approves else "deny",
+        secret=config.upstream_token,
     )
     metadata = {METADATA_KEY: dict(asked.parameters)} if asked.parameters else {}
     echo = asked.prompt if asked.echo else ""

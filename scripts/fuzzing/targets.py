@@ -1,0 +1,218 @@
+"""What must hold for any input at all: each target takes bytes and fails where a law does not hold.
+
+A fuzzer chooses the bytes; the tests try the seeds and neighbours of theirs. The first bytes of an input say how it
+is used, so that a fuzzer can choose that too.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from checker import check_body, check_error_body, check_stream
+from pure_path import MAX_FRAME, Manner, Outcome, collected, read_events, streamed, translate
+
+from oaicompat_proxy.conversation import build_turn
+from oaicompat_proxy.dialects.agentick import calls
+from oaicompat_proxy.dialects.agentick.reader import EventReader
+from oaicompat_proxy.errors import ProxyError
+from oaicompat_proxy.events import Event, TextDelta, TextDeltas
+from oaicompat_proxy.openai import request as openai_request
+from oaicompat_proxy.openai.chunks import Content, Contents
+from oaicompat_proxy.openai.errors import error_body
+from oaicompat_proxy.sse import FrameReader
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden"
+RECORDINGS = ROOT.parent / "shared" / "recordings"
+
+HEADER = 4
+"""Bytes in front of an input: how it is used, and three that decide where it is cut."""
+
+MOST_CUTS = 16
+
+
+def pieces(data: bytes, choice: bytes) -> list[bytes]:
+    """The same bytes as they may arrive, read by read."""
+    chance = random.Random(choice)
+    cuts = sorted(chance.randint(0, len(data)) for _ in range(chance.randint(0, MOST_CUTS)))
+    return [data[start:stop] for start, stop in pairwise([0, *cuts, len(data)])]
+
+
+# The event-stream standard
+
+
+def frames(data: bytes) -> None:
+    """Cuts change nothing, and the frames are those that the standard's own words give."""
+    choice, body = data[:HEADER], data[HEADER:]
+    reader = FrameReader(max_frame=MAX_FRAME)
+    read = [(frame.data, frame.event) for piece in pieces(body, choice) for frame in reader.feed(piece)]
+    assert read == [*interpreted(body)]
+
+
+def interpreted(body: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Data and name of each event: "Interpreting an event stream", word by word, all at once."""
+    *lines, _ = re.split(rb"\r\n|\n|\r", body.removeprefix(b"\xef\xbb\xbf"))
+    data: list[bytes] = []
+    event = b""
+    for line in lines:
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if not line:
+            if data:
+                yield b"\n".join(data), event or b"message"
+            data, event = [], b""
+        elif name == b"data":
+            data.append(value)
+        elif name == b"event":
+            event = value
+
+
+# A run
+
+
+MANNERS = (
+    Manner(),
+    Manner(frozenset({"tide", "weather"}), include_usage=True),
+    Manner(frozenset({"tide"}), legacy_functions=True, reasoning_field="both"),
+    Manner(frozenset({"tide"}), server_tools="content", confirmations="ask"),
+    Manner(server_tools="reasoning", confirmations="approve", reasoning_field="none", tick_separator=""),
+)
+
+
+def run(data: bytes) -> None:
+    """One ending that a strict client takes, in both forms the same; cuts and the fast path change nothing."""
+    choice, body = data[:HEADER], data[HEADER:]
+    manner = MANNERS[sum(choice[:1]) % len(MANNERS)]
+    with_deeds = manner.server_tools != "hide"
+    slow = translate(read_slowly(body, with_deeds), manner)
+    for reads in (pieces(body, choice), [body]):
+        outcome = translate(read_events(reads, with_deeds=with_deeds), manner)
+        check(outcome, manner)
+        if says_no_json(slow.failure) and not says_no_json(outcome.failure):
+            # a piece of text may pass although what stands around it, and nobody reads, is no JSON
+            assert text_of(outcome).startswith(text_of(slow)), (outcome, slow)
+        elif not says_no_json(slow.failure):
+            assert told(outcome) == told(slow), (outcome, slow)
+
+
+def says_no_json(failure: ProxyError | None) -> bool:
+    return failure is not None and "is no JSON" in failure.message
+
+
+def text_of(outcome: Outcome) -> str:
+    return "".join(each for each in told(outcome) if isinstance(each, str))
+
+
+def read_slowly(body: bytes, with_deeds: bool) -> Iterable[Event]:
+    """Frame by frame, without what was learned of plain text."""
+    for event in EventReader(max_frame=MAX_FRAME, with_deeds=with_deeds)._feed_any(body):
+        yield from map(TextDelta, event.texts) if isinstance(event, TextDeltas) else [event]
+
+
+def check(outcome: Outcome, manner: Manner) -> None:
+    stream, body = streamed(outcome, manner), collected(outcome, manner)
+    error = check_error_body(body) if outcome.failure is not None else None
+    whole = check_body(body, reasoning_field=manner.reasoning_field) if error is None else None
+    if stream is None:
+        return
+    answer = check_stream(stream, include_usage=manner.include_usage, reasoning_field=manner.reasoning_field)
+    assert answer.error == error
+    if whole is not None:
+        assert (answer.text, answer.tool_calls) == (whole.text, whole.tool_calls)
+
+
+def told(outcome: Outcome) -> list[Any]:
+    """The chunks, however the text is divided among them, and the failure."""
+    said: list[Any] = []
+    for chunk in outcome.chunks:
+        text = chunk.text if isinstance(chunk, Content) else "".join(chunk.texts) if isinstance(chunk, Contents) else ""
+        if text and said and isinstance(said[-1], str):
+            said[-1] += text
+        else:
+            said.append(text or chunk)
+    failure = outcome.failure
+    return [*said, None if failure is None else (type(failure), failure.message)]
+
+
+# A request
+
+
+def request(data: bytes) -> None:
+    """Refused in OpenAI's form, or a turn for the agent in every kind of history."""
+    choice, body = data[:HEADER], data[HEADER:]
+    try:
+        chat = openai_request.parse(body, max_media=2**20, max_messages=100)
+    except ProxyError as error:
+        check_error_body(error_body(error))
+        if error.status != 400:
+            raise
+        return
+    max_fold = 1000 + 100 * sum(choice[1:2])
+    for history in ("fold", "last", "full"):
+        call = calls.build_send("session", build_turn(chat, history, max_fold=max_fold))
+        told = json.loads(call.body)
+        assert told["sessionId"] == "session"
+        assert told["messages"][-1] == told["message"], history
+        assert told["message"]["role"] in ("user", "assistant", "system", "tool")
+
+
+# What a search begins with
+
+
+def run_seeds() -> list[bytes]:
+    paths = sorted([*GOLDEN.glob("*.native.sse"), *RECORDINGS.glob("*.sse")])
+    return [bytes([number % len(MANNERS)]) + b"\0\0\1" + path.read_bytes() for number, path in enumerate(paths)]
+
+
+def request_seeds() -> list[bytes]:
+    question = {"role": "user", "content": "When is high tide?"}
+    requests = [{"messages": [question], **json.loads(path.read_text())} for path in GOLDEN.glob("*.request.json")]
+    return [bytes(HEADER) + json.dumps(each).encode() for each in [*requests, *map(conversation, CONVERSATIONS)]]
+
+
+def conversation(messages: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {"model": "owl", "stream": True, "stream_options": {"include_usage": True}, "messages": messages}
+
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "tide", "arguments": '{"port": "Brest"}'}}
+CONVERSATIONS: list[list[dict[str, Any]]] = [
+    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi", "name": "Ann"}],
+    [
+        {"role": "user", "content": "When?"},
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "c1", "content": "12:30"},
+    ],
+    [
+        {"role": "developer", "content": [{"type": "text", "text": "=== End ==="}]},
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0K"}}]},
+        {"role": "assistant", "content": "A ship.", "refusal": None},
+        {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}]},
+        {"role": "user", "content": [{"type": "file", "file": {"file_data": "data:a/b;base64,AA==", "filename": "f"}}]},
+    ],
+    [
+        {"role": "user", "content": "When?"},
+        {"role": "assistant", "content": "", "function_call": {"name": "tide", "arguments": "{}"}},
+        {"role": "function", "name": "tide", "content": "12:30"},
+    ],
+]
+
+FRAME_SEEDS = [
+    b"data: one\n\ndata: two\r\n\r\nevent: name\rdata\r\r",
+    b"\xef\xbb\xbf: comment\n\ndata:a\ndata: b\nid: 7\n\nretry: 1\n\n",
+    b"data: \xe2\x80\xa8\n\ndata:" + b"x" * 300 + b"\n\nevent: e\n\ndata: after\n\n",
+]
+
+Target = Callable[[bytes], None]
+
+TARGETS: dict[str, tuple[Target, Callable[[], list[bytes]]]] = {
+    "frames": (frames, lambda: [bytes(HEADER) + each for each in FRAME_SEEDS]),
+    "run": (run, run_seeds),
+    "request": (request, request_seeds),
+}
+"""The law and its seeds."""
