@@ -34,10 +34,11 @@ class Caller:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
-    async def post(self, body: bytes, *, path: str = CHAT) -> Answer:
+    async def post(self, body: bytes, *, path: str = CHAT, headers: Iterable[str] = ()) -> Answer:
+        """`headers` are whole lines."""
         reader, writer = await self._connection()
-        head = f"POST {path} HTTP/1.1\r\nHost: proxy\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-        writer.write(f"{head}\r\n\r\n".encode() + body)
+        lines = [f"POST {path} HTTP/1.1", "Host: proxy", "Content-Type: application/json", *headers]
+        writer.write("\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body)
         answer = await read_answer(reader)
         if answer.headers.get("connection") == "close":
             assert await reader.read() == b"", "something follows the last answer"

@@ -59,6 +59,10 @@ class Child:
         self._listener.start()
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def said(self) -> str:
         """All of it, when it has ended."""
         return self._said

@@ -1,0 +1,100 @@
+"""One soak: a proxy as a process, a scripted gateway and the clients beside it, samples every second."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+from agent import Agent, Exchange, Reply, failure, serving
+from client import Caller
+from conftest import chat_body
+from processes import Child, stopping
+
+from .callers import Tally, clients
+from .figures import Figures, sample
+from .loads import asked, words_of
+
+PERIOD = 1.0
+"""Seconds between two samples."""
+SETTINGS = {"silence-timeout": "2", "session-wait": "20", "close-timeout": "5", "log-level": "error"}
+
+
+class Soak(NamedTuple):
+    figures: Figures
+    tally: Tally
+    seconds: float
+    said: str
+    """The process's own words of error; there should be none."""
+
+    def faults(self) -> list[str]:
+        """What is wrong, a line each."""
+        problems = [f"{count} answers: {kind}" for kind, count in self.tally.problems.most_common()]
+        return [*problems, *self.figures.faults(), *(["the process logged errors"] if "ERROR" in self.said else [])]
+
+
+async def soak(seconds: float, count: int, seed: int) -> Soak:
+    """`count`: clients at once."""
+    async with serving() as agent, process(agent) as (child, port):
+        loop = asyncio.get_running_loop()
+        await warm_up(port)
+        await rest(agent)
+        started = loop.time()
+        figures, tally, stopping_ = Figures(sample(child.pid, 0)), Tally(), asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            for client in clients(port, count, tally, seed):
+                group.create_task(client.work(stopping_))
+            while loop.time() - started < seconds:
+                await asyncio.sleep(PERIOD)
+                forget(agent)
+                figures.under_load.append(sample(child.pid, loop.time() - started))
+            stopping_.set()
+        taken = loop.time() - started
+        figures.sessions_left = await rest(agent)
+        figures.after = sample(child.pid, loop.time() - started)
+    return Soak(figures, tally, taken, child.said)
+
+
+@contextlib.asynccontextmanager
+async def process(agent: Agent) -> AsyncIterator[tuple[Child, int]]:
+    """The proxy in front of the agent, and its port."""
+
+    def choose(exchange: Exchange) -> Reply:
+        if not exchange.is_run:
+            return Reply([failure('Unknown app "no-such-app". Available: soak')])
+        load, number = asked(exchange.prompt)
+        if load.lasting:
+            agent.kept_sessions.add(exchange.session)
+        return Reply(load.plays(words_of(load, number)))
+
+    agent.replies("/send", choose)
+    flags = [word for name, value in SETTINGS.items() for word in (f"--{name}", value)]
+    child = Child(sys.executable, "-m", "oaicompat_proxy", "--port", "0", "--upstream", agent.url, *flags)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(stopping(child))
+        try:
+            yield child, int((await asyncio.to_thread(child.wait_for, r"listens on +http://127\.0\.0\.1:(\d+)"))[1])
+        finally:
+            await asyncio.to_thread(stack.close)
+
+
+async def warm_up(port: int) -> None:
+    """One answer of each form, so that all is imported that ever will be."""
+    async with contextlib.aclosing(Caller(port)) as caller:
+        for stream in (True, False):
+            await caller.post(chat_body("usual/0", stream=stream))
+
+
+async def rest(agent: Agent) -> int:
+    """Waits until nothing goes on and no connection is open; says how many sessions are left that should not be."""
+    with contextlib.suppress(TimeoutError):
+        await agent.until(lambda: not agent.left_behind and not agent.open_connections)
+    return len(agent.left_behind)
+
+
+def forget(agent: Agent) -> None:
+    """What has been asked need not be remembered for long."""
+    agent.exchanges.clear()
+    agent.closed_sessions.clear()
