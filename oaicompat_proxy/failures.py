@@ -123,8 +123,8 @@ def redact(text: str, *, secret: str = "") -> str:
     trace = _TRACE.search(text)
     if trace:
         text = text[: trace.start()]
-    for secret, replacement in _SECRETS:
-        text = secret.sub(replacement, text)
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
     return _shorten(" ".join(text.split()))
 
 
