@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Sequence
 
 import pytest
-from agent import LAST_WORD, OPENING, PATIENCE, Agent, Reply, flat, run, text
+from agent import LAST_WORD, OPENING, PATIENCE, Agent, Exchange, Reply, answer, flat, run, text
 from checker import Answer, check_body, check_stream
 from client import Step, play, read_answer
 from conftest import CHAT, Proxy, StartProxy, chat_body
@@ -138,6 +138,27 @@ async def test_it_leaves_at_every_stage(
     await stopped(agent)
     assert agent.runs[0].outcome == "left" or how == "half-close" or "last word" in stage
     record_property("faults", {"client": 1})
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_session_is_not_closed_before_the_gateway_has_heard_of_it(
+    proxy: StartProxy, agent: Agent, stream: bool
+) -> None:
+    """A close goes out on another connection: one that overtakes the call would close nothing."""
+    answered: list[bool] = []
+
+    def close(_: Exchange) -> Reply:
+        answered.append(agent.runs[0].sent > 0)
+        return answer({"ok": True})
+
+    agent.replies("/send", Reply([0.1, Reply([]).head(), "stall"], framing="raw"))
+    agent.replies("/close", close)
+    line = await (await proxy()).dial()
+    await play(line, [request(stream=stream)])
+    await agent.until(lambda: agent.runs)
+    await play(line, ["reset"])
+    await stopped(agent)
+    assert answered == [True]
 
 
 @pytest.mark.parametrize("stream", [True, False])

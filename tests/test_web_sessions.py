@@ -44,10 +44,14 @@ class Run:
     over: bool = False
     refused: bool = False
     reached: bool = True
+    opened: bool = True
     whole: bool = False
     ends: asyncio.Event = field(default_factory=asyncio.Event)
     fails: ProxyError | None = None
     was_cut: bool = False
+
+    async def open(self) -> None:
+        self.opened = True
 
     async def outlive(self) -> None:
         await self.ends.wait()
@@ -216,20 +220,24 @@ def test_only_what_may_be_recognised_is_followed(plain: House, recognising: Hous
 
 # What becomes of it: (kind of session, how far its run was) → what is done, in this order
 
-NEVER, UNHEARD, REFUSED, OVER, GOING_ON = "never begun", "unheard", "refused", "over", "going on"
+NEVER, UNHEARD, UNANSWERED = "never begun", "unheard", "unanswered"
+REFUSED, OVER, GOING_ON = "refused", "over", "going on"
 OUTCOMES = {
     ("fresh", NEVER): [],
     ("fresh", UNHEARD): [],
+    ("fresh", UNANSWERED): ["close"],
     ("fresh", REFUSED): ["close"],
     ("fresh", OVER): ["close"],
     ("fresh", GOING_ON): ["close"],
     ("named", NEVER): ["release"],
     ("named", UNHEARD): ["release"],
+    ("named", UNANSWERED): [],
     ("named", REFUSED): ["release"],
     ("named", OVER): ["release"],
     ("named", GOING_ON): [],
     ("recognised", NEVER): ["release"],
     ("recognised", UNHEARD): ["release"],
+    ("recognised", UNANSWERED): ["close", "release"],
     ("recognised", REFUSED): ["release"],
     ("recognised", OVER): ["release"],
     ("recognised", GOING_ON): ["close", "release"],
@@ -244,7 +252,9 @@ async def test_when_a_request_is_over(recognising: House, kind: str, state: str,
         await answered(house, wanted(HELLO))
         house.events.clear()
     want = wanted(HELLO, ANSWER, AGAIN, name="harbour" if kind == "named" else "")
-    run = house.upstream.next = Run(over=state == OVER, refused=state == REFUSED, reached=state != UNHEARD)
+    run = house.upstream.next = Run(
+        over=state == OVER, refused=state == REFUSED, reached=state != UNHEARD, opened=state != UNANSWERED
+    )
     with contextlib.suppress(*([type(error)] if error is not None else [])):
         async with house.sessions.lease(want) as lease:
             assert (lease.recognised_by is not None) == (kind == "recognised")
@@ -254,8 +264,8 @@ async def test_when_a_request_is_over(recognising: House, kind: str, state: str,
                 raise error
     await asyncio.sleep(0.01)
     assert house.events == OUTCOMES[kind, state]
-    assert run.was_cut == (state == GOING_ON and kind != "named")
-    if (kind, state) == ("named", GOING_ON):
+    assert run.was_cut == (state in (UNANSWERED, GOING_ON) and kind != "named")
+    if kind == "named" and state in (UNANSWERED, GOING_ON):
         run.ends.set()
         assert await house.settled() == ["release"], "held until it is over"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from aiohttp import web
@@ -74,7 +74,7 @@ async def _collect(run: Readable, translator: Translator, takers: Sequence[Follo
     translator.finish()
 
 
-def _chunks(events: Iterator[Event], translator: Translator) -> Iterator[Chunk]:
+def _chunks(events: Iterable[Event], translator: Translator) -> Iterator[Chunk]:
     """The chunks of one read. Raises UpstreamError, but not for what stands behind the answer's end."""
     try:
         for event in events:

@@ -31,6 +31,9 @@ from .upstream import Run, Upstream
 
 log = logging.getLogger(__name__)
 
+CALL_TO_ANSWER = 1.0
+"""Seconds for the gateway to answer a call whose client has left; it does so before the run begins."""
+
 SWEEP = 60.0
 """Seconds between looks for sessions that are too old to be continued."""
 
@@ -209,11 +212,24 @@ class Sessions:
         elif lease.keep or lease.parked:
             lease.lingers = not lease.parked  # a run that waits for its client does nothing
             self._in_background(self._outlive(lease, run))
+        elif not run.opened:
+            self._in_background(self._stop_unheard(lease, run))
         else:
             run.cut()
             self._closer.close_soon(lease.key, lease.upstream)
             if lease.release is not None:
                 self._in_background(_release(lease))
+
+    async def _stop_unheard(self, lease: Lease, run: Run) -> None:
+        """The gateway has not answered the call yet: a close that overtakes it would close nothing."""
+        try:
+            with contextlib.suppress(ProxyError, TimeoutError):
+                async with asyncio.timeout(CALL_TO_ANSWER):
+                    await run.open()
+        finally:
+            run.cut()
+            self._closer.close_soon(lease.key)
+            await _release(lease)
 
     async def _put_back(self, lease: Lease, *, reached: bool) -> None:
         """No run is going on. A recognised session whose run failed is what it was before."""

@@ -127,7 +127,8 @@ class Run:
         self._call: Call | None = call
         self._exchange: Exchange | None = None
         self._inflater: Inflater | None = None
-        self._opened = False
+        self.opened = False
+        """The gateway has answered with a run."""
         self.refused = False
         """The gateway has answered, but not with a run."""
 
@@ -151,7 +152,7 @@ class Run:
 
         A caller that is cancelled may leave a run behind, since the gateway may have heard of it: see `reached`.
         """
-        if self._opened:
+        if self.opened:
             return
         if self._exchange is None:
             assert self._call is not None
@@ -173,7 +174,7 @@ class Run:
         if encoding != "identity":
             self._inflater = Inflater(encoding)
         exchange.headers.clear()  # many runs are open at once, and nobody needs them any more
-        self._opened = True
+        self.opened = True
 
     def __aiter__(self) -> Self:
         return self

@@ -110,9 +110,18 @@ def text_of(outcome: Outcome) -> str:
 
 
 def read_slowly(body: bytes, with_deeds: bool) -> Iterable[Event]:
-    """Frame by frame, without what was learned of plain text."""
-    for event in EventReader(max_frame=MAX_FRAME, with_deeds=with_deeds)._feed_any(body):
+    """Frame by frame, without what was learned of plain text. Raises UpstreamError behind what came before."""
+    reader = EventReader(max_frame=MAX_FRAME, with_deeds=with_deeds)
+    events: list[Event] = []
+    failure: ProxyError | None = None
+    try:
+        reader._feed_any(body, events)
+    except ProxyError as error:
+        failure = error
+    for event in events:
         yield from map(TextDelta, event.texts) if isinstance(event, TextDeltas) else [event]
+    if failure is not None:
+        raise failure
 
 
 def check(outcome: Outcome, manner: Manner) -> None:
