@@ -90,8 +90,8 @@ def test_of_a_short_time_memory_is_not_judged() -> None:
 
 def test_descriptors_and_sessions_that_are_left_are_found() -> None:
     left = figures(0, left=3)
-    left.sessions_left = 2
-    assert left.faults() == ["3 descriptors are left open", "2 sessions of the gateway are left open"]
+    left.left = ["usual/1", "slow/2"]
+    assert left.faults() == ["3 descriptors are left open", "2 sessions of the gateway are left open: usual/1, slow/2"]
 
 
 def test_a_process_is_sampled() -> None:

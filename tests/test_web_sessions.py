@@ -410,5 +410,5 @@ async def test_a_session_that_is_abandoned_is_closed(plain: House) -> None:
 
 
 def test_the_table_is_whole() -> None:
-    kinds, states = ("fresh", "named", "recognised"), (NEVER, UNHEARD, REFUSED, OVER, GOING_ON)
+    kinds, states = ("fresh", "named", "recognised"), (NEVER, UNHEARD, UNANSWERED, REFUSED, OVER, GOING_ON)
     assert OUTCOMES.keys() == {*itertools.product(kinds, states)}

@@ -34,7 +34,7 @@ def report(done: Soak) -> list[str]:
         f"{slope} (at most {STEEPEST:.0f})",
         f"descriptors  {figures.before.descriptors} before, "
         f"{max((each.descriptors for each in figures.under_load), default=0)} at most, {after.descriptors} after",
-        f"sessions     {figures.sessions_left} left open",
+        f"sessions     {len(figures.left)} left open",
         *(f"  {example}" for example in tally.examples),
         *(line for line in done.said.splitlines() if "ERROR" in line),
     ]

@@ -14,6 +14,9 @@ ENOUGH_TO_JUDGE = 60.0
 """Seconds that a slope needs: what is taken for good at the start of a process looks like a leak for less."""
 
 
+MOST_TOLD = 10
+
+
 class Sample(NamedTuple):
     seconds: float
     """Since the load began."""
@@ -36,7 +39,8 @@ class Figures:
     under_load: list[Sample] = field(default_factory=list)
     after: Sample | None = None
     """At rest again."""
-    sessions_left: int = 0
+    left: list[str] = field(default_factory=list)
+    """What was asked in the sessions that are still open and should not be."""
 
     @property
     def slope(self) -> float | None:
@@ -53,6 +57,6 @@ class Figures:
             faults.append(f"memory grows by {self.slope:.0f} KB a minute, more than {STEEPEST:.0f}")
         if self.after is not None and self.after.descriptors > self.before.descriptors:
             faults.append(f"{self.after.descriptors - self.before.descriptors} descriptors are left open")
-        if self.sessions_left:
-            faults.append(f"{self.sessions_left} sessions of the gateway are left open")
+        if self.left:
+            faults.append(f"{len(self.left)} sessions of the gateway are left open: {', '.join(self.left[:MOST_TOLD])}")
         return faults

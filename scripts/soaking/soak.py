@@ -37,7 +37,8 @@ class Soak(NamedTuple):
 
 async def soak(seconds: float, count: int, seed: int) -> Soak:
     """`count`: clients at once."""
-    async with serving() as agent, process(agent) as (child, port):
+    prompts: dict[str, str] = {}
+    async with serving() as agent, process(agent, prompts) as (child, port):
         loop = asyncio.get_running_loop()
         await warm_up(port)
         await rest(agent)
@@ -48,23 +49,26 @@ async def soak(seconds: float, count: int, seed: int) -> Soak:
                 group.create_task(client.work(stopping_))
             while loop.time() - started < seconds:
                 await asyncio.sleep(PERIOD)
-                forget(agent)
+                forget(agent, prompts)
                 figures.under_load.append(sample(child.pid, loop.time() - started))
             stopping_.set()
         taken = loop.time() - started
-        figures.sessions_left = await rest(agent)
+        await rest(agent)
+        forget(agent, prompts)
+        figures.left = [*prompts.values()]
         figures.after = sample(child.pid, loop.time() - started)
     return Soak(figures, tally, taken, child.said)
 
 
 @contextlib.asynccontextmanager
-async def process(agent: Agent) -> AsyncIterator[tuple[Child, int]]:
-    """The proxy in front of the agent, and its port."""
+async def process(agent: Agent, prompts: dict[str, str]) -> AsyncIterator[tuple[Child, int]]:
+    """The proxy in front of the agent, and its port. `prompts`: notes by session what the agent is asked."""
 
     def choose(exchange: Exchange) -> Reply:
         if not exchange.is_run:
             return Reply([failure('Unknown app "no-such-app". Available: soak')])
         load, number = asked(exchange.prompt)
+        prompts[exchange.session] = exchange.prompt
         if load.lasting:
             agent.kept_sessions.add(exchange.session)
         return Reply(load.plays(words_of(load, number)))
@@ -87,14 +91,15 @@ async def warm_up(port: int) -> None:
             await caller.post(chat_body("usual/0", stream=stream))
 
 
-async def rest(agent: Agent) -> int:
-    """Waits until nothing goes on and no connection is open; says how many sessions are left that should not be."""
+async def rest(agent: Agent) -> None:
+    """Waits until nothing goes on and no connection is open, or for so long that this never will be."""
     with contextlib.suppress(TimeoutError):
         await agent.until(lambda: not agent.left_behind and not agent.open_connections)
-    return len(agent.left_behind)
 
 
-def forget(agent: Agent) -> None:
-    """What has been asked need not be remembered for long."""
+def forget(agent: Agent, prompts: dict[str, str]) -> None:
+    """Of what has been asked only the sessions that are open need be remembered."""
+    for session in prompts.keys() - {each.removeprefix("session ") for each in agent.left_behind}:
+        del prompts[session]
     agent.exchanges.clear()
     agent.closed_sessions.clear()
