@@ -13,7 +13,8 @@ import processes
 import pytest
 from agent import Agent, Reply, failure
 from conftest import StartProxy
-from faults import RECORDINGS, recorded
+from faults import RECORDINGS
+from faults import recorded as read_run
 from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletion, ChatCompletionMessageFunctionToolCall, ChatCompletionMessageParam
 from pydantic import BaseModel
@@ -340,7 +341,7 @@ class Recorded:
 
 def read_recording(path: Path) -> Recorded:
     recorded = Recorded([], "", None, None, [])
-    for frame in recorded(path).frames:
+    for frame in read_run(path).frames:
         event = json.loads(frame.removeprefix(b"data: "))
         name, data = event["event"], event["data"]
         if data.get("spawnPath"):
@@ -365,7 +366,7 @@ def read_recording(path: Path) -> Recorded:
 @pytest.fixture(params=RECORDINGS, ids=lambda path: path.name.partition(".")[0])
 async def replay(request: pytest.FixtureRequest, proxy: StartProxy, agent: Agent) -> AsyncIterator[Replay]:
     """An official client, in front of a gateway that plays a recording."""
-    agent.replies("/send", Reply(recorded(request.param).frames))
+    agent.replies("/send", Reply(read_run(request.param).frames))
     base = (await proxy()).base
     async with AsyncOpenAI(base_url=f"{base}/v1", api_key="any", max_retries=0) as client:
         yield Replay(client, read_recording(request.param))
