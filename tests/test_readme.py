@@ -62,7 +62,7 @@ def test_curl_command_gives_the_transcript_that_is_shown() -> None:
 
 
 def test_python_client_runs_as_shown() -> None:
-    (program,) = (block for block in blocks("python") if "OpenAI(" in block)
+    (program,) = (block for block in blocks("python") if block.startswith("from openai import OpenAI"))
     with proxy() as base:
         run = subprocess.run(
             [sys.executable, "-c", program.replace("http://127.0.0.1:8700", base)],

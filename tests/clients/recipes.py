@@ -1,0 +1,107 @@
+"""The README's recipes: what each says to install, what it says to run, and the places where both are done."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CHECKS = Path(__file__).parent / "checks"
+ADDRESS = "http://127.0.0.1:8700"
+"""Where the README's proxy listens."""
+PATIENCE = 300.0
+"""Seconds to install a client (the largest has 700 MB), or for all that one is asked."""
+SUFFIXES = {"python": ".py", "js": ".mjs", "sh": ".sh"}
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+MARK = re.compile(r"^<!-- client: ([^\n]*) -->\n(.*?)^</details>", re.DOTALL | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    install: tuple[str, ...]
+    """`pip install …` or `npm install …`, in words; nothing for what every machine has."""
+    suffix: str
+    """What a file with the program is called at its end."""
+    program: str
+
+
+def read_recipes() -> dict[str, Recipe]:
+    """Those of the README, by the names of their clients."""
+    return {client: _parse(text) for client, text in MARK.findall((ROOT / "README.md").read_text("utf-8"))}
+
+
+def _parse(text: str) -> Recipe:
+    *install, (language, program) = BLOCK.findall(text)
+    assert ADDRESS in program
+    return Recipe(tuple(shlex.split(install[0][1])) if install else (), SUFFIXES[language], program)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a client lives: its packages, beside those of no other, and the program of its recipe."""
+
+    home: Path
+    recipe: Recipe
+    python: str = sys.executable
+    """A program, or the versions that will do."""
+
+    def install(self) -> None:
+        """Nothing if that was done since the recipe last changed."""
+        stamp, words = self.home / "installed", shlex.join(self.recipe.install)
+        if stamp.exists() and stamp.read_text() == words:
+            return
+        shutil.rmtree(self.home, ignore_errors=True)
+        self.home.mkdir(parents=True)
+        match self.recipe.install:
+            case ["pip", "install", *packages]:
+                self._call(sys.executable, "-m", "uv", "venv", "--quiet", "--python", self.python, "venv")
+                self._call(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", "venv", *packages)
+            case ["npm", "install", *packages]:
+                self._call("npm", "install", "--prefix", ".", "--no-audit", "--no-fund", *packages)
+        stamp.write_text(words)
+
+    def run(self, check: str, base: str, **environment: str) -> str:
+        """Runs one of the checks, which goes on where the recipe ends. What was written to the screen comes back."""
+        work = self.home / "run"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        suffix = Path(check).suffix
+        (work / f"recipe{self.recipe.suffix}").write_text(self._program(base), "utf-8")
+        shutil.copy(CHECKS / check, work / f"check{suffix}")
+        shutil.copy(CHECKS / f"showing{suffix}", work)
+        if self.recipe.suffix == ".sh":  # nothing can go on in it, so it is run, and then asked again in other words
+            screen = self._call("bash", "recipe.sh", work=work, **environment)
+            return screen + self._call(sys.executable, "check.py", work=work, **environment)
+        return self._call("node" if suffix == ".mjs" else "python", f"check{suffix}", work=work, **environment)
+
+    def _program(self, base: str) -> str:
+        program = self.recipe.program.replace(ADDRESS, base)
+        if self.recipe.suffix == ".mjs":  # a reader would go on below; here others do, and see only what is exported
+            names = ", ".join(re.findall(r"^const (\w+)", program, re.MULTILINE))
+            program += f"export {{ {names} }};\n"
+        return program
+
+    def _call(self, *command: str, work: Path | None = None, **environment: str) -> str:
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "OAICOMPAT_"))
+        }
+        path = os.pathsep.join([str(self.home / "venv" / "bin"), os.environ["PATH"]])
+        done = subprocess.run(
+            [shutil.which(command[0], path=path) or command[0], *command[1:]],
+            cwd=work or self.home,
+            env={**inherited, "PATH": path, "PYTHONIOENCODING": "utf-8", **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=PATIENCE,
+        )
+        assert done.returncode == 0, f"{shlex.join(command)} ended with {done.returncode}:\n{done.stdout}"
+        return done.stdout

@@ -1,0 +1,204 @@
+"""Each client of the README, installed as it says, run as it says, and asked for all that it can do.
+
+The proxy is a real process in front of its demo agent; nothing of a client is replaced. `scripts/clients` runs this.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+from processes import Child, stopping
+from recipes import ROOT, Place, read_recipes
+
+from oaicompat_proxy.demo import texts
+
+pytestmark = pytest.mark.timeout(600)
+
+PLACES = ROOT / ".clients"
+AT_ONCE = 4
+"""Clients that are installed and asked at the same time: they wait more than they work."""
+FLAGS = ("--port", "0", "--keep-alive", "0.2", "--first-event-wait", "0.2")
+"""Comments come between the words of a slow answer, so that each client meets some."""
+
+FAILED = "Demo provider exploded midstream"
+REFUSED = "Demo provider exploded at start"
+RUNS = 9
+"""One for the recipe and for each check, two for a round of tools: a client that repeats a run makes more."""
+
+
+@dataclass(frozen=True)
+class Client:
+    check: str
+    """The file that asks it."""
+    python: str = sys.executable
+    reasoning: bool = True
+    tools: bool = True
+    """Whether it lets the model call tools."""
+    repeats: bool = False
+    """A failed run, whatever it is told."""
+
+
+CLIENTS = {
+    "curl": Client("curl.py"),
+    "openai for Python": Client("openai.py"),
+    "openai for Node": Client("openai.mjs"),
+    "Vercel AI SDK": Client("vercel.mjs"),
+    "LangChain": Client("langchain.py", reasoning=False),
+    "LlamaIndex": Client("llama_index.py"),
+    "pydantic-ai": Client("pydantic_ai.py"),
+    "openai-agents": Client("openai_agents.py"),
+    "llm": Client("llm.py", reasoning=False),
+    "aider": Client("aider.py", python=">=3.11,<3.13", tools=False, repeats=True),
+}
+QUIET = {
+    "AIDER_ANALYTICS_DISABLE": "true",
+    "AIDER_CHECK_UPDATE": "false",
+    "AIDER_CHAT_HISTORY_FILE": "chat.md",
+    "AIDER_INPUT_HISTORY_FILE": "input",
+}
+"""aider calls nobody else, and writes where it runs instead of at the top of this repository."""
+
+
+@dataclass(frozen=True)
+class Showed:
+    """What a client made of the answers."""
+
+    client: Client
+    screen: str
+    checks: dict[str, Any]
+    runs: int
+    """Of the agent."""
+
+    def __getitem__(self, check: str) -> Any:
+        assert self.checks.get(check) is not None, f"{check} failed:\n{self.screen}"
+        return self.checks[check]
+
+
+def ask_client(name: str) -> Showed:
+    client = CLIENTS[name]
+    place = Place(PLACES / name.replace(" ", "-").lower(), read_recipes()[name], client.python)
+    place.install()
+    home = str(place.home / "run")
+    with stopping(Child(sys.executable, "-m", "oaicompat_proxy", "--demo", *FLAGS)) as proxy:
+        base = proxy.wait_for(r"listens on +(http://127\.0\.0\.1:\d+)")[1]
+        gateway = proxy.wait_for(r"fronts +(http://127\.0\.0\.1:\d+)")[1]
+        screen = place.run(client.check, base, GATEWAY=gateway, HOME=home, **QUIET)
+        checks = json.loads(Path(home, "showed.json").read_text("utf-8"))
+        return Showed(client, screen, checks, count_runs(gateway))
+
+
+def count_runs(gateway: str) -> int:
+    """What the agent's own gateway says."""
+    body = json.dumps({"method": "status", "params": {}}).encode()
+    with urlopen(Request(f"{gateway}/invoke", body, {"Content-Type": "application/json"})) as answer:
+        runs: int = json.load(answer)["gateway"]["runs"]
+        return runs
+
+
+@pytest.fixture(scope="module")
+def asked(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Showed]]:
+    """Asks all clients that are tested, some at once, and has what each showed."""
+    names = {item.callspec.params["showed"] for item in request.session.items if hasattr(item, "callspec")}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        futures: dict[str, Future[Showed]] = {
+            name: pool.submit(partial(ask_client, name))
+            for name in sorted(names, key=lambda name: not CLIENTS[name].repeats)
+        }
+        yield lambda name: futures[name].result()
+
+
+@pytest.fixture(scope="module", params=CLIENTS)
+def showed(request: pytest.FixtureRequest, asked: Callable[[str], Showed]) -> Showed:
+    return asked(request.param)
+
+
+def words(text: str) -> str:
+    """Without the line breaks of a terminal."""
+    return " ".join(text.split())
+
+
+GREETING = words(texts.answer("Hello")).split("“")[0]
+CAN_SHOW = words(texts.CAN_SHOW)
+
+
+def greets(said: str) -> bool:
+    """Whether it is the demo agent's answer to a greeting, whole."""
+    return GREETING in words(said) and CAN_SHOW in words(said)
+
+
+def test_every_recipe_is_run() -> None:
+    assert list(read_recipes()) == list(CLIENTS)
+
+
+# The names of these are the columns of the table.
+
+
+Shows = Callable[[str, str], None]
+
+
+def test_version(showed: Showed, record_property: Shows) -> None:
+    version = showed["version"]
+    record_property("shown", version)
+    assert version[0].isdigit()
+
+
+def test_recipe(showed: Showed) -> None:
+    assert greets(showed.screen)
+
+
+def test_plain(showed: Showed) -> None:
+    assert greets(showed["plain"])
+
+
+def test_stream(showed: Showed) -> None:
+    """In many pieces; that they are not shown together at the end is what `test_cancel` would see."""
+    assert greets("".join(showed["streaming"]))
+    assert len(showed["streaming"]) > 5
+
+
+def test_tools(showed: Showed, record_property: Shows) -> None:
+    if not showed.client.tools:
+        record_property("shown", "no")
+        assert "tools" not in showed.checks
+        return
+    assert texts.result("21 degrees in Paris") in showed["tools"]
+
+
+def test_reasoning(showed: Showed, record_property: Shows) -> None:
+    shown = texts.THOUGHT in words(showed["reasoning"])
+    record_property("shown", "yes" if shown else "no")
+    assert shown is showed.client.reasoning
+
+
+def test_error(showed: Showed) -> None:
+    """In the middle of a stream; what came before it is shown too, wherever that can be told apart."""
+    said, error = showed["error"]
+    assert FAILED in words(error)
+    assert "One" in (said or error)
+
+
+def test_refusal(showed: Showed) -> None:
+    """An error with an HTTP status."""
+    assert REFUSED in words(showed["refusal"])
+
+
+def test_cancel(showed: Showed) -> None:
+    """The agent's session is closed long before its answer would have ended."""
+    assert showed["cancel"] is True
+
+
+def test_run_once(showed: Showed, record_property: Shows) -> None:
+    if showed.client.repeats:
+        record_property("shown", "no")
+        assert showed.runs > RUNS - 2
+    else:
+        assert showed.runs == RUNS
