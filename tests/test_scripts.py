@@ -14,7 +14,10 @@ from oaicompat_proxy import __version__
 
 ROOT = Path(__file__).parent.parent
 SERVE = ROOT / "scripts" / "serve"
-COMMANDS = [*(ROOT / "scripts" / name for name in ("serve", "test", "check", "fuzz", "soak", "clients")), ROOT / ".ci" / "run"]
+COMMANDS = [
+    *(ROOT / "scripts" / name for name in ("serve", "test", "check", "fuzz", "soak", "clients")),
+    ROOT / ".ci" / "run",
+]
 ECHO = '#!/bin/sh\necho "$@"\n'
 
 
