@@ -1,4 +1,4 @@
-"""The command line: flags and environment → Config → serve."""
+"""The command line: flags and environment → Config → serve; and the commands beside the server."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ import click
 
 from . import __version__
 from .config import Config, ConfigError, flag
+from .console.chat import chat
+from .console.doctor import doctor
+from .console.replay import replay
 from .keyring import KeysError, new_entry
 from .web.server import ListenError, serve
 
@@ -83,7 +86,10 @@ def make_key(context: click.Context, option: click.Parameter, name: str | None) 
     context.exit()
 
 
-def run(**settings: Any) -> None:
+@click.pass_context
+def run(context: click.Context, /, **settings: Any) -> None:
+    if context.invoked_subcommand is not None:
+        return
     try:
         config = Config(**settings)
     except ConfigError as error:
@@ -122,11 +128,14 @@ NEW_KEY = click.Option(
 )
 
 main = click.version_option(__version__, prog_name="oaicompat-proxy")(
-    click.Command(
+    click.Group(
         "oaicompat-proxy",
         callback=run,
         params=[*options(), NEW_KEY],
-        help="Put an OpenAI-compatible API in front of an agent gateway.",
+        commands=[chat, doctor, replay],
+        invoke_without_command=True,
+        subcommand_metavar="[COMMAND …]",
+        help="Put an OpenAI-compatible API in front of an agent gateway. Without a command it serves.",
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
 )

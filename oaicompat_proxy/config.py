@@ -256,6 +256,23 @@ class Config:
         least=1024,
     )
 
+    # for those who look for a fault
+    diagnostics: str = setting(
+        "on",
+        "Answer what the `doctor` command asks: test streams, few and short, and what the gateway offers.",
+        choices=("on", "off"),
+    )
+    record: str = setting("", "Write a recording of each run to this directory; `replay` reads it.", metavar="DIR")
+    record_raw: bool = setting(
+        False, "Record texts, prompts and arguments as they are, instead of the same with x for every letter."
+    )
+    record_max: int = setting(
+        16 * 1024 * 1024, "Bytes of one recording; what comes after them is not written.", least=1024
+    )
+    record_total: int = setting(
+        1024 * 1024 * 1024, "Bytes of all recordings; the oldest are deleted to make room.", least=1024
+    )
+
     def __post_init__(self) -> None:
         for each in fields(self):
             check(each, getattr(self, each.name))

@@ -186,6 +186,15 @@ class TooManyRuns(ProxyError):
     retry_after = 2.0
 
 
+class DiagnosticsBusy(InvalidRequest):
+    """429: as many test streams for `doctor` run as are allowed; nothing was run."""
+
+    status = 429
+    code = "diagnostics_busy"
+    should_retry = True
+    retry_after = 60.0
+
+
 class ExpectationFailed(InvalidRequest):
     """417: the request expects what this server cannot do."""
 

@@ -97,6 +97,18 @@ def test_help_has_a_short_name() -> None:
     assert run("-h").stdout == run("--help").stdout
 
 
+def test_help_names_the_commands_beside_the_server() -> None:
+    said = run("--help").stdout
+    for command in ("chat", "doctor", "replay"):
+        assert re.search(rf"^  {command} +[A-Z]", said, re.MULTILINE), command
+        assert run(command, "--help").returncode == 0
+
+
+def test_serving_loads_nothing_for_the_terminal() -> None:
+    look = "import sys, oaicompat_proxy.cli; print([name for name in sys.modules if name.startswith('rich')])"
+    assert subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 def test_version() -> None:
     said = run("--version")
     assert (said.returncode, said.stdout.strip()) == (0, f"oaicompat-proxy, version {__version__}")

@@ -15,6 +15,8 @@ from checker import check_body, check_error_body, check_stream
 from pure_path import Manner, Outcome, collected, read_events, streamed, translate
 
 from oaicompat_proxy.openai.request import parse
+from oaicompat_proxy.recording import Entry, Recording
+from oaicompat_proxy.recording import Manner as RecordedManner
 
 GOLDEN = Path(__file__).parent / "golden"
 NATIVES = sorted(GOLDEN.glob("*.native.sse"))
@@ -40,6 +42,29 @@ def answers(name: str, reads: list[bytes] | None = None) -> Iterator[tuple[Path,
     outcome = translated(name, reads)
     yield GOLDEN / f"{name}.openai.sse", streamed(outcome, manner)
     yield GOLDEN / f"{name}.openai.json", collected(outcome, manner) + b"\n"
+
+
+def case_of(name: str, recording: Recording) -> dict[Path, bytes]:
+    """The files of a new case: what the gateway sent, and of the manner what is not the default."""
+    manner, plain = recording.manner, RecordedManner()
+    functions = [{"name": each} for each in manner.tool_names]
+    tools = [{"type": "function", "function": function} for function in functions]
+    request = {
+        "functions": functions if manner.legacy_functions else None,
+        "tools": None if manner.legacy_functions else tools,
+        "stream_options": {"include_usage": True} if manner.include_usage else None,
+    }
+    settings = ("reasoning_field", "tick_separator", "server_tools", "confirmations")
+    config = {key: getattr(manner, key) for key in settings if getattr(manner, key) != getattr(plain, key)}
+    beside = {"request": {key: value for key, value in request.items() if value}, "config": config}
+    return {
+        GOLDEN / f"{name}.native.sse": recording.bytes_of("native"),
+        **{
+            GOLDEN / f"{name}.{kind}.json": json.dumps(words).encode() + b"\n"
+            for kind, words in beside.items()
+            if words
+        },
+    }
 
 
 def translated(name: str, reads: list[bytes] | None = None) -> Outcome:
@@ -81,6 +106,24 @@ def test_a_strict_client_takes_it_and_both_forms_agree(name: str) -> None:
         if not manner.include_usage:
             answer_whole.usage = None
         assert answer == answer_whole
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_a_recording_makes_a_case_that_asks_as_its_client_did(
+    legacy: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("test_golden.GOLDEN", tmp_path)
+    asked = RecordedManner(tool_names=("add",), include_usage=True, legacy_functions=legacy, server_tools="content")
+    for path, content in case_of("new", Recording(manner=asked, entries=[Entry(0, "native", b"data: x\n\n")])).items():
+        path.write_bytes(content)
+    expected = Manner(frozenset({"add"}), True, legacy, server_tools="content")
+    assert read_manner("new") == expected
+    assert (tmp_path / "new.native.sse").read_bytes() == b"data: x\n\n"
+
+
+def test_a_recording_of_a_plain_question_makes_one_file() -> None:
+    recording = Recording(manner=RecordedManner(), entries=[])
+    assert [path.name for path in case_of("new", recording)] == ["new.native.sse"]
 
 
 def test_there_is_no_answer_without_its_native_transcript() -> None:

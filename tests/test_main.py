@@ -15,7 +15,7 @@ def test_the_module_is_the_command() -> None:
     usage, *module = ask(sys.executable, "-m", "oaicompat_proxy", "--help").splitlines()
     _, *command = ask(str(Path(sys.executable).parent / "oaicompat-proxy"), "--help").splitlines()
     assert module == command
-    assert usage == "Usage: python -m oaicompat_proxy [OPTIONS]"
+    assert usage == "Usage: python -m oaicompat_proxy [OPTIONS] [COMMAND …]"
 
 
 def test_the_module_has_the_commands_version() -> None:

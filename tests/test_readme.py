@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from types import ModuleType
+from typing import Any
 
 from processes import Child, proxy, stopping
 
@@ -113,6 +114,46 @@ def test_keys_of_ones_own_are_hashed_as_shown() -> None:
     assert done.stdout.split()[0].decode() == digest_of("sk-1").hex()
 
 
+def command_line(start: str) -> list[str]:
+    """The README's command that begins so, without its name."""
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    (line,) = (line for line in lines if line.startswith(f"oaicompat-proxy {start}"))
+    return line.split()[1:]
+
+
+def run_command(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "oaicompat_proxy", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, **more)
+
+
+def test_doctor_command_runs_and_its_findings_are_worded_as_shown() -> None:
+    shown = next(block for block in blocks("text") if block.startswith("✔"))
+    words = command_line("doctor")
+    with proxy() as base:
+        said = run_command(*words[:-1], base, "--silence", "0", "--idle", "0.1").stdout
+    assert {line.split(":")[0] for line in shown.splitlines() if line.startswith("✔")} <= {
+        line.split(":")[0] for line in said.splitlines()
+    }
+
+
+def test_chat_command_runs_as_shown() -> None:
+    words = command_line("chat")
+    with proxy() as base:
+        said = run_command(*words[:-1], words[-1].replace("http://127.0.0.1:8700", base), input="Hello\n").stdout
+    assert "Hello" in said
+
+
+def test_what_the_record_command_writes_is_read_by_the_replay_command(tmp_path: pathlib.Path) -> None:
+    flags = [word for word in command_line("--demo") if word != "--demo"]
+    directory = tmp_path / flags[-1]
+    with proxy(*flags[:-1], str(directory)) as base:
+        run_command("chat", "--url", base, input="Hello\n")
+    (file,) = directory.iterdir()
+    first, name, *rest = command_line("replay")
+    assert name == f"{flags[-1]}/NAME{file.suffix}"
+    assert "the same answer" in run_command(first, str(file), *rest).stderr
+
+
 def test_every_file_that_is_linked_exists() -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
     assert links
@@ -123,6 +164,7 @@ def test_every_file_that_is_linked_exists() -> None:
 def test_every_flag_that_is_mentioned_exists() -> None:
     from oaicompat_proxy.cli import main
 
-    known = {name for option in main.params for name in option.opts}
+    commands = [main, *main.commands.values()]
+    known = {name for command in commands for option in command.params for name in option.opts}
     mentioned = set(re.findall(r"`(--[a-z-]+)", README))
     assert mentioned <= known

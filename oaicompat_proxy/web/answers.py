@@ -17,6 +17,7 @@ from .answer_stream import AnswerStream, ClientGone
 from .json_answer import JsonAnswer
 from .keys import CONFIG, RECORDING, REQUEST_ID
 from .middleware import conceal
+from .recorder import note_body, noted, recorded
 from .recording import TapedJson, TapedStream
 from .relay import Encoder, Readable, Relay
 
@@ -54,6 +55,7 @@ async def collect_answer(
             limit = _Limit(request.app[CONFIG].max_answer)
             await _collect(run, translator, [limit, collector, *([follower] if follower else [])])
             body = collector.body()
+            note_body(request, body)
             if ending is not None:
                 await ending()
         except Exception as error:
@@ -99,7 +101,8 @@ async def stream_answer(
     def opening() -> bytes:
         return b"".join(map(encoder.encode, translator.open())) or sse.COMMENT
 
-    async with _stream(request, opening) as answer:
+    async with _stream(request, noted(request, opening)) as stream:
+        answer = recorded(request, stream)
         try:
             last = await Relay(run, translator, encoder, answer).relay()
             if ending is not None:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from ..config import Config
-from . import chat, completions, health, models
+from . import chat, completions, diagnostics, health, models
 from .authorization import add_rate_headers, admit
 from .callers import Callers
 from .catalog import Catalog
@@ -20,6 +20,7 @@ from .headers import add_headers
 from .keys import CALLERS, CATALOG, CONFIG, RATES, SECRET, SESSIONS, SLOTS, STARTED, UPSTREAM
 from .middleware import errors_to_bodies
 from .rates import Rates
+from .recorder import Recorder
 from .redis_client import connect
 from .run_once import RunOnce
 from .session_locks import MemoryLocks, RedisLocks, SessionLocks
@@ -62,15 +63,19 @@ def create_app(config: Config, *, upstream: str = "") -> web.Application:
     app.cleanup_ctx.append(gateway)
     app.on_response_prepare.append(add_headers)
     app.on_response_prepare.append(add_rate_headers)
-    _add_routes(app, config.prefix, once)
+    _add_routes(app, config, once)
     return app
 
 
-def _add_routes(app: web.Application, prefix: str, once: RunOnce) -> None:
-    app.router.add_post(f"{prefix}/chat/completions", once.wrap(chat.chat_completions))
-    app.router.add_post(f"{prefix}/completions", once.wrap(completions.completions))
+def _add_routes(app: web.Application, config: Config, once: RunOnce) -> None:
+    prefix = config.prefix
+    recorder = Recorder(config) if config.record else None
+    for path, handler in (("chat/completions", chat.chat_completions), ("completions", completions.completions)):
+        app.router.add_post(f"{prefix}/{path}", once.wrap(recorder.wrap(handler) if recorder else handler))
     app.router.add_get(f"{prefix}/models", models.list_models)
     app.router.add_get(prefix + "/models/{name:.+}", models.retrieve_model)
+    if config.diagnostics == "on":
+        diagnostics.add_routes(app)
     app.router.add_get("/healthz", health.live)
     app.router.add_get("/readyz", health.ready)
 

@@ -24,6 +24,7 @@ from .body import read_body
 from .catalog import DEFAULT_MODEL
 from .confirming import ApprovingRun, ResumedRun
 from .keys import CALLER, CATALOG, CONFIG, SECRET, SESSIONS, SLOTS, UPSTREAM
+from .recorder import Tappable, tap
 from .relay import Readable
 from .sessions import Wanted
 
@@ -68,6 +69,7 @@ async def _run(request: web.Request, chat: ChatRequest, wanted: Wanted) -> web.S
     async with sessions.lease(wanted) as lease:
         history = lease.history if config.history == "auto" else config.history
         run = sessions.start(lease, build_turn(chat, history, max_fold=config.max_fold))
+        _record(request, chat, run)
         translator = _translator(request, chat, wanted.caller.scope, lease.key, lasting=lease.keep)
         digest = sessions.new_digest(wanted)
         chat = replace(chat, messages=(), parameters={})
@@ -93,6 +95,7 @@ async def _resume(
     """The rest of a run that waited; its session is still leased to the request that began it."""
     upstream = request.app[UPSTREAM].speaking_for(caller)
     run = ResumedRun(upstream, confirmation, request.app[CONFIG])
+    _record(request, chat, run, resumed=True)
     question = confirmation.question
     translator = _translator(request, chat, caller.scope, question.session, lasting=question.lasting)
     slot = await request.app[SLOTS].take(caller)
@@ -103,6 +106,11 @@ async def _resume(
         run.cut()
         if run.ownerless and not translator.waits_for_client:
             request.app[SESSIONS].abandon(question.session, upstream)
+
+
+def _record(request: web.Request, chat: ChatRequest, run: Tappable, *, resumed: bool = False) -> None:
+    names, legacy = chat.tool_names, chat.legacy_functions
+    tap(request, run, chat, "chat", tool_names=names, legacy_functions=legacy, resumed=resumed)
 
 
 def _translator(request: web.Request, chat: ChatRequest, scope: str, session: str, *, lasting: bool) -> Translator:

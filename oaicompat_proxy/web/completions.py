@@ -18,6 +18,7 @@ from .body import read_body
 from .catalog import DEFAULT_MODEL
 from .confirming import ApprovingRun
 from .keys import CALLER, CATALOG, CONFIG, SESSIONS
+from .recorder import tap
 from .relay import Readable
 from .sessions import Wanted
 
@@ -46,6 +47,7 @@ async def completions(request: web.Request) -> web.StreamResponse:
     sessions = request.app[SESSIONS]
     async with sessions.lease(Wanted(app, request[CALLER], model, messages=())) as lease:
         run = sessions.start(lease, Turn((Text(asked.prompt),), metadata))
+        tap(request, run, asked, "completion", echo=echo)
         source: Readable = ApprovingRun(run, lease.upstream, lease.key) if approves else run
         if asked.stream:
             encoder = CompletionEncoder(envelope, include_usage=asked.include_usage, echo=echo)

@@ -21,6 +21,7 @@ from ..errors import AgentError, AgentUnanswerable, ProxyError, UpstreamError, U
 from ..events import ConfirmationRequired, Event
 from ..sse import FrameReader
 from .exchange import Exchange, Limits
+from .tap import Reader, Take, TappedReader
 from .upstream import Run, Upstream
 
 MAX_GREETING = 64 * 1024
@@ -111,10 +112,16 @@ class ResumedRun:
         self._confirmation = confirmation
         self._silence_timeout = config.silence_timeout
         self._limits = Limits(whole=config.run_timeout or math.inf)
-        self._reader = EventReader(max_frame=config.max_frame, with_deeds=config.server_tools != "hide", resumed=True)
+        self._reader: Reader = EventReader(
+            max_frame=config.max_frame, with_deeds=config.server_tools != "hide", resumed=True
+        )
         self._exchange: Exchange | None = None
         self.ownerless = False
         """The run goes on, or waits, and nobody will read it any more."""
+
+    def tap(self, take: Take) -> None:
+        """Before `open`: `take` gets every read."""
+        self._reader = TappedReader(self._reader, take)
 
     async def open(self) -> None:
         """Listens first, then answers, so that nothing is missed. Raises UpstreamError and its kin."""

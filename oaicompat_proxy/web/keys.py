@@ -10,6 +10,7 @@ from .callers import Callers
 from .catalog import Catalog
 from .rates import Rates
 from .recording import Recording
+from .scribe import Scribe
 from .sessions import Sessions
 from .slots import Slots
 from .upstream import Upstream
@@ -27,6 +28,8 @@ STARTED = web.AppKey("oaicompat_proxy.started", int)
 """Unix time in seconds at which the process began to serve."""
 
 REQUEST_ID = web.RequestKey("oaicompat_proxy.request_id", str)
+SCRIBE = web.RequestKey("oaicompat_proxy.scribe", Scribe)
+"""Only where runs are recorded."""
 RECEIVED = web.RequestKey("oaicompat_proxy.received", float)
 """The event loop's time, in seconds, at which the request's headers were read."""
 RECORDING = web.RequestKey("oaicompat_proxy.recording", Recording)

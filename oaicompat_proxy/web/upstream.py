@@ -17,6 +17,7 @@ from ..keyring import Caller
 from .exchange import NO_LIMITS, Exchange, Limits
 from .inflater import Inflater
 from .stream_client import NO_HEADERS, StreamClient
+from .tap import Reader, Take, TappedReader
 
 LAST_WORD_TO_END = 0.5
 """Seconds for the end of the body after the agent's last word; a connection that takes longer is not reused."""
@@ -119,11 +120,11 @@ class Run:
     ) -> None:
         """`for_client`: the headers hold the client's own credentials, so a refusal of them is the client's."""
         self._client = client
-        self._reader = reader
         self._limits = limits
         self._headers = headers
         self._for_client = for_client
         # moving
+        self._reader: Reader = reader
         self._call: Call | None = call
         self._exchange: Exchange | None = None
         self._inflater: Inflater | None = None
@@ -146,6 +147,10 @@ class Run:
     def whole(self) -> bool:
         """The agent has said its last word, and the body has come to its end."""
         return self.over and self._exchange is not None and self._exchange.complete
+
+    def tap(self, take: Take) -> None:
+        """Before `open`: `take` gets every read, decompressed."""
+        self._reader = TappedReader(self._reader, take)
 
     async def open(self) -> None:
         """Raises UpstreamError and its kin when there is no event stream; InvalidKey and Forbidden for a client's key.

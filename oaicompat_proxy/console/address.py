@@ -1,0 +1,35 @@
+"""Where a proxy is, as people write it."""
+
+from __future__ import annotations
+
+import click
+from yarl import URL
+
+
+class Address(click.ParamType[URL]):
+    """The base address of an OpenAI API. What has no path gets `/v1`, as that is where all of them are."""
+
+    name = "url"
+
+    def convert(self, value: str | URL, param: click.Parameter | None, context: click.Context | None) -> URL:
+        try:
+            url = URL(value if "://" in str(value) else f"http://{value}")
+        except ValueError as error:
+            self.fail(f"{value!r} is no address: {error}", param, context)
+        if url.scheme not in ("http", "https") or not url.host or url.query_string or url.fragment:
+            self.fail(f"{value!r} is no base address such as http://127.0.0.1:8700/v1", param, context)
+        return url.with_path(url.path.rstrip("/") or "/v1")
+
+
+def key_header(api_key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {api_key}"} if api_key else {}
+
+
+key_option = click.option(
+    "--api-key",
+    envvar="OPENAI_API_KEY",
+    show_envvar=True,
+    default="",
+    metavar="KEY",
+    help="API key, as for any OpenAI client.",
+)

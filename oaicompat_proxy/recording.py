@@ -1,0 +1,144 @@
+"""A recorded run: what the agent's gateway sent, when, and what the client was given for it.
+
+A file is lines of JSON, readable by people:
+
+    {"recording": 1, "version": "0.1.0", "request_id": "req_…", "masked": true, "manner": {…}}
+    {"ms": 3.1, "native": "data: {\\"type\\":\\"event\\",…}\\n\\n"}
+    {"ms": 3.3, "client": "data: {\\"id\\":\\"chatcmpl-…\\",…}\\n\\n"}
+    {"ms": 9.0, "status": 502, "body": "{\\"error\\":{…}}"}
+    {"ms": 9.1, "end": "answered"}
+
+`native` is one read of the gateway's stream, or whole lines of it where they are masked. `client` is one write of
+a streamed answer, `body` an answer in one piece. Bytes that are no UTF-8 are kept as lone surrogates, as Python's
+`surrogateescape` has them. A plain event stream, as `curl` writes it, is a recording of the gateway alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from json import JSONDecodeError, dumps, loads
+from typing import Any, Literal
+
+from .masking import mask_text
+
+FORMAT = 1
+
+Endpoint = Literal["chat", "completion"]
+Kind = Literal["native", "client", "body", "end"]
+
+
+class RecordingError(ValueError):
+    """The file is no recording, or one of a later release: the message is for a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """What decides how a run becomes an answer: how the client asked, and how the proxy was set."""
+
+    endpoint: Endpoint = "chat"
+    model: str = "default"
+    stream: bool = True
+    include_usage: bool = False
+    tool_names: tuple[str, ...] = ()
+    legacy_functions: bool = False
+    echo: str = ""
+    reasoning_field: str = "reasoning_content"
+    tick_separator: str = "\n\n"
+    server_tools: str = "hide"
+    confirmations: str = "deny"
+    resumed: bool = False
+    """The rest of a run that waited for the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    ms: float
+    """Milliseconds since the request was read."""
+    kind: Kind
+    data: bytes
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    manner: Manner
+    entries: list[Entry] = field(default_factory=list)
+    masked: bool = False
+    request_id: str = ""
+    version: str = ""
+
+    def of(self, kind: Kind) -> Iterator[Entry]:
+        return (entry for entry in self.entries if entry.kind == kind)
+
+    def bytes_of(self, kind: Kind) -> bytes:
+        return b"".join(entry.data for entry in self.of(kind))
+
+
+def encode_head(manner: Manner, *, masked: bool, request_id: str, version: str) -> bytes:
+    """The first line."""
+    words = asdict(manner)
+    if masked:
+        words["echo"] = mask_text(manner.echo)
+    return _line({"recording": FORMAT, "version": version, "request_id": request_id, "masked": masked, "manner": words})
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """A further line."""
+    status = {"status": entry.status} if entry.kind == "body" else {}
+    text = entry.data.decode("utf-8", "surrogateescape")
+    return _line({"ms": round(entry.ms, 1), **status, entry.kind: text})
+
+
+def _line(words: dict[str, Any]) -> bytes:
+    try:
+        return dumps(words, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:  # a surrogate
+        return dumps(words).encode() + b"\n"
+
+
+def read(data: bytes, plain: Manner | None = None) -> Recording:
+    """A recording from a file's bytes. `plain`: the manner of a plain event stream. Raises RecordingError.
+
+    The last line may be half: whoever wrote it may have been killed.
+    """
+    if not data.startswith(b'{"recording"'):
+        if data and b"data:" not in data:
+            raise RecordingError("this is neither a recording nor an event stream")
+        return Recording(manner=plain or Manner(), entries=[Entry(0.0, "native", data)])
+    first, *lines = data.split(b"\n")
+    head = _parse(first)
+    if head.get("recording") != FORMAT:
+        raise RecordingError(f"this is a recording of format {head.get('recording')}; this release reads {FORMAT}")
+    return Recording(
+        manner=_manner(head.get("manner")),
+        entries=[_entry(_parse(line)) for line in lines[:-1]],
+        masked=head.get("masked") is True,
+        request_id=str(head.get("request_id", "")),
+        version=str(head.get("version", "")),
+    )
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        words = loads(line)
+    except (JSONDecodeError, UnicodeDecodeError):
+        words = None
+    if not isinstance(words, dict):
+        raise RecordingError(f"a line of the recording is no JSON object: {line[:60]!r}")
+    return words
+
+
+def _manner(words: Any) -> Manner:
+    known = {each.name for each in fields(Manner)}
+    kept = {key: value for key, value in words.items() if key in known} if isinstance(words, dict) else {}
+    return Manner(**{**kept, "tool_names": tuple(kept.get("tool_names", ()))})
+
+
+def _entry(words: dict[str, Any]) -> Entry:
+    kinds: tuple[Kind, ...] = ("native", "client", "body", "end")
+    for kind in kinds:
+        if isinstance(words.get(kind), str):
+            data = words[kind].encode("utf-8", "surrogateescape")
+            return Entry(float(words.get("ms", 0)), kind, data, int(words.get("status", 200)))
+    raise RecordingError(f"a line of the recording says neither of {', '.join(kinds)}: {str(words)[:60]}")

@@ -1,0 +1,228 @@
+"""What the `doctor` command asks of the proxy at the other end of a chain (setting `diagnostics`).
+
+It needs no agent: streams of test events with pauses and silences, whether a client's leaving was noticed, how a
+request looked when it came in, and what the gateway offers. All of it is small, short and few at a time, because
+whoever may use the API may ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import uuid
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pydantic
+from aiohttp import HttpVersion11, web
+
+from .. import __version__
+from ..dialects.agentick import calls
+from ..errors import DiagnosticsBusy, InvalidRequest, ProxyError, UpstreamRefused
+from ..sse import COMMENT, encode
+from .body import read_body
+from .keys import CALLER, CONFIG, REQUEST_ID, SECRET, UPSTREAM
+from .upstream import Upstream
+
+MOST_STREAMS = 8
+"""Test streams at once: one doctor has four."""
+
+MOST_REMEMBERED = 100
+"""Streams whose end is remembered."""
+
+CAPABILITIES_TTL = 5.0
+"""Seconds for which what the gateway offers is not asked again."""
+
+
+class Wanted(pydantic.BaseModel):
+    """A test stream: one event, the silence, then the other events."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    token: str = pydantic.Field("", max_length=64)
+    """By which its end can be asked for."""
+    events: int = pydantic.Field(1, ge=1, le=100)
+    interval: float = pydantic.Field(0, ge=0, le=1)
+    """Seconds between two events."""
+    silence: float = pydantic.Field(0, ge=0, le=300)
+    comments: float = pydantic.Field(0, ge=0, le=300)
+    """Seconds between two comments in the silence; 0 for none."""
+    accel: bool = True
+    """With the header that asks nginx not to buffer, as answers have it."""
+
+
+@dataclass(slots=True)
+class Watch:
+    """One test stream."""
+
+    left_at: float | None = None
+    """The event loop's time at which its client was found to have left."""
+    running: bool = True
+
+
+class Diagnostics:
+    """Of one process: a stream is known only to the worker that sent it."""
+
+    def __init__(self) -> None:
+        self._watches: OrderedDict[str, Watch] = OrderedDict()
+        self._running = 0
+        self._lock = asyncio.Lock()
+        self._capabilities: dict[str, Any] = {}
+        self._asked_at = -CAPABILITIES_TTL
+
+    @contextlib.contextmanager
+    def watch(self, token: str) -> Iterator[None]:
+        """Remembers how this stream ends. Raises DiagnosticsBusy."""
+        if self._running >= MOST_STREAMS:
+            raise DiagnosticsBusy("This server sends as many test streams as it allows; try again in a minute.")
+        watch = Watch()
+        if token:
+            self._watches[token] = watch
+        if len(self._watches) > MOST_REMEMBERED:
+            self._watches.popitem(last=False)
+        self._running += 1
+        try:
+            yield
+        except (asyncio.CancelledError, ConnectionError):
+            watch.left_at = asyncio.get_running_loop().time()
+            raise
+        finally:
+            watch.running = False
+            self._running -= 1
+
+    def state(self, token: str) -> dict[str, Any]:
+        watch = self._watches.get(token)
+        if watch is None:
+            return {"known": False}
+        ago = None if watch.left_at is None else asyncio.get_running_loop().time() - watch.left_at
+        return {"known": True, "running": watch.running, "left_seconds_ago": ago}
+
+    async def capabilities(self, upstream: Upstream) -> dict[str, Any]:
+        async with self._lock:
+            now = asyncio.get_running_loop().time()
+            if now - self._asked_at >= CAPABILITIES_TTL:
+                self._capabilities = await _ask_gateway(upstream)
+                if self._capabilities["reachable"]:  # one caller's key may be refused, and the next one's not
+                    self._asked_at = now
+            return self._capabilities
+
+
+DIAGNOSTICS = web.AppKey("oaicompat_proxy.diagnostics", Diagnostics)
+
+
+def add_routes(app: web.Application) -> None:
+    app[DIAGNOSTICS] = Diagnostics()
+    base = f"{app[CONFIG].prefix}/diagnostics"
+    app.router.add_get(base, about)
+    app.router.add_get(f"{base}/gateway", gateway)
+    app.router.add_post(f"{base}/streams", stream)
+    app.router.add_get(f"{base}/streams/{{token}}", state)
+
+
+async def _ask_gateway(upstream: Upstream) -> dict[str, Any]:
+    """Which methods it has: asked about a session that does not exist, so nothing happens."""
+    nobody = f"doctor-{uuid.uuid4().hex}"
+    questions = {
+        "apps": calls.build_apps(),
+        "close": calls.build_invoke_close(nobody),
+        "confirm": calls.build_confirmation(nobody, nobody, confirmed=False),
+    }
+    found: dict[str, Any] = {}
+    try:
+        for name, call in questions.items():
+            status, body = await upstream.call(call)
+            if status in (401, 403):
+                raise UpstreamRefused(f"The agent gateway refuses this proxy's token ({status}).")
+            found[name] = not calls.is_unknown_method(status, body)
+    except ProxyError as error:
+        return {"reachable": False, "reason": error.message}
+    return {"reachable": True, **found}
+
+
+async def about(request: web.Request) -> web.Response:
+    """How this very request looked when it came in, and the settings that a chain has to fit."""
+    config = request.app[CONFIG]
+    told = {
+        "version": __version__,
+        "http": f"{request.version.major}.{request.version.minor}",
+        "connection": request.headers.get("Connection", ""),
+        "peer": _peer(request),
+        "request_id": request[REQUEST_ID],
+        "authorized": "Authorization" in request.headers,
+        "max_body": config.max_body,
+        "keep_alive": config.keep_alive,
+        "confirmations": config.confirmations,
+    }
+    return web.json_response(told)
+
+
+def _peer(request: web.Request) -> str:
+    """Tells connections apart, and nothing else of them."""
+    peer = str(request.transport and request.transport.get_extra_info("peername"))
+    return hashlib.blake2b(peer.encode(), key=request.app[SECRET], digest_size=8).hexdigest()
+
+
+async def gateway(request: web.Request) -> web.Response:
+    """What the agent gateway offers."""
+    upstream = request.app[UPSTREAM].speaking_for(request[CALLER])
+    return web.json_response(await request.app[DIAGNOSTICS].capabilities(upstream))
+
+
+async def state(request: web.Request) -> web.Response:
+    """Of a test stream: does it run, and when was its client found to have left?"""
+    return web.json_response(request.app[DIAGNOSTICS].state(request.match_info["token"]))
+
+
+async def stream(request: web.Request) -> web.StreamResponse:
+    """Test events, sent as answers are."""
+    body = await read_body(request, timeout=request.app[CONFIG].body_timeout)
+    try:
+        wanted = Wanted.model_validate_json(body or b"{}")
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise InvalidRequest(first["msg"], param=".".join(map(str, first["loc"])) or None) from None
+    with request.app[DIAGNOSTICS].watch(wanted.token):
+        response = _new_response(request, wanted)
+        await response.prepare(request)
+        async for data in _written(wanted):
+            await response.write(data)
+        await response.write_eof()
+    return response
+
+
+async def _written(wanted: Wanted) -> AsyncIterator[bytes]:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for number in range(wanted.events):
+        yield encode(json.dumps({"number": number, "at": loop.time() - began}).encode())
+        if number == 0:
+            async for comment in _silence(wanted):
+                yield comment
+        if number < wanted.events - 1:
+            await asyncio.sleep(wanted.interval)
+
+
+async def _silence(wanted: Wanted) -> AsyncIterator[bytes]:
+    left = wanted.silence
+    while wanted.comments and left > wanted.comments:
+        await asyncio.sleep(wanted.comments)
+        left -= wanted.comments
+        yield COMMENT
+    await asyncio.sleep(left)
+
+
+def _new_response(request: web.Request, wanted: Wanted) -> web.StreamResponse:
+    headers = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache, no-transform"}
+    response = web.StreamResponse(headers=headers)
+    if wanted.accel:
+        response.headers["X-Accel-Buffering"] = "no"
+    if request.version < HttpVersion11:
+        response.headers["Connection"] = "close"
+        response.force_close()
+    else:
+        response.enable_chunked_encoding()
+    return response

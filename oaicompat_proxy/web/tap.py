@@ -1,0 +1,35 @@
+"""Lets somebody see the bytes that a run's reader gets. Only a run that is recorded has one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from ..events import Event
+
+Take = Callable[[bytes], None]
+
+
+class Reader(Protocol):
+    """What reads a run's bytes."""
+
+    @property
+    def over(self) -> bool: ...
+
+    def feed(self, data: bytes) -> Iterable[Event]: ...
+
+
+class TappedReader:
+    """A reader whose bytes somebody takes first."""
+
+    def __init__(self, reader: Reader, take: Take) -> None:
+        self._reader = reader
+        self._take = take
+
+    @property
+    def over(self) -> bool:
+        return self._reader.over
+
+    def feed(self, data: bytes) -> Iterable[Event]:
+        self._take(data)
+        return self._reader.feed(data)
