@@ -26,9 +26,10 @@ from oaicompat_proxy.keyring import Caller
 from oaicompat_proxy.openai.chunks import Content
 from oaicompat_proxy.openai.request import Message
 from oaicompat_proxy.turn import Text, Turn
+from oaicompat_proxy.web.leases import Lease, Wanted, fresh_name
 from oaicompat_proxy.web.session_locks import MemoryLocks
 from oaicompat_proxy.web.session_store import MemoryStore
-from oaicompat_proxy.web.sessions import Lease, Sessions, Wanted, fresh_name
+from oaicompat_proxy.web.sessions import Sessions
 from oaicompat_proxy.web.slots import Slots
 
 TURN = Turn((Text("Hi"),))

@@ -24,9 +24,9 @@ from .body import read_body
 from .catalog import DEFAULT_MODEL
 from .confirming import ApprovingRun, ResumedRun
 from .keys import CALLER, CATALOG, CONFIG, SECRET, SESSIONS, SLOTS, UPSTREAM
+from .leases import Wanted
 from .recorder import Tappable, tap
 from .relay import Readable
-from .sessions import Wanted
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:

@@ -18,9 +18,9 @@ from .body import read_body
 from .catalog import DEFAULT_MODEL
 from .confirming import ApprovingRun
 from .keys import CALLER, CATALOG, CONFIG, SESSIONS
+from .leases import Wanted
 from .recorder import tap
 from .relay import Readable
-from .sessions import Wanted
 
 
 async def completions(request: web.Request) -> web.StreamResponse:

@@ -10,23 +10,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ..config import Config
 from ..dialects.agentick import calls
 from ..errors import ProxyError, SessionsUnavailable, UpstreamConnectTimeout, UpstreamUnreachable
-from ..keyring import Caller
 from ..openai.request import Message
 from ..recognition import AnswerDigest, conversation_digest, named_session
 from ..turn import Turn
 from .closing import Closer
 from .confirming import confirm
-from .session_locks import Release, SessionLocks
+from .leases import Lease, Wanted, fresh_name
+from .session_locks import SessionLocks
 from .session_store import SessionStore
-from .slots import Slot, Slots
+from .slots import Slots
 from .upstream import Run, Upstream
 
 log = logging.getLogger(__name__)
@@ -36,50 +34,6 @@ CALL_TO_ANSWER = 1.0
 
 SWEEP = 60.0
 """Seconds between looks for sessions that are too old to be continued."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a request says about its session."""
-
-    app: str
-    caller: Caller
-    """Sessions of different callers are never the same."""
-    model: str
-    messages: Sequence[Message]
-    name: str = ""
-    """The client's own name for a lasting session, if it gave one."""
-
-
-class Lease:
-    """One request's hold on a session of the gateway."""
-
-    def __init__(self, key: str, upstream: Upstream, *, history: str = "fold", lasting: bool = False) -> None:
-        """`upstream`: the gateway, as it is called for this caller."""
-        self.key = key
-        self.upstream = upstream
-        self.history: str = history
-        """What the agent has to be told of the conversation."""
-        self.keep = lasting
-        """The session goes on after this request."""
-        self.release: Release | None = None
-        self.slot: Slot | None = None
-        self.lingers = False
-        """The run goes on without its reader, and so takes a slot."""
-        self.run: Run | None = None
-        self.recognised_by: str | None = None
-        """The digest under which the session was found."""
-        self.remembered_by: str | None = None
-        """The digest under which it is found again."""
-        self.parked = False
-        """The run waits for the client's next request."""
-        self.denied_call: str | None = None
-        """The agent's call that waits for a confirmation, and gets none."""
-
-
-def fresh_name() -> str:
-    """A session name that nobody can guess, and that nobody else has."""
-    return f"oc-{secrets.token_urlsafe(24)}"
 
 
 class Sessions:

@@ -70,7 +70,8 @@ class TextShape:
         elif not frames:
             return None
         heads, middles, texts = zip(*[frame.rpartition(self._middle) for frame in frames], strict=True)
-        if b"" in middles or b"" in texts or not _are_flat(b"".join(heads)):
+        members = b"".join(heads)
+        if b"" in middles or b"" in texts or self._middle in members or not _are_flat(members):
             return None
         deltas = check(list(texts))  # refuses the line ends that another frame between them would bring
         if deltas is None:

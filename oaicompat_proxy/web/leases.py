@@ -1,0 +1,57 @@
+"""What a request asks of its session, and its hold on the one it gets."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..keyring import Caller
+from ..openai.request import Message
+from .session_locks import Release
+from .slots import Slot
+from .upstream import Run, Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a request says about its session."""
+
+    app: str
+    caller: Caller
+    """Sessions of different callers are never the same."""
+    model: str
+    messages: Sequence[Message]
+    name: str = ""
+    """The client's own name for a lasting session, if it gave one."""
+
+
+class Lease:
+    """One request's hold on a session of the gateway."""
+
+    def __init__(self, key: str, upstream: Upstream, *, history: str = "fold", lasting: bool = False) -> None:
+        """`upstream`: the gateway, as it is called for this caller."""
+        self.key = key
+        self.upstream = upstream
+        self.history: str = history
+        """What the agent has to be told of the conversation."""
+        self.keep = lasting
+        """The session goes on after this request."""
+        self.release: Release | None = None
+        self.slot: Slot | None = None
+        self.lingers = False
+        """The run goes on without its reader, and so takes a slot."""
+        self.run: Run | None = None
+        self.recognised_by: str | None = None
+        """The digest under which the session was found."""
+        self.remembered_by: str | None = None
+        """The digest under which it is found again."""
+        self.parked = False
+        """The run waits for the client's next request."""
+        self.denied_call: str | None = None
+        """The agent's call that waits for a confirmation, and gets none."""
+
+
+def fresh_name() -> str:
+    """A session name that nobody can guess, and that nobody else has."""
+    return f"oc-{secrets.token_urlsafe(24)}"
