@@ -154,6 +154,14 @@ def test_what_the_record_command_writes_is_read_by_the_replay_command(tmp_path: 
     assert "the same answer" in run_command(first, str(file), *rest).stderr
 
 
+def test_every_promise_names_the_tests_that_hold_it() -> None:
+    promises = README.partition("## What it promises")[2].partition("\n## ")[0]
+    named = [re.findall(r"`(test_\w+)`", promise) for promise in re.split(r"\n\d+\. ", promises)[1:]]
+    assert len(named) == 10
+    assert all(named)
+    assert [name for names in named for name in names if not (ROOT / "tests" / f"{name}.py").exists()] == []
+
+
 def test_every_file_that_is_linked_exists() -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
     assert links
