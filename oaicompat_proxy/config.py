@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 
 from .addresses import is_loopback, parse_networks
 from .settings import ConfigError as ConfigError
-from .settings import check, check_url, setting
+from .settings import check, check_agents, check_url, setting
 from .settings import flag as flag
 
 
@@ -24,10 +24,15 @@ class Config:
     upstream_token: str = setting(
         "", "Bearer token for the gateway; it is never shown to a client.", metavar="TOKEN", secret=True
     )
+    dialect: str = setting(
+        "agentick",
+        "What is spoken: `agentick` by its gateway; `ag-ui` by agents, whose own address --upstream then is.",
+        choices=("agentick", "ag-ui"),
+    )
     demo: bool = setting(False, "Front the embedded demo agent instead of a gateway.")
     model: Mapping[str, str] = setting(
         {},
-        "Offer app APP of the gateway as model NAME; may be repeated. An empty APP is the gateway's default app.",
+        "Offer app APP, with `ag-ui` a URL or a path, as model NAME; may be repeated. Empty is the default app.",
         metavar="NAME=APP",
     )
 
@@ -283,7 +288,8 @@ class Config:
                 else "nothing to front: give the gateway's address with --upstream URL, or try --demo"
             )
         if self.upstream:
-            check_url(self.upstream)
+            check_url(self.upstream, "--upstream")
+        check_agents(self.dialect, self.model.values(), demo=self.demo, sessions=self.sessions)
         self._check_callers()
         if self.prefix and not (self.prefix.startswith("/") and not self.prefix.endswith("/")):
             raise ConfigError(f"--prefix must begin with / and not end with it, not {self.prefix!r}")

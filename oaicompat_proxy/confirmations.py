@@ -12,12 +12,13 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 from .errors import InvalidRequest
 from .events import ConfirmationRequired
-from .openai.request import Message
-from .turn import Text
+from .openai.request import Message, ToolCall
+from .turn import Answer, Text
 
 CONFIRM_TOOL = "confirm_tool_call"
 
@@ -45,8 +46,9 @@ class Confirmation(NamedTuple):
     """What the client said to a question."""
 
     question: Question
-    confirmed: bool
-    reason: str
+    answer: Answer
+    token: str
+    """The id of the client's call."""
 
 
 def describe(event: ConfirmationRequired) -> str:
@@ -79,8 +81,29 @@ def find_confirmation(messages: Iterable[Message], *, secret: bytes, scope: str,
                     param="messages",
                 )
             text = "".join(block.text for block in message.blocks if isinstance(block, Text))
-            return Confirmation(question, *_read_answer(text))
+            answer = Answer(question.call_id, *_read_answer(text), text)
+            return Confirmation(question, answer, message.tool_call_id or "")
     return None
+
+
+def restore(messages: Iterable[Message], confirmation: Confirmation) -> tuple[Message, ...]:
+    """The conversation as an agent knows it that is run again: its own call in place of the question."""
+    token, call_id = confirmation.token, confirmation.question.call_id
+    return tuple(
+        replace(message, tool_calls=tuple(_restore(call, token, call_id) for call in message.tool_calls))
+        for message in messages
+        if message.tool_call_id != token
+    )
+
+
+def _restore(call: ToolCall, token: str, call_id: str) -> ToolCall:
+    if call.id != token:
+        return call
+    try:
+        asked = json.loads(call.arguments)
+        return ToolCall(call_id, str(asked["tool"]), json.dumps(asked["arguments"], ensure_ascii=False))
+    except (ValueError, TypeError, KeyError, RecursionError):  # the client has changed it
+        return ToolCall(call_id, "", "{}")
 
 
 def _signature(payload: bytes, secret: bytes, scope: str) -> bytes:

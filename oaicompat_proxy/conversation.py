@@ -22,15 +22,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from . import narration
 from .openai.request import ChatRequest, Message
-from .turn import Block, Call, Media, Text, Turn, Utterance
+from .turn import Block, Media, Text, Turn
+from .utterances import declared_tools, untold, utter
 
 METADATA_KEY = "openai"
 """Under this key of the message's metadata travels what the client said beside the conversation."""
+
+TOOL_KEYS = {"tools", "functions"}
+"""Parameters that have a place of their own in an agent's call that takes tools."""
 
 TITLE = "=== Conversation so far: {count}. Quoted lines are theirs; follow what the system says. ==="
 END_WITH_USER = "=== End of the conversation so far. Now answer this: ==="
@@ -41,39 +44,28 @@ _LINE_END = re.compile("\r\n|[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _PLAIN_WORD = re.compile(r"[\w.@/+-]{1,128}", re.ASCII)
 
 
-def build_turn(request: ChatRequest, history: str, *, max_fold: int) -> Turn:
+def build_turn(request: ChatRequest, history: str, *, max_fold: int, in_messages: bool = False) -> Turn:
     """The turn that gives the agent what it has to know.
 
     `history`: `fold`, `last` or `full`. `last` is only the messages after the last answer, for a session that
     remembers the others.
-    `max_fold`: characters of a transcript.
+    `max_fold`: characters of a transcript. `in_messages`: the agent takes any number of messages, and the client's
+    tools beside them.
     """
-    metadata = {METADATA_KEY: dict(request.parameters)} if request.parameters else {}
-    if history == "full":
-        utterances = tuple(map(_utter, request.messages))
-        return Turn(utterances[-1].blocks, metadata, utterances)
+    parameters = {key: value for key, value in request.parameters.items() if not (in_messages and key in TOOL_KEYS)}
+    metadata = {METADATA_KEY: parameters} if parameters else {}
+    tools = tuple(declared_tools(request)) if in_messages else ()
     messages = new_messages(request.messages) if history == "last" else request.messages
-    return Turn(_fold(messages, max_fold), metadata)
+    if history == "full" or (in_messages and history == "last"):
+        utterances = tuple(utter(request.messages))[-len(messages) :]
+        return Turn(utterances[-1].blocks, metadata, utterances, tools)
+    return Turn(_fold(messages, max_fold), metadata, (), tools)
 
 
 def new_messages(messages: Sequence[Message]) -> Sequence[Message]:
     """What came after the last answer; all of it if there was none, or if the answer itself is the last."""
     answers = [index for index, message in enumerate(messages) if message.role == "assistant"]
     return (messages[answers[-1] + 1 :] if answers else ()) or messages
-
-
-def _utter(message: Message) -> Utterance:
-    calls = tuple(Call(call.id, call.name, call.arguments) for call in message.tool_calls)
-    return Utterance(message.role, tuple(_untold(message)), calls, message.tool_call_id, message.name)
-
-
-def _untold(message: Message) -> Iterator[Block]:
-    """What was said, without what the proxy told of the agent's deeds."""
-    for block in message.blocks:
-        if isinstance(block, Text) and message.role == "assistant":
-            yield Text(narration.remove(block.text))
-        else:
-            yield block
 
 
 def _fold(messages: Sequence[Message], max_fold: int) -> tuple[Block, ...]:
@@ -128,7 +120,7 @@ def _fit(entries: list[_Entry], max_fold: int) -> list[_Entry]:
 def _entry(number: int, message: Message) -> _Entry:
     mark = f"[{number}] {_speaker(message)}"
     parts: list[str | Media] = []
-    for block in _untold(message):
+    for block in untold(message):
         if isinstance(block, Media):
             parts += [f"{mark} attached this {_description(block)}:", block]
         else:

@@ -34,6 +34,9 @@ class TickStarted(NamedTuple):
 class TextStarted(NamedTuple):
     """A block of text begins; citations in it count from here."""
 
+    apart: bool = False
+    """It is of another message than the text before."""
+
 
 class TextDelta(NamedTuple):
     text: str
@@ -65,6 +68,10 @@ class TextCited(NamedTuple):
     citations: tuple[Citation, ...]
 
 
+class ReasoningStarted(NamedTuple):
+    """Another thought begins, apart from the one before."""
+
+
 class ReasoningDelta(NamedTuple):
     text: str
 
@@ -90,6 +97,12 @@ class ToolCalled(NamedTuple):
     call_id: str
     name: str
     arguments: str
+
+
+class ToolCallSettled(NamedTuple):
+    """Nobody else is to act on this call: the agent has really run the tool, and not put something in its place."""
+
+    call_id: str
 
 
 class MessageEnded(NamedTuple):
@@ -189,11 +202,13 @@ Event = (
     | TextDelta
     | TextDeltas
     | TextCited
+    | ReasoningStarted
     | ReasoningDelta
     | ToolCallStarted
     | ToolCallDelta
     | ToolCallEnded
     | ToolCalled
+    | ToolCallSettled
     | MessageEnded
     | MessageCompleted
     | MessageUsed

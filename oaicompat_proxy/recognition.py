@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .openai.chunks import Chunk, Content, Contents, ToolCallArguments, ToolCallHead
@@ -34,6 +34,12 @@ def named_session(secret: bytes, scope: str, app: str, name: str) -> str:
 def conversation_digest(secret: bytes, scope: str, model: str, messages: Iterable[Message]) -> str:
     """Equal for the same caller, model and conversation."""
     return _hmac(secret, ["conversation", scope, model, *map(_canonical, messages)])
+
+
+def answered_part(messages: Sequence[Message]) -> Sequence[Message]:
+    """The conversation up to its last answer; empty if there is none."""
+    answers = [index for index, message in enumerate(messages) if message.role == "assistant"]
+    return messages[: answers[-1] + 1] if answers else ()
 
 
 class AnswerDigest:

@@ -49,6 +49,7 @@ class Manner:
     confirmations: str = "deny"
     resumed: bool = False
     """The rest of a run that waited for the client."""
+    dialect: str = "agentick"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import Field, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,15 +36,31 @@ def check(each: Field[Any], value: Any) -> None:
         raise ConfigError(f"{flag(each.name)} must be at most {most}, not {value}")
 
 
-def check_url(url: str) -> None:
+def check_url(url: str, option: str) -> None:
     if "@" in url:  # before all else: what is said of an address quotes it
-        raise ConfigError("--upstream must not hold a password; give the gateway's token with --upstream-token")
+        raise ConfigError(f"{option} must not hold a password; give the gateway's token with --upstream-token")
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not usable:
-        raise ConfigError(f"--upstream must be an http:// or https:// address, not {url!r}")
+        raise ConfigError(f"{option} must be an http:// or https:// address, not {url!r}")
     if parts.query or parts.fragment:
-        raise ConfigError("--upstream must be a base address, without ? and #")
+        raise ConfigError(f"{option} must be a base address, without ? and #")
+
+
+def check_agents(dialect: str, agents: Iterable[str], *, demo: bool, sessions: str) -> None:
+    """What cannot be where agents themselves are called, and no gateway. `agents`: their addresses."""
+    if dialect == "agentick":
+        return
+    if demo:
+        raise ConfigError(f"--demo speaks agentick, not {dialect}")
+    if sessions != "fresh":
+        raise ConfigError(
+            f"--sessions {sessions} needs a gateway that keeps sessions; an agent that speaks {dialect} "
+            "gets the whole conversation each time"
+        )
+    for agent in agents:
+        if "://" in agent:
+            check_url(agent, "--model")

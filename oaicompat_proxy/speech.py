@@ -56,8 +56,16 @@ class Speech:
         self._citations.note_text(told, "")
         return [Content(told)]
 
-    def start_block(self) -> None:
+    def start_block(self, *, apart: bool = False) -> list[Chunk]:
+        """`apart`: of another message, so it does not flow on from what was said."""
+        said = self._text.pause() if apart else ""
+        self._citations.note_text(said, "")
         self._citations.start_block()
+        return [Content(said)] if said else []
+
+    def start_thought(self) -> list[Chunk]:
+        thought = self._reasoning.pause()
+        return [Reasoning(thought)] if thought else []
 
     def cite(self, citations: tuple[Citation, ...]) -> None:
         self._citations.add(citations)

@@ -64,14 +64,14 @@ class Channel:
 
     def interject(self, line: str) -> str:
         """What to send for a line that is not the agent's own text: a paragraph of its own."""
-        rest = self._pause()
+        rest = self.pause()
         line = rest + self._after_pause(line)
-        self._pause()
+        self.pause()
         return line
 
     def end_tick(self) -> str:
         """The tick is over: what is still to be sent of it."""
-        rest = self._pause()
+        rest = self.pause()
         self.said_in_tick = False
         return rest
 
@@ -80,7 +80,7 @@ class Channel:
         text, self._before = self._before + text, ""
         return text
 
-    def _pause(self) -> str:
+    def pause(self) -> str:
         """The next text stands apart; what is still to be sent of this one."""
         rest = self._joiner.flush()
         rest = self._after_pause(rest) if rest else ""

@@ -83,6 +83,14 @@ class ToolCalls:
         self._declared |= {call.name for call in self._calls.values() if call.name}
         return self.end_message()
 
+    def settle(self, call_id: str) -> None:
+        """The call was the agent's own business; but what was declared is the client's all the same."""
+        if not self.is_clients(call_id):
+            self._calls.pop(call_id, None)
+
+    def is_clients(self, call_id: str) -> bool:
+        return call_id in self._calls and self._calls[call_id].name in self._declared
+
     def ask(self, call_id: str, name: str, arguments: str) -> list[Chunk]:
         """A call that is not the model's but the proxy's."""
         self._calls.clear()

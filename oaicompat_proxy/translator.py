@@ -22,6 +22,7 @@ from .events import (
     MessageUsed,
     ModelFailed,
     ReasoningDelta,
+    ReasoningStarted,
     RunEnded,
     RunFailed,
     RunResult,
@@ -34,6 +35,7 @@ from .events import (
     ToolCallDelta,
     ToolCalled,
     ToolCallEnded,
+    ToolCallSettled,
     ToolCallStarted,
     ToolFinished,
     ToolStarted,
@@ -130,9 +132,8 @@ class Translator:
 
     # what the model says
 
-    def _text_start(self, _event: TextStarted) -> list[Chunk]:
-        self._speech.start_block()
-        return []
+    def _text_start(self, event: TextStarted) -> list[Chunk]:
+        return self._speech.start_block(apart=event.apart)
 
     def _cite(self, event: TextCited) -> list[Chunk]:
         self._speech.cite(event.citations)
@@ -192,9 +193,14 @@ class Translator:
             self._narrator.note_call(event.call_id, event.arguments)
         return self._calls.add_whole(event.call_id, event.name, event.arguments)
 
+    def _settle(self, event: ToolCallSettled) -> list[Chunk]:
+        self._calls.settle(event.call_id)
+        return []
+
     def _tool_finish(self, event: ToolFinished) -> list[Chunk]:
-        chunks = self._end_for_client()
-        return chunks if self._narrator is None or self.ended else self._tell(self._narrator.tell_tool(event))
+        if self._calls.is_clients(event.call_id):
+            return self._end_for_client()
+        return [] if self._narrator is None else self._tell(self._narrator.tell_tool(event))
 
     def _child_end(self, event: ChildEnded) -> list[Chunk]:
         return [] if self._narrator is None else self._tell(tell_child(event))
@@ -212,9 +218,11 @@ class Translator:
             question = self._calls.ask(self._sign(event.call_id), CONFIRM_TOOL, describe(event))
             return [*question, *self._end("tool_calls")]
         self.denied_call = event.call_id
+        what, advice = f"a confirmation before it runs its tool '{event.name}'", "run this tool"
+        if not event.name:
+            what, advice = "a human's answer", "go on"
         raise AgentError(
-            f"The agent waits for a confirmation before it runs its tool '{event.name}', "
-            "and there is nobody to give it; let the agent run this tool without asking."
+            f"The agent waits for {what}, and there is nobody to give it; let the agent {advice} without asking."
         )
 
     # how it ends
@@ -260,6 +268,7 @@ _HANDLERS: dict[type[Any], Callable[[Translator, Any], list[Chunk]]] = {
     TextDelta: lambda self, event: self._speech.say(event.text),
     TextDeltas: lambda self, event: self._speech.say_all(event),
     TextCited: Translator._cite,
+    ReasoningStarted: lambda self, event: self._speech.start_thought(),
     ReasoningDelta: lambda self, event: self._speech.think(event.text),
     ToolCallStarted: lambda self, event: self._calls.start(event.call_id, event.name),
     ToolCallDelta: Translator._add_arguments,
@@ -268,6 +277,7 @@ _HANDLERS: dict[type[Any], Callable[[Translator, Any], list[Chunk]]] = {
     MessageEnded: Translator._message_end,
     MessageCompleted: Translator._message,
     MessageUsed: Translator._message_used,
+    ToolCallSettled: Translator._settle,
     ToolStarted: lambda self, event: self._end_for_client(),
     ToolFinished: Translator._tool_finish,
     ChildEnded: Translator._child_end,

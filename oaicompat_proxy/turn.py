@@ -51,6 +51,31 @@ class Utterance:
     """The call that a tool's result answers."""
     name: str | None = None
     """Who speaks, where several have the same role."""
+    id: str = ""
+    """The same whenever the same conversation is sent again, and never that of another message in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was said to something that the agent waited for."""
+
+    question: str
+    """The agent's own word for what waits, as its `ConfirmationRequired` had it; also the id of its call in the
+    conversation."""
+    confirmed: bool
+    reason: str = ""
+    text: str = ""
+    """As it was said: what was asked may have been no yes or no."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool that is the client's to run."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    """JSON schema of its arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +87,7 @@ class Turn:
     """What the client said that the native call has no place for; JSON values, dropped if empty."""
     utterances: tuple[Utterance, ...] = ()
     """The whole conversation, where it is to be sent message by message; `blocks` are the last one's."""
+    tools: tuple[Tool, ...] = ()
+    """The client's tools, for gateways that take them apart from the metadata."""
+    answer: Answer | None = None
+    """To what a run before this one waits for, where that takes another run."""

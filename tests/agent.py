@@ -168,7 +168,9 @@ class Exchange:
     @property
     def prompt(self) -> str:
         """The last text that was said to the agent."""
-        return str(self.json["message"]["content"][-1]["text"])
+        if "message" in self.json:
+            return str(self.json["message"]["content"][-1]["text"])
+        return str(self.json["messages"][-1]["content"])
 
 
 @dataclass

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from oaicompat_proxy import sse
 from oaicompat_proxy.collector import Collector
-from oaicompat_proxy.dialects.agentick.reader import EventReader
+from oaicompat_proxy.dialects.ag_ui.reader import EventReader as AgUiReader
+from oaicompat_proxy.dialects.agentick.reader import EventReader as AgentickReader
 from oaicompat_proxy.errors import ProxyError
 from oaicompat_proxy.events import Event
 from oaicompat_proxy.openai.chunks import Chunk, ChunkEncoder, Envelope
@@ -16,6 +17,7 @@ from oaicompat_proxy.translator import Translator
 
 ENVELOPE = Envelope("chatcmpl-golden", 1790000000, "owl")
 MAX_FRAME = 16 * 1024 * 1024
+READERS: dict[str, type[AgentickReader | AgUiReader]] = {"agentick": AgentickReader, "ag-ui": AgUiReader}
 
 
 class Manner(NamedTuple):
@@ -28,6 +30,7 @@ class Manner(NamedTuple):
     tick_separator: str = "\n\n"
     server_tools: str = "hide"
     confirmations: str = "deny"
+    dialect: str = "agentick"
 
 
 class Outcome(NamedTuple):
@@ -37,9 +40,9 @@ class Outcome(NamedTuple):
     failure: ProxyError | None
 
 
-def read_events(reads: Iterable[bytes], *, with_deeds: bool = False) -> Iterable[Event]:
+def read_events(reads: Iterable[bytes], *, with_deeds: bool = False, dialect: str = "agentick") -> Iterable[Event]:
     """The events of a native stream that comes in these reads. Lazy. Raises UpstreamError."""
-    reader = EventReader(max_frame=MAX_FRAME, with_deeds=with_deeds)
+    reader = READERS[dialect](max_frame=MAX_FRAME, with_deeds=with_deeds)
     for data in reads:
         yield from reader.feed(data)
 

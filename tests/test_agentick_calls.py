@@ -5,8 +5,6 @@ import pytest
 
 from oaicompat_proxy import turn as turns
 from oaicompat_proxy.dialects.agentick.calls import (
-    App,
-    Call,
     build_apps,
     build_close,
     build_confirmation,
@@ -20,6 +18,7 @@ from oaicompat_proxy.dialects.agentick.calls import (
     parse_available,
     session_key,
 )
+from oaicompat_proxy.dialects.dialect import App, Call
 from oaicompat_proxy.turn import Block, Media, Text, Turn, Utterance
 
 KEY = "harbor:r1"

@@ -105,7 +105,7 @@ def test_a_port_is_sixteen_bits(port: int) -> None:
 def test_a_choice_is_one_of_those_that_are_named(each: dataclasses.Field[Any]) -> None:
     several = isinstance(each.default, tuple)
     for choice in each.metadata["choices"]:
-        made(**{each.name: (choice,) if several else choice})
+        Config(**{"upstream": "http://127.0.0.1:1", each.name: (choice,) if several else choice})
     with pytest.raises(ConfigError, match=f"{flag(each.name)} must be one of"):
         made(**{each.name: ("other",) if several else "other"})
 
@@ -178,3 +178,24 @@ def test_a_password_in_the_gateways_address_is_refused_and_not_quoted(url: str) 
     with pytest.raises(ConfigError, match="--upstream-token") as caught:
         Config(upstream=url)
     assert "hush" not in str(caught.value)
+
+
+AG_UI = {"dialect": "ag-ui", "upstream": "http://127.0.0.1:8000/"}
+
+
+def test_agents_without_a_gateway_have_addresses() -> None:
+    model = {"pilot": "https://harbor.example/pilot", "sonar": "agents/sonar", "base": ""}
+    assert Config(**AG_UI, model=model).model == model
+
+
+@pytest.mark.parametrize("app", ["ftp://harbor.example", "http://", "https://me:secret@harbor.example", "http://x/?y"])
+def test_an_address_that_cannot_be_is_refused(app: str) -> None:
+    with pytest.raises(ConfigError, match="--model must"):
+        Config(**AG_UI, model={"pilot": app})
+
+
+def test_what_needs_a_gateway_is_refused_without_one() -> None:
+    with pytest.raises(ConfigError, match=r"--sessions recognise needs a gateway"):
+        Config(**AG_UI, sessions="recognise")
+    with pytest.raises(ConfigError, match=r"--demo speaks agentick"):
+        made(dialect="ag-ui")

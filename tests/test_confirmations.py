@@ -12,11 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.confirmations import TOKEN_PREFIX, Confirmation, Question, describe, find_confirmation, sign
+from oaicompat_proxy.confirmations import (
+    CONFIRM_TOOL,
+    TOKEN_PREFIX,
+    Confirmation,
+    Question,
+    describe,
+    find_confirmation,
+    restore,
+    sign,
+)
 from oaicompat_proxy.errors import InvalidRequest
 from oaicompat_proxy.events import ConfirmationRequired
-from oaicompat_proxy.openai.request import Message
-from oaicompat_proxy.turn import Media, Text
+from oaicompat_proxy.openai.request import Message, ToolCall
+from oaicompat_proxy.turn import Answer, Media, Text
 
 SECRET, SCOPE, NOW = b"secret", "ada", 1000.0
 QUESTION = Question("demo:oc-1", "call_1", 1060, lasting=False)
@@ -75,7 +84,7 @@ NO = ["no", "", " ", "nope", "yes please", "not ok", "1", "[]", "null", "0", "{}
 def test_a_yes(said: str) -> None:
     found = find(answered(said))
     assert found is not None
-    assert found.confirmed
+    assert found.answer.confirmed
 
 
 @pytest.mark.parametrize(
@@ -85,7 +94,7 @@ def test_a_yes(said: str) -> None:
 def test_everything_else_is_a_no(said: str) -> None:
     found = find(answered(said))
     assert found is not None
-    assert not found.confirmed
+    assert not found.answer.confirmed
 
 
 @pytest.mark.parametrize(
@@ -101,14 +110,14 @@ def test_everything_else_is_a_no(said: str) -> None:
 def test_the_reason_is_what_was_said(said: str, reason: str) -> None:
     found = find(answered(said))
     assert found is not None
-    assert found.reason == reason
+    assert found.answer.reason == reason
 
 
 def test_the_answer_may_come_in_parts_and_among_others() -> None:
     other = Message("tool", (Text("06:12"),), tool_call_id="call_7")
     parts = Message("tool", (Text('{"confirmed":'), Media("image", url="http://x"), Text("true}")), tool_call_id=TOKEN)
     found = find(Message("user", (Text("Hi"),)), other, parts)
-    assert found == Confirmation(QUESTION, True, "")
+    assert found == Confirmation(QUESTION, Answer(QUESTION.call_id, True, "", '{"confirmed":true}'), TOKEN)
 
 
 def test_other_results_answer_nothing() -> None:
@@ -172,3 +181,28 @@ def test_no_letter_can_be_changed(place: int, letter: str) -> None:
     if raw != new:  # the last letter has bits that mean nothing
         with pytest.raises(InvalidRequest):
             find(answered("yes", changed))
+
+
+ASKED = describe(ConfirmationRequired(QUESTION.call_id, "launch", '{"ship":"Pen Duick"}', "Launch?"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "native"),
+    [
+        (ASKED, "launch", '{"ship": "Pen Duick"}'),
+        ("{}", "", "{}"),
+        ("[1]", "", "{}"),
+        ("no JSON", "", "{}"),
+        ("[" * 100_000, "", "{}"),
+    ],
+)
+def test_an_agent_that_is_run_again_finds_its_own_call(arguments: str, name: str, native: str) -> None:
+    other = ToolCall("call_7", "tide", "{}")
+    before = Message("user", (Text("Go."),))
+    question = Message("assistant", (Text("Well."),), tool_calls=(other, ToolCall(TOKEN, CONFIRM_TOOL, arguments)))
+    result = Message("tool", (Text("06:12"),), tool_call_id="call_7")
+    answer = Message("tool", (Text("yes"),), tool_call_id=TOKEN)
+    found = find(result, answer)
+    assert found is not None
+    own = Message("assistant", (Text("Well."),), tool_calls=(other, ToolCall(QUESTION.call_id, name, native)))
+    assert restore([before, question, result, answer], found) == (before, own, result)

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from oaicompat_proxy.conversation import END_WITH_OTHERS, END_WITH_USER, METADATA_KEY, TITLE, build_turn
 from oaicompat_proxy.openai.request import ChatRequest, Message, ToolCall
-from oaicompat_proxy.turn import Block, Call, Media, Text, Turn, Utterance
+from oaicompat_proxy.turn import Block, Call, Media, Text, Tool, Utterance
 
 ROOM = 1_000_000
 PICTURE = Media("image", url="https://harbor.example/quay.png")
@@ -328,16 +329,39 @@ def test_full_is_every_message_as_it_was() -> None:
         said("assistant", tool_calls=(call,)),
         said("tool", "06:12", tool_call_id="c1"),
     ]
-    assert build_turn(request(*messages), "full", max_fold=0) == Turn(
-        (Text("06:12"),),
-        {},
-        (
-            Utterance("system", (Text("Be brief."),)),
-            Utterance("user", (PICTURE,)),
-            Utterance("assistant", (), (Call("c1", "tide", "{}"),)),
-            Utterance("tool", (Text("06:12"),), (), "c1"),
-        ),
-    )
+    turn = build_turn(request(*messages), "full", max_fold=0)
+    assert (turn.blocks, turn.metadata, turn.tools) == ((Text("06:12"),), {}, ())
+    assert [replace(utterance, id="") for utterance in turn.utterances] == [
+        Utterance("system", (Text("Be brief."),)),
+        Utterance("user", (PICTURE,)),
+        Utterance("assistant", (), (Call("c1", "tide", "{}"),)),
+        Utterance("tool", (Text("06:12"),), (), "c1"),
+    ]
+
+
+CONVERSATION = [
+    said("user", "Hi"),
+    said("assistant", "Yes?"),
+    said("user", "When is high tide?"),
+    said("user", "Well?"),
+]
+
+
+def test_an_agent_that_takes_messages_gets_the_new_ones_as_they_are() -> None:
+    """With the ids that they have in the whole conversation."""
+    whole = build_turn(request(*CONVERSATION), "full", max_fold=0, in_messages=True)
+    new = build_turn(request(*CONVERSATION), "last", max_fold=0, in_messages=True)
+    assert new.utterances == whole.utterances[2:]
+    assert new.blocks == (Text("Well?"),)
+
+
+@pytest.mark.parametrize("history", ["fold", "last", "full"])
+def test_an_agent_that_takes_tools_gets_them_once(history: str) -> None:
+    tide = {"type": "function", "function": {"name": "tide", "parameters": {"type": "object"}}}
+    asked = request(said("user", "?"), tools=[tide], temperature=0.5)
+    turn = build_turn(replace(asked, tool_names=frozenset({"tide"})), history, max_fold=ROOM, in_messages=True)
+    assert turn.tools == (Tool("tide", "", {"type": "object"}),)
+    assert turn.metadata == {METADATA_KEY: {"temperature": 0.5}}
 
 
 @pytest.mark.parametrize("history", ["fold", "last", "full"])

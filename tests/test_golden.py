@@ -70,7 +70,7 @@ def case_of(name: str, recording: Recording) -> dict[Path, bytes]:
 def translated(name: str, reads: list[bytes] | None = None) -> Outcome:
     native = (GOLDEN / f"{name}.native.sse").read_bytes()
     manner = read_manner(name)
-    events = read_events(reads or [native], with_deeds=manner.server_tools != "hide")
+    events = read_events(reads or [native], with_deeds=manner.server_tools != "hide", dialect=manner.dialect)
     return translate(events, manner)
 
 

@@ -13,6 +13,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
+import asgi
 from processes import Child, proxy, stopping
 
 from oaicompat_proxy.keyring import digest_of, parse_keys
@@ -77,17 +78,34 @@ def test_python_client_runs_as_shown() -> None:
 
 
 def test_start_command_serves_the_demo_agent() -> None:
-    (command,) = (block for block in blocks("sh") if block.startswith("scripts/serve"))
+    (command,) = (block for block in blocks("sh") if block.strip() == "scripts/serve")
+    assert answer_of(command, model="demo")["finish_reason"] == "stop"
+
+
+def test_command_and_agent_of_another_framework_work_as_shown() -> None:
+    (command,) = (block for block in blocks("sh") if "--dialect" in block)
+    (program,) = (block for block in blocks("python") if "AGUIAdapter" in block)
+    namespace: dict[str, Any] = {}
+    exec(program, namespace)  # what a reader would do with it
+    with asgi.serving(namespace["app"]) as url:
+        choice = answer_of(command.replace("http://127.0.0.1:8000", url), model="default")
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("success (no tool calls)", "stop")
+
+
+def answer_of(command: str, *, model: str) -> dict[str, Any]:
+    """Starts the proxy as shown, on any port, and asks it something: the choice of its answer."""
     environment = {**os.environ, "OAICOMPAT_VENV": sys.prefix, "OAICOMPAT_PORT": "0"}
-    with stopping(Child(str(ROOT / command.strip()), env=environment)) as child:
+    program, *arguments = command.split()
+    with stopping(Child(str(ROOT / program), *arguments, env=environment)) as child:
         base = child.wait_for(r"listens on +(http://\S+)", within=60)[1]
-        question = {"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}
+        question = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
         answer = curl(
             f"curl http://127.0.0.1:8700/v1/chat/completions -H 'Content-Type: application/json' "
             f"-d '{json.dumps(question)}'",
             base,
         )
-    assert json.loads(answer)["choices"][0]["finish_reason"] == "stop"
+    choice: dict[str, Any] = json.loads(answer)["choices"][0]
+    return choice
 
 
 def test_both_commands_of_the_first_screen_exist() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from oaicompat_proxy.openai.chunks import Chunk, Content, Finish, Reasoning, Role, ToolCallArguments, ToolCallHead
 from oaicompat_proxy.openai.request import Message, ToolCall
-from oaicompat_proxy.recognition import AnswerDigest, conversation_digest, named_session, scope_of
+from oaicompat_proxy.recognition import AnswerDigest, answered_part, conversation_digest, named_session, scope_of
 from oaicompat_proxy.turn import Media, Text
 
 SECRET = b"secret"
@@ -187,3 +187,13 @@ def test_arguments_of_an_answer_may_be_written_anew_by_a_client() -> None:
     given_ = {"b": [1, {"d": None, "c": "é"}], "a": 0.5}
     chunks: list[Chunk] = [ToolCallHead(0, "c1", "tide"), ToolCallArguments(0, json.dumps(given_))]
     assert of_answer([], *chunks) == digest(asks(json.dumps(given_, ensure_ascii=False, indent=4, sort_keys=True)))
+
+
+@pytest.mark.parametrize(
+    ("roles", "count"),
+    [("", 0), ("u", 0), ("ua", 2), ("uau", 2), ("uaua", 4), ("uatu", 2), ("suatat", 5)],
+)
+def test_a_conversation_is_answered_up_to_its_last_answer(roles: str, count: int) -> None:
+    names: dict[str, Any] = {"s": "system", "u": "user", "a": "assistant", "t": "tool"}
+    messages = [Message(names[role], (Text("x"),)) for role in roles]
+    assert list(answered_part(messages)) == messages[:count]

@@ -82,3 +82,27 @@ def test_a_block_that_begins_with_several_deltas_is_cited_in_its_place() -> None
     speech.say_all(TextDeltas(["Two", "!"], [b"Two", b"!"]))
     speech.cite((Citation("u", "t", 0, 3),))
     assert speech.close() == [Annotations((UrlCitation("u", "t", 4, 7),))]
+
+
+def test_two_messages_of_one_tick_stand_apart_and_so_do_two_thoughts() -> None:
+    speech = Speech("\n\n")
+    assert speech.start_block(apart=True) == []
+    speech.say("One\ud83d")
+    assert speech.start_block(apart=True) == [Content("\ufffd")]
+    assert speech.say("Two") == [Content("\n\nTwo")]
+    assert speech.start_block() == []
+    assert speech.say(".") == [Content(".")]
+    speech.think("Hm\ud83d")
+    assert speech.start_thought() == [Reasoning("\ufffd")]
+    assert speech.start_thought() == []
+    assert speech.think("So.") == [Reasoning("\n\nSo.")]
+
+
+def test_half_a_character_at_the_end_of_a_message_counts_in_what_is_cited_behind_it() -> None:
+    speech = Speech("\n\n")
+    speech.say("One\ud83d")
+    speech.start_block(apart=True)
+    speech.say("Two")
+    speech.cite((Citation("https://example.org", "Example", 0, 3),))
+    start = len("One?\n\n")
+    assert speech.close() == [Annotations((UrlCitation("https://example.org", "Example", start, start + 3),))]

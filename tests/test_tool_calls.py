@@ -145,6 +145,8 @@ def test_a_step_and_what_goes_out_then(conversation: Conversation) -> None:
         ([("start", "c1", "tide")], True, True),
         ([("start", "c1", "add"), ("start", "c2", "tide")], True, True),
         ([("start", "c1", "tide"), ("forget",)], False, False),
+        ([("start", "c1", "add"), ("settle", "c1")], False, False),
+        ([("start", "c1", "tide"), ("settle", "c1")], True, True),
         ([("add_arguments", "c1", "{}")], False, False),
         ([("end", "c1")], False, False),
     ],

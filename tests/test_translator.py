@@ -22,6 +22,7 @@ from oaicompat_proxy.events import (
     MessageUsed,
     ModelFailed,
     ReasoningDelta,
+    ReasoningStarted,
     RunEnded,
     RunFailed,
     RunResult,
@@ -34,6 +35,7 @@ from oaicompat_proxy.events import (
     ToolCallDelta,
     ToolCalled,
     ToolCallEnded,
+    ToolCallSettled,
     ToolCallStarted,
     ToolFinished,
     ToolStarted,
@@ -335,6 +337,60 @@ def test_an_undeclared_call_on_which_the_run_ends_is_handed_out() -> None:
             ),
         ],
     )
+
+
+def test_a_call_that_the_agent_settled_is_not_handed_out() -> None:
+    conversation: Conversation = [
+        (ToolCalled("c1", "almanac", "{}"), []),
+        (ToolCalled("c2", "launch", "{}"), []),
+        (ToolCallSettled("c1"), []),
+        (
+            RunEnded(),
+            [ROLE_BEFORE_CALL, ToolCallHead(0, "c2", "launch"), ToolCallArguments(0, "{}"), Finish("tool_calls")],
+        ),
+    ]
+    hold(new(), conversation)
+    hold(
+        new(),
+        [(ToolCalled("c1", "almanac", "{}"), []), (ToolCallSettled("c1"), []), (RunEnded(), [ROLE, Finish("stop")])],
+    )
+
+
+def test_a_deed_beside_the_clients_call_does_not_end_the_answer() -> None:
+    """Only the same call's result does: the agent goes on with what is the client's."""
+    conversation: Conversation = [
+        (ToolCalled("c1", "almanac", "{}"), []),
+        (
+            ToolCalled("c2", "tide", "{}"),
+            [ROLE_BEFORE_CALL, ToolCallHead(0, "c2", "tide"), ToolCallArguments(0, "{}")],
+        ),
+        (ToolCallSettled("c1"), []),
+        (ToolFinished("c1", "almanac", "06:12", False, None), [Reasoning("⟦tool⟧ almanac {} → 06:12")]),
+        (ToolCallSettled("c2"), []),
+        (RunResult("", "", USED), []),
+        (ToolFinished("c2", "tide", "06:12", False, None), [Finish("tool_calls"), REPORT]),
+    ]
+    hold(new("tide", server_tools="reasoning"), conversation)
+
+
+def test_two_messages_and_two_thoughts_of_a_tick_stand_apart() -> None:
+    conversation: Conversation = [
+        (ReasoningStarted(), []),
+        (ReasoningDelta("Hm."), [ROLE, Reasoning("Hm.")]),
+        (TextStarted(apart=True), []),
+        (TextDelta("One."), [Content("One.")]),
+        (ReasoningStarted(), []),
+        (TextDelta(".."), [Content("..")]),
+        (ReasoningDelta("So."), [Reasoning("\n\nSo.")]),
+        (TextStarted(apart=True), []),
+        (TextDelta("Two."), [Content("\n\nTwo.")]),
+    ]
+    hold(new(), conversation)
+
+
+def test_a_question_of_no_tool_that_nobody_answers_is_an_error() -> None:
+    with pytest.raises(AgentError, match="waits for a human's answer, and there is nobody"):
+        new().feed(ConfirmationRequired("i1", "", "{}", "Which port?"))
 
 
 def test_only_the_clients_call_of_a_mixed_tick_goes_out() -> None:

@@ -33,7 +33,8 @@ StartCloser = Callable[..., AbstractAsyncContextManager[Closer]]
 @asynccontextmanager
 async def closer_of(url: str, *, close_timeout: float = 2.0) -> AsyncIterator[Closer]:
     upstream = Upstream(Config(upstream=url), url)
-    closer = Closer(upstream, close_timeout=close_timeout)
+    assert upstream.dialect.gateway is not None
+    closer = Closer(upstream, upstream.dialect.gateway, close_timeout=close_timeout)
     try:
         yield closer
     finally:

@@ -14,13 +14,15 @@ from oaicompat_proxy.config import Config
 from oaicompat_proxy.confirmations import Confirmation, Question
 from oaicompat_proxy.errors import AgentError, AgentUnanswerable, UpstreamError, UpstreamInterrupted, UpstreamTimeout
 from oaicompat_proxy.events import ConfirmationRequired, Event, RunEnded, TextDelta
+from oaicompat_proxy.turn import Answer
 from oaicompat_proxy.web import confirming
 from oaicompat_proxy.web.confirming import ApprovingRun, ResumedRun, confirm
 from oaicompat_proxy.web.upstream import Upstream
 
 HELLO = b'data: {"type":"connection","connectionId":"e1","subscriptions":[]}\n\n'
 END = frame("execution_end", executionId="e1", aborted=False, output={"timeline": []})
-YES = Confirmation(Question("demo:s1", "c1", 2**40, lasting=False), True, "")
+YES_TO_C1 = Answer("c1", True)
+YES = Confirmation(Question("demo:s1", "c1", 2**40, lasting=False), YES_TO_C1, "confirm_x")
 
 
 @asynccontextmanager
@@ -320,7 +322,7 @@ async def test_a_run_that_was_answered_and_is_not_over_has_lost_its_owner_with_i
     plays_events(agent, Reply([HELLO, text("Done."), END, "stall"]))
     question = Question("demo:s1", "c1", 2**40, lasting)
     async with reaching(agent) as upstream:
-        run = resumed(upstream, Confirmation(question, True, ""))
+        run = resumed(upstream, Confirmation(question, YES_TO_C1, "confirm_x"))
         assert not run.ownerless
         await run.open()
         assert run.ownerless is ownerless
@@ -336,7 +338,7 @@ async def test_a_run_that_cannot_be_answered_has_no_owner(agent: Agent, lasting:
     plays_events(agent, Reply([HELLO, "stall"]))
     agent.replies("/invoke", no_apps())
     async with reaching(agent) as upstream:
-        run = resumed(upstream, Confirmation(Question("demo:s1", "c1", 2**40, lasting), True, ""))
+        run = resumed(upstream, Confirmation(Question("demo:s1", "c1", 2**40, lasting), YES_TO_C1, "confirm_x"))
         with pytest.raises(AgentUnanswerable):
             await run.open()
         assert run.ownerless

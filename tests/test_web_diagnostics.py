@@ -212,6 +212,12 @@ async def test_the_gateway_is_asked_without_consequence_and_seldom(agent: Agent,
     assert agent.runs == []
 
 
+async def test_an_agent_without_a_gateway_is_only_looked_for(agent: Agent, proxy: StartProxy) -> None:
+    proxied = await proxy(dialect="ag-ui", upstream=f"{agent.url}/harbor")
+    assert json.loads((await proxied.get(f"{BASE}/gateway")).body) == {"reachable": True}
+    assert [each.path for each in agent.exchanges] == ["/harbor"]
+
+
 async def test_methods_that_refuse_are_there(agent: Agent, proxy: StartProxy) -> None:
     agent.replies("/invoke", answer({"error": "Session not found: x", "code": "NOT_FOUND_RESOURCE"}, 404))
     told = json.loads((await (await proxy()).get(f"{BASE}/gateway")).body)

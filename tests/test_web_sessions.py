@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import pytest
 
 from oaicompat_proxy.config import Config
+from oaicompat_proxy.dialects.known import DIALECTS
 from oaicompat_proxy.errors import (
     AgentError,
     ProxyError,
@@ -26,7 +26,8 @@ from oaicompat_proxy.keyring import Caller
 from oaicompat_proxy.openai.chunks import Content
 from oaicompat_proxy.openai.request import Message
 from oaicompat_proxy.turn import Text, Turn
-from oaicompat_proxy.web.leases import Lease, Wanted, fresh_name
+from oaicompat_proxy.web.leases import Lease, Wanted
+from oaicompat_proxy.web.resuming import start
 from oaicompat_proxy.web.session_locks import MemoryLocks
 from oaicompat_proxy.web.session_store import MemoryStore
 from oaicompat_proxy.web.sessions import Sessions
@@ -67,6 +68,8 @@ class Run:
 
 
 class Upstream:
+    dialect = DIALECTS["agentick"]
+
     def __init__(self) -> None:
         self.next = Run()
 
@@ -143,7 +146,7 @@ async def lease_of(house: House, want: Wanted, error: BaseException | None = Non
     with contextlib.suppress(*([type(error)] if error is not None else [])):
         async with house.sessions.lease(want) as lease:
             if error is not None:
-                house.sessions.start(lease, TURN)
+                start(lease, TURN, approves=False)
                 raise error
     assert lease is not None
     return lease
@@ -153,7 +156,7 @@ async def answered(house: House, want: Wanted, text: str = "Hello") -> Lease:
     """A request with a good answer that is remembered."""
     house.upstream.next = Run()
     async with house.sessions.lease(want) as lease:
-        run = house.sessions.start(lease, TURN)
+        run = start(lease, TURN, approves=False)
         digest = house.sessions.new_digest(want)
         assert digest is not None
         digest.add(Content(text))
@@ -178,12 +181,6 @@ async def recognising() -> AsyncIterator[House]:
 
 
 # Which session
-
-
-def test_a_fresh_name_is_unguessable_and_chooses_no_app() -> None:
-    names = [fresh_name() for _ in range(1000)]
-    assert len(set(names)) == 1000
-    assert all(re.fullmatch(r"oc-[\w-]{32}", name) for name in names)
 
 
 async def test_without_a_name_each_lease_is_another_session(plain: House) -> None:
@@ -260,7 +257,7 @@ async def test_when_a_request_is_over(recognising: House, kind: str, state: str,
         async with house.sessions.lease(want) as lease:
             assert (lease.recognised_by is not None) == (kind == "recognised")
             if state != NEVER:
-                house.sessions.start(lease, TURN)
+                start(lease, TURN, approves=False)
             if error is not None:
                 raise error
     await asyncio.sleep(0.01)
@@ -282,7 +279,7 @@ async def test_what_never_reached_the_gateway_is_not_closed(plain: House, error:
 async def test_a_run_that_is_lost_sight_of_is_stopped_before_the_next_gets_in(plain: House, fails: ProxyError) -> None:
     plain.upstream.next = Run(fails=fails)
     async with plain.sessions.lease(wanted(name="harbour")) as lease:
-        run = plain.sessions.start(lease, TURN)
+        run = start(lease, TURN, approves=False)
     run.ends.set()  # type: ignore[attr-defined]
     assert await plain.settled() == ["close", "release"]
 
@@ -290,7 +287,7 @@ async def test_a_run_that_is_lost_sight_of_is_stopped_before_the_next_gets_in(pl
 async def test_a_run_without_a_reader_has_a_time_limit() -> None:
     house = House(recognise=False, session_drain=0.01)
     async with house.sessions.lease(wanted(name="harbour")) as lease:
-        house.sessions.start(lease, TURN)
+        start(lease, TURN, approves=False)
     assert await house.settled() == ["close", "release"]
     assert house.upstream.next.was_cut
 
@@ -298,7 +295,7 @@ async def test_a_run_without_a_reader_has_a_time_limit() -> None:
 async def test_a_run_that_waits_for_the_client_is_held_longer() -> None:
     house = House(recognise=False, session_drain=0.01, confirmation_ttl=60)
     async with house.sessions.lease(wanted()) as lease:
-        run = house.sessions.start(lease, TURN)
+        run = start(lease, TURN, approves=False)
         lease.parked = True
     await asyncio.sleep(0.05)
     assert house.events == []
@@ -309,7 +306,7 @@ async def test_a_run_that_waits_for_the_client_is_held_longer() -> None:
 async def test_at_the_end_of_the_process_nobody_is_waited_for() -> None:
     house = House(recognise=False)
     async with house.sessions.lease(wanted(name="harbour")) as lease:
-        house.sessions.start(lease, TURN)
+        start(lease, TURN, approves=False)
     async with asyncio.timeout(1):
         await house.sessions.settle()
     assert house.events == ["release"]
@@ -413,3 +410,39 @@ async def test_a_session_that_is_abandoned_is_closed(plain: House) -> None:
 def test_the_table_is_whole() -> None:
     kinds, states = ("fresh", "named", "recognised"), (NEVER, UNHEARD, UNANSWERED, REFUSED, OVER, GOING_ON)
     assert OUTCOMES.keys() == {*itertools.product(kinds, states)}
+
+
+# Where no gateway keeps sessions
+
+
+@pytest.fixture
+def alone() -> House:
+    """In front of an agent itself."""
+    house = House(recognise=False)
+    house.upstream.dialect = DIALECTS["ag-ui"]
+    return house
+
+
+@pytest.mark.parametrize("name", ["", "harbour"])
+async def test_an_agent_without_a_gateway_gets_everything_and_keeps_nothing(alone: House, name: str) -> None:
+    async with alone.sessions.lease(wanted(HELLO, ANSWER, AGAIN, name=name, app="pilot")) as lease:
+        assert (lease.app, lease.history, lease.keep) == ("pilot", "full", False)
+        assert (lease.release is not None) == bool(name)
+
+
+async def test_its_run_ends_with_its_reader(alone: House) -> None:
+    run = alone.upstream.next = Run()
+    with contextlib.suppress(asyncio.CancelledError):
+        async with alone.sessions.lease(wanted(name="harbour")) as lease:
+            start(lease, TURN, approves=False)
+            raise asyncio.CancelledError
+    assert run.was_cut
+    assert "release" in await alone.settled()
+
+
+async def test_what_waits_goes_on_in_its_own_thread(alone: House) -> None:
+    want = replace(wanted(HELLO, name="harbour"), key="oc-before")
+    async with alone.sessions.lease(want) as lease:
+        assert lease.key == "oc-before"
+        with pytest.raises(SessionBusy):
+            await alone.sessions.lease(want).__aenter__()

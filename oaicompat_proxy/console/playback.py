@@ -12,7 +12,7 @@ import orjson
 from .. import sse
 from ..collector import Collector
 from ..confirmations import CONFIRM_TOOL
-from ..dialects.agentick.reader import EventReader
+from ..dialects.known import DIALECTS
 from ..errors import ProxyError
 from ..masking import mask
 from ..openai.chunks import Chunk, ChunkEncoder, Envelope
@@ -47,7 +47,8 @@ class _Run:
         manner = recording.manner
         self._entries = recording.entries
         with_deeds = manner.server_tools != "hide"
-        self._reader = EventReader(max_frame=MAX_FRAME, with_deeds=with_deeds, resumed=manner.resumed)
+        dialect = DIALECTS[manner.dialect]
+        self._reader = dialect.new_reader(max_frame=MAX_FRAME, with_deeds=with_deeds, resumed=manner.resumed)
         self._translator = Translator(
             model=manner.model,
             tool_names=frozenset(manner.tool_names),

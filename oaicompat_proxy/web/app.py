@@ -15,7 +15,7 @@ from . import chat, completions, diagnostics, health, models
 from .authorization import add_rate_headers, admit
 from .callers import Callers
 from .catalog import Catalog
-from .closing import Closer
+from .closing import Closer, Closing, NothingToClose
 from .headers import add_headers
 from .keys import CALLERS, CATALOG, CONFIG, RATES, SECRET, SESSIONS, SLOTS, STARTED, UPSTREAM
 from .middleware import errors_to_bodies
@@ -43,12 +43,12 @@ def create_app(config: Config, *, upstream: str = "") -> web.Application:
     app[SLOTS] = Slots(config)
     once = RunOnce(config)
 
-    async def gateway(app: web.Application) -> AsyncIterator[None]:
+    async def agents(app: web.Application) -> AsyncIterator[None]:
         async with _shared(config) as (locks, store, rates):
             app[RATES] = rates
             app[UPSTREAM] = Upstream(config, upstream or config.upstream)
             app[CATALOG] = Catalog(app[UPSTREAM], config.model, ttl=config.models_ttl)
-            closer = Closer(app[UPSTREAM], close_timeout=config.close_timeout)
+            closer = _new_closer(app[UPSTREAM], config)
             sessions = app[SESSIONS] = Sessions(
                 app[UPSTREAM], config, app[SECRET], slots=app[SLOTS], closer=closer, locks=locks, store=store
             )
@@ -60,7 +60,7 @@ def create_app(config: Config, *, upstream: str = "") -> web.Application:
             await sessions.settle()
             app[UPSTREAM].close()
 
-    app.cleanup_ctx.append(gateway)
+    app.cleanup_ctx.append(agents)
     app.on_response_prepare.append(add_headers)
     app.on_response_prepare.append(add_rate_headers)
     _add_routes(app, config, once)
@@ -78,6 +78,13 @@ def _add_routes(app: web.Application, config: Config, once: RunOnce) -> None:
         diagnostics.add_routes(app)
     app.router.add_get("/healthz", health.live)
     app.router.add_get("/readyz", health.ready)
+
+
+def _new_closer(upstream: Upstream, config: Config) -> Closing:
+    gateway = upstream.dialect.gateway
+    if gateway is None:
+        return NothingToClose()
+    return Closer(upstream, gateway, close_timeout=config.close_timeout)
 
 
 def make_secret(config: Config) -> bytes:

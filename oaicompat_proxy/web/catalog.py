@@ -11,8 +11,7 @@ import secrets
 import time
 from collections.abc import Mapping
 
-from ..dialects.agentick import calls
-from ..dialects.agentick.calls import App
+from ..dialects.dialect import App, Gateway
 from ..errors import UpstreamError, UpstreamRefused
 from ..events import RunFailed
 from ..failures import unknown_model
@@ -30,6 +29,7 @@ class Catalog:
     def __init__(self, upstream: Upstream, mapping: Mapping[str, str], *, ttl: float) -> None:
         """`mapping`: model name → app. `ttl`: seconds for which the gateway's list is kept."""
         self._upstream = upstream
+        self._gateway = upstream.dialect.gateway
         self._mapping = dict(mapping)
         self._ttl = ttl
         self._lock = asyncio.Lock()
@@ -48,7 +48,7 @@ class Catalog:
             return self._mapping[model]
         if not model or (model == DEFAULT_MODEL and not self._hosts(DEFAULT_MODEL)):
             return ""
-        if not calls.is_app_id(model):
+        if self._gateway is None or not self._gateway.is_app_id(model):
             raise unknown_model(model)
         return model
 
@@ -72,26 +72,28 @@ class Catalog:
     async def _ask(self) -> list[App]:
         async with self._lock:
             if time.monotonic() >= self._fresh_until:
-                self._apps = await self._discover()
+                self._apps = await self._discover(self._gateway) if self._gateway is not None else []
                 self._fresh_until = time.monotonic() + self._ttl
             return self._apps
 
-    async def _discover(self) -> list[App]:
-        status, body = await self._upstream.call(calls.build_apps())
+    async def _discover(self, gateway: Gateway) -> list[App]:
+        status, body = await self._upstream.call(gateway.build_apps())
         if status in (401, 403):
             raise UpstreamRefused(f"The agent gateway refused this proxy's token ({status}).")
-        apps = calls.parse_apps(body) if status == 200 else None
-        return await self._provoke() if apps is None else apps
+        apps = gateway.parse_apps(body) if status == 200 else None
+        return await self._provoke(gateway) if apps is None else apps
 
-    async def _provoke(self) -> list[App]:
+    async def _provoke(self, gateway: Gateway) -> list[App]:
         """Asks for an app that cannot exist: the refusal names those that do."""
-        key = calls.session_key(f"no-such-app-{secrets.token_hex(4)}", "probe")
-        run = self._upstream.run(calls.build_send(key, Turn((Text("Which apps are there?"),))))
+        dialect, app = self._upstream.dialect, f"no-such-app-{secrets.token_hex(4)}"
+        question = Turn((Text("Which apps are there?"),))
+        key = dialect.session_key(app, "probe")
+        run = self._upstream.run(dialect.build_run(question, app=app, key=key, run_id="probe"))
         try:
             await run.open()
             async for events in run:
                 for event in events:
-                    apps = calls.parse_available(event.message) if isinstance(event, RunFailed) else None
+                    apps = gateway.parse_available(event.message) if isinstance(event, RunFailed) else None
                     if apps is not None:
                         await run.finish()
                         return apps
@@ -101,7 +103,10 @@ class Catalog:
 
     async def check(self) -> None:
         """Raises ProxyError unless the gateway answers and takes our token."""
-        status, _ = await self._upstream.call(calls.build_apps())
+        if self._gateway is None:
+            status = await self._upstream.probe()
+        else:
+            status, _ = await self._upstream.call(self._gateway.build_apps())
         if status in (401, 403):
             raise UpstreamRefused(f"The agent gateway refuses this proxy's token ({status}).")
         if status >= 500 and status != 501:

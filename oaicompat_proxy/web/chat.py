@@ -12,21 +12,23 @@ from aiohttp import web
 
 from ..collector import Collector
 from ..config import Config
-from ..confirmations import Confirmation, Question, find_confirmation, sign
+from ..confirmations import Confirmation, Question, find_confirmation, restore, sign
 from ..conversation import build_turn, new_messages
 from ..keyring import Caller
 from ..openai.chunks import ChunkEncoder, Envelope
 from ..openai.request import ChatRequest, parse
 from ..recognition import AnswerDigest
 from ..translator import Translator
+from ..turn import Answer
 from .answers import Ending, collect_answer, stream_answer
 from .body import read_body
 from .catalog import DEFAULT_MODEL
-from .confirming import ApprovingRun, ResumedRun
+from .confirming import ResumedRun
 from .keys import CALLER, CATALOG, CONFIG, SECRET, SESSIONS, SLOTS, UPSTREAM
 from .leases import Wanted
 from .recorder import Tappable, tap
 from .relay import Readable
+from .resuming import start
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
@@ -44,11 +46,16 @@ def _begin(request: web.Request, body: bytes) -> Coroutine[Any, Any, web.StreamR
     caller = request[CALLER]
     agent = app[CATALOG].resolve(chat.model, caller)
     asked = new_messages(chat.messages)
+    model = chat.model or DEFAULT_MODEL
     confirmation = find_confirmation(asked, secret=app[SECRET], scope=caller.scope, now=time.time())
-    if confirmation is not None:
+    if confirmation is None:
+        name = session_name(request, chat, config)
+        return _run(request, chat, Wanted(agent, caller, model, chat.messages, name))
+    if app[UPSTREAM].dialect.gateway is not None:
         return _resume(request, chat, caller, confirmation)
-    name = session_name(request, chat, config)
-    return _run(request, chat, Wanted(agent, caller, chat.model or DEFAULT_MODEL, chat.messages, name))
+    wanted = Wanted(agent, caller, model, chat.messages, key=confirmation.question.session)
+    chat = replace(chat, messages=restore(chat.messages, confirmation))
+    return _run(request, chat, wanted, confirmation.answer)
 
 
 def session_name(request: web.Request, chat: ChatRequest, config: Config) -> str:
@@ -63,13 +70,20 @@ def session_name(request: web.Request, chat: ChatRequest, config: Config) -> str
     return next((str(names[place]) for place in config.session_from if names[place]), "")
 
 
-async def _run(request: web.Request, chat: ChatRequest, wanted: Wanted) -> web.StreamResponse:
+async def _run(
+    request: web.Request, chat: ChatRequest, wanted: Wanted, answer: Answer | None = None
+) -> web.StreamResponse:
+    """`answer`: to what the session waits for, where that takes another run."""
     app = request.app
     config, sessions = app[CONFIG], app[SESSIONS]
     async with sessions.lease(wanted) as lease:
         history = lease.history if config.history == "auto" else config.history
-        run = sessions.start(lease, build_turn(chat, history, max_fold=config.max_fold))
-        _record(request, chat, run)
+        in_messages = app[UPSTREAM].dialect.in_messages
+        turn = build_turn(chat, history, max_fold=config.max_fold, in_messages=in_messages)
+        run = start(lease, replace(turn, answer=answer), approves=config.confirmations == "approve")
+        del turn
+        assert lease.run is not None
+        _record(request, chat, lease.run)
         translator = _translator(request, chat, wanted.caller.scope, lease.key, lasting=lease.keep)
         digest = sessions.new_digest(wanted)
         chat = replace(chat, messages=(), parameters={})
@@ -80,11 +94,8 @@ async def _run(request: web.Request, chat: ChatRequest, wanted: Wanted) -> web.S
             if digest is not None and not lease.parked:
                 await sessions.remember(lease, digest)
 
-        source: Readable = run
-        if config.confirmations == "approve":
-            source = ApprovingRun(run, lease.upstream, lease.key)
         try:
-            return await _answer(request, chat, source, translator, ending, digest)
+            return await _answer(request, chat, run, translator, ending, digest)
         finally:
             lease.denied_call = translator.denied_call
 

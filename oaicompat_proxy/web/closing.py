@@ -12,10 +12,11 @@ import contextlib
 import logging
 import uuid
 from collections import deque
+from typing import Protocol
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from ..dialects.agentick import calls
+from ..dialects.dialect import Gateway
 from ..errors import ProxyError, UpstreamError, UpstreamRefused
 from .exchange import Exchange
 from .upstream import Upstream
@@ -37,14 +38,38 @@ GREETING = 1.0
 """Seconds for the first event of `/events`, which comes at once where it comes at all."""
 
 
+class Closing(Protocol):
+    """What becomes of a session that nobody needs any more."""
+
+    def close_soon(self, key: str, upstream: Upstream | None = None) -> None: ...
+
+    async def close(self, key: str, upstream: Upstream | None = None) -> None: ...
+
+    async def settle(self) -> None: ...
+
+
+class NothingToClose:
+    """Where no gateway keeps sessions: a run ends with its connection, and nothing is left of it."""
+
+    def close_soon(self, key: str, upstream: Upstream | None = None) -> None:
+        pass
+
+    async def close(self, key: str, upstream: Upstream | None = None) -> None:
+        pass
+
+    async def settle(self) -> None:
+        pass
+
+
 class Closer:
     """Closes sessions, and counts those that could not be closed."""
 
-    def __init__(self, upstream: Upstream, *, close_timeout: float) -> None:
+    def __init__(self, upstream: Upstream, gateway: Gateway, *, close_timeout: float) -> None:
         """`close_timeout`: seconds that one attempt may take."""
         self._upstream = upstream
+        self._gateway = gateway
         self._close_timeout = close_timeout
-        self._listener = Listener(upstream)
+        self._listener = Listener(upstream, gateway)
         # moving
         self.failed = 0
         self._waiting: deque[tuple[str, Upstream | None]] = deque()
@@ -102,11 +127,11 @@ class Closer:
 
     async def _try_to_close(self, key: str, upstream: Upstream) -> None:
         if self._can_invoke:
-            status, body = await upstream.call(calls.build_invoke_close(key))
-            self._can_invoke = not calls.is_unknown_method(status, body)
+            status, body = await upstream.call(self._gateway.build_invoke_close(key))
+            self._can_invoke = not self._gateway.is_unknown_method(status, body)
         if not self._can_invoke:
             await self._listener.ensure()
-            status, _ = await upstream.call(calls.build_close(key))
+            status, _ = await upstream.call(self._gateway.build_close(key))
         if status >= 500:
             raise UpstreamError(f"The agent gateway answered a close with status {status}.")
 
@@ -118,9 +143,9 @@ class Closer:
 class Listener:
     """One connection to the gateway's `/events`, made when it is first needed and kept."""
 
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(self, upstream: Upstream, gateway: Gateway) -> None:
         self._upstream = upstream
-        self._path = calls.events_path(f"oaicompat-proxy-{uuid.uuid4().hex}")
+        self._path = gateway.events_path(f"oaicompat-proxy-{uuid.uuid4().hex}")
         # moving
         self._reading: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()

@@ -16,11 +16,10 @@ from ..turn import Text, Turn
 from .answers import collect_answer, stream_answer
 from .body import read_body
 from .catalog import DEFAULT_MODEL
-from .confirming import ApprovingRun
 from .keys import CALLER, CATALOG, CONFIG, SESSIONS
 from .leases import Wanted
 from .recorder import tap
-from .relay import Readable
+from .resuming import start
 
 
 async def completions(request: web.Request) -> web.StreamResponse:
@@ -46,10 +45,10 @@ async def completions(request: web.Request) -> web.StreamResponse:
     echo = asked.prompt if asked.echo else ""
     sessions = request.app[SESSIONS]
     async with sessions.lease(Wanted(app, request[CALLER], model, messages=())) as lease:
-        run = sessions.start(lease, Turn((Text(asked.prompt),), metadata))
-        tap(request, run, asked, "completion", echo=echo)
-        source: Readable = ApprovingRun(run, lease.upstream, lease.key) if approves else run
+        run = start(lease, Turn((Text(asked.prompt),), metadata), approves=approves)
+        assert lease.run is not None
+        tap(request, lease.run, asked, "completion", echo=echo)
         if asked.stream:
             encoder = CompletionEncoder(envelope, include_usage=asked.include_usage, echo=echo)
-            return await stream_answer(request, source, translator, encoder)
-        return await collect_answer(request, source, translator, CompletionCollector(envelope, echo=echo))
+            return await stream_answer(request, run, translator, encoder)
+        return await collect_answer(request, run, translator, CompletionCollector(envelope, echo=echo))

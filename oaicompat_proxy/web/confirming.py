@@ -15,13 +15,12 @@ from typing import Self
 
 from ..config import Config
 from ..confirmations import Confirmation, Question
-from ..dialects.agentick import calls
-from ..dialects.agentick.reader import EventReader
+from ..dialects.dialect import Gateway, Reader
 from ..errors import AgentError, AgentUnanswerable, ProxyError, UpstreamError, UpstreamTimeout
 from ..events import ConfirmationRequired, Event
 from ..sse import FrameReader
 from .exchange import Exchange, Limits
-from .tap import Reader, Take, TappedReader
+from .tap import Take, TappedReader
 from .upstream import Run, Upstream
 
 MAX_GREETING = 64 * 1024
@@ -33,11 +32,12 @@ GREETING = 10.0
 
 async def confirm(upstream: Upstream, session: str, call_id: str, *, confirmed: bool, reason: str = "") -> None:
     """Raises AgentUnanswerable if this gateway cannot be answered, and AgentError if this run cannot."""
-    call = calls.build_confirmation(session, call_id, confirmed=confirmed, reason=reason)
+    gateway = _gateway(upstream)
+    call = gateway.build_confirmation(session, call_id, confirmed=confirmed, reason=reason)
     status, body = await upstream.call(call)
     if status == 200:
         return
-    if calls.is_unknown_method(status, body):
+    if gateway.is_unknown_method(status, body):
         raise AgentUnanswerable(
             "The agent waits for a confirmation, and this gateway's release cannot be given one; "
             "let the agent run this tool without asking."
@@ -112,9 +112,7 @@ class ResumedRun:
         self._confirmation = confirmation
         self._silence_timeout = config.silence_timeout
         self._limits = Limits(whole=config.run_timeout or math.inf)
-        self._reader: Reader = EventReader(
-            max_frame=config.max_frame, with_deeds=config.server_tools != "hide", resumed=True
-        )
+        self._reader: Reader = upstream.new_reader(resumed=True)
         self._exchange: Exchange | None = None
         self.ownerless = False
         """The run goes on, or waits, and nobody will read it any more."""
@@ -125,15 +123,15 @@ class ResumedRun:
 
     async def open(self) -> None:
         """Listens first, then answers, so that nothing is missed. Raises UpstreamError and its kin."""
-        question = self._confirmation.question
+        question, gateway = self._confirmation.question, _gateway(self._upstream)
         client_id = f"oaicompat-proxy-{uuid.uuid4().hex}"
         try:
             async with asyncio.timeout(GREETING):
-                self._exchange = await self._upstream.listen(calls.events_path(client_id), self._limits)
+                self._exchange = await self._upstream.listen(gateway.events_path(client_id), self._limits)
                 connection_id = await self._read_greeting(self._exchange)
         except TimeoutError:
             raise UpstreamTimeout("The agent gateway did not begin its event stream in time.") from None
-        status, _ = await self._upstream.call(calls.build_subscribe(client_id, connection_id, question.session))
+        status, _ = await self._upstream.call(gateway.build_subscribe(client_id, connection_id, question.session))
         if status != 200:
             raise UpstreamError(f"The agent gateway answered a subscription with status {status}.")
         try:
@@ -148,8 +146,8 @@ class ResumedRun:
             self._upstream,
             question.session,
             question.call_id,
-            confirmed=self._confirmation.confirmed,
-            reason=self._confirmation.reason,
+            confirmed=self._confirmation.answer.confirmed,
+            reason=self._confirmation.answer.reason,
         )
 
     def __aiter__(self) -> Self:
@@ -178,6 +176,12 @@ class ResumedRun:
             for frame in frames.feed(data):
                 return str(_parse_greeting(frame.data).get("connectionId", ""))
         raise UpstreamError("The agent gateway's event stream ended before it began.")
+
+
+def _gateway(upstream: Upstream) -> Gateway:
+    """Only a gateway is told anything while a run waits; an agent itself is run again."""
+    assert upstream.dialect.gateway is not None
+    return upstream.dialect.gateway
 
 
 def _parse_greeting(data: bytes) -> dict[str, object]:

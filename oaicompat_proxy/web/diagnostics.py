@@ -21,7 +21,7 @@ import pydantic
 from aiohttp import HttpVersion11, web
 
 from .. import __version__
-from ..dialects.agentick import calls
+from ..dialects.dialect import Call, Gateway
 from ..errors import DiagnosticsBusy, InvalidRequest, ProxyError, UpstreamRefused
 from ..sse import COMMENT, encode
 from .body import read_body
@@ -124,23 +124,35 @@ def add_routes(app: web.Application) -> None:
 
 
 async def _ask_gateway(upstream: Upstream) -> dict[str, Any]:
-    """Which methods it has: asked about a session that does not exist, so nothing happens."""
-    nobody = f"doctor-{uuid.uuid4().hex}"
-    questions = {
-        "apps": calls.build_apps(),
-        "close": calls.build_invoke_close(nobody),
-        "confirm": calls.build_confirmation(nobody, nobody, confirmed=False),
-    }
+    """Which methods it has; none of them are told of where an agent is called without a gateway."""
+    gateway = upstream.dialect.gateway
     found: dict[str, Any] = {}
     try:
-        for name, call in questions.items():
-            status, body = await upstream.call(call)
-            if status in (401, 403):
-                raise UpstreamRefused(f"The agent gateway refuses this proxy's token ({status}).")
-            found[name] = not calls.is_unknown_method(status, body)
+        if gateway is None:
+            _check_token(await upstream.probe())
+        else:
+            for name, call in _questions(gateway).items():
+                status, body = await upstream.call(call)
+                _check_token(status)
+                found[name] = not gateway.is_unknown_method(status, body)
     except ProxyError as error:
         return {"reachable": False, "reason": error.message}
     return {"reachable": True, **found}
+
+
+def _questions(gateway: Gateway) -> dict[str, Call]:
+    """About a session that does not exist, so nothing happens."""
+    nobody = f"doctor-{uuid.uuid4().hex}"
+    return {
+        "apps": gateway.build_apps(),
+        "close": gateway.build_invoke_close(nobody),
+        "confirm": gateway.build_confirmation(nobody, nobody, confirmed=False),
+    }
+
+
+def _check_token(status: int) -> None:
+    if status in (401, 403):
+        raise UpstreamRefused(f"The agent gateway refuses this proxy's token ({status}).")
 
 
 async def about(request: web.Request) -> web.Response:

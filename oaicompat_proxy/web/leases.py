@@ -24,13 +24,16 @@ class Wanted:
     messages: Sequence[Message]
     name: str = ""
     """The client's own name for a lasting session, if it gave one."""
+    key: str = ""
+    """The session itself, if the request goes on with what it waits for."""
 
 
 class Lease:
     """One request's hold on a session of the gateway."""
 
-    def __init__(self, key: str, upstream: Upstream, *, history: str = "fold", lasting: bool = False) -> None:
+    def __init__(self, app: str, key: str, upstream: Upstream, *, history: str, lasting: bool = False) -> None:
         """`upstream`: the gateway, as it is called for this caller."""
+        self.app = app
         self.key = key
         self.upstream = upstream
         self.history: str = history
@@ -50,6 +53,17 @@ class Lease:
         """The run waits for the client's next request."""
         self.denied_call: str | None = None
         """The agent's call that waits for a confirmation, and gets none."""
+
+    def free(self) -> None:
+        """Gives the slot back."""
+        if self.slot is not None:
+            self.slot.free()
+
+    async def give_back(self) -> None:
+        """Lets the next request into the session."""
+        if self.release is not None:
+            release, self.release = self.release, None
+            await release()
 
 
 def fresh_name() -> str:

@@ -143,6 +143,7 @@ def tap(
         server_tools=config.server_tools,
         confirmations=config.confirmations,
         resumed=resumed,
+        dialect=config.dialect,
     )
     scribe.begin(manner)
     run.tap(scribe.native)

@@ -10,16 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from ..config import Config
-from ..dialects.agentick import calls
 from ..errors import ProxyError, SessionsUnavailable, UpstreamConnectTimeout, UpstreamUnreachable
-from ..openai.request import Message
-from ..recognition import AnswerDigest, conversation_digest, named_session
-from ..turn import Turn
-from .closing import Closer
+from ..recognition import AnswerDigest, answered_part, conversation_digest, named_session
+from .closing import Closing
 from .confirming import confirm
 from .leases import Lease, Wanted, fresh_name
 from .session_locks import SessionLocks
@@ -46,7 +43,7 @@ class Sessions:
         secret: bytes,
         *,
         slots: Slots,
-        closer: Closer,
+        closer: Closing,
         locks: SessionLocks,
         store: SessionStore | None,
     ) -> None:
@@ -79,11 +76,7 @@ class Sessions:
             self._settle(lease)
         finally:
             if not lease.lingers:
-                _free(lease)
-
-    def start(self, lease: Lease, turn: Turn) -> Run:
-        lease.run = lease.upstream.run(calls.build_send(lease.key, turn))
-        return lease.run
+                lease.free()
 
     def new_digest(self, wanted: Wanted) -> AnswerDigest | None:
         """Follows the answer, if its conversation is to be recognised."""
@@ -125,21 +118,26 @@ class Sessions:
     # opening
 
     async def _lease(self, wanted: Wanted, upstream: Upstream) -> Lease:
-        if wanted.name:
-            name = named_session(self._secret, wanted.caller.scope, wanted.app, wanted.name)
-            key = calls.session_key(wanted.app, name)
-            return await self._lock(Lease(key, upstream, history="last", lasting=True))
-        return await self._recognise(wanted, upstream) or Lease(calls.session_key(wanted.app, fresh_name()), upstream)
+        app, dialect = wanted.app, upstream.dialect
+        name = named_session(self._secret, wanted.caller.scope, app, wanted.name) if wanted.name else fresh_name()
+        key = wanted.key or dialect.session_key(app, name)
+        is_known = bool(wanted.name or wanted.key)
+        if dialect.gateway is None:  # nobody else remembers, so nothing outlasts its run
+            lease = Lease(app, key, upstream, history="full")
+            return await self._lock(lease) if is_known else lease
+        if is_known:
+            return await self._lock(Lease(app, key, upstream, history="last", lasting=True))
+        return await self._recognise(wanted, upstream) or Lease(app, key, upstream, history="fold")
 
     async def _recognise(self, wanted: Wanted, upstream: Upstream) -> Lease | None:
-        answered = _answered_part(wanted.messages)
+        answered = answered_part(wanted.messages)
         if self._store is None or not answered:
             return None
         digest = conversation_digest(self._secret, wanted.caller.scope, wanted.model, answered)
         key = await self._take(digest)
         if key is None:
             return None
-        lease = Lease(key, upstream, history="last")
+        lease = Lease(wanted.app, key, upstream, history="last")
         lease.recognised_by = digest
         try:
             return await self._lock(lease)
@@ -166,13 +164,13 @@ class Sessions:
         elif lease.keep or lease.parked:
             lease.lingers = not lease.parked  # a run that waits for its client does nothing
             self._in_background(self._outlive(lease, run))
-        elif not run.opened:
+        elif not run.opened and lease.upstream.dialect.gateway is not None:
             self._in_background(self._stop_unheard(lease, run))
         else:
             run.cut()
             self._closer.close_soon(lease.key, lease.upstream)
             if lease.release is not None:
-                self._in_background(_release(lease))
+                self._in_background(lease.give_back())
 
     async def _stop_unheard(self, lease: Lease, run: Run) -> None:
         """The gateway has not answered the call yet: a close that overtakes it would close nothing."""
@@ -182,8 +180,8 @@ class Sessions:
                     await run.open()
         finally:
             run.cut()
-            self._closer.close_soon(lease.key)
-            await _release(lease)
+            self._closer.close_soon(lease.key, lease.upstream)
+            await lease.give_back()
 
     async def _put_back(self, lease: Lease, *, reached: bool) -> None:
         """No run is going on. A recognised session whose run failed is what it was before."""
@@ -196,7 +194,7 @@ class Sessions:
             if reached and not lease.keep:
                 self._closer.close_soon(lease.key, lease.upstream)
         finally:
-            await _release(lease)
+            await lease.give_back()
 
     async def _outlive(self, lease: Lease, run: Run) -> None:
         """The run goes on without its reader, and the session is held until it is over."""
@@ -216,12 +214,12 @@ class Sessions:
                 await self._take(lease.remembered_by)
         finally:
             run.cut()
-            _free(lease)
+            lease.free()
             try:
                 if not lease.keep:
                     await self._closer.close(lease.key, lease.upstream)
             finally:
-                await _release(lease)
+                await lease.give_back()
 
     async def _take(self, digest: str) -> str | None:
         """The session of this conversation; a conversation that cannot be looked up has none."""
@@ -249,20 +247,3 @@ class Sessions:
         task = asyncio.create_task(work, name="settle session")
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
-
-
-def _free(lease: Lease) -> None:
-    if lease.slot is not None:
-        lease.slot.free()
-
-
-async def _release(lease: Lease) -> None:
-    if lease.release is not None:
-        release, lease.release = lease.release, None
-        await release()
-
-
-def _answered_part(messages: Sequence[Message]) -> Sequence[Message]:
-    """The conversation up to its last answer; empty if there is none."""
-    answers = [index for index, message in enumerate(messages) if message.role == "assistant"]
-    return messages[: answers[-1] + 1] if answers else ()

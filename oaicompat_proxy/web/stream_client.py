@@ -190,6 +190,7 @@ class StreamClient:
         self._tls = ssl.create_default_context() if url.scheme == "https" else None
         self._host = url.raw_host or ""
         self._port = url.port or 80
+        self._own_path = url.raw_path
         self._path = url.raw_path.rstrip("/")
         fixed = {"Host": url.host_port_subcomponent or "", **headers}
         self._fixed = _lines(fixed)
@@ -252,7 +253,8 @@ class StreamClient:
     ) -> Exchange:
         connection = self._reuse() or await self._connect(retries)
         length = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
-        head = f"{method} {self._path}{path} HTTP/1.1\r\n{self._fixed}{_lines(headers)}{length}\r\n"
+        target = f"{self._path}{path}" if path else self._own_path
+        head = f"{method} {target} HTTP/1.1\r\n{self._fixed}{_lines(headers)}{length}\r\n"
         return connection.start(head.encode("latin-1") + body, silence_timeout, limits)
 
     def close(self) -> None:

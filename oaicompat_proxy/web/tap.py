@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
+from ..dialects.dialect import Reader
 from ..events import Event
 
 Take = Callable[[bytes], None]
-
-
-class Reader(Protocol):
-    """What reads a run's bytes."""
-
-    @property
-    def over(self) -> bool: ...
-
-    def feed(self, data: bytes) -> Iterable[Event]: ...
 
 
 class TappedReader:

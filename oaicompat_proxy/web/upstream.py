@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Self
 
 from ..config import Config
-from ..dialects.agentick.calls import Call
-from ..dialects.agentick.reader import EventReader
+from ..dialects.dialect import Call, Reader
+from ..dialects.known import DIALECTS
 from ..errors import Forbidden, InvalidKey, ProxyError, UpstreamError, UpstreamInterrupted, UpstreamRefused
 from ..events import Event
 from ..keyring import Caller
 from .exchange import NO_LIMITS, Exchange, Limits
 from .inflater import Inflater
 from .stream_client import NO_HEADERS, StreamClient
-from .tap import Reader, Take, TappedReader
+from .tap import Take, TappedReader
 
 LAST_WORD_TO_END = 0.5
 """Seconds for the end of the body after the agent's last word; a connection that takes longer is not reused."""
@@ -36,21 +36,18 @@ class Upstream:
     """The gateway, over HTTP."""
 
     def __init__(self, config: Config, base: str) -> None:
-        """`base`: the gateway's base address, with a path if it has one."""
-        self._base = base.rstrip("/")
-        self._max_frame = config.max_frame
+        """`base`: the gateway's base address, with a path if it has one; or an agent's own."""
+        self.dialect = DIALECTS[config.dialect]
+        self._config = config
+        self._base = base
         self._limits = Limits(config.first_event_timeout or math.inf, config.run_timeout or math.inf)
-        self._with_deeds = config.server_tools != "hide"
         token = config.upstream_token
         self._authorization = {"Authorization": f"Bearer {token}"} if token else {}
         self._for_client = False
-        self._client = StreamClient(
-            self._base,
-            _HEADERS,
-            connect_timeout=config.connect_timeout,
-            connect_retries=config.connect_retries,
-            silence_timeout=config.silence_timeout,
-        )
+        self._client = self._new_client(base)
+        # moving
+        self._others: dict[str, StreamClient] = {}
+        """Clients of agents at addresses of their own: as many as models are configured."""
 
     @property
     def address(self) -> str:
@@ -93,13 +90,42 @@ class Upstream:
             raise kind(f"The agent gateway answered with status {exchange.status}.")
         return exchange
 
+    async def probe(self) -> int:
+        """The status of an answer to a question that nothing comes of. Raises UpstreamError and its kin."""
+        exchange = await self._client.request("GET", "", headers=self._authorization)
+        exchange.cut()
+        return exchange.status
+
     def run(self, call: Call) -> Run:
-        reader = EventReader(max_frame=self._max_frame, with_deeds=self._with_deeds)
-        return Run(self._client, call, reader, self._limits, self._authorization, for_client=self._for_client)
+        client, call = self._address(call)
+        return Run(client, call, self.new_reader(), self._limits, self._authorization, for_client=self._for_client)
+
+    def new_reader(self, *, resumed: bool = False) -> Reader:
+        runs_again = self._config.confirmations == "approve" and self.dialect.gateway is None
+        with_deeds = self._config.server_tools != "hide" or runs_again  # then the agent has to be told what it did
+        return self.dialect.new_reader(max_frame=self._config.max_frame, with_deeds=with_deeds, resumed=resumed)
 
     def close(self) -> None:
         """Closes the connections that nobody uses."""
-        self._client.close()
+        for client in (self._client, *self._others.values()):
+            client.close()
+
+    def _address(self, call: Call) -> tuple[StreamClient, Call]:
+        """Who takes the call: a whole URL is another agent's."""
+        if "://" not in call.path:
+            return self._client, call
+        if call.path not in self._others:
+            self._others[call.path] = self._new_client(call.path)
+        return self._others[call.path], call._replace(path="")
+
+    def _new_client(self, base: str) -> StreamClient:
+        return StreamClient(
+            base,
+            {**_HEADERS, **self.dialect.headers},
+            connect_timeout=self._config.connect_timeout,
+            connect_retries=self._config.connect_retries,
+            silence_timeout=self._config.silence_timeout,
+        )
 
 
 class Run:
@@ -112,7 +138,7 @@ class Run:
         self,
         client: StreamClient,
         call: Call,
-        reader: EventReader,
+        reader: Reader,
         limits: Limits,
         headers: Mapping[str, str] = NO_HEADERS,
         *,

@@ -11,26 +11,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from ... import turn as turns
 from ...turn import Block, Media, Turn, Utterance
-
-
-class Call(NamedTuple):
-    """A POST to the gateway: `path` below its base address, `body` as JSON."""
-
-    path: str
-    body: bytes
-
-
-class App(NamedTuple):
-    """An agent that the gateway hosts."""
-
-    id: str
-    is_default: bool = False
+from ..dialect import App, Call
 
 
 def is_app_id(name: str) -> bool:

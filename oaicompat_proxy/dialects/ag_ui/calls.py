@@ -1,0 +1,87 @@
+"""What is put to an AG-UI agent: one `RunAgentInput`.
+
+Source: AG-UI 1.0, `ag-ui-protocol`. `state`, `tools`, `context` and `forwardedProps` are always there, because the 0.x
+age requires them; `protocolVersion` is not sent, because servers of early 0.x refuse what they do not know.
+
+Bodies are ASCII-escaped JSON, which every server decodes alike, half characters and all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from ... import turn as turns
+from ...turn import Block, Media, Text, Tool, Turn, Utterance
+from .interrupts import resume, waiting_calls
+
+UNKNOWN_TYPE = "application/octet-stream"
+
+
+def build_run(thread: str, run_id: str, turn: Turn) -> bytes:
+    """The body of a run: the turn message by message where it has them all, else as one user message."""
+    utterances = turn.utterances or (Utterance("user", turn.blocks),)
+    if turn.answer is not None:
+        utterances = tuple(_in_own_words(utterances, turn.answer.question))
+    run_input = {
+        "threadId": thread,
+        "runId": run_id,
+        "state": {},
+        "messages": [_message(each, each.id or f"{run_id}-{number}") for number, each in enumerate(utterances, 1)],
+        "tools": [_tool(tool) for tool in turn.tools],
+        "context": [],
+        "forwardedProps": dict(turn.metadata),
+        **({"resume": resume(turn.answer)} if turn.answer is not None else {}),
+    }
+    return json.dumps(run_input, separators=(",", ":")).encode("ascii")
+
+
+def _in_own_words(utterances: tuple[Utterance, ...], question: str) -> Iterator[Utterance]:
+    """The agent's own calls in place of the question to the client, or nothing if it waited for no call."""
+    for utterance in utterances:
+        calls = [each for call in utterance.calls for each in (waiting_calls(call) if call.id == question else [call])]
+        if calls or utterance.blocks or not utterance.calls:
+            yield replace(utterance, calls=tuple(calls))
+
+
+def _message(utterance: Utterance, message_id: str) -> dict[str, Any]:
+    named = {"name": utterance.name} if utterance.name else {}
+    base = {"id": message_id, "role": utterance.role, **named}
+    if utterance.role == "tool":
+        return {"id": message_id, "role": "tool", "toolCallId": utterance.call_id or "", "content": _text(utterance)}
+    if utterance.role == "assistant" and utterance.calls:
+        said = {"content": _text(utterance)} if utterance.blocks else {}
+        return {**base, **said, "toolCalls": [_call(call) for call in utterance.calls]}
+    if all(isinstance(block, Text) for block in utterance.blocks):
+        return {**base, "content": _text(utterance)}
+    return {**base, "content": [_part(block) for block in utterance.blocks]}
+
+
+def _text(utterance: Utterance) -> str:
+    return "\n".join(block.text for block in utterance.blocks if isinstance(block, Text))
+
+
+def _call(call: turns.Call) -> dict[str, Any]:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    return {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
+
+
+def _part(block: Block) -> dict[str, Any]:
+    if not isinstance(block, Media):
+        return {"type": "text", "text": block.text}
+    named = {"metadata": {"filename": block.name}} if block.name else {}
+    return {"type": block.kind, "source": _source(block), **named}
+
+
+def _source(media: Media) -> dict[str, Any]:
+    typed = {"mimeType": media.mime_type} if media.mime_type else {}
+    if media.url is not None:
+        return {"type": "url", "value": media.url, **typed}
+    if media.file_id is not None:
+        return {"type": "file", "value": media.file_id, **typed}
+    return {"type": "data", "value": media.data or "", "mimeType": media.mime_type or UNKNOWN_TYPE}

@@ -1,0 +1,32 @@
+"""AG-UI, as the web rooms ask for it: spoken by an agent at an address of its own, one POST a run.
+
+An app is the agent's address: a whole URL, a path below the base address, or nothing for the base itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from ...turn import Turn
+from ..dialect import Call, Gateway, Reader
+from .calls import build_run
+from .reader import EventReader
+
+
+class AgUi:
+    headers: Mapping[str, str] = MappingProxyType({"Accept": "text/event-stream"})
+    gateway: Gateway | None = None
+    in_messages = True
+
+    def session_key(self, app: str, name: str) -> str:
+        """The thread: each agent has its own."""
+        return name
+
+    def build_run(self, turn: Turn, *, app: str, key: str, run_id: str) -> Call:
+        path = app if "://" in app or not app else f"/{app.lstrip('/')}"
+        return Call(path, build_run(key, run_id, turn))
+
+    def new_reader(self, *, max_frame: int, with_deeds: bool, resumed: bool = False) -> Reader:
+        """Nothing is ever joined in mid-run: a run that goes on after a question is a new one."""
+        return EventReader(max_frame=max_frame, with_deeds=with_deeds)

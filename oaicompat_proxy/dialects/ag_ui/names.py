@@ -1,0 +1,38 @@
+"""Which event a frame is, and whose call a result belongs to, seen from its first bytes."""
+
+from __future__ import annotations
+
+import re
+
+import orjson
+
+_FRONT = b'{"type":"'
+"""What stands before the name in the order that nearly all agents write."""
+
+_SIMPLE = rb'(?:"(?:[^"\\]|\\.)*"|[-\w.]+)'
+_TYPE = re.compile(rb'\s*\{\s*(?:"[^"\\]*"\s*:\s*' + _SIMPLE + rb'\s*,\s*)*"type"\s*:\s*"([^"\\]*)"')
+"""The event's name, behind any members that are not nested."""
+
+_CALL_ID = re.compile(rb'"toolCallId"\s*:\s*("(?:[^"\\]|\\.)*")')
+_CONTENT = re.compile(rb'"(?:content|rawEvent|metadata)"\s*:')
+"""Behind it may stand what only looks like a call's id."""
+
+
+def name_of(head: bytes) -> bytes | None:
+    """The name of the event that begins like this; None if it cannot be seen without decoding."""
+    if head.startswith(_FRONT):
+        name, quote, _ = head[len(_FRONT) :].partition(b'"')
+        if quote and b"\\" not in name:
+            return name
+    match = _TYPE.match(head)
+    return match[1] if match else None
+
+
+def call_id_of(head: bytes) -> str | None:
+    """The call whose result begins like this; None if it cannot be seen without decoding."""
+    front = head[: found.start()] if (found := _CONTENT.search(head)) else head
+    match = _CALL_ID.search(front)
+    try:
+        return str(orjson.loads(match[1])) if match else None
+    except orjson.JSONDecodeError:
+        return None

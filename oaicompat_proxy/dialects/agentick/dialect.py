@@ -1,0 +1,27 @@
+"""Agentick, as the web rooms ask for it: spoken by a gateway that hosts apps and keeps sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from ...turn import Turn
+from ..dialect import Call, Gateway, Reader
+from . import calls
+from .reader import EventReader
+
+
+class Agentick:
+    headers: Mapping[str, str] = MappingProxyType({})
+    gateway: Gateway | None = calls
+    in_messages = False
+
+    def session_key(self, app: str, name: str) -> str:
+        return calls.session_key(app, name)
+
+    def build_run(self, turn: Turn, *, app: str, key: str, run_id: str) -> Call:
+        """The key says which app it is."""
+        return calls.build_send(key, turn)
+
+    def new_reader(self, *, max_frame: int, with_deeds: bool, resumed: bool = False) -> Reader:
+        return EventReader(max_frame=max_frame, with_deeds=with_deeds, resumed=resumed)

@@ -1,0 +1,86 @@
+"""What the web rooms ask of a dialect, so that they know none of them.
+
+Some dialects are spoken by a gateway: it hosts several apps, keeps sessions that must be closed, and takes calls
+while a run goes on. Others by an agent itself: one address, one call a run, and nothing left when it is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+from ..events import Event
+from ..turn import Turn
+
+
+class Call(NamedTuple):
+    """A POST to the agent's side: `path` below the base address, or a whole URL; `body` as JSON."""
+
+    path: str
+    body: bytes
+
+
+class App(NamedTuple):
+    """An agent that a gateway hosts."""
+
+    id: str
+    is_default: bool = False
+
+
+class Reader(Protocol):
+    """Reads one run: `feed()` bytes as they come, take the events that they complete."""
+
+    @property
+    def over(self) -> bool:
+        """The agent has said its last word."""
+        ...
+
+    def feed(self, data: bytes) -> Iterable[Event]:
+        """Raises UpstreamError for what cannot be understood or is too long, after the events before it."""
+        ...
+
+
+class Gateway(Protocol):
+    """Calls that only a gateway takes, and what its short answers say."""
+
+    def build_apps(self) -> Call: ...
+
+    def parse_apps(self, body: bytes) -> list[App] | None: ...
+
+    def parse_available(self, message: str) -> list[App] | None: ...
+
+    def is_app_id(self, name: str) -> bool: ...
+
+    def build_close(self, key: str) -> Call: ...
+
+    def build_invoke_close(self, key: str) -> Call: ...
+
+    def is_unknown_method(self, status: int, body: bytes) -> bool: ...
+
+    def build_confirmation(self, key: str, call_id: str, *, confirmed: bool, reason: str = "") -> Call: ...
+
+    def events_path(self, client_id: str) -> str: ...
+
+    def build_subscribe(self, client_id: str, connection_id: str, key: str) -> Call: ...
+
+
+class Dialect(Protocol):
+    headers: Mapping[str, str]
+    """Of every call, beside those that all dialects share."""
+    gateway: Gateway | None
+    """None: what is called is the agent itself. A dropped connection ends its run, and there is nothing to close."""
+    in_messages: bool
+    """It takes a conversation message by message, and the client's tools with it."""
+
+    def session_key(self, app: str, name: str) -> str:
+        """What addresses session `name` of `app`."""
+        ...
+
+    def build_run(self, turn: Turn, *, app: str, key: str, run_id: str) -> Call:
+        """`key`: of the session. `run_id`: of this run, never used before."""
+        ...
+
+    def new_reader(self, *, max_frame: int, with_deeds: bool, resumed: bool = False) -> Reader:
+        """`max_frame`: bytes of the largest frame that may have to be decoded. `with_deeds`: also what the agent's
+        own tools and children did. `resumed`: joins a gateway's events in mid-run."""
+        ...

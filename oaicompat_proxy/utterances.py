@@ -1,0 +1,57 @@
+"""A conversation message by message, and the client's tools, for agents that take both as they are.
+
+Such agents tell messages apart by id, which OpenAI's messages lack: an id is made from all that was said up to its
+message, so a client that sends its conversation again sends the same ids. Calls of the older kind have no ids
+either, and get their message's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from . import narration
+from .openai.request import ChatRequest, Message
+from .turn import Block, Call, Text, Tool, Utterance
+
+FREE_TEXT = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
+"""The arguments of a custom tool, which takes text."""
+
+NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}}
+
+
+def utter(messages: Sequence[Message]) -> Iterator[Utterance]:
+    said = hashlib.sha256()
+    legacy_id = ""
+    for message in messages:
+        said.update(repr(message).encode("utf-8", "surrogatepass"))
+        message_id = f"m-{said.hexdigest()[:24]}"
+        if message.role == "assistant":
+            legacy_id = message_id
+        calls = tuple(Call(call.id or legacy_id, call.name, call.arguments) for call in message.tool_calls)
+        answers = (message.tool_call_id or legacy_id) if message.role == "tool" else None
+        yield Utterance(message.role, tuple(untold(message)), calls, answers, message.name, message_id)
+
+
+def untold(message: Message) -> Iterator[Block]:
+    """What was said, without what the proxy told of the agent's deeds."""
+    for block in message.blocks:
+        if isinstance(block, Text) and message.role == "assistant":
+            yield Text(narration.remove(block.text))
+        else:
+            yield block
+
+
+def declared_tools(request: ChatRequest) -> Iterator[Tool]:
+    """The tools that the agent may call in the client's name: none if the client forbids calls."""
+    tools = [tool[tool["type"]] | {"type": tool["type"]} for tool in request.parameters.get("tools", ())]
+    for tool in [*tools, *request.parameters.get("functions", ())]:
+        if tool["name"] in request.tool_names:
+            yield Tool(tool["name"], tool.get("description") or "", _arguments_schema(tool))
+
+
+def _arguments_schema(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    if tool.get("type") == "custom":
+        return FREE_TEXT
+    return tool.get("parameters") or NO_ARGUMENTS

@@ -1,0 +1,118 @@
+"""How the run of a lease is started, and started again where a yes to what it asks takes another run."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Self
+
+from ..errors import UpstreamConnectTimeout, UpstreamError, UpstreamInterrupted, UpstreamUnreachable
+from ..events import (
+    ConfirmationRequired,
+    Event,
+    TickStarted,
+    ToolCallDelta,
+    ToolCalled,
+    ToolCallStarted,
+    ToolFinished,
+)
+from ..turn import Answer, Call, Text, Turn, Utterance
+from .confirming import ApprovingRun
+from .leases import Lease
+from .relay import Readable
+from .upstream import Run
+
+MOST_QUESTIONS = 100
+"""Runs of one answer; an agent that asks more than that asks for ever."""
+
+
+def start(lease: Lease, turn: Turn, *, approves: bool) -> Readable:
+    """`approves`: what the agent asks is answered with yes (setting `confirmations`)."""
+    if not approves:
+        return _start(lease, turn)
+    if lease.upstream.dialect.gateway is None:
+        return ApprovedRuns(lambda turn: _start(lease, turn), turn)
+    return ApprovingRun(_start(lease, turn), lease.upstream, lease.key)
+
+
+def _start(lease: Lease, turn: Turn) -> Run:
+    dialect, run_id = lease.upstream.dialect, secrets.token_hex(16)
+    lease.run = lease.upstream.run(dialect.build_run(turn, app=lease.app, key=lease.key, run_id=run_id))
+    return lease.run
+
+
+class _Deeds:
+    """What the agent has called and got in one run: the next would do it again if it were not told."""
+
+    def __init__(self) -> None:
+        self._calls: dict[str, Call] = {}
+        self._results: dict[str, str] = {}
+
+    def note(self, event: Event) -> None:
+        if isinstance(event, ToolCallStarted | ToolCalled) and event.call_id not in self._calls:
+            self._calls[event.call_id] = Call(event.call_id, event.name, "")
+        if isinstance(event, ToolCallDelta | ToolCalled) and event.call_id in self._calls:
+            call = self._calls[event.call_id]
+            before = call.arguments if isinstance(event, ToolCallDelta) else ""
+            self._calls[event.call_id] = replace(call, arguments=before + event.arguments)
+        if isinstance(event, ToolFinished) and event.call_id in self._calls:
+            self._results[event.call_id] = event.result
+
+    def tell(self, asked: ConfirmationRequired) -> Iterator[Utterance]:
+        """The calls that have results, beside the one that stands for all that waits."""
+        called = [self._calls[call_id] for call_id in self._results]
+        whole = [replace(call, arguments=call.arguments or "{}") for call in called]
+        yield Utterance("assistant", (), (*whole, Call(asked.call_id, asked.name, asked.arguments)))
+        for call_id, result in self._results.items():
+            yield Utterance("tool", (Text(result),), (), call_id)
+
+
+class ApprovedRuns:
+    """A run, and those that follow it because what it asked is answered with yes."""
+
+    def __init__(self, start: Callable[[Turn], Run], turn: Turn) -> None:
+        """`start`: begins a run with a turn, of which `turn` is the first."""
+        self._start = start
+        # moving
+        self._turn = turn
+        self._run = start(turn)
+        self._deeds = _Deeds()
+        self._asked: ConfirmationRequired | None = None
+        self._left = MOST_QUESTIONS
+
+    async def open(self) -> None:
+        await self._run.open()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Iterator[Event]:
+        if self._asked is not None:
+            await self._go_on(self._asked)
+            return iter([TickStarted()])
+        return self._watch(await self._run.__anext__())
+
+    def _watch(self, events: Iterable[Event]) -> Iterator[Event]:
+        for event in events:
+            self._deeds.note(event)
+            if isinstance(event, ConfirmationRequired):
+                self._asked = event
+            yield event
+
+    async def _go_on(self, asked: ConfirmationRequired) -> None:
+        """The next run, which knows what the one before it has called. Raises UpstreamError and its kin."""
+        self._asked = None
+        self._left -= 1
+        if not self._left:
+            raise UpstreamError(f"The agent asked for more than {MOST_QUESTIONS} confirmations.")
+        await self._run.finish()
+        before = self._turn.utterances or (Utterance("user", self._turn.blocks),)
+        said = (*before, *self._deeds.tell(asked))
+        self._turn = replace(self._turn, utterances=said, answer=Answer(asked.call_id, confirmed=True))
+        self._deeds = _Deeds()
+        self._run = self._start(self._turn)
+        try:
+            await self._run.open()
+        except (UpstreamUnreachable, UpstreamConnectTimeout) as error:  # which would say that nothing was run
+            raise UpstreamInterrupted("The agent could not be reached again after it had asked.") from error

@@ -1,0 +1,98 @@
+"""A second agent that nobody here wrote: LangGraph behind its own AG-UI endpoint, on a model that is a function."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from ag_ui_langgraph import LangGraphAgent, add_langgraph_fastapi_endpoint
+from fastapi import FastAPI
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessageChunk, BaseMessage, ToolMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.tools import tool
+from langgraph.checkpoint.memory import MemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode, tools_condition
+
+
+@tool
+def almanac(port: str) -> str:
+    """When high water is."""
+    return f"high water in {port} at 06:12"
+
+
+class Harbormaster(BaseChatModel):
+    """Greets, looks into the almanac, or calls the client's `tide`: as the user's last word says."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
+        raise NotImplementedError("the graph streams")
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        for chunk in _speak(messages):
+            if run_manager is not None:
+                run_manager.on_llm_new_token(str(chunk.content), chunk=ChatGenerationChunk(message=chunk))
+            yield ChatGenerationChunk(message=chunk)
+
+
+def _speak(messages: list[BaseMessage]) -> Iterator[AIMessageChunk]:
+    last = messages[-1]
+    if isinstance(last, ToolMessage):
+        yield AIMessageChunk(content="It says ")
+        yield AIMessageChunk(content=f"{last.content}.")
+    elif last.content in ("almanac", "tide"):
+        yield _piece(str(last.content), f"call-{len(messages)}", "")
+        yield _piece(None, None, '{"port":')
+        yield _piece(None, None, '"Brest"}')
+    elif last.content == "fail":
+        raise RuntimeError("The crystal ball broke.")
+    elif last.content == "summary":
+        yield AIMessageChunk(content=json.dumps([[message.type, message.content] for message in messages]))
+    else:
+        for word in ("Hello", " from", " the", " graph."):
+            yield AIMessageChunk(content=word)
+
+
+def _piece(name: str | None, call_id: str | None, arguments: str) -> AIMessageChunk:
+    """A tool call as models stream it: first its name, then its arguments."""
+    piece: Any = {"name": name, "args": arguments, "id": call_id, "index": 0}
+    return AIMessageChunk(content="", tool_call_chunks=[piece])
+
+
+class State(MessagesState):
+    tools: list[Any]
+
+
+def _next(state: State) -> str:
+    calls = getattr(state["messages"][-1], "tool_calls", [])
+    return "__end__" if any(call["name"] != "almanac" for call in calls) else tools_condition(state)  # type: ignore[arg-type]
+
+
+def new_app() -> FastAPI:
+    """The agent at `/`, which keeps its threads in memory."""
+
+    async def answer(state: State) -> dict[str, Any]:
+        return {"messages": [await Harbormaster().ainvoke(state["messages"])]}
+
+    graph = StateGraph(State)
+    graph.add_node("answer", answer)
+    graph.add_node("tools", ToolNode([almanac]))
+    graph.add_edge(START, "answer")
+    graph.add_conditional_edges("answer", _next)
+    graph.add_edge("tools", "answer")
+    app = FastAPI()
+    agent = LangGraphAgent(name="harbor", graph=graph.compile(checkpointer=MemorySaver()))
+    add_langgraph_fastapi_endpoint(app, agent, "/")
+    return app

@@ -1,0 +1,144 @@
+"""How a run ends, and what is told of a run that has told nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from oaicompat_proxy.dialects.ag_ui.endings import read_end, read_error, read_snapshot
+from oaicompat_proxy.dialects.ag_ui.tool_calls import ToolCalls
+from oaicompat_proxy.events import (
+    ConfirmationRequired,
+    Event,
+    MessageCompleted,
+    RunEnded,
+    RunFailed,
+    RunResult,
+    ToolCalled,
+    ToolCallSettled,
+    Usage,
+)
+
+
+def end(calls: ToolCalls | None = None, *, silent: bool = False, **fields: Any) -> list[Event]:
+    return read_end({"type": "RUN_FINISHED", **fields}, calls or ToolCalls(with_deeds=False), silent=silent)
+
+
+def called(**names: str) -> ToolCalls:
+    calls = ToolCalls(with_deeds=False)
+    for call_id, name in names.items():
+        calls.start(call_id, name)
+    return calls
+
+
+ENDED = [RunResult("", "", None), RunEnded()]
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        *(None, "success", 7, {}, {"type": "success"}, {"type": "unheard of"}, {"type": "interrupt"}),
+        {"type": "interrupt", "interrupts": []},
+        {"type": "success", "pendingToolCallIds": "c1"},
+    ],
+)
+def test_a_run_without_another_outcome_went_well(outcome: Any) -> None:
+    assert end(called(c1="tide"), outcome=outcome) == ENDED
+
+
+def test_what_it_used_is_told_before_its_last_word() -> None:
+    assert end(usage=[{"inputTokens": 4, "outputTokens": 2}]) == [RunResult("", "", Usage(4, 2, 6)), RunEnded()]
+
+
+def test_a_result_is_the_answer_of_a_run_that_said_nothing() -> None:
+    assert end(silent=True, result="Six bells.") == [RunResult("Six bells.", "", None), RunEnded()]
+    assert end(result="Six bells.") == end(silent=True, result={"text": "Six bells."}) == ENDED
+
+
+def test_calls_that_are_not_pending_are_nobody_elses() -> None:
+    outcome = {"type": "success", "pendingToolCallIds": ["c2", 7]}
+    assert end(called(c1="tide", c2="moon"), outcome=outcome) == [ToolCallSettled("c1"), *ENDED]
+
+
+def test_a_cancelled_run_is_no_answer() -> None:
+    (failure,) = end(outcome={"type": "cancelled"})
+    assert isinstance(failure, RunFailed)
+    assert failure.aborted
+
+
+def interrupted(calls: ToolCalls, *interrupts: dict[str, Any]) -> ConfirmationRequired:
+    result, question = end(
+        calls, outcome={"type": "interrupt", "interrupts": list(interrupts)}, silent=True, result="no"
+    )
+    assert result == RunResult("", "", None)
+    assert isinstance(question, ConfirmationRequired)
+    return question
+
+
+def test_an_interrupt_asks_for_its_call() -> None:
+    calls = called(c1="launch")
+    calls.add("c1", '{"ship":"Pen Duick"}')
+    question = interrupted(calls, {"id": "i1", "reason": "tool_call", "toolCallId": "c1", "message": "Launch?"})
+    assert question == ConfirmationRequired('[["i1","c1","launch"]]', "launch", '{"ship":"Pen Duick"}', "Launch?")
+
+
+def test_an_interrupt_of_no_call_asks_its_question() -> None:
+    question = interrupted(
+        called(), {"id": "i1", "reason": "input_required", "message": "Which port?", "toolCallId": "c"}
+    )
+    assert question == ConfirmationRequired('[["i1","",""]]', "", "{}", "Which port?")
+
+
+def test_several_interrupts_are_one_question() -> None:
+    calls = called(c1="launch", c2="anchor")
+    first = {"id": "i1", "toolCallId": "c1", "message": "Launch?"}
+    question = interrupted(calls, first, {"id": "i2", "toolCallId": "c2"}, {"id": "i3", "message": "Sure?"})
+    waiting = '[["i1","c1","launch"],["i2","c2","anchor"],["i3","",""]]'
+    assert question == ConfirmationRequired(waiting, "launch, anchor", "[{},{},{}]", "Launch?\nSure?")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"message": "It broke."}, "It broke."),
+        ({"message": "Slow down", "code": "rate_limit"}, "Slow down (rate_limit)"),
+        ({"message": "rate_limit: slow down", "code": "rate_limit"}, "rate_limit: slow down"),
+        ({"code": "overloaded"}, " (overloaded)"),
+        ({"message": None, "code": 7}, ""),
+    ],
+)
+def test_a_failure_is_its_message_and_its_code(fields: dict[str, Any], message: str) -> None:
+    assert read_error(fields) == RunFailed(message)
+
+
+USER = {"id": "u1", "role": "user", "content": "?"}
+ANSWER = {"id": "a1", "role": "assistant", "content": "Six bells."}
+CALL = {"id": "c1", "type": "function", "function": {"name": "tide", "arguments": '{"port":"Brest"}'}}
+
+
+@pytest.mark.parametrize(
+    ("messages", "told"),
+    [
+        ([USER, ANSWER], [MessageCompleted("Six bells.", "", "", None)]),
+        (
+            [USER, ANSWER, {"role": "reasoning", "content": "no"}, {"role": "activity"}],
+            [MessageCompleted("Six bells.", "", "", None)],
+        ),
+        ([ANSWER, USER], []),
+        ([USER, ANSWER, {"role": "tool", "content": "06:12", "toolCallId": "c1"}], []),
+        ([], []),
+        (None, []),
+        ([7], []),
+        (
+            [USER, {"role": "assistant", "content": None, "toolCalls": [CALL, {"id": "c2", "function": None}]}],
+            [
+                MessageCompleted("", "", "", None),
+                ToolCalled("c1", "tide", '{"port":"Brest"}'),
+                ToolCalled("c2", "", ""),
+            ],
+        ),
+    ],
+)
+def test_the_last_message_of_a_snapshot_counts_if_it_is_the_agents(messages: Any, told: list[Event]) -> None:
+    assert read_snapshot({"messages": messages}) == told

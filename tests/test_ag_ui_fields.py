@@ -1,0 +1,58 @@
+"""Fields of any shape, and what was used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from oaicompat_proxy.dialects.ag_ui.fields import MOST_COUNTED, objects_of, plain, text_of, usage_of
+from oaicompat_proxy.events import Usage
+
+
+@pytest.mark.parametrize("value", [None, 7, [], {}, True])
+def test_what_is_no_text_counts_as_absent(value: Any) -> None:
+    assert text_of({"delta": value}, "delta") == text_of({}, "delta") == ""
+
+
+def test_objects_are_picked_from_whatever_is_there() -> None:
+    assert objects_of({"messages": [1, {"a": 1}, None]}, "messages") == [{"a": 1}]
+    assert objects_of({"messages": {"a": 1}}, "messages") == objects_of({}, "messages") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("06:12", "06:12"),
+        (None, ""),
+        ([{"type": "text", "text": "06:12"}, {"type": "image", "source": {}}], "06:12 [image]"),
+        ({"high": "06:12"}, '{"high": "06:12"}'),
+        ([1, 2], "[1, 2]"),
+    ],
+)
+def test_a_result_is_told_as_a_person_would_read_it(content: Any, text: str) -> None:
+    assert plain(content) == text
+
+
+OWL = {"model": "owl", "inputTokens": 80, "outputTokens": 17}
+
+
+@pytest.mark.parametrize(
+    ("entries", "usage"),
+    [
+        ([OWL], Usage(80, 17, 97)),
+        ([{**OWL, "totalTokens": 99, "reasoningTokens": 4, "cachedInputTokens": 0}], Usage(80, 17, 99, 4, 0)),
+        ([OWL, {"inputTokens": 1, "totalTokens": 2, "reasoningTokens": 1}], Usage(81, 17, 99, 1)),
+        ([{"totalTokens": 9}], Usage(0, 0, 9)),
+        ([{"inputTokens": MOST_COUNTED}] * 2, Usage(MOST_COUNTED, 0, MOST_COUNTED)),
+        ([{"outputTokens": 3.0}], Usage(0, 3, 3)),
+        ([OWL, 7, {"inputTokens": -1, "outputTokens": True}], Usage(80, 17, 97)),
+        ([{"inputTokens": 1.5, "outputTokens": MOST_COUNTED + 1, "totalTokens": "9"}], None),
+        ([{"model": "owl"}], None),
+        ([], None),
+        (None, None),
+        ({"inputTokens": 3}, None),
+    ],
+)
+def test_usage_is_the_sum_over_all_models_and_never_invented(entries: Any, usage: Usage | None) -> None:
+    assert usage_of({"usage": entries}) == usage
