@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 OBJECTS_TO_COLLECT = 20_000
 """Objects that come to be, and stay, before the collector looks at them: those of a few hundred requests."""
 
+GENERATIONS = (5, 5)
+"""Looks at the young before one at the older: requests are long, so what is dead is often no longer young."""
+
 
 class ListenError(Exception):
     """The address cannot be listened on; the message is for the person who started the proxy."""
@@ -59,7 +62,7 @@ def calm_collector() -> None:
     What was made at the start lives as long as the process: it is not looked at again.
     """
     gc.freeze()
-    gc.set_threshold(OBJECTS_TO_COLLECT)
+    gc.set_threshold(OBJECTS_TO_COLLECT, *GENERATIONS)
 
 
 @contextlib.asynccontextmanager
