@@ -3,73 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
-from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from . import __version__
-from .config import Config, ConfigError, flag
+from .config import Config, ConfigError
 from .console.chat import chat
 from .console.doctor import doctor
 from .console.replay import replay
+from .flags import options
 from .keyring import KeysError, new_entry
-from .web.server import ListenError, serve
-
-ENVIRONMENT_PREFIX = "OAICOMPAT_"
-
-TYPES: dict[str, click.ParamType[Any]] = {"str": click.STRING, "int": click.INT, "float": click.FLOAT}
+from .web.app import set_up_logging
+from .web.listening import ListenError
+from .web.server import serve
 
 
 class StartError(click.ClickException):
     """The proxy cannot start: one line on stderr, exit status 2."""
 
     exit_code = 2
-
-
-def options() -> list[click.Parameter]:
-    """One option for every field of Config."""
-    return [_option(each) for each in fields(Config)]
-
-
-def _option(each: Field[Any]) -> click.Option:
-    more: dict[str, Any] = {}
-    if each.default is MISSING:
-        more = {"multiple": True, "callback": _pairs}
-    elif isinstance(each.default, tuple):
-        more = {
-            "multiple": True,
-            "type": click.Choice(each.metadata["choices"]) if "choices" in each.metadata else click.STRING,
-            "default": each.default,
-            "show_default": bool(each.default),
-        }
-    elif isinstance(each.default, bool):
-        more = {"is_flag": True, "default": each.default}
-    else:
-        choices = each.metadata.get("choices")
-        kind = click.Choice(choices) if choices else TYPES[str(each.type)]
-        shown = repr(each.default) if str(each.default).isspace() else bool(each.default != "")
-        more = {"type": kind, "default": each.default, "show_default": shown}
-    return click.Option(
-        [flag(each.name), each.name],
-        help=each.metadata["help"],
-        metavar=each.metadata.get("metavar"),
-        envvar=ENVIRONMENT_PREFIX + each.name.upper(),
-        show_envvar=True,
-        **more,
-    )
-
-
-def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Mapping[str, str]:
-    """`NAME=APP …` as a mapping."""
-    pairs = [value.partition("=") for value in values]
-    for name, equals, _ in pairs:
-        if not equals:
-            raise click.BadParameter(f"{name!r} is not of the form NAME=APP.", context, option)
-    return {name: app for name, _, app in pairs}
 
 
 def make_key(context: click.Context, option: click.Parameter, name: str | None) -> None:
@@ -96,17 +50,22 @@ def run(context: click.Context, /, **settings: Any) -> None:
         raise StartError(str(error)) from None
     set_up_logging(config.log_level)
     try:
+        if config.workers > 1:
+            _supervise(config)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve(config))
+            status = runner.run(serve(config))
     except (ListenError, ConfigError) as error:
         raise StartError(str(error)) from None
+    context.exit(status)
 
 
-def set_up_logging(level: str) -> None:
-    """To stderr. What no line of ours shows is not looked up for each: "Optimization" in Python's logging guide."""
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    vars(logging)["_srcfile"] = None
+def _supervise(config: Config) -> NoReturn:
+    """With several workers. Raises ConfigError without gunicorn, ListenError, SystemExit."""
+    try:
+        from .web.supervisor import supervise
+    except ImportError:
+        raise ConfigError("--workers needs the package gunicorn: pip install 'oaicompat-proxy[workers]'") from None
+    supervise(config)
 
 
 def _loop_factory() -> Any:

@@ -6,6 +6,7 @@ made from these fields. Times are seconds, sizes are bytes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
@@ -20,7 +21,11 @@ class Config:
     """How the proxy behaves. Raises ConfigError for values that cannot be."""
 
     # what it fronts
-    upstream: str = setting("", "Base address of the agent gateway, such as http://127.0.0.1:18790.", metavar="URL")
+    upstream: str = setting(
+        "",
+        "Base address of the agent gateway, such as http://127.0.0.1:18790 or unix:/run/gateway.sock.",
+        metavar="URL",
+    )
     upstream_token: str = setting(
         "", "Bearer token for the gateway; it is never shown to a client.", metavar="TOKEN", secret=True
     )
@@ -39,6 +44,13 @@ class Config:
     # where it listens
     host: str = setting("127.0.0.1", "Address to listen on; nginx beside it reaches the loopback.", metavar="ADDRESS")
     port: int = setting(8700, "Port to listen on; 0 takes any free one.", metavar="PORT", least=0, most=65535)
+    unix_socket: str = setting("", "Socket file to listen on, instead of --host and --port.", metavar="PATH")
+    unix_socket_mode: str = setting(
+        "660", "Permissions of that file, octal: who may connect. nginx needs to be of its group.", metavar="MODE"
+    )
+    workers: int = setting(
+        1, "Processes that serve, for more than one core; more than one are run by gunicorn.", metavar="N", least=1
+    )
     prefix: str = setting("/v1", "Path in front of every endpoint; OpenAI's clients expect /v1.", metavar="PATH")
     log_level: str = setting("info", "How much to log.", choices=("debug", "info", "warning", "error"))
 
@@ -214,11 +226,28 @@ class Config:
     send_timeout: float = setting(
         120.0, "For a client to take what is sent; a reader that stalls for longer is gone.", least=0.001
     )
+    head_timeout: float = setting(
+        10.0, "For a client to send a request's first line and headers, once it has begun.", least=0.001
+    )
     body_timeout: float = setting(30.0, "For a client to send its request.", least=0.001)
+    idle_timeout: float = setting(
+        75.0,
+        "For which a connection without a request is kept: longer than the 60 s of nginx beside it, since a request "
+        "that crosses the close would be lost.",
+        least=0.001,
+    )
     close_timeout: float = setting(
         5.0, "For the gateway to close a session, in the background after the answer.", least=0.001
     )
-    drain_timeout: float = setting(30.0, "For running answers to end after SIGTERM.", least=0)
+    drain_delay: float = setting(
+        0.0,
+        "After SIGTERM, with /readyz red, before listening ends: for a balancer that has to notice. Kubernetes needs "
+        "some seconds; nginx does not look.",
+        least=0,
+    )
+    drain_timeout: float = setting(
+        30.0, "For running answers to end after SIGTERM; then each is ended with an error.", least=0
+    )
     models_ttl: float = setting(30.0, "For which a list of models is kept: clients ask for it at every start.", least=0)
 
     # how a run is kept from running twice
@@ -247,6 +276,16 @@ class Config:
     )
 
     # how much it takes
+    max_connections: int = setting(
+        16_000,
+        "Connections of clients at a time, in each worker; more are refused with 503. Each may need two open files.",
+        least=1,
+    )
+    max_line: int = setting(8190, "Bytes of a request's first line, and of each header: as nginx has them.", least=100)
+    max_headers: int = setting(100, "Headers of a request.", least=1)
+    max_head: int = setting(
+        64 * 1024, "Bytes of a request's first line and headers together, when they do not come in one piece.", least=1
+    )
     max_body: int = setting(
         32 * 1024 * 1024, "Bytes of a request, after decompression: room for some pictures.", least=1
     )
@@ -293,6 +332,12 @@ class Config:
         self._check_callers()
         if self.prefix and not (self.prefix.startswith("/") and not self.prefix.endswith("/")):
             raise ConfigError(f"--prefix must begin with / and not end with it, not {self.prefix!r}")
+        if not re.fullmatch("[0-7]{3}", self.unix_socket_mode):
+            raise ConfigError(
+                f"--unix-socket-mode must be three octal digits, such as 660, not {self.unix_socket_mode!r}"
+            )
+        if self.demo and self.workers > 1:
+            raise ConfigError("--demo is one agent in one process: start it without --workers")
         if any(not name for name in self.model):
             raise ConfigError("--model needs a name in front of the =")
 
@@ -305,7 +350,7 @@ class Config:
             raise ConfigError("--api-key must not be empty")
         if self.has_keys and self.no_auth:
             raise ConfigError("choose between keys and --no-auth")
-        if not (self.has_keys or self.no_auth or is_loopback(self.host)):
+        if not (self.has_keys or self.no_auth or self.unix_socket or is_loopback(self.host)):
             raise ConfigError(
                 f"others can reach {self.host or 'every address'}: give keys with --api-key or --api-keys-file, "
                 "or say --no-auth"

@@ -66,6 +66,32 @@ class IdempotencyFull(ProxyError):
     retry_after = 2.0
 
 
+class TooManyConnections(ProxyError):
+    """503: more connections than `--max-connections`; nothing was run."""
+
+    status = 503
+    code = "too_many_connections"
+    should_retry = True
+    retry_after = 2.0
+
+
+class ServerStopping(ProxyError):
+    """503: this proxy is stopping, and nothing was run: another one, or the next, can serve the request."""
+
+    status = 503
+    code = "server_stopping"
+    should_retry = True
+    retry_after = 2.0
+
+
+class AnswerCut(ProxyError):
+    """503: this proxy is stopping, and the run was not over within `--drain-timeout`."""
+
+    status = 503
+    code = "answer_cut"
+    should_retry = False
+
+
 # The client's side: the request cannot be served as it is.
 
 
@@ -131,11 +157,18 @@ class BodyTooLarge(InvalidRequest):
 
 
 class RequestTimeout(InvalidRequest):
-    """408: the body did not arrive in time; nothing was run."""
+    """408: the request did not arrive in time; nothing was run."""
 
     status = 408
     code = "request_timeout"
     should_retry = True
+
+
+class HeadTooLarge(InvalidRequest):
+    """431: the first line and the headers are larger than `--max-head`."""
+
+    status = 431
+    code = "head_too_large"
 
 
 class SessionBusy(InvalidRequest):

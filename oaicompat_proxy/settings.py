@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import Field, field
 from typing import Any
@@ -37,6 +38,10 @@ def check(each: Field[Any], value: Any) -> None:
 
 
 def check_url(url: str, option: str) -> None:
+    if url.startswith("unix:"):
+        if not re.fullmatch(r"unix:/[^\0?#]*[^\0?#/]", url):
+            raise ConfigError(f"{option} must name a socket file by its whole path, such as unix:/run/x, not {url!r}")
+        return
     if "@" in url:  # before all else: what is said of an address quotes it
         raise ConfigError(f"{option} must not hold a password; give the gateway's token with --upstream-token")
     try:
@@ -45,7 +50,7 @@ def check_url(url: str, option: str) -> None:
     except ValueError:
         usable = False
     if not usable:
-        raise ConfigError(f"{option} must be an http:// or https:// address, not {url!r}")
+        raise ConfigError(f"{option} must be an http://, https:// or unix:/ address, not {url!r}")
     if parts.query or parts.fragment:
         raise ConfigError(f"{option} must be a base address, without ? and #")
 

@@ -183,6 +183,8 @@ class Agent:
     connections: int = 0
     """Made so far."""
     open_connections: int = 0
+    send_buffer: int | None = None
+    """Bytes that the system takes from the agent before a slow caller holds it back; None: as many as it likes."""
     closed_sessions: list[str] = field(default_factory=list)
     kept_sessions: set[str] = field(default_factory=set)
     """Sessions that a test leaves open on purpose."""
@@ -283,6 +285,9 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if self._agent.send_buffer is not None:
+            sock = transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._agent.send_buffer)
         self._number = self._agent.connections
         self._agent.connections += 1
         self._agent.open_connections += 1

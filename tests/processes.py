@@ -6,6 +6,7 @@ says is logged, so pytest shows it beside the test during which it was said, if 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,6 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
-    @property
-    def said(self) -> str:
-        """All of it, when it has ended."""
-        return self._said
-
     def wait_for(self, pattern: str, within: float = START) -> re.Match[str]:
         """The first place where it says this. Fails when it ends, or time does, before it is said."""
         deadline = time.monotonic() + within
@@ -78,6 +74,23 @@ class Child:
                     raise AssertionError(f"{self._name} {why} and never said {pattern!r}:\n{self._said}")
                 self._news.wait(left)
             return found
+
+    @property
+    def said(self) -> str:
+        """All of it, so far."""
+        return self._said
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def status(self, within: float = STOP) -> int:
+        """The exit status, once it has ended."""
+        return self._process.wait(within)
+
+    def resident(self) -> int:
+        """Bytes of memory that it holds."""
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
 
     def stop(self) -> None:
         """Asks it to end, and makes it if it does not."""
@@ -122,19 +135,33 @@ def proxy(*flags: str) -> Iterator[str]:
         yield child.wait_for(r"listens on +(http://127\.0\.0\.1:\d+)")[1]
 
 
+@contextlib.asynccontextmanager
+async def proxy_before(upstream: str, *flags: str) -> AsyncIterator[tuple[Child, str]]:
+    """A proxy in front of a gateway of this process, and its base URL. It may end by itself."""
+    command = [sys.executable, "-m", "oaicompat_proxy", "--upstream", upstream, "--port", "0", *flags]
+    child = Child(*command)
+    try:
+        said = await asyncio.to_thread(child.wait_for, r"listens on +(http://127\.0\.0\.1:\d+|unix:\S+)")
+        yield child, said[1]
+    finally:
+        await asyncio.to_thread(child.stop)
+
+
 @contextlib.contextmanager
 def nginx(
-    upstream_port: int, directory: Path | None = None, *, instead: Mapping[str, str] | None = None
+    upstream: int | str, directory: Path | None = None, *, instead: Mapping[str, str] | None = None
 ) -> Iterator[str]:
     """nginx with the configuration that we ship, as an unprivileged user. `directory` gets its logs.
 
+    `upstream`: where the proxy listens: a port of this machine, or `unix:FILE`.
     `instead`: lines of the configuration, and what is to stand in their place.
     """
     with contextlib.ExitStack() as cleanup:
         home = directory or Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="nginx-")))
         for _ in range(PORT_ATTEMPTS):
             port = free_port()
-            child = _start_nginx(home, port, upstream_port, instead or {})
+            server = upstream if isinstance(upstream, str) else f"127.0.0.1:{upstream}"
+            child = _start_nginx(home, port, server, instead or {})
             cleanup.enter_context(stopping(child))
             if child.wait_for("start worker process|Address already in use")[0].startswith("start"):
                 yield f"http://127.0.0.1:{port}"
@@ -149,9 +176,9 @@ def nginx_program() -> str:
     return program
 
 
-def _start_nginx(home: Path, port: int, upstream_port: int, instead: Mapping[str, str]) -> Child:
+def _start_nginx(home: Path, port: int, upstream: str, instead: Mapping[str, str]) -> Child:
     text = replace_line(NGINX_CONF.read_text(), LISTEN, f"listen 127.0.0.1:{port};")
-    text = replace_line(text, UPSTREAM, f"server 127.0.0.1:{upstream_port};")
+    text = replace_line(text, UPSTREAM, f"server {upstream};")
     for old, new in instead.items():
         text = replace_line(text, old, new)
     conf = home / "nginx.conf"

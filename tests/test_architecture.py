@@ -189,7 +189,7 @@ for name in sys.argv[2].split():
     if os.waitpid(child, 0)[1]:
         sys.exit(1)
 """
-LIBRARIES = {"aiohttp", "aiohttp_sse", "click", "multidict", "orjson", "pydantic", "uvloop"}
+LIBRARIES = {"aiohttp", "aiohttp_sse", "click", "gunicorn", "multidict", "orjson", "pydantic", "uvloop"}
 
 
 def test_every_module_can_be_imported_alone_and_without_a_warning() -> None:

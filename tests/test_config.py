@@ -199,3 +199,25 @@ def test_what_needs_a_gateway_is_refused_without_one() -> None:
         Config(**AG_UI, sessions="recognise")
     with pytest.raises(ConfigError, match=r"--demo speaks agentick"):
         made(dialect="ag-ui")
+
+
+@pytest.mark.parametrize("url", ["unix:/run/gateway.sock", "unix:/tmp/a b"])
+def test_a_gateway_may_listen_on_a_file(url: str) -> None:
+    assert Config(upstream=url).upstream == url
+
+
+@pytest.mark.parametrize("url", ["unix:", "unix:/", "unix:run/gateway.sock", "unix:/run/", "unix:/run/x?y"])
+def test_a_file_is_named_by_its_whole_path(url: str) -> None:
+    with pytest.raises(ConfigError, match="--upstream"):
+        Config(upstream=url)
+
+
+@pytest.mark.parametrize("mode", ["", "66", "0660", "888", "rw-"])
+def test_a_mode_is_three_octal_digits(mode: str) -> None:
+    with pytest.raises(ConfigError, match="--unix-socket-mode"):
+        Config(demo=True, unix_socket_mode=mode)
+
+
+def test_the_demo_agent_has_one_process() -> None:
+    with pytest.raises(ConfigError, match=r"--demo.*--workers"):
+        Config(demo=True, workers=2)

@@ -10,6 +10,8 @@ import pytest
 from agent import Agent, run
 from conftest import StartProxy
 
+from oaicompat_proxy.web.access_log import LONGEST_WORD
+
 NAME = "oaicompat_proxy.access"
 
 
@@ -65,6 +67,15 @@ async def test_keys_and_prompts_do_not_stand_in_it(
     line = await line_of(caplog)
     assert " /v1/nope 404 " in line
     assert "s3cr3t" not in line
+
+
+async def test_a_line_is_short_whatever_was_sent(proxy: StartProxy, caplog: pytest.LogCaptureFixture) -> None:
+    front = await proxy()
+    with caplog.at_level(logging.INFO, logger=NAME):
+        await front.post(b"", path="/v1/" + "x" * 8000, headers={"x-request-id": "y" * 8000})
+    line = await line_of(caplog)
+    assert f" /v1/{'x' * (LONGEST_WORD - 4)} 404 " in line
+    assert len(line) < 2 * LONGEST_WORD
 
 
 async def test_nothing_is_made_of_it_when_nobody_listens(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -539,7 +540,8 @@ async def test_a_client_that_takes_nothing_is_dropped_and_the_agent_is_held_back
     await agent.until(lambda: agent.runs and agent.runs[0].outcome == "left")
     assert agent.runs[0].sent < 25 * MEGABYTE
     await no_tasks_left(besides=tasks | agent.tasks)
-    assert b"[DONE]" not in await line.read_to_end()
+    with contextlib.suppress(ConnectionResetError):  # the system may give up what was left to it, too
+        assert b"[DONE]" not in await line.read_to_end()
 
 
 async def test_a_client_that_takes_nothing_of_a_whole_answer_is_dropped(proxy: StartProxy, agent: Agent) -> None:

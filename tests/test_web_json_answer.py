@@ -16,6 +16,7 @@ from checker import check_body, check_error_body
 from conftest import Line, Proxy, StartProxy, chat_body
 
 from oaicompat_proxy.collector import Collector
+from oaicompat_proxy.web.keys import STOPPING
 
 WARM = {"json_keep_alive": 0.005}
 QUESTION: list[Any] = [{"role": "user", "content": "Hi"}]
@@ -217,6 +218,18 @@ async def test_silence_behind_line_ends_breaks_the_body_off(proxy: StartProxy, a
     body = await line.read_to_end()
     assert not body.endswith(b"0\r\n\r\n")
     await agent.until(lambda: agent.runs[0].outcome == "left")
+
+
+async def test_the_end_of_the_process_behind_line_ends_breaks_the_body_off(proxy: StartProxy, agent: Agent) -> None:
+    agent.plays(OPENING, text("Half an "), "stall")
+    front = await proxy(**WARM)
+    line = await front.dial()
+    await post(line)
+    front.app[STOPPING].interrupt()
+    body = await line.read_to_end()
+    assert not body.endswith(b"0\r\n\r\n")
+    assert check_error_body(body.splitlines()[-1])["code"] == "answer_cut"
+    await agent.until(lambda: agent.closed_sessions)
 
 
 async def test_what_went_wrong_stands_in_the_broken_body_for_people(proxy: StartProxy, agent: Agent) -> None:

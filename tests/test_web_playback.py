@@ -6,8 +6,10 @@ import asyncio
 
 import pytest
 from agent import OPENING, Agent, closing, run, text
-from checker import check_body, check_stream
+from checker import check_body, check_error_body, check_stream
 from conftest import StartProxy, chat_body
+
+from oaicompat_proxy.web.keys import STOPPING
 
 KEY_LINE = ("Idempotency-Key: k-1",)
 
@@ -77,3 +79,62 @@ async def test_a_stored_answer_goes_out_in_portions_to_a_slow_client(proxy: Star
     await line.post(chat_body(), version="1.0", headers=KEY_LINE)
     await line.read_head()
     assert await line.read_to_end() == first.body
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_those_who_read_are_told_that_the_process_ends(proxy: StartProxy, agent: Agent, stream: bool) -> None:
+    """As those are who have a run of their own: before anything was sent, and in mid-answer."""
+    agent.plays(OPENING, text("word "), "stall")
+    front = await proxy()
+    lines = [await front.dial() for _ in range(2)]
+    for line in lines:
+        await line.post(chat_body(stream=stream), version="1.0", headers=KEY_LINE)
+    said = [b"".join([await line.read_until(b"word ") for _ in range(stream)]) for line in lines]
+    await agent.until(lambda: agent.runs)
+    front.app[STOPPING].interrupt()
+    for index, line in enumerate(lines):
+        head, _, body = (said[index] + await line.read_to_end()).partition(b"\r\n\r\n")
+        if stream:
+            error = check_stream(body, include_usage=False).error
+        else:
+            assert head.startswith(b"HTTP/1.0 503 ")
+            assert b"x-should-retry: false" in head
+            error = check_error_body(body)
+        assert error is not None
+        assert error["code"] == "answer_cut"
+    assert len(agent.runs) == 1
+    await agent.until(lambda: agent.closed_sessions)
+
+
+async def test_those_whose_run_has_not_begun_may_try_again(proxy: StartProxy, agent: Agent) -> None:
+    gate = asyncio.Event()
+    agent.plays(OPENING, text("word "), gate, closing())
+    front = await proxy(max_runs=1, queue_wait=60)
+    first = await front.dial()
+    await first.post(chat_body())
+    await first.read_head()
+    lines = [await front.dial() for _ in range(2)]
+    for line in lines:
+        await line.post(chat_body(), headers=KEY_LINE)
+    await asyncio.sleep(0.05)
+    front.app[STOPPING].interrupt()
+    for line in lines:
+        status, headers = await line.read_head()
+        error = check_error_body(await line.read(int(headers["content-length"])))
+        assert (status, error["code"], headers["x-should-retry"]) == (503, "server_stopping", "true")
+    assert len(agent.runs) == 1
+    gate.set()
+
+
+async def test_a_reader_that_lags_is_told_too(proxy: StartProxy, agent: Agent) -> None:
+    """Its run is over long ago."""
+    agent.plays(run(*["x" * 4096] * 400))
+    front = await proxy(max_idempotent_answer=64 * 1024 * 1024)
+    slow = await front.dial(receive_buffer=4096)
+    await slow.post(chat_body(), headers=KEY_LINE)
+    await slow.read_head()
+    await agent.until(lambda: agent.closed_sessions)
+    front.app[STOPPING].interrupt()
+    answer = check_stream(await slow.read_chunks(), include_usage=False)
+    assert answer.error is not None
+    assert answer.error["code"] == "answer_cut"

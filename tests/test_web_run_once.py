@@ -17,10 +17,13 @@ from processes import free_port
 
 from oaicompat_proxy.config import Config
 from oaicompat_proxy.web.app import create_app
-from oaicompat_proxy.web.keys import CONFIG
+from oaicompat_proxy.web.authorization import admit
+from oaicompat_proxy.web.callers import Callers
+from oaicompat_proxy.web.keys import CALLERS, CONFIG, STOPPING
 from oaicompat_proxy.web.middleware import errors_to_bodies
 from oaicompat_proxy.web.run_once import RunOnce
 from oaicompat_proxy.web.server import listening
+from oaicompat_proxy.web.stopping import Stopping
 
 KEY = {"Idempotency-Key": "k-1"}
 KEY_LINE = ("Idempotency-Key: k-1",)
@@ -216,15 +219,19 @@ async def test_a_request_that_is_refused_may_come_again_mended(proxy: StartProxy
 
 
 async def test_a_handler_that_fails_or_forgets_to_answer_leaves_nobody_waiting(stream: bool) -> None:
+    handled = 0
+
     async def handler(request: web.Request) -> web.StreamResponse:
+        nonlocal handled
+        handled += 1
         if stream:
             raise ZeroDivisionError
         return web.Response()
 
     config = Config(demo=True)
     once = RunOnce(config)
-    app = web.Application(middlewares=[errors_to_bodies])
-    app[CONFIG] = config
+    app = web.Application(middlewares=[errors_to_bodies, admit])
+    app[CONFIG], app[CALLERS], app[STOPPING] = config, Callers(config), Stopping()
     app.router.add_post(CHAT, once.wrap(handler))
     async with listening(app, Config(demo=True, port=0)) as port, aiohttp.ClientSession() as client:
         for _ in range(2):
@@ -232,6 +239,7 @@ async def test_a_handler_that_fails_or_forgets_to_answer_leaves_nobody_waiting(s
                 assert response.status == 500
                 check_error_body(await response.read())
     await once.settle()
+    assert handled == 1
 
 
 # Nobody reads

@@ -13,6 +13,9 @@ from .keys import CALLER, CLIENT, REQUEST_ID
 
 log = logging.getLogger("oaicompat_proxy.access")
 
+LONGEST_WORD = 500
+"""Characters of a method or a path that a line holds: whoever sends a long one does not fill the disk with it."""
+
 
 class AccessLog(AbstractAccessLogger):
     """`REQUEST-ID CLIENT KEY METHOD PATH STATUS BYTES SECONDS`; KEY is its name, or `-`."""
@@ -27,8 +30,8 @@ class AccessLog(AbstractAccessLogger):
             request.get(REQUEST_ID, "-"),
             request.get(CLIENT, request.remote),
             caller.name or "-" if (caller := request.get(CALLER)) else "-",
-            request.method,
-            request.rel_url.raw_path,
+            request.method[:LONGEST_WORD],
+            request.rel_url.raw_path[:LONGEST_WORD],
             response.status,
             response.body_length,
             time,

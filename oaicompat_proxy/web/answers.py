@@ -15,7 +15,7 @@ from ..openai.chunks import Chunk, size_of
 from ..translator import Translator
 from .answer_stream import AnswerStream, ClientGone
 from .json_answer import JsonAnswer
-from .keys import CONFIG, RECORDING, REQUEST_ID
+from .keys import CONFIG, RECORDING, REQUEST_ID, STOPPING
 from .middleware import conceal
 from .recorder import note_body, noted, recorded
 from .recording import TapedJson, TapedStream
@@ -53,7 +53,8 @@ async def collect_answer(
     async with _whole(request) as answer:
         try:
             limit = _Limit(request.app[CONFIG].max_answer)
-            await _collect(run, translator, [limit, collector, *([follower] if follower else [])])
+            with request.app[STOPPING].during_the_run:
+                await _collect(run, translator, [limit, collector, *([follower] if follower else [])])
             body = collector.body()
             note_body(request, body)
             if ending is not None:
@@ -104,7 +105,8 @@ async def stream_answer(
     async with _stream(request, noted(request, opening)) as stream:
         answer = recorded(request, stream)
         try:
-            last = await Relay(run, translator, encoder, answer).relay()
+            with request.app[STOPPING].during_the_run:
+                last = await Relay(run, translator, encoder, answer).relay()
             if ending is not None:
                 await ending()
             await answer.end(last + sse.DONE)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import time
 from collections.abc import AsyncIterator
 
 from aiohttp import web
 
 from ..config import Config
+from ..flags import read_environment
 from . import chat, completions, diagnostics, health, models
 from .authorization import add_rate_headers, admit
 from .callers import Callers
 from .catalog import Catalog
 from .closing import Closer, Closing, NothingToClose
 from .headers import add_headers
-from .keys import CALLERS, CATALOG, CONFIG, RATES, SECRET, SESSIONS, SLOTS, STARTED, UPSTREAM
+from .keys import CALLERS, CATALOG, CONFIG, RATES, SECRET, SESSIONS, SLOTS, STARTED, STOPPING, UPSTREAM
 from .middleware import errors_to_bodies
 from .rates import Rates
 from .recorder import Recorder
@@ -27,6 +29,7 @@ from .session_locks import MemoryLocks, RedisLocks, SessionLocks
 from .session_store import MemoryStore, RedisStore, SessionStore
 from .sessions import Sessions
 from .slots import Slots
+from .stopping import Stopping
 from .upstream import Upstream
 
 
@@ -42,6 +45,7 @@ def create_app(config: Config, *, upstream: str = "") -> web.Application:
     app[CALLERS] = Callers(config)
     app[SLOTS] = Slots(config)
     once = RunOnce(config)
+    app[STOPPING] = Stopping()
 
     async def agents(app: web.Application) -> AsyncIterator[None]:
         async with _shared(config) as (locks, store, rates):
@@ -85,6 +89,20 @@ def _new_closer(upstream: Upstream, config: Config) -> Closing:
     if gateway is None:
         return NothingToClose()
     return Closer(upstream, gateway, close_timeout=config.close_timeout)
+
+
+def factory() -> web.Application:
+    """The application as `OAICOMPAT_…` in the environment says, for gunicorn. Raises ConfigError."""
+    config = read_environment()
+    set_up_logging(config.log_level)
+    return create_app(config)
+
+
+def set_up_logging(level: str) -> None:
+    """To stderr. What no line of ours shows is not looked up for each: "Optimization" in Python's logging guide."""
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.logThreads = logging.logMultiprocessing = False  # but processes: gunicorn's lines name them
+    vars(logging)["_srcfile"] = None
 
 
 def make_secret(config: Config) -> bytes:

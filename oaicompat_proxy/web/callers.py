@@ -29,6 +29,9 @@ LARGEST_FILE = 1024 * 1024
 CLIENTS = 1024
 """Addresses that are remembered, so that a client's next requests need not be looked into."""
 
+THIS_MACHINE = "127.0.0.1"
+"""Stands for the other end of a socket file, which has no address."""
+
 NO_KEY = (
     "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth "
     "(i.e. Authorization: Bearer YOUR_KEY)."
@@ -62,7 +65,8 @@ class Callers:
     def address(self, request: web.BaseRequest) -> str:
         """Where the request came from, as far as it can be believed."""
         forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
-        return self._client_address(request.remote or "-", forwarded)
+        peer = THIS_MACHINE if request.remote == "" else request.remote or "-"
+        return self._client_address(peer, forwarded)
 
     def identify(self, headers: Mapping[str, str]) -> Caller:
         """Raises MissingKey and InvalidKey."""

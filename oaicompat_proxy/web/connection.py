@@ -1,23 +1,31 @@
-"""What the framework refuses before the application sees it, answered as all errors are.
+"""Clients' connections: how many there are, how much each may hold, and how long it may take.
 
-That is what is no HTTP, a header that is too long, a content encoding that cannot be undone, an expectation that
-cannot be met; and the framework's last resort when an answer itself fails.
+What the framework refuses before the application sees it is answered as all errors are: what is no HTTP, a header
+that is too long, a content encoding that cannot be undone, an expectation that cannot be met; and the framework's
+last resort when an answer itself fails.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from typing import Any
+import socket
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import _ErrInfo
 
-from ..errors import ExpectationFailed, InternalError, InvalidRequest
+from ..config import Config
+from ..errors import ExpectationFailed, HeadTooLarge, InternalError, InvalidRequest, ProxyError, RequestTimeout
 from .access_log import AccessLog
 from .headers import identify, stamp
-from .keys import REQUEST_ID
+from .keys import REQUEST_ID, STOPPING
 from .middleware import error_response
+from .refusal import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +36,105 @@ UNREADABLE = (
 """One text for all faults: the framework's own quotes what was sent, which may hold a key."""
 
 
-class Connection(web.RequestHandler):
-    """One client's connection."""
+BACKLOG = 1024
+"""Connections that wait to be accepted; the system may have a lower limit of its own."""
 
-    __slots__ = ()
+UNSENT = 64 * 1024
+"""Bytes that the system holds for a client that does not take them. By itself it would hold megabytes, and the
+agent would be far ahead of its reader."""
+
+ACCEPTING = 0.001
+"""Seconds before listening ends, at least: asyncio forgets a connection that it accepted in the turn before, while
+behind a timer all that was accepted has its protocol."""
+
+LAST_MOMENT = 0.1
+"""Seconds for what did not even end when it was interrupted."""
+
+
+class Connection(web.RequestHandler):
+    """One client's connection.
+
+    The head of a request that is still to come in full has a limit to its size and, when nothing else is under way,
+    to its time; so has a connection without a request.
+    """
+
+    __slots__ = ("_config", "_head_size", "_head_timer")
+
+    def __init__(self, manager: web.Server, config: Config) -> None:
+        super().__init__(
+            manager,
+            loop=asyncio.get_running_loop(),
+            access_log_class=AccessLog,
+            keepalive_timeout=config.idle_timeout,
+            max_line_size=config.max_line,
+            max_field_size=config.max_line,
+            max_headers=config.max_headers,
+        )
+        self._config = config
+        # moving
+        self._head_size = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        sock = transport.get_extra_info("socket")
+        if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._end_head()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._is_idle:
+            self._grow_head(len(data))
+            if self._head_timer is None and data:
+                self._head_timer = self._loop.call_later(self._config.head_timeout, self._give_up_head)
+        elif self._current_request is not None and not self._messages and self._current_request.content.is_eof():
+            self._grow_head(len(data))  # of the next request
+        else:
+            self._end_head()
+
+    @property
+    def _is_idle(self) -> bool:
+        """There is nothing to answer."""
+        return self._waiter is not None and not self._waiter.done()
+
+    def quiet_for(self) -> float:
+        """Seconds since its last answer, or since it was made; 0 while there is something to answer."""
+        if not self._is_idle:
+            return 0.0
+        return self._loop.time() - self._next_keepalive_close_time + self._keepalive_timeout
+
+    def _grow_head(self, size: int) -> None:
+        self._head_size += size
+        if self._head_size <= self._config.max_head:
+            return
+        if self._is_idle:
+            self._refuse_head(HeadTooLarge("The first line and the headers of your request are too large together."))
+        else:
+            self.close()  # behind the answer that is under way
+
+    def _give_up_head(self) -> None:
+        self._head_timer = None
+        if self._is_idle:
+            limit = self._config.head_timeout
+            self._refuse_head(RequestTimeout(f"The headers of your request did not arrive within {limit:g} seconds."))
+
+    def _refuse_head(self, error: ProxyError) -> None:
+        """As if it had come whole: what is in the queue is answered, by `handle_error`."""
+        self._end_head()
+        self._messages.append((_ErrInfo(error.status, error, error.message), EMPTY_PAYLOAD))
+        assert self._waiter is not None
+        self._waiter.set_result(None)
+        self._close = True  # nothing more is read
+
+    def _end_head(self) -> None:
+        self._head_size = 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
     def handle_error(
         self,
@@ -48,7 +151,9 @@ class Connection(web.RequestHandler):
             log.error("%s: the answer failed", request[REQUEST_ID], exc_info=exc)
         else:
             log.info("%s: what came is no request", request[REQUEST_ID])  # not what: it may hold a key
-        response = error_response(InternalError() if status >= 500 else InvalidRequest(UNREADABLE))
+        if not isinstance(exc, ProxyError):
+            exc = InternalError() if status >= 500 else InvalidRequest(UNREADABLE)
+        response = error_response(exc)
         stamp(request, response)
         response.force_close()
         return response
@@ -69,19 +174,55 @@ class Connection(web.RequestHandler):
 
 
 class Server(web.Server):
-    """Makes the connections."""
+    """Makes the connections, as many as there may be."""
 
-    def __call__(self) -> web.RequestHandler:
-        return Connection(self, loop=asyncio.get_running_loop(), access_log_class=AccessLog)
+    def __init__(self, server: web.Server, config: Config) -> None:
+        """`server`: the framework's own for the application."""
+        super().__init__(server.request_handler, request_factory=server.request_factory, handler_cancellation=True)
+        self._config = config
+        # moving
+        self._refusals: set[Refusal] = set()
+        self._is_full = False
+
+    def clients(self) -> list[Connection]:
+        return cast(list[Connection], self.connections)
+
+    def __call__(self) -> Any:
+        was_full = self._is_full
+        self._is_full = len(self._connections) >= self._config.max_connections
+        if not self._is_full:
+            return Connection(self, self._config)
+        if not was_full:
+            log.warning("there are %d connections; more are refused", self._config.max_connections)
+        return Refusal(self._refusals)
 
 
 class Runner(web.AppRunner):
     """Runs the application on these connections."""
 
+    def __init__(self, app: web.Application, config: Config) -> None:
+        super().__init__(app, shutdown_timeout=LAST_MOMENT)
+        self._config = config
+
     async def _make_server(self) -> web.Server:
-        server = await super()._make_server()
-        return Server(
-            server.request_handler,
-            request_factory=server.request_factory,
-            handler_cancellation=server.handler_cancellation,
-        )
+        return Server(await super()._make_server(), self._config)
+
+    @contextlib.asynccontextmanager
+    async def serving(self, sockets: Iterable[socket.socket]) -> AsyncIterator[None]:
+        """Leaving waits for running answers, at most `drain_timeout`, and interrupts what is not over then."""
+        await self.setup()
+        try:
+            for sock in sockets:
+                await web.SockSite(self, sock, backlog=BACKLOG).start()
+            yield
+            await self._drain()
+        finally:
+            await self.cleanup()
+
+    async def _drain(self) -> None:
+        stopping = self.app[STOPPING]
+        stopping.begin()
+        await asyncio.sleep(max(self._config.drain_delay, ACCEPTING))
+        for site in self.sites:
+            await site.stop()
+        await stopping.drain(cast(Server, self.server).clients, within=self._config.drain_timeout)

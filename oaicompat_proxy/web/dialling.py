@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
+from yarl import URL
 
 from ..errors import UpstreamConnectTimeout, UpstreamUnreachable
 
@@ -22,6 +23,28 @@ JITTER = 0.1
 """Seconds by which a pause may be longer, so that all who wait do not come back at once."""
 
 Connected = TypeVar("Connected")
+Protocol = TypeVar("Protocol", bound=asyncio.Protocol)
+
+
+class Door:
+    """Where the gateway listens."""
+
+    def __init__(self, base: str) -> None:
+        """`base`: its address, http or https, or unix:FILE."""
+        self._file = base.removeprefix("unix:") if base.startswith("unix:") else ""
+        self.url = URL("http://localhost" if self._file else base)
+        """As requests name it."""
+        self._tls = ssl.create_default_context() if self.url.scheme == "https" else None
+
+    async def open(self, new: Callable[[], Protocol]) -> Protocol:
+        """A connection. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        if self._file:
+            _, protocol = await loop.create_unix_connection(new, self._file)
+        else:
+            host, port = self.url.raw_host or "", self.url.port or 80
+            _, protocol = await loop.create_connection(new, host, port, ssl=self._tls)
+        return protocol
 
 
 async def dial(connect: Callable[[], Awaitable[Connected]], *, within: float, retries: int) -> Connected:

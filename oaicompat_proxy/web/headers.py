@@ -8,7 +8,7 @@ import secrets
 
 from aiohttp import web
 
-from .keys import CONFIG, RECEIVED, REQUEST_ID
+from .keys import CONFIG, RECEIVED, REQUEST_ID, STOPPING
 
 _SANE_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
@@ -45,8 +45,8 @@ def stamp(request: web.BaseRequest, response: web.StreamResponse) -> None:
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Runs just before the headers of an answer of the application's go out."""
     stamp(request, response)
-    if not request.content.is_eof() or request.content.exception() is not None:
-        # the rest of the body is still to come, or it broke: the client must not send its next request behind it
+    if request.app[STOPPING].begun or not request.content.is_eof() or request.content.exception() is not None:
+        # the process ends, or the body's rest is still to come, or it broke: no request may be sent behind it
         response.headers["Connection"] = "close"
         response.force_close()
     cors = request.app[CONFIG].cors

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from ..errors import ProxyError
-from .keys import CATALOG
+from .keys import CATALOG, STOPPING
 
 
 async def live(request: web.Request) -> web.Response:
@@ -14,7 +14,9 @@ async def live(request: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    """The gateway answers and takes our token; 503 with the reason otherwise."""
+    """The gateway answers and takes our token, and the process goes on; 503 with the reason otherwise."""
+    if request.app[STOPPING].begun:
+        return web.json_response({"status": "unavailable", "reason": "This proxy is stopping."}, status=503)
     try:
         await request.app[CATALOG].check()
     except ProxyError as error:

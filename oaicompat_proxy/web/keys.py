@@ -13,6 +13,7 @@ from .recording import Recording
 from .scribe import Scribe
 from .sessions import Sessions
 from .slots import Slots
+from .stopping import Stopping
 from .upstream import Upstream
 
 CONFIG = web.AppKey("oaicompat_proxy.config", Config)
@@ -22,6 +23,7 @@ SESSIONS = web.AppKey("oaicompat_proxy.sessions", Sessions)
 CALLERS = web.AppKey("oaicompat_proxy.callers", Callers)
 RATES = web.AppKey("oaicompat_proxy.rates", Rates)
 SLOTS = web.AppKey("oaicompat_proxy.slots", Slots)
+STOPPING = web.AppKey("oaicompat_proxy.stopping", Stopping)
 SECRET = web.AppKey("oaicompat_proxy.secret", bytes)
 """Key of everything that is signed or hashed here: session names, conversations, questions to the client."""
 STARTED = web.AppKey("oaicompat_proxy.started", int)

@@ -10,7 +10,7 @@ from aiohttp import web
 from ..errors import BodyTooLarge, InternalError, InvalidRequest, MethodNotAllowed, NotFound, ProxyError
 from ..openai.errors import error_body, error_headers
 from .headers import asks_as_browser, identify, preflight
-from .keys import CONFIG, REQUEST_ID
+from .keys import CONFIG, REQUEST_ID, STOPPING
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,8 @@ async def errors_to_bodies(request: web.Request, handler: Handler) -> web.Stream
 async def _only_answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     """What fails when bytes are out already breaks the connection off: a second answer would be taken for the next."""
     try:
-        return await handler(request)
+        with request.app[STOPPING].before_the_run:
+            return await handler(request)
     except Exception as error:
         if not request.writer.output_size:
             raise

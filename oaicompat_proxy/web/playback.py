@@ -11,7 +11,7 @@ from ..errors import ProxyError
 from ..tape import Reader
 from .answer_stream import AnswerStream, ClientGone
 from .json_answer import JsonAnswer
-from .keys import CONFIG, REQUEST_ID
+from .keys import CONFIG, REQUEST_ID, STOPPING
 from .recording import Recording
 
 log = logging.getLogger(__name__)
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 async def play(request: web.Request, recording: Recording, reader: Reader) -> web.StreamResponse:
     """Raises ProxyError as long as nothing was sent."""
+    request.app[STOPPING].spare()  # only the run knows whether it had begun when the process ends
     if await recording.is_stream():
         return await _play_stream(request, recording, reader)
     return await _play_whole(request, recording, reader)
@@ -26,12 +27,15 @@ async def play(request: web.Request, recording: Recording, reader: Reader) -> we
 
 async def _play_stream(request: web.Request, recording: Recording, reader: Reader) -> web.StreamResponse:
     """Each client has its own keep-alive comments; all else is the same, byte by byte."""
-    data = await recording.read(reader)
+    during_the_run = request.app[STOPPING].during_the_run
+    with during_the_run:
+        data = await recording.read(reader)
     async with AnswerStream(request, request.app[CONFIG], lambda: sse.COMMENT) as answer:
         try:
-            while not reader.at_end:
-                await answer.write(data)
-                data = await recording.read(reader)
+            with during_the_run:
+                while not reader.at_end:
+                    await answer.write(data)
+                    data = await recording.read(reader)
             await answer.end(data)
         except ClientGone:
             log.info("%s: the client left before the end of its answer", request[REQUEST_ID])
@@ -43,7 +47,8 @@ async def _play_stream(request: web.Request, recording: Recording, reader: Reade
 async def _play_whole(request: web.Request, recording: Recording, reader: Reader) -> web.StreamResponse:
     async with JsonAnswer(request, request.app[CONFIG]) as answer:
         try:
-            body = await recording.read(reader)  # one piece: it was written at once
+            with request.app[STOPPING].during_the_run:
+                body = await recording.read(reader)  # one piece: it was written at once
         except ProxyError as error:
             if not answer.committed:
                 raise

@@ -18,7 +18,7 @@ from ..config import Config
 from ..errors import IdempotencyKeyReused, IdempotentAnswerGone, InternalError, ProxyError
 from ..idempotency import HEADER, Shelf, check_key, fingerprint
 from .body import read_body
-from .keys import BODY, CALLER, RECORDING, REQUEST_ID
+from .keys import BODY, CALLER, RECORDING, REQUEST_ID, STOPPING
 from .middleware import Handler
 from .playback import play
 from .recording import Recording
@@ -90,7 +90,8 @@ class RunOnce:
 
     async def _run(self, recording: Recording, request: web.Request, handler: Handler) -> None:
         try:
-            await handler(request)
+            with request.app[STOPPING].before_the_run:
+                await handler(request)
             recording.fail(InternalError())  # if it gave no answer: else who reads would wait for ever
         except ProxyError as error:
             recording.fail(error)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
+import functools
 import gc
 import json
 import logging
+import os
 import shlex
 import signal
 from collections.abc import AsyncIterator
@@ -16,15 +17,16 @@ import click
 from aiohttp import web
 
 from .. import __version__
-from ..addresses import is_loopback
 from ..config import Config
 from ..demo.gateway import serve as serve_demo
 from ..demo.settings import GatewaySettings
 from ..errors import ProxyError
 from ..keyring import ANYONE
 from .app import create_app
+from .catalog import Catalog
 from .connection import Runner
-from .keys import CATALOG, UPSTREAM
+from .keys import CATALOG, STOPPING, UPSTREAM
+from .listening import address_of, allow_files, open_sockets
 
 log = logging.getLogger(__name__)
 
@@ -34,26 +36,40 @@ OBJECTS_TO_COLLECT = 20_000
 GENERATIONS = (5, 5)
 """Looks at the young before one at the older: requests are long, so what is dead is often no longer young."""
 
+PATIENCE = 5.0
+"""Seconds for the gateway to say which models there are, before a person is told that it does not."""
 
-class ListenError(Exception):
-    """The address cannot be listened on; the message is for the person who started the proxy."""
+ALL_WELL = 0
+ANSWERS_CUT = 10
+"""Exit status: not all answers were over within `drain_timeout`. gunicorn has 3 and 4 for itself."""
 
 
-async def serve(config: Config) -> None:
-    """Serves until SIGINT or SIGTERM. Raises ListenError."""
-    stopping = asyncio.Event()
+async def serve(config: Config) -> int:
+    """Serves until SIGINT or SIGTERM. Returns the exit status. Raises ListenError."""
+    ending = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, stopping.set)
+        loop.add_signal_handler(signum, functools.partial(_end, ending, signum))
+    allow_files(config.max_connections)
     async with _gateway(config) as upstream:
         app = create_app(config, upstream=upstream)
-        async with listening(app, config) as port:
-            calm_collector()
-            if config.no_auth and not is_loopback(config.host):
-                log.warning("anybody who reaches %s can use the agent: --no-auth asks for no key", config.host)
-            click.echo(await _introduction(app, config, port))
-            await stopping.wait()
-            log.info("stopping")
+        with open_sockets(config) as sockets:
+            async with Runner(app, config).serving(sockets):
+                calm_collector()
+                introducing = asyncio.create_task(
+                    introduce(app[CATALOG], app[UPSTREAM].address, config, address_of(sockets, config.host))
+                )
+                await ending.wait()
+                introducing.cancel()
+    return ANSWERS_CUT if app[STOPPING].cut else ALL_WELL
+
+
+def _end(ending: asyncio.Event, signum: signal.Signals) -> None:
+    if ending.is_set():
+        log.warning("%s again: stopping at once", signum.name)
+        os._exit(128 + signum)  # as a shell reports a process that the signal has ended
+    log.info("%s: stopping when all answers are over; at once if it comes again", signum.name)
+    ending.set()
 
 
 def calm_collector() -> None:
@@ -67,18 +83,11 @@ def calm_collector() -> None:
 
 @contextlib.asynccontextmanager
 async def listening(app: web.Application, config: Config) -> AsyncIterator[int]:
-    """The port that is listened on. Leaving waits for running answers, at most `drain_timeout`."""
-    runner = Runner(app, handler_cancellation=True, shutdown_timeout=config.drain_timeout)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, config.host, config.port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise ListenError(_why_not(error, config)) from error
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+    """The port that is listened on, 0 for a file. Leaving waits for running answers, at most `drain_timeout`."""
+    with open_sockets(config) as sockets:
+        async with Runner(app, config).serving(sockets):
+            name = sockets[0].getsockname()
+            yield name[1] if isinstance(name, tuple) else 0
 
 
 @contextlib.asynccontextmanager
@@ -91,34 +100,29 @@ async def _gateway(config: Config) -> AsyncIterator[str]:
         yield address
 
 
-def _why_not(error: OSError, config: Config) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port {config.port} of {config.host} is taken; choose another with --port"
-    if error.errno == errno.EACCES:
-        return f"port {config.port} needs privileges; choose one above 1023 with --port"
-    return f"cannot listen on {config.host}: {error.strerror or error}"
-
-
-async def _introduction(app: web.Application, config: Config, port: int) -> str:
-    """What a person who has just started the proxy wants to know."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(config.host, config.host)
-    base = f"http://{f'[{host}]' if ':' in host else host}:{port}{config.prefix}"
+async def introduce(catalog: Catalog, upstream: str, config: Config, address: str) -> None:
+    """Says what a person who has just started the proxy wants to know. `address`: where it listens."""
     model = "default"
     try:
-        names = await app[CATALOG].models(ANYONE)
+        async with asyncio.timeout(PATIENCE):
+            names = await catalog.models(ANYONE)
         model = names[0]
         models = ", ".join(names)
+    except TimeoutError:
+        models = "unknown yet: the agent gateway does not answer"
     except ProxyError as error:
         models = f"unknown yet: {error.message}"
     key = " -H 'Authorization: Bearer YOUR_KEY'" if config.has_keys else ""
     question = {"model": model, "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
-    return "\n".join(
-        [
-            f"oaicompat-proxy {__version__}",
-            f"  listens on  {base}",
-            f"  fronts      {app[UPSTREAM].address}{' (the demo agent)' if config.demo else ''}",
-            f"  models      {models}",
-            f"  try         curl -N {base}/chat/completions -H 'Content-Type: application/json'{key}"
-            f" -d {shlex.quote(json.dumps(question))}",
-        ]
-    )
+    is_file = address.startswith("unix:")
+    base = f"http://localhost{config.prefix}" if is_file else address + config.prefix
+    curl = f"curl -N --unix-socket {shlex.quote(address[5:])}" if is_file else "curl -N"
+    lines = [
+        f"oaicompat-proxy {__version__}",
+        f"  listens on  {address if is_file else base}",
+        f"  fronts      {upstream}{' (the demo agent)' if config.demo else ''}",
+        f"  models      {models}",
+        f"  try         {curl} {base}/chat/completions -H 'Content-Type: application/json'{key}"
+        f" -d {shlex.quote(json.dumps(question))}",
+    ]
+    click.echo("\n".join(lines))

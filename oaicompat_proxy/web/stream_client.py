@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import select
-import ssl
+import socket
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import cast
 
 import httptools
-from yarl import URL
 
 from ..errors import UpstreamError, UpstreamInterrupted
-from .dialling import dial
+from .dialling import Door, dial
 from .exchange import NO_LIMITS, Exchange, Limits
 
 GATEWAY_KEEP_ALIVE = 4.0
 """Seconds for which an idle connection is kept: a Node gateway closes it after 5, and a call that crosses that
 close on the wire would be lost without being safe to repeat."""
+
+UNREAD = 128 * 1024
+"""Bytes that the system holds while nobody reads. By itself it would hold megabytes of a run whose client is slow."""
 
 MAX_HEAD = 64 * 1024
 """Bytes in a row that are no body: an answer's status line and headers, or what stands behind its last chunk."""
@@ -94,6 +96,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD)
 
     def data_received(self, data: bytes) -> None:
         exchange = self._exchange
@@ -185,11 +188,9 @@ class StreamClient:
         connect_retries: int,
         silence_timeout: float,
     ) -> None:
-        """`base`: the gateway's address, http or https, with a path if it has one. Times in seconds."""
-        url = URL(base)
-        self._tls = ssl.create_default_context() if url.scheme == "https" else None
-        self._host = url.raw_host or ""
-        self._port = url.port or 80
+        """`base`: the gateway's address, http or https, with a path if it has one; or unix:FILE. Times in seconds."""
+        self._door = Door(base)
+        url = self._door.url
         self._own_path = url.raw_path
         self._path = url.raw_path.rstrip("/")
         fixed = {"Host": url.host_port_subcomponent or "", **headers}
@@ -286,9 +287,6 @@ class StreamClient:
 
     async def _connect(self, retries: int) -> _Connection:
         async def attempt() -> _Connection:
-            _, connection = await asyncio.get_running_loop().create_connection(
-                lambda: _Connection(self._keep, self._forget), self._host, self._port, ssl=self._tls
-            )
-            return connection
+            return await self._door.open(lambda: _Connection(self._keep, self._forget))
 
         return await dial(attempt, within=self._connect_timeout, retries=retries)
