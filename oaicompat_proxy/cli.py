@@ -48,7 +48,7 @@ def run(context: click.Context, /, **settings: Any) -> None:
         config = Config(**settings)
     except ConfigError as error:
         raise StartError(str(error)) from None
-    set_up_logging(config.log_level)
+    set_up_logging(config.log_level, config.log_format)
     try:
         if config.workers > 1:
             _supervise(config)

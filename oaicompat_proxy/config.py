@@ -10,9 +10,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from .addresses import is_loopback, parse_networks
 from .settings import ConfigError as ConfigError
-from .settings import check, check_agents, check_url, setting
+from .settings import check, check_agents, check_callers, check_networks, check_url, setting
 from .settings import flag as flag
 
 
@@ -53,6 +52,22 @@ class Config:
     )
     prefix: str = setting("/v1", "Path in front of every endpoint; OpenAI's clients expect /v1.", metavar="PATH")
     log_level: str = setting("info", "How much to log.", choices=("debug", "info", "warning", "error"))
+    log_format: str = setting("text", "Log lines for people, or one JSON object each.", choices=("text", "json"))
+    log_sample: float = setting(
+        1.0, "Share of the successful runs that are logged, from 0 to 1; the others always are.", least=0, most=1
+    )
+    metrics_from: tuple[str, ...] = setting(
+        ("127.0.0.0/8", "::1/128"),
+        "Address or network that may read /metrics; may be repeated. By default this machine; who comes through "
+        "nginx has to be allowed too.",
+        metavar="CIDR",
+    )
+    trace: bool = setting(
+        False, "Send a trace of each run to OTEL_EXPORTER_OTLP_ENDPOINT; needs oaicompat-proxy[tracing]."
+    )
+    trace_content: bool = setting(
+        False, "Put prompts and answers into traces, too: whoever reads traces reads conversations then."
+    )
 
     cors: str = setting(
         "",
@@ -329,7 +344,11 @@ class Config:
         if self.upstream:
             check_url(self.upstream, "--upstream")
         check_agents(self.dialect, self.model.values(), demo=self.demo, sessions=self.sessions)
-        self._check_callers()
+        check_callers(self)
+        check_networks("trusted_proxy", self.trusted_proxy)
+        check_networks("metrics_from", self.metrics_from)
+        if self.trace_content and not self.trace:
+            raise ConfigError("--trace-content needs --trace")
         if self.prefix and not (self.prefix.startswith("/") and not self.prefix.endswith("/")):
             raise ConfigError(f"--prefix must begin with / and not end with it, not {self.prefix!r}")
         if not re.fullmatch("[0-7]{3}", self.unix_socket_mode):
@@ -344,18 +363,3 @@ class Config:
     @property
     def has_keys(self) -> bool:
         return bool(self.api_key or self.api_keys_file)
-
-    def _check_callers(self) -> None:
-        if not all(self.api_key):
-            raise ConfigError("--api-key must not be empty")
-        if self.has_keys and self.no_auth:
-            raise ConfigError("choose between keys and --no-auth")
-        if not (self.has_keys or self.no_auth or self.unix_socket or is_loopback(self.host)):
-            raise ConfigError(
-                f"others can reach {self.host or 'every address'}: give keys with --api-key or --api-keys-file, "
-                "or say --no-auth"
-            )
-        try:
-            parse_networks(self.trusted_proxy)
-        except ValueError as error:
-            raise ConfigError(f"--trusted-proxy must be an address or a network: {error}") from None

@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import Field, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from .addresses import is_loopback, parse_networks
+
+if TYPE_CHECKING:
+    from .config import Config
 
 
 class ConfigError(ValueError):
@@ -35,6 +40,26 @@ def check(each: Field[Any], value: Any) -> None:
         raise ConfigError(f"{flag(each.name)} must be at least {least}, not {value}")
     if most is not None and value > most:
         raise ConfigError(f"{flag(each.name)} must be at most {most}, not {value}")
+
+
+def check_networks(name: str, networks: tuple[str, ...]) -> None:
+    try:
+        parse_networks(networks)
+    except ValueError as error:
+        raise ConfigError(f"{flag(name)} must be an address or a network: {error}") from None
+
+
+def check_callers(config: Config) -> None:
+    """Raises ConfigError for keys that cannot be, and where everybody could come in without one by mistake."""
+    if not all(config.api_key):
+        raise ConfigError("--api-key must not be empty")
+    if config.has_keys and config.no_auth:
+        raise ConfigError("choose between keys and --no-auth")
+    if not (config.has_keys or config.no_auth or config.unix_socket or is_loopback(config.host)):
+        raise ConfigError(
+            f"others can reach {config.host or 'every address'}: give keys with --api-key or --api-keys-file, "
+            "or say --no-auth"
+        )
 
 
 def check_url(url: str, option: str) -> None:

@@ -39,6 +39,7 @@ from .events import (
     ToolCallStarted,
     ToolFinished,
     ToolStarted,
+    Usage,
 )
 from .narration import Narrator, tell_child
 from .openai.chunks import Chunk, Finish, Role, ToolCallHead, UsageReport
@@ -59,6 +60,11 @@ TICK_LIMIT = "length"
 
 class Translator:
     """Translates one run. `feed` and `finish` raise what the client must be told instead of an answer."""
+
+    ticks = 0
+    finish_reason = ""
+    usage: Usage | None = None
+    """What the run used, once the answer has its end."""
 
     def __init__(
         self,
@@ -164,6 +170,7 @@ class Translator:
         chunks = self._end_for_client()
         if self.ended:
             return chunks
+        self.ticks += 1
         self._calls.forget()
         self._usage.start_tick()
         self._message_ended = self._continues = False
@@ -255,7 +262,8 @@ class Translator:
 
     def _end(self, reason: str) -> list[Chunk]:
         self.ended = True
-        usage = self._usage.total()
+        self.finish_reason = reason
+        usage = self.usage = self._usage.total()
         return [
             *self._speech.close(),
             Finish(reason),

@@ -33,6 +33,7 @@ NEED_NO_TEST = {
     "turn": "only words",
     "settings": "test_config makes and checks all settings by it",
     "web.keys": "only names",
+    "web.refusals": "test_web_upstream and test_error_mapping are refused in every way",
     "console.chain": "test_console_doctor goes through it, with and without nginx",
     "console.gateway_checks": "test_console_doctor",
     "console.request_checks": "test_console_doctor",

@@ -389,7 +389,7 @@ async def test_a_request_id_is_kept_if_it_is_harmless_and_made_otherwise(given: 
 # operating
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "//readyz", "/%72eadyz"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "//readyz", "/%72eadyz", "/metric%73"])
 def test_health_is_for_this_machine_only(front: str, path: str) -> None:
     assert ask_raw(front, "GET", path, source="127.0.0.2")[0] == 403
 

@@ -1,4 +1,4 @@
-"""The line that is logged for each request, and what never stands in it."""
+"""The line that is logged for each request that is no run, and what never stands in it."""
 
 from __future__ import annotations
 
@@ -39,16 +39,14 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == NAME]
 
 
-@pytest.mark.parametrize("stream", [True, False])
 async def test_a_line_says_which_request_it_was_and_how_it_went(
-    proxy: StartProxy, agent: Agent, caplog: pytest.LogCaptureFixture, stream: bool
+    proxy: StartProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
-    agent.plays(run("Hello"))
     front = await proxy()
     with caplog.at_level(logging.INFO, logger=NAME):
-        received = await front.chat(stream=stream)
+        received = await front.get("/healthz")
         line = await line_of(caplog)
-    pattern = r"(req_\w+) 127\.0\.0\.1 - POST /v1/chat/completions 200 (\d+) \d+\.\d{3}"
+    pattern = r"(req_\w+) 127\.0\.0\.1 - GET /healthz 200 (\d+) \d+\.\d{3}"
     found = re.fullmatch(pattern, line)
     assert found is not None, line
     assert found[1] == received.headers["x-request-id"]
@@ -78,11 +76,21 @@ async def test_a_line_is_short_whatever_was_sent(proxy: StartProxy, caplog: pyte
     assert len(line) < 2 * LONGEST_WORD
 
 
-async def test_nothing_is_made_of_it_when_nobody_listens(
+async def test_nothing_is_made_of_it_when_nobody_listens(proxy: StartProxy, caplog: pytest.LogCaptureFixture) -> None:
+    front = await proxy()
+    with caplog.at_level(logging.WARNING, logger=NAME):
+        await front.get("/healthz")
+    assert lines(caplog) == []
+
+
+async def test_a_run_has_its_own_line_instead(
     proxy: StartProxy, agent: Agent, caplog: pytest.LogCaptureFixture
 ) -> None:
     agent.plays(run("Hello"))
     front = await proxy()
-    with caplog.at_level(logging.WARNING, logger=NAME):
+    with caplog.at_level(logging.INFO):
         await front.chat()
-    assert lines(caplog) == []
+        await front.chat(stream=False)
+        await front.get("/healthz")
+        assert " /healthz " in await line_of(caplog)
+    assert [record.name for record in caplog.records].count("oaicompat_proxy.runs") == 2

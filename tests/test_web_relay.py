@@ -14,6 +14,7 @@ from oaicompat_proxy.openai.chunks import Chunk, Content, Role
 from oaicompat_proxy.translator import Translator
 from oaicompat_proxy.web.answer_stream import AnswerStream, ClientGone
 from oaicompat_proxy.web.relay import Pumpable, Readable, Relay
+from oaicompat_proxy.web.run_report import RunReport, Traffic
 
 Read = Sequence[Event | Exception]
 
@@ -23,6 +24,8 @@ FAULT = UpstreamError("The agent sent an event that is no JSON.")
 class Encoder:
     """Shows roles and texts, nothing else."""
 
+    chunks = 0
+
     def encode(self, chunk: Chunk) -> bytes:
         if isinstance(chunk, Role):
             return b"<"
@@ -31,6 +34,8 @@ class Encoder:
 
 class Pulled:
     """A run that can only be read. An error among its reads or events is raised where it stands."""
+
+    arrived = 0.0
 
     def __init__(self, *reads: Read | Exception) -> None:
         self._reads = list(reads)
@@ -144,8 +149,9 @@ class Scene:
 
     def __init__(self, run: Readable) -> None:
         self.answer = Answer()
+        self.report = RunReport("chat", Traffic())
         translator = Translator(model="m", tool_names=frozenset(), tick_separator="")
-        relay = Relay(run, translator, Encoder(), cast(AnswerStream, self.answer))
+        relay = Relay(run, translator, Encoder(), cast(AnswerStream, self.answer), self.report)
         self.relaying = asyncio.create_task(relay.relay())
 
     async def settle(self) -> None:

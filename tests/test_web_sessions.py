@@ -131,8 +131,8 @@ class House:
 
     async def settled(self) -> list[str]:
         """What was closed and released, once all is done that goes on by itself."""
-        while self.sessions._settling:
-            await asyncio.wait(self.sessions._settling)
+        while self.sessions.settling:
+            await asyncio.wait(self.sessions.settling)
         return self.events
 
 

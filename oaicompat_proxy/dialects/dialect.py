@@ -35,6 +35,11 @@ class Reader(Protocol):
         """The agent has said its last word."""
         ...
 
+    @property
+    def execution_id(self) -> str:
+        """The agent's own name for the run; empty as long as it has not told, or has none."""
+        ...
+
     def feed(self, data: bytes) -> Iterable[Event]:
         """Raises UpstreamError for what cannot be understood or is too long, after the events before it."""
         ...

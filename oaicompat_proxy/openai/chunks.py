@@ -137,6 +137,8 @@ class ChunkEncoder:
         self, envelope: Envelope, *, include_usage: bool, reasoning_field: str, legacy_functions: bool = False
     ) -> None:
         """`legacy_functions`: the client declared `functions`, so a call goes out as `function_call`."""
+        self.chunks = 0
+        """That were encoded."""
         self._include_usage = include_usage
         self._reasoning = REASONING_FIELDS[reasoning_field]
         self._legacy = legacy_functions
@@ -160,11 +162,15 @@ class ChunkEncoder:
     def encode(self, chunk: Chunk) -> bytes:
         """The chunk as it is sent; empty if this stream does not show it."""
         if type(chunk) is Contents:
+            self.chunks += len(chunk.encoded)
             middle = self._between_contents.join(chunk.encoded)
             return b"".join((self._content, b'"', middle, b'"', self._content_end))
         if type(chunk) is Content:
+            self.chunks += 1
             return self._content + json_text.encode(chunk.text) + self._content_end
-        return _ENCODERS[type(chunk)](self, chunk)
+        encoded = _ENCODERS[type(chunk)](self, chunk)
+        self.chunks += encoded != b""
+        return encoded
 
     def _with_delta(self, delta: dict[str, Any]) -> bytes:
         return self._delta + json_text.encode(delta) + self._open_end

@@ -37,6 +37,8 @@ class CompletionEncoder:
         self._envelope = envelope
         self._include_usage = include_usage
         self._echo = echo
+        self.chunks = 0
+        """That were encoded."""
 
     def encode(self, chunk: Chunk) -> bytes:
         """The chunk as it is sent; empty if this endpoint does not show it."""
@@ -53,6 +55,7 @@ class CompletionEncoder:
         return b""
 
     def _event(self, choices: list[dict[str, Any]], usage: UsageReport | None = None) -> bytes:
+        self.chunks += 1
         completion = _completion(self._envelope, choices)
         if self._include_usage:
             completion["usage"] = usage and usage.body()

@@ -1,5 +1,6 @@
-"""One line for each request: which it was and how it went. No query string, no header and no body: they hold keys
-and prompts.
+"""One line for each request that is no run, since runs have their own in `run_log`: which it was and how it went.
+
+No query string, no header and no body: they hold keys and prompts.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import logging
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
-from .keys import CALLER, CLIENT, REQUEST_ID
+from .keys import CALLER, CLIENT, REPORT, REQUEST_ID
 
 log = logging.getLogger("oaicompat_proxy.access")
 
@@ -25,6 +26,8 @@ class AccessLog(AbstractAccessLogger):
         return log.isEnabledFor(logging.INFO)
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        if REPORT in request:
+            return
         log.info(
             "%s %s %s %s %s %d %d %.3f",
             request.get(REQUEST_ID, "-"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
@@ -15,8 +14,6 @@ from aiohttp_sse import EventSourceResponse
 from ..config import Config
 from ..errors import ProxyError
 from ..openai.errors import error_ending
-
-log = logging.getLogger(__name__)
 
 HIGH_WATER = 64 * 1024
 """Bytes that wait for a client before its agent is left alone: asyncio's own limit for a transport."""
@@ -126,10 +123,8 @@ class AnswerStream:
 
     async def fail(self, error: ProxyError) -> None:
         """Tells a client that already has status 200 what went wrong."""
-        try:
+        with contextlib.suppress(ClientGone):
             await self.end(error_ending(error))
-        except ClientGone:
-            log.info("the client left before it could be told that its answer failed")
 
     def _commit_early(self) -> None:
         self._early = asyncio.create_task(self._send(self._opening()), name="commit early")

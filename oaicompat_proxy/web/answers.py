@@ -15,11 +15,12 @@ from ..openai.chunks import Chunk, size_of
 from ..translator import Translator
 from .answer_stream import AnswerStream, ClientGone
 from .json_answer import JsonAnswer
-from .keys import CONFIG, RECORDING, REQUEST_ID, STOPPING
+from .keys import CONFIG, RECORDING, REPORT, REQUEST_ID, STOPPING
 from .middleware import conceal
 from .recorder import note_body, noted, recorded
 from .recording import TapedJson, TapedStream
 from .relay import Encoder, Readable, Relay
+from .run_report import RunReport
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +51,14 @@ async def collect_answer(
     follower: Follower | None = None,
 ) -> web.StreamResponse:
     """The whole answer. Raises ProxyError instead of giving half of one."""
+    report = request[REPORT]
+    report.note_call(translator)
     async with _whole(request) as answer:
         try:
             limit = _Limit(request.app[CONFIG].max_answer)
+            takers: list[Follower] = [limit, collector, *([follower] if follower else [])]
             with request.app[STOPPING].during_the_run:
-                await _collect(run, translator, [limit, collector, *([follower] if follower else [])])
+                await _collect(run, translator, takers, report)
             body = collector.body()
             note_body(request, body)
             if ending is not None:
@@ -63,12 +67,17 @@ async def collect_answer(
             if not answer.committed:
                 raise
             return await answer.fail(_as_proxy_error(error, request))
-        return await answer.finish(body)
+        response = await answer.finish(body)
+        if answer.client_gone:
+            report.note_client_gone()
+        return response
 
 
-async def _collect(run: Readable, translator: Translator, takers: Sequence[Follower]) -> None:
+async def _collect(run: Readable, translator: Translator, takers: Sequence[Follower], report: RunReport) -> None:
     await run.open()
     async for events in run:
+        if report.first_event is None:
+            report.note_read(run.arrived)
         for chunk in _chunks(events, translator):
             for taker in takers:
                 taker.add(chunk)
@@ -96,6 +105,8 @@ async def stream_answer(
     follower: Follower | None = None,
 ) -> web.StreamResponse:
     """The answer while it comes. Raises ProxyError only as long as nothing was sent."""
+    report = request[REPORT]
+    report.note_call(translator, encoder)
     if follower is not None:
         encoder = _Followed(encoder, follower)
 
@@ -106,12 +117,13 @@ async def stream_answer(
         answer = recorded(request, stream)
         try:
             with request.app[STOPPING].during_the_run:
-                last = await Relay(run, translator, encoder, answer).relay()
+                last = await Relay(run, translator, encoder, answer, report).relay()
             if ending is not None:
                 await ending()
             await answer.end(last + sse.DONE)
+            report.note_sent()
         except ClientGone:
-            log.info("%s: the client left before the end of its answer", request[REQUEST_ID])
+            report.note_client_gone()
         except Exception as error:
             if not answer.committed:
                 raise
@@ -141,6 +153,10 @@ class _Followed:
         self._encoder = encoder
         self._follower = follower
 
+    @property
+    def chunks(self) -> int:
+        return self._encoder.chunks
+
     def encode(self, chunk: Chunk) -> bytes:
         self._follower.add(chunk)
         return self._encoder.encode(chunk)
@@ -160,8 +176,8 @@ def _whole(request: web.Request) -> JsonAnswer | TapedJson:
 
 def _as_proxy_error(error: Exception, request: web.Request) -> ProxyError:
     """What may be told of a failure in mid-answer; the log says the rest."""
+    request[REPORT].fail(error)
     if isinstance(error, ProxyError):
-        log.warning("%s: the answer failed: %s", request[REQUEST_ID], error.code)
         return conceal(error, request)
     log.error("%s: the answer failed", request[REQUEST_ID], exc_info=error)
     return InternalError()

@@ -10,11 +10,11 @@ from aiohttp import web
 from ..errors import RateLimited
 from ..keyring import Caller
 from ..openai.rate_limits import duration, rate_headers
-from . import health
+from . import health, scrape
 from .keys import CALLER, CALLERS, CLIENT, RATE_HEADERS, RATES
 from .middleware import Handler
 
-NEED_NO_KEY = frozenset({health.live, health.ready})
+NEED_NO_KEY = frozenset({health.live, health.ready, scrape.metrics})
 
 
 @web.middleware

@@ -66,6 +66,10 @@ class Catalog:
         names = dict.fromkeys([*self._mapping, *(app.id for app in apps), DEFAULT_MODEL])
         return list(filter(caller.may_use, names))
 
+    def knows(self, model: str) -> bool:
+        """Whether there is such a model, as far as is known without asking."""
+        return model == DEFAULT_MODEL or model in self._mapping or self._hosts(model)
+
     def _hosts(self, name: str) -> bool:
         return any(app.id == name for app in self._apps)
 

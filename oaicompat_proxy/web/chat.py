@@ -24,7 +24,7 @@ from .answers import Ending, collect_answer, stream_answer
 from .body import read_body
 from .catalog import DEFAULT_MODEL
 from .confirming import ResumedRun
-from .keys import CALLER, CATALOG, CONFIG, SECRET, SESSIONS, SLOTS, UPSTREAM
+from .keys import CALLER, CATALOG, CONFIG, REPORT, SECRET, SESSIONS, SLOTS, UPSTREAM
 from .leases import Wanted
 from .recorder import Tappable, tap
 from .relay import Readable
@@ -41,8 +41,12 @@ def _begin(request: web.Request, body: bytes) -> Coroutine[Any, Any, web.StreamR
     a long conversation is not to be in memory for as long as its answer takes. Raises ProxyError.
     """
     app = request.app
-    config = app[CONFIG]
+    config, report = app[CONFIG], request[REPORT]
+    report.note_body(len(body))
     chat = parse(body, max_media=config.max_media, max_messages=config.max_messages)
+    report.note_request(chat.model or DEFAULT_MODEL, stream=chat.stream)
+    if report.trace is not None:
+        report.trace.note_request(chat.parameters, chat.messages)
     caller = request[CALLER]
     agent = app[CATALOG].resolve(chat.model, caller)
     asked = new_messages(chat.messages)
@@ -75,8 +79,10 @@ async def _run(
 ) -> web.StreamResponse:
     """`answer`: to what the session waits for, where that takes another run."""
     app = request.app
-    config, sessions = app[CONFIG], app[SESSIONS]
+    config, sessions, report = app[CONFIG], app[SESSIONS], request[REPORT]
+    report.note_wait()
     async with sessions.lease(wanted) as lease:
+        lease.follow(report)
         history = lease.history if config.history == "auto" else config.history
         in_messages = app[UPSTREAM].dialect.in_messages
         turn = build_turn(chat, history, max_fold=config.max_fold, in_messages=in_messages)
@@ -84,6 +90,7 @@ async def _run(
         del turn
         assert lease.run is not None
         _record(request, chat, lease.run)
+        report.note_run(lease.run)
         translator = _translator(request, chat, wanted.caller.scope, lease.key, lasting=lease.keep)
         digest = sessions.new_digest(wanted)
         chat = replace(chat, messages=(), parameters={})
@@ -109,8 +116,12 @@ async def _resume(
     _record(request, chat, run, resumed=True)
     question = confirmation.question
     translator = _translator(request, chat, caller.scope, question.session, lasting=question.lasting)
+    report = request[REPORT]
+    report.note_wait()
     slot = await request.app[SLOTS].take(caller)
     try:
+        report.note_turn(question.session)
+        report.note_run(run)
         return await _answer(request, chat, run, translator)
     finally:
         slot.free()

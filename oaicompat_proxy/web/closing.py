@@ -41,6 +41,15 @@ GREETING = 1.0
 class Closing(Protocol):
     """What becomes of a session that nobody needs any more."""
 
+    failed: int
+    """Sessions that could not be closed."""
+    retried: int
+    """Attempts beside the first ones."""
+
+    @property
+    def unfinished(self) -> int:
+        """Sessions that are closed right now, or wait for it."""
+
     def close_soon(self, key: str, upstream: Upstream | None = None) -> None: ...
 
     async def close(self, key: str, upstream: Upstream | None = None) -> None: ...
@@ -50,6 +59,8 @@ class Closing(Protocol):
 
 class NothingToClose:
     """Where no gateway keeps sessions: a run ends with its connection, and nothing is left of it."""
+
+    failed = retried = unfinished = 0
 
     def close_soon(self, key: str, upstream: Upstream | None = None) -> None:
         pass
@@ -72,9 +83,14 @@ class Closer:
         self._listener = Listener(upstream, gateway)
         # moving
         self.failed = 0
+        self.retried = 0
         self._waiting: deque[tuple[str, Upstream | None]] = deque()
         self._closing: set[asyncio.Task[None]] = set()
         self._can_invoke = True
+
+    @property
+    def unfinished(self) -> int:
+        return len(self._waiting) + len(self._closing)
 
     def close_soon(self, key: str, upstream: Upstream | None = None) -> None:
         """`upstream`: the gateway as its caller calls it, where that is still known."""
@@ -120,6 +136,7 @@ class Closer:
                 reraise=True,
             ):
                 with attempt:
+                    self.retried += 1
                     async with asyncio.timeout(self._close_timeout):
                         await self._try_to_close(key, upstream)
         except (ProxyError, TimeoutError) as error:

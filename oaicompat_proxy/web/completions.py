@@ -16,7 +16,7 @@ from ..turn import Text, Turn
 from .answers import collect_answer, stream_answer
 from .body import read_body
 from .catalog import DEFAULT_MODEL
-from .keys import CALLER, CATALOG, CONFIG, SESSIONS
+from .keys import CALLER, CATALOG, CONFIG, REPORT, SESSIONS
 from .leases import Wanted
 from .recorder import tap
 from .resuming import start
@@ -28,9 +28,13 @@ async def completions(request: web.Request) -> web.StreamResponse:
     Raises ProxyError as chat does. Nobody can be asked here, so a question is denied unless all are approved.
     """
     config = request.app[CONFIG]
-    asked = parse_completion(await read_body(request, timeout=config.body_timeout))
-    app = request.app[CATALOG].resolve(asked.model, request[CALLER])
+    report = request[REPORT]
+    body = await read_body(request, timeout=config.body_timeout)
+    report.note_body(len(body))
+    asked = parse_completion(body)
     model = asked.model or DEFAULT_MODEL
+    report.note_request(model, stream=asked.stream)
+    app = request.app[CATALOG].resolve(asked.model, request[CALLER])
     envelope = Envelope(f"cmpl-{secrets.token_hex(16)}", int(time.time()), model)
     approves = config.confirmations == "approve"
     translator = Translator(
@@ -44,10 +48,13 @@ async def completions(request: web.Request) -> web.StreamResponse:
     metadata = {METADATA_KEY: dict(asked.parameters)} if asked.parameters else {}
     echo = asked.prompt if asked.echo else ""
     sessions = request.app[SESSIONS]
+    report.note_wait()
     async with sessions.lease(Wanted(app, request[CALLER], model, messages=())) as lease:
+        lease.follow(report)
         run = start(lease, Turn((Text(asked.prompt),), metadata), approves=approves)
         assert lease.run is not None
         tap(request, lease.run, asked, "completion", echo=echo)
+        report.note_run(lease.run)
         if asked.stream:
             encoder = CompletionEncoder(envelope, include_usage=asked.include_usage, echo=echo)
             return await stream_answer(request, run, translator, encoder)

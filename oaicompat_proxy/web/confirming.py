@@ -56,6 +56,10 @@ class ApprovingRun:
         self._failure: ProxyError | None = None
         self._approving: set[asyncio.Task[None]] = set()
 
+    @property
+    def arrived(self) -> float:
+        return self._run.arrived
+
     async def open(self) -> None:
         await self._run.open()
 
@@ -120,6 +124,25 @@ class ResumedRun:
     def tap(self, take: Take) -> None:
         """Before `open`: `take` gets every read."""
         self._reader = TappedReader(self._reader, take)
+
+    # for its report
+
+    sent = 0
+    upstream_request_id = ""
+
+    @property
+    def received(self) -> int:
+        return self._exchange.received if self._exchange is not None else 0
+
+    @property
+    def arrived(self) -> float:
+        return self._exchange.arrived if self._exchange is not None else 0.0
+
+    @property
+    def execution(self) -> str:
+        return self._reader.execution_id
+
+    # the run
 
     async def open(self) -> None:
         """Listens first, then answers, so that nothing is missed. Raises UpstreamError and its kin."""

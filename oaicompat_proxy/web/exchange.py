@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable
+from time import perf_counter
 from typing import NamedTuple, Protocol
 
 from multidict import CIMultiDict
@@ -62,6 +63,10 @@ class Exchange:
         self.is_delimited = False
         """The body says itself where it ends."""
         self.complete = False
+        self.received = 0
+        """Bytes of the body."""
+        self.arrived = 0.0
+        """By `time.perf_counter()`, when the first of what is, or was last, held for a reader came."""
         self._failure: UpstreamError | None = None
         self._pieces: list[bytes] = []
         self.unread = 0
@@ -133,6 +138,7 @@ class Exchange:
     def deliver(self, data: bytes) -> None:
         """Hands on what a read brought of the body."""
         self._last_sign = self._loop.time()
+        self.received += len(data)
         if self._take is not None:
             if data:
                 self._started = True
@@ -145,6 +151,8 @@ class Exchange:
     def _hold(self, data: bytes) -> None:
         if data:
             self._started = True
+            if not self._pieces:
+                self.arrived = perf_counter()
             self._pieces.append(data)
             self.unread += len(data)
             if self.unread > MAX_UNREAD:

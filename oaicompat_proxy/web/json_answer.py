@@ -30,6 +30,8 @@ class JsonAnswer:
         self._send_timeout = config.send_timeout
         # moving
         self._response: web.StreamResponse | None = None
+        self.client_gone = False
+        """The client has left, or takes nothing any more, so it has not got all of the answer."""
         self._warming: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -55,8 +57,9 @@ class JsonAnswer:
                 await response.prepare(self._request)
                 await response.write_eof(b"" if self._response is None else body)
         except ConnectionError:
-            pass  # the client has left
+            self.client_gone = True
         except TimeoutError:
+            self.client_gone = True
             if self._request.transport is not None:
                 self._request.transport.abort()
         return response

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 
 from ..config import Config
 from ..keyring import Caller
 from .callers import Callers
 from .catalog import Catalog
+from .census import Census
 from .rates import Rates
 from .recording import Recording
+from .run_report import Observer, RunReport, Traffic
 from .scribe import Scribe
 from .sessions import Sessions
 from .slots import Slots
 from .stopping import Stopping
 from .upstream import Upstream
+
+if TYPE_CHECKING:
+    from .tracing import Tracer
 
 CONFIG = web.AppKey("oaicompat_proxy.config", Config)
 UPSTREAM = web.AppKey("oaicompat_proxy.upstream", Upstream)
@@ -26,9 +34,18 @@ SLOTS = web.AppKey("oaicompat_proxy.slots", Slots)
 STOPPING = web.AppKey("oaicompat_proxy.stopping", Stopping)
 SECRET = web.AppKey("oaicompat_proxy.secret", bytes)
 """Key of everything that is signed or hashed here: session names, conversations, questions to the client."""
+TRAFFIC = web.AppKey("oaicompat_proxy.traffic", Traffic)
+OBSERVERS: web.AppKey[list[Observer]] = web.AppKey("oaicompat_proxy.observers")
+"""Are given the report of each run that is over."""
+TRACER: web.AppKey[Tracer] = web.AppKey("oaicompat_proxy.tracer")
+"""Only there if runs are traced."""
+REGISTRY = web.AppKey("oaicompat_proxy.registry", CollectorRegistry)
+CENSUS = web.AppKey("oaicompat_proxy.census", Census)
 STARTED = web.AppKey("oaicompat_proxy.started", int)
 """Unix time in seconds at which the process began to serve."""
 
+REPORT = web.RequestKey("oaicompat_proxy.report", RunReport)
+"""Only of a request that is to run the agent."""
 REQUEST_ID = web.RequestKey("oaicompat_proxy.request_id", str)
 SCRIBE = web.RequestKey("oaicompat_proxy.scribe", Scribe)
 """Only where runs are recorded."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..keyring import Caller
 from ..openai.request import Message
+from .run_report import RunReport
 from .session_locks import Release
 from .slots import Slot
 from .upstream import Run, Upstream
@@ -53,6 +54,12 @@ class Lease:
         """The run waits for the client's next request."""
         self.denied_call: str | None = None
         """The agent's call that waits for a confirmation, and gets none."""
+
+    def follow(self, report: RunReport) -> None:
+        """It is this request's turn; who traces it sees its run."""
+        report.note_turn(self.key)
+        if report.headers:
+            self.upstream = self.upstream.observed(report.headers, report.watch)
 
     def free(self) -> None:
         """Gives the slot back."""

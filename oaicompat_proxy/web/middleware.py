@@ -10,7 +10,7 @@ from aiohttp import web
 from ..errors import BodyTooLarge, InternalError, InvalidRequest, MethodNotAllowed, NotFound, ProxyError
 from ..openai.errors import error_body, error_headers
 from .headers import asks_as_browser, identify, preflight
-from .keys import CONFIG, REQUEST_ID, STOPPING
+from .keys import CONFIG, REPORT, REQUEST_ID, STOPPING
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ async def errors_to_bodies(request: web.Request, handler: Handler) -> web.Stream
     try:
         return await _only_answer(request, handler)
     except ProxyError as error:
-        if error.status >= 500:
+        if error.status >= 500 and REPORT not in request:  # a run has a line of its own
             log.warning("%s: %s", request[REQUEST_ID], error.code)
         return error_response(conceal(error, request))
     except web.HTTPMethodNotAllowed as error:

@@ -163,6 +163,7 @@ class TapedJson:
     """Takes a whole answer as a client's `JsonAnswer` does."""
 
     committed = False
+    client_gone = False
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording

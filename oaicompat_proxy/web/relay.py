@@ -15,10 +15,15 @@ from ..errors import ProxyError
 from ..events import Event
 from ..openai.chunks import Chunk
 from ..translator import Translator
+from .run_report import RunReport
 
 
 class Encoder(Protocol):
     """An endpoint's stream: the bytes of each chunk, none for what the endpoint does not show."""
+
+    @property
+    def chunks(self) -> int:
+        """That were encoded."""
 
     def encode(self, chunk: Chunk) -> bytes: ...
 
@@ -35,6 +40,10 @@ class Outlet(Protocol):
 
 class Readable(Protocol):
     """A run as it is read: opened first, then events, read by read."""
+
+    @property
+    def arrived(self) -> float:
+        """When the last read that was waited for came, by `time.perf_counter()`."""
 
     async def open(self) -> None: ...
 
@@ -57,8 +66,11 @@ class Pumpable(Readable, Protocol):
 class Relay:
     """Sends one run to one client."""
 
-    def __init__(self, run: Readable, translator: Translator, encoder: Encoder, answer: Outlet) -> None:
+    def __init__(
+        self, run: Readable, translator: Translator, encoder: Encoder, answer: Outlet, report: RunReport
+    ) -> None:
         self._run = run
+        self._report = report
         self._translator = translator
         self._encoder = encoder
         self._answer = answer
@@ -70,11 +82,13 @@ class Relay:
         """Everything up to the last write, whose bytes are returned. Raises ProxyError, ClientGone."""
         await self._run.open()
         async for events in self._run:
+            self._report.note_read(self._run.arrived)
             data = self._translate(events)
             if self._translator.ended:
                 return data
             if data:
                 await self._answer.write(data)
+                self._report.note_sent()
             if self._failure is not None:
                 raise self._failure
             if data and isinstance(self._run, Pumpable):

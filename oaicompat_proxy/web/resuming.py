@@ -81,6 +81,10 @@ class ApprovedRuns:
         self._asked: ConfirmationRequired | None = None
         self._left = MOST_QUESTIONS
 
+    @property
+    def arrived(self) -> float:
+        return self._run.arrived
+
     async def open(self) -> None:
         await self._run.open()
 

@@ -24,6 +24,10 @@ REDIS_LEASE = 30.0
 
 
 class SessionLocks(Protocol):
+    @property
+    def held(self) -> int:
+        """How many this process holds."""
+
     async def acquire(self, key: str, *, wait: float) -> Release:
         """Returns what gives the lock back. Raises SessionBusy after `wait` seconds."""
         ...
@@ -38,6 +42,10 @@ class MemoryLocks:
 
     def __init__(self) -> None:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+
+    @property
+    def held(self) -> int:
+        return len(self._locks)
 
     async def acquire(self, key: str, *, wait: float) -> Release:
         lock, users = self._locks.get(key, (asyncio.Lock(), 0))
@@ -72,6 +80,7 @@ class RedisLocks:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._returning: set[asyncio.Task[None]] = set()
+        self.held = 0
 
     async def acquire(self, key: str, *, wait: float) -> Release:
         """Raises SessionsUnavailable too."""
@@ -86,8 +95,10 @@ class RedisLocks:
         if not acquired:
             raise _busy()
         renewing = asyncio.create_task(_renew(lock), name="renew session lock")
+        self.held += 1
 
         async def release() -> None:
+            self.held -= 1
             renewing.cancel()
             await asyncio.wait([renewing])
             await _release(lock)

@@ -38,6 +38,10 @@ class SessionStore(Protocol):
         """Forgets what is too old. Returns the sessions that are to be closed."""
         ...
 
+    async def count(self) -> int:
+        """Sessions that are kept."""
+        ...
+
     async def leave(self) -> list[str]:
         """At the end of the process: returns the sessions that nobody can find any more."""
         ...
@@ -60,6 +64,9 @@ class _Shelf:
     def get(self, key: str) -> str | None:
         value, expires = self._items.get(key, (None, 0.0))
         return value if expires > time.monotonic() else None
+
+    def __len__(self) -> int:
+        return len(self._items)
 
     def drop(self, key: str) -> None:
         self._items.pop(key, None)
@@ -99,6 +106,9 @@ class MemoryStore:
     async def expire(self) -> list[str]:
         self._taken.expire(time.monotonic())
         return self._kept.expire(time.monotonic())
+
+    async def count(self) -> int:
+        return len(self._kept)
 
     async def leave(self) -> list[str]:
         return self._kept.expire(float("inf"))
@@ -145,6 +155,7 @@ class RedisStore:
     """For all processes that share a Redis. Beside the sessions, a sorted set remembers when each is due."""
 
     def __init__(self, redis: Redis, *, ttl: float, size: int) -> None:
+        self._redis = redis
         self._ttl = ttl
         self._size = size
         self._put = redis.register_script(_PUT)
@@ -169,6 +180,10 @@ class RedisStore:
     async def expire(self) -> list[str]:
         with mapped_errors():
             return _decode(await self._expire([_EXPIRIES], [time.time(), self._size]))
+
+    async def count(self) -> int:
+        with mapped_errors():
+            return int(await self._redis.zcard(_EXPIRIES))
 
     async def leave(self) -> list[str]:
         return []

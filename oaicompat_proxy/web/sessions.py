@@ -56,7 +56,10 @@ class Sessions:
         self._locks = locks
         self._store = store
         # moving
-        self._settling: set[asyncio.Task[None]] = set()
+        self.settling: set[asyncio.Task[None]] = set()
+        """What is done behind answers, a session each."""
+        self.cancelled = 0
+        """Runs that were stopped before their end."""
 
     @contextlib.asynccontextmanager
     async def lease(self, wanted: Wanted) -> AsyncIterator[Lease]:
@@ -94,6 +97,7 @@ class Sessions:
 
     def abandon(self, key: str, upstream: Upstream) -> None:
         """Stops a run that was begun by an earlier request, and that nobody reads any more."""
+        self.cancelled += 1
         self._closer.close_soon(key, upstream)
 
     async def sweep(self) -> None:
@@ -107,10 +111,10 @@ class Sessions:
     async def settle(self) -> None:
         """At the end of the process: runs without a reader are left to themselves."""
         await asyncio.sleep(0)  # a task that has not begun would not give back what it holds
-        for task in list(self._settling):
+        for task in list(self.settling):
             task.cancel()
-        if self._settling:
-            await asyncio.wait(self._settling)
+        if self.settling:
+            await asyncio.wait(self.settling)
         for key in await self._store.leave() if self._store is not None else ():
             self._closer.close_soon(key)
         await self._closer.settle()
@@ -165,8 +169,10 @@ class Sessions:
             lease.lingers = not lease.parked  # a run that waits for its client does nothing
             self._in_background(self._outlive(lease, run))
         elif not run.opened and lease.upstream.dialect.gateway is not None:
+            self.cancelled += 1
             self._in_background(self._stop_unheard(lease, run))
         else:
+            self.cancelled += 1
             run.cut()
             self._closer.close_soon(lease.key, lease.upstream)
             if lease.release is not None:
@@ -245,5 +251,5 @@ class Sessions:
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name="settle session")
-        self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
+        self.settling.add(task)
+        task.add_done_callback(self.settling.discard)

@@ -199,6 +199,7 @@ class StreamClient:
         self._connect_retries = connect_retries
         self._silence_timeout = silence_timeout
         # moving
+        self.reconnects = 0
         self._idle: dict[_Connection, asyncio.TimerHandle] = {}
         self._closed = False
 
@@ -286,7 +287,10 @@ class StreamClient:
             expiry.cancel()
 
     async def _connect(self, retries: int) -> _Connection:
+        self.reconnects -= 1
+
         async def attempt() -> _Connection:
+            self.reconnects += 1
             return await self._door.open(lambda: _Connection(self._keep, self._forget))
 
         return await dial(attempt, within=self._connect_timeout, retries=retries)

@@ -17,6 +17,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
 from ..config import Config
+from . import shared_metrics
 from .app import create_app
 from .catalog import Catalog
 from .listening import address_of, open_sockets
@@ -34,6 +35,11 @@ def supervise(config: Config) -> NoReturn:
 
     Raises ListenError, and ConfigError as `create_app` does: before there is a worker that would fail with it.
     """
+    with shared_metrics.sharing():
+        _supervise(config)
+
+
+def _supervise(config: Config) -> NoReturn:
     create_app(config)
     if not config.redis:
         log.warning(
@@ -67,6 +73,7 @@ class Workers(BaseApplication):
             "control_socket_disable": True,  # nothing listens that was not asked for
             "when_ready": self._introduce,
             "worker_exit": self._note_exit,
+            "child_exit": lambda master, worker: shared_metrics.forget_worker(worker.pid),
         }
         for name, value in settings.items():
             self.cfg.set(name, value)

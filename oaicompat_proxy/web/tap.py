@@ -21,6 +21,10 @@ class TappedReader:
     def over(self) -> bool:
         return self._reader.over
 
+    @property
+    def execution_id(self) -> str:
+        return self._reader.execution_id
+
     def feed(self, data: bytes) -> Iterable[Event]:
         self._take(data)
         return self._reader.feed(data)

@@ -11,13 +11,17 @@ from typing import Self
 from ..config import Config
 from ..dialects.dialect import Call, Reader
 from ..dialects.known import DIALECTS
-from ..errors import Forbidden, InvalidKey, ProxyError, UpstreamError, UpstreamInterrupted, UpstreamRefused
+from ..errors import ProxyError, UpstreamError, UpstreamInterrupted, UpstreamRefused
 from ..events import Event
 from ..keyring import Caller
 from .exchange import NO_LIMITS, Exchange, Limits
 from .inflater import Inflater
+from .refusals import check_credentials, check_stream
 from .stream_client import NO_HEADERS, StreamClient
 from .tap import Take, TappedReader
+
+Watch = Callable[[Event], Event]
+"""Is shown every event of a run, and hands it on."""
 
 LAST_WORD_TO_END = 0.5
 """Seconds for the end of the body after the agent's last word; a connection that takes longer is not reused."""
@@ -42,12 +46,18 @@ class Upstream:
         self._base = base
         self._limits = Limits(config.first_event_timeout or math.inf, config.run_timeout or math.inf)
         token = config.upstream_token
-        self._authorization = {"Authorization": f"Bearer {token}"} if token else {}
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._for_client = False
+        self._watch: Watch | None = None
         self._client = self._new_client(base)
         # moving
         self._others: dict[str, StreamClient] = {}
         """Clients of agents at addresses of their own: as many as models are configured."""
+
+    @property
+    def reconnects(self) -> int:
+        """Connections that were tried once more."""
+        return sum(client.reconnects for client in (self._client, *self._others.values()))
 
     @property
     def address(self) -> str:
@@ -59,13 +69,20 @@ class Upstream:
         if caller.authorization is None:
             return self
         other = copy.copy(self)
-        other._authorization = {"Authorization": caller.authorization} if caller.authorization else {}
+        other._headers = {"Authorization": caller.authorization} if caller.authorization else {}
         other._for_client = True
+        return other
+
+    def observed(self, headers: Mapping[str, str], watch: Watch | None) -> Upstream:
+        """The gateway, called with these headers too. Who watches sees also what the agent's own tools did."""
+        other = copy.copy(self)
+        other._headers = {**self._headers, **headers}
+        other._watch = watch
         return other
 
     async def call(self, call: Call) -> tuple[int, bytes]:
         """Status and body of a short answer. Raises UpstreamError and its kin."""
-        exchange = await self._client.request("POST", call.path, call.body, headers=self._authorization)
+        exchange = await self._client.request("POST", call.path, call.body, headers=self._headers)
         try:
             body = b""
             while data := await exchange.read():
@@ -81,9 +98,7 @@ class Upstream:
 
         Raises UpstreamRefused where there is none, and UpstreamError and its kin.
         """
-        exchange = await self._client.request(
-            "GET", path, headers=self._authorization, silence_timeout=None, limits=limits
-        )
+        exchange = await self._client.request("GET", path, headers=self._headers, silence_timeout=None, limits=limits)
         if exchange.status != 200:
             exchange.cut()
             kind = UpstreamRefused if exchange.status < 500 else UpstreamError
@@ -92,17 +107,19 @@ class Upstream:
 
     async def probe(self) -> int:
         """The status of an answer to a question that nothing comes of. Raises UpstreamError and its kin."""
-        exchange = await self._client.request("GET", "", headers=self._authorization)
+        exchange = await self._client.request("GET", "", headers=self._headers)
         exchange.cut()
         return exchange.status
 
     def run(self, call: Call) -> Run:
         client, call = self._address(call)
-        return Run(client, call, self.new_reader(), self._limits, self._authorization, for_client=self._for_client)
+        headers, watch = self._headers, self._watch
+        return Run(client, call, self.new_reader(), self._limits, headers, watch, for_client=self._for_client)
 
     def new_reader(self, *, resumed: bool = False) -> Reader:
         runs_again = self._config.confirmations == "approve" and self.dialect.gateway is None
-        with_deeds = self._config.server_tools != "hide" or runs_again  # then the agent has to be told what it did
+        shows_deeds = self._config.server_tools != "hide" or self._watch is not None
+        with_deeds = shows_deeds or runs_again  # then the agent has to be told what it did
         return self.dialect.new_reader(max_frame=self._config.max_frame, with_deeds=with_deeds, resumed=resumed)
 
     def close(self) -> None:
@@ -141,6 +158,7 @@ class Run:
         reader: Reader,
         limits: Limits,
         headers: Mapping[str, str] = NO_HEADERS,
+        watch: Watch | None = None,
         *,
         for_client: bool = False,
     ) -> None:
@@ -149,8 +167,13 @@ class Run:
         self._limits = limits
         self._headers = headers
         self._for_client = for_client
+        self._watch = watch
         # moving
         self._reader: Reader = reader
+        self.sent = 0
+        """Bytes of the turn, once it is sent."""
+        self.upstream_request_id = ""
+        """What the gateway calls this request, if it says so."""
         self._call: Call | None = call
         self._exchange: Exchange | None = None
         self._inflater: Inflater | None = None
@@ -178,6 +201,19 @@ class Run:
         """Before `open`: `take` gets every read, decompressed."""
         self._reader = TappedReader(self._reader, take)
 
+    @property
+    def received(self) -> int:
+        """Bytes of the answer's body so far."""
+        return self._exchange.received if self._exchange is not None else 0
+
+    @property
+    def arrived(self) -> float:
+        return self._exchange.arrived if self._exchange is not None else 0.0
+
+    @property
+    def execution(self) -> str:
+        return self._reader.execution_id
+
     async def open(self) -> None:
         """Raises UpstreamError and its kin when there is no event stream; InvalidKey and Forbidden for a client's key.
 
@@ -189,14 +225,16 @@ class Run:
             assert self._call is not None
             call = self._call
             self._exchange = await self._client.send("POST", call.path, call.body, self._limits, self._headers)
+            self.sent = len(call.body)
             del call
             self._call = None  # it holds the conversation
         exchange = self._exchange
         await exchange.head()
+        self.upstream_request_id = exchange.headers.get("x-request-id", "")
         try:
             if self._for_client:
-                _check_credentials(exchange)
-            _check_stream(exchange)
+                check_credentials(exchange)
+            check_stream(exchange)
         except ProxyError:
             self.refused = True
             exchange.cut()
@@ -225,8 +263,10 @@ class Run:
 
     def _feed(self, data: bytes) -> Iterable[Event]:
         if self._inflater is None:
-            return self._reader.feed(data)
-        return itertools.chain.from_iterable(map(self._reader.feed, self._inflater.feed(data)))
+            events = self._reader.feed(data)
+        else:
+            events = itertools.chain.from_iterable(map(self._reader.feed, self._inflater.feed(data)))
+        return events if self._watch is None else map(self._watch, events)
 
     def pause(self) -> None:
         """Leaves the socket alone, so that the gateway notices that nobody reads."""
@@ -257,31 +297,3 @@ class Run:
         """Gives up the connection, whatever is still to come on it."""
         if self._exchange is not None:
             self._exchange.cut()
-
-
-_REFUSALS = {
-    401: "The agent gateway refused this proxy's token (401); the operator must check --upstream-token.",
-    403: "The agent gateway forbids this proxy the call (403); the operator must check --upstream-token.",
-    404: "There is no agent gateway at the configured address (404); the operator must check --upstream.",
-    405: "There is no agent gateway at the configured address (405); the operator must check --upstream.",
-}
-
-
-def _check_credentials(exchange: Exchange) -> None:
-    if exchange.status == 401:
-        raise InvalidKey("The agent gateway does not accept your API key.")
-    if exchange.status == 403:
-        raise Forbidden("The agent gateway does not allow this to your API key.")
-
-
-def _check_stream(exchange: Exchange) -> None:
-    if exchange.status in _REFUSALS:
-        raise UpstreamRefused(_REFUSALS[exchange.status])
-    if exchange.status != 200:
-        raise UpstreamError(f"The agent gateway answered with status {exchange.status}.")
-    content_type = exchange.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "text/event-stream":
-        raise UpstreamError(
-            f"The agent gateway answered with {content_type or 'nothing'} instead of an event stream; "
-            "the operator must check --upstream."
-        )

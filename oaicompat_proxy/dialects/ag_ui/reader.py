@@ -49,6 +49,8 @@ class EventReader:
         # moving
         self.over = False
         """The agent has said its last word."""
+        self.execution_id = ""
+        """The run is called what the call called it."""
         self._answered = False
         """A tool's result has come, so what the model says next is another tick."""
         self._thought: str | None = None

@@ -65,6 +65,11 @@ class EventReader:
         self._calls_tool = False
         """This tick calls a tool, so an answer may end with it, and only `message` has its usage by then."""
 
+    @property
+    def execution_id(self) -> str:
+        """The agent's own name for the run; empty as long as it has not told."""
+        return self._execution_id or ""
+
     def feed(self, data: bytes) -> Iterable[Event]:
         """The events that end within `data`.
 

@@ -1,0 +1,35 @@
+"""What it means when the gateway answers the call of a run with anything but an event stream."""
+
+from __future__ import annotations
+
+from ..errors import Forbidden, InvalidKey, UpstreamError, UpstreamRefused
+from .exchange import Exchange
+
+_REFUSALS = {
+    401: "The agent gateway refused this proxy's token (401); the operator must check --upstream-token.",
+    403: "The agent gateway forbids this proxy the call (403); the operator must check --upstream-token.",
+    404: "There is no agent gateway at the configured address (404); the operator must check --upstream.",
+    405: "There is no agent gateway at the configured address (405); the operator must check --upstream.",
+}
+
+
+def check_credentials(exchange: Exchange) -> None:
+    """For a call with the client's own. Raises InvalidKey and Forbidden."""
+    if exchange.status == 401:
+        raise InvalidKey("The agent gateway does not accept your API key.")
+    if exchange.status == 403:
+        raise Forbidden("The agent gateway does not allow this to your API key.")
+
+
+def check_stream(exchange: Exchange) -> None:
+    """Raises UpstreamRefused and UpstreamError."""
+    if exchange.status in _REFUSALS:
+        raise UpstreamRefused(_REFUSALS[exchange.status])
+    if exchange.status != 200:
+        raise UpstreamError(f"The agent gateway answered with status {exchange.status}.")
+    content_type = exchange.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "text/event-stream":
+        raise UpstreamError(
+            f"The agent gateway answered with {content_type or 'nothing'} instead of an event stream; "
+            "the operator must check --upstream."
+        )

@@ -1,0 +1,84 @@
+"""Follows each run, and hands its report to whoever observes: metrics, log, traces.
+
+A run is reported once, however many requests with the same `Idempotency-Key` read its answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from aiohttp import web
+
+from ..errors import MissingKey, RateLimited
+from .keys import CALLER, CLIENT, CONFIG, OBSERVERS, REPORT, REQUEST_ID, TRACER, TRAFFIC
+from .middleware import Handler
+from .run_report import RunReport
+
+log = logging.getLogger(__name__)
+
+OPERATIONS = {"/chat/completions": "chat", "/completions": "text_completion"}
+"""The endpoints that run the agent, behind the prefix, and what OpenTelemetry calls them."""
+
+RETRY_COUNT = "x-stainless-retry-count"
+"""How often the official clients have sent this request before."""
+
+
+def reported(operation: str, handler: Handler) -> Handler:
+    """The same, and each of its runs is reported."""
+
+    async def report_run(request: web.Request) -> web.StreamResponse:
+        report = request[REPORT] = _begin(request, operation)
+        status = 0
+        try:
+            response = await handler(request)
+            status = response.status
+            return response
+        except (asyncio.CancelledError, ConnectionError):
+            report.note_client_gone()
+            raise
+        except Exception as error:
+            report.fail(error)
+            raise
+        finally:
+            report.end(sent=request.writer.output_size, status=status)
+            _tell(report, request)
+
+    return report_run
+
+
+@web.middleware
+async def report_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Around what asks for keys: who is refused there has no run, but is counted as one that was refused."""
+    try:
+        return await handler(request)
+    except (MissingKey, RateLimited) as error:
+        operation = OPERATIONS.get(request.path.removeprefix(request.app[CONFIG].prefix))
+        if operation is not None and REPORT not in request:
+            report = request[REPORT] = _begin(request, operation)
+            report.fail(error)
+            report.end(sent=0)
+            _tell(report, request)
+        raise
+
+
+def _begin(request: web.Request, operation: str) -> RunReport:
+    report = RunReport(operation, request.app[TRAFFIC])
+    report.request_id = request[REQUEST_ID]
+    report.client = request.get(CLIENT, "-")
+    caller = request.get(CALLER)
+    report.key_name = (caller.name if caller is not None else "") or "-"
+    report.is_retry = request.headers.get(RETRY_COUNT, "0") != "0"
+    tracer = request.app.get(TRACER)
+    if tracer is not None:
+        tracer.begin(report, request.headers)
+    return report
+
+
+def _tell(report: RunReport, request: web.Request) -> None:
+    """An observer's fault is no reason for an answer to fail."""
+    for observe in request.app[OBSERVERS]:
+        try:
+            observe(report)
+        except Exception:
+            log.exception("%s: a run could not be reported", report.request_id)

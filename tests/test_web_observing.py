@@ -1,0 +1,55 @@
+"""Who observes an application, by its settings."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import pytest
+from agent import Agent, run
+from conftest import SETTINGS, StartProxy
+from exposition import scrape
+
+from oaicompat_proxy.config import Config, ConfigError
+from oaicompat_proxy.web.app import create_app
+from oaicompat_proxy.web.keys import OBSERVERS, TRACER
+from oaicompat_proxy.web.server import listening
+
+
+@pytest.mark.parametrize(("trace", "count"), [(False, 2), (True, 3)])
+async def test_metrics_and_log_always_traces_if_they_are_switched_on(
+    proxy: StartProxy, trace: bool, count: int
+) -> None:
+    front = await proxy(trace=trace)
+    assert len(front.app[OBSERVERS]) == count
+    assert (TRACER in front.app) is trace
+
+
+async def test_two_applications_count_by_themselves(proxy: StartProxy, agent: Agent) -> None:
+    agent.plays(run("Hello"))
+    first, second = await proxy(), await proxy()
+    await first.chat()
+    assert (await scrape(first)).total("oaicompat_runs_total") == 1
+    assert (await scrape(second)).total("oaicompat_runs_total") == 0
+
+
+async def test_the_share_of_logged_runs_is_the_setting(
+    proxy: StartProxy, agent: Agent, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent.plays(run("Hello"))
+    silent = await proxy(log_sample=0.0)
+    with caplog.at_level(logging.INFO):
+        await silent.chat()
+        assert [record for record in caplog.records if record.name == "oaicompat_proxy.runs"] == []
+        await silent.post(b"{")
+    assert [record.levelname for record in caplog.records if record.name == "oaicompat_proxy.runs"] == ["INFO"]
+
+
+async def test_traces_without_opentelemetry_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("oaicompat_proxy.web.tracing")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    config = Config(**{**SETTINGS, "upstream": "http://127.0.0.1:9", "trace": True})
+    with pytest.raises(ConfigError, match=r"oaicompat-proxy\[tracing\]"):
+        async with listening(create_app(config), config):
+            pass
