@@ -20,14 +20,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 log = logging.getLogger(__name__)
 log.setLevel(logging.INFO)
 
-NGINX_CONF = Path(__file__).parent.parent / "scripts" / "deploy" / "nginx.conf"
+NGINX_FILES = Path(__file__).parent.parent / "scripts" / "deploy" / "nginx"
 LISTEN = "listen 8080;"
 UPSTREAM = "server 127.0.0.1:8700;"
 
@@ -156,15 +156,23 @@ def nginx(
     `upstream`: where the proxy listens: a port of this machine, or `unix:FILE`.
     `instead`: lines of the configuration, and what is to stand in their place.
     """
+    server = upstream if isinstance(upstream, str) else f"127.0.0.1:{upstream}"
+    edits = {UPSTREAM: f"server {server};", **(instead or {})}
+    with nginx_listening(lambda port: {LISTEN: f"listen 127.0.0.1:{port};", **edits}, directory) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def nginx_listening(edits: Callable[[int], Mapping[str, str]], directory: Path | None = None) -> Iterator[int]:
+    """`edits`: for the port that it is to listen on, lines of the configuration and what stands in their place."""
     with contextlib.ExitStack() as cleanup:
         home = directory or Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="nginx-")))
         for _ in range(PORT_ATTEMPTS):
             port = free_port()
-            server = upstream if isinstance(upstream, str) else f"127.0.0.1:{upstream}"
-            child = _start_nginx(home, port, server, instead or {})
+            child = _start_nginx(home, write_nginx_files(home, edits(port)))
             cleanup.enter_context(stopping(child))
             if child.wait_for("start worker process|Address already in use")[0].startswith("start"):
-                yield f"http://127.0.0.1:{port}"
+                yield port
                 return
         raise AssertionError(f"{PORT_ATTEMPTS} free ports were all taken before nginx got them")
 
@@ -176,13 +184,20 @@ def nginx_program() -> str:
     return program
 
 
-def _start_nginx(home: Path, port: int, upstream: str, instead: Mapping[str, str]) -> Child:
-    text = replace_line(NGINX_CONF.read_text(), LISTEN, f"listen 127.0.0.1:{port};")
-    text = replace_line(text, UPSTREAM, f"server {upstream};")
-    for old, new in instead.items():
-        text = replace_line(text, old, new)
-    conf = home / "nginx.conf"
-    conf.write_text(text)
+def write_nginx_files(home: Path, edits: Mapping[str, str]) -> Path:
+    """The shipped files, edited. Fails unless each line that is replaced is there, once in all of them."""
+    texts = {each.relative_to(NGINX_FILES): each.read_text() for each in NGINX_FILES.rglob("*.conf")}
+    for old, new in edits.items():
+        places = [path for path, text in texts.items() for _ in range(text.count(old))]
+        assert len(places) == 1, f"{NGINX_FILES} should have the line {old!r} once, not in {places}"
+        texts[places[0]] = texts[places[0]].replace(old, new)
+    for path, text in texts.items():
+        (home / path).parent.mkdir(exist_ok=True)
+        (home / path).write_text(text)
+    return home / "nginx.conf"
+
+
+def _start_nginx(home: Path, conf: Path) -> Child:
     more: dict[str, Any] = {}
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody")
@@ -190,12 +205,6 @@ def _start_nginx(home: Path, port: int, upstream: str, instead: Mapping[str, str
         more = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
     to_us = "daemon off; error_log stderr notice;"
     return Child(nginx_program(), "-e", "stderr", "-p", f"{home}/", "-c", str(conf), "-g", to_us, **more)
-
-
-def replace_line(text: str, old: str, new: str) -> str:
-    """Fails unless the line is there, once."""
-    assert text.count(old) == 1, f"{NGINX_CONF} should have the line {old!r} once, not {text.count(old)} times"
-    return text.replace(old, new)
 
 
 def free_port() -> int:

@@ -8,11 +8,12 @@ import http.client
 import io
 import json
 import re
+import shutil
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,15 @@ from typing import Any
 import aiohttp
 import openai
 import pytest
-from processes import NGINX_CONF, UPSTREAM, nginx, nginx_program, port_of, proxy
+from backend import DEADLINE, Backend, Reply, Request, agree, break_off, error_of
+from processes import NGINX_FILES, nginx, nginx_program, port_of, proxy
 from yarl import URL
 
 from oaicompat_proxy.config import Config
 
-DEADLINE = 15.0
-"""Seconds for anything that should happen at once, on a busy machine."""
 SLOW_WORDS = 9
 EVENT_STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 UNFRAMED_EVENT_STREAM = EVENT_STREAM.replace(b"Transfer-Encoding: chunked", b"Connection: close")
-OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
 
 @pytest.fixture(scope="module")
@@ -48,62 +47,12 @@ def front(behind: str) -> Iterator[str]:
 # a server made for one question
 
 
-@dataclass(slots=True)
-class Request:
-    head: str
-    body: bytes
-
-    def header(self, name: str) -> str | None:
-        found = re.search(rf"^{re.escape(name)}: (.*)\r$", self.head, re.I | re.M)
-        return found and found[1]
-
-
-Reply = Callable[[Request, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-class Backend:
-    """Reads whole requests and leaves the rest to `reply`, which ends the connection by closing it."""
-
-    def __init__(self, reply: Reply) -> None:
-        self._reply = reply
-        self.requests: list[Request] = []
-        self.connections: list[asyncio.Task[None]] = []
-
-    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections.append(asyncio.create_task(self._serve(reader, writer)))
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while not writer.is_closing():
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                length = re.search(r"^content-length: (\d+)", head, re.I | re.M)
-                request = Request(head, await reader.readexactly(int(length[1]) if length else 0))
-                self.requests.append(request)
-                await self._reply(request, reader, writer)
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-
-
 @contextlib.asynccontextmanager
 async def backend(reply: Reply, directory: Path | None = None) -> AsyncIterator[tuple[Backend, str]]:
     """The server, and the base URL of an nginx in front of it."""
-    seen = Backend(reply)
-    async with await asyncio.start_server(seen.accept, "127.0.0.1", 0) as server:
-        try:
-            with nginx(server.sockets[0].getsockname()[1], directory) as base:
-                yield seen, base
-        finally:
-            async with asyncio.timeout(DEADLINE):
-                await asyncio.gather(*seen.connections)
-
-
-async def agree(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(OK)
-
-
-async def break_off(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.close()
+    async with Backend(reply) as seen:
+        with nginx(seen.port, directory) as base:
+            yield seen, base
 
 
 def chunked(data: bytes) -> bytes:
@@ -116,16 +65,6 @@ def question(text: str, stream: bool = True) -> dict[str, Any]:
 
 def default(setting: str) -> Any:
     return next(each.default for each in fields(Config) if each.name == setting)
-
-
-def error_of(body: bytes | str) -> dict[str, Any]:
-    """The error in an OpenAI body, which has all four fields and a message for people."""
-    parsed = json.loads(body)
-    assert list(parsed) == ["error"]
-    error: dict[str, Any] = parsed["error"]
-    assert set(error) == {"message", "type", "param", "code"}
-    assert error["message"]
-    return error
 
 
 # streams
@@ -415,12 +354,12 @@ async def test_the_log_knows_the_answer_and_neither_query_nor_body() -> None:
 
 
 def test_the_part_to_copy_fits_into_another_configuration(tmp_path: Path) -> None:
-    text = NGINX_CONF.read_text()
-    part = text.split("# ---- copy from here ----")[1].split("# ---- to here ----")[0]
-    assert UPSTREAM in part
+    shutil.copytree(NGINX_FILES / "oaicompat", tmp_path / "oaicompat")
+    includes = re.findall(r"include oaicompat/\S+;", (NGINX_FILES / "nginx.conf").read_text())
+    assert len(includes) == 3
     conf = tmp_path / "nginx.conf"
     paths = "".join(f"{name}_temp_path {name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    conf.write_text(f"pid pid; events {{}} http {{ gzip on; sendfile on; {paths} {part} }}")
+    conf.write_text(f"pid pid; events {{}} http {{ gzip on; sendfile on; {paths} {' '.join(includes)} }}")
     command = [nginx_program(), "-e", "stderr", "-t", "-q", "-p", f"{tmp_path}/", "-c", str(conf)]
     assert subprocess.run(command, capture_output=True, text=True, check=False).stderr == ""
 
