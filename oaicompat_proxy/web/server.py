@@ -27,6 +27,7 @@ from .catalog import Catalog
 from .connection import Runner
 from .keys import CATALOG, STOPPING, UPSTREAM
 from .listening import address_of, allow_files, open_sockets
+from .systemd import readiness, signs_of_life
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ async def serve(config: Config) -> int:
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, functools.partial(_end, ending, signum))
     allow_files(config.max_connections)
-    async with _gateway(config) as upstream:
+    async with signs_of_life(), _gateway(config) as upstream:
         app = create_app(config, upstream=upstream)
         with open_sockets(config) as sockets:
             async with Runner(app, config).serving(sockets):
@@ -59,7 +60,8 @@ async def serve(config: Config) -> int:
                 introducing = asyncio.create_task(
                     introduce(app[CATALOG], app[UPSTREAM].address, config, address_of(sockets, config.host))
                 )
-                await ending.wait()
+                with readiness():
+                    await ending.wait()
                 introducing.cancel()
     return ANSWERS_CUT if app[STOPPING].cut else ALL_WELL
 

@@ -22,6 +22,7 @@ from .app import create_app
 from .catalog import Catalog
 from .listening import address_of, open_sockets
 from .server import ALL_WELL, ANSWERS_CUT, introduce
+from .systemd import notify, watchdog_patience
 from .upstream import Upstream
 from .worker import Worker, longest_end
 
@@ -117,12 +118,19 @@ class Master(Arbiter):
             os._exit(ALL_WELL)  # a worker so new that it has no handlers of its own yet, and no requests
         elif self._ended_by is None:
             self._ended_by = sig
+            notify("STOPPING=1")
             self.app.answers_cut[0] = 0
             self.kill_workers(signal.SIGTERM)
             super().signal(signal.SIGTERM, frame)
         else:
             self._ended_again_by = sig
             self.kill_workers(signal.SIGQUIT)
+
+    def murder_workers(self) -> None:
+        """Once a second: gunicorn looks whether its workers live, and systemd whether this process does."""
+        if watchdog_patience():
+            notify("WATCHDOG=1")
+        super().murder_workers()
 
     def handle_hup(self) -> None:
         if self._ended_by is None:  # one that waited in the queue while the end was asked for
