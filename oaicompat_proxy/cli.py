@@ -1,8 +1,9 @@
-"""The command line: flags and environment → Config → serve; and the commands beside the server."""
+"""The command line: flags, environment and file → Config → serve; and the commands beside the server."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from typing import Any, NoReturn
 
@@ -11,13 +12,16 @@ import click
 from . import __version__
 from .config import Config, ConfigError
 from .console.chat import chat
+from .console.configuration import config as config_command
 from .console.doctor import doctor
 from .console.replay import replay
-from .flags import options
+from .flags import configure, file_of, file_option, options
 from .keyring import KeysError, new_entry
 from .web.app import set_up_logging
 from .web.listening import ListenError
 from .web.server import serve
+
+log = logging.getLogger(__name__)
 
 
 class StartError(click.ClickException):
@@ -45,10 +49,12 @@ def run(context: click.Context, /, **settings: Any) -> None:
     if context.invoked_subcommand is not None:
         return
     try:
-        config = Config(**settings)
+        config = configure(context)
     except ConfigError as error:
         raise StartError(str(error)) from None
     set_up_logging(config.log_level, config.log_format)
+    if file := file_of(context):
+        log.info("settings are read from %s", file.name)
     try:
         if config.workers > 1:
             _supervise(config)
@@ -90,8 +96,8 @@ main = click.version_option(__version__, prog_name="oaicompat-proxy")(
     click.Group(
         "oaicompat-proxy",
         callback=run,
-        params=[*options(), NEW_KEY],
-        commands=[chat, doctor, replay],
+        params=[file_option(), *options(), NEW_KEY],
+        commands=[chat, config_command, doctor, replay],
         invoke_without_command=True,
         subcommand_metavar="[COMMAND …]",
         help="Put an OpenAI-compatible API in front of an agent gateway. Without a command it serves.",

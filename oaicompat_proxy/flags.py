@@ -1,16 +1,30 @@
-"""The settings as flags and environment variables, made from the fields of Config."""
+"""The settings as flags, environment variables and keys of a file, made from the fields of Config.
+
+Each overrides the one after it, as click has it: the file is click's `default_map`.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
+from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from .config import Config, ConfigError, flag
+from .settings_file import FileError, SettingsFile, parse
 
 ENVIRONMENT_PREFIX = "OAICOMPAT_"
+
+USUAL_FILE = Path("oaicompat.toml")
+"""Read if it is in the working directory and no other is named."""
+
+_FILE = f"{__name__}.file"
+_FAULT = f"{__name__}.fault"
+"""Where click's context keeps what was read: the file, or why there is none."""
 
 TYPES: dict[str, click.ParamType[Any]] = {"str": click.STRING, "int": click.INT, "float": click.FLOAT}
 
@@ -22,8 +36,9 @@ def options() -> list[click.Parameter]:
 
 def _option(each: Field[Any]) -> click.Option:
     more: dict[str, Any] = {}
+    names = flag(each.name)
     if each.default is MISSING:
-        more = {"multiple": True, "callback": _pairs}
+        more = {"multiple": True, "type": _Pair(), "callback": _as_mapping}
     elif isinstance(each.default, tuple):
         more = {
             "multiple": True,
@@ -33,13 +48,14 @@ def _option(each: Field[Any]) -> click.Option:
         }
     elif isinstance(each.default, bool):
         more = {"is_flag": True, "default": each.default}
+        names = f"{names}/{off_flag(each.name)}"
     else:
         choices = each.metadata.get("choices")
         kind = click.Choice(choices) if choices else TYPES[str(each.type)]
         shown = repr(each.default) if str(each.default).isspace() else bool(each.default != "")
         more = {"type": kind, "default": each.default, "show_default": shown}
     return click.Option(
-        [flag(each.name), each.name],
+        [names, each.name],
         help=each.metadata["help"],
         metavar=each.metadata.get("metavar"),
         envvar=ENVIRONMENT_PREFIX + each.name.upper(),
@@ -48,19 +64,117 @@ def _option(each: Field[Any]) -> click.Option:
     )
 
 
-def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Mapping[str, str]:
-    """`NAME=APP …` as a mapping."""
-    pairs = [value.partition("=") for value in values]
-    for name, equals, _ in pairs:
+def off_flag(name: str) -> str:
+    """What unsays a flag: also one that stands in the environment or in the file."""
+    return flag(name.removeprefix("no_") if name.startswith("no_") else f"no_{name}")
+
+
+class _Pair(click.ParamType[tuple[str, str]]):
+    """`NAME=APP`; the file has them in two already."""
+
+    name = "pair"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        name, equals, app = value.partition("=")
         if not equals:
-            raise click.BadParameter(f"{name!r} is not of the form NAME=APP.", context, option)
-    return {name: app for name, _, app in pairs}
+            self.fail(f"{name!r} is not of the form NAME=APP.", param, ctx)
+        return name, app
 
 
-def read_environment() -> Config:
-    """The configuration where there is no command line, as in a worker of gunicorn's. Raises ConfigError."""
-    command = click.Command("oaicompat-proxy", params=options(), add_help_option=False)
+def _as_mapping(
+    context: click.Context, option: click.Parameter, pairs: tuple[tuple[str, str], ...]
+) -> Mapping[str, str]:
+    return dict(pairs)
+
+
+def read_file(path: Path) -> SettingsFile:
+    """Raises FileError."""
     try:
-        return Config(**command.make_context("oaicompat-proxy", []).params)
+        return parse(path.read_text("utf-8"), str(path))
+    except OSError as error:
+        raise FileError([f"{path}: {error.strerror or error}"]) from None
+    except UnicodeDecodeError:
+        raise FileError([f"{path}: it is not written in UTF-8"]) from None
+
+
+def _use_file(context: click.Context, option: click.Parameter, path: Path | None) -> None:
+    """A fault is told by whoever needs the settings: the other commands do not."""
+    if path is None and USUAL_FILE.exists():
+        path = USUAL_FILE
+    if path is None or context.resilient_parsing:
+        return
+    try:
+        file = context.meta[_FILE] = read_file(path)
+    except FileError as error:
+        context.meta[_FAULT] = error
+    else:
+        pairs = {key: tuple(value.items()) for key, value in file.values.items() if isinstance(value, dict)}
+        context.default_map = {**file.values, **pairs}
+
+
+def file_option() -> click.Option:
+    return click.Option(
+        ["--config"],
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help=f"TOML file of settings, which flags and environment override. By default {USUAL_FILE}, if there is one.",
+        envvar=f"{ENVIRONMENT_PREFIX}CONFIG",
+        show_envvar=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_use_file,
+    )
+
+
+def file_of(context: click.Context) -> SettingsFile | None:
+    """The file whose settings count. Raises FileError."""
+    if _FAULT in context.meta:
+        raise context.meta[_FAULT]
+    file: SettingsFile | None = context.meta.get(_FILE)
+    return file
+
+
+def configure(context: click.Context) -> Config:
+    """From flags, environment and file. `context`: of the command that has the options. Raises ConfigError."""
+    file = file_of(context)
+    try:
+        return Config(**{each.name: context.params[each.name] for each in fields(Config)})
+    except ConfigError as error:
+        raise ConfigError(f"{error}{_in_file(str(error), context, file)}") from None
+
+
+def _in_file(message: str, context: click.Context, file: SettingsFile | None) -> str:
+    """Where the settings stand that the message names, if in the file."""
+    if file is None:
+        return ""
+    names = [found.replace("-", "_") for found in re.findall(r"--([a-z][a-z-]*[a-z])", message)]
+    places = dict.fromkeys(f"{name} is in {file.where(name)}" for name in names if name in file.values)
+    return f" ({'; '.join(places)})" if places else ""
+
+
+def origin(context: click.Context, name: str) -> str:
+    """Where a setting's value comes from, for a person. `context`: of the command that has the options."""
+    source = context.get_parameter_source(name)
+    if source is ParameterSource.COMMANDLINE:
+        return f"flag {flag(name)}"
+    if source is ParameterSource.ENVIRONMENT:
+        return f"environment {ENVIRONMENT_PREFIX}{name.upper()}"
+    file = file_of(context)
+    if source is ParameterSource.DEFAULT_MAP and file is not None:
+        return f"file {file.where(name)}"
+    return "default"
+
+
+def read_environment(file: Path | None = None) -> Config:
+    """The configuration where there is no command line, as in a worker of gunicorn's.
+
+    `file`: instead of the one that the environment names. Raises ConfigError.
+    """
+    command = click.Command("oaicompat-proxy", params=[file_option(), *options()], add_help_option=False)
+    try:
+        arguments = [] if file is None else ["--config", str(file)]
+        return configure(command.make_context("oaicompat-proxy", arguments))
     except click.ClickException as error:
         raise ConfigError(error.format_message()) from None

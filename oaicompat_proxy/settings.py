@@ -31,15 +31,23 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def check(each: Field[Any], value: Any) -> None:
+def fault_of(each: Field[Any], value: Any) -> str:
+    """What is wrong with it, to be read behind the setting's name; empty if nothing is."""
     choices, least, most = (each.metadata.get(key) for key in ("choices", "least", "most"))
     for word in value if isinstance(value, tuple) else (value,):
         if choices and word not in choices:
-            raise ConfigError(f"{flag(each.name)} must be one of {', '.join(choices)}, not {word!r}")
+            return f"must be one of {', '.join(choices)}, not {word!r}"
     if least is not None and not value >= least:
-        raise ConfigError(f"{flag(each.name)} must be at least {least}, not {value}")
+        return f"must be at least {least}, not {value}"
     if most is not None and value > most:
-        raise ConfigError(f"{flag(each.name)} must be at most {most}, not {value}")
+        return f"must be at most {most}, not {value}"
+    return ""
+
+
+def check(each: Field[Any], value: Any) -> None:
+    """Raises ConfigError."""
+    if fault := fault_of(each, value):
+        raise ConfigError(f"{flag(each.name)} {fault}")
 
 
 def check_networks(name: str, networks: tuple[str, ...]) -> None:

@@ -100,7 +100,7 @@ def test_help_has_a_short_name() -> None:
 
 def test_help_names_the_commands_beside_the_server() -> None:
     said = run("--help").stdout
-    for command in ("chat", "doctor", "replay"):
+    for command in ("chat", "config", "doctor", "replay"):
         assert re.search(rf"^  {command} +[A-Z]", said, re.MULTILINE), command
         assert run(command, "--help").returncode == 0
 
@@ -203,6 +203,43 @@ def test_the_introduction_shows_an_address_that_can_be_called(host: str, shown: 
         assert running.get("/models")[0] == 200
 
 
+def test_a_file_is_overridden_by_the_environment_and_both_by_flags(tmp_path: Path) -> None:
+    file = tmp_path / "its.toml"
+    file.write_text('demo = true\nport = 70\nprefix = "/file"\nhost = "localhost"\n[model]\nours = "echo"\n')
+    variables = {"OAICOMPAT_CONFIG": str(file), "OAICOMPAT_PORT": "71", "OAICOMPAT_PREFIX": "/variable"}
+    with started("--port", "0", **variables) as running:
+        assert re.fullmatch(r"http://localhost:\d+/variable", running.base)
+        assert re.search(r"models +ours, demo", running.introduction)
+
+
+def test_the_usual_file_is_read_where_it_is_and_the_log_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "oaicompat.toml").write_text("demo = true\nport = 99999\n")
+    monkeypatch.chdir(tmp_path)
+    said = run()
+    assert (said.returncode, said.stdout) == (2, "")
+    assert said.stderr == "Error: oaicompat.toml, line 2: port must be at most 65535, not 99999\n"
+    (tmp_path / "oaicompat.toml").write_text("demo = true\nport = 0\n")
+    with subprocess.Popen(
+        [COMMAND], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as it:
+        assert it.stdout is not None
+        assert it.stderr is not None
+        while "  try " not in it.stdout.readline():
+            pass
+        it.terminate()
+        assert "settings are read from oaicompat.toml\n" in it.stderr.read()
+
+
+def test_a_faulty_file_is_no_hindrance_for_what_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "oaicompat.toml").write_text("=")
+    monkeypatch.chdir(tmp_path)
+    assert run("--version").returncode == 0
+    assert run("config", "example").returncode == 0
+    assert run("--demo").returncode == 2
+
+
 # What it refuses
 
 
@@ -231,6 +268,7 @@ def test_the_introduction_shows_an_address_that_can_be_called(host: str, shown: 
         (["--demo", "--api-keys-file", "/nowhere/keys.toml"], ["--api-keys-file", "/nowhere/keys.toml"]),
         (["--demo", "--trusted-proxy", "nginx"], ["--trusted-proxy", "nginx"]),
         (["--new-key", "a b"], ["--new-key"]),
+        (["--config", "/nowhere/its.toml"], ["/nowhere/its.toml", "No such file"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

@@ -17,6 +17,7 @@ import asgi
 from processes import Child, proxy, stopping
 
 from oaicompat_proxy.keyring import digest_of, parse_keys
+from oaicompat_proxy.settings_file import example
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -53,7 +54,9 @@ def without_envelope(transcript: str) -> str:
 
 
 def test_tables_are_made_from_the_code_as_it_is() -> None:
-    assert load_script("readme").refresh(README) == README, "run scripts/readme"
+    script = load_script("readme")
+    assert script.refresh(README) == README, "run scripts/readme"
+    assert script.EXAMPLE.read_text("utf-8") == example(), "run scripts/readme"
 
 
 def test_curl_command_gives_the_transcript_that_is_shown() -> None:
@@ -117,11 +120,22 @@ def test_both_commands_of_the_first_screen_exist() -> None:
 
 
 def test_keys_file_is_one() -> None:
-    (text,) = blocks("toml")
+    (text,) = (block for block in blocks("toml") if "[keys." in block)
     ((_, caller),) = parse_keys(text, requests_per_minute=0, max_runs=0)
     assert (caller.name, caller.requests_per_minute, caller.max_runs) == ("ada", 60, 4)
     assert caller.may_use("gpt-4o")
     assert not caller.may_use("default")
+
+
+def test_settings_file_is_one(tmp_path: pathlib.Path) -> None:
+    (text,) = (block for block in blocks("toml") if block.startswith("upstream"))
+    (tmp_path / "oaicompat.toml").write_text(text)
+    shown = [block for block in blocks("sh") if block.startswith("oaicompat-proxy config")]
+    commands = [line.split("#")[0].split() for line in shown[0].splitlines()]
+    check, show, write = (run_command(*words[1:], cwd=tmp_path).stdout for words in commands)
+    assert check == "oaicompat.toml: all is well\n"
+    assert 'model = { "gpt-4o" = "coder" }  # file oaicompat.toml, line 5\n' in show
+    assert write == example()
 
 
 def test_keys_of_ones_own_are_hashed_as_shown() -> None:
@@ -191,6 +205,8 @@ def test_every_flag_that_is_mentioned_exists() -> None:
     from oaicompat_proxy.cli import main
 
     commands = [main, *main.commands.values()]
-    known = {name for command in commands for option in command.params for name in option.opts}
+    known = {
+        name for command in commands for option in command.params for name in (*option.opts, *option.secondary_opts)
+    }
     mentioned = set(re.findall(r"`(--[a-z-]+)", README))
     assert mentioned <= known

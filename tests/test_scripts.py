@@ -54,6 +54,8 @@ def installed(venv: Path, command: str) -> Path:
         (["-h"], "", "-h"),
         (["--version"], "", "--version"),
         (["--port", "0"], "http://a", "--port 0"),
+        (["--config", "f"], "", "--config f"),
+        (["--config=f"], "", "--config=f"),
     ],
 )
 def test_serve_fronts_the_demo_agent_unless_it_is_told_otherwise(
