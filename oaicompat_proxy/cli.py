@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import secrets
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import click
@@ -15,7 +17,7 @@ from .console.chat import chat
 from .console.configuration import config as config_command
 from .console.doctor import doctor
 from .console.replay import replay
-from .flags import configure, file_of, file_option, options
+from .flags import configure, file_of, file_option, options, reconfigure
 from .keyring import KeysError, new_entry
 from .web.app import set_up_logging
 from .web.listening import ListenError
@@ -55,23 +57,24 @@ def run(context: click.Context, /, **settings: Any) -> None:
     set_up_logging(config.log_level, config.log_format)
     if file := file_of(context):
         log.info("settings are read from %s", file.name)
+    read = functools.partial(reconfigure, context)
     try:
         if config.workers > 1:
-            _supervise(config)
+            _supervise(config, read)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            status = runner.run(serve(config))
+            status = runner.run(serve(config, read))
     except (ListenError, ConfigError) as error:
         raise StartError(str(error)) from None
     context.exit(status)
 
 
-def _supervise(config: Config) -> NoReturn:
+def _supervise(config: Config, read: Callable[[], Config]) -> NoReturn:
     """With several workers. Raises ConfigError without gunicorn, ListenError, SystemExit."""
     try:
         from .web.supervisor import supervise
     except ImportError:
         raise ConfigError("--workers needs the package gunicorn: pip install 'oaicompat-proxy[workers]'") from None
-    supervise(config)
+    supervise(config, read)
 
 
 def _loop_factory() -> Any:

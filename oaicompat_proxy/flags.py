@@ -14,7 +14,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from .config import Config, ConfigError, flag
+from .config import Config, ConfigError, SeveralGateways, flag
 from .settings_file import FileError, SettingsFile, parse
 
 ENVIRONMENT_PREFIX = "OAICOMPAT_"
@@ -140,9 +140,27 @@ def configure(context: click.Context) -> Config:
     """From flags, environment and file. `context`: of the command that has the options. Raises ConfigError."""
     file = file_of(context)
     try:
-        return Config(**{each.name: context.params[each.name] for each in fields(Config)})
+        return assemble({each.name: context.params[each.name] for each in fields(Config)}, file)
     except ConfigError as error:
         raise ConfigError(f"{error}{_in_file(str(error), context, file)}") from None
+
+
+def reconfigure(context: click.Context) -> Config:
+    """The same again, from a file that may have changed: what stood in flags stays. Raises ConfigError."""
+    file = file_of(context)
+    command = click.Command("oaicompat-proxy", params=[file_option(), *options()], add_help_option=False)
+    again = command.make_context("oaicompat-proxy", [] if file is None else ["--config", file.name])
+    flags = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    again.params.update({name: context.params[name] for name in flags})
+    return configure(again)
+
+
+def assemble(settings: Mapping[str, Any], file: SettingsFile | None) -> Config:
+    """Raises ConfigError."""
+    if file is None or not file.gateways:
+        return Config(**settings)
+    several = SeveralGateways(**settings, tables=file.gateways)
+    return several if len(several.gateways) > 1 else several.gateways[0]
 
 
 def _in_file(message: str, context: click.Context, file: SettingsFile | None) -> str:

@@ -19,8 +19,12 @@ class ConfigError(ValueError):
 
 
 def setting(default: Any, text: str, **more: Any) -> Any:
-    """A field with its help text; `metavar`, `choices` and `secret` as the command line needs them."""
-    metadata = {"help": text, **more}
+    """A field with its help text; `metavar`, `choices` and `secret` as the command line needs them.
+
+    `gateway`: each of several gateways may have its own. `reload`: it can change while the proxy serves; by default
+    what is a gateway's can.
+    """
+    metadata = {"help": text, "reload": more.get("gateway", False), **more}
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata=metadata)
     return field(default=default, metadata=metadata)

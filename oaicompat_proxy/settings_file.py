@@ -19,15 +19,31 @@ KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "int": (int, "a whole number"),
     "float": ((int, float), "a number"),
     "bool": (bool, "true or false"),
-    "tuple[str, ...]": (list, "a list of texts"),
+    "tuple[str, ...]": ((list, tuple), "a list of texts"),
     "Mapping[str, str]": (dict, "a table of texts"),
 }
 """What TOML has to hold for a setting of each type."""
 
-_HEADER = re.compile(r"\s*\[+\s*([\w-]+)")
+GATEWAY = "gateway"
+"""The tables of a file with several gateways."""
+
+_HEADER = re.compile(r"\s*(\[+([\w-]+))(?:\.([\w-]+))?")
 _KEY = re.compile(r"""\s*["']?([\w-]+)["']?\s*[.=]""")
 
 WIDTH = 100
+
+SEVERAL = """\
+Several gateways in one process: each has a table, with a prefix of its own, at the end of the file. What may stand
+there is said above; what does not stand there is as it is above.
+
+[[gateway]]
+prefix = "/one/v1"
+upstream = "http://127.0.0.1:18790"
+
+[[gateway]]
+prefix = "/two/v1"
+upstream = "http://127.0.0.1:18791"
+"""
 
 
 class FileError(ConfigError):
@@ -45,8 +61,11 @@ class SettingsFile:
     values: Mapping[str, Any]
     """Of the settings that stand in it, as Config takes them."""
     lines: Mapping[str, int]
+    gateways: tuple[Mapping[str, Any], ...] = ()
+    """The same of each `[[gateway]]` table."""
 
     def where(self, key: str) -> str:
+        """`key`: a setting's name, or `gateway[N].NAME` in the Nth of such tables."""
         return f"{self.name}, line {self.lines[key]}" if key in self.lines else self.name
 
 
@@ -56,26 +75,43 @@ def parse(text: str, name: str) -> SettingsFile:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise FileError([f"{name}: it is no TOML: {' '.join(str(error).split())}"]) from None
-    file = SettingsFile(name, {key: _frozen(value) for key, value in found.items()}, lines_of(text))
+    tables = found.pop(GATEWAY, [])
+    lines = lines_of(text)
+    file = SettingsFile(name, _values(found), lines, tuple(map(_values, tables)) if _are_tables(tables) else ())
     known = {each.name: each for each in fields(Config)}
-    problems = [
-        f"{file.where(key)}: {fault}"
-        for key, value in found.items()
-        if (fault := _fault(key, value, known.get(key), known))
-    ]
-    if problems:
+    faults = [(key, _fault(key, value, known.get(key), known)) for key, value in found.items()]
+    if not _are_tables(tables):
+        faults.append((GATEWAY, "gateway must be tables: [[gateway]]"))
+    for number, table in enumerate(file.gateways, 1):
+        faults += [(f"{GATEWAY}[{number}].{key}", _fault_of_gateway(key, value, known)) for key, value in table.items()]
+    if problems := [f"{file.where(path)}: {fault}" for path, fault in faults if fault]:
         raise FileError(problems)
     return file
+
+
+def _are_tables(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+
+
+def _values(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+
+
+def _fault_of_gateway(key: str, value: object, known: Mapping[str, Field[Any]]) -> str:
+    each = known.get(key)
+    if each is not None and not each.metadata.get("gateway"):
+        return f"{key} is one for all gateways: it belongs above the first [[gateway]]"
+    return _fault(key, value, each, [name for name, each in known.items() if each.metadata.get("gateway")])
 
 
 def _fault(key: str, value: object, each: Field[Any] | None, known: Iterable[str]) -> str:
     """What is wrong with it; empty if nothing is."""
     if each is None:
-        nearest = difflib.get_close_matches(key.replace("-", "_").lower(), known, 1)
+        nearest = difflib.get_close_matches(key.replace("-", "_").lower(), [*known, GATEWAY], 1)
         return f"there is no setting {key}" + (f"; did you mean {nearest[0]}?" if nearest else "")
     if not _is_of(value, str(each.type)):
         return f"{key} must be {KINDS[str(each.type)][1]}"
-    fault = fault_of(each, _frozen(value))
+    fault = fault_of(each, tuple(value) if isinstance(value, list) else value)
     return f"{key} {fault}" if fault else ""
 
 
@@ -84,24 +120,22 @@ def _is_of(value: object, kind: str) -> bool:
         return kind == "bool"  # which Python takes for a number too
     if not isinstance(value, KINDS[kind][0]):
         return False
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     return all(isinstance(each, str) for each in inner)
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
 def lines_of(text: str) -> dict[str, int]:
-    """The line in which each key of the top level first stands. `tomllib` does not tell."""
+    """The line in which each key first stands, as `SettingsFile.where` takes them. `tomllib` does not tell."""
     lines: dict[str, int] = {}
-    in_table = False
+    table, gateways = "", 0
     for number, line in enumerate(text.splitlines(), 1):
-        header = _HEADER.match(line)
-        in_table = in_table or header is not None
-        found = header or (None if in_table else _KEY.match(line))
-        if found is not None:
-            lines.setdefault(found[1], number)
+        if header := _HEADER.match(line):
+            gateways += header[1] == "[[gateway"
+            inner = f"{GATEWAY}[{gateways}]"
+            table = f"{inner}.{header[3]}" if header[3] else inner if header[2] == GATEWAY else header[2]
+            lines.setdefault(GATEWAY if table == inner else table, number)
+        elif (key := _KEY.match(line)) and table in ("", f"{GATEWAY}[{gateways}]"):
+            lines.setdefault(f"{table}.{key[1]}" if table else key[1], number)
     return lines
 
 
@@ -109,16 +143,19 @@ def example() -> str:
     """A file that says nothing but the defaults, each with its reason, and behind a #."""
     lines = [
         "# Settings of oaicompat-proxy: remove the # in front of those to change. Times are seconds, sizes are bytes.",
-        "# The environment and the command line override what stands here.",
+        "# The environment and the command line override what stands here, but not what stands in a [[gateway]].",
     ]
     for each in fields(Config):
         lines += ["", *_comment(each), f"#{each.name} = {written(default_of(each))}"]
+    lines += ["", *(f"# {line}".rstrip() for line in SEVERAL.splitlines())]
     return "\n".join(lines) + "\n"
 
 
 def _comment(each: Field[Any]) -> Iterator[str]:
     choices = each.metadata.get("choices")
     text = each.metadata["help"] + (f" One of {', '.join(choices)}." if choices else "")
+    text += f" ({'A gateway may have its own' if each.metadata.get('gateway') else 'One for all gateways'}; "
+    text += f"{'read again at SIGHUP' if each.metadata['reload'] else 'changes at a restart'}.)"
     for line in textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False):
         yield f"# {line}"
 

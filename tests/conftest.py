@@ -28,7 +28,7 @@ from agent import PATIENCE, Agent, serving
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
-from oaicompat_proxy.config import Config
+from oaicompat_proxy.config import Config, SeveralGateways
 from oaicompat_proxy.demo.gateway import STATE, create_gateway, serve_app
 from oaicompat_proxy.demo.house import House
 from oaicompat_proxy.demo.settings import GatewaySettings
@@ -242,7 +242,8 @@ async def proxy(agent: Agent) -> AsyncIterator[StartProxy]:
         started: list[Proxy] = []
 
         async def start(**settings: Any) -> Proxy:
-            config = Config(**{"upstream": agent.url, **SETTINGS, **settings})
+            kind = SeveralGateways if "tables" in settings else Config
+            config = kind(**{"upstream": agent.url, **SETTINGS, **settings})
             app = create_app(config)
             port = await stack.enter_async_context(listening(app, config))
             client = await stack.enter_async_context(

@@ -34,6 +34,7 @@ NEED_NO_TEST = {
     "settings": "test_config makes and checks all settings by it",
     "web.keys": "only names",
     "web.refusals": "test_web_upstream and test_error_mapping are refused in every way",
+    "web.lasting": "test_web_reloading changes settings under it",
     "console.chain": "test_console_doctor goes through it, with and without nginx",
     "console.gateway_checks": "test_console_doctor",
     "console.request_checks": "test_console_doctor",

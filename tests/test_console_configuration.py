@@ -74,6 +74,19 @@ def test_show_masks_every_secret() -> None:
     assert said.stdout.count("***") == len(secrets)
 
 
+def test_show_tells_what_each_gateway_has_of_its_own(file: Path) -> None:
+    file.write_text(
+        '[[gateway]]\nprefix = "/a"\nupstream = "http://a"\nupstream_token = "hush"\n'
+        '[[gateway]]\nprefix = "/b"\nupstream = "http://b"\n'
+    )
+    said = run("config", "show")
+    assert said.exit_code == 0
+    assert "hush" not in said.output
+    assert 'upstream_token = "***"  # file oaicompat.toml, line 4\n' in said.stdout
+    assert 'prefix = "/b"  # file oaicompat.toml, line 6\n' in said.stdout
+    assert [each["prefix"] for each in tomllib.loads(said.stdout)["gateway"]] == ["/a", "/b"]
+
+
 def test_show_says_too_that_it_would_not_start() -> None:
     said = run("--port", "1", "config", "show")
     assert said.exit_code == 2

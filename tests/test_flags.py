@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -9,7 +10,7 @@ import click
 import pytest
 
 from oaicompat_proxy.config import Config, ConfigError, flag
-from oaicompat_proxy.flags import configure, file_option, off_flag, options, origin, read_environment
+from oaicompat_proxy.flags import configure, file_option, off_flag, options, origin, read_environment, reconfigure
 from oaicompat_proxy.settings_file import default_of, written
 
 
@@ -179,3 +180,42 @@ def test_what_cannot_be_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, nam
     with pytest.raises(ConfigError, match=words) as raised:
         read_environment()
     assert "\n" not in str(raised.value)
+
+
+# Again
+
+
+def test_what_is_read_again_is_the_file_below_the_same_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "its.toml"
+    file.write_text("demo = true\nport = 1\nkeep_alive = 1\nprefix = '/a'\n")
+    monkeypatch.setenv("OAICOMPAT_PREFIX", "/b")
+    context = parsed("--config", str(file), "--port", "2")
+    before = configure(context)
+    file.write_text("demo = true\nport = 3\nkeep_alive = 3\nprefix = '/c'\n")
+    assert reconfigure(context) == dataclasses.replace(before, keep_alive=3.0)
+
+
+def test_what_is_read_again_may_be_faulty(tmp_path: Path) -> None:
+    file = tmp_path / "oaicompat.toml"
+    file.write_text("demo = true")
+    context = parsed()
+    file.write_text("demo = 1")
+    with pytest.raises(ConfigError, match=r"^oaicompat\.toml, line 1: demo must be true or false$"):
+        reconfigure(context)
+
+
+def test_without_a_file_the_same_is_read_again() -> None:
+    context = parsed("--demo", "--port", "1")
+    assert reconfigure(context) == configure(context)
+
+
+def test_a_single_gateway_is_as_if_it_had_no_table(tmp_path: Path) -> None:
+    (tmp_path / "oaicompat.toml").write_text('keep_alive = 1\n[[gateway]]\nupstream = "http://a"\n')
+    assert configure(parsed()) == Config(upstream="http://a", keep_alive=1)
+
+
+def test_a_gateways_own_wins_over_what_flags_say_for_all(tmp_path: Path) -> None:
+    text = '[[gateway]]\nprefix = "/a"\nupstream = "http://a"\n[[gateway]]\nprefix = "/b"\n'
+    (tmp_path / "oaicompat.toml").write_text(text)
+    gateways = configure(parsed("--upstream", "http://all", "--prefix", "/all")).gateways
+    assert [(each.prefix, each.upstream) for each in gateways] == [("/a", "http://a"), ("/b", "http://all")]

@@ -138,6 +138,14 @@ def test_settings_file_is_one(tmp_path: pathlib.Path) -> None:
     assert write == example()
 
 
+def test_file_of_several_gateways_is_one(tmp_path: pathlib.Path) -> None:
+    (text,) = (block for block in blocks("toml") if "[[gateway]]" in block)
+    (tmp_path / "oaicompat.toml").write_text(text)
+    (tmp_path / "keys.toml").write_text(next(block for block in blocks("toml") if "[keys." in block))
+    said = run_command("config", "check", "oaicompat.toml", cwd=tmp_path).stdout
+    assert said == "oaicompat.toml: all is well\n"
+
+
 def test_keys_of_ones_own_are_hashed_as_shown() -> None:
     (command,) = re.findall(r"`(printf [^`]+)`", README)
     done = subprocess.run(

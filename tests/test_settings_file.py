@@ -76,7 +76,47 @@ def test_no_fault_quotes_a_secret(each: Any, value: str) -> None:
 
 
 def test_a_line_is_that_of_the_first_mention() -> None:
-    assert lines_of("# a = 1\n 'b' = 2\nc.d = 3\n[e]\na = 4\n[[f]]\n[[f]]\n[e.g]\n") == {"b": 2, "c": 3, "e": 4, "f": 6}
+    text = "# a = 1\n 'b' = 2\nc.d = 3\n[e]\na = 4\n[[gateway]]\na = 7\n[gateway.e]\na = 9\n[[gateway]]\na = 11\n"
+    first = {"gateway": 6, "gateway[1].a": 7, "gateway[1].e": 8}
+    assert lines_of(text) == {"b": 2, "c": 3, "e": 4, **first, "gateway[2].a": 11}
+
+
+# Several gateways
+
+
+def test_a_gateway_has_a_table() -> None:
+    file = parse('port = 1\n[[gateway]]\nprefix = "/a"\n[[gateway]]\nsession_from = ["user"]\n', "its.toml")
+    assert file.values == {"port": 1}
+    assert file.gateways == ({"prefix": "/a"}, {"session_from": ("user",)})
+    assert file.where("gateway[2].session_from") == "its.toml, line 5"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("port = 1", "line 2: port is one for all gateways: it belongs above the first [[gateway]]"),
+        ("keep_alive = 'x'", "line 2: keep_alive must be a number"),
+        ("keep_alive = 0", "line 2: keep_alive must be at least 0.001, not 0"),
+        ("keepalive = 1", "line 2: there is no setting keepalive; did you mean keep_alive?"),
+        ("[gateway.model]\na = 1", "line 2: model must be a table of texts"),
+    ],
+)
+def test_a_fault_in_a_gateway_is_told_with_its_line(text: str, problem: str) -> None:
+    assert problems(f"[[gateway]]\n{text}\n") == [f"its.toml, {problem}"]
+
+
+@pytest.mark.parametrize("text", ["gateway = 1", "gateway = [1]", "[gateway]\nprefix = '/a'"])
+def test_gateways_are_tables(text: str) -> None:
+    assert problems(text) == ["its.toml, line 1: gateway must be tables: [[gateway]]"]
+
+
+@pytest.mark.parametrize("each", fields(Config), ids=lambda each: each.name)
+def test_every_setting_is_a_gateways_or_one_for_all(each: Any) -> None:
+    text = f"[[gateway]]\n{each.name} = {written(default_of(each))}\n"
+    if each.metadata.get("gateway"):
+        assert parse(text, "its.toml").gateways == ({each.name: default_of(each)},)
+    else:
+        assert "one for all gateways" in problems(text)[0]
 
 
 # The example

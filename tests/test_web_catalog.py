@@ -35,6 +35,32 @@ async def test_a_model_may_be_configured_to_be_another_app(
     assert await app_of(front, agent, model) == app
 
 
+@pytest.mark.parametrize(
+    ("model", "app"),
+    [
+        ("gpt-4o", "coder"),
+        ("gpt-4o-mini", "mini"),
+        ("gpt-5", "big"),
+        ("o1", "thinker"),
+        ("o", "o"),
+        ("GPT-4o", "GPT-4o"),
+    ],
+)
+async def test_a_name_wins_over_patterns_and_the_longest_pattern_over_others(
+    proxy: StartProxy, agent: Agent, model: str, app: str
+) -> None:
+    agent.plays(run("Hello"))
+    front = await proxy(model={"gpt-*": "coder", "gpt-*-mini": "mini", "gpt-5": "big", "o?": "thinker"})
+    assert await app_of(front, agent, model) == app
+
+
+async def test_patterns_are_not_on_the_list(proxy: StartProxy, agent: Agent) -> None:
+    agent.replies("/invoke", apps("coder"))
+    front = await proxy(model={"gpt-*": "coder", "mine": "coder"})
+    listed = [each["id"] for each in json.loads((await front.get("/v1/models")).body)["data"]]
+    assert listed == ["mine", "coder", "default"]
+
+
 async def test_the_answer_names_the_model_as_the_client_did(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(run("Hello"))
     received = await (await proxy(model={"gpt-4o": "coder"})).chat(stream=False, model="gpt-4o")

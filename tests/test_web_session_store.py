@@ -188,6 +188,15 @@ async def test_at_the_end_of_a_process_what_redis_knows_is_left_to_the_others(re
         assert await store.take("d1") == "s1"
 
 
+async def test_gateways_in_the_same_redis_keep_apart(redis_server: RedisServer) -> None:
+    async with redis_client.connect(redis_server.url) as redis:
+        one, other = (RedisStore(redis, space, ttl=TTL, size=1) for space in ("/a/v1", "/b/v1"))
+        assert await one.put("d1", "s1") == []
+        assert await other.put("d1", "s2") == []
+        assert (await one.count(), await other.count()) == (1, 1)
+        assert (await one.take("d1"), await other.take("d1")) == ("s1", "s2")
+
+
 async def test_memory_does_not_grow_with_what_was_taken(clock: Clock) -> None:
     store = MemoryStore(ttl=TTL, size=3)
     for number in range(100):

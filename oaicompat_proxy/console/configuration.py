@@ -11,7 +11,7 @@ import click
 
 from ..config import Config, ConfigError
 from ..flags import configure, file_of, origin, read_environment, read_file
-from ..settings_file import FileError, example, written
+from ..settings_file import GATEWAY, FileError, SettingsFile, example, written
 
 MASK = "***"
 
@@ -58,13 +58,26 @@ def show(context: click.Context) -> None:
     """
     root = context.find_root()
     try:
-        file_of(root)
+        file = file_of(root)
         for each in fields(Config):
-            shown = _mask(each, root.params[each.name])
-            click.echo(f"{each.name} = {written(shown)}  # {origin(root, each.name)}")
+            click.echo(_line(each, root.params[each.name], origin(root, each.name)))
+        if file is not None:
+            _show_gateways(file)
         configure(root)
     except ConfigError as error:
         raise CannotUse(str(error)) from None
+
+
+def _show_gateways(file: SettingsFile) -> None:
+    known = {each.name: each for each in fields(Config)}
+    for number, table in enumerate(file.gateways, 1):
+        click.echo(f"\n[[{GATEWAY}]]")
+        for name, value in table.items():
+            click.echo(_line(known[name], value, f"file {file.where(f'{GATEWAY}[{number}].{name}')}"))
+
+
+def _line(each: Field[Any], value: Any, source: str) -> str:
+    return f"{each.name} = {written(_mask(each, value))}  # {source}"
 
 
 def _mask(each: Field[Any], value: Any) -> Any:

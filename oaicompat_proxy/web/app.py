@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -19,7 +21,21 @@ from .callers import Callers
 from .catalog import Catalog
 from .closing import Closer, Closing, NothingToClose
 from .headers import add_headers
-from .keys import CALLERS, CATALOG, CONFIG, RATES, SECRET, SESSIONS, SLOTS, STARTED, STOPPING, TRAFFIC, UPSTREAM
+from .keys import (
+    CALLERS,
+    CATALOG,
+    CONFIG,
+    GATEWAYS,
+    RATES,
+    SECRET,
+    SESSIONS,
+    SLOTS,
+    STARTED,
+    STOPPING,
+    TRAFFIC,
+    UPSTREAM,
+)
+from .lasting import LASTING, Lasting, Serving
 from .middleware import errors_to_bodies
 from .observing import observing
 from .rates import Rates
@@ -27,69 +43,109 @@ from .recorder import Recorder
 from .redis_client import connect
 from .reporting import OPERATIONS, report_refusals, reported
 from .run_log import formatter
-from .run_once import RunOnce
 from .run_report import Traffic
-from .session_locks import MemoryLocks, RedisLocks, SessionLocks
-from .session_store import MemoryStore, RedisStore, SessionStore
 from .sessions import Sessions
-from .slots import Slots
 from .stopping import Stopping
 from .upstream import Upstream
 
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
-def create_app(config: Config, *, upstream: str = "") -> web.Application:
+
+def create_app(config: Config, *, upstream: str = "", before: web.Application | None = None) -> web.Application:
     """`upstream`: the gateway's address where it is not the configured one, as with the demo agent.
 
+    `before`: a running application whose place this one takes; what belongs to the process passes on to it.
     Raises ConfigError for keys that cannot be used.
     """
     app = web.Application(client_max_size=config.max_body, middlewares=[errors_to_bodies, report_refusals, admit])
     app[CONFIG] = config
-    app[SECRET] = make_secret(config)
-    app[STARTED] = int(time.time())
     app[CALLERS] = Callers(config)
-    app[SLOTS] = Slots(config)
-    app[TRAFFIC] = Traffic()
-    once = RunOnce(config)
-    app[STOPPING] = Stopping()
-
-    async def agents(app: web.Application) -> AsyncIterator[None]:
-        async with _shared(config) as (locks, store, rates):
-            app[RATES] = rates
-            app[UPSTREAM] = Upstream(config, upstream or config.upstream)
-            app[CATALOG] = Catalog(app[UPSTREAM], config.model, ttl=config.models_ttl)
-            closer = _new_closer(app[UPSTREAM], config)
-            sessions = app[SESSIONS] = Sessions(
-                app[UPSTREAM], config, app[SECRET], slots=app[SLOTS], closer=closer, locks=locks, store=store
-            )
-            async with observing(app, closer=closer, locks=locks, store=store):
-                sweeping = asyncio.create_task(sessions.sweep(), name="sweep sessions")
-                yield
-                sweeping.cancel()
-                await asyncio.wait([sweeping])
-                await once.settle()
-                await sessions.settle()
-            app[UPSTREAM].close()
-
-    app.cleanup_ctx.append(agents)
-    app.on_response_prepare.append(add_headers)
-    app.on_response_prepare.append(add_rate_headers)
-    _add_routes(app, config, once)
-    return app
-
-
-def _add_routes(app: web.Application, config: Config, once: RunOnce) -> None:
-    prefix = config.prefix
-    recorder = Recorder(config) if config.record else None
-    for path, handler in (("/chat/completions", chat.chat_completions), ("/completions", completions.completions)):
-        answer = recorder.wrap(handler) if recorder else handler
-        app.router.add_post(prefix + path, once.wrap(reported(OPERATIONS[path], answer)))
-    app.router.add_get(f"{prefix}/models", models.list_models)
-    app.router.add_get(prefix + "/models/{name:.+}", models.retrieve_model)
-    if config.diagnostics == "on":
-        diagnostics.add_routes(app)
+    app[GATEWAYS] = _add_gateways(app, config, {} if before is None else _lasting_of(before))
     app.router.add_get("/healthz", health.live)
     app.router.add_get("/readyz", health.ready)
     app.router.add_get("/metrics", scrape.metrics)
+    app.on_response_prepare.append(add_headers)
+    app.on_response_prepare.append(add_rate_headers)
+    if before is None:
+        app[STARTED] = int(time.time())
+        app[STOPPING] = Stopping()
+        app[TRAFFIC] = Traffic()
+        app.cleanup_ctx.append(functools.partial(_process, upstream))
+    else:
+        _furnish(app, before, upstream)
+    return app
+
+
+def _add_gateways(app: web.Application, config: Config, lasting: Mapping[str, Lasting]) -> list[web.Application]:
+    """A single gateway is served by the application itself, several by one below it for each."""
+    gateways = config.gateways
+    if len(gateways) == 1:
+        app[SECRET] = make_secret(config)
+        _add_gateway(app, config, config.prefix, lasting.get(config.prefix) or Lasting(config))
+        return [app]
+    below = []
+    for each in gateways:
+        below.append(web.Application())
+        below[-1][CONFIG] = each
+        below[-1][SECRET] = make_secret(each, apart=each.prefix)
+        _add_gateway(below[-1], each, "", lasting.get(each.prefix) or Lasting(each))
+        app.add_subapp(each.prefix, below[-1])
+    return below
+
+
+def _add_gateway(app: web.Application, config: Config, base: str, lasting: Lasting) -> None:
+    """`base`: of its paths, in this application."""
+    app[LASTING] = lasting
+    app[SLOTS] = lasting.slots
+    recorder = Recorder(config) if config.record else None
+    for path, handler in (("/chat/completions", chat.chat_completions), ("/completions", completions.completions)):
+        answer = recorder.wrap(handler) if recorder else handler
+        app.router.add_post(base + path, lasting.once.wrap(reported(OPERATIONS[path], answer)))
+    app.router.add_get(f"{base}/models", models.list_models)
+    app.router.add_get(base + "/models/{name:.+}", models.retrieve_model)
+    if config.diagnostics == "on":
+        diagnostics.add_routes(app, base)
+
+
+async def _process(upstream: str, app: web.Application) -> AsyncIterator[None]:
+    """Opens what lives as long as the process, and settles it, whatever application has taken this one's place."""
+    async with _shared(app[CONFIG]) as redis:
+        app[RATES] = Rates(redis)
+        lasting = _lasting_of(app)
+        for prefix, each in lasting.items():
+            each.open(redis, prefix if len(lasting) > 1 else "")
+        async with observing(app, list(lasting.values())):
+            _furnish(app, app, upstream)
+            yield
+            await asyncio.gather(*(each.settle() for each in lasting.values()))
+
+
+def _furnish(app: web.Application, process: web.Application, upstream: str) -> None:
+    """Gives each gateway what it needs. `process`: has what is one for all."""
+    for gateway in (app, *app[GATEWAYS]):
+        for key, value in process.items():
+            gateway.setdefault(key, value)
+    for gateway in app[GATEWAYS]:
+        config, lasting = gateway[CONFIG], gateway[LASTING]
+        gateway[UPSTREAM] = Upstream(config, upstream or config.upstream)
+        gateway[CATALOG] = Catalog(gateway[UPSTREAM], config.model, ttl=config.models_ttl)
+        closer = _new_closer(gateway[UPSTREAM], config)
+        gateway[SESSIONS] = Sessions(
+            gateway[UPSTREAM],
+            config,
+            gateway[SECRET],
+            slots=lasting.slots,
+            closer=closer,
+            locks=lasting.locks,
+            store=lasting.store,
+        )
+        lasting.use(Serving(gateway[UPSTREAM], gateway[CATALOG], gateway[SESSIONS], closer))
+
+
+def _lasting_of(app: web.Application) -> dict[str, Lasting]:
+    """By the prefixes of the gateways."""
+    return {gateway[CONFIG].prefix: gateway[LASTING] for gateway in app[GATEWAYS]}
 
 
 def _new_closer(upstream: Upstream, config: Config) -> Closing:
@@ -100,7 +156,7 @@ def _new_closer(upstream: Upstream, config: Config) -> Closing:
 
 
 def factory() -> web.Application:
-    """The application as `OAICOMPAT_…` in the environment says, for gunicorn. Raises ConfigError."""
+    """The application as `OAICOMPAT_…` in the environment and the file say, for gunicorn. Raises ConfigError."""
     config = read_environment()
     set_up_logging(config.log_level, config.log_format)
     return create_app(config)
@@ -115,19 +171,21 @@ def set_up_logging(level: str, kind: str) -> None:
     vars(logging)["_srcfile"] = None
 
 
-def make_secret(config: Config) -> bytes:
-    """The configured one; else the same for all workers in front of the same gateway."""
-    material = config.session_secret or f"{config.upstream}\0{config.upstream_token}"
+def make_secret(config: Config, *, apart: str = "") -> bytes:
+    """The configured one; else the same for all workers in front of the same gateway.
+
+    `apart`: makes it another than that of other gateways in the same process. Sessions of the same name are theirs
+    alone then, even in the same Redis.
+    """
+    material = (config.session_secret or f"{config.upstream}\0{config.upstream_token}") + (apart and f"\0{apart}")
     return hashlib.sha256(b"oaicompat-proxy\0" + material.encode()).digest()
 
 
 @contextlib.asynccontextmanager
-async def _shared(config: Config) -> AsyncIterator[tuple[SessionLocks, SessionStore | None, Rates]]:
-    """What workers share: in Redis if there is one, else in this process alone."""
-    recognises = config.sessions == "recognise"
-    ttl, size = config.session_ttl, config.max_sessions
+async def _shared(config: Config) -> AsyncIterator[Redis | None]:
+    """Where workers share what they have to; None for this process alone."""
     if not config.redis:
-        yield MemoryLocks(), MemoryStore(ttl=ttl, size=size) if recognises else None, Rates(None)
+        yield None
         return
     async with connect(config.redis) as redis:
-        yield RedisLocks(redis), RedisStore(redis, ttl=ttl, size=size) if recognises else None, Rates(redis)
+        yield redis

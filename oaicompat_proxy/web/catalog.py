@@ -10,6 +10,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 
 from ..dialects.dialect import App, Gateway
 from ..errors import UpstreamError, UpstreamRefused
@@ -23,14 +24,21 @@ DEFAULT_MODEL = "default"
 """Stands for the gateway's default app, and for requests that name no model."""
 
 
+def is_pattern(name: str) -> bool:
+    """Whether it stands for many names, as in a shell: such a one is not on the list."""
+    return any(sign in name for sign in "*?[")
+
+
 class Catalog:
     """The models on offer. What the gateway says is kept for a short life."""
 
     def __init__(self, upstream: Upstream, mapping: Mapping[str, str], *, ttl: float) -> None:
-        """`mapping`: model name → app. `ttl`: seconds for which the gateway's list is kept."""
+        """`mapping`: model name, or pattern of names, → app. `ttl`: seconds for which the gateway's list is kept."""
         self._upstream = upstream
         self._gateway = upstream.dialect.gateway
-        self._mapping = dict(mapping)
+        self._mapping = {name: app for name, app in mapping.items() if not is_pattern(name)}
+        patterns = sorted(filter(is_pattern, mapping), key=len, reverse=True)  # the longest says most
+        self._patterns = {pattern: mapping[pattern] for pattern in patterns}
         self._ttl = ttl
         self._lock = asyncio.Lock()
         self._apps: list[App] = []
@@ -46,6 +54,9 @@ class Catalog:
             raise unknown_model(model or DEFAULT_MODEL)
         if model in self._mapping:
             return self._mapping[model]
+        for pattern, app in self._patterns.items():
+            if fnmatchcase(model, pattern):
+                return app
         if not model or (model == DEFAULT_MODEL and not self._hosts(DEFAULT_MODEL)):
             return ""
         if self._gateway is None or not self._gateway.is_app_id(model):
@@ -60,7 +71,7 @@ class Catalog:
         try:
             apps = await self._ask()
         except UpstreamError:
-            if not self._mapping:
+            if not (self._mapping or self._patterns):
                 raise
             apps = self._apps
         names = dict.fromkeys([*self._mapping, *(app.id for app in apps), DEFAULT_MODEL])

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter
 
 from ..errors import SessionsUnavailable
 from . import metric_names as names
-from .closing import Closing
 from .run_report import Traffic
-from .session_locks import SessionLocks
-from .session_store import RedisStore, SessionStore
-from .sessions import Sessions
-from .upstream import Upstream
+from .session_store import RedisStore
+
+if TYPE_CHECKING:
+    from .lasting import Lasting
 
 EVERY = 1.0
 """Seconds between two counts of a worker that may not be the one that is asked."""
@@ -24,28 +26,17 @@ class Census:
     """Sets the gauges of this process, and the counters of what is counted elsewhere already."""
 
     def __init__(
-        self,
-        registry: CollectorRegistry,
-        retries: Counter,
-        *,
-        upstream: Upstream,
-        traffic: Traffic,
-        sessions: Sessions,
-        closer: Closing,
-        locks: SessionLocks,
-        store: SessionStore | None,
+        self, registry: CollectorRegistry, retries: Counter, *, traffic: Traffic, gateways: Sequence[Lasting]
     ) -> None:
         """`retries`: where repeated connects and closes are counted, among other things."""
-        self._upstream = upstream
         self._traffic = traffic
-        self._sessions = sessions
-        self._closer = closer
-        self._locks = locks
-        self._store = store
+        self._gateways = gateways
         self._running, self._waiting = names.RUNNING.gauge(registry), names.WAITING.gauge(registry)
         self._held, self._settling = names.HELD.gauge(registry), names.SETTLING.gauge(registry)
         self._closing = names.CLOSING.gauge(registry)
-        self._recognisable = names.RECOGNISABLE.gauge(registry, same_in_all=isinstance(store, RedisStore))
+        self._recognisable = names.RECOGNISABLE.gauge(
+            registry, same_in_all=any(isinstance(each.store, RedisStore) for each in gateways)
+        )
         self._cancelled = _Follower(names.CANCELLED.counter(registry))
         self._unclosed = _Follower(names.UNCLOSED.counter(registry))
         self._reclosed = _Follower(retries.labels("close"))
@@ -55,16 +46,18 @@ class Census:
         """Asks Redis too, where that is the store; what cannot be asked stays as it was."""
         self._running.set(self._traffic.running)
         self._waiting.set(self._traffic.waiting)
-        self._held.set(self._locks.held)
-        self._settling.set(len(self._sessions.settling))
-        self._closing.set(self._closer.unfinished)
-        self._cancelled.follow(self._sessions.cancelled)
-        self._unclosed.follow(self._closer.failed)
-        self._reclosed.follow(self._closer.retried)
-        self._reconnected.follow(self._upstream.reconnects)
-        if self._store is not None:
+        self._held.set(sum(each.locks.held for each in self._gateways))
+        counts = sum((each.counts() for each in self._gateways), start=collections.Counter())
+        self._settling.set(counts["settling"])
+        self._closing.set(counts["closing"])
+        self._cancelled.follow(counts["cancelled"])
+        self._unclosed.follow(counts["unclosed"])
+        self._reclosed.follow(counts["reclosed"])
+        self._reconnected.follow(counts["reconnected"])
+        stores = [each.store for each in self._gateways if each.store is not None]
+        if stores:
             with contextlib.suppress(SessionsUnavailable):
-                self._recognisable.set(await self._store.count())
+                self._recognisable.set(sum([await store.count() for store in stores]))
 
     async def keep_taking(self) -> None:
         """For as long as the process lives: another worker tells what this one has counted."""

@@ -174,15 +174,26 @@ class Connection(web.RequestHandler):
 
 
 class Server(web.Server):
-    """Makes the connections, as many as there may be."""
+    """Makes the connections, as many as there may be. The application behind them may change between requests."""
 
     def __init__(self, server: web.Server, config: Config) -> None:
         """`server`: the framework's own for the application."""
-        super().__init__(server.request_handler, request_factory=server.request_factory, handler_cancellation=True)
+        super().__init__(self._handle, request_factory=self._new_request, handler_cancellation=True)
         self._config = config
         # moving
+        self._behind = server
         self._refusals: set[Refusal] = set()
         self._is_full = False
+
+    def stand_before(self, server: web.Server) -> None:
+        """From the next request on. `server`: the framework's own for the application."""
+        self._behind = server
+
+    def _handle(self, request: Any) -> Any:
+        return self._behind.request_handler(request)
+
+    def _new_request(self, *parts: Any) -> Any:
+        return self._behind.request_factory(*parts)
 
     def clients(self) -> list[Connection]:
         return cast(list[Connection], self.connections)
@@ -218,6 +229,13 @@ class Runner(web.AppRunner):
             await self._drain()
         finally:
             await self.cleanup()
+
+    async def change(self, app: web.Application) -> None:
+        """Requests from now on are for `app`; those under way end where they began."""
+        other = web.AppRunner(app)
+        await other.setup()
+        assert other.server is not None
+        cast(Server, self.server).stand_before(other.server)
 
     async def _drain(self) -> None:
         stopping = self.app[STOPPING]

@@ -114,9 +114,10 @@ class Diagnostics:
 DIAGNOSTICS = web.AppKey("oaicompat_proxy.diagnostics", Diagnostics)
 
 
-def add_routes(app: web.Application) -> None:
+def add_routes(app: web.Application, base: str) -> None:
+    """`base`: of the application's paths."""
     app[DIAGNOSTICS] = Diagnostics()
-    base = f"{app[CONFIG].prefix}/diagnostics"
+    base = f"{base}/diagnostics"
     app.router.add_get(base, about)
     app.router.add_get(f"{base}/gateway", gateway)
     app.router.add_post(f"{base}/streams", stream)

@@ -41,6 +41,8 @@ TRACER: web.AppKey[Tracer] = web.AppKey("oaicompat_proxy.tracer")
 """Only there if runs are traced."""
 REGISTRY = web.AppKey("oaicompat_proxy.registry", CollectorRegistry)
 CENSUS = web.AppKey("oaicompat_proxy.census", Census)
+GATEWAYS: web.AppKey[list[web.Application]] = web.AppKey("oaicompat_proxy.gateways", list)
+"""One application for each gateway, with what is its own; a single one is the application itself."""
 STARTED = web.AppKey("oaicompat_proxy.started", int)
 """Unix time in seconds at which the process began to serve."""
 

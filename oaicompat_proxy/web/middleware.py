@@ -10,7 +10,7 @@ from aiohttp import web
 from ..errors import BodyTooLarge, InternalError, InvalidRequest, MethodNotAllowed, NotFound, ProxyError
 from ..openai.errors import error_body, error_headers
 from .headers import asks_as_browser, identify, preflight
-from .keys import CONFIG, REPORT, REQUEST_ID, STOPPING
+from .keys import CONFIG, GATEWAYS, REPORT, REQUEST_ID, STOPPING
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +57,14 @@ async def _only_answer(request: web.Request, handler: Handler) -> web.StreamResp
         raise ConnectionResetError("the answer has begun") from error
 
 
+def gateway_of(request: web.Request) -> web.Application:
+    """That of the request's path, also for what is around its handler."""
+    return request.match_info.apps[-1]
+
+
 def conceal(error: ProxyError, request: web.Request) -> ProxyError:
     """A gateway that quotes our token in an error of its own does not make us tell it."""
-    token = request.app[CONFIG].upstream_token
+    token = gateway_of(request)[CONFIG].upstream_token
     if token:
         error.message = error.message.replace(token, "[redacted]")
     return error
@@ -87,9 +92,11 @@ def _translate(error: web.HTTPException, request: web.Request) -> ProxyError:
 
 
 def _unknown_url(request: web.Request) -> NotFound:
-    prefix = request.app[CONFIG].prefix
     where = f"{request.method} {request.path[:200]}"
-    served = f"This server has {prefix}/chat/completions, {prefix}/completions and {prefix}/models."
-    if request.path.startswith(prefix + "/"):
+    gateway = gateway_of(request)
+    prefixes = [each[CONFIG].prefix for each in gateway.get(GATEWAYS, [gateway])]
+    paths = [f"{prefix}/{path}" for prefix in prefixes for path in ("chat/completions", "completions", "models")]
+    served = f"This server has {', '.join(paths[:-1])} and {paths[-1]}."
+    if any(request.path.startswith(prefix + "/") for prefix in prefixes):
         return NotFound(f"Invalid URL ({where}). {served}")
     return NotFound(f"Unknown request URL: {where}. Please check the URL for typos. {served}", code="unknown_url")

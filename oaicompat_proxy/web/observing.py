@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import functools
+from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -12,37 +13,28 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from ..config import ConfigError
 from . import shared_metrics
 from .census import Census
-from .closing import Closing
-from .keys import CATALOG, CENSUS, CONFIG, OBSERVERS, REGISTRY, SESSIONS, TRACER, TRAFFIC, UPSTREAM
+from .keys import CENSUS, CONFIG, OBSERVERS, REGISTRY, TRACER, TRAFFIC
+from .lasting import Lasting
 from .metrics import Metrics
 from .run_log import RunLog
 from .run_report import Observer
-from .session_locks import SessionLocks
-from .session_store import SessionStore
 
 
 @contextlib.asynccontextmanager
-async def observing(
-    app: web.Application, *, closer: Closing, locks: SessionLocks, store: SessionStore | None
-) -> AsyncIterator[None]:
+async def observing(app: web.Application, gateways: Sequence[Lasting]) -> AsyncIterator[None]:
     """Around everything that runs. Raises ConfigError for traces without OpenTelemetry."""
     registry = app[REGISTRY] = CollectorRegistry()
     ProcessCollector(registry=registry)
-    metrics = Metrics(registry, app[CATALOG].knows, provider=app[CONFIG].dialect)
-    app[CENSUS] = Census(
-        registry,
-        metrics.retries,
-        upstream=app[UPSTREAM],
-        traffic=app[TRAFFIC],
-        sessions=app[SESSIONS],
-        closer=closer,
-        locks=locks,
-        store=store,
-    )
+    metrics = Metrics(registry, functools.partial(_is_known, gateways), provider=app[CONFIG].dialects)
+    app[CENSUS] = Census(registry, metrics.retries, traffic=app[TRAFFIC], gateways=gateways)
     observers: list[Observer] = [metrics.observe, RunLog(app[CONFIG].log_sample).observe]
     app[OBSERVERS] = observers
     async with _tracing(app), _counting(app[CENSUS]):
         yield
+
+
+def _is_known(gateways: Sequence[Lasting], model: str) -> bool:
+    return any(each.now.catalog.knows(model) for each in gateways)
 
 
 @contextlib.asynccontextmanager

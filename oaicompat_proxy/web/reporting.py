@@ -12,7 +12,7 @@ from aiohttp import web
 
 from ..errors import MissingKey, RateLimited
 from .keys import CALLER, CLIENT, CONFIG, OBSERVERS, REPORT, REQUEST_ID, TRACER, TRAFFIC
-from .middleware import Handler
+from .middleware import Handler, gateway_of
 from .run_report import RunReport
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ async def report_refusals(request: web.Request, handler: Handler) -> web.StreamR
     try:
         return await handler(request)
     except (MissingKey, RateLimited) as error:
-        operation = OPERATIONS.get(request.path.removeprefix(request.app[CONFIG].prefix))
+        operation = OPERATIONS.get(request.path.removeprefix(gateway_of(request)[CONFIG].prefix))
         if operation is not None and REPORT not in request:
             report = request[REPORT] = _begin(request, operation)
             report.fail(error)

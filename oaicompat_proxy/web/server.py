@@ -11,7 +11,8 @@ import logging
 import os
 import shlex
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import NamedTuple
 
 import click
 from aiohttp import web
@@ -23,10 +24,11 @@ from ..demo.settings import GatewaySettings
 from ..errors import ProxyError
 from ..keyring import ANYONE
 from .app import create_app
-from .catalog import Catalog
+from .catalog import DEFAULT_MODEL, Catalog
 from .connection import Runner
-from .keys import CATALOG, STOPPING, UPSTREAM
+from .keys import CATALOG, CONFIG, GATEWAYS, STOPPING, UPSTREAM
 from .listening import address_of, allow_files, open_sockets
+from .reloading import Reloading
 from .systemd import readiness, signs_of_life
 
 log = logging.getLogger(__name__)
@@ -45,24 +47,32 @@ ANSWERS_CUT = 10
 """Exit status: not all answers were over within `drain_timeout`. gunicorn has 3 and 4 for itself."""
 
 
-async def serve(config: Config) -> int:
-    """Serves until SIGINT or SIGTERM. Returns the exit status. Raises ListenError."""
+async def serve(config: Config, read: Callable[[], Config]) -> int:
+    """Serves until SIGINT or SIGTERM. Returns the exit status. Raises ListenError.
+
+    `read`: gives the settings as they are at SIGHUP.
+    """
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, functools.partial(_end, ending, signum))
+    reloading = Reloading(read)
+    loop.add_signal_handler(signal.SIGHUP, reloading.ask)
     allow_files(config.max_connections)
-    async with signs_of_life(), _gateway(config) as upstream:
+    async with signs_of_life(), _demo(config) as upstream:
         app = create_app(config, upstream=upstream)
         with open_sockets(config) as sockets:
-            async with Runner(app, config).serving(sockets):
+            runner = Runner(app, config)
+            async with runner.serving(sockets):
                 calm_collector()
-                introducing = asyncio.create_task(
-                    introduce(app[CATALOG], app[UPSTREAM].address, config, address_of(sockets, config.host))
-                )
+                beside = [
+                    asyncio.create_task(introduce(_fronted(app), config, address_of(sockets, config.host))),
+                    asyncio.create_task(reloading.listen(app, runner, upstream)),
+                ]
                 with readiness():
                     await ending.wait()
-                introducing.cancel()
+                for task in beside:
+                    task.cancel()
     return ANSWERS_CUT if app[STOPPING].cut else ALL_WELL
 
 
@@ -93,38 +103,56 @@ async def listening(app: web.Application, config: Config) -> AsyncIterator[int]:
 
 
 @contextlib.asynccontextmanager
-async def _gateway(config: Config) -> AsyncIterator[str]:
-    """The gateway's address; the demo agent lives inside this context."""
+async def _demo(config: Config) -> AsyncIterator[str]:
+    """The demo agent's address, which lives inside this context; empty where a gateway is fronted."""
     if not config.demo:
-        yield config.upstream
+        yield ""
         return
     async with serve_demo(GatewaySettings()) as address:
         yield address
 
 
-async def introduce(catalog: Catalog, upstream: str, config: Config, address: str) -> None:
+class Fronted(NamedTuple):
+    """A gateway, as a person is told of it."""
+
+    prefix: str
+    address: str
+    catalog: Catalog
+
+
+def _fronted(app: web.Application) -> list[Fronted]:
+    return [Fronted(each[CONFIG].prefix, each[UPSTREAM].address, each[CATALOG]) for each in app[GATEWAYS]]
+
+
+async def introduce(gateways: Sequence[Fronted], config: Config, address: str) -> None:
     """Says what a person who has just started the proxy wants to know. `address`: where it listens."""
-    model = "default"
+    is_file = address.startswith("unix:")
+    host = "http://localhost" if is_file else address
+    known = await asyncio.gather(*(_models(gateway.catalog) for gateway in gateways))
+    lines = [f"oaicompat-proxy {__version__}"]
+    for gateway, (_, models) in zip(gateways, known, strict=True):
+        where = f"{address} {gateway.prefix}".strip() if is_file else address + gateway.prefix
+        lines += [
+            f"  listens on  {where}",
+            f"  fronts      {gateway.address}{' (the demo agent)' if config.demo else ''}",
+            f"  models      {models}",
+        ]
+    key = " -H 'Authorization: Bearer YOUR_KEY'" if config.has_keys else ""
+    question = {"model": known[0][0], "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
+    curl = f"curl -N --unix-socket {shlex.quote(address[5:])}" if is_file else "curl -N"
+    click.echo(
+        "\n".join(lines) + f"\n  try         {curl} {host}{gateways[0].prefix}/chat/completions"
+        f" -H 'Content-Type: application/json'{key} -d {shlex.quote(json.dumps(question))}"
+    )
+
+
+async def _models(catalog: Catalog) -> tuple[str, str]:
+    """The first, and all of them in words."""
     try:
         async with asyncio.timeout(PATIENCE):
             names = await catalog.models(ANYONE)
-        model = names[0]
-        models = ", ".join(names)
     except TimeoutError:
-        models = "unknown yet: the agent gateway does not answer"
+        return DEFAULT_MODEL, "unknown yet: the agent gateway does not answer"
     except ProxyError as error:
-        models = f"unknown yet: {error.message}"
-    key = " -H 'Authorization: Bearer YOUR_KEY'" if config.has_keys else ""
-    question = {"model": model, "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
-    is_file = address.startswith("unix:")
-    base = f"http://localhost{config.prefix}" if is_file else address + config.prefix
-    curl = f"curl -N --unix-socket {shlex.quote(address[5:])}" if is_file else "curl -N"
-    lines = [
-        f"oaicompat-proxy {__version__}",
-        f"  listens on  {address if is_file else base}",
-        f"  fronts      {upstream}{' (the demo agent)' if config.demo else ''}",
-        f"  models      {models}",
-        f"  try         {curl} {base}/chat/completions -H 'Content-Type: application/json'{key}"
-        f" -d {shlex.quote(json.dumps(question))}",
-    ]
-    click.echo("\n".join(lines))
+        return DEFAULT_MODEL, f"unknown yet: {error.message}"
+    return names[0], ", ".join(names)

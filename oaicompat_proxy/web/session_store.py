@@ -154,8 +154,11 @@ return due
 class RedisStore:
     """For all processes that share a Redis. Beside the sessions, a sorted set remembers when each is due."""
 
-    def __init__(self, redis: Redis, *, ttl: float, size: int) -> None:
+    def __init__(self, redis: Redis, space: str = "", *, ttl: float, size: int) -> None:
+        """`space`: apart from other stores in the same Redis."""
         self._redis = redis
+        self._prefix = f"{_PREFIX}{space}"
+        self._expiries = f"{_EXPIRIES}{space}"
         self._ttl = ttl
         self._size = size
         self._put = redis.register_script(_PUT)
@@ -167,23 +170,23 @@ class RedisStore:
         return int(self._ttl * 1000)
 
     async def put(self, digest: str, session: str) -> list[str]:
-        keys = [_PREFIX + digest, _EXPIRIES]
+        keys = [self._prefix + digest, self._expiries]
         with mapped_errors():
             unwanted = _decode(await self._put(keys, [session, self._milliseconds, time.time() + self._ttl]))
         return unwanted or await self.expire()
 
     async def take(self, digest: str) -> str | None:
         with mapped_errors():
-            session = await self._take([_PREFIX + digest, _EXPIRIES], [self._milliseconds])
+            session = await self._take([self._prefix + digest, self._expiries], [self._milliseconds])
         return session.decode() if session else None
 
     async def expire(self) -> list[str]:
         with mapped_errors():
-            return _decode(await self._expire([_EXPIRIES], [time.time(), self._size]))
+            return _decode(await self._expire([self._expiries], [time.time(), self._size]))
 
     async def count(self) -> int:
         with mapped_errors():
-            return int(await self._redis.zcard(_EXPIRIES))
+            return int(await self._redis.zcard(self._expiries))
 
     async def leave(self) -> list[str]:
         return []

@@ -60,11 +60,22 @@ class Sessions:
         """What is done behind answers, a session each."""
         self.cancelled = 0
         """Runs that were stopped before their end."""
+        self._leased = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run goes on, or one that is over is being tidied up."""
+        return bool(self._leased or self.settling)
 
     @contextlib.asynccontextmanager
     async def lease(self, wanted: Wanted) -> AsyncIterator[Lease]:
         """Raises SessionBusy if the session's run before this one does not end in time, then as Slots.take does."""
-        lease = await self._lease(wanted, self._upstream.speaking_for(wanted.caller))
+        self._leased += 1
+        try:
+            lease = await self._lease(wanted, self._upstream.speaking_for(wanted.caller))
+        except BaseException:
+            self._leased -= 1
+            raise
         try:
             lease.slot = await self._slots.take(wanted.caller)
             del wanted  # it holds the conversation
@@ -78,6 +89,7 @@ class Sessions:
         else:
             self._settle(lease)
         finally:
+            self._leased -= 1
             if not lease.lingers:
                 lease.free()
 
@@ -110,14 +122,22 @@ class Sessions:
 
     async def settle(self) -> None:
         """At the end of the process: runs without a reader are left to themselves."""
+        await self._stop_settling()
+        for key in await self._store.leave() if self._store is not None else ():
+            self._closer.close_soon(key)
+        await self._closer.settle()
+
+    async def retire(self) -> None:
+        """The same where others go on with these sessions."""
+        await self._stop_settling()
+        await self._closer.settle()
+
+    async def _stop_settling(self) -> None:
         await asyncio.sleep(0)  # a task that has not begun would not give back what it holds
         for task in list(self.settling):
             task.cancel()
         if self.settling:
             await asyncio.wait(self.settling)
-        for key in await self._store.leave() if self._store is not None else ():
-            self._closer.close_soon(key)
-        await self._closer.settle()
 
     # opening
 

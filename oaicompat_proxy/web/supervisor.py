@@ -9,6 +9,7 @@ import mmap
 import os
 import signal
 import socket
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -21,7 +22,8 @@ from . import shared_metrics
 from .app import create_app
 from .catalog import Catalog
 from .listening import address_of, open_sockets
-from .server import ALL_WELL, ANSWERS_CUT, introduce
+from .reloading import reread
+from .server import ALL_WELL, ANSWERS_CUT, Fronted, introduce
 from .systemd import notify, watchdog_patience
 from .upstream import Upstream
 from .worker import Worker, longest_end
@@ -31,16 +33,17 @@ log = logging.getLogger(__name__)
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
-def supervise(config: Config) -> NoReturn:
+def supervise(config: Config, read: Callable[[], Config]) -> NoReturn:
     """Serves with `config.workers` processes until it is told to end, by SystemExit.
 
+    `read`: gives the settings as they are at SIGHUP.
     Raises ListenError, and ConfigError as `create_app` does: before there is a worker that would fail with it.
     """
     with shared_metrics.sharing():
-        _supervise(config)
+        _supervise(config, read)
 
 
-def _supervise(config: Config) -> NoReturn:
+def _supervise(config: Config, read: Callable[[], Config]) -> NoReturn:
     create_app(config)
     if not config.redis:
         log.warning(
@@ -48,15 +51,16 @@ def _supervise(config: Config) -> NoReturn:
             "let the balancer send a session to one worker"
         )
     with open_sockets(config) as sockets:
-        Workers(config, sockets).run()
+        Workers(config, sockets, read).run()
 
 
 class Workers(BaseApplication):
     """What gunicorn has to know."""
 
-    def __init__(self, config: Config, sockets: list[socket.socket]) -> None:
+    def __init__(self, config: Config, sockets: list[socket.socket], read: Callable[[], Config]) -> None:
         """`sockets`: belong to gunicorn from here on."""
         self._config = config
+        self._read = read
         self._address = address_of(sockets, config.host)
         self._binds = [f"fd://{sock.detach()}" for sock in sockets]
         self.answers_cut = mmap.mmap(-1, 1)
@@ -79,6 +83,17 @@ class Workers(BaseApplication):
         for name, value in settings.items():
             self.cfg.set(name, value)
 
+    def reload(self) -> None:
+        """At SIGHUP, before new workers are started. If the settings cannot be, those of before are still replaced."""
+        if reread(self._config, self._read, self._take) is not None:
+            super().reload()
+
+    def _take(self, config: Config) -> Config:
+        """Raises ConfigError: better here than in each worker."""
+        create_app(config)
+        self._config = config
+        return config
+
     def load(self) -> web.Application:
         """In each worker."""
         return create_app(self._config)
@@ -92,10 +107,14 @@ class Workers(BaseApplication):
         asyncio.run(self._ask_and_introduce())
 
     async def _ask_and_introduce(self) -> None:
-        upstream = Upstream(self._config, self._config.upstream)
-        catalog = Catalog(upstream, self._config.model, ttl=self._config.models_ttl)
-        await introduce(catalog, upstream.address, self._config, self._address)
-        upstream.close()
+        upstreams = [(each, Upstream(each, each.upstream)) for each in self._config.gateways]
+        gateways = [
+            Fronted(each.prefix, upstream.address, Catalog(upstream, each.model, ttl=each.models_ttl))
+            for each, upstream in upstreams
+        ]
+        await introduce(gateways, self._config, self._address)
+        for _, upstream in upstreams:
+            upstream.close()
 
     def _note_exit(self, master: Any, worker: Any) -> None:
         if worker.exit_code == ANSWERS_CUT:

@@ -68,7 +68,7 @@ class Tracer:
 
 def make_tracer(config: Config) -> Tracer:
     """One that sends by OTLP over HTTP."""
-    return Tracer(OTLPSpanExporter(), provider=config.dialect, with_content=config.trace_content)
+    return Tracer(OTLPSpanExporter(), provider=config.dialects, with_content=config.trace_content)
 
 
 def end_trace(report: RunReport) -> None:
