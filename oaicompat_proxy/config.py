@@ -13,7 +13,15 @@ from itertools import pairwise
 from typing import Any
 
 from .settings import ConfigError as ConfigError
-from .settings import check, check_agents, check_callers, check_networks, check_url, setting
+from .settings import (
+    check,
+    check_agents,
+    check_callers,
+    check_networks,
+    check_url,
+    parse_model_settings,
+    setting,
+)
 from .settings import flag as flag
 
 
@@ -42,6 +50,14 @@ class Config:
         {},
         "Offer app APP, with `ag-ui` a URL or a path, as model NAME; may be repeated. Empty is the default app.",
         metavar="NAME=APP",
+        gateway=True,
+    )
+    model_setting: Mapping[str, str] = setting(
+        {},
+        "Answer one model in a way of its own, such as coder:history=last; may be repeated. A pattern, such as gpt-*, "
+        "means many; an exact name says most, then the longest pattern. SETTING is one of tick_separator, "
+        "reasoning_field, server_tools, history, max_fold.",
+        metavar="MODEL:SETTING=VALUE",
         gateway=True,
     )
 
@@ -157,12 +173,15 @@ class Config:
     )
 
     # how an answer is made
-    tick_separator: str = setting("\n\n", "Stands between the texts of two model turns.", metavar="TEXT", gateway=True)
+    tick_separator: str = setting(
+        "\n\n", "Stands between the texts of two model turns.", metavar="TEXT", gateway=True, model=True
+    )
     reasoning_field: str = setting(
         "reasoning_content",
         "Where reasoning goes: the default is read by every client that reads any.",
         choices=("reasoning_content", "reasoning", "both", "none"),
         gateway=True,
+        model=True,
     )
 
     server_tools: str = setting(
@@ -170,6 +189,7 @@ class Config:
         "Where to tell what the agent's own tools did; by default nowhere, since clients did not ask for them.",
         choices=("hide", "reasoning", "content"),
         gateway=True,
+        model=True,
     )
     history: str = setting(
         "auto",
@@ -178,12 +198,14 @@ class Config:
         "takes them. `auto` folds, except where the session already knows what was said.",
         choices=("auto", "fold", "last", "full"),
         gateway=True,
+        model=True,
     )
     max_fold: int = setting(
         2 * 1024 * 1024,
         "Characters of a folded transcript: more than any model reads. The oldest messages are left out.",
         least=1000,
         gateway=True,
+        model=True,
     )
 
     # how sessions of the gateway are used
@@ -445,6 +467,7 @@ class Config:
             raise ConfigError("--demo is one agent in one process: start it without --workers")
         if any(not name for name in self.model):
             raise ConfigError("--model needs a name in front of the =")
+        parse_model_settings(self)
 
     @property
     def gateways(self) -> tuple[Config, ...]:
@@ -455,6 +478,11 @@ class Config:
     def dialects(self) -> str:
         """That of the gateways; all of them where they differ."""
         return "+".join(sorted({gateway.dialect for gateway in self.gateways}))
+
+    @property
+    def shows_deeds(self) -> bool:
+        """Whether clients are told what the agent's own tools do, at least with some model."""
+        return self.server_tools != "hide" or any(key.endswith(":server_tools") for key in self.model_setting)
 
     @property
     def has_keys(self) -> bool:

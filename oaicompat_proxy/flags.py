@@ -79,7 +79,8 @@ class _Pair(click.ParamType[tuple[str, str]]):
             return value
         name, equals, app = value.partition("=")
         if not equals:
-            self.fail(f"{name!r} is not of the form NAME=APP.", param, ctx)
+            form = param.metavar if isinstance(param, click.Option) else "NAME=VALUE"
+            self.fail(f"{name!r} is not of the form {form}.", param, ctx)
         return name, app
 
 

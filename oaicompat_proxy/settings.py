@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import Field, field
+from collections.abc import Callable, Iterable
+from dataclasses import Field, field, fields
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -21,8 +21,8 @@ class ConfigError(ValueError):
 def setting(default: Any, text: str, **more: Any) -> Any:
     """A field with its help text; `metavar`, `choices` and `secret` as the command line needs them.
 
-    `gateway`: each of several gateways may have its own. `reload`: it can change while the proxy serves; by default
-    what is a gateway's can.
+    `gateway`: each of several gateways may have its own. `model`: each model may. `reload`: it can change while the
+    proxy serves; by default what is a gateway's can.
     """
     metadata = {"help": text, "reload": more.get("gateway", False), **more}
     if isinstance(default, dict):
@@ -52,6 +52,29 @@ def check(each: Field[Any], value: Any) -> None:
     """Raises ConfigError."""
     if fault := fault_of(each, value):
         raise ConfigError(f"{flag(each.name)} {fault}")
+
+
+def parse_model_settings(config: Config) -> dict[str, dict[str, Any]]:
+    """Name or pattern of a model → what it has of its own. Raises ConfigError."""
+    own: dict[str, dict[str, Any]] = {}
+    known = {each.name: each for each in fields(config) if each.metadata.get("model")}
+    for key, text in config.model_setting.items():
+        model, _, name = key.rpartition(":")
+        if not model:
+            raise ConfigError(f"--model-setting must be of the form MODEL:SETTING=VALUE, not {key!r}")
+        if name not in known:
+            raise ConfigError(f"--model-setting {key}: a model has no {name} of its own, only {', '.join(known)}")
+        try:
+            value = _READERS[str(known[name].type)](text)
+        except ValueError:
+            raise ConfigError(f"--model-setting {key} must be a number, not {text!r}") from None
+        if fault := fault_of(known[name], value):
+            raise ConfigError(f"--model-setting {key} {fault}")
+        own.setdefault(model, {})[name] = value
+    return own
+
+
+_READERS: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float}
 
 
 def check_networks(name: str, networks: tuple[str, ...]) -> None:

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from ..config import Config
 from ..flags import read_environment
+from ..per_model import PerModel
 from . import chat, completions, diagnostics, health, models, scrape
 from .authorization import add_rate_headers, admit
 from .callers import Callers
@@ -26,6 +27,7 @@ from .keys import (
     CATALOG,
     CONFIG,
     GATEWAYS,
+    PER_MODEL,
     RATES,
     SECRET,
     SESSIONS,
@@ -98,6 +100,7 @@ def _add_gateway(app: web.Application, config: Config, base: str, lasting: Lasti
     """`base`: of its paths, in this application."""
     app[LASTING] = lasting
     app[SLOTS] = lasting.slots
+    app[PER_MODEL] = PerModel(config)
     recorder = Recorder(config) if config.record else None
     for path, handler in (("/chat/completions", chat.chat_completions), ("/completions", completions.completions)):
         answer = recorder.wrap(handler) if recorder else handler

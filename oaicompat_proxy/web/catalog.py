@@ -17,6 +17,7 @@ from ..errors import UpstreamError, UpstreamRefused
 from ..events import RunFailed
 from ..failures import unknown_model
 from ..keyring import Caller
+from ..per_model import is_pattern
 from ..turn import Text, Turn
 from .upstream import Upstream
 
@@ -24,16 +25,14 @@ DEFAULT_MODEL = "default"
 """Stands for the gateway's default app, and for requests that name no model."""
 
 
-def is_pattern(name: str) -> bool:
-    """Whether it stands for many names, as in a shell: such a one is not on the list."""
-    return any(sign in name for sign in "*?[")
-
-
 class Catalog:
     """The models on offer. What the gateway says is kept for a short life."""
 
     def __init__(self, upstream: Upstream, mapping: Mapping[str, str], *, ttl: float) -> None:
-        """`mapping`: model name, or pattern of names, → app. `ttl`: seconds for which the gateway's list is kept."""
+        """`mapping`: model name, or pattern of names (which is not on the list), → app.
+
+        `ttl`: seconds for which the gateway's list is kept.
+        """
         self._upstream = upstream
         self._gateway = upstream.dialect.gateway
         self._mapping = {name: app for name, app in mapping.items() if not is_pattern(name)}

@@ -24,7 +24,7 @@ from .answers import Ending, collect_answer, stream_answer
 from .body import read_body
 from .catalog import DEFAULT_MODEL
 from .confirming import ResumedRun
-from .keys import CALLER, CATALOG, CONFIG, REPORT, SECRET, SESSIONS, SLOTS, UPSTREAM
+from .keys import CALLER, CATALOG, CONFIG, PER_MODEL, REPORT, SECRET, SESSIONS, SLOTS, UPSTREAM
 from .leases import Wanted
 from .recorder import Tappable, tap
 from .relay import Readable
@@ -79,7 +79,7 @@ async def _run(
 ) -> web.StreamResponse:
     """`answer`: to what the session waits for, where that takes another run."""
     app = request.app
-    config, sessions, report = app[CONFIG], app[SESSIONS], request[REPORT]
+    config, sessions, report = _settings(request, chat), app[SESSIONS], request[REPORT]
     report.note_wait()
     async with sessions.lease(wanted) as lease:
         lease.follow(report)
@@ -112,7 +112,7 @@ async def _resume(
 ) -> web.StreamResponse:
     """The rest of a run that waited; its session is still leased to the request that began it."""
     upstream = request.app[UPSTREAM].speaking_for(caller)
-    run = ResumedRun(upstream, confirmation, request.app[CONFIG])
+    run = ResumedRun(upstream, confirmation, _settings(request, chat))
     _record(request, chat, run, resumed=True)
     question = confirmation.question
     translator = _translator(request, chat, caller.scope, question.session, lasting=question.lasting)
@@ -130,14 +130,18 @@ async def _resume(
             request.app[SESSIONS].abandon(question.session, upstream)
 
 
+def _settings(request: web.Request, chat: ChatRequest) -> Config:
+    """Those for the model that was asked for."""
+    return request.app[PER_MODEL].of(chat.model or DEFAULT_MODEL)
+
+
 def _record(request: web.Request, chat: ChatRequest, run: Tappable, *, resumed: bool = False) -> None:
     names, legacy = chat.tool_names, chat.legacy_functions
     tap(request, run, chat, "chat", tool_names=names, legacy_functions=legacy, resumed=resumed)
 
 
 def _translator(request: web.Request, chat: ChatRequest, scope: str, session: str, *, lasting: bool) -> Translator:
-    app = request.app
-    config, secret = app[CONFIG], app[SECRET]
+    config, secret = _settings(request, chat), request.app[SECRET]
 
     def token(call_id: str) -> str:
         expires = int(time.time() + config.confirmation_ttl)
@@ -162,7 +166,7 @@ async def _answer(
     ending: Ending | None = None,
     digest: AnswerDigest | None = None,
 ) -> web.StreamResponse:
-    config = request.app[CONFIG]
+    config = _settings(request, chat)
     envelope = Envelope(f"chatcmpl-{secrets.token_hex(16)}", int(time.time()), chat.model or DEFAULT_MODEL)
     if chat.stream:
         encoder = ChunkEncoder(

@@ -16,7 +16,7 @@ from ..turn import Text, Turn
 from .answers import collect_answer, stream_answer
 from .body import read_body
 from .catalog import DEFAULT_MODEL
-from .keys import CALLER, CATALOG, CONFIG, REPORT, SESSIONS
+from .keys import CALLER, CATALOG, CONFIG, PER_MODEL, REPORT, SESSIONS
 from .leases import Wanted
 from .recorder import tap
 from .resuming import start
@@ -36,6 +36,7 @@ async def completions(request: web.Request) -> web.StreamResponse:
     report.note_request(model, stream=asked.stream)
     app = request.app[CATALOG].resolve(asked.model, request[CALLER])
     envelope = Envelope(f"cmpl-{secrets.token_hex(16)}", int(time.time()), model)
+    config = request.app[PER_MODEL].of(model)
     approves = config.confirmations == "approve"
     translator = Translator(
         model=model,

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from ..config import Config
 from ..keyring import Caller
+from ..per_model import PerModel
 from .callers import Callers
 from .catalog import Catalog
 from .census import Census
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 CONFIG = web.AppKey("oaicompat_proxy.config", Config)
 UPSTREAM = web.AppKey("oaicompat_proxy.upstream", Upstream)
+PER_MODEL = web.AppKey("oaicompat_proxy.per_model", PerModel)
 CATALOG = web.AppKey("oaicompat_proxy.catalog", Catalog)
 SESSIONS = web.AppKey("oaicompat_proxy.sessions", Sessions)
 CALLERS = web.AppKey("oaicompat_proxy.callers", Callers)

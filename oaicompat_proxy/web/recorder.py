@@ -15,7 +15,7 @@ from ..errors import ProxyError
 from ..openai.errors import error_body, error_ending
 from ..recording import Endpoint, Manner
 from .catalog import DEFAULT_MODEL
-from .keys import CONFIG, RECEIVED, REQUEST_ID, SCRIBE
+from .keys import PER_MODEL, RECEIVED, REQUEST_ID, SCRIBE
 from .middleware import Handler, conceal
 from .scribe import NAME, Scribe
 from .tap import Take
@@ -129,7 +129,7 @@ def tap(
     scribe = request.get(SCRIBE)
     if scribe is None:
         return
-    config = request.app[CONFIG]
+    config = request.app[PER_MODEL].of(asked.model or DEFAULT_MODEL)
     manner = Manner(
         endpoint=endpoint,
         model=asked.model or DEFAULT_MODEL,

@@ -118,7 +118,7 @@ class Upstream:
 
     def new_reader(self, *, resumed: bool = False) -> Reader:
         runs_again = self._config.confirmations == "approve" and self.dialect.gateway is None
-        shows_deeds = self._config.server_tools != "hide" or self._watch is not None
+        shows_deeds = self._config.shows_deeds or self._watch is not None
         with_deeds = shows_deeds or runs_again  # then the agent has to be told what it did
         return self.dialect.new_reader(max_frame=self._config.max_frame, with_deeds=with_deeds, resumed=resumed)
 
