@@ -194,6 +194,12 @@ def test_what_the_record_command_writes_is_read_by_the_replay_command(tmp_path: 
     assert "the same answer" in run_command(first, str(file), *rest).stderr
 
 
+def test_settings_of_a_model_are_some(tmp_path: pathlib.Path) -> None:
+    (text,) = (block for block in blocks("toml") if block.startswith("[model_setting]"))
+    (tmp_path / "oaicompat.toml").write_text(f"demo = true\n{text}")
+    assert run_command("config", "check", "oaicompat.toml", cwd=tmp_path).stdout == "oaicompat.toml: all is well\n"
+
+
 def test_every_promise_names_the_tests_that_hold_it() -> None:
     promises = README.partition("## What it promises")[2].partition("\n## ")[0]
     named = [re.findall(r"`(test_\w+)`", promise) for promise in re.split(r"\n\d+\. ", promises)[1:]]
