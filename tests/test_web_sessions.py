@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import pytest
@@ -441,7 +441,7 @@ async def test_its_run_ends_with_its_reader(alone: House) -> None:
 
 
 async def test_what_waits_goes_on_in_its_own_thread(alone: House) -> None:
-    want = replace(wanted(HELLO, name="harbour"), key="oc-before")
+    want = wanted(HELLO, name="harbour")._replace(key="oc-before")
     async with alone.sessions.lease(want) as lease:
         assert lease.key == "oc-before"
         with pytest.raises(SessionBusy):

@@ -169,10 +169,11 @@ class AnswerStream:
             ping_interval=self._config.keep_alive,
             send_timeout=self._config.send_timeout,
         )
-        response.headers["Content-Type"] = "text/event-stream; charset=utf-8"
-        response.headers["Cache-Control"] = "no-cache, no-transform"
+        headers = response.headers
+        headers["Content-Type"] = "text/event-stream; charset=utf-8"
+        headers["Cache-Control"] = "no-cache, no-transform"
         if not self._chunked:
             # without chunks only the close ends the body, and aiohttp would keep the connection if asked
-            response.headers["Connection"] = "close"
+            headers["Connection"] = "close"
             response.force_close()
         return response

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TypeVar
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ..errors import BodyTooLarge, InvalidRequest, RequestTimeout
 from .keys import BODY, CONFIG
+
+Body = TypeVar("Body", bytes, bytearray)
 
 
 async def read_body(request: web.Request, *, timeout: float) -> bytes:
@@ -16,24 +19,29 @@ async def read_body(request: web.Request, *, timeout: float) -> bytes:
     if BODY in request:
         body: bytes = request.pop(BODY)
         return body
+    content, limit = request.content, request.app[CONFIG].max_body
     try:
-        if request.content.is_eof():
-            return await _read(request, request.app[CONFIG].max_body)
+        if content.is_eof():  # all of it is here, and nothing has to be waited for
+            return _bounded(content.read_nowait(), limit)
         async with asyncio.timeout(timeout):
-            return await _read(request, request.app[CONFIG].max_body)
+            return await _read(content, limit)
     except TimeoutError:
         raise RequestTimeout(f"The request body did not arrive within {timeout:g} seconds.") from None
     except (web.RequestPayloadError, HttpProcessingError):
         raise InvalidRequest("We could not read the body of your request.") from None
 
 
-async def _read(request: web.Request, limit: int) -> bytes:
+async def _read(content: StreamReader, limit: int) -> bytes:
     """As the framework's own `read`, but the request does not hold its body for as long as the answer takes."""
-    pieces: list[bytes] = []
-    size = 0
-    async for piece in request.content.iter_any():
-        pieces.append(piece)
-        size += len(piece)
-        if size > limit:
-            raise BodyTooLarge("The request body is larger than this server takes.")
-    return b"".join(pieces)
+    body = bytearray()
+    async for piece in content.iter_any():
+        body += piece
+        _bounded(body, limit)
+    return bytes(body)
+
+
+def _bounded(body: Body, limit: int) -> Body:
+    """The same. Raises BodyTooLarge."""
+    if len(body) > limit:
+        raise BodyTooLarge("The request body is larger than this server takes.")
+    return body

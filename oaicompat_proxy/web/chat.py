@@ -19,13 +19,13 @@ from ..openai.chunks import ChunkEncoder, Envelope
 from ..openai.request import ChatRequest, parse
 from ..recognition import AnswerDigest
 from ..translator import Translator
-from ..turn import Answer
+from ..turn import Answer, Turn
 from .answers import Ending, collect_answer, stream_answer
 from .body import read_body
 from .catalog import DEFAULT_MODEL
 from .confirming import ResumedRun
 from .keys import CALLER, CATALOG, CONFIG, PER_MODEL, REPORT, SECRET, SESSIONS, SLOTS, UPSTREAM
-from .leases import Wanted
+from .leases import Lease, Wanted
 from .recorder import Tappable, tap
 from .relay import Readable
 from .resuming import start
@@ -44,13 +44,13 @@ def _begin(request: web.Request, body: bytes) -> Coroutine[Any, Any, web.StreamR
     config, report = app[CONFIG], request[REPORT]
     report.note_body(len(body))
     chat = parse(body, max_media=config.max_media, max_messages=config.max_messages)
-    report.note_request(chat.model or DEFAULT_MODEL, stream=chat.stream)
+    model = chat.model or DEFAULT_MODEL
+    report.note_request(model, stream=chat.stream)
     if report.trace is not None:
         report.trace.note_request(chat.parameters, chat.messages)
     caller = request[CALLER]
     agent = app[CATALOG].resolve(chat.model, caller)
     asked = new_messages(chat.messages)
-    model = chat.model or DEFAULT_MODEL
     confirmation = find_confirmation(asked, secret=app[SECRET], scope=caller.scope, now=time.time())
     if confirmation is None:
         name = session_name(request, chat, config)
@@ -64,14 +64,16 @@ def _begin(request: web.Request, body: bytes) -> Coroutine[Any, Any, web.StreamR
 
 def session_name(request: web.Request, chat: ChatRequest, config: Config) -> str:
     """The client's own name for its session, from the first of the configured places that has one."""
-    metadata = chat.parameters.get("metadata") or {}
-    names = {
-        "x-session-id": request.headers.get("X-Session-Id"),
-        "user": chat.parameters.get("user"),
-        "prompt_cache_key": chat.parameters.get("prompt_cache_key"),
-        "metadata.session_id": metadata.get("session_id"),
-    }
-    return next((str(names[place]) for place in config.session_from if names[place]), "")
+    for place in config.session_from:
+        if place == "x-session-id":
+            name = request.headers.get("X-Session-Id")
+        elif place == "metadata.session_id":
+            name = (chat.parameters.get("metadata") or {}).get("session_id")
+        else:
+            name = chat.parameters.get(place)
+        if name:
+            return str(name)
+    return ""
 
 
 async def _run(
@@ -79,22 +81,18 @@ async def _run(
 ) -> web.StreamResponse:
     """`answer`: to what the session waits for, where that takes another run."""
     app = request.app
-    config, sessions, report = _settings(request, chat), app[SESSIONS], request[REPORT]
+    config, sessions, report = app[PER_MODEL].of(wanted.model), app[SESSIONS], request[REPORT]
     report.note_wait()
     async with sessions.lease(wanted) as lease:
         lease.follow(report)
-        history = lease.history if config.history == "auto" else config.history
-        in_messages = app[UPSTREAM].dialect.in_messages
-        turn = build_turn(chat, history, max_fold=config.max_fold, in_messages=in_messages)
-        run = start(lease, replace(turn, answer=answer), approves=config.confirmations == "approve")
-        del turn
+        run = start(lease, _turn(chat, lease, config, answer), approves=config.confirmations == "approve")
         assert lease.run is not None
         _record(request, chat, lease.run)
         report.note_run(lease.run)
-        translator = _translator(request, chat, wanted.caller.scope, lease.key, lasting=lease.keep)
+        translator = _translator(app, config, chat, wanted.caller.scope, lease.key, lasting=lease.keep)
         digest = sessions.new_digest(wanted)
-        chat = replace(chat, messages=(), parameters={})
-        del wanted
+        form = _form(chat, config)
+        del chat, wanted
 
         async def ending() -> None:
             lease.parked = translator.waits_for_client
@@ -102,7 +100,7 @@ async def _run(
                 await sessions.remember(lease, digest)
 
         try:
-            return await _answer(request, chat, run, translator, ending, digest)
+            return await _answer(request, run, translator, form, ending, digest)
         finally:
             lease.denied_call = translator.denied_call
 
@@ -111,28 +109,33 @@ async def _resume(
     request: web.Request, chat: ChatRequest, caller: Caller, confirmation: Confirmation
 ) -> web.StreamResponse:
     """The rest of a run that waited; its session is still leased to the request that began it."""
-    upstream = request.app[UPSTREAM].speaking_for(caller)
-    run = ResumedRun(upstream, confirmation, _settings(request, chat))
+    app = request.app
+    config, upstream = app[PER_MODEL].of(chat.model or DEFAULT_MODEL), app[UPSTREAM]
+    run = ResumedRun(upstream, confirmation, config)
     _record(request, chat, run, resumed=True)
     question = confirmation.question
-    translator = _translator(request, chat, caller.scope, question.session, lasting=question.lasting)
+    translator = _translator(app, config, chat, caller.scope, question.session, lasting=question.lasting)
+    form = _form(chat, config)
+    del chat
     report = request[REPORT]
     report.note_wait()
-    slot = await request.app[SLOTS].take(caller)
+    slot = await app[SLOTS].take(caller)
     try:
         report.note_turn(question.session)
         report.note_run(run)
-        return await _answer(request, chat, run, translator)
+        return await _answer(request, run, translator, form)
     finally:
         slot.free()
         run.cut()
         if run.ownerless and not translator.waits_for_client:
-            request.app[SESSIONS].abandon(question.session, upstream)
+            app[SESSIONS].abandon(question.session, upstream)
 
 
-def _settings(request: web.Request, chat: ChatRequest) -> Config:
-    """Those for the model that was asked for."""
-    return request.app[PER_MODEL].of(chat.model or DEFAULT_MODEL)
+def _turn(chat: ChatRequest, lease: Lease, config: Config, answer: Answer | None) -> Turn:
+    history = lease.history if config.history == "auto" else config.history
+    in_messages = lease.upstream.dialect.in_messages
+    turn = build_turn(chat, history, max_fold=config.max_fold, in_messages=in_messages)
+    return turn if answer is None else replace(turn, answer=answer)
 
 
 def _record(request: web.Request, chat: ChatRequest, run: Tappable, *, resumed: bool = False) -> None:
@@ -140,8 +143,10 @@ def _record(request: web.Request, chat: ChatRequest, run: Tappable, *, resumed: 
     tap(request, run, chat, "chat", tool_names=names, legacy_functions=legacy, resumed=resumed)
 
 
-def _translator(request: web.Request, chat: ChatRequest, scope: str, session: str, *, lasting: bool) -> Translator:
-    config, secret = _settings(request, chat), request.app[SECRET]
+def _translator(
+    app: web.Application, config: Config, chat: ChatRequest, scope: str, session: str, *, lasting: bool
+) -> Translator:
+    secret = app[SECRET]
 
     def token(call_id: str) -> str:
         expires = int(time.time() + config.confirmation_ttl)
@@ -158,23 +163,24 @@ def _translator(request: web.Request, chat: ChatRequest, scope: str, session: st
     )
 
 
+def _form(chat: ChatRequest, config: Config) -> ChunkEncoder | Collector:
+    """What makes the answer's bytes: chunk by chunk, or when all is there."""
+    envelope = Envelope(f"chatcmpl-{secrets.token_hex(16)}", int(time.time()), chat.model or DEFAULT_MODEL)
+    field, legacy = config.reasoning_field, chat.legacy_functions
+    if chat.stream:
+        usage = chat.include_usage
+        return ChunkEncoder(envelope, include_usage=usage, reasoning_field=field, legacy_functions=legacy)
+    return Collector(envelope, reasoning_field=field, legacy_functions=legacy)
+
+
 async def _answer(
     request: web.Request,
-    chat: ChatRequest,
     run: Readable,
     translator: Translator,
+    form: ChunkEncoder | Collector,
     ending: Ending | None = None,
     digest: AnswerDigest | None = None,
 ) -> web.StreamResponse:
-    config = _settings(request, chat)
-    envelope = Envelope(f"chatcmpl-{secrets.token_hex(16)}", int(time.time()), chat.model or DEFAULT_MODEL)
-    if chat.stream:
-        encoder = ChunkEncoder(
-            envelope,
-            include_usage=chat.include_usage,
-            reasoning_field=config.reasoning_field,
-            legacy_functions=chat.legacy_functions,
-        )
-        return await stream_answer(request, run, translator, encoder, ending, digest)
-    collector = Collector(envelope, reasoning_field=config.reasoning_field, legacy_functions=chat.legacy_functions)
-    return await collect_answer(request, run, translator, collector, ending, digest)
+    if isinstance(form, Collector):
+        return await collect_answer(request, run, translator, form, ending, digest)
+    return await stream_answer(request, run, translator, form, ending, digest)

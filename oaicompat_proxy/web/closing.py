@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import uuid
 from collections import deque
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from ..dialects.dialect import Gateway
 from ..errors import ProxyError, UpstreamError, UpstreamRefused
-from .exchange import Exchange
+from .exchange import Exchange, Limits
 from .upstream import Upstream
 
 log = logging.getLogger(__name__)
@@ -80,31 +82,65 @@ class Closer:
         self._upstream = upstream
         self._gateway = gateway
         self._close_timeout = close_timeout
+        self._limits = Limits(whole=close_timeout)
         self._listener = Listener(upstream, gateway)
         # moving
         self.failed = 0
         self.retried = 0
-        self._waiting: deque[tuple[str, Upstream | None]] = deque()
+        self._asked: set[Exchange] = set()
+        """Closes that need no task so far."""
+        self._heard: asyncio.Future[None] | None = None
+        """When none of them is left."""
+        self._waiting: deque[tuple[str, Upstream]] = deque()
         self._closing: set[asyncio.Task[None]] = set()
         self._can_invoke = True
 
     @property
     def unfinished(self) -> int:
-        return len(self._waiting) + len(self._closing)
+        return len(self._asked) + len(self._waiting) + len(self._closing)
 
     def close_soon(self, key: str, upstream: Upstream | None = None) -> None:
         """`upstream`: the gateway as its caller calls it, where that is still known."""
+        upstream = upstream or self._upstream
+        if not (self._can_invoke and self._ask(key, upstream)):
+            self._enqueue(key, upstream)
+
+    def _ask(self, key: str, upstream: Upstream) -> bool:
+        """Whether the session is asked to close at once, on a connection that is there; there nearly always is one."""
+        exchange = upstream.ask(self._gateway.build_invoke_close(key), self._limits)
+        if exchange is None:
+            return False
+        self._asked.add(exchange)
+        exchange.on_end = functools.partial(self._hear, exchange, key, upstream)
+        return True
+
+    def _hear(self, exchange: Exchange, key: str, upstream: Upstream) -> None:
+        self._asked.discard(exchange)
+        if exchange.failed or exchange.status >= 500:
+            self._start(self._insist(key, upstream))
+        elif exchange.status != 200:
+            self._enqueue(key, upstream)  # which finds out what this gateway offers
+        if self._heard is not None and not self._asked:
+            self._heard.set_result(None)
+
+    def _enqueue(self, key: str, upstream: Upstream) -> None:
         if len(self._waiting) >= MOST_WAITING:
             self._give_up(key, "too many are waiting to be closed")
             return
         self._waiting.append((key, upstream))
         if len(self._closing) < MOST_AT_ONCE:
-            task = asyncio.create_task(self._close_waiting(), name="close sessions")
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._start(self._close_waiting())
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="close sessions")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def settle(self) -> None:
         """At the end of the process: waits for what is being closed, as long as all attempts of a few may take."""
+        if self._asked:
+            self._heard = asyncio.get_running_loop().create_future()
+            await self._heard
         if self._closing:
             _, unfinished = await asyncio.wait(self._closing, timeout=ATTEMPTS * self._close_timeout)
             for task in unfinished:

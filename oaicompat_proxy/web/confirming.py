@@ -20,8 +20,9 @@ from ..errors import AgentError, AgentUnanswerable, ProxyError, UpstreamError, U
 from ..events import ConfirmationRequired, Event
 from ..sse import FrameReader
 from .exchange import Exchange, Limits
+from .run import Run
 from .tap import Take, TappedReader
-from .upstream import Run, Upstream
+from .upstream import Upstream
 
 MAX_GREETING = 64 * 1024
 """Bytes of the first event of `/events`."""

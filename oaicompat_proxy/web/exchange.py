@@ -58,15 +58,17 @@ class Exchange:
         self._start_deadline, self._deadline = now + limits.start, now + limits.whole
         # moving
         self.status = 0
-        self.headers: CIMultiDict[str] = CIMultiDict()
+        self.head_lines: list[tuple[bytes, bytes]] = []
+        """Names and values, as they came."""
         self.head_complete = False
-        self.is_delimited = False
-        """The body says itself where it ends."""
+        self._is_delimited = False
         self.complete = False
         self.received = 0
         """Bytes of the body."""
         self.arrived = 0.0
         """By `time.perf_counter()`, when the first of what is, or was last, held for a reader came."""
+        self.on_end: Callable[[], None] | None = None
+        """Told once, when the answer is complete or has failed."""
         self._failure: UpstreamError | None = None
         self._pieces: list[bytes] = []
         self.unread = 0
@@ -76,6 +78,25 @@ class Exchange:
         self._started = False
         self._watch: asyncio.TimerHandle | None = None
         self._watch_from(now)
+
+    @property
+    def failed(self) -> bool:
+        """There is no whole answer, and there will be none."""
+        return self._failure is not None
+
+    def take_headers(self) -> CIMultiDict[str]:
+        """Once: many answers are open at a time, and nobody needs the headers any more. Characters stand for bytes."""
+        headers = CIMultiDict([(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.head_lines])
+        self.head_lines.clear()
+        self._is_delimited = "transfer-encoding" in headers or "content-length" in headers
+        return headers
+
+    @property
+    def is_delimited(self) -> bool:
+        """The body says itself where it ends."""
+        if self.head_lines:
+            self.take_headers()
+        return self._is_delimited
 
     async def head(self) -> None:
         """Waits for status and headers. Raises UpstreamError and its kin."""
@@ -183,6 +204,8 @@ class Exchange:
         if self._watch is not None:
             self._watch.cancel()
         self._wake()
+        if self.on_end is not None:
+            self.on_end()
 
     def _watch_from(self, now: float) -> None:
         """One timer for all of the answer: it looks again when the next limit may be over."""

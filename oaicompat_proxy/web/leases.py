@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from types import TracebackType
+from typing import NamedTuple, Protocol
 
 from ..keyring import Caller
 from ..openai.request import Message
+from .run import Run
 from .run_report import RunReport
 from .session_locks import Release
 from .slots import Slot
-from .upstream import Run, Upstream
+from .upstream import Upstream
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What a request says about its session."""
 
     app: str
@@ -71,6 +72,35 @@ class Lease:
         if self.release is not None:
             release, self.release = self.release, None
             await release()
+
+
+class Lessor(Protocol):
+    """Who gives leases."""
+
+    async def begin(self, wanted: Wanted) -> Lease: ...
+
+    def end(self, lease: Lease, error: BaseException | None) -> None: ...
+
+
+class Leasing:
+    """A lease as a context."""
+
+    __slots__ = ("_lease", "_lessor", "_wanted")
+
+    def __init__(self, lessor: Lessor, wanted: Wanted) -> None:
+        self._lessor = lessor
+        self._wanted: Wanted | None = wanted
+
+    async def __aenter__(self) -> Lease:
+        wanted, self._wanted = self._wanted, None  # it holds the conversation
+        assert wanted is not None
+        self._lease = await self._lessor.begin(wanted)
+        return self._lease
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lessor.end(self._lease, error)
 
 
 def fresh_name() -> str:

@@ -19,42 +19,40 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @web.middleware
 async def errors_to_bodies(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """For answers that have not begun; a stream that has reports its own failures."""
+    """For answers that have not begun; a stream that has reports its own failures.
+
+    What fails when bytes are out already breaks the connection off: a second answer would be taken for the next.
+    """
     identify(request)
-    try:
-        return await _only_answer(request, handler)
-    except ProxyError as error:
-        if error.status >= 500 and REPORT not in request:  # a run has a line of its own
-            log.warning("%s: %s", request[REQUEST_ID], error.code)
-        return error_response(conceal(error, request))
-    except web.HTTPMethodNotAllowed as error:
-        allowed = sorted(error.allowed_methods)
-        if request.method == "OPTIONS":
-            return preflight(request, [*allowed, "OPTIONS"])
-        return error_response(MethodNotAllowed(allowed))
-    except web.HTTPException as error:
-        if error.status < 400:
-            raise
-        if asks_as_browser(request):
-            return preflight(request, ["OPTIONS"])  # so that the page can read why its call is refused
-        return error_response(_translate(error, request))
-    except ConnectionResetError:
-        raise
-    except Exception:
-        log.exception("%s: %s %s failed", request[REQUEST_ID], request.method, request.path)
-        return error_response(InternalError())
-
-
-async def _only_answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """What fails when bytes are out already breaks the connection off: a second answer would be taken for the next."""
     try:
         with request.app[STOPPING].before_the_run:
             return await handler(request)
     except Exception as error:
-        if not request.writer.output_size:
-            raise
-        log.exception("%s: %s %s failed behind its answer", request[REQUEST_ID], request.method, request.path)
-        raise ConnectionResetError("the answer has begun") from error
+        if request.writer.output_size:
+            log.exception("%s: %s %s failed behind its answer", request[REQUEST_ID], request.method, request.path)
+            raise ConnectionResetError("the answer has begun") from error
+        return _answer_to(error, request)
+
+
+def _answer_to(error: Exception, request: web.Request) -> web.Response:
+    """Raises what is not for a body to tell."""
+    if isinstance(error, ProxyError):
+        if error.status >= 500 and REPORT not in request:  # a run has a line of its own
+            log.warning("%s: %s", request[REQUEST_ID], error.code)
+        return error_response(conceal(error, request))
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = sorted(error.allowed_methods)
+        if request.method == "OPTIONS":
+            return preflight(request, [*allowed, "OPTIONS"])
+        return error_response(MethodNotAllowed(allowed))
+    if isinstance(error, web.HTTPException) and error.status >= 400:
+        if asks_as_browser(request):
+            return preflight(request, ["OPTIONS"])  # so that the page can read why its call is refused
+        return error_response(_translate(error, request))
+    if isinstance(error, web.HTTPException | ConnectionResetError):
+        raise error
+    log.error("%s: %s %s failed", request[REQUEST_ID], request.method, request.path, exc_info=error)
+    return error_response(InternalError())
 
 
 def gateway_of(request: web.Request) -> web.Application:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..errors import Forbidden, InvalidKey, UpstreamError, UpstreamRefused
 from .exchange import Exchange
 
@@ -21,13 +23,13 @@ def check_credentials(exchange: Exchange) -> None:
         raise Forbidden("The agent gateway does not allow this to your API key.")
 
 
-def check_stream(exchange: Exchange) -> None:
+def check_stream(exchange: Exchange, headers: Mapping[str, str]) -> None:
     """Raises UpstreamRefused and UpstreamError."""
     if exchange.status in _REFUSALS:
         raise UpstreamRefused(_REFUSALS[exchange.status])
     if exchange.status != 200:
         raise UpstreamError(f"The agent gateway answered with status {exchange.status}.")
-    content_type = exchange.headers.get("content-type", "").partition(";")[0].strip().lower()
+    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "text/event-stream":
         raise UpstreamError(
             f"The agent gateway answered with {content_type or 'nothing'} instead of an event stream; "

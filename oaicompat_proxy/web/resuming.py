@@ -21,7 +21,7 @@ from ..turn import Answer, Call, Text, Turn, Utterance
 from .confirming import ApprovingRun
 from .leases import Lease
 from .relay import Readable
-from .upstream import Run
+from .run import Run
 
 MOST_QUESTIONS = 100
 """Runs of one answer; an agent that asks more than that asks for ever."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from ..config import Config
@@ -18,11 +18,12 @@ from ..errors import ProxyError, SessionsUnavailable, UpstreamConnectTimeout, Up
 from ..recognition import AnswerDigest, answered_part, conversation_digest, named_session
 from .closing import Closing
 from .confirming import confirm
-from .leases import Lease, Wanted, fresh_name
+from .leases import Lease, Leasing, Wanted, fresh_name
+from .run import Run
 from .session_locks import SessionLocks
 from .session_store import SessionStore
 from .slots import Slots
-from .upstream import Run, Upstream
+from .upstream import Upstream
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,10 @@ CALL_TO_ANSWER = 1.0
 
 SWEEP = 60.0
 """Seconds between looks for sessions that are too old to be continued."""
+
+
+UNREACHED = (UpstreamUnreachable, UpstreamConnectTimeout)
+"""Failures after which there is no run."""
 
 
 class Sessions:
@@ -67,9 +72,12 @@ class Sessions:
         """Whether a run goes on, or one that is over is being tidied up."""
         return bool(self._leased or self.settling)
 
-    @contextlib.asynccontextmanager
-    async def lease(self, wanted: Wanted) -> AsyncIterator[Lease]:
-        """Raises SessionBusy if the session's run before this one does not end in time, then as Slots.take does."""
+    def lease(self, wanted: Wanted) -> Leasing:
+        """A context; entering raises SessionBusy if the session's last run does not end in time, then as Slots.take."""
+        return Leasing(self, wanted)
+
+    async def begin(self, wanted: Wanted) -> Lease:
+        """Raises as `lease` says; otherwise the lease has to be ended."""
         self._leased += 1
         try:
             lease = await self._lease(wanted, self._upstream.speaking_for(wanted.caller))
@@ -78,20 +86,20 @@ class Sessions:
             raise
         try:
             lease.slot = await self._slots.take(wanted.caller)
-            del wanted  # it holds the conversation
-            yield lease
-        except (UpstreamUnreachable, UpstreamConnectTimeout):
+        except BaseException as error:
+            self.end(lease, error)
+            raise
+        return lease
+
+    def end(self, lease: Lease, error: BaseException | None) -> None:
+        """`error`: by which the request ends, if it does."""
+        self._leased -= 1
+        if isinstance(error, UNREACHED):
             self._in_background(self._put_back(lease, reached=False))
-            raise
-        except BaseException:
-            self._settle(lease)
-            raise
         else:
             self._settle(lease)
-        finally:
-            self._leased -= 1
-            if not lease.lingers:
-                lease.free()
+        if not lease.lingers:
+            lease.free()
 
     def new_digest(self, wanted: Wanted) -> AnswerDigest | None:
         """Follows the answer, if its conversation is to be recognised."""
@@ -231,8 +239,8 @@ class Sessions:
                     await confirm(lease.upstream, lease.key, lease.denied_call, confirmed=False)
                 await run.outlive()
             await run.finish()
-        except (UpstreamUnreachable, UpstreamConnectTimeout):
-            pass  # there is no run
+        except UNREACHED:
+            pass
         except (ProxyError, TimeoutError) as error:
             log.warning("session %s is closed: its run has no end: %s", lease.key, error or "timeout")
             lease.keep = False

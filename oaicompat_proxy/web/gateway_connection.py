@@ -1,0 +1,162 @@
+"""One connection to the gateway, one exchange at a time, parsed by httptools."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+from collections.abc import Callable
+from typing import cast
+
+import httptools
+
+from ..errors import UpstreamError, UpstreamInterrupted
+from .exchange import Exchange, Limits
+
+UNREAD = 128 * 1024
+"""Bytes that the system holds while nobody reads. By itself it would hold megabytes of a run whose client is slow."""
+
+MAX_HEAD = 64 * 1024
+"""Bytes in a row that are no body: an answer's status line and headers, or what stands behind its last chunk."""
+
+
+class _Unasked(Exception):
+    """A second answer to one request."""
+
+
+class GatewayConnection(asyncio.Protocol):
+    """One TCP connection, or one to a socket file."""
+
+    def __init__(
+        self, release: Callable[[GatewayConnection], None], forget: Callable[[GatewayConnection], None]
+    ) -> None:
+        """`release`: takes the connection back after an exchange. `forget`: it is gone."""
+        self._release = release
+        self._forget = forget
+        # moving
+        self._transport: asyncio.Transport | None = None
+        self._pieces: list[bytes] = []
+        self.on_body = self._pieces.append
+        """httptools' callback for each piece of a body: of the many in one read none costs a call of ours."""
+        self._parser = httptools.HttpResponseParser(self)
+        self._poll: select.poll | None = None
+        self._exchange: Exchange | None = None
+        self._head_size = 0
+        self._reusable = False
+        self.paused = False
+        self.lost = False
+
+    def start(self, request: bytes, silence_timeout: float | None, limits: Limits) -> Exchange:
+        assert self._transport is not None
+        self._head_size = 0
+        self._exchange = Exchange(self, silence_timeout, limits)
+        self._transport.write(request)
+        return self._exchange
+
+    @property
+    def usable(self) -> bool:
+        """Not closed, by either side, as far as anybody on this machine has heard."""
+        return not (self.lost or self._transport is None or self._transport.is_closing() or self._stirs())
+
+    def _stirs(self) -> bool:
+        """Whether something lies unread: all that an idle connection can say is its close.
+
+        The loop may have it in its hands and not yet have told us; a request would be lost, and never repeated.
+        """
+        if self._poll is None:
+            assert self._transport is not None
+            self._poll = select.poll()
+            self._poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(self._poll.poll(0))
+
+    def close(self) -> None:
+        self._exchange = None  # it has been told why, or is over: the close itself says nothing more
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause(self) -> None:
+        if not self.paused and self._transport is not None and not self.lost:
+            self.paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self.paused and self._transport is not None and not self.lost:
+            self.paused = False
+            self._transport.resume_reading()
+
+    # asyncio's callbacks
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD)
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            self.close()  # nobody asked
+            return
+        is_sound = True
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            is_sound = False
+        body = b"".join(self._pieces)
+        self._pieces.clear()
+        self._head_size = 0 if body else self._head_size + len(data)
+        exchange.deliver(body)
+        if not is_sound or self._head_size > MAX_HEAD:
+            exchange.lose(UpstreamError("The agent gateway did not answer as HTTP demands."))
+            self.close()
+        elif exchange.complete:
+            self._end_exchange()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        self._forget(self)
+        exchange, self._exchange = self._exchange, None
+        if exchange is None:
+            return
+        if exchange.head_complete and exc is None and not exchange.is_delimited:
+            exchange.complete = True
+            exchange.deliver(b"")
+        elif exchange.head_complete:
+            exchange.lose(
+                UpstreamInterrupted(
+                    "The agent gateway closed the connection before the agent was done; the answer is incomplete."
+                )
+            )
+        else:
+            exchange.lose(UpstreamInterrupted("The agent gateway closed the connection without an answer."))
+
+    def _end_exchange(self) -> None:
+        self._exchange = None
+        if self._reusable and not self.lost:
+            self.resume()
+            self._release(self)
+        else:
+            self.close()
+
+    # httptools' callbacks
+
+    def on_message_begin(self) -> None:
+        if self._exchange is None or self._exchange.complete:
+            raise _Unasked
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._exchange is not None and not self._exchange.head_complete:
+            self._exchange.head_lines.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self._exchange is None:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._exchange.head_lines.clear()  # only news on the way: the answer is still to come
+            return
+        self._exchange.status = status
+        self._exchange.head_complete = True
+
+    def on_message_complete(self) -> None:
+        if self._exchange is not None and self._exchange.head_complete:
+            self._exchange.complete = True
+            self._reusable = self._parser.should_keep_alive()

@@ -1,0 +1,178 @@
+"""One run of the agent, as it is called and read over HTTP."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Self
+
+from ..dialects.dialect import Call, Reader
+from ..errors import ProxyError, UpstreamInterrupted
+from ..events import Event
+from .exchange import Exchange, Limits
+from .inflater import Inflater
+from .refusals import check_credentials, check_stream
+from .stream_client import NO_HEADERS, StreamClient
+from .tap import Take, TappedReader
+
+Watch = Callable[[Event], Event]
+"""Is shown every event of a run, and hands it on."""
+
+LAST_WORD_TO_END = 0.5
+"""Seconds for the end of the body after the agent's last word; a connection that takes longer is not reused."""
+
+
+class Run:
+    """One run: `open` calls the gateway, then read what it says; at last `finish` or `cut`.
+
+    The events of a read are lazy: UpstreamError comes where the faulty one stands.
+    """
+
+    def __init__(
+        self,
+        client: StreamClient,
+        call: Call,
+        reader: Reader,
+        limits: Limits,
+        headers: Mapping[str, str] = NO_HEADERS,
+        watch: Watch | None = None,
+        *,
+        for_client: bool = False,
+    ) -> None:
+        """`for_client`: the headers hold the client's own credentials, so a refusal of them is the client's."""
+        self._client = client
+        self._limits = limits
+        self._headers = headers
+        self._for_client = for_client
+        self._watch = watch
+        # moving
+        self._reader: Reader = reader
+        self.sent = 0
+        """Bytes of the turn, once it is sent."""
+        self.upstream_request_id = ""
+        """What the gateway calls this request, if it says so."""
+        self._call: Call | None = call
+        self._exchange: Exchange | None = None
+        self._inflater: Inflater | None = None
+        self.opened = False
+        """The gateway has answered with a run."""
+        self.refused = False
+        """The gateway has answered, but not with a run."""
+
+    @property
+    def reached(self) -> bool:
+        """The gateway may have heard of the run: `outlive` or `cut` it."""
+        return self._exchange is not None
+
+    @property
+    def over(self) -> bool:
+        """The agent has said its last word."""
+        return self._reader.over
+
+    @property
+    def whole(self) -> bool:
+        """The agent has said its last word, and the body has come to its end."""
+        return self.over and self._exchange is not None and self._exchange.complete
+
+    def tap(self, take: Take) -> None:
+        """Before `open`: `take` gets every read, decompressed."""
+        self._reader = TappedReader(self._reader, take)
+
+    @property
+    def received(self) -> int:
+        """Bytes of the answer's body so far."""
+        return self._exchange.received if self._exchange is not None else 0
+
+    @property
+    def arrived(self) -> float:
+        return self._exchange.arrived if self._exchange is not None else 0.0
+
+    @property
+    def execution(self) -> str:
+        return self._reader.execution_id
+
+    async def open(self) -> None:
+        """Raises UpstreamError and its kin when there is no event stream; InvalidKey and Forbidden for a client's key.
+
+        A caller that is cancelled may leave a run behind, since the gateway may have heard of it: see `reached`.
+        """
+        if self.opened:
+            return
+        if self._exchange is None:
+            assert self._call is not None
+            path, body = self._call
+            self._exchange = self._client.ask("POST", path, body, self._headers, self._limits)
+            if self._exchange is None:
+                self._exchange = await self._client.send("POST", path, body, self._limits, self._headers)
+            self.sent = len(body)
+            del body
+            self._call = None  # it holds the conversation
+        exchange = self._exchange
+        await exchange.head()
+        headers = exchange.take_headers()
+        self.upstream_request_id = headers.get("x-request-id", "")
+        try:
+            if self._for_client:
+                check_credentials(exchange)
+            check_stream(exchange, headers)
+        except ProxyError:
+            self.refused = True
+            exchange.cut()
+            raise
+        encoding = headers.get("content-encoding", "identity").lower()
+        if encoding != "identity":
+            self._inflater = Inflater(encoding)
+        self.opened = True
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Iterable[Event]:
+        """The events of the next read. Raises UpstreamError and its kin."""
+        assert self._exchange is not None
+        data = await self._exchange.read()
+        if not data:
+            raise StopAsyncIteration
+        return self._feed(data)
+
+    async def pump(self, take: Callable[[Iterable[Event]], bool]) -> None:
+        """Gives the events of each read to `take` as they come, until it returns False or the stream ends."""
+        assert self._exchange is not None
+        await self._exchange.pump(lambda data: take(self._feed(data)))
+
+    def _feed(self, data: bytes) -> Iterable[Event]:
+        if self._inflater is None:
+            events = self._reader.feed(data)
+        else:
+            events = itertools.chain.from_iterable(map(self._reader.feed, self._inflater.feed(data)))
+        return events if self._watch is None else map(self._watch, events)
+
+    def pause(self) -> None:
+        """Leaves the socket alone, so that the gateway notices that nobody reads."""
+        if self._exchange is not None:
+            self._exchange.pause()
+
+    def resume(self) -> None:
+        if self._exchange is not None:
+            self._exchange.resume()
+
+    async def finish(self) -> None:
+        """After the last word: reads the end of the body, so that the connection can be used again."""
+        if self._exchange is not None:
+            await self._exchange.finish(LAST_WORD_TO_END)
+
+    async def outlive(self) -> None:
+        """Reads on, for nobody, until the agent has said its last word. Raises UpstreamError and its kin."""
+        await self.open()
+        self.resume()
+        async for events in self:
+            for _ in events:
+                pass
+            if self.over:
+                return
+        raise UpstreamInterrupted("The agent's stream ended before the agent said that it was done.")
+
+    def cut(self) -> None:
+        """Gives up the connection, whatever is still to come on it."""
+        if self._exchange is not None:
+            self._exchange.cut()
