@@ -30,6 +30,7 @@ class Line:
     """The connection: notes what is asked of it."""
 
     def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
         self.paused = False
         self.closed = False
 

@@ -58,7 +58,8 @@ class AnswerStream:
         self._early: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._timer = asyncio.get_running_loop().call_later(self._config.first_event_wait, self._commit_early)
+        loop = self._request.task.get_loop()
+        self._timer = loop.call_later(self._config.first_event_wait, self._commit_early)
         return self
 
     async def __aexit__(

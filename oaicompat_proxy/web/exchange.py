@@ -37,6 +37,7 @@ NO_LIMITS = Limits()
 class Line(Protocol):
     """The connection, as an exchange needs it."""
 
+    loop: asyncio.AbstractEventLoop
     paused: bool
 
     def pause(self) -> None: ...
@@ -53,7 +54,7 @@ class Exchange:
         """`silence_timeout`: seconds; None for no limit."""
         self._connection = connection
         self._silence_timeout = silence_timeout or math.inf
-        self._loop = asyncio.get_running_loop()
+        self._loop = connection.loop
         now = self._loop.time()
         self._start_deadline, self._deadline = now + limits.start, now + limits.whole
         # moving

@@ -33,6 +33,7 @@ class GatewayConnection(asyncio.Protocol):
         """`release`: takes the connection back after an exchange. `forget`: it is gone."""
         self._release = release
         self._forget = forget
+        self.loop = asyncio.get_running_loop()
         # moving
         self._transport: asyncio.Transport | None = None
         self._pieces: list[bytes] = []

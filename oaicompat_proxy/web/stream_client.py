@@ -142,10 +142,9 @@ class StreamClient:
         if self._closed:
             connection.close()
             return
-        loop = asyncio.get_running_loop()
-        self._idle[connection] = loop.time()
+        self._idle[connection] = connection.loop.time()
         if self._sweep is None:
-            self._sweep = loop.call_later(GATEWAY_KEEP_ALIVE, self._close_idle)
+            self._sweep = connection.loop.call_later(GATEWAY_KEEP_ALIVE, self._close_idle)
 
     def _close_idle(self) -> None:
         """One timer for all: it looks again when the next may have been idle for too long."""
