@@ -22,6 +22,11 @@ SURELY_TAKEN = HIGH_WATER // 2
 """Bytes that a transport takes without a wait, with headers and framing around them."""
 
 
+def surely_takes(transport: asyncio.WriteTransport | None, size: int) -> bool:
+    """Whether so many more bytes are sent without a wait for the client, so that no clock is needed."""
+    return transport is not None and transport.get_write_buffer_size() + size <= SURELY_TAKEN
+
+
 class ClientGone(Exception):
     """The client has left, or takes nothing any more: there is nobody to tell."""
 
@@ -143,8 +148,7 @@ class AnswerStream:
 
     async def _deliver(self, sending: Awaitable[None], size: int) -> None:
         """Raises ClientGone. Only what may have to wait for the client gets a clock."""
-        transport = self._request.transport
-        if transport is None or transport.get_write_buffer_size() + size > SURELY_TAKEN:
+        if not surely_takes(self._request.transport, size):
             await self._in_time(sending)
             return
         try:

@@ -17,6 +17,7 @@ from aiohttp import HttpVersion11, web
 from ..config import Config
 from ..errors import ProxyError
 from ..openai.errors import error_body
+from .answer_stream import surely_takes
 
 JSON = "application/json"
 
@@ -52,10 +53,13 @@ class JsonAnswer:
         """The whole answer; a client that takes nothing of it for too long is dropped."""
         await self._cool()
         response = self._response or web.Response(body=body, content_type=JSON)
+        sending = self._send(response, body)
         try:
-            async with asyncio.timeout(self._send_timeout):
-                await response.prepare(self._request)
-                await response.write_eof(b"" if self._response is None else body)
+            if surely_takes(self._request.transport, len(body)):
+                await sending
+            else:
+                async with asyncio.timeout(self._send_timeout):
+                    await sending
         except ConnectionError:
             self.client_gone = True
         except TimeoutError:
@@ -63,6 +67,10 @@ class JsonAnswer:
             if self._request.transport is not None:
                 self._request.transport.abort()
         return response
+
+    async def _send(self, response: web.StreamResponse, body: bytes) -> None:
+        await response.prepare(self._request)
+        await response.write_eof(b"" if self._response is None else body)
 
     async def fail(self, error: ProxyError) -> web.StreamResponse:
         """Says what went wrong and breaks the body off. Only after status 200 is out."""
