@@ -161,18 +161,17 @@ class Exchange:
         """Hands on what a read brought of the body."""
         self._last_sign = self._loop.time()
         self.received += len(data)
-        if self._take is not None:
-            if data:
-                self._started = True
-                self._push(self._take, data)
-        else:
+        if data:
+            self._started = True
+        if self._take is None:
             self._hold(data)
+        elif data:
+            self._push(self._take, data)
         if self.complete:
             self._end()
 
     def _hold(self, data: bytes) -> None:
         if data:
-            self._started = True
             if not self._pieces:
                 self.arrived = perf_counter()
             self._pieces.append(data)
@@ -182,15 +181,14 @@ class Exchange:
         self._wake()
 
     def _push(self, take: Callable[[bytes], bool], data: bytes) -> None:
+        failure = None
         try:
-            goes_on = take(data)
+            if take(data):
+                return
         except Exception as error:
-            self._take = None
-            self._wake(error)
-            return
-        if not goes_on:
-            self._take = None
-            self._wake()
+            failure = error
+        self._take = None
+        self._wake(failure)
 
     def lose(self, failure: UpstreamError) -> None:
         """The connection is gone before the end of the answer."""

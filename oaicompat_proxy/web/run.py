@@ -138,7 +138,8 @@ class Run:
     async def pump(self, take: Callable[[Iterable[Event]], bool]) -> None:
         """Gives the events of each read to `take` as they come, until it returns False or the stream ends."""
         assert self._exchange is not None
-        await self._exchange.pump(lambda data: take(self._feed(data)))
+        feed = self._reader.feed if self._inflater is None and self._watch is None else self._feed
+        await self._exchange.pump(lambda data: take(feed(data)))
 
     def _feed(self, data: bytes) -> Iterable[Event]:
         if self._inflater is None:
