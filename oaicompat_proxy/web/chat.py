@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Coroutine
 from dataclasses import replace
@@ -23,6 +22,7 @@ from ..turn import Answer, Turn
 from .answers import Ending, collect_answer, stream_answer
 from .body import read_body
 from .catalog import DEFAULT_MODEL
+from .chance import new_id
 from .confirming import ResumedRun
 from .keys import CALLER, CATALOG, CONFIG, PER_MODEL, REPORT, SECRET, SESSIONS, SLOTS, UPSTREAM
 from .leases import Lease, Wanted
@@ -165,7 +165,7 @@ def _translator(
 
 def _form(chat: ChatRequest, config: Config) -> ChunkEncoder | Collector:
     """What makes the answer's bytes: chunk by chunk, or when all is there."""
-    envelope = Envelope(f"chatcmpl-{secrets.token_hex(16)}", int(time.time()), chat.model or DEFAULT_MODEL)
+    envelope = Envelope(f"chatcmpl-{new_id()}", int(time.time()), chat.model or DEFAULT_MODEL)
     field, legacy = config.reasoning_field, chat.legacy_functions
     if chat.stream:
         usage = chat.include_usage

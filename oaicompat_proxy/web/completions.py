@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 
 from aiohttp import web
@@ -16,6 +15,7 @@ from ..turn import Text, Turn
 from .answers import collect_answer, stream_answer
 from .body import read_body
 from .catalog import DEFAULT_MODEL
+from .chance import new_id
 from .keys import CALLER, CATALOG, CONFIG, PER_MODEL, REPORT, SESSIONS
 from .leases import Wanted
 from .recorder import tap
@@ -35,7 +35,7 @@ async def completions(request: web.Request) -> web.StreamResponse:
     model = asked.model or DEFAULT_MODEL
     report.note_request(model, stream=asked.stream)
     app = request.app[CATALOG].resolve(asked.model, request[CALLER])
-    envelope = Envelope(f"cmpl-{secrets.token_hex(16)}", int(time.time()), model)
+    envelope = Envelope(f"cmpl-{new_id()}", int(time.time()), model)
     config = request.app[PER_MODEL].of(model)
     approves = config.confirmations == "approve"
     translator = Translator(

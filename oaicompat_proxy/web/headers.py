@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 
 from aiohttp import web
+from multidict import istr
 
+from .chance import new_id
 from .keys import CONFIG, RECEIVED, REQUEST_ID, STOPPING
 
 _SANE_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
@@ -19,6 +20,9 @@ EXPOSED = (
     "x-request-id, openai-processing-ms, retry-after, retry-after-ms, x-should-retry, "
     "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests"
 )
+ID, PROCESSING_MS, VERSION, SERVER = map(istr, ("x-request-id", "openai-processing-ms", "openai-version", "Server"))
+"""Ready to be looked up in any case: they are in every answer."""
+
 METHODS = "GET, HEAD, POST, OPTIONS"
 PREFLIGHT_LIFE = "600"
 """Seconds for which a browser may remember a preflight; Chromium takes two hours at most, Firefox a day."""
@@ -26,8 +30,8 @@ PREFLIGHT_LIFE = "600"
 
 def identify(request: web.BaseRequest) -> None:
     """Gives the request an id, the client's own if it is sane, and notes when it came."""
-    own = request.headers.get("x-request-id", "")
-    request[REQUEST_ID] = own if _SANE_ID.fullmatch(own) else f"req_{secrets.token_hex(16)}"
+    own = request.headers.get(ID)
+    request[REQUEST_ID] = own if own and _SANE_ID.fullmatch(own) else f"req_{new_id()}"
     request[RECEIVED] = asyncio.get_running_loop().time()
 
 
@@ -36,20 +40,22 @@ def stamp(request: web.BaseRequest, response: web.StreamResponse) -> None:
     if REQUEST_ID not in request:
         identify(request)
     taken = asyncio.get_running_loop().time() - request[RECEIVED]
-    response.headers["x-request-id"] = request[REQUEST_ID]
-    response.headers["openai-processing-ms"] = str(int(taken * 1000))
-    response.headers["openai-version"] = API_VERSION
-    response.headers["Server"] = "oaicompat-proxy"
+    headers = response.headers
+    headers[ID] = request[REQUEST_ID]
+    headers[PROCESSING_MS] = str(int(taken * 1000))
+    headers[VERSION] = API_VERSION
+    headers[SERVER] = "oaicompat-proxy"
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Runs just before the headers of an answer of the application's go out."""
     stamp(request, response)
-    if request.app[STOPPING].begun or not request.content.is_eof() or request.content.exception() is not None:
+    app, body = request.app, request.content
+    if app[STOPPING].begun or not body.is_eof() or body.exception() is not None:
         # the process ends, or the body's rest is still to come, or it broke: no request may be sent behind it
         response.headers["Connection"] = "close"
         response.force_close()
-    cors = request.app[CONFIG].cors
+    cors = app[CONFIG].cors
     if not cors:
         return
     origin = allowed_origin(request)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from types import TracebackType
 from typing import NamedTuple, Protocol
 
 from ..keyring import Caller
 from ..openai.request import Message
+from .chance import new_secret
 from .run import Run
 from .run_report import RunReport
 from .session_locks import Release
@@ -105,4 +105,4 @@ class Leasing:
 
 def fresh_name() -> str:
     """A session name that nobody can guess, and that nobody else has."""
-    return f"oc-{secrets.token_urlsafe(24)}"
+    return f"oc-{new_secret()}"

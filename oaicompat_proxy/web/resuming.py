@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Self
@@ -18,6 +17,7 @@ from ..events import (
     ToolFinished,
 )
 from ..turn import Answer, Call, Text, Turn, Utterance
+from .chance import new_id
 from .confirming import ApprovingRun
 from .leases import Lease
 from .relay import Readable
@@ -37,7 +37,7 @@ def start(lease: Lease, turn: Turn, *, approves: bool) -> Readable:
 
 
 def _start(lease: Lease, turn: Turn) -> Run:
-    dialect, run_id = lease.upstream.dialect, secrets.token_hex(16)
+    dialect, run_id = lease.upstream.dialect, new_id()
     lease.run = lease.upstream.run(dialect.build_run(turn, app=lease.app, key=lease.key, run_id=run_id))
     return lease.run
 
