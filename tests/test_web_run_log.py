@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,11 +15,14 @@ from typing import Any
 import pytest
 from agent import OPENING, Agent, Reply, failure, frame, run, text
 from conftest import StartProxy, chat_body
+from hypothesis import given
+from hypothesis import strategies as st
 from processes import Child, stopping
 
 from oaicompat_proxy.errors import AgentError, InvalidRequest
+from oaicompat_proxy.events import Usage
 from oaicompat_proxy.web import run_log
-from oaicompat_proxy.web.run_log import RunLine, RunLog, formatter
+from oaicompat_proxy.web.run_log import LONGEST_NAME, RunLine, RunLog, formatter
 from oaicompat_proxy.web.run_report import RunReport, Traffic
 
 NAME = "oaicompat_proxy.runs"
@@ -178,6 +182,62 @@ def test_at_warning_only_what_an_operator_has_to_look_at(caplog: pytest.LogCaptu
 )
 def test_a_made_up_name_is_one_word_of_the_line(model: str, shown: str) -> None:
     assert shown in str(RunLine(over(model=model)))
+
+
+NAMES = st.text(min_size=1, max_size=2 * LONGEST_NAME)
+SECONDS = st.integers(0, 10**9).map(lambda number: number / 2**15)
+FIELD = re.compile(r""" (\w+)=('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\S+)""")
+
+
+@given(
+    fields=st.fixed_dictionaries(
+        {"model": NAMES, "key_name": NAMES},
+        optional={
+            **dict.fromkeys(("session", "execution", "upstream_request_id"), NAMES | st.just("")),
+            **dict.fromkeys(("first_event", "first_sent"), SECONDS | st.none()),
+            "usage": st.builds(Usage, *[st.integers(0, 10**6)] * 3) | st.none(),
+            "waited": SECONDS,
+            "finish_reason": st.sampled_from(["", "stop"]),
+            "trace_id": st.sampled_from(["", "0af7651916cd43dd8448eb211c80319c"]),
+            "stream": st.booleans(),
+        },
+    ),
+    error=st.sampled_from([None, AgentError("no")]),
+)
+def test_text_and_json_have_the_same_fields(fields: dict[str, Any], error: Exception | None) -> None:
+    report = over(error)
+    for name, value in fields.items():
+        setattr(report, name, value)
+    line = RunLine(report)
+    text = str(line)
+    found = FIELD.findall(text)
+    assert "run" + "".join(f" {name}={value}" for name, value in found) == text
+    assert text.isascii()
+    assert text.isprintable()
+    assert [name for name, _ in found] == list(line.fields())
+    for (name, shown), value in zip(found, line.fields().values(), strict=True):
+        if isinstance(value, float):
+            assert abs(float(shown) - value) <= 0.5001e-4 + 1e-6
+            assert re.fullmatch(r"-?\d+\.\d{4}", shown)
+        else:
+            assert shown in (str(value), ascii(value)), name
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/St_Johns"])
+def test_a_line_begins_as_pythons_own(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    ours, theirs = formatter("text"), logging.Formatter(run_log.TEXT_FORMAT)
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        for moment in (0.0, 0.999, 1.0, 1.0005, 1790000000.5, 1790000000.9999, 1790000001.0, 0.0):
+            run_log._local.cache_clear()
+            record = logging.makeLogRecord({"msg": "x", "name": "n", "levelname": "INFO", "created": moment})
+            record.msecs = moment % 1 * 1000
+            assert ours.format(record) == theirs.format(record)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+        run_log._local.cache_clear()
 
 
 def test_other_lines_are_json_too() -> None:

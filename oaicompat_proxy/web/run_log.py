@@ -5,9 +5,9 @@ No prompt, no answer, no key and no header: what the line has is listed here.
 
 from __future__ import annotations
 
+import functools
 import logging
 import random
-import re
 import time
 from typing import Any
 
@@ -20,11 +20,6 @@ log = logging.getLogger("oaicompat_proxy.runs")
 
 LONGEST_NAME = 128
 """Characters of a name that a client may have made up."""
-
-_PLAIN = re.compile(r"[!-~]+")
-
-MADE_UP = {"key", "model", "session", "execution", "upstream_request_id"}
-"""Fields whose text is not ours: a session's name begins with its app's."""
 
 TEXT_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -86,7 +81,32 @@ class RunLine:
         return {name: value for name, value in fields.items() if value is not None and value != ""}
 
     def __str__(self) -> str:
-        return "run " + " ".join([f"{name}={_word(name, value)}" for name, value in self.fields().items()])
+        """Those of `fields`, in their order, but made at once: it is most of what a run's line costs."""
+        report = self._report
+        usage = report.usage
+        tokens = "" if usage is None else f" input_tokens={usage.input_tokens} output_tokens={usage.output_tokens}"
+        return (
+            f"run request_id={report.request_id} client={report.client} key={_word(report.key_name)}"
+            f" operation={report.operation} model={_word(_shorten(report.model))}{_named('session', report.session)}"
+            f" stream={report.stream} status={report.status} outcome={report.outcome}"
+            f"{_named('error', report.error_type)}{_named('finish_reason', report.finish_reason)}"
+            f" ticks={report.ticks}{tokens} chunks={report.chunks} bytes={report.sent_bytes}"
+            f" waited={report.waited:.4f}{_timed('first_event', report.called, report.first_event)}"
+            f"{_timed('first_token', report.began, report.first_sent)} duration={report.duration:.4f}"
+            f"{_named('execution', _shorten(report.execution))}"
+            f"{_named('upstream_request_id', _shorten(report.upstream_request_id))}"
+            f"{_named('trace_id', report.trace_id)}"
+        )
+
+
+class TextLines(logging.Formatter):
+    """Python's own lines; but a second is put into words once, not for each line."""
+
+    def __init__(self) -> None:
+        super().__init__(TEXT_FORMAT)
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        return f"{_local(int(record.created))},{int(record.msecs):03d}"
 
 
 class JsonLines(logging.Formatter):
@@ -94,7 +114,7 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
-            "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z",
+            "time": f"{_utc(int(record.created))}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
         }
@@ -109,7 +129,18 @@ class JsonLines(logging.Formatter):
 
 def formatter(kind: str) -> logging.Formatter:
     """`kind`: `text` or `json`."""
-    return JsonLines() if kind == "json" else logging.Formatter(TEXT_FORMAT)
+    return JsonLines() if kind == "json" else TextLines()
+
+
+@functools.lru_cache(1)
+def _local(second: int) -> str:
+    """As Python's logging writes it, without the milliseconds."""
+    return time.strftime(logging.Formatter.default_time_format, time.localtime(second))
+
+
+@functools.lru_cache(1)
+def _utc(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def _round(seconds: float) -> float:
@@ -124,8 +155,15 @@ def _shorten(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "…"
 
 
-def _word(name: str, value: Any) -> str:
+def _named(name: str, value: str) -> str:
+    """Nothing, if it is not known."""
+    return value and f" {name}={_word(value)}"
+
+
+def _timed(name: str, start: float, moment: float | None) -> str:
+    return "" if moment is None else f" {name}={moment - start:.4f}"
+
+
+def _word(text: str) -> str:
     """One word of a line: what others made up, and could be taken for something else, is quoted."""
-    if type(value) is float:
-        return f"{value:.4f}"
-    return ascii(value) if name in MADE_UP and not _PLAIN.fullmatch(value) else str(value)
+    return text if text.isascii() and text.isprintable() and " " not in text else ascii(text)

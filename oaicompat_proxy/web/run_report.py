@@ -83,9 +83,13 @@ class RunReport:
         "added_to_first",
         "began",
         "called",
+        "chunks",
         "client",
+        "duration",
         "ended",
         "error_type",
+        "execution",
+        "finish_reason",
         "first_event",
         "first_sent",
         "headers",
@@ -95,14 +99,19 @@ class RunReport:
         "operation",
         "outcome",
         "read",
+        "received_bytes",
         "request_id",
         "requested_bytes",
         "sent_bytes",
         "session",
         "status",
         "stream",
+        "ticks",
         "trace",
         "trace_id",
+        "turn_bytes",
+        "upstream_request_id",
+        "usage",
         "waited",
         "watch",
     )
@@ -142,10 +151,15 @@ class RunReport:
         self._phase = ARRIVED
         self._queued = self._arrived = 0.0
         # when it is over
-        self.ended = 0.0
+        self.ended = self.duration = 0.0
         self.status = 0
-        self.outcome = ""
-        self.error_type = ""
+        self.outcome = self.error_type = ""
+        self.finish_reason = ""
+        """Empty if the answer has no end of its own."""
+        self.usage: Usage | None = None
+        self.ticks = self.chunks = 0
+        self.turn_bytes = self.received_bytes = 0
+        self.execution = self.upstream_request_id = ""
 
     # the moments
 
@@ -207,6 +221,7 @@ class RunReport:
     def end(self, *, sent: int, status: int = 0) -> None:
         """`sent`: bytes that went to the client, headers included. `status`: of the answer, if there is a whole one."""
         self.ended = perf_counter()
+        self.duration = self.ended - self.began
         self.outcome = self.outcome or SUCCESS
         self.sent_bytes = sent
         self.status = status or (200 if sent else self.status)
@@ -215,45 +230,20 @@ class RunReport:
         elif self._phase == RUNNING:
             self._traffic.running -= 1
         self._phase = OVER
+        self._fetch()
 
-    # when it is over
-
-    @property
-    def duration(self) -> float:
-        return self.ended - self.began
-
-    @property
-    def finish_reason(self) -> str:
-        """Empty if the answer has no end of its own."""
-        return self._translator.finish_reason if self._translator and self.outcome == SUCCESS else ""
-
-    @property
-    def usage(self) -> Usage | None:
-        return self._translator.usage if self._translator else None
-
-    @property
-    def ticks(self) -> int:
-        return self._translator.ticks if self._translator else 0
-
-    @property
-    def chunks(self) -> int:
-        return self._encoder.chunks if self._encoder else 0
-
-    @property
-    def turn_bytes(self) -> int:
-        return self._source.sent if self._source else 0
-
-    @property
-    def received_bytes(self) -> int:
-        return self._source.received if self._source else 0
-
-    @property
-    def execution(self) -> str:
-        return self._source.execution if self._source else ""
-
-    @property
-    def upstream_request_id(self) -> str:
-        return self._source.upstream_request_id if self._source else ""
+    def _fetch(self) -> None:
+        """What others have counted; every observer reads it."""
+        translator, source = self._translator, self._source
+        if translator is not None:
+            self.usage, self.ticks = translator.usage, translator.ticks
+            if self.outcome == SUCCESS:
+                self.finish_reason = translator.finish_reason
+        if self._encoder is not None:
+            self.chunks = self._encoder.chunks
+        if source is not None:
+            self.turn_bytes, self.received_bytes = source.sent, source.received
+            self.execution, self.upstream_request_id = source.execution, source.upstream_request_id
 
 
 Observer = Callable[[RunReport], None]
