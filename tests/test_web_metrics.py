@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from exposition import Exposition, scrape
 from prometheus_client import CollectorRegistry, generate_latest
 
 from oaicompat_proxy.errors import AgentError, ModelNotFound
-from oaicompat_proxy.web.metrics import MOST_MODELS, Metrics
+from oaicompat_proxy.web import shared_metrics
+from oaicompat_proxy.web.metrics import MOST_MODELS, SOON, Metrics
 from oaicompat_proxy.web.run_report import RunReport, Traffic
 
 
@@ -31,6 +33,7 @@ class House:
         self._metrics.observe(report)
 
     def scrape(self) -> Exposition:
+        self._metrics.settle()
         return Exposition(generate_latest(self._registry).decode())
 
 
@@ -61,6 +64,13 @@ def test_there_are_only_so_many_models() -> None:
     models = {labels["gen_ai_request_model"] for labels in metrics.labels("oaicompat_runs_total")}
     assert len(models) == MOST_MODELS + 1
     assert metrics.total("oaicompat_runs_total", gen_ai_request_model="other") == 10
+
+
+async def test_other_workers_can_tell_of_a_run_soon() -> None:
+    with shared_metrics.sharing():
+        House("demo").tell("demo")
+        await asyncio.sleep(2 * SOON)
+        assert 'model="demo"' in generate_latest(shared_metrics.gather()).decode()
 
 
 async def test_what_a_streamed_run_did_is_in_numbers(proxy: StartProxy, agent: Agent) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 
+import aiohttp
 import pytest
 from agent import Agent, run
-from conftest import SETTINGS, StartProxy
-from exposition import scrape
+from conftest import CHAT, SETTINGS, StartProxy, chat_body
+from exposition import Exposition, scrape
+from prometheus_client import generate_latest
 
 from oaicompat_proxy.config import Config, ConfigError
+from oaicompat_proxy.web import metrics, shared_metrics
 from oaicompat_proxy.web.app import create_app
 from oaicompat_proxy.web.keys import OBSERVERS, TRACER
 from oaicompat_proxy.web.server import listening
@@ -31,6 +34,20 @@ async def test_two_applications_count_by_themselves(proxy: StartProxy, agent: Ag
     await first.chat()
     assert (await scrape(first)).total("oaicompat_runs_total") == 1
     assert (await scrape(second)).total("oaicompat_runs_total") == 0
+
+
+async def test_the_last_runs_of_a_worker_count_too(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "SOON", 3600)
+    agent.plays(run("Hello"))
+    config = Config(**{**SETTINGS, "upstream": agent.url})
+    with shared_metrics.sharing():
+        async with (
+            listening(create_app(config), config) as port,
+            aiohttp.request("POST", f"http://127.0.0.1:{port}{CHAT}", data=chat_body()) as response,
+        ):
+            await response.read()
+        seen = Exposition(generate_latest(shared_metrics.gather()).decode())
+    assert seen.total("oaicompat_runs_total", outcome="success") == 1
 
 
 async def test_the_share_of_logged_runs_is_the_setting(

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from ..errors import SessionsUnavailable
 from . import metric_names as names
+from .metrics import Metrics
 from .run_report import Traffic
 from .session_store import RedisStore
 
@@ -26,9 +27,9 @@ class Census:
     """Sets the gauges of this process, and the counters of what is counted elsewhere already."""
 
     def __init__(
-        self, registry: CollectorRegistry, retries: Counter, *, traffic: Traffic, gateways: Sequence[Lasting]
+        self, registry: CollectorRegistry, metrics: Metrics, *, traffic: Traffic, gateways: Sequence[Lasting]
     ) -> None:
-        """`retries`: where repeated connects and closes are counted, among other things."""
+        self._metrics = metrics
         self._traffic = traffic
         self._gateways = gateways
         self._running, self._waiting = names.RUNNING.gauge(registry), names.WAITING.gauge(registry)
@@ -39,11 +40,12 @@ class Census:
         )
         self._cancelled = _Follower(names.CANCELLED.counter(registry))
         self._unclosed = _Follower(names.UNCLOSED.counter(registry))
-        self._reclosed = _Follower(retries.labels("close"))
-        self._reconnected = _Follower(retries.labels("connect"))
+        self._reclosed = _Follower(metrics.retries.labels("close"))
+        self._reconnected = _Follower(metrics.retries.labels("connect"))
 
     async def take(self) -> None:
         """Asks Redis too, where that is the store; what cannot be asked stays as it was."""
+        self._metrics.settle()
         self._running.set(self._traffic.running)
         self._waiting.set(self._traffic.waiting)
         self._held.set(sum(each.locks.held for each in self._gateways))

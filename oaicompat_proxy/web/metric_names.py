@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from .tallies import Collected
 
 MODEL, ERROR = "gen_ai_request_model", "error_type"
 RUN = ("gen_ai_operation_name", "gen_ai_provider_name", MODEL)
@@ -40,8 +42,8 @@ class Definition(NamedTuple):
     def counter(self, registry: CollectorRegistry) -> Counter:
         return Counter(self.name, self.text, self.labels, registry=registry)
 
-    def histogram(self, registry: CollectorRegistry) -> Histogram:
-        return Histogram(self.name, self.text, self.labels, registry=registry, buckets=self.buckets)
+    def histogram(self, registry: CollectorRegistry) -> Collected:
+        return Collected(self.name, self.text, self.labels, registry=registry, buckets=self.buckets)
 
     def gauge(self, registry: CollectorRegistry, *, same_in_all: bool = False) -> Gauge:
         """`same_in_all`: each worker tells the same, so several do not add up."""

@@ -26,11 +26,12 @@ async def observing(app: web.Application, gateways: Sequence[Lasting]) -> AsyncI
     registry = app[REGISTRY] = CollectorRegistry()
     ProcessCollector(registry=registry)
     metrics = Metrics(registry, functools.partial(_is_known, gateways), provider=app[CONFIG].dialects)
-    app[CENSUS] = Census(registry, metrics.retries, traffic=app[TRAFFIC], gateways=gateways)
+    app[CENSUS] = Census(registry, metrics, traffic=app[TRAFFIC], gateways=gateways)
     observers: list[Observer] = [metrics.observe, RunLog(app[CONFIG].log_sample).observe]
     app[OBSERVERS] = observers
     async with _tracing(app), _counting(app[CENSUS]):
         yield
+    metrics.settle()
 
 
 def _is_known(gateways: Sequence[Lasting], model: str) -> bool:
