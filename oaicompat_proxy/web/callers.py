@@ -27,7 +27,7 @@ LARGEST_FILE = 1024 * 1024
 """Bytes of a keys file: some 10,000 keys, for which everything else stands still for a fifth of a second."""
 
 CLIENTS = 1024
-"""Addresses that are remembered, so that a client's next requests need not be looked into."""
+"""Of these the addresses are remembered, and the scopes, so that their next requests need not be looked into."""
 
 THIS_MACHINE = "127.0.0.1"
 """Stands for the other end of a socket file, which has no address."""
@@ -46,7 +46,11 @@ class Callers:
     def __init__(self, config: Config) -> None:
         """Raises ConfigError if the keys cannot be used."""
         self._limits = {"requests_per_minute": config.requests_per_minute, "max_runs": config.max_runs_per_key}
-        self._anybody = Caller("", "", config.requests_per_minute, config.max_runs_per_key)
+        # by its scope, a digest: what a client sends may be a key, and is in memory no longer than its request
+        strangers = partial(
+            Caller, "", requests_per_minute=config.requests_per_minute, max_runs=config.max_runs_per_key
+        )
+        self._stranger_of = lru_cache(CLIENTS)(strangers)
         self._fixed = number_keys(config.api_key, **self._limits)
         self._file = config.api_keys_file
         self._passes_on = config.pass_authorization
@@ -64,9 +68,9 @@ class Callers:
 
     def address(self, request: web.BaseRequest) -> str:
         """Where the request came from, as far as it can be believed."""
-        forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
-        peer = THIS_MACHINE if request.remote == "" else request.remote or "-"
-        return self._client_address(peer, forwarded)
+        hops = request.headers.getall("X-Forwarded-For", None)
+        peer = request.remote
+        return self._client_address(THIS_MACHINE if peer == "" else peer or "-", ",".join(hops) if hops else "")
 
     def identify(self, headers: Mapping[str, str]) -> Caller:
         """Raises MissingKey and InvalidKey."""
@@ -78,8 +82,7 @@ class Callers:
 
     def _stranger(self, headers: Mapping[str, str]) -> Caller:
         """Without keys: told apart for their sessions' sake by what they send, limited together."""
-        scope = scope_of(headers.get("Authorization", "") or presented_key(headers))
-        return dataclasses.replace(self._anybody, scope=scope)
+        return self._stranger_of(scope_of(headers.get("Authorization") or presented_key(headers)))
 
     def _owner(self, key: str) -> Caller:
         if not key:

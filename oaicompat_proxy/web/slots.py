@@ -6,7 +6,6 @@ A run is counted in this process alone: a worker that dies takes its runs with i
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 
 from ..config import Config
 from ..errors import Overloaded, ProxyError, TooManyRuns
@@ -37,12 +36,13 @@ class Slots:
         self._most_waiting = config.max_waiting
         # moving
         self._free = config.max_runs
-        self._running: Counter[str] = Counter()
+        self._running: dict[str, int] = {}
+        """By the name of a caller, if it has any."""
         self._waiting: dict[asyncio.Future[None], Caller] = {}
 
     @property
     def running(self) -> int:
-        return self._running.total()
+        return sum(self._running.values())
 
     @property
     def waiting(self) -> int:
@@ -61,6 +61,11 @@ class Slots:
         self._running[caller.name] -= 1
         if not self._running[caller.name]:
             del self._running[caller.name]
+        if self._waiting:
+            self._wake()
+
+    def _wake(self) -> None:
+        """Those who have waited longest, and may have what is free."""
         for turn, waiting in list(self._waiting.items()):
             if not self._free:
                 return
@@ -73,11 +78,11 @@ class Slots:
         return self._free > 0 and not self._has_its_share(caller)
 
     def _has_its_share(self, caller: Caller) -> bool:
-        return 0 < caller.max_runs <= self._running[caller.name]
+        return 0 < caller.max_runs <= self._running.get(caller.name, 0)
 
     def _grant(self, caller: Caller) -> None:
         self._free -= 1
-        self._running[caller.name] += 1
+        self._running[caller.name] = self._running.get(caller.name, 0) + 1
 
     async def _queue(self, caller: Caller) -> None:
         if len(self._waiting) >= self._most_waiting:
