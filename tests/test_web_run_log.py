@@ -231,9 +231,10 @@ def test_a_line_begins_as_pythons_own(monkeypatch: pytest.MonkeyPatch, zone: str
     try:
         for moment in (0.0, 0.999, 1.0, 1.0005, 1790000000.5, 1790000000.9999, 1790000001.0, 0.0):
             run_log._local.cache_clear()
-            record = logging.makeLogRecord({"msg": "x", "name": "n", "levelname": "INFO", "created": moment})
-            record.msecs = moment % 1 * 1000
-            assert ours.format(record) == theirs.format(record)
+            for message in ("x", RunLine(over())):
+                record = logging.makeLogRecord({"msg": message, "name": "n", "levelname": "INFO", "created": moment})
+                record.msecs = moment % 1 * 1000
+                assert ours.format(record) == theirs.format(record)
     finally:
         monkeypatch.undo()
         time.tzset()

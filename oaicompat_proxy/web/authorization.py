@@ -44,5 +44,6 @@ async def _count(request: web.Request, caller: Caller) -> None:
 
 async def add_rate_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Runs just before the headers of an answer go out."""
-    if RATE_HEADERS in request:
+    caller = request.get(CALLER)
+    if caller is not None and caller.requests_per_minute and RATE_HEADERS in request:
         response.headers.update(request[RATE_HEADERS])

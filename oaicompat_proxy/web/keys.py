@@ -16,7 +16,6 @@ from .census import Census
 from .rates import Rates
 from .recording import Recording
 from .run_report import Observer, RunReport, Traffic
-from .scribe import Scribe
 from .sessions import Sessions
 from .slots import Slots
 from .stopping import Stopping
@@ -51,8 +50,6 @@ STARTED = web.AppKey("oaicompat_proxy.started", int)
 REPORT = web.RequestKey("oaicompat_proxy.report", RunReport)
 """Only of a request that is to run the agent."""
 REQUEST_ID = web.RequestKey("oaicompat_proxy.request_id", str)
-SCRIBE = web.RequestKey("oaicompat_proxy.scribe", Scribe)
-"""Only where runs are recorded."""
 RECEIVED = web.RequestKey("oaicompat_proxy.received", float)
 """The event loop's time, in seconds, at which the request's headers were read."""
 RECORDING = web.RequestKey("oaicompat_proxy.recording", Recording)

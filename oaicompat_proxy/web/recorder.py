@@ -15,7 +15,7 @@ from ..errors import ProxyError
 from ..openai.errors import error_body, error_ending
 from ..recording import Endpoint, Manner
 from .catalog import DEFAULT_MODEL
-from .keys import PER_MODEL, RECEIVED, REQUEST_ID, SCRIBE
+from .keys import PER_MODEL, RECEIVED, REPORT, REQUEST_ID
 from .middleware import Handler, conceal
 from .scribe import NAME, Scribe
 from .tap import Take
@@ -77,7 +77,7 @@ class Recorder:
     def wrap(self, handler: Handler) -> Handler:
         async def record(request: web.Request) -> web.StreamResponse:
             self._make_room()
-            request[SCRIBE] = scribe = Scribe(
+            request[REPORT].scribe = scribe = Scribe(
                 self._directory,
                 most=self._most,
                 masked=self._masked,
@@ -126,7 +126,7 @@ def tap(
     resumed: bool = False,
 ) -> None:
     """Begins the recording of this run, if runs are recorded."""
-    scribe = request.get(SCRIBE)
+    scribe = request[REPORT].scribe
     if scribe is None:
         return
     config = request.app[PER_MODEL].of(asked.model or DEFAULT_MODEL)
@@ -151,7 +151,7 @@ def tap(
 
 def noted(request: web.Request, opening: Callable[[], bytes]) -> Callable[[], bytes]:
     """What a stream opens with by itself, written down if runs are recorded."""
-    scribe = request.get(SCRIBE)
+    scribe = request[REPORT].scribe
     if scribe is None:
         return opening
 
@@ -165,13 +165,13 @@ def noted(request: web.Request, opening: Callable[[], bytes]) -> Callable[[], by
 
 def recorded(request: web.Request, stream: Stream) -> Stream:
     """The same for all that it is given to send."""
-    scribe = request.get(SCRIBE)
+    scribe = request[REPORT].scribe
     return stream if scribe is None else _RecordedStream(stream, scribe)
 
 
 def note_body(request: web.Request, body: bytes) -> None:
     """A whole answer, if runs are recorded."""
-    scribe = request.get(SCRIBE)
+    scribe = request[REPORT].scribe
     if scribe is not None:
         scribe.body(200, body)
 

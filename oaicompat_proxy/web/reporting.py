@@ -63,15 +63,16 @@ async def report_refusals(request: web.Request, handler: Handler) -> web.StreamR
 
 
 def _begin(request: web.Request, operation: str) -> RunReport:
-    report = RunReport(operation, request.app[TRAFFIC])
+    app, headers = request.app, request.headers
+    report = RunReport(operation, app[TRAFFIC])
     report.request_id = request[REQUEST_ID]
     report.client = request.get(CLIENT, "-")
     caller = request.get(CALLER)
-    report.key_name = (caller.name if caller is not None else "") or "-"
-    report.is_retry = request.headers.get(RETRY_COUNT, "0") != "0"
-    tracer = request.app.get(TRACER)
+    report.key_name = (caller is not None and caller.name) or "-"
+    report.is_retry = headers.get(RETRY_COUNT, "0") != "0"
+    tracer = app.get(TRACER)
     if tracer is not None:
-        tracer.begin(report, request.headers)
+        tracer.begin(report, headers)
     return report
 
 

@@ -100,10 +100,15 @@ class RunLine:
 
 
 class TextLines(logging.Formatter):
-    """Python's own lines; but a second is put into words once, not for each line."""
+    """As Python writes them, but a second is put into words once, and a run's line without a look at the format."""
 
     def __init__(self) -> None:
         super().__init__(TEXT_FORMAT)
+
+    def format(self, record: logging.LogRecord) -> str:
+        if not isinstance(record.msg, RunLine):
+            return super().format(record)
+        return f"{self.formatTime(record)} {record.levelname} {record.name}: {record.msg}"
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         return f"{_local(int(record.created))},{int(record.msecs):03d}"
@@ -119,7 +124,8 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
         }
         if isinstance(record.msg, RunLine):
-            line |= {"message": "run", **record.msg.fields()}
+            line["message"] = "run"
+            line.update(record.msg.fields())
         else:
             line["message"] = record.getMessage()
         if record.exc_info:

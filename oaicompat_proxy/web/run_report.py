@@ -16,6 +16,7 @@ from .stream_client import NO_HEADERS
 
 if TYPE_CHECKING:
     from .run_trace import RunTrace
+    from .scribe import Scribe
 
 CLIENT_CLOSED_REQUEST = 499
 """nginx's word for a request that nobody waits for any more; it is only logged, since nobody is there to get it."""
@@ -86,7 +87,6 @@ class RunReport:
         "chunks",
         "client",
         "duration",
-        "ended",
         "error_type",
         "execution",
         "finish_reason",
@@ -102,6 +102,7 @@ class RunReport:
         "received_bytes",
         "request_id",
         "requested_bytes",
+        "scribe",
         "sent_bytes",
         "session",
         "status",
@@ -136,6 +137,8 @@ class RunReport:
         """Is shown every event of the run and hands it on, if somebody wants to see them."""
         self.trace_id = ""
         self.trace: RunTrace | None = None
+        self.scribe: Scribe | None = None
+        """Who records the run, if runs are recorded."""
         self.read = self.called = 0.0
         self.waited = 0.0
         self.first_event: float | None = None
@@ -150,16 +153,8 @@ class RunReport:
         self._encoder: Encoded | None = None
         self._phase = ARRIVED
         self._queued = self._arrived = 0.0
-        # when it is over
-        self.ended = self.duration = 0.0
         self.status = 0
         self.outcome = self.error_type = ""
-        self.finish_reason = ""
-        """Empty if the answer has no end of its own."""
-        self.usage: Usage | None = None
-        self.ticks = self.chunks = 0
-        self.turn_bytes = self.received_bytes = 0
-        self.execution = self.upstream_request_id = ""
 
     # the moments
 
@@ -219,9 +214,11 @@ class RunReport:
             self.status = CLIENT_CLOSED_REQUEST
 
     def end(self, *, sent: int, status: int = 0) -> None:
-        """`sent`: bytes that went to the client, headers included. `status`: of the answer, if there is a whole one."""
-        self.ended = perf_counter()
-        self.duration = self.ended - self.began
+        """There is no more to come. What is counted of a run can be read from here on.
+
+        `sent`: bytes that went to the client, headers included. `status`: of the answer, if there is a whole one.
+        """
+        self.duration = perf_counter() - self.began
         self.outcome = self.outcome or SUCCESS
         self.sent_bytes = sent
         self.status = status or (200 if sent else self.status)
@@ -233,17 +230,17 @@ class RunReport:
         self._fetch()
 
     def _fetch(self) -> None:
-        """What others have counted; every observer reads it."""
-        translator, source = self._translator, self._source
-        if translator is not None:
-            self.usage, self.ticks = translator.usage, translator.ticks
-            if self.outcome == SUCCESS:
-                self.finish_reason = translator.finish_reason
-        if self._encoder is not None:
-            self.chunks = self._encoder.chunks
-        if source is not None:
-            self.turn_bytes, self.received_bytes = source.sent, source.received
-            self.execution, self.upstream_request_id = source.execution, source.upstream_request_id
+        """What others have counted: every observer reads it."""
+        translator, encoder, source = self._translator, self._encoder, self._source
+        self.usage: Usage | None = translator.usage if translator is not None else None
+        self.ticks = translator.ticks if translator is not None else 0
+        self.finish_reason = translator.finish_reason if translator is not None and self.outcome == SUCCESS else ""
+        """Empty if the answer has no end of its own."""
+        self.chunks = encoder.chunks if encoder is not None else 0
+        self.turn_bytes = source.sent if source is not None else 0
+        self.received_bytes = source.received if source is not None else 0
+        self.execution = source.execution if source is not None else ""
+        self.upstream_request_id = source.upstream_request_id if source is not None else ""
 
 
 Observer = Callable[[RunReport], None]
