@@ -41,6 +41,8 @@ class Catalog:
         self._ttl = ttl
         self._lock = asyncio.Lock()
         self._apps: list[App] = []
+        self._hosted: frozenset[str] = frozenset()
+        """What they are called."""
         self._fresh_until = -1.0
 
     def resolve(self, model: str, caller: Caller) -> str:
@@ -56,7 +58,7 @@ class Catalog:
         for pattern, app in self._patterns.items():
             if fnmatchcase(model, pattern):
                 return app
-        if not model or (model == DEFAULT_MODEL and not self._hosts(DEFAULT_MODEL)):
+        if not model or (model == DEFAULT_MODEL and DEFAULT_MODEL not in self._hosted):
             return ""
         if self._gateway is None or not self._gateway.is_app_id(model):
             raise unknown_model(model)
@@ -78,15 +80,13 @@ class Catalog:
 
     def knows(self, model: str) -> bool:
         """Whether there is such a model, as far as is known without asking."""
-        return model == DEFAULT_MODEL or model in self._mapping or self._hosts(model)
-
-    def _hosts(self, name: str) -> bool:
-        return any(app.id == name for app in self._apps)
+        return model == DEFAULT_MODEL or model in self._mapping or model in self._hosted
 
     async def _ask(self) -> list[App]:
         async with self._lock:
             if time.monotonic() >= self._fresh_until:
                 self._apps = await self._discover(self._gateway) if self._gateway is not None else []
+                self._hosted = frozenset(app.id for app in self._apps)
                 self._fresh_until = time.monotonic() + self._ttl
             return self._apps
 
