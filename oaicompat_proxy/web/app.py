@@ -17,7 +17,7 @@ from ..config import Config
 from ..flags import read_environment
 from ..per_model import PerModel
 from . import chat, completions, diagnostics, health, models, scrape
-from .authorization import add_rate_headers, admit
+from .authorization import admit
 from .callers import Callers
 from .catalog import Catalog
 from .closing import Closer, Closing, NothingToClose
@@ -43,7 +43,7 @@ from .observing import observing
 from .rates import Rates
 from .recorder import Recorder
 from .redis_client import connect
-from .reporting import OPERATIONS, report_refusals, reported
+from .reporting import OPERATIONS, reported
 from .run_log import formatter
 from .run_report import Traffic
 from .sessions import Sessions
@@ -60,7 +60,7 @@ def create_app(config: Config, *, upstream: str = "", before: web.Application | 
     `before`: a running application whose place this one takes; what belongs to the process passes on to it.
     Raises ConfigError for keys that cannot be used.
     """
-    app = web.Application(client_max_size=config.max_body, middlewares=[errors_to_bodies, report_refusals, admit])
+    app = web.Application(client_max_size=config.max_body, middlewares=[errors_to_bodies, admit])
     app[CONFIG] = config
     app[CALLERS] = Callers(config)
     app[GATEWAYS] = _add_gateways(app, config, {} if before is None else _lasting_of(before))
@@ -68,7 +68,6 @@ def create_app(config: Config, *, upstream: str = "", before: web.Application | 
     app.router.add_get("/readyz", health.ready)
     app.router.add_get("/metrics", scrape.metrics)
     app.on_response_prepare.append(add_headers)
-    app.on_response_prepare.append(add_rate_headers)
     if before is None:
         app[STARTED] = int(time.time())
         app[STOPPING] = Stopping()

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from ..errors import RateLimited
+from ..errors import MissingKey, RateLimited
 from ..keyring import Caller
 from ..openai.rate_limits import duration, rate_headers
 from . import health, scrape
 from .keys import CALLER, CALLERS, CLIENT, RATE_HEADERS, RATES
 from .middleware import Handler
+from .reporting import report_refusal
 
 NEED_NO_KEY = frozenset({health.live, health.ready, scrape.metrics})
 
@@ -24,9 +25,13 @@ async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
     request[CLIENT] = callers.address(request)
     if request.method == "OPTIONS" or request.match_info.handler in NEED_NO_KEY:
         return await handler(request)
-    caller = request[CALLER] = callers.identify(request.headers)
-    if caller.requests_per_minute and request.method == "POST":
-        await _count(request, caller)
+    try:
+        caller = request[CALLER] = callers.identify(request.headers)
+        if caller.requests_per_minute and request.method == "POST":
+            await _count(request, caller)
+    except (MissingKey, RateLimited) as error:
+        report_refusal(request, error)
+        raise
     return await handler(request)
 
 
@@ -40,10 +45,3 @@ async def _count(request: web.Request, caller: Caller) -> None:
             f"Please try again in {duration(rate.reset)}.",
             retry_after=rate.reset,
         )
-
-
-async def add_rate_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Runs just before the headers of an answer go out."""
-    caller = request.get(CALLER)
-    if caller is not None and caller.requests_per_minute and RATE_HEADERS in request:
-        response.headers.update(request[RATE_HEADERS])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
+from time import monotonic
 
 from aiohttp import web
 from multidict import istr
 
 from .chance import new_id
-from .keys import CONFIG, RECEIVED, REQUEST_ID, STOPPING
+from .keys import CALLER, CONFIG, RATE_HEADERS, RECEIVED, REQUEST_ID, STOPPING
 
 _SANE_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
@@ -32,14 +32,14 @@ def identify(request: web.BaseRequest) -> None:
     """Gives the request an id, the client's own if it is sane, and notes when it came."""
     own = request.headers.get(ID)
     request[REQUEST_ID] = own if own and _SANE_ID.fullmatch(own) else f"req_{new_id()}"
-    request[RECEIVED] = asyncio.get_running_loop().time()
+    request[RECEIVED] = monotonic()
 
 
 def stamp(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """What every answer carries, also one that never reached the application."""
     if REQUEST_ID not in request:
         identify(request)
-    taken = asyncio.get_running_loop().time() - request[RECEIVED]
+    taken = monotonic() - request[RECEIVED]
     headers = response.headers
     headers[ID] = request[REQUEST_ID]
     headers[PROCESSING_MS] = str(int(taken * 1000))
@@ -55,6 +55,9 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
         # the process ends, or the body's rest is still to come, or it broke: no request may be sent behind it
         response.headers["Connection"] = "close"
         response.force_close()
+    caller = request.get(CALLER)
+    if caller is not None and caller.requests_per_minute and RATE_HEADERS in request:
+        response.headers.update(request[RATE_HEADERS])
     cors = app[CONFIG].cors
     if not cors:
         return

@@ -51,7 +51,7 @@ REPORT = web.RequestKey("oaicompat_proxy.report", RunReport)
 """Only of a request that is to run the agent."""
 REQUEST_ID = web.RequestKey("oaicompat_proxy.request_id", str)
 RECEIVED = web.RequestKey("oaicompat_proxy.received", float)
-"""The event loop's time, in seconds, at which the request's headers were read."""
+"""`time.monotonic()` at which the request's headers were read."""
 RECORDING = web.RequestKey("oaicompat_proxy.recording", Recording)
 """Takes the answer in the client's place: the request has an `Idempotency-Key`."""
 BODY = web.RequestKey("oaicompat_proxy.body", bytes)

@@ -10,7 +10,7 @@ import logging
 
 from aiohttp import web
 
-from ..errors import MissingKey, RateLimited
+from ..errors import ProxyError
 from .keys import CALLER, CLIENT, CONFIG, OBSERVERS, REPORT, REQUEST_ID, TRACER, TRAFFIC
 from .middleware import Handler, gateway_of
 from .run_report import RunReport
@@ -47,19 +47,14 @@ def reported(operation: str, handler: Handler) -> Handler:
     return report_run
 
 
-@web.middleware
-async def report_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Around what asks for keys: who is refused there has no run, but is counted as one that was refused."""
-    try:
-        return await handler(request)
-    except (MissingKey, RateLimited) as error:
-        operation = OPERATIONS.get(request.path.removeprefix(gateway_of(request)[CONFIG].prefix))
-        if operation is not None and REPORT not in request:
-            report = request[REPORT] = _begin(request, operation)
-            report.fail(error)
-            report.end(sent=0)
-            _tell(report, request)
-        raise
+def report_refusal(request: web.Request, error: ProxyError) -> None:
+    """Who is refused before anything is run has no run, but is counted as one that was refused."""
+    operation = OPERATIONS.get(request.path.removeprefix(gateway_of(request)[CONFIG].prefix))
+    if operation is not None:
+        report = request[REPORT] = _begin(request, operation)
+        report.fail(error)
+        report.end(sent=0)
+        _tell(report, request)
 
 
 def _begin(request: web.Request, operation: str) -> RunReport:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import re
+import time
 import uuid
 from datetime import UTC, datetime
 from io import FileIO
@@ -30,7 +30,7 @@ class Scribe:
     def __init__(
         self, directory: Path, *, most: int, masked: bool, request_id: str, began: float, secret: bytes = b""
     ) -> None:
-        """`most`: bytes of the file. `began`: the event loop's time at which the request came.
+        """`most`: bytes of the file. `began`: the `time.monotonic()` at which the request came.
 
         `secret`: what a gateway might quote of ours, which a masked recording must not hold.
         """
@@ -118,4 +118,4 @@ class Scribe:
             self._file = None
 
     def _now(self) -> float:
-        return 1000 * (asyncio.get_running_loop().time() - self._began)
+        return 1000 * (time.monotonic() - self._began)
