@@ -119,7 +119,8 @@ class StreamClient:
     def _build(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
         length = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
         target = f"{self._path}{path}" if path else self._own_path
-        head = f"{method} {target} HTTP/1.1\r\n{self._fixed}{_lines(headers)}{length}\r\n"
+        own = _lines(headers) if headers else ""
+        head = f"{method} {target} HTTP/1.1\r\n{self._fixed}{own}{length}\r\n"
         return head.encode("latin-1") + body
 
     def close(self) -> None:
