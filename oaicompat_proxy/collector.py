@@ -107,7 +107,7 @@ class Collector:
 
 _TAKERS: dict[type[Any], Callable[[Collector, Any], None]] = {
     Content: lambda self, chunk: self._text.append(chunk.text),
-    Contents: lambda self, chunk: self._text.extend(chunk.texts),
+    Contents: lambda self, chunk: self._text.append(chunk.text),
     Reasoning: lambda self, chunk: self._reasoning.append(chunk.text),
     ToolCallHead: Collector._take_head,
     ToolCallArguments: lambda self, chunk: self._arguments[chunk.position].append(chunk.arguments),

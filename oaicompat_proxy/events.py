@@ -45,11 +45,11 @@ class TextDelta(NamedTuple):
 class TextDeltas(NamedTuple):
     """Several deltas of one block of text at once.
 
-    `encoded`: each text as the inside of a JSON string, valid UTF-8 and safe for every reader, so that it can be
-    sent on as it is.
+    `text`: of all of them. `encoded`: of each, as the inside of a JSON string, not empty, valid UTF-8 and safe for
+    every reader, so that it can be sent on as it is.
     """
 
-    texts: list[str]
+    text: str
     encoded: list[bytes]
 
 

@@ -57,11 +57,8 @@ class AnswerDigest:
         self._arguments: list[list[str]] = []
 
     def add(self, chunk: Chunk) -> None:
-        if isinstance(chunk, Content):
+        if isinstance(chunk, (Content, Contents)):
             self._text.update(_squeeze(chunk.text))
-        elif isinstance(chunk, Contents):
-            for text in chunk.texts:
-                self._text.update(_squeeze(text))
         elif isinstance(chunk, ToolCallHead):
             self._names.append(chunk.name)
             self._arguments.append([])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import orjson
+
 from .citations import Citations
 from .events import Citation, MessageCompleted, TextDeltas
 from .openai.chunks import Chunk, Content, Contents, Reasoning
@@ -30,10 +32,13 @@ class Speech:
         return [Content(said)]
 
     def say_all(self, deltas: TextDeltas) -> list[Chunk]:
-        if not self._text.flowing:
-            return [chunk for text in deltas.texts for chunk in self.say(text)]
-        self._citations.note_length(sum(map(len, deltas.texts)))
-        return [Contents(*deltas)]
+        text, encoded = deltas
+        if self._text.flowing:
+            self._citations.note_length(len(text))
+            return [Contents(text, encoded)]
+        first = orjson.loads(b'"%b"' % encoded[0])
+        chunks = self.say(first)
+        return chunks + self.say_all(TextDeltas(text[len(first) :], encoded[1:])) if encoded[1:] else chunks
 
     def think(self, text: str) -> list[Chunk]:
         text = self._reasoning.feed(text)

@@ -71,25 +71,28 @@ class FrameReader:
     An event without its final empty line is never dispatched, so the end of the stream needs no call.
     """
 
+    at_start = True
+    """A mark may still come; whoever looked and saw that there is none may say so."""
+    # the line that has no end yet
+    _held = 0
+    _patience = HEAD
+    _discarding = False
+    _after_cr = False
+    # the event that has no empty line yet
+    _size = 0
+    _keep: Keep | None = None
+    _judged = False
+    _event = b""
+    _last_id = b""
+
     def __init__(self, *, max_frame: int, judge: Judge = keep_all) -> None:
         """`max_frame`: bytes of one kept frame and of one line; more raises UpstreamFrameTooLong from `feed`."""
         self._max_frame = max_frame
         self._judge = judge
-        # the line that has no end yet
         self._pieces: list[bytes] = []
-        self._held = 0
-        self._patience = HEAD
-        self._discarding = False
-        self._after_cr = False
-        self.at_start = True
-        """A mark may still come; whoever looked and saw that there is none may say so."""
-        # the event that has no empty line yet
+        """Of the line."""
         self._data: list[bytes] = []
-        self._size = 0
-        self._keep: Keep | None = None
-        self._judged = False
-        self._event = b""
-        self._last_id = b""
+        """Lines of the event."""
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """The frames that end within `data`, in order. Raises UpstreamFrameTooLong.

@@ -93,8 +93,7 @@ class Run:
         outcome = translate(events, self.manner)
         if outcome.failure is not None:
             return None
-        texts = ([each.text] if isinstance(each, Content) else each.texts for each in outcome.chunks if is_text(each))
-        return "".join(map("".join, texts))
+        return "".join(each.text for each in outcome.chunks if isinstance(each, Content | Contents))
 
     @cached_property
     def last_frame(self) -> int:

@@ -64,7 +64,11 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
 
 
 def deltas_of(texts: list[str]) -> TextDeltas:
-    return TextDeltas(texts, [orjson.dumps(text)[1:-1] for text in texts])
+    return TextDeltas("".join(texts), [orjson.dumps(text)[1:-1] for text in texts])
+
+
+def texts_of(deltas: TextDeltas) -> list[str]:
+    return [orjson.loads(b'"' + each + b'"') for each in deltas.encoded]
 
 
 def strategy_of(kind: Any) -> st.SearchStrategy[Any]:
@@ -299,7 +303,7 @@ def read_one_by_one(reads: Iterable[bytes]) -> list[Event]:
     """What the reads say: deltas that were moved on together told one by one, without those that say nothing."""
     told: list[Event] = []
     for event in read_events(reads):
-        told += map(TextDelta, event.texts) if isinstance(event, TextDeltas) else [event]
+        told += map(TextDelta, texts_of(event)) if isinstance(event, TextDeltas) else [event]
     return [event for event in told if event != TextDelta("")]
 
 

@@ -27,13 +27,7 @@ def new_translator() -> Translator:
 
 
 def text_of(chunks: list[Chunk]) -> str:
-    said: list[str] = []
-    for chunk in chunks:
-        if isinstance(chunk, Content):
-            said.append(chunk.text)
-        elif isinstance(chunk, Contents):
-            said += chunk.texts
-    return "".join(said)
+    return "".join(chunk.text for chunk in chunks if isinstance(chunk, Content | Contents))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

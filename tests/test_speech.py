@@ -29,18 +29,18 @@ def test_reasoning_is_a_channel_of_its_own() -> None:
 
 def test_several_deltas_go_out_as_they_are_only_in_mid_text() -> None:
     speech = Speech("\n\n")
-    deltas = TextDeltas(["a", "b"], [b"a", b"b"])
-    assert speech.say_all(deltas) == [Content("a"), Content("b")]
-    assert speech.say_all(deltas) == [Contents(["a", "b"], [b"a", b"b"])]
+    deltas = TextDeltas("a\tb", [b"a\\t", b"b"])
+    assert speech.say_all(deltas) == [Content("a\t"), Contents("b", [b"b"])]
+    assert speech.say_all(deltas) == [Contents("a\tb", [b"a\\t", b"b"])]
     speech.end_tick()
-    assert speech.say_all(deltas) == [Content("\n\na"), Content("b")]
+    assert speech.say_all(deltas) == [Content("\n\na\t"), Contents("b", [b"b"])]
 
 
 def test_half_a_character_is_completed_before_several_deltas_follow() -> None:
     speech = Speech("\n\n")
     speech.say("x")
     assert speech.say("\ud83d") == []
-    assert speech.say_all(TextDeltas(["a"], [b"a"])) == [Content("\ufffda")]
+    assert speech.say_all(TextDeltas("a", [b"a"])) == [Content("\ufffda")]
 
 
 def test_a_copy_of_the_message_says_only_what_did_not_come_in_pieces() -> None:
@@ -63,7 +63,7 @@ def test_citations_are_placed_in_the_whole_text() -> None:
     speech.end_tick()
     speech.start_block()
     speech.say("See here")
-    speech.say_all(TextDeltas([" and", " there"], [b" and", b" there"]))
+    speech.say_all(TextDeltas(" and there", [b" and", b" there"]))
     speech.cite((Citation("https://example.org", "Example", 4, 8),))
     start = len("First.\n\n") + 4
     assert speech.close() == [Annotations((UrlCitation("https://example.org", "Example", start, start + 4),))]
@@ -79,7 +79,7 @@ def test_a_block_that_begins_with_several_deltas_is_cited_in_its_place() -> None
     speech = Speech("\n\n")
     speech.say("One.")
     speech.start_block()
-    speech.say_all(TextDeltas(["Two", "!"], [b"Two", b"!"]))
+    speech.say_all(TextDeltas("Two!", [b"Two", b"!"]))
     speech.cite((Citation("u", "t", 0, 3),))
     assert speech.close() == [Annotations((UrlCitation("u", "t", 4, 7),))]
 

@@ -48,7 +48,7 @@ RUN: list[Event] = [
     ToolFinished("c2", "fetch", "s3cr3t", True, None),
     ChildEnded("s3cr3t", "s3cr3t", False),
     ConfirmationRequired("c3", "pay", '{"to":"s3cr3t"}', "s3cr3t"),
-    TextDeltas(["an ", "answer"], [b"an ", b"answer"]),
+    TextDeltas("an answer", [b"an ", b"answer"]),
     TickEnded(False, "stop", USED),
     RunEnded(),
 ]

@@ -31,9 +31,9 @@ class Content(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """Several chunks of content. `encoded`: each text as the inside of a JSON string, safe for every reader."""
+    """Several chunks of content. `text`: of all. `encoded`: of each, as the inside of a JSON string, safe for all."""
 
-    texts: list[str]
+    text: str
     encoded: list[bytes]
 
 
@@ -114,10 +114,8 @@ Chunk = Role | Content | Contents | Reasoning | ToolCallHead | ToolCallArguments
 
 def size_of(chunk: Chunk) -> int:
     """Characters of what the agent said in it."""
-    if isinstance(chunk, Content | Reasoning):
+    if isinstance(chunk, (Content, Contents, Reasoning)):
         return len(chunk.text)
-    if isinstance(chunk, Contents):
-        return sum(map(len, chunk.texts))
     return len(chunk.arguments) if isinstance(chunk, ToolCallArguments) else 0
 
 

@@ -45,7 +45,9 @@ class CompletionEncoder:
         if isinstance(chunk, Content):
             return self._event([_choice(chunk.text, None)])
         if isinstance(chunk, Contents):
-            return b"".join(self._event([_choice(text, None)]) for text in chunk.texts)
+            start, end = self._event([_choice("", None)]).split(b'"text":""', 1)
+            self.chunks += len(chunk.encoded) - 1
+            return b"".join([b'%b"text":"%b"%b' % (start, text, end) for text in chunk.encoded])
         if isinstance(chunk, Role):
             return self._event([_choice(self._echo, None)]) if self._echo else b""
         if isinstance(chunk, Finish):
@@ -72,10 +74,8 @@ class CompletionCollector:
         self._usage: UsageReport | None = None
 
     def add(self, chunk: Chunk) -> None:
-        if isinstance(chunk, Content):
+        if isinstance(chunk, (Content, Contents)):
             self._text.append(chunk.text)
-        elif isinstance(chunk, Contents):
-            self._text += chunk.texts
         elif isinstance(chunk, Finish):
             self._finish_reason = FINISH_REASONS.get(chunk.reason, "stop")
         elif isinstance(chunk, UsageReport):

@@ -165,15 +165,9 @@ class RunTrace:
     def _confirmation(self, event: ConfirmationRequired) -> None:
         self._span.add_event("confirmation required", {"gen_ai.tool.name": event.name})
 
-    def _text(self, event: TextDelta) -> None:
-        self._note([event.text])
-
-    def _texts(self, event: TextDeltas) -> None:
-        self._note(event.texts)
-
-    def _note(self, texts: Sequence[str]) -> None:
+    def _text(self, event: TextDelta | TextDeltas) -> None:
         if self._with_content and self._room > 0:
-            text = "".join(texts)[: self._room]
+            text = event.text[: self._room]
             self._room -= len(text)
             self._said.append(text)
 
@@ -187,7 +181,7 @@ _HANDLERS: dict[type[Any], Callable[[RunTrace, Any], None]] = {
     ChildEnded: RunTrace._child_end,
     ConfirmationRequired: RunTrace._confirmation,
     TextDelta: RunTrace._text,
-    TextDeltas: RunTrace._texts,
+    TextDeltas: RunTrace._text,
 }
 
 

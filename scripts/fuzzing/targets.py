@@ -21,7 +21,7 @@ from oaicompat_proxy.conversation import build_turn
 from oaicompat_proxy.dialects.agentick import calls
 from oaicompat_proxy.dialects.agentick.reader import EventReader
 from oaicompat_proxy.errors import ProxyError
-from oaicompat_proxy.events import Event, TextDelta, TextDeltas
+from oaicompat_proxy.events import Event
 from oaicompat_proxy.openai import request as openai_request
 from oaicompat_proxy.openai.chunks import Content, Contents
 from oaicompat_proxy.openai.errors import error_body
@@ -118,8 +118,7 @@ def read_slowly(body: bytes, with_deeds: bool) -> Iterable[Event]:
         reader._feed_any(body, events)
     except ProxyError as error:
         failure = error
-    for event in events:
-        yield from map(TextDelta, event.texts) if isinstance(event, TextDeltas) else [event]
+    yield from events
     if failure is not None:
         raise failure
 
@@ -140,7 +139,7 @@ def told(outcome: Outcome) -> list[Any]:
     """The chunks, however the text is divided among them, and the failure."""
     said: list[Any] = []
     for chunk in outcome.chunks:
-        text = chunk.text if isinstance(chunk, Content) else "".join(chunk.texts) if isinstance(chunk, Contents) else ""
+        text = chunk.text if isinstance(chunk, Content | Contents) else ""
         if text and said and isinstance(said[-1], str):
             said[-1] += text
         else:

@@ -11,20 +11,26 @@ from .parsers import COPIES, DEEDS, PARSERS
 END_HEAD = 16 * 1024
 """Bytes of `execution_end` that are kept: what is needed stands before `output`, which holds the whole history."""
 
+NEVER_NEEDED = (
+    *("compiled", "model_request", "provider_request", "content", "reasoning", "reasoning_start", "reasoning_end"),
+    *("context_update", "tool_confirmation_result", "fork_start"),
+)
+"""Known, and of no use to any answer. What has a name that nobody knows is not needed either."""
+
+FRONT = b'{"type":"event","event":"'
+"""What stands before the name in the order that gateways write."""
+
 _NAME = re.compile(
     rb'\s*\{\s*(?:"(?:type|sessionId)"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*)*'
     rb'(?:"event"|"data"\s*:\s*\{\s*"type")\s*:\s*"([^"\\]*)"'
 )
 """The name of the event, in any order of the keys in front of it."""
 
-_FRONT = b'{"type":"event","event":"'
-"""What stands before the name in the order that gateways write."""
-
 
 def name_of(head: bytes) -> bytes | None:
     """The name of the event that begins like this; None if it cannot be seen without decoding."""
-    if head.startswith(_FRONT):
-        name, quote, _ = head[len(_FRONT) :].partition(b'"')
+    if head.startswith(FRONT):
+        name, quote, _ = head[len(FRONT) :].partition(b'"')
         if quote and b"\\" not in name:
             return name
     match = _NAME.match(head)

@@ -61,16 +61,18 @@ def _usage(data: Data) -> Usage | None:
     usage = data.get("usage")
     if not isinstance(usage, dict):
         return None
-    used = _count(usage, "inputTokens") or 0
-    made = _count(usage, "outputTokens") or 0
-    total = _count(usage, "totalTokens") or used + made
-    return Usage(used, made, total, _count(usage, "reasoningTokens"), _count(usage, "cachedInputTokens"))
+    count = usage.get
+    used = _count(count("inputTokens")) or 0
+    made = _count(count("outputTokens")) or 0
+    total = _count(count("totalTokens")) or used + made
+    return Usage(used, made, total, _count(count("reasoningTokens")), _count(count("cachedInputTokens")))
 
 
-def _count(usage: Data, key: str) -> int | None:
+def _count(value: Any) -> int | None:
     """A count that can be: no fraction, not negative, and exact in every client's numbers."""
-    value = usage.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_COUNTED:
+    if type(value) is int:
+        return value if 0 <= value <= MOST_COUNTED else None
+    if type(value) is not float or not 0 <= value <= MOST_COUNTED:
         return None
     return int(value) if value == int(value) else None
 
@@ -170,7 +172,7 @@ def _text_delta(data: Data) -> Event | None:
 
 
 def _text_start(data: Data) -> Event | None:
-    return TextStarted() if _is_text(data) else None
+    return _TEXT_STARTED if _is_text(data) else None
 
 
 def _text_end(data: Data) -> Event | None:
@@ -182,12 +184,16 @@ def _text_end(data: Data) -> Event | None:
 
 
 def _citation(data: Data) -> Citation:
-    return Citation(text_of(data, "url"), text_of(data, "title"), _count(data, "startIndex"), _count(data, "endIndex"))
+    return Citation(
+        text_of(data, "url"), text_of(data, "title"), _count(data.get("startIndex")), _count(data.get("endIndex"))
+    )
 
+
+_RUN_STARTED, _TICK_STARTED, _TEXT_STARTED = RunStarted(), TickStarted(), TextStarted()
 
 PARSERS: dict[str, Callable[[Data], Event | None]] = {
-    "execution_start": lambda data: RunStarted(),
-    "tick_start": lambda data: TickStarted(),
+    "execution_start": lambda data: _RUN_STARTED,
+    "tick_start": lambda data: _TICK_STARTED,
     "message_start": lambda data: None,
     "content_start": _text_start,
     "content_delta": _text_delta,

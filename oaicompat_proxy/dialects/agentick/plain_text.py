@@ -24,8 +24,16 @@ from ...events import TextDeltas
 LONGEST_WAIT = 64 * 1024
 """Bytes of a frame's beginning that are held for the fast path; deltas are a few hundred."""
 
+LONGEST_MEMBERS = 1024
+"""Bytes between the beginning and the middle in which the middle is looked for."""
+
 _NAME = b'"data":{"type":"content_delta",'
 _DELTA = b',"delta":"'
+_KEY = b'"delta":'
+_BLOCK = b'"blockType":"text"'
+_SPAWN = b"spawnPath"
+_BRACE, _BACKSLASH, _LF, _CR = b"{\\\n\r"
+"""As numbers: to look for one of these in bytes is much faster than for bytes."""
 _LINE_BREAKS = (b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xc2\x85")
 
 
@@ -33,64 +41,69 @@ class TextShape:
     """The shape of one run's plain text frames."""
 
     def __init__(self, beginning: bytes, middle: bytes, end: bytes) -> None:
-        self._beginning = beginning
+        self.beginning = beginning
         self._middle = middle
-        self._end = end
         self._frame_end = end + b"\n\n"
-        self._head = len(beginning)
-        self._between = self._frame_end + beginning
+        self._next_frame = self._frame_end + beginning
+        self._width = 0
+        """Bytes of the members of the last frame, and most likely of the next."""
 
     def cut_one(self, data: bytes) -> TextDeltas | None:
         """The text of a read that is one such frame and nothing else, as most are; None for any other."""
-        if not (data.endswith(self._frame_end) and data.startswith(self._beginning)):
+        if not (data.endswith(self._frame_end) and data.startswith(self.beginning)):
             return None
-        start = data.find(self._middle, self._head)
-        if start < 0 or not _are_flat(data[self._head : start]):
+        head = len(self.beginning)
+        at = data.find(self._middle, head)
+        if at < 0 or not _are_flat(data[head:at]):
             return None
-        encoded = data[start + len(self._middle) : -len(self._frame_end)]
-        if not encoded or b"\n" in encoded or _breaks_lines(encoded):
+        encoded = data[at + len(self._middle) : -len(self._frame_end)]
+        if not encoded or _LF in encoded or (not encoded.isascii() and _breaks_lines(encoded)):
             return None
         try:
-            text = orjson.loads(b'"' + encoded + b'"')
+            return TextDeltas(orjson.loads(b'"%b"' % encoded), [encoded])
         except orjson.JSONDecodeError:
             return None
-        return TextDeltas([text], [encoded])
 
-    def cut_all(self, data: bytes) -> tuple[TextDeltas, int] | None:
-        """The texts of the frames that `data` begins with, and where the last of them ends.
+    def cut_all(self, data: bytes, start: int) -> tuple[TextDeltas | None, int]:
+        """The texts of the frames of this shape that follow each other from `start` on, and where the last one ends.
 
-        None if there is none, or something among them that needs a closer look: then look at each.
+        None in place of the texts if something among them needs a closer look: then look at each. `data` goes on
+        like this shape at `start`.
         """
-        if not data.startswith(self._beginning):
-            return None
-        *frames, last = data[self._head :].split(self._between)
-        whole, ended, rest = last.partition(self._frame_end)
-        if ended:
-            frames.append(whole)
-        elif not frames:
-            return None
-        heads, middles, texts = zip(*[frame.rpartition(self._middle) for frame in frames], strict=True)
-        members = b"".join(heads)
-        if b"" in middles or b"" in texts or self._middle in members or not _are_flat(members):
-            return None
-        deltas = check(list(texts))  # refuses the line ends that another frame between them would bring
-        if deltas is None:
-            return None
-        return deltas, len(data) - len(rest if ended else self._beginning + last)
+        texts, members, after = self._cut(data, start)
+        if not texts or members.find(_KEY) >= 0 or not _are_flat(members):
+            return None, after
+        return check([text for text in texts if text] if b"" in texts else texts), after
 
-    def cut(self, frame: bytes) -> bytes | None:
-        """The text of a frame of this shape, as the inside of a JSON string; None for any other frame."""
-        if not (frame.endswith(self._end) and frame.startswith(self._beginning)):
-            return None
-        start = frame.find(self._middle, len(self._beginning))
-        if start < 0 or not _are_flat(frame[len(self._beginning) : start]):
-            return None
-        start += len(self._middle)
-        return frame[start : -len(self._end)] if start + len(self._end) <= len(frame) else None
+    def _cut(self, data: bytes, start: int) -> tuple[list[bytes], bytes, int]:
+        """Text by text, their frames' members in one piece, and where the last of these frames ends."""
+        middle, next_frame, width = self._middle, self._next_frame, self._width
+        to_text, from_line_end, to_members = len(middle), 2 - len(self._frame_end), len(next_frame)
+        texts: list[bytes] = []
+        members: list[bytes] = []
+        goes_on = True
+        head = start + len(self.beginning)
+        while goes_on:
+            at = head + width
+            if not data.startswith(middle, at):
+                at = data.find(middle, head, head + LONGEST_MEMBERS)
+                width = at - head
+                if at < 0:
+                    break
+            text = at + to_text
+            end = data.find(b"\n", text) + from_line_end
+            goes_on = data.startswith(next_frame, end)
+            if end < text or not (goes_on or data.startswith(self._frame_end, end)):
+                break
+            texts.append(data[text:end])
+            members.append(data[head:at])
+            head = end + to_members
+        self._width = max(width, 0)
+        return texts, b"".join(members), head - len(self.beginning)
 
     def may_become(self, beginning: bytes) -> bool:
         """Whether this may be the beginning of such a frame, and is not too long to wait for the rest."""
-        known = self._beginning[: len(beginning)]
+        known = self.beginning[: len(beginning)]
         return len(beginning) <= LONGEST_WAIT and beginning.startswith(known)
 
 
@@ -100,17 +113,17 @@ def learn(data: bytes, text: str) -> TextShape | None:
     `data`: the frame's payload. `text`: the text that was found in it.
     """
     name, delta = data.find(_NAME), data.rfind(_DELTA)
-    block = data.rfind(b'"blockType":"text"', name, delta)
-    if name < 0 or block < 0 or b"\n" in data:
+    block = data.rfind(_BLOCK, name, delta)
+    start = delta + len(_DELTA)
+    after = data.find(b'",', start)
+    if name < 0 or block < 0 or after < 0 or _LF in data:
         return None
-    after = data.find(b'",', delta + len(_DELTA))
-    if after < 0 or b"{" in data[after:] or b"spawnPath" in data[after:]:
+    members = name + len(_NAME)
+    end = data[after:]
+    if _BRACE in end or end.find(_SPAWN) >= 0 or not _are_flat(data[members:block]):
         return None
-    shape = TextShape(b"data: " + data[: name + len(_NAME)], data[block : delta + len(_DELTA)], data[after:])
-    cut = shape.cut(b"data: " + data)
-    if cut is None or check([cut]) != TextDeltas([text], [cut]):
-        return None
-    return shape if _text_of(data[:after] + b"?" + data[after:]) == text + "?" else None
+    changed = b"".join((data[:start], b"?", data[start:after], b"?", end))
+    return TextShape(b"data: " + data[:members], data[block:start], end) if _text_of(changed) == f"?{text}?" else None
 
 
 def _text_of(data: bytes) -> object:
@@ -123,24 +136,23 @@ def _text_of(data: bytes) -> object:
 
 def _are_flat(members: bytes) -> bool:
     """Whether these are members of one object, as far as they are JSON at all, and none makes it a child's."""
-    return not (b"{" in members or b"\\" in members or b"\n" in members or b"\r" in members or b"spawnPath" in members)
+    return not (
+        _BRACE in members or _BACKSLASH in members or _LF in members or _CR in members or members.find(_SPAWN) >= 0
+    )
 
 
 def _breaks_lines(encoded: bytes) -> bool:
-    """Whether there are characters in it that some clients take for line ends."""
-    return not encoded.isascii() and any(line_break in encoded for line_break in _LINE_BREAKS)
+    """Whether there are characters in it that some clients take for line ends; not for what is ASCII."""
+    return any(encoded.find(line_break) >= 0 for line_break in _LINE_BREAKS)
 
 
 def check(encoded: list[bytes]) -> TextDeltas | None:
     """The deltas with these texts, or None if one of them may not be sent on as it is."""
-    array = b'["' + b'","'.join(encoded) + b'"]'
-    if b'\\","' in array or array.endswith(b'\\"]'):
-        return None  # a backslash at an end may belong to the quote behind it: two texts would be one
-    if _breaks_lines(array):
+    apart = b" ".join(encoded)  # what is cut through, as an escape or a character, is not mended by its neighbour
+    if not apart.isascii() and _breaks_lines(apart):
         return None
     try:
-        texts = orjson.loads(array)
-        "".join(texts)  # a broken one may have made a list of its neighbours
-    except (orjson.JSONDecodeError, TypeError):
+        orjson.loads(b'"%b"' % apart)
+        return TextDeltas(orjson.loads(b'"%b"' % b"".join(encoded)), encoded)
+    except orjson.JSONDecodeError:
         return None
-    return TextDeltas(texts, encoded) if len(texts) == len(encoded) else None

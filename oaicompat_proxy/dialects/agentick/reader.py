@@ -3,36 +3,34 @@
 Source: `agenticklabs/agentick` 0.9.4, packages `gateway` and `shared`, as run and recorded.
 
 A frame is `{"type":"event","event":NAME,"sessionId":…,"data":{…}}`. Most bytes of a run are frames that send
-prompts back for debugging; they are recognised by NAME and never kept. What makes an end:
+prompts back for debugging; they are recognised by NAME and never kept.
 
-- `execution_end` of this run with `error` or `aborted`, or a transport `error` (its `error` is a string): failed;
-- `execution_end` with empty `data`, which the gateway adds behind the real one: done.
-
-The real `execution_end` alone is not the last word: a gateway that dies between the two has lost the connection.
-Children's events carry `spawnPath`; they are never this run's.
+There are two ways through. The short one takes whole frames as gateways write them: one line, NAME at its fixed
+place, plain text without decoding. Whatever is different goes the long one: through the event-stream reader, in any
+order of the keys, cut anywhere. Both say the same.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 
 import orjson
 
 from ...errors import UpstreamError
-from ...events import Event, RunEnded, RunFailed, TextDelta
-from ...sse import HEAD, MARK, FrameReader, Keep
-from .names import COPY_NAMES, KEEPS, KEEPS_WITH_DEEDS, name_of
-from .parsers import COPIES, DEEDS, PARSERS, Data, failure_of, text_of
-from .plain_text import TextShape, check, learn
+from ...events import Event, TextDelta
+from ...sse import HEAD, MARK, FrameReader
+from .names import END_HEAD, FRONT, NEVER_NEEDED
+from .parsers import COPIES, DEEDS, Data
+from .plain_text import TextShape, learn
+from .run import KINDS, KINDS_WITH_DEEDS, Kind, Run
 
 _FIELD = b"data: "
-
-_USER_ENTRY = re.compile(rb'"message"\s*:\s*\{\s*"role"\s*:\s*"(?!assistant)')
-
-_MESSAGE_SIGNS = {"message_start", "content_delta", "reasoning_delta", "message", "model_response"}
-"""With these the tick's message is known, by its beginning or as a whole."""
+_NAME_AT = len(_FIELD + FRONT)
+_PAYLOAD_AT = len(_FIELD)
+_FRAME_END = b"\n\n"
+_NEXT = len(_FRAME_END)
+_LF, _CR = b"\n\r"
 
 
 class EventReader:
@@ -45,30 +43,25 @@ class EventReader:
         begins in mid-run and has no second `execution_end`, so the first is the last word.
         """
         self._max_frame = max_frame
-        self._resumed = resumed
-        self.over = False
-        """The agent has said its last word."""
-        self._parsers = {**PARSERS, **DEEDS} if with_deeds else PARSERS
-        self._keeps = KEEPS_WITH_DEEDS if with_deeds else KEEPS
-        self._frames = FrameReader(max_frame=max_frame, judge=self._judge)
+        self._run = Run(with_deeds=with_deeds, resumed=resumed)
+        self._known = _KNOWN_WITH_DEEDS if with_deeds else _KNOWN
+        self._frames = FrameReader(max_frame=max_frame, judge=self._run.judge)
+        # moving
         self._between_frames = False
         """All that came was whole frames."""
         self._shape: TextShape | None = None
         self._rest = b""
         """The beginning of a frame of that shape."""
-        self._execution_id: str | None = None
-        self._execution_ended = False
-        self._message_known = resumed
-        """This tick's message has come by pieces or whole: its copies are not needed."""
-        self._children: dict[str, str] = {}
-        """Names of children that run: only their beginning tells them."""
-        self._calls_tool = False
-        """This tick calls a tool, so an answer may end with it, and only `message` has its usage by then."""
+
+    @property
+    def over(self) -> bool:
+        """The agent has said its last word."""
+        return self._run.over
 
     @property
     def execution_id(self) -> str:
         """The agent's own name for the run; empty as long as it has not told."""
-        return self._execution_id or ""
+        return self._run.execution_id
 
     def feed(self, data: bytes) -> Iterable[Event]:
         """The events that end within `data`.
@@ -81,80 +74,110 @@ class EventReader:
         if self._shape is not None and self._between_frames and len(data) <= self._max_frame:
             deltas = self._shape.cut_one(data)
             if deltas is not None:
-                self._message_known = True
+                self._run.message_known = True
                 return (deltas,)
         events: list[Event] = []
         try:
-            self._feed_frames(data, events)
+            self._feed(data, events)
         except UpstreamError as error:
             return _then_raise(events, error)
         return events
 
-    def _feed_frames(self, data: bytes, events: list[Event]) -> None:
-        if self._frames.at_start and not data.startswith(MARK[:1]):
-            self._frames.at_start = False
-            self._between_frames = True
-        start = 0
-        while start < len(data) and b"\r" not in data:
-            if self._between_frames and self._shape is not None and len(data) <= self._max_frame:
-                self._feed_plain(data[start:], self._shape, events)
-                return
-            end = data.find(b"\n\n", start)
-            if end < 0:
-                break
-            if self._between_frames:
-                self._feed_frame(data[start:end], events)
-            else:
-                self._feed_any(data[start : end + 2], events)
-            start = end + 2
-        self._feed_any(data[start:], events)
-
-    def _feed_plain(self, data: bytes, shape: TextShape, events: list[Event]) -> None:
-        """Neighbouring frames of plain text as one event; every other frame the slow way."""
-        found = shape.cut_all(data)
-        if found is not None:
-            deltas, end = found
-            self._message_known = True
-            events.append(deltas)
-            data = data[end:]
-        *frames, rest = data.split(b"\n\n")
-        plain: list[bytes] = []
-        waiting: list[bytes] = []
-        for frame in frames:
-            text = shape.cut(frame)
-            if text:
-                plain.append(text)
-                waiting.append(frame)
-            elif text is None:
-                if plain:
-                    self._tell(plain, waiting, events)
-                    plain, waiting = [], []
-                self._feed_frame(frame, events)
-            elif not self._execution_ended:
-                self._message_known = True
-        if plain:
-            self._tell(plain, waiting, events)
-        if shape.may_become(rest):
+    def _feed(self, data: bytes, events: list[Event]) -> None:
+        if len(data) > self._max_frame or _CR in data:
+            self._feed_any(data, events)
+            return
+        start = 0 if self._between_frames else self._complete(data, events)
+        if self._between_frames:
+            start = self._feed_whole(data, start, events)
+        if start == len(data):
+            return
+        rest = data[start:]
+        if self._shape is not None and self._between_frames and self._shape.may_become(rest):
             self._rest = rest
         else:
             self._feed_any(rest, events)
 
-    def _tell(self, plain: list[bytes], frames: list[bytes], events: list[Event]) -> None:
-        deltas = None if self._execution_ended else check(plain)
+    def _complete(self, data: bytes, events: list[Event]) -> int:
+        """The frame that was cut before; returns where it ends."""
+        if self._frames.at_start and not data.startswith(MARK[:1]):
+            self._frames.at_start = False
+            self._between_frames = True
+            return 0
+        start = 0
+        while start < len(data) and not self._between_frames:
+            end = data.find(_FRAME_END, start)
+            after = len(data) if end < 0 else end + _NEXT
+            self._feed_any(data[start:after], events)
+            start = after
+        return start
+
+    def _feed_whole(self, data: bytes, start: int, events: list[Event]) -> int:
+        """The whole frames from `start` on; returns where the last of them ends."""
+        run = self._run
+        last_end = data.rfind(_FRAME_END, start)
+        while start <= last_end:
+            end = data.find(b"\n", start)
+            try:
+                kind = self._known.get(data[start : data.index(b'"', start + _NAME_AT, end)])
+            except ValueError:
+                kind = None
+            if kind is None or data[end + 1] != _LF:
+                end = data.find(_FRAME_END, start)
+                self._feed_frame(data[start:end], events)
+            elif kind is _TEXT and self._shape is not None and data.startswith(self._shape.beginning, start):
+                start = self._feed_texts(self._shape, data, start, end, events)
+                continue
+            elif kind is _COPY:
+                if run.calls_tool or not run.message_known:
+                    self._feed_frame(data[start:end], events)
+            elif kind is not _NEVER_NEEDED and not self._read_known(kind, data[start + _PAYLOAD_AT : end], events):
+                self._feed_frame(data[start:end], events)
+            start = end + _NEXT
+        return start
+
+    def _read_known(self, kind: Kind, payload: bytes, events: list[Event]) -> bool:
+        """False for a frame that is odd in some way, and has to be read the long way."""
+        if kind is _END and len(payload) > END_HEAD:
+            return False
+        try:
+            data = orjson.loads(payload)["data"]
+        except (orjson.JSONDecodeError, KeyError):
+            return False
+        if type(data) is not dict or data.get("spawnPath"):
+            return True
+        event = self._end(data) if kind is _END else self._run.hear(kind, data)
+        if event is not None:
+            events.append(event)
+            if kind is _TEXT:
+                self._learn(event, payload)
+        return True
+
+    def _feed_texts(self, shape: TextShape, data: bytes, start: int, end: int, events: list[Event]) -> int:
+        """The frames of this shape from `start` on; `end`: of the first line. Returns where the last of them ends."""
+        deltas, after = shape.cut_all(data, start)
         if deltas is not None:
-            self._message_known = True
-            events.append(deltas)
-            return
-        for frame in frames:
-            self._feed_frame(frame, events)
+            self._run.message_known = True
+            if deltas.encoded:
+                events.append(deltas)
+            return after
+        after = max(after, end + _NEXT)
+        for frame in data[start : after - _NEXT].split(_FRAME_END):
+            deltas = shape.cut_one(frame + _FRAME_END)
+            if deltas is None:
+                self._feed_frame(frame, events)
+            else:
+                self._run.message_known = True
+                events.append(deltas)
+        return after
 
     def _feed_frame(self, frame: bytes, events: list[Event]) -> None:
         """A whole frame, without its end. Nearly always it is one line, which needs no search for lines."""
         if not frame.startswith(_FIELD) or b"\n" in frame or len(frame) > self._max_frame:
             self._feed_any(frame + b"\n\n", events)
             return
-        payload = frame[len(_FIELD) :]
-        keep = self._judge(payload[:HEAD])
+        payload = frame[_PAYLOAD_AT:]
+        keep = self._run.judge(payload[:HEAD])
         if keep is None:
             return
         if keep.limit is None:
@@ -168,32 +191,14 @@ class EventReader:
         self._between_frames = self._frames.between_frames
 
     def _take(self, payload: bytes, name: str | None, truncated: bool, events: list[Event]) -> None:
-        event = self._read_end(payload, truncated) if name == "execution_end" else self._read(payload, name)
-        if event is None:
-            return
-        events.append(event)
-        if type(event) is TextDelta:
-            if event.text and self._execution_id is not None:
-                self._shape = learn(payload, event.text)
-        elif isinstance(event, RunEnded | RunFailed):
-            self.over = True
+        event = self._read_beginning(payload) if truncated else self._read(payload, name)
+        if event is not None:
+            events.append(event)
+            self._learn(event, payload)
 
-    def _judge(self, head: bytes) -> Keep | None:
-        name = name_of(head)
-        if name is None:
-            return Keep(None)
-        keep = self._keeps.get(name)
-        if keep is None and name in COPY_NAMES and self._is_needed_copy(COPY_NAMES[name], head):
-            return Keep(COPY_NAMES[name])
-        return keep
-
-    def _is_needed_copy(self, name: str, head: bytes) -> bool:
-        """Whether this copy of the whole message is the first to tell something."""
-        if name == "message":
-            return self._calls_tool or not self._message_known
-        if name == "model_response":
-            return not self._message_known
-        return name == "entry_committed" and not self._message_known and not _USER_ENTRY.search(head)
+    def _learn(self, event: Event, payload: bytes) -> None:
+        if type(event) is TextDelta and event.text and self._run.execution_id:
+            self._shape = learn(payload, event.text)
 
     def _read(self, payload: bytes, name: str | None) -> Event | None:
         """`name`: of the event, where it was recognised without decoding."""
@@ -202,38 +207,16 @@ class EventReader:
         name = name or envelope.get("event")
         if not isinstance(data, dict) or not isinstance(name, str) or data.get("spawnPath"):
             return None
-        if name == "execution_end":
-            return self._end(data)
-        if name == "error" and isinstance(data.get("error"), str):
-            return failure_of(data["error"])
-        if self._execution_ended:
-            return None
-        self._follow(name, data)
-        parse = self._parsers.get(name) or COPIES.get(name)
-        try:
-            return parse(data) if parse else None
-        except RecursionError:
-            raise UpstreamError("The agent sent an event that is nested too deeply.") from None
+        return self._end(data) if name == "execution_end" else self._run.hear_named(name, data)
 
-    def _follow(self, name: str, data: Data) -> None:
-        """Remembers what decides which of the later frames are needed, and what they leave out."""
-        if self._execution_id is None:
-            self._execution_id = text_of(data, "executionId") or None
-        if name == "tick_start":
-            self._message_known = self._calls_tool = False
-        elif name in _MESSAGE_SIGNS:
-            self._message_known = True
-        elif name in ("tool_call_start", "tool_call"):
-            self._calls_tool = True
-        elif name == "spawn_start":
-            self._children[text_of(data, "spawnId")] = text_of(data, "label") or text_of(data, "componentName")
-        elif name == "spawn_end":
-            data.setdefault("componentName", self._children.pop(text_of(data, "spawnId"), ""))
+    def _end(self, data: Data) -> Event | None:
+        event = self._run.end(data)
+        if self._run.ended:
+            self._known, self._shape = _LAST_WORD, None  # what text may still come is not this run's
+        return event
 
-    def _read_end(self, payload: bytes, truncated: bool) -> Event | None:
-        if not truncated:
-            data = _decode(payload).get("data")
-            return self._end(data) if isinstance(data, dict) else None
+    def _read_beginning(self, payload: bytes) -> Event | None:
+        """A long `execution_end`. The mark of a child may stand behind what there is, so only the id can tell."""
         front, found, _ = payload.partition(b',"output":')
         if not found:
             return None
@@ -241,21 +224,25 @@ class EventReader:
             data = orjson.loads(front + b"}}")["data"]
         except (orjson.JSONDecodeError, KeyError):
             return None
-        is_own = isinstance(data, dict) and data.get("executionId") == self._execution_id
-        return self._end(data) if is_own else None
+        is_own = isinstance(data, dict) and data.get("executionId") == (self._run.execution_id or None)
+        return self._end(data) if is_own and not data.get("spawnPath") else None
 
-    def _end(self, data: Data) -> Event | None:
-        if data.get("spawnPath"):
-            return None
-        if not data:
-            return RunEnded()
-        if error := data.get("error"):
-            return failure_of(text_of(error, "message") if isinstance(error, dict) else str(error))
-        if data.get("aborted"):
-            return failure_of("Execution aborted")
-        self._execution_ended = True
-        self._shape = None
-        return RunEnded() if self._resumed else None
+
+_NEVER_NEEDED, _COPY, _END = (Kind(lambda data: None, None) for _ in range(3))
+_TEXT = KINDS["content_delta"]
+
+
+def _by_front(kinds: dict[str, Kind]) -> dict[bytes, Kind]:
+    """What a frame is that begins like this, up to the end of its name. A transport `error` looks like a model's."""
+    named = {**dict.fromkeys([*NEVER_NEEDED, *DEEDS], _NEVER_NEEDED), **kinds, **dict.fromkeys(COPIES, _COPY)}
+    named["execution_end"] = _END
+    del named["error"]
+    return {_FIELD + FRONT + name.encode(): kind for name, kind in named.items()}
+
+
+_KNOWN = _by_front(KINDS)
+_KNOWN_WITH_DEEDS = _by_front(KINDS_WITH_DEEDS)
+_LAST_WORD = {front: kind for front, kind in _KNOWN.items() if kind is _END}
 
 
 def _decode(payload: bytes) -> Data:

@@ -1,0 +1,183 @@
+"""What a run remembers of its frames, and the short way for frames that are known by their name."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from oaicompat_proxy.dialects.agentick.names import END_HEAD, NEVER_NEEDED
+from oaicompat_proxy.dialects.agentick.parsers import COPIES, DEEDS, PARSERS
+from oaicompat_proxy.dialects.agentick.reader import EventReader
+from oaicompat_proxy.dialects.agentick.run import KINDS_WITH_DEEDS, Run
+from oaicompat_proxy.errors import UpstreamError
+from oaicompat_proxy.events import ChildEnded, Event, RunEnded, RunFailed, TickStarted
+
+MAX_FRAME = 64 * 1024
+MESSAGE = {"role": "assistant", "content": [{"type": "text", "text": "Six."}]}
+NAMES = [*PARSERS, *DEEDS, *COPIES, *NEVER_NEEDED, "execution_end", "never_heard_of", "x" * 300]
+
+
+def new_run(**options: bool) -> Run:
+    return Run(**{"with_deeds": True, "resumed": False, **options})
+
+
+def hear(run: Run, name: str, /, **data: Any) -> Event | None:
+    return run.hear_named(name, data)
+
+
+def head_of(name: str) -> bytes:
+    return b'{"type":"event","event":"%b","sessionId":"s"' % name.encode()
+
+
+def needs(run: Run) -> set[str]:
+    """Which copies of the message it would keep now."""
+    return {name for name in COPIES if run.judge(head_of(name)) is not None}
+
+
+def test_copies_are_needed_until_the_message_is_known() -> None:
+    run = new_run()
+    assert needs(run) == set(COPIES)
+    hear(run, "message_start")
+    assert needs(run) == set()
+    hear(run, "tool_call_start", callId="c1", name="tide")
+    assert needs(run) == {"message"}
+    assert hear(run, "tick_start") == TickStarted()
+    assert needs(run) == set(COPIES)
+
+
+def test_a_run_that_is_joined_in_its_middle_needs_none() -> None:
+    assert needs(new_run(resumed=True)) == set()
+
+
+def test_a_child_is_called_what_its_beginning_said() -> None:
+    run = new_run()
+    hear(run, "spawn_start", spawnId="s1", componentName="Diver")
+    assert hear(run, "spawn_end", spawnId="s1", output="done") == ChildEnded("Diver", "done", False)
+
+
+@pytest.mark.parametrize(
+    ("data", "event", "over"),
+    [
+        ({}, RunEnded(), True),
+        ({"aborted": False}, None, False),
+        ({"aborted": True}, RunFailed("Execution aborted", aborted=True), True),
+        ({"error": {"message": "no"}}, RunFailed("no"), True),
+    ],
+)
+def test_what_an_end_says(data: dict[str, Any], event: Event | None, over: bool) -> None:
+    run = new_run()
+    assert run.end(data) == event
+    assert (run.over, run.ended) == (over, event is None)
+
+
+def test_behind_the_real_end_only_the_last_word_counts() -> None:
+    run = new_run()
+    run.end({"aborted": False})
+    assert hear(run, "tick_start") is None
+    assert hear(run, "error", error="gone") == RunFailed("gone")
+    assert run.over
+
+
+def test_every_kind_that_is_parsed_is_known() -> None:
+    assert KINDS_WITH_DEEDS.keys() == {*PARSERS, *DEEDS, *COPIES}
+
+
+# The short way says what the long way says
+
+
+class LongWay(EventReader):
+    """Everything line by line through the event-stream reader."""
+
+    def _feed(self, data: bytes, events: list[Event]) -> None:
+        self._feed_any(data, events)
+
+
+FIELDS: list[dict[str, Any]] = [
+    {"executionId": "e1", "blockType": "text", "delta": "Hi", "callId": "c1", "name": "tide", "input": {"a": 1}},
+    {"executionId": "e1", "message": MESSAGE, "modelOutput": {"message": MESSAGE}, "entry": {"message": MESSAGE}},
+    {"executionId": "e2", "usage": {"inputTokens": 3, "outputTokens": 4.0, "totalTokens": 0}, "stopReason": "stop"},
+    {"executionId": "e1", "error": {"message": "no"}, "result": {"response": "all"}, "spawnId": "s1", "label": "Ann"},
+    {"executionId": "e1", "error": "gone"},
+    {"executionId": "e1", "aborted": True},
+    {"executionId": "e1", "output": "x" * END_HEAD},
+    {"executionId": "e2", "output": "x" * END_HEAD, "error": "no"},
+    {"executionId": "e1", "spawnPath": ["s1"], "delta": "CHILD", "message": MESSAGE},
+    {},
+]
+PAYLOADS = [
+    '{{"type":"event","event":"{name}","sessionId":"s","data":{data}}}',
+    '{{"type":"event","event":"{name}","sessionId":"s","data":{data}}} ',
+    '{{"type":"event","event":"{name}","data":{data},"data":null}}',
+    '{{"type":"event","event":"{name}","data":[{data}]}}',
+    '{{"type":"event","event":"{name}","sessionId":"s"}}',
+    '{{"type":"event","event":"{name}","data":{data}',
+    '{{"type":"event","event":"{name}\\u0020","data":{data}}}',
+    '{{"type":"event","event":"{name}","event":"tick_start","data":{data}}}',
+    '{{"event":"{name}","type":"event","data":{data}}}',
+    '{{"type":"event","event":"{name}',
+    '{{"type":"event","event":{data}}}',
+]
+FRAMINGS = [
+    b"data: %b\n\n",
+    b"data:%b\n\n",
+    b"data: %b\n\n\n",
+    b"data: %b\n: comment\n\n",
+    b"data: %b\ndata:\n\n",
+    b"event: x\ndata: %b\n\n",
+    b": comment\n\ndata: %b\n\n",
+    b"data: %b\n\n\n\n: comment\n\n",
+]
+
+
+def mostly(choices: list[Any]) -> st.SearchStrategy[Any]:
+    return st.integers(0, 3).flatmap(lambda dice: st.sampled_from(choices) if dice == 0 else st.just(choices[0]))
+
+
+FRAMES = st.builds(
+    lambda name, data, payload, framing: framing % payload.format(name=name, data=gateway_json(data)).encode(),
+    st.sampled_from(NAMES),
+    st.sampled_from(FIELDS),
+    mostly(PAYLOADS),
+    mostly(FRAMINGS),
+)
+
+
+def gateway_json(data: dict[str, Any]) -> str:
+    return json.dumps(data, separators=(",", ":"))
+
+
+def told(reader: EventReader, reads: list[bytes]) -> list[Any]:
+    """What a reader says; a fault as its last word."""
+    said: list[Any] = []
+    try:
+        for data in reads:
+            said += reader.feed(data)
+    except UpstreamError as error:
+        said.append((type(error), str(error)))
+    return [*said, reader.over, reader.execution_id]
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(FRAMES, max_size=12), st.integers(1, 3000), st.booleans(), st.booleans(), st.booleans())
+def test_the_short_way_says_what_the_long_way_says(
+    frames: list[bytes], size: int, whole: bool, with_deeds: bool, resumed: bool
+) -> None:
+    stream = b"".join(frames)
+    reads = [stream] if whole else [stream[at : at + size] for at in range(0, len(stream), size)]
+    short, long = (
+        told(kind(max_frame=MAX_FRAME, with_deeds=with_deeds, resumed=resumed), reads)
+        for kind in (EventReader, LongWay)
+    )
+    assert short == long
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_the_same_on_both_ways_frame_by_frame(name: str) -> None:
+    for data in FIELDS:
+        frames = [FRAMINGS[0] % payload.format(name=name, data=gateway_json(data)).encode() for payload in PAYLOADS]
+        for frame in frames:
+            assert told(EventReader(max_frame=MAX_FRAME), [frame]) == told(LongWay(max_frame=MAX_FRAME), [frame])
