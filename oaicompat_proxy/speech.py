@@ -77,9 +77,13 @@ class Speech:
 
     def end_tick(self) -> list[Chunk]:
         """What is still to be sent of the tick that is over."""
-        thought, said = self._reasoning.end_tick(), self._text.end_tick()
-        return [*([Reasoning(thought)] if thought else []), *([Content(said)] if said else [])]
+        chunks: list[Chunk] = []
+        if thought := self._reasoning.end_tick():
+            chunks.append(Reasoning(thought))
+        if said := self._text.end_tick():
+            chunks.append(Content(said))
+        return chunks
 
     def close(self) -> list[Chunk]:
         """The last of it, with everything that was referred to."""
-        return [*self.end_tick(), *self._citations.chunks()]
+        return self.end_tick() + self._citations.chunks()

@@ -13,42 +13,38 @@ class SurrogateJoiner:
     A half whose partner never comes becomes U+FFFD: no client could decode it.
     """
 
-    def __init__(self) -> None:
-        self._half = ""
+    half = ""
+    """What still waits for its other half."""
 
     def feed(self, text: str) -> str:
         """What can be sent now: `text`, without a first half at its end."""
-        if not self._half and (text.isascii() or not _SURROGATE.search(text)):
+        if not self.half and (text.isascii() or not _SURROGATE.search(text)):
             return text
-        text = self._half + text
-        self._half = ""
+        text = self.half + text
+        self.half = ""
         if "\ud800" <= text[-1:] <= "\udbff":
-            self._half, text = text[-1], text[:-1]
+            self.half, text = text[-1], text[:-1]
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-    @property
-    def waiting(self) -> bool:
-        return bool(self._half)
 
     def flush(self) -> str:
         """The replacement of a half that is still waiting, or nothing."""
-        half, self._half = self._half, ""
+        half, self.half = self.half, ""
         return "\ufffd" if half else ""
 
 
 class Channel:
     """The text of one kind that the ticks of a run say one after another."""
 
+    said = False
+    said_in_tick = False
+    """The agent itself said something in this tick; interjections do not count."""
+    _before = ""
+    _used = False
+
     def __init__(self, separator: str) -> None:
         """`separator` stands between the texts of two ticks."""
         self._separator = separator
-        # moving
         self._joiner = SurrogateJoiner()
-        self._before = ""
-        self._used = False
-        self.said_in_tick = False
-        """The agent itself said something in this tick; interjections do not count."""
-        self.said = False
 
     def feed(self, text: str) -> str:
         """What to send for this piece: with the separator in front if a new tick speaks for the first time."""
@@ -60,7 +56,7 @@ class Channel:
     @property
     def flowing(self) -> bool:
         """The next text follows directly on what is out: nothing is to be put in front of it."""
-        return self.said_in_tick and not self._before and not self._joiner.waiting
+        return self.said_in_tick and not self._before and not self._joiner.half
 
     def interject(self, line: str) -> str:
         """What to send for a line that is not the agent's own text: a paragraph of its own."""

@@ -37,12 +37,12 @@ class ToolCalls:
     @property
     def client_must_act(self) -> bool:
         """Whether this tick calls a tool that is the client's."""
-        return any(call.name in self._declared for call in self._calls.values())
+        return bool(self._calls) and any(call.name in self._declared for call in self._calls.values())
 
     @property
     def pending(self) -> bool:
         """Whether this tick calls any tool."""
-        return any(call.name for call in self._calls.values())
+        return bool(self._calls) and any(call.name for call in self._calls.values())
 
     def start(self, call_id: str, name: str) -> list[Chunk]:
         call = self._find(call_id)
@@ -74,6 +74,8 @@ class ToolCalls:
 
     def end_message(self) -> list[Chunk]:
         """The model has said all of its calls: those without an end have one now."""
+        if not self._calls:
+            return []
         for call in self._calls.values():
             call.ended = True
         return self._advance()

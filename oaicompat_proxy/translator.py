@@ -264,11 +264,10 @@ class Translator:
         self.ended = True
         self.finish_reason = reason
         usage = self.usage = self._usage.total()
-        return [
-            *self._speech.close(),
-            Finish(reason),
-            *([UsageReport(*usage)] if usage is not None else []),
-        ]
+        chunks = [*self._speech.close(), Finish(reason)]
+        if usage is not None:
+            chunks.append(UsageReport(*usage))
+        return chunks
 
 
 _HANDLERS: dict[type[Any], Callable[[Translator, Any], list[Chunk]]] = {

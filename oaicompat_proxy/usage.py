@@ -8,10 +8,11 @@ from .events import Usage
 class UsageMeter:
     """Takes what messages, ticks and the run say; `total()` is what to report."""
 
+    _run: Usage | None = None
+    _tick: Usage | None = None
+    _message: Usage | None = None
+
     def __init__(self) -> None:
-        self._run: Usage | None = None
-        self._tick: Usage | None = None
-        self._message: Usage | None = None
         self._finished: list[Usage] = []
 
     def start_tick(self) -> None:
@@ -38,6 +39,8 @@ class UsageMeter:
     def total(self) -> Usage | None:
         """The run's own total, else the sum of its ticks, else of its messages; None if nothing was said."""
         self.start_tick()
+        if self._run is not None and _tells(self._run):
+            return self._run
         return _best(self._run, _sum(self._finished))
 
 
@@ -53,8 +56,8 @@ def _best(first: Usage | None, second: Usage | None) -> Usage | None:
 
 
 def _sum(usages: list[Usage]) -> Usage | None:
-    if not usages:
-        return None
+    if len(usages) < 2:
+        return usages[0] if usages else None
     return Usage(
         sum(usage.input_tokens for usage in usages),
         sum(usage.output_tokens for usage in usages),

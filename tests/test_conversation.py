@@ -242,10 +242,11 @@ MEDIA = st.builds(
 )
 BLOCKS = st.lists(TEXTS.map(Text) | MEDIA, max_size=3).map(tuple)
 CALLS = st.lists(st.builds(ToolCall, WORDS, WORDS, TEXTS), max_size=2).map(tuple)
+NO_CALLS = st.just(())
 MESSAGES = st.one_of(
-    st.builds(Message, st.sampled_from(["system", "user"]), BLOCKS, st.none() | WORDS),
-    st.builds(Message, st.just("assistant"), BLOCKS, st.none() | WORDS, CALLS),
-    st.builds(Message, st.just("tool"), BLOCKS, tool_call_id=WORDS),
+    st.builds(Message, st.sampled_from(["system", "user"]), BLOCKS, st.none() | WORDS, NO_CALLS, st.none()),
+    st.builds(Message, st.just("assistant"), BLOCKS, st.none() | WORDS, CALLS, st.none()),
+    st.builds(Message, st.just("tool"), BLOCKS, st.none(), NO_CALLS, WORDS),
 )
 
 

@@ -31,11 +31,11 @@ def parse_json(body: bytes) -> dict[str, Any]:
     Raises InvalidRequest for everything else, and nothing but that.
     """
     body = body.removeprefix(_BYTE_ORDER_MARK)
-    if not body.strip():
-        raise InvalidRequest("you must provide a model parameter")
     try:
         parsed = _loads(body)
     except (ValueError, RecursionError) as exc:
+        if not body.strip():
+            raise InvalidRequest("you must provide a model parameter") from None
         raise _unparsable(str(exc)) from exc
     if not isinstance(parsed, dict):
         raise _unparsable("the body must be a JSON object")

@@ -161,8 +161,7 @@ class ChunkEncoder:
         """The chunk as it is sent; empty if this stream does not show it."""
         if type(chunk) is Contents:
             self.chunks += len(chunk.encoded)
-            middle = self._between_contents.join(chunk.encoded)
-            return b"".join((self._content, b'"', middle, b'"', self._content_end))
+            return b'%b"%b"%b' % (self._content, self._between_contents.join(chunk.encoded), self._content_end)
         if type(chunk) is Content:
             self.chunks += 1
             return self._content + json_text.encode(chunk.text) + self._content_end
@@ -174,8 +173,8 @@ class ChunkEncoder:
         return self._delta + json_text.encode(delta) + self._open_end
 
     def _role(self, chunk: Role) -> bytes:
-        content = "" if chunk.with_text else None
-        return self._with_delta({"role": "assistant", "content": content, "refusal": None})
+        content = b'""' if chunk.with_text else b"null"
+        return b'%b{"role":"assistant","content":%b,"refusal":null}%b' % (self._delta, content, self._open_end)
 
     def _reasoning_delta(self, chunk: Reasoning) -> bytes:
         if not self._reasoning:

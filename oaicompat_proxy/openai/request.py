@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ..turn import Block, Text
 from .body import parse_json
@@ -25,16 +25,14 @@ from .validation import array_above_max_length, check, missing
 Role = Literal["system", "user", "assistant", "tool"]
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(NamedTuple):
     id: str
     name: str
     arguments: str
     """JSON text as the client sent it; for a custom tool its input, which is free text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     role: Role
     blocks: tuple[Block, ...]
     name: str | None = None

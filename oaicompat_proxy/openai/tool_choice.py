@@ -15,6 +15,7 @@ from ..errors import InvalidRequest
 from .validation import clip, invalid_value
 
 _FORBIDDEN = "none"
+_NONE: frozenset[str] = frozenset()
 _ASK_FOR_NOTHING = (None, "none", "auto")
 
 
@@ -24,6 +25,8 @@ def parse_tool_names(body: Mapping[str, Any]) -> frozenset[str]:
     Raises InvalidRequest for a choice that names what was not declared, or that has nothing to choose from.
     """
     tools, functions = body.get("tools") or (), body.get("functions") or ()
+    if not (tools or functions or body.get("tool_choice") or body.get("function_call")):
+        return _NONE
     if tools and functions:
         raise InvalidRequest(
             "Setting 'tools' and 'functions' at the same time is not supported. Use 'tools'.",

@@ -52,7 +52,7 @@ _EXPECTED = {
 def check(schema: TypeAdapter[Any], body: Mapping[str, Any]) -> None:
     """Raises InvalidRequest with the first fault of `body`."""
     try:
-        schema.validate_python(body, strict=True)
+        schema.validator.validate_python(body, strict=True)
     except ValidationError as exc:
         raise _first_fault(exc, body) from None
 

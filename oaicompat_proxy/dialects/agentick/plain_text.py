@@ -45,19 +45,21 @@ class TextShape:
         self._middle = middle
         self._frame_end = end + b"\n\n"
         self._next_frame = self._frame_end + beginning
+        self._head = len(beginning)
+        self._to_text = len(middle)
+        self._tail = len(self._frame_end)
         self._width = 0
-        """Bytes of the members of the last frame, and most likely of the next."""
+        """Bytes of the last frame's members, and most likely of the next one's."""
 
     def cut_one(self, data: bytes) -> TextDeltas | None:
         """The text of a read that is one such frame and nothing else, as most are; None for any other."""
         if not (data.endswith(self._frame_end) and data.startswith(self.beginning)):
             return None
-        head = len(self.beginning)
-        at = data.find(self._middle, head)
-        if at < 0 or not _are_flat(data[head:at]):
+        at = data.find(self._middle, self._head)
+        encoded = data[at + self._to_text : -self._tail]
+        if at < 0 or not encoded or _LF in encoded or not _are_flat(data[self._head : at]):
             return None
-        encoded = data[at + len(self._middle) : -len(self._frame_end)]
-        if not encoded or _LF in encoded or (not encoded.isascii() and _breaks_lines(encoded)):
+        if not encoded.isascii() and _breaks_lines(encoded):
             return None
         try:
             return TextDeltas(orjson.loads(b'"%b"' % encoded), [encoded])
@@ -78,11 +80,11 @@ class TextShape:
     def _cut(self, data: bytes, start: int) -> tuple[list[bytes], bytes, int]:
         """Text by text, their frames' members in one piece, and where the last of these frames ends."""
         middle, next_frame, width = self._middle, self._next_frame, self._width
-        to_text, from_line_end, to_members = len(middle), 2 - len(self._frame_end), len(next_frame)
+        to_text, from_line_end, to_members = self._to_text, 2 - self._tail, len(next_frame)
         texts: list[bytes] = []
         members: list[bytes] = []
         goes_on = True
-        head = start + len(self.beginning)
+        head = start + self._head
         while goes_on:
             at = head + width
             if not data.startswith(middle, at):
@@ -99,7 +101,7 @@ class TextShape:
             members.append(data[head:at])
             head = end + to_members
         self._width = max(width, 0)
-        return texts, b"".join(members), head - len(self.beginning)
+        return texts, b"".join(members), head - self._head
 
     def may_become(self, beginning: bytes) -> bool:
         """Whether this may be the beginning of such a frame, and is not too long to wait for the rest."""
