@@ -78,7 +78,6 @@ class Channel:
 
     def pause(self) -> str:
         """The next text stands apart; what is still to be sent of this one."""
-        rest = self._joiner.flush()
-        rest = self._after_pause(rest) if rest else ""
+        rest = self._after_pause(self._joiner.flush()) if self._joiner.half else ""
         self._before = self._separator if self._used else ""
         return rest

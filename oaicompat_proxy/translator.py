@@ -65,6 +65,17 @@ class Translator:
     finish_reason = ""
     usage: Usage | None = None
     """What the run used, once the answer has its end."""
+    ended = False
+    """The answer has its one ending: nothing may follow."""
+    waits_for_client = False
+    """The answer ended with a question that the run still waits for."""
+    denied_call: str | None = None
+    """The agent's call that waits for a confirmation, and was not given one."""
+    _opened = False
+    _stop_reason = ""
+    _continues = False
+    _message_ended = False
+    _model_failure = ""
 
     def __init__(
         self,
@@ -90,21 +101,9 @@ class Translator:
         self._model = model
         self._narrator = None if server_tools == "hide" else Narrator()
         self._narrates_in_content = server_tools == "content"
-        self.ended = False
-        """The answer has its one ending: nothing may follow."""
-        self.waits_for_client = False
-        """The answer ended with a question that the run still waits for."""
-        self.denied_call: str | None = None
-        """The agent's call that waits for a confirmation, and was not given one."""
-        # moving
-        self._opened = False
         self._speech = Speech(tick_separator)
         self._calls = ToolCalls(tool_names)
         self._usage = UsageMeter()
-        self._stop_reason = ""
-        self._continues = False
-        self._message_ended = False
-        self._model_failure = ""
 
     def feed(self, event: Event) -> list[Chunk]:
         """The chunks to send now. Raises AgentError and its kin when the run failed."""
