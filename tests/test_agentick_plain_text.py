@@ -540,6 +540,16 @@ def test_nothing_is_said_behind_the_end() -> None:
     assert isinstance(fast[-1], RunEnded)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_nothing_is_said_behind_the_end_that_stands_between_look_alikes(count: int) -> None:
+    """Frames that are looked at once more, one by one, because the first of them only begins like a text."""
+    alike = plain("No!", middle=MIDDLE.replace("text", "reasoning"))
+    ended = other("execution_end", executionId="e1")
+    fast, slow = both([START + FIRST + plain("a"), alike + ended + plain("b") * count, plain("c"), LAST_WORD])
+    assert fast == slow
+    assert texts(fast) == ["First.", "a"]
+
+
 @pytest.mark.parametrize("inside", ["said", ""])
 @pytest.mark.parametrize("apart", [False, True])
 def test_a_copy_of_what_went_the_fast_way_is_not_needed(inside: str, apart: bool) -> None:

@@ -163,7 +163,7 @@ class EventReader:
             return after
         after = max(after, end + _NEXT)
         for frame in data[start : after - _NEXT].split(_FRAME_END):
-            deltas = shape.cut_one(frame + _FRAME_END)
+            deltas = None if self._run.ended else shape.cut_one(frame + _FRAME_END)
             if deltas is None:
                 self._feed_frame(frame, events)
             else:
