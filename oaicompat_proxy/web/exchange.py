@@ -78,7 +78,9 @@ class Exchange:
         self._last_sign = now
         self._started = False
         self._watch: asyncio.TimerHandle | None = None
-        self._watch_from(now)
+        first = min(self._silence_timeout, limits.start, limits.whole)
+        if first < math.inf:
+            self._watch = self._loop.call_later(first, self._check_limits)
 
     @property
     def failed(self) -> bool:

@@ -127,7 +127,8 @@ class Relay:
         feed, encode = self._translator.feed, self._encoder.encode
         try:
             for event in events:
-                pieces.extend(map(encode, feed(event)))
+                if chunks := feed(event):
+                    pieces.extend(map(encode, chunks))
         except ProxyError as error:
             self._failure = error
         return b"".join(pieces)
