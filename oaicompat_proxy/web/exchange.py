@@ -206,7 +206,8 @@ class Exchange:
             self._watch.cancel()
         self._wake()
         if self.on_end is not None:
-            self.on_end()
+            tell, self.on_end = self.on_end, None  # who is told may hold us
+            tell()
 
     def _watch_from(self, now: float) -> None:
         """One timer for all of the answer: it looks again when the next limit may be over."""
