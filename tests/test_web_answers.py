@@ -13,7 +13,6 @@ from agent import LAST_WORD, OPENING, Agent, closing, failure, frame, run, text,
 from checker import Answer, check_body, check_error_body, check_stream
 from conftest import CHAT, Received, StartProxy, chat_body
 
-from oaicompat_proxy.dialects.agentick.reader import EventReader
 from oaicompat_proxy.openai.chunks import ChunkEncoder, Finish
 from oaicompat_proxy.translator import Translator
 from oaicompat_proxy.web.sessions import Sessions
@@ -187,7 +186,7 @@ async def test_a_fault_in_the_middle_is_the_last_frame(
     await line.post(chat_body(), version="1.0")
     await line.read_head()
     body = await line.read_until(b'"one "}')
-    monkeypatch.setattr(EventReader, "feed", Faulty(EventReader.feed, nth=1))
+    monkeypatch.setattr(Translator, "feed", Faulty(Translator.feed, nth=1))
     gate.set()
     body += await line.read_to_end()
     answer = check_stream(body, include_usage=False)
