@@ -112,6 +112,7 @@ def _add_gateway(app: web.Application, config: Config, base: str, lasting: Lasti
 
 async def _process(upstream: str, app: web.Application) -> AsyncIterator[None]:
     """Opens what lives as long as the process, and settles it, whatever application has taken this one's place."""
+    app[STOPPING].loop = asyncio.get_running_loop()
     async with _shared(app[CONFIG]) as redis:
         app[RATES] = Rates(redis)
         lasting = _lasting_of(app)

@@ -54,12 +54,12 @@ class Interruptible:
     def __enter__(self) -> None:
         if self._stopping.interrupted:
             raise self._kind(self._message)
-        self._stopping.waiting.add(self._stopping.current_task())
+        self._stopping.waiting.add(asyncio.current_task(self._stopping.loop))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        task = self._stopping.current_task()
+        task = asyncio.current_task(self._stopping.loop)
         self._stopping.waiting.discard(task)
         if task is not None and task in self._stopping.told:
             self._stopping.told.remove(task)
@@ -75,7 +75,8 @@ class Stopping:
         self.told: set[asyncio.Task[Any] | None] = set()
         """Interrupted, and not yet aware of it."""
         self.interrupted = False
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """That of the process, once it runs: to ask each time which one runs is a system call before Python 3.12."""
         self.begun = False
         """Told to end: not ready any more, no connection is kept."""
         self.cut = 0
@@ -87,18 +88,12 @@ class Stopping:
             self, AnswerCut, "This server is stopping, and the agent was not done in time; the answer is incomplete."
         )
 
-    def current_task(self) -> asyncio.Task[Any] | None:
-        """Of the loop that this belongs to: to ask each time which loop runs is a system call before Python 3.12."""
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        return asyncio.current_task(self._loop)
-
     def begin(self) -> None:
         self.begun = True
 
     def spare(self) -> None:
         """The current request is not interrupted: what it waits for is, and will tell it."""
-        self.waiting.discard(self.current_task())
+        self.waiting.discard(asyncio.current_task(self.loop))
 
     def interrupt(self) -> None:
         self.interrupted = True
