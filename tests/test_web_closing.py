@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
-from agent import Agent, Reply, answer, no_apps
+from agent import PATIENCE, Agent, Reply, answer, no_apps
 
 from oaicompat_proxy.config import Config
 from oaicompat_proxy.web import closing
@@ -245,6 +245,45 @@ async def test_at_the_end_what_still_waits_is_given_up_and_counted(
     assert time.monotonic() - began < 1
     assert 40 < closer.failed <= 50
     await agent.until(lambda: not agent.left_behind)
+
+
+async def kept_connection(closer: Closer) -> None:
+    """Those who close after this have a connection, and need no task."""
+    await closer.close("the first")
+
+
+async def test_what_is_closed_behind_a_settling_is_closed_as_well(agent: Agent) -> None:
+    """Requests of an application whose place another has taken go on, and so do their sessions."""
+    gate = asyncio.Event()
+    agent.replies("/invoke", answer(None), Reply([gate, b"{}"], 200, "application/json", "chunked"))
+    async with closer_of(agent.url) as closer:
+        await kept_connection(closer)
+        closer.close_soon("s1")
+        settling = asyncio.create_task(closer.settle())
+        await agent.until(lambda: len(agent.exchanges) == 2)
+        gate.set()
+        await settling
+        for key in ("s2", "s3"):
+            closer.close_soon(key)
+            async with asyncio.timeout(PATIENCE):
+                while closer.unfinished:  # noqa: ASYNC110 - it says nobody that it is done
+                    await asyncio.sleep(0)
+    assert (agent.closed_sessions, closer.unfinished) == (["the first", "s1", "s2", "s3"], 0)
+    assert {each.connection for each in agent.exchanges} == {0}, "which no error of ours has broken"
+
+
+async def test_a_close_that_fails_at_once_waits_for_its_turn_like_all_others(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing, "MOST_WAITING", 2)
+    monkeypatch.setattr(closing, "MOST_AT_ONCE", 1)
+    monkeypatch.setattr(closing, "FIRST_PAUSE", PATIENCE)
+    agent.replies("/invoke", answer(None), answer(None, status=500))
+    async with closer_of(agent.url, close_timeout=0.02) as closer:
+        await kept_connection(closer)
+        for number in range(5):
+            closer.close_soon(f"s{number}")
+    assert closer.failed == 4, "two found no room, two still waited for theirs, and one of these had been tried"
 
 
 async def test_settling_waits_for_what_is_being_closed(agent: Agent) -> None:

@@ -13,8 +13,7 @@ import functools
 import logging
 import uuid
 from collections import deque
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import Protocol
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
@@ -115,12 +114,12 @@ class Closer:
         return True
 
     def _hear(self, exchange: Exchange, key: str, upstream: Upstream) -> None:
+        """Whatever is not simply closed is tried again, in its turn, in any way that this gateway may offer."""
         self._asked.discard(exchange)
-        if exchange.failed or exchange.status >= 500:
-            self._start(self._insist(key, upstream))
-        elif exchange.status != 200:
-            self._enqueue(key, upstream)  # which finds out what this gateway offers
-        if self._heard is not None and not self._asked:
+        if exchange.failed or exchange.status != 200:
+            self.retried += 1
+            self._enqueue(key, upstream)
+        if not self._asked and self._heard is not None and not self._heard.done():
             self._heard.set_result(None)
 
     def _enqueue(self, key: str, upstream: Upstream) -> None:
@@ -129,16 +128,13 @@ class Closer:
             return
         self._waiting.append((key, upstream))
         if len(self._closing) < MOST_AT_ONCE:
-            self._start(self._close_waiting())
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name="close sessions")
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+            task = asyncio.create_task(self._close_waiting(), name="close sessions")
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     async def settle(self) -> None:
         """At the end of the process: waits for what is being closed, as long as all attempts of a few may take."""
-        if self._asked:
+        while self._asked:
             self._heard = asyncio.get_running_loop().create_future()
             await self._heard
         if self._closing:
