@@ -90,7 +90,8 @@ class Closer:
         """Closes that need no task so far."""
         self._heard: asyncio.Future[None] | None = None
         """When none of them is left."""
-        self._waiting: deque[tuple[str, Upstream]] = deque()
+        self._waiting: deque[tuple[str, Upstream, bool]] = deque()
+        """And whether it has been tried once."""
         self._closing: set[asyncio.Task[None]] = set()
         self._can_invoke = True
 
@@ -114,19 +115,18 @@ class Closer:
         return True
 
     def _hear(self, exchange: Exchange, key: str, upstream: Upstream) -> None:
-        """Whatever is not simply closed is tried again, in its turn, in any way that this gateway may offer."""
+        """What is not simply closed has its turn, in any way that this gateway may offer."""
         self._asked.discard(exchange)
         if exchange.failed or exchange.status != 200:
-            self.retried += 1
-            self._enqueue(key, upstream)
+            self._enqueue(key, upstream, tried=exchange.failed or exchange.status >= 500)
         if not self._asked and self._heard is not None and not self._heard.done():
             self._heard.set_result(None)
 
-    def _enqueue(self, key: str, upstream: Upstream) -> None:
+    def _enqueue(self, key: str, upstream: Upstream, *, tried: bool = False) -> None:
         if len(self._waiting) >= MOST_WAITING:
             self._give_up(key, "too many are waiting to be closed")
             return
-        self._waiting.append((key, upstream))
+        self._waiting.append((key, upstream, tried))
         if len(self._closing) < MOST_AT_ONCE:
             task = asyncio.create_task(self._close_waiting(), name="close sessions")
             self._closing.add(task)
@@ -141,13 +141,14 @@ class Closer:
             _, unfinished = await asyncio.wait(self._closing, timeout=ATTEMPTS * self._close_timeout)
             for task in unfinished:
                 task.cancel()
-        for key, _ in self._waiting:
+        for key, *_ in self._waiting:
             self._give_up(key, "the proxy is stopping")
         await self._listener.stop()
 
     async def _close_waiting(self) -> None:
         while self._waiting:
-            await self.close(*self._waiting.popleft())
+            key, upstream, tried = self._waiting.popleft()
+            await (self._insist(key, upstream) if tried else self.close(key, upstream))
 
     async def close(self, key: str, upstream: Upstream | None = None) -> None:
         """Returns when it is closed or given up."""

@@ -172,4 +172,5 @@ def _timed(name: str, start: float, moment: float | None) -> str:
 
 def _word(text: str) -> str:
     """One word of a line: what others made up, and could be taken for something else, is quoted."""
-    return text if text.isascii() and text.isprintable() and " " not in text else ascii(text)
+    is_plain = text.isascii() and text.isprintable() and " " not in text
+    return text if is_plain and "'" not in text and '"' not in text else ascii(text)
