@@ -175,7 +175,7 @@ def test_at_warning_only_what_an_operator_has_to_look_at(caplog: pytest.LogCaptu
     [
         ("owl", "model=owl "),
         ("an owl", "model='an owl' "),
-        ("'", "model=\"'\" "),
+        ("'", 'model="\'" '),
         ("a\nrun outcome=success", r"model='a\nrun outcome=success' "),
         ("Eule\u2028", r"model='Eule\u2028' "),
         ("x" * 1000, f"model='{'x' * 128}\\u2026' "),
