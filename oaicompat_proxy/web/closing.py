@@ -30,7 +30,8 @@ ATTEMPTS = 4
 FIRST_PAUSE = 0.5
 
 MOST_AT_ONCE = 100
-"""Closes under way at once; the others wait for their turn."""
+"""Closes under way at once that need a task; the others wait for their turn. Those on a connection that is there
+anyway have no such limit: there are no more of them than of these."""
 
 MOST_WAITING = 10_000
 """Closes that wait; more means that the gateway is gone, and its sessions with it."""
