@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from types import SimpleNamespace
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -19,7 +20,7 @@ from oaicompat_proxy.config import Config
 from oaicompat_proxy.web.app import create_app
 from oaicompat_proxy.web.authorization import admit
 from oaicompat_proxy.web.callers import Callers
-from oaicompat_proxy.web.keys import CALLERS, CONFIG, STOPPING
+from oaicompat_proxy.web.keys import CALLERS, CONFIG, RECORDING, STOPPING
 from oaicompat_proxy.web.middleware import errors_to_bodies
 from oaicompat_proxy.web.run_once import RunOnce
 from oaicompat_proxy.web.server import listening
@@ -344,6 +345,12 @@ async def test_the_oldest_is_forgotten_and_what_runs_is_not(proxy: StartProxy, a
     assert len(agent.runs) == 2
 
 
+class Bare(dict[Any, Any]):
+    """A request, as far as it is looked at."""
+
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
 def test_a_request_without_a_key_goes_straight_to_its_handler(stream: bool) -> None:
     """No task, no tape: one look at the headers."""
 
@@ -351,8 +358,9 @@ def test_a_request_without_a_key_goes_straight_to_its_handler(stream: bool) -> N
         return request
 
     wrapped: Any = RunOnce(Config(demo=True)).wrap(handler)
-    bare = SimpleNamespace(headers={})
+    bare = Bare()
     steps = wrapped(bare)
     with pytest.raises(StopIteration) as stopped:
         steps.send(None)
     assert stopped.value.value is bare
+    assert bare == {RECORDING: None}

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import pytest
@@ -140,11 +140,20 @@ def wanted(*messages: Message, name: str = "", app: str = "") -> Wanted:
     return Wanted(app, Caller("ada", "ada"), "owl", messages or (HELLO,), name)
 
 
+@contextlib.asynccontextmanager
+async def leased(house: House, want: Wanted) -> AsyncIterator[Lease]:
+    lease = await house.sessions.begin(want)
+    try:
+        yield lease
+    finally:
+        house.sessions.end(lease)
+
+
 async def lease_of(house: House, want: Wanted, error: BaseException | None = None) -> Lease:
     """A request that is over; with an error, after it has begun a run."""
     lease: Lease | None = None
     with contextlib.suppress(*([type(error)] if error is not None else [])):
-        async with house.sessions.lease(want) as lease:
+        async with leased(house, want) as lease:
             if error is not None:
                 start(lease, TURN, approves=False)
                 raise error
@@ -155,7 +164,7 @@ async def lease_of(house: House, want: Wanted, error: BaseException | None = Non
 async def answered(house: House, want: Wanted, text: str = "Hello") -> Lease:
     """A request with a good answer that is remembered."""
     house.upstream.next = Run()
-    async with house.sessions.lease(want) as lease:
+    async with leased(house, want) as lease:
         run = start(lease, TURN, approves=False)
         digest = house.sessions.new_digest(want)
         assert digest is not None
@@ -254,7 +263,7 @@ async def test_when_a_request_is_over(recognising: House, kind: str, state: str,
         over=state == OVER, refused=state == REFUSED, reached=state != UNHEARD, opened=state != UNANSWERED
     )
     with contextlib.suppress(*([type(error)] if error is not None else [])):
-        async with house.sessions.lease(want) as lease:
+        async with leased(house, want) as lease:
             assert (lease.recognised_by is not None) == (kind == "recognised")
             if state != NEVER:
                 start(lease, TURN, approves=False)
@@ -271,6 +280,7 @@ async def test_when_a_request_is_over(recognising: House, kind: str, state: str,
 @pytest.mark.parametrize("error", [UpstreamUnreachable("x"), UpstreamConnectTimeout("x")])
 @pytest.mark.parametrize("name", ["", "harbour"])
 async def test_what_never_reached_the_gateway_is_not_closed(plain: House, error: ProxyError, name: str) -> None:
+    plain.upstream.next = Run(reached=False)
     await lease_of(plain, wanted(name=name), error)
     assert await plain.settled() == (["release"] if name else [])
 
@@ -278,7 +288,7 @@ async def test_what_never_reached_the_gateway_is_not_closed(plain: House, error:
 @pytest.mark.parametrize("fails", [UpstreamInterrupted("x"), AgentError("x")])
 async def test_a_run_that_is_lost_sight_of_is_stopped_before_the_next_gets_in(plain: House, fails: ProxyError) -> None:
     plain.upstream.next = Run(fails=fails)
-    async with plain.sessions.lease(wanted(name="harbour")) as lease:
+    async with leased(plain, wanted(name="harbour")) as lease:
         run = start(lease, TURN, approves=False)
     run.ends.set()  # type: ignore[attr-defined]
     assert await plain.settled() == ["close", "release"]
@@ -286,7 +296,7 @@ async def test_a_run_that_is_lost_sight_of_is_stopped_before_the_next_gets_in(pl
 
 async def test_a_run_without_a_reader_has_a_time_limit() -> None:
     house = House(recognise=False, session_drain=0.01)
-    async with house.sessions.lease(wanted(name="harbour")) as lease:
+    async with leased(house, wanted(name="harbour")) as lease:
         start(lease, TURN, approves=False)
     assert await house.settled() == ["close", "release"]
     assert house.upstream.next.was_cut
@@ -294,7 +304,7 @@ async def test_a_run_without_a_reader_has_a_time_limit() -> None:
 
 async def test_a_run_that_waits_for_the_client_is_held_longer() -> None:
     house = House(recognise=False, session_drain=0.01, confirmation_ttl=60)
-    async with house.sessions.lease(wanted()) as lease:
+    async with leased(house, wanted()) as lease:
         run = start(lease, TURN, approves=False)
         lease.parked = True
     await asyncio.sleep(0.05)
@@ -305,7 +315,7 @@ async def test_a_run_that_waits_for_the_client_is_held_longer() -> None:
 
 async def test_at_the_end_of_the_process_nobody_is_waited_for() -> None:
     house = House(recognise=False)
-    async with house.sessions.lease(wanted(name="harbour")) as lease:
+    async with leased(house, wanted(name="harbour")) as lease:
         start(lease, TURN, approves=False)
     async with asyncio.timeout(1):
         await house.sessions.settle()
@@ -425,7 +435,7 @@ def alone() -> House:
 
 @pytest.mark.parametrize("name", ["", "harbour"])
 async def test_an_agent_without_a_gateway_gets_everything_and_keeps_nothing(alone: House, name: str) -> None:
-    async with alone.sessions.lease(wanted(HELLO, ANSWER, AGAIN, name=name, app="pilot")) as lease:
+    async with leased(alone, wanted(HELLO, ANSWER, AGAIN, name=name, app="pilot")) as lease:
         assert (lease.app, lease.history, lease.keep) == ("pilot", "full", False)
         assert (lease.release is not None) == bool(name)
 
@@ -433,7 +443,7 @@ async def test_an_agent_without_a_gateway_gets_everything_and_keeps_nothing(alon
 async def test_its_run_ends_with_its_reader(alone: House) -> None:
     run = alone.upstream.next = Run()
     with contextlib.suppress(asyncio.CancelledError):
-        async with alone.sessions.lease(wanted(name="harbour")) as lease:
+        async with leased(alone, wanted(name="harbour")) as lease:
             start(lease, TURN, approves=False)
             raise asyncio.CancelledError
     assert run.was_cut
@@ -441,8 +451,8 @@ async def test_its_run_ends_with_its_reader(alone: House) -> None:
 
 
 async def test_what_waits_goes_on_in_its_own_thread(alone: House) -> None:
-    want = wanted(HELLO, name="harbour")._replace(key="oc-before")
-    async with alone.sessions.lease(want) as lease:
+    want = replace(wanted(HELLO, name="harbour"), key="oc-before")
+    async with leased(alone, want) as lease:
         assert lease.key == "oc-before"
         with pytest.raises(SessionBusy):
-            await alone.sessions.lease(want).__aenter__()
+            await alone.sessions.begin(want)

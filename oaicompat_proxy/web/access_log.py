@@ -26,8 +26,12 @@ class AccessLog(AbstractAccessLogger):
         return log.isEnabledFor(logging.INFO)
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-        if REPORT in request:
-            return
+        try:
+            request[REPORT]
+        except KeyError:
+            self._log(request, response, time)
+
+    def _log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         log.info(
             "%s %s %s %s %s %d %d %.3f",
             request.get(REQUEST_ID, "-"),

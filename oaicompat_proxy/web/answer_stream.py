@@ -10,6 +10,7 @@ from typing import Self
 
 from aiohttp import HttpVersion11, web
 from aiohttp_sse import EventSourceResponse
+from multidict import CIMultiDict
 
 from ..config import Config
 from ..errors import ProxyError
@@ -31,15 +32,27 @@ class ClientGone(Exception):
     """The client has left, or takes nothing any more: there is nobody to tell."""
 
 
-class EventStream(EventSourceResponse):
-    """The library's response, with as few packets as there are words to send."""
+HEADERS = CIMultiDict(
+    {
+        "Content-Type": "text/event-stream; charset=utf-8",
+        "Cache-Control": "no-cache, no-transform",
+        "Connection": "keep-alive",
+        "X-Accel-Buffering": "no",
+    }
+)
+"""So that no proxy in between holds back or changes what is streamed."""
+
+
+class WholeStream(web.StreamResponse):
+    """A stream that is sent all at once: there is no silence in it, so nothing has to keep it warm."""
 
     _send_headers_immediately = False  # but with the first bytes, as aiohttp does for answers that are no streams
 
-    async def send_whole(self, request: web.Request, data: bytes) -> None:
-        """All of the stream at once: there is no silence in it, so nothing has to keep it warm."""
-        await web.StreamResponse.prepare(self, request)
-        await web.StreamResponse.write_eof(self, data)
+
+class EventStream(EventSourceResponse):
+    """The library's response, with as few packets as there are words to send."""
+
+    _send_headers_immediately = False
 
     def stop_streaming(self) -> None:
         """At any time, and as often as one likes."""
@@ -59,7 +72,9 @@ class AnswerStream:
         self._opening = opening
         self._chunked = request.version >= HttpVersion11
         # moving
-        self._response: EventStream | None = None
+        self._response: web.StreamResponse | None = None
+        self._stream: EventStream | None = None
+        """The same, if it takes time."""
         self._early: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -75,22 +90,24 @@ class AnswerStream:
             self._early.cancel()
             with contextlib.suppress(asyncio.CancelledError, ClientGone):
                 await self._early
-        if self._response is not None:
-            self._response.stop_streaming()
+        if self._stream is not None:
+            self._stream.stop_streaming()
 
     @property
     def committed(self) -> bool:
         return self._response is not None
 
     @property
-    def response(self) -> EventSourceResponse:
+    def response(self) -> web.StreamResponse:
         """The response that was committed to."""
         assert self._response is not None
         return self._response
 
     async def write(self, data: bytes) -> None:
         """Whole events only, so that a keep-alive comment never falls inside one. Raises ClientGone."""
-        await self._stop_waiting()
+        self._timer.cancel()
+        if self._early is not None:
+            await self._early
         await self._send(data)
 
     def push(self, data: bytes) -> bool:
@@ -113,19 +130,14 @@ class AnswerStream:
 
     async def end(self, data: bytes) -> None:
         """The last write. Raises ClientGone."""
-        await self._stop_waiting()
-        if self._response is None:
-            self._response = self._new_response()
-            await self._deliver(self._response.send_whole(self._request, data), len(data))
-        else:
-            self._response.stop_streaming()
-            await self._deliver(self._response.write_eof(data), len(data))
-
-    async def _stop_waiting(self) -> None:
         self._timer.cancel()
         if self._early is not None:
-            early, self._early = self._early, None
-            await early
+            await self._early
+        if self._stream is None:
+            await self._deliver(self._send_whole(data), len(data))
+        else:
+            self._stream.stop_streaming()
+            await self._deliver(self._stream.write_eof(data), len(data))
 
     async def fail(self, error: ProxyError) -> None:
         """Tells a client that already has status 200 what went wrong."""
@@ -135,11 +147,17 @@ class AnswerStream:
     def _commit_early(self) -> None:
         self._early = asyncio.create_task(self._send(self._opening()), name="commit early")
 
+    async def _send_whole(self, data: bytes) -> None:
+        response = self._response = WholeStream(headers=HEADERS)
+        self._end_by_close(response)
+        await response.prepare(self._request)
+        await response.write_eof(data)
+
     async def _send(self, data: bytes) -> None:
-        if self._response is None:
-            self._response = self._new_response()
-            await self._deliver(self._prepare(self._response), 0)
-        await self._deliver(self._response.write(data), len(data))
+        if self._stream is None:
+            self._response = self._stream = self._new_stream()
+            await self._deliver(self._prepare(self._stream), 0)
+        await self._deliver(self._stream.write(data), len(data))
 
     async def _prepare(self, response: EventStream) -> None:
         writer = await response.prepare(self._request)
@@ -167,18 +185,19 @@ class AnswerStream:
         except ConnectionError as exc:
             raise ClientGone from exc
 
-    def _new_response(self) -> EventStream:
-        response = EventStream(
+    def _new_stream(self) -> EventStream:
+        stream = EventStream(
             allow_all_methods=True,
             sep="\n",
             ping_interval=self._config.keep_alive,
             send_timeout=self._config.send_timeout,
         )
-        headers = response.headers
-        headers["Content-Type"] = "text/event-stream; charset=utf-8"
-        headers["Cache-Control"] = "no-cache, no-transform"
+        stream.headers.update(HEADERS)
+        self._end_by_close(stream)
+        return stream
+
+    def _end_by_close(self, response: web.StreamResponse) -> None:
+        """For a client that knows no chunks: only the close ends the body, and aiohttp would keep the connection."""
         if not self._chunked:
-            # without chunks only the close ends the body, and aiohttp would keep the connection if asked
-            headers["Connection"] = "close"
+            response.headers["Connection"] = "close"
             response.force_close()
-        return response

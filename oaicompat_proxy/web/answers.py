@@ -9,6 +9,7 @@ from typing import Protocol
 from aiohttp import web
 
 from .. import sse
+from ..config import Config
 from ..errors import InternalError, ProxyError, UpstreamAnswerTooLong, UpstreamError
 from ..events import Event
 from ..openai.chunks import Chunk, size_of
@@ -51,16 +52,16 @@ async def collect_answer(
     follower: Follower | None = None,
 ) -> web.StreamResponse:
     """The whole answer. Raises ProxyError instead of giving half of one."""
-    report = request[REPORT]
+    app, report = request.app, request[REPORT]
     report.note_call(translator)
-    async with _whole(request) as answer:
+    async with _whole(request, app[CONFIG]) as answer:
         try:
-            limit = _Limit(request.app[CONFIG].max_answer)
+            limit = _Limit(app[CONFIG].max_answer)
             takers: list[Follower] = [limit, collector, *([follower] if follower else [])]
-            with request.app[STOPPING].during_the_run:
+            with app[STOPPING].during_the_run:
                 await _collect(run, translator, takers, report)
             body = collector.body()
-            note_body(request, body)
+            note_body(report, body)
             if ending is not None:
                 await ending()
         except Exception as error:
@@ -105,7 +106,7 @@ async def stream_answer(
     follower: Follower | None = None,
 ) -> web.StreamResponse:
     """The answer while it comes. Raises ProxyError only as long as nothing was sent."""
-    report = request[REPORT]
+    app, report = request.app, request[REPORT]
     report.note_call(translator, encoder)
     if follower is not None:
         encoder = _Followed(encoder, follower)
@@ -113,10 +114,10 @@ async def stream_answer(
     def opening() -> bytes:
         return b"".join(map(encoder.encode, translator.open())) or sse.COMMENT
 
-    async with _stream(request, noted(request, opening)) as stream:
-        answer = recorded(request, stream)
+    async with _stream(request, app[CONFIG], noted(report, opening)) as stream:
+        answer = recorded(report, stream)
         try:
-            with request.app[STOPPING].during_the_run:
+            with app[STOPPING].during_the_run:
                 last = await Relay(run, translator, encoder, answer, report).relay()
             if ending is not None:
                 await ending()
@@ -162,16 +163,16 @@ class _Followed:
         return self._encoder.encode(chunk)
 
 
-def _stream(request: web.Request, opening: Callable[[], bytes]) -> AnswerStream | TapedStream:
-    config, recording = request.app[CONFIG], request.get(RECORDING)
+def _stream(request: web.Request, config: Config, opening: Callable[[], bytes]) -> AnswerStream | TapedStream:
+    recording = request[RECORDING]
     if recording is not None:
         return TapedStream(recording, config.first_event_wait, opening)
     return AnswerStream(request, config, opening)
 
 
-def _whole(request: web.Request) -> JsonAnswer | TapedJson:
-    recording = request.get(RECORDING)
-    return JsonAnswer(request, request.app[CONFIG]) if recording is None else TapedJson(recording)
+def _whole(request: web.Request, config: Config) -> JsonAnswer | TapedJson:
+    recording = request[RECORDING]
+    return JsonAnswer(request, config) if recording is None else TapedJson(recording)
 
 
 def _as_proxy_error(error: Exception, request: web.Request) -> ProxyError:

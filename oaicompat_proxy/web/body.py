@@ -9,24 +9,30 @@ from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ..errors import BodyTooLarge, InvalidRequest, RequestTimeout
-from .keys import BODY, CONFIG
+from .keys import BODY, CONFIG, RECORDING
 
 Body = TypeVar("Body", bytes, bytearray)
 
 
-async def read_body(request: web.Request, *, timeout: float) -> bytes:
+async def take_body(request: web.Request) -> bytes:
+    """Of a request for a run; raises as `read_body`. It is read already where it says whether the run is a new one."""
+    if request[RECORDING] is None:
+        return await read_body(request)
+    body: bytes = request.pop(BODY)
+    return body
+
+
+async def read_body(request: web.Request) -> bytes:
     """Raises BodyTooLarge, RequestTimeout, or InvalidRequest for a body that breaks its own framing."""
-    if BODY in request:
-        body: bytes = request.pop(BODY)
-        return body
-    content, limit = request.content, request.app[CONFIG].max_body
+    content, config = request.content, request.app[CONFIG]
     try:
         if content.is_eof():  # all of it is here, and nothing has to be waited for
-            return _bounded(content.read_nowait(), limit)
-        async with asyncio.timeout(timeout):
-            return await _read(content, limit)
+            return _bounded(content.read_nowait(), config.max_body)
+        async with asyncio.timeout(config.body_timeout):
+            return await _read(content, config.max_body)
     except TimeoutError:
-        raise RequestTimeout(f"The request body did not arrive within {timeout:g} seconds.") from None
+        limit = config.body_timeout
+        raise RequestTimeout(f"The request body did not arrive within {limit:g} seconds.") from None
     except (web.RequestPayloadError, HttpProcessingError):
         raise InvalidRequest("We could not read the body of your request.") from None
 

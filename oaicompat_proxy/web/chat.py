@@ -20,7 +20,7 @@ from ..recognition import AnswerDigest
 from ..translator import Translator
 from ..turn import Answer, Turn
 from .answers import Ending, collect_answer, stream_answer
-from .body import read_body
+from .body import take_body
 from .catalog import DEFAULT_MODEL
 from .chance import new_id
 from .confirming import ResumedRun
@@ -33,7 +33,7 @@ from .resuming import start
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     """Raises ProxyError as long as nothing was sent; after that a failure is the stream's last frame."""
-    return await _begin(request, await read_body(request, timeout=request.app[CONFIG].body_timeout))
+    return await _begin(request, await take_body(request))
 
 
 def _begin(request: web.Request, body: bytes) -> Coroutine[Any, Any, web.StreamResponse]:
@@ -83,11 +83,13 @@ async def _run(
     app = request.app
     config, sessions, report = app[PER_MODEL].of(wanted.model), app[SESSIONS], request[REPORT]
     report.note_wait()
-    async with sessions.lease(wanted) as lease:
+    lease = await sessions.begin(wanted)
+    try:
         lease.follow(report)
         run = start(lease, _turn(chat, lease, config, answer), approves=config.confirmations == "approve")
         assert lease.run is not None
-        _record(request, chat, lease.run)
+        if report.scribe is not None:
+            _record(request, chat, lease.run)
         report.note_run(lease.run)
         translator = _translator(app, config, chat, wanted.caller.scope, lease.key, lasting=lease.keep)
         digest = sessions.new_digest(wanted)
@@ -103,6 +105,8 @@ async def _run(
             return await _answer(request, run, translator, form, ending, digest)
         finally:
             lease.denied_call = translator.denied_call
+    finally:
+        sessions.end(lease)
 
 
 async def _resume(
@@ -112,12 +116,13 @@ async def _resume(
     app = request.app
     config, upstream = app[PER_MODEL].of(chat.model or DEFAULT_MODEL), app[UPSTREAM]
     run = ResumedRun(upstream, confirmation, config)
-    _record(request, chat, run, resumed=True)
+    report = request[REPORT]
+    if report.scribe is not None:
+        _record(request, chat, run, resumed=True)
     question = confirmation.question
     translator = _translator(app, config, chat, caller.scope, question.session, lasting=question.lasting)
     form = _form(chat, config)
     del chat
-    report = request[REPORT]
     report.note_wait()
     slot = await app[SLOTS].take(caller)
     try:

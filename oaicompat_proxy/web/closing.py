@@ -118,8 +118,9 @@ class Closer:
     def _hear(self, exchange: Exchange, key: str, upstream: Upstream) -> None:
         """What is not simply closed has its turn, in any way that this gateway may offer."""
         self._asked.discard(exchange)
-        if exchange.failed or exchange.status != 200:
-            self._enqueue(key, upstream, tried=exchange.failed or exchange.status >= 500)
+        failed = exchange.failure is not None
+        if failed or exchange.status != 200:
+            self._enqueue(key, upstream, tried=failed or exchange.status >= 500)
         if not self._asked and self._heard is not None and not self._heard.done():
             self._heard.set_result(None)
 

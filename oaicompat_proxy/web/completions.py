@@ -13,7 +13,7 @@ from ..openai.completion_chunks import CompletionCollector, CompletionEncoder
 from ..translator import Translator
 from ..turn import Text, Turn
 from .answers import collect_answer, stream_answer
-from .body import read_body
+from .body import take_body
 from .catalog import DEFAULT_MODEL
 from .chance import new_id
 from .keys import CALLER, CATALOG, CONFIG, PER_MODEL, REPORT, SESSIONS
@@ -29,7 +29,7 @@ async def completions(request: web.Request) -> web.StreamResponse:
     """
     config = request.app[CONFIG]
     report = request[REPORT]
-    body = await read_body(request, timeout=config.body_timeout)
+    body = await take_body(request)
     report.note_body(len(body))
     asked = parse_completion(body)
     model = asked.model or DEFAULT_MODEL
@@ -50,7 +50,8 @@ async def completions(request: web.Request) -> web.StreamResponse:
     echo = asked.prompt if asked.echo else ""
     sessions = request.app[SESSIONS]
     report.note_wait()
-    async with sessions.lease(Wanted(app, request[CALLER], model, messages=())) as lease:
+    lease = await sessions.begin(Wanted(app, request[CALLER], model, messages=()))
+    try:
         lease.follow(report)
         run = start(lease, Turn((Text(asked.prompt),), metadata), approves=approves)
         assert lease.run is not None
@@ -60,3 +61,5 @@ async def completions(request: web.Request) -> web.StreamResponse:
             encoder = CompletionEncoder(envelope, include_usage=asked.include_usage, echo=echo)
             return await stream_answer(request, run, translator, encoder)
         return await collect_answer(request, run, translator, CompletionCollector(envelope, echo=echo))
+    finally:
+        sessions.end(lease)

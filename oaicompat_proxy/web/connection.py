@@ -87,23 +87,23 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._is_idle:
+        if self._is_idle():
             self._grow_head(len(data))
             if self._head_timer is None and data:
                 self._head_timer = self._loop.call_later(self._config.head_timeout, self._give_up_head)
         elif self._current_request is not None and not self._messages and self._current_request.content.is_eof():
             self._grow_head(len(data))  # of the next request
-        else:
+        elif self._head_size:
             self._end_head()
 
-    @property
     def _is_idle(self) -> bool:
         """There is nothing to answer."""
-        return self._waiter is not None and not self._waiter.done()
+        waiter = self._waiter
+        return waiter is not None and not waiter.done()
 
     def quiet_for(self) -> float:
         """Seconds since its last answer, or since it was made; 0 while there is something to answer."""
-        if not self._is_idle:
+        if not self._is_idle():
             return 0.0
         return self._loop.time() - self._next_keepalive_close_time + self._keepalive_timeout
 
@@ -111,14 +111,14 @@ class Connection(web.RequestHandler):
         self._head_size += size
         if self._head_size <= self._config.max_head:
             return
-        if self._is_idle:
+        if self._is_idle():
             self._refuse_head(HeadTooLarge("The first line and the headers of your request are too large together."))
         else:
             self.close()  # behind the answer that is under way
 
     def _give_up_head(self) -> None:
         self._head_timer = None
-        if self._is_idle:
+        if self._is_idle():
             limit = self._config.head_timeout
             self._refuse_head(RequestTimeout(f"The headers of your request did not arrive within {limit:g} seconds."))
 
@@ -168,7 +168,7 @@ class Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        if isinstance(resp, web.HTTPExpectationFailed):
+        if resp.status == web.HTTPExpectationFailed.status_code and isinstance(resp, web.HTTPExpectationFailed):
             resp = error_response(ExpectationFailed("The only expectation that this server meets is 100-continue."))
         return await super().finish_response(request, resp, start_time)
 

@@ -192,7 +192,7 @@ async def state(request: web.Request) -> web.Response:
 
 async def stream(request: web.Request) -> web.StreamResponse:
     """Test events, sent as answers are."""
-    body = await read_body(request, timeout=request.app[CONFIG].body_timeout)
+    body = await read_body(request)
     try:
         wanted = Wanted.model_validate_json(body or b"{}")
     except pydantic.ValidationError as error:

@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import perf_counter
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
-
-from multidict import CIMultiDict
 
 from ..errors import AgentRunTimeout, UpstreamError, UpstreamInterrupted, UpstreamStartTimeout, UpstreamTimeout
 
@@ -32,6 +31,8 @@ class Limits(NamedTuple):
 
 
 NO_LIMITS = Limits()
+
+NO_HEADERS: Mapping[bytes, bytes] = MappingProxyType({})
 
 
 class Line(Protocol):
@@ -53,14 +54,15 @@ class Exchange:
     def __init__(self, connection: Line, silence_timeout: float | None, limits: Limits = NO_LIMITS) -> None:
         """`silence_timeout`: seconds; None for no limit."""
         self._connection = connection
-        self._silence_timeout = silence_timeout or math.inf
-        self._loop = connection.loop
-        now = self._loop.time()
-        self._start_deadline, self._deadline = now + limits.start, now + limits.whole
+        self._silence_timeout = silence = silence_timeout or math.inf
+        self._loop = loop = connection.loop
+        now = loop.time()
+        start, whole = limits
+        self._start_deadline, self._deadline = now + start, now + whole
         # moving
         self.status = 0
-        self.head_lines: list[tuple[bytes, bytes]] = []
-        """Names and values, as they came."""
+        self.headers: Mapping[bytes, bytes] = NO_HEADERS
+        """Names and values, as they came, until they are taken."""
         self.head_complete = False
         self._is_delimited = False
         self.complete = False
@@ -70,7 +72,8 @@ class Exchange:
         """By `time.perf_counter()`, when the first of what is, or was last, held for a reader came."""
         self.on_end: Callable[[], None] | None = None
         """Told once, when the answer is complete or has failed."""
-        self._failure: UpstreamError | None = None
+        self.failure: UpstreamError | None = None
+        """Why there is no whole answer, and will be none."""
         self._pieces: list[bytes] = []
         self.unread = 0
         self._take: Callable[[bytes], bool] | None = None
@@ -78,26 +81,21 @@ class Exchange:
         self._last_sign = now
         self._started = False
         self._watch: asyncio.TimerHandle | None = None
-        first = min(self._silence_timeout, limits.start, limits.whole)
+        first = min(silence, start, whole)
         if first < math.inf:
-            self._watch = self._loop.call_later(first, self._check_limits)
+            self._watch = loop.call_later(first, self._check_limits)
 
-    @property
-    def failed(self) -> bool:
-        """There is no whole answer, and there will be none."""
-        return self._failure is not None
-
-    def take_headers(self) -> CIMultiDict[str]:
-        """Once: many answers are open at a time, and nobody needs the headers any more. Characters stand for bytes."""
-        headers = CIMultiDict([(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.head_lines])
-        self.head_lines.clear()
-        self._is_delimited = "transfer-encoding" in headers or "content-length" in headers
+    def take_headers(self) -> Mapping[bytes, bytes]:
+        """Once: many answers are open at a time, and nobody needs the headers any more. Names in small letters."""
+        headers = dict(zip(map(bytes.lower, self.headers), self.headers.values(), strict=True))
+        self.headers = NO_HEADERS
+        self._is_delimited = b"transfer-encoding" in headers or b"content-length" in headers
         return headers
 
     @property
     def is_delimited(self) -> bool:
         """The body says itself where it ends."""
-        if self.head_lines:
+        if self.headers:
             self.take_headers()
         return self._is_delimited
 
@@ -108,13 +106,14 @@ class Exchange:
 
     async def read(self) -> bytes:
         """What has come since the last read; empty at the end. Raises UpstreamError and its kin."""
-        while not self._pieces:
+        pieces = self._pieces
+        while not pieces:
             if self.complete:
                 return b""
             self.resume()
             await self._wait()
-        data = b"".join(self._pieces)
-        self._pieces.clear()
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
         self.unread = 0
         self.resume()
         return data
@@ -162,25 +161,22 @@ class Exchange:
     def deliver(self, data: bytes) -> None:
         """Hands on what a read brought of the body."""
         self._last_sign = self._loop.time()
-        self.received += len(data)
         if data:
             self._started = True
-        if self._take is None:
-            self._hold(data)
-        elif data:
-            self._push(self._take, data)
+            self.received += len(data)
+            if self._take is not None:
+                self._push(self._take, data)
+            else:
+                if not self._pieces:
+                    self.arrived = perf_counter()
+                self._pieces.append(data)
+                self.unread += len(data)
+                if self.unread > MAX_UNREAD:
+                    self._connection.pause()
         if self.complete:
             self._end()
-
-    def _hold(self, data: bytes) -> None:
-        if data:
-            if not self._pieces:
-                self.arrived = perf_counter()
-            self._pieces.append(data)
-            self.unread += len(data)
-            if self.unread > MAX_UNREAD:
-                self._connection.pause()
-        self._wake()
+        elif self._take is None:
+            self._wake()
 
     def _push(self, take: Callable[[bytes], bool], data: bytes) -> None:
         failure = None
@@ -197,8 +193,8 @@ class Exchange:
         self._fail(failure)
 
     def _fail(self, failure: UpstreamError) -> None:
-        if not self.complete and self._failure is None:
-            self._failure = failure
+        if not self.complete and self.failure is None:
+            self.failure = failure
             self._end()
 
     def _end(self) -> None:
@@ -236,8 +232,8 @@ class Exchange:
         return None
 
     async def _wait(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        if self.failure is not None:
+            raise self.failure
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
@@ -245,9 +241,10 @@ class Exchange:
             self._waiter = None
 
     def _wake(self, error: Exception | None = None) -> None:
-        if self._waiter is None or self._waiter.done():
+        waiter = self._waiter
+        if waiter is None or waiter.done():
             return
         if error is not None:
-            self._waiter.set_exception(error)
+            waiter.set_exception(error)
         else:
-            self._waiter.set_result(None)
+            waiter.set_result(None)

@@ -39,6 +39,9 @@ class GatewayConnection(asyncio.Protocol):
         self._pieces: list[bytes] = []
         self.on_body = self._pieces.append
         """httptools' callback for each piece of a body: of the many in one read none costs a call of ours."""
+        self._head: dict[bytes, bytes] = {}
+        self.on_header = self._head.setdefault
+        """Likewise for each header, and for each trailer: the first of a name counts."""
         self._parser = httptools.HttpResponseParser(self)
         self._poll: select.poll | None = None
         self._exchange: Exchange | None = None
@@ -54,21 +57,19 @@ class GatewayConnection(asyncio.Protocol):
         self._transport.write(request)
         return self._exchange
 
-    @property
-    def usable(self) -> bool:
-        """Not closed, by either side, as far as anybody on this machine has heard."""
-        return not (self.lost or self._transport is None or self._transport.is_closing() or self._stirs())
+    def is_usable(self) -> bool:
+        """Not closed, by either side, as far as anybody on this machine has heard.
 
-    def _stirs(self) -> bool:
-        """Whether something lies unread: all that an idle connection can say is its close.
-
-        The loop may have it in its hands and not yet have told us; a request would be lost, and never repeated.
+        Nothing lies unread: all that an idle connection can say is its close. The loop may have that in its hands
+        and not yet have told us; a request would be lost, and never repeated.
         """
+        transport = self._transport
+        if self.lost or transport is None or transport.is_closing():
+            return False
         if self._poll is None:
-            assert self._transport is not None
             self._poll = select.poll()
-            self._poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return bool(self._poll.poll(0))
+            self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not self._poll.poll(0)
 
     def close(self) -> None:
         self._exchange = None  # it has been told why, or is over: the close itself says nothing more
@@ -101,9 +102,14 @@ class GatewayConnection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             is_sound = False
-        body = b"".join(self._pieces)
-        self._pieces.clear()
-        self._head_size = 0 if body else self._head_size + len(data)
+        pieces = self._pieces
+        if pieces:
+            self._head_size = 0
+            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            pieces.clear()
+        else:
+            self._head_size += len(data)
+            body = b""
         exchange.deliver(body)
         if not is_sound or self._head_size > MAX_HEAD:
             exchange.lose(UpstreamError("The agent gateway did not answer as HTTP demands."))
@@ -131,33 +137,32 @@ class GatewayConnection(asyncio.Protocol):
 
     def _end_exchange(self) -> None:
         self._exchange = None
-        if self._reusable and not self.lost:
-            self.resume()
-            self._release(self)
-        else:
+        if not self._reusable or self.lost:
             self.close()
+            return
+        if self.paused:
+            self.resume()
+        self._release(self)
 
     # httptools' callbacks
 
     def on_message_begin(self) -> None:
         if self._exchange is None or self._exchange.complete:
             raise _Unasked
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._exchange is not None and not self._exchange.head_complete:
-            self._exchange.head_lines.append((name, value))
+        self._head.clear()
 
     def on_headers_complete(self) -> None:
-        if self._exchange is None:
+        exchange = self._exchange
+        if exchange is None:
             return
         status = self._parser.get_status_code()
-        if status < 200:
-            self._exchange.head_lines.clear()  # only news on the way: the answer is still to come
-            return
-        self._exchange.status = status
-        self._exchange.head_complete = True
+        if status >= 200:  # below that it is only news on the way: the answer is still to come
+            exchange.headers = self._head.copy()
+            exchange.status = status
+            exchange.head_complete = True
 
     def on_message_complete(self) -> None:
-        if self._exchange is not None and self._exchange.head_complete:
-            self._exchange.complete = True
+        exchange = self._exchange
+        if exchange is not None and exchange.head_complete:
+            exchange.complete = True
             self._reusable = self._parser.should_keep_alive()

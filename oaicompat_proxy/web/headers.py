@@ -28,20 +28,22 @@ PREFLIGHT_LIFE = "600"
 """Seconds for which a browser may remember a preflight; Chromium takes two hours at most, Firefox a day."""
 
 
-def identify(request: web.BaseRequest) -> None:
+def identify(request: web.BaseRequest) -> str:
     """Gives the request an id, the client's own if it is sane, and notes when it came."""
     own = request.headers.get(ID)
-    request[REQUEST_ID] = own if own and _SANE_ID.fullmatch(own) else f"req_{new_id()}"
+    request[REQUEST_ID] = request_id = own if own and _SANE_ID.fullmatch(own) else f"req_{new_id()}"
     request[RECEIVED] = monotonic()
+    return request_id
 
 
 def stamp(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """What every answer carries, also one that never reached the application."""
-    if REQUEST_ID not in request:
-        identify(request)
-    taken = monotonic() - request[RECEIVED]
+    try:
+        request_id, taken = request[REQUEST_ID], monotonic() - request[RECEIVED]
+    except KeyError:
+        request_id, taken = identify(request), 0.0
     headers = response.headers
-    headers[ID] = request[REQUEST_ID]
+    headers[ID] = request_id
     headers[PROCESSING_MS] = str(int(taken * 1000))
     headers[VERSION] = API_VERSION
     headers[SERVER] = "oaicompat-proxy"
@@ -55,9 +57,11 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
         # the process ends, or the body's rest is still to come, or it broke: no request may be sent behind it
         response.headers["Connection"] = "close"
         response.force_close()
-    caller = request.get(CALLER)
-    if caller is not None and caller.requests_per_minute and RATE_HEADERS in request:
-        response.headers.update(request[RATE_HEADERS])
+    try:
+        if request[CALLER].requests_per_minute:
+            response.headers.update(request[RATE_HEADERS])
+    except KeyError:
+        pass  # who is not known has no limit, and what is no call of a run does not count
     cors = app[CONFIG].cors
     if not cors:
         return

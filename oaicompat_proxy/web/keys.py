@@ -52,10 +52,10 @@ REPORT = web.RequestKey("oaicompat_proxy.report", RunReport)
 REQUEST_ID = web.RequestKey("oaicompat_proxy.request_id", str)
 RECEIVED = web.RequestKey("oaicompat_proxy.received", float)
 """`time.monotonic()` at which the request's headers were read."""
-RECORDING = web.RequestKey("oaicompat_proxy.recording", Recording)
-"""Takes the answer in the client's place: the request has an `Idempotency-Key`."""
+RECORDING: web.RequestKey[Recording | None] = web.RequestKey("oaicompat_proxy.recording")
+"""Takes the answer in the client's place if the request has an `Idempotency-Key`. Of a request for a run."""
 BODY = web.RequestKey("oaicompat_proxy.body", bytes)
-"""The request's body, where it had to be read before its handler asks for it."""
+"""The request's body, if there is such a recording."""
 CALLER = web.RequestKey("oaicompat_proxy.caller", Caller)
 CLIENT = web.RequestKey("oaicompat_proxy.client", str)
 """The address that the request came from, as far as proxies in between can be believed."""

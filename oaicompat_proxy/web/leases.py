@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
 
 from ..keyring import Caller
 from ..openai.request import Message
@@ -16,7 +15,8 @@ from .slots import Slot
 from .upstream import Upstream
 
 
-class Wanted(NamedTuple):
+@dataclass(slots=True)
+class Wanted:
     """What a request says about its session."""
 
     app: str
@@ -72,35 +72,6 @@ class Lease:
         if self.release is not None:
             release, self.release = self.release, None
             await release()
-
-
-class Lessor(Protocol):
-    """Who gives leases."""
-
-    async def begin(self, wanted: Wanted) -> Lease: ...
-
-    def end(self, lease: Lease, error: BaseException | None) -> None: ...
-
-
-class Leasing:
-    """A lease as a context."""
-
-    __slots__ = ("_lease", "_lessor", "_wanted")
-
-    def __init__(self, lessor: Lessor, wanted: Wanted) -> None:
-        self._lessor = lessor
-        self._wanted: Wanted | None = wanted
-
-    async def __aenter__(self) -> Lease:
-        wanted, self._wanted = self._wanted, None  # it holds the conversation
-        assert wanted is not None
-        self._lease = await self._lessor.begin(wanted)
-        return self._lease
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._lessor.end(self._lease, error)
 
 
 def fresh_name() -> str:

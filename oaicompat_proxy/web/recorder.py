@@ -17,6 +17,7 @@ from ..recording import Endpoint, Manner
 from .catalog import DEFAULT_MODEL
 from .keys import PER_MODEL, RECEIVED, REPORT, REQUEST_ID
 from .middleware import Handler, conceal
+from .run_report import RunReport
 from .scribe import NAME, Scribe
 from .tap import Take
 
@@ -149,9 +150,9 @@ def tap(
     run.tap(scribe.native)
 
 
-def noted(request: web.Request, opening: Callable[[], bytes]) -> Callable[[], bytes]:
+def noted(report: RunReport, opening: Callable[[], bytes]) -> Callable[[], bytes]:
     """What a stream opens with by itself, written down if runs are recorded."""
-    scribe = request[REPORT].scribe
+    scribe = report.scribe
     if scribe is None:
         return opening
 
@@ -163,15 +164,15 @@ def noted(request: web.Request, opening: Callable[[], bytes]) -> Callable[[], by
     return note
 
 
-def recorded(request: web.Request, stream: Stream) -> Stream:
+def recorded(report: RunReport, stream: Stream) -> Stream:
     """The same for all that it is given to send."""
-    scribe = request[REPORT].scribe
+    scribe = report.scribe
     return stream if scribe is None else _RecordedStream(stream, scribe)
 
 
-def note_body(request: web.Request, body: bytes) -> None:
+def note_body(report: RunReport, body: bytes) -> None:
     """A whole answer, if runs are recorded."""
-    scribe = request[REPORT].scribe
+    scribe = report.scribe
     if scribe is not None:
         scribe.body(200, body)
 

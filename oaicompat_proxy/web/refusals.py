@@ -23,15 +23,15 @@ def check_credentials(exchange: Exchange) -> None:
         raise Forbidden("The agent gateway does not allow this to your API key.")
 
 
-def check_stream(exchange: Exchange, headers: Mapping[str, str]) -> None:
+def check_stream(exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
     """Raises UpstreamRefused and UpstreamError."""
     if exchange.status in _REFUSALS:
         raise UpstreamRefused(_REFUSALS[exchange.status])
     if exchange.status != 200:
         raise UpstreamError(f"The agent gateway answered with status {exchange.status}.")
-    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "text/event-stream":
+    content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if content_type != b"text/event-stream":
         raise UpstreamError(
-            f"The agent gateway answered with {content_type or 'nothing'} instead of an event stream; "
-            "the operator must check --upstream."
+            f"The agent gateway answered with {content_type.decode('latin-1') or 'nothing'} instead of an event "
+            "stream; the operator must check --upstream."
         )

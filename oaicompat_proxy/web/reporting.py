@@ -28,7 +28,8 @@ def reported(operation: str, handler: Handler) -> Handler:
     """The same, and each of its runs is reported."""
 
     async def report_run(request: web.Request) -> web.StreamResponse:
-        report = request[REPORT] = _begin(request, operation)
+        app = request.app
+        report = request[REPORT] = _begin(app, request, operation, request[CALLER].name)
         status = 0
         try:
             response = await handler(request)
@@ -42,7 +43,7 @@ def reported(operation: str, handler: Handler) -> Handler:
             raise
         finally:
             report.end(sent=request.writer.output_size, status=status)
-            _tell(report, request)
+            _tell(app, report)
 
     return report_run
 
@@ -51,19 +52,18 @@ def report_refusal(request: web.Request, error: ProxyError) -> None:
     """Who is refused before anything is run has no run, but is counted as one that was refused."""
     operation = OPERATIONS.get(request.path.removeprefix(gateway_of(request)[CONFIG].prefix))
     if operation is not None:
-        report = request[REPORT] = _begin(request, operation)
+        report = request[REPORT] = _begin(request.app, request, operation)
         report.fail(error)
         report.end(sent=0)
-        _tell(report, request)
+        _tell(request.app, report)
 
 
-def _begin(request: web.Request, operation: str) -> RunReport:
-    app, headers = request.app, request.headers
+def _begin(app: web.Application, request: web.Request, operation: str, key_name: str = "") -> RunReport:
+    headers = request.headers
     report = RunReport(operation, app[TRAFFIC])
     report.request_id = request[REQUEST_ID]
-    report.client = request.get(CLIENT, "-")
-    caller = request.get(CALLER)
-    report.key_name = (caller is not None and caller.name) or "-"
+    report.client = request[CLIENT]
+    report.key_name = key_name or "-"
     report.is_retry = headers.get(RETRY_COUNT, "0") != "0"
     tracer = app.get(TRACER)
     if tracer is not None:
@@ -71,9 +71,9 @@ def _begin(request: web.Request, operation: str) -> RunReport:
     return report
 
 
-def _tell(report: RunReport, request: web.Request) -> None:
+def _tell(app: web.Application, report: RunReport) -> None:
     """An observer's fault is no reason for an answer to fail."""
-    for observe in request.app[OBSERVERS]:
+    for observe in app[OBSERVERS]:
         try:
             observe(report)
         except Exception:

@@ -72,7 +72,8 @@ class Run:
     @property
     def whole(self) -> bool:
         """The agent has said its last word, and the body has come to its end."""
-        return self.over and self._exchange is not None and self._exchange.complete
+        exchange = self._exchange
+        return exchange is not None and exchange.complete and self._reader.over
 
     def tap(self, take: Take) -> None:
         """Before `open`: `take` gets every read, decompressed."""
@@ -110,7 +111,7 @@ class Run:
         exchange = self._exchange
         await exchange.head()
         headers = exchange.take_headers()
-        self.upstream_request_id = headers.get("x-request-id", "")
+        self.upstream_request_id = headers.get(b"x-request-id", b"").decode("latin-1")
         try:
             if self._for_client:
                 check_credentials(exchange)
@@ -119,9 +120,9 @@ class Run:
             self.refused = True
             exchange.cut()
             raise
-        encoding = headers.get("content-encoding", "identity").lower()
-        if encoding != "identity":
-            self._inflater = Inflater(encoding)
+        encoding = headers.get(b"content-encoding", b"identity").lower()
+        if encoding != b"identity":
+            self._inflater = Inflater(encoding.decode("latin-1"))
         self.opened = True
 
     def __aiter__(self) -> Self:

@@ -18,7 +18,7 @@ from ..config import Config
 from ..errors import IdempotencyKeyReused, IdempotentAnswerGone, InternalError, ProxyError
 from ..idempotency import HEADER, Shelf, check_key, fingerprint
 from .body import read_body
-from .keys import BODY, CALLER, CONFIG, RECORDING, REQUEST_ID, STOPPING
+from .keys import BODY, CALLER, RECORDING, REQUEST_ID, STOPPING
 from .middleware import Handler
 from .playback import play
 from .recording import Recording
@@ -47,6 +47,7 @@ class RunOnce:
         async def run_once(request: web.Request) -> web.StreamResponse:
             key = request.headers.get(HEADER)
             if key is None:
+                request[RECORDING] = None
                 return await handler(request)
             return await self._answer(request, handler, check_key(key))
 
@@ -62,7 +63,7 @@ class RunOnce:
             timer.cancel()
 
     async def _answer(self, request: web.Request, handler: Handler, key: str) -> web.StreamResponse:
-        body = await read_body(request, timeout=request.app[CONFIG].body_timeout)
+        body = await read_body(request)
         recording = self._recording(request, handler, key, body)
         del body  # not for as long as the answer takes
         return await self._listen(request, recording)

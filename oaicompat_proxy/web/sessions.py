@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from ..config import Config
 from ..errors import ProxyError, SessionsUnavailable, UpstreamConnectTimeout, UpstreamUnreachable
+from ..openai.request import Message
 from ..recognition import AnswerDigest, answered_part, conversation_digest, named_session
 from .closing import Closing
 from .confirming import confirm
-from .leases import Lease, Leasing, Wanted, fresh_name
+from .leases import Lease, Wanted, fresh_name
 from .run import Run
 from .session_locks import SessionLocks
 from .session_store import SessionStore
@@ -72,12 +73,10 @@ class Sessions:
         """Whether a run goes on, or one that is over is being tidied up."""
         return bool(self._leased or self.settling)
 
-    def lease(self, wanted: Wanted) -> Leasing:
-        """A context; entering raises SessionBusy if the session's last run does not end in time, then as Slots.take."""
-        return Leasing(self, wanted)
-
     async def begin(self, wanted: Wanted) -> Lease:
-        """Raises as `lease` says; otherwise the lease has to be ended."""
+        """A lease that has to be ended. Raises SessionBusy if the session's last run does not end in time, and what
+        Slots.take raises.
+        """
         self._leased += 1
         try:
             lease = await self._lease(wanted, self._upstream.speaking_for(wanted.caller))
@@ -86,18 +85,15 @@ class Sessions:
             raise
         try:
             lease.slot = await self._slots.take(wanted.caller)
-        except BaseException as error:
-            self.end(lease, error)
+        except BaseException:
+            self.end(lease)
             raise
         return lease
 
-    def end(self, lease: Lease, error: BaseException | None) -> None:
-        """`error`: by which the request ends, if it does."""
+    def end(self, lease: Lease) -> None:
+        """The request is answered, or has failed."""
         self._leased -= 1
-        if isinstance(error, UNREACHED):
-            self._in_background(self._put_back(lease, reached=False))
-        else:
-            self._settle(lease)
+        self._settle(lease)
         if not lease.lingers:
             lease.free()
 
@@ -159,12 +155,12 @@ class Sessions:
             return await self._lock(lease) if is_known else lease
         if is_known:
             return await self._lock(Lease(app, key, upstream, history="last", lasting=True))
-        return await self._recognise(wanted, upstream) or Lease(app, key, upstream, history="fold")
+        answered = answered_part(wanted.messages) if self._store is not None else ()
+        recognised = await self._recognise(wanted, upstream, answered) if answered else None
+        return recognised or Lease(app, key, upstream, history="fold")
 
-    async def _recognise(self, wanted: Wanted, upstream: Upstream) -> Lease | None:
-        answered = answered_part(wanted.messages)
-        if self._store is None or not answered:
-            return None
+    async def _recognise(self, wanted: Wanted, upstream: Upstream, answered: Sequence[Message]) -> Lease | None:
+        """A lease on the session that gave the last of these answers, if there is one."""
         digest = conversation_digest(self._secret, wanted.caller.scope, wanted.model, answered)
         key = await self._take(digest)
         if key is None:

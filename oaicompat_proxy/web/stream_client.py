@@ -21,8 +21,8 @@ close on the wire would be lost without being safe to repeat."""
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
-def _lines(headers: Mapping[str, str]) -> str:
-    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+def _lines(headers: Mapping[str, str]) -> bytes:
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()]).encode("latin-1")
 
 
 class StreamClient:
@@ -117,11 +117,11 @@ class StreamClient:
         return connection.start(self._build(method, path, body, headers), silence_timeout, limits)
 
     def _build(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
-        length = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
+        length = b"Content-Length: %d\r\n" % len(body) if method == "POST" else b""
         target = f"{self._path}{path}" if path else self._own_path
-        own = _lines(headers) if headers else ""
-        head = f"{method} {target} HTTP/1.1\r\n{self._fixed}{own}{length}\r\n"
-        return head.encode("latin-1") + body
+        line = f"{method} {target}".encode("latin-1")
+        own = _lines(headers) if headers else b""
+        return b"%b HTTP/1.1\r\n%b%b%b\r\n%b" % (line, self._fixed, own, length, body)
 
     def close(self) -> None:
         self._closed = True
@@ -134,7 +134,7 @@ class StreamClient:
         """The connection that was used last, so that those of a busy hour run out afterwards."""
         while self._idle:
             connection, _ = self._idle.popitem()
-            if connection.usable:
+            if connection.is_usable():
                 return connection
             connection.close()
         return None
