@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 from .errors import InvalidRequest
@@ -89,7 +90,7 @@ def restore(messages: Iterable[Message], confirmation: Confirmation) -> tuple[Me
     """The conversation as an agent knows it that is run again: its own call in place of the question."""
     token, call_id = confirmation.token, confirmation.question.call_id
     return tuple(
-        message._replace(tool_calls=tuple(_restore(call, token, call_id) for call in message.tool_calls))
+        replace(message, tool_calls=tuple(_restore(call, token, call_id) for call in message.tool_calls))
         for message in messages
         if message.tool_call_id != token
     )

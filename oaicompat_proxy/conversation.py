@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .openai.request import ChatRequest, Message
-from .turn import Block, Media, Text, Turn
+from .turn import Block, Media, Text, Tool, Turn
 from .utterances import declared_tools, untold, utter
 
 METADATA_KEY = "openai"
@@ -52,9 +52,12 @@ def build_turn(request: ChatRequest, history: str, *, max_fold: int, in_messages
     `max_fold`: characters of a transcript. `in_messages`: the agent takes any number of messages, and the client's
     tools beside them.
     """
-    parameters = {key: value for key, value in request.parameters.items() if not (in_messages and key in TOOL_KEYS)}
+    parameters = request.parameters
+    tools: tuple[Tool, ...] = ()
+    if in_messages:
+        parameters = {key: value for key, value in parameters.items() if key not in TOOL_KEYS}
+        tools = tuple(declared_tools(request))
     metadata = {METADATA_KEY: parameters} if parameters else {}
-    tools = tuple(declared_tools(request)) if in_messages else ()
     messages = new_messages(request.messages) if history == "last" else request.messages
     if history == "full" or (in_messages and history == "last"):
         utterances = tuple(utter(request.messages))[-len(messages) :]
@@ -64,16 +67,19 @@ def build_turn(request: ChatRequest, history: str, *, max_fold: int, in_messages
 
 def new_messages(messages: Sequence[Message]) -> Sequence[Message]:
     """What came after the last answer; all of it if there was none, or if the answer itself is the last."""
-    answers = [index for index, message in enumerate(messages) if message.role == "assistant"]
-    return (messages[answers[-1] + 1 :] if answers else ()) or messages
+    for index in range(len(messages) - 1, -1, -1):
+        if messages[index].role == "assistant":
+            return messages[index + 1 :] or messages
+    return messages
 
 
 def _fold(messages: Sequence[Message], max_fold: int) -> tuple[Block, ...]:
-    *earlier, last = messages
+    last = messages[-1]
     if last.role != "user":
         return tuple(_transcript(messages, END_WITH_OTHERS, max_fold))
-    if not earlier and last.name is None:
+    if len(messages) == 1 and last.name is None:
         return last.blocks
+    earlier = messages[:-1]
     ending = END_WITH_USER if last.name is None else END_WITH_NAMED_USER.format(name=_word(last.name))
     return (*_transcript(earlier, ending, max_fold), *last.blocks)
 

@@ -38,8 +38,10 @@ def conversation_digest(secret: bytes, scope: str, model: str, messages: Iterabl
 
 def answered_part(messages: Sequence[Message]) -> Sequence[Message]:
     """The conversation up to its last answer; empty if there is none."""
-    answers = [index for index, message in enumerate(messages) if message.role == "assistant"]
-    return messages[: answers[-1] + 1] if answers else ()
+    for length in range(len(messages), 0, -1):
+        if messages[length - 1].role == "assistant":
+            return messages[:length]
+    return ()
 
 
 class AnswerDigest:

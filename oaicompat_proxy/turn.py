@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
+
+from .readonly import readonly
 
 
-class Text(NamedTuple):
+@readonly
+class Text:
     text: str
 
 
@@ -30,7 +33,7 @@ class Media:
 Block = Text | Media
 
 
-@dataclass(frozen=True, slots=True)
+@readonly
 class Call:
     """A tool call of an earlier message. `arguments`: JSON text."""
 
@@ -39,7 +42,7 @@ class Call:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
+@readonly
 class Utterance:
     """One message of a conversation, for gateways that take them all."""
 
@@ -77,7 +80,7 @@ class Tool:
     """JSON schema of its arguments."""
 
 
-@dataclass(frozen=True, slots=True)
+@readonly
 class Turn:
     """One user message for the agent, with what the client said beside it."""
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from oaicompat_proxy.web.tallies import Collected, Tallies
+from oaicompat_proxy.web.tallies import MOST_NOTED, Collected, Tallies
 
 BOUNDS = (0.1, 1.0, 10.0)
 
@@ -28,6 +28,18 @@ def test_a_histogram_is_as_if_it_had_observed_each(batches: list[list[tuple[str,
             expected.labels(label).observe(amount)
         tallies.settle()
         assert _samples(at_once) == _samples(one_by_one)
+
+
+def test_many_amounts_are_as_good_as_few() -> None:
+    at_once, one_by_one = CollectorRegistry(), CollectorRegistry()
+    expected = Histogram("h", "text", ["label"], buckets=BOUNDS, registry=one_by_one)
+    tallies = Tallies()
+    spread = tallies.spread(Collected("h", "text", ["label"], buckets=BOUNDS, registry=at_once), "a")
+    for number in range(3 * MOST_NOTED + 1):
+        spread.note(number % 101 / 8)
+        expected.labels("a").observe(number % 101 / 8)
+    tallies.settle()
+    assert _samples(at_once) == _samples(one_by_one)
 
 
 def _samples(registry: CollectorRegistry) -> dict[tuple[str, tuple[str, ...]], float]:

@@ -56,8 +56,8 @@ def _loads(body: bytes) -> Any:
 
 
 def _may_be_deep(body: bytes) -> bool:
-    """Cheap first look: without that many brackets there are not that many levels."""
-    return body.count(b"[") + body.count(b"{") > MAX_DEPTH
+    """Cheap first look: without that many brackets, each of a pair, there are not that many levels."""
+    return len(body) > 2 * MAX_DEPTH and body.count(b"[") + body.count(b"{") > MAX_DEPTH
 
 
 def _is_deep(value: Any) -> bool:

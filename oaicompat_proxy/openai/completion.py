@@ -38,12 +38,12 @@ def parse_completion(body: bytes) -> CompletionRequest:
     completion = parse_json(body)
     check(COMPLETION, completion)
     refuse_unsupported(completion, IN_COMPLETION)
-    streaming = parse_streaming(completion)
+    stream, include_usage = parse_streaming(completion)
     return CompletionRequest(
         model=completion.get("model") or "",
         prompt=_parse_prompt(completion["prompt"]),
-        stream=streaming.stream,
-        include_usage=streaming.include_usage,
+        stream=stream,
+        include_usage=include_usage,
         echo=bool(completion.get("echo")),
         parameters={k: v for k, v in completion.items() if v is not None and k not in _USED},
     )

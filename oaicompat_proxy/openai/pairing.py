@@ -54,9 +54,11 @@ def check_pairing(messages: Iterable[Paired]) -> None:
             continue
         if waiting:
             raise _unanswered(index, list(waiting))
-        calls = message.tool_calls
-        called = {call.id: None for call in calls} if calls else {}
-        waiting = {call_id: None for call_id in called if call_id} if calls else {}
+        if message.tool_calls:
+            called = {call.id: None for call in message.tool_calls}
+            waiting = {call_id: None for call_id in called if call_id}
+        elif called:
+            called = {}
     if waiting:
         raise _unanswered(index, list(waiting))
 

@@ -1,4 +1,4 @@
-"""A chat request, parsed at the door: bytes to a frozen `ChatRequest`, or an error that names the field.
+"""A chat request, parsed at the door: bytes to a `ChatRequest`, or an error that names the field.
 
 Behind this door nobody asks whether a field is there. What the proxy acts on is an attribute; every other
 parameter the client sent is in `parameters` as it was sent, to travel to the agent.
@@ -9,9 +9,9 @@ Source: `openai-chat.md` section 1; faults as in `openai-models-errors.md` 4.3.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
+from ..readonly import readonly
 from ..turn import Block, Text
 from .body import parse_json
 from .media import MediaReader
@@ -25,14 +25,16 @@ from .validation import array_above_max_length, check, missing
 Role = Literal["system", "user", "assistant", "tool"]
 
 
-class ToolCall(NamedTuple):
+@readonly
+class ToolCall:
     id: str
     name: str
     arguments: str
     """JSON text as the client sent it; for a custom tool its input, which is free text."""
 
 
-class Message(NamedTuple):
+@readonly
+class Message:
     role: Role
     blocks: tuple[Block, ...]
     name: str | None = None
@@ -42,7 +44,7 @@ class Message(NamedTuple):
     tool_call_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@readonly
 class ChatRequest:
     model: str
     """"" if the client leaves the choice to the proxy."""
@@ -69,19 +71,13 @@ def parse(body: bytes, *, max_media: int, max_messages: int) -> ChatRequest:
     _check_count(chat.get("messages"), max_messages)
     check(CHAT, chat)
     refuse_unsupported(chat, IN_CHAT)
-    streaming = parse_streaming(chat)
+    stream, include_usage = parse_streaming(chat)
     tool_names = parse_tool_names(chat)
     messages = _build_messages(chat["messages"], MediaReader(max_media))
     check_pairing(messages)
-    return ChatRequest(
-        model=chat.get("model") or "",
-        messages=messages,
-        stream=streaming.stream,
-        include_usage=streaming.include_usage,
-        tool_names=tool_names,
-        legacy_functions=bool(chat.get("functions")),
-        parameters=_other_parameters(chat),
-    )
+    model, legacy_functions = chat.get("model") or "", bool(chat.get("functions"))
+    parameters = _other_parameters(chat)
+    return ChatRequest(model, messages, stream, include_usage, tool_names, legacy_functions, parameters)
 
 
 def _check_count(messages: Any, limit: int) -> None:
@@ -91,6 +87,8 @@ def _check_count(messages: Any, limit: int) -> None:
 
 
 def _other_parameters(chat: dict[str, Any]) -> dict[str, Any]:
+    if chat.keys() <= _USED:
+        return {}
     parameters = {key: value for key, value in chat.items() if value is not None and key not in _USED}
     if parameters.get("tools") == []:
         del parameters["tools"]
@@ -101,47 +99,41 @@ def _other_parameters(chat: dict[str, Any]) -> dict[str, Any]:
 
 
 def _build_messages(messages: list[dict[str, Any]], media: MediaReader) -> tuple[Message, ...]:
-    numbered = enumerate(messages)
-    return tuple(_build_message(message, f"messages[{index}]", media) for index, message in numbered)
+    return tuple([_BUILDERS[message["role"]](message, index, media) for index, message in enumerate(messages)])
 
 
-def _build_message(message: dict[str, Any], path: str, media: MediaReader) -> Message:
-    return _BUILDERS[message["role"]](message, path, media)
+def _build_system(message: dict[str, Any], index: int, media: MediaReader) -> Message:
+    return Message("system", _build_blocks(message["content"], index, media), message.get("name"))
 
 
-def _build_system(message: dict[str, Any], path: str, media: MediaReader) -> Message:
-    return Message("system", _build_blocks(message["content"], path, media), message.get("name"))
+def _build_user(message: dict[str, Any], index: int, media: MediaReader) -> Message:
+    return Message("user", _build_blocks(message["content"], index, media), message.get("name"))
 
 
-def _build_user(message: dict[str, Any], path: str, media: MediaReader) -> Message:
-    return Message("user", _build_blocks(message["content"], path, media), message.get("name"))
-
-
-def _build_assistant(message: dict[str, Any], path: str, media: MediaReader) -> Message:
+def _build_assistant(message: dict[str, Any], index: int, media: MediaReader) -> Message:
     """Content that is absent needs a call or a refusal beside it; an explicit null needs nothing.
 
     Clients echo an answer that was empty with null, and such a conversation must be able to go on.
     """
-    blocks = _build_blocks(message.get("content"), path, media)
+    blocks = _build_blocks(message.get("content"), index, media)
     refusal = message.get("refusal")
     if refusal:
         blocks += (Text(refusal),)
     calls = _build_calls(message)
     if "content" not in message and not blocks and not calls:
-        raise missing(f"{path}.content")
+        raise missing(f"messages[{index}].content")
     return Message("assistant", blocks, message.get("name"), calls)
 
 
-def _build_tool(message: dict[str, Any], path: str, media: MediaReader) -> Message:
-    blocks = _build_blocks(message["content"], path, media)
-    return Message("tool", blocks, tool_call_id=message["tool_call_id"])
+def _build_tool(message: dict[str, Any], index: int, media: MediaReader) -> Message:
+    return Message("tool", _build_blocks(message["content"], index, media), None, (), message["tool_call_id"])
 
 
-def _build_function(message: dict[str, Any], path: str, media: MediaReader) -> Message:
-    return Message("tool", _build_blocks(message["content"], path, media), message["name"])
+def _build_function(message: dict[str, Any], index: int, media: MediaReader) -> Message:
+    return Message("tool", _build_blocks(message["content"], index, media), message["name"])
 
 
-_BUILDERS: Mapping[str, Callable[[dict[str, Any], str, MediaReader], Message]] = {
+_BUILDERS: Mapping[str, Callable[[dict[str, Any], int, MediaReader], Message]] = {
     "system": _build_system,
     "developer": _build_system,
     "user": _build_user,
@@ -154,24 +146,28 @@ _TEXT_FIELDS = {"text": "text", "refusal": "refusal"}
 """Which field of a content part holds its text; the other parts are media."""
 
 
-def _build_blocks(content: Any, path: str, media: MediaReader) -> tuple[Block, ...]:
+def _build_blocks(content: Any, index: int, media: MediaReader) -> tuple[Block, ...]:
+    """`index`: of the message."""
     if content is None:
         return ()
     if isinstance(content, str):
         return (Text(content),)
-    return tuple(_build_block(part, f"{path}.content[{index}]", media) for index, part in enumerate(content))
-
-
-def _build_block(part: dict[str, Any], path: str, media: MediaReader) -> Block:
-    field = _TEXT_FIELDS.get(part["type"])
-    return Text(part[field]) if field else media.read(part, path)
+    blocks: list[Block] = []
+    for part in content:
+        field = _TEXT_FIELDS.get(part["type"])
+        if field:
+            blocks.append(Text(part[field]))
+        else:
+            blocks.append(media.read(part, f"messages[{index}].content[{len(blocks)}]"))
+    return tuple(blocks)
 
 
 _ARGUMENT_FIELDS = {"function": "arguments", "custom": "input"}
 
 
 def _build_calls(message: dict[str, Any]) -> tuple[ToolCall, ...]:
-    calls = tuple(_build_call(call["id"], call["type"], call) for call in message.get("tool_calls") or ())
+    called = message.get("tool_calls")
+    calls = tuple([_build_call(call["id"], call["type"], call) for call in called]) if called else ()
     legacy = message.get("function_call")
     if legacy:
         calls += (ToolCall("", legacy["name"], legacy["arguments"]),)

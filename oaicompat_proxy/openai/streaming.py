@@ -7,22 +7,22 @@ accepted and has no effect: padding is the service's choice, and this proxy send
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import InvalidRequest
 
 
-class Streaming(NamedTuple):
-    stream: bool
-    include_usage: bool
+def parse_streaming(body: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether it is to be streamed, and whether with usage. `body` has been checked.
 
-
-def parse_streaming(body: Mapping[str, Any]) -> Streaming:
-    """Raises InvalidRequest for options without a stream. `body` has been checked."""
+    Raises InvalidRequest for options without a stream.
+    """
     stream = bool(body.get("stream"))
     options = body.get("stream_options")
-    if options is not None and not stream:
+    if options is None:
+        return stream, False
+    if not stream:
         raise InvalidRequest(
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.", param="stream_options"
         )
-    return Streaming(stream, bool(options and options.get("include_usage")))
+    return stream, bool(options.get("include_usage"))

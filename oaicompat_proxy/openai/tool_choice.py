@@ -16,6 +16,7 @@ from .validation import clip, invalid_value
 
 _FORBIDDEN = "none"
 _NONE: frozenset[str] = frozenset()
+_PARAMETERS = frozenset({"tools", "functions", "tool_choice", "function_call"})
 _ASK_FOR_NOTHING = (None, "none", "auto")
 
 
@@ -24,9 +25,9 @@ def parse_tool_names(body: Mapping[str, Any]) -> frozenset[str]:
 
     Raises InvalidRequest for a choice that names what was not declared, or that has nothing to choose from.
     """
-    tools, functions = body.get("tools") or (), body.get("functions") or ()
-    if not (tools or functions or body.get("tool_choice") or body.get("function_call")):
+    if _PARAMETERS.isdisjoint(body):
         return _NONE
+    tools, functions = body.get("tools") or (), body.get("functions") or ()
     if tools and functions:
         raise InvalidRequest(
             "Setting 'tools' and 'functions' at the same time is not supported. Use 'tools'.",

@@ -72,6 +72,8 @@ IN_COMPLETION: Mapping[str, Refusal] = {
 
 def refuse_unsupported(body: Mapping[str, Any], refusals: Mapping[str, Refusal]) -> None:
     """Raises InvalidRequest for the first parameter, as the client ordered them. `body` has been checked."""
+    if refusals.keys().isdisjoint(body):
+        return
     for param, value in body.items():
         refusal = refusals.get(param)
         if refusal is not None and value is not None and refusal.asked(value):

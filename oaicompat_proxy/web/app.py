@@ -44,7 +44,7 @@ from .rates import Rates
 from .recorder import Recorder
 from .redis_client import connect
 from .reporting import OPERATIONS, reported
-from .run_log import formatter
+from .run_log import LineHandler, formatter
 from .run_report import Traffic
 from .sessions import Sessions
 from .stopping import Stopping
@@ -167,7 +167,7 @@ def factory() -> web.Application:
 
 def set_up_logging(level: str, kind: str) -> None:
     """To stderr. What no line of ours shows is not looked up for each: "Optimization" in Python's logging guide."""
-    handler = logging.StreamHandler()
+    handler = LineHandler()
     handler.setFormatter(formatter(kind))
     logging.basicConfig(level=level.upper(), handlers=[handler])
     logging.logThreads = logging.logMultiprocessing = False  # but processes: gunicorn's lines name them

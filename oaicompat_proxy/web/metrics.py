@@ -97,9 +97,10 @@ class Metrics:
             series.first_token.note(report.first_sent - report.began)
         series.chunks.count += report.chunks
         series.ticks.count += report.ticks
-        if report.usage is not None:
-            series.input_tokens.note(report.usage.input_tokens)
-            series.output_tokens.note(report.usage.output_tokens)
+        usage = report.usage
+        if usage is not None:
+            series.input_tokens.note(usage.input_tokens)
+            series.output_tokens.note(usage.output_tokens)
         if report.outcome in FAILED_UPSTREAM:
             self._upstream_errors.labels(report.error_type).inc()
         elif report.outcome == CLIENT_GONE:

@@ -9,7 +9,7 @@ import functools
 import logging
 import random
 import time
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 
@@ -40,7 +40,8 @@ class RunLog:
             return
         if report.outcome == SUCCESS and self._share < 1 and random.random() >= self._share:
             return
-        log.log(level, RunLine(report))
+        # as log.log does, which would ask again for the level and look up where it is called from
+        log.handle(log.makeRecord(log.name, level, __file__, 0, RunLine(report), (), None, "observe"))
 
 
 class RunLine:
@@ -84,19 +85,32 @@ class RunLine:
         """Those of `fields`, in their order, but made at once: it is most of what a run's line costs."""
         report = self._report
         usage = report.usage
-        tokens = "" if usage is None else f" input_tokens={usage.input_tokens} output_tokens={usage.output_tokens}"
+        key, model, session, execution, answered_as = self._words()
+        error, finish_reason, trace_id = report.error_type, report.finish_reason, report.trace_id
+        first_event, first_token = report.first_event, report.first_sent
         return (
-            f"run request_id={report.request_id} client={report.client} key={_word(report.key_name)}"
-            f" operation={report.operation} model={_word(_shorten(report.model))}{_named('session', report.session)}"
+            f"run request_id={report.request_id} client={report.client} key={key}"
+            f" operation={report.operation} model={model}{session and f' session={session}'}"
             f" stream={report.stream} status={report.status} outcome={report.outcome}"
-            f"{_named('error', report.error_type)}{_named('finish_reason', report.finish_reason)}"
-            f" ticks={report.ticks}{tokens} chunks={report.chunks} bytes={report.sent_bytes}"
-            f" waited={report.waited:.4f}{_timed('first_event', report.called, report.first_event)}"
-            f"{_timed('first_token', report.began, report.first_sent)} duration={report.duration:.4f}"
-            f"{_named('execution', _shorten(report.execution))}"
-            f"{_named('upstream_request_id', _shorten(report.upstream_request_id))}"
-            f"{_named('trace_id', report.trace_id)}"
+            f"{error and f' error={error}'}{finish_reason and f' finish_reason={finish_reason}'} ticks={report.ticks}"
+            f"{'' if usage is None else f' input_tokens={usage.input_tokens} output_tokens={usage.output_tokens}'}"
+            f" chunks={report.chunks} bytes={report.sent_bytes} waited={report.waited:.4f}"
+            f"{'' if first_event is None else f' first_event={first_event - report.called:.4f}'}"
+            f"{'' if first_token is None else f' first_token={first_token - report.began:.4f}'}"
+            f" duration={report.duration:.4f}{execution and f' execution={execution}'}"
+            f"{answered_as and f' upstream_request_id={answered_as}'}{trace_id and f' trace_id={trace_id}'}"
         )
+
+    def _words(self) -> tuple[str, str, str, str, str]:
+        """What others made up, each as one word. Mostly nothing has to be quoted, and one look at all of it tells."""
+        report = self._report
+        key, model, session = report.key_name, report.model, report.session
+        execution, answered_as = report.execution, report.upstream_request_id
+        if len(model) > LONGEST_NAME or len(execution) > LONGEST_NAME or len(answered_as) > LONGEST_NAME:
+            model, execution, answered_as = _shorten(model), _shorten(execution), _shorten(answered_as)
+        if _is_plain(f"{key}{model}{session}{execution}{answered_as}"):
+            return key, model, session, execution, answered_as
+        return _word(key), _word(model), _word(session), _word(execution), _word(answered_as)
 
 
 class TextLines(logging.Formatter):
@@ -133,6 +147,14 @@ class JsonLines(logging.Formatter):
         return orjson.dumps(line, default=str).decode()
 
 
+class LineHandler(logging.StreamHandler[TextIO]):
+    """To stderr. What flushes each line by itself is not asked to do it once more."""
+
+    def flush(self) -> None:
+        if not getattr(self.stream, "line_buffering", False):
+            super().flush()
+
+
 def formatter(kind: str) -> logging.Formatter:
     """`kind`: `text` or `json`."""
     return JsonLines() if kind == "json" else TextLines()
@@ -161,16 +183,10 @@ def _shorten(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "…"
 
 
-def _named(name: str, value: str) -> str:
-    """Nothing, if it is not known."""
-    return value and f" {name}={_word(value)}"
-
-
-def _timed(name: str, start: float, moment: float | None) -> str:
-    return "" if moment is None else f" {name}={moment - start:.4f}"
-
-
 def _word(text: str) -> str:
-    """One word of a line: what others made up, and could be taken for something else, is quoted."""
-    is_plain = text.isascii() and text.isprintable() and " " not in text
-    return text if is_plain and "'" not in text and '"' not in text else ascii(text)
+    """One word of a line: what could be taken for something else is quoted."""
+    return text if _is_plain(text) else ascii(text)
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable() and " " not in text and "'" not in text and '"' not in text

@@ -58,8 +58,10 @@ class Slots:
 
     def give_back(self, caller: Caller) -> None:
         self._free += 1
-        self._running[caller.name] -= 1
-        if not self._running[caller.name]:
+        left = self._running[caller.name] - 1
+        if left:
+            self._running[caller.name] = left
+        else:
             del self._running[caller.name]
         if self._waiting:
             self._wake()
@@ -75,7 +77,7 @@ class Slots:
                 turn.set_result(None)
 
     def _fits(self, caller: Caller) -> bool:
-        return self._free > 0 and not self._has_its_share(caller)
+        return self._free > 0 and not (caller.max_runs and self._has_its_share(caller))
 
     def _has_its_share(self, caller: Caller) -> bool:
         return 0 < caller.max_runs <= self._running.get(caller.name, 0)

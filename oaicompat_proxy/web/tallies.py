@@ -7,10 +7,13 @@ into a file: that is done once for many runs.
 from __future__ import annotations
 
 import functools
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from prometheus_client import Counter, Histogram
+
+MOST_NOTED = 256
+"""Amounts that wait to be sorted into buckets, so that they take some kilobytes at most."""
 
 
 class Collected(Histogram):
@@ -49,25 +52,41 @@ class Total:
 class Spread:
     """What a histogram has yet to be told."""
 
-    __slots__ = ("_bounds", "_child", "_counts", "_sum")
+    __slots__ = ("_bounds", "_child", "_counts", "_noted", "_sum")
 
     def __init__(self, histogram: Collected, *labels: str) -> None:
         self._child = functools.cache(functools.partial(histogram.labels, *labels))
         """Is made when there is something to tell."""
         self._bounds = histogram.bounds
         # moving
+        self._noted: list[float] = []
         self._counts = [0] * len(self._bounds)
         self._sum = 0.0
 
     def note(self, amount: float) -> None:
-        self._counts[bisect_left(self._bounds, amount)] += 1
-        self._sum += amount
+        noted = self._noted
+        noted.append(amount)
+        if len(noted) == MOST_NOTED:
+            self._sort()
 
     def settle(self) -> None:
+        self._sort()
         if any(self._counts):
             self._child().add(self._counts, self._sum)
             self._counts = [0] * len(self._counts)
             self._sum = 0.0
+
+    def _sort(self) -> None:
+        """What was noted, into its buckets: a look for each bound, where each amount would need several."""
+        noted = self._noted
+        noted.sort()
+        below = 0
+        for bucket, bound in enumerate(self._bounds):
+            fitting = bisect_right(noted, bound, below)
+            self._counts[bucket] += fitting - below
+            below = fitting
+        self._sum += sum(noted)
+        noted.clear()
 
 
 class Tallies:

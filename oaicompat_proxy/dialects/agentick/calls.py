@@ -35,7 +35,10 @@ def session_key(app: str, name: str) -> str:
 
 def build_send(key: str, turn: Turn) -> Call:
     """The turn as one user message, or message by message where the turn has them all."""
-    messages = [_message(each) for each in turn.utterances or (Utterance("user", turn.blocks),)]
+    if turn.utterances:
+        messages = [_message(each) for each in turn.utterances]
+    else:
+        messages = [{"role": "user", "content": [_block(block) for block in turn.blocks]}]
     if turn.metadata:
         messages[-1]["metadata"] = {**messages[-1].get("metadata", {}), **turn.metadata}
     return _call("/send", {"sessionId": key, "message": messages[-1], "messages": messages})
