@@ -24,6 +24,14 @@ class Speech:
         """Whether any text of the agent's own went out."""
         return self._text.said
 
+    def flows(self) -> bool:
+        """Whether the next text follows directly on what is out."""
+        return self._text.flowing
+
+    def note_text(self, length: int) -> None:
+        """So many characters of it did."""
+        self._citations.note_length(length)
+
     def say(self, text: str) -> list[Chunk]:
         said = self._text.feed(text)
         if not said:

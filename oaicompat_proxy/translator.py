@@ -119,6 +119,14 @@ class Translator:
         """The role chunk, if it is not out yet: for a client that has waited long enough."""
         return [] if self._opened else self._open([])
 
+    def flows(self) -> bool:
+        """Whether text that comes next is a chunk as it is, so that it need not be fed: then `note_text` will do."""
+        return self._opened and not self.ended and self._speech.flows()
+
+    def note_text(self, length: int) -> None:
+        """So many characters of text were passed on while it flowed."""
+        self._speech.note_text(length)
+
     def finish(self) -> None:
         """The agent's stream is over. Raises UpstreamInterrupted if it lacked the agent's last word."""
         if not self.ended:

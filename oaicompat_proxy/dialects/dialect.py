@@ -41,7 +41,10 @@ class Reader(Protocol):
         ...
 
     def feed(self, data: bytes) -> Iterable[Event]:
-        """Raises UpstreamError for what cannot be understood or is too long, after the events before it."""
+        """A tuple is one TextDeltas and nothing else, as most reads are.
+
+        Raises UpstreamError for what cannot be understood or is too long, after the events before it.
+        """
         ...
 
 

@@ -66,6 +66,20 @@ class AnswerStream:
     If nothing was written after `first_event_wait` seconds it commits by itself, with what `opening` returns.
     """
 
+    __slots__ = (
+        "_chunked",
+        "_config",
+        "_early",
+        "_opening",
+        "_pushed",
+        "_request",
+        "_response",
+        "_stream",
+        "_timer",
+        "_transport",
+        "_writer",
+    )
+
     def __init__(self, request: web.Request, config: Config, opening: Callable[[], bytes]) -> None:
         self._request = request
         self._config = config
@@ -76,6 +90,8 @@ class AnswerStream:
         self._stream: EventStream | None = None
         """The same, if it takes time."""
         self._early: asyncio.Task[None] | None = None
+        self._pushed = 0
+        """Bytes that the framework does not know of."""
 
     async def __aenter__(self) -> Self:
         loop = self._request.task.get_loop()
@@ -92,6 +108,8 @@ class AnswerStream:
                 await self._early
         if self._stream is not None:
             self._stream.stop_streaming()
+        if self._pushed:
+            self._writer.output_size += self._pushed
 
     @property
     def committed(self) -> bool:
@@ -115,13 +133,13 @@ class AnswerStream:
 
         Returns whether the client keeps up; if not, wait for `drained` before the next.
         """
-        transport = self._request.transport
-        if transport is None or transport.is_closing():
+        transport = self._transport
+        if transport.is_closing():
             raise ClientGone
         if self._chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
         transport.write(data)
-        self._writer.output_size += len(data)
+        self._pushed += len(data)
         return transport.get_write_buffer_size() <= HIGH_WATER
 
     async def drained(self) -> None:
@@ -160,9 +178,10 @@ class AnswerStream:
         await self._deliver(self._stream.write(data), len(data))
 
     async def _prepare(self, response: EventStream) -> None:
-        writer = await response.prepare(self._request)
-        assert writer is not None
-        self._writer = writer
+        writer, transport = await response.prepare(self._request), self._request.transport
+        if writer is None or transport is None:
+            raise ConnectionResetError
+        self._writer, self._transport = writer, transport
 
     async def _deliver(self, sending: Awaitable[None], size: int) -> None:
         """Raises ClientGone. Only what may have to wait for the client gets a clock."""

@@ -13,9 +13,12 @@ import math
 from collections.abc import Callable, Mapping
 from time import perf_counter
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ..errors import AgentRunTimeout, UpstreamError, UpstreamInterrupted, UpstreamStartTimeout, UpstreamTimeout
+
+T = TypeVar("T")
+"""What is made of a read."""
 
 MAX_UNREAD = 256 * 1024
 """Bytes that are held for a reader before the socket is left alone."""
@@ -51,6 +54,31 @@ class Line(Protocol):
 class Exchange:
     """One request and its answer. Read it with `read`, or have it pushed with `pump`; then `finish` or `cut`."""
 
+    __slots__ = (
+        "_connection",
+        "_deadline",
+        "_feed",
+        "_is_delimited",
+        "_last_sign",
+        "_loop",
+        "_pieces",
+        "_silence_timeout",
+        "_start_deadline",
+        "_started",
+        "_take",
+        "_waiter",
+        "_watch",
+        "arrived",
+        "complete",
+        "failure",
+        "head_complete",
+        "headers",
+        "on_end",
+        "received",
+        "status",
+        "unread",
+    )
+
     def __init__(self, connection: Line, silence_timeout: float | None, limits: Limits = NO_LIMITS) -> None:
         """`silence_timeout`: seconds; None for no limit."""
         self._connection = connection
@@ -76,7 +104,8 @@ class Exchange:
         """Why there is no whole answer, and will be none."""
         self._pieces: list[bytes] = []
         self.unread = 0
-        self._take: Callable[[bytes], bool] | None = None
+        self._feed: Callable[[bytes], Any] | None = None
+        self._take: Callable[[Any], bool] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._last_sign = now
         self._started = False
@@ -118,19 +147,19 @@ class Exchange:
         self.resume()
         return data
 
-    async def pump(self, take: Callable[[bytes], bool]) -> None:
-        """Gives every read to `take`, in the callback of the connection, until it returns False or all is read.
+    async def pump(self, feed: Callable[[bytes], T], take: Callable[[T], bool]) -> None:
+        """Gives what `feed` makes of every read to `take`, in the callback of the connection.
 
-        Raises what `take` raises, and UpstreamError and its kin.
+        Until that returns False or all is read. Raises what they raise, and UpstreamError and its kin.
         """
-        if self._pieces and not take(await self.read()):
+        if self._pieces and not take(feed(await self.read())):
             return
-        self._take = take
+        self._feed, self._take = feed, take
         try:
             while self._take is not None and not self.complete:
                 await self._wait()
         finally:
-            self._take = None
+            self._feed = self._take = None
 
     def pause(self) -> None:
         """No more for now; what is on its way may still come."""
@@ -165,7 +194,7 @@ class Exchange:
             self._started = True
             self.received += len(data)
             if self._take is not None:
-                self._push(self._take, data)
+                self._push(data)
             else:
                 if not self._pieces:
                     self.arrived = perf_counter()
@@ -178,10 +207,10 @@ class Exchange:
         elif self._take is None:
             self._wake()
 
-    def _push(self, take: Callable[[bytes], bool], data: bytes) -> None:
+    def _push(self, data: bytes) -> None:
         failure = None
         try:
-            if take(data):
+            if self._take(self._feed(data)):  # type: ignore[misc]  # both are there
                 return
         except Exception as error:
             failure = error

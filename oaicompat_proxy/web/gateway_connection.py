@@ -27,6 +27,24 @@ class _Unasked(Exception):
 class GatewayConnection(asyncio.Protocol):
     """One TCP connection, or one to a socket file."""
 
+    __slots__ = (
+        "_exchange",
+        "_forget",
+        "_head",
+        "_head_size",
+        "_parser",
+        "_pieces",
+        "_poll",
+        "_release",
+        "_reusable",
+        "_transport",
+        "loop",
+        "lost",
+        "on_body",
+        "on_header",
+        "paused",
+    )
+
     def __init__(
         self, release: Callable[[GatewayConnection], None], forget: Callable[[GatewayConnection], None]
     ) -> None:

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Protocol, runtime_checkable
 
 from ..errors import ProxyError
-from ..events import Event
-from ..openai.chunks import Chunk
+from ..events import Event, TextDeltas
+from ..openai.chunks import Chunk, Contents
 from ..translator import Translator
 from .run_report import RunReport
 
@@ -66,6 +66,19 @@ class Pumpable(Readable, Protocol):
 class Relay:
     """Sends one run to one client."""
 
+    __slots__ = (
+        "_answer",
+        "_draining",
+        "_encoder",
+        "_failure",
+        "_flows",
+        "_last",
+        "_passed",
+        "_report",
+        "_run",
+        "_translator",
+    )
+
     def __init__(
         self, run: Readable, translator: Translator, encoder: Encoder, answer: Outlet, report: RunReport
     ) -> None:
@@ -75,6 +88,11 @@ class Relay:
         self._encoder = encoder
         self._answer = answer
         # moving
+        self._flows = False
+        """The next text follows directly on what is out: it is passed on without the translator."""
+        self._passed = 0
+        """Characters of which it does not know yet."""
+        self._last = b""
         self._failure: Exception | None = None
         self._draining: asyncio.Task[None] | None = None
 
@@ -97,20 +115,8 @@ class Relay:
         return b""
 
     async def _push(self, run: Pumpable) -> bytes:
-        last = b""
-
-        def take(events: Iterable[Event]) -> bool:
-            nonlocal last
-            data = self._translate(events)
-            if self._translator.ended:
-                last = data
-                return False
-            if data and not self._answer.push(data):
-                self._wait_for_client(run)
-            return self._failure is None
-
         try:
-            await run.pump(take)
+            await run.pump(self._take)
         except ProxyError:
             if self._failure is None:
                 raise
@@ -119,10 +125,32 @@ class Relay:
         if self._failure is not None:
             raise self._failure
         self._translator.finish()
-        return last
+        return self._last
+
+    def _take(self, events: Iterable[Event]) -> bool:
+        """One read; whether there is to be another."""
+        if self._flows and type(events) is tuple:  # nothing but text
+            data = self._pass_on(events[0])
+        else:
+            data = self._translate(events)
+            if self._translator.ended:
+                self._last = data
+                return False
+        if data and not self._answer.push(data):
+            self._wait_for_client()
+        return self._failure is None
+
+    def _pass_on(self, deltas: TextDeltas) -> bytes:
+        """What the translator would make of it: most of a stream is this, and it need not even look at it."""
+        text, encoded = deltas
+        self._passed += len(text)
+        return self._encoder.encode(Contents(text, encoded))
 
     def _translate(self, events: Iterable[Event]) -> bytes:
         """The bytes of one read; a failure that comes after them is noted."""
+        if self._passed:
+            self._translator.note_text(self._passed)
+            self._passed = 0
         pieces: list[bytes] = []
         feed, encode = self._translator.feed, self._encoder.encode
         try:
@@ -131,12 +159,14 @@ class Relay:
                     pieces.extend(map(encode, chunks))
         except ProxyError as error:
             self._failure = error
+        self._flows = self._translator.flows()
         return b"".join(pieces)
 
-    def _wait_for_client(self, run: Pumpable) -> None:
-        run.pause()
+    def _wait_for_client(self) -> None:
+        assert isinstance(self._run, Pumpable)
+        self._run.pause()
         if self._draining is None:
-            self._draining = asyncio.create_task(self._drain(run), name="wait for a slow client")
+            self._draining = asyncio.create_task(self._drain(self._run), name="wait for a slow client")
 
     async def _drain(self, run: Pumpable) -> None:
         try:

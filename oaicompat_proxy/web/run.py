@@ -140,7 +140,7 @@ class Run:
         """Gives the events of each read to `take` as they come, until it returns False or the stream ends."""
         assert self._exchange is not None
         feed = self._reader.feed if self._inflater is None and self._watch is None else self._feed
-        await self._exchange.pump(lambda data: take(feed(data)))
+        await self._exchange.pump(feed, take)
 
     def _feed(self, data: bytes) -> Iterable[Event]:
         if self._inflater is None:
