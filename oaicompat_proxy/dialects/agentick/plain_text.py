@@ -10,8 +10,9 @@ stands around them; a later frame of exactly that shape gives its text as a slic
     ","executionId":"e1"}}                                           the end
 
 No quote inside a JSON string is without a backslash, so the middle and the end cannot stand in a text. That the
-slice is the text, and no look-alike, is proved once for each shape (`learn`). The slices of a read are checked as JSON together: bad UTF-8, control characters, half surrogates and broken escapes are
-left to the slow path, and so are the characters that some clients take for line ends.
+slice is the text, and no look-alike, is proved once for each shape (`learn`). The slices of a read are checked as
+JSON together: bad UTF-8, control characters, half surrogates and broken escapes are left to the slow path, and so
+are the characters that some clients take for line ends.
 """
 
 from __future__ import annotations

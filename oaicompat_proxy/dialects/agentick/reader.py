@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from io import BytesIO
+from typing import Any
 
 import orjson
 
@@ -147,10 +148,13 @@ class EventReader:
         """False for a frame that is odd in some way, and has to be read the long way. `rest`: behind its name."""
         if kind is _END and len(line) > _LONGEST_END:
             return False
-        try:
-            data = orjson.loads(b'{"":""' + rest)["data"]
-        except (orjson.JSONDecodeError, KeyError):
-            return False
+        if self._is_bare(kind, rest):
+            data: Any = {}
+        else:
+            try:
+                data = orjson.loads(b'{"":""' + rest)["data"]
+            except (orjson.JSONDecodeError, KeyError):
+                return False
         if type(data) is not dict or data.get("spawnPath"):
             return True
         event = self._end(data) if kind is _END else self._run.hear(kind, data)
@@ -195,12 +199,18 @@ class EventReader:
 
     def _read(self, payload: bytes, name: str | None) -> Event | None:
         """`name`: of the event, where it was recognised without decoding."""
+        if name is not None and self._is_bare(KINDS.get(name), payload):
+            return self._run.hear_named(name, {})
         envelope = _decode(payload)
         data = envelope.get("data")
         name = name or envelope.get("event")
         if not isinstance(data, dict) or not isinstance(name, str) or data.get("spawnPath"):
             return None
         return self._end(data) if name == "execution_end" else self._run.hear_named(name, data)
+
+    def _is_bare(self, kind: Kind | None, frame: bytes) -> bool:
+        """Whether the frame need not be decoded to be heard. Never before the run's own name is known."""
+        return kind is not None and kind.is_bare is not None and self._run.execution_id != "" and kind.is_bare(frame)
 
     def _end(self, data: Data) -> Event | None:
         event = self._run.end(data)
