@@ -7,7 +7,7 @@ prompts back for debugging; they are recognised by NAME and never kept.
 
 There are two ways through. The short one takes whole frames as gateways write them: one line, NAME at its fixed
 place, plain text without decoding. Whatever is different goes the long one: through the event-stream reader, in any
-order of the keys, cut anywhere. Both say the same.
+order of the keys, cut anywhere. Both say the same, and neither decodes what says nothing but its name.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class EventReader:
         """False for a frame that is odd in some way, and has to be read the long way. `rest`: behind its name."""
         if kind is _END and len(line) > _LONGEST_END:
             return False
-        if self._is_bare(kind, rest):
+        if kind.is_bare is not None and self._is_bare(kind, rest):
             data: Any = {}
         else:
             try:
@@ -199,7 +199,7 @@ class EventReader:
 
     def _read(self, payload: bytes, name: str | None) -> Event | None:
         """`name`: of the event, where it was recognised without decoding."""
-        if name is not None and self._is_bare(KINDS.get(name), payload):
+        if name in KINDS and self._is_bare(KINDS[name], payload):
             return self._run.hear_named(name, {})
         envelope = _decode(payload)
         data = envelope.get("data")
@@ -208,9 +208,9 @@ class EventReader:
             return None
         return self._end(data) if name == "execution_end" else self._run.hear_named(name, data)
 
-    def _is_bare(self, kind: Kind | None, frame: bytes) -> bool:
-        """Whether the frame need not be decoded to be heard. Never before the run's own name is known."""
-        return kind is not None and kind.is_bare is not None and self._run.execution_id != "" and kind.is_bare(frame)
+    def _is_bare(self, kind: Kind, frame: bytes) -> bool:
+        """Whether the frame need not be decoded to be heard. The first one always is: it tells the run's own name."""
+        return kind.is_bare is not None and self._run.execution_id != "" and kind.is_bare(frame)
 
     def _end(self, data: Data) -> Event | None:
         event = self._run.end(data)
