@@ -86,9 +86,9 @@ class Speech:
     def end_tick(self) -> list[Chunk]:
         """What is still to be sent of the tick that is over."""
         chunks: list[Chunk] = []
-        if thought := self._reasoning.end_tick():
+        if self._reasoning.said_in_tick and (thought := self._reasoning.end_tick()):
             chunks.append(Reasoning(thought))
-        if said := self._text.end_tick():
+        if self._text.said_in_tick and (said := self._text.end_tick()):
             chunks.append(Content(said))
         return chunks
 

@@ -30,19 +30,20 @@ class ToolCalls:
 
     def __init__(self, declared: frozenset[str]) -> None:
         self._declared = declared
-        # moving: the current tick's calls in the order of their appearance
-        self._calls: dict[str, _Call] = {}
+        # moving
+        self.in_tick: dict[str, _Call] = {}
+        """The current tick's calls in the order of their appearance: mostly none."""
         self._sent = 0
 
     @property
     def client_must_act(self) -> bool:
         """Whether this tick calls a tool that is the client's."""
-        return bool(self._calls) and any(call.name in self._declared for call in self._calls.values())
+        return any(call.name in self._declared for call in self.in_tick.values())
 
     @property
     def pending(self) -> bool:
         """Whether this tick calls any tool."""
-        return bool(self._calls) and any(call.name for call in self._calls.values())
+        return any(call.name for call in self.in_tick.values())
 
     def start(self, call_id: str, name: str) -> list[Chunk]:
         call = self._find(call_id)
@@ -74,44 +75,42 @@ class ToolCalls:
 
     def end_message(self) -> list[Chunk]:
         """The model has said all of its calls: those without an end have one now."""
-        if not self._calls:
-            return []
-        for call in self._calls.values():
+        for call in self.in_tick.values():
             call.ended = True
         return self._advance()
 
     def hand_out(self) -> list[Chunk]:
         """The run ends on this tick, so all of its calls are the client's."""
-        self._declared |= {call.name for call in self._calls.values() if call.name}
+        self._declared |= {call.name for call in self.in_tick.values() if call.name}
         return self.end_message()
 
     def settle(self, call_id: str) -> None:
         """The call was the agent's own business; but what was declared is the client's all the same."""
         if not self.is_clients(call_id):
-            self._calls.pop(call_id, None)
+            self.in_tick.pop(call_id, None)
 
     def is_clients(self, call_id: str) -> bool:
-        return call_id in self._calls and self._calls[call_id].name in self._declared
+        return call_id in self.in_tick and self.in_tick[call_id].name in self._declared
 
     def ask(self, call_id: str, name: str, arguments: str) -> list[Chunk]:
         """A call that is not the model's but the proxy's."""
-        self._calls.clear()
+        self.in_tick.clear()
         self._declared |= {name}
         return self.add_whole(call_id, name, arguments)
 
     def forget(self) -> None:
         """The run goes on to another tick, so the calls that were held were the agent's own."""
-        self._calls.clear()
+        self.in_tick.clear()
 
     def _find(self, call_id: str) -> _Call:
-        if call_id not in self._calls:
-            self._calls[call_id] = _Call(call_id)
-        return self._calls[call_id]
+        if call_id not in self.in_tick:
+            self.in_tick[call_id] = _Call(call_id)
+        return self.in_tick[call_id]
 
     def _advance(self) -> list[Chunk]:
         """Sends what may go out: the first unfinished call of the client, then the next."""
         chunks: list[Chunk] = []
-        for call in self._calls.values():
+        for call in self.in_tick.values():
             if call.name not in self._declared:
                 continue
             self._send(call, chunks)

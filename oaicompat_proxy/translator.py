@@ -156,7 +156,7 @@ class Translator:
         self._stop_reason = event.stop_reason or self._stop_reason
         self._usage.note_message(event.usage)
         self._message_ended = True
-        chunks = self._calls.end_message()
+        chunks = self._calls.end_message() if self._calls.in_tick else []
         if self._usage.knows_message:
             chunks += self._end_for_client()
         return chunks
@@ -174,11 +174,12 @@ class Translator:
     # what the agent does
 
     def _tick_start(self, _event: TickStarted) -> list[Chunk]:
-        chunks = self._end_for_client()
-        if self.ended:
-            return chunks
+        if self._calls.in_tick:
+            chunks = self._end_for_client()
+            if self.ended:
+                return chunks
+            self._calls.forget()
         self.ticks += 1
-        self._calls.forget()
         self._usage.start_tick()
         self._message_ended = self._continues = False
         return self._speech.end_tick()
@@ -191,7 +192,7 @@ class Translator:
 
     def _end_for_client(self) -> list[Chunk]:
         """The tick that calls the client's tool ends the answer; what the agent does next is its own affair."""
-        if not self._calls.client_must_act:
+        if not self._calls.in_tick or not self._calls.client_must_act:
             return []
         return [*self._calls.end_message(), *self._end(self._finish_reason("tool_calls"))]
 
@@ -251,11 +252,12 @@ class Translator:
         return [] if self._speech.said_anything else self._speech.say(event.text)
 
     def _run_end(self, _event: RunEnded) -> list[Chunk]:
-        if self._calls.client_must_act:
+        calls = self._calls.in_tick
+        if calls and self._calls.client_must_act:
             return self._end_for_client()
         if self._continues:
             return self._end(TICK_LIMIT)
-        if self._calls.pending:
+        if calls and self._calls.pending:
             return [*self._calls.hand_out(), *self._end(self._finish_reason("tool_calls"))]
         if self._model_failure and not self._speech.said_anything:
             raise failures.classify(self._model_failure, secret=self._secret)

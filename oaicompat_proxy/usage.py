@@ -11,16 +11,15 @@ class UsageMeter:
     _run: Usage | None = None
     _tick: Usage | None = None
     _message: Usage | None = None
-
-    def __init__(self) -> None:
-        self._finished: list[Usage] = []
+    _finished: tuple[Usage, ...] = ()
+    """Of the ticks before."""
 
     def start_tick(self) -> None:
         """What the tick before used is settled."""
         settled = _best(self._tick, self._message)
         if settled is not None:
-            self._finished.append(settled)
-        self._tick = self._message = None
+            self._finished += (settled,)
+            self._tick = self._message = None
 
     def note_message(self, usage: Usage | None) -> None:
         self._message = _best(usage, self._message)
@@ -38,9 +37,9 @@ class UsageMeter:
 
     def total(self) -> Usage | None:
         """The run's own total, else the sum of its ticks, else of its messages; None if nothing was said."""
-        self.start_tick()
         if self._run is not None and _tells(self._run):
             return self._run
+        self.start_tick()
         return _best(self._run, _sum(self._finished))
 
 
@@ -50,12 +49,14 @@ def _tells(usage: Usage) -> bool:
 
 def _best(first: Usage | None, second: Usage | None) -> Usage | None:
     """The first that tells something; a row of zeros is taken only if there is nothing better."""
-    if first is None or (second is not None and _tells(second) and not _tells(first)):
+    if second is None:
+        return first
+    if first is None or (_tells(second) and not _tells(first)):
         return second
     return first
 
 
-def _sum(usages: list[Usage]) -> Usage | None:
+def _sum(usages: tuple[Usage, ...]) -> Usage | None:
     if len(usages) < 2:
         return usages[0] if usages else None
     return Usage(

@@ -471,6 +471,26 @@ TEACHERS = {
         '","x":1},"data":{"type":"content_delta","blockType":"text","id":"2","delta": "',
         '","y":1}}',
     ),
+    "the key again behind the data": (
+        '{"data":{"type":"content_delta","id":"1","delta": "',
+        '","blockType":"text","x":1},"delta":"',
+        '","y":1}',
+    ),
+    "the data in a nested object": (
+        '{"event":"content_delta","data" :{"delta":"',
+        '"},"x":{"data":{"type":"content_delta","id":"1","blockType":"text","x":1,"delta":"',
+        '","y":1}}}',
+    ),
+    "the data under a key that ends like it": (
+        '{"event":"content_delta","data" :{"delta":"',
+        '"},"x\\"data":{"type":"content_delta","id":"1","blockType":"text","x":1,"delta":"',
+        '","y":1}}',
+    ),
+    "the key again in a nested object behind": (
+        '{"data":{"type":"content_delta","id":"1","delta": "',
+        '","blockType":"text","raw":{"x":1,"delta":"',
+        '","y":1}}}',
+    ),
     "a copy of the frame in the envelope": (
         '{"event":"content_delta","data" :{"type":"content_delta","delta":"',
         '"},"copy":{"data":{"type":"content_delta","id":"1","blockType":"text","x":1,"delta":"',
@@ -481,12 +501,19 @@ TEACHERS = {
 
 @pytest.mark.parametrize("name", TEACHERS)
 def test_only_the_place_of_the_real_text_is_learned(name: str) -> None:
-    """Two places hold the same in the frame that teaches, and differ afterwards."""
+    """Two places hold the same in the frame that teaches, and differ in the next."""
     front, between, back = TEACHERS[name]
-    frames = [wire(front + one + between + two + back) for one, two in ("xx", "ab", "cx", "xd")]
+    frames = [wire(front + one + between + two + back) for one, two in ("xx", "ab", "xx", "cx", "xx", "xd")]
     fast, slow = both([START, *frames, b"".join(frames)])
     assert fast == slow
-    assert len(texts(slow)) == 8
+    assert len(texts(slow)) == 12
+
+
+@pytest.mark.parametrize(
+    ("inside", "text"), [("First.", "Another."), ('a\\",b', 'a",b'), ("\\ud83c", "\ud83c"), ("\\u0041", "\\u0041")]
+)
+def test_what_is_not_the_text_that_was_found_teaches_nothing(inside: str, text: str) -> None:
+    assert learn(plain(inside)[6:-2], text) is None
 
 
 @pytest.mark.parametrize("between", ["", FIRST.decode()])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,17 @@ from oaicompat_proxy.dialects.agentick.parsers import COPIES, DEEDS, PARSERS
 from oaicompat_proxy.dialects.agentick.reader import EventReader
 from oaicompat_proxy.dialects.agentick.run import KINDS_WITH_DEEDS, Run
 from oaicompat_proxy.errors import UpstreamError
-from oaicompat_proxy.events import ChildEnded, Event, RunEnded, RunFailed, TickStarted
+from oaicompat_proxy.events import (
+    ChildEnded,
+    Citation,
+    Event,
+    RunEnded,
+    RunFailed,
+    RunStarted,
+    TextCited,
+    TextStarted,
+    TickStarted,
+)
 
 MAX_FRAME = 64 * 1024
 MESSAGE = {"role": "assistant", "content": [{"type": "text", "text": "Six."}]}
@@ -106,12 +117,16 @@ FIELDS: list[dict[str, Any]] = [
     {"executionId": "e1", "output": "x" * END_HEAD},
     {"executionId": "e2", "output": "x" * END_HEAD, "error": "no"},
     {"executionId": "e1", "spawnPath": ["s1"], "delta": "CHILD", "message": MESSAGE},
+    {"executionId": "e1", "blockType": "image", "raw": {"blockType": "text"}},
+    {"executionId": "e1", "blockType": "text", "metadata": {"citations": [{"url": "u"}]}},
+    {"executionId": "e1", "blockType": "text", "model": "é"},
     {},
 ]
 PAYLOADS = [
     '{{"type":"event","event":"{name}","sessionId":"s","data":{data}}}',
     '{{"type":"event","event":"{name}","sessionId":"s","data":{data}}} ',
     '{{"type":"event","event":"{name}","data":{data},"data":null}}',
+    '{{"type":"event","event":"{name}","data":{data},"x":"spawnPath"}}',
     '{{"type":"event","event":"{name}","data":[{data}]}}',
     '{{"type":"event","event":"{name}","sessionId":"s"}}',
     '{{"type":"event","event":"{name}","data":{data}',
@@ -181,3 +196,73 @@ def test_a_name_is_the_same_on_both_ways_frame_by_frame(name: str) -> None:
         frames = [FRAMINGS[0] % payload.format(name=name, data=gateway_json(data)).encode() for payload in PAYLOADS]
         for frame in frames:
             assert told(EventReader(max_frame=MAX_FRAME), [frame]) == told(LongWay(max_frame=MAX_FRAME), [frame])
+
+
+# Frames that say nothing but their name
+
+START = b'data: {"type":"event","event":"execution_start","sessionId":"s","data":{"executionId":"e1"}}\n\n'
+PLAIN = {
+    "execution_start": ("", [RunStarted()]),
+    "tick_start": ('"tick":2', [TickStarted()]),
+    "message_start": ('"role":"assistant"', []),
+    "content_start": ('"blockType":"text","blockIndex":0', [TextStarted()]),
+    "content_end": ('"blockType":"text","blockIndex":0', []),
+}
+CITED = '"blockType":"text","metadata":{"citations":[{"url":"u","title":"t"}]}'
+NOT_PLAIN = {
+    "a child's": ("tick_start", '"spawnPath":["s1"]', []),
+    "a child's, spelled otherwise": ("tick_start", '"sp\\u0061wnPath":["s1"]', []),
+    "a child's, with spaces": ("execution_start", '"spawnPath" : [ "s1" ]', []),
+    "a child's block": ("content_start", '"blockType":"text","spawnPath":["s1"]', []),
+    "own, with the mark of a child": ("tick_start", '"spawnPath":[]', [TickStarted()]),
+    "a block of another kind": ("content_start", '"blockType":"image"', []),
+    "a block of another kind, spelled otherwise": ("content_start", '"block\\u0054ype":"image"', []),
+    "a block of another kind that holds a text": (
+        "content_start",
+        '"blockType":"image","raw":{"blockType":"text"}',
+        [],
+    ),
+    "a block of no kind": ("content_start", '"blockIndex":0', [TextStarted()]),
+    "a block that cites": ("content_end", CITED, [TextCited((Citation("u", "t", None, None),))]),
+    "a block that cites, spelled otherwise": (
+        "content_end",
+        CITED.replace("meta", "m\\u0065ta"),
+        [TextCited((Citation("u", "t", None, None),))],
+    ),
+}
+
+
+def read_members(name: str, members: str, reader_type: type[EventReader]) -> list[Any]:
+    """What is told behind the start of a frame with these members."""
+    data = f'{{"type":"{name}","executionId":"e1"{"," if members else ""}{members}}}'
+    frame = PAYLOADS[0].format(name=name, data=data).encode()
+    return told(reader_type(max_frame=MAX_FRAME), [START + FRAMINGS[0] % frame])[1:-2]
+
+
+@pytest.mark.parametrize("reader_type", [EventReader, LongWay])
+@pytest.mark.parametrize("name", PLAIN)
+def test_what_says_nothing_but_its_name_is_not_decoded(
+    name: str, reader_type: type[EventReader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members, expected = PLAIN[name]
+    assert read_members(name, members, reader_type) == expected
+    decoded: list[bytes] = []
+    loads = orjson.loads
+    monkeypatch.setattr("orjson.loads", lambda data: decoded.append(data) or loads(data))
+    assert read_members(name, members, reader_type) == expected
+    assert len(decoded) == 1, "only the frame that tells the run's own name"
+
+
+@pytest.mark.parametrize("reader_type", [EventReader, LongWay])
+@pytest.mark.parametrize("case", NOT_PLAIN)
+def test_what_only_looks_as_if_it_says_nothing_is_decoded(case: str, reader_type: type[EventReader]) -> None:
+    name, members, expected = NOT_PLAIN[case]
+    assert read_members(name, members, reader_type) == expected
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_behind_the_end_no_name_says_anything(name: str) -> None:
+    ended = FRAMINGS[0] % PAYLOADS[0].format(name="execution_end", data='{"executionId":"e1"}').encode()
+    frame = FRAMINGS[0] % PAYLOADS[0].format(name=name, data=f'{{"type":"{name}",{PLAIN[name][0]}}}').encode()
+    for reader_type in (EventReader, LongWay):
+        assert told(reader_type(max_frame=MAX_FRAME), [START + ended + frame]) == [RunStarted(), False, "e1"]

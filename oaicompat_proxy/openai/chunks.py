@@ -128,6 +128,18 @@ REASONING_FIELDS = {
 """Where reasoning goes, by setting: OpenAI's chat has no field for it, so every server chose its own."""
 
 
+_ROLE = {
+    with_text: b'{"role":"assistant","content":%b,"refusal":null}' % content
+    for with_text, content in [(True, b'""'), (False, b"null")]
+}
+_OPEN = b',"logprobs":null,"finish_reason":null'
+_ENDS = {
+    include_usage: (_OPEN + end, b'"}' + _OPEN + end, end)
+    for include_usage, end in [(True, b'}],"usage":null}\n\n'), (False, b"}]}\n\n")]
+}
+"""What stands behind a delta, behind a piece of content and behind the finish reason, by whether usage is included."""
+
+
 class ChunkEncoder:
     """Chunks → bytes of one stream. What all chunks share is encoded once."""
 
@@ -148,33 +160,30 @@ class ChunkEncoder:
                 "model": envelope.model,
             }
         )
-        usage = b',"usage":null' if include_usage else b""
-        self._start = b"data: " + shared[:-1] + b',"choices":['
-        self._delta = self._start + b'{"index":0,"delta":'
-        self._open_end = b',"logprobs":null,"finish_reason":null}]' + usage + b"}\n\n"
-        self._last_end = b"}]" + usage + b"}\n\n"
-        self._content = self._delta + b'{"content":'
-        self._content_end = b"}" + self._open_end
-        self._between_contents = b'"' + self._content_end + self._content + b'"'
+        self._start = b"data: " + shared[:-1]
+        self._delta = self._start + b',"choices":[{"index":0,"delta":'
+        self._open_end, self._text_end, self._last_end = _ENDS[include_usage]
+        self._text_start = self._delta + b'{"content":"'
+        self._between_texts = self._text_end + self._text_start
 
     def encode(self, chunk: Chunk) -> bytes:
         """The chunk as it is sent; empty if this stream does not show it."""
         if type(chunk) is Contents:
             self.chunks += len(chunk.encoded)
-            return b'%b"%b"%b' % (self._content, self._between_contents.join(chunk.encoded), self._content_end)
+            return self._text_start + self._between_texts.join(chunk.encoded) + self._text_end
         if type(chunk) is Content:
             self.chunks += 1
-            return self._content + json_text.encode(chunk.text) + self._content_end
+            return self._text_start + json_text.encode(chunk.text)[1:-1] + self._text_end
         encoded = _ENCODERS[type(chunk)](self, chunk)
-        self.chunks += encoded != b""
+        if encoded:
+            self.chunks += 1
         return encoded
 
     def _with_delta(self, delta: dict[str, Any]) -> bytes:
         return self._delta + json_text.encode(delta) + self._open_end
 
     def _role(self, chunk: Role) -> bytes:
-        content = b'""' if chunk.with_text else b"null"
-        return b'%b{"role":"assistant","content":%b,"refusal":null}%b' % (self._delta, content, self._open_end)
+        return self._delta + _ROLE[chunk.with_text] + self._open_end
 
     def _reasoning_delta(self, chunk: Reasoning) -> bytes:
         if not self._reasoning:
@@ -199,12 +208,12 @@ class ChunkEncoder:
 
     def _finish(self, chunk: Finish) -> bytes:
         reason = legacy_reason(chunk.reason) if self._legacy else chunk.reason
-        return self._delta + b'{},"logprobs":null,"finish_reason":' + json_text.encode(reason) + self._last_end
+        return b'%b{},"logprobs":null,"finish_reason":"%b"%b' % (self._delta, reason.encode(), self._last_end)
 
     def _usage(self, chunk: UsageReport) -> bytes:
         if not self._include_usage:
             return b""
-        return self._start + b'],"usage":' + json_text.encode(chunk.body()) + b"}\n\n"
+        return self._start + b',"choices":[],"usage":' + json_text.encode(chunk.body()) + b"}\n\n"
 
 
 def legacy_reason(reason: str) -> str:

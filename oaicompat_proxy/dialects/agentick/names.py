@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ...sse import Keep
 from .parsers import COPIES, DEEDS, PARSERS
@@ -45,3 +45,32 @@ def _keeps(names: Iterable[str]) -> dict[bytes, Keep]:
 KEEPS = _keeps(PARSERS)
 KEEPS_WITH_DEEDS = _keeps([*PARSERS, *DEEDS])
 COPY_NAMES = {name.encode(): name for name in COPIES}
+
+_SPAWN = b"spawnPath"
+_TEXT_BLOCK = b'"blockType":"text"'
+_OPENING, _BACKSLASH = b"{\\"
+
+
+def _is_own(frame: bytes) -> bool:
+    """Whether it is surely no child's."""
+    return _BACKSLASH not in frame and frame.find(_SPAWN) < 0
+
+
+def _is_of_text(frame: bytes) -> bool:
+    _, _, data = frame.partition(b'"data":{')
+    return _is_own(frame) and _OPENING not in data and data.find(_TEXT_BLOCK) >= 0
+
+
+def _cites_nothing(frame: bytes) -> bool:
+    return _is_own(frame) and frame.find(b"metadata") < 0
+
+
+BARE: dict[str, Callable[[bytes], bool]] = {
+    "execution_start": _is_own,
+    "tick_start": _is_own,
+    "message_start": _is_own,
+    "content_start": _is_of_text,
+    "content_end": _cites_nothing,
+}
+"""Events that mostly say nothing but their name: whether this frame is one that does, and has not to be decoded. So it
+is not proved to be JSON either, which makes no difference to what it says."""

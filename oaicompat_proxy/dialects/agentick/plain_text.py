@@ -10,9 +10,9 @@ stands around them; a later frame of exactly that shape gives its text as a slic
     ","executionId":"e1"}}                                           the end
 
 No quote inside a JSON string is without a backslash, so the middle and the end cannot stand in a text. That the
-slice is the text, and no look-alike, is tried once for each shape, with another text in its place. The slices of a
-read are checked as JSON together: bad UTF-8, control characters, half surrogates and broken escapes are
-left to the slow path, and so are the characters that some clients take for line ends.
+slice is the text, and no look-alike, is proved once for each shape (`learn`). The slices of a read are checked as
+JSON together: bad UTF-8, control characters, half surrogates and broken escapes are left to the slow path, and so
+are the characters that some clients take for line ends.
 """
 
 from __future__ import annotations
@@ -24,15 +24,12 @@ from ...events import TextDeltas
 LONGEST_WAIT = 64 * 1024
 """Bytes of a frame's beginning that are held for the fast path; deltas are a few hundred."""
 
-LONGEST_MEMBERS = 1024
-"""Bytes between the beginning and the middle in which the middle is looked for."""
-
 _NAME = b'"data":{"type":"content_delta",'
 _DELTA = b',"delta":"'
-_KEY = b'"delta":'
+_KEY = b'"delta"'
 _BLOCK = b'"blockType":"text"'
 _SPAWN = b"spawnPath"
-_BRACE, _BACKSLASH, _LF, _CR = b"{\\\n\r"
+_BRACE, _CLOSING, _BACKSLASH, _LF, _CR = b"{}\\\n\r"
 """As numbers: to look for one of these in bytes is much faster than for bytes."""
 _LINE_BREAKS = (b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xc2\x85")
 
@@ -43,13 +40,11 @@ class TextShape:
     def __init__(self, beginning: bytes, middle: bytes, end: bytes) -> None:
         self.beginning = beginning
         self._middle = middle
+        self._line_end = end + b"\n"
         self._frame_end = end + b"\n\n"
-        self._next_frame = self._frame_end + beginning
         self._head = len(beginning)
         self._to_text = len(middle)
         self._tail = len(self._frame_end)
-        self._width = 0
-        """Bytes of the last frame's members, and most likely of the next one's."""
 
     def cut_one(self, data: bytes) -> TextDeltas | None:
         """The text of a read that is one such frame and nothing else, as most are; None for any other."""
@@ -66,42 +61,27 @@ class TextShape:
         except orjson.JSONDecodeError:
             return None
 
-    def cut_all(self, data: bytes, start: int) -> tuple[TextDeltas | None, int]:
-        """The texts of the frames of this shape that follow each other from `start` on, and where the last one ends.
+    def cut_all(self, lines: list[bytes], at: int) -> tuple[TextDeltas | None, int]:
+        """The texts of the frames of this shape that follow each other from this place on, and where others begin.
 
-        None in place of the texts if something among them needs a closer look: then look at each. `data` goes on
-        like this shape at `start`.
+        None in place of the texts if something among them needs a closer look: then look at each.
         """
-        texts, members, after = self._cut(data, start)
-        if not texts or members.find(_KEY) >= 0 or not _are_flat(members):
-            return None, after
-        return check([text for text in texts if text] if b"" in texts else texts), after
-
-    def _cut(self, data: bytes, start: int) -> tuple[list[bytes], bytes, int]:
-        """Text by text, their frames' members in one piece, and where the last of these frames ends."""
-        middle, next_frame, width = self._middle, self._next_frame, self._width
-        to_text, from_line_end, to_members = self._to_text, 2 - self._tail, len(next_frame)
+        beginning, middle, end = self.beginning, self._middle, self._line_end
         texts: list[bytes] = []
         members: list[bytes] = []
-        goes_on = True
-        head = start + self._head
-        while goes_on:
-            at = head + width
-            if not data.startswith(middle, at):
-                at = data.find(middle, head, head + LONGEST_MEMBERS)
-                width = at - head
-                if at < 0:
-                    break
-            text = at + to_text
-            end = data.find(b"\n", text) + from_line_end
-            goes_on = data.startswith(next_frame, end)
-            if end < text or not (goes_on or data.startswith(self._frame_end, end)):
+        for place in range(at, len(lines)):
+            line = lines[place]
+            own = line.removeprefix(beginning)
+            varying, _, rest = own.partition(middle)
+            text = rest.removesuffix(end)
+            if len(own) == len(line) or len(text) == len(rest):
                 break
-            texts.append(data[text:end])
-            members.append(data[head:at])
-            head = end + to_members
-        self._width = max(width, 0)
-        return texts, b"".join(members), head - self._head
+            texts.append(text)
+            members.append(varying)
+        at += len(texts)
+        if not texts or not _are_flat(b"".join(members)):
+            return None, at
+        return check([text for text in texts if text] if b"" in texts else texts), at
 
     def may_become(self, beginning: bytes) -> bool:
         """Whether this may be the beginning of such a frame, and is not too long to wait for the rest."""
@@ -112,7 +92,11 @@ class TextShape:
 def learn(data: bytes, text: str) -> TextShape | None:
     """The shape of a frame that was read in full, or None if it is not simple enough.
 
-    `data`: the frame's payload. `text`: the text that was found in it.
+    `data`: the frame's payload. `text`: what was found at `data.delta` in it.
+
+    Why the slice is that text and no look-alike: without a backslash around it each quote begins or ends a string,
+    so what reads like a key is one. No other brace opens in front of it and none closes, so `data` is the envelope's
+    and `delta` is `data`'s; and behind it no second one can stand.
     """
     name, delta = data.find(_NAME), data.rfind(_DELTA)
     block = data.rfind(_BLOCK, name, delta)
@@ -120,19 +104,19 @@ def learn(data: bytes, text: str) -> TextShape | None:
     after = data.find(b'",', start)
     if name < 0 or block < 0 or after < 0 or _LF in data:
         return None
-    members = name + len(_NAME)
-    end = data[after:]
-    if _BRACE in end or end.find(_SPAWN) >= 0 or not _are_flat(data[members:block]):
+    members, encoded, end = name + len(_NAME), data[start:after], data[after:]
+    if not _are_flat(data[1:name] + data[members:start] + end):
         return None
-    changed = b"".join((data[:start], b"?", data[start:after], b"?", end))
-    return TextShape(b"data: " + data[:members], data[block:start], end) if _text_of(changed) == f"?{text}?" else None
+    if _CLOSING in data[members:start] or end.find(_KEY) >= 0 or _text_of(encoded) != text:
+        return None
+    return TextShape(b"data: " + data[:members], data[block:start], end)
 
 
-def _text_of(data: bytes) -> object:
-    """What the slow path would find in this frame."""
+def _text_of(encoded: bytes) -> object:
+    """The text with this inside of a JSON string; None if it is no such inside."""
     try:
-        return orjson.loads(data)["data"]["delta"]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return orjson.loads(b'"%b"' % encoded)
+    except orjson.JSONDecodeError:
         return None
 
 

@@ -7,30 +7,32 @@ prompts back for debugging; they are recognised by NAME and never kept.
 
 There are two ways through. The short one takes whole frames as gateways write them: one line, NAME at its fixed
 place, plain text without decoding. Whatever is different goes the long one: through the event-stream reader, in any
-order of the keys, cut anywhere. Both say the same.
+order of the keys, cut anywhere. Both say the same, and neither decodes what says nothing but its name.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from io import BytesIO
+from typing import Any
 
 import orjson
 
 from ...errors import UpstreamError
 from ...events import Event, TextDelta
-from ...sse import HEAD, MARK, FrameReader
+from ...sse import MARK, FrameReader
 from .names import END_HEAD, FRONT, NEVER_NEEDED
 from .parsers import COPIES, DEEDS, Data
 from .plain_text import TextShape, learn
 from .run import KINDS, KINDS_WITH_DEEDS, Kind, Run
 
 _FIELD = b"data: "
-_NAME_AT = len(_FIELD + FRONT)
 _PAYLOAD_AT = len(_FIELD)
+_FRONT = _FIELD + FRONT
 _FRAME_END = b"\n\n"
-_NEXT = len(_FRAME_END)
-_LF, _CR = b"\n\r"
+_LONGEST_END = len(_FIELD) + END_HEAD + len(b"\n")
+_CR = ord("\r")
 
 
 class EventReader:
@@ -107,83 +109,78 @@ class EventReader:
         start = 0
         while start < len(data) and not self._between_frames:
             end = data.find(_FRAME_END, start)
-            after = len(data) if end < 0 else end + _NEXT
+            after = len(data) if end < 0 else end + len(_FRAME_END)
             self._feed_any(data[start:after], events)
             start = after
         return start
 
     def _feed_whole(self, data: bytes, start: int, events: list[Event]) -> int:
         """The whole frames from `start` on; returns where the last of them ends."""
-        run = self._run
-        last_end = data.rfind(_FRAME_END, start)
-        while start <= last_end:
-            end = data.find(b"\n", start)
-            try:
-                kind = self._known.get(data[start : data.index(b'"', start + _NAME_AT, end)])
-            except ValueError:
-                kind = None
-            if kind is None or data[end + 1] != _LF:
-                end = data.find(_FRAME_END, start)
-                self._feed_frame(data[start:end], events)
-            elif kind is _TEXT and self._shape is not None and data.startswith(self._shape.beginning, start):
-                start = self._feed_texts(self._shape, data, start, end, events)
-                continue
-            elif kind is _COPY:
-                if run.calls_tool or not run.message_known:
-                    self._feed_frame(data[start:end], events)
-            elif kind is not _NEVER_NEEDED and not self._read_known(kind, data[start + _PAYLOAD_AT : end], events):
-                self._feed_frame(data[start:end], events)
-            start = end + _NEXT
-        return start
+        end = data.rfind(_FRAME_END, start) + len(_FRAME_END)
+        if end < len(_FRAME_END):
+            return start
+        lines = BytesIO(data[start:end]).readlines()
+        frames = lines[::2]
+        if lines[1::2].count(b"\n") == len(frames):
+            self._feed_frames(frames, events)
+        else:
+            self._feed_any(data[start:end], events)
+        return end
 
-    def _read_known(self, kind: Kind, payload: bytes, events: list[Event]) -> bool:
-        """False for a frame that is odd in some way, and has to be read the long way."""
-        if kind is _END and len(payload) > END_HEAD:
+    def _feed_frames(self, frames: list[bytes], events: list[Event]) -> None:
+        """Frames of one line each, without the empty one behind it."""
+        run = self._run
+        at = 0
+        while at < len(frames):
+            line = frames[at]
+            name, _, rest = line.removeprefix(_FRONT).partition(b'"')
+            kind = self._known.get(name)
+            if kind is _TEXT and self._shape is not None:
+                at = self._feed_texts(self._shape, frames, at, events)
+                continue
+            if kind is _COPY:
+                kind = None if run.calls_tool or not run.message_known else _NEVER_NEEDED
+            if kind is None or (kind is not _NEVER_NEEDED and not self._read_known(kind, line, rest, events)):
+                self._feed_any(line + b"\n", events)
+            at += 1
+
+    def _read_known(self, kind: Kind, line: bytes, rest: bytes, events: list[Event]) -> bool:
+        """False for a frame that is odd in some way, and has to be read the long way. `rest`: behind its name."""
+        if kind is _END and len(line) > _LONGEST_END:
             return False
-        try:
-            data = orjson.loads(payload)["data"]
-        except (orjson.JSONDecodeError, KeyError):
-            return False
+        if kind.is_bare is not None and self._is_bare(kind, rest):
+            data: Any = {}
+        else:
+            try:
+                data = orjson.loads(b'{"":""' + rest)["data"]
+            except (orjson.JSONDecodeError, KeyError):
+                return False
         if type(data) is not dict or data.get("spawnPath"):
             return True
         event = self._end(data) if kind is _END else self._run.hear(kind, data)
         if event is not None:
             events.append(event)
             if kind is _TEXT:
-                self._learn(event, payload)
+                self._learn(event, line[_PAYLOAD_AT:-1])
         return True
 
-    def _feed_texts(self, shape: TextShape, data: bytes, start: int, end: int, events: list[Event]) -> int:
-        """The frames of this shape from `start` on; `end`: of the first line. Returns where the last of them ends."""
-        deltas, after = shape.cut_all(data, start)
+    def _feed_texts(self, shape: TextShape, frames: list[bytes], at: int, events: list[Event]) -> int:
+        """The frames of this shape from this place on; returns the place of the first that is of another."""
+        deltas, after = shape.cut_all(frames, at)
         if deltas is not None:
             self._run.message_known = True
             if deltas.encoded:
                 events.append(deltas)
             return after
-        after = max(after, end + _NEXT)
-        for frame in data[start : after - _NEXT].split(_FRAME_END):
-            deltas = None if self._run.ended else shape.cut_one(frame + _FRAME_END)
+        after = max(after, at + 1)
+        for line in frames[at:after]:
+            deltas = None if self._run.ended else shape.cut_one(line + b"\n")
             if deltas is None:
-                self._feed_frame(frame, events)
+                self._feed_any(line + b"\n", events)
             else:
                 self._run.message_known = True
                 events.append(deltas)
         return after
-
-    def _feed_frame(self, frame: bytes, events: list[Event]) -> None:
-        """A whole frame, without its end. Nearly always it is one line, which needs no search for lines."""
-        if not frame.startswith(_FIELD) or b"\n" in frame or len(frame) > self._max_frame:
-            self._feed_any(frame + b"\n\n", events)
-            return
-        payload = frame[_PAYLOAD_AT:]
-        keep = self._run.judge(payload[:HEAD])
-        if keep is None:
-            return
-        if keep.limit is None:
-            self._take(payload, keep.tag, False, events)
-        else:
-            self._take(payload[: keep.limit], keep.tag, len(payload) > keep.limit, events)
 
     def _feed_any(self, data: bytes, events: list[Event]) -> None:
         for frame in self._frames.feed(data):
@@ -202,12 +199,18 @@ class EventReader:
 
     def _read(self, payload: bytes, name: str | None) -> Event | None:
         """`name`: of the event, where it was recognised without decoding."""
+        if name in KINDS and self._is_bare(KINDS[name], payload):
+            return self._run.hear_named(name, {})
         envelope = _decode(payload)
         data = envelope.get("data")
         name = name or envelope.get("event")
         if not isinstance(data, dict) or not isinstance(name, str) or data.get("spawnPath"):
             return None
         return self._end(data) if name == "execution_end" else self._run.hear_named(name, data)
+
+    def _is_bare(self, kind: Kind, frame: bytes) -> bool:
+        """Whether the frame need not be decoded to be heard. The first one always is: it tells the run's own name."""
+        return kind.is_bare is not None and self._run.execution_id != "" and kind.is_bare(frame)
 
     def _end(self, data: Data) -> Event | None:
         event = self._run.end(data)
@@ -232,17 +235,17 @@ _NEVER_NEEDED, _COPY, _END = (Kind(lambda data: None, None) for _ in range(3))
 _TEXT = KINDS["content_delta"]
 
 
-def _by_front(kinds: dict[str, Kind]) -> dict[bytes, Kind]:
-    """What a frame is that begins like this, up to the end of its name. A transport `error` looks like a model's."""
+def _by_name(kinds: dict[str, Kind]) -> dict[bytes, Kind]:
+    """What a frame is that has this name. A transport `error` looks like a model's."""
     named = {**dict.fromkeys([*NEVER_NEEDED, *DEEDS], _NEVER_NEEDED), **kinds, **dict.fromkeys(COPIES, _COPY)}
     named["execution_end"] = _END
     del named["error"]
-    return {_FIELD + FRONT + name.encode(): kind for name, kind in named.items()}
+    return {name.encode(): kind for name, kind in named.items()}
 
 
-_KNOWN = _by_front(KINDS)
-_KNOWN_WITH_DEEDS = _by_front(KINDS_WITH_DEEDS)
-_LAST_WORD = {front: kind for front, kind in _KNOWN.items() if kind is _END}
+_KNOWN = _by_name(KINDS)
+_KNOWN_WITH_DEEDS = _by_name(KINDS_WITH_DEEDS)
+_LAST_WORD = {name: kind for name, kind in _KNOWN.items() if kind is _END}
 
 
 def _decode(payload: bytes) -> Data:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from ...errors import UpstreamError
 from ...events import Event, RunEnded, RunFailed
 from ...sse import Keep
-from .names import COPY_NAMES, KEEPS, KEEPS_WITH_DEEDS, name_of
+from .names import BARE, COPY_NAMES, KEEPS, KEEPS_WITH_DEEDS, name_of
 from .parsers import COPIES, DEEDS, PARSERS, Data, failure_of, text_of
 
 _USER_ENTRY = re.compile(rb'"message"\s*:\s*\{\s*"role"\s*:\s*"(?!assistant)')
@@ -30,6 +30,8 @@ class Kind(NamedTuple):
     parse: Callable[[Data], Event | None]
     note: Callable[[Run, Data], None] | None
     """Remembers what decides which of the later frames are needed, and what they leave out."""
+    is_bare: Callable[[bytes], bool] | None = None
+    """Whether a frame says nothing but its name."""
 
 
 class Run:
@@ -81,11 +83,10 @@ class Run:
         """What an event says that comes before the end and is no last word."""
         if not self.execution_id:
             self.execution_id = text_of(data, "executionId")
-        parse, note = kind
-        if note is not None:
-            note(self, data)
+        if kind.note is not None:
+            kind.note(self, data)
         try:
-            return parse(data)
+            return kind.parse(data)
         except RecursionError:
             raise UpstreamError("The agent sent an event that is nested too deeply.") from None
 
@@ -140,5 +141,5 @@ _NOTES: Mapping[str, Callable[[Run, Data], None]] = {
     "spawn_end": Run._end_child,
 }
 _UNKNOWN = Kind(lambda data: None, None)
-KINDS = {name: Kind(parse, _NOTES.get(name)) for name, parse in (PARSERS | COPIES).items()}
+KINDS = {name: Kind(parse, _NOTES.get(name), BARE.get(name)) for name, parse in (PARSERS | COPIES).items()}
 KINDS_WITH_DEEDS = KINDS | {name: Kind(parse, _NOTES.get(name)) for name, parse in DEEDS.items()}
