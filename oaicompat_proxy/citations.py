@@ -9,10 +9,9 @@ from .openai.chunks import Annotations, Chunk, UrlCitation
 class Citations:
     """Follows how much text is out, so that a block's positions become the answer's."""
 
-    _length = 0
-    _block_start: int | None = 0
-
     def __init__(self) -> None:
+        self._length = 0
+        self._block_start: int | None = 0
         self._found: dict[UrlCitation, None] = {}
 
     def start_block(self) -> None:

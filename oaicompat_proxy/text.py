@@ -13,8 +13,9 @@ class SurrogateJoiner:
     A half whose partner never comes becomes U+FFFD: no client could decode it.
     """
 
-    half = ""
-    """What still waits for its other half."""
+    def __init__(self) -> None:
+        self.half = ""
+        """What still waits for its other half."""
 
     def feed(self, text: str) -> str:
         """What can be sent now: `text`, without a first half at its end."""
@@ -35,16 +36,16 @@ class SurrogateJoiner:
 class Channel:
     """The text of one kind that the ticks of a run say one after another."""
 
-    said = False
-    said_in_tick = False
-    """The agent itself said something in this tick; interjections do not count."""
-    _before = ""
-    _used = False
-
     def __init__(self, separator: str) -> None:
         """`separator` stands between the texts of two ticks."""
         self._separator = separator
         self._joiner = SurrogateJoiner()
+        # moving
+        self.said = False
+        self.said_in_tick = False
+        """The agent itself said something in this tick; interjections do not count."""
+        self._before = ""
+        self._used = False
 
     def feed(self, text: str) -> str:
         """What to send for this piece: with the separator in front if a new tick speaks for the first time."""

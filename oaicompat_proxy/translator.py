@@ -61,22 +61,6 @@ TICK_LIMIT = "length"
 class Translator:
     """Translates one run. `feed` and `finish` raise what the client must be told instead of an answer."""
 
-    ticks = 0
-    finish_reason = ""
-    usage: Usage | None = None
-    """What the run used, once the answer has its end."""
-    ended = False
-    """The answer has its one ending: nothing may follow."""
-    waits_for_client = False
-    """The answer ended with a question that the run still waits for."""
-    denied_call: str | None = None
-    """The agent's call that waits for a confirmation, and was not given one."""
-    _opened = False
-    _stop_reason = ""
-    _continues = False
-    _message_ended = False
-    _model_failure = ""
-
     def __init__(
         self,
         *,
@@ -104,6 +88,22 @@ class Translator:
         self._speech = Speech(tick_separator)
         self._calls = ToolCalls(tool_names)
         self._usage = UsageMeter()
+        # moving
+        self.ticks = 0
+        self.finish_reason = ""
+        self.usage: Usage | None = None
+        """What the run used, once the answer has its end."""
+        self.ended = False
+        """The answer has its one ending: nothing may follow."""
+        self.waits_for_client = False
+        """The answer ended with a question that the run still waits for."""
+        self.denied_call: str | None = None
+        """The agent's call that waits for a confirmation, and was not given one."""
+        self._opened = False
+        self._stop_reason = ""
+        self._continues = False
+        self._message_ended = False
+        self._model_failure = ""
 
     def feed(self, event: Event) -> list[Chunk]:
         """The chunks to send now. Raises AgentError and its kin when the run failed."""
@@ -153,8 +153,9 @@ class Translator:
         return []
 
     def _message_end(self, event: MessageEnded) -> list[Chunk]:
-        self._stop_reason = event.stop_reason or self._stop_reason
-        self._usage.note_message(event.usage)
+        stop_reason, usage = event
+        self._stop_reason = stop_reason or self._stop_reason
+        self._usage.note_message(usage)
         self._message_ended = True
         chunks = self._calls.end_message() if self._calls.in_tick else []
         if self._usage.knows_message:
@@ -185,9 +186,9 @@ class Translator:
         return self._speech.end_tick()
 
     def _tick_end(self, event: TickEnded) -> list[Chunk]:
-        self._stop_reason = event.stop_reason or self._stop_reason
-        self._continues = event.continues
-        self._usage.note_tick(event.usage)
+        self._continues, stop_reason, usage = event
+        self._stop_reason = stop_reason or self._stop_reason
+        self._usage.note_tick(usage)
         return self._end_for_client()
 
     def _end_for_client(self) -> list[Chunk]:
@@ -247,9 +248,10 @@ class Translator:
         return []
 
     def _result(self, event: RunResult) -> list[Chunk]:
-        self._stop_reason = event.stop_reason or self._stop_reason
-        self._usage.note_run(event.usage)
-        return [] if self._speech.said_anything else self._speech.say(event.text)
+        text, stop_reason, usage = event
+        self._stop_reason = stop_reason or self._stop_reason
+        self._usage.note_run(usage)
+        return [] if self._speech.said_anything else self._speech.say(text)
 
     def _run_end(self, _event: RunEnded) -> list[Chunk]:
         calls = self._calls.in_tick

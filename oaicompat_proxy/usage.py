@@ -8,11 +8,12 @@ from .events import Usage
 class UsageMeter:
     """Takes what messages, ticks and the run say; `total()` is what to report."""
 
-    _run: Usage | None = None
-    _tick: Usage | None = None
-    _message: Usage | None = None
-    _finished: tuple[Usage, ...] = ()
-    """Of the ticks before."""
+    def __init__(self) -> None:
+        self._run: Usage | None = None
+        self._tick: Usage | None = None
+        self._message: Usage | None = None
+        self._finished: tuple[Usage, ...] = ()
+        """Of the ticks before."""
 
     def start_tick(self) -> None:
         """What the tick before used is settled."""
@@ -44,7 +45,8 @@ class UsageMeter:
 
 
 def _tells(usage: Usage) -> bool:
-    return usage.input_tokens > 0 or usage.output_tokens > 0 or usage.total_tokens > 0
+    used, made, total, *_ = usage
+    return used > 0 or made > 0 or total > 0
 
 
 def _best(first: Usage | None, second: Usage | None) -> Usage | None:

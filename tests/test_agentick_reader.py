@@ -372,6 +372,12 @@ def test_comments_and_other_fields_are_not_in_the_way() -> None:
     assert read(*noise) == [TextDelta("Six.")]
 
 
+def test_a_line_that_goes_on_like_a_frame_is_none() -> None:
+    """The name and what stands behind it, but not what stands in front."""
+    line = b'execution_end","sessionId":"s","data":{}}\n\n'
+    assert read(START + line + b"x" + line) == [RunStarted()]
+
+
 def test_bytes_that_are_no_utf8_do_not_stop_the_stream() -> None:
     delta = frame("content_delta", delta="a?b").replace(b"?", b"\xff")
     assert read(delta) == [TextDelta("a\ufffdb")]

@@ -145,7 +145,7 @@ def test_all_bytes_come_once_and_in_order_then_the_end(
                     break
                 got.append(data)
             else:
-                await exchange.pump(into(got))
+                await exchange.pump(bytes, into(got))
         except UpstreamError:
             failed = True
         await playing
@@ -160,7 +160,7 @@ def test_all_bytes_come_once_and_in_order_then_the_end(
 async def test_what_is_pushed_is_taken_within_the_lines_own_callback() -> None:
     exchange, _ = begun()
     taken: list[bytes] = []
-    pumping = asyncio.create_task(exchange.pump(into(taken)))
+    pumping = asyncio.create_task(exchange.pump(bytes, into(taken)))
     await asyncio.sleep(0)
     arrive(exchange, b"a", b"b")
     assert taken == [b"ab"]
@@ -180,7 +180,7 @@ async def test_who_has_enough_is_given_no_more() -> None:
         taken.append(data)
         return len(taken) < 2
 
-    pumping = asyncio.create_task(exchange.pump(take))
+    pumping = asyncio.create_task(exchange.pump(bytes, take))
     await asyncio.sleep(0)
     for piece in (b"a", b"b", b"c"):
         arrive(exchange, piece)
@@ -194,7 +194,7 @@ async def test_who_has_enough_is_given_no_more() -> None:
 async def test_who_has_enough_of_what_was_there_already_does_not_wait() -> None:
     exchange, _ = begun()
     arrive(exchange, b"a")
-    await exchange.pump(lambda data: False)
+    await exchange.pump(bytes, lambda data: False)
     exchange.cut()
 
 
@@ -208,7 +208,7 @@ async def test_a_taker_that_fails_fails_the_pump_and_not_the_line(when: str) -> 
 
     if when == "there":
         arrive(exchange, b"a")
-    pumping = asyncio.create_task(exchange.pump(take))
+    pumping = asyncio.create_task(exchange.pump(bytes, take))
     await asyncio.sleep(0)
     if when != "there":
         arrive(exchange, b"a", complete=when == "last")
@@ -225,7 +225,7 @@ async def test_a_taker_may_give_the_exchange_up() -> None:
         exchange.cut()
         return False
 
-    pumping = asyncio.create_task(exchange.pump(take))
+    pumping = asyncio.create_task(exchange.pump(bytes, take))
     await asyncio.sleep(0)
     arrive(exchange, b"a")
     assert line.closed
@@ -248,7 +248,7 @@ async def test_what_came_before_a_fault_is_delivered_before_it(reading: str) -> 
     if reading == "read":
         taken.append(await exchange.read())
     with pytest.raises(UpstreamError, match="boom"):
-        await exchange.pump(into(taken))
+        await exchange.pump(bytes, into(taken))
     assert taken == [b"ab"]
 
 
@@ -270,7 +270,7 @@ async def test_who_waits_when_it_is_given_up_is_told(reading: str) -> None:
     waits: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
         "head": exchange.head,
         "read": exchange.read,
-        "pump": lambda: exchange.pump(lambda data: True),
+        "pump": lambda: exchange.pump(bytes, lambda data: True),
     }
     waiting = asyncio.create_task(waits[reading]())
     await asyncio.sleep(0)
@@ -297,7 +297,7 @@ async def test_silence_has_a_limit_to_a_tenth() -> None:
 async def test_every_sign_begins_it_anew(pause: float) -> None:
     """Also one that is no body: a piece of the head, or news."""
     exchange, _ = begun()
-    pumping = asyncio.create_task(exchange.pump(lambda data: True))
+    pumping = asyncio.create_task(exchange.pump(bytes, lambda data: True))
     for number in range(20):
         await asyncio.sleep(pause)
         arrive(exchange, *([b"a"] if number % 2 else []))
@@ -311,7 +311,7 @@ async def test_every_sign_begins_it_anew(pause: float) -> None:
 async def test_while_nobody_listens_nobody_is_silent() -> None:
     """A client that takes an hour is no fault of the agent's; then its time begins."""
     exchange, _ = begun()
-    pumping = asyncio.create_task(exchange.pump(lambda data: True))
+    pumping = asyncio.create_task(exchange.pump(bytes, lambda data: True))
     await asyncio.sleep(0)
     arrive(exchange, b"a")
     exchange.pause()
@@ -376,7 +376,7 @@ async def test_a_long_answer_costs_few_timers() -> None:
         return call_later(*args, **kwargs)
 
     exchange, _ = begun()
-    pumping = asyncio.create_task(exchange.pump(lambda data: True))
+    pumping = asyncio.create_task(exchange.pump(bytes, lambda data: True))
     await asyncio.sleep(0)
     loop.call_later = counting  # type: ignore[method-assign, assignment]
     for _ in range(10_000):
@@ -404,7 +404,7 @@ async def test_what_nobody_reads_stops_the_line() -> None:
 @timeless
 async def test_what_is_taken_at_once_never_stops_it() -> None:
     exchange, line = begun()
-    pumping = asyncio.create_task(exchange.pump(lambda data: True))
+    pumping = asyncio.create_task(exchange.pump(bytes, lambda data: True))
     await asyncio.sleep(0)
     for _ in range(10):
         arrive(exchange, bytes(MAX_UNREAD + 1))
@@ -437,7 +437,7 @@ async def test_a_taker_may_pause_while_it_takes() -> None:
         exchange.pause()
         return True
 
-    pumping = asyncio.create_task(exchange.pump(take))
+    pumping = asyncio.create_task(exchange.pump(bytes, take))
     await asyncio.sleep(0)
     assert line.paused
     exchange.resume()
@@ -510,7 +510,7 @@ async def test_who_stops_waiting_can_be_followed_by_another(waiting: str) -> Non
     waits: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
         "head": exchange.head,
         "read": exchange.read,
-        "pump": lambda: exchange.pump(lambda data: True),
+        "pump": lambda: exchange.pump(bytes, lambda data: True),
         "finish": lambda: exchange.finish(5),
     }
     task = asyncio.create_task(waits[waiting]())
@@ -527,10 +527,15 @@ async def test_who_stops_waiting_can_be_followed_by_another(waiting: str) -> Non
 
 
 @timeless
+class Remembered(Exchange):
+    """As it is, but it can be asked whether it is still there."""
+
+
 async def test_nobody_remembers_an_exchange_that_is_over() -> None:
     gone = []
     for end in ("complete", "cut", "lost"):
-        exchange, _ = begun()
+        exchange = Remembered(Line(), SILENCE)
+        exchange.head_complete = True
         if end == "complete":
             arrive(exchange, b"a", complete=True)
         elif end == "cut":
@@ -553,7 +558,7 @@ def limited(**limits: float) -> Exchange:
 
 
 READS: dict[str, Callable[[Exchange], Coroutine[Any, Any, object]]] = {
-    "pumped": lambda exchange: exchange.pump(lambda data: True),
+    "pumped": lambda exchange: exchange.pump(bytes, lambda data: True),
     "read": lambda exchange: exchange.read(),
 }
 
@@ -574,7 +579,7 @@ async def test_the_first_byte_has_a_limit_of_its_own(how: str) -> None:
 @timeless
 async def test_after_the_first_byte_only_silence_counts() -> None:
     exchange = limited(start=10)
-    pumping = asyncio.create_task(exchange.pump(lambda data: True))
+    pumping = asyncio.create_task(exchange.pump(bytes, lambda data: True))
     await asyncio.sleep(9)
     arrive(exchange, b"a")
     with pytest.raises(UpstreamTimeout) as raised:
@@ -588,7 +593,7 @@ async def test_after_the_first_byte_only_silence_counts() -> None:
 async def test_a_run_has_a_limit_however_busy_it_is(paused: bool) -> None:
     """Also while its client takes nothing."""
     exchange = limited(whole=100)
-    pumping = asyncio.create_task(exchange.pump(lambda data: True))
+    pumping = asyncio.create_task(exchange.pump(bytes, lambda data: True))
     for _ in range(99):
         await asyncio.sleep(1)
         arrive(exchange, b"a")

@@ -24,7 +24,7 @@ from oaicompat_proxy.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from oaicompat_proxy.web import stream_client
+from oaicompat_proxy.web import gateway_connection, stream_client
 from oaicompat_proxy.web.exchange import MAX_UNREAD, Exchange
 from oaicompat_proxy.web.gateway_connection import MAX_HEAD
 from oaicompat_proxy.web.stream_client import StreamClient
@@ -68,7 +68,7 @@ async def pulled(exchange: Exchange) -> bytes:
 
 async def pushed(exchange: Exchange) -> bytes:
     pieces: list[bytes] = []
-    await exchange.pump(into(pieces))
+    await exchange.pump(bytes, into(pieces))
     return b"".join(pieces)
 
 
@@ -77,7 +77,7 @@ async def received(reading: Callable[[Exchange], object], exchange: Exchange) ->
     pieces: list[bytes] = []
     try:
         if reading is pushed:
-            await exchange.pump(into(pieces))
+            await exchange.pump(bytes, into(pieces))
         else:
             while data := await exchange.read():
                 pieces.append(data)
@@ -762,7 +762,7 @@ async def test_a_reader_that_takes_nothing_stops_the_gateway(gateway: Gateway, r
             exchange.pause()
         return True
 
-    pumping = asyncio.create_task(exchange.pump(take)) if reading is pushed else None
+    pumping = asyncio.create_task(exchange.pump(bytes, take)) if reading is pushed else None
     await turns()
     count = await peer.pour(b"%x\r\n%b\r\n" % (len(piece), piece), 1000)
     assert not peer.writable, "it could send without end"
@@ -842,9 +842,14 @@ async def test_a_hundred_exchanges_at_once_do_not_mix(gateway: Gateway) -> None:
     assert len(gateway.peers) == 100
 
 
+class Remembered(Exchange):
+    """As it is, but it can be asked whether it is still there."""
+
+
 @on_every_loop
-async def test_no_exchange_is_remembered(gateway: Gateway) -> None:
+async def test_no_exchange_is_remembered(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither by the client, nor by the connection that is kept, nor by a timer."""
+    monkeypatch.setattr(gateway_connection, "Exchange", Remembered)
     client = gateway.client()
     ways: list[Callable[[Exchange], object]] = [Exchange.cut, pulled, pushed, lambda exchange: exchange.finish(1)]
     gone: list[weakref.ref[Exchange]] = []

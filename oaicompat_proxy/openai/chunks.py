@@ -143,6 +143,20 @@ _ENDS = {
 class ChunkEncoder:
     """Chunks → bytes of one stream. What all chunks share is encoded once."""
 
+    __slots__ = (
+        "_between_texts",
+        "_delta",
+        "_include_usage",
+        "_last_end",
+        "_legacy",
+        "_open_end",
+        "_reasoning",
+        "_start",
+        "_text_end",
+        "_text_start",
+        "chunks",
+    )
+
     def __init__(
         self, envelope: Envelope, *, include_usage: bool, reasoning_field: str, legacy_functions: bool = False
     ) -> None:

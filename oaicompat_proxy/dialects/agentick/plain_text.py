@@ -37,6 +37,16 @@ _LINE_BREAKS = (b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xc2\x85")
 class TextShape:
     """The shape of one run's plain text frames."""
 
+    __slots__ = (
+        "_frame_end",
+        "_head",
+        "_line_end",
+        "_middle",
+        "_tail",
+        "_to_text",
+        "beginning",
+    )
+
     def __init__(self, beginning: bytes, middle: bytes, end: bytes) -> None:
         self.beginning = beginning
         self._middle = middle

@@ -38,6 +38,16 @@ _CR = ord("\r")
 class EventReader:
     """Reads one run: `feed()` bytes as they come, take the events that they complete."""
 
+    __slots__ = (
+        "_between_frames",
+        "_frames",
+        "_known",
+        "_max_frame",
+        "_rest",
+        "_run",
+        "_shape",
+    )
+
     def __init__(self, *, max_frame: int, with_deeds: bool = False, resumed: bool = False) -> None:
         """`max_frame`: bytes of the largest frame that may have to be decoded.
 
@@ -133,8 +143,9 @@ class EventReader:
         at = 0
         while at < len(frames):
             line = frames[at]
-            name, _, rest = line.removeprefix(_FRONT).partition(b'"')
-            kind = self._known.get(name)
+            own = line.removeprefix(_FRONT)
+            name, _, rest = own.partition(b'"')
+            kind = self._known.get(name) if len(own) < len(line) else None
             if kind is _TEXT and self._shape is not None:
                 at = self._feed_texts(self._shape, frames, at, events)
                 continue

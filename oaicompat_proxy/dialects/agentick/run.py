@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from ...errors import UpstreamError
 from ...events import Event, RunEnded, RunFailed
+from ...readonly import readonly
 from ...sse import Keep
 from .names import BARE, COPY_NAMES, KEEPS, KEEPS_WITH_DEEDS, name_of
 from .parsers import COPIES, DEEDS, PARSERS, Data, failure_of, text_of
@@ -24,7 +24,8 @@ from .parsers import COPIES, DEEDS, PARSERS, Data, failure_of, text_of
 _USER_ENTRY = re.compile(rb'"message"\s*:\s*\{\s*"role"\s*:\s*"(?!assistant)')
 
 
-class Kind(NamedTuple):
+@readonly
+class Kind:
     """What an event of one name does to a run."""
 
     parse: Callable[[Data], Event | None]
@@ -37,19 +38,31 @@ class Kind(NamedTuple):
 class Run:
     """Judges a frame by its beginning, then hears its data. A child's data is not to be given to it."""
 
-    over = False
-    """The agent has said its last word."""
-    ended = False
-    """The real end was there: what may still come of this run is its last word."""
-    execution_id = ""
-    calls_tool = False
-    """This tick calls a tool, so an answer may end with it, and only `message` has its usage by then."""
+    __slots__ = (
+        "_children",
+        "_keeps",
+        "_kinds",
+        "_resumed",
+        "calls_tool",
+        "ended",
+        "execution_id",
+        "message_known",
+        "over",
+    )
 
     def __init__(self, *, with_deeds: bool, resumed: bool) -> None:
         """As for the `EventReader`."""
         self._keeps = KEEPS_WITH_DEEDS if with_deeds else KEEPS
         self._kinds = KINDS_WITH_DEEDS if with_deeds else KINDS
         self._resumed = resumed
+        # moving
+        self.over = False
+        """The agent has said its last word."""
+        self.ended = False
+        """The real end was there: what may still come of this run is its last word."""
+        self.execution_id = ""
+        self.calls_tool = False
+        """This tick calls a tool, so an answer may end with it, and only `message` has its usage by then."""
         self.message_known = resumed
         """This tick's message has come by pieces or whole: its copies are not needed."""
         self._children: dict[str, str] = {}
