@@ -84,10 +84,11 @@ class ToolCalls:
         self._declared |= {call.name for call in self.in_tick.values() if call.name}
         return self.end_message()
 
-    def settle(self, call_id: str) -> None:
+    def settle(self, call_id: str) -> list[Chunk]:
         """The call was the agent's own business; but what was declared is the client's all the same."""
         if not self.is_clients(call_id):
             self.in_tick.pop(call_id, None)
+        return []
 
     def is_clients(self, call_id: str) -> bool:
         return call_id in self.in_tick and self.in_tick[call_id].name in self._declared

@@ -47,10 +47,7 @@ from .speech import Speech
 from .tool_calls import ToolCalls
 from .usage import UsageMeter
 
-FINISH_REASONS = {
-    "max_tokens": "length",
-    "content_filter": "content_filter",
-}
+FINISH_REASONS = {"max_tokens": "length", "content_filter": "content_filter"}
 UNKNOWN_STOP_REASON = "stop"
 """What the agent's other reasons mean to a client: it said all that it wanted to say."""
 
@@ -129,13 +126,11 @@ class Translator:
 
     def finish(self) -> None:
         """The agent's stream is over. Raises UpstreamInterrupted if it lacked the agent's last word."""
-        if not self.ended:
-            raise self._interruption()
-
-    def _interruption(self) -> Exception:
+        if self.ended:
+            return
         if self._model_failure:
-            return failures.classify(self._model_failure, secret=self._secret)
-        return UpstreamInterrupted(
+            raise failures.classify(self._model_failure, secret=self._secret)
+        raise UpstreamInterrupted(
             "The agent's stream ended before the agent said that it was done; the answer is incomplete."
         )
 
@@ -144,9 +139,6 @@ class Translator:
         return [Role(with_text=not (chunks and isinstance(chunks[0], ToolCallHead))), *chunks]
 
     # what the model says
-
-    def _text_start(self, event: TextStarted) -> list[Chunk]:
-        return self._speech.start_block(apart=event.apart)
 
     def _cite(self, event: TextCited) -> list[Chunk]:
         self._speech.cite(event.citations)
@@ -208,10 +200,6 @@ class Translator:
         if self._narrator is not None:
             self._narrator.note_call(event.call_id, event.arguments)
         return self._calls.add_whole(event.call_id, event.name, event.arguments)
-
-    def _settle(self, event: ToolCallSettled) -> list[Chunk]:
-        self._calls.settle(event.call_id)
-        return []
 
     def _tool_finish(self, event: ToolFinished) -> list[Chunk]:
         if self._calls.is_clients(event.call_id):
@@ -282,7 +270,7 @@ class Translator:
 
 
 _HANDLERS: dict[type[Any], Callable[[Translator, Any], list[Chunk]]] = {
-    TextStarted: Translator._text_start,
+    TextStarted: lambda self, event: self._speech.start_block(apart=event.apart),
     TextDelta: lambda self, event: self._speech.say(event.text),
     TextDeltas: lambda self, event: self._speech.say_all(event),
     TextCited: Translator._cite,
@@ -295,7 +283,7 @@ _HANDLERS: dict[type[Any], Callable[[Translator, Any], list[Chunk]]] = {
     MessageEnded: Translator._message_end,
     MessageCompleted: Translator._message,
     MessageUsed: Translator._message_used,
-    ToolCallSettled: Translator._settle,
+    ToolCallSettled: lambda self, event: self._calls.settle(event.call_id),
     ToolStarted: lambda self, event: self._end_for_client(),
     ToolFinished: Translator._tool_finish,
     ChildEnded: Translator._child_end,

@@ -526,15 +526,15 @@ async def test_who_stops_waiting_can_be_followed_by_another(waiting: str) -> Non
     assert await exchange.read() == b"a"
 
 
-@timeless
-class Remembered(Exchange):
+class Noted(Exchange):
     """As it is, but it can be asked whether it is still there."""
 
 
+@timeless
 async def test_nobody_remembers_an_exchange_that_is_over() -> None:
     gone = []
     for end in ("complete", "cut", "lost"):
-        exchange = Remembered(Line(), SILENCE)
+        exchange = Noted(Line(), SILENCE)
         exchange.head_complete = True
         if end == "complete":
             arrive(exchange, b"a", complete=True)

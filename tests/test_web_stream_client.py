@@ -842,14 +842,14 @@ async def test_a_hundred_exchanges_at_once_do_not_mix(gateway: Gateway) -> None:
     assert len(gateway.peers) == 100
 
 
-class Remembered(Exchange):
+class Noted(Exchange):
     """As it is, but it can be asked whether it is still there."""
 
 
 @on_every_loop
 async def test_no_exchange_is_remembered(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither by the client, nor by the connection that is kept, nor by a timer."""
-    monkeypatch.setattr(gateway_connection, "Exchange", Remembered)
+    monkeypatch.setattr(gateway_connection, "Exchange", Noted)
     client = gateway.client()
     ways: list[Callable[[Exchange], object]] = [Exchange.cut, pulled, pushed, lambda exchange: exchange.finish(1)]
     gone: list[weakref.ref[Exchange]] = []

@@ -6,6 +6,7 @@ import time
 
 from aiohttp import web
 
+from ..config import Config
 from ..conversation import METADATA_KEY
 from ..openai.chunks import Envelope
 from ..openai.completion import parse_completion
@@ -16,7 +17,7 @@ from .answers import collect_answer, stream_answer
 from .body import take_body
 from .catalog import DEFAULT_MODEL
 from .chance import new_id
-from .keys import CALLER, CATALOG, CONFIG, PER_MODEL, REPORT, SESSIONS
+from .keys import CALLER, CATALOG, PER_MODEL, REPORT, SESSIONS
 from .leases import Wanted
 from .recorder import tap
 from .resuming import start
@@ -27,7 +28,6 @@ async def completions(request: web.Request) -> web.StreamResponse:
 
     Raises ProxyError as chat does. Nobody can be asked here, so a question is denied unless all are approved.
     """
-    config = request.app[CONFIG]
     report = request[REPORT]
     body = await take_body(request)
     report.note_body(len(body))
@@ -35,17 +35,9 @@ async def completions(request: web.Request) -> web.StreamResponse:
     model = asked.model or DEFAULT_MODEL
     report.note_request(model, stream=asked.stream)
     app = request.app[CATALOG].resolve(asked.model, request[CALLER])
-    envelope = Envelope(f"cmpl-{new_id()}", int(time.time()), model)
     config = request.app[PER_MODEL].of(model)
     approves = config.confirmations == "approve"
-    translator = Translator(
-        model=model,
-        tool_names=frozenset(),
-        tick_separator=config.tick_separator,
-        server_tools=config.server_tools,
-        confirmations="approve" if approves else "deny",
-        secret=config.upstream_token,
-    )
+    translator = _translator(config, model, approves=approves)
     metadata = {METADATA_KEY: dict(asked.parameters)} if asked.parameters else {}
     echo = asked.prompt if asked.echo else ""
     sessions = request.app[SESSIONS]
@@ -57,9 +49,21 @@ async def completions(request: web.Request) -> web.StreamResponse:
         assert lease.run is not None
         tap(request, lease.run, asked, "completion", echo=echo)
         report.note_run(lease.run)
+        envelope = Envelope(f"cmpl-{new_id()}", int(time.time()), model)
         if asked.stream:
             encoder = CompletionEncoder(envelope, include_usage=asked.include_usage, echo=echo)
             return await stream_answer(request, run, translator, encoder)
         return await collect_answer(request, run, translator, CompletionCollector(envelope, echo=echo))
     finally:
         sessions.end(lease)
+
+
+def _translator(config: Config, model: str, *, approves: bool) -> Translator:
+    return Translator(
+        model=model,
+        tool_names=frozenset(),
+        tick_separator=config.tick_separator,
+        server_tools=config.server_tools,
+        confirmations="approve" if approves else "deny",
+        secret=config.upstream_token,
+    )
