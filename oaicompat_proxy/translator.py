@@ -58,6 +58,14 @@ TICK_LIMIT = "length"
 class Translator:
     """Translates one run. `feed` and `finish` raise what the client must be told instead of an answer."""
 
+    finish_reason = ""
+    usage: Usage | None = None
+    """What the run used, once the answer has its end."""
+    waits_for_client = False
+    """The answer ended with a question that the run still waits for."""
+    denied_call: str | None = None
+    """The agent's call that waits for a confirmation, and was not given one."""
+
     def __init__(
         self,
         *,
@@ -87,15 +95,8 @@ class Translator:
         self._usage = UsageMeter()
         # moving
         self.ticks = 0
-        self.finish_reason = ""
-        self.usage: Usage | None = None
-        """What the run used, once the answer has its end."""
         self.ended = False
         """The answer has its one ending: nothing may follow."""
-        self.waits_for_client = False
-        """The answer ended with a question that the run still waits for."""
-        self.denied_call: str | None = None
-        """The agent's call that waits for a confirmation, and was not given one."""
         self._opened = False
         self._stop_reason = ""
         self._continues = False
