@@ -96,9 +96,11 @@ def presented_key(headers: Mapping[str, str]) -> str:
 
     Empty if it shows nothing.
     """
-    scheme, _, key = headers.get("Authorization", "").replace("\t", " ").strip().partition(" ")
-    if scheme.lower() == "bearer" and key.strip():
-        return key.strip()
+    authorization = headers.get("Authorization")
+    if authorization:
+        scheme, _, key = authorization.replace("\t", " ").strip().partition(" ")
+        if scheme.lower() == "bearer" and key.strip():
+            return key.strip()
     return headers.get("x-api-key", "").strip() or headers.get("api-key", "").strip()
 
 

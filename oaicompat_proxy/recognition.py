@@ -23,7 +23,14 @@ from .turn import Block, Media
 
 def scope_of(authorization: str) -> str:
     """Who calls, from the `Authorization` header; without one, everybody is the same caller."""
-    return hashlib.sha256(authorization.encode("utf-8", "surrogateescape")).hexdigest()
+    return _digest(authorization) if authorization else _EVERYBODY
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+_EVERYBODY = _digest("")
 
 
 def named_session(secret: bytes, scope: str, app: str, name: str) -> str:

@@ -166,15 +166,9 @@ class ChunkEncoder:
         self._include_usage = include_usage
         self._reasoning = REASONING_FIELDS[reasoning_field]
         self._legacy = legacy_functions
-        shared = json_text.encode(
-            {
-                "id": envelope.id,
-                "object": "chat.completion.chunk",
-                "created": envelope.created,
-                "model": envelope.model,
-            }
-        )
-        self._start = b"data: " + shared[:-1]
+        answer_id, created, model = envelope
+        shared = {"id": answer_id, "object": "chat.completion.chunk", "created": created, "model": model}
+        self._start = b"data: " + json_text.encode(shared)[:-1]
         self._delta = self._start + b',"choices":[{"index":0,"delta":'
         self._open_end, self._text_end, self._last_end = _ENDS[include_usage]
         self._text_start = self._delta + b'{"content":"'

@@ -65,7 +65,10 @@ def _usage(data: Data) -> Usage | None:
     used = _count(count("inputTokens")) or 0
     made = _count(count("outputTokens")) or 0
     total = _count(count("totalTokens")) or used + made
-    return Usage(used, made, total, _count(count("reasoningTokens")), _count(count("cachedInputTokens")))
+    thought, cached = count("reasoningTokens"), count("cachedInputTokens")  # mostly not there
+    return Usage(
+        used, made, total, None if thought is None else _count(thought), None if cached is None else _count(cached)
+    )
 
 
 def _count(value: Any) -> int | None:

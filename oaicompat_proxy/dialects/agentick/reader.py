@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from io import BytesIO
-from typing import Any
 
 import orjson
 
@@ -29,7 +28,7 @@ from .run import KINDS, KINDS_WITH_DEEDS, Kind, Run
 
 _FIELD = b"data: "
 _PAYLOAD_AT = len(_FIELD)
-_FRONT = _FIELD + FRONT
+_NAME_AT = len(_FIELD + FRONT)
 _FRAME_END = b"\n\n"
 _LONGEST_END = len(_FIELD) + END_HEAD + len(b"\n")
 _CR = ord("\r")
@@ -140,35 +139,33 @@ class EventReader:
     def _feed_frames(self, frames: list[bytes], events: list[Event]) -> None:
         """Frames of one line each, without the empty one behind it."""
         run = self._run
-        at = 0
-        while at < len(frames):
-            line = frames[at]
-            own = line.removeprefix(_FRONT)
-            name, _, rest = own.partition(b'"')
-            kind = self._known.get(name) if len(own) < len(line) else None
-            if kind is _TEXT and self._shape is not None:
-                at = self._feed_texts(self._shape, frames, at, events)
+        behind_texts = 0
+        for at, line in enumerate(frames):
+            if at < behind_texts:
                 continue
-            if kind is _COPY:
-                kind = None if run.calls_tool or not run.message_known else _NEVER_NEEDED
-            if kind is None or (kind is not _NEVER_NEEDED and not self._read_known(kind, line, rest, events)):
+            kind = self._known.get(line[: line.find(b'"', _NAME_AT) + 1])
+            if kind is _NEVER_NEEDED or (kind is _COPY and run.message_known and not run.calls_tool):
+                continue
+            if kind is _TEXT and self._shape is not None:
+                behind_texts = self._feed_texts(self._shape, frames, at, events)
+            elif kind is None or kind is _COPY or not self._read_known(kind, line, events):
                 self._feed_any(line + b"\n", events)
-            at += 1
 
-    def _read_known(self, kind: Kind, line: bytes, rest: bytes, events: list[Event]) -> bool:
-        """False for a frame that is odd in some way, and has to be read the long way. `rest`: behind its name."""
-        if kind is _END and len(line) > _LONGEST_END:
+    def _read_known(self, kind: Kind, line: bytes, events: list[Event]) -> bool:
+        """False for a frame that is odd in some way, and has to be read the long way."""
+        run = self._run
+        if kind.is_bare is not None and run.execution_id and kind.is_bare(line):
+            event = run.hear(kind, {})
+        elif kind is _END and len(line) > _LONGEST_END:
             return False
-        if kind.is_bare is not None and self._is_bare(kind, rest):
-            data: Any = {}
         else:
             try:
-                data = orjson.loads(b'{"":""' + rest)["data"]
+                data = orjson.loads(line[_PAYLOAD_AT:])["data"]
             except (orjson.JSONDecodeError, KeyError):
                 return False
-        if type(data) is not dict or data.get("spawnPath"):
-            return True
-        event = self._end(data) if kind is _END else self._run.hear(kind, data)
+            if type(data) is not dict or data.get("spawnPath"):
+                return True
+            event = self._end(data) if kind is _END else run.hear(kind, data)
         if event is not None:
             events.append(event)
             if kind is _TEXT:
@@ -246,17 +243,17 @@ _NEVER_NEEDED, _COPY, _END = (Kind(lambda data: None, None) for _ in range(3))
 _TEXT = KINDS["content_delta"]
 
 
-def _by_name(kinds: dict[str, Kind]) -> dict[bytes, Kind]:
-    """What a frame is that has this name. A transport `error` looks like a model's."""
+def _by_front(kinds: dict[str, Kind]) -> dict[bytes, Kind]:
+    """What a frame is that begins like this, up to the quote behind its name. A transport `error` looks like a model's."""
     named = {**dict.fromkeys([*NEVER_NEEDED, *DEEDS], _NEVER_NEEDED), **kinds, **dict.fromkeys(COPIES, _COPY)}
     named["execution_end"] = _END
     del named["error"]
-    return {name.encode(): kind for name, kind in named.items()}
+    return {b'%b%b%b"' % (_FIELD, FRONT, name.encode()): kind for name, kind in named.items()}
 
 
-_KNOWN = _by_name(KINDS)
-_KNOWN_WITH_DEEDS = _by_name(KINDS_WITH_DEEDS)
-_LAST_WORD = {name: kind for name, kind in _KNOWN.items() if kind is _END}
+_KNOWN = _by_front(KINDS)
+_KNOWN_WITH_DEEDS = _by_front(KINDS_WITH_DEEDS)
+_LAST_WORD = {front: kind for front, kind in _KNOWN.items() if kind is _END}
 
 
 def _decode(payload: bytes) -> Data:
