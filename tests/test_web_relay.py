@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from oaicompat_proxy.errors import ProxyError, UpstreamError, UpstreamInterrupted
-from oaicompat_proxy.events import Event, RunEnded, RunFailed, RunStarted, TextDelta, TickStarted
-from oaicompat_proxy.openai.chunks import Chunk, Content, Role
+from oaicompat_proxy.events import (
+    Citation,
+    Event,
+    MessageEnded,
+    ReasoningDelta,
+    RunEnded,
+    RunFailed,
+    RunStarted,
+    TextCited,
+    TextDelta,
+    TextDeltas,
+    TextStarted,
+    TickEnded,
+    TickStarted,
+    ToolCallDelta,
+    ToolCallStarted,
+    Usage,
+)
+from oaicompat_proxy.openai.chunks import Chunk, ChunkEncoder, Content, Envelope, Role
 from oaicompat_proxy.translator import Translator
 from oaicompat_proxy.web.answer_stream import AnswerStream, ClientGone
 from oaicompat_proxy.web.relay import Pumpable, Readable, Relay
@@ -68,12 +87,12 @@ class Run(Pulled):
 
     def __init__(self, *reads: Read | Exception) -> None:
         super().__init__(*reads)
-        self._take: Callable[[Iterator[Event]], bool] | None = None
+        self._take: Callable[[Iterable[Event]], bool] | None = None
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.paused = False
         self.pauses = 0
 
-    async def pump(self, take: Callable[[Iterator[Event]], bool]) -> None:
+    async def pump(self, take: Callable[[Iterable[Event]], bool]) -> None:
         self._take = take
         try:
             await self._over
@@ -86,9 +105,12 @@ class Run(Pulled):
 
     def come(self, *events: Event | Exception) -> bool:
         """One read, as the callback of a connection brings it; whether more is wanted."""
+        return self.bring(self.events(events))
+
+    def bring(self, events: Iterable[Event]) -> bool:
         assert self._take is not None
         try:
-            goes_on = self._take(self.events(events))
+            goes_on = self._take(events)
         except Exception as error:
             self.end(error)
             return False
@@ -268,6 +290,64 @@ async def test_after_the_first_write_every_read_is_pushed_within_its_callback() 
     assert await scene.relaying == b"e."
     assert scene.answer.pushed == [b"bc", b"d"]
     assert scene.answer.drainings == 0
+
+
+TEXT = st.text("ab ☃", min_size=1, max_size=4).map(lambda text: (TextDeltas(text, [text.encode()]),))
+"""A read that is nothing but text, as a reader gives it."""
+
+OTHERS = st.lists(
+    st.sampled_from(
+        [
+            TickStarted(),
+            TextStarted(),
+            TextStarted(apart=True),
+            TextDelta("c"),
+            TextDelta("\ud83e"),
+            TextDelta("\udd89"),
+            TextDeltas("de", [b"d", b"e"]),
+            TextCited((Citation("https://tide.test", "Tide", 0, 1),)),
+            TextCited((Citation("https://reef.test", "Reef", None, None),)),
+            ReasoningDelta("why"),
+            ToolCallStarted("c1", "tide"),
+            ToolCallDelta("c1", "{}"),
+            MessageEnded("stop", Usage(1, 2, 3)),
+            TickEnded(True, "", None),
+        ]
+    ),
+    max_size=3,
+)
+
+
+def chunk_encoder() -> ChunkEncoder:
+    return ChunkEncoder(Envelope("chatcmpl-1", 1, "m"), include_usage=True, reasoning_field="reasoning")
+
+
+@given(st.lists(TEXT | OTHERS, max_size=12), st.sampled_from([frozenset(), frozenset({"tide"})]))
+def test_what_is_passed_on_is_what_the_translator_would_say(
+    reads: list[Sequence[Event]], tools: frozenset[str]
+) -> None:
+    reads = [*reads, [RunEnded()]]
+    opening = [RunStarted(), TextDelta("a")]
+
+    def translator() -> Translator:
+        return Translator(model="m", tool_names=tools, tick_separator="\n\n")
+
+    async def relayed() -> tuple[bytes, int]:
+        run, answer, encoder = Run(opening), Answer(), chunk_encoder()
+        relay = Relay(run, translator(), encoder, answer, RunReport("chat", Traffic()))
+        relaying = asyncio.create_task(relay.relay())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        for read in reads:
+            if not run.bring(read):
+                break
+        last = await relaying
+        return b"".join([*answer.written, *answer.pushed, last]), encoder.chunks
+
+    told, encoder = translator(), chunk_encoder()
+    events = [*opening, *(event for read in reads for event in read)]
+    chunks = [encoder.encode(chunk) for event in events for chunk in told.feed(event)]
+    assert asyncio.run(relayed()) == (b"".join(chunks), encoder.chunks)
 
 
 def test_what_can_push_is_known_by_its_methods() -> None:
