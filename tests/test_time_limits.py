@@ -12,6 +12,7 @@ from agent import OPENING, Agent, Reply, Step, run, text
 from checker import check_error_body, check_stream
 from conftest import Received, StartProxy, chat_body
 from fronts import Chat, StartFront
+from jumping import timers
 
 from oaicompat_proxy.demo.settings import GatewaySettings
 
@@ -114,8 +115,7 @@ async def test_a_run_that_ends_in_time_leaves_no_timer(proxy: StartProxy, agent:
     front = await proxy(run_timeout=1000, first_event_timeout=700, silence_timeout=5000)
     assert (await front.chat()).status == 200
     loop: Any = asyncio.get_running_loop()
-    left = [timer for timer in loop._scheduled if "_check_limits" in repr(timer) and not timer.cancelled()]
-    due = [timer.when() - loop.time() for timer in left]
+    due = [timer.when() - loop.time() for timer in timers()]
     assert not [seconds for seconds in due if 100 < seconds < 1100], "the nearer ones are of the session's close"
 
 

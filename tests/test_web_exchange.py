@@ -20,6 +20,7 @@ from oaicompat_proxy.errors import (
     UpstreamStartTimeout,
     UpstreamTimeout,
 )
+from oaicompat_proxy.web.deadlines import Deadlines
 from oaicompat_proxy.web.exchange import MAX_UNREAD, Exchange, Limits
 
 SILENCE = 60.0
@@ -33,6 +34,7 @@ class Line:
         self.loop = asyncio.get_running_loop()
         self.paused = False
         self.closed = False
+        self.deadlines = Deadlines
 
     def pause(self) -> None:
         self.paused = True

@@ -15,6 +15,7 @@ from multidict import CIMultiDict
 from ..config import Config
 from ..errors import ProxyError
 from ..openai.errors import error_ending
+from .deadlines import Deadlines
 
 HIGH_WATER = 64 * 1024
 """Bytes that wait for a client before its agent is left alone: asyncio's own limit for a transport."""
@@ -69,19 +70,23 @@ class AnswerStream:
     __slots__ = (
         "_chunked",
         "_config",
+        "_deadlines",
         "_early",
         "_opening",
         "_pushed",
         "_request",
         "_response",
         "_stream",
-        "_timer",
         "_transport",
         "_writer",
     )
 
-    def __init__(self, request: web.Request, config: Config, opening: Callable[[], bytes]) -> None:
+    def __init__(
+        self, request: web.Request, config: Config, deadlines: Deadlines, opening: Callable[[], bytes]
+    ) -> None:
+        """`deadlines`: of `first_event_wait`."""
         self._request = request
+        self._deadlines = deadlines
         self._config = config
         self._opening = opening
         self._chunked = request.version >= HttpVersion11
@@ -95,13 +100,13 @@ class AnswerStream:
 
     async def __aenter__(self) -> Self:
         loop = self._request.task.get_loop()
-        self._timer = loop.call_later(self._config.first_event_wait, self._commit_early)
+        self._deadlines.set(self, loop)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timer.cancel()
+        self._deadlines.lift(self)
         if self._early is not None:
             self._early.cancel()
             with contextlib.suppress(asyncio.CancelledError, ClientGone):
@@ -123,7 +128,7 @@ class AnswerStream:
 
     async def write(self, data: bytes) -> None:
         """Whole events only, so that a keep-alive comment never falls inside one. Raises ClientGone."""
-        self._timer.cancel()
+        self._deadlines.lift(self)
         if self._early is not None:
             await self._early
         await self._send(data)
@@ -148,7 +153,7 @@ class AnswerStream:
 
     async def end(self, data: bytes) -> None:
         """The last write. Raises ClientGone."""
-        self._timer.cancel()
+        self._deadlines.lift(self)
         if self._early is not None:
             await self._early
         if self._stream is None:
@@ -162,7 +167,8 @@ class AnswerStream:
         with contextlib.suppress(ClientGone):
             await self.end(error_ending(error))
 
-    def _commit_early(self) -> None:
+    def miss_deadline(self) -> None:
+        """Nothing was written in time."""
         self._early = asyncio.create_task(self._send(self._opening()), name="commit early")
 
     async def _send_whole(self, data: bytes) -> None:

@@ -16,7 +16,7 @@ from ..openai.chunks import Chunk, size_of
 from ..translator import Translator
 from .answer_stream import AnswerStream, ClientGone
 from .json_answer import JsonAnswer
-from .keys import CONFIG, RECORDING, REPORT, REQUEST_ID, STOPPING
+from .keys import CONFIG, FIRST_EVENTS, RECORDING, REPORT, REQUEST_ID, STOPPING
 from .middleware import conceal
 from .recorder import note_body, noted, recorded
 from .recording import TapedJson, TapedStream
@@ -114,7 +114,7 @@ async def stream_answer(
     def opening() -> bytes:
         return b"".join(map(encoder.encode, translator.open())) or sse.COMMENT
 
-    async with _stream(request, app[CONFIG], noted(report, opening)) as stream:
+    async with _stream(request, app, noted(report, opening)) as stream:
         answer = recorded(report, stream)
         try:
             with app[STOPPING].during_the_run:
@@ -163,11 +163,11 @@ class _Followed:
         return self._encoder.encode(chunk)
 
 
-def _stream(request: web.Request, config: Config, opening: Callable[[], bytes]) -> AnswerStream | TapedStream:
-    recording = request[RECORDING]
+def _stream(request: web.Request, app: web.Application, opening: Callable[[], bytes]) -> AnswerStream | TapedStream:
+    config, recording = app[CONFIG], request[RECORDING]
     if recording is not None:
         return TapedStream(recording, config.first_event_wait, opening)
-    return AnswerStream(request, config, opening)
+    return AnswerStream(request, config, app[FIRST_EVENTS], opening)
 
 
 def _whole(request: web.Request, config: Config) -> JsonAnswer | TapedJson:

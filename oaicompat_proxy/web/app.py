@@ -21,11 +21,13 @@ from .authorization import admit
 from .callers import Callers
 from .catalog import Catalog
 from .closing import Closer, Closing, NothingToClose
+from .deadlines import Deadlines
 from .headers import add_headers
 from .keys import (
     CALLERS,
     CATALOG,
     CONFIG,
+    FIRST_EVENTS,
     GATEWAYS,
     PER_MODEL,
     RATES,
@@ -100,6 +102,7 @@ def _add_gateway(app: web.Application, config: Config, base: str, lasting: Lasti
     app[LASTING] = lasting
     app[SLOTS] = lasting.slots
     app[PER_MODEL] = PerModel(config)
+    app[FIRST_EVENTS] = Deadlines(config.first_event_wait)
     recorder = Recorder(config) if config.record else None
     for path, handler in (("/chat/completions", chat.chat_completions), ("/completions", completions.completions)):
         answer = recorder.wrap(handler) if recorder else handler

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ..errors import AgentRunTimeout, UpstreamError, UpstreamInterrupted, UpstreamStartTimeout, UpstreamTimeout
+from .deadlines import Deadlines
 
 T = TypeVar("T")
 """What is made of a read."""
@@ -44,6 +45,8 @@ class Line(Protocol):
     loop: asyncio.AbstractEventLoop
     paused: bool
 
+    def deadlines(self, length: float) -> Deadlines: ...
+
     def pause(self) -> None: ...
 
     def resume(self) -> None: ...
@@ -58,6 +61,7 @@ class Exchange:
         "_connection",
         "_deadline",
         "_feed",
+        "_first_watch",
         "_is_delimited",
         "_last_sign",
         "_loop",
@@ -110,9 +114,11 @@ class Exchange:
         self._last_sign = now
         self._started = False
         self._watch: asyncio.TimerHandle | None = None
+        self._first_watch: Deadlines | None = None
         first = min(silence, start, whole)
         if first < math.inf:
-            self._watch = loop.call_later(first, self._check_limits)
+            self._first_watch = connection.deadlines(first)
+            self._first_watch.set(self, loop)
 
     def take_headers(self) -> Mapping[bytes, bytes]:
         """Once: many answers are open at a time, and nobody needs the headers any more. Names in small letters."""
@@ -227,6 +233,8 @@ class Exchange:
             self._end()
 
     def _end(self) -> None:
+        if self._first_watch is not None:
+            self._first_watch.lift(self)
         if self._watch is not None:
             self._watch.cancel()
         self._wake()
@@ -240,9 +248,10 @@ class Exchange:
         start = math.inf if self._started else self._start_deadline - now
         delay = min(silent, start, self._deadline - now)
         if delay < math.inf:
-            self._watch = self._loop.call_later(delay, self._check_limits)
+            self._watch = self._loop.call_later(delay, self.miss_deadline)
 
-    def _check_limits(self) -> None:
+    def miss_deadline(self) -> None:
+        """Some limit may be over."""
         now = self._loop.time()
         failure = self._overdue(now)
         if failure is None:

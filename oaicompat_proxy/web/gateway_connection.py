@@ -11,6 +11,7 @@ from typing import cast
 import httptools
 
 from ..errors import UpstreamError, UpstreamInterrupted
+from .deadlines import Deadlines
 from .exchange import Exchange, Limits
 
 UNREAD = 128 * 1024
@@ -38,6 +39,7 @@ class GatewayConnection(asyncio.Protocol):
         "_release",
         "_reusable",
         "_transport",
+        "deadlines",
         "loop",
         "lost",
         "on_body",
@@ -46,11 +48,18 @@ class GatewayConnection(asyncio.Protocol):
     )
 
     def __init__(
-        self, release: Callable[[GatewayConnection], None], forget: Callable[[GatewayConnection], None]
+        self,
+        release: Callable[[GatewayConnection], None],
+        forget: Callable[[GatewayConnection], None],
+        deadlines: Callable[[float], Deadlines],
     ) -> None:
-        """`release`: takes the connection back after an exchange. `forget`: it is gone."""
+        """`release`: takes the connection back after an exchange. `forget`: it is gone.
+
+        `deadlines`: those of a length in seconds.
+        """
         self._release = release
         self._forget = forget
+        self.deadlines = deadlines
         self.loop = asyncio.get_running_loop()
         # moving
         self._transport: asyncio.Transport | None = None

@@ -13,6 +13,7 @@ from ..per_model import PerModel
 from .callers import Callers
 from .catalog import Catalog
 from .census import Census
+from .deadlines import Deadlines
 from .rates import Rates
 from .recording import Recording
 from .run_report import Observer, RunReport, Traffic
@@ -33,6 +34,8 @@ CALLERS = web.AppKey("oaicompat_proxy.callers", Callers)
 RATES = web.AppKey("oaicompat_proxy.rates", Rates)
 SLOTS = web.AppKey("oaicompat_proxy.slots", Slots)
 STOPPING = web.AppKey("oaicompat_proxy.stopping", Stopping)
+FIRST_EVENTS = web.AppKey("oaicompat_proxy.first_events", Deadlines)
+"""For how long an answer may wait for its first event."""
 SECRET = web.AppKey("oaicompat_proxy.secret", bytes)
 """Key of everything that is signed or hashed here: session names, conversations, questions to the client."""
 TRAFFIC = web.AppKey("oaicompat_proxy.traffic", Traffic)

@@ -11,7 +11,7 @@ from ..errors import ProxyError
 from ..tape import Reader
 from .answer_stream import AnswerStream, ClientGone
 from .json_answer import JsonAnswer
-from .keys import CONFIG, REQUEST_ID, STOPPING
+from .keys import CONFIG, FIRST_EVENTS, REQUEST_ID, STOPPING
 from .recording import Recording
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ async def _play_stream(request: web.Request, recording: Recording, reader: Reade
     during_the_run = request.app[STOPPING].during_the_run
     with during_the_run:
         data = await recording.read(reader)
-    async with AnswerStream(request, request.app[CONFIG], lambda: sse.COMMENT) as answer:
+    async with AnswerStream(request, request.app[CONFIG], request.app[FIRST_EVENTS], lambda: sse.COMMENT) as answer:
         try:
             with during_the_run:
                 while not reader.at_end:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from .deadlines import Deadlines
 from .dialling import Door, dial
 from .exchange import NO_LIMITS, Exchange, Limits
 from .gateway_connection import GatewayConnection
@@ -53,6 +54,7 @@ class StreamClient:
         """Since when each of them is, by the loop's time: the longest first."""
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
+        self._by_length: dict[float, Deadlines] = {}
 
     async def request(
         self,
@@ -158,6 +160,13 @@ class StreamClient:
                 return
             connection.close()
 
+    def _deadlines(self, length: float) -> Deadlines:
+        """Those of a length in seconds: there are few."""
+        found = self._by_length.get(length)
+        if found is None:
+            found = self._by_length[length] = Deadlines(length)
+        return found
+
     def _forget(self, connection: GatewayConnection) -> None:
         self._idle.pop(connection, None)
 
@@ -166,6 +175,6 @@ class StreamClient:
 
         async def attempt() -> GatewayConnection:
             self.reconnects += 1
-            return await self._door.open(lambda: GatewayConnection(self._keep, self._forget))
+            return await self._door.open(lambda: GatewayConnection(self._keep, self._forget, self._deadlines))
 
         return await dial(attempt, within=self._connect_timeout, retries=retries)

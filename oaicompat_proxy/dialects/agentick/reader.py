@@ -244,7 +244,10 @@ _TEXT = KINDS["content_delta"]
 
 
 def _by_front(kinds: dict[str, Kind]) -> dict[bytes, Kind]:
-    """What a frame is that begins like this, up to the quote behind its name. A transport `error` looks like a model's."""
+    """What a frame is that begins like this, up to the quote behind its name.
+
+    A transport `error` looks like a model's.
+    """
     named = {**dict.fromkeys([*NEVER_NEEDED, *DEEDS], _NEVER_NEEDED), **kinds, **dict.fromkeys(COPIES, _COPY)}
     named["execution_end"] = _END
     del named["error"]
