@@ -13,7 +13,7 @@ from statistics import median
 from .frames import Run
 from .loads import FILES_PER_STREAM, LOADS, SPARE_FILES, Load, long_enough
 from .measure import Figures, run_load
-from .report import per_chunk, per_stream
+from .report import per_chunk, per_request, per_stream
 from .rounds import Tell
 from .targets import Stage, raise_file_limit
 
@@ -90,6 +90,7 @@ def build_curves(seconds: float, share: float = 1.0) -> list[Curve]:
         ),
         _workers("requests", "Requests over workers", "requests per second", "short", seconds, _requests_per_second),
         _workers("chunks", "Chunks over workers", "chunks per second", "burst", seconds, _chunks_per_second),
+        _workers("work", "Cost of a request over workers", "CPU µs per request", "short", seconds, per_request),
     ]
 
 
