@@ -85,3 +85,43 @@ async def test_who_misses_one_may_set_the_next() -> None:
     deadlines.set(bound, loop)
     await asyncio.sleep(100)
     assert bound.missed == [at + 10, at + 20, at + 30]
+
+
+@timeless
+async def test_a_fault_of_one_is_told_and_does_not_touch_the_others() -> None:
+    deadlines, loop = Deadlines(10), asyncio.get_running_loop()
+    told: list[Any] = []
+    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+
+    class Faulty(Bound):
+        def miss_deadline(self) -> None:
+            raise RuntimeError("boom")
+
+    deadlines.set(Faulty(), loop)
+    same, at = begin(deadlines)
+    await asyncio.sleep(4)
+    later, then = begin(deadlines)
+    await asyncio.sleep(20)
+    assert [str(error) for error in told] == ["boom"]
+    assert (same.missed, later.missed) == ([at + 10], [then + 10])
+
+
+@timeless
+async def test_who_sets_the_next_among_others_needs_no_second_timer() -> None:
+    deadlines, loop = Deadlines(10), asyncio.get_running_loop()
+
+    class Again(Bound):
+        def miss_deadline(self) -> None:
+            super().miss_deadline()
+            if len(self.missed) == 1:
+                deadlines.set(self, loop)
+
+    again = Again()
+    deadlines.set(again, loop)
+    await asyncio.sleep(4)
+    other, at = begin(deadlines)
+    await asyncio.sleep(7)
+    assert len(again.missed) == 1
+    assert len(handles()) == 1
+    await asyncio.sleep(20)
+    assert (len(again.missed), other.missed) == (2, [at + 10])

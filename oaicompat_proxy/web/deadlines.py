@@ -39,10 +39,19 @@ class Deadlines:
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
         now = loop.time()
-        while self._due:
-            bound, due = next(iter(self._due.items()))
+        missed = []
+        for bound, due in self._due.items():
             if due > now:
                 self._timer = loop.call_at(due, self._look, loop)
-                return
-            del self._due[bound]
+                break
+            missed.append(bound)
+        for bound in missed:
+            if self._due.pop(bound, None) is not None:  # nobody before it has lifted it
+                self._tell(bound, loop)
+
+    def _tell(self, bound: Bound, loop: asyncio.AbstractEventLoop) -> None:
+        """As behind a timer of its own: the others do not suffer from its fault."""
+        try:
             bound.miss_deadline()
+        except Exception as error:
+            loop.call_exception_handler({"message": "what is done about a missed deadline failed", "exception": error})
