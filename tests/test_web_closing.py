@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+import orjson
 import pytest
 from agent import PATIENCE, Agent, Reply, answer, no_apps
+from raw_gateway import Gateway, Peer, on_every_loop, turns
 
 from oaicompat_proxy.config import Config
+from oaicompat_proxy.keyring import Caller
 from oaicompat_proxy.web import closing
 from oaicompat_proxy.web.closing import ATTEMPTS, Closer
 from oaicompat_proxy.web.upstream import Upstream
@@ -224,6 +228,7 @@ async def test_only_so_many_are_under_way_at_once_and_only_so_many_wait(
     async with closer_of(agent.url) as closer:
         for number in range(6):
             closer.close_soon(f"s{number}")
+        await turns()
         assert closer.failed == 2
         await agent.until(lambda: len(agent.exchanges) == 2)
         assert len(agent.left_behind) == 2
@@ -298,3 +303,158 @@ async def test_settling_waits_for_what_is_being_closed(agent: Agent) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(settling, 5)
         assert settling.done()
+
+
+# Several at once
+
+CLOSED = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+async def asked(peer: Peer) -> tuple[str, str]:
+    """The session of the next close that comes there, and on whose word."""
+    head, _, body = (await peer.request()).partition(b"\r\n\r\n")
+    (authorization, *_) = [
+        line.partition(b": ")[2].decode() for line in head.split(b"\r\n") if line.lower().startswith(b"authorization:")
+    ] or [""]
+    return orjson.loads(body)["params"]["sessionId"], authorization
+
+
+@asynccontextmanager
+async def with_a_kept_connection(gateway: Gateway) -> AsyncIterator[tuple[Closer, Peer]]:
+    async with closer_of(f"http://127.0.0.1:{gateway.port}") as closer:
+        first = asyncio.create_task(closer.close("the first"))
+        peer = await gateway.peer()
+        await peer.request()
+        peer.send(CLOSED)
+        await first
+        yield closer, peer
+
+
+@on_every_loop
+async def test_those_of_one_turn_are_asked_in_a_row_on_one_connection(gateway: Gateway) -> None:
+    async with with_a_kept_connection(gateway) as (closer, peer):
+        for key in ("s1", "s2", "s3"):
+            closer.close_soon(key)
+        assert closer.unfinished == 3
+        assert [await asked(peer) for _ in range(3)] == [("s1", ""), ("s2", ""), ("s3", "")]
+        assert closer.unfinished == 3
+        await peer.send_apart([CLOSED, CLOSED])
+        assert closer.unfinished == 1
+        await peer.send_apart([CLOSED])
+        assert (closer.unfinished, closer.failed, closer.retried) == (0, 0, 0)
+    assert len(gateway.peers) == 1
+
+
+@pytest.mark.parametrize("answered", [0, 1, 2])
+@pytest.mark.parametrize("how", ["close", "reset"])
+@on_every_loop
+async def test_where_a_row_breaks_the_rest_is_asked_one_by_one_and_so_are_others_for_a_while(
+    gateway: Gateway, how: str, answered: int
+) -> None:
+    """Without a pause: what stands before the gateway may just not take requests in a row."""
+    async with with_a_kept_connection(gateway) as (closer, peer):
+        keys = ["s1", "s2", "s3"]
+        for key in keys:
+            closer.close_soon(key)
+        assert [await asked(peer) for _ in keys] == [(key, "") for key in keys]
+        peer.send(CLOSED * answered)
+        await turns()
+        getattr(peer, how)()
+        left = []
+        for number in range(1, 4 - answered):
+            other = await gateway.peer(number)
+            left.append((await asked(other))[0])
+            other.send(CLOSED)
+        assert left == keys[answered:]
+        await turns(20)
+        assert (closer.unfinished, closer.failed, closer.retried) == (0, 0, 0)
+        before = len(gateway.peers)
+        for key in ("s4", "s5"):
+            closer.close_soon(key)
+        await gateway.until(lambda: len([each for each in gateway.peers if each._received]) == 2)
+        alone = [each for each in gateway.peers if each._received]
+        assert sorted([(await asked(each))[0] for each in alone]) == ["s4", "s5"], "each on its own connection"
+        for each in alone:
+            each.send(CLOSED)
+        await turns(20)
+        assert closer.unfinished == 0
+        assert len(gateway.peers) <= before + 1
+
+
+@on_every_loop
+async def test_after_a_rest_they_are_asked_in_a_row_again(gateway: Gateway) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(closing, "REST", 0.0)
+        async with with_a_kept_connection(gateway) as (closer, peer):
+            for key in ("s1", "s2"):
+                closer.close_soon(key)
+            assert [(await asked(peer))[0] for _ in range(2)] == ["s1", "s2"]
+            peer.send(CLOSED)
+            await turns()
+            peer.close()
+            other = await gateway.peer(1)
+            assert (await asked(other))[0] == "s2"
+            other.send(CLOSED)
+            await turns(20)
+            for key in ("s3", "s4"):
+                closer.close_soon(key)
+            assert [(await asked(other))[0] for _ in range(2)] == ["s3", "s4"]
+            other.send(CLOSED * 2)
+            await turns(20)
+            assert closer.unfinished == 0
+
+
+@on_every_loop
+async def test_each_caller_is_spoken_for_in_its_own_name(gateway: Gateway) -> None:
+    async with with_a_kept_connection(gateway) as (closer, peer):
+        whose = {name: Caller(name=name, scope=name, authorization=f"Bearer {name}") for name in ("ada", "ben")}
+        upstreams = {name: closer._upstream.speaking_for(caller) for name, caller in whose.items()}
+        for key, name in (("s1", "ada"), ("s2", "ben"), ("s3", "ada")):
+            closer.close_soon(key, upstreams[name])
+        assert [await asked(peer) for _ in range(2)] == [("s1", "Bearer ada"), ("s3", "Bearer ada")]
+        other = await gateway.peer(1)
+        assert await asked(other) == ("s2", "Bearer ben")
+        peer.send(CLOSED * 2)
+        other.send(CLOSED)
+        await turns(20)
+        assert closer.unfinished == 0
+
+
+async def test_a_row_has_a_longest_length(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closing, "MOST_IN_A_ROW", 3)
+    agent.replies("/invoke", answer(None))
+    async with closer_of(agent.url) as closer:
+        await kept_connection(closer)
+        for number in range(7):
+            closer.close_soon(f"s{number}")
+    assert sorted(agent.closed_sessions) == sorted(["the first", *(f"s{number}" for number in range(7))])
+    (kept, *others) = Counter(each.connection for each in agent.exchanges).most_common()
+    assert kept == (0, 4), "the first, and three in a row"
+    assert len(others) >= 1
+    assert closer.failed == 0
+
+
+async def test_a_row_that_the_gateway_does_not_understand_is_closed_the_older_way(agent: Agent) -> None:
+    agent.replies("/invoke", no_apps())
+    plays_events(agent, LISTENING)
+    async with closer_of(agent.url) as closer:
+        exchange = await closer._upstream._client.request("GET", EVENTS)  # so that there is a connection
+        exchange.cut()
+        agent.replies("/ready", answer(None))
+        await (await closer._upstream._client.request("POST", "/ready")).finish(1)
+        for key in ("s1", "s2", "s3"):
+            closer.close_soon(key)
+    assert sorted(agent.closed_sessions) == ["s1", "s2", "s3"]
+    assert (closer.failed, closer.retried) == (0, 0)
+
+
+async def test_a_row_that_fails_in_the_gateway_is_tried_again(agent: Agent) -> None:
+    agent.replies("/invoke", answer(None), answer(None), answer(None, status=500), answer(None))
+    async with closer_of(agent.url) as closer:
+        await kept_connection(closer)
+        for key in ("s1", "s2", "s3"):
+            closer.close_soon(key)
+        async with asyncio.timeout(PATIENCE):
+            while closer.unfinished:  # noqa: ASYNC110 - it says nobody that it is done
+                await asyncio.sleep(0)
+        assert (closer.failed, closer.retried) == (0, 1)

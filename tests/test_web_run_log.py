@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -252,16 +251,6 @@ def test_other_lines_are_json_too() -> None:
     (line,) = map(json.loads, stream.getvalue().splitlines())
     assert (line["level"], line["logger"], line["message"]) == ("error", "oaicompat_proxy.x", "it failed")
     assert line["exception"].endswith("ZeroDivisionError: a fault")
-
-
-@pytest.mark.parametrize("line_buffering", [True, False])
-def test_a_line_is_written_at_once(tmp_path: Path, line_buffering: bool) -> None:
-    path = tmp_path / "log"
-    with path.open("wb") as file, io.TextIOWrapper(file, line_buffering=line_buffering) as stream:
-        handler = run_log.LineHandler(stream)
-        for count in (1, 2):
-            handler.handle(logging.makeLogRecord({"msg": "calm"}))
-            assert path.read_text() == "calm\n" * count
 
 
 def test_the_flag_decides() -> None:

@@ -40,13 +40,14 @@ from .keys import (
     UPSTREAM,
 )
 from .lasting import LASTING, Lasting, Serving
+from .line_handler import LineHandler
 from .middleware import errors_to_bodies
 from .observing import observing
 from .rates import Rates
 from .recorder import Recorder
 from .redis_client import connect
 from .reporting import OPERATIONS, reported
-from .run_log import LineHandler, formatter
+from .run_log import formatter
 from .run_report import Traffic
 from .sessions import Sessions
 from .stopping import Stopping

@@ -12,8 +12,9 @@ from prometheus_client import CollectorRegistry, Counter
 
 from ..errors import SessionsUnavailable
 from . import metric_names as names
+from .batch import Batch
 from .metrics import Metrics
-from .run_report import Traffic
+from .run_report import RunReport, Traffic
 from .session_store import RedisStore
 
 if TYPE_CHECKING:
@@ -27,9 +28,17 @@ class Census:
     """Sets the gauges of this process, and the counters of what is counted elsewhere already."""
 
     def __init__(
-        self, registry: CollectorRegistry, metrics: Metrics, *, traffic: Traffic, gateways: Sequence[Lasting]
+        self,
+        registry: CollectorRegistry,
+        metrics: Metrics,
+        reports: Batch[RunReport],
+        *,
+        traffic: Traffic,
+        gateways: Sequence[Lasting],
     ) -> None:
+        """`reports`: of runs that are over, on their way to `metrics`."""
         self._metrics = metrics
+        self._reports = reports
         self._traffic = traffic
         self._gateways = gateways
         self._running, self._waiting = names.RUNNING.gauge(registry), names.WAITING.gauge(registry)
@@ -45,6 +54,7 @@ class Census:
 
     async def take(self) -> None:
         """Asks Redis too, where that is the store; what cannot be asked stays as it was."""
+        self._reports.flush()
         self._metrics.settle()
         self._running.set(self._traffic.running)
         self._waiting.set(self._traffic.waiting)

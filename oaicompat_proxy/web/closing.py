@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import logging
 import uuid
 from collections import deque
@@ -19,6 +20,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from ..dialects.dialect import Gateway
 from ..errors import ProxyError, UpstreamError, UpstreamRefused
+from .batch import Batch
 from .exchange import Exchange, Limits
 from .upstream import Upstream
 
@@ -35,6 +37,13 @@ anyway have no such limit: there are no more of them than of these."""
 
 MOST_WAITING = 10_000
 """Closes that wait; more means that the gateway is gone, and its sessions with it."""
+
+MOST_IN_A_ROW = 32
+"""Closes that are asked on one connection without waiting for the answer to the one before."""
+
+REST = 60.0
+"""Seconds for which they are asked one by one where that has failed: not all that may stand before a gateway takes it,
+and some close a connection after so many requests."""
 
 GREETING = 1.0
 """Seconds for the first event of `/events`, which comes at once where it comes at all."""
@@ -87,6 +96,9 @@ class Closer:
         # moving
         self.failed = 0
         self.retried = 0
+        self._due = Batch(self._ask_all)
+        self._one_by_one_until = 0.0
+        """By the loop's time."""
         self._asked: set[Exchange] = set()
         """Closes that need no task so far."""
         self._heard: asyncio.Future[None] | None = None
@@ -98,28 +110,40 @@ class Closer:
 
     @property
     def unfinished(self) -> int:
-        return len(self._asked) + len(self._waiting) + len(self._closing)
+        return len(self._due) + len(self._asked) + len(self._waiting) + len(self._closing)
 
     def close_soon(self, key: str, upstream: Upstream | None = None) -> None:
         """`upstream`: the gateway as its caller calls it, where that is still known."""
-        upstream = upstream or self._upstream
-        if not (self._can_invoke and self._ask(key, upstream)):
-            self._enqueue(key, upstream)
+        self._due.add((key, upstream or self._upstream))
 
-    def _ask(self, key: str, upstream: Upstream) -> bool:
-        """Whether the session is asked to close at once, on a connection that is there; there nearly always is one."""
-        exchange = upstream.ask(self._gateway.build_invoke_close(key), self._limits)
-        if exchange is None:
-            return False
-        self._asked.add(exchange)
-        exchange.on_end = functools.partial(self._hear, exchange, key, upstream)
-        return True
+    def _ask_all(self, due: list[tuple[str, Upstream]]) -> None:
+        by_upstream: dict[Upstream, list[str]] = {}
+        for key, upstream in due:
+            by_upstream.setdefault(upstream, []).append(key)
+        most = MOST_IN_A_ROW if asyncio.get_running_loop().time() >= self._one_by_one_until else 1
+        for upstream, keys in by_upstream.items():
+            for start in range(0, len(keys), most):
+                self._ask(keys[start : start + most], upstream)
 
-    def _hear(self, exchange: Exchange, key: str, upstream: Upstream) -> None:
+    def _ask(self, keys: list[str], upstream: Upstream) -> None:
+        """At once, on a connection that is there; there nearly always is one."""
+        calls = [self._gateway.build_invoke_close(key) for key in keys] if self._can_invoke else []
+        exchanges = upstream.ask_in_a_row(calls, self._limits) if calls else []
+        for key, exchange in itertools.zip_longest(keys, exchanges):
+            if exchange is None:
+                self._enqueue(key, upstream)
+            else:
+                self._asked.add(exchange)
+                exchange.on_end = functools.partial(self._hear, exchange, key, upstream, in_row=len(keys) > 1)
+
+    def _hear(self, exchange: Exchange, key: str, upstream: Upstream, *, in_row: bool) -> None:
         """What is not simply closed has its turn, in any way that this gateway may offer."""
         self._asked.discard(exchange)
         failed = exchange.failure is not None
-        if failed or exchange.status != 200:
+        if failed and in_row:
+            self._one_by_one_until = asyncio.get_running_loop().time() + REST
+            self._enqueue(key, upstream)
+        elif failed or exchange.status != 200:
             self._enqueue(key, upstream, tried=failed or exchange.status >= 500)
         if not self._asked and self._heard is not None and not self._heard.done():
             self._heard.set_result(None)
@@ -136,6 +160,7 @@ class Closer:
 
     async def settle(self) -> None:
         """At the end of the process: waits for what is being closed, as long as all attempts of a few may take."""
+        self._due.flush()
         while self._asked:
             self._heard = asyncio.get_running_loop().create_future()
             await self._heard

@@ -1,11 +1,11 @@
-"""One connection to the gateway, one exchange at a time, parsed by httptools."""
+"""One connection to the gateway, one exchange at a time or some in a row, parsed by httptools."""
 
 from __future__ import annotations
 
 import asyncio
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import httptools
@@ -39,6 +39,7 @@ class GatewayConnection(asyncio.Protocol):
         "_release",
         "_reusable",
         "_transport",
+        "_waiting",
         "deadlines",
         "loop",
         "lost",
@@ -72,6 +73,8 @@ class GatewayConnection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._poll: select.poll | None = None
         self._exchange: Exchange | None = None
+        self._waiting: list[Exchange] = []
+        """Those that are asked, and are answered behind that one: the next of them stands last."""
         self._head_size = 0
         self._reusable = False
         self.paused = False
@@ -83,6 +86,21 @@ class GatewayConnection(asyncio.Protocol):
         self._exchange = Exchange(self, silence_timeout, limits)
         self._transport.write(request)
         return self._exchange
+
+    def start_in_a_row(
+        self, requests: Sequence[bytes], silence_timeout: float | None, limits: Limits
+    ) -> list[Exchange]:
+        """All are sent at once, and answered one after the other (HTTP's pipelining, RFC 9112, 9.3.2).
+
+        For what may be asked a second time: if the connection goes, nobody knows which of them the gateway has done.
+        """
+        assert self._transport is not None
+        self._head_size = 0
+        exchanges = [Exchange(self, silence_timeout, limits) for _ in requests]
+        self._exchange, *waiting = exchanges
+        self._waiting = waiting[::-1]
+        self._transport.write(b"".join(requests))
+        return exchanges
 
     def is_usable(self) -> bool:
         """Not closed, by either side, as far as anybody on this machine has heard.
@@ -102,6 +120,7 @@ class GatewayConnection(asyncio.Protocol):
         self._exchange = None  # it has been told why, or is over: the close itself says nothing more
         if self._transport is not None:
             self._transport.abort()
+        self._lose_waiting()
 
     def pause(self) -> None:
         if not self.paused and self._transport is not None and not self.lost:
@@ -120,8 +139,7 @@ class GatewayConnection(asyncio.Protocol):
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD)
 
     def data_received(self, data: bytes) -> None:
-        exchange = self._exchange
-        if exchange is None:
+        if self._exchange is None:
             self.close()  # nobody asked
             return
         is_sound = True
@@ -129,6 +147,7 @@ class GatewayConnection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             is_sound = False
+        exchange = self._exchange  # the last one that the read says something of
         pieces = self._pieces
         if pieces:
             self._head_size = 0
@@ -148,8 +167,11 @@ class GatewayConnection(asyncio.Protocol):
         self.lost = True
         self._forget(self)
         exchange, self._exchange = self._exchange, None
-        if exchange is None:
-            return
+        if exchange is not None:
+            self._lose(exchange, exc)
+        self._lose_waiting()
+
+    def _lose(self, exchange: Exchange, exc: Exception | None) -> None:
         if exchange.head_complete and exc is None and not exchange.is_delimited:
             exchange.complete = True
             exchange.deliver(b"")
@@ -160,7 +182,12 @@ class GatewayConnection(asyncio.Protocol):
                 )
             )
         else:
-            exchange.lose(UpstreamInterrupted("The agent gateway closed the connection without an answer."))
+            exchange.lose(_unanswered())
+
+    def _lose_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for exchange in reversed(waiting):
+            exchange.lose(_unanswered())
 
     def _end_exchange(self) -> None:
         self._exchange = None
@@ -169,13 +196,28 @@ class GatewayConnection(asyncio.Protocol):
             return
         if self.paused:
             self.resume()
-        self._release(self)
+        if self._waiting:
+            self._begin_next()
+        else:
+            self._release(self)
+
+    def _begin_next(self) -> None:
+        self._exchange = self._waiting.pop()
+        self._head_size = 0
 
     # httptools' callbacks
 
     def on_message_begin(self) -> None:
-        if self._exchange is None or self._exchange.complete:
+        exchange = self._exchange
+        if exchange is None:
             raise _Unasked
+        if exchange.complete:
+            if not self._waiting:
+                raise _Unasked
+            body = b"".join(self._pieces)
+            self._pieces.clear()
+            exchange.deliver(body)
+            self._begin_next()
         self._head.clear()
 
     def on_headers_complete(self) -> None:
@@ -193,3 +235,7 @@ class GatewayConnection(asyncio.Protocol):
         if exchange is not None and exchange.head_complete:
             exchange.complete = True
             self._reusable = self._parser.should_keep_alive()
+
+
+def _unanswered() -> UpstreamInterrupted:
+    return UpstreamInterrupted("The agent gateway closed the connection without an answer.")

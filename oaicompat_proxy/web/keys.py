@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from ..config import Config
 from ..keyring import Caller
 from ..per_model import PerModel
+from .batch import Batch
 from .callers import Callers
 from .catalog import Catalog
 from .census import Census
@@ -41,6 +42,8 @@ SECRET = web.AppKey("oaicompat_proxy.secret", bytes)
 TRAFFIC = web.AppKey("oaicompat_proxy.traffic", Traffic)
 OBSERVERS: web.AppKey[list[Observer]] = web.AppKey("oaicompat_proxy.observers")
 """Are given the report of each run that is over."""
+REPORTS: web.AppKey[Batch[RunReport]] = web.AppKey("oaicompat_proxy.reports")
+"""Of runs that are over since a moment ago: on their way to those."""
 TRACER: web.AppKey[Tracer] = web.AppKey("oaicompat_proxy.tracer")
 """Only there if runs are traced."""
 REGISTRY = web.AppKey("oaicompat_proxy.registry", CollectorRegistry)

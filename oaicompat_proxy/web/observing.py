@@ -12,10 +12,12 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from ..config import ConfigError
 from . import shared_metrics
+from .batch import Batch
 from .census import Census
-from .keys import CENSUS, CONFIG, OBSERVERS, REGISTRY, TRACER, TRAFFIC
+from .keys import CENSUS, CONFIG, OBSERVERS, REGISTRY, REPORTS, TRACER, TRAFFIC
 from .lasting import Lasting
 from .metrics import Metrics
+from .reporting import tell
 from .run_log import RunLog
 from .run_report import Observer
 
@@ -26,11 +28,13 @@ async def observing(app: web.Application, gateways: Sequence[Lasting]) -> AsyncI
     registry = app[REGISTRY] = CollectorRegistry()
     ProcessCollector(registry=registry)
     metrics = Metrics(registry, functools.partial(_is_known, gateways), provider=app[CONFIG].dialects)
-    app[CENSUS] = Census(registry, metrics, traffic=app[TRAFFIC], gateways=gateways)
     observers: list[Observer] = [metrics.observe, RunLog(app[CONFIG].log_sample).observe]
     app[OBSERVERS] = observers
+    reports = app[REPORTS] = Batch(functools.partial(tell, observers))
+    app[CENSUS] = Census(registry, metrics, reports, traffic=app[TRAFFIC], gateways=gateways)
     async with _tracing(app), _counting(app[CENSUS]):
         yield
+        reports.flush()
     metrics.settle()
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from aiohttp import web
 
 from ..errors import ProxyError
-from .keys import CALLER, CLIENT, CONFIG, OBSERVERS, REPORT, REQUEST_ID, TRACER, TRAFFIC
+from .keys import CALLER, CLIENT, CONFIG, REPORT, REPORTS, REQUEST_ID, TRACER, TRAFFIC
 from .middleware import Handler, gateway_of
-from .run_report import RunReport
+from .run_report import Observer, RunReport
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def reported(operation: str, handler: Handler) -> Handler:
             raise
         finally:
             report.end(sent=request.writer.output_size, status=status)
-            _tell(app, report)
+            app[REPORTS].add(report)
 
     return report_run
 
@@ -55,7 +56,7 @@ def report_refusal(request: web.Request, error: ProxyError) -> None:
         report = request[REPORT] = _begin(request.app, request, operation)
         report.fail(error)
         report.end(sent=0)
-        _tell(request.app, report)
+        request.app[REPORTS].add(report)
 
 
 def _begin(app: web.Application, request: web.Request, operation: str, key_name: str = "") -> RunReport:
@@ -71,10 +72,11 @@ def _begin(app: web.Application, request: web.Request, operation: str, key_name:
     return report
 
 
-def _tell(app: web.Application, report: RunReport) -> None:
-    """An observer's fault is no reason for an answer to fail."""
-    for observe in app[OBSERVERS]:
-        try:
-            observe(report)
-        except Exception:
-            log.exception("%s: a run could not be reported", report.request_id)
+def tell(observers: Sequence[Observer], reports: Sequence[RunReport]) -> None:
+    """An observer's fault is no reason for others not to be told."""
+    for observe in observers:
+        for report in reports:
+            try:
+                observe(report)
+            except Exception:
+                log.exception("%s: a run could not be reported", report.request_id)

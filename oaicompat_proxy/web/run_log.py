@@ -9,7 +9,7 @@ import functools
 import logging
 import random
 import time
-from typing import Any, TextIO
+from typing import Any
 
 import orjson
 
@@ -145,14 +145,6 @@ class JsonLines(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str).decode()
-
-
-class LineHandler(logging.StreamHandler[TextIO]):
-    """To stderr. What flushes each line by itself is not asked to do it once more."""
-
-    def flush(self) -> None:
-        if not getattr(self.stream, "line_buffering", False):
-            super().flush()
 
 
 def formatter(kind: str) -> logging.Formatter:

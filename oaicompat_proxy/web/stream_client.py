@@ -7,7 +7,7 @@ and every fault as one of our errors.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from .deadlines import Deadlines
@@ -103,6 +103,16 @@ class StreamClient:
         if connection is None:
             return None
         return connection.start(self._build(method, path, body, headers), self._silence_timeout, limits)
+
+    def ask_in_a_row(
+        self, posts: Sequence[tuple[str, bytes]], headers: Mapping[str, str], limits: Limits
+    ) -> list[Exchange]:
+        """An exchange for each path and body, asked at once on one kept connection; none if there is no connection."""
+        connection = self._reuse()
+        if connection is None:
+            return []
+        requests = [self._build("POST", path, body, headers) for path, body in posts]
+        return connection.start_in_a_row(requests, self._silence_timeout, limits)
 
     async def _ask(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..config import Config
 from ..dialects.dialect import Call, Reader
@@ -84,9 +84,9 @@ class Upstream:
         finally:
             exchange.cut()
 
-    def ask(self, call: Call, limits: Limits) -> Exchange | None:
-        """The same at once, on a connection that is there: a short answer to come. None if there is no connection."""
-        return self._client.ask("POST", call.path, call.body, self._headers, limits)
+    def ask_in_a_row(self, calls: Sequence[Call], limits: Limits) -> list[Exchange]:
+        """The same for some at once, on one connection that is there: short answers to come. None without one."""
+        return self._client.ask_in_a_row(calls, self._headers, limits)
 
     async def listen(self, path: str, limits: Limits = NO_LIMITS) -> Exchange:
         """An event stream that is not a run's, without a limit to its silence.
