@@ -41,7 +41,7 @@ class Speech:
 
     def say_all(self, deltas: TextDeltas) -> list[Chunk]:
         text, encoded = deltas
-        if self._text.flowing:
+        if self._text.flow():
             self._citations.note_length(len(text))
             return [Contents(text, encoded)]
         first = orjson.loads(b'"%b"' % encoded[0])

@@ -54,6 +54,13 @@ class Channel:
         text = self._joiner.feed(text)
         return self._after_pause(text) if text else ""
 
+    def flow(self) -> bool:
+        """Takes the next text over as it is: False if something is to be put in front of it, so that it must be fed."""
+        if self._before or self._joiner.half:
+            return False
+        self.said = self.said_in_tick = self._used = True
+        return True
+
     @property
     def flowing(self) -> bool:
         """The next text follows directly on what is out: nothing is to be put in front of it."""

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pure_path import MAX_FRAME, Manner, collected, streamed, translate
 
 from oaicompat_proxy.dialects.agentick import plain_text
-from oaicompat_proxy.dialects.agentick.plain_text import TextShape, check, learn
+from oaicompat_proxy.dialects.agentick.plain_text import Shapes, TextShape, check, learn
 from oaicompat_proxy.dialects.agentick.reader import EventReader
 from oaicompat_proxy.errors import UpstreamError
 from oaicompat_proxy.events import Event, MessageCompleted, RunEnded, RunFailed, TextDelta, TextDeltas
@@ -54,6 +54,11 @@ START = other("execution_start", executionId="e1")
 LAST_WORD = other("execution_end")
 FIRST = plain("First.")
 """The frame that teaches the shape."""
+START_BEFORE, FIRST_BEFORE = (
+    frame.replace(b'"sessionId":"s"', b'"sessionId":"app:oc-Z_9"').replace(b'"e1"', b'"5ea0-c0de"')
+    for frame in (START, FIRST)
+)
+"""The same of another run."""
 
 
 # Two readers
@@ -89,8 +94,19 @@ def told(reader: EventReader, reads: Iterable[bytes]) -> list[Any]:
     return [event for event in said if event != TextDelta("")]
 
 
+def taught(max_frame: int = MAX_FRAME) -> EventReader:
+    """Knows from another run, of another session, what text looks like."""
+    shapes = Shapes()
+    for _ in EventReader(max_frame=MAX_FRAME, shapes=shapes).feed(START_BEFORE + FIRST_BEFORE):
+        pass
+    return EventReader(max_frame=max_frame, shapes=shapes)
+
+
 def both(reads: list[bytes], max_frame: int = MAX_FRAME) -> tuple[list[Any], list[Any]]:
-    return told(EventReader(max_frame=max_frame), reads), told(SlowReader(max_frame=max_frame), reads)
+    """What is said of the fast way and of the slow one."""
+    fast = told(EventReader(max_frame=max_frame), reads)
+    assert told(taught(max_frame), reads) == fast
+    return fast, told(SlowReader(max_frame=max_frame), reads)
 
 
 def texts(said: list[Any]) -> list[str]:
@@ -332,6 +348,7 @@ def test_a_real_gateways_text_becomes_the_same_bytes_on_both_paths(
     reads = cut(START + FIRST + frames + LAST_WORD, sizes)
     fast = answers(EventReader(max_frame=MAX_FRAME), reads, manner)
     assert fast == answers(SlowReader(max_frame=MAX_FRAME), reads, manner)
+    assert fast == answers(taught(), reads, manner)
 
 
 @settings(max_examples=250, deadline=None)
@@ -341,6 +358,7 @@ def test_any_frames_become_the_same_answer_on_both_paths(frames: bytes, sizes: l
     reads = cut(START + FIRST + frames + LAST_WORD, sizes)
     fast, slow = (answers(kind(max_frame=MAX_FRAME), reads, manner) for kind in (EventReader, SlowReader))
     assert payloads(fast[0]) == payloads(slow[0])
+    assert payloads(answers(taught(), reads, manner)[0]) == payloads(slow[0])
     assert fast[1] == slow[1]
     if fast[0] is not None and b'"error"' not in fast[1][:10]:
         streamed_text = check_stream(fast[0], include_usage=manner.include_usage).text
@@ -354,14 +372,78 @@ def test_a_recorded_run_becomes_the_same_bytes_on_both_paths(path: Path, size: i
     reads = [stream[at : at + size] for at in range(0, len(stream), size)]
     fast, slow = (answers(kind(max_frame=MAX_FRAME), reads, PLAIN_MANNER) for kind in (EventReader, SlowReader))
     assert fast == slow
+    assert answers(taught(), reads, PLAIN_MANNER) == slow
+
+
+# What the run before has taught
+
+SHAPE = TextShape(b"data: " + BEGINNING.encode(), MIDDLE.encode(), END.encode())
+
+
+def parts(shape: TextShape | None) -> tuple[bytes, bytes, bytes] | None:
+    return None if shape is None else (shape.beginning, shape.middle, shape.end)
+
+
+def test_the_shape_of_the_next_run_differs_in_the_names_only() -> None:
+    shapes = Shapes()
+    assert shapes.recall("s", "e1") is None
+    shapes.note(SHAPE, "s", "e1")
+    assert parts(shapes.recall("s", "e1")) == parts(SHAPE)
+    (frame,) = (plain("Hi").replace(b'"s"', b'"app:oc-Z_9"').replace(b'"e1"', b'"5ea0-c0de"'),)
+    recalled = shapes.recall("app:oc-Z_9", "5ea0-c0de")
+    assert recalled is not None
+    assert recalled.cut_one(frame) == TextDeltas("Hi", [b"Hi"])
+    assert recalled.cut_one(plain("Hi")) is None
+
+
+@pytest.mark.parametrize("name", ["", 'a"b', "a\\b", "a{b", "a}b", "a b", "é", "\ud83c", "a\n", "a,b"])
+def test_a_name_that_is_not_plain_recalls_nothing(name: str) -> None:
+    shapes = Shapes()
+    shapes.note(SHAPE, "s", "e1")
+    if name:
+        assert shapes.recall(name, "e1") is shapes.recall("s", name) is None
+    else:
+        assert shapes.recall("", "") is None
+
+
+@pytest.mark.parametrize(("session", "execution"), [("other", "e1"), ("s", "other"), ("", ""), ("\ud83c", "e1")])
+def test_a_shape_without_its_runs_names_is_not_kept(session: str, execution: str) -> None:
+    shapes = Shapes()
+    shapes.note(SHAPE, session, execution)
+    assert shapes.recall("s", "e1") is None
+
+
+def test_the_first_text_of_the_next_run_goes_the_fast_way() -> None:
+    assert batches(START + plain("a"), plain("b"), reader=taught()) == [["a"], ["b"]]
+    assert batches(START, plain("a") + plain("b"), reader=taught()) == [["a", "b"]]
+
+
+def test_a_run_that_looks_otherwise_is_learned_anew_and_so_is_the_next() -> None:
+    shapes = Shapes()
+    turned = MIDDLE.replace('"blockType":"text","blockIndex":0', '"blockIndex":0,"blockType":"text"')
+    for middle, expected in ((MIDDLE, [["b"]]), (turned, [["b"]]), (turned, [["a", "b"]])):
+        reader = EventReader(max_frame=MAX_FRAME, shapes=shapes)
+        assert batches(START + plain("a", middle=middle) + plain("b", middle=middle), reader=reader) == expected
+
+
+def test_a_run_that_has_ended_recalls_nothing() -> None:
+    """What text may still come is not its own."""
+    end = other("execution_end", executionId="e1", aborted=False)
+    assert told(taught(), [end + plain("late") + LAST_WORD]) == [RunEnded()]
+
+
+def test_another_run_in_the_same_session_is_not_taken_for_this_one() -> None:
+    reads = [START + plain("a", end=END.replace("e1", "e2")) + plain("b")]
+    fast, slow = both(reads)
+    assert fast == slow
 
 
 # The fast path is taken
 
 
-def batches(*reads: bytes) -> list[list[str]]:
+def batches(*reads: bytes, reader: EventReader | None = None) -> list[list[str]]:
     """The texts that went the fast way, as they were told together."""
-    reader = EventReader(max_frame=MAX_FRAME)
+    reader = reader or EventReader(max_frame=MAX_FRAME)
     return [texts_of(event) for data in reads for event in reader.feed(data) if isinstance(event, TextDeltas)]
 
 

@@ -27,10 +27,12 @@ def test_reasoning_is_a_channel_of_its_own() -> None:
     assert speech.think("And?") == [Reasoning("\n\nAnd?")]
 
 
-def test_several_deltas_go_out_as_they_are_only_in_mid_text() -> None:
+def test_several_deltas_go_out_as_they_are_unless_something_comes_before_them() -> None:
     speech = Speech("\n\n")
     deltas = TextDeltas("a\tb", [b"a\\t", b"b"])
-    assert speech.say_all(deltas) == [Content("a\t"), Contents("b", [b"b"])]
+    assert not speech.said_anything
+    assert speech.say_all(deltas) == [Contents("a\tb", [b"a\\t", b"b"])]
+    assert speech.said_anything
     assert speech.say_all(deltas) == [Contents("a\tb", [b"a\\t", b"b"])]
     speech.end_tick()
     assert speech.say_all(deltas) == [Content("\n\na\t"), Contents("b", [b"b"])]

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from ...turn import Turn
 from ..dialect import Call, Gateway, Reader
 from . import calls
+from .plain_text import Shapes
 from .reader import EventReader
 
 
@@ -15,6 +16,9 @@ class Agentick:
     headers: Mapping[str, str] = MappingProxyType({})
     gateway: Gateway | None = calls
     in_messages = False
+
+    def __init__(self) -> None:
+        self._shapes = Shapes()
 
     def session_key(self, app: str, name: str) -> str:
         return calls.session_key(app, name)
@@ -24,4 +28,4 @@ class Agentick:
         return calls.build_send(key, turn)
 
     def new_reader(self, *, max_frame: int, with_deeds: bool, resumed: bool = False) -> Reader:
-        return EventReader(max_frame=max_frame, with_deeds=with_deeds, resumed=resumed)
+        return EventReader(max_frame=max_frame, with_deeds=with_deeds, resumed=resumed, shapes=self._shapes)

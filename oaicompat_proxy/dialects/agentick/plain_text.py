@@ -13,9 +13,13 @@ No quote inside a JSON string is without a backslash, so the middle and the end 
 slice is the text, and no look-alike, is proved once for each shape (`learn`). The slices of a read are checked as
 JSON together: bad UTF-8, control characters, half surrogates and broken escapes are left to the slow path, and so
 are the characters that some clients take for line ends.
+
+Runs of one gateway differ in the names of session and execution only, so the next run need not learn (`Shapes`).
 """
 
 from __future__ import annotations
+
+import re
 
 import orjson
 
@@ -41,15 +45,17 @@ class TextShape:
         "_frame_end",
         "_head",
         "_line_end",
-        "_middle",
         "_tail",
         "_to_text",
         "beginning",
+        "end",
+        "middle",
     )
 
     def __init__(self, beginning: bytes, middle: bytes, end: bytes) -> None:
         self.beginning = beginning
-        self._middle = middle
+        self.middle = middle
+        self.end = end
         self._line_end = end + b"\n"
         self._frame_end = end + b"\n\n"
         self._head = len(beginning)
@@ -60,7 +66,7 @@ class TextShape:
         """The text of a read that is one such frame and nothing else, as most are; None for any other."""
         if not (data.endswith(self._frame_end) and data.startswith(self.beginning)):
             return None
-        at = data.find(self._middle, self._head)
+        at = data.find(self.middle, self._head)
         encoded = data[at + self._to_text : -self._tail]
         if at < 0 or not encoded or _LF in encoded or not _are_flat(data[self._head : at]):
             return None
@@ -76,7 +82,7 @@ class TextShape:
 
         None in place of the texts if something among them needs a closer look: then look at each.
         """
-        beginning, middle, end = self.beginning, self._middle, self._line_end
+        beginning, middle, end = self.beginning, self.middle, self._line_end
         texts: list[bytes] = []
         members: list[bytes] = []
         for place in range(at, len(lines)):
@@ -97,6 +103,44 @@ class TextShape:
         """Whether this may be the beginning of such a frame, and is not too long to wait for the rest."""
         known = self.beginning[: len(beginning)]
         return len(beginning) <= LONGEST_WAIT and beginning.startswith(known)
+
+
+class Shapes:
+    """What text frames looked like in the run before, so that the next run need not learn it again.
+
+    What is told by it is no more than a guess: a frame that looks otherwise is read in full.
+    """
+
+    __slots__ = ("_parts",)
+
+    def __init__(self) -> None:
+        self._parts: tuple[bytes, bytes, bytes, bytes, bytes] | None = None
+        """What stands before and behind the session's name, the middle, and before and behind the execution's."""
+
+    def note(self, shape: TextShape, session: str, execution: str) -> None:
+        """That of a run with these names, as JSON has them if nothing in them has to be escaped."""
+        before, in_beginning, behind = shape.beginning.partition(_named(b"sessionId", session))
+        start, in_end, rest = shape.end.partition(_named(b"executionId", execution))
+        if in_beginning and in_end:
+            self._parts = (before, behind, shape.middle, start, rest)
+
+    def recall(self, session: str, execution: str) -> TextShape | None:
+        """The shape of another run's text.
+
+        What `learn` has proved holds for it too, since these names are plain: no quote, backslash or brace.
+        """
+        if self._parts is None or not _PLAIN_NAMES.fullmatch(session + execution):
+            return None
+        before, behind, middle, start, rest = self._parts
+        beginning = before + _named(b"sessionId", session) + behind
+        return TextShape(beginning, middle, start + _named(b"executionId", execution) + rest)
+
+
+_PLAIN_NAMES = re.compile(r"[A-Za-z0-9:._-]+")
+
+
+def _named(key: bytes, name: str) -> bytes:
+    return b'"%b":"%b"' % (key, name.encode("utf-8", "replace"))
 
 
 def learn(data: bytes, text: str) -> TextShape | None:

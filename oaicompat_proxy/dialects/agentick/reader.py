@@ -23,7 +23,7 @@ from ...events import Event, TextDelta
 from ...sse import MARK, FrameReader
 from .names import END_HEAD, FRONT, NEVER_NEEDED
 from .parsers import COPIES, DEEDS, Data
-from .plain_text import TextShape, learn
+from .plain_text import Shapes, TextShape, learn
 from .run import KINDS, KINDS_WITH_DEEDS, Kind, Run
 
 _FIELD = b"data: "
@@ -44,20 +44,28 @@ class EventReader:
         "_max_frame",
         "_rest",
         "_run",
+        "_session",
         "_shape",
+        "_shapes",
     )
 
-    def __init__(self, *, max_frame: int, with_deeds: bool = False, resumed: bool = False) -> None:
+    def __init__(
+        self, *, max_frame: int, with_deeds: bool = False, resumed: bool = False, shapes: Shapes | None = None
+    ) -> None:
         """`max_frame`: bytes of the largest frame that may have to be decoded.
 
         `with_deeds`: also what the agent's own tools and children did. `resumed`: read from `/events`, which
-        begins in mid-run and has no second `execution_end`, so the first is the last word.
+        begins in mid-run and has no second `execution_end`, so the first is the last word. `shapes`: what was
+        learned from earlier runs, and what the next are told.
         """
         self._max_frame = max_frame
         self._run = Run(with_deeds=with_deeds, resumed=resumed)
         self._known = _KNOWN_WITH_DEEDS if with_deeds else _KNOWN
         self._frames = FrameReader(max_frame=max_frame, judge=self._run.judge)
+        self._shapes = shapes if shapes is not None else Shapes()
         # moving
+        self._session: str | None = None
+        """Its name, once the run is known."""
         self._between_frames = False
         """All that came was whole frames."""
         self._shape: TextShape | None = None
@@ -160,12 +168,15 @@ class EventReader:
             return False
         else:
             try:
-                data = orjson.loads(line[_PAYLOAD_AT:])["data"]
+                envelope = orjson.loads(line[_PAYLOAD_AT:])
+                data = envelope["data"]
             except (orjson.JSONDecodeError, KeyError):
                 return False
             if type(data) is not dict or data.get("spawnPath"):
                 return True
             event = self._end(data) if kind is _END else run.hear(kind, data)
+            if self._session is None and run.execution_id:
+                self._begin(envelope)
         if event is not None:
             events.append(event)
             if kind is _TEXT:
@@ -202,8 +213,10 @@ class EventReader:
             self._learn(event, payload)
 
     def _learn(self, event: Event, payload: bytes) -> None:
-        if type(event) is TextDelta and event.text and self._run.execution_id:
+        if type(event) is TextDelta and event.text and self._session is not None:
             self._shape = learn(payload, event.text)
+            if self._shape is not None:
+                self._shapes.note(self._shape, self._session, self._run.execution_id)
 
     def _read(self, payload: bytes, name: str | None) -> Event | None:
         """`name`: of the event, where it was recognised without decoding."""
@@ -214,7 +227,17 @@ class EventReader:
         name = name or envelope.get("event")
         if not isinstance(data, dict) or not isinstance(name, str) or data.get("spawnPath"):
             return None
-        return self._end(data) if name == "execution_end" else self._run.hear_named(name, data)
+        event = self._end(data) if name == "execution_end" else self._run.hear_named(name, data)
+        if self._session is None and self._run.execution_id:
+            self._begin(envelope)
+        return event
+
+    def _begin(self, envelope: Data) -> None:
+        """The run has told its name: its text looks like that of the run before, if there was one."""
+        session = envelope.get("sessionId")
+        self._session = session if isinstance(session, str) else ""
+        if not self._run.ended:
+            self._shape = self._shapes.recall(self._session, self._run.execution_id)
 
     def _is_bare(self, kind: Kind, frame: bytes) -> bool:
         """Whether the frame need not be decoded to be heard. The first one always is: it tells the run's own name."""
