@@ -22,6 +22,7 @@ sys.path.append(str(ROOT / "scripts"))
 
 from benchmark import checks, machine, report  # noqa: E402
 from benchmark.checks import Checker, Incomplete  # noqa: E402
+from benchmark.commands import Settings, bench  # noqa: E402
 from benchmark.curves import Curve, build_curves, run_curves  # noqa: E402
 from benchmark.flames import top_table  # noqa: E402
 from benchmark.frames import HOLE, Run, build_script, parse_prompt, texts  # noqa: E402
@@ -31,7 +32,7 @@ from benchmark.measure import Figures, run_load  # noqa: E402
 from benchmark.openai_frames import build_openai_answer, build_openai_script  # noqa: E402
 from benchmark.order import Summary, quantiles  # noqa: E402
 from benchmark.processes import Server, StartFailed  # noqa: E402
-from benchmark.readme import NoPlace, replace_part  # noqa: E402
+from benchmark.readme import NoPlace, check_place, replace_part  # noqa: E402
 from benchmark.tables import curve_table, readme_table, result_table  # noqa: E402
 from benchmark.targets import DIRECT, OWN, Stage, Target, open_stage  # noqa: E402
 
@@ -408,6 +409,15 @@ def test_a_part_of_the_readme_is_replaced_between_its_marks() -> None:
     assert replace_part(text, "bench", "new \\1") == "a\n<!-- bench -->\nnew \\1\n<!-- /bench -->\nz\n"
     with pytest.raises(NoPlace, match="<!-- curves -->"):
         replace_part(text, "curves", "new")
+
+
+@pytest.mark.parametrize(
+    ("flags", "part"), [([], "bench"), (["--curves"], "curves"), (["--peer", "litellm"], "peers")], ids=str
+)
+def test_the_readme_has_a_place_for_each_table(flags: list[str], part: str) -> None:
+    context = bench.make_context("bench", flags)
+    assert Settings(**context.params).part == part
+    check_place(part)
 
 
 def test_the_top_of_a_profile_counts_a_function_once_in_each_stack() -> None:

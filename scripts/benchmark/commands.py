@@ -78,7 +78,7 @@ def bench(**options: Any) -> None:
     loads, targets, programs = _loads(settings), _targets(settings), _programs(settings)
     with _said_plainly(), open_stage(programs, settings.before) as stage:
         if settings.readme:
-            check_place("curves" if settings.curves else "bench")
+            check_place(settings.part)
         if settings.curves:
             whole = _curves(stage, settings)
         else:
@@ -109,6 +109,13 @@ class Settings:
     def size(self) -> str:
         return self.scale or ("quick" if self.quick else "full")
 
+    @property
+    def part(self) -> str:
+        """Of the README: the table with other gateways stands beside the one without."""
+        if self.curves:
+            return "curves"
+        return "peers" if self.peers else "bench"
+
 
 def _table(stage: Stage, plan: Plan, settings: Settings) -> bool:
     """Whether every answer was whole."""
@@ -120,7 +127,8 @@ def _table(stage: Stage, plan: Plan, settings: Settings) -> bool:
     figures = [[asdict(each) for each in figures] for figures in rounds]
     _write(settings, conditions, lines=[asdict(line) for line in lines], remarks=remarks(rounds), rounds=figures)
     if settings.readme:
-        write_part("bench", "\n\n".join([readme_table(lines), EXPLANATION, *below]))
+        explanation = [] if settings.peers else [EXPLANATION]
+        write_part(settings.part, "\n\n".join([readme_table(lines), *explanation, *below]))
     return not any(line.broken for line in lines)
 
 
@@ -136,7 +144,7 @@ def _curves(stage: Stage, settings: Settings) -> bool:
     plot(points, PLOT if settings.readme else settings.plot)
     _write(settings, conditions, curves={each.curve.name: each.values for each in points}, broken=broken)
     if settings.readme:
-        write_part("curves", text)
+        write_part(settings.part, text)
     return not broken
 
 

@@ -45,9 +45,4 @@ PEERS = {
         headers=("x-portkey-provider: openai", "x-portkey-custom-host: {upstream}/v1", "Authorization: Bearer none"),
     ),
 }
-"""How to get them:
-
-LiteLLM: pip install 'litellm[proxy]'. Portkey: npm init -y; npm pkg set 'overrides[@hono/node-server]=1.14.1';
-npm install @portkey-ai/gateway. Its program is node_modules/.bin/gateway. With a newer node-server Portkey 1.15 answers
-500 to every stream: https://github.com/Portkey-AI/gateway/issues/1389.
-"""
+"""How to get them: README.md, "Speed"."""

@@ -24,7 +24,7 @@ _COLUMNS: dict[str, Callable[[Line], str]] = {
     "answers": lambda line: f"{line.answers:,}",
     "broken": lambda line: f"{line.broken:,}" if line.broken else "",
 }
-_NAMES = {"pipe": "bare pipe", "proxy": "**oaicompat-proxy**"}
+_NAMES = {"pipe": "bare pipe", "proxy": "**oaicompat-proxy**", "litellm": "LiteLLM", "portkey": "Portkey"}
 EXPLANATION = (
     "Microseconds are processor time of the whole process tree; in brackets the ratio to the bare pipe of the same "
     "round. For `idle` it is memory for each open stream, for `relay` the time added to a chunk: median / 99 %."
