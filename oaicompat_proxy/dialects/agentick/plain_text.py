@@ -119,10 +119,10 @@ class Shapes:
 
     def note(self, shape: TextShape, session: str, execution: str) -> None:
         """That of a run with these names, as JSON has them if nothing in them has to be escaped."""
-        before, in_beginning, behind = shape.beginning.partition(_named(b"sessionId", session))
-        start, in_end, rest = shape.end.partition(_named(b"executionId", execution))
-        if in_beginning and in_end:
-            self._parts = (before, behind, shape.middle, start, rest)
+        around_session = _around(session, b"sessionId", shape.beginning)
+        around_execution = _around(execution, b"executionId", shape.end)
+        if around_session and around_execution:
+            self._parts = (*around_session, shape.middle, *around_execution)
 
     def recall(self, session: str, execution: str) -> TextShape | None:
         """The shape of another run's text.
@@ -132,15 +132,17 @@ class Shapes:
         if self._parts is None or not _PLAIN_NAMES.fullmatch(session + execution):
             return None
         before, behind, middle, start, rest = self._parts
-        beginning = before + _named(b"sessionId", session) + behind
-        return TextShape(beginning, middle, start + _named(b"executionId", execution) + rest)
+        return TextShape(before + session.encode() + behind, middle, start + execution.encode() + rest)
 
 
 _PLAIN_NAMES = re.compile(r"[A-Za-z0-9:._-]+")
 
 
-def _named(key: bytes, name: str) -> bytes:
-    return b'"%b":"%b"' % (key, name.encode("utf-8", "replace"))
+def _around(name: str, key: bytes, members: bytes) -> tuple[bytes, bytes] | None:
+    """What stands before and behind this name among them; None if it is not there."""
+    opening = b'"%b":"' % key
+    before, found, behind = members.partition(opening + name.encode("utf-8", "replace") + b'"')
+    return (before + opening, b'"' + behind) if found else None
 
 
 def learn(data: bytes, text: str) -> TextShape | None:

@@ -163,7 +163,7 @@ class EventReader:
         """False for a frame that is odd in some way, and has to be read the long way."""
         run = self._run
         if kind.is_bare is not None and run.execution_id and kind.is_bare(line):
-            event = run.hear(kind, {})
+            event = run.hear_bare(kind)
         elif kind is _END and len(line) > _LONGEST_END:
             return False
         else:

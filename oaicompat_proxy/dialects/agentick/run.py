@@ -33,6 +33,8 @@ class Kind:
     """Remembers what decides which of the later frames are needed, and what they leave out."""
     is_bare: Callable[[bytes], bool] | None = None
     """Whether a frame says nothing but its name."""
+    bare: Event | None = None
+    """What it says then."""
 
 
 class Run:
@@ -103,6 +105,12 @@ class Run:
         except RecursionError:
             raise UpstreamError("The agent sent an event that is nested too deeply.") from None
 
+    def hear_bare(self, kind: Kind) -> Event | None:
+        """The same of a frame that says nothing but its name, in a run that has told its own."""
+        if kind.note is not None:
+            kind.note(self, {})
+        return kind.bare
+
     def end(self, data: Data) -> Event | None:
         """What an `execution_end` says."""
         if not data:
@@ -154,5 +162,8 @@ _NOTES: Mapping[str, Callable[[Run, Data], None]] = {
     "spawn_end": Run._end_child,
 }
 _UNKNOWN = Kind(lambda data: None, None)
-KINDS = {name: Kind(parse, _NOTES.get(name), BARE.get(name)) for name, parse in (PARSERS | COPIES).items()}
+KINDS = {
+    name: Kind(parse, _NOTES.get(name), BARE.get(name), parse({}) if name in BARE else None)
+    for name, parse in (PARSERS | COPIES).items()
+}
 KINDS_WITH_DEEDS = KINDS | {name: Kind(parse, _NOTES.get(name)) for name, parse in DEEDS.items()}
