@@ -429,7 +429,7 @@ def test_a_run_that_looks_otherwise_is_learned_anew_and_so_is_the_next() -> None
 def test_a_run_that_has_ended_recalls_nothing() -> None:
     """What text may still come is not its own."""
     end = other("execution_end", executionId="e1", aborted=False)
-    assert told(taught(), [end + plain("late") + LAST_WORD]) == [RunEnded()]
+    assert told(taught(), [end, plain("late"), LAST_WORD]) == [RunEnded()]
 
 
 def test_another_run_in_the_same_session_is_not_taken_for_this_one() -> None:

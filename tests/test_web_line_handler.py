@@ -35,6 +35,8 @@ class Written(io.StringIO):
         self.writes: list[str] = []
 
     def write(self, text: str) -> int:
+        if self.closed:
+            raise ValueError("closed")
         self.writes.append(text)
         return len(text)
 
@@ -142,6 +144,20 @@ def test_the_last_line_of_a_process_is_written(end: str) -> None:
         [sys.executable, "-c", LAST_LINE.format(end=end)], capture_output=True, text=True, check=False
     )
     assert "the last line\n" in done.stderr
+
+
+@LOOPS
+def test_what_cannot_be_written_is_no_fault_of_the_loop(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """It would be reported by a line of the log."""
+    faults: list[object] = []
+
+    def play(handler: LineHandler, stream: Written) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+        handler.handle(record("nobody reads this"))
+        stream.close()
+
+    on_loop(loop, play)
+    assert faults == []
 
 
 def test_a_stderr_that_nobody_reads_stops_nothing() -> None:

@@ -15,7 +15,9 @@ from prometheus_client import generate_latest
 from oaicompat_proxy.config import Config, ConfigError
 from oaicompat_proxy.web import metrics, shared_metrics
 from oaicompat_proxy.web.app import create_app
-from oaicompat_proxy.web.keys import OBSERVERS, TRACER
+from oaicompat_proxy.web.keys import CENSUS, OBSERVERS, REGISTRY, REPORTS, TRACER
+from oaicompat_proxy.web.observing import observing
+from oaicompat_proxy.web.run_report import RunReport, Traffic
 from oaicompat_proxy.web.server import listening
 
 
@@ -48,6 +50,29 @@ async def test_the_last_runs_of_a_worker_count_too(agent: Agent, monkeypatch: py
             await response.read()
         seen = Exposition(generate_latest(shared_metrics.gather()).decode())
     assert seen.total("oaicompat_runs_total", outcome="success") == 1
+
+
+def over() -> RunReport:
+    report = RunReport("chat", Traffic())
+    report.end(sent=0)
+    return report
+
+
+async def test_a_run_counts_from_the_moment_at_which_it_is_over(proxy: StartProxy) -> None:
+    """Whoever asks in the same turn of the loop sees it."""
+    front = await proxy()
+    front.app[REPORTS].add(over())
+    await front.app[CENSUS].take()
+    assert Exposition(generate_latest(front.app[REGISTRY]).decode()).total("oaicompat_runs_total") == 1
+
+
+async def test_the_last_run_counts_at_the_very_end() -> None:
+    app = create_app(Config(**{**SETTINGS, "upstream": "http://127.0.0.1:9"}))
+    told: list[RunReport] = []
+    async with observing(app, []):
+        app[OBSERVERS].append(told.append)
+        app[REPORTS].add(report := over())
+    assert told == [report]
 
 
 async def test_the_share_of_logged_runs_is_the_setting(

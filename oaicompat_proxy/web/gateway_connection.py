@@ -120,7 +120,6 @@ class GatewayConnection(asyncio.Protocol):
         self._exchange = None  # it has been told why, or is over: the close itself says nothing more
         if self._transport is not None:
             self._transport.abort()
-        self._lose_waiting()
 
     def pause(self) -> None:
         if not self.paused and self._transport is not None and not self.lost:

@@ -236,8 +236,7 @@ class EventReader:
         """The run has told its name: its text looks like that of the run before, if there was one."""
         session = envelope.get("sessionId")
         self._session = session if isinstance(session, str) else ""
-        if not self._run.ended:
-            self._shape = self._shapes.recall(self._session, self._run.execution_id)
+        self._shape = self._shapes.recall(self._session, self._run.execution_id)
 
     def _is_bare(self, kind: Kind, frame: bytes) -> bool:
         """Whether the frame need not be decoded to be heard. The first one always is: it tells the run's own name."""
