@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import socket
 from pathlib import Path
@@ -40,6 +41,20 @@ async def test_what_workers_do_not_share_is_said(agent: Agent, flags: list[str])
     agent.replies("/invoke", apps("default"))
     async with proxy_before(agent.url, "--workers", "2", *flags) as (child, _):
         assert ("without --redis" in child.said) is not bool(flags)
+
+
+async def test_every_line_is_written_as_the_settings_say(agent: Agent) -> None:
+    """gunicorn's too, of the workers and of their master, before and after a reload."""
+    agent.replies("/invoke", apps("default"))
+    async with proxy_before(agent.url, "--workers", "2", "--log-format", "json") as (child, _):
+        await booted(child, 2)
+        child.signal(signal.SIGHUP)
+        await booted(child, 4)
+        await asyncio.to_thread(child.wait_for, r"(?s)(Worker exiting.*){2}")
+    lines = [json.loads(line) for line in child.said.splitlines() if "orker" in line]
+    booting = [line for line in lines if line["message"].startswith("Booting worker")]
+    assert len(booting) >= 4
+    assert {(line["level"], line["logger"]) for line in booting} == {("info", "gunicorn.error")}
 
 
 def test_the_demo_agent_has_one_process() -> None:

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from aiohttp import web
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
 
 from ..config import Config
 from . import shared_metrics
@@ -74,6 +75,8 @@ class Workers(BaseApplication):
             "worker_class": Worker,
             "graceful_timeout": math.ceil(longest_end(self._config)),
             "loglevel": self._config.log_level,
+            "logger_class": Lines,
+            "errorlog": None,
             "proc_name": "oaicompat-proxy",
             "control_socket_disable": True,  # nothing listens that was not asked for
             "when_ready": self._introduce,
@@ -119,6 +122,14 @@ class Workers(BaseApplication):
     def _note_exit(self, master: Any, worker: Any) -> None:
         if worker.exit_code == ANSWERS_CUT:
             self.answers_cut[0] = 1
+
+
+class Lines(Logger):
+    """gunicorn's own lines look like all the others, and go where they go."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.propagate = True
 
 
 class Master(Arbiter):
