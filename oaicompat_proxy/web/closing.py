@@ -33,7 +33,7 @@ FIRST_PAUSE = 0.5
 
 MOST_AT_ONCE = 100
 """Closes under way at once that need a task; the others wait for their turn. Those on a connection that is there
-anyway have no such limit: there are no more of them than of these."""
+anyway have no such limit: each such connection has a row of them at most."""
 
 MOST_WAITING = 10_000
 """Closes that wait; more means that the gateway is gone, and its sessions with it."""
