@@ -45,11 +45,13 @@ class Client:
     """Whether it lets the model call tools."""
     repeats: bool = False
     """A failed run, whatever it is told."""
+    quick: bool = False
+    """It stands for its API where not every client is run."""
 
 
 CLIENTS = {
     "curl": Client("curl.py"),
-    "openai for Python": Client("openai.py"),
+    "openai for Python": Client("openai.py", quick=True),
     "openai for Node": Client("openai.mjs"),
     "Vercel AI SDK": Client("vercel.mjs"),
     "LangChain": Client("langchain.py", reasoning=False),
@@ -116,7 +118,12 @@ def asked(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Showed]]:
         yield lambda name: futures[name].result()
 
 
-@pytest.fixture(scope="module", params=CLIENTS)
+def clients() -> Iterator[Any]:
+    for name, client in CLIENTS.items():
+        yield pytest.param(name, marks=pytest.mark.quick if client.quick else ())
+
+
+@pytest.fixture(scope="module", params=clients())
 def showed(request: pytest.FixtureRequest, asked: Callable[[str], Showed]) -> Showed:
     return asked(request.param)
 
@@ -135,6 +142,7 @@ def greets(said: str) -> bool:
     return GREETING in words(said) and CAN_SHOW in words(said)
 
 
+@pytest.mark.quick
 def test_every_recipe_is_run() -> None:
     assert list(read_recipes()) == list(CLIENTS)
 
