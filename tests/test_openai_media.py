@@ -1,4 +1,5 @@
 import base64
+import time
 from contextlib import suppress
 
 import pytest
@@ -196,3 +197,15 @@ def test_bytes_survive_by_either_encoding(content):
 def test_any_url_reads_or_is_refused(url):
     with suppress(InvalidRequest):
         assert read(image(url)).kind == "image"
+
+
+@pytest.mark.parametrize("body", ["", ";" * 2_000_000, "a" * 2_000_000, ";base64" * 300_000, " ;" * 1_000_000])
+def test_data_url_without_a_comma_is_refused_at_once(body):
+    start = time.thread_time()
+    assert refused(image("data:" + body)).param == f"{PATH}.image_url.url"
+    assert time.thread_time() - start < 0.5
+
+
+def test_parameters_without_end_are_read_in_one_pass():
+    url = "data:image/png" + ";a=b" * 500_000 + f";base64,{ABC}"
+    assert read(image(url)) == Media(kind="image", data=ABC, mime_type="image/png")

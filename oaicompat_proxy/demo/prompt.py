@@ -16,8 +16,8 @@ from .agents import Tool
 
 START = "=== Conversation"
 """How a transcript begins; then come marks like `[3] assistant`, and quoted lines."""
-END = re.compile(r"^=== .*Continue.* ===\s*\Z", re.M)
-"""How it ends if nobody spoke after it."""
+END_WORD = "Continue"
+"""In the last line, between the same signs, if nobody spoke after it."""
 MARK = re.compile(r"^\[\d+\] (?P<what>.*)$", re.M)
 RESULT = "result of tool call"
 QUOTED = re.compile(r"^> ?(.*)$", re.M)
@@ -68,7 +68,9 @@ def _text(block: Mapping[str, Any]) -> str:
 def _transcript(texts: Sequence[str]) -> str:
     """The whole message as one transcript, if it is no more than that."""
     whole = "\n".join(texts)
-    return whole if whole.startswith(START) and END.search(whole) else ""
+    last_line = whole.rstrip().rpartition("\n")[2]
+    ends = last_line.startswith("=== ") and last_line.endswith(" ===") and END_WORD in last_line
+    return whole if whole.startswith(START) and ends else ""
 
 
 def _last(transcript: str, texts: Sequence[str]) -> str:

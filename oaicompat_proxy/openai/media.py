@@ -27,8 +27,8 @@ MAX_ESCAPES = 100_000
 
 AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 
-_DATA_URL = re.compile(r"data:([^,;]*)([^,]*),(.*)", re.IGNORECASE | re.DOTALL)
-_BASE64_MARK = re.compile(r";\s*base64\s*\Z", re.IGNORECASE)
+_DATA_SCHEME = "data:"
+_WHITE_SPACE = b" \t\n\r\x0b\x0c"
 _WEB_URL = re.compile(r"https?://[^\s/?#]\S*", re.IGNORECASE)
 
 
@@ -81,25 +81,25 @@ class MediaReader:
 
     def _parse_data_url(self, url: str, path: str) -> _Content | None:
         """None if it is no data URL."""
-        match = _DATA_URL.fullmatch(url)
-        if match is None:
+        header, comma, body = url.partition(",")
+        if not comma or header[: len(_DATA_SCHEME)].lower() != _DATA_SCHEME:
             return None
-        media_type, parameters, body = match.groups()
+        media_type, _, parameters = header[len(_DATA_SCHEME) :].partition(";")
         mime_type = media_type.strip().lower() or None
-        if _BASE64_MARK.search(parameters):
+        if parameters.rpartition(";")[2].strip().lower() == "base64":
             text = _unescape(body, path).decode("latin-1") if "%" in body else body
             return _Content(self._check_base64(text, path), mime_type)
         return _Content(self._encode(_unescape(body, path), path), mime_type)
 
     def _check_base64(self, text: str, path: str) -> str:
-        data = "".join(text.split())
-        data += "=" * (-len(data) % 4)
-        self._take(len(data) // 4 * 3 - data[-2:].count("="), path)
         try:
+            data = text.encode("ascii").translate(None, _WHITE_SPACE)
+            data += b"=" * (-len(data) % 4)
+            self._take(len(data) // 4 * 3 - data[-2:].count(b"="), path)
             binascii.a2b_base64(data, strict_mode=True)
         except ValueError as exc:  # binascii.Error is one; so is the complaint about non-ASCII text
             raise invalid_value(path, "expected base64-encoded data.") from exc
-        return data
+        return data.decode("ascii")
 
     def _encode(self, content: bytes, path: str) -> str:
         self._take(len(content), path)

@@ -9,11 +9,11 @@ import orjson
 _FRONT = b'{"type":"'
 """What stands before the name in the order that nearly all agents write."""
 
-_SIMPLE = rb'(?:"(?:[^"\\]|\\.)*"|[-\w.]+)'
+_SIMPLE = rb'(?:"(?:[^"\\]++|\\.)*+"|[-\w.]+)'
 _TYPE = re.compile(rb'\s*\{\s*(?:"[^"\\]*"\s*:\s*' + _SIMPLE + rb'\s*,\s*)*"type"\s*:\s*"([^"\\]*)"')
 """The event's name, behind any members that are not nested."""
 
-_CALL_ID = re.compile(rb'"toolCallId"\s*:\s*("(?:[^"\\]|\\.)*")')
+_CALL_ID = re.compile(rb'"toolCallId"\s*:\s*("(?:[^"\\]++|\\.)*+")')
 _CONTENT = re.compile(rb'"(?:content|rawEvent|metadata)"\s*:')
 """Behind it may stand what only looks like a call's id."""
 

@@ -21,7 +21,7 @@ FRONT = b'{"type":"event","event":"'
 """What stands before the name in the order that gateways write."""
 
 _NAME = re.compile(
-    rb'\s*\{\s*(?:"(?:type|sessionId)"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*)*'
+    rb'\s*\{\s*(?:"(?:type|sessionId)"\s*:\s*"(?:[^"\\]++|\\.)*+"\s*,\s*)*'
     rb'(?:"event"|"data"\s*:\s*\{\s*"type")\s*:\s*"([^"\\]*)"'
 )
 """The name of the event, in any order of the keys in front of it."""
