@@ -18,6 +18,7 @@ from .settings import (
     check_agents,
     check_callers,
     check_networks,
+    check_session_places,
     check_url,
     parse_model_settings,
     setting,
@@ -211,8 +212,9 @@ class Config:
     # how sessions of the gateway are used
     session_from: tuple[str, ...] = setting(
         ("x-session-id",),
-        "What of a request names a lasting session; may be repeated, the first that is there counts.",
-        choices=("x-session-id", "user", "prompt_cache_key", "metadata.session_id"),
+        "What of a request names a session: `x-session-id` or `header:NAME` for a header, `user`, `prompt_cache_key` "
+        "or `metadata.session_id` for a field, `none` for nothing; may be repeated, the first that is there counts.",
+        metavar="PLACE",
         gateway=True,
     )
     sessions: str = setting(
@@ -455,6 +457,7 @@ class Config:
         check_callers(self)
         check_networks("trusted_proxy", self.trusted_proxy)
         check_networks("metrics_from", self.metrics_from)
+        check_session_places(self.session_from)
         if self.trace_content and not self.trace:
             raise ConfigError("--trace-content needs --trace")
         if self.prefix and not (self.prefix.startswith("/") and not self.prefix.endswith("/")):

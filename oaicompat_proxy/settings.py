@@ -84,6 +84,22 @@ def check_networks(name: str, networks: tuple[str, ...]) -> None:
         raise ConfigError(f"{flag(name)} must be an address or a network: {error}") from None
 
 
+SESSION_FIELDS = ("user", "prompt_cache_key", "metadata.session_id")
+"""Fields of a request's body that may name its session."""
+
+_SESSION_HEADER = re.compile(r"x-session-id|header:[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
+
+
+def check_session_places(places: tuple[str, ...]) -> None:
+    """Raises ConfigError for a place that no request has, and for `none` beside others."""
+    for place in places:
+        if place != "none" and place not in SESSION_FIELDS and not _SESSION_HEADER.fullmatch(place):
+            known = ", ".join(("x-session-id", "header:NAME", *SESSION_FIELDS, "none"))
+            raise ConfigError(f"--session-from must be one of {known}, not {place!r}")
+    if "none" in places and len(places) > 1:
+        raise ConfigError("--session-from none leaves no room for other places")
+
+
 def check_callers(config: Config) -> None:
     """Raises ConfigError for keys that cannot be, and where everybody could come in without one by mistake."""
     if not all(config.api_key):

@@ -221,3 +221,16 @@ def test_a_mode_is_three_octal_digits(mode: str) -> None:
 def test_the_demo_agent_has_one_process() -> None:
     with pytest.raises(ConfigError, match=r"--demo.*--workers"):
         Config(demo=True, workers=2)
+
+
+@pytest.mark.parametrize("places", [("none",), ("header:X-OpenWebUI-Chat-Id", "header:session-id", "user"), ()])
+def test_a_session_may_be_named_in_any_header_or_nowhere(places: tuple[str, ...]) -> None:
+    assert made(session_from=places).session_from == places
+
+
+@pytest.mark.parametrize(
+    "places", [("nowhere",), ("header:",), ("header:a b",), ("header:a\r\nb",), ("user", "none"), ("X-Session-Id",)]
+)
+def test_a_place_that_no_request_has_names_no_session(places: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"--session-from"):
+        made(session_from=places)

@@ -29,6 +29,7 @@ from .leases import Lease, Wanted
 from .recorder import Tappable, tap
 from .relay import Readable
 from .resuming import start
+from .session_name import session_name
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
@@ -53,27 +54,13 @@ def _begin(request: web.Request, body: bytes) -> Coroutine[Any, Any, web.StreamR
     asked = new_messages(chat.messages)
     confirmation = find_confirmation(asked, secret=app[SECRET], scope=caller.scope, now=time.time())
     if confirmation is None:
-        name = session_name(request, chat, config)
+        name = session_name(request.headers, chat.parameters, config.session_from)
         return _run(request, chat, Wanted(agent, caller, model, chat.messages, name))
     if app[UPSTREAM].dialect.gateway is not None:
         return _resume(request, chat, caller, confirmation)
     wanted = Wanted(agent, caller, model, chat.messages, key=confirmation.question.session)
     chat = replace(chat, messages=restore(chat.messages, confirmation))
     return _run(request, chat, wanted, confirmation.answer)
-
-
-def session_name(request: web.Request, chat: ChatRequest, config: Config) -> str:
-    """The client's own name for its session, from the first of the configured places that has one."""
-    for place in config.session_from:
-        if place == "x-session-id":
-            name = request.headers.get("X-Session-Id")
-        elif place == "metadata.session_id":
-            name = (chat.parameters.get("metadata") or {}).get("session_id")
-        else:
-            name = chat.parameters.get(place)
-        if name:
-            return str(name)
-    return ""
 
 
 async def _run(
