@@ -26,6 +26,7 @@ from oaicompat_proxy.keyring import Caller
 from oaicompat_proxy.openai.chunks import Content
 from oaicompat_proxy.openai.request import Message
 from oaicompat_proxy.turn import Text, Turn
+from oaicompat_proxy.web.gateway_features import GatewayFeatures
 from oaicompat_proxy.web.leases import Lease, Wanted
 from oaicompat_proxy.web.resuming import start
 from oaicompat_proxy.web.session_locks import MemoryLocks
@@ -72,6 +73,8 @@ class Upstream:
 
     def __init__(self) -> None:
         self.next = Run()
+        self.features = GatewayFeatures()
+        self.features.abort.note(works=False)
 
     def speaking_for(self, caller: Caller) -> Self:
         return self

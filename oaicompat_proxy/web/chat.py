@@ -85,6 +85,7 @@ async def _run(
 
         async def ending() -> None:
             lease.parked = translator.waits_for_client
+            lease.answered = True
             if digest is not None and not lease.parked:
                 await sessions.remember(lease, digest)
 

@@ -53,6 +53,8 @@ class Lease:
         """The digest under which it is found again."""
         self.parked = False
         """The run waits for the client's next request."""
+        self.answered = False
+        """The client has its whole answer, so a run that goes on was not left by its reader."""
         self.denied_call: str | None = None
         """The agent's call that waits for a confirmation, and gets none."""
 

@@ -17,6 +17,7 @@ from ..config import Config
 from ..errors import ProxyError, SessionsUnavailable, UpstreamConnectTimeout, UpstreamUnreachable
 from ..openai.request import Message
 from ..recognition import AnswerDigest, answered_part, conversation_digest, named_session
+from .aborting import abort
 from .closing import Closing
 from .confirming import confirm
 from .leases import Lease, Wanted, fresh_name
@@ -231,9 +232,7 @@ class Sessions:
         limit = self._config.confirmation_ttl if lease.parked else self._config.session_drain
         try:
             async with asyncio.timeout(limit):
-                if lease.denied_call is not None:
-                    await confirm(lease.upstream, lease.key, lease.denied_call, confirmed=False)
-                await run.outlive()
+                await self._end_run(lease, run)
             await run.finish()
         except UNREACHED:
             pass
@@ -250,6 +249,16 @@ class Sessions:
                     await self._closer.close(lease.key, lease.upstream)
             finally:
                 await lease.give_back()
+
+    async def _end_run(self, lease: Lease, run: Run) -> None:
+        """Returns when it is over: it is interrupted for a reader that has left, where the gateway can do that."""
+        left = not (lease.answered or lease.parked)
+        if left and await abort(lease.upstream, lease.key, run):
+            self.cancelled += 1
+            return
+        if lease.denied_call is not None:
+            await confirm(lease.upstream, lease.key, lease.denied_call, confirmed=False)
+        await run.outlive()
 
     async def _take(self, digest: str) -> str | None:
         """The session of this conversation; a conversation that cannot be looked up has none."""

@@ -12,6 +12,7 @@ from ..dialects.known import DIALECTS
 from ..errors import UpstreamError, UpstreamRefused
 from ..keyring import Caller
 from .exchange import NO_LIMITS, Exchange, Limits
+from .gateway_features import GatewayFeatures
 from .run import Run, Watch
 from .stream_client import StreamClient
 
@@ -38,6 +39,7 @@ class Upstream:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         runs_again = config.confirmations == "approve" and self.dialect.gateway is None
         self._with_deeds = config.shows_deeds or runs_again  # then the agent has to be told what it did
+        self.features = GatewayFeatures()
         self._for_client = False
         self._watch: Watch | None = None
         self._client = self._new_client(base)

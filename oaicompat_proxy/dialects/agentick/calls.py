@@ -53,6 +53,11 @@ def build_invoke_close(key: str) -> Call:
     return _call("/invoke", {"method": "close", "params": {"sessionId": key}})
 
 
+def build_abort(key: str) -> Call:
+    """Interrupts the run of a session, which goes on: where the release does it, as those since 0.10 do."""
+    return _call("/abort", {"sessionId": key, "reason": "The client has left."})
+
+
 def build_confirmation(key: str, call_id: str, *, confirmed: bool, reason: str = "") -> Call:
     """Answers a tool that waits for a human, on releases that have the built-in method."""
     params = {"sessionId": key, "callId": call_id, "confirmed": confirmed, **({"reason": reason} if reason else {})}

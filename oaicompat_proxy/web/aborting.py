@@ -1,0 +1,52 @@
+"""Interrupts a run whose session goes on, on gateways that can.
+
+`/abort` answers alike where it works and where it does nothing (Agentick 0.9), so only the run itself tells: where it
+works the run ends soon, and says that it was aborted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from ..events import RunFailed
+from .run import Run
+from .upstream import Upstream
+
+ABORT_TO_END = 2.0
+"""Seconds for an aborted run to end: a gateway interrupts it at the model's next event."""
+
+
+async def abort(upstream: Upstream, key: str, run: Run) -> bool:
+    """Whether the run is over. Otherwise it goes on, and can be read on.
+
+    Raises UpstreamError and its kin.
+    """
+    gateway, feature = upstream.dialect.gateway, upstream.features.abort
+    if gateway is None or feature.works is False:
+        return False
+    await run.open()  # an abort that overtakes the call would abort nothing
+    status, body = await upstream.call(gateway.build_abort(key))
+    if gateway.is_unknown_method(status, body):
+        feature.note(works=False)
+    if status != 200:
+        return False
+    try:
+        async with asyncio.timeout(ABORT_TO_END):
+            if await _read_to_end(run):
+                feature.note(works=True)
+    except TimeoutError:
+        if feature.works is None:
+            feature.note(works=False)
+    return run.over
+
+
+async def _read_to_end(run: Run) -> bool:
+    """Whether its end was an abort. Raises UpstreamError and its kin."""
+    run.resume()
+    aborted = False
+    async for events in run:
+        for event in events:
+            aborted = aborted or (isinstance(event, RunFailed) and event.aborted)
+        if run.over:
+            break
+    return aborted
