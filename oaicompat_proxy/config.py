@@ -47,6 +47,11 @@ class Config:
         gateway=True,
     )
     demo: bool = setting(False, "Front the embedded demo agent instead of a gateway.")
+    wire: str = setting(
+        "0.9",
+        "Let the gateway of the --demo agent speak as Agentick 0.9 does, or as 0.14 does.",
+        choices=("0.9", "0.14"),
+    )
     model: Mapping[str, str] = setting(
         {},
         "Offer app APP, with `ag-ui` a URL or a path, as model NAME; may be repeated. Empty is the default app.",

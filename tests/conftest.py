@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import aiohttp
 import pytest
@@ -271,10 +271,26 @@ class Demo:
     proxy: Proxy
 
 
+Wire = Literal["0.9", "0.14"]
+WIRES: tuple[Wire, ...] = ("0.9", "0.14")
+"""The HTTP transports of Agentick that the demo gateway speaks."""
+
+
+@pytest.fixture(params=WIRES)
+def wire(request: pytest.FixtureRequest) -> Wire:
+    """A test that asks for it runs once for each wire; the fixtures `demo` and `front` then speak it, too."""
+    return cast(Wire, request.param)
+
+
+def wire_of(request: pytest.FixtureRequest) -> Wire:
+    """That of the test, or the older one if it does not ask for `wire`."""
+    return cast(Wire, request.getfixturevalue("wire")) if "wire" in request.fixturenames else "0.9"
+
+
 @pytest.fixture
-async def demo(proxy: StartProxy) -> AsyncIterator[Demo]:
+async def demo(proxy: StartProxy, request: pytest.FixtureRequest) -> AsyncIterator[Demo]:
     """The demo gateway at full speed."""
-    gateway = create_gateway(GatewaySettings(pace=0))
+    gateway = create_gateway(GatewaySettings(pace=0, wire=wire_of(request)))
     async with serve_app(gateway) as url:
         house = gateway[STATE]
         demo = Demo(url, house, await proxy(upstream=url))

@@ -9,11 +9,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SETTINGS, no_tasks_left
+from conftest import SETTINGS, no_tasks_left, wire_of
 from fronts import Front, RedisServer, StartFront, listen
 
 from oaicompat_proxy.config import Config
@@ -22,11 +23,15 @@ from oaicompat_proxy.demo.settings import GatewaySettings
 
 
 @pytest.fixture
-async def front() -> AsyncIterator[StartFront]:
+async def front(request: pytest.FixtureRequest) -> AsyncIterator[StartFront]:
     """Starts a gateway, at full speed if it is not told otherwise, and a proxy; the arguments are the proxy's settings.
+
+    With `wire` in the test's own arguments (`pytestmark = pytest.mark.usefixtures("wire")` for a module) every gateway
+    speaks that wire.
 
     `beside=FRONT` starts another proxy in front of the same gateway instead.
     """
+    wire = {"wire": wire_of(request)} if "wire" in request.fixturenames else {}
     async with AsyncExitStack() as stack:
         fronts: list[Front] = []
 
@@ -36,7 +41,7 @@ async def front() -> AsyncIterator[StartFront]:
             if beside is not None:
                 url, house, lasting = beside.url, beside.house, beside.lasting
             else:
-                app = create_gateway(gateway or GatewaySettings(pace=0))
+                app = create_gateway(replace(gateway or GatewaySettings(pace=0), **wire))
                 url, house, lasting = await stack.enter_async_context(serve_app(app)), app[STATE], set()
             config = Config(**{"upstream": url, **SETTINGS, **settings})
             fronts.append(Front(url, house, await listen(config, stack), lasting))

@@ -11,6 +11,7 @@ import pytest
 from oaicompat_proxy.demo import texts
 from oaicompat_proxy.demo.agents import AGENTS
 from oaicompat_proxy.demo.frames import Stage, Stamps, stringify, transport_error
+from oaicompat_proxy.demo.gateway import INTERNAL_FRAME
 from oaicompat_proxy.demo.performance import Cast, Performance
 from oaicompat_proxy.demo.scenarios import script
 from oaicompat_proxy.demo.script import Call, Fail, Say, Script, Spawn, Think, Tick
@@ -21,7 +22,8 @@ HEAD = "execution_start tick_start compiled model_request provider_request"
 TEXT = "message_start content_start content_delta*{} content_end content"
 SAID = "message_end message model_response"
 TAIL = "tick_end context_update"
-END = "result execution_end*2"
+LAST = "result execution_end"
+END = f"{LAST}*2"
 CALL = "tool_call_start tool_call_delta*4 tool_call_end tool_call"
 ANSWERED = f"{HEAD} {TEXT} {SAID} entry_committed*2 {TAIL} {END}"
 CHILD = f"{HEAD} {TEXT.format(3)} {SAID} entry_committed*2 {TAIL} result execution_end"
@@ -40,11 +42,19 @@ ORDERS = {
     f"{TAIL} {SECOND_TICK.format(4)}",
     "spawn": f"{HEAD} {TEXT.format(2)} {CALL} {SAID} tool_result_start spawn_start {CHILD} spawn_end "
     f"tool_result entry_committed*3 {TAIL} {SECOND_TICK.format(2)}",
+    "server_stop": f"{HEAD} {TEXT.format(2)} {CALL.replace('*4', '*2')} {SAID} tool_result_start tool_result "
+    f"entry_committed*3 {TAIL} {END}",
+    "session-first-send": ANSWERED.format(1),
+    "session-second-send": ANSWERED.format(1),
+    "v14-text": f"execution_start tick_start {TEXT.format(20)} message_end message entry_committed*2 {TAIL} {LAST}",
+    "v14-nostream-tool_client": "execution_start tick_start tool_call tool_result_start tool_result "
+    f"entry_committed*3 {TAIL} {LAST}",
     "error_start": f"{HEAD} execution_end error",
     "error_midstream": f"{HEAD} message_start content_start content_delta*3 execution_end error",
 }
 
 ADD = Call("call_m1", "add", ('{"a"', ":19,", '"b":', "23}"), "42")
+SUM = Call("call_m1", "add", ('{"a":1,"', 'b":2}'), "3")
 WEATHER = Call("call_abc1", "client_weather", ('{"city"', ':"Paris', '","unit', '":"C"}'), by="client")
 CHILD_SCRIPT = script(Say(("CHILD ", "SAYS ", "HI.")))
 ASK = Call(
@@ -69,6 +79,11 @@ SCRIPTS = {
     "tool_client": script(Say(("Checking. ",)), WEATHER, stop="tool_use"),
     "multi_tick": Script((tool_tick(("Let me ", "compute. "), ADD), Tick((Say(("The ", "sum ", "is ", "42.")),)))),
     "spawn": Script((tool_tick(("Parent ", "asks. "), ASK), Tick((Say(("Parent ", "done.")),)))),
+    "server_stop": script(Say(("Addin", "g.")), SUM, stop="tool_use"),
+    "session-first-send": script(Say(("hi",))),
+    "session-second-send": script(Say(("hi",))),
+    "v14-text": script(Say(tuple("The quick brown fox."))),
+    "v14-nostream-tool_client": script(Say(("Let me check.",)), WEATHER, stop="tool_use"),
     "error_start": script(Fail("Fake provider exploded at start (401 invalid api key)")),
     "error_midstream": script(Say(("One ", "two ", "three ")), Fail("Fake provider exploded midstream")),
 }
@@ -94,11 +109,17 @@ def stage() -> Stage:
 
 
 def played(named: str) -> bytes:
-    cast = Cast(AGENTS[0], AGENTS[0].tools)
+    """As the transports of the recording's release send it."""
+    agent = next(agent for agent in AGENTS if agent.streaming is not named.startswith("v14-nostream"))
     user = {"role": "user", "content": [{"type": "text", "text": f"[[scenario:{named}]]"}], "id": "m1"}
-    performance = Performance(SCRIPTS[named], stage(), cast, user)
-    items = [*performance.play(), *performance.closing()]
-    return b"".join(item for item in items if isinstance(item, bytes))
+    earlier = Performance(SCRIPTS[named], stage(), Cast(agent, agent.tools), [user])
+    if named == "session-second-send":
+        assert list(earlier.play())
+    performance = Performance(SCRIPTS[named], stage(), Cast(agent, agent.tools, earlier.entries), [user])
+    items = [item for item in performance.play() if isinstance(item, bytes)]
+    if named.startswith("v14"):
+        return b"".join(item for item in items if not INTERNAL_FRAME.match(item))
+    return b"".join([*items, *performance.closing()])
 
 
 def frames_in(body: bytes) -> list[dict[str, Any]]:
@@ -110,10 +131,15 @@ def names(orders: str) -> list[str]:
     return [name for name, _, times in parts for _ in range(int(times or 1))]
 
 
+DECLARED = {"modelName", "contextWindow"}
+"""What an application may say of its model, or not."""
+
+
 def shape(value: Any) -> Any:
     """Keys in their order, at every depth; tools are the agent's own."""
     if isinstance(value, dict):
-        return [(key, None if key == "tools" else shape(part)) for key, part in value.items()]
+        known = {key: part for key, part in value.items() if key not in DECLARED}
+        return [(key, None if key == "tools" else shape(part)) for key, part in known.items()]
     if isinstance(value, list):
         return [shape(part) for part in value]
     return type(value).__name__

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from oaicompat_proxy.demo.bodies import EMBEDDED_SHAPE, STANDALONE_SHAPE
+from oaicompat_proxy.demo.bodies import EMBEDDED_SHAPE, NEWER_SHAPE, STANDALONE_SHAPE
 from oaicompat_proxy.demo.gateway import STATE, create_gateway, serve, serve_app
 from oaicompat_proxy.demo.house import House
 from oaicompat_proxy.demo.script import Cut, Hang, Raw, Tape
@@ -295,6 +295,111 @@ async def confirm(caller: Caller, call_id: str, confirmed: bool) -> None:
     params = {"sessionId": "s", "callId": call_id, "confirmed": confirmed}
     status, body = await caller.post("/invoke", {"method": "tool-confirm", "params": params})
     assert (status, body) == (200, {"ok": True})
+
+
+NEWER = {"role": "system", "content": [{"type": "text", "text": "Be brief."}]}
+
+
+class TestNewerWire:
+    """The HTTP transports of Agentick 0.10 to 0.14."""
+
+    async def test_the_runs_own_end_is_the_last_frame(self) -> None:
+        async with calling(wire="0.14", form="standalone") as caller:
+            frames = await caller.send("hello")
+        assert frames[-1]["data"]["usage"]
+        assert names(frames).count("execution_end") == 1
+        assert not {*names(frames)} & {"compiled", "model_request", "model_response", "provider_request"}
+        assert frames[0]["data"]["sequence"] == 1
+
+    async def test_embedded_still_sends_both_ends_and_all_frames(self) -> None:
+        async with calling(wire="0.14", form="embedded") as caller:
+            message = {"role": "user", "content": [{"type": "text", "text": "hello"}]}
+            async with caller.http.post("/send", json={"sessionId": "s", "messages": [message]}) as response:
+                frames = frames_in(await response.read())
+        assert frames[-1]["data"] == {}
+        assert {"compiled", "model_response"} <= {*names(frames)}
+
+    async def test_a_failure_and_an_abort_are_followed_by_error(self) -> None:
+        async with calling(wire="0.14") as caller:
+            frames = await caller.send("[[scenario:fail]]")
+            assert names(frames)[-2:] == ["execution_end", "error"]
+
+    @pytest.mark.parametrize("form", ["standalone", "embedded"])
+    async def test_all_messages_reach_the_model_but_only_the_users_stay(self, form: str) -> None:
+        user = {"role": "user", "content": [{"type": "text", "text": "my name is Ada"}]}
+        body = {"sessionId": "echo:s", "messages": [user, NEWER], "metadata": {"a": 1}}
+        async with calling(wire="0.14", form=form) as caller:
+            async with caller.http.post("/send", json=body) as response:
+                assert said(frames_in(await response.read())) == "my name is Ada\nBe brief."
+            (session,) = caller.house.sessions
+            assert [entry["message"]["role"] for entry in session.timeline] == ["user", "assistant"]
+            assert caller.house.runs[0].metadata == {"a": 1}
+            assert caller.house.runs[0].messages == (user, NEWER)
+
+    @pytest.mark.parametrize("body", [{}, {"message": {"content": []}}, {"messages": "x"}])
+    async def test_a_wrong_shape(self, body: dict[str, Any]) -> None:
+        async with calling(wire="0.14", form="standalone") as caller:
+            assert await caller.post("/send", body) == (400, {"error": NEWER_SHAPE})
+
+    async def test_abort_stops_the_run_and_keeps_the_session(self) -> None:
+        async with calling(wire="0.14") as caller, caller.open("[[scenario:silent]]") as response:
+            await caller.house.until(lambda house: house.runs.running == 1)
+            assert await caller.post("/abort", {"sessionId": "s"}) == (200, {"ok": True})
+            frames = frames_in(await response.read())
+            assert frames[-2]["data"]["aborted"] is True
+            assert frames[-1]["data"] == {"error": "Execution aborted"}
+            assert [session.key for session in caller.house.sessions] == ["demo:s"]
+
+    @pytest.mark.parametrize(("form", "status"), [("standalone", 500), ("embedded", 404)])
+    async def test_abort_of_nothing(self, form: str, status: int) -> None:
+        async with calling(wire="0.14", form=form) as caller:
+            assert await caller.post("/abort", {}) == (400, {"error": "Missing sessionId"})
+            assert await caller.post("/abort", {"sessionId": "s"}) == (status, {"error": "Session not found"})
+
+    async def test_a_tool_response_answers_a_question(self) -> None:
+        async with calling(wire="0.14") as caller, caller.open("[[scenario:confirm]]") as response:
+            call_id = await asked_for(response)
+            answer = {"sessionId": "s", "toolUseId": call_id, "result": {"approved": True}}
+            assert await caller.post("/tool-response", answer) == (200, {"ok": True})
+            assert names(frames_in(await response.read()))[-1] == "execution_end"
+            assert (await caller.post("/tool-response", {}))[0] == 400
+
+    @pytest.mark.parametrize("settings", [{}, {"wire": "0.14", "form": "embedded"}])
+    async def test_only_the_newer_standalone_transport_has_that_route(self, settings: dict[str, Any]) -> None:
+        async with calling(**settings) as caller:
+            assert (await caller.post("/tool-response", {}))[0] == 404
+
+    async def test_events_of_the_sender_are_not_told_twice(self) -> None:
+        async with calling(wire="0.14") as caller:
+            listening = [await caller.http.get(f"/events?clientId={each}") for each in ("me", "you")]
+            for each in ("me", "you"):
+                await caller.post("/subscribe", {"clientId": each, "add": ["s"]})
+            async with caller.http.post("/send", json={**sending("hello"), "connectionId": "me"}) as response:
+                await response.read()
+            caller.house.restart()
+            mine, yours = [frames_in(await each.read()) for each in listening]
+            assert [frame["type"] for frame in mine] == ["connection"]
+            assert yours[-1]["event"] == "execution_end"
+
+    async def test_events_may_stall(self) -> None:
+        settings = {"wire": "0.14", "events_limit": 1, "heartbeat": 0.01}
+        async with calling(**settings) as caller, caller.http.get("/events?clientId=me") as events:
+            await caller.post("/subscribe", {"clientId": "me", "add": ["s"]})
+            await caller.send("hello")
+            seen = await events.content.readuntil(b":heartbeat\n\n")
+            assert b"execution_start" not in seen
+
+    async def test_a_restart_forgets_and_cuts(self) -> None:
+        async with calling(wire="0.14") as caller:
+            await caller.send("my name is Ada")
+            async with caller.open("[[scenario:silent]]") as response:
+                await caller.house.until(lambda house: house.runs.running == 1)
+                caller.house.restart()
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await response.read()
+            assert [*caller.house.sessions] == []
+            assert caller.house.runs.aborted == 1
+            assert (await caller.send("hello"))[0]["data"]["sequence"] == 1
 
 
 class TestEnding:

@@ -64,7 +64,7 @@ async def test_history_is_always_empty(house: House) -> None:
     assert invoke(house, "history", {"sessionId": "s"}) == {"messages": [], "hasMore": False}
 
 
-@pytest.mark.parametrize("method", ["close", "reset", "abort", "status"])
+@pytest.mark.parametrize("method", ["close", "reset", "abort"])
 async def test_no_such_session(house: House, method: str) -> None:
     assert refused(house, method, sessionId="s")[0] == 404
 
@@ -77,5 +77,40 @@ async def test_close_has_an_empty_answer_and_aborts(house: House) -> None:
     await house.until(lambda house: house.runs.aborted == 1)
 
 
+async def test_the_status_of_a_session_that_is_not_there_has_none(house: House) -> None:
+    assert "session" not in invoke(house, "status", {"sessionId": "s"})
+
+
+async def test_standalone_says_no_code() -> None:
+    """Every failure is 400 there, in Agentick 0.14 too."""
+    standalone = House(GatewaySettings(form="standalone", wire="0.14"))
+    assert refused(standalone, "abort", sessionId="s") == (400, {"error": "Session not found: s"})
+
+
+async def test_the_newer_wire_has_all_methods_and_aborts() -> None:
+    newer = House(GatewaySettings(release="0.9.4", wire="0.14", pace=0))
+    newer.send("s", {**MESSAGE, "content": [{"type": "text", "text": "[[scenario:silent]]"}]})
+    assert invoke(newer, "abort", {"sessionId": "s"}) is None
+    await newer.until(lambda house: house.runs.aborted == 1)
+    assert invoke(newer, "status", {"sessionId": "s"})["session"]["isActive"] is False
+    await newer.shut()
+
+
+async def test_schema_config_and_catalog(house: House) -> None:
+    assert {*invoke(house, "schema", {})["methods"]} == {*METHODS}
+    assert invoke(house, "config", {}) == {"config": {}}
+    kinds = {tool["name"]: tool["type"] for tool in invoke(house, "tool-catalog", {"sessionId": "s"})["tools"]}
+    assert kinds["add"] == "server"
+    assert kinds["client_weather"] == "client"
+    assert refused(house, "tool-catalog")[0] == 400
+
+
+@pytest.mark.parametrize("missing", ["sessionId", "callId"])
+async def test_a_confirmation_names_session_and_call(house: House, missing: str) -> None:
+    params = {name: "x" for name in ("sessionId", "callId") if name != missing}
+    assert refused(house, "tool-confirm", **params)[1]["error"] == f"{missing} is required"
+
+
 async def test_a_confirmation_nobody_waits_for(house: House) -> None:
-    assert refused(house, "tool-confirm", sessionId="s", callId="c", confirmed=True)[0] == 400
+    """The real gateway publishes it, and does not know whether anybody listens."""
+    assert invoke(house, "tool-confirm", {"sessionId": "s", "callId": "c", "confirmed": True}) == {"ok": True}

@@ -18,7 +18,7 @@ CONFIRMED = Call("c1", "danger", ("{}",), "done", confirm=True)
 def performing(played: Script, user: dict[str, Any] | None = USER, *timeline: dict[str, Any]) -> Performance:
     ids, numbers = count(1), count(1)
     stage = Stage("s", "e", Stamps(lambda: 0, lambda: f"id-{next(ids)}"), lambda: next(numbers))
-    return Performance(played, stage, Cast(AGENTS[0], (), timeline), user)
+    return Performance(played, stage, Cast(AGENTS[0], (), timeline), [user] if user else [])
 
 
 def data_of(items: list[Any], event: str) -> list[dict[str, Any]]:

@@ -35,6 +35,25 @@ def test_other_blocks_are_not_the_last_word() -> None:
     assert prompt.whole.endswith('"http://x/é"}}')
 
 
+def test_of_several_messages_the_last_is_the_news() -> None:
+    prompt = read_prompt(message("first"), {"role": "assistant", "content": [{"type": "text", "text": "a"}]})
+    assert (prompt.last, prompt.whole) == ("a", "first\na")
+    assert read_prompt().last == ""
+
+
+def test_all_results_at_the_end_are_the_news() -> None:
+    results = [
+        {"role": "tool", "content": [{"type": "tool_result", "toolUseId": name, "content": [{"text": name}]}]}
+        for name in ("sunny", "windy")
+    ]
+    assert read_prompt(message("weather?"), *results).result == "sunny\nwindy"
+    assert read_prompt(*results, message("and now?")).result is None
+
+
+def test_parameters_may_stand_beside_the_messages() -> None:
+    assert read_prompt(message("x"), metadata={"openai": {"tool_choice": "none"}}).choice == "none"
+
+
 @pytest.mark.parametrize("odd", [{}, {"content": []}, {"content": [{}], "metadata": "x"}])
 def test_odd_messages_say_nothing(odd: dict[str, Any]) -> None:
     assert read_prompt(odd).last == ""

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from .frames import stringify
 from .house import House
+from .settings import GatewaySettings
 
 CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -28,6 +29,7 @@ STREAM = {
 
 STANDALONE_SHAPE = "Invalid message format. Expected { role, content: ContentBlock[] }"
 EMBEDDED_SHAPE = "Invalid message format. Expected { messages: Message[] }"
+NEWER_SHAPE = "Invalid send format. Expected { messages: Message[] } or { message: Message }"
 KEPT = ("role", "content", "metadata", "id")
 """The fields of a message that `/send` passes on."""
 
@@ -74,8 +76,26 @@ def parse(text: str) -> Mapping[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def message_of(body: Mapping[str, Any], form: str) -> dict[str, Any]:
-    """The one message that `/send` delivers."""
+def messages_of(body: Mapping[str, Any], settings: GatewaySettings) -> list[dict[str, Any]]:
+    """What `/send` delivers: one message on the wire of 0.9, all of them on the newer one."""
+    if not settings.is_newer:
+        return [_message_of(body, settings.form)]
+    if settings.form == "embedded":
+        _first(body)
+    return [message for message in _all(body) if isinstance(message, dict)]
+
+
+def _all(body: Mapping[str, Any]) -> list[Any]:
+    """The newer standalone transport checks no content, and takes an empty list."""
+    messages, message = body.get("messages"), body.get("message")
+    if isinstance(messages, list):
+        return messages
+    if isinstance(message, dict) and message.get("role"):
+        return [message]
+    raise Refused(400, NEWER_SHAPE)
+
+
+def _message_of(body: Mapping[str, Any], form: str) -> dict[str, Any]:
     if form == "both":
         form = "embedded" if "messages" in body and "message" not in body else "standalone"
     message = _only(body) if form == "standalone" else _first(body)

@@ -39,7 +39,7 @@ def response(
     output: dict[str, Any] = {"message": reply["message"], "usage": usage.json(), "stopReason": tick.stop}
     if not agent.streaming:
         output = {"model": agent.model, **output, "toolCalls": tool_calls(calls)}
-    pending = calls and tick.go_on
+    pending = any(call.by == "server" for call in calls)
     entry = {key: value for key, value in reply.items() if key != "id"} if pending else reply
     state: dict[str, Any] = {"newTimelineEntries": [entry]}
     if calls:

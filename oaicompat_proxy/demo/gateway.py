@@ -1,18 +1,21 @@
 """A small agent gateway that speaks the Agentick wire truthfully, faults included.
 
 It lets everything run without a real gateway (`oaicompat-proxy --demo`), over real HTTP, and it is the tests'
-scripted agent. Routes, statuses and bodies are those of release 0.9.4 and of commit 924f879.
+scripted agent. Routes, statuses and bodies are those of Agentick 0.9.4, of its commit 924f879, and of the HTTP
+transports of Agentick 0.10 to 0.14, as the settings say.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
-from .bodies import STREAM, Refused, answer, body_of, message_of
+from .bodies import STREAM, Refused, answer, body_of, messages_of
 from .frames import transport_error
 from .house import House
 from .listening import events, subscribe
@@ -24,6 +27,10 @@ from .sessions import BadKey, UnknownApp
 from .settings import GatewaySettings
 
 STATE = web.AppKey("oaicompat_proxy.demo.state", House)
+INTERNAL_FRAME = re.compile(
+    rb'data: \{"type":"event","event":"(?:compiled|model_request|model_response|provider_request|provider_response)"'
+)
+"""What the newer standalone transport keeps from a reader of `/send`."""
 SHUTDOWN = 1.0
 """Seconds that open connections get when the gateway stops."""
 
@@ -80,7 +87,7 @@ async def dispatch(request: web.Request) -> web.StreamResponse:
 def _route(request: web.Request, house: House) -> Route:
     if request.method == "OPTIONS":
         return Route(_preflight)
-    route = ROUTES.get(request.path)
+    route = ROUTES.get(request.path) or (NEWER_ROUTES if _has_newer_routes(house) else {}).get(request.path)
     if route is None:
         raise Refused(404, "Not found")
     if route.post_only and request.method != "POST":
@@ -98,15 +105,27 @@ async def _preflight(request: web.Request, house: House) -> web.StreamResponse:
     return answer(None, 204)
 
 
+def _has_newer_routes(house: House) -> bool:
+    return house.settings.is_newer and house.settings.form != "embedded"
+
+
+def _sender(body: Mapping[str, Any], house: House) -> dict[str, Any]:
+    """What the newer transports read beside the messages."""
+    if not house.settings.is_newer:
+        return {}
+    metadata = body.get("metadata")
+    return {"metadata": metadata if isinstance(metadata, dict) else {}, "besides": body.get("connectionId")}
+
+
 async def _send(request: web.Request, house: House) -> web.StreamResponse:
     body = await body_of(request, house)
-    message = message_of(body, house.settings.form)
+    messages = messages_of(body, house.settings)
     session_id = "main" if body.get("sessionId") is None else body["sessionId"]
     response = web.StreamResponse(headers=STREAM)
     response.enable_chunked_encoding()
     await response.prepare(request)
     try:
-        record, replay = house.send(session_id, message)
+        record, replay = house.send(session_id, *messages, **_sender(body, house))
     except (UnknownApp, BadKey) as error:
         await response.write(transport_error(session_id, str(error)))
         return response
@@ -117,6 +136,7 @@ async def _stream(
     request: web.Request, response: web.StreamResponse, house: House, record: RunRecord, replay: Replay
 ) -> web.StreamResponse:
     record.readers += 1
+    hides = house.settings.hides_internal_events
     whole = False
     try:
         async for item in replay.read():
@@ -124,7 +144,8 @@ async def _stream(
                 if request.transport:
                     request.transport.close()
                 break
-            await response.write(item)
+            if not (hides and not record.is_tape and INTERNAL_FRAME.match(item)):
+                await response.write(item)
         whole = True
     except ConnectionError:
         pass
@@ -144,7 +165,15 @@ async def _invoke(request: web.Request, house: House) -> web.StreamResponse:
 
 
 async def _abort(request: web.Request, house: House) -> web.StreamResponse:
-    await body_of(request, house)
+    """The newer transports stop the run and keep the session; the older ones stop nothing."""
+    body = await body_of(request, house)
+    if not house.settings.is_newer:
+        return answer({"ok": True})
+    session_id = body.get("sessionId")
+    if not session_id:
+        raise Refused(400, "Missing sessionId")
+    if not house.abort(session_id):
+        raise Refused(404 if house.settings.form == "embedded" else 500, "Session not found")
     return answer({"ok": True})
 
 
@@ -166,6 +195,16 @@ async def _channel(request: web.Request, house: House) -> web.StreamResponse:
     return answer({"ok": True})
 
 
+async def _tool_response(request: web.Request, house: House) -> web.StreamResponse:
+    """An answer to a tool's question; nobody is told if nothing asks."""
+    body = await body_of(request, house)
+    session_id, call_id, result = (body.get(name) for name in ("sessionId", "toolUseId", "result"))
+    if not (session_id and call_id and isinstance(result, dict)):
+        raise Refused(400, "Missing sessionId, toolUseId, or result")
+    house.confirm(session_id, str(call_id), bool(result.get("approved")))
+    return answer({"ok": True})
+
+
 ROUTES = {
     "/send": Route(_send),
     "/invoke": Route(_invoke),
@@ -175,3 +214,5 @@ ROUTES = {
     "/close": Route(_close),
     "/channel": Route(_channel),
 }
+NEWER_ROUTES = {"/tool-response": Route(_tool_response)}
+"""Of the standalone transport only."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,9 @@ from .frames import Stage, Stamps
 from .performance import Cast, Performance
 from .prompt import Prompt, read_prompt
 from .replay import Bell, Replay
-from .runs import REMEMBERED, Run, RunRecord, Runs
+from .runs import REMEMBERED, Run, RunRecord, Runs, State
 from .scenarios import compose
-from .script import Script, Tape, tape
+from .script import Cut, Script, Tape, tape
 from .sessions import Session, Sessions
 from .settings import GatewaySettings
 
@@ -32,7 +32,8 @@ class Listener:
 
     id: str
     client_id: str | None
-    frames: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
+    frames: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
+    """None: the connection is lost."""
     keys: list[str] = field(default_factory=list)
 
 
@@ -62,15 +63,40 @@ class House:
         del self.requests[:-REMEMBERED]
         self.bell.ring()
 
-    def send(self, session_id: Any, message: Message) -> tuple[RunRecord, Replay]:
-        """A run for this message; or, while the session is busy, the run that is on."""
+    def send(
+        self, session_id: Any, *messages: Message, metadata: Message | None = None, besides: str | None = None
+    ) -> tuple[RunRecord, Replay]:
+        """A run for these messages; or, while the session is busy, the run that is on.
+
+        `metadata` is that of the request. `besides`: the `/events` connection that gets no copy.
+        """
         session = self.sessions.open(session_id)
         run = session.run
         if run:
-            session.waiting.append((session_id, message))
+            session.waiting.append((session_id, messages))
         else:
-            run = self._start(session, self._run(session, session_id, message))
+            run = self._start(session, self._run(session, session_id, messages, metadata, besides))
         return run.record, run.replay
+
+    def abort(self, session_id: Any) -> bool:
+        """Stops what runs in a session, which stays; False if there is none."""
+        session = self.sessions.find(session_id)
+        if session and session.run:
+            session.run.abort()
+            self.bell.ring()
+        return session is not None
+
+    def restart(self) -> None:
+        """A gateway that was stopped and started: no session is known, every open stream was cut."""
+        for session in self.sessions:
+            if session.run:
+                session.run.put(Cut())
+        for task in self._tasks:
+            task.cancel()
+        self.sessions.forget()
+        for listener in self.listeners.values():
+            listener.frames.put_nowait(None)
+        self.bell.ring()
 
     def close(self, session_id: Any) -> bool:
         """Forgets a session and stops its run; False if there is none."""
@@ -101,7 +127,7 @@ class House:
         """The run, then whatever was sent to the session meanwhile: in runs that nobody receives."""
         following = None
         try:
-            self.runs.end(run.record, await run.play())
+            self.runs.end(run.record, await self._state_of(run))
             if run.record.state == "finished":
                 session.timeline.extend(run.performance.entries)
             following = self._run(session, *session.waiting.pop(0)) if session.waiting else None
@@ -113,27 +139,51 @@ class House:
         if following:
             self._start(session, following)
 
-    def _run(self, session: Session, session_id: str, message: Message) -> Run:
-        content = message.get("content")
-        user: Message | None = None
-        if isinstance(content, list):
-            blocks = [block for block in content if isinstance(block, dict)]
-            user = {**message, "content": blocks, "id": message.get("id") or self.stamps.new_id()}
-        prompt = read_prompt(user or {})
+    async def _state_of(self, run: Run) -> State:
+        try:
+            return await run.play()
+        except asyncio.CancelledError:
+            self.runs.end(run.record, "aborted")
+            raise
+
+    def _run(
+        self,
+        session: Session,
+        session_id: str,
+        messages: Sequence[Message],
+        metadata: Message | None = None,
+        besides: str | None = None,
+    ) -> Run:
+        kept = [self._kept(message) for message in messages if isinstance(message.get("content"), list)]
+        prompt = read_prompt(*kept, metadata=metadata)
         script = self._script(session, prompt)
         stage = Stage(session_id, self.stamps.new_id(), self.stamps, session.sequence)
         cast = Cast(session.agent, session.agent.tools + prompt.tools, session.timeline)
         whole = Script(()) if isinstance(script, Tape) else script
-        record = RunRecord(session.key, session_id, content, message.get("metadata") or {})
-        self.runs.add(record)
+        record = self._record(session, session_id, messages, metadata, isinstance(script, Tape))
         return Run(
             record,
-            Performance(whole, stage, cast, user),
+            Performance(whole, stage, cast, kept),
             Replay(self.settings.corrupt_joined),
-            lambda frame: self._publish(session.key, frame),
+            lambda frame: self._publish(session.key, frame, besides),
             self.settings.pace,
             script if isinstance(script, Tape) else None,
+            self.settings.sends_synthetic_end,
         )
+
+    def _kept(self, message: Message) -> Message:
+        """As it comes into the conversation."""
+        blocks = [block for block in message["content"] if isinstance(block, dict)]
+        return {**message, "content": blocks, "id": message.get("id") or self.stamps.new_id()}
+
+    def _record(
+        self, session: Session, session_id: str, messages: Sequence[Message], metadata: Message | None, is_tape: bool
+    ) -> RunRecord:
+        last = messages[-1] if messages else {}
+        about = {**(metadata or {}), **(last.get("metadata") or {})}
+        record = RunRecord(session.key, session_id, last.get("content"), about, tuple(messages), is_tape)
+        self.runs.add(record)
+        return record
 
     def _script(self, session: Session, prompt: Prompt) -> Script | Tape:
         recorded = self.settings.recordings.get(prompt.last)
@@ -141,7 +191,7 @@ class House:
             return compose(session.agent, prompt, lambda: uuid.uuid4().hex[:CALL_ID])
         return tape(recorded) if isinstance(recorded, bytes) else recorded
 
-    def _publish(self, key: str, frame: bytes) -> None:
+    def _publish(self, key: str, frame: bytes, besides: str | None) -> None:
         for listener in self.listeners.values():
-            if key in listener.keys:
+            if key in listener.keys and besides not in (listener.id, listener.client_id or listener.id):
                 listener.frames.put_nowait(frame)

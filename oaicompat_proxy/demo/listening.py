@@ -27,16 +27,25 @@ async def events(request: web.Request, house: House) -> web.StreamResponse:
     house.bell.ring()
     try:
         await response.write(b"data: " + stringify(hello) + b"\n\n")
-        while True:
-            await response.write(await _next(listener, house.settings.heartbeat))
+        await _pass_on(listener, response, house)
     except ConnectionError:
         return response
     finally:
         del house.listeners[listener.id]
         house.bell.ring()
+    return response
 
 
-async def _next(listener: Listener, heartbeat: float) -> bytes:
+async def _pass_on(listener: Listener, response: web.StreamResponse, house: House) -> None:
+    """Until the reader leaves or the gateway restarts; behind the limit only comments are sent."""
+    limit, sent = house.settings.events_limit, 0
+    while (item := await _next(listener, house.settings.heartbeat)) is not None:
+        sent += len(item)
+        if not limit or sent <= limit or item is HEARTBEAT:
+            await response.write(item)
+
+
+async def _next(listener: Listener, heartbeat: float) -> bytes | None:
     try:
         async with asyncio.timeout(heartbeat):
             return await listener.frames.get()

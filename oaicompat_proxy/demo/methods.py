@@ -1,4 +1,4 @@
-"""The methods behind `POST /invoke`: none at release 0.9.4, the built-in ones at commit 924f879."""
+"""The methods behind `POST /invoke`: none at Agentick 0.9.4, the built-in ones at its commit 924f879 and since 0.10."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ def invoke(house: House, method: Any, params: Params) -> Any:
     """The bare result; None is an empty body."""
     if not isinstance(method, str) or not method:
         raise MethodError("method is required")
-    if house.settings.release == "0.9.4":
+    if house.settings.release == "0.9.4" and not house.settings.is_newer:
         raise MethodError(f"Unknown method: {method}")
-    if method not in METHODS:
+    try:
+        if method not in METHODS:
+            raise MethodError(f"Unknown method: {method}", "NOT_FOUND_RESOURCE", 404)
+        return METHODS[method](house, params)
+    except MethodError as error:
         if house.settings.form == "standalone":
-            raise MethodError(f"Unknown method: {method}")
-        raise MethodError(f"Unknown method: {method}", "NOT_FOUND_RESOURCE", 404)
-    return METHODS[method](house, params)
+            raise MethodError(str(error)) from None
+        raise
 
 
 def _apps(house: House, params: Params) -> Any:
@@ -52,8 +55,8 @@ def _sessions(house: House, params: Params) -> Any:
 
 def _status(house: House, params: Params) -> Any:
     answer: dict[str, Any] = {"gateway": {"apps": [agent.id for agent in AGENTS], "runs": len(house.runs)}}
-    if "sessionId" in params:
-        session = _find(house, params)
+    session = house.sessions.find(params.get("sessionId"))
+    if session is not None:
         answer["session"] = {**_described(session), "isActive": session.run is not None}
     return answer
 
@@ -67,14 +70,36 @@ def _close(house: House, params: Params) -> Any:
 
 
 def _abort(house: House, params: Params) -> Any:
-    """Looks the session up, and that is all it does there too."""
-    _find(house, params)
+    """On the older wire it looks the session up, and that is all."""
+    session = _find(house, params)
+    if house.settings.is_newer:
+        house.abort(session.key)
 
 
 def _tool_confirm(house: House, params: Params) -> Any:
-    if not house.confirm(params.get("sessionId"), str(params.get("callId")), bool(params.get("confirmed"))):
-        raise MethodError("No pending confirmation for this call", "METHOD_ERROR")
+    """Says `ok` whether or not the call waits for it."""
+    for name in ("sessionId", "callId"):
+        if not params.get(name):
+            raise MethodError(f"{name} is required", "METHOD_ERROR")
+    house.confirm(params["sessionId"], str(params["callId"]), bool(params.get("confirmed")))
     return {"ok": True}
+
+
+def _schema(house: House, params: Params) -> Any:
+    methods = {name: {"description": "", "builtin": True} for name in METHODS}
+    return {"protocolVersion": "1.0", "methods": methods, "events": [], "errors": []}
+
+
+def _config(house: House, params: Params) -> Any:
+    return {"config": {}}
+
+
+def _tool_catalog(house: House, params: Params) -> Any:
+    if not params.get("sessionId"):
+        raise MethodError("sessionId is required", "METHOD_ERROR")
+    session = house.sessions.find(params["sessionId"])
+    tools = (session.agent if session else AGENTS[0]).tools
+    return {"tools": [{**tool.offered(), "type": "client" if tool.client else "server"} for tool in tools]}
 
 
 METHODS: dict[str, Callable[[House, Params], Any]] = {
@@ -85,6 +110,9 @@ METHODS: dict[str, Callable[[House, Params], Any]] = {
     "close": _close,
     "reset": _close,
     "abort": _abort,
+    "schema": _schema,
+    "config": _config,
+    "tool-catalog": _tool_catalog,
     "tool-confirm": _tool_confirm,
 }
 

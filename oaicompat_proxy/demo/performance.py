@@ -35,13 +35,13 @@ class Cast:
 class Performance:
     """One execution. `entries` are what it adds to the session's timeline if it succeeds."""
 
-    def __init__(self, script: Script, stage: Stage, cast: Cast, user: Entry | None) -> None:
+    def __init__(self, script: Script, stage: Stage, cast: Cast, messages: Sequence[Entry]) -> None:
         # fixed
         self.stage = stage
         self._script = script
         self._cast = cast
-        self._user = user
-        """The user's message, or None where the gateway has dropped it."""
+        self._messages = messages
+        """What was sent, without what the gateway has dropped."""
         # moving
         self.entries: list[Entry] = []
         self.failed = False
@@ -92,7 +92,7 @@ class Performance:
         reply = self._entry({"role": "assistant", "content": message.content}, "model_output")
         yield exchange.response(stage, number, cast.agent, tick, usage, reply, message.calls)
         if not streaming:
-            yield from self._bare_calls(message.calls)
+            yield from self._bare_calls(number, message.calls)
         results = yield from run_tools(stage, number, message.calls, self._spawn)
         yield from self._commit(number, reply, results)
         self._usage += usage
@@ -127,10 +127,11 @@ class Performance:
             pass
         return tick.usage or spent + Usage(output=message.words)
 
-    def _bare_calls(self, calls: list[Call]) -> Iterator[bytes]:
+    def _bare_calls(self, number: int, calls: list[Call]) -> Iterator[bytes]:
         for index, call in enumerate(calls):
-            known = {"callId": call.id, "blockIndex": index, "name": call.name}
-            yield self.stage.model("tool_call", **known, input=parsed(call.arguments))
+            known = {"callId": call.id, "blockIndex": index, "name": call.name, "input": parsed(call.arguments)}
+            now = self.stage.stamps.time()
+            yield self.stage.engine("tool_call", number, **known, startedAt=now, completedAt=now)
 
     def _spawn(self, number: int, call: Call, spawn: Spawn) -> Play:
         """A child execution, forwarded between the call's start and its result."""
@@ -145,14 +146,13 @@ class Performance:
         yield stage.engine("spawn_start", number, **known, **origin)
         content = [{"type": "text", "text": spawn.prompt}]
         user = {"role": "user", "content": content, "id": stage.stamps.new_id()}
-        child = Performance(spawn.script, stage.child(spawn_id), Cast(CHILD), user)
+        child = Performance(spawn.script, stage.child(spawn_id), Cast(CHILD), [user])
         yield from child.events()
         yield stage.engine("spawn_end", number, **known, output=child.response, usage=child.total())
 
     def _commit(self, number: int, reply: Entry, results: list[Entry]) -> Iterator[bytes]:
-        new = [reply]
-        if number == 1 and self._user and self._user.get("role") == "user":
-            new.insert(0, self._entry(self._user, "user_input"))
+        said = [message for message in self._messages if message.get("role") == "user"] if number == 1 else []
+        new = [*(self._entry(message, "user_input") for message in said), reply]
         if results:
             tool = {"id": self.stage.stamps.new_id(), "kind": "message"}
             new.append({**tool, "message": {"role": "tool", "content": results}, "tags": ["tool_output"]})
@@ -179,10 +179,11 @@ class Performance:
         return {**self._usage.json(), "ticks": self._finished}
 
     def _prompt(self) -> list[Entry]:
-        """What the model reads: the session's messages and, from the first tick on, the user's."""
+        """What the model reads: the session's messages and, in the first tick, all that was sent."""
         past = [entry["message"] for entry in (*self._cast.timeline, *self.entries)]
-        new = [self._user] if self._user and not self._finished else []
-        return past + new
+        new = [] if self._finished else self._messages
+        system = [message for message in new if message.get("role") == "system"]
+        return [*system, *past, *(message for message in new if message.get("role") != "system")]
 
     def _output(self) -> Entry:
         return {

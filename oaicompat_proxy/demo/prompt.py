@@ -44,20 +44,37 @@ class Prompt:
         return tags[-1] if tags else None
 
 
-def read_prompt(message: Mapping[str, Any]) -> Prompt:
-    blocks = message.get("content") or []
+def read_prompt(*messages: Mapping[str, Any], metadata: Any = None) -> Prompt:
+    """`metadata`: what stands beside the messages; the last that names parameters counts."""
+    blocks = [block for message in _news(messages) for block in _blocks(message)]
     texts = [text for text in (_text(block) for block in blocks) if text]
-    metadata = message.get("metadata")
-    openai = metadata.get("openai") if isinstance(metadata, Mapping) else None
-    openai = openai if isinstance(openai, Mapping) else {}
+    openai = _parameters([metadata, *(message.get("metadata") for message in messages)])
+    all_blocks = [block for message in messages for block in _blocks(message)]
     transcript = _transcript(texts)
     return Prompt(
         last=_last(transcript, texts),
-        whole="\n".join(_text(block) or json.dumps(block, ensure_ascii=False) for block in blocks),
+        whole="\n".join(_text(block) or json.dumps(block, ensure_ascii=False) for block in all_blocks),
         tools=_tools(openai.get("tools")),
         choice=_choice(openai.get("tool_choice")),
         result=_result(blocks, transcript),
     )
+
+
+def _news(messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """The last message; all results of tools if that is one."""
+    first = len(messages)
+    while first and messages[first - 1].get("role") == "tool":
+        first -= 1
+    return messages[min(first, max(len(messages) - 1, 0)) :]
+
+
+def _blocks(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return message.get("content") or []
+
+
+def _parameters(places: Sequence[Any]) -> Mapping[str, Any]:
+    found = [place["openai"] for place in places if isinstance(place, Mapping) and "openai" in place]
+    return found[-1] if found and isinstance(found[-1], Mapping) else {}
 
 
 def _text(block: Mapping[str, Any]) -> str:

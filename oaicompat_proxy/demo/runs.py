@@ -29,6 +29,10 @@ class RunRecord:
     session_id: str
     blocks: Any
     metadata: dict[str, Any]
+    messages: tuple[dict[str, Any], ...] = ()
+    """All that was sent; `blocks` is the content of the last."""
+    is_tape: bool = False
+    """Recorded bytes, which are sent as they are."""
     state: State = "running"
     readers: int = 0
     reader_left: bool = False
@@ -97,6 +101,7 @@ class Run:
         publish: Callable[[bytes], None],
         pace: float,
         tape: Tape | None = None,
+        synthetic_end: bool = True,
     ) -> None:
         # fixed
         self.record = record
@@ -105,6 +110,7 @@ class Run:
         self._publish = publish
         self._pace = pace
         self._tape = tape
+        self._synthetic_end = synthetic_end and tape is None
         self._play = play_tape(tape) if tape else performance.play()
         # moving
         self._aborted = asyncio.Event()
@@ -139,7 +145,7 @@ class Run:
 
     def close(self, following: Run | None) -> None:
         """Ends the stream; the first frames of a run that waited for this one slip in before the last."""
-        closing = [] if self._tape else self.performance.closing()
+        closing = self.performance.closing() if self._synthetic_end else []
         for frame in following.opening() if following and closing else []:
             self.replay.put(frame)
         for frame in closing:

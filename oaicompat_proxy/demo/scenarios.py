@@ -166,6 +166,17 @@ def max_ticks(demand: Demand) -> Script:
     return Script(tuple(tick(number) for number in range(1, MAX_TICKS + 1)))
 
 
+def server_stop(demand: Demand) -> Script:
+    """The application ends the run on a tick whose tool the gateway has run."""
+    return script(say("Adding."), demand.call("add", {"a": 1, "b": 2}, "3"), stop="tool_use")
+
+
+def mixed_stop(demand: Demand) -> Script:
+    """The same, with a tool of the client's beside it."""
+    shown = demand.call("client_weather", {"city": "Paris"}, by="client")
+    return script(say("Adding."), demand.call("add", {"a": 1, "b": 2}, "3"), shown, stop="tool_use")
+
+
 def usage_late(demand: Demand) -> Script:
     return script(Say(("Usage ", "late.")), usage=Usage(100, 50), usage_late=True)
 
@@ -226,6 +237,8 @@ SCENARIOS: dict[str, Scenario] = {
         long,
         max_tokens,
         max_ticks,
+        server_stop,
+        mixed_stop,
         usage_late,
         stop_sequence,
         empty,

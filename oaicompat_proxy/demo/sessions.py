@@ -33,8 +33,8 @@ class Session:
     last_activity: str
     timeline: list[dict[str, Any]] = field(default_factory=list)
     run: Run | None = None
-    waiting: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    """Sends that came while a run was on: session id as written, and message."""
+    waiting: list[tuple[str, tuple[dict[str, Any], ...]]] = field(default_factory=list)
+    """Sends that came while a run was on: session id as written, and messages."""
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def sequence(self) -> int:
@@ -84,3 +84,7 @@ class Sessions:
         self._open.pop(session.key, None)
         if session.run:
             session.run.abort()
+
+    def forget(self) -> None:
+        """All of them, without a word to anybody."""
+        self._open.clear()

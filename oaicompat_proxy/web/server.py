@@ -108,7 +108,7 @@ async def _demo(config: Config) -> AsyncIterator[str]:
     if not config.demo:
         yield ""
         return
-    async with serve_demo(GatewaySettings()) as address:
+    async with serve_demo(GatewaySettings(wire="0.14" if config.wire == "0.14" else "0.9")) as address:
         yield address
 
 
