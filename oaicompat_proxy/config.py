@@ -323,8 +323,15 @@ class Config:
     )
     keep_alive: float = setting(
         15.0,
-        "Between the comments that keep a silent stream open; a quarter of nginx's 60 s.",
+        "Between the pings that keep a silent stream open; a quarter of nginx's 60 s.",
         least=0.001,
+        gateway=True,
+    )
+    keep_alive_form: str = setting(
+        "chunk",
+        "What a ping is: a `chunk` with an empty delta, which every client takes, or a `comment` of the event stream, "
+        "which clients never see, but which ends the stream for some (OpenAI's Go client up to 3.42).",
+        choices=("chunk", "comment"),
         gateway=True,
     )
     json_keep_alive: float = setting(

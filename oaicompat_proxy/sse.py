@@ -16,8 +16,8 @@ from .errors import UpstreamFrameTooLong
 DONE = b"data: [DONE]\n\n"
 """The last line of every OpenAI stream."""
 
-COMMENT = b": waiting\n\n"
-"""An event for nobody: shows that the stream lives."""
+COMMENT = b": ping\n\n"
+"""A block without data: shows that the stream lives. Readers that dispatch every block break on it."""
 
 HEAD = 256
 """Bytes of a data line after which it is judged: enough for an event's name in any key order seen so far."""

@@ -107,5 +107,10 @@ class Reader:
         """All has been read, and nothing more will come."""
         return self._tape.complete and self.position == self._tape.length
 
+    @property
+    def is_behind(self) -> bool:
+        """There is something to read."""
+        return self.position < self._tape.length
+
     def close(self) -> None:
         self._tape.leave(self)

@@ -19,6 +19,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.chat.chat_completion_message import Annotation
 
 DONE = "[DONE]"
+PING = b'"choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":null}]}\n\n'
+"""The end of a keep-alive, where usage is not included and the agent does not reason."""
 REASONING_FIELDS = {
     "reasoning_content": ("reasoning_content",),
     "reasoning": ("reasoning",),
@@ -51,6 +53,8 @@ class Answer:
     id: str | None = None
     created: int | None = None
     model: str | None = None
+    pings: int = 0
+    """Keep-alives in the form of chunks."""
 
 
 def check_stream(raw: bytes, *, include_usage: bool, reasoning_field: str = "reasoning_content") -> Answer:
@@ -110,6 +114,7 @@ class _StreamChecker:
         # moving
         self._answer = Answer()
         self._next_must_be_call = False
+        self._reasons = False
 
     def take(self, chunk: Any) -> None:
         answer = self._answer
@@ -173,6 +178,10 @@ class _StreamChecker:
 
     def _take_delta(self, delta: dict[str, Any]) -> None:
         answer = self._answer
+        if delta == (dict.fromkeys(self._reasoning_fields, "") if self._reasons else {}):
+            answer.pings += 1
+            return
+        self._reasons = bool(self._reasoning_fields) and delta.keys() == set(self._reasoning_fields)
         is_call = bool({"tool_calls", "function_call"} & delta.keys())
         _require(is_call or not self._next_must_be_call, "the role chunk announced a tool call")
         self._next_must_be_call = False
@@ -186,7 +195,7 @@ class _StreamChecker:
         elif delta.keys() == {"annotations"}:
             answer.annotations = _annotations(delta["annotations"], answer.text)
             _require(answer.annotations != [], "annotations that annotate nothing")
-        elif self._reasoning_fields and delta.keys() == set(self._reasoning_fields):
+        elif self._reasons:
             answer.reasoning += _said(_same(delta, self._reasoning_fields))
         else:
             _refuse(f"a delta of no kind, or of two: {sorted(delta)}")

@@ -62,6 +62,16 @@ def test_comments_may_stand_between_events() -> None:
     assert check_stream(raw, include_usage=False) == ANSWER
 
 
+REASON = chunk({"reasoning_content": "Hm"})
+
+
+def test_pings_are_counted_and_say_nothing() -> None:
+    quiet = chunk({"reasoning_content": ""})
+    raw = [TEXT[0], chunk({}), REASON, quiet, quiet, TEXT[1], chunk({}), STOP, DONE]
+    answer = check_stream(b"".join(raw), include_usage=False)
+    assert (answer.text, answer.reasoning, answer.pings) == ("Hi", "Hm", 4)
+
+
 def test_usage_is_read_where_it_was_asked_for() -> None:
     raw = b"".join([chunk(ROLE, usage=None), chunk({}, "stop", usage=None), usage_chunk(), DONE])
     assert check_stream(raw, include_usage=True).usage == USAGE
@@ -107,6 +117,11 @@ FAULTS: dict[str, list[bytes]] = {
     "id": [b"id: 1\n\n", *TEXT, STOP, DONE],
     "event": [*TEXT, b"event: chunk\n" + STOP, DONE],
     "retry": [b"retry: 1\n\n", *TEXT, STOP, DONE],
+    "a ping before the role": [chunk({}), *TEXT, STOP, DONE],
+    "a ping behind the finish": [*TEXT, STOP, chunk({}), DONE],
+    "a ping of another stream": [*TEXT, chunk({}).replace(b"chatcmpl-1", b"chatcmpl-2"), STOP, DONE],
+    "a ping that closes the reasoning": [TEXT[0], REASON, chunk({}), STOP, DONE],
+    "a ping of reasoning that is over": [*TEXT, chunk({"reasoning_content": ""}), STOP, DONE],
     "a comment within an event": [*TEXT, b": ping\n" + STOP, DONE],
     "no UTF-8": [TEXT[0], chunk({"content": "?"}).replace(b"?", b"\xff"), STOP, DONE],
     "U+2028": [TEXT[0], chunk({"content": "?"}).replace(b"?", "\u2028".encode()), STOP, DONE],

@@ -59,7 +59,7 @@ def test_a_difference_is_shown_with_both_sides() -> None:
 
 def test_comments_and_signed_ids_are_no_difference() -> None:
     then = play(recorded(NATIVE)).stream or b""
-    warmed = then.replace(b"data: [DONE]", b": waiting\n\ndata: [DONE]")
+    warmed = then.replace(b"data: [DONE]", b": ping\n\ndata: [DONE]")
     assert compare(recorded(NATIVE, Entry(1, "client", warmed), Entry(2, "end", b"answered"))) == []
 
 

@@ -1,4 +1,4 @@
-"""What keeps a silent answer open: comments between events, before the first word too, and nowhere else."""
+"""What keeps a silent answer open: pings between events, before the first word too, and nowhere else."""
 
 from __future__ import annotations
 
@@ -7,28 +7,95 @@ import re
 
 import aiohttp
 import pytest
-from agent import OPENING, Agent, Step, closing, failure, run, text
+from agent import OPENING, Agent, Step, closing, failure, frame, run, text
+from checker import PING as CHUNK
 from checker import check_body, check_stream
 from conftest import CHAT, Line, StartProxy, chat_body
+from exposition import scrape
 from processes import nginx
 
-PING = b": ping\n\n"
+COMMENT = b": ping\n\n"
+FORMS = pytest.mark.parametrize(("form", "ping"), [("chunk", CHUNK), ("comment", COMMENT)])
 KEYS = pytest.mark.parametrize("key", [(), ("Idempotency-Key: k-1",)], ids=["without a key", "with a key"])
 
 
 @KEYS
-async def test_comments_come_before_the_first_word(proxy: StartProxy, agent: Agent, key: tuple[str, ...]) -> None:
-    """From the commit on, which waits for `first_event_wait` at most."""
+@FORMS
+async def test_pings_come_before_the_first_word(
+    proxy: StartProxy, agent: Agent, key: tuple[str, ...], form: str, ping: bytes
+) -> None:
+    """From the commit on, which waits for `first_event_wait` at most; the role comes before them."""
     gate = asyncio.Event()
     agent.plays(gate, run("Hello"))
-    line = await (await proxy(first_event_wait=0.05, keep_alive=0.02)).dial()
+    line = await (await proxy(first_event_wait=0.05, keep_alive=0.02, keep_alive_form=form)).dial()
     await line.post(chat_body(), version="1.0", headers=key)
     assert (await line.read_head())[0] == 200
-    early = b"".join([await line.read_until(PING) for _ in range(5)])
+    early = b"".join([await line.read_until(ping) for _ in range(5)])
     gate.set()
     body = early + await line.read_to_end()
-    assert check_stream(body, include_usage=False).text == "Hello"
+    answer = check_stream(body, include_usage=False)
+    assert (answer.text, answer.pings >= 5) == ("Hello", form == "chunk")
     assert b"Hello" not in early
+
+
+@KEYS
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "both", "none"])
+async def test_while_reasoning_goes_on_its_fields_stand_in_the_ping(
+    proxy: StartProxy, agent: Agent, key: tuple[str, ...], field: str
+) -> None:
+    """And nowhere else: the checker refuses a ping that closes a block of reasoning, or opens one again."""
+    thinking, speaking = asyncio.Event(), asyncio.Event()
+    thought = frame("reasoning_delta", delta="Hm")
+    agent.plays(OPENING, thought, thinking, thought, text("Hello"), speaking, text(" you"), closing())
+    front = await proxy(keep_alive=0.02, reasoning_field=field, first_event_wait=0.01)
+    line = await front.dial()
+    await line.post(chat_body(), version="1.0", headers=key)
+    await line.read_head()
+    body = await line.read_until(b"Hm" if field != "none" else b"role")
+    for _ in range(3):
+        body += await line.read_until(CHUNK if field == "none" else b'":""},"logprobs":null')
+    thinking.set()
+    body += await line.read_until(b"Hello")
+    for _ in range(3):
+        body += await line.read_until(CHUNK)
+    speaking.set()
+    answer = check_stream(body + await line.read_to_end(), include_usage=False, reasoning_field=field)
+    assert (answer.text, answer.reasoning) == ("Hello you", "" if field == "none" else "HmHm")
+    assert answer.pings >= 6
+
+
+async def test_stored_answers_hold_no_pings(proxy: StartProxy, agent: Agent) -> None:
+    """Neither chats nor plain completions, which have nothing else to commit with."""
+    for path, asked in ((CHAT, chat_body()), ("/v1/completions", b'{"prompt": "An owl", "stream": true}')):
+        gate = asyncio.Event()
+        agent.plays(OPENING, gate, text("Hello"), closing())
+        front = await proxy(keep_alive=0.01, first_event_wait=0.01)
+        line = await front.dial()
+        await line.post(asked, path=path, version="1.0", headers=("Idempotency-Key: k-2",))
+        await line.read_head()
+        first = b"".join([await line.read_until(b'"finish_reason":null}]}\n\n') for _ in range(3)])
+        gate.set()
+        first += await line.read_to_end()
+        stored = await front.post(asked, path=path, headers={"Idempotency-Key": "k-2"})
+        said = [b'"text":""', b'"delta":{}']
+        assert sum(map(first.count, said)) > sum(map(stored.body.count, said)) == 1, "the finish chunk says nothing"
+        assert stored.body.endswith(b"data: [DONE]\n\n")
+
+
+async def test_pings_are_neither_counted_nor_a_first_word(proxy: StartProxy, agent: Agent) -> None:
+    gate = asyncio.Event()
+    agent.plays(OPENING, gate, text("Hello"), closing())
+    front = await proxy(keep_alive=0.01, first_event_wait=0.01)
+    line = await front.dial()
+    await line.post(chat_body(stream_options={"include_usage": True}), version="1.0")
+    await line.read_head()
+    body = b"".join([await line.read_until(b'"delta":{}') for _ in range(20)])
+    gate.set()
+    body += await line.read_to_end()
+    answer = check_stream(body, include_usage=True)
+    assert (answer.text, answer.pings >= 19) == ("Hello", True)
+    assert answer.usage is not None
+    assert (await scrape(front)).total("oaicompat_chunks_total") == len(["role", "Hello", "finish", "usage"])
 
 
 async def quiet(line: Line, seconds: float) -> bool:
@@ -56,8 +123,9 @@ async def test_nothing_comes_behind_the_end(
 
 
 @KEYS
-async def test_a_comment_is_a_chunk_and_a_write_of_its_own(
-    proxy: StartProxy, agent: Agent, key: tuple[str, ...]
+@FORMS
+async def test_a_ping_is_a_chunk_and_a_write_of_its_own(
+    proxy: StartProxy, agent: Agent, key: tuple[str, ...], form: str, ping: bytes
 ) -> None:
     """However many come while the agent speaks, they stand between events and between HTTP's chunks."""
     steps: list[Step] = []
@@ -66,17 +134,18 @@ async def test_a_comment_is_a_chunk_and_a_write_of_its_own(
         asyncio.get_running_loop().call_later(0.002 * number, gate.set)
         steps += [gate, text(f"{number} ")]
     agent.plays(OPENING, steps, closing())
-    line = await (await proxy(keep_alive=0.001)).dial()
+    line = await (await proxy(keep_alive=0.001, keep_alive_form=form)).dial()
     await line.post(chat_body(), headers=key)
     await line.read_head()
     body = await line.read_chunks()
-    assert body.count(PING) > 20
-    assert {event[:6] for event in body.split(b"\n\n") if event} == {b"data: ", b": ping"}
+    assert body.count(ping) > 20
+    others = body.replace(COMMENT, b"") if form == "comment" else body
+    assert {event[:6] for event in others.split(b"\n\n") if event} == {b"data: "}
     assert check_stream(body, include_usage=False).text == "".join(f"{number} " for number in range(200))
 
 
 @KEYS
-async def test_no_comment_is_inside_json(proxy: StartProxy, agent: Agent, key: tuple[str, ...]) -> None:
+async def test_no_ping_is_inside_json(proxy: StartProxy, agent: Agent, key: tuple[str, ...]) -> None:
     gate = asyncio.Event()
     agent.plays(OPENING, gate, text("Hello"), closing())
     line = await (await proxy(keep_alive=0.001, first_event_wait=0)).dial()
@@ -100,7 +169,7 @@ LONGER = 2.5
 
 @KEYS
 @pytest.mark.parametrize("silent", ["before the first word", "behind it"])
-async def test_comments_outlast_nginxs_patience(
+async def test_pings_outlast_nginxs_patience(
     proxy: StartProxy, agent: Agent, silent: str, key: tuple[str, ...]
 ) -> None:
     words = [text("Hello"), asyncio.Event()]
@@ -109,7 +178,7 @@ async def test_comments_outlast_nginxs_patience(
     asyncio.get_running_loop().call_later(LONGER, words[1].set)  # type: ignore[union-attr]
     with nginx(front.port, instead=IMPATIENT) as base:
         body = await _ask(base, key)
-    assert len(re.findall(PING, body)) >= 4
+    assert len(re.findall(re.escape(CHUNK), body)) >= 4
     assert check_stream(body, include_usage=False).text == "Hello"
 
 

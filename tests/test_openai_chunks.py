@@ -8,6 +8,7 @@ from oaicompat_proxy.openai.chunks import (
     Chunk,
     ChunkEncoder,
     Content,
+    Contents,
     Envelope,
     Finish,
     Reasoning,
@@ -67,6 +68,37 @@ DELTAS: list[tuple[Chunk, str]] = [
 @pytest.mark.parametrize(("chunk", "delta"), DELTAS)
 def test_a_delta(chunk: Chunk, delta: str) -> None:
     assert new().encode(chunk) == framed(choice(delta))
+
+
+@pytest.mark.parametrize(("chunk", "delta"), DELTAS)
+@pytest.mark.parametrize("include_usage", [True, False])
+def test_a_ping_says_nothing_and_does_not_count(chunk: Chunk, delta: str, include_usage: bool) -> None:
+    encoder = new(include_usage=include_usage)
+    usage = ',"usage":null' if include_usage else ""
+    encoder.encode(chunk)
+    empty = '{"reasoning_content":""}' if isinstance(chunk, Reasoning) else "{}"
+    assert [encoder.ping() for _ in range(2)] == [framed(choice(empty), usage)] * 2
+    assert encoder.chunks == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [("reasoning", ["reasoning"]), ("both", ["reasoning_content", "reasoning"]), ("none", [])],
+)
+def test_a_ping_keeps_the_block_of_reasoning_open_until_it_is_over(field: str, fields: list[str]) -> None:
+    encoder = new(reasoning_field=field)
+    empty = framed(choice("{" + ",".join(f'"{each}":""' for each in fields) + "}"))
+    silent = framed(choice("{}"))
+    assert encoder.ping() == silent
+    for chunk, ping in [
+        (Role(), silent),
+        (Reasoning("Hm"), empty),
+        (Contents("Hi", [b"Hi"]), silent),
+        (Reasoning("Hm"), empty),
+        (ToolCallHead(0, "c1", "tide"), silent),
+    ]:
+        encoder.encode(chunk)
+        assert encoder.ping() == ping
 
 
 @pytest.mark.parametrize(("chunk", "delta"), DELTAS)

@@ -41,6 +41,7 @@ class Read:
     id: str | None = None
     created: int | None = None
     model: str | None = None
+    pings: int = 0
 
 
 def validated(completion: dict[str, Any], *, whole: bool) -> dict[str, Any]:
@@ -108,7 +109,7 @@ def take(completion: dict[str, Any], read: Read, include_usage: bool) -> None:
         return
     assert completion.get("usage") is None, "usage before the end"
     (choice,) = completion["choices"]
-    assert choice["text"] or choice["finish_reason"], "an event that says nothing"
+    read.pings += not (choice["text"] or choice["finish_reason"])
     read.text += choice["text"]
     read.finish_reason = choice["finish_reason"]
 
@@ -128,6 +129,15 @@ def collected(*chunks: Chunk, echo: str = "") -> bytes:
     for chunk in chunks:
         collector.add(chunk)
     return collector.body()
+
+
+@pytest.mark.parametrize("include_usage", [True, False])
+def test_a_ping_is_an_empty_piece_of_text_that_does_not_count(include_usage: bool) -> None:
+    encoder = CompletionEncoder(ENVELOPE, include_usage=include_usage, echo="An owl")
+    raw = encoder.ping() + encoder.encode(Content("Hu")) + encoder.ping()
+    assert encoder.chunks == 1
+    read = read_stream(raw + encoder.encode(Finish("stop")) + b"data: [DONE]\n\n", include_usage=include_usage)
+    assert (read.text, read.pings) == ("Hu", 2)
 
 
 ANSWER: list[Chunk] = [Role(), Content(" flies"), Content(" by night."), Finish("stop"), USAGE]

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 from agent import OPENING, Agent, Reply, answer, text
+from checker import PING
 from conftest import Line, Proxy, StartProxy, chat_body
 from fronts import Chat, Front, StartFront, function
 
@@ -93,7 +94,7 @@ async def test_however_it_leaves(front: StartFront, how: str, stream: bool) -> N
 async def test_a_reader_that_leaves_while_the_line_is_kept_warm(front: StartFront, stream: bool) -> None:
     there = await front(gateway("embedded, 0.9.4"), first_event_wait=0.01, keep_alive=0.01, json_keep_alive=0.01)
     line = await there.line("[[scenario:silent]]", stream=stream)
-    await line.read_until(b": ping\n\n" if stream else b"\r\n\n\r\n")
+    await line.read_until(PING if stream else b"\r\n\n\r\n")
     await line.close()
     await there.until(lambda: there.runs[0].state == "aborted", within=2)
 

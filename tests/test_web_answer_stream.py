@@ -5,11 +5,11 @@ import random
 
 import pytest
 from agent import OPENING, Agent, Exchange, Reply, closing, failure, run, text
-from checker import check_stream
+from checker import PING, check_stream
 from conftest import StartProxy, chat_body, no_tasks_left
 
 
-async def test_comments_keep_a_silent_stream_warm_and_stand_between_events(proxy: StartProxy, agent: Agent) -> None:
+async def test_pings_keep_a_silent_stream_warm_and_stand_between_events(proxy: StartProxy, agent: Agent) -> None:
     gates = [asyncio.Event() for _ in range(5)]
     pieces = [piece for gate in gates for piece in (text("word "), gate)]
     agent.plays(OPENING, *pieces, closing())
@@ -18,18 +18,18 @@ async def test_comments_keep_a_silent_stream_warm_and_stand_between_events(proxy
     await line.read_head()
     raw = b""
     for gate in gates:
-        raw += await line.read_until(b": ping\n\n")
+        raw += await line.read_until(PING)
         gate.set()
     raw += await line.read_to_end()
     assert check_stream(raw, include_usage=False).text == "word " * 5
 
 
-async def test_a_busy_stream_needs_no_comments(proxy: StartProxy, agent: Agent) -> None:
+async def test_a_busy_stream_needs_no_pings(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(run("One ", "two"))
-    assert b": ping" not in (await (await proxy(keep_alive=10)).chat()).body
+    assert PING not in (await (await proxy(keep_alive=10)).chat()).body
 
 
-async def test_no_comment_comes_before_the_commit(proxy: StartProxy, agent: Agent) -> None:
+async def test_no_ping_comes_before_the_commit(proxy: StartProxy, agent: Agent) -> None:
     """It would be status 200."""
     gate = asyncio.Event()
     agent.plays(OPENING, gate, failure("Model exploded"))

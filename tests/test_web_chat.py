@@ -26,7 +26,7 @@ from agent import (
     tool_call,
 )
 from aiohttp import web
-from checker import check_body, check_error_body, check_stream
+from checker import PING, check_body, check_error_body, check_stream
 from conftest import Line, Proxy, StartProxy, chat_body, no_tasks_left
 
 from oaicompat_proxy.demo.gateway import STATE, create_gateway
@@ -152,7 +152,7 @@ async def test_a_slow_start_commits_and_is_kept_warm(proxy: StartProxy, agent: A
     line = await (await proxy(first_event_wait=0.02, keep_alive=0.02)).dial()
     await line.post(chat_body(), headers=["Connection: close"])
     assert (await line.read_head())[0] == 200
-    early = await line.read_until(b": ping\n\n") + await line.read_until(b": ping\n\n")
+    early = await line.read_until(PING) + await line.read_until(PING)
     assert early.count(b'"role":"assistant"') == 1
     gate.set()
     assert b"At last" in await line.read_until(b"data: [DONE]\n\n")
@@ -295,7 +295,7 @@ async def test_a_client_that_leaves_releases_a_silent_agent(
 async def test_a_client_that_leaves_a_stream_kept_warm_releases_the_agent(proxy: StartProxy, agent: Agent) -> None:
     agent.plays("stall")
     line = await at_the_agent(await proxy(first_event_wait=0.01, keep_alive=0.01), agent, stream=True)
-    await line.read_until(b": ping\n\n")
+    await line.read_until(PING)
     await line.close()
     async with asyncio.timeout(2):
         await agent.until(lambda: agent.runs[0].outcome == "left")

@@ -39,6 +39,9 @@ async def test_a_run_is_one_whole_text(proxy: StartProxy, agent: Agent) -> None:
     assert (read.id or "").startswith("cmpl-")
 
 
+PING = b'"choices":[{"text":"","index":0,"logprobs":null,"finish_reason":null}]}\n\n'
+
+
 @pytest.mark.parametrize("include_usage", [True, False])
 async def test_a_run_is_one_streamed_text(proxy: StartProxy, agent: Agent, include_usage: bool) -> None:
     agent.plays(run(" flies", " by night."))
@@ -91,19 +94,20 @@ async def test_the_echo_goes_out_while_the_agent_still_thinks(proxy: StartProxy,
     line = await (await proxy(first_event_wait=0.01, keep_alive=0.01)).dial()
     await line.post(b'{"prompt": "An owl", "stream": true, "echo": true}', path=COMPLETIONS, version="1.0")
     await line.read_head()
-    said = await line.read_until(b'"An owl"') + await line.read_until(b": ping\n\n")
+    said = await line.read_until(b'"An owl"') + await line.read_until(PING)
     gate.set()
     assert read_stream(said + await line.read_to_end(), include_usage=False).text == "An owl flies"
 
 
-async def test_without_an_echo_a_slow_start_is_a_comment(proxy: StartProxy, agent: Agent) -> None:
+@pytest.mark.parametrize("form", ["chunk", "comment"])
+async def test_without_an_echo_a_slow_start_is_a_ping(proxy: StartProxy, agent: Agent, form: str) -> None:
     gate = asyncio.Event()
     agent.plays(OPENING, gate, text(" flies"), closing())
-    line = await (await proxy(first_event_wait=0.01)).dial()
+    line = await (await proxy(first_event_wait=0.01, keep_alive_form=form)).dial()
     await line.post(b'{"prompt": "An owl", "stream": true}', path=COMPLETIONS, version="1.0")
     await line.read_head()
     said = await line.read_until(b"\n\n")
-    assert said.startswith(b":")
+    assert b'"text":""' in said if form == "chunk" else said == b": ping\n\n"
     gate.set()
     assert read_stream(said + await line.read_to_end(), include_usage=False).text == " flies"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from agent import Agent, Reply, answer, run
-from checker import check_error_body
+from checker import PING, check_error_body
 from conftest import Proxy, Received, StartProxy
 
 from oaicompat_proxy.web.diagnostics import MOST_STREAMS
@@ -25,7 +25,8 @@ def ask(proxied: Proxy, **wanted: Any) -> Any:
 
 def events(received: Received) -> list[dict[str, Any]]:
     lines = received.body.decode().split("\n\n")
-    return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    told = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    return [event for event in told if "choices" not in event]
 
 
 async def state(proxied: Proxy, token: str) -> Any:
@@ -88,13 +89,16 @@ async def test_a_stream_has_the_events_and_the_pauses_that_were_asked_for(proxy:
     assert all(later - earlier >= 0.045 for earlier, later in itertools.pairwise(sent))
 
 
-async def test_a_silence_stands_behind_the_first_event_with_the_comments_that_were_asked_for(
-    proxy: StartProxy,
+@pytest.mark.parametrize(("form", "ping"), [("chunk", PING), ("comment", b": ping\n\n")])
+async def test_a_silence_stands_behind_the_first_event_with_the_pings_that_were_asked_for(
+    proxy: StartProxy, form: str, ping: bytes
 ) -> None:
-    proxied = await proxy()
-    for comments, count in ((0.03, 3), (0, 0), (1, 0)):
-        received = await ask(proxied, events=2, silence=0.1, comments=comments)
-        assert received.body.count(b"\n: waiting\n") == count
+    """In the form in which answers have them."""
+    proxied = await proxy(keep_alive_form=form)
+    assert json.loads((await proxied.get(BASE)).body)["keep_alive_form"] == form
+    for pings, count in ((0.03, 3), (0, 0), (1, 0)):
+        received = await ask(proxied, events=2, silence=0.1, pings=pings)
+        assert received.body.count(ping) == count
         first, second = (event["at"] for event in events(received))
         assert second - first >= 0.09
 
@@ -146,7 +150,7 @@ async def test_one_that_stays_has_not_left(proxy: StartProxy) -> None:
         ({"interval": 1.1}, "interval"),
         ({"silence": 301}, "silence"),
         ({"silence": -1}, "silence"),
-        ({"comments": "often"}, "comments"),
+        ({"pings": "often"}, "pings"),
         ({"token": "x" * 65}, "token"),
         ({"size": 10}, "size"),
     ],

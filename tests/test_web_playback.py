@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from agent import OPENING, Agent, closing, run, text
-from checker import check_body, check_error_body, check_stream
+from checker import PING, check_body, check_error_body, check_stream
 from conftest import StartProxy, chat_body
 
 from oaicompat_proxy.web.keys import STOPPING
@@ -14,7 +14,7 @@ from oaicompat_proxy.web.keys import STOPPING
 KEY_LINE = ("Idempotency-Key: k-1",)
 
 
-async def test_every_client_has_its_own_comments_between_events(proxy: StartProxy, agent: Agent) -> None:
+async def test_every_client_has_its_own_pings_between_events(proxy: StartProxy, agent: Agent) -> None:
     """Before the first word, which does not come, and between words; never in an event, never behind the end."""
     gates = [asyncio.Event() for _ in range(3)]
     agent.plays(OPENING, *[step for gate in gates for step in (gate, text("word "))], closing())
@@ -26,7 +26,7 @@ async def test_every_client_has_its_own_comments_between_events(proxy: StartProx
         assert (await line.read_head())[0] == 200
     for gate in gates:
         for index, line in enumerate(lines):
-            bodies[index] += await line.read_until(b": ping\n\n")
+            bodies[index] += await line.read_until(PING)
         gate.set()
     for index, line in enumerate(lines):
         bodies[index] += await line.read_to_end()

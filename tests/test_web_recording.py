@@ -15,6 +15,7 @@ from oaicompat_proxy.web.answer_stream import HIGH_WATER
 from oaicompat_proxy.web.recording import Recording, TapedJson, TapedStream
 
 ROLE = b"data: role\n\n"
+PING = b"data: ping\n\n"
 
 
 def recording(*, largest: int = 2**20) -> Recording:
@@ -25,7 +26,7 @@ def recording(*, largest: int = 2**20) -> Recording:
 
 
 def stream(made: Recording, wait: float = 10) -> TapedStream:
-    return TapedStream(made, wait, lambda: ROLE)
+    return TapedStream(made, wait, lambda: ROLE, lambda: PING)
 
 
 async def all_of(made: Recording, reader: Reader) -> bytes:
@@ -73,6 +74,39 @@ async def test_a_silent_stream_is_committed_to_by_itself() -> None:
         assert not reading.done()
         await asyncio.sleep(0.2)
     assert await reading == ROLE
+
+
+@timeless
+async def test_a_commit_without_a_word_puts_no_ping_on_the_tape() -> None:
+    """An endpoint whose answers begin with their text has nothing else to open with."""
+    made = recording()
+    early = made.join()
+    reading = asyncio.create_task(made.read_first(early))
+    async with TapedStream(made, 10, lambda: b"", lambda: PING) as answer:
+        await asyncio.sleep(9.9)
+        assert [reading.done(), answer.committed] == [False, False]
+        await asyncio.sleep(0.2)
+        assert answer.committed
+        assert await reading == PING
+        await answer.end(b"a")
+    assert await all_of(made, early) == b"a"
+    assert await made.read_first(made.join()) == b"a"
+
+
+@timeless
+async def test_a_failure_before_the_commit_is_raised_and_one_behind_it_is_read() -> None:
+    refused, cut = recording(), recording()
+    waiting = asyncio.create_task(refused.read_first(refused.join()))
+    await asyncio.sleep(1)
+    refused.fail(AgentError("No."))
+    with pytest.raises(AgentError):
+        await waiting
+    reader, error = cut.join(), AgentError("No.")
+    async with TapedStream(cut, 1, lambda: b"", lambda: PING) as answer:
+        await asyncio.sleep(2)
+        assert await cut.read_first(reader) == PING
+        await answer.fail(error)
+    assert await all_of(cut, reader) == error_ending(error)
 
 
 @timeless

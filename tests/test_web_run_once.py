@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +13,7 @@ import aiohttp
 import pytest
 from agent import OPENING, Agent, Reply, closing, failure, run, serving, text
 from aiohttp import web
-from checker import check_body, check_error_body, check_stream
+from checker import PING, check_body, check_error_body, check_stream
 from conftest import CHAT, SETTINGS, Line, Proxy, Received, StartProxy, chat_body, no_tasks_left
 from processes import free_port
 
@@ -42,8 +43,8 @@ def said(received: Received, *, stream: bool) -> str:
     return (check_stream(received.body, include_usage=False) if stream else check_body(received.body)).text
 
 
-def without_comments(body: bytes) -> bytes:
-    return b"".join(event + b"\n\n" for event in body.split(b"\n\n") if event and not event.startswith(b":"))
+def without_pings(body: bytes) -> bytes:
+    return b"".join(event for event in re.findall(rb".*?\n\n", body, re.DOTALL) if not event.endswith(PING))
 
 
 async def first_line(front: Proxy, agent: Agent, *, stream: bool) -> Line:
@@ -69,7 +70,7 @@ async def test_a_second_request_gets_the_stored_answer(proxy: StartProxy, agent:
 
 
 async def test_those_who_come_meanwhile_join(proxy: StartProxy, agent: Agent, stream: bool) -> None:
-    """At every point of the run; each gets all of it, byte by byte the same but for comments."""
+    """At every point of the run; each gets all of it, byte by byte the same but for pings."""
     gates = [asyncio.Event() for _ in range(4)]
     agent.plays(OPENING, *[step for gate in gates for step in (gate, text("word "))], closing())
     front = await proxy(keep_alive=0.01, first_event_wait=60)
@@ -83,7 +84,7 @@ async def test_those_who_come_meanwhile_join(proxy: StartProxy, agent: Agent, st
             await agent.until(lambda sent=sent: agent.runs[0].sent > sent)
     answers = await asyncio.gather(*asking)
     assert {said(answer, stream=stream) for answer in answers} == {"word " * 4}
-    assert len({without_comments(answer.body) for answer in answers}) == 1
+    assert len({without_pings(answer.body) for answer in answers}) == 1
     assert len(agent.runs) == 1
 
 

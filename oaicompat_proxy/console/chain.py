@@ -33,7 +33,8 @@ class Stream:
     """When each event was sent, since the proxy began."""
     arrived: list[float] = field(default_factory=list)
     """When it came, since it was asked for."""
-    comments: int = 0
+    pings: int = 0
+    """Keep-alives of either form."""
     encoding: str = ""
     status: int = 0
     lasted: float = 0.0
@@ -122,11 +123,12 @@ async def _read(content: aiohttp.StreamReader, stream: Stream, began: float) -> 
             stream.arrived.append(time.monotonic() - began)
             continue
         for frame in frames:
-            if frame.startswith(b"data: "):
-                stream.sent.append(json.loads(frame.removeprefix(b"data: "))["at"])
+            event = json.loads(frame.removeprefix(b"data: ")) if frame.startswith(b"data: ") else {}
+            if "at" in event:
+                stream.sent.append(event["at"])
                 stream.arrived.append(time.monotonic() - began)
             else:
-                stream.comments += frame.startswith(b":")
+                stream.pings += "choices" in event or frame.startswith(b":")
 
 
 def new_client(*, total: float | None = PATIENCE, auto_decompress: bool = True) -> aiohttp.ClientSession:

@@ -102,7 +102,8 @@ async def examine(chain: Chain, plan: Plan, tell: Callable[[Finding], None]) -> 
 def _waiting_checks(chain: Chain, plan: Plan, told: dict[str, Any]) -> list[Check]:
     checks: list[Check] = [partial(check_idle, chain, seconds=plan.idle)]
     if plan.silence:
-        checks.append(partial(check_silence, chain, seconds=plan.silence, keep_alive=told["keep_alive"]))
+        keep_alive, form = told["keep_alive"], told["keep_alive_form"]
+        checks.append(partial(check_silence, chain, seconds=plan.silence, keep_alive=keep_alive, form=form))
     return checks
 
 

@@ -70,34 +70,34 @@ def _judge_encoding(packed: Stream) -> Finding:
     return Finding("compression", "ok", "streams are not compressed on the way")
 
 
-async def check_silence(chain: Chain, *, seconds: float, keep_alive: float) -> list[Finding]:
-    """The cut of a silent answer, with and without the comments that are to prevent it."""
+async def check_silence(chain: Chain, *, seconds: float, keep_alive: float, form: str) -> list[Finding]:
+    """The cut of a silent answer, with and without the pings that are to prevent it."""
     kept, silent = await asyncio.gather(
-        chain.stream(events=2, silence=seconds, comments=keep_alive), chain.stream(events=2, silence=seconds)
+        chain.stream(events=2, silence=seconds, pings=keep_alive), chain.stream(events=2, silence=seconds)
     )
-    return [_judge_kept(kept, seconds, keep_alive), _judge_silent(silent, seconds)]
+    return [_judge_kept(kept, seconds, keep_alive, form), _judge_silent(silent, seconds)]
 
 
-def _judge_kept(kept: Stream, seconds: float, keep_alive: float) -> Finding:
+def _judge_kept(kept: Stream, seconds: float, keep_alive: float, form: str) -> Finding:
     name = "silent stream"
     if not kept.whole:
-        text = f"cut after {kept.lasted:.1f} s, although the proxy sends a comment each {keep_alive:g} s"
+        text = f"cut after {kept.lasted:.1f} s, although the proxy sends a {form} each {keep_alive:g} s"
         return Finding(name, "bad", text, f"{READ_TIMEOUT} or, shorter than the cut, oaicompat-proxy: --keep-alive")
-    if seconds > keep_alive and not kept.comments:
-        text = "comments are removed on the way, so they cannot keep a silent stream open"
+    if seconds > keep_alive and not kept.pings:
+        text = f"pings ({form}s) are removed on the way, so they cannot keep a silent stream open"
         return Finding(name, "warn", text, READ_TIMEOUT)
-    return Finding(name, "ok", f"lives through {seconds:g} s of silence, with {kept.comments} comments in it")
+    return Finding(name, "ok", f"lives through {seconds:g} s of silence, with {kept.pings} pings ({form}s) in it")
 
 
 def _judge_silent(silent: Stream, seconds: float) -> Finding:
     name = "silent answer"
     if not silent.whole:
-        text = f'an answer with "stream": false, which has no comments, is cut after {silent.lasted:.1f} s'
+        text = f'an answer with "stream": false, which has no pings, is cut after {silent.lasted:.1f} s'
         return Finding(name, "warn", text, f"{READ_TIMEOUT} or oaicompat-proxy: --json-keep-alive 15")
     if seconds <= PRESUMED_CUT:
-        text = f"lives {seconds:g} s without a comment; the usual cut comes after {PRESUMED_CUT:g} s"
+        text = f"lives {seconds:g} s without a ping; the usual cut comes after {PRESUMED_CUT:g} s"
         return Finding(name, "note", text, "ask again with --silence 65")
-    return Finding(name, "ok", f"lives through {seconds:g} s of silence without a comment")
+    return Finding(name, "ok", f"lives through {seconds:g} s of silence without a ping")
 
 
 async def check_leaving(chain: Chain) -> list[Finding]:

@@ -151,6 +151,7 @@ class ChunkEncoder:
         "_legacy",
         "_open_end",
         "_reasoning",
+        "_reasoning_chunk",
         "_start",
         "_text_end",
         "_text_start",
@@ -173,6 +174,8 @@ class ChunkEncoder:
         self._open_end, self._text_end, self._last_end = _ENDS[include_usage]
         self._text_start = self._delta + b'{"content":"'
         self._between_texts = self._text_end + self._text_start
+        self._reasoning_chunk = -1
+        """The number of the last chunk that carried reasoning: no other chunk has to take note of it."""
 
     def encode(self, chunk: Chunk) -> bytes:
         """The chunk as it is sent; empty if this stream does not show it."""
@@ -187,6 +190,15 @@ class ChunkEncoder:
             self.chunks += 1
         return encoded
 
+    def ping(self) -> bytes:
+        """A keep-alive: a chunk that says nothing, and that is not counted.
+
+        While reasoning goes on the empty string stands in its fields, because some clients close their block of
+        reasoning at the first chunk without them.
+        """
+        reasons = self.chunks == self._reasoning_chunk
+        return self._with_delta(dict.fromkeys(self._reasoning, "") if reasons else {})
+
     def _with_delta(self, delta: dict[str, Any]) -> bytes:
         return self._delta + json_text.encode(delta) + self._open_end
 
@@ -196,6 +208,7 @@ class ChunkEncoder:
     def _reasoning_delta(self, chunk: Reasoning) -> bytes:
         if not self._reasoning:
             return b""
+        self._reasoning_chunk = self.chunks + 1
         return self._with_delta(dict.fromkeys(self._reasoning, chunk.text))
 
     def _head(self, chunk: ToolCallHead) -> bytes:

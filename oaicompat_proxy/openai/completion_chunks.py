@@ -56,8 +56,15 @@ class CompletionEncoder:
             return self._event([], chunk)
         return b""
 
+    def ping(self) -> bytes:
+        """A keep-alive: a piece of text that is empty, and that is not counted."""
+        return self._encode([_choice("", None)])
+
     def _event(self, choices: list[dict[str, Any]], usage: UsageReport | None = None) -> bytes:
         self.chunks += 1
+        return self._encode(choices, usage)
+
+    def _encode(self, choices: list[dict[str, Any]], usage: UsageReport | None = None) -> bytes:
         completion = _completion(self._envelope, choices)
         if self._include_usage:
             completion["usage"] = usage and usage.body()

@@ -51,20 +51,43 @@ class WholeStream(web.StreamResponse):
 
 
 class EventStream(EventSourceResponse):
-    """The library's response, with as few packets as there are words to send."""
+    """The library's response, with as few packets as there are words to send, and keep-alives that are no comments."""
 
     _send_headers_immediately = False
+
+    def __init__(self, ping: Callable[[], bytes], *, interval: float, send_timeout: float) -> None:
+        """`ping`: encodes a keep-alive, as a whole event; one of no bytes is not sent."""
+        super().__init__(allow_all_methods=True, ping_interval=interval, send_timeout=send_timeout)
+        self._encode_ping = ping
+
+    async def _ping(self) -> None:
+        """In place of the library's, which sends comments."""
+        while True:
+            await asyncio.sleep(self._ping_interval)
+            data = self._encode_ping()
+            if not data:
+                continue
+            try:
+                async with asyncio.timeout(self._send_timeout):
+                    await self.write(data)
+            except TimeoutError:
+                self._abort_transport()
+                return
+            except (ConnectionResetError, RuntimeError):  # the client has left, or the end has been written
+                return
 
     def stop_streaming(self) -> None:
         """At any time, and as often as one likes."""
         if self._ping_task is not None:
             self._ping_task.cancel()
+        self._encode_ping = bytes  # holds nothing of what made the answer: a kept connection holds its last response
 
 
 class AnswerStream:
     """A context for one answer. The first `write` commits to status 200.
 
-    If nothing was written after `first_event_wait` seconds it commits by itself, with what `opening` returns.
+    If nothing was written after `first_event_wait` seconds it commits by itself: with what `opening` returns, or with
+    a ping if the answer begins with its text.
     """
 
     __slots__ = (
@@ -73,6 +96,7 @@ class AnswerStream:
         "_deadlines",
         "_early",
         "_opening",
+        "_ping",
         "_pushed",
         "_request",
         "_response",
@@ -82,13 +106,19 @@ class AnswerStream:
     )
 
     def __init__(
-        self, request: web.Request, config: Config, deadlines: Deadlines, opening: Callable[[], bytes]
+        self,
+        request: web.Request,
+        config: Config,
+        deadlines: Deadlines,
+        opening: Callable[[], bytes],
+        ping: Callable[[], bytes],
     ) -> None:
-        """`deadlines`: of `first_event_wait`."""
+        """`deadlines`: of `first_event_wait`. `ping`: encodes a keep-alive, as a whole event."""
         self._request = request
         self._deadlines = deadlines
         self._config = config
         self._opening = opening
+        self._ping = ping
         self._chunked = request.version >= HttpVersion11
         # moving
         self._response: web.StreamResponse | None = None
@@ -127,7 +157,7 @@ class AnswerStream:
         return self._response
 
     async def write(self, data: bytes) -> None:
-        """Whole events only, so that a keep-alive comment never falls inside one. Raises ClientGone."""
+        """Whole events only, so that a keep-alive never falls inside one. Raises ClientGone."""
         self._deadlines.lift(self)
         if self._early is not None:
             await self._early
@@ -169,7 +199,7 @@ class AnswerStream:
 
     def miss_deadline(self) -> None:
         """Nothing was written in time."""
-        self._early = asyncio.create_task(self._send(self._opening()), name="commit early")
+        self._early = asyncio.create_task(self._send(self._opening() or self._ping()), name="commit early")
 
     async def _send_whole(self, data: bytes) -> None:
         response = self._response = WholeStream(headers=HEADERS)
@@ -211,12 +241,8 @@ class AnswerStream:
             raise ClientGone from exc
 
     def _new_stream(self) -> EventStream:
-        stream = EventStream(
-            allow_all_methods=True,
-            sep="\n",
-            ping_interval=self._config.keep_alive,
-            send_timeout=self._config.send_timeout,
-        )
+        config = self._config
+        stream = EventStream(self._ping, interval=config.keep_alive, send_timeout=config.send_timeout)
         stream.headers.update(HEADERS)
         self._end_by_close(stream)
         return stream

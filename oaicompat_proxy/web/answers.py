@@ -108,13 +108,14 @@ async def stream_answer(
     """The answer while it comes. Raises ProxyError only as long as nothing was sent."""
     app, report = request.app, request[REPORT]
     report.note_call(translator, encoder)
+    ping = encoder.ping if app[CONFIG].keep_alive_form == "chunk" else _comment
     if follower is not None:
         encoder = _Followed(encoder, follower)
 
     def opening() -> bytes:
-        return b"".join(map(encoder.encode, translator.open())) or sse.COMMENT
+        return b"".join(map(encoder.encode, translator.open()))
 
-    async with _stream(request, app, noted(report, opening)) as stream:
+    async with _stream(request, app, noted(report, opening), ping) as stream:
         answer = recorded(report, stream)
         try:
             with app[STOPPING].during_the_run:
@@ -162,12 +163,21 @@ class _Followed:
         self._follower.add(chunk)
         return self._encoder.encode(chunk)
 
+    def ping(self) -> bytes:
+        return self._encoder.ping()
 
-def _stream(request: web.Request, app: web.Application, opening: Callable[[], bytes]) -> AnswerStream | TapedStream:
+
+def _comment() -> bytes:
+    return sse.COMMENT
+
+
+def _stream(
+    request: web.Request, app: web.Application, opening: Callable[[], bytes], ping: Callable[[], bytes]
+) -> AnswerStream | TapedStream:
     config, recording = app[CONFIG], request[RECORDING]
     if recording is not None:
-        return TapedStream(recording, config.first_event_wait, opening)
-    return AnswerStream(request, config, app[FIRST_EVENTS], opening)
+        return TapedStream(recording, config.first_event_wait, opening, ping)
+    return AnswerStream(request, config, app[FIRST_EVENTS], opening, ping)
 
 
 def _whole(request: web.Request, config: Config) -> JsonAnswer | TapedJson:

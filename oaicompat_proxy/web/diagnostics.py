@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import time
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
@@ -23,6 +24,7 @@ from aiohttp import HttpVersion11, web
 from .. import __version__
 from ..dialects.dialect import Call, Gateway
 from ..errors import DiagnosticsBusy, InvalidRequest, ProxyError, UpstreamRefused
+from ..openai.chunks import ChunkEncoder, Envelope
 from ..sse import COMMENT, encode
 from .body import read_body
 from .keys import CALLER, CONFIG, REQUEST_ID, SECRET, UPSTREAM
@@ -49,8 +51,8 @@ class Wanted(pydantic.BaseModel):
     interval: float = pydantic.Field(0, ge=0, le=1)
     """Seconds between two events."""
     silence: float = pydantic.Field(0, ge=0, le=300)
-    comments: float = pydantic.Field(0, ge=0, le=300)
-    """Seconds between two comments in the silence; 0 for none."""
+    pings: float = pydantic.Field(0, ge=0, le=300)
+    """Seconds between two keep-alives in the silence, in the form that answers have; 0 for none."""
     accel: bool = True
     """With the header that asks nginx not to buffer, as answers have it."""
 
@@ -168,6 +170,7 @@ async def about(request: web.Request) -> web.Response:
         "authorized": "Authorization" in request.headers,
         "max_body": config.max_body,
         "keep_alive": config.keep_alive,
+        "keep_alive_form": config.keep_alive_form,
         "confirmations": config.confirmations,
     }
     return web.json_response(told)
@@ -201,30 +204,39 @@ async def stream(request: web.Request) -> web.StreamResponse:
     with request.app[DIAGNOSTICS].watch(wanted.token):
         response = _new_response(request, wanted)
         await response.prepare(request)
-        async for data in _written(wanted):
+        async for data in _written(wanted, _new_ping(request)):
             await response.write(data)
         await response.write_eof()
     return response
 
 
-async def _written(wanted: Wanted) -> AsyncIterator[bytes]:
+def _new_ping(request: web.Request) -> bytes:
+    """A keep-alive as it stands in answers."""
+    if request.app[CONFIG].keep_alive_form == "comment":
+        return COMMENT
+    envelope = Envelope(f"chatcmpl-{request[REQUEST_ID]}", int(time.time()), "diagnostics")
+    return ChunkEncoder(envelope, include_usage=False, reasoning_field="none").ping()
+
+
+async def _written(wanted: Wanted, ping: bytes) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
     began = loop.time()
     for number in range(wanted.events):
         yield encode(json.dumps({"number": number, "at": loop.time() - began}).encode())
         if number == 0:
-            async for comment in _silence(wanted):
-                yield comment
+            async for _ in _silence(wanted):
+                yield ping
         if number < wanted.events - 1:
             await asyncio.sleep(wanted.interval)
 
 
-async def _silence(wanted: Wanted) -> AsyncIterator[bytes]:
+async def _silence(wanted: Wanted) -> AsyncIterator[None]:
+    """Each time when a ping is due."""
     left = wanted.silence
-    while wanted.comments and left > wanted.comments:
-        await asyncio.sleep(wanted.comments)
-        left -= wanted.comments
-        yield COMMENT
+    while wanted.pings and left > wanted.pings:
+        await asyncio.sleep(wanted.pings)
+        left -= wanted.pings
+        yield
     await asyncio.sleep(left)
 
 

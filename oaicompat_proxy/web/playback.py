@@ -6,7 +6,6 @@ import logging
 
 from aiohttp import web
 
-from .. import sse
 from ..errors import ProxyError
 from ..tape import Reader
 from .answer_stream import AnswerStream, ClientGone
@@ -26,11 +25,17 @@ async def play(request: web.Request, recording: Recording, reader: Reader) -> we
 
 
 async def _play_stream(request: web.Request, recording: Recording, reader: Reader) -> web.StreamResponse:
-    """Each client has its own keep-alive comments; all else is the same, byte by byte."""
-    during_the_run = request.app[STOPPING].during_the_run
+    """Each client has its own pings; all else is the same, byte by byte."""
+    app = request.app
+    during_the_run = app[STOPPING].during_the_run
+
+    def ping() -> bytes:
+        """None for a slow client: it would fit what the run says by now, not what the client was given last."""
+        return b"" if reader.is_behind else recording.ping()
+
     with during_the_run:
-        data = await recording.read(reader)
-    async with AnswerStream(request, request.app[CONFIG], request.app[FIRST_EVENTS], lambda: sse.COMMENT) as answer:
+        data = await recording.read_first(reader)
+    async with AnswerStream(request, app[CONFIG], app[FIRST_EVENTS], lambda: b"", ping) as answer:
         try:
             with during_the_run:
                 while not reader.at_end:

@@ -178,7 +178,7 @@ def note_body(report: RunReport, body: bytes) -> None:
 
 
 class _RecordedStream:
-    """Notes what the client is given; the comments that keep the line warm are not part of it."""
+    """Notes what the client is given; the pings that keep the line open are not part of it."""
 
     def __init__(self, stream: Stream, scribe: Scribe) -> None:
         self._stream = stream

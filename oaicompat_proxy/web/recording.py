@@ -14,6 +14,7 @@ from aiohttp import web
 from ..errors import IdempotentAnswerGone, ProxyError
 from ..idempotency import Shelf
 from ..openai.errors import error_ending
+from ..sse import COMMENT
 from ..tape import Reader, Tape
 from .answer_stream import HIGH_WATER
 
@@ -32,6 +33,10 @@ class Recording:
         """Whether the answer is a stream; None as long as nobody knows."""
         self.failure: ProxyError | None = None
         """What went wrong; the tape says it, too, if the answer had begun."""
+        self.committed = False
+        """Status 200 goes out, even if nothing has been said yet."""
+        self.ping: Callable[[], bytes] = _comment
+        """Encodes a keep-alive that fits what was said last; none of them is on the tape."""
         self._news = asyncio.Event()
 
     @property
@@ -44,8 +49,13 @@ class Recording:
         self.streamed = streamed
         self._tell()
 
+    def commit(self) -> None:
+        self.committed = True
+        self._tell()
+
     def write(self, data: bytes) -> bool:
         """Whether those who read keep up."""
+        self.committed = True
         self._shelf.write(self, data)
         self._tell()
         return self.tape.keeps_all or self.tape.held <= HIGH_WATER
@@ -57,6 +67,8 @@ class Recording:
 
     def end(self) -> None:
         self.tape.end()
+        last = self.ping()
+        self.ping = lambda: last  # holds nothing of what made the answer
         self._tell()
 
     def fail(self, error: ProxyError) -> None:
@@ -87,6 +99,17 @@ class Recording:
             await self._news.wait()
         return self.streamed
 
+    async def read_first(self, reader: Reader) -> bytes:
+        """What a client is given with status 200: a ping, if nothing has been said by then. Raises ProxyError."""
+        while not self.committed:
+            if self.failure is not None:
+                raise _bare(self.failure)
+            await self._news.wait()
+        data = reader.read()
+        if data:
+            self._tell()
+        return data or self.ping()
+
     async def read(self, reader: Reader) -> bytes:
         """What comes next, as whole events; empty at the end. Raises ProxyError."""
         while True:
@@ -105,6 +128,10 @@ class Recording:
         self._news = asyncio.Event()
 
 
+def _comment() -> bytes:
+    return COMMENT
+
+
 def _bare(error: ProxyError) -> ProxyError:
     """Without its way here: it is kept and raised again, and would keep every request that it came to in memory."""
     error.__cause__ = error.__context__ = None
@@ -114,14 +141,18 @@ def _bare(error: ProxyError) -> ProxyError:
 class TapedStream:
     """Takes a streamed answer as a client's `AnswerStream` does; nobody's connection matters to it."""
 
-    def __init__(self, recording: Recording, first_event_wait: float, opening: Callable[[], bytes]) -> None:
+    def __init__(
+        self, recording: Recording, first_event_wait: float, opening: Callable[[], bytes], ping: Callable[[], bytes]
+    ) -> None:
         self._recording = recording
+        self._ping = ping
         self._first_event_wait = first_event_wait
         self._opening = opening
         self.response = web.Response()
         """Nobody's: those who read make their own."""
 
     async def __aenter__(self) -> Self:
+        self._recording.ping = self._ping
         self._recording.begin(streamed=True)
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._first_event_wait, self._commit_early)
@@ -132,7 +163,7 @@ class TapedStream:
 
     @property
     def committed(self) -> bool:
-        return self._recording.tape.size > 0
+        return self._recording.committed
 
     async def write(self, data: bytes) -> None:
         self._timer.cancel()
@@ -156,7 +187,10 @@ class TapedStream:
         await self.end(error_ending(error))
 
     def _commit_early(self) -> None:
-        self._recording.write(self._opening())
+        if data := self._opening():
+            self._recording.write(data)
+        else:
+            self._recording.commit()
 
 
 class TapedJson:

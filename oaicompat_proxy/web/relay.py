@@ -27,6 +27,9 @@ class Encoder(Protocol):
 
     def encode(self, chunk: Chunk) -> bytes: ...
 
+    def ping(self) -> bytes:
+        """A keep-alive in the endpoint's own form."""
+
 
 class Outlet(Protocol):
     """Where the bytes go; a client's `AnswerStream` says what each of these means."""
