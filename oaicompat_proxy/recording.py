@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field, fields
 from json import JSONDecodeError, dumps, loads
 from typing import Any, Literal
 
-from .masking import mask_text
+from .masking import mask_name, mask_text
 
 FORMAT = 1
 
@@ -81,6 +81,8 @@ def encode_head(manner: Manner, *, masked: bool, request_id: str, version: str) 
     words = asdict(manner)
     if masked:
         words["echo"] = mask_text(manner.echo)
+        words["model"] = mask_name(manner.model)
+        words["tool_names"] = [mask_name(name) for name in manner.tool_names]
     return _line({"recording": FORMAT, "version": version, "request_id": request_id, "masked": masked, "manner": words})
 
 

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
 from oaicompat_proxy.recording import Manner, Recording, read
-from oaicompat_proxy.web.scribe import NAME, Scribe
+from oaicompat_proxy.web.recording_directory import MAX_QUEUED, NAME, RecordingDirectory, open_directory
+from oaicompat_proxy.web.scribe import Scribe
 
-SAID = b'data: {"delta":"Bob"}\n\n'
+SAID = b'data: {"event":"content_delta","data":{"delta":"Bob"}}\n\n'
 
 
 def new_scribe(directory: Path, *, most: int = 100_000, masked: bool = False, request_id: str = "req_1") -> Scribe:
     began = asyncio.get_running_loop().time()
-    return Scribe(directory, most=most, masked=masked, request_id=request_id, began=began)
+    return Scribe(opened(directory), most=most, masked=masked, request_id=request_id, began=began)
+
+
+def opened(directory: Path) -> RecordingDirectory:
+    return open_directory(directory, total=1_000_000)
 
 
 def record_nothing(directory: Path, request_id: str = "req_1") -> None:
@@ -27,6 +35,8 @@ def record_nothing(directory: Path, request_id: str = "req_1") -> None:
 
 
 def files(directory: Path) -> list[Path]:
+    """When all that was handed on is written."""
+    opened(directory).wait()
     return [*directory.iterdir()]
 
 
@@ -98,12 +108,12 @@ async def test_masked_lines_are_written_when_they_are_whole(tmp_path: Path) -> N
     scribe.native(SAID[:-4])
     assert what_is_written(tmp_path).entries == []
     scribe.native(SAID[-4:] + b"data: Bob")
-    scribe.body(200, b'{"text":"Bob"}')
+    scribe.body(200, b'{"choices":[{"text":"Bob"}]}')
     scribe.end("answered")
     written = what_is_written(tmp_path)
     assert b"Bob" not in the_file(tmp_path).read_bytes()
     assert written.bytes_of("native") == SAID.replace(b"Bob", b"xxx") + b"data: xxx"
-    assert written.bytes_of("body") == b'{"text":"xxx"}'
+    assert written.bytes_of("body") == b'{"choices":[{"text":"xxx"}]}'
     assert written.masked
 
 
@@ -124,26 +134,54 @@ async def test_a_recording_has_a_largest_size(
 
 async def test_a_disk_that_fails_ends_the_recording_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     scribe = new_scribe(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
     scribe.begin(Manner())
     scribe.native(SAID)
     scribe.end("answered")
-    assert "cannot be recorded" in caplog.text
+    scribe.end("answered")
+    opened(tmp_path / "gone").wait()
+    assert [record.getMessage() for record in caplog.records] == [
+        "req_1: the recording ends early: No such file or directory"
+    ]
 
 
-async def test_a_full_disk_ends_the_recording_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "full").symlink_to("/dev/full")
+async def test_a_full_disk_ends_the_recording_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scribe = new_scribe(tmp_path)
-    scribe._file = (tmp_path / "full").open("wb", buffering=0)
+    scribe.begin(Manner())
+    opened(tmp_path).wait()
+    monkeypatch.setattr(os, "write", fail_as_a_full_disk)
     scribe.native(SAID)
     scribe.native(SAID)
+    opened(tmp_path).wait()
     assert caplog.text.count("No space left on device") == 1
 
 
-async def test_a_token_that_the_gateway_quotes_is_not_kept(tmp_path: Path) -> None:
-    scribe = Scribe(tmp_path, most=10_000, masked=True, request_id="r", began=0, secret=b"s3cr3t")
+def fail_as_a_full_disk(number: int, data: bytes) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+async def test_a_disk_that_is_too_slow_ends_the_recording_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow = threading.Event()
+    scribe = new_scribe(tmp_path, most=10 * MAX_QUEUED)
+    opened(tmp_path).submit(MAX_QUEUED - 10_000, slow.wait)
     scribe.begin(Manner())
-    scribe.native(b'data: {"error":"who is s3c')
-    scribe.native(b'r3t?"}\n\n')
+    for _ in range(1000):
+        scribe.native(SAID)
+    scribe.end("answered")
+    slow.set()
+    assert len(what_is_written(tmp_path).bytes_of("native")) < 10_000
+    assert caplog.text.count("the disk is too slow") == 1
+
+
+async def test_a_token_that_the_gateway_quotes_is_not_kept(tmp_path: Path) -> None:
+    scribe = Scribe(opened(tmp_path), most=10_000, masked=True, request_id="r", began=0, secret=b"s3cr3t")
+    scribe.begin(Manner())
+    scribe.native(b'data: {"event":"error","data":{"error":"who is s3c')
+    scribe.native(b'r3t?"}}\n\n')
     scribe.body(502, b'{"error":{"message":"who is s3cr3t?"}}')
     scribe.end("failed")
     assert b"s3cr3t" not in the_file(tmp_path).read_bytes()

@@ -18,6 +18,7 @@ from ..masking import mask
 from ..openai.chunks import Chunk, ChunkEncoder, Envelope
 from ..openai.completion_chunks import CompletionCollector, CompletionEncoder
 from ..openai.errors import error_body, error_ending
+from ..openai.recorded_fields import RECORDED_FIELDS
 from ..recording import Entry, Manner, Recording
 from ..translator import Translator
 
@@ -157,5 +158,5 @@ def _lines(recording: Recording, answer: bytes) -> list[str]:
     answer = _COMMENT.sub(b"", answer)
     answer = _SIGNED_ID.sub(b'"id":"(signed)"', answer)
     if recording.masked:
-        answer = mask(answer)
+        answer = mask(answer, RECORDED_FIELDS)
     return [line for line in answer.decode("utf-8", "replace").split("\n") if line]

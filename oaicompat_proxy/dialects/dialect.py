@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from ..events import Event
+from ..recorded_fields import RecordedFields
 from ..turn import Turn
 
 
@@ -81,6 +82,8 @@ class Dialect(Protocol):
     """None: what is called is the agent itself. A dropped connection ends its run, and there is nothing to close."""
     in_messages: bool
     """It takes a conversation message by message, and the client's tools with it."""
+    recorded_fields: RecordedFields
+    """What a masked recording shows of its events."""
 
     def session_key(self, app: str, name: str) -> str:
         """What addresses session `name` of `app`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -17,8 +16,9 @@ from ..recording import Endpoint, Manner
 from .catalog import DEFAULT_MODEL
 from .keys import PER_MODEL, RECEIVED, REPORT, REQUEST_ID
 from .middleware import Handler, conceal
+from .recording_directory import open_directory
 from .run_report import RunReport
-from .scribe import NAME, Scribe
+from .scribe import Scribe
 from .tap import Take
 
 
@@ -65,19 +65,16 @@ class Recorder:
     """Gives every request a scribe. Raises ConfigError if there is no directory to write to."""
 
     def __init__(self, config: Config) -> None:
-        self._directory = Path(config.record)
         self._masked = not config.record_raw
         self._secret = config.upstream_token.encode()
         self._most = config.record_max
-        self._total = config.record_total
         try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._directory = open_directory(Path(config.record), total=config.record_total)
         except OSError as error:
             raise ConfigError(f"--record cannot use {config.record}: {error.strerror}") from None
 
     def wrap(self, handler: Handler) -> Handler:
         async def record(request: web.Request) -> web.StreamResponse:
-            self._make_room()
             request[REPORT].scribe = scribe = Scribe(
                 self._directory,
                 most=self._most,
@@ -101,18 +98,6 @@ class Recorder:
                 scribe.end(word)
 
         return record
-
-    def _make_room(self) -> None:
-        """Deletes the oldest recordings, until the next finds room."""
-        with contextlib.suppress(OSError):  # another worker may be doing the same
-            paths = [path for path in self._directory.iterdir() if NAME.fullmatch(path.name)]
-            sizes = {path: path.stat().st_size for path in sorted(paths)}
-            over = sum(sizes.values()) + self._most - self._total
-            for path, size in sizes.items():
-                if over <= 0:
-                    return
-                path.unlink()
-                over -= size
 
 
 def tap(

@@ -12,12 +12,14 @@ from ...turn import Turn
 from ..dialect import Call, Gateway, Reader
 from .calls import build_run
 from .reader import EventReader
+from .recorded_fields import RECORDED_FIELDS
 
 
 class AgUi:
     headers: Mapping[str, str] = MappingProxyType({"Accept": "text/event-stream"})
     gateway: Gateway | None = None
     in_messages = True
+    recorded_fields = RECORDED_FIELDS
 
     def session_key(self, app: str, name: str) -> str:
         """The thread: each agent has its own."""

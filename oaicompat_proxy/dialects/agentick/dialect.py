@@ -10,12 +10,14 @@ from ..dialect import Call, Gateway, Reader
 from . import calls
 from .plain_text import Shapes
 from .reader import EventReader
+from .recorded_fields import RECORDED_FIELDS
 
 
 class Agentick:
     headers: Mapping[str, str] = MappingProxyType({})
     gateway: Gateway | None = calls
     in_messages = False
+    recorded_fields = RECORDED_FIELDS
 
     def __init__(self) -> None:
         self._shapes = Shapes()
