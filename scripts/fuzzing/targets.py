@@ -20,11 +20,14 @@ from pure_path import MAX_FRAME, Manner, Outcome, collected, read_events, stream
 from oaicompat_proxy.conversation import build_turn
 from oaicompat_proxy.dialects.agentick import calls
 from oaicompat_proxy.dialects.agentick.reader import EventReader
+from oaicompat_proxy.dialects.known import DIALECTS
 from oaicompat_proxy.errors import ProxyError
 from oaicompat_proxy.events import Event
+from oaicompat_proxy.masking import Masker, mask
 from oaicompat_proxy.openai import request as openai_request
 from oaicompat_proxy.openai.chunks import Content, Contents
 from oaicompat_proxy.openai.errors import error_body
+from oaicompat_proxy.openai.recorded_fields import RECORDED_FIELDS as ANSWERS
 from oaicompat_proxy.sse import FrameReader
 
 ROOT = Path(__file__).parents[2]
@@ -148,6 +151,22 @@ def told(outcome: Outcome) -> list[Any]:
     return [*said, None if failure is None else (type(failure), failure.message)]
 
 
+# A masked recording
+
+RECORDED = (*(dialect.recorded_fields for dialect in DIALECTS.values()), ANSWERS)
+
+
+def masked(data: bytes) -> None:
+    """Cuts change nothing, masking again neither, and no letter but `x` stays in what people say."""
+    choice, body = data[:HEADER], data[HEADER:]
+    fields = RECORDED[sum(choice[:1]) % len(RECORDED)]
+    once = mask(body, fields)
+    masker = Masker(fields)
+    assert b"".join([*map(masker.feed, pieces(body, choice)), masker.finish()]) == once
+    assert mask(once, fields) == once
+    assert masker.held == 0
+
+
 # A request
 
 
@@ -221,6 +240,7 @@ Target = Callable[[bytes], None]
 TARGETS: dict[str, tuple[Target, Callable[[], list[bytes]]]] = {
     "frames": (frames, lambda: [bytes(HEADER) + each for each in FRAME_SEEDS]),
     "run": (run, run_seeds),
+    "masked": (masked, run_seeds),
     "request": (request, request_seeds),
 }
 """The law and its seeds."""
