@@ -426,7 +426,21 @@ class Config:
     max_media: int = setting(
         20 * 1024 * 1024, "Bytes of all pictures, sounds and files of a request.", least=0, gateway=True
     )
-    max_messages: int = setting(10_000, "Messages of a request.", least=1, gateway=True)
+    max_text: int = setting(
+        8 * 1024 * 1024,
+        "Bytes of a request without its pictures, sounds and files: more than any model reads.",
+        least=1,
+        gateway=True,
+    )
+    max_values: int = setting(
+        100_000,
+        "JSON values and keys of a request, counted before it is parsed; nobody else is served while it is.",
+        least=100,
+        gateway=True,
+    )
+    max_messages: int = setting(4096, "Messages of a request: twice as many as OpenAI takes.", least=1, gateway=True)
+    max_parts: int = setting(8192, "Content parts and tool calls of all messages of a request.", least=1, gateway=True)
+    max_tools: int = setting(1024, "Tools of a request.", least=1, gateway=True)
     max_answer: int = setting(
         32 * 1024 * 1024,
         "Characters of an answer that is not streamed; a streamed one has no limit.",

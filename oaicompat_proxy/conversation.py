@@ -40,7 +40,7 @@ END_WITH_USER = "=== End of the conversation so far. Now answer this: ==="
 END_WITH_NAMED_USER = "=== End of the conversation so far. Now answer this, from {name}: ==="
 END_WITH_OTHERS = "=== End of the conversation so far. Continue it as the assistant. ==="
 
-_LINE_END = re.compile("\r\n|[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_LINE_ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 _PLAIN_WORD = re.compile(r"[\w.@/+-]{1,128}", re.ASCII)
 
 
@@ -87,7 +87,6 @@ def _fold(messages: Sequence[Message], max_fold: int) -> tuple[Block, ...]:
 class _Entry(NamedTuple):
     """One message of the transcript: lines of text, and media between them."""
 
-    role: str
     parts: list[str | Media]
 
     @property
@@ -97,30 +96,37 @@ class _Entry(NamedTuple):
 
 def _transcript(messages: Sequence[Message], ending: str, max_fold: int) -> list[Block]:
     count = f"{len(messages)} message{'' if len(messages) == 1 else 's'}"
-    entries = [_entry(number, message) for number, message in enumerate(messages, 1)]
     parts: list[str | Media] = [TITLE.format(count=count)]
-    for entry in _fit(entries, max_fold):
+    for entry in _fit(messages, max_fold):
         parts += entry.parts
     return _join([*parts, ending])
 
 
-def _fit(entries: list[_Entry], max_fold: int) -> list[_Entry]:
-    """The entries that fit, the newest first to be taken, behind what the system said; with a line for the gap."""
+def _fit(messages: Sequence[Message], max_fold: int) -> list[_Entry]:
+    """The entries that fit, the newest first to be taken, behind what the system said; with a line for the gap.
+
+    What is surely too long is not quoted first: the work is bounded by the room.
+    """
     room = max_fold
-    kept: set[int] = set()
-    order = sorted(range(len(entries)), key=lambda index: (entries[index].role != "system", -index))
-    for index in order:
-        if entries[index].size > room:
+    kept: dict[int, _Entry] = {}
+    for index in sorted(range(len(messages)), key=lambda index: (messages[index].role != "system", -index)):
+        entry = _entry(index + 1, messages[index]) if _least_size(messages[index]) <= room else None
+        if entry is None or entry.size > room:
             break
-        room -= entries[index].size
-        kept.add(index)
-    left_out = len(entries) - len(kept)
+        room -= entry.size
+        kept[index] = entry
+    left_out = len(messages) - len(kept)
     if not left_out:
-        return entries
-    first_gap = min(set(range(len(entries))) - kept)
-    gap = _Entry("", [f"({left_out} messages are left out here, because the conversation is too long.)"])
-    fitting = [gap if index == first_gap else entry for index, entry in enumerate(entries)]
-    return [entry for index, entry in enumerate(fitting) if index in kept or index == first_gap]
+        return [kept[index] for index in range(len(messages))]
+    first_gap = next(index for index in range(len(messages)) if index not in kept)
+    kept[first_gap] = _Entry([f"({left_out} messages are left out here, because the conversation is too long.)"])
+    return [kept[index] for index in sorted(kept)]
+
+
+def _least_size(message: Message) -> int:
+    """Characters without quoting. Narration, which is not quoted, is counted with the rest."""
+    said = sum(len(block.text) for block in message.blocks if isinstance(block, Text))
+    return said + sum(len(call.arguments) for call in message.tool_calls)
 
 
 def _entry(number: int, message: Message) -> _Entry:
@@ -133,7 +139,7 @@ def _entry(number: int, message: Message) -> _Entry:
             parts += [mark, _quote(block.text)]
     for call in message.tool_calls:
         parts += [f"{mark} called tool {_word(call.name)} as {_word(call.id)} with", _quote(call.arguments)]
-    return _Entry(message.role, parts or [f"{mark} said nothing"])
+    return _Entry(parts or [f"{mark} said nothing"])
 
 
 def _join(parts: Sequence[str | Media]) -> list[Block]:
@@ -161,7 +167,11 @@ def _description(media: Media) -> str:
 
 
 def _quote(text: str) -> str:
-    return "> " + _LINE_END.sub(lambda end: end[0] + "> ", text)
+    """With a mark in front of each line. Replacing costs a small part of what a pattern would."""
+    for end in _LINE_ENDS:
+        if end in text:
+            text = text.replace(end, end + "> ")
+    return "> " + text.replace("\r> \n", "\r\n")
 
 
 def _word(text: str) -> str:

@@ -20,6 +20,12 @@ from .openai.chunks import Chunk, Content, Contents, ToolCallArguments, ToolCall
 from .openai.request import Message
 from .turn import Block, Media
 
+MAX_ARGUMENT_MARKS = 50_000
+"""Commas, colons and brackets in the arguments of all tool calls of a conversation, up to which they are parsed."""
+
+PIECE = 64 * 1024
+"""Characters of a text whose white space is removed at a time."""
+
 
 def scope_of(authorization: str) -> str:
     """Who calls, from the `Authorization` header; without one, everybody is the same caller."""
@@ -40,7 +46,7 @@ def named_session(secret: bytes, scope: str, app: str, name: str) -> str:
 
 def conversation_digest(secret: bytes, scope: str, model: str, messages: Iterable[Message]) -> str:
     """Equal for the same caller, model and conversation."""
-    return _hmac(secret, ["conversation", scope, model, *map(_canonical, messages)])
+    return _hmac(secret, ["conversation", scope, model, *map(_CanonicalForm().of, messages)])
 
 
 def answered_part(messages: Sequence[Message]) -> Sequence[Message]:
@@ -59,15 +65,16 @@ class AnswerDigest:
 
     def __init__(self, secret: bytes, scope: str, model: str, messages: Iterable[Message]) -> None:
         self._secret = secret
-        self._before = ["conversation", scope, model, *map(_canonical, messages)]
         # moving
+        self._form = _CanonicalForm()
+        self._before = ["conversation", scope, model, *map(self._form.of, messages)]
         self._text = hashlib.sha256()
         self._names: list[str] = []
         self._arguments: list[list[str]] = []
 
     def add(self, chunk: Chunk) -> None:
         if isinstance(chunk, (Content, Contents)):
-            self._text.update(_squeeze(chunk.text))
+            _update(self._text, chunk.text)
         elif isinstance(chunk, ToolCallHead):
             self._names.append(chunk.name)
             self._arguments.append([])
@@ -76,7 +83,7 @@ class AnswerDigest:
 
     def hexdigest(self) -> str:
         calls = [
-            [name, _canonical_arguments("".join(pieces))]
+            [name, self._form.of_arguments("".join(pieces))]
             for name, pieces in zip(self._names, self._arguments, strict=True)
         ]
         return _hmac(self._secret, [*self._before, ["assistant", self._text.hexdigest(), [], calls]])
@@ -86,28 +93,46 @@ def _hmac(secret: bytes, value: list[Any]) -> str:
     return hmac.new(secret, json.dumps(value).encode(), hashlib.sha256).hexdigest()[:48]
 
 
-def _canonical(message: Message) -> list[Any]:
-    text = hashlib.sha256()
-    media: list[str] = []
-    for block in message.blocks:
-        if isinstance(block, Media):
-            media.append(_media_digest(block))
-        else:
-            text.update(_squeeze(block.text))
-    calls = [[call.name, _canonical_arguments(call.arguments)] for call in message.tool_calls]
-    return [message.role, text.hexdigest(), media, calls]
+_SORTED = json.JSONEncoder(sort_keys=True)
+
+
+class _CanonicalForm:
+    """What is compared of the messages of one conversation, which come in their order.
+
+    Arguments that hold too much are compared as they are written: what a client serialises anew is then not
+    recognised. What was seen before decides, so the same conversation always has the same form.
+    """
+
+    def __init__(self) -> None:
+        self._room = MAX_ARGUMENT_MARKS
+
+    def of(self, message: Message) -> list[Any]:
+        text = hashlib.sha256()
+        media: list[str] = []
+        for block in message.blocks:
+            if isinstance(block, Media):
+                media.append(_media_digest(block))
+            else:
+                _update(text, block.text)
+        calls = [[call.name, self.of_arguments(call.arguments)] for call in message.tool_calls]
+        return [message.role, text.hexdigest(), media, calls]
+
+    def of_arguments(self, arguments: str) -> str:
+        marks = sum(map(arguments.count, ",:[{"))
+        self._room -= marks
+        if self._room < 0:
+            return json.dumps(arguments)
+        try:
+            return _SORTED.encode(json.loads(arguments))
+        except (ValueError, RecursionError):
+            return json.dumps(arguments)
 
 
 def _media_digest(block: Block) -> str:
     return hashlib.sha256(repr(block).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _squeeze(text: str) -> bytes:
-    return "".join(text.split()).encode("utf-8", "replace")
-
-
-def _canonical_arguments(arguments: str) -> str:
-    try:
-        return json.dumps(json.loads(arguments), sort_keys=True)
-    except (ValueError, RecursionError):
-        return json.dumps(arguments)
+def _update(digest: hashlib._Hash, text: str) -> None:
+    """With the text less its white space. A long one goes piece by piece: its words together need much memory."""
+    for start in range(0, len(text), PIECE):
+        digest.update("".join(text[start : start + PIECE].split()).encode("utf-8", "replace"))

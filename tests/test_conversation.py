@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -372,3 +373,14 @@ def test_other_parameters_travel_in_the_metadata(history: str) -> None:
         METADATA_KEY: parameters
     }
     assert build_turn(request(said("user", "?")), history, max_fold=ROOM).metadata == {}
+
+
+def test_what_does_not_fit_is_not_quoted_first():
+    """Two million line ends would be six million characters; they cost as much as looking at the last message."""
+    long, short = said("user", "\n" * 2_000_000), said("user", "short")
+    start = time.thread_time()
+    (block,) = fold(long, short, said("tool", "x", tool_call_id="1"), max_fold=1000)
+    assert time.thread_time() - start < 0.02
+    assert isinstance(block, Text)
+    assert "1 messages are left out" in block.text
+    assert "> short" in block.text

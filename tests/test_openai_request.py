@@ -383,3 +383,51 @@ def test_fuzz_damaged_bytes(body, data):
     start = data.draw(st.integers(0, len(body)))
     stop = data.draw(st.integers(start, min(start + 8, len(body))))
     parses_or_is_refused(body[:start] + data.draw(st.binary(max_size=8)) + body[stop:])
+
+
+LIMITS = request.RequestLimits(media=1000, messages=100, parts=3, tools=2, text=200)
+
+
+def limited(**body: Any) -> ChatRequest:
+    body = {"messages": [USER], **body}
+    return request.build_request(body, len(orjson.dumps(body)), LIMITS)
+
+
+def excess(**body: Any) -> tuple[str | None, str | None]:
+    with pytest.raises(InvalidRequest) as caught:
+        limited(**body)
+    assert caught.value.status == 400
+    return caught.value.param, caught.value.code
+
+
+def test_content_parts_of_all_messages_are_counted_together() -> None:
+    part = {"type": "text", "text": "a"}
+    messages = [{"role": "user", "content": [part, part]}, {"role": "user", "content": [part]}]
+    assert len(limited(messages=messages).messages) == 2
+    messages[1]["content"] = [part, part]
+    assert excess(messages=messages) == ("messages", "array_above_max_length")
+
+
+def test_tool_calls_are_counted_with_the_parts_and_before_anything_else_is_looked_at() -> None:
+    calls = [{}] * 4
+    messages = [USER, {"role": "assistant", "content": None, "tool_calls": calls}]
+    assert excess(messages=messages) == ("messages", "array_above_max_length")
+
+
+def test_tools_are_counted() -> None:
+    tool = {"type": "function", "function": {"name": "a"}}
+    assert limited(tools=[tool, tool])
+    assert excess(tools=[tool, tool, tool]) == ("tools", "array_above_max_length")
+
+
+def test_text_is_bounded_and_pictures_are_no_text() -> None:
+    url = "data:image/png;base64," + "QUJD" * 100
+    picture = [{"type": "image_url", "image_url": {"url": url}}]
+    assert limited(messages=[{"role": "user", "content": picture}])
+    assert excess(messages=[{"role": "user", "content": "a" * 200}]) == ("messages", "string_above_max_length")
+
+
+@pytest.mark.parametrize("value", [None, 5, "text", {}, [], [5], [[]], [{"content": 5, "tool_calls": "x"}]])
+def test_what_is_counted_may_be_of_any_type(value: Any) -> None:
+    with pytest.raises(InvalidRequest):
+        limited(messages=value, tools=5)

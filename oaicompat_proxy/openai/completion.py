@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InvalidRequest
-from .body import parse_json
+from .body import MAX_VALUES, parse_json
 from .schema import COMPLETION
 from .streaming import parse_streaming
 from .unsupported import IN_COMPLETION, refuse_unsupported
-from .validation import check, invalid_type
+from .validation import check, check_text, invalid_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,15 @@ class CompletionRequest:
     """What else the client sent and is not null, unknown fields too."""
 
 
+MAX_TEXT = 8 * 1024 * 1024
+
 _USED = frozenset({"model", "prompt", "stream", "stream_options", "echo", *IN_COMPLETION})
 
 
-def parse_completion(body: bytes) -> CompletionRequest:
-    """Raises InvalidRequest for any fault, and nothing but that, whatever the bytes."""
-    completion = parse_json(body)
+def parse_completion(body: bytes, *, max_values: int = MAX_VALUES, max_text: int = MAX_TEXT) -> CompletionRequest:
+    """`max_text`: bytes of the body. Raises InvalidRequest for any fault, and nothing but that, whatever the bytes."""
+    check_text(len(body), max_text, "prompt")
+    completion = parse_json(body, max_values=max_values)
     check(COMPLETION, completion)
     refuse_unsupported(completion, IN_COMPLETION)
     stream, include_usage = parse_streaming(completion)

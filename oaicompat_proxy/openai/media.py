@@ -43,7 +43,10 @@ class MediaReader:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        # moving
         self._taken = 0
+        self.encoded = 0
+        """Characters that came as base64 or in data URLs."""
 
     def read(self, part: dict[str, Any], path: str) -> Media:
         """The part at `path`, which has been checked against its schema.
@@ -63,6 +66,7 @@ class MediaReader:
         return Media(kind="image", data=content.data, mime_type=content.mime_type)
 
     def _read_audio(self, audio: dict[str, Any], path: str) -> Media:
+        self.encoded += len(audio["data"])
         data = self._check_base64(audio["data"], f"{path}.data")
         return Media(kind="audio", data=data, mime_type=AUDIO_TYPES[audio["format"]])
 
@@ -75,7 +79,10 @@ class MediaReader:
         if not data:
             raise missing(f"{path}.file_data")
         path = f"{path}.file_data"
-        content = self._parse_data_url(data, path) or _Content(self._check_base64(data, path), None)
+        content = self._parse_data_url(data, path)
+        if content is None:
+            self.encoded += len(data)
+            content = _Content(self._check_base64(data, path), None)
         mime_type = content.mime_type or DEFAULT_FILE_TYPE
         return Media(kind="document", data=content.data, mime_type=mime_type, name=name)
 
@@ -84,6 +91,7 @@ class MediaReader:
         header, comma, body = url.partition(",")
         if not comma or header[: len(_DATA_SCHEME)].lower() != _DATA_SCHEME:
             return None
+        self.encoded += len(body)
         media_type, _, parameters = header[len(_DATA_SCHEME) :].partition(";")
         mime_type = media_type.strip().lower() or None
         if parameters.rpartition(";")[2].strip().lower() == "base64":

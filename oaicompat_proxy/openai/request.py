@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from ..errors import InvalidRequest
 from ..readonly import readonly
 from ..turn import Block, Text
 from .body import parse_json
@@ -20,7 +21,7 @@ from .schema import CHAT
 from .streaming import parse_streaming
 from .tool_choice import parse_tool_names
 from .unsupported import IN_CHAT, refuse_unsupported
-from .validation import array_above_max_length, check, missing
+from .validation import array_above_max_length, check, check_text, missing
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -62,28 +63,64 @@ class ChatRequest:
 _USED = frozenset({"model", "messages", "stream", "stream_options", *IN_CHAT})
 
 
-def parse(body: bytes, *, max_media: int, max_messages: int) -> ChatRequest:
-    """`max_media` bounds the decoded bytes of all pictures, sounds and files that come by value.
+@readonly
+class RequestLimits:
+    """What a request may hold at most. Each of these costs time in which nobody else is served."""
 
-    Raises InvalidRequest for any fault, and nothing but that, whatever the bytes.
+    media: int
+    """Bytes, decoded, of all pictures, sounds and files that come by value."""
+    messages: int
+    parts: int = 8192
+    """Content parts and tool calls of all messages."""
+    tools: int = 1024
+    text: int = 8 * 1024 * 1024
+    """Bytes of the body without the pictures, sounds and files."""
+
+
+def parse(body: bytes, *, max_media: int, max_messages: int) -> ChatRequest:
+    """`parse_json` and `build_request` in one, with default limits for all but these two."""
+    return build_request(parse_json(body), len(body), RequestLimits(max_media, max_messages))
+
+
+def build_request(chat: dict[str, Any], size: int, limits: RequestLimits) -> ChatRequest:
+    """`chat`: the parsed body, which had `size` bytes.
+
+    Raises InvalidRequest for any fault, and nothing but that, whatever is in it.
     """
-    chat = parse_json(body)
-    _check_count(chat.get("messages"), max_messages)
+    _check_counts(chat, limits)
     check(CHAT, chat)
     refuse_unsupported(chat, IN_CHAT)
     stream, include_usage = parse_streaming(chat)
     tool_names = parse_tool_names(chat)
-    messages = _build_messages(chat["messages"], MediaReader(max_media))
+    media = MediaReader(limits.media)
+    messages = _build_messages(chat["messages"], media)
+    check_text(size - media.encoded, limits.text, "messages")
     check_pairing(messages)
     model, legacy_functions = chat.get("model") or "", bool(chat.get("functions"))
     parameters = _other_parameters(chat)
     return ChatRequest(model, messages, stream, include_usage, tool_names, legacy_functions, parameters)
 
 
-def _check_count(messages: Any, limit: int) -> None:
-    """Before the schema: the bound is there to save that work."""
-    if isinstance(messages, list) and len(messages) > limit:
-        raise array_above_max_length("messages", limit, len(messages))
+def _check_counts(chat: dict[str, Any], limits: RequestLimits) -> None:
+    """Before the schema: the bounds are there to save that work."""
+    messages, tools = chat.get("messages"), chat.get("tools")
+    if isinstance(tools, list) and len(tools) > limits.tools:
+        raise array_above_max_length("tools", limits.tools, len(tools))
+    if not isinstance(messages, list):
+        return
+    if len(messages) > limits.messages:
+        raise array_above_max_length("messages", limits.messages, len(messages))
+    parts = sum(map(_count_parts, messages))
+    if parts > limits.parts:
+        wanted = f"Expected at most {limits.parts} content parts and tool calls together, but got {parts}."
+        raise InvalidRequest(f"Invalid 'messages': {wanted}", param="messages", code="array_above_max_length")
+
+
+def _count_parts(message: Any) -> int:
+    if type(message) is not dict:
+        return 0
+    arrays = message.get("content"), message.get("tool_calls")
+    return sum(len(array) for array in arrays if type(array) is list)
 
 
 def _other_parameters(chat: dict[str, Any]) -> dict[str, Any]:

@@ -57,6 +57,16 @@ def check(schema: TypeAdapter[Any], body: Mapping[str, Any]) -> None:
         raise _first_fault(exc, body) from None
 
 
+def check_text(size: int, limit: int, param: str) -> None:
+    """Raises InvalidRequest for more than `limit` bytes."""
+    if size > limit:
+        raise InvalidRequest(
+            f"Invalid '{param}': the request holds {size} bytes of text, and this server takes at most {limit}.",
+            param=param,
+            code="string_above_max_length",
+        )
+
+
 # Telling the branches of a union apart
 
 

@@ -14,8 +14,9 @@ from ..config import Config
 from ..confirmations import Confirmation, Question, find_confirmation, restore, sign
 from ..conversation import build_turn, new_messages
 from ..keyring import Caller
+from ..openai.body import parse_json
 from ..openai.chunks import ChunkEncoder, Envelope
-from ..openai.request import ChatRequest, parse
+from ..openai.request import ChatRequest, RequestLimits, build_request
 from ..recognition import AnswerDigest
 from ..translator import Translator
 from ..turn import Answer, Turn
@@ -30,21 +31,39 @@ from .recorder import Tappable, tap
 from .relay import Readable
 from .resuming import start
 from .session_name import session_name
+from .turns import give_way
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     """Raises ProxyError as long as nothing was sent; after that a failure is the stream's last frame."""
-    return await _begin(request, await take_body(request))
+    return await _begin(request, await _read(request))
 
 
-def _begin(request: web.Request, body: bytes) -> Coroutine[Any, Any, web.StreamResponse]:
+async def _read(request: web.Request) -> ChatRequest:
+    """Raises what `read_body` and the parser raise."""
+    config, report = request.app[CONFIG], request[REPORT]
+    body = await take_body(request)
+    size = len(body)
+    report.note_body(size)
+    parsed = parse_json(body, max_values=config.max_values)
+    del body
+    await give_way(size)
+    limits = RequestLimits(
+        media=config.max_media,
+        messages=config.max_messages,
+        parts=config.max_parts,
+        tools=config.max_tools,
+        text=config.max_text,
+    )
+    return build_request(parsed, size, limits)
+
+
+def _begin(request: web.Request, chat: ChatRequest) -> Coroutine[Any, Any, web.StreamResponse]:
     """What is to be done for a request. It alone holds what the client said, and lets go of it when it is passed on:
     a long conversation is not to be in memory for as long as its answer takes. Raises ProxyError.
     """
     app = request.app
     config, report = app[CONFIG], request[REPORT]
-    report.note_body(len(body))
-    chat = parse(body, max_media=config.max_media, max_messages=config.max_messages)
     model = chat.model or DEFAULT_MODEL
     report.note_request(model, stream=chat.stream)
     if report.trace is not None:
@@ -69,11 +88,18 @@ async def _run(
     """`answer`: to what the session waits for, where that takes another run."""
     app = request.app
     config, sessions, report = app[PER_MODEL].of(wanted.model), app[SESSIONS], request[REPORT]
+    size = report.requested_bytes
     report.note_wait()
+    await give_way(size)
     lease = await sessions.begin(wanted)
     try:
         lease.follow(report)
-        run = start(lease, _turn(chat, lease, config, answer), approves=config.confirmations == "approve")
+        await give_way(size)
+        turn = _turn(chat, lease, config, answer)
+        await give_way(size)
+        run = start(lease, turn, approves=config.confirmations == "approve")
+        del turn
+        await give_way(size)
         assert lease.run is not None
         if report.scribe is not None:
             _record(request, chat, lease.run)

@@ -17,10 +17,11 @@ from .answers import collect_answer, stream_answer
 from .body import take_body
 from .catalog import DEFAULT_MODEL
 from .chance import new_id
-from .keys import CALLER, CATALOG, PER_MODEL, REPORT, SESSIONS
+from .keys import CALLER, CATALOG, CONFIG, PER_MODEL, REPORT, SESSIONS
 from .leases import Wanted
 from .recorder import tap
 from .resuming import start
+from .turns import give_way
 
 
 async def completions(request: web.Request) -> web.StreamResponse:
@@ -31,7 +32,10 @@ async def completions(request: web.Request) -> web.StreamResponse:
     report = request[REPORT]
     body = await take_body(request)
     report.note_body(len(body))
-    asked = parse_completion(body)
+    config = request.app[CONFIG]
+    asked = parse_completion(body, max_values=config.max_values, max_text=config.max_text)
+    del body
+    await give_way(report.requested_bytes)
     model = asked.model or DEFAULT_MODEL
     report.note_request(model, stream=asked.stream)
     app = request.app[CATALOG].resolve(asked.model, request[CALLER])
