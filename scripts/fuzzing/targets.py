@@ -6,6 +6,7 @@ is used, so that a fuzzer can choose that too.
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import re
@@ -21,12 +22,13 @@ from oaicompat_proxy.conversation import build_turn
 from oaicompat_proxy.dialects.agentick import calls
 from oaicompat_proxy.dialects.agentick.reader import EventReader
 from oaicompat_proxy.dialects.known import DIALECTS
-from oaicompat_proxy.errors import ProxyError
+from oaicompat_proxy.errors import InvalidRequest, ProxyError
 from oaicompat_proxy.events import Event
 from oaicompat_proxy.masking import Masker, mask
 from oaicompat_proxy.openai import request as openai_request
 from oaicompat_proxy.openai.chunks import Content, Contents
 from oaicompat_proxy.openai.errors import error_body
+from oaicompat_proxy.openai.media import MediaReader
 from oaicompat_proxy.openai.recorded_fields import RECORDED_FIELDS as ANSWERS
 from oaicompat_proxy.sse import FrameReader
 
@@ -167,6 +169,33 @@ def masked(data: bytes) -> None:
     assert masker.held == 0
 
 
+# A picture, a sound or a file
+
+MAX_MEDIA = 2**16
+
+
+def media(data: bytes) -> None:
+    """Refused with its place, or base64 that is sound, bounded, and reads the same again."""
+    text = data[HEADER:].decode("utf-8", "replace")  # a request's body has no other texts
+    for part in (
+        {"type": "image_url", "image_url": {"url": text}},
+        {"type": "input_audio", "input_audio": {"data": text, "format": "wav"}},
+        {"type": "file", "file": {"file_data": text}},
+    ):
+        try:
+            read = MediaReader(MAX_MEDIA).read(part, "part")
+        except InvalidRequest as error:
+            if not str(error.param).startswith("part."):
+                raise
+            continue
+        if read.data is None:
+            assert read.url == text
+            continue
+        assert len(base64.b64decode(read.data, validate=True)) <= MAX_MEDIA
+        again = {"type": "image_url", "image_url": {"url": f"data:{read.mime_type or ''};base64,{read.data}"}}
+        assert MediaReader(MAX_MEDIA).read(again, "part").data == read.data
+
+
 # A request
 
 
@@ -229,6 +258,15 @@ CONVERSATIONS: list[list[dict[str, Any]]] = [
     ],
 ]
 
+MEDIA_SEEDS = [
+    b"data:image/png;name=x.png;base64,QU\r\n JD",
+    b"data:,%41%42",
+    b"DATA:text/plain;charset=utf-8,A",
+    b"https://example.org/a.png?q=1#f",
+    b"QUJD",
+    b"data:;base64,QQ%3D%3D",
+]
+
 FRAME_SEEDS = [
     b"data: one\n\ndata: two\r\n\r\nevent: name\rdata\r\r",
     b"\xef\xbb\xbf: comment\n\ndata:a\ndata: b\nid: 7\n\nretry: 1\n\n",
@@ -241,6 +279,7 @@ TARGETS: dict[str, tuple[Target, Callable[[], list[bytes]]]] = {
     "frames": (frames, lambda: [bytes(HEADER) + each for each in FRAME_SEEDS]),
     "run": (run, run_seeds),
     "masked": (masked, run_seeds),
+    "media": (media, lambda: [bytes(HEADER) + each for each in MEDIA_SEEDS]),
     "request": (request, request_seeds),
 }
 """The law and its seeds."""
