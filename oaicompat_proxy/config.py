@@ -17,6 +17,7 @@ from .settings import (
     check,
     check_agents,
     check_callers,
+    check_hosts,
     check_networks,
     check_session_places,
     check_url,
@@ -104,8 +105,17 @@ class Config:
 
     cors: str = setting(
         "",
-        "Origins whose pages may call from a browser, separated by commas, or *; none by default.",
+        "Origins whose pages may call from a browser, separated by commas, or *; none by default. The pages of no "
+        "other web site may call where no key is asked for.",
         metavar="ORIGINS",
+        reload=True,
+    )
+    allowed_host: tuple[str, ...] = setting(
+        (),
+        "Name under which clients call where no key is asked for, as `Host` has it, without the port; may be repeated, "
+        "* for any. `localhost` and IP addresses always are allowed; with --no-auth beyond the loopback every name is, "
+        "unless one is given here.",
+        metavar="NAME",
         reload=True,
     )
 
@@ -484,6 +494,7 @@ class Config:
         check_networks("trusted_proxy", self.trusted_proxy)
         check_networks("metrics_from", self.metrics_from)
         check_session_places(self.session_from)
+        check_hosts(self.allowed_host)
         if self.trace_content and not self.trace:
             raise ConfigError("--trace-content needs --trace")
         if self.prefix and not (self.prefix.startswith("/") and not self.prefix.endswith("/")):

@@ -126,6 +126,22 @@ class Forbidden(InvalidRequest):
     should_retry = False
 
 
+class OriginNotAllowed(InvalidRequest):
+    """403: a web page that is not allowed to call sent the request; nothing was run."""
+
+    status = 403
+    code = "origin_not_allowed"
+    should_retry = False
+
+
+class HostNotAllowed(InvalidRequest):
+    """403: the request was for a host name that this server does not answer to; nothing was run."""
+
+    status = 403
+    code = "host_not_allowed"
+    should_retry = False
+
+
 class NotFound(InvalidRequest):
     """404: nothing is served at this address."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .addresses import is_loopback, parse_networks
+from .origins import is_host_name
 
 if TYPE_CHECKING:
     from .config import Config
@@ -98,6 +99,15 @@ def check_session_places(places: tuple[str, ...]) -> None:
             raise ConfigError(f"--session-from must be one of {known}, not {place!r}")
     if "none" in places and len(places) > 1:
         raise ConfigError("--session-from none leaves no room for other places")
+
+
+def check_hosts(hosts: tuple[str, ...]) -> None:
+    """Raises ConfigError for what no `Host` header can name."""
+    for host in hosts:
+        if not is_host_name(host):
+            raise ConfigError(
+                f"--allowed-host must be a name such as ai.example.com, without http:// and port: {host!r}"
+            )
 
 
 def check_callers(config: Config) -> None:

@@ -37,7 +37,7 @@ class Caller:
     async def post(self, body: bytes, *, path: str = CHAT, headers: Iterable[str] = ()) -> Answer:
         """`headers` are whole lines."""
         reader, writer = await self._connection()
-        lines = [f"POST {path} HTTP/1.1", "Host: proxy", "Content-Type: application/json", *headers]
+        lines = [f"POST {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json", *headers]
         writer.write("\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body)
         answer = await read_answer(reader)
         if answer.headers.get("connection") == "close":

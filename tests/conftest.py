@@ -78,7 +78,7 @@ class Line:
 
     async def post(self, body: bytes, *, path: str = CHAT, version: str = "1.1", headers: Iterable[str] = ()) -> None:
         """A request; `headers` are whole lines."""
-        lines = [f"POST {path} HTTP/{version}", "Host: proxy", "Content-Type: application/json"]
+        lines = [f"POST {path} HTTP/{version}", "Host: localhost", "Content-Type: application/json"]
         lines += [f"Content-Length: {len(body)}", *headers, "", ""]
         await self.send("\r\n".join(lines).encode() + body)
 

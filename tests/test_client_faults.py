@@ -31,7 +31,12 @@ Count = Callable[[str, object], None]
 def request(*, stream: bool = True, name: str = "", closing: bool = False) -> bytes:
     """`name`: of the session. `closing`: the connection ends with the answer."""
     body = chat_body(stream=stream)
-    lines = [f"POST {CHAT} HTTP/1.1", "Host: proxy", "Content-Type: application/json", f"Content-Length: {len(body)}"]
+    lines = [
+        f"POST {CHAT} HTTP/1.1",
+        "Host: localhost",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+    ]
     lines += [f"X-Session-Id: {name}"] if name else []
     lines += ["Connection: close"] if closing else []
     return "\r\n".join([*lines, "", ""]).encode() + body

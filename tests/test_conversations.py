@@ -289,7 +289,7 @@ async def test_a_header_that_is_no_utf_8_names_a_session_too(front: StartFront, 
     body = json.dumps({"model": "demo", "messages": [user("Hi")]}).encode()
     for _ in range(2):
         raw = await there.proxy.dial()
-        head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: proxy\r\nContent-Length: %d\r\n%b%b\r\n\r\n"
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n%b%b\r\n\r\n"
         await raw.send(head % (len(body), name, line) + body)
         assert (await raw.read_head())[0] == 200
         await raw.close()

@@ -20,7 +20,7 @@ QUESTION = chat_body("Hi", stream=False)
 HIDDEN = chat_body("hidden", stream=False)
 """The body of a request that nobody may see as one."""
 
-HEAD = f"POST {CHAT} HTTP/1.1\r\nHost: proxy\r\nContent-Type: application/json\r\n".encode()
+HEAD = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n".encode()
 SECOND = HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(HIDDEN), HIDDEN)
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 SIZED = HEAD + b"Content-Length: %d\r\n" % len(QUESTION)
@@ -65,19 +65,19 @@ REFUSED = {
     "a zero byte in a header": HEAD + b"X: y\0Content-Length: 0\r\n\r\n" + SECOND,
     "a header on two lines": HEAD + b"X: y\r\n Content-Length: 0\r\n\r\n" + SECOND,
     "two hosts": HEAD + b"Host: other\r\nContent-Length: 0\r\n\r\n" + SECOND,
-    "no host": HEAD.replace(b"Host: proxy\r\n", b"") + b"Content-Length: 0\r\n\r\n" + SECOND,
+    "no host": HEAD.replace(b"Host: localhost\r\n", b"") + b"Content-Length: 0\r\n\r\n" + SECOND,
     "chunks in HTTP/1.0": CHUNKED.replace(b"HTTP/1.1", b"HTTP/1.0") + END + SECOND,
     "HTTP/2 without asking": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SECOND,
     "HTTP/0.9": b"GET /v1/models\r\n\r\n" + SECOND,
     "HTTP/1.10": HEAD.replace(b"HTTP/1.1", b"HTTP/1.10") + b"Content-Length: 0\r\n\r\n" + SECOND,
-    "a target with a space": b"GET /v1/models x HTTP/1.1\r\nHost: proxy\r\n\r\n" + SECOND,
-    "an absurd URL": b"GET /v1/" + b"%2e" * 10_000 + b" HTTP/1.1\r\nHost: proxy\r\n\r\n" + SECOND,
+    "a target with a space": b"GET /v1/models x HTTP/1.1\r\nHost: localhost\r\n\r\n" + SECOND,
+    "an absurd URL": b"GET /v1/" + b"%2e" * 10_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n" + SECOND,
 }
 """One answer, 4xx, and the connection is closed: whatever follows is not read."""
 
 
 def get(target: str, *headers: str) -> bytes:
-    return "\r\n".join([f"GET {target} HTTP/1.1", *(headers or ["Host: proxy"]), "", ""]).encode()
+    return "\r\n".join([f"GET {target} HTTP/1.1", *(headers or ["Host: localhost"]), "", ""]).encode()
 
 
 HARMLESS = {
@@ -89,12 +89,18 @@ HARMLESS = {
     "somebody else's URL": (get("http://evil.invalid/v1/nothing"), {404}),
     "a URL of another kind": (get("file:///etc/passwd"), {400, 404}),
     "no path": (get("?"), {400, 404}),
-    "everything": (b"OPTIONS * HTTP/1.1\r\nHost: proxy\r\n\r\n", {400, 404, 405}),
+    "everything": (b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", {400, 404, 405}),
     "somebody else's host": (get("/healthz", "Host: evil.invalid"), {200}),
     "a host with a path": (get("/healthz", "Host: evil.invalid/../x"), {200, 400}),
-    "a socket, please": (get("/v1/nothing", "Host: p", "Connection: upgrade", "Upgrade: websocket"), {404}),
+    "a socket, please": (get("/v1/nothing", "Host: localhost", "Connection: upgrade", "Upgrade: websocket"), {404}),
     "HTTP/2, please": (
-        get("/v1/nothing", "Host: p", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAA"),
+        get(
+            "/v1/nothing",
+            "Host: localhost",
+            "Connection: Upgrade, HTTP2-Settings",
+            "Upgrade: h2c",
+            "HTTP2-Settings: AAA",
+        ),
         {404},
     ),
     "a tunnel": (b"CONNECT 127.0.0.1:80 HTTP/1.1\r\nHost: 127.0.0.1:80\r\n\r\n", {400, 404, 405}),
@@ -110,7 +116,7 @@ HARMLESS = {
 CLOSED = 0
 """Instead of a status: there was no answer."""
 
-LAST = b"GET /v1/the-last HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\n\r\n"
+LAST = b"GET /v1/the-last HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
 async def talk(line: Line, sent: bytes) -> list[tuple[int, bytes]]:

@@ -162,20 +162,32 @@ HEADERS = [
 RAW: dict[str, bytes] = {
     "no HTTP": f"{PROMPT} {KEY}\r\n\r\n".encode(),
     "a header that is none": f"GET / HTTP/1.1\r\nAuthorization Bearer {KEY}\r\n\r\n".encode(),
-    "a header that is too long": f"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY * 2000}\r\n\r\n".encode(),
-    "a length that is none": f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: {KEY}\r\n\r\n{PROMPT}".encode(),
+    "a header that is too long": (
+        f"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY * 2000}\r\n\r\n"
+    ).encode(),
+    "a length that is none": (
+        f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {KEY}\r\n\r\n{PROMPT}"
+    ).encode(),
     "chunks that are none": (
-        f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{PROMPT}\r\n".encode()
+        f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{PROMPT}\r\n".encode()
     ),
     "another encoding": (
-        f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Encoding: br\r\nContent-Length: 18\r\n\r\n{PROMPT}".encode()
+        (
+            f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: br\r\nContent-Length: 18\r\n\r\n{PROMPT}"
+        ).encode()
     ),
     "not gzip": (
-        f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 18\r\n\r\n{PROMPT}".encode()
+        (
+            f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: 18\r\n\r\n{PROMPT}"
+        ).encode()
     ),
-    "another method": f"DELETE {CHAT}?key={QUERY} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\r\n".encode(),
-    "another address": f"GET /v2/chat?key={QUERY} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\r\n".encode(),
-    "an expectation": f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nExpect: {KEY}\r\nContent-Length: 0\r\n\r\n".encode(),
+    "another method": (
+        f"DELETE {CHAT}?key={QUERY} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n\r\n"
+    ).encode(),
+    "another address": (
+        f"GET /v2/chat?key={QUERY} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n\r\n"
+    ).encode(),
+    "an expectation": f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nExpect: {KEY}\r\nContent-Length: 0\r\n\r\n".encode(),
 }
 
 
@@ -204,12 +216,12 @@ class Process:
         return await self.raw(what, posted(body, path, headers))
 
     async def get(self, path: str) -> bytes:
-        lines = [f"GET {path}?key={QUERY} HTTP/1.1", "Host: x", *HEADERS, "Connection: close", "", ""]
+        lines = [f"GET {path}?key={QUERY} HTTP/1.1", "Host: localhost", *HEADERS, "Connection: close", "", ""]
         return await self.raw(path, "\r\n".join(lines).encode())
 
 
 def posted(body: bytes, path: str, headers: list[str]) -> bytes:
-    lines = [f"POST {path}?key={QUERY} HTTP/1.1", "Host: x", "Content-Type: application/json", *headers]
+    lines = [f"POST {path}?key={QUERY} HTTP/1.1", "Host: localhost", "Content-Type: application/json", *headers]
     lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
     return "\r\n".join(lines).encode() + body
 

@@ -180,7 +180,7 @@ async def test_a_client_that_leaves_closes_the_connection_to_the_proxy(begun: bo
 
     async with asyncio.timeout(DEADLINE), backend(reply) as (_, base):
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(base))
-        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
         await asked.wait()
         if begun:
             await reader.readuntil(b"data: 0\n\n")

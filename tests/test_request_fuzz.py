@@ -78,7 +78,7 @@ class Caller:
 
 
 def posted(path: str, body: bytes, *headers: str, method: str = "POST") -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", "Host: proxy", f"Content-Length: {len(body)}", *headers]
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogatepass") + body
 
 
@@ -460,7 +460,7 @@ async def test_no_chunks_are_a_fault_of_the_proxy(proxy: StartProxy, agent: Agen
             pieces = [body[start : start + size] for start in range(0, len(body), size)]
             chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
             chunks = chunks[:place] + odd + chunks[place:]
-            head = f"POST {CHAT} HTTP/1.1\r\nHost: p\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+            head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
             # behind a broken chunk nothing can be made out any more, so an end is added that always is one
             answered = caller(head.encode() + chunks + b"0\r\n\r\n")
             if answered is not None or not odd:
@@ -554,7 +554,7 @@ async def test_no_header_is_a_fault_of_the_proxy(proxy: StartProxy, agent: Agent
             st.sampled_from(["HTTP/1.1", "HTTP/1.0", "HTTP/0.9", "HTTP/9.9", "ICY", ""]),
         )
         def law(headers: list[tuple[str, str]], method: str, version: str) -> None:
-            lines = [f"{method} {MODELS} {version}", "Host: p", "Connection: close"]
+            lines = [f"{method} {MODELS} {version}", "Host: localhost", "Connection: close"]
             lines += [f"{key}: {value}" for key, value in headers]
             answered = caller("\r\n".join([*lines, "", ""]).encode("utf-8", "surrogatepass"), method)
             waits = any(key in ("Content-Length", "Transfer-Encoding", "Upgrade") for key, _ in headers)

@@ -84,10 +84,11 @@ async def broken_requests(front: Proxy) -> str:
     said = b""
     for request in (
         f"GET /{KEY} HTTP/9.9\r\n\r\n",
-        f"GET / HTTP/1.1\r\nHost: p\r\nAuthorization {KEY}\r\n\r\n",
-        f"GET / HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer {KEY * 2000}\r\n\r\n",
-        f"POST {CHAT} HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer {KEY}\r\nTransfer-Encoding: chunked\r\n\r\n{PROMPT}",
-        f"POST {CHAT} HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer {KEY}\r\nContent-Encoding: gzip\r\n"
+        f"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization {KEY}\r\n\r\n",
+        f"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY * 2000}\r\n\r\n",
+        f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\n"
+        f"Authorization: Bearer {KEY}\r\nTransfer-Encoding: chunked\r\n\r\n{PROMPT}",
+        f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\nContent-Encoding: gzip\r\n"
         f"Content-Length: {len(PROMPT)}\r\n\r\n{PROMPT}",
     ):
         line = await front.dial()

@@ -177,7 +177,7 @@ async def test_a_request_on_a_kept_connection_is_answered_while_it_ends(agent: A
     agent.plays(OPENING, text("Hel"), gate, text("lo"), closing())
     async with proxy_before(agent.url, "--drain-timeout", LONG) as (child, base):
         line, other = await dial(base), await dial(base)
-        await other.send(b"GET /healthz HTTP/1.1\r\nHost: p\r\n\r\n")
+        await other.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         _, headers = await other.read_head()
         await other.read(int(headers["content-length"]))
         await line.post(chat_body())

@@ -131,7 +131,7 @@ async def test_a_lasting_session_whose_run_took_too_long_begins_anew(front: Star
 
 async def test_a_body_that_does_not_come_is_a_408_that_may_be_sent_again(proxy: StartProxy, agent: Agent) -> None:
     line = await (await proxy(body_timeout=0.1)).dial()
-    await line.send(b"POST /v1/chat/completions HTTP/1.1\r\nHost: proxy\r\nContent-Length: 99\r\n\r\n{")
+    await line.send(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{")
     status, headers = await line.read_head()
     assert (status, headers["x-should-retry"]) == (408, "true")
     assert b"request_timeout" in await line.read(65536)

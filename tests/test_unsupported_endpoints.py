@@ -204,7 +204,7 @@ async def test_another_prefix_moves_everything_and_is_told(proxy: StartProxy, ag
 )
 async def test_an_odd_address_is_quoted_safely(proxy: StartProxy, agent: Agent, path: str) -> None:
     line = await (await proxy()).dial()
-    await line.send(f"GET {path} HTTP/1.1\r\nHost: p\r\nConnection: close\r\n\r\n".encode())
+    await line.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     status, headers = await line.read_head()
     body = await line.read_to_end()
     assert (status, headers["content-type"]) in [(404, "application/json"), (405, "application/json")]

@@ -138,7 +138,7 @@ async def test_a_key_of_any_bytes_breaks_nothing(proxy: StartProxy, agent: Agent
     for key, status in ((raw, b"200"), (b"k\xe9y\xfe", b"401"), ("kéyÿ".encode(), b"401")):
         line = await front.dial()
         body = chat_body()
-        head = b"POST %s HTTP/1.1\r\nHost: p\r\nContent-Length: %d\r\nAuthorization: Bearer %s\r\n\r\n"
+        head = b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\nAuthorization: Bearer %s\r\n\r\n"
         await line.send(head % (CHAT.encode(), len(body), key) + body)
         assert (await line.read_until(b"\r\n")).split()[1] == status
         await line.close()
@@ -148,7 +148,7 @@ async def test_the_answer_does_not_wait_for_the_body(proxy: StartProxy) -> None:
     """Nobody without a key makes this server read what they send."""
     front = await proxy(api_key=(ADA,), body_timeout=60)
     line = await front.dial()
-    await line.send(b"POST /v1/chat/completions HTTP/1.1\r\nHost: p\r\nContent-Length: 1000000\r\n\r\n")
+    await line.send(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
     status, headers = await line.read_head()
     assert (status, headers["connection"]) == (401, "close")
     await line.close()
@@ -279,7 +279,7 @@ async def test_the_access_log_believes_the_proxies_it_is_told_to(
     with caplog.at_level(logging.INFO, logger=NAME):
         line = await front.dial()
         await line.send(
-            b"GET /v1/models/demo HTTP/1.1\r\nHost: p\r\n"
+            b"GET /v1/models/demo HTTP/1.1\r\nHost: localhost\r\n"
             + b"".join(b"X-Forwarded-For: %s\r\n" % each.encode() for each in forwarded)
             + b"\r\n"
         )
@@ -334,7 +334,7 @@ async def test_bytes_of_a_header_arrive_as_they_were_sent(proxy: StartProxy, age
     front = await proxy(pass_authorization=True)
     line = await front.dial()
     body = chat_body()
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: p\r\nContent-Length: %d\r\n" % len(body)
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n" % len(body)
     await line.send(head + b"Authorization: Bearer k\xe9\xc3\xa9\r\n\r\n" + body)
     assert (await line.read_head())[0] == 200
     await line.close()

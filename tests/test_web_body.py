@@ -64,7 +64,7 @@ async def test_a_body_may_come_in_chunks(proxy: StartProxy, agent: Agent) -> Non
 @pytest.mark.parametrize("sent", [b"", b'{"messages": ['])
 async def test_a_body_that_does_not_come_is_not_waited_for(proxy: StartProxy, agent: Agent, sent: bytes) -> None:
     line = await (await proxy(body_timeout=0.1)).dial()
-    await line.send(f"POST {CHAT} HTTP/1.1\r\nHost: p\r\nContent-Length: 100\r\n\r\n".encode() + sent)
+    await line.send(f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n".encode() + sent)
     status, headers = await line.read_head()
     assert (status, headers["x-should-retry"]) == (408, "true")
     body = await line.read(int(headers["content-length"]))
@@ -75,7 +75,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(proxy: StartProxy, ag
 
 async def test_a_body_that_trickles_is_not_waited_for_either(proxy: StartProxy) -> None:
     line = await (await proxy(body_timeout=0.1)).dial()
-    await line.send(f"POST {CHAT} HTTP/1.1\r\nHost: p\r\nContent-Length: 100000\r\n\r\n".encode())
+    await line.send(f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n".encode())
 
     async def trickle() -> None:
         while True:
@@ -91,7 +91,9 @@ async def test_a_body_that_trickles_is_not_waited_for_either(proxy: StartProxy) 
 
 async def test_broken_chunks_are_refused(proxy: StartProxy, agent: Agent) -> None:
     line = await (await proxy()).dial()
-    await line.send(f"POST {CHAT} HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\nnot a size\r\n".encode())
+    await line.send(
+        f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nnot a size\r\n".encode()
+    )
     assert (await line.read_head())[0] == 400
     assert agent.exchanges == []
 
@@ -99,7 +101,7 @@ async def test_broken_chunks_are_refused(proxy: StartProxy, agent: Agent) -> Non
 async def test_a_client_that_leaves_in_the_middle_of_its_body_runs_nothing(proxy: StartProxy, agent: Agent) -> None:
     front = await proxy()
     line = await front.dial()
-    await line.send(f"POST {CHAT} HTTP/1.1\r\nHost: p\r\nContent-Length: 100\r\n\r\n".encode() + b"{")
+    await line.send(f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n".encode() + b"{")
     await line.close()
     assert (await front.get("/healthz")).status == 200
     assert agent.exchanges == []

@@ -12,21 +12,21 @@ from checker import check_body, check_error_body
 from conftest import CHAT, Line, StartProxy, chat_body
 
 KEY = "sk-proj-0123456789abcdef"
-HEAD = f"POST {CHAT} HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer {KEY}\r\n".encode()
+HEAD = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n".encode()
 
 NO_REQUESTS = {
-    "an unknown method": b"BREW / HTTP/1.1\r\nHost: p\r\n\r\n",
+    "an unknown method": b"BREW / HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "no host": b"GET /v1/models HTTP/1.1\r\n\r\n",
     "no version": b"GET / ICY\r\n\r\n",
     "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
     "another HTTP": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    "a path with a control character": b"GET /v1/\x7f HTTP/1.1\r\nHost: p\r\n\r\n",
-    "a path without end": b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: p\r\n\r\n",
+    "a path with a control character": b"GET /v1/\x7f HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a path without end": b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "a header without name": HEAD + b": x\r\n\r\n",
     "a header without colon": HEAD + KEY.encode() + b"\r\n\r\n",
     "a header on two lines": HEAD + b"X-A: 1\r\n 2\r\n\r\n",
     "a header without end": HEAD + b"X-A: " + KEY.encode() * 1000 + b"\r\n\r\n",
-    "a key with a control character": b"GET / HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer "
+    "a key with a control character": b"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "
     + KEY.encode()
     + b"\x01\r\n\r\n",
     "two lengths": HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
@@ -101,7 +101,7 @@ async def test_a_body_over_the_limit_closes_the_connection_and_says_so(
     proxy: StartProxy, agent: Agent, caplog: pytest.LogCaptureFixture, body: bytes, headers: list[str]
 ) -> None:
     line = await (await proxy(max_body=10_000)).dial()
-    head = f"POST {CHAT} HTTP/1.1\r\nHost: p\r\nContent-Length: {len(body) + 1}\r\n".encode()
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body) + 1}\r\n".encode()
     await line.send(head + "".join(f"{each}\r\n" for each in headers).encode() + b"\r\n" + body)
     status, received = await line.read_head()
     assert (status, received["connection"]) == (413, "close")

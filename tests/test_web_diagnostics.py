@@ -73,7 +73,7 @@ async def test_connections_can_be_told_apart(proxy: StartProxy) -> None:
     first, second = await proxied.dial(), await proxied.dial()
     told = []
     for line in (first, first, second):
-        await line.send(f"GET {BASE} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await line.send(f"GET {BASE} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         _, headers = await line.read_head()
         told.append(json.loads(await line.read(int(headers["content-length"])))["peer"])
     assert told[0] == told[1] != told[2]

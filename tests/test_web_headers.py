@@ -19,6 +19,7 @@ COMPLETIONS = "/v1/completions"
 MODELS = "/v1/models"
 PAGE = "https://chat.example"
 OTHER_PAGE = "https://evil.example"
+LOCAL_PAGE = "http://localhost:3000"
 
 GIVEN_ID = re.compile(r"req_[0-9a-f]{32}")
 
@@ -183,7 +184,9 @@ async def test_an_id_that_is_not_sane_is_replaced(proxy: StartProxy, own: str) -
 async def test_an_id_that_breaks_lines_or_bounds_is_never_sent_back(proxy: StartProxy, own: bytes) -> None:
     """Some are no HTTP: then the request is refused, in OpenAI's words too."""
     line = await (await proxy()).dial()
-    await line.send(b"GET /healthz HTTP/1.1\r\nHost: p\r\nConnection: close\r\nx-request-id: " + own + b"\r\n\r\n")
+    await line.send(
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nx-request-id: " + own + b"\r\n\r\n"
+    )
     status, headers = await line.read_head()
     body = await line.read_to_end()
     assert GIVEN_ID.fullmatch(headers["x-request-id"])
@@ -195,7 +198,7 @@ async def test_an_id_that_breaks_lines_or_bounds_is_never_sent_back(proxy: Start
 async def test_of_two_ids_one_is_kept(proxy: StartProxy) -> None:
     line = await (await proxy()).dial()
     await line.send(
-        b"GET /healthz HTTP/1.1\r\nHost: p\r\nConnection: close\r\nX-Request-Id: a\r\nx-request-id: b\r\n\r\n"
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Request-Id: a\r\nx-request-id: b\r\n\r\n"
     )
     said = await line.read_to_end()
     assert re.findall(rb"x-request-id: (.*)\r\n", said) == [b"a"]
@@ -297,15 +300,19 @@ def browser_may_read(received: Received, origin: str) -> bool:
 
 @pytest.mark.parametrize("asked", ANSWERS, ids=str)
 async def test_by_default_no_page_may_read_anything(proxy: StartProxy, talking: Agent, asked: Asked) -> None:
-    received = await ask(await proxy(max_body=4000), asked, Origin=PAGE)
+    """Also one of this machine, which may call."""
+    received = await ask(await proxy(max_body=4000), asked, Origin=LOCAL_PAGE)
     assert cors_headers(received) == set()
     assert "Vary" not in received.headers
 
 
-async def test_by_default_a_preflight_allows_nothing(proxy: StartProxy) -> None:
-    received = await preflight(await proxy(), PAGE)
-    assert (received.status, cors_headers(received)) == (204, set())
-    assert not browser_may_call(received, PAGE, "POST")
+@pytest.mark.parametrize(("page", "keys", "status"), [(LOCAL_PAGE, (), 204), (PAGE, ("k",), 204), (PAGE, (), 403)])
+async def test_by_default_a_preflight_allows_nothing(
+    proxy: StartProxy, page: str, keys: tuple[str, ...], status: int
+) -> None:
+    received = await preflight(await proxy(api_key=keys), page)
+    assert (received.status, cors_headers(received)) == (status, set())
+    assert not browser_may_call(received, page, "POST")
 
 
 @pytest.mark.parametrize("asked", ANSWERS, ids=str)
@@ -324,7 +331,8 @@ async def test_an_allowed_page_may_read_every_answer_and_what_helps_it(
 async def test_another_page_may_read_nothing_and_caches_are_told_that_it_differs(
     proxy: StartProxy, talking: Agent, asked: Asked
 ) -> None:
-    received = await ask(await proxy(cors=PAGE, max_body=4000), asked, Origin=OTHER_PAGE)
+    front = await proxy(cors=PAGE, max_body=4000, api_key=("k",))
+    received = await ask(front, asked, Origin=OTHER_PAGE, Authorization="Bearer k")
     assert cors_headers(received) == set()
     assert names(only(received, "Vary")) == {"origin"}
 
@@ -379,10 +387,12 @@ async def test_a_preflight_that_names_no_headers_gets_none(proxy: StartProxy) ->
 
 async def test_the_headers_that_are_exposed_are_those_that_are_sent(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(run("Hello"))
-    front = await proxy(requests_per_minute=1)
-    _, received = [await front.chat() for _ in range(2)]
-    assert received.status == 429
-    assert names(EXPOSED) <= {name.lower() for name in received.headers}
+    front = await proxy(requests_per_minute=1, api_key=("k",))
+    key = {"Authorization": "Bearer k"}
+    answers = [await front.post(chat_body(), headers=key) for _ in range(2)]
+    answers += [await front.request("DELETE", CHAT, headers=key), await front.chat()]
+    assert [received.status for received in answers] == [200, 429, 405, 401]
+    assert names(EXPOSED) == {name.lower() for received in answers for name in received.headers} & names(EXPOSED)
 
 
 # HEAD and OPTIONS
@@ -426,9 +436,9 @@ async def test_head_does_not_leave_a_body_on_the_connection(proxy: StartProxy) -
     """A body behind HEAD would be read as the next answer."""
     line = await (await proxy()).dial()
     for path in ("/v1/nothing", CHAT, "/healthz"):
-        await line.send(f"HEAD {path} HTTP/1.1\r\nHost: p\r\n\r\n".encode())
+        await line.send(f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         await line.read_head()
-    await line.send(b"GET /healthz HTTP/1.1\r\nHost: p\r\nConnection: close\r\n\r\n")
+    await line.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     status, _ = await line.read_head()
     assert (status, await line.read_to_end()) == (200, b'{"status": "ok"}')
 

@@ -116,7 +116,7 @@ async def test_an_expectation_is_met(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(run("Hello"))
     line = await (await proxy()).dial()
     body = chat_body(stream=False)
-    head = f"POST {CHAT} HTTP/1.1\r\nHost: p\r\nExpect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n"
     await line.send(head.encode())
     await line.read_until(b"HTTP/1.1 100 Continue\r\n\r\n")
     await line.send(body)

@@ -31,7 +31,7 @@ async def dial(port: int) -> Line:
 async def test_who_asks_is_told_why_and_when_to_come_again() -> None:
     async with refusing() as (port, _):
         line = await dial(port)
-        await line.send(b"GET /v1/models HTTP/1.1\r\nHost: p\r\n\r\n")
+        await line.send(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n")
         status, headers = await line.read_head()
         body = await line.read_to_end()
         assert (status, headers["retry-after"], headers["x-should-retry"]) == (503, "2", "true")

@@ -83,7 +83,7 @@ async def test_idle_connections_do_not_hold_up_the_end(agent: Agent) -> None:
     async with contextlib.AsyncExitStack() as stack:
         port = await stack.enter_async_context(serve(agent, drain_timeout=30))
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET /healthz HTTP/1.1\r\nHost: p\r\n\r\n")
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
         async with asyncio.timeout(5):
             await stack.aclose()

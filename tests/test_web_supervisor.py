@@ -29,7 +29,7 @@ async def test_a_worker_that_dies_is_replaced_and_a_file_to_listen_on_stays(agen
         await asyncio.to_thread(child.wait_for, r"(?s)(Worker exiting.*){2}")
         assert path.exists(), "workers that end leave it to those that go on"
         reader, writer = await asyncio.open_unix_connection(path)
-        writer.write(b"GET /healthz HTTP/1.1\r\nHost: p\r\nConnection: close\r\n\r\n")
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert (await reader.read()).startswith(b"HTTP/1.1 200")
         writer.close()
         await writer.wait_closed()

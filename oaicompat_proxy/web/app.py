@@ -15,6 +15,7 @@ from aiohttp import web
 
 from ..config import Config
 from ..flags import read_environment
+from ..origins import OriginPolicy
 from ..per_model import PerModel
 from . import chat, completions, diagnostics, health, models, scrape
 from .authorization import admit
@@ -29,6 +30,7 @@ from .keys import (
     CONFIG,
     FIRST_EVENTS,
     GATEWAYS,
+    ORIGINS,
     PER_MODEL,
     RATES,
     SECRET,
@@ -66,6 +68,7 @@ def create_app(config: Config, *, upstream: str = "", before: web.Application | 
     app = web.Application(client_max_size=config.max_body, middlewares=[errors_to_bodies, admit])
     app[CONFIG] = config
     app[CALLERS] = Callers(config)
+    app[ORIGINS] = OriginPolicy(config.cors, config.allowed_host)
     app[GATEWAYS] = _add_gateways(app, config, {} if before is None else _lasting_of(before))
     app.router.add_get("/healthz", health.live)
     app.router.add_get("/readyz", health.ready)

@@ -66,6 +66,10 @@ class Callers:
             except KeysError as error:
                 raise ConfigError(str(error)) from None
 
+    @property
+    def ask_for_keys(self) -> bool:
+        return self._ring is not None
+
     def address(self, request: web.BaseRequest) -> str:
         """Where the request came from, as far as it can be believed."""
         hops = request.headers.getall("X-Forwarded-For", None)

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 from aiohttp import web
@@ -23,7 +23,8 @@ from ..config import Config
 from ..errors import ExpectationFailed, HeadTooLarge, InternalError, InvalidRequest, ProxyError, RequestTimeout
 from .access_log import AccessLog
 from .headers import identify, stamp
-from .keys import REQUEST_ID, STOPPING
+from .keys import EXPOSED, REQUEST_ID, STOPPING
+from .listening import is_exposed
 from .middleware import error_response
 from .refusal import Refusal
 
@@ -219,8 +220,9 @@ class Runner(web.AppRunner):
         return Server(await super()._make_server(), self._config)
 
     @contextlib.asynccontextmanager
-    async def serving(self, sockets: Iterable[socket.socket]) -> AsyncIterator[None]:
+    async def serving(self, sockets: list[socket.socket]) -> AsyncIterator[None]:
         """Leaving waits for running answers, at most `drain_timeout`, and interrupts what is not over then."""
+        self.app[EXPOSED] = is_exposed(sockets)
         await self.setup()
         try:
             for sock in sockets:

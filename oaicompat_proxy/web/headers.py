@@ -9,7 +9,7 @@ from aiohttp import web
 from multidict import istr
 
 from .chance import new_id
-from .keys import CALLER, CONFIG, RATE_HEADERS, RECEIVED, REQUEST_ID, STOPPING
+from .keys import CALLER, CONFIG, ORIGINS, RATE_HEADERS, RECEIVED, REQUEST_ID, STOPPING
 
 _SANE_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
@@ -17,13 +17,17 @@ API_VERSION = "2020-10-01"
 """The one version that OpenAI's API has ever had."""
 
 EXPOSED = (
-    "x-request-id, openai-processing-ms, retry-after, retry-after-ms, x-should-retry, "
+    "x-request-id, openai-processing-ms, openai-version, allow, www-authenticate, "
+    "retry-after, retry-after-ms, x-should-retry, "
     "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests"
 )
 ID, PROCESSING_MS, VERSION, SERVER = map(istr, ("x-request-id", "openai-processing-ms", "openai-version", "Server"))
 """Ready to be looked up in any case: they are in every answer."""
 
-METHODS = "GET, HEAD, POST, OPTIONS"
+METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+"""All that any endpoint could have: a page may read why the others are refused, too."""
+PRIVATE_NETWORK = "Access-Control-Request-Private-Network"
+"""Source: WICG Private Network Access, "CORS preflight"; Chromium sends it."""
 PREFLIGHT_LIFE = "600"
 """Seconds for which a browser may remember a preflight; Chromium takes two hours at most, Firefox a day."""
 
@@ -75,11 +79,10 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 
 def allowed_origin(request: web.Request) -> str:
     """What `Access-Control-Allow-Origin` has to say to this request; empty if nothing."""
-    setting = request.app[CONFIG].cors
-    origin = request.headers.get("Origin", "")
-    if setting == "*":
+    if request.app[CONFIG].cors == "*":
         return "*"
-    return origin if origin and origin in re.split(r"[,\s]+", setting) else ""
+    origin = request.headers.get("Origin", "")
+    return origin if request.app[ORIGINS].names(origin) else ""
 
 
 def asks_as_browser(request: web.Request) -> bool:
@@ -94,6 +97,8 @@ def preflight(request: web.Request, allowed: list[str]) -> web.Response:
     if allowed_origin(request):
         response.headers["Access-Control-Allow-Methods"] = METHODS
         response.headers["Access-Control-Max-Age"] = PREFLIGHT_LIFE
+        if PRIVATE_NETWORK in request.headers:  # a page of the internet asks for an address of this machine
+            response.headers["Access-Control-Allow-Private-Network"] = "true"
         wanted = request.headers.get("Access-Control-Request-Headers")
         if wanted:  # echoed: every SDK has headers of its own, and tomorrow more
             response.headers["Access-Control-Allow-Headers"] = wanted

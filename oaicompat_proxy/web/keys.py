@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from ..config import Config
 from ..keyring import Caller
+from ..origins import OriginPolicy
 from ..per_model import PerModel
 from .batch import Batch
 from .callers import Callers
@@ -32,6 +33,10 @@ PER_MODEL = web.AppKey("oaicompat_proxy.per_model", PerModel)
 CATALOG = web.AppKey("oaicompat_proxy.catalog", Catalog)
 SESSIONS = web.AppKey("oaicompat_proxy.sessions", Sessions)
 CALLERS = web.AppKey("oaicompat_proxy.callers", Callers)
+ORIGINS = web.AppKey("oaicompat_proxy.origins", OriginPolicy)
+"""Which pages may call, and under which names the server is called."""
+EXPOSED = web.AppKey("oaicompat_proxy.exposed", bool)
+"""Whether other machines can connect to a socket that is listened on; not there before listening begins."""
 RATES = web.AppKey("oaicompat_proxy.rates", Rates)
 SLOTS = web.AppKey("oaicompat_proxy.slots", Slots)
 STOPPING = web.AppKey("oaicompat_proxy.stopping", Stopping)

@@ -58,6 +58,11 @@ def _reach(sockets: list[socket.socket], config: Config) -> str:
     return ", ".join(host for host in hosts if not is_loopback(host))
 
 
+def is_exposed(sockets: list[socket.socket]) -> bool:
+    """Whether other machines can connect."""
+    return any(sock.family != socket.AF_UNIX and not is_loopback(sock.getsockname()[0]) for sock in sockets)
+
+
 def address_of(sockets: list[socket.socket], host: str) -> str:
     """For people: where a client on this machine can call. `host`: as it is configured."""
     sock = sockets[0]
