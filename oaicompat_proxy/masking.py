@@ -27,7 +27,6 @@ LONGEST_ID = 80
 SIGNED_ID = "confirm_"
 """How the id of a call begins that asks for a confirmation: it is signed, however short."""
 
-_LINE = re.compile(rb"[^\r\n]*+(?:\r\n|\r|\n)")
 _FIELD = re.compile(r"(?:event|id|retry):|data: ?|")
 _TOKEN = re.compile(
     r'"(?P<text>[^"\\]*+(?:\\.[^"\\]*+)*+)(?P<end>"(?P<colon>\s*+:)?)?'
@@ -56,7 +55,7 @@ class Masker:
 
     def feed(self, data: bytes) -> bytes:
         end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
-        masked = b"".join(map(self._mask_line, _LINE.findall(self._take(data[:end])))) if end else b""
+        masked = b"".join(map(self._mask_line, self._take(data[:end]).splitlines(keepends=True))) if end else b""
         if rest := data[end:]:
             self._pieces.append(rest)
             self.held += len(rest)

@@ -217,11 +217,7 @@ def label(pattern: Pattern) -> str:
     return f"{pattern.module.removeprefix('oaicompat_proxy.')}:{pattern.name}"
 
 
-REWRITTEN = pytest.mark.xfail(strict=False, reason="the recorder's masking is being rewritten")
-ALL = [
-    pytest.param(each, id=label(each), marks=[REWRITTEN] if each.module.endswith(".masking") else [])
-    for each in patterns()
-]
+ALL = [pytest.param(each, id=label(each)) for each in patterns()]
 
 
 @pytest.mark.parametrize("pattern", ALL)
