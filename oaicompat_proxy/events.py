@@ -186,6 +186,9 @@ class RunResult(NamedTuple):
 class RunEnded(NamedTuple):
     """The agent's last word: it is done."""
 
+    waits_for: ConfirmationRequired | None = None
+    """The tool calls on which it ended, as a question, if they may wait for a human as well as for a client."""
+
 
 class RunFailed(NamedTuple):
     """The agent's last word: it failed."""

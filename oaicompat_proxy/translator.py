@@ -169,8 +169,7 @@ class Translator:
 
     def _tick_start(self, _event: TickStarted) -> list[Chunk]:
         if self._calls.in_tick:
-            chunks = self._end_for_client()
-            if self.ended:
+            if chunks := self._end_for_client():
                 return chunks
             self._calls.forget()
         self.ticks += 1
@@ -242,13 +241,15 @@ class Translator:
         self._usage.note_run(usage)
         return [] if self._speech.said_anything else self._speech.say(text)
 
-    def _run_end(self, _event: RunEnded) -> list[Chunk]:
+    def _run_end(self, event: RunEnded) -> list[Chunk]:
         calls = self._calls.in_tick
         if calls and self._calls.client_must_act:
             return self._end_for_client()
         if self._continues:
             return self._end(TICK_LIMIT)
         if calls and self._calls.pending:
+            if event.waits_for is not None and self._confirmations != "deny":
+                return self._confirmation(event.waits_for)
             return [*self._calls.hand_out(), *self._end(self._finish_reason("tool_calls"))]
         if self._model_failure and not self._speech.said_anything:
             raise failures.classify(self._model_failure, secret=self._secret)

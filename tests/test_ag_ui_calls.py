@@ -10,6 +10,7 @@ from ag_ui.core import RunAgentInput
 
 from oaicompat_proxy import turn as turns
 from oaicompat_proxy.dialects.ag_ui.calls import build_run
+from oaicompat_proxy.dialects.ag_ui.interrupts import COMMAND, TOOL_MESSAGE, PendingInterrupt, encode, fingerprint
 from oaicompat_proxy.turn import Answer, Block, Media, Text, Tool, Turn, Utterance
 
 REQUIRED_IN_0 = {"threadId", "runId", "state", "messages", "tools", "context", "forwardedProps"}
@@ -105,7 +106,7 @@ def test_the_clients_tools_and_what_it_said_beside_have_their_places() -> None:
 
 
 def test_an_answer_goes_with_the_agents_own_calls() -> None:
-    word = '[["i1","c1","tide"]]'
+    word = encode([PendingInterrupt("i1", "c1", "tide", fingerprint=fingerprint('{"port":"Brest"}'))])
     asked = Utterance("assistant", (), (turns.Call(word, "tide", '{"port":"Brest"}'),), id="m2")
     turn = Turn((), {}, (Utterance("user", (Text("When?"),), id="m1"), asked), answer=Answer(word, confirmed=True))
     body = body_of(turn)
@@ -114,12 +115,34 @@ def test_an_answer_goes_with_the_agents_own_calls() -> None:
 
 
 def test_a_question_of_no_tool_leaves_no_message() -> None:
-    word = '[["i1","",""]]'
+    word = encode([PendingInterrupt("i1")])
     call = turns.Call(word, "", "{}")
     asked = [Utterance("assistant", (), (call,)), Utterance("assistant", (Text("Which port?"),), (call,), id="m2")]
     body = body_of(Turn((), {}, tuple(asked), answer=Answer(word, confirmed=True, text="Brest")))
     assert body["messages"] == [{"id": "m2", "role": "assistant", "content": "Which port?"}]
     assert body["resume"] == [{"interruptId": "i1", "status": "resolved", "payload": "Brest"}]
+
+
+def test_an_answer_may_be_langgraphs_command_beside_what_the_client_said() -> None:
+    answer = Answer(encode([PendingInterrupt("i1", channel=COMMAND)]), confirmed=False, text="Brest")
+    body = body_of(Turn((), {"openai": {"seed": 7}}, (Utterance("user", (Text("When?"),), id="m1"),), answer=answer))
+    assert body["forwardedProps"] == {"openai": {"seed": 7}, "command": {"resume": "Brest"}}
+    assert "resume" not in body
+
+
+def test_an_answer_may_be_the_result_of_the_call_that_waits() -> None:
+    word = encode([PendingInterrupt("r1::c1", "c1", "tide", TOOL_MESSAGE, fingerprint=fingerprint('{"port":"Brest"}'))])
+    asked = Utterance("assistant", (), (turns.Call(word, "tide", '{"port":"Brest"}'),), id="m2")
+    call, result = body_of(Turn((), {}, (asked,), answer=Answer(word, confirmed=True)))["messages"]
+    assert call["toolCalls"] == [CALL]
+    assert (result["role"], result["toolCallId"]) == ("tool", "c1")
+    assert json.loads(result["content"]) == {"approved": True, "accepted": True}
+
+
+def test_an_agent_that_keeps_its_thread_gets_the_answer_alone() -> None:
+    word = encode([PendingInterrupt("i1")])
+    body = body_of(Turn((Text("the whole conversation"),), answer=Answer(word, confirmed=True)))
+    assert (body["messages"], len(body["resume"])) == ([], 1)
 
 
 def test_every_character_survives_half_ones_too() -> None:

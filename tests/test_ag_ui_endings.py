@@ -21,8 +21,11 @@ from oaicompat_proxy.events import (
 )
 
 
-def end(calls: ToolCalls | None = None, *, silent: bool = False, **fields: Any) -> list[Event]:
-    return read_end({"type": "RUN_FINISHED", **fields}, calls or ToolCalls(with_deeds=False), silent=silent)
+def end(
+    calls: ToolCalls | None = None, *, customs: list[Any] | None = None, silent: bool = False, **fields: Any
+) -> list[Event]:
+    finished = {"type": "RUN_FINISHED", "threadId": "t1", "runId": "r1", **fields}
+    return read_end(finished, calls or ToolCalls(with_deeds=False), customs or [], silent=silent)
 
 
 def called(**names: str) -> ToolCalls:
@@ -44,7 +47,7 @@ ENDED = [RunResult("", "", None), RunEnded()]
     ],
 )
 def test_a_run_without_another_outcome_went_well(outcome: Any) -> None:
-    assert end(called(c1="tide"), outcome=outcome) == ENDED
+    assert end(outcome=outcome) == ENDED
 
 
 def test_what_it_used_is_told_before_its_last_word() -> None:
@@ -67,35 +70,35 @@ def test_a_cancelled_run_is_no_answer() -> None:
     assert failure.aborted
 
 
-def interrupted(calls: ToolCalls, *interrupts: dict[str, Any]) -> ConfirmationRequired:
-    result, question = end(
-        calls, outcome={"type": "interrupt", "interrupts": list(interrupts)}, silent=True, result="no"
-    )
+INTERRUPT = {"id": "i1", "reason": "tool_call", "toolCallId": "c1", "message": "Launch?"}
+ON_INTERRUPT = {"type": "CUSTOM", "name": "on_interrupt", "value": "Which port?"}
+
+
+def question_of(events: list[Event]) -> ConfirmationRequired:
+    """The last event; a run that waits has no other end."""
+    result, question = events
     assert result == RunResult("", "", None)
     assert isinstance(question, ConfirmationRequired)
     return question
 
 
-def test_an_interrupt_asks_for_its_call() -> None:
-    calls = called(c1="launch")
-    calls.add("c1", '{"ship":"Pen Duick"}')
-    question = interrupted(calls, {"id": "i1", "reason": "tool_call", "toolCallId": "c1", "message": "Launch?"})
-    assert question == ConfirmationRequired('[["i1","c1","launch"]]', "launch", '{"ship":"Pen Duick"}', "Launch?")
+def test_a_run_that_waits_is_not_over() -> None:
+    outcome = {"type": "interrupt", "interrupts": [INTERRUPT]}
+    assert question_of(end(called(c1="launch"), outcome=outcome, silent=True, result="no")).message == "Launch?"
+    assert question_of(end(customs=[ON_INTERRUPT], silent=True, result="no")).message == "Which port?"
 
 
-def test_an_interrupt_of_no_call_asks_its_question() -> None:
-    question = interrupted(
-        called(), {"id": "i1", "reason": "input_required", "message": "Which port?", "toolCallId": "c"}
-    )
-    assert question == ConfirmationRequired('[["i1","",""]]', "", "{}", "Which port?")
+def test_the_outcome_counts_where_the_events_say_the_same() -> None:
+    outcome = {"type": "interrupt", "interrupts": [INTERRUPT]}
+    assert question_of(end(called(c1="launch"), outcome=outcome, customs=[ON_INTERRUPT])).message == "Launch?"
 
 
-def test_several_interrupts_are_one_question() -> None:
-    calls = called(c1="launch", c2="anchor")
-    first = {"id": "i1", "toolCallId": "c1", "message": "Launch?"}
-    question = interrupted(calls, first, {"id": "i2", "toolCallId": "c2"}, {"id": "i3", "message": "Sure?"})
-    waiting = '[["i1","c1","launch"],["i2","c2","anchor"],["i3","",""]]'
-    assert question == ConfirmationRequired(waiting, "launch, anchor", "[{},{},{}]", "Launch?\nSure?")
+def test_calls_on_which_a_run_ends_may_wait_for_a_human() -> None:
+    *_, ended = end(called(c1="launch"))
+    assert isinstance(ended, RunEnded)
+    assert ended.waits_for is not None
+    assert ended.waits_for.name == "launch"
+    assert end(called(c1="launch"), outcome={"type": "success", "pendingToolCallIds": ["c1"]}) == ENDED
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a run waits for, carried to the client and back."""
+"""What a run waits for: read from its three forms, and carried to the client and back."""
 
 from __future__ import annotations
 
@@ -6,69 +6,247 @@ import json
 from typing import Any
 
 import pytest
-from ag_ui.core import ResumeEntry
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.dialects.ag_ui.interrupts import Waiting, resume, waiting_calls, write_waiting
-from oaicompat_proxy.turn import Answer, Call
+from oaicompat_proxy.dialects.ag_ui.interrupts import (
+    COMMAND,
+    MAX_ENCODED,
+    MAX_INTERRUPTS,
+    MAX_SCHEMA,
+    NO_QUESTION,
+    RESUME,
+    TOOL_MESSAGE,
+    PendingInterrupt,
+    decode,
+    encode,
+    fingerprint,
+    read_customs,
+    read_open_calls,
+    read_outcome,
+)
+from oaicompat_proxy.dialects.ag_ui.tool_calls import ToolCalls
+from oaicompat_proxy.errors import UpstreamError
+from oaicompat_proxy.events import ConfirmationRequired
 
-LAUNCH = Waiting("i1", "c1", "launch")
-ANCHOR = Waiting("i2", "c2", "anchor")
-QUESTION = Waiting("i3")
+APPROVAL = {"type": "object", "properties": {"approved": {"type": "boolean"}}, "required": ["approved"]}
 
 
-def answered(*waiting: Waiting, confirmed: bool = True, reason: str = "", text: str = "") -> list[dict[str, Any]]:
-    entries = resume(Answer(write_waiting(list(waiting)), confirmed, reason, text))
-    for entry in entries:
-        ResumeEntry.model_validate(entry)
-    return entries
+def called(**arguments: str) -> ToolCalls:
+    """Calls of tools that have the names of their ids, without the last letter."""
+    calls = ToolCalls(with_deeds=False)
+    for call_id, text in arguments.items():
+        calls.start(call_id, call_id[:-1])
+        calls.add(call_id, text)
+        calls.end(call_id)
+    return calls
 
 
-@given(st.lists(st.builds(Waiting, st.text(), st.text(min_size=1), st.text()), min_size=1), st.booleans())
-def test_everything_that_waits_gets_the_answer(waiting: list[Waiting], confirmed: bool) -> None:
-    assert answered(*waiting, confirmed=confirmed) == [
-        {"interruptId": each.interrupt_id, "status": "resolved", "payload": {"approved": confirmed}} for each in waiting
+LAUNCH = called(launch1='{"ship":"Pen Duick"}')
+
+
+def outcome(*interrupts: Any, calls: ToolCalls = LAUNCH) -> ConfirmationRequired:
+    asked = read_outcome({"type": "interrupt", "interrupts": list(interrupts)}, calls.open)
+    assert asked is not None
+    return asked
+
+
+def custom(value: Any, calls: ToolCalls = LAUNCH, **fields: Any) -> ConfirmationRequired:
+    asked = read_customs([{"type": "CUSTOM", "name": "on_interrupt", "value": value, **fields}], calls.open)
+    assert asked is not None
+    return asked
+
+
+def only(asked: ConfirmationRequired) -> PendingInterrupt:
+    (interrupt,) = decode(asked.call_id)
+    return interrupt
+
+
+def test_the_call_that_an_interrupt_names_is_what_is_asked_for() -> None:
+    asked = outcome({"id": "i1", "toolCallId": "launch1", "message": "Launch?", "responseSchema": APPROVAL})
+    assert asked[1:] == ("launch", '{"ship":"Pen Duick"}', "Launch?")
+    assert only(asked) == PendingInterrupt(
+        "i1", "launch1", "launch", RESUME, APPROVAL, "", 0, fingerprint('{"ship":"Pen Duick"}')
+    )
+
+
+def test_a_call_that_was_never_told_is_asked_for_by_its_metadata() -> None:
+    told = {"toolName": "launch", "args": {"x": 1}, "suspendPayload": {"q": "Go?"}}
+    asked = outcome({"id": "r1::c9", "toolCallId": "c9", "metadata": {"mastra": told}})
+    assert asked[1:] == ("launch", '{"x":1}', "Go?")
+    assert only(asked)[:3] == ("r1::c9", "", "launch")
+
+
+@pytest.mark.parametrize(
+    ("interrupt", "question"),
+    [
+        ({"message": "Which port?", "reason": "input_required"}, "Which port?"),
+        ({"metadata": {"langgraph": {"raw": "Which port?"}}, "reason": "langgraph:interrupt"}, "Which port?"),
+        ({"reason": "crewai:human_feedback"}, "crewai:human_feedback"),
+        ({}, NO_QUESTION),
+    ],
+)
+def test_no_question_is_blank(interrupt: dict[str, Any], question: str) -> None:
+    assert outcome({"id": "i1", **interrupt}).message == question
+
+
+def test_who_has_to_answer_more_than_yes_or_no_is_told_how() -> None:
+    schema = {"type": "object", "properties": {"port": {"type": "string"}}}
+    assert outcome({"id": "i1", "message": "Where?", "responseSchema": schema}).message == (
+        'Where?\nJSON schema of the answer: {"type": "object", "properties": {"port": {"type": "string"}}}'
+    )
+    assert outcome({"id": "i1", "message": "Go?", "responseSchema": APPROVAL}).message == "Go?"
+
+
+@pytest.mark.parametrize(
+    ("schema", "arguments", "key"),
+    [
+        (None, '{"ship":"x"}', "reason"),
+        (None, '{"reason":"x"}', ""),
+        ({"type": "object"}, "{}", "reason"),
+        (APPROVAL, "{}", ""),
+        ({"properties": {"approved": {"type": "boolean"}, "reason": {"type": "string"}}}, "{}", "reason"),
+        ({"properties": {"approved": {"type": "boolean"}, "reason": {"type": "string"}}}, '{"reason":"x"}', ""),
+        ({"properties": {"approved": {"type": "boolean"}, "reason": {"type": "integer"}}}, "{}", ""),
+        ({"properties": {"approved": {"type": "boolean"}, "comment": {"type": "string"}}}, "{}", "comment"),
+        (
+            {"properties": {"reason": {"type": "string"}, "editedArgs": {"properties": {"reason": {}}}}},
+            "{}",
+            "",
+        ),
+    ],
+)
+def test_a_reason_has_a_key_only_where_it_is_no_argument_of_the_tool(schema: Any, arguments: str, key: str) -> None:
+    calls = called(launch1=arguments)
+    interrupt = only(outcome({"id": "i1", "toolCallId": "launch1", "responseSchema": schema}, calls=calls))
+    assert interrupt.reason_key == key
+
+
+def test_several_interrupts_are_one_question() -> None:
+    calls = called(launch1='{"ship":"Pen Duick"}', anchor2="")
+    first = {"id": "i1", "toolCallId": "launch1", "message": "Launch?"}
+    asked = outcome(first, {"id": "i2", "toolCallId": "anchor2"}, {"id": "i3", "message": "Sure?"}, calls=calls)
+    assert asked[1:] == ("launch, anchor", '[{"ship":"Pen Duick"},{},{}]', "Launch?\nAllow anchor?\nSure?")
+    assert [each[:3] for each in decode(asked.call_id)] == [
+        ("i1", "launch1", "launch"),
+        ("i2", "anchor2", "anchor"),
+        ("i3", "", ""),
     ]
 
 
-def test_a_no_may_have_its_reason() -> None:
-    (entry,) = answered(LAUNCH, confirmed=False, reason="Too windy.", text="Too windy.")
-    assert entry["payload"] == {"approved": False, "reason": "Too windy."}
+def test_several_of_langgraphs_are_answered_by_its_own_command() -> None:
+    raw = {"metadata": {"langgraph": {"raw": "?"}}}
+    channels = [each.channel for each in decode(outcome({"id": "i1", **raw}, {"id": "i2", **raw}).call_id)]
+    assert channels == [COMMAND, COMMAND]
+    assert only(outcome({"id": "i1", **raw})).channel == RESUME
 
 
 @pytest.mark.parametrize(
-    ("text", "payload"),
+    ("value", "raw", "interrupt"),
     [
-        ("Brest", "Brest"),
-        ('{"port": "Brest"}', {"port": "Brest"}),
-        ("42", 42),
-        ("[" * 100_000, "[" * 100_000),
-        ("", {"approved": True}),
+        ("Go?", {"value": "Go?", "id": "0a3f"}, PendingInterrupt("0a3f", channel=COMMAND, reason_key="reason")),
+        ("Go?", None, PendingInterrupt("", channel=COMMAND, reason_key="reason")),
+        (
+            {"id": "f1", "reason": "crewai:human_feedback", "message": "Go?"},
+            None,
+            PendingInterrupt("f1", channel=RESUME, reason_key="reason"),
+        ),
+        (
+            '{"id":"f1","reason":"x","message":"Go?","responseSchema":{"type":"string","enum":["a"]}}',
+            None,
+            PendingInterrupt("f1", channel=RESUME, schema={"type": "string", "enum": ["a"]}, reason_key="reason"),
+        ),
+        (
+            '{"type":"mastra_suspend","toolCallId":"c9","runId":"r7","suspendPayload":"Go?"}',
+            None,
+            PendingInterrupt("r7::c9", channel=RESUME, reason_key="reason"),
+        ),
     ],
 )
-def test_a_question_of_no_tool_gets_what_was_said(text: str, payload: Any) -> None:
-    (entry,) = resume(Answer(write_waiting([QUESTION]), True, "", text))
-    assert entry["payload"] == payload
+def test_a_custom_event_says_who_is_to_be_answered_and_how(value: Any, raw: Any, interrupt: PendingInterrupt) -> None:
+    asked = custom(value, rawEvent=raw)
+    assert only(asked) == interrupt
+    assert asked.message.startswith("Go?")
+
+
+def test_langchains_middleware_wants_a_decision_for_each_of_its_actions() -> None:
+    value = {"action_requests": [{"name": "launch", "args": {"x": 1}}, {"name": "anchor", "args": {}}]}
+    asked = custom(json.dumps(value), rawEvent={"value": value, "id": "0a3f"})
+    assert asked[1:] == ("launch, anchor", '[{"x":1},{}]', "Allow launch, anchor?")
+    assert only(asked).decisions == 2
+    assert only(outcome({"id": "i1", "metadata": {"langgraph": {"raw": value}}})).decisions == 2
+
+
+def test_a_call_without_a_result_may_wait_for_a_human() -> None:
+    asked = read_open_calls(LAUNCH.open, "r1")
+    assert asked is not None
+    assert asked[1:] == ("launch", '{"ship":"Pen Duick"}', "Allow launch?")
+    assert only(asked)[:4] == ("r1::launch1", "launch1", "launch", TOOL_MESSAGE)
+
+
+def test_where_nothing_waits_nothing_is_asked() -> None:
+    settled = called(launch1="{}")
+    settled.settle_all_but([])
+    assert read_open_calls(settled.open, "r1") is None
+    assert read_open_calls({}, "r1") is None
+    assert read_customs([], LAUNCH.open) is None
+    for other in ({}, {"type": "success", "interrupts": [{"id": "i1"}]}, {"type": "interrupt", "interrupts": []}):
+        assert read_outcome(other, LAUNCH.open) is None
+
+
+def test_more_than_can_be_carried_is_an_error() -> None:
+    with pytest.raises(UpstreamError, match="more at once"):
+        outcome(*({"id": str(number)} for number in range(MAX_INTERRUPTS + 1)))
+    with pytest.raises(UpstreamError, match="more at once"):
+        outcome({"id": "x" * MAX_ENCODED})
+
+
+def test_of_a_long_schema_the_types_are_kept() -> None:
+    properties = {f"key{number}": {"type": "string", "enum": ["x" * 40]} for number in range(60)}
+    interrupt = only(outcome({"id": "i1", "responseSchema": {"type": "object", "properties": properties}}))
+    assert len(json.dumps(interrupt.schema)) < MAX_SCHEMA
+    assert interrupt.schema["properties"]["key59"] == {"type": "string"}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(
+    st.lists(
+        st.builds(
+            PendingInterrupt, st.text(), st.text(), st.text(), st.sampled_from([RESUME, COMMAND]), JSON, st.text()
+        )
+    )
+)
+def test_what_was_carried_comes_back(interrupts: list[PendingInterrupt]) -> None:
+    assert decode(encode(interrupts)) == interrupts
+
+
+def test_what_is_carried_says_nothing_that_goes_without_saying() -> None:
+    assert encode([PendingInterrupt("i1")]) == '[["i1"]]'
 
 
 @pytest.mark.parametrize(
-    ("waiting", "arguments", "calls"),
+    ("one", "other", "same"),
     [
-        ([LAUNCH], '{"ship":"Pen Duick"}', [Call("c1", "launch", '{"ship":"Pen Duick"}')]),
-        ([LAUNCH], "[1]", [Call("c1", "launch", "[1]")]),
-        ([LAUNCH, ANCHOR], '[{"a":1},{}]', [Call("c1", "launch", '{"a": 1}'), Call("c2", "anchor", "{}")]),
-        ([LAUNCH, QUESTION, ANCHOR], "[1, 2, 3]", [Call("c1", "launch", "1"), Call("c2", "anchor", "3")]),
-        ([LAUNCH, ANCHOR], "[1]", [Call("c1", "launch", "{}"), Call("c2", "anchor", "{}")]),
-        ([LAUNCH, ANCHOR], "changed", [Call("c1", "launch", "{}"), Call("c2", "anchor", "{}")]),
-        ([QUESTION], "{}", []),
+        ('{"a":1,"b":2.0}', '{"b": 2, "a": 1}', True),
+        ('{"a":"\\u00e9"}', '{"a":"é"}', True),
+        ('{"a":1}', '{"a":2}', False),
+        ('{"a":1}', '{"a":"1"}', False),
+        ("no JSON", "no JSON", True),
     ],
 )
-def test_the_agents_own_calls_stand_behind_the_question(
-    waiting: list[Waiting], arguments: str, calls: list[Call]
-) -> None:
-    assert waiting_calls(Call(write_waiting(waiting), "confirm", arguments)) == calls
+def test_arguments_are_the_same_however_they_are_written(one: str, other: str, same: bool) -> None:
+    assert (fingerprint(one) == fingerprint(other)) is same
 
 
-def test_the_word_is_short_and_plain() -> None:
-    assert json.loads(write_waiting([LAUNCH])) == [["i1", "c1", "launch"]]
+@given(JSON)
+def test_any_value_in_any_field_is_a_question_or_an_error(value: Any) -> None:
+    keys = ("id", "message", "reason", "toolCallId", "responseSchema", "metadata")
+    for key in keys:
+        assert outcome({"id": "i1", key: value}).message
+    assert custom(value).message
+    assert custom("?", rawEvent=value).message

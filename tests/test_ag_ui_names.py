@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oaicompat_proxy.dialects.ag_ui.names import call_id_of, name_of
+from oaicompat_proxy.dialects.ag_ui.names import call_id_of, custom_name_of, name_of
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,19 @@ def test_a_name_that_cannot_be_seen_is_not_guessed(head: bytes) -> None:
 )
 def test_a_calls_id_is_one_only_in_front_of_what_may_look_like_it(head: bytes, call_id: str | None) -> None:
     assert call_id_of(head) == call_id
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        (b'{"type":"CUSTOM","name":"on_interrupt","value":"x"}', b"on_interrupt"),
+        (b'{"type":"CUSTOM","timestamp":7,"name" : "usage","value":{"name":"on_interrupt"}}', b"usage"),
+        (b'{"type":"CUSTOM","value":"\\"name\\":\\"on_interrupt\\"","name":"usage"}', b"usage"),
+        (b'{"type":"CUSTOM","rawEvent":{"name":"x"},"name":"on_interrupt"}', None),
+        (b'{"type":"CUSTOM","name":"on_\\u0069nterrupt"}', None),
+        (b'{"type":"CUSTOM","name":7}', None),
+        (b'{"type":"CUSTOM","name":"on_inter', None),
+    ],
+)
+def test_a_custom_events_name_is_seen_or_not_guessed(head: bytes, name: bytes | None) -> None:
+    assert custom_name_of(head) == name

@@ -437,6 +437,34 @@ def test_a_tick_that_is_the_clients_ends_before_a_confirmation_matters(confirmat
     assert not translator.waits_for_client
 
 
+CALLED_AND_OVER: Conversation = [(ToolCalled("c9", "danger", '{"x":1}'), [])]
+
+
+def test_a_call_on_which_a_run_ends_is_handed_out_where_nobody_is_to_be_asked() -> None:
+    handed = [ROLE_BEFORE_CALL, ToolCallHead(0, "c9", "danger"), ToolCallArguments(0, '{"x":1}'), Finish("tool_calls")]
+    hold(new(), [*CALLED_AND_OVER, (RunEnded(WAITS), handed)])
+
+
+def test_a_call_on_which_a_run_ends_is_a_question_where_the_client_is_to_be_asked() -> None:
+    translator = new(confirmations="ask")
+    question = '{"message": "Allow it?", "tool": "danger", "arguments": {"x": 1}}'
+    head = ToolCallHead(0, "signed c9", "confirm_tool_call")
+    asked = [ROLE_BEFORE_CALL, head, ToolCallArguments(0, question), Finish("tool_calls")]
+    hold(translator, [*CALLED_AND_OVER, (RunEnded(WAITS), asked)])
+    assert translator.waits_for_client
+
+
+def test_a_call_on_which_a_run_ends_is_no_end_where_it_is_approved() -> None:
+    hold(new(confirmations="approve"), [*CALLED_AND_OVER, (RunEnded(WAITS), [])])
+
+
+@pytest.mark.parametrize("confirmations", ["deny", "ask", "approve"])
+def test_the_clients_own_call_is_no_question(confirmations: str) -> None:
+    handed = [ROLE_BEFORE_CALL, ToolCallHead(0, "c9", "danger"), ToolCallArguments(0, '{"x":1}')]
+    called: Conversation = [(ToolCalled("c9", "danger", '{"x":1}'), handed), (RunEnded(WAITS), [Finish("tool_calls")])]
+    hold(new("danger", confirmations=confirmations), called)
+
+
 def test_a_confirmation_may_be_asked_of_the_client() -> None:
     translator = new(confirmations="ask")
     question = json.dumps({"message": "Allow it?", "tool": "danger", "arguments": {"x": 1}})

@@ -108,6 +108,12 @@ async def test_what_was_done_before_is_told() -> None:
     assert agent.turns[2].utterances == (*second, Utterance("assistant", (), (waiting,)))
 
 
+async def test_a_run_that_ended_on_its_own_calls_goes_on_too() -> None:
+    agent = Agent(Run([RunEnded(ASKED)]), Run([RunEnded()]))
+    assert await agent.told() == [RunEnded(ASKED), TickStarted(), RunEnded()]
+    assert agent.turns[1].answer == Answer("w1", confirmed=True)
+
+
 async def test_an_agent_that_asks_for_ever_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resuming, "MOST_QUESTIONS", 3)
     agent = Agent(*(Run([ASKED]) for _ in range(9)))

@@ -154,7 +154,10 @@ def _turn(chat: ChatRequest, lease: Lease, config: Config, answer: Answer | None
     history = lease.history if config.history == "auto" else config.history
     in_messages = lease.upstream.dialect.in_messages
     turn = build_turn(chat, history, max_fold=config.max_fold, in_messages=in_messages)
-    return turn if answer is None else replace(turn, answer=answer)
+    if answer is None:
+        return turn
+    # An agent that is not given all messages keeps its thread: there the answer is all that is new.
+    return replace(turn, answer=answer, utterances=turn.utterances if history == "full" else ())
 
 
 def _record(request: web.Request, chat: ChatRequest, run: Tappable, *, resumed: bool = False) -> None:

@@ -10,6 +10,7 @@ from ..errors import UpstreamConnectTimeout, UpstreamError, UpstreamInterrupted,
 from ..events import (
     ConfirmationRequired,
     Event,
+    RunEnded,
     TickStarted,
     ToolCallDelta,
     ToolCalled,
@@ -102,6 +103,8 @@ class ApprovedRuns:
             self._deeds.note(event)
             if isinstance(event, ConfirmationRequired):
                 self._asked = event
+            elif isinstance(event, RunEnded):
+                self._asked = event.waits_for
             yield event
 
     async def _go_on(self, asked: ConfirmationRequired) -> None:

@@ -9,41 +9,48 @@ Bodies are ASCII-escaped JSON, which every server decodes alike, half characters
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from ... import turn as turns
 from ...turn import Block, Media, Text, Tool, Turn, Utterance
-from .interrupts import resume, waiting_calls
+from .answers import NOTHING_WAITED, answer_all, original_calls
 
 UNKNOWN_TYPE = "application/octet-stream"
 
 
 def build_run(thread: str, run_id: str, turn: Turn) -> bytes:
-    """The body of a run: the turn message by message where it has them all, else as one user message."""
+    """The body of a run: the turn message by message where it has them all, else as one user message.
+
+    Raises what `answer_all` raises.
+    """
     utterances = turn.utterances or (Utterance("user", turn.blocks),)
+    resumption = NOTHING_WAITED
     if turn.answer is not None:
-        utterances = tuple(_in_own_words(utterances, turn.answer.question))
-    run_input = {
+        resumption = answer_all(turn.answer)
+        utterances = tuple(_restore(turn.utterances, turn.answer.question, resumption.results))
+    run_input: dict[str, Any] = {
         "threadId": thread,
         "runId": run_id,
         "state": {},
         "messages": [_message(each, each.id or f"{run_id}-{number}") for number, each in enumerate(utterances, 1)],
         "tools": [_tool(tool) for tool in turn.tools],
         "context": [],
-        "forwardedProps": dict(turn.metadata),
-        **({"resume": resume(turn.answer)} if turn.answer is not None else {}),
+        "forwardedProps": {**turn.metadata, **resumption.props},
+        **({"resume": resumption.resume} if resumption.resume else {}),
     }
     return json.dumps(run_input, separators=(",", ":")).encode("ascii")
 
 
-def _in_own_words(utterances: tuple[Utterance, ...], question: str) -> Iterator[Utterance]:
-    """The agent's own calls in place of the question to the client, or nothing if it waited for no call."""
+def _restore(utterances: tuple[Utterance, ...], question: str, results: Mapping[str, str]) -> Iterator[Utterance]:
+    """The agent's own calls in place of the question to the client, and the answers that are results of calls."""
     for utterance in utterances:
-        calls = [each for call in utterance.calls for each in (waiting_calls(call) if call.id == question else [call])]
+        calls = [each for call in utterance.calls for each in (original_calls(call) if call.id == question else [call])]
         if calls or utterance.blocks or not utterance.calls:
             yield replace(utterance, calls=tuple(calls))
+    for call_id, result in results.items():
+        yield Utterance("tool", (Text(result),), (), call_id)
 
 
 def _message(utterance: Utterance, message_id: str) -> dict[str, Any]:

@@ -6,9 +6,9 @@ text of an agent that does not stream.
 
 from __future__ import annotations
 
-from ...events import ConfirmationRequired, Event, MessageCompleted, RunEnded, RunFailed, RunResult, ToolCalled
+from ...events import Event, MessageCompleted, RunEnded, RunFailed, RunResult, ToolCalled
 from .fields import Data, objects_of, text_of, usage_of
-from .interrupts import Waiting, write_waiting
+from .interrupts import read_customs, read_open_calls, read_outcome
 from .tool_calls import ToolCalls
 
 SILENT_ROLES = {"activity", "reasoning"}
@@ -21,8 +21,12 @@ def read_error(data: Data) -> RunFailed:
     return RunFailed(f"{message} ({code})" if code and code not in message else message)
 
 
-def read_end(data: Data, calls: ToolCalls, *, silent: bool) -> list[Event]:
-    """What `RUN_FINISHED` says. `silent`: the run has said nothing so far, so its result may be the answer."""
+def read_end(data: Data, calls: ToolCalls, customs: list[Data], *, silent: bool) -> list[Event]:
+    """What `RUN_FINISHED` says.
+
+    `customs`: the run's `on_interrupt` events. `silent`: the run has said nothing so far, so its result may be the
+    answer.
+    """
     outcome = data.get("outcome")
     if not isinstance(outcome, dict):
         outcome = {}
@@ -30,32 +34,16 @@ def read_end(data: Data, calls: ToolCalls, *, silent: bool) -> list[Event]:
     if kind == "cancelled":
         return [RunFailed("The run was cancelled.", aborted=True)]
     usage = usage_of(data)
-    interrupts = objects_of(outcome, "interrupts")
-    if kind == "interrupt" and interrupts:
-        return [RunResult("", "", usage), _ask(interrupts, calls)]
+    asked = read_outcome(outcome, calls.open) or read_customs(customs, calls.open)
+    if asked is not None:
+        return [RunResult("", "", usage), asked]
     pending = outcome.get("pendingToolCallIds")
-    settled = calls.settle_all_but(list(map(str, pending))) if isinstance(pending, list) else []
+    if isinstance(pending, list):  # the agent says which calls are the client's to run
+        settled, waits_for = calls.settle_all_but(list(map(str, pending))), None
+    else:
+        settled, waits_for = [], read_open_calls(calls.open, text_of(data, "runId"))
     text = text_of(data, "result") if silent else ""
-    return [*settled, RunResult(text, "", usage), RunEnded()]
-
-
-def _ask(interrupts: list[Data], calls: ToolCalls) -> ConfirmationRequired:
-    """One question for all that the run waits for: a run can only be resumed with an answer to each."""
-    waiting = [_waiting(interrupt, calls) for interrupt in interrupts]
-    told = [calls.open[each.call_id].arguments if each.call_id else "{}" for each in waiting]
-    messages = [text_of(interrupt, "message") for interrupt in interrupts]
-    return ConfirmationRequired(
-        write_waiting(waiting),
-        ", ".join(each.name for each in waiting if each.name),
-        told[0] if len(told) == 1 else f"[{','.join(told)}]",
-        "\n".join(message for message in messages if message),
-    )
-
-
-def _waiting(interrupt: Data, calls: ToolCalls) -> Waiting:
-    call_id = text_of(interrupt, "toolCallId")
-    call = calls.open.get(call_id)
-    return Waiting(text_of(interrupt, "id"), call_id, call.name) if call else Waiting(text_of(interrupt, "id"))
+    return [*settled, RunResult(text, "", usage), RunEnded(waits_for)]
 
 
 def read_snapshot(data: Data) -> list[Event]:

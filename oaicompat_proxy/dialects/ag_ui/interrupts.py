@@ -1,66 +1,270 @@
-"""What a run waits for, as one word that can be carried to the client and back.
+"""What a run waits for, read from the run and carried to the client and back as one string.
 
-Source: AG-UI 1.0, `Interrupt` and `ResumeEntry`. A tool call is approved with the payload that the protocol's guide
-recommends; another question is answered with what was said, as JSON if it is any.
+A run waits in one of three forms:
+
+- `RUN_FINISHED` with the outcome `interrupt` (AG-UI 1.0), answered by `resume[]` of the next run;
+- `CUSTOM` named `on_interrupt` and then a plain `RUN_FINISHED`, the default of ag-ui-langgraph 0.0.47 (answered by
+  `forwardedProps.command.resume`) and of ag-ui-crewai 1.0 and @ag-ui/mastra (answered by `resume[]`);
+- a tool call without a result, and then a plain `RUN_FINISHED`: Agno's tools with `requires_confirmation` (answered
+  by a tool message) and Mastra's with `requireApproval` (answered by `resume[]`). It looks like a call for the client.
+
+The string holds what an answer needs: a stateless proxy has no other place for it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
-from ...turn import Answer, Call
+from ...errors import UpstreamError
+from ...events import ConfirmationRequired
+from . import response_schema
+from .fields import Data, objects_of, text_of
+from .questions import Asked, read_question
+
+MAX_INTERRUPTS = 64
+"""Open interrupts of one run."""
+MAX_ENCODED = 32 * 1024
+"""Characters of all of them, encoded."""
+MAX_SCHEMA = 4096
+"""Characters of one response schema that are carried along; of a longer one only its properties and their types."""
+
+RESUME, COMMAND, TOOL_MESSAGE = "resume", "command", "tool"
+"""Where the next run carries the answer: `resume[]`, `forwardedProps.command.resume`, or a tool message."""
+
+REASON_KEYS = ("reason", "message", "feedback", "comment", "note")
+NO_QUESTION = "The agent waits for an answer."
 
 
-class Waiting(NamedTuple):
-    """An open interrupt. `call_id` and `name`: the agent's tool call that waits, empty if it is none."""
+class OpenCall(Protocol):
+    """A tool call without a result."""
+
+    name: str
+    settled: bool
+    """It is known not to be the client's."""
+
+    @property
+    def arguments(self) -> str:
+        """JSON text."""
+        ...
+
+
+class PendingInterrupt(NamedTuple):
+    """An open interrupt."""
 
     interrupt_id: str
     call_id: str = ""
+    """The agent's tool call that waits, if the run has said it."""
     name: str = ""
+    """The tool that waits, whether or not the run has said its call."""
+    channel: str = RESUME
+    schema: Any = None
+    """The response schema, reduced; None if there is none."""
+    reason_key: str = ""
+    """The key for a human's reason; empty where none is allowed, or where it would be an argument of the tool."""
+    decisions: int = 0
+    """Tool calls that LangChain's `HumanInTheLoopMiddleware` waits to have decided, each by an object of its own."""
+    fingerprint: str = ""
+    """Of the call's arguments: what comes back as the agent's own call has to be what the agent said."""
 
 
-def write_waiting(waiting: list[Waiting]) -> str:
-    return json.dumps(waiting, separators=(",", ":"))
+class _Question(NamedTuple):
+    interrupt: PendingInterrupt
+    asked: Asked
 
 
-def resume(answer: Answer) -> list[dict[str, Any]]:
-    """The same answer to each that waits: a no is an answer too, so that the agent can go on with it."""
-    return [
-        {"interruptId": waiting.interrupt_id, "status": "resolved", "payload": _payload(waiting, answer)}
-        for waiting in _read_waiting(answer.question)
-    ]
+def read_outcome(outcome: Data, calls: Mapping[str, OpenCall]) -> ConfirmationRequired | None:
+    """The interrupts of a `RUN_FINISHED`; None if its outcome is another. `calls`: those without a result."""
+    interrupts = objects_of(outcome, "interrupts") if text_of(outcome, "type") == "interrupt" else []
+    channel = COMMAND if len(interrupts) > 1 and all(map(_langgraph, interrupts)) else RESUME
+    return _ask([_read_interrupt(each, calls, channel) for each in interrupts[: MAX_INTERRUPTS + 1]])
 
 
-def waiting_calls(call: Call) -> list[Call]:
-    """The agent's own calls behind the one that stands for all that waits."""
-    waiting = _read_waiting(call.id)
-    arguments = [call.arguments] if len(waiting) == 1 else _split(call.arguments, len(waiting))
-    return [
-        Call(each.call_id, each.name, its_own) for each, its_own in zip(waiting, arguments, strict=True) if each.call_id
-    ]
+def read_customs(customs: list[Data], calls: Mapping[str, OpenCall]) -> ConfirmationRequired | None:
+    """The `on_interrupt` events of a run, if it had any."""
+    return _ask([_read_custom(each, calls) for each in customs[: MAX_INTERRUPTS + 1]])
 
 
-def _read_waiting(word: str) -> list[Waiting]:
-    """What `write_waiting` has written."""
-    return [Waiting(*map(str, each)) for each in json.loads(word)]
+def read_open_calls(calls: Mapping[str, OpenCall], run_id: str) -> ConfirmationRequired | None:
+    """The calls on which a run ended, as what may wait for a human; None if there are none."""
+    waiting = {call_id: call for call_id, call in calls.items() if call.name and not call.settled}
+    return _ask([_read_call(call_id, call, run_id) for call_id, call in list(waiting.items())[: MAX_INTERRUPTS + 1]])
 
 
-def _split(arguments: str, count: int) -> list[str]:
-    """The texts in a JSON array of so many; the client has had it in its hands."""
+def _langgraph(interrupt: Data) -> Data:
+    """LangGraph's part of the metadata. Its adapter cannot pass several answers of `resume[]` on to a plain graph."""
+    return _as_object(_as_object(interrupt.get("metadata")).get("langgraph"))
+
+
+def _read_interrupt(interrupt: Data, calls: Mapping[str, OpenCall], channel: str) -> _Question:
+    metadata = interrupt.get("metadata")
+    asked = read_question(text_of(interrupt, "message"), metadata)
+    call_id, schema = text_of(interrupt, "toolCallId"), interrupt.get("responseSchema")
+    if not asked.text:
+        call = calls.get(call_id)
+        asked = asked._replace(text=f"Allow {call.name}?" if call is not None else text_of(interrupt, "reason"))
+    decisions = _count_decisions(_langgraph(interrupt).get("raw"))
+    return _question(text_of(interrupt, "id"), call_id, calls, asked, schema, channel, decisions)
+
+
+def _read_custom(custom: Data, calls: Mapping[str, OpenCall]) -> _Question:
+    value, raw = _as_object(custom.get("value")), custom.get("rawEvent")
+    asked = read_question(*((value,) if value else (custom.get("value"),)))
+    schema = next((value[key] for key in ("responseSchema", "response_schema", "resumeSchema") if value.get(key)), None)
+    call_id = text_of(value, "toolCallId") or text_of(value, "tool_call_id")
+    if isinstance(raw, dict) and "value" in raw:  # LangGraph: its own interrupt, which has the id
+        return _question(text_of(raw, "id"), call_id, calls, asked, schema, COMMAND, _count_decisions(value))
+    if call_id and text_of(value, "type") == "mastra_suspend":
+        return _question(_mastra_id(text_of(value, "runId"), call_id), call_id, calls, asked, schema, RESUME)
+    channel = RESUME if text_of(value, "id") and "reason" in value else COMMAND
+    return _question(text_of(value, "id"), call_id, calls, asked, schema, channel)
+
+
+def _read_call(call_id: str, call: OpenCall, run_id: str) -> _Question:
+    asked = Asked(f"Allow {call.name}?", call.name)
+    return _question(_mastra_id(run_id, call_id), call_id, {call_id: call}, asked, None, TOOL_MESSAGE)
+
+
+def _mastra_id(run_id: str, call_id: str) -> str:
+    """The id by which @ag-ui/mastra knows a call of a run."""
+    return f"{run_id}::{call_id}"
+
+
+def _as_object(value: Any) -> Data:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _question(
+    interrupt_id: str,
+    call_id: str,
+    calls: Mapping[str, OpenCall],
+    asked: Asked,
+    schema: Any,
+    channel: str,
+    decisions: int = 0,
+) -> _Question:
+    call = calls.get(call_id)
+    if call is not None:
+        asked = asked._replace(name=call.name, arguments=_parse(call.arguments))
+    schema = _reduce(_as_object(schema)) or None
+    interrupt = PendingInterrupt(
+        interrupt_id,
+        call_id if call is not None else "",
+        asked.name,
+        channel,
+        schema,
+        _reason_key(schema, asked.arguments),
+        decisions,
+        fingerprint(call.arguments) if call is not None else "",
+    )
+    return _Question(interrupt, asked)
+
+
+def _parse(text: str) -> Any:
     try:
-        each = json.loads(arguments)
+        return json.loads(text)
     except (ValueError, RecursionError):
-        each = None
-    if not isinstance(each, list) or len(each) != count:
-        return ["{}"] * count
-    return [json.dumps(its_own, ensure_ascii=False) for its_own in each]
+        return text
 
 
-def _payload(waiting: Waiting, answer: Answer) -> Any:
-    if waiting.call_id or not answer.text:
-        return {"approved": answer.confirmed, **({"reason": answer.reason} if answer.reason else {})}
-    try:
-        return json.loads(answer.text)
-    except (ValueError, RecursionError):
-        return answer.text
+def _reduce(schema: Data) -> Any:
+    reduced = response_schema.reduce(schema)
+    if len(json.dumps(reduced)) <= MAX_SCHEMA:
+        return reduced
+    types = {
+        key: {"type": each.get("type")}
+        for key, each in response_schema.properties_of(reduced).items()
+        if isinstance(each, Mapping)
+    }
+    return {"type": reduced.get("type"), "properties": types}
+
+
+def _reason_key(schema: Any, arguments: Any) -> str:
+    """Where a human's reason may go: into no key that is an argument of the tool."""
+    taken = {*_keys(arguments), *response_schema.properties_of(response_schema.properties_of(schema).get("editedArgs"))}
+    known = response_schema.properties_of(schema)
+    if not known:
+        return "reason" if "reason" not in taken else ""
+    fitting = (
+        key for key in REASON_KEYS if key in known and key not in taken and response_schema.allows(known[key], "")
+    )
+    return next(fitting, "")
+
+
+def _keys(arguments: Any) -> list[str]:
+    """The names of a tool's arguments, or of those of several tools."""
+    listed = arguments if isinstance(arguments, list) else [arguments]
+    return [key for each in listed if isinstance(each, dict) for key in each]
+
+
+def _count_decisions(value: Any) -> int:
+    """LangChain's middleware asks for a list of actions and takes as many decisions."""
+    requests = _as_object(value).get("action_requests")
+    return len(requests) if isinstance(requests, list) else 0
+
+
+def fingerprint(arguments: str) -> str:
+    """The same for the same JSON value, however it is written: JavaScript writes 1.0 as 1."""
+    plain = json.dumps(_plain(_parse(arguments)), sort_keys=True)
+    return hashlib.sha256(plain.encode()).hexdigest()[:32]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _ask(questions: list[_Question]) -> ConfirmationRequired | None:
+    """One question for all that the run waits for: a run can only be resumed with an answer to each.
+
+    Raises UpstreamError for more than can be carried to the client and back.
+    """
+    if not questions:
+        return None
+    encoded = encode([each.interrupt for each in questions])
+    if len(questions) > MAX_INTERRUPTS or len(encoded) > MAX_ENCODED:
+        raise UpstreamError("The agent asks more at once than can be passed on.")
+    asked = [each.asked for each in questions]
+    arguments = [{} if each.arguments is None else each.arguments for each in asked]
+    texts = list(dict.fromkeys(map(_write_question, questions)))
+    return ConfirmationRequired(
+        encoded,
+        ", ".join(each.name for each in asked if each.name),
+        json.dumps(arguments[0] if len(arguments) == 1 else arguments, ensure_ascii=False, separators=(",", ":")),
+        "\n".join(texts),
+    )
+
+
+def _write_question(question: _Question) -> str:
+    """With the schema of an answer that is more than a yes or no: the client knows it from nowhere else."""
+    text, schema = question.asked.text or NO_QUESTION, question.interrupt.schema
+    if schema is None or response_schema.takes_decision(schema):
+        return text
+    return f"{text}\nJSON schema of the answer: {json.dumps(schema, ensure_ascii=False)}"
+
+
+def encode(interrupts: list[PendingInterrupt]) -> str:
+    """As JSON, without what says nothing."""
+    return json.dumps([_cut(each) for each in interrupts], separators=(",", ":"))
+
+
+def _cut(interrupt: PendingInterrupt) -> list[Any]:
+    values, default = list(interrupt), list(PendingInterrupt(""))
+    while len(values) > 1 and values[-1] == default[len(values) - 1]:
+        values.pop()
+    return values
+
+
+def decode(encoded: str) -> list[PendingInterrupt]:
+    """What `encode` has written: it comes back signed, so it is whole."""
+    return [PendingInterrupt(*each) for each in json.loads(encoded)]

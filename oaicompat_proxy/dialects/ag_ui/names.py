@@ -13,6 +13,11 @@ _SIMPLE = rb'(?:"(?:[^"\\]++|\\.)*+"|[-\w.]+)'
 _TYPE = re.compile(rb'\s*\{\s*(?:"[^"\\]*"\s*:\s*' + _SIMPLE + rb'\s*,\s*)*"type"\s*:\s*"([^"\\]*)"')
 """The event's name, behind any members that are not nested."""
 
+_NAME = re.compile(rb'\s*\{\s*(?:"[^"\\]*"\s*:\s*' + _SIMPLE + rb'\s*,\s*)*?"name"\s*:\s*"([^"\\]*)"')
+
+ON_INTERRUPT = b"on_interrupt"
+"""The `CUSTOM` event with which LangGraph, CrewAI and Mastra say that the run waits for a human."""
+
 _CALL_ID = re.compile(rb'"toolCallId"\s*:\s*("(?:[^"\\]++|\\.)*+")')
 _CONTENT = re.compile(rb'"(?:content|rawEvent|metadata)"\s*:')
 """Behind it may stand what only looks like a call's id."""
@@ -36,3 +41,9 @@ def call_id_of(head: bytes) -> str | None:
         return str(orjson.loads(match[1])) if match else None
     except orjson.JSONDecodeError:
         return None
+
+
+def custom_name_of(head: bytes) -> bytes | None:
+    """What a `CUSTOM` event that begins like this is called; None if it cannot be seen without decoding."""
+    match = _NAME.match(head)
+    return match[1] if match else None

@@ -28,8 +28,9 @@ from ...events import (
 from ...sse import HEAD, Frame, FrameReader, Keep
 from .endings import read_end, read_error, read_snapshot
 from .fields import Data, plain, text_of
+from .interrupts import MAX_INTERRUPTS
 from .messages import SPEAKER, Messages
-from .names import call_id_of, name_of
+from .names import ON_INTERRUPT, call_id_of, custom_name_of, name_of
 from .tool_calls import ToolCalls
 
 
@@ -57,6 +58,8 @@ class EventReader:
         """The reasoning message that the short form has opened."""
         self._snapshot: bytes | None = None
         """The newest snapshot of the conversation, as long as the run has said nothing by itself."""
+        self._customs: list[Data] = []
+        """The `on_interrupt` events: what the run waits for, if its end does not say so itself."""
         self._children: dict[str, str] = {}
         """Names of sub-agents that run: only their beginning tells them."""
 
@@ -79,9 +82,16 @@ class EventReader:
             return Keep("RUN_STARTED", HEAD)  # it may hold the whole request
         if name == b"TOOL_CALL_RESULT":
             return Keep("TOOL_CALL_RESULT", HEAD)
+        if name == b"CUSTOM":
+            return self._judge_custom(custom_name_of(head))
         if name == b"MESSAGES_SNAPSHOT" and self._silent:
             return Keep("MESSAGES_SNAPSHOT", self._longest_snapshot)
         return None
+
+    def _judge_custom(self, name: bytes | None) -> Keep | None:
+        if name is None:  # its name stands behind something long, as LangGraph writes it
+            return Keep("CUSTOM", self._longest_snapshot)
+        return Keep("CUSTOM") if name == ON_INTERRUPT else None
 
     @property
     def _silent(self) -> bool:
@@ -197,12 +207,17 @@ class EventReader:
 
     # how it ends
 
+    def _read_custom(self, data: Data) -> list[Event]:
+        if text_of(data, "name") == ON_INTERRUPT.decode() and len(self._customs) <= MAX_INTERRUPTS:
+            self._customs.append(data)
+        return []
+
     def _finish(self, data: Data) -> list[Event]:
         self.over = True
         told = self._messages.close()
         if self._silent and self._snapshot is not None:
             told += read_snapshot(_decode(Frame(self._snapshot)))
-        return told + read_end(data, self._calls, silent=self._silent and not told)
+        return told + read_end(data, self._calls, self._customs, silent=self._silent and not told)
 
     def _fail(self, data: Data) -> list[Event]:
         self.over = True
@@ -227,14 +242,15 @@ _READERS: dict[str, Callable[[EventReader, Data], list[Event]]] = {
     "SUBAGENT_STARTED": EventReader._start_child,
     "SUBAGENT_FINISHED": EventReader._end_child,
     "SUBAGENT_ERROR": EventReader._fail_child,
+    "CUSTOM": EventReader._read_custom,
     "RUN_FINISHED": EventReader._finish,
     "RUN_ERROR": EventReader._fail,
 }
 
-_OF_ANYBODY = {"SUBAGENT_STARTED", "SUBAGENT_FINISHED", "SUBAGENT_ERROR", "TOOL_CALL_RESULT"}
-"""Read although a sub-agent may say it; a result is this run's if its call is."""
+_OF_ANYBODY = {"SUBAGENT_STARTED", "SUBAGENT_FINISHED", "SUBAGENT_ERROR", "TOOL_CALL_RESULT", "CUSTOM"}
+"""Read although a sub-agent may say it: a result is this run's if its call is, and the whole run waits with a child."""
 
-_WHOLE = {name.encode(): Keep(name) for name in _READERS}
+_WHOLE = {name.encode(): Keep(name) for name in _READERS if name != "CUSTOM"}
 
 
 def _decode(frame: Frame) -> Data:
