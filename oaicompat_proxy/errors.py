@@ -172,6 +172,13 @@ class BodyTooLarge(InvalidRequest):
     code = "request_too_large"
 
 
+class UnsupportedEncoding(InvalidRequest):
+    """415: the body is compressed in another way than gzip or deflate."""
+
+    status = 415
+    code = "unsupported_content_encoding"
+
+
 class RequestTimeout(InvalidRequest):
     """408: the request did not arrive in time; nothing was run."""
 

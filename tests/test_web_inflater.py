@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import gzip
 import random
+import time
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterable
@@ -133,3 +135,43 @@ def test_a_stream_that_breaks_off_gives_what_there_was() -> None:
 
 def test_an_empty_read_is_nothing() -> None:
     assert inflated("gzip", [b"", gzip.compress(b"a"), b""]) == b"a"
+
+
+def test_a_second_member_is_read_and_what_is_none_is_dropped() -> None:
+    packed = gzip.compress(b"data: a\n\n") + gzip.compress(b"data: b\n\n")
+    for rest in (b"", b"\0" * 100, b"data: c\n\n", b"\x1f\x8bno gzip", gzip.compress(b"")):
+        assert inflated("gzip", [packed + rest]) == b"data: a\n\ndata: b\n\n"
+        cut = [(packed + rest)[at : at + 1] for at in range(len(packed + rest))]
+        assert inflated("gzip", cut) == b"data: a\n\ndata: b\n\n"
+
+
+def test_what_stands_behind_a_stream_without_members_is_dropped() -> None:
+    assert inflated("deflate", [zlib.compress(b"a") + b"data: c\n\n", b"more", zlib.compress(b"b")]) == b"a"
+
+
+@pytest.mark.parametrize("rest", [b"\0", b"x", gzip.compress(b""), gzip.compress(b"a")[:-8]])
+def test_what_stands_behind_the_end_takes_no_memory_and_time_in_proportion(rest: bytes) -> None:
+    """Eight megabytes in reads of 256 KB, of which nothing is kept."""
+    read = (rest * (256 * 1024 // len(rest) + 1))[: 256 * 1024]
+    inflater = Inflater("gzip")
+    assert b"".join(inflater.feed(gzip.compress(b"a"))) == b"a"
+    tracemalloc.start()
+    start = time.thread_time()
+    try:
+        for _ in range(32):
+            with contextlib.suppress(UpstreamError):
+                assert set(b"".join(inflater.feed(read))) <= {ord("a")}
+        assert tracemalloc.get_traced_memory()[1] < 4 * PIECE
+    finally:
+        tracemalloc.stop()
+    assert time.thread_time() - start < 8
+
+
+def test_whether_a_stream_may_end_here() -> None:
+    packed = gzip.compress(b"a")
+    inflater = Inflater("gzip")
+    assert not inflater.is_whole
+    for at in range(len(packed)):
+        assert not inflater.is_whole
+        list(inflater.feed(packed[at : at + 1]))
+    assert inflater.is_whole

@@ -8,8 +8,10 @@ from typing import TypeVar
 from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from ..errors import BodyTooLarge, InvalidRequest, RequestTimeout
+from ..errors import BodyTooLarge, InvalidRequest, ProxyError, RequestTimeout, UnsupportedEncoding
+from .inflater import Inflater
 from .keys import BODY, CONFIG, RECORDING
+from .turns import give_way
 
 Body = TypeVar("Body", bytes, bytearray)
 
@@ -23,18 +25,38 @@ async def take_body(request: web.Request) -> bytes:
 
 
 async def read_body(request: web.Request) -> bytes:
-    """Raises BodyTooLarge, RequestTimeout, or InvalidRequest for a body that breaks its own framing."""
+    """Raises BodyTooLarge, RequestTimeout, UnsupportedEncoding, or InvalidRequest for a body that breaks its framing.
+
+    It is inflated here and nowhere else, so nothing of it is for who is not let in.
+    """
     content, config = request.content, request.app[CONFIG]
+    limit = config.max_body
+    if (request.content_length or 0) > limit:
+        raise _too_large()
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    inflater = None if encoding == "identity" else BodyInflater(encoding)
     try:
-        if content.is_eof():  # all of it is here, and nothing has to be waited for
-            return _bounded(content.read_nowait(), config.max_body)
+        if inflater is None and content.is_eof():  # all of it is here, and nothing has to be waited for
+            return _bounded(content.read_nowait(), limit)
         async with asyncio.timeout(config.body_timeout):
-            return await _read(content, config.max_body)
+            return await (_read(content, limit) if inflater is None else _inflate(content, limit, inflater))
     except TimeoutError:
-        limit = config.body_timeout
-        raise RequestTimeout(f"The request body did not arrive within {limit:g} seconds.") from None
+        wait = config.body_timeout
+        raise RequestTimeout(f"The request body did not arrive within {wait:g} seconds.") from None
     except (web.RequestPayloadError, HttpProcessingError):
         raise InvalidRequest("We could not read the body of your request.") from None
+
+
+class BodyInflater(Inflater):
+    """gzip or deflate of a request's body."""
+
+    TAKES_NO_HEADER = True
+
+    def unknown(self, encoding: str) -> ProxyError:
+        return UnsupportedEncoding("The body of a request may be compressed with gzip or deflate, and in no other way.")
+
+    def broken(self) -> ProxyError:
+        return InvalidRequest("We could not read the body of your request: it is not compressed as its header says.")
 
 
 async def _read(content: StreamReader, limit: int) -> bytes:
@@ -46,8 +68,28 @@ async def _read(content: StreamReader, limit: int) -> bytes:
     return bytes(body)
 
 
+async def _inflate(content: StreamReader, limit: int, inflater: Inflater) -> bytes:
+    """What is compressed has the same limit: it may hold nothing at all."""
+    body, received = bytearray(), 0
+    async for data in content.iter_any():
+        received += len(data)
+        if received > limit:
+            raise _too_large()
+        for piece in inflater.feed(data):
+            body += piece
+            _bounded(body, limit)
+            await give_way(len(body))
+    if received and not inflater.is_whole:
+        raise inflater.broken()
+    return bytes(body)
+
+
 def _bounded(body: Body, limit: int) -> Body:
     """The same. Raises BodyTooLarge."""
     if len(body) > limit:
-        raise BodyTooLarge("The request body is larger than this server takes.")
+        raise _too_large()
     return body
+
+
+def _too_large() -> BodyTooLarge:
+    return BodyTooLarge("The request body is larger than this server takes.")

@@ -1,7 +1,7 @@
 """Clients' connections: how many there are, how much each may hold, and how long it may take.
 
 What the framework refuses before the application sees it is answered as all errors are: what is no HTTP, a header
-that is too long, a content encoding that cannot be undone, an expectation that cannot be met; and the framework's
+that is too long, an expectation that cannot be met; and the framework's
 last resort when an answer itself fails.
 """
 
@@ -30,10 +30,7 @@ from .refusal import Refusal
 
 log = logging.getLogger(__name__)
 
-UNREADABLE = (
-    "We could not read your request: it is not HTTP as this server speaks it, a header is too long, "
-    "or the body is compressed in another way than gzip or deflate."
-)
+UNREADABLE = "We could not read your request: it is not HTTP as this server speaks it, or a header is too long."
 """One text for all faults: the framework's own quotes what was sent, which may hold a key."""
 
 
@@ -48,6 +45,9 @@ ACCEPTING = 0.001
 """Seconds before listening ends, at least: asyncio forgets a connection that it accepted in the turn before, while
 behind a timer all that was accepted has its protocol."""
 
+LINGERING = 5.0
+"""Seconds in which the rest of a body that nobody wants may still come, so that its sender sees the answer."""
+
 LAST_MOMENT = 0.1
 """Seconds for what did not even end when it was interrupted."""
 
@@ -59,7 +59,7 @@ class Connection(web.RequestHandler):
     to its time; so has a connection without a request.
     """
 
-    __slots__ = ("_config", "_head_size", "_head_timer")
+    __slots__ = ("_config", "_head_size", "_head_timer", "_is_answered", "_unwanted")
 
     def __init__(self, manager: web.Server, config: Config) -> None:
         super().__init__(
@@ -67,6 +67,8 @@ class Connection(web.RequestHandler):
             loop=asyncio.get_running_loop(),
             access_log_class=AccessLog,
             keepalive_timeout=config.idle_timeout,
+            lingering_time=LINGERING,
+            auto_decompress=False,  # who is not let in yet has nothing inflated; `read_body` does it
             max_line_size=config.max_line,
             max_field_size=config.max_line,
             max_headers=config.max_headers,
@@ -75,6 +77,10 @@ class Connection(web.RequestHandler):
         # moving
         self._head_size = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._is_answered = False
+        """The last answer is out, and what still comes belongs to the body of its request."""
+        self._unwanted = 0
+        """Bytes that came behind it."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -87,6 +93,9 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_answered:
+            self._drop(data)
+            return
         super().data_received(data)
         if self._is_idle():
             self._grow_head(len(data))
@@ -96,6 +105,12 @@ class Connection(web.RequestHandler):
             self._grow_head(len(data))  # of the next request
         elif self._head_size:
             self._end_head()
+
+    def _drop(self, data: bytes) -> None:
+        """It is not even looked at, and there is an end to it."""
+        self._unwanted += len(data)
+        if self._unwanted > self._config.max_body:
+            self.force_close()
 
     def _is_idle(self) -> bool:
         """There is nothing to answer."""
@@ -171,7 +186,10 @@ class Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         if resp.status == web.HTTPExpectationFailed.status_code and isinstance(resp, web.HTTPExpectationFailed):
             resp = error_response(ExpectationFailed("The only expectation that this server meets is 100-continue."))
-        return await super().finish_response(request, resp, start_time)
+        finished = await super().finish_response(request, resp, start_time)
+        if not request.content.is_eof() and not resp.keep_alive:
+            self._is_answered = True
+        return finished
 
 
 class Server(web.Server):
