@@ -175,7 +175,14 @@ class Config:
     )
     max_waiting: int = setting(
         1000,
-        "Requests that wait in a worker for a run to end; each holds its body, so more are refused.",
+        "Requests that wait in a worker for a run to end, in their session or in any; more are refused.",
+        least=0,
+        gateway=True,
+        reload=False,
+    )
+    max_waiting_bytes: int = setting(
+        256 * 1024 * 1024,
+        "Bytes of the bodies that these hold: a conversation needs several times its bytes of memory.",
         least=0,
         gateway=True,
         reload=False,
@@ -262,14 +269,14 @@ class Config:
     )
     session_ttl: float = setting(
         3600.0,
-        "For which a recognisable session is kept after its last answer: an hour's pause.",
+        "For which a session whose conversation can be continued is kept after its last answer: an hour's pause.",
         least=1,
         gateway=True,
         reload=False,
     )
     max_sessions: int = setting(
         10_000,
-        "Recognisable sessions that are kept; the gateway holds each one's history in memory.",
+        "Sessions that are kept so; the gateway holds each one's history in memory.",
         least=1,
         gateway=True,
         reload=False,

@@ -44,9 +44,18 @@ def named_session(secret: bytes, scope: str, app: str, name: str) -> str:
     return "oc-" + _hmac(secret, ["session", scope, app, name])
 
 
-def conversation_digest(secret: bytes, scope: str, model: str, messages: Iterable[Message]) -> str:
-    """Equal for the same caller, model and conversation."""
-    return _hmac(secret, ["conversation", scope, model, *map(_CanonicalForm().of, messages)])
+def name_digest(secret: bytes, scope: str, name: str) -> str:
+    """Stands for what the client calls `name`, whatever app it asks for."""
+    return _hmac(secret, ["name", scope, name])
+
+
+def conversation_digest(secret: bytes, scope: str, model: str, messages: Iterable[Message], *, name: str = "") -> str:
+    """Equal for the same caller, model, session name and conversation."""
+    return _hmac(secret, [*_prefix(scope, model, name), *map(_CanonicalForm().of, messages)])
+
+
+def _prefix(scope: str, model: str, name: str) -> list[Any]:
+    return ["named conversation", scope, name, model] if name else ["conversation", scope, model]
 
 
 def answered_part(messages: Sequence[Message]) -> Sequence[Message]:
@@ -57,17 +66,23 @@ def answered_part(messages: Sequence[Message]) -> Sequence[Message]:
     return ()
 
 
+def is_whole(messages: Iterable[Message]) -> bool:
+    """Whether the conversation comes from a client that sends all of it: it holds more than what a user says."""
+    return any(message.role in ("system", "assistant") for message in messages)
+
+
 class AnswerDigest:
     """Takes the chunks of an answer; then the digest of the conversation that ends with it.
 
     Needs no more memory for a longer text.
     """
 
-    def __init__(self, secret: bytes, scope: str, model: str, messages: Iterable[Message]) -> None:
+    def __init__(self, secret: bytes, scope: str, model: str, messages: Iterable[Message], *, name: str = "") -> None:
+        """The first four and `name` are those of `conversation_digest`."""
         self._secret = secret
         # moving
         self._form = _CanonicalForm()
-        self._before = ["conversation", scope, model, *map(self._form.of, messages)]
+        self._before = [*_prefix(scope, model, name), *map(self._form.of, messages)]
         self._text = hashlib.sha256()
         self._names: list[str] = []
         self._arguments: list[list[str]] = []

@@ -13,7 +13,7 @@ from conftest import StartProxy, chat_body
 from oaicompat_proxy.config import Config
 from oaicompat_proxy.turn import Text, Turn
 from oaicompat_proxy.web import aborting
-from oaicompat_proxy.web.aborting import abort
+from oaicompat_proxy.web.aborting import Outcome, abort
 from oaicompat_proxy.web.run import Run
 from oaicompat_proxy.web.upstream import Upstream
 
@@ -48,7 +48,7 @@ def interrupts(agent: Agent, *end: bytes) -> None:
 async def test_where_it_works_the_run_is_over(agent: Agent) -> None:
     interrupts(agent, *ABORTED)
     async with running(agent) as (upstream, run):
-        assert await abort(upstream, "s1", run)
+        assert await abort(upstream, "s1", run) is Outcome.ABORTED
         assert run.over
         assert upstream.features.abort.works is True
     assert agent.exchanges[1].json["sessionId"] == "s1"
@@ -57,7 +57,7 @@ async def test_where_it_works_the_run_is_over(agent: Agent) -> None:
 async def test_a_run_that_ends_by_itself_tells_nothing_of_the_gateway(agent: Agent) -> None:
     interrupts(agent, *closing())
     async with running(agent) as (upstream, run):
-        assert await abort(upstream, "s1", run)
+        assert await abort(upstream, "s1", run) is Outcome.ENDED
         assert upstream.features.abort.works is None
 
 
@@ -70,9 +70,9 @@ async def test_where_it_only_says_so_the_run_goes_on_and_it_is_not_asked_again(
     agent.replies("/send", Reply([*OPENING, goes_on, text("Well"), *closing()]))
     agent.replies("/abort", answer({"ok": True}))
     async with running(agent) as (upstream, run):
-        assert not await abort(upstream, "s1", run)
+        assert await abort(upstream, "s1", run) is Outcome.GOES_ON
         assert upstream.features.abort.works is False
-        assert not await abort(upstream, "s1", run)
+        assert await abort(upstream, "s1", run) is Outcome.GOES_ON
         goes_on.set()
         await run.outlive()
         assert run.over, "nothing of it was lost"
@@ -87,7 +87,7 @@ async def test_one_that_takes_long_is_no_proof_against_what_worked_before(
     agent.replies("/abort", answer({"ok": True}))
     async with running(agent) as (upstream, run):
         upstream.features.abort.note(works=True)
-        assert not await abort(upstream, "s1", run)
+        assert await abort(upstream, "s1", run) is Outcome.GOES_ON
         assert upstream.features.abort.works is True
 
 
@@ -105,7 +105,7 @@ async def test_a_refusal_is_no_abort(agent: Agent, reply: Reply, works: bool | N
     agent.plays(OPENING, "stall")
     agent.replies("/abort", reply)
     async with running(agent) as (upstream, run):
-        assert not await abort(upstream, "s1", run)
+        assert await abort(upstream, "s1", run) is Outcome.GOES_ON
         assert upstream.features.abort.works is works
 
 

@@ -245,3 +245,21 @@ async def test_without_redis_every_method_says_so(own_redis: RedisServer) -> Non
             with pytest.raises(SessionsUnavailable):
                 await call
         assert await store.leave() == []
+
+
+async def test_under_a_clients_own_name_the_newer_session_takes_the_place(stores: list[SessionStore]) -> None:
+    """Both have answered the same to the same client, so either may go on; the older one is closed."""
+    here, there = stores
+    assert await here.put("d1", "s1", named=True) == []
+    assert await there.put("d1", "s2", named=True) == ["s1"]
+    assert await here.count() == 1
+    assert await here.put("d1", "s2", named=True) == []
+    assert await here.take("d1") == "s2"
+    assert await there.put("d1", "s3", named=True) == [], "what was taken goes on elsewhere"
+    assert await here.take("d1") == "s3"
+
+
+async def test_named_sessions_give_way_like_all_others(stores: list[SessionStore]) -> None:
+    here, _ = stores
+    unwanted = [await here.put(f"d{number}", f"s{number}", named=True) for number in range(5)]
+    assert unwanted == [[], [], [], ["s0"], ["s1"]]

@@ -15,6 +15,7 @@ from oaicompat_proxy.config import Config
 from oaicompat_proxy.dialects.known import DIALECTS
 from oaicompat_proxy.errors import (
     AgentError,
+    Overloaded,
     ProxyError,
     SessionBusy,
     SessionsUnavailable,
@@ -30,7 +31,8 @@ from oaicompat_proxy.web.gateway_features import GatewayFeatures
 from oaicompat_proxy.web.leases import Lease, Wanted
 from oaicompat_proxy.web.resuming import start
 from oaicompat_proxy.web.session_locks import MemoryLocks
-from oaicompat_proxy.web.session_store import MemoryStore
+from oaicompat_proxy.web.session_names import MemoryNames
+from oaicompat_proxy.web.session_store import MemoryStore, SessionStore
 from oaicompat_proxy.web.sessions import Sessions
 from oaicompat_proxy.web.slots import Slots
 
@@ -70,6 +72,7 @@ class Run:
 
 class Upstream:
     dialect = DIALECTS["agentick"]
+    features = GatewayFeatures()
 
     def __init__(self) -> None:
         self.next = Run()
@@ -116,11 +119,13 @@ class Locks(MemoryLocks):
 class House:
     """Sessions, and everything around them."""
 
-    def __init__(self, *, recognise: bool, **settings: Any) -> None:
+    def __init__(self, *, recognise: bool, store: SessionStore | None = None, **settings: Any) -> None:
         self.events: list[str] = []
         self.upstream = Upstream()
-        self.store = MemoryStore(ttl=60, size=10) if recognise else None
-        config = Config(**{"demo": True, "session_wait": 0.01, **settings})
+        self.store = store or MemoryStore(ttl=60, size=10)
+        self.names = MemoryNames(ttl=60, size=10)
+        settings = {"sessions": "recognise" if recognise else "fresh", "session_wait": 0.01, **settings}
+        config = Config(**{"demo": True, **settings})
         self.slots = Slots(config)
         self.sessions = Sessions(
             self.upstream,  # type: ignore[arg-type]
@@ -130,6 +135,7 @@ class House:
             closer=Closer(self.events),  # type: ignore[arg-type]
             locks=Locks(self.events),
             store=self.store,
+            names=self.names,
         )
 
     async def settled(self) -> list[str]:
@@ -222,10 +228,11 @@ async def test_a_conversation_without_an_answer_is_not_looked_up(recognising: Ho
     assert (lease.history, lease.recognised_by) == ("fold", None)
 
 
-@pytest.mark.parametrize("name", ["", "harbour"])
-def test_only_what_may_be_recognised_is_followed(plain: House, recognising: House, name: str) -> None:
-    assert plain.sessions.new_digest(wanted(name=name)) is None
-    assert (recognising.sessions.new_digest(wanted(name=name)) is None) == bool(name)
+def test_only_what_may_be_continued_is_followed(plain: House, recognising: House) -> None:
+    assert plain.sessions.new_digest(wanted()) is None
+    assert plain.sessions.new_digest(wanted(name="harbour")) is not None
+    assert recognising.sessions.new_digest(wanted()) is not None
+    assert recognising.sessions.new_digest(replace(wanted(name="harbour"), key="s1")) is None
 
 
 # What becomes of it: (kind of session, how far its run was) → what is done, in this order
@@ -261,7 +268,7 @@ async def test_when_a_request_is_over(recognising: House, kind: str, state: str,
     if kind == "recognised":
         await answered(house, wanted(HELLO))
         house.events.clear()
-    want = wanted(HELLO, ANSWER, AGAIN, name="harbour" if kind == "named" else "")
+    want = wanted(HELLO, name="harbour") if kind == "named" else wanted(HELLO, ANSWER, AGAIN)
     run = house.upstream.next = Run(
         over=state == OVER, refused=state == REFUSED, reached=state != UNHEARD, opened=state != UNANSWERED
     )
@@ -325,6 +332,145 @@ async def test_at_the_end_of_the_process_nobody_is_waited_for() -> None:
     assert house.events == ["release"]
 
 
+# Several conversations under one name
+
+SYSTEM = Message("system", (Text("Be brief."),))
+WHOLE = (SYSTEM, HELLO)
+
+
+async def test_a_name_has_a_session_for_each_conversation(plain: House) -> None:
+    first = await answered(plain, wanted(*WHOLE, name="harbour"))
+    title = await answered(plain, wanted(Message("system", (Text("A title."),)), HELLO, name="harbour"))
+    assert first.key != title.key
+    assert (first.history, title.history) == ("fold", "fold")
+    again = await lease_of(plain, wanted(*WHOLE, ANSWER, AGAIN, name="harbour"))
+    assert (again.key, again.history) == (first.key, "last")
+    await plain.settled()
+    forked = await lease_of(plain, wanted(*WHOLE, ANSWER, HELLO, name="harbour"))
+    assert forked.history == "last", "what was not used is found again"
+    assert plain.events.count("close") == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "quay"},
+        {"name": ""},
+        {"model": "wren"},
+        {"app": "wren"},
+        {"caller": Caller("bob", "bob")},
+        {"messages": (HELLO, ANSWER, AGAIN)},
+        {"messages": (*WHOLE, Message("assistant", (Text("Good day"),)), AGAIN)},
+        {"messages": (Message("system", (Text("Be long."),)), HELLO, ANSWER, AGAIN)},
+        {"messages": (*WHOLE, ANSWER)},
+    ],
+)
+async def test_any_other_conversation_gets_a_session_of_its_own_at_once(plain: House, change: dict[str, Any]) -> None:
+    first = await answered(plain, wanted(*WHOLE, name="harbour"))
+    async with leased(plain, wanted(*WHOLE, ANSWER, AGAIN, name="harbour")):
+        other = replace(wanted(*WHOLE, ANSWER, AGAIN, name="harbour"), **change)
+        async with leased(plain, other) as lease:
+            assert lease.key != first.key
+            assert (lease.history, lease.release) == ("fold", None)
+
+
+async def test_one_conversation_that_goes_two_ways_has_two_sessions(plain: House) -> None:
+    first = await answered(plain, wanted(*WHOLE, name="harbour"))
+    two_ways = wanted(*WHOLE, ANSWER, AGAIN, name="harbour"), wanted(*WHOLE, ANSWER, HELLO, name="harbour")
+    async with leased(plain, two_ways[0]) as one, leased(plain, two_ways[1]) as other:
+        assert one.key == first.key != other.key
+        assert (one.history, other.history) == ("last", "fold")
+
+
+async def test_the_same_answer_twice_is_continued_in_the_newer_session(plain: House) -> None:
+    older = await answered(plain, wanted(*WHOLE, name="harbour"))
+    newer = await answered(plain, wanted(*WHOLE, name="harbour"))
+    assert older.key != newer.key
+    assert plain.events.count("close") == 1
+    assert (await lease_of(plain, wanted(*WHOLE, ANSWER, AGAIN, name="harbour"))).key == newer.key
+
+
+async def test_what_only_a_user_says_goes_to_the_names_own_session(plain: House) -> None:
+    first = await answered(plain, wanted(HELLO, name="harbour"))
+    second = await answered(plain, wanted(AGAIN, name="harbour"))
+    assert (first.key, first.history) == (second.key, second.history) == (first.key, "last")
+    assert first.own
+    assert first.exact
+    assert not second.exact
+
+
+async def test_the_own_session_continues_what_it_has_answered_exactly(plain: House) -> None:
+    first = await answered(plain, wanted(HELLO, name="harbour"))
+    second = await answered(plain, wanted(HELLO, ANSWER, AGAIN, name="harbour"))
+    assert (first.key, second.history) == (second.key, "last")
+    edited = Message("assistant", (Text("Good day"),))
+    third = await lease_of(plain, wanted(HELLO, ANSWER, AGAIN, edited, AGAIN, name="harbour"))
+    assert third.key != first.key, "its last answer was another one"
+
+
+async def test_the_own_session_that_heard_something_else_since_is_not_exact(plain: House) -> None:
+    """A user's message only, such as a request for a title: no client can be told apart by it."""
+    first = await answered(plain, wanted(HELLO, name="harbour"))
+    await answered(plain, wanted(Message("user", (Text("Find a title."),)), name="harbour"))
+    second = await lease_of(plain, wanted(HELLO, ANSWER, AGAIN, name="harbour"))
+    assert second.key != first.key
+    assert second.history == "fold"
+
+
+async def test_under_a_name_of_whole_conversations_a_users_message_begins_another(plain: House) -> None:
+    own = await answered(plain, wanted(HELLO, name="harbour"))
+    await answered(plain, wanted(*WHOLE, name="harbour"))
+    begun = await lease_of(plain, wanted(HELLO, name="harbour"))
+    assert begun.key != own.key
+    assert begun.history == "fold"
+    assert (await lease_of(plain, replace(wanted(HELLO, name="harbour"), app="wren"))).history == "fold"
+    assert (await lease_of(plain, wanted(HELLO, name="quay"))).own
+
+
+async def test_the_own_session_is_found_where_it_was_after_a_failure(plain: House) -> None:
+    first = await answered(plain, wanted(HELLO, name="harbour"))
+    for _ in range(2):
+        plain.upstream.next = Run(over=True)
+        lease = await lease_of(plain, wanted(HELLO, ANSWER, AGAIN, name="harbour"), error=AgentError("exploded"))
+        assert lease.key == first.key
+        assert "close" not in await plain.settled()
+
+
+@pytest.mark.parametrize("name", ["", "harbour"])
+async def test_a_run_whose_answer_nobody_took_leaves_its_session_unknown(recognising: House, name: str) -> None:
+    """The session has one turn more than the client knows of."""
+    first = await answered(recognising, wanted(*WHOLE, name=name))
+    async with leased(recognising, wanted(*WHOLE, ANSWER, AGAIN, name=name)) as lease:
+        assert lease.key == first.key
+        run = start(lease, TURN, approves=False)
+        run.over = lease.completed = True  # type: ignore[misc]
+    assert (await recognising.settled())[-2:] == ["close", "release"]
+    assert (await lease_of(recognising, wanted(*WHOLE, ANSWER, AGAIN, name=name))).key != first.key
+
+
+async def test_what_waits_for_its_session_is_counted_and_bounded() -> None:
+    house = House(recognise=False, session_wait=5, max_waiting=2, max_waiting_bytes=100)
+    async with leased(house, wanted(name="harbour")):
+        waiting = [
+            asyncio.create_task(house.sessions.begin(replace(wanted(name="harbour"), size=40))) for _ in range(2)
+        ]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert house.slots.waiting == 2
+        with pytest.raises(Overloaded):
+            await house.sessions.begin(wanted(name="harbour"))
+        waiting.pop().cancel()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await house.sessions.begin(replace(wanted(name="harbour"), size=61))
+        for each in waiting:
+            each.cancel()
+        await asyncio.wait(waiting)
+    assert house.slots.waiting == 0
+    await house.sessions.settle()
+
+
 # Recognised sessions in trouble
 
 
@@ -362,7 +508,10 @@ async def test_a_session_that_is_busy_is_found_again_later(recognising: House) -
 class Broken:
     """A store that cannot be reached."""
 
-    async def put(self, digest: str, session: str) -> list[str]:
+    async def put(self, digest: str, session: str, *, named: bool = False) -> list[str]:
+        raise SessionsUnavailable("gone")
+
+    async def count(self) -> int:
         raise SessionsUnavailable("gone")
 
     async def take(self, digest: str) -> str | None:
@@ -375,11 +524,11 @@ class Broken:
         return []
 
 
-async def test_without_its_store_a_conversation_goes_on_in_a_fresh_session(recognising: House) -> None:
-    recognising.sessions._store = Broken()
-    lease = await answered(recognising, wanted(HELLO, ANSWER, AGAIN))
+async def test_without_its_store_a_conversation_goes_on_in_a_fresh_session() -> None:
+    house = House(recognise=True, store=Broken())
+    lease = await answered(house, wanted(HELLO, ANSWER, AGAIN))
     assert (lease.history, lease.keep) == ("fold", False)
-    assert recognising.events.count("close") == 1
+    assert house.events.count("close") == 1
 
 
 async def test_a_session_that_cannot_be_put_back_is_closed(recognising: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -393,26 +542,22 @@ async def test_a_session_that_cannot_be_put_back_is_closed(recognising: House, m
 
 
 async def test_looking_for_old_sessions_survives_a_store_that_cannot_be_reached(
-    recognising: House, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("oaicompat_proxy.web.sessions.SWEEP", 0.001)
-    store, recognising.sessions._store = recognising.store, Broken()
-    sweeping = asyncio.create_task(recognising.sessions.sweep())
+    store = MemoryStore(ttl=0, size=10)
+    house = House(recognise=True, store=store)
+    expire = store.expire
+    monkeypatch.setattr(store, "expire", Broken().expire)
+    sweeping = asyncio.create_task(house.sessions.sweep())
     await asyncio.sleep(0.02)
     assert not sweeping.done()
-    assert store is not None
-    store._kept._ttl = 0
     await store.put("d1", "s1")
-    recognising.sessions._store = store
+    monkeypatch.setattr(store, "expire", expire)
     await asyncio.sleep(0.05)
-    assert recognising.events == ["close"]
+    assert house.events == ["close"]
     sweeping.cancel()
     await asyncio.wait([sweeping])
-
-
-async def test_where_nothing_is_recognised_nothing_is_swept(plain: House) -> None:
-    async with asyncio.timeout(1):
-        await plain.sessions.sweep()
 
 
 async def test_a_session_that_is_abandoned_is_closed(plain: House) -> None:

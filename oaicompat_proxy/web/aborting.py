@@ -7,6 +7,7 @@ works the run ends soon, and says that it was aborted.
 from __future__ import annotations
 
 import asyncio
+from enum import Enum, auto
 
 from ..events import RunFailed
 from .run import Run
@@ -16,28 +17,37 @@ ABORT_TO_END = 2.0
 """Seconds for an aborted run to end: a gateway interrupts it at the model's next event."""
 
 
-async def abort(upstream: Upstream, key: str, run: Run) -> bool:
-    """Whether the run is over. Otherwise it goes on, and can be read on.
+class Outcome(Enum):
+    """What became of a run that was to be interrupted."""
 
-    Raises UpstreamError and its kin.
-    """
+    ABORTED = auto()
+    """Its turn has left the session's memory."""
+    ENDED = auto()
+    """It has come to its end by itself."""
+    GOES_ON = auto()
+    """It can be read on."""
+
+
+async def abort(upstream: Upstream, key: str, run: Run) -> Outcome:
+    """Raises UpstreamError and its kin."""
     gateway, feature = upstream.dialect.gateway, upstream.features.abort
     if gateway is None or feature.works is False:
-        return False
+        return Outcome.GOES_ON
     await run.open()  # an abort that overtakes the call would abort nothing
     status, body = await upstream.call(gateway.build_abort(key))
     if gateway.is_unknown_method(status, body):
         feature.note(works=False)
     if status != 200:
-        return False
+        return Outcome.GOES_ON
     try:
         async with asyncio.timeout(ABORT_TO_END):
             if await _read_to_end(run):
                 feature.note(works=True)
+                return Outcome.ABORTED
     except TimeoutError:
         if feature.works is None:
             feature.note(works=False)
-    return run.over
+    return Outcome.ENDED if run.over else Outcome.GOES_ON
 
 
 async def _read_to_end(run: Run) -> bool:

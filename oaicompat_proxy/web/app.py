@@ -149,6 +149,7 @@ def _furnish(app: web.Application, process: web.Application, upstream: str) -> N
             closer=closer,
             locks=lasting.locks,
             store=lasting.store,
+            names=lasting.names,
         )
         lasting.use(Serving(gateway[UPSTREAM], gateway[CATALOG], gateway[SESSIONS], closer))
 

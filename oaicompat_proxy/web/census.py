@@ -48,6 +48,7 @@ class Census:
             registry, same_in_all=any(isinstance(each.store, RedisStore) for each in gateways)
         )
         self._cancelled = _Follower(names.CANCELLED.counter(registry))
+        self._forgotten = _Follower(names.FORGOTTEN.counter(registry))
         self._unclosed = _Follower(names.UNCLOSED.counter(registry))
         self._reclosed = _Follower(metrics.retries.labels("close"))
         self._reconnected = _Follower(metrics.retries.labels("connect"))
@@ -63,13 +64,12 @@ class Census:
         self._settling.set(counts["settling"])
         self._closing.set(counts["closing"])
         self._cancelled.follow(counts["cancelled"])
+        self._forgotten.follow(counts["forgotten"])
         self._unclosed.follow(counts["unclosed"])
         self._reclosed.follow(counts["reclosed"])
         self._reconnected.follow(counts["reconnected"])
-        stores = [each.store for each in self._gateways if each.store is not None]
-        if stores:
-            with contextlib.suppress(SessionsUnavailable):
-                self._recognisable.set(sum([await store.count() for store in stores]))
+        with contextlib.suppress(SessionsUnavailable):
+            self._recognisable.set(sum([await each.store.count() for each in self._gateways]))
 
     async def keep_taking(self) -> None:
         """For as long as the process lives: another worker tells what this one has counted."""

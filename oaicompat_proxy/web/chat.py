@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from .body import take_body
 from .catalog import DEFAULT_MODEL
 from .chance import new_id
 from .confirming import ResumedRun
+from .continuing import ContinuingRun
 from .keys import CALLER, CATALOG, CONFIG, PER_MODEL, REPORT, SECRET, SESSIONS, SLOTS, UPSTREAM
 from .leases import Lease, Wanted
 from .recorder import Tappable, tap
@@ -64,7 +65,7 @@ def _begin(request: web.Request, chat: ChatRequest) -> Coroutine[Any, Any, web.S
     """
     app = request.app
     config, report = app[CONFIG], request[REPORT]
-    model = chat.model or DEFAULT_MODEL
+    model, size = chat.model or DEFAULT_MODEL, report.requested_bytes
     report.note_request(model, stream=chat.stream)
     if report.trace is not None:
         report.trace.note_request(chat.parameters, chat.messages)
@@ -74,10 +75,12 @@ def _begin(request: web.Request, chat: ChatRequest) -> Coroutine[Any, Any, web.S
     confirmation = find_confirmation(asked, secret=app[SECRET], scope=caller.scope, now=time.time())
     if confirmation is None:
         name = session_name(request.headers, chat.parameters, config.session_from)
-        return _run(request, chat, Wanted(agent, caller, model, chat.messages, name))
+        keeps_threads = app[PER_MODEL].of(model).history == "last"
+        wanted = Wanted(agent, caller, model, chat.messages, name, keeps_threads=keeps_threads, size=size)
+        return _run(request, chat, wanted)
     if app[UPSTREAM].dialect.gateway is not None:
         return _resume(request, chat, caller, confirmation)
-    wanted = Wanted(agent, caller, model, chat.messages, key=confirmation.question.session)
+    wanted = Wanted(agent, caller, model, chat.messages, key=confirmation.question.session, size=size)
     chat = replace(chat, messages=restore(chat.messages, confirmation))
     return _run(request, chat, wanted, confirmation.answer)
 
@@ -94,17 +97,8 @@ async def _run(
     lease = await sessions.begin(wanted)
     try:
         lease.follow(report)
-        await give_way(size)
-        turn = _turn(chat, lease, config, answer)
-        await give_way(size)
-        run = start(lease, turn, approves=config.confirmations == "approve")
-        del turn
-        await give_way(size)
-        assert lease.run is not None
-        if report.scribe is not None:
-            _record(request, chat, lease.run)
-        report.note_run(lease.run)
-        translator = _translator(app, config, chat, wanted.caller.scope, lease.key, lasting=lease.keep)
+        run = await _begin_run(request, chat, lease, config, answer)
+        translator = _translator(app, config, chat, wanted.caller.scope, lambda: (lease.key, lease.keep))
         digest = sessions.new_digest(wanted)
         form = _form(chat, config)
         del chat, wanted
@@ -118,9 +112,37 @@ async def _run(
         try:
             return await _answer(request, run, translator, form, ending, digest)
         finally:
-            lease.denied_call = translator.denied_call
+            lease.denied_call, lease.completed = translator.denied_call, translator.ended
     finally:
         sessions.end(lease)
+
+
+async def _begin_run(
+    request: web.Request, chat: ChatRequest, lease: Lease, config: Config, answer: Answer | None
+) -> Readable:
+    """A run of the lease; in a session that should know what was said, one that finds out whether it does."""
+    report, gateway = request[REPORT], lease.upstream.dialect.gateway
+    size = report.requested_bytes
+
+    async def begin() -> Readable:
+        await give_way(size)
+        turn = _turn(chat, lease, config, answer)
+        await give_way(size)
+        run = start(lease, turn, approves=config.confirmations == "approve")
+        del turn
+        await give_way(size)
+        assert lease.run is not None
+        if lease.sent_again and report.scribe is not None:
+            lease.run.tap(report.scribe.native)  # nothing was read of the run before it
+        elif report.scribe is not None:
+            _record(request, chat, lease.run)
+        report.note_run(lease.run)
+        return run
+
+    run = await begin()
+    if gateway is None or not (lease.own or lease.recognised_by):
+        return run
+    return ContinuingRun(lease, request.app[SESSIONS], gateway, run, again=begin)
 
 
 async def _resume(
@@ -134,11 +156,11 @@ async def _resume(
     if report.scribe is not None:
         _record(request, chat, run, resumed=True)
     question = confirmation.question
-    translator = _translator(app, config, chat, caller.scope, question.session, lasting=question.lasting)
+    translator = _translator(app, config, chat, caller.scope, lambda: (question.session, question.lasting))
     form = _form(chat, config)
     del chat
     report.note_wait()
-    slot = await app[SLOTS].take(caller)
+    slot = await app[SLOTS].take(caller, report.requested_bytes)
     try:
         report.note_turn(question.session)
         report.note_run(run)
@@ -150,8 +172,15 @@ async def _resume(
             app[SESSIONS].abandon(question.session, upstream)
 
 
+def _history(lease: Lease, config: Config) -> str:
+    """`last` is no licence to forget: under a name it holds where the session has answered what stands before."""
+    if config.history == "auto" or (config.history == "last" and (lease.named or lease.sent_again)):
+        return lease.history
+    return config.history
+
+
 def _turn(chat: ChatRequest, lease: Lease, config: Config, answer: Answer | None) -> Turn:
-    history = lease.history if config.history == "auto" else config.history
+    history = _history(lease, config)
     in_messages = lease.upstream.dialect.in_messages
     turn = build_turn(chat, history, max_fold=config.max_fold, in_messages=in_messages)
     if answer is None:
@@ -166,11 +195,13 @@ def _record(request: web.Request, chat: ChatRequest, run: Tappable, *, resumed: 
 
 
 def _translator(
-    app: web.Application, config: Config, chat: ChatRequest, scope: str, session: str, *, lasting: bool
+    app: web.Application, config: Config, chat: ChatRequest, scope: str, where: Callable[[], tuple[str, bool]]
 ) -> Translator:
+    """`where`: the run's session when a question comes up, and whether it goes on after the answer."""
     secret = app[SECRET]
 
     def token(call_id: str) -> str:
+        session, lasting = where()
         expires = int(time.time() + config.confirmation_ttl)
         return sign(Question(session, call_id, expires, lasting), secret, scope)
 

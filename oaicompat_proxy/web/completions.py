@@ -46,7 +46,7 @@ async def completions(request: web.Request) -> web.StreamResponse:
     echo = asked.prompt if asked.echo else ""
     sessions = request.app[SESSIONS]
     report.note_wait()
-    lease = await sessions.begin(Wanted(app, request[CALLER], model, messages=()))
+    lease = await sessions.begin(Wanted(app, request[CALLER], model, messages=(), size=report.requested_bytes))
     try:
         lease.follow(report)
         run = start(lease, Turn((Text(asked.prompt),), metadata), approves=approves)

@@ -15,6 +15,7 @@ from .catalog import Catalog
 from .closing import Closing
 from .run_once import RunOnce
 from .session_locks import MemoryLocks, RedisLocks, SessionLocks
+from .session_names import MemoryNames, RedisNames, SessionNames
 from .session_store import MemoryStore, RedisStore, SessionStore
 from .sessions import Sessions
 from .slots import Slots
@@ -22,6 +23,9 @@ from .upstream import Upstream
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+NAMES_PER_SESSION = 10
+"""Session names of clients that are remembered, for each session that may be kept: a name is all that is held."""
 
 LOOK_AGAIN = 1.0
 """Seconds between looks whether the last run under old settings is over."""
@@ -40,6 +44,7 @@ class Serving:
         return {
             "settling": len(self.sessions.settling),
             "cancelled": self.sessions.cancelled,
+            "forgotten": self.sessions.forgotten,
             "closing": self.closer.unfinished,
             "unclosed": self.closer.failed,
             "reclosed": self.closer.retried,
@@ -66,7 +71,8 @@ class Lasting:
         self.once = RunOnce(config)
         # moving
         self.locks: SessionLocks = MemoryLocks()
-        self.store: SessionStore | None = None
+        self.store: SessionStore
+        self.names: SessionNames
         self._now: Serving | None = None
         self._sweeping: asyncio.Task[None] | None = None
         self._retiring: dict[asyncio.Task[None], Serving] = {}
@@ -76,12 +82,14 @@ class Lasting:
     def open(self, redis: Redis | None, space: str) -> None:
         """`redis`: where sessions are shared with other workers; None for this process alone. `space`: in it."""
         ttl, size = self._config.session_ttl, self._config.max_sessions
-        recognises = self._config.sessions == "recognise"
+        names = size * NAMES_PER_SESSION
         if redis is None:
-            self.store = MemoryStore(ttl=ttl, size=size) if recognises else None
+            self.store = MemoryStore(ttl=ttl, size=size)
+            self.names = MemoryNames(ttl=ttl, size=names)
         else:
             self.locks = RedisLocks(redis)
-            self.store = RedisStore(redis, space, ttl=ttl, size=size) if recognises else None
+            self.store = RedisStore(redis, space, ttl=ttl, size=size)
+            self.names = RedisNames(redis, space, ttl=ttl, size=names)
 
     def use(self, serving: Serving) -> None:
         """From now on. Runs that began before end as they began."""

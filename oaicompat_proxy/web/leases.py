@@ -25,38 +25,63 @@ class Wanted:
     model: str
     messages: Sequence[Message]
     name: str = ""
-    """The client's own name for a lasting session, if it gave one."""
+    """The client's own name for its session, if it gave one."""
     key: str = ""
     """The session itself, if the request goes on with what it waits for."""
+    keeps_threads: bool = False
+    """The agent remembers what it was told, though it has no gateway (AG-UI with `history = last`)."""
+    size: int = 0
+    """Bytes of the request's body, which are held while it waits."""
 
 
 class Lease:
     """One request's hold on a session of the gateway."""
 
-    def __init__(self, app: str, key: str, upstream: Upstream, *, history: str, lasting: bool = False) -> None:
-        """`upstream`: the gateway, as it is called for this caller."""
+    exact = True
+    """It is known what the session has answered before; always so but in a name's own one."""
+    sent_again = False
+    """The gateway had forgotten the session, so this is another."""
+    release: Release | None = None
+    slot: Slot | None = None
+    lingers = False
+    """The run goes on without its reader, and so takes a slot."""
+    run: Run | None = None
+    recognised_by: str | None = None
+    """The digest under which the session was found."""
+    remembered_by: str | None = None
+    """The digest under which it is found again."""
+    parked = False
+    """The run waits for the client's next request."""
+    answered = False
+    """The client has its whole answer, so a run that goes on was not left by its reader."""
+    completed = False
+    """The run has succeeded, so the session remembers this turn."""
+    denied_call: str | None = None
+    """The agent's call that waits for a confirmation, and gets none."""
+
+    def __init__(
+        self,
+        app: str,
+        key: str,
+        upstream: Upstream,
+        *,
+        history: str,
+        lasting: bool = False,
+        named: bool = False,
+        own: bool = False,
+    ) -> None:
+        """`upstream`: the gateway, as it is called for this caller. `named`: the client has named its session.
+        `own`: it is the one whose key is made of that name.
+        """
         self.app = app
         self.key = key
         self.upstream = upstream
         self.history: str = history
         """What the agent has to be told of the conversation."""
+        self.named = named
+        self.own = own
         self.keep = lasting
         """The session goes on after this request."""
-        self.release: Release | None = None
-        self.slot: Slot | None = None
-        self.lingers = False
-        """The run goes on without its reader, and so takes a slot."""
-        self.run: Run | None = None
-        self.recognised_by: str | None = None
-        """The digest under which the session was found."""
-        self.remembered_by: str | None = None
-        """The digest under which it is found again."""
-        self.parked = False
-        """The run waits for the client's next request."""
-        self.answered = False
-        """The client has its whole answer, so a run that goes on was not left by its reader."""
-        self.denied_call: str | None = None
-        """The agent's call that waits for a confirmation, and gets none."""
 
     def follow(self, report: RunReport) -> None:
         """It is this request's turn; who traces it sees its run."""

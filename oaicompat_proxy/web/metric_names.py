@@ -124,6 +124,11 @@ RECOGNISABLE = Definition(
 HELD = Definition("gauge", "oaicompat_sessions_held", "Lasting sessions whose lock is held.")
 SETTLING = Definition("gauge", "oaicompat_sessions_settling", "Sessions that are settled in the background.")
 CLOSING = Definition("gauge", "oaicompat_sessions_closing", "Sessions that are closed, or wait in the queue for it.")
+FORGOTTEN = Definition(
+    "counter",
+    "oaicompat_sessions_forgotten_total",
+    "Sessions that the gateway had forgotten when their conversation went on; it was sent again whole.",
+)
 UNCLOSED = Definition("counter", "oaicompat_sessions_unclosed_total", "Sessions that could not be closed.")
 BUILD = Definition(
     "gauge", "oaicompat_build_info", "What runs here; always 1.", ("version", "python_version", "aiohttp_version")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Self
 
 from ..dialects.dialect import Call, Reader
-from ..errors import ProxyError, UpstreamInterrupted
+from ..errors import ProxyError, UpstreamFrameTooLong, UpstreamInterrupted
 from ..events import Event
+from ..sse import FrameReader
 from .exchange import Exchange, Limits
 from .inflater import Inflater
 from .refusals import check_credentials, check_stream
@@ -20,6 +22,10 @@ Watch = Callable[[Event], Event]
 
 LAST_WORD_TO_END = 0.5
 """Seconds for the end of the body after the agent's last word; a connection that takes longer is not reused."""
+
+
+LONGEST_FIRST_FRAME = 64 * 1024
+"""Bytes of a run's first frame, which says little more than that the run began."""
 
 
 class Run:
@@ -54,6 +60,8 @@ class Run:
         self._call: Call | None = call
         self._exchange: Exchange | None = None
         self._inflater: Inflater | None = None
+        self._ahead = b""
+        """What was read before it was its turn."""
         self.opened = False
         """The gateway has answered with a run."""
         self.refused = False
@@ -131,10 +139,29 @@ class Run:
     async def __anext__(self) -> Iterable[Event]:
         """The events of the next read. Raises UpstreamError and its kin."""
         assert self._exchange is not None
-        data = await self._exchange.read()
+        data, self._ahead = self._ahead, b""
+        data = data or await self._exchange.read()
         if not data:
             raise StopAsyncIteration
         return self._feed(data)
+
+    async def first_frame(self) -> bytes:
+        """Its data, after `open` and before all else; the frame is read again as events.
+
+        Empty where there is none, where it is too long to say only that a run began, and where it is compressed,
+        which a gateway was asked not to do. Raises UpstreamError and its kin.
+        """
+        assert self._exchange is not None
+        frames = FrameReader(max_frame=LONGEST_FIRST_FRAME)
+        while self._inflater is None and len(self._ahead) < LONGEST_FIRST_FRAME:
+            data = await self._exchange.read()
+            if not data:
+                break
+            self._ahead += data
+            with contextlib.suppress(UpstreamFrameTooLong):
+                for frame in frames.feed(data):
+                    return frame.data
+        return b""
 
     async def pump(self, take: Callable[[Iterable[Event]], bool]) -> None:
         """Gives the events of each read to `take` as they come, until it returns False or the stream ends."""

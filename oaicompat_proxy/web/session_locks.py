@@ -49,6 +49,8 @@ class MemoryLocks:
 
     async def acquire(self, key: str, *, wait: float) -> Release:
         lock, users = self._locks.get(key, (asyncio.Lock(), 0))
+        if users and not wait:
+            raise _busy()
         self._locks[key] = lock, users + 1
         try:
             async with asyncio.timeout(wait):

@@ -2,7 +2,8 @@
 
 A digest belongs to one session for good. One that a second session comes to as well belongs to neither: their
 clients cannot be told apart, and no client may be given another one's session. So a session that was taken keeps
-its digest from others, and may itself be put back under it.
+its digest from others, and may itself be put back under it. A digest with a client's own session name in it is that
+client's alone: there a second session takes the place of the first.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ class SessionStore(Protocol):
     Every method may raise SessionsUnavailable.
     """
 
-    async def put(self, digest: str, session: str) -> list[str]:
-        """Keeps the session under the digest. Returns the sessions that are to be closed for it."""
+    async def put(self, digest: str, session: str, *, named: bool = False) -> list[str]:
+        """Keeps the session under the digest. Returns the sessions that are to be closed for it.
+
+        `named`: the digest has a client's session name in it.
+        """
         ...
 
     async def take(self, digest: str) -> str | None:
@@ -86,12 +90,13 @@ class MemoryStore:
         self._kept = _Shelf(ttl=ttl, size=size)
         self._taken = _Shelf(ttl=ttl, size=size)
 
-    async def put(self, digest: str, session: str) -> list[str]:
+    async def put(self, digest: str, session: str, *, named: bool = False) -> list[str]:
         expired = self._kept.expire(time.monotonic())
         other, owner = self._kept.get(digest), self._taken.get(digest)
-        if {other, owner} <= {None, session}:
+        if named or {other, owner} <= {None, session}:
             self._taken.drop(digest)
-            return expired + self._kept.put(digest, session)
+            replaced = [other] if other not in (None, session) else []
+            return [*expired, *replaced, *self._kept.put(digest, session)]
         self._kept.drop(digest)
         self._taken.put(digest, NOBODY)
         return [*expired, session, *([other] if other else [])]
@@ -121,10 +126,12 @@ _EXPIRIES = "oaicompat:sessions"
 
 _PUT = """
 local held = redis.call('GET', KEYS[1])
-if not held or held == '=' .. ARGV[1] or held == '-' .. ARGV[1] then
+if ARGV[4] == '1' or not held or held == '=' .. ARGV[1] or held == '-' .. ARGV[1] then
   redis.call('SET', KEYS[1], '=' .. ARGV[1], 'PX', ARGV[2])
   redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
-  return {}
+  if not held or string.sub(held, 1, 1) == '-' or held == '=' .. ARGV[1] then return {} end
+  if redis.call('ZREM', KEYS[2], string.sub(held, 2)) == 0 then return {} end
+  return {string.sub(held, 2)}
 end
 redis.call('SET', KEYS[1], '-', 'PX', ARGV[2])
 if string.sub(held, 1, 1) == '-' then return {ARGV[1]} end
@@ -169,10 +176,11 @@ class RedisStore:
     def _milliseconds(self) -> int:
         return int(self._ttl * 1000)
 
-    async def put(self, digest: str, session: str) -> list[str]:
+    async def put(self, digest: str, session: str, *, named: bool = False) -> list[str]:
         keys = [self._prefix + digest, self._expiries]
+        due = time.time() + self._ttl
         with mapped_errors():
-            unwanted = _decode(await self._put(keys, [session, self._milliseconds, time.time() + self._ttl]))
+            unwanted = _decode(await self._put(keys, [session, self._milliseconds, due, int(named)]))
         return unwanted or await self.expire()
 
     async def take(self, digest: str) -> str | None:

@@ -6,6 +6,8 @@ A run is counted in this process alone: a worker that dies takes its runs with i
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 
 from ..config import Config
 from ..errors import Overloaded, ProxyError, TooManyRuns
@@ -34,27 +36,45 @@ class Slots:
     def __init__(self, config: Config) -> None:
         self._wait = config.queue_wait
         self._most_waiting = config.max_waiting
+        self._most_bytes = config.max_waiting_bytes
         # moving
         self._free = config.max_runs
         self._running: dict[str, int] = {}
         """By the name of a caller, if it has any."""
         self._waiting: dict[asyncio.Future[None], Caller] = {}
+        self.waiting = 0
+        """Requests that wait for a slot, or for their session."""
+        self._bytes = 0
+        """Of their bodies."""
 
     @property
     def running(self) -> int:
         return sum(self._running.values())
 
-    @property
-    def waiting(self) -> int:
-        return len(self._waiting)
+    async def take(self, caller: Caller, size: int = 0) -> Slot:
+        """Waits for its turn. Raises TooManyRuns if the key has its share, Overloaded if nothing is free.
 
-    async def take(self, caller: Caller) -> Slot:
-        """Waits for its turn. Raises TooManyRuns if the key has its share, Overloaded if nothing is free."""
+        `size`: bytes of the request's body.
+        """
         if self._fits(caller):  # then nobody waits who could have it
             self._grant(caller)
         else:
-            await self._queue(caller)
+            with self.queued(caller, size):
+                await self._queue(caller)
         return Slot(self, caller)
+
+    @contextlib.contextmanager
+    def queued(self, caller: Caller, size: int) -> Iterator[None]:
+        """A request waits, with a body of `size` bytes. Raises what `take` raises if too much is waiting already."""
+        if self.waiting >= self._most_waiting or self._bytes + size > self._most_bytes:
+            raise self._refusal(caller)
+        self.waiting += 1
+        self._bytes += size
+        try:
+            yield
+        finally:
+            self.waiting -= 1
+            self._bytes -= size
 
     def give_back(self, caller: Caller) -> None:
         self._free += 1
@@ -87,8 +107,6 @@ class Slots:
         self._running[caller.name] = self._running.get(caller.name, 0) + 1
 
     async def _queue(self, caller: Caller) -> None:
-        if len(self._waiting) >= self._most_waiting:
-            raise self._refusal(caller)
         turn = asyncio.get_running_loop().create_future()
         self._waiting[turn] = caller
         try:

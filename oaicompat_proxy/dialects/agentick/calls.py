@@ -75,6 +75,18 @@ def is_unknown_method(status: int, body: bytes) -> bool:
     return error == "Not found" or "nknown method" in error
 
 
+def first_sequence(frame: bytes) -> int | None:
+    """The number of a run's first frame, from its data; None if it has none.
+
+    A session counts its frames over all its runs, from 1: a session whose run begins with 1 knows of nothing before.
+    """
+    try:
+        sequence = orjson.loads(frame)["data"]["sequence"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return sequence if type(sequence) is int else None
+
+
 def events_path(client_id: str) -> str:
     """Where a client listens to the events of the sessions it subscribes to."""
     return f"/events?clientId={client_id}"

@@ -1,0 +1,133 @@
+"""Which session of the gateway a request gets (decisions D8 and D15), and the wait for the run before it there."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from ..config import Config
+from ..errors import SessionBusy, SessionsUnavailable
+from ..recognition import named_session
+from .continuations import Continuations
+from .leases import Lease, Wanted, fresh_name
+from .session_locks import SessionLocks
+from .settling import Settling
+from .slots import Slots
+from .turns import give_way
+from .upstream import Upstream
+
+
+class Leasing:
+    """Finds the session that continues a conversation, or makes another."""
+
+    def __init__(
+        self,
+        config: Config,
+        secret: bytes,
+        known: Continuations,
+        *,
+        slots: Slots,
+        locks: SessionLocks,
+        settling: Settling,
+    ) -> None:
+        self._wait = config.session_wait
+        self._secret = secret
+        self._known = known
+        self._slots = slots
+        self._locks = locks
+        self._settling = settling
+
+    async def lease(self, wanted: Wanted, upstream: Upstream) -> Lease:
+        """Raises SessionBusy if the session's last run does not end in time, and Overloaded if too many wait."""
+        app, in_full = wanted.app, upstream.dialect.gateway is None
+        if wanted.key:
+            history = "full" if in_full else "last"
+            return await self._lock(Lease(app, wanted.key, upstream, history=history, lasting=not in_full), wanted)
+        if in_full and not wanted.keeps_threads:  # nobody else remembers, so nothing outlasts its run
+            if not wanted.name:
+                return self._fresh(wanted, upstream)
+            return await self._lock(Lease(app, self._own_key(wanted, upstream), upstream, history="full"), wanted)
+        digest = self._known.digest(wanted)
+        await give_way(wanted.size)
+        if wanted.name:
+            return await self._lease_named(wanted, upstream, digest)
+        recognised = await self._recognise(wanted, upstream, digest) if digest else None
+        return recognised or self._fresh(wanted, upstream)
+
+    async def _lease_named(self, wanted: Wanted, upstream: Upstream, digest: str) -> Lease:
+        """On the session that has answered this very conversation; else on one of its own, without waiting. What
+        only a user says goes to the name's own session, as long as no other kind of request came under the name.
+        """
+        is_whole = await self._known.is_whole(wanted)
+        if digest:
+            lease = await self._continue_own(wanted, upstream, digest)
+            lease = lease or await self._recognise(wanted, upstream, digest)
+            if lease is not None:
+                return lease
+        if is_whole:
+            return self._fresh(wanted, upstream)
+        lease = await self._lock(self._own(wanted, upstream), wanted)
+        async with self._given_back_on_failure(lease):
+            lease.exact = await self._known.use(lease.key)
+        return lease
+
+    async def _continue_own(self, wanted: Wanted, upstream: Upstream, digest: str) -> Lease | None:
+        """A lease on the name's own session, if it has answered exactly this."""
+        lease = self._own(wanted, upstream)
+        if not await self._known.has_answered(lease.key, digest):
+            return None
+        await self._lock(lease, wanted)
+        async with self._given_back_on_failure(lease):
+            if await self._known.claim(lease.key, digest):
+                lease.recognised_by = digest
+                return lease
+            await lease.give_back()  # somebody was here before
+        return None
+
+    async def _recognise(self, wanted: Wanted, upstream: Upstream, digest: str) -> Lease | None:
+        """A lease on the session that gave the last of these answers, if there is one."""
+        key = await self._known.take(digest)
+        if key is None:
+            return None
+        lease = Lease(wanted.app, key, upstream, history="last", named=bool(wanted.name))
+        lease.recognised_by = digest
+        try:
+            return await self._lock(lease, wanted)
+        except BaseException as error:
+            self._settling.put_back(lease)
+            if isinstance(error, SessionsUnavailable):
+                return None
+            raise
+
+    def _fresh(self, wanted: Wanted, upstream: Upstream) -> Lease:
+        history = "full" if upstream.dialect.gateway is None else "fold"
+        key = upstream.dialect.session_key(wanted.app, fresh_name())
+        return Lease(wanted.app, key, upstream, history=history, named=bool(wanted.name))
+
+    def _own(self, wanted: Wanted, upstream: Upstream) -> Lease:
+        lasting = upstream.dialect.gateway is not None  # else a run ends with its connection
+        key = self._own_key(wanted, upstream)
+        return Lease(wanted.app, key, upstream, history="last", lasting=lasting, named=True, own=True)
+
+    def _own_key(self, wanted: Wanted, upstream: Upstream) -> str:
+        name = named_session(self._secret, wanted.caller.scope, wanted.app, wanted.name)
+        return upstream.dialect.session_key(wanted.app, name)
+
+    async def _lock(self, lease: Lease, wanted: Wanted) -> Lease:
+        """Waits for the run before it. Raises SessionBusy, and Overloaded if too many wait."""
+        try:
+            lease.release = await self._locks.acquire(lease.key, wait=0)
+        except SessionBusy:
+            if not self._wait:
+                raise
+            with self._slots.queued(wanted.caller, wanted.size):
+                lease.release = await self._locks.acquire(lease.key, wait=self._wait)
+        return lease
+
+    @contextlib.asynccontextmanager
+    async def _given_back_on_failure(self, lease: Lease) -> AsyncIterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._settling.in_background(lease.give_back())
+            raise
