@@ -52,7 +52,7 @@ def build_turn(request: ChatRequest, history: str, *, max_fold: int, in_messages
     `max_fold`: characters of a transcript. `in_messages`: the agent takes any number of messages, and the client's
     tools beside them.
     """
-    parameters = request.parameters
+    parameters = {**request.parameters, **request.exact}
     tools: tuple[Tool, ...] = ()
     if in_messages:
         parameters = {key: value for key, value in parameters.items() if key not in TOOL_KEYS}

@@ -33,6 +33,13 @@ class Media:
 Block = Text | Media
 
 
+@dataclass(frozen=True, slots=True)
+class JsonText:
+    """A value as JSON, to be sent as it is written: it may be one that no parser's values hold."""
+
+    text: str
+
+
 @readonly
 class Call:
     """A tool call of an earlier message. `arguments`: JSON text."""
@@ -76,7 +83,7 @@ class Tool:
 
     name: str
     description: str
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, Any] | JsonText
     """JSON schema of its arguments."""
 
 

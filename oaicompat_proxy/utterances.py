@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from . import narration
+from .exact_json import parse_nearest, read_items, read_members
 from .openai.request import ChatRequest, Message
-from .turn import Block, Call, Text, Tool, Utterance
+from .turn import Block, Call, JsonText, Text, Tool, Utterance
 
 FREE_TEXT = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 """The arguments of a custom tool, which takes text."""
@@ -46,12 +47,28 @@ def untold(message: Message) -> Iterator[Block]:
 def declared_tools(request: ChatRequest) -> Iterator[Tool]:
     """The tools that the agent may call in the client's name: none if the client forbids calls."""
     tools = [tool[tool["type"]] | {"type": tool["type"]} for tool in request.parameters.get("tools", ())]
+    exact = _exact_schemas(request.exact)
     for tool in [*tools, *request.parameters.get("functions", ())]:
         if tool["name"] in request.tool_names:
-            yield Tool(tool["name"], tool.get("description") or "", _arguments_schema(tool))
+            schema = exact.get(tool["name"]) or _arguments_schema(tool)
+            yield Tool(tool["name"], tool.get("description") or "", schema)
 
 
 def _arguments_schema(tool: Mapping[str, Any]) -> Mapping[str, Any]:
     if tool.get("type") == "custom":
         return FREE_TEXT
     return tool.get("parameters") or NO_ARGUMENTS
+
+
+def _exact_schemas(exact: Mapping[str, JsonText]) -> dict[str, JsonText]:
+    """By the functions' names, where one of them holds a number that no value does."""
+    functions = list(map(_members, read_items(exact["functions"].text))) if "functions" in exact else []
+    for tool in map(_members, read_items(exact["tools"].text)) if "tools" in exact else ():
+        if "function" in tool:
+            functions.append(_members(tool["function"]))
+    schemas = [(function["name"], function.get("parameters", "null")) for function in functions]
+    return {parse_nearest(name.encode()): JsonText(schema) for name, schema in schemas if schema.startswith("{")}
+
+
+def _members(text: str) -> dict[str, str]:
+    return dict(read_members(text))

@@ -146,7 +146,7 @@ class Exchange:
 
     @cached_property
     def json(self) -> Any:
-        return json.loads(self.body)
+        return json.loads(self.body, parse_int=lambda digits: int(digits[:300]))
 
     @property
     def session(self) -> str:

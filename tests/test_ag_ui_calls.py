@@ -149,3 +149,22 @@ def test_every_character_survives_half_ones_too() -> None:
     body = build_run("t1", "r1", Turn((Text("\U0001f30a \u2028 \ud83c"),)))
     assert body.isascii()
     assert json.loads(body)["messages"][0]["content"] == "\U0001f30a \u2028 \ud83c"
+
+
+def test_a_result_is_a_string_unless_it_holds_more_than_text() -> None:
+    picture = Media(kind="image", data="QQ==", mime_type="image/png")
+    results = [
+        Utterance("tool", (Text("high"), Text("tide")), call_id="c1"),
+        Utterance("tool", (), call_id="c2"),
+        Utterance("tool", (Text("see"), picture), call_id="c3"),
+    ]
+    messages = json.loads(build_run("t", "r", Turn((), utterances=tuple(results))))["messages"]
+    assert [each["content"] for each in messages] == [
+        "high\ntide",
+        "",
+        [
+            {"type": "text", "text": "see"},
+            {"type": "image", "source": {"type": "data", "value": "QQ==", "mimeType": "image/png"}},
+        ],
+    ]
+    assert [each["toolCallId"] for each in messages] == ["c1", "c2", "c3"]

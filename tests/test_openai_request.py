@@ -17,6 +17,7 @@ CUSTOM_CALL = {"id": "b", "type": "custom", "custom": {"name": "poem", "input": 
 TOOL = {"type": "function", "function": {"name": "tide", "parameters": {"type": "object"}}}
 CUSTOM_TOOL = {"type": "custom", "custom": {"name": "poem"}}
 LEGACY_CALL = {"name": "tide", "arguments": "{}"}
+EMPTY = [{}, {"content": None}, {"content": ""}, {"content": []}]
 
 
 def parse(body: Any, max_media: int = 1000, max_messages: int = 100) -> ChatRequest:
@@ -150,6 +151,13 @@ def test_an_empty_list_of_tools_counts_as_none():
         ),
         ({"role": "function", "content": "r", "name": "tide"}, Message("tool", (Text("r"),), "tide")),
         ({"role": "function", "content": None, "name": "tide"}, Message("tool", (), "tide")),
+        ({"role": "function", "name": "tide"}, Message("tool", (), "tide")),
+        *(({"role": "system", **content}, Message("system", ())) for content in EMPTY),
+        *(({"role": "assistant", **content}, Message("assistant", ())) for content in EMPTY),
+        (
+            {"role": "assistant", "function_call": {"name": "tide"}},
+            Message("assistant", (), tool_calls=(ToolCall("", "tide", ""),)),
+        ),
     ],
 )
 def test_messages(message, expected):
@@ -167,6 +175,46 @@ def test_calls_and_results():
         Message("assistant", (), tool_calls=calls),
         Message("tool", (Text("high"),), tool_call_id="a"),
         Message("tool", (Text("ode"),), tool_call_id="b"),
+    )
+
+
+@pytest.mark.parametrize("content", [{}, {"content": None}, {"content": ""}, {"content": []}])
+def test_a_result_and_arguments_that_are_empty_may_be_left_out(content):
+    calls = [{"id": "a", "type": "function", "function": {"name": "tide"}}]
+    messages = [USER, {"role": "assistant", "tool_calls": calls}, {"role": "tool", "tool_call_id": "a", **content}]
+    assert parse({"messages": messages}).messages[1:] == (
+        Message("assistant", (), tool_calls=(ToolCall("a", "tide", ""),)),
+        Message("tool", (), tool_call_id="a"),
+    )
+
+
+def test_a_result_may_hold_pictures_and_files():
+    parts = [
+        {"type": "text", "text": "see"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,QQ=="}},
+        {"type": "file", "file": {"file_data": "data:text/plain;base64,QQ==", "filename": "a.txt"}},
+    ]
+    messages = [USER, {"role": "assistant", "tool_calls": [CALL]}]
+    assert parse({"messages": [*messages, {"role": "tool", "tool_call_id": "a", "content": parts}]}).messages[2] == (
+        Message(
+            "tool",
+            (
+                Text("see"),
+                Media(kind="image", data="QQ==", mime_type="image/png"),
+                Media(kind="document", data="QQ==", mime_type="text/plain", name="a.txt"),
+            ),
+            tool_call_id="a",
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("form", "mime_type"), [("wav", "audio/wav"), ("flac", "audio/flac"), ("m4a", "audio/mp4"), ("pcm16", "audio/L16")]
+)
+def test_a_sound_may_be_of_any_format(form, mime_type):
+    part = {"type": "input_audio", "input_audio": {"data": "QQ==", "format": form}}
+    assert message_of({"role": "user", "content": [part]}).blocks == (
+        Media(kind="audio", data="QQ==", mime_type=mime_type),
     )
 
 
@@ -207,12 +255,6 @@ def test_what_client_libraries_echo_is_tolerated():
     [
         ({}, "messages", "missing_required_parameter"),
         ({"messages": [{"role": "boss"}]}, "messages[0].role", "invalid_value"),
-        ({"messages": [USER, {"role": "assistant"}]}, "messages[1].content", "missing_required_parameter"),
-        (
-            {"messages": [{"role": "assistant", "tool_calls": [], "refusal": ""}]},
-            "messages[0].content",
-            "missing_required_parameter",
-        ),
         (
             {
                 "messages": [
@@ -390,7 +432,7 @@ LIMITS = request.RequestLimits(media=1000, messages=100, parts=3, tools=2, text=
 
 def limited(**body: Any) -> ChatRequest:
     body = {"messages": [USER], **body}
-    return request.build_request(body, len(orjson.dumps(body)), LIMITS)
+    return request.build_request(body, {}, len(orjson.dumps(body)), LIMITS)
 
 
 def excess(**body: Any) -> tuple[str | None, str | None]:

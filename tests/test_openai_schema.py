@@ -101,6 +101,36 @@ def test_documented_values_pass(field, value):
 
 
 @pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("stop", ["a"] * 99),
+        ("temperature", 5),
+        ("frequency_penalty", -9.5),
+        ("presence_penalty", 3),
+        ("logit_bias", {"7": 1000}),
+        ("seed", 2**64),
+        ("max_tokens", -1),
+        ("max_completion_tokens", 10**40),
+        ("functions", []),
+        ("functions", [{"name": "f"}] * 200),
+        ("tools", [{"type": "function", "function": {"name": "server.tool/with spaces é" * 8}}]),
+        ("response_format", {"type": "json_schema", "json_schema": {"name": "a b." * 30}}),
+        ("web_search_options", {"search_context_size": "huge"}),
+        ("metadata", {"k" * 100: "v" * 5000, "tags": ["a", {"b": 1}], "trace": None}),
+        ("metadata", dict.fromkeys(map(str, range(100)), "x")),
+        ("safety_identifier", "x" * 1000),
+        ("prompt_cache_options", {"mode": "x", "ttl": "1h"}),
+        ("prompt_cache_retention", "7d"),
+        ("reasoning_effort", "ultra"),
+        ("verbosity", "max"),
+        ("service_tier", "on_demand"),
+    ],
+)
+def test_limits_of_openais_own_service_are_no_limits(field, value):
+    check(CHAT, {"messages": MESSAGES, field: value})
+
+
+@pytest.mark.parametrize(
     ("field", "value", "inner", "code"),
     [
         ("model", 5, "", "invalid_type"),
@@ -114,16 +144,11 @@ def test_documented_values_pass(field, value):
         ("max_tokens", True, "", "invalid_type"),
         ("max_completion_tokens", 1.5, "", "invalid_type"),
         ("n", 0, "", "integer_below_min_value"),
-        ("n", 129, "", "integer_above_max_value"),
         ("temperature", -0.1, "", "decimal_below_min_value"),
-        ("temperature", 2.1, "", "decimal_above_max_value"),
         ("temperature", "1", "", "invalid_type"),
         ("top_p", 1.1, "", "decimal_above_max_value"),
         ("top_p", -1, "", "decimal_below_min_value"),
-        ("frequency_penalty", 2.1, "", "decimal_above_max_value"),
-        ("presence_penalty", -2.1, "", "decimal_below_min_value"),
         ("logit_bias", [], "", "invalid_type"),
-        ("logit_bias", {"7": 101}, ".7", "decimal_above_max_value"),
         ("logit_bias", {"7": "x"}, ".7", "invalid_type"),
         (
             "logit_bias",
@@ -132,12 +157,9 @@ def test_documented_values_pass(field, value):
             "object_above_max_properties",
         ),
         ("logprobs", 1, "", "invalid_type"),
-        ("top_logprobs", 21, "", "integer_above_max_value"),
         ("top_logprobs", -1, "", "integer_below_min_value"),
         ("stop", 5, "", "invalid_type"),
-        ("stop", ["a"] * 5, "", "array_above_max_length"),
         ("stop", ["a", 5], "[1]", "invalid_type"),
-        ("seed", 2**63, "", "integer_above_max_value"),
         ("seed", 0.5, "", "invalid_type"),
         ("parallel_tool_calls", "yes", "", "invalid_type"),
         ("response_format", "json", "", "invalid_type"),
@@ -152,23 +174,15 @@ def test_documented_values_pass(field, value):
         ),
         (
             "response_format",
-            {"type": "json_schema", "json_schema": {"name": "a b"}},
-            ".json_schema.name",
-            "invalid_value",
-        ),
-        (
-            "response_format",
             {"type": "json_schema", "json_schema": {"name": "a", "schema": "x"}},
             ".json_schema.schema",
             "invalid_type",
         ),
         ("modalities", "text", "", "invalid_type"),
-        ("modalities", ["text", "smell"], "[1]", "invalid_value"),
         ("audio", "wav", "", "invalid_type"),
         ("prediction", {"content": "x"}, ".type", "missing_required_parameter"),
         ("prediction", {"type": "content", "content": 5}, ".content", "invalid_type"),
         ("prediction", {"type": "content", "content": [{"type": "x"}]}, ".content[0].type", "invalid_value"),
-        ("web_search_options", {"search_context_size": "x"}, ".search_context_size", "invalid_value"),
         (
             "web_search_options",
             {"user_location": {"type": "approximate"}},
@@ -184,17 +198,8 @@ def test_documented_values_pass(field, value):
         ("moderation", "m", "", "invalid_type"),
         ("store", "yes", "", "invalid_type"),
         ("metadata", "x", "", "invalid_type"),
-        ("metadata", {"k": 5}, ".k", "invalid_type"),
-        ("metadata", {"k": "v" * 513}, ".k", "string_above_max_length"),
-        ("metadata", {str(key): "" for key in range(17)}, "", "object_above_max_properties"),
-        ("safety_identifier", "x" * 129, "", "string_above_max_length"),
+        ("metadata", {"session_id": 5}, ".session_id", "invalid_type"),
         ("prompt_cache_key", 5, "", "invalid_type"),
-        ("prompt_cache_options", {"mode": "x"}, ".mode", "invalid_value"),
-        ("prompt_cache_options", {"ttl": "1h"}, ".ttl", "invalid_value"),
-        ("prompt_cache_retention", "1h", "", "invalid_value"),
-        ("reasoning_effort", "huge", "", "invalid_value"),
-        ("verbosity", "max", "", "invalid_value"),
-        ("service_tier", "gold", "", "invalid_value"),
         ("service_tier", ["auto"], "", "invalid_type"),
         ("user", 5, "", "invalid_type"),
         ("messages", [], "", "empty_array"),
@@ -216,13 +221,9 @@ def test_messages_are_required():
         ("prompt", 5, "invalid_type"),
         ("prompt", {}, "invalid_type"),
         ("prompt", [], "empty_array"),
-        ("best_of", 21, "integer_above_max_value"),
         ("echo", "x", "invalid_type"),
         ("logprobs", True, "invalid_type"),
-        ("logprobs", 6, "integer_above_max_value"),
         ("suffix", 5, "invalid_type"),
-        ("temperature", 3, "decimal_above_max_value"),
-        ("stop", ["a"] * 5, "array_above_max_length"),
     ],
 )
 def test_completion_fields_are_checked(field, value, code):
@@ -238,7 +239,6 @@ def test_completion_fields_are_checked(field, value, code):
         {"messages": MESSAGES, "tools": [5] * 1000},
         {"messages": MESSAGES, "modalities": [5] * 1000},
         {"messages": MESSAGES, "logit_bias": dict.fromkeys(map(str, range(5000)), "x")},
-        {"messages": MESSAGES, "metadata": dict.fromkeys(map(str, range(5000)), 5)},
     ],
 )
 def test_a_long_list_of_bad_items_is_left_at_the_first(body):

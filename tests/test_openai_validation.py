@@ -39,7 +39,7 @@ class Body(TypedDict, total=False):
     free: Annotated[dict[Small, Small], at_most(2)]
     pattern: Annotated[str, Field(pattern="^[a-z]+$")]
     inner: Cat
-    odd: Annotated[str, Field(min_length=1)]
+    odd: Annotated[float, Field(gt=0)]
 
 
 SCHEMA: TypeAdapter[Body] = TypeAdapter(Body)
@@ -246,7 +246,7 @@ def test_what_fits_passes(more):
             "Invalid value: 'boss'. Supported values are: 'cat' and 'owl'.",
         ),
         (
-            {"odd": ""},
+            {"odd": 0},
             "odd",
             "invalid_value",
             "Invalid 'odd': the value is not what the API describes.",

@@ -1,30 +1,28 @@
 """The bytes of a request body to one JSON object.
 
-Stricter than Python's `json` (no NaN, no infinity, no invalid UTF-8) and kinder than `orjson` in two places
-where real clients err: a byte-order mark in front, and an escaped half of a surrogate pair (text that was cut
-in the middle of an emoji), which becomes U+FFFD.
+Stricter than Python's `json` (no NaN, no infinity, no invalid UTF-8) and kinder than `orjson` in three places: a
+byte-order mark in front, an escaped half of a surrogate pair (text that was cut in the middle of an emoji), which
+becomes U+FFFD, and a number that no double holds, which becomes the nearest. What is passed on to the agent as it is
+keeps both: see `exact_json`.
 
 Source: the service's answers to bad bodies, `openai-models-errors.md` 4.3; RFC 8259 sections 8.1 and 8.2.
 """
 
 from __future__ import annotations
 
-import re
+import contextlib
 from typing import Any
 
 import orjson
 
 from ..errors import InvalidRequest
+from ..exact_json import parse_nearest
 from .json_size import find_excess
 
 MAX_VALUES = 100_000
 """Values and keys of a body. Each costs up to a microsecond in all, during which nobody else is served."""
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_HIGH = rb"\\u[dD][89abAB][0-9a-fA-F]{2}"
-_LOW = rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_LONE_SURROGATE = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
-_REPLACEMENT = rb"\\ufffd"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def parse_json(body: bytes, *, max_values: int = MAX_VALUES) -> dict[str, Any]:
@@ -32,7 +30,7 @@ def parse_json(body: bytes, *, max_values: int = MAX_VALUES) -> dict[str, Any]:
 
     `max_values`: values and keys. Raises InvalidRequest for everything else, and nothing but that.
     """
-    body = body.removeprefix(_BYTE_ORDER_MARK)
+    body = body.removeprefix(BYTE_ORDER_MARK)
     excess = find_excess(body, max_values)
     if excess is not None:
         raise InvalidRequest(f"The JSON body of your request {excess}.", code="request_too_complex")
@@ -48,20 +46,12 @@ def parse_json(body: bytes, *, max_values: int = MAX_VALUES) -> dict[str, Any]:
 
 
 def _loads(body: bytes) -> Any:
-    """The second way only mends surrogates: `orjson` has the last word on what is JSON in both."""
     try:
         return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        if rb"\ud" not in body and rb"\uD" not in body:
-            raise
-    return orjson.loads(_mend_surrogates(body))
-
-
-def _mend_surrogates(body: bytes) -> bytes:
-    """Each escaped half of a pair that stands alone becomes U+FFFD."""
-    if rb"\\" in body:
-        body = body.replace(rb"\\", rb"\u005c")  # so that each backslash that is left begins an escape
-    return _LONE_SURROGATE.sub(_REPLACEMENT, body)
+    except orjson.JSONDecodeError as error:
+        with contextlib.suppress(ValueError):
+            return parse_nearest(body)
+        raise error
 
 
 def _unparsable(hint: str) -> InvalidRequest:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InvalidRequest
+from ..exact_json import take_exact
 from .body import MAX_VALUES, parse_json
 from .schema import COMPLETION
 from .streaming import parse_streaming
@@ -27,7 +28,7 @@ class CompletionRequest:
     include_usage: bool
     echo: bool
     parameters: Mapping[str, Any]
-    """What else the client sent and is not null, unknown fields too."""
+    """What else the client sent and is not null, unknown fields too; as `JsonText` where no value holds it."""
 
 
 MAX_TEXT = 8 * 1024 * 1024
@@ -39,6 +40,7 @@ def parse_completion(body: bytes, *, max_values: int = MAX_VALUES, max_text: int
     """`max_text`: bytes of the body. Raises InvalidRequest for any fault, and nothing but that, whatever the bytes."""
     check_text(len(body), max_text, "prompt")
     completion = parse_json(body, max_values=max_values)
+    exact = {} if completion.keys() <= _USED else take_exact(body, completion)
     check(COMPLETION, completion)
     refuse_unsupported(completion, IN_COMPLETION)
     stream, include_usage = parse_streaming(completion)
@@ -48,7 +50,7 @@ def parse_completion(body: bytes, *, max_values: int = MAX_VALUES, max_text: int
         stream=stream,
         include_usage=include_usage,
         echo=bool(completion.get("echo")),
-        parameters={k: v for k, v in completion.items() if v is not None and k not in _USED},
+        parameters={k: exact.get(k, v) for k, v in completion.items() if v is not None and k not in _USED},
     )
 
 

@@ -25,7 +25,8 @@ DEFAULT_FILE_TYPE = "application/octet-stream"
 MAX_ESCAPES = 100_000
 """Percent signs in one data URL. Decoding them is slow work, and what is large is sent as base64."""
 
-AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
+AUDIO_TYPES = {"mp3": "audio/mpeg", "m4a": "audio/mp4", "pcm16": "audio/L16"}
+"""Formats whose media type has another name."""
 
 _DATA_SCHEME = "data:"
 _WHITE_SPACE = b" \t\n\r\x0b\x0c"
@@ -67,8 +68,8 @@ class MediaReader:
 
     def _read_audio(self, audio: dict[str, Any], path: str) -> Media:
         self.encoded += len(audio["data"])
-        data = self._check_base64(audio["data"], f"{path}.data")
-        return Media(kind="audio", data=data, mime_type=AUDIO_TYPES[audio["format"]])
+        data, form = self._check_base64(audio["data"], f"{path}.data"), audio["format"]
+        return Media(kind="audio", data=data, mime_type=AUDIO_TYPES.get(form, f"audio/{form}"))
 
     def _read_file(self, file: dict[str, Any], path: str) -> Media:
         data, file_id, name = file.get("file_data"), file.get("file_id"), file.get("filename")

@@ -4,6 +4,9 @@ Fields that the API does not know are let through, and so is whatever client lib
 assistant messages (`annotations`, `audio`, `reasoning_content`, …) and `prompt_cache_breakpoint`. An
 optional field may be null, which means the same as absent.
 
+Kinder than the service where clients need it: what is empty may be left out (a system message's, an assistant's or
+a result's `content`, a call's `arguments`), results may hold pictures, sounds and files, sounds may be of any format.
+
 Source: OpenAI's API description 2.3.0 as laid down in `openai-chat.md` 1.3.
 """
 
@@ -38,7 +41,7 @@ class RefusalPart(TypedDict):
 
 class ImageUrl(TypedDict, total=False):
     url: Required[str]
-    detail: Literal["auto", "low", "high", "original"] | None
+    detail: str | None
 
 
 class ImagePart(TypedDict):
@@ -48,7 +51,7 @@ class ImagePart(TypedDict):
 
 class InputAudio(TypedDict):
     data: str
-    format: Literal["wav", "mp3"]
+    format: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+-]{0,31}$")]
 
 
 class AudioPart(TypedDict):
@@ -80,11 +83,13 @@ AssistantPart = Annotated[
 ]
 
 _string_or_parts = by_json_type("a string", "array of objects")
-_prompt_parts = Field(min_length=1)  # not for what a client echoes or a tool returns: those may be empty
-PromptText = Annotated[String | Annotated[Array[TextPart], _prompt_parts, Tag("|array")], _string_or_parts]
-UserContent = Annotated[String | Annotated[Array[UserPart], _prompt_parts, Tag("|array")], _string_or_parts]
+TextContent = Annotated[String | Annotated[Array[TextPart], Tag("|array")], _string_or_parts]
+UserContent = Annotated[
+    String | Annotated[Array[UserPart], Field(min_length=1), Tag("|array")],
+    _string_or_parts,
+]
 AssistantContent = Annotated[String | Annotated[Array[AssistantPart], Tag("|array")], _string_or_parts]
-ToolContent = Annotated[String | Annotated[Array[TextPart], Tag("|array")], _string_or_parts]
+ResultContent = Annotated[String | Annotated[Array[UserPart], Tag("|array")], _string_or_parts]
 
 
 # Messages
@@ -93,7 +98,7 @@ ToolContent = Annotated[String | Annotated[Array[TextPart], Tag("|array")], _str
 class PromptMessage(TypedDict, total=False):
     """`system` and its newer name `developer`."""
 
-    content: Required[PromptText]
+    content: TextContent | None
     name: str | None
 
 
@@ -102,9 +107,9 @@ class UserMessage(TypedDict, total=False):
     name: str | None
 
 
-class CalledFunction(TypedDict):
-    name: str
-    arguments: str
+class CalledFunction(TypedDict, total=False):
+    name: Required[str]
+    arguments: str | None
 
 
 class FunctionToolCall(TypedDict):
@@ -113,9 +118,9 @@ class FunctionToolCall(TypedDict):
     function: CalledFunction
 
 
-class CalledCustomTool(TypedDict):
-    name: str
-    input: str
+class CalledCustomTool(TypedDict, total=False):
+    name: Required[str]
+    input: str | None
 
 
 class CustomToolCall(TypedDict):
@@ -131,8 +136,6 @@ AnyToolCall = Annotated[
 
 
 class AssistantMessage(TypedDict, total=False):
-    """That `content` may be absent only beside a call or a refusal is for the builder to check."""
-
     content: AssistantContent | None
     refusal: str | None
     name: str | None
@@ -140,14 +143,14 @@ class AssistantMessage(TypedDict, total=False):
     function_call: CalledFunction | None
 
 
-class ToolMessage(TypedDict):
-    content: ToolContent
-    tool_call_id: str
+class ToolMessage(TypedDict, total=False):
+    content: ResultContent | None
+    tool_call_id: Required[str]
 
 
-class FunctionMessage(TypedDict):
-    content: str | None
-    name: str
+class FunctionMessage(TypedDict, total=False):
+    content: ResultContent | None
+    name: Required[str]
 
 
 AnyMessage = Annotated[

@@ -9,11 +9,13 @@ Source: `openai-chat.md` section 1; faults as in `openai-models-errors.md` 4.3.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import field
 from typing import Any, Literal
 
 from ..errors import InvalidRequest
+from ..exact_json import take_exact
 from ..readonly import readonly
-from ..turn import Block, Text
+from ..turn import Block, JsonText, Text
 from .body import parse_json
 from .media import MediaReader
 from .pairing import check_pairing
@@ -21,7 +23,7 @@ from .schema import CHAT
 from .streaming import parse_streaming
 from .tool_choice import parse_tool_names
 from .unsupported import IN_CHAT, refuse_unsupported
-from .validation import array_above_max_length, check, check_text, missing
+from .validation import array_above_max_length, check, check_text
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -58,8 +60,11 @@ class ChatRequest:
     """Declared through `functions`, so calls are to be answered as `function_call`."""
     parameters: Mapping[str, Any]
     """What else the client sent and is not null, unknown fields too."""
+    exact: Mapping[str, JsonText] = field(default_factory=dict)
+    """Those of them that are passed on as they were written, because their values here are only the nearest ones."""
 
 
+_TOOLS = frozenset({"tools", "functions"})
 _USED = frozenset({"model", "messages", "stream", "stream_options", *IN_CHAT})
 
 
@@ -79,11 +84,17 @@ class RequestLimits:
 
 def parse(body: bytes, *, max_media: int, max_messages: int) -> ChatRequest:
     """`parse_json` and `build_request` in one, with default limits for all but these two."""
-    return build_request(parse_json(body), len(body), RequestLimits(max_media, max_messages))
+    chat = parse_json(body)
+    return build_request(chat, take_exact_parameters(body, chat), len(body), RequestLimits(max_media, max_messages))
 
 
-def build_request(chat: dict[str, Any], size: int, limits: RequestLimits) -> ChatRequest:
-    """`chat`: the parsed body, which had `size` bytes.
+def take_exact_parameters(body: bytes, chat: dict[str, Any]) -> dict[str, JsonText]:
+    """As `take_exact`, where there is anything in `chat` that is passed on."""
+    return {} if chat.keys() <= _USED else take_exact(body, chat)
+
+
+def build_request(chat: dict[str, Any], exact: Mapping[str, JsonText], size: int, limits: RequestLimits) -> ChatRequest:
+    """`chat`: the parsed body, which had `size` bytes. `exact`: what `take_exact_parameters` found in it.
 
     Raises InvalidRequest for any fault, and nothing but that, whatever is in it.
     """
@@ -98,7 +109,8 @@ def build_request(chat: dict[str, Any], size: int, limits: RequestLimits) -> Cha
     check_pairing(messages)
     model, legacy_functions = chat.get("model") or "", bool(chat.get("functions"))
     parameters = _other_parameters(chat)
-    return ChatRequest(model, messages, stream, include_usage, tool_names, legacy_functions, parameters)
+    exact = {name: text for name, text in exact.items() if name in parameters}
+    return ChatRequest(model, messages, stream, include_usage, tool_names, legacy_functions, parameters, exact)
 
 
 def _check_counts(chat: dict[str, Any], limits: RequestLimits) -> None:
@@ -127,9 +139,7 @@ def _other_parameters(chat: dict[str, Any]) -> dict[str, Any]:
     if chat.keys() <= _USED:
         return {}
     parameters = {key: value for key, value in chat.items() if value is not None and key not in _USED}
-    if parameters.get("tools") == []:
-        del parameters["tools"]
-    return parameters
+    return {key: value for key, value in parameters.items() if key not in _TOOLS or value != []}
 
 
 # Messages. What is read here has been checked, so an index or key error would be a fault of the schema.
@@ -140,7 +150,7 @@ def _build_messages(messages: list[dict[str, Any]], media: MediaReader) -> tuple
 
 
 def _build_system(message: dict[str, Any], index: int, media: MediaReader) -> Message:
-    return Message("system", _build_blocks(message["content"], index, media), message.get("name"))
+    return Message("system", _build_blocks(message.get("content") or None, index, media), message.get("name"))
 
 
 def _build_user(message: dict[str, Any], index: int, media: MediaReader) -> Message:
@@ -148,26 +158,21 @@ def _build_user(message: dict[str, Any], index: int, media: MediaReader) -> Mess
 
 
 def _build_assistant(message: dict[str, Any], index: int, media: MediaReader) -> Message:
-    """Content that is absent needs a call or a refusal beside it; an explicit null needs nothing.
-
-    Clients echo an answer that was empty with null, and such a conversation must be able to go on.
-    """
-    blocks = _build_blocks(message.get("content"), index, media)
+    """An answer that was empty comes back as null, as "" or not at all, and its conversation must be able to go on."""
+    blocks = _build_blocks(message.get("content") or None, index, media)
     refusal = message.get("refusal")
     if refusal:
         blocks += (Text(refusal),)
-    calls = _build_calls(message)
-    if "content" not in message and not blocks and not calls:
-        raise missing(f"messages[{index}].content")
-    return Message("assistant", blocks, message.get("name"), calls)
+    return Message("assistant", blocks, message.get("name"), _build_calls(message))
 
 
 def _build_tool(message: dict[str, Any], index: int, media: MediaReader) -> Message:
-    return Message("tool", _build_blocks(message["content"], index, media), None, (), message["tool_call_id"])
+    blocks = _build_blocks(message.get("content") or None, index, media)
+    return Message("tool", blocks, None, (), message["tool_call_id"])
 
 
 def _build_function(message: dict[str, Any], index: int, media: MediaReader) -> Message:
-    return Message("tool", _build_blocks(message["content"], index, media), message["name"])
+    return Message("tool", _build_blocks(message.get("content") or None, index, media), message["name"])
 
 
 _BUILDERS: Mapping[str, Callable[[dict[str, Any], int, MediaReader], Message]] = {
@@ -207,9 +212,9 @@ def _build_calls(message: dict[str, Any]) -> tuple[ToolCall, ...]:
     calls = tuple([_build_call(call["id"], call["type"], call) for call in called]) if called else ()
     legacy = message.get("function_call")
     if legacy:
-        calls += (ToolCall("", legacy["name"], legacy["arguments"]),)
+        calls += (ToolCall("", legacy["name"], legacy.get("arguments") or ""),)
     return calls
 
 
 def _build_call(call_id: str, kind: str, call: dict[str, Any]) -> ToolCall:
-    return ToolCall(call_id, call[kind]["name"], call[kind][_ARGUMENT_FIELDS[kind]])
+    return ToolCall(call_id, call[kind]["name"], call[kind].get(_ARGUMENT_FIELDS[kind]) or "")

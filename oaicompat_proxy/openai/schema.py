@@ -4,6 +4,9 @@ Only what the API describes is written down; fields that it does not know are le
 their own. An optional field may be null, which means the same as absent. A bound written as float is the
 bound of a decimal.
 
+The types are OpenAI's. Of its bounds there are only those that every model has: how many, how long, how large and
+which word its own service takes is no matter of the agent's, so such values are passed on.
+
 Source: OpenAI's API description 2.3.0 as laid down in `openai-chat.md` 1.2 and 1.5 and
 `openai-models-errors.md` 2.1.
 """
@@ -15,20 +18,16 @@ from typing import Annotated, Any, Literal, Required
 from pydantic import Field, Tag, TypeAdapter
 from typing_extensions import TypedDict
 
-from .message_schema import AnyMessage, Array, String, ToolContent
-from .tool_schema import AnyTool, Function, FunctionCallChoice, JsonObject, Name, TextFormat, ToolChoice
+from .message_schema import AnyMessage, Array, String, TextContent
+from .tool_schema import AnyTool, Function, FunctionCallChoice, JsonObject, TextFormat, ToolChoice
 from .validation import at_most, by_field, by_json_type
 
 MAX_BIASED_TOKENS = 1024
 """The description has no limit; this keeps the list of faults in a hostile body short."""
 
-Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
-Penalty = Annotated[float, Field(ge=-2.0, le=2.0)]
-Bias = Annotated[float, Field(ge=-100.0, le=100.0)]
-
 
 class JsonSchema(TypedDict, total=False):
-    name: Required[Name]
+    name: Required[str]
     description: str | None
     schema: JsonObject | None
     strict: bool | None
@@ -58,7 +57,7 @@ class StreamOptions(TypedDict, total=False):
 
 class Prediction(TypedDict):
     type: Literal["content"]
-    content: ToolContent
+    content: TextContent
 
 
 class Approximate(TypedDict, total=False):
@@ -74,23 +73,25 @@ class UserLocation(TypedDict):
 
 
 class WebSearchOptions(TypedDict, total=False):
-    search_context_size: Literal["low", "medium", "high"] | None
+    search_context_size: str | None
     user_location: UserLocation | None
 
 
 class PromptCacheOptions(TypedDict, total=False):
-    mode: Literal["implicit", "explicit"] | None
-    ttl: Literal["30m"] | None
+    mode: str | None
+    ttl: str | None
 
 
 Stop = Annotated[
-    String | Annotated[Array[str], Field(max_length=4), Tag("|array")],
+    String | Annotated[Array[str], Tag("|array")],
     by_json_type("a string", "array of strings"),
 ]
-Metadata = Annotated[
-    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
-    at_most(16),
-]
+
+
+class Metadata(TypedDict, total=False):
+    """The proxy reads a session's name in it; the rest is the agent's affair."""
+
+    session_id: str | None
 
 
 class Sampling(TypedDict, total=False):
@@ -100,14 +101,14 @@ class Sampling(TypedDict, total=False):
     stream: bool | None
     stream_options: StreamOptions | None
     max_tokens: int | None
-    n: Annotated[int, Field(ge=1, le=128)] | None
-    temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None
+    n: Annotated[int, Field(ge=1)] | None
+    temperature: Annotated[float, Field(ge=0.0)] | None
     top_p: Annotated[float, Field(ge=0.0, le=1.0)] | None
-    frequency_penalty: Penalty | None
-    presence_penalty: Penalty | None
-    logit_bias: Annotated[dict[str, Bias], at_most(MAX_BIASED_TOKENS)] | None
+    frequency_penalty: float | None
+    presence_penalty: float | None
+    logit_bias: Annotated[dict[str, float], at_most(MAX_BIASED_TOKENS)] | None
     stop: Stop | None
-    seed: Int64 | None
+    seed: int | None
     user: str | None
 
 
@@ -117,27 +118,27 @@ class ChatBody(Sampling, total=False):
     messages: Required[Annotated[Array[AnyMessage], Field(min_length=1)]]
     max_completion_tokens: int | None
     logprobs: bool | None
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None
+    top_logprobs: Annotated[int, Field(ge=0)] | None
     tools: Array[AnyTool] | None
     tool_choice: ToolChoice | None
     parallel_tool_calls: bool | None
-    functions: Annotated[Array[Function], Field(min_length=1, max_length=128)] | None
+    functions: Array[Function] | None
     function_call: FunctionCallChoice | None
     response_format: ResponseFormat | None
-    modalities: Array[Literal["text", "audio"]] | None
+    modalities: Array[str] | None
     audio: JsonObject | None
     prediction: Prediction | None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None
-    verbosity: Literal["low", "medium", "high"] | None
+    reasoning_effort: str | None
+    verbosity: str | None
     web_search_options: WebSearchOptions | None
     moderation: JsonObject | None
-    service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None
+    service_tier: str | None
     store: bool | None
     metadata: Metadata | None
-    safety_identifier: Annotated[str, Field(max_length=128)] | None
+    safety_identifier: str | None
     prompt_cache_key: str | None
     prompt_cache_options: PromptCacheOptions | None
-    prompt_cache_retention: Literal["in_memory", "24h"] | None
+    prompt_cache_retention: str | None
 
 
 Prompt = Annotated[
@@ -150,9 +151,9 @@ class CompletionBody(Sampling, total=False):
     """What an array of prompts may hold is for the builder to say: most of it cannot be run."""
 
     prompt: Required[Prompt]
-    best_of: Annotated[int, Field(ge=0, le=20)] | None
+    best_of: Annotated[int, Field(ge=0)] | None
     echo: bool | None
-    logprobs: Annotated[int, Field(ge=0, le=5)] | None
+    logprobs: Annotated[int, Field(ge=0)] | None
     suffix: str | None
 
 

@@ -15,7 +15,8 @@ from .message_schema import Array
 from .validation import by_field, by_json_type
 
 JsonObject = dict[str, Any]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+"""The service has 64 of `A-Za-z0-9_-`, other models have others: that is for the agent to say."""
 
 
 class Function(TypedDict, total=False):

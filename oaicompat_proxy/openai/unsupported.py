@@ -36,8 +36,8 @@ def _above_one(value: int) -> bool:
     return value > 1
 
 
-def _names_audio(modalities: list[str]) -> bool:
-    return "audio" in modalities
+def _names_more_than_text(modalities: list[str]) -> bool:
+    return any(each != "text" for each in modalities)
 
 
 def _parameter(name: str, asked: Callable[[Any], bool], reason: str) -> Refusal:
@@ -57,7 +57,7 @@ IN_CHAT: Mapping[str, Refusal] = {
     "n": _value("n", _above_one, _ONE_ANSWER),
     "logprobs": _parameter("logprobs", bool, _NO_LOGPROBS),
     "top_logprobs": _parameter("top_logprobs", _above_zero, f"it needs 'logprobs', and {_NO_LOGPROBS}"),
-    "modalities": _value("modalities", _names_audio, f"does not support 'audio': {_ONLY_TEXT}"),
+    "modalities": _value("modalities", _names_more_than_text, f"supports only 'text': {_ONLY_TEXT}"),
     "audio": _parameter("audio", _whatever, _ONLY_TEXT),
     "moderation": _parameter("moderation", _whatever, "an agent's answer carries no moderation scores."),
 }

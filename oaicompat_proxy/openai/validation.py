@@ -221,6 +221,12 @@ def _read_long_string(path: str, error: ErrorDetails) -> InvalidRequest:
     return _fault("string_above_max_length", f"Invalid '{path}': string too long. {wanted}", path)
 
 
+def _read_short_string(path: str, error: ErrorDetails) -> InvalidRequest:
+    limit, length = error["ctx"]["min_length"], len(error["input"])
+    wanted = f"Expected a string with minimum length {limit}, but got a string with length {length} instead."
+    return _fault("string_below_min_length", f"Invalid '{path}': string too short. {wanted}", path)
+
+
 def _read_pattern(path: str, error: ErrorDetails) -> InvalidRequest:
     wanted = f"Expected a string that matches the pattern '{error['ctx']['pattern']}'."
     return invalid_value(path, f"string does not match pattern. {wanted}")
@@ -247,6 +253,7 @@ _READERS: dict[str, _Reader] = {
     "too_short": _read_too_short,
     "too_long": _read_too_long,
     "string_too_long": _read_long_string,
+    "string_too_short": _read_short_string,
     "string_pattern_mismatch": _read_pattern,
     "too_many_properties": _read_properties,
     **{kind: partial(_read_type, expected=expected) for kind, expected in _EXPECTED.items()},

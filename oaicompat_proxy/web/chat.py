@@ -16,7 +16,7 @@ from ..conversation import build_turn, new_messages
 from ..keyring import Caller
 from ..openai.body import parse_json
 from ..openai.chunks import ChunkEncoder, Envelope
-from ..openai.request import ChatRequest, RequestLimits, build_request
+from ..openai.request import ChatRequest, RequestLimits, build_request, take_exact_parameters
 from ..recognition import AnswerDigest
 from ..translator import Translator
 from ..turn import Answer, Turn
@@ -47,6 +47,7 @@ async def _read(request: web.Request) -> ChatRequest:
     size = len(body)
     report.note_body(size)
     parsed = parse_json(body, max_values=config.max_values)
+    exact = take_exact_parameters(body, parsed)
     del body
     await give_way(size)
     limits = RequestLimits(
@@ -56,7 +57,7 @@ async def _read(request: web.Request) -> ChatRequest:
         tools=config.max_tools,
         text=config.max_text,
     )
-    return build_request(parsed, size, limits)
+    return build_request(parsed, exact, size, limits)
 
 
 def _begin(request: web.Request, chat: ChatRequest) -> Coroutine[Any, Any, web.StreamResponse]:

@@ -53,7 +53,7 @@ PARAMETERS = {
     "presence_penalty": "gen_ai.request.presence_penalty",
     "seed": "gen_ai.request.seed",
 }
-"""Numbers of the request that the conventions have a name for."""
+"""Numbers of the request that the conventions have a name for; a trace has 64 bits for each."""
 
 
 class RunTrace:
@@ -77,7 +77,7 @@ class RunTrace:
     def note_request(self, parameters: Mapping[str, Any], messages: Sequence[Message]) -> None:
         """What the client asks for; only what is shown is kept of it."""
         numbers = {PARAMETERS[name]: value for name, value in parameters.items() if name in PARAMETERS}
-        self._span.set_attributes(numbers)
+        self._span.set_attributes({name: value for name, value in numbers.items() if abs(value) < 2**63})
         if self._with_content:
             self._input = _conversation(messages)
 

@@ -8,13 +8,13 @@ Bodies are ASCII-escaped JSON, which every server decodes alike, half characters
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ... import ascii_json
 from ... import turn as turns
-from ...turn import Block, Media, Text, Tool, Turn, Utterance
+from ...turn import Block, JsonText, Media, Text, Tool, Turn, Utterance
 from .answers import NOTHING_WAITED, answer_all, original_calls
 
 UNKNOWN_TYPE = "application/octet-stream"
@@ -40,7 +40,7 @@ def build_run(thread: str, run_id: str, turn: Turn) -> bytes:
         "forwardedProps": {**turn.metadata, **resumption.props},
         **({"resume": resumption.resume} if resumption.resume else {}),
     }
-    return json.dumps(run_input, separators=(",", ":")).encode("ascii")
+    return ascii_json.encode(run_input)
 
 
 def _restore(utterances: tuple[Utterance, ...], question: str, results: Mapping[str, str]) -> Iterator[Utterance]:
@@ -57,13 +57,20 @@ def _message(utterance: Utterance, message_id: str) -> dict[str, Any]:
     named = {"name": utterance.name} if utterance.name else {}
     base = {"id": message_id, "role": utterance.role, **named}
     if utterance.role == "tool":
-        return {"id": message_id, "role": "tool", "toolCallId": utterance.call_id or "", "content": _text(utterance)}
+        return {"id": message_id, "role": "tool", "toolCallId": utterance.call_id or "", "content": _content(utterance)}
     if utterance.role == "assistant" and utterance.calls:
         said = {"content": _text(utterance)} if utterance.blocks else {}
         return {**base, **said, "toolCalls": [_call(call) for call in utterance.calls]}
+    return {**base, "content": _content(utterance)}
+
+
+def _content(utterance: Utterance) -> str | list[dict[str, Any]]:
+    """Parts only where there is more than text: agents of the 0.x age take a tool's result, and older ones a user's
+    message, as a string.
+    """
     if all(isinstance(block, Text) for block in utterance.blocks):
-        return {**base, "content": _text(utterance)}
-    return {**base, "content": [_part(block) for block in utterance.blocks]}
+        return _text(utterance)
+    return [_part(block) for block in utterance.blocks]
 
 
 def _text(utterance: Utterance) -> str:
@@ -75,7 +82,8 @@ def _call(call: turns.Call) -> dict[str, Any]:
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
-    return {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
+    parameters = tool.parameters if isinstance(tool.parameters, JsonText) else dict(tool.parameters)
+    return {"name": tool.name, "description": tool.description, "parameters": parameters}
 
 
 def _part(block: Block) -> dict[str, Any]:

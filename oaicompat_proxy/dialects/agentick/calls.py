@@ -9,14 +9,15 @@ standalone gateway and `messages` for the embedded one; each reads its own.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 import orjson
 
+from ... import ascii_json
 from ... import turn as turns
-from ...turn import Block, Media, Turn, Utterance
+from ...exact_json import parse_nearest
+from ...turn import Block, JsonText, Media, Turn, Utterance
 from ..dialect import App, Call
 
 
@@ -111,9 +112,6 @@ def parse_apps(body: bytes) -> list[App] | None:
         return None
 
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"))
-"""Escapes what is not ASCII; the faster library cannot, so it serves where there is nothing to escape."""
-
 _AVAILABLE = re.compile(r'Unknown app ".*"\. Available: (.*)', re.DOTALL)
 
 
@@ -124,11 +122,7 @@ def parse_available(message: str) -> list[App] | None:
 
 
 def _call(path: str, body: dict[str, Any]) -> Call:
-    try:
-        encoded = orjson.dumps(body)
-    except orjson.JSONEncodeError:  # integers that are larger, or text that is odder, than it takes
-        encoded = b"\xff"
-    return Call(path, encoded if encoded.isascii() else _ENCODER.encode(body).encode("ascii"))
+    return Call(path, ascii_json.encode(body))
 
 
 def _message(utterance: Utterance) -> dict[str, Any]:
@@ -142,14 +136,16 @@ def _message(utterance: Utterance) -> dict[str, Any]:
 
 
 def _tool_use(call: turns.Call) -> dict[str, Any]:
+    return {"type": "tool_use", "toolUseId": call.id, "name": call.name, "input": _input(call.arguments or "{}")}
+
+
+def _input(arguments: str) -> JsonText | dict[str, str]:
+    """As they are written; what is no JSON object goes as the gateway itself does with it."""
     try:
-        arguments = orjson.loads(call.arguments or "{}")
-        orjson.dumps(arguments)
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # no JSON, or too deep to be written again
-        arguments = None
-    if not isinstance(arguments, dict):
-        arguments = {"raw": call.arguments}  # as the gateway itself does with what is no JSON object
-    return {"type": "tool_use", "toolUseId": call.id, "name": call.name, "input": arguments}
+        is_object = isinstance(parse_nearest(arguments.encode("utf-8", "surrogatepass")), dict)
+    except (ValueError, RecursionError):
+        is_object = False
+    return JsonText(arguments) if is_object else {"raw": arguments}
 
 
 def _block(block: Block) -> dict[str, Any]:

@@ -1,0 +1,130 @@
+"""Values as a client wrote them, where a parser would change them on their way to the agent.
+
+Numbers beyond 64 bits or with more digits than a double holds, `-0`, and escaped halves of surrogate pairs are JSON
+(RFC 8259 sections 6 and 8.2), but no parser's values hold all of them. So the text of such a parameter is passed on
+instead of its value. Most bodies have none: they are only searched, at a small part of what parsing them costs.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from json import JSONDecodeError, JSONDecoder
+from typing import Any, NoReturn
+
+from .turn import JsonText
+
+MOST_DIGITS = 300
+"""Of an integer that is read exactly: a longer one is read as one of that length, which a double holds, too."""
+
+_LONG_NUMBER = b"0" * 16
+_LARGE_EXPONENTS = (b"0e000", b"0e+000", b"0e-000")
+"""As they look when every digit is a zero. With fewer digits a double holds what was written."""
+
+_SHAPES = bytes.maketrans(b"123456789.E", b"0" * 10 + b"e")
+_OTHERS = (b":-0", b" -0", b",-0", b"[-0", rb"\ud", rb"\uD")
+_MAY_CHANGE = re.compile(r"[0-9.]{16}|[0-9.][eE][+-]?[0-9]{3}|-0(?![.0-9])|\\u[dD][89a-fA-F]")
+_HIGH = rb"\\u[dD][89abAB][0-9a-fA-F]{2}"
+_LOW = rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_LONE_SURROGATE = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
+_REPLACEMENT = rb"\\ufffd"
+_SPACE = re.compile(r"[ \t\n\r]*")
+_SKIPPER = JSONDecoder(parse_int=len, parse_float=len)
+"""Finds where a value ends, and makes no numbers of large ones."""
+
+
+def take_exact(body: bytes, values: dict[str, Any]) -> dict[str, JsonText]:
+    """The texts of the members whose values would change, by name; in `values` they become the nearest ones.
+
+    `body`: an object in UTF-8, of which `values` were parsed. Raises nothing.
+    """
+    if not _may_change(body):
+        return {}
+    texts: dict[str, JsonText] = {}
+    for name, text in read_members(body.decode("utf-8-sig")):
+        texts.pop(name, None)  # of a repeated name the last counts
+        if name in values and _MAY_CHANGE.search(text):
+            texts[name] = JsonText(text)
+            values[name] = parse_nearest(text.encode())
+    return texts
+
+
+def parse_nearest(text: bytes) -> Any:
+    """The value of a JSON text, with the nearest number where none is the same and U+FFFD for half a character.
+
+    Raises ValueError, also for NaN, Infinity and what is no UTF-8; RecursionError.
+    """
+    return _parse(_mend_surrogates(text).decode())
+
+
+def _mend_surrogates(text: bytes) -> bytes:
+    """Each escaped half of a pair that stands alone becomes U+FFFD."""
+    if rb"\ud" not in text and rb"\uD" not in text:
+        return text
+    if rb"\\" in text:
+        text = text.replace(rb"\\", rb"\u005c")  # so that each backslash that is left begins an escape
+    return _LONE_SURROGATE.sub(_REPLACEMENT, text)
+
+
+def _parse(text: str) -> Any:
+    try:
+        return _EXACT.decode(text)
+    except JSONDecodeError:
+        raise
+    except ValueError:  # an integer of more digits than Python reads
+        return _NEAREST.decode(text)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise JSONDecodeError(f"{constant} is no JSON", constant, 0)
+
+
+def _nearest_int(text: str) -> int:
+    return int(text[:MOST_DIGITS])
+
+
+def _nearest_float(text: str) -> float:
+    return max(-sys.float_info.max, min(float(text), sys.float_info.max))
+
+
+_EXACT = JSONDecoder(parse_constant=_refuse, parse_float=_nearest_float)
+_NEAREST = JSONDecoder(parse_constant=_refuse, parse_float=_nearest_float, parse_int=_nearest_int)
+
+
+def _may_change(body: bytes) -> bool:
+    if any(other in body for other in _OTHERS):
+        return True
+    shapes = body.translate(_SHAPES)
+    return _LONG_NUMBER in shapes or any(exponent in shapes for exponent in _LARGE_EXPONENTS)
+
+
+def read_members(text: str) -> Iterator[tuple[str, str]]:
+    """Name and text of each member of an object, in their order. `text` is valid JSON."""
+    at = _next(text, _next(text, 0) + 1)
+    while text[at] != "}":
+        name, at = _SKIPPER.raw_decode(text, at)
+        start = _next(text, _next(text, at) + 1)
+        _, end = _SKIPPER.raw_decode(text, start)
+        yield name, text[start:end]
+        at = _next(text, end)
+        if text[at] == ",":
+            at = _next(text, at + 1)
+
+
+def read_items(text: str) -> Iterator[str]:
+    """The text of each item of an array. `text` is valid JSON."""
+    at = _next(text, _next(text, 0) + 1)
+    while text[at] != "]":
+        _, end = _SKIPPER.raw_decode(text, at)
+        yield text[at:end]
+        at = _next(text, end)
+        if text[at] == ",":
+            at = _next(text, at + 1)
+
+
+def _next(text: str, at: int) -> int:
+    """Where the next token begins."""
+    match = _SPACE.match(text, at)
+    assert match is not None
+    return match.end()
