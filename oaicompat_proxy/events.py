@@ -97,6 +97,8 @@ class ToolCalled(NamedTuple):
     call_id: str
     name: str
     arguments: str
+    is_early: bool = False
+    """The message that calls did not stream, and is told later: behind what the tools do, but before the tick ends."""
 
 
 class ToolCallSettled(NamedTuple):
@@ -142,6 +144,8 @@ class ToolFinished(NamedTuple):
     result: str
     is_error: bool
     seconds: float | None
+    is_placeholder: bool = False
+    """The result only stands in the place of one that a client has to give: nothing was run."""
 
 
 class ChildEnded(NamedTuple):

@@ -23,7 +23,7 @@ from .errors import (
     ModelNotFound,
     ProxyError,
 )
-from .events import RunFailed
+from .events import ConfirmationRequired, RunFailed
 
 LONGEST_TEXT = 500
 """Characters of the agent's own words that are passed on: enough for a reason, too few for a prompt."""
@@ -85,6 +85,16 @@ def from_run(event: RunFailed, *, model: str, secret: str = "") -> ProxyError:
     if event.aborted:
         return AgentAborted("The agent's run was ended from outside before it was done.")
     return classify(event.message, secret=secret)
+
+
+def unanswered(event: ConfirmationRequired) -> AgentError:
+    """The error of a run that waits for a human whom nobody asks."""
+    what, advice = f"a confirmation before it runs its tool '{event.name}'", "run this tool"
+    if not event.name:
+        what, advice = "a human's answer", "go on"
+    return AgentError(
+        f"The agent waits for {what}, and there is nobody to give it; let the agent {advice} without asking."
+    )
 
 
 def unknown_model(model: str) -> ModelNotFound:

@@ -28,6 +28,8 @@ class Narrator:
 
     def __init__(self) -> None:
         self._arguments: dict[str, list[str]] = {}
+        self._placeholders: list[ToolFinished] = []
+        """Of calls that may still be handed out, and then are not told."""
 
     def note_arguments(self, call_id: str, piece: str) -> None:
         self._arguments.setdefault(call_id, []).append(piece)
@@ -35,7 +37,19 @@ class Narrator:
     def note_call(self, call_id: str, arguments: str) -> None:
         self._arguments[call_id] = [arguments]
 
-    def tell_tool(self, event: ToolFinished) -> str:
+    def tell_tool(self, event: ToolFinished) -> list[str]:
+        """The line of a result; none yet for a placeholder, whose call may still be the client's."""
+        if event.is_placeholder:
+            self._placeholders.append(event)
+            return []
+        return [self._line_of(event)]
+
+    def tell_placeholders(self) -> list[str]:
+        """The lines of those that were the last word about their calls."""
+        placeholders, self._placeholders = self._placeholders, []
+        return [self._line_of(event) for event in placeholders]
+
+    def _line_of(self, event: ToolFinished) -> str:
         arguments = "".join(self._arguments.pop(event.call_id, []))
         sign = "✗" if event.is_error else "→"
         took = f"({event.seconds:.1f} s)" if event.seconds is not None else ""

@@ -80,8 +80,10 @@ class Speech:
         thought = self._reasoning.pause()
         return [Reasoning(thought)] if thought else []
 
-    def cite(self, citations: tuple[Citation, ...]) -> None:
+    def cite(self, citations: tuple[Citation, ...]) -> list[Chunk]:
+        """Sends nothing yet: citations stand at the end of an answer."""
         self._citations.add(citations)
+        return []
 
     def end_tick(self) -> list[Chunk]:
         """What is still to be sent of the tick that is over."""

@@ -40,6 +40,8 @@ class Keep(NamedTuple):
     """Handed back on the frame, so that what the judge recognised is not looked for again."""
     limit: int | None = None
     """Bytes of the payload that are needed; the rest is thrown away. None: all of it."""
+    suffices: Callable[[bytes], bool] | None = None
+    """Whether so many bytes tell what is needed of a longer payload; otherwise all of it is kept."""
 
 
 class Frame(NamedTuple):
@@ -179,9 +181,14 @@ class FrameReader:
             self._discard()
         elif self._keep.limit is not None:
             self._patience = len("data: ") + self._keep.limit
-            if self._held > self._patience:
-                self._take_data(_value(line))
+            if self._held <= self._patience:
+                return
+            value = _value(line)
+            if self._is_enough(self._keep, value):
+                self._take_data(value)
                 self._discard()
+            else:
+                self._patience = self._max_frame
 
     def _discard(self) -> None:
         """Throws away the current line: what is there, and what is still to come."""
@@ -213,13 +220,23 @@ class FrameReader:
         if self._keep is None:
             return
         self._size += len(value) + 1
-        limit = self._keep.limit
-        if limit is None:
-            if self._size > self._max_frame:
-                raise UpstreamFrameTooLong(f"The agent sent an event of more than {self._max_frame} bytes.")
-            self._data.append(value)
-        elif not self._data:
-            self._data.append(value[:limit])
+        if self._keep.limit is not None and self._is_enough(self._keep, value):
+            if not self._data:
+                self._data.append(value[: self._keep.limit])
+            return
+        if self._size > self._max_frame:
+            raise UpstreamFrameTooLong(f"The agent sent an event of more than {self._max_frame} bytes.")
+        self._data.append(value)
+
+    def _is_enough(self, keep: Keep, value: bytes) -> bool:
+        """Whether the beginning of this event, of which `value` is the next line, tells what is needed of it."""
+        if not self._data and len(value) <= (keep.limit or 0):
+            return True
+        head = self._data[0] if self._data else value[: keep.limit]
+        if keep.suffices is None or keep.suffices(head):
+            return True
+        self._keep = Keep(keep.tag)
+        return False
 
     def _dispatch(self) -> Iterator[Frame]:
         """The empty line: the event is complete."""

@@ -1,7 +1,8 @@
 """Whose tool call is it? (decision D4)
 
 A call of a tool that the client declared is the client's: it goes out while it comes. Any other call is held:
-if the run goes on to another tick it was the agent's own business, if the run ends on it the client gets it.
+if the agent has really run the tool, or the run goes on to another tick, it was the agent's own business; if the run
+ends on it, and nobody has run it, the client gets it.
 Calls are told apart by call id; the same id twice is one call. On the wire one call follows another, because
 the official clients' helpers break when two are interleaved.
 """
@@ -19,6 +20,8 @@ class _Call:
         self.ended = False
         self.told = False
         """Its arguments have come, in pieces or whole."""
+        self.held = False
+        """Until its message is over, whose text is to stand in front of it."""
         self.waiting: list[str] = []
         self.position: int | None = None
         """Its place in the answer, once its head is out."""
@@ -64,8 +67,10 @@ class ToolCalls:
         call.ended = call.told
         return self._advance()
 
-    def add_whole(self, call_id: str, name: str, arguments: str) -> list[Chunk]:
+    def add_whole(self, call_id: str, name: str, arguments: str, *, held: bool = False) -> list[Chunk]:
+        """`held`: it goes out at the end of its message, behind the text that still follows."""
         call = self._find(call_id)
+        call.held = call.held or held
         call.name = call.name or name
         if not call.told and arguments:
             call.told = True
@@ -77,10 +82,11 @@ class ToolCalls:
         """The model has said all of its calls: those without an end have one now."""
         for call in self.in_tick.values():
             call.ended = True
+            call.held = False
         return self._advance()
 
     def hand_out(self) -> list[Chunk]:
-        """The run ends on this tick, so all of its calls are the client's."""
+        """The run ends on this tick, so all of its calls that nobody has run are the client's."""
         self._declared |= {call.name for call in self.in_tick.values() if call.name}
         return self.end_message()
 
@@ -114,6 +120,8 @@ class ToolCalls:
         for call in self.in_tick.values():
             if call.name not in self._declared:
                 continue
+            if call.held:
+                break
             self._send(call, chunks)
             if not call.ended:
                 break

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import failures
 from .confirmations import CONFIRM_TOOL, describe
-from .errors import AgentError, UpstreamInterrupted
+from .errors import UpstreamInterrupted
 from .events import (
     ChildEnded,
     ConfirmationRequired,
@@ -101,6 +101,8 @@ class Translator:
         self._stop_reason = ""
         self._continues = False
         self._message_ended = False
+        self._message_awaited = False
+        """It calls a tool, and its text comes later."""
         self._model_failure = ""
 
     def feed(self, event: Event) -> list[Chunk]:
@@ -141,10 +143,6 @@ class Translator:
 
     # what the model says
 
-    def _cite(self, event: TextCited) -> list[Chunk]:
-        self._speech.cite(event.citations)
-        return []
-
     def _message_end(self, event: MessageEnded) -> list[Chunk]:
         stop_reason, usage = event
         self._stop_reason = stop_reason or self._stop_reason
@@ -168,14 +166,13 @@ class Translator:
     # what the agent does
 
     def _tick_start(self, _event: TickStarted) -> list[Chunk]:
-        if self._calls.in_tick:
-            if chunks := self._end_for_client():
-                return chunks
-            self._calls.forget()
+        if chunks := self._end_for_client():
+            return chunks
+        told = self._forget_calls()
         self.ticks += 1
         self._usage.start_tick()
-        self._message_ended = self._continues = False
-        return self._speech.end_tick()
+        self._message_ended = self._message_awaited = self._continues = False
+        return told + self._speech.end_tick()
 
     def _tick_end(self, event: TickEnded) -> list[Chunk]:
         self._continues, stop_reason, usage = event
@@ -189,6 +186,9 @@ class Translator:
             return []
         return [*self._calls.end_message(), *self._end(self._finish_reason("tool_calls"))]
 
+    def _tool_start(self, _event: ToolStarted | ToolFinished) -> list[Chunk]:
+        return [] if self._message_awaited else self._end_for_client()
+
     # what the agent does by itself
 
     def _add_arguments(self, event: ToolCallDelta) -> list[Chunk]:
@@ -199,18 +199,23 @@ class Translator:
     def _add_call(self, event: ToolCalled) -> list[Chunk]:
         if self._narrator is not None:
             self._narrator.note_call(event.call_id, event.arguments)
-        return self._calls.add_whole(event.call_id, event.name, event.arguments)
+        self._message_awaited = self._message_awaited or event.is_early
+        return self._calls.add_whole(event.call_id, event.name, event.arguments, held=event.is_early)
 
     def _tool_finish(self, event: ToolFinished) -> list[Chunk]:
         if self._calls.is_clients(event.call_id):
-            return self._end_for_client()
-        return [] if self._narrator is None else self._tell(self._narrator.tell_tool(event))
+            return self._tool_start(event)
+        if not event.is_placeholder:
+            self._calls.settle(event.call_id)
+        return [] if self._narrator is None else self._tell(*self._narrator.tell_tool(event))
 
-    def _child_end(self, event: ChildEnded) -> list[Chunk]:
-        return [] if self._narrator is None else self._tell(tell_child(event))
+    def _forget_calls(self) -> list[Chunk]:
+        """The run does not hand them out, so what was put in the place of their results was the last word."""
+        self._calls.forget()
+        return [] if self._narrator is None else self._tell(*self._narrator.tell_placeholders())
 
-    def _tell(self, line: str) -> list[Chunk]:
-        return self._speech.tell(line, in_content=self._narrates_in_content)
+    def _tell(self, *lines: str) -> list[Chunk]:
+        return [chunk for line in lines for chunk in self._speech.tell(line, in_content=self._narrates_in_content)]
 
     def _confirmation(self, event: ConfirmationRequired) -> list[Chunk]:
         if self._calls.client_must_act:
@@ -222,12 +227,7 @@ class Translator:
             question = self._calls.ask(self._sign(event.call_id), CONFIRM_TOOL, describe(event))
             return [*question, *self._end("tool_calls")]
         self.denied_call = event.call_id
-        what, advice = f"a confirmation before it runs its tool '{event.name}'", "run this tool"
-        if not event.name:
-            what, advice = "a human's answer", "go on"
-        raise AgentError(
-            f"The agent waits for {what}, and there is nobody to give it; let the agent {advice} without asking."
-        )
+        raise failures.unanswered(event)
 
     # how it ends
 
@@ -246,7 +246,7 @@ class Translator:
         if calls and self._calls.client_must_act:
             return self._end_for_client()
         if self._continues:
-            return self._end(TICK_LIMIT)
+            return [*self._forget_calls(), *self._end(TICK_LIMIT)]
         if calls and self._calls.pending:
             if event.waits_for is not None and self._confirmations != "deny":
                 return self._confirmation(event.waits_for)
@@ -275,7 +275,7 @@ _HANDLERS: dict[type[Any], Callable[[Translator, Any], list[Chunk]]] = {
     TextStarted: lambda self, event: self._speech.start_block(apart=event.apart),
     TextDelta: lambda self, event: self._speech.say(event.text),
     TextDeltas: lambda self, event: self._speech.say_all(event),
-    TextCited: Translator._cite,
+    TextCited: lambda self, event: self._speech.cite(event.citations),
     ReasoningStarted: lambda self, event: self._speech.start_thought(),
     ReasoningDelta: lambda self, event: self._speech.think(event.text),
     ToolCallStarted: lambda self, event: self._calls.start(event.call_id, event.name),
@@ -286,9 +286,9 @@ _HANDLERS: dict[type[Any], Callable[[Translator, Any], list[Chunk]]] = {
     MessageCompleted: Translator._message,
     MessageUsed: Translator._message_used,
     ToolCallSettled: lambda self, event: self._calls.settle(event.call_id),
-    ToolStarted: lambda self, event: self._end_for_client(),
+    ToolStarted: Translator._tool_start,
     ToolFinished: Translator._tool_finish,
-    ChildEnded: Translator._child_end,
+    ChildEnded: lambda self, event: [] if self._narrator is None else self._tell(tell_child(event)),
     ConfirmationRequired: Translator._confirmation,
     TickStarted: Translator._tick_start,
     TickEnded: Translator._tick_end,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from oaicompat_proxy.dialects.agentick.dialect import Agentick
-from oaicompat_proxy.events import RunEnded
+from oaicompat_proxy.events import MessageCompleted
 from oaicompat_proxy.turn import Text, Turn
 
 
@@ -24,6 +24,8 @@ def test_a_gateway_is_spoken_to() -> None:
 
 
 def test_a_run_may_be_joined_in_its_middle() -> None:
-    end = b'data: {"event":"execution_end","data":{"executionId":"e1"}}\n\n'
+    message = {"role": "assistant", "content": [{"type": "text", "text": "Six."}]}
+    copy = b'data: {"event":"message","data":{"executionId":"e1","message":%b}}\n\n' % json.dumps(message).encode()
     new, joined = (Agentick().new_reader(max_frame=1024, with_deeds=False, resumed=each) for each in (False, True))
-    assert (list(new.feed(end)), list(joined.feed(end))) == ([], [RunEnded()])
+    assert list(new.feed(copy)) == [MessageCompleted("Six.", "", "", None)]
+    assert list(joined.feed(copy)) == []

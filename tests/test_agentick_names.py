@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from oaicompat_proxy.dialects.agentick.names import KEEPS, KEEPS_WITH_DEEDS, name_of
+from oaicompat_proxy.dialects.agentick.names import KEEPS, KEEPS_WITH_DEEDS, call_id_of, name_of
+from oaicompat_proxy.sse import Keep
 
 RECOGNISED = [
     b'{"type":"event","event":"tick_start","sessionId":"s","data":{}}',
@@ -34,7 +35,21 @@ def test_where_it_cannot_be_seen_nothing_is_guessed(head: bytes) -> None:
 
 
 def test_what_is_kept() -> None:
-    assert KEEPS[b"tick_start"] == ("tick_start", None)
-    assert KEEPS[b"execution_end"].limit is not None
+    assert KEEPS[b"tick_start"] == Keep("tick_start")
+    assert KEEPS[b"tool_result"].limit is not None
+    assert KEEPS_WITH_DEEDS[b"tool_result"].limit is None
     assert b"compiled" not in KEEPS
-    assert KEEPS_WITH_DEEDS.keys() - KEEPS.keys() == {b"tool_result", b"spawn_start", b"spawn_end", b"fork_end"}
+    assert KEEPS_WITH_DEEDS.keys() - KEEPS.keys() == {b"spawn_start", b"spawn_end", b"fork_end"}
+
+
+RESULT = b'{"type":"event","event":"tool_result","sessionId":"s","data":{"type":"tool_result","callId":"%b","name":"x"'
+
+
+@pytest.mark.parametrize("call_id", ["c1", "é", "functions.add:0"])
+def test_the_id_of_a_long_result(call_id: str) -> None:
+    assert call_id_of(RESULT % call_id.encode()) == call_id
+
+
+@pytest.mark.parametrize("head", [b"", RESULT % b"", RESULT % b'c\\"1', RESULT.partition(b"%b")[0]])
+def test_an_id_that_cannot_be_seen(head: bytes) -> None:
+    assert call_id_of(head) is None

@@ -24,8 +24,10 @@ from oaicompat_proxy.events import (
     TickEnded,
     TickStarted,
     ToolCalled,
+    ToolCallSettled,
     ToolCallStarted,
     ToolFinished,
+    ToolStarted,
     Usage,
 )
 
@@ -103,10 +105,45 @@ def test_ten_megabytes_of_prompts_are_thrown_away_while_they_arrive() -> None:
     assert list(reader.feed(b'"}}\n\n' + DONE)) == [RunEnded()]
 
 
-def test_deeds_are_kept_only_where_they_are_told() -> None:
-    deed = frame("tool_result", callId="c1", name="tide", result={"content": [{"type": "text", "text": "06:12"}]})
-    assert read(deed) == []
+def result(text: str, **fields: Any) -> bytes:
+    told = {"callId": "c1", "name": "tide", "result": {"content": [{"type": "text", "text": text}]}, **fields}
+    value = {"type": "event", "event": "tool_result", "sessionId": "s", "data": {"type": "tool_result", **told}}
+    return b"data: " + json.dumps(value, separators=(",", ":")).encode() + b"\n\n"
+
+
+def test_results_are_told_only_where_deeds_are() -> None:
+    deed = result("06:12")
+    assert read(deed) == [ToolCallSettled("c1")]
     assert read(deed, with_deeds=True) == [ToolFinished("c1", "tide", "06:12", False, None)]
+
+
+@pytest.mark.parametrize("text", ["[tide rendered on client]", "[moon rendered on client]"])
+def test_a_placeholder_settles_nothing(text: str) -> None:
+    """Agentick puts it in the place of the result of a tool that the client has to run."""
+    is_placeholder = "tide" in text
+    assert read(result(text)) == ([] if is_placeholder else [ToolCallSettled("c1")])
+    (told,) = read(result(text), with_deeds=True)
+    assert isinstance(told, ToolFinished)
+    assert told.is_placeholder == is_placeholder
+
+
+@pytest.mark.parametrize("size", [1, 4096, 10 * MEGABYTE])
+def test_a_long_result_is_read_by_its_head(size: int) -> None:
+    long = b"".join([START, frame("tool_result_start", callId="c1", name="tide"), result("x" * MEGABYTE), DONE])
+    reader = EventReader(max_frame=2 * END_HEAD)
+    told = [event for place in range(0, len(long), size) for event in reader.feed(long[place : place + size])]
+    assert told == [RunStarted(), ToolStarted("c1", "tide"), ToolCallSettled("c1"), RunEnded()]
+
+
+def test_a_long_result_of_a_child_settles_nothing() -> None:
+    """The mark of a child stands behind it, but a child runs while the tool of its parent does."""
+    start = frame("tool_result_start", callId="c0", name="dive")
+    childs = result("x" * END_HEAD, spawnPath=["s1"])
+    assert read(START, start, childs, result("06:12", callId="c0")) == [
+        RunStarted(),
+        ToolStarted("c0", "dive"),
+        ToolCallSettled("c0"),
+    ]
 
 
 @pytest.mark.parametrize("name", COPY_FRAMES)
@@ -169,9 +206,10 @@ FAILED = end(error={"message": "It broke.", "name": "Error"}, output=None)
 ABORTED = end(aborted=True, output=None)
 
 ENDS: dict[str, tuple[list[bytes], list[Event]]] = {
-    "the real end alone is not the last word": ([end()], []),
-    "the empty one behind it is": ([end(), DONE], [RunEnded()]),
-    "the empty one alone is": ([DONE], [RunEnded()]),
+    "the run's own is the last word": ([end()], [RunEnded()]),
+    "the empty one behind it says nothing new": ([end(), DONE], [RunEnded()]),
+    "the empty one alone is the last word": ([DONE], [RunEnded()]),
+    "an end of something else is not": ([end(executionId="other")], []),
     "an end with an error": ([FAILED], [RunFailed("It broke.")]),
     "an end with an error that is a text": ([end(error="It broke.")], [RunFailed("It broke.")]),
     "an end with an error without a text": ([end(error={"name": "Error"})], [RunFailed("")]),
@@ -188,18 +226,14 @@ ENDS: dict[str, tuple[list[bytes], list[Event]]] = {
     "the model's error is not the end": ([frame("error", error={"message": "busy"})], [ModelFailed("busy")]),
     "nor is the engine's": ([frame("engine_error", error={"message": "busy"})], [ModelFailed("busy")]),
     "the result is not the end": ([frame("result", result={"response": "Six."})], [RunResult("Six.", "", None)]),
-    "a failed run has two words for it": (
-        [FAILED, frame("error", {"error": "It broke."})],
-        [RunFailed("It broke."), RunFailed("It broke.")],
-    ),
-    "a run that waited slips in before the empty end": (
+    "an end with an error that says nothing": ([end(error={})], [RunFailed("")]),
+    "a failed run has two words for it": ([FAILED, frame("error", {"error": "It broke."})], [RunFailed("It broke.")]),
+    "a run that waited slips in behind it": (
         [end(), frame("execution_start"), frame("tick_start"), frame("content_delta", delta="not mine"), DONE],
         [RunEnded()],
     ),
-    "the gateway fails behind the real end": (
-        [end(), frame("error", {"error": "It broke."})],
-        [RunFailed("It broke.")],
-    ),
+    "the gateway fails behind it": ([end(), frame("error", {"error": "It broke."})], [RunEnded()]),
+    "what follows is no frame": ([end(), b"data: hello\n\n"], [RunEnded()]),
 }
 
 
@@ -211,12 +245,12 @@ def test_what_makes_an_end(frames: list[bytes], expected: list[Event]) -> None:
 @pytest.mark.parametrize(("frames", "expected"), ENDS.values(), ids=ENDS)
 def test_it_knows_when_the_run_is_over(frames: list[bytes], expected: list[Event]) -> None:
     reader = EventReader(max_frame=MAX_FRAME)
-    list(reader.feed(b"".join(frames)))
+    list(reader.feed(b"".join([START, *frames])))
     assert reader.over == any(isinstance(event, RunEnded | RunFailed) for event in expected)
 
 
 def test_a_run_that_is_joined_in_its_middle_has_one_end_and_no_need_for_copies() -> None:
-    """`/events` begins wherever the run is, and sends no second `execution_end`."""
+    """`/events` begins wherever the run is."""
     reader = EventReader(max_frame=MAX_FRAME, resumed=True)
     frames = [frame("content_delta", delta="Six."), COPY_FRAMES["message"], end()]
     assert list(reader.feed(b"".join(frames))) == [TextDelta("Six."), RunEnded()]
@@ -276,13 +310,42 @@ LONG_AND_ODD = [
 
 
 @pytest.mark.parametrize("payload", LONG_AND_ODD)
-def test_a_long_end_of_another_shape_is_no_end(payload: bytes) -> None:
-    assert read(START, b"data: " + payload + b"\n\n", DONE) == [RunStarted(), RunEnded()]
+def test_a_long_end_that_its_head_does_not_tell_is_read_in_full(payload: bytes) -> None:
+    told = EventReader(max_frame=MAX_FRAME).feed(START + b"data: " + payload + b"\n\n")
+    if payload in LONG_AND_ODD[:2]:
+        assert list(told) == [RunStarted(), RunEnded()]
+        return
+    with pytest.raises(UpstreamError):
+        list(told)
+
+
+@pytest.mark.parametrize("size", [1, 4096, MEGABYTE])
+@pytest.mark.parametrize("order", ["error", "error last", "lines"])
+def test_a_failure_with_a_long_text_is_a_failure(size: int, order: str) -> None:
+    """However long it is, and wherever it stands."""
+    words = "It broke. " * 4096
+    fields: dict[str, Any] = {"error": {"message": words}, "usage": {}, "output": None}
+    if order == "error last":
+        fields = {"usage": {}, "output": "x" * END_HEAD, "error": {"message": words}}
+    failed = frame("execution_end", {"executionId": RUN, **fields})
+    if order == "lines":
+        failed = failed.replace(b',"data":', b',\ndata: "data":')
+    stream = START + failed + DONE
+    reader = EventReader(max_frame=MAX_FRAME)
+    told = [event for place in range(0, len(stream), size) for event in reader.feed(stream[place : place + size])]
+    assert told == [RunStarted(), RunFailed(words)]
+
+
+def test_an_end_that_is_too_long_to_be_read_is_an_error() -> None:
+    failed = frame("execution_end", {"executionId": RUN, "error": {"message": "x" * 2 * MAX_FRAME}})
+    with pytest.raises(UpstreamFrameTooLong):
+        read(START, failed, DONE)
 
 
 @pytest.mark.parametrize("data", [b"", b',"dbta":{"error":{"message":"boom"}}', b',"data":null', b',"data":[]'])
-def test_an_end_without_its_data_is_no_last_word(data: bytes) -> None:
-    assert read(START, b'data: {"type":"event","event":"execution_end"' + data + b"}\n\n") == [RunStarted()]
+def test_an_end_without_its_data_is_an_error(data: bytes) -> None:
+    with pytest.raises(UpstreamError, match="cannot be read"):
+        read(START, b'data: {"type":"event","event":"execution_end"' + data + b"}\n\n", DONE)
 
 
 # Shape and order of a frame
@@ -357,7 +420,6 @@ SAYS_NOTHING = [
     b'{"event":"entry_committed","data":{"entry":7}}',
     b'{"event":"message","data":{"message":7}}',
     b'{"event":"model_response","data":{"modelOutput":7}}',
-    b'{"event":"execution_end","data":7}',
 ]
 
 

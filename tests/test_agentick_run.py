@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oaicompat_proxy.dialects.agentick.names import END_HEAD, NEVER_NEEDED
+from oaicompat_proxy.dialects.agentick.names import END_HEAD, NEVER_NEEDED, RESULT_HEAD
 from oaicompat_proxy.dialects.agentick.parsers import COPIES, DEEDS, PARSERS
 from oaicompat_proxy.dialects.agentick.reader import EventReader
 from oaicompat_proxy.dialects.agentick.run import KINDS_WITH_DEEDS, Run
@@ -25,6 +25,8 @@ from oaicompat_proxy.events import (
     TextCited,
     TextStarted,
     TickStarted,
+    ToolCalled,
+    ToolCallSettled,
 )
 
 MAX_FRAME = 64 * 1024
@@ -74,23 +76,58 @@ def test_a_child_is_called_what_its_beginning_said() -> None:
     ("data", "event", "over"),
     [
         ({}, RunEnded(), True),
-        ({"aborted": False}, None, False),
+        ({"aborted": False}, RunEnded(), True),
+        ({"aborted": False, "executionId": "e2"}, None, False),
+        ({"aborted": True, "executionId": "e1", "spawnPath": ["s1"]}, None, False),
+        ({"error": {}}, RunFailed(""), True),
+        ({"error": None, "executionId": "e1"}, RunEnded(), True),
         ({"aborted": True}, RunFailed("Execution aborted", aborted=True), True),
         ({"error": {"message": "no"}}, RunFailed("no"), True),
     ],
 )
 def test_what_an_end_says(data: dict[str, Any], event: Event | None, over: bool) -> None:
     run = new_run()
+    hear(run, "execution_start", executionId="e1")
     assert run.end(data) == event
-    assert (run.over, run.ended) == (over, event is None)
+    assert run.over == over
 
 
-def test_behind_the_real_end_only_the_last_word_counts() -> None:
+def test_behind_the_end_nothing_is_needed() -> None:
     run = new_run()
+    assert run.judge(head_of("tick_start")) is not None
     run.end({"aborted": False})
-    assert hear(run, "tick_start") is None
-    assert hear(run, "error", error="gone") == RunFailed("gone")
-    assert run.over
+    assert run.judge(head_of("tick_start")) is None
+    assert run.judge(b"hello") is None
+
+
+def test_a_call_whose_message_has_not_come_is_early() -> None:
+    """Agentick 0.14 tells a message that did not stream only when it is committed, behind the tools."""
+    run = new_run()
+    call = {"callId": "c1", "name": "tide", "input": {}}
+    assert hear(run, "tool_call", **call) == ToolCalled("c1", "tide", "{}", is_early=True)
+    hear(run, "message_start")
+    assert hear(run, "tool_call", **call) == ToolCalled("c1", "tide", "{}")
+
+
+def result_of(call_id: str) -> bytes:
+    data = {"type": "tool_result", "callId": call_id, "name": "tide"}
+    return gateway_json({"type": "event", "event": "tool_result", "sessionId": "s", "data": data})[:-2].encode()
+
+
+def test_a_long_result_settles_the_call_whose_tool_runs() -> None:
+    run = new_run(with_deeds=False)
+    hear(run, "tool_result_start", callId="c1", name="tide")
+    assert run.hear_head("tool_result", result_of("c2")) is None, "a child's"
+    assert run.hear_head("tool_result", result_of("c1")) == ToolCallSettled("c1")
+    assert run.hear_head("tool_result", result_of("c2")) == ToolCallSettled("c2"), "nothing tells whose it is"
+
+
+def test_a_result_that_does_not_begin_like_one_is_read_in_full() -> None:
+    keep = new_run(with_deeds=False).judge(head_of("tool_result"))
+    assert keep is not None
+    assert keep.suffices is not None
+    assert keep.suffices(result_of("c1"))
+    assert not keep.suffices(result_of(""))
 
 
 def test_every_kind_that_is_parsed_is_known() -> None:
@@ -114,6 +151,10 @@ FIELDS: list[dict[str, Any]] = [
     {"executionId": "e1", "error": {"message": "no"}, "result": {"response": "all"}, "spawnId": "s1", "label": "Ann"},
     {"executionId": "e1", "error": "gone"},
     {"executionId": "e1", "aborted": True},
+    {"executionId": "e1", "aborted": False, "usage": {}, "output": "x" * END_HEAD},
+    {"executionId": "e1", "aborted": False, "error": {"message": "x" * END_HEAD}, "output": None},
+    {"type": "tool_result", "callId": "c1", "name": "tide", "result": {"content": "x" * RESULT_HEAD}},
+    {"callId": "c1", "name": "tide", "result": {"content": [{"text": "[tide rendered on client]"}]}},
     {"executionId": "e1", "output": "x" * END_HEAD},
     {"executionId": "e2", "output": "x" * END_HEAD, "error": "no"},
     {"executionId": "e1", "spawnPath": ["s1"], "delta": "CHILD", "message": MESSAGE},
@@ -265,4 +306,9 @@ def test_behind_the_end_no_name_says_anything(name: str) -> None:
     ended = FRAMINGS[0] % PAYLOADS[0].format(name="execution_end", data='{"executionId":"e1"}').encode()
     frame = FRAMINGS[0] % PAYLOADS[0].format(name=name, data=f'{{"type":"{name}",{PLAIN[name][0]}}}').encode()
     for reader_type in (EventReader, LongWay):
-        assert told(reader_type(max_frame=MAX_FRAME), [START + ended + frame]) == [RunStarted(), False, "e1"]
+        assert told(reader_type(max_frame=MAX_FRAME), [START + ended + frame]) == [
+            RunStarted(),
+            RunEnded(),
+            True,
+            "e1",
+        ]

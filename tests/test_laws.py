@@ -269,7 +269,12 @@ TOLD = st.lists(st.one_of(st.builds(TextDelta, TEXTS), *map(strategy_of, TELLERS
 
 
 def told_by_gateway(event: Any) -> Any:
-    """The event as a frame can carry it: a total of zero is counted, a failure has its kind from its text."""
+    """The event as a frame can carry it: a total of zero is counted, a failure has its kind from its text.
+
+    Whether a call is early is not looked at: it depends on the frames before it.
+    """
+    if isinstance(event, ToolCalled):
+        return event._replace(is_early=False)
     if isinstance(event, RunFailed):
         return RunFailed(event.message)
     usage = getattr(event, "usage", None)
@@ -303,7 +308,7 @@ def read_one_by_one(reads: Iterable[bytes]) -> list[Event]:
     """What the reads say: deltas that were moved on together told one by one, without those that say nothing."""
     told: list[Event] = []
     for event in read_events(reads):
-        told += map(TextDelta, texts_of(event)) if isinstance(event, TextDeltas) else [event]
+        told += map(TextDelta, texts_of(event)) if isinstance(event, TextDeltas) else [told_by_gateway(event)]
     return [event for event in told if event != TextDelta("")]
 
 
@@ -328,7 +333,8 @@ def test_cuts_order_line_ends_and_noise_change_nothing(
         piece for event in told for piece in [*chance.sample(NOISE, chance.choice([0, 0, 1, 2])), frame(event, chance)]
     )
     edges = [0, *sorted(int(cut * len(wire)) for cut in cuts), len(wire)]
-    expected = [event for event in told if event != TextDelta("")]
+    ends = [place for place, event in enumerate(told) if isinstance(event, RunEnded | RunFailed)]
+    expected = [event for event in told[: ends[0] + 1 if ends else None] if event != TextDelta("")]
     assert read_one_by_one(wire[start:stop] for start, stop in pairwise(edges)) == expected
     assert read_one_by_one([wire]) == expected
     assert read_one_by_one(wire[place : place + 1] for place in range(len(wire))) == expected

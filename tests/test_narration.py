@@ -10,31 +10,41 @@ from oaicompat_proxy.events import ChildEnded, ToolFinished
 from oaicompat_proxy.narration import CHILD, LONGEST_PART, TOOL, Narrator, remove, tell_child
 
 
+def line_of(narrator: Narrator, event: ToolFinished) -> str:
+    (line,) = narrator.tell_tool(event)
+    return line
+
+
 def finished(
-    result: str = "42", *, call_id: str = "c1", failed: bool = False, seconds: float | None = 0.25
+    result: str = "42",
+    *,
+    call_id: str = "c1",
+    failed: bool = False,
+    seconds: float | None = 0.25,
+    is_placeholder: bool = False,
 ) -> ToolFinished:
-    return ToolFinished(call_id, "add", result, failed, seconds)
+    return ToolFinished(call_id, "add", result, failed, seconds, is_placeholder)
 
 
 def test_a_call_is_told_with_arguments_result_and_duration() -> None:
     narrator = Narrator()
     narrator.note_call("c1", '{"a":19}')
-    assert narrator.tell_tool(finished()) == '⟦tool⟧ add {"a":19} → 42 (0.2 s)'
+    assert line_of(narrator, finished()) == '⟦tool⟧ add {"a":19} → 42 (0.2 s)'
 
 
 def test_arguments_may_come_in_pieces_and_interleaved() -> None:
     narrator = Narrator()
     for call_id, piece in [("c1", '{"a"'), ("c2", '{"b"'), ("c1", ":1}"), ("c2", ":2}")]:
         narrator.note_arguments(call_id, piece)
-    assert narrator.tell_tool(finished(call_id="c2")) == '⟦tool⟧ add {"b":2} → 42 (0.2 s)'
-    assert narrator.tell_tool(finished(call_id="c1")) == '⟦tool⟧ add {"a":1} → 42 (0.2 s)'
+    assert line_of(narrator, finished(call_id="c2")) == '⟦tool⟧ add {"b":2} → 42 (0.2 s)'
+    assert line_of(narrator, finished(call_id="c1")) == '⟦tool⟧ add {"a":1} → 42 (0.2 s)'
 
 
 def test_the_whole_call_counts_not_the_pieces_before_it() -> None:
     narrator = Narrator()
     narrator.note_arguments("c1", '{"a":')
     narrator.note_call("c1", '{"a":1}')
-    assert narrator.tell_tool(finished()) == '⟦tool⟧ add {"a":1} → 42 (0.2 s)'
+    assert line_of(narrator, finished()) == '⟦tool⟧ add {"a":1} → 42 (0.2 s)'
 
 
 @pytest.mark.parametrize(
@@ -49,7 +59,7 @@ def test_the_whole_call_counts_not_the_pieces_before_it() -> None:
     ],
 )
 def test_what_is_not_known_is_left_out(event: ToolFinished, line: str) -> None:
-    assert Narrator().tell_tool(event) == line
+    assert line_of(Narrator(), event) == line
 
 
 @pytest.mark.parametrize(
@@ -67,19 +77,19 @@ def test_a_child_is_told_by_its_last_word(event: ChildEnded, line: str) -> None:
 def test_long_parts_are_shortened_and_say_so() -> None:
     narrator = Narrator()
     narrator.note_call("c1", "a" * 10_000)
-    line = narrator.tell_tool(finished("b" * 10_000, seconds=None))
+    line = line_of(narrator, finished("b" * 10_000, seconds=None))
     assert line == f"⟦tool⟧ add {'a' * LONGEST_PART}… → {'b' * LONGEST_PART}…"
 
 
 def test_what_just_fits_is_not_shortened() -> None:
-    assert "…" not in Narrator().tell_tool(finished("b" * LONGEST_PART))
+    assert "…" not in line_of(Narrator(), finished("b" * LONGEST_PART))
 
 
 def test_arguments_are_forgotten_with_their_call() -> None:
     narrator = Narrator()
     narrator.note_call("c1", '{"a":1}')
-    narrator.tell_tool(finished())
-    assert narrator.tell_tool(finished()) == "⟦tool⟧ add → 42 (0.2 s)"
+    line_of(narrator, finished())
+    assert line_of(narrator, finished()) == "⟦tool⟧ add → 42 (0.2 s)"
 
 
 @pytest.mark.parametrize(
@@ -111,7 +121,7 @@ def test_whatever_is_told_can_be_removed_again(before: str, arguments: str, outc
     """Nothing in a call or a result makes its line survive, and nothing of the answer is lost with it."""
     narrator = Narrator()
     narrator.note_call("c1", arguments)
-    line = narrator.tell_tool(finished(outcome))
+    line = line_of(narrator, finished(outcome))
     rest = remove(f"{before}\n\n{line}\n\n{after}")
     assert TOOL not in rest
     assert rest.split() == f"{before}\n\n{after}".split()
@@ -119,6 +129,14 @@ def test_whatever_is_told_can_be_removed_again(before: str, arguments: str, outc
 
 @given(st.text())
 def test_a_told_line_is_one_line(outcome: str) -> None:
-    for line in (Narrator().tell_tool(finished(outcome)), tell_child(ChildEnded("c", outcome, False))):
+    for line in (line_of(Narrator(), finished(outcome)), tell_child(ChildEnded("c", outcome, False))):
         assert len(line.splitlines()) == 1
         assert line.startswith((TOOL, CHILD))
+
+
+def test_a_placeholder_is_told_only_when_its_call_is_not_handed_out() -> None:
+    narrator = Narrator()
+    narrator.note_call("c1", '{"a":1}')
+    assert narrator.tell_tool(finished("[add rendered on client]", is_placeholder=True)) == []
+    assert narrator.tell_placeholders() == ['⟦tool⟧ add {"a":1} → [add rendered on client] (0.2 s)']
+    assert narrator.tell_placeholders() == []

@@ -15,6 +15,7 @@ from oaicompat_proxy.demo.script import Call, Raw, Say, Script, Tape, Tick
 from oaicompat_proxy.demo.settings import GatewaySettings
 
 pytest_plugins = ["front_fixtures"]
+pytestmark = pytest.mark.usefixtures("wire")
 
 both_ways = pytest.mark.parametrize("stream", [True, False])
 visible = pytest.mark.parametrize("where", ["reasoning", "content"])

@@ -11,7 +11,7 @@ from typing import Any
 
 import openai
 import pytest
-from checker import Answer
+from checker import Answer, check_body, check_stream
 from fronts import Chat, Front, StartFront, function, result, user
 
 from oaicompat_proxy.demo import texts
@@ -19,6 +19,7 @@ from oaicompat_proxy.demo.script import Call, Say, Script, Tick
 from oaicompat_proxy.demo.settings import GatewaySettings
 
 pytest_plugins = ["front_fixtures"]
+pytestmark = pytest.mark.usefixtures("wire")
 
 TIDE = function("tide", port="string")
 ADD = function("add", a="number", b="number")
@@ -251,3 +252,50 @@ async def test_many_at_once_are_not_mixed(front: StartFront) -> None:
     answers = await asyncio.gather(*(there.ask(f"[[scenario:{name}]]", tools=[TIDE]) for name in scenarios))
     for name, answer in zip(scenarios, answers, strict=True):
         assert answer.finish_reason == ("stop" if name in OWN else "tool_calls"), name
+
+
+@both_ways
+@pytest.mark.parametrize("model", ["demo", "nostream"])
+@pytest.mark.parametrize("declared", [[], [WEATHER]])
+async def test_a_tool_that_the_agent_has_run_is_not_handed_out(
+    front: StartFront, stream: bool, model: str, declared: list[dict[str, Any]]
+) -> None:
+    """Although the run ends on the tick that calls it, and whatever else the client declares."""
+    there = await front()
+    tools = {"tools": declared} if declared else {}
+    answer = await there.ask("[[scenario:server_stop]]", model=model, stream=stream, **tools)
+    assert (answer.text, answer.finish_reason, answer.tool_calls) == ("Adding.", "stop", [])
+
+
+@both_ways
+@pytest.mark.parametrize("model", ["demo", "nostream"])
+@pytest.mark.parametrize("where", ["hide", "reasoning", "content"])
+async def test_of_a_mixed_tick_on_which_the_run_ends_only_the_placeholder_is_handed_out(
+    front: StartFront, stream: bool, model: str, where: str
+) -> None:
+    """And what is handed out is not told as the agent's doing."""
+    there = await front(server_tools=where)
+    answer = await there.ask("[[scenario:mixed_stop]]", model=model, stream=stream)
+    assert answer.finish_reason == "tool_calls"
+    assert calls(answer) == [("client_weather", {"city": "Paris"})]
+    told = answer.text + answer.reasoning
+    assert ("⟦tool⟧ add" in told) == (where != "hide")
+    assert "client_weather" not in told
+
+
+@both_ways
+@pytest.mark.parametrize("scenario", ["client_tool", "mixed_stop"])
+async def test_the_text_beside_a_declared_call_is_not_lost(front: StartFront, stream: bool, scenario: str) -> None:
+    """On the newer wire a model that does not stream tells it behind its tools, and its usage still later."""
+    there = await front()
+    more = {"stream_options": {"include_usage": True}} if stream else {}
+    tools = [TIDE if scenario == "client_tool" else WEATHER]
+    received = await there.post(f"[[scenario:{scenario}]]", model="nostream", tools=tools, stream=stream, **more)
+    answer = check_stream(received.body, include_usage=True) if stream else check_body(received.body)
+    assert answer.text == {"client_tool": texts.CHECKING, "mixed_stop": "Adding."}[scenario]
+    assert answer.finish_reason == "tool_calls"
+    assert len(answer.tool_calls) == 1
+    assert answer.usage is not None
+    assert answer.usage["completion_tokens"] > 0
+    if stream:
+        assert received.body.index(b'"content":"' + answer.text[:4].encode()) < received.body.index(b'"tool_calls":[')

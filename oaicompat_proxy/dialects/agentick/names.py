@@ -9,7 +9,10 @@ from ...sse import Keep
 from .parsers import COPIES, DEEDS, PARSERS
 
 END_HEAD = 16 * 1024
-"""Bytes of `execution_end` that are kept: what is needed stands before `output`, which holds the whole history."""
+"""Bytes of `execution_end` that mostly do: what is needed stands before `output`, which holds the whole history."""
+
+RESULT_HEAD = 4 * 1024
+"""Bytes of `tool_result` that mostly do where results are not told: what is longer is no placeholder."""
 
 NEVER_NEEDED = (
     *("compiled", "model_request", "provider_request", "content", "reasoning", "reasoning_start", "reasoning_end"),
@@ -37,12 +40,24 @@ def name_of(head: bytes) -> bytes | None:
     return match[1] if match else None
 
 
+_CALL_ID = re.compile(
+    rb'\{"type":"event","event":"tool_result","sessionId":"[^"\\]*","data":\{"type":"tool_result","callId":"([^"\\]+)"'
+)
+
+
+def call_id_of(head: bytes) -> str | None:
+    """The id in the beginning of a `tool_result`; None if it does not stand where gateways write it."""
+    match = _CALL_ID.match(head)
+    return match[1].decode("utf-8", "replace") if match else None
+
+
 def _keeps(names: Iterable[str]) -> dict[bytes, Keep]:
-    """What is kept of the events with these names, and of the end."""
-    return {name.encode(): Keep(name) for name in names} | {b"execution_end": Keep("execution_end", END_HEAD)}
+    """What is kept of the events with these names."""
+    return {name.encode(): Keep(name) for name in names}
 
 
 KEEPS = _keeps(PARSERS)
+KEEPS[b"tool_result"] = Keep("tool_result", RESULT_HEAD, lambda head: call_id_of(head) is not None)
 KEEPS_WITH_DEEDS = _keeps([*PARSERS, *DEEDS])
 COPY_NAMES = {name.encode(): name for name in COPIES}
 

@@ -1,7 +1,7 @@
 """The `data` of each Agentick event → an event of the neutral vocabulary.
 
-Source: `agenticklabs/agentick` 0.9.4, `packages/shared/src/streaming.ts`. Synthetic frames have no fields at all,
-so everything is read with a default, and what has the wrong type counts as absent.
+Source: Agentick 0.9.4, `packages/shared/src/streaming.ts`; 0.14 has the same events. Synthetic frames have no fields
+at all, so everything is read with a default, and what has the wrong type counts as absent.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from ...events import (
     ToolCallDelta,
     ToolCalled,
     ToolCallEnded,
+    ToolCallSettled,
     ToolCallStarted,
     ToolFinished,
     ToolStarted,
@@ -39,6 +40,9 @@ from ...events import (
 )
 
 Data = dict[str, Any]
+
+PLACEHOLDER = "[%s rendered on client]"
+"""What the engine puts in the place of the result of a tool that a client has to run (Agentick 0.9 to 0.14)."""
 
 MOST_COUNTED = 2**53 - 1
 """The largest integer that JavaScript holds exactly."""
@@ -102,7 +106,26 @@ def _tool_result(data: Data) -> Event:
     result = data.get("result")
     content = result.get("content") if isinstance(result, dict) else result
     failed = data.get("isError") or (isinstance(result, dict) and result.get("success") is False)
-    return ToolFinished(text_of(data, "callId"), text_of(data, "name"), _plain(content), bool(failed), _seconds(data))
+    name = text_of(data, "name")
+    return ToolFinished(
+        text_of(data, "callId"), name, _plain(content), bool(failed), _seconds(data), _is_placeholder(content, name)
+    )
+
+
+def _settled(data: Data) -> Event | None:
+    """A result that is not told: only that the tool was run."""
+    result = data.get("result")
+    content = result.get("content") if isinstance(result, dict) else result
+    if _is_placeholder(content, text_of(data, "name")):
+        return None
+    return ToolCallSettled(text_of(data, "callId"))
+
+
+def _is_placeholder(content: Any, name: str) -> bool:
+    text = content[0] if isinstance(content, list) and len(content) == 1 else content
+    if isinstance(text, dict):
+        text = text.get("text")
+    return bool(text == PLACEHOLDER % name)
 
 
 def _spawn_end(data: Data) -> Event:
@@ -209,6 +232,7 @@ PARSERS: dict[str, Callable[[Data], Event | None]] = {
     "message_end": lambda data: MessageEnded(text_of(data, "stopReason"), _usage(data)),
     "usage": lambda data: MessageUsed(_usage(data)),
     "tool_result_start": lambda data: ToolStarted(text_of(data, "callId"), text_of(data, "name")),
+    "tool_result": _settled,
     "tool_confirmation_required": _confirmation,
     "tick_end": lambda data: TickEnded(bool(data.get("shouldContinue")), text_of(data, "stopReason"), _usage(data)),
     "error": _model_failed,
@@ -222,7 +246,7 @@ DEEDS: dict[str, Callable[[Data], Event | None]] = {
     "spawn_end": _spawn_end,
     "fork_end": _fork_end,
 }
-"""What the agent did by itself: of use only where it is told to the client."""
+"""What the agent did by itself, where it is told to the client: read instead of, or beside, what is always read."""
 
 COPIES: dict[str, Callable[[Data], Event | None]] = {
     "message": lambda data: _completed(data, data.get("message")),

@@ -1,6 +1,6 @@
 """What an Agentick gateway says on `POST /send`, read into events.
 
-Source: `agenticklabs/agentick` 0.9.4, packages `gateway` and `shared`, as run and recorded.
+Source: Agentick 0.9.4, packages `gateway` and `shared`, and the HTTP transports of 0.14, as run and recorded.
 
 A frame is `{"type":"event","event":NAME,"sessionId":…,"data":{…}}`. Most bytes of a run are frames that send
 prompts back for debugging; they are recognised by NAME and never kept.
@@ -21,7 +21,7 @@ import orjson
 from ...errors import UpstreamError
 from ...events import Event, TextDelta
 from ...sse import MARK, FrameReader
-from .names import END_HEAD, FRONT, NEVER_NEEDED
+from .names import END_HEAD, FRONT, NEVER_NEEDED, RESULT_HEAD
 from .parsers import COPIES, DEEDS, Data
 from .plain_text import Shapes, TextShape, learn
 from .run import KINDS, KINDS_WITH_DEEDS, Kind, Run
@@ -31,6 +31,7 @@ _PAYLOAD_AT = len(_FIELD)
 _NAME_AT = len(_FIELD + FRONT)
 _FRAME_END = b"\n\n"
 _LONGEST_END = len(_FIELD) + END_HEAD + len(b"\n")
+_LONGEST_RESULT = len(_FIELD) + RESULT_HEAD + len(b"\n")
 _CR = ord("\r")
 
 
@@ -55,8 +56,7 @@ class EventReader:
         """`max_frame`: bytes of the largest frame that may have to be decoded.
 
         `with_deeds`: also what the agent's own tools and children did. `resumed`: read from `/events`, which
-        begins in mid-run and has no second `execution_end`, so the first is the last word. `shapes`: what was
-        learned from earlier runs, and what the next are told.
+        begins in mid-run. `shapes`: what was learned from earlier runs, and what the next are told.
         """
         self._max_frame = max_frame
         self._run = Run(with_deeds=with_deeds, resumed=resumed)
@@ -158,13 +158,15 @@ class EventReader:
                 behind_texts = self._feed_texts(self._shape, frames, at, events)
             elif kind is None or kind is _COPY or not self._read_known(kind, line, events):
                 self._feed_any(line + b"\n", events)
+            if run.over:
+                return
 
     def _read_known(self, kind: Kind, line: bytes, events: list[Event]) -> bool:
         """False for a frame that is odd in some way, and has to be read the long way."""
         run = self._run
         if kind.is_bare is not None and run.execution_id and kind.is_bare(line):
             event = run.hear_bare(kind)
-        elif kind is _END and len(line) > _LONGEST_END:
+        elif (kind is _END and len(line) > _LONGEST_END) or (kind is _RESULT and len(line) > _LONGEST_RESULT):
             return False
         else:
             try:
@@ -173,7 +175,7 @@ class EventReader:
             except (orjson.JSONDecodeError, KeyError):
                 return False
             if type(data) is not dict or data.get("spawnPath"):
-                return True
+                return kind is not _END or type(data) is dict
             event = self._end(data) if kind is _END else run.hear(kind, data)
             if self._session is None and run.execution_id:
                 self._begin(envelope)
@@ -193,7 +195,7 @@ class EventReader:
             return after
         after = max(after, at + 1)
         for line in frames[at:after]:
-            deltas = None if self._run.ended else shape.cut_one(line + b"\n")
+            deltas = shape.cut_one(line + b"\n")
             if deltas is None:
                 self._feed_any(line + b"\n", events)
             else:
@@ -203,11 +205,14 @@ class EventReader:
 
     def _feed_any(self, data: bytes, events: list[Event]) -> None:
         for frame in self._frames.feed(data):
-            self._take(frame.data, frame.tag, frame.truncated, events)
+            if not self._run.over:
+                self._take(frame.data, frame.tag, frame.truncated, events)
         self._between_frames = self._frames.between_frames
 
     def _take(self, payload: bytes, name: str | None, truncated: bool, events: list[Event]) -> None:
-        event = self._read_beginning(payload) if truncated else self._read(payload, name)
+        event = self._run.hear_head(str(name), payload) if truncated else self._read(payload, name)
+        if self._run.over:
+            self._forget_text()
         if event is not None:
             events.append(event)
             self._learn(event, payload)
@@ -225,6 +230,8 @@ class EventReader:
         envelope = _decode(payload)
         data = envelope.get("data")
         name = name or envelope.get("event")
+        if name == "execution_end" and not isinstance(data, dict):
+            raise UpstreamError("The agent's last event cannot be read, so how its run ended is not known.")
         if not isinstance(data, dict) or not isinstance(name, str) or data.get("spawnPath"):
             return None
         event = self._end(data) if name == "execution_end" else self._run.hear_named(name, data)
@@ -244,25 +251,17 @@ class EventReader:
 
     def _end(self, data: Data) -> Event | None:
         event = self._run.end(data)
-        if self._run.ended:
-            self._known, self._shape = _LAST_WORD, None  # what text may still come is not this run's
+        if self._run.over:
+            self._forget_text()
         return event
 
-    def _read_beginning(self, payload: bytes) -> Event | None:
-        """A long `execution_end`. The mark of a child may stand behind what there is, so only the id can tell."""
-        front, found, _ = payload.partition(b',"output":')
-        if not found:
-            return None
-        try:
-            data = orjson.loads(front + b"}}")["data"]
-        except (orjson.JSONDecodeError, KeyError):
-            return None
-        is_own = isinstance(data, dict) and data.get("executionId") == (self._run.execution_id or None)
-        return self._end(data) if is_own and not data.get("spawnPath") else None
+    def _forget_text(self) -> None:
+        """The run is over: what may still come is not this run's, and nothing is recognised by its shape."""
+        self._known, self._shape = {}, None
 
 
 _NEVER_NEEDED, _COPY, _END = (Kind(lambda data: None, None) for _ in range(3))
-_TEXT = KINDS["content_delta"]
+_TEXT, _RESULT = KINDS["content_delta"], KINDS["tool_result"]
 
 
 def _by_front(kinds: dict[str, Kind]) -> dict[bytes, Kind]:
@@ -278,7 +277,6 @@ def _by_front(kinds: dict[str, Kind]) -> dict[bytes, Kind]:
 
 _KNOWN = _by_front(KINDS)
 _KNOWN_WITH_DEEDS = _by_front(KINDS_WITH_DEEDS)
-_LAST_WORD = {front: kind for front, kind in _KNOWN.items() if kind is _END}
 
 
 def _decode(payload: bytes) -> Data:
