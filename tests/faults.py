@@ -21,7 +21,7 @@ from agent import PATIENCE, Agent, Reply
 from checker import check_body, check_error_body, check_stream
 from client import Caller
 from conftest import Proxy, chat_body
-from pure_path import MAX_FRAME, READERS, Manner, read_events, translate
+from pure_path import Manner, new_reader, read_events, translate
 
 from oaicompat_proxy.errors import ProxyError
 from oaicompat_proxy.openai.chunks import Content, Contents
@@ -33,9 +33,12 @@ GOLDEN = Path(__file__).parent / "golden"
 LIKE_THEM = ("text", "unicode", "reasoning", "own_tool", "client_tool", "spawn", "fail_start", "fail_midstream")
 RECORDINGS = sorted(RECORDED.glob("*.sse")) or [GOLDEN / f"{name}.native.sse" for name in LIKE_THEM]
 """Runs of a real gateway where they are at hand, else our own that are made like them."""
-DEMO_RUNS = sorted(set(GOLDEN.glob("*.native.sse")) - {GOLDEN / "ag_ui_result_only.native.sse"})
-"""What the demo agent can say, and agents at their worst; not a run whose text is in its last word, since what is
-missing there is missed by nobody."""
+DEMO_RUNS = sorted(
+    set(GOLDEN.glob("*.native.sse"))
+    - {GOLDEN / f"ag_ui_{name}.native.sse" for name in ("result_only", "error_after_end")}
+)
+"""What the demo agent can say, and agents at their worst; not a run whose text is in its last word, nor one that takes
+its last word back, since what is missing there is missed by nobody."""
 
 WHOLE = 2**31
 """A place behind every end."""
@@ -99,7 +102,7 @@ class Run:
     def last_frame(self) -> int:
         """The number of the frame with which the answer is whole; of none if it fails."""
         manner = self.manner
-        reader = READERS[manner.dialect](max_frame=MAX_FRAME, with_deeds=self._with_deeds)
+        reader = new_reader(self.body, with_deeds=self._with_deeds, dialect=manner.dialect)
         translator = Translator(
             model="owl",
             tool_names=manner.tool_names,
@@ -113,6 +116,8 @@ class Run:
                     translator.feed(event)
                     if translator.ended:
                         return number
+                if reader.over:
+                    return number
         return len(self.frames)
 
     @cached_property

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from oaicompat_proxy import sse
 from oaicompat_proxy.collector import Collector
-from oaicompat_proxy.dialects.ag_ui.reader import EventReader as AgUiReader
-from oaicompat_proxy.dialects.agentick.reader import EventReader as AgentickReader
+from oaicompat_proxy.dialects.ag_ui.dialect import AgUi
+from oaicompat_proxy.dialects.agentick.dialect import Agentick
+from oaicompat_proxy.dialects.dialect import Dialect, Reader
 from oaicompat_proxy.errors import ProxyError
 from oaicompat_proxy.events import Event
 from oaicompat_proxy.openai.chunks import Chunk, ChunkEncoder, Envelope
@@ -17,7 +18,7 @@ from oaicompat_proxy.translator import Translator
 
 ENVELOPE = Envelope("chatcmpl-golden", 1790000000, "owl")
 MAX_FRAME = 16 * 1024 * 1024
-READERS: dict[str, type[AgentickReader | AgUiReader]] = {"agentick": AgentickReader, "ag-ui": AgUiReader}
+DIALECTS: dict[str, Callable[[], Dialect]] = {"agentick": Agentick, "ag-ui": AgUi}
 
 
 class Manner(NamedTuple):
@@ -40,11 +41,25 @@ class Outcome(NamedTuple):
     failure: ProxyError | None
 
 
-def read_events(reads: Iterable[bytes], *, with_deeds: bool = False, dialect: str = "agentick") -> Iterable[Event]:
-    """The events of a native stream that comes in these reads. Lazy. Raises UpstreamError."""
-    reader = READERS[dialect](max_frame=MAX_FRAME, with_deeds=with_deeds)
+def new_reader(stream: bytes, *, with_deeds: bool, dialect: str) -> Reader:
+    """For a native stream whose last run is the one that was asked for. It has learned nothing from others."""
+    spoken = DIALECTS[dialect]()
+    return spoken.new_reader(max_frame=MAX_FRAME, with_deeds=with_deeds, run_id=spoken.find_run_id(stream))
+
+
+def read_events(
+    reads: Iterable[bytes], *, with_deeds: bool = False, dialect: str = "agentick", ends: bool = True
+) -> Iterable[Event]:
+    """The events of a native stream that comes in these reads. Lazy.
+
+    `ends`: it is not cut. Raises UpstreamError.
+    """
+    reads = list(reads)
+    reader = new_reader(b"".join(reads), with_deeds=with_deeds, dialect=dialect)
     for data in reads:
         yield from reader.feed(data)
+    if ends:
+        yield from reader.settle(at_end=True)
 
 
 def translate(events: Iterable[Event], manner: Manner) -> Outcome:

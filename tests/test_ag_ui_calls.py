@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from ag_ui.core import RunAgentInput
+from ag_ui.core import PROTOCOL_VERSION, RunAgentInput
 
 from oaicompat_proxy import turn as turns
 from oaicompat_proxy.dialects.ag_ui.calls import build_run
@@ -30,9 +30,10 @@ def messages_of(*utterances: Utterance) -> list[dict[str, Any]]:
     return messages
 
 
-def test_everything_that_either_generation_requires_is_there_and_nothing_that_the_older_refuses() -> None:
+def test_everything_that_either_generation_requires_is_there_and_the_version() -> None:
     body = body_of(Turn((Text("Hi"),)))
-    assert body.keys() == REQUIRED_IN_0
+    assert body.keys() == REQUIRED_IN_0 | {"protocolVersion"}
+    assert body["protocolVersion"] == PROTOCOL_VERSION
     assert (body["threadId"], body["runId"], body["state"], body["context"]) == ("t1", "r1", {}, [])
     assert (body["tools"], body["forwardedProps"]) == ([], {})
 

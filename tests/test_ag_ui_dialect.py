@@ -36,8 +36,26 @@ def test_there_is_nothing_but_the_agent() -> None:
 
 def test_deeds_are_read_where_they_are_told() -> None:
     frames = b'data: {"type":"TOOL_CALL_START","toolCallId":"c1","toolCallName":"tide"}\n\n'
-    frames += b'data: {"type":"TOOL_CALL_RESULT","toolCallId":"c1","content":"06:12"}\n\n'
+    frames += b'data: {"type":"TOOL_CALL_RESULT","messageId":"x1","toolCallId":"c1","content":"06:12"}\n\n'
     started, settled = ToolCallStarted("c1", "tide"), ToolCallSettled("c1")
     told = ToolFinished("c1", "tide", "06:12", False, None)
     for with_deeds, expected in ((False, [started, settled]), (True, [started, settled, told])):
         assert list(AgUi().new_reader(max_frame=1024, with_deeds=with_deeds).feed(frames)) == expected
+
+
+def test_the_run_that_was_asked_for_is_the_last_one_on_a_stream() -> None:
+    started = [json.dumps({"type": "RUN_STARTED", "threadId": "t1", "runId": name}) for name in ("r1", "r2")]
+    around = ['{"type":"RAW","event":{"type":"RUN_STARTED","runId":"r3"}}', "no JSON", "7"]
+    stream = b"".join(b"data: " + each.encode() + b"\n\n" for each in (*started, *around))
+    assert AgUi().find_run_id(stream) == "r2"
+    assert AgUi().find_run_id(b"") == AgUi().find_run_id(b"data: 7\n\n") == ""
+
+
+def test_a_run_under_another_name_is_not_told_before_its_end() -> None:
+    stream = b'data: {"type":"RUN_STARTED","threadId":"t1","runId":"r1"}\n\n'
+    stream += b'data: {"type":"TEXT_MESSAGE_CHUNK","messageId":"a1","delta":"Six."}\n\n'
+    told = [
+        len(list(AgUi().new_reader(max_frame=1024, with_deeds=False, run_id=each).feed(stream)))
+        for each in ("r1", "r2")
+    ]
+    assert told == [3, 1]

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.dialects.ag_ui.endings import read_end, read_error, read_snapshot
+from oaicompat_proxy.dialects.ag_ui.endings import read_end, read_error, read_snapshot, stop_reason_of
 from oaicompat_proxy.dialects.ag_ui.tool_calls import ToolCalls
+from oaicompat_proxy.errors import UpstreamError
 from oaicompat_proxy.events import (
     ConfirmationRequired,
     Event,
@@ -41,13 +42,25 @@ ENDED = [RunResult("", "", None), RunEnded()]
 @pytest.mark.parametrize(
     "outcome",
     [
-        *(None, "success", 7, {}, {"type": "success"}, {"type": "unheard of"}, {"type": "interrupt"}),
-        {"type": "interrupt", "interrupts": []},
-        {"type": "success", "pendingToolCallIds": "c1"},
+        *(None, "success", "unheard of", {"type": "success"}, {"type": "unheard of"}),
+        *({"type": "success", "pendingToolCallIds": each} for each in (None, [])),
     ],
 )
 def test_a_run_without_another_outcome_went_well(outcome: Any) -> None:
     assert end(outcome=outcome) == ENDED
+
+
+@pytest.mark.parametrize("outcome", ["interrupt", {"type": "interrupt"}, {"type": "interrupt", "interrupts": []}])
+def test_a_run_that_waits_for_nothing_is_no_success(outcome: Any) -> None:
+    with pytest.raises(UpstreamError, match="does not say to what"):
+        end(outcome=outcome)
+
+
+@pytest.mark.parametrize("beside", [{"interrupt": {"id": "i1", "message": "?"}}, {"interrupts": [{"message": "?"}]}])
+def test_an_interrupt_stood_beside_its_outcome_before(beside: dict[str, Any]) -> None:
+    _, question = end(outcome="interrupt", **beside)
+    assert isinstance(question, ConfirmationRequired)
+    assert question.message == "?"
 
 
 def test_what_it_used_is_told_before_its_last_word() -> None:
@@ -60,14 +73,39 @@ def test_a_result_is_the_answer_of_a_run_that_said_nothing() -> None:
 
 
 def test_calls_that_are_not_pending_are_nobody_elses() -> None:
-    outcome = {"type": "success", "pendingToolCallIds": ["c2", 7]}
+    outcome = {"type": "success", "pendingToolCallIds": ["c2"]}
     assert end(called(c1="tide", c2="moon"), outcome=outcome) == [ToolCallSettled("c1"), *ENDED]
 
 
-def test_a_cancelled_run_is_no_answer() -> None:
-    (failure,) = end(outcome={"type": "cancelled"})
+@pytest.mark.parametrize("outcome", ["cancelled", {"type": "cancelled"}])
+def test_a_cancelled_run_is_no_answer(outcome: Any) -> None:
+    (failure,) = end(outcome=outcome)
     assert isinstance(failure, RunFailed)
     assert failure.aborted
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        *((each, "max_tokens") for each in ("length", "LENGTH", "max_tokens", "max-output-tokens")),
+        *((each, "content_filter") for each in ("content_filter", "content-filter", "guardrail_intervened", "SAFETY")),
+        *((each, each) for each in ("stop", "something new")),
+        ("tool-calls", "tool_calls"),
+        *((each, "") for each in ("", None, 7, ["length"], {"type": "length"})),
+    ],
+)
+def test_why_the_model_stopped_stands_in_the_metadata(told: Any, reason: str) -> None:
+    assert stop_reason_of({"metadata": {"finishReason": told}}) == reason
+
+
+@pytest.mark.parametrize("metadata", [None, {}, "length", 7])
+def test_without_a_word_on_it_nothing_is_known(metadata: Any) -> None:
+    assert stop_reason_of({"metadata": metadata}) == stop_reason_of({}) == ""
+
+
+def test_the_reason_is_told_with_the_end() -> None:
+    ended = read_end({"type": "RUN_FINISHED"}, ToolCalls(with_deeds=False), [], silent=False, stop_reason="max_tokens")
+    assert ended == [RunResult("", "max_tokens", None), RunEnded()]
 
 
 INTERRUPT = {"id": "i1", "reason": "tool_call", "toolCallId": "c1", "message": "Launch?"}
@@ -126,6 +164,10 @@ CALL = {"id": "c1", "type": "function", "function": {"name": "tide", "arguments"
         ([USER, ANSWER], [MessageCompleted("Six bells.", "", "", None)]),
         (
             [USER, ANSWER, {"role": "reasoning", "content": "no"}, {"role": "activity"}],
+            [MessageCompleted("Six bells.", "", "", None)],
+        ),
+        (
+            [USER, ANSWER, {**ANSWER, "content": "no", "subagentRunId": "s1"}],
             [MessageCompleted("Six bells.", "", "", None)],
         ),
         ([ANSWER, USER], []),

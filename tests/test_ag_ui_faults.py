@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from itertools import chain
 
 import pytest
 from agent import Agent, Reply, answer
 from conftest import Proxy, StartProxy
 from faults import CUTS, FLIP, GOLDEN, RESET, Case, Fault, recorded, try_all
-from pure_path import Manner, Outcome, read_events, translate
+from pure_path import Manner, Outcome, new_reader, translate
 from test_golden import NAMES, read_manner
 
 TRANSCRIPTS = [name for name in NAMES if name.startswith("ag_ui_")]
@@ -34,12 +35,14 @@ def test_a_transcript_that_is_cut_anywhere_is_a_failure_or_a_whole_answer(name: 
     whole, manner = (GOLDEN / f"{name}.native.sse").read_bytes(), read_manner(name)
     complete = translated(whole, manner)
     for end in range(0, len(whole), 1 + len(whole) // MOST_CUTS):
-        outcome = translated(whole[:end], manner)
+        outcome = translated(whole, manner, end=end)
         assert outcome.failure is not None or outcome == complete
 
 
-def translated(wire: bytes, manner: Manner) -> Outcome:
-    return translate(read_events([wire], with_deeds=manner.server_tools != "hide", dialect="ag-ui"), manner)
+def translated(wire: bytes, manner: Manner, *, end: int | None = None) -> Outcome:
+    """`end`: where the connection breaks."""
+    reader = new_reader(wire, with_deeds=manner.server_tools != "hide", dialect="ag-ui")
+    return translate(chain(reader.feed(wire[:end]), () if end is not None else reader.settle(at_end=True)), manner)
 
 
 @pytest.mark.parametrize("fault", [*CUTS, RESET, FLIP], ids=lambda fault: fault.name)

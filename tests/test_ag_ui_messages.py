@@ -8,20 +8,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oaicompat_proxy.dialects.ag_ui import messages as ag_ui_messages
+from oaicompat_proxy.dialects.ag_ui.chunks import ChunkStreams
 from oaicompat_proxy.dialects.ag_ui.messages import MOST_HELD, Messages
+from oaicompat_proxy.errors import UpstreamError
 from oaicompat_proxy.events import Event, TextDelta, TextStarted
 
 
+def new_messages() -> Messages:
+    return Messages(
+        lambda is_another: [TextStarted(is_another)], TextDelta, ChunkStreams("TEXT_MESSAGE_CHUNK", "messageId", "role")
+    )
+
+
 def test_a_message_flows_as_it_comes() -> None:
-    messages = Messages()
-    assert messages.start("a1", "assistant") == [TextStarted(apart=True)]
+    messages = new_messages()
+    assert messages.start("a1") == [TextStarted(apart=True)]
     assert messages.add("a1", "Hi") == [TextDelta("Hi")]
     assert messages.end("a1") == []
 
 
-def test_a_message_that_is_not_the_agents_is_an_echo_until_it_ends() -> None:
-    messages = Messages()
-    assert messages.start("u1", "user") == []
+def test_a_hidden_message_says_nothing_until_it_ends() -> None:
+    messages = new_messages()
+    assert messages.start("u1", hidden=True) == []
+    assert messages.is_hidden("u1")
     assert messages.add("u1", "Hi") == []
     assert messages.end("u1") == []
     assert not messages.said
@@ -29,23 +39,23 @@ def test_a_message_that_is_not_the_agents_is_an_echo_until_it_ends() -> None:
 
 
 def test_the_same_message_goes_on_where_it_was() -> None:
-    messages = Messages()
-    told = [*messages.add_chunk("a1", "assistant", "Six"), *messages.close_chunks()]
-    told += messages.add_chunk("a1", "assistant", " bells")
+    messages = new_messages()
+    told = [*messages.add_chunk("a1", "Six"), *messages.close_chunk("")]
+    told += messages.add_chunk("a1", " bells")
     assert told == [TextStarted(apart=True), TextDelta("Six"), TextStarted(apart=False), TextDelta(" bells")]
 
 
 def test_a_second_start_and_an_end_of_nothing_say_nothing() -> None:
-    messages = Messages()
-    messages.start("a1", "assistant")
-    assert messages.start("a1", "assistant") == []
+    messages = new_messages()
+    messages.start("a1")
+    assert messages.start("a1") == []
     assert messages.end("a2") == []
-    assert messages.close_chunks() == []
+    assert messages.close_chunk("") == []
 
 
-def test_who_began_first_has_the_floor() -> None:
-    messages = Messages()
-    messages.start("a1", "assistant")
+def test_who_began_first_is_told_first() -> None:
+    messages = new_messages()
+    messages.start("a1")
     assert messages.add("a2", "Two") == []
     assert messages.add("a1", "One") == [TextDelta("One")]
     assert messages.end("a1") == [TextStarted(apart=True), TextDelta("Two")]
@@ -53,7 +63,7 @@ def test_who_began_first_has_the_floor() -> None:
 
 
 def test_a_run_that_ends_lets_everybody_finish() -> None:
-    messages = Messages()
+    messages = new_messages()
     for name in ("a1", "a2", "a3"):
         messages.add(name, name)
     start = TextStarted(apart=True)
@@ -61,8 +71,8 @@ def test_a_run_that_ends_lets_everybody_finish() -> None:
 
 
 def test_what_is_held_has_a_bound() -> None:
-    messages = Messages()
-    messages.start("a1", "assistant")
+    messages = new_messages()
+    messages.start("a1")
     assert messages.add("a2", "x" * (MOST_HELD - 10)) == []
     start, said = messages.add("a2", "y" * 20)
     assert start == TextStarted(apart=True)
@@ -72,9 +82,51 @@ def test_what_is_held_has_a_bound() -> None:
 
 def test_messages_that_say_nothing_are_bound_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("oaicompat_proxy.dialects.ag_ui.messages.MOST_HELD", 10)
-    messages = Messages()
-    told = [len(messages.start(str(number), "assistant")) for number in range(14)]
+    messages = new_messages()
+    told = [len(messages.start(str(number))) for number in range(14)]
     assert told == [1, *[0] * 10, 1, 1, 1]
+
+
+def test_a_closed_message_that_is_opened_again_goes_on() -> None:
+    messages = new_messages()
+    told = [*messages.start("a1"), *messages.add("a1", "Six"), *messages.end("a1")]
+    told += [*messages.start("a1"), *messages.add("a1", " bells"), *messages.end("a1")]
+    assert told == [TextStarted(apart=True), TextDelta("Six"), TextStarted(apart=False), TextDelta(" bells")]
+
+
+def test_a_sub_agent_that_goes_on_with_the_agents_own_message_is_refused() -> None:
+    messages = new_messages()
+    messages.start("a1")
+    messages.start("s1", hidden=True)
+    messages.check_owner("s1")
+    messages.check_owner("unknown")
+    with pytest.raises(UpstreamError, match="mark of a sub-agent"):
+        messages.check_owner("a1")
+
+
+def test_the_short_form_of_another_role_or_owner_is_hidden() -> None:
+    messages = new_messages()
+    assert messages.add_chunk("u1", "no", role="user") == []
+    assert messages.add_chunk(None, "no") == []
+    assert messages.add_chunk("s1", "no", owner="child") == []
+    assert messages.add_chunk("a1", "Six") == [TextStarted(apart=True), TextDelta("Six")]
+    assert messages.add_chunk("s1", "no") == []
+    assert messages.add_chunk(None, " bells", role="assistant") == [TextDelta(" bells")]
+    with pytest.raises(UpstreamError, match="`role`"):
+        messages.add_chunk(None, "no", role="user")
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_open_messages_are_bound(monkeypatch: pytest.MonkeyPatch, hidden: bool) -> None:
+    monkeypatch.setattr(ag_ui_messages, "MOST_OPEN", 1000)
+    messages = new_messages()
+    for _ in range(10):
+        messages.start("a1", hidden=hidden)
+        messages.end("a1")
+    for name in ("a1", "a2", "a3"):
+        messages.start(name, hidden=hidden)
+    with pytest.raises(UpstreamError, match="open messages"):
+        messages.start("a4", hidden=hidden)
 
 
 PIECES = st.lists(st.text(max_size=3), max_size=4)
@@ -83,7 +135,7 @@ PIECES = st.lists(st.text(max_size=3), max_size=4)
 @settings(deadline=None)
 @given(st.lists(PIECES, max_size=4), st.randoms(use_true_random=False))
 def test_interleaved_messages_are_told_one_by_one(texts: list[list[str]], chance: random.Random) -> None:
-    messages, told = Messages(), list[Event]()
+    messages, told = new_messages(), list[Event]()
     began: list[int] = []
     waiting = [
         (number, [("start", ""), *(("add", piece) for piece in pieces), ("end", "")])
@@ -95,7 +147,7 @@ def test_interleaved_messages_are_told_one_by_one(texts: list[list[str]], chance
         waiting = [each for each in waiting if each[1]]
         if step == "start":
             began.append(number)
-            told += messages.start(str(number), "assistant")
+            told += messages.start(str(number))
         elif step == "add":
             told += messages.add(str(number), piece)
         else:

@@ -32,8 +32,6 @@ from oaicompat_proxy.events import (
     TextStarted,
     TickStarted,
     ToolCallDelta,
-    ToolCalled,
-    ToolCallEnded,
     ToolCallSettled,
     ToolCallStarted,
     ToolFinished,
@@ -50,8 +48,14 @@ def frame(name: str, /, **fields: Any) -> bytes:
     )
 
 
+def new_reader(*, with_deeds: bool = False, max_frame: int = MAX_FRAME) -> EventReader:
+    return EventReader(max_frame=max_frame, with_deeds=with_deeds, run_id="r1")
+
+
 def read(*frames: bytes, with_deeds: bool = False, max_frame: int = MAX_FRAME) -> list[Event]:
-    return list(EventReader(max_frame=max_frame, with_deeds=with_deeds).feed(b"".join(frames)))
+    """What is told of a stream that consists of these."""
+    reader = new_reader(with_deeds=with_deeds, max_frame=max_frame)
+    return [*reader.feed(b"".join(frames)), *reader.settle(at_end=True)]
 
 
 START = frame("RUN_STARTED", threadId="t1", runId="r1")
@@ -80,12 +84,22 @@ def result(call_id: str, content: Any = "06:12", **fields: Any) -> bytes:
     return frame("TOOL_CALL_RESULT", messageId="x1", toolCallId=call_id, content=content, **fields)
 
 
+ALL_FIELDS = {
+    **dict.fromkeys(("toolCallName", "delta", "content", "message", "name"), "x"),
+    "messageId": "a1",
+    "toolCallId": "c1",
+    "threadId": "t1",
+    "runId": "r1",
+}
+CHILDS = {"SUBAGENT_STARTED", "SUBAGENT_FINISHED", "SUBAGENT_ERROR"}
+BEGIN, END = (frame(f"SUBAGENT_{word}", subagentRunId="s1", name="pilot") for word in ("STARTED", "FINISHED"))
+
 # What is never kept
 
 NEVER_NEEDED = [
     *("STATE_SNAPSHOT", "STATE_DELTA", "ACTIVITY_SNAPSHOT", "ACTIVITY_DELTA", "STEP_STARTED", "STEP_FINISHED", "RAW"),
-    *("CUSTOM", "REASONING_START", "REASONING_END", "REASONING_MESSAGE_END", "REASONING_ENCRYPTED_VALUE"),
-    *("THINKING_START", "THINKING_TEXT_MESSAGE_END", "THINKING_END", "SOMETHING_NEW", ""),
+    *("REASONING_START", "REASONING_END", "REASONING_ENCRYPTED_VALUE"),
+    *("THINKING_START", "THINKING_END", "SOMETHING_NEW", ""),
 ]
 
 
@@ -101,21 +115,26 @@ def test_what_the_answer_does_not_need_is_never_kept(name: str) -> None:
 
 def test_every_event_of_the_protocol_is_read_or_thrown_away() -> None:
     """And whichever comes with the next version of its types is looked at by a person."""
-    read_or_kept = {name for name in core.EventType.__members__ if read(hostile_or_not(name)) is not None}
-    assert read_or_kept == set(core.EventType.__members__)
-    known = {*NEVER_NEEDED, *READ, "RUN_STARTED", "MESSAGES_SNAPSHOT"}
+    for name in core.EventType.__members__:
+        read(*([] if name == "RUN_FINISHED" else [BEGIN]), hostile_or_not(name))
+    known = {*NEVER_NEEDED, *READ, "RUN_STARTED", "MESSAGES_SNAPSHOT", "CUSTOM"}
     assert set(core.EventType.__members__) <= known
 
 
 def hostile_or_not(name: str) -> bytes:
-    return hostile(name) if name in NEVER_NEEDED else frame(name)
+    return (
+        hostile(name)
+        if name in NEVER_NEEDED
+        else frame(name, **ALL_FIELDS, messages=[], subagentRunId="s1" if name in CHILDS else None)
+    )
 
 
 READ = {
     *("TEXT_MESSAGE_START", "TEXT_MESSAGE_CONTENT", "TEXT_MESSAGE_END", "TEXT_MESSAGE_CHUNK"),
-    *("REASONING_MESSAGE_START", "REASONING_MESSAGE_CONTENT", "REASONING_MESSAGE_CHUNK"),
+    *("REASONING_MESSAGE_START", "REASONING_MESSAGE_CONTENT", "REASONING_MESSAGE_CHUNK", "REASONING_MESSAGE_END"),
     *("TOOL_CALL_START", "TOOL_CALL_ARGS", "TOOL_CALL_END", "TOOL_CALL_CHUNK", "TOOL_CALL_RESULT"),
     *("SUBAGENT_STARTED", "SUBAGENT_FINISHED", "SUBAGENT_ERROR", "RUN_FINISHED", "RUN_ERROR"),
+    *("THINKING_TEXT_MESSAGE_START", "THINKING_TEXT_MESSAGE_CONTENT", "THINKING_TEXT_MESSAGE_END"),
 }
 
 
@@ -127,14 +146,13 @@ def test_the_result_of_a_tool_that_is_not_told_is_not_kept() -> None:
     long = hostile("TOOL_CALL_RESULT", timestamp=1, messageId="x1", toolCallId="c1\\u00e9", content="x")
     assert read(*call("c1\\u00e9"), long) == [
         ToolCallStarted("c1\\u00e9", "tide"),
-        ToolCalled("c1\\u00e9", "tide", ""),
         ToolCallSettled("c1\\u00e9"),
     ]
 
 
 def test_a_long_result_whose_call_stands_behind_it_is_read_in_full() -> None:
     """Where a call's id seems to stand in front of it may be something else."""
-    late = frame("TOOL_CALL_RESULT", metadata={"toolCallId": "c2"}, content="x" * 1000, toolCallId="c1")
+    late = frame("TOOL_CALL_RESULT", metadata={"toolCallId": "c2"}, content="x" * 1000, toolCallId="c1", messageId="x1")
     assert read(*call("c1"), *call("c2"), late)[-1] == ToolCallSettled("c1")
 
 
@@ -159,15 +177,19 @@ def assert_never_held(head: bytes, before: bytes = b"") -> None:
     finally:
         tracemalloc.stop()
     assert peak < 128 * 1024
-    assert list(reader.feed(b'"}\n\n' + DONE)) == ENDED
+    assert [*reader.feed(b'"}\n\n' + DONE), *reader.settle(at_end=True)] == ENDED
 
 
-def test_a_snapshot_that_is_longer_than_a_frame_may_be_is_not_an_error() -> None:
+def test_a_snapshot_that_is_longer_than_a_frame_may_be_is_an_error_where_it_alone_is_the_answer() -> None:
     snapshot = frame("MESSAGES_SNAPSHOT", messages=[{"role": "assistant", "content": "x" * 2 * MAX_FRAME}])
     pieces = [snapshot[place : place + 1000] for place in range(0, len(snapshot), 1000)]
     for reads in ([START, snapshot, DONE], [START, *pieces, DONE]):
-        reader = EventReader(max_frame=MAX_FRAME)
-        assert [event for data in reads for event in reader.feed(data)] == [RunStarted(), *ENDED]
+        reader = new_reader()
+        with pytest.raises(UpstreamFrameTooLong):
+            [event for data in reads for event in reader.feed(data)]
+    shorter = frame("MESSAGES_SNAPSHOT", messages=[{"role": "assistant", "content": "Six."}])
+    assert read(START, snapshot, shorter, DONE)[1:] == [MessageCompleted("Six.", "", "", None), *ENDED]
+    assert read(START, snapshot, *text("Six."), DONE)[1:] == [*SAID, *ENDED]
 
 
 def test_a_snapshot_speaks_for_a_run_that_said_nothing() -> None:
@@ -183,20 +205,21 @@ def test_a_snapshot_speaks_for_a_run_that_said_nothing() -> None:
 
 @pytest.mark.parametrize("name", sorted(READ - {"RUN_FINISHED", "RUN_ERROR"}))
 def test_a_sub_agents_events_stay_inside(name: str) -> None:
-    event = frame(name, messageId="a1", toolCallId="c1", toolCallName="x", delta="x", content="x", subagentRunId="s1")
-    assert read(START, event, DONE, with_deeds=True) == [RunStarted(), *ENDED]
+    event = frame(name, **ALL_FIELDS, subagentRunId="s1")
+    told = read(START, BEGIN, event, *([] if name in CHILDS - {"SUBAGENT_STARTED"} else [END]), DONE, with_deeds=True)
+    assert [each for each in told if not isinstance(each, ChildEnded)] == [RunStarted(), *ENDED]
 
 
 def test_a_sub_agents_end_is_told_where_deeds_are() -> None:
     begin = frame("SUBAGENT_STARTED", subagentRunId="s1", name="pilot")
     inner = frame("SUBAGENT_STARTED", subagentRunId="s2", name="sonar", parentSubagentRunId="s1")
-    ends = [frame("SUBAGENT_FINISHED", subagentRunId=each, result={"depth": 12}) for each in ("s2", "s1", "s1")]
+    ends = [frame("SUBAGENT_FINISHED", subagentRunId=each, result={"depth": 12}) for each in ("s2", "s1")]
     assert read(begin, inner, *ends, with_deeds=True) == [ChildEnded("pilot", '{"depth": 12}', False)]
-    assert read(begin, *ends) == []
+    assert read(begin, inner, *ends) == []
     failed = frame("SUBAGENT_ERROR", subagentRunId="s1", message="Fog.")
     assert read(begin, failed, with_deeds=True) == [ChildEnded("pilot", "Fog.", True)]
     waits = frame("SUBAGENT_FINISHED", subagentRunId="s1", outcome={"type": "suspended"})
-    assert read(begin, waits, ends[1], with_deeds=True) == [ChildEnded("pilot", '{"depth": 12}', False)]
+    assert read(begin, waits, begin, ends[1], with_deeds=True) == [ChildEnded("pilot", '{"depth": 12}', False)]
 
 
 def test_null_is_like_absent() -> None:
@@ -226,7 +249,6 @@ def test_short_forms_end_with_whatever_else_is_read() -> None:
         ToolCallStarted("c1", "tide"),
         ToolCallDelta("c1", '{"port":'),
         ToolCallDelta("c1", '"Brest"}'),
-        ToolCallEnded("c1"),
         ToolCallSettled("c1"),
         TextStarted(apart=True),
         ReasoningStarted(),
@@ -240,14 +262,19 @@ def test_short_forms_end_with_whatever_else_is_read() -> None:
 
 @pytest.mark.parametrize("kind", ["REASONING_MESSAGE", "THINKING_TEXT_MESSAGE"])
 def test_reasoning_has_two_names(kind: str) -> None:
-    thought = [frame(f"{kind}_START"), frame(f"{kind}_CONTENT", delta="Hm."), frame(f"{kind}_END")]
+    name = {"messageId": "z1"} if kind == "REASONING_MESSAGE" else {}
+    thought = [
+        frame(f"{kind}_START", **name),
+        frame(f"{kind}_CONTENT", delta="Hm.", **name),
+        frame(f"{kind}_END", **name),
+    ]
     assert read(*thought) == [ReasoningStarted(), ReasoningDelta("Hm.")]
 
 
 def test_what_is_said_after_a_result_is_another_tick() -> None:
     thought = frame("REASONING_MESSAGE_START", messageId="z1")
     for speech in (thought, text("Six.")[0]):
-        assert [type(event) for event in read(*call("c1"), result("c1"), speech, speech, *call("c2"))][3:5] == [
+        assert [type(event) for event in read(*call("c1"), result("c1"), speech, speech, *call("c2"))][2:4] == [
             TickStarted,
             ReasoningStarted if speech == thought else TextStarted,
         ]
@@ -270,11 +297,17 @@ def test_deeds_are_told_only_where_they_are_wanted() -> None:
 
 # What makes an end
 
+OTHER = frame("RUN_STARTED", threadId="t1", runId="r0")
+
 ENDS: dict[str, tuple[list[bytes], list[Event]]] = {
     "well": ([DONE], ENDED),
     "with a failure": ([frame("RUN_ERROR", message="It broke.")], [RunFailed("It broke.")]),
-    "with a failure that comes too late": ([DONE, frame("RUN_ERROR", message="It broke.")], ENDED),
-    "with another run behind it": ([DONE, START, *text("no"), DONE], ENDED),
+    "with a failure that comes late": ([DONE, frame("RUN_ERROR", message="It broke.")], [RunFailed("It broke.")]),
+    "with a run of another name behind it": ([START, DONE, OTHER, *text("no"), DONE], [RunStarted(), *ENDED]),
+    "with the same run again": (
+        [START, *text("Six."), DONE, START, *text("Seven."), DONE],
+        [RunStarted(), *SAID, TickStarted(), TextStarted(apart=True), TextDelta("Seven."), *ENDED],
+    ),
     "with a message that never ended": (
         [
             frame("TEXT_MESSAGE_START", messageId="a1"),
@@ -288,14 +321,14 @@ ENDS: dict[str, tuple[list[bytes], list[Event]]] = {
 
 @pytest.mark.parametrize(("frames", "events"), ENDS.values(), ids=ENDS)
 def test_the_last_word(frames: list[bytes], events: list[Event]) -> None:
-    reader = EventReader(max_frame=MAX_FRAME)
+    reader = new_reader()
     assert not reader.over
-    assert list(reader.feed(b"".join(frames))) == events
+    assert [*reader.feed(b"".join(frames)), *reader.settle(at_end=True)] == events
     assert reader.over
 
 
 def test_without_a_last_word_it_is_not_over() -> None:
-    reader = EventReader(max_frame=MAX_FRAME)
+    reader = new_reader()
     list(reader.feed(b"".join([START, *text("Six."), frame("STEP_FINISHED"), DONE[:-1]])))
     assert not reader.over
 
@@ -343,16 +376,18 @@ def test_a_frame_that_is_no_json_is_the_agents_fault(garbled: bytes) -> None:
 @pytest.mark.parametrize("depth", [100, 900, 990, 1010, 1100])
 def test_a_result_that_is_nested_deeply_is_read_or_the_agents_fault(depth: int) -> None:
     deep = '{"a":' * depth + "1" + "}" * depth
-    frames = [*call("c1"), f'data: {{"type":"TOOL_CALL_RESULT","toolCallId":"c1","content":{deep}}}\n\n'.encode()]
+    parts = f'"toolCallId":"c1","messageId":"x1","content":[{{"type":"new","deep":{deep}}}]'
+    frames = [*call("c1"), f'data: {{"type":"TOOL_CALL_RESULT",{parts}}}\n\n'.encode()]
     try:
-        assert len(read(*frames, with_deeds=True)) == 4
+        assert len(read(*frames, with_deeds=True)) == 3
     except UpstreamError:
         assert depth > 800
 
 
 @pytest.mark.parametrize("payload", [b"7", b"null", b"[]", b'"text"', b"{}", b'{"type":7}', b'{"type":["RAW"]}'])
-def test_json_of_another_shape_says_nothing(payload: bytes) -> None:
-    assert read(START, b"data: " + payload + b"\n\n", DONE) == [RunStarted(), *ENDED]
+def test_json_of_another_shape_is_no_event(payload: bytes) -> None:
+    with pytest.raises(UpstreamError, match="without a type"):
+        read(START, b"data: " + payload + b"\n\n", DONE)
 
 
 def test_comments_and_other_fields_are_not_in_the_way() -> None:
@@ -361,11 +396,16 @@ def test_comments_and_other_fields_are_not_in_the_way() -> None:
 
 
 def test_bytes_that_are_no_utf8_do_not_stop_the_stream() -> None:
-    assert read(frame("TEXT_MESSAGE_CONTENT", delta="a?b").replace(b"?", b"\xff"))[-1] == TextDelta("a\ufffdb")
+    assert read(frame("TEXT_MESSAGE_CONTENT", messageId="a1", delta="a?b").replace(b"?", b"\xff"))[-1] == TextDelta(
+        "a\ufffdb"
+    )
 
 
 def test_half_a_character_is_kept_for_its_other_half() -> None:
-    halves = [b'data: {"type":"TEXT_MESSAGE_CONTENT","delta":"%s"}\n\n' % half for half in (b"\\ud83c", b"\\udf0a")]
+    halves = [
+        b'data: {"type":"TEXT_MESSAGE_CONTENT","messageId":"a1","delta":"%s"}\n\n' % half
+        for half in (b"\\ud83c", b"\\udf0a")
+    ]
     assert read(*halves)[1:] == [TextDelta("\ud83c"), TextDelta("\udf0a")]
 
 
@@ -386,6 +426,8 @@ VALUES = {
     "toolCallId": IDS,
     "subagentRunId": st.sampled_from([None, "s1"]),
     "toolCallName": st.sampled_from(["", "tide", "moon"]),
+    "threadId": st.just("t1"),
+    "runId": st.sampled_from(["r1", "r1", "r0"]),
     "role": st.sampled_from(["assistant", "user", None]),
     "delta": WORDS,
     "content": WORDS | st.lists(st.fixed_dictionaries({"type": st.just("text"), "text": WORDS}), max_size=2),
@@ -406,7 +448,7 @@ VALUES = {
     "name": WORDS,
 }
 JUNK = st.none() | st.booleans() | st.integers() | st.lists(st.integers(), max_size=2) | st.just({"type": "RAW"})
-NAMES = [*sorted(READ), "RUN_STARTED", "MESSAGES_SNAPSHOT", "RAW", "NEW", "THINKING_TEXT_MESSAGE_CONTENT"]
+NAMES = [*sorted(READ), "RUN_STARTED", "CUSTOM", "MESSAGES_SNAPSHOT", "RAW", "NEW", "THINKING_TEXT_MESSAGE_CONTENT"]
 
 
 @st.composite
@@ -473,9 +515,22 @@ def test_cuts_order_and_line_ends_change_nothing(
     wire = wire_of(told, chance)
     edges = [0, *sorted(int(cut * len(wire)) for cut in cuts), len(wire)]
     plain = b"".join(b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n" for event in told)
-    expected = read(plain, with_deeds=with_deeds)
+    expected = told_of([plain], with_deeds)
     for reads in ([wire], [wire[start:stop] for start, stop in pairwise(edges)], [bytes([each]) for each in wire]):
-        assert list(read_events(reads, with_deeds=with_deeds, dialect="ag-ui")) == expected
+        assert told_of(reads, with_deeds) == expected
+
+
+def told_of(reads: list[bytes], with_deeds: bool) -> list[Event | type[UpstreamError]]:
+    """The events, and the fault behind them if there is one."""
+    reader, events = new_reader(with_deeds=with_deeds), list[Event | type[UpstreamError]]()
+    try:
+        for data in reads:
+            for event in reader.feed(data):
+                events.append(event)
+        events += reader.settle(at_end=True)
+    except UpstreamError as error:
+        events.append(type(error))
+    return events
 
 
 @settings(max_examples=100, deadline=None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
+from oaicompat_proxy.dialects.ag_ui import tool_calls
 from oaicompat_proxy.dialects.ag_ui.tool_calls import ToolCalls
+from oaicompat_proxy.errors import UpstreamError
 from oaicompat_proxy.events import (
     ToolCallDelta,
-    ToolCalled,
-    ToolCallEnded,
     ToolCallSettled,
     ToolCallStarted,
     ToolFinished,
@@ -27,38 +29,102 @@ def test_a_call_in_pieces() -> None:
     assert calls.start("c1", "tide") == [ToolCallStarted("c1", "tide")]
     assert calls.add("c1", '{"port":') == [ToolCallDelta("c1", '{"port":')]
     assert calls.add("c1", '"Brest"}') == [ToolCallDelta("c1", '"Brest"}')]
-    assert calls.end("c1") == [ToolCallEnded("c1")]
+    assert calls.end("c1") == []
     assert calls.said
     assert calls.open["c1"].arguments == '{"port":"Brest"}'
 
 
-def test_a_call_without_arguments_is_whole_at_its_end() -> None:
+def test_a_call_without_arguments_has_none() -> None:
     calls = ToolCalls(with_deeds=False)
     calls.start("c1", "tide")
-    assert calls.end("c1") == [ToolCalled("c1", "tide", "")]
     assert calls.open["c1"].arguments == "{}"
 
 
 def test_arguments_may_come_before_the_name() -> None:
     calls = ToolCalls(with_deeds=False)
     calls.add("c1", "{}")
-    calls.start("c1", "tide")
-    calls.start("c1", "moon")
+    assert calls.start("c1", "tide") == [ToolCallStarted("c1", "tide")]
+    assert calls.start("c1", "moon") == []
     assert calls.open["c1"].name == "tide"
 
 
 def test_chunks_leave_out_what_was_said() -> None:
     calls = ToolCalls(with_deeds=False)
     assert calls.add_chunk("c1", "tide", "") == [ToolCallStarted("c1", "tide")]
-    assert calls.add_chunk("", "", "{}") == [ToolCallDelta("c1", "{}")]
+    assert calls.add_chunk(None, "", "{}") == [ToolCallDelta("c1", "{}")]
     assert calls.add_chunk("c1", "tide", " ") == [ToolCallDelta("c1", " ")]
     assert calls.add_chunk("c2", "moon", "{}") == [
-        ToolCallEnded("c1"),
         ToolCallStarted("c2", "moon"),
         ToolCallDelta("c2", "{}"),
     ]
-    assert calls.close_chunks() == [ToolCallEnded("c2")]
-    assert calls.close_chunks() == []
+    assert calls.close_chunk("") == calls.close_chunk("") == []
+    assert calls.settle_ended() == [ToolCallSettled("c1"), ToolCallSettled("c2")]
+
+
+def test_a_first_chunk_names_the_tool() -> None:
+    with pytest.raises(UpstreamError, match="toolCallName"):
+        ToolCalls(with_deeds=False).add_chunk("c1", "", "{}")
+
+
+def test_a_call_that_is_opened_again_goes_on() -> None:
+    calls = ToolCalls(with_deeds=False)
+    told = [*calls.start("c1", "tide"), *calls.add("c1", '{"port":'), *calls.end("c1")]
+    told += [*calls.start("c1", "tide"), *calls.add("c1", '"Brest"}'), *calls.end("c1")]
+    assert told == [ToolCallStarted("c1", "tide"), ToolCallDelta("c1", '{"port":'), ToolCallDelta("c1", '"Brest"}')]
+    assert calls.open["c1"].arguments == '{"port":"Brest"}'
+
+
+def test_a_call_that_is_opened_again_has_not_ended() -> None:
+    calls = called("c1")
+    calls.start("c1", "tide")
+    assert calls.settle_ended() == []
+
+
+def test_an_answered_call_that_is_opened_again_is_still_the_agents() -> None:
+    calls = called("c1")
+    calls.answer("c1", "06:12")
+    assert calls.start("c1", "tide") == calls.add("c1", "{}") == calls.end("c1") == []
+    assert not calls.open
+
+
+def test_a_hidden_call_says_nothing() -> None:
+    calls = ToolCalls(with_deeds=True)
+    assert calls.start("s1", "tide", hidden=True) == calls.add("s1", "{}") == calls.end("s1") == []
+    assert calls.answer("s1", "06:12") == []
+    assert calls.add_chunk("s2", "tide", "{}", owner="child") == []
+    assert not calls.said
+    calls.start("c1", "tide")
+    with pytest.raises(UpstreamError, match="mark of a sub-agent"):
+        calls.check_owner("c1")
+
+
+def test_waiting_calls_are_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tool_calls, "MOST_WAITING", 2000)
+    calls = ToolCalls(with_deeds=False)
+    for call_id in ("c1", "c2", "c3", "c4", "c5", "c6", "c7"):
+        calls.start(call_id, "tide")
+    with pytest.raises(UpstreamError, match="without a result"):
+        calls.start("c8", "tide")
+
+
+def test_what_was_answered_gives_its_room_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tool_calls, "MOST_WAITING", 2000)
+    calls = ToolCalls(with_deeds=False)
+    for number in range(50):
+        calls.start(str(number), "tide")
+        calls.add(str(number), "x" * 1000)
+        assert calls.answer(str(number), "06:12") == [ToolCallSettled(str(number))]
+    calls.start("c1", "tide")
+    with pytest.raises(UpstreamError, match="without a result"):
+        calls.add("c1", "x" * 2000)
+
+
+def test_the_latest_answered_calls_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tool_calls, "MOST_ANSWERED", 2)
+    calls = called("c1", "c2", "c3")
+    for call_id in ("c1", "c2", "c3"):
+        calls.answer(call_id, "06:12")
+    assert [len(calls.start(call_id, "tide")) for call_id in ("c1", "c2", "c3")] == [1, 0, 0]
 
 
 def test_an_answered_call_was_the_agents_own() -> None:

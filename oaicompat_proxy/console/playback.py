@@ -47,9 +47,14 @@ class _Run:
     def __init__(self, recording: Recording) -> None:
         manner = recording.manner
         self._entries = recording.entries
+        self._last = next((entry for entry in reversed(recording.entries) if entry.kind == "native"), None)
+        """What the stream ends with."""
         with_deeds = manner.server_tools != "hide"
         dialect = DIALECTS[manner.dialect]
-        self._reader = dialect.new_reader(max_frame=MAX_FRAME, with_deeds=with_deeds, resumed=manner.resumed)
+        run_id = dialect.find_run_id(recording.bytes_of("native"))
+        self._reader = dialect.new_reader(
+            max_frame=MAX_FRAME, with_deeds=with_deeds, resumed=manner.resumed, run_id=run_id
+        )
         self._translator = Translator(
             model=manner.model,
             tool_names=frozenset(manner.tool_names),
@@ -79,6 +84,9 @@ class _Run:
         elif entry.kind == "native":
             for event in self._reader.feed(entry.data):
                 yield from self._translator.feed(event)
+            if entry is self._last:
+                for event in self._reader.settle(at_end=True):
+                    yield from self._translator.feed(event)
 
 
 def play(recording: Recording) -> Played:

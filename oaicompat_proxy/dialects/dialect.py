@@ -29,7 +29,7 @@ class App(NamedTuple):
 
 
 class Reader(Protocol):
-    """Reads one run: `feed()` bytes as they come, take the events that they complete."""
+    """Reads one run: `feed()` bytes as they come, take the events that they complete; `settle()` at their end."""
 
     @property
     def over(self) -> bool:
@@ -47,6 +47,26 @@ class Reader(Protocol):
         Raises UpstreamError for what cannot be understood or is too long, after the events before it.
         """
         ...
+
+    @property
+    def wait(self) -> float | None:
+        """Seconds from now on after which what was said counts, should no more come that changes it. None: it does
+        not count before the agent says so."""
+        ...
+
+    def settle(self, *, at_end: bool) -> Iterable[Event]:
+        """The events that were held until nothing could change them, never as a tuple. `at_end`: the stream has ended,
+        else `wait` is over."""
+        ...
+
+
+class EndsItself:
+    """A reader whose agent's last word counts at once, whatever the stream does."""
+
+    wait: float | None = None
+
+    def settle(self, *, at_end: bool) -> Iterable[Event]:
+        return []
 
 
 class Gateway(Protocol):
@@ -97,7 +117,12 @@ class Dialect(Protocol):
         """`key`: of the session. `run_id`: of this run, never used before."""
         ...
 
-    def new_reader(self, *, max_frame: int, with_deeds: bool, resumed: bool = False) -> Reader:
+    def new_reader(self, *, max_frame: int, with_deeds: bool, resumed: bool = False, run_id: str = "") -> Reader:
         """`max_frame`: bytes of the largest frame that may have to be decoded. `with_deeds`: also what the agent's
-        own tools and children did. `resumed`: joins a gateway's events in mid-run."""
+        own tools and children did. `resumed`: joins a gateway's events in mid-run. `run_id`: what the call named the
+        run; empty if that is not known."""
+        ...
+
+    def find_run_id(self, stream: bytes) -> str:
+        """What the call had named the run that this is the whole stream of; empty if it does not tell."""
         ...

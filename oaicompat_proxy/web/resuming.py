@@ -39,7 +39,7 @@ def start(lease: Lease, turn: Turn, *, approves: bool) -> Readable:
 
 def _start(lease: Lease, turn: Turn) -> Run:
     dialect, run_id = lease.upstream.dialect, new_id()
-    lease.run = lease.upstream.run(dialect.build_run(turn, app=lease.app, key=lease.key, run_id=run_id))
+    lease.run = lease.upstream.run(dialect.build_run(turn, app=lease.app, key=lease.key, run_id=run_id), run_id)
     return lease.run
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Self
 
 from ..dialects.dialect import Call, Reader
-from ..errors import ProxyError, UpstreamFrameTooLong, UpstreamInterrupted
+from ..errors import ProxyError, UpstreamError, UpstreamFrameTooLong, UpstreamInterrupted
 from ..events import Event
 from ..sse import FrameReader
 from .exchange import Exchange, Limits
@@ -66,6 +67,10 @@ class Run:
         """The gateway has answered with a run."""
         self.refused = False
         """The gateway has answered, but not with a run."""
+        self._settled = False
+        """No more events will come."""
+        self._held_since: float | None = None
+        """By the loop's time: since when the reader waits for more of the stream before it tells what it has."""
 
     @property
     def reached(self) -> bool:
@@ -138,12 +143,9 @@ class Run:
 
     async def __anext__(self) -> Iterable[Event]:
         """The events of the next read. Raises UpstreamError and its kin."""
-        assert self._exchange is not None
-        data, self._ahead = self._ahead, b""
-        data = data or await self._exchange.read()
-        if not data:
+        if self._settled:
             raise StopAsyncIteration
-        return self._feed(data)
+        return await self._next()
 
     async def first_frame(self) -> bytes:
         """Its data, after `open` and before all else; the frame is read again as events.
@@ -165,9 +167,56 @@ class Run:
 
     async def pump(self, take: Callable[[Iterable[Event]], bool]) -> None:
         """Gives the events of each read to `take` as they come, until it returns False or the stream ends."""
-        assert self._exchange is not None
-        feed = self._reader.feed if self._inflater is None and self._watch is None else self._feed
-        await self._exchange.pump(feed, take)
+        exchange, reader = self._exchange, self._reader
+        assert exchange is not None
+        feed = reader.feed if self._inflater is None and self._watch is None else self._feed
+        stopped = False
+
+        def take_read(events: Iterable[Event]) -> bool:
+            nonlocal stopped
+            stopped = not take(events)
+            return not stopped and reader.wait is None
+
+        while not stopped and not self._settled:
+            await exchange.pump(feed, take_read)
+            if not stopped:
+                stopped = not take(await self._next())
+
+    async def _next(self) -> Iterable[Event]:
+        """The events of the next read; of what was held until then where there is none any more."""
+        data, at_end = (self._ahead, False) if self._ahead else await self._read()
+        if data:
+            self._ahead = b""
+            return self._feed(data)
+        self._settled = at_end or self._reader.over
+        self._held_since = None
+        events = self._reader.settle(at_end=at_end)
+        return events if self._watch is None else map(self._watch, events)
+
+    async def _read(self) -> tuple[bytes, bool]:
+        """The next bytes, and whether there are none because the stream is at its end.
+
+        Where what was said needs only silence to count, that is the end of the run, however the connection ends.
+        """
+        exchange, wait = self._exchange, self._reader.wait
+        assert exchange is not None
+        if wait is None:
+            self._held_since = None
+            data = await exchange.read()
+            return data, not data
+        loop = asyncio.get_running_loop()
+        if self._held_since is None:
+            self._held_since = loop.time()
+        try:
+            async with asyncio.timeout_at(self._held_since + wait):
+                data = await exchange.read()
+            return data, not data
+        except TimeoutError:
+            return b"", False
+        except UpstreamError:
+            if not self._reader.over:
+                raise
+            return b"", True
 
     def _feed(self, data: bytes) -> Iterable[Event]:
         if self._inflater is None:

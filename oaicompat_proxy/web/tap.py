@@ -25,6 +25,13 @@ class TappedReader:
     def execution_id(self) -> str:
         return self._reader.execution_id
 
+    @property
+    def wait(self) -> float | None:
+        return self._reader.wait
+
+    def settle(self, *, at_end: bool) -> Iterable[Event]:
+        return self._reader.settle(at_end=at_end)
+
     def feed(self, data: bytes) -> Iterable[Event]:
         self._take(data)
         return self._reader.feed(data)

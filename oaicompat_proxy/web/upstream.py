@@ -108,14 +108,17 @@ class Upstream:
         exchange.cut()
         return exchange.status
 
-    def run(self, call: Call) -> Run:
+    def run(self, call: Call, run_id: str = "") -> Run:
+        """`run_id`: as the call has it."""
         client, call = self._address(call)
-        reader = self.new_reader()
+        reader = self.new_reader(run_id=run_id)
         return Run(client, call, reader, self._limits, self._headers, self._watch, for_client=self._for_client)
 
-    def new_reader(self, *, resumed: bool = False) -> Reader:
+    def new_reader(self, *, resumed: bool = False, run_id: str = "") -> Reader:
         with_deeds = self._with_deeds or self._watch is not None
-        return self.dialect.new_reader(max_frame=self._config.max_frame, with_deeds=with_deeds, resumed=resumed)
+        return self.dialect.new_reader(
+            max_frame=self._config.max_frame, with_deeds=with_deeds, resumed=resumed, run_id=run_id
+        )
 
     def close(self) -> None:
         """Closes the connections that nobody uses."""

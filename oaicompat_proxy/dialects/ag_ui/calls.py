@@ -1,7 +1,7 @@
 """What is put to an AG-UI agent: one `RunAgentInput`.
 
 Source: AG-UI 1.0, `ag-ui-protocol`. `state`, `tools`, `context` and `forwardedProps` are always there, because the 0.x
-age requires them; `protocolVersion` is not sent, because servers of early 0.x refuse what they do not know.
+age requires them. Without `protocolVersion` a producer of 1.0 may speak an older form, without the marks of sub-agents.
 
 Bodies are ASCII-escaped JSON, which every server decodes alike, half characters and all.
 """
@@ -16,6 +16,8 @@ from ... import ascii_json
 from ... import turn as turns
 from ...turn import Block, JsonText, Media, Text, Tool, Turn, Utterance
 from .answers import NOTHING_WAITED, answer_all, original_calls
+
+PROTOCOL_VERSION = "1.0"
 
 UNKNOWN_TYPE = "application/octet-stream"
 
@@ -33,6 +35,7 @@ def build_run(thread: str, run_id: str, turn: Turn) -> bytes:
     run_input: dict[str, Any] = {
         "threadId": thread,
         "runId": run_id,
+        "protocolVersion": PROTOCOL_VERSION,
         "state": {},
         "messages": [_message(each, each.id or f"{run_id}-{number}") for number, each in enumerate(utterances, 1)],
         "tools": [_tool(tool) for tool in turn.tools],

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from ...turn import Turn
 from ..dialect import Call, Gateway, Reader
 from .calls import build_run
-from .reader import EventReader
+from .reader import EventReader, find_last_run
 from .recorded_fields import RECORDED_FIELDS
 
 
@@ -29,6 +29,9 @@ class AgUi:
         path = app if "://" in app or not app else f"/{app.lstrip('/')}"
         return Call(path, build_run(key, run_id, turn))
 
-    def new_reader(self, *, max_frame: int, with_deeds: bool, resumed: bool = False) -> Reader:
+    def new_reader(self, *, max_frame: int, with_deeds: bool, resumed: bool = False, run_id: str = "") -> Reader:
         """Nothing is ever joined in mid-run: a run that goes on after a question is a new one."""
-        return EventReader(max_frame=max_frame, with_deeds=with_deeds)
+        return EventReader(max_frame=max_frame, with_deeds=with_deeds, run_id=run_id)
+
+    def find_run_id(self, stream: bytes) -> str:
+        return find_last_run(stream)

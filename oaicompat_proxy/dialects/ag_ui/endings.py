@@ -6,10 +6,17 @@ text of an agent that does not stream.
 
 from __future__ import annotations
 
+from ...errors import UpstreamError
 from ...events import Event, MessageCompleted, RunEnded, RunFailed, RunResult, ToolCalled
 from .fields import Data, objects_of, text_of, usage_of
 from .interrupts import read_customs, read_open_calls, read_outcome
 from .tool_calls import ToolCalls
+
+_STOP_REASONS = {
+    **dict.fromkeys(("length", "max_tokens", "max_output_tokens"), "max_tokens"),
+    **dict.fromkeys(("content_filter", "content_filtered", "guardrail_intervened", "safety"), "content_filter"),
+}
+"""What producers call the ends that a client must be told of, with `_` for `-`."""
 
 SILENT_ROLES = {"activity", "reasoning"}
 """Messages of a snapshot that are no part of the conversation."""
@@ -21,34 +28,52 @@ def read_error(data: Data) -> RunFailed:
     return RunFailed(f"{message} ({code})" if code and code not in message else message)
 
 
-def read_end(data: Data, calls: ToolCalls, customs: list[Data], *, silent: bool) -> list[Event]:
+def stop_reason_of(data: Data) -> str:
+    """Why the model stopped, from `metadata.finishReason` of an event: the protocol has no field of its own for it."""
+    metadata = data.get("metadata")
+    told = text_of(metadata, "finishReason").lower().replace("-", "_") if isinstance(metadata, dict) else ""
+    return _STOP_REASONS.get(told, told)
+
+
+def read_end(data: Data, calls: ToolCalls, customs: list[Data], *, silent: bool, stop_reason: str = "") -> list[Event]:
     """What `RUN_FINISHED` says.
 
     `customs`: the run's `on_interrupt` events. `silent`: the run has said nothing so far, so its result may be the
-    answer.
+    answer. `stop_reason`: why the model stopped, if that is known.
     """
-    outcome = data.get("outcome")
-    if not isinstance(outcome, dict):
-        outcome = {}
+    outcome = _outcome_of(data)
     kind = text_of(outcome, "type")
     if kind == "cancelled":
         return [RunFailed("The run was cancelled.", aborted=True)]
     usage = usage_of(data)
     asked = read_outcome(outcome, calls.open) or read_customs(customs, calls.open)
     if asked is not None:
-        return [RunResult("", "", usage), asked]
+        return [RunResult("", stop_reason, usage), asked]
+    if kind == "interrupt":
+        raise UpstreamError("The agent waits for an answer, and does not say to what.")
     pending = outcome.get("pendingToolCallIds")
-    if isinstance(pending, list):  # the agent says which calls are the client's to run
-        settled, waits_for = calls.settle_all_but(list(map(str, pending))), None
+    settled, waits_for = list[Event](), None
+    if pending:  # the agent says which calls are the client's to run; an empty list says nothing
+        settled = calls.settle_all_but(pending)
     else:
-        settled, waits_for = [], read_open_calls(calls.open, text_of(data, "runId"))
+        waits_for = read_open_calls(calls.open, text_of(data, "runId"))
     text = text_of(data, "result") if silent else ""
-    return [*settled, RunResult(text, "", usage), RunEnded(waits_for)]
+    return [*settled, RunResult(text, stop_reason, usage), RunEnded(waits_for)]
+
+
+def _outcome_of(data: Data) -> Data:
+    """An object in 1.0; before, a string, with the interrupt beside it."""
+    outcome = data.get("outcome")
+    if isinstance(outcome, dict):
+        return outcome
+    interrupts = data.get("interrupts") or [data.get("interrupt")]
+    return {"type": outcome, "interrupts": interrupts}
 
 
 def read_snapshot(data: Data) -> list[Event]:
     """The last message of the conversation, if it is the agent's: what it said, and what it calls."""
-    spoken = [message for message in objects_of(data, "messages") if message.get("role") not in SILENT_ROLES]
+    messages = [message for message in objects_of(data, "messages") if not message.get("subagentRunId")]
+    spoken = [message for message in messages if message.get("role") not in SILENT_ROLES]
     if not spoken or spoken[-1].get("role") != "assistant":
         return []
     calls = [_snapshot_call(call) for call in objects_of(spoken[-1], "toolCalls")]

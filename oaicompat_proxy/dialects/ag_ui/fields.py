@@ -1,4 +1,4 @@
-"""Fields of AG-UI's JSON, read so that `null` and what has the wrong type count as absent.
+"""Fields of AG-UI's JSON that `schema.check` has let pass; `null` counts as absent.
 
 Source: AG-UI 1.0, `ag-ui-protocol`; producers of the 0.x age write `null` for what 1.0 leaves out.
 """
@@ -9,11 +9,9 @@ import json
 from typing import Any
 
 from ...events import Usage
+from .schema import MOST_COUNTED, is_count
 
 Data = dict[str, Any]
-
-MOST_COUNTED = 2**53 - 1
-"""The largest integer that JavaScript holds exactly."""
 
 
 def text_of(data: Data, key: str) -> str:
@@ -28,41 +26,47 @@ def objects_of(data: Data, key: str) -> list[Data]:
 
 
 def plain(content: Any) -> str:
-    """What a person would read of a result: its text, the text of its parts, or its JSON."""
+    """What a person would read of a result: its text, the text parts of it joined, or its JSON."""
     if isinstance(content, str):
         return content
-    if isinstance(content, list) and all(isinstance(part, dict) for part in content):
-        return " ".join(text_of(part, "text") or f"[{text_of(part, 'type')}]" for part in content)
-    return "" if content is None else json.dumps(content, ensure_ascii=False)
+    if isinstance(content, list) and content and all(isinstance(part, dict) and "type" in part for part in content):
+        return "".join(text_of(part, "text") for part in content if part["type"] == "text")
+    return "" if content in (None, []) else json.dumps(content, ensure_ascii=False)
 
 
 def usage_of(data: Data) -> Usage | None:
-    """The sum over all models; input includes what was cached, and output what was reasoned."""
+    """The sum over all models; input includes what was cached, and output what was reasoned.
+
+    An absent count is unknown, and so is each sum with an unknown part. None if what a client is told is not known.
+    """
     entries = objects_of(data, "usage")
-    if not any(_count(entry, key) is not None for entry in entries for key in _TOKENS):
+    totals = [_complete(entry) for entry in entries]
+    used, made, total = (_sum([each[place] for each in totals]) for place in range(3))
+    if used is None or made is None or total is None:
         return None
-    used, made = _sum(entries, "inputTokens") or 0, _sum(entries, "outputTokens") or 0
-    total = sum(_count(entry, "totalTokens") or _together(entry) for entry in entries)
-    return Usage(
-        used, made, min(total, MOST_COUNTED), _sum(entries, "reasoningTokens"), _sum(entries, "cachedInputTokens")
+    reasoned, cached = (
+        _sum([_count(entry, key) for entry in entries]) for key in ("reasoningTokens", "cachedInputTokens")
     )
+    return Usage(used, made, total, reasoned, cached)
 
 
-_TOKENS = ("inputTokens", "outputTokens", "totalTokens")
+def _complete(entry: Data) -> tuple[int | None, int | None, int | None]:
+    """Input, output and total: by the protocol's accounting each is known from the other two."""
+    used, made, total = (_count(entry, key) for key in ("inputTokens", "outputTokens", "totalTokens"))
+    if used is not None and made is not None:
+        return used, made, used + made if total is None else total
+    if total is not None and used is not None and total >= used:
+        return used, total - used, total
+    if total is not None and made is not None and total >= made:
+        return total - made, made, total
+    return used, made, total
 
 
-def _together(entry: Data) -> int:
-    return (_count(entry, "inputTokens") or 0) + (_count(entry, "outputTokens") or 0)
-
-
-def _sum(entries: list[Data], key: str) -> int | None:
-    counts = [count for entry in entries if (count := _count(entry, key)) is not None]
-    return min(sum(counts), MOST_COUNTED) if counts else None
+def _sum(counts: list[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return min(sum(known), MOST_COUNTED) if known and len(known) == len(counts) else None
 
 
 def _count(entry: Data, key: str) -> int | None:
-    """A count that can be: no fraction, not negative, and exact in every client's numbers."""
     value = entry.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_COUNTED:
-        return None
-    return int(value) if value == int(value) else None
+    return int(value) if value is not None and is_count(value) else None

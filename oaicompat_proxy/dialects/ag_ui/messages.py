@@ -1,18 +1,28 @@
-"""The agent's text messages, one after the other, though they may come at the same time.
+"""The agent's messages of one kind, text or reasoning, one after the other, though they may come at the same time.
 
-Source: AG-UI 1.0, text message events: start, content and end belong together by `messageId`, and several messages
-may be open at once. An answer is one text, so the message that began first has the floor, and what the others say
-is held until it ends. Messages of other roles are echoes of the conversation.
+Source: AG-UI 1.1, "Streaming Messages": start, content and end belong together by `messageId`, several messages may
+be open at once, and one that is closed may be opened again. An answer is one text, so the message that began first
+is the active one, and what the others say is held until it ends. Messages of other roles are echoes of the
+conversation, those of sub-agents are inside: both are hidden.
 """
 
 from __future__ import annotations
 
-from ...events import Event, TextDelta, TextStarted
+from collections import deque
+from collections.abc import Callable
 
-SPEAKER = "assistant"
+from ...errors import UpstreamError
+from ...events import Event
+from .chunks import ChunkStreams
+from .limits import Budget
+
+ASSISTANT = "assistant"
 
 MOST_HELD = 1024 * 1024
-"""Characters that may be held for messages without the floor; then the one that has it counts as ended."""
+"""Characters that may be held for messages that are not active; then the active one counts as ended."""
+
+MOST_OPEN = 4 * 1024 * 1024
+"""Characters of the names of all messages that are open at a time."""
 
 
 class _Message:
@@ -22,60 +32,80 @@ class _Message:
 
 
 class Messages:
-    """Follows the messages of one run. Methods return what can be told now."""
+    """Follows the messages of one kind in one run. Methods return the events that can be told now."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, started: Callable[[bool], list[Event]], delta: Callable[[str], Event], chunks: ChunkStreams
+    ) -> None:
+        """`started`: the events of a beginning; its argument says whether it is another message than the one before."""
+        self._started = started
+        self._delta = delta
+        self._chunks = chunks
+        self._names = Budget(MOST_OPEN, "open messages")
+        # moving
         self._open: dict[str, _Message] = {}
-        self._echoes: set[str] = set()
+        self._order: deque[str] = deque()
+        """Of the open ones; the first is active."""
+        self._hidden: set[str] = set()
+        """Echoes and sub-agents' messages that are open."""
         self._held = 0
         self._last: str | None = None
-        """The message that spoke last."""
-        self._chunked: str | None = None
-        """The message that the short form has opened."""
+        """The message that was active last."""
         self.said = False
         """Some message of the agent's has begun."""
 
-    def start(self, message_id: str, role: str) -> list[Event]:
-        if role != SPEAKER:
-            self._echoes.add(message_id)
+    @property
+    def open_chunks(self) -> bool:
+        return bool(self._chunks.open)
+
+    def is_hidden(self, message_id: str) -> bool:
+        return message_id in self._hidden
+
+    def start(self, message_id: str, *, hidden: bool = False) -> list[Event]:
+        if hidden:
+            self._hide(message_id)
             return []
-        self._echoes.discard(message_id)
+        self._show(message_id)
         if message_id in self._open:
             return []
+        self._names.take(message_id)
         self._open[message_id] = _Message()
+        self._order.append(message_id)
         self.said = True
-        return self._hand_over() if len(self._open) == 1 else self._hold("", message_id)
+        return self._activate_next() if len(self._order) == 1 else self._hold("", message_id)
 
     def add(self, message_id: str, delta: str) -> list[Event]:
-        if message_id in self._echoes:
+        if message_id in self._hidden:
             return []
-        started = [] if message_id in self._open else self.start(message_id, SPEAKER)
-        if next(iter(self._open)) == message_id:
-            return [*started, TextDelta(delta)]
+        started = [] if message_id in self._open else self.start(message_id)
+        if self._order[0] == message_id:
+            return [*started, self._delta(delta)]
         return [*started, *self._hold(delta, message_id)]
 
     def end(self, message_id: str) -> list[Event]:
-        self._echoes.discard(message_id)
+        self._show(message_id)
         if message_id not in self._open:
             return []
         self._open[message_id].ended = True
         return self._pass_on()
 
-    def add_chunk(self, message_id: str, role: str, delta: str) -> list[Event]:
-        """The short form: the first of a message names it, later ones may leave that out."""
-        told: list[Event] = []
-        if self._chunked is None or message_id not in ("", self._chunked):
-            told += self.close_chunks()
-            self._chunked = message_id
-            told += self.start(message_id, role)
-        return told + (self.add(self._chunked, delta) if delta else [])
+    def check_owner(self, message_id: str) -> None:
+        """A sub-agent goes on with this message. Raises UpstreamError if it is the agent's own."""
+        if message_id in self._open:
+            raise UpstreamError("The agent sent a piece of its own message with the mark of a sub-agent.")
 
-    def close_chunks(self) -> list[Event]:
-        """Something else came: the message that the short form has opened is over."""
-        if self._chunked is None:
-            return []
-        ended, self._chunked = self._chunked, None
-        return self.end(ended)
+    def add_chunk(self, message_id: str | None, delta: str, *, role: str = "", owner: str = "") -> list[Event]:
+        """The short form. `owner`: the sub-agent that sent it. Raises UpstreamError as `ChunkStreams.accept` does."""
+        step = self._chunks.accept(message_id, owner, role, ASSISTANT)
+        events = [] if step.closed is None else self.end(step.closed)
+        if step.opens:
+            events += self.start(step.item_id, hidden=bool(step.owner) or role not in ("", ASSISTANT))
+        return events + (self.add(step.item_id, delta) if delta else [])
+
+    def close_chunk(self, owner: str) -> list[Event]:
+        """Something else came: the message that the short form of this owner has opened is over."""
+        ended = self._chunks.close(owner)
+        return [] if ended is None else self.end(ended)
 
     def close(self) -> list[Event]:
         """The run is over, and with it every message."""
@@ -83,28 +113,41 @@ class Messages:
             message.ended = True
         return self._pass_on()
 
+    def _hide(self, message_id: str) -> None:
+        if message_id not in self._hidden:
+            self._names.take(message_id)
+            self._hidden.add(message_id)
+
+    def _show(self, message_id: str) -> None:
+        if message_id in self._hidden:
+            self._names.give_back(message_id)
+            self._hidden.discard(message_id)
+
     def _hold(self, delta: str, message_id: str) -> list[Event]:
         self._open[message_id].held.append(delta)
         self._held += _weight(delta)
-        return self.end(next(iter(self._open))) if self._held > MOST_HELD else []
+        return self.end(self._order[0]) if self._held > MOST_HELD else []
 
     def _pass_on(self) -> list[Event]:
-        """Takes the floor from the messages that have ended."""
-        told: list[Event] = []
-        while self._open and next(iter(self._open.values())).ended:
-            del self._open[next(iter(self._open))]
-            told += self._hand_over()
-        return told
+        """Goes on to the next message as long as the active one has ended."""
+        events: list[Event] = []
+        while self._order and self._open[self._order[0]].ended:
+            ended = self._order.popleft()
+            del self._open[ended]
+            self._names.give_back(ended)
+            events += self._activate_next()
+        return events
 
-    def _hand_over(self) -> list[Event]:
-        """Gives the floor to the message that has waited longest, if there is one."""
-        if not self._open:
+    def _activate_next(self) -> list[Event]:
+        """Makes the message that has waited longest the active one, if there is any."""
+        if not self._order:
             return []
-        message_id, message = next(iter(self._open.items()))
-        apart, self._last = message_id != self._last, message_id
+        message_id = self._order[0]
+        message = self._open[message_id]
+        is_another, self._last = message_id != self._last, message_id
         self._held -= sum(map(_weight, message.held))
         held, message.held = "".join(message.held), []
-        return [TextStarted(apart), *([TextDelta(held)] if held else [])]
+        return [*self._started(is_another), *([self._delta(held)] if held else [])]
 
 
 def _weight(held: str) -> int:

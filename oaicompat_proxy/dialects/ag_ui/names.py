@@ -1,4 +1,4 @@
-"""Which event a frame is, and whose call a result belongs to, seen from its first bytes."""
+"""Which event a frame is, and which run, call or custom event it speaks of, seen from its first bytes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,14 @@ _NAME = re.compile(rb'\s*\{\s*(?:"[^"\\]*"\s*:\s*' + _SIMPLE + rb'\s*,\s*)*?"nam
 ON_INTERRUPT = b"on_interrupt"
 """The `CUSTOM` event with which LangGraph, CrewAI and Mastra say that the run waits for a human."""
 
-_CALL_ID = re.compile(rb'"toolCallId"\s*:\s*("(?:[^"\\]++|\\.)*+")')
-_CONTENT = re.compile(rb'"(?:content|rawEvent|metadata)"\s*:')
-"""Behind it may stand what only looks like a call's id."""
+AGENT_STOPPED = b"AgentStopped"
+"""The `CUSTOM` event with which Strands says why the model stopped."""
+
+_STRING = rb'\s*:\s*("(?:[^"\\]++|\\.)*+")'
+_CALL_ID = re.compile(rb'"toolCallId"' + _STRING)
+_RUN_ID = re.compile(rb'"runId"' + _STRING)
+_NESTED = re.compile(rb'"(?:content|rawEvent|metadata|input)"\s*:')
+"""Behind it may stand what only looks like one of these."""
 
 
 def name_of(head: bytes) -> bytes | None:
@@ -35,8 +40,18 @@ def name_of(head: bytes) -> bytes | None:
 
 def call_id_of(head: bytes) -> str | None:
     """The call whose result begins like this; None if it cannot be seen without decoding."""
-    front = head[: found.start()] if (found := _CONTENT.search(head)) else head
-    match = _CALL_ID.search(front)
+    return _find_text(head, _CALL_ID)
+
+
+def run_id_of(head: bytes) -> str | None:
+    """The run that begins like this; None if it cannot be seen without decoding."""
+    return _find_text(head, _RUN_ID)
+
+
+def _find_text(head: bytes, pattern: re.Pattern[bytes]) -> str | None:
+    """The string in front of all that may hold such a key too."""
+    front = head[: found.start()] if (found := _NESTED.search(head)) else head
+    match = pattern.search(front)
     try:
         return str(orjson.loads(match[1])) if match else None
     except orjson.JSONDecodeError:

@@ -1,95 +1,147 @@
 """The tool calls of a run, and which of them the agent itself has answered.
 
-Source: AG-UI 1.0, tool call events. A call whose result is in the stream was the agent's own. One without a result
+Source: AG-UI 1.1, tool call events. A call whose result is in the stream was the agent's own. One without a result
 is somebody else's if the run ends on it; but agents of the 0.x age tell no results, so when the model speaks on
-after a call, that was the agent's own too.
+after a call, that was the agent's own too. A call that has ended may be opened again, and its arguments go on: so its
+end is told to nobody before the run's own end.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterable
+from io import StringIO
 
-from ...events import Event, ToolCallDelta, ToolCalled, ToolCallEnded, ToolCallSettled, ToolCallStarted, ToolFinished
+from ...errors import UpstreamError
+from ...events import Event, ToolCallDelta, ToolCallSettled, ToolCallStarted, ToolFinished
+from .chunks import ChunkStreams
+from .limits import Budget
+
+MOST_WAITING = 16 * 1024 * 1024
+"""Characters of all calls that have no result yet: ids, names and arguments."""
+
+MOST_ANSWERED = 10_000
+"""Calls that are remembered as answered, the latest: such a one is not handed out if it is opened again."""
 
 
-class Told:
-    """What was told of one call."""
+class ToolCallState:
+    """What is known of one call."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.pieces: list[str] = []
-        self.ended = False
+    __slots__ = ("name", "settled", "text")
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.text = StringIO()
+        """The arguments so far."""
         self.settled = False
 
     @property
     def arguments(self) -> str:
         """JSON text."""
-        return "".join(self.pieces) or "{}"
+        return self.text.getvalue() or "{}"
+
+    @property
+    def size(self) -> int:
+        """Characters of name and arguments."""
+        return len(self.name) + self.text.tell()
 
 
 class ToolCalls:
-    """Follows the calls of one run that have no result yet. Methods return what can be told now."""
+    """Follows the calls of one run that have no result yet. Methods return the events that can be told now."""
 
     def __init__(self, *, with_deeds: bool) -> None:
         """`with_deeds`: also tell the results of the agent's own calls."""
         self._with_deeds = with_deeds
+        self._budget = Budget(MOST_WAITING, "tool calls without a result")
+        self._chunks = ChunkStreams("TOOL_CALL_CHUNK", "toolCallId", "toolCallName")
         # moving
-        self.open: dict[str, Told] = {}
+        self.open: dict[str, ToolCallState] = {}
         """The calls without a result, by their ids, in their order."""
-        self._chunked: str | None = None
-        """The call that the short form has opened."""
+        self._hidden: set[str] = set()
+        """The open calls of sub-agents."""
+        self._unsettled: dict[str, None] = {}
+        """Those of the agent's that have ended, in their order, as long as nobody knows whose they are."""
+        self._answered: set[str] = set()
+        self._answered_order: deque[str] = deque()
         self.said = False
         """Some call has been told."""
 
-    def start(self, call_id: str, name: str) -> list[Event]:
-        self.said = True
-        told = self.open.setdefault(call_id, Told(name))
-        told.name = told.name or name
+    @property
+    def open_chunks(self) -> bool:
+        return bool(self._chunks.open)
+
+    def start(self, call_id: str, name: str, *, hidden: bool = False) -> list[Event]:
+        if hidden:
+            self._hide(call_id)
+        if hidden or call_id in self._answered:
+            return []
+        self._show(call_id)
+        call = self._find(call_id)
+        self._unsettled.pop(call_id, None)
+        if call.name or not name:
+            return []
+        self._budget.grow(len(name))
+        call.name = name
         return [ToolCallStarted(call_id, name)]
 
     def add(self, call_id: str, delta: str) -> list[Event]:
-        self.said = True
-        self.open.setdefault(call_id, Told("")).pieces.append(delta)
+        if call_id in self._hidden or call_id in self._answered:
+            return []
+        self._budget.grow(len(delta))
+        self._find(call_id).text.write(delta)
         return [ToolCallDelta(call_id, delta)]
 
     def end(self, call_id: str) -> list[Event]:
-        told = self.open.get(call_id)
-        if told is None:
-            return []
-        told.ended = True
-        return [ToolCallEnded(call_id)] if told.pieces else [ToolCalled(call_id, told.name, "")]
+        self._show(call_id)
+        call = self.open.get(call_id)
+        if call is not None and not call.settled:
+            self._unsettled[call_id] = None
+        return []
 
-    def add_chunk(self, call_id: str, name: str, delta: str) -> list[Event]:
-        """The short form: the first of a call names it, later ones may leave that out."""
-        events: list[Event] = []
-        if self._chunked is None or call_id not in ("", self._chunked):
-            events += self.close_chunks()
-            self._chunked = call_id
-            events += self.start(call_id, name)
-        return events + (self.add(self._chunked, delta) if delta else [])
+    def check_owner(self, call_id: str) -> None:
+        """A sub-agent goes on with this call. Raises UpstreamError if it is the agent's own."""
+        if call_id in self.open:
+            raise UpstreamError("The agent sent a piece of its own tool call with the mark of a sub-agent.")
 
-    def close_chunks(self) -> list[Event]:
-        """Something else came: the call that the short form has opened is whole."""
-        if self._chunked is None:
-            return []
-        ended, self._chunked = self._chunked, None
-        return self.end(ended)
+    def add_chunk(self, call_id: str | None, name: str, delta: str, *, owner: str = "") -> list[Event]:
+        """The short form: the first of a call names it and its tool, later ones may leave that out.
+
+        Raises UpstreamError as `ChunkStreams.accept` does, and for a first one without its tool's name.
+        """
+        step = self._chunks.accept(call_id, owner, name)
+        events = [] if step.closed is None else self.end(step.closed)
+        if step.opens:
+            if not name:
+                raise UpstreamError("The agent sent a first TOOL_CALL_CHUNK event without `toolCallName`.")
+            events += self.start(step.item_id, name, hidden=bool(step.owner))
+        return events + (self.add(step.item_id, delta) if delta else [])
+
+    def close_chunk(self, owner: str) -> list[Event]:
+        """Something else came: the call that the short form of this owner has opened is whole."""
+        ended = self._chunks.close(owner)
+        return [] if ended is None else self.end(ended)
 
     def answer(self, call_id: str, result: str) -> list[Event]:
         """The agent's own result. One of a call that was never told says nothing: a child's, or an earlier run's."""
-        told = self.open.pop(call_id, None)
-        if told is None:
+        call = self.open.pop(call_id, None)
+        if call is None:
             return []
-        finished = [ToolFinished(call_id, told.name, result, False, None)] if self._with_deeds else []
+        self._unsettled.pop(call_id, None)
+        self._budget.give_back(call_id)
+        self._budget.grow(-call.size)
+        self._remember_answered(call_id)
+        finished = [ToolFinished(call_id, call.name, result, False, None)] if self._with_deeds else []
         return [ToolCallSettled(call_id), *finished]
 
     def settle_ended(self) -> list[Event]:
         """The model speaks on, so it has what it called for."""
-        return self._settle(call_id for call_id, told in self.open.items() if told.ended)
+        ended, self._unsettled = self._unsettled, {}
+        return self._settle(ended)
 
     def settle_all_but(self, pending: Collection[str]) -> list[Event]:
         """The agent says which calls are left for others to run."""
-        return self._settle(call_id for call_id in self.open if call_id not in pending)
+        others = frozenset(pending)
+        return self._settle(call_id for call_id in self.open if call_id not in others)
 
     def _settle(self, call_ids: Iterable[str]) -> list[Event]:
         """Their results may still come."""
@@ -97,3 +149,26 @@ class ToolCalls:
         for call_id in unsettled:
             self.open[call_id].settled = True
         return [ToolCallSettled(call_id) for call_id in unsettled]
+
+    def _find(self, call_id: str) -> ToolCallState:
+        self.said = True
+        if call_id not in self.open:
+            self._budget.take(call_id)
+            self.open[call_id] = ToolCallState()
+        return self.open[call_id]
+
+    def _hide(self, call_id: str) -> None:
+        if call_id not in self._hidden:
+            self._budget.take(call_id)
+            self._hidden.add(call_id)
+
+    def _show(self, call_id: str) -> None:
+        if call_id in self._hidden:
+            self._budget.give_back(call_id)
+            self._hidden.discard(call_id)
+
+    def _remember_answered(self, call_id: str) -> None:
+        self._answered.add(call_id)
+        self._answered_order.append(call_id)
+        if len(self._answered_order) > MOST_ANSWERED:
+            self._answered.discard(self._answered_order.popleft())

@@ -29,5 +29,9 @@ class Agentick:
         """The key says which app it is."""
         return calls.build_send(key, turn)
 
-    def new_reader(self, *, max_frame: int, with_deeds: bool, resumed: bool = False) -> Reader:
+    def new_reader(self, *, max_frame: int, with_deeds: bool, resumed: bool = False, run_id: str = "") -> Reader:
         return EventReader(max_frame=max_frame, with_deeds=with_deeds, resumed=resumed, shapes=self._shapes)
+
+    def find_run_id(self, stream: bytes) -> str:
+        """Its runs have no names that a call gives them."""
+        return ""

@@ -21,6 +21,7 @@ import orjson
 from ...errors import UpstreamError
 from ...events import Event, TextDelta
 from ...sse import MARK, FrameReader
+from ..dialect import EndsItself
 from .names import END_HEAD, FRONT, NEVER_NEEDED, RESULT_HEAD
 from .parsers import COPIES, DEEDS, Data
 from .plain_text import Shapes, TextShape, learn
@@ -35,7 +36,7 @@ _LONGEST_RESULT = len(_FIELD) + RESULT_HEAD + len(b"\n")
 _CR = ord("\r")
 
 
-class EventReader:
+class EventReader(EndsItself):
     """Reads one run: `feed()` bytes as they come, take the events that they complete."""
 
     __slots__ = (
