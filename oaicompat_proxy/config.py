@@ -247,12 +247,21 @@ class Config:
         gateway=True,
         reload=False,
     )
-    session_secret: str = setting(
-        "",
-        "Key of the names of sessions: the same for all workers and replicas. By default made from the gateway's "
-        "address and token.",
+    session_secret: tuple[str, ...] = setting(
+        (),
+        "Signs the names of sessions and the ids of questions: the same for all workers and replicas, and not to be "
+        "guessed (openssl rand -hex 32). May be repeated: what the later ones have signed still reads. By default "
+        "made from --upstream-token; without that it is drawn at random, and kept in Redis if there is one.",
         metavar="TEXT",
         secret=True,
+        one_or_several=True,
+        gateway=True,
+    )
+    session_secret_file: str = setting(
+        "",
+        "File of that secret, a line each, the newest first; made with one drawn at random if it is not there. "
+        "Without any of these, names of sessions and open questions end with the process.",
+        metavar="FILE",
         gateway=True,
     )
     session_wait: float = setting(
@@ -295,6 +304,13 @@ class Config:
         gateway=True,
     )
     confirmation_ttl: float = setting(3600.0, "For which the client may answer such a question.", least=1, gateway=True)
+    confirmation_wait: float = setting(
+        30.0,
+        "For the next event of a run that was answered, unless the gateway says that it goes on; some gateways stop "
+        "telling of it.",
+        least=0.001,
+        gateway=True,
+    )
 
     # how long it waits
     connect_timeout: float = setting(
@@ -512,6 +528,10 @@ class Config:
             )
         if self.demo and self.workers > 1:
             raise ConfigError("--demo is one agent in one process: start it without --workers")
+        if not all(self.session_secret):
+            raise ConfigError("--session-secret must not be empty")
+        if self.session_secret and self.session_secret_file:
+            raise ConfigError("choose between --session-secret and --session-secret-file")
         if any(not name for name in self.model):
             raise ConfigError("--model needs a name in front of the =")
         parse_model_settings(self)

@@ -1,31 +1,27 @@
 """A tool of the agent's that waits for a human, as a question to the client (setting `confirmations = ask`).
 
-The question is a call of a tool that nobody declared, `confirm_tool_call`, whose id is a signed token: it says
-which call of which session waits, so that any worker can pass the answer on, and only the same caller can give
-it. The client answers as it answers any tool call: with JSON such as `{"confirmed": true}`, or with a plain word.
+The question is a call of a tool that nobody declared, `confirm_tool_call`. Its id is a signature over what waits (which
+call of which session), who was asked, and with which model: nobody else can answer it, and it answers nothing else.
+What waits is looked up by the id. The client answers as it answers any tool call: with JSON such as
+`{"confirmed": true}`, or with a plain word.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from .errors import InvalidRequest
 from .events import ConfirmationRequired
 from .openai.request import Message, ToolCall
+from .signing import SigningKeys
+from .tool_call_ids import TOKEN_PREFIX
 from .turn import Answer, Text
 
 CONFIRM_TOOL = "confirm_tool_call"
 
-TOKEN_PREFIX = "confirm_"
-
-_SIGNATURE = 16
-"""Bytes of the signature: 128 bits cannot be guessed, and ids stay short."""
+_PURPOSE = "question"
 
 _YES = frozenset({"yes", "y", "true", "ok", "approve", "approved", "confirm", "confirmed", "allow", "allowed"})
 """Plain words that confirm; every other word denies, since a wrong yes cannot be taken back."""
@@ -60,30 +56,56 @@ def describe(event: ConfirmationRequired) -> str:
         return json.dumps({**question, "arguments": event.arguments}, ensure_ascii=False)
 
 
-def sign(question: Question, secret: bytes, scope: str) -> str:
-    """The id of the client's call. `scope`: who may answer."""
-    payload = json.dumps(list(question), separators=(",", ":")).encode()
-    token = base64.urlsafe_b64encode(_signature(payload, secret, scope) + payload)
-    return TOKEN_PREFIX + token.decode().rstrip("=")
+def sign(question: Question, keys: SigningKeys, scope: str, model: str) -> str:
+    """The id of the client's call: 40 letters. `scope`: who may answer. `model`: as the client calls it."""
+    return TOKEN_PREFIX + keys.sign(_PURPOSE, scope, model, *question)
 
 
-def find_confirmation(messages: Iterable[Message], *, secret: bytes, scope: str, now: float) -> Confirmation | None:
-    """The client's answer to a question, or None if it answers none.
+def is_signed(token: str, question: Question, keys: SigningKeys, scope: str, model: str) -> bool:
+    """Whether this caller was asked this question with this model."""
+    return keys.verify(token.removeprefix(TOKEN_PREFIX), _PURPOSE, scope, model, *question)
 
-    Raises InvalidRequest for a token that is forged, foreign or too old.
+
+def write_question(question: Question) -> str:
+    return json.dumps(list(question), separators=(",", ":"))
+
+
+def read_question(text: str) -> Question | None:
+    """What `write_question` has written; None if it is anything else."""
+    try:
+        session, call_id, expires, lasting = json.loads(text)
+        return Question(str(session), str(call_id), int(expires), bool(lasting))
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def find_result(messages: Sequence[Message], declared: Collection[str]) -> Message | None:
+    """The client's newest result, if it is one for a question; None if none of the new results is.
+
+    `declared`: the client's own tools. One of them may be called as the question is; then only the id tells.
     """
+    called: dict[str, str] = {}
+    found: Message | None = None
     for message in messages:
-        if message.role == "tool" and (message.tool_call_id or "").startswith(TOKEN_PREFIX):
-            question = _open(message.tool_call_id or "", secret, scope)
-            if question is None or question.expires < now:
-                raise InvalidRequest(
-                    "This confirmation is not, or no longer, waited for; send the conversation again without it.",
-                    param="messages",
-                )
-            text = "".join(block.text for block in message.blocks if isinstance(block, Text))
-            answer = Answer(question.call_id, *_read_answer(text), text)
-            return Confirmation(question, answer, message.tool_call_id or "")
-    return None
+        if message.role == "assistant":
+            called, found = {call.id: call.name for call in message.tool_calls}, None
+        elif message.role == "tool" and _answers(message, called, declared):
+            found = message
+    return found
+
+
+def _answers(message: Message, called: dict[str, str], declared: Collection[str]) -> bool:
+    call_id = message.tool_call_id or ""
+    if called.get(call_id) != CONFIRM_TOOL:
+        return False
+    return call_id.startswith(TOKEN_PREFIX) or CONFIRM_TOOL not in declared
+
+
+def read_result(message: Message, question: Question) -> Confirmation:
+    """What the client said to the question."""
+    text = "".join(block.text for block in message.blocks if isinstance(block, Text))
+    answer = Answer(question.call_id, *_read_answer(text), text)
+    return Confirmation(question, answer, message.tool_call_id or "")
 
 
 def restore(messages: Iterable[Message], confirmation: Confirmation) -> tuple[Message, ...]:
@@ -104,23 +126,6 @@ def _restore(call: ToolCall, token: str, call_id: str) -> ToolCall:
         return ToolCall(call_id, str(asked["tool"]), json.dumps(asked["arguments"], ensure_ascii=False))
     except (ValueError, TypeError, KeyError, RecursionError):  # the client has changed it
         return ToolCall(call_id, "", "{}")
-
-
-def _signature(payload: bytes, secret: bytes, scope: str) -> bytes:
-    return hmac.new(secret, scope.encode() + b"\0" + payload, hashlib.sha256).digest()[:_SIGNATURE]
-
-
-def _open(token: str, secret: bytes, scope: str) -> Question | None:
-    encoded = token.removeprefix(TOKEN_PREFIX)
-    try:
-        signed = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
-        signature, payload = signed[:_SIGNATURE], signed[_SIGNATURE:]
-        if not hmac.compare_digest(signature, _signature(payload, secret, scope)):
-            return None
-        session, call_id, expires, lasting = json.loads(payload)
-        return Question(str(session), str(call_id), int(expires), bool(lasting))
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 def _read_answer(text: str) -> tuple[bool, str]:

@@ -24,6 +24,9 @@ KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
 }
 """What TOML has to hold for a setting of each type."""
 
+_ONE_OR_SEVERAL = {each.name for each in fields(Config) if each.metadata.get("one_or_several")}
+"""Lists that were a single text in earlier releases."""
+
 GATEWAY = "gateway"
 """The tables of a file with several gateways."""
 
@@ -94,7 +97,14 @@ def _are_tables(value: object) -> bool:
 
 
 def _values(table: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    return {key: _value(key, value) for key, value in table.items()}
+
+
+def _value(key: str, value: object) -> object:
+    """A single text may stand for a list of one."""
+    if isinstance(value, str) and key in _ONE_OR_SEVERAL:
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _fault_of_gateway(key: str, value: object, known: Mapping[str, Field[Any]]) -> str:
@@ -109,6 +119,7 @@ def _fault(key: str, value: object, each: Field[Any] | None, known: Iterable[str
     if each is None:
         nearest = difflib.get_close_matches(key.replace("-", "_").lower(), [*known, GATEWAY], 1)
         return f"there is no setting {key}" + (f"; did you mean {nearest[0]}?" if nearest else "")
+    value = _value(key, value)
     if not _is_of(value, str(each.type)):
         return f"{key} must be {KINDS[str(each.type)][1]}"
     fault = fault_of(each, tuple(value) if isinstance(value, list) else value)

@@ -9,6 +9,8 @@ the official clients' helpers break when two are interleaved.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .openai.chunks import Chunk, ToolCallArguments, ToolCallHead
 from .text import SurrogateJoiner
 
@@ -16,6 +18,8 @@ from .text import SurrogateJoiner
 class _Call:
     def __init__(self, call_id: str) -> None:
         self.id = call_id
+        self.shown = ""
+        """The id that the client gets, once there is one."""
         self.name = ""
         self.ended = False
         self.told = False
@@ -31,8 +35,10 @@ class _Call:
 class ToolCalls:
     """The tool calls of one run. Methods return the chunks to send now."""
 
-    def __init__(self, declared: frozenset[str]) -> None:
+    def __init__(self, declared: frozenset[str], shorten: Callable[[str], str] = str) -> None:
+        """`shorten`: an agent's id → the one that the client gets."""
         self._declared = declared
+        self._shorten = shorten
         # moving
         self.in_tick: dict[str, _Call] = {}
         """The current tick's calls in the order of their appearance: mostly none."""
@@ -103,6 +109,7 @@ class ToolCalls:
         """A call that is not the model's but the proxy's."""
         self.in_tick.clear()
         self._declared |= {name}
+        self._find(call_id).shown = call_id
         return self.add_whole(call_id, name, arguments)
 
     def forget(self) -> None:
@@ -131,7 +138,8 @@ class ToolCalls:
         if call.position is None:
             call.position = self._sent
             self._sent += 1
-            chunks.append(ToolCallHead(call.position, call.id or f"call_{call.position}", call.name))
+            call.shown = call.shown or (self._shorten(call.id) if call.id else f"call_{call.position}")
+            chunks.append(ToolCallHead(call.position, call.shown, call.name))
         if call.ended:
             call.waiting.append(call.joiner.flush() if call.told else "{}")
             call.told = True

@@ -51,8 +51,7 @@ FINISH_REASONS = {"max_tokens": "length", "content_filter": "content_filter"}
 UNKNOWN_STOP_REASON = "stop"
 """What the agent's other reasons mean to a client: it said all that it wanted to say."""
 
-TICK_LIMIT = "length"
-"""The run stopped although it wanted to go on."""
+TICK_LIMIT = "length"  # the run stopped although it wanted to go on
 
 
 class Translator:
@@ -75,14 +74,15 @@ class Translator:
         server_tools: str = "hide",
         confirmations: str = "deny",
         sign: Callable[[str], str] = str,
+        shorten: Callable[[str], str] = str,
         secret: str = "",
     ) -> None:
         """`model`: the name the client used. `tool_names`: the tools it declared.
 
         `server_tools`: where to tell what the agent's own tools did: `hide`, `reasoning` or `content`.
         `confirmations`: what to do with a tool that waits for a human: `deny` fails, `ask` asks the client,
-        `approve` leaves it to whoever reads the run. `sign`: makes the id of the client's call from the agent's.
-        `secret`: must not be told, should the agent's words of failure hold it.
+        `approve` leaves it to whoever reads the run. `sign` and `shorten` make the client's id of a question, or of a
+        call, from the agent's. `secret`: must not be told, should the agent's words of failure hold it.
         """
         self._confirmations = confirmations
         self._sign = sign
@@ -91,7 +91,7 @@ class Translator:
         self._narrator = None if server_tools == "hide" else Narrator()
         self._narrates_in_content = server_tools == "content"
         self._speech = Speech(tick_separator)
-        self._calls = ToolCalls(tool_names)
+        self._calls = ToolCalls(tool_names, shorten)
         self._usage = UsageMeter()
         # moving
         self.ticks = 0

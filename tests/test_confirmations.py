@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
+import re
 from typing import Any
 
 import pytest
@@ -14,30 +12,38 @@ from hypothesis import strategies as st
 
 from oaicompat_proxy.confirmations import (
     CONFIRM_TOOL,
-    TOKEN_PREFIX,
     Confirmation,
     Question,
     describe,
-    find_confirmation,
+    find_result,
+    is_signed,
+    read_question,
+    read_result,
     restore,
     sign,
+    write_question,
 )
-from oaicompat_proxy.errors import InvalidRequest
 from oaicompat_proxy.events import ConfirmationRequired
 from oaicompat_proxy.openai.request import Message, ToolCall
+from oaicompat_proxy.signing import Secrets, SigningKeys
 from oaicompat_proxy.turn import Answer, Media, Text
 
-SECRET, SCOPE, NOW = b"secret", "ada", 1000.0
+SCOPE, MODEL = "ada", "owl"
+KEYS = SigningKeys(Secrets([b"secret"]))
 QUESTION = Question("demo:oc-1", "call_1", 1060, lasting=False)
-TOKEN = sign(QUESTION, SECRET, SCOPE)
+TOKEN = sign(QUESTION, KEYS, SCOPE, MODEL)
 
 
-def answered(text: str, token: str = TOKEN) -> Message:
+def answered(text: str, token: str | None = TOKEN) -> Message:
     return Message("tool", (Text(text),), tool_call_id=token)
 
 
-def find(*messages: Message, secret: bytes = SECRET, scope: str = SCOPE, now: float = NOW) -> Confirmation | None:
-    return find_confirmation(messages, secret=secret, scope=scope, now=now)
+def asking(*calls: ToolCall) -> Message:
+    return Message("assistant", (), tool_calls=calls or (ToolCall(TOKEN, CONFIRM_TOOL, "{}"),))
+
+
+def read(text: str) -> Confirmation:
+    return read_result(answered(text), QUESTION)
 
 
 @pytest.mark.parametrize(
@@ -50,16 +56,53 @@ def test_the_question_shows_what_the_agent_wants(arguments: str, shown: Any) -> 
     assert "\\u" not in told, "it is for people"
 
 
-def test_an_id_of_a_call_has_only_harmless_letters() -> None:
-    assert TOKEN.startswith(TOKEN_PREFIX)
-    assert TOKEN.replace("_", "").replace("-", "").isalnum()
+def test_an_id_of_a_call_is_one_that_every_client_takes() -> None:
+    assert re.fullmatch(r"confirm_[A-Za-z0-9_-]{32}", TOKEN)
 
 
-@given(st.builds(Question, st.text(), st.text(), st.integers(1000, 2**40), st.booleans()), st.text())
-def test_what_was_signed_comes_back(question: Question, scope: str) -> None:
-    found = find(answered("yes", sign(question, SECRET, scope)), scope=scope)
-    assert found is not None
-    assert found.question == question
+@given(st.builds(Question, st.text(), st.text(), st.integers(-(2**40), 2**40), st.booleans()))
+def test_what_was_written_is_read(question: Question) -> None:
+    assert read_question(write_question(question)) == question
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "7", '["a","b",9999]', '{"session":"a"}', '["a","b","soon",false]', '["a","b",Infinity,false]']
+)
+def test_what_nobody_has_written_is_no_question(text: str) -> None:
+    assert read_question(text) is None
+
+
+questions = st.builds(Question, st.text(), st.text(), st.integers(), st.booleans())
+
+
+@given(questions, st.text(), st.text(), questions, st.text(), st.text())
+def test_it_answers_one_question_of_one_caller_with_one_model(
+    one: Question, scope: str, model: str, other: Question, other_scope: str, other_model: str
+) -> None:
+    token = sign(one, KEYS, scope, model)
+    same = (one, scope, model) == (other, other_scope, other_model)
+    assert is_signed(token, one, KEYS, scope, model)
+    assert is_signed(token, other, KEYS, other_scope, other_model) == same
+
+
+def test_scope_and_model_cannot_be_shifted() -> None:
+    assert sign(QUESTION, KEYS, "ad", "aowl") != TOKEN
+
+
+@given(st.integers(0, 39), st.sampled_from("ABab01-_"))
+def test_no_letter_can_be_changed(place: int, letter: str) -> None:
+    changed = TOKEN[:place] + letter + TOKEN[place + 1 :]
+    assert is_signed(changed, QUESTION, KEYS, SCOPE, MODEL) == (changed == TOKEN)
+
+
+def test_it_still_reads_when_the_secret_is_replaced() -> None:
+    secrets = Secrets([b"old"])
+    keys = SigningKeys(secrets)
+    token = sign(QUESTION, keys, SCOPE, MODEL)
+    secrets.prefer(b"new")
+    assert is_signed(token, QUESTION, keys, SCOPE, MODEL)
+    assert sign(QUESTION, keys, SCOPE, MODEL) != token
+    assert not is_signed(token, QUESTION, SigningKeys(Secrets([b"new"])), SCOPE, MODEL)
 
 
 YES = [
@@ -82,8 +125,7 @@ NO = ["no", "", " ", "nope", "yes please", "not ok", "1", "[]", "null", "0", "{}
 
 @pytest.mark.parametrize("said", [*YES, " yes \n", '"yes"', '{"confirmed": true}', '{"confirmed":true,"x":1}'])
 def test_a_yes(said: str) -> None:
-    found = find(answered(said))
-    assert found is not None
+    found = read(said)
     assert found.answer.confirmed
 
 
@@ -92,8 +134,7 @@ def test_a_yes(said: str) -> None:
     [*NO, "false", '{"confirmed": false}', '{"confirmed": "true"}', '{"confirmed": 1}', '{"yes": true}', "[" * 100_000],
 )
 def test_everything_else_is_a_no(said: str) -> None:
-    found = find(answered(said))
-    assert found is not None
+    found = read(said)
     assert not found.answer.confirmed
 
 
@@ -108,79 +149,50 @@ def test_everything_else_is_a_no(said: str) -> None:
     ],
 )
 def test_the_reason_is_what_was_said(said: str, reason: str) -> None:
-    found = find(answered(said))
-    assert found is not None
+    found = read(said)
     assert found.answer.reason == reason
 
 
 def test_the_answer_may_come_in_parts_and_among_others() -> None:
     other = Message("tool", (Text("06:12"),), tool_call_id="call_7")
     parts = Message("tool", (Text('{"confirmed":'), Media("image", url="http://x"), Text("true}")), tool_call_id=TOKEN)
-    found = find(Message("user", (Text("Hi"),)), other, parts)
-    assert found == Confirmation(QUESTION, Answer(QUESTION.call_id, True, "", '{"confirmed":true}'), TOKEN)
+    question = asking(ToolCall("call_7", "tide", "{}"), ToolCall(TOKEN, CONFIRM_TOOL, "{}"))
+    assert find_result([Message("user", (Text("Hi"),)), question, other, parts], ()) is parts
+    confirmation = read_result(parts, QUESTION)
+    assert confirmation == Confirmation(QUESTION, Answer(QUESTION.call_id, True, "", '{"confirmed":true}'), TOKEN)
+
+
+def called(call_id: str, name: str = CONFIRM_TOOL) -> Message:
+    return asking(ToolCall(call_id, name, "{}"))
+
+
+@pytest.mark.parametrize("call_id", [TOKEN, TOKEN[:12], "confirm_", "call_1"])
+def test_a_result_of_the_question_is_found_whatever_became_of_its_id(call_id: str) -> None:
+    """It must never begin another run."""
+    result = answered("yes", call_id)
+    assert find_result([called(call_id), result], ()) is result
+
+
+def test_a_client_may_declare_the_tool_to_be_able_to_run_it() -> None:
+    assert find_result([called(TOKEN), answered("yes")], (CONFIRM_TOOL,)) is not None
+    own = [called("call_1"), answered("yes", "call_1")]
+    assert find_result(own, (CONFIRM_TOOL,)) is None, "the agent has called the client's tool"
 
 
 def test_other_results_answer_nothing() -> None:
-    results = [Message("tool", (Text("yes"),), tool_call_id=call_id) for call_id in ("call_1", "confirm", None)]
-    assert find(*results) is None
-    assert find() is None
+    assert find_result([called(TOKEN, "tide"), answered("yes")], ()) is None
+    assert find_result([], ()) is None
+    assert find_result([called(TOKEN)], ()) is None
+
+
+def test_what_was_answered_before_is_no_answer_any_more() -> None:
+    told = Message("assistant", (Text("It is over."),))
+    thanks = Message("user", (Text("Thanks."),))
+    assert find_result([called(TOKEN), answered("yes"), told, thanks], ()) is None
 
 
 def test_a_token_in_another_role_is_no_answer() -> None:
-    assert find(Message("user", (Text("yes"),), tool_call_id=TOKEN)) is None
-
-
-def signed(payload: bytes) -> str:
-    """A good signature under anything."""
-    signature = hmac.new(SECRET, SCOPE.encode() + b"\0" + payload, hashlib.sha256).digest()[:16]
-    return TOKEN_PREFIX + base64.urlsafe_b64encode(signature + payload).decode().rstrip("=")
-
-
-REFUSED = {
-    "empty": TOKEN_PREFIX,
-    "no base64": TOKEN_PREFIX + "\u00e9!?",
-    "one letter": TOKEN_PREFIX + "A",
-    "only a signature": TOKEN_PREFIX + base64.urlsafe_b64encode(bytes(16)).decode(),
-    "no signature": TOKEN_PREFIX + base64.urlsafe_b64encode(json.dumps(list(QUESTION)).encode()).decode(),
-    "cut": TOKEN[:-4],
-    "continued": TOKEN + "AAAA",
-    "no json": signed(b"{"),
-    "no list": signed(b"7"),
-    "too short a list": signed(b'["a","b",9999]'),
-    "not UTF-8": signed(b"\xff"),
-    "an object": signed(b'{"session":"a"}'),
-    "expiry that is no number": signed(b'["a","b","soon",false]'),
-    "no expiry": signed(b'["a","b",Infinity,false]'),
-}
-
-
-@pytest.mark.parametrize("token", REFUSED.values(), ids=REFUSED)
-def test_what_was_not_asked_is_refused(token: str) -> None:
-    with pytest.raises(InvalidRequest, match="confirmation") as refusal:
-        find(answered("yes", token))
-    assert refusal.value.param == "messages"
-
-
-def test_another_caller_secret_or_time_is_refused() -> None:
-    for other in ({"scope": "bob"}, {"scope": ""}, {"secret": b"other"}, {"now": 1061.0}):
-        with pytest.raises(InvalidRequest):
-            find(answered("yes"), **other)
-    assert find(answered("yes"), now=1060.0) is not None
-
-
-def test_scope_and_payload_cannot_be_shifted() -> None:
-    one, other = sign(QUESTION, SECRET, "ada\0["), sign(QUESTION, SECRET, "ada")
-    assert one != other
-
-
-@given(st.integers(0, len(TOKEN) - len(TOKEN_PREFIX) - 1), st.sampled_from("ABab01-_"))
-def test_no_letter_can_be_changed(place: int, letter: str) -> None:
-    place += len(TOKEN_PREFIX)
-    changed = TOKEN[:place] + letter + TOKEN[place + 1 :]
-    raw, new = (base64.urlsafe_b64decode(each[len(TOKEN_PREFIX) :] + "==") for each in (TOKEN, changed))
-    if raw != new:  # the last letter has bits that mean nothing
-        with pytest.raises(InvalidRequest):
-            find(answered("yes", changed))
+    assert find_result([called(TOKEN), Message("user", (Text("yes"),), tool_call_id=TOKEN)], ()) is None
 
 
 ASKED = describe(ConfirmationRequired(QUESTION.call_id, "launch", '{"ship":"Pen Duick"}', "Launch?"))
@@ -202,7 +214,6 @@ def test_an_agent_that_is_run_again_finds_its_own_call(arguments: str, name: str
     question = Message("assistant", (Text("Well."),), tool_calls=(other, ToolCall(TOKEN, CONFIRM_TOOL, arguments)))
     result = Message("tool", (Text("06:12"),), tool_call_id="call_7")
     answer = Message("tool", (Text("yes"),), tool_call_id=TOKEN)
-    found = find(result, answer)
-    assert found is not None
+    found = read_result(answer, QUESTION)
     own = Message("assistant", (Text("Well."),), tool_calls=(other, ToolCall(QUESTION.call_id, name, native)))
     assert restore([before, question, result, answer], found) == (before, own, result)

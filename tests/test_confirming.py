@@ -299,7 +299,7 @@ async def test_another_caller_cannot_answer(front: StartFront) -> None:
 async def test_a_worker_with_another_secret_does_not_believe_it(front: StartFront) -> None:
     there = await front(NEW, **ASK)
     chat, call_id = await begin(there)
-    other = await front(beside=there, **ASK, session_secret="another")
+    other = await front(beside=there, **ASK, session_secret=("another",))
     await refused(other, chat, call_id)
     await there.house_closes()
 

@@ -60,7 +60,7 @@ async def test_the_model_of_one_is_not_the_others(proxy: StartProxy, agent: Agen
 
 
 async def test_a_session_of_the_same_name_is_another_at_each(proxy: StartProxy, agent: Agent) -> None:
-    async with two(proxy, agent, session_secret="the same for all") as (front, one, other):
+    async with two(proxy, agent, session_secret=("the same for all",)) as (front, one, other):
         for prefix in ("/a/v1", "/b/v1"):
             await front.post(chat_body(), path=f"{prefix}/chat/completions", headers={"X-Session-Id": "mine"})
         (first,), (second,) = one.runs, other.runs

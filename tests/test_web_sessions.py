@@ -26,6 +26,7 @@ from oaicompat_proxy.errors import (
 from oaicompat_proxy.keyring import Caller
 from oaicompat_proxy.openai.chunks import Content
 from oaicompat_proxy.openai.request import Message
+from oaicompat_proxy.signing import Secrets, SigningKeys
 from oaicompat_proxy.turn import Text, Turn
 from oaicompat_proxy.web.gateway_features import GatewayFeatures
 from oaicompat_proxy.web.leases import Lease, Wanted
@@ -130,7 +131,7 @@ class House:
         self.sessions = Sessions(
             self.upstream,  # type: ignore[arg-type]
             config,
-            b"secret",
+            SigningKeys(Secrets([b"secret"])),
             slots=self.slots,
             closer=Closer(self.events),  # type: ignore[arg-type]
             locks=Locks(self.events),

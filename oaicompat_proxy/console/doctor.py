@@ -89,7 +89,7 @@ async def examine(chain: Chain, plan: Plan, tell: Callable[[Finding], None]) -> 
     except Unreachable as error:
         add([Finding("proxy", "unknown", str(error))])
         return findings
-    add([_introduce(chain, told)])
+    add([_introduce(chain, told), *_judge_secret(told.get("secret", ""))])
     async with asyncio.TaskGroup() as group:
         waiting = [group.create_task(_safely(check)) for check in _waiting_checks(chain, plan, told)]
         for check in _busy_checks(chain, plan, told):
@@ -132,6 +132,14 @@ def _introduce(chain: Chain, told: dict[str, Any]) -> Finding:
     who = f"oaicompat-proxy {told['version']}"
     front = "" if chain.front == "oaicompat-proxy" else f", behind {chain.front or 'something without a name'}"
     return Finding("proxy", "ok", f"{who} answers{front}")
+
+
+def _judge_secret(origin: str) -> list[Finding]:
+    """How long names last. `origin`: of the proxy's secret, as its diagnostics tell it."""
+    if origin != "process":
+        return []
+    text = "names of sessions and open questions end with the proxy's process"
+    return [Finding("secret", "note", text, "oaicompat-proxy: --session-secret-file FILE, or --redis URL")]
 
 
 class _Report:

@@ -28,6 +28,14 @@ class App(NamedTuple):
     is_default: bool = False
 
 
+class SessionStatus(NamedTuple):
+    """What a gateway says of a session."""
+
+    exists: bool
+    active: bool
+    """A run goes on in it."""
+
+
 class Reader(Protocol):
     """Reads one run: `feed()` bytes as they come, take the events that they complete; `settle()` at their end."""
 
@@ -83,6 +91,10 @@ class Gateway(Protocol):
     def build_close(self, key: str) -> Call: ...
 
     def build_invoke_close(self, key: str) -> Call: ...
+
+    def build_status(self, key: str) -> Call: ...
+
+    def parse_status(self, status: int, body: bytes) -> SessionStatus | None: ...
 
     def build_abort(self, key: str) -> Call: ...
 

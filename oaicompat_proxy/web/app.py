@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -19,12 +18,14 @@ from ..origins import OriginPolicy
 from ..per_model import PerModel
 from . import chat, completions, diagnostics, health, models, scrape
 from .authorization import admit
+from .call_ids import CallIds
 from .callers import Callers
 from .catalog import Catalog
 from .closing import Closer, Closing, NothingToClose
 from .deadlines import Deadlines
 from .headers import add_headers
 from .keys import (
+    CALL_IDS,
     CALLERS,
     CATALOG,
     CONFIG,
@@ -33,8 +34,9 @@ from .keys import (
     ORIGINS,
     PER_MODEL,
     RATES,
-    SECRET,
+    SECRETS,
     SESSIONS,
+    SIGNING_KEYS,
     SLOTS,
     STARTED,
     STOPPING,
@@ -52,6 +54,7 @@ from .reporting import OPERATIONS, reported
 from .run_log import formatter
 from .run_report import Traffic
 from .sessions import Sessions
+from .signing_secret import agreeing, make_keys, new_secrets, tell_once
 from .stopping import Stopping
 from .upstream import Upstream
 
@@ -69,6 +72,8 @@ def create_app(config: Config, *, upstream: str = "", before: web.Application | 
     app[CONFIG] = config
     app[CALLERS] = Callers(config)
     app[ORIGINS] = OriginPolicy(config.cors, config.allowed_host)
+    app[SECRETS] = new_secrets() if before is None else before[SECRETS]
+    tell_once(config)
     app[GATEWAYS] = _add_gateways(app, config, {} if before is None else _lasting_of(before))
     app.router.add_get("/healthz", health.live)
     app.router.add_get("/readyz", health.ready)
@@ -88,14 +93,14 @@ def _add_gateways(app: web.Application, config: Config, lasting: Mapping[str, La
     """A single gateway is served by the application itself, several by one below it for each."""
     gateways = config.gateways
     if len(gateways) == 1:
-        app[SECRET] = make_secret(config)
+        app[SIGNING_KEYS] = make_keys(config, app[SECRETS])
         _add_gateway(app, config, config.prefix, lasting.get(config.prefix) or Lasting(config))
         return [app]
     below = []
     for each in gateways:
         below.append(web.Application())
         below[-1][CONFIG] = each
-        below[-1][SECRET] = make_secret(each, apart=each.prefix)
+        below[-1][SIGNING_KEYS] = make_keys(each, app[SECRETS], apart=each.prefix)
         _add_gateway(below[-1], each, "", lasting.get(each.prefix) or Lasting(each))
         app.add_subapp(each.prefix, below[-1])
     return below
@@ -125,7 +130,7 @@ async def _process(upstream: str, app: web.Application) -> AsyncIterator[None]:
         lasting = _lasting_of(app)
         for prefix, each in lasting.items():
             each.open(redis, prefix if len(lasting) > 1 else "")
-        async with observing(app, list(lasting.values())):
+        async with agreeing(redis, app[SECRETS]), observing(app, list(lasting.values())):
             _furnish(app, app, upstream)
             yield
             await asyncio.gather(*(each.settle() for each in lasting.values()))
@@ -140,11 +145,12 @@ def _furnish(app: web.Application, process: web.Application, upstream: str) -> N
         config, lasting = gateway[CONFIG], gateway[LASTING]
         gateway[UPSTREAM] = Upstream(config, upstream or config.upstream)
         gateway[CATALOG] = Catalog(gateway[UPSTREAM], config.model, ttl=config.models_ttl)
+        gateway[CALL_IDS] = CallIds(gateway[SIGNING_KEYS], lasting.ids)
         closer = _new_closer(gateway[UPSTREAM], config)
         gateway[SESSIONS] = Sessions(
             gateway[UPSTREAM],
             config,
-            gateway[SECRET],
+            gateway[SIGNING_KEYS],
             slots=lasting.slots,
             closer=closer,
             locks=lasting.locks,
@@ -180,16 +186,6 @@ def set_up_logging(level: str, kind: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler])
     logging.logThreads = logging.logMultiprocessing = False  # but processes: gunicorn's lines name them
     vars(logging)["_srcfile"] = None
-
-
-def make_secret(config: Config, *, apart: str = "") -> bytes:
-    """The configured one; else the same for all workers in front of the same gateway.
-
-    `apart`: makes it another than that of other gateways in the same process. Sessions of the same name are theirs
-    alone then, even in the same Redis.
-    """
-    material = (config.session_secret or f"{config.upstream}\0{config.upstream_token}") + (apart and f"\0{apart}")
-    return hashlib.sha256(b"oaicompat-proxy\0" + material.encode()).digest()
 
 
 @contextlib.asynccontextmanager

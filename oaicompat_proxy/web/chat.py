@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -11,22 +11,25 @@ from aiohttp import web
 
 from ..collector import Collector
 from ..config import Config
-from ..confirmations import Confirmation, Question, find_confirmation, restore, sign
-from ..conversation import build_turn, new_messages
+from ..confirmations import Confirmation, find_result, restore
+from ..conversation import build_turn
+from ..errors import InvalidRequest
 from ..keyring import Caller
 from ..openai.body import parse_json
 from ..openai.chunks import ChunkEncoder, Envelope
-from ..openai.request import ChatRequest, RequestLimits, build_request, take_exact_parameters
+from ..openai.request import ChatRequest, Message, RequestLimits, build_request, take_exact_parameters
 from ..recognition import AnswerDigest
+from ..tool_call_ids import short_ids
 from ..translator import Translator
 from ..turn import Answer, Turn
 from .answers import Ending, collect_answer, stream_answer
 from .body import take_body
+from .call_ids import AnswerIds, Where
 from .catalog import DEFAULT_MODEL
 from .chance import new_id
 from .confirming import ResumedRun
 from .continuing import ContinuingRun
-from .keys import CALLER, CATALOG, CONFIG, PER_MODEL, REPORT, SECRET, SESSIONS, SLOTS, UPSTREAM
+from .keys import CALL_IDS, CALLER, CATALOG, CONFIG, PER_MODEL, REPORT, SESSIONS, SLOTS, UPSTREAM
 from .leases import Lease, Wanted
 from .recorder import Tappable, tap
 from .relay import Readable
@@ -34,10 +37,12 @@ from .resuming import start
 from .session_name import session_name
 from .turns import give_way
 
+Answering = Coroutine[Any, Any, web.StreamResponse]
+
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     """Raises ProxyError as long as nothing was sent; after that a failure is the stream's last frame."""
-    return await _begin(request, await _read(request))
+    return await (await _begin(request, await _read(request)))
 
 
 async def _read(request: web.Request) -> ChatRequest:
@@ -60,7 +65,7 @@ async def _read(request: web.Request) -> ChatRequest:
     return build_request(parsed, exact, size, limits)
 
 
-def _begin(request: web.Request, chat: ChatRequest) -> Coroutine[Any, Any, web.StreamResponse]:
+async def _begin(request: web.Request, chat: ChatRequest) -> Answering:
     """What is to be done for a request. It alone holds what the client said, and lets go of it when it is passed on:
     a long conversation is not to be in memory for as long as its answer takes. Raises ProxyError.
     """
@@ -72,18 +77,31 @@ def _begin(request: web.Request, chat: ChatRequest) -> Coroutine[Any, Any, web.S
         report.trace.note_request(chat.parameters, chat.messages)
     caller = request[CALLER]
     agent = app[CATALOG].resolve(chat.model, caller)
-    asked = new_messages(chat.messages)
-    confirmation = find_confirmation(asked, secret=app[SECRET], scope=caller.scope, now=time.time())
-    if confirmation is None:
-        name = session_name(request.headers, chat.parameters, config.session_from)
-        keeps_threads = app[PER_MODEL].of(model).history == "last"
-        wanted = Wanted(agent, caller, model, chat.messages, name, keeps_threads=keeps_threads, size=size)
-        return _run(request, chat, wanted)
+    if (result := find_result(chat.messages, chat.tool_names)) is not None:
+        return await _go_on(request, chat, Wanted(agent, caller, model, chat.messages, size=size), result)
+    if short_ids(chat.messages):
+        chat = replace(chat, messages=await app[CALL_IDS].restore(chat.messages, caller.scope))
+    name = session_name(request.headers, chat.parameters, config.session_from)
+    keeps_threads = app[PER_MODEL].of(model).history == "last"
+    wanted = Wanted(agent, caller, model, chat.messages, name, keeps_threads=keeps_threads, size=size)
+    return _run(request, chat, wanted)
+
+
+async def _go_on(request: web.Request, chat: ChatRequest, wanted: Wanted, result: Message) -> Answering:
+    """What waits for this result goes on, or nothing does: it never begins another run. Raises InvalidRequest."""
+    app, ids = request.app, request.app[CALL_IDS]
+    if app[CONFIG].confirmations != "ask":
+        raise InvalidRequest(
+            "This server asks for no confirmations, so none is waited for; send the conversation without it.",
+            param="messages",
+            code="confirmation_unknown",
+        )
+    confirmation = await ids.read_confirmation(result, wanted.caller.scope, wanted.model)
     if app[UPSTREAM].dialect.gateway is not None:
-        return _resume(request, chat, caller, confirmation)
-    wanted = Wanted(agent, caller, model, chat.messages, key=confirmation.question.session, size=size)
-    chat = replace(chat, messages=restore(chat.messages, confirmation))
-    return _run(request, chat, wanted, confirmation.answer)
+        return _resume(request, chat, wanted.caller, confirmation)
+    wanted.key = confirmation.question.session
+    messages = await ids.restore(restore(chat.messages, confirmation), wanted.caller.scope)
+    return _run(request, replace(chat, messages=messages), wanted, confirmation.answer)
 
 
 async def _run(
@@ -99,7 +117,8 @@ async def _run(
     try:
         lease.follow(report)
         run = await _begin_run(request, chat, lease, config, answer)
-        translator = _translator(app, config, chat, wanted.caller.scope, lambda: (lease.key, lease.keep))
+        ids = _ids(app, config, wanted.caller, wanted.model, lambda: (lease.key, lease.keep))
+        translator = _translator(config, chat, ids)
         digest = sessions.new_digest(wanted)
         form = _form(chat, config)
         del chat, wanted
@@ -107,6 +126,7 @@ async def _run(
         async def ending() -> None:
             lease.parked = translator.waits_for_client
             lease.answered = True
+            await ids.share()
             if digest is not None and not lease.parked:
                 await sessions.remember(lease, digest)
 
@@ -150,14 +170,15 @@ async def _resume(
     request: web.Request, chat: ChatRequest, caller: Caller, confirmation: Confirmation
 ) -> web.StreamResponse:
     """The rest of a run that waited; its session is still leased to the request that began it."""
-    app = request.app
-    config, upstream = app[PER_MODEL].of(chat.model or DEFAULT_MODEL), app[UPSTREAM]
+    app, model = request.app, chat.model or DEFAULT_MODEL
+    config, upstream = app[PER_MODEL].of(model), app[UPSTREAM].speaking_for(caller)
     run = ResumedRun(upstream, confirmation, config)
     report = request[REPORT]
     if report.scribe is not None:
         _record(request, chat, run, resumed=True)
     question = confirmation.question
-    translator = _translator(app, config, chat, caller.scope, lambda: (question.session, question.lasting))
+    ids = _ids(app, config, caller, model, lambda: (question.session, question.lasting))
+    translator = _translator(config, chat, ids)
     form = _form(chat, config)
     del chat
     report.note_wait()
@@ -165,7 +186,7 @@ async def _resume(
     try:
         report.note_turn(question.session)
         report.note_run(run)
-        return await _answer(request, run, translator, form)
+        return await _answer(request, run, translator, form, ids.share)
     finally:
         slot.free()
         run.cut()
@@ -195,24 +216,19 @@ def _record(request: web.Request, chat: ChatRequest, run: Tappable, *, resumed: 
     tap(request, run, chat, "chat", tool_names=names, legacy_functions=legacy, resumed=resumed)
 
 
-def _translator(
-    app: web.Application, config: Config, chat: ChatRequest, scope: str, where: Callable[[], tuple[str, bool]]
-) -> Translator:
-    """`where`: the run's session when a question comes up, and whether it goes on after the answer."""
-    secret = app[SECRET]
+def _ids(app: web.Application, config: Config, caller: Caller, model: str, where: Where) -> AnswerIds:
+    return app[CALL_IDS].of_answer(caller.scope, model, where, ttl=config.confirmation_ttl)
 
-    def token(call_id: str) -> str:
-        session, lasting = where()
-        expires = int(time.time() + config.confirmation_ttl)
-        return sign(Question(session, call_id, expires, lasting), secret, scope)
 
+def _translator(config: Config, chat: ChatRequest, ids: AnswerIds) -> Translator:
     return Translator(
         model=chat.model or DEFAULT_MODEL,
         tool_names=chat.tool_names,
         tick_separator=config.tick_separator,
         server_tools=config.server_tools,
         confirmations=config.confirmations,
-        sign=token,
+        sign=ids.ask,
+        shorten=ids.shorten,
         secret=config.upstream_token,
     )
 

@@ -27,6 +27,11 @@ from .upstream import Upstream
 MAX_GREETING = 64 * 1024
 """Bytes of the first event of `/events`."""
 
+NOT_WAITED_FOR = "The agent does not wait for this confirmation any more."
+
+FIRST_SIGN = 2.0
+"""Seconds for the first event after an answer, which is that it was taken; then it is asked what became of the run."""
+
 GREETING = 10.0
 """Seconds for it; it comes at once where it comes at all."""
 
@@ -43,7 +48,7 @@ async def confirm(upstream: Upstream, session: str, call_id: str, *, confirmed: 
             "The agent waits for a confirmation, and this gateway's release cannot be given one; "
             "let the agent run this tool without asking."
         )
-    raise AgentError("The agent does not wait for this confirmation any more.")
+    raise AgentError(NOT_WAITED_FOR)
 
 
 class ApprovingRun:
@@ -116,8 +121,13 @@ class ResumedRun:
         self._upstream = upstream
         self._confirmation = confirmation
         self._silence_timeout = config.silence_timeout
+        self._wait = min(config.confirmation_wait, config.silence_timeout)
         self._limits = Limits(whole=config.run_timeout or math.inf)
         self._reader: Reader = upstream.new_reader(resumed=True)
+        self._heard = False
+        """The gateway has told something of the session since."""
+        self._waited = 0.0
+        """Seconds of the silence so far."""
         self._exchange: Exchange | None = None
         self.ownerless = False
         """The run goes on, or waits, and nobody will read it any more."""
@@ -178,16 +188,46 @@ class ResumedRun:
         return self
 
     async def __anext__(self) -> Iterable[Event]:
-        assert self._exchange is not None
         try:
-            async with asyncio.timeout(self._silence_timeout):  # heartbeats are no sign of the run's life
-                while data := await self._exchange.read():
-                    if events := list(self._reader.feed(data)):
-                        self.ownerless = self.ownerless and not self._reader.over
-                        return events
+            async with asyncio.timeout(self._silence_timeout):
+                while (events := await self._next()) is None:
+                    await self._check_silence()
         except TimeoutError:
             raise UpstreamTimeout("The agent was silent for too long.") from None
-        raise StopAsyncIteration
+        if not events:
+            raise StopAsyncIteration
+        self.ownerless = self.ownerless and not self._reader.over
+        return events
+
+    async def _next(self) -> list[Event] | None:
+        """The next events; None if there are none in time, and an empty list at the end."""
+        assert self._exchange is not None
+        try:
+            async with asyncio.timeout(self._wait - self._waited if self._heard else min(FIRST_SIGN, self._wait)):
+                while data := await self._exchange.read():
+                    self._heard = self._heard or b"data:" in data  # heartbeats are no sign of the run's life
+                    if events := list(self._reader.feed(data)):
+                        self._waited = 0.0
+                        return events
+        except TimeoutError:
+            return None
+        return []
+
+    async def _check_silence(self) -> None:
+        """A tool may take its time; but some gateways stop telling of a run, or have none. Raises UpstreamError."""
+        gateway = _gateway(self._upstream)
+        call = gateway.build_status(self._confirmation.question.session)
+        status = gateway.parse_status(*await self._upstream.call(call))
+        if status is not None and status.active:
+            self._heard, self._waited = True, 0.0
+            return
+        if status is not None and not self._heard:
+            raise AgentError(NOT_WAITED_FOR)
+        if self._heard or self._wait <= FIRST_SIGN:
+            raise UpstreamTimeout(
+                "After the confirmation the agent gateway told nothing more of the run; the rest of its answer is lost."
+            )
+        self._heard, self._waited = True, FIRST_SIGN
 
     def cut(self) -> None:
         if self._exchange is not None:

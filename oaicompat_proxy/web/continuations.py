@@ -10,6 +10,7 @@ import logging
 
 from ..errors import SessionsUnavailable
 from ..recognition import AnswerDigest, answered_part, conversation_digest, is_whole, name_digest
+from ..signing import SigningKeys
 from .leases import Lease, Wanted
 from .session_names import UNKNOWN, SessionNames
 from .session_store import SessionStore
@@ -20,9 +21,9 @@ log = logging.getLogger(__name__)
 class Continuations:
     """Digests are those of a conversation, the caller, the model and the session's name; texts in hexadecimal."""
 
-    def __init__(self, secret: bytes, store: SessionStore, names: SessionNames, *, recognises: bool) -> None:
+    def __init__(self, keys: SigningKeys, store: SessionStore, names: SessionNames, *, recognises: bool) -> None:
         """`recognises`: also where a request names no session (setting `sessions`)."""
-        self._secret = secret
+        self._keys = keys
         self._store = store
         self._names = names
         self._recognises = recognises
@@ -31,7 +32,7 @@ class Continuations:
         """Follows the answer, if its conversation can be continued."""
         if wanted.key or not (wanted.name or self._recognises):
             return None
-        return AnswerDigest(self._secret, wanted.caller.scope, wanted.model, wanted.messages, name=wanted.name)
+        return AnswerDigest(self._keys.newest, wanted.caller.scope, wanted.model, wanted.messages, name=wanted.name)
 
     def digest(self, wanted: Wanted) -> str:
         """Of what stands before the new messages; empty if nothing does, if nothing is new, or if it is not asked."""
@@ -40,11 +41,11 @@ class Continuations:
         answered = answered_part(wanted.messages)
         if not answered or len(answered) == len(wanted.messages):
             return ""
-        return conversation_digest(self._secret, wanted.caller.scope, wanted.model, answered, name=wanted.name)
+        return conversation_digest(self._keys.newest, wanted.caller.scope, wanted.model, answered, name=wanted.name)
 
     async def is_whole(self, wanted: Wanted) -> bool:
         """Whether the request holds a whole conversation: by itself, or since others under its name did."""
-        name = name_digest(self._secret, wanted.caller.scope, wanted.name)
+        name = name_digest(self._keys.newest, wanted.caller.scope, wanted.name)
         whole = is_whole(wanted.messages)
         with contextlib.suppress(SessionsUnavailable):
             if not whole:

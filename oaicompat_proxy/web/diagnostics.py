@@ -27,7 +27,8 @@ from ..errors import DiagnosticsBusy, InvalidRequest, ProxyError, UpstreamRefuse
 from ..openai.chunks import ChunkEncoder, Envelope
 from ..sse import COMMENT, encode
 from .body import read_body
-from .keys import CALLER, CONFIG, REQUEST_ID, SECRET, UPSTREAM
+from .keys import CALLER, CONFIG, REQUEST_ID, SIGNING_KEYS, UPSTREAM
+from .signing_secret import origin_of
 from .upstream import Upstream
 
 MOST_STREAMS = 8
@@ -172,6 +173,7 @@ async def about(request: web.Request) -> web.Response:
         "keep_alive": config.keep_alive,
         "keep_alive_form": config.keep_alive_form,
         "confirmations": config.confirmations,
+        "secret": origin_of(config),
     }
     return web.json_response(told)
 
@@ -179,7 +181,7 @@ async def about(request: web.Request) -> web.Response:
 def _peer(request: web.Request) -> str:
     """Tells connections apart, and nothing else of them."""
     peer = str(request.transport and request.transport.get_extra_info("peername"))
-    return hashlib.blake2b(peer.encode(), key=request.app[SECRET], digest_size=8).hexdigest()
+    return hashlib.blake2b(peer.encode(), key=request.app[SIGNING_KEYS].newest, digest_size=8).hexdigest()
 
 
 async def gateway(request: web.Request) -> web.Response:

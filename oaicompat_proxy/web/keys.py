@@ -11,7 +11,9 @@ from ..config import Config
 from ..keyring import Caller
 from ..origins import OriginPolicy
 from ..per_model import PerModel
+from ..signing import Secrets, SigningKeys
 from .batch import Batch
+from .call_ids import CallIds
 from .callers import Callers
 from .catalog import Catalog
 from .census import Census
@@ -32,6 +34,7 @@ UPSTREAM = web.AppKey("oaicompat_proxy.upstream", Upstream)
 PER_MODEL = web.AppKey("oaicompat_proxy.per_model", PerModel)
 CATALOG = web.AppKey("oaicompat_proxy.catalog", Catalog)
 SESSIONS = web.AppKey("oaicompat_proxy.sessions", Sessions)
+CALL_IDS = web.AppKey("oaicompat_proxy.call_ids", CallIds)
 CALLERS = web.AppKey("oaicompat_proxy.callers", Callers)
 ORIGINS = web.AppKey("oaicompat_proxy.origins", OriginPolicy)
 """Which pages may call, and under which names the server is called."""
@@ -42,8 +45,10 @@ SLOTS = web.AppKey("oaicompat_proxy.slots", Slots)
 STOPPING = web.AppKey("oaicompat_proxy.stopping", Stopping)
 FIRST_EVENTS = web.AppKey("oaicompat_proxy.first_events", Deadlines)
 """For how long an answer may wait for its first event."""
-SECRET = web.AppKey("oaicompat_proxy.secret", bytes)
-"""Key of everything that is signed or hashed here: session names, conversations, questions to the client."""
+SECRETS = web.AppKey("oaicompat_proxy.secrets", Secrets)
+"""Those of chance, of the whole process."""
+SIGNING_KEYS = web.AppKey("oaicompat_proxy.signing_keys", SigningKeys)
+"""Of everything that is signed or hashed for a gateway: session names, conversations, ids of tool calls."""
 TRAFFIC = web.AppKey("oaicompat_proxy.traffic", Traffic)
 OBSERVERS: web.AppKey[list[Observer]] = web.AppKey("oaicompat_proxy.observers")
 """Are given the report of each run that is over."""

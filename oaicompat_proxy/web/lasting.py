@@ -13,6 +13,7 @@ from aiohttp import web
 from ..config import Config
 from .catalog import Catalog
 from .closing import Closing
+from .id_store import IdStore, MemoryIds, RedisIds
 from .run_once import RunOnce
 from .session_locks import MemoryLocks, RedisLocks, SessionLocks
 from .session_names import MemoryNames, RedisNames, SessionNames
@@ -73,6 +74,7 @@ class Lasting:
         self.locks: SessionLocks = MemoryLocks()
         self.store: SessionStore
         self.names: SessionNames
+        self.ids: IdStore = MemoryIds()
         self._now: Serving | None = None
         self._sweeping: asyncio.Task[None] | None = None
         self._retiring: dict[asyncio.Task[None], Serving] = {}
@@ -88,6 +90,7 @@ class Lasting:
             self.names = MemoryNames(ttl=ttl, size=names)
         else:
             self.locks = RedisLocks(redis)
+            self.ids = RedisIds(redis)
             self.store = RedisStore(redis, space, ttl=ttl, size=size)
             self.names = RedisNames(redis, space, ttl=ttl, size=names)
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from ..config import Config
 from ..errors import SessionBusy, SessionsUnavailable
 from ..recognition import named_session
+from ..signing import SigningKeys
 from .continuations import Continuations
 from .leases import Lease, Wanted, fresh_name
 from .session_locks import SessionLocks
@@ -23,7 +24,7 @@ class Leasing:
     def __init__(
         self,
         config: Config,
-        secret: bytes,
+        keys: SigningKeys,
         known: Continuations,
         *,
         slots: Slots,
@@ -31,7 +32,7 @@ class Leasing:
         settling: Settling,
     ) -> None:
         self._wait = config.session_wait
-        self._secret = secret
+        self._keys = keys
         self._known = known
         self._slots = slots
         self._locks = locks
@@ -110,7 +111,7 @@ class Leasing:
         return Lease(wanted.app, key, upstream, history="last", lasting=lasting, named=True, own=True)
 
     def _own_key(self, wanted: Wanted, upstream: Upstream) -> str:
-        name = named_session(self._secret, wanted.caller.scope, wanted.app, wanted.name)
+        name = named_session(self._keys.newest, wanted.caller.scope, wanted.app, wanted.name)
         return upstream.dialect.session_key(wanted.app, name)
 
     async def _lock(self, lease: Lease, wanted: Wanted) -> Lease:

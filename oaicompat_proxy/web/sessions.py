@@ -14,6 +14,7 @@ import logging
 from ..config import Config
 from ..errors import SessionsUnavailable
 from ..recognition import AnswerDigest
+from ..signing import SigningKeys
 from .closing import Closing
 from .continuations import Continuations
 from .leases import Lease, Wanted, fresh_name
@@ -38,7 +39,7 @@ class Sessions:
         self,
         upstream: Upstream,
         config: Config,
-        secret: bytes,
+        keys: SigningKeys,
         *,
         slots: Slots,
         closer: Closing,
@@ -51,9 +52,9 @@ class Sessions:
         self._closer = closer
         self._locks = locks
         self._store = store
-        self._known = known = Continuations(secret, store, names, recognises=config.sessions == "recognise")
+        self._known = known = Continuations(keys, store, names, recognises=config.sessions == "recognise")
         self._settling = Settling(config, known, closer)
-        self._leasing = Leasing(config, secret, known, slots=slots, locks=locks, settling=self._settling)
+        self._leasing = Leasing(config, keys, known, slots=slots, locks=locks, settling=self._settling)
         # moving
         self.forgotten = 0
         """Sessions that the gateway had forgotten when their conversation went on."""

@@ -18,7 +18,7 @@ from ... import ascii_json
 from ... import turn as turns
 from ...exact_json import parse_nearest
 from ...turn import Block, JsonText, Media, Turn, Utterance
-from ..dialect import App, Call
+from ..dialect import App, Call, SessionStatus
 
 
 def is_app_id(name: str) -> bool:
@@ -52,6 +52,23 @@ def build_close(key: str) -> Call:
 def build_invoke_close(key: str) -> Call:
     """Closes a session on releases that have the built-in method."""
     return _call("/invoke", {"method": "close", "params": {"sessionId": key}})
+
+
+def build_status(key: str) -> Call:
+    """Asks for a session, on releases that have the built-in method."""
+    return _call("/invoke", {"method": "status", "params": {"sessionId": key}})
+
+
+def parse_status(status: int, body: bytes) -> SessionStatus | None:
+    """What the answer to `build_status` says; None if it says nothing of sessions."""
+    try:
+        told = orjson.loads(body) if status == 200 else None
+    except ValueError:
+        return None
+    if not isinstance(told, dict) or "gateway" not in told:
+        return None
+    session = told.get("session")
+    return SessionStatus(isinstance(session, dict), isinstance(session, dict) and session.get("isActive") is True)
 
 
 def build_abort(key: str) -> Call:

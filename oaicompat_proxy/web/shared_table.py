@@ -1,0 +1,75 @@
+"""A table in memory that all processes of one tree share: made before they are forked, of a fixed size.
+
+There is no lock. A place that two processes write at once holds nothing afterwards, which its checksum tells.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import struct
+import time
+
+_HEAD = struct.Struct("<16s8sdI")
+"""The key's digest, a checksum, the Unix time until which it counts, and the length of the value."""
+
+PLACES = 4
+"""Where a key may stand: if all of them are taken, the one that would count for the shortest time gives way."""
+
+
+class SharedTable:
+    """Short values by keys."""
+
+    def __init__(self, *, slots: int, slot_size: int) -> None:
+        """`slot_size`: bytes of a place. The system gives memory only for places that were used."""
+        self._slots = slots
+        self._size = slot_size
+        self.memory = mmap.mmap(-1, slots * slot_size)
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest value."""
+        return self._size - _HEAD.size
+
+    def put(self, key: str, value: bytes, *, until: float) -> bool:
+        """Whether it fits. `until`: Unix time."""
+        if len(value) > self.largest:
+            return False
+        digest = _digest(key)
+        place = self._choose(digest)
+        head = _HEAD.pack(digest, _checksum(digest, until, value), until, len(value))
+        self.memory[place : place + len(head) + len(value)] = head + value
+        return True
+
+    def get(self, key: str) -> bytes | None:
+        digest, now = _digest(key), time.time()
+        for place in self._places(digest):
+            found, checksum, until, length = self._head(place)
+            if found == digest and until >= now and length <= self.largest:
+                value = bytes(self.memory[place + _HEAD.size : place + _HEAD.size + length])
+                if checksum == _checksum(digest, until, value):
+                    return value
+        return None
+
+    def _choose(self, digest: bytes) -> int:
+        places = self._places(digest)
+        for place in places:
+            if self._head(place)[0] == digest:
+                return place
+        return min(places, key=lambda place: float(self._head(place)[2]))
+
+    def _places(self, digest: bytes) -> list[int]:
+        first = int.from_bytes(digest[:8], "big")
+        return [(first + step) % self._slots * self._size for step in range(PLACES)]
+
+    def _head(self, place: int) -> tuple[bytes, bytes, float, int]:
+        digest, checksum, until, length = _HEAD.unpack_from(self.memory, place)
+        return digest, checksum, until, length
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _checksum(digest: bytes, until: float, value: bytes) -> bytes:
+    return hashlib.blake2b(struct.pack("<d", until) + value, key=digest, digest_size=8).digest()
