@@ -16,6 +16,7 @@ from ..config import Config
 from ..errors import ProxyError
 from ..openai.errors import error_ending
 from .deadlines import Deadlines
+from .send_progress import drop
 
 HIGH_WATER = 64 * 1024
 """Bytes that wait for a client before its agent is left alone: asyncio's own limit for a transport."""
@@ -234,8 +235,7 @@ class AnswerStream:
             async with asyncio.timeout(self._config.send_timeout):
                 await sending
         except TimeoutError as exc:
-            if self._request.transport is not None:
-                self._request.transport.abort()  # a reader that stalls never lets a close through
+            drop(self._request.transport)  # a reader that stalls never lets a close through
             raise ClientGone from exc
         except ConnectionError as exc:
             raise ClientGone from exc

@@ -23,10 +23,11 @@ from ..config import Config
 from ..errors import ExpectationFailed, HeadTooLarge, InternalError, InvalidRequest, ProxyError, RequestTimeout
 from .access_log import AccessLog
 from .headers import identify, stamp
-from .keys import EXPOSED, REQUEST_ID, STOPPING
+from .keys import CONFIG, EXPOSED, REQUEST_ID, STOPPING
 from .listening import is_exposed
 from .middleware import error_response
 from .refusal import Refusal
+from .send_progress import SendProgress, StalledClients
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class Connection(web.RequestHandler):
     to its time; so has a connection without a request.
     """
 
-    __slots__ = ("_config", "_head_size", "_head_timer", "_is_answered", "_unwanted")
+    __slots__ = ("_config", "_head_size", "_head_timer", "_is_answered", "_progress", "_unwanted")
 
     def __init__(self, manager: web.Server, config: Config) -> None:
         super().__init__(
@@ -81,16 +82,33 @@ class Connection(web.RequestHandler):
         """The last answer is out, and what still comes belongs to the body of its request."""
         self._unwanted = 0
         """Bytes that came behind it."""
+        self._progress: SendProgress | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._progress = SendProgress(cast(asyncio.WriteTransport, transport), self._loop)
         sock = transport.get_extra_info("socket")
         if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._end_head()
+        self._progress = None
         super().connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        if self._progress is not None:
+            self._progress.restart()
+        super().resume_writing()
+
+    def stalled_for(self) -> float:
+        """Seconds for which the client has taken nothing of what waits for it."""
+        return self._progress.stalled_for() if self._progress is not None else 0.0
+
+    def abort(self) -> None:
+        """Closes at once, also where a close waits for the client to take what was sent before."""
+        if self._progress is not None:
+            self._progress.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._is_answered:
@@ -242,13 +260,20 @@ class Runner(web.AppRunner):
         """Leaving waits for running answers, at most `drain_timeout`, and interrupts what is not over then."""
         self.app[EXPOSED] = is_exposed(sockets)
         await self.setup()
+        server = cast(Server, self.server)
+        self._stalled = StalledClients(server.clients)
+        self._stalled.watch(_send_timeout(self._config))
         try:
             for sock in sockets:
                 await web.SockSite(self, sock, backlog=BACKLOG).start()
             yield
             await self._drain()
         finally:
+            left = list(server.clients())
             await self.cleanup()
+            self._stalled.stop()
+            for connection in left:
+                connection.abort()  # what waits for its client would keep the socket open
 
     async def change(self, app: web.Application) -> None:
         """Requests from now on are for `app`; those under way end where they began."""
@@ -256,6 +281,7 @@ class Runner(web.AppRunner):
         await other.setup()
         assert other.server is not None
         cast(Server, self.server).stand_before(other.server)
+        self._stalled.watch(_send_timeout(app[CONFIG]))
 
     async def _drain(self) -> None:
         stopping = self.app[STOPPING]
@@ -264,3 +290,8 @@ class Runner(web.AppRunner):
         for site in self.sites:
             await site.stop()
         await stopping.drain(cast(Server, self.server).clients, within=self._config.drain_timeout)
+
+
+def _send_timeout(config: Config) -> float:
+    """The longest of the gateways': which one's answer waits is not known here."""
+    return max(each.send_timeout for each in config.gateways)

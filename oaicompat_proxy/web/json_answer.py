@@ -18,6 +18,7 @@ from ..config import Config
 from ..errors import ProxyError
 from ..openai.errors import error_body
 from .answer_stream import surely_takes
+from .send_progress import drop
 
 JSON = "application/json"
 
@@ -64,8 +65,7 @@ class JsonAnswer:
             self.client_gone = True
         except TimeoutError:
             self.client_gone = True
-            if self._request.transport is not None:
-                self._request.transport.abort()
+            drop(self._request.transport)
         return response
 
     async def _send(self, response: web.StreamResponse, body: bytes) -> None:

@@ -23,6 +23,9 @@ QUIET = 1.0
 LAST_WORDS = 2.0
 """Seconds for the errors of interrupted answers to go out, and for their sessions to be let go."""
 
+LONGEST_STALL = 5.0
+"""Seconds for which a client may take nothing of its answer when the process is to end: it is dropped then."""
+
 LONGEST_PAUSE = 0.05
 """Seconds between two looks at what is left."""
 
@@ -35,6 +38,12 @@ class Closable(Protocol):
         ...
 
     def force_close(self) -> None: ...
+
+    def stalled_for(self) -> float:
+        """Seconds for which the client has taken nothing of what waits for it."""
+        ...
+
+    def abort(self) -> None: ...
 
 
 class Interruptible:
@@ -123,6 +132,8 @@ async def _until_none(connections: Callable[[], Iterable[Closable]], *, quiet: f
         for connection in left:
             if connection.quiet_for() > quiet:
                 connection.force_close()
+            if connection.stalled_for() > LONGEST_STALL:
+                connection.abort()
         await asyncio.sleep(min(pause, max(deadline - loop.time(), 0)))
         pause = min(2 * pause, LONGEST_PAUSE)
     return True
