@@ -193,8 +193,10 @@ async def test_a_named_session_is_a_thread_of_its_caller(client: Front, harbor: 
 
 async def test_an_agent_that_keeps_the_thread_gets_only_what_is_new(client: Front, harbor: Harbor) -> None:
     there = await client(history="last")
-    await ask(there, "One", {"role": "assistant", "content": "Two"}, "Three", extra_headers={"X-Session-Id": "tides"})
-    assert [message["content"] for message in harbor.requests[0]["messages"]] == ["Three"]
+    mine = {"X-Session-Id": "tides"}
+    first = (await ask(there, "One", extra_headers=mine)).choices[0].message
+    await ask(there, "One", echo(first), "Two", extra_headers=mine)
+    assert [[each["content"] for each in request["messages"]] for request in harbor.requests] == [["One"], ["Two"]]
 
 
 @both_ways

@@ -190,10 +190,12 @@ def test_langchains_middleware_gets_its_decisions(confirmed: bool, decision: Any
     assert told.props == {"command": {"resume": {"decisions": [decision, decision]}}}
 
 
-def test_a_call_that_waits_gets_a_result_and_an_entry() -> None:
+def test_a_call_that_waits_gets_a_result_and_a_command() -> None:
     waiting = PendingInterrupt("r1::c1", "c1", "launch", TOOL_MESSAGE, reason_key="reason")
     told = answer_all(Answer(encode([waiting]), True))
-    assert told.resume == [{"interruptId": "r1::c1", "status": "resolved", "payload": {"approved": True}}]
+    event = {"toolCallId": "c1", "runId": "r1"}
+    assert told.props == {"command": {"resume": {"approved": True}, "interruptEvent": event}}
+    assert told.resume == []
     assert json.loads(told.results["c1"]) == {"approved": True, "accepted": True}
     told = answer_all(Answer(encode([waiting]), False, "Windy.", "Windy."))
     assert json.loads(told.results["c1"]) == {

@@ -21,6 +21,7 @@ from oaicompat_proxy.dialects.ag_ui.interrupts import (
     decode,
     encode,
     fingerprint,
+    read_confirmation_calls,
     read_customs,
     read_open_calls,
     read_outcome,
@@ -182,6 +183,21 @@ def test_a_call_without_a_result_may_wait_for_a_human() -> None:
     assert asked is not None
     assert asked[1:] == ("launch", '{"ship":"Pen Duick"}', "Allow launch?")
     assert only(asked)[:4] == ("r1::launch1", "launch1", "launch", TOOL_MESSAGE)
+
+
+def test_adks_confirmation_is_about_the_call_in_its_arguments() -> None:
+    waiting = {
+        "originalFunctionCall": {"id": "c1", "name": "launch", "args": {"x": 1}},
+        "toolConfirmation": {"hint": ""},
+    }
+    calls = called(launch1='{"x":1}')
+    calls.start("adk-1", "adk_request_confirmation")
+    calls.add("adk-1", json.dumps(waiting))
+    asked = read_confirmation_calls(calls.open)
+    assert asked is not None
+    assert asked[1:] == ("launch", '{"x":1}', "Allow launch?")
+    assert only(asked)[:4] == ("adk-1", "", "launch", RESUME)
+    assert read_confirmation_calls(LAUNCH.open) is None
 
 
 def test_where_nothing_waits_nothing_is_asked() -> None:

@@ -39,10 +39,19 @@ def answer_all(answer: Answer) -> Resumption:
     """
     interrupts = decode(answer.question)
     payloads = [(each, _make_payload(each, answer)) for each in interrupts]
-    resume = [_entry(each, payload) for each, payload in payloads if each.channel in (RESUME, TOOL_MESSAGE)]
+    resume = [_entry(each, payload) for each, payload in payloads if each.channel == RESUME]
     commands = [(each.interrupt_id, payload) for each, payload in payloads if each.channel == COMMAND]
-    results = {each.call_id: _result(payload) for each, payload in payloads if each.channel == TOOL_MESSAGE}
-    return Resumption(resume, {"command": {"resume": _command(commands)}} if commands else {}, results)
+    waiting = [(each, payload) for each, payload in payloads if each.channel == TOOL_MESSAGE]
+    props = {"command": {"resume": _command(commands)}} if commands else {}
+    if waiting:
+        props = {"command": _mastra_command(*waiting[0])}
+    return Resumption(resume, props, {each.call_id: _result(payload) for each, payload in waiting})
+
+
+def _mastra_command(interrupt: PendingInterrupt, payload: Any) -> dict[str, Any]:
+    """@ag-ui/mastra resumes one call at a time."""
+    run_id, _, call_id = interrupt.interrupt_id.partition("::")
+    return {"resume": payload, "interruptEvent": {"toolCallId": call_id, "runId": run_id}}
 
 
 def _entry(interrupt: PendingInterrupt, payload: Any) -> dict[str, Any]:

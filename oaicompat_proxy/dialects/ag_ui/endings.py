@@ -9,7 +9,7 @@ from __future__ import annotations
 from ...errors import UpstreamError
 from ...events import Event, MessageCompleted, RunEnded, RunFailed, RunResult, ToolCalled
 from .fields import Data, objects_of, text_of, usage_of
-from .interrupts import read_customs, read_open_calls, read_outcome
+from .interrupts import read_confirmation_calls, read_customs, read_open_calls, read_outcome
 from .tool_calls import ToolCalls
 
 _STOP_REASONS = {
@@ -47,6 +47,7 @@ def read_end(data: Data, calls: ToolCalls, customs: list[Data], *, silent: bool,
         return [RunFailed("The run was cancelled.", aborted=True)]
     usage = usage_of(data)
     asked = read_outcome(outcome, calls.open) or read_customs(customs, calls.open)
+    asked = asked or read_confirmation_calls(calls.open)
     if asked is not None:
         return [RunResult("", stop_reason, usage), asked]
     if kind == "interrupt":

@@ -6,7 +6,8 @@ A run waits in one of three forms:
 - `CUSTOM` named `on_interrupt` and then a plain `RUN_FINISHED`, the default of ag-ui-langgraph 0.0.47 (answered by
   `forwardedProps.command.resume`) and of ag-ui-crewai 1.0 and @ag-ui/mastra (answered by `resume[]`);
 - a tool call without a result, and then a plain `RUN_FINISHED`: Agno's tools with `requires_confirmation` (answered
-  by a tool message) and Mastra's with `requireApproval` (answered by `resume[]`). It looks like a call for the client.
+  by a tool message) and Mastra's with `requireApproval` (answered by `forwardedProps.command`). It looks like a call
+  for the client; only ag-ui-adk 0.11 gives it a name of its own, `adk_request_confirmation` (answered by `resume[]`).
 
 The string holds what an answer needs: a stateless proxy has no other place for it.
 """
@@ -33,6 +34,9 @@ MAX_SCHEMA = 4096
 
 RESUME, COMMAND, TOOL_MESSAGE = "resume", "command", "tool"
 """Where the next run carries the answer: `resume[]`, `forwardedProps.command.resume`, or a tool message."""
+
+ADK_CONFIRMATION = "adk_request_confirmation"
+"""A call whose only purpose is the question: its arguments hold the call that waits."""
 
 REASON_KEYS = ("reason", "message", "feedback", "comment", "note")
 NO_QUESTION = "The agent waits for an answer."
@@ -85,6 +89,18 @@ def read_outcome(outcome: Data, calls: Mapping[str, OpenCall]) -> ConfirmationRe
 def read_customs(customs: list[Data], calls: Mapping[str, OpenCall]) -> ConfirmationRequired | None:
     """The `on_interrupt` events of a run, if it had any."""
     return _ask([_read_custom(each, calls) for each in customs[: MAX_INTERRUPTS + 1]])
+
+
+def read_confirmation_calls(calls: Mapping[str, OpenCall]) -> ConfirmationRequired | None:
+    """The open calls that are questions by their name; None if there are none."""
+    asked = [_read_confirmation(call_id, call) for call_id, call in calls.items() if call.name == ADK_CONFIRMATION]
+    return _ask(asked)
+
+
+def _read_confirmation(call_id: str, call: OpenCall) -> _Question:
+    asked = read_question(_as_object(call.arguments))
+    key = _reason_key(None, asked.arguments)
+    return _Question(PendingInterrupt(call_id, name=asked.name, reason_key=key), asked)
 
 
 def read_open_calls(calls: Mapping[str, OpenCall], run_id: str) -> ConfirmationRequired | None:
