@@ -173,10 +173,27 @@ class BodyTooLarge(InvalidRequest):
 
 
 class UnsupportedEncoding(InvalidRequest):
-    """415: the body is compressed in another way than gzip or deflate."""
+    """415: the body is compressed in another way than gzip or deflate, or in two."""
 
     status = 415
     code = "unsupported_content_encoding"
+    accepted = "gzip, deflate"
+
+
+class TransferCodingNotSupported(InvalidRequest):
+    """501: the body is sent in a transfer coding other than `chunked`."""
+
+    status = 501
+    code = "unsupported_transfer_encoding"
+    should_retry = False
+
+
+class VersionNotSupported(InvalidRequest):
+    """505: the request is of another version of HTTP than 1.1 and 1.0."""
+
+    status = 505
+    code = "unsupported_http_version"
+    should_retry = False
 
 
 class RequestTimeout(InvalidRequest):

@@ -284,7 +284,7 @@ async def test_nothing_leaves_but_the_answer(gateway: Agent, deeds: str) -> None
         await look_after(proxy, gateway)
         await leave_in_the_middle(proxy, gateway)
     said = proxy.child.said
-    for line in ("outcome=success", "outcome=agent_error", "what came is no request"):
+    for line in ("outcome=success", "outcome=agent_error", " POST /v1/chat/completions 400 "):
         assert line in said, "it should have said more than this"
     assert marks(said) == []
     for what, body in proxy.bodies:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from .. import sse
-from ..errors import MissingKey, ProxyError
+from ..errors import MissingKey, ProxyError, UnsupportedEncoding
 from . import json_text
 
 
@@ -40,6 +40,8 @@ def error_headers(error: ProxyError) -> dict[str, str]:
         headers["retry-after"] = str(math.ceil(error.retry_after))
         if error.retry_after % 1:
             headers["retry-after-ms"] = str(math.ceil(error.retry_after * 1000))
+    if isinstance(error, UnsupportedEncoding):
+        headers["Accept-Encoding"] = error.accepted
     if isinstance(error, MissingKey):
         headers["WWW-Authenticate"] = error.challenge
     return headers

@@ -18,6 +18,7 @@ from ..origins import OriginPolicy
 from ..per_model import PerModel
 from . import chat, completions, diagnostics, health, models, scrape
 from .authorization import admit
+from .body import answer_expectation
 from .call_ids import CallIds
 from .callers import Callers
 from .catalog import Catalog
@@ -115,7 +116,8 @@ def _add_gateway(app: web.Application, config: Config, base: str, lasting: Lasti
     recorder = Recorder(config) if config.record else None
     for path, handler in (("/chat/completions", chat.chat_completions), ("/completions", completions.completions)):
         answer = recorder.wrap(handler) if recorder else handler
-        app.router.add_post(base + path, lasting.once.wrap(reported(OPERATIONS[path], answer)))
+        answer = lasting.once.wrap(reported(OPERATIONS[path], answer))
+        app.router.add_post(base + path, answer, expect_handler=answer_expectation)
     app.router.add_get(f"{base}/models", models.list_models)
     app.router.add_get(base + "/models/{name:.+}", models.retrieve_model)
     if config.diagnostics == "on":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TypeVar
 
-from aiohttp import StreamReader, web
+from aiohttp import HttpVersion11, StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ..errors import BodyTooLarge, InvalidRequest, ProxyError, RequestTimeout, UnsupportedEncoding
@@ -33,8 +33,7 @@ async def read_body(request: web.Request) -> bytes:
     limit = config.max_body
     if (request.content_length or 0) > limit:
         raise _too_large()
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    inflater = None if encoding == "identity" else BodyInflater(encoding)
+    inflater = BodyInflater(encoding) if (encoding := _encoding_of(request)) else None
     try:
         if inflater is None and content.is_eof():  # all of it is here, and nothing has to be waited for
             return _bounded(content.read_nowait(), limit)
@@ -45,6 +44,23 @@ async def read_body(request: web.Request) -> bytes:
         raise RequestTimeout(f"The request body did not arrive within {wait:g} seconds.") from None
     except (web.RequestPayloadError, HttpProcessingError):
         raise InvalidRequest("We could not read the body of your request.") from None
+
+
+async def answer_expectation(request: web.Request) -> None:
+    """To `Expect: 100-continue`: go on, unless the body is said to be too large. Raises HTTPExpectationFailed."""
+    if (request.content_length or 0) > request.app[CONFIG].max_body:
+        return  # what reads the body says so, and its sender need not send it
+    if request.version >= HttpVersion11:
+        if request.headers["Expect"].lower() != "100-continue":
+            raise web.HTTPExpectationFailed
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
+
+
+def _encoding_of(request: web.Request) -> str:
+    """All codings that were applied, or nothing. Source: RFC 9110, 8.4; `identity` means none."""
+    codings = ",".join(request.headers.getall("Content-Encoding", ())).lower().split(",")
+    return ", ".join(coding for word in codings if (coding := word.strip()) not in ("", "identity"))
 
 
 class BodyInflater(Inflater):

@@ -14,13 +14,13 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD
-from aiohttp.web_protocol import _ErrInfo
+from aiohttp.web_protocol import ERROR, _ErrInfo
 
 from ..config import Config
-from ..errors import ExpectationFailed, HeadTooLarge, InternalError, InvalidRequest, ProxyError, RequestTimeout
+from ..errors import ExpectationFailed, HeadTooLarge, InternalError, ProxyError, RequestTimeout
 from .access_log import AccessLog
 from .headers import identify, stamp
 from .keys import CONFIG, EXPOSED, REQUEST_ID, STOPPING
@@ -28,12 +28,9 @@ from .listening import is_exposed
 from .middleware import error_response
 from .refusal import Refusal
 from .send_progress import SendProgress, StalledClients
+from .unreadable import LONGEST_HEAD, SPOKEN, fault_of_head, fault_of_message, message_of
 
 log = logging.getLogger(__name__)
-
-UNREADABLE = "We could not read your request: it is not HTTP as this server speaks it, or a header is too long."
-"""One text for all faults: the framework's own quotes what was sent, which may hold a key."""
-
 
 BACKLOG = 1024
 """Connections that wait to be accepted; the system may have a lower limit of its own."""
@@ -53,6 +50,10 @@ LAST_MOMENT = 0.1
 """Seconds for what did not even end when it was interrupted."""
 
 
+FAULT = web.RequestKey("oaicompat_proxy.fault", ProxyError)
+"""Why a request that the framework can read is refused all the same."""
+
+
 class Connection(web.RequestHandler):
     """One client's connection.
 
@@ -60,7 +61,7 @@ class Connection(web.RequestHandler):
     to its time; so has a connection without a request.
     """
 
-    __slots__ = ("_config", "_head_size", "_head_timer", "_is_answered", "_progress", "_unwanted")
+    __slots__ = ("_config", "_head_size", "_head_timer", "_is_answered", "_progress", "_unwanted", "head")
 
     def __init__(self, manager: web.Server, config: Config) -> None:
         super().__init__(
@@ -76,6 +77,8 @@ class Connection(web.RequestHandler):
         )
         self._config = config
         # moving
+        self.head = b""
+        """What came of a request that is not there in full, or could not be read."""
         self._head_size = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._is_answered = False
@@ -114,7 +117,10 @@ class Connection(web.RequestHandler):
         if self._is_answered:
             self._drop(data)
             return
+        head, self.head = self.head, b""
         super().data_received(data)
+        if self._is_idle() or self._is_unreadable():
+            self.head = (head + data)[:LONGEST_HEAD]
         if self._is_idle():
             self._grow_head(len(data))
             if self._head_timer is None and data:
@@ -129,6 +135,9 @@ class Connection(web.RequestHandler):
         self._unwanted += len(data)
         if self._unwanted > self._config.max_body:
             self.force_close()
+
+    def _is_unreadable(self) -> bool:
+        return bool(self._messages) and isinstance(self._messages[-1][0], _ErrInfo)
 
     def _is_idle(self) -> bool:
         """There is nothing to answer."""
@@ -183,14 +192,9 @@ class Connection(web.RequestHandler):
         identify(request)
         if status >= 500:
             log.error("%s: the answer failed", request[REQUEST_ID], exc_info=exc)
-        else:
-            log.info("%s: what came is no request", request[REQUEST_ID])  # not what: it may hold a key
         if not isinstance(exc, ProxyError):
-            exc = InternalError() if status >= 500 else InvalidRequest(UNREADABLE)
-        response = error_response(exc)
-        stamp(request, response)
-        response.force_close()
-        return response
+            exc = InternalError() if status >= 500 else fault_of_head(self.head, self._config.max_body)
+        return refuse(request, exc)
 
     def log_exception(self, *args: Any, **how: Any) -> None:
         """A body that breaks its own framing has been answered; the framework stumbles over it once more."""
@@ -210,6 +214,18 @@ class Connection(web.RequestHandler):
         return finished
 
 
+def refuse(request: web.BaseRequest, error: ProxyError) -> web.StreamResponse:
+    """Before the application has seen the request. The connection is closed behind it."""
+    response = error_response(error)
+    stamp(request, response)
+    response.force_close()
+    return response
+
+
+async def _refuse(request: web.BaseRequest) -> web.StreamResponse:
+    return refuse(request, request[FAULT])
+
+
 class Server(web.Server):
     """Makes the connections, as many as there may be. The application behind them may change between requests."""
 
@@ -227,10 +243,21 @@ class Server(web.Server):
         self._behind = server
 
     def _handle(self, request: Any) -> Any:
-        return self._behind.request_handler(request)
+        return _refuse(request) if FAULT in request else self._behind.request_handler(request)
 
-    def _new_request(self, *parts: Any) -> Any:
-        return self._behind.request_factory(*parts)
+    def _new_request(self, message: Any, payload: Any, connection: Any, writer: Any, task: Any) -> Any:
+        """Whatever came, it is answered in HTTP/1.1, unless it is a request of HTTP/1.0."""
+        error = None
+        if message is ERROR:
+            message = message_of(connection.head)
+        else:
+            error = fault_of_message(message)
+            if error is not None and message.version not in SPOKEN:
+                message = message._replace(version=HttpVersion11, should_close=True)
+        request = self._behind.request_factory(message, payload, connection, writer, task)
+        if error is not None:
+            request[FAULT] = error
+        return request
 
     def clients(self) -> list[Connection]:
         return cast(list[Connection], self.connections)
