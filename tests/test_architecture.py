@@ -39,6 +39,7 @@ NEED_NO_TEST = {
     "web.keys": "only names",
     "web.gateway_connection": "test_web_stream_client talks over it, cut and broken in every way",
     "web.refusals": "test_web_upstream and test_error_mapping are refused in every way",
+    "web.runner": "test_web_stopping, test_web_server and test_web_reloading run on it",
     "web.run": "test_web_upstream calls and reads runs",
     "web.continuations": "test_web_sessions goes on in every kind of session",
     "web.leasing": "test_web_sessions leases every kind of session",

@@ -87,6 +87,7 @@ async def test_it_is_a_normal_answer_with_a_normal_line(
 ) -> None:
     caplog.set_level(logging.INFO)
     front = await proxy()
+    caplog.clear()
     pieces = [sent] if whole else [sent[:9], sent[9:20], sent[20:]]
     version, found, headers, body = await answer_to(front, *pieces)
     assert (version, found) == ("HTTP/1.1", status)
@@ -107,6 +108,7 @@ async def test_it_is_told_of_the_request_that_is_broken_not_of_the_one_before(
 ) -> None:
     caplog.set_level(logging.INFO)
     line = await (await proxy()).dial()
+    caplog.clear()
     await line.send(b"GET /v1/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n")
     _, headers = await line.read_head()
     await line.read(int(headers["content-length"]))
@@ -128,6 +130,7 @@ async def test_unknown_content_codings_are_told_which_are_known(
 ) -> None:
     caplog.set_level(logging.INFO)
     line = await (await proxy()).dial()
+    caplog.clear()
     for _ in range(2):
         await line.post(BODY, path=path, headers=[f"Content-Encoding: {coding}" for coding in codings])
         status, headers = await line.read_head()

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from ..config import Config, ConfigError, reloaded
 from .app import create_app
-from .connection import Runner
 from .keys import CONFIG
+from .runner import Runner
 
 log = logging.getLogger(__name__)
 

@@ -25,10 +25,10 @@ from ..errors import ProxyError
 from ..keyring import ANYONE
 from .app import create_app
 from .catalog import DEFAULT_MODEL, Catalog
-from .connection import Runner
 from .keys import CATALOG, CONFIG, GATEWAYS, STOPPING, UPSTREAM
 from .listening import address_of, allow_files, open_sockets
 from .reloading import Reloading
+from .runner import Runner
 from .systemd import readiness, signs_of_life
 
 log = logging.getLogger(__name__)

@@ -17,9 +17,9 @@ from aiohttp.worker import GunicornUVLoopWebWorker
 from gunicorn.arbiter import Arbiter
 
 from ..config import Config
-from .connection import Runner
 from .keys import CONFIG, STOPPING
 from .listening import ListenError, allow_files, check_reach
+from .runner import Runner
 from .server import ALL_WELL, ANSWERS_CUT, calm_collector
 from .stopping import LAST_WORDS
 
