@@ -239,6 +239,14 @@ class Config:
         metavar="PLACE",
         gateway=True,
     )
+    session_names: str = setting(
+        "scoped",
+        "What such a name means: `scoped`, sessions of this proxy's own, kept apart by key; `native`, for one trusted "
+        "user, the gateway's own session of that key, which another front end may have begun. Where keys are asked "
+        "for, native only for those whose entry says native_sessions = true.",
+        choices=("scoped", "native"),
+        gateway=True,
+    )
     sessions: str = setting(
         "fresh",
         "A request that names no session gets a `fresh` one, closed after the answer; with `recognise` a client "

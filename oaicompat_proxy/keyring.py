@@ -46,6 +46,8 @@ class Caller:
     max_runs: int = 0
     models: tuple[str, ...] = ()
     """Patterns of the models that may be used; empty for all."""
+    native_sessions: bool = False
+    """May name the gateway's own sessions, where the setting `session_names` allows it."""
     authorization: str | None = field(default=None, repr=False)
     """The client's own header, where it is passed on to the gateway; None where the gateway gets our token."""
 
@@ -129,6 +131,7 @@ def parse_keys(text: str, *, requests_per_minute: int, max_runs: int) -> list[En
                 requests_per_minute if entry.requests_per_minute is None else entry.requests_per_minute,
                 max_runs if entry.max_runs is None else entry.max_runs,
                 tuple(entry.models or ()),
+                entry.native_sessions,
             ),
         )
         for name, entry in entries.items()
@@ -174,6 +177,7 @@ class _Settings(BaseModel):
     hash: Hashes
     requests_per_minute: Limit | None = None
     max_runs: Limit | None = None
+    native_sessions: bool = False
     models: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = None
 
 

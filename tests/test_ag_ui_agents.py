@@ -193,10 +193,34 @@ async def test_a_named_session_is_a_thread_of_its_caller(client: Front, harbor: 
 
 async def test_an_agent_that_keeps_the_thread_gets_only_what_is_new(client: Front, harbor: Harbor) -> None:
     there = await client(history="last")
-    mine = {"X-Session-Id": "tides"}
-    first = (await ask(there, "One", extra_headers=mine)).choices[0].message
-    await ask(there, "One", echo(first), "Two", extra_headers=mine)
-    assert [[each["content"] for each in request["messages"]] for request in harbor.requests] == [["One"], ["Two"]]
+    mine: dict[str, Any] = {"extra_headers": {"X-Session-Id": "tides"}}
+    first = await ask(there, "One", **mine)
+    await ask(there, "One", echo(first.choices[0].message), "Three", **mine)
+    assert [[each["content"] for each in request["messages"]] for request in harbor.requests] == [["One"], ["Three"]]
+    assert len({request["threadId"] for request in harbor.requests}) == 1
+
+
+async def test_any_other_conversation_goes_whole_to_a_thread_of_its_own(client: Front, harbor: Harbor) -> None:
+    """And goes on there."""
+    there = await client(history="last")
+    mine: dict[str, Any] = {"extra_headers": {"X-Session-Id": "tides"}}
+    await ask(there, "Zero", **mine)
+    said = ["One", {"role": "assistant", "content": "Two"}, "Three"]
+    answer = await ask(there, *said, **mine)
+    await ask(there, *said, echo(answer.choices[0].message), "Five", **mine)
+    _, whole, new = harbor.requests
+    assert [message["content"] for message in whole["messages"]] == ["One", "Two", "Three"]
+    assert [message["content"] for message in new["messages"]] == ["Five"]
+    assert whole["threadId"] == new["threadId"] != harbor.requests[0]["threadId"]
+
+
+async def test_a_thread_may_be_named_as_the_agent_does(client: Front, harbor: Harbor) -> None:
+    there = await client(history="last", session_names="native")
+    said = ["One", {"role": "assistant", "content": "Two"}, "Three"]
+    await ask(there, *said, extra_headers={"X-Session-Id": "front-end-1"})
+    (request,) = harbor.requests
+    assert request["threadId"] == "front-end-1"
+    assert [message["content"] for message in request["messages"]] == ["Three"]
 
 
 @both_ways

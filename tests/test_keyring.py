@@ -267,3 +267,11 @@ def test_the_proxy_itself_may_use_all() -> None:
 def test_a_caller_does_not_tell_the_clients_header() -> None:
     caller: Any = Caller("ada", "", authorization=f"Bearer {ADA}")
     assert not [form for form, text in itertools.product((str, repr), [caller]) if ADA in form(text)]
+
+
+def test_only_an_entry_that_says_so_may_name_the_gateways_own_sessions() -> None:
+    text = new_entry("ada", "ada") + "native_sessions = true\n" + new_entry("bob", "bob")
+    entries = parse_keys(text, requests_per_minute=0, max_runs=0)
+    assert {caller.name: caller.native_sessions for _, caller in entries} == {"ada": True, "bob": False}
+    with pytest.raises(KeysError, match="native_sessions"):
+        parse_keys(new_entry("ada", "ada") + "native_sessions = 1\n", requests_per_minute=0, max_runs=0)

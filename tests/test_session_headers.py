@@ -30,7 +30,8 @@ TITLE = system("You are a title generator. You output ONLY a thread title.")
 WIRES = {
     "0.9": GatewaySettings(pace=0),
     "0.9 embedded": GatewaySettings(pace=0, form="embedded"),
-    "0.14": GatewaySettings(pace=0, wire="0.14", form="embedded"),
+    "0.14": GatewaySettings(pace=0, wire="0.14", form="standalone"),
+    "0.14 embedded": GatewaySettings(pace=0, wire="0.14", form="embedded"),
 }
 Start = Callable[..., Awaitable[Front]]
 

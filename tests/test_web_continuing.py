@@ -20,7 +20,8 @@ SYSTEM = {"role": "system", "content": "Be brief."}
 WIRES = {
     "0.9": GatewaySettings(pace=0),
     "0.9 embedded": GatewaySettings(pace=0, form="embedded"),
-    "0.14": GatewaySettings(pace=0, wire="0.14", form="embedded"),
+    "0.14": GatewaySettings(pace=0, wire="0.14", form="standalone"),
+    "0.14 embedded": GatewaySettings(pace=0, wire="0.14", form="embedded"),
 }
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]] = {
     "under a name": ({}, {"name": "harbour"}, [SYSTEM]),

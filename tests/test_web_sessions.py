@@ -83,7 +83,7 @@ class Upstream:
     def speaking_for(self, caller: Caller) -> Self:
         return self
 
-    def run(self, call: Any) -> Run:
+    def run(self, call: Any, run_id: str) -> Run:
         return self.next
 
 

@@ -125,6 +125,14 @@ class Dialect(Protocol):
         """What addresses session `name` of `app`."""
         ...
 
+    def native_key(self, app: str, name: str) -> str:
+        """The key of a session that was not named by us: `name` may choose an app by itself."""
+        ...
+
+    def chosen_app(self, name: str) -> str:
+        """The app that such a name chooses; empty if it leaves that to the model."""
+        ...
+
     def build_run(self, turn: Turn, *, app: str, key: str, run_id: str) -> Call:
         """`key`: of the session. `run_id`: of this run, never used before."""
         ...

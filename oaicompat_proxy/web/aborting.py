@@ -28,8 +28,8 @@ class Outcome(Enum):
     """It can be read on."""
 
 
-async def abort(upstream: Upstream, key: str, run: Run) -> Outcome:
-    """Raises UpstreamError and its kin."""
+async def abort(upstream: Upstream, key: str, run: Run, *, within: float | None = None) -> Outcome:
+    """`within`: seconds for the run to end. Raises UpstreamError and its kin."""
     gateway, feature = upstream.dialect.gateway, upstream.features.abort
     if gateway is None or feature.works is False:
         return Outcome.GOES_ON
@@ -40,7 +40,7 @@ async def abort(upstream: Upstream, key: str, run: Run) -> Outcome:
     if status != 200:
         return Outcome.GOES_ON
     try:
-        async with asyncio.timeout(ABORT_TO_END):
+        async with asyncio.timeout(ABORT_TO_END if within is None else within):
             if await _read_to_end(run):
                 feature.note(works=True)
                 return Outcome.ABORTED

@@ -34,7 +34,7 @@ from .leases import Lease, Wanted
 from .recorder import Tappable, tap
 from .relay import Readable
 from .resuming import start
-from .session_name import session_name
+from .session_name import is_native, native_key, session_name
 from .turns import give_way
 
 Answering = Coroutine[Any, Any, web.StreamResponse]
@@ -77,13 +77,15 @@ async def _begin(request: web.Request, chat: ChatRequest) -> Answering:
         report.trace.note_request(chat.parameters, chat.messages)
     caller = request[CALLER]
     agent = app[CATALOG].resolve(chat.model, caller)
-    if (result := find_result(chat.messages, chat.tool_names)) is not None:
-        return await _go_on(request, chat, Wanted(agent, caller, model, chat.messages, size=size), result)
-    if short_ids(chat.messages):
-        chat = replace(chat, messages=await app[CALL_IDS].restore(chat.messages, caller.scope))
     name = session_name(request.headers, chat.parameters, config.session_from)
     keeps_threads = app[PER_MODEL].of(model).history == "last"
     wanted = Wanted(agent, caller, model, chat.messages, name, keeps_threads=keeps_threads, size=size)
+    if (result := find_result(chat.messages, chat.tool_names)) is not None:
+        return await _go_on(request, chat, wanted, result)
+    if name and is_native(config, caller):
+        wanted.key, wanted.native = native_key(app[UPSTREAM].dialect, agent, name, caller), True
+    if short_ids(chat.messages):
+        chat = replace(chat, messages=await app[CALL_IDS].restore(chat.messages, caller.scope))
     return _run(request, chat, wanted)
 
 
@@ -98,7 +100,7 @@ async def _go_on(request: web.Request, chat: ChatRequest, wanted: Wanted, result
         )
     confirmation = await ids.read_confirmation(result, wanted.caller.scope, wanted.model)
     if app[UPSTREAM].dialect.gateway is not None:
-        return _resume(request, chat, wanted.caller, confirmation)
+        return _resume(request, chat, wanted, confirmation)
     wanted.key = confirmation.question.session
     messages = await ids.restore(restore(chat.messages, confirmation), wanted.caller.scope)
     return _run(request, replace(chat, messages=messages), wanted, confirmation.answer)
@@ -127,7 +129,7 @@ async def _run(
             lease.parked = translator.waits_for_client
             lease.answered = True
             await ids.share()
-            if digest is not None and not lease.parked:
+            if digest is not None and (lease.own or not lease.parked):
                 await sessions.remember(lease, digest)
 
         try:
@@ -167,10 +169,10 @@ async def _begin_run(
 
 
 async def _resume(
-    request: web.Request, chat: ChatRequest, caller: Caller, confirmation: Confirmation
+    request: web.Request, chat: ChatRequest, wanted: Wanted, confirmation: Confirmation
 ) -> web.StreamResponse:
     """The rest of a run that waited; its session is still leased to the request that began it."""
-    app, model = request.app, chat.model or DEFAULT_MODEL
+    app, model, caller = request.app, wanted.model, wanted.caller
     config, upstream = app[PER_MODEL].of(model), app[UPSTREAM].speaking_for(caller)
     run = ResumedRun(upstream, confirmation, config)
     report = request[REPORT]
@@ -180,13 +182,20 @@ async def _resume(
     ids = _ids(app, config, caller, model, lambda: (question.session, question.lasting))
     translator = _translator(config, chat, ids)
     form = _form(chat, config)
-    del chat
+    digest = await app[SESSIONS].follow_resumed(wanted, question.session)
+    del chat, wanted
+
+    async def ending() -> None:
+        await ids.share()
+        if digest is not None:
+            await app[SESSIONS].remember_resumed(question.session, digest)
+
     report.note_wait()
     slot = await app[SLOTS].take(caller, report.requested_bytes)
     try:
         report.note_turn(question.session)
         report.note_run(run)
-        return await _answer(request, run, translator, form, ids.share)
+        return await _answer(request, run, translator, form, ending, digest)
     finally:
         slot.free()
         run.cut()

@@ -75,6 +75,10 @@ class Continuations:
             return before is None
         return False
 
+    async def note_answered(self, key: str, digest: str) -> None:
+        with contextlib.suppress(SessionsUnavailable):
+            await self._names.note_answered(key, digest)
+
     # all of them
 
     async def take(self, digest: str) -> str | None:

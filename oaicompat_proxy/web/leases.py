@@ -27,7 +27,9 @@ class Wanted:
     name: str = ""
     """The client's own name for its session, if it gave one."""
     key: str = ""
-    """The session itself, if the request goes on with what it waits for."""
+    """The session itself, if the request goes on with what it waits for, or names one of the gateway's own."""
+    native: bool = False
+    """The key is the client's: somebody else may have begun the session, and it is never closed here."""
     keeps_threads: bool = False
     """The agent remembers what it was told, though it has no gateway (AG-UI with `history = last`)."""
     size: int = 0
@@ -39,6 +41,8 @@ class Lease:
 
     exact = True
     """It is known what the session has answered before; always so but in a name's own one."""
+    native = False
+    """It is never closed here."""
     sent_again = False
     """The gateway had forgotten the session, so this is another."""
     release: Release | None = None

@@ -43,11 +43,13 @@ class Leasing:
         app, in_full = wanted.app, upstream.dialect.gateway is None
         if wanted.key:
             history = "full" if in_full else "last"
-            return await self._lock(Lease(app, wanted.key, upstream, history=history, lasting=not in_full), wanted)
+            lease = Lease(app, wanted.key, upstream, history=history, lasting=not in_full)
+            lease.native = wanted.native
+            return await self._lock(lease, wanted)
         if in_full and not wanted.keeps_threads:  # nobody else remembers, so nothing outlasts its run
             if not wanted.name:
                 return self._fresh(wanted, upstream)
-            return await self._lock(Lease(app, self._own_key(wanted, upstream), upstream, history="full"), wanted)
+            return await self._lock(Lease(app, self.own_key(wanted, upstream), upstream, history="full"), wanted)
         digest = self._known.digest(wanted)
         await give_way(wanted.size)
         if wanted.name:
@@ -107,10 +109,10 @@ class Leasing:
 
     def _own(self, wanted: Wanted, upstream: Upstream) -> Lease:
         lasting = upstream.dialect.gateway is not None  # else a run ends with its connection
-        key = self._own_key(wanted, upstream)
+        key = self.own_key(wanted, upstream)
         return Lease(wanted.app, key, upstream, history="last", lasting=lasting, named=True, own=True)
 
-    def _own_key(self, wanted: Wanted, upstream: Upstream) -> str:
+    def own_key(self, wanted: Wanted, upstream: Upstream) -> str:
         name = named_session(self._keys.newest, wanted.caller.scope, wanted.app, wanted.name)
         return upstream.dialect.session_key(wanted.app, name)
 

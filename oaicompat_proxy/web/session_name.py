@@ -1,9 +1,17 @@
-"""What a client calls its session: a header of its request, or a field of the body."""
+"""What a client calls its session, in a header of its request or a field of the body, and what that name means."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from ..config import Config
+from ..dialects.dialect import Dialect
+from ..errors import InvalidRequest
+from ..keyring import Caller
+
+LONGEST_KEY = 256
+"""Characters of a gateway's own session key that a client names."""
 
 
 def session_name(headers: Mapping[str, str], parameters: Mapping[str, Any], places: Iterable[str]) -> str:
@@ -28,3 +36,28 @@ def _look_up(place: str, headers: Mapping[str, str], parameters: Mapping[str, An
     if place == "metadata.session_id":
         return (parameters.get("metadata") or {}).get("session_id")
     return parameters.get(place)
+
+
+def is_native(config: Config, caller: Caller) -> bool:
+    """Whether the names of this caller's are the gateway's own session keys."""
+    return config.session_names == "native" and (caller.native_sessions or not config.has_keys)
+
+
+def native_key(dialect: Dialect, app: str, name: str, caller: Caller) -> str:
+    """The gateway's own key. `app`: of the request's model, which may leave the choice to the name.
+
+    Raises InvalidRequest for what no key can be, and for what leads to another agent than the caller may use.
+    """
+    if len(name) > LONGEST_KEY or not name.isprintable():
+        raise InvalidRequest(
+            f"The session that the request names has no possible key: at most {LONGEST_KEY} printable characters.",
+            code="invalid_session",
+        )
+    chosen = dialect.chosen_app(name)
+    if chosen and chosen != app and (app or caller.models):
+        raise InvalidRequest(
+            "The session that the request names belongs to another agent than its model; choose that model.",
+            param="model",
+            code="invalid_session",
+        )
+    return dialect.native_key(app, name)

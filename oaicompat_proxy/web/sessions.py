@@ -114,6 +114,19 @@ class Sessions:
                 lease.release = await self._locks.acquire(lease.key, wait=0)  # nobody else knows the session yet
             lease.keep = await self._settling.keep(lease, lease.remembered_by)
 
+    async def follow_resumed(self, wanted: Wanted, key: str) -> AnswerDigest | None:
+        """Follows the rest of an answer that waited for its client, if it goes on in the name's own session and that
+        has answered exactly what stands before. Of other sessions nobody can say when they are free again.
+        """
+        digest = self._known.digest(wanted) if wanted.name else ""
+        if not digest or self._leasing.own_key(wanted, self._upstream) != key:
+            return None
+        return self._known.follow(wanted) if await self._known.claim(key, digest) else None
+
+    async def remember_resumed(self, key: str, digest: AnswerDigest) -> None:
+        """The same, now that the answer is whole."""
+        await self._known.note_answered(key, digest.hexdigest())
+
     def replace_forgotten(self, lease: Lease) -> None:
         """The gateway has forgotten the session: its run is stopped, and another session takes its place.
 

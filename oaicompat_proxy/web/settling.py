@@ -10,7 +10,7 @@ from typing import Any
 
 from ..config import Config
 from ..errors import ProxyError, UpstreamConnectTimeout, UpstreamUnreachable
-from .aborting import ABORT_TO_END, Outcome, abort
+from .aborting import Outcome, abort
 from .closing import Closing
 from .confirming import confirm
 from .continuations import Continuations
@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 CALL_TO_ANSWER = 1.0
 """Seconds for the gateway to answer a call whose client has left; it does so before the run begins."""
+
+ABORT_OR_CLOSE = 0.5
+"""Seconds for an aborted run to end, where a close stops it otherwise."""
 
 UNREACHED = (UpstreamUnreachable, UpstreamConnectTimeout)
 """Failures after which there is no run."""
@@ -93,8 +96,9 @@ class Settling:
         """An aborted turn leaves the session's memory, so it is found again where it was; else it is closed."""
         try:
             with contextlib.suppress(ProxyError, TimeoutError):
-                async with asyncio.timeout(CALL_TO_ANSWER + ABORT_TO_END):
-                    aborted = await abort(lease.upstream, lease.key, run) is Outcome.ABORTED
+                async with asyncio.timeout(CALL_TO_ANSWER + ABORT_OR_CLOSE):
+                    outcome = await abort(lease.upstream, lease.key, run, within=ABORT_OR_CLOSE)
+                aborted = outcome is Outcome.ABORTED
                 if aborted and lease.recognised_by is not None:
                     await run.finish()
                     lease.keep = await self.keep(lease, lease.recognised_by)
@@ -141,8 +145,9 @@ class Settling:
         except UNREACHED:
             pass
         except (ProxyError, TimeoutError) as error:
-            log.warning("session %s is closed: its run has no end: %s", lease.key, error or "timeout")
-            lease.keep = False
+            what = "left" if lease.native else "closed"
+            log.warning("session %s is %s: its run has no end: %s", lease.key, what, error or "timeout")
+            lease.keep = lease.native
             await self._known.forget(lease)
         finally:
             run.cut()

@@ -25,6 +25,13 @@ class AgUi:
         """The thread: each agent has its own."""
         return name
 
+    def native_key(self, app: str, name: str) -> str:
+        return name
+
+    def chosen_app(self, name: str) -> str:
+        """A thread belongs to the agent that is asked."""
+        return ""
+
     def build_run(self, turn: Turn, *, app: str, key: str, run_id: str) -> Call:
         path = app if "://" in app or not app else f"/{app.lstrip('/')}"
         return Call(path, build_run(key, run_id, turn))

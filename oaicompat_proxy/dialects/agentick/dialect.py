@@ -25,6 +25,13 @@ class Agentick:
     def session_key(self, app: str, name: str) -> str:
         return calls.session_key(app, name)
 
+    def native_key(self, app: str, name: str) -> str:
+        return name if self.chosen_app(name) else calls.session_key(app, name.removeprefix(":"))
+
+    def chosen_app(self, name: str) -> str:
+        """A key is cut at its first colon."""
+        return name.partition(":")[0] if ":" in name else ""
+
     def build_run(self, turn: Turn, *, app: str, key: str, run_id: str) -> Call:
         """The key says which app it is."""
         return calls.build_send(key, turn)
