@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Sequence
 
 from ..errors import SessionsUnavailable
 from ..recognition import AnswerDigest, answered_part, conversation_digest, is_whole, name_digest
@@ -34,26 +35,37 @@ class Continuations:
             return None
         return AnswerDigest(self._keys.newest, wanted.caller.scope, wanted.model, wanted.messages, name=wanted.name)
 
-    def digest(self, wanted: Wanted) -> str:
-        """Of what stands before the new messages; empty if nothing does, if nothing is new, or if it is not asked."""
+    def digests(self, wanted: Wanted) -> list[str]:
+        """Of what stands before the new messages, under each key, the newest first; none if nothing does, if nothing
+        is new, or if it is not asked.
+        """
         if not (wanted.name or self._recognises):
-            return ""
+            return []
         answered = answered_part(wanted.messages)
         if not answered or len(answered) == len(wanted.messages):
-            return ""
-        return conversation_digest(self._keys.newest, wanted.caller.scope, wanted.model, answered, name=wanted.name)
+            return []
+        about = (wanted.caller.scope, wanted.model, answered)
+        return [conversation_digest(key, *about, name=wanted.name) for key in self._keys.all]
 
     async def is_whole(self, wanted: Wanted) -> bool:
         """Whether the request holds a whole conversation: by itself, or since others under its name did."""
-        name = name_digest(self._keys.newest, wanted.caller.scope, wanted.name)
+        names = [name_digest(key, wanted.caller.scope, wanted.name) for key in self._keys.all]
         whole = is_whole(wanted.messages)
         with contextlib.suppress(SessionsUnavailable):
             if not whole:
-                return await self._names.is_whole(name)
-            await self._names.note_whole(name)
+                return any([await self._names.is_whole(name) for name in names])
+            await self._names.note_whole(names[0])
         return whole
 
     # a name's own session
+
+    async def choose(self, keys: Sequence[str]) -> str:
+        """Of the sessions that a name has had, under one secret after the other: the newest that is in use."""
+        with contextlib.suppress(SessionsUnavailable):
+            for key in keys if len(keys) > 1 else ():
+                if await self._names.answered(key) is not None:
+                    return key
+        return keys[0]
 
     async def has_answered(self, key: str, digest: str) -> bool:
         with contextlib.suppress(SessionsUnavailable):

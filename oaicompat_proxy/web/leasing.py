@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from itertools import product
 
 from ..config import Config
 from ..errors import SessionBusy, SessionsUnavailable
@@ -49,36 +50,38 @@ class Leasing:
         if in_full and not wanted.keeps_threads:  # nobody else remembers, so nothing outlasts its run
             if not wanted.name:
                 return self._fresh(wanted, upstream)
-            return await self._lock(Lease(app, self.own_key(wanted, upstream), upstream, history="full"), wanted)
-        digest = self._known.digest(wanted)
+            return await self._lock(Lease(app, self.own_keys(wanted, upstream)[0], upstream, history="full"), wanted)
+        digests = self._known.digests(wanted)
         await give_way(wanted.size)
         if wanted.name:
-            return await self._lease_named(wanted, upstream, digest)
-        recognised = await self._recognise(wanted, upstream, digest) if digest else None
-        return recognised or self._fresh(wanted, upstream)
+            return await self._lease_named(wanted, upstream, digests)
+        return await self._recognise(wanted, upstream, digests) or self._fresh(wanted, upstream)
 
-    async def _lease_named(self, wanted: Wanted, upstream: Upstream, digest: str) -> Lease:
+    async def _lease_named(self, wanted: Wanted, upstream: Upstream, digests: Sequence[str]) -> Lease:
         """On the session that has answered this very conversation; else on one of its own, without waiting. What
         only a user says goes to the name's own session, as long as no other kind of request came under the name.
         """
         is_whole = await self._known.is_whole(wanted)
-        if digest:
-            lease = await self._continue_own(wanted, upstream, digest)
-            lease = lease or await self._recognise(wanted, upstream, digest)
-            if lease is not None:
-                return lease
+        lease = await self._continue_own(wanted, upstream, digests)
+        lease = lease or await self._recognise(wanted, upstream, digests)
+        if lease is not None:
+            return lease
         if is_whole:
             return self._fresh(wanted, upstream)
-        lease = await self._lock(self._own(wanted, upstream), wanted)
+        key = await self._known.choose(self.own_keys(wanted, upstream))
+        lease = await self._lock(self._own(wanted, upstream, key), wanted)
         async with self._given_back_on_failure(lease):
             lease.exact = await self._known.use(lease.key)
         return lease
 
-    async def _continue_own(self, wanted: Wanted, upstream: Upstream, digest: str) -> Lease | None:
-        """A lease on the name's own session, if it has answered exactly this."""
-        lease = self._own(wanted, upstream)
-        if not await self._known.has_answered(lease.key, digest):
-            return None
+    async def _continue_own(self, wanted: Wanted, upstream: Upstream, digests: Sequence[str]) -> Lease | None:
+        """A lease on the name's own session, if it has answered exactly this; also on one of an older secret."""
+        for key, digest in product(self.own_keys(wanted, upstream), digests):
+            if await self._known.has_answered(key, digest):
+                return await self._claim_own(wanted, self._own(wanted, upstream, key), digest)
+        return None
+
+    async def _claim_own(self, wanted: Wanted, lease: Lease, digest: str) -> Lease | None:
         await self._lock(lease, wanted)
         async with self._given_back_on_failure(lease):
             if await self._known.claim(lease.key, digest):
@@ -87,11 +90,14 @@ class Leasing:
             await lease.give_back()  # somebody was here before
         return None
 
-    async def _recognise(self, wanted: Wanted, upstream: Upstream, digest: str) -> Lease | None:
+    async def _recognise(self, wanted: Wanted, upstream: Upstream, digests: Sequence[str]) -> Lease | None:
         """A lease on the session that gave the last of these answers, if there is one."""
-        key = await self._known.take(digest)
-        if key is None:
-            return None
+        for digest in digests:
+            if (key := await self._known.take(digest)) is not None:
+                return await self._lease_recognised(wanted, upstream, key, digest)
+        return None
+
+    async def _lease_recognised(self, wanted: Wanted, upstream: Upstream, key: str, digest: str) -> Lease | None:
         lease = Lease(wanted.app, key, upstream, history="last", named=bool(wanted.name))
         lease.recognised_by = digest
         try:
@@ -107,14 +113,15 @@ class Leasing:
         key = upstream.dialect.session_key(wanted.app, fresh_name())
         return Lease(wanted.app, key, upstream, history=history, named=bool(wanted.name))
 
-    def _own(self, wanted: Wanted, upstream: Upstream) -> Lease:
+    def _own(self, wanted: Wanted, upstream: Upstream, key: str) -> Lease:
         lasting = upstream.dialect.gateway is not None  # else a run ends with its connection
-        key = self.own_key(wanted, upstream)
         return Lease(wanted.app, key, upstream, history="last", lasting=lasting, named=True, own=True)
 
-    def own_key(self, wanted: Wanted, upstream: Upstream) -> str:
-        name = named_session(self._keys.newest, wanted.caller.scope, wanted.app, wanted.name)
-        return upstream.dialect.session_key(wanted.app, name)
+    def own_keys(self, wanted: Wanted, upstream: Upstream) -> list[str]:
+        """Of the name's own session, under each secret, the newest first."""
+        scope, app = wanted.caller.scope, wanted.app
+        names = [named_session(key, scope, app, wanted.name) for key in self._keys.all]
+        return [upstream.dialect.session_key(app, name) for name in names]
 
     async def _lock(self, lease: Lease, wanted: Wanted) -> Lease:
         """Waits for the run before it. Raises SessionBusy, and Overloaded if too many wait."""

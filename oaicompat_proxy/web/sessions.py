@@ -118,10 +118,12 @@ class Sessions:
         """Follows the rest of an answer that waited for its client, if it goes on in the name's own session and that
         has answered exactly what stands before. Of other sessions nobody can say when they are free again.
         """
-        digest = self._known.digest(wanted) if wanted.name else ""
-        if not digest or self._leasing.own_key(wanted, self._upstream) != key:
+        if not wanted.name or key not in self._leasing.own_keys(wanted, self._upstream):
             return None
-        return self._known.follow(wanted) if await self._known.claim(key, digest) else None
+        for digest in self._known.digests(wanted):
+            if await self._known.claim(key, digest):
+                return self._known.follow(wanted)
+        return None
 
     async def remember_resumed(self, key: str, digest: AnswerDigest) -> None:
         """The same, now that the answer is whole."""
