@@ -222,11 +222,11 @@ class Translator:
             return self._end_for_client()
         if self._confirmations == "approve":
             return []
-        if self._confirmations == "ask":
-            self.waits_for_client = True
-            question = self._calls.ask(self._sign(event.call_id), CONFIRM_TOOL, describe(event))
-            return [*question, *self._end("tool_calls")]
         self.denied_call = event.call_id
+        if self._confirmations == "ask":
+            question = self._calls.ask(self._sign(event.call_id), CONFIRM_TOOL, describe(event))
+            self.waits_for_client, self.denied_call = True, None
+            return [*question, *self._end("tool_calls")]
         raise failures.unanswered(event)
 
     # how it ends

@@ -16,7 +16,7 @@ import pytest
 from checker import Answer, check_error_body, check_stream
 from fronts import Chat, Front, StartFront, function, result, user
 
-from oaicompat_proxy.demo.script import Call, Say, Script, Tick
+from oaicompat_proxy.demo.script import Call, Pause, Say, Script, Tick
 from oaicompat_proxy.demo.settings import GatewaySettings
 
 pytest_plugins = ["front_fixtures"]
@@ -27,6 +27,7 @@ NEW = GatewaySettings(release="924f879", pace=0)
 RELEASES = {"0.9.4": OLD, "924f879": NEW}
 
 both_ways = pytest.mark.parametrize("stream", [True, False])
+on_both_wires = pytest.mark.usefixtures("wire")
 on_both_releases = pytest.mark.parametrize("release", RELEASES)
 
 ASK: dict[str, Any] = {"confirmations": "ask"}
@@ -34,6 +35,15 @@ ASK: dict[str, Any] = {"confirmations": "ask"}
 
 def asked(there: Front) -> list[dict[str, Any]]:
     """What was said to the gateway about confirmations."""
+    return [params for params in _confirmations(there) if not params["sessionId"].startswith("nobody-")]
+
+
+def tried(there: Front) -> list[dict[str, Any]]:
+    """What was asked only to find out whether it can be."""
+    return [params for params in _confirmations(there) if params["sessionId"].startswith("nobody-")]
+
+
+def _confirmations(there: Front) -> list[dict[str, Any]]:
     bodies = [json.loads(body) for path, body in there.house.requests if path == "/invoke"]
     return [body["params"] for body in bodies if body["method"] == "tool-confirm"]
 
@@ -100,6 +110,7 @@ async def test_where_it_cannot_be_told_the_session_is_closed_so_that_the_next_re
 # Approve
 
 
+@on_both_wires
 @both_ways
 async def test_approve_lets_the_run_go_on(front: StartFront, stream: bool) -> None:
     there = await front(NEW, confirmations="approve")
@@ -110,6 +121,7 @@ async def test_approve_lets_the_run_go_on(front: StartFront, stream: bool) -> No
     await there.at_rest()
 
 
+@on_both_wires
 async def test_approve_says_yes_to_every_question(front: StartFront) -> None:
     tick = Tick((Call("c1", "a", ("{}",), "1", confirm=True), Call("c2", "b", ("{}",), "2", confirm=True)), go_on=True)
     gateway = GatewaySettings(pace=0, recordings={"go": Script((tick, Tick((Say(("Done.",)),))))})
@@ -137,6 +149,7 @@ async def test_approve_on_a_gateway_that_cannot_be_answered_is_a_clear_error(
 # Ask
 
 
+@on_both_wires
 @both_ways
 async def test_ask_hands_the_question_to_the_client_as_a_call(front: StartFront, stream: bool) -> None:
     there = await front(NEW, **ASK)
@@ -151,6 +164,7 @@ YES = ["yes", "Yes.", "OK", "approved", '{"confirmed": true}', "true", '"yes"', 
 NO = ["no", "never", "", "yes, but not today", '{"confirmed": "yes"}', '{"confirmed": false}', "{}", "[true]", "1", "{"]
 
 
+@on_both_wires
 @pytest.mark.parametrize(("said", "confirmed"), [*((each, True) for each in YES), *((each, False) for each in NO)])
 async def test_what_the_client_may_say(front: StartFront, said: str, confirmed: bool) -> None:
     """Everything that is no clear yes is a no."""
@@ -161,6 +175,7 @@ async def test_what_the_client_may_say(front: StartFront, said: str, confirmed: 
     await there.at_rest()
 
 
+@on_both_wires
 @both_ways
 async def test_the_rest_of_the_run_is_the_answer(front: StartFront, stream: bool) -> None:
     there = await front(NEW, **ASK)
@@ -175,6 +190,7 @@ async def test_the_rest_of_the_run_is_the_answer(front: StartFront, stream: bool
     assert "called tool confirm_tool_call" in there.told(), "afterwards it is a part of the conversation"
 
 
+@on_both_wires
 async def test_a_reason_is_passed_on(front: StartFront) -> None:
     there = await front(NEW, **ASK)
     chat, call_id = await begin(there)
@@ -182,6 +198,7 @@ async def test_a_reason_is_passed_on(front: StartFront) -> None:
     assert [(each["confirmed"], each["reason"]) for each in asked(there)] == [(False, "It is Sunday.")]
 
 
+@on_both_wires
 @both_ways
 async def test_the_answer_may_come_in_through_another_worker(front: StartFront, stream: bool) -> None:
     there = await front(NEW, **ASK)
@@ -194,6 +211,7 @@ async def test_the_answer_may_come_in_through_another_worker(front: StartFront, 
     await there.at_rest()
 
 
+@on_both_wires
 @pytest.mark.parametrize("sessions", ["named", "recognise"])
 async def test_a_question_in_a_lasting_session(front: StartFront, sessions: str) -> None:
     there = await front(NEW, **ASK, sessions="fresh" if sessions == "named" else sessions)
@@ -207,6 +225,7 @@ async def test_a_question_in_a_lasting_session(front: StartFront, sessions: str)
     there.keep_sessions()
 
 
+@on_both_wires
 async def test_one_question_after_the_other(front: StartFront) -> None:
     """Each is asked by itself, and the run goes on from answer to answer."""
     tick = Tick((Call("c1", "a", ("{}",), "1", confirm=True), Call("c2", "b", ("{}",), "2", confirm=True)), go_on=True)
@@ -223,6 +242,7 @@ async def test_one_question_after_the_other(front: StartFront) -> None:
     await there.at_rest()
 
 
+@on_both_wires
 async def test_the_official_client_is_asked_and_answers(front: StartFront) -> None:
     there = await front(NEW, **ASK)
     messages: list[Any] = [user(CONFIRM)]
@@ -234,6 +254,7 @@ async def test_the_official_client_is_asked_and_answers(front: StartFront) -> No
     assert final.choices[0].message.content == "It is over."
 
 
+@on_both_wires
 @both_ways
 async def test_after_a_question_the_agent_may_still_call_the_clients_tool(front: StartFront, stream: bool) -> None:
     first = Tick((Call("c1", "danger", ("{}",), "1", confirm=True),), go_on=True)
@@ -270,6 +291,7 @@ async def refused(there: Front, chat: Chat, call_id: str, **how: Any) -> None:
     assert there.runs[0].state == "running"
 
 
+@on_both_wires
 @pytest.mark.parametrize("token", FORGED.values(), ids=FORGED)
 async def test_a_forged_answer_is_refused(front: StartFront, token: str) -> None:
     there = await front(NEW, **ASK)
@@ -278,6 +300,7 @@ async def test_a_forged_answer_is_refused(front: StartFront, token: str) -> None
     await there.house_closes()
 
 
+@on_both_wires
 async def test_a_question_cannot_be_turned_into_another(front: StartFront) -> None:
     """Every changed byte breaks the signature."""
     there = await front(NEW, **ASK)
@@ -288,6 +311,7 @@ async def test_a_question_cannot_be_turned_into_another(front: StartFront) -> No
     await there.house_closes()
 
 
+@on_both_wires
 async def test_another_caller_cannot_answer(front: StartFront) -> None:
     there = await front(NEW, **ASK)
     chat, call_id = await begin(there, key="ada")
@@ -296,6 +320,7 @@ async def test_another_caller_cannot_answer(front: StartFront) -> None:
     assert done(await chat.add(result(call_id, "yes")))
 
 
+@on_both_wires
 async def test_a_worker_with_another_secret_does_not_believe_it(front: StartFront) -> None:
     there = await front(NEW, **ASK)
     chat, call_id = await begin(there)
@@ -304,6 +329,7 @@ async def test_a_worker_with_another_secret_does_not_believe_it(front: StartFron
     await there.house_closes()
 
 
+@on_both_wires
 async def test_an_answer_may_come_too_late(front: StartFront, monkeypatch: pytest.MonkeyPatch) -> None:
     there = await front(NEW, **ASK, confirmation_ttl=60)
     chat, call_id = await begin(there)
@@ -314,6 +340,7 @@ async def test_an_answer_may_come_too_late(front: StartFront, monkeypatch: pytes
     assert done(await chat.add(result(call_id, "yes")))
 
 
+@on_both_wires
 async def test_a_question_that_nobody_answers_ends_with_its_time(front: StartFront) -> None:
     there = await front(NEW, **ASK, confirmation_ttl=1)
     await begin(there)
@@ -321,6 +348,7 @@ async def test_a_question_that_nobody_answers_ends_with_its_time(front: StartFro
     await there.at_rest()
 
 
+@on_both_wires
 async def test_a_second_answer_to_the_same_question_is_a_clear_error(front: StartFront) -> None:
     there = await front(NEW, **ASK)
     chat, call_id = await begin(there)
@@ -334,16 +362,62 @@ async def test_a_second_answer_to_the_same_question_is_a_clear_error(front: Star
 
 @both_ways
 @pytest.mark.parametrize("name", ["", "harbour"])
-async def test_where_the_gateway_cannot_be_answered_the_answer_is_a_clear_error_and_the_run_ends(
+async def test_where_the_gateway_cannot_be_answered_that_is_said_at_once_and_the_run_ends(
     front: StartFront, stream: bool, name: str
 ) -> None:
     there = await front(OLD, **ASK)
-    chat, call_id = await begin(there, name=name)
-    received = await there.post([*chat.messages, result(call_id, "yes")], stream=stream, name=name)
-    assert (received.status, check_error_body(received.body)["code"]) == (502, "agent_unanswerable")
-    await there.until(lambda: there.runs[0].state == "aborted", within=2)
+    for _ in range(2):
+        received = await there.post(CONFIRM, stream=stream, name=name)
+        error = check_stream(received.body, include_usage=False).error if stream else check_error_body(received.body)
+        assert error is not None
+        assert error["code"] == "agent_unanswerable"
+        assert "release" in error["message"]
+        await there.until(lambda: there.runs[-1].state == "aborted", within=5)
     assert (await there.ask("And?", name=name)).finish_reason == "stop"
     there.keep_sessions()
+
+
+@on_both_wires
+async def test_it_is_found_out_once_what_the_gateway_can(front: StartFront) -> None:
+    there = await front(NEW, **ASK)
+    for _ in range(3):
+        await there.ask("Hello")
+    assert len(tried(there)) == 1
+
+
+def stalls(limit: int) -> GatewaySettings:
+    """After so many bytes `/events` tells nothing more, as with some releases."""
+    return GatewaySettings(wire="0.14", pace=0, events_limit=limit)
+
+
+@both_ways
+@pytest.mark.parametrize(("name", "status", "code"), [("", 502, "agent_error"), ("harbour", 504, "upstream_timeout")])
+async def test_after_an_answer_a_gateway_that_tells_nothing_more_is_an_honest_error(
+    front: StartFront, stream: bool, name: str, status: int, code: str
+) -> None:
+    """A session that was not kept is gone by then, with its run."""
+    there = await front(stalls(1), **ASK, confirmation_wait=0.2)
+    chat, call_id = await begin(there, name=name)
+    received = await there.post([*chat.messages, result(call_id, "yes")], stream=stream, name=name)
+    assert [each["confirmed"] for each in asked(there)] == [True]
+    error = check_error_body(received.body)
+    assert (received.status, error["code"]) == (status, code)
+    assert "told nothing" in error["message"]
+    there.keep_sessions()
+    await there.at_rest()
+
+
+@both_ways
+async def test_a_tool_may_take_longer_than_that(front: StartFront, stream: bool) -> None:
+    """As long as the gateway says that the run goes on."""
+    first = Tick((Call("c1", "danger", ("{}",), "1", confirm=True),), go_on=True)
+    second = Tick((Pause(30), Say(("Done.",))))
+    gateway = GatewaySettings(wire="0.14", recordings={"go": Script((first, second))})
+    there = await front(gateway, **ASK, confirmation_wait=0.1)
+    chat = Chat(there, stream=stream)
+    call_id, _ = the_call(await chat.say("go"))
+    assert (await chat.add(result(call_id, "yes"))).text == "Done."
+    await there.at_rest()
 
 
 # Who leaves
@@ -355,6 +429,7 @@ def slow_after_yes() -> GatewaySettings:
     return GatewaySettings(pace=0.004, recordings={"go": Script((first, Tick((Say(words),))))})
 
 
+@on_both_wires
 @both_ways
 async def test_a_reader_that_leaves_the_rest_of_the_run_stops_it(front: StartFront, stream: bool) -> None:
     there = await front(slow_after_yes(), **ASK)
@@ -369,6 +444,7 @@ async def test_a_reader_that_leaves_the_rest_of_the_run_stops_it(front: StartFro
     await there.at_rest()
 
 
+@on_both_wires
 async def test_in_a_named_session_the_rest_of_the_run_goes_on_without_its_reader(front: StartFront) -> None:
     there = await front(slow_after_yes(), **ASK)
     chat = Chat(there, name="harbour")
@@ -381,6 +457,7 @@ async def test_in_a_named_session_the_rest_of_the_run_goes_on_without_its_reader
     there.keep_sessions()
 
 
+@on_both_wires
 async def test_while_a_question_waits_nobody_else_gets_into_its_session(front: StartFront) -> None:
     there = await front(NEW, **ASK, session_wait=0)
     chat, call_id = await begin(there, name="harbour")

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 from agent import OPENING, Agent, Exchange, Reply, Steps, answer, closing, failure, frame, text
 from conftest import StartProxy, chat_body
+from fronts import StartFront
 
 from oaicompat_proxy.config import Config
+from oaicompat_proxy.demo.script import Say, Script, Tick
+from oaicompat_proxy.demo.settings import GatewaySettings
 from oaicompat_proxy.turn import Text, Turn
 from oaicompat_proxy.web import aborting
 from oaicompat_proxy.web.aborting import Outcome, abort
 from oaicompat_proxy.web.run import Run
 from oaicompat_proxy.web.upstream import Upstream
+
+pytest_plugins = ["front_fixtures"]
 
 ABORTED = [frame("execution_end", executionId="e1", aborted=True, output=None), failure("Execution aborted")]
 
@@ -142,3 +148,32 @@ async def test_an_answer_that_was_read_to_its_end_is_not_aborted(proxy: StartPro
     goes_on.set()
     await agent.until(lambda: agent.runs[0].outcome == "played")
     assert "/abort" not in [each.path for each in agent.exchanges]
+
+
+# The demo gateway, on both wires
+
+
+async def test_a_session_that_is_kept_loses_its_run_and_nothing_else_where_the_gateway_can_interrupt(
+    front: StartFront, wire: str
+) -> None:
+    words = tuple(f"word{number} " for number in range(300))
+    gateway = GatewaySettings(pace=0.01, recordings={"go": Script((Tick((Say(words),)),))})
+    there = await front(gateway, session_drain=60.0)
+    await there.ask("Hello", name="harbour")
+    line = await there.line("go", name="harbour")
+    await line.read_until(b"word3 ")
+    await line.close()
+    interrupts = wire == "0.14"
+    await there.until(lambda: there.runs[1].state == ("aborted" if interrupts else "finished"), within=20)
+    assert (await there.ask("And?", name="harbour")).finish_reason == "stop"
+    assert len({run.session_key for run in there.runs}) == 1
+    told = json.loads((await there.proxy.get("/v1/diagnostics/gateway")).body)
+    assert told["abort"] is interrupts, "what was found out is told to doctor"
+    there.keep_sessions()
+
+
+async def test_doctor_finds_it_out_without_a_run(front: StartFront, wire: str) -> None:
+    there = await front(GatewaySettings(pace=0))
+    told = json.loads((await there.proxy.get("/v1/diagnostics/gateway")).body)
+    assert told["abort"] is (wire == "0.14")
+    assert there.runs == []

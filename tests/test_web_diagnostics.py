@@ -211,8 +211,13 @@ async def test_the_gateway_is_asked_without_consequence_and_seldom(agent: Agent,
     proxied = await proxy()
     for _ in range(3):
         told = json.loads((await proxied.get(f"{BASE}/gateway")).body)
-    assert told == {"reachable": True, "apps": False, "close": False, "confirm": False}
-    assert [each.json["method"] for each in agent.exchanges] == ["apps", "close", "tool-confirm"]
+    assert told == {"reachable": True, "apps": False, "close": False, "confirm": False, "abort": False}
+    assert [each.json.get("method", each.path) for each in agent.exchanges] == [
+        "apps",
+        "close",
+        "tool-confirm",
+        "/abort",
+    ]
     assert agent.runs == []
 
 
@@ -225,7 +230,7 @@ async def test_an_agent_without_a_gateway_is_only_looked_for(agent: Agent, proxy
 async def test_methods_that_refuse_are_there(agent: Agent, proxy: StartProxy) -> None:
     agent.replies("/invoke", answer({"error": "Session not found: x", "code": "NOT_FOUND_RESOURCE"}, 404))
     told = json.loads((await (await proxy()).get(f"{BASE}/gateway")).body)
-    assert told == {"reachable": True, "apps": True, "close": True, "confirm": True}
+    assert told == {"reachable": True, "apps": True, "close": True, "confirm": True, "abort": False}
 
 
 @pytest.mark.parametrize("status", [401, 403])

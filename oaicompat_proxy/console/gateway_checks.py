@@ -15,6 +15,10 @@ QUESTION = "Say hello in one short sentence."
 OFFERS = {
     "apps": ("lists its apps", "does not list its apps: the proxy learns them from a refusal"),
     "close": ("closes sessions on demand", "has no method to close a session: the proxy uses /close and /events"),
+    "abort": (
+        "interrupts a run, and its session goes on",
+        "cannot interrupt a run: its session is closed, or in one that is kept the run goes on without its reader",
+    ),
     "confirm": (
         "takes confirmations of tools",
         "takes no confirmations: an agent's tool that waits for a human ends its run with an error",

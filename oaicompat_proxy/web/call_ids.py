@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from ..confirmations import Confirmation, Question, is_signed, read_question, read_result, sign, write_question
-from ..errors import AgentError, InvalidRequest
+from ..errors import AgentError, AgentUnanswerable, InvalidRequest
 from ..openai.request import Message
 from ..signing import SigningKeys
 from ..tool_call_ids import belongs, is_fit, restore_ids, short_ids, shorten
+from .confirming import UNANSWERABLE
 from .id_store import IdStore, Noted
 
 KEPT = 24 * 3600.0
@@ -31,9 +32,9 @@ class CallIds:
         self._keys = keys
         self._store = store
 
-    def of_answer(self, scope: str, model: str, where: Where, *, ttl: float) -> AnswerIds:
-        """`scope`: who gets the answer. `ttl`: seconds for which a question may be answered."""
-        return AnswerIds(self._keys, self._store, scope, model, where, ttl=ttl)
+    def of_answer(self, scope: str, model: str, where: Where, *, ttl: float, answerable: bool = True) -> AnswerIds:
+        """`scope`: who gets the answer. `ttl`: seconds for which a question may be answered, if it may be at all."""
+        return AnswerIds(self._keys, self._store, scope, model, where, ttl=ttl if answerable else 0)
 
     async def restore(self, messages: Sequence[Message], scope: str) -> tuple[Message, ...]:
         """The conversation with the agent's own ids, as far as they are known, and this caller's."""
@@ -74,7 +75,12 @@ class AnswerIds:
         return short
 
     def ask(self, call_id: str) -> str:
-        """The id of a question to the client: may the agent make this call? Raises AgentError if it is too long."""
+        """The id of a question to the client: may the agent make this call?
+
+        Raises AgentUnanswerable if nobody could pass the answer on, and AgentError if the question is too long.
+        """
+        if not self._ttl:
+            raise AgentUnanswerable(UNANSWERABLE)
         session, lasting = self._where()
         question = Question(session, call_id, int(time.time() + self._ttl), lasting)
         token = sign(question, self._keys, self._scope, self._model)

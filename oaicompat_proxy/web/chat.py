@@ -27,7 +27,7 @@ from .body import take_body
 from .call_ids import AnswerIds, Where
 from .catalog import DEFAULT_MODEL
 from .chance import new_id
-from .confirming import ResumedRun
+from .confirming import ResumedRun, can_confirm
 from .continuing import ContinuingRun
 from .keys import CALL_IDS, CALLER, CATALOG, CONFIG, PER_MODEL, REPORT, SESSIONS, SLOTS, UPSTREAM
 from .leases import Lease, Wanted
@@ -119,7 +119,8 @@ async def _run(
     try:
         lease.follow(report)
         run = await _begin_run(request, chat, lease, config, answer)
-        ids = _ids(app, config, wanted.caller, wanted.model, lambda: (lease.key, lease.keep))
+        answerable = config.confirmations != "ask" or await can_confirm(lease.upstream)
+        ids = _ids(app, config, wanted.caller, wanted.model, lambda: (lease.key, lease.keep), answerable=answerable)
         translator = _translator(config, chat, ids)
         digest = sessions.new_digest(wanted)
         form = _form(chat, config)
@@ -225,8 +226,11 @@ def _record(request: web.Request, chat: ChatRequest, run: Tappable, *, resumed: 
     tap(request, run, chat, "chat", tool_names=names, legacy_functions=legacy, resumed=resumed)
 
 
-def _ids(app: web.Application, config: Config, caller: Caller, model: str, where: Where) -> AnswerIds:
-    return app[CALL_IDS].of_answer(caller.scope, model, where, ttl=config.confirmation_ttl)
+def _ids(
+    app: web.Application, config: Config, caller: Caller, model: str, where: Where, *, answerable: bool = True
+) -> AnswerIds:
+    ttl = config.confirmation_ttl
+    return app[CALL_IDS].of_answer(caller.scope, model, where, ttl=ttl, answerable=answerable)
 
 
 def _translator(config: Config, chat: ChatRequest, ids: AnswerIds) -> Translator:

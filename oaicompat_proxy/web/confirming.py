@@ -7,6 +7,7 @@ worker, so what it says after the answer is read from the gateway's `/events`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 import uuid
@@ -27,6 +28,10 @@ from .upstream import Upstream
 MAX_GREETING = 64 * 1024
 """Bytes of the first event of `/events`."""
 
+UNANSWERABLE = (
+    "The agent waits for a confirmation, and this gateway's release cannot be given one; let the agent run this tool "
+    "without asking."
+)
 NOT_WAITED_FOR = "The agent does not wait for this confirmation any more."
 
 FIRST_SIGN = 2.0
@@ -42,13 +47,26 @@ async def confirm(upstream: Upstream, session: str, call_id: str, *, confirmed: 
     call = gateway.build_confirmation(session, call_id, confirmed=confirmed, reason=reason)
     status, body = await upstream.call(call)
     if status == 200:
+        upstream.features.confirm.note(works=True)
         return
     if gateway.is_unknown_method(status, body):
-        raise AgentUnanswerable(
-            "The agent waits for a confirmation, and this gateway's release cannot be given one; "
-            "let the agent run this tool without asking."
-        )
+        upstream.features.confirm.note(works=False)
+        raise AgentUnanswerable(UNANSWERABLE)
     raise AgentError(NOT_WAITED_FOR)
+
+
+async def can_confirm(upstream: Upstream) -> bool:
+    """Whether this gateway can be answered, as far as it can be found out: it is asked once, about nothing."""
+    gateway, feature = upstream.dialect.gateway, upstream.features.confirm
+    if gateway is not None and feature.works is None:
+        nobody = f"nobody-{uuid.uuid4().hex}"
+        with contextlib.suppress(ProxyError):
+            status, body = await upstream.call(gateway.build_confirmation(nobody, nobody, confirmed=False))
+            if status not in (401, 403) and status < 500:
+                feature.note(works=not gateway.is_unknown_method(status, body))
+            elif gateway.is_unknown_method(status, body):
+                feature.note(works=False)
+    return feature.works is not False
 
 
 class ApprovingRun:
@@ -221,8 +239,8 @@ class ResumedRun:
         if status is not None and status.active:
             self._heard, self._waited = True, 0.0
             return
-        if status is not None and not self._heard:
-            raise AgentError(NOT_WAITED_FOR)
+        if status is not None and not status.exists:
+            raise AgentError(f"{NOT_WAITED_FOR} If it was taken, the gateway has told nothing of what came of it.")
         if self._heard or self._wait <= FIRST_SIGN:
             raise UpstreamTimeout(
                 "After the confirmation the agent gateway told nothing more of the run; the rest of its answer is lost."

@@ -139,6 +139,8 @@ async def _ask_gateway(upstream: Upstream) -> dict[str, Any]:
                 status, body = await upstream.call(call)
                 _check_token(status)
                 found[name] = not gateway.is_unknown_method(status, body)
+            found["abort"] = gateway.refuses_abort(*await upstream.call(gateway.build_abort(_nobody())))
+            found |= upstream.features.told()  # what was tried says more
     except ProxyError as error:
         return {"reachable": False, "reason": error.message}
     return {"reachable": True, **found}
@@ -146,12 +148,17 @@ async def _ask_gateway(upstream: Upstream) -> dict[str, Any]:
 
 def _questions(gateway: Gateway) -> dict[str, Call]:
     """About a session that does not exist, so nothing happens."""
-    nobody = f"doctor-{uuid.uuid4().hex}"
+    nobody = _nobody()
     return {
         "apps": gateway.build_apps(),
         "close": gateway.build_invoke_close(nobody),
         "confirm": gateway.build_confirmation(nobody, nobody, confirmed=False),
     }
+
+
+def _nobody() -> str:
+    """A session that does not exist."""
+    return f"doctor-{uuid.uuid4().hex}"
 
 
 def _check_token(status: int) -> None:

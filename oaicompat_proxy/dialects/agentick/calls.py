@@ -76,6 +76,14 @@ def build_abort(key: str) -> Call:
     return _call("/abort", {"sessionId": key, "reason": "The client has left."})
 
 
+def refuses_abort(status: int, body: bytes) -> bool:
+    """Whether an answer to `build_abort` says that there is no such session: 0.9 says `ok` of every one."""
+    try:
+        return status in (404, 500) and str(orjson.loads(body)["error"]).startswith("Session not found")
+    except (ValueError, TypeError, KeyError):
+        return False
+
+
 def build_confirmation(key: str, call_id: str, *, confirmed: bool, reason: str = "") -> Call:
     """Answers a tool that waits for a human, on releases that have the built-in method."""
     params = {"sessionId": key, "callId": call_id, "confirmed": confirmed, **({"reason": reason} if reason else {})}
