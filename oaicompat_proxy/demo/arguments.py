@@ -1,30 +1,33 @@
-"""Plausible arguments for a tool, made from the JSON Schema of its parameters. Pure."""
+"""Plausible arguments for a tool, made from the JSON Schema of its parameters, within all of its bounds. Pure.
+
+Source: JSON Schema, draft 2020-12, "Validation", with draft 4's boolean `exclusiveMinimum` and `exclusiveMaximum`. What
+only a search could solve is left: `pattern` beyond the plainest, `not`, `if`, `dependentSchemas`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from .example_numbers import example_number, is_in_bounds, is_number
+from .example_strings import example_string, fits_length
+
 DEEPEST = 8
 """Schemas may refer to themselves; below this nothing more is filled in."""
 
-BY_TYPE: Mapping[str, Any] = {"number": 1, "integer": 1, "boolean": True, "null": None}
-STRINGS = {
-    "city": "Paris",
-    "location": "Paris",
-    "place": "Paris",
-    "country": "France",
-    "unit": "C",
-    "language": "en",
-    "date": "2026-03-14",
-    "time": "12:00",
-    "email": "ada@example.com",
-    "url": "https://example.com/",
-    "path": "README.md",
-    "command": "ls",
-    "name": "Ada",
+MOST_ITEMS = 100
+"""Of an array, and of an object's properties without names, whatever the schema asks for."""
+
+MOST_PARTS = 5_000
+"""Schemas that are looked at for one call: parts that refer to each other multiply."""
+
+_OF_TYPES = {
+    "object": ("properties", "required", "additionalProperties", "minProperties"),
+    "array": ("items", "prefixItems", "minItems", "contains"),
+    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    "string": ("minLength", "maxLength", "pattern", "format"),
 }
-ANY_STRING = "example"
+"""Keywords that give away the type of a schema that does not name it."""
 
 
 def arguments(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,38 +38,166 @@ def arguments(schema: Mapping[str, Any]) -> dict[str, Any]:
 class _Example:
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
+        # moving
+        self._left = MOST_PARTS
 
     def value(self, schema: Any, name: str, depth: int) -> Any:
-        if not isinstance(schema, Mapping) or depth > DEEPEST:
+        self._left -= 1
+        if not isinstance(schema, Mapping) or depth > DEEPEST or self._left < 0:
             return None
-        for key in ("const", "default"):
-            if key in schema:
-                return schema[key]
-        for key in ("enum", "examples"):
-            if schema.get(key):
-                return schema[key][0]
         if "$ref" in schema:
-            return self.value(self._resolve(schema["$ref"]), name, depth + 1)
-        for key in ("anyOf", "oneOf", "allOf"):
-            if schema.get(key):
-                return self.value(schema[key][0], name, depth + 1)
+            depth += 1
+            if not isinstance(self._resolve(schema["$ref"]), Mapping):
+                return None
+        schema = self._merged(schema, depth)
+        if "const" in schema:
+            return schema["const"]
+        given = [schema["default"]] if "default" in schema else []
+        for key in ("enum", "examples"):
+            given += schema[key] if isinstance(schema.get(key), list) else []
+        for value in given:
+            if _is_in_bounds(value, schema):
+                return value
         return self._by_type(schema, name, depth)
 
-    def _by_type(self, schema: Mapping[str, Any], name: str, depth: int) -> Any:
-        type_ = schema.get("type")
-        if isinstance(type_, list):
-            type_ = type_[0]
-        if type_ == "object" or "properties" in schema:
-            properties = schema.get("properties") or {}
-            return {key: self.value(part, key, depth + 1) for key, part in properties.items()}
-        if type_ == "array":
-            return [self.value(schema.get("items", {}), name, depth + 1)]
-        if isinstance(type_, str) and type_ in BY_TYPE:
-            return schema.get("minimum", BY_TYPE[type_])
-        return STRINGS.get(name.lower(), ANY_STRING)
+    def _merged(self, schema: Mapping[str, Any], depth: int) -> Mapping[str, Any]:
+        """With what it refers to, all of `allOf`, and the first of each choice: their bounds hold beside its own."""
+        found = [self._resolve(schema["$ref"])] if "$ref" in schema else []
+        for key in ("anyOf", "oneOf"):
+            found += _first_choice(schema.get(key))
+        found += schema["allOf"] if isinstance(schema.get("allOf"), list) else []
+        merged = {key: value for key, value in schema.items() if key not in ("$ref", "anyOf", "oneOf", "allOf")}
+        for part in found:
+            self._left -= 1
+            if isinstance(part, Mapping) and depth <= DEEPEST and self._left > 0:
+                merged = _both(merged, self._merged(part, depth + 1))
+        return merged
 
-    def _resolve(self, reference: str) -> Any:
+    def _by_type(self, schema: Mapping[str, Any], name: str, depth: int) -> Any:
+        match _type_of(schema):
+            case "object":
+                return self._object(schema, depth)
+            case "array":
+                return self._array(schema, name, depth)
+            case "integer":
+                return example_number(schema, is_integer=True)
+            case "number":
+                return example_number(schema, is_integer=False)
+            case "boolean":
+                return True
+            case "null":
+                return None
+        return example_string(schema, name)
+
+    def _object(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
+        properties = schema.get("properties")
+        parts = dict(properties) if isinstance(properties, Mapping) else {}
+        rest = schema.get("additionalProperties")
+        for name in [*_names(schema.get("required")), *(f"key{n}" for n in range(1, MOST_ITEMS + 1))]:
+            is_required = name in _names(schema.get("required"))
+            if name not in parts and (is_required or len(parts) < _count(schema, "minProperties")):
+                parts[name] = rest if isinstance(rest, Mapping) else {}
+        kept = _within(parts, _names(schema.get("required")), schema.get("maxProperties"))
+        return {name: self.value(part, name, depth + 1) for name, part in kept.items()}
+
+    def _array(self, schema: Mapping[str, Any], name: str, depth: int) -> list[Any]:
+        prefix = schema.get("prefixItems")
+        parts = list(prefix) if isinstance(prefix, list) else []
+        rest = schema.get("items", schema.get("contains", {}))
+        least = max(_count(schema, "minItems"), 0 if parts else 1)
+        parts += [rest] * (least - len(parts))
+        most = schema.get("maxItems")
+        parts = parts[: int(max(0, min(most, MOST_ITEMS))) if is_number(most) else MOST_ITEMS]
+        items = [self.value(part, name, depth + 1) for part in parts]
+        return [_apart(item, number) for number, item in enumerate(items)] if schema.get("uniqueItems") else items
+
+    def _resolve(self, reference: Any) -> Any:
         node: Any = self._root
-        for key in reference.removeprefix("#/").split("/"):
-            node = node.get(key) if isinstance(node, Mapping) else None
+        for key in str(reference).removeprefix("#").strip("/").split("/"):
+            if key:
+                node = node.get(key.replace("~1", "/").replace("~0", "~")) if isinstance(node, Mapping) else None
         return node
+
+
+def _is_in_bounds(value: Any, schema: Mapping[str, Any]) -> bool:
+    """Whether a value that the schema itself proposes is one that it allows."""
+    if isinstance(schema.get("enum"), list) and value not in schema["enum"]:
+        return False
+    if is_number(value):
+        return is_in_bounds(value, schema)
+    return fits_length(value, schema) if isinstance(value, str) else True
+
+
+def _first_choice(choices: Any) -> list[Any]:
+    """Rather something than null."""
+    if not isinstance(choices, list):
+        return []
+    return sorted(choices[:MOST_ITEMS], key=lambda choice: choice == {"type": "null"})[:1]
+
+
+def _type_of(schema: Mapping[str, Any]) -> str:
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        kind = next((each for each in kind if each != "null"), "null")
+    if isinstance(kind, str):
+        return kind
+    return next((kind for kind, keys in _OF_TYPES.items() if not schema.keys().isdisjoint(keys)), "string")
+
+
+_HIGHER = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"}
+_LOWER = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"}
+
+
+def _both(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema that holds the bounds of two."""
+    merged = {**other, **one}
+    for key in one.keys() & other.keys():
+        mine, theirs = one[key], other[key]
+        if key == "properties" and isinstance(mine, Mapping) and isinstance(theirs, Mapping):
+            shared = mine.keys() & theirs.keys()
+            both = {name: {"allOf": [mine[name], theirs[name]]} for name in shared}
+            merged[key] = {**theirs, **mine, **both}
+        elif key == "required":
+            merged[key] = [*_names(mine), *_names(theirs)]
+        elif key == "enum" and isinstance(mine, list) and isinstance(theirs, list):
+            merged[key] = [each for each in mine if each in theirs] or mine
+        elif key in _HIGHER and is_number(mine) and is_number(theirs):
+            merged[key] = max(mine, theirs)
+        elif key in _LOWER and is_number(mine) and is_number(theirs):
+            merged[key] = min(mine, theirs)
+        elif key == "type":
+            merged[key] = _common_type(mine, theirs)
+    return merged
+
+
+def _common_type(one: Any, other: Any) -> Any:
+    ones, others = ([each] if isinstance(each, str) else list(each or ()) for each in (one, other))
+    if {"integer", "number"} <= {*ones, *others}:
+        return "integer"
+    return [each for each in ones if each in others] or one
+
+
+def _names(value: Any) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+
+
+def _count(schema: Mapping[str, Any], key: str) -> int:
+    value = schema.get(key, 0)
+    return min(int(value), MOST_ITEMS) if is_number(value) else 0
+
+
+def _within(parts: dict[str, Any], required: list[str], most: Any) -> dict[str, Any]:
+    """The required ones first, where there may not be so many."""
+    if not is_number(most) or len(parts) <= most:
+        return parts
+    order = sorted(parts, key=lambda name: name not in required)[: int(most)]
+    return {name: parts[name] for name in parts if name in order}
+
+
+def _apart(item: Any, number: int) -> Any:
+    """Another value for each place, as far as a small change makes one."""
+    if number == 0 or isinstance(item, bool) or item is None:
+        return item
+    if isinstance(item, int | float):
+        return item + number
+    return f"{item[: -len(str(number))]}{number}" if isinstance(item, str) and item else item
