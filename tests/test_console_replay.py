@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import urllib.request
@@ -52,6 +53,48 @@ def test_a_plain_streams_manner_is_given_by_flags(tmp_path: Path) -> None:
     assert stream.tool_calls == [("c1", "add", "{}")]
 
 
+AG_UI = b"".join(
+    b"data: %b\n\n" % json.dumps(event).encode()
+    for event in (
+        {"type": "RUN_STARTED", "threadId": "t1", "runId": "r0"},
+        {"type": "TEXT_MESSAGE_CHUNK", "messageId": "a0", "delta": "Before"},
+        {"type": "RUN_FINISHED", "threadId": "t1", "runId": "r0"},
+        {"type": "RUN_STARTED", "threadId": "t1", "runId": "r1"},
+        {"type": "TEXT_MESSAGE_CHUNK", "messageId": "a1", "delta": "Hello"},
+        {"type": "TOOL_CALL_CHUNK", "toolCallId": "c1", "toolCallName": "add", "delta": "{}"},
+        {"type": "RUN_FINISHED", "threadId": "t1", "runId": "r1"},
+    )
+)
+
+
+@pytest.mark.parametrize("flags", [[], ["--dialect", "ag-ui"]])
+def test_a_stream_of_an_ag_ui_agent_is_known_by_its_first_event(tmp_path: Path, flags: list[str]) -> None:
+    path = tmp_path / "run.sse"
+    path.write_bytes(AG_UI)
+    stream = check_stream(replay(path, *flags, "--tool", "add").stdout, include_usage=True)
+    assert (stream.text, stream.tool_calls) == ("Hello", [("c1", "add", "{}")])
+
+
+def test_a_dialect_that_it_is_not_makes_no_answer_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "run.sse"
+    path.write_bytes(AG_UI)
+    assert b'"error"' in replay(path, "--dialect", "agentick").stdout
+
+
+def test_it_serves_an_agent(tmp_path: Path) -> None:
+    """At any path, and its last run is the one that it was asked for."""
+    path = tmp_path / "run.sse"
+    path.write_bytes(AG_UI.replace(b": ", b":").replace(b", ", b","))
+    command = (sys.executable, "-m", "oaicompat_proxy", "replay", str(path), "--serve", "0", "--pace", "0")
+    with stopping(Child(*command)) as child:
+        base = child.wait_for(r"http://127\.0\.0\.1:\d+")[0]
+        for where in ("/", "/agents/pilot"):
+            asked = urllib.request.Request(f"{base}{where}", b'{"threadId":"t7","runId":"r7"}')
+            with urllib.request.urlopen(asked, timeout=WITHIN) as response:
+                said = response.read()
+            assert said.count(b'"runId":"r0"') == said.count(b'"runId":"r7"') == 2
+
+
 def test_it_prints_what_the_gateway_sent(tmp_path: Path) -> None:
     assert replay(record(tmp_path / "r.jsonl", b""), "--native").stdout == NATIVE
 
@@ -85,3 +128,11 @@ def test_it_serves_a_gateway(plain: Path) -> None:
         base = child.wait_for(r"http://127\.0\.0\.1:\d+")[0]
         with urllib.request.urlopen(urllib.request.Request(f"{base}/send", b"{}"), timeout=WITHIN) as response:
             assert response.read() == NATIVE
+
+
+def test_a_stream_that_no_dialect_recognizes_is_read_as_the_default(tmp_path: Path) -> None:
+    path = tmp_path / "run.sse"
+    path.write_bytes(b"data: hello\n\n")
+    done = replay(path)
+    assert done.returncode == 0
+    assert b'"error"' in done.stdout

@@ -1,4 +1,7 @@
-"""A recording that answers as a gateway: every `POST /send` gets its frames, at the pace at which they came."""
+"""A recording that answers as a gateway: every `POST /send` gets its frames, at the pace at which they came.
+
+One of an AG-UI agent answers at every path, and calls its run what the request calls it, as agents do.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from ..dialects.known import DIALECTS
 from ..recording import Recording
 
 APP = "replay"
@@ -30,18 +34,22 @@ async def serve(recording: Recording, *, port: int, pace: float, tell: Callable[
 
 
 def create_gateway(recording: Recording, *, pace: float) -> web.Application:
+    is_agent = recording.manner.dialect == "ag-ui"
+    recorded = DIALECTS[recording.manner.dialect].find_run_id(recording.bytes_of("native"))
+
     async def send(request: web.Request) -> web.StreamResponse:
+        asked = _member(await request.read(), "runId") if is_agent else None
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         before = 0.0
         for entry in recording.of("native"):
             await asyncio.sleep(pace * max(entry.ms - before, 0) / 1000)
             before = entry.ms
-            await response.write(entry.data)
+            await response.write(_renamed(entry.data, recorded, asked) if isinstance(asked, str) else entry.data)
         return response
 
     async def invoke(request: web.Request) -> web.Response:
-        method = _method(await request.read())
+        method = _member(await request.read(), "method")
         if method == "apps":
             return web.json_response({"apps": [{"id": APP, "isDefault": True}]})
         return web.json_response({"error": f"Unknown method: {method}"}, status=400)
@@ -50,15 +58,24 @@ def create_gateway(recording: Recording, *, pace: float) -> web.Application:
         return web.json_response({"ok": True})
 
     app = web.Application(client_max_size=64 * 1024 * 1024)
+    if is_agent:
+        app.router.add_post("/{path:.*}", send)
+        return app
     app.router.add_post("/send", send)
     app.router.add_post("/invoke", invoke)
     app.router.add_post("/close", close)
     return app
 
 
-def _method(body: bytes) -> object:
+def _renamed(data: bytes, recorded: str, asked: str) -> bytes:
+    """The run under the name that was asked for: an agent that does not echo it might be replaying another."""
+    old, new = (b'"runId":%b' % json.dumps(each).encode() for each in (recorded, asked))
+    return data.replace(old, new)
+
+
+def _member(body: bytes, key: str) -> object:
     try:
         call = json.loads(body)
     except ValueError:
         return None
-    return call.get("method") if isinstance(call, dict) else None
+    return call.get(key) if isinstance(call, dict) else None

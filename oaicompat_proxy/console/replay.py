@@ -25,17 +25,29 @@ class CannotReplay(click.ClickException):
 )
 @click.option("--pace", type=click.FloatRange(0), default=1.0, show_default=True, help="Of --serve; 0 is all at once.")
 @click.option("--tool", multiple=True, metavar="NAME", help="A tool that the client declared; may be repeated.")
+@click.option(
+    "--dialect", type=click.Choice(["agentick", "ag-ui"]), help="What it speaks; by default its first event tells."
+)
 @click.option("--server-tools", type=click.Choice(["hide", "reasoning", "content"]), default="hide", show_default=True)
 def replay(
-    file: BinaryIO, check: bool, native: bool, serve: int | None, pace: float, tool: tuple[str, ...], server_tools: str
+    file: BinaryIO,
+    check: bool,
+    native: bool,
+    serve: int | None,
+    pace: float,
+    tool: tuple[str, ...],
+    dialect: str | None,
+    server_tools: str,
 ) -> None:
     """Print the chunks that a recorded run becomes today.
 
-    FILE is written by --record, or is a plain event stream of a gateway, for which --tool and --server-tools say how
-    the client asked and the proxy was set.
+    FILE is written by --record, or is a plain event stream of a gateway or an AG-UI agent, for which --dialect, --tool
+    and --server-tools say what it speaks, how the client asked and the proxy was set.
     """
+    data = file.read()
+    spoken = dialect or _find_dialect(data)
     try:
-        recording = read(file.read(), Manner(include_usage=True, tool_names=tool, server_tools=server_tools))
+        recording = read(data, Manner(include_usage=True, tool_names=tool, server_tools=server_tools, dialect=spoken))
     except RecordingError as error:
         raise CannotReplay(str(error)) from None
     if serve is not None:
@@ -44,6 +56,12 @@ def replay(
         _check(recording)
     else:
         click.echo(recording.bytes_of("native") if native else _answer(recording), nl=False)
+
+
+def _find_dialect(data: bytes) -> str:
+    from ..dialects.known import find_dialect
+
+    return find_dialect(data) or Manner().dialect
 
 
 def _answer(recording: Recording) -> bytes:

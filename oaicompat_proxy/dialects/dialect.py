@@ -148,3 +148,7 @@ class Dialect(Protocol):
     def find_run_id(self, stream: bytes) -> str:
         """What the call had named the run that this is the whole stream of; empty if it does not tell."""
         ...
+
+    def recognizes(self, head: bytes) -> bool:
+        """Whether an event that begins like this is one of the dialect's."""
+        ...

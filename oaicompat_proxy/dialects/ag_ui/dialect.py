@@ -11,6 +11,7 @@ from types import MappingProxyType
 from ...turn import Turn
 from ..dialect import Call, Gateway, Reader
 from .calls import build_run
+from .names import name_of
 from .reader import EventReader, find_last_run
 from .recorded_fields import RECORDED_FIELDS
 
@@ -42,3 +43,8 @@ class AgUi:
 
     def find_run_id(self, stream: bytes) -> str:
         return find_last_run(stream)
+
+    def recognizes(self, head: bytes) -> bool:
+        """The names of all events are in capitals, even of those that nobody knows yet."""
+        name = name_of(head)
+        return name is not None and name.isupper()

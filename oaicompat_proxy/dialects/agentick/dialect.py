@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -11,6 +12,9 @@ from . import calls
 from .plain_text import Shapes
 from .reader import EventReader
 from .recorded_fields import RECORDED_FIELDS
+
+_ENVELOPE = re.compile(rb'\s*\{\s*"type"\s*:\s*"[a-z]')
+"""Of every frame: the kind of it stands in front, in small letters."""
 
 
 class Agentick:
@@ -42,3 +46,6 @@ class Agentick:
     def find_run_id(self, stream: bytes) -> str:
         """Its runs have no names that a call gives them."""
         return ""
+
+    def recognizes(self, head: bytes) -> bool:
+        return _ENVELOPE.match(head) is not None
