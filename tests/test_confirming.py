@@ -225,6 +225,29 @@ async def test_a_question_in_a_lasting_session(front: StartFront, sessions: str)
     there.keep_sessions()
 
 
+@pytest.mark.parametrize("answer", ["yes", "no"])
+async def test_a_conversation_under_a_name_goes_on_where_it_was_asked(front: StartFront, answer: str) -> None:
+    """Of several: it has a system prompt, so the session is not the name's own."""
+    there = await front(NEW, **ASK)
+    chat = Chat(there, name="harbour")
+    chat.messages.append({"role": "system", "content": "Be brief."})
+    await chat.say("Hello")
+    call_id, _ = the_call(await chat.say(CONFIRM))
+    await chat.add(result(call_id, answer))
+    await chat.say("Thanks.")
+    assert there.told() == "Thanks."
+    assert len({run.session_key for run in there.runs}) == 1
+    there.keep_sessions()
+
+
+async def test_a_question_that_nobody_answers_is_no_session_for_ever(front: StartFront) -> None:
+    there = await front(NEW, **ASK, confirmation_ttl=1)
+    await there.ask([{"role": "system", "content": "Be brief."}, user(CONFIRM)], name="harbour")
+    assert len(there.sessions) == 1
+    await there.at_rest()
+    assert there.sessions == []
+
+
 @on_both_wires
 async def test_one_question_after_the_other(front: StartFront) -> None:
     """Each is asked by itself, and the run goes on from answer to answer."""

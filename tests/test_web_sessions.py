@@ -605,3 +605,23 @@ async def test_what_waits_goes_on_in_its_own_thread(alone: House) -> None:
         assert lease.key == "oc-before"
         with pytest.raises(SessionBusy):
             await alone.sessions.begin(want)
+
+
+@pytest.mark.parametrize("before", [(), (SYSTEM,)])
+async def test_a_thread_goes_on_after_a_question(alone: House, before: tuple[Message, ...]) -> None:
+    """The request with the answer names the thread that waits; the next one finds it by its conversation."""
+
+    def want(*messages: Message, key: str = "") -> Wanted:
+        return replace(wanted(*before, *messages, name="harbour"), keeps_threads=True, key=key)
+
+    first = await answered(alone, want(HELLO))
+    second = await answered(alone, want(HELLO, ANSWER, AGAIN, key=first.key))
+    assert (second.key, second.history) == (first.key, "last")
+    third = await lease_of(alone, want(HELLO, ANSWER, AGAIN, ANSWER, HELLO))
+    assert (third.key, third.history) == (first.key, "last")
+
+
+async def test_a_thread_that_was_asked_about_something_else_is_not_exact(alone: House) -> None:
+    first = await answered(alone, replace(wanted(*WHOLE, name="harbour"), keeps_threads=True))
+    edited = replace(wanted(HELLO, ANSWER, AGAIN, name="harbour"), keeps_threads=True, key=first.key)
+    assert (await lease_of(alone, edited)).exact is False

@@ -130,7 +130,7 @@ async def _run(
             lease.parked = translator.waits_for_client
             lease.answered = True
             await ids.share()
-            if digest is not None and (lease.own or not lease.parked):
+            if digest is not None and (lease.named or not lease.parked):
                 await sessions.remember(lease, digest)
 
         try:
@@ -156,6 +156,7 @@ async def _begin_run(
         del turn
         await give_way(size)
         assert lease.run is not None
+        report.session = lease.key
         if lease.sent_again and report.scribe is not None:
             lease.run.tap(report.scribe.native)  # nothing was read of the run before it
         elif report.scribe is not None:
@@ -183,17 +184,20 @@ async def _resume(
     ids = _ids(app, config, caller, model, lambda: (question.session, question.lasting))
     translator = _translator(config, chat, ids)
     form = _form(chat, config)
-    digest = await app[SESSIONS].follow_resumed(wanted, question.session)
-    del chat, wanted
+    sessions, found, digest = app[SESSIONS], None, None
+    del chat
 
     async def ending() -> None:
         await ids.share()
-        if digest is not None:
-            await app[SESSIONS].remember_resumed(question.session, digest)
+        if found is not None and digest is not None:
+            await sessions.remember_resumed(found, digest)
 
     report.note_wait()
     slot = await app[SLOTS].take(caller, report.requested_bytes)
     try:
+        found = await sessions.find_resumed(wanted, question.session)
+        digest = sessions.new_digest(wanted) if found is not None else None
+        del wanted
         report.note_turn(question.session)
         report.note_run(run)
         return await _answer(request, run, translator, form, ending, digest)
@@ -201,7 +205,9 @@ async def _resume(
         slot.free()
         run.cut()
         if run.ownerless and not translator.waits_for_client:
-            app[SESSIONS].abandon(question.session, upstream)
+            sessions.abandon(question.session, upstream)
+        elif found is not None:
+            sessions.drop(found)
 
 
 def _history(lease: Lease, config: Config) -> str:

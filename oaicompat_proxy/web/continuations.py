@@ -31,7 +31,8 @@ class Continuations:
 
     def follow(self, wanted: Wanted) -> AnswerDigest | None:
         """Follows the answer, if its conversation can be continued."""
-        if wanted.key or not (wanted.name or self._recognises):
+        is_thread = bool(wanted.name) and wanted.keeps_threads and not wanted.native
+        if (wanted.key and not is_thread) or not (wanted.name or self._recognises):
             return None
         return AnswerDigest(self._keys.newest, wanted.caller.scope, wanted.model, wanted.messages, name=wanted.name)
 
@@ -86,10 +87,6 @@ class Continuations:
                 await self._names.note_answered(key, UNKNOWN)
             return before is None
         return False
-
-    async def note_answered(self, key: str, digest: str) -> None:
-        with contextlib.suppress(SessionsUnavailable):
-            await self._names.note_answered(key, digest)
 
     # all of them
 

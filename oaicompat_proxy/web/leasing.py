@@ -43,10 +43,7 @@ class Leasing:
         """Raises SessionBusy if the session's last run does not end in time, and Overloaded if too many wait."""
         app, in_full = wanted.app, upstream.dialect.gateway is None
         if wanted.key:
-            history = "full" if in_full else "last"
-            lease = Lease(app, wanted.key, upstream, history=history, lasting=not in_full)
-            lease.native = wanted.native
-            return await self._lock(lease, wanted)
+            return await self._lease_key(wanted, upstream)
         if in_full and not wanted.keeps_threads:  # nobody else remembers, so nothing outlasts its run
             if not wanted.name:
                 return self._fresh(wanted, upstream)
@@ -56,6 +53,30 @@ class Leasing:
         if wanted.name:
             return await self._lease_named(wanted, upstream, digests)
         return await self._recognise(wanted, upstream, digests) or self._fresh(wanted, upstream)
+
+    async def _lease_key(self, wanted: Wanted, upstream: Upstream) -> Lease:
+        """On a session that waits for this request, or that is not ours to name."""
+        in_full = upstream.dialect.gateway is None
+        history = "full" if in_full and not wanted.keeps_threads else "last"
+        lease = Lease(wanted.app, wanted.key, upstream, history=history, lasting=not in_full)
+        lease.native = wanted.native
+        await self._lock(lease, wanted)
+        if wanted.keeps_threads and wanted.name and not wanted.native:
+            async with self._given_back_on_failure(lease):
+                lease.exact = await self.identify(lease, wanted)
+        return lease
+
+    async def identify(self, lease: Lease, wanted: Wanted) -> bool:
+        """Whether the lease's session, one under a name, has answered exactly what stands before. Then nobody else
+        finds it any more.
+        """
+        lease.named, lease.own = True, lease.key in self.own_keys(wanted, lease.upstream)
+        for digest in self._known.digests(wanted):
+            if lease.own and await self._known.claim(lease.key, digest):
+                return True
+            if not lease.own and await self._known.take(digest) == lease.key:
+                return True
+        return False
 
     async def _lease_named(self, wanted: Wanted, upstream: Upstream, digests: Sequence[str]) -> Lease:
         """On the session that has answered this very conversation; else on one of its own, without waiting. What

@@ -114,20 +114,22 @@ class Sessions:
                 lease.release = await self._locks.acquire(lease.key, wait=0)  # nobody else knows the session yet
             lease.keep = await self._settling.keep(lease, lease.remembered_by)
 
-    async def follow_resumed(self, wanted: Wanted, key: str) -> AnswerDigest | None:
-        """Follows the rest of an answer that waited for its client, if it goes on in the name's own session and that
-        has answered exactly what stands before. Of other sessions nobody can say when they are free again.
+    async def find_resumed(self, wanted: Wanted, key: str) -> Lease | None:
+        """The session whose run waited for this request, if it has answered exactly what stands before. The request
+        that began the run has the lock; this is no lease that has to be ended, but `remember` and `drop` it.
         """
-        if not wanted.name or key not in self._leasing.own_keys(wanted, self._upstream):
+        if not wanted.name or wanted.native:
             return None
-        for digest in self._known.digests(wanted):
-            if await self._known.claim(key, digest):
-                return self._known.follow(wanted)
-        return None
+        lease = Lease(wanted.app, key, self._upstream.speaking_for(wanted.caller), history="last")
+        return lease if await self._leasing.identify(lease, wanted) else None
 
-    async def remember_resumed(self, key: str, digest: AnswerDigest) -> None:
-        """The same, now that the answer is whole."""
-        await self._known.note_answered(key, digest.hexdigest())
+    async def remember_resumed(self, lease: Lease, digest: AnswerDigest) -> None:
+        lease.keep = await self._settling.keep(lease, digest.hexdigest())
+
+    def drop(self, lease: Lease) -> None:
+        """After the rest of the answer: what nobody finds any more is closed."""
+        if not (lease.keep or lease.own):
+            self._closer.close_soon(lease.key, lease.upstream)
 
     def replace_forgotten(self, lease: Lease) -> None:
         """The gateway has forgotten the session: its run is stopped, and another session takes its place.
