@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
+import operator
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
 
 from ag_ui_langgraph import LangGraphAgent, add_langgraph_fastapi_endpoint
 from fastapi import FastAPI
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessageChunk, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import MemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
+from langgraph.types import interrupt
 
 
 @tool
@@ -80,8 +82,42 @@ def _next(state: State) -> str:
     return "__end__" if any(call["name"] != "almanac" for call in calls) else tools_condition(state)  # type: ignore[arg-type]
 
 
+class Asking(MessagesState):
+    answers: Annotated[list[str], operator.add]
+
+
+def new_asking_graph(*questions: Any) -> Any:
+    """Waits for an answer to each question, all at the same time, and then says what it was answered."""
+
+    def ask(question: Any) -> Callable[[Asking], dict[str, Any]]:
+        return lambda state: {"answers": [json.dumps(interrupt(question))]}
+
+    graph = StateGraph(Asking)
+    graph.add_node("say", lambda state: {"messages": [AIMessage(" and ".join(sorted(state["answers"])))]})
+    for number, question in enumerate(questions):
+        graph.add_node(f"ask-{number}", ask(question))
+        graph.add_edge(START, f"ask-{number}")
+    graph.add_edge([f"ask-{number}" for number in range(len(questions))], "say")
+    return graph.compile(checkpointer=MemorySaver())
+
+
+QUESTION = "Book the flight for 900 EUR?"
+TWO_QUESTIONS = (QUESTION, {"question": "And the hotel?"})
+ACTIONS = {
+    "action_requests": [
+        {"name": "book", "args": {"flight": 7}, "description": "Book it?"},
+        {"name": "pay", "args": {}},
+    ],
+    "review_configs": [],
+}
+"""What LangChain's `HumanInTheLoopMiddleware` waits with."""
+
+
 def new_app() -> FastAPI:
-    """The agent at `/`, which keeps its threads in memory."""
+    """The agent at `/`, which keeps its threads in memory, and others that ask.
+
+    Those at `/ask…` ask as the adapter does by default, those at `/outcome/ask…` as AG-UI 1.0 has it.
+    """
 
     async def answer(state: State) -> dict[str, Any]:
         return {"messages": [await Harbormaster().ainvoke(state["messages"])]}
@@ -95,4 +131,8 @@ def new_app() -> FastAPI:
     app = FastAPI()
     agent = LangGraphAgent(name="harbor", graph=graph.compile(checkpointer=MemorySaver()))
     add_langgraph_fastapi_endpoint(app, agent, "/")
+    for name, questions in (("one", (QUESTION,)), ("two", TWO_QUESTIONS), ("actions", (ACTIONS,))):
+        for place, has_outcome in (("/ask", False), ("/outcome", True)):
+            asking = LangGraphAgent(name=name, graph=new_asking_graph(*questions), emit_interrupt_outcome=has_outcome)
+            add_langgraph_fastapi_endpoint(app, asking, f"{place}/{name}")
     return app

@@ -9,7 +9,7 @@ import asgi
 import openai
 import pytest
 from ag_ui_front import TIDE, Front, ask, both_ways, echo
-from langgraph_agents import new_app
+from langgraph_agents import QUESTION, new_app
 
 pytest_plugins = ["ag_ui_fixtures"]
 
@@ -65,3 +65,49 @@ async def test_a_thread_that_the_agent_keeps_gets_what_is_new(ag_ui: Front, url:
     first = (await ask(there, "Hi", extra_headers=mine)).choices[0].message
     second = (await ask(there, "Hi", echo(first), "summary", extra_headers=mine)).choices[0].message
     assert json.loads(second.content) == [["human", "Hi"], ["ai", "Hello from the graph."], ["human", "summary"]]
+
+
+both_forms = pytest.mark.parametrize("form", ["ask", "outcome"])
+
+
+@both_ways
+@both_forms
+@pytest.mark.parametrize(
+    ("kind", "message", "tool", "said", "answered"),
+    [
+        ("one", QUESTION, "", "yes", '"yes"'),
+        ("one", QUESTION, "", "No, not for 900.", '"No, not for 900."'),
+        ("one", QUESTION, "", '{"seat": 7}', '{"seat": 7}'),
+        ("two", f"{QUESTION}\nAnd the hotel?", "", "yes", '"yes" and "yes"'),
+        ("actions", "Book it?", "book, pay", "yes", '{"decisions": [{"type": "approve"}, {"type": "approve"}]}'),
+        (
+            *("actions", "Book it?", "book, pay", '{"confirmed": false, "reason": "Too dear."}'),
+            '{"decisions": [{"type": "reject", "message": "Too dear."}, {"type": "reject", "message": "Too dear."}]}',
+        ),
+    ],
+)
+async def test_a_question_goes_to_the_client_and_its_answer_back(
+    ag_ui: Front, url: str, form: str, stream: bool, kind: str, message: str, tool: str, said: str, answered: str
+) -> None:
+    there = await ag_ui(upstream=f"{url}/{form}/{kind}", confirmations="ask")
+    first = (await ask(there, "Go.", stream=stream)).choices[0]
+    assert first.finish_reason == "tool_calls"
+    (question,) = first.message.tool_calls
+    asked = json.loads(question.function.arguments)
+    assert (question.function.name, asked["message"], asked["tool"]) == ("confirm_tool_call", message, tool)
+    answer = {"role": "tool", "tool_call_id": question.id, "content": said}
+    second = (await ask(there, "Go.", echo(first.message), answer, stream=stream)).choices[0]
+    assert (second.message.content, second.finish_reason) == (answered, "stop")
+
+
+@both_forms
+async def test_a_question_may_be_answered_with_yes_at_once(ag_ui: Front, url: str, form: str) -> None:
+    choice = (await ask(await ag_ui(upstream=f"{url}/{form}/two", confirmations="approve"), "Go.")).choices[0]
+    assert choice.message.content == '{"approved": true} and {"approved": true}'
+
+
+@both_ways
+@both_forms
+async def test_a_question_that_nobody_answers_is_an_error(ag_ui: Front, url: str, form: str, stream: bool) -> None:
+    with pytest.raises(openai.APIError, match="waits for a human's answer"):
+        await ask(await ag_ui(upstream=f"{url}/{form}/one"), "Go.", stream=stream)

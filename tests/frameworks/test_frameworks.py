@@ -35,7 +35,12 @@ TIDE: Any = {
         "parameters": {"type": "object", "properties": {"port": {"type": "string"}}, "required": ["port"]},
     },
 }
-QUIET = {"OTEL_SDK_DISABLED": "true", "CREWAI_TRACING_ENABLED": "false", "CREWAI_DISABLE_TELEMETRY": "true"}
+QUIET = {
+    "OTEL_SDK_DISABLED": "true",
+    "CREWAI_TRACING_ENABLED": "false",
+    "CREWAI_DISABLE_TELEMETRY": "true",
+    "MASTRA_TELEMETRY_DISABLED": "1",
+}
 """Nobody but the model is called."""
 
 Shows = Callable[[str, str], None]
@@ -70,9 +75,7 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         base = stack.enter_context(model.serving())
         environment = {"OPENAI_BASE_URL": base, "OPENAI_API_BASE": base, "OPENAI_API_KEY": "any", "HOME": str(home)}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
-        child = Child(
-            str(framework.python), str(framework.program), cwd=home, env={**inherited, **QUIET, **environment}
-        )
+        child = Child(*framework.command, cwd=home, env={**inherited, **QUIET, **environment})
         agent = stack.enter_context(stopping(child)).wait_for(r"serves (http://\S+)", START)[1]
         yield Running(framework, agent, stack, {})
 
@@ -232,4 +235,4 @@ def test_deny(running: Running, talk: Talk, record_property: Shows) -> None:
 
 def test_every_row_has_its_agent() -> None:
     programs = {framework.program for framework in FRAMEWORKS.values()}
-    assert programs == set(Path(__file__).parent.glob("agents/*_agent.py"))
+    assert programs == set(Path(__file__).parent.glob("agents/*_agent.*"))
