@@ -47,8 +47,8 @@ _PLAIN_WORD = re.compile(r"[\w.@/+-]{1,128}", re.ASCII)
 def build_turn(request: ChatRequest, history: str, *, max_fold: int, in_messages: bool = False) -> Turn:
     """The turn that gives the agent what it has to know.
 
-    `history`: `fold`, `last` or `full`. `last` is only the messages after the last answer, for a session that
-    remembers the others.
+    `history`: `fold`, `last`, `full` or `new`. `last` is only the messages after the last answer, for a session that
+    remembers the others; `new` is the same, each by itself, as `full` is all.
     `max_fold`: characters of a transcript. `in_messages`: the agent takes any number of messages, and the client's
     tools beside them.
     """
@@ -58,8 +58,8 @@ def build_turn(request: ChatRequest, history: str, *, max_fold: int, in_messages
         parameters = {key: value for key, value in parameters.items() if key not in TOOL_KEYS}
         tools = tuple(declared_tools(request))
     metadata = {METADATA_KEY: parameters} if parameters else {}
-    messages = new_messages(request.messages) if history == "last" else request.messages
-    if history == "full" or (in_messages and history == "last"):
+    messages = new_messages(request.messages) if history in ("last", "new") else request.messages
+    if history in ("full", "new") or (in_messages and history == "last"):
         utterances = tuple(utter(request.messages))[-len(messages) :]
         return Turn(utterances[-1].blocks, metadata, utterances, tools)
     return Turn(_fold(messages, max_fold), metadata, (), tools)

@@ -59,7 +59,7 @@ class Utterance:
     call_id: str | None = None
     """The call that a tool's result answers."""
     name: str | None = None
-    """Who speaks, where several have the same role."""
+    """Who speaks, where several have the same role; of a result, the tool."""
     id: str = ""
     """The same whenever the same conversation is sent again, and never that of another message in it."""
 
@@ -100,3 +100,5 @@ class Turn:
     """The client's tools, for gateways that take them apart from the metadata."""
     answer: Answer | None = None
     """To what a run before this one waits for, where that takes another run."""
+    mark: str = ""
+    """Sent as the id of the last message, so that the agent's stream shows whether the message has come."""

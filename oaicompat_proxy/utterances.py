@@ -25,14 +25,17 @@ NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}}
 def utter(messages: Sequence[Message]) -> Iterator[Utterance]:
     said = hashlib.sha256()
     legacy_id = ""
+    tools: dict[str, str] = {}
     for message in messages:
         said.update(repr(message).encode("utf-8", "surrogatepass"))
         message_id = f"m-{said.hexdigest()[:24]}"
         if message.role == "assistant":
             legacy_id = message_id
         calls = tuple(Call(call.id or legacy_id, call.name, call.arguments) for call in message.tool_calls)
+        tools.update((call.id, call.name) for call in calls)
         answers = (message.tool_call_id or legacy_id) if message.role == "tool" else None
-        yield Utterance(message.role, tuple(untold(message)), calls, answers, message.name, message_id)
+        name = message.name or (tools.get(answers) if answers is not None else None)
+        yield Utterance(message.role, tuple(untold(message)), calls, answers, name, message_id)
 
 
 def untold(message: Message) -> Iterator[Block]:

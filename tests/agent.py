@@ -154,8 +154,8 @@ class Exchange:
 
     @property
     def is_run(self) -> bool:
-        """Not a question for the apps that there are, which is put in the same way."""
-        return self.path == "/send" and "no-such-app" not in self.session
+        """Not a question for the apps that there are, or for the form of a call, which are put in the same way."""
+        return self.path == "/send" and bool(self.json) and "no-such-app" not in self.session
 
     @property
     def closes(self) -> str:

@@ -228,14 +228,28 @@ def flipped(run: Run, place: int) -> bytes:
 
 def flip_is_noticed(run: Run, place: int, said: str | None) -> bool:
     """In what frames the body a flip is an error or nothing. In the body it is what the flipped body says."""
-    number = next((number for number, edge in enumerate(run.wire_edges) if place < edge), None)
-    start = None if number is None else run.wire_edges[number] - len(run.frames[number])
-    if number is None or start is None or place < start:
+    at = place_in_body(run, place)
+    if at is None:
         return harmed(run, place, said)
     body = bytearray(run.body)
-    at = run.edges[number] - len(run.frames[number]) + place - start
     body[at] ^= 1 << place % 8
     return says_what_the_body_says(run, bytes(body), said)
+
+
+def drop_is_noticed(run: Run, place: int, said: str | None) -> bool:
+    """The chunk is too short, but what is in it may have been read before that is seen."""
+    at = place_in_body(run, place)
+    if at is None or harmed(run, place, said):
+        return harmed(run, place, said)
+    return says_what_the_body_says(run, run.body[:at] + run.body[at + 1 :], said)
+
+
+def place_in_body(run: Run, place: int) -> int | None:
+    """Where a byte of the wire stands in the body; None for one of the framing."""
+    number = next((number for number, edge in enumerate(run.wire_edges) if place < edge), None)
+    if number is None or place < (start := run.wire_edges[number] - len(run.frames[number])):
+        return None
+    return run.edges[number] - len(run.frames[number]) + place - start
 
 
 def says_what_the_body_says(run: Run, body: bytes, said: str | None) -> bool:
@@ -248,7 +262,10 @@ def has_last_word(run: Run, body: bytes) -> bool:
 
 
 def is_last_word(envelope: tuple[str, Any]) -> bool:
-    return envelope == ("execution_end", {}) or envelope[0] == "RUN_FINISHED"
+    name, data = envelope
+    if name == "execution_end" and isinstance(data, dict):
+        return data.get("error") is None and not data.get("aborted") and not data.get("spawnPath")
+    return name == "RUN_FINISHED"
 
 
 def is_end_for_client(run: Run, envelope: tuple[str, Any]) -> bool:
@@ -282,7 +299,7 @@ DROP = Fault(
     "garbled",
     "one byte dropped",
     lambda run, place: raw(run.wire[:place] + run.wire[place + 1 :]),
-    harmed,
+    drop_is_noticed,
     lambda run: len(run.wire),
 )
 DOUBLE = Fault(

@@ -8,15 +8,18 @@ from oaicompat_proxy.dialects.agentick.calls import (
     build_apps,
     build_close,
     build_confirmation,
+    build_empty_send,
     build_invoke_close,
     build_send,
     build_subscribe,
     events_path,
     is_app_id,
     is_unknown_method,
+    model_signs,
     parse_apps,
     parse_available,
     session_key,
+    takes_messages,
 )
 from oaicompat_proxy.dialects.dialect import App, Call
 from oaicompat_proxy.turn import Block, Media, Text, Turn, Utterance
@@ -207,3 +210,42 @@ def test_the_apps_named_in_a_refusal(message: str, apps: list[App] | None) -> No
 )
 def test_an_older_release_says_that_it_has_no_such_method(status: int, body: bytes, expected: bool) -> None:
     assert is_unknown_method(status, body) == expected
+
+
+# Whether all messages are read
+
+
+def test_nothing_is_sent_to_see_what_is_wanted() -> None:
+    assert build_empty_send() == Call("/send", b"{}")
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "takes"),
+    [
+        (400, "Invalid send format. Expected { messages: Message[] } or { message: Message }", True),
+        (400, "Invalid message format. Expected { role, content: ContentBlock[] }", False),
+        (400, "Invalid message format. Expected { messages: Message[] }", None),
+        (400, "Invalid request body", None),
+        (401, "Authentication failed", None),
+        (500, "Invalid send format. Expected { messages: Message[] } or { message: Message }", None),
+    ],
+)
+def test_a_refusal_tells_whether_all_messages_are_read(status: int, error: str, takes: bool | None) -> None:
+    assert takes_messages(status, json.dumps({"error": error}).encode()) is takes
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"null", b"\xff"])
+def test_a_refusal_that_is_none_tells_nothing(body: bytes) -> None:
+    assert takes_messages(400, body) is None
+
+
+def test_the_last_message_is_marked() -> None:
+    both = (Utterance("user", (Text("a"),)), Utterance("user", (Text("b"),)))
+    sent = json.loads(build_send("k", Turn((Text("b"),), {}, both, mark="m1")).body)
+    assert [message.get("id") for message in sent["messages"]] == [None, "m1"]
+
+
+def test_signs_of_the_model_and_of_a_run_that_failed_before_it() -> None:
+    signs = model_signs()
+    assert signs[b'"event":"message_start'] is True
+    assert signs[b'"event":"error'] is False

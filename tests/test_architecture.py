@@ -44,6 +44,7 @@ NEED_NO_TEST = {
     "web.continuations": "test_web_sessions goes on in every kind of session",
     "web.leasing": "test_web_sessions leases every kind of session",
     "web.settling": "test_web_sessions has the table of what becomes of them",
+    "web.message_trial": "test_conversations tries every kind of gateway",
     "web.lasting": "test_web_reloading changes settings under it",
     "console.chain": "test_console_doctor goes through it, with and without nginx",
     "console.gateway_checks": "test_console_doctor",

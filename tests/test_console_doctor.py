@@ -214,7 +214,18 @@ async def test_an_old_gateway_is_a_fault_only_where_more_is_asked_of_it(confirma
         async with listening(create_app(config), config) as port:
             found = await check_gateway(Chain(URL(f"http://127.0.0.1:{port}/v1"), {}), confirmations=confirmations)
     levels = {each.check: each.level for each in found}
-    assert levels == {"gateway: apps": "note", "gateway: close": "note", "gateway: confirm": level}
+    assert levels.pop("gateway: confirm") == level
+    assert levels == dict.fromkeys(("gateway: apps", "gateway: close", "gateway: abort", "gateway: messages"), "note")
+
+
+@pytest.mark.parametrize(("form", "told"), [("standalone", "ok"), ("embedded", None)])
+async def test_a_gateway_that_takes_messages_is_told(form: str, told: str | None) -> None:
+    """Of one in another server only a run can tell."""
+    async with serve(GatewaySettings(wire="0.14", form="embedded" if form == "embedded" else "standalone")) as upstream:
+        config = Config(upstream=upstream, port=0)
+        async with listening(create_app(config), config) as port:
+            found = await check_gateway(Chain(URL(f"http://127.0.0.1:{port}/v1"), {}), confirmations="deny")
+    assert {each.check: each.level for each in found}.get("gateway: messages") == told
 
 
 def test_a_run_is_made_only_if_it_is_wanted(behind: str) -> None:

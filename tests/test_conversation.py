@@ -337,7 +337,7 @@ def test_full_is_every_message_as_it_was() -> None:
         Utterance("system", (Text("Be brief."),)),
         Utterance("user", (PICTURE,)),
         Utterance("assistant", (), (Call("c1", "tide", "{}"),)),
-        Utterance("tool", (Text("06:12"),), (), "c1"),
+        Utterance("tool", (Text("06:12"),), (), "c1", "tide"),
     ]
 
 

@@ -18,6 +18,8 @@ from conftest import SETTINGS
 from fronts import Chat, Front, StartFront, function, listen, result, user
 
 from oaicompat_proxy.config import Config
+from oaicompat_proxy.demo.runs import RunRecord
+from oaicompat_proxy.demo.settings import GatewaySettings
 
 pytest_plugins = ["front_fixtures"]
 
@@ -68,16 +70,95 @@ async def test_last_sends_only_what_is_new_since_the_last_answer(front: StartFro
     assert there.told() == "And 3 + 3?"
 
 
-async def test_full_sends_every_message_by_itself(front: StartFront) -> None:
-    there = await front(history="full")
-    await there.ask([*EARLIER, user("And 3 + 3?")])
-    sent = next(json.loads(body) for path, body in there.house.requests if path == "/send")
-    assert [(each["role"], each["content"][0]["text"]) for each in sent["messages"]] == [
-        ("system", "Be brief."),
-        ("user", "What is 2 + 2?"),
-        ("assistant", "4"),
-        ("user", "And 3 + 3?"),
+IN_ROLES = [
+    ("system", "Be brief."),
+    ("user", "What is 2 + 2?"),
+    ("assistant", "4"),
+    ("user", "And 3 + 3?"),
+]
+FORMS: dict[str, tuple[GatewaySettings, int]] = {
+    "0.14 standalone": (GatewaySettings(pace=0, wire="0.14", form="standalone"), 1),
+    "0.14 in another server": (GatewaySettings(pace=0, wire="0.14", form="embedded"), 1),
+    "0.9 standalone": (GatewaySettings(pace=0, form="standalone", close_works=True), 1),
+    "0.9 in another server": (GatewaySettings(pace=0, form="embedded"), 2),
+}
+"""And how many runs the first conversation takes: one that was sent in vain is stopped."""
+
+
+def in_roles(run: RunRecord) -> list[tuple[str, str]]:
+    return [(each["role"], each["content"][0].get("text", "")) for each in run.messages]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("stream", [True, False])
+async def test_full_sends_every_message_by_itself_to_a_gateway_that_takes_them(
+    front: StartFront, form: str, stream: bool
+) -> None:
+    """What it takes is found out by trying, and remembered."""
+    settings, runs = FORMS[form]
+    there = await front(settings, history="full")
+    for number in range(2):
+        answer = await there.ask([*EARLIER, user("And 3 + 3?")], model=ECHO, stream=stream)
+        if settings.is_newer:
+            assert in_roles(there.runs[-1]) == IN_ROLES
+            assert answer.text == "\n".join(text for _, text in IN_ROLES)
+        else:
+            assert answer.text == f"{FOLD}\nAnd 3 + 3?"
+        assert len(there.runs) == runs + number
+    asked = [json.loads(body) for path, body in there.house.requests if path == "/send"]
+    assert [body for body in asked if "sessionId" not in body] == [{}]
+    assert len({run.session_key for run in there.runs}) == len(there.runs)
+
+
+async def test_a_run_that_was_sent_in_vain_is_stopped(front: StartFront) -> None:
+    there = await front(GatewaySettings(pace=0.01, form="embedded"), history="full")
+    answer = await there.ask([user("[[scenario:long]]"), {"role": "assistant", "content": "4"}, user("Hi")])
+    assert answer.text.startswith("Hello!")
+    await there.until(lambda: there.runs[0].state == "aborted")
+
+
+async def test_full_of_a_single_message_tries_nothing(front: StartFront) -> None:
+    there = await front(GatewaySettings(pace=0, form="embedded"), history="full")
+    assert (await there.ask("Hello", model=ECHO)).text == "Hello"
+    assert len(there.runs) == 1
+
+
+async def test_full_in_a_named_session_sends_only_what_is_new(front: StartFront) -> None:
+    there = await front(GatewaySettings(pace=0, wire="0.14"), history="full")
+    chat = Chat(there, name="sums", model=ECHO)
+    await chat.say("One.")
+    await chat.add(user("Two."), user("Three."))
+    assert in_roles(there.runs[-1]) == [("user", "Two."), ("user", "Three.")]
+    there.keep_sessions()
+
+
+async def test_full_says_whose_result_it_is(front: StartFront) -> None:
+    there = await front(GatewaySettings(pace=0, wire="0.14"), history="full")
+    chat = Chat(there, tools=[function("client_weather", city="string")])
+    answer = await chat.say("How is the weather?")
+    ((call_id, name, _),) = answer.tool_calls
+    await chat.add(result(call_id, "sunny"))
+    told = there.runs[-1].messages[-1]
+    assert (told["role"], told["toolCallId"]) == ("tool", call_id)
+    assert told["content"] == [
+        {"type": "tool_result", "toolUseId": call_id, "name": name, "content": [{"type": "text", "text": "sunny"}]}
     ]
+    assert chat.messages[-1]["content"] == "Your tool answered: sunny"
+
+
+async def test_a_run_that_fails_before_the_model_tells_nothing_of_messages(front: StartFront) -> None:
+    there = await front(GatewaySettings(pace=0, form="embedded"), history="full")
+    assert await there.refused([*EARLIER, user("?")], model="nobody") == (404, "model_not_found")
+    assert not there.runs
+    await there.refused([user("[[scenario:fail_start]]"), *EARLIER[2:], user("?")], model="demo")
+    assert [run.state for run in there.runs] == ["failed"], "which is no reason to send it again"
+
+
+async def test_auto_stays_folded_where_messages_would_be_taken(front: StartFront) -> None:
+    """What the agent's model is told of them is gone from its second tick on."""
+    there = await front(GatewaySettings(pace=0, wire="0.14"))
+    answer = await there.ask([*EARLIER, user("And 3 + 3?")], model=ECHO)
+    assert answer.text == f"{FOLD}\nAnd 3 + 3?"
 
 
 async def test_fold_in_a_named_session_is_what_the_operator_asked_for(front: StartFront) -> None:

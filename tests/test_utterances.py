@@ -34,7 +34,7 @@ def test_every_message_is_what_it_was() -> None:
         Utterance("system", messages[0].blocks),
         Utterance("user", messages[1].blocks, name="ada"),
         Utterance("assistant", (), (Call("c1", "tide", '{"port":"Brest"}'),)),
-        Utterance("tool", messages[3].blocks, (), "c1"),
+        Utterance("tool", messages[3].blocks, (), "c1", "tide"),
         Utterance("assistant", messages[4].blocks),
     ]
 

@@ -208,16 +208,18 @@ async def test_it_is_for_those_who_have_a_key(proxy: StartProxy) -> None:
 
 async def test_the_gateway_is_asked_without_consequence_and_seldom(agent: Agent, proxy: StartProxy) -> None:
     agent.replies("/invoke", lambda exchange: answer({"error": f"Unknown method: {exchange.json['method']}"}, 400))
+    refusal = "Invalid message format. Expected { role, content: ContentBlock[] }"
+    agent.replies("/send", answer({"error": refusal}, 400))
     proxied = await proxy()
     for _ in range(3):
         told = json.loads((await proxied.get(f"{BASE}/gateway")).body)
-    assert told == {"reachable": True, "apps": False, "close": False, "confirm": False, "abort": False}
-    assert [each.json.get("method", each.path) for each in agent.exchanges] == [
-        "apps",
-        "close",
-        "tool-confirm",
-        "/abort",
-    ]
+    assert told == {
+        "reachable": True,
+        **dict.fromkeys(("apps", "close", "confirm", "abort", "messages"), False),
+    }
+    *methods, sent = agent.exchanges
+    assert [each.json.get("method", each.path) for each in methods] == ["apps", "close", "tool-confirm", "/abort"]
+    assert (sent.path, sent.json) == ("/send", {})
     assert agent.runs == []
 
 

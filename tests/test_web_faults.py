@@ -55,8 +55,17 @@ SMALL = {
         failure("boom"),
     ],
     "a call of the client's tool": [text("Hi"), *tool_call("c1", "weather", '{"city":"Paris"}')],
+    "an answer of a newer gateway": [
+        text("Hi"),
+        enveloped("execution_end", {"type": "execution_end", "executionId": "e1", "aborted": False, "usage": {}}),
+    ],
 }
-SAYS = {"an answer": "Hi there", "a failure": None, "a call of the client's tool": "Hi"}
+SAYS = {
+    "an answer of a newer gateway": "Hi",
+    "an answer": "Hi there",
+    "a failure": None,
+    "a call of the client's tool": "Hi",
+}
 
 Count = Callable[[str, object], None]
 

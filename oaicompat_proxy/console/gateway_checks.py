@@ -23,6 +23,10 @@ OFFERS = {
         "takes confirmations of tools",
         "takes no confirmations: an agent's tool that waits for a human ends its run with an error",
     ),
+    "messages": (
+        "takes conversations message by message: --history full sends them so",
+        "takes one message a run: --history full is sent folded, as by default",
+    ),
 }
 """What is said of a method that is there, and of one that is not."""
 

@@ -108,6 +108,20 @@ class Gateway(Protocol):
         """1 where a run is the first of its session; None where the frame, a run's first, does not tell."""
         ...
 
+    def build_empty_send(self) -> Call:
+        """A call that begins no run: its refusal shows how runs are called."""
+        ...
+
+    def takes_messages(self, status: int, body: bytes) -> bool | None:
+        """Whether an answer to it says that all messages of a call are read; None where it does not tell."""
+        ...
+
+    def model_signs(self) -> Mapping[bytes, bool]:
+        """What a run's stream holds as soon as the model has been given its messages, and not before; False for what
+        says that the model was not asked at all.
+        """
+        ...
+
     def events_path(self, client_id: str) -> str: ...
 
     def build_subscribe(self, client_id: str, connection_id: str, key: str) -> Call: ...

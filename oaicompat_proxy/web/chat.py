@@ -31,6 +31,7 @@ from .confirming import ResumedRun, can_confirm
 from .continuing import ContinuingRun
 from .keys import CALL_IDS, CALLER, CATALOG, CONFIG, PER_MODEL, REPORT, SESSIONS, SLOTS, UPSTREAM
 from .leases import Lease, Wanted
+from .message_trial import TrialRun, find_messages, new_mark
 from .recorder import Tappable, tap
 from .relay import Readable
 from .resuming import start
@@ -147,10 +148,11 @@ async def _begin_run(
     """A run of the lease; in a session that should know what was said, one that finds out whether it does."""
     report, gateway = request[REPORT], lease.upstream.dialect.gateway
     size = report.requested_bytes
+    mark = await _new_mark(chat, lease, config)
 
     async def begin() -> Readable:
         await give_way(size)
-        turn = _turn(chat, lease, config, answer)
+        turn = _turn(chat, lease, config, answer, "" if lease.sent_again else mark)
         await give_way(size)
         run = start(lease, turn, approves=config.confirmations == "approve")
         del turn
@@ -165,6 +167,8 @@ async def _begin_run(
         return run
 
     run = await begin()
+    if mark and gateway is not None:
+        return TrialRun(lease, request.app[SESSIONS], gateway, run, mark, again=begin)
     if gateway is None or not (lease.own or lease.recognised_by):
         return run
     return ContinuingRun(lease, request.app[SESSIONS], gateway, run, again=begin)
@@ -217,12 +221,31 @@ def _history(lease: Lease, config: Config) -> str:
     return config.history
 
 
-def _turn(chat: ChatRequest, lease: Lease, config: Config, answer: Answer | None) -> Turn:
+async def _new_mark(chat: ChatRequest, lease: Lease, config: Config) -> str:
+    """For a conversation that is to be sent as messages to a gateway of which only a run can tell whether it takes
+    them: in a session that nobody else needs, should the run have to be stopped.
+    """
+    if config.history != "full" or lease.upstream.dialect.gateway is None or len(chat.messages) == 1:
+        return ""
+    known = await find_messages(lease.upstream)
+    return new_mark() if known is None and lease.history == "fold" else ""
+
+
+def _in_roles(lease: Lease, mark: str) -> str:
+    """What `full` is with a gateway: all messages, or those that are new to the session, if it takes them."""
+    if not (mark or lease.upstream.features.messages.works):
+        return lease.history
+    return "full" if lease.history == "fold" else "new"
+
+
+def _turn(chat: ChatRequest, lease: Lease, config: Config, answer: Answer | None, mark: str) -> Turn:
     history = _history(lease, config)
+    if history == "full" and lease.upstream.dialect.gateway is not None:
+        history = _in_roles(lease, mark)
     in_messages = lease.upstream.dialect.in_messages
     turn = build_turn(chat, history, max_fold=config.max_fold, in_messages=in_messages)
     if answer is None:
-        return turn
+        return replace(turn, mark=mark) if mark else turn
     # An agent that is not given all messages keeps its thread: there the answer is all that is new.
     return replace(turn, answer=answer, utterances=turn.utterances if history == "full" else ())
 

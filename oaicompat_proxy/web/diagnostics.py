@@ -28,6 +28,7 @@ from ..openai.chunks import ChunkEncoder, Envelope
 from ..sse import COMMENT, encode
 from .body import read_body
 from .keys import CALLER, CONFIG, REQUEST_ID, SIGNING_KEYS, UPSTREAM
+from .message_trial import find_messages
 from .signing_secret import origin_of
 from .upstream import Upstream
 
@@ -140,6 +141,7 @@ async def _ask_gateway(upstream: Upstream) -> dict[str, Any]:
                 _check_token(status)
                 found[name] = not gateway.is_unknown_method(status, body)
             found["abort"] = gateway.refuses_abort(*await upstream.call(gateway.build_abort(_nobody())))
+            await find_messages(upstream)
             found |= upstream.features.told()  # what was tried says more
     except ProxyError as error:
         return {"reachable": False, "reason": error.message}

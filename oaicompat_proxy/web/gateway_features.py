@@ -35,8 +35,10 @@ class GatewayFeatures:
         """`/abort` interrupts a run, and its session goes on."""
         self.confirm = Feature()
         """A tool that waits for a human can be answered."""
+        self.messages = Feature()
+        """All messages of a call are read, each in its role; else only one is."""
 
     def told(self) -> dict[str, bool]:
         """What is known so far, by name."""
-        known = {"abort": self.abort.works, "confirm": self.confirm.works}
+        known = {"abort": self.abort.works, "confirm": self.confirm.works, "messages": self.messages.works}
         return {name: works for name, works in known.items() if works is not None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Self
 
@@ -164,6 +165,26 @@ class Run:
                 for frame in frames.feed(data):
                     return frame.data
         return b""
+
+    async def look_ahead(self, signs: Iterable[bytes], *, limit: int) -> bytes | None:
+        """The first of these in the stream, after `open` and before all else; all is read again as events.
+
+        None if it does not come within so many bytes, and where the stream is compressed. Raises UpstreamError and
+        its kin.
+        """
+        assert self._exchange is not None
+        wanted = [*signs]
+        pattern, longest = re.compile(b"|".join(map(re.escape, wanted))), max(map(len, wanted))
+        pieces, seen, size = [self._ahead], self._ahead, len(self._ahead)
+        while (found := pattern.search(seen)) is None and self._inflater is None and size < limit:
+            data = await self._exchange.read()
+            if not data:
+                break
+            pieces.append(data)
+            size += len(data)
+            seen = seen[1 - longest :] + data
+        self._ahead = b"".join(pieces)
+        return found[0] if found else None
 
     async def pump(self, take: Callable[[Iterable[Event]], bool]) -> None:
         """Gives the events of each read to `take` as they come, until it returns False or the stream ends."""

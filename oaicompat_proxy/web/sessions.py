@@ -138,6 +138,10 @@ class Sessions:
         """
         self.forgotten += 1
         log.warning("the gateway has forgotten session %s; its conversation is sent again", lease.key)
+        self.replace(lease)
+
+    def replace(self, lease: Lease) -> None:
+        """Stops the run of a lease, whose session nobody else needs; another takes its place."""
         if lease.run is not None:
             lease.run.cut()
         self._settling.close_forgotten(lease)

@@ -1,6 +1,6 @@
 """What is put to an Agentick gateway, and what its short answers say.
 
-Source: `agenticklabs/agentick` 0.9.4, package `gateway`, HTTP transport and embedded handler.
+Source: Agentick 0.9.4, package `gateway`, HTTP transport and embedded handler; the HTTP transport of 0.14.
 
 Bodies are ASCII-escaped JSON: the gateway decodes each TCP packet by itself and would destroy a character of
 several bytes that falls on a packet's edge. `/send` carries both forms of the body, `message` for the
@@ -42,7 +42,36 @@ def build_send(key: str, turn: Turn) -> Call:
         messages = [{"role": "user", "content": [_block(block) for block in turn.blocks]}]
     if turn.metadata:
         messages[-1]["metadata"] = {**messages[-1].get("metadata", {}), **turn.metadata}
+    if turn.mark:
+        messages[-1]["id"] = turn.mark
     return _call("/send", {"sessionId": key, "message": messages[-1], "messages": messages})
+
+
+def build_empty_send() -> Call:
+    """Every release refuses it with 400, and says which form of body it wants."""
+    return _call("/send", {})
+
+
+def takes_messages(status: int, body: bytes) -> bool | None:
+    """Whether the refusal of an empty `/send` says that all `messages` are read, as the standalone transport does
+    since Agentick 0.10; False where it wants one `message`; None for a gateway in another server, of which some
+    releases read only the first of the messages.
+    """
+    try:
+        error = str(orjson.loads(body)["error"]) if status == 400 else ""
+    except (ValueError, TypeError, KeyError):
+        return None
+    wants_all, wants_one = "messages: Message[]" in error, "message: Message" in error or "{ role, content" in error
+    if wants_all and not wants_one:
+        return None
+    return wants_all if wants_one else None
+
+
+def model_signs() -> dict[bytes, bool]:
+    """Frames that come behind those that hold the model's messages, and, False, frames of a run that failed first."""
+    spoke = ("message_start", "content_delta", "tool_call", "model_response", "tick_end")
+    failed = ("execution_end", "error")
+    return {b'"event":"%b' % name.encode(): name in spoke for name in (*spoke, *failed)}
 
 
 def build_close(key: str) -> Call:
@@ -154,7 +183,8 @@ def _message(utterance: Utterance) -> dict[str, Any]:
     content = [_block(block) for block in utterance.blocks]
     named = {"metadata": {"name": utterance.name}} if utterance.name else {}
     if utterance.role == "tool":
-        result = {"type": "tool_result", "toolUseId": utterance.call_id or "", "name": "", "content": content}
+        known = {"toolUseId": utterance.call_id or "", "name": utterance.name or ""}
+        result = {"type": "tool_result", **known, "content": content}
         return {"role": "tool", "toolCallId": utterance.call_id or "", "content": [result]}
     content += [_tool_use(call) for call in utterance.calls]
     return {"role": utterance.role, "content": content, **named}
