@@ -40,6 +40,7 @@ _WORDS = frozenset({"true", "false", "null"})
 _SHAPES: Mapping[Readable, re.Pattern[str]] = {
     Readable.ID: re.compile(rf"(?!{SIGNED_ID})[-\w.:/+=]{{1,{LONGEST_ID}}}", re.ASCII),
     Readable.NAME: re.compile(r"[-\w.:/@+]{1,128}", re.ASCII),
+    Readable.PLACEHOLDER: re.compile(r"\[[-\w.]{1,128} rendered on client\]", re.ASCII),
     Readable.TIME: re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{5,20}(?:Z|[-+]\d\d:?\d\d)?", re.ASCII),
 }
 

@@ -21,6 +21,8 @@ class Readable(Enum):
     """An ISO 8601 time, or a number."""
     NUMBER = "number"
     """A count or a position."""
+    PLACEHOLDER = "placeholder"
+    """What a gateway writes where a tool of the client's has no result: `[NAME rendered on client]`."""
     FAILURE = "failure"
     """Why something failed, without secrets; clients are told it too."""
 

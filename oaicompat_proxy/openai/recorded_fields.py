@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..recorded_fields import Fields, Readable, RecordedFields
 
-ID, NAME, TIME, NUMBER, FAILURE = Readable
+ID, NAME, TIME, NUMBER, _, FAILURE = Readable
 
 _FUNCTION: Fields = {"name": NAME, "arguments": None}
 _CITATION: Fields = {"url": None, "title": None, "start_index": NUMBER, "end_index": NUMBER}

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from ...recorded_fields import Fields, Readable, RecordedFields
 
-ID, NAME, TIME, NUMBER, FAILURE = Readable
+ID, NAME, TIME, NUMBER, _, FAILURE = Readable
 
 _ROLES = frozenset({"developer", "system", "assistant", "user", "tool", "activity", "reasoning"})
 _FINISH_REASONS = frozenset({"stop", "length", "content_filter", "content-filter", "tool-calls", "tool_calls", "error"})
+
+_STOP_REASONS = frozenset({"guardrail_intervened"})
 
 _PART: Fields = {"type": frozenset({"text", "image", "audio", "video", "document", "binary"}), "text": None}
 _CALL: Fields = {"toolCallId": ID, "toolCallName": NAME, "parentMessageId": ID}
@@ -57,7 +59,7 @@ _FINISH: Fields = {"finishReason": _FINISH_REASONS}
 _EVENTS: dict[str, Fields] = {
     "RUN_STARTED": {**_RUN, "protocolVersion": frozenset({"1.0", "1.1"}), "input": None},
     "RUN_FINISHED": {**_RUN, "result": None, "outcome": _OUTCOME, "usage": _USAGE, "metadata": _FINISH},
-    "RUN_ERROR": {"runId": ID, "message": FAILURE, "code": NAME, "usage": _USAGE},
+    "RUN_ERROR": {"runId": ID, "message": FAILURE, "code": FAILURE, "usage": _USAGE},
     "STEP_STARTED": {"stepName": None},
     "STEP_FINISHED": {"stepName": None},
     "TEXT_MESSAGE_START": _TEXT,
@@ -88,9 +90,9 @@ _EVENTS: dict[str, Fields] = {
     "ACTIVITY_DELTA": {"messageId": ID, "activityType": None, "patch": None},
     "SUBAGENT_STARTED": {**_SUBAGENT, "description": None},
     "SUBAGENT_FINISHED": {"result": None, "outcome": _OUTCOME},
-    "SUBAGENT_ERROR": {"message": FAILURE, "code": NAME},
+    "SUBAGENT_ERROR": {"message": FAILURE, "code": FAILURE},
     "RAW": {"event": None, "source": None},
-    "CUSTOM": {"name": NAME, "value": {"stop_reason": frozenset({"guardrail_intervened"})}},
+    "CUSTOM": {"name": frozenset({"on_interrupt", "AgentStopped"}), "value": {"stop_reason": _STOP_REASONS}},
 }
 
 _BASE: Fields = {"type": frozenset(_EVENTS), "timestamp": TIME, "rawEvent": None, "metadata": None, "subagentRunId": ID}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ...recorded_fields import Fields, Readable, RecordedFields
 
-ID, NAME, TIME, NUMBER, FAILURE = Readable
+ID, NAME, TIME, NUMBER, PLACEHOLDER, FAILURE = Readable
 
 _ROLES = frozenset({"user", "assistant", "system", "tool", "event"})
 _EXECUTORS = frozenset({"engine", "adapter", "provider", "client"})
@@ -45,6 +45,7 @@ _BLOCK: Fields = {
     "executedBy": _EXECUTORS,
     "content": {"type": _BLOCK_TYPES, "text": None},
 }
+_RESULT: Fields = {**_BLOCK, "text": PLACEHOLDER, "": PLACEHOLDER}
 _MESSAGE: Fields = {"role": _ROLES, "id": ID, "content": _BLOCK, "toolCallId": ID}
 _ENTRY: Fields = {"id": ID, "kind": frozenset({"message", "event"}), "message": _MESSAGE}
 _ERROR: Fields = {"": FAILURE, "name": NAME, "code": NAME, "message": FAILURE}
@@ -97,7 +98,7 @@ _EVENTS: dict[str, Fields] = {
     "tool_result": {
         **_CALL,
         **_PERIOD,
-        "result": {"toolUseId": ID, "name": NAME, "success": None, "content": _BLOCK, "executedBy": _EXECUTORS},
+        "result": {"toolUseId": ID, "name": NAME, "success": None, "content": _RESULT, "executedBy": _EXECUTORS},
         "isError": None,
         "executedBy": _EXECUTORS,
     },
