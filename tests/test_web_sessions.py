@@ -561,6 +561,27 @@ async def test_looking_for_old_sessions_survives_a_store_that_cannot_be_reached(
     await asyncio.wait([sweeping])
 
 
+async def test_looking_for_old_sessions_ends_although_its_cancellation_was_swallowed(
+    plain: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a client of Redis's may do that waits for an answer with a time limit."""
+    monkeypatch.setattr("oaicompat_proxy.web.sessions.SWEEP", 0.001)
+    asked = asyncio.Event()
+
+    async def swallow() -> list[str]:
+        asked.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return []
+
+    monkeypatch.setattr(plain.store, "expire", swallow)
+    sweeping = asyncio.create_task(plain.sessions.sweep())
+    await asked.wait()
+    sweeping.cancel()
+    async with asyncio.timeout(1):
+        await asyncio.wait([sweeping])
+
+
 async def test_a_session_that_is_abandoned_is_closed(plain: House) -> None:
     plain.sessions.abandon("s1", plain.upstream)  # type: ignore[arg-type]
     assert plain.events == ["close"]

@@ -166,7 +166,10 @@ class Sessions:
 
     async def sweep(self) -> None:
         """Closes, for as long as the process lives, what nobody came back to."""
-        while True:
+        task = asyncio.current_task()
+        while (
+            task is None or not task.cancelling()
+        ):  # a cancellation in the middle of Redis's answer may get lost there
             await asyncio.sleep(SWEEP)
             with contextlib.suppress(SessionsUnavailable):
                 for key in await self._store.expire():
