@@ -560,6 +560,11 @@ class Config:
         return self.server_tools != "hide" or any(key.endswith(":server_tools") for key in self.model_setting)
 
     @property
+    def only_callers_credentials(self) -> bool:
+        """Whether nothing but what callers send opens the gateway."""
+        return self.pass_authorization and not self.upstream_token
+
+    @property
     def has_keys(self) -> bool:
         return bool(self.api_key or self.api_keys_file)
 

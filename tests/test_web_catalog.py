@@ -128,3 +128,82 @@ async def test_a_gateway_that_runs_what_it_should_refuse_is_not_read_for_ever(pr
     received = await (await proxy()).get("/v1/models")
     assert received.status == 502
     assert "--model" in check_error_body(received.body)["message"]
+
+
+# A pattern takes what the gateway does not have
+
+
+async def test_a_catch_all_leaves_the_gateways_own_apps_alone(proxy: StartProxy, agent: Agent) -> None:
+    agent.replies("/invoke", apps("coder", "writer"))
+    agent.plays(run("Hello"))
+    front = await proxy(model={"*": "coder", "mine": "writer"}, models_ttl=3600)
+    for model, app in (
+        ("writer", "writer"),
+        ("gpt-4o", "coder"),
+        ("ft:gpt", "coder"),
+        ("mine", "writer"),
+        ("", "coder"),
+    ):
+        assert await app_of(front, agent, model) == app
+    listed = [each["id"] for each in json.loads((await front.get("/v1/models")).body)["data"]]
+    assert listed == ["mine", "coder", "writer", "default"]
+    asked = [each for each in agent.exchanges if each.path == "/invoke" and each.json["method"] == "apps"]
+    assert len(asked) == 1
+
+
+async def test_so_does_one_on_a_gateway_that_only_names_them(proxy: StartProxy, agent: Agent) -> None:
+    agent.replies("/send", refusal("coder", "writer"), Reply(run("Hello")))
+    front = await proxy(model={"*": "coder"}, models_ttl=3600)
+    assert await app_of(front, agent, "writer") == "writer"
+
+
+async def test_a_gateway_that_tells_nothing_keeps_nobody_waiting(proxy: StartProxy, agent: Agent) -> None:
+    agent.replies("/invoke", answer({"error": "no"}, 500))
+    agent.plays(run("Hello"))
+    front = await proxy(model={"*": "coder"})
+    assert await app_of(front, agent, "anything") == "coder"
+    agent.kept_sessions.add(agent.runs[0].session)
+
+
+@pytest.mark.parametrize("name", ["llama3:8b", "ft:gpt-4o:org::id", "a:b/c:d", ":x"])
+async def test_a_configured_name_may_hold_a_colon(proxy: StartProxy, agent: Agent, name: str) -> None:
+    """In requests, on the list, by itself, and with settings of its own."""
+    agent.replies("/invoke", apps("coder"))
+    agent.plays(run("Hello"))
+    front = await proxy(model={name: "coder"}, model_setting={f"{name}:history": "last"})
+    assert await app_of(front, agent, name) == "coder"
+    assert name in [each["id"] for each in json.loads((await front.get("/v1/models")).body)["data"]]
+    assert json.loads((await front.get(f"/v1/models/{name}")).body)["id"] == name
+
+
+async def test_an_app_that_cannot_be_addressed_is_not_listed(proxy: StartProxy, agent: Agent) -> None:
+    agent.replies("/invoke", apps("coder", "no:way"))
+    listed = [each["id"] for each in json.loads((await (await proxy()).get("/v1/models")).body)["data"]]
+    assert listed == ["coder", "default"]
+
+
+@pytest.mark.parametrize(
+    "text", ['Unknown app "nope". Available: demo', "Unknown app: nope", "Unknown app", 'Unknown app "a"']
+)
+@pytest.mark.parametrize("stream", [True, False])
+async def test_every_text_that_begins_so_means_an_unknown_model(
+    proxy: StartProxy, agent: Agent, text: str, stream: bool
+) -> None:
+    agent.plays(failure(text))
+    received = await (await proxy()).chat(model="nope", stream=stream)
+    assert (received.status, check_error_body(received.body)["code"]) == (404, "model_not_found")
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+async def test_also_where_it_is_said_with_a_status(proxy: StartProxy, agent: Agent, status: int) -> None:
+    agent.replies("/send", answer({"error": "Unknown app: nope"}, status))
+    received = await (await proxy()).chat(model="nope")
+    assert (received.status, check_error_body(received.body)["code"]) == (404, "model_not_found")
+
+
+async def test_models_are_owned_by_what_is_spoken(proxy: StartProxy, agent: Agent) -> None:
+    agent.replies("/invoke", apps("coder"))
+    front = await proxy()
+    listed = json.loads((await front.get("/v1/models")).body)["data"]
+    one = json.loads((await front.get("/v1/models/coder")).body)
+    assert {each["owned_by"] for each in [*listed, one]} == {"agentick"}

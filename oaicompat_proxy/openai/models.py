@@ -10,20 +10,22 @@ from collections.abc import Iterable
 from ..errors import ModelNotFound
 from . import json_text
 
-OWNER = "agent"
+
+def _model(name: str, created: int, owner: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": created, "owned_by": owner}
 
 
-def _model(name: str, created: int) -> dict[str, object]:
-    return {"id": name, "object": "model", "created": created, "owned_by": OWNER}
+def model_body(name: str, *, created: int, owner: str) -> bytes:
+    """One model. `created`: Unix time in seconds; agents have no birthday, so it is when the proxy started.
+
+    `owner`: what is spoken behind it, such as `agentick`.
+    """
+    return json_text.encode(_model(name, created, owner))
 
 
-def model_body(name: str, *, created: int) -> bytes:
-    """One model. `created`: Unix time in seconds; agents have no birthday, so it is when the proxy started."""
-    return json_text.encode(_model(name, created))
-
-
-def models_body(names: Iterable[str], *, created: int) -> bytes:
-    return json_text.encode({"object": "list", "data": [_model(name, created) for name in names]})
+def models_body(names: Iterable[str], *, created: int, owner: str) -> bytes:
+    """All of them; the parameters as in `model_body`."""
+    return json_text.encode({"object": "list", "data": [_model(name, created, owner) for name in names]})
 
 
 def unknown_model(name: str) -> ModelNotFound:

@@ -146,9 +146,11 @@ def _furnish(app: web.Application, process: web.Application, upstream: str) -> N
     for gateway in app[GATEWAYS]:
         config, lasting = gateway[CONFIG], gateway[LASTING]
         gateway[UPSTREAM] = Upstream(config, upstream or config.upstream)
-        gateway[CATALOG] = Catalog(gateway[UPSTREAM], config.model, ttl=config.models_ttl)
+        gateway[CATALOG] = Catalog(
+            gateway[UPSTREAM], config.model, ttl=config.models_ttl, for_callers=config.only_callers_credentials
+        )
         gateway[CALL_IDS] = CallIds(gateway[SIGNING_KEYS], lasting.ids)
-        closer = _new_closer(gateway[UPSTREAM], config)
+        closer = _new_closer(gateway[UPSTREAM], config, lasting)
         gateway[SESSIONS] = Sessions(
             gateway[UPSTREAM],
             config,
@@ -167,11 +169,11 @@ def _lasting_of(app: web.Application) -> dict[str, Lasting]:
     return {gateway[CONFIG].prefix: gateway[LASTING] for gateway in app[GATEWAYS]}
 
 
-def _new_closer(upstream: Upstream, config: Config) -> Closing:
+def _new_closer(upstream: Upstream, config: Config, lasting: Lasting) -> Closing:
     gateway = upstream.dialect.gateway
     if gateway is None:
         return NothingToClose()
-    return Closer(upstream, gateway, close_timeout=config.close_timeout)
+    return Closer(upstream, gateway, close_timeout=config.close_timeout, speakers=lasting.speakers)
 
 
 def factory() -> web.Application:

@@ -77,7 +77,7 @@ async def _begin(request: web.Request, chat: ChatRequest) -> Answering:
     if report.trace is not None:
         report.trace.note_request(chat.parameters, chat.messages)
     caller = request[CALLER]
-    agent = app[CATALOG].resolve(chat.model, caller)
+    agent = await app[CATALOG].find(chat.model, caller)
     name = session_name(request.headers, chat.parameters, config.session_from)
     keeps_threads = app[PER_MODEL].of(model).history == "last"
     wanted = Wanted(agent, caller, model, chat.messages, name, keeps_threads=keeps_threads, size=size)

@@ -1,8 +1,8 @@
 """Sessions are closed in the background, so that no client waits for it; closing one also stops its run.
 
 What a gateway offers differs. Newer ones close by `/invoke`; an embedded one closes on `/close`; a standalone one
-only while some client listens on `/events`, so one such connection is kept from the first such close on. `/abort`
-exists everywhere and does nothing.
+only while some client listens on `/events`, so one such connection is kept from the first such close on. Where the
+gateway knows only its callers' credentials, a session is closed with those that have opened it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import itertools
 import logging
 import uuid
 from collections import deque
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
@@ -61,6 +62,8 @@ class Closing(Protocol):
     def unfinished(self) -> int:
         """Sessions that are closed right now, or wait for it."""
 
+    def remember(self, key: str, upstream: Upstream) -> None: ...
+
     def close_soon(self, key: str, upstream: Upstream | None = None) -> None: ...
 
     async def close(self, key: str, upstream: Upstream | None = None) -> None: ...
@@ -72,6 +75,9 @@ class NothingToClose:
     """Where no gateway keeps sessions: a run ends with its connection, and nothing is left of it."""
 
     failed = retried = unfinished = 0
+
+    def remember(self, key: str, upstream: Upstream) -> None:
+        pass
 
     def close_soon(self, key: str, upstream: Upstream | None = None) -> None:
         pass
@@ -86,8 +92,10 @@ class NothingToClose:
 class Closer:
     """Closes sessions, and counts those that could not be closed."""
 
-    def __init__(self, upstream: Upstream, gateway: Gateway, *, close_timeout: float) -> None:
-        """`close_timeout`: seconds that one attempt may take."""
+    def __init__(
+        self, upstream: Upstream, gateway: Gateway, *, close_timeout: float, speakers: dict[str, Upstream] | None = None
+    ) -> None:
+        """`close_timeout`: seconds that one attempt may take. `speakers`: what `remember` has been told so far."""
         self._upstream = upstream
         self._gateway = gateway
         self._close_timeout = close_timeout
@@ -107,6 +115,16 @@ class Closer:
         """And whether it has been tried once."""
         self._closing: set[asyncio.Task[None]] = set()
         self._can_invoke = True
+        self._speakers = {} if speakers is None else speakers
+        """Sessions that only their callers can close, the oldest first."""
+
+    def remember(self, key: str, upstream: Upstream) -> None:
+        """The session is kept. Where it is its caller's credentials that open the gateway, they will close it, too."""
+        if upstream.speaks_for_client:
+            self._speakers.pop(key, None)
+            self._speakers[key] = upstream
+            if len(self._speakers) > MOST_WAITING:
+                del self._speakers[next(iter(self._speakers))]
 
     @property
     def unfinished(self) -> int:
@@ -114,7 +132,11 @@ class Closer:
 
     def close_soon(self, key: str, upstream: Upstream | None = None) -> None:
         """`upstream`: the gateway as its caller calls it, where that is still known."""
-        self._due.add((key, upstream or self._upstream))
+        self._due.add((key, self._speaker(key, upstream)))
+
+    def _speaker(self, key: str, upstream: Upstream | None) -> Upstream:
+        remembered = self._speakers.pop(key, None)
+        return upstream or remembered or self._upstream
 
     def _ask_all(self, due: list[tuple[str, Upstream]]) -> None:
         by_upstream: dict[Upstream, list[str]] = {}
@@ -179,10 +201,12 @@ class Closer:
 
     async def close(self, key: str, upstream: Upstream | None = None) -> None:
         """Returns when it is closed or given up."""
-        upstream = upstream or self._upstream
+        upstream = self._speaker(key, upstream)
         try:
             async with asyncio.timeout(self._close_timeout):
                 await self._try_to_close(key, upstream)
+        except UpstreamRefused as error:
+            self._give_up(key, error.message)
         except (ProxyError, TimeoutError):
             await self._insist(key, upstream)
 
@@ -207,10 +231,23 @@ class Closer:
             status, body = await upstream.call(self._gateway.build_invoke_close(key))
             self._can_invoke = not self._gateway.is_unknown_method(status, body)
         if not self._can_invoke:
-            await self._listener.ensure()
-            status, _ = await upstream.call(self._gateway.build_close(key))
+            async with self._listening(upstream):
+                status, _ = await upstream.call(self._gateway.build_close(key))
+        if status in (401, 403):
+            raise UpstreamRefused(f"The agent gateway refuses the credentials ({status}).")
         if status >= 500:
             raise UpstreamError(f"The agent gateway answered a close with status {status}.")
+
+    @contextlib.asynccontextmanager
+    async def _listening(self, upstream: Upstream) -> AsyncIterator[None]:
+        """With a connection to `/events`: ours, or one with the caller's own credentials for as long as it takes."""
+        listener = Listener(upstream, self._gateway) if upstream.speaks_for_client else self._listener
+        try:
+            await listener.ensure()
+            yield
+        finally:
+            if listener is not self._listener:
+                await listener.stop()
 
     def _give_up(self, key: str, reason: str) -> None:
         self.failed += 1

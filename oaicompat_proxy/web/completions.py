@@ -38,7 +38,7 @@ async def completions(request: web.Request) -> web.StreamResponse:
     await give_way(report.requested_bytes)
     model = asked.model or DEFAULT_MODEL
     report.note_request(model, stream=asked.stream)
-    app = request.app[CATALOG].resolve(asked.model, request[CALLER])
+    app = await request.app[CATALOG].find(asked.model, request[CALLER])
     config = request.app[PER_MODEL].of(model)
     approves = config.confirmations == "approve"
     translator = _translator(config, model, approves=approves)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -20,16 +21,24 @@ async def ready(request: web.Request) -> web.Response:
     if request.app[STOPPING].begun:
         return web.json_response({"status": "unavailable", "reason": "This proxy is stopping."}, status=503)
     gateways = request.app[GATEWAYS]
-    reasons = list(filter(None, await asyncio.gather(*map(_why_not, gateways))))
-    if reasons:
+    told = await asyncio.gather(*map(_check, gateways))
+    if reasons := [each.reason for each in told if each.reason]:
         return web.json_response({"status": "unavailable", "reason": " ".join(reasons)}, status=503)
-    return web.json_response({"status": "ok"})
+    notes = [each.note for each in told if each.note]
+    return web.json_response({"status": "ok", **({"note": " ".join(notes)} if notes else {})})
 
 
-async def _why_not(gateway: web.Application) -> str:
+class _Told(NamedTuple):
+    """Of a gateway: why it cannot serve, and what else there is to say."""
+
+    reason: str = ""
+    note: str = ""
+
+
+async def _check(gateway: web.Application) -> _Told:
+    where = f"{gateway[CONFIG].prefix}: " if len(gateway[GATEWAYS]) > 1 else ""
     try:
-        await gateway[CATALOG].check()
+        note = await gateway[CATALOG].check()
     except ProxyError as error:
-        several = len(gateway[GATEWAYS]) > 1
-        return f"{gateway[CONFIG].prefix}: {error.message}" if several else error.message
-    return ""
+        return _Told(reason=where + error.message)
+    return _Told(note=note and where + note)

@@ -75,6 +75,8 @@ class Lasting:
         self.store: SessionStore
         self.names: SessionNames
         self.ids: IdStore = MemoryIds()
+        self.speakers: dict[str, Upstream] = {}
+        """Kept sessions that only their callers' credentials can close."""
         self._now: Serving | None = None
         self._sweeping: asyncio.Task[None] | None = None
         self._retiring: dict[asyncio.Task[None], Serving] = {}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
 
-from ..errors import Forbidden, InvalidKey, UpstreamError, UpstreamRefused
+from ..errors import Forbidden, InvalidKey, ModelNotFound, UpstreamError, UpstreamRefused
 from .exchange import Exchange
 
 _REFUSALS = {
@@ -15,12 +17,32 @@ _REFUSALS = {
 }
 
 
-def check_credentials(exchange: Exchange) -> None:
+def check_credentials(status: int) -> None:
     """For a call with the client's own. Raises InvalidKey and Forbidden."""
-    if exchange.status == 401:
+    if status == 401:
         raise InvalidKey("The agent gateway does not accept your API key.")
-    if exchange.status == 403:
+    if status == 403:
         raise Forbidden("The agent gateway does not allow this to your API key.")
+
+
+UNKNOWN_APP = frozenset({400, 404, 500})
+"""Statuses with which a gateway may refuse an app; mostly it does so in a stream."""
+
+_REASON = 4096
+"""Bytes of a refusal that are read for its reason, at most."""
+_REASON_WAIT = 1.0
+"""Seconds for them."""
+
+
+async def check_app(exchange: Exchange, means_unknown_app: Callable[[bytes], bool]) -> None:
+    """Raises ModelNotFound."""
+    reason = b""
+    with contextlib.suppress(TimeoutError, UpstreamError):
+        async with asyncio.timeout(_REASON_WAIT):
+            while len(reason) < _REASON and (data := await exchange.read()):
+                reason += data
+    if means_unknown_app(reason):
+        raise ModelNotFound("The model does not exist or you do not have access to it.")
 
 
 def check_stream(exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:

@@ -15,7 +15,7 @@ from ..events import Event
 from ..sse import FrameReader
 from .exchange import Exchange, Limits
 from .inflater import Inflater
-from .refusals import check_credentials, check_stream
+from .refusals import UNKNOWN_APP, check_app, check_credentials, check_stream
 from .stream_client import NO_HEADERS, StreamClient
 from .tap import Take, TappedReader
 
@@ -46,17 +46,19 @@ class Run:
         watch: Watch | None = None,
         *,
         for_client: bool = False,
+        means_unknown_app: Callable[[bytes], bool] | None = None,
     ) -> None:
-        """`for_client`: the headers hold the client's own credentials, so a refusal of them is the client's."""
+        """`for_client`: the headers hold the client's own credentials, so a refusal of them is the client's.
+        `means_unknown_app`: whether the body of an answer that is no run says so."""
         self._client = client
         self._limits = limits
         self._headers = headers
         self._for_client = for_client
         self._watch = watch
+        self._means_unknown_app = means_unknown_app
         # moving
         self._reader: Reader = reader
-        self.sent = 0
-        """Bytes of the turn, once it is sent."""
+        self.sent = 0  # bytes of the turn
         self.upstream_request_id = ""
         """What the gateway calls this request, if it says so."""
         self._call: Call | None = call
@@ -127,9 +129,7 @@ class Run:
         headers = exchange.take_headers()
         self.upstream_request_id = headers.get(b"x-request-id", b"").decode("latin-1")
         try:
-            if self._for_client:
-                check_credentials(exchange)
-            check_stream(exchange, headers)
+            await self._check(exchange, headers)
         except ProxyError:
             self.refused = True
             exchange.cut()
@@ -138,6 +138,14 @@ class Run:
         if encoding != b"identity":
             self._inflater = Inflater(encoding.decode("latin-1"))
         self.opened = True
+
+    async def _check(self, exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
+        """Raises ProxyError unless it is an event stream."""
+        if self._for_client:
+            check_credentials(exchange.status)
+        if exchange.status in UNKNOWN_APP and self._means_unknown_app is not None:
+            await check_app(exchange, self._means_unknown_app)
+        check_stream(exchange, headers)
 
     def __aiter__(self) -> Self:
         return self

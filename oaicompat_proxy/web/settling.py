@@ -177,7 +177,11 @@ class Settling:
         for each in unwanted:
             if each != lease.key:
                 self._closer.close_soon(each)
-        return lease.key not in unwanted
+        if lease.key in unwanted:
+            return False
+        if not lease.own:  # which is never closed
+            self._closer.remember(lease.key, lease.upstream)
+        return True
 
     def in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name="settle session")

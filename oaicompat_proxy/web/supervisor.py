@@ -111,10 +111,7 @@ class Workers(BaseApplication):
 
     async def _ask_and_introduce(self) -> None:
         upstreams = [(each, Upstream(each, each.upstream)) for each in self._config.gateways]
-        gateways = [
-            Fronted(each.prefix, upstream.address, Catalog(upstream, each.model, ttl=each.models_ttl))
-            for each, upstream in upstreams
-        ]
+        gateways = [Fronted(each.prefix, upstream.address, _catalog(upstream, each)) for each, upstream in upstreams]
         await introduce(gateways, self._config, self._address)
         for _, upstream in upstreams:
             upstream.close()
@@ -122,6 +119,10 @@ class Workers(BaseApplication):
     def _note_exit(self, master: Any, worker: Any) -> None:
         if worker.exit_code == ANSWERS_CUT:
             self.answers_cut[0] = 1
+
+
+def _catalog(upstream: Upstream, config: Config) -> Catalog:
+    return Catalog(upstream, config.model, ttl=config.models_ttl, for_callers=config.only_callers_credentials)
 
 
 class Lines(Logger):

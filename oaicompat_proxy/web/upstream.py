@@ -57,6 +57,11 @@ class Upstream:
         """For people."""
         return self._base
 
+    @property
+    def speaks_for_client(self) -> bool:
+        """Whether it is called with a client's own credentials."""
+        return self._for_client
+
     def speaking_for(self, caller: Caller) -> Upstream:
         """The gateway, called with the client's own credentials where they are passed on, and with none of ours."""
         if caller.authorization is None:
@@ -112,7 +117,12 @@ class Upstream:
         """`run_id`: as the call has it."""
         client, call = self._address(call)
         reader = self.new_reader(run_id=run_id)
-        return Run(client, call, reader, self._limits, self._headers, self._watch, for_client=self._for_client)
+        gateway = self.dialect.gateway
+        return Run(
+            *(client, call, reader, self._limits, self._headers, self._watch),
+            for_client=self._for_client,
+            means_unknown_app=gateway.means_unknown_app if gateway is not None else None,
+        )
 
     def new_reader(self, *, resumed: bool = False, run_id: str = "") -> Reader:
         with_deeds = self._with_deeds or self._watch is not None

@@ -119,6 +119,14 @@ def build_confirmation(key: str, call_id: str, *, confirmed: bool, reason: str =
     return _call("/invoke", {"method": "tool-confirm", "params": params})
 
 
+def means_unknown_app(body: bytes) -> bool:
+    """Whether an answer that is no run says that there is no such app; mostly a run says so."""
+    try:
+        return str(orjson.loads(body)["error"]).startswith("Unknown app")
+    except (ValueError, TypeError, KeyError):
+        return False
+
+
 def is_unknown_method(status: int, body: bytes) -> bool:
     """Whether an answer to `/invoke` says that this release has no such method, or no `/invoke` at all."""
     if status not in (400, 404):

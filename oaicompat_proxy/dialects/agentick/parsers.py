@@ -57,7 +57,7 @@ def failure_of(message: str) -> RunFailed:
     return RunFailed(
         message,
         aborted=message == "Execution aborted",
-        unknown_app=message.startswith("Unknown app "),
+        unknown_app=message.startswith("Unknown app"),
     )
 
 
