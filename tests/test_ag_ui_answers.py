@@ -103,6 +103,8 @@ def test_arguments_are_edited_only_as_a_whole_and_where_the_schema_says_so() -> 
         (None, False, '{"port": "Brest"}', {"port": "Brest"}),
         (None, False, "42", 42),
         (None, False, "[" * 100_000, "[" * 100_000),
+        (None, False, "[" * 400 + "]" * 400, "[" * 400 + "]" * 400),
+        (None, False, '{"a":' * 101 + "1" + "}" * 101, '{"a":' * 101 + "1" + "}" * 101),
         (None, True, "", {"approved": True}),
         ({"type": "boolean"}, True, "yes", True),
         ({"type": "boolean"}, False, "no", False),
@@ -172,6 +174,21 @@ def test_everything_that_waits_is_answered_together(interrupts: list[PendingInte
     assert [(each["interruptId"], each["payload"]) for each in entries] == [
         (each.interrupt_id, {"approved": confirmed}) for each in interrupts
     ]
+
+
+def test_each_that_waits_may_get_its_own_answer() -> None:
+    port = PendingInterrupt("i3", schema=PORT)
+    waiting = encode([tool(None, "reason"), tool(APPROVED), port, PendingInterrupt("i4")])
+    said = [{"confirmed": False, "reason": "Windy."}, "Yes!", {"port": "Brest"}, True]
+    entries = answer_all(Answer(waiting, False, "", json.dumps(said))).resume
+    assert [each["payload"] for each in entries] == [
+        *({"approved": False, "reason": "Windy."}, {"approved": True}, {"port": "Brest"}, True)
+    ]
+
+
+def test_a_list_of_another_length_is_one_answer_to_all() -> None:
+    waiting = encode([PendingInterrupt("i1"), PendingInterrupt("i2")])
+    assert [each["payload"] for each in answer_all(Answer(waiting, False, "", "[1]")).resume] == [[1], [1]]
 
 
 def test_langgraph_takes_one_answer_as_it_is_and_several_by_their_ids() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pure_path import Manner, collected, read_events, translate
 
 from oaicompat_proxy.dialects.ag_ui.interrupts import (
     COMMAND,
@@ -121,6 +122,12 @@ def test_a_reason_has_a_key_only_where_it_is_no_argument_of_the_tool(schema: Any
     calls = called(launch1=arguments)
     interrupt = only(outcome({"id": "i1", "toolCallId": "launch1", "responseSchema": schema}, calls=calls))
     assert interrupt.reason_key == key
+
+
+def test_a_confirmation_of_no_tool_is_a_boolean_unless_its_schema_says_otherwise() -> None:
+    assert only(outcome({"id": "i1", "reason": "confirmation"})).schema == {"type": "boolean"}
+    assert only(outcome({"id": "i1", "reason": "confirmation", "responseSchema": APPROVAL})).schema == APPROVAL
+    assert only(outcome({"id": "i1", "reason": "confirmation", "toolCallId": "launch1"})).schema is None
 
 
 def test_several_interrupts_are_one_question() -> None:
@@ -253,6 +260,8 @@ def test_what_is_carried_says_nothing_that_goes_without_saying() -> None:
         ('{"a":1}', '{"a":2}', False),
         ('{"a":1}', '{"a":"1"}', False),
         ("no JSON", "no JSON", True),
+        ("[" * 450 + "]" * 450, "[" * 450 + "]" * 450, True),
+        ('"\\ud83c"', '"\\ud83c"', True),
     ],
 )
 def test_arguments_are_the_same_however_they_are_written(one: str, other: str, same: bool) -> None:
@@ -266,3 +275,25 @@ def test_any_value_in_any_field_is_a_question_or_an_error(value: Any) -> None:
         assert outcome({"id": "i1", key: value}).message
     assert custom(value).message
     assert custom("?", rawEvent=value).message
+
+
+@pytest.mark.parametrize("depth", [50, 480, 5000])
+@pytest.mark.parametrize("field", ["metadata", "responseSchema", "value", "arguments"])
+def test_json_of_any_depth_is_a_question_or_an_error(field: str, depth: int) -> None:
+    deep = '{"enum":' + "[" * depth + "]" * depth + "}"
+    arguments = json.dumps(deep if field == "arguments" else "{}")
+    customs = [f'{{"type":"CUSTOM","name":"on_interrupt","value":{deep}}}'] if field == "value" else []
+    interrupt = '{"id":"i1","reason":"x","toolCallId":"c1"' + (f',"{field}":{deep}' if field[0] in "mr" else "") + "}"
+    outcome = "null" if customs else f'{{"type":"interrupt","interrupts":[{interrupt}]}}'
+    events = [
+        '{"type":"RUN_STARTED","threadId":"t1","runId":"r1"}',
+        '{"type":"TOOL_CALL_START","toolCallId":"c1","toolCallName":"launch"}',
+        f'{{"type":"TOOL_CALL_ARGS","toolCallId":"c1","delta":{arguments}}}',
+        '{"type":"TOOL_CALL_END","toolCallId":"c1"}',
+        *customs,
+        f'{{"type":"RUN_FINISHED","threadId":"t1","runId":"r1","outcome":{outcome}}}',
+    ]
+    wire = "".join(f"data: {event}\n\n" for event in events)
+    manner = Manner(confirmations="ask", dialect="ag-ui")
+    answer = translate(read_events([wire.encode()], dialect="ag-ui"), manner)
+    assert b"confirm_tool_call" in collected(answer, manner) or answer.failure is not None

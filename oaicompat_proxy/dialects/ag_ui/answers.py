@@ -14,10 +14,14 @@ from typing import Any, NamedTuple
 from ...errors import AgentError, InvalidRequest
 from ...turn import Answer, Call
 from .interrupts import COMMAND, RESUME, TOOL_MESSAGE, PendingInterrupt, decode, fingerprint
-from .response_schema import allows, decide, decision_key, is_object, properties_of
+from .response_schema import YES_WORDS, allows, decide, decision_key, is_object, properties_of
 
 EDITED_ARGUMENTS = "editedArgs"
 """AG-UI's own key for a full replacement of a tool's arguments."""
+
+
+MAX_LEVELS = 100
+"""Levels of JSON in an answer."""
 
 
 class Resumption(NamedTuple):
@@ -32,13 +36,15 @@ NOTHING_WAITED = Resumption([], {}, {})
 
 
 def answer_all(answer: Answer) -> Resumption:
-    """The same answer to each that waits: a no is an answer too, so that the agent can go on with it.
+    """What was said to each that waits: the same to all, or of a JSON list of so many to each its own.
 
+    A no is an answer too, so that the agent can go on with it.
     Raises InvalidRequest for an answer that a response schema does not allow, and AgentError where a yes was not
     the client's.
     """
     interrupts = decode(answer.question)
-    payloads = [(each, _make_payload(each, answer)) for each in interrupts]
+    answers = _spread(answer, len(interrupts))
+    payloads = [(each, _make_payload(each, its_own)) for each, its_own in zip(interrupts, answers, strict=True)]
     resume = [_entry(each, payload) for each, payload in payloads if each.channel == RESUME]
     commands = [(each.interrupt_id, payload) for each, payload in payloads if each.channel == COMMAND]
     waiting = [(each, payload) for each, payload in payloads if each.channel == TOOL_MESSAGE]
@@ -46,6 +52,24 @@ def answer_all(answer: Answer) -> Resumption:
     if waiting:
         props = {"command": _mastra_command(*waiting[0])}
     return Resumption(resume, props, {each.call_id: _result(payload) for each, payload in waiting})
+
+
+def _spread(answer: Answer, count: int) -> list[Answer]:
+    said = _parse(answer.text)
+    if count == 1 or not isinstance(said, list) or len(said) != count:
+        return [answer] * count
+    return [_read_one(each, answer.question) for each in said]
+
+
+def _read_one(said: Any, question: str) -> Answer:
+    """One of several answers, with the same words for a yes as a single one has."""
+    if isinstance(said, dict):
+        reason = said.get("reason")
+        confirmed, reason = said.get("confirmed") is True, reason if isinstance(reason, str) else ""
+        return Answer(question, confirmed, reason, json.dumps(said))
+    if isinstance(said, str):
+        return Answer(question, said.strip().rstrip(".!").lower() in YES_WORDS, said, said)
+    return Answer(question, said is True, "", json.dumps(said))
 
 
 def _mastra_command(interrupt: PendingInterrupt, payload: Any) -> dict[str, Any]:
@@ -89,10 +113,20 @@ def _make_payload(interrupt: PendingInterrupt, answer: Answer) -> Any:
 
 
 def _parse(text: str) -> Any:
+    """What was said as JSON, if it is any that can be passed on, else as it was said."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return text
+    return value if _is_shallow(value) else text
+
+
+def _is_shallow(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_LEVELS):
+        inside = [each for each in level if isinstance(each, dict | list)]
+        level = [part for each in inside for part in (each.values() if isinstance(each, dict) else each)]
+    return not level
 
 
 def _decision(answer: Answer) -> dict[str, Any]:

@@ -121,6 +121,8 @@ def _read_interrupt(interrupt: Data, calls: Mapping[str, OpenCall], channel: str
     if not asked.text:
         call = calls.get(call_id)
         asked = asked._replace(text=f"Allow {call.name}?" if call is not None else text_of(interrupt, "reason"))
+    if schema is None and not call_id and text_of(interrupt, "reason") == "confirmation":
+        schema = {"type": "boolean"}  # what AG-UI says of a yes or no that is bound to no tool
     decisions = _count_decisions(_langgraph(interrupt).get("raw"))
     return _question(text_of(interrupt, "id"), call_id, calls, asked, schema, channel, decisions)
 
@@ -228,8 +230,11 @@ def _count_decisions(value: Any) -> int:
 
 def fingerprint(arguments: str) -> str:
     """The same for the same JSON value, however it is written: JavaScript writes 1.0 as 1."""
-    plain = json.dumps(_plain(_parse(arguments)), sort_keys=True)
-    return hashlib.sha256(plain.encode()).hexdigest()[:32]
+    try:
+        plain = json.dumps(_plain(_parse(arguments)), sort_keys=True)
+    except RecursionError:
+        plain = arguments
+    return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _plain(value: Any) -> Any:

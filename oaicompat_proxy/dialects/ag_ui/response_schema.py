@@ -17,7 +17,20 @@ MAX_DEPTH = 16
 DECISION_KEYS = ("approved", "accepted", "confirmed", "approve", "accept", "confirm", "allowed", "allow")
 """Names of a property that takes the yes or no, the most usual first."""
 
-YES_WORDS = ("approve", "approved", "accept", "accepted", "yes", "confirm", "confirmed", "allow", "allowed", "ok")
+YES_WORDS = (
+    "approve",
+    "approved",
+    "accept",
+    "accepted",
+    "yes",
+    "confirm",
+    "confirmed",
+    "allow",
+    "allowed",
+    "ok",
+    "y",
+    "true",
+)
 NO_WORDS = ("reject", "rejected", "deny", "denied", "decline", "declined", "no", "disallow", "cancel", "cancelled")
 
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
