@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from types import SimpleNamespace
 
 import pytest
 from fronts import RedisServer
@@ -20,12 +19,12 @@ pytest_plugins = ["front_fixtures"]
 async def stores(request: pytest.FixtureRequest) -> AsyncIterator[list[SessionNames]]:
     """The store as two workers see it, with room for three names; one process has only one."""
     if request.param == "memory":
-        store = MemoryNames(ttl=60, size=3)
+        store = MemoryNames(size=3)
         yield [store, store]
         return
     server: RedisServer = request.getfixturevalue("redis_server")
     async with redis_client.connect(server.url) as one, redis_client.connect(server.url) as other:
-        yield [RedisNames(one, ttl=60, size=3), RedisNames(other, ttl=60, size=3)]
+        yield [RedisNames(one, size=3), RedisNames(other, size=3)]
 
 
 async def test_a_name_of_whole_conversations_is_known_to_all(stores: list[SessionNames]) -> None:
@@ -64,29 +63,29 @@ async def test_of_many_who_take_at_once_one_gets_it(stores: list[SessionNames]) 
 
 
 async def test_only_so_many_sessions_are_held_in_memory() -> None:
-    store = MemoryNames(ttl=60, size=3)
+    store = MemoryNames(size=3)
     for number in range(5):
         await store.note_answered(f"s{number}", f"d{number}")
     assert [await store.answered(f"s{number}") for number in range(5)] == [None, None, "d2", "d3", "d4"]
 
 
-async def test_what_is_old_does_not_count(monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer) -> None:
-    clock = SimpleNamespace(monotonic=lambda: 100.0)
-    monkeypatch.setattr(session_names, "time", clock)
-    memory = MemoryNames(ttl=60, size=3)
-    await memory.note_answered("s1", "d1")
-    clock.monotonic = lambda: 161.0
-    assert await memory.answered("s1") == UNKNOWN
+async def test_what_redis_keeps_runs_out(monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer) -> None:
     async with redis_client.connect(redis_server.url) as redis:
-        store = RedisNames(redis, ttl=0.05, size=3)
-        await store.note_answered("s1", "d1")
-        await asyncio.sleep(0.1)
-        assert await store.answered("s1") is None
+        await RedisNames(redis, size=3).note_answered("s1", "d1")
+        (key,) = await redis.keys("oaicompat:session-answers:*")
+        assert session_names.REMEMBERED - 60 < await redis.ttl(key) <= session_names.REMEMBERED
+
+
+async def test_what_was_not_used_after_all_is_forgotten(stores: list[SessionNames]) -> None:
+    here, there = stores
+    await here.note_answered("s1", UNKNOWN)
+    await there.forget("s1")
+    assert await here.answered("s1") is None
 
 
 async def test_gateways_in_the_same_redis_are_kept_apart(redis_server: RedisServer) -> None:
     async with redis_client.connect(redis_server.url) as redis:
-        one, other = RedisNames(redis, "/a", ttl=60, size=3), RedisNames(redis, "/b", ttl=60, size=3)
+        one, other = RedisNames(redis, "/a", size=3), RedisNames(redis, "/b", size=3)
         await one.note_whole("n1")
         await one.note_answered("s1", "d1")
         assert not await other.is_whole("n1")
@@ -96,9 +95,9 @@ async def test_gateways_in_the_same_redis_are_kept_apart(redis_server: RedisServ
 async def test_a_redis_that_is_gone_says_so(own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_client, "PATIENCE", 0.1)
     async with redis_client.connect(own_redis.url) as redis:
-        store = RedisNames(redis, ttl=60, size=3)
+        store = RedisNames(redis, size=3)
         own_redis.stop()
         calls = (store.note_whole("n"), store.is_whole("n"), store.answered("s"), store.note_answered("s", "d"))
-        for call in (*calls, store.take("s", "d")):
+        for call in (*calls, store.take("s", "d"), store.forget("s")):
             with pytest.raises(SessionsUnavailable):
                 await call

@@ -124,7 +124,7 @@ class House:
         self.events: list[str] = []
         self.upstream = Upstream()
         self.store = store or MemoryStore(ttl=60, size=10)
-        self.names = MemoryNames(ttl=60, size=10)
+        self.names = MemoryNames(size=10)
         settings = {"sessions": "recognise" if recognise else "fresh", "session_wait": 0.01, **settings}
         config = Config(**{"demo": True, **settings})
         self.slots = Slots(config)
@@ -470,6 +470,18 @@ async def test_what_waits_for_its_session_is_counted_and_bounded() -> None:
         await asyncio.wait(waiting)
     assert house.slots.waiting == 0
     await house.sessions.settle()
+
+
+@pytest.mark.parametrize("error", [UpstreamUnreachable("x"), UpstreamConnectTimeout("x")])
+async def test_what_never_reached_the_own_session_is_no_use_of_it(plain: House, error: ProxyError) -> None:
+    """Or the next would be taken for a loss of what was said before."""
+    for _ in range(2):
+        plain.upstream.next = Run(reached=False)
+        lease = await lease_of(plain, wanted(HELLO, name="harbour"), error)
+        await plain.settled()
+        assert lease.first
+    await answered(plain, wanted(HELLO, name="harbour"))
+    assert not (await lease_of(plain, wanted(HELLO, name="harbour"))).first
 
 
 # Recognised sessions in trouble

@@ -88,6 +88,12 @@ class Continuations:
             return before is None
         return False
 
+    async def unuse(self, lease: Lease) -> None:
+        """What was to be the first that it is told has not reached it."""
+        with contextlib.suppress(SessionsUnavailable):
+            if lease.own and lease.first and await self._names.answered(lease.key) == UNKNOWN:
+                await self._names.forget(lease.key)
+
     # all of them
 
     async def take(self, digest: str) -> str | None:

@@ -89,12 +89,12 @@ class Lasting:
         names = size * NAMES_PER_SESSION
         if redis is None:
             self.store = MemoryStore(ttl=ttl, size=size)
-            self.names = MemoryNames(ttl=ttl, size=names)
+            self.names = MemoryNames(size=names)
         else:
             self.locks = RedisLocks(redis)
             self.ids = RedisIds(redis)
             self.store = RedisStore(redis, space, ttl=ttl, size=size)
-            self.names = RedisNames(redis, space, ttl=ttl, size=names)
+            self.names = RedisNames(redis, space, size=names)
 
     def use(self, serving: Serving) -> None:
         """From now on. Runs that began before end as they began."""

@@ -41,6 +41,8 @@ class Lease:
 
     exact = True
     """It is known what the session has answered before; always so but in a name's own one."""
+    first = False
+    """As far as is known, this is the first run in the name's own session."""
     native = False
     """It is never closed here."""
     sent_again = False

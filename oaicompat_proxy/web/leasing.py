@@ -92,7 +92,7 @@ class Leasing:
         key = await self._known.choose(self.own_keys(wanted, upstream))
         lease = await self._lock(self._own(wanted, upstream, key), wanted)
         async with self._given_back_on_failure(lease):
-            lease.exact = await self._known.use(lease.key)
+            lease.first = lease.exact = await self._known.use(lease.key)
         return lease
 
     async def _continue_own(self, wanted: Wanted, upstream: Upstream, digests: Sequence[str]) -> Lease | None:

@@ -39,16 +39,19 @@ class SessionNames(Protocol):
         """Whether the session has answered exactly this; from now on it is unknown."""
         ...
 
+    async def forget(self, session: str) -> None:
+        """It has not been used, after all."""
+        ...
+
 
 class MemoryNames:
     """For one process."""
 
-    def __init__(self, *, ttl: float, size: int) -> None:
-        """`ttl`: seconds for which a session's last conversation counts. `size`: names, and sessions."""
-        self._ttl = ttl
+    def __init__(self, *, size: int) -> None:
+        """`size`: names, and sessions; those that were not used for longest give way."""
         self._size = size
         self._whole: OrderedDict[str, None] = OrderedDict()
-        self._answered: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._answered: OrderedDict[str, str] = OrderedDict()
 
     async def note_whole(self, name: str) -> None:
         self._whole[name] = None
@@ -60,11 +63,10 @@ class MemoryNames:
         return name in self._whole
 
     async def answered(self, session: str) -> str | None:
-        digest, expires = self._answered.get(session, (None, 0.0))
-        return digest if digest is None or expires > time.monotonic() else UNKNOWN
+        return self._answered.get(session)
 
     async def note_answered(self, session: str, digest: str) -> None:
-        self._answered[session] = digest, time.monotonic() + self._ttl
+        self._answered[session] = digest
         self._answered.move_to_end(session)
         if len(self._answered) > self._size:
             self._answered.popitem(last=False)
@@ -75,6 +77,12 @@ class MemoryNames:
             await self.note_answered(session, UNKNOWN)
         return known
 
+    async def forget(self, session: str) -> None:
+        self._answered.pop(session, None)
+
+
+REMEMBERED = 7 * 24 * 3600
+"""Seconds for which Redis keeps what a session has answered, after its last run: the session itself is never closed."""
 
 _WHOLE = "oaicompat:session-names"
 _ANSWERED = "oaicompat:session-answers:"
@@ -86,7 +94,7 @@ redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - tonumber(ARGV[3]))
 
 _TAKE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], '', 'PX', ARGV[2])
+redis.call('SET', KEYS[1], '', 'EX', ARGV[2])
 return 1
 """
 
@@ -94,12 +102,11 @@ return 1
 class RedisNames:
     """For all processes that share a Redis. The names stand in a sorted set, by the time of their last request."""
 
-    def __init__(self, redis: Redis, space: str = "", *, ttl: float, size: int) -> None:
-        """`space`: apart from other gateways in the same Redis."""
+    def __init__(self, redis: Redis, space: str = "", *, size: int) -> None:
+        """`space`: apart from other gateways in the same Redis. `size`: names; sessions are kept for REMEMBERED."""
         self._redis = redis
         self._whole = f"{_WHOLE}{space}"
         self._prefix = f"{_ANSWERED}{space}"
-        self._milliseconds = int(ttl * 1000)
         self._size = size
         self._note_whole = redis.register_script(_NOTE_WHOLE)
         self._take = redis.register_script(_TAKE)
@@ -119,8 +126,12 @@ class RedisNames:
 
     async def note_answered(self, session: str, digest: str) -> None:
         with mapped_errors():
-            await self._redis.set(self._prefix + session, digest, px=self._milliseconds)
+            await self._redis.set(self._prefix + session, digest, ex=REMEMBERED)
 
     async def take(self, session: str, digest: str) -> bool:
         with mapped_errors():
-            return bool(await self._take([self._prefix + session], [digest, self._milliseconds]))
+            return bool(await self._take([self._prefix + session], [digest, REMEMBERED]))
+
+    async def forget(self, session: str) -> None:
+        with mapped_errors():
+            await self._redis.delete(self._prefix + session)

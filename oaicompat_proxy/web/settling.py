@@ -130,6 +130,8 @@ class Settling:
                 if not lease.completed:
                     lease.keep = await self.keep(lease, lease.recognised_by)
                 reached = True  # by the requests before
+            if lease.run is None or not lease.run.reached or lease.run.refused:
+                await self._known.unuse(lease)
             if reached and not lease.keep:
                 self._closer.close_soon(lease.key, lease.upstream)
         finally:
@@ -143,7 +145,7 @@ class Settling:
                 await self._end_run(lease, run)
             await run.finish()
         except UNREACHED:
-            pass
+            await self._known.unuse(lease)
         except (ProxyError, TimeoutError) as error:
             what = "left" if lease.native else "closed"
             log.warning("session %s is %s: its run has no end: %s", lease.key, what, error or "timeout")
