@@ -173,6 +173,15 @@ def test_running_sub_agents_are_bound(monkeypatch: pytest.MonkeyPatch) -> None:
         told(run, child("STARTED", "s4", name="pilot"))
 
 
+def test_questions_are_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ag_ui_run, "MOST_ASKED", 1000)
+    run = RunEvents(with_deeds=False)
+    asked = ("CUSTOM", {"name": "on_interrupt", "value": "x" * 300})
+    told(run, asked)
+    with pytest.raises(UpstreamError, match="of questions"):
+        told(run, asked)
+
+
 # Its end
 
 

@@ -6,6 +6,7 @@ those that continue its messages and calls without that mark: they never become 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 from ...errors import UpstreamError, UpstreamFrameTooLong
@@ -32,6 +33,9 @@ from .tool_calls import ToolCalls
 MOST_CHILDREN = 1024 * 1024
 """Characters of the ids and names of all sub-agents that run at a time."""
 
+MOST_ASKED = 4 * 1024 * 1024
+"""Characters of all `on_interrupt` events, as JSON."""
+
 
 class RunEvents:
     """Follows one run. `read` its events one by one; `finish` takes its `RUN_FINISHED`."""
@@ -50,6 +54,7 @@ class RunEvents:
         )
         self._calls = ToolCalls(with_deeds=with_deeds)
         self._child_budget = Budget(MOST_CHILDREN, "running sub-agents")
+        self._question_budget = Budget(MOST_ASKED, "questions")
         # moving
         self._answered = False
         """A tool's result has come, so what the model says next is another tick."""
@@ -251,6 +256,7 @@ class RunEvents:
         """The whole run waits with a sub-agent; but why a sub-agent's model stopped is its own affair."""
         name, value = data["name"], data.get("value")
         if name == ON_INTERRUPT.decode() and len(self._customs) <= MAX_INTERRUPTS:
+            self._question_budget.take(json.dumps(data))
             self._customs.append(data)
         elif name == AGENT_STOPPED.decode() and not owner and isinstance(value, dict):
             self._stop_reason = stop_reason_of({"metadata": {"finishReason": value.get("stop_reason")}})
