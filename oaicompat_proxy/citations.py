@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from .events import Citation
+from .held import Held
 from .openai.chunks import Annotations, Chunk, UrlCitation
 
 
 class Citations:
     """Follows how much text is out, so that a block's positions become the answer's."""
 
-    def __init__(self) -> None:
+    def __init__(self, held: Held) -> None:
+        """`held`: each citation is counted there until the answer ends, which raises UpstreamAnswerTooLong."""
+        self._held = held
+        # moving
         self._length = 0
         self._block_start: int | None = 0
         self._found: dict[UrlCitation, None] = {}
@@ -35,7 +39,10 @@ class Citations:
         for url, title, start, end in citations:
             first = block if start is None else min(block + start, self._length)
             last = self._length if end is None else min(block + end, self._length)
-            self._found[UrlCitation(url, title, first, max(first, last))] = None
+            found = UrlCitation(url, title, first, max(first, last))
+            if found not in self._found:
+                self._held.add(len(url) + len(title or ""), items=1)
+                self._found[found] = None
 
     def chunks(self) -> list[Chunk]:
         return [Annotations(tuple(self._found))] if self._found else []

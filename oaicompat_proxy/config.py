@@ -484,7 +484,8 @@ class Config:
     max_tools: int = setting(1024, "Tools of a request.", least=1, gateway=True)
     max_answer: int = setting(
         32 * 1024 * 1024,
-        "Characters of an answer that is not streamed; a streamed one has no limit.",
+        "Characters of an answer that is not streamed, and of the tool calls and citations that are held back of any "
+        "answer until it is known whose they are; streamed text has no limit.",
         least=1,
         gateway=True,
     )

@@ -312,7 +312,7 @@ class UpstreamFrameTooLong(UpstreamError):
 
 
 class UpstreamAnswerTooLong(UpstreamError):
-    """502: an answer that is not streamed is larger than `--max-answer`."""
+    """502: an answer that is not streamed, or what is held back of one that is, is larger than `--max-answer`."""
 
     code = "upstream_answer_too_long"
 

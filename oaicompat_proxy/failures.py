@@ -28,6 +28,9 @@ from .events import ConfirmationRequired, RunFailed
 LONGEST_TEXT = 500
 """Characters of the agent's own words that are passed on: enough for a reason, too few for a prompt."""
 
+LONGEST_SEARCHED = 16 * 1024
+"""Characters in which a meaning, a stack trace and secrets are looked for: what stands behind them is not told."""
+
 
 class Meaning(NamedTuple):
     words: re.Pattern[str]
@@ -104,6 +107,7 @@ def unknown_model(model: str) -> ModelNotFound:
 
 def classify(message: str, *, secret: str = "") -> ProxyError:
     """The error that says what this text of the agent's means. `secret`: as in `redact`."""
+    message = _beginning(message, secret)
     meaning = next((meaning for meaning in MEANINGS if meaning.words.search(message)), _FALLBACK)
     words = redact(message, secret=secret)
     return meaning.error(f"{meaning.introduction}: {words}" if words else f"{meaning.introduction}.")
@@ -123,13 +127,22 @@ _SECRETS = (
 )
 
 
+def _beginning(text: str, secret: str) -> str:
+    """As much as is looked at, without the secret, and without a word that is cut: it may be half a secret."""
+    is_cut = len(text) > LONGEST_SEARCHED
+    if is_cut:
+        text = text[: LONGEST_SEARCHED + len(secret)]
+    if secret:
+        text = text.replace(secret, "[redacted]")
+    return text[:LONGEST_SEARCHED].rsplit(None, 1)[0] if is_cut and not text.isspace() else text
+
+
 def redact(text: str, *, secret: str = "") -> str:
     """The text without stack trace, secrets and line ends, and not longer than a reason has to be.
 
     `secret`: one that is known, whatever it looks like.
     """
-    if secret:
-        text = text.replace(secret, "[redacted]")
+    text = _beginning(text, secret)
     trace = _TRACE.search(text)
     if trace:
         text = text[: trace.start()]

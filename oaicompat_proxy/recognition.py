@@ -23,6 +23,9 @@ from .turn import Block, Media
 MAX_ARGUMENT_MARKS = 50_000
 """Commas, colons and brackets in the arguments of all tool calls of a conversation, up to which they are parsed."""
 
+MAX_KEPT_ARGUMENTS = 4 * 1024 * 1024
+"""Characters of arguments of one answer's calls that are kept for it; an answer with more is not recognised."""
+
 PIECE = 64 * 1024
 """Characters of a text whose white space is removed at a time."""
 
@@ -86,6 +89,7 @@ class AnswerDigest:
         self._text = hashlib.sha256()
         self._names: list[str] = []
         self._arguments: list[list[str]] = []
+        self._room = MAX_KEPT_ARGUMENTS
 
     def add(self, chunk: Chunk) -> None:
         if isinstance(chunk, (Content, Contents)):
@@ -94,7 +98,9 @@ class AnswerDigest:
             self._names.append(chunk.name)
             self._arguments.append([])
         elif isinstance(chunk, ToolCallArguments):
-            self._arguments[chunk.position].append(chunk.arguments)
+            self._room -= len(chunk.arguments)
+            if self._room >= 0:
+                self._arguments[chunk.position].append(chunk.arguments)
 
     def hexdigest(self) -> str:
         calls = [

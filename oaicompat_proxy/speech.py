@@ -6,6 +6,7 @@ import orjson
 
 from .citations import Citations
 from .events import Citation, MessageCompleted, TextDeltas
+from .held import Held
 from .openai.chunks import Chunk, Content, Contents, Reasoning
 from .text import Channel
 
@@ -13,11 +14,11 @@ from .text import Channel
 class Speech:
     """Both channels of one answer. Methods return the chunks to send now."""
 
-    def __init__(self, separator: str) -> None:
-        """`separator` stands between the texts of two ticks."""
+    def __init__(self, separator: str, held: Held) -> None:
+        """`separator` stands between the texts of two ticks. `held`: as in Citations."""
         self._text = Channel(separator)
         self._reasoning = Channel(separator)
-        self._citations = Citations()
+        self._citations = Citations(held)
 
     @property
     def said_anything(self) -> bool:

@@ -41,6 +41,7 @@ from .events import (
     ToolStarted,
     Usage,
 )
+from .held import MOST, Held
 from .narration import Narrator, tell_child
 from .openai.chunks import Chunk, Finish, Role, ToolCallHead, UsageReport
 from .speech import Speech
@@ -76,13 +77,15 @@ class Translator:
         sign: Callable[[str], str] = str,
         shorten: Callable[[str], str] = str,
         secret: str = "",
+        max_held: int = MOST,
     ) -> None:
         """`model`: the name the client used. `tool_names`: the tools it declared.
 
         `server_tools`: where to tell what the agent's own tools did: `hide`, `reasoning` or `content`.
         `confirmations`: what to do with a tool that waits for a human: `deny` fails, `ask` asks the client,
         `approve` leaves it to whoever reads the run. `sign` and `shorten` make the client's id of a question, or of a
-        call, from the agent's. `secret`: must not be told, should the agent's words of failure hold it.
+        call, from the agent's. `secret`: must not be told, should the agent's words of failure hold it. `max_held`:
+        characters of tool calls and citations that are held back at a time.
         """
         self._confirmations = confirmations
         self._sign = sign
@@ -90,8 +93,9 @@ class Translator:
         self._model = model
         self._narrator = None if server_tools == "hide" else Narrator()
         self._narrates_in_content = server_tools == "content"
-        self._speech = Speech(tick_separator)
-        self._calls = ToolCalls(tool_names, shorten)
+        held = Held(max_held)
+        self._speech = Speech(tick_separator, held)
+        self._calls = ToolCalls(tool_names, held, shorten)
         self._usage = UsageMeter()
         # moving
         self.ticks = 0

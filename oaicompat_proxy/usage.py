@@ -12,14 +12,14 @@ class UsageMeter:
         self._run: Usage | None = None
         self._tick: Usage | None = None
         self._message: Usage | None = None
-        self._finished: tuple[Usage, ...] = ()
+        self._finished: Usage | None = None
         """Of the ticks before."""
 
     def start_tick(self) -> None:
         """What the tick before used is settled."""
         settled = _best(self._tick, self._message)
         if settled is not None:
-            self._finished += (settled,)
+            self._finished = settled if self._finished is None else _add(self._finished, settled)
             self._tick = self._message = None
 
     def note_message(self, usage: Usage | None) -> None:
@@ -41,7 +41,7 @@ class UsageMeter:
         if self._run is not None and _tells(self._run):
             return self._run
         self.start_tick()
-        return _best(self._run, _sum(self._finished))
+        return _best(self._run, self._finished)
 
 
 def _tells(usage: Usage) -> bool:
@@ -58,18 +58,17 @@ def _best(first: Usage | None, second: Usage | None) -> Usage | None:
     return first
 
 
-def _sum(usages: tuple[Usage, ...]) -> Usage | None:
-    if len(usages) < 2:
-        return usages[0] if usages else None
+def _add(first: Usage, second: Usage) -> Usage:
     return Usage(
-        sum(usage.input_tokens for usage in usages),
-        sum(usage.output_tokens for usage in usages),
-        sum(usage.total_tokens for usage in usages),
-        _sum_known([usage.reasoning_tokens for usage in usages]),
-        _sum_known([usage.cached_tokens for usage in usages]),
+        first.input_tokens + second.input_tokens,
+        first.output_tokens + second.output_tokens,
+        first.total_tokens + second.total_tokens,
+        _add_known(first.reasoning_tokens, second.reasoning_tokens),
+        _add_known(first.cached_tokens, second.cached_tokens),
     )
 
 
-def _sum_known(counts: list[int | None]) -> int | None:
-    known = [count for count in counts if count is not None]
-    return sum(known) if known else None
+def _add_known(first: int | None, second: int | None) -> int | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return first + second

@@ -58,7 +58,6 @@ def test_empty_body_gets_the_documented_answer(body):
         b'"text"',
         b"null",
         b"5",
-        b"[" * 100_000,
     ],
     ids=lambda body: repr(body[:30]),
 )
@@ -104,7 +103,7 @@ def test_depth_is_bounded_exactly():
     assert (caught.value.status, caught.value.code) == (400, "request_too_complex")
 
 
-@pytest.mark.parametrize("body", [b'{"a":' * 100_000 + b"1" + b"}" * 100_000, b'{"\\ud83d":' * 50_000])
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000 + b"1" + b"}" * 100_000, b'{"\\ud83d":' * 50_000])
 def test_what_is_deep_beyond_measure_is_refused_before_it_is_parsed(body):
     with pytest.raises(InvalidRequest, match="holds more than 1000 values") as caught:
         parse_json(body, max_values=1000)

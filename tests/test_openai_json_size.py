@@ -27,9 +27,9 @@ def marks_of(value):
 
 @given(VALUES, st.booleans())
 def test_what_stands_in_strings_is_not_counted(value, escapes):
-    body, marks = json.dumps(value, ensure_ascii=escapes).encode(), marks_of(value)
+    body, marks = json.dumps([value], ensure_ascii=escapes).encode(), marks_of([value])
     assert find_excess(body, marks) is None
-    if marks:
+    if marks > 1:
         assert "values and keys" in find_excess(body, marks - 1)
 
 
@@ -47,7 +47,7 @@ def test_what_is_wide_is_not_deep():
     assert find_excess(b"[" + b",".join([b'{"a":[[]]}'] * 1000) + b"]", 10_000) is None
 
 
-@pytest.mark.parametrize("body", [b"", b'"', b'\\"[[[', b'""""""', b"]" * 1000, b"[" * 1000, b'{"\\":[[[['])
+@pytest.mark.parametrize("body", [b"", b'"', b'\\"[[[', b'""""""', b"]" * 1000, b"[" * 100, b'{"\\":[[[['])
 def test_what_is_no_json_is_left_to_the_parser_or_has_too_much(body):
     assert find_excess(body, 10_000) is None
     assert find_excess(body, 0) is None or not body or any(mark in body for mark in (b"[", b'"'))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from oaicompat_proxy.events import Citation, MessageCompleted, TextDeltas
+from oaicompat_proxy.held import Held
 from oaicompat_proxy.openai.chunks import Annotations, Content, Contents, Reasoning, UrlCitation
 from oaicompat_proxy.speech import Speech
 
@@ -12,7 +13,7 @@ def completed(text: str = "", reasoning: str = "") -> MessageCompleted:
 
 
 def test_texts_of_two_ticks_stand_apart() -> None:
-    speech = Speech("\n\n")
+    speech = Speech("\n\n", Held())
     assert speech.say("One.") == [Content("One.")]
     assert speech.end_tick() == []
     assert speech.say("Two") == [Content("\n\nTwo")]
@@ -20,7 +21,7 @@ def test_texts_of_two_ticks_stand_apart() -> None:
 
 
 def test_reasoning_is_a_channel_of_its_own() -> None:
-    speech = Speech("\n\n")
+    speech = Speech("\n\n", Held())
     assert speech.think("Hm.") == [Reasoning("Hm.")]
     assert speech.say("Yes.") == [Content("Yes.")]
     speech.end_tick()
@@ -28,7 +29,7 @@ def test_reasoning_is_a_channel_of_its_own() -> None:
 
 
 def test_several_deltas_go_out_as_they_are_unless_something_comes_before_them() -> None:
-    speech = Speech("\n\n")
+    speech = Speech("\n\n", Held())
     deltas = TextDeltas("a\tb", [b"a\\t", b"b"])
     assert not speech.said_anything
     assert speech.say_all(deltas) == [Contents("a\tb", [b"a\\t", b"b"])]
@@ -39,20 +40,20 @@ def test_several_deltas_go_out_as_they_are_unless_something_comes_before_them() 
 
 
 def test_half_a_character_is_completed_before_several_deltas_follow() -> None:
-    speech = Speech("\n\n")
+    speech = Speech("\n\n", Held())
     speech.say("x")
     assert speech.say("\ud83d") == []
     assert speech.say_all(TextDeltas("a", [b"a"])) == [Content("\ufffda")]
 
 
 def test_a_copy_of_the_message_says_only_what_did_not_come_in_pieces() -> None:
-    speech = Speech("\n\n")
+    speech = Speech("\n\n", Held())
     assert speech.complete(completed("Hello.", "Hm.")) == [Reasoning("Hm."), Content("Hello.")]
     assert speech.complete(completed("Hello.", "Hm.")) == []
 
 
 def test_a_line_that_is_not_the_agents_does_not_count_as_its_words() -> None:
-    speech = Speech("\n\n")
+    speech = Speech("\n\n", Held())
     assert speech.tell("⟦tool⟧ add", in_content=True) == [Content("⟦tool⟧ add")]
     assert not speech.said_anything
     assert speech.complete(completed("Hello.")) == [Content("\n\nHello.")]
@@ -60,7 +61,7 @@ def test_a_line_that_is_not_the_agents_does_not_count_as_its_words() -> None:
 
 
 def test_citations_are_placed_in_the_whole_text() -> None:
-    speech = Speech("\n\n")
+    speech = Speech("\n\n", Held())
     speech.say("First.")
     speech.end_tick()
     speech.start_block()
@@ -72,13 +73,13 @@ def test_citations_are_placed_in_the_whole_text() -> None:
 
 
 def test_the_close_brings_what_was_still_waiting() -> None:
-    speech = Speech("\n\n")
+    speech = Speech("\n\n", Held())
     speech.say("x\ud83d")
     assert speech.close() == [Content("\ufffd")]
 
 
 def test_a_block_that_begins_with_several_deltas_is_cited_in_its_place() -> None:
-    speech = Speech("\n\n")
+    speech = Speech("\n\n", Held())
     speech.say("One.")
     speech.start_block()
     speech.say_all(TextDeltas("Two!", [b"Two", b"!"]))
@@ -87,7 +88,7 @@ def test_a_block_that_begins_with_several_deltas_is_cited_in_its_place() -> None
 
 
 def test_two_messages_of_one_tick_stand_apart_and_so_do_two_thoughts() -> None:
-    speech = Speech("\n\n")
+    speech = Speech("\n\n", Held())
     assert speech.start_block(apart=True) == []
     speech.say("One\ud83d")
     assert speech.start_block(apart=True) == [Content("\ufffd")]
@@ -101,7 +102,7 @@ def test_two_messages_of_one_tick_stand_apart_and_so_do_two_thoughts() -> None:
 
 
 def test_half_a_character_at_the_end_of_a_message_counts_in_what_is_cited_behind_it() -> None:
-    speech = Speech("\n\n")
+    speech = Speech("\n\n", Held())
     speech.say("One\ud83d")
     speech.start_block(apart=True)
     speech.say("Two")

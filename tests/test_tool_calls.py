@@ -2,6 +2,7 @@
 
 import pytest
 
+from oaicompat_proxy.held import Held
 from oaicompat_proxy.openai.chunks import Chunk
 from oaicompat_proxy.openai.chunks import ToolCallArguments as Piece
 from oaicompat_proxy.openai.chunks import ToolCallHead as Head
@@ -132,7 +133,7 @@ CONVERSATIONS: dict[str, Conversation] = {
 
 @pytest.mark.parametrize("conversation", CONVERSATIONS.values(), ids=CONVERSATIONS)
 def test_a_step_and_what_goes_out_then(conversation: Conversation) -> None:
-    calls = ToolCalls(OURS)
+    calls = ToolCalls(OURS, Held())
     for (method, *arguments), expected in conversation:
         assert (getattr(calls, method)(*arguments) or []) == expected, method
 
@@ -152,14 +153,14 @@ def test_a_step_and_what_goes_out_then(conversation: Conversation) -> None:
     ],
 )
 def test_it_knows_who_must_act(steps: list[Step], client_must_act: bool, pending: bool) -> None:
-    calls = ToolCalls(OURS)
+    calls = ToolCalls(OURS, Held())
     for method, *arguments in steps:
         getattr(calls, method)(*arguments)
     assert (calls.client_must_act, calls.pending) == (client_must_act, pending)
 
 
 def test_declarations_are_not_changed_by_what_is_handed_out() -> None:
-    calls = ToolCalls(OURS)
+    calls = ToolCalls(OURS, Held())
     calls.start("c1", "add")
     calls.hand_out()
     assert {"tide", "moon"} == OURS

@@ -8,6 +8,8 @@ Source: RFC 8259: outside of strings each of `,:[{` stands for one value or key 
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 MAX_DEPTH = 128
 """Levels of nesting. What a client sent is written again for the agent, and `orjson` writes at most 254."""
 
@@ -15,7 +17,7 @@ _ALL = set(range(256))
 _NO_MARK = bytes(_ALL - set(b",:[{"))
 _NO_MARK_OR_QUOTE = bytes(_ALL - set(b',:[{]}"'))
 _NO_BRACKET = bytes(_ALL - set(b"[]{}"))
-_AS_SQUARE = bytes.maketrans(b"{}", b"[]")
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 def find_excess(body: bytes, max_values: int) -> str | None:
@@ -52,13 +54,7 @@ def _without_escapes(body: bytes) -> bytes:
 
 
 def _is_deep(marks: bytes) -> bool:
-    """Takes away the innermost pairs, as often as there may be levels."""
     if _count_openings(marks) <= MAX_DEPTH:
         return False
-    brackets = marks.translate(_AS_SQUARE, _NO_BRACKET)
-    for _ in range(MAX_DEPTH):
-        outer = brackets.replace(b"[]", b"")
-        if len(outer) == len(brackets):
-            return False
-        brackets = outer
-    return bool(brackets)
+    steps = map(_STEPS.__getitem__, marks.translate(None, _NO_BRACKET))
+    return max(accumulate(steps)) > MAX_DEPTH

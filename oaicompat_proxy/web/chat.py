@@ -272,6 +272,7 @@ def _translator(config: Config, chat: ChatRequest, ids: AnswerIds) -> Translator
         sign=ids.ask,
         shorten=ids.shorten,
         secret=config.upstream_token,
+        max_held=config.max_answer,
     )
 
 

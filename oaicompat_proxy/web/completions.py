@@ -70,4 +70,5 @@ def _translator(config: Config, model: str, *, approves: bool) -> Translator:
         server_tools=config.server_tools,
         confirmations="approve" if approves else "deny",
         secret=config.upstream_token,
+        max_held=config.max_answer,
     )

@@ -17,6 +17,7 @@ from ..events import (
     ToolCallStarted,
     ToolFinished,
 )
+from ..held import MOST, Held
 from ..turn import Answer, Call, Text, Turn, Utterance
 from .chance import new_id
 from .confirming import ApprovingRun
@@ -46,24 +47,31 @@ def _start(lease: Lease, turn: Turn) -> Run:
 class _Deeds:
     """What the agent has called and got in one run: the next would do it again if it were not told."""
 
-    def __init__(self) -> None:
-        self._calls: dict[str, Call] = {}
+    def __init__(self, held: Held) -> None:
+        """`held`: all of it is counted there, which raises UpstreamAnswerTooLong."""
+        self._held = held
+        # moving
+        self._names: dict[str, str] = {}
+        self._arguments: dict[str, list[str]] = {}
         self._results: dict[str, str] = {}
 
     def note(self, event: Event) -> None:
-        if isinstance(event, ToolCallStarted | ToolCalled) and event.call_id not in self._calls:
-            self._calls[event.call_id] = Call(event.call_id, event.name, "")
-        if isinstance(event, ToolCallDelta | ToolCalled) and event.call_id in self._calls:
-            call = self._calls[event.call_id]
-            before = call.arguments if isinstance(event, ToolCallDelta) else ""
-            self._calls[event.call_id] = replace(call, arguments=before + event.arguments)
-        if isinstance(event, ToolFinished) and event.call_id in self._calls:
+        if isinstance(event, ToolCallStarted | ToolCalled) and event.call_id not in self._names:
+            self._held.add(len(event.call_id) + len(event.name), items=1)
+            self._names[event.call_id] = event.name
+            self._arguments[event.call_id] = []
+        if isinstance(event, ToolCallDelta | ToolCalled) and event.call_id in self._names:
+            self._held.add(len(event.arguments))
+            if isinstance(event, ToolCalled):
+                self._arguments[event.call_id].clear()
+            self._arguments[event.call_id].append(event.arguments)
+        if isinstance(event, ToolFinished) and event.call_id in self._names:
+            self._held.add(len(event.result))
             self._results[event.call_id] = event.result
 
     def tell(self, asked: ConfirmationRequired) -> Iterator[Utterance]:
         """The calls that have results, beside the one that stands for all that waits."""
-        called = [self._calls[call_id] for call_id in self._results]
-        whole = [replace(call, arguments=call.arguments or "{}") for call in called]
+        whole = [Call(each, self._names[each], "".join(self._arguments[each]) or "{}") for each in self._results]
         yield Utterance("assistant", (), (*whole, Call(asked.call_id, asked.name, asked.arguments)))
         for call_id, result in self._results.items():
             yield Utterance("tool", (Text(result),), (), call_id)
@@ -72,13 +80,14 @@ class _Deeds:
 class ApprovedRuns:
     """A run, and those that follow it because what it asked is answered with yes."""
 
-    def __init__(self, start: Callable[[Turn], Run], turn: Turn) -> None:
-        """`start`: begins a run with a turn, of which `turn` is the first."""
+    def __init__(self, start: Callable[[Turn], Run], turn: Turn, *, max_held: int = MOST) -> None:
+        """`start`: begins a run with a turn, of which `turn` is the first. `max_held`: as for the translator."""
         self._start = start
+        self._max_held = max_held
         # moving
         self._turn = turn
         self._run = start(turn)
-        self._deeds = _Deeds()
+        self._deeds = _Deeds(Held(self._max_held))
         self._asked: ConfirmationRequired | None = None
         self._left = MOST_QUESTIONS
 
@@ -117,7 +126,7 @@ class ApprovedRuns:
         before = self._turn.utterances or (Utterance("user", self._turn.blocks),)
         said = (*before, *self._deeds.tell(asked))
         self._turn = replace(self._turn, utterances=said, answer=Answer(asked.call_id, confirmed=True))
-        self._deeds = _Deeds()
+        self._deeds = _Deeds(Held(self._max_held))
         self._run = self._start(self._turn)
         try:
             await self._run.open()

@@ -43,7 +43,7 @@ async def send_for_ever(line: Line, data: bytes) -> None:
 
 def head(method: str, path: str, *headers: str, length: int | None = None) -> bytes:
     framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
-    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: p", framing, *headers, "", ""]).encode()
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", framing, *headers, "", ""]).encode()
 
 
 @pytest.mark.parametrize(("method", "path", "status"), STRANGERS.values(), ids=STRANGERS)

@@ -1,0 +1,228 @@
+"""How long one request may hold everybody up: the processor time of the loop's thread between two of its turns."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import math
+import selectors
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bodies import COUNTS, MEBIBYTE, MEDIA, TEXTS, VALUES, user
+
+from oaicompat_proxy.config import Config
+from oaicompat_proxy.web.app import create_app
+from oaicompat_proxy.web.server import calm_collector, listening
+
+log = logging.getLogger(__name__)
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+ANSWERS = {"agentick": "text.native.sse", "ag-ui": "ag_ui_interleaved_messages.native.sse"}
+
+FOR_A_MEGABYTE, AT_MOST = 0.050, 0.250
+"""Seconds that one turn of the loop may take: for each megabyte that was begun, and in all."""
+REFUSED_AT_MOST = 0.500
+"""For a body that is larger than any that is accepted. Only one of a single kind comes near it: half characters."""
+TRIES = 3
+PATIENCE = 60.0
+
+LIMITS = Config(upstream="http://127.0.0.1:1")
+
+
+class Turns(selectors.DefaultSelector):
+    """Is asked once in every turn of its loop, and measures what was done since the turn before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.longest = 0.0
+        self._began = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.longest = max(self.longest, time.thread_time() - self._began)
+        ready = super().select(timeout)
+        self._began = time.thread_time()
+        return ready
+
+
+class ProxyThread:
+    """A proxy with a thread and a loop of its own, so that only its work is measured."""
+
+    def __init__(self, config: Config) -> None:
+        self.turns = Turns()
+        self._config = config
+        self._listens = threading.Event()
+        self._loop = asyncio.SelectorEventLoop(self.turns)
+        self._end = asyncio.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> ProxyThread:
+        self._thread.start()
+        assert self._listens.wait(PATIENCE)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._loop.call_soon_threadsafe(self._end.set)
+        self._thread.join(PATIENCE)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        async with listening(create_app(self._config), self._config) as self.port:
+            self._listens.set()
+            await self._end.wait()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def calm() -> Iterator[None]:
+    """The collector as the server has it: what the tests themselves have made is not looked at."""
+    before = gc.get_threshold()
+    gc.collect()
+    calm_collector()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+@contextlib.asynccontextmanager
+async def gateway(dialect: str) -> AsyncIterator[str]:
+    """Takes whatever comes, and plays a short run to it."""
+    run = (GOLDEN / ANSWERS[dialect]).read_bytes()
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError), contextlib.closing(writer):
+            lines = (await reader.readuntil(b"\r\n\r\n")).lower()
+            left = int(lines.partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
+            while left > 0:
+                left -= len(await reader.read(MEBIBYTE)) or left
+            writer.write(head + run)
+            await writer.drain()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def send(port: int, body: bytes) -> int:
+    """The status of the answer, which is read to its end."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with contextlib.closing(writer):
+        head = ["POST /v1/chat/completions HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}"]
+        writer.write("\r\n".join([*head, "Connection: close", "", ""]).encode() + body)
+        return int((await reader.read()).split(b" ")[1])
+
+
+async def look(port: int) -> None:
+    """Another client's short request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with contextlib.closing(writer):
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200")
+
+
+async def look_until(port: int, over: asyncio.Event, waits: list[float]) -> None:
+    while not over.is_set():
+        began = time.monotonic()
+        await look(port)
+        waits.append(time.monotonic() - began)
+
+
+async def longest_turn(dialect: str, body: bytes) -> tuple[int, float, float]:
+    """The status, the longest turn of the proxy's loop and the longest time that the other client waited."""
+    async with asyncio.timeout(PATIENCE), gateway(dialect) as address:
+        config = Config(upstream=address, dialect=dialect, port=0, close_timeout=0.5, drain_timeout=0.5)
+        with ProxyThread(config) as proxy:
+            await look(proxy.port)
+            proxy.turns.longest = 0.0
+            over, waits = asyncio.Event(), []
+            looking = asyncio.create_task(look_until(proxy.port, over, waits))
+            try:
+                status = await send(proxy.port, body)
+            finally:
+                over.set()
+                await looking
+            return status, proxy.turns.longest, max(waits)
+
+
+def bound(body: bytes) -> float:
+    most = AT_MOST if len(body) < LIMITS.max_media * 1.5 else REFUSED_AT_MOST
+    return min(most, FOR_A_MEGABYTE * math.ceil(len(body) / MEBIBYTE))
+
+
+def measured(dialect: str, body: bytes) -> tuple[int, float, float]:
+    """The best of some tries: what else runs on the machine slows the work down."""
+    best = asyncio.run(longest_turn(dialect, body))
+    for _ in range(TRIES - 1):
+        if best[1] < bound(body):
+            break
+        best = min(best, asyncio.run(longest_turn(dialect, body)), key=lambda each: each[1])
+    return best
+
+
+@pytest.fixture(autouse=True)
+def figures(caplog: pytest.LogCaptureFixture) -> None:
+    """Shown by `-rP`."""
+    caplog.set_level(logging.INFO, logger=__name__)
+
+
+def check(dialect: str, body: bytes, *statuses: int) -> None:
+    status, turn, wait = measured(dialect, body)
+    log.info("%.1f MiB, %d: %.0f ms, health %.0f ms", len(body) / MEBIBYTE, status, turn * 1000, wait * 1000)
+    assert status in statuses
+    assert turn < bound(body)
+    assert wait < 2.0
+
+
+@pytest.mark.parametrize("dialect", ANSWERS)
+@pytest.mark.parametrize("make", VALUES.values(), ids=VALUES)
+def test_as_many_values_as_there_may_be(dialect: str, make: Callable[[int], bytes]) -> None:
+    check(dialect, make(LIMITS.max_values - 100), 200)
+
+
+@pytest.mark.parametrize("dialect", ANSWERS)
+@pytest.mark.parametrize("make", COUNTS.values(), ids=COUNTS)
+def test_as_many_messages_parts_and_tools_as_there_may_be(dialect: str, make: Callable[[int, int, int], bytes]) -> None:
+    check(dialect, make(LIMITS.max_messages, LIMITS.max_parts, LIMITS.max_tools), 200)
+
+
+@pytest.mark.parametrize("dialect", ANSWERS)
+@pytest.mark.parametrize("make", TEXTS.values(), ids=TEXTS)
+def test_as_much_text_as_there_may_be(dialect: str, make: Callable[[int], bytes]) -> None:
+    check(dialect, make(LIMITS.max_text - 1000), 200)
+
+
+@pytest.mark.parametrize("dialect", ANSWERS)
+@pytest.mark.parametrize("make", TEXTS.values(), ids=TEXTS)
+def test_a_megabyte_of_text(dialect: str, make: Callable[[int], bytes]) -> None:
+    check(dialect, make(MEBIBYTE - 1000), 200)
+
+
+@pytest.mark.parametrize("dialect", ANSWERS)
+@pytest.mark.parametrize("make", MEDIA.values(), ids=MEDIA)
+def test_as_many_pictures_as_there_may_be(dialect: str, make: Callable[[int], bytes]) -> None:
+    check(dialect, make(LIMITS.max_media - 1000), 200)
+
+
+@pytest.mark.parametrize("make", VALUES.values(), ids=VALUES)
+def test_a_whole_body_of_values_is_refused(make: Callable[[int], bytes]) -> None:
+    body = make(LIMITS.max_body // 3)
+    check("agentick", body[: LIMITS.max_body - 1], 400)
+
+
+@pytest.mark.parametrize("make", [*TEXTS.values(), *MEDIA.values()], ids=[*TEXTS, *MEDIA])
+def test_a_whole_body_of_text_or_pictures(make: Callable[[int], bytes]) -> None:
+    """Refused, unless white space makes a picture smaller than it looks."""
+    check("agentick", make(LIMITS.max_body - 1000), 400, 200)
+
+
+def test_a_whole_body_of_half_characters_is_refused() -> None:
+    check("agentick", user(b"\\ud800 " * (LIMITS.max_body // 7 - 100)), 400)
