@@ -22,7 +22,9 @@ class House:
 
     def __init__(self, *known: str) -> None:
         self._registry = CollectorRegistry()
-        self._metrics = Metrics(self._registry, known.__contains__, provider="agentick")
+        self._metrics = Metrics(
+            self._registry, lambda model, *, answered: answered or model in known, provider="agentick"
+        )
 
     def tell(self, model: str, error: Exception | None = None) -> None:
         report = RunReport("chat", Traffic())

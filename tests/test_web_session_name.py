@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
+from oaicompat_proxy.errors import InvalidRequest
 from oaicompat_proxy.web.session_name import session_name
 
 HEADERS = CIMultiDict({"X-Session-Id": "a", "X-OpenWebUI-Chat-Id": "b", "session-id": "c"})
@@ -35,3 +36,12 @@ def test_the_first_place_that_has_a_name_counts() -> None:
     assert session_name(HEADERS, FIELDS, places) == "f"
     assert session_name(HEADERS, {"metadata": {"session_id": ""}}, places) == "a"
     assert session_name(CIMultiDict(), {"metadata": None}, places) == ""
+
+
+@pytest.mark.parametrize(("place", "param"), [("user", "user"), ("header:X-Chat", "X-Chat")])
+def test_a_name_has_a_length(place: str, param: str) -> None:
+    headers, fields = CIMultiDict({"X-Chat": "n" * 256}), {"user": "n" * 256}
+    assert session_name(headers, fields, (place,)) == "n" * 256
+    with pytest.raises(InvalidRequest) as caught:
+        session_name(CIMultiDict({"X-Chat": "n" * 257}), {"user": "n" * 257}, (place,))
+    assert (caught.value.status, caught.value.param, caught.value.code) == (400, param, "string_above_max_length")

@@ -94,10 +94,16 @@ class Metadata(TypedDict, total=False):
     session_id: str | None
 
 
+MAX_NAME = 256
+"""Characters of a name that is repeated in answers, logs and headers: the description has no limit."""
+
+EchoedName = Annotated[str, Field(max_length=MAX_NAME)]
+
+
 class Sampling(TypedDict, total=False):
     """What both ways of completing share."""
 
-    model: str | None
+    model: EchoedName | None
     stream: bool | None
     stream_options: StreamOptions | None
     max_tokens: int | None
@@ -109,7 +115,7 @@ class Sampling(TypedDict, total=False):
     logit_bias: Annotated[dict[str, float], at_most(MAX_BIASED_TOKENS)] | None
     stop: Stop | None
     seed: int | None
-    user: str | None
+    user: EchoedName | None
 
 
 class ChatBody(Sampling, total=False):

@@ -123,6 +123,10 @@ class Catalog:
             or any(model in listed.hosted for listed in self._lists.values())
         )
 
+    def is_model(self, model: str, *, answered: bool) -> bool:
+        """The same. What has `answered` is one, too, unless a pattern fits it: then clients may choose any name."""
+        return self.knows(model) or (answered and not any(fnmatchcase(model, each) for each in self._patterns))
+
     def _listed(self, caller: Caller) -> _Listed:
         return self._lists.get(self._key_of(caller), _Listed())
 

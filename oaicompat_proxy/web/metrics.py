@@ -52,13 +52,14 @@ class Series:
 class Metrics:
     """Takes what there is to tell of each run."""
 
-    def __init__(self, registry: CollectorRegistry, is_known: Callable[[str], bool], *, provider: str) -> None:
-        """`is_known`: whether there is a model of this name, as far as is known without asking.
+    def __init__(self, registry: CollectorRegistry, is_model: Callable[..., bool], *, provider: str) -> None:
+        """`is_model`: whether there is a model of this name, as far as is known without asking, given its name and
+        whether it has `answered` a request.
 
         `provider`: the agent's dialect, which is what OpenTelemetry wants to know of where tokens come from.
         """
         disable_created_metrics()
-        self._is_known = is_known
+        self._is_model = is_model
         self._provider = provider
         self._is_shared = shared_metrics.is_shared()
         self._runs, self._durations = names.RUNS.counter(registry), names.DURATION.histogram(registry)
@@ -152,11 +153,13 @@ class Metrics:
         return runs, durations
 
     def _bounded(self, report: RunReport) -> str:
-        """The model, if it is one: known by name, or by an answer. What a client made up has no series."""
+        """The model, if it is one: known by name, or by an answer. What a client made up has no series, even if a
+        pattern fits it.
+        """
         model = report.model
         if model in self._models:
             return model
-        if len(self._models) < MOST_MODELS and (report.outcome == SUCCESS or self._is_known(model)):
+        if len(self._models) < MOST_MODELS and self._is_model(model, answered=report.outcome == SUCCESS):
             self._models.add(model)
             return model
         return OTHER

@@ -14,6 +14,9 @@ from .keys import CONFIG, GATEWAYS, REPORT, REQUEST_ID, STOPPING
 
 log = logging.getLogger(__name__)
 
+LONGEST_PATH = 200
+"""Characters of a path in a message or a log line."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -29,7 +32,9 @@ async def errors_to_bodies(request: web.Request, handler: Handler) -> web.Stream
             return await handler(request)
     except Exception as error:
         if request.writer.output_size:
-            log.exception("%s: %s %s failed behind its answer", request[REQUEST_ID], request.method, request.path)
+            log.exception(
+                "%s: %s %s failed behind its answer", request[REQUEST_ID], request.method, _short_path(request)
+            )
             raise ConnectionResetError("the answer has begun") from error
         return _answer_to(error, request)
 
@@ -51,8 +56,13 @@ def _answer_to(error: Exception, request: web.Request) -> web.Response:
         return error_response(_translate(error, request))
     if isinstance(error, web.HTTPException | ConnectionResetError):
         raise error
-    log.error("%s: %s %s failed", request[REQUEST_ID], request.method, request.path, exc_info=error)
+    log.error("%s: %s %s failed", request[REQUEST_ID], request.method, _short_path(request), exc_info=error)
     return error_response(InternalError())
+
+
+def _short_path(request: web.Request) -> str:
+    """As much as is repeated of what a client made up."""
+    return request.path[:LONGEST_PATH]
 
 
 def gateway_of(request: web.Request) -> web.Application:
@@ -90,7 +100,7 @@ def _translate(error: web.HTTPException, request: web.Request) -> ProxyError:
 
 
 def _unknown_url(request: web.Request) -> NotFound:
-    where = f"{request.method} {request.path[:200]}"
+    where = f"{request.method} {_short_path(request)}"
     gateway = gateway_of(request)
     prefixes = [each[CONFIG].prefix for each in gateway.get(GATEWAYS, [gateway])]
     paths = [f"{prefix}/{path}" for prefix in prefixes for path in ("chat/completions", "completions", "models")]

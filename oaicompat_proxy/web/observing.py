@@ -27,7 +27,7 @@ async def observing(app: web.Application, gateways: Sequence[Lasting]) -> AsyncI
     """Around everything that runs. Raises ConfigError for traces without OpenTelemetry."""
     registry = app[REGISTRY] = CollectorRegistry()
     ProcessCollector(registry=registry)
-    metrics = Metrics(registry, functools.partial(_is_known, gateways), provider=app[CONFIG].dialects)
+    metrics = Metrics(registry, functools.partial(_is_model, gateways), provider=app[CONFIG].dialects)
     observers: list[Observer] = [metrics.observe, RunLog(app[CONFIG].log_sample).observe]
     app[OBSERVERS] = observers
     reports = app[REPORTS] = Batch(functools.partial(tell, observers))
@@ -38,8 +38,8 @@ async def observing(app: web.Application, gateways: Sequence[Lasting]) -> AsyncI
     metrics.settle()
 
 
-def _is_known(gateways: Sequence[Lasting], model: str) -> bool:
-    return any(each.now.catalog.knows(model) for each in gateways)
+def _is_model(gateways: Sequence[Lasting], model: str, *, answered: bool) -> bool:
+    return any(each.now.catalog.is_model(model, answered=answered) for each in gateways)
 
 
 @contextlib.asynccontextmanager

@@ -10,21 +10,32 @@ from ..dialects.dialect import Dialect
 from ..errors import InvalidRequest
 from ..keyring import Caller
 
-LONGEST_KEY = 256
-"""Characters of a gateway's own session key that a client names."""
+LONGEST_NAME = 256
+"""Characters of a session's name, which may be the gateway's own key."""
 
 
 def session_name(headers: Mapping[str, str], parameters: Mapping[str, Any], places: Iterable[str]) -> str:
     """The name in the first of the places that has one; empty if none has.
 
     `headers`: looked up without regard to case. `parameters`: of the body. `places`: as the setting `session_from`
-    has them; a header needs no trust, since every name is kept apart by the caller's key.
+    has them; a header needs no trust, since every name is kept apart by the caller's key. Raises InvalidRequest for
+    a name that is too long.
     """
     for place in places:
         name = _look_up(place, headers, parameters)
         if name:
-            return str(name)
+            return _check_length(str(name), place.removeprefix("header:"))
     return ""
+
+
+def _check_length(name: str, place: str) -> str:
+    if len(name) > LONGEST_NAME:
+        raise InvalidRequest(
+            f"Invalid '{place}': the name of a session may have {LONGEST_NAME} characters, but got {len(name)}.",
+            param=place,
+            code="string_above_max_length",
+        )
+    return name
 
 
 def _look_up(place: str, headers: Mapping[str, str], parameters: Mapping[str, Any]) -> Any:
@@ -48,9 +59,9 @@ def native_key(dialect: Dialect, app: str, name: str, caller: Caller) -> str:
 
     Raises InvalidRequest for what no key can be, and for what leads to another agent than the caller may use.
     """
-    if len(name) > LONGEST_KEY or not name.isprintable():
+    if len(name) > LONGEST_NAME or not name.isprintable():
         raise InvalidRequest(
-            f"The session that the request names has no possible key: at most {LONGEST_KEY} printable characters.",
+            f"The session that the request names has no possible key: at most {LONGEST_NAME} printable characters.",
             code="invalid_session",
         )
     chosen = dialect.chosen_app(name)
