@@ -84,8 +84,7 @@ class Translator:
         `server_tools`: where to tell what the agent's own tools did: `hide`, `reasoning` or `content`.
         `confirmations`: what to do with a tool that waits for a human: `deny` fails, `ask` asks the client,
         `approve` leaves it to whoever reads the run. `sign` and `shorten` make the client's id of a question, or of a
-        call, from the agent's. `secret`: must not be told, should the agent's words of failure hold it. `max_held`:
-        characters of tool calls and citations that are held back at a time.
+        call, from the agent's. `secret`: must not be told in words of failure. `max_held`: bounds what is held back.
         """
         self._confirmations = confirmations
         self._sign = sign
@@ -93,8 +92,7 @@ class Translator:
         self._model = model
         self._narrator = None if server_tools == "hide" else Narrator()
         self._narrates_in_content = server_tools == "content"
-        held = Held(max_held)
-        self._speech = Speech(tick_separator, held)
+        self._speech = Speech(tick_separator, held := Held(max_held))
         self._calls = ToolCalls(tool_names, held, shorten)
         self._usage = UsageMeter()
         # moving
@@ -192,8 +190,6 @@ class Translator:
 
     def _tool_start(self, _event: ToolStarted | ToolFinished) -> list[Chunk]:
         return [] if self._message_awaited else self._end_for_client()
-
-    # what the agent does by itself
 
     def _add_arguments(self, event: ToolCallDelta) -> list[Chunk]:
         if self._narrator is not None:
