@@ -101,8 +101,7 @@ class Translator:
         """The answer has its one ending: nothing may follow."""
         self._opened = False
         self._stop_reason = ""
-        self._continues = False
-        self._message_ended = False
+        self._continues = self._message_ended = False
         self._message_awaited = False
         """It calls a tool, and its text comes later."""
         self._model_failure = ""
