@@ -230,10 +230,10 @@ class FrameReader:
 
     def _is_enough(self, keep: Keep, value: bytes) -> bool:
         """Whether the beginning of this event, of which `value` is the next line, tells what is needed of it."""
-        if not self._data and len(value) <= (keep.limit or 0):
+        limit = keep.limit or 0
+        if keep.suffices is None or (not self._data and len(value) <= limit):
             return True
-        head = self._data[0] if self._data else value[: keep.limit]
-        if keep.suffices is None or keep.suffices(head):
+        if len(self._data[0]) == limit if self._data else keep.suffices(value[:limit]):
             return True
         self._keep = Keep(keep.tag)
         return False

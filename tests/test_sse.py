@@ -259,3 +259,18 @@ def test_a_long_line_is_joined_once_and_not_once_a_read() -> None:
     [frame] = reader.feed(b"\n\n")
     assert len(frame.data) == count * len(piece)
     assert allocated < 5 * count * len(piece)
+
+
+def test_a_beginning_suffices_only_if_it_says_so() -> None:
+    """Otherwise the event is kept in full: if it is longer, and if it goes on in another line."""
+    keep = Keep("kept", 4, lambda head: head.startswith(b"yes"))
+    for cut in (1, 1000):
+        reader = FrameReader(max_frame=MEGABYTE, judge=lambda head: keep)
+        stream = b"data: yes, and so on\n\ndata: no, it does not\n\ndata: yes\ndata: more\n\ndata: yes\n\n"
+        frames = [frame for at in range(0, len(stream), cut) for frame in reader.feed(stream[at : at + cut])]
+        assert [(frame.data, frame.truncated) for frame in frames] == [
+            (b"yes,", True),
+            (b"no, it does not", False),
+            (b"yes\nmore", False),
+            (b"yes", False),
+        ]
