@@ -47,6 +47,8 @@ FOLD = """\
 
 RECOGNISE: dict[str, Any] = {"sessions": "recognise"}
 
+on_both_wires = pytest.mark.usefixtures("wire")
+
 
 # What of the history is sent
 
@@ -246,6 +248,7 @@ async def test_what_the_wire_has_no_place_for_travels_in_the_metadata(front: Sta
 # Named sessions
 
 
+@on_both_wires
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_named_session_lasts_and_only_gets_what_is_new(front: StartFront, stream: bool) -> None:
     there = await front()
@@ -259,6 +262,7 @@ async def test_a_named_session_lasts_and_only_gets_what_is_new(front: StartFront
     there.keep_sessions()
 
 
+@on_both_wires
 async def test_a_client_of_a_named_session_may_send_only_the_new_message(front: StartFront) -> None:
     there = await front()
     await there.ask("When is high tide?", name="harbour")
@@ -276,6 +280,7 @@ PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
 }
 
 
+@on_both_wires
 @pytest.mark.parametrize("place", PLACES)
 async def test_a_session_may_be_named_by(front: StartFront, place: str) -> None:
     there = await front(session_from=(place,))
@@ -286,6 +291,7 @@ async def test_a_session_may_be_named_by(front: StartFront, place: str) -> None:
     there.keep_sessions()
 
 
+@on_both_wires
 @pytest.mark.parametrize("place", [place for place in PLACES if place != "x-session-id"])
 async def test_only_the_header_names_a_session_if_nothing_else_was_set(front: StartFront, place: str) -> None:
     there = await front()
@@ -295,6 +301,7 @@ async def test_only_the_header_names_a_session_if_nothing_else_was_set(front: St
     await there.at_rest()
 
 
+@on_both_wires
 async def test_the_first_place_that_has_a_name_counts(front: StartFront) -> None:
     there = await front(session_from=("metadata.session_id", "x-session-id", "user"))
     await there.ask("Hi", name="a", user="b", metadata={"session_id": "c"})
@@ -308,6 +315,7 @@ async def test_the_first_place_that_has_a_name_counts(front: StartFront) -> None
     there.keep_sessions()
 
 
+@on_both_wires
 async def test_two_callers_with_the_same_name_never_meet(front: StartFront) -> None:
     there = await front()
     for key in ("ada", "bob", ""):
@@ -317,6 +325,7 @@ async def test_two_callers_with_the_same_name_never_meet(front: StartFront) -> N
     there.keep_sessions()
 
 
+@on_both_wires
 async def test_the_same_name_is_another_session_of_another_model(front: StartFront) -> None:
     there = await front()
     for model in ("demo", "echo", "demo"):
@@ -343,6 +352,7 @@ STRANGE = [
 ]
 
 
+@on_both_wires
 @pytest.mark.parametrize("name", STRANGE)
 async def test_a_strange_name_is_a_session_of_the_same_app(front: StartFront, name: str) -> None:
     there = await front()
@@ -353,6 +363,7 @@ async def test_a_strange_name_is_a_session_of_the_same_app(front: StartFront, na
     there.keep_sessions()
 
 
+@on_both_wires
 @pytest.mark.parametrize("name", ["x" * 10_000, "research:x", "\u6e2f" * 200, "\ud83d", "\x00"])
 async def test_a_strange_name_in_the_body_is_a_session_of_the_same_app(front: StartFront, name: str) -> None:
     there = await front(session_from=("user",))
@@ -363,6 +374,7 @@ async def test_a_strange_name_in_the_body_is_a_session_of_the_same_app(front: St
     there.keep_sessions()
 
 
+@on_both_wires
 @pytest.mark.parametrize("line", [b"X-Session-Id: caf\xe9", b"X-Session-Id: \xff\xfe", b"Authorization: Bearer \xe9"])
 async def test_a_header_that_is_no_utf_8_names_a_session_too(front: StartFront, line: bytes) -> None:
     there = await front()
@@ -378,6 +390,7 @@ async def test_a_header_that_is_no_utf_8_names_a_session_too(front: StartFront, 
     there.keep_sessions()
 
 
+@on_both_wires
 @pytest.mark.parametrize("name", ["", "   "])
 async def test_an_empty_name_is_none(front: StartFront, name: str) -> None:
     there = await front()
@@ -389,6 +402,7 @@ async def test_an_empty_name_is_none(front: StartFront, name: str) -> None:
     await there.at_rest()
 
 
+@on_both_wires
 async def test_a_failed_run_leaves_a_named_session_usable(front: StartFront) -> None:
     there = await front()
     await there.ask("When is high tide?", name="harbour")
@@ -403,6 +417,7 @@ async def test_a_failed_run_leaves_a_named_session_usable(front: StartFront) -> 
 # The client's tools in a session
 
 
+@on_both_wires
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_tool_result_goes_to_the_session_in_place_of_the_fake_one(front: StartFront, stream: bool) -> None:
     """The gateway has invented a result and the agent has answered on it; now comes the true one."""
@@ -422,6 +437,7 @@ async def test_a_tool_result_goes_to_the_session_in_place_of_the_fake_one(front:
     there.keep_sessions()
 
 
+@on_both_wires
 async def test_a_tool_result_without_a_session_comes_with_the_whole_story(front: StartFront) -> None:
     there = await front()
     chat = Chat(there, tools=[function("tide", port="string")])
@@ -436,6 +452,7 @@ async def test_a_tool_result_without_a_session_comes_with_the_whole_story(front:
 # Recognition
 
 
+@on_both_wires
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_conversation_that_comes_back_continues_in_its_session(front: StartFront, stream: bool) -> None:
     there = await front(**RECOGNISE)
@@ -447,6 +464,7 @@ async def test_a_conversation_that_comes_back_continues_in_its_session(front: St
     there.keep_sessions()
 
 
+@on_both_wires
 async def test_a_conversation_is_recognised_whether_it_was_streamed_or_not(front: StartFront) -> None:
     there = await front(**RECOGNISE)
     chat = Chat(there)
@@ -456,6 +474,7 @@ async def test_a_conversation_is_recognised_whether_it_was_streamed_or_not(front
     there.keep_sessions()
 
 
+@on_both_wires
 async def test_by_default_nothing_is_recognised(front: StartFront) -> None:
     there = await front()
     chat = Chat(there)
@@ -478,6 +497,7 @@ def with_more_fields(messages: list[dict[str, Any]]) -> None:
     messages[1] |= {"refusal": None, "annotations": [], "reasoning_content": "Hm."}
 
 
+@on_both_wires
 @pytest.mark.parametrize("keeps", [trimmed, as_parts, with_more_fields])
 async def test_a_conversation_is_recognised_however_a_client_keeps_it(front: StartFront, keeps: Any) -> None:
     there = await front(**RECOGNISE)
@@ -489,6 +509,7 @@ async def test_a_conversation_is_recognised_however_a_client_keeps_it(front: Sta
     there.keep_sessions()
 
 
+@on_both_wires
 async def test_a_tool_result_is_recognised_with_its_call(front: StartFront) -> None:
     there = await front(**RECOGNISE)
     chat = Chat(there, tools=[function("tide", port="string")])
@@ -521,6 +542,7 @@ def swap_roles(messages: list[dict[str, Any]]) -> None:
     messages[0]["role"] = "system"
 
 
+@on_both_wires
 @pytest.mark.parametrize("edit", [edit_question, edit_answer, add_system, cut_front, swap_roles])
 async def test_an_edited_conversation_is_a_fork(front: StartFront, edit: Any) -> None:
     there = await front(**RECOGNISE)
@@ -536,6 +558,7 @@ async def test_an_edited_conversation_is_a_fork(front: StartFront, edit: Any) ->
     there.keep_sessions()
 
 
+@on_both_wires
 async def test_a_regenerated_answer_is_a_fork(front: StartFront) -> None:
     """The client takes the last answer away and asks the same again; the session has heard it already."""
     there = await front(**RECOGNISE)
@@ -550,6 +573,7 @@ async def test_a_regenerated_answer_is_a_fork(front: StartFront) -> None:
     there.keep_sessions()
 
 
+@on_both_wires
 async def test_two_clients_with_equal_openings_never_share_a_session(front: StartFront) -> None:
     there = await front(**RECOGNISE)
     ada, bob = Chat(there), Chat(there)
@@ -563,6 +587,7 @@ async def test_two_clients_with_equal_openings_never_share_a_session(front: Star
     there.keep_sessions()
 
 
+@on_both_wires
 async def test_an_edit_never_leads_into_another_clients_session(front: StartFront) -> None:
     """Ada goes on; then Bob comes as far as she was; then she goes back to where he is now."""
     there = await front(**RECOGNISE)
@@ -577,6 +602,7 @@ async def test_an_edit_never_leads_into_another_clients_session(front: StartFron
     there.keep_sessions()
 
 
+@on_both_wires
 async def test_two_requests_at_once_never_get_the_same_session(front: StartFront) -> None:
     there = await front(**RECOGNISE)
     chat = Chat(there)
@@ -589,6 +615,7 @@ async def test_two_requests_at_once_never_get_the_same_session(front: StartFront
     there.keep_sessions()
 
 
+@on_both_wires
 async def test_an_equal_conversation_of_another_caller_is_not_recognised(front: StartFront) -> None:
     there = await front(**RECOGNISE)
     chat = Chat(there, key="ada")
@@ -599,6 +626,7 @@ async def test_an_equal_conversation_of_another_caller_is_not_recognised(front: 
     there.keep_sessions()
 
 
+@on_both_wires
 async def test_a_conversation_with_another_model_is_not_recognised(front: StartFront) -> None:
     there = await front(**RECOGNISE)
     chat = Chat(there)
@@ -608,6 +636,7 @@ async def test_a_conversation_with_another_model_is_not_recognised(front: StartF
     there.keep_sessions()
 
 
+@on_both_wires
 async def test_a_failed_run_leaves_a_recognised_session_usable(front: StartFront) -> None:
     there = await front(**RECOGNISE)
     chat = Chat(there)
@@ -621,6 +650,7 @@ async def test_a_failed_run_leaves_a_recognised_session_usable(front: StartFront
     there.keep_sessions()
 
 
+@on_both_wires
 async def test_a_name_wins_over_recognition(front: StartFront) -> None:
     there = await front(**RECOGNISE)
     chat = Chat(there)
@@ -632,6 +662,7 @@ async def test_a_name_wins_over_recognition(front: StartFront) -> None:
     there.keep_sessions()
 
 
+@on_both_wires
 async def test_a_session_that_nobody_comes_back_to_is_closed(
     front: StartFront, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -646,6 +677,7 @@ async def test_a_session_that_nobody_comes_back_to_is_closed(
     await there.at_rest()
 
 
+@on_both_wires
 async def test_only_so_many_sessions_are_kept(front: StartFront) -> None:
     there = await front(**RECOGNISE, max_sessions=3)
     for number in range(10):
@@ -655,6 +687,7 @@ async def test_only_so_many_sessions_are_kept(front: StartFront) -> None:
     there.keep_sessions()
 
 
+@on_both_wires
 async def test_a_proxy_that_ends_closes_the_sessions_that_only_it_could_find(front: StartFront) -> None:
     there = await front()
     config = Config(**{"upstream": there.url, **SETTINGS, **RECOGNISE})

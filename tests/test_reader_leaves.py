@@ -30,6 +30,8 @@ GATEWAYS: dict[str, dict[str, Any]] = {
     "standalone, 0.9.4": {"form": "standalone", "release": "0.9.4"},
     "embedded, newer": {"form": "embedded", "release": "924f879", "close_works": False},
     "standalone, newer": {"form": "standalone", "release": "924f879", "close_works": False},
+    "embedded, 0.14": {"form": "embedded", "wire": "0.14", "close_works": False},
+    "standalone, 0.14": {"form": "standalone", "wire": "0.14", "close_works": False},
 }
 """The newer ones close by `/invoke`; that their `/close` is switched off shows that it is not what helps."""
 
@@ -200,6 +202,21 @@ async def test_a_named_session_keeps_its_run_and_its_history(front: StartFront, 
     await there.until(lambda: there.runs[0].state == "finished")
     assert not requests(there, "/close")
     await there.ask("And?", name="harbour")
+    (session,) = there.house.sessions
+    assert len(session.timeline) == 4
+    there.keep_sessions()
+
+
+@pytest.mark.parametrize("kind", ["embedded, 0.14", "standalone, 0.14"])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_where_runs_can_be_aborted_only_the_turn_is_lost(front: StartFront, kind: str, stream: bool) -> None:
+    there = await front(gateway(kind, pace=0.001))
+    await there.ask("When is high tide?", name="harbour")
+    line = await there.line("[[scenario:silent]]", name="harbour", stream=stream)
+    await there.until(lambda: there.running)
+    await line.close()
+    await there.until(lambda: there.runs[1].state == "aborted", within=2)
+    await there.ask("And low tide?", name="harbour")
     (session,) = there.house.sessions
     assert len(session.timeline) == 4
     there.keep_sessions()

@@ -207,6 +207,28 @@ async def test_the_clients_result_waits_at_the_other_worker_for_the_run_that_mad
     a.keep_sessions()
 
 
+async def test_conversations_under_a_name_go_on_in_any_process(workers: StartWorkers) -> None:
+    """Also one at once beside the other; a client's lone message goes to the name's own session, or begins another."""
+    one, other = await workers()
+    own = await one.ask("Hi", name="harbour")
+    assert own.text
+    await other.ask("And?", name="harbour")
+    brief, long = ({"role": "system", "content": f"Be {how}."} for how in ("brief", "long"))
+    chats = [Chat(one, name="harbour"), Chat(other, name="harbour")]
+    for chat, system in zip(chats, (brief, long), strict=True):
+        chat.messages.append(system)
+    await asyncio.gather(*(chat.say("When is high tide?") for chat in chats))
+    for chat, system, there in zip(chats, (brief, long), (other, one), strict=True):
+        await there.ask([*chat.messages, user(f"{system['content']} And low tide?")], name="harbour")
+        assert there.told() == f"{system['content']} And low tide?", "only what is new"
+    await other.ask("Another chat", name="harbour")
+    keys = [run.session_key for run in one.runs]
+    assert keys[0] == keys[1]
+    assert {*keys[2:4]} == {*keys[4:6]}
+    assert len({keys[0], *keys[2:4], keys[6]}) == 4
+    one.keep_sessions()
+
+
 async def test_what_nobody_came_back_to_is_closed_once_by_any_worker(
     front: StartFront, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
