@@ -58,6 +58,11 @@ CLIENTS = {
     "LlamaIndex": Client("llama_index.py"),
     "pydantic-ai": Client("pydantic_ai.py"),
     "openai-agents": Client("openai_agents.py"),
+    "agent-framework": Client("agent_framework.py", reasoning=False),
+    "ADK": Client("adk.py"),
+    "Mastra": Client("mastra.mjs"),
+    "Genkit": Client("genkit.mjs"),
+    "LibreChat's engine": Client("librechat.mjs"),
     "llm": Client("llm.py", reasoning=False),
     "aider": Client("aider.py", python=">=3.11,<3.13", tools=False, repeats=True),
 }
