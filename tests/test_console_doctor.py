@@ -75,6 +75,7 @@ def test_the_configuration_that_we_ship_is_healthy(behind: str) -> None:
     assert ailing(findings) == {}
     assert status == 0
     assert "nginx" in findings["proxy"]["text"]
+    assert (findings["secret"]["level"], findings["gateway: abort"]["level"]) == ("note", "note")
 
 
 def test_so_is_the_proxy_alone(behind: str) -> None:

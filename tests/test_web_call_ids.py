@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from typing import Any
@@ -82,7 +83,7 @@ async def test_an_answer_may_come_too_late(monkeypatch: pytest.MonkeyPatch) -> N
 async def test_a_question_that_cannot_be_kept_is_not_asked() -> None:
     _, answer = ids_of()
     with pytest.raises(AgentError):
-        answer.ask("x" * 10_000)
+        answer.ask("x" * 40_000)
 
 
 # Socket to socket
@@ -97,7 +98,7 @@ def calls(*call_ids: str) -> Reply:
 
 @pytest.mark.parametrize("stream", [True, False])
 async def test_the_client_gets_short_ids_and_the_agent_its_own(proxy: StartProxy, agent: Agent, stream: bool) -> None:
-    front = await proxy(history="full")
+    front = await proxy()
     agent.replies("/send", calls(LONG, ODD, "c1"))
     received = await front.chat(stream=stream, tools=TIDE)
     answer = check_stream(received.body, include_usage=False) if stream else check_body(received.body)
@@ -110,9 +111,9 @@ async def test_the_client_gets_short_ids_and_the_agent_its_own(proxy: StartProxy
     messages: list[dict[str, Any]] = [{"role": "user", "content": "Hi"}, {"role": "assistant", "tool_calls": made}]
     messages += [{"role": "tool", "tool_call_id": each, "content": "06:12"} for each in ids]
     assert (await front.chat(messages=messages, tools=TIDE)).status == 200
-    told = agent.runs[-1].json["messages"]
-    assert [each["toolCallId"] for each in told if each["role"] == "tool"] == [LONG, ODD, "c1"]
-    assert [block["toolUseId"] for block in told[1]["content"]] == [LONG, ODD, "c1"]
+    told = json.dumps(agent.runs[-1].json)
+    assert all(each in told for each in (LONG, ODD, "c1"))
+    assert not any(each in told for each in ids[:2])
 
 
 @pytest.mark.parametrize("confirmations", ["ask", "deny", "approve"])

@@ -6,12 +6,16 @@ import asyncio
 import hashlib
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
+from agent import Agent, Reply, run
+from conftest import chat_body
 from fronts import RedisServer
 from processes import Child, free_port
 from test_cli import environment
@@ -207,3 +211,33 @@ def test_a_gunicorn_of_ones_own_shares_it_and_says_it_once(tmp_path: Path) -> No
     finally:
         child.stop()
     assert child.said.count(ENDS_WITH_IT) == 1
+
+
+@pytest.mark.parametrize("reload", [False, True])
+async def test_all_workers_give_a_session_the_same_name(agent: Agent, reload: bool) -> None:
+    """Also those that take the place of others."""
+    agent.replies("/send", Reply(run("Hello")))
+    command = [sys.executable, "-m", "oaicompat_proxy", "--upstream", agent.url, "--port", "0", "--workers", "3"]
+    child = await asyncio.to_thread(lambda: Child(*command, env=environment()))
+    try:
+        base = (await asyncio.to_thread(child.wait_for, r"listens on +(\S+)"))[1]
+        await asyncio.to_thread(child.wait_for, r"(?s)(Booting worker.*){3}")
+        await ask_often(base)
+        if reload:
+            child.signal(signal.SIGHUP)
+            await asyncio.to_thread(child.wait_for, r"(?s)(Booting worker.*){6}")
+            await ask_often(base)
+        sessions = {each.session for each in agent.runs}
+        agent.kept_sessions |= sessions
+        assert len(sessions) == 1
+    finally:
+        await asyncio.to_thread(child.stop)
+
+
+async def ask_often(base: str) -> None:
+    """Each time on a connection of its own, so that every worker has its turn."""
+    for _ in range(20):
+        async with aiohttp.ClientSession() as client:
+            headers = {"X-Session-Id": "harbour"}
+            async with client.post(f"{base}/chat/completions", data=chat_body(), headers=headers) as response:
+                assert response.status == 200, await response.read()

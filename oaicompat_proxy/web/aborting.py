@@ -7,8 +7,10 @@ works the run ends soon, and says that it was aborted.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from enum import Enum, auto
 
+from ..errors import UpstreamError
 from ..events import RunFailed
 from .run import Run
 from .upstream import Upstream
@@ -48,6 +50,16 @@ async def abort(upstream: Upstream, key: str, run: Run, *, within: float | None 
         if feature.works is None:
             feature.note(works=False)
     return Outcome.ENDED if run.over else Outcome.GOES_ON
+
+
+async def ask_to_abort(upstream: Upstream, key: str) -> None:
+    """The same for a run that somebody else reads, who will see what comes of it."""
+    gateway, feature = upstream.dialect.gateway, upstream.features.abort
+    if gateway is not None and feature.works is not False:
+        with contextlib.suppress(UpstreamError):
+            status, body = await upstream.call(gateway.build_abort(key))
+            if gateway.is_unknown_method(status, body):
+                feature.note(works=False)
 
 
 async def _read_to_end(run: Run) -> bool:

@@ -47,9 +47,9 @@ class CallIds:
         token = result.tool_call_id or ""
         question = read_question((await self._store.find([token])).get(token, ""))
         if question is None or not is_signed(token, question, self._keys, scope, model):
-            raise _refusal("is not known here: its id is cut or another's, or it was asked too long ago")
+            raise refusal("is not known here: its id is cut or another's, or it was asked too long ago")
         if question.expires < time.time():
-            raise _refusal("is not waited for any more")
+            raise refusal("is not waited for any more")
         return read_result(result, question)
 
 
@@ -98,7 +98,8 @@ class AnswerIds:
         return self._store.note(noted)
 
 
-def _refusal(why: str) -> InvalidRequest:
+def refusal(why: str) -> InvalidRequest:
+    """`why`: what is to be said of the confirmation."""
     return InvalidRequest(
         f"This confirmation {why}; nothing was run. To ask the agent again, send the conversation without it.",
         param="messages",

@@ -13,7 +13,6 @@ from ..collector import Collector
 from ..config import Config
 from ..confirmations import Confirmation, find_result, restore
 from ..conversation import build_turn
-from ..errors import InvalidRequest
 from ..keyring import Caller
 from ..openai.body import parse_json
 from ..openai.chunks import ChunkEncoder, Envelope
@@ -24,7 +23,7 @@ from ..translator import Translator
 from ..turn import Answer, Turn
 from .answers import Ending, collect_answer, stream_answer
 from .body import take_body
-from .call_ids import AnswerIds, Where
+from .call_ids import AnswerIds, Where, refusal
 from .catalog import DEFAULT_MODEL
 from .chance import new_id
 from .confirming import ResumedRun, can_confirm
@@ -94,11 +93,7 @@ async def _go_on(request: web.Request, chat: ChatRequest, wanted: Wanted, result
     """What waits for this result goes on, or nothing does: it never begins another run. Raises InvalidRequest."""
     app, ids = request.app, request.app[CALL_IDS]
     if app[CONFIG].confirmations != "ask":
-        raise InvalidRequest(
-            "This server asks for no confirmations, so none is waited for; send the conversation without it.",
-            param="messages",
-            code="confirmation_unknown",
-        )
+        raise refusal("is not waited for, since this server asks for none")
     confirmation = await ids.read_confirmation(result, wanted.caller.scope, wanted.model)
     if app[UPSTREAM].dialect.gateway is not None:
         return _resume(request, chat, wanted, confirmation)
@@ -208,9 +203,9 @@ async def _resume(
     finally:
         slot.free()
         run.cut()
-        if run.ownerless and not translator.waits_for_client:
-            sessions.abandon(question.session, upstream)
-        elif found is not None:
+        if not translator.waits_for_client:
+            sessions.leave(run, question.session, upstream, answered=translator.ended)
+        if found is not None and not run.ownerless:
             sessions.drop(found)
 
 

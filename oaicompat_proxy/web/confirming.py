@@ -146,6 +146,7 @@ class ResumedRun:
         """The gateway has told something of the session since."""
         self._waited = 0.0
         """Seconds of the silence so far."""
+        self._answered = False
         self._exchange: Exchange | None = None
         self.ownerless = False
         """The run goes on, or waits, and nobody will read it any more."""
@@ -192,6 +193,12 @@ class ResumedRun:
             self.ownerless = True
             raise
         self.ownerless = not question.lasting
+        self._answered = True
+
+    @property
+    def goes_on(self) -> bool:
+        """The run was answered, and has not said its last word."""
+        return self._answered and not self._reader.over
 
     async def _confirm(self, question: Question) -> None:
         await confirm(

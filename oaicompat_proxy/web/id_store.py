@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_QUESTIONS = SharedTable(slots=4096, slot_size=8192)
+_QUESTIONS = SharedTable(slots=2048, slot_size=32 * 1024)
 """A question stays open for an hour by default, and its run waits all the time: there are never thousands."""
 _CALLS = SharedTable(slots=8192, slot_size=1024)
 """Only of agents whose ids are longer or odder than clients take; one of more than a kilobyte is not kept."""

@@ -15,7 +15,9 @@ from ..config import Config
 from ..errors import SessionsUnavailable
 from ..recognition import AnswerDigest
 from ..signing import SigningKeys
+from .aborting import ask_to_abort
 from .closing import Closing
+from .confirming import ResumedRun
 from .continuations import Continuations
 from .leases import Lease, Wanted, fresh_name
 from .leasing import Leasing
@@ -163,6 +165,15 @@ class Sessions:
         """Stops a run that was begun by an earlier request, and that nobody reads any more."""
         self._settling.cancelled += 1
         self._closer.close_soon(key, upstream)
+
+    def leave(self, run: ResumedRun, key: str, upstream: Upstream, *, answered: bool) -> None:
+        """Nobody reads the rest of a run that waited. In a session that goes on it is interrupted, where the gateway
+        can and its reader has not got the whole answer: whoever holds the session sees it end.
+        """
+        if run.ownerless:
+            self.abandon(key, upstream)
+        elif run.goes_on and not answered:
+            self._settling.in_background(ask_to_abort(upstream, key))
 
     async def sweep(self) -> None:
         """Closes, for as long as the process lives, what nobody came back to."""
