@@ -111,3 +111,18 @@ async def test_a_question_may_be_answered_with_yes_at_once(ag_ui: Front, url: st
 async def test_a_question_that_nobody_answers_is_an_error(ag_ui: Front, url: str, form: str, stream: bool) -> None:
     with pytest.raises(openai.APIError, match="waits for a human's answer"):
         await ask(await ag_ui(upstream=f"{url}/{form}/one"), "Go.", stream=stream)
+
+
+@both_forms
+@pytest.mark.parametrize("history", ["auto", "last", "fold"])
+async def test_an_answer_goes_to_the_thread_that_asked_however_much_is_told_of_the_conversation(
+    ag_ui: Front, url: str, form: str, history: str
+) -> None:
+    there = await ag_ui(upstream=f"{url}/{form}/one", confirmations="ask", history=history)
+    mine = {"X-Session-Id": f"{form}-{history}"}
+    first = (await ask(there, "Go.", extra_headers=mine)).choices[0].message
+    answer = {"role": "tool", "tool_call_id": first.tool_calls[0].id, "content": "yes"}
+    second = (await ask(there, "Go.", echo(first), answer, extra_headers=mine)).choices[0].message
+    assert second.content == '"yes"'
+    third = (await ask(there, "Go.", echo(first), answer, echo(second), "Again.", extra_headers=mine)).choices[0]
+    assert third.message.tool_calls[0].function.name == "confirm_tool_call"
