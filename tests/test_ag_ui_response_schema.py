@@ -119,3 +119,10 @@ def test_a_yes_and_a_no_in_the_schemas_own_words(schema: Any, yes: Any, no: Any)
 )
 def test_whether_a_yes_or_no_will_do(schema: Any, takes: bool) -> None:
     assert takes_decision(schema) is takes
+
+
+@pytest.mark.parametrize("required", [True, 7, "approved", {"approved": 1}, [["approved"]], [{}, None]])
+def test_a_list_of_required_keys_of_another_shape_requires_nothing(required: Any) -> None:
+    schema = {"type": "object", "properties": {"approved": {"type": "boolean"}}, "required": required}
+    assert allows(schema, {})
+    assert decision_key(schema) == "approved"

@@ -25,6 +25,7 @@ TOKENS = [
         b"}}",
         b"\0",
     ),
+    *(b'"runId":"r1"', b'"subagentRunId":"s1"', b'"RUN_STARTED"', b'"RUN_FINISHED"', b'"outcome":{"type":"interrupt"}'),
     *(b'"spawnPath":["s"]', b'"data":{}', b'"error":"x"', b'"event":"execution_end"', b'"shouldContinue":true'),
 ]
 """Pieces that mean something to one reader or another."""

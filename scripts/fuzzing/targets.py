@@ -106,6 +106,20 @@ def run(data: bytes) -> None:
             assert told(outcome) == told(slow), (outcome, slow)
 
 
+def ag_ui(data: bytes) -> None:
+    """The same for AG-UI, in which a stream that breaks off before its last word is never an answer."""
+    choice, body = data[:HEADER], data[HEADER:]
+    manner = MANNERS[sum(choice[:1]) % len(MANNERS)]._replace(dialect="ag-ui")
+    with_deeds = manner.server_tools != "hide"
+    whole = translate(read_events([body], with_deeds=with_deeds, dialect="ag-ui"), manner)
+    check(whole, manner)
+    cut = translate(read_events(pieces(body, choice), with_deeds=with_deeds, dialect="ag-ui"), manner)
+    assert told(cut) == told(whole), (cut, whole)
+    broken = translate(read_events([body], with_deeds=with_deeds, dialect="ag-ui", ends=False), manner)
+    check(broken, manner)
+    assert broken.failure is not None or told(broken) == told(whole), broken
+
+
 def says_no_json(failure: ProxyError | None) -> bool:
     return failure is not None and "is no JSON" in failure.message
 
@@ -226,6 +240,11 @@ def run_seeds() -> list[bytes]:
     return [bytes([number % len(MANNERS)]) + b"\0\0\1" + path.read_bytes() for number, path in enumerate(paths)]
 
 
+def ag_ui_seeds() -> list[bytes]:
+    paths = sorted([*GOLDEN.glob("ag_ui_*.native.sse"), *(RECORDINGS / "ag-ui").glob("*.sse")])
+    return [bytes([number % len(MANNERS)]) + b"\0\0\1" + path.read_bytes() for number, path in enumerate(paths)]
+
+
 def request_seeds() -> list[bytes]:
     question = {"role": "user", "content": "When is high tide?"}
     requests = [{"messages": [question], **json.loads(path.read_text())} for path in GOLDEN.glob("*.request.json")]
@@ -278,6 +297,7 @@ Target = Callable[[bytes], None]
 TARGETS: dict[str, tuple[Target, Callable[[], list[bytes]]]] = {
     "frames": (frames, lambda: [bytes(HEADER) + each for each in FRAME_SEEDS]),
     "run": (run, run_seeds),
+    "ag-ui": (ag_ui, ag_ui_seeds),
     "masked": (masked, run_seeds),
     "media": (media, lambda: [bytes(HEADER) + each for each in MEDIA_SEEDS]),
     "request": (request, request_seeds),

@@ -99,8 +99,8 @@ def _fits_inside(schema: Schema, value: Any) -> bool:
         return all(allows(schema.get("items", True), each) for each in value)
     if not isinstance(value, dict):
         return True
-    required, known = schema.get("required"), properties_of(schema)
-    if isinstance(required, list) and any(key not in value for key in required):
+    known = properties_of(schema)
+    if any(key not in value for key in _required_of(schema)):
         return False
     others = schema.get("additionalProperties", True)
     return all(allows(known.get(key, others), each) for key, each in value.items())
@@ -121,6 +121,11 @@ def properties_of(schema: Any) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
+def _required_of(schema: Schema) -> list[str]:
+    required = schema.get("required")
+    return [key for key in required if isinstance(key, str)] if isinstance(required, list) else []
+
+
 def is_object(schema: Any) -> bool:
     """Whether an answer to it is an object."""
     return isinstance(schema, Mapping) and (schema.get("type") == "object" or bool(properties_of(schema)))
@@ -130,7 +135,7 @@ def decision_key(schema: Any) -> str | None:
     """The property that takes the yes or no, if there is one."""
     known = properties_of(schema)
     usual = [key for key in DECISION_KEYS if key in known and decide(known[key], confirmed=True) is not None]
-    required = [key for key in usual if key in (schema.get("required") or ())]
+    required = [key for key in usual if key in _required_of(schema)]
     booleans = [key for key, each in known.items() if isinstance(each, Mapping) and each.get("type") == "boolean"]
     choices = [key for key, each in known.items() if _has_both_words(each)]
     return next(iter([*required, *usual, *(booleans if len(booleans) == 1 else []), *choices]), None)
