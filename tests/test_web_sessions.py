@@ -93,6 +93,8 @@ class Closer:
     def __init__(self, events: list[str]) -> None:
         self._events = events
 
+    def remember(self, key: str, upstream: Upstream) -> None: ...
+
     def close_soon(self, key: str, upstream: Upstream | None = None) -> None:
         self._events.append("close")
 
