@@ -123,8 +123,9 @@ def test_the_introduction_says_what_a_newcomer_needs() -> None:
         assert running.get("/models")[0] == 200
 
 
-def test_the_line_to_try_works_as_it_stands() -> None:
-    with started("--demo", "--port", "0") as running:
+@pytest.mark.parametrize("wire", ["0.9", "0.14"])
+def test_the_line_to_try_works_as_it_stands(wire: str) -> None:
+    with started("--demo", "--wire", wire, "--port", "0") as running:
         line = re.findall(r"^ *try +(.*)$", running.introduction, re.MULTILINE)[0]
         said = subprocess.run(["bash", "-c", line], capture_output=True, timeout=WITHIN, check=True)
     assert check_stream(said.stdout, include_usage=False).text

@@ -358,6 +358,7 @@ async def test_a_recognisable_session_whose_run_never_ends_is_forgotten(agent: A
 # On the demo gateway, which replays a busy session's run to whoever comes
 
 
+@pytest.mark.usefixtures("wire")
 async def test_the_demo_gateway_hands_its_runs_to_one_caller_each(front: StartFront) -> None:
     there = await front()
     chats = [Chat(there, name=f"room {n % 3}") for n in range(12)]

@@ -119,6 +119,7 @@ async def test_a_run_that_ends_in_time_leaves_no_timer(proxy: StartProxy, agent:
     assert not [seconds for seconds in due if 100 < seconds < 1100], "the nearer ones are of the session's close"
 
 
+@pytest.mark.usefixtures("wire")
 async def test_a_lasting_session_whose_run_took_too_long_begins_anew(front: StartFront) -> None:
     """A run can be stopped only with its session; the name is free again at once."""
     there = await front(GatewaySettings(pace=0), run_timeout=1.0, session_wait=5)

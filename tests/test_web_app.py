@@ -29,6 +29,7 @@ async def test_proxies_in_one_process_share_nothing(proxy: StartProxy, agent: Ag
         await other.until(lambda: not other.left_behind)
 
 
+@pytest.mark.usefixtures("wire")
 async def test_the_demo_answers_socket_to_socket(demo: Demo) -> None:
     received = await demo.proxy.chat("Add 19 and 23", stream_options={"include_usage": True})
     answer = check_stream(received.body, include_usage=True)
@@ -37,6 +38,7 @@ async def test_the_demo_answers_socket_to_socket(demo: Demo) -> None:
     assert answer.usage is not None
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize("stream", [True, False])
 async def test_the_demos_agent_stops_when_the_client_leaves(demo: Demo, stream: bool) -> None:
     line = await demo.proxy.dial()
