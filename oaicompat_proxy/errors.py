@@ -323,6 +323,12 @@ class UpstreamInterrupted(UpstreamError):
     code = "upstream_interrupted"
 
 
+class SessionLockLost(UpstreamError):
+    """502: the run was stopped: its session's lock in Redis could not be held, and another run could have begun."""
+
+    code = "session_lock_lost"
+
+
 class UpstreamTimeout(UpstreamError):
     """504: the gateway or the agent was silent for longer than `--silence-timeout`."""
 

@@ -311,7 +311,7 @@ async def nothing_left(left: Callable[[], list[str]], until: Callable[[Callable[
         pytest.fail(f"left behind: {', '.join(left())}")
 
 
-LASTING = frozenset({"listen to the gateway", "sweep sessions"})
+LASTING = frozenset({"listen to the gateway", "sweep sessions", "renew session locks", "agree on the secret"})
 """Tasks that go on as long as a proxy does."""
 
 

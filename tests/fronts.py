@@ -211,6 +211,13 @@ class RedisServer:
             self._process = None
             self._socket.unlink(missing_ok=True)
 
+    def flush(self) -> None:
+        """Its data is gone."""
+        import redis
+
+        with redis.Redis.from_url(self.url) as client:
+            client.flushall()
+
     def signal(self, number: int) -> None:
         assert self._process is not None
         self._process.send_signal(number)

@@ -25,6 +25,7 @@ def test_an_address_that_cannot_be_is_said_at_once(url: str) -> None:
 
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    monkeypatch.delitem(sys.modules, "oaicompat_proxy.web.bounded_redis", raising=False)
     with pytest.raises(ConfigError, match="pip install"):
         connect("redis://127.0.0.1")
 

@@ -31,7 +31,7 @@ from oaicompat_proxy.turn import Text, Turn
 from oaicompat_proxy.web.gateway_features import GatewayFeatures
 from oaicompat_proxy.web.leases import Lease, Wanted
 from oaicompat_proxy.web.resuming import start
-from oaicompat_proxy.web.session_locks import MemoryLocks
+from oaicompat_proxy.web.session_locks import MemoryLocks, OnLost
 from oaicompat_proxy.web.session_names import MemoryNames
 from oaicompat_proxy.web.session_store import MemoryStore, SessionStore
 from oaicompat_proxy.web.sessions import Sessions
@@ -109,8 +109,10 @@ class Locks(MemoryLocks):
         super().__init__()
         self._events = events
 
-    async def acquire(self, key: str, *, wait: float) -> Callable[[], Awaitable[None]]:
-        release = await super().acquire(key, wait=wait)
+    async def acquire(
+        self, key: str, *, wait: float, on_lost: OnLost, is_new: bool = False
+    ) -> Callable[[], Awaitable[None]]:
+        release = await super().acquire(key, wait=wait, on_lost=on_lost, is_new=is_new)
 
         async def released() -> None:
             self._events.append("release")
@@ -511,7 +513,7 @@ async def test_a_session_that_went_on_is_not_found_where_it_was(recognising: Hou
 
 async def test_a_session_that_is_busy_is_found_again_later(recognising: House) -> None:
     first = await answered(recognising, wanted(HELLO))
-    release = await recognising.sessions._locks.acquire(first.key, wait=0)
+    release = await recognising.sessions._locks.acquire(first.key, wait=0, on_lost=first.lose)
     for _ in range(3):
         with pytest.raises(SessionBusy):
             await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN))

@@ -60,7 +60,7 @@ from .stopping import Stopping
 from .upstream import Upstream
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from .bounded_redis import BoundedRedis
 
 
 def create_app(config: Config, *, upstream: str = "", before: web.Application | None = None) -> web.Application:
@@ -193,7 +193,7 @@ def set_up_logging(level: str, kind: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _shared(config: Config) -> AsyncIterator[Redis | None]:
+async def _shared(config: Config) -> AsyncIterator[BoundedRedis | None]:
     """Where workers share what they have to; None for this process alone."""
     if not config.redis:
         yield None

@@ -185,10 +185,10 @@ class Exchange:
                     pass
         self.cut()
 
-    def cut(self) -> None:
-        """Gives up what is still to come, and with it the connection."""
+    def cut(self, failure: UpstreamError | None = None) -> None:
+        """Gives up what is still to come, and with it the connection. `failure`: is what a reader gets."""
         if not self.complete:
-            self._fail(UpstreamInterrupted("The run was given up."))
+            self._fail(failure or UpstreamInterrupted("The run was given up."))
             self._connection.close()
 
     # from the connection

@@ -14,8 +14,9 @@ from ..config import Config
 from .catalog import Catalog
 from .closing import Closing
 from .id_store import IdStore, MemoryIds, RedisIds
+from .redis_locks import RedisLocks
 from .run_once import RunOnce
-from .session_locks import MemoryLocks, RedisLocks, SessionLocks
+from .session_locks import MemoryLocks, SessionLocks
 from .session_names import MemoryNames, RedisNames, SessionNames
 from .session_store import MemoryStore, RedisStore, SessionStore
 from .sessions import Sessions
@@ -91,7 +92,8 @@ class Lasting:
             self.store = MemoryStore(ttl=ttl, size=size)
             self.names = MemoryNames(size=names)
         else:
-            self.locks = RedisLocks(redis)
+            self.locks = locks = RedisLocks(redis)
+            locks.open()
             self.ids = RedisIds(redis)
             self.store = RedisStore(redis, space, ttl=ttl, size=size)
             self.names = RedisNames(redis, space, size=names)
@@ -128,6 +130,7 @@ class Lasting:
         await asyncio.wait([self._sweeping, *retiring])
         await self.once.settle()
         await self.now.sessions.settle()
+        await self.locks.close()
         self.now.upstream.close()
 
     def _forget(self, task: asyncio.Task[None]) -> None:

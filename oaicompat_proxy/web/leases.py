@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..errors import SessionLockLost
 from ..keyring import Caller
 from ..openai.request import Message
 from .chance import new_secret
@@ -48,6 +49,8 @@ class Lease:
     sent_again = False
     """The gateway had forgotten the session, so this is another."""
     release: Release | None = None
+    lost = False
+    """The session may be another run's, so none of this lease may go on in it."""
     slot: Slot | None = None
     lingers = False
     """The run goes on without its reader, and so takes a slot."""
@@ -94,6 +97,12 @@ class Lease:
         report.note_turn(self.key)
         if report.headers:
             self.upstream = self.upstream.observed(report.headers, report.watch)
+
+    def lose(self) -> None:
+        """Stops its run, or keeps it from beginning."""
+        self.lost = True
+        if self.run is not None:
+            self.run.cut(SessionLockLost("This run was stopped: Redis no longer keeps others out of its session."))
 
     def free(self) -> None:
         """Gives the slot back."""

@@ -147,12 +147,12 @@ class Leasing:
     async def _lock(self, lease: Lease, wanted: Wanted) -> Lease:
         """Waits for the run before it. Raises SessionBusy, and Overloaded if too many wait."""
         try:
-            lease.release = await self._locks.acquire(lease.key, wait=0)
+            lease.release = await self._locks.acquire(lease.key, wait=0, on_lost=lease.lose)
         except SessionBusy:
             if not self._wait:
                 raise
             with self._slots.queued(wanted.caller, wanted.size):
-                lease.release = await self._locks.acquire(lease.key, wait=self._wait)
+                lease.release = await self._locks.acquire(lease.key, wait=self._wait, on_lost=lease.lose)
         return lease
 
     @contextlib.asynccontextmanager

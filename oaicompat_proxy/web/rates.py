@@ -21,7 +21,7 @@ from ..keyring import Caller
 from .redis_client import mapped_errors
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from .bounded_redis import BoundedRedis
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +47,9 @@ class Rates:
     """Counts. Without its Redis each process counts by itself: a limit that is too generous for a while hurts less
     than a service that stands still because nobody can count."""
 
-    def __init__(self, redis: Redis | None) -> None:
+    def __init__(self, redis: BoundedRedis | None) -> None:
         self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._redis = redis
         self._shared = _shared_limiter(redis) if redis is not None else None
         # moving
         self._ask_again = 0.0
@@ -56,17 +57,18 @@ class Rates:
     async def count(self, caller: Caller) -> Rate:
         """For a caller with a limit."""
         now = asyncio.get_running_loop().time()
-        if self._shared is not None and now >= self._ask_again:
+        if self._redis is not None and self._shared is not None and now >= self._ask_again:
             try:
                 with mapped_errors():
-                    return await _count(self._shared, caller)
+                    async with self._redis.in_time():
+                        return await _count(self._shared, caller)
             except SessionsUnavailable:
                 self._ask_again = now + REDIS_PAUSE
                 log.warning("Redis cannot be reached, so each process counts the requests of its own")
         return await _count(self._own, caller)
 
 
-def _shared_limiter(redis: Redis) -> SlidingWindowCounterRateLimiter:
+def _shared_limiter(redis: BoundedRedis) -> SlidingWindowCounterRateLimiter:
     storage = RedisStorage(
         "async+redis://",
         implementation="redispy",

@@ -8,31 +8,35 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ..config import ConfigError
 from ..errors import SessionsUnavailable
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from .bounded_redis import BoundedRedis
 
-PATIENCE = 1.0
-"""Seconds for a connection, and for each answer: it is next door, so more means that it is gone."""
+PATIENCE = 0.4
+"""Seconds for an answer, connecting included: Redis is next door, so more means that it is gone."""
 
 
-def connect(url: str) -> Redis:
+def connect(url: str) -> BoundedRedis:
     """Nothing is sent yet. Raises ConfigError for an address that cannot be, or without the package."""
     try:
-        from redis.asyncio import Redis
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
+
+        from .bounded_redis import BoundedRedis
     except ImportError:
         raise ConfigError("--redis needs the package redis: pip install 'oaicompat-proxy[redis]'") from None
     once_more = Retry(NoBackoff(), 1)  # a kept connection may have died since it was last used
     try:
-        return Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=once_more)
+        made = BoundedRedis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=once_more)
     except ValueError as error:
         raise ConfigError(f"--redis must be an address such as redis://127.0.0.1/0: {error}") from None
+    redis = cast("BoundedRedis", made)
+    redis.patience = PATIENCE
+    return redis
 
 
 @contextlib.contextmanager

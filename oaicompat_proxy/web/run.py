@@ -279,7 +279,7 @@ class Run:
                 return
         raise UpstreamInterrupted("The agent's stream ended before the agent said that it was done.")
 
-    def cut(self) -> None:
-        """Gives up the connection, whatever is still to come on it."""
+    def cut(self, failure: UpstreamError | None = None) -> None:
+        """Gives up the connection, whatever is still to come on it. `failure`: is what a reader gets."""
         if self._exchange is not None:
-            self._exchange.cut()
+            self._exchange.cut(failure)

@@ -89,6 +89,8 @@ class Sessions:
             raise
         try:
             lease.slot = await self._slots.take(wanted.caller, wanted.size)
+            if lease.lost:
+                raise SessionsUnavailable("The lock of this session was lost in Redis; nothing was run, so try again.")
         except BaseException:
             self.end(lease)
             raise
@@ -113,7 +115,7 @@ class Sessions:
         lease.remembered_by = digest.hexdigest()
         with contextlib.suppress(SessionsUnavailable):
             if lease.release is None:
-                lease.release = await self._locks.acquire(lease.key, wait=0)  # nobody else knows the session yet
+                lease.release = await self._locks.acquire(lease.key, wait=0, on_lost=lease.lose, is_new=True)
             lease.keep = await self._settling.keep(lease, lease.remembered_by)
 
     async def find_resumed(self, wanted: Wanted, key: str) -> Lease | None:
