@@ -520,6 +520,22 @@ def test_cuts_order_and_line_ends_change_nothing(
         assert told_of(reads, with_deeds) == expected
 
 
+PLAIN = {"messageId": st.sampled_from(["a1", "a2"]), "delta": st.sampled_from(["Six", "", "\ud83c"]) | JUNK}
+PIECES = st.fixed_dictionaries({"type": st.just("TEXT_MESSAGE_CONTENT"), **PLAIN})
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(PIECES | any_frame(junk=False), max_size=12), st.booleans())
+def test_plain_pieces_of_text_are_told_as_those_with_more_in_them(told: list[dict[str, Any]], begun: bool) -> None:
+    """What most of a stream is goes a shorter way."""
+    around = ([START] if begun else [], [DONE])
+    plain, more = (
+        [b"data: " + json.dumps({**event, **add}, separators=(",", ":")).encode() + b"\n\n" for event in told]
+        for add in ({}, {"new": 1})
+    )
+    assert told_of([*around[0], *plain, *around[1]], True) == told_of([*around[0], *more, *around[1]], True)
+
+
 def told_of(reads: list[bytes], with_deeds: bool) -> list[Event | type[UpstreamError]]:
     """The events, and the fault behind them if there is one."""
     reader, events = new_reader(with_deeds=with_deeds), list[Event | type[UpstreamError]]()

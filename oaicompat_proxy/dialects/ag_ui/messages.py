@@ -55,15 +55,17 @@ class Messages:
         """Some message of the agent's has begun."""
 
     @property
-    def open_chunks(self) -> bool:
-        return bool(self._chunks.open)
+    def active(self) -> str | None:
+        """The message whose pieces are told as they come."""
+        return self._order[0] if self._order else None
 
     def is_hidden(self, message_id: str) -> bool:
         return message_id in self._hidden
 
     def start(self, message_id: str, *, hidden: bool = False) -> list[Event]:
         if hidden:
-            self._hide(message_id)
+            if message_id not in self._open:
+                self._hide(message_id)
             return []
         self._show(message_id)
         if message_id in self._open:

@@ -85,6 +85,10 @@ class EventReader:
         if frame.truncated:
             return self._read_head(frame)
         data = decode(frame.data)
+        if frame.tag == "TEXT_MESSAGE_CONTENT" and len(data) == 3:
+            told = self._runs.add_plain_text(data.get("messageId"), data.get("delta"))
+            if told is not None:
+                return told
         name: str = data["type"]
         if name not in _READ:
             return ()

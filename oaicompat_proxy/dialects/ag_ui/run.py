@@ -42,17 +42,15 @@ class RunEvents:
 
     def __init__(self, *, with_deeds: bool) -> None:
         self._with_deeds = with_deeds
-        self._texts = Messages(
-            lambda is_another: [TextStarted(is_another)],
-            TextDelta,
-            ChunkStreams("TEXT_MESSAGE_CHUNK", "messageId", "role"),
-        )
+        text_chunks = ChunkStreams("TEXT_MESSAGE_CHUNK", "messageId", "role")
+        thought_chunks = ChunkStreams("REASONING_MESSAGE_CHUNK", "messageId")
+        call_chunks = ChunkStreams("TOOL_CALL_CHUNK", "toolCallId", "toolCallName")
+        self._open_chunks = (text_chunks.open, thought_chunks.open, call_chunks.open)
+        self._texts = Messages(lambda is_another: [TextStarted(is_another)], TextDelta, text_chunks)
         self._thoughts = Messages(
-            lambda is_another: [ReasoningStarted()] if is_another else [],
-            ReasoningDelta,
-            ChunkStreams("REASONING_MESSAGE_CHUNK", "messageId"),
+            lambda is_another: [ReasoningStarted()] if is_another else [], ReasoningDelta, thought_chunks
         )
-        self._calls = ToolCalls(with_deeds=with_deeds)
+        self._calls = ToolCalls(call_chunks, with_deeds=with_deeds)
         self._child_budget = Budget(MOST_CHILDREN, "running sub-agents")
         self._question_budget = Budget(MOST_ASKED, "questions")
         # moving
@@ -86,6 +84,13 @@ class RunEvents:
         told += _READERS[name](self, data, owner)
         return [each for event in told for each in (*self._before(event), event)]
 
+    def add_plain_text(self, message_id: str, delta: str) -> tuple[Event] | None:
+        """The next piece of the active message, if nothing else has to be thought of."""
+        texts, thoughts, calls = self._open_chunks
+        if texts or thoughts or calls or message_id != self._texts.active:
+            return None
+        return (TextDelta(delta),)
+
     def finish(self, data: Data) -> list[Event]:
         """`RUN_FINISHED`. Raises UpstreamError if sub-agents still run, or the snapshot that is needed is malformed."""
         if self._children:
@@ -107,11 +112,12 @@ class RunEvents:
     def _close_chunks(self, name: str, owner: str) -> list[Event]:
         """An event of another kind ends the short form of the same owner."""
         told: list[Event] = []
-        if self._texts.open_chunks and name != "TEXT_MESSAGE_CHUNK":
+        texts, thoughts, calls = self._open_chunks
+        if texts and name != "TEXT_MESSAGE_CHUNK":
             told += self._texts.close_chunk(owner)
-        if self._thoughts.open_chunks and name != "REASONING_MESSAGE_CHUNK":
+        if thoughts and name != "REASONING_MESSAGE_CHUNK":
             told += self._thoughts.close_chunk(owner)
-        if self._calls.open_chunks and name != "TOOL_CALL_CHUNK":
+        if calls and name != "TOOL_CALL_CHUNK":
             told += self._calls.close_chunk(owner)
         return told
 

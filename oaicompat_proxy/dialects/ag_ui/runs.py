@@ -90,6 +90,12 @@ class Runs:
             raise UpstreamError(f"The agent sent a {name} event after the end of its run.")
         return self._hold(self.run.read(name, data))
 
+    def add_plain_text(self, message_id: object, delta: object) -> tuple[Event] | None:
+        """The short way for what most of a stream is; None if it has to be checked and read."""
+        if self._held is not None or not self._is_active or type(delta) is not str or type(message_id) is not str:
+            return None
+        return self.run.add_plain_text(message_id, delta)
+
     def finish(self, data: Data) -> list[Event]:
         """`RUN_FINISHED`."""
         if not self._is_behind and self._ending is None:

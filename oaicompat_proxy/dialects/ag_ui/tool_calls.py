@@ -49,11 +49,11 @@ class ToolCallState:
 class ToolCalls:
     """Follows the calls of one run that have no result yet. Methods return the events that can be told now."""
 
-    def __init__(self, *, with_deeds: bool) -> None:
-        """`with_deeds`: also tell the results of the agent's own calls."""
+    def __init__(self, chunks: ChunkStreams | None = None, *, with_deeds: bool) -> None:
+        """`chunks`: the open short forms. `with_deeds`: also tell the results of the agent's own calls."""
         self._with_deeds = with_deeds
         self._budget = Budget(MOST_WAITING, "tool calls without a result")
-        self._chunks = ChunkStreams("TOOL_CALL_CHUNK", "toolCallId", "toolCallName")
+        self._chunks = chunks or ChunkStreams("TOOL_CALL_CHUNK", "toolCallId", "toolCallName")
         # moving
         self.open: dict[str, ToolCallState] = {}
         """The calls without a result, by their ids, in their order."""
@@ -65,10 +65,6 @@ class ToolCalls:
         self._answered_order: deque[str] = deque()
         self.said = False
         """Some call has been told."""
-
-    @property
-    def open_chunks(self) -> bool:
-        return bool(self._chunks.open)
 
     def start(self, call_id: str, name: str, *, hidden: bool = False) -> list[Event]:
         if hidden:
