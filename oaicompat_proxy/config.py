@@ -39,7 +39,12 @@ class Config:
         gateway=True,
     )
     upstream_token: str = setting(
-        "", "Bearer token for the gateway; it is never shown to a client.", metavar="TOKEN", secret=True, gateway=True
+        "",
+        "Bearer token for the gateway; it is never shown to a client.",
+        metavar="TOKEN",
+        secret=True,
+        gateway=True,
+        header=True,
     )
     dialect: str = setting(
         "agentick",
@@ -529,6 +534,10 @@ class Config:
         check_hosts(self.allowed_host)
         if self.trace_content and not self.trace:
             raise ConfigError("--trace-content needs --trace")
+        if not re.fullmatch(r"[\w.~/-]*", self.prefix, re.ASCII):
+            raise ConfigError(f"--prefix must be of ASCII letters, digits and _ . ~ - / only, not {self.prefix!r}")
+        if not re.fullmatch(r"[\x21-\x7e]{0,253}", self.host):
+            raise ConfigError("--host must be an address, or a name of ASCII characters")
         if self.prefix and not (self.prefix.startswith("/") and not self.prefix.endswith("/")):
             raise ConfigError(f"--prefix must begin with / and not end with it, not {self.prefix!r}")
         if not re.fullmatch("[0-7]{3}", self.unix_socket_mode):

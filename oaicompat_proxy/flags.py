@@ -22,6 +22,9 @@ ENVIRONMENT_PREFIX = "OAICOMPAT_"
 USUAL_FILE = Path("oaicompat.toml")
 """Read if it is in the working directory and no other is named."""
 
+LARGEST_FILE = 1024 * 1024
+"""Bytes of a settings file."""
+
 _FILE = f"{__name__}.file"
 _FAULT = f"{__name__}.fault"
 """Where click's context keeps what was read: the file, or why there is none."""
@@ -93,7 +96,11 @@ def _as_mapping(
 def read_file(path: Path) -> SettingsFile:
     """Raises FileError."""
     try:
-        return parse(path.read_text("utf-8"), str(path))
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+        if len(data) > LARGEST_FILE:
+            raise FileError([f"{path}: it is larger than {LARGEST_FILE} bytes"])
+        return parse(data.decode().replace("\r\n", "\n"), str(path))
     except OSError as error:
         raise FileError([f"{path}: {error.strerror or error}"]) from None
     except UnicodeDecodeError:
@@ -150,7 +157,10 @@ def reconfigure(context: click.Context) -> Config:
     """The same again, from a file that may have changed: what stood in flags stays. Raises ConfigError."""
     file = file_of(context)
     command = click.Command("oaicompat-proxy", params=[file_option(), *options()], add_help_option=False)
-    again = command.make_context("oaicompat-proxy", [] if file is None else ["--config", file.name])
+    try:
+        again = command.make_context("oaicompat-proxy", [] if file is None else ["--config", file.name])
+    except click.ClickException as error:
+        raise ConfigError(error.format_message()) from None
     flags = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     again.params.update({name: context.params[name] for name in flags})
     return configure(again)

@@ -23,6 +23,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from .recognition import scope_of
 
 SCHEME = "sha256:"
+LONGEST_FAULT = 500
+"""Characters of what is said of a file."""
+
 BUCKET = 8
 """Bytes of a digest by which it is looked up."""
 
@@ -119,9 +122,11 @@ def parse_keys(text: str, *, requests_per_minute: int, max_runs: int) -> list[En
     try:
         entries = _KeysFile.model_validate(tomllib.loads(text)).keys
     except tomllib.TOMLDecodeError as error:
-        raise KeysError(f"it is no TOML: {' '.join(str(error).split())}") from None
+        raise KeysError(_one_line(f"it is no TOML: {error}")) from None
     except ValidationError as error:
-        raise KeysError(_first_fault(error)) from None
+        raise KeysError(_one_line(_first_fault(error))) from None
+    except (ValueError, RecursionError):  # what else Python's reader says of numbers of thousands of digits
+        raise KeysError("it is no TOML that can be read: too deep, or a number is too long") from None
     return [
         (
             bytes.fromhex(each),
@@ -161,7 +166,13 @@ def _check_hash(value: str) -> str:
     return found[1]
 
 
-Limit = Annotated[int, Field(ge=0)]
+LARGEST_LIMIT = 2**53
+
+LONGEST_PATTERN = 256
+"""Characters of a pattern of models, as of a model's name."""
+
+Limit = Annotated[int, Field(ge=0, le=LARGEST_LIMIT)]
+Pattern = Annotated[str, Field(min_length=1, max_length=LONGEST_PATTERN)]
 Hashes = Annotated[
     list[Annotated[str, AfterValidator(_check_hash)]],
     BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
@@ -178,7 +189,9 @@ class _Settings(BaseModel):
     requests_per_minute: Limit | None = None
     max_runs: Limit | None = None
     native_sessions: bool = False
-    models: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = None
+    models: (
+        Annotated[list[Annotated[str, Field(min_length=1, max_length=LONGEST_PATTERN)]], Field(min_length=1)] | None
+    ) = None
 
 
 class _KeysFile(BaseModel):
@@ -187,6 +200,12 @@ class _KeysFile(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     keys: Annotated[dict[Annotated[str, AfterValidator(_check_name)], _Settings], Field(min_length=1)]
+
+
+def _one_line(text: str) -> str:
+    """For a log: whatever stands in the file."""
+    words = " ".join(text.split())
+    return "".join(each if each.isprintable() else "?" for each in words)[:LONGEST_FAULT]
 
 
 def _first_fault(error: ValidationError) -> str:

@@ -36,8 +36,28 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+LARGEST = 2**53
+"""Of all numbers: every clock and every counter can hold it, and JSON too."""
+
+_CONTROLS = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_HEADER_WORD = re.compile("[\x21-\x7e]*")
+
+
+def _texts(value: Any) -> Iterable[str]:
+    if isinstance(value, dict):
+        return (*value, *value.values())
+    return [each for each in (value if isinstance(value, tuple) else (value,)) if isinstance(each, str)]
+
+
 def fault_of(each: Field[Any], value: Any) -> str:
     """What is wrong with it, to be read behind the setting's name; empty if nothing is."""
+    if isinstance(value, int | float) and abs(value) > LARGEST:
+        return f"must be at most {LARGEST}"
+    for text in _texts(value):
+        if _CONTROLS.search(text) and each.name != "tick_separator":
+            return "must not hold line ends or other control characters"
+        if each.metadata.get("header") and not _HEADER_WORD.fullmatch(text):
+            return "must be of printable ASCII characters without spaces: it is sent in a header"
     choices, least, most = (each.metadata.get(key) for key in ("choices", "least", "most"))
     for word in value if isinstance(value, tuple) else (value,):
         if choices and word not in choices:

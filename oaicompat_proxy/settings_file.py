@@ -49,11 +49,24 @@ upstream = "http://127.0.0.1:18791"
 """
 
 
+LONGEST_KEY = 100
+"""Characters of a key that a message repeats."""
+
+LONGEST_PROBLEM = 1000
+"""Characters of a message."""
+
+
+def _one_line(text: str) -> str:
+    """For a log: whatever stands in the file."""
+    words = " ".join(text.split())
+    return "".join(each if each.isprintable() else "?" for each in words)[:LONGEST_PROBLEM]
+
+
 class FileError(ConfigError):
     """A file that cannot be used, with every reason: one line each, none of them quoting a secret."""
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = list(problems)
+        self.problems = list(map(_one_line, problems))
         more = len(self.problems) - 1
         super().__init__(self.problems[0] + (f" (and {more} more: see config check)" if more else ""))
 
@@ -77,7 +90,9 @@ def parse(text: str, name: str) -> SettingsFile:
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise FileError([f"{name}: it is no TOML: {' '.join(str(error).split())}"]) from None
+        raise FileError([f"{name}: it is no TOML: {error}"]) from None
+    except (ValueError, RecursionError):  # what else Python's reader says of numbers of thousands of digits
+        raise FileError([f"{name}: it is no TOML that can be read: too deep, or a number is too long"]) from None
     tables = found.pop(GATEWAY, [])
     lines = lines_of(text)
     file = SettingsFile(name, _values(found), lines, tuple(map(_values, tables)) if _are_tables(tables) else ())
@@ -117,6 +132,7 @@ def _fault_of_gateway(key: str, value: object, known: Mapping[str, Field[Any]]) 
 def _fault(key: str, value: object, each: Field[Any] | None, known: Iterable[str]) -> str:
     """What is wrong with it; empty if nothing is."""
     if each is None:
+        key = key[:LONGEST_KEY]
         nearest = difflib.get_close_matches(key.replace("-", "_").lower(), [*known, GATEWAY], 1)
         return f"there is no setting {key}" + (f"; did you mean {nearest[0]}?" if nearest else "")
     value = _value(key, value)

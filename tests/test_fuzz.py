@@ -22,10 +22,28 @@ sys.path.append(str(SCRIPTS))
 from fuzzing.neighbours import neighbours  # noqa: E402
 from fuzzing.targets import FRAME_SEEDS, TARGETS, Target, interpreted  # noqa: E402
 
-SECONDS = {"frames": 2, "run": 8, "ag-ui": 8, "masked": 4, "media": 3, "request": 4}
-TRIES = {"frames": 3000, "run": 600, "ag-ui": 600, "masked": 600, "media": 3000, "request": 3000}
+SECONDS = {"frames": 2, "run": 8, "ag-ui": 8, "masked": 4, "media": 3, "request": 4, "settings": 3, "keys": 3}
+TRIES = {
+    "frames": 3000,
+    "run": 600,
+    "ag-ui": 600,
+    "masked": 600,
+    "media": 3000,
+    "request": 3000,
+    "settings": 1000,
+    "keys": 1000,
+}
 
-FOUND: dict[str, list[bytes]] = {"frames": [], "run": [], "ag-ui": [], "masked": [], "media": [], "request": []}
+FOUND: dict[str, list[bytes]] = {
+    "frames": [],
+    "run": [],
+    "ag-ui": [],
+    "masked": [],
+    "media": [],
+    "request": [],
+    "settings": [],
+    "keys": [],
+}
 """What a search has found, and what must not come back."""
 
 

@@ -41,6 +41,8 @@ async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
             raise
     if request.method == "OPTIONS" or request.match_info.handler in NEED_NO_KEY:
         return await handler(request)
+    if callers.is_due:
+        await callers.refresh()
     try:
         caller = request[CALLER] = callers.identify(request.headers)
         if caller.requests_per_minute and request.method == "POST":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 
 from aiohttp import web
@@ -15,7 +16,7 @@ from aiohttp import web
 from ..addresses import client_address, parse_networks
 from ..config import Config, ConfigError
 from ..errors import InvalidKey, MissingKey
-from ..keyring import Caller, Keyring, KeysError, number_keys, parse_keys, presented_key
+from ..keyring import Caller, Entry, Keyring, KeysError, number_keys, parse_keys, presented_key
 from ..recognition import scope_of
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ LOOK_EVERY = 1.0
 """Seconds between looks whether the keys file has changed: nobody waits long for a key, or for the end of one."""
 
 LARGEST_FILE = 1024 * 1024
-"""Bytes of a keys file: some 10,000 keys, for which everything else stands still for a fifth of a second."""
+"""Bytes of a keys file: some 10,000 keys, whose reading takes a fifth of a second, in a thread."""
 
 CLIENTS = 1024
 """Of these the addresses are remembered, and the scopes, so that their next requests need not be looked into."""
@@ -45,13 +46,14 @@ class Callers:
 
     def __init__(self, config: Config) -> None:
         """Raises ConfigError if the keys cannot be used."""
-        self._limits = {"requests_per_minute": config.requests_per_minute, "max_runs": config.max_runs_per_key}
+        self._config = config
+        limits = {"requests_per_minute": config.requests_per_minute, "max_runs": config.max_runs_per_key}
         # by its scope, a digest: what a client sends may be a key, and is in memory no longer than its request
         strangers = partial(
             Caller, "", requests_per_minute=config.requests_per_minute, max_runs=config.max_runs_per_key
         )
         self._stranger_of = lru_cache(CLIENTS)(strangers)
-        self._fixed = number_keys(config.api_key, **self._limits)
+        self._fixed = number_keys(config.api_key, **limits)
         self._file = config.api_keys_file
         self._passes_on = config.pass_authorization
         proxies = parse_networks(config.trusted_proxy)
@@ -98,6 +100,20 @@ class Callers:
             raise InvalidKey(WRONG_KEY)
         return caller
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to look at the file: see `refresh`."""
+        return bool(self._file) and time.monotonic() >= self._look_again
+
+    async def refresh(self) -> None:
+        """Takes a file that has changed, read in a thread. Meanwhile the keys from before are valid for others."""
+        self._look_again = time.monotonic() + LOOK_EVERY
+        if self._stamp() != self._seen:
+            with contextlib.suppress(KeysError):  # told when it is read again, at once
+                await asyncio.to_thread(read_keys, self._config)
+            self._look_again = 0.0
+            self._look()
+
     def _look(self) -> None:
         """Takes a file that has changed, or leaves everything as it is."""
         if not self._file or (now := time.monotonic()) < self._look_again:
@@ -121,14 +137,25 @@ class Callers:
 
     def _read(self) -> None:
         """Raises KeysError and changes nothing, or all of it."""
-        entries = list(self._fixed)
         if self._file:
             self._seen = self._stamp()  # before it is read: what is written meanwhile is seen next time
-            try:
-                entries += parse_keys(_text(self._file), **self._limits)
-            except KeysError as error:
-                raise KeysError(f"--api-keys-file {self._file} cannot be used: {error}") from None
+        try:
+            entries = [*self._fixed, *read_keys(self._config)]
+        except KeysError as error:
+            raise KeysError(f"--api-keys-file {self._file} cannot be used: {error}") from None
         self._ring = Keyring(entries)
+
+
+def read_keys(config: Config) -> Sequence[Entry]:
+    """Those of the keys file, if there is one; the same text is parsed once. Raises KeysError."""
+    if not config.api_keys_file:
+        return ()
+    return _parse(_text(config.api_keys_file), config.requests_per_minute, config.max_runs_per_key)
+
+
+@lru_cache(1)
+def _parse(text: str, requests_per_minute: int, max_runs: int) -> Sequence[Entry]:
+    return parse_keys(text, requests_per_minute=requests_per_minute, max_runs=max_runs)
 
 
 def _text(path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from aiohttp import web
 
 from ..config import Config, ConfigError, reloaded
 from .app import create_app
+from .callers import read_keys
 from .keys import CONFIG
 from .runner import Runner
 
@@ -31,11 +33,20 @@ def reread(config: Config, read: Callable[[], Config], use: Callable[[Config], T
     except ConfigError as error:
         log.error("the settings stay as they are: %s", error)
         return None
+    except Exception as error:  # a fault of this program, which must not end the service, nor reloading
+        log.error("the settings stay as they are: they could not be read (%s)", type(error).__name__)
+        return None
     logging.getLogger().setLevel(wanted.log_level.upper())
     log.info("the settings are read again, and in force")
     if ignored:
         log.warning("to change at a restart only, so ignored: %s", ", ".join(ignored))
     return made
+
+
+def _read_keys(read: Callable[[], Config]) -> None:
+    """In a thread: thousands of keys take a moment, and are there already when they are read again in the loop."""
+    with contextlib.suppress(Exception):  # told when they are read in the loop
+        read_keys(read())
 
 
 class Reloading:
@@ -54,6 +65,7 @@ class Reloading:
         while True:
             await self._asked.wait()
             self._asked.clear()
+            await asyncio.to_thread(_read_keys, self._read)
             other = reread(app[CONFIG], self._read, functools.partial(create_app, upstream=upstream, before=app))
             if other is not None:
                 await runner.change(other)

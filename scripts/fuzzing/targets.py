@@ -32,6 +32,8 @@ from oaicompat_proxy.openai.media import MediaReader
 from oaicompat_proxy.openai.recorded_fields import RECORDED_FIELDS as ANSWERS
 from oaicompat_proxy.sse import FrameReader
 
+from .files import KEYS_SEEDS, SETTINGS_SEEDS, keys_file, settings_file
+
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 RECORDINGS = ROOT.parent / "shared" / "recordings"
@@ -301,5 +303,7 @@ TARGETS: dict[str, tuple[Target, Callable[[], list[bytes]]]] = {
     "masked": (masked, run_seeds),
     "media": (media, lambda: [bytes(HEADER) + each for each in MEDIA_SEEDS]),
     "request": (request, request_seeds),
+    "settings": (settings_file, lambda: SETTINGS_SEEDS),
+    "keys": (keys_file, lambda: KEYS_SEEDS),
 }
 """The law and its seeds."""
