@@ -10,15 +10,7 @@ import json
 from collections.abc import Callable
 
 from ...errors import UpstreamError, UpstreamFrameTooLong
-from ...events import (
-    ChildEnded,
-    Event,
-    ReasoningDelta,
-    ReasoningStarted,
-    TextDelta,
-    TextStarted,
-    TickStarted,
-)
+from ...events import ChildEnded, Event, ReasoningDelta, ReasoningStarted, TextDelta, TextStarted, TickStarted
 from .chunks import ChunkStreams
 from .endings import read_end, read_snapshot, stop_reason_of
 from .fields import Data, plain, text_of
