@@ -46,6 +46,15 @@ def test_it_prints_what_a_plain_stream_becomes(plain: Path) -> None:
     assert check_stream(done.stdout, include_usage=True).text == "Hello"
 
 
+def test_a_newer_gateways_stream_is_whole_with_the_runs_own_end() -> None:
+    """Agentick 0.14 sends nothing behind it."""
+    path = Path(__file__).parent / "golden" / "newer_text.native.sse"
+    assert path.read_bytes().count(b'"event":"execution_end"') == 1
+    stream = check_stream(replay(path).stdout, include_usage=True)
+    assert (stream.finish_reason, stream.error) == ("stop", None)
+    assert stream.text
+
+
 def test_a_plain_streams_manner_is_given_by_flags(tmp_path: Path) -> None:
     path = tmp_path / "call.sse"
     path.write_bytes(b"".join([*run_of()[:3], *tool_call("c1", "add", "{}"), *run_of()[3:]]))
