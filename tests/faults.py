@@ -227,13 +227,16 @@ def flipped(run: Run, place: int) -> bytes:
 
 
 def flip_is_noticed(run: Run, place: int, said: str | None) -> bool:
-    """In what frames the body a flip is an error or nothing. In the body it is what the flipped body says."""
+    """In what frames the body a flip is an error or nothing. In the body it is what the flipped body says; or nothing
+    around the text of a delta, which may be passed on without a look at the rest of its frame.
+    """
     at = place_in_body(run, place)
     if at is None:
         return harmed(run, place, said)
     body = bytearray(run.body)
     body[at] ^= 1 << place % 8
-    return says_what_the_body_says(run, bytes(body), said)
+    around_text = b'"event":"content_delta"' in run.body[max(at - 400, 0) : at] and said == run.text
+    return around_text or says_what_the_body_says(run, bytes(body), said)
 
 
 def drop_is_noticed(run: Run, place: int, said: str | None) -> bool:
