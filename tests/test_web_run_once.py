@@ -18,10 +18,11 @@ from conftest import CHAT, SETTINGS, Line, Proxy, Received, StartProxy, chat_bod
 from processes import free_port
 
 from oaicompat_proxy.config import Config
+from oaicompat_proxy.origins import OriginPolicy
 from oaicompat_proxy.web.app import create_app
 from oaicompat_proxy.web.authorization import admit
 from oaicompat_proxy.web.callers import Callers
-from oaicompat_proxy.web.keys import CALLERS, CONFIG, RECORDING, STOPPING
+from oaicompat_proxy.web.keys import CALLERS, CONFIG, ORIGINS, RECORDING, STOPPING
 from oaicompat_proxy.web.middleware import errors_to_bodies
 from oaicompat_proxy.web.run_once import RunOnce
 from oaicompat_proxy.web.server import listening
@@ -234,6 +235,7 @@ async def test_a_handler_that_fails_or_forgets_to_answer_leaves_nobody_waiting(s
     once = RunOnce(config)
     app = web.Application(middlewares=[errors_to_bodies, admit])
     app[CONFIG], app[CALLERS], app[STOPPING] = config, Callers(config), Stopping()
+    app[ORIGINS] = OriginPolicy("")
     app.router.add_post(CHAT, once.wrap(handler))
     async with listening(app, Config(demo=True, port=0)) as port, aiohttp.ClientSession() as client:
         for _ in range(2):
