@@ -19,7 +19,7 @@ PATIENCE = 300.0
 """Seconds to install a client (the largest has 700 MB), or for all that one is asked."""
 SUFFIXES = {"python": ".py", "js": ".mjs", "sh": ".sh"}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-MARK = re.compile(r"^<!-- client: ([^\n]*) -->\n(.*?)^</details>", re.DOTALL | re.MULTILINE)
+MARK = r"^<!-- {kind}: ([^\n]*) -->\n(.*?)^</details>"
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,10 @@ class Recipe:
     program: str
 
 
-def read_recipes() -> dict[str, Recipe]:
+def read_recipes(kind: str = "client") -> dict[str, Recipe]:
     """Those of the README, by the names of their clients."""
-    return {client: _parse(text) for client, text in MARK.findall((ROOT / "README.md").read_text("utf-8"))}
+    marked = re.findall(MARK.format(kind=kind), (ROOT / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    return {client: _parse(text) for client, text in marked}
 
 
 def _parse(text: str) -> Recipe:
@@ -91,7 +92,8 @@ class Place:
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "OAICOMPAT_"))
         }
-        path = os.pathsep.join([str(self.home / "venv" / "bin"), os.environ["PATH"]])
+        own = (self.home / "venv" / "bin", self.home / "node_modules" / ".bin")
+        path = os.pathsep.join([*map(str, own), os.environ["PATH"]])
         done = subprocess.run(
             [shutil.which(command[0], path=path) or command[0], *command[1:]],
             cwd=work or self.home,

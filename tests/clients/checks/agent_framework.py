@@ -51,15 +51,17 @@ async def refusal():
 
 async def cancel():
     said = ""
+    in_the_middle = asyncio.Event()
 
     async def read():
         nonlocal said
         async for update in agent.run("[[scenario:slow]]", stream=True):
             said += update.text
+            if "am" in said:
+                in_the_middle.set()
 
     reading = asyncio.create_task(read())
-    while "am" not in said:  # noqa: ASYNC110 - the framework tells nobody
-        await asyncio.sleep(0.01)
+    await in_the_middle.wait()
     reading.cancel()
     return await stopped(said)
 
