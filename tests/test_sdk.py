@@ -353,6 +353,10 @@ def read_recording(path: Path) -> Recorded:
             recorded.texts[-1] += data["delta"]
         elif name == "reasoning_delta":
             recorded.reasoning += data["delta"]
+        elif name == "entry_committed" and not recorded.texts[-1]:  # of a model that does not stream
+            message = data["entry"].get("message", {})
+            if message.get("role") == "assistant":
+                recorded.texts[-1] = "".join(block.get("text", "") for block in message["content"])
         elif name == "tool_call":
             recorded.calls.append((data["callId"], data["name"]))
         elif name == "result":
