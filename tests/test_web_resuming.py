@@ -114,6 +114,14 @@ async def test_a_run_that_ended_on_its_own_calls_goes_on_too() -> None:
     assert agent.turns[1].answer == Answer("w1", confirmed=True)
 
 
+async def test_a_call_that_was_approved_is_not_approved_for_ever() -> None:
+    other = ASKED._replace(arguments='{"ship":"Kon-Tiki"}')
+    agent = Agent(*(Run([RunEnded(each)]) for each in (ASKED, other, other)), Run([RunEnded()]))
+    with pytest.raises(UpstreamError, match="'launch' that was approved"):
+        await agent.told()
+    assert len(agent.turns) == 3
+
+
 async def test_an_agent_that_asks_for_ever_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resuming, "MOST_QUESTIONS", 3)
     agent = Agent(*(Run([ASKED]) for _ in range(9)))

@@ -89,6 +89,8 @@ class ApprovedRuns:
         self._run = start(turn)
         self._deeds = _Deeds(Held(self._max_held))
         self._asked: ConfirmationRequired | None = None
+        self._approved: tuple[str, str] | None = None
+        """The tool and the arguments on which the run before ended, where that alone was taken for a question."""
         self._left = MOST_QUESTIONS
 
     @property
@@ -111,10 +113,17 @@ class ApprovedRuns:
         for event in events:
             self._deeds.note(event)
             if isinstance(event, ConfirmationRequired):
-                self._asked = event
-            elif isinstance(event, RunEnded):
-                self._asked = event.waits_for
+                self._asked, self._approved = event, None
+            elif isinstance(event, RunEnded) and event.waits_for is not None:
+                self._ask_once(event.waits_for)
             yield event
+
+    def _ask_once(self, asked: ConfirmationRequired) -> None:
+        """Raises UpstreamError for a call that the agent makes again: it does not understand the yes."""
+        call = (asked.name, asked.arguments)
+        if call == self._approved:
+            raise UpstreamError(f"The agent ended again on a call of its tool '{asked.name}' that was approved.")
+        self._asked, self._approved = asked, call
 
     async def _go_on(self, asked: ConfirmationRequired) -> None:
         """The next run, which knows what the one before it has called. Raises UpstreamError and its kin."""
