@@ -217,8 +217,7 @@ class RunEvents:
 
     def _read_result(self, data: Data, _owner: str) -> list[Event]:
         """Whoever says it: a result is this run's if its call is."""
-        result = plain(data.get("content")) if self._with_deeds else ""
-        told = self._calls.answer(data["toolCallId"], result)
+        told = self._calls.answer(data["toolCallId"], plain(data.get("content")) if self._with_deeds else "")
         self._answered = self._answered or bool(told)
         return told
 
@@ -232,14 +231,12 @@ class RunEvents:
         return []
 
     def _end_child(self, data: Data, owner: str) -> list[Event]:
-        name = self._forget_child(owner)
-        outcome = data.get("outcome")
+        name, outcome = self._forget_child(owner), data.get("outcome")
         is_told = name and (outcome is None or outcome["type"] != "suspended")
         return [ChildEnded(name, plain(data.get("result")), False)] if is_told else []
 
     def _fail_child(self, data: Data, owner: str) -> list[Event]:
-        name = self._forget_child(owner)
-        return [ChildEnded(name, data["message"], True)] if name else []
+        return [ChildEnded(name, data["message"], True)] if (name := self._forget_child(owner)) else []
 
     def _forget_child(self, child: str) -> str:
         if child not in self._children:
