@@ -7,12 +7,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from checker import check_body, check_error_body, check_stream
-from pure_path import Manner, collected, new_reader, streamed, translate
+from pure_path import Manner, collected, new_reader, read_events, streamed, translate
 from test_ag_ui_schema import CASES, EVERY, SWAPS, places, put
 
+from oaicompat_proxy.dialects.ag_ui.dialect import AgUi
 from oaicompat_proxy.errors import InternalError
+from oaicompat_proxy.masking import mask
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -100,3 +103,17 @@ def test_any_value_in_what_frameworks_say_is_an_answer_or_one_error(name: str) -
         if event["type"] in ("CUSTOM", "RUN_FINISHED", "TOOL_CALL_START"):
             for swapped in swaps_of(event):
                 hold_laws(wire_of([*events[:number], swapped, *events[number + 1 :]]), MANNERS["all told"])
+
+
+@pytest.mark.parametrize("reason", ["length", "max_tokens", "max_output_tokens", "content_filter", "safety", "stop"])
+@pytest.mark.parametrize("name", ["TEXT_MESSAGE_CHUNK", "TEXT_MESSAGE_END", "RUN_FINISHED"])
+def test_a_masked_recording_ends_for_the_same_reason(name: str, reason: str) -> None:
+    told = {"type": name, "messageId": "a0", "metadata": {"finishReason": reason}}
+    wire = wire_of([START, TEXT, {**DONE, **told} if name == "RUN_FINISHED" else told, DONE])
+    finishes = [
+        orjson.loads(collected(translate(read_events([each], dialect="ag-ui"), MANNERS["plainly"]), MANNERS["plainly"]))
+        for each in (wire, mask(wire, AgUi.recorded_fields))
+    ]
+    plain, masked = (each["choices"][0]["finish_reason"] for each in finishes)
+    assert plain == masked
+    assert (plain == "stop") == (reason == "stop")

@@ -11,9 +11,11 @@ from ...recorded_fields import Fields, Readable, RecordedFields
 ID, NAME, TIME, NUMBER, _, FAILURE = Readable
 
 _ROLES = frozenset({"developer", "system", "assistant", "user", "tool", "activity", "reasoning"})
-_FINISH_REASONS = frozenset({"stop", "length", "content_filter", "content-filter", "tool-calls", "tool_calls", "error"})
-
-_STOP_REASONS = frozenset({"guardrail_intervened"})
+_STOP_REASONS = frozenset({"guardrail_intervened", "content_filtered", "max_tokens"})
+_FINISH_REASONS = _STOP_REASONS | {
+    *("stop", "length", "content_filter", "content-filter", "tool-calls", "tool_calls", "error"),
+    *("max_output_tokens", "safety"),
+}
 
 _PART: Fields = {"type": frozenset({"text", "image", "audio", "video", "document", "binary"}), "text": None}
 _CALL: Fields = {"toolCallId": ID, "toolCallName": NAME, "parentMessageId": ID}
@@ -62,10 +64,10 @@ _EVENTS: dict[str, Fields] = {
     "RUN_ERROR": {"runId": ID, "message": FAILURE, "code": FAILURE, "usage": _USAGE},
     "STEP_STARTED": {"stepName": None},
     "STEP_FINISHED": {"stepName": None},
-    "TEXT_MESSAGE_START": _TEXT,
-    "TEXT_MESSAGE_CONTENT": _TEXT,
+    "TEXT_MESSAGE_START": {**_TEXT, "metadata": _FINISH},
+    "TEXT_MESSAGE_CONTENT": {**_TEXT, "metadata": _FINISH},
     "TEXT_MESSAGE_END": {**_TEXT, "metadata": _FINISH},
-    "TEXT_MESSAGE_CHUNK": _TEXT,
+    "TEXT_MESSAGE_CHUNK": {**_TEXT, "metadata": _FINISH},
     "TOOL_CALL_START": _CALL,
     "TOOL_CALL_ARGS": {**_CALL, "delta": None},
     "TOOL_CALL_END": _CALL,
