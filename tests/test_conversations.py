@@ -343,7 +343,7 @@ STRANGE = [
     ":x",
     "a:b:c",
     "../../etc/passwd",
-    "x" * 7000,
+    "x" * 256,
     "caf\u00e9 \u6e2f \U0001f6a2",
     "a b\tc",
     '"};{',
@@ -364,7 +364,7 @@ async def test_a_strange_name_is_a_session_of_the_same_app(front: StartFront, na
 
 
 @on_both_wires
-@pytest.mark.parametrize("name", ["x" * 10_000, "research:x", "\u6e2f" * 200, "\ud83d", "\x00"])
+@pytest.mark.parametrize("name", ["x" * 256, "research:x", "\u6e2f" * 200, "\ud83d", "\x00"])
 async def test_a_strange_name_in_the_body_is_a_session_of_the_same_app(front: StartFront, name: str) -> None:
     there = await front(session_from=("user",))
     for _ in range(2):

@@ -151,7 +151,8 @@ class Catalog:
         if upstream.speaks_for_client:
             check_credentials(status)
         if status in (401, 403):
-            raise UpstreamRefused(f"The agent gateway refused this proxy's token ({status}).")
+            whose = "a request without a caller's credentials" if self._for_callers else "this proxy's token"
+            raise UpstreamRefused(f"The agent gateway refused {whose} ({status}).")
         apps = gateway.parse_apps(body) if status == 200 else None
         if apps is None:
             apps = await self._provoke(upstream, gateway)
