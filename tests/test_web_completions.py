@@ -221,7 +221,7 @@ async def test_a_failure_after_the_first_word_leaves_no_half_text(proxy: StartPr
         ({"logprobs": 1}, "logprobs", "unsupported_parameter"),
         ({"suffix": "end"}, "suffix", "unsupported_parameter"),
         ({"echo": "yes"}, "echo", "invalid_type"),
-        ({"temperature": 3}, "temperature", "decimal_above_max_value"),
+        ({"temperature": -3}, "temperature", "decimal_below_min_value"),
     ],
     ids=str,
 )

@@ -28,6 +28,8 @@ CASES: dict[str, tuple[bytes, int, str]] = {
     "a version that is none": (b"GET /healthz HTTP/1.10\r\nHost: localhost\r\n\r\n", 400, "GET /healthz"),
     "another protocol": (b"GET /healthz ICY\r\n\r\n", 400, "GET /healthz"),
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, "- -"),
+    "the rest of a body": (b"my secret words are here\r\n\r\n", 400, "- -"),
+    "the rest of a body with a key": (b"sk-1234 /sk-5678 sk-9\r\n\r\n", 400, "- -"),
     "an unknown method": (b"BREW /healthz?key=secret HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "BREW /healthz"),
     "no host": (b"GET /healthz HTTP/1.1\r\n\r\n", 400, "GET /healthz"),
     "a control character": (b"GET /\x7f HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "GET -"),

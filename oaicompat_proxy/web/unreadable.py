@@ -24,8 +24,13 @@ SPOKEN = (HttpVersion11, HttpVersion10)
 UNREADABLE = "We could not read your request: it is not HTTP as this server speaks it, or a header is too long."
 """One text for all other faults: the framework's own quotes what was sent, which may hold a key."""
 
-_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}")
-_TARGET = re.compile(rb"[!-~]+")
+_LINE = re.compile(
+    rb"(?:(?P<method>[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (?:(?P<path>/[!->@-~]*|\*)(?=[ ?]))?[^\r\n]* HTTP/"
+    rb"|(?P<known>GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|TRACE|CONNECT) (?:(?P<known_path>/[!->@-~]*)(?=[ ?]|$))?)"
+)
+"""What may be shown of a first line, since it can only be one: other bytes may be the rest of a body, and hold words
+of a prompt, or a key."""
+
 _VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])")
 _CODINGS = re.compile(rb"^transfer-encoding:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _LENGTHS = re.compile(rb"^content-length:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
@@ -39,12 +44,14 @@ class _FirstLine(NamedTuple):
 
 
 def _read_first_line(head: bytes) -> _FirstLine:
-    words = re.split(rb"[\r\n]", head.lstrip(b"\r\n"), maxsplit=1)[0].split(b" ")
-    method, target = words[0], words[1].partition(b"?")[0] if len(words) > 1 else b""
+    line = re.split(rb"[\r\n]", head.lstrip(b"\r\n"), maxsplit=1)[0]
+    words = line.split(b" ")
     version = _VERSION.fullmatch(words[2]) if len(words) == 3 else None
+    shown = _LINE.match(line)
+    method, path = (shown["method"] or shown["known"], shown["path"] or shown["known_path"]) if shown else (None, None)
     return _FirstLine(
-        method.decode() if _METHOD.fullmatch(method) else _UNKNOWN,
-        target.decode() if _TARGET.fullmatch(target) else _UNKNOWN,
+        method.decode() if method else _UNKNOWN,
+        path.decode() if path else _UNKNOWN,
         (int(version[1]), int(version[2])) if version else None,
     )
 
