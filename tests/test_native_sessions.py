@@ -105,12 +105,7 @@ async def test_with_keys_only_those_whose_entry_says_so(front: StartFront, keys_
 
 @pytest.mark.parametrize(
     ("name", "key", "model"),
-    [
-        ("echo:main", "ada", "demo"),
-        ("echo:main", "eve", "default"),
-        ("x" * 257, "ada", "default"),
-        ("a\tb", "ada", "demo"),
-    ],
+    [("echo:main", "ada", "demo"), ("echo:main", "eve", "default"), ("a\tb", "ada", "demo")],
 )
 async def test_a_name_that_leads_elsewhere_is_refused(
     front: StartFront, keys_file: str, name: str, key: str, model: str

@@ -59,9 +59,9 @@ def native_key(dialect: Dialect, app: str, name: str, caller: Caller) -> str:
 
     Raises InvalidRequest for what no key can be, and for what leads to another agent than the caller may use.
     """
-    if len(name) > LONGEST_NAME or not name.isprintable():
+    if not name.isprintable():
         raise InvalidRequest(
-            f"The session that the request names has no possible key: at most {LONGEST_NAME} printable characters.",
+            "The session that the request names has no possible key: it must be of printable characters.",
             code="invalid_session",
         )
     chosen = dialect.chosen_app(name)
