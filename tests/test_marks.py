@@ -336,11 +336,14 @@ async def look_after(proxy: Process, agent: Agent) -> None:
 
 
 async def leave_in_the_middle(proxy: Process, agent: Agent) -> None:
-    """Also of a session whose run goes on, and for which the next request does not wait long enough."""
+    """Also of a session whose run goes on, and for which the next request does not wait long enough: one of a client
+    that sends only its newest message, since any other conversation has a session of its own.
+    """
     playing(agent, Reply([*TALK, 1.0, *closing()]))
-    for name in ("", SESSION):
+    newest = [{"role": "user", "content": PROMPT}]
+    for name in ("", f"{SESSION}-of-its-own"):
         line = Line(*await asyncio.open_connection("127.0.0.1", proxy.port))
-        body = json.dumps({**ASKED, "stream": True}).encode()
+        body = json.dumps({**ASKED, "messages": newest if name else MESSAGES, "stream": True}).encode()
         await line.send(posted(body, CHAT, [*HEADERS, f"X-Session-Id: {name}"] if name else HEADERS))
         await line.read_until(ANSWER.encode())
         await leave(line, "reset")
