@@ -340,6 +340,17 @@ async def test_a_run_under_another_name_streams_when_it_can_be_no_replay(ag_ui: 
     assert "".join(pieces) == "Six."
 
 
+@both_ways
+async def test_replays_that_come_one_by_one_are_replays(proxy: StartProxy, agent: Agent, stream: bool) -> None:
+    """Each of them has the time of a replay."""
+
+    def reply(asked: Exchange) -> Reply:
+        replays = [step for _ in range(4) for step in (frame(OLD[0]), 0.3, *map(frame, OLD[1:]))]
+        return Reply([*replays, *map(frame, asked_for(run(*said("Six.")), asked.json))])
+
+    assert await told(proxy, agent, reply, stream=stream) == SIX
+
+
 async def test_another_run_behind_one_that_was_told_is_an_error(proxy: StartProxy, agent: Agent) -> None:
     reply = Reply(
         [*map(frame, [started("r0"), *said("Before.")]), 1.0, *map(frame, [finished("r0"), *run(*said("Six."))])]

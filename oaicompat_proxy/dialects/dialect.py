@@ -62,6 +62,11 @@ class Reader(Protocol):
         not count before the agent says so."""
         ...
 
+    @property
+    def waits(self) -> int:
+        """Goes up when such a wait begins anew."""
+        ...
+
     def settle(self, *, at_end: bool) -> Iterable[Event]:
         """The events that were held until nothing could change them, never as a tuple. `at_end`: the stream has ended,
         else `wait` is over."""
@@ -72,6 +77,7 @@ class EndsItself:
     """A reader whose agent's last word counts at once, whatever the stream does."""
 
     wait: float | None = None
+    waits = 0
 
     def settle(self, *, at_end: bool) -> Iterable[Event]:
         return []

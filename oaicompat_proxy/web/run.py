@@ -36,6 +36,9 @@ class Run:
     The events of a read are lazy: UpstreamError comes where the faulty one stands.
     """
 
+    _waits = 0
+    """Those of the reader, so far."""
+
     def __init__(
         self,
         client: StreamClient,
@@ -234,8 +237,8 @@ class Run:
             data = await exchange.read()
             return data, not data
         loop = asyncio.get_running_loop()
-        if self._held_since is None:
-            self._held_since = loop.time()
+        if self._held_since is None or self._waits != self._reader.waits:
+            self._held_since, self._waits = loop.time(), self._reader.waits
         try:
             async with asyncio.timeout_at(self._held_since + wait):
                 data = await exchange.read()

@@ -29,6 +29,10 @@ class TappedReader:
     def wait(self) -> float | None:
         return self._reader.wait
 
+    @property
+    def waits(self) -> int:
+        return self._reader.waits
+
     def settle(self, *, at_end: bool) -> Iterable[Event]:
         return self._reader.settle(at_end=at_end)
 

@@ -45,6 +45,10 @@ class EventReader:
     def wait(self) -> float | None:
         return self._runs.wait
 
+    @property
+    def waits(self) -> int:
+        return self._runs.number
+
     def feed(self, data: bytes) -> Iterator[Event]:
         """The events that end within `data`: lazy, so that those before a fault are not lost with it.
 

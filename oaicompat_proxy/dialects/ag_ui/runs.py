@@ -39,6 +39,8 @@ class Runs:
         self._with_deeds = with_deeds
         # moving
         self.run = RunEvents(with_deeds=with_deeds)
+        self.number = 0
+        """Of the run, on this stream."""
         self._run_id: str | None = None
         self._is_wanted = True
         """The run of now, or one that has no beginning."""
@@ -77,6 +79,7 @@ class Runs:
         if self._has_told:
             raise UpstreamError("The agent began another run after the one that was taken for the answer.")
         self._run_id, self._is_wanted, self._is_active = run_id, is_wanted, True
+        self.number += 1
         self._ending, self.run = None, RunEvents(with_deeds=self._with_deeds)
         self._held, self._held_size = None if is_wanted else [], 0
         return [RunStarted()]
