@@ -115,7 +115,8 @@ async def test_bytes_are_those_of_both_sides(proxy: StartProxy, agent: Agent) ->
     assert count("client", "received") == len(body)
     assert len(received.body) < count("client", "sent") < len(received.body) + 1000
     assert count("gateway", "sent") == len(agent.runs[0].body)
-    assert count("gateway", "received") == len(b"".join(played))
+    *_, closing = played  # nothing is read behind the run's own end, unless it came with it
+    assert count("gateway", "received") in (len(b"".join(played)), len(b"".join(played)) - len(closing))
 
 
 async def test_an_answer_that_is_not_streamed_has_no_chunks_and_no_first_token(proxy: StartProxy, agent: Agent) -> None:
