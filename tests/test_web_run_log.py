@@ -253,6 +253,14 @@ def test_other_lines_are_json_too() -> None:
     assert line["exception"].endswith("ZeroDivisionError: a fault")
 
 
+def test_a_lone_surrogate_is_json_too() -> None:
+    """orjson refuses it, and the line would be lost."""
+    record = logging.LogRecord("x", logging.INFO, "", 0, "a \ud800 b", (), None)
+    line = run_log.formatter("json").format(record)
+    assert json.loads(line)["message"] == "a \ud800 b"
+    line.encode()
+
+
 def test_the_flag_decides() -> None:
     command = ("-m", "oaicompat_proxy", "--upstream", "http://127.0.0.1:9", "--port", "0", "--log-format", "json")
     with stopping(Child(sys.executable, *command)) as child:

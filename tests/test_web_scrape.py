@@ -49,6 +49,30 @@ async def test_others_find_nothing_there(proxy: StartProxy) -> None:
     assert b"oaicompat_" not in received.body
 
 
+OTHER_WAYS = [
+    {"X-Real-IP": "203.0.113.9"},
+    {"Forwarded": "for=203.0.113.9"},
+    {"Via": "1.1 somewhere"},
+    {"CF-Connecting-IP": "203.0.113.9"},
+    {"True-Client-IP": "2001:db8::1"},
+    {"X-Forwarded-Proto": "https"},
+    {"X-Forwarded-Host": "ai.example.com"},
+    {"X-Forwarded-For": "127.0.0.1", "Forwarded": "for=203.0.113.9"},
+    {"X-Forwarded-For": "127.0.0.1", "X-Real-IP": "203.0.113.9"},
+    {"X-Forwarded-For": "127.0.0.1", "Via": "1.1 somewhere"},
+]
+
+
+@pytest.mark.parametrize("headers", OTHER_WAYS, ids=str)
+async def test_what_came_through_any_proxy_finds_nothing_there(proxy: StartProxy, headers: dict[str, str]) -> None:
+    assert (await (await proxy()).request("GET", "/metrics", headers=headers)).status == 404
+
+
+async def test_what_nginx_passes_on_for_this_machine_is_served(proxy: StartProxy) -> None:
+    headers = {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http", "X-Real-IP": "::1"}
+    assert (await (await proxy()).request("GET", "/metrics", headers=headers)).status == 200
+
+
 async def test_no_key_is_asked_for(proxy: StartProxy) -> None:
     front = await proxy(api_key=("s3cr3t",))
     assert (await front.get("/metrics")).status == 200

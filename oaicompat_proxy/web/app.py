@@ -35,6 +35,7 @@ from .keys import (
     ORIGINS,
     PER_MODEL,
     RATES,
+    READINESS,
     SECRETS,
     SESSIONS,
     SIGNING_KEYS,
@@ -49,6 +50,7 @@ from .line_handler import LineHandler
 from .middleware import errors_to_bodies
 from .observing import observing
 from .rates import Rates
+from .readiness import Readiness
 from .recorder import Recorder
 from .redis_client import connect
 from .reporting import OPERATIONS, reported
@@ -151,6 +153,7 @@ def _furnish(app: web.Application, process: web.Application, upstream: str) -> N
         )
         gateway[CALL_IDS] = CallIds(gateway[SIGNING_KEYS], lasting.ids)
         closer = _new_closer(gateway[UPSTREAM], config, lasting)
+        gateway[READINESS] = Readiness(gateway[CATALOG].check)
         gateway[SESSIONS] = Sessions(
             gateway[UPSTREAM],
             config,

@@ -30,6 +30,9 @@ LARGEST_FILE = 1024 * 1024
 CLIENTS = 1024
 """Of these the addresses are remembered, and the scopes, so that their next requests need not be looked into."""
 
+LONGEST_CHAIN = 256
+"""Characters of `X-Forwarded-For` up to which its address is remembered."""
+
 THIS_MACHINE = "127.0.0.1"
 """Stands for the other end of a socket file, which has no address."""
 
@@ -76,7 +79,9 @@ class Callers:
         """Where the request came from, as far as it can be believed."""
         hops = request.headers.getall("X-Forwarded-For", None)
         peer = request.remote
-        return self._client_address(THIS_MACHINE if peer == "" else peer or "-", ",".join(hops) if hops else "")
+        forwarded = ",".join(hops) if hops else ""
+        find = self._client_address if len(forwarded) <= LONGEST_CHAIN else self._client_address.__wrapped__
+        return find(THIS_MACHINE if peer == "" else peer or "-", forwarded)
 
     def identify(self, headers: Mapping[str, str]) -> Caller:
         """Raises MissingKey and InvalidKey."""

@@ -8,38 +8,40 @@ whoever may use the API may ask.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import json
 import time
 import uuid
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Self
 
 import pydantic
 from aiohttp import HttpVersion11, web
 
 from .. import __version__
 from ..dialects.dialect import Call, Gateway
-from ..errors import DiagnosticsBusy, InvalidRequest, ProxyError, UpstreamRefused
+from ..errors import InvalidRequest, ProxyError, UpstreamRefused
 from ..openai.chunks import ChunkEncoder, Envelope
 from ..sse import COMMENT, encode
 from .body import read_body
-from .keys import CALLER, CONFIG, REQUEST_ID, SIGNING_KEYS, UPSTREAM
+from .diagnostic_streams import LONGEST, DiagnosticStreams
+from .keys import CALLER, CLIENT, CONFIG, REQUEST_ID, SIGNING_KEYS, UPSTREAM
 from .message_trial import find_messages
 from .signing_secret import origin_of
 from .upstream import Upstream
 
-MOST_STREAMS = 8
-"""Test streams at once: one doctor has four."""
-
-MOST_REMEMBERED = 100
-"""Streams whose end is remembered."""
-
 CAPABILITIES_TTL = 5.0
 """Seconds for which what the gateway offers is not asked again."""
+
+
+SHORTEST_PING = 0.1
+"""Seconds between two keep-alives of a test stream."""
+
+
+def _check_pings(value: float) -> float:
+    if 0 < value < SHORTEST_PING:
+        raise ValueError(f"0, or at least {SHORTEST_PING} seconds")
+    return value
 
 
 class Wanted(pydantic.BaseModel):
@@ -53,57 +55,26 @@ class Wanted(pydantic.BaseModel):
     interval: float = pydantic.Field(0, ge=0, le=1)
     """Seconds between two events."""
     silence: float = pydantic.Field(0, ge=0, le=300)
-    pings: float = pydantic.Field(0, ge=0, le=300)
+    pings: Annotated[float, pydantic.Field(ge=0, le=300), pydantic.AfterValidator(_check_pings)] = 0
     """Seconds between two keep-alives in the silence, in the form that answers have; 0 for none."""
     accel: bool = True
     """With the header that asks nginx not to buffer, as answers have it."""
 
-
-@dataclass(slots=True)
-class Watch:
-    """One test stream."""
-
-    left_at: float | None = None
-    """The event loop's time at which its client was found to have left."""
-    running: bool = True
+    @pydantic.model_validator(mode="after")
+    def _check_length(self) -> Self:
+        if self.silence + self.interval * (self.events - 1) > LONGEST:
+            raise ValueError(f"a test stream takes at most {LONGEST:g} seconds")
+        return self
 
 
 class Diagnostics:
     """Of one process: a stream is known only to the worker that sent it."""
 
     def __init__(self) -> None:
-        self._watches: OrderedDict[str, Watch] = OrderedDict()
-        self._running = 0
+        self.streams = DiagnosticStreams()
         self._lock = asyncio.Lock()
         self._capabilities: dict[str, Any] = {}
         self._asked_at = -CAPABILITIES_TTL
-
-    @contextlib.contextmanager
-    def watch(self, token: str) -> Iterator[None]:
-        """Remembers how this stream ends. Raises DiagnosticsBusy."""
-        if self._running >= MOST_STREAMS:
-            raise DiagnosticsBusy("This server sends as many test streams as it allows; try again in a minute.")
-        watch = Watch()
-        if token:
-            self._watches[token] = watch
-        if len(self._watches) > MOST_REMEMBERED:
-            self._watches.popitem(last=False)
-        self._running += 1
-        try:
-            yield
-        except (asyncio.CancelledError, ConnectionError):
-            watch.left_at = asyncio.get_running_loop().time()
-            raise
-        finally:
-            watch.running = False
-            self._running -= 1
-
-    def state(self, token: str) -> dict[str, Any]:
-        watch = self._watches.get(token)
-        if watch is None:
-            return {"known": False}
-        ago = None if watch.left_at is None else asyncio.get_running_loop().time() - watch.left_at
-        return {"known": True, "running": watch.running, "left_seconds_ago": ago}
 
     async def capabilities(self, upstream: Upstream) -> dict[str, Any]:
         async with self._lock:
@@ -201,7 +172,7 @@ async def gateway(request: web.Request) -> web.Response:
 
 async def state(request: web.Request) -> web.Response:
     """Of a test stream: does it run, and when was its client found to have left?"""
-    return web.json_response(request.app[DIAGNOSTICS].state(request.match_info["token"]))
+    return web.json_response(request.app[DIAGNOSTICS].streams.state(request.match_info["token"]))
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
@@ -212,13 +183,19 @@ async def stream(request: web.Request) -> web.StreamResponse:
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise InvalidRequest(first["msg"], param=".".join(map(str, first["loc"])) or None) from None
-    with request.app[DIAGNOSTICS].watch(wanted.token):
+    async with request.app[DIAGNOSTICS].streams.watch(_caller_of(request), wanted.token):
         response = _new_response(request, wanted)
         await response.prepare(request)
         async for data in _written(wanted, _new_ping(request)):
             await response.write(data)
         await response.write_eof()
     return response
+
+
+def _caller_of(request: web.Request) -> str:
+    """Its key; without keys its address, since whoever sends something else each time is somebody else each time."""
+    caller = request[CALLER]
+    return caller.scope if caller.name else request[CLIENT]
 
 
 def _new_ping(request: web.Request) -> bytes:

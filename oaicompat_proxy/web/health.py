@@ -8,7 +8,7 @@ from typing import NamedTuple
 from aiohttp import web
 
 from ..errors import ProxyError
-from .keys import CATALOG, CONFIG, GATEWAYS, STOPPING
+from .keys import CONFIG, GATEWAYS, READINESS, STOPPING
 
 
 async def live(request: web.Request) -> web.Response:
@@ -38,7 +38,9 @@ class _Told(NamedTuple):
 async def _check(gateway: web.Application) -> _Told:
     where = f"{gateway[CONFIG].prefix}: " if len(gateway[GATEWAYS]) > 1 else ""
     try:
-        note = await gateway[CATALOG].check()
+        note = await gateway[READINESS].ask()
     except ProxyError as error:
         return _Told(reason=where + error.message)
+    except TimeoutError:
+        return _Told(reason=f"{where}The agent gateway does not answer in time.")
     return _Told(note=note and where + note)

@@ -19,6 +19,7 @@ from .catalog import Catalog
 from .census import Census
 from .deadlines import Deadlines
 from .rates import Rates
+from .readiness import Readiness
 from .recording import Recording
 from .run_report import Observer, RunReport, Traffic
 from .sessions import Sessions
@@ -40,6 +41,7 @@ ORIGINS = web.AppKey("oaicompat_proxy.origins", OriginPolicy)
 """Which pages may call, and under which names the server is called."""
 EXPOSED = web.AppKey("oaicompat_proxy.exposed", bool)
 """Whether other machines can connect to a socket that is listened on; not there before listening begins."""
+READINESS = web.AppKey("oaicompat_proxy.readiness", Readiness)
 RATES = web.AppKey("oaicompat_proxy.rates", Rates)
 SLOTS = web.AppKey("oaicompat_proxy.slots", Slots)
 STOPPING = web.AppKey("oaicompat_proxy.stopping", Stopping)

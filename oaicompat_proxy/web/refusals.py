@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable, Mapping
 
 from ..errors import Forbidden, InvalidKey, ModelNotFound, UpstreamError, UpstreamRefused
@@ -54,6 +55,21 @@ def check_stream(exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
     content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if content_type != b"text/event-stream":
         raise UpstreamError(
-            f"The agent gateway answered with {content_type.decode('latin-1') or 'nothing'} instead of an event "
+            f"The agent gateway answered with {_shown(content_type)} instead of an event "
             "stream; the operator must check --upstream."
         )
+
+
+LONGEST_TYPE = 80
+"""Characters of a media type that an error repeats."""
+
+_MEDIA_TYPE = re.compile(rb"[\w.+-]+/[\w.+-]+", re.ASCII)
+
+
+def _shown(content_type: bytes) -> str:
+    """Only what is a media type, and not a word of the gateway's own."""
+    if not content_type:
+        return "nothing"
+    if len(content_type) > LONGEST_TYPE or not _MEDIA_TYPE.fullmatch(content_type):
+        return "something that is no media type"
+    return content_type.decode("ascii")

@@ -6,6 +6,7 @@ No prompt, no answer, no key and no header: what the line has is listed here.
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import random
 import time
@@ -144,7 +145,10 @@ class JsonLines(logging.Formatter):
             line["message"] = record.getMessage()
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+        try:
+            return orjson.dumps(line, default=str).decode()
+        except TypeError:  # a lone surrogate, which UTF-8 does not have, but JSON can write
+            return json.dumps(line, default=str)
 
 
 def formatter(kind: str) -> logging.Formatter:

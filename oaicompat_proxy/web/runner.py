@@ -14,6 +14,7 @@ from ..config import Config
 from .connection import Server
 from .keys import CONFIG, EXPOSED, STOPPING
 from .listening import is_exposed
+from .open_files import lack_logged_once
 from .send_progress import StalledClients
 
 BACKLOG = 1024
@@ -46,10 +47,11 @@ class Runner(web.AppRunner):
         self._stalled = StalledClients(server.clients)
         self._stalled.watch(_send_timeout(self._config))
         try:
-            for sock in sockets:
-                await web.SockSite(self, sock, backlog=BACKLOG).start()
-            yield
-            await self._drain()
+            with lack_logged_once():
+                for sock in sockets:
+                    await web.SockSite(self, sock, backlog=BACKLOG).start()
+                yield
+                await self._drain()
         finally:
             left = list(server.clients())
             await self.cleanup()
