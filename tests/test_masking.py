@@ -152,6 +152,11 @@ def test_lines_of_every_kind(said: bytes, expected: bytes) -> None:
     assert mask(said) == expected
 
 
+def test_an_outcome_of_the_older_form_stays_readable() -> None:
+    said = b'{"type":"RUN_FINISHED","outcome":"cancelled"}'
+    assert mask_as(said, DIALECTS["ag-ui"].recorded_fields) == said
+
+
 def test_the_fields_may_stand_in_any_order() -> None:
     said = frame("tool_call", name="add", input={"a": "Bob"})
     turned = json.dumps(dict(reversed(said.items())))

@@ -48,8 +48,10 @@ _INTERRUPT: Fields = {
     "metadata": None,
     "subagentRunId": ID,
 }
+_OUTCOMES = frozenset({"success", "interrupt", "cancelled", "suspended"})
 _OUTCOME: Fields = {
-    "type": frozenset({"success", "interrupt", "cancelled", "suspended"}),
+    "": _OUTCOMES,
+    "type": _OUTCOMES,
     "pendingToolCallIds": ID,
     "interruptIds": ID,
     "interrupts": _INTERRUPT,
@@ -60,7 +62,15 @@ _FINISH: Fields = {"finishReason": _FINISH_REASONS}
 
 _EVENTS: dict[str, Fields] = {
     "RUN_STARTED": {**_RUN, "protocolVersion": frozenset({"1.0", "1.1"}), "input": None},
-    "RUN_FINISHED": {**_RUN, "result": None, "outcome": _OUTCOME, "usage": _USAGE, "metadata": _FINISH},
+    "RUN_FINISHED": {
+        **_RUN,
+        "result": None,
+        "outcome": _OUTCOME,
+        "interrupt": _INTERRUPT,
+        "interrupts": _INTERRUPT,
+        "usage": _USAGE,
+        "metadata": _FINISH,
+    },
     "RUN_ERROR": {"runId": ID, "message": FAILURE, "code": FAILURE, "usage": _USAGE},
     "STEP_STARTED": {"stepName": None},
     "STEP_FINISHED": {"stepName": None},
