@@ -19,6 +19,7 @@ from agent import Step  # noqa: E402
 from soaking import callers, loads  # noqa: E402
 from soaking.__main__ import report  # noqa: E402
 from soaking.figures import STEEPEST, Figures, Sample, sample  # noqa: E402
+from soaking.hostile import KINDS  # noqa: E402
 from soaking.loads import LOADS, Load, asked, well, words_of  # noqa: E402
 from soaking.soak import soak  # noqa: E402
 
@@ -33,7 +34,7 @@ def run_soak(*flags: str) -> subprocess.CompletedProcess[str]:
 def test_ten_seconds_find_nothing() -> None:
     done = run_soak("--minutes", str(10 / 60), "--clients", "12")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
-    for name in LOADS:
+    for name in (*LOADS, *KINDS):
         assert re.search(rf"\d {name}\n", done.stdout), f"{name} was never asked"
     assert done.stdout.endswith("verdict: sound\n")
 

@@ -21,6 +21,8 @@ LONGEST_ANSWER = 30.0
 LONGEST_PAUSE = 0.05
 """Seconds between two requests of one client."""
 MOST_SHOWN = 10
+KEY = "soak"
+KEY_LINE = f"Authorization: Bearer {KEY}"
 
 
 @dataclass
@@ -77,7 +79,7 @@ class Client:
 
     async def _ask(self, name: str, load: Load, number: int) -> None:
         stream = self._chance.random() < 0.7
-        headers = [f"X-Session-Id: {self._name}"] if load.lasting else []
+        headers = [KEY_LINE, *([f"X-Session-Id: {self._name}"] if load.lasting else [])]
         status, _, body = await self._caller.post(chat_body(f"{name}/{number}", stream=stream), headers=headers)
         if status != 200:
             told = check_error_body(body)["code"]
@@ -96,7 +98,7 @@ class Client:
     async def _leave(self, name: str, load: Load, number: int) -> None:
         """After some of the answer, or some of the time before it."""
         line = Line(*await asyncio.open_connection("127.0.0.1", self._port))
-        headers = [f"X-Session-Id: {self._name}"] if load.lasting else []
+        headers = [KEY_LINE, *([f"X-Session-Id: {self._name}"] if load.lasting else [])]
         stream = self._chance.random() < 0.5
         await line.post(chat_body(f"{name}/{number}", stream=stream), path=CHAT, headers=headers)
         if stream:

@@ -13,13 +13,16 @@ from client import Caller
 from conftest import chat_body
 from processes import Child, stopping
 
-from .callers import Tally, clients
+from .callers import KEY, KEY_LINE, Tally, clients
 from .figures import Figures, sample
+from .hostile import KINDS, work
 from .loads import asked, words_of
 
 PERIOD = 1.0
 """Seconds between two samples."""
 SETTINGS = {"silence-timeout": "2", "session-wait": "20", "close-timeout": "5", "log-level": "error"}
+LIMITS = {"send-timeout": "3", "head-timeout": "2", "body-timeout": "2", "api-key": KEY}
+"""Short, so that hostile clients come and go."""
 
 
 class Soak(NamedTuple):
@@ -47,6 +50,8 @@ async def soak(seconds: float, count: int, seed: int) -> Soak:
         async with asyncio.TaskGroup() as group:
             for client in clients(port, count, tally, seed):
                 group.create_task(client.work(stopping_))
+            for kind in KINDS:
+                group.create_task(work(kind, port, tally, seed, stopping_))
             while loop.time() - started < seconds:
                 await asyncio.sleep(PERIOD)
                 forget(agent, prompts)
@@ -74,7 +79,7 @@ async def process(agent: Agent, prompts: dict[str, str]) -> AsyncIterator[tuple[
         return Reply(load.plays(words_of(load, number)))
 
     agent.replies("/send", choose)
-    flags = [word for name, value in SETTINGS.items() for word in (f"--{name}", value)]
+    flags = [word for name, value in {**SETTINGS, **LIMITS}.items() for word in (f"--{name}", value)]
     child = Child(sys.executable, "-m", "oaicompat_proxy", "--port", "0", "--upstream", agent.url, *flags)
     with contextlib.ExitStack() as stack:
         stack.enter_context(stopping(child))
@@ -88,7 +93,7 @@ async def warm_up(port: int) -> None:
     """One answer of each form, so that all is imported that ever will be."""
     async with contextlib.aclosing(Caller(port)) as caller:
         for stream in (True, False):
-            await caller.post(chat_body("usual/0", stream=stream))
+            await caller.post(chat_body("usual/0", stream=stream), headers=[KEY_LINE])
 
 
 async def rest(agent: Agent) -> None:
