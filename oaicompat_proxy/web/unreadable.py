@@ -31,6 +31,9 @@ _LINE = re.compile(
 """What may be shown of a first line, since it can only be one: other bytes may be the rest of a body, and hold words
 of a prompt, or a key."""
 
+_SHOWN = re.compile(rb"(?:/v[0-9])?/(?:chat/completions|completions|models|healthz|readyz|metrics)?|\*")
+"""Paths that may be shown: any other may hold a key, and the request has no other trace to be found by."""
+
 _VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])")
 _CODINGS = re.compile(rb"^transfer-encoding:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _LENGTHS = re.compile(rb"^content-length:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
@@ -51,7 +54,7 @@ def _read_first_line(head: bytes) -> _FirstLine:
     method, path = (shown["method"] or shown["known"], shown["path"] or shown["known_path"]) if shown else (None, None)
     return _FirstLine(
         method.decode() if method else _UNKNOWN,
-        path.decode() if path else _UNKNOWN,
+        path.decode() if path and _SHOWN.fullmatch(path) else _UNKNOWN,
         (int(version[1]), int(version[2])) if version else None,
     )
 
