@@ -39,7 +39,8 @@ def flag(name: str) -> str:
 LARGEST = 2**53
 """Of all numbers: every clock and every counter can hold it, and JSON too."""
 
-_CONTROLS = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_CONTROLS = re.compile("[\x00-\x1f\x7f]")
+_HALVES = re.compile("[\ud800-\udfff]")
 _HEADER_WORD = re.compile("[\x21-\x7e]*")
 
 
@@ -56,6 +57,8 @@ def fault_of(each: Field[Any], value: Any) -> str:
     for text in _texts(value):
         if _CONTROLS.search(text) and each.name != "tick_separator":
             return "must not hold line ends or other control characters"
+        if _HALVES.search(text) and each.name != "api_key":  # a key may be of any bytes
+            return "must be text in UTF-8"
         if each.metadata.get("header") and not _HEADER_WORD.fullmatch(text):
             return "must be of printable ASCII characters without spaces: it is sent in a header"
     choices, least, most = (each.metadata.get(key) for key in ("choices", "least", "most"))

@@ -53,7 +53,7 @@ async def test_the_pace_is_the_recorded_one_unless_another_is_wanted(gateway: St
         began = time.monotonic()
         await proxied.chat()
         took.append(time.monotonic() - began)
-    whole = RECORDING.entries[-1].ms / 1000
+    whole = RECORDING.entries[-2].ms / 1000  # the agent's last word; the transport's own end behind it is not awaited
     assert took[1] >= whole * 0.95
     assert took[2] >= 2 * whole * 0.95
     assert took[0] < whole

@@ -8,6 +8,8 @@ from oaicompat_proxy.openai.errors import error_body, error_ending, error_header
 
 
 class Elsewhere(errors.UpstreamError):
+    """One that has a time to try again, in fractions of a second."""
+
     code = "elsewhere"
     retry_after = 2.5
 

@@ -79,9 +79,10 @@ def asking() -> GatewaySettings:
 
 
 def heard(there: Front) -> list[dict[str, Any]]:
-    """What the gateway was told about confirmations."""
+    """What the gateway was told about confirmations; the proxy's own question whether it takes any is about nobody."""
     bodies = [json.loads(body) for path, body in there.house.requests if path == "/invoke"]
-    return [body["params"] for body in bodies if body["method"] == "tool-confirm"]
+    told = [body["params"] for body in bodies if body["method"] == "tool-confirm"]
+    return [params for params in told if not params["callId"].startswith("nobody-")]
 
 
 async def victim(there: Front) -> tuple[Chat, str, str]:
