@@ -12,16 +12,16 @@ from typing import Any, NoReturn
 import click
 
 from . import __version__
-from .config import Config, ConfigError
-from .console.chat import chat
-from .console.configuration import config as config_command
-from .console.doctor import doctor
-from .console.replay import replay
-from .flags import configure, file_of, file_option, options, reconfigure
-from .keyring import KeysError, new_entry
-from .web.app import set_up_logging
-from .web.listening import ListenError
-from .web.server import serve
+from .commands.chat import chat
+from .commands.config import config as config_command
+from .commands.doctor.doctor import doctor
+from .commands.replay.replay import replay
+from .config.command_line import configure, file_of, file_option, options, reconfigure
+from .config.settings import Config, ConfigError
+from .server.access.keyring import KeysError, new_entry
+from .server.app import set_up_logging
+from .server.process.serve import serve
+from .server.process.sockets import ListenError
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def run(context: click.Context, /, **settings: Any) -> None:
 def _supervise(config: Config, read: Callable[[], Config]) -> NoReturn:
     """With several workers. Raises ConfigError without gunicorn, ListenError, SystemExit."""
     try:
-        from .web.supervisor import supervise
+        from .server.process.supervisor import supervise
     except ImportError:
         raise ConfigError("--workers needs the package gunicorn: pip install 'oaicompat-proxy[workers]'") from None
     supervise(config, read)

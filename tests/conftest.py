@@ -28,12 +28,12 @@ from agent import PATIENCE, Agent, serving
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
-from oaicompat_proxy.config import Config, SeveralGateways
+from oaicompat_proxy.config.settings import Config, SeveralGateways
 from oaicompat_proxy.demo.gateway import STATE, create_gateway, serve_app
-from oaicompat_proxy.demo.house import House
 from oaicompat_proxy.demo.settings import GatewaySettings
-from oaicompat_proxy.web.app import create_app
-from oaicompat_proxy.web.server import listening
+from oaicompat_proxy.demo.state import House
+from oaicompat_proxy.server.app import create_app
+from oaicompat_proxy.server.process.serve import listening
 
 CHAT = "/v1/chat/completions"
 

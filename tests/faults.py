@@ -23,12 +23,12 @@ from client import Caller
 from conftest import Proxy, chat_body
 from pure_path import Manner, new_reader, translate
 
-from oaicompat_proxy.dialects.dialect import Reader
-from oaicompat_proxy.errors import ProxyError
-from oaicompat_proxy.events import Event
-from oaicompat_proxy.openai.chunks import Content, Contents
-from oaicompat_proxy.openai.request import parse
-from oaicompat_proxy.translator import Translator
+from oaicompat_proxy.api.openai.chat.encoder import Content, Contents
+from oaicompat_proxy.api.openai.chat.request import parse
+from oaicompat_proxy.core.errors import ProxyError
+from oaicompat_proxy.core.events import Event
+from oaicompat_proxy.dialects.protocol import Reader
+from oaicompat_proxy.translation.translator import Translator
 
 RECORDED = Path(__file__).parents[2] / "shared" / "recordings"
 GOLDEN = Path(__file__).parent / "golden"

@@ -17,7 +17,7 @@ import pytest
 from conftest import SETTINGS, no_tasks_left, wire_of
 from fronts import Front, RedisServer, StartFront, listen
 
-from oaicompat_proxy.config import Config
+from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.demo.gateway import STATE, create_gateway, serve_app
 from oaicompat_proxy.demo.settings import GatewaySettings
 

@@ -21,14 +21,14 @@ from agent import PATIENCE
 from checker import Answer, check_body, check_error_body, check_stream
 from conftest import Line, Proxy, Received
 
-from oaicompat_proxy.config import Config
+from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.demo.settings import GatewaySettings
-from oaicompat_proxy.web.app import create_app
-from oaicompat_proxy.web.server import listening
+from oaicompat_proxy.server.app import create_app
+from oaicompat_proxy.server.process.serve import listening
 
 if TYPE_CHECKING:
-    from oaicompat_proxy.demo.house import House
     from oaicompat_proxy.demo.runs import RunRecord
+    from oaicompat_proxy.demo.state import House
 
 Messages = list[dict[str, Any]]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any
 
-from oaicompat_proxy.web.deadlines import Deadlines
+from oaicompat_proxy.server.deadlines import Deadlines
 
 
 class _NoWaiting(selectors.DefaultSelector):

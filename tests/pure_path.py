@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from oaicompat_proxy import sse
-from oaicompat_proxy.collector import Collector
+from oaicompat_proxy.api.openai.chat.collector import Collector
+from oaicompat_proxy.api.openai.chat.encoder import Chunk, ChunkEncoder, Envelope
+from oaicompat_proxy.api.openai.errors import error_body, error_ending
+from oaicompat_proxy.core import sse
+from oaicompat_proxy.core.errors import ProxyError
+from oaicompat_proxy.core.events import Event
 from oaicompat_proxy.dialects.ag_ui.dialect import AgUi
 from oaicompat_proxy.dialects.agentick.dialect import Agentick
-from oaicompat_proxy.dialects.dialect import Dialect, Reader
-from oaicompat_proxy.errors import ProxyError
-from oaicompat_proxy.events import Event
-from oaicompat_proxy.openai.chunks import Chunk, ChunkEncoder, Envelope
-from oaicompat_proxy.openai.errors import error_body, error_ending
-from oaicompat_proxy.translator import Translator
+from oaicompat_proxy.dialects.protocol import Dialect, Reader
+from oaicompat_proxy.translation.translator import Translator
 
 ENVELOPE = Envelope("chatcmpl-golden", 1790000000, "owl")
 MAX_FRAME = 16 * 1024 * 1024

@@ -15,7 +15,7 @@ import pytest
 import uvloop
 from agent import PATIENCE
 
-from oaicompat_proxy.web.stream_client import StreamClient
+from oaicompat_proxy.server.upstream.http_client import StreamClient
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,

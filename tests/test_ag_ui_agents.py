@@ -35,7 +35,7 @@ def client(harbor: Harbor, ag_ui: Front) -> Front:
 
 
 @both_ways
-async def test_text(client: Front, harbor: Harbor, stream: bool) -> None:
+async def test_translation_text_channel(client: Front, harbor: Harbor, stream: bool) -> None:
     completion = await ask(await client(), "Hi", stream=stream)
     (choice,) = completion.choices
     assert (choice.message.content, choice.finish_reason) == ("Hello from the harbor.", "stop")

@@ -10,17 +10,11 @@ from ag_ui.core import ResumeEntry
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oaicompat_proxy.core.errors import AgentError, InvalidRequest
+from oaicompat_proxy.core.turn import Answer, Call
 from oaicompat_proxy.dialects.ag_ui.answers import answer_all, original_calls
-from oaicompat_proxy.dialects.ag_ui.interrupts import (
-    COMMAND,
-    TOOL_MESSAGE,
-    PendingInterrupt,
-    encode,
-    fingerprint,
-)
+from oaicompat_proxy.dialects.ag_ui.interrupts import COMMAND, TOOL_MESSAGE, PendingInterrupt, encode, fingerprint
 from oaicompat_proxy.dialects.ag_ui.response_schema import allows
-from oaicompat_proxy.errors import AgentError, InvalidRequest
-from oaicompat_proxy.turn import Answer, Call
 
 APPROVED = {"type": "object", "properties": {"approved": {"type": "boolean"}}, "required": ["approved"]}
 AGENT_FRAMEWORK = {

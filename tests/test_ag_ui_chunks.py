@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from oaicompat_proxy.core.errors import UpstreamError
 from oaicompat_proxy.dialects.ag_ui import chunks
 from oaicompat_proxy.dialects.ag_ui.chunks import ChunkStreams, Step
-from oaicompat_proxy.errors import UpstreamError
 
 
 def streams() -> ChunkStreams:

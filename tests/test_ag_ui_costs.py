@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
+from oaicompat_proxy.core.errors import UpstreamError
 from oaicompat_proxy.dialects.ag_ui.reader import EventReader
-from oaicompat_proxy.errors import UpstreamError
 
 FEW, MANY = 250, 5_000
 TRIES = 2

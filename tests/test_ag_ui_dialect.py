@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from oaicompat_proxy.core.events import ToolCallSettled, ToolCallStarted, ToolFinished
+from oaicompat_proxy.core.turn import Text, Turn
 from oaicompat_proxy.dialects.ag_ui.dialect import AgUi
-from oaicompat_proxy.events import ToolCallSettled, ToolCallStarted, ToolFinished
-from oaicompat_proxy.turn import Text, Turn
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.dialects.ag_ui.endings import read_end, read_error, read_snapshot, stop_reason_of
-from oaicompat_proxy.dialects.ag_ui.tool_calls import ToolCalls
-from oaicompat_proxy.errors import UpstreamError
-from oaicompat_proxy.events import (
+from oaicompat_proxy.core.errors import UpstreamError
+from oaicompat_proxy.core.events import (
     ConfirmationRequired,
     Event,
     MessageCompleted,
@@ -20,6 +18,8 @@ from oaicompat_proxy.events import (
     ToolCallSettled,
     Usage,
 )
+from oaicompat_proxy.dialects.ag_ui.endings import read_end, read_error, read_snapshot, stop_reason_of
+from oaicompat_proxy.dialects.ag_ui.tool_calls import ToolCalls
 
 
 def end(

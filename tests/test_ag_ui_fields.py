@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from oaicompat_proxy.core.events import Usage
 from oaicompat_proxy.dialects.ag_ui.fields import MOST_COUNTED, objects_of, plain, text_of, usage_of
-from oaicompat_proxy.events import Usage
 
 
 @pytest.mark.parametrize("value", [None, 7, [], {}, True])

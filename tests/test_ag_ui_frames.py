@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from oaicompat_proxy.core.errors import UpstreamError
 from oaicompat_proxy.dialects.ag_ui.frames import decode
-from oaicompat_proxy.errors import UpstreamError
 
 
 def test_an_event_is_an_object_with_a_type() -> None:

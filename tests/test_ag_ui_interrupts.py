@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pure_path import Manner, collected, read_events, translate
 
+from oaicompat_proxy.core.errors import UpstreamError
+from oaicompat_proxy.core.events import ConfirmationRequired
 from oaicompat_proxy.dialects.ag_ui.interrupts import (
     COMMAND,
     MAX_ENCODED,
@@ -28,8 +30,6 @@ from oaicompat_proxy.dialects.ag_ui.interrupts import (
     read_outcome,
 )
 from oaicompat_proxy.dialects.ag_ui.tool_calls import ToolCalls
-from oaicompat_proxy.errors import UpstreamError
-from oaicompat_proxy.events import ConfirmationRequired
 
 APPROVAL = {"type": "object", "properties": {"approved": {"type": "boolean"}}, "required": ["approved"]}
 

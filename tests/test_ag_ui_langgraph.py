@@ -24,7 +24,7 @@ def url() -> Iterator[str]:
 
 
 @both_ways
-async def test_text(ag_ui: Front, url: str, stream: bool) -> None:
+async def test_translation_text_channel(ag_ui: Front, url: str, stream: bool) -> None:
     (choice,) = (await ask(await ag_ui(upstream=url), "Hi", stream=stream)).choices
     assert (choice.message.content, choice.finish_reason) == ("Hello from the graph.", "stop")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from oaicompat_proxy.core.errors import UpstreamError
 from oaicompat_proxy.dialects.ag_ui.limits import ENTRY, Budget
-from oaicompat_proxy.errors import UpstreamError
 
 
 def test_entries_and_their_texts_count_until_they_are_given_back() -> None:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oaicompat_proxy.core.errors import UpstreamError
+from oaicompat_proxy.core.events import Event, TextDelta, TextStarted
 from oaicompat_proxy.dialects.ag_ui import messages as ag_ui_messages
 from oaicompat_proxy.dialects.ag_ui.chunks import ChunkStreams
 from oaicompat_proxy.dialects.ag_ui.messages import MOST_HELD, Messages
-from oaicompat_proxy.errors import UpstreamError
-from oaicompat_proxy.events import Event, TextDelta, TextStarted
 
 
 def new_messages() -> Messages:

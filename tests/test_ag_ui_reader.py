@@ -16,9 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pure_path import Manner, collected, read_events, streamed, translate
 
-from oaicompat_proxy.dialects.ag_ui.reader import EventReader
-from oaicompat_proxy.errors import UpstreamError, UpstreamFrameTooLong
-from oaicompat_proxy.events import (
+from oaicompat_proxy.core.errors import UpstreamError, UpstreamFrameTooLong
+from oaicompat_proxy.core.events import (
     ChildEnded,
     Event,
     MessageCompleted,
@@ -36,6 +35,7 @@ from oaicompat_proxy.events import (
     ToolCallStarted,
     ToolFinished,
 )
+from oaicompat_proxy.dialects.ag_ui.reader import EventReader
 
 MAX_FRAME = 64 * 1024
 MEGABYTE = 1024 * 1024

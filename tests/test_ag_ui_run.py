@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.dialects.ag_ui import run as ag_ui_run
-from oaicompat_proxy.dialects.ag_ui.run import RUN_EVENTS, RunEvents
-from oaicompat_proxy.errors import UpstreamError, UpstreamFrameTooLong
-from oaicompat_proxy.events import (
+from oaicompat_proxy.core.errors import UpstreamError, UpstreamFrameTooLong
+from oaicompat_proxy.core.events import (
     ChildEnded,
     Event,
     ReasoningDelta,
@@ -22,6 +20,8 @@ from oaicompat_proxy.events import (
     ToolCallSettled,
     ToolCallStarted,
 )
+from oaicompat_proxy.dialects.ag_ui import run as ag_ui_run
+from oaicompat_proxy.dialects.ag_ui.run import RUN_EVENTS, RunEvents
 
 START, CONTENT, END, CHUNK = (f"TEXT_MESSAGE_{word}" for word in ("START", "CONTENT", "END", "CHUNK"))
 

@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.dialects.ag_ui import runs as ag_ui_runs
-from oaicompat_proxy.dialects.ag_ui.runs import LAST_WORD_WAIT, NEXT_RUN_WAIT, REPLAY_WAIT, Runs
-from oaicompat_proxy.errors import UpstreamError
-from oaicompat_proxy.events import (
+from oaicompat_proxy.core.errors import UpstreamError
+from oaicompat_proxy.core.events import (
     Event,
     RunEnded,
     RunFailed,
@@ -19,6 +17,8 @@ from oaicompat_proxy.events import (
     TextStarted,
     TickStarted,
 )
+from oaicompat_proxy.dialects.ag_ui import runs as ag_ui_runs
+from oaicompat_proxy.dialects.ag_ui.runs import LAST_WORD_WAIT, NEXT_RUN_WAIT, REPLAY_WAIT, Runs
 
 ENDED = [RunResult("", "", None), RunEnded()]
 

@@ -9,8 +9,8 @@ import pytest
 from ag_ui.core import Event
 from pydantic import TypeAdapter, ValidationError
 
+from oaicompat_proxy.core.errors import UpstreamError
 from oaicompat_proxy.dialects.ag_ui.schema import MOST_COUNTED, check, is_count
-from oaicompat_proxy.errors import UpstreamError
 
 EVENT: TypeAdapter[Any] = TypeAdapter(Event)
 

@@ -13,9 +13,9 @@ from checker import check_body, check_error_body, check_stream
 from pure_path import Manner, collected, new_reader, read_events, streamed, translate
 from test_ag_ui_schema import CASES, EVERY, SWAPS, places, put
 
+from oaicompat_proxy.core.errors import InternalError
 from oaicompat_proxy.dialects.ag_ui.dialect import AgUi
-from oaicompat_proxy.errors import InternalError
-from oaicompat_proxy.masking import mask
+from oaicompat_proxy.recordings.masking import mask
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from oaicompat_proxy.core.errors import UpstreamError
+from oaicompat_proxy.core.events import ToolCallDelta, ToolCallSettled, ToolCallStarted, ToolFinished
 from oaicompat_proxy.dialects.ag_ui import tool_calls
 from oaicompat_proxy.dialects.ag_ui.tool_calls import ToolCalls
-from oaicompat_proxy.errors import UpstreamError
-from oaicompat_proxy.events import (
-    ToolCallDelta,
-    ToolCallSettled,
-    ToolCallStarted,
-    ToolFinished,
-)
 
 
 def called(*call_ids: str, with_deeds: bool = False) -> ToolCalls:

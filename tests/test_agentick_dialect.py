@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
+from oaicompat_proxy.core.events import MessageCompleted
+from oaicompat_proxy.core.turn import Text, Turn
 from oaicompat_proxy.dialects.agentick.dialect import Agentick
-from oaicompat_proxy.events import MessageCompleted
-from oaicompat_proxy.turn import Text, Turn
 
 
 def test_the_session_says_which_app_it_is() -> None:

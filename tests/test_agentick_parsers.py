@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.dialects.agentick.parsers import COPIES, DEEDS, PARSERS, failure_of
-from oaicompat_proxy.events import (
+from oaicompat_proxy.core.events import (
     ChildEnded,
     Citation,
     ConfirmationRequired,
@@ -31,6 +30,7 @@ from oaicompat_proxy.events import (
     ToolStarted,
     Usage,
 )
+from oaicompat_proxy.dialects.agentick.parsers import COPIES, DEEDS, PARSERS, failure_of
 
 ALL = {**PARSERS, **DEEDS, **COPIES}
 CALL = {"callId": "c1", "name": "tide"}

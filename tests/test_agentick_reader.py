@@ -7,11 +7,8 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.dialects.agentick.names import END_HEAD
-from oaicompat_proxy.dialects.agentick.parsers import COPIES, DEEDS, PARSERS
-from oaicompat_proxy.dialects.agentick.reader import EventReader
-from oaicompat_proxy.errors import UpstreamError, UpstreamFrameTooLong
-from oaicompat_proxy.events import (
+from oaicompat_proxy.core.errors import UpstreamError, UpstreamFrameTooLong
+from oaicompat_proxy.core.events import (
     Event,
     MessageCompleted,
     MessageEnded,
@@ -30,6 +27,9 @@ from oaicompat_proxy.events import (
     ToolStarted,
     Usage,
 )
+from oaicompat_proxy.dialects.agentick.frames import END_HEAD
+from oaicompat_proxy.dialects.agentick.parsers import COPIES, DEEDS, PARSERS
+from oaicompat_proxy.dialects.agentick.reader import EventReader
 
 MAX_FRAME = 64 * 1024
 MEGABYTE = 1024 * 1024

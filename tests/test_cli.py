@@ -21,8 +21,8 @@ from agent import Agent
 from checker import check_stream
 
 from oaicompat_proxy import __version__
-from oaicompat_proxy.config import Config, flag
-from oaicompat_proxy.web.server import ANSWERS_CUT
+from oaicompat_proxy.config.settings import Config, flag
+from oaicompat_proxy.server.process.serve import ANSWERS_CUT
 
 COMMAND = str(Path(sys.executable).parent / "oaicompat-proxy")
 WITHIN = 30.0

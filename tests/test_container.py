@@ -16,8 +16,8 @@ import pytest
 from processes import free_port, port_of, proxy
 
 from oaicompat_proxy import __version__
-from oaicompat_proxy.config import Config, ConfigError
-from oaicompat_proxy.flags import ENVIRONMENT_PREFIX
+from oaicompat_proxy.config.command_line import ENVIRONMENT_PREFIX
+from oaicompat_proxy.config.settings import Config, ConfigError
 
 ROOT = Path(__file__).parent.parent
 DOCKERFILE = ROOT / "scripts" / "deploy" / "container" / "Dockerfile"

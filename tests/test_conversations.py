@@ -17,7 +17,7 @@ import pytest
 from conftest import SETTINGS
 from fronts import Chat, Front, StartFront, function, listen, result, user
 
-from oaicompat_proxy.config import Config
+from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.demo.runs import RunRecord
 from oaicompat_proxy.demo.settings import GatewaySettings
 
@@ -666,7 +666,7 @@ async def test_a_name_wins_over_recognition(front: StartFront) -> None:
 async def test_a_session_that_nobody_comes_back_to_is_closed(
     front: StartFront, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oaicompat_proxy.web.sessions.SWEEP", 0.01)
+    monkeypatch.setattr("oaicompat_proxy.server.sessions.sessions.SWEEP", 0.01)
     there = await front(**RECOGNISE, session_ttl=1)
     chat = Chat(there)
     await chat.say("When is high tide?")

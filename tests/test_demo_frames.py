@@ -10,9 +10,9 @@ import pytest
 
 from oaicompat_proxy.demo import texts
 from oaicompat_proxy.demo.agents import AGENTS
+from oaicompat_proxy.demo.execution import Cast, Performance
 from oaicompat_proxy.demo.frames import Stage, Stamps, stringify, transport_error
 from oaicompat_proxy.demo.gateway import INTERNAL_FRAME
-from oaicompat_proxy.demo.performance import Cast, Performance
 from oaicompat_proxy.demo.scenarios import script
 from oaicompat_proxy.demo.script import Call, Fail, Say, Script, Spawn, Think, Tick
 

@@ -9,11 +9,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from oaicompat_proxy.demo.bodies import EMBEDDED_SHAPE, NEWER_SHAPE, STANDALONE_SHAPE
 from oaicompat_proxy.demo.gateway import STATE, create_gateway, serve, serve_app
-from oaicompat_proxy.demo.house import House
+from oaicompat_proxy.demo.http_bodies import EMBEDDED_SHAPE, NEWER_SHAPE, STANDALONE_SHAPE
 from oaicompat_proxy.demo.script import Cut, Hang, Raw, Tape
 from oaicompat_proxy.demo.settings import GatewaySettings
+from oaicompat_proxy.demo.state import House
 
 Frames = list[dict[str, Any]]
 

@@ -14,9 +14,9 @@ import pytest
 from checker import check_body, check_error_body, check_stream
 from pure_path import Manner, Outcome, collected, read_events, streamed, translate
 
-from oaicompat_proxy.openai.request import parse
-from oaicompat_proxy.recording import Entry, Recording
-from oaicompat_proxy.recording import Manner as RecordedManner
+from oaicompat_proxy.api.openai.chat.request import parse
+from oaicompat_proxy.recordings.format import Entry, Recording
+from oaicompat_proxy.recordings.format import Manner as RecordedManner
 
 GOLDEN = Path(__file__).parent / "golden"
 NATIVES = sorted(GOLDEN.glob("*.native.sse"))

@@ -17,11 +17,11 @@ from backend import DEADLINE
 from test_container import final
 
 from oaicompat_proxy.cli import main
-from oaicompat_proxy.config import Config
-from oaicompat_proxy.flags import ENVIRONMENT_PREFIX
-from oaicompat_proxy.web import metric_names
-from oaicompat_proxy.web.app import create_app
-from oaicompat_proxy.web.worker import longest_end
+from oaicompat_proxy.config.command_line import ENVIRONMENT_PREFIX
+from oaicompat_proxy.config.settings import Config
+from oaicompat_proxy.server.app import create_app
+from oaicompat_proxy.server.observability import metric_definitions as metric_names
+from oaicompat_proxy.server.process.worker import longest_end
 
 FOLDER = Path(__file__).parent.parent / "scripts" / "deploy" / "kubernetes"
 VERSIONS = ("1.29", kubernetes_validate.latest_version())

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pure_path import ENVELOPE, Manner, Outcome, collected, read_events, streamed, translate
 
-from oaicompat_proxy import events
-from oaicompat_proxy.events import (
+from oaicompat_proxy.api.openai.chat.encoder import Chunk, Finish, Role, UsageReport
+from oaicompat_proxy.core import events
+from oaicompat_proxy.core.events import (
     Event,
     MessageEnded,
     ReasoningDelta,
@@ -33,7 +34,6 @@ from oaicompat_proxy.events import (
     ToolCallStarted,
     Usage,
 )
-from oaicompat_proxy.openai.chunks import Chunk, Finish, Role, UsageReport
 
 NAMES = ["", "tide", "moon", "add"]
 IDS = ["", "c1", "c2", "c3"]

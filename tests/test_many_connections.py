@@ -16,7 +16,7 @@ from agent import OPENING, Agent, run, text
 from checker import check_error_body, check_stream
 from conftest import CHAT, Line, StartProxy, chat_body
 from processes import port_of, proxy_before
-from test_web_models import apps
+from test_server_endpoints_models import apps
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from checker import check_error_body
 from fronts import Front, StartFront, result, user
 
 from oaicompat_proxy.demo.settings import GatewaySettings
-from oaicompat_proxy.keyring import new_entry
+from oaicompat_proxy.server.access.keyring import new_entry
 
 pytest_plugins = ["front_fixtures"]
 

@@ -25,7 +25,7 @@ from backend import DEADLINE, Backend, Reply, Request, agree, break_off, error_o
 from processes import NGINX_FILES, nginx, nginx_program, port_of, proxy
 from yarl import URL
 
-from oaicompat_proxy.config import Config
+from oaicompat_proxy.config.settings import Config
 
 SLOW_WORDS = 9
 EVENT_STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"

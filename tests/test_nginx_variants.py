@@ -20,7 +20,7 @@ import pytest
 from backend import DEADLINE, Backend, Request, agree, break_off, error_of
 from processes import LISTEN, NGINX_FILES, UPSTREAM, nginx_listening, nginx_program, port_of, proxy, write_nginx_files
 
-from oaicompat_proxy.config import Config
+from oaicompat_proxy.config.settings import Config
 
 REPLICAS = {"include oaicompat/upstream-one.conf;": "include oaicompat/upstream-replicas.conf;"}
 TLS = {"include oaicompat/server-plain.conf;": "include oaicompat/server-tls.conf;"}

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from processes import Child, free_port, port_of, stopping
-from test_web_metric_names import expressions
+from test_server_observability_metric_definitions import expressions
 
 CONFIG = """\
 global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}

@@ -20,8 +20,8 @@ from conftest import Line, Proxy, StartProxy, chat_body
 from fronts import Chat, Front, StartFront, function
 
 from oaicompat_proxy.demo.settings import GatewaySettings
-from oaicompat_proxy.web import closing
-from oaicompat_proxy.web.keys import SESSIONS
+from oaicompat_proxy.server.context import SESSIONS
+from oaicompat_proxy.server.upstream import session_closer as closing
 
 pytest_plugins = ["front_fixtures"]
 

@@ -16,8 +16,8 @@ from typing import Any
 import asgi
 from processes import Child, proxy, stopping
 
-from oaicompat_proxy.keyring import digest_of, parse_keys
-from oaicompat_proxy.settings_file import example
+from oaicompat_proxy.config.file import example
+from oaicompat_proxy.server.access.keyring import digest_of, parse_keys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")

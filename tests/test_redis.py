@@ -25,11 +25,11 @@ from conftest import Proxy
 from fronts import Chat, Front, RedisServer, StartFront, function, result, user
 from processes import Child, stopping
 
-from oaicompat_proxy.config import Config
+from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.demo.gateway import STATE, create_gateway, serve_app
-from oaicompat_proxy.demo.house import House
 from oaicompat_proxy.demo.settings import GatewaySettings
-from oaicompat_proxy.web import redis_client
+from oaicompat_proxy.demo.state import House
+from oaicompat_proxy.server import redis as redis_client
 
 pytest_plugins = ["front_fixtures"]
 
@@ -232,7 +232,7 @@ async def test_conversations_under_a_name_go_on_in_any_process(workers: StartWor
 async def test_what_nobody_came_back_to_is_closed_once_by_any_worker(
     front: StartFront, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oaicompat_proxy.web.sessions.SWEEP", 0.02)
+    monkeypatch.setattr("oaicompat_proxy.server.sessions.sessions.SWEEP", 0.02)
     a = await front(**RECOGNISE, session_ttl=1, redis=redis_server.url)
     await front(beside=a, **RECOGNISE, session_ttl=1, redis=redis_server.url)
     chat = Chat(a)
@@ -368,7 +368,7 @@ async def test_a_proxy_starts_without_its_redis(front: StartFront, own_redis: Re
 async def test_looking_for_old_sessions_goes_on_when_redis_is_back(
     front: StartFront, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oaicompat_proxy.web.sessions.SWEEP", 0.02)
+    monkeypatch.setattr("oaicompat_proxy.server.sessions.sessions.SWEEP", 0.02)
     there = await front(**RECOGNISE, session_ttl=1, redis=own_redis.url)
     own_redis.stop()
     await there.ask("Hi")

@@ -22,7 +22,7 @@ from checker import check_body, check_error_body, check_stream
 from conftest import CHAT, StartProxy, chat_body
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_openai_completion_chunks import read_body, read_stream
+from test_api_openai_completions_encoder import read_body, read_stream
 
 COMPLETIONS = "/v1/completions"
 MODELS = "/v1/models"

@@ -17,9 +17,9 @@ import pytest
 from agent import OPENING, Agent, Step, answer, closing, failure, run, text
 from conftest import Proxy, StartProxy
 
-from oaicompat_proxy.errors import ProxyError
-from oaicompat_proxy.keyring import Caller
-from oaicompat_proxy.web.slots import Slots
+from oaicompat_proxy.core.errors import ProxyError
+from oaicompat_proxy.server.access.keyring import Caller
+from oaicompat_proxy.server.sessions.run_slots import Slots
 
 Client = openai.OpenAI | openai.AsyncOpenAI
 Call = Callable[[Any], Any]
@@ -300,7 +300,7 @@ async def test_a_limit_is_a_rate_limit_error_that_is_tried_again_when_it_says(
 async def test_a_slot_that_is_free_by_the_next_attempt_is_no_error_at_all(
     proxy: StartProxy, agent: Agent, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oaicompat_proxy.errors.Overloaded.retry_after", 0.2)
+    monkeypatch.setattr("oaicompat_proxy.core.errors.Overloaded.retry_after", 0.2)
     gate = asyncio.Event()
     agent.plays(OPENING, gate, text("Hello"), closing())
     front = await proxy(max_runs=1, queue_wait=0)

@@ -17,7 +17,7 @@ from agent import LAST_WORD, OPENING, Agent, Choice, Reply, answer, failure, tex
 from conftest import CHAT, Proxy, Received, StartProxy, chat_body
 from processes import Child, stopping
 
-from oaicompat_proxy.web import callers
+from oaicompat_proxy.server.access import authenticator as callers
 
 KEY = "sk-right-b7Wq93"
 WRONG = "sk-wrong-x8Zt41"

@@ -17,9 +17,9 @@ from agent import OPENING, Agent, closing, run, text
 from checker import check_error_body, check_stream
 from conftest import CHAT, Line, chat_body
 from processes import Child, port_of, proxy_before
-from test_web_models import apps
+from test_server_endpoints_models import apps
 
-from oaicompat_proxy.web.server import ANSWERS_CUT
+from oaicompat_proxy.server.process.serve import ANSWERS_CUT
 
 AT_ONCE = 2.5
 """Seconds for what should need none, on a busy machine: much less than it would wait otherwise."""

@@ -13,7 +13,7 @@ from checker import REASONING_FIELDS, Answer, check_body, check_error_body, chec
 from conftest import Demo, Proxy, Received, StartProxy
 
 from oaicompat_proxy.demo.scenarios import SCENARIOS
-from oaicompat_proxy.tool_call_ids import SHORT_PREFIX
+from oaicompat_proxy.translation.tool_call_ids import SHORT_PREFIX
 
 ENDLESS = "silent"
 """The one scenario that says nothing and does not end."""

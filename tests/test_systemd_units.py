@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from oaicompat_proxy.cli import StartError
-from oaicompat_proxy.config import Config
-from oaicompat_proxy.flags import ENVIRONMENT_PREFIX
-from oaicompat_proxy.web.listening import FILES_BESIDE
-from oaicompat_proxy.web.server import ANSWERS_CUT
-from oaicompat_proxy.web.worker import longest_end
+from oaicompat_proxy.config.command_line import ENVIRONMENT_PREFIX
+from oaicompat_proxy.config.settings import Config
+from oaicompat_proxy.server.process.serve import ANSWERS_CUT
+from oaicompat_proxy.server.process.sockets import FILES_BESIDE
+from oaicompat_proxy.server.process.worker import longest_end
 
 UNITS = Path(__file__).parent.parent / "scripts" / "deploy" / "systemd"
 SERVICE = UNITS / "oaicompat-proxy.service"

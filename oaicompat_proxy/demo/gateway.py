@@ -15,16 +15,16 @@ from typing import Any
 
 from aiohttp import web
 
-from .bodies import STREAM, Refused, answer, body_of, messages_of
 from .frames import transport_error
-from .house import House
-from .listening import events, subscribe
-from .methods import MethodError, invoke
-from .replay import Replay
+from .http_bodies import STREAM, Refused, answer, body_of, messages_of
+from .invoke_methods import MethodError, invoke
+from .replay_buffer import Replay
 from .runs import RunRecord
 from .script import Cut
 from .sessions import BadKey, UnknownApp
 from .settings import GatewaySettings
+from .state import House
+from .subscriptions import events, subscribe
 
 STATE = web.AppKey("oaicompat_proxy.demo.state", House)
 INTERNAL_FRAME = re.compile(

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .performance import Performance
-from .replay import Replay
+from .execution import Performance
+from .replay_buffer import Replay
 from .script import Cut, Hang, Pause, Raw, Tape
-from .toolbox import Ask, Play
+from .tool_runner import Ask, Play
 
 State = Literal["running", "finished", "failed", "aborted"]
 

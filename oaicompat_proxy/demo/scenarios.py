@@ -13,7 +13,7 @@ from typing import Any
 
 from . import texts
 from .agents import Agent
-from .arguments import arguments
+from .example_arguments import arguments
 from .prompt import Prompt
 from .script import Call, Cut, Fail, Hang, Pause, Report, Say, Script, Spawn, Tape, Think, Tick, Usage, words
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from oaicompat_proxy.config import Config, ConfigError
-from oaicompat_proxy.flags import assemble
-from oaicompat_proxy.keyring import KeysError, parse_keys
-from oaicompat_proxy.settings_file import parse, written
+from oaicompat_proxy.config.command_line import assemble
+from oaicompat_proxy.config.file import parse, written
+from oaicompat_proxy.config.settings import Config, ConfigError
+from oaicompat_proxy.server.access.keyring import KeysError, parse_keys
 
 LONGEST_LINE = 4000
 

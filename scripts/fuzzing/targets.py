@@ -18,19 +18,19 @@ from typing import Any
 from checker import check_body, check_error_body, check_stream
 from pure_path import MAX_FRAME, Manner, Outcome, collected, read_events, streamed, translate
 
-from oaicompat_proxy.conversation import build_turn
-from oaicompat_proxy.dialects.agentick import calls
+from oaicompat_proxy.api.openai.chat import request as openai_request
+from oaicompat_proxy.api.openai.chat.encoder import Content, Contents
+from oaicompat_proxy.api.openai.errors import error_body
+from oaicompat_proxy.api.openai.media import MediaReader
+from oaicompat_proxy.api.openai.recorded_fields import RECORDED_FIELDS as ANSWERS
+from oaicompat_proxy.core.errors import InvalidRequest, ProxyError
+from oaicompat_proxy.core.events import Event
+from oaicompat_proxy.core.sse import FrameReader
+from oaicompat_proxy.dialects.agentick import requests as calls
 from oaicompat_proxy.dialects.agentick.reader import EventReader
-from oaicompat_proxy.dialects.known import DIALECTS
-from oaicompat_proxy.errors import InvalidRequest, ProxyError
-from oaicompat_proxy.events import Event
-from oaicompat_proxy.masking import Masker, mask
-from oaicompat_proxy.openai import request as openai_request
-from oaicompat_proxy.openai.chunks import Content, Contents
-from oaicompat_proxy.openai.errors import error_body
-from oaicompat_proxy.openai.media import MediaReader
-from oaicompat_proxy.openai.recorded_fields import RECORDED_FIELDS as ANSWERS
-from oaicompat_proxy.sse import FrameReader
+from oaicompat_proxy.dialects.registry import DIALECTS
+from oaicompat_proxy.recordings.masking import Masker, mask
+from oaicompat_proxy.translation.prompt import build_turn
 
 from .files import KEYS_SEEDS, SETTINGS_SEEDS, keys_file, settings_file
 

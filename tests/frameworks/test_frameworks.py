@@ -137,7 +137,7 @@ def test_version(running: Running, record_property: Shows) -> None:
 
 
 @both_ways
-def test_text(talk: Talk, stream: bool) -> None:
+def test_translation_text_channel(talk: Talk, stream: bool) -> None:
     choice = talk(stream=stream).say("Hello")
     assert (choice.message.content, choice.finish_reason) == (model.GREETING, "stop")
 

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import pytest
 from pure_path import ENVELOPE, MAX_FRAME
 
+from oaicompat_proxy.api.openai.chat.encoder import ChunkEncoder
+from oaicompat_proxy.core.errors import AgentError, ProxyError, UpstreamAnswerTooLong, UpstreamInterrupted
 from oaicompat_proxy.dialects.ag_ui.dialect import AgUi
 from oaicompat_proxy.dialects.agentick.dialect import Agentick
-from oaicompat_proxy.dialects.dialect import Dialect
-from oaicompat_proxy.errors import AgentError, ProxyError, UpstreamAnswerTooLong, UpstreamInterrupted
-from oaicompat_proxy.openai.chunks import ChunkEncoder
-from oaicompat_proxy.recognition import AnswerDigest
-from oaicompat_proxy.translator import Translator
+from oaicompat_proxy.dialects.protocol import Dialect
+from oaicompat_proxy.server.sessions.fingerprints import AnswerDigest
+from oaicompat_proxy.translation.translator import Translator
 
 FEW, GROWTH, MOST = 2_000, 4, 9
 """Events; four times as many may take nine times as long: a line takes four times, a square sixteen."""

@@ -11,11 +11,11 @@ import pytest
 from agent import Agent, run
 from conftest import StartProxy, chat_body
 
-from oaicompat_proxy.config import Config, ConfigError
-from oaicompat_proxy.flags import read_environment
-from oaicompat_proxy.keyring import digest_of
-from oaicompat_proxy.web import callers
-from oaicompat_proxy.web.reloading import reread
+from oaicompat_proxy.config.command_line import read_environment
+from oaicompat_proxy.config.settings import Config, ConfigError
+from oaicompat_proxy.server.access import authenticator as callers
+from oaicompat_proxy.server.access.keyring import digest_of
+from oaicompat_proxy.server.process.reload import reread
 
 DEEP = b"[" * 5000 + b"]" * 5000
 DIGITS = b"9" * 5000

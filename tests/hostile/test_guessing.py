@@ -18,15 +18,15 @@ import pytest
 from checker import check_error_body
 from fronts import Chat, Front, StartFront, result
 
-from oaicompat_proxy.confirmations import Question, sign
+from oaicompat_proxy.api.openai.chat.request import Message
+from oaicompat_proxy.core.signing import Secrets, SigningKeys
+from oaicompat_proxy.core.turn import Text
 from oaicompat_proxy.demo.script import Call, Say, Script, Tick
 from oaicompat_proxy.demo.settings import GatewaySettings
-from oaicompat_proxy.keyring import number_keys
-from oaicompat_proxy.openai.request import Message
-from oaicompat_proxy.recognition import AnswerDigest, conversation_digest, named_session, scope_of
-from oaicompat_proxy.signing import Secrets, SigningKeys
-from oaicompat_proxy.tool_call_ids import shorten
-from oaicompat_proxy.turn import Text
+from oaicompat_proxy.server.access.keyring import number_keys
+from oaicompat_proxy.server.sessions.fingerprints import AnswerDigest, conversation_digest, named_session, scope_of
+from oaicompat_proxy.translation.confirmations import Question, sign
+from oaicompat_proxy.translation.tool_call_ids import shorten
 
 pytest_plugins = ["front_fixtures"]
 

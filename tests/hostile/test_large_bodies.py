@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from bodies import COUNTS, MEBIBYTE, MEDIA, TEXTS, VALUES, user
 
-from oaicompat_proxy.config import Config
-from oaicompat_proxy.web.app import create_app
-from oaicompat_proxy.web.server import calm_collector, listening
+from oaicompat_proxy.config.settings import Config
+from oaicompat_proxy.server.app import create_app
+from oaicompat_proxy.server.process.serve import calm_collector, listening
 
 log = logging.getLogger(__name__)
 

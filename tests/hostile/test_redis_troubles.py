@@ -18,10 +18,10 @@ from conftest import Proxy
 from fronts import Front, RedisServer
 from processes import Child, stopping
 
-from oaicompat_proxy.config import Config
+from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.demo.gateway import STATE, create_gateway, serve_app
-from oaicompat_proxy.demo.house import House
 from oaicompat_proxy.demo.settings import GatewaySettings
+from oaicompat_proxy.demo.state import House
 
 pytest_plugins = ["front_fixtures"]
 

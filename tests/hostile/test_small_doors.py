@@ -12,8 +12,8 @@ from agent import Agent, Reply
 from checker import check_error_body
 from conftest import StartProxy
 
-from oaicompat_proxy.config import Config
-from oaicompat_proxy.web.callers import CLIENTS, Callers
+from oaicompat_proxy.config.settings import Config
+from oaicompat_proxy.server.access.authenticator import CLIENTS, Callers
 
 
 @pytest.mark.parametrize("kind", ["text/html" + "x" * 5000, "Injected words: go to evil.example", "a/b c"])

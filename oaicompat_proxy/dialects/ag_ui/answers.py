@@ -11,8 +11,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ...errors import AgentError, InvalidRequest
-from ...turn import Answer, Call
+from ...core.errors import AgentError, InvalidRequest
+from ...core.turn import Answer, Call
 from .interrupts import COMMAND, RESUME, TOOL_MESSAGE, PendingInterrupt, decode, fingerprint
 from .response_schema import YES_WORDS, allows, decide, decision_key, is_object, properties_of
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ...errors import UpstreamError
+from ...core.errors import UpstreamError
 from .limits import Budget
 
 MOST_OPEN = 1024 * 1024

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ...turn import Turn
-from ..dialect import Call, Gateway, Reader
-from .calls import build_run
-from .names import name_of
+from ...core.turn import Turn
+from ..protocol import Call, Gateway, Reader
+from .event_names import name_of
 from .reader import EventReader, find_last_run
 from .recorded_fields import RECORDED_FIELDS
+from .requests import build_run
 
 
 class AgUi:

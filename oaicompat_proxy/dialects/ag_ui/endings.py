@@ -6,8 +6,8 @@ text of an agent that does not stream.
 
 from __future__ import annotations
 
-from ...errors import UpstreamError
-from ...events import Event, MessageCompleted, RunEnded, RunFailed, RunResult, ToolCalled
+from ...core.errors import UpstreamError
+from ...core.events import Event, MessageCompleted, RunEnded, RunFailed, RunResult, ToolCalled
 from .fields import Data, objects_of, text_of, usage_of
 from .interrupts import read_confirmation_calls, read_customs, read_open_calls, read_outcome
 from .tool_calls import ToolCalls

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ...events import Usage
+from ...core.events import Usage
 from .schema import MOST_COUNTED, is_count
 
 Data = dict[str, Any]

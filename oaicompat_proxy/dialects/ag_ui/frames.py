@@ -6,7 +6,7 @@ import json
 
 import orjson
 
-from ...errors import UpstreamError
+from ...core.errors import UpstreamError
 from .fields import Data
 
 

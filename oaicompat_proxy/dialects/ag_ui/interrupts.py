@@ -19,8 +19,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-from ...errors import UpstreamError
-from ...events import ConfirmationRequired
+from ...core.errors import UpstreamError
+from ...core.events import ConfirmationRequired
 from . import response_schema
 from .fields import Data, objects_of, text_of
 from .questions import Asked, read_question

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...errors import UpstreamError
+from ...core.errors import UpstreamError
 
 ENTRY = 256
 """Characters that an entry counts beside its text: even an empty one takes room."""

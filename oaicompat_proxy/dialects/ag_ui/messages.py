@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from ...errors import UpstreamError
-from ...events import Event
+from ...core.errors import UpstreamError
+from ...core.events import Event
 from .chunks import ChunkStreams
 from .limits import Budget
 

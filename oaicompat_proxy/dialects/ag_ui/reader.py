@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ...errors import UpstreamError
-from ...events import Event
-from ...sse import HEAD, Frame, FrameReader, Keep
+from ...core.errors import UpstreamError
+from ...core.events import Event
+from ...core.sse import HEAD, Frame, FrameReader, Keep
+from .event_names import AGENT_STOPPED, ON_INTERRUPT, call_id_of, custom_name_of, name_of, run_id_of
 from .fields import Data, text_of
 from .frames import decode
-from .names import AGENT_STOPPED, ON_INTERRUPT, call_id_of, custom_name_of, name_of, run_id_of
 from .run import RUN_EVENTS
 from .runs import Runs
 from .schema import check

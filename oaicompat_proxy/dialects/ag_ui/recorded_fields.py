@@ -6,7 +6,7 @@ join the thread.
 
 from __future__ import annotations
 
-from ...recorded_fields import Fields, Readable, RecordedFields
+from ...core.recorded_fields import Fields, Readable, RecordedFields
 
 ID, NAME, TIME, NUMBER, _, FAILURE = Readable
 

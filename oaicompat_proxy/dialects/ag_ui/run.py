@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from ...errors import UpstreamError, UpstreamFrameTooLong
-from ...events import ChildEnded, Event, ReasoningDelta, ReasoningStarted, TextDelta, TextStarted, TickStarted
+from ...core.errors import UpstreamError, UpstreamFrameTooLong
+from ...core.events import ChildEnded, Event, ReasoningDelta, ReasoningStarted, TextDelta, TextStarted, TickStarted
 from .chunks import ChunkStreams
 from .endings import read_end, read_snapshot, stop_reason_of
+from .event_names import AGENT_STOPPED, ON_INTERRUPT
 from .fields import Data, plain, text_of
 from .frames import decode
 from .interrupts import MAX_INTERRUPTS
 from .limits import Budget
 from .messages import ASSISTANT, Messages
-from .names import AGENT_STOPPED, ON_INTERRUPT
 from .schema import check
 from .tool_calls import ToolCalls
 

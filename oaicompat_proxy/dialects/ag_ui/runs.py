@@ -8,8 +8,8 @@ of the stream is the last word: `RUN_ERROR` after `RUN_FINISHED` is a failure.
 
 from __future__ import annotations
 
-from ...errors import UpstreamError
-from ...events import Event, RunStarted, TickStarted
+from ...core.errors import UpstreamError
+from ...core.events import Event, RunStarted, TickStarted
 from .endings import read_error
 from .fields import Data
 from .run import RunEvents

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ...errors import UpstreamError
+from ...core.errors import UpstreamError
 
 MOST_COUNTED = 2**53 - 1
 """The largest integer that JavaScript holds exactly."""

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Collection, Iterable
 from io import StringIO
 
-from ...errors import UpstreamError
-from ...events import Event, ToolCallDelta, ToolCallSettled, ToolCallStarted, ToolFinished
+from ...core.errors import UpstreamError
+from ...core.events import Event, ToolCallDelta, ToolCallSettled, ToolCallStarted, ToolFinished
 from .chunks import ChunkStreams
 from .limits import Budget
 

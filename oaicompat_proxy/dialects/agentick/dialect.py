@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ...turn import Turn
-from ..dialect import Call, Gateway, Reader
-from . import calls
-from .plain_text import Shapes
+from ...core.turn import Turn
+from ..protocol import Call, Gateway, Reader
+from . import requests as calls
 from .reader import EventReader
 from .recorded_fields import RECORDED_FIELDS
+from .text_fast_path import Shapes
 
 _ENVELOPE = re.compile(rb'\s*\{\s*"type"\s*:\s*"[a-z]')
 """Of every frame: the kind of it stands in front, in small letters."""

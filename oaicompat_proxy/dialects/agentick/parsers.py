@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from ...events import (
+from ...core.events import (
     ChildEnded,
     Citation,
     ConfirmationRequired,

@@ -18,14 +18,14 @@ from io import BytesIO
 
 import orjson
 
-from ...errors import UpstreamError
-from ...events import Event, TextDelta
-from ...sse import MARK, FrameReader
-from ..dialect import EndsItself
-from .names import END_HEAD, FRONT, NEVER_NEEDED, RESULT_HEAD
+from ...core.errors import UpstreamError
+from ...core.events import Event, TextDelta
+from ...core.sse import MARK, FrameReader
+from ..protocol import EndsItself
+from .frames import END_HEAD, FRONT, NEVER_NEEDED, RESULT_HEAD
 from .parsers import COPIES, DEEDS, Data
-from .plain_text import Shapes, TextShape, learn
-from .run import KINDS, KINDS_WITH_DEEDS, Kind, Run
+from .run_state import KINDS, KINDS_WITH_DEEDS, Kind, Run
+from .text_fast_path import Shapes, TextShape, learn
 
 _FIELD = b"data: "
 _PAYLOAD_AT = len(_FIELD)

@@ -6,7 +6,7 @@ whoever knows it may join the session.
 
 from __future__ import annotations
 
-from ...recorded_fields import Fields, Readable, RecordedFields
+from ...core.recorded_fields import Fields, Readable, RecordedFields
 
 ID, NAME, TIME, NUMBER, PLACEHOLDER, FAILURE = Readable
 

@@ -1,0 +1,220 @@
+"""A chat request, parsed at the door: bytes to a `ChatRequest`, or an error that names the field.
+
+Behind this door nobody asks whether a field is there. What the proxy acts on is an attribute; every other
+parameter the client sent is in `parameters` as it was sent, to travel to the agent.
+
+Source: `openai-chat.md` section 1; faults as in `openai-models-errors.md` 4.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import field
+from typing import Any, Literal
+
+from ....core.errors import InvalidRequest
+from ....core.exact_json import take_exact
+from ....core.immutable import readonly
+from ....core.turn import Block, JsonText, Text
+from ..json_body import parse_json
+from ..media import MediaReader
+from ..schema.requests import CHAT
+from ..stream_options import parse_streaming
+from ..unsupported import IN_CHAT, refuse_unsupported
+from ..validation import array_above_max_length, check, check_text
+from .tool_choice import parse_tool_names
+from .tool_results import check_pairing
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@readonly
+class ToolCall:
+    id: str
+    name: str
+    arguments: str
+    """JSON text as the client sent it; for a custom tool its input, which is free text."""
+
+
+@readonly
+class Message:
+    role: Role
+    blocks: tuple[Block, ...]
+    name: str | None = None
+    """Who speaks; for a result of the older kind the function's name, for other results None."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """An assistant's calls; one of the older kind has the id ""."""
+    tool_call_id: str | None = None
+
+
+@readonly
+class ChatRequest:
+    model: str
+    """"" if the client leaves the choice to the proxy."""
+    messages: tuple[Message, ...]
+    stream: bool
+    include_usage: bool
+    tool_names: frozenset[str]
+    """The tools that are the client's to run; empty if it forbids calls."""
+    legacy_functions: bool
+    """Declared through `functions`, so calls are to be answered as `function_call`."""
+    parameters: Mapping[str, Any]
+    """What else the client sent and is not null, unknown fields too."""
+    exact: Mapping[str, JsonText] = field(default_factory=dict)
+    """Those of them that are passed on as they were written, because their values here are only the nearest ones."""
+
+
+_TOOLS = frozenset({"tools", "functions"})
+_USED = frozenset({"model", "messages", "stream", "stream_options", *IN_CHAT})
+
+
+@readonly
+class RequestLimits:
+    """What a request may hold at most. Each of these costs time in which nobody else is served."""
+
+    media: int
+    """Bytes, decoded, of all pictures, sounds and files that come by value."""
+    messages: int
+    parts: int = 8192
+    """Content parts and tool calls of all messages."""
+    tools: int = 1024
+    text: int = 8 * 1024 * 1024
+    """Bytes of the body without the pictures, sounds and files."""
+
+
+def parse(body: bytes, *, max_media: int, max_messages: int) -> ChatRequest:
+    """`parse_json` and `build_request` in one, with default limits for all but these two."""
+    chat = parse_json(body)
+    return build_request(chat, take_exact_parameters(body, chat), len(body), RequestLimits(max_media, max_messages))
+
+
+def take_exact_parameters(body: bytes, chat: dict[str, Any]) -> dict[str, JsonText]:
+    """As `take_exact`, where there is anything in `chat` that is passed on."""
+    return {} if chat.keys() <= _USED else take_exact(body, chat)
+
+
+def build_request(chat: dict[str, Any], exact: Mapping[str, JsonText], size: int, limits: RequestLimits) -> ChatRequest:
+    """`chat`: the parsed body, which had `size` bytes. `exact`: what `take_exact_parameters` found in it.
+
+    Raises InvalidRequest for any fault, and nothing but that, whatever is in it.
+    """
+    _check_counts(chat, limits)
+    check(CHAT, chat)
+    refuse_unsupported(chat, IN_CHAT)
+    stream, include_usage = parse_streaming(chat)
+    tool_names = parse_tool_names(chat)
+    media = MediaReader(limits.media)
+    messages = _build_messages(chat["messages"], media)
+    check_text(size - media.encoded, limits.text, "messages")
+    check_pairing(messages)
+    model, legacy_functions = chat.get("model") or "", bool(chat.get("functions"))
+    parameters = _other_parameters(chat)
+    exact = {name: text for name, text in exact.items() if name in parameters}
+    return ChatRequest(model, messages, stream, include_usage, tool_names, legacy_functions, parameters, exact)
+
+
+def _check_counts(chat: dict[str, Any], limits: RequestLimits) -> None:
+    """Before the schema: the bounds are there to save that work."""
+    messages, tools = chat.get("messages"), chat.get("tools")
+    if isinstance(tools, list) and len(tools) > limits.tools:
+        raise array_above_max_length("tools", limits.tools, len(tools))
+    if not isinstance(messages, list):
+        return
+    if len(messages) > limits.messages:
+        raise array_above_max_length("messages", limits.messages, len(messages))
+    parts = sum(map(_count_parts, messages))
+    if parts > limits.parts:
+        wanted = f"Expected at most {limits.parts} content parts and tool calls together, but got {parts}."
+        raise InvalidRequest(f"Invalid 'messages': {wanted}", param="messages", code="array_above_max_length")
+
+
+def _count_parts(message: Any) -> int:
+    if type(message) is not dict:
+        return 0
+    arrays = message.get("content"), message.get("tool_calls")
+    return sum(len(array) for array in arrays if type(array) is list)
+
+
+def _other_parameters(chat: dict[str, Any]) -> dict[str, Any]:
+    if chat.keys() <= _USED:
+        return {}
+    parameters = {key: value for key, value in chat.items() if value is not None and key not in _USED}
+    return {key: value for key, value in parameters.items() if key not in _TOOLS or value != []}
+
+
+# Messages. What is read here has been checked, so an index or key error would be a fault of the schema.
+
+
+def _build_messages(messages: list[dict[str, Any]], media: MediaReader) -> tuple[Message, ...]:
+    return tuple([_BUILDERS[message["role"]](message, index, media) for index, message in enumerate(messages)])
+
+
+def _build_system(message: dict[str, Any], index: int, media: MediaReader) -> Message:
+    return Message("system", _build_blocks(message.get("content") or None, index, media), message.get("name"))
+
+
+def _build_user(message: dict[str, Any], index: int, media: MediaReader) -> Message:
+    return Message("user", _build_blocks(message["content"], index, media), message.get("name"))
+
+
+def _build_assistant(message: dict[str, Any], index: int, media: MediaReader) -> Message:
+    """An answer that was empty comes back as null, as "" or not at all, and its conversation must be able to go on."""
+    blocks = _build_blocks(message.get("content") or None, index, media)
+    refusal = message.get("refusal")
+    if refusal:
+        blocks += (Text(refusal),)
+    return Message("assistant", blocks, message.get("name"), _build_calls(message))
+
+
+def _build_tool(message: dict[str, Any], index: int, media: MediaReader) -> Message:
+    blocks = _build_blocks(message.get("content") or None, index, media)
+    return Message("tool", blocks, None, (), message["tool_call_id"])
+
+
+def _build_function(message: dict[str, Any], index: int, media: MediaReader) -> Message:
+    return Message("tool", _build_blocks(message.get("content") or None, index, media), message["name"])
+
+
+_BUILDERS: Mapping[str, Callable[[dict[str, Any], int, MediaReader], Message]] = {
+    "system": _build_system,
+    "developer": _build_system,
+    "user": _build_user,
+    "assistant": _build_assistant,
+    "tool": _build_tool,
+    "function": _build_function,
+}
+
+_TEXT_FIELDS = {"text": "text", "refusal": "refusal"}
+"""Which field of a content part holds its text; the other parts are media."""
+
+
+def _build_blocks(content: Any, index: int, media: MediaReader) -> tuple[Block, ...]:
+    """`index`: of the message."""
+    if content is None:
+        return ()
+    if isinstance(content, str):
+        return (Text(content),)
+    blocks: list[Block] = []
+    for part in content:
+        field = _TEXT_FIELDS.get(part["type"])
+        if field:
+            blocks.append(Text(part[field]))
+        else:
+            blocks.append(media.read(part, f"messages[{index}].content[{len(blocks)}]"))
+    return tuple(blocks)
+
+
+_ARGUMENT_FIELDS = {"function": "arguments", "custom": "input"}
+
+
+def _build_calls(message: dict[str, Any]) -> tuple[ToolCall, ...]:
+    called = message.get("tool_calls")
+    calls = tuple([_build_call(call["id"], call["type"], call) for call in called]) if called else ()
+    legacy = message.get("function_call")
+    if legacy:
+        calls += (ToolCall("", legacy["name"], legacy.get("arguments") or ""),)
+    return calls
+
+
+def _build_call(call_id: str, kind: str, call: dict[str, Any]) -> ToolCall:
+    return ToolCall(call_id, call[kind]["name"], call[kind].get(_ARGUMENT_FIELDS[kind]) or "")

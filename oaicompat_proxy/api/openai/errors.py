@@ -1,0 +1,46 @@
+"""Our errors as OpenAI's clients read them.
+
+Source: OpenAI API description, `ErrorResponse`; the frame inside a stream as the official clients raise it.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ...core import json_text, sse
+from ...core.errors import MissingKey, ProxyError, UnsupportedEncoding
+
+
+def error_body(error: ProxyError) -> bytes:
+    """`{"error": {message, type, param, code}}`."""
+    return json_text.encode(
+        {
+            "error": {
+                "message": error.message,
+                "type": error.type,
+                "param": error.param,
+                "code": error.code,
+            }
+        }
+    )
+
+
+def error_ending(error: ProxyError) -> bytes:
+    """The end of a stream that failed: one error frame, then `[DONE]`, no finish chunk."""
+    return sse.encode(error_body(error)) + sse.DONE
+
+
+def error_headers(error: ProxyError) -> dict[str, str]:
+    """What tells the official clients whether, and when, to try again: in whole seconds, and exactly if it differs."""
+    headers: dict[str, str] = {}
+    if error.should_retry is not None:
+        headers["x-should-retry"] = "true" if error.should_retry else "false"
+    if error.retry_after is not None:
+        headers["retry-after"] = str(math.ceil(error.retry_after))
+        if error.retry_after % 1:
+            headers["retry-after-ms"] = str(math.ceil(error.retry_after * 1000))
+    if isinstance(error, UnsupportedEncoding):
+        headers["Accept-Encoding"] = error.accepted
+    if isinstance(error, MissingKey):
+        headers["WWW-Authenticate"] = error.challenge
+    return headers

@@ -1,0 +1,140 @@
+"""Pictures, sounds and files in a user's message: content parts to `turn.Media`.
+
+What comes by value is decoded once, to refuse at the door what is no base64 and to count it, and travels on
+as base64 text. Of a data URL the media type travels without its parameters (`;charset=…`). The `detail` of
+a picture tells a model how closely to look; an agent's gateway has no word for it, so it is not used.
+
+Source: `openai-chat.md` 1.3; data URLs RFC 2397 and WHATWG Fetch "data: URL processor" (missing padding and
+white space in base64 are forgiven).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from ...core.errors import InvalidRequest
+from ...core.turn import Media
+from .validation import invalid_value, missing
+
+DEFAULT_FILE_TYPE = "application/octet-stream"
+MAX_ESCAPES = 100_000
+"""Percent signs in one data URL. Decoding them is slow work, and what is large is sent as base64."""
+
+AUDIO_TYPES = {"mp3": "audio/mpeg", "m4a": "audio/mp4", "pcm16": "audio/L16"}
+"""Formats whose media type has another name."""
+
+_DATA_SCHEME = "data:"
+_WHITE_SPACE = b" \t\n\r\x0b\x0c"
+_WEB_URL = re.compile(r"https?://[^\s/?#]\S*", re.IGNORECASE)
+
+
+class _Content(NamedTuple):
+    data: str
+    """Base64 text, padded, without white space."""
+    mime_type: str | None
+
+
+class MediaReader:
+    """Reads the parts of one request. All that comes by value, decoded, may take `limit` bytes together."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        # moving
+        self._taken = 0
+        self.encoded = 0
+        """Characters that came as base64 or in data URLs."""
+
+    def read(self, part: dict[str, Any], path: str) -> Media:
+        """The part at `path`, which has been checked against its schema.
+
+        Raises InvalidRequest that names the field which holds no address, no base64, or too much.
+        """
+        kind = part["type"]
+        return _READERS[kind](self, part[kind], f"{path}.{kind}")
+
+    def _read_image(self, image: dict[str, Any], path: str) -> Media:
+        url, path = image["url"], f"{path}.url"
+        if _WEB_URL.fullmatch(url):
+            return Media(kind="image", url=url)
+        content = self._parse_data_url(url, path)
+        if content is None:
+            raise invalid_value(path, "expected an http(s) URL or a data URL.")
+        return Media(kind="image", data=content.data, mime_type=content.mime_type)
+
+    def _read_audio(self, audio: dict[str, Any], path: str) -> Media:
+        self.encoded += len(audio["data"])
+        data, form = self._check_base64(audio["data"], f"{path}.data"), audio["format"]
+        return Media(kind="audio", data=data, mime_type=AUDIO_TYPES.get(form, f"audio/{form}"))
+
+    def _read_file(self, file: dict[str, Any], path: str) -> Media:
+        data, file_id, name = file.get("file_data"), file.get("file_id"), file.get("filename")
+        if data and file_id:
+            raise invalid_value(path, "expected one of 'file_data' and 'file_id', but got both.")
+        if file_id:
+            return Media(kind="document", file_id=file_id, name=name)
+        if not data:
+            raise missing(f"{path}.file_data")
+        path = f"{path}.file_data"
+        content = self._parse_data_url(data, path)
+        if content is None:
+            self.encoded += len(data)
+            content = _Content(self._check_base64(data, path), None)
+        mime_type = content.mime_type or DEFAULT_FILE_TYPE
+        return Media(kind="document", data=content.data, mime_type=mime_type, name=name)
+
+    def _parse_data_url(self, url: str, path: str) -> _Content | None:
+        """None if it is no data URL."""
+        header, comma, body = url.partition(",")
+        if not comma or header[: len(_DATA_SCHEME)].lower() != _DATA_SCHEME:
+            return None
+        self.encoded += len(body)
+        media_type, _, parameters = header[len(_DATA_SCHEME) :].partition(";")
+        mime_type = media_type.strip().lower() or None
+        if parameters.rpartition(";")[2].strip().lower() == "base64":
+            text = _unescape(body, path).decode("latin-1") if "%" in body else body
+            return _Content(self._check_base64(text, path), mime_type)
+        return _Content(self._encode(_unescape(body, path), path), mime_type)
+
+    def _check_base64(self, text: str, path: str) -> str:
+        try:
+            data = text.encode("ascii").translate(None, _WHITE_SPACE)
+            data += b"=" * (-len(data) % 4)
+            self._take(len(data) // 4 * 3 - data[-2:].count(b"="), path)
+            binascii.a2b_base64(data, strict_mode=True)
+        except ValueError as exc:  # binascii.Error is one; so is the complaint about non-ASCII text
+            raise invalid_value(path, "expected base64-encoded data.") from exc
+        return data.decode("ascii")
+
+    def _encode(self, content: bytes, path: str) -> str:
+        self._take(len(content), path)
+        return base64.b64encode(content).decode("ascii")
+
+    def _take(self, size: int, path: str) -> None:
+        if not size:
+            raise invalid_value(path, "the data is empty.")
+        self._taken += size
+        if self._taken > self._limit:
+            raise InvalidRequest(
+                f"Invalid '{path}': the request's pictures, sounds and files are too large. "
+                f"Expected at most {self._limit} bytes together.",
+                param=path,
+                code="media_above_max_size",
+            )
+
+
+_READERS: Mapping[str, Callable[[MediaReader, dict[str, Any], str], Media]] = {
+    "image_url": MediaReader._read_image,
+    "input_audio": MediaReader._read_audio,
+    "file": MediaReader._read_file,
+}
+
+
+def _unescape(text: str, path: str) -> bytes:
+    if text.count("%") > MAX_ESCAPES:
+        raise invalid_value(path, "too many percent-encoded bytes. Send the data as base64.")
+    return unquote_to_bytes(text)

@@ -1,0 +1,33 @@
+"""Bodies of the models endpoints.
+
+Source: OpenAI API description, `Model` and `ListModelsResponse`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ...core import json_text
+from ...core.errors import ModelNotFound
+
+
+def _model(name: str, created: int, owner: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": created, "owned_by": owner}
+
+
+def model_body(name: str, *, created: int, owner: str) -> bytes:
+    """One model. `created`: Unix time in seconds; agents have no birthday, so it is when the proxy started.
+
+    `owner`: what is spoken behind it, such as `agentick`.
+    """
+    return json_text.encode(_model(name, created, owner))
+
+
+def models_body(names: Iterable[str], *, created: int, owner: str) -> bytes:
+    """All of them; the parameters as in `model_body`."""
+    return json_text.encode({"object": "list", "data": [_model(name, created, owner) for name in names]})
+
+
+def unknown_model(name: str) -> ModelNotFound:
+    """For `GET …/models/NAME`; worded as OpenAI words it."""
+    return ModelNotFound(f"The model '{name[:200]}' does not exist", param="model")

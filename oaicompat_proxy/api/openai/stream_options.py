@@ -1,0 +1,28 @@
+"""Whether the answer is to be streamed, and with usage. The same for chats and plain completions.
+
+Source: `openai-chat.md` 1.2: `stream_options` is only legal with `stream: true`. `include_obfuscation` is
+accepted and has no effect: padding is the service's choice, and this proxy sends none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...core.errors import InvalidRequest
+
+
+def parse_streaming(body: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether it is to be streamed, and whether with usage. `body` has been checked.
+
+    Raises InvalidRequest for options without a stream.
+    """
+    stream = bool(body.get("stream"))
+    options = body.get("stream_options")
+    if options is None:
+        return stream, False
+    if not stream:
+        raise InvalidRequest(
+            "The 'stream_options' parameter is only allowed when 'stream' is enabled.", param="stream_options"
+        )
+    return stream, bool(options.get("include_usage"))

@@ -1,0 +1,80 @@
+"""What a client may ask a model for and an agent run cannot give.
+
+One table for each endpoint, a row for each parameter: when it is refused and what the client is told. A value
+that is not refused asks for what happens anyway (`n: 1`, `logprobs: false`), so it is fulfilled and need not
+travel to the agent.
+
+Source: decision D3 (one run is one choice); codes as in `openai-models-errors.md` 4.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...core.errors import InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    asked: Callable[[Any], bool]
+    """Whether this value (never null) asks for what cannot be given."""
+    code: str
+    message: str
+
+
+def _whatever(value: Any) -> bool:
+    return True
+
+
+def _above_zero(value: int) -> bool:
+    return value > 0
+
+
+def _above_one(value: int) -> bool:
+    return value > 1
+
+
+def _names_more_than_text(modalities: list[str]) -> bool:
+    return any(each != "text" for each in modalities)
+
+
+def _parameter(name: str, asked: Callable[[Any], bool], reason: str) -> Refusal:
+    message = f"Unsupported parameter: '{name}' is not supported: {reason}"
+    return Refusal(asked, "unsupported_parameter", message)
+
+
+def _value(name: str, asked: Callable[[Any], bool], reason: str) -> Refusal:
+    return Refusal(asked, "unsupported_value", f"Unsupported value: '{name}' {reason}")
+
+
+_ONE_ANSWER = "must be 1: an agent run gives one answer."
+_NO_LOGPROBS = "an agent run has no log probabilities."
+_ONLY_TEXT = "an agent run answers in text."
+
+IN_CHAT: Mapping[str, Refusal] = {
+    "n": _value("n", _above_one, _ONE_ANSWER),
+    "logprobs": _parameter("logprobs", bool, _NO_LOGPROBS),
+    "top_logprobs": _parameter("top_logprobs", _above_zero, f"it needs 'logprobs', and {_NO_LOGPROBS}"),
+    "modalities": _value("modalities", _names_more_than_text, f"supports only 'text': {_ONLY_TEXT}"),
+    "audio": _parameter("audio", _whatever, _ONLY_TEXT),
+    "moderation": _parameter("moderation", _whatever, "an agent's answer carries no moderation scores."),
+}
+
+IN_COMPLETION: Mapping[str, Refusal] = {
+    "n": IN_CHAT["n"],
+    "best_of": _value("best_of", _above_one, _ONE_ANSWER),
+    "logprobs": _parameter("logprobs", _whatever, _NO_LOGPROBS),
+    "suffix": _parameter("suffix", bool, "an agent answers a message, it does not fill a gap in a text."),
+}
+
+
+def refuse_unsupported(body: Mapping[str, Any], refusals: Mapping[str, Refusal]) -> None:
+    """Raises InvalidRequest for the first parameter, as the client ordered them. `body` has been checked."""
+    if refusals.keys().isdisjoint(body):
+        return
+    for param, value in body.items():
+        refusal = refusals.get(param)
+        if refusal is not None and value is not None and refusal.asked(value):
+            raise InvalidRequest(refusal.message, param=param, code=refusal.code)

@@ -1,0 +1,290 @@
+"""Faults in a request's shape, said as OpenAI says them.
+
+`check` holds a parsed body against a schema of `schema.py`. The first fault in document order becomes an
+`InvalidRequest` with the service's `param` path, `code` and wording. The good path is one call into pydantic;
+all effort is on the error path.
+
+A union is never guessed: `by_json_type` and `by_field` pick the branch that fits what the client sent, so
+that the fault reported is the one inside that branch. Their tags begin with "|" and are left out of paths;
+what they expect travels in the error's message.
+
+Source: `openai-models-errors.md` 4.3.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from pydantic import BeforeValidator, Discriminator, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from ...core.errors import InvalidRequest
+
+MAX_QUOTED = 64
+"""Characters of a client's value that a message repeats: enough to recognise it, too few to leak it."""
+
+_TAG = "|"
+_TYPE_TAGS: dict[type, str] = {str: "|string", list: "|array", dict: "|object"}
+_QUOTED_WORDS = re.compile(r"'([^']*)'")
+
+_FOUND = {
+    type(None): "null",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a decimal",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+}
+_EXPECTED = {
+    "string_type": "a string",
+    "int_type": "an integer",
+    "float_type": "a decimal",
+    "bool_type": "a boolean",
+    "list_type": "an array",
+    "dict_type": "an object",
+}
+
+
+def check(schema: TypeAdapter[Any], body: Mapping[str, Any]) -> None:
+    """Raises InvalidRequest with the first fault of `body`."""
+    try:
+        schema.validator.validate_python(body, strict=True)
+    except ValidationError as exc:
+        raise _first_fault(exc, body) from None
+
+
+def check_text(size: int, limit: int, param: str) -> None:
+    """Raises InvalidRequest for more than `limit` bytes."""
+    if size > limit:
+        raise InvalidRequest(
+            f"Invalid '{param}': the request holds {size} bytes of text, and this server takes at most {limit}.",
+            param=param,
+            code="string_above_max_length",
+        )
+
+
+# Telling the branches of a union apart
+
+
+def by_json_type(*expected: str) -> Discriminator:
+    """For branches that differ in their JSON type, tagged `|string`, `|array`, `|object`."""
+    return Discriminator(
+        lambda value: _TYPE_TAGS.get(type(value)),
+        custom_error_type="json_type_mismatch",
+        custom_error_message=f"one of {' or '.join(expected)}",
+    )
+
+
+def by_field(field: str, *values: str) -> Discriminator:
+    """For objects that say in `field` what they are, tagged `|<value>`."""
+    tags = {value: _TAG + value for value in values}
+
+    def tag(value: Any) -> str | None:
+        word = value.get(field) if type(value) is dict else None
+        return tags.get(word) if type(word) is str else None
+
+    return Discriminator(
+        tag,
+        custom_error_type="object_kind",
+        custom_error_message=" ".join([field, *(f"'{value}'" for value in values)]),
+    )
+
+
+def at_most(limit: int) -> BeforeValidator:
+    """A bound for objects with free keys, checked before their values are."""
+
+    def count(value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > limit:
+            raise PydanticCustomError("too_many_properties", "too many properties", {"max_length": limit})
+        return value
+
+    return BeforeValidator(count)
+
+
+# Faults
+
+
+def missing(path: str) -> InvalidRequest:
+    return _fault("missing_required_parameter", f"Missing required parameter: '{path}'.", path)
+
+
+def invalid_type(path: str, expected: str, value: Any) -> InvalidRequest:
+    found = _FOUND.get(type(value), "something else")
+    message = f"Invalid type for '{path}': expected {expected}, but got {found} instead."
+    return _fault("invalid_type", message, path)
+
+
+def unsupported_word(path: str, value: str, supported: Sequence[str]) -> InvalidRequest:
+    message = f"Invalid value: '{clip(value)}'. Supported values are: {listed(supported, 'and')}."
+    return _fault("invalid_value", message, path)
+
+
+def invalid_value(path: str, reason: str) -> InvalidRequest:
+    return _fault("invalid_value", f"Invalid '{path}': {reason}", path)
+
+
+def empty_array(path: str) -> InvalidRequest:
+    message = "empty array. Expected an array with minimum length 1, but got an empty array instead."
+    return _fault("empty_array", f"Invalid '{path}': {message}", path)
+
+
+def array_above_max_length(path: str, limit: int, length: int) -> InvalidRequest:
+    wanted = f"Expected an array with maximum length {limit}, but got an array with length {length} instead."
+    return _fault("array_above_max_length", f"Invalid '{path}': array too long. {wanted}", path)
+
+
+def clip(value: str) -> str:
+    return value if len(value) <= MAX_QUOTED else value[: MAX_QUOTED - 1] + "…"
+
+
+def listed(words: Sequence[str], joint: str) -> str:
+    """'a'; 'a' and 'b'; 'a', 'b', and 'c'."""
+    *others, last = [f"'{word}'" for word in words]
+    if not others:
+        return last
+    comma = "," if len(others) > 1 else ""
+    return f"{', '.join(others)}{comma} {joint} {last}"
+
+
+def _fault(code: str, message: str, path: str) -> InvalidRequest:
+    return InvalidRequest(message, param=path or None, code=code)
+
+
+# From pydantic's faults to ours: one reader for each type of error that the schemas can give.
+
+_Reader = Callable[[str, ErrorDetails], InvalidRequest]
+
+
+def _read_missing(path: str, error: ErrorDetails) -> InvalidRequest:
+    return missing(path)
+
+
+def _read_type(path: str, error: ErrorDetails, *, expected: str) -> InvalidRequest:
+    return invalid_type(path, expected, error["input"])
+
+
+def _read_json_type(path: str, error: ErrorDetails) -> InvalidRequest:
+    return invalid_type(path, error["msg"], error["input"])
+
+
+def _read_object_kind(path: str, error: ErrorDetails) -> InvalidRequest:
+    value = error["input"]
+    field, _, kinds = error["msg"].partition(" ")
+    if not isinstance(value, dict):
+        return invalid_type(path, "an object", value)
+    if field not in value:
+        return missing(f"{path}.{field}")
+    return _word_fault(f"{path}.{field}", value[field], kinds)
+
+
+def _read_literal(path: str, error: ErrorDetails) -> InvalidRequest:
+    return _word_fault(path, error["input"], error["ctx"]["expected"])
+
+
+def _word_fault(path: str, value: Any, quoted_words: str) -> InvalidRequest:
+    supported = _QUOTED_WORDS.findall(quoted_words)
+    if not isinstance(value, str):
+        return invalid_type(path, f"one of {listed(supported, 'or')}", value)
+    return unsupported_word(path, value, supported)
+
+
+def _read_range(path: str, error: ErrorDetails, *, bound: str, code: str, sign: str) -> InvalidRequest:
+    """`bound` is pydantic's word for it; a bound written as float is the bound of a decimal."""
+    limit = error["ctx"][bound]
+    kind = "decimal" if isinstance(limit, float) else "integer"
+    wording = code.replace("max", "maximum").replace("min", "minimum").replace("_", " ")
+    wanted = f"Expected a value {sign} {_number(limit)}, but got {_number(error['input'])} instead."
+    return _fault(f"{kind}_{code}", f"Invalid '{path}': {kind} {wording}. {wanted}", path)
+
+
+def _number(value: float) -> str:
+    """As a client writes it: 2 rather than 2.0."""
+    return repr(value).removesuffix(".0")
+
+
+def _read_too_short(path: str, error: ErrorDetails) -> InvalidRequest:
+    return empty_array(path)
+
+
+def _read_too_long(path: str, error: ErrorDetails) -> InvalidRequest:
+    return array_above_max_length(path, error["ctx"]["max_length"], len(error["input"]))
+
+
+def _read_long_string(path: str, error: ErrorDetails) -> InvalidRequest:
+    length = len(error["input"])
+    limit = error["ctx"]["max_length"]
+    wanted = f"Expected a string with maximum length {limit}, but got a string with length {length} instead."
+    return _fault("string_above_max_length", f"Invalid '{path}': string too long. {wanted}", path)
+
+
+def _read_short_string(path: str, error: ErrorDetails) -> InvalidRequest:
+    limit, length = error["ctx"]["min_length"], len(error["input"])
+    wanted = f"Expected a string with minimum length {limit}, but got a string with length {length} instead."
+    return _fault("string_below_min_length", f"Invalid '{path}': string too short. {wanted}", path)
+
+
+def _read_pattern(path: str, error: ErrorDetails) -> InvalidRequest:
+    wanted = f"Expected a string that matches the pattern '{error['ctx']['pattern']}'."
+    return invalid_value(path, f"string does not match pattern. {wanted}")
+
+
+def _read_properties(path: str, error: ErrorDetails) -> InvalidRequest:
+    limit, count = error["ctx"]["max_length"], len(error["input"])
+    wanted = f"Expected an object with at most {limit} properties, but got {count} properties instead."
+    return _fault("object_above_max_properties", f"Invalid '{path}': too many properties. {wanted}", path)
+
+
+def _read_other(path: str, error: ErrorDetails) -> InvalidRequest:
+    """An error type that the table lacks: the path is right, the wording is plain."""
+    return invalid_value(path, "the value is not what the API describes.")
+
+
+_READERS: dict[str, _Reader] = {
+    "missing": _read_missing,
+    "json_type_mismatch": _read_json_type,
+    "object_kind": _read_object_kind,
+    "literal_error": _read_literal,
+    "greater_than_equal": partial(_read_range, bound="ge", code="below_min_value", sign=">="),
+    "less_than_equal": partial(_read_range, bound="le", code="above_max_value", sign="<="),
+    "too_short": _read_too_short,
+    "too_long": _read_too_long,
+    "string_too_long": _read_long_string,
+    "string_too_short": _read_short_string,
+    "string_pattern_mismatch": _read_pattern,
+    "too_many_properties": _read_properties,
+    **{kind: partial(_read_type, expected=expected) for kind, expected in _EXPECTED.items()},
+}
+
+
+def _first_fault(exc: ValidationError, body: Mapping[str, Any]) -> InvalidRequest:
+    found = [(*_locate(error["loc"], body), error) for error in exc.errors(include_url=False)]
+    _, path, error = min(found, key=lambda place_path_error: place_path_error[0])
+    return _read(error, path)
+
+
+def _read(error: ErrorDetails, path: str) -> InvalidRequest:
+    return _READERS.get(error["type"], _read_other)(path, error)
+
+
+def _locate(location: tuple[int | str, ...], body: Any) -> tuple[list[int], str]:
+    """Where in the document that is (for sorting), and the path that says so.
+
+    A key that is missing counts as standing behind those that are there. A fault in a key itself is located
+    at its value with one more step, which is no part of the path.
+    """
+    place: list[int] = []
+    path = ""
+    for step in location:
+        if isinstance(step, int):
+            path += f"[{step}]"
+            place.append(step)
+            body = body[step]
+        elif isinstance(body, dict) and not step.startswith(_TAG):
+            path += f".{clip(step)}" if path else clip(step)
+            place.append(list(body).index(step) if step in body else len(body))
+            body = body.get(step)
+    return place, path

@@ -1,0 +1,146 @@
+"""`oaicompat-proxy chat`: a conversation in a terminal, through the proxy's own API."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import aiohttp
+import click
+from yarl import URL
+
+from .client import Answer, AnswerError, ToolCall, ask
+from .terminal import harmless, open_terminal
+from .url_option import Address, key_header, key_option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+CONNECT_TIMEOUT = 10.0
+
+
+@click.command("chat")
+@click.option("--url", type=Address(), default="http://127.0.0.1:8700/v1", show_default=True, help="Base address.")
+@click.option("--model", default="default", show_default=True, help="Name of the model: an app of the gateway.")
+@click.option("--session", default="", metavar="NAME", help="Go on in this session of the gateway, and keep it.")
+@click.option("--system", default="", metavar="TEXT", help="What the agent is told first.")
+@key_option
+def chat(url: URL, model: str, session: str, system: str, api_key: str) -> None:
+    """Talk to the agent.
+
+    Ctrl-C stops an answer, and the agent with it; a second one, or Ctrl-D, leaves. Reads one question per line if
+    its input is no terminal; the exit status is then 1 if any answer failed.
+    """
+    headers = {**key_header(api_key), **({"X-Session-Id": session} if session else {})}
+    talk = Talk(open_terminal(), url, model, headers)
+    if system:
+        talk.messages.append({"role": "system", "content": system})
+    if not talk.run():
+        raise SystemExit(1)
+
+
+class Talk:
+    """The conversation so far, and the loop that continues it."""
+
+    def __init__(self, terminal: Console, url: URL, model: str, headers: dict[str, str]) -> None:
+        # fixed
+        self._terminal = terminal
+        self._url = url
+        self._model = model
+        self._headers = headers
+        self._interactive = sys.stdin.isatty()
+        # moving
+        self.messages: list[dict[str, Any]] = []
+        self._shown: Literal["", "reasoning", "text"] = ""
+        self._well = True
+
+    def run(self) -> bool:
+        """Until there are no more questions; whether all were answered."""
+        if self._interactive:
+            import readline  # noqa: F401  # line editing and history for input()
+
+            self._note(f"{self._model} at {self._url}; Ctrl-C stops an answer, Ctrl-D leaves")
+        with asyncio.Runner() as runner:
+            client = runner.run(_new_client())
+            try:
+                for question in self._questions():
+                    self._answer(runner, client, {"role": "user", "content": question})
+            finally:
+                runner.run(client.close())
+        return self._well
+
+    def _questions(self) -> Iterator[str]:
+        while (line := self._read_line("> ")) is not None:
+            if line.strip():
+                yield line
+
+    def _read_line(self, prompt: str) -> str | None:
+        """None when there are no more."""
+        try:
+            if self._interactive:
+                return input(prompt)
+            line = sys.stdin.readline()
+            return line.rstrip("\n") if line else None
+        except (EOFError, KeyboardInterrupt):
+            self._terminal.print()
+            return None
+
+    def _answer(self, runner: asyncio.Runner, client: aiohttp.ClientSession, *news: dict[str, Any]) -> None:
+        """Asks, and asks on for as long as the agent wants results of tools. What failed is not remembered."""
+        answer, began = Answer(), time.monotonic()
+        self._shown = ""
+        body = {"model": self._model, "messages": [*self.messages, *news]}
+        try:
+            runner.run(ask(client, self._url, body, self._headers, answer, self._show))
+        except AnswerError as error:
+            self._end_line()
+            which = f" [{answer.request_id}]" if answer.request_id else ""
+            self._terminal.print(harmless(f"error: {error}{which}"), style="red")
+            self._well = False
+            return
+        except KeyboardInterrupt:
+            self._end_line()
+            self._note("stopped")
+            self.messages += [*news, {"role": "assistant", "content": answer.text}] if answer.text else []
+            return
+        self._end_line()
+        self._tell_end(answer, time.monotonic() - began)
+        self.messages += [*news, answer.message()]
+        results = [self._ask_result(call) for call in answer.calls]
+        if results and None not in results:
+            self._answer(runner, client, *(result for result in results if result is not None))
+        elif results:
+            self.messages.pop()  # a call without its result cannot be sent back
+
+    def _ask_result(self, call: ToolCall) -> dict[str, Any] | None:
+        self._terminal.print(harmless(f"{call.name} {call.arguments}"), style="cyan")
+        line = self._read_line(f"result of {harmless(call.name)}> ")
+        return None if line is None else {"role": "tool", "tool_call_id": call.id, "content": line}
+
+    def _show(self, kind: Literal["reasoning", "text"], piece: str) -> None:
+        if self._shown not in ("", kind):
+            self._terminal.print()
+        self._shown = kind
+        self._terminal.print(harmless(piece), end="", style="dim" if kind == "reasoning" else None)
+
+    def _end_line(self) -> None:
+        if self._shown:
+            self._terminal.print()
+
+    def _tell_end(self, answer: Answer, seconds: float) -> None:
+        words = [f"{seconds:.1f} s", f"{answer.tokens} tokens" if answer.tokens is not None else "", answer.request_id]
+        if answer.finish_reason not in ("stop", "tool_calls"):
+            words.insert(0, f"ended by {answer.finish_reason}")
+        if self._interactive:
+            self._note(", ".join(filter(None, words)))
+
+    def _note(self, words: str) -> None:
+        self._terminal.print(harmless(words), style="dim")
+
+
+async def _new_client() -> aiohttp.ClientSession:
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
+    return aiohttp.ClientSession(timeout=timeout, trust_env=True)

@@ -1,0 +1,94 @@
+"""`oaicompat-proxy config …`: is a file right, what counts and why, and what a file may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..config.command_line import configure, file_of, origin, read_environment, read_file
+from ..config.file import GATEWAY, FileError, SettingsFile, example, written
+from ..config.settings import Config, ConfigError
+
+MASK = "***"
+
+
+class CannotUse(click.ClickException):
+    """One line on stderr, exit status 2."""
+
+    exit_code = 2
+
+
+@click.group("config")
+def config() -> None:
+    """Check a settings file, show what counts, write an example."""
+
+
+@config.command("check")
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+def check(path: Path) -> None:
+    """Say everything that is wrong with a settings file, each in a line; exit status 2 if anything is.
+
+    What the environment says counts, as it does when the file is used: it may hold the secrets.
+    """
+    try:
+        read_file(path)
+        read_environment(path)
+    except FileError as error:
+        problems = error.problems
+    except ConfigError as error:
+        problems = [f"{path}: {error}"]
+    else:
+        click.echo(f"{path}: all is well")
+        return
+    for problem in problems:
+        click.echo(problem)
+    raise SystemExit(2)
+
+
+@config.command("show")
+@click.pass_context
+def show(context: click.Context) -> None:
+    """Print the settings that count, each with where it comes from: flags are given in front of the command.
+
+    A secret is shown as ***. Exit status 2 if the proxy would not start with them.
+    """
+    root = context.find_root()
+    try:
+        file = file_of(root)
+        for each in fields(Config):
+            click.echo(_line(each, root.params[each.name], origin(root, each.name)))
+        if file is not None:
+            _show_gateways(file)
+        configure(root)
+    except ConfigError as error:
+        raise CannotUse(str(error)) from None
+
+
+def _show_gateways(file: SettingsFile) -> None:
+    known = {each.name: each for each in fields(Config)}
+    for number, table in enumerate(file.gateways, 1):
+        click.echo(f"\n[[{GATEWAY}]]")
+        for name, value in table.items():
+            click.echo(_line(known[name], value, f"file {file.where(f'{GATEWAY}[{number}].{name}')}"))
+
+
+def _line(each: Field[Any], value: Any, source: str) -> str:
+    return f"{each.name} = {written(_mask(each, value))}  # {source}"
+
+
+def _mask(each: Field[Any], value: Any) -> Any:
+    if not each.metadata.get("secret") or not value:
+        return value
+    if isinstance(value, Mapping):
+        return dict.fromkeys(value, MASK)
+    return (MASK,) * len(value) if isinstance(value, tuple) else MASK
+
+
+@config.command("example")
+def write_example() -> None:
+    """Print a file of all settings, with their defaults and reasons."""
+    click.echo(example(), nl=False)

@@ -1,0 +1,98 @@
+"""`oaicompat-proxy replay FILE`: what a recorded run becomes today."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import BinaryIO
+
+import click
+
+from ...recordings.format import Manner, Recording, RecordingError, read
+
+
+class CannotReplay(click.ClickException):
+    """One line on stderr, exit status 2."""
+
+    exit_code = 2
+
+
+@click.command("replay")
+@click.argument("file", type=click.File("rb"))
+@click.option("--check", is_flag=True, help="Compare with the answer that was recorded; exit status 1 if it differs.")
+@click.option("--native", is_flag=True, help="Print what the gateway sent instead.")
+@click.option(
+    "--serve", type=click.IntRange(0, 65535), metavar="PORT", help="Serve it as a gateway, to use as --upstream."
+)
+@click.option("--pace", type=click.FloatRange(0), default=1.0, show_default=True, help="Of --serve; 0 is all at once.")
+@click.option("--tool", multiple=True, metavar="NAME", help="A tool that the client declared; may be repeated.")
+@click.option(
+    "--dialect", type=click.Choice(["agentick", "ag-ui"]), help="What it speaks; by default its first event tells."
+)
+@click.option("--server-tools", type=click.Choice(["hide", "reasoning", "content"]), default="hide", show_default=True)
+def replay(
+    file: BinaryIO,
+    check: bool,
+    native: bool,
+    serve: int | None,
+    pace: float,
+    tool: tuple[str, ...],
+    dialect: str | None,
+    server_tools: str,
+) -> None:
+    """Print the chunks that a recorded run becomes today.
+
+    FILE is written by --record, or is a plain event stream of a gateway or an AG-UI agent, for which --dialect, --tool
+    and --server-tools say what it speaks, how the client asked and the proxy was set.
+    """
+    data = file.read()
+    spoken = dialect or _find_dialect(data)
+    try:
+        recording = read(data, Manner(include_usage=True, tool_names=tool, server_tools=server_tools, dialect=spoken))
+    except RecordingError as error:
+        raise CannotReplay(str(error)) from None
+    if serve is not None:
+        _serve(recording, serve, pace)
+    elif check:
+        _check(recording)
+    else:
+        click.echo(recording.bytes_of("native") if native else _answer(recording), nl=False)
+
+
+def _find_dialect(data: bytes) -> str:
+    from ...dialects.registry import find_dialect
+
+    return find_dialect(data) or Manner().dialect
+
+
+def _answer(recording: Recording) -> bytes:
+    from .retranslate import play
+
+    played = play(recording)
+    return played.body + b"\n" if played.stream is None else played.stream
+
+
+def _check(recording: Recording) -> None:
+    from .retranslate import compare
+
+    try:
+        difference = compare(recording)
+    except ValueError as error:
+        raise CannotReplay(str(error)) from None
+    for line in difference:
+        click.echo(line)
+    if difference:
+        raise SystemExit(1)
+    click.echo("the same answer as recorded", err=True)
+
+
+def _serve(recording: Recording, port: int, pace: float) -> None:
+    from .gateway import serve
+
+    try:
+        asyncio.run(
+            serve(recording, port=port, pace=pace, tell=lambda url: click.echo(f"a gateway that replays: {url}"))
+        )
+    except OSError as error:
+        raise CannotReplay(f"cannot listen on port {port}: {error.strerror or error}") from None
+    except KeyboardInterrupt:
+        pass

@@ -1,0 +1,651 @@
+"""Every setting, its default, and the reason for the default.
+
+The one definition: the command line, the environment (`OAICOMPAT_…`), the help text and the README table are
+made from these fields. Times are seconds, sizes are bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
+from typing import Any
+
+from .fields import ConfigError as ConfigError
+from .fields import (
+    check,
+    check_agents,
+    check_callers,
+    check_hosts,
+    check_networks,
+    check_session_places,
+    check_url,
+    parse_model_settings,
+    setting,
+)
+from .fields import flag as flag
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """How the proxy behaves. Raises ConfigError for values that cannot be."""
+
+    # what it fronts
+    upstream: str = setting(
+        "",
+        "Base address of the agent gateway, such as http://127.0.0.1:18790 or unix:/run/gateway.sock.",
+        metavar="URL",
+        gateway=True,
+    )
+    upstream_token: str = setting(
+        "",
+        "Bearer token for the gateway; it is never shown to a client.",
+        metavar="TOKEN",
+        secret=True,
+        gateway=True,
+        header=True,
+    )
+    dialect: str = setting(
+        "agentick",
+        "What is spoken: `agentick` by its gateway; `ag-ui` by agents, whose own address --upstream then is.",
+        choices=("agentick", "ag-ui"),
+        gateway=True,
+    )
+    demo: bool = setting(False, "Front the embedded demo agent instead of a gateway.")
+    wire: str = setting(
+        "0.9",
+        "Let the gateway of the --demo agent speak as Agentick 0.9 does, or as 0.14 does.",
+        choices=("0.9", "0.14"),
+    )
+    model: Mapping[str, str] = setting(
+        {},
+        "Offer app APP, with `ag-ui` a URL or a path, as model NAME; may be repeated. Empty is the default app.",
+        metavar="NAME=APP",
+        gateway=True,
+    )
+    model_setting: Mapping[str, str] = setting(
+        {},
+        "Answer one model in a way of its own, such as coder:history=last; may be repeated. A pattern, such as gpt-*, "
+        "means many; an exact name says most, then the longest pattern. SETTING is one of tick_separator, "
+        "reasoning_field, server_tools, history, max_fold.",
+        metavar="MODEL:SETTING=VALUE",
+        gateway=True,
+    )
+
+    # where it listens
+    host: str = setting("127.0.0.1", "Address to listen on; nginx beside it reaches the loopback.", metavar="ADDRESS")
+    port: int = setting(8700, "Port to listen on; 0 takes any free one.", metavar="PORT", least=0, most=65535)
+    unix_socket: str = setting("", "Socket file to listen on, instead of --host and --port.", metavar="PATH")
+    unix_socket_mode: str = setting(
+        "660", "Permissions of that file, octal: who may connect. nginx needs to be of its group.", metavar="MODE"
+    )
+    workers: int = setting(
+        1, "Processes that serve, for more than one core; more than one are run by gunicorn.", metavar="N", least=1
+    )
+    prefix: str = setting(
+        "/v1",
+        "Path in front of every endpoint; OpenAI's clients expect /v1.",
+        metavar="PATH",
+        gateway=True,
+        reload=False,
+    )
+    log_level: str = setting("info", "How much to log.", choices=("debug", "info", "warning", "error"), reload=True)
+    log_format: str = setting("text", "Log lines for people, or one JSON object each.", choices=("text", "json"))
+    log_sample: float = setting(
+        1.0, "Share of the successful runs that are logged, from 0 to 1; the others always are.", least=0, most=1
+    )
+    metrics_from: tuple[str, ...] = setting(
+        ("127.0.0.0/8", "::1/128"),
+        "Address or network that may read /metrics; may be repeated. By default this machine; who comes through "
+        "nginx has to be allowed too.",
+        metavar="CIDR",
+    )
+    trace: bool = setting(
+        False, "Send a trace of each run to OTEL_EXPORTER_OTLP_ENDPOINT; needs oaicompat-proxy[tracing]."
+    )
+    trace_content: bool = setting(
+        False, "Put prompts and answers into traces, too: whoever reads traces reads conversations then."
+    )
+
+    cors: str = setting(
+        "",
+        "Origins whose pages may call from a browser, separated by commas, or *; none by default. The pages of no "
+        "other web site may call where no key is asked for.",
+        metavar="ORIGINS",
+        reload=True,
+    )
+    allowed_host: tuple[str, ...] = setting(
+        (),
+        "Name under which clients call where no key is asked for, as `Host` has it, without the port; may be repeated, "
+        "* for any. `localhost` and IP addresses always are allowed; with --no-auth beyond the loopback every name is, "
+        "unless one is given here.",
+        metavar="NAME",
+        reload=True,
+    )
+
+    # who may call
+    api_key: tuple[str, ...] = setting(
+        (),
+        "Key that a client must send; may be repeated. A command line can be read by everybody on the machine: "
+        "rather use the environment, or the file.",
+        metavar="KEY",
+        secret=True,
+        reload=True,
+    )
+    api_keys_file: str = setting(
+        "",
+        "TOML file of the keys' names, hashes and limits; a change counts within a second, a faulty one is logged "
+        "and ignored.",
+        metavar="FILE",
+        reload=True,
+    )
+    no_auth: bool = setting(
+        False,
+        "Ask for no key, though others than this machine can reach the address; on the loopback none is needed.",
+        reload=True,
+    )
+    pass_authorization: bool = setting(
+        False,
+        "Send the client's Authorization header to the gateway, instead of the token or of none; it is not sent "
+        "anywhere otherwise.",
+        reload=True,
+    )
+    trusted_proxy: tuple[str, ...] = setting(
+        ("127.0.0.0/8", "::1/128"),
+        "Address or network whose X-Forwarded-For is believed; may be repeated. By default this machine, for nginx "
+        "beside the proxy.",
+        metavar="CIDR",
+        reload=True,
+    )
+    requests_per_minute: int = setting(
+        0,
+        "Requests that a key may make in a minute, if the keys file does not say otherwise; 0 for no limit. Counted "
+        "in Redis if there is one; if it is gone each worker counts by itself, so that nobody is refused for it.",
+        least=0,
+        reload=True,
+    )
+    max_runs: int = setting(
+        10_000,
+        "Runs that go on at once in a worker: each takes two sockets and some 40 KB, so there is an end.",
+        least=1,
+        gateway=True,
+        reload=False,
+    )
+    max_runs_per_key: int = setting(
+        0,
+        "Of these, runs of one key, if the keys file does not say otherwise; 0 for no limit of its own.",
+        least=0,
+        reload=True,
+    )
+    max_waiting: int = setting(
+        1000,
+        "Requests that wait in a worker for a run to end, in their session or in any; more are refused.",
+        least=0,
+        gateway=True,
+        reload=False,
+    )
+    max_waiting_bytes: int = setting(
+        256 * 1024 * 1024,
+        "Bytes of the bodies that these hold: a conversation needs several times its bytes of memory.",
+        least=0,
+        gateway=True,
+        reload=False,
+    )
+    queue_wait: float = setting(
+        10.0,
+        "For which they wait: a client that hears nothing for longer would rather try elsewhere.",
+        least=0,
+        gateway=True,
+        reload=False,
+    )
+
+    # how an answer is made
+    tick_separator: str = setting(
+        "\n\n", "Stands between the texts of two model turns.", metavar="TEXT", gateway=True, model=True
+    )
+    reasoning_field: str = setting(
+        "reasoning_content",
+        "Where reasoning goes: the default is read by every client that reads any.",
+        choices=("reasoning_content", "reasoning", "both", "none"),
+        gateway=True,
+        model=True,
+    )
+
+    server_tools: str = setting(
+        "hide",
+        "Where to tell what the agent's own tools did; by default nowhere, since clients did not ask for them.",
+        choices=("hide", "reasoning", "content"),
+        gateway=True,
+        model=True,
+    )
+    history: str = setting(
+        "auto",
+        "What of a conversation the agent gets: `fold` puts the earlier messages in front of the last as a "
+        "transcript, `last` sends what is new since the last answer, `full` sends all messages to a gateway that "
+        "takes them. `auto` folds, except where the session already knows what was said.",
+        choices=("auto", "fold", "last", "full"),
+        gateway=True,
+        model=True,
+    )
+    max_fold: int = setting(
+        2 * 1024 * 1024,
+        "Characters of a folded transcript: more than any model reads. The oldest messages are left out.",
+        least=1000,
+        gateway=True,
+        model=True,
+    )
+
+    # how sessions of the gateway are used
+    session_from: tuple[str, ...] = setting(
+        ("x-session-id",),
+        "What of a request names a session: `x-session-id` or `header:NAME` for a header, `user`, `prompt_cache_key` "
+        "or `metadata.session_id` for a field, `none` for nothing; may be repeated, the first that is there counts.",
+        metavar="PLACE",
+        gateway=True,
+    )
+    session_names: str = setting(
+        "scoped",
+        "What such a name means: `scoped`, sessions of this proxy's own, kept apart by key; `native`, for one trusted "
+        "user, the gateway's own session of that key, which another front end may have begun. Where keys are asked "
+        "for, native only for those whose entry says native_sessions = true.",
+        choices=("scoped", "native"),
+        gateway=True,
+    )
+    sessions: str = setting(
+        "fresh",
+        "A request that names no session gets a `fresh` one, closed after the answer; with `recognise` a client "
+        "that comes back with the same conversation continues in the session that answered it.",
+        choices=("fresh", "recognise"),
+        gateway=True,
+        reload=False,
+    )
+    session_secret: tuple[str, ...] = setting(
+        (),
+        "Signs the names of sessions and the ids of questions: the same for all workers and replicas, and not to be "
+        "guessed (openssl rand -hex 32). May be repeated: what the later ones have signed still reads. By default "
+        "made from --upstream-token; without that it is drawn at random, and kept in Redis if there is one.",
+        metavar="TEXT",
+        secret=True,
+        one_or_several=True,
+        gateway=True,
+    )
+    session_secret_file: str = setting(
+        "",
+        "File of that secret, a line each, the newest first; made with one drawn at random if it is not there. "
+        "Without any of these, names of sessions and open questions end with the process.",
+        metavar="FILE",
+        gateway=True,
+    )
+    session_wait: float = setting(
+        10.0,
+        "For which a request waits for the run before it in the same session, before it gets 409.",
+        least=0,
+        gateway=True,
+    )
+    session_drain: float = setting(
+        300.0,
+        "For which a run goes on without its reader, in a session that keeps its history.",
+        least=0.001,
+        gateway=True,
+    )
+    session_ttl: float = setting(
+        3600.0,
+        "For which a session whose conversation can be continued is kept after its last answer: an hour's pause.",
+        least=1,
+        gateway=True,
+        reload=False,
+    )
+    max_sessions: int = setting(
+        10_000,
+        "Sessions that are kept so; the gateway holds each one's history in memory.",
+        least=1,
+        gateway=True,
+        reload=False,
+    )
+    redis: str = setting(
+        "",
+        "Redis that shares session locks and recognisable sessions between workers, such as redis://127.0.0.1/0.",
+        metavar="URL",
+        secret=True,
+    )
+    confirmations: str = setting(
+        "deny",
+        "What becomes of a tool of the agent's that waits for a human: `deny` ends the run with an error, `ask` "
+        "hands the question to the client as a tool call, `approve` says yes.",
+        choices=("ask", "deny", "approve"),
+        gateway=True,
+    )
+    confirmation_ttl: float = setting(3600.0, "For which the client may answer such a question.", least=1, gateway=True)
+    confirmation_wait: float = setting(
+        30.0,
+        "For the next event of a run that was answered, unless the gateway says that it goes on; some gateways stop "
+        "telling of it.",
+        least=0.001,
+        gateway=True,
+    )
+
+    # how long it waits
+    connect_timeout: float = setting(
+        5.0,
+        "For a connection to the gateway: it is next door, so more means that it is gone.",
+        least=0.001,
+        gateway=True,
+    )
+    connect_retries: int = setting(
+        4,
+        "More attempts to connect for a run, within that time, after pauses of 0.1 s, 0.2 s, 0.4 s, …: a gateway that "
+        "restarts is back by then. Nothing but connecting is ever repeated.",
+        least=0,
+        most=100,
+        gateway=True,
+    )
+    first_event_wait: float = setting(
+        10.0,
+        "For the run's first sign before status 200 goes out; until then a failure is a real HTTP status. "
+        "Well below the 60 s after which nginx gives up.",
+        least=0,
+        gateway=True,
+    )
+    first_event_timeout: float = setting(
+        120.0,
+        "For the agent's first byte, after which a run is given up; 0 for no limit. A gateway that is well says at "
+        "once that the run began; two minutes let a sleeping one wake up.",
+        least=0,
+        gateway=True,
+    )
+    silence_timeout: float = setting(
+        600.0,
+        "For the next byte of the agent: a tool may take minutes, and clients give up after ten.",
+        least=0.001,
+        gateway=True,
+    )
+    run_timeout: float = setting(
+        3600.0,
+        "For a whole run, which is then stopped; 0 for no limit. An hour, as nginx's proxy_read_timeout in our file: "
+        "an agent that goes round in circles must not do so for ever.",
+        least=0,
+        gateway=True,
+    )
+    keep_alive: float = setting(
+        15.0,
+        "Between the pings that keep a silent stream open; a quarter of nginx's 60 s.",
+        least=0.001,
+        gateway=True,
+    )
+    keep_alive_form: str = setting(
+        "chunk",
+        "What a ping is: a `chunk` with an empty delta, which every client takes, or a `comment` of the event stream, "
+        "which clients never see, but which ends the stream for some (OpenAI's Go client up to 3.42).",
+        choices=("chunk", "comment"),
+        gateway=True,
+    )
+    json_keep_alive: float = setting(
+        0.0,
+        "Between line ends in front of an answer that is not streamed; 0 sends none. With them a failure can only "
+        "break the answer off, and the official clients then run the agent again.",
+        least=0,
+        gateway=True,
+    )
+    send_timeout: float = setting(
+        120.0, "For a client to take what is sent; a reader that stalls for longer is gone.", least=0.001, gateway=True
+    )
+    head_timeout: float = setting(
+        10.0, "For a client to send a request's first line and headers, once it has begun.", least=0.001
+    )
+    body_timeout: float = setting(30.0, "For a client to send its request.", least=0.001, gateway=True)
+    idle_timeout: float = setting(
+        75.0,
+        "For which a connection without a request is kept: longer than the 60 s of nginx beside it, since a request "
+        "that crosses the close would be lost.",
+        least=0.001,
+    )
+    close_timeout: float = setting(
+        5.0, "For the gateway to close a session, in the background after the answer.", least=0.001, gateway=True
+    )
+    drain_delay: float = setting(
+        0.0,
+        "After SIGTERM, with /readyz red, before listening ends: for a balancer that has to notice. Kubernetes needs "
+        "some seconds; nginx does not look.",
+        least=0,
+    )
+    drain_timeout: float = setting(
+        30.0, "For running answers to end after SIGTERM; then each is ended with an error.", least=0
+    )
+    models_ttl: float = setting(
+        30.0, "For which a list of models is kept: clients ask for it at every start.", least=0, gateway=True
+    )
+
+    # how a run is kept from running twice
+    idempotency_ttl: float = setting(
+        600.0,
+        "For which the answer to a request with an `Idempotency-Key` is kept after its end: programs repeat a "
+        "request within seconds, people within minutes.",
+        least=0,
+        gateway=True,
+        reload=False,
+    )
+    idempotency_grace: float = setting(
+        30.0,
+        "For which the run of such a request goes on while nobody reads it; the official clients come back within 8 s.",
+        least=0,
+        gateway=True,
+        reload=False,
+    )
+    max_idempotent: int = setting(
+        1000,
+        "Requests with an `Idempotency-Key` that are remembered; then a caller's oldest is forgotten.",
+        least=1,
+        gateway=True,
+        reload=False,
+    )
+    max_idempotent_answer: int = setting(
+        4 * 1024 * 1024,
+        "Bytes of an answer that is kept for them, about twelve thousand chunks. A longer one reaches those who are "
+        "reading it, and nobody later.",
+        least=0,
+        gateway=True,
+        reload=False,
+    )
+    max_idempotent_bytes: int = setting(
+        64 * 1024 * 1024,
+        "Bytes of all answers that are kept for them; the oldest go first.",
+        least=0,
+        gateway=True,
+        reload=False,
+    )
+
+    # how much it takes
+    max_connections: int = setting(
+        16_000,
+        "Connections of clients at a time, in each worker; more are refused with 503. Each may need two open files.",
+        least=1,
+    )
+    max_line: int = setting(8190, "Bytes of a request's first line, and of each header: as nginx has them.", least=100)
+    max_headers: int = setting(100, "Headers of a request.", least=1)
+    max_head: int = setting(
+        64 * 1024, "Bytes of a request's first line and headers together, when they do not come in one piece.", least=1
+    )
+    max_body: int = setting(
+        32 * 1024 * 1024, "Bytes of a request, after decompression: room for some pictures.", least=1, reload=True
+    )
+    max_media: int = setting(
+        20 * 1024 * 1024, "Bytes of all pictures, sounds and files of a request.", least=0, gateway=True
+    )
+    max_text: int = setting(
+        8 * 1024 * 1024,
+        "Bytes of a request without its pictures, sounds and files: more than any model reads.",
+        least=1,
+        gateway=True,
+    )
+    max_values: int = setting(
+        100_000,
+        "JSON values and keys of a request, counted before it is parsed; nobody else is served while it is.",
+        least=100,
+        gateway=True,
+    )
+    max_messages: int = setting(4096, "Messages of a request: twice as many as OpenAI takes.", least=1, gateway=True)
+    max_parts: int = setting(8192, "Content parts and tool calls of all messages of a request.", least=1, gateway=True)
+    max_tools: int = setting(1024, "Tools of a request.", least=1, gateway=True)
+    max_answer: int = setting(
+        32 * 1024 * 1024,
+        "Characters of an answer that is not streamed, and of the tool calls and citations that are held back of any "
+        "answer until it is known whose they are; streamed text has no limit.",
+        least=1,
+        gateway=True,
+    )
+    max_frame: int = setting(
+        16 * 1024 * 1024,
+        "Bytes of one event of the agent that has to be decoded; debugging frames, which are not, may be longer.",
+        least=1024,
+        gateway=True,
+    )
+
+    # for those who look for a fault
+    diagnostics: str = setting(
+        "on",
+        "Answer what the `doctor` command asks: test streams, few and short, and what the gateway offers.",
+        choices=("on", "off"),
+        reload=True,
+    )
+    record: str = setting(
+        "", "Write a recording of each run to this directory; `replay` reads it.", metavar="DIR", reload=True
+    )
+    record_raw: bool = setting(
+        False,
+        "Record texts, prompts and arguments as they are, instead of the same with x for every letter.",
+        reload=True,
+    )
+    record_max: int = setting(
+        16 * 1024 * 1024, "Bytes of one recording; what comes after them is not written.", least=1024, reload=True
+    )
+    record_total: int = setting(
+        1024 * 1024 * 1024, "Bytes of all recordings; the oldest are deleted to make room.", least=1024, reload=True
+    )
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            check(each, getattr(self, each.name))
+        self._check_front()
+        check_callers(self)
+        check_networks("trusted_proxy", self.trusted_proxy)
+        check_networks("metrics_from", self.metrics_from)
+        check_session_places(self.session_from)
+        check_hosts(self.allowed_host)
+        if self.trace_content and not self.trace:
+            raise ConfigError("--trace-content needs --trace")
+        if not re.fullmatch(r"[\w.~/-]*", self.prefix, re.ASCII):
+            raise ConfigError(f"--prefix must be of ASCII letters, digits and _ . ~ - / only, not {self.prefix!r}")
+        if not re.fullmatch(r"[\x21-\x7e]{0,253}", self.host):
+            raise ConfigError("--host must be an address, or a name of ASCII characters")
+        if self.prefix and not (self.prefix.startswith("/") and not self.prefix.endswith("/")):
+            raise ConfigError(f"--prefix must begin with / and not end with it, not {self.prefix!r}")
+        if not re.fullmatch("[0-7]{3}", self.unix_socket_mode):
+            raise ConfigError(
+                f"--unix-socket-mode must be three octal digits, such as 660, not {self.unix_socket_mode!r}"
+            )
+        if self.demo and self.workers > 1:
+            raise ConfigError("--demo is one agent in one process: start it without --workers")
+        if not all(self.session_secret):
+            raise ConfigError("--session-secret must not be empty")
+        if self.session_secret and self.session_secret_file:
+            raise ConfigError("choose between --session-secret and --session-secret-file")
+        if any(not name for name in self.model):
+            raise ConfigError("--model needs a name in front of the =")
+        parse_model_settings(self)
+
+    @property
+    def gateways(self) -> tuple[Config, ...]:
+        """The settings for each gateway that is fronted; those of the process are the same in all."""
+        return (self,)
+
+    @property
+    def dialects(self) -> str:
+        """That of the gateways; all of them where they differ."""
+        return "+".join(sorted({gateway.dialect for gateway in self.gateways}))
+
+    @property
+    def shows_deeds(self) -> bool:
+        """Whether clients are told what the agent's own tools do, at least with some model."""
+        return self.server_tools != "hide" or any(key.endswith(":server_tools") for key in self.model_setting)
+
+    @property
+    def only_callers_credentials(self) -> bool:
+        """Whether nothing but what callers send opens the gateway."""
+        return self.pass_authorization and not self.upstream_token
+
+    @property
+    def has_keys(self) -> bool:
+        return bool(self.api_key or self.api_keys_file)
+
+    def _check_front(self) -> None:
+        if self.demo == bool(self.upstream):
+            raise ConfigError(
+                "choose one of --upstream and --demo"
+                if self.demo
+                else "nothing to front: give the gateway's address with --upstream URL, or try --demo"
+            )
+        if self.upstream:
+            check_url(self.upstream, "--upstream")
+        check_agents(self.dialect, self.model.values(), demo=self.demo, sessions=self.sessions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeveralGateways(Config):
+    """Several gateways, each behind a prefix of its own. What a gateway does not say for itself is said here."""
+
+    tables: tuple[Mapping[str, Any], ...]
+    """What each gateway says for itself."""
+
+    @property
+    def gateways(self) -> tuple[Config, ...]:
+        common = {each.name: getattr(self, each.name) for each in fields(Config)}
+        return tuple(Config(**{**common, **table}) for table in self.tables)
+
+    def _check_front(self) -> None:
+        if self.demo:
+            raise ConfigError("--demo fronts one agent: leave it or the [[gateway]] tables out")
+        for number, table in enumerate(self.tables, 1):
+            try:
+                Config(**{**{each.name: getattr(self, each.name) for each in fields(Config)}, **table})
+            except ConfigError as error:
+                raise ConfigError(f"gateway {number}: {error}") from None
+        prefixes = sorted(f"{gateway.prefix}/" for gateway in self.gateways)
+        for one, next_one in pairwise(prefixes):
+            if next_one.startswith(one):
+                raise ConfigError(
+                    f"each gateway needs a --prefix of its own: {next_one[:-1] or '/'} is behind {one[:-1] or '/'} too"
+                )
+
+
+def reloaded(old: Config, new: Config) -> tuple[Config, list[str]]:
+    """What of the new settings can be in force without a restart, and the names of those that cannot.
+
+    Raises ConfigError where other gateways come, or where what stays does not go with what changes.
+    """
+    pairs = list(zip(old.gateways, new.gateways, strict=False))
+    several = isinstance(new, SeveralGateways)
+    if len(old.gateways) != len(new.gateways) or (several and any(one.prefix != other.prefix for one, other in pairs)):
+        raise ConfigError("gateways come, go, and change their --prefix or their order at a restart only")
+    stays = _fixed(old, new)
+    if not isinstance(new, SeveralGateways):
+        return replace(new, **stays), list(stays)
+    own = [_fixed(one, other, gateway=True) for one, other in pairs]
+    tables = tuple({**table, **each} for table, each in zip(new.tables, own, strict=True))
+    names = [f"{name} of {one.prefix}" for (one, _), each in zip(pairs, own, strict=True) for name in each]
+    process = {name: value for name, value in stays.items() if not _FIELDS[name].metadata.get("gateway")}
+    return replace(new, tables=tables, **process), [*process, *names]
+
+
+def _fixed(old: Config, new: Config, *, gateway: bool = False) -> dict[str, Any]:
+    """The old values of what would have changed, and cannot. `gateway`: of what is a gateway's alone."""
+    return {
+        name: getattr(old, name)
+        for name, each in _FIELDS.items()
+        if not each.metadata["reload"]
+        and getattr(old, name) != getattr(new, name)
+        and (each.metadata.get("gateway") or not gateway)
+    }
+
+
+_FIELDS = {each.name: each for each in fields(Config)}

@@ -1,0 +1,186 @@
+"""The loop of a streamed answer: what the run says goes out, one write per read.
+
+Until status 200 is out, reads are awaited one by one. After that they are pushed: the callback that brings bytes
+from the agent translates them and writes them to the client, and no task wakes up in between. A client that does
+not keep up stops the reading, so back-pressure reaches the agent's socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Protocol, runtime_checkable
+
+from ...api.openai.chat.encoder import Chunk, Contents
+from ...core.errors import ProxyError
+from ...core.events import Event, TextDeltas
+from ...translation.translator import Translator
+from ..observability.run_report import RunReport
+
+
+class Encoder(Protocol):
+    """An endpoint's stream: the bytes of each chunk, none for what the endpoint does not show."""
+
+    @property
+    def chunks(self) -> int:
+        """That were encoded."""
+
+    def encode(self, chunk: Chunk) -> bytes: ...
+
+    def ping(self) -> bytes:
+        """A keep-alive in the endpoint's own form."""
+
+
+class Outlet(Protocol):
+    """Where the bytes go; a client's `AnswerStream` says what each of these means."""
+
+    async def write(self, data: bytes) -> None: ...
+
+    def push(self, data: bytes) -> bool: ...
+
+    async def drained(self) -> None: ...
+
+
+class Readable(Protocol):
+    """A run as it is read: opened first, then events, read by read."""
+
+    @property
+    def arrived(self) -> float:
+        """When the last read that was waited for came, by `time.perf_counter()`."""
+
+    async def open(self) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[Iterable[Event]]: ...
+
+
+@runtime_checkable
+class Pumpable(Readable, Protocol):
+    """A run that can also push."""
+
+    async def pump(self, take: Callable[[Iterable[Event]], bool]) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def cut(self) -> None: ...
+
+
+class Relay:
+    """Sends one run to one client."""
+
+    __slots__ = (
+        "_answer",
+        "_draining",
+        "_encoder",
+        "_failure",
+        "_flows",
+        "_last",
+        "_passed",
+        "_report",
+        "_run",
+        "_translator",
+    )
+
+    def __init__(
+        self, run: Readable, translator: Translator, encoder: Encoder, answer: Outlet, report: RunReport
+    ) -> None:
+        self._run = run
+        self._report = report
+        self._translator = translator
+        self._encoder = encoder
+        self._answer = answer
+        # moving
+        self._flows = False
+        """The next text follows directly on what is out: it is passed on without the translator."""
+        self._passed = 0
+        """Characters of which it does not know yet."""
+        self._last = b""
+        self._failure: Exception | None = None
+        self._draining: asyncio.Task[None] | None = None
+
+    async def relay(self) -> bytes:
+        """Everything up to the last write, whose bytes are returned. Raises ProxyError, ClientGone."""
+        await self._run.open()
+        async for events in self._run:
+            self._report.note_read(self._run.arrived)
+            data = self._translate(events)
+            if self._translator.ended:
+                return data
+            if data:
+                await self._answer.write(data)
+                self._report.note_sent()
+            if self._failure is not None:
+                raise self._failure
+            if data and isinstance(self._run, Pumpable):
+                return await self._push(self._run)
+        self._translator.finish()
+        return b""
+
+    async def _push(self, run: Pumpable) -> bytes:
+        try:
+            await run.pump(self._take)
+        except ProxyError:
+            if self._failure is None:
+                raise
+        finally:
+            await self._stop_draining()
+        if self._failure is not None:
+            raise self._failure
+        self._translator.finish()
+        return self._last
+
+    def _take(self, events: Iterable[Event]) -> bool:
+        """One read; whether there is to be another."""
+        if self._flows and type(events) is tuple:  # nothing but text
+            data = self._pass_on(events[0])
+        else:
+            data = self._translate(events)
+            if self._translator.ended:
+                self._last = data
+                return False
+        if data and not self._answer.push(data):
+            self._wait_for_client()
+        return self._failure is None
+
+    def _pass_on(self, deltas: TextDeltas) -> bytes:
+        """What the translator would make of it: most of a stream is this, and it need not even look at it."""
+        text, encoded = deltas
+        self._passed += len(text)
+        return self._encoder.encode(Contents(text, encoded))
+
+    def _translate(self, events: Iterable[Event]) -> bytes:
+        """The bytes of one read; a failure that comes after them is noted."""
+        if self._passed:
+            self._translator.note_text(self._passed)
+            self._passed = 0
+        pieces: list[bytes] = []
+        feed, encode = self._translator.feed, self._encoder.encode
+        try:
+            for event in events:
+                if chunks := feed(event):
+                    pieces.extend(map(encode, chunks))
+        except ProxyError as error:
+            self._failure = error
+        self._flows = self._translator.flows()
+        return b"".join(pieces)
+
+    def _wait_for_client(self) -> None:
+        assert isinstance(self._run, Pumpable)
+        self._run.pause()
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain(self._run), name="wait for a slow client")
+
+    async def _drain(self, run: Pumpable) -> None:
+        try:
+            await self._answer.drained()
+        except Exception as error:
+            self._failure = error  # the run itself may have to go on without its reader
+        finally:
+            run.resume()
+            self._draining = None
+
+    async def _stop_draining(self) -> None:
+        if self._draining is not None:
+            self._draining.cancel()
+            await asyncio.wait([self._draining])

@@ -1,0 +1,241 @@
+"""What the `doctor` command asks of the proxy at the other end of a chain (setting `diagnostics`).
+
+It needs no agent: streams of test events with pauses and silences, whether a client's leaving was noticed, how a
+request looked when it came in, and what the gateway offers. All of it is small, short and few at a time, because
+whoever may use the API may ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Self
+
+import pydantic
+from aiohttp import HttpVersion11, web
+
+from ... import __version__
+from ...api.openai.chat.encoder import ChunkEncoder, Envelope
+from ...core.errors import InvalidRequest, ProxyError, UpstreamRefused
+from ...core.sse import COMMENT, encode
+from ...dialects.protocol import Call, Gateway
+from ..context import CALLER, CLIENT, CONFIG, REQUEST_ID, SIGNING_KEYS, UPSTREAM
+from ..http.body import read_body
+from ..sessions.message_trial import find_messages
+from ..signing_secret import origin_of
+from ..upstream.gateway_client import Upstream
+from .diagnostic_streams import LONGEST, DiagnosticStreams
+
+CAPABILITIES_TTL = 5.0
+"""Seconds for which what the gateway offers is not asked again."""
+
+
+SHORTEST_PING = 0.1
+"""Seconds between two keep-alives of a test stream."""
+
+
+def _check_pings(value: float) -> float:
+    if 0 < value < SHORTEST_PING:
+        raise ValueError(f"0, or at least {SHORTEST_PING} seconds")
+    return value
+
+
+class Wanted(pydantic.BaseModel):
+    """A test stream: one event, the silence, then the other events."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    token: str = pydantic.Field("", max_length=64)
+    """By which its end can be asked for."""
+    events: int = pydantic.Field(1, ge=1, le=100)
+    interval: float = pydantic.Field(0, ge=0, le=1)
+    """Seconds between two events."""
+    silence: float = pydantic.Field(0, ge=0, le=300)
+    pings: Annotated[float, pydantic.Field(ge=0, le=300), pydantic.AfterValidator(_check_pings)] = 0
+    """Seconds between two keep-alives in the silence, in the form that answers have; 0 for none."""
+    accel: bool = True
+    """With the header that asks nginx not to buffer, as answers have it."""
+
+    @pydantic.model_validator(mode="after")
+    def _check_length(self) -> Self:
+        if self.silence + self.interval * (self.events - 1) > LONGEST:
+            raise ValueError(f"a test stream takes at most {LONGEST:g} seconds")
+        return self
+
+
+class Diagnostics:
+    """Of one process: a stream is known only to the worker that sent it."""
+
+    def __init__(self) -> None:
+        self.streams = DiagnosticStreams()
+        self._lock = asyncio.Lock()
+        self._capabilities: dict[str, Any] = {}
+        self._asked_at = -CAPABILITIES_TTL
+
+    async def capabilities(self, upstream: Upstream) -> dict[str, Any]:
+        async with self._lock:
+            now = asyncio.get_running_loop().time()
+            if now - self._asked_at >= CAPABILITIES_TTL:
+                self._capabilities = await _ask_gateway(upstream)
+                if self._capabilities["reachable"]:  # one caller's key may be refused, and the next one's not
+                    self._asked_at = now
+            return self._capabilities
+
+
+DIAGNOSTICS = web.AppKey("oaicompat_proxy.diagnostics", Diagnostics)
+
+
+def add_routes(app: web.Application, base: str) -> None:
+    """`base`: of the application's paths."""
+    app[DIAGNOSTICS] = Diagnostics()
+    base = f"{base}/diagnostics"
+    app.router.add_get(base, about)
+    app.router.add_get(f"{base}/gateway", gateway)
+    app.router.add_post(f"{base}/streams", stream)
+    app.router.add_get(f"{base}/streams/{{token}}", state)
+
+
+async def _ask_gateway(upstream: Upstream) -> dict[str, Any]:
+    """Which methods it has; none of them are told of where an agent is called without a gateway."""
+    gateway = upstream.dialect.gateway
+    found: dict[str, Any] = {}
+    try:
+        if gateway is None:
+            _check_token(await upstream.probe())
+        else:
+            for name, call in _questions(gateway).items():
+                status, body = await upstream.call(call)
+                _check_token(status)
+                found[name] = not gateway.is_unknown_method(status, body)
+            found["abort"] = gateway.refuses_abort(*await upstream.call(gateway.build_abort(_nobody())))
+            await find_messages(upstream)
+            found |= upstream.features.told()  # what was tried says more
+    except ProxyError as error:
+        return {"reachable": False, "reason": error.message}
+    return {"reachable": True, **found}
+
+
+def _questions(gateway: Gateway) -> dict[str, Call]:
+    """About a session that does not exist, so nothing happens."""
+    nobody = _nobody()
+    return {
+        "apps": gateway.build_apps(),
+        "close": gateway.build_invoke_close(nobody),
+        "confirm": gateway.build_confirmation(nobody, nobody, confirmed=False),
+    }
+
+
+def _nobody() -> str:
+    """A session that does not exist."""
+    return f"doctor-{uuid.uuid4().hex}"
+
+
+def _check_token(status: int) -> None:
+    if status in (401, 403):
+        raise UpstreamRefused(f"The agent gateway refuses this proxy's token ({status}).")
+
+
+async def about(request: web.Request) -> web.Response:
+    """How this very request looked when it came in, and the settings that a chain has to fit."""
+    config = request.app[CONFIG]
+    told = {
+        "version": __version__,
+        "http": f"{request.version.major}.{request.version.minor}",
+        "connection": request.headers.get("Connection", ""),
+        "peer": _peer(request),
+        "request_id": request[REQUEST_ID],
+        "authorized": "Authorization" in request.headers,
+        "max_body": config.max_body,
+        "keep_alive": config.keep_alive,
+        "keep_alive_form": config.keep_alive_form,
+        "confirmations": config.confirmations,
+        "secret": origin_of(config),
+    }
+    return web.json_response(told)
+
+
+def _peer(request: web.Request) -> str:
+    """Tells connections apart, and nothing else of them."""
+    peer = str(request.transport and request.transport.get_extra_info("peername"))
+    return hashlib.blake2b(peer.encode(), key=request.app[SIGNING_KEYS].newest, digest_size=8).hexdigest()
+
+
+async def gateway(request: web.Request) -> web.Response:
+    """What the agent gateway offers."""
+    upstream = request.app[UPSTREAM].speaking_for(request[CALLER])
+    return web.json_response(await request.app[DIAGNOSTICS].capabilities(upstream))
+
+
+async def state(request: web.Request) -> web.Response:
+    """Of a test stream: does it run, and when was its client found to have left?"""
+    return web.json_response(request.app[DIAGNOSTICS].streams.state(request.match_info["token"]))
+
+
+async def stream(request: web.Request) -> web.StreamResponse:
+    """Test events, sent as answers are."""
+    body = await read_body(request)
+    try:
+        wanted = Wanted.model_validate_json(body or b"{}")
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise InvalidRequest(first["msg"], param=".".join(map(str, first["loc"])) or None) from None
+    async with request.app[DIAGNOSTICS].streams.watch(_caller_of(request), wanted.token):
+        response = _new_response(request, wanted)
+        await response.prepare(request)
+        async for data in _written(wanted, _new_ping(request)):
+            await response.write(data)
+        await response.write_eof()
+    return response
+
+
+def _caller_of(request: web.Request) -> str:
+    """Its key; without keys its address, since whoever sends something else each time is somebody else each time."""
+    caller = request[CALLER]
+    return caller.scope if caller.name else request[CLIENT]
+
+
+def _new_ping(request: web.Request) -> bytes:
+    """A keep-alive as it stands in answers."""
+    if request.app[CONFIG].keep_alive_form == "comment":
+        return COMMENT
+    envelope = Envelope(f"chatcmpl-{request[REQUEST_ID]}", int(time.time()), "diagnostics")
+    return ChunkEncoder(envelope, include_usage=False, reasoning_field="none").ping()
+
+
+async def _written(wanted: Wanted, ping: bytes) -> AsyncIterator[bytes]:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for number in range(wanted.events):
+        yield encode(json.dumps({"number": number, "at": loop.time() - began}).encode())
+        if number == 0:
+            async for _ in _silence(wanted):
+                yield ping
+        if number < wanted.events - 1:
+            await asyncio.sleep(wanted.interval)
+
+
+async def _silence(wanted: Wanted) -> AsyncIterator[None]:
+    """Each time when a ping is due."""
+    left = wanted.silence
+    while wanted.pings and left > wanted.pings:
+        await asyncio.sleep(wanted.pings)
+        left -= wanted.pings
+        yield
+    await asyncio.sleep(left)
+
+
+def _new_response(request: web.Request, wanted: Wanted) -> web.StreamResponse:
+    headers = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache, no-transform"}
+    response = web.StreamResponse(headers=headers)
+    if wanted.accel:
+        response.headers["X-Accel-Buffering"] = "no"
+    if request.version < HttpVersion11:
+        response.headers["Connection"] = "close"
+        response.force_close()
+    else:
+        response.enable_chunked_encoding()
+    return response

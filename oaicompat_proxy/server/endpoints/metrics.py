@@ -1,0 +1,66 @@
+"""`GET /metrics`: for Prometheus, and for nobody who is not allowed to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import ip_address, ip_network
+
+from aiohttp import web
+from multidict import CIMultiDictProxy
+from prometheus_client.exposition import choose_encoder
+
+from ...config.settings import Config
+from ..context import CENSUS, CONFIG, REGISTRY
+from ..observability import multiprocess as shared_metrics
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Models and their traffic are not everybody's business, so others find nothing here. Raises HTTPNotFound."""
+    if not may_read(request.remote or "", hops_of(request.headers), request.app[CONFIG]):
+        raise web.HTTPNotFound
+    await request.app[CENSUS].take()
+    registry = shared_metrics.gather() if shared_metrics.is_shared() else request.app[REGISTRY]
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+
+
+ADDRESS_HEADERS = (
+    *("X-Forwarded-For", "X-Real-IP", "X-Client-IP", "X-Cluster-Client-IP", "True-Client-IP", "CF-Connecting-IP"),
+    *("Fastly-Client-IP", "X-Original-Forwarded-For", "X-Envoy-External-Address", "X-Appengine-User-IP"),
+)
+"""In which proxies write where a request came from."""
+
+PROXY_HEADERS = (
+    *("Forwarded", "Via", "X-Forwarded", "X-Forwarded-By", "X-Forwarded-Host", "X-Forwarded-Port"),
+    *("X-Forwarded-Proto", "X-Forwarded-Server", "X-Forwarded-Ssl", "X-Original-Host", "X-ProxyUser-Ip"),
+)
+"""With which they show only that they are there, or where they came from in a form of their own."""
+
+UNKNOWN = "unknown"
+
+
+def hops_of(headers: CIMultiDictProxy[str]) -> list[str]:
+    """Where the request came from, as any proxy has it; one that does not tell is unknown."""
+    hops = [hop for name in ADDRESS_HEADERS for hop in headers.getall(name, ())]
+    shown = {name for name in PROXY_HEADERS if name in headers}
+    if shown - TOLD_WITH_ADDRESS or (shown and "X-Forwarded-For" not in headers):
+        hops.append(UNKNOWN)
+    return hops
+
+
+TOLD_WITH_ADDRESS = {"X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto"}
+"""That nginx and others send beside X-Forwarded-For."""
+
+
+def may_read(peer: str, forwarded: Sequence[str], config: Config) -> bool:
+    """Whether everybody on the way is allowed to: a proxy on this machine must not open this to the world.
+
+    Without a `peer` the request came through a socket file, whose permissions are the operator's.
+    """
+    networks = [ip_network(each, strict=False) for each in config.metrics_from]
+    passed = [hop.strip() for header in forwarded for hop in header.split(",")]
+    try:
+        way = [ip_address(hop) for hop in [*([peer] if peer else []), *passed]]
+    except ValueError:
+        return False
+    return all(any(hop in network for network in networks) for hop in way)

@@ -1,0 +1,35 @@
+"""`GET …/models` and `GET …/models/NAME`."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from aiohttp import web
+
+from ...api.openai.models import model_body, models_body, unknown_model
+from ..context import CALLER, CATALOG, CONFIG, STARTED
+
+
+async def list_models(request: web.Request) -> web.Response:
+    names = await request.app[CATALOG].models(request[CALLER])
+    body = models_body(names, **_about(request))
+    return web.Response(body=body, content_type="application/json")
+
+
+async def retrieve_model(request: web.Request) -> web.Response:
+    """The name is the rest of the path, decoded once: clients send a slash raw or escaped."""
+    name = request.match_info["name"]
+    if name not in await request.app[CATALOG].models(request[CALLER]):
+        raise unknown_model(name)
+    return web.Response(body=model_body(name, **_about(request)), content_type="application/json")
+
+
+class _About(TypedDict):
+    """What is said of each model."""
+
+    created: int
+    owner: str
+
+
+def _about(request: web.Request) -> _About:
+    return {"created": request.app[STARTED], "owner": request.app[CONFIG].dialect}

@@ -1,0 +1,45 @@
+"""One line for each request that is no run, since runs have their own in `run_log`: which it was and how it went.
+
+No query string, no header and no body: they hold keys and prompts.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
+
+from ..context import CALLER, CLIENT, REPORT, REQUEST_ID
+
+log = logging.getLogger("oaicompat_proxy.access")
+
+LONGEST_WORD = 500
+"""Characters of a method or a path that a line holds: whoever sends a long one does not fill the disk with it."""
+
+
+class AccessLog(AbstractAccessLogger):
+    """`REQUEST-ID CLIENT KEY METHOD PATH STATUS BYTES SECONDS`; KEY is its name, or `-`."""
+
+    @property
+    def enabled(self) -> bool:
+        return log.isEnabledFor(logging.INFO)
+
+    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        try:
+            request[REPORT]
+        except KeyError:
+            self._log(request, response, time)
+
+    def _log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        log.info(
+            "%s %s %s %s %s %d %d %.3f",
+            request.get(REQUEST_ID, "-"),
+            request.get(CLIENT, request.remote),
+            caller.name or "-" if (caller := request.get(CALLER)) else "-",
+            request.method[:LONGEST_WORD],
+            request.rel_url.raw_path[:LONGEST_WORD],
+            response.status,
+            response.body_length,
+            time,
+        )

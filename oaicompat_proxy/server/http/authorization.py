@@ -1,0 +1,85 @@
+"""Nobody gets further without a key, and nobody faster than the key's limit: before anything of a body is read.
+
+Where no key is asked for, a web page could run the agent with the browser of whoever looks at it. So there `Origin`
+and `Host` are checked instead.
+
+Preflights come without a key, as browsers make them; health is asked by machines that have none.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from ...api.openai.rate_limits import duration, rate_headers
+from ...core.errors import HostNotAllowed, MissingKey, OriginNotAllowed, RateLimited
+from ..access.keyring import Caller
+from ..context import CALLER, CALLERS, CLIENT, CONFIG, EXPOSED, ORIGINS, RATE_HEADERS, RATES
+from ..endpoints import health
+from ..endpoints import metrics as scrape
+from .error_middleware import Handler
+from .reporting import report_refusal
+
+NEED_NO_KEY = frozenset({health.live, health.ready, scrape.metrics})
+
+
+FOR_SUPERVISORS = frozenset({health.live, health.ready})
+"""Say nothing that a page could use, and are called under any name."""
+
+LONGEST_QUOTE = 100
+"""Characters of an origin or host that an error repeats."""
+
+
+@web.middleware
+async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Raises MissingKey, InvalidKey, RateLimited, OriginNotAllowed and HostNotAllowed."""
+    callers = request.app[CALLERS]
+    request[CLIENT] = callers.address(request)
+    if not callers.ask_for_keys and request.match_info.handler not in FOR_SUPERVISORS:
+        try:
+            _check_page(request)
+        except (OriginNotAllowed, HostNotAllowed) as error:
+            report_refusal(request, error)
+            raise
+    if request.method == "OPTIONS" or request.match_info.handler in NEED_NO_KEY:
+        return await handler(request)
+    if callers.is_due:
+        await callers.refresh()
+    try:
+        caller = request[CALLER] = callers.identify(request.headers)
+        if caller.requests_per_minute and request.method == "POST":
+            await _count(request, caller)
+    except (MissingKey, RateLimited) as error:
+        report_refusal(request, error)
+        raise
+    return await handler(request)
+
+
+def _check_page(request: web.Request) -> None:
+    """Raises OriginNotAllowed and HostNotAllowed. Programs other than browsers send no `Origin`."""
+    app, headers = request.app, request.headers
+    origins = app[ORIGINS]
+    for origin in headers.getall("Origin", ()):
+        if origin and not origins.allows_origin(origin):
+            raise OriginNotAllowed(
+                f"Pages of {origin[:LONGEST_QUOTE]} may not call this server; its operator can allow them with --cors."
+            )
+    if app.get(EXPOSED) and not app[CONFIG].allowed_host:
+        return
+    for host in headers.getall("Host", ()):
+        if host and not origins.allows_host(host):
+            raise HostNotAllowed(
+                f"This server does not answer to the host {host[:LONGEST_QUOTE]}; its operator can allow the name with "
+                "--allowed-host."
+            )
+
+
+async def _count(request: web.Request, caller: Caller) -> None:
+    """A request that fails counts too, as OpenAI counts."""
+    rate = await request.app[RATES].count(caller)
+    request[RATE_HEADERS] = rate_headers(limit=rate.limit, remaining=rate.remaining, reset=rate.reset)
+    if not rate.admitted:
+        raise RateLimited(
+            f"Rate limit reached for requests per minute: Limit {rate.limit}. "
+            f"Please try again in {duration(rate.reset)}.",
+            retry_after=rate.reset,
+        )

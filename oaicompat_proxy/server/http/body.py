@@ -1,0 +1,111 @@
+"""The request's body: whole, decompressed, in time, and within its limit."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeVar
+
+from aiohttp import HttpVersion11, StreamReader, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from ...core.errors import BodyTooLarge, InvalidRequest, ProxyError, RequestTimeout, UnsupportedEncoding
+from ..context import BODY, CONFIG, RECORDING
+from ..turns import give_way
+from ..upstream.decompression import Inflater
+
+Body = TypeVar("Body", bytes, bytearray)
+
+
+async def take_body(request: web.Request) -> bytes:
+    """Of a request for a run; raises as `read_body`. It is read already where it says whether the run is a new one."""
+    if request[RECORDING] is None:
+        return await read_body(request)
+    body: bytes = request.pop(BODY)
+    return body
+
+
+async def read_body(request: web.Request) -> bytes:
+    """Raises BodyTooLarge, RequestTimeout, UnsupportedEncoding, or InvalidRequest for a body that breaks its framing.
+
+    It is inflated here and nowhere else, so nothing of it is for who is not let in.
+    """
+    content, config = request.content, request.app[CONFIG]
+    limit = config.max_body
+    if (request.content_length or 0) > limit:
+        raise _too_large()
+    inflater = BodyInflater(encoding) if (encoding := _encoding_of(request)) else None
+    try:
+        if inflater is None and content.is_eof():  # all of it is here, and nothing has to be waited for
+            return _bounded(content.read_nowait(), limit)
+        async with asyncio.timeout(config.body_timeout):
+            return await (_read(content, limit) if inflater is None else _inflate(content, limit, inflater))
+    except TimeoutError:
+        wait = config.body_timeout
+        raise RequestTimeout(f"The request body did not arrive within {wait:g} seconds.") from None
+    except (web.RequestPayloadError, HttpProcessingError):
+        raise InvalidRequest("We could not read the body of your request.") from None
+
+
+async def answer_expectation(request: web.Request) -> None:
+    """To `Expect: 100-continue`: go on, unless the body is said to be too large. Raises HTTPExpectationFailed."""
+    if (request.content_length or 0) > request.app[CONFIG].max_body:
+        return  # what reads the body says so, and its sender need not send it
+    if request.version >= HttpVersion11:
+        if request.headers["Expect"].lower() != "100-continue":
+            raise web.HTTPExpectationFailed
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
+
+
+def _encoding_of(request: web.Request) -> str:
+    """All codings that were applied, or nothing. Source: RFC 9110, 8.4; `identity` means none."""
+    codings = ",".join(request.headers.getall("Content-Encoding", ())).lower().split(",")
+    return ", ".join(coding for word in codings if (coding := word.strip()) not in ("", "identity"))
+
+
+class BodyInflater(Inflater):
+    """gzip or deflate of a request's body."""
+
+    TAKES_NO_HEADER = True
+
+    def unknown(self, encoding: str) -> ProxyError:
+        return UnsupportedEncoding("The body of a request may be compressed with gzip or deflate, and in no other way.")
+
+    def broken(self) -> ProxyError:
+        return InvalidRequest("We could not read the body of your request: it is not compressed as its header says.")
+
+
+async def _read(content: StreamReader, limit: int) -> bytes:
+    """As the framework's own `read`, but the request does not hold its body for as long as the answer takes."""
+    body = bytearray()
+    async for piece in content.iter_any():
+        body += piece
+        _bounded(body, limit)
+    return bytes(body)
+
+
+async def _inflate(content: StreamReader, limit: int, inflater: Inflater) -> bytes:
+    """What is compressed has the same limit: it may hold nothing at all."""
+    body, received = bytearray(), 0
+    async for data in content.iter_any():
+        received += len(data)
+        if received > limit:
+            raise _too_large()
+        for piece in inflater.feed(data):
+            body += piece
+            _bounded(body, limit)
+            await give_way(len(body))
+    if received and not inflater.is_whole:
+        raise inflater.broken()
+    return bytes(body)
+
+
+def _bounded(body: Body, limit: int) -> Body:
+    """The same. Raises BodyTooLarge."""
+    if len(body) > limit:
+        raise _too_large()
+    return body
+
+
+def _too_large() -> BodyTooLarge:
+    return BodyTooLarge("The request body is larger than this server takes.")

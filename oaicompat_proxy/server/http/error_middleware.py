@@ -1,0 +1,110 @@
+"""What every request goes through: our errors, and the framework's, become OpenAI's bodies."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from ...api.openai.errors import error_body, error_headers
+from ...core.errors import BodyTooLarge, InternalError, InvalidRequest, MethodNotAllowed, NotFound, ProxyError
+from ..context import CONFIG, GATEWAYS, REPORT, REQUEST_ID, STOPPING
+from .headers import asks_as_browser, identify, preflight
+
+log = logging.getLogger(__name__)
+
+LONGEST_PATH = 200
+"""Characters of a path in a message or a log line."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def errors_to_bodies(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """For answers that have not begun; a stream that has reports its own failures.
+
+    What fails when bytes are out already breaks the connection off: a second answer would be taken for the next.
+    """
+    identify(request)
+    try:
+        with request.app[STOPPING].before_the_run:
+            return await handler(request)
+    except Exception as error:
+        if request.writer.output_size:
+            log.exception(
+                "%s: %s %s failed behind its answer", request[REQUEST_ID], request.method, _short_path(request)
+            )
+            raise ConnectionResetError("the answer has begun") from error
+        return _answer_to(error, request)
+
+
+def _answer_to(error: Exception, request: web.Request) -> web.Response:
+    """Raises what is not for a body to tell."""
+    if isinstance(error, ProxyError):
+        if error.status >= 500 and REPORT not in request:  # a run has a line of its own
+            log.warning("%s: %s", request[REQUEST_ID], error.code)
+        return error_response(conceal(error, request))
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = sorted(error.allowed_methods)
+        if request.method == "OPTIONS":
+            return preflight(request, [*allowed, "OPTIONS"])
+        return error_response(MethodNotAllowed(allowed))
+    if isinstance(error, web.HTTPException) and error.status >= 400:
+        if asks_as_browser(request):
+            return preflight(request, ["OPTIONS"])  # so that the page can read why its call is refused
+        return error_response(_translate(error, request))
+    if isinstance(error, web.HTTPException | ConnectionResetError):
+        raise error
+    log.error("%s: %s %s failed", request[REQUEST_ID], request.method, _short_path(request), exc_info=error)
+    return error_response(InternalError())
+
+
+def _short_path(request: web.Request) -> str:
+    """As much as is repeated of what a client made up."""
+    return request.path[:LONGEST_PATH]
+
+
+def gateway_of(request: web.Request) -> web.Application:
+    """That of the request's path, also for what is around its handler."""
+    return request.match_info.apps[-1]
+
+
+def conceal(error: ProxyError, request: web.Request) -> ProxyError:
+    """A gateway that quotes our token in an error of its own does not make us tell it."""
+    token = gateway_of(request)[CONFIG].upstream_token
+    if token:
+        error.message = error.message.replace(token, "[redacted]")
+    return error
+
+
+def error_response(error: ProxyError) -> web.Response:
+    response = web.Response(
+        status=error.status,
+        body=error_body(error),
+        content_type="application/json",
+        headers=error_headers(error),
+    )
+    if isinstance(error, MethodNotAllowed):
+        response.headers["Allow"] = ", ".join(error.allowed)
+    return response
+
+
+def _translate(error: web.HTTPException, request: web.Request) -> ProxyError:
+    """The framework's errors in OpenAI's words."""
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return BodyTooLarge("The request body is larger than this server takes.")
+    if isinstance(error, web.HTTPNotFound):
+        return _unknown_url(request)
+    return InvalidRequest(error.reason)
+
+
+def _unknown_url(request: web.Request) -> NotFound:
+    where = f"{request.method} {_short_path(request)}"
+    gateway = gateway_of(request)
+    prefixes = [each[CONFIG].prefix for each in gateway.get(GATEWAYS, [gateway])]
+    paths = [f"{prefix}/{path}" for prefix in prefixes for path in ("chat/completions", "completions", "models")]
+    served = f"This server has {', '.join(paths[:-1])} and {paths[-1]}."
+    if any(request.path.startswith(prefix + "/") for prefix in prefixes):
+        return NotFound(f"Invalid URL ({where}). {served}")
+    return NotFound(f"Unknown request URL: {where}. Please check the URL for typos. {served}", code="unknown_url")

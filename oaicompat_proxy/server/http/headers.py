@@ -1,0 +1,105 @@
+"""Headers of every answer: which request it was, how long it took, and which browsers may read it."""
+
+from __future__ import annotations
+
+import re
+from time import monotonic
+
+from aiohttp import web
+from multidict import istr
+
+from ..context import CALLER, CONFIG, ORIGINS, RATE_HEADERS, RECEIVED, REQUEST_ID, STOPPING
+from ..random_ids import new_id
+
+_SANE_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
+
+API_VERSION = "2020-10-01"
+"""The one version that OpenAI's API has ever had."""
+
+EXPOSED = (
+    "x-request-id, openai-processing-ms, openai-version, allow, www-authenticate, "
+    "retry-after, retry-after-ms, x-should-retry, "
+    "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests"
+)
+ID, PROCESSING_MS, VERSION, SERVER = map(istr, ("x-request-id", "openai-processing-ms", "openai-version", "Server"))
+"""Ready to be looked up in any case: they are in every answer."""
+
+METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+"""All that any endpoint could have: a page may read why the others are refused, too."""
+PRIVATE_NETWORK = "Access-Control-Request-Private-Network"
+"""Source: WICG Private Network Access, "CORS preflight"; Chromium sends it."""
+PREFLIGHT_LIFE = "600"
+"""Seconds for which a browser may remember a preflight; Chromium takes two hours at most, Firefox a day."""
+
+
+def identify(request: web.BaseRequest) -> str:
+    """Gives the request an id, the client's own if it is sane, and notes when it came."""
+    own = request.headers.get(ID)
+    request[REQUEST_ID] = request_id = own if own and _SANE_ID.fullmatch(own) else f"req_{new_id()}"
+    request[RECEIVED] = monotonic()
+    return request_id
+
+
+def stamp(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """What every answer carries, also one that never reached the application."""
+    try:
+        request_id, taken = request[REQUEST_ID], monotonic() - request[RECEIVED]
+    except KeyError:
+        request_id, taken = identify(request), 0.0
+    headers = response.headers
+    headers[ID] = request_id
+    headers[PROCESSING_MS] = str(int(taken * 1000))
+    headers[VERSION] = API_VERSION
+    headers[SERVER] = "oaicompat-proxy"
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Runs just before the headers of an answer of the application's go out."""
+    stamp(request, response)
+    app, body = request.app, request.content
+    if app[STOPPING].begun or not body.is_eof() or body.exception() is not None:
+        # the process ends, or the body's rest is still to come, or it broke: no request may be sent behind it
+        response.headers["Connection"] = "close"
+        response.force_close()
+    try:
+        if request[CALLER].requests_per_minute:
+            response.headers.update(request[RATE_HEADERS])
+    except KeyError:
+        pass  # who is not known has no limit, and what is no call of a run does not count
+    cors = app[CONFIG].cors
+    if not cors:
+        return
+    origin = allowed_origin(request)
+    if origin:
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = EXPOSED
+    if cors != "*":
+        response.headers["Vary"] = "Origin"
+
+
+def allowed_origin(request: web.Request) -> str:
+    """What `Access-Control-Allow-Origin` has to say to this request; empty if nothing."""
+    if request.app[CONFIG].cors == "*":
+        return "*"
+    origin = request.headers.get("Origin", "")
+    return origin if request.app[ORIGINS].names(origin) else ""
+
+
+def asks_as_browser(request: web.Request) -> bool:
+    """Whether this is a browser's question before a call of an allowed page."""
+    is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+    return is_preflight and bool(allowed_origin(request))
+
+
+def preflight(request: web.Request, allowed: list[str]) -> web.Response:
+    """The answer to OPTIONS: what may be done, and what a browser may send along."""
+    response = web.Response(status=204, headers={"Allow": ", ".join(allowed)})
+    if allowed_origin(request):
+        response.headers["Access-Control-Allow-Methods"] = METHODS
+        response.headers["Access-Control-Max-Age"] = PREFLIGHT_LIFE
+        if PRIVATE_NETWORK in request.headers:  # a page of the internet asks for an address of this machine
+            response.headers["Access-Control-Allow-Private-Network"] = "true"
+        wanted = request.headers.get("Access-Control-Request-Headers")
+        if wanted:  # echoed: every SDK has headers of its own, and tomorrow more
+            response.headers["Access-Control-Allow-Headers"] = wanted
+    return response

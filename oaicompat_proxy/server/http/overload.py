@@ -1,0 +1,55 @@
+"""One connection too many: it is told so, and closed."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import cast
+
+from ...api.openai.errors import error_body, error_headers
+from ...core.errors import TooManyConnections
+
+PATIENCE = 1.0
+"""Seconds for such a client to begin its request; who is answered before may never read the answer."""
+
+MOST = 100
+"""Such connections at a time; still more are closed without a word."""
+
+
+class Refusal(asyncio.Protocol):
+    """Answers the first bytes with 503 and closes behind it."""
+
+    def __init__(self, others: set[Refusal]) -> None:
+        """`others`: all that are open; this one adds itself."""
+        self._others = others
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._timer = asyncio.get_running_loop().call_later(PATIENCE, self._transport.abort)
+        self._others.add(self)
+        if len(self._others) > MOST:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(_answer())
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._timer.cancel()
+        self._others.discard(self)
+
+
+def _answer() -> bytes:
+    error = TooManyConnections("This server has as many connections as it takes; try again in a moment.")
+    body = error_body(error)
+    headers = {
+        **error_headers(error),
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        "Connection": "close",
+        "Server": "oaicompat-proxy",
+        "x-request-id": f"req_{uuid.uuid4().hex}",
+    }
+    lines = ["HTTP/1.1 503 Service Unavailable", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    return "\r\n".join(lines).encode() + body

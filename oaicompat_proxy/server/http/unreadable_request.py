@@ -1,0 +1,111 @@
+"""Requests that are no HTTP as this server speaks it: what their first bytes still say, and why they are refused.
+
+Source: RFC 9112 sections 2.3 (versions), 3 (request line) and 6.1 (transfer codings); RFC 9110 section 15.5.14 (413).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from aiohttp import HttpVersion10, HttpVersion11
+from aiohttp.http_parser import RawRequestMessage
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from ...core.errors import BodyTooLarge, InvalidRequest, ProxyError, TransferCodingNotSupported, VersionNotSupported
+
+LONGEST_HEAD = 16 * 1024
+"""Bytes of a head that are kept until it is whole, to tell what was wrong with it."""
+
+SPOKEN = (HttpVersion11, HttpVersion10)
+
+UNREADABLE = "We could not read your request: it is not HTTP as this server speaks it, or a header is too long."
+"""One text for all other faults: the framework's own quotes what was sent, which may hold a key."""
+
+_LINE = re.compile(
+    rb"(?:(?P<method>[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (?:(?P<path>/[!->@-~]*|\*)(?=[ ?]))?[^\r\n]* HTTP/"
+    rb"|(?P<known>GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|TRACE|CONNECT) (?:(?P<known_path>/[!->@-~]*)(?=[ ?]|$))?)"
+)
+"""What may be shown of a first line, since it can only be one: other bytes may be the rest of a body, and hold words
+of a prompt, or a key."""
+
+_SHOWN = re.compile(rb"(?:/v[0-9])?/(?:chat/completions|completions|models|healthz|readyz|metrics)?|\*")
+"""Paths that may be shown: any other may hold a key, and the request has no other trace to be found by."""
+
+_VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])")
+_CODINGS = re.compile(rb"^transfer-encoding:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+_LENGTHS = re.compile(rb"^content-length:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+_UNKNOWN = "-"
+
+
+class _FirstLine(NamedTuple):
+    method: str
+    path: str
+    version: tuple[int, int] | None
+
+
+def _read_first_line(head: bytes) -> _FirstLine:
+    line = re.split(rb"[\r\n]", head.lstrip(b"\r\n"), maxsplit=1)[0]
+    words = line.split(b" ")
+    version = _VERSION.fullmatch(words[2]) if len(words) == 3 else None
+    shown = _LINE.match(line)
+    method, path = (shown["method"] or shown["known"], shown["path"] or shown["known_path"]) if shown else (None, None)
+    return _FirstLine(
+        method.decode() if method else _UNKNOWN,
+        path.decode() if path and _SHOWN.fullmatch(path) else _UNKNOWN,
+        (int(version[1]), int(version[2])) if version else None,
+    )
+
+
+def message_of(head: bytes) -> RawRequestMessage:
+    """What stands in place of the request, for its answer and its line in the log."""
+    method, path, _ = _read_first_line(head)
+    headers: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
+    url = URL.build(path=path, encoded=True)
+    return RawRequestMessage(method, path, HttpVersion11, headers, (), True, None, False, False, url)
+
+
+def fault_of_head(head: bytes, max_body: int) -> ProxyError:
+    """Why it is refused. `head`: its bytes as far as they are known; the framework could make nothing of them."""
+    version = _read_first_line(head).version
+    if version is not None and version not in SPOKEN:
+        return _fault_of_version(*version)
+    fields = head.partition(b"\r\n\r\n")[0]
+    codings, lengths = _CODINGS.findall(fields), _LENGTHS.findall(fields)
+    if codings and not lengths:
+        return _fault_of_codings([coding.decode("latin-1") for coding in codings]) or InvalidRequest(UNREADABLE)
+    if len(lengths) == 1 and not codings and lengths[0].isdigit() and _is_above(lengths[0], max_body):
+        return BodyTooLarge("The request body is larger than this server takes.")
+    return InvalidRequest(UNREADABLE)
+
+
+def fault_of_message(message: RawRequestMessage) -> ProxyError | None:
+    """Why it is refused although the framework takes it; None if it is not."""
+    if message.version not in SPOKEN:
+        return _fault_of_version(*message.version)
+    codings = message.headers.getall("Transfer-Encoding", None)
+    return None if codings is None or codings == ["chunked"] else _fault_of_codings(codings)
+
+
+def _is_above(digits: bytes, limit: int) -> bool:
+    digits = digits.lstrip(b"0")
+    return len(digits) > len(str(limit)) or int(digits or b"0") > limit
+
+
+def _fault_of_version(major: int, minor: int) -> ProxyError:
+    """Version 0.9 is what a line without any version is taken for."""
+    if (major, minor) == (0, 9):
+        return InvalidRequest(UNREADABLE)
+    return VersionNotSupported(f"This server speaks HTTP/1.1 and HTTP/1.0, not HTTP/{major}.{minor}.")
+
+
+def _fault_of_codings(values: Sequence[str]) -> ProxyError | None:
+    """400 where the body's end cannot be found, 501 where only its coding is not known."""
+    codings = [coding for value in values for word in value.split(",") if (coding := word.strip().lower())]
+    if codings == ["chunked"]:
+        return None
+    if any("chunked" in coding for coding in codings[:-1]):
+        return InvalidRequest(UNREADABLE)
+    return TransferCodingNotSupported("The only transfer coding that this server takes is 'chunked'.")

@@ -1,0 +1,61 @@
+"""A recording for one client: as it was answered to the first, and live as long as the run goes on."""
+
+from __future__ import annotations
+
+import logging
+
+from aiohttp import web
+
+from ...core.errors import ProxyError
+from ..answering.event_stream import AnswerStream, ClientGone
+from ..answering.json_response import JsonAnswer
+from ..context import CONFIG, FIRST_EVENTS, REQUEST_ID, STOPPING
+from .broadcast import Reader
+from .shared_answer import Recording
+
+log = logging.getLogger(__name__)
+
+
+async def play(request: web.Request, recording: Recording, reader: Reader) -> web.StreamResponse:
+    """Raises ProxyError as long as nothing was sent."""
+    request.app[STOPPING].spare()  # only the run knows whether it had begun when the process ends
+    if await recording.is_stream():
+        return await _play_stream(request, recording, reader)
+    return await _play_whole(request, recording, reader)
+
+
+async def _play_stream(request: web.Request, recording: Recording, reader: Reader) -> web.StreamResponse:
+    """Each client has its own pings; all else is the same, byte by byte."""
+    app = request.app
+    during_the_run = app[STOPPING].during_the_run
+
+    def ping() -> bytes:
+        """None for a slow client: it would fit what the run says by now, not what the client was given last."""
+        return b"" if reader.is_behind else recording.ping()
+
+    with during_the_run:
+        data = await recording.read_first(reader)
+    async with AnswerStream(request, app[CONFIG], app[FIRST_EVENTS], lambda: b"", ping) as answer:
+        try:
+            with during_the_run:
+                while not reader.at_end:
+                    await answer.write(data)
+                    data = await recording.read(reader)
+            await answer.end(data)
+        except ClientGone:
+            log.info("%s: the client left before the end of its answer", request[REQUEST_ID])
+        except ProxyError as error:
+            await answer.fail(error)
+    return answer.response
+
+
+async def _play_whole(request: web.Request, recording: Recording, reader: Reader) -> web.StreamResponse:
+    async with JsonAnswer(request, request.app[CONFIG]) as answer:
+        try:
+            with request.app[STOPPING].during_the_run:
+                body = await recording.read(reader)  # one piece: it was written at once
+        except ProxyError as error:
+            if not answer.committed:
+                raise
+            return await answer.fail(error)
+        return await answer.finish(body)

@@ -1,0 +1,236 @@
+"""The trace of one run: its ticks, and the tools that the agent itself ran, are spans below the run's.
+
+What the conventions for generative AI have a name for is called so. Nothing that was said is in a span, unless that
+is switched on: no prompt, no answer, no argument and no result of a tool, no text of an error.
+
+Source: OpenTelemetry semantic conventions, "Generative AI spans" and "GenAI agent and framework spans".
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, StatusCode
+
+from ...api.openai.chat.request import Message
+from ...core.events import (
+    ChildEnded,
+    ConfirmationRequired,
+    Event,
+    TextDelta,
+    TextDeltas,
+    TickEnded,
+    TickStarted,
+    ToolCalled,
+    ToolFinished,
+    ToolStarted,
+    Usage,
+)
+from ...core.turn import Text
+from .outcomes import FAILED_UPSTREAM, INTERNAL_ERROR
+from .run_report import RunReport
+
+MOST_SPANS = 200
+"""Of one run: an agent may go on for hours."""
+
+MOST_CONTENT = 64 * 1024
+"""Characters of a conversation, and of an answer, where they are to be shown at all; the rest is left out."""
+
+FAILED = FAILED_UPSTREAM | {INTERNAL_ERROR}
+"""Outcomes that make the span an error: what clients do wrong is no error of a server."""
+
+PARAMETERS = {
+    "temperature": "gen_ai.request.temperature",
+    "top_p": "gen_ai.request.top_p",
+    "max_tokens": "gen_ai.request.max_tokens",
+    "max_completion_tokens": "gen_ai.request.max_tokens",
+    "frequency_penalty": "gen_ai.request.frequency_penalty",
+    "presence_penalty": "gen_ai.request.presence_penalty",
+    "seed": "gen_ai.request.seed",
+}
+"""Numbers of the request that the conventions have a name for; a trace has 64 bits for each."""
+
+
+class RunTrace:
+    """Sees the events of a run as they come, and its report when it is over."""
+
+    def __init__(self, tracer: trace.Tracer, span: Span, *, with_content: bool) -> None:
+        self._tracer = tracer
+        self._span = span
+        self._with_content = with_content
+        # moving
+        self._ticks = 0
+        self._spans = 0
+        self._tick: Span | None = None
+        self._tools: dict[str, Span] = {}
+        self._arguments: dict[str, str] = {}
+        self._said: list[str] = []
+        self._room = MOST_CONTENT
+        self._over = False
+        self._input = ""
+
+    def note_request(self, parameters: Mapping[str, Any], messages: Sequence[Message]) -> None:
+        """What the client asks for; only what is shown is kept of it."""
+        numbers = {PARAMETERS[name]: value for name, value in parameters.items() if name in PARAMETERS}
+        self._span.set_attributes({name: value for name, value in numbers.items() if abs(value) < 2**63})
+        if self._with_content:
+            self._input = _conversation(messages)
+
+    def see(self, event: Event) -> Event:
+        """Hands the event on."""
+        handle = _HANDLERS.get(type(event))
+        if handle is not None and not self._over:
+            handle(self, event)
+        return event
+
+    def end(self, report: RunReport) -> None:
+        self._over = True
+        for each in [*self._tools.values(), *([self._tick] if self._tick is not None else [])]:
+            each.end()
+        span = self._span
+        span.update_name(f"{report.operation} {report.model}"[:200])
+        span.set_attributes(_attributes(report))
+        if report.first_sent is not None:
+            span.add_event("first token", timestamp=_wall(report.first_sent))
+        if report.outcome in FAILED:
+            span.set_status(StatusCode.ERROR)
+        if self._with_content:
+            span.set_attribute("gen_ai.input.messages", self._input)
+            span.set_attribute("gen_ai.output.messages", _messages([_part("assistant", "".join(self._said))]))
+        span.end()
+
+    def _begin(self, name: str, parent: Span, **attributes: Any) -> Span | None:
+        if self._spans >= MOST_SPANS:
+            return None
+        self._spans += 1
+        named = {key.replace("__", "."): value for key, value in attributes.items()}
+        return self._tracer.start_span(name, trace.set_span_in_context(parent, Context()), attributes=named)
+
+    # what it sees
+
+    def _tick_start(self, _event: TickStarted) -> None:
+        self._end_tick()
+        self._ticks += 1
+        self._tick = self._begin(f"tick {self._ticks}", self._span, oaicompat__tick=self._ticks)
+
+    def _tick_end(self, event: TickEnded) -> None:
+        if self._tick is not None:
+            self._tick.set_attributes(_usage_attributes(event.usage))
+            if event.stop_reason:
+                self._tick.set_attribute("gen_ai.response.finish_reasons", [event.stop_reason])
+        self._end_tick()
+
+    def _end_tick(self) -> None:
+        if self._tick is not None:
+            self._tick.end()
+            self._tick = None
+
+    def _call(self, event: ToolCalled) -> None:
+        if self._with_content and len(self._arguments) < MOST_SPANS:
+            self._arguments[event.call_id] = event.arguments[:MOST_CONTENT]
+
+    def _tool_start(self, event: ToolStarted) -> None:
+        span = self._begin(
+            f"execute_tool {event.name}",
+            self._tick or self._span,
+            gen_ai__operation__name="execute_tool",
+        )
+        if span is not None:
+            span.set_attributes({"gen_ai.tool.name": event.name, "gen_ai.tool.call.id": event.call_id})
+            self._tools[event.call_id] = span
+
+    def _tool_end(self, event: ToolFinished) -> None:
+        span = self._tools.pop(event.call_id, None)
+        if span is None:
+            return
+        if event.is_error:
+            span.set_status(StatusCode.ERROR)
+            span.set_attribute("error.type", "tool_error")
+        if self._with_content:
+            span.set_attribute("gen_ai.tool.call.arguments", self._arguments.pop(event.call_id, ""))
+            span.set_attribute("gen_ai.tool.call.result", event.result[:MOST_CONTENT])
+        span.end()
+
+    def _child_end(self, event: ChildEnded) -> None:
+        attributes: dict[str, str | bool] = {"oaicompat.child.is_error": event.is_error}
+        if self._with_content:  # a child may be named after its task
+            attributes |= {"oaicompat.child.name": event.name}
+        self._span.add_event("child ended", attributes)
+
+    def _confirmation(self, event: ConfirmationRequired) -> None:
+        self._span.add_event("confirmation required", {"gen_ai.tool.name": event.name})
+
+    def _text(self, event: TextDelta | TextDeltas) -> None:
+        if self._with_content and self._room > 0:
+            text = event.text[: self._room]
+            self._room -= len(text)
+            self._said.append(text)
+
+
+_HANDLERS: dict[type[Any], Callable[[RunTrace, Any], None]] = {
+    TickStarted: RunTrace._tick_start,
+    TickEnded: RunTrace._tick_end,
+    ToolCalled: RunTrace._call,
+    ToolStarted: RunTrace._tool_start,
+    ToolFinished: RunTrace._tool_end,
+    ChildEnded: RunTrace._child_end,
+    ConfirmationRequired: RunTrace._confirmation,
+    TextDelta: RunTrace._text,
+    TextDeltas: RunTrace._text,
+}
+
+
+def _attributes(report: RunReport) -> dict[str, Any]:
+    """What there is to tell of the run, without what was said."""
+    known = {
+        "gen_ai.request.model": report.model[:200],
+        "gen_ai.conversation.id": report.session,
+        "gen_ai.response.finish_reasons": [report.finish_reason] if report.finish_reason else None,
+        "error.type": report.error_type,
+        "http.response.status_code": report.status,
+        "oaicompat.request_id": report.request_id,
+        "oaicompat.key": report.key_name,
+        "oaicompat.outcome": report.outcome,
+        "oaicompat.stream": report.stream,
+        "oaicompat.ticks": report.ticks,
+        "oaicompat.execution_id": report.execution,
+        **_usage_attributes(report.usage),
+    }
+    return {name: value for name, value in known.items() if value is not None and value != ""}
+
+
+def _usage_attributes(usage: Usage | None) -> dict[str, int]:
+    if usage is None:
+        return {}
+    return {"gen_ai.usage.input_tokens": usage.input_tokens, "gen_ai.usage.output_tokens": usage.output_tokens}
+
+
+def _wall(moment: float) -> int:
+    """Nanoseconds of Unix time, for a moment by `time.perf_counter()`."""
+    return time.time_ns() - int((time.perf_counter() - moment) * 1e9)
+
+
+def _conversation(messages: Sequence[Message]) -> str:
+    """The texts of a conversation in the conventions' form; the oldest messages are left out if they are too long."""
+    room = MOST_CONTENT
+    shown: list[dict[str, Any]] = []
+    for message in reversed(messages):
+        text = "".join(block.text for block in message.blocks if isinstance(block, Text))[:room]
+        shown.append(_part(message.role, text))
+        room -= len(text)
+        if room <= 0:
+            break
+    return _messages(shown[::-1])
+
+
+def _messages(messages: list[dict[str, Any]]) -> str:
+    return json.dumps(messages, ensure_ascii=False)
+
+
+def _part(role: str, text: str) -> dict[str, Any]:
+    return {"role": role, "parts": [{"type": "text", "content": text}]}

@@ -1,0 +1,179 @@
+"""One recording while it is made: a file that only its owner may read, written line by line, up to its limit."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from ... import __version__
+from ...api.openai.recorded_fields import RECORDED_FIELDS
+from ...dialects.registry import DIALECTS
+from ...recordings.format import Entry, Kind, Manner, encode_entry, encode_head
+from ...recordings.masking import Masker
+from .directory import RecordingDirectory, RecordingFile
+
+log = logging.getLogger(__name__)
+
+
+class Scribe:
+    """Hands on at once what comes, so that the file shows where a run hangs; the directory's thread masks and writes.
+
+    A disk that fails, or is too slow, ends the recording, not the answer. Until `begin` there is no file: a request
+    that is refused without a run leaves none.
+    """
+
+    def __init__(
+        self,
+        directory: RecordingDirectory,
+        *,
+        most: int,
+        masked: bool,
+        request_id: str,
+        began: float,
+        secret: bytes = b"",
+    ) -> None:
+        """`most`: bytes of the file. `began`: the `time.monotonic()` at which the request came.
+
+        `secret`: what a gateway might quote of ours, which a masked recording must not hold.
+        """
+        self._directory = directory
+        self._most = most
+        self._masked = masked
+        self._request_id = request_id
+        self._began = began
+        self._secret = secret
+        # moving
+        self._lines: _Lines | None = None
+
+    def begin(self, manner: Manner) -> None:
+        now = datetime.now(UTC)
+        safe = re.sub(r"[^\w-]", "_", self._request_id, flags=re.ASCII)[:64]
+        name = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z-{safe}-{uuid.uuid4().hex[:6]}.jsonl"
+        head = encode_head(manner, masked=self._masked, request_id=self._request_id, version=__version__)
+        self._lines = _Lines(self._directory, manner.dialect if self._masked else "", self._most, self._secret)
+        self._submit(len(head), lambda lines: lines.begin(name, head))
+
+    def native(self, data: bytes) -> None:
+        """One read of the gateway's stream."""
+        self._add("native", data)
+
+    def client(self, data: bytes) -> None:
+        """One write of a streamed answer."""
+        self._add("client", data)
+
+    def body(self, status: int, data: bytes) -> None:
+        """An answer in one piece."""
+        ms = self._now()
+        self._submit(len(data), lambda lines: lines.add_whole(Entry(ms, "body", data, status)))
+
+    def end(self, word: str) -> None:
+        """How it ended. Nothing is written after it."""
+        ms = self._now()
+        self._submit(0, lambda lines: lines.end(Entry(ms, "end", word.encode())))
+        self._lines = None
+
+    def _add(self, kind: Kind, data: bytes) -> None:
+        if self._lines is not None:
+            ms = self._now()
+            self._submit(len(data), lambda lines: lines.add(Entry(ms, kind, data)))
+
+    def _submit(self, size: int, work: Callable[[_Lines], None]) -> None:
+        lines = self._lines
+        if lines is None:
+            return
+        if not self._directory.submit(size, lambda: self._do(lines, work)):
+            self._lines = None
+            self._directory.submit(0, lambda: self._fail(lines, "the disk is too slow"))
+
+    def _now(self) -> float:
+        return 1000 * (time.monotonic() - self._began)
+
+    # in the directory's thread
+
+    def _do(self, lines: _Lines, work: Callable[[_Lines], None]) -> None:
+        if lines.failed:
+            return
+        try:
+            work(lines)
+        except OSError as error:
+            self._fail(lines, error.strerror or str(error))
+
+    def _fail(self, lines: _Lines, why: str) -> None:
+        if not lines.failed:
+            lines.fail()
+            log.warning("%s: the recording ends early: %s", self._request_id, why)
+
+
+class _TooLong(OSError):
+    """The recording would be longer than it may be."""
+
+
+class _Lines:
+    """The lines of one file. For the directory's thread alone, but for `failed`. Raises OSError."""
+
+    def __init__(self, directory: RecordingDirectory, masked_dialect: str, most: int, secret: bytes) -> None:
+        """`masked_dialect`: that of the run if it is to be masked, else empty."""
+        self._directory = directory
+        self._secret = secret if masked_dialect else b""
+        self._maskers: dict[Kind, Masker] = {}
+        if masked_dialect:
+            native = DIALECTS[masked_dialect].recorded_fields
+            self._maskers = {"native": Masker(native), "client": Masker(RECORDED_FIELDS)}
+        # moving
+        self.failed = False
+        self._left = most
+        self._file: RecordingFile | None = None
+
+    def begin(self, name: str, head: bytes) -> None:
+        self._file = self._directory.create(name)
+        self._write(head)
+
+    def add(self, entry: Entry) -> None:
+        """A piece of a stream; if it is masked, those of its lines that are whole."""
+        masker = self._maskers.get(entry.kind)
+        if masker is None:
+            self._write(encode_entry(entry))
+        elif masker.held + len(entry.data) > self._left:
+            raise _TooLong("it is too long")
+        elif masked := masker.feed(entry.data):
+            self._write(encode_entry(Entry(entry.ms, entry.kind, self._without_secret(masked))))
+
+    def add_whole(self, entry: Entry) -> None:
+        """A body."""
+        if self._maskers:
+            masker = Masker(RECORDED_FIELDS)
+            data = self._without_secret(masker.feed(entry.data) + masker.finish())
+            entry = Entry(entry.ms, entry.kind, data, entry.status)
+        self._write(encode_entry(entry))
+
+    def end(self, entry: Entry) -> None:
+        for kind, masker in self._maskers.items():
+            if rest := masker.finish():
+                self._write(encode_entry(Entry(entry.ms, kind, self._without_secret(rest))))
+        self._write(encode_entry(entry))
+        self._close()
+
+    def fail(self) -> None:
+        self.failed = True
+        self._close()
+
+    def _without_secret(self, data: bytes) -> bytes:
+        """Of whole lines, so that it is not cut in two."""
+        return data.replace(self._secret, b"[redacted]") if self._secret else data
+
+    def _write(self, line: bytes) -> None:
+        if self._file is None:
+            return
+        self._left -= len(line)
+        if self._left < 0:
+            raise _TooLong("it is too long")
+        self._directory.append(self._file, line)
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._directory.close(self._file)
+            self._file = None

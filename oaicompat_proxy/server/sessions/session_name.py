@@ -1,0 +1,74 @@
+"""What a client calls its session, in a header of its request or a field of the body, and what that name means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ...config.settings import Config
+from ...core.errors import InvalidRequest
+from ...dialects.protocol import Dialect
+from ..access.keyring import Caller
+
+LONGEST_NAME = 256
+"""Characters of a session's name, which may be the gateway's own key."""
+
+
+def session_name(headers: Mapping[str, str], parameters: Mapping[str, Any], places: Iterable[str]) -> str:
+    """The name in the first of the places that has one; empty if none has.
+
+    `headers`: looked up without regard to case. `parameters`: of the body. `places`: as the setting `session_from`
+    has them; a header needs no trust, since every name is kept apart by the caller's key. Raises InvalidRequest for
+    a name that is too long.
+    """
+    for place in places:
+        name = _look_up(place, headers, parameters)
+        if name:
+            return _check_length(str(name), place.removeprefix("header:"))
+    return ""
+
+
+def _check_length(name: str, place: str) -> str:
+    if len(name) > LONGEST_NAME:
+        raise InvalidRequest(
+            f"Invalid '{place}': the name of a session may have {LONGEST_NAME} characters, but got {len(name)}.",
+            param=place,
+            code="string_above_max_length",
+        )
+    return name
+
+
+def _look_up(place: str, headers: Mapping[str, str], parameters: Mapping[str, Any]) -> Any:
+    kind, _, header = place.partition(":")
+    if kind == "header":
+        return headers.get(header)
+    if place == "x-session-id":
+        return headers.get(place)
+    if place == "metadata.session_id":
+        return (parameters.get("metadata") or {}).get("session_id")
+    return parameters.get(place)
+
+
+def is_native(config: Config, caller: Caller) -> bool:
+    """Whether the names of this caller's are the gateway's own session keys."""
+    return config.session_names == "native" and (caller.native_sessions or not config.has_keys)
+
+
+def native_key(dialect: Dialect, app: str, name: str, caller: Caller) -> str:
+    """The gateway's own key. `app`: of the request's model, which may leave the choice to the name.
+
+    Raises InvalidRequest for what no key can be, and for what leads to another agent than the caller may use.
+    """
+    if not name.isprintable():
+        raise InvalidRequest(
+            "The session that the request names has no possible key: it must be of printable characters.",
+            code="invalid_session",
+        )
+    chosen = dialect.chosen_app(name)
+    if chosen and chosen != app and (app or caller.models):
+        raise InvalidRequest(
+            "The session that the request names belongs to another agent than its model; choose that model.",
+            param="model",
+            code="invalid_session",
+        )
+    return dialect.native_key(app, name)

@@ -1,0 +1,194 @@
+"""Which models there are, and which app each one is.
+
+The gateway's newer releases list their apps; the current one does not know the question, but names its apps when
+it refuses an unknown one, before anything is run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from ...config.per_model import is_pattern
+from ...core.errors import ProxyError, UpstreamError, UpstreamRefused
+from ...core.events import RunFailed
+from ...core.turn import Text, Turn
+from ...dialects.protocol import App, Gateway
+from ...translation.failures import unknown_model
+from ..access.keyring import Caller
+from .gateway_client import Upstream
+from .response_check import check_credentials
+
+DEFAULT_MODEL = "default"
+"""Stands for the gateway's default app, and for requests that name no model."""
+
+
+LIST_WAIT = 5.0
+"""Seconds for which a request waits for the gateway's list, where it matters which app its model is."""
+
+MOST_LISTS = 1000
+"""Callers whose lists are kept, where each caller has one of its own."""
+
+
+class _Listed(NamedTuple):
+    """What the gateway has listed."""
+
+    apps: Sequence[App] = ()
+    fresh_until: float = -1.0
+    """By `time.monotonic()`."""
+
+    @property
+    def hosted(self) -> set[str]:
+        return {app.id for app in self.apps}
+
+
+class Catalog:
+    """The models on offer. What the gateway says is kept for a short life."""
+
+    def __init__(
+        self, upstream: Upstream, mapping: Mapping[str, str], *, ttl: float, for_callers: bool = False
+    ) -> None:
+        """`mapping`: model name, or pattern of names (which is not on the list), → app.
+
+        `ttl`: seconds for which the gateway's list is kept. `for_callers`: only callers' credentials open the gateway,
+        so each caller has a list of its own.
+        """
+        self._upstream = upstream
+        self._gateway = upstream.dialect.gateway
+        self._mapping = {name: app for name, app in mapping.items() if not is_pattern(name)}
+        patterns = sorted(filter(is_pattern, mapping), key=len, reverse=True)  # the longest says most
+        self._patterns = {pattern: mapping[pattern] for pattern in patterns}
+        self._ttl = ttl
+        self._for_callers = for_callers
+        self._lock = asyncio.Lock()
+        self._lists: dict[str, _Listed] = {}
+        """By the scope of the caller; by "" where all have the same. The oldest first."""
+
+    async def find(self, model: str, caller: Caller) -> str:
+        """As `resolve`, which knows then whether the gateway has an app that a pattern would take away."""
+        if self._patterns and model not in self._mapping and self._pattern_of(model) is not None:
+            with contextlib.suppress(ProxyError, TimeoutError):
+                async with asyncio.timeout(LIST_WAIT):
+                    await self._ask(caller)
+        return self.resolve(model, caller)
+
+    def resolve(self, model: str, caller: Caller) -> str:
+        """The app that answers for `model`; "" is the gateway's default app. Raises ModelNotFound.
+
+        Whether there is such an app is the gateway's to say: one may have been added since it was asked. A caller
+        who may not use it is told the same as if there were none.
+        """
+        if not caller.may_use(model or DEFAULT_MODEL):
+            raise unknown_model(model or DEFAULT_MODEL)
+        if model in self._mapping:
+            return self._mapping[model]
+        hosted = self._listed(caller).hosted
+        if model in hosted:
+            return model
+        if (pattern := self._pattern_of(model)) is not None:
+            return self._patterns[pattern]
+        if model in ("", DEFAULT_MODEL):
+            return ""
+        if self._gateway is None or not self._gateway.is_app_id(model):
+            raise unknown_model(model)
+        return model
+
+    def _pattern_of(self, model: str) -> str | None:
+        return next((pattern for pattern in self._patterns if fnmatchcase(model, pattern)), None)
+
+    async def models(self, caller: Caller) -> list[str]:
+        """Names that the caller may use, each once: configured ones first.
+
+        Raises InvalidKey, Forbidden and UpstreamError if there is nothing to offer to anybody.
+        """
+        try:
+            apps = await self._ask(caller)
+        except UpstreamError:
+            if not (self._mapping or self._patterns):
+                raise
+            apps = self._listed(caller).apps
+        names = dict.fromkeys([*self._mapping, *(app.id for app in apps), DEFAULT_MODEL])
+        return list(filter(caller.may_use, names))
+
+    def knows(self, model: str) -> bool:
+        """Whether there is such a model, as far as is known without asking."""
+        return (
+            model == DEFAULT_MODEL
+            or model in self._mapping
+            or any(model in listed.hosted for listed in self._lists.values())
+        )
+
+    def is_model(self, model: str, *, answered: bool) -> bool:
+        """The same. What has `answered` is one, too, unless a pattern fits it: then clients may choose any name."""
+        return self.knows(model) or (answered and not any(fnmatchcase(model, each) for each in self._patterns))
+
+    def _listed(self, caller: Caller) -> _Listed:
+        return self._lists.get(self._key_of(caller), _Listed())
+
+    def _key_of(self, caller: Caller) -> str:
+        return caller.scope if self._for_callers else ""
+
+    async def _ask(self, caller: Caller) -> Sequence[App]:
+        key = self._key_of(caller)
+        async with self._lock:
+            if time.monotonic() >= self._listed(caller).fresh_until:
+                upstream = self._upstream.speaking_for(caller) if self._for_callers else self._upstream
+                apps = await self._discover(upstream, self._gateway) if self._gateway is not None else []
+                self._lists.pop(key, None)
+                self._lists[key] = _Listed(tuple(apps), time.monotonic() + self._ttl)
+                if len(self._lists) > MOST_LISTS:
+                    del self._lists[next(iter(self._lists))]
+            return self._listed(caller).apps
+
+    async def _discover(self, upstream: Upstream, gateway: Gateway) -> list[App]:
+        """Those that can be addressed. Raises InvalidKey, Forbidden, UpstreamError and its kin."""
+        status, body = await upstream.call(gateway.build_apps())
+        if upstream.speaks_for_client:
+            check_credentials(status)
+        if status in (401, 403):
+            whose = "a request without a caller's credentials" if self._for_callers else "this proxy's token"
+            raise UpstreamRefused(f"The agent gateway refused {whose} ({status}).")
+        apps = gateway.parse_apps(body) if status == 200 else None
+        if apps is None:
+            apps = await self._provoke(upstream, gateway)
+        return [app for app in apps if gateway.is_app_id(app.id)]
+
+    async def _provoke(self, upstream: Upstream, gateway: Gateway) -> list[App]:
+        """Asks for an app that cannot exist: the refusal names those that do."""
+        dialect, app = upstream.dialect, f"no-such-app-{secrets.token_hex(4)}"
+        question = Turn((Text("Which apps are there?"),))
+        key = dialect.session_key(app, "probe")
+        run = upstream.run(dialect.build_run(question, app=app, key=key, run_id="probe"))
+        try:
+            await run.open()
+            async for events in run:
+                for event in events:
+                    apps = gateway.parse_available(event.message) if isinstance(event, RunFailed) else None
+                    if apps is not None:
+                        await run.finish()
+                        return apps
+        finally:
+            run.cut()
+        raise UpstreamError("The agent gateway does not tell which apps it hosts; name them with --model.")
+
+    async def check(self) -> str:
+        """Raises ProxyError unless the gateway answers and takes our token. Returns what there is to say all the same.
+
+        A gateway that only callers' credentials open lives if it refuses nobody's.
+        """
+        if self._gateway is None:
+            status = await self._upstream.probe()
+        else:
+            status, _ = await self._upstream.call(self._gateway.build_apps())
+        if status in (401, 403) and self._for_callers:
+            return f"The agent gateway answers; it refuses a request without a caller's credentials ({status})."
+        if status in (401, 403):
+            raise UpstreamRefused(f"The agent gateway refuses this proxy's token ({status}).")
+        if status >= 500 and status != 501:
+            raise UpstreamError(f"The agent gateway answers with status {status}.")
+        return ""

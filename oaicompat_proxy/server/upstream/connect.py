@@ -1,0 +1,72 @@
+"""Connecting to the gateway, again and again while it is away for a moment (decision D12).
+
+This is the only thing that is ever repeated: without a connection no byte of a request has left, so no run can have
+begun. A gateway that restarts, or a name that is just being moved, is back within a second or two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
+from yarl import URL
+
+from ...core.errors import UpstreamConnectTimeout, UpstreamUnreachable
+
+FIRST_PAUSE = 0.1
+"""Seconds before the second attempt; each later pause is twice as long."""
+
+JITTER = 0.1
+"""Seconds by which a pause may be longer, so that all who wait do not come back at once."""
+
+Connected = TypeVar("Connected")
+Protocol = TypeVar("Protocol", bound=asyncio.Protocol)
+
+
+class Door:
+    """Where the gateway listens."""
+
+    def __init__(self, base: str) -> None:
+        """`base`: its address, http or https, or unix:FILE."""
+        self._file = base.removeprefix("unix:") if base.startswith("unix:") else ""
+        self.url = URL("http://localhost" if self._file else base)
+        """As requests name it."""
+        self._tls = ssl.create_default_context() if self.url.scheme == "https" else None
+
+    async def open(self, new: Callable[[], Protocol]) -> Protocol:
+        """A connection. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        if self._file:
+            _, protocol = await loop.create_unix_connection(new, self._file)
+        else:
+            host, port = self.url.raw_host or "", self.url.port or 80
+            _, protocol = await loop.create_connection(new, host, port, ssl=self._tls)
+        return protocol
+
+
+async def dial(connect: Callable[[], Awaitable[Connected]], *, within: float, retries: int) -> Connected:
+    """What `connect` returns. `within`: seconds for all attempts and the pauses between them.
+
+    Raises UpstreamUnreachable, or UpstreamConnectTimeout when the time is over.
+    """
+    retrying = AsyncRetrying(
+        retry=retry_if_exception(_may_pass),
+        stop=stop_after_attempt(1 + retries),
+        wait=wait_exponential(multiplier=FIRST_PAUSE) + wait_random(0, JITTER),
+        reraise=True,
+    )
+    try:
+        async with asyncio.timeout(within):
+            return await retrying(connect)
+    except TimeoutError:
+        raise UpstreamConnectTimeout("The agent gateway could not be reached in time.") from None
+    except OSError as error:
+        raise UpstreamUnreachable("The agent gateway cannot be reached; is it running?") from error
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Refused, reset, no such name, no route: not a certificate that is wrong, nor the system's own long wait."""
+    return isinstance(error, OSError) and not isinstance(error, ssl.SSLError | TimeoutError)

@@ -1,0 +1,288 @@
+"""One run of the agent, as it is called and read over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Self
+
+from ...core.errors import ProxyError, UpstreamError, UpstreamFrameTooLong, UpstreamInterrupted
+from ...core.events import Event
+from ...core.sse import FrameReader
+from ...dialects.protocol import Call, Reader
+from .decompression import Inflater
+from .http_client import NO_HEADERS, StreamClient
+from .http_exchange import Exchange, Limits
+from .response_check import UNKNOWN_APP, check_app, check_credentials, check_stream
+from .tap import Take, TappedReader
+
+Watch = Callable[[Event], Event]
+"""Is shown every event of a run, and hands it on."""
+
+LAST_WORD_TO_END = 0.5
+"""Seconds for the end of the body after the agent's last word; a connection that takes longer is not reused."""
+
+
+LONGEST_FIRST_FRAME = 64 * 1024
+"""Bytes of a run's first frame, which says little more than that the run began."""
+
+
+class Run:
+    """One run: `open` calls the gateway, then read what it says; at last `finish` or `cut`.
+
+    The events of a read are lazy: UpstreamError comes where the faulty one stands.
+    """
+
+    _waits = 0
+    """Those of the reader, so far."""
+
+    def __init__(
+        self,
+        client: StreamClient,
+        call: Call,
+        reader: Reader,
+        limits: Limits,
+        headers: Mapping[str, str] = NO_HEADERS,
+        watch: Watch | None = None,
+        *,
+        for_client: bool = False,
+        means_unknown_app: Callable[[bytes], bool] | None = None,
+    ) -> None:
+        """`for_client`: the headers hold the client's own credentials, so a refusal of them is the client's.
+        `means_unknown_app`: whether the body of an answer that is no run says so."""
+        self._client = client
+        self._limits = limits
+        self._headers = headers
+        self._for_client = for_client
+        self._watch = watch
+        self._means_unknown_app = means_unknown_app
+        # moving
+        self._reader: Reader = reader
+        self.sent = 0  # bytes of the turn
+        self.upstream_request_id = ""
+        """What the gateway calls this request, if it says so."""
+        self._call: Call | None = call
+        self._exchange: Exchange | None = None
+        self._inflater: Inflater | None = None
+        self._ahead = b""
+        """What was read before it was its turn."""
+        self.opened = False
+        """The gateway has answered with a run."""
+        self.refused = False
+        """The gateway has answered, but not with a run."""
+        self._settled = False
+        """No more events will come."""
+        self._held_since: float | None = None
+        """By the loop's time: since when the reader waits for more of the stream before it tells what it has."""
+
+    @property
+    def reached(self) -> bool:
+        """The gateway may have heard of the run: `outlive` or `cut` it."""
+        return self._exchange is not None
+
+    @property
+    def over(self) -> bool:
+        """The agent has said its last word."""
+        return self._reader.over
+
+    @property
+    def whole(self) -> bool:
+        """The agent has said its last word, and the body has come to its end."""
+        exchange = self._exchange
+        return exchange is not None and exchange.complete and self._reader.over
+
+    def tap(self, take: Take) -> None:
+        """Before `open`: `take` gets every read, decompressed."""
+        self._reader = TappedReader(self._reader, take)
+
+    @property
+    def received(self) -> int:
+        """Bytes of the answer's body so far."""
+        return self._exchange.received if self._exchange is not None else 0
+
+    @property
+    def arrived(self) -> float:
+        return self._exchange.arrived if self._exchange is not None else 0.0
+
+    @property
+    def execution(self) -> str:
+        return self._reader.execution_id
+
+    async def open(self) -> None:
+        """Raises UpstreamError and its kin when there is no event stream; InvalidKey and Forbidden for a client's key.
+
+        A caller that is cancelled may leave a run behind, since the gateway may have heard of it: see `reached`.
+        """
+        if self.opened:
+            return
+        if self._exchange is None:
+            assert self._call is not None
+            path, body = self._call
+            self._exchange = self._client.ask("POST", path, body, self._headers, self._limits)
+            if self._exchange is None:
+                self._exchange = await self._client.send("POST", path, body, self._limits, self._headers)
+            self.sent = len(body)
+            del body
+            self._call = None  # it holds the conversation
+        exchange = self._exchange
+        await exchange.head()
+        headers = exchange.take_headers()
+        self.upstream_request_id = headers.get(b"x-request-id", b"").decode("latin-1")
+        try:
+            await self._check(exchange, headers)
+        except ProxyError:
+            self.refused = True
+            exchange.cut()
+            raise
+        encoding = headers.get(b"content-encoding", b"identity").lower()
+        if encoding != b"identity":
+            self._inflater = Inflater(encoding.decode("latin-1"))
+        self.opened = True
+
+    async def _check(self, exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
+        """Raises ProxyError unless it is an event stream."""
+        if self._for_client:
+            check_credentials(exchange.status)
+        if exchange.status in UNKNOWN_APP and self._means_unknown_app is not None:
+            await check_app(exchange, self._means_unknown_app)
+        check_stream(exchange, headers)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Iterable[Event]:
+        """The events of the next read. Raises UpstreamError and its kin."""
+        if self._settled:
+            raise StopAsyncIteration
+        return await self._next()
+
+    async def first_frame(self) -> bytes:
+        """Its data, after `open` and before all else; the frame is read again as events.
+
+        Empty where there is none, where it is too long to say only that a run began, and where it is compressed,
+        which a gateway was asked not to do. Raises UpstreamError and its kin.
+        """
+        assert self._exchange is not None
+        frames = FrameReader(max_frame=LONGEST_FIRST_FRAME)
+        while self._inflater is None and len(self._ahead) < LONGEST_FIRST_FRAME:
+            data = await self._exchange.read()
+            if not data:
+                break
+            self._ahead += data
+            with contextlib.suppress(UpstreamFrameTooLong):
+                for frame in frames.feed(data):
+                    return frame.data
+        return b""
+
+    async def look_ahead(self, signs: Iterable[bytes], *, limit: int) -> bytes | None:
+        """The first of these in the stream, after `open` and before all else; all is read again as events.
+
+        None if it does not come within so many bytes, and where the stream is compressed. Raises UpstreamError and
+        its kin.
+        """
+        assert self._exchange is not None
+        wanted = [*signs]
+        pattern, longest = re.compile(b"|".join(map(re.escape, wanted))), max(map(len, wanted))
+        pieces, seen, size = [self._ahead], self._ahead, len(self._ahead)
+        while (found := pattern.search(seen)) is None and self._inflater is None and size < limit:
+            data = await self._exchange.read()
+            if not data:
+                break
+            pieces.append(data)
+            size += len(data)
+            seen = seen[1 - longest :] + data
+        self._ahead = b"".join(pieces)
+        return found[0] if found else None
+
+    async def pump(self, take: Callable[[Iterable[Event]], bool]) -> None:
+        """Gives the events of each read to `take` as they come, until it returns False or the stream ends."""
+        exchange, reader = self._exchange, self._reader
+        assert exchange is not None
+        feed = reader.feed if self._inflater is None and self._watch is None else self._feed
+        stopped = False
+
+        def take_read(events: Iterable[Event]) -> bool:
+            nonlocal stopped
+            stopped = not take(events)
+            return not stopped and reader.wait is None
+
+        while not stopped and not self._settled:
+            await exchange.pump(feed, take_read)
+            if not stopped:
+                stopped = not take(await self._next())
+
+    async def _next(self) -> Iterable[Event]:
+        """The events of the next read; of what was held until then where there is none any more."""
+        data, at_end = (self._ahead, False) if self._ahead else await self._read()
+        if data:
+            self._ahead = b""
+            return self._feed(data)
+        self._settled = at_end or self._reader.over
+        self._held_since = None
+        events = self._reader.settle(at_end=at_end)
+        return events if self._watch is None else map(self._watch, events)
+
+    async def _read(self) -> tuple[bytes, bool]:
+        """The next bytes, and whether there are none because the stream is at its end.
+
+        Where what was said needs only silence to count, that is the end of the run, however the connection ends.
+        """
+        exchange, wait = self._exchange, self._reader.wait
+        assert exchange is not None
+        if wait is None:
+            self._held_since = None
+            data = await exchange.read()
+            return data, not data
+        loop = asyncio.get_running_loop()
+        if self._held_since is None or self._waits != self._reader.waits:
+            self._held_since, self._waits = loop.time(), self._reader.waits
+        try:
+            async with asyncio.timeout_at(self._held_since + wait):
+                data = await exchange.read()
+            return data, not data
+        except TimeoutError:
+            return b"", False
+        except UpstreamError:
+            if not self._reader.over:
+                raise
+            return b"", True
+
+    def _feed(self, data: bytes) -> Iterable[Event]:
+        if self._inflater is None:
+            events = self._reader.feed(data)
+        else:
+            events = itertools.chain.from_iterable(map(self._reader.feed, self._inflater.feed(data)))
+        return events if self._watch is None else map(self._watch, events)
+
+    def pause(self) -> None:
+        """Leaves the socket alone, so that the gateway notices that nobody reads."""
+        if self._exchange is not None:
+            self._exchange.pause()
+
+    def resume(self) -> None:
+        if self._exchange is not None:
+            self._exchange.resume()
+
+    async def finish(self) -> None:
+        """After the last word: reads the end of the body, so that the connection can be used again."""
+        if self._exchange is not None:
+            await self._exchange.finish(LAST_WORD_TO_END)
+
+    async def outlive(self) -> None:
+        """Reads on, for nobody, until the agent has said its last word. Raises UpstreamError and its kin."""
+        await self.open()
+        self.resume()
+        async for events in self:
+            for _ in events:
+                pass
+            if self.over:
+                return
+        raise UpstreamInterrupted("The agent's stream ended before the agent said that it was done.")
+
+    def cut(self, failure: UpstreamError | None = None) -> None:
+        """Gives up the connection, whatever is still to come on it. `failure`: is what a reader gets."""
+        if self._exchange is not None:
+            self._exchange.cut(failure)

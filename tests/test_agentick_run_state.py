@@ -1,0 +1,314 @@
+"""What a run remembers of its frames, and the short way for frames that are known by their name."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from oaicompat_proxy.core.errors import UpstreamError
+from oaicompat_proxy.core.events import (
+    ChildEnded,
+    Citation,
+    Event,
+    RunEnded,
+    RunFailed,
+    RunStarted,
+    TextCited,
+    TextStarted,
+    TickStarted,
+    ToolCalled,
+    ToolCallSettled,
+)
+from oaicompat_proxy.dialects.agentick.frames import END_HEAD, NEVER_NEEDED, RESULT_HEAD
+from oaicompat_proxy.dialects.agentick.parsers import COPIES, DEEDS, PARSERS
+from oaicompat_proxy.dialects.agentick.reader import EventReader
+from oaicompat_proxy.dialects.agentick.run_state import KINDS_WITH_DEEDS, Run
+
+MAX_FRAME = 64 * 1024
+MESSAGE = {"role": "assistant", "content": [{"type": "text", "text": "Six."}]}
+NAMES = [*PARSERS, *DEEDS, *COPIES, *NEVER_NEEDED, "execution_end", "never_heard_of", "x" * 300]
+
+
+def new_run(**options: bool) -> Run:
+    return Run(**{"with_deeds": True, "resumed": False, **options})
+
+
+def hear(run: Run, name: str, /, **data: Any) -> Event | None:
+    return run.hear_named(name, data)
+
+
+def head_of(name: str) -> bytes:
+    return b'{"type":"event","event":"%b","sessionId":"s"' % name.encode()
+
+
+def needs(run: Run) -> set[str]:
+    """Which copies of the message it would keep now."""
+    return {name for name in COPIES if run.judge(head_of(name)) is not None}
+
+
+def test_copies_are_needed_until_the_message_is_known() -> None:
+    run = new_run()
+    assert needs(run) == set(COPIES)
+    hear(run, "message_start")
+    assert needs(run) == set()
+    hear(run, "tool_call_start", callId="c1", name="tide")
+    assert needs(run) == {"message"}
+    assert hear(run, "tick_start") == TickStarted()
+    assert needs(run) == set(COPIES)
+
+
+def test_a_run_that_is_joined_in_its_middle_needs_none() -> None:
+    assert needs(new_run(resumed=True)) == set()
+
+
+def test_a_child_is_called_what_its_beginning_said() -> None:
+    run = new_run()
+    hear(run, "spawn_start", spawnId="s1", componentName="Diver")
+    assert hear(run, "spawn_end", spawnId="s1", output="done") == ChildEnded("Diver", "done", False)
+
+
+@pytest.mark.parametrize(
+    ("data", "event", "over"),
+    [
+        ({}, RunEnded(), True),
+        ({"aborted": False}, RunEnded(), True),
+        ({"aborted": False, "executionId": "e2"}, None, False),
+        ({"aborted": True, "executionId": "e1", "spawnPath": ["s1"]}, None, False),
+        ({"error": {}}, RunFailed(""), True),
+        ({"error": None, "executionId": "e1"}, RunEnded(), True),
+        ({"aborted": True}, RunFailed("Execution aborted", aborted=True), True),
+        ({"error": {"message": "no"}}, RunFailed("no"), True),
+    ],
+)
+def test_what_an_end_says(data: dict[str, Any], event: Event | None, over: bool) -> None:
+    run = new_run()
+    hear(run, "execution_start", executionId="e1")
+    assert run.end(data) == event
+    assert run.over == over
+
+
+def test_behind_the_end_nothing_is_needed() -> None:
+    run = new_run()
+    assert run.judge(head_of("tick_start")) is not None
+    run.end({"aborted": False})
+    assert run.judge(head_of("tick_start")) is None
+    assert run.judge(b"hello") is None
+
+
+def test_a_call_whose_message_has_not_come_is_early() -> None:
+    """Agentick 0.14 tells a message that did not stream only when it is committed, behind the tools."""
+    run = new_run()
+    call = {"callId": "c1", "name": "tide", "input": {}}
+    assert hear(run, "tool_call", **call) == ToolCalled("c1", "tide", "{}", is_early=True)
+    hear(run, "message_start")
+    assert hear(run, "tool_call", **call) == ToolCalled("c1", "tide", "{}")
+
+
+def result_of(call_id: str) -> bytes:
+    data = {"type": "tool_result", "callId": call_id, "name": "tide"}
+    return gateway_json({"type": "event", "event": "tool_result", "sessionId": "s", "data": data})[:-2].encode()
+
+
+def test_a_long_result_settles_the_call_whose_tool_runs() -> None:
+    run = new_run(with_deeds=False)
+    hear(run, "tool_result_start", callId="c1", name="tide")
+    assert run.hear_head("tool_result", result_of("c2")) is None, "a child's"
+    assert run.hear_head("tool_result", result_of("c1")) == ToolCallSettled("c1")
+    assert run.hear_head("tool_result", result_of("c2")) == ToolCallSettled("c2"), "nothing tells whose it is"
+
+
+def test_a_result_that_does_not_begin_like_one_is_read_in_full() -> None:
+    keep = new_run(with_deeds=False).judge(head_of("tool_result"))
+    assert keep is not None
+    assert keep.suffices is not None
+    assert keep.suffices(result_of("c1"))
+    assert not keep.suffices(result_of(""))
+
+
+def test_every_kind_that_is_parsed_is_known() -> None:
+    assert KINDS_WITH_DEEDS.keys() == {*PARSERS, *DEEDS, *COPIES}
+
+
+# The short way says what the long way says
+
+
+class LongWay(EventReader):
+    """Everything line by line through the event-stream reader."""
+
+    def _feed(self, data: bytes, events: list[Event]) -> None:
+        self._feed_any(data, events)
+
+
+FIELDS: list[dict[str, Any]] = [
+    {"executionId": "e1", "blockType": "text", "delta": "Hi", "callId": "c1", "name": "tide", "input": {"a": 1}},
+    {"executionId": "e1", "message": MESSAGE, "modelOutput": {"message": MESSAGE}, "entry": {"message": MESSAGE}},
+    {"executionId": "e2", "usage": {"inputTokens": 3, "outputTokens": 4.0, "totalTokens": 0}, "stopReason": "stop"},
+    {"executionId": "e1", "error": {"message": "no"}, "result": {"response": "all"}, "spawnId": "s1", "label": "Ann"},
+    {"executionId": "e1", "error": "gone"},
+    {"executionId": "e1", "aborted": True},
+    {"executionId": "e1", "aborted": False, "usage": {}, "output": "x" * END_HEAD},
+    {"executionId": "e1", "aborted": False, "error": {"message": "x" * END_HEAD}, "output": None},
+    {"type": "tool_result", "callId": "c1", "name": "tide", "result": {"content": "x" * RESULT_HEAD}},
+    {"callId": "c1", "name": "tide", "result": {"content": [{"text": "[tide rendered on client]"}]}},
+    {"executionId": "e1", "output": "x" * END_HEAD},
+    {"executionId": "e2", "output": "x" * END_HEAD, "error": "no"},
+    {"executionId": "e1", "spawnPath": ["s1"], "delta": "CHILD", "message": MESSAGE},
+    {"executionId": "e1", "blockType": "image", "raw": {"blockType": "text"}},
+    {"executionId": "e1", "blockType": "text", "metadata": {"citations": [{"url": "u"}]}},
+    {"executionId": "e1", "blockType": "text", "model": "é"},
+    {},
+]
+PAYLOADS = [
+    '{{"type":"event","event":"{name}","sessionId":"s","data":{data}}}',
+    '{{"type":"event","event":"{name}","sessionId":"s","data":{data}}} ',
+    '{{"type":"event","event":"{name}","data":{data},"data":null}}',
+    '{{"type":"event","event":"{name}","data":{data},"x":"spawnPath"}}',
+    '{{"type":"event","event":"{name}","data":[{data}]}}',
+    '{{"type":"event","event":"{name}","sessionId":"s"}}',
+    '{{"type":"event","event":"{name}","data":{data}',
+    '{{"type":"event","event":"{name}\\u0020","data":{data}}}',
+    '{{"type":"event","event":"{name}","event":"tick_start","data":{data}}}',
+    '{{"event":"{name}","type":"event","data":{data}}}',
+    '{{"type":"event","event":"{name}',
+    '{{"type":"event","event":{data}}}',
+]
+FRAMINGS = [
+    b"data: %b\n\n",
+    b"data:%b\n\n",
+    b"data: %b\n\n\n",
+    b"data: %b\n: comment\n\n",
+    b"data: %b\ndata:\n\n",
+    b"event: x\ndata: %b\n\n",
+    b": comment\n\ndata: %b\n\n",
+    b"data: %b\n\n\n\n: comment\n\n",
+]
+
+
+def mostly(choices: list[Any]) -> st.SearchStrategy[Any]:
+    return st.integers(0, 3).flatmap(lambda dice: st.sampled_from(choices) if dice == 0 else st.just(choices[0]))
+
+
+FRAMES = st.builds(
+    lambda name, data, payload, framing: framing % payload.format(name=name, data=gateway_json(data)).encode(),
+    st.sampled_from(NAMES),
+    st.sampled_from(FIELDS),
+    mostly(PAYLOADS),
+    mostly(FRAMINGS),
+)
+
+
+def gateway_json(data: dict[str, Any]) -> str:
+    return json.dumps(data, separators=(",", ":"))
+
+
+def told(reader: EventReader, reads: list[bytes]) -> list[Any]:
+    """What a reader says; a fault as its last word."""
+    said: list[Any] = []
+    try:
+        for data in reads:
+            said += reader.feed(data)
+    except UpstreamError as error:
+        said.append((type(error), str(error)))
+    return [*said, reader.over, reader.execution_id]
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(FRAMES, max_size=12), st.integers(1, 3000), st.booleans(), st.booleans(), st.booleans())
+def test_the_short_way_says_what_the_long_way_says(
+    frames: list[bytes], size: int, whole: bool, with_deeds: bool, resumed: bool
+) -> None:
+    stream = b"".join(frames)
+    reads = [stream] if whole else [stream[at : at + size] for at in range(0, len(stream), size)]
+    short, long = (
+        told(kind(max_frame=MAX_FRAME, with_deeds=with_deeds, resumed=resumed), reads)
+        for kind in (EventReader, LongWay)
+    )
+    assert short == long
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_the_same_on_both_ways_frame_by_frame(name: str) -> None:
+    for data in FIELDS:
+        frames = [FRAMINGS[0] % payload.format(name=name, data=gateway_json(data)).encode() for payload in PAYLOADS]
+        for frame in frames:
+            assert told(EventReader(max_frame=MAX_FRAME), [frame]) == told(LongWay(max_frame=MAX_FRAME), [frame])
+
+
+# Frames that say nothing but their name
+
+START = b'data: {"type":"event","event":"execution_start","sessionId":"s","data":{"executionId":"e1"}}\n\n'
+PLAIN = {
+    "execution_start": ("", [RunStarted()]),
+    "tick_start": ('"tick":2', [TickStarted()]),
+    "message_start": ('"role":"assistant"', []),
+    "content_start": ('"blockType":"text","blockIndex":0', [TextStarted()]),
+    "content_end": ('"blockType":"text","blockIndex":0', []),
+}
+CITED = '"blockType":"text","metadata":{"citations":[{"url":"u","title":"t"}]}'
+NOT_PLAIN = {
+    "a child's": ("tick_start", '"spawnPath":["s1"]', []),
+    "a child's, spelled otherwise": ("tick_start", '"sp\\u0061wnPath":["s1"]', []),
+    "a child's, with spaces": ("execution_start", '"spawnPath" : [ "s1" ]', []),
+    "a child's block": ("content_start", '"blockType":"text","spawnPath":["s1"]', []),
+    "own, with the mark of a child": ("tick_start", '"spawnPath":[]', [TickStarted()]),
+    "a block of another kind": ("content_start", '"blockType":"image"', []),
+    "a block of another kind, spelled otherwise": ("content_start", '"block\\u0054ype":"image"', []),
+    "a block of another kind that holds a text": (
+        "content_start",
+        '"blockType":"image","raw":{"blockType":"text"}',
+        [],
+    ),
+    "a block of no kind": ("content_start", '"blockIndex":0', [TextStarted()]),
+    "a block that cites": ("content_end", CITED, [TextCited((Citation("u", "t", None, None),))]),
+    "a block that cites, spelled otherwise": (
+        "content_end",
+        CITED.replace("meta", "m\\u0065ta"),
+        [TextCited((Citation("u", "t", None, None),))],
+    ),
+}
+
+
+def read_members(name: str, members: str, reader_type: type[EventReader]) -> list[Any]:
+    """What is told behind the start of a frame with these members."""
+    data = f'{{"type":"{name}","executionId":"e1"{"," if members else ""}{members}}}'
+    frame = PAYLOADS[0].format(name=name, data=data).encode()
+    return told(reader_type(max_frame=MAX_FRAME), [START + FRAMINGS[0] % frame])[1:-2]
+
+
+@pytest.mark.parametrize("reader_type", [EventReader, LongWay])
+@pytest.mark.parametrize("name", PLAIN)
+def test_what_says_nothing_but_its_name_is_not_decoded(
+    name: str, reader_type: type[EventReader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members, expected = PLAIN[name]
+    assert read_members(name, members, reader_type) == expected
+    decoded: list[bytes] = []
+    loads = orjson.loads
+    monkeypatch.setattr("orjson.loads", lambda data: decoded.append(data) or loads(data))
+    assert read_members(name, members, reader_type) == expected
+    assert len(decoded) == 1, "only the frame that tells the run's own name"
+
+
+@pytest.mark.parametrize("reader_type", [EventReader, LongWay])
+@pytest.mark.parametrize("case", NOT_PLAIN)
+def test_what_only_looks_as_if_it_says_nothing_is_decoded(case: str, reader_type: type[EventReader]) -> None:
+    name, members, expected = NOT_PLAIN[case]
+    assert read_members(name, members, reader_type) == expected
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_behind_the_end_no_name_says_anything(name: str) -> None:
+    ended = FRAMINGS[0] % PAYLOADS[0].format(name="execution_end", data='{"executionId":"e1"}').encode()
+    frame = FRAMINGS[0] % PAYLOADS[0].format(name=name, data=f'{{"type":"{name}",{PLAIN[name][0]}}}').encode()
+    for reader_type in (EventReader, LongWay):
+        assert told(reader_type(max_frame=MAX_FRAME), [START + ended + frame]) == [
+            RunStarted(),
+            RunEnded(),
+            True,
+            "e1",
+        ]

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from oaicompat_proxy.config.command_line import (
+    configure,
+    file_option,
+    off_flag,
+    options,
+    origin,
+    read_environment,
+    reconfigure,
+)
+from oaicompat_proxy.config.file import default_of, written
+from oaicompat_proxy.config.settings import Config, ConfigError, flag
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without settings of the proxy that a developer may have."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("OAICOMPAT_")]:
+        monkeypatch.delenv(name)
+
+
+def parsed(*arguments: str) -> click.Context:
+    return click.Command("it", params=[file_option(), *options()]).make_context("it", [*arguments])
+
+
+def test_every_setting_is_a_flag_and_a_variable() -> None:
+    assert [option.opts[0] for option in options()] == [flag(each.name) for each in fields(Config)]
+    assert [option.envvar for option in options()] == [f"OAICOMPAT_{each.name.upper()}" for each in fields(Config)]
+
+
+def test_no_flag_stands_for_two_settings() -> None:
+    names = [name for option in [file_option(), *options()] for name in (*option.opts, *option.secondary_opts)]
+    assert len(names) == len({*names})
+
+
+def values_of(each: Any) -> tuple[Any, Any, Any]:
+    """Three values of a setting, each other than the one before."""
+    kind, choices = str(each.type), each.metadata.get("choices")
+    least = each.metadata.get("least", 0)
+    if choices is not None:
+        one, two, three = (*choices, choices[0])[:3]
+        return ((one,), (two,), (three,)) if kind.startswith("tuple") else (one, two, three)
+    return {
+        "str": ("a", "b", "c"),
+        "int": (least + 1, least + 2, least + 3),
+        "float": (least + 0.5, least + 1.5, least + 2.5),
+        "bool": (True, False, True),
+        "tuple[str, ...]": (("a", "b"), ("c",), ("d", "e")),
+        "Mapping[str, str]": ({"a": "b"}, {"c": "d", "e": ""}, {"f": "g"}),
+    }[kind]
+
+
+def words_of(value: Any) -> list[str]:
+    """A value as the command line has it, one word a flag."""
+    if isinstance(value, dict):
+        return [f"{name}={app}" for name, app in value.items()]
+    return list(value) if isinstance(value, tuple) else [str(value)]
+
+
+def flags_of(name: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [flag(name) if value else off_flag(name)]
+    return [word for each in words_of(value) for word in (flag(name), each)]
+
+
+@pytest.mark.parametrize("each", fields(Config), ids=lambda each: each.name)
+def test_a_flag_overrides_a_variable_which_overrides_the_file_which_overrides_the_default(
+    each: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, variable = each.name, f"OAICOMPAT_{each.name.upper()}"
+    in_file, in_variable, in_flag = values_of(each)
+    assert (parsed().params[name], origin(parsed(), name)) == (default_of(each), "default")
+
+    file = tmp_path / "its.toml"
+    file.write_text(f"# one\n{name} = {written(in_file)}\n")
+    context = parsed("--config", str(file))
+    assert (context.params[name], origin(context, name)) == (in_file, f"file {file}, line 2")
+
+    monkeypatch.setenv(variable, " ".join(words_of(in_variable)))
+    context = parsed("--config", str(file))
+    assert (context.params[name], origin(context, name)) == (in_variable, f"environment {variable}")
+
+    context = parsed("--config", str(file), *flags_of(name, in_flag))
+    assert (context.params[name], origin(context, name)) == (in_flag, f"flag {flag(name)}")
+
+
+def test_the_file_is_named_by_a_flag_or_a_variable_or_is_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, port in (("oaicompat.toml", 1), ("a.toml", 2), ("b.toml", 3)):
+        (tmp_path / name).write_text(f"port = {port}")
+    assert parsed().params["port"] == 1
+    monkeypatch.setenv("OAICOMPAT_CONFIG", "a.toml")
+    assert parsed().params["port"] == 2
+    assert parsed("--config", "b.toml").params["port"] == 3
+
+
+def test_a_list_in_the_file_can_be_empty(tmp_path: Path) -> None:
+    (tmp_path / "oaicompat.toml").write_text("demo = true\ntrusted_proxy = []\n")
+    assert configure(parsed()).trusted_proxy == ()
+
+
+def test_a_model_that_is_in_the_file_may_hold_an_equals_sign(tmp_path: Path) -> None:
+    (tmp_path / "oaicompat.toml").write_text('demo = true\n[model]\n"a=b" = "c=d"\n')
+    assert configure(parsed()).model == {"a=b": "c=d"}
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "message"),
+    [
+        (
+            'prefix = "v1"',
+            ["--demo"],
+            "--prefix must begin with / and not end with it, not 'v1' (prefix is in FILE, line 1)",
+        ),
+        ("demo = true", ["--prefix", "v1"], "--prefix must begin with / and not end with it, not 'v1'"),
+        (
+            '\nupstream = "http://a"',
+            ["--demo"],
+            "choose one of --upstream and --demo (upstream is in FILE, line 2)",
+        ),
+    ],
+    ids=["file", "flag", "both"],
+)
+def test_settings_that_do_not_go_together_are_told_with_their_place(
+    tmp_path: Path, text: str, arguments: list[str], message: str
+) -> None:
+    (tmp_path / "oaicompat.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        configure(parsed(*arguments))
+    assert str(caught.value) == message.replace("FILE", "oaicompat.toml")
+
+
+@pytest.mark.parametrize("text", [b"port = \xff", b"port ="])
+def test_a_file_that_cannot_be_read_is_told_when_it_is_needed(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "oaicompat.toml").write_bytes(text)
+    context = parsed("--demo")
+    with pytest.raises(ConfigError, match=r"^oaicompat\.toml: it is "):
+        configure(context)
+
+
+# Without a command line
+
+
+def test_the_environment_alone_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "UPSTREAM": "http://gateway",
+        "MODEL": "gpt-4o=echo mini=",
+        "SESSION_FROM": "user x-session-id",
+        "KEEP_ALIVE": "2.5",
+        "MAX_BODY": "1000",
+    }.items():
+        monkeypatch.setenv(f"OAICOMPAT_{name}", value)
+    assert read_environment() == Config(
+        upstream="http://gateway",
+        model={"gpt-4o": "echo", "mini": ""},
+        session_from=("user", "x-session-id"),
+        keep_alive=2.5,
+        max_body=1000,
+    )
+
+
+def test_the_environment_may_name_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "its.toml"
+    file.write_text('upstream = "http://gateway"\nport = 1\n')
+    monkeypatch.setenv("OAICOMPAT_CONFIG", str(file))
+    monkeypatch.setenv("OAICOMPAT_PORT", "2")
+    assert read_environment() == Config(upstream="http://gateway", port=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"), [("PORT", "web", "port"), ("KEEP_ALIVE", "-1", "--keep-alive"), ("DEMO", "1", "--demo")]
+)
+def test_what_cannot_be_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str) -> None:
+    monkeypatch.setenv("OAICOMPAT_UPSTREAM", "http://gateway")
+    monkeypatch.setenv(f"OAICOMPAT_{name}", value)
+    with pytest.raises(ConfigError, match=words) as raised:
+        read_environment()
+    assert "\n" not in str(raised.value)
+
+
+# Again
+
+
+def test_what_is_read_again_is_the_file_below_the_same_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "its.toml"
+    file.write_text("demo = true\nport = 1\nkeep_alive = 1\nprefix = '/a'\n")
+    monkeypatch.setenv("OAICOMPAT_PREFIX", "/b")
+    context = parsed("--config", str(file), "--port", "2")
+    before = configure(context)
+    file.write_text("demo = true\nport = 3\nkeep_alive = 3\nprefix = '/c'\n")
+    assert reconfigure(context) == dataclasses.replace(before, keep_alive=3.0)
+
+
+def test_what_is_read_again_may_be_faulty(tmp_path: Path) -> None:
+    file = tmp_path / "oaicompat.toml"
+    file.write_text("demo = true")
+    context = parsed()
+    file.write_text("demo = 1")
+    with pytest.raises(ConfigError, match=r"^oaicompat\.toml, line 1: demo must be true or false$"):
+        reconfigure(context)
+
+
+def test_without_a_file_the_same_is_read_again() -> None:
+    context = parsed("--demo", "--port", "1")
+    assert reconfigure(context) == configure(context)
+
+
+def test_a_single_gateway_is_as_if_it_had_no_table(tmp_path: Path) -> None:
+    (tmp_path / "oaicompat.toml").write_text('keep_alive = 1\n[[gateway]]\nupstream = "http://a"\n')
+    assert configure(parsed()) == Config(upstream="http://a", keep_alive=1)
+
+
+def test_a_gateways_own_wins_over_what_flags_say_for_all(tmp_path: Path) -> None:
+    text = '[[gateway]]\nprefix = "/a"\nupstream = "http://a"\n[[gateway]]\nprefix = "/b"\n'
+    (tmp_path / "oaicompat.toml").write_text(text)
+    gateways = configure(parsed("--upstream", "http://all", "--prefix", "/all")).gateways
+    assert [(each.prefix, each.upstream) for each in gateways] == [("/a", "http://a"), ("/b", "http://all")]

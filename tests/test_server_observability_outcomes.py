@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from oaicompat_proxy.core import errors
+from oaicompat_proxy.server.observability.outcomes import (
+    FAILED_UPSTREAM,
+    FAILURES,
+    OUTCOMES,
+    error_type,
+    outcome_of,
+    status_of,
+)
+
+ERRORS = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.ProxyError)]
+
+
+def made(kind: type[errors.ProxyError]) -> errors.ProxyError:
+    """An error of this kind, whatever else it wants to know."""
+    wanted: dict[type, tuple[Any, ...]] = {errors.InternalError: (), errors.MethodNotAllowed: (["GET"],)}
+    try:
+        return kind(*wanted.get(kind, ("What was said.",)))
+    except TypeError:
+        return kind("What was said.", retry_after=1.0)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome"),
+    [
+        (errors.InvalidRequest, "refused"),
+        (errors.ModelNotFound, "refused"),
+        (errors.SessionBusy, "refused"),
+        (errors.RequestTimeout, "refused"),
+        (errors.SessionsUnavailable, "refused"),
+        (errors.UpstreamUnreachable, "upstream_error"),
+        (errors.UpstreamInterrupted, "upstream_error"),
+        (errors.UpstreamTimeout, "timeout"),
+        (errors.UpstreamConnectTimeout, "timeout"),
+        (errors.AgentTimeout, "timeout"),
+        (errors.AgentError, "agent_error"),
+        (errors.AgentRateLimited, "agent_error"),
+        (errors.AgentContentFiltered, "agent_error"),
+        (errors.ContextTooLong, "agent_error"),
+        (errors.InternalError, "internal_error"),
+    ],
+)
+def test_an_error_has_one_outcome(kind: type[errors.ProxyError], outcome: str) -> None:
+    error = made(kind)
+    assert (outcome_of(error), status_of(error)) == (outcome, kind.status)
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_every_error_is_told_by_a_word_that_is_ours(kind: type[errors.ProxyError]) -> None:
+    """A code may be made of what a client sent; the label is the class's."""
+    error = made(kind)
+    error.code = "made up"
+    assert error_type(error)
+    assert "made up" not in error_type(error)
+    assert outcome_of(error) in OUTCOMES
+
+
+def test_outcomes_are_those_that_are_explained() -> None:
+    assert {outcome for _, outcome in FAILURES} | {"success", "client_gone"} == set(OUTCOMES)
+    assert set(OUTCOMES) > FAILED_UPSTREAM

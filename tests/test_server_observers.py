@@ -1,0 +1,98 @@
+"""Who observes an application, by its settings."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import aiohttp
+import pytest
+from agent import Agent, run
+from conftest import CHAT, SETTINGS, StartProxy, chat_body
+from exposition import Exposition, scrape
+from prometheus_client import generate_latest
+
+from oaicompat_proxy.config.settings import Config, ConfigError
+from oaicompat_proxy.server.app import create_app
+from oaicompat_proxy.server.context import CENSUS, OBSERVERS, REGISTRY, REPORTS, TRACER
+from oaicompat_proxy.server.observability import metrics
+from oaicompat_proxy.server.observability import multiprocess as shared_metrics
+from oaicompat_proxy.server.observability.run_report import RunReport, Traffic
+from oaicompat_proxy.server.observers import observing
+from oaicompat_proxy.server.process.serve import listening
+
+
+@pytest.mark.parametrize(("trace", "count"), [(False, 2), (True, 3)])
+async def test_metrics_and_log_always_traces_if_they_are_switched_on(
+    proxy: StartProxy, trace: bool, count: int
+) -> None:
+    front = await proxy(trace=trace)
+    assert len(front.app[OBSERVERS]) == count
+    assert (TRACER in front.app) is trace
+
+
+async def test_two_applications_count_by_themselves(proxy: StartProxy, agent: Agent) -> None:
+    agent.plays(run("Hello"))
+    first, second = await proxy(), await proxy()
+    await first.chat()
+    assert (await scrape(first)).total("oaicompat_runs_total") == 1
+    assert (await scrape(second)).total("oaicompat_runs_total") == 0
+
+
+async def test_the_last_runs_of_a_worker_count_too(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "SOON", 3600)
+    agent.plays(run("Hello"))
+    config = Config(**{**SETTINGS, "upstream": agent.url})
+    with shared_metrics.sharing():
+        async with (
+            listening(create_app(config), config) as port,
+            aiohttp.request("POST", f"http://127.0.0.1:{port}{CHAT}", data=chat_body()) as response,
+        ):
+            await response.read()
+        seen = Exposition(generate_latest(shared_metrics.gather()).decode())
+    assert seen.total("oaicompat_runs_total", outcome="success") == 1
+
+
+def over() -> RunReport:
+    report = RunReport("chat", Traffic())
+    report.end(sent=0)
+    return report
+
+
+async def test_a_run_counts_from_the_moment_at_which_it_is_over(proxy: StartProxy) -> None:
+    """Whoever asks in the same turn of the loop sees it."""
+    front = await proxy()
+    front.app[REPORTS].add(over())
+    await front.app[CENSUS].take()
+    assert Exposition(generate_latest(front.app[REGISTRY]).decode()).total("oaicompat_runs_total") == 1
+
+
+async def test_the_last_run_counts_at_the_very_end() -> None:
+    app = create_app(Config(**{**SETTINGS, "upstream": "http://127.0.0.1:9"}))
+    told: list[RunReport] = []
+    async with observing(app, []):
+        app[OBSERVERS].append(told.append)
+        app[REPORTS].add(report := over())
+    assert told == [report]
+
+
+async def test_the_share_of_logged_runs_is_the_setting(
+    proxy: StartProxy, agent: Agent, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent.plays(run("Hello"))
+    silent = await proxy(log_sample=0.0)
+    with caplog.at_level(logging.INFO):
+        await silent.chat()
+        assert [record for record in caplog.records if record.name == "oaicompat_proxy.runs"] == []
+        await silent.post(b"{")
+    assert [record.levelname for record in caplog.records if record.name == "oaicompat_proxy.runs"] == ["INFO"]
+
+
+async def test_traces_without_opentelemetry_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("oaicompat_proxy.server.observability.tracing")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    config = Config(**{**SETTINGS, "upstream": "http://127.0.0.1:9", "trace": True})
+    with pytest.raises(ConfigError, match=r"oaicompat-proxy\[tracing\]"):
+        async with listening(create_app(config), config):
+            pass

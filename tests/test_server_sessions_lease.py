@@ -1,0 +1,49 @@
+"""What a request holds, and how it lets go."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from oaicompat_proxy.server.sessions.lease import Lease, fresh_name
+
+
+class Slot:
+    def __init__(self) -> None:
+        self.freed = 0
+
+    def free(self) -> None:
+        self.freed += 1
+
+
+def new_lease() -> Lease:
+    upstream: Any = None
+    return Lease("demo", "demo:s1", upstream, history="fold")
+
+
+def test_a_slot_is_given_back() -> None:
+    lease = new_lease()
+    lease.free()
+    slot: Any = Slot()
+    lease.slot = slot
+    lease.free()
+    assert slot.freed == 1
+
+
+async def test_a_session_is_given_back_once() -> None:
+    lease, released = new_lease(), list[str]()
+
+    async def release() -> None:
+        released.append(lease.key)
+
+    await lease.give_back()
+    lease.release = release
+    await lease.give_back()
+    await lease.give_back()
+    assert released == ["demo:s1"]
+
+
+def test_a_fresh_name_is_unguessable_and_chooses_no_app() -> None:
+    names = [fresh_name() for _ in range(1000)]
+    assert len(set(names)) == 1000
+    assert all(re.fullmatch(r"oc-[\w-]{32}", name) for name in names)

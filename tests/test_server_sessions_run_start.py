@@ -1,0 +1,137 @@
+"""Questions that are answered with yes by running the agent again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from oaicompat_proxy.core.errors import UpstreamError, UpstreamInterrupted, UpstreamUnreachable
+from oaicompat_proxy.core.events import (
+    ConfirmationRequired,
+    Event,
+    RunEnded,
+    TextDelta,
+    TickStarted,
+    ToolCallDelta,
+    ToolCalled,
+    ToolCallStarted,
+    ToolFinished,
+)
+from oaicompat_proxy.core.turn import Answer, Call, Text, Turn, Utterance
+from oaicompat_proxy.server.sessions import run_start as resuming
+from oaicompat_proxy.server.sessions.run_start import ApprovedRuns
+
+HI = Turn((Text("Hi"),))
+ASKED = ConfirmationRequired("w1", "launch", '{"ship":"Pen Duick"}', "Launch?")
+
+
+class Run:
+    """A run that says this, each event in a read of its own."""
+
+    def __init__(self, events: list[Event], failure: Exception | None = None) -> None:
+        self._events = iter(events)
+        self._failure = failure
+        self.finished = False
+
+    async def open(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    async def __anext__(self) -> Iterator[Event]:
+        try:
+            return iter([next(self._events)])
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+    async def finish(self) -> None:
+        self.finished = True
+
+
+class Agent:
+    """Runs, one after the other; notes the turns that they were begun with."""
+
+    def __init__(self, *runs: Run) -> None:
+        self.runs = list(runs)
+        self.turns: list[Turn] = []
+
+    def start(self, turn: Turn) -> Any:
+        self.turns.append(turn)
+        return self.runs[len(self.turns) - 1]
+
+    async def told(self, turn: Turn = HI) -> list[Event]:
+        runs = ApprovedRuns(self.start, turn)
+        await runs.open()
+        return [event async for events in runs for event in events]
+
+
+async def test_a_run_that_asks_nothing_is_the_only_one() -> None:
+    agent = Agent(Run([TextDelta("Hello."), RunEnded()]))
+    assert await agent.told() == [TextDelta("Hello."), RunEnded()]
+    assert agent.turns == [HI]
+
+
+async def test_a_yes_is_another_run_that_goes_on_in_another_tick() -> None:
+    agent = Agent(Run([TextDelta("Well."), ASKED]), Run([TextDelta("Done."), RunEnded()]))
+    assert await agent.told() == [TextDelta("Well."), ASKED, TickStarted(), TextDelta("Done."), RunEnded()]
+    assert agent.runs[0].finished
+    first, second = agent.turns
+    assert (first.answer, second.answer) == (None, Answer("w1", confirmed=True))
+    asked = Utterance("assistant", (), (Call("w1", "launch", '{"ship":"Pen Duick"}'),))
+    assert second.utterances == (Utterance("user", (Text("Hi"),)), asked)
+
+
+async def test_what_was_done_before_is_told() -> None:
+    deeds: list[Event] = [
+        ToolCallStarted("c1", "almanac"),
+        ToolCallDelta("c1", '{"port":'),
+        ToolCallDelta("c1", '"Brest"}'),
+        ToolCalled("c2", "moon", ""),
+        ToolCallStarted("c3", "launch"),
+        ToolFinished("c1", "almanac", "06:12", False, None),
+        ToolFinished("c2", "moon", "new", False, None),
+        ToolFinished("c9", "unheard of", "", False, None),
+    ]
+    agent = Agent(Run([*deeds, ASKED]), Run([ASKED]), Run([RunEnded()]))
+    before = (Utterance("user", (Text("Go."),), id="m1"),)
+    await agent.told(Turn((), {}, before))
+    waiting = Call("w1", "launch", '{"ship":"Pen Duick"}')
+    calls = (Call("c1", "almanac", '{"port":"Brest"}'), Call("c2", "moon", "{}"), waiting)
+    second = (
+        *before,
+        Utterance("assistant", (), calls),
+        Utterance("tool", (Text("06:12"),), (), "c1"),
+        Utterance("tool", (Text("new"),), (), "c2"),
+    )
+    assert agent.turns[1].utterances == second
+    assert agent.turns[2].utterances == (*second, Utterance("assistant", (), (waiting,)))
+
+
+async def test_a_run_that_ended_on_its_own_calls_goes_on_too() -> None:
+    agent = Agent(Run([RunEnded(ASKED)]), Run([RunEnded()]))
+    assert await agent.told() == [RunEnded(ASKED), TickStarted(), RunEnded()]
+    assert agent.turns[1].answer == Answer("w1", confirmed=True)
+
+
+async def test_a_call_that_was_approved_is_not_approved_for_ever() -> None:
+    other = ASKED._replace(arguments='{"ship":"Kon-Tiki"}')
+    agent = Agent(*(Run([RunEnded(each)]) for each in (ASKED, other, other)), Run([RunEnded()]))
+    with pytest.raises(UpstreamError, match="'launch' that was approved"):
+        await agent.told()
+    assert len(agent.turns) == 3
+
+
+async def test_an_agent_that_asks_for_ever_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resuming, "MOST_QUESTIONS", 3)
+    agent = Agent(*(Run([ASKED]) for _ in range(9)))
+    with pytest.raises(UpstreamError, match="more than 3 confirmations"):
+        await agent.told()
+    assert len(agent.turns) == 3
+
+
+async def test_an_agent_that_is_gone_after_it_asked_may_have_done_something() -> None:
+    agent = Agent(Run([ASKED]), Run([], UpstreamUnreachable("gone")))
+    with pytest.raises(UpstreamInterrupted) as caught:
+        await agent.told()
+    assert caught.value.should_retry is False

@@ -1,0 +1,664 @@
+"""What becomes of a session when its request is over: the whole table, with everything around it made up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import pytest
+
+from oaicompat_proxy.api.openai.chat.encoder import Content
+from oaicompat_proxy.api.openai.chat.request import Message
+from oaicompat_proxy.config.settings import Config
+from oaicompat_proxy.core.errors import (
+    AgentError,
+    Overloaded,
+    ProxyError,
+    SessionBusy,
+    SessionsUnavailable,
+    UpstreamConnectTimeout,
+    UpstreamInterrupted,
+    UpstreamUnreachable,
+)
+from oaicompat_proxy.core.signing import Secrets, SigningKeys
+from oaicompat_proxy.core.turn import Text, Turn
+from oaicompat_proxy.dialects.registry import DIALECTS
+from oaicompat_proxy.server.access.keyring import Caller
+from oaicompat_proxy.server.sessions.lease import Lease, Wanted
+from oaicompat_proxy.server.sessions.locks import MemoryLocks, OnLost
+from oaicompat_proxy.server.sessions.named_sessions import MemoryNames
+from oaicompat_proxy.server.sessions.run_slots import Slots
+from oaicompat_proxy.server.sessions.run_start import start
+from oaicompat_proxy.server.sessions.sessions import Sessions
+from oaicompat_proxy.server.sessions.store import MemoryStore, SessionStore
+from oaicompat_proxy.server.upstream.gateway_features import GatewayFeatures
+
+TURN = Turn((Text("Hi"),))
+HELLO = Message("user", (Text("Hi"),))
+ANSWER = Message("assistant", (Text("Hello"),))
+AGAIN = Message("user", (Text("And?"),))
+
+
+@dataclass
+class Run:
+    """A run of which a test says how far it is."""
+
+    over: bool = False
+    refused: bool = False
+    reached: bool = True
+    opened: bool = True
+    whole: bool = False
+    ends: asyncio.Event = field(default_factory=asyncio.Event)
+    fails: ProxyError | None = None
+    was_cut: bool = False
+
+    async def open(self) -> None:
+        self.opened = True
+
+    async def outlive(self) -> None:
+        await self.ends.wait()
+        if self.fails is not None:
+            raise self.fails
+        self.over = True
+
+    async def finish(self) -> None: ...
+
+    def cut(self) -> None:
+        self.was_cut = True
+
+
+class Upstream:
+    dialect = DIALECTS["agentick"]
+    features = GatewayFeatures()
+
+    def __init__(self) -> None:
+        self.next = Run()
+        self.features = GatewayFeatures()
+        self.features.abort.note(works=False)
+
+    def speaking_for(self, caller: Caller) -> Self:
+        return self
+
+    def run(self, call: Any, run_id: str) -> Run:
+        return self.next
+
+
+class Closer:
+    """Notes what is closed, and in which order with the locks."""
+
+    def __init__(self, events: list[str]) -> None:
+        self._events = events
+
+    def remember(self, key: str, upstream: Upstream) -> None: ...
+
+    def close_soon(self, key: str, upstream: Upstream | None = None) -> None:
+        self._events.append("close")
+
+    async def close(self, key: str, upstream: Upstream) -> None:
+        self._events.append("close")
+
+    async def settle(self) -> None: ...
+
+
+class Locks(MemoryLocks):
+    def __init__(self, events: list[str]) -> None:
+        super().__init__()
+        self._events = events
+
+    async def acquire(
+        self, key: str, *, wait: float, on_lost: OnLost, is_new: bool = False
+    ) -> Callable[[], Awaitable[None]]:
+        release = await super().acquire(key, wait=wait, on_lost=on_lost, is_new=is_new)
+
+        async def released() -> None:
+            self._events.append("release")
+            await release()
+
+        return released
+
+
+class House:
+    """Sessions, and everything around them."""
+
+    def __init__(self, *, recognise: bool, store: SessionStore | None = None, **settings: Any) -> None:
+        self.events: list[str] = []
+        self.upstream = Upstream()
+        self.store = store or MemoryStore(ttl=60, size=10)
+        self.names = MemoryNames(size=10)
+        settings = {"sessions": "recognise" if recognise else "fresh", "session_wait": 0.01, **settings}
+        config = Config(**{"demo": True, **settings})
+        self.slots = Slots(config)
+        self.sessions = Sessions(
+            self.upstream,  # type: ignore[arg-type]
+            config,
+            SigningKeys(Secrets([b"secret"])),
+            slots=self.slots,
+            closer=Closer(self.events),  # type: ignore[arg-type]
+            locks=Locks(self.events),
+            store=self.store,
+            names=self.names,
+        )
+
+    async def settled(self) -> list[str]:
+        """What was closed and released, once all is done that goes on by itself."""
+        while self.sessions.settling:
+            await asyncio.wait(self.sessions.settling)
+        return self.events
+
+
+def wanted(*messages: Message, name: str = "", app: str = "") -> Wanted:
+    return Wanted(app, Caller("ada", "ada"), "owl", messages or (HELLO,), name)
+
+
+@contextlib.asynccontextmanager
+async def leased(house: House, want: Wanted) -> AsyncIterator[Lease]:
+    lease = await house.sessions.begin(want)
+    try:
+        yield lease
+    finally:
+        house.sessions.end(lease)
+
+
+async def lease_of(house: House, want: Wanted, error: BaseException | None = None) -> Lease:
+    """A request that is over; with an error, after it has begun a run."""
+    lease: Lease | None = None
+    with contextlib.suppress(*([type(error)] if error is not None else [])):
+        async with leased(house, want) as lease:
+            if error is not None:
+                start(lease, TURN, approves=False)
+                raise error
+    assert lease is not None
+    return lease
+
+
+async def answered(house: House, want: Wanted, text: str = "Hello") -> Lease:
+    """A request with a good answer that is remembered."""
+    house.upstream.next = Run()
+    async with leased(house, want) as lease:
+        run = start(lease, TURN, approves=False)
+        digest = house.sessions.new_digest(want)
+        assert digest is not None
+        digest.add(Content(text))
+        await house.sessions.remember(lease, digest)
+        run.over = True  # type: ignore[misc]
+    await house.settled()
+    return lease
+
+
+@pytest.fixture
+async def plain() -> AsyncIterator[House]:
+    house = House(recognise=False)
+    yield house
+    await house.sessions.settle()
+
+
+@pytest.fixture
+async def recognising() -> AsyncIterator[House]:
+    house = House(recognise=True)
+    yield house
+    await house.sessions.settle()
+
+
+# Which session
+
+
+async def test_without_a_name_each_lease_is_another_session(plain: House) -> None:
+    keys = [(await lease_of(plain, wanted())).key for _ in range(3)]
+    assert len(set(keys)) == 3
+
+
+async def test_a_name_is_the_same_session_in_the_same_app(plain: House) -> None:
+    leases = [await lease_of(plain, wanted(name="harbour", app=app)) for app in ("", "demo", "")]
+    default, demo, again = (lease.key for lease in leases)
+    assert default == again
+    assert demo.startswith("demo:oc-")
+    assert ":" not in default
+    assert {lease.history for lease in leases} == {"last"}
+    assert all(lease.keep for lease in leases)
+
+
+async def test_what_is_remembered_is_leased_again_with_the_new_turn_only(recognising: House) -> None:
+    first = await answered(recognising, wanted(HELLO))
+    second = await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN))
+    assert (second.key, second.history) == (first.key, "last")
+
+
+async def test_a_conversation_without_an_answer_is_not_looked_up(recognising: House) -> None:
+    await answered(recognising, wanted(HELLO))
+    lease = await lease_of(recognising, wanted(HELLO, AGAIN))
+    assert (lease.history, lease.recognised_by) == ("fold", None)
+
+
+def test_only_what_may_be_continued_is_followed(plain: House, recognising: House) -> None:
+    assert plain.sessions.new_digest(wanted()) is None
+    assert plain.sessions.new_digest(wanted(name="harbour")) is not None
+    assert recognising.sessions.new_digest(wanted()) is not None
+    assert recognising.sessions.new_digest(replace(wanted(name="harbour"), key="s1")) is None
+
+
+# What becomes of it: (kind of session, how far its run was) → what is done, in this order
+
+NEVER, UNHEARD, UNANSWERED = "never begun", "unheard", "unanswered"
+REFUSED, OVER, GOING_ON = "refused", "over", "going on"
+OUTCOMES = {
+    ("fresh", NEVER): [],
+    ("fresh", UNHEARD): [],
+    ("fresh", UNANSWERED): ["close"],
+    ("fresh", REFUSED): ["close"],
+    ("fresh", OVER): ["close"],
+    ("fresh", GOING_ON): ["close"],
+    ("named", NEVER): ["release"],
+    ("named", UNHEARD): ["release"],
+    ("named", UNANSWERED): [],
+    ("named", REFUSED): ["release"],
+    ("named", OVER): ["release"],
+    ("named", GOING_ON): [],
+    ("recognised", NEVER): ["release"],
+    ("recognised", UNHEARD): ["release"],
+    ("recognised", UNANSWERED): ["close", "release"],
+    ("recognised", REFUSED): ["release"],
+    ("recognised", OVER): ["release"],
+    ("recognised", GOING_ON): ["close", "release"],
+}
+
+
+@pytest.mark.parametrize(("kind", "state"), OUTCOMES)
+@pytest.mark.parametrize("error", [None, AgentError("exploded"), asyncio.CancelledError()])
+async def test_when_a_request_is_over(recognising: House, kind: str, state: str, error: BaseException | None) -> None:
+    house = recognising
+    if kind == "recognised":
+        await answered(house, wanted(HELLO))
+        house.events.clear()
+    want = wanted(HELLO, name="harbour") if kind == "named" else wanted(HELLO, ANSWER, AGAIN)
+    run = house.upstream.next = Run(
+        over=state == OVER, refused=state == REFUSED, reached=state != UNHEARD, opened=state != UNANSWERED
+    )
+    with contextlib.suppress(*([type(error)] if error is not None else [])):
+        async with leased(house, want) as lease:
+            assert (lease.recognised_by is not None) == (kind == "recognised")
+            if state != NEVER:
+                start(lease, TURN, approves=False)
+            if error is not None:
+                raise error
+    await asyncio.sleep(0.01)
+    assert house.events == OUTCOMES[kind, state]
+    assert run.was_cut == (state in (UNANSWERED, GOING_ON) and kind != "named")
+    if kind == "named" and state in (UNANSWERED, GOING_ON):
+        run.ends.set()
+        assert await house.settled() == ["release"], "held until it is over"
+
+
+@pytest.mark.parametrize("error", [UpstreamUnreachable("x"), UpstreamConnectTimeout("x")])
+@pytest.mark.parametrize("name", ["", "harbour"])
+async def test_what_never_reached_the_gateway_is_not_closed(plain: House, error: ProxyError, name: str) -> None:
+    plain.upstream.next = Run(reached=False)
+    await lease_of(plain, wanted(name=name), error)
+    assert await plain.settled() == (["release"] if name else [])
+
+
+@pytest.mark.parametrize("fails", [UpstreamInterrupted("x"), AgentError("x")])
+async def test_a_run_that_is_lost_sight_of_is_stopped_before_the_next_gets_in(plain: House, fails: ProxyError) -> None:
+    plain.upstream.next = Run(fails=fails)
+    async with leased(plain, wanted(name="harbour")) as lease:
+        run = start(lease, TURN, approves=False)
+    run.ends.set()  # type: ignore[attr-defined]
+    assert await plain.settled() == ["close", "release"]
+
+
+async def test_a_run_without_a_reader_has_a_time_limit() -> None:
+    house = House(recognise=False, session_drain=0.01)
+    async with leased(house, wanted(name="harbour")) as lease:
+        start(lease, TURN, approves=False)
+    assert await house.settled() == ["close", "release"]
+    assert house.upstream.next.was_cut
+
+
+async def test_a_run_that_waits_for_the_client_is_held_longer() -> None:
+    house = House(recognise=False, session_drain=0.01, confirmation_ttl=60)
+    async with leased(house, wanted()) as lease:
+        run = start(lease, TURN, approves=False)
+        lease.parked = True
+    await asyncio.sleep(0.05)
+    assert house.events == []
+    run.ends.set()  # type: ignore[attr-defined]
+    assert await house.settled() == ["close"]
+
+
+async def test_at_the_end_of_the_process_nobody_is_waited_for() -> None:
+    house = House(recognise=False)
+    async with leased(house, wanted(name="harbour")) as lease:
+        start(lease, TURN, approves=False)
+    async with asyncio.timeout(1):
+        await house.sessions.settle()
+    assert house.events == ["release"]
+
+
+# Several conversations under one name
+
+SYSTEM = Message("system", (Text("Be brief."),))
+WHOLE = (SYSTEM, HELLO)
+
+
+async def test_a_name_has_a_session_for_each_conversation(plain: House) -> None:
+    first = await answered(plain, wanted(*WHOLE, name="harbour"))
+    title = await answered(plain, wanted(Message("system", (Text("A title."),)), HELLO, name="harbour"))
+    assert first.key != title.key
+    assert (first.history, title.history) == ("fold", "fold")
+    again = await lease_of(plain, wanted(*WHOLE, ANSWER, AGAIN, name="harbour"))
+    assert (again.key, again.history) == (first.key, "last")
+    await plain.settled()
+    forked = await lease_of(plain, wanted(*WHOLE, ANSWER, HELLO, name="harbour"))
+    assert forked.history == "last", "what was not used is found again"
+    assert plain.events.count("close") == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "quay"},
+        {"name": ""},
+        {"model": "wren"},
+        {"app": "wren"},
+        {"caller": Caller("bob", "bob")},
+        {"messages": (HELLO, ANSWER, AGAIN)},
+        {"messages": (*WHOLE, Message("assistant", (Text("Good day"),)), AGAIN)},
+        {"messages": (Message("system", (Text("Be long."),)), HELLO, ANSWER, AGAIN)},
+        {"messages": (*WHOLE, ANSWER)},
+    ],
+)
+async def test_any_other_conversation_gets_a_session_of_its_own_at_once(plain: House, change: dict[str, Any]) -> None:
+    first = await answered(plain, wanted(*WHOLE, name="harbour"))
+    async with leased(plain, wanted(*WHOLE, ANSWER, AGAIN, name="harbour")):
+        other = replace(wanted(*WHOLE, ANSWER, AGAIN, name="harbour"), **change)
+        async with leased(plain, other) as lease:
+            assert lease.key != first.key
+            assert (lease.history, lease.release) == ("fold", None)
+
+
+async def test_one_conversation_that_goes_two_ways_has_two_sessions(plain: House) -> None:
+    first = await answered(plain, wanted(*WHOLE, name="harbour"))
+    two_ways = wanted(*WHOLE, ANSWER, AGAIN, name="harbour"), wanted(*WHOLE, ANSWER, HELLO, name="harbour")
+    async with leased(plain, two_ways[0]) as one, leased(plain, two_ways[1]) as other:
+        assert one.key == first.key != other.key
+        assert (one.history, other.history) == ("last", "fold")
+
+
+async def test_the_same_answer_twice_is_continued_in_the_newer_session(plain: House) -> None:
+    older = await answered(plain, wanted(*WHOLE, name="harbour"))
+    newer = await answered(plain, wanted(*WHOLE, name="harbour"))
+    assert older.key != newer.key
+    assert plain.events.count("close") == 1
+    assert (await lease_of(plain, wanted(*WHOLE, ANSWER, AGAIN, name="harbour"))).key == newer.key
+
+
+async def test_what_only_a_user_says_goes_to_the_names_own_session(plain: House) -> None:
+    first = await answered(plain, wanted(HELLO, name="harbour"))
+    second = await answered(plain, wanted(AGAIN, name="harbour"))
+    assert (first.key, first.history) == (second.key, second.history) == (first.key, "last")
+    assert first.own
+    assert first.exact
+    assert not second.exact
+
+
+async def test_the_own_session_continues_what_it_has_answered_exactly(plain: House) -> None:
+    first = await answered(plain, wanted(HELLO, name="harbour"))
+    second = await answered(plain, wanted(HELLO, ANSWER, AGAIN, name="harbour"))
+    assert (first.key, second.history) == (second.key, "last")
+    edited = Message("assistant", (Text("Good day"),))
+    third = await lease_of(plain, wanted(HELLO, ANSWER, AGAIN, edited, AGAIN, name="harbour"))
+    assert third.key != first.key, "its last answer was another one"
+
+
+async def test_the_own_session_that_heard_something_else_since_is_not_exact(plain: House) -> None:
+    """A user's message only, such as a request for a title: no client can be told apart by it."""
+    first = await answered(plain, wanted(HELLO, name="harbour"))
+    await answered(plain, wanted(Message("user", (Text("Find a title."),)), name="harbour"))
+    second = await lease_of(plain, wanted(HELLO, ANSWER, AGAIN, name="harbour"))
+    assert second.key != first.key
+    assert second.history == "fold"
+
+
+async def test_under_a_name_of_whole_conversations_a_users_message_begins_another(plain: House) -> None:
+    own = await answered(plain, wanted(HELLO, name="harbour"))
+    await answered(plain, wanted(*WHOLE, name="harbour"))
+    begun = await lease_of(plain, wanted(HELLO, name="harbour"))
+    assert begun.key != own.key
+    assert begun.history == "fold"
+    assert (await lease_of(plain, replace(wanted(HELLO, name="harbour"), app="wren"))).history == "fold"
+    assert (await lease_of(plain, wanted(HELLO, name="quay"))).own
+
+
+async def test_the_own_session_is_found_where_it_was_after_a_failure(plain: House) -> None:
+    first = await answered(plain, wanted(HELLO, name="harbour"))
+    for _ in range(2):
+        plain.upstream.next = Run(over=True)
+        lease = await lease_of(plain, wanted(HELLO, ANSWER, AGAIN, name="harbour"), error=AgentError("exploded"))
+        assert lease.key == first.key
+        assert "close" not in await plain.settled()
+
+
+@pytest.mark.parametrize("name", ["", "harbour"])
+async def test_a_run_whose_answer_nobody_took_leaves_its_session_unknown(recognising: House, name: str) -> None:
+    """The session has one turn more than the client knows of."""
+    first = await answered(recognising, wanted(*WHOLE, name=name))
+    async with leased(recognising, wanted(*WHOLE, ANSWER, AGAIN, name=name)) as lease:
+        assert lease.key == first.key
+        run = start(lease, TURN, approves=False)
+        run.over = lease.completed = True  # type: ignore[misc]
+    assert (await recognising.settled())[-2:] == ["close", "release"]
+    assert (await lease_of(recognising, wanted(*WHOLE, ANSWER, AGAIN, name=name))).key != first.key
+
+
+async def test_what_waits_for_its_session_is_counted_and_bounded() -> None:
+    house = House(recognise=False, session_wait=5, max_waiting=2, max_waiting_bytes=100)
+    async with leased(house, wanted(name="harbour")):
+        waiting = [
+            asyncio.create_task(house.sessions.begin(replace(wanted(name="harbour"), size=40))) for _ in range(2)
+        ]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert house.slots.waiting == 2
+        with pytest.raises(Overloaded):
+            await house.sessions.begin(wanted(name="harbour"))
+        waiting.pop().cancel()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await house.sessions.begin(replace(wanted(name="harbour"), size=61))
+        for each in waiting:
+            each.cancel()
+        await asyncio.wait(waiting)
+    assert house.slots.waiting == 0
+    await house.sessions.settle()
+
+
+@pytest.mark.parametrize("error", [UpstreamUnreachable("x"), UpstreamConnectTimeout("x")])
+async def test_what_never_reached_the_own_session_is_no_use_of_it(plain: House, error: ProxyError) -> None:
+    """Or the next would be taken for a loss of what was said before."""
+    for _ in range(2):
+        plain.upstream.next = Run(reached=False)
+        lease = await lease_of(plain, wanted(HELLO, name="harbour"), error)
+        await plain.settled()
+        assert lease.first
+    await answered(plain, wanted(HELLO, name="harbour"))
+    assert not (await lease_of(plain, wanted(HELLO, name="harbour"))).first
+
+
+# Recognised sessions in trouble
+
+
+async def test_a_session_whose_run_failed_is_found_again(recognising: House) -> None:
+    first = await answered(recognising, wanted(HELLO))
+    for _ in range(3):
+        recognising.upstream.next = Run(over=True)
+        lease = await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN), error=AgentError("exploded"))
+        assert lease.key == first.key
+        await recognising.settled()
+
+
+async def test_a_session_that_went_on_is_not_found_where_it_was(recognising: House) -> None:
+    """Also if it could not be kept where it is now: its history has more in it than its old place says."""
+    other = await answered(recognising, wanted(HELLO, ANSWER, AGAIN))
+    first = await answered(recognising, wanted(HELLO))
+    lease = await answered(recognising, wanted(HELLO, ANSWER, AGAIN))
+    assert lease.key == first.key != other.key, "it was continued, and came to where the other is"
+    assert recognising.events.count("close") == 2, "so nobody can tell the two apart"
+    again = await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN))
+    assert again.recognised_by is None
+
+
+async def test_a_session_that_is_busy_is_found_again_later(recognising: House) -> None:
+    first = await answered(recognising, wanted(HELLO))
+    release = await recognising.sessions._locks.acquire(first.key, wait=0, on_lost=first.lose)
+    for _ in range(3):
+        with pytest.raises(SessionBusy):
+            await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN))
+        await recognising.settled()
+    await release()
+    assert (await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN))).key == first.key
+
+
+class Broken:
+    """A store that cannot be reached."""
+
+    async def put(self, digest: str, session: str, *, named: bool = False) -> list[str]:
+        raise SessionsUnavailable("gone")
+
+    async def count(self) -> int:
+        raise SessionsUnavailable("gone")
+
+    async def take(self, digest: str) -> str | None:
+        raise SessionsUnavailable("gone")
+
+    async def expire(self) -> list[str]:
+        raise SessionsUnavailable("gone")
+
+    async def leave(self) -> list[str]:
+        return []
+
+
+async def test_without_its_store_a_conversation_goes_on_in_a_fresh_session() -> None:
+    house = House(recognise=True, store=Broken())
+    lease = await answered(house, wanted(HELLO, ANSWER, AGAIN))
+    assert (lease.history, lease.keep) == ("fold", False)
+    assert house.events.count("close") == 1
+
+
+async def test_a_session_that_cannot_be_put_back_is_closed(recognising: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody could find it any more."""
+    await answered(recognising, wanted(HELLO))
+    recognising.events.clear()
+    monkeypatch.setattr(recognising.store, "put", Broken().put)
+    recognising.upstream.next = Run(over=True)
+    await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN), error=AgentError("exploded"))
+    assert await recognising.settled() == ["close", "release"]
+
+
+async def test_looking_for_old_sessions_survives_a_store_that_cannot_be_reached(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("oaicompat_proxy.server.sessions.sessions.SWEEP", 0.001)
+    store = MemoryStore(ttl=0, size=10)
+    house = House(recognise=True, store=store)
+    expire = store.expire
+    monkeypatch.setattr(store, "expire", Broken().expire)
+    sweeping = asyncio.create_task(house.sessions.sweep())
+    await asyncio.sleep(0.02)
+    assert not sweeping.done()
+    await store.put("d1", "s1")
+    monkeypatch.setattr(store, "expire", expire)
+    await asyncio.sleep(0.05)
+    assert house.events == ["close"]
+    sweeping.cancel()
+    await asyncio.wait([sweeping])
+
+
+async def test_looking_for_old_sessions_ends_although_its_cancellation_was_swallowed(
+    plain: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a client of Redis's may do that waits for an answer with a time limit."""
+    monkeypatch.setattr("oaicompat_proxy.server.sessions.sessions.SWEEP", 0.001)
+    asked = asyncio.Event()
+
+    async def swallow() -> list[str]:
+        asked.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return []
+
+    monkeypatch.setattr(plain.store, "expire", swallow)
+    sweeping = asyncio.create_task(plain.sessions.sweep())
+    await asked.wait()
+    sweeping.cancel()
+    async with asyncio.timeout(1):
+        await asyncio.wait([sweeping])
+
+
+async def test_a_session_that_is_abandoned_is_closed(plain: House) -> None:
+    plain.sessions.abandon("s1", plain.upstream)  # type: ignore[arg-type]
+    assert plain.events == ["close"]
+
+
+def test_the_table_is_whole() -> None:
+    kinds, states = ("fresh", "named", "recognised"), (NEVER, UNHEARD, UNANSWERED, REFUSED, OVER, GOING_ON)
+    assert OUTCOMES.keys() == {*itertools.product(kinds, states)}
+
+
+# Where no gateway keeps sessions
+
+
+@pytest.fixture
+def alone() -> House:
+    """In front of an agent itself."""
+    house = House(recognise=False)
+    house.upstream.dialect = DIALECTS["ag-ui"]
+    return house
+
+
+@pytest.mark.parametrize("name", ["", "harbour"])
+async def test_an_agent_without_a_gateway_gets_everything_and_keeps_nothing(alone: House, name: str) -> None:
+    async with leased(alone, wanted(HELLO, ANSWER, AGAIN, name=name, app="pilot")) as lease:
+        assert (lease.app, lease.history, lease.keep) == ("pilot", "full", False)
+        assert (lease.release is not None) == bool(name)
+
+
+async def test_its_run_ends_with_its_reader(alone: House) -> None:
+    run = alone.upstream.next = Run()
+    with contextlib.suppress(asyncio.CancelledError):
+        async with leased(alone, wanted(name="harbour")) as lease:
+            start(lease, TURN, approves=False)
+            raise asyncio.CancelledError
+    assert run.was_cut
+    assert "release" in await alone.settled()
+
+
+async def test_what_waits_goes_on_in_its_own_thread(alone: House) -> None:
+    want = replace(wanted(HELLO, name="harbour"), key="oc-before")
+    async with leased(alone, want) as lease:
+        assert lease.key == "oc-before"
+        with pytest.raises(SessionBusy):
+            await alone.sessions.begin(want)
+
+
+@pytest.mark.parametrize("before", [(), (SYSTEM,)])
+async def test_a_thread_goes_on_after_a_question(alone: House, before: tuple[Message, ...]) -> None:
+    """The request with the answer names the thread that waits; the next one finds it by its conversation."""
+
+    def want(*messages: Message, key: str = "") -> Wanted:
+        return replace(wanted(*before, *messages, name="harbour"), keeps_threads=True, key=key)
+
+    first = await answered(alone, want(HELLO))
+    second = await answered(alone, want(HELLO, ANSWER, AGAIN, key=first.key))
+    assert (second.key, second.history) == (first.key, "last")
+    third = await lease_of(alone, want(HELLO, ANSWER, AGAIN, ANSWER, HELLO))
+    assert (third.key, third.history) == (first.key, "last")
+
+
+async def test_a_thread_that_was_asked_about_something_else_is_not_exact(alone: House) -> None:
+    first = await answered(alone, replace(wanted(*WHOLE, name="harbour"), keeps_threads=True))
+    edited = replace(wanted(HELLO, ANSWER, AGAIN, name="harbour"), keeps_threads=True, key=first.key)
+    assert (await lease_of(alone, edited)).exact is False

@@ -1,0 +1,364 @@
+"""Answers to tools of the agent's that wait for a human, on the wire of a scripted gateway."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from agent import Agent, Exchange, Reply, answer, frame, no_apps, text
+
+from oaicompat_proxy.config.settings import Config
+from oaicompat_proxy.core.errors import (
+    AgentError,
+    AgentUnanswerable,
+    UpstreamError,
+    UpstreamInterrupted,
+    UpstreamTimeout,
+)
+from oaicompat_proxy.core.events import ConfirmationRequired, Event, RunEnded, TextDelta
+from oaicompat_proxy.core.turn import Answer
+from oaicompat_proxy.server.upstream import approvals as confirming
+from oaicompat_proxy.server.upstream.approvals import ApprovingRun, ResumedRun, confirm
+from oaicompat_proxy.server.upstream.gateway_client import Upstream
+from oaicompat_proxy.translation.confirmations import Confirmation, Question
+
+HELLO = b'data: {"type":"connection","connectionId":"e1","subscriptions":[]}\n\n'
+END = frame("execution_end", executionId="e1", aborted=False, output={"timeline": []})
+YES_TO_C1 = Answer("c1", True)
+YES = Confirmation(Question("demo:s1", "c1", 2**40, lasting=False), YES_TO_C1, "confirm_x")
+
+
+@asynccontextmanager
+async def reaching(agent: Agent) -> AsyncIterator[Upstream]:
+    upstream = Upstream(Config(upstream=agent.url), agent.url)
+    try:
+        yield upstream
+    finally:
+        upstream.close()
+
+
+def plays_events(agent: Agent, events: Reply) -> None:
+    choose = agent.choose
+
+    def chosen(exchange: Exchange) -> Reply:
+        return events if exchange.path.startswith("/events") else choose(exchange)
+
+    agent.choose = chosen  # type: ignore[method-assign]
+    agent.replies("/subscribe", answer({"ok": True}))
+    agent.replies("/invoke", answer({"ok": True}))
+
+
+def plays_rest(agent: Agent, hello: bytes = HELLO) -> None:
+    """The run goes on when it was answered, and says the rest."""
+    answered = asyncio.Event()
+
+    def take_answer(exchange: Exchange) -> Reply:
+        answered.set()
+        return answer({"ok": True})
+
+    plays_events(agent, Reply([hello, answered, text("Done."), END]))
+    agent.replies("/invoke", take_answer)
+
+
+# The answer itself
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+@pytest.mark.parametrize("reason", ["", "It is Sunday."])
+async def test_it_says_which_call_of_which_session(agent: Agent, confirmed: bool, reason: str) -> None:
+    agent.replies("/invoke", answer({"ok": True}))
+    async with reaching(agent) as upstream:
+        await confirm(upstream, "demo:s1", "c1", confirmed=confirmed, reason=reason)
+    params = {"sessionId": "demo:s1", "callId": "c1", "confirmed": confirmed, **({"reason": reason} if reason else {})}
+    assert agent.exchanges[0].json == {"method": "tool-confirm", "params": params}
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (no_apps(), AgentUnanswerable),
+        (answer({"error": "Unknown method: tool-confirm", "code": "NOT_FOUND_RESOURCE"}, 404), AgentUnanswerable),
+        (answer({}, 501), AgentUnanswerable),
+        (answer({"error": "No pending confirmation for this call", "code": "METHOD_ERROR"}, 400), AgentError),
+        (answer({"error": "Session not found: s1"}, 404), AgentError),
+        (Reply(["cut"], framing="raw"), UpstreamInterrupted),
+    ],
+)
+async def test_what_goes_wrong_is_told_apart(agent: Agent, reply: Reply, error: type[Exception]) -> None:
+    agent.replies("/invoke", reply)
+    async with reaching(agent) as upstream:
+        with pytest.raises(error) as raised:
+            await confirm(upstream, "s1", "c1", confirmed=True)
+    assert type(raised.value) is error
+
+
+# A run whose questions are answered with yes
+
+
+class Told:
+    """A run that tells these events, a read each; a gate holds it up until the proxy has answered."""
+
+    def __init__(self, *reads: list[Event] | asyncio.Event) -> None:
+        self._reads = iter(reads)
+        self._cut = asyncio.Event()
+        self.calls: list[str] = []
+
+    async def open(self) -> None:
+        self.calls.append("open")
+
+    async def __anext__(self) -> Iterator[Event]:
+        for read in self._reads:
+            if not isinstance(read, asyncio.Event):
+                return iter(read)
+            gate, cut = asyncio.create_task(read.wait()), asyncio.create_task(self._cut.wait())
+            _, waiting = await asyncio.wait([gate, cut], return_when=asyncio.FIRST_COMPLETED)
+            for task in waiting:
+                task.cancel()
+            if self._cut.is_set():
+                raise UpstreamInterrupted("The run was given up.")
+        raise StopAsyncIteration
+
+    async def pump(self, take: Callable[[Iterator[Event]], bool]) -> None:
+        while True:
+            try:
+                events = await self.__anext__()
+            except StopAsyncIteration:
+                return
+            if not take(events):
+                return
+
+    def pause(self) -> None:
+        self.calls.append("pause")
+
+    def resume(self) -> None:
+        self.calls.append("resume")
+
+    def cut(self) -> None:
+        self.calls.append("cut")
+        self._cut.set()
+
+
+def asks(call_id: str) -> ConfirmationRequired:
+    return ConfirmationRequired(call_id, "danger", "{}", "Allow?")
+
+
+async def pulled(run: ApprovingRun) -> list[Event]:
+    await run.open()
+    return [event async for events in run for event in events]
+
+
+async def pushed(run: ApprovingRun) -> list[Event]:
+    told: list[Event] = []
+
+    def take(events: Iterator[Event]) -> bool:
+        told.extend(events)
+        return True
+
+    await run.open()
+    await run.pump(take)
+    return told
+
+
+both_ways = pytest.mark.parametrize("read", [pulled, pushed])
+
+
+@both_ways
+async def test_every_question_is_approved_while_the_run_is_read(agent: Agent, read: Any) -> None:
+    gates = {"c1": asyncio.Event(), "c2": asyncio.Event()}
+
+    def approve(exchange: Exchange) -> Reply:
+        gates[exchange.json["params"]["callId"]].set()
+        return answer({"ok": True})
+
+    agent.replies("/invoke", approve)
+    told = Told([TextDelta("a"), asks("c1")], gates["c1"], [asks("c2")], gates["c2"], [RunEnded()])
+    async with reaching(agent) as upstream:
+        events = await read(ApprovingRun(told, upstream, "s1"))  # type: ignore[arg-type]
+    assert events == [TextDelta("a"), asks("c1"), asks("c2"), RunEnded()]
+    assert [each.json["params"] for each in agent.exchanges] == [
+        {"sessionId": "s1", "callId": call_id, "confirmed": True} for call_id in ("c1", "c2")
+    ]
+
+
+@both_ways
+async def test_where_it_cannot_be_approved_the_run_is_given_up_with_the_reason(agent: Agent, read: Any) -> None:
+    agent.replies("/invoke", no_apps())
+    told = Told([asks("c1")], asyncio.Event())
+    async with reaching(agent) as upstream:
+        with pytest.raises(AgentUnanswerable):
+            await read(ApprovingRun(told, upstream, "s1"))  # type: ignore[arg-type]
+    assert told.calls == ["open", "cut"]
+
+
+@both_ways
+async def test_a_run_that_fails_for_another_reason_says_that_one(agent: Agent, read: Any) -> None:
+    told = Told([TextDelta("a")], asyncio.Event())
+    told.cut()
+    async with reaching(agent) as upstream:
+        with pytest.raises(UpstreamInterrupted):
+            await read(ApprovingRun(told, upstream, "s1"))  # type: ignore[arg-type]
+
+
+async def test_the_rest_is_the_runs_own_affair(agent: Agent) -> None:
+    told = Told()
+    async with reaching(agent) as upstream:
+        run = ApprovingRun(told, upstream, "s1")  # type: ignore[arg-type]
+        run.pause()
+        run.resume()
+        run.cut()
+    assert told.calls == ["pause", "resume", "cut"]
+
+
+# The rest of a run that waited
+
+
+def resumed(upstream: Upstream, confirmation: Confirmation = YES, **settings: Any) -> ResumedRun:
+    return ResumedRun(upstream, confirmation, Config(**{"demo": True, "silence_timeout": 5.0, **settings}))
+
+
+async def read_all(run: ResumedRun) -> list[Event]:
+    await run.open()
+    return [event async for events in run for event in events]
+
+
+async def test_it_listens_and_subscribes_before_it_answers(agent: Agent) -> None:
+    """So nothing that the run says then is missed."""
+    plays_rest(agent)
+    async with reaching(agent) as upstream:
+        assert await read_all(resumed(upstream)) == [TextDelta("Done."), RunEnded()]
+    listening, subscribing, answering = agent.exchanges
+    client_id = listening.path.removeprefix("/events?clientId=")
+    assert subscribing.json == {
+        "clientId": client_id,
+        "connectionId": "e1",
+        "sessionId": "demo:s1",
+        "add": ["demo:s1"],
+    }
+    assert answering.json["method"] == "tool-confirm"
+
+
+async def test_two_that_resume_at_once_are_two_listeners(agent: Agent) -> None:
+    plays_rest(agent)
+    async with reaching(agent) as upstream:
+        await asyncio.gather(read_all(resumed(upstream)), read_all(resumed(upstream)))
+    assert len({each.path for each in agent.exchanges if each.path.startswith("/events")}) == 2
+
+
+@pytest.mark.parametrize(
+    ("events", "error"),
+    [
+        (answer({"error": "Not found"}, 404), UpstreamError),
+        (answer({}, 500), UpstreamError),
+        (Reply([]), UpstreamError),
+        (Reply([b": nothing\n\n", "cut"]), UpstreamInterrupted),
+    ],
+)
+async def test_without_a_stream_of_events_nothing_is_answered(
+    agent: Agent, events: Reply, error: type[Exception]
+) -> None:
+    plays_events(agent, events)
+    async with reaching(agent) as upstream:
+        run = resumed(upstream)
+        with pytest.raises(error):
+            await run.open()
+        run.cut()
+        assert not run.ownerless, "it still waits, for another answer"
+    assert "/invoke" not in [each.path for each in agent.exchanges]
+
+
+async def test_a_stream_of_events_that_does_not_begin_is_not_waited_for(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(confirming, "GREETING", 0.05)
+    for events in (Reply(["stall"]), Reply(["stall"], framing="raw")):
+        plays_events(agent, events)
+        async with reaching(agent) as upstream:
+            run = resumed(upstream)
+            with pytest.raises(UpstreamTimeout):
+                await run.open()
+            run.cut()
+    await agent.until(lambda: not agent.left_behind)
+
+
+@pytest.mark.parametrize("hello", [b"data: {}\n\n", b"data: no json\n\n", b"data: 7\n\n"])
+async def test_a_greeting_without_an_id_is_good_enough(agent: Agent, hello: bytes) -> None:
+    """The id of our own choice is in the address."""
+    plays_rest(agent, hello)
+    async with reaching(agent) as upstream:
+        assert await read_all(resumed(upstream)) == [TextDelta("Done."), RunEnded()]
+
+
+async def test_a_subscription_that_is_refused_is_an_error(agent: Agent) -> None:
+    plays_events(agent, Reply([HELLO, "stall"]))
+    agent.replies("/subscribe", answer({"error": "Connection not found"}, 404))
+    async with reaching(agent) as upstream:
+        run = resumed(upstream)
+        with pytest.raises(UpstreamError, match="404"):
+            await run.open()
+        run.cut()
+        assert not run.ownerless
+    await agent.until(lambda: not agent.left_behind)
+
+
+async def test_heartbeats_are_no_sign_of_life(agent: Agent) -> None:
+    class Beating:
+        def __iter__(self) -> Iterator[bytes]:
+            yield HELLO
+            while True:
+                yield b":heartbeat\n\n"
+
+    plays_events(agent, Reply(Beating()))
+    async with reaching(agent) as upstream:
+        run = resumed(upstream, silence_timeout=0.1)
+        await run.open()
+        with pytest.raises(UpstreamTimeout):
+            await anext(run)
+        run.cut()
+    await agent.until(lambda: not agent.left_behind)
+
+
+@pytest.mark.parametrize(("lasting", "ownerless"), [(False, True), (True, False)])
+async def test_a_run_that_was_answered_and_is_not_over_has_lost_its_owner_with_its_reader(
+    agent: Agent, lasting: bool, ownerless: bool
+) -> None:
+    """A lasting session's run is still read by the request that began it."""
+    plays_events(agent, Reply([HELLO, text("Done."), END, "stall"]))
+    question = Question("demo:s1", "c1", 2**40, lasting)
+    async with reaching(agent) as upstream:
+        run = resumed(upstream, Confirmation(question, YES_TO_C1, "confirm_x"))
+        assert not run.ownerless
+        await run.open()
+        assert run.ownerless is ownerless
+        while RunEnded() not in [*await anext(run)]:
+            pass
+        assert not run.ownerless, "it is over"
+        run.cut()
+    await agent.until(lambda: not agent.left_behind)
+
+
+@pytest.mark.parametrize("lasting", [True, False])
+async def test_a_run_that_cannot_be_answered_has_no_owner(agent: Agent, lasting: bool) -> None:
+    plays_events(agent, Reply([HELLO, "stall"]))
+    agent.replies("/invoke", no_apps())
+    async with reaching(agent) as upstream:
+        run = resumed(upstream, Confirmation(Question("demo:s1", "c1", 2**40, lasting), YES_TO_C1, "confirm_x"))
+        with pytest.raises(AgentUnanswerable):
+            await run.open()
+        assert run.ownerless
+        run.cut()
+    await agent.until(lambda: not agent.left_behind)
+
+
+async def test_one_that_was_answered_by_somebody_else_is_not_ours(agent: Agent) -> None:
+    plays_events(agent, Reply([HELLO, "stall"]))
+    agent.replies("/invoke", answer({"error": "No pending confirmation for this call"}, 400))
+    async with reaching(agent) as upstream:
+        run = resumed(upstream)
+        with pytest.raises(AgentError, match="any more"):
+            await run.open()
+        assert not run.ownerless
+        run.cut()
+    await agent.until(lambda: not agent.left_behind)

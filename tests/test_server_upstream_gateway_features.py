@@ -1,0 +1,31 @@
+"""What a gateway can do is remembered, and what it cannot is tried again some time."""
+
+from __future__ import annotations
+
+import pytest
+
+from oaicompat_proxy.server.upstream import gateway_features
+from oaicompat_proxy.server.upstream.gateway_features import Feature, GatewayFeatures
+
+
+def test_nothing_is_known_before_it_was_tried() -> None:
+    features = GatewayFeatures()
+    assert features.told() == {}
+    features.abort.note(works=True)
+    assert features.told() == {"abort": True}
+
+
+def test_what_did_not_work_is_tried_again_some_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    feature = Feature()
+    feature.note(works=False)
+    assert feature.works is False
+    monkeypatch.setattr(gateway_features, "TRY_AGAIN", 0.0)
+    feature.note(works=False)
+    assert feature.works is None
+
+
+def test_what_worked_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_features, "TRY_AGAIN", 0.0)
+    feature = Feature()
+    feature.note(works=True)
+    assert feature.works is True

@@ -1,0 +1,142 @@
+"""Lines that tell what the agent did by itself: how they read, how long they get, how they are taken out again."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oaicompat_proxy.core.events import ChildEnded, ToolFinished
+from oaicompat_proxy.translation.narration import CHILD, LONGEST_PART, TOOL, Narrator, remove, tell_child
+
+
+def line_of(narrator: Narrator, event: ToolFinished) -> str:
+    (line,) = narrator.tell_tool(event)
+    return line
+
+
+def finished(
+    result: str = "42",
+    *,
+    call_id: str = "c1",
+    failed: bool = False,
+    seconds: float | None = 0.25,
+    is_placeholder: bool = False,
+) -> ToolFinished:
+    return ToolFinished(call_id, "add", result, failed, seconds, is_placeholder)
+
+
+def test_a_call_is_told_with_arguments_result_and_duration() -> None:
+    narrator = Narrator()
+    narrator.note_call("c1", '{"a":19}')
+    assert line_of(narrator, finished()) == '⟦tool⟧ add {"a":19} → 42 (0.2 s)'
+
+
+def test_arguments_may_come_in_pieces_and_interleaved() -> None:
+    narrator = Narrator()
+    for call_id, piece in [("c1", '{"a"'), ("c2", '{"b"'), ("c1", ":1}"), ("c2", ":2}")]:
+        narrator.note_arguments(call_id, piece)
+    assert line_of(narrator, finished(call_id="c2")) == '⟦tool⟧ add {"b":2} → 42 (0.2 s)'
+    assert line_of(narrator, finished(call_id="c1")) == '⟦tool⟧ add {"a":1} → 42 (0.2 s)'
+
+
+def test_the_whole_call_counts_not_the_pieces_before_it() -> None:
+    narrator = Narrator()
+    narrator.note_arguments("c1", '{"a":')
+    narrator.note_call("c1", '{"a":1}')
+    assert line_of(narrator, finished()) == '⟦tool⟧ add {"a":1} → 42 (0.2 s)'
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (finished(failed=True), "⟦tool⟧ add ✗ 42 (0.2 s)"),
+        (finished(seconds=None), "⟦tool⟧ add → 42"),
+        (finished(seconds=0.0), "⟦tool⟧ add → 42 (0.0 s)"),
+        (finished(seconds=75.04), "⟦tool⟧ add → 42 (75.0 s)"),
+        (finished("", seconds=None), "⟦tool⟧ add →"),
+        (finished("one\ntwo\r\n\tthree", seconds=None), "⟦tool⟧ add → one two three"),
+    ],
+)
+def test_what_is_not_known_is_left_out(event: ToolFinished, line: str) -> None:
+    assert line_of(Narrator(), event) == line
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (ChildEnded("researcher", "Found three papers.", False), "⟦child⟧ researcher → Found three papers."),
+        (ChildEnded("researcher", "No network", True), "⟦child⟧ researcher ✗ No network"),
+        (ChildEnded("researcher", "", False), "⟦child⟧ researcher →"),
+    ],
+)
+def test_a_child_is_told_by_its_last_word(event: ChildEnded, line: str) -> None:
+    assert tell_child(event) == line
+
+
+def test_long_parts_are_shortened_and_say_so() -> None:
+    narrator = Narrator()
+    narrator.note_call("c1", "a" * 10_000)
+    line = line_of(narrator, finished("b" * 10_000, seconds=None))
+    assert line == f"⟦tool⟧ add {'a' * LONGEST_PART}… → {'b' * LONGEST_PART}…"
+
+
+def test_what_just_fits_is_not_shortened() -> None:
+    assert "…" not in line_of(Narrator(), finished("b" * LONGEST_PART))
+
+
+def test_arguments_are_forgotten_with_their_call() -> None:
+    narrator = Narrator()
+    narrator.note_call("c1", '{"a":1}')
+    line_of(narrator, finished())
+    assert line_of(narrator, finished()) == "⟦tool⟧ add → 42 (0.2 s)"
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("No line.", "No line."),
+        ("", ""),
+        ("Before.\n\n⟦tool⟧ add → 42\n\nAfter.", "Before.\n\nAfter."),
+        ("⟦tool⟧ add → 42\n\nAfter.", "After."),
+        ("Before.\n\n⟦tool⟧ add → 42", "Before."),
+        ("⟦tool⟧ add → 42", ""),
+        ("Before.\n\n⟦tool⟧ a → 1\n\n⟦child⟧ b → 2\n\nAfter.", "Before.\n\nAfter."),
+        ("Before.\n⟦tool⟧ a → 1\nAfter.", "Before.\nAfter."),
+        ("In the ⟦tool⟧ middle.", "In the ⟦tool⟧ middle."),
+        ("⟦tool⟧", "⟦tool⟧"),
+        (" ⟦tool⟧ add", " ⟦tool⟧ add"),
+        ("Ends with a line end.\n", "Ends with a line end.\n"),
+    ],
+)
+def test_only_whole_lines_with_a_mark_are_removed(text: str, rest: str) -> None:
+    assert remove(text) == rest
+
+
+words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="⟦"))
+
+
+@given(before=words, arguments=st.text(), outcome=st.text(), after=words)
+def test_whatever_is_told_can_be_removed_again(before: str, arguments: str, outcome: str, after: str) -> None:
+    """Nothing in a call or a result makes its line survive, and nothing of the answer is lost with it."""
+    narrator = Narrator()
+    narrator.note_call("c1", arguments)
+    line = line_of(narrator, finished(outcome))
+    rest = remove(f"{before}\n\n{line}\n\n{after}")
+    assert TOOL not in rest
+    assert rest.split() == f"{before}\n\n{after}".split()
+
+
+@given(st.text())
+def test_a_told_line_is_one_line(outcome: str) -> None:
+    for line in (line_of(Narrator(), finished(outcome)), tell_child(ChildEnded("c", outcome, False))):
+        assert len(line.splitlines()) == 1
+        assert line.startswith((TOOL, CHILD))
+
+
+def test_a_placeholder_is_told_only_when_its_call_is_not_handed_out() -> None:
+    narrator = Narrator()
+    narrator.note_call("c1", '{"a":1}')
+    assert narrator.tell_tool(finished("[add rendered on client]", is_placeholder=True)) == []
+    assert narrator.tell_placeholders() == ['⟦tool⟧ add {"a":1} → [add rendered on client] (0.2 s)']
+    assert narrator.tell_placeholders() == []

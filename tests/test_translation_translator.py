@@ -1,0 +1,630 @@
+"""Runs as conversations: each event of the agent, and the chunks that go out at once (decisions D1 to D6)."""
+
+import json
+
+import pytest
+
+from oaicompat_proxy.api.openai.chat.encoder import (
+    Annotations,
+    Chunk,
+    Content,
+    Finish,
+    Reasoning,
+    Role,
+    ToolCallArguments,
+    ToolCallHead,
+    UrlCitation,
+    UsageReport,
+)
+from oaicompat_proxy.core.errors import (
+    AgentAborted,
+    AgentError,
+    AgentOverloaded,
+    ModelNotFound,
+    ProxyError,
+    UpstreamInterrupted,
+)
+from oaicompat_proxy.core.events import (
+    ChildEnded,
+    Citation,
+    ConfirmationRequired,
+    Event,
+    MessageCompleted,
+    MessageEnded,
+    MessageUsed,
+    ModelFailed,
+    ReasoningDelta,
+    ReasoningStarted,
+    RunEnded,
+    RunFailed,
+    RunResult,
+    RunStarted,
+    TextCited,
+    TextDelta,
+    TextStarted,
+    TickEnded,
+    TickStarted,
+    ToolCallDelta,
+    ToolCalled,
+    ToolCallEnded,
+    ToolCallSettled,
+    ToolCallStarted,
+    ToolFinished,
+    ToolStarted,
+    Usage,
+)
+from oaicompat_proxy.translation.translator import FINISH_REASONS, UNKNOWN_STOP_REASON, Translator
+
+Conversation = list[tuple[Event, list[Chunk]]]
+
+ROLE, ROLE_BEFORE_CALL = Role(), Role(with_text=False)
+USED = Usage(30, 9, 39)
+REPORT = UsageReport(30, 9, 39)
+
+
+def new(*tool_names: str, server_tools: str = "hide", confirmations: str = "deny") -> Translator:
+    return Translator(
+        model="owl",
+        tool_names=frozenset(tool_names),
+        tick_separator="\n\n",
+        server_tools=server_tools,
+        confirmations=confirmations,
+        sign=lambda call_id: f"signed {call_id}",
+    )
+
+
+def hold(translator: Translator, conversation: Conversation) -> None:
+    for number, (event, expected) in enumerate(conversation):
+        assert translator.feed(event) == expected, (number, event)
+
+
+def message_end(stop_reason: str = "stop", usage: Usage | None = None) -> MessageEnded:
+    return MessageEnded(stop_reason, usage)
+
+
+def tick_end(continues: bool = False, stop_reason: str = "stop", usage: Usage | None = None) -> TickEnded:
+    return TickEnded(continues, stop_reason, usage)
+
+
+# D3: one run is one choice
+
+ONE_CHOICE: dict[str, Conversation] = {
+    "text goes out as it comes, after the role": [
+        (RunStarted(), []),
+        (TickStarted(), []),
+        (TextDelta("Hi"), [ROLE, Content("Hi")]),
+        (TextDelta(""), []),
+        (TextDelta(" you"), [Content(" you")]),
+        (message_end(), []),
+        (tick_end(), []),
+        (RunResult("Hi you", "", USED), []),
+        (RunEnded(), [Finish("stop"), REPORT]),
+    ],
+    "nothing said is an empty answer": [
+        (RunStarted(), []),
+        (RunEnded(), [ROLE, Finish("stop")]),
+    ],
+    "reasoning is a channel of its own": [
+        (ReasoningDelta("Hm"), [ROLE, Reasoning("Hm")]),
+        (TextDelta("Hi"), [Content("Hi")]),
+        (ReasoningDelta("!"), [Reasoning("!")]),
+        (RunEnded(), [Finish("stop")]),
+    ],
+    "texts of ticks are joined by a separator, each in its channel": [
+        (TickStarted(), []),
+        (ReasoningDelta("Hm"), [ROLE, Reasoning("Hm")]),
+        (TextDelta("One"), [Content("One")]),
+        (tick_end(continues=True), []),
+        (TickStarted(), []),
+        (TextDelta("Two"), [Content("\n\nTwo")]),
+        (ReasoningDelta("Ha"), [Reasoning("\n\nHa")]),
+        (tick_end(), []),
+        (RunEnded(), [Finish("stop")]),
+    ],
+    "a message that did not stream comes whole": [
+        (TickStarted(), []),
+        (MessageCompleted("Hi", "Hm", "stop", USED), [ROLE, Reasoning("Hm"), Content("Hi")]),
+        (MessageCompleted("Hi", "Hm", "stop", USED), []),
+        (RunEnded(), [Finish("stop"), REPORT]),
+    ],
+    "a message that streamed is not said again": [
+        (TextDelta("Hi"), [ROLE, Content("Hi")]),
+        (MessageCompleted("Hi", "", "stop", None), []),
+        (RunResult("Hi", "", None), []),
+        (RunEnded(), [Finish("stop")]),
+    ],
+    "a copy gives what did not stream": [
+        (TextDelta("Hi"), [ROLE, Content("Hi")]),
+        (MessageCompleted("Hi", "Hm", "stop", None), [Reasoning("Hm")]),
+        (RunEnded(), [Finish("stop")]),
+    ],
+    "the second tick's message comes whole too": [
+        (TickStarted(), []),
+        (MessageCompleted("One", "", "", None), [ROLE, Content("One")]),
+        (TickStarted(), []),
+        (MessageCompleted("Two", "", "", None), [Content("\n\nTwo")]),
+        (RunEnded(), [Finish("stop")]),
+    ],
+    "the run's summary speaks if nobody else did": [
+        (RunResult("Hi", "", None), [ROLE, Content("Hi")]),
+        (RunEnded(), [Finish("stop")]),
+    ],
+    "two ends are one": [
+        (TextDelta("Hi"), [ROLE, Content("Hi")]),
+        (RunEnded(), [Finish("stop")]),
+        (RunEnded(), []),
+        (TextDelta("more"), []),
+        (RunFailed("late"), []),
+    ],
+    "a character cut in two is whole, also at the very end": [
+        (TextDelta("\ud83c"), []),
+        (TextDelta("\udf0a"), [ROLE, Content("\U0001f30a")]),
+        (TextDelta("!\ud83c"), [Content("!")]),
+        (RunEnded(), [Content("\ufffd"), Finish("stop")]),
+    ],
+    "half a character is not said again by the copies": [
+        (TextDelta("\ud83c"), []),
+        (MessageCompleted("\ud83c", "", "stop", None), []),
+        (RunResult("\ud83c", "", None), []),
+        (RunEnded(), [ROLE, Content("\ufffd"), Finish("stop")]),
+    ],
+}
+
+
+@pytest.mark.parametrize("conversation", ONE_CHOICE.values(), ids=ONE_CHOICE)
+def test_one_run_is_one_choice(conversation: Conversation) -> None:
+    translator = new()
+    hold(translator, conversation)
+    assert translator.ended
+    translator.finish()
+
+
+# How it ends
+
+STOP_REASONS = [
+    *FINISH_REASONS.items(),
+    ("stop", "stop"),
+    ("natural_completion", "stop"),
+    ("explicit_completion", "stop"),
+    ("stop_sequence", "stop"),
+    ("", "stop"),
+    ("never heard of", UNKNOWN_STOP_REASON),
+]
+
+
+@pytest.mark.parametrize(("native", "expected"), STOP_REASONS)
+@pytest.mark.parametrize(
+    "says",
+    [
+        lambda reason: message_end(reason),
+        lambda reason: MessageCompleted("", "", reason, None),
+        lambda reason: tick_end(stop_reason=reason),
+        lambda reason: RunResult("", reason, None),
+    ],
+    ids=["message end", "message", "tick end", "result"],
+)
+def test_a_stop_reason_becomes_a_finish_reason(says: object, native: str, expected: str) -> None:
+    assert callable(says)
+    hold(new(), [(says(native), []), (RunEnded(), [ROLE, Finish(expected)])])
+
+
+def test_the_last_stop_reason_counts_and_silence_is_none() -> None:
+    told = [message_end("max_tokens"), message_end("stop"), tick_end(stop_reason=""), RunResult("", "", None)]
+    hold(new(), [*((event, []) for event in told), (RunEnded(), [ROLE, Finish("stop")])])
+
+
+def test_a_run_stopped_by_its_tick_limit_ends_with_length_and_keeps_its_calls() -> None:
+    hold(
+        new(),
+        [
+            (TickStarted(), []),
+            (TextDelta("Look"), [ROLE, Content("Look")]),
+            (ToolCalled("c1", "add", "{}"), []),
+            (message_end("tool_use"), []),
+            (tick_end(continues=True, stop_reason="tool_use"), []),
+            (RunResult("Look", "", None), []),
+            (RunEnded(), [Finish("length")]),
+        ],
+    )
+
+
+def test_a_later_tick_takes_back_that_it_would_go_on() -> None:
+    hold(
+        new(),
+        [(tick_end(continues=True), []), (TickStarted(), []), (RunEnded(), [ROLE, Finish("stop")])],
+    )
+
+
+# D4: whose tool call is it?
+
+CALL = [ToolCallStarted("c1", "tide"), ToolCallDelta("c1", "{}"), ToolCallEnded("c1")]
+CALL_SENT = [[ROLE_BEFORE_CALL, ToolCallHead(0, "c1", "tide")], [ToolCallArguments(0, "{}")], []]
+CALLED: Conversation = list(zip(CALL, CALL_SENT, strict=True))
+
+ENDS_WITH_CLIENTS_CALL: dict[str, Conversation] = {
+    "the message's end, if it says what it used": [
+        (message_end("tool_use", USED), [Finish("tool_calls"), REPORT]),
+    ],
+    "the message's copy, if the end did not say": [
+        (message_end("tool_use", Usage(0, 0, 0)), []),
+        (MessageCompleted("", "", "tool_use", USED), [Finish("tool_calls"), REPORT]),
+    ],
+    "its usage, if told on its own": [
+        (message_end("tool_use"), []),
+        (MessageUsed(USED), [Finish("tool_calls"), REPORT]),
+    ],
+    "the agent that begins to run it": [
+        (message_end("tool_use"), []),
+        (ToolStarted("c1", "tide"), [Finish("tool_calls")]),
+    ],
+    "the agent that has run it": [
+        (ToolFinished("c1", "tide", "faked", False, None), [Finish("tool_calls")]),
+    ],
+    "the tick's end": [
+        (tick_end(continues=True, usage=USED), [Finish("tool_calls"), REPORT]),
+    ],
+    "the next tick": [
+        (TickStarted(), [Finish("tool_calls")]),
+    ],
+    "the run's end": [
+        (RunEnded(), [Finish("tool_calls")]),
+    ],
+    "a model that was cut off": [
+        (message_end("max_tokens", USED), [Finish("length"), REPORT]),
+    ],
+}
+
+
+@pytest.mark.parametrize("ending", ENDS_WITH_CLIENTS_CALL.values(), ids=ENDS_WITH_CLIENTS_CALL)
+def test_a_declared_call_ends_the_answer_with(ending: Conversation) -> None:
+    translator = new("tide")
+    after = [TickStarted(), TextDelta("Nobody reads this."), tick_end(), RunEnded()]
+    hold(translator, [*CALLED, *ending, *((event, []) for event in after)])
+    assert translator.ended
+    translator.finish()
+
+
+def test_a_declared_call_is_the_clients_even_if_the_agent_said_before_that_it_would_go_on() -> None:
+    """A call whose head is out needs its arguments, whatever stopped the run."""
+    hold(
+        new("tide"),
+        [
+            (tick_end(continues=True), []),
+            (ToolCallStarted("c1", "tide"), [ROLE_BEFORE_CALL, ToolCallHead(0, "c1", "tide")]),
+            (RunEnded(), [ToolCallArguments(0, "{}"), Finish("tool_calls")]),
+        ],
+    )
+
+
+OWN_CALLS: dict[str, list[Event]] = {
+    "in pieces": CALL,
+    "whole": [ToolCalled("c1", "tide", "{}")],
+    "twice": [*CALL, ToolCalled("c1", "tide", "{}"), ToolCalled("c1", "tide", "{}")],
+    "never ended": CALL[:2],
+    "parallel": [*CALL[:2], ToolCallStarted("c2", "moon"), ToolCallDelta("c2", "{}")],
+}
+
+
+@pytest.mark.parametrize("calls", OWN_CALLS.values(), ids=OWN_CALLS)
+def test_the_agents_own_call_stays_inside(calls: list[Event]) -> None:
+    said_nothing = [*calls, message_end("tool_use"), ToolStarted("c1", "tide"), tick_end(True, "tool_use")]
+    hold(
+        new("another"),
+        [
+            *((event, []) for event in said_nothing),
+            (TickStarted(), []),
+            (TextDelta("06:12"), [ROLE, Content("06:12")]),
+            (tick_end(), []),
+            (RunEnded(), [Finish("stop")]),
+        ],
+    )
+
+
+def test_an_undeclared_call_on_which_the_run_ends_is_handed_out() -> None:
+    before = [*CALL, message_end("tool_use"), ToolStarted("c1", "tide"), tick_end(False, "tool_use")]
+    hold(
+        new(),
+        [
+            *((event, []) for event in before),
+            (
+                RunEnded(),
+                [
+                    ROLE_BEFORE_CALL,
+                    ToolCallHead(0, "c1", "tide"),
+                    ToolCallArguments(0, "{}"),
+                    Finish("tool_calls"),
+                ],
+            ),
+        ],
+    )
+
+
+def test_a_call_that_the_agent_settled_is_not_handed_out() -> None:
+    conversation: Conversation = [
+        (ToolCalled("c1", "almanac", "{}"), []),
+        (ToolCalled("c2", "launch", "{}"), []),
+        (ToolCallSettled("c1"), []),
+        (
+            RunEnded(),
+            [ROLE_BEFORE_CALL, ToolCallHead(0, "c2", "launch"), ToolCallArguments(0, "{}"), Finish("tool_calls")],
+        ),
+    ]
+    hold(new(), conversation)
+    hold(
+        new(),
+        [(ToolCalled("c1", "almanac", "{}"), []), (ToolCallSettled("c1"), []), (RunEnded(), [ROLE, Finish("stop")])],
+    )
+
+
+def test_a_deed_beside_the_clients_call_does_not_end_the_answer() -> None:
+    """Only the same call's result does: the agent goes on with what is the client's."""
+    conversation: Conversation = [
+        (ToolCalled("c1", "almanac", "{}"), []),
+        (
+            ToolCalled("c2", "tide", "{}"),
+            [ROLE_BEFORE_CALL, ToolCallHead(0, "c2", "tide"), ToolCallArguments(0, "{}")],
+        ),
+        (ToolCallSettled("c1"), []),
+        (ToolFinished("c1", "almanac", "06:12", False, None), [Reasoning("⟦tool⟧ almanac {} → 06:12")]),
+        (ToolCallSettled("c2"), []),
+        (RunResult("", "", USED), []),
+        (ToolFinished("c2", "tide", "06:12", False, None), [Finish("tool_calls"), REPORT]),
+    ]
+    hold(new("tide", server_tools="reasoning"), conversation)
+
+
+def test_two_messages_and_two_thoughts_of_a_tick_stand_apart() -> None:
+    conversation: Conversation = [
+        (ReasoningStarted(), []),
+        (ReasoningDelta("Hm."), [ROLE, Reasoning("Hm.")]),
+        (TextStarted(apart=True), []),
+        (TextDelta("One."), [Content("One.")]),
+        (ReasoningStarted(), []),
+        (TextDelta(".."), [Content("..")]),
+        (ReasoningDelta("So."), [Reasoning("\n\nSo.")]),
+        (TextStarted(apart=True), []),
+        (TextDelta("Two."), [Content("\n\nTwo.")]),
+    ]
+    hold(new(), conversation)
+
+
+def test_a_question_of_no_tool_that_nobody_answers_is_an_error() -> None:
+    with pytest.raises(AgentError, match="waits for a human's answer, and there is nobody"):
+        new().feed(ConfirmationRequired("i1", "", "{}", "Which port?"))
+
+
+def test_only_the_clients_call_of_a_mixed_tick_goes_out() -> None:
+    hold(
+        new("tide"),
+        [
+            (ToolCalled("c0", "add", "{}"), []),
+            (
+                ToolCalled("c1", "tide", "{}"),
+                [ROLE_BEFORE_CALL, ToolCallHead(0, "c1", "tide"), ToolCallArguments(0, "{}")],
+            ),
+            (tick_end(continues=True), [Finish("tool_calls")]),
+        ],
+    )
+
+
+def test_parallel_calls_of_the_client_go_out_one_after_another() -> None:
+    hold(
+        new("tide", "moon"),
+        [
+            (ToolCallStarted("c1", "tide"), [ROLE_BEFORE_CALL, ToolCallHead(0, "c1", "tide")]),
+            (ToolCallStarted("c2", "moon"), []),
+            (ToolCallDelta("c2", "{}"), []),
+            (ToolCallDelta("c1", "{}"), [ToolCallArguments(0, "{}")]),
+            (message_end("tool_use"), [ToolCallHead(1, "c2", "moon"), ToolCallArguments(1, "{}")]),
+            (tick_end(), [Finish("tool_calls")]),
+        ],
+    )
+
+
+def test_a_confirmation_that_nobody_can_give_is_an_error_that_names_the_tool() -> None:
+    translator = new()
+    with pytest.raises(AgentError, match="'danger'"):
+        translator.feed(ConfirmationRequired("c1", "danger", "{}", "Allow it?"))
+
+
+WAITS = ConfirmationRequired("c9", "danger", '{"x":1}', "Allow it?")
+
+
+@pytest.mark.parametrize("confirmations", ["deny", "ask", "approve"])
+def test_a_tick_that_is_the_clients_ends_before_a_confirmation_matters(confirmations: str) -> None:
+    translator = new("tide", confirmations=confirmations)
+    hold(translator, [*CALLED, (WAITS, [Finish("tool_calls")])])
+    assert not translator.waits_for_client
+
+
+CALLED_AND_OVER: Conversation = [(ToolCalled("c9", "danger", '{"x":1}'), [])]
+
+
+def test_a_call_on_which_a_run_ends_is_handed_out_where_nobody_is_to_be_asked() -> None:
+    handed = [ROLE_BEFORE_CALL, ToolCallHead(0, "c9", "danger"), ToolCallArguments(0, '{"x":1}'), Finish("tool_calls")]
+    hold(new(), [*CALLED_AND_OVER, (RunEnded(WAITS), handed)])
+
+
+def test_a_call_on_which_a_run_ends_is_a_question_where_the_client_is_to_be_asked() -> None:
+    translator = new(confirmations="ask")
+    question = '{"message": "Allow it?", "tool": "danger", "arguments": {"x": 1}}'
+    head = ToolCallHead(0, "signed c9", "confirm_tool_call")
+    asked = [ROLE_BEFORE_CALL, head, ToolCallArguments(0, question), Finish("tool_calls")]
+    hold(translator, [*CALLED_AND_OVER, (RunEnded(WAITS), asked)])
+    assert translator.waits_for_client
+
+
+def test_a_call_on_which_a_run_ends_is_no_end_where_it_is_approved() -> None:
+    hold(new(confirmations="approve"), [*CALLED_AND_OVER, (RunEnded(WAITS), [])])
+
+
+@pytest.mark.parametrize("confirmations", ["deny", "ask", "approve"])
+def test_the_clients_own_call_is_no_question(confirmations: str) -> None:
+    handed = [ROLE_BEFORE_CALL, ToolCallHead(0, "c9", "danger"), ToolCallArguments(0, '{"x":1}')]
+    called: Conversation = [(ToolCalled("c9", "danger", '{"x":1}'), handed), (RunEnded(WAITS), [Finish("tool_calls")])]
+    hold(new("danger", confirmations=confirmations), called)
+
+
+def test_a_confirmation_may_be_asked_of_the_client() -> None:
+    translator = new(confirmations="ask")
+    question = json.dumps({"message": "Allow it?", "tool": "danger", "arguments": {"x": 1}})
+    asked = [ToolCallHead(0, "signed c9", "confirm_tool_call"), ToolCallArguments(0, question), Finish("tool_calls")]
+    hold(
+        translator,
+        [
+            (TextDelta("Hi"), [ROLE, Content("Hi")]),
+            (ToolCalled("c9", "danger", '{"x":1}'), []),
+            (WAITS, asked),
+        ],
+    )
+    assert translator.waits_for_client
+
+
+def test_a_confirmation_may_be_left_to_others() -> None:
+    hold(new(confirmations="approve"), [(WAITS, []), (RunEnded(), [ROLE, Finish("stop")])])
+
+
+# What the agent did by itself, told or not
+
+DEED = ToolFinished("c1", "tide", "06:12", False, 0.24)
+CHILD = ChildEnded("pilot", "Six.", False)
+
+
+def test_deeds_are_hidden_by_default() -> None:
+    hold(new(), [(ToolCalled("c1", "tide", "{}"), []), (DEED, []), (CHILD, [])])
+
+
+def test_deeds_may_be_told_as_reasoning() -> None:
+    hold(
+        new(server_tools="reasoning"),
+        [
+            (ReasoningDelta("Hm"), [ROLE, Reasoning("Hm")]),
+            (ToolCallStarted("c1", "tide"), []),
+            (ToolCallDelta("c1", '{"port":'), []),
+            (ToolCallDelta("c1", '"Brest"}'), []),
+            (DEED, [Reasoning('\n\n⟦tool⟧ tide {"port":"Brest"} → 06:12 (0.2 s)')]),
+            (CHILD, [Reasoning("\n\n⟦child⟧ pilot → Six.")]),
+            (TickStarted(), []),
+            (TextDelta("Six."), [Content("Six.")]),
+            (RunEnded(), [Finish("stop")]),
+        ],
+    )
+
+
+def test_deeds_may_be_told_in_the_text_and_do_not_count_as_the_agents_words() -> None:
+    hold(
+        new(server_tools="content"),
+        [
+            (ToolCalled("c1", "tide", "{}"), []),
+            (DEED, [ROLE, Content("⟦tool⟧ tide {} → 06:12 (0.2 s)")]),
+            (TickStarted(), []),
+            (MessageCompleted("Six.", "", "stop", None), [Content("\n\nSix.")]),
+            (RunEnded(), [Finish("stop")]),
+        ],
+    )
+
+
+def test_the_clients_tool_is_never_told_as_a_deed() -> None:
+    hold(new("tide", server_tools="content"), [*CALLED, (DEED, [Finish("tool_calls")])])
+
+
+# Citations
+
+
+def test_citations_are_placed_in_the_whole_text_and_told_once_before_the_end() -> None:
+    cited = TextCited((Citation("https://a.example", "A", 1, 3), Citation("https://b.example", "", None, None)))
+    placed = (UrlCitation("https://a.example", "A", 6, 8), UrlCitation("https://b.example", "", 5, 9))
+    hold(
+        new(),
+        [
+            (TickStarted(), []),
+            (TextDelta("One"), [ROLE, Content("One")]),
+            (TickStarted(), []),
+            (TextStarted(), []),
+            (TextDelta("Four"), [Content("\n\nFour")]),
+            (cited, []),
+            (cited, []),
+            (RunEnded(), [Annotations(placed), Finish("stop")]),
+        ],
+    )
+
+
+# D6: usage is what the run used
+
+
+def test_the_runs_total_wins() -> None:
+    told = [message_end(usage=Usage(1, 1, 2)), tick_end(usage=Usage(2, 2, 4)), RunResult("", "", USED)]
+    hold(new(), [*((event, []) for event in told), (RunEnded(), [ROLE, Finish("stop"), REPORT])])
+
+
+def test_without_it_the_ticks_are_added() -> None:
+    ticks = [TickStarted(), tick_end(True, usage=Usage(10, 4, 14)), TickStarted(), tick_end(usage=Usage(20, 5, 25))]
+    hold(new(), [*((event, []) for event in ticks), (RunEnded(), [ROLE, Finish("stop"), REPORT])])
+
+
+def test_details_reach_the_report() -> None:
+    told = RunResult("", "", Usage(30, 9, 39, reasoning_tokens=4, cached_tokens=8))
+    hold(new(), [(told, []), (RunEnded(), [ROLE, Finish("stop"), UsageReport(30, 9, 39, 4, 8)])])
+
+
+# D1 and D2: failures
+
+
+FAILURES: dict[str, tuple[list[Event], type[ProxyError]]] = {
+    "the run failed": ([RunFailed("it broke")], AgentError),
+    "the run was ended from outside": ([RunFailed("Execution aborted", aborted=True)], AgentAborted),
+    "the app is unknown": ([RunFailed('Unknown app "owl"', unknown_app=True)], ModelNotFound),
+    "the model failed and nothing better came": ([ModelFailed("overloaded"), RunEnded()], AgentOverloaded),
+    "the model failed without a reason": ([ModelFailed(""), RunEnded()], AgentError),
+    "the stream ended early": ([RunStarted(), TextDelta("Hi")], UpstreamInterrupted),
+    "the stream ended early, after a summary": ([RunResult("Hi", "stop", USED)], UpstreamInterrupted),
+    "the stream ended early, after a model failure": ([ModelFailed("overloaded")], AgentOverloaded),
+    "the stream was empty": ([], UpstreamInterrupted),
+}
+
+
+@pytest.mark.parametrize(("events", "expected"), FAILURES.values(), ids=FAILURES)
+def test_a_failure_is_never_a_success(events: list[Event], expected: type[ProxyError]) -> None:
+    translator = new()
+    chunks: list[Chunk] = []
+
+    def run() -> None:
+        for event in events:
+            chunks.extend(translator.feed(event))
+        translator.finish()
+
+    with pytest.raises(ProxyError) as caught:
+        run()
+    assert type(caught.value) is expected
+    assert not translator.ended
+    assert not any(isinstance(chunk, Finish) for chunk in chunks)
+
+
+def test_a_model_failure_that_the_agent_survived_is_no_failure() -> None:
+    hold(
+        new(),
+        [
+            (ModelFailed("overloaded"), []),
+            (TickStarted(), []),
+            (TextDelta("Hi"), [ROLE, Content("Hi")]),
+            (RunEnded(), [Finish("stop")]),
+        ],
+    )
+
+
+def test_an_unknown_app_is_told_in_the_clients_words() -> None:
+    with pytest.raises(ModelNotFound, match="`owl`"):
+        new().feed(RunFailed('Unknown app "harbor-7". Available: secret', unknown_app=True))
+
+
+def test_a_client_that_waited_long_enough_gets_the_role_once() -> None:
+    translator = new("tide")
+    assert translator.open() == [ROLE]
+    assert translator.open() == []
+    assert translator.feed(TextDelta("Hi")) == [Content("Hi")]
+
+
+def test_nothing_is_opened_twice() -> None:
+    translator = new()
+    translator.feed(TextDelta("Hi"))
+    assert translator.open() == []
