@@ -23,8 +23,8 @@ from client import Caller
 from conftest import Proxy, chat_body
 from pure_path import Manner, new_reader, translate
 
-from oaicompat_proxy.api.openai.chat.encoder import Content, Contents
 from oaicompat_proxy.api.openai.chat.request import parse
+from oaicompat_proxy.core.answer import Content, Contents
 from oaicompat_proxy.core.errors import ProxyError
 from oaicompat_proxy.core.events import Event
 from oaicompat_proxy.dialects.protocol import Reader

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from oaicompat_proxy.api.openai.chat.collector import Collector
-from oaicompat_proxy.api.openai.chat.encoder import Chunk, ChunkEncoder, Envelope
+from oaicompat_proxy.api.openai.chat.encoder import ChunkEncoder
 from oaicompat_proxy.api.openai.errors import error_body, error_ending
 from oaicompat_proxy.core import sse
+from oaicompat_proxy.core.answer import Chunk, Envelope
 from oaicompat_proxy.core.errors import ProxyError
 from oaicompat_proxy.core.events import Event
 from oaicompat_proxy.dialects.ag_ui.dialect import AgUi

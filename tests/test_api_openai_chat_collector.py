@@ -5,7 +5,7 @@ import pytest
 from checker import check_body
 
 from oaicompat_proxy.api.openai.chat.collector import Collector
-from oaicompat_proxy.api.openai.chat.encoder import (
+from oaicompat_proxy.core.answer import (
     Annotations,
     Chunk,
     Content,

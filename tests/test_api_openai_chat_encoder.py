@@ -3,10 +3,10 @@
 import pytest
 from checker import check_stream
 
-from oaicompat_proxy.api.openai.chat.encoder import (
+from oaicompat_proxy.api.openai.chat.encoder import ChunkEncoder, legacy_reason
+from oaicompat_proxy.core.answer import (
     Annotations,
     Chunk,
-    ChunkEncoder,
     Content,
     Contents,
     Envelope,
@@ -17,7 +17,6 @@ from oaicompat_proxy.api.openai.chat.encoder import (
     ToolCallHead,
     UrlCitation,
     UsageReport,
-    legacy_reason,
 )
 from oaicompat_proxy.core.sse import DONE
 

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oaicompat_proxy.api.openai.chat import request
-from oaicompat_proxy.api.openai.chat.request import ChatRequest, Message, ToolCall
 from oaicompat_proxy.core.errors import InvalidRequest
+from oaicompat_proxy.core.request import ChatRequest, Message, ToolCall
 from oaicompat_proxy.core.turn import Media, Text
 
 USER = {"role": "user", "content": "hi"}

@@ -10,7 +10,8 @@ import pytest
 from checker import check_error_body
 from openai.types import Completion
 
-from oaicompat_proxy.api.openai.chat.encoder import (
+from oaicompat_proxy.api.openai.completions.encoder import CompletionCollector, CompletionEncoder
+from oaicompat_proxy.core.answer import (
     Annotations,
     Chunk,
     Content,
@@ -23,7 +24,6 @@ from oaicompat_proxy.api.openai.chat.encoder import (
     UrlCitation,
     UsageReport,
 )
-from oaicompat_proxy.api.openai.completions.encoder import CompletionCollector, CompletionEncoder
 
 ENVELOPE = Envelope("cmpl-1", 1790000000, "owl")
 USAGE = UsageReport(2, 5, 7)

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pure_path import ENVELOPE, Manner, Outcome, collected, read_events, streamed, translate
 
-from oaicompat_proxy.api.openai.chat.encoder import Chunk, Finish, Role, UsageReport
 from oaicompat_proxy.core import events
+from oaicompat_proxy.core.answer import Chunk, Finish, Role, UsageReport
 from oaicompat_proxy.core.events import (
     Event,
     MessageEnded,

@@ -10,7 +10,7 @@ import pytest
 from checker import check_body, check_error_body, check_stream
 from pure_path import MAX_FRAME, Manner, collected, read_events, streamed, translate
 
-from oaicompat_proxy.api.openai.chat.encoder import Chunk, Content, Contents, Finish
+from oaicompat_proxy.core.answer import Chunk, Content, Contents, Finish
 from oaicompat_proxy.core.errors import ProxyError, UpstreamInterrupted
 from oaicompat_proxy.dialects.agentick.reader import EventReader
 from oaicompat_proxy.translation.translator import Translator

@@ -17,8 +17,8 @@ import pytest
 from agent import OPENING, Agent, Step, answer, closing, failure, run, text
 from conftest import Proxy, StartProxy
 
+from oaicompat_proxy.core.caller import Caller
 from oaicompat_proxy.core.errors import ProxyError
-from oaicompat_proxy.server.access.keyring import Caller
 from oaicompat_proxy.server.sessions.run_slots import Slots
 
 Client = openai.OpenAI | openai.AsyncOpenAI

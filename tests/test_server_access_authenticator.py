@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from oaicompat_proxy.config.settings import Config, ConfigError
+from oaicompat_proxy.core.caller import Caller
 from oaicompat_proxy.core.errors import InvalidKey, MissingKey
 from oaicompat_proxy.server.access import authenticator as callers
 from oaicompat_proxy.server.access.authenticator import Callers
-from oaicompat_proxy.server.access.keyring import Caller
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oaicompat_proxy.core.caller import ANYONE, Caller
 from oaicompat_proxy.server.access import keyring
 from oaicompat_proxy.server.access.keyring import (
-    ANYONE,
-    Caller,
     Entry,
     Keyring,
     KeysError,

@@ -15,9 +15,9 @@ from checker import check_error_body
 from conftest import Proxy, Received, StartProxy, chat_body
 from fronts import RedisServer
 
+from oaicompat_proxy.core.caller import Caller
 from oaicompat_proxy.server import redis as redis_client
 from oaicompat_proxy.server.access import rate_limiter as rates
-from oaicompat_proxy.server.access.keyring import Caller
 from oaicompat_proxy.server.access.rate_limiter import Rates
 from oaicompat_proxy.server.redis import connect
 

@@ -13,7 +13,8 @@ from agent import LAST_WORD, OPENING, Agent, closing, failure, frame, run, text,
 from checker import Answer, check_body, check_error_body, check_stream
 from conftest import CHAT, Received, StartProxy, chat_body
 
-from oaicompat_proxy.api.openai.chat.encoder import ChunkEncoder, Finish
+from oaicompat_proxy.api.openai.chat.encoder import ChunkEncoder
+from oaicompat_proxy.core.answer import Finish
 from oaicompat_proxy.server.sessions.sessions import Sessions
 from oaicompat_proxy.translation.translator import Translator
 
@@ -224,7 +225,9 @@ async def test_an_answer_that_could_not_be_remembered_is_no_success(
 async def test_a_fault_while_collecting_is_a_500(
     proxy: StartProxy, agent: Agent, monkeypatch: pytest.MonkeyPatch, path: str, method: str
 ) -> None:
-    owner = "collector.Collector" if path == CHAT else "openai.completion_chunks.CompletionCollector"
+    owner = (
+        "api.openai.chat.collector.Collector" if path == CHAT else "api.openai.completions.encoder.CompletionCollector"
+    )
 
     def broken(*_given: object) -> None:
         raise RuntimeError(DETAIL)

@@ -16,7 +16,7 @@ from checker import check_body, check_error_body
 from conftest import Line, Proxy, StartProxy, chat_body
 
 from oaicompat_proxy.api.openai.chat.collector import Collector
-from oaicompat_proxy.server.context import STOPPING
+from oaicompat_proxy.server.http.shutdown import STOPPING
 
 WARM = {"json_keep_alive": 0.005}
 QUESTION: list[Any] = [{"role": "user", "content": "Hi"}]

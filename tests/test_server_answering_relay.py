@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.api.openai.chat.encoder import Chunk, ChunkEncoder, Content, Envelope, Role
+from oaicompat_proxy.api.openai.chat.encoder import ChunkEncoder
+from oaicompat_proxy.core.answer import Chunk, Content, Envelope, Role
 from oaicompat_proxy.core.errors import ProxyError, UpstreamError, UpstreamInterrupted
 from oaicompat_proxy.core.events import (
     Citation,
@@ -31,8 +32,9 @@ from oaicompat_proxy.core.events import (
     Usage,
 )
 from oaicompat_proxy.server.answering.event_stream import AnswerStream, ClientGone
-from oaicompat_proxy.server.answering.relay import Pumpable, Readable, Relay
+from oaicompat_proxy.server.answering.relay import Relay
 from oaicompat_proxy.server.observability.run_report import RunReport, Traffic
+from oaicompat_proxy.server.upstream.event_source import Pumpable, Readable
 from oaicompat_proxy.translation.translator import Translator
 
 Read = Sequence[Event | Exception]

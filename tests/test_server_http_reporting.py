@@ -14,8 +14,7 @@ from conftest import CHAT, Proxy, StartProxy, chat_body
 from exposition import Exposition, scrape
 
 from oaicompat_proxy.server.answering import answer as answers
-from oaicompat_proxy.server.context import OBSERVERS
-from oaicompat_proxy.server.observability.run_report import RunReport
+from oaicompat_proxy.server.observability.run_report import OBSERVERS, RunReport
 
 RUNS: dict[str, tuple[Any, str, str]] = {
     "a whole run": (Reply(run("Hello")), "success", ""),
@@ -219,7 +218,8 @@ async def test_a_run_is_counted_once_however_many_read_its_answer(proxy: StartPr
 @pytest.mark.parametrize("stream", [True, False])
 async def test_nothing_is_done_for_a_chunk(proxy: StartProxy, agent: Agent, stream: bool) -> None:
     """As many calls of what reports for a long answer as for a short one."""
-    ours = {f"oaicompat_proxy/web/{name}.py" for name in ("run_report", "reporting", "metrics", "run_log", "census")}
+    names = ("http/reporting", *(f"observability/{name}" for name in ("run_report", "metrics", "run_log", "gauges")))
+    ours = {f"oaicompat_proxy/server/{name}.py" for name in names}
     front = await proxy()
     counts = []
     for pieces in (2, 2, 500):

@@ -9,8 +9,7 @@ from checker import check_error_body, check_stream
 from conftest import StartProxy, chat_body
 
 from oaicompat_proxy.core.errors import AnswerCut
-from oaicompat_proxy.server.context import STOPPING
-from oaicompat_proxy.server.http.shutdown import Stopping
+from oaicompat_proxy.server.http.shutdown import STOPPING, Stopping
 
 
 async def test_an_interrupt_is_raised_where_one_waits() -> None:

@@ -9,7 +9,7 @@ from agent import OPENING, Agent, closing, run, text
 from checker import PING, check_body, check_error_body, check_stream
 from conftest import StartProxy, chat_body
 
-from oaicompat_proxy.server.context import STOPPING
+from oaicompat_proxy.server.http.shutdown import STOPPING
 
 KEY_LINE = ("Idempotency-Key: k-1",)
 

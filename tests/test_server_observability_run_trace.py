@@ -12,7 +12,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from oaicompat_proxy.api.openai.chat.request import Message
 from oaicompat_proxy.core.errors import AgentError, InvalidRequest
 from oaicompat_proxy.core.events import (
     ChildEnded,
@@ -29,6 +28,7 @@ from oaicompat_proxy.core.events import (
     ToolStarted,
     Usage,
 )
+from oaicompat_proxy.core.request import Message
 from oaicompat_proxy.core.turn import Text
 from oaicompat_proxy.server.observability.run_report import RunReport, Traffic
 from oaicompat_proxy.server.observability.run_trace import MOST_CONTENT, MOST_SPANS, RunTrace

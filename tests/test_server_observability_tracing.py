@@ -17,7 +17,7 @@ from conftest import StartProxy, chat_body
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from oaicompat_proxy.server.context import TRACER
+from oaicompat_proxy.server.http.reporting import TRACER
 from oaicompat_proxy.server.observability import tracing
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"

@@ -14,10 +14,11 @@ from prometheus_client import generate_latest
 
 from oaicompat_proxy.config.settings import Config, ConfigError
 from oaicompat_proxy.server.app import create_app
-from oaicompat_proxy.server.context import CENSUS, OBSERVERS, REGISTRY, REPORTS, TRACER
+from oaicompat_proxy.server.http.reporting import REPORTS, TRACER
 from oaicompat_proxy.server.observability import metrics
 from oaicompat_proxy.server.observability import multiprocess as shared_metrics
-from oaicompat_proxy.server.observability.run_report import RunReport, Traffic
+from oaicompat_proxy.server.observability.gauges import CENSUS, REGISTRY
+from oaicompat_proxy.server.observability.run_report import OBSERVERS, RunReport, Traffic
 from oaicompat_proxy.server.observers import observing
 from oaicompat_proxy.server.process.serve import listening
 

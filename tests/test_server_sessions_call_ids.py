@@ -12,8 +12,8 @@ from agent import Agent, Reply, closing, frame, run
 from checker import check_body, check_error_body, check_stream
 from conftest import StartProxy, chat_body
 
-from oaicompat_proxy.api.openai.chat.request import Message, ToolCall
 from oaicompat_proxy.core.errors import AgentError, InvalidRequest
+from oaicompat_proxy.core.request import Message, ToolCall
 from oaicompat_proxy.core.signing import Secrets, SigningKeys
 from oaicompat_proxy.core.turn import Text
 from oaicompat_proxy.server.sessions.call_ids import AnswerIds, CallIds

@@ -12,24 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.api.openai.chat.encoder import (
-    Chunk,
-    Content,
-    Finish,
-    Reasoning,
-    Role,
-    ToolCallArguments,
-    ToolCallHead,
-)
-from oaicompat_proxy.api.openai.chat.request import Message, ToolCall
+from oaicompat_proxy.core.answer import Chunk, Content, Finish, Reasoning, Role, ToolCallArguments, ToolCallHead
+from oaicompat_proxy.core.caller import scope_of
+from oaicompat_proxy.core.request import Message, ToolCall
 from oaicompat_proxy.core.turn import Media, Text
-from oaicompat_proxy.server.sessions.fingerprints import (
-    AnswerDigest,
-    answered_part,
-    conversation_digest,
-    named_session,
-    scope_of,
-)
+from oaicompat_proxy.server.sessions.fingerprints import AnswerDigest, answered_part, conversation_digest, named_session
 
 SECRET = b"secret"
 SCOPE = scope_of("Bearer ada")

@@ -13,10 +13,9 @@ from checker import check_error_body, check_stream
 from conftest import Line, Proxy, StartProxy, chat_body
 
 from oaicompat_proxy.config.settings import Config
+from oaicompat_proxy.core.caller import Caller
 from oaicompat_proxy.core.errors import Overloaded, TooManyRuns
-from oaicompat_proxy.server.access.keyring import Caller
-from oaicompat_proxy.server.context import SLOTS
-from oaicompat_proxy.server.sessions.run_slots import Slot, Slots
+from oaicompat_proxy.server.sessions.run_slots import SLOTS, Slot, Slots
 
 ANYBODY = Caller("", "")
 ADA = Caller("ada", "", max_runs=1)

@@ -11,9 +11,9 @@ from typing import Any, Self
 
 import pytest
 
-from oaicompat_proxy.api.openai.chat.encoder import Content
-from oaicompat_proxy.api.openai.chat.request import Message
 from oaicompat_proxy.config.settings import Config
+from oaicompat_proxy.core.answer import Content
+from oaicompat_proxy.core.caller import Caller
 from oaicompat_proxy.core.errors import (
     AgentError,
     Overloaded,
@@ -24,10 +24,10 @@ from oaicompat_proxy.core.errors import (
     UpstreamInterrupted,
     UpstreamUnreachable,
 )
+from oaicompat_proxy.core.request import Message
 from oaicompat_proxy.core.signing import Secrets, SigningKeys
 from oaicompat_proxy.core.turn import Text, Turn
 from oaicompat_proxy.dialects.registry import DIALECTS
-from oaicompat_proxy.server.access.keyring import Caller
 from oaicompat_proxy.server.sessions.lease import Lease, Wanted
 from oaicompat_proxy.server.sessions.locks import MemoryLocks, OnLost
 from oaicompat_proxy.server.sessions.named_sessions import MemoryNames

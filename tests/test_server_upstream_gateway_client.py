@@ -19,9 +19,9 @@ from checker import check_body, check_error_body, check_stream
 from conftest import Received, StartProxy, chat_body
 
 from oaicompat_proxy.config.settings import Config
+from oaicompat_proxy.core.caller import Caller
 from oaicompat_proxy.core.turn import Text, Turn
 from oaicompat_proxy.dialects.agentick import requests as calls
-from oaicompat_proxy.server.access.keyring import Caller
 from oaicompat_proxy.server.upstream.gateway_client import Upstream
 
 MEGABYTE = 1024 * 1024

@@ -15,7 +15,7 @@ from agent import PATIENCE, Agent, Reply, answer, no_apps
 from raw_gateway import Gateway, Peer, on_every_loop, turns
 
 from oaicompat_proxy.config.settings import Config
-from oaicompat_proxy.server.access.keyring import Caller
+from oaicompat_proxy.core.caller import Caller
 from oaicompat_proxy.server.upstream import session_closer as closing
 from oaicompat_proxy.server.upstream.gateway_client import Upstream
 from oaicompat_proxy.server.upstream.session_closer import ATTEMPTS, Closer

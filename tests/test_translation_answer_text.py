@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oaicompat_proxy.api.openai.chat.encoder import Annotations, Content, Contents, Reasoning, UrlCitation
+from oaicompat_proxy.core.answer import Annotations, Content, Contents, Reasoning, UrlCitation
 from oaicompat_proxy.core.events import Citation, MessageCompleted, TextDeltas
 from oaicompat_proxy.translation.answer_text import Speech
 from oaicompat_proxy.translation.held import Held

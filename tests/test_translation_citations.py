@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.api.openai.chat.encoder import Annotations, UrlCitation
+from oaicompat_proxy.core.answer import Annotations, UrlCitation
 from oaicompat_proxy.core.events import Citation
 from oaicompat_proxy.translation.citations import Citations
 from oaicompat_proxy.translation.held import Held

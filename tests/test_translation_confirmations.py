@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.api.openai.chat.request import Message, ToolCall
 from oaicompat_proxy.core.events import ConfirmationRequired
+from oaicompat_proxy.core.request import Message, ToolCall
 from oaicompat_proxy.core.signing import Secrets, SigningKeys
 from oaicompat_proxy.core.turn import Answer, Media, Text
 from oaicompat_proxy.translation.confirmations import (

@@ -2,7 +2,8 @@ import pytest
 
 from oaicompat_proxy.core import errors
 from oaicompat_proxy.core.events import RunFailed
-from oaicompat_proxy.translation.failures import LONGEST_TEXT, MEANINGS, classify, from_run, redact, unknown_model
+from oaicompat_proxy.core.redaction import LONGEST_TEXT, redact
+from oaicompat_proxy.translation.failures import MEANINGS, classify, from_run, unknown_model
 
 # what providers really say, and what it means
 WORDINGS = [

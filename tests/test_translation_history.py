@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.api.openai.chat.request import ChatRequest, Message, ToolCall, parse
+from oaicompat_proxy.api.openai.chat.request import parse
+from oaicompat_proxy.core.request import ChatRequest, Message, ToolCall
 from oaicompat_proxy.core.turn import Call, Media, Text, Tool, Utterance
 from oaicompat_proxy.translation.history import FREE_TEXT, NO_ARGUMENTS, declared_tools, utter
 

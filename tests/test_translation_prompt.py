@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.api.openai.chat.request import ChatRequest, Message, ToolCall
+from oaicompat_proxy.core.request import ChatRequest, Message, ToolCall
 from oaicompat_proxy.core.turn import Block, Call, Media, Text, Tool, Utterance
 from oaicompat_proxy.translation.prompt import END_WITH_OTHERS, END_WITH_USER, METADATA_KEY, TITLE, build_turn
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from oaicompat_proxy.api.openai.chat.encoder import Chunk
-from oaicompat_proxy.api.openai.chat.encoder import ToolCallArguments as Piece
-from oaicompat_proxy.api.openai.chat.encoder import ToolCallHead as Head
+from oaicompat_proxy.core.answer import Chunk
+from oaicompat_proxy.core.answer import ToolCallArguments as Piece
+from oaicompat_proxy.core.answer import ToolCallHead as Head
 from oaicompat_proxy.translation.held import Held
 from oaicompat_proxy.translation.tool_calls import ToolCalls
 

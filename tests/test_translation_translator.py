@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from oaicompat_proxy.api.openai.chat.encoder import (
+from oaicompat_proxy.core.answer import (
     Annotations,
     Chunk,
     Content,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from ..core.addresses import is_loopback, parse_networks
 from ..core.origins import is_host_name
 
 if TYPE_CHECKING:
-    from .settings import Config
+    from _typeshed import DataclassInstance
 
 
 class ConfigError(ValueError):
@@ -78,11 +78,11 @@ def check(each: Field[Any], value: Any) -> None:
         raise ConfigError(f"{flag(each.name)} {fault}")
 
 
-def parse_model_settings(config: Config) -> dict[str, dict[str, Any]]:
-    """Name or pattern of a model → what it has of its own. Raises ConfigError."""
+def parse_model_settings(settings: Mapping[str, str], config: type[DataclassInstance]) -> dict[str, dict[str, Any]]:
+    """Name or pattern of a model → what it has of its own. `config`: has the fields. Raises ConfigError."""
     own: dict[str, dict[str, Any]] = {}
     known = {each.name: each for each in fields(config) if each.metadata.get("model")}
-    for key, text in config.model_setting.items():
+    for key, text in settings.items():
         model, _, name = key.rpartition(":")
         if not model:
             raise ConfigError(f"--model-setting must be of the form MODEL:SETTING=VALUE, not {key!r}")
@@ -133,7 +133,26 @@ def check_hosts(hosts: tuple[str, ...]) -> None:
             )
 
 
-def check_callers(config: Config) -> None:
+class CallerSettings(Protocol):
+    """What says who may call."""
+
+    @property
+    def api_key(self) -> tuple[str, ...]: ...
+
+    @property
+    def has_keys(self) -> bool: ...
+
+    @property
+    def no_auth(self) -> bool: ...
+
+    @property
+    def unix_socket(self) -> str: ...
+
+    @property
+    def host(self) -> str: ...
+
+
+def check_callers(config: CallerSettings) -> None:
     """Raises ConfigError for keys that cannot be, and where everybody could come in without one by mistake."""
     if not all(config.api_key):
         raise ConfigError("--api-key must not be empty")

@@ -18,7 +18,7 @@ class PerModel:
     """Finds the settings under which a model is answered."""
 
     def __init__(self, config: Config) -> None:
-        self._own = parse_model_settings(config)
+        self._own = parse_model_settings(config.model_setting, Config)
         self._names = sorted(self._own, key=lambda name: (not is_pattern(name), len(name)))
         """Those that say more come later."""
         self._made: dict[tuple[str, ...], Config] = {(): config}

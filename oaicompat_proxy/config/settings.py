@@ -552,7 +552,7 @@ class Config:
             raise ConfigError("choose between --session-secret and --session-secret-file")
         if any(not name for name in self.model):
             raise ConfigError("--model needs a name in front of the =")
-        parse_model_settings(self)
+        parse_model_settings(self.model_setting, type(self))
 
     @property
     def gateways(self) -> tuple[Config, ...]:

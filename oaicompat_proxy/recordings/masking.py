@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from io import StringIO
 
 from ..core.recorded_fields import Fields, Readable, RecordedFields, Rule
-from ..translation.failures import redact
+from ..core.redaction import redact
 
 LONGEST_ID = 80
 """Characters of an id that stays: a longer one is signed, and would let its reader act."""

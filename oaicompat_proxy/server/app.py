@@ -16,51 +16,34 @@ from ..config.command_line import read_environment
 from ..config.per_model import PerModel
 from ..config.settings import Config
 from ..core.origins import OriginPolicy
-from .access.authenticator import Callers
-from .access.rate_limiter import Rates
-from .context import (
-    CALL_IDS,
-    CALLERS,
-    CATALOG,
-    CONFIG,
-    FIRST_EVENTS,
-    GATEWAYS,
-    ORIGINS,
-    PER_MODEL,
-    RATES,
-    READINESS,
-    SECRETS,
-    SESSIONS,
-    SIGNING_KEYS,
-    SLOTS,
-    STARTED,
-    STOPPING,
-    TRAFFIC,
-    UPSTREAM,
-)
+from .access.authenticator import CALLERS, Callers
+from .access.rate_limiter import RATES, Rates
+from .answering.event_stream import FIRST_EVENTS
+from .context import CONFIG, GATEWAYS, ORIGINS, PER_MODEL, SECRETS, SIGNING_KEYS, STARTED
 from .deadlines import Deadlines
 from .endpoints import chat_completions as chat
 from .endpoints import completions, diagnostics, health, models
 from .endpoints import metrics as scrape
-from .endpoints.readiness import Readiness
+from .endpoints.readiness import READINESS, Readiness
 from .gateway import LASTING, Lasting, Serving
-from .http.authorization import admit
+from .http.authorization import FOR_SUPERVISORS, NEED_NO_KEY, admit
 from .http.body import answer_expectation
 from .http.error_middleware import errors_to_bodies
 from .http.headers import add_headers
 from .http.reporting import OPERATIONS, reported
-from .http.shutdown import Stopping
+from .http.shutdown import STOPPING, Stopping
 from .observability.log_handler import LineHandler
 from .observability.run_log import formatter
-from .observability.run_report import Traffic
+from .observability.run_report import TRAFFIC, Traffic
 from .observers import observing
 from .recording.recorder import Recorder
 from .redis import connect
-from .sessions.call_ids import CallIds
-from .sessions.sessions import Sessions
+from .sessions.call_ids import CALL_IDS, CallIds
+from .sessions.run_slots import SLOTS
+from .sessions.sessions import SESSIONS, Sessions
 from .signing_secret import agreeing, make_keys, new_secrets, tell_once
-from .upstream.catalog import Catalog
-from .upstream.gateway_client import Upstream
+from .upstream.catalog import CATALOG, Catalog
+from .upstream.gateway_client import UPSTREAM, Upstream
 from .upstream.session_closer import Closer, Closing, NothingToClose
 
 if TYPE_CHECKING:
@@ -83,6 +66,8 @@ def create_app(config: Config, *, upstream: str = "", before: web.Application | 
     app.router.add_get("/healthz", health.live)
     app.router.add_get("/readyz", health.ready)
     app.router.add_get("/metrics", scrape.metrics)
+    app[FOR_SUPERVISORS] = frozenset({health.live, health.ready})
+    app[NEED_NO_KEY] = app[FOR_SUPERVISORS] | {scrape.metrics}
     app.on_response_prepare.append(add_headers)
     if before is None:
         app[STARTED] = int(time.time())

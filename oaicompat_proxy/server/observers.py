@@ -11,14 +11,14 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from ..config.settings import ConfigError
-from .context import CENSUS, CONFIG, OBSERVERS, REGISTRY, REPORTS, TRACER, TRAFFIC
+from .context import CONFIG
 from .gateway import Lasting
-from .http.reporting import tell
+from .http.reporting import REPORTS, TRACER, tell
 from .observability import multiprocess as shared_metrics
-from .observability.gauges import Census
+from .observability.gauges import CENSUS, REGISTRY, Census
 from .observability.metrics import Metrics
 from .observability.run_log import RunLog
-from .observability.run_report import Observer
+from .observability.run_report import OBSERVERS, TRAFFIC, Observer
 from .scheduling import Batch
 
 

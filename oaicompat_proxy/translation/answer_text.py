@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from ..api.openai.chat.encoder import Chunk, Content, Contents, Reasoning
+from ..core.answer import Chunk, Content, Contents, Reasoning
 from ..core.events import Citation, MessageCompleted, TextDeltas
 from .citations import Citations
 from .held import Held

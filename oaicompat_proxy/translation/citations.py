@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..api.openai.chat.encoder import Annotations, Chunk, UrlCitation
+from ..core.answer import Annotations, Chunk, UrlCitation
 from ..core.events import Citation
 from .held import Held
 

@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from ..api.openai.chat.request import Message, ToolCall
 from ..core.events import ConfirmationRequired
+from ..core.request import Message, ToolCall
 from ..core.signing import SigningKeys
 from ..core.turn import Answer, Text
 from .tool_call_ids import TOKEN_PREFIX

@@ -11,8 +11,8 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..api.openai.chat.request import ChatRequest, Message
 from ..core.exact_json import parse_nearest, read_items, read_members
+from ..core.request import ChatRequest, Message
 from ..core.turn import Block, Call, JsonText, Text, Tool, Utterance
 from . import narration
 

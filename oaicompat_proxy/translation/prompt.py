@@ -25,7 +25,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..api.openai.chat.request import ChatRequest, Message
+from ..core.request import ChatRequest, Message
 from ..core.turn import Block, Media, Text, Tool, Turn
 from .history import declared_tools, untold, utter
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from ..api.openai.chat.encoder import Chunk, ToolCallArguments, ToolCallHead
+from ..core.answer import Chunk, ToolCallArguments, ToolCallHead
 from .held import Held
 from .text_channel import SurrogateJoiner
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..api.openai.chat.encoder import Chunk, Finish, Role, ToolCallHead, UsageReport
+from ..core.answer import Chunk, Finish, Role, ToolCallHead, UsageReport
 from ..core.errors import UpstreamInterrupted
 from ..core.events import (
     ChildEnded,

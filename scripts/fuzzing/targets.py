@@ -19,10 +19,10 @@ from checker import check_body, check_error_body, check_stream
 from pure_path import MAX_FRAME, Manner, Outcome, collected, read_events, streamed, translate
 
 from oaicompat_proxy.api.openai.chat import request as openai_request
-from oaicompat_proxy.api.openai.chat.encoder import Content, Contents
 from oaicompat_proxy.api.openai.errors import error_body
 from oaicompat_proxy.api.openai.media import MediaReader
 from oaicompat_proxy.api.openai.recorded_fields import RECORDED_FIELDS as ANSWERS
+from oaicompat_proxy.core.answer import Content, Contents
 from oaicompat_proxy.core.errors import InvalidRequest, ProxyError
 from oaicompat_proxy.core.events import Event
 from oaicompat_proxy.core.sse import FrameReader

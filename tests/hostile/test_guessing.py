@@ -18,13 +18,14 @@ import pytest
 from checker import check_error_body
 from fronts import Chat, Front, StartFront, result
 
-from oaicompat_proxy.api.openai.chat.request import Message
+from oaicompat_proxy.core.caller import scope_of
+from oaicompat_proxy.core.request import Message
 from oaicompat_proxy.core.signing import Secrets, SigningKeys
 from oaicompat_proxy.core.turn import Text
 from oaicompat_proxy.demo.script import Call, Say, Script, Tick
 from oaicompat_proxy.demo.settings import GatewaySettings
 from oaicompat_proxy.server.access.keyring import number_keys
-from oaicompat_proxy.server.sessions.fingerprints import AnswerDigest, conversation_digest, named_session, scope_of
+from oaicompat_proxy.server.sessions.fingerprints import AnswerDigest, conversation_digest, named_session
 from oaicompat_proxy.translation.confirmations import Question, sign
 from oaicompat_proxy.translation.tool_call_ids import shorten
 

@@ -10,11 +10,12 @@ from typing import NamedTuple
 import orjson
 
 from ...api.openai.chat.collector import Collector
-from ...api.openai.chat.encoder import Chunk, ChunkEncoder, Envelope
+from ...api.openai.chat.encoder import ChunkEncoder
 from ...api.openai.completions.encoder import CompletionCollector, CompletionEncoder
 from ...api.openai.errors import error_body, error_ending
 from ...api.openai.recorded_fields import RECORDED_FIELDS
 from ...core import sse
+from ...core.answer import Chunk, Envelope
 from ...core.errors import ProxyError
 from ...dialects.registry import DIALECTS
 from ...recordings.format import Entry, Manner, Recording

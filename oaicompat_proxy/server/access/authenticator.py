@@ -15,9 +15,9 @@ from aiohttp import web
 
 from ...config.settings import Config, ConfigError
 from ...core.addresses import client_address, parse_networks
+from ...core.caller import Caller, scope_of
 from ...core.errors import InvalidKey, MissingKey
-from ..sessions.fingerprints import scope_of
-from .keyring import Caller, Entry, Keyring, KeysError, number_keys, parse_keys, presented_key
+from .keyring import Entry, Keyring, KeysError, number_keys, parse_keys, presented_key
 
 log = logging.getLogger(__name__)
 
@@ -175,3 +175,6 @@ def _text(path: str) -> str:
         raise KeysError(error.strerror or "it cannot be read") from None
     except UnicodeDecodeError:
         raise KeysError("it is no UTF-8") from None
+
+
+CALLERS = web.AppKey("oaicompat_proxy.callers", Callers)

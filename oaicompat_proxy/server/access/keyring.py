@@ -14,13 +14,11 @@ import hmac
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ..sessions.fingerprints import scope_of
+from ...core.caller import Caller, scope_of
 
 SCHEME = "sha256:"
 LONGEST_FAULT = 500
@@ -36,30 +34,6 @@ _HASH = re.compile(rf"(?:{SCHEME})?([0-9a-fA-F]{{64}})", re.ASCII)
 class KeysError(ValueError):
     """Keys that cannot be used: the message is one line for the operator, and holds no key and no hash."""
 
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who calls. Limits of 0 are none."""
-
-    name: str
-    """For logs and metrics; empty for everybody together, where no keys are asked for."""
-    scope: str
-    """Sessions of different scopes are never the same."""
-    requests_per_minute: int = 0
-    max_runs: int = 0
-    models: tuple[str, ...] = ()
-    """Patterns of the models that may be used; empty for all."""
-    native_sessions: bool = False
-    """May name the gateway's own sessions, where the setting `session_names` allows it."""
-    authorization: str | None = field(default=None, repr=False)
-    """The client's own header, where it is passed on to the gateway; None where the gateway gets our token."""
-
-    def may_use(self, model: str) -> bool:
-        return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
-
-
-ANYONE = Caller("", "")
-"""Without any limit: for the proxy's own questions."""
 
 Entry = tuple[bytes, Caller]
 """A key's digest, and whose it is."""

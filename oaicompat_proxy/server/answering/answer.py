@@ -8,20 +8,22 @@ from typing import Protocol
 
 from aiohttp import web
 
-from ...api.openai.chat.encoder import Chunk, size_of
 from ...config.settings import Config
 from ...core import sse
+from ...core.answer import Chunk, size_of
 from ...core.errors import InternalError, ProxyError, UpstreamAnswerTooLong, UpstreamError
 from ...core.events import Event
 from ...translation.translator import Translator
-from ..context import CONFIG, FIRST_EVENTS, RECORDING, REPORT, REQUEST_ID, STOPPING
+from ..context import CONFIG, REQUEST_ID
 from ..http.error_middleware import conceal
-from ..idempotency.shared_answer import TapedJson, TapedStream
-from ..observability.run_report import RunReport
+from ..http.shutdown import STOPPING
+from ..observability.run_report import REPORT, RunReport
 from ..recording.recorder import note_body, noted, recorded
-from .event_stream import AnswerStream, ClientGone
+from ..upstream.event_source import Readable
+from .event_stream import FIRST_EVENTS, AnswerStream, ClientGone
 from .json_response import JsonAnswer
-from .relay import Encoder, Readable, Relay
+from .relay import Encoder, Relay
+from .sinks import SINKS, BodySink, StreamSink
 
 log = logging.getLogger(__name__)
 
@@ -173,16 +175,16 @@ def _comment() -> bytes:
 
 def _stream(
     request: web.Request, app: web.Application, opening: Callable[[], bytes], ping: Callable[[], bytes]
-) -> AnswerStream | TapedStream:
-    config, recording = app[CONFIG], request[RECORDING]
-    if recording is not None:
-        return TapedStream(recording, config.first_event_wait, opening, ping)
+) -> StreamSink:
+    config, sinks = app[CONFIG], request[SINKS]
+    if sinks is not None:
+        return sinks.stream(config.first_event_wait, opening, ping)
     return AnswerStream(request, config, app[FIRST_EVENTS], opening, ping)
 
 
-def _whole(request: web.Request, config: Config) -> JsonAnswer | TapedJson:
-    recording = request[RECORDING]
-    return JsonAnswer(request, config) if recording is None else TapedJson(recording)
+def _whole(request: web.Request, config: Config) -> BodySink:
+    sinks = request[SINKS]
+    return JsonAnswer(request, config) if sinks is None else sinks.body()
 
 
 def _as_proxy_error(error: Exception, request: web.Request) -> ProxyError:

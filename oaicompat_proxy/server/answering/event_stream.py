@@ -252,3 +252,7 @@ class AnswerStream:
         if not self._chunked:
             response.headers["Connection"] = "close"
             response.force_close()
+
+
+FIRST_EVENTS = web.AppKey("oaicompat_proxy.first_events", Deadlines)
+"""For how long an answer may wait for its first event."""

@@ -8,14 +8,15 @@ not keep up stops the reading, so back-pressure reaches the agent's socket.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterable
+from typing import Protocol
 
-from ...api.openai.chat.encoder import Chunk, Contents
+from ...core.answer import Chunk, Contents
 from ...core.errors import ProxyError
 from ...core.events import Event, TextDeltas
 from ...translation.translator import Translator
 from ..observability.run_report import RunReport
+from ..upstream.event_source import Pumpable, Readable
 
 
 class Encoder(Protocol):
@@ -39,31 +40,6 @@ class Outlet(Protocol):
     def push(self, data: bytes) -> bool: ...
 
     async def drained(self) -> None: ...
-
-
-class Readable(Protocol):
-    """A run as it is read: opened first, then events, read by read."""
-
-    @property
-    def arrived(self) -> float:
-        """When the last read that was waited for came, by `time.perf_counter()`."""
-
-    async def open(self) -> None: ...
-
-    def __aiter__(self) -> AsyncIterator[Iterable[Event]]: ...
-
-
-@runtime_checkable
-class Pumpable(Readable, Protocol):
-    """A run that can also push."""
-
-    async def pump(self, take: Callable[[Iterable[Event]], bool]) -> None: ...
-
-    def pause(self) -> None: ...
-
-    def resume(self) -> None: ...
-
-    def cut(self) -> None: ...
 
 
 class Relay:

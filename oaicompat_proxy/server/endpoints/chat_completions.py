@@ -10,32 +10,38 @@ from typing import Any
 from aiohttp import web
 
 from ...api.openai.chat.collector import Collector
-from ...api.openai.chat.encoder import ChunkEncoder, Envelope
-from ...api.openai.chat.request import ChatRequest, Message, RequestLimits, build_request, take_exact_parameters
+from ...api.openai.chat.encoder import ChunkEncoder
+from ...api.openai.chat.request import RequestLimits, build_request, take_exact_parameters
 from ...api.openai.json_body import parse_json
 from ...config.settings import Config
+from ...core.answer import Envelope
+from ...core.caller import Caller
+from ...core.request import ChatRequest, Message
 from ...core.turn import Answer, Turn
 from ...translation.confirmations import Confirmation, find_result, restore
 from ...translation.prompt import build_turn
 from ...translation.tool_call_ids import short_ids
 from ...translation.translator import Translator
-from ..access.keyring import Caller
 from ..answering.answer import Ending, collect_answer, stream_answer
-from ..answering.relay import Readable
-from ..context import CALL_IDS, CALLER, CATALOG, CONFIG, PER_MODEL, REPORT, SESSIONS, SLOTS, UPSTREAM
+from ..context import CALLER, CONFIG, PER_MODEL
 from ..http.body import take_body
+from ..observability.run_report import REPORT
 from ..random_ids import new_id
 from ..recording.recorder import Tappable, tap
-from ..sessions.call_ids import AnswerIds, Where, refusal
+from ..sessions.call_ids import CALL_IDS, AnswerIds, Where, refusal
 from ..sessions.continued_run import ContinuingRun
 from ..sessions.fingerprints import AnswerDigest
 from ..sessions.lease import Lease, Wanted
 from ..sessions.message_trial import TrialRun, find_messages, new_mark
+from ..sessions.run_slots import SLOTS
 from ..sessions.run_start import start
 from ..sessions.session_name import is_native, native_key, session_name
+from ..sessions.sessions import SESSIONS
 from ..turns import give_way
 from ..upstream.approvals import ResumedRun, can_confirm
-from ..upstream.catalog import DEFAULT_MODEL
+from ..upstream.catalog import CATALOG, DEFAULT_MODEL
+from ..upstream.event_source import Readable
+from ..upstream.gateway_client import UPSTREAM
 
 Answering = Coroutine[Any, Any, web.StreamResponse]
 

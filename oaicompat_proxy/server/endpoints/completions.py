@@ -6,22 +6,24 @@ import time
 
 from aiohttp import web
 
-from ...api.openai.chat.encoder import Envelope
 from ...api.openai.completions.encoder import CompletionCollector, CompletionEncoder
 from ...api.openai.completions.request import parse_completion
 from ...config.settings import Config
+from ...core.answer import Envelope
 from ...core.turn import Text, Turn
 from ...translation.prompt import METADATA_KEY
 from ...translation.translator import Translator
 from ..answering.answer import collect_answer, stream_answer
-from ..context import CALLER, CATALOG, CONFIG, PER_MODEL, REPORT, SESSIONS
+from ..context import CALLER, CONFIG, PER_MODEL
 from ..http.body import take_body
+from ..observability.run_report import REPORT
 from ..random_ids import new_id
 from ..recording.recorder import tap
 from ..sessions.lease import Wanted
 from ..sessions.run_start import start
+from ..sessions.sessions import SESSIONS
 from ..turns import give_way
-from ..upstream.catalog import DEFAULT_MODEL
+from ..upstream.catalog import CATALOG, DEFAULT_MODEL
 
 
 async def completions(request: web.Request) -> web.StreamResponse:

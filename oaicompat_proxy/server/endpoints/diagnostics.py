@@ -19,15 +19,16 @@ import pydantic
 from aiohttp import HttpVersion11, web
 
 from ... import __version__
-from ...api.openai.chat.encoder import ChunkEncoder, Envelope
+from ...api.openai.chat.encoder import ChunkEncoder
+from ...core.answer import Envelope
 from ...core.errors import InvalidRequest, ProxyError, UpstreamRefused
 from ...core.sse import COMMENT, encode
 from ...dialects.protocol import Call, Gateway
-from ..context import CALLER, CLIENT, CONFIG, REQUEST_ID, SIGNING_KEYS, UPSTREAM
+from ..context import CALLER, CLIENT, CONFIG, REQUEST_ID, SIGNING_KEYS
 from ..http.body import read_body
 from ..sessions.message_trial import find_messages
 from ..signing_secret import origin_of
-from ..upstream.gateway_client import Upstream
+from ..upstream.gateway_client import UPSTREAM, Upstream
 from .diagnostic_streams import LONGEST, DiagnosticStreams
 
 CAPABILITIES_TTL = 5.0

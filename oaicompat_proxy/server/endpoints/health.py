@@ -8,7 +8,9 @@ from typing import NamedTuple
 from aiohttp import web
 
 from ...core.errors import ProxyError
-from ..context import CONFIG, GATEWAYS, READINESS, STOPPING
+from ..context import CONFIG, GATEWAYS
+from ..http.shutdown import STOPPING
+from .readiness import READINESS
 
 
 async def live(request: web.Request) -> web.Response:

@@ -10,8 +10,9 @@ from multidict import CIMultiDictProxy
 from prometheus_client.exposition import choose_encoder
 
 from ...config.settings import Config
-from ..context import CENSUS, CONFIG, REGISTRY
+from ..context import CONFIG
 from ..observability import multiprocess as shared_metrics
+from ..observability.gauges import CENSUS, REGISTRY
 
 
 async def metrics(request: web.Request) -> web.Response:

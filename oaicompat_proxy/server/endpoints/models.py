@@ -7,7 +7,8 @@ from typing import TypedDict
 from aiohttp import web
 
 from ...api.openai.models import model_body, models_body, unknown_model
-from ..context import CALLER, CATALOG, CONFIG, STARTED
+from ..context import CALLER, CONFIG, STARTED
+from ..upstream.catalog import CATALOG
 
 
 async def list_models(request: web.Request) -> web.Response:

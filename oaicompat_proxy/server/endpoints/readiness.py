@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from aiohttp import web
+
 LIFE = 1.0
 """Seconds for which an answer holds."""
 
@@ -36,3 +38,6 @@ class Readiness:
                 return await self._check()
         finally:
             self._asked_at = asyncio.get_running_loop().time()
+
+
+READINESS = web.AppKey("oaicompat_proxy.readiness", Readiness)

@@ -10,7 +10,8 @@ import logging
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
-from ..context import CALLER, CLIENT, REPORT, REQUEST_ID
+from ..context import CALLER, CLIENT, REQUEST_ID
+from ..observability.run_report import REPORT
 
 log = logging.getLogger("oaicompat_proxy.access")
 

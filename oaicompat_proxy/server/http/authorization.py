@@ -11,18 +11,18 @@ from __future__ import annotations
 from aiohttp import web
 
 from ...api.openai.rate_limits import duration, rate_headers
+from ...core.caller import Caller
 from ...core.errors import HostNotAllowed, MissingKey, OriginNotAllowed, RateLimited
-from ..access.keyring import Caller
-from ..context import CALLER, CALLERS, CLIENT, CONFIG, EXPOSED, ORIGINS, RATE_HEADERS, RATES
-from ..endpoints import health
-from ..endpoints import metrics as scrape
+from ..access.authenticator import CALLERS
+from ..access.rate_limiter import RATES
+from ..context import CALLER, CLIENT, CONFIG, EXPOSED, ORIGINS, RATE_HEADERS
 from .error_middleware import Handler
 from .reporting import report_refusal
 
-NEED_NO_KEY = frozenset({health.live, health.ready, scrape.metrics})
+NEED_NO_KEY = web.AppKey("oaicompat_proxy.need_no_key", frozenset[Handler])
+"""Handlers of routes that are for everybody."""
 
-
-FOR_SUPERVISORS = frozenset({health.live, health.ready})
+FOR_SUPERVISORS = web.AppKey("oaicompat_proxy.for_supervisors", frozenset[Handler])
 """Say nothing that a page could use, and are called under any name."""
 
 LONGEST_QUOTE = 100
@@ -34,13 +34,13 @@ async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Raises MissingKey, InvalidKey, RateLimited, OriginNotAllowed and HostNotAllowed."""
     callers = request.app[CALLERS]
     request[CLIENT] = callers.address(request)
-    if not callers.ask_for_keys and request.match_info.handler not in FOR_SUPERVISORS:
+    if not callers.ask_for_keys and request.match_info.handler not in request.app[FOR_SUPERVISORS]:
         try:
             _check_page(request)
         except (OriginNotAllowed, HostNotAllowed) as error:
             report_refusal(request, error)
             raise
-    if request.method == "OPTIONS" or request.match_info.handler in NEED_NO_KEY:
+    if request.method == "OPTIONS" or request.match_info.handler in request.app[NEED_NO_KEY]:
         return await handler(request)
     if callers.is_due:
         await callers.refresh()

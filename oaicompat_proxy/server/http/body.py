@@ -9,7 +9,7 @@ from aiohttp import HttpVersion11, StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ...core.errors import BodyTooLarge, InvalidRequest, ProxyError, RequestTimeout, UnsupportedEncoding
-from ..context import BODY, CONFIG, RECORDING
+from ..context import BODY, CONFIG
 from ..turns import give_way
 from ..upstream.decompression import Inflater
 
@@ -18,10 +18,8 @@ Body = TypeVar("Body", bytes, bytearray)
 
 async def take_body(request: web.Request) -> bytes:
     """Of a request for a run; raises as `read_body`. It is read already where it says whether the run is a new one."""
-    if request[RECORDING] is None:
-        return await read_body(request)
-    body: bytes = request.pop(BODY)
-    return body
+    body: bytes | None = request.pop(BODY, None)
+    return await read_body(request) if body is None else body
 
 
 async def read_body(request: web.Request) -> bytes:

@@ -9,8 +9,10 @@ from aiohttp import web
 
 from ...api.openai.errors import error_body, error_headers
 from ...core.errors import BodyTooLarge, InternalError, InvalidRequest, MethodNotAllowed, NotFound, ProxyError
-from ..context import CONFIG, GATEWAYS, REPORT, REQUEST_ID, STOPPING
+from ..context import CONFIG, GATEWAYS, REQUEST_ID
+from ..observability.run_report import REPORT
 from .headers import asks_as_browser, identify, preflight
+from .shutdown import STOPPING
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,9 @@ from time import monotonic
 from aiohttp import web
 from multidict import istr
 
-from ..context import CALLER, CONFIG, ORIGINS, RATE_HEADERS, RECEIVED, REQUEST_ID, STOPPING
+from ..context import CALLER, CONFIG, ORIGINS, RATE_HEADERS, RECEIVED, REQUEST_ID
 from ..random_ids import new_id
+from .shutdown import STOPPING
 
 _SANE_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 

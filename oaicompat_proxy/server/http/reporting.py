@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from ...core.errors import ProxyError
-from ..context import CALLER, CLIENT, CONFIG, REPORT, REPORTS, REQUEST_ID, TRACER, TRAFFIC
-from ..observability.run_report import Observer, RunReport
+from ..context import CALLER, CLIENT, CONFIG, REQUEST_ID
+from ..observability.run_report import REPORT, TRAFFIC, Observer, RunReport
+from ..scheduling import Batch
 from .error_middleware import Handler, gateway_of
 
 log = logging.getLogger(__name__)
@@ -80,3 +82,14 @@ def tell(observers: Sequence[Observer], reports: Sequence[RunReport]) -> None:
                 observe(report)
             except Exception:
                 log.exception("%s: a run could not be reported", report.request_id)
+
+
+REPORTS: web.AppKey[Batch[RunReport]] = web.AppKey("oaicompat_proxy.reports")
+"""Of runs that are over since a moment ago: on their way to those."""
+
+
+if TYPE_CHECKING:
+    from ..observability.tracing import Tracer
+
+TRACER: web.AppKey[Tracer] = web.AppKey("oaicompat_proxy.tracer")
+"""Only there if runs are traced."""

@@ -7,9 +7,10 @@ import logging
 from aiohttp import web
 
 from ...core.errors import ProxyError
-from ..answering.event_stream import AnswerStream, ClientGone
+from ..answering.event_stream import FIRST_EVENTS, AnswerStream, ClientGone
 from ..answering.json_response import JsonAnswer
-from ..context import CONFIG, FIRST_EVENTS, REQUEST_ID, STOPPING
+from ..context import CONFIG, REQUEST_ID
+from ..http.shutdown import STOPPING
 from .broadcast import Reader
 from .shared_answer import Recording
 

@@ -16,12 +16,14 @@ from aiohttp import web
 
 from ...config.settings import Config
 from ...core.errors import IdempotencyKeyReused, IdempotentAnswerGone, InternalError, ProxyError
-from ..context import BODY, CALLER, RECORDING, REQUEST_ID, STOPPING
+from ..answering.sinks import SINKS
+from ..context import BODY, CALLER, REQUEST_ID
 from ..http.body import read_body
 from ..http.error_middleware import Handler
+from ..http.shutdown import STOPPING
 from .cache import HEADER, Shelf, check_key, fingerprint
 from .delivery import play
-from .shared_answer import Recording
+from .shared_answer import Recording, SharedSinks
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ class RunOnce:
         async def run_once(request: web.Request) -> web.StreamResponse:
             key = request.headers.get(HEADER)
             if key is None:
-                request[RECORDING] = None
+                request[SINKS] = None
                 return await handler(request)
             return await self._answer(request, handler, check_key(key))
 
@@ -85,7 +87,7 @@ class RunOnce:
         gone = self._shelf.put(recording)
         if gone is not None:
             self._stop_timer(gone)
-        request[RECORDING] = recording
+        request[SINKS] = SharedSinks(recording)
         self._runs[recording] = asyncio.create_task(self._run(recording, request, handler), name="run once")
         return recording
 

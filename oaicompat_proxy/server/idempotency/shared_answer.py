@@ -216,3 +216,16 @@ class TapedJson:
 
     async def fail(self, error: ProxyError) -> web.StreamResponse:
         raise error
+
+
+class SharedSinks:
+    """Makes what takes an answer for all its readers."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+
+    def stream(self, first_event_wait: float, opening: Callable[[], bytes], ping: Callable[[], bytes]) -> TapedStream:
+        return TapedStream(self._recording, first_event_wait, opening, ping)
+
+    def body(self) -> TapedJson:
+        return TapedJson(self._recording)

@@ -3,25 +3,51 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextlib
+from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import ClassVar, Protocol
 
-from prometheus_client import CollectorRegistry, Counter
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client import Counter as CounterMetric
 
 from ...core.errors import SessionsUnavailable
 from ..scheduling import Batch
-from ..sessions.store import RedisStore
 from . import metric_definitions as names
 from .metrics import Metrics
 from .run_report import RunReport, Traffic
 
-if TYPE_CHECKING:
-    from ..gateway import Lasting
-
 EVERY = 1.0
 """Seconds between two counts of a worker that may not be the one that is asked."""
+
+
+class Locks(Protocol):
+    """Sessions in which a run goes on."""
+
+    @property
+    def held(self) -> int: ...
+
+
+class Store(Protocol):
+    """Sessions that may be continued."""
+
+    is_shared: ClassVar[bool]
+    """Whether all workers count the same ones."""
+
+    async def count(self) -> int: ...
+
+
+class Counted(Protocol):
+    """One gateway, as far as it is counted."""
+
+    @property
+    def locks(self) -> Locks: ...
+
+    @property
+    def store(self) -> Store: ...
+
+    def counts(self) -> Counter[str]: ...
 
 
 class Census:
@@ -34,7 +60,7 @@ class Census:
         reports: Batch[RunReport],
         *,
         traffic: Traffic,
-        gateways: Sequence[Lasting],
+        gateways: Sequence[Counted],
     ) -> None:
         """`reports`: of runs that are over, on their way to `metrics`."""
         self._metrics = metrics
@@ -45,7 +71,7 @@ class Census:
         self._held, self._settling = names.HELD.gauge(registry), names.SETTLING.gauge(registry)
         self._closing = names.CLOSING.gauge(registry)
         self._recognisable = names.RECOGNISABLE.gauge(
-            registry, same_in_all=any(isinstance(each.store, RedisStore) for each in gateways)
+            registry, same_in_all=any(each.store.is_shared for each in gateways)
         )
         self._cancelled = _Follower(names.CANCELLED.counter(registry))
         self._forgotten = _Follower(names.FORGOTTEN.counter(registry))
@@ -60,7 +86,7 @@ class Census:
         self._running.set(self._traffic.running)
         self._waiting.set(self._traffic.waiting)
         self._held.set(sum(each.locks.held for each in self._gateways))
-        counts = sum((each.counts() for each in self._gateways), start=collections.Counter())
+        counts = sum((each.counts() for each in self._gateways), start=Counter[str]())
         self._settling.set(counts["settling"])
         self._closing.set(counts["closing"])
         self._cancelled.follow(counts["cancelled"])
@@ -81,10 +107,16 @@ class Census:
 class _Follower:
     """A counter that follows a number which only grows."""
 
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: CounterMetric) -> None:
         self._counter = counter
         self._seen = 0
 
     def follow(self, count: int) -> None:
         self._counter.inc(count - self._seen)
         self._seen = count
+
+
+REGISTRY = web.AppKey("oaicompat_proxy.registry", CollectorRegistry)
+
+
+CENSUS = web.AppKey("oaicompat_proxy.census", Census)

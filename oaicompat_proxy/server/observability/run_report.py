@@ -6,17 +6,16 @@ from there at the end. Times are `time.perf_counter()`'s, in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
+
+from aiohttp import web
 
 from ...core.events import Event, Usage
-from ..upstream.http_client import NO_HEADERS
+from ...core.request import Message
+from ...recordings.format import Manner
 from .outcomes import CLIENT_GONE, SUCCESS, error_type, outcome_of, status_of
-
-if TYPE_CHECKING:
-    from ..recording.writer import Scribe
-    from .run_trace import RunTrace
 
 CLIENT_CLOSED_REQUEST = 499
 """nginx's word for a request that nobody waits for any more; it is only logged, since nobody is there to get it."""
@@ -25,6 +24,30 @@ ARRIVED, WAITING, RUNNING, OVER = range(4)
 
 UNKNOWN = "unknown"
 """The model of a request that could not be read so far."""
+
+
+class RunTracer(Protocol):
+    """Makes spans of one run."""
+
+    def note_request(self, parameters: Mapping[str, Any], messages: Sequence[Message]) -> None: ...
+
+    def see(self, event: Event) -> Event: ...
+
+    def end(self, report: RunReport) -> None: ...
+
+
+class RunRecorder(Protocol):
+    """Writes down one run."""
+
+    def begin(self, manner: Manner) -> None: ...
+
+    def native(self, data: bytes) -> None: ...
+
+    def client(self, data: bytes) -> None: ...
+
+    def body(self, status: int, data: bytes) -> None: ...
+
+    def end(self, word: str) -> None: ...
 
 
 class Traffic:
@@ -131,13 +154,13 @@ class RunReport:
         self.stream = False
         self.session = ""
         """The gateway's name for it: a client's own is only known as a keyed hash."""
-        self.headers: Mapping[str, str] = NO_HEADERS
+        self.headers: Mapping[str, str] = {}
         """What the gateway is sent along with the run."""
         self.watch: Callable[[Event], Event] | None = None
         """Is shown every event of the run and hands it on, if somebody wants to see them."""
         self.trace_id = ""
-        self.trace: RunTrace | None = None
-        self.scribe: Scribe | None = None
+        self.trace: RunTracer | None = None
+        self.scribe: RunRecorder | None = None
         """Who records the run, if runs are recorded."""
         self.read = self.called = 0.0
         self.waited = 0.0
@@ -244,3 +267,14 @@ class RunReport:
 
 
 Observer = Callable[[RunReport], None]
+
+
+TRAFFIC = web.AppKey("oaicompat_proxy.traffic", Traffic)
+
+
+OBSERVERS: web.AppKey[list[Observer]] = web.AppKey("oaicompat_proxy.observers")
+"""Are given the report of each run that is over."""
+
+
+REPORT = web.RequestKey("oaicompat_proxy.report", RunReport)
+"""Only of a request that is to run the agent."""

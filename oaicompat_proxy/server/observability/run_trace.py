@@ -17,7 +17,6 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, StatusCode
 
-from ...api.openai.chat.request import Message
 from ...core.events import (
     ChildEnded,
     ConfirmationRequired,
@@ -31,6 +30,7 @@ from ...core.events import (
     ToolStarted,
     Usage,
 )
+from ...core.request import Message
 from ...core.turn import Text
 from .outcomes import FAILED_UPSTREAM, INTERNAL_ERROR
 from .run_report import RunReport

@@ -11,10 +11,11 @@ from typing import cast
 from aiohttp import web
 
 from ...config.settings import Config
-from ..context import CONFIG, EXPOSED, STOPPING
+from ..context import CONFIG, EXPOSED
 from ..http.connection import Server
 from ..http.open_files import lack_logged_once
 from ..http.send_progress import StalledClients
+from ..http.shutdown import STOPPING
 from .sockets import is_exposed
 
 BACKLOG = 1024

@@ -19,13 +19,15 @@ from aiohttp import web
 
 from ... import __version__
 from ...config.settings import Config
+from ...core.caller import ANYONE
 from ...core.errors import ProxyError
 from ...demo.gateway import serve as serve_demo
 from ...demo.settings import GatewaySettings
-from ..access.keyring import ANYONE
 from ..app import create_app
-from ..context import CATALOG, CONFIG, GATEWAYS, STOPPING, UPSTREAM
-from ..upstream.catalog import DEFAULT_MODEL, Catalog
+from ..context import CONFIG, GATEWAYS
+from ..http.shutdown import STOPPING
+from ..upstream.catalog import CATALOG, DEFAULT_MODEL, Catalog
+from ..upstream.gateway_client import UPSTREAM
 from .reload import Reloading
 from .runner import Runner
 from .sockets import address_of, allow_files, open_sockets

@@ -17,8 +17,8 @@ from aiohttp.worker import GunicornUVLoopWebWorker
 from gunicorn.arbiter import Arbiter
 
 from ...config.settings import Config
-from ..context import CONFIG, STOPPING
-from ..http.shutdown import LAST_WORDS
+from ..context import CONFIG
+from ..http.shutdown import LAST_WORDS, STOPPING
 from .runner import Runner
 from .serve import ALL_WELL, ANSWERS_CUT, calm_collector
 from .sockets import ListenError, allow_files, check_reach

@@ -13,9 +13,9 @@ from ...api.openai.errors import error_body, error_ending
 from ...config.settings import Config, ConfigError
 from ...core.errors import ProxyError
 from ...recordings.format import Endpoint, Manner
-from ..context import PER_MODEL, RECEIVED, REPORT, REQUEST_ID
+from ..context import PER_MODEL, RECEIVED, REQUEST_ID
 from ..http.error_middleware import Handler, conceal
-from ..observability.run_report import RunReport
+from ..observability.run_report import REPORT, RunRecorder, RunReport
 from ..upstream.catalog import DEFAULT_MODEL
 from ..upstream.tap import Take
 from .directory import open_directory
@@ -165,7 +165,7 @@ def note_body(report: RunReport, body: bytes) -> None:
 class _RecordedStream:
     """Notes what the client is given; the pings that keep the line open are not part of it."""
 
-    def __init__(self, stream: Stream, scribe: Scribe) -> None:
+    def __init__(self, stream: Stream, scribe: RunRecorder) -> None:
         self._stream = stream
         self._scribe = scribe
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from ...api.openai.chat.request import Message
+from aiohttp import web
+
 from ...core.errors import AgentError, AgentUnanswerable, InvalidRequest
+from ...core.request import Message
 from ...core.signing import SigningKeys
 from ...translation.confirmations import (
     Confirmation,
@@ -113,3 +115,6 @@ def refusal(why: str) -> InvalidRequest:
         param="messages",
         code="confirmation_unknown",
     )
+
+
+CALL_IDS = web.AppKey("oaicompat_proxy.call_ids", CallIds)

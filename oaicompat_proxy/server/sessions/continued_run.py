@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from ...core.events import Event
 from ...dialects.protocol import Gateway
-from ..answering.relay import Pumpable, Readable
+from ..upstream.event_source import Pumpable, Readable
 from .lease import Lease
 from .sessions import Sessions
 

@@ -16,8 +16,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ...api.openai.chat.encoder import Chunk, Content, Contents, ToolCallArguments, ToolCallHead
-from ...api.openai.chat.request import Message
+from ...core.answer import Chunk, Content, Contents, ToolCallArguments, ToolCallHead
+from ...core.request import Message
 from ...core.turn import Block, Media
 
 MAX_ARGUMENT_MARKS = 50_000
@@ -28,18 +28,6 @@ MAX_KEPT_ARGUMENTS = 4 * 1024 * 1024
 
 PIECE = 64 * 1024
 """Characters of a text whose white space is removed at a time."""
-
-
-def scope_of(authorization: str) -> str:
-    """Who calls, from the `Authorization` header; without one, everybody is the same caller."""
-    return _digest(authorization) if authorization else _EVERYBODY
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-_EVERYBODY = _digest("")
 
 
 def named_session(secret: bytes, scope: str, app: str, name: str) -> str:

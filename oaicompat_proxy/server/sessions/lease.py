@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...api.openai.chat.request import Message
+from ...core.caller import Caller
 from ...core.errors import SessionLockLost
-from ..access.keyring import Caller
+from ...core.request import Message
 from ..observability.run_report import RunReport
 from ..random_ids import new_secret
 from ..upstream.gateway_client import Upstream

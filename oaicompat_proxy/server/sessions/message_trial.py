@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from ...core.errors import ProxyError
 from ...core.events import Event
 from ...dialects.protocol import Gateway
-from ..answering.relay import Pumpable, Readable
+from ..upstream.event_source import Pumpable, Readable
 from ..upstream.gateway_client import Upstream
 from .lease import Lease
 from .sessions import Sessions

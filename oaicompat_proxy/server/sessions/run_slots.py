@@ -9,9 +9,11 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 
+from aiohttp import web
+
 from ...config.settings import Config
+from ...core.caller import Caller
 from ...core.errors import Overloaded, ProxyError, TooManyRuns
-from ..access.keyring import Caller
 
 
 class Slot:
@@ -126,3 +128,6 @@ class Slots:
                 f"Too many requests at once: this key may have {caller.max_runs}. Please try again when one has ended."
             )
         return Overloaded("This server runs as many requests as it can at once. Please try again later.")
+
+
+SLOTS = web.AppKey("oaicompat_proxy.slots", Slots)

@@ -19,9 +19,9 @@ from ...core.events import (
 )
 from ...core.turn import Answer, Call, Text, Turn, Utterance
 from ...translation.held import MOST, Held
-from ..answering.relay import Readable
 from ..random_ids import new_id
 from ..upstream.approvals import ApprovingRun
+from ..upstream.event_source import Readable
 from ..upstream.run import Run
 from .lease import Lease
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...config.settings import Config
+from ...core.caller import Caller
 from ...core.errors import InvalidRequest
 from ...dialects.protocol import Dialect
-from ..access.keyring import Caller
 
 LONGEST_NAME = 256
 """Characters of a session's name, which may be the gateway's own key."""

@@ -11,6 +11,8 @@ import asyncio
 import contextlib
 import logging
 
+from aiohttp import web
+
 from ...config.settings import Config
 from ...core.errors import SessionsUnavailable
 from ...core.signing import SigningKeys
@@ -199,3 +201,6 @@ class Sessions:
         """The same where others go on with these sessions."""
         await self._settling.stop()
         await self._closer.settle()
+
+
+SESSIONS = web.AppKey("oaicompat_proxy.sessions", Sessions)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ..redis import mapped_errors
 
@@ -26,6 +26,9 @@ class SessionStore(Protocol):
 
     Every method may raise SessionsUnavailable.
     """
+
+    is_shared: ClassVar[bool]
+    """Whether other processes keep theirs in it."""
 
     async def put(self, digest: str, session: str, *, named: bool = False) -> list[str]:
         """Keeps the session under the digest. Returns the sessions that are to be closed for it.
@@ -84,6 +87,8 @@ class _Shelf:
 
 class MemoryStore:
     """For one process."""
+
+    is_shared: ClassVar[bool] = False
 
     def __init__(self, *, ttl: float, size: int) -> None:
         """`ttl`: seconds. `size`: sessions; the oldest gives way."""
@@ -160,6 +165,8 @@ return due
 
 class RedisStore:
     """For all processes that share a Redis. Beside the sessions, a sorted set remembers when each is due."""
+
+    is_shared: ClassVar[bool] = True
 
     def __init__(self, redis: Redis, space: str = "", *, ttl: float, size: int) -> None:
         """`space`: apart from other stores in the same Redis."""

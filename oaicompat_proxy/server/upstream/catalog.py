@@ -14,13 +14,15 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+from aiohttp import web
+
 from ...config.per_model import is_pattern
+from ...core.caller import Caller
 from ...core.errors import ProxyError, UpstreamError, UpstreamRefused
 from ...core.events import RunFailed
 from ...core.turn import Text, Turn
 from ...dialects.protocol import App, Gateway
 from ...translation.failures import unknown_model
-from ..access.keyring import Caller
 from .gateway_client import Upstream
 from .response_check import check_credentials
 
@@ -192,3 +194,6 @@ class Catalog:
         if status >= 500 and status != 501:
             raise UpstreamError(f"The agent gateway answers with status {status}.")
         return ""
+
+
+CATALOG = web.AppKey("oaicompat_proxy.catalog", Catalog)

@@ -6,11 +6,13 @@ import copy
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from aiohttp import web
+
 from ...config.settings import Config
+from ...core.caller import Caller
 from ...core.errors import UpstreamError, UpstreamRefused
 from ...dialects.protocol import Call, Reader
 from ...dialects.registry import DIALECTS
-from ..access.keyring import Caller
 from .gateway_features import GatewayFeatures
 from .http_client import StreamClient
 from .http_exchange import NO_LIMITS, Exchange, Limits
@@ -154,3 +156,6 @@ class Upstream:
             connect_retries=self._config.connect_retries,
             silence_timeout=self._config.silence_timeout,
         )
+
+
+UPSTREAM = web.AppKey("oaicompat_proxy.upstream", Upstream)

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ....core import json_text
-from .encoder import (
-    REASONING_FIELDS,
+from ....core.answer import (
     Annotations,
     Chunk,
     Content,
@@ -22,8 +21,8 @@ from .encoder import (
     ToolCallHead,
     UrlCitation,
     UsageReport,
-    legacy_reason,
 )
+from .encoder import REASONING_FIELDS, legacy_reason
 
 
 class Collector:

@@ -9,12 +9,12 @@ Source: `openai-chat.md` section 1; faults as in `openai-models-errors.md` 4.3.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
-from typing import Any, Literal
+from typing import Any
 
 from ....core.errors import InvalidRequest
 from ....core.exact_json import take_exact
 from ....core.immutable import readonly
+from ....core.request import ChatRequest, Message, ToolCall
 from ....core.turn import Block, JsonText, Text
 from ..json_body import parse_json
 from ..media import MediaReader
@@ -24,45 +24,6 @@ from ..unsupported import IN_CHAT, refuse_unsupported
 from ..validation import array_above_max_length, check, check_text
 from .tool_choice import parse_tool_names
 from .tool_results import check_pairing
-
-Role = Literal["system", "user", "assistant", "tool"]
-
-
-@readonly
-class ToolCall:
-    id: str
-    name: str
-    arguments: str
-    """JSON text as the client sent it; for a custom tool its input, which is free text."""
-
-
-@readonly
-class Message:
-    role: Role
-    blocks: tuple[Block, ...]
-    name: str | None = None
-    """Who speaks; for a result of the older kind the function's name, for other results None."""
-    tool_calls: tuple[ToolCall, ...] = ()
-    """An assistant's calls; one of the older kind has the id ""."""
-    tool_call_id: str | None = None
-
-
-@readonly
-class ChatRequest:
-    model: str
-    """"" if the client leaves the choice to the proxy."""
-    messages: tuple[Message, ...]
-    stream: bool
-    include_usage: bool
-    tool_names: frozenset[str]
-    """The tools that are the client's to run; empty if it forbids calls."""
-    legacy_functions: bool
-    """Declared through `functions`, so calls are to be answered as `function_call`."""
-    parameters: Mapping[str, Any]
-    """What else the client sent and is not null, unknown fields too."""
-    exact: Mapping[str, JsonText] = field(default_factory=dict)
-    """Those of them that are passed on as they were written, because their values here are only the nearest ones."""
-
 
 _TOOLS = frozenset({"tools", "functions"})
 _USED = frozenset({"model", "messages", "stream", "stream_options", *IN_CHAT})

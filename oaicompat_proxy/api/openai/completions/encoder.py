@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ....core import json_text, sse
-from ..chat.encoder import Chunk, Content, Contents, Envelope, Finish, Role, UsageReport
+from ....core.answer import Chunk, Content, Contents, Envelope, Finish, Role, UsageReport
 
 FINISH_REASONS = {"length": "length", "content_filter": "content_filter"}
 """This endpoint knows no tool calls: everything else is a stop."""
