@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from aiohttp import web
 
 from ..config.per_model import PerModel
@@ -11,9 +9,6 @@ from ..config.settings import Config
 from ..core.caller import Caller
 from ..core.origins import OriginPolicy
 from ..core.signing import Secrets, SigningKeys
-
-if TYPE_CHECKING:
-    pass
 
 CONFIG = web.AppKey("oaicompat_proxy.config", Config)
 PER_MODEL = web.AppKey("oaicompat_proxy.per_model", PerModel)
@@ -34,7 +29,7 @@ REQUEST_ID = web.RequestKey("oaicompat_proxy.request_id", str)
 RECEIVED = web.RequestKey("oaicompat_proxy.received", float)
 """`time.monotonic()` at which the request's headers were read."""
 BODY = web.RequestKey("oaicompat_proxy.body", bytes)
-"""The request's body, if there is such a recording."""
+"""The request's body, where it was read already to tell whether the run is a new one."""
 CALLER = web.RequestKey("oaicompat_proxy.caller", Caller)
 CLIENT = web.RequestKey("oaicompat_proxy.client", str)
 """The address that the request came from, as far as proxies in between can be believed."""

@@ -114,7 +114,8 @@ def count_runs(gateway: str) -> int:
 @pytest.fixture(scope="module")
 def asked(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Showed]]:
     """Asks all clients that are tested, some at once, and has what each showed."""
-    names = {item.callspec.params["showed"] for item in request.session.items if hasattr(item, "callspec")}
+    specs = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    names = {params["showed"] for params in specs if "showed" in params}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         futures: dict[str, Future[Showed]] = {
             name: pool.submit(partial(ask_client, name))

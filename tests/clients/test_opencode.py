@@ -22,7 +22,7 @@ import pytest
 from processes import Child, stopping
 from recipes import ROOT, Place, Recipe
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.quick]
+pytestmark = pytest.mark.timeout(900)
 
 HOME = ROOT / ".clients" / "opencode"
 RECIPE = Recipe(("npm", "install", "opencode-ai"), "", "")
