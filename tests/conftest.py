@@ -1,7 +1,7 @@
 """Socket to socket: a scripted agent or the demo gateway, the real application in front of it, and a client.
 
-The application is started as the product starts it (`web.server.listening`), not by aiohttp's test server, which
-has settings of its own. After every test that uses these fixtures nothing may be left: no task, no answer that is
+The application is started as the product starts it (`server.process.serve.listening`), not by aiohttp's test server,
+which has settings of its own. After every test that uses these fixtures nothing may be left: no task, no answer that is
 still being read from the agent, no open session.
 """
 

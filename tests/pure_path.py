@@ -1,4 +1,4 @@
-"""The way of one answer through the pure rooms, as `web.chat` goes it, without a socket: bytes in, bytes out."""
+"""The way of one answer through the pure rooms, as the chat endpoint goes it, without a socket: bytes in, out."""
 
 from __future__ import annotations
 

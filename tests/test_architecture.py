@@ -91,6 +91,7 @@ NEED_NO_TEST = {
     "server.sessions.continuations": "test_web_sessions goes on in every kind of session",
     "server.sessions.leasing": "test_web_sessions leases every kind of session",
     "server.sessions.settlement": "test_web_sessions has the table of what becomes of them",
+    "server.sessions.replaceable_run": "test_server_sessions_continued_run and test_conversations have runs replaced",
     "server.sessions.message_trial": "test_conversations tries every kind of gateway",
     "server.gateway": "test_web_reloading changes settings under it",
     "commands.doctor.probe": "test_console_doctor goes through it, with and without nginx",

@@ -1,6 +1,6 @@
 """What the proxy sends the agent for one request, in words of neither side.
 
-A turn is made by `conversation` and put on the wire by a dialect.
+A turn is made by `translation.prompt` and put on the wire by a dialect.
 """
 
 from __future__ import annotations

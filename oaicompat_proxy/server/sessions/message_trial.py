@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from ...core.errors import ProxyError
-from ...core.events import Event
 from ...dialects.protocol import Gateway
-from ..upstream.event_source import Pumpable, Readable
+from ..upstream.event_source import Readable
 from ..upstream.gateway_client import Upstream
 from .lease import Lease
+from .replaceable_run import ReplaceableRun, StartRun
 from .sessions import Sessions
 
 log = logging.getLogger(__name__)
@@ -51,39 +50,21 @@ def _note(upstream: Upstream, *, works: bool) -> None:
         log.info("the gateway at %s takes one message a run: conversations are sent folded", upstream.address)
 
 
-class TrialRun:
-    """Reads a run that was sent as messages; another takes its place while it is opened, if they were not all read."""
+class TrialRun(ReplaceableRun):
+    """A run that was sent as messages; another takes its place if they were not all read."""
 
     def __init__(
-        self,
-        lease: Lease,
-        sessions: Sessions,
-        gateway: Gateway,
-        run: Readable,
-        mark: str,
-        *,
-        again: Callable[[], Awaitable[Readable]],
+        self, lease: Lease, sessions: Sessions, gateway: Gateway, run: Readable, mark: str, *, again: StartRun
     ) -> None:
-        """`run`: the lease's. `mark`: the id of its last message. `again`: begins another one, folded."""
-        self._lease = lease
-        self._sessions = sessions
+        """`mark`: the id of the run's last message. `again`: begins another one, folded."""
+        super().__init__(lease, sessions, run, again=again)
         self._gateway = gateway
         self._mark = mark.encode()
-        # moving
-        self._again: Callable[[], Awaitable[Readable]] | None = again
-        self._run = _pumpable(run)
 
-    @property
-    def arrived(self) -> float:
-        return self._run.arrived
-
-    async def open(self) -> None:
-        """Returns when the model has got its messages. Raises UpstreamError and its kin."""
-        again, self._again = self._again, None  # it holds the conversation
-        await self._run.open()
+    async def _check(self, again: StartRun) -> None:
+        """Returns when the model has got its messages."""
         lease = self._lease
-        if again is None or lease.run is None:
-            return
+        assert lease.run is not None
         signs = self._gateway.model_signs()
         found = await lease.run.look_ahead([self._mark, *signs], limit=LONGEST_PROMPT)
         is_whole, has_failed = found == self._mark, found is not None and signs.get(found) is False
@@ -91,26 +72,4 @@ class TrialRun:
             _note(lease.upstream, works=is_whole)
         if not (is_whole or has_failed):
             self._sessions.replace(lease)
-            self._run = _pumpable(await again())
-            await self._run.open()
-
-    def __aiter__(self) -> AsyncIterator[Iterable[Event]]:
-        return self._run.__aiter__()
-
-    async def pump(self, take: Callable[[Iterable[Event]], bool]) -> None:
-        await self._run.pump(take)
-
-    def pause(self) -> None:
-        self._run.pause()
-
-    def resume(self) -> None:
-        self._run.resume()
-
-    def cut(self) -> None:
-        self._run.cut()
-
-
-def _pumpable(run: Readable) -> Pumpable:
-    """The same: every run of a gateway's can push."""
-    assert isinstance(run, Pumpable)
-    return run
+            await self._replace(again)
