@@ -24,7 +24,7 @@ from conftest import Proxy, chat_body
 from pure_path import Manner, new_reader, translate
 
 from oaicompat_proxy.api.openai.chat.request import parse
-from oaicompat_proxy.core.answer import Content, Contents
+from oaicompat_proxy.core.answer import TextBatch, TextPart
 from oaicompat_proxy.core.errors import ProxyError
 from oaicompat_proxy.core.events import Event
 from oaicompat_proxy.dialects.protocol import Reader
@@ -97,7 +97,7 @@ class Run:
         outcome = translate(chain(reader.feed(body), _at_end(reader)), self.manner)
         if outcome.failure is not None:
             return None
-        return "".join(each.text for each in outcome.chunks if isinstance(each, Content | Contents))
+        return "".join(each.text for each in outcome.chunks if isinstance(each, TextPart | TextBatch))
 
     @cached_property
     def last_frame(self) -> int:
@@ -140,7 +140,7 @@ def _at_end(reader: Reader) -> Iterator[Event]:
 
 
 def is_text(chunk: object) -> bool:
-    return isinstance(chunk, Content | Contents)
+    return isinstance(chunk, TextPart | TextBatch)
 
 
 def recorded(path: Path) -> Run:

@@ -9,7 +9,7 @@ from oaicompat_proxy.api.openai.chat.collector import Collector
 from oaicompat_proxy.api.openai.chat.encoder import ChunkEncoder
 from oaicompat_proxy.api.openai.errors import error_body, error_ending
 from oaicompat_proxy.core import sse
-from oaicompat_proxy.core.answer import Chunk, Envelope
+from oaicompat_proxy.core.answer import Envelope, Part
 from oaicompat_proxy.core.errors import ProxyError
 from oaicompat_proxy.core.events import Event
 from oaicompat_proxy.dialects.ag_ui.dialect import AgUi
@@ -38,7 +38,7 @@ class Manner(NamedTuple):
 class Outcome(NamedTuple):
     """What a run became: the chunks, and what the client is told instead of, or after, the last of them."""
 
-    chunks: list[Chunk]
+    chunks: list[Part]
     failure: ProxyError | None
 
 
@@ -72,7 +72,7 @@ def translate(events: Iterable[Event], manner: Manner) -> Outcome:
         server_tools=manner.server_tools,
         confirmations=manner.confirmations,
     )
-    chunks: list[Chunk] = []
+    chunks: list[Part] = []
     try:
         for event in events:
             chunks += translator.feed(event)

@@ -13,20 +13,23 @@ from openai.types import Completion
 from oaicompat_proxy.api.openai.completions.encoder import CompletionCollector, CompletionEncoder
 from oaicompat_proxy.core.answer import (
     Annotations,
-    Chunk,
-    Content,
+    AnswerFinished,
+    AnswerStarted,
     Envelope,
-    Finish,
-    Reasoning,
-    Role,
+    FinishReason,
+    Part,
+    ReasoningPart,
+    TextPart,
     ToolCallArguments,
-    ToolCallHead,
+    ToolCallOpened,
     UrlCitation,
-    UsageReport,
+    UsageTotals,
 )
 
+STOPPED = AnswerFinished(FinishReason.STOP)
+
 ENVELOPE = Envelope("cmpl-1", 1790000000, "owl")
-USAGE = UsageReport(2, 5, 7)
+USAGE = UsageTotals(2, 5, 7)
 LINE_ENDS_TO_SOME = ("\u2028", "\u2029", "\u0085", "\r")
 
 
@@ -119,12 +122,12 @@ def check_characters(raw: bytes) -> None:
         assert character.encode() not in raw
 
 
-def streamed(*chunks: Chunk, include_usage: bool = False, echo: str = "") -> bytes:
+def streamed(*chunks: Part, include_usage: bool = False, echo: str = "") -> bytes:
     encoder = CompletionEncoder(ENVELOPE, include_usage=include_usage, echo=echo)
     return b"".join(map(encoder.encode, chunks)) + b"data: [DONE]\n\n"
 
 
-def collected(*chunks: Chunk, echo: str = "") -> bytes:
+def collected(*chunks: Part, echo: str = "") -> bytes:
     collector = CompletionCollector(ENVELOPE, echo=echo)
     for chunk in chunks:
         collector.add(chunk)
@@ -134,17 +137,23 @@ def collected(*chunks: Chunk, echo: str = "") -> bytes:
 @pytest.mark.parametrize("include_usage", [True, False])
 def test_a_ping_is_an_empty_piece_of_text_that_does_not_count(include_usage: bool) -> None:
     encoder = CompletionEncoder(ENVELOPE, include_usage=include_usage, echo="An owl")
-    raw = encoder.ping() + encoder.encode(Content("Hu")) + encoder.ping()
+    raw = encoder.ping() + encoder.encode(TextPart("Hu")) + encoder.ping()
     assert encoder.chunks == 1
-    read = read_stream(raw + encoder.encode(Finish("stop")) + b"data: [DONE]\n\n", include_usage=include_usage)
+    read = read_stream(raw + encoder.encode(STOPPED) + b"data: [DONE]\n\n", include_usage=include_usage)
     assert (read.text, read.pings) == ("Hu", 2)
 
 
-ANSWER: list[Chunk] = [Role(), Content(" flies"), Content(" by night."), Finish("stop"), USAGE]
+ANSWER: list[Part] = [
+    AnswerStarted(),
+    TextPart(" flies"),
+    TextPart(" by night."),
+    STOPPED,
+    USAGE,
+]
 
-NOT_SHOWN: list[Chunk] = [
-    Reasoning("Let me think."),
-    ToolCallHead(0, "call_1", "look_up"),
+NOT_SHOWN: list[Part] = [
+    ReasoningPart("Let me think."),
+    ToolCallOpened(0, "call_1", "look_up"),
     ToolCallArguments(0, "{}"),
     Annotations((UrlCitation("https://owls.example", "Owls", 0, 1),)),
 ]
@@ -173,9 +182,10 @@ def test_a_whole_answer_is_byte_for_byte_the_documented_one() -> None:
 @pytest.mark.parametrize("include_usage", [True, False])
 @pytest.mark.parametrize("echo", ["", "An owl"])
 @pytest.mark.parametrize(
-    "chunks", [ANSWER, ANSWER[:-1], [*ANSWER[:1], *NOT_SHOWN, *ANSWER[1:]], [Role(), Finish("stop")]]
+    "chunks",
+    [ANSWER, ANSWER[:-1], [*ANSWER[:1], *NOT_SHOWN, *ANSWER[1:]], [AnswerStarted(), STOPPED]],
 )
-def test_both_forms_are_valid_and_agree(chunks: list[Chunk], echo: str, include_usage: bool) -> None:
+def test_both_forms_are_valid_and_agree(chunks: list[Part], echo: str, include_usage: bool) -> None:
     stream = read_stream(streamed(*chunks, include_usage=include_usage, echo=echo), include_usage=include_usage)
     whole = read_body(collected(*chunks, echo=echo))
     if not include_usage:
@@ -186,28 +196,27 @@ def test_both_forms_are_valid_and_agree(chunks: list[Chunk], echo: str, include_
 @pytest.mark.parametrize(
     ("reason", "shown"),
     [
-        ("stop", "stop"),
-        ("length", "length"),
-        ("content_filter", "content_filter"),
-        ("tool_calls", "stop"),
-        ("function_call", "stop"),
+        (FinishReason.STOP, "stop"),
+        (FinishReason.LENGTH, "length"),
+        (FinishReason.CONTENT_FILTER, "content_filter"),
+        (FinishReason.TOOL_CALLS, "stop"),
     ],
 )
-def test_a_finish_reason_is_one_that_this_endpoint_knows(reason: str, shown: str) -> None:
-    chunks: list[Chunk] = [Role(), Content("Owls"), Finish(reason)]
+def test_a_finish_reason_is_one_that_this_endpoint_knows(reason: FinishReason, shown: str) -> None:
+    chunks: list[Part] = [AnswerStarted(), TextPart("Owls"), AnswerFinished(reason)]
     assert read_stream(streamed(*chunks), include_usage=False).finish_reason == shown
     assert read_body(collected(*chunks)).finish_reason == shown
 
 
 @pytest.mark.parametrize("chunk", NOT_SHOWN, ids=lambda chunk: type(chunk).__name__)
-def test_what_the_endpoint_does_not_know_is_not_shown(chunk: Chunk) -> None:
+def test_what_the_endpoint_does_not_know_is_not_shown(chunk: Part) -> None:
     assert streamed(chunk) == streamed()
-    assert read_body(collected(Role(), chunk, Content("Owls"), Finish("stop"))).text == "Owls"
+    assert read_body(collected(AnswerStarted(), chunk, TextPart("Owls"), STOPPED)).text == "Owls"
 
 
 def test_the_role_is_not_shown_but_is_the_place_of_the_echo() -> None:
-    assert streamed(Role()) == streamed()
-    assert b'"text":"An owl"' in streamed(Role(), echo="An owl")
+    assert streamed(AnswerStarted()) == streamed()
+    assert b'"text":"An owl"' in streamed(AnswerStarted(), echo="An owl")
 
 
 def test_the_echo_comes_once_and_first() -> None:
@@ -222,7 +231,7 @@ def test_usage_that_nobody_asked_for_is_no_event() -> None:
 
 
 def test_usage_tells_its_details() -> None:
-    chunks = [*ANSWER[:-1], UsageReport(2, 5, 7, 3, 1)]
+    chunks = [*ANSWER[:-1], UsageTotals(2, 5, 7, 3, 1)]
     for read in (read_stream(streamed(*chunks, include_usage=True), include_usage=True), read_body(collected(*chunks))):
         assert read.usage == {
             "prompt_tokens": 2,
@@ -243,6 +252,6 @@ def test_an_unknown_usage_is_not_invented() -> None:
 )
 def test_any_text_goes_out_safe_and_comes_back_the_same(said: str) -> None:
     expected = said.replace("\ud83e", "\ufffd")
-    chunks: list[Chunk] = [Role(), Content(said), Finish("stop")]
+    chunks: list[Part] = [AnswerStarted(), TextPart(said), STOPPED]
     assert read_stream(streamed(*chunks, echo=said), include_usage=False).text == expected * 2
     assert read_body(collected(*chunks, echo=said)).text == expected * 2

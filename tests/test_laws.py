@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pure_path import ENVELOPE, Manner, Outcome, collected, read_events, streamed, translate
 
 from oaicompat_proxy.core import events
-from oaicompat_proxy.core.answer import Chunk, Finish, Role, UsageReport
+from oaicompat_proxy.core.answer import AnswerFinished, AnswerStarted, Part, UsageTotals
 from oaicompat_proxy.core.events import (
     Event,
     MessageEnded,
@@ -137,11 +137,11 @@ def test_any_run_becomes_one_answer_or_one_error(told: list[Event], ending: list
 def test_nothing_follows_the_end(told: list[Event], manner: Manner) -> None:
     outcome = translate([*told, RunEnded()], manner)
     kinds = [type(chunk) for chunk in outcome.chunks]
-    assert kinds.count(Role) <= 1
-    assert kinds.count(Finish) == (outcome.failure is None)
+    assert kinds.count(AnswerStarted) <= 1
+    assert kinds.count(AnswerFinished) == (outcome.failure is None)
     if outcome.failure is None:
-        assert kinds[0] is Role
-        assert kinds[-2:] == [Finish, UsageReport] or kinds[-1] is Finish
+        assert kinds[0] is AnswerStarted
+        assert kinds[-2:] == [AnswerFinished, UsageTotals] or kinds[-1] is AnswerFinished
 
 
 @settings(max_examples=200, deadline=None)
@@ -357,5 +357,5 @@ def test_every_kind_of_event_is_generated() -> None:
     """The laws hold for the vocabulary as it is, not as it was when they were written."""
     known = {value for value in vars(events).values() if isinstance(value, type) and hasattr(value, "_fields")}
     assert set(get_args(Event)) == known - {events.Usage, events.Citation}
-    chunks = {kind for kind in get_args(Chunk) if isinstance(kind, type)}
-    assert {Role, Finish, UsageReport} <= chunks
+    chunks = {kind for kind in get_args(Part) if isinstance(kind, type)}
+    assert {AnswerStarted, AnswerFinished, UsageTotals} <= chunks

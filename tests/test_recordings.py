@@ -10,7 +10,7 @@ import pytest
 from checker import check_body, check_error_body, check_stream
 from pure_path import MAX_FRAME, Manner, collected, read_events, streamed, translate
 
-from oaicompat_proxy.core.answer import Chunk, Content, Contents, Finish
+from oaicompat_proxy.core.answer import AnswerFinished, Part, TextBatch, TextPart
 from oaicompat_proxy.core.errors import ProxyError, UpstreamInterrupted
 from oaicompat_proxy.dialects.agentick.reader import EventReader
 from oaicompat_proxy.translation.translator import Translator
@@ -41,8 +41,8 @@ def whole_at(data: bytes) -> int:
     return -1
 
 
-def text_of(chunks: list[Chunk]) -> str:
-    return "".join(chunk.text for chunk in chunks if isinstance(chunk, Content | Contents))
+def text_of(chunks: list[Part]) -> str:
+    return "".join(chunk.text for chunk in chunks if isinstance(chunk, TextPart | TextBatch))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -65,7 +65,7 @@ def test_no_byte_before_the_last_makes_a_success(path: Path) -> None:
         text += text_of(chunks)
         assert whole.startswith(text)
         assert translator.ended == (last != -1 and place >= last - 1)
-        assert any(isinstance(chunk, Finish) for chunk in chunks) == (place == last - 1)
+        assert any(isinstance(chunk, AnswerFinished) for chunk in chunks) == (place == last - 1)
     assert text == whole
 
 

@@ -14,7 +14,7 @@ from checker import Answer, check_body, check_error_body, check_stream
 from conftest import CHAT, Received, StartProxy, chat_body
 
 from oaicompat_proxy.api.openai.chat.encoder import ChunkEncoder
-from oaicompat_proxy.core.answer import Finish
+from oaicompat_proxy.core.answer import AnswerFinished
 from oaicompat_proxy.server.sessions.sessions import Sessions
 from oaicompat_proxy.translation.translator import Translator
 
@@ -158,7 +158,7 @@ async def test_a_fault_before_the_first_word_is_a_plain_500(
 async def test_a_fault_at_the_end_is_the_last_frame(
     proxy: StartProxy, agent: Agent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(ChunkEncoder, "encode", Faulty(ChunkEncoder.encode, kind=Finish))
+    monkeypatch.setattr(ChunkEncoder, "encode", Faulty(ChunkEncoder.encode, kind=AnswerFinished))
     gate = asyncio.Event()
     agent.plays(OPENING, text("one "), gate, text("two"), closing())
     front = await proxy()

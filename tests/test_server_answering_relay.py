@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oaicompat_proxy.api.openai.chat.encoder import ChunkEncoder
-from oaicompat_proxy.core.answer import Chunk, Content, Envelope, Role
+from oaicompat_proxy.core.answer import AnswerStarted, Envelope, Part, TextPart
 from oaicompat_proxy.core.errors import ProxyError, UpstreamError, UpstreamInterrupted
 from oaicompat_proxy.core.events import (
     Citation,
@@ -47,10 +47,10 @@ class Encoder:
 
     chunks = 0
 
-    def encode(self, chunk: Chunk) -> bytes:
-        if isinstance(chunk, Role):
+    def encode(self, chunk: Part) -> bytes:
+        if isinstance(chunk, AnswerStarted):
             return b"<"
-        return chunk.text.encode() if isinstance(chunk, Content) else b"."
+        return chunk.text.encode() if isinstance(chunk, TextPart) else b"."
 
 
 class Pulled:

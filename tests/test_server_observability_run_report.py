@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from oaicompat_proxy.core import errors
+from oaicompat_proxy.core.answer import FinishReason
 from oaicompat_proxy.core.events import Usage
 from oaicompat_proxy.server.observability.run_report import RunReport, Traffic
 
@@ -64,7 +65,7 @@ class Known:
 
     sent, received = 3, 4
     execution, upstream_request_id = "e1", "u1"
-    ticks, finish_reason, usage = 2, "stop", Usage(5, 6, 11)
+    ticks, finish_reason, usage = 2, FinishReason.STOP, Usage(5, 6, 11)
     chunks = 7
 
 

@@ -12,7 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.core.answer import Chunk, Content, Finish, Reasoning, Role, ToolCallArguments, ToolCallHead
+from oaicompat_proxy.core.answer import (
+    AnswerFinished,
+    AnswerStarted,
+    FinishReason,
+    Part,
+    ReasoningPart,
+    TextPart,
+    ToolCallArguments,
+    ToolCallOpened,
+)
 from oaicompat_proxy.core.caller import scope_of
 from oaicompat_proxy.core.request import Message, ToolCall
 from oaicompat_proxy.core.turn import Media, Text
@@ -31,7 +40,7 @@ def digest(*messages: Message, secret: bytes = SECRET, scope: str = SCOPE, model
     return conversation_digest(secret, scope, model, messages)
 
 
-def of_answer(before: list[Message], *chunks: Chunk, model: str = "owl") -> str:
+def of_answer(before: list[Message], *chunks: Part, model: str = "owl") -> str:
     answer = AnswerDigest(SECRET, SCOPE, model, before)
     for chunk in chunks:
         answer.add(chunk)
@@ -148,19 +157,19 @@ def test_lone_surrogates_break_nothing() -> None:
 
 # Answers
 
-ANSWERS: dict[str, Callable[[], tuple[list[Chunk], Message]]] = {
-    "a text": lambda: ([Role(True), Content("At "), Content("06:12.")], said("assistant", "At 06:12.")),
-    "reasoning that clients drop": lambda: ([Reasoning("Hm."), Content("Yes.")], said("assistant", "Yes.")),
+ANSWERS: dict[str, Callable[[], tuple[list[Part], Message]]] = {
+    "a text": lambda: ([AnswerStarted(True), TextPart("At "), TextPart("06:12.")], said("assistant", "At 06:12.")),
+    "reasoning that clients drop": lambda: ([ReasoningPart("Hm."), TextPart("Yes.")], said("assistant", "Yes.")),
     "a call": lambda: (
-        [ToolCallHead(0, "c1", "tide"), ToolCallArguments(0, '{"port":'), ToolCallArguments(0, '"Brest"}')],
+        [ToolCallOpened(0, "c1", "tide"), ToolCallArguments(0, '{"port":'), ToolCallArguments(0, '"Brest"}')],
         asks('{"port": "Brest"}'),
     ),
     "a text and two calls": lambda: (
         [
-            Content("Let me look."),
-            ToolCallHead(0, "c1", "tide"),
+            TextPart("Let me look."),
+            ToolCallOpened(0, "c1", "tide"),
             ToolCallArguments(0, "{}"),
-            ToolCallHead(1, "c2", "ebb"),
+            ToolCallOpened(1, "c2", "ebb"),
             ToolCallArguments(1, '{"a":1}'),
         ],
         said("assistant", "Let me look.", tool_calls=(ToolCall("x", "tide", "{}"), ToolCall("y", "ebb", '{"a": 1}'))),
@@ -173,20 +182,20 @@ ANSWERS: dict[str, Callable[[], tuple[list[Chunk], Message]]] = {
 def test_the_digest_of_an_answer_is_that_of_the_conversation_that_comes_back(name: str) -> None:
     chunks, message = ANSWERS[name]()
     before = [said("user", "When is high tide?")]
-    assert of_answer(before, *chunks, Finish("stop")) == digest(*before, message)
-    assert of_answer(before, *chunks, Content("!")) != digest(*before, message)
+    assert of_answer(before, *chunks, AnswerFinished(FinishReason.STOP)) == digest(*before, message)
+    assert of_answer(before, *chunks, TextPart("!")) != digest(*before, message)
 
 
 @given(st.lists(st.text()), st.lists(st.text()))
 def test_how_an_answer_is_cut_does_not_matter(before: list[str], pieces: list[str]) -> None:
     messages = [said("user", text) for text in before]
-    chunks = [Content(piece) for piece in pieces]
+    chunks = [TextPart(piece) for piece in pieces]
     assert of_answer(messages, *chunks) == digest(*messages, said("assistant", "".join(pieces)))
 
 
 def test_arguments_of_an_answer_may_be_written_anew_by_a_client() -> None:
     given_ = {"b": [1, {"d": None, "c": "é"}], "a": 0.5}
-    chunks: list[Chunk] = [ToolCallHead(0, "c1", "tide"), ToolCallArguments(0, json.dumps(given_))]
+    chunks: list[Part] = [ToolCallOpened(0, "c1", "tide"), ToolCallArguments(0, json.dumps(given_))]
     assert of_answer([], *chunks) == digest(asks(json.dumps(given_, ensure_ascii=False, indent=4, sort_keys=True)))
 
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 import pytest
 
 from oaicompat_proxy.config.settings import Config
-from oaicompat_proxy.core.answer import Content
+from oaicompat_proxy.core.answer import TextPart
 from oaicompat_proxy.core.caller import Caller
 from oaicompat_proxy.core.errors import (
     AgentError,
@@ -182,7 +182,7 @@ async def answered(house: House, want: Wanted, text: str = "Hello") -> Lease:
         run = start(lease, TURN, approves=False)
         digest = house.sessions.new_digest(want)
         assert digest is not None
-        digest.add(Content(text))
+        digest.add(TextPart(text))
         await house.sessions.remember(lease, digest)
         run.over = True  # type: ignore[misc]
     await house.settled()

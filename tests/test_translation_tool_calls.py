@@ -2,16 +2,16 @@
 
 import pytest
 
-from oaicompat_proxy.core.answer import Chunk
+from oaicompat_proxy.core.answer import Part
 from oaicompat_proxy.core.answer import ToolCallArguments as Piece
-from oaicompat_proxy.core.answer import ToolCallHead as Head
+from oaicompat_proxy.core.answer import ToolCallOpened as Head
 from oaicompat_proxy.translation.held import Held
 from oaicompat_proxy.translation.tool_calls import ToolCalls
 
 OURS = frozenset({"tide", "moon"})
 
 Step = tuple[str, ...]
-Conversation = list[tuple[Step, list[Chunk]]]
+Conversation = list[tuple[Step, list[Part]]]
 
 CONVERSATIONS: dict[str, Conversation] = {
     "a declared call goes out while it comes": [

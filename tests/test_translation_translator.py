@@ -6,15 +6,16 @@ import pytest
 
 from oaicompat_proxy.core.answer import (
     Annotations,
-    Chunk,
-    Content,
-    Finish,
-    Reasoning,
-    Role,
+    AnswerFinished,
+    AnswerStarted,
+    FinishReason,
+    Part,
+    ReasoningPart,
+    TextPart,
     ToolCallArguments,
-    ToolCallHead,
+    ToolCallOpened,
     UrlCitation,
-    UsageReport,
+    UsageTotals,
 )
 from oaicompat_proxy.core.errors import (
     AgentAborted,
@@ -53,13 +54,16 @@ from oaicompat_proxy.core.events import (
     ToolStarted,
     Usage,
 )
-from oaicompat_proxy.translation.translator import FINISH_REASONS, UNKNOWN_STOP_REASON, Translator
+from oaicompat_proxy.translation.translator import FINISH_REASONS, Translator
 
-Conversation = list[tuple[Event, list[Chunk]]]
+STOPPED = AnswerFinished(FinishReason.STOP)
+CALLS_TOOLS = AnswerFinished(FinishReason.TOOL_CALLS)
 
-ROLE, ROLE_BEFORE_CALL = Role(), Role(with_text=False)
+Conversation = list[tuple[Event, list[Part]]]
+
+ROLE, ROLE_BEFORE_CALL = AnswerStarted(), AnswerStarted(with_text=False)
 USED = Usage(30, 9, 39)
-REPORT = UsageReport(30, 9, 39)
+REPORT = UsageTotals(30, 9, 39)
 
 
 def new(*tool_names: str, server_tools: str = "hide", confirmations: str = "deny") -> Translator:
@@ -92,81 +96,81 @@ ONE_CHOICE: dict[str, Conversation] = {
     "text goes out as it comes, after the role": [
         (RunStarted(), []),
         (TickStarted(), []),
-        (TextDelta("Hi"), [ROLE, Content("Hi")]),
+        (TextDelta("Hi"), [ROLE, TextPart("Hi")]),
         (TextDelta(""), []),
-        (TextDelta(" you"), [Content(" you")]),
+        (TextDelta(" you"), [TextPart(" you")]),
         (message_end(), []),
         (tick_end(), []),
         (RunResult("Hi you", "", USED), []),
-        (RunEnded(), [Finish("stop"), REPORT]),
+        (RunEnded(), [STOPPED, REPORT]),
     ],
     "nothing said is an empty answer": [
         (RunStarted(), []),
-        (RunEnded(), [ROLE, Finish("stop")]),
+        (RunEnded(), [ROLE, STOPPED]),
     ],
     "reasoning is a channel of its own": [
-        (ReasoningDelta("Hm"), [ROLE, Reasoning("Hm")]),
-        (TextDelta("Hi"), [Content("Hi")]),
-        (ReasoningDelta("!"), [Reasoning("!")]),
-        (RunEnded(), [Finish("stop")]),
+        (ReasoningDelta("Hm"), [ROLE, ReasoningPart("Hm")]),
+        (TextDelta("Hi"), [TextPart("Hi")]),
+        (ReasoningDelta("!"), [ReasoningPart("!")]),
+        (RunEnded(), [STOPPED]),
     ],
     "texts of ticks are joined by a separator, each in its channel": [
         (TickStarted(), []),
-        (ReasoningDelta("Hm"), [ROLE, Reasoning("Hm")]),
-        (TextDelta("One"), [Content("One")]),
+        (ReasoningDelta("Hm"), [ROLE, ReasoningPart("Hm")]),
+        (TextDelta("One"), [TextPart("One")]),
         (tick_end(continues=True), []),
         (TickStarted(), []),
-        (TextDelta("Two"), [Content("\n\nTwo")]),
-        (ReasoningDelta("Ha"), [Reasoning("\n\nHa")]),
+        (TextDelta("Two"), [TextPart("\n\nTwo")]),
+        (ReasoningDelta("Ha"), [ReasoningPart("\n\nHa")]),
         (tick_end(), []),
-        (RunEnded(), [Finish("stop")]),
+        (RunEnded(), [STOPPED]),
     ],
     "a message that did not stream comes whole": [
         (TickStarted(), []),
-        (MessageCompleted("Hi", "Hm", "stop", USED), [ROLE, Reasoning("Hm"), Content("Hi")]),
+        (MessageCompleted("Hi", "Hm", "stop", USED), [ROLE, ReasoningPart("Hm"), TextPart("Hi")]),
         (MessageCompleted("Hi", "Hm", "stop", USED), []),
-        (RunEnded(), [Finish("stop"), REPORT]),
+        (RunEnded(), [STOPPED, REPORT]),
     ],
     "a message that streamed is not said again": [
-        (TextDelta("Hi"), [ROLE, Content("Hi")]),
+        (TextDelta("Hi"), [ROLE, TextPart("Hi")]),
         (MessageCompleted("Hi", "", "stop", None), []),
         (RunResult("Hi", "", None), []),
-        (RunEnded(), [Finish("stop")]),
+        (RunEnded(), [STOPPED]),
     ],
     "a copy gives what did not stream": [
-        (TextDelta("Hi"), [ROLE, Content("Hi")]),
-        (MessageCompleted("Hi", "Hm", "stop", None), [Reasoning("Hm")]),
-        (RunEnded(), [Finish("stop")]),
+        (TextDelta("Hi"), [ROLE, TextPart("Hi")]),
+        (MessageCompleted("Hi", "Hm", "stop", None), [ReasoningPart("Hm")]),
+        (RunEnded(), [STOPPED]),
     ],
     "the second tick's message comes whole too": [
         (TickStarted(), []),
-        (MessageCompleted("One", "", "", None), [ROLE, Content("One")]),
+        (MessageCompleted("One", "", "", None), [ROLE, TextPart("One")]),
         (TickStarted(), []),
-        (MessageCompleted("Two", "", "", None), [Content("\n\nTwo")]),
-        (RunEnded(), [Finish("stop")]),
+        (MessageCompleted("Two", "", "", None), [TextPart("\n\nTwo")]),
+        (RunEnded(), [STOPPED]),
     ],
     "the run's summary speaks if nobody else did": [
-        (RunResult("Hi", "", None), [ROLE, Content("Hi")]),
-        (RunEnded(), [Finish("stop")]),
+        (RunResult("Hi", "", None), [ROLE, TextPart("Hi")]),
+        (RunEnded(), [STOPPED]),
     ],
     "two ends are one": [
-        (TextDelta("Hi"), [ROLE, Content("Hi")]),
-        (RunEnded(), [Finish("stop")]),
+        (TextDelta("Hi"), [ROLE, TextPart("Hi")]),
+        (RunEnded(), [STOPPED]),
         (RunEnded(), []),
         (TextDelta("more"), []),
         (RunFailed("late"), []),
     ],
     "a character cut in two is whole, also at the very end": [
         (TextDelta("\ud83c"), []),
-        (TextDelta("\udf0a"), [ROLE, Content("\U0001f30a")]),
-        (TextDelta("!\ud83c"), [Content("!")]),
-        (RunEnded(), [Content("\ufffd"), Finish("stop")]),
+        (TextDelta("\udf0a"), [ROLE, TextPart("\U0001f30a")]),
+        (TextDelta("!\ud83c"), [TextPart("!")]),
+        (RunEnded(), [TextPart("\ufffd"), STOPPED]),
     ],
     "half a character is not said again by the copies": [
         (TextDelta("\ud83c"), []),
         (MessageCompleted("\ud83c", "", "stop", None), []),
         (RunResult("\ud83c", "", None), []),
-        (RunEnded(), [ROLE, Content("\ufffd"), Finish("stop")]),
+        (RunEnded(), [ROLE, TextPart("\ufffd"), STOPPED]),
     ],
 }
 
@@ -183,12 +187,12 @@ def test_one_run_is_one_choice(conversation: Conversation) -> None:
 
 STOP_REASONS = [
     *FINISH_REASONS.items(),
-    ("stop", "stop"),
-    ("natural_completion", "stop"),
-    ("explicit_completion", "stop"),
-    ("stop_sequence", "stop"),
-    ("", "stop"),
-    ("never heard of", UNKNOWN_STOP_REASON),
+    ("stop", FinishReason.STOP),
+    ("natural_completion", FinishReason.STOP),
+    ("explicit_completion", FinishReason.STOP),
+    ("stop_sequence", FinishReason.STOP),
+    ("", FinishReason.STOP),
+    ("never heard of", FinishReason.STOP),
 ]
 
 
@@ -203,14 +207,14 @@ STOP_REASONS = [
     ],
     ids=["message end", "message", "tick end", "result"],
 )
-def test_a_stop_reason_becomes_a_finish_reason(says: object, native: str, expected: str) -> None:
+def test_a_stop_reason_becomes_a_finish_reason(says: object, native: str, expected: FinishReason) -> None:
     assert callable(says)
-    hold(new(), [(says(native), []), (RunEnded(), [ROLE, Finish(expected)])])
+    hold(new(), [(says(native), []), (RunEnded(), [ROLE, AnswerFinished(expected)])])
 
 
 def test_the_last_stop_reason_counts_and_silence_is_none() -> None:
     told = [message_end("max_tokens"), message_end("stop"), tick_end(stop_reason=""), RunResult("", "", None)]
-    hold(new(), [*((event, []) for event in told), (RunEnded(), [ROLE, Finish("stop")])])
+    hold(new(), [*((event, []) for event in told), (RunEnded(), [ROLE, STOPPED])])
 
 
 def test_a_run_stopped_by_its_tick_limit_ends_with_length_and_keeps_its_calls() -> None:
@@ -218,12 +222,12 @@ def test_a_run_stopped_by_its_tick_limit_ends_with_length_and_keeps_its_calls() 
         new(),
         [
             (TickStarted(), []),
-            (TextDelta("Look"), [ROLE, Content("Look")]),
+            (TextDelta("Look"), [ROLE, TextPart("Look")]),
             (ToolCalled("c1", "add", "{}"), []),
             (message_end("tool_use"), []),
             (tick_end(continues=True, stop_reason="tool_use"), []),
             (RunResult("Look", "", None), []),
-            (RunEnded(), [Finish("length")]),
+            (RunEnded(), [AnswerFinished(FinishReason.LENGTH)]),
         ],
     )
 
@@ -231,46 +235,46 @@ def test_a_run_stopped_by_its_tick_limit_ends_with_length_and_keeps_its_calls() 
 def test_a_later_tick_takes_back_that_it_would_go_on() -> None:
     hold(
         new(),
-        [(tick_end(continues=True), []), (TickStarted(), []), (RunEnded(), [ROLE, Finish("stop")])],
+        [(tick_end(continues=True), []), (TickStarted(), []), (RunEnded(), [ROLE, STOPPED])],
     )
 
 
 # D4: whose tool call is it?
 
 CALL = [ToolCallStarted("c1", "tide"), ToolCallDelta("c1", "{}"), ToolCallEnded("c1")]
-CALL_SENT = [[ROLE_BEFORE_CALL, ToolCallHead(0, "c1", "tide")], [ToolCallArguments(0, "{}")], []]
+CALL_SENT = [[ROLE_BEFORE_CALL, ToolCallOpened(0, "c1", "tide")], [ToolCallArguments(0, "{}")], []]
 CALLED: Conversation = list(zip(CALL, CALL_SENT, strict=True))
 
 ENDS_WITH_CLIENTS_CALL: dict[str, Conversation] = {
     "the message's end, if it says what it used": [
-        (message_end("tool_use", USED), [Finish("tool_calls"), REPORT]),
+        (message_end("tool_use", USED), [CALLS_TOOLS, REPORT]),
     ],
     "the message's copy, if the end did not say": [
         (message_end("tool_use", Usage(0, 0, 0)), []),
-        (MessageCompleted("", "", "tool_use", USED), [Finish("tool_calls"), REPORT]),
+        (MessageCompleted("", "", "tool_use", USED), [CALLS_TOOLS, REPORT]),
     ],
     "its usage, if told on its own": [
         (message_end("tool_use"), []),
-        (MessageUsed(USED), [Finish("tool_calls"), REPORT]),
+        (MessageUsed(USED), [CALLS_TOOLS, REPORT]),
     ],
     "the agent that begins to run it": [
         (message_end("tool_use"), []),
-        (ToolStarted("c1", "tide"), [Finish("tool_calls")]),
+        (ToolStarted("c1", "tide"), [CALLS_TOOLS]),
     ],
     "the agent that has run it": [
-        (ToolFinished("c1", "tide", "faked", False, None), [Finish("tool_calls")]),
+        (ToolFinished("c1", "tide", "faked", False, None), [CALLS_TOOLS]),
     ],
     "the tick's end": [
-        (tick_end(continues=True, usage=USED), [Finish("tool_calls"), REPORT]),
+        (tick_end(continues=True, usage=USED), [CALLS_TOOLS, REPORT]),
     ],
     "the next tick": [
-        (TickStarted(), [Finish("tool_calls")]),
+        (TickStarted(), [CALLS_TOOLS]),
     ],
     "the run's end": [
-        (RunEnded(), [Finish("tool_calls")]),
+        (RunEnded(), [CALLS_TOOLS]),
     ],
     "a model that was cut off": [
-        (message_end("max_tokens", USED), [Finish("length"), REPORT]),
+        (message_end("max_tokens", USED), [AnswerFinished(FinishReason.LENGTH), REPORT]),
     ],
 }
 
@@ -290,8 +294,8 @@ def test_a_declared_call_is_the_clients_even_if_the_agent_said_before_that_it_wo
         new("tide"),
         [
             (tick_end(continues=True), []),
-            (ToolCallStarted("c1", "tide"), [ROLE_BEFORE_CALL, ToolCallHead(0, "c1", "tide")]),
-            (RunEnded(), [ToolCallArguments(0, "{}"), Finish("tool_calls")]),
+            (ToolCallStarted("c1", "tide"), [ROLE_BEFORE_CALL, ToolCallOpened(0, "c1", "tide")]),
+            (RunEnded(), [ToolCallArguments(0, "{}"), CALLS_TOOLS]),
         ],
     )
 
@@ -313,9 +317,9 @@ def test_the_agents_own_call_stays_inside(calls: list[Event]) -> None:
         [
             *((event, []) for event in said_nothing),
             (TickStarted(), []),
-            (TextDelta("06:12"), [ROLE, Content("06:12")]),
+            (TextDelta("06:12"), [ROLE, TextPart("06:12")]),
             (tick_end(), []),
-            (RunEnded(), [Finish("stop")]),
+            (RunEnded(), [STOPPED]),
         ],
     )
 
@@ -330,9 +334,9 @@ def test_an_undeclared_call_on_which_the_run_ends_is_handed_out() -> None:
                 RunEnded(),
                 [
                     ROLE_BEFORE_CALL,
-                    ToolCallHead(0, "c1", "tide"),
+                    ToolCallOpened(0, "c1", "tide"),
                     ToolCallArguments(0, "{}"),
-                    Finish("tool_calls"),
+                    CALLS_TOOLS,
                 ],
             ),
         ],
@@ -346,13 +350,22 @@ def test_a_call_that_the_agent_settled_is_not_handed_out() -> None:
         (ToolCallSettled("c1"), []),
         (
             RunEnded(),
-            [ROLE_BEFORE_CALL, ToolCallHead(0, "c2", "launch"), ToolCallArguments(0, "{}"), Finish("tool_calls")],
+            [
+                ROLE_BEFORE_CALL,
+                ToolCallOpened(0, "c2", "launch"),
+                ToolCallArguments(0, "{}"),
+                CALLS_TOOLS,
+            ],
         ),
     ]
     hold(new(), conversation)
     hold(
         new(),
-        [(ToolCalled("c1", "almanac", "{}"), []), (ToolCallSettled("c1"), []), (RunEnded(), [ROLE, Finish("stop")])],
+        [
+            (ToolCalled("c1", "almanac", "{}"), []),
+            (ToolCallSettled("c1"), []),
+            (RunEnded(), [ROLE, STOPPED]),
+        ],
     )
 
 
@@ -362,13 +375,13 @@ def test_a_deed_beside_the_clients_call_does_not_end_the_answer() -> None:
         (ToolCalled("c1", "almanac", "{}"), []),
         (
             ToolCalled("c2", "tide", "{}"),
-            [ROLE_BEFORE_CALL, ToolCallHead(0, "c2", "tide"), ToolCallArguments(0, "{}")],
+            [ROLE_BEFORE_CALL, ToolCallOpened(0, "c2", "tide"), ToolCallArguments(0, "{}")],
         ),
         (ToolCallSettled("c1"), []),
-        (ToolFinished("c1", "almanac", "06:12", False, None), [Reasoning("⟦tool⟧ almanac {} → 06:12")]),
+        (ToolFinished("c1", "almanac", "06:12", False, None), [ReasoningPart("⟦tool⟧ almanac {} → 06:12")]),
         (ToolCallSettled("c2"), []),
         (RunResult("", "", USED), []),
-        (ToolFinished("c2", "tide", "06:12", False, None), [Finish("tool_calls"), REPORT]),
+        (ToolFinished("c2", "tide", "06:12", False, None), [CALLS_TOOLS, REPORT]),
     ]
     hold(new("tide", server_tools="reasoning"), conversation)
 
@@ -376,14 +389,14 @@ def test_a_deed_beside_the_clients_call_does_not_end_the_answer() -> None:
 def test_two_messages_and_two_thoughts_of_a_tick_stand_apart() -> None:
     conversation: Conversation = [
         (ReasoningStarted(), []),
-        (ReasoningDelta("Hm."), [ROLE, Reasoning("Hm.")]),
+        (ReasoningDelta("Hm."), [ROLE, ReasoningPart("Hm.")]),
         (TextStarted(apart=True), []),
-        (TextDelta("One."), [Content("One.")]),
+        (TextDelta("One."), [TextPart("One.")]),
         (ReasoningStarted(), []),
-        (TextDelta(".."), [Content("..")]),
-        (ReasoningDelta("So."), [Reasoning("\n\nSo.")]),
+        (TextDelta(".."), [TextPart("..")]),
+        (ReasoningDelta("So."), [ReasoningPart("\n\nSo.")]),
         (TextStarted(apart=True), []),
-        (TextDelta("Two."), [Content("\n\nTwo.")]),
+        (TextDelta("Two."), [TextPart("\n\nTwo.")]),
     ]
     hold(new(), conversation)
 
@@ -400,9 +413,9 @@ def test_only_the_clients_call_of_a_mixed_tick_goes_out() -> None:
             (ToolCalled("c0", "add", "{}"), []),
             (
                 ToolCalled("c1", "tide", "{}"),
-                [ROLE_BEFORE_CALL, ToolCallHead(0, "c1", "tide"), ToolCallArguments(0, "{}")],
+                [ROLE_BEFORE_CALL, ToolCallOpened(0, "c1", "tide"), ToolCallArguments(0, "{}")],
             ),
-            (tick_end(continues=True), [Finish("tool_calls")]),
+            (tick_end(continues=True), [CALLS_TOOLS]),
         ],
     )
 
@@ -411,12 +424,12 @@ def test_parallel_calls_of_the_client_go_out_one_after_another() -> None:
     hold(
         new("tide", "moon"),
         [
-            (ToolCallStarted("c1", "tide"), [ROLE_BEFORE_CALL, ToolCallHead(0, "c1", "tide")]),
+            (ToolCallStarted("c1", "tide"), [ROLE_BEFORE_CALL, ToolCallOpened(0, "c1", "tide")]),
             (ToolCallStarted("c2", "moon"), []),
             (ToolCallDelta("c2", "{}"), []),
             (ToolCallDelta("c1", "{}"), [ToolCallArguments(0, "{}")]),
-            (message_end("tool_use"), [ToolCallHead(1, "c2", "moon"), ToolCallArguments(1, "{}")]),
-            (tick_end(), [Finish("tool_calls")]),
+            (message_end("tool_use"), [ToolCallOpened(1, "c2", "moon"), ToolCallArguments(1, "{}")]),
+            (tick_end(), [CALLS_TOOLS]),
         ],
     )
 
@@ -433,7 +446,7 @@ WAITS = ConfirmationRequired("c9", "danger", '{"x":1}', "Allow it?")
 @pytest.mark.parametrize("confirmations", ["deny", "ask", "approve"])
 def test_a_tick_that_is_the_clients_ends_before_a_confirmation_matters(confirmations: str) -> None:
     translator = new("tide", confirmations=confirmations)
-    hold(translator, [*CALLED, (WAITS, [Finish("tool_calls")])])
+    hold(translator, [*CALLED, (WAITS, [CALLS_TOOLS])])
     assert not translator.waits_for_client
 
 
@@ -441,15 +454,20 @@ CALLED_AND_OVER: Conversation = [(ToolCalled("c9", "danger", '{"x":1}'), [])]
 
 
 def test_a_call_on_which_a_run_ends_is_handed_out_where_nobody_is_to_be_asked() -> None:
-    handed = [ROLE_BEFORE_CALL, ToolCallHead(0, "c9", "danger"), ToolCallArguments(0, '{"x":1}'), Finish("tool_calls")]
+    handed = [
+        ROLE_BEFORE_CALL,
+        ToolCallOpened(0, "c9", "danger"),
+        ToolCallArguments(0, '{"x":1}'),
+        CALLS_TOOLS,
+    ]
     hold(new(), [*CALLED_AND_OVER, (RunEnded(WAITS), handed)])
 
 
 def test_a_call_on_which_a_run_ends_is_a_question_where_the_client_is_to_be_asked() -> None:
     translator = new(confirmations="ask")
     question = '{"message": "Allow it?", "tool": "danger", "arguments": {"x": 1}}'
-    head = ToolCallHead(0, "signed c9", "confirm_tool_call")
-    asked = [ROLE_BEFORE_CALL, head, ToolCallArguments(0, question), Finish("tool_calls")]
+    head = ToolCallOpened(0, "signed c9", "confirm_tool_call")
+    asked = [ROLE_BEFORE_CALL, head, ToolCallArguments(0, question), CALLS_TOOLS]
     hold(translator, [*CALLED_AND_OVER, (RunEnded(WAITS), asked)])
     assert translator.waits_for_client
 
@@ -460,19 +478,26 @@ def test_a_call_on_which_a_run_ends_is_no_end_where_it_is_approved() -> None:
 
 @pytest.mark.parametrize("confirmations", ["deny", "ask", "approve"])
 def test_the_clients_own_call_is_no_question(confirmations: str) -> None:
-    handed = [ROLE_BEFORE_CALL, ToolCallHead(0, "c9", "danger"), ToolCallArguments(0, '{"x":1}')]
-    called: Conversation = [(ToolCalled("c9", "danger", '{"x":1}'), handed), (RunEnded(WAITS), [Finish("tool_calls")])]
+    handed = [ROLE_BEFORE_CALL, ToolCallOpened(0, "c9", "danger"), ToolCallArguments(0, '{"x":1}')]
+    called: Conversation = [
+        (ToolCalled("c9", "danger", '{"x":1}'), handed),
+        (RunEnded(WAITS), [CALLS_TOOLS]),
+    ]
     hold(new("danger", confirmations=confirmations), called)
 
 
 def test_a_confirmation_may_be_asked_of_the_client() -> None:
     translator = new(confirmations="ask")
     question = json.dumps({"message": "Allow it?", "tool": "danger", "arguments": {"x": 1}})
-    asked = [ToolCallHead(0, "signed c9", "confirm_tool_call"), ToolCallArguments(0, question), Finish("tool_calls")]
+    asked = [
+        ToolCallOpened(0, "signed c9", "confirm_tool_call"),
+        ToolCallArguments(0, question),
+        CALLS_TOOLS,
+    ]
     hold(
         translator,
         [
-            (TextDelta("Hi"), [ROLE, Content("Hi")]),
+            (TextDelta("Hi"), [ROLE, TextPart("Hi")]),
             (ToolCalled("c9", "danger", '{"x":1}'), []),
             (WAITS, asked),
         ],
@@ -481,7 +506,7 @@ def test_a_confirmation_may_be_asked_of_the_client() -> None:
 
 
 def test_a_confirmation_may_be_left_to_others() -> None:
-    hold(new(confirmations="approve"), [(WAITS, []), (RunEnded(), [ROLE, Finish("stop")])])
+    hold(new(confirmations="approve"), [(WAITS, []), (RunEnded(), [ROLE, STOPPED])])
 
 
 # What the agent did by itself, told or not
@@ -498,15 +523,15 @@ def test_deeds_may_be_told_as_reasoning() -> None:
     hold(
         new(server_tools="reasoning"),
         [
-            (ReasoningDelta("Hm"), [ROLE, Reasoning("Hm")]),
+            (ReasoningDelta("Hm"), [ROLE, ReasoningPart("Hm")]),
             (ToolCallStarted("c1", "tide"), []),
             (ToolCallDelta("c1", '{"port":'), []),
             (ToolCallDelta("c1", '"Brest"}'), []),
-            (DEED, [Reasoning('\n\n⟦tool⟧ tide {"port":"Brest"} → 06:12 (0.2 s)')]),
-            (CHILD, [Reasoning("\n\n⟦child⟧ pilot → Six.")]),
+            (DEED, [ReasoningPart('\n\n⟦tool⟧ tide {"port":"Brest"} → 06:12 (0.2 s)')]),
+            (CHILD, [ReasoningPart("\n\n⟦child⟧ pilot → Six.")]),
             (TickStarted(), []),
-            (TextDelta("Six."), [Content("Six.")]),
-            (RunEnded(), [Finish("stop")]),
+            (TextDelta("Six."), [TextPart("Six.")]),
+            (RunEnded(), [STOPPED]),
         ],
     )
 
@@ -516,16 +541,16 @@ def test_deeds_may_be_told_in_the_text_and_do_not_count_as_the_agents_words() ->
         new(server_tools="content"),
         [
             (ToolCalled("c1", "tide", "{}"), []),
-            (DEED, [ROLE, Content("⟦tool⟧ tide {} → 06:12 (0.2 s)")]),
+            (DEED, [ROLE, TextPart("⟦tool⟧ tide {} → 06:12 (0.2 s)")]),
             (TickStarted(), []),
-            (MessageCompleted("Six.", "", "stop", None), [Content("\n\nSix.")]),
-            (RunEnded(), [Finish("stop")]),
+            (MessageCompleted("Six.", "", "stop", None), [TextPart("\n\nSix.")]),
+            (RunEnded(), [STOPPED]),
         ],
     )
 
 
 def test_the_clients_tool_is_never_told_as_a_deed() -> None:
-    hold(new("tide", server_tools="content"), [*CALLED, (DEED, [Finish("tool_calls")])])
+    hold(new("tide", server_tools="content"), [*CALLED, (DEED, [CALLS_TOOLS])])
 
 
 # Citations
@@ -538,13 +563,13 @@ def test_citations_are_placed_in_the_whole_text_and_told_once_before_the_end() -
         new(),
         [
             (TickStarted(), []),
-            (TextDelta("One"), [ROLE, Content("One")]),
+            (TextDelta("One"), [ROLE, TextPart("One")]),
             (TickStarted(), []),
             (TextStarted(), []),
-            (TextDelta("Four"), [Content("\n\nFour")]),
+            (TextDelta("Four"), [TextPart("\n\nFour")]),
             (cited, []),
             (cited, []),
-            (RunEnded(), [Annotations(placed), Finish("stop")]),
+            (RunEnded(), [Annotations(placed), STOPPED]),
         ],
     )
 
@@ -554,17 +579,17 @@ def test_citations_are_placed_in_the_whole_text_and_told_once_before_the_end() -
 
 def test_the_runs_total_wins() -> None:
     told = [message_end(usage=Usage(1, 1, 2)), tick_end(usage=Usage(2, 2, 4)), RunResult("", "", USED)]
-    hold(new(), [*((event, []) for event in told), (RunEnded(), [ROLE, Finish("stop"), REPORT])])
+    hold(new(), [*((event, []) for event in told), (RunEnded(), [ROLE, STOPPED, REPORT])])
 
 
 def test_without_it_the_ticks_are_added() -> None:
     ticks = [TickStarted(), tick_end(True, usage=Usage(10, 4, 14)), TickStarted(), tick_end(usage=Usage(20, 5, 25))]
-    hold(new(), [*((event, []) for event in ticks), (RunEnded(), [ROLE, Finish("stop"), REPORT])])
+    hold(new(), [*((event, []) for event in ticks), (RunEnded(), [ROLE, STOPPED, REPORT])])
 
 
 def test_details_reach_the_report() -> None:
     told = RunResult("", "", Usage(30, 9, 39, reasoning_tokens=4, cached_tokens=8))
-    hold(new(), [(told, []), (RunEnded(), [ROLE, Finish("stop"), UsageReport(30, 9, 39, 4, 8)])])
+    hold(new(), [(told, []), (RunEnded(), [ROLE, STOPPED, UsageTotals(30, 9, 39, 4, 8)])])
 
 
 # D1 and D2: failures
@@ -586,7 +611,7 @@ FAILURES: dict[str, tuple[list[Event], type[ProxyError]]] = {
 @pytest.mark.parametrize(("events", "expected"), FAILURES.values(), ids=FAILURES)
 def test_a_failure_is_never_a_success(events: list[Event], expected: type[ProxyError]) -> None:
     translator = new()
-    chunks: list[Chunk] = []
+    chunks: list[Part] = []
 
     def run() -> None:
         for event in events:
@@ -597,7 +622,7 @@ def test_a_failure_is_never_a_success(events: list[Event], expected: type[ProxyE
         run()
     assert type(caught.value) is expected
     assert not translator.ended
-    assert not any(isinstance(chunk, Finish) for chunk in chunks)
+    assert not any(isinstance(chunk, AnswerFinished) for chunk in chunks)
 
 
 def test_a_model_failure_that_the_agent_survived_is_no_failure() -> None:
@@ -606,8 +631,8 @@ def test_a_model_failure_that_the_agent_survived_is_no_failure() -> None:
         [
             (ModelFailed("overloaded"), []),
             (TickStarted(), []),
-            (TextDelta("Hi"), [ROLE, Content("Hi")]),
-            (RunEnded(), [Finish("stop")]),
+            (TextDelta("Hi"), [ROLE, TextPart("Hi")]),
+            (RunEnded(), [STOPPED]),
         ],
     )
 
@@ -621,7 +646,7 @@ def test_a_client_that_waited_long_enough_gets_the_role_once() -> None:
     translator = new("tide")
     assert translator.open() == [ROLE]
     assert translator.open() == []
-    assert translator.feed(TextDelta("Hi")) == [Content("Hi")]
+    assert translator.feed(TextDelta("Hi")) == [TextPart("Hi")]
 
 
 def test_nothing_is_opened_twice() -> None:

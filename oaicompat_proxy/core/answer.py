@@ -1,86 +1,119 @@
-"""The parts of an answer, in the words of no client's protocol."""
+"""The parts of an answer: what a translator makes of a run, and what each client API encodes.
+
+One answer, in order:
+
+    AnswerStarted (TextPart | TextBatch | ReasoningPart | ToolCallOpened | ToolCallArguments | AgentToolCalled |
+    AgentToolReturned)* Annotations? AnswerFinished UsageTotals?
+"""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from enum import Enum
+from typing import NamedTuple
+
+
+class FinishReason(Enum):
+    """Why an answer ended. Each API maps it to a word of its own; the values are for logs and metrics."""
+
+    STOP = "stop"
+    """The agent said all that it wanted to say."""
+    LENGTH = "length"
+    """A limit of tokens or of ticks was reached."""
+    TOOL_CALLS = "tool_calls"
+    """The client is to run the tools that were called."""
+    CONTENT_FILTER = "content_filter"
 
 
 class Envelope(NamedTuple):
-    """What all chunks of an answer share. `created`: Unix time in seconds."""
+    """The identity of one answer. `created`: Unix time in seconds."""
 
     id: str
     created: int
     model: str
 
 
-class Role(NamedTuple):
-    """The first chunk. `with_text`: false if a tool call comes first."""
+class AnswerStarted(NamedTuple):
+    """The first part. `with_text`: false if the next part opens a tool call."""
 
     with_text: bool = True
 
 
-class Content(NamedTuple):
+class TextPart(NamedTuple):
     text: str
 
 
-class Contents(NamedTuple):
-    """Several chunks of content. `text`: of all. `encoded`: of each, as the inside of a JSON string, safe for all."""
+class TextBatch(NamedTuple):
+    """Several pieces of text. `text`: all of them. `encoded`: each as the inside of a JSON string, safe for clients."""
 
     text: str
     encoded: list[bytes]
 
 
-class Reasoning(NamedTuple):
+class ReasoningPart(NamedTuple):
     text: str
 
 
-class ToolCallHead(NamedTuple):
+class ToolCallOpened(NamedTuple):
+    """A call of a tool that the client is to run; its arguments follow."""
+
     position: int
-    """The call's `index`: from 0, without gaps."""
+    """The call's index in the answer: from 0, without gaps."""
     id: str
     name: str
 
 
 class ToolCallArguments(NamedTuple):
+    """The next piece of a call's arguments, which are JSON text."""
+
     position: int
     arguments: str
 
 
+class AgentToolCalled(NamedTuple):
+    """The agent runs a tool of its own, or a child agent. The client has nothing to run."""
+
+    id: str
+    name: str
+    arguments: str
+    """JSON text."""
+    agent: str = ""
+    """The name of the child agent that calls the tool; empty for the agent itself."""
+
+
+class AgentToolReturned(NamedTuple):
+    """The result of an AgentToolCalled with the same id."""
+
+    id: str
+    output: str
+    error: str | None = None
+    """The message of a tool that failed."""
+    truncated: bool = False
+    """`output` is only the beginning of the result."""
+
+
 class UrlCitation(NamedTuple):
-    """`start` and `end`: characters of the whole answer's text."""
+    """A source of the answer's text. `start` and `end`: characters of the whole text."""
 
     url: str
     title: str
     start: int
     end: int
 
-    def body(self) -> dict[str, Any]:
-        """OpenAI's annotation object."""
-        return {
-            "type": "url_citation",
-            "url_citation": {
-                "start_index": self.start,
-                "end_index": self.end,
-                "url": self.url,
-                "title": self.title,
-            },
-        }
-
 
 class Annotations(NamedTuple):
-    """All citations of the answer, once: clients cannot merge two lists."""
+    """All citations of the answer, in one part: clients cannot merge two lists."""
 
     citations: tuple[UrlCitation, ...]
 
 
-class Finish(NamedTuple):
-    """The last chunk with a choice: one of OpenAI's finish reasons."""
+class AnswerFinished(NamedTuple):
+    """The end of the answer's content; only UsageTotals may follow."""
 
-    reason: str
+    reason: FinishReason
 
 
-class UsageReport(NamedTuple):
-    """Tokens of the whole run; the details are None where the agent does not tell."""
+class UsageTotals(NamedTuple):
+    """Tokens of the whole run. A detail that the agent does not report is None."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -88,25 +121,26 @@ class UsageReport(NamedTuple):
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None
 
-    def body(self) -> dict[str, Any]:
-        """OpenAI's `usage` object, with the details that are known."""
-        usage: dict[str, Any] = {
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
-            "total_tokens": self.total_tokens,
-        }
-        if self.cached_tokens is not None:
-            usage["prompt_tokens_details"] = {"cached_tokens": self.cached_tokens}
-        if self.reasoning_tokens is not None:
-            usage["completion_tokens_details"] = {"reasoning_tokens": self.reasoning_tokens}
-        return usage
+
+Part = (
+    AnswerStarted
+    | TextPart
+    | TextBatch
+    | ReasoningPart
+    | ToolCallOpened
+    | ToolCallArguments
+    | AgentToolCalled
+    | AgentToolReturned
+    | Annotations
+    | AnswerFinished
+    | UsageTotals
+)
 
 
-Chunk = Role | Content | Contents | Reasoning | ToolCallHead | ToolCallArguments | Annotations | Finish | UsageReport
-
-
-def size_of(chunk: Chunk) -> int:
-    """Characters of what the agent said in it."""
-    if isinstance(chunk, (Content, Contents, Reasoning)):
-        return len(chunk.text)
-    return len(chunk.arguments) if isinstance(chunk, ToolCallArguments) else 0
+def size_of(part: Part) -> int:
+    """Characters of text, reasoning, arguments and tool output in the part."""
+    if isinstance(part, (TextPart, TextBatch, ReasoningPart)):
+        return len(part.text)
+    if isinstance(part, AgentToolReturned):
+        return len(part.output)
+    return len(part.arguments) if isinstance(part, (ToolCallArguments, AgentToolCalled)) else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..core.answer import Annotations, Chunk, UrlCitation
+from ..core.answer import Annotations, Part, UrlCitation
 from ..core.events import Citation
 from .held import Held
 
@@ -44,5 +44,5 @@ class Citations:
                 self._held.add(len(url) + len(title or ""), items=1)
                 self._found[found] = None
 
-    def chunks(self) -> list[Chunk]:
+    def chunks(self) -> list[Part]:
         return [Annotations(tuple(self._found))] if self._found else []

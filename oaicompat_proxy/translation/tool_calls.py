@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from ..core.answer import Chunk, ToolCallArguments, ToolCallHead
+from ..core.answer import Part, ToolCallArguments, ToolCallOpened
 from .held import Held
 from .text_channel import SurrogateJoiner
 
@@ -67,18 +67,18 @@ class ToolCalls:
         """Whether this tick calls any tool."""
         return self._named > 0
 
-    def start(self, call_id: str, name: str) -> list[Chunk]:
+    def start(self, call_id: str, name: str) -> list[Part]:
         self._give_name(self._find(call_id), name)
         return self._advance()
 
-    def add_arguments(self, call_id: str, piece: str) -> list[Chunk]:
+    def add_arguments(self, call_id: str, piece: str) -> list[Part]:
         call = self._find(call_id)
         if call.ended or not piece:
             return []
         self._keep(call, piece)
         return self._advance()
 
-    def end(self, call_id: str) -> list[Chunk]:
+    def end(self, call_id: str) -> list[Part]:
         """The last piece has come. A call that never said any arguments waits for its whole form."""
         call = self._find(call_id)
         call.ended = call.told
@@ -86,7 +86,7 @@ class ToolCalls:
             self._open[call_id] = call
         return self._advance()
 
-    def add_whole(self, call_id: str, name: str, arguments: str, *, held: bool = False) -> list[Chunk]:
+    def add_whole(self, call_id: str, name: str, arguments: str, *, held: bool = False) -> list[Part]:
         """`held`: it goes out at the end of its message, behind the text that still follows."""
         call = self._find(call_id)
         call.held = call.held or held
@@ -98,7 +98,7 @@ class ToolCalls:
             self._open.pop(call_id, None)
         return self._advance()
 
-    def end_message(self) -> list[Chunk]:
+    def end_message(self) -> list[Part]:
         """The model has said all of its calls: those without an end have one now."""
         for call in self._open.values():
             call.ended = True
@@ -106,7 +106,7 @@ class ToolCalls:
         self._open.clear()
         return self._advance()
 
-    def hand_out(self) -> list[Chunk]:
+    def hand_out(self) -> list[Part]:
         """The run ends on this tick, so all of its calls that nobody has run are the client's."""
         named = [call for call in self.in_tick.values() if call.name and call.name not in self._declared]
         self._declared = self._declared.union(call.name for call in named)
@@ -114,7 +114,7 @@ class ToolCalls:
         self._queue.extend(named)
         return self.end_message()
 
-    def settle(self, call_id: str) -> list[Chunk]:
+    def settle(self, call_id: str) -> list[Part]:
         """The call was the agent's own business; but what was declared is the client's all the same."""
         if not self.is_clients(call_id):
             self._drop(call_id)
@@ -123,7 +123,7 @@ class ToolCalls:
     def is_clients(self, call_id: str) -> bool:
         return call_id in self.in_tick and self.in_tick[call_id].name in self._declared
 
-    def ask(self, call_id: str, name: str, arguments: str) -> list[Chunk]:
+    def ask(self, call_id: str, name: str, arguments: str) -> list[Part]:
         """A call that is not the model's but the proxy's."""
         self.forget()
         self._declared |= {name}
@@ -173,9 +173,9 @@ class ToolCalls:
     def _count(self, characters: int, *, items: int = 0) -> None:
         self._size += self._held.add(characters, items=items)
 
-    def _advance(self) -> list[Chunk]:
+    def _advance(self) -> list[Part]:
         """Sends what may go out: the first unfinished call of the client, then the next."""
-        chunks: list[Chunk] = []
+        chunks: list[Part] = []
         while self._queue and not self._queue[0].held:
             call = self._queue[0]
             self._send(call, chunks)
@@ -184,12 +184,12 @@ class ToolCalls:
             self._queue.popleft()
         return chunks
 
-    def _send(self, call: _Call, chunks: list[Chunk]) -> None:
+    def _send(self, call: _Call, chunks: list[Part]) -> None:
         if call.position is None:
             call.position = self._sent
             self._sent += 1
             call.shown = call.shown or (self._shorten(call.id) if call.id else f"call_{call.position}")
-            chunks.append(ToolCallHead(call.position, call.shown, call.name))
+            chunks.append(ToolCallOpened(call.position, call.shown, call.name))
         if call.ended:
             call.waiting.append(call.joiner.flush() if call.told else "{}")
             call.told = True

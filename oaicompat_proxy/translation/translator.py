@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..core.answer import Chunk, Finish, Role, ToolCallHead, UsageReport
+from ..core.answer import AnswerFinished, AnswerStarted, FinishReason, Part, ToolCallOpened, UsageTotals
 from ..core.errors import UpstreamInterrupted
 from ..core.events import (
     ChildEnded,
@@ -48,17 +48,14 @@ from .narration import Narrator, tell_child
 from .tool_calls import ToolCalls
 from .usage import UsageMeter
 
-FINISH_REASONS = {"max_tokens": "length", "content_filter": "content_filter"}
-UNKNOWN_STOP_REASON = "stop"
-"""What the agent's other reasons mean to a client: it said all that it wanted to say."""
-
-TICK_LIMIT = "length"  # the run stopped although it wanted to go on
+FINISH_REASONS = {"max_tokens": FinishReason.LENGTH, "content_filter": FinishReason.CONTENT_FILTER}
+"""By the agent's stop reason. All others mean that the answer is complete."""
 
 
 class Translator:
     """Translates one run. `feed` and `finish` raise what the client must be told instead of an answer."""
 
-    finish_reason = ""
+    finish_reason: FinishReason | None = None
     usage: Usage | None = None
     """What the run used, once the answer has its end."""
     waits_for_client = False
@@ -106,7 +103,7 @@ class Translator:
         """It calls a tool, and its text comes later."""
         self._model_failure = ""
 
-    def feed(self, event: Event) -> list[Chunk]:
+    def feed(self, event: Event) -> list[Part]:
         """The chunks to send now. Raises AgentError and its kin when the run failed."""
         handle = _HANDLERS.get(type(event))
         if handle is None or self.ended:
@@ -116,7 +113,7 @@ class Translator:
             chunks = self._open(chunks)
         return chunks
 
-    def open(self) -> list[Chunk]:
+    def open(self) -> list[Part]:
         """The role chunk, if it is not out yet: for a client that has waited long enough."""
         return [] if self._opened else self._open([])
 
@@ -138,13 +135,13 @@ class Translator:
             "The agent's stream ended before the agent said that it was done; the answer is incomplete."
         )
 
-    def _open(self, chunks: list[Chunk]) -> list[Chunk]:
+    def _open(self, chunks: list[Part]) -> list[Part]:
         self._opened = True
-        return [Role(with_text=not (chunks and isinstance(chunks[0], ToolCallHead))), *chunks]
+        return [AnswerStarted(with_text=not (chunks and isinstance(chunks[0], ToolCallOpened))), *chunks]
 
     # what the model says
 
-    def _message_end(self, event: MessageEnded) -> list[Chunk]:
+    def _message_end(self, event: MessageEnded) -> list[Part]:
         stop_reason, usage = event
         self._stop_reason = stop_reason or self._stop_reason
         self._usage.note_message(usage)
@@ -154,19 +151,19 @@ class Translator:
             chunks += self._end_for_client()
         return chunks
 
-    def _message(self, event: MessageCompleted) -> list[Chunk]:
+    def _message(self, event: MessageCompleted) -> list[Part]:
         """A copy of the message: of use where the model did not stream it, and for what it used."""
         self._stop_reason = event.stop_reason or self._stop_reason
         self._usage.note_message(event.usage)
         return self._speech.complete(event) + (self._end_for_client() if self._message_ended else [])
 
-    def _message_used(self, event: MessageUsed) -> list[Chunk]:
+    def _message_used(self, event: MessageUsed) -> list[Part]:
         self._usage.note_message(event.usage)
         return self._end_for_client() if self._message_ended else []
 
     # what the agent does
 
-    def _tick_start(self, _event: TickStarted) -> list[Chunk]:
+    def _tick_start(self, _event: TickStarted) -> list[Part]:
         if chunks := self._end_for_client():
             return chunks
         told = self._forget_calls()
@@ -175,48 +172,48 @@ class Translator:
         self._message_ended = self._message_awaited = self._continues = False
         return told + self._speech.end_tick()
 
-    def _tick_end(self, event: TickEnded) -> list[Chunk]:
+    def _tick_end(self, event: TickEnded) -> list[Part]:
         self._continues, stop_reason, usage = event
         self._stop_reason = stop_reason or self._stop_reason
         self._usage.note_tick(usage)
         return self._end_for_client()
 
-    def _end_for_client(self) -> list[Chunk]:
+    def _end_for_client(self) -> list[Part]:
         """The tick that calls the client's tool ends the answer; what the agent does next is its own affair."""
         if not self._calls.in_tick or not self._calls.client_must_act:
             return []
-        return [*self._calls.end_message(), *self._end(self._finish_reason("tool_calls"))]
+        return [*self._calls.end_message(), *self._end(self._finish_reason(FinishReason.TOOL_CALLS))]
 
-    def _tool_start(self, _event: ToolStarted | ToolFinished) -> list[Chunk]:
+    def _tool_start(self, _event: ToolStarted | ToolFinished) -> list[Part]:
         return [] if self._message_awaited else self._end_for_client()
 
-    def _add_arguments(self, event: ToolCallDelta) -> list[Chunk]:
+    def _add_arguments(self, event: ToolCallDelta) -> list[Part]:
         if self._narrator is not None:
             self._narrator.note_arguments(event.call_id, event.arguments)
         return self._calls.add_arguments(event.call_id, event.arguments)
 
-    def _add_call(self, event: ToolCalled) -> list[Chunk]:
+    def _add_call(self, event: ToolCalled) -> list[Part]:
         if self._narrator is not None:
             self._narrator.note_call(event.call_id, event.arguments)
         self._message_awaited = self._message_awaited or event.is_early
         return self._calls.add_whole(event.call_id, event.name, event.arguments, held=event.is_early)
 
-    def _tool_finish(self, event: ToolFinished) -> list[Chunk]:
+    def _tool_finish(self, event: ToolFinished) -> list[Part]:
         if self._calls.is_clients(event.call_id):
             return self._tool_start(event)
         if not event.is_placeholder:
             self._calls.settle(event.call_id)
         return [] if self._narrator is None else self._tell(*self._narrator.tell_tool(event))
 
-    def _forget_calls(self) -> list[Chunk]:
+    def _forget_calls(self) -> list[Part]:
         """The run does not hand them out, so what was put in the place of their results was the last word."""
         self._calls.forget()
         return [] if self._narrator is None else self._tell(*self._narrator.tell_placeholders())
 
-    def _tell(self, *lines: str) -> list[Chunk]:
+    def _tell(self, *lines: str) -> list[Part]:
         return [chunk for line in lines for chunk in self._speech.tell(line, in_content=self._narrates_in_content)]
 
-    def _confirmation(self, event: ConfirmationRequired) -> list[Chunk]:
+    def _confirmation(self, event: ConfirmationRequired) -> list[Part]:
         if self._calls.client_must_act:
             return self._end_for_client()
         if self._confirmations == "approve":
@@ -225,52 +222,55 @@ class Translator:
         if self._confirmations == "ask":
             question = self._calls.ask(self._sign(event.call_id), CONFIRM_TOOL, describe(event))
             self.waits_for_client, self.denied_call = True, None
-            return [*question, *self._end("tool_calls")]
+            return [*question, *self._end(FinishReason.TOOL_CALLS)]
         raise failures.unanswered(event)
 
     # how it ends
 
-    def _model_error(self, event: ModelFailed) -> list[Chunk]:
+    def _model_error(self, event: ModelFailed) -> list[Part]:
         self._model_failure = event.message or "The agent's model failed."
         return []
 
-    def _result(self, event: RunResult) -> list[Chunk]:
+    def _result(self, event: RunResult) -> list[Part]:
         text, stop_reason, usage = event
         self._stop_reason = stop_reason or self._stop_reason
         self._usage.note_run(usage)
         return [] if self._speech.said_anything else self._speech.say(text)
 
-    def _run_end(self, event: RunEnded) -> list[Chunk]:
+    def _run_end(self, event: RunEnded) -> list[Part]:
         calls = self._calls.in_tick
         if calls and self._calls.client_must_act:
             return self._end_for_client()
         if self._continues:
-            return [*self._forget_calls(), *self._end(TICK_LIMIT)]
+            return [
+                *self._forget_calls(),
+                *self._end(FinishReason.LENGTH),
+            ]  # the agent wanted to go on: its own limit of ticks
         if calls and self._calls.pending:
             if event.waits_for is not None and self._confirmations != "deny":
                 return self._confirmation(event.waits_for)
-            return [*self._calls.hand_out(), *self._end(self._finish_reason("tool_calls"))]
+            return [*self._calls.hand_out(), *self._end(self._finish_reason(FinishReason.TOOL_CALLS))]
         if self._model_failure and not self._speech.said_anything:
             raise failures.classify(self._model_failure, secret=self._secret)
-        return self._end(self._finish_reason(UNKNOWN_STOP_REASON))
+        return self._end(self._finish_reason(FinishReason.STOP))
 
-    def _run_failure(self, event: RunFailed) -> list[Chunk]:
+    def _run_failure(self, event: RunFailed) -> list[Part]:
         raise failures.from_run(event, model=self._model, secret=self._secret)
 
-    def _finish_reason(self, natural: str) -> str:
+    def _finish_reason(self, natural: FinishReason) -> FinishReason:
         return FINISH_REASONS.get(self._stop_reason, natural)
 
-    def _end(self, reason: str) -> list[Chunk]:
+    def _end(self, reason: FinishReason) -> list[Part]:
         self.ended = True
         self.finish_reason = reason
         usage = self.usage = self._usage.total()
-        chunks = [*self._speech.close(), Finish(reason)]
+        chunks = [*self._speech.close(), AnswerFinished(reason)]
         if usage is not None:
-            chunks.append(UsageReport(*usage))
+            chunks.append(UsageTotals(*usage))
         return chunks
 
 
-_HANDLERS: dict[type[Any], Callable[[Translator, Any], list[Chunk]]] = {
+_HANDLERS: dict[type[Any], Callable[[Translator, Any], list[Part]]] = {
     TextStarted: lambda self, event: self._speech.start_block(apart=event.apart),
     TextDelta: lambda self, event: self._speech.say(event.text),
     TextDeltas: lambda self, event: self._speech.say_all(event),

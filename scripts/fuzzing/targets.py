@@ -22,7 +22,7 @@ from oaicompat_proxy.api.openai.chat import request as openai_request
 from oaicompat_proxy.api.openai.errors import error_body
 from oaicompat_proxy.api.openai.media import MediaReader
 from oaicompat_proxy.api.openai.recorded_fields import RECORDED_FIELDS as ANSWERS
-from oaicompat_proxy.core.answer import Content, Contents
+from oaicompat_proxy.core.answer import TextBatch, TextPart
 from oaicompat_proxy.core.errors import InvalidRequest, ProxyError
 from oaicompat_proxy.core.events import Event
 from oaicompat_proxy.core.sse import FrameReader
@@ -160,7 +160,7 @@ def told(outcome: Outcome) -> list[Any]:
     """The chunks, however the text is divided among them, and the failure."""
     said: list[Any] = []
     for chunk in outcome.chunks:
-        text = chunk.text if isinstance(chunk, Content | Contents) else ""
+        text = chunk.text if isinstance(chunk, TextPart | TextBatch) else ""
         if text and said and isinstance(said[-1], str):
             said[-1] += text
         else:

@@ -15,7 +15,7 @@ from ...api.openai.completions.encoder import CompletionCollector, CompletionEnc
 from ...api.openai.errors import error_body, error_ending
 from ...api.openai.recorded_fields import RECORDED_FIELDS
 from ...core import sse
-from ...core.answer import Chunk, Envelope
+from ...core.answer import Envelope, Part
 from ...core.errors import ProxyError
 from ...dialects.registry import DIALECTS
 from ...recordings.format import Entry, Manner, Recording
@@ -69,7 +69,7 @@ class _Run:
     def is_cut(self) -> bool:
         return self.failure is not None and not self._reader.over
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self) -> Iterator[Part]:
         try:
             for entry in self._entries:
                 yield from self._take(entry)
@@ -79,7 +79,7 @@ class _Run:
         except ProxyError as error:
             self.failure = error
 
-    def _take(self, entry: Entry) -> Iterator[Chunk]:
+    def _take(self, entry: Entry) -> Iterator[Part]:
         if entry.kind == "client":
             yield from self._translator.open()  # if nothing was said yet, this was the client that waited long enough
         elif entry.kind == "native":

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from ...config.settings import Config
 from ...core import sse
-from ...core.answer import Chunk, size_of
+from ...core.answer import Part, size_of
 from ...core.errors import InternalError, ProxyError, UpstreamAnswerTooLong, UpstreamError
 from ...core.events import Event
 from ...translation.translator import Translator
@@ -34,7 +34,7 @@ Ending = Callable[[], Awaitable[None]]
 class Collecting(Protocol):
     """An endpoint's whole answer: takes every chunk, then gives the body."""
 
-    def add(self, chunk: Chunk) -> None: ...
+    def add(self, chunk: Part) -> None: ...
 
     def body(self) -> bytes: ...
 
@@ -42,7 +42,7 @@ class Collecting(Protocol):
 class Follower(Protocol):
     """Takes every chunk beside the client."""
 
-    def add(self, chunk: Chunk) -> None: ...
+    def add(self, chunk: Part) -> None: ...
 
 
 async def collect_answer(
@@ -89,7 +89,7 @@ async def _collect(run: Readable, translator: Translator, takers: Sequence[Follo
     translator.finish()
 
 
-def _chunks(events: Iterable[Event], translator: Translator) -> Iterator[Chunk]:
+def _chunks(events: Iterable[Event], translator: Translator) -> Iterator[Part]:
     """The chunks of one read. Raises UpstreamError, but not for what stands behind the answer's end."""
     try:
         for event in events:
@@ -141,7 +141,7 @@ class _Limit:
     def __init__(self, characters: int) -> None:
         self._left = characters
 
-    def add(self, chunk: Chunk) -> None:
+    def add(self, chunk: Part) -> None:
         """Raises UpstreamAnswerTooLong."""
         self._left -= size_of(chunk)
         if self._left < 0:
@@ -161,7 +161,7 @@ class _Followed:
     def chunks(self) -> int:
         return self._encoder.chunks
 
-    def encode(self, chunk: Chunk) -> bytes:
+    def encode(self, chunk: Part) -> bytes:
         self._follower.add(chunk)
         return self._encoder.encode(chunk)
 

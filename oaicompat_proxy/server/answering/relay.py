@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Protocol
 
-from ...core.answer import Chunk, Contents
+from ...core.answer import Part, TextBatch
 from ...core.errors import ProxyError
 from ...core.events import Event, TextDeltas
 from ...translation.translator import Translator
@@ -26,7 +26,7 @@ class Encoder(Protocol):
     def chunks(self) -> int:
         """That were encoded."""
 
-    def encode(self, chunk: Chunk) -> bytes: ...
+    def encode(self, chunk: Part) -> bytes: ...
 
     def ping(self) -> bytes:
         """A keep-alive in the endpoint's own form."""
@@ -123,7 +123,7 @@ class Relay:
         """What the translator would make of it: most of a stream is this, and it need not even look at it."""
         text, encoded = deltas
         self._passed += len(text)
-        return self._encoder.encode(Contents(text, encoded))
+        return self._encoder.encode(TextBatch(text, encoded))
 
     def _translate(self, events: Iterable[Event]) -> bytes:
         """The bytes of one read; a failure that comes after them is noted."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from ...core.answer import FinishReason
 from ...core.events import Event, Usage
 from ...core.request import Message
 from ...recordings.format import Manner
@@ -82,7 +83,7 @@ class Translated(Protocol):
     """What a translator knows at the end."""
 
     ticks: int
-    finish_reason: str
+    finish_reason: FinishReason | None
     usage: Usage | None
 
 
@@ -257,7 +258,8 @@ class RunReport:
         translator, encoder, source = self._translator, self._encoder, self._source
         self.usage: Usage | None = translator.usage if translator is not None else None
         self.ticks = translator.ticks if translator is not None else 0
-        self.finish_reason = translator.finish_reason if translator is not None and self.outcome == SUCCESS else ""
+        reason = translator.finish_reason if translator is not None and self.outcome == SUCCESS else None
+        self.finish_reason = reason.value if reason is not None else ""
         """Empty if the answer has no end of its own."""
         self.chunks = encoder.chunks if encoder is not None else 0
         self.turn_bytes = source.sent if source is not None else 0

@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ...core.answer import Chunk, Content, Contents, ToolCallArguments, ToolCallHead
+from ...core.answer import Part, TextBatch, TextPart, ToolCallArguments, ToolCallOpened
 from ...core.request import Message
 from ...core.turn import Block, Media
 
@@ -79,10 +79,10 @@ class AnswerDigest:
         self._arguments: list[list[str]] = []
         self._room = MAX_KEPT_ARGUMENTS
 
-    def add(self, chunk: Chunk) -> None:
-        if isinstance(chunk, (Content, Contents)):
+    def add(self, chunk: Part) -> None:
+        if isinstance(chunk, (TextPart, TextBatch)):
             _update(self._text, chunk.text)
-        elif isinstance(chunk, ToolCallHead):
+        elif isinstance(chunk, ToolCallOpened):
             self._names.append(chunk.name)
             self._arguments.append([])
         elif isinstance(chunk, ToolCallArguments):

@@ -1,4 +1,4 @@
-"""The chunks of an answer → one `chat.completion`, for a client that does not stream.
+"""The parts of an answer → one `chat.completion`, for a client that does not stream.
 
 Source: OpenAI API description, `CreateChatCompletionResponse`.
 """
@@ -11,22 +11,24 @@ from typing import Any
 from ....core import json_text
 from ....core.answer import (
     Annotations,
-    Chunk,
-    Content,
-    Contents,
+    AnswerFinished,
     Envelope,
-    Finish,
-    Reasoning,
+    FinishReason,
+    Part,
+    ReasoningPart,
+    TextBatch,
+    TextPart,
     ToolCallArguments,
-    ToolCallHead,
+    ToolCallOpened,
     UrlCitation,
-    UsageReport,
+    UsageTotals,
 )
-from .encoder import REASONING_FIELDS, legacy_reason
+from ..answer_objects import encode_citation, encode_usage
+from .encoder import REASONING_FIELDS, finish_reason
 
 
 class Collector:
-    """Takes every chunk of an answer; `body()` is the answer, once the finish chunk is in."""
+    """Collects all parts of an answer; `body()` may be called after AnswerFinished."""
 
     def __init__(self, envelope: Envelope, *, reasoning_field: str, legacy_functions: bool = False) -> None:
         self._envelope = envelope
@@ -35,31 +37,30 @@ class Collector:
         # moving
         self._text: list[str] = []
         self._reasoning: list[str] = []
-        self._calls: list[ToolCallHead] = []
+        self._calls: list[ToolCallOpened] = []
         self._arguments: list[list[str]] = []
         self._citations: tuple[UrlCitation, ...] = ()
-        self._finish_reason: str | None = None
-        self._usage: UsageReport | None = None
+        self._finish_reason: FinishReason | None = None
+        self._usage: UsageTotals | None = None
 
-    def add(self, chunk: Chunk) -> None:
-        take = _TAKERS.get(type(chunk))
-        if take is not None:
-            take(self, chunk)
+    def add(self, part: Part) -> None:
+        handle = _HANDLERS.get(type(part))
+        if handle is not None:
+            handle(self, part)
 
     def body(self) -> bytes:
         """The whole answer as JSON."""
         reason = self._finish_reason
-        if self._legacy and reason is not None:
-            reason = legacy_reason(reason)
+        word = reason and finish_reason(reason, legacy_functions=self._legacy)
         completion = {
             "id": self._envelope.id,
             "object": "chat.completion",
             "created": self._envelope.created,
             "model": self._envelope.model,
-            "choices": [{"index": 0, "message": self._message(), "logprobs": None, "finish_reason": reason}],
+            "choices": [{"index": 0, "message": self._message(), "logprobs": None, "finish_reason": word}],
         }
         if self._usage is not None:
-            completion["usage"] = self._usage.body()
+            completion["usage"] = encode_usage(self._usage)
         return json_text.encode(completion)
 
     def _message(self) -> dict[str, Any]:
@@ -68,7 +69,7 @@ class Collector:
             "role": "assistant",
             "content": text if text or not self._calls else None,
             "refusal": None,
-            "annotations": [citation.body() for citation in self._citations],
+            "annotations": list(map(encode_citation, self._citations)),
         }
         if self._reasoning:
             message |= dict.fromkeys(self._reasoning_fields, "".join(self._reasoning))
@@ -90,27 +91,27 @@ class Collector:
             ]
         }
 
-    def _take_head(self, chunk: ToolCallHead) -> None:
-        self._calls.append(chunk)
+    def _add_call(self, part: ToolCallOpened) -> None:
+        self._calls.append(part)
         self._arguments.append([])
 
-    def _take_annotations(self, chunk: Annotations) -> None:
-        self._citations = chunk.citations
+    def _set_citations(self, part: Annotations) -> None:
+        self._citations = part.citations
 
-    def _take_finish(self, chunk: Finish) -> None:
-        self._finish_reason = chunk.reason
+    def _set_finish_reason(self, part: AnswerFinished) -> None:
+        self._finish_reason = part.reason
 
-    def _take_usage(self, chunk: UsageReport) -> None:
-        self._usage = chunk
+    def _set_usage(self, part: UsageTotals) -> None:
+        self._usage = part
 
 
-_TAKERS: dict[type[Any], Callable[[Collector, Any], None]] = {
-    Content: lambda self, chunk: self._text.append(chunk.text),
-    Contents: lambda self, chunk: self._text.append(chunk.text),
-    Reasoning: lambda self, chunk: self._reasoning.append(chunk.text),
-    ToolCallHead: Collector._take_head,
-    ToolCallArguments: lambda self, chunk: self._arguments[chunk.position].append(chunk.arguments),
-    Annotations: Collector._take_annotations,
-    Finish: Collector._take_finish,
-    UsageReport: Collector._take_usage,
+_HANDLERS: dict[type[Any], Callable[[Collector, Any], None]] = {
+    TextPart: lambda self, part: self._text.append(part.text),
+    TextBatch: lambda self, part: self._text.append(part.text),
+    ReasoningPart: lambda self, part: self._reasoning.append(part.text),
+    ToolCallOpened: Collector._add_call,
+    ToolCallArguments: lambda self, part: self._arguments[part.position].append(part.arguments),
+    Annotations: Collector._set_citations,
+    AnswerFinished: Collector._set_finish_reason,
+    UsageTotals: Collector._set_usage,
 }

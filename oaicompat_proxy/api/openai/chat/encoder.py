@@ -1,4 +1,4 @@
-"""The chunks of an answer, and their bytes on an OpenAI stream.
+"""The parts of an answer → `chat.completion.chunk` events of a stream.
 
 Source: OpenAI API description, `CreateChatCompletionStreamResponse`; order and fields as the official clients
 read them. One answer is one choice: index 0.
@@ -11,18 +11,22 @@ from typing import Any
 
 from ....core import json_text
 from ....core.answer import (
+    AgentToolCalled,
+    AgentToolReturned,
     Annotations,
-    Chunk,
-    Content,
-    Contents,
+    AnswerFinished,
+    AnswerStarted,
     Envelope,
-    Finish,
-    Reasoning,
-    Role,
+    FinishReason,
+    Part,
+    ReasoningPart,
+    TextBatch,
+    TextPart,
     ToolCallArguments,
-    ToolCallHead,
-    UsageReport,
+    ToolCallOpened,
+    UsageTotals,
 )
+from ..answer_objects import encode_citation, encode_usage
 
 REASONING_FIELDS = {
     "reasoning_content": ("reasoning_content",),
@@ -32,6 +36,14 @@ REASONING_FIELDS = {
 }
 """Where reasoning goes, by setting: OpenAI's chat has no field for it, so every server chose its own."""
 
+FINISH_REASONS = {
+    FinishReason.STOP: "stop",
+    FinishReason.LENGTH: "length",
+    FinishReason.TOOL_CALLS: "tool_calls",
+    FinishReason.CONTENT_FILTER: "content_filter",
+}
+LEGACY_FINISH_REASONS = {**FINISH_REASONS, FinishReason.TOOL_CALLS: "function_call"}
+"""For a client that declared `functions`, which knows no tools."""
 
 _ROLE = {
     with_text: b'{"role":"assistant","content":%b,"refusal":null}' % content
@@ -46,7 +58,7 @@ _ENDS = {
 
 
 class ChunkEncoder:
-    """Chunks → bytes of one stream. What all chunks share is encoded once."""
+    """Encodes one stream. The fields that all chunks share are encoded once."""
 
     __slots__ = (
         "_between_texts",
@@ -68,7 +80,7 @@ class ChunkEncoder:
     ) -> None:
         """`legacy_functions`: the client declared `functions`, so a call goes out as `function_call`."""
         self.chunks = 0
-        """That were encoded."""
+        """Number of chunks encoded so far."""
         self._include_usage = include_usage
         self._reasoning = REASONING_FIELDS[reasoning_field]
         self._legacy = legacy_functions
@@ -82,15 +94,15 @@ class ChunkEncoder:
         self._reasoning_chunk = -1
         """The number of the last chunk that carried reasoning: no other chunk has to take note of it."""
 
-    def encode(self, chunk: Chunk) -> bytes:
-        """The chunk as it is sent; empty if this stream does not show it."""
-        if type(chunk) is Contents:
-            self.chunks += len(chunk.encoded)
-            return self._text_start + self._between_texts.join(chunk.encoded) + self._text_end
-        if type(chunk) is Content:
+    def encode(self, part: Part) -> bytes:
+        """The chunks of one part; empty if this stream does not show it."""
+        if type(part) is TextBatch:
+            self.chunks += len(part.encoded)
+            return self._text_start + self._between_texts.join(part.encoded) + self._text_end
+        if type(part) is TextPart:
             self.chunks += 1
-            return self._text_start + json_text.encode(chunk.text)[1:-1] + self._text_end
-        encoded = _ENCODERS[type(chunk)](self, chunk)
+            return self._text_start + json_text.encode(part.text)[1:-1] + self._text_end
+        encoded = _ENCODERS[type(part)](self, part)
         if encoded:
             self.chunks += 1
         return encoded
@@ -107,52 +119,54 @@ class ChunkEncoder:
     def _with_delta(self, delta: dict[str, Any]) -> bytes:
         return self._delta + json_text.encode(delta) + self._open_end
 
-    def _role(self, chunk: Role) -> bytes:
-        return self._delta + _ROLE[chunk.with_text] + self._open_end
+    def _role(self, part: AnswerStarted) -> bytes:
+        return self._delta + _ROLE[part.with_text] + self._open_end
 
-    def _reasoning_delta(self, chunk: Reasoning) -> bytes:
+    def _reasoning_delta(self, part: ReasoningPart) -> bytes:
         if not self._reasoning:
             return b""
         self._reasoning_chunk = self.chunks + 1
-        return self._with_delta(dict.fromkeys(self._reasoning, chunk.text))
+        return self._with_delta(dict.fromkeys(self._reasoning, part.text))
 
-    def _head(self, chunk: ToolCallHead) -> bytes:
-        function = {"name": chunk.name, "arguments": ""}
+    def _head(self, part: ToolCallOpened) -> bytes:
+        function = {"name": part.name, "arguments": ""}
         if self._legacy:
-            return self._with_delta({"function_call": function}) if chunk.position == 0 else b""
-        call = {"index": chunk.position, "id": chunk.id, "type": "function", "function": function}
+            return self._with_delta({"function_call": function}) if part.position == 0 else b""
+        call = {"index": part.position, "id": part.id, "type": "function", "function": function}
         return self._with_delta({"tool_calls": [call]})
 
-    def _arguments(self, chunk: ToolCallArguments) -> bytes:
-        function = {"arguments": chunk.arguments}
+    def _arguments(self, part: ToolCallArguments) -> bytes:
+        function = {"arguments": part.arguments}
         if self._legacy:
-            return self._with_delta({"function_call": function}) if chunk.position == 0 else b""
-        return self._with_delta({"tool_calls": [{"index": chunk.position, "function": function}]})
+            return self._with_delta({"function_call": function}) if part.position == 0 else b""
+        return self._with_delta({"tool_calls": [{"index": part.position, "function": function}]})
 
-    def _annotations(self, chunk: Annotations) -> bytes:
-        return self._with_delta({"annotations": [citation.body() for citation in chunk.citations]})
+    def _annotations(self, part: Annotations) -> bytes:
+        return self._with_delta({"annotations": list(map(encode_citation, part.citations))})
 
-    def _finish(self, chunk: Finish) -> bytes:
-        reason = legacy_reason(chunk.reason) if self._legacy else chunk.reason
+    def _finish(self, part: AnswerFinished) -> bytes:
+        reason = finish_reason(part.reason, legacy_functions=self._legacy)
         return b'%b{},"logprobs":null,"finish_reason":"%b"%b' % (self._delta, reason.encode(), self._last_end)
 
-    def _usage(self, chunk: UsageReport) -> bytes:
+    def _usage(self, part: UsageTotals) -> bytes:
         if not self._include_usage:
             return b""
-        return self._start + b',"choices":[],"usage":' + json_text.encode(chunk.body()) + b"}\n\n"
+        return self._start + b',"choices":[],"usage":' + json_text.encode(encode_usage(part)) + b"}\n\n"
 
 
-def legacy_reason(reason: str) -> str:
-    """The finish reason for a client that knows no tools, only functions."""
-    return "function_call" if reason == "tool_calls" else reason
+def finish_reason(reason: FinishReason, *, legacy_functions: bool) -> str:
+    """OpenAI's word for the reason."""
+    return (LEGACY_FINISH_REASONS if legacy_functions else FINISH_REASONS)[reason]
 
 
 _ENCODERS: dict[type[Any], Callable[[ChunkEncoder, Any], bytes]] = {
-    Role: ChunkEncoder._role,
-    Reasoning: ChunkEncoder._reasoning_delta,
-    ToolCallHead: ChunkEncoder._head,
+    AnswerStarted: ChunkEncoder._role,
+    ReasoningPart: ChunkEncoder._reasoning_delta,
+    ToolCallOpened: ChunkEncoder._head,
     ToolCallArguments: ChunkEncoder._arguments,
+    AgentToolCalled: lambda self, part: b"",
+    AgentToolReturned: lambda self, part: b"",
     Annotations: ChunkEncoder._annotations,
-    Finish: ChunkEncoder._finish,
-    UsageReport: ChunkEncoder._usage,
+    AnswerFinished: ChunkEncoder._finish,
+    UsageTotals: ChunkEncoder._usage,
 }

@@ -8,10 +8,25 @@ from __future__ import annotations
 from typing import Any
 
 from ....core import json_text, sse
-from ....core.answer import Chunk, Content, Contents, Envelope, Finish, Role, UsageReport
+from ....core.answer import (
+    AnswerFinished,
+    AnswerStarted,
+    Envelope,
+    FinishReason,
+    Part,
+    TextBatch,
+    TextPart,
+    UsageTotals,
+)
+from ..answer_objects import encode_usage
 
-FINISH_REASONS = {"length": "length", "content_filter": "content_filter"}
-"""This endpoint knows no tool calls: everything else is a stop."""
+FINISH_REASONS = {
+    FinishReason.STOP: "stop",
+    FinishReason.LENGTH: "length",
+    FinishReason.TOOL_CALLS: "stop",
+    FinishReason.CONTENT_FILTER: "content_filter",
+}
+"""This endpoint has no tool calls."""
 
 
 def _choice(text: str, finish_reason: str | None) -> dict[str, Any]:
@@ -29,7 +44,7 @@ def _completion(envelope: Envelope, choices: list[dict[str, Any]]) -> dict[str, 
 
 
 class CompletionEncoder:
-    """Chunks → bytes of one stream."""
+    """Encodes one stream."""
 
     def __init__(self, envelope: Envelope, *, include_usage: bool, echo: str) -> None:
         """`echo`: the prompt, if the client wants it in front of the text."""
@@ -37,58 +52,58 @@ class CompletionEncoder:
         self._include_usage = include_usage
         self._echo = echo
         self.chunks = 0
-        """That were encoded."""
+        """Number of chunks encoded so far."""
 
-    def encode(self, chunk: Chunk) -> bytes:
-        """The chunk as it is sent; empty if this endpoint does not show it."""
-        if isinstance(chunk, Content):
-            return self._event([_choice(chunk.text, None)])
-        if isinstance(chunk, Contents):
+    def encode(self, part: Part) -> bytes:
+        """The chunks of one part; empty if this endpoint does not show it."""
+        if isinstance(part, TextPart):
+            return self._event([_choice(part.text, None)])
+        if isinstance(part, TextBatch):
             start, end = self._event([_choice("", None)]).split(b'"text":""', 1)
-            self.chunks += len(chunk.encoded) - 1
-            return b"".join([b'%b"text":"%b"%b' % (start, text, end) for text in chunk.encoded])
-        if isinstance(chunk, Role):
+            self.chunks += len(part.encoded) - 1
+            return b"".join([b'%b"text":"%b"%b' % (start, text, end) for text in part.encoded])
+        if isinstance(part, AnswerStarted):
             return self._event([_choice(self._echo, None)]) if self._echo else b""
-        if isinstance(chunk, Finish):
-            return self._event([_choice("", FINISH_REASONS.get(chunk.reason, "stop"))])
-        if isinstance(chunk, UsageReport) and self._include_usage:
-            return self._event([], chunk)
+        if isinstance(part, AnswerFinished):
+            return self._event([_choice("", FINISH_REASONS[part.reason])])
+        if isinstance(part, UsageTotals) and self._include_usage:
+            return self._event([], part)
         return b""
 
     def ping(self) -> bytes:
         """A keep-alive: a piece of text that is empty, and that is not counted."""
         return self._encode([_choice("", None)])
 
-    def _event(self, choices: list[dict[str, Any]], usage: UsageReport | None = None) -> bytes:
+    def _event(self, choices: list[dict[str, Any]], usage: UsageTotals | None = None) -> bytes:
         self.chunks += 1
         return self._encode(choices, usage)
 
-    def _encode(self, choices: list[dict[str, Any]], usage: UsageReport | None = None) -> bytes:
+    def _encode(self, choices: list[dict[str, Any]], usage: UsageTotals | None = None) -> bytes:
         completion = _completion(self._envelope, choices)
         if self._include_usage:
-            completion["usage"] = usage and usage.body()
+            completion["usage"] = usage and encode_usage(usage)
         return sse.encode(json_text.encode(completion))
 
 
 class CompletionCollector:
-    """Chunks → one body."""
+    """Collects all parts of an answer into one body."""
 
     def __init__(self, envelope: Envelope, *, echo: str) -> None:
         self._envelope = envelope
         self._text = [echo]
         self._finish_reason = "stop"
-        self._usage: UsageReport | None = None
+        self._usage: UsageTotals | None = None
 
-    def add(self, chunk: Chunk) -> None:
-        if isinstance(chunk, (Content, Contents)):
-            self._text.append(chunk.text)
-        elif isinstance(chunk, Finish):
-            self._finish_reason = FINISH_REASONS.get(chunk.reason, "stop")
-        elif isinstance(chunk, UsageReport):
-            self._usage = chunk
+    def add(self, part: Part) -> None:
+        if isinstance(part, (TextPart, TextBatch)):
+            self._text.append(part.text)
+        elif isinstance(part, AnswerFinished):
+            self._finish_reason = FINISH_REASONS[part.reason]
+        elif isinstance(part, UsageTotals):
+            self._usage = part
 
     def body(self) -> bytes:
         completion = _completion(self._envelope, [_choice("".join(self._text), self._finish_reason)])
         if self._usage is not None:
-            completion["usage"] = self._usage.body()
+            completion["usage"] = encode_usage(self._usage)
         return json_text.encode(completion)
