@@ -396,4 +396,4 @@ def test_the_ci_machine_gets_a_real_redis() -> None:
 
 def test_what_to_do_without_redis_is_documented() -> None:
     """Then one worker has to get all requests of a session."""
-    assert "hash $http_x_session_id" in (ROOT / "README.md").read_text()
+    assert "hash $http_x_session_id" in (ROOT / "oaicompat_proxy" / "server" / "sessions" / "README.md").read_text()

@@ -64,7 +64,9 @@ OutputFile = click.Path(dir_okay=False, writable=True, path_type=Path)
 @click.option("--curves", is_flag=True, help="Measure the curves instead: over streams, lengths and workers.")
 @click.option("--plot", type=OutputFile, default="curves.png", show_default=True, help="The picture of the curves.")
 @click.option("--json", type=OutputFile, help="Write all figures there.")
-@click.option("--readme", is_flag=True, help="Put the table into README.md; the picture goes beside these scripts.")
+@click.option(
+    "--readme", is_flag=True, help="Write the table into scripts/benchmark/README.md; the picture is written beside it."
+)
 @click.option("--scale", type=click.Choice(tuple(SCALES)), hidden=True)
 def bench(**options: Any) -> None:
     """Measure what the proxy costs, beside a bare byte pipe and nginx, in processor time.
@@ -111,7 +113,7 @@ class Settings:
 
     @property
     def part(self) -> str:
-        """Of the README: the table with other gateways stands beside the one without."""
+        """The table of the README that is written: comparisons with other gateways have one of their own."""
         if self.curves:
             return "curves"
         return "peers" if self.peers else "bench"

@@ -1,11 +1,11 @@
-"""Puts what was measured into README.md, between its marks."""
+"""Writes measured tables into the README beside this module, between their marks."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-README = Path(__file__).parent.parent.parent / "README.md"
+README = Path(__file__).parent / "README.md"
 PLOT = Path(__file__).parent / "curves.png"
 
 
@@ -18,7 +18,7 @@ def replace_part(text: str, part: str, content: str) -> str:
     pattern = re.compile(rf"(<!-- {part} -->\n).*?(<!-- /{part} -->)", re.DOTALL)
     replaced, found = pattern.subn(lambda match: f"{match[1]}{content}\n{match[2]}", text)
     if found != 1:
-        raise NoPlace(f"README.md needs one line <!-- {part} --> and, below it, one line <!-- /{part} -->")
+        raise NoPlace(f"{README} needs one line <!-- {part} --> and, below it, one line <!-- /{part} -->")
     return replaced
 
 

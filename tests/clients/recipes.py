@@ -1,4 +1,4 @@
-"""The README's recipes: what each says to install, what it says to run, and the places where both are done."""
+"""The recipes of the README beside this module: what each installs and runs, and the places where both are done."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 CHECKS = Path(__file__).parent / "checks"
+PAGE = Path(__file__).parent / "README.md"
 ADDRESS = "http://127.0.0.1:8700"
-"""Where the README's proxy listens."""
+"""Address of the proxy in all recipes."""
 PATIENCE = 300.0
 """Seconds to install a client (the largest has 700 MB), or for all that one is asked."""
 SUFFIXES = {"python": ".py", "js": ".mjs", "sh": ".sh"}
@@ -32,8 +32,8 @@ class Recipe:
 
 
 def read_recipes(kind: str = "client") -> dict[str, Recipe]:
-    """Those of the README, by the names of their clients."""
-    marked = re.findall(MARK.format(kind=kind), (ROOT / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    """The recipes of the README, by the names of their clients."""
+    marked = re.findall(MARK.format(kind=kind), PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     return {client: _parse(text) for client, text in marked}
 
 
