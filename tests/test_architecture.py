@@ -57,6 +57,7 @@ PURE_IN_SERVER = {
     "server.observability.outcomes",
     "server.sessions.fingerprints",
     "server.sessions.session_name",
+    "server.upstream.run_state",
 }
 """They stand with what they are for, and do no I/O all the same."""
 
@@ -75,6 +76,7 @@ NEED_NO_TEST = {
     "core.request": "only words",
     "server.answering.sinks": "only what is asked of others",
     "server.upstream.event_source": "only what is asked of others",
+    "server.upstream.run_state": "only words",
     "core.events": "only words: they have no behaviour",
     "dialects.protocol": "only what is asked of others",
     "core.turn": "only words",

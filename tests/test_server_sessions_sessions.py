@@ -36,6 +36,7 @@ from oaicompat_proxy.server.sessions.run_start import start
 from oaicompat_proxy.server.sessions.sessions import Sessions
 from oaicompat_proxy.server.sessions.store import MemoryStore, SessionStore
 from oaicompat_proxy.server.upstream.gateway_features import GatewayFeatures
+from oaicompat_proxy.server.upstream.run_state import RunState
 
 TURN = Turn((Text("Hi"),))
 HELLO = Message("user", (Text("Hi"),))
@@ -47,23 +48,20 @@ AGAIN = Message("user", (Text("And?"),))
 class Run:
     """A run of which a test says how far it is."""
 
-    over: bool = False
-    refused: bool = False
-    reached: bool = True
-    opened: bool = True
-    whole: bool = False
+    state: RunState = RunState.ACCEPTED
+    fully_read: bool = False
     ends: asyncio.Event = field(default_factory=asyncio.Event)
     fails: ProxyError | None = None
     was_cut: bool = False
 
     async def open(self) -> None:
-        self.opened = True
+        self.state = RunState.ACCEPTED
 
-    async def outlive(self) -> None:
+    async def drain(self) -> None:
         await self.ends.wait()
         if self.fails is not None:
             raise self.fails
-        self.over = True
+        self.state = RunState.FINISHED
 
     async def finish(self) -> None: ...
 
@@ -179,12 +177,12 @@ async def answered(house: House, want: Wanted, text: str = "Hello") -> Lease:
     """A request with a good answer that is remembered."""
     house.upstream.next = Run()
     async with leased(house, want) as lease:
-        run = start(lease, TURN, approves=False)
+        start(lease, TURN, approves=False)
         digest = house.sessions.new_digest(want)
         assert digest is not None
         digest.add(TextPart(text))
         await house.sessions.remember(lease, digest)
-        run.over = True  # type: ignore[misc]
+        house.upstream.next.state = RunState.FINISHED
     await house.settled()
     return lease
 
@@ -242,52 +240,52 @@ def test_only_what_may_be_continued_is_followed(plain: House, recognising: House
 
 # What becomes of it: (kind of session, how far its run was) → what is done, in this order
 
-NEVER, UNHEARD, UNANSWERED = "never begun", "unheard", "unanswered"
-REFUSED, OVER, GOING_ON = "refused", "over", "going on"
+NO_RUN = "no run"
 OUTCOMES = {
-    ("fresh", NEVER): [],
-    ("fresh", UNHEARD): [],
-    ("fresh", UNANSWERED): ["close"],
-    ("fresh", REFUSED): ["close"],
-    ("fresh", OVER): ["close"],
-    ("fresh", GOING_ON): ["close"],
-    ("named", NEVER): ["release"],
-    ("named", UNHEARD): ["release"],
-    ("named", UNANSWERED): [],
-    ("named", REFUSED): ["release"],
-    ("named", OVER): ["release"],
-    ("named", GOING_ON): [],
-    ("recognised", NEVER): ["release"],
-    ("recognised", UNHEARD): ["release"],
-    ("recognised", UNANSWERED): ["close", "release"],
-    ("recognised", REFUSED): ["release"],
-    ("recognised", OVER): ["release"],
-    ("recognised", GOING_ON): ["close", "release"],
+    ("fresh", NO_RUN): [],
+    ("fresh", RunState.NOT_SENT): [],
+    ("fresh", RunState.SENT): ["close"],
+    ("fresh", RunState.REJECTED): ["close"],
+    ("fresh", RunState.FINISHED): ["close"],
+    ("fresh", RunState.ACCEPTED): ["close"],
+    ("named", NO_RUN): ["release"],
+    ("named", RunState.NOT_SENT): ["release"],
+    ("named", RunState.SENT): [],
+    ("named", RunState.REJECTED): ["release"],
+    ("named", RunState.FINISHED): ["release"],
+    ("named", RunState.ACCEPTED): [],
+    ("recognised", NO_RUN): ["release"],
+    ("recognised", RunState.NOT_SENT): ["release"],
+    ("recognised", RunState.SENT): ["close", "release"],
+    ("recognised", RunState.REJECTED): ["release"],
+    ("recognised", RunState.FINISHED): ["release"],
+    ("recognised", RunState.ACCEPTED): ["close", "release"],
 }
 
 
 @pytest.mark.parametrize(("kind", "state"), OUTCOMES)
 @pytest.mark.parametrize("error", [None, AgentError("exploded"), asyncio.CancelledError()])
-async def test_when_a_request_is_over(recognising: House, kind: str, state: str, error: BaseException | None) -> None:
+async def test_when_a_request_is_over(
+    recognising: House, kind: str, state: RunState | str, error: BaseException | None
+) -> None:
     house = recognising
     if kind == "recognised":
         await answered(house, wanted(HELLO))
         house.events.clear()
     want = wanted(HELLO, name="harbour") if kind == "named" else wanted(HELLO, ANSWER, AGAIN)
-    run = house.upstream.next = Run(
-        over=state == OVER, refused=state == REFUSED, reached=state != UNHEARD, opened=state != UNANSWERED
-    )
+    run = house.upstream.next = Run(state) if isinstance(state, RunState) else Run()
     with contextlib.suppress(*([type(error)] if error is not None else [])):
         async with leased(house, want) as lease:
             assert (lease.recognised_by is not None) == (kind == "recognised")
-            if state != NEVER:
+            if state != NO_RUN:
                 start(lease, TURN, approves=False)
             if error is not None:
                 raise error
     await asyncio.sleep(0.01)
     assert house.events == OUTCOMES[kind, state]
-    assert run.was_cut == (state in (UNANSWERED, GOING_ON) and kind != "named")
-    if kind == "named" and state in (UNANSWERED, GOING_ON):
+    goes_on = state in (RunState.SENT, RunState.ACCEPTED)
+    assert run.was_cut == (goes_on and kind != "named")
+    if kind == "named" and goes_on:
         run.ends.set()
         assert await house.settled() == ["release"], "held until it is over"
 
@@ -295,7 +293,7 @@ async def test_when_a_request_is_over(recognising: House, kind: str, state: str,
 @pytest.mark.parametrize("error", [UpstreamUnreachable("x"), UpstreamConnectTimeout("x")])
 @pytest.mark.parametrize("name", ["", "harbour"])
 async def test_what_never_reached_the_gateway_is_not_closed(plain: House, error: ProxyError, name: str) -> None:
-    plain.upstream.next = Run(reached=False)
+    plain.upstream.next = Run(RunState.NOT_SENT)
     await lease_of(plain, wanted(name=name), error)
     assert await plain.settled() == (["release"] if name else [])
 
@@ -435,7 +433,7 @@ async def test_under_a_name_of_whole_conversations_a_users_message_begins_anothe
 async def test_the_own_session_is_found_where_it_was_after_a_failure(plain: House) -> None:
     first = await answered(plain, wanted(HELLO, name="harbour"))
     for _ in range(2):
-        plain.upstream.next = Run(over=True)
+        plain.upstream.next = Run(RunState.FINISHED)
         lease = await lease_of(plain, wanted(HELLO, ANSWER, AGAIN, name="harbour"), error=AgentError("exploded"))
         assert lease.key == first.key
         assert "close" not in await plain.settled()
@@ -447,8 +445,8 @@ async def test_a_run_whose_answer_nobody_took_leaves_its_session_unknown(recogni
     first = await answered(recognising, wanted(*WHOLE, name=name))
     async with leased(recognising, wanted(*WHOLE, ANSWER, AGAIN, name=name)) as lease:
         assert lease.key == first.key
-        run = start(lease, TURN, approves=False)
-        run.over = lease.completed = True  # type: ignore[misc]
+        start(lease, TURN, approves=False)
+        recognising.upstream.next.state, lease.completed = RunState.FINISHED, True
     assert (await recognising.settled())[-2:] == ["close", "release"]
     assert (await lease_of(recognising, wanted(*WHOLE, ANSWER, AGAIN, name=name))).key != first.key
 
@@ -480,7 +478,7 @@ async def test_what_waits_for_its_session_is_counted_and_bounded() -> None:
 async def test_what_never_reached_the_own_session_is_no_use_of_it(plain: House, error: ProxyError) -> None:
     """Or the next would be taken for a loss of what was said before."""
     for _ in range(2):
-        plain.upstream.next = Run(reached=False)
+        plain.upstream.next = Run(RunState.NOT_SENT)
         lease = await lease_of(plain, wanted(HELLO, name="harbour"), error)
         await plain.settled()
         assert lease.first
@@ -494,7 +492,7 @@ async def test_what_never_reached_the_own_session_is_no_use_of_it(plain: House, 
 async def test_a_session_whose_run_failed_is_found_again(recognising: House) -> None:
     first = await answered(recognising, wanted(HELLO))
     for _ in range(3):
-        recognising.upstream.next = Run(over=True)
+        recognising.upstream.next = Run(RunState.FINISHED)
         lease = await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN), error=AgentError("exploded"))
         assert lease.key == first.key
         await recognising.settled()
@@ -553,7 +551,7 @@ async def test_a_session_that_cannot_be_put_back_is_closed(recognising: House, m
     await answered(recognising, wanted(HELLO))
     recognising.events.clear()
     monkeypatch.setattr(recognising.store, "put", Broken().put)
-    recognising.upstream.next = Run(over=True)
+    recognising.upstream.next = Run(RunState.FINISHED)
     await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN), error=AgentError("exploded"))
     assert await recognising.settled() == ["close", "release"]
 
@@ -604,8 +602,8 @@ async def test_a_session_that_is_abandoned_is_closed(plain: House) -> None:
 
 
 def test_the_table_is_whole() -> None:
-    kinds, states = ("fresh", "named", "recognised"), (NEVER, UNHEARD, UNANSWERED, REFUSED, OVER, GOING_ON)
-    assert OUTCOMES.keys() == {*itertools.product(kinds, states)}
+    states = {NO_RUN, *RunState} - {RunState.WAITING, RunState.SUCCEEDED}
+    assert OUTCOMES.keys() == {*itertools.product(("fresh", "named", "recognised"), states)}
 
 
 # Where no gateway keeps sessions

@@ -20,6 +20,7 @@ from oaicompat_proxy.server.upstream import abort as aborting
 from oaicompat_proxy.server.upstream.abort import Outcome, abort
 from oaicompat_proxy.server.upstream.gateway_client import Upstream
 from oaicompat_proxy.server.upstream.run import Run
+from oaicompat_proxy.server.upstream.run_state import RunState
 
 pytest_plugins = ["front_fixtures"]
 
@@ -55,7 +56,7 @@ async def test_where_it_works_the_run_is_over(agent: Agent) -> None:
     interrupts(agent, *ABORTED)
     async with running(agent) as (upstream, run):
         assert await abort(upstream, "s1", run) is Outcome.ABORTED
-        assert run.over
+        assert run.state is RunState.FINISHED
         assert upstream.features.abort.works is True
     assert agent.exchanges[1].json["sessionId"] == "s1"
 
@@ -80,8 +81,8 @@ async def test_where_it_only_says_so_the_run_goes_on_and_it_is_not_asked_again(
         assert upstream.features.abort.works is False
         assert await abort(upstream, "s1", run) is Outcome.GOES_ON
         goes_on.set()
-        await run.outlive()
-        assert run.over, "nothing of it was lost"
+        await run.drain()
+        assert run.state is RunState.FINISHED, "nothing of it was lost"
     assert [each.path for each in agent.exchanges].count("/abort") == 1
 
 

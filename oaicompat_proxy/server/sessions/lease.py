@@ -12,6 +12,8 @@ from ..observability.run_report import RunReport
 from ..random_ids import new_secret
 from ..upstream.gateway_client import Upstream
 from ..upstream.run import Run
+from ..upstream.run_state import RunState
+from .after_request import LeaseKind
 from .locks import Release
 from .run_slots import Slot
 
@@ -52,8 +54,6 @@ class Lease:
     lost = False
     """The session may be another run's, so none of this lease may go on in it."""
     slot: Slot | None = None
-    lingers = False
-    """The run goes on without its reader, and so takes a slot."""
     run: Run | None = None
     recognised_by: str | None = None
     """The digest under which the session was found."""
@@ -91,6 +91,29 @@ class Lease:
         self.own = own
         self.keep = lasting
         """The session goes on after this request."""
+
+    @property
+    def kind(self) -> LeaseKind:
+        if self.keep:
+            return LeaseKind.PERSISTENT
+        if self.upstream.dialect.gateway is None:
+            return LeaseKind.WITHOUT_GATEWAY
+        return LeaseKind.TEMPORARY if self.recognised_by is None else LeaseKind.CONTINUED
+
+    @property
+    def run_state(self) -> RunState:
+        """The state of the run, and of the answer that was made of it."""
+        state = RunState.NOT_SENT if self.run is None else self.run.state
+        if state is RunState.ACCEPTED and self.parked:
+            return RunState.WAITING
+        if state is RunState.FINISHED and self.completed:
+            return RunState.SUCCEEDED
+        return state
+
+    @property
+    def started_run(self) -> Run:
+        assert self.run is not None
+        return self.run
 
     def follow(self, report: RunReport) -> None:
         """It is this request's turn; who traces it sees its run."""

@@ -124,7 +124,7 @@ class Leasing:
         try:
             return await self._lock(lease, wanted)
         except BaseException as error:
-            self._settling.put_back(lease)
+            self._settling.restore(lease)
             if isinstance(error, SessionsUnavailable):
                 return None
             raise

@@ -101,9 +101,7 @@ class Sessions:
     def end(self, lease: Lease) -> None:
         """The request is answered, or has failed."""
         self._leased -= 1
-        self._settling.settle(lease)
-        if not lease.lingers:
-            lease.free()
+        self._settling.finalize(lease)
 
     def new_digest(self, wanted: Wanted) -> AnswerDigest | None:
         """Follows the answer, if its conversation can be continued."""

@@ -14,7 +14,9 @@ from ..upstream.abort import Outcome, abort
 from ..upstream.approvals import confirm
 from ..upstream.gateway_client import Upstream
 from ..upstream.run import Run
+from ..upstream.run_state import RunState
 from ..upstream.session_closer import Closing
+from .after_request import AFTER_REQUEST, CANCELLED, KEEPS_PERMIT, Action
 from .continuations import Continuations
 from .lease import Lease
 from .locks import Release
@@ -52,54 +54,94 @@ class Settling:
         if self.tasks:
             await asyncio.wait(self.tasks)
 
-    def put_back(self, lease: Lease) -> None:
-        """It was not used: it is found again where it was."""
-        self.in_background(self._put_back(lease, reached=False))
+    def restore(self, lease: Lease) -> None:
+        """The session was leased, and not used."""
+        self.in_background(self._restore(lease))
 
-    def settle(self, lease: Lease) -> None:
-        """Starts what has to be done; nobody waits for it."""
-        run = lease.run
-        if run is not None and run.whole and lease.release is None and lease.recognised_by is None:
-            if not lease.keep:
-                self._closer.close_soon(lease.key, lease.upstream)
-        elif run is None or not run.reached or run.over or run.refused:
-            self.in_background(self._put_back(lease, reached=run is not None and run.reached))
-        elif lease.keep or lease.parked:
-            lease.lingers = not lease.parked  # a run that waits for its client does nothing
-            self.in_background(self._outlive(lease, run))
-        elif not run.opened and lease.upstream.dialect.gateway is not None:
+    def finalize(self, lease: Lease) -> None:
+        """Starts what the table says, in the background."""
+        action = AFTER_REQUEST[lease.kind, lease.run_state]
+        if action in CANCELLED:
             self.cancelled += 1
-            self.in_background(self._stop_unheard(lease, run))
-        elif lease.recognised_by is not None and lease.upstream.dialect.gateway is not None:
-            self.cancelled += 1
-            lease.lingers = True
-            self.in_background(self._interrupt(lease, run))
+        if action not in KEEPS_PERMIT:
+            lease.free()
+        match action:
+            case Action.RELEASE:
+                self.in_background(self._release(lease))
+            case Action.RESTORE:
+                self.in_background(self._restore(lease))
+            case Action.CLOSE:
+                self._close(lease)
+            case Action.CANCEL:
+                self._cancel(lease)
+            case Action.CANCEL_ONCE_ANSWERED:
+                self.in_background(self._cancel_once_answered(lease))
+            case Action.ABORT:
+                self.in_background(self._abort(lease))
+            case Action.DRAIN:
+                self.in_background(self._drain(lease, within=self._config.session_drain))
+            case Action.AWAIT_CLIENT:
+                self.in_background(self._drain(lease, within=self._config.confirmation_ttl))
+
+    def _close(self, lease: Lease) -> None:
+        if lease.release is None and lease.run is not None and lease.run.fully_read:
+            self._closer.close_soon(lease.key, lease.upstream)  # the usual case, without a task
         else:
-            self.cancelled += 1
-            run.cut()
-            self._closer.close_soon(lease.key, lease.upstream)
-            if lease.release is not None:
-                self.in_background(lease.give_back())
+            self.in_background(self._finish_and_close(lease))
 
-    async def _stop_unheard(self, lease: Lease, run: Run) -> None:
-        """The gateway has not answered the call yet: a close that overtakes it would close nothing."""
+    async def _finish_and_close(self, lease: Lease) -> None:
+        try:
+            await self._finish_run(lease)
+            self._closer.close_soon(lease.key, lease.upstream)
+        finally:
+            await lease.give_back()
+
+    async def _release(self, lease: Lease) -> None:
+        try:
+            await self._finish_run(lease)
+        finally:
+            await lease.give_back()
+
+    async def _restore(self, lease: Lease) -> None:
+        try:
+            await self._finish_run(lease)
+            if lease.recognised_by is not None:
+                lease.keep = await self.keep(lease, lease.recognised_by)
+                if not lease.keep:
+                    self._closer.close_soon(lease.key, lease.upstream)
+            if lease.run_state in (RunState.NOT_SENT, RunState.REJECTED):
+                await self._known.unuse(lease)
+        finally:
+            await lease.give_back()
+
+    async def _finish_run(self, lease: Lease) -> None:
+        if lease.run_state in (RunState.FINISHED, RunState.SUCCEEDED):
+            await lease.started_run.finish()
+
+    def _cancel(self, lease: Lease) -> None:
+        lease.started_run.cut()
+        self._closer.close_soon(lease.key, lease.upstream)
+        if lease.release is not None:
+            self.in_background(lease.give_back())
+
+    async def _cancel_once_answered(self, lease: Lease) -> None:
         try:
             with contextlib.suppress(ProxyError, TimeoutError):
                 async with asyncio.timeout(CALL_TO_ANSWER):
-                    await run.open()
+                    await lease.started_run.open()
         finally:
-            run.cut()
+            lease.started_run.cut()
             self._closer.close_soon(lease.key, lease.upstream)
             await lease.give_back()
 
-    async def _interrupt(self, lease: Lease, run: Run) -> None:
-        """An aborted turn leaves the session's memory, so it is found again where it was; else it is closed."""
+    async def _abort(self, lease: Lease) -> None:
+        """An aborted turn leaves the session's memory, so the session is what it was before the request."""
+        run = lease.started_run
         try:
             with contextlib.suppress(ProxyError, TimeoutError):
                 async with asyncio.timeout(CALL_TO_ANSWER + ABORT_OR_CLOSE):
                     outcome = await abort(lease.upstream, lease.key, run, within=ABORT_OR_CLOSE)
-                aborted = outcome is Outcome.ABORTED
-                if aborted and lease.recognised_by is not None:
+                if outcome is Outcome.ABORTED and lease.recognised_by is not None:
                     await run.finish()
                     lease.keep = await self.keep(lease, lease.recognised_by)
         finally:
@@ -121,34 +163,18 @@ class Settling:
             if release is not None:
                 await release()
 
-    async def _put_back(self, lease: Lease, *, reached: bool) -> None:
-        """No run is going on. A recognised session whose run failed is what it was before."""
+    async def _drain(self, lease: Lease, *, within: float) -> None:
+        """`within`: seconds after which a run that has not finished is stopped."""
+        run = lease.started_run
         try:
-            if lease.run is not None and lease.run.over:
-                await lease.run.finish()
-            if lease.recognised_by is not None:
-                if not lease.completed:
-                    lease.keep = await self.keep(lease, lease.recognised_by)
-                reached = True  # by the requests before
-            if lease.run is None or not lease.run.reached or lease.run.refused:
-                await self._known.unuse(lease)
-            if reached and not lease.keep:
-                self._closer.close_soon(lease.key, lease.upstream)
-        finally:
-            await lease.give_back()
-
-    async def _outlive(self, lease: Lease, run: Run) -> None:
-        """The run goes on without its reader, and the session is held until it is over."""
-        limit = self._config.confirmation_ttl if lease.parked else self._config.session_drain
-        try:
-            async with asyncio.timeout(limit):
-                await self._end_run(lease, run)
+            async with asyncio.timeout(within):
+                await self._read_to_end(lease, run)
             await run.finish()
         except UNREACHED:
             await self._known.unuse(lease)
         except (ProxyError, TimeoutError) as error:
             what = "left" if lease.native else "closed"
-            log.warning("session %s is %s: its run has no end: %s", lease.key, what, error or "timeout")
+            log.warning("session %s is %s: its run did not finish: %s", lease.key, what, error or "timeout")
             lease.keep = lease.native
             await self._known.forget(lease)
         finally:
@@ -160,8 +186,8 @@ class Settling:
             finally:
                 await lease.give_back()
 
-    async def _end_run(self, lease: Lease, run: Run) -> None:
-        """Returns when it is over: it is interrupted for a reader that has left, where the gateway can do that."""
+    async def _read_to_end(self, lease: Lease, run: Run) -> None:
+        """Returns when the run is finished or aborted."""
         if not (lease.answered or lease.parked):
             outcome = await abort(lease.upstream, lease.key, run)
             if outcome is not Outcome.GOES_ON:
@@ -171,7 +197,7 @@ class Settling:
                 return
         if lease.denied_call is not None:
             await confirm(lease.upstream, lease.key, lease.denied_call, confirmed=False)
-        await run.outlive()
+        await run.drain()
 
     async def keep(self, lease: Lease, digest: str) -> bool:
         """Whether the session is kept under this digest. A name's own one always is."""

@@ -14,6 +14,7 @@ from ...core.errors import UpstreamError
 from ...core.events import RunFailed
 from .gateway_client import Upstream
 from .run import Run
+from .run_state import RunState
 
 ABORT_TO_END = 2.0
 """Seconds for an aborted run to end: a gateway interrupts it at the model's next event."""
@@ -49,7 +50,7 @@ async def abort(upstream: Upstream, key: str, run: Run, *, within: float | None 
     except TimeoutError:
         if feature.works is None:
             feature.note(works=False)
-    return Outcome.ENDED if run.over else Outcome.GOES_ON
+    return Outcome.ENDED if run.state is RunState.FINISHED else Outcome.GOES_ON
 
 
 async def ask_to_abort(upstream: Upstream, key: str) -> None:
@@ -69,6 +70,6 @@ async def _read_to_end(run: Run) -> bool:
     async for events in run:
         for event in events:
             aborted = aborted or (isinstance(event, RunFailed) and event.aborted)
-        if run.over:
+        if run.state is RunState.FINISHED:
             break
     return aborted

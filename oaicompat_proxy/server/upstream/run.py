@@ -17,6 +17,7 @@ from .decompression import Inflater
 from .http_client import NO_HEADERS, StreamClient
 from .http_exchange import Exchange, Limits
 from .response_check import UNKNOWN_APP, check_app, check_credentials, check_stream
+from .run_state import RunState
 from .tap import Take, TappedReader
 
 Watch = Callable[[Event], Event]
@@ -69,28 +70,19 @@ class Run:
         self._inflater: Inflater | None = None
         self._ahead = b""
         """What was read before it was its turn."""
-        self.opened = False
-        """The gateway has answered with a run."""
-        self.refused = False
-        """The gateway has answered, but not with a run."""
+        self._state = RunState.NOT_SENT
         self._settled = False
         """No more events will come."""
         self._held_since: float | None = None
         """By the loop's time: since when the reader waits for more of the stream before it tells what it has."""
 
     @property
-    def reached(self) -> bool:
-        """The gateway may have heard of the run: `outlive` or `cut` it."""
-        return self._exchange is not None
+    def state(self) -> RunState:
+        return RunState.FINISHED if self._reader.over else self._state
 
     @property
-    def over(self) -> bool:
-        """The agent has said its last word."""
-        return self._reader.over
-
-    @property
-    def whole(self) -> bool:
-        """The agent has said its last word, and the body has come to its end."""
+    def fully_read(self) -> bool:
+        """The run is finished, and the response body has been read to its end."""
         exchange = self._exchange
         return exchange is not None and exchange.complete and self._reader.over
 
@@ -114,9 +106,9 @@ class Run:
     async def open(self) -> None:
         """Raises UpstreamError and its kin when there is no event stream; InvalidKey and Forbidden for a client's key.
 
-        A caller that is cancelled may leave a run behind, since the gateway may have heard of it: see `reached`.
+        A caller that is cancelled may leave a run behind: the gateway may have received a call that is SENT.
         """
-        if self.opened:
+        if self._state is RunState.ACCEPTED:
             return
         if self._exchange is None:
             assert self._call is not None
@@ -124,6 +116,7 @@ class Run:
             self._exchange = self._client.ask("POST", path, body, self._headers, self._limits)
             if self._exchange is None:
                 self._exchange = await self._client.send("POST", path, body, self._limits, self._headers)
+            self._state = RunState.SENT
             self.sent = len(body)
             del body
             self._call = None  # it holds the conversation
@@ -134,13 +127,13 @@ class Run:
         try:
             await self._check(exchange, headers)
         except ProxyError:
-            self.refused = True
+            self._state = RunState.REJECTED
             exchange.cut()
             raise
         encoding = headers.get(b"content-encoding", b"identity").lower()
         if encoding != b"identity":
             self._inflater = Inflater(encoding.decode("latin-1"))
-        self.opened = True
+        self._state = RunState.ACCEPTED
 
     async def _check(self, exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
         """Raises ProxyError unless it is an event stream."""
@@ -271,14 +264,14 @@ class Run:
         if self._exchange is not None:
             await self._exchange.finish(LAST_WORD_TO_END)
 
-    async def outlive(self) -> None:
-        """Reads on, for nobody, until the agent has said its last word. Raises UpstreamError and its kin."""
+    async def drain(self) -> None:
+        """Reads to the last event of the agent and drops all events. Raises UpstreamError and its kin."""
         await self.open()
         self.resume()
         async for events in self:
             for _ in events:
                 pass
-            if self.over:
+            if self._reader.over:
                 return
         raise UpstreamInterrupted("The agent's stream ended before the agent said that it was done.")
 
