@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import cast
 
 import pytest
@@ -34,7 +34,7 @@ from oaicompat_proxy.core.events import (
 from oaicompat_proxy.server.answering.event_stream import AnswerStream, ClientGone
 from oaicompat_proxy.server.answering.relay import Relay
 from oaicompat_proxy.server.observability.run_report import RunReport, Traffic
-from oaicompat_proxy.server.upstream.event_source import Pumpable, Readable
+from oaicompat_proxy.server.upstream.event_source import EventSource, PullSource, TakeEvents
 from oaicompat_proxy.translation.translator import Translator
 
 Read = Sequence[Event | Exception]
@@ -53,26 +53,24 @@ class Encoder:
         return chunk.text.encode() if isinstance(chunk, TextPart) else b"."
 
 
-class Pulled:
-    """A run that can only be read. An error among its reads or events is raised where it stands."""
+class Pulled(PullSource):
+    """A run whose reads are awaited. An error among its reads or events is raised where it stands."""
 
     arrived = 0.0
 
     def __init__(self, *reads: Read | Exception) -> None:
-        self._reads = list(reads)
+        super().__init__()
+        self.left = list(reads)
         self.opened = False
 
     async def open(self) -> None:
         self.opened = True
 
-    def __aiter__(self) -> AsyncIterator[Iterator[Event]]:
-        return self
-
     async def __anext__(self) -> Iterator[Event]:
         await asyncio.sleep(0)
-        if not self._reads:
+        if not self.left:
             raise StopAsyncIteration
-        read = self._reads.pop(0)
+        read = self.left.pop(0)
         if isinstance(read, Exception):
             raise read
         return self.events(read)
@@ -85,16 +83,16 @@ class Pulled:
 
 
 class Run(Pulled):
-    """A run that can push, too: the first reads are pulled, the others come when the test says so."""
+    """The first reads are awaited, the others are pushed when the test says so."""
 
     def __init__(self, *reads: Read | Exception) -> None:
         super().__init__(*reads)
-        self._take: Callable[[Iterable[Event]], bool] | None = None
+        self._take: TakeEvents | None = None
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.paused = False
         self.pauses = 0
 
-    async def pump(self, take: Callable[[Iterable[Event]], bool]) -> None:
+    async def push_to(self, take: TakeEvents) -> None:
         self._take = take
         try:
             await self._over
@@ -133,10 +131,6 @@ class Run(Pulled):
     def resume(self) -> None:
         self.paused = False
 
-    def cut(self) -> None:
-        if not self._over.done():
-            self.end(UpstreamInterrupted("The run was given up."))
-
 
 class Answer:
     """A client: what it was sent, write by write; `slow` while its buffer is full."""
@@ -171,7 +165,7 @@ class Answer:
 class Scene:
     """A relay at work."""
 
-    def __init__(self, run: Readable) -> None:
+    def __init__(self, run: EventSource) -> None:
         self.answer = Answer()
         self.report = RunReport("chat", Traffic())
         translator = Translator(model="m", tool_names=frozenset(), tick_separator="")
@@ -210,13 +204,25 @@ async def nothing_left() -> AsyncIterator[None]:
 # Pulled
 
 
-async def test_a_run_that_can_only_be_read_is_written_read_by_read() -> None:
+async def test_reads_that_are_awaited_are_sent_one_by_one() -> None:
     scene = Scene(
         Pulled([RunStarted()], [TextDelta("a")], [TextDelta("b"), TextDelta("c")], [TextDelta("d"), RunEnded()])
     )
     assert await scene.relaying == b"d."
-    assert scene.answer.written == [b"<a", b"bc"]
-    assert scene.answer.pushed == []
+    assert scene.answer.written == [b"<a"]
+    assert scene.answer.pushed == [b"bc"]
+
+
+async def test_no_read_is_awaited_while_the_client_is_slow() -> None:
+    run = Pulled([RunStarted(), TextDelta("a")], [TextDelta("b")], [TextDelta("c")], [RunEnded()])
+    scene = Scene(run)
+    scene.answer.slow = True
+    await scene.settle()
+    assert (scene.sent, len(run.left)) == (b"<ab", 2)
+    scene.answer.slow = False
+    scene.answer.takes.set()
+    assert await scene.relaying == b"."
+    assert scene.sent == b"<abc"
 
 
 async def test_a_read_that_says_nothing_is_not_written() -> None:
@@ -350,14 +356,6 @@ def test_what_is_passed_on_is_what_the_translator_would_say(
     events = [*opening, *(event for read in reads for event in read)]
     chunks = [encoder.encode(chunk) for event in events for chunk in told.feed(event)]
     assert asyncio.run(relayed()) == (b"".join(chunks), encoder.chunks)
-
-
-def test_what_can_push_is_known_by_its_methods() -> None:
-    async def check() -> None:
-        assert isinstance(Run(), Pumpable)
-        assert not isinstance(Pulled(), Pumpable)
-
-    asyncio.run(check())
 
 
 @pytest.mark.parametrize("failure", [FAULT, RunFailed("no")])

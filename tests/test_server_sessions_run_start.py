@@ -21,7 +21,7 @@ from oaicompat_proxy.core.events import (
 )
 from oaicompat_proxy.core.turn import Answer, Call, Text, Turn, Utterance
 from oaicompat_proxy.server.sessions import run_start as resuming
-from oaicompat_proxy.server.sessions.run_start import ApprovedRuns
+from oaicompat_proxy.server.sessions.run_start import RestartingRun
 
 HI = Turn((Text("Hi"),))
 ASKED = ConfirmationRequired("w1", "launch", '{"ship":"Pen Duick"}', "Launch?")
@@ -61,7 +61,7 @@ class Agent:
         return self.runs[len(self.turns) - 1]
 
     async def told(self, turn: Turn = HI) -> list[Event]:
-        runs = ApprovedRuns(self.start, turn)
+        runs = RestartingRun(self.start, turn)
         await runs.open()
         return [event async for events in runs for event in events]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from agent import Agent, Exchange, Reply, answer, frame, no_apps, text
+from agent import OPENING, Agent, Exchange, Reply, Step, answer, closing, frame, no_apps, text
 
 from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.core.errors import (
@@ -19,10 +19,11 @@ from oaicompat_proxy.core.errors import (
     UpstreamTimeout,
 )
 from oaicompat_proxy.core.events import ConfirmationRequired, Event, RunEnded, TextDelta
-from oaicompat_proxy.core.turn import Answer
+from oaicompat_proxy.core.turn import Answer, Text, Turn
 from oaicompat_proxy.server.upstream import approvals as confirming
-from oaicompat_proxy.server.upstream.approvals import ApprovingRun, ResumedRun, confirm
+from oaicompat_proxy.server.upstream.approvals import ResumedRun, approve_all, confirm
 from oaicompat_proxy.server.upstream.gateway_client import Upstream
+from oaicompat_proxy.server.upstream.run import Run
 from oaicompat_proxy.translation.confirmations import Confirmation, Question
 
 HELLO = b'data: {"type":"connection","connectionId":"e1","subscriptions":[]}\n\n'
@@ -98,67 +99,36 @@ async def test_what_goes_wrong_is_told_apart(agent: Agent, reply: Reply, error: 
 # A run whose questions are answered with yes
 
 
-class Told:
-    """A run that tells these events, a read each; a gate holds it up until the proxy has answered."""
-
-    def __init__(self, *reads: list[Event] | asyncio.Event) -> None:
-        self._reads = iter(reads)
-        self._cut = asyncio.Event()
-        self.calls: list[str] = []
-
-    async def open(self) -> None:
-        self.calls.append("open")
-
-    async def __anext__(self) -> Iterator[Event]:
-        for read in self._reads:
-            if not isinstance(read, asyncio.Event):
-                return iter(read)
-            gate, cut = asyncio.create_task(read.wait()), asyncio.create_task(self._cut.wait())
-            _, waiting = await asyncio.wait([gate, cut], return_when=asyncio.FIRST_COMPLETED)
-            for task in waiting:
-                task.cancel()
-            if self._cut.is_set():
-                raise UpstreamInterrupted("The run was given up.")
-        raise StopAsyncIteration
-
-    async def pump(self, take: Callable[[Iterator[Event]], bool]) -> None:
-        while True:
-            try:
-                events = await self.__anext__()
-            except StopAsyncIteration:
-                return
-            if not take(events):
-                return
-
-    def pause(self) -> None:
-        self.calls.append("pause")
-
-    def resume(self) -> None:
-        self.calls.append("resume")
-
-    def cut(self) -> None:
-        self.calls.append("cut")
-        self._cut.set()
+def asks(call_id: str) -> bytes:
+    return frame("tool_confirmation_required", callId=call_id, name="danger", input={}, message="Allow?")
 
 
-def asks(call_id: str) -> ConfirmationRequired:
-    return ConfirmationRequired(call_id, "danger", "{}", "Allow?")
+@asynccontextmanager
+async def approving(agent: Agent, *steps: Step) -> AsyncIterator[Run]:
+    """A run of these steps whose questions are answered with yes."""
+    agent.replies("/send", Reply([*OPENING, *steps]))
+    agent.kept_sessions.add("s1")
+    async with reaching(agent) as upstream:
+        run = upstream.run(upstream.dialect.build_run(Turn((Text("Hi"),)), app="", key="s1", run_id="r1"))
+        approve_all(run, upstream, "s1")
+        yield run
+        run.cut()
 
 
-async def pulled(run: ApprovingRun) -> list[Event]:
+async def pulled(run: Run) -> list[Event]:
     await run.open()
     return [event async for events in run for event in events]
 
 
-async def pushed(run: ApprovingRun) -> list[Event]:
+async def pushed(run: Run) -> list[Event]:
     told: list[Event] = []
 
-    def take(events: Iterator[Event]) -> bool:
+    def take(events: Iterable[Event]) -> bool:
         told.extend(events)
         return True
 
     await run.open()
-    await run.pump(take)
+    await run.push_to(take)
     return told
 
 
@@ -174,11 +144,11 @@ async def test_every_question_is_approved_while_the_run_is_read(agent: Agent, re
         return answer({"ok": True})
 
     agent.replies("/invoke", approve)
-    told = Told([TextDelta("a"), asks("c1")], gates["c1"], [asks("c2")], gates["c2"], [RunEnded()])
-    async with reaching(agent) as upstream:
-        events = await read(ApprovingRun(told, upstream, "s1"))  # type: ignore[arg-type]
-    assert events == [TextDelta("a"), asks("c1"), asks("c2"), RunEnded()]
-    assert [each.json["params"] for each in agent.exchanges] == [
+    async with approving(agent, asks("c1"), gates["c1"], asks("c2"), gates["c2"], *closing()) as run:
+        events = await read(run)
+    assert [event.call_id for event in events if isinstance(event, ConfirmationRequired)] == ["c1", "c2"]
+    assert events[-1] == RunEnded()
+    assert [each.json["params"] for each in agent.exchanges if each.path == "/invoke"] == [
         {"sessionId": "s1", "callId": call_id, "confirmed": True} for call_id in ("c1", "c2")
     ]
 
@@ -186,30 +156,17 @@ async def test_every_question_is_approved_while_the_run_is_read(agent: Agent, re
 @both_ways
 async def test_where_it_cannot_be_approved_the_run_is_given_up_with_the_reason(agent: Agent, read: Any) -> None:
     agent.replies("/invoke", no_apps())
-    told = Told([asks("c1")], asyncio.Event())
-    async with reaching(agent) as upstream:
+    async with approving(agent, asks("c1"), "stall") as run:
         with pytest.raises(AgentUnanswerable):
-            await read(ApprovingRun(told, upstream, "s1"))  # type: ignore[arg-type]
-    assert told.calls == ["open", "cut"]
+            await read(run)
+        await agent.until(lambda: not agent.left_behind)
 
 
 @both_ways
 async def test_a_run_that_fails_for_another_reason_says_that_one(agent: Agent, read: Any) -> None:
-    told = Told([TextDelta("a")], asyncio.Event())
-    told.cut()
-    async with reaching(agent) as upstream:
+    async with approving(agent, text("a"), "cut") as run:
         with pytest.raises(UpstreamInterrupted):
-            await read(ApprovingRun(told, upstream, "s1"))  # type: ignore[arg-type]
-
-
-async def test_the_rest_is_the_runs_own_affair(agent: Agent) -> None:
-    told = Told()
-    async with reaching(agent) as upstream:
-        run = ApprovingRun(told, upstream, "s1")  # type: ignore[arg-type]
-        run.pause()
-        run.resume()
-        run.cut()
-    assert told.calls == ["pause", "resume", "cut"]
+            await read(run)
 
 
 # The rest of a run that waited

@@ -19,7 +19,7 @@ from ..http.error_middleware import conceal
 from ..http.shutdown import STOPPING
 from ..observability.run_report import REPORT, RunReport
 from ..recording.recorder import note_body, noted, recorded
-from ..upstream.event_source import Readable
+from ..upstream.event_source import EventSource
 from .event_stream import FIRST_EVENTS, AnswerStream, ClientGone
 from .json_response import JsonAnswer
 from .relay import Encoder, Relay
@@ -47,7 +47,7 @@ class Follower(Protocol):
 
 async def collect_answer(
     request: web.Request,
-    run: Readable,
+    run: EventSource,
     translator: Translator,
     collector: Collecting,
     ending: Ending | None = None,
@@ -76,7 +76,7 @@ async def collect_answer(
         return response
 
 
-async def _collect(run: Readable, translator: Translator, takers: Sequence[Follower], report: RunReport) -> None:
+async def _collect(run: EventSource, translator: Translator, takers: Sequence[Follower], report: RunReport) -> None:
     await run.open()
     async for events in run:
         if report.first_event is None:
@@ -101,7 +101,7 @@ def _chunks(events: Iterable[Event], translator: Translator) -> Iterator[Part]:
 
 async def stream_answer(
     request: web.Request,
-    run: Readable,
+    run: EventSource,
     translator: Translator,
     encoder: Encoder,
     ending: Ending | None = None,

@@ -16,7 +16,7 @@ from ...core.errors import ProxyError
 from ...core.events import Event, TextDeltas
 from ...translation.translator import Translator
 from ..observability.run_report import RunReport
-from ..upstream.event_source import Pumpable, Readable
+from ..upstream.event_source import EventSource
 
 
 class Encoder(Protocol):
@@ -59,7 +59,7 @@ class Relay:
     )
 
     def __init__(
-        self, run: Readable, translator: Translator, encoder: Encoder, answer: Outlet, report: RunReport
+        self, run: EventSource, translator: Translator, encoder: Encoder, answer: Outlet, report: RunReport
     ) -> None:
         self._run = run
         self._report = report
@@ -88,14 +88,14 @@ class Relay:
                 self._report.note_sent()
             if self._failure is not None:
                 raise self._failure
-            if data and isinstance(self._run, Pumpable):
-                return await self._push(self._run)
+            if data:
+                return await self._push()
         self._translator.finish()
         return b""
 
-    async def _push(self, run: Pumpable) -> bytes:
+    async def _push(self) -> bytes:
         try:
-            await run.pump(self._take)
+            await self._run.push_to(self._take)
         except ProxyError:
             if self._failure is None:
                 raise
@@ -142,18 +142,17 @@ class Relay:
         return b"".join(pieces)
 
     def _wait_for_client(self) -> None:
-        assert isinstance(self._run, Pumpable)
         self._run.pause()
         if self._draining is None:
-            self._draining = asyncio.create_task(self._drain(self._run), name="wait for a slow client")
+            self._draining = asyncio.create_task(self._drain(), name="wait for a slow client")
 
-    async def _drain(self, run: Pumpable) -> None:
+    async def _drain(self) -> None:
         try:
             await self._answer.drained()
         except Exception as error:
             self._failure = error  # the run itself may have to go on without its reader
         finally:
-            run.resume()
+            self._run.resume()
             self._draining = None
 
     async def _stop_draining(self) -> None:

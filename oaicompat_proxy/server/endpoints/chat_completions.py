@@ -27,7 +27,7 @@ from ..context import CALLER, CONFIG, PER_MODEL
 from ..http.body import take_body
 from ..observability.run_report import REPORT
 from ..random_ids import new_id
-from ..recording.recorder import Tappable, tap
+from ..recording.recorder import Recordable, tap
 from ..sessions.call_ids import CALL_IDS, AnswerIds, Where, refusal
 from ..sessions.continued_run import ContinuingRun
 from ..sessions.fingerprints import AnswerDigest
@@ -40,7 +40,7 @@ from ..sessions.sessions import SESSIONS
 from ..turns import give_way
 from ..upstream.approvals import ResumedRun, can_confirm
 from ..upstream.catalog import CATALOG, DEFAULT_MODEL
-from ..upstream.event_source import Readable
+from ..upstream.event_source import EventSource
 from ..upstream.gateway_client import UPSTREAM
 
 Answering = Coroutine[Any, Any, web.StreamResponse]
@@ -145,13 +145,13 @@ async def _run(
 
 async def _begin_run(
     request: web.Request, chat: ChatRequest, lease: Lease, config: Config, answer: Answer | None
-) -> Readable:
+) -> EventSource:
     """A run of the lease; in a session that should know what was said, one that finds out whether it does."""
     report, gateway = request[REPORT], lease.upstream.dialect.gateway
     size = report.requested_bytes
     mark = await _new_mark(chat, lease, config)
 
-    async def begin() -> Readable:
+    async def begin() -> EventSource:
         await give_way(size)
         turn = _turn(chat, lease, config, answer, "" if lease.sent_again else mark)
         await give_way(size)
@@ -161,7 +161,7 @@ async def _begin_run(
         assert lease.run is not None
         report.session = lease.key
         if lease.sent_again and report.scribe is not None:
-            lease.run.tap(report.scribe.native)  # nothing was read of the run before it
+            lease.run.on_gateway_bytes = report.scribe.native  # nothing was read of the run before it
         elif report.scribe is not None:
             _record(request, chat, lease.run)
         report.note_run(lease.run)
@@ -251,7 +251,7 @@ def _turn(chat: ChatRequest, lease: Lease, config: Config, answer: Answer | None
     return replace(turn, answer=answer, utterances=turn.utterances if history == "full" else ())
 
 
-def _record(request: web.Request, chat: ChatRequest, run: Tappable, *, resumed: bool = False) -> None:
+def _record(request: web.Request, chat: ChatRequest, run: Recordable, *, resumed: bool = False) -> None:
     names, legacy = chat.tool_names, chat.legacy_functions
     tap(request, run, chat, "chat", tool_names=names, legacy_functions=legacy, resumed=resumed)
 
@@ -289,7 +289,7 @@ def _form(chat: ChatRequest, config: Config) -> ChunkEncoder | Collector:
 
 async def _answer(
     request: web.Request,
-    run: Readable,
+    run: EventSource,
     translator: Translator,
     form: ChunkEncoder | Collector,
     ending: Ending | None = None,

@@ -17,15 +17,14 @@ from ..context import PER_MODEL, RECEIVED, REQUEST_ID
 from ..http.error_middleware import Handler, conceal
 from ..observability.run_report import REPORT, RunRecorder, RunReport
 from ..upstream.catalog import DEFAULT_MODEL
-from ..upstream.tap import Take
 from .directory import open_directory
 from .writer import Scribe
 
 
-class Tappable(Protocol):
-    """A run that shows what it reads."""
+class Recordable(Protocol):
+    """A run whose bytes can be recorded."""
 
-    def tap(self, take: Take) -> None: ...
+    on_gateway_bytes: Callable[[bytes], None] | None
 
 
 class Asked(Protocol):
@@ -102,7 +101,7 @@ class Recorder:
 
 def tap(
     request: web.Request,
-    run: Tappable,
+    run: Recordable,
     asked: Asked,
     endpoint: Endpoint,
     *,
@@ -132,7 +131,7 @@ def tap(
         dialect=config.dialect,
     )
     scribe.begin(manner)
-    run.tap(scribe.native)
+    run.on_gateway_bytes = scribe.native
 
 
 def noted(report: RunReport, opening: Callable[[], bytes]) -> Callable[[], bytes]:

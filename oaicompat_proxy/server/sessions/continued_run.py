@@ -7,7 +7,7 @@ stopped before anything of it is passed on, and the whole conversation is sent t
 from __future__ import annotations
 
 from ...dialects.protocol import Gateway
-from ..upstream.event_source import Readable
+from ..upstream.event_source import EventSource
 from .lease import Lease
 from .replaceable_run import ReplaceableRun, StartRun
 from .sessions import Sessions
@@ -19,7 +19,9 @@ FIRST = 1
 class ContinuingRun(ReplaceableRun):
     """Another run takes its place if the gateway has forgotten the session."""
 
-    def __init__(self, lease: Lease, sessions: Sessions, gateway: Gateway, run: Readable, *, again: StartRun) -> None:
+    def __init__(
+        self, lease: Lease, sessions: Sessions, gateway: Gateway, run: EventSource, *, again: StartRun
+    ) -> None:
         super().__init__(lease, sessions, run, again=again)
         self._gateway = gateway
 

@@ -12,7 +12,7 @@ import uuid
 
 from ...core.errors import ProxyError
 from ...dialects.protocol import Gateway
-from ..upstream.event_source import Readable
+from ..upstream.event_source import EventSource
 from ..upstream.gateway_client import Upstream
 from .lease import Lease
 from .replaceable_run import ReplaceableRun, StartRun
@@ -54,7 +54,7 @@ class TrialRun(ReplaceableRun):
     """A run that was sent as messages; another takes its place if they were not all read."""
 
     def __init__(
-        self, lease: Lease, sessions: Sessions, gateway: Gateway, run: Readable, mark: str, *, again: StartRun
+        self, lease: Lease, sessions: Sessions, gateway: Gateway, run: EventSource, mark: str, *, again: StartRun
     ) -> None:
         """`mark`: the id of the run's last message. `again`: begins another one, folded."""
         super().__init__(lease, sessions, run, again=again)

@@ -6,24 +6,24 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from ...core.events import Event
-from ..upstream.event_source import Pumpable, Readable
+from ..upstream.event_source import EventSource, TakeEvents
 from .lease import Lease
 from .sessions import Sessions
 
-StartRun = Callable[[], Awaitable[Readable]]
+StartRun = Callable[[], Awaitable[EventSource]]
 """Begins another run of a lease, as the lease then is."""
 
 
 class ReplaceableRun(ABC):
     """Reads the run of a lease, or the one that took its place."""
 
-    def __init__(self, lease: Lease, sessions: Sessions, run: Readable, *, again: StartRun) -> None:
+    def __init__(self, lease: Lease, sessions: Sessions, run: EventSource, *, again: StartRun) -> None:
         """`run`: the lease's. `again`: begins the other one; it is let go of early, since it holds the conversation."""
         self._lease = lease
         self._sessions = sessions
         # moving
         self._again: StartRun | None = again
-        self._run = _pumpable(run)
+        self._run = run
 
     @property
     def arrived(self) -> float:
@@ -41,26 +41,17 @@ class ReplaceableRun(ABC):
         """Looks at the opened run of the lease, and calls `_replace` if another one has to be read."""
 
     async def _replace(self, again: StartRun) -> None:
-        self._run = _pumpable(await again())
+        self._run = await again()
         await self._run.open()
 
     def __aiter__(self) -> AsyncIterator[Iterable[Event]]:
         return self._run.__aiter__()
 
-    async def pump(self, take: Callable[[Iterable[Event]], bool]) -> None:
-        await self._run.pump(take)
+    async def push_to(self, take: TakeEvents) -> None:
+        await self._run.push_to(take)
 
     def pause(self) -> None:
         self._run.pause()
 
     def resume(self) -> None:
         self._run.resume()
-
-    def cut(self) -> None:
-        self._run.cut()
-
-
-def _pumpable(run: Readable) -> Pumpable:
-    """The same: every run of a gateway's can push."""
-    assert isinstance(run, Pumpable)
-    return run

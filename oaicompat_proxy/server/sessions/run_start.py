@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Self
 
 from ...core.errors import UpstreamConnectTimeout, UpstreamError, UpstreamInterrupted, UpstreamUnreachable
 from ...core.events import (
@@ -20,8 +19,8 @@ from ...core.events import (
 from ...core.turn import Answer, Call, Text, Turn, Utterance
 from ...translation.held import MOST, Held
 from ..random_ids import new_id
-from ..upstream.approvals import ApprovingRun
-from ..upstream.event_source import Readable
+from ..upstream.approvals import approve_all
+from ..upstream.event_source import EventSource, PullSource
 from ..upstream.run import Run
 from .lease import Lease
 
@@ -29,13 +28,14 @@ MOST_QUESTIONS = 100
 """Runs of one answer; an agent that asks more than that asks for ever."""
 
 
-def start(lease: Lease, turn: Turn, *, approves: bool) -> Readable:
+def start(lease: Lease, turn: Turn, *, approves: bool) -> EventSource:
     """`approves`: what the agent asks is answered with yes (setting `confirmations`)."""
-    if not approves:
-        return _start(lease, turn)
-    if lease.upstream.dialect.gateway is None:
-        return ApprovedRuns(lambda turn: _start(lease, turn), turn)
-    return ApprovingRun(_start(lease, turn), lease.upstream, lease.key)
+    if approves and lease.upstream.dialect.gateway is None:
+        return RestartingRun(lambda turn: _start(lease, turn), turn)
+    run = _start(lease, turn)
+    if approves:
+        approve_all(run, lease.upstream, lease.key)
+    return run
 
 
 def _start(lease: Lease, turn: Turn) -> Run:
@@ -77,11 +77,12 @@ class _Deeds:
             yield Utterance("tool", (Text(result),), (), call_id)
 
 
-class ApprovedRuns:
+class RestartingRun(PullSource):
     """A run, and those that follow it because what it asked is answered with yes."""
 
     def __init__(self, start: Callable[[Turn], Run], turn: Turn, *, max_held: int = MOST) -> None:
         """`start`: begins a run with a turn, of which `turn` is the first. `max_held`: as for the translator."""
+        super().__init__()
         self._start = start
         self._max_held = max_held
         # moving
@@ -100,23 +101,19 @@ class ApprovedRuns:
     async def open(self) -> None:
         await self._run.open()
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Iterator[Event]:
+    async def __anext__(self) -> Iterable[Event]:
         if self._asked is not None:
             await self._go_on(self._asked)
             return iter([TickStarted()])
-        return self._watch(await self._run.__anext__())
+        return map(self._on_event, await self._run.__anext__())
 
-    def _watch(self, events: Iterable[Event]) -> Iterator[Event]:
-        for event in events:
-            self._deeds.note(event)
-            if isinstance(event, ConfirmationRequired):
-                self._asked, self._approved = event, None
-            elif isinstance(event, RunEnded) and event.waits_for is not None:
-                self._ask_once(event.waits_for)
-            yield event
+    def _on_event(self, event: Event) -> Event:
+        self._deeds.note(event)
+        if isinstance(event, ConfirmationRequired):
+            self._asked, self._approved = event, None
+        elif isinstance(event, RunEnded) and event.waits_for is not None:
+            self._ask_once(event.waits_for)
+        return event
 
     def _ask_once(self, asked: ConfirmationRequired) -> None:
         """Raises UpstreamError for a call that the agent makes again: it does not understand the yes."""

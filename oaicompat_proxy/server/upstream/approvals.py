@@ -11,8 +11,7 @@ import contextlib
 import json
 import math
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from typing import Self
+from collections.abc import Iterable
 
 from ...config.settings import Config
 from ...core.errors import AgentError, AgentUnanswerable, ProxyError, UpstreamError, UpstreamTimeout
@@ -20,10 +19,10 @@ from ...core.events import ConfirmationRequired, Event
 from ...core.sse import FrameReader
 from ...dialects.protocol import Gateway, Reader
 from ...translation.confirmations import Confirmation, Question
+from .event_source import OnGatewayBytes, PullSource
 from .gateway_client import Upstream
 from .http_exchange import Exchange, Limits
 from .run import Run
-from .tap import Take, TappedReader
 
 MAX_GREETING = 64 * 1024
 """Bytes of the first event of `/events`."""
@@ -69,73 +68,34 @@ async def can_confirm(upstream: Upstream) -> bool:
     return feature.works is not False
 
 
-class ApprovingRun:
-    """A run whose questions are answered with yes (setting `confirmations = approve`)."""
+def approve_all(run: Run, upstream: Upstream, session: str) -> None:
+    """Confirms every tool call that `run` asks about (setting `confirmations = approve`).
 
-    def __init__(self, run: Run, upstream: Upstream, session: str) -> None:
-        self._run = run
-        self._upstream = upstream
-        self._session = session
-        # moving
-        self._failure: ProxyError | None = None
-        self._approving: set[asyncio.Task[None]] = set()
+    A confirmation that fails ends the run with that error.
+    """
+    approving: set[asyncio.Task[None]] = set()
 
-    @property
-    def arrived(self) -> float:
-        return self._run.arrived
-
-    async def open(self) -> None:
-        await self._run.open()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Iterable[Event]:
+    async def approve(call_id: str) -> None:
         try:
-            events = await self._run.__anext__()
-        except UpstreamError:
-            if self._failure is not None:
-                raise self._failure from None
-            raise
-        return self._watch(events)
+            await confirm(upstream, session, call_id, confirmed=True)
+        except UpstreamError as error:
+            run.cut(error)
 
-    async def pump(self, take: Callable[[Iterable[Event]], bool]) -> None:
-        try:
-            await self._run.pump(lambda events: take(self._watch(events)))
-        except UpstreamError:
-            if self._failure is not None:
-                raise self._failure from None
-            raise
+    def on_event(event: Event) -> Event:
+        if isinstance(event, ConfirmationRequired):
+            task = asyncio.create_task(approve(event.call_id), name="approve tool")
+            approving.add(task)
+            task.add_done_callback(approving.discard)
+        return event
 
-    def pause(self) -> None:
-        self._run.pause()
-
-    def resume(self) -> None:
-        self._run.resume()
-
-    def cut(self) -> None:
-        self._run.cut()
-
-    def _watch(self, events: Iterable[Event]) -> Iterator[Event]:
-        for event in events:
-            if isinstance(event, ConfirmationRequired):
-                task = asyncio.create_task(self._approve(event.call_id), name="approve tool")
-                self._approving.add(task)
-                task.add_done_callback(self._approving.discard)
-            yield event
-
-    async def _approve(self, call_id: str) -> None:
-        try:
-            await confirm(self._upstream, self._session, call_id, confirmed=True)
-        except ProxyError as error:
-            self._failure = error
-            self._run.cut()
+    run.watch(on_event)
 
 
-class ResumedRun:
+class ResumedRun(PullSource):
     """The rest of a run that waited for the client: `open` passes the client's answer on."""
 
     def __init__(self, upstream: Upstream, confirmation: Confirmation, config: Config) -> None:
+        super().__init__()
         self._upstream = upstream
         self._confirmation = confirmation
         self._silence_timeout = config.silence_timeout
@@ -148,12 +108,10 @@ class ResumedRun:
         """Seconds of the silence so far."""
         self._answered = False
         self._exchange: Exchange | None = None
+        self.on_gateway_bytes: OnGatewayBytes | None = None
+        """Set before `open`: receives the bytes of every read."""
         self.ownerless = False
         """The run goes on, or waits, and nobody will read it any more."""
-
-    def tap(self, take: Take) -> None:
-        """Before `open`: `take` gets every read."""
-        self._reader = TappedReader(self._reader, take)
 
     # for its report
 
@@ -209,9 +167,6 @@ class ResumedRun:
             reason=self._confirmation.answer.reason,
         )
 
-    def __aiter__(self) -> Self:
-        return self
-
     async def __anext__(self) -> Iterable[Event]:
         try:
             async with asyncio.timeout(self._silence_timeout):
@@ -231,6 +186,8 @@ class ResumedRun:
             async with asyncio.timeout(self._wait - self._waited if self._heard else min(FIRST_SIGN, self._wait)):
                 while data := await self._exchange.read():
                     self._heard = self._heard or b"data:" in data  # heartbeats are no sign of the run's life
+                    if self.on_gateway_bytes is not None:
+                        self.on_gateway_bytes(data)
                     if events := list(self._reader.feed(data)):
                         self._waited = 0.0
                         return events

@@ -1,33 +1,67 @@
-"""A run as those see it who read its events."""
+"""An agent's run as a source of events: the interface between runs and the loop that answers a client."""
 
 from __future__ import annotations
 
+import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self
 
 from ...core.events import Event
 
+TakeEvents = Callable[[Iterable[Event]], bool]
+"""Receives the events of one read; returns whether the source is to go on."""
 
-class Readable(Protocol):
-    """A run as it is read: opened first, then events, read by read."""
+Watch = Callable[[Event], Event]
+"""Receives every event of a run and returns it, or another in its place."""
+
+OnGatewayBytes = Callable[[bytes], None]
+"""Receives the bytes of each read, decompressed."""
+
+
+class EventSource(Protocol):
+    """A run that is opened first. Its events are then either read, one network read at a time, or pushed."""
 
     @property
     def arrived(self) -> float:
-        """When the last read that was waited for came, by `time.perf_counter()`."""
+        """`time.perf_counter()` at which the bytes of the last awaited read arrived."""
 
-    async def open(self) -> None: ...
+    async def open(self) -> None:
+        """Raises UpstreamError and its kin."""
 
     def __aiter__(self) -> AsyncIterator[Iterable[Event]]: ...
 
+    async def push_to(self, take: TakeEvents) -> None:
+        """Passes the events of each read to `take` until it returns False or the run ends."""
 
-@runtime_checkable
-class Pumpable(Readable, Protocol):
-    """A run that can also push."""
-
-    async def pump(self, take: Callable[[Iterable[Event]], bool]) -> None: ...
-
-    def pause(self) -> None: ...
+    def pause(self) -> None:
+        """Stops reading, so that back-pressure reaches the agent."""
 
     def resume(self) -> None: ...
 
-    def cut(self) -> None: ...
+
+class PullSource(ABC):
+    """Implements `push_to` for a source whose reads must be awaited one by one."""
+
+    def __init__(self) -> None:
+        self._resumed = asyncio.Event()
+        self._resumed.set()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    @abstractmethod
+    async def __anext__(self) -> Iterable[Event]:
+        """The events of the next read. Raises UpstreamError and its kin."""
+
+    async def push_to(self, take: TakeEvents) -> None:
+        async for events in self:
+            if not take(events):
+                return
+            await self._resumed.wait()
+
+    def pause(self) -> None:
+        self._resumed.clear()
+
+    def resume(self) -> None:
+        self._resumed.set()

@@ -13,10 +13,11 @@ from ...core.caller import Caller
 from ...core.errors import UpstreamError, UpstreamRefused
 from ...dialects.protocol import Call, Reader
 from ...dialects.registry import DIALECTS
+from .event_source import Watch
 from .gateway_features import GatewayFeatures
 from .http_client import StreamClient
 from .http_exchange import NO_LIMITS, Exchange, Limits
-from .run import Run, Watch
+from .run import Run
 
 SHORT_ANSWER = 1024 * 1024
 """Bytes of an answer that is no run, such as the list of apps."""

@@ -14,14 +14,11 @@ from ...core.events import Event
 from ...core.sse import FrameReader
 from ...dialects.protocol import Call, Reader
 from .decompression import Inflater
+from .event_source import OnGatewayBytes, TakeEvents, Watch
 from .http_client import NO_HEADERS, StreamClient
 from .http_exchange import Exchange, Limits
 from .response_check import UNKNOWN_APP, check_app, check_credentials, check_stream
 from .run_state import RunState
-from .tap import Take, TappedReader
-
-Watch = Callable[[Event], Event]
-"""Is shown every event of a run, and hands it on."""
 
 LAST_WORD_TO_END = 0.5
 """Seconds for the end of the body after the agent's last word; a connection that takes longer is not reused."""
@@ -61,7 +58,9 @@ class Run:
         self._watch = watch
         self._means_unknown_app = means_unknown_app
         # moving
-        self._reader: Reader = reader
+        self._reader = reader
+        self.on_gateway_bytes: OnGatewayBytes | None = None
+        """Set before `open`: receives the bytes of every read, decompressed."""
         self.sent = 0  # bytes of the turn
         self.upstream_request_id = ""
         """What the gateway calls this request, if it says so."""
@@ -86,9 +85,10 @@ class Run:
         exchange = self._exchange
         return exchange is not None and exchange.complete and self._reader.over
 
-    def tap(self, take: Take) -> None:
-        """Before `open`: `take` gets every read, decompressed."""
-        self._reader = TappedReader(self._reader, take)
+    def watch(self, watch: Watch) -> None:
+        """Before `open`: `watch` receives every event, after the watch that is already there."""
+        first = self._watch
+        self._watch = watch if first is None else lambda event: watch(first(event))
 
     @property
     def received(self) -> int:
@@ -190,11 +190,12 @@ class Run:
         self._ahead = b"".join(pieces)
         return found[0] if found else None
 
-    async def pump(self, take: Callable[[Iterable[Event]], bool]) -> None:
+    async def push_to(self, take: TakeEvents) -> None:
         """Gives the events of each read to `take` as they come, until it returns False or the stream ends."""
         exchange, reader = self._exchange, self._reader
         assert exchange is not None
-        feed = reader.feed if self._inflater is None and self._watch is None else self._feed
+        is_plain = self._inflater is None and self._watch is None and self.on_gateway_bytes is None
+        feed = reader.feed if is_plain else self._feed
         stopped = False
 
         def take_read(events: Iterable[Event]) -> bool:
@@ -245,10 +246,15 @@ class Run:
 
     def _feed(self, data: bytes) -> Iterable[Event]:
         if self._inflater is None:
-            events = self._reader.feed(data)
+            events = self._feed_reader(data)
         else:
-            events = itertools.chain.from_iterable(map(self._reader.feed, self._inflater.feed(data)))
+            events = itertools.chain.from_iterable(map(self._feed_reader, self._inflater.feed(data)))
         return events if self._watch is None else map(self._watch, events)
+
+    def _feed_reader(self, data: bytes) -> Iterable[Event]:
+        if self.on_gateway_bytes is not None:
+            self.on_gateway_bytes(data)
+        return self._reader.feed(data)
 
     def pause(self) -> None:
         """Leaves the socket alone, so that the gateway notices that nobody reads."""
