@@ -19,7 +19,7 @@ from conftest import Proxy, StartProxy
 
 from oaicompat_proxy.core.caller import Caller
 from oaicompat_proxy.core.errors import ProxyError
-from oaicompat_proxy.server.sessions.run_slots import Slots
+from oaicompat_proxy.server.sessions.run_limiter import RunLimiter, RunPermit
 
 Client = openai.OpenAI | openai.AsyncOpenAI
 Call = Callable[[Any], Any]
@@ -306,13 +306,16 @@ async def test_a_slot_that_is_free_by_the_next_attempt_is_no_error_at_all(
     front = await proxy(max_runs=1, queue_wait=0)
     first = asyncio.create_task(front.chat())
     await agent.until(lambda: agent.runs)
-    refuse = Slots._refusal
+    acquire = RunLimiter.acquire
 
-    def refuse_and_go_on(self: Slots, caller: Caller) -> ProxyError:
-        gate.set()
-        return refuse(self, caller)
+    async def acquire_or_go_on(self: RunLimiter, caller: Caller, size: int = 0) -> RunPermit:
+        try:
+            return await acquire(self, caller, size)
+        except ProxyError:
+            gate.set()
+            raise
 
-    monkeypatch.setattr(Slots, "_refusal", refuse_and_go_on)
+    monkeypatch.setattr(RunLimiter, "acquire", acquire_or_go_on)
     error, requests = await outcome(kind, base(front), create(), max_retries=2)
     assert error is None
     assert requests >= 2

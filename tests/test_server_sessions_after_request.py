@@ -103,7 +103,7 @@ class Permit:
     def __init__(self, effects: list[str]) -> None:
         self._effects = effects
 
-    def free(self) -> None:
+    def release(self) -> None:
         if "permit" not in self._effects:
             self._effects.append("permit")
 
@@ -116,7 +116,7 @@ def new_lease(kind: LeaseKind, state: RunState, effects: list[str]) -> Lease:
         effects.append("unlock")
 
     permit: Any = Permit(effects)
-    lease.release, lease.slot = release, permit
+    lease.release, lease.permit = release, permit
     lease.recognised_by = "f1" if kind is CONTINUED else None
     lease.parked, lease.completed = state is WAITING, state is SUCCEEDED
     reported = {WAITING: ACCEPTED, SUCCEEDED: FINISHED}.get(state, state)

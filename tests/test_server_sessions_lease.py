@@ -8,12 +8,12 @@ from typing import Any
 from oaicompat_proxy.server.sessions.lease import Lease, fresh_name
 
 
-class Slot:
+class Permit:
     def __init__(self) -> None:
-        self.freed = 0
+        self.released = 0
 
-    def free(self) -> None:
-        self.freed += 1
+    def release(self) -> None:
+        self.released += 1
 
 
 def new_lease() -> Lease:
@@ -21,13 +21,13 @@ def new_lease() -> Lease:
     return Lease("demo", "demo:s1", upstream, history="fold")
 
 
-def test_a_slot_is_given_back() -> None:
+def test_a_permit_is_released() -> None:
     lease = new_lease()
-    lease.free()
-    slot: Any = Slot()
-    lease.slot = slot
-    lease.free()
-    assert slot.freed == 1
+    lease.release_permit()
+    permit: Any = Permit()
+    lease.permit = permit
+    lease.release_permit()
+    assert permit.released == 1
 
 
 async def test_a_session_is_given_back_once() -> None:

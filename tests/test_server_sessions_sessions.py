@@ -31,7 +31,7 @@ from oaicompat_proxy.dialects.registry import DIALECTS
 from oaicompat_proxy.server.sessions.lease import Lease, Wanted
 from oaicompat_proxy.server.sessions.locks import MemoryLocks, OnLost
 from oaicompat_proxy.server.sessions.named_sessions import MemoryNames
-from oaicompat_proxy.server.sessions.run_slots import Slots
+from oaicompat_proxy.server.sessions.run_limiter import RunLimiter
 from oaicompat_proxy.server.sessions.run_start import start
 from oaicompat_proxy.server.sessions.sessions import Sessions
 from oaicompat_proxy.server.sessions.store import MemoryStore, SessionStore
@@ -129,12 +129,12 @@ class House:
         self.names = MemoryNames(size=10)
         settings = {"sessions": "recognise" if recognise else "fresh", "session_wait": 0.01, **settings}
         config = Config(**{"demo": True, **settings})
-        self.slots = Slots(config)
+        self.limiter = RunLimiter(config)
         self.sessions = Sessions(
             self.upstream,  # type: ignore[arg-type]
             config,
             SigningKeys(Secrets([b"secret"])),
-            slots=self.slots,
+            limiter=self.limiter,
             closer=Closer(self.events),  # type: ignore[arg-type]
             locks=Locks(self.events),
             store=self.store,
@@ -459,7 +459,7 @@ async def test_what_waits_for_its_session_is_counted_and_bounded() -> None:
         ]
         for _ in range(5):
             await asyncio.sleep(0)
-        assert house.slots.waiting == 2
+        assert house.limiter.waiting == 2
         with pytest.raises(Overloaded):
             await house.sessions.begin(wanted(name="harbour"))
         waiting.pop().cancel()
@@ -470,7 +470,7 @@ async def test_what_waits_for_its_session_is_counted_and_bounded() -> None:
         for each in waiting:
             each.cancel()
         await asyncio.wait(waiting)
-    assert house.slots.waiting == 0
+    assert house.limiter.waiting == 0
     await house.sessions.settle()
 
 

@@ -39,7 +39,7 @@ from .observers import observing
 from .recording.recorder import Recorder
 from .redis import connect
 from .sessions.call_ids import CALL_IDS, CallIds
-from .sessions.run_slots import SLOTS
+from .sessions.run_limiter import RUN_LIMITER
 from .sessions.sessions import SESSIONS, Sessions
 from .signing_secret import agreeing, make_keys, new_secrets, tell_once
 from .upstream.catalog import CATALOG, Catalog
@@ -99,7 +99,7 @@ def _add_gateways(app: web.Application, config: Config, lasting: Mapping[str, La
 def _add_gateway(app: web.Application, config: Config, base: str, lasting: Lasting) -> None:
     """`base`: of its paths, in this application."""
     app[LASTING] = lasting
-    app[SLOTS] = lasting.slots
+    app[RUN_LIMITER] = lasting.limiter
     app[PER_MODEL] = PerModel(config)
     app[FIRST_EVENTS] = Deadlines(config.first_event_wait)
     recorder = Recorder(config) if config.record else None
@@ -145,7 +145,7 @@ def _furnish(app: web.Application, process: web.Application, upstream: str) -> N
             gateway[UPSTREAM],
             config,
             gateway[SIGNING_KEYS],
-            slots=lasting.slots,
+            limiter=lasting.limiter,
             closer=closer,
             locks=lasting.locks,
             store=lasting.store,

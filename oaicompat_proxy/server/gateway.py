@@ -16,7 +16,7 @@ from .sessions.id_store import IdStore, MemoryIds, RedisIds
 from .sessions.locks import MemoryLocks, SessionLocks
 from .sessions.named_sessions import MemoryNames, RedisNames, SessionNames
 from .sessions.redis_locks import RedisLocks
-from .sessions.run_slots import Slots
+from .sessions.run_limiter import RunLimiter
 from .sessions.sessions import Sessions
 from .sessions.store import MemoryStore, RedisStore, SessionStore
 from .upstream.catalog import Catalog
@@ -69,7 +69,7 @@ class Lasting:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self.slots = Slots(config)
+        self.limiter = RunLimiter(config)
         self.once = RunOnce(config)
         # moving
         self.locks: SessionLocks = MemoryLocks()

@@ -33,7 +33,7 @@ from ..sessions.continued_run import ContinuingRun
 from ..sessions.fingerprints import AnswerDigest
 from ..sessions.lease import Lease, Wanted
 from ..sessions.message_trial import TrialRun, find_messages, new_mark
-from ..sessions.run_slots import SLOTS
+from ..sessions.run_limiter import RUN_LIMITER
 from ..sessions.run_start import start
 from ..sessions.session_name import is_native, native_key, session_name
 from ..sessions.sessions import SESSIONS
@@ -198,7 +198,7 @@ async def _resume(
             await sessions.remember_resumed(found, digest)
 
     report.note_wait()
-    slot = await app[SLOTS].take(caller, report.requested_bytes)
+    permit = await app[RUN_LIMITER].acquire(caller, report.requested_bytes)
     try:
         found = await sessions.find_resumed(wanted, question.session)
         digest = sessions.new_digest(wanted) if found is not None else None
@@ -207,7 +207,7 @@ async def _resume(
         report.note_run(run)
         return await _answer(request, run, translator, form, ending, digest)
     finally:
-        slot.free()
+        permit.release()
         run.cut()
         if not translator.waits_for_client:
             sessions.leave(run, question.session, upstream, answered=translator.ended)

@@ -15,7 +15,7 @@ from ..upstream.run import Run
 from ..upstream.run_state import RunState
 from .after_request import LeaseKind
 from .locks import Release
-from .run_slots import Slot
+from .run_limiter import RunPermit
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Lease:
     release: Release | None = None
     lost = False
     """The session may be another run's, so none of this lease may go on in it."""
-    slot: Slot | None = None
+    permit: RunPermit | None = None
     run: Run | None = None
     recognised_by: str | None = None
     """The digest under which the session was found."""
@@ -127,10 +127,9 @@ class Lease:
         if self.run is not None:
             self.run.cut(SessionLockLost("This run was stopped: Redis no longer keeps others out of its session."))
 
-    def free(self) -> None:
-        """Gives the slot back."""
-        if self.slot is not None:
-            self.slot.free()
+    def release_permit(self) -> None:
+        if self.permit is not None:
+            self.permit.release()
 
     async def give_back(self) -> None:
         """Lets the next request into the session."""

@@ -15,7 +15,7 @@ from .continuations import Continuations
 from .fingerprints import named_session
 from .lease import Lease, Wanted, fresh_name
 from .locks import SessionLocks
-from .run_slots import Slots
+from .run_limiter import RunLimiter
 from .settlement import Settling
 
 
@@ -28,14 +28,14 @@ class Leasing:
         keys: SigningKeys,
         known: Continuations,
         *,
-        slots: Slots,
+        limiter: RunLimiter,
         locks: SessionLocks,
         settling: Settling,
     ) -> None:
         self._wait = config.session_wait
         self._keys = keys
         self._known = known
-        self._slots = slots
+        self._limiter = limiter
         self._locks = locks
         self._settling = settling
 
@@ -151,7 +151,7 @@ class Leasing:
         except SessionBusy:
             if not self._wait:
                 raise
-            with self._slots.queued(wanted.caller, wanted.size):
+            with self._limiter.queued(wanted.caller, wanted.size):
                 lease.release = await self._locks.acquire(lease.key, wait=self._wait, on_lost=lease.lose)
         return lease
 

@@ -1,6 +1,6 @@
 """Which session of the gateway a request runs in, and what becomes of it afterwards (decisions D8 and D9).
 
-A request holds a lease on one session, and a slot for its run. A session that nobody named or recognises is closed
+A request holds a lease on one session, and a permit for its run. A session that nobody named or recognises is closed
 when the lease ends, which also stops a run that is still going on. A session that keeps its history is held until
 its run is over: without its reader the run is read on in the background.
 """
@@ -26,7 +26,7 @@ from .lease import Lease, Wanted, fresh_name
 from .leasing import Leasing
 from .locks import SessionLocks
 from .named_sessions import SessionNames
-from .run_slots import Slots
+from .run_limiter import RunLimiter
 from .settlement import Settling
 from .store import SessionStore
 
@@ -45,20 +45,20 @@ class Sessions:
         config: Config,
         keys: SigningKeys,
         *,
-        slots: Slots,
+        limiter: RunLimiter,
         closer: Closing,
         locks: SessionLocks,
         store: SessionStore,
         names: SessionNames,
     ) -> None:
         self._upstream = upstream
-        self._slots = slots
+        self._limiter = limiter
         self._closer = closer
         self._locks = locks
         self._store = store
         self._known = known = Continuations(keys, store, names, recognises=config.sessions == "recognise")
         self._settling = Settling(config, known, closer)
-        self._leasing = Leasing(config, keys, known, slots=slots, locks=locks, settling=self._settling)
+        self._leasing = Leasing(config, keys, known, limiter=limiter, locks=locks, settling=self._settling)
         # moving
         self.forgotten = 0
         """Sessions that the gateway had forgotten when their conversation went on."""
@@ -81,7 +81,7 @@ class Sessions:
 
     async def begin(self, wanted: Wanted) -> Lease:
         """A lease that has to be ended. Raises SessionBusy if the session's last run does not end in time, and what
-        Slots.take raises.
+        RunLimiter.acquire raises.
         """
         self._leased += 1
         try:
@@ -90,7 +90,7 @@ class Sessions:
             self._leased -= 1
             raise
         try:
-            lease.slot = await self._slots.take(wanted.caller, wanted.size)
+            lease.permit = await self._limiter.acquire(wanted.caller, wanted.size)
             if lease.lost:
                 raise SessionsUnavailable("The lock of this session was lost in Redis; nothing was run, so try again.")
         except BaseException:

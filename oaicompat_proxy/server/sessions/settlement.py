@@ -64,7 +64,7 @@ class Settling:
         if action in CANCELLED:
             self.cancelled += 1
         if action not in KEEPS_PERMIT:
-            lease.free()
+            lease.release_permit()
         match action:
             case Action.RELEASE:
                 self.in_background(self._release(lease))
@@ -146,7 +146,7 @@ class Settling:
                     lease.keep = await self.keep(lease, lease.recognised_by)
         finally:
             run.cut()
-            lease.free()
+            lease.release_permit()
             if not lease.keep:
                 self._closer.close_soon(lease.key, lease.upstream)
             await lease.give_back()
@@ -179,7 +179,7 @@ class Settling:
             await self._known.forget(lease)
         finally:
             run.cut()
-            lease.free()
+            lease.release_permit()
             try:
                 if not lease.keep:
                     await self._closer.close(lease.key, lease.upstream)

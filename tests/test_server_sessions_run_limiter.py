@@ -1,4 +1,4 @@
-"""Slots: never more runs than may be, nobody forgotten, in the order they came; and the same from socket to socket."""
+"""RunLimiter: limits hold, waiting requests are granted in FIFO order; alone, and from socket to socket."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from conftest import Line, Proxy, StartProxy, chat_body
 from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.core.caller import Caller
 from oaicompat_proxy.core.errors import Overloaded, TooManyRuns
-from oaicompat_proxy.server.sessions.run_slots import SLOTS, Slot, Slots
+from oaicompat_proxy.server.sessions.run_limiter import RUN_LIMITER, RunLimiter, RunPermit
 
 ANYBODY = Caller("", "")
 ADA = Caller("ada", "", max_runs=1)
 BOB = Caller("bob", "", max_runs=1)
 
 
-def slots(most: int = 1, **settings: Any) -> Slots:
-    return Slots(Config(demo=True, max_runs=most, **settings))
+def new_limiter(most: int = 1, **settings: Any) -> RunLimiter:
+    return RunLimiter(Config(demo=True, max_runs=most, **settings))
 
 
 async def settled() -> None:
@@ -33,141 +33,141 @@ async def settled() -> None:
 
 
 async def test_as_many_as_may_run_do_not_wait() -> None:
-    house = slots(2)
-    taken = [await house.take(ANYBODY) for _ in range(2)]
-    assert (house.running, house.waiting) == (2, 0)
-    for slot in taken:
-        slot.free()
-    assert house.running == 0
+    limiter = new_limiter(2)
+    taken = [await limiter.acquire(ANYBODY) for _ in range(2)]
+    assert (limiter.running, limiter.waiting) == (2, 0)
+    for permit in taken:
+        permit.release()
+    assert limiter.running == 0
 
 
 async def test_others_wait_and_come_in_the_order_they_asked() -> None:
-    house = slots()
-    first = await house.take(ANYBODY)
+    limiter = new_limiter()
+    first = await limiter.acquire(ANYBODY)
     order: list[int] = []
 
     async def ask(number: int) -> None:
-        slot = await house.take(ANYBODY)
+        permit = await limiter.acquire(ANYBODY)
         order.append(number)
-        slot.free()
+        permit.release()
 
     asking = [asyncio.create_task(ask(number)) for number in range(5)]
     await settled()
-    assert (order, house.waiting) == ([], 5)
-    first.free()
+    assert (order, limiter.waiting) == ([], 5)
+    first.release()
     await asyncio.gather(*asking)
     assert order == [0, 1, 2, 3, 4]
-    assert (house.running, house.waiting) == (0, 0)
+    assert (limiter.running, limiter.waiting) == (0, 0)
 
 
-async def test_a_slot_is_freed_once() -> None:
-    house = slots()
-    slot = await house.take(ANYBODY)
-    slot.free()
-    slot.free()
-    await house.take(ANYBODY)
-    waiting = asyncio.create_task(house.take(ANYBODY))
+async def test_a_permit_is_freed_once() -> None:
+    limiter = new_limiter()
+    permit = await limiter.acquire(ANYBODY)
+    permit.release()
+    permit.release()
+    await limiter.acquire(ANYBODY)
+    waiting = asyncio.create_task(limiter.acquire(ANYBODY))
     await settled()
     assert not waiting.done()
     waiting.cancel()
 
 
 async def test_who_comes_later_does_not_overtake() -> None:
-    house = slots()
-    first = await house.take(ANYBODY)
-    waiting = asyncio.create_task(house.take(ANYBODY))
+    limiter = new_limiter()
+    first = await limiter.acquire(ANYBODY)
+    waiting = asyncio.create_task(limiter.acquire(ANYBODY))
     await settled()
-    first.free()
-    late = asyncio.create_task(house.take(ANYBODY))
+    first.release()
+    late = asyncio.create_task(limiter.acquire(ANYBODY))
     await settled()
     assert waiting.done()
     assert not late.done()
-    waiting.result().free()
-    (await late).free()
+    waiting.result().release()
+    (await late).release()
 
 
 async def test_a_key_at_its_limit_does_not_hold_up_the_others() -> None:
-    house = slots(3)
-    first = await house.take(ADA)
-    second = asyncio.create_task(house.take(ADA))
+    limiter = new_limiter(3)
+    first = await limiter.acquire(ADA)
+    second = asyncio.create_task(limiter.acquire(ADA))
     await settled()
-    bobs = await house.take(BOB)
-    assert (house.running, house.waiting) == (2, 1)
-    bobs.free()
+    bobs = await limiter.acquire(BOB)
+    assert (limiter.running, limiter.waiting) == (2, 1)
+    bobs.release()
     await settled()
-    assert not second.done(), "the free slot is not for this key"
-    first.free()
-    (await second).free()
+    assert not second.done(), "the free permit is not for this key"
+    first.release()
+    (await second).release()
 
 
 async def test_who_leaves_while_waiting_is_forgotten() -> None:
-    house = slots()
-    first = await house.take(ANYBODY)
-    leaving, staying = (asyncio.create_task(house.take(ANYBODY)) for _ in range(2))
+    limiter = new_limiter()
+    first = await limiter.acquire(ANYBODY)
+    leaving, staying = (asyncio.create_task(limiter.acquire(ANYBODY)) for _ in range(2))
     await settled()
     leaving.cancel()
     await settled()
-    assert house.waiting == 1
-    first.free()
-    (await staying).free()
-    assert house.running == 0
+    assert limiter.waiting == 1
+    first.release()
+    (await staying).release()
+    assert limiter.running == 0
 
 
 @pytest.mark.parametrize("order", ["granted first", "left first"])
-async def test_a_slot_that_is_given_in_the_moment_of_leaving_goes_to_the_next(order: str) -> None:
-    house = slots()
-    first = await house.take(ANYBODY)
-    leaving, staying = (asyncio.create_task(house.take(ANYBODY)) for _ in range(2))
+async def test_a_permit_that_is_given_in_the_moment_of_leaving_goes_to_the_next(order: str) -> None:
+    limiter = new_limiter()
+    first = await limiter.acquire(ANYBODY)
+    leaving, staying = (asyncio.create_task(limiter.acquire(ANYBODY)) for _ in range(2))
     await settled()
-    acts = [first.free, leaving.cancel]
+    acts = [first.release, leaving.cancel]
     for act in acts if order == "granted first" else reversed(acts):
         act()
     with pytest.raises(asyncio.CancelledError):
         await leaving
-    (await staying).free()
-    assert (house.running, house.waiting) == (0, 0)
+    (await staying).release()
+    assert (limiter.running, limiter.waiting) == (0, 0)
 
 
 async def test_nobody_waits_for_longer_than_is_set() -> None:
-    house = slots(queue_wait=0.01)
-    slot = await house.take(ANYBODY)
+    limiter = new_limiter(queue_wait=0.01)
+    permit = await limiter.acquire(ANYBODY)
     with pytest.raises(Overloaded) as raised:
-        await house.take(ANYBODY)
+        await limiter.acquire(ANYBODY)
     assert (raised.value.status, raised.value.should_retry) == (503, True)
-    assert house.waiting == 0
-    slot.free()
+    assert limiter.waiting == 0
+    permit.release()
 
 
 async def test_a_key_that_has_its_share_is_told_so() -> None:
-    house = slots(10, queue_wait=0)
-    await house.take(ADA)
+    limiter = new_limiter(10, queue_wait=0)
+    await limiter.acquire(ADA)
     with pytest.raises(TooManyRuns, match="1") as raised:
-        await house.take(ADA)
+        await limiter.acquire(ADA)
     assert (raised.value.status, raised.value.should_retry) == (429, True)
-    await house.take(BOB)
+    await limiter.acquire(BOB)
 
 
 async def test_no_more_wait_than_may() -> None:
-    house = slots(max_waiting=1)
-    first = await house.take(ANYBODY)
-    waiting = asyncio.create_task(house.take(ANYBODY))
+    limiter = new_limiter(max_waiting=1)
+    first = await limiter.acquire(ANYBODY)
+    waiting = asyncio.create_task(limiter.acquire(ANYBODY))
     await settled()
     with pytest.raises(Overloaded):
-        await house.take(ANYBODY)
-    assert house.waiting == 1
-    first.free()
-    (await waiting).free()
+        await limiter.acquire(ANYBODY)
+    assert limiter.waiting == 1
+    first.release()
+    (await waiting).release()
 
 
 @pytest.mark.parametrize("seed", range(20))
 async def test_whatever_comes_and_goes_the_limits_hold_and_nothing_is_lost(seed: int) -> None:
     dice = random.Random(seed)
-    house = slots(4, max_waiting=6, queue_wait=0.002)
+    limiter = new_limiter(4, max_waiting=6, queue_wait=0.002)
     callers = [ANYBODY, ADA, Caller("eve", "", max_runs=2)]
     running: dict[str, int] = dict.fromkeys([caller.name for caller in callers], 0)
 
     async def work(caller: Caller) -> None:
-        slot: Slot = await house.take(caller)
+        permit: RunPermit = await limiter.acquire(caller)
         running[caller.name] += 1
         assert sum(running.values()) <= 4
         assert not caller.max_runs or running[caller.name] <= caller.max_runs
@@ -175,7 +175,7 @@ async def test_whatever_comes_and_goes_the_limits_hold_and_nothing_is_lost(seed:
             await asyncio.sleep(dice.random() / 1000)
         finally:
             running[caller.name] -= 1
-            slot.free()
+            permit.release()
 
     tasks: list[asyncio.Task[None]] = []
     for _ in range(100):
@@ -184,13 +184,13 @@ async def test_whatever_comes_and_goes_the_limits_hold_and_nothing_is_lost(seed:
             dice.choice(tasks).cancel()
         if dice.random() < 0.5:
             await asyncio.sleep(0)
-        assert house.waiting <= 6
+        assert limiter.waiting <= 6
     ends = await asyncio.gather(*tasks, return_exceptions=True)
     strange = [end for end in ends if not isinstance(end, None | Overloaded | TooManyRuns | asyncio.CancelledError)]
     assert strange == []
     assert None in ends
-    assert (house.running, house.waiting) == (0, 0)
-    assert not house._running, "no memory is left of keys that rest"
+    assert (limiter.running, limiter.waiting) == (0, 0)
+    assert not limiter.running_by_key, "no memory is left of keys that rest"
 
 
 # Socket to socket
@@ -201,11 +201,11 @@ def code_of(body: bytes) -> str:
 
 
 async def waits(front: Proxy, count: int = 1) -> None:
-    await until(lambda: front.app[SLOTS].waiting == count)
+    await until(lambda: front.app[RUN_LIMITER].waiting == count)
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Looks again and again: slots tell nobody that they change."""
+    """Polls the condition: the limiter announces no changes."""
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.001)
@@ -232,7 +232,7 @@ async def test_a_request_waits_for_the_end_of_another(proxy: StartProxy, agent: 
     gate.set()
     assert check_stream((await first).body, include_usage=False).text == "Hello"
     assert (await second).status == 200
-    assert front.app[SLOTS].running == 0
+    assert front.app[RUN_LIMITER].running == 0
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -255,7 +255,7 @@ async def test_a_key_with_its_share_is_a_429_and_others_go_on(proxy: StartProxy,
     assert (received.status, code_of(received.body)) == (429, "too_many_runs")
     assert received.headers["x-should-retry"] == "true"
     other = await running_line(front, agent, Authorization="Bearer bob")
-    assert front.app[SLOTS].running == 2
+    assert front.app[RUN_LIMITER].running == 2
     await line.close()
     await other.close()
 
@@ -276,7 +276,7 @@ async def test_a_client_that_leaves_while_it_waits_is_forgotten(proxy: StartProx
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("end", ["well", "failed", "cut", "refused", "client left"])
-async def test_a_slot_is_given_back_however_a_run_ends(
+async def test_a_permit_is_given_back_however_a_run_ends(
     proxy: StartProxy, agent: Agent, path: str, stream: bool, end: str
 ) -> None:
     plays: dict[str, list[Any]] = {
@@ -298,20 +298,20 @@ async def test_a_slot_is_given_back_however_a_run_ends(
         else:
             assert await line.read_to_end()
     assert len(agent.runs) == 3
-    await until(lambda: not front.app[SLOTS].running)
+    await until(lambda: not front.app[RUN_LIMITER].running)
 
 
 @pytest.mark.parametrize("body", [b"{", b'{"messages": []}', chat_body(n=2)])
-async def test_what_is_refused_takes_no_slot(proxy: StartProxy, agent: Agent, body: bytes) -> None:
+async def test_what_is_refused_takes_no_permit(proxy: StartProxy, agent: Agent, body: bytes) -> None:
     agent.plays(OPENING, "stall")
     front = await proxy(max_runs=1)
     line = await running_line(front, agent)
     assert (await front.post(body)).status == 400
-    assert front.app[SLOTS].waiting == 0
+    assert front.app[RUN_LIMITER].waiting == 0
     await line.close()
 
 
-async def test_a_run_that_goes_on_without_its_reader_keeps_its_slot(proxy: StartProxy, agent: Agent) -> None:
+async def test_a_run_that_goes_on_without_its_reader_keeps_its_permit(proxy: StartProxy, agent: Agent) -> None:
     """Or a key could have any number of them, one after the other."""
     gate = asyncio.Event()
     agent.plays(OPENING, text("Hello"), gate, closing())
@@ -324,4 +324,4 @@ async def test_a_run_that_goes_on_without_its_reader_keeps_its_slot(proxy: Start
     assert len(agent.runs) == 1
     gate.set()
     assert (await second).status == 200
-    assert front.app[SLOTS].running == 0
+    assert front.app[RUN_LIMITER].running == 0
