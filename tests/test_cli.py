@@ -22,7 +22,7 @@ from checker import check_stream
 
 from oaicompat_proxy import __version__
 from oaicompat_proxy.config.settings import Config, flag
-from oaicompat_proxy.server.process.serve import ANSWERS_CUT
+from oaicompat_proxy.server.process.serve import EXIT_INTERRUPTED
 
 COMMAND = str(Path(sys.executable).parent / "oaicompat-proxy")
 WITHIN = 30.0
@@ -374,5 +374,5 @@ def test_answers_that_take_too_long_are_not_waited_for() -> None:
         with subprocess.Popen(ask, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as asking:
             assert asking.stdout is not None
             asking.stdout.readline()
-            assert running.end_with(signal.SIGTERM) == ANSWERS_CUT
+            assert running.end_with(signal.SIGTERM) == EXIT_INTERRUPTED
             assert b'"code":"answer_cut"' in asking.stdout.read()

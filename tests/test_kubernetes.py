@@ -21,7 +21,7 @@ from oaicompat_proxy.config.command_line import ENVIRONMENT_PREFIX
 from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.server.app import create_app
 from oaicompat_proxy.server.observability import metric_definitions as metric_names
-from oaicompat_proxy.server.process.worker import longest_end
+from oaicompat_proxy.server.process.worker import longest_shutdown
 
 FOLDER = Path(__file__).parent.parent / "scripts" / "deploy" / "kubernetes"
 VERSIONS = ("1.29", kubernetes_validate.latest_version())
@@ -142,7 +142,7 @@ async def test_what_is_probed_and_scraped_is_served(container: dict[str, Any]) -
 
 
 def test_a_pod_has_the_time_that_the_proxy_takes_to_end(config: Config, pod: dict[str, Any]) -> None:
-    assert longest_end(config) < pod["terminationGracePeriodSeconds"] < longest_end(config) + 60
+    assert longest_shutdown(config) < pod["terminationGracePeriodSeconds"] < longest_shutdown(config) + 60
 
 
 def test_balancers_have_the_time_to_notice_an_end(config: Config, container: dict[str, Any]) -> None:

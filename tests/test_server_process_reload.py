@@ -22,7 +22,7 @@ from processes import Child
 from test_rolling_restart import ask_on
 
 from oaicompat_proxy.config.file import written
-from oaicompat_proxy.server.gateway import LOOK_AGAIN
+from oaicompat_proxy.server.runtime import DRAIN_POLL
 
 CLIENTS = 8
 RELOADS = 5
@@ -45,7 +45,7 @@ class Reloadable:
         self.write(**settings)
         before = len(self.child.said)
         self.child.signal(signal.SIGHUP)
-        await asyncio.to_thread(self.child.wait_for, rf"(?s)^.{{{before}}}.*(in force|stay as they are).*\n")
+        await asyncio.to_thread(self.child.wait_for, rf"(?s)^.{{{before}}}.*(?:configuration (?:not )?reloaded).*\n")
         await asyncio.sleep(0.05)  # what is ignored stands in a line behind
         return self.child.said[before:]
 
@@ -106,7 +106,7 @@ async def test_other_settings_under_load_break_no_answer(file: Path, agent: Agen
         asking = [asyncio.create_task(ask_on(proxy.base, counts, over, stream=bool(n % 3))) for n in range(CLIENTS)]
         for number in range(RELOADS):
             await asyncio.sleep(0.3)
-            assert "in force" in await proxy.reload(upstream=(other, agent)[number % 2].url)
+            assert "configuration reloaded" in await proxy.reload(upstream=(other, agent)[number % 2].url)
         await asyncio.sleep(0.5)
         over.set()
         await asyncio.gather(*asking)
@@ -125,7 +125,7 @@ async def test_a_running_answer_ends_as_it_began(file: Path, agent: Agent) -> No
         other.plays(run("from b"))
         asking = asyncio.create_task(proxy.ask())
         await agent.until(lambda: agent.runs)
-        assert "in force" in await proxy.reload(upstream=other.url)
+        assert "configuration reloaded" in await proxy.reload(upstream=other.url)
         assert await proxy.ask() == "from b"
         assert await asking == "from a"
         await other.until(lambda: not other.left_behind)
@@ -147,25 +147,25 @@ async def test_a_bad_file_changes_nothing_and_the_log_says_why(
     agent.plays(run("from a"))
     async with started(file, upstream=agent.url) as proxy:
         said = (await proxy.reload(**settings)).splitlines()
-        (line,) = (each for each in said if "the settings stay as they are: " in each)
+        (line,) = (each for each in said if "configuration not reloaded, keeping the previous one: " in each)
         assert reason in line
         assert await proxy.ask() == "from a"
-        assert "in force" in await proxy.reload(upstream=agent.url)
+        assert "configuration reloaded" in await proxy.reload(upstream=agent.url)
 
 
 async def test_what_needs_a_restart_is_said_to_be_ignored(file: Path, agent: Agent) -> None:
     agent.plays(run("from a"))
     async with started(file, upstream=agent.url) as proxy:
         said = await proxy.reload(upstream=agent.url, host="localhost", max_runs=3, keep_alive=1)
-        assert "in force" in said
-        assert "ignored: host, max_runs\n" in said
+        assert "configuration reloaded" in said
+        assert "ignored until restart: host, max_runs\n" in said
         assert await proxy.ask() == "from a"
 
 
 async def test_a_flag_stays_over_the_file(file: Path, agent: Agent) -> None:
     agent.plays(run("from a"))
     async with started(file, "--upstream", agent.url, keep_alive=1) as proxy:
-        assert "in force" in await proxy.reload(upstream="http://127.0.0.1:1")
+        assert "configuration reloaded" in await proxy.reload(upstream="http://127.0.0.1:1")
         assert await proxy.ask() == "from a"
 
 
@@ -175,7 +175,7 @@ async def test_sessions_and_kept_answers_outlast_it(file: Path, agent: Agent) ->
     async with started(file, upstream=agent.url, keep_alive=1) as proxy:
         await proxy.ask(headers=headers)
         agent.kept_sessions.add(agent.runs[0].session)
-        assert "in force" in await proxy.reload(upstream=agent.url, keep_alive=2)
+        assert "configuration reloaded" in await proxy.reload(upstream=agent.url, keep_alive=2)
         assert await proxy.ask(headers=headers) == "from a"
         assert len(agent.runs) == 1
         await proxy.ask(headers={"X-Session-Id": "mine"})
@@ -187,9 +187,9 @@ async def test_what_was_counted_is_not_forgotten(file: Path, agent: Agent, close
     agent.plays(run("from a"))
     async with started(file, upstream=f"http://127.0.0.1:{closed_port}", connect_retries=2) as proxy:
         assert await proxy.fails() == 502
-        assert "in force" in await proxy.reload(upstream=agent.url)
+        assert "configuration reloaded" in await proxy.reload(upstream=agent.url)
         await proxy.ask()
-        await asyncio.sleep(2 * LOOK_AGAIN)
+        await asyncio.sleep(2 * DRAIN_POLL)
         metrics = await proxy.get("/metrics")
         assert 'oaicompat_retries_total{what="connect"} 2.0' in metrics.splitlines()
         assert len(re.findall("^oaicompat_runs_total{", metrics, re.MULTILINE)) == 2
@@ -203,7 +203,7 @@ async def test_a_session_is_held_over_it(file: Path, agent: Agent) -> None:
         first = asyncio.create_task(proxy.ask(headers={"X-Session-Id": "mine"}))
         await agent.until(lambda: agent.runs)
         agent.kept_sessions.add(agent.runs[0].session)
-        assert "in force" in await proxy.reload(upstream=agent.url, keep_alive=2)
+        assert "configuration reloaded" in await proxy.reload(upstream=agent.url, keep_alive=2)
         second = asyncio.create_task(proxy.ask(headers={"X-Session-Id": "mine"}))
         assert await proxy.get("/healthz")
         await asyncio.sleep(0.3)  # in which it would reach the agent, if it were let through

@@ -23,7 +23,13 @@ from test_server_endpoints_models import apps
 from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.server.app import create_app
 from oaicompat_proxy.server.process.serve import listening
-from oaicompat_proxy.server.process.sockets import ListenError, address_of, allow_files, check_reach, open_sockets
+from oaicompat_proxy.server.process.sockets import (
+    ListenError,
+    address_of,
+    check_exposure,
+    open_sockets,
+    raise_open_file_limit,
+)
 
 
 def config(path: Path, **more: str) -> Config:
@@ -73,7 +79,7 @@ def test_a_file_on_which_somebody_listens_is_left_to_them(path: Path) -> None:
 
 def test_a_file_of_another_kind_is_left_alone(path: Path) -> None:
     path.write_text("precious")
-    with pytest.raises(ListenError, match=f"^cannot listen on {path}: there is a file"):
+    with pytest.raises(ListenError, match=f"^cannot listen on {path}: the file exists"):
         open_sockets(config(path)).__enter__()
     assert path.read_text() == "precious"
 
@@ -126,20 +132,20 @@ async def test_a_client_at_a_file_counts_as_one_of_this_machine(path: Path, capl
 def test_a_file_and_the_loopback_need_no_keys(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for ours in (config(path, host="0.0.0.0"), Config(demo=True, port=0)):
         with open_sockets(ours) as sockets:
-            check_reach(sockets, ours)
+            check_exposure(sockets, ours)
     assert caplog.text == ""
 
 
 def test_what_others_can_reach_needs_keys_or_a_word(caplog: pytest.LogCaptureFixture) -> None:
     """Also where somebody else has opened it, and the configured host says nothing."""
     with socket.create_server(("0.0.0.0", 0)) as opened:
-        with pytest.raises(ListenError, match=r"^others can reach 0\.0\.0\.0: give keys"):
-            check_reach([opened], Config(demo=True))
+        with pytest.raises(ListenError, match=r"^other machines can reach 0\.0\.0\.0: set --api-key"):
+            check_exposure([opened], Config(demo=True))
         for ours in (Config(demo=True, api_key=("k",)), Config(demo=True, no_auth=True)):
-            check_reach([opened], ours)
+            check_exposure([opened], ours)
     assert caplog.text == ""
     with open_sockets(Config(demo=True, host="0.0.0.0", port=0, no_auth=True)):
-        assert "anybody who reaches 0.0.0.0" in caplog.text
+        assert "everyone who can reach 0.0.0.0" in caplog.text
 
 
 # Ports
@@ -154,7 +160,7 @@ def test_what_systemd_has_opened_for_others_needs_keys() -> None:
     with socket.create_server(("0.0.0.0", 0)) as opened:
         start = f"exec env LISTEN_PID=$$ LISTEN_FDS=1 {sys.executable} -m oaicompat_proxy --demo"
         with stopping(Child("bash", "-c", f"exec 3<&{opened.fileno()}; {start}", pass_fds=[opened.fileno()])) as child:
-            child.wait_for("others can reach 0.0.0.0")
+            child.wait_for("can reach 0.0.0.0")
             assert child.status() == 2
 
 
@@ -194,12 +200,12 @@ def few_files() -> Iterator[int]:
 
 @pytest.mark.usefixtures("few_files")
 def test_as_many_files_are_allowed_as_connections_may_need(caplog: pytest.LogCaptureFixture) -> None:
-    allow_files(1000)
+    raise_open_file_limit(1000)
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 2200
     assert caplog.text == ""
 
 
 def test_a_limit_that_cannot_be_raised_is_said(few_files: int, caplog: pytest.LogCaptureFixture) -> None:
-    allow_files(few_files)
+    raise_open_file_limit(few_files)
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == few_files
     assert "--max-connections" in caplog.text

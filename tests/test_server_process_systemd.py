@@ -19,7 +19,7 @@ from agent import Agent
 from processes import START, Child, free_port, proxy_before, stopping
 from test_server_endpoints_models import apps
 
-from oaicompat_proxy.server.process.systemd import notify, readiness, signs_of_life, watchdog_patience
+from oaicompat_proxy.server.process.systemd import notify, readiness, watchdog, watchdog_timeout
 
 
 @contextlib.contextmanager
@@ -85,7 +85,7 @@ def test_a_socket_that_takes_nothing_is_logged_and_holds_nobody_up(
         notify("WATCHDOG=1")
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert record.getMessage().startswith("systemd cannot be told WATCHDOG=1: ")
+    assert record.getMessage().startswith("sd_notify(WATCHDOG=1) failed: ")
 
 
 @pytest.mark.parametrize(
@@ -102,14 +102,14 @@ def test_the_watchdog_is_the_one_of_this_process(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert watchdog_patience() == seconds
+    assert watchdog_timeout() == seconds
 
 
 async def test_signs_of_life_come_before_they_are_missed(
     systemd: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "300000")
-    async with signs_of_life():
+    async with watchdog():
         await asyncio.sleep(0.35)
     assert len(waiting(systemd)) >= 2
     await asyncio.sleep(0.15)
@@ -117,7 +117,7 @@ async def test_signs_of_life_come_before_they_are_missed(
 
 
 async def test_no_sign_of_life_is_given_where_nobody_looks(systemd: socket.socket) -> None:
-    async with signs_of_life():
+    async with watchdog():
         await asyncio.sleep(0)
     assert waiting(systemd) == []
 

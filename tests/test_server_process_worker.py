@@ -59,12 +59,12 @@ async def test_settings_that_cannot_be_end_it(agent: Agent) -> None:
 async def test_what_others_can_reach_needs_keys(agent: Agent) -> None:
     """gunicorn says where it listens, not our settings."""
     async with gunicorn(agent.url, "--bind", "0.0.0.0:0") as child:
-        await asyncio.to_thread(child.wait_for, r"others can reach 0\.0\.0\.0: give keys")
+        await asyncio.to_thread(child.wait_for, r"other machines can reach 0\.0\.0\.0: set --api-key")
         assert await asyncio.to_thread(child.status) == 3
         assert "Traceback" not in child.said
 
 
 async def test_it_speaks_no_tls(agent: Agent) -> None:
     async with gunicorn(agent.url, "--certfile", __file__) as child:
-        await asyncio.to_thread(child.wait_for, "speaks no TLS")
+        await asyncio.to_thread(child.wait_for, "does not support TLS")
         assert await asyncio.to_thread(child.status) != 0

@@ -19,7 +19,7 @@ from conftest import CHAT, Line, chat_body
 from processes import Child, port_of, proxy_before
 from test_server_endpoints_models import apps
 
-from oaicompat_proxy.server.process.serve import ANSWERS_CUT
+from oaicompat_proxy.server.process.serve import EXIT_INTERRUPTED
 
 AT_ONCE = 2.5
 """Seconds for what should need none, on a busy machine: much less than it would wait otherwise."""
@@ -93,7 +93,7 @@ async def test_a_stream_that_does_not_fit_ends_with_an_error(start: Start, agent
         assert (answer.text, answer.finish_reason) == ("Well", None)
         assert answer.error is not None
         assert answer.error["code"] == "answer_cut"
-        assert await end(child) == ANSWERS_CUT
+        assert await end(child) == EXIT_INTERRUPTED
     assert agent.closed_sessions == [agent.runs[0].session]
 
 
@@ -108,7 +108,7 @@ async def test_a_whole_answer_that_does_not_fit_is_503(start: Start, agent: Agen
         error = check_error_body(await line.read_to_end())
         assert (status, error["code"], headers["x-should-retry"]) == (503, "answer_cut", "false")
         assert headers["connection"] == "close"
-        assert await end(child) == ANSWERS_CUT
+        assert await end(child) == EXIT_INTERRUPTED
         await line.close()
     assert agent.closed_sessions == [agent.runs[0].session]
 
@@ -126,7 +126,7 @@ async def test_the_official_client_is_told_and_does_not_run_it_again(agent: Agen
                 await asked
         assert caught.value.code == "answer_cut"
         assert isinstance(caught.value, openai.InternalServerError) is not stream
-        assert await end(child) == ANSWERS_CUT
+        assert await end(child) == EXIT_INTERRUPTED
     assert len(agent.runs) == 1
 
 

@@ -14,9 +14,9 @@ import pytest
 from oaicompat_proxy.cli import StartError
 from oaicompat_proxy.config.command_line import ENVIRONMENT_PREFIX
 from oaicompat_proxy.config.settings import Config
-from oaicompat_proxy.server.process.serve import ANSWERS_CUT
-from oaicompat_proxy.server.process.sockets import FILES_BESIDE
-from oaicompat_proxy.server.process.worker import longest_end
+from oaicompat_proxy.server.process.serve import EXIT_INTERRUPTED
+from oaicompat_proxy.server.process.sockets import OTHER_OPEN_FILES
+from oaicompat_proxy.server.process.worker import longest_shutdown
 
 UNITS = Path(__file__).parent.parent / "scripts" / "deploy" / "systemd"
 SERVICE = UNITS / "oaicompat-proxy.service"
@@ -60,17 +60,17 @@ def test_it_is_closed(analyze: str) -> None:
 
 
 def test_it_has_the_time_that_the_proxy_takes_to_end() -> None:
-    longest = longest_end(Config(demo=True))
+    longest = longest_shutdown(Config(demo=True))
     assert longest < float(value(SERVICE, "TimeoutStopSec")) < longest + 30
 
 
 def test_it_knows_what_exit_statuses_mean() -> None:
     assert value(SERVICE, "RestartPreventExitStatus") == str(StartError.exit_code)
-    assert value(SERVICE, "SuccessExitStatus") == str(ANSWERS_CUT)
+    assert value(SERVICE, "SuccessExitStatus") == str(EXIT_INTERRUPTED)
 
 
 def test_it_may_open_a_file_for_each_way_of_each_connection() -> None:
-    assert int(value(SERVICE, "LimitNOFILE")) >= 2 * Config(demo=True).max_connections + FILES_BESIDE
+    assert int(value(SERVICE, "LimitNOFILE")) >= 2 * Config(demo=True).max_connections + OTHER_OPEN_FILES
 
 
 def test_it_names_settings_that_exist() -> None:

@@ -1,4 +1,4 @@
-"""The application: routes, and what lives as long as the process."""
+"""The aiohttp application: routes, middleware, and the objects behind them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,23 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from ..config.command_line import read_environment
-from ..config.per_model import PerModel
 from ..config.settings import Config
 from ..core.origins import OriginPolicy
+from ..core.signing import Secrets, SigningKeys
 from .access.authenticator import CALLERS, Callers
 from .access.rate_limiter import RATES, Rates
 from .answering.event_stream import FIRST_EVENTS
-from .context import CONFIG, GATEWAYS, ORIGINS, PER_MODEL, SECRETS, SIGNING_KEYS, STARTED
-from .deadlines import Deadlines
+from .context import CONFIG, ORIGINS, PER_MODEL, PREFIXES, SECRETS, SIGNING_KEYS, STARTED
 from .endpoints import chat_completions as chat
 from .endpoints import completions, diagnostics, health, models
 from .endpoints import metrics as scrape
-from .endpoints.readiness import READINESS, Readiness
-from .gateway import LASTING, Lasting, Serving
+from .gateway import GATEWAYS, Gateway
 from .http.authorization import FOR_SUPERVISORS, NEED_NO_KEY, admit
 from .http.body import answer_expectation
 from .http.error_middleware import errors_to_bodies
@@ -38,74 +36,100 @@ from .observability.run_report import TRAFFIC, Traffic
 from .observers import observing
 from .recording.recorder import Recorder
 from .redis import connect
-from .sessions.call_ids import CALL_IDS, CallIds
+from .runtime import GatewayRuntime
+from .sessions.call_ids import CALL_IDS
 from .sessions.run_limiter import RUN_LIMITER
-from .sessions.sessions import SESSIONS, Sessions
+from .sessions.sessions import SESSIONS
 from .signing_secret import agreeing, make_keys, new_secrets, tell_once
-from .upstream.catalog import CATALOG, Catalog
-from .upstream.gateway_client import UPSTREAM, Upstream
-from .upstream.session_closer import Closer, Closing, NothingToClose
+from .upstream.catalog import CATALOG
+from .upstream.gateway_client import UPSTREAM
 
 if TYPE_CHECKING:
     from .bounded_redis import BoundedRedis
 
 
-def create_app(config: Config, *, upstream: str = "", before: web.Application | None = None) -> web.Application:
-    """`upstream`: the gateway's address where it is not the configured one, as with the demo agent.
+def create_app(config: Config, *, upstream: str = "", previous: web.Application | None = None) -> web.Application:
+    """Builds the application; it can be mounted in another one.
 
-    `before`: a running application whose place this one takes; what belongs to the process passes on to it.
-    Raises ConfigError for keys that cannot be used.
+    `upstream`: the gateway's address where it is not the configured one, as with the demo agent.
+    `previous`: a running application that this one replaces on reload. It is not changed before this one starts up.
+    Raises ConfigError for settings that cannot be used.
     """
     app = web.Application(client_max_size=config.max_body, middlewares=[errors_to_bodies, admit])
     app[CONFIG] = config
     app[CALLERS] = Callers(config)
     app[ORIGINS] = OriginPolicy(config.cors, config.allowed_host)
-    app[SECRETS] = new_secrets() if before is None else before[SECRETS]
-    tell_once(config)
-    app[GATEWAYS] = _add_gateways(app, config, {} if before is None else _lasting_of(before))
+    app[PREFIXES] = [each.prefix for each in config.gateways]
+    app[FOR_SUPERVISORS] = frozenset({health.live, health.ready})
+    app[NEED_NO_KEY] = app[FOR_SUPERVISORS] | {scrape.metrics}
     app.router.add_get("/healthz", health.live)
     app.router.add_get("/readyz", health.ready)
     app.router.add_get("/metrics", scrape.metrics)
-    app[FOR_SUPERVISORS] = frozenset({health.live, health.ready})
-    app[NEED_NO_KEY] = app[FOR_SUPERVISORS] | {scrape.metrics}
     app.on_response_prepare.append(add_headers)
-    if before is None:
-        app[STARTED] = int(time.time())
-        app[STOPPING] = Stopping()
-        app[TRAFFIC] = Traffic()
-        app.cleanup_ctx.append(functools.partial(_process, upstream))
+    tell_once(config)
+    if previous is None:
+        _start_anew(app, config, upstream)
     else:
-        _furnish(app, before, upstream)
+        _replace(app, config, previous)
     return app
 
 
-def _add_gateways(app: web.Application, config: Config, lasting: Mapping[str, Lasting]) -> list[web.Application]:
-    """A single gateway is served by the application itself, several by one below it for each."""
-    gateways = config.gateways
+def _start_anew(app: web.Application, config: Config, upstream: str) -> None:
+    redis = connect(config.redis) if config.redis else None
+    app[SECRETS] = new_secrets()
+    app[STARTED] = int(time.time())
+    app[STOPPING] = Stopping()
+    app[TRAFFIC] = Traffic()
+    app[RATES] = Rates(redis)
+    app[GATEWAYS] = [
+        Gateway(each, keys, redis, namespace=salt, address=upstream)
+        for each, keys, salt in _with_keys(config, app[SECRETS])
+    ]
+    applications = _add_gateways(app, [(gateway, gateway.runtime) for gateway in app[GATEWAYS]])
+    app.cleanup_ctx.append(functools.partial(lifespan, redis, applications))
+
+
+def _replace(app: web.Application, config: Config, previous: web.Application) -> None:
+    app[SECRETS], app[GATEWAYS] = previous[SECRETS], previous[GATEWAYS]
+    gateways = app[GATEWAYS]
+    settings = _with_keys(config, app[SECRETS])
+    runtimes = [gateway.new_runtime(each, keys) for gateway, (each, keys, _) in zip(gateways, settings, strict=True)]
+    wire([app], previous)
+    wire(_add_gateways(app, list(zip(gateways, runtimes, strict=True))), app)
+    app.on_startup.append(functools.partial(_activate, runtimes))
+
+
+def _with_keys(config: Config, secrets: Secrets) -> Iterator[tuple[Config, SigningKeys, str]]:
+    """The settings and keys of each gateway, and what tells several gateways apart."""
+    for each in config.gateways:
+        salt = each.prefix if len(config.gateways) > 1 else ""
+        yield each, make_keys(each, secrets, salt=salt), salt
+
+
+def _add_gateways(app: web.Application, gateways: Sequence[tuple[Gateway, GatewayRuntime]]) -> list[web.Application]:
+    """The application serves a single gateway itself; each of several has a sub-application."""
     if len(gateways) == 1:
-        app[SIGNING_KEYS] = make_keys(config, app[SECRETS])
-        _add_gateway(app, config, config.prefix, lasting.get(config.prefix) or Lasting(config))
+        _add_gateway(app, gateways[0][1].config.prefix, *gateways[0])
         return [app]
     below = []
-    for each in gateways:
+    for gateway, runtime in gateways:
         below.append(web.Application())
-        below[-1][CONFIG] = each
-        below[-1][SIGNING_KEYS] = make_keys(each, app[SECRETS], apart=each.prefix)
-        _add_gateway(below[-1], each, "", lasting.get(each.prefix) or Lasting(each))
-        app.add_subapp(each.prefix, below[-1])
+        below[-1][CONFIG] = runtime.config
+        _add_gateway(below[-1], "", gateway, runtime)
+        app.add_subapp(runtime.config.prefix, below[-1])
     return below
 
 
-def _add_gateway(app: web.Application, config: Config, base: str, lasting: Lasting) -> None:
-    """`base`: of its paths, in this application."""
-    app[LASTING] = lasting
-    app[RUN_LIMITER] = lasting.limiter
-    app[PER_MODEL] = PerModel(config)
-    app[FIRST_EVENTS] = Deadlines(config.first_event_wait)
+def _add_gateway(app: web.Application, base: str, gateway: Gateway, runtime: GatewayRuntime) -> None:
+    """`base`: of the paths in this application."""
+    config = runtime.config
+    app[PER_MODEL], app[FIRST_EVENTS], app[RUN_LIMITER] = runtime.per_model, runtime.first_events, runtime.limiter
+    app[UPSTREAM], app[CATALOG], app[SESSIONS] = runtime.upstream, runtime.catalog, runtime.sessions
+    app[SIGNING_KEYS], app[CALL_IDS] = runtime.signing_keys, runtime.call_ids
     recorder = Recorder(config) if config.record else None
     for path, handler in (("/chat/completions", chat.chat_completions), ("/completions", completions.completions)):
         answer = recorder.wrap(handler) if recorder else handler
-        answer = lasting.once.wrap(reported(OPERATIONS[path], answer))
+        answer = gateway.once.wrap(reported(OPERATIONS[path], answer))
         app.router.add_post(base + path, answer, expect_handler=answer_expectation)
     app.router.add_get(f"{base}/models", models.list_models)
     app.router.add_get(base + "/models/{name:.+}", models.retrieve_model)
@@ -113,61 +137,35 @@ def _add_gateway(app: web.Application, config: Config, base: str, lasting: Lasti
         diagnostics.add_routes(app, base)
 
 
-async def _process(upstream: str, app: web.Application) -> AsyncIterator[None]:
-    """Opens what lives as long as the process, and settles it, whatever application has taken this one's place."""
+async def lifespan(
+    redis: BoundedRedis | None, applications: Iterable[web.Application], app: web.Application
+) -> AsyncIterator[None]:
+    """Starts and stops what lives as long as the process, also after reloads have replaced the application."""
     app[STOPPING].loop = asyncio.get_running_loop()
-    async with _shared(app[CONFIG]) as redis:
-        app[RATES] = Rates(redis)
-        lasting = _lasting_of(app)
-        for prefix, each in lasting.items():
-            each.open(redis, prefix if len(lasting) > 1 else "")
-        async with agreeing(redis, app[SECRETS]), observing(app, list(lasting.values())):
-            _furnish(app, app, upstream)
-            yield
-            await asyncio.gather(*(each.settle() for each in lasting.values()))
+    gateways = app[GATEWAYS]
+    async with redis or contextlib.nullcontext(), agreeing(redis, app[SECRETS]), observing(app, gateways):
+        wire(applications, app)
+        for gateway in gateways:
+            gateway.start()
+        yield
+        await asyncio.gather(*(gateway.shutdown() for gateway in gateways))
 
 
-def _furnish(app: web.Application, process: web.Application, upstream: str) -> None:
-    """Gives each gateway what it needs. `process`: has what is one for all."""
-    for gateway in (app, *app[GATEWAYS]):
+async def _activate(runtimes: Iterable[GatewayRuntime], app: web.Application) -> None:
+    gateways = app[GATEWAYS]
+    for gateway, runtime in zip(gateways, runtimes, strict=True):
+        gateway.activate(runtime)
+
+
+def wire(applications: Iterable[web.Application], process: web.Application) -> None:
+    """Gives applications the objects of the process that they do not have themselves."""
+    for app in applications:
         for key, value in process.items():
-            gateway.setdefault(key, value)
-    for gateway in app[GATEWAYS]:
-        config, lasting = gateway[CONFIG], gateway[LASTING]
-        gateway[UPSTREAM] = Upstream(config, upstream or config.upstream)
-        gateway[CATALOG] = Catalog(
-            gateway[UPSTREAM], config.model, ttl=config.models_ttl, for_callers=config.only_callers_credentials
-        )
-        gateway[CALL_IDS] = CallIds(gateway[SIGNING_KEYS], lasting.ids)
-        closer = _new_closer(gateway[UPSTREAM], config, lasting)
-        gateway[READINESS] = Readiness(gateway[CATALOG].check)
-        gateway[SESSIONS] = Sessions(
-            gateway[UPSTREAM],
-            config,
-            gateway[SIGNING_KEYS],
-            limiter=lasting.limiter,
-            closer=closer,
-            locks=lasting.locks,
-            store=lasting.store,
-            names=lasting.names,
-        )
-        lasting.use(Serving(gateway[UPSTREAM], gateway[CATALOG], gateway[SESSIONS], closer))
-
-
-def _lasting_of(app: web.Application) -> dict[str, Lasting]:
-    """By the prefixes of the gateways."""
-    return {gateway[CONFIG].prefix: gateway[LASTING] for gateway in app[GATEWAYS]}
-
-
-def _new_closer(upstream: Upstream, config: Config, lasting: Lasting) -> Closing:
-    gateway = upstream.dialect.gateway
-    if gateway is None:
-        return NothingToClose()
-    return Closer(upstream, gateway, close_timeout=config.close_timeout, speakers=lasting.speakers)
+            app.setdefault(key, value)
 
 
 def factory() -> web.Application:
-    """The application as `OAICOMPAT_…` in the environment and the file say, for gunicorn. Raises ConfigError."""
+    """The application for gunicorn, configured by `OAICOMPAT_…` variables and the settings file. Raises ConfigError."""
     config = read_environment()
     set_up_logging(config.log_level, config.log_format)
     return create_app(config)
@@ -180,13 +178,3 @@ def set_up_logging(level: str, kind: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler])
     logging.logThreads = logging.logMultiprocessing = False  # but processes: gunicorn's lines name them
     vars(logging)["_srcfile"] = None
-
-
-@contextlib.asynccontextmanager
-async def _shared(config: Config) -> AsyncIterator[BoundedRedis | None]:
-    """Where workers share what they have to; None for this process alone."""
-    if not config.redis:
-        yield None
-        return
-    async with connect(config.redis) as redis:
-        yield redis

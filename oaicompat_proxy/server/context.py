@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aiohttp import web
 
 from ..config.per_model import PerModel
@@ -20,8 +22,8 @@ SECRETS = web.AppKey("oaicompat_proxy.secrets", Secrets)
 """Those of chance, of the whole process."""
 SIGNING_KEYS = web.AppKey("oaicompat_proxy.signing_keys", SigningKeys)
 """Of everything that is signed or hashed for a gateway: session names, conversations, ids of tool calls."""
-GATEWAYS: web.AppKey[list[web.Application]] = web.AppKey("oaicompat_proxy.gateways", list)
-"""One application for each gateway, with what is its own; a single one is the application itself."""
+PREFIXES: web.AppKey[Sequence[str]] = web.AppKey("oaicompat_proxy.prefixes")
+"""Those of all gateways."""
 STARTED = web.AppKey("oaicompat_proxy.started", int)
 """Unix time in seconds at which the process began to serve."""
 

@@ -1,17 +1,21 @@
-"""What belongs to one gateway and outlasts a change of its settings: who waits, who holds which session, which answers
-are kept."""
+"""State of a gateway that survives a configuration reload: limiter, locks, sessions, idempotency cache, counters."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from ..config.per_model import PerModel
 from ..config.settings import Config
+from ..core.signing import SigningKeys
+from .deadlines import Deadlines
 from .idempotency.run_once import RunOnce
+from .runtime import GatewayRuntime
+from .sessions.call_ids import CallIds
 from .sessions.id_store import IdStore, MemoryIds, RedisIds
 from .sessions.locks import MemoryLocks, SessionLocks
 from .sessions.named_sessions import MemoryNames, RedisNames, SessionNames
@@ -21,120 +25,125 @@ from .sessions.sessions import Sessions
 from .sessions.store import MemoryStore, RedisStore, SessionStore
 from .upstream.catalog import Catalog
 from .upstream.gateway_client import Upstream
-from .upstream.session_closer import Closing
+from .upstream.readiness import Readiness
+from .upstream.session_closer import Closer, Closing, NothingToClose
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 NAMES_PER_SESSION = 10
-"""Session names of clients that are remembered, for each session that may be kept: a name is all that is held."""
-
-LOOK_AGAIN = 1.0
-"""Seconds between looks whether the last run under old settings is over."""
+"""Session names of clients that are stored for each session of the store. An entry holds only a name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """A gateway as it is used under certain settings."""
+class Gateway:
+    """One agent gateway, for the lifetime of the process."""
 
-    upstream: Upstream
-    catalog: Catalog
-    sessions: Sessions
-    closer: Closing
+    def __init__(
+        self, config: Config, keys: SigningKeys, redis: Redis | None, *, namespace: str = "", address: str = ""
+    ) -> None:
+        """`redis`: shares sessions with other workers; without it this process keeps its own.
 
-    def counts(self) -> dict[str, int]:
-        return {
-            "settling": len(self.sessions.settling),
-            "cancelled": self.sessions.cancelled,
-            "forgotten": self.sessions.forgotten,
-            "closing": self.closer.unfinished,
-            "unclosed": self.closer.failed,
-            "reclosed": self.closer.retried,
-            "reconnected": self.upstream.reconnects,
-        }
-
-    async def see_off(self) -> None:
-        """Returns when the last of its runs is over, or earlier if it is cancelled."""
-        try:
-            await asyncio.sleep(LOOK_AGAIN)
-            while self.sessions.busy:  # noqa: ASYNC110 -- to be told of the end would cost every request
-                await asyncio.sleep(LOOK_AGAIN)
-        finally:
-            await self.sessions.retire()
-            self.upstream.close()
-
-
-class Lasting:
-    """Of one gateway, for as long as the process lives."""
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
+        `namespace`: of this gateway's keys in Redis. `address`: of the gateway, if it is not `config.upstream`.
+        """
+        self._address = address
         self.limiter = RunLimiter(config)
         self.once = RunOnce(config)
-        # moving
-        self.locks: SessionLocks = MemoryLocks()
+        self.locks: SessionLocks
         self.store: SessionStore
-        self.names: SessionNames
-        self.ids: IdStore = MemoryIds()
-        self.speakers: dict[str, Upstream] = {}
-        """Kept sessions that only their callers' credentials can close."""
-        self._now: Serving | None = None
-        self._sweeping: asyncio.Task[None] | None = None
-        self._retiring: dict[asyncio.Task[None], Serving] = {}
-        self._past: Counter[str] = Counter()
-        """What was counted under settings that are forgotten."""
-
-    def open(self, redis: Redis | None, space: str) -> None:
-        """`redis`: where sessions are shared with other workers; None for this process alone. `space`: in it."""
-        ttl, size = self._config.session_ttl, self._config.max_sessions
-        names = size * NAMES_PER_SESSION
+        self._names: SessionNames
+        self._ids: IdStore
+        self._speakers: dict[str, Upstream] = {}
+        """Sessions that only the credentials of their callers can close."""
+        ttl, size = config.session_ttl, config.max_sessions
         if redis is None:
+            self.locks, self._ids = MemoryLocks(), MemoryIds()
             self.store = MemoryStore(ttl=ttl, size=size)
-            self.names = MemoryNames(size=names)
+            self._names = MemoryNames(size=size * NAMES_PER_SESSION)
         else:
-            self.locks = locks = RedisLocks(redis)
-            locks.open()
-            self.ids = RedisIds(redis)
-            self.store = RedisStore(redis, space, ttl=ttl, size=size)
-            self.names = RedisNames(redis, space, size=names)
+            self.locks, self._ids = RedisLocks(redis), RedisIds(redis)
+            self.store = RedisStore(redis, namespace, ttl=ttl, size=size)
+            self._names = RedisNames(redis, namespace, size=size * NAMES_PER_SESSION)
+        # moving
+        self.runtime = self.new_runtime(config, keys)
+        """Serves new requests."""
+        self._sweeping: asyncio.Task[None] | None = None
+        self._draining: dict[asyncio.Task[None], GatewayRuntime] = {}
+        self._retired_counts: Counter[str] = Counter()
+        """The counts of runtimes that were replaced and are drained."""
 
-    def use(self, serving: Serving) -> None:
-        """From now on. Runs that began before end as they began."""
-        if self._now is not None:
-            task = asyncio.create_task(self._now.see_off(), name="retire gateway")
-            self._retiring[task] = self._now
-            task.add_done_callback(self._forget)
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-        self._now = serving
-        self._sweeping = asyncio.create_task(serving.sessions.sweep(), name="sweep sessions")
+    def new_runtime(self, config: Config, keys: SigningKeys) -> GatewayRuntime:
+        """Builds a runtime on this gateway's state; nothing changes before `activate`."""
+        upstream = Upstream(config, self._address or config.upstream)
+        catalog = Catalog.for_gateway(upstream, config)
+        closer = self._new_closer(config, upstream)
+        sessions = Sessions(
+            *(upstream, config, keys),
+            limiter=self.limiter,
+            closer=closer,
+            locks=self.locks,
+            store=self.store,
+            names=self._names,
+        )
+        return GatewayRuntime(
+            config=config,
+            per_model=PerModel(config),
+            signing_keys=keys,
+            first_events=Deadlines(config.first_event_wait),
+            upstream=upstream,
+            catalog=catalog,
+            readiness=Readiness(catalog.check),
+            sessions=sessions,
+            closer=closer,
+            call_ids=CallIds(keys, self._ids),
+            limiter=self.limiter,
+        )
 
-    @property
-    def now(self) -> Serving:
-        assert self._now is not None
-        return self._now
+    def start(self) -> None:
+        """Starts the background tasks. Needs a running event loop."""
+        self.locks.open()
+        self._sweep()
+
+    def activate(self, runtime: GatewayRuntime) -> None:
+        """Serves new requests with `runtime`. Requests in flight finish with the runtime they began with."""
+        replaced, self.runtime = self.runtime, runtime
+        task = asyncio.create_task(replaced.drain(), name="drain gateway runtime")
+        self._draining[task] = replaced
+        task.add_done_callback(self._retire)
+        self._sweep()
 
     def counts(self) -> Counter[str]:
-        """What there is at the moment, and what there was so far."""
-        total = self._past.copy()
-        for serving in (self.now, *self._retiring.values()):
-            total.update(serving.counts())
+        """The counts of all runtimes since the process started."""
+        total = self._retired_counts.copy()
+        for runtime in (self.runtime, *self._draining.values()):
+            total.update(runtime.counts())
         return total
 
-    async def settle(self) -> None:
-        """At the end of the process."""
-        assert self._sweeping is not None
-        retiring = list(self._retiring)
-        for task in (self._sweeping, *retiring):
+    async def shutdown(self) -> None:
+        """Stops background tasks and closes sessions and connections."""
+        tasks = [*self._draining, *([self._sweeping] if self._sweeping else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.wait([self._sweeping, *retiring])
+        if tasks:
+            await asyncio.wait(tasks)
         await self.once.settle()
-        await self.now.sessions.settle()
+        await self.runtime.sessions.settle()
         await self.locks.close()
-        self.now.upstream.close()
+        self.runtime.upstream.close()
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        self._past.update(self._retiring.pop(task).counts())
+    def _new_closer(self, config: Config, upstream: Upstream) -> Closing:
+        gateway = upstream.dialect.gateway
+        if gateway is None:
+            return NothingToClose()
+        return Closer(upstream, gateway, close_timeout=config.close_timeout, speakers=self._speakers)
+
+    def _sweep(self) -> None:
+        """Closes expired sessions, with the runtime that serves."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        self._sweeping = asyncio.create_task(self.runtime.sessions.sweep(), name="sweep sessions")
+
+    def _retire(self, task: asyncio.Task[None]) -> None:
+        self._retired_counts.update(self._draining.pop(task).counts())
 
 
-LASTING = web.AppKey("oaicompat_proxy.lasting", Lasting)
+GATEWAYS: web.AppKey[Sequence[Gateway]] = web.AppKey("oaicompat_proxy.gateways")

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from ..config.settings import ConfigError
 from .context import CONFIG
-from .gateway import Lasting
+from .gateway import Gateway
 from .http.reporting import REPORTS, TRACER, tell
 from .observability import multiprocess as shared_metrics
 from .observability.gauges import CENSUS, REGISTRY, Census
@@ -23,7 +23,7 @@ from .scheduling import Batch
 
 
 @contextlib.asynccontextmanager
-async def observing(app: web.Application, gateways: Sequence[Lasting]) -> AsyncIterator[None]:
+async def observing(app: web.Application, gateways: Sequence[Gateway]) -> AsyncIterator[None]:
     """Around everything that runs. Raises ConfigError for traces without OpenTelemetry."""
     registry = app[REGISTRY] = CollectorRegistry()
     ProcessCollector(registry=registry)
@@ -38,8 +38,8 @@ async def observing(app: web.Application, gateways: Sequence[Lasting]) -> AsyncI
     metrics.settle()
 
 
-def _is_model(gateways: Sequence[Lasting], model: str, *, answered: bool) -> bool:
-    return any(each.now.catalog.is_model(model, answered=answered) for each in gateways)
+def _is_model(gateways: Sequence[Gateway], model: str, *, answered: bool) -> bool:
+    return any(each.runtime.catalog.is_model(model, answered=answered) for each in gateways)
 
 
 @contextlib.asynccontextmanager

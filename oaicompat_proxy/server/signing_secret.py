@@ -59,16 +59,16 @@ def new_secrets() -> Secrets:
     return Secrets([_DRAWN])
 
 
-def make_keys(config: Config, of_chance: Secrets, *, apart: str = "") -> SigningKeys:
-    """`apart`: makes them others than those of other gateways in the same process. Raises ConfigError."""
+def make_keys(config: Config, of_chance: Secrets, *, salt: str = "") -> SigningKeys:
+    """`salt`: tells several gateways of one process apart. Raises ConfigError."""
     origin = origin_of(config)
     if origin == "setting":
-        return SigningKeys(Secrets(each.encode() for each in config.session_secret), apart)
+        return SigningKeys(Secrets(each.encode() for each in config.session_secret), salt)
     if origin == "file":
-        return SigningKeys(Secrets(read_or_make(config.session_secret_file)), apart)
+        return SigningKeys(Secrets(read_or_make(config.session_secret_file)), salt)
     if origin == "token":
-        return SigningKeys(Secrets([f"{config.upstream}\0{config.upstream_token}".encode()]), apart)
-    return SigningKeys(of_chance, f"{config.upstream}\0{apart}")
+        return SigningKeys(Secrets([f"{config.upstream}\0{config.upstream_token}".encode()]), salt)
+    return SigningKeys(of_chance, f"{config.upstream}\0{salt}")
 
 
 def tell_once(config: Config) -> None:

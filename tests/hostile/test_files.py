@@ -15,7 +15,7 @@ from oaicompat_proxy.config.command_line import read_environment
 from oaicompat_proxy.config.settings import Config, ConfigError
 from oaicompat_proxy.server.access import authenticator as callers
 from oaicompat_proxy.server.access.keyring import digest_of
-from oaicompat_proxy.server.process.reload import reread
+from oaicompat_proxy.server.process.reload import reload
 
 DEEP = b"[" * 5000 + b"]" * 5000
 DIGITS = b"9" * 5000
@@ -70,11 +70,11 @@ def test_settings_are_refused_in_one_line(tmp_path: Path, lines: pytest.LogCaptu
     path = tmp_path / "its.toml"
     path.write_bytes(UPSTREAM + SETTINGS[name])
     began = time.process_time()
-    assert reread(Config(upstream="http://127.0.0.1:9"), lambda: read_environment(path), lambda config: config) is None
+    assert reload(Config(upstream="http://127.0.0.1:9"), lambda: read_environment(path), lambda config: config) is None
     assert time.process_time() - began < 2
     (record,) = lines.records
     text = record.getMessage()
-    assert text.startswith("the settings stay as they are: ")
+    assert text.startswith("configuration not reloaded, keeping the previous one: ")
     assert "could not be read (" not in text, "a fault of ours"
     assert len(text.splitlines()) == 1
     assert len(text) < 2000

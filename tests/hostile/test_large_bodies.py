@@ -19,7 +19,7 @@ from bodies import COUNTS, MEBIBYTE, MEDIA, TEXTS, VALUES, user
 
 from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.server.app import create_app
-from oaicompat_proxy.server.process.serve import calm_collector, listening
+from oaicompat_proxy.server.process.serve import listening, tune_gc
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def calm() -> Iterator[None]:
     """The collector as the server has it: what the tests themselves have made is not looked at."""
     before = gc.get_threshold()
     gc.collect()
-    calm_collector()
+    tune_gc()
     yield
     gc.set_threshold(*before)
     gc.unfreeze()

@@ -1,4 +1,4 @@
-"""For whoever supervises the process: does it live, can it serve?"""
+"""Liveness and readiness probes."""
 
 from __future__ import annotations
 
@@ -8,41 +8,39 @@ from typing import NamedTuple
 from aiohttp import web
 
 from ...core.errors import ProxyError
-from ..context import CONFIG, GATEWAYS
+from ..gateway import GATEWAYS, Gateway
 from ..http.shutdown import STOPPING
-from .readiness import READINESS
 
 
 async def live(request: web.Request) -> web.Response:
-    """The process lives."""
+    """200 while the event loop turns."""
     return web.json_response({"status": "ok"})
 
 
 async def ready(request: web.Request) -> web.Response:
-    """Every gateway answers and takes our token, and the process goes on; 503 with the reason otherwise."""
+    """200 if every gateway answers and accepts our token; 503 with the reason otherwise, or during shutdown."""
     if request.app[STOPPING].begun:
         return web.json_response({"status": "unavailable", "reason": "This proxy is stopping."}, status=503)
     gateways = request.app[GATEWAYS]
-    told = await asyncio.gather(*map(_check, gateways))
-    if reasons := [each.reason for each in told if each.reason]:
+    found = await asyncio.gather(*map(_check, gateways))
+    labels = [f"{each.runtime.config.prefix}: " if len(gateways) > 1 else "" for each in gateways]
+    if reasons := [label + each.reason for label, each in zip(labels, found, strict=True) if each.reason]:
         return web.json_response({"status": "unavailable", "reason": " ".join(reasons)}, status=503)
-    notes = [each.note for each in told if each.note]
+    notes = [label + each.note for label, each in zip(labels, found, strict=True) if each.note]
     return web.json_response({"status": "ok", **({"note": " ".join(notes)} if notes else {})})
 
 
-class _Told(NamedTuple):
-    """Of a gateway: why it cannot serve, and what else there is to say."""
+class _Result(NamedTuple):
+    """Why a gateway cannot serve, and a note if it can."""
 
     reason: str = ""
     note: str = ""
 
 
-async def _check(gateway: web.Application) -> _Told:
-    where = f"{gateway[CONFIG].prefix}: " if len(gateway[GATEWAYS]) > 1 else ""
+async def _check(gateway: Gateway) -> _Result:
     try:
-        note = await gateway[READINESS].ask()
+        return _Result(note=await gateway.runtime.readiness.ask())
     except ProxyError as error:
-        return _Told(reason=where + error.message)
+        return _Result(reason=error.message)
     except TimeoutError:
-        return _Told(reason=f"{where}The agent gateway does not answer in time.")
-    return _Told(note=note and where + note)
+        return _Result(reason="The agent gateway does not answer in time.")

@@ -225,8 +225,8 @@ class Server(web.Server):
         self._refusals: set[Refusal] = set()
         self._is_full = False
 
-    def stand_before(self, server: web.Server) -> None:
-        """From the next request on. `server`: the framework's own for the application."""
+    def replace_app(self, server: web.Server) -> None:
+        """Serves requests from the next one on with `server`, the framework's own for an application."""
         self._behind = server
 
     def _handle(self, request: Any) -> Any:

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from ...api.openai.errors import error_body, error_headers
 from ...core.errors import BodyTooLarge, InternalError, InvalidRequest, MethodNotAllowed, NotFound, ProxyError
-from ..context import CONFIG, GATEWAYS, REQUEST_ID
+from ..context import CONFIG, PREFIXES, REQUEST_ID
 from ..observability.run_report import REPORT
 from .headers import asks_as_browser, identify, preflight
 from .shutdown import STOPPING
@@ -103,8 +103,7 @@ def _translate(error: web.HTTPException, request: web.Request) -> ProxyError:
 
 def _unknown_url(request: web.Request) -> NotFound:
     where = f"{request.method} {_short_path(request)}"
-    gateway = gateway_of(request)
-    prefixes = [each[CONFIG].prefix for each in gateway.get(GATEWAYS, [gateway])]
+    prefixes = gateway_of(request)[PREFIXES]
     paths = [f"{prefix}/{path}" for prefix in prefixes for path in ("chat/completions", "completions", "models")]
     served = f"This server has {', '.join(paths[:-1])} and {paths[-1]}."
     if any(request.path.startswith(prefix + "/") for prefix in prefixes):

@@ -1,4 +1,4 @@
-"""Other settings while the proxy serves: all of them at once, or none."""
+"""Configuration reload on SIGHUP: all of the new settings are put in force, or none."""
 
 from __future__ import annotations
 
@@ -22,51 +22,51 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def reread(config: Config, read: Callable[[], Config], use: Callable[[Config], T]) -> T | None:
-    """What `use` makes of the settings that are wanted now; None if those of before stay. The log says which.
+def reload(config: Config, read: Callable[[], Config], build: Callable[[Config], T]) -> T | None:
+    """What `build` makes of the new settings; None, and an error in the log, if the old ones stay in force.
 
-    `config`: those of before. `read`: gives those that are wanted. Both `read` and `use` may raise ConfigError.
+    `config`: the settings in force. `read`: reads the new ones. `read` and `build` may raise ConfigError.
     """
     try:
-        wanted, ignored = reloaded(config, read())
-        made = use(wanted)
+        merged, ignored = reloaded(config, read())
+        built = build(merged)
     except ConfigError as error:
-        log.error("the settings stay as they are: %s", error)
+        log.error("configuration not reloaded, keeping the previous one: %s", error)
         return None
-    except Exception as error:  # a fault of this program, which must not end the service, nor reloading
-        log.error("the settings stay as they are: they could not be read (%s)", type(error).__name__)
+    except Exception as error:  # a bug of ours must neither end the service nor disable later reloads
+        log.error("configuration not reloaded, keeping the previous one: internal error (%s)", type(error).__name__)
         return None
-    logging.getLogger().setLevel(wanted.log_level.upper())
-    log.info("the settings are read again, and in force")
+    logging.getLogger().setLevel(merged.log_level.upper())
+    log.info("configuration reloaded")
     if ignored:
-        log.warning("to change at a restart only, so ignored: %s", ", ".join(ignored))
-    return made
+        log.warning("ignored until restart: %s", ", ".join(ignored))
+    return built
 
 
 def _read_keys(read: Callable[[], Config]) -> None:
-    """In a thread: thousands of keys take a moment, and are there already when they are read again in the loop."""
-    with contextlib.suppress(Exception):  # told when they are read in the loop
+    """Fills the cache of the keys file in a thread, so that thousands of keys do not block the event loop."""
+    with contextlib.suppress(Exception):  # reading them again in the event loop reports the error
         read_keys(read())
 
 
-class Reloading:
-    """Changes the application behind the connections, as often as it is asked to."""
+class ConfigReloader:
+    """Replaces the application behind the connections on each request to reload."""
 
     def __init__(self, read: Callable[[], Config]) -> None:
         self._read = read
         # moving
-        self._asked = asyncio.Event()
+        self._requested = asyncio.Event()
 
-    def ask(self) -> None:
-        self._asked.set()
+    def request(self) -> None:
+        self._requested.set()
 
-    async def listen(self, app: web.Application, runner: Runner, upstream: str) -> None:
-        """For as long as the process serves. `upstream`: the gateway's address where it is not the configured one."""
+    async def run(self, app: web.Application, runner: Runner) -> None:
+        """Until it is cancelled. `app`: what `runner` serves."""
         while True:
-            await self._asked.wait()
-            self._asked.clear()
+            await self._requested.wait()
+            self._requested.clear()
             await asyncio.to_thread(_read_keys, self._read)
-            other = reread(app[CONFIG], self._read, functools.partial(create_app, upstream=upstream, before=app))
-            if other is not None:
-                await runner.change(other)
-                app = other
+            replacement = reload(app[CONFIG], self._read, functools.partial(create_app, previous=app))
+            if replacement is not None:
+                await runner.replace_app(replacement)
+                app = replacement

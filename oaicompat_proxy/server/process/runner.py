@@ -1,4 +1,4 @@
-"""The application on its sockets, from listening to the end of the last answer."""
+"""Serves the application on its sockets, from listening to the end of the last response."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from ..http.shutdown import STOPPING
 from .sockets import is_exposed
 
 BACKLOG = 1024
-"""Connections that wait to be accepted; the system may have a lower limit of its own."""
+"""Connections that wait to be accepted; the operating system may have a lower limit."""
 
-ACCEPTING = 0.001
-"""Seconds before listening ends, at least: asyncio forgets a connection that it accepted in the turn before, while
-behind a timer all that was accepted has its protocol."""
+ACCEPT_GRACE = 0.001
+"""Least seconds before listening ends. asyncio drops a connection that it accepted in the previous iteration of the
+loop; after a timer every accepted connection has its protocol."""
 
-LAST_MOMENT = 0.1
-"""Seconds for what did not even end when it was interrupted."""
+SHUTDOWN_TIMEOUT = 0.1
+"""Seconds for handlers that have not finished although they were interrupted."""
 
 
 class Runner(web.AppRunner):
-    """Runs the application on these connections."""
+    """Runs the application on connections with our limits."""
 
     def __init__(self, app: web.Application, config: Config) -> None:
-        super().__init__(app, shutdown_timeout=LAST_MOMENT)
+        super().__init__(app, shutdown_timeout=SHUTDOWN_TIMEOUT)
         self._config = config
 
     async def _make_server(self) -> web.Server:
@@ -41,7 +41,7 @@ class Runner(web.AppRunner):
 
     @contextlib.asynccontextmanager
     async def serving(self, sockets: list[socket.socket]) -> AsyncIterator[None]:
-        """Leaving waits for running answers, at most `drain_timeout`, and interrupts what is not over then."""
+        """On exit, waits at most `drain_timeout` for responses in flight, then interrupts the rest."""
         self.app[EXPOSED] = is_exposed(sockets)
         await self.setup()
         server = cast(Server, self.server)
@@ -58,25 +58,24 @@ class Runner(web.AppRunner):
             await self.cleanup()
             self._stalled.stop()
             for connection in left:
-                connection.abort()  # what waits for its client would keep the socket open
+                connection.abort()  # unsent bytes would keep the socket open
 
-    async def change(self, app: web.Application) -> None:
-        """Requests from now on are for `app`; those under way end where they began."""
-        other = web.AppRunner(app)
-        await other.setup()
-        assert other.server is not None
-        cast(Server, self.server).stand_before(other.server)
+    async def replace_app(self, app: web.Application) -> None:
+        """Serves new requests with `app`. Requests in flight finish in the application they began in."""
+        replacement = web.AppRunner(app)
+        await replacement.setup()
+        cast(Server, self.server).replace_app(cast(web.Server, replacement.server))
         self._stalled.watch(_send_timeout(app[CONFIG]))
 
     async def _drain(self) -> None:
-        stopping = self.app[STOPPING]
-        stopping.begin()
-        await asyncio.sleep(max(self._config.drain_delay, ACCEPTING))
+        shutdown = self.app[STOPPING]
+        shutdown.begin()
+        await asyncio.sleep(max(self._config.drain_delay, ACCEPT_GRACE))
         for site in self.sites:
             await site.stop()
-        await stopping.drain(cast(Server, self.server).clients, within=self._config.drain_timeout)
+        await shutdown.drain(cast(Server, self.server).clients, within=self._config.drain_timeout)
 
 
 def _send_timeout(config: Config) -> float:
-    """The longest of the gateways': which one's answer waits is not known here."""
+    """The longest of all gateways: a connection does not know whose answer it carries."""
     return max(each.send_timeout for each in config.gateways)

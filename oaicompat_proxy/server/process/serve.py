@@ -1,4 +1,4 @@
-"""The process: listens, says what it fronts, stops when it is told to."""
+"""A single process: listens, prints a banner, reloads on SIGHUP, shuts down on SIGTERM and SIGINT."""
 
 from __future__ import annotations
 
@@ -24,80 +24,76 @@ from ...core.errors import ProxyError
 from ...demo.gateway import serve as serve_demo
 from ...demo.settings import GatewaySettings
 from ..app import create_app
-from ..context import CONFIG, GATEWAYS
+from ..gateway import GATEWAYS
 from ..http.shutdown import STOPPING
-from ..upstream.catalog import CATALOG, DEFAULT_MODEL, Catalog
-from ..upstream.gateway_client import UPSTREAM
-from .reload import Reloading
+from ..upstream.catalog import DEFAULT_MODEL, Catalog
+from .reload import ConfigReloader
 from .runner import Runner
-from .sockets import address_of, allow_files, open_sockets
-from .systemd import readiness, signs_of_life
+from .sockets import address_of, open_sockets, raise_open_file_limit
+from .systemd import readiness, watchdog
 
 log = logging.getLogger(__name__)
 
-OBJECTS_TO_COLLECT = 20_000
-"""Objects that come to be, and stay, before the collector looks at them: those of a few hundred requests."""
+GC_THRESHOLD = 20_000
+"""Net allocations before the garbage collector looks at generation 0: those of a few hundred requests."""
 
-GENERATIONS = (5, 5)
-"""Looks at the young before one at the older: requests are long, so what is dead is often no longer young."""
+GC_THRESHOLDS_OLDER = (5, 5)
+"""GC thresholds for generations 1 and 2; streaming requests outlive generation 0."""
 
-PATIENCE = 5.0
-"""Seconds for the gateway to say which models there are, before a person is told that it does not."""
+BANNER_TIMEOUT = 5.0
+"""Seconds for the gateway to list its models for the banner."""
 
-ALL_WELL = 0
-ANSWERS_CUT = 10
-"""Exit status: not all answers were over within `drain_timeout`. gunicorn has 3 and 4 for itself."""
+EXIT_OK = 0
+EXIT_INTERRUPTED = 10
+"""Exit status: some responses were interrupted after `drain_timeout`. gunicorn uses 3 and 4."""
 
 
 async def serve(config: Config, read: Callable[[], Config]) -> int:
     """Serves until SIGINT or SIGTERM. Returns the exit status. Raises ListenError.
 
-    `read`: gives the settings as they are at SIGHUP.
+    `read`: reads the settings again at SIGHUP.
     """
-    ending = asyncio.Event()
+    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, functools.partial(_end, ending, signum))
-    reloading = Reloading(read)
-    loop.add_signal_handler(signal.SIGHUP, reloading.ask)
-    allow_files(config.max_connections)
-    async with signs_of_life(), _demo(config) as upstream:
+        loop.add_signal_handler(signum, functools.partial(_request_stop, stop, signum))
+    reloader = ConfigReloader(read)
+    loop.add_signal_handler(signal.SIGHUP, reloader.request)
+    raise_open_file_limit(config.max_connections)
+    async with watchdog(), _demo(config) as upstream:
         app = create_app(config, upstream=upstream)
         with open_sockets(config) as sockets:
             runner = Runner(app, config)
             async with runner.serving(sockets):
-                calm_collector()
-                beside = [
-                    asyncio.create_task(introduce(_fronted(app), config, address_of(sockets, config.host))),
-                    asyncio.create_task(reloading.listen(app, runner, upstream)),
+                tune_gc()
+                background = [
+                    asyncio.create_task(print_banner(_info(app), config, address_of(sockets, config.host))),
+                    asyncio.create_task(reloader.run(app, runner)),
                 ]
                 with readiness():
-                    await ending.wait()
-                for task in beside:
+                    await stop.wait()
+                for task in background:
                     task.cancel()
-    return ANSWERS_CUT if app[STOPPING].cut else ALL_WELL
+    return EXIT_INTERRUPTED if app[STOPPING].cut else EXIT_OK
 
 
-def _end(ending: asyncio.Event, signum: signal.Signals) -> None:
-    if ending.is_set():
-        log.warning("%s again: stopping at once", signum.name)
-        os._exit(128 + signum)  # as a shell reports a process that the signal has ended
-    log.info("%s: stopping when all answers are over; at once if it comes again", signum.name)
-    ending.set()
+def _request_stop(stop: asyncio.Event, signum: signal.Signals) -> None:
+    if stop.is_set():
+        log.warning("second %s: exiting immediately", signum.name)
+        os._exit(128 + signum)  # the status that a shell reports for a process killed by the signal
+    log.info("%s: graceful shutdown, waiting for responses in flight; a second signal exits immediately", signum.name)
+    stop.set()
 
 
-def calm_collector() -> None:
-    """Cycles are rare here and requests many, so the collector need not look after every few of them.
-
-    What was made at the start lives as long as the process: it is not looked at again.
-    """
+def tune_gc() -> None:
+    """Makes collections rarer: requests leave few reference cycles. Objects made at startup are never scanned again."""
     gc.freeze()
-    gc.set_threshold(OBJECTS_TO_COLLECT, *GENERATIONS)
+    gc.set_threshold(GC_THRESHOLD, *GC_THRESHOLDS_OLDER)
 
 
 @contextlib.asynccontextmanager
 async def listening(app: web.Application, config: Config) -> AsyncIterator[int]:
-    """The port that is listened on, 0 for a file. Leaving waits for running answers, at most `drain_timeout`."""
+    """The port, 0 for a Unix socket. On exit, waits at most `drain_timeout` for responses in flight."""
     with open_sockets(config) as sockets:
         async with Runner(app, config).serving(sockets):
             name = sockets[0].getsockname()
@@ -106,7 +102,7 @@ async def listening(app: web.Application, config: Config) -> AsyncIterator[int]:
 
 @contextlib.asynccontextmanager
 async def _demo(config: Config) -> AsyncIterator[str]:
-    """The demo agent's address, which lives inside this context; empty where a gateway is fronted."""
+    """The address of the demo agent, which runs inside this context; empty without `--demo`."""
     if not config.demo:
         yield ""
         return
@@ -114,44 +110,45 @@ async def _demo(config: Config) -> AsyncIterator[str]:
         yield address
 
 
-class Fronted(NamedTuple):
-    """A gateway, as a person is told of it."""
+class GatewayInfo(NamedTuple):
+    """A gateway, as the banner shows it."""
 
     prefix: str
     address: str
     catalog: Catalog
 
 
-def _fronted(app: web.Application) -> list[Fronted]:
-    return [Fronted(each[CONFIG].prefix, each[UPSTREAM].address, each[CATALOG]) for each in app[GATEWAYS]]
+def _info(app: web.Application) -> list[GatewayInfo]:
+    runtimes = [each.runtime for each in app[GATEWAYS]]
+    return [GatewayInfo(each.config.prefix, each.upstream.address, each.catalog) for each in runtimes]
 
 
-async def introduce(gateways: Sequence[Fronted], config: Config, address: str) -> None:
-    """Says what a person who has just started the proxy wants to know. `address`: where it listens."""
-    is_file = address.startswith("unix:")
-    host = "http://localhost" if is_file else address
-    known = await asyncio.gather(*(_models(gateway.catalog) for gateway in gateways))
+async def print_banner(gateways: Sequence[GatewayInfo], config: Config, address: str) -> None:
+    """Prints addresses, models and an example request. `address`: where the proxy listens."""
+    is_unix = address.startswith("unix:")
+    host = "http://localhost" if is_unix else address
+    listed = await asyncio.gather(*(_models(gateway.catalog) for gateway in gateways))
     lines = [f"oaicompat-proxy {__version__}"]
-    for gateway, (_, models) in zip(gateways, known, strict=True):
-        where = f"{address} {gateway.prefix}".strip() if is_file else address + gateway.prefix
+    for gateway, (_, models) in zip(gateways, listed, strict=True):
+        where = f"{address} {gateway.prefix}".strip() if is_unix else address + gateway.prefix
         lines += [
             f"  listens on  {where}",
             f"  fronts      {gateway.address}{' (the demo agent)' if config.demo else ''}",
             f"  models      {models}",
         ]
     key = " -H 'Authorization: Bearer YOUR_KEY'" if config.has_keys else ""
-    question = {"model": known[0][0], "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
-    curl = f"curl -N --unix-socket {shlex.quote(address[5:])}" if is_file else "curl -N"
+    body = {"model": listed[0][0], "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
+    curl = f"curl -N --unix-socket {shlex.quote(address[5:])}" if is_unix else "curl -N"
     click.echo(
         "\n".join(lines) + f"\n  try         {curl} {host}{gateways[0].prefix}/chat/completions"
-        f" -H 'Content-Type: application/json'{key} -d {shlex.quote(json.dumps(question))}"
+        f" -H 'Content-Type: application/json'{key} -d {shlex.quote(json.dumps(body))}"
     )
 
 
 async def _models(catalog: Catalog) -> tuple[str, str]:
-    """The first, and all of them in words."""
+    """The first model, and all of them as text."""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(BANNER_TIMEOUT):
             names = await catalog.models(ANYONE)
     except TimeoutError:
         return DEFAULT_MODEL, "unknown yet: the agent gateway does not answer"

@@ -1,4 +1,4 @@
-"""Where the process listens: TCP, a socket file, or what systemd has opened; and how many files it may open."""
+"""Listening sockets (TCP, Unix, or inherited from systemd), and the limit of open files."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ...core.addresses import is_loopback
 
 log = logging.getLogger(__name__)
 
-SYSTEMD_FIRST = 3
-"""The number of the first socket that systemd hands over, as sd_listen_fds(3) has it."""
+LISTEN_FDS_START = 3
+"""SD_LISTEN_FDS_START of sd_listen_fds(3): the first file descriptor that systemd passes."""
 
-FILES_BESIDE = 200
-"""Open files that are no client's: the program's own, Redis, sessions that are being closed."""
+OTHER_OPEN_FILES = 200
+"""Open files beside the connections of clients: the program's own, Redis, sessions that are being closed."""
 
 
 class ListenError(Exception):
-    """The address cannot be listened on; the message is for the person who started the proxy."""
+    """Listening on the address failed; the message is for the operator."""
 
 
 @contextlib.contextmanager
 def open_sockets(config: Config) -> Iterator[list[socket.socket]]:
-    """Bound, not yet listening, unless systemd made them. Raises ListenError."""
+    """Bound sockets; they listen already only if systemd made them. Raises ListenError."""
     with contextlib.ExitStack() as stack:
         sockets = _inherited()
         if not sockets and config.unix_socket:
@@ -38,20 +38,23 @@ def open_sockets(config: Config) -> Iterator[list[socket.socket]]:
             sockets = _tcp_sockets(config)
         for sock in sockets:
             stack.enter_context(sock)
-        check_reach(sockets, config)
-        if reach := _reach(sockets, config):
-            log.warning("anybody who reaches %s can use the agent: --no-auth asks for no key", reach)
+        check_exposure(sockets, config)
+        if hosts := exposed_hosts(sockets, config):
+            log.warning("no authentication: everyone who can reach %s can use the agent (--no-auth)", hosts)
         yield sockets
 
 
-def check_reach(sockets: list[socket.socket], config: Config) -> None:
-    """Where the address was not for the configuration to say. Raises ListenError where it needs keys, or `no_auth`."""
-    if not config.no_auth and (reach := _reach(sockets, config)):
-        raise ListenError(f"others can reach {reach}: give keys with --api-key or --api-keys-file, or say --no-auth")
+def check_exposure(sockets: list[socket.socket], config: Config) -> None:
+    """For sockets whose addresses the configuration does not choose.
+
+    Raises ListenError if other machines could connect without a key and `no_auth` is not set.
+    """
+    if not config.no_auth and (hosts := exposed_hosts(sockets, config)):
+        raise ListenError(f"other machines can reach {hosts}: set --api-key or --api-keys-file, or --no-auth")
 
 
-def _reach(sockets: list[socket.socket], config: Config) -> str:
-    """Where other machines can call without a key; empty if nowhere. Who may use a file is said by its mode."""
+def exposed_hosts(sockets: list[socket.socket], config: Config) -> str:
+    """Addresses at which other machines can call without a key, or "". The mode of a Unix socket protects it."""
     if config.has_keys:
         return ""
     hosts = [sock.getsockname()[0] for sock in sockets if sock.family != socket.AF_UNIX]
@@ -64,7 +67,7 @@ def is_exposed(sockets: list[socket.socket]) -> bool:
 
 
 def address_of(sockets: list[socket.socket], host: str) -> str:
-    """For people: where a client on this machine can call. `host`: as it is configured."""
+    """The URL at which a client on this machine can call, for the banner. `host`: as configured."""
     sock = sockets[0]
     if sock.family == socket.AF_UNIX:
         return f"unix:{sock.getsockname()}"
@@ -73,16 +76,16 @@ def address_of(sockets: list[socket.socket], host: str) -> str:
 
 
 def _inherited() -> list[socket.socket]:
-    """Those of a systemd socket unit: they live on while the process is started anew, and so do callers in them."""
+    """The sockets of a systemd socket unit: they and the callers waiting in them survive a restart of the process."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return []
     count = int(os.environ.pop("LISTEN_FDS", "0"))
-    del os.environ["LISTEN_PID"]  # heard by us: not by gunicorn too, nor by a child
-    return [socket.socket(fileno=number) for number in range(SYSTEMD_FIRST, SYSTEMD_FIRST + count)]
+    del os.environ["LISTEN_PID"]  # neither gunicorn nor a child process may take them too
+    return [socket.socket(fileno=number) for number in range(LISTEN_FDS_START, LISTEN_FDS_START + count)]
 
 
 def _tcp_sockets(config: Config) -> list[socket.socket]:
-    """One for each address of the host, all on the same port. Raises ListenError."""
+    """A socket for each address of the host, all on the same port. Raises ListenError."""
     sockets: list[socket.socket] = []
     port = config.port
     with contextlib.ExitStack() as on_failure:
@@ -105,13 +108,13 @@ def _tcp_sockets(config: Config) -> list[socket.socket]:
 
 @contextlib.contextmanager
 def _unix_socket(path: str, mode: int) -> Iterator[socket.socket]:
-    """The file is ours from here on, and goes with us; one that a dead process has left is taken over."""
+    """A Unix socket whose file is removed on exit. A file that a dead process has left is replaced."""
     owner = os.getpid()
     with socket.socket(socket.AF_UNIX) as sock:
         try:
             _remove_stale(path)
             sock.bind(path)
-            os.chmod(path, mode)  # before anybody can connect: it does not listen yet
+            os.chmod(path, mode)  # before it listens, so that no other user can connect first
             own = _identity(path)
         except OSError as error:
             raise ListenError(f"cannot listen on {path}: {error.strerror or error}") from error
@@ -119,7 +122,7 @@ def _unix_socket(path: str, mode: int) -> Iterator[socket.socket]:
             yield sock
         finally:
             with contextlib.suppress(FileNotFoundError):
-                # a worker that ends comes along here too; and another process may have taken the place meanwhile
+                # a worker of ours may exit here, and another process may have replaced the file
                 if os.getpid() == owner and _identity(path) == own:
                     os.unlink(path)
 
@@ -130,10 +133,10 @@ def _identity(path: str) -> tuple[int, int]:
 
 
 def _remove_stale(path: str) -> None:
-    """Raises ListenError where something else is, or somebody listens; OSError."""
+    """Raises ListenError if the file is not a socket or another process listens on it; OSError."""
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
-            raise ListenError(f"cannot listen on {path}: there is a file that is no socket")
+            raise ListenError(f"cannot listen on {path}: the file exists and is not a socket")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX) as probe:
@@ -142,27 +145,29 @@ def _remove_stale(path: str) -> None:
         except ConnectionRefusedError:
             os.unlink(path)
             return
-    raise ListenError(f"cannot listen on {path}: another process does; choose another with --unix-socket")
+    raise ListenError(f"cannot listen on {path}: another process listens there; choose another file with --unix-socket")
 
 
 def _why_not(error: OSError, config: Config) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {config.port} of {config.host} is taken; choose another with --port"
+        return f"port {config.port} of {config.host} is in use; choose another with --port"
     if error.errno == errno.EACCES:
         return f"port {config.port} needs privileges; choose one above 1023 with --port"
     return f"cannot listen on {config.host}: {error.strerror or error}"
 
 
-def allow_files(connections: int) -> None:
-    """Raises the soft limit of open files, up to one more for each connection's way to the gateway.
+def raise_open_file_limit(connections: int) -> None:
+    """Raises the soft limit of open files to two for each client: its connection, and the one to the gateway.
 
-    Warns if there is not even room for the connections themselves.
+    Warns if the hard limit does not even allow the clients' connections.
     """
-    wanted, needed = 2 * connections + FILES_BESIDE, connections + FILES_BESIDE
+    wanted, needed = 2 * connections + OTHER_OPEN_FILES, connections + OTHER_OPEN_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if resource.RLIM_INFINITY in (soft, hard) or soft >= wanted:
         return
-    allowed = min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
-    if allowed < needed:
-        log.warning("%d open files are too few for --max-connections %d: allow %d", allowed, connections, wanted)
+    limit = min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
+    if limit < needed:
+        log.warning(
+            "%d open files are too few for --max-connections %d: raise the limit to %d", limit, connections, wanted
+        )

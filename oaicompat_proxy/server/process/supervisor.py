@@ -1,4 +1,4 @@
-"""Several workers: gunicorn starts them, starts anew what dies, and replaces all of them on SIGHUP."""
+"""Several worker processes: gunicorn starts them, restarts those that die, and replaces all of them on SIGHUP."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from ..app import create_app
 from ..observability import multiprocess as shared_metrics
 from ..upstream.catalog import Catalog
 from ..upstream.gateway_client import Upstream
-from .reload import reread
-from .serve import ALL_WELL, ANSWERS_CUT, Fronted, introduce
+from .reload import reload
+from .serve import EXIT_INTERRUPTED, EXIT_OK, GatewayInfo, print_banner
 from .sockets import address_of, open_sockets
-from .systemd import notify, watchdog_patience
-from .worker import Worker, longest_end
+from .systemd import notify, watchdog_timeout
+from .worker import Worker, longest_shutdown
 
 log = logging.getLogger(__name__)
 
-ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 def supervise(config: Config, read: Callable[[], Config]) -> NoReturn:
-    """Serves with `config.workers` processes until it is told to end, by SystemExit.
+    """Serves with `config.workers` processes until a signal stops it; ends by SystemExit.
 
-    `read`: gives the settings as they are at SIGHUP.
-    Raises ListenError, and ConfigError as `create_app` does: before there is a worker that would fail with it.
+    `read`: reads the settings again at SIGHUP.
+    Raises ListenError, and before any worker starts the ConfigError of `create_app`.
     """
     with shared_metrics.sharing():
         _supervise(config, read)
@@ -48,24 +48,24 @@ def _supervise(config: Config, read: Callable[[], Config]) -> NoReturn:
     create_app(config)
     if not config.redis:
         log.warning(
-            "without --redis each worker knows only its own sessions, and counts only its own requests of a key; "
-            "let the balancer send a session to one worker"
+            "without --redis each worker has its own sessions and rate limits; make the load balancer send each "
+            "session to the same worker"
         )
     with open_sockets(config) as sockets:
-        Workers(config, sockets, read).run()
+        GunicornApp(config, sockets, read).run()
 
 
-class Workers(BaseApplication):
-    """What gunicorn has to know."""
+class GunicornApp(BaseApplication):
+    """gunicorn's settings and application."""
 
     def __init__(self, config: Config, sockets: list[socket.socket], read: Callable[[], Config]) -> None:
-        """`sockets`: belong to gunicorn from here on."""
+        """`sockets`: gunicorn owns them from now on."""
         self._config = config
         self._read = read
         self._address = address_of(sockets, config.host)
         self._binds = [f"fd://{sock.detach()}" for sock in sockets]
-        self.answers_cut = mmap.mmap(-1, 1)
-        """One byte, shared with all workers: whether one of them has cut answers at its end."""
+        self.interrupted = mmap.mmap(-1, 1)
+        """One byte, shared with all workers: 1 if one of them interrupted responses when it exited."""
         super().__init__(prog="oaicompat-proxy")
 
     def load_config(self) -> None:
@@ -73,26 +73,26 @@ class Workers(BaseApplication):
             "bind": self._binds,
             "workers": self._config.workers,
             "worker_class": Worker,
-            "graceful_timeout": math.ceil(longest_end(self._config)),
+            "graceful_timeout": math.ceil(longest_shutdown(self._config)),
             "loglevel": self._config.log_level,
-            "logger_class": Lines,
+            "logger_class": PropagatingLogger,
             "errorlog": None,
             "proc_name": "oaicompat-proxy",
-            "control_socket_disable": True,  # nothing listens that was not asked for
-            "when_ready": self._introduce,
-            "worker_exit": self._note_exit,
-            "child_exit": lambda master, worker: shared_metrics.forget_worker(worker.pid),
+            "control_socket_disable": True,  # no listening socket beside the configured ones
+            "when_ready": self._print_banner,
+            "worker_exit": self._on_worker_exit,
+            "child_exit": lambda arbiter, worker: shared_metrics.forget_worker(worker.pid),
         }
         for name, value in settings.items():
             self.cfg.set(name, value)
 
     def reload(self) -> None:
-        """At SIGHUP, before new workers are started. If the settings cannot be, those of before are still replaced."""
-        if reread(self._config, self._read, self._take) is not None:
+        """At SIGHUP, before new workers start. With a faulty configuration the workers are kept."""
+        if reload(self._config, self._read, self._use) is not None:
             super().reload()
 
-    def _take(self, config: Config) -> Config:
-        """Raises ConfigError: better here than in each worker."""
+    def _use(self, config: Config) -> Config:
+        """For the next workers. Raises ConfigError here rather than in each of them."""
         create_app(config)
         self._config = config
         return config
@@ -102,78 +102,77 @@ class Workers(BaseApplication):
         return create_app(self._config)
 
     def run(self) -> NoReturn:
-        Master(self).run()
-        raise AssertionError("it ends by SystemExit")
+        GracefulArbiter(self).run()
+        raise AssertionError("the arbiter ends by SystemExit")
 
-    def _introduce(self, master: Any) -> None:
-        """It listens; workers, which answer, come next."""
-        asyncio.run(self._ask_and_introduce())
+    def _print_banner(self, arbiter: Any) -> None:
+        """When the sockets listen, before the first worker starts."""
+        asyncio.run(self._ask_and_print())
 
-    async def _ask_and_introduce(self) -> None:
+    async def _ask_and_print(self) -> None:
         upstreams = [(each, Upstream(each, each.upstream)) for each in self._config.gateways]
-        gateways = [Fronted(each.prefix, upstream.address, _catalog(upstream, each)) for each, upstream in upstreams]
-        await introduce(gateways, self._config, self._address)
+        gateways = [
+            GatewayInfo(each.prefix, upstream.address, Catalog.for_gateway(upstream, each))
+            for each, upstream in upstreams
+        ]
+        await print_banner(gateways, self._config, self._address)
         for _, upstream in upstreams:
             upstream.close()
 
-    def _note_exit(self, master: Any, worker: Any) -> None:
-        if worker.exit_code == ANSWERS_CUT:
-            self.answers_cut[0] = 1
+    def _on_worker_exit(self, arbiter: Any, worker: Any) -> None:
+        if worker.exit_code == EXIT_INTERRUPTED:
+            self.interrupted[0] = 1
 
 
-def _catalog(upstream: Upstream, config: Config) -> Catalog:
-    return Catalog(upstream, config.model, ttl=config.models_ttl, for_callers=config.only_callers_credentials)
-
-
-class Lines(Logger):
-    """gunicorn's own lines look like all the others, and go where they go."""
+class PropagatingLogger(Logger):
+    """Hands gunicorn's log records to the root logger, so that all lines have our format."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
         self.error_log.propagate = True
 
 
-class Master(Arbiter):
-    """Ends as a single process does: gently on the first signal, at once on the second, with the same statuses."""
+class GracefulArbiter(Arbiter):
+    """Stops as a single process does: gracefully at the first signal, immediately at the second, same exit status."""
 
-    def __init__(self, app: Workers) -> None:
+    def __init__(self, app: GunicornApp) -> None:
         super().__init__(app)
-        self._ended_by: int | None = None
-        self._ended_again_by: int | None = None
+        self._stopped_by: int | None = None
+        self._killed_by: int | None = None
 
     def signal(self, sig: int, frame: FrameType | None) -> None:
-        """Also while gunicorn waits for old workers and looks at no queue."""
-        if sig not in ENDING:
+        """Signals take effect also while gunicorn waits for old workers and does not read its queue."""
+        if sig not in STOP_SIGNALS:
             super().signal(sig, frame)
         elif os.getpid() != self.pid:
-            os._exit(ALL_WELL)  # a worker so new that it has no handlers of its own yet, and no requests
-        elif self._ended_by is None:
-            self._ended_by = sig
+            os._exit(EXIT_OK)  # a worker that has just been forked: no handlers of its own and no requests yet
+        elif self._stopped_by is None:
+            self._stopped_by = sig
             notify("STOPPING=1")
-            self.app.answers_cut[0] = 0
+            self.app.interrupted[0] = 0
             self.kill_workers(signal.SIGTERM)
             super().signal(signal.SIGTERM, frame)
         else:
-            self._ended_again_by = sig
+            self._killed_by = sig
             self.kill_workers(signal.SIGQUIT)
 
     def murder_workers(self) -> None:
-        """Once a second: gunicorn looks whether its workers live, and systemd whether this process does."""
-        if watchdog_patience():
+        """gunicorn calls it every second to check its workers, so it also notifies the watchdog of systemd."""
+        if watchdog_timeout():
             notify("WATCHDOG=1")
         super().murder_workers()
 
     def handle_hup(self) -> None:
-        if self._ended_by is None:  # one that waited in the queue while the end was asked for
+        if self._stopped_by is None:  # a reload that was queued before the shutdown would start workers again
             super().handle_hup()
 
-    def halt(self, reason: str | None = None, exit_status: int = ALL_WELL) -> None:
+    def halt(self, reason: str | None = None, exit_status: int = EXIT_OK) -> None:
         """Raises SystemExit."""
         try:
             super().halt(reason, exit_status)
         except SystemExit:
-            if self._ended_again_by is not None:
-                raise SystemExit(128 + self._ended_again_by) from None
-            if exit_status == ALL_WELL and self.app.answers_cut[0]:
-                raise SystemExit(ANSWERS_CUT) from None
+            if self._killed_by is not None:
+                raise SystemExit(128 + self._killed_by) from None
+            if exit_status == EXIT_OK and self.app.interrupted[0]:
+                raise SystemExit(EXIT_INTERRUPTED) from None
             raise

@@ -1,6 +1,6 @@
-"""What systemd is told about the process, as sd_notify(3) and sd_watchdog_enabled(3) have it.
+"""sd_notify(3) and sd_watchdog_enabled(3): readiness, shutdown and watchdog messages to systemd.
 
-Without systemd nobody asks to be told, and nothing of this does anything.
+Without systemd's environment variables nothing is sent.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from collections.abc import AsyncIterator, Iterator
 
 log = logging.getLogger(__name__)
 
-BEATS = 3
-"""Signs of life within the time after which systemd takes the process for dead: one may come late."""
+NOTIFICATIONS_PER_TIMEOUT = 3
+"""Watchdog notifications within the timeout of systemd: one may be late."""
 
 
 def notify(state: str) -> None:
-    """`state`: an assignment such as READY=1. Who listens is no reason to fail: what goes wrong is logged."""
+    """`state`: an assignment such as READY=1. Errors are logged, since the service works without systemd."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
-    if address.startswith("@"):  # one without a file
+    if address.startswith("@"):  # a socket in the abstract namespace
         address = f"\0{address[1:]}"
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
             sender.sendto(state.encode(), address)
     except OSError as error:
-        log.warning("systemd cannot be told %s: %s", state, error.strerror or error)
+        log.warning("sd_notify(%s) failed: %s", state, error.strerror or error)
 
 
 @contextlib.contextmanager
 def readiness() -> Iterator[None]:
-    """Ready inside, about to end from then on."""
+    """READY=1 on entry, STOPPING=1 on exit."""
     notify("READY=1")
     try:
         yield
@@ -43,25 +43,25 @@ def readiness() -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def signs_of_life() -> AsyncIterator[None]:
-    """Given while the event loop turns; one that does not is started anew, if the unit has WatchdogSec."""
-    patience = watchdog_patience()
-    beating = asyncio.create_task(_beat(patience / BEATS)) if patience else None
+async def watchdog() -> AsyncIterator[None]:
+    """Sends WATCHDOG=1 while the event loop turns; systemd restarts a unit with WatchdogSec if it does not."""
+    timeout = watchdog_timeout()
+    notifying = asyncio.create_task(_notify_loop(timeout / NOTIFICATIONS_PER_TIMEOUT)) if timeout else None
     try:
         yield
     finally:
-        if beating is not None:
-            beating.cancel()
+        if notifying is not None:
+            notifying.cancel()
 
 
-def watchdog_patience() -> float:
-    """Seconds that systemd waits for a sign of life; 0 if it does not look."""
+def watchdog_timeout() -> float:
+    """Seconds within which systemd expects a notification; 0 if the watchdog is off."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
-        return 0  # meant for the process that started this one
+        return 0  # meant for our parent process
     return int(os.environ.get("WATCHDOG_USEC", "0")) / 1_000_000
 
 
-async def _beat(pause: float) -> None:
+async def _notify_loop(pause: float) -> None:
     while True:
         notify("WATCHDOG=1")
         await asyncio.sleep(pause)

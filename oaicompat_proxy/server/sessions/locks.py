@@ -22,6 +22,9 @@ class SessionLocks(Protocol):
     def held(self) -> int:
         """How many this process holds."""
 
+    def open(self) -> None:
+        """Starts what keeps the locks. Needs a running event loop."""
+
     async def acquire(self, key: str, *, wait: float, on_lost: OnLost, is_new: bool = False) -> Release:
         """Returns what gives the lock back. Raises SessionBusy after `wait` seconds.
 
@@ -47,6 +50,9 @@ class MemoryLocks:
     @property
     def held(self) -> int:
         return len(self._locks)
+
+    def open(self) -> None:
+        """Memory needs no task."""
 
     async def acquire(self, key: str, *, wait: float, on_lost: OnLost, is_new: bool = False) -> Release:
         lock, users = self._locks.get(key, (asyncio.Lock(), 0))

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from aiohttp import web
 
 from ...config.per_model import is_pattern
+from ...config.settings import Config
 from ...core.caller import Caller
 from ...core.errors import ProxyError, UpstreamError, UpstreamRefused
 from ...core.events import RunFailed
@@ -70,6 +71,11 @@ class Catalog:
         self._lock = asyncio.Lock()
         self._lists: dict[str, _Listed] = {}
         """By the scope of the caller; by "" where all have the same. The oldest first."""
+
+    @classmethod
+    def for_gateway(cls, upstream: Upstream, config: Config) -> Catalog:
+        """As the gateway's settings say."""
+        return cls(upstream, config.model, ttl=config.models_ttl, for_callers=config.only_callers_credentials)
 
     async def find(self, model: str, caller: Caller) -> str:
         """As `resolve`, which knows then whether the gateway has an app that a pattern would take away."""

@@ -9,8 +9,8 @@ from agent import Agent, Reply, answer
 from conftest import StartProxy
 
 from oaicompat_proxy.core.errors import UpstreamError
-from oaicompat_proxy.server.endpoints import readiness
-from oaicompat_proxy.server.endpoints.readiness import Readiness
+from oaicompat_proxy.server.upstream import readiness
+from oaicompat_proxy.server.upstream.readiness import Readiness
 
 
 class Gateway:

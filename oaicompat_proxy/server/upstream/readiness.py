@@ -1,24 +1,22 @@
-"""A question that many ask at once is put once, in bounded time, and its answer holds for a second."""
+"""Readiness of a gateway: concurrent probes share one check of bounded time, and its result is cached for a second."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
-
 LIFE = 1.0
-"""Seconds for which an answer holds."""
+"""Seconds for which a result is cached."""
 
 LONGEST = 5.0
-"""Seconds for an answer: whoever supervises the process seldom waits longer."""
+"""Seconds that a check may take: a supervisor seldom waits longer."""
 
 
 class Readiness:
-    """Of one gateway: whether it can serve."""
+    """Whether one gateway can serve."""
 
     def __init__(self, check: Callable[[], Awaitable[str]]) -> None:
-        """`check`: what there is to say, or an error."""
+        """`check`: returns a note, or raises."""
         self._check = check
         # moving
         self._asking: asyncio.Task[str] | None = None
@@ -38,6 +36,3 @@ class Readiness:
                 return await self._check()
         finally:
             self._asked_at = asyncio.get_running_loop().time()
-
-
-READINESS = web.AppKey("oaicompat_proxy.readiness", Readiness)

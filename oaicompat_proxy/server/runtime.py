@@ -1,0 +1,63 @@
+"""What serves the requests of one gateway under one configuration."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from ..config.per_model import PerModel
+from ..config.settings import Config
+from ..core.signing import SigningKeys
+from .deadlines import Deadlines
+from .sessions.call_ids import CallIds
+from .sessions.run_limiter import RunLimiter
+from .sessions.sessions import Sessions
+from .upstream.catalog import Catalog
+from .upstream.gateway_client import Upstream
+from .upstream.readiness import Readiness
+from .upstream.session_closer import Closing
+
+DRAIN_POLL = 1.0
+"""Seconds between two checks whether the last run of a replaced runtime is over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GatewayRuntime:
+    """What serves requests under one configuration; a reload replaces it as a whole.
+
+    A request keeps the runtime it began with.
+    """
+
+    config: Config
+    per_model: PerModel
+    signing_keys: SigningKeys
+    first_events: Deadlines
+    upstream: Upstream
+    catalog: Catalog
+    readiness: Readiness
+    sessions: Sessions
+    closer: Closing
+    call_ids: CallIds
+    limiter: RunLimiter
+    """Those of the gateway: they survive the runtime."""
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "settling": len(self.sessions.settling),
+            "cancelled": self.sessions.cancelled,
+            "forgotten": self.sessions.forgotten,
+            "closing": self.closer.unfinished,
+            "unclosed": self.closer.failed,
+            "reclosed": self.closer.retried,
+            "reconnected": self.upstream.reconnects,
+        }
+
+    async def drain(self) -> None:
+        """Returns after the last run of a replaced runtime, or earlier if it is cancelled."""
+        try:
+            await asyncio.sleep(DRAIN_POLL)
+            while self.sessions.busy:  # noqa: ASYNC110 -- an event would have to be set by every request
+                await asyncio.sleep(DRAIN_POLL)
+        finally:
+            await self.sessions.retire()
+            self.upstream.close()
