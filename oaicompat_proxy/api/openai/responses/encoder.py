@@ -1,0 +1,99 @@
+"""The parts of an answer → the events of a Responses stream.
+
+Source: OpenAI API description, `ResponseStreamEvent`; the order and the fields that official clients hold streams to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ....core import json_text
+from ....core.answer import AnswerStarted, Envelope, Part, TextBatch, TextPart, UsageTotals
+from ....core.errors import ProxyError
+from .failures import encode_error, encode_failure
+from .frames import Event, encode_event
+from .output import Output, OutputOptions
+from .response_object import Outcome, ResponseObject, encode_usage
+
+
+class ResponseEncoder:
+    """Encodes one stream: `encode` each part, then `end` or `fail` once."""
+
+    def __init__(self, envelope: Envelope, *, echo: bytes, options: OutputOptions, clock: Callable[[], int]) -> None:
+        """`echo`: as `encode_echo` made it. `clock`: Unix time in seconds."""
+        self._response = ResponseObject(envelope, echo)
+        self._output = Output(envelope.id.partition("_")[2], options)
+        self._clock = clock
+        # moving
+        self.chunks = 0
+        """Number of events encoded so far, which is the next one's `sequence_number`."""
+        self._usage: UsageTotals | None = None
+
+    def encode(self, part: Part) -> bytes:
+        """The events of one part; empty if it has none."""
+        kind = type(part)
+        if kind is TextBatch or kind is TextPart:
+            return self._encode_text(part)  # type: ignore[arg-type]
+        if kind is AnswerStarted:
+            return self._start()
+        if kind is UsageTotals:
+            self._usage = part  # type: ignore[assignment]
+            return b""
+        return self._encode_all(self._output.take(part))
+
+    def ping(self) -> bytes:
+        """A keep-alive of the kind that every client knows: an event that changes nothing and is not counted.
+
+        It has the number of the event before it, since a stream that is replayed has no keep-alives.
+        """
+        event = self._output.idle() or self._lifecycle("in_progress", Outcome("in_progress", self._output.encode()))
+        return encode_event(event, max(self.chunks - 1, 0))
+
+    def end(self) -> bytes:
+        """The terminal event."""
+        status = "completed" if self._output.incomplete_reason is None else "incomplete"
+        outcome = finished(self._output, self._usage, self._clock())
+        return self._encode_all([self._lifecycle(status, outcome)])
+
+    def fail(self, error: ProxyError) -> bytes:
+        """`error`, at which official clients raise, and `response.failed`, which others wait for."""
+        start = self._start() if not self.chunks else b""
+        failure = Outcome("failed", self._output.encode(), error=encode_failure(error))
+        return start + self._encode_all(
+            [Event("error", b'"error":%b' % encode_error(error)), self._lifecycle("failed", failure)]
+        )
+
+    def _start(self) -> bytes:
+        outcome = Outcome("in_progress")
+        return self._encode_all([self._lifecycle(name, outcome) for name in ("created", "in_progress")])
+
+    def _encode_text(self, part: TextBatch | TextPart) -> bytes:
+        output = self._output
+        opening = b""
+        if output.message is None:
+            opening = self._encode_all(output.open_message())
+        texts = part.encoded if type(part) is TextBatch else [json_text.encode(part.text)[1:-1]]
+        number = self.chunks
+        self.chunks = number + len(texts)
+        message = output.message
+        assert message is not None
+        message.pieces.append(part.text)
+        return opening + message.deltas.encode(number, texts)
+
+    def _lifecycle(self, name: str, outcome: Outcome) -> Event:
+        return Event(f"response.{name}", b'"response":%b' % self._response.encode(outcome))
+
+    def _encode_all(self, events: Iterable[Event]) -> bytes:
+        encoded = [encode_event(event, number) for number, event in enumerate(events, self.chunks)]
+        self.chunks += len(encoded)
+        return b"".join(encoded)
+
+
+def finished(output: Output, usage: UsageTotals | None, now: int) -> Outcome:
+    """Of an answer that has its end."""
+    reason = output.incomplete_reason
+    if reason is None:
+        at = str(now).encode()
+        return Outcome("completed", output.encode(), encode_usage(usage), completed_at=at)
+    details = b'{"reason":"%b"}' % reason.encode()
+    return Outcome("incomplete", output.encode(), encode_usage(usage), incomplete_details=details)

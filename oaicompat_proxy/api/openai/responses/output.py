@@ -1,0 +1,176 @@
+"""The parts of an answer → its output items, one after another, and the events that tell of them.
+
+Text, reasoning and the client's calls follow each other. Only the calls that the agent runs itself may be open beside
+them, and a call of the client's stays open until the next one or the end: nothing says earlier that it is whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from ....core.answer import (
+    AgentToolCalled,
+    AgentToolReturned,
+    Annotations,
+    AnswerFinished,
+    FinishReason,
+    Part,
+    ReasoningPart,
+    TextBatch,
+    TextPart,
+    ToolCallArguments,
+    ToolCallOpened,
+)
+from ....core.immutable import readonly
+from .call_items import AgentCallItem, ApprovalRequest, CustomCallItem, FunctionCallItem
+from .frames import Event
+from .items import Item, MessageItem, RawReasoningItem, ReasoningItem, Status
+
+INCOMPLETE = {FinishReason.LENGTH: "max_output_tokens", FinishReason.CONTENT_FILTER: "content_filter"}
+"""The words of `incomplete_details` for an answer that was cut."""
+
+
+@readonly
+class OutputOptions:
+    """What decides how an answer looks."""
+
+    server_label: str
+    """Of the agent's own tools: the model as the client named it."""
+    reasoning: Literal["summary", "text"] = "summary"
+    custom_tools: frozenset[str] = frozenset()
+    """Tools of the client's that take free text."""
+    approval_prefix: str = ""
+    """Calls whose ids begin with it ask for an approval, and are shown as such; none if it is empty."""
+
+
+class Output:
+    """The items of one answer. `take` returns the events of a part."""
+
+    def __init__(self, answer: str, options: OutputOptions) -> None:
+        """`answer`: what makes the ids of the items unique."""
+        self._answer = answer
+        self._options = options
+        # moving
+        self.message: MessageItem | None = None
+        """Text goes there as long as it is open."""
+        self._reasoning: ReasoningItem | None = None
+        self._call: FunctionCallItem | None = None
+        self._question: ApprovalRequest | None = None
+        self._agent_calls: dict[str, AgentCallItem] = {}
+        self._items: list[Item] = []
+        self._text_length = 0
+        self._needs_message = True
+        self.incomplete_reason: str | None = None
+
+    def take(self, part: Part) -> list[Event]:
+        handle = _HANDLERS.get(type(part))
+        return [] if handle is None else handle(self, part)
+
+    def open_message(self) -> list[Event]:
+        """The message that text goes to is open afterwards."""
+        if self.message is not None:
+            return []
+        events = self._close_speech()
+        self._needs_message = False
+        self.message = MessageItem(len(self._items), self._answer, self._text_length)
+        return events + self._open(self.message)
+
+    def encode(self) -> bytes:
+        """The items that are closed, as JSON."""
+        return b",".join([item.done for item in self._items if item.done])
+
+    def idle(self) -> Event | None:
+        """An event that changes nothing; None if no item is open."""
+        item = self.message or self._reasoning or self._call or next(reversed(self._agent_calls.values()), None)
+        return None if item is None else item.idle()
+
+    def _open(self, item: Item) -> list[Event]:
+        self._items.append(item)
+        return item.open()
+
+    def _add_text(self, part: TextPart | TextBatch) -> list[Event]:
+        events = self.open_message()
+        assert self.message is not None
+        return events + self.message.add(part.text)
+
+    def _add_reasoning(self, part: ReasoningPart) -> list[Event]:
+        events: list[Event] = []
+        if self._reasoning is None:
+            events += self._close_speech()
+            kind = RawReasoningItem if self._options.reasoning == "text" else ReasoningItem
+            self._reasoning = kind(len(self._items), self._answer)
+            events += self._open(self._reasoning)
+        return events + self._reasoning.add(part.text)
+
+    def _open_call(self, part: ToolCallOpened) -> list[Event]:
+        events = self._close_speech() + self._close_call()
+        self._needs_message = False
+        prefix = self._options.approval_prefix
+        if prefix and part.id.startswith(prefix):
+            self._question = ApprovalRequest(part.id.removeprefix(prefix))
+            return events
+        kind = CustomCallItem if part.name in self._options.custom_tools else FunctionCallItem
+        self._call = kind(len(self._items), self._answer, part)
+        return events + self._open(self._call)
+
+    def _add_arguments(self, part: ToolCallArguments) -> list[Event]:
+        call = self._call or self._question
+        return [] if call is None else call.add(part.arguments)
+
+    def _open_agent_call(self, part: AgentToolCalled) -> list[Event]:
+        if part.id in self._agent_calls:
+            return []
+        events = self._close_speech()
+        item = self._agent_calls[part.id] = AgentCallItem(
+            len(self._items), self._answer, part, self._options.server_label
+        )
+        return events + self._open(item)
+
+    def _finish_agent_call(self, part: AgentToolReturned) -> list[Event]:
+        item = self._agent_calls.pop(part.id, None)
+        return [] if item is None else item.finish(part)
+
+    def _annotate(self, part: Annotations) -> list[Event]:
+        """A message that is closed can take none any more."""
+        return [] if self.message is None else self.message.cite(part.citations)
+
+    def _finish(self, part: AnswerFinished) -> list[Event]:
+        self.incomplete_reason = INCOMPLETE.get(part.reason)
+        status: Status = "completed" if self.incomplete_reason is None else "incomplete"
+        events = self.open_message() if self._needs_message and status == "completed" else []
+        events += self._close_speech(status) + self._close_call(status)
+        for item in self._agent_calls.values():
+            events += item.close("incomplete")
+        self._agent_calls.clear()
+        return events
+
+    def _close_speech(self, status: Status = "completed") -> list[Event]:
+        item = self.message or self._reasoning
+        if item is None:
+            return []
+        if self.message is not None:
+            self._text_length += self.message.length
+        self.message = self._reasoning = None
+        return item.close(status)
+
+    def _close_call(self, status: Status = "completed") -> list[Event]:
+        if self._question is not None:
+            request = self._question.item(len(self._items), self._options.server_label)
+            self._question = None
+            return self._open(request) + request.close(status)
+        call, self._call = self._call, None
+        return [] if call is None else call.close(status)
+
+
+_HANDLERS: dict[type[Any], Callable[[Output, Any], list[Event]]] = {
+    TextPart: Output._add_text,
+    TextBatch: Output._add_text,
+    ReasoningPart: Output._add_reasoning,
+    ToolCallOpened: Output._open_call,
+    ToolCallArguments: Output._add_arguments,
+    AgentToolCalled: Output._open_agent_call,
+    AgentToolReturned: Output._finish_agent_call,
+    Annotations: Output._annotate,
+    AnswerFinished: Output._finish,
+}

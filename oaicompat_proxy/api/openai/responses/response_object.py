@@ -1,0 +1,103 @@
+"""The `response` object: what the request asked for, said again, around what came of it.
+
+Source: OpenAI API description, `Response`; the fields that Open Responses (version 2026-04-24) requires, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ....core import ascii_json, json_text
+from ....core.answer import Envelope, UsageTotals
+from ....core.immutable import readonly
+
+_DEFAULTS: Mapping[str, Any] = {
+    "background": False,
+    "frequency_penalty": 0.0,
+    "instructions": None,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "presence_penalty": 0.0,
+    "previous_response_id": None,
+    "prompt_cache_key": None,
+    "reasoning": {"effort": None, "summary": None},
+    "safety_identifier": None,
+    "service_tier": "default",
+    "store": True,
+    "temperature": 1.0,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_logprobs": 0,
+    "top_p": 1.0,
+    "truncation": "disabled",
+    "user": None,
+}
+"""What the service says of a field that the request did not have."""
+
+_TOOL_DEFAULTS = {"name": None, "description": None, "parameters": None, "strict": None}
+
+
+def encode_echo(body: Mapping[str, Any]) -> bytes:
+    """What the response repeats of a request that has been checked: members of an object, without its braces."""
+    given = {name: body[name] for name in _DEFAULTS if body.get(name) is not None}
+    echo = {**_DEFAULTS, **given}
+    if "tools" in given:
+        echo["tools"] = [_TOOL_DEFAULTS | tool if tool["type"] == "function" else tool for tool in given["tools"]]
+    if "text" in given:
+        echo["text"] = {**given["text"], "format": given["text"].get("format") or {"type": "text"}}
+    return ascii_json.encode(echo)[1:-1]
+
+
+@readonly
+class Outcome:
+    """How far a response has come, or what came of it. Bytes are JSON."""
+
+    status: str
+    output: bytes = b""
+    """The items, separated by commas."""
+    usage: bytes = b"null"
+    error: bytes = b"null"
+    incomplete_details: bytes = b"null"
+    completed_at: bytes = b"null"
+
+
+class ResponseObject:
+    """Writes the object as it is at some moment."""
+
+    def __init__(self, envelope: Envelope, echo: bytes) -> None:
+        """`echo`: as `encode_echo` made it."""
+        answer_id, created, model = envelope
+        shared = {"id": answer_id, "object": "response", "created_at": created, "model": model}
+        self._start = json_text.encode(shared)[:-1]
+        self._echo = echo
+
+    def encode(self, outcome: Outcome) -> bytes:
+        return b'%b,"status":"%b","completed_at":%b,"error":%b,"incomplete_details":%b,"output":[%b],"usage":%b,%b}' % (
+            self._start,
+            outcome.status.encode(),
+            outcome.completed_at,
+            outcome.error,
+            outcome.incomplete_details,
+            outcome.output,
+            outcome.usage,
+            self._echo,
+        )
+
+
+def encode_usage(usage: UsageTotals | None) -> bytes:
+    """All counts are required: one that the agent does not tell is 0, since clients refuse a response without it."""
+    if usage is None:
+        usage = UsageTotals(0, 0, 0)
+    return json_text.encode(
+        {
+            "input_tokens": usage.prompt_tokens,
+            "input_tokens_details": {"cached_tokens": usage.cached_tokens or 0, "cache_write_tokens": 0},
+            "output_tokens": usage.completion_tokens,
+            "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens or 0},
+            "total_tokens": usage.total_tokens,
+        }
+    )
