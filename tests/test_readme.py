@@ -248,6 +248,27 @@ def anchors(page: pathlib.Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def test_every_paper_that_the_code_cites_is_in_the_repository() -> None:
+    """With the section: `api/openai/PROTOCOL.md`, "Messages" and "Tools"."""
+    cited = re.compile(r'`([\w/-]+\.md)`((?:(?:,| and|)\s+"[^"]+")*)')
+    found = 0
+    for module in PACKAGE.rglob("*.py"):
+        for name, sections in cited.findall(module.read_text("utf-8")):
+            page = PACKAGE / name
+            assert page.exists(), f"{module} cites {name}"
+            for section in re.findall(r'"([^"]+)"', sections):
+                heading = " ".join(section.split())
+                assert f"\n## {heading}\n" in page.read_text("utf-8"), f"{module} cites {name}, {heading}"
+                found += 1
+    assert found
+
+
+def test_every_decision_that_the_code_cites_is_explained() -> None:
+    explained = set(re.findall(r"^\*\*(D\d+) ", (PACKAGE / "README.md").read_text("utf-8"), re.MULTILINE))
+    cited = {each for path in PACKAGE.rglob("*.py") for each in re.findall(r"\bD\d+\b", path.read_text("utf-8"))}
+    assert cited <= explained
+
+
 @each_page
 def test_every_flag_that_is_mentioned_exists(page: pathlib.Path) -> None:
     from oaicompat_proxy.cli import main

@@ -5,7 +5,7 @@ byte-order mark in front, an escaped half of a surrogate pair (text that was cut
 becomes U+FFFD, and a number that no double holds, which becomes the nearest. What is passed on to the agent as it is
 keeps both: see `exact_json`.
 
-Source: the service's answers to bad bodies, `openai-models-errors.md` 4.3; RFC 8259 sections 8.1 and 8.2.
+Source: `api/openai/PROTOCOL.md`, "Bad requests"; RFC 8259 sections 8.1 and 8.2.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ What comes by value is decoded once, to refuse at the door what is no base64 and
 as base64 text. Of a data URL the media type travels without its parameters (`;charset=…`). The `detail` of
 a picture tells a model how closely to look; an agent's gateway has no word for it, so it is not used.
 
-Source: `openai-chat.md` 1.3; data URLs RFC 2397 and WHATWG Fetch "data: URL processor" (missing padding and
-white space in base64 are forgiven).
+Source: `api/openai/PROTOCOL.md`, "Messages"; data URLs RFC 2397 and WHATWG Fetch "data: URL processor" (missing
+padding and white space in base64 are accepted).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Whether the answer is to be streamed, and with usage. The same for chats and plain completions.
 
-Source: `openai-chat.md` 1.2: `stream_options` is only legal with `stream: true`. `include_obfuscation` is
-accepted and has no effect: padding is the service's choice, and this proxy sends none.
+Source: `api/openai/PROTOCOL.md`, "Chat request": `stream_options` is only legal with `stream: true`.
+`include_obfuscation` is accepted and has no effect: padding is the service's choice, and this proxy sends none.
 """
 
 from __future__ import annotations

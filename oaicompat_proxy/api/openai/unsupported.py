@@ -4,7 +4,7 @@ One table for each endpoint, a row for each parameter: when it is refused and wh
 that is not refused asks for what happens anyway (`n: 1`, `logprobs: false`), so it is fulfilled and need not
 travel to the agent.
 
-Source: decision D3 (one run is one choice); codes as in `openai-models-errors.md` 4.3.
+Source: decision D3 (one run is one choice); codes as in `api/openai/PROTOCOL.md`, "Bad requests".
 """
 
 from __future__ import annotations

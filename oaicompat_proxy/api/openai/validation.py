@@ -8,7 +8,7 @@ A union is never guessed: `by_json_type` and `by_field` pick the branch that fit
 that the fault reported is the one inside that branch. Their tags begin with "|" and are left out of paths;
 what they expect travels in the error's message.
 
-Source: `openai-models-errors.md` 4.3.
+Source: `api/openai/PROTOCOL.md`, "Bad requests".
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Behind this door nobody asks whether a field is there. What the proxy acts on is an attribute; every other
 parameter the client sent is in `parameters` as it was sent, to travel to the agent.
 
-Source: `openai-chat.md` section 1; faults as in `openai-models-errors.md` 4.3.
+Source: `api/openai/PROTOCOL.md`, "Chat request" and "Bad requests".
 """
 
 from __future__ import annotations

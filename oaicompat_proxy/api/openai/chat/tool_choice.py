@@ -2,7 +2,7 @@
 
 Decision D4: a tool that the client declares is the client's to run, unless it forbids all calls.
 
-Source: `openai-chat.md` 1.4. The service refuses any `tool_choice` without `tools`; here "auto" and "none"
+Source: `api/openai/PROTOCOL.md`, "Tools". The service refuses any `tool_choice` without `tools`; here "auto" and "none"
 are let through, for they ask for nothing and client libraries send them.
 """
 

@@ -4,8 +4,8 @@ Every id in an assistant's `tool_calls` must be answered by a `tool` message bef
 another role, and every `tool` message must answer such a call. The older `function_call` and `function`
 messages carry no ids and are exempt; they stand between a call and its result without separating them.
 
-Source: `openai-chat.md` 1.3 and `openai-models-errors.md` 4.3, with the service's odd path
-`messages.[3].role` and its spelling "preceeding".
+Source: `api/openai/PROTOCOL.md`, "Messages" and "Bad requests". The path `messages.[3].role` and the spelling
+"preceeding" are the service's own.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A request of the older completions endpoint, as far as an agent can answer it: one prompt, one text.
 
-Source: `openai-models-errors.md` 2.1. A prompt is one string (or an array of one); the service's other forms
+Source: `api/openai/PROTOCOL.md`, "Completions". A prompt is one string (or an array of one); the service's other forms
 (several prompts, token numbers) have no meaning for an agent, and neither has an absent prompt.
 """
 

@@ -7,7 +7,7 @@ optional field may be null, which means the same as absent.
 Kinder than the service where clients need it: what is empty may be left out (a system message's, an assistant's or
 a result's `content`, a call's `arguments`), results may hold pictures, sounds and files, sounds may be of any format.
 
-Source: OpenAI's API description 2.3.0 as laid down in `openai-chat.md` 1.3.
+Source: `api/openai/PROTOCOL.md`, "Messages".
 """
 
 from __future__ import annotations

@@ -7,8 +7,7 @@ bound of a decimal.
 The types are OpenAI's. Of its bounds there are only those that every model has: how many, how long, how large and
 which word its own service takes is no matter of the agent's, so such values are passed on.
 
-Source: OpenAI's API description 2.3.0 as laid down in `openai-chat.md` 1.2 and 1.5 and
-`openai-models-errors.md` 2.1.
+Source: `api/openai/PROTOCOL.md`, "Chat request" and "Completions".
 """
 
 from __future__ import annotations

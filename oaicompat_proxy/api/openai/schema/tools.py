@@ -1,7 +1,6 @@
 """Tools, and how a client chooses among them, as types that pydantic checks.
 
-Source: OpenAI's API description 2.3.0 as laid down in `openai-chat.md` 1.4, and 1.2 for the older
-`functions` and `function_call`.
+Source: `api/openai/PROTOCOL.md`, "Tools", and "Chat request" for the older `functions` and `function_call`.
 """
 
 from __future__ import annotations
