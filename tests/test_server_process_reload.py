@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,9 @@ class Reloadable:
         self.child: Child
         self.base = ""
 
-    def write(self, **settings: Any) -> None:
-        self._file.write_text("".join(f"{key} = {written(value)}\n" for key, value in settings.items()))
+    def write(self, *, gateways: Sequence[dict[str, Any]] = (), **settings: Any) -> None:
+        tables = "".join(f"[[gateway]]\n{toml(**each)}" for each in gateways)
+        self._file.write_text(toml(**settings) + tables)
 
     async def reload(self, **settings: Any) -> str:
         """What the log said of it."""
@@ -49,12 +50,15 @@ class Reloadable:
         await asyncio.sleep(0.05)  # what is ignored stands in a line behind
         return self.child.said[before:]
 
-    async def ask(self, *, headers: dict[str, str] | None = None, **fields: Any) -> str:
+    async def ask(
+        self, *, path: str = "/v1/chat/completions", headers: dict[str, str] | None = None, **fields: Any
+    ) -> str:
         """The answer's text."""
-        async with aiohttp.ClientSession() as client:
-            path = f"{self.base}/v1/chat/completions"
-            async with client.post(path, data=chat_body(stream=False, **fields), headers=headers) as response:
-                return check_body(await response.read()).text
+        async with (
+            aiohttp.ClientSession() as client,
+            client.post(self.base + path, data=chat_body(stream=False, **fields), headers=headers) as response,
+        ):
+            return check_body(await response.read()).text
 
     async def fails(self) -> int:
         """The status of a question that is not answered."""
@@ -67,6 +71,10 @@ class Reloadable:
     async def get(self, path: str) -> str:
         async with aiohttp.ClientSession() as client, client.get(self.base + path) as response:
             return await response.text()
+
+
+def toml(**settings: Any) -> str:
+    return "".join(f"{key} = {written(value)}\n" for key, value in settings.items())
 
 
 @asynccontextmanager
@@ -210,3 +218,23 @@ async def test_a_session_is_held_over_it(file: Path, agent: Agent) -> None:
         assert len(agent.runs) == 1
         holds.set()
         assert [await first, await second] == ["from a", "from a"]
+
+
+async def test_several_gateways_answer_under_the_new_settings(file: Path, agent: Agent) -> None:
+    agent.plays(run("from a"))
+    page = "https://page.example"
+    async with serving() as other:
+        other.plays(run("from b"))
+        gateways = [{"prefix": "/a", "upstream": agent.url}, {"prefix": "/b", "upstream": other.url}]
+        async with started(file, gateways=gateways, cors="https://another.example") as proxy:
+            assert await allowed_origin(proxy.base + "/a/models", page) is None
+            gateways[0]["upstream"] = other.url
+            assert "configuration reloaded" in await proxy.reload(gateways=gateways, cors=page)
+            assert await proxy.ask(path="/a/chat/completions") == "from b"
+            assert await allowed_origin(proxy.base + "/a/models", page) == page
+            assert await allowed_origin(proxy.base + "/b/models", page) == page
+
+
+async def allowed_origin(url: str, origin: str) -> str | None:
+    async with aiohttp.ClientSession() as client, client.get(url, headers={"Origin": origin}) as response:
+        return response.headers.get("Access-Control-Allow-Origin")
