@@ -1,6 +1,6 @@
 """The `data` of each Agentick event → an event of the neutral vocabulary.
 
-Source: Agentick 0.9.4, `packages/shared/src/streaming.ts`; 0.14 has the same events. Synthetic frames have no fields
+Source: `dialects/agentick/PROTOCOL.md`, "Frames". The second `execution_end` of a run has no fields
 at all, so everything is read with a default, and what has the wrong type counts as absent.
 """
 

@@ -1,6 +1,6 @@
 """What an Agentick gateway says on `POST /send`, read into events.
 
-Source: Agentick 0.9.4, packages `gateway` and `shared`, and the HTTP transports of 0.14, as run and recorded.
+Source: `dialects/agentick/PROTOCOL.md`, "Frames" and "The order of a run".
 
 A frame is `{"type":"event","event":NAME,"sessionId":…,"data":{…}}`. Most bytes of a run are frames that send
 prompts back for debugging; they are recognised by NAME and never kept.

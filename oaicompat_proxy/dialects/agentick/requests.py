@@ -1,6 +1,6 @@
 """What is put to an Agentick gateway, and what its short answers say.
 
-Source: Agentick 0.9.4, package `gateway`, HTTP transport and embedded handler; the HTTP transport of 0.14.
+Source: `dialects/agentick/PROTOCOL.md`, "Requests" and "Sessions".
 
 Bodies are ASCII-escaped JSON: the gateway decodes each TCP packet by itself and would destroy a character of
 several bytes that falls on a packet's edge. `/send` carries both forms of the body, `message` for the
