@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oaicompat_proxy.core.errors import AgentError, InvalidRequest
-from oaicompat_proxy.core.turn import Answer, Call
+from oaicompat_proxy.core.message import ToolCall
+from oaicompat_proxy.core.turn import ConfirmationReply
 from oaicompat_proxy.dialects.ag_ui.answers import answer_all, original_calls
 from oaicompat_proxy.dialects.ag_ui.interrupts import COMMAND, TOOL_MESSAGE, PendingInterrupt, encode, fingerprint
 from oaicompat_proxy.dialects.ag_ui.response_schema import allows
@@ -40,7 +41,7 @@ FEEDBACK = {"type": "string", "enum": ["approved", "rejected", "needs work"]}
 
 def payload(interrupt: PendingInterrupt, *, confirmed: bool = False, reason: str = "", text: str = "") -> Any:
     """Of the only entry, which the protocol's own type takes."""
-    (entry,) = answer_all(Answer(encode([interrupt]), confirmed, reason, text)).resume
+    (entry,) = answer_all(ConfirmationReply(encode([interrupt]), confirmed, reason, text)).resume
     ResumeEntry.model_validate(entry)
     assert (entry["interruptId"], entry["status"]) == (interrupt.interrupt_id, "resolved")
     return entry["payload"]
@@ -164,7 +165,7 @@ TOOLS = st.builds(lambda *words: PendingInterrupt(*words), st.text(), st.text(mi
 
 @given(st.lists(TOOLS, min_size=1), st.booleans())
 def test_everything_that_waits_is_answered_together(interrupts: list[PendingInterrupt], confirmed: bool) -> None:
-    entries = answer_all(Answer(encode(interrupts), confirmed)).resume
+    entries = answer_all(ConfirmationReply(encode(interrupts), confirmed)).resume
     assert [(each["interruptId"], each["payload"]) for each in entries] == [
         (each.interrupt_id, {"approved": confirmed}) for each in interrupts
     ]
@@ -174,7 +175,7 @@ def test_each_that_waits_may_get_its_own_answer() -> None:
     port = PendingInterrupt("i3", schema=PORT)
     waiting = encode([tool(None, "reason"), tool(APPROVED), port, PendingInterrupt("i4")])
     said = [{"confirmed": False, "reason": "Windy."}, "Yes!", {"port": "Brest"}, True]
-    entries = answer_all(Answer(waiting, False, "", json.dumps(said))).resume
+    entries = answer_all(ConfirmationReply(waiting, False, "", json.dumps(said))).resume
     assert [each["payload"] for each in entries] == [
         *({"approved": False, "reason": "Windy."}, {"approved": True}, {"port": "Brest"}, True)
     ]
@@ -182,13 +183,17 @@ def test_each_that_waits_may_get_its_own_answer() -> None:
 
 def test_a_list_of_another_length_is_one_answer_to_all() -> None:
     waiting = encode([PendingInterrupt("i1"), PendingInterrupt("i2")])
-    assert [each["payload"] for each in answer_all(Answer(waiting, False, "", "[1]")).resume] == [[1], [1]]
+    assert [each["payload"] for each in answer_all(ConfirmationReply(waiting, False, "", "[1]")).resume] == [[1], [1]]
 
 
 def test_langgraph_takes_one_answer_as_it_is_and_several_by_their_ids() -> None:
     one, two = (PendingInterrupt(each, channel=COMMAND) for each in ("i1", "i2"))
-    assert answer_all(Answer(encode([one]), False, "", "Brest")) == ([], {"command": {"resume": "Brest"}}, {})
-    told = answer_all(Answer(encode([one, two]), False, "", "Brest"))
+    assert answer_all(ConfirmationReply(encode([one]), False, "", "Brest")) == (
+        [],
+        {"command": {"resume": "Brest"}},
+        {},
+    )
+    told = answer_all(ConfirmationReply(encode([one, two]), False, "", "Brest"))
     assert told == ([], {"command": {"resume": {"i1": "Brest", "i2": "Brest"}}}, {})
 
 
@@ -197,18 +202,18 @@ def test_langgraph_takes_one_answer_as_it_is_and_several_by_their_ids() -> None:
 )
 def test_langchains_middleware_gets_its_decisions(confirmed: bool, decision: Any) -> None:
     waiting = PendingInterrupt("i1", name="launch, anchor", channel=COMMAND, decisions=2)
-    told = answer_all(Answer(encode([waiting]), confirmed, "Windy.", "Windy."))
+    told = answer_all(ConfirmationReply(encode([waiting]), confirmed, "Windy.", "Windy."))
     assert told.props == {"command": {"resume": {"decisions": [decision, decision]}}}
 
 
 def test_a_call_that_waits_gets_a_result_and_a_command() -> None:
     waiting = PendingInterrupt("r1::c1", "c1", "launch", TOOL_MESSAGE, reason_key="reason")
-    told = answer_all(Answer(encode([waiting]), True))
+    told = answer_all(ConfirmationReply(encode([waiting]), True))
     event = {"toolCallId": "c1", "runId": "r1"}
     assert told.props == {"command": {"resume": {"approved": True}, "interruptEvent": event}}
     assert told.resume == []
     assert json.loads(told.results["c1"]) == {"approved": True, "accepted": True}
-    told = answer_all(Answer(encode([waiting]), False, "Windy.", "Windy."))
+    told = answer_all(ConfirmationReply(encode([waiting]), False, "Windy.", "Windy."))
     assert json.loads(told.results["c1"]) == {
         "approved": False,
         "reason": "Windy.",
@@ -227,18 +232,22 @@ LAUNCH, ANCHOR, QUESTION = waiting("c1", "launch", '{"a":1}'), waiting("c2", "an
 @pytest.mark.parametrize(
     ("interrupts", "arguments", "calls"),
     [
-        ([LAUNCH], '{"a":1}', [Call("c1", "launch", '{"a":1}')]),
-        ([LAUNCH], '{ "a": 1.0 }', [Call("c1", "launch", '{ "a": 1.0 }')]),
-        ([LAUNCH, ANCHOR], '[{"a":1},{}]', [Call("c1", "launch", '{"a": 1}'), Call("c2", "anchor", "{}")]),
-        ([LAUNCH, QUESTION, ANCHOR], '[{"a":1},2,{}]', [Call("c1", "launch", '{"a": 1}'), Call("c2", "anchor", "{}")]),
+        ([LAUNCH], '{"a":1}', [ToolCall("c1", "launch", '{"a":1}')]),
+        ([LAUNCH], '{ "a": 1.0 }', [ToolCall("c1", "launch", '{ "a": 1.0 }')]),
+        ([LAUNCH, ANCHOR], '[{"a":1},{}]', [ToolCall("c1", "launch", '{"a": 1}'), ToolCall("c2", "anchor", "{}")]),
+        (
+            [LAUNCH, QUESTION, ANCHOR],
+            '[{"a":1},2,{}]',
+            [ToolCall("c1", "launch", '{"a": 1}'), ToolCall("c2", "anchor", "{}")],
+        ),
         ([QUESTION], "{}", []),
         ([QUESTION], "changed", []),
     ],
 )
 def test_the_agents_own_calls_stand_behind_the_question(
-    interrupts: list[PendingInterrupt], arguments: str, calls: list[Call]
+    interrupts: list[PendingInterrupt], arguments: str, calls: list[ToolCall]
 ) -> None:
-    assert original_calls(Call(encode(interrupts), "confirm", arguments)) == calls
+    assert original_calls(ToolCall(encode(interrupts), "confirm", arguments)) == calls
 
 
 @pytest.mark.parametrize(
@@ -247,4 +256,4 @@ def test_the_agents_own_calls_stand_behind_the_question(
 )
 def test_arguments_that_the_client_has_changed_are_refused(interrupts: list[PendingInterrupt], arguments: str) -> None:
     with pytest.raises(InvalidRequest, match="changed"):
-        original_calls(Call(encode(interrupts), "confirm", arguments))
+        original_calls(ToolCall(encode(interrupts), "confirm", arguments))

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from oaicompat_proxy.core.events import ToolCallSettled, ToolCallStarted, ToolFinished
-from oaicompat_proxy.core.turn import Text, Turn
+from oaicompat_proxy.core.message import Text
+from oaicompat_proxy.core.turn import Turn
 from oaicompat_proxy.dialects.ag_ui.dialect import AgUi
 
 

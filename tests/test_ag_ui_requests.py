@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from ag_ui.core import PROTOCOL_VERSION, RunAgentInput
 
-from oaicompat_proxy.core import turn as turns
-from oaicompat_proxy.core.turn import Answer, Block, Media, Text, Tool, Turn, Utterance
+from oaicompat_proxy.core.message import Block, Media, Message, Text, Tool, ToolCall
+from oaicompat_proxy.core.turn import ConfirmationReply, Turn
 from oaicompat_proxy.dialects.ag_ui.interrupts import COMMAND, TOOL_MESSAGE, PendingInterrupt, encode, fingerprint
 from oaicompat_proxy.dialects.ag_ui.requests import build_run
 
@@ -25,8 +25,8 @@ def body_of(turn: Turn) -> dict[str, Any]:
     return body
 
 
-def messages_of(*utterances: Utterance) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = body_of(Turn((), {}, utterances))["messages"]
+def messages_of(*conversation: Message) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = body_of(Turn((), {}, conversation))["messages"]
     return messages
 
 
@@ -43,15 +43,15 @@ def test_a_turn_that_is_one_message_is_the_users() -> None:
 
 
 def test_a_whole_conversation_goes_message_by_message() -> None:
-    call = turns.Call("c1", "tide", '{"port":"Brest"}')
+    call = ToolCall("c1", "tide", '{"port":"Brest"}')
     assert messages_of(
-        Utterance("system", (Text("Be brief."), Text("Be kind.")), id="m1"),
-        Utterance("user", (Text("When?"),), name="ada", id="m2"),
-        Utterance("assistant", (Text("Let me look."),), (call,), id="m3"),
-        Utterance("tool", (Text("06"), Text("12")), (), "c1", id="m4"),
-        Utterance("assistant", (), (call,), id="m5"),
-        Utterance("tool", (), (), "c1", id="m6"),
-        Utterance("assistant", (), id="m7"),
+        Message("system", (Text("Be brief."), Text("Be kind.")), id="m1"),
+        Message("user", (Text("When?"),), name="ada", id="m2"),
+        Message("assistant", (Text("Let me look."),), tool_calls=(call,), id="m3"),
+        Message("tool", (Text("06"), Text("12")), tool_call_id="c1", id="m4"),
+        Message("assistant", (), tool_calls=(call,), id="m5"),
+        Message("tool", (), tool_call_id="c1", id="m6"),
+        Message("assistant", (), id="m7"),
     ) == [
         {"id": "m1", "role": "system", "content": "Be brief.\nBe kind."},
         {"id": "m2", "role": "user", "name": "ada", "content": "When?"},
@@ -95,7 +95,7 @@ CALL = {"id": "c1", "type": "function", "function": {"name": "tide", "arguments"
 def test_a_picture_a_sound_and_a_file_are_parts(block: Block, native: dict[str, Any]) -> None:
     look = {"type": "text", "text": "Look:"}
     picture = Media("image", url="https://harbor.example/quay.png")
-    (message,) = messages_of(Utterance("user", (Text("Look:"), picture, block), id="m1"))
+    (message,) = messages_of(Message("user", (Text("Look:"), picture, block), id="m1"))
     assert message["content"] == [look, message["content"][1], native]
 
 
@@ -108,8 +108,10 @@ def test_the_clients_tools_and_what_it_said_beside_have_their_places() -> None:
 
 def test_an_answer_goes_with_the_agents_own_calls() -> None:
     word = encode([PendingInterrupt("i1", "c1", "tide", fingerprint=fingerprint('{"port":"Brest"}'))])
-    asked = Utterance("assistant", (), (turns.Call(word, "tide", '{"port":"Brest"}'),), id="m2")
-    turn = Turn((), {}, (Utterance("user", (Text("When?"),), id="m1"), asked), answer=Answer(word, confirmed=True))
+    asked = Message("assistant", (), tool_calls=(ToolCall(word, "tide", '{"port":"Brest"}'),), id="m2")
+    turn = Turn(
+        (), {}, (Message("user", (Text("When?"),), id="m1"), asked), reply=ConfirmationReply(word, confirmed=True)
+    )
     body = body_of(turn)
     assert body["resume"] == [{"interruptId": "i1", "status": "resolved", "payload": {"approved": True}}]
     assert body["messages"][1] == {"id": "m2", "role": "assistant", "toolCalls": [CALL]}
@@ -117,24 +119,27 @@ def test_an_answer_goes_with_the_agents_own_calls() -> None:
 
 def test_a_question_of_no_tool_leaves_no_message() -> None:
     word = encode([PendingInterrupt("i1")])
-    call = turns.Call(word, "", "{}")
-    asked = [Utterance("assistant", (), (call,)), Utterance("assistant", (Text("Which port?"),), (call,), id="m2")]
-    body = body_of(Turn((), {}, tuple(asked), answer=Answer(word, confirmed=True, text="Brest")))
+    call = ToolCall(word, "", "{}")
+    asked = [
+        Message("assistant", (), tool_calls=(call,)),
+        Message("assistant", (Text("Which port?"),), tool_calls=(call,), id="m2"),
+    ]
+    body = body_of(Turn((), {}, tuple(asked), reply=ConfirmationReply(word, confirmed=True, text="Brest")))
     assert body["messages"] == [{"id": "m2", "role": "assistant", "content": "Which port?"}]
     assert body["resume"] == [{"interruptId": "i1", "status": "resolved", "payload": "Brest"}]
 
 
 def test_an_answer_may_be_langgraphs_command_beside_what_the_client_said() -> None:
-    answer = Answer(encode([PendingInterrupt("i1", channel=COMMAND)]), confirmed=False, text="Brest")
-    body = body_of(Turn((), {"openai": {"seed": 7}}, (Utterance("user", (Text("When?"),), id="m1"),), answer=answer))
+    answer = ConfirmationReply(encode([PendingInterrupt("i1", channel=COMMAND)]), confirmed=False, text="Brest")
+    body = body_of(Turn((), {"openai": {"seed": 7}}, (Message("user", (Text("When?"),), id="m1"),), reply=answer))
     assert body["forwardedProps"] == {"openai": {"seed": 7}, "command": {"resume": "Brest"}}
     assert "resume" not in body
 
 
 def test_an_answer_may_be_the_result_of_the_call_that_waits() -> None:
     word = encode([PendingInterrupt("r1::c1", "c1", "tide", TOOL_MESSAGE, fingerprint=fingerprint('{"port":"Brest"}'))])
-    asked = Utterance("assistant", (), (turns.Call(word, "tide", '{"port":"Brest"}'),), id="m2")
-    call, result = body_of(Turn((), {}, (asked,), answer=Answer(word, confirmed=True)))["messages"]
+    asked = Message("assistant", (), tool_calls=(ToolCall(word, "tide", '{"port":"Brest"}'),), id="m2")
+    call, result = body_of(Turn((), {}, (asked,), reply=ConfirmationReply(word, confirmed=True)))["messages"]
     assert call["toolCalls"] == [CALL]
     assert (result["role"], result["toolCallId"]) == ("tool", "c1")
     assert json.loads(result["content"]) == {"approved": True, "accepted": True}
@@ -142,7 +147,7 @@ def test_an_answer_may_be_the_result_of_the_call_that_waits() -> None:
 
 def test_an_agent_that_keeps_its_thread_gets_the_answer_alone() -> None:
     word = encode([PendingInterrupt("i1")])
-    body = body_of(Turn((Text("the whole conversation"),), answer=Answer(word, confirmed=True)))
+    body = body_of(Turn((Text("the whole conversation"),), reply=ConfirmationReply(word, confirmed=True)))
     assert (body["messages"], len(body["resume"])) == ([], 1)
 
 
@@ -155,11 +160,11 @@ def test_every_character_survives_half_ones_too() -> None:
 def test_a_result_is_a_string_unless_it_holds_more_than_text() -> None:
     picture = Media(kind="image", data="QQ==", mime_type="image/png")
     results = [
-        Utterance("tool", (Text("high"), Text("tide")), call_id="c1"),
-        Utterance("tool", (), call_id="c2"),
-        Utterance("tool", (Text("see"), picture), call_id="c3"),
+        Message("tool", (Text("high"), Text("tide")), tool_call_id="c1"),
+        Message("tool", (), tool_call_id="c2"),
+        Message("tool", (Text("see"), picture), tool_call_id="c3"),
     ]
-    messages = json.loads(build_run("t", "r", Turn((), utterances=tuple(results))))["messages"]
+    messages = json.loads(build_run("t", "r", Turn((), messages=tuple(results))))["messages"]
     assert [each["content"] for each in messages] == [
         "high\ntide",
         "",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from oaicompat_proxy.core.events import MessageCompleted
-from oaicompat_proxy.core.turn import Text, Turn
+from oaicompat_proxy.core.message import Text
+from oaicompat_proxy.core.turn import Turn
 from oaicompat_proxy.dialects.agentick.dialect import Agentick
 
 

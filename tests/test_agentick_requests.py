@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.core import turn as turns
-from oaicompat_proxy.core.turn import Block, Media, Text, Turn, Utterance
+from oaicompat_proxy.core.message import Block, Media, Message, Text, ToolCall
+from oaicompat_proxy.core.turn import Turn
 from oaicompat_proxy.dialects.agentick.requests import (
     build_apps,
     build_close,
@@ -69,13 +69,13 @@ def test_what_the_client_said_beside_travels_in_the_metadata() -> None:
 
 
 def test_a_whole_conversation_goes_message_by_message() -> None:
-    utterances = (
-        Utterance("system", (Text("Be brief."),)),
-        Utterance("assistant", (Text("Look."),), (turns.Call("c1", "tide", '{"port":"Brest"}'),)),
-        Utterance("tool", (Text("06:12"),), (), "c1"),
-        Utterance("user", (Text("Hi"),)),
+    messages = (
+        Message("system", (Text("Be brief."),)),
+        Message("assistant", (Text("Look."),), None, (ToolCall("c1", "tide", '{"port":"Brest"}'),)),
+        Message("tool", (Text("06:12"),), tool_call_id="c1"),
+        Message("user", (Text("Hi"),)),
     )
-    body = body_of(build_send(KEY, Turn((Text("Hi"),), {"openai": {}}, utterances)))
+    body = body_of(build_send(KEY, Turn((Text("Hi"),), {"openai": {}}, messages)))
     tool_use = {"type": "tool_use", "toolUseId": "c1", "name": "tide", "input": {"port": "Brest"}}
     result = {"type": "tool_result", "toolUseId": "c1", "name": "", "content": [{"type": "text", "text": "06:12"}]}
     assert body["messages"] == [
@@ -102,7 +102,7 @@ def test_a_whole_conversation_goes_message_by_message() -> None:
 )
 def test_arguments_that_are_no_object_are_kept_as_they_are(arguments: str, native: dict[str, Any]) -> None:
     """As the gateway itself keeps them: its `input` is an object, and its JSON knows no NaN."""
-    turn = Turn((), {}, (Utterance("assistant", (), (turns.Call("c1", "tide", arguments),)),))
+    turn = Turn((), {}, (Message("assistant", (), tool_calls=(ToolCall("c1", "tide", arguments),)),))
     assert body_of(build_send(KEY, turn))["message"]["content"][0]["input"] == native
 
 
@@ -240,7 +240,7 @@ def test_a_refusal_that_is_none_tells_nothing(body: bytes) -> None:
 
 
 def test_the_last_message_is_marked() -> None:
-    both = (Utterance("user", (Text("a"),)), Utterance("user", (Text("b"),)))
+    both = (Message("user", (Text("a"),)), Message("user", (Text("b"),)))
     sent = json.loads(build_send("k", Turn((Text("b"),), {}, both, mark="m1")).body)
     assert [message.get("id") for message in sent["messages"]] == [None, "m1"]
 

@@ -7,9 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oaicompat_proxy.api.openai.chat import request
+from oaicompat_proxy.api.openai.chat.tools import FREE_TEXT, TOOL_PARAMETERS
 from oaicompat_proxy.core.errors import InvalidRequest
-from oaicompat_proxy.core.request import ChatRequest, Message, ToolCall
-from oaicompat_proxy.core.turn import Media, Text
+from oaicompat_proxy.core.message import Media, Message, Text, Tool, ToolCall
+from oaicompat_proxy.core.request import AgentRequest
 
 USER = {"role": "user", "content": "hi"}
 CALL = {"id": "a", "type": "function", "function": {"name": "tide", "arguments": '{"port":'}}
@@ -20,11 +21,11 @@ LEGACY_CALL = {"name": "tide", "arguments": "{}"}
 EMPTY = [{}, {"content": None}, {"content": ""}, {"content": []}]
 
 
-def parse(body: Any, max_media: int = 1000, max_messages: int = 100) -> ChatRequest:
+def parse(body: Any, max_media: int = 1000, max_messages: int = 100) -> AgentRequest:
     return request.parse(orjson.dumps(body), max_media=max_media, max_messages=max_messages)
 
 
-def chat(**fields: Any) -> ChatRequest:
+def chat(**fields: Any) -> AgentRequest:
     return parse({"messages": [USER], **fields})
 
 
@@ -40,7 +41,7 @@ def message_of(*messages) -> Message:
 
 
 def test_minimal_request():
-    assert chat() == ChatRequest(
+    assert chat() == AgentRequest(
         model="",
         messages=(Message("user", (Text("hi"),)),),
         stream=False,
@@ -48,6 +49,8 @@ def test_minimal_request():
         tool_names=frozenset(),
         legacy_functions=False,
         parameters={},
+        metadata_key="openai",
+        tool_parameters=TOOL_PARAMETERS,
     )
 
 
@@ -81,7 +84,7 @@ def test_full_request():
         "seed": None,
         "think": None,
     }
-    assert parse(passed_on | used | fulfilled) == ChatRequest(
+    assert parse(passed_on | used | fulfilled) == AgentRequest(
         model="owl",
         messages=(Message("system", (Text("be brief"),)), Message("user", (Text("hi"),))),
         stream=True,
@@ -89,6 +92,9 @@ def test_full_request():
         tool_names=frozenset({"tide", "poem"}),
         legacy_functions=False,
         parameters=passed_on,
+        metadata_key="openai",
+        tools=(Tool("tide", "", {"type": "object"}), Tool("poem", "", FREE_TEXT)),
+        tool_parameters=TOOL_PARAMETERS,
     )
 
 
@@ -430,7 +436,7 @@ def test_fuzz_damaged_bytes(body, data):
 LIMITS = request.RequestLimits(media=1000, messages=100, parts=3, tools=2, text=200)
 
 
-def limited(**body: Any) -> ChatRequest:
+def limited(**body: Any) -> AgentRequest:
     body = {"messages": [USER], **body}
     return request.build_request(body, {}, len(orjson.dumps(body)), LIMITS)
 

@@ -2,7 +2,7 @@ import pytest
 
 from oaicompat_proxy.api.openai.chat.tool_results import MAX_LISTED, check_pairing
 from oaicompat_proxy.core.errors import InvalidRequest
-from oaicompat_proxy.core.request import Message, ToolCall
+from oaicompat_proxy.core.message import Message, ToolCall
 
 USER = Message("user", ())
 SYSTEM = Message("system", ())

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from oaicompat_proxy.api.openai.media import MAX_ESCAPES, MediaReader
 from oaicompat_proxy.core.errors import InvalidRequest
-from oaicompat_proxy.core.turn import Media
+from oaicompat_proxy.core.message import Media
 
 PATH = "messages[0].content[1]"
 ABC = "QUJD"  # "ABC"

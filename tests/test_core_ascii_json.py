@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oaicompat_proxy.core.ascii_json import encode
-from oaicompat_proxy.core.turn import JsonText
+from oaicompat_proxy.core.json_text import JsonText
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oaicompat_proxy.core.exact_json import parse_nearest, read_items, read_members, take_exact
-from oaicompat_proxy.core.turn import JsonText
+from oaicompat_proxy.core.json_text import JsonText
 
 NUMBERS = [
     "18446744073709551616",

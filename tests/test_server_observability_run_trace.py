@@ -28,8 +28,7 @@ from oaicompat_proxy.core.events import (
     ToolStarted,
     Usage,
 )
-from oaicompat_proxy.core.request import Message
-from oaicompat_proxy.core.turn import Text
+from oaicompat_proxy.core.message import Message, Text
 from oaicompat_proxy.server.observability.run_report import RunReport, Traffic
 from oaicompat_proxy.server.observability.run_trace import MOST_CONTENT, MOST_SPANS, RunTrace
 

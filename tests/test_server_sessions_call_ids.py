@@ -13,9 +13,8 @@ from checker import check_body, check_error_body, check_stream
 from conftest import StartProxy, chat_body
 
 from oaicompat_proxy.core.errors import AgentError, InvalidRequest
-from oaicompat_proxy.core.request import Message, ToolCall
+from oaicompat_proxy.core.message import Message, Text, ToolCall
 from oaicompat_proxy.core.signing import Secrets, SigningKeys
-from oaicompat_proxy.core.turn import Text
 from oaicompat_proxy.server.sessions.call_ids import AnswerIds, CallIds
 from oaicompat_proxy.server.sessions.id_store import MemoryIds
 from oaicompat_proxy.translation.confirmations import Confirmation

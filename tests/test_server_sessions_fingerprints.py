@@ -23,8 +23,7 @@ from oaicompat_proxy.core.answer import (
     ToolCallOpened,
 )
 from oaicompat_proxy.core.caller import scope_of
-from oaicompat_proxy.core.request import Message, ToolCall
-from oaicompat_proxy.core.turn import Media, Text
+from oaicompat_proxy.core.message import Media, Message, Text, ToolCall
 from oaicompat_proxy.server.sessions.fingerprints import AnswerDigest, answered_part, conversation_digest, named_session
 
 SECRET = b"secret"

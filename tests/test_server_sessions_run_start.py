@@ -19,7 +19,8 @@ from oaicompat_proxy.core.events import (
     ToolCallStarted,
     ToolFinished,
 )
-from oaicompat_proxy.core.turn import Answer, Call, Text, Turn, Utterance
+from oaicompat_proxy.core.message import Message, Text, ToolCall
+from oaicompat_proxy.core.turn import ConfirmationReply, Turn
 from oaicompat_proxy.server.sessions import run_start as resuming
 from oaicompat_proxy.server.sessions.run_start import RestartingRun
 
@@ -77,9 +78,9 @@ async def test_a_yes_is_another_run_that_goes_on_in_another_tick() -> None:
     assert await agent.told() == [TextDelta("Well."), ASKED, TickStarted(), TextDelta("Done."), RunEnded()]
     assert agent.runs[0].finished
     first, second = agent.turns
-    assert (first.answer, second.answer) == (None, Answer("w1", confirmed=True))
-    asked = Utterance("assistant", (), (Call("w1", "launch", '{"ship":"Pen Duick"}'),))
-    assert second.utterances == (Utterance("user", (Text("Hi"),)), asked)
+    assert (first.reply, second.reply) == (None, ConfirmationReply("w1", confirmed=True))
+    asked = Message("assistant", (), None, (ToolCall("w1", "launch", '{"ship":"Pen Duick"}'),))
+    assert second.messages == (Message("user", (Text("Hi"),)), asked)
 
 
 async def test_what_was_done_before_is_told() -> None:
@@ -94,24 +95,24 @@ async def test_what_was_done_before_is_told() -> None:
         ToolFinished("c9", "unheard of", "", False, None),
     ]
     agent = Agent(Run([*deeds, ASKED]), Run([ASKED]), Run([RunEnded()]))
-    before = (Utterance("user", (Text("Go."),), id="m1"),)
+    before = (Message("user", (Text("Go."),), id="m1"),)
     await agent.told(Turn((), {}, before))
-    waiting = Call("w1", "launch", '{"ship":"Pen Duick"}')
-    calls = (Call("c1", "almanac", '{"port":"Brest"}'), Call("c2", "moon", "{}"), waiting)
+    waiting = ToolCall("w1", "launch", '{"ship":"Pen Duick"}')
+    calls = (ToolCall("c1", "almanac", '{"port":"Brest"}'), ToolCall("c2", "moon", "{}"), waiting)
     second = (
         *before,
-        Utterance("assistant", (), calls),
-        Utterance("tool", (Text("06:12"),), (), "c1"),
-        Utterance("tool", (Text("new"),), (), "c2"),
+        Message("assistant", (), None, calls),
+        Message("tool", (Text("06:12"),), tool_call_id="c1"),
+        Message("tool", (Text("new"),), tool_call_id="c2"),
     )
-    assert agent.turns[1].utterances == second
-    assert agent.turns[2].utterances == (*second, Utterance("assistant", (), (waiting,)))
+    assert agent.turns[1].messages == second
+    assert agent.turns[2].messages == (*second, Message("assistant", (), None, (waiting,)))
 
 
 async def test_a_run_that_ended_on_its_own_calls_goes_on_too() -> None:
     agent = Agent(Run([RunEnded(ASKED)]), Run([RunEnded()]))
     assert await agent.told() == [RunEnded(ASKED), TickStarted(), RunEnded()]
-    assert agent.turns[1].answer == Answer("w1", confirmed=True)
+    assert agent.turns[1].reply == ConfirmationReply("w1", confirmed=True)
 
 
 async def test_a_call_that_was_approved_is_not_approved_for_ever() -> None:

@@ -24,9 +24,9 @@ from oaicompat_proxy.core.errors import (
     UpstreamInterrupted,
     UpstreamUnreachable,
 )
-from oaicompat_proxy.core.request import Message
+from oaicompat_proxy.core.message import Message, Text
 from oaicompat_proxy.core.signing import Secrets, SigningKeys
-from oaicompat_proxy.core.turn import Text, Turn
+from oaicompat_proxy.core.turn import Turn
 from oaicompat_proxy.dialects.registry import DIALECTS
 from oaicompat_proxy.server.sessions.lease import Lease, Wanted
 from oaicompat_proxy.server.sessions.locks import MemoryLocks, OnLost

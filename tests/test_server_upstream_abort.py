@@ -13,7 +13,8 @@ from conftest import StartProxy, chat_body
 from fronts import StartFront
 
 from oaicompat_proxy.config.settings import Config
-from oaicompat_proxy.core.turn import Text, Turn
+from oaicompat_proxy.core.message import Text
+from oaicompat_proxy.core.turn import Turn
 from oaicompat_proxy.demo.script import Say, Script, Tick
 from oaicompat_proxy.demo.settings import GatewaySettings
 from oaicompat_proxy.server.upstream import abort as aborting

@@ -19,7 +19,8 @@ from oaicompat_proxy.core.errors import (
     UpstreamTimeout,
 )
 from oaicompat_proxy.core.events import ConfirmationRequired, Event, RunEnded, TextDelta
-from oaicompat_proxy.core.turn import Answer, Text, Turn
+from oaicompat_proxy.core.message import Text
+from oaicompat_proxy.core.turn import ConfirmationReply, Turn
 from oaicompat_proxy.server.upstream import approvals as confirming
 from oaicompat_proxy.server.upstream.approvals import ResumedRun, approve_all, confirm
 from oaicompat_proxy.server.upstream.gateway_client import Upstream
@@ -28,7 +29,7 @@ from oaicompat_proxy.translation.confirmations import Confirmation, Question
 
 HELLO = b'data: {"type":"connection","connectionId":"e1","subscriptions":[]}\n\n'
 END = frame("execution_end", executionId="e1", aborted=False, output={"timeline": []})
-YES_TO_C1 = Answer("c1", True)
+YES_TO_C1 = ConfirmationReply("c1", True)
 YES = Confirmation(Question("demo:s1", "c1", 2**40, lasting=False), YES_TO_C1, "confirm_x")
 
 

@@ -20,7 +20,8 @@ from conftest import Received, StartProxy, chat_body
 
 from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.core.caller import Caller
-from oaicompat_proxy.core.turn import Text, Turn
+from oaicompat_proxy.core.message import Text
+from oaicompat_proxy.core.turn import Turn
 from oaicompat_proxy.dialects.agentick import requests as calls
 from oaicompat_proxy.server.upstream.gateway_client import Upstream
 

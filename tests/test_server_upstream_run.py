@@ -12,7 +12,8 @@ from agent import Agent, Reply, run
 from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.core.errors import UpstreamError
 from oaicompat_proxy.core.events import Event, RunEnded, TextDelta
-from oaicompat_proxy.core.turn import Text, Turn
+from oaicompat_proxy.core.message import Text
+from oaicompat_proxy.core.turn import Turn
 from oaicompat_proxy.server.upstream.gateway_client import Upstream
 from oaicompat_proxy.server.upstream.run import Run
 from oaicompat_proxy.server.upstream.run_state import RunState

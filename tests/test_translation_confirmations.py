@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oaicompat_proxy.core.events import ConfirmationRequired
-from oaicompat_proxy.core.request import Message, ToolCall
+from oaicompat_proxy.core.message import Media, Message, Text, ToolCall
 from oaicompat_proxy.core.signing import Secrets, SigningKeys
-from oaicompat_proxy.core.turn import Answer, Media, Text
+from oaicompat_proxy.core.turn import ConfirmationReply
 from oaicompat_proxy.translation.confirmations import (
     CONFIRM_TOOL,
     Confirmation,
@@ -159,7 +159,9 @@ def test_the_answer_may_come_in_parts_and_among_others() -> None:
     question = asking(ToolCall("call_7", "tide", "{}"), ToolCall(TOKEN, CONFIRM_TOOL, "{}"))
     assert find_result([Message("user", (Text("Hi"),)), question, other, parts], ()) is parts
     confirmation = read_result(parts, QUESTION)
-    assert confirmation == Confirmation(QUESTION, Answer(QUESTION.call_id, True, "", '{"confirmed":true}'), TOKEN)
+    assert confirmation == Confirmation(
+        QUESTION, ConfirmationReply(QUESTION.call_id, True, "", '{"confirmed":true}'), TOKEN
+    )
 
 
 def called(call_id: str, name: str = CONFIRM_TOOL) -> Message:

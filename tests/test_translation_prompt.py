@@ -11,17 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.core.request import ChatRequest, Message, ToolCall
-from oaicompat_proxy.core.turn import Block, Call, Media, Text, Tool, Utterance
-from oaicompat_proxy.translation.prompt import END_WITH_OTHERS, END_WITH_USER, METADATA_KEY, TITLE, build_turn
+from oaicompat_proxy.core.message import Block, Media, Message, Text, Tool, ToolCall
+from oaicompat_proxy.core.request import AgentRequest
+from oaicompat_proxy.translation.prompt import END_WITH_OTHERS, END_WITH_USER, TITLE, build_turn
 
 ROOM = 1_000_000
+METADATA_KEY = "an API"
 PICTURE = Media("image", url="https://harbor.example/quay.png")
 CHART = Media("document", data="JVBERi0=", mime_type="application/pdf", name='north "sea".pdf')
 
 
-def request(*messages: Message, **parameters: Any) -> ChatRequest:
-    return ChatRequest("owl", messages, False, False, frozenset(), False, parameters)
+def request(*messages: Message, **parameters: Any) -> AgentRequest:
+    return AgentRequest("owl", messages, False, False, frozenset(), False, parameters, METADATA_KEY)
 
 
 def fold(*messages: Message, max_fold: int = ROOM) -> tuple[Block, ...]:
@@ -320,7 +321,7 @@ def test_last_is_what_came_after_the_last_answer(roles: str, new: list[int]) -> 
     turn = build_turn(request(*messages), "last", max_fold=ROOM)
     text = "".join(block.text for block in turn.blocks if isinstance(block, Text))
     assert re.findall(r"<\d>", text) == [f"<{number}>" for number in new]
-    assert turn.utterances == ()
+    assert turn.messages == ()
 
 
 def test_full_is_every_message_as_it_was() -> None:
@@ -333,11 +334,11 @@ def test_full_is_every_message_as_it_was() -> None:
     ]
     turn = build_turn(request(*messages), "full", max_fold=0)
     assert (turn.blocks, turn.metadata, turn.tools) == ((Text("06:12"),), {}, ())
-    assert [replace(utterance, id="") for utterance in turn.utterances] == [
-        Utterance("system", (Text("Be brief."),)),
-        Utterance("user", (PICTURE,)),
-        Utterance("assistant", (), (Call("c1", "tide", "{}"),)),
-        Utterance("tool", (Text("06:12"),), (), "c1", "tide"),
+    assert [replace(message, id="") for message in turn.messages] == [
+        Message("system", (Text("Be brief."),)),
+        Message("user", (PICTURE,)),
+        Message("assistant", (), tool_calls=(ToolCall("c1", "tide", "{}"),)),
+        Message("tool", (Text("06:12"),), "tide", (), "c1"),
     ]
 
 
@@ -353,16 +354,17 @@ def test_an_agent_that_takes_messages_gets_the_new_ones_as_they_are() -> None:
     """With the ids that they have in the whole conversation."""
     whole = build_turn(request(*CONVERSATION), "full", max_fold=0, in_messages=True)
     new = build_turn(request(*CONVERSATION), "last", max_fold=0, in_messages=True)
-    assert new.utterances == whole.utterances[2:]
+    assert new.messages == whole.messages[2:]
     assert new.blocks == (Text("Well?"),)
 
 
 @pytest.mark.parametrize("history", ["fold", "last", "full"])
 def test_an_agent_that_takes_tools_gets_them_once(history: str) -> None:
-    tide = {"type": "function", "function": {"name": "tide", "parameters": {"type": "object"}}}
-    asked = request(said("user", "?"), tools=[tide], temperature=0.5)
-    turn = build_turn(replace(asked, tool_names=frozenset({"tide"})), history, max_fold=ROOM, in_messages=True)
-    assert turn.tools == (Tool("tide", "", {"type": "object"}),)
+    tide = Tool("tide", "", {"type": "object"})
+    asked = request(said("user", "?"), declared=["tide"], temperature=0.5)
+    asked = replace(asked, tools=(tide,), tool_parameters=frozenset({"declared"}))
+    turn = build_turn(asked, history, max_fold=ROOM, in_messages=True)
+    assert turn.tools == (tide,)
     assert turn.metadata == {METADATA_KEY: {"temperature": 0.5}}
 
 

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.core.request import Message, ToolCall
+from oaicompat_proxy.core.message import Message, Text, ToolCall
 from oaicompat_proxy.core.signing import Secrets, SigningKeys
-from oaicompat_proxy.core.turn import Text
 from oaicompat_proxy.translation.tool_call_ids import belongs, is_fit, restore_ids, short_ids, shorten
 
 KEYS = SigningKeys(Secrets([b"secret"]))

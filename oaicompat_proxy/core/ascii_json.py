@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from .turn import JsonText
+from .json_text import JsonText
 
 
 def encode(value: Any) -> bytes:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from json import JSONDecodeError, JSONDecoder
 from typing import Any, NoReturn
 
-from .turn import JsonText
+from .json_text import JsonText
 
 MOST_DIGITS = 300
 """Of an integer that is read exactly: a longer one is read as one of that length, which a double holds, too."""

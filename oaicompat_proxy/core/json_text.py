@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -10,6 +11,13 @@ import orjson
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LINE_BREAKS = re.compile(b"\xe2\x80[\xa8\xa9]|\xc2\x85")
 _ESCAPES = {b"\xe2\x80\xa8": b"\\u2028", b"\xe2\x80\xa9": b"\\u2029", b"\xc2\x85": b"\\u0085"}
+
+
+@dataclass(frozen=True, slots=True)
+class JsonText:
+    """A JSON value that is sent as it is written, because no parser's values hold it exactly."""
+
+    text: str
 
 
 def encode(value: Any) -> bytes:

@@ -1,48 +1,34 @@
-"""What a client asks for, in the words of no client's protocol."""
+"""A client's request for a run of an agent, in the words of no client's protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any, Literal
+from typing import Any
 
 from .immutable import readonly
-from .turn import Block, JsonText
-
-Role = Literal["system", "user", "assistant", "tool"]
-
-
-@readonly
-class ToolCall:
-    id: str
-    name: str
-    arguments: str
-    """JSON text as the client sent it; for a custom tool its input, which is free text."""
+from .json_text import JsonText
+from .message import Message, Tool
 
 
 @readonly
-class Message:
-    role: Role
-    blocks: tuple[Block, ...]
-    name: str | None = None
-    """Who speaks; for a result of the older kind the function's name, for other results None."""
-    tool_calls: tuple[ToolCall, ...] = ()
-    """An assistant's calls; one of the older kind has the id ""."""
-    tool_call_id: str | None = None
-
-
-@readonly
-class ChatRequest:
+class AgentRequest:
     model: str
     """"" if the client leaves the choice to the proxy."""
     messages: tuple[Message, ...]
     stream: bool
     include_usage: bool
     tool_names: frozenset[str]
-    """The tools that are the client's to run; empty if it forbids calls."""
+    """The tools that the client runs; empty if it forbids calls."""
     legacy_functions: bool
     """Declared through `functions`, so calls are to be answered as `function_call`."""
     parameters: Mapping[str, Any]
-    """What else the client sent and is not null, unknown fields too."""
+    """The client's other fields that are not null, unknown ones too; they travel in the turn's metadata."""
+    metadata_key: str
+    """The key of `parameters` in the metadata: the name of the client's API."""
     exact: Mapping[str, JsonText] = field(default_factory=dict)
-    """Those of them that are passed on as they were written, because their values here are only the nearest ones."""
+    """Parameters with numbers that no Python value holds: sent as they are written, in place of the nearest value."""
+    tools: tuple[Tool, ...] = ()
+    """Declarations of `tool_names`, for agents that take tools beside the messages."""
+    tool_parameters: frozenset[str] = frozenset()
+    """The parameters from which `tools` were read; an agent that takes tools does not get them twice."""

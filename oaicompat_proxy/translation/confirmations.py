@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ..core.events import ConfirmationRequired
-from ..core.request import Message, ToolCall
+from ..core.message import Message, Text, ToolCall
 from ..core.signing import SigningKeys
-from ..core.turn import Answer, Text
+from ..core.turn import ConfirmationReply
 from .tool_call_ids import TOKEN_PREFIX
 
 CONFIRM_TOOL = "confirm_tool_call"
@@ -42,7 +42,7 @@ class Confirmation(NamedTuple):
     """What the client said to a question."""
 
     question: Question
-    answer: Answer
+    answer: ConfirmationReply
     token: str
     """The id of the client's call."""
 
@@ -104,7 +104,7 @@ def _answers(message: Message, called: dict[str, str], declared: Collection[str]
 def read_result(message: Message, question: Question) -> Confirmation:
     """What the client said to the question."""
     text = "".join(block.text for block in message.blocks if isinstance(block, Text))
-    answer = Answer(question.call_id, *_read_answer(text), text)
+    answer = ConfirmationReply(question.call_id, *_read_answer(text), text)
     return Confirmation(question, answer, message.tool_call_id or "")
 
 

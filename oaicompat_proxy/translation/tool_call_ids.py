@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ..core.request import Message
+from ..core.message import Message
 from ..core.signing import SigningKeys
 
 SHORT_PREFIX = "oc_"

@@ -19,9 +19,8 @@ from checker import check_error_body
 from fronts import Chat, Front, StartFront, result
 
 from oaicompat_proxy.core.caller import scope_of
-from oaicompat_proxy.core.request import Message
+from oaicompat_proxy.core.message import Message, Text
 from oaicompat_proxy.core.signing import Secrets, SigningKeys
-from oaicompat_proxy.core.turn import Text
 from oaicompat_proxy.demo.script import Call, Say, Script, Tick
 from oaicompat_proxy.demo.settings import GatewaySettings
 from oaicompat_proxy.server.access.keyring import number_keys

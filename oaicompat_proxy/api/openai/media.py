@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from ...core.errors import InvalidRequest
-from ...core.turn import Media
+from ...core.message import Media
 from .validation import invalid_value, missing
 
 DEFAULT_FILE_TYPE = "application/octet-stream"

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ...core.errors import AgentError, InvalidRequest
-from ...core.turn import Answer, Call
+from ...core.message import ToolCall
+from ...core.turn import ConfirmationReply
 from .interrupts import COMMAND, RESUME, TOOL_MESSAGE, PendingInterrupt, decode, fingerprint
 from .response_schema import YES_WORDS, allows, decide, decision_key, is_object, properties_of
 
@@ -35,7 +36,7 @@ class Resumption(NamedTuple):
 NOTHING_WAITED = Resumption([], {}, {})
 
 
-def answer_all(answer: Answer) -> Resumption:
+def answer_all(answer: ConfirmationReply) -> Resumption:
     """What was said to each that waits: the same to all, or of a JSON list of so many to each its own.
 
     A no is an answer too, so that the agent can go on with it.
@@ -54,22 +55,22 @@ def answer_all(answer: Answer) -> Resumption:
     return Resumption(resume, props, {each.call_id: _result(payload) for each, payload in waiting})
 
 
-def _spread(answer: Answer, count: int) -> list[Answer]:
+def _spread(answer: ConfirmationReply, count: int) -> list[ConfirmationReply]:
     said = _parse(answer.text)
     if count == 1 or not isinstance(said, list) or len(said) != count:
         return [answer] * count
     return [_read_one(each, answer.question) for each in said]
 
 
-def _read_one(said: Any, question: str) -> Answer:
+def _read_one(said: Any, question: str) -> ConfirmationReply:
     """One of several answers, with the same words for a yes as a single one has."""
     if isinstance(said, dict):
         reason = said.get("reason")
         confirmed, reason = said.get("confirmed") is True, reason if isinstance(reason, str) else ""
-        return Answer(question, confirmed, reason, json.dumps(said))
+        return ConfirmationReply(question, confirmed, reason, json.dumps(said))
     if isinstance(said, str):
-        return Answer(question, said.strip().rstrip(".!").lower() in YES_WORDS, said, said)
-    return Answer(question, said is True, "", json.dumps(said))
+        return ConfirmationReply(question, said.strip().rstrip(".!").lower() in YES_WORDS, said, said)
+    return ConfirmationReply(question, said is True, "", json.dumps(said))
 
 
 def _mastra_command(interrupt: PendingInterrupt, payload: Any) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def _result(payload: Any) -> str:
     return json.dumps({**payload, "accepted": payload.get("approved") is True, **note})
 
 
-def _make_payload(interrupt: PendingInterrupt, answer: Answer) -> Any:
+def _make_payload(interrupt: PendingInterrupt, answer: ConfirmationReply) -> Any:
     said = _parse(answer.text)
     if interrupt.decisions:
         return {"decisions": [_decision(answer)] * interrupt.decisions}
@@ -129,19 +130,19 @@ def _is_shallow(value: Any) -> bool:
     return not level
 
 
-def _decision(answer: Answer) -> dict[str, Any]:
+def _decision(answer: ConfirmationReply) -> dict[str, Any]:
     """LangChain's form."""
     if answer.confirmed:
         return {"type": "approve"}
     return {"type": "reject", **({"message": answer.reason} if answer.reason else {})}
 
 
-def _approval(key: str, decision: Any, interrupt: PendingInterrupt, answer: Answer) -> dict[str, Any]:
+def _approval(key: str, decision: Any, interrupt: PendingInterrupt, answer: ConfirmationReply) -> dict[str, Any]:
     reason = {interrupt.reason_key: answer.reason} if answer.reason and interrupt.reason_key else {}
     return {key: decision, **reason}
 
 
-def _fit(interrupt: PendingInterrupt, answer: Answer, said: Any) -> Any:
+def _fit(interrupt: PendingInterrupt, answer: ConfirmationReply, said: Any) -> Any:
     """What comes nearest to the schema of what was said."""
     schema = interrupt.schema
     if is_object(schema):
@@ -161,7 +162,7 @@ def _choose(schema: Any, text: str) -> Any:
     return next((each for each in words or () if isinstance(each, str) and each.lower() == wanted), None)
 
 
-def _fit_object(interrupt: PendingInterrupt, answer: Answer, said: Any) -> Any:
+def _fit_object(interrupt: PendingInterrupt, answer: ConfirmationReply, said: Any) -> Any:
     known, key = properties_of(interrupt.schema), decision_key(interrupt.schema)
     is_tools = bool(interrupt.name or interrupt.call_id)
     if key is not None or (is_tools and not known):
@@ -172,7 +173,7 @@ def _fit_object(interrupt: PendingInterrupt, answer: Answer, said: Any) -> Any:
     return {texts[0]: answer.text} if len(texts) == 1 and answer.text and not is_tools else said
 
 
-def _decide_object(key: str, interrupt: PendingInterrupt, answer: Answer, said: Any) -> dict[str, Any]:
+def _decide_object(key: str, interrupt: PendingInterrupt, answer: ConfirmationReply, said: Any) -> dict[str, Any]:
     known = properties_of(interrupt.schema)
     payload = _approval(key, decide(known.get(key, True), confirmed=_is_yes(key, answer, said)), interrupt, answer)
     if not isinstance(said, dict):
@@ -184,21 +185,21 @@ def _decide_object(key: str, interrupt: PendingInterrupt, answer: Answer, said: 
     return payload
 
 
-def _is_yes(key: str, answer: Answer, said: Any) -> bool:
+def _is_yes(key: str, answer: ConfirmationReply, said: Any) -> bool:
     """The schema's own key says it as well as `confirmed` does."""
     if isinstance(said, dict) and "confirmed" not in said and isinstance(said.get(key), bool):
         return bool(said[key])
     return answer.confirmed
 
 
-def _refuse(schema: Any, answer: Answer) -> None:
+def _refuse(schema: Any, answer: ConfirmationReply) -> None:
     if not answer.text:
         raise AgentError("The agent waits for more than a yes, and there is nobody to give it.")
     wanted = json.dumps(schema, ensure_ascii=False)
     raise InvalidRequest(f"The agent waits for an answer of this JSON schema: {wanted}", param="messages")
 
 
-def original_calls(call: Call) -> list[Call]:
+def original_calls(call: ToolCall) -> list[ToolCall]:
     """The agent's own calls behind the one that stands for all that waits.
 
     Raises InvalidRequest if the client has changed their arguments: the agent would run its tool with them.
@@ -210,7 +211,7 @@ def original_calls(call: Call) -> list[Call]:
         raise InvalidRequest(
             "The arguments of the agent's call were changed; send the question back as it was.", param="messages"
         )
-    return [Call(each.call_id, each.name, its_own) for each, its_own in pairs]
+    return [ToolCall(each.call_id, each.name, its_own) for each, its_own in pairs]
 
 
 def _split(arguments: str, count: int) -> list[str]:

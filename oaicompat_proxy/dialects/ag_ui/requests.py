@@ -13,8 +13,9 @@ from dataclasses import replace
 from typing import Any
 
 from ...core import ascii_json
-from ...core import turn as turns
-from ...core.turn import Block, JsonText, Media, Text, Tool, Turn, Utterance
+from ...core.json_text import JsonText
+from ...core.message import Block, Media, Message, Text, Tool, ToolCall
+from ...core.turn import Turn
 from .answers import NOTHING_WAITED, answer_all, original_calls
 
 PROTOCOL_VERSION = "1.0"
@@ -27,17 +28,17 @@ def build_run(thread: str, run_id: str, turn: Turn) -> bytes:
 
     Raises what `answer_all` raises.
     """
-    utterances = turn.utterances or (Utterance("user", turn.blocks),)
+    messages = turn.messages or (Message("user", turn.blocks),)
     resumption = NOTHING_WAITED
-    if turn.answer is not None:
-        resumption = answer_all(turn.answer)
-        utterances = tuple(_restore(turn.utterances, turn.answer.question, resumption.results))
+    if turn.reply is not None:
+        resumption = answer_all(turn.reply)
+        messages = tuple(_restore(turn.messages, turn.reply.question, resumption.results))
     run_input: dict[str, Any] = {
         "threadId": thread,
         "runId": run_id,
         "protocolVersion": PROTOCOL_VERSION,
         "state": {},
-        "messages": [_message(each, each.id or f"{run_id}-{number}") for number, each in enumerate(utterances, 1)],
+        "messages": [_message(each, each.id or f"{run_id}-{number}") for number, each in enumerate(messages, 1)],
         "tools": [_tool(tool) for tool in turn.tools],
         "context": [],
         "forwardedProps": {**turn.metadata, **resumption.props},
@@ -46,41 +47,44 @@ def build_run(thread: str, run_id: str, turn: Turn) -> bytes:
     return ascii_json.encode(run_input)
 
 
-def _restore(utterances: tuple[Utterance, ...], question: str, results: Mapping[str, str]) -> Iterator[Utterance]:
+def _restore(messages: tuple[Message, ...], question: str, results: Mapping[str, str]) -> Iterator[Message]:
     """The agent's own calls in place of the question to the client, and the answers that are results of calls."""
-    for utterance in utterances:
-        calls = [each for call in utterance.calls for each in (original_calls(call) if call.id == question else [call])]
-        if calls or utterance.blocks or not utterance.calls:
-            yield replace(utterance, calls=tuple(calls))
+    for message in messages:
+        calls: list[ToolCall] = []
+        for call in message.tool_calls:
+            calls += original_calls(call) if call.id == question else [call]
+        if calls or message.blocks or not message.tool_calls:
+            yield replace(message, tool_calls=tuple(calls))
     for call_id, result in results.items():
-        yield Utterance("tool", (Text(result),), (), call_id)
+        yield Message("tool", (Text(result),), tool_call_id=call_id)
 
 
-def _message(utterance: Utterance, message_id: str) -> dict[str, Any]:
-    named = {"name": utterance.name} if utterance.name else {}
-    base = {"id": message_id, "role": utterance.role, **named}
-    if utterance.role == "tool":
-        return {"id": message_id, "role": "tool", "toolCallId": utterance.call_id or "", "content": _content(utterance)}
-    if utterance.role == "assistant" and utterance.calls:
-        said = {"content": _text(utterance)} if utterance.blocks else {}
-        return {**base, **said, "toolCalls": [_call(call) for call in utterance.calls]}
-    return {**base, "content": _content(utterance)}
+def _message(message: Message, message_id: str) -> dict[str, Any]:
+    named = {"name": message.name} if message.name else {}
+    base = {"id": message_id, "role": message.role, **named}
+    if message.role == "tool":
+        base["toolCallId"] = message.tool_call_id or ""
+        return {**base, "content": _content(message)}
+    if message.role == "assistant" and message.tool_calls:
+        said = {"content": _text(message)} if message.blocks else {}
+        return {**base, **said, "toolCalls": [_call(call) for call in message.tool_calls]}
+    return {**base, "content": _content(message)}
 
 
-def _content(utterance: Utterance) -> str | list[dict[str, Any]]:
+def _content(message: Message) -> str | list[dict[str, Any]]:
     """Parts only where there is more than text: agents of the 0.x age take a tool's result, and older ones a user's
     message, as a string.
     """
-    if all(isinstance(block, Text) for block in utterance.blocks):
-        return _text(utterance)
-    return [_part(block) for block in utterance.blocks]
+    if all(isinstance(block, Text) for block in message.blocks):
+        return _text(message)
+    return [_part(block) for block in message.blocks]
 
 
-def _text(utterance: Utterance) -> str:
-    return "\n".join(block.text for block in utterance.blocks if isinstance(block, Text))
+def _text(message: Message) -> str:
+    return "\n".join(block.text for block in message.blocks if isinstance(block, Text))
 
 
-def _call(call: turns.Call) -> dict[str, Any]:
+def _call(call: ToolCall) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 

@@ -15,9 +15,10 @@ from typing import Any
 import orjson
 
 from ...core import ascii_json
-from ...core import turn as turns
 from ...core.exact_json import parse_nearest
-from ...core.turn import Block, JsonText, Media, Turn, Utterance
+from ...core.json_text import JsonText
+from ...core.message import Block, Media, Message, ToolCall
+from ...core.turn import Turn
 from ..protocol import App, Call, SessionStatus
 
 
@@ -36,8 +37,8 @@ def session_key(app: str, name: str) -> str:
 
 def build_send(key: str, turn: Turn) -> Call:
     """The turn as one user message, or message by message where the turn has them all."""
-    if turn.utterances:
-        messages = [_message(each) for each in turn.utterances]
+    if turn.messages:
+        messages = [_message(each) for each in turn.messages]
     else:
         messages = [{"role": "user", "content": [_block(block) for block in turn.blocks]}]
     if turn.metadata:
@@ -187,18 +188,18 @@ def _call(path: str, body: dict[str, Any]) -> Call:
     return Call(path, ascii_json.encode(body))
 
 
-def _message(utterance: Utterance) -> dict[str, Any]:
-    content = [_block(block) for block in utterance.blocks]
-    named = {"metadata": {"name": utterance.name}} if utterance.name else {}
-    if utterance.role == "tool":
-        known = {"toolUseId": utterance.call_id or "", "name": utterance.name or ""}
+def _message(message: Message) -> dict[str, Any]:
+    content = [_block(block) for block in message.blocks]
+    named = {"metadata": {"name": message.name}} if message.name else {}
+    if message.role == "tool":
+        known = {"toolUseId": message.tool_call_id or "", "name": message.name or ""}
         result = {"type": "tool_result", **known, "content": content}
-        return {"role": "tool", "toolCallId": utterance.call_id or "", "content": [result]}
-    content += [_tool_use(call) for call in utterance.calls]
-    return {"role": utterance.role, "content": content, **named}
+        return {"role": "tool", "toolCallId": message.tool_call_id or "", "content": [result]}
+    content += [_tool_use(call) for call in message.tool_calls]
+    return {"role": message.role, "content": content, **named}
 
 
-def _tool_use(call: turns.Call) -> dict[str, Any]:
+def _tool_use(call: ToolCall) -> dict[str, Any]:
     return {"type": "tool_use", "toolUseId": call.id, "name": call.name, "input": _input(call.arguments or "{}")}
 
 

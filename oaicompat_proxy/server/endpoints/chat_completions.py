@@ -16,8 +16,9 @@ from ...api.openai.json_body import parse_json
 from ...config.settings import Config
 from ...core.answer import Envelope
 from ...core.caller import Caller
-from ...core.request import ChatRequest, Message
-from ...core.turn import Answer, Turn
+from ...core.message import Message
+from ...core.request import AgentRequest
+from ...core.turn import ConfirmationReply, Turn
 from ...translation.confirmations import Confirmation, find_result, restore
 from ...translation.prompt import build_turn
 from ...translation.tool_call_ids import short_ids
@@ -51,7 +52,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     return await (await _begin(request, await _read(request)))
 
 
-async def _read(request: web.Request) -> ChatRequest:
+async def _read(request: web.Request) -> AgentRequest:
     """Raises what `read_body` and the parser raise."""
     config, report = request.app[CONFIG], request[REPORT]
     body = await take_body(request)
@@ -71,7 +72,7 @@ async def _read(request: web.Request) -> ChatRequest:
     return build_request(parsed, exact, size, limits)
 
 
-async def _begin(request: web.Request, chat: ChatRequest) -> Answering:
+async def _begin(request: web.Request, chat: AgentRequest) -> Answering:
     """What is to be done for a request. It alone holds what the client said, and lets go of it when it is passed on:
     a long conversation is not to be in memory for as long as its answer takes. Raises ProxyError.
     """
@@ -95,7 +96,7 @@ async def _begin(request: web.Request, chat: ChatRequest) -> Answering:
     return _run(request, chat, wanted)
 
 
-async def _go_on(request: web.Request, chat: ChatRequest, wanted: Wanted, result: Message) -> Answering:
+async def _go_on(request: web.Request, chat: AgentRequest, wanted: Wanted, result: Message) -> Answering:
     """What waits for this result goes on, or nothing does: it never begins another run. Raises InvalidRequest."""
     app, ids = request.app, request.app[CALL_IDS]
     if app[CONFIG].confirmations != "ask":
@@ -109,7 +110,7 @@ async def _go_on(request: web.Request, chat: ChatRequest, wanted: Wanted, result
 
 
 async def _run(
-    request: web.Request, chat: ChatRequest, wanted: Wanted, answer: Answer | None = None
+    request: web.Request, chat: AgentRequest, wanted: Wanted, answer: ConfirmationReply | None = None
 ) -> web.StreamResponse:
     """`answer`: to what the session waits for, where that takes another run."""
     app = request.app
@@ -144,7 +145,7 @@ async def _run(
 
 
 async def _begin_run(
-    request: web.Request, chat: ChatRequest, lease: Lease, config: Config, answer: Answer | None
+    request: web.Request, chat: AgentRequest, lease: Lease, config: Config, answer: ConfirmationReply | None
 ) -> EventSource:
     """A run of the lease; in a session that should know what was said, one that finds out whether it does."""
     report, gateway = request[REPORT], lease.upstream.dialect.gateway
@@ -176,7 +177,7 @@ async def _begin_run(
 
 
 async def _resume(
-    request: web.Request, chat: ChatRequest, wanted: Wanted, confirmation: Confirmation
+    request: web.Request, chat: AgentRequest, wanted: Wanted, confirmation: Confirmation
 ) -> web.StreamResponse:
     """The rest of a run that waited; its session is still leased to the request that began it."""
     app, model, caller = request.app, wanted.model, wanted.caller
@@ -222,7 +223,7 @@ def _history(lease: Lease, config: Config) -> str:
     return config.history
 
 
-async def _new_mark(chat: ChatRequest, lease: Lease, config: Config) -> str:
+async def _new_mark(chat: AgentRequest, lease: Lease, config: Config) -> str:
     """For a conversation that is to be sent as messages to a gateway of which only a run can tell whether it takes
     them: in a session that nobody else needs, should the run have to be stopped.
     """
@@ -239,19 +240,18 @@ def _in_roles(lease: Lease, mark: str) -> str:
     return "full" if lease.history == "fold" else "new"
 
 
-def _turn(chat: ChatRequest, lease: Lease, config: Config, answer: Answer | None, mark: str) -> Turn:
+def _turn(chat: AgentRequest, lease: Lease, config: Config, answer: ConfirmationReply | None, mark: str) -> Turn:
     history = _history(lease, config)
     if history == "full" and lease.upstream.dialect.gateway is not None:
         history = _in_roles(lease, mark)
-    in_messages = lease.upstream.dialect.in_messages
-    turn = build_turn(chat, history, max_fold=config.max_fold, in_messages=in_messages)
+    turn = build_turn(chat, history, max_fold=config.max_fold, in_messages=lease.upstream.dialect.in_messages)
     if answer is None:
         return replace(turn, mark=mark) if mark else turn
     # An agent that is not given all messages keeps its thread: there the answer is all that is new.
-    return replace(turn, answer=answer, utterances=turn.utterances if history == "full" else ())
+    return replace(turn, reply=answer, messages=turn.messages if history == "full" else ())
 
 
-def _record(request: web.Request, chat: ChatRequest, run: Recordable, *, resumed: bool = False) -> None:
+def _record(request: web.Request, chat: AgentRequest, run: Recordable, *, resumed: bool = False) -> None:
     names, legacy = chat.tool_names, chat.legacy_functions
     tap(request, run, chat, "chat", tool_names=names, legacy_functions=legacy, resumed=resumed)
 
@@ -263,7 +263,7 @@ def _ids(
     return app[CALL_IDS].of_answer(caller.scope, model, where, ttl=ttl, answerable=answerable)
 
 
-def _translator(config: Config, chat: ChatRequest, ids: AnswerIds) -> Translator:
+def _translator(config: Config, chat: AgentRequest, ids: AnswerIds) -> Translator:
     return Translator(
         model=chat.model or DEFAULT_MODEL,
         tool_names=chat.tool_names,
@@ -277,7 +277,7 @@ def _translator(config: Config, chat: ChatRequest, ids: AnswerIds) -> Translator
     )
 
 
-def _form(chat: ChatRequest, config: Config) -> ChunkEncoder | Collector:
+def _form(chat: AgentRequest, config: Config) -> ChunkEncoder | Collector:
     """What makes the answer's bytes: chunk by chunk, or when all is there."""
     envelope = Envelope(f"chatcmpl-{new_id()}", int(time.time()), chat.model or DEFAULT_MODEL)
     field, legacy = config.reasoning_field, chat.legacy_functions

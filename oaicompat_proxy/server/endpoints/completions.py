@@ -8,10 +8,11 @@ from aiohttp import web
 
 from ...api.openai.completions.encoder import CompletionCollector, CompletionEncoder
 from ...api.openai.completions.request import parse_completion
+from ...api.openai.parameters import METADATA_KEY
 from ...config.settings import Config
 from ...core.answer import Envelope
-from ...core.turn import Text, Turn
-from ...translation.prompt import METADATA_KEY
+from ...core.message import Text
+from ...core.turn import Turn
 from ...translation.translator import Translator
 from ..answering.answer import collect_answer, stream_answer
 from ..context import CALLER, CONFIG, PER_MODEL

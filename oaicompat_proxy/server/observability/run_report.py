@@ -14,7 +14,7 @@ from aiohttp import web
 
 from ...core.answer import FinishReason
 from ...core.events import Event, Usage
-from ...core.request import Message
+from ...core.message import Message
 from ...recordings.format import Manner
 from .outcomes import CLIENT_GONE, SUCCESS, error_type, outcome_of, status_of
 

@@ -30,8 +30,7 @@ from ...core.events import (
     ToolStarted,
     Usage,
 )
-from ...core.request import Message
-from ...core.turn import Text
+from ...core.message import Message, Text
 from .outcomes import FAILED_UPSTREAM, INTERNAL_ERROR
 from .run_report import RunReport
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 
 from ...core.errors import AgentError, AgentUnanswerable, InvalidRequest
-from ...core.request import Message
+from ...core.message import Message
 from ...core.signing import SigningKeys
 from ...translation.confirmations import (
     Confirmation,

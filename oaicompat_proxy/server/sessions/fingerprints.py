@@ -17,8 +17,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ...core.answer import Part, TextBatch, TextPart, ToolCallArguments, ToolCallOpened
-from ...core.request import Message
-from ...core.turn import Block, Media
+from ...core.message import Block, Media, Message
 
 MAX_ARGUMENT_MARKS = 50_000
 """Commas, colons and brackets in the arguments of all tool calls of a conversation, up to which they are parsed."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ...core.caller import Caller
 from ...core.errors import SessionLockLost
-from ...core.request import Message
+from ...core.message import Message
 from ..observability.run_report import RunReport
 from ..random_ids import new_secret
 from ..upstream.gateway_client import Upstream

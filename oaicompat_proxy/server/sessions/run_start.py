@@ -16,7 +16,8 @@ from ...core.events import (
     ToolCallStarted,
     ToolFinished,
 )
-from ...core.turn import Answer, Call, Text, Turn, Utterance
+from ...core.message import Message, Text, ToolCall
+from ...core.turn import ConfirmationReply, Turn
 from ...translation.held import MOST, Held
 from ..random_ids import new_id
 from ..upstream.approvals import approve_all
@@ -69,12 +70,12 @@ class _Deeds:
             self._held.add(len(event.result))
             self._results[event.call_id] = event.result
 
-    def tell(self, asked: ConfirmationRequired) -> Iterator[Utterance]:
+    def tell(self, asked: ConfirmationRequired) -> Iterator[Message]:
         """The calls that have results, beside the one that stands for all that waits."""
-        whole = [Call(each, self._names[each], "".join(self._arguments[each]) or "{}") for each in self._results]
-        yield Utterance("assistant", (), (*whole, Call(asked.call_id, asked.name, asked.arguments)))
+        whole = [ToolCall(each, self._names[each], "".join(self._arguments[each]) or "{}") for each in self._results]
+        yield Message("assistant", (), None, (*whole, ToolCall(asked.call_id, asked.name, asked.arguments)))
         for call_id, result in self._results.items():
-            yield Utterance("tool", (Text(result),), (), call_id)
+            yield Message("tool", (Text(result),), tool_call_id=call_id)
 
 
 class RestartingRun(PullSource):
@@ -129,9 +130,9 @@ class RestartingRun(PullSource):
         if not self._left:
             raise UpstreamError(f"The agent asked for more than {MOST_QUESTIONS} confirmations.")
         await self._run.finish()
-        before = self._turn.utterances or (Utterance("user", self._turn.blocks),)
+        before = self._turn.messages or (Message("user", self._turn.blocks),)
         said = (*before, *self._deeds.tell(asked))
-        self._turn = replace(self._turn, utterances=said, answer=Answer(asked.call_id, confirmed=True))
+        self._turn = replace(self._turn, messages=said, reply=ConfirmationReply(asked.call_id, confirmed=True))
         self._deeds = _Deeds(Held(self._max_held))
         self._run = self._start(self._turn)
         try:

@@ -21,7 +21,8 @@ from ...config.settings import Config
 from ...core.caller import Caller
 from ...core.errors import ProxyError, UpstreamError, UpstreamRefused
 from ...core.events import RunFailed
-from ...core.turn import Text, Turn
+from ...core.message import Text
+from ...core.turn import Turn
 from ...dialects.protocol import App, Gateway
 from ...translation.failures import unknown_model
 from .gateway_client import Upstream

@@ -1,4 +1,4 @@
-"""A chat request, parsed at the door: bytes to a `ChatRequest`, or an error that names the field.
+"""A chat request, parsed at the door: bytes to an `AgentRequest`, or an error that names the field.
 
 Behind this door nobody asks whether a field is there. What the proxy acts on is an attribute; every other
 parameter the client sent is in `parameters` as it was sent, to travel to the agent.
@@ -14,18 +14,20 @@ from typing import Any
 from ....core.errors import InvalidRequest
 from ....core.exact_json import take_exact
 from ....core.immutable import readonly
-from ....core.request import ChatRequest, Message, ToolCall
-from ....core.turn import Block, JsonText, Text
+from ....core.json_text import JsonText
+from ....core.message import Block, Message, Text, ToolCall
+from ....core.request import AgentRequest
 from ..json_body import parse_json
 from ..media import MediaReader
+from ..parameters import METADATA_KEY
 from ..schema.requests import CHAT
 from ..stream_options import parse_streaming
 from ..unsupported import IN_CHAT, refuse_unsupported
 from ..validation import array_above_max_length, check, check_text
 from .tool_choice import parse_tool_names
 from .tool_results import check_pairing
+from .tools import TOOL_PARAMETERS, parse_tools
 
-_TOOLS = frozenset({"tools", "functions"})
 _USED = frozenset({"model", "messages", "stream", "stream_options", *IN_CHAT})
 
 
@@ -43,7 +45,7 @@ class RequestLimits:
     """Bytes of the body without the pictures, sounds and files."""
 
 
-def parse(body: bytes, *, max_media: int, max_messages: int) -> ChatRequest:
+def parse(body: bytes, *, max_media: int, max_messages: int) -> AgentRequest:
     """`parse_json` and `build_request` in one, with default limits for all but these two."""
     chat = parse_json(body)
     return build_request(chat, take_exact_parameters(body, chat), len(body), RequestLimits(max_media, max_messages))
@@ -54,7 +56,9 @@ def take_exact_parameters(body: bytes, chat: dict[str, Any]) -> dict[str, JsonTe
     return {} if chat.keys() <= _USED else take_exact(body, chat)
 
 
-def build_request(chat: dict[str, Any], exact: Mapping[str, JsonText], size: int, limits: RequestLimits) -> ChatRequest:
+def build_request(
+    chat: dict[str, Any], exact: Mapping[str, JsonText], size: int, limits: RequestLimits
+) -> AgentRequest:
     """`chat`: the parsed body, which had `size` bytes. `exact`: what `take_exact_parameters` found in it.
 
     Raises InvalidRequest for any fault, and nothing but that, whatever is in it.
@@ -71,7 +75,19 @@ def build_request(chat: dict[str, Any], exact: Mapping[str, JsonText], size: int
     model, legacy_functions = chat.get("model") or "", bool(chat.get("functions"))
     parameters = _other_parameters(chat)
     exact = {name: text for name, text in exact.items() if name in parameters}
-    return ChatRequest(model, messages, stream, include_usage, tool_names, legacy_functions, parameters, exact)
+    return AgentRequest(
+        model=model,
+        messages=messages,
+        stream=stream,
+        include_usage=include_usage,
+        tool_names=tool_names,
+        legacy_functions=legacy_functions,
+        parameters=parameters,
+        metadata_key=METADATA_KEY,
+        exact=exact,
+        tools=parse_tools(chat, exact, tool_names),
+        tool_parameters=TOOL_PARAMETERS,
+    )
 
 
 def _check_counts(chat: dict[str, Any], limits: RequestLimits) -> None:
@@ -100,7 +116,7 @@ def _other_parameters(chat: dict[str, Any]) -> dict[str, Any]:
     if chat.keys() <= _USED:
         return {}
     parameters = {key: value for key, value in chat.items() if value is not None and key not in _USED}
-    return {key: value for key, value in parameters.items() if key not in _TOOLS or value != []}
+    return {key: value for key, value in parameters.items() if key not in TOOL_PARAMETERS or value != []}
 
 
 # Messages. What is read here has been checked, so an index or key error would be a fault of the schema.
