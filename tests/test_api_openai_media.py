@@ -209,3 +209,51 @@ def test_data_url_without_a_comma_is_refused_at_once(body):
 def test_parameters_without_end_are_read_in_one_pass():
     url = "data:image/png" + ";a=b" * 500_000 + f";base64,{ABC}"
     assert read(image(url)) == Media(kind="image", data=ABC, mime_type="image/png")
+
+
+def read_input(limit=1000, **part):
+    return MediaReader(limit).read_input(part, PATH)
+
+
+@pytest.mark.parametrize(
+    ("part", "media"),
+    [
+        ({"type": "input_image", "image_url": "http://x/a"}, Media(kind="image", url="http://x/a")),
+        (
+            {"type": "input_image", "image_url": f"data:image/png;base64,{ABC}"},
+            Media(kind="image", data=ABC, mime_type="image/png"),
+        ),
+        ({"type": "input_image", "file_id": "file_1"}, Media(kind="image", file_id="file_1")),
+        (
+            {"type": "input_file", "file_data": ABC, "filename": "x"},
+            Media(kind="document", data=ABC, mime_type="application/octet-stream", name="x"),
+        ),
+        ({"type": "input_file", "file_id": "file_1"}, Media(kind="document", file_id="file_1")),
+        (
+            {"type": "input_file", "file_url": "https://x/a.pdf", "filename": "a.pdf"},
+            Media(kind="document", url="https://x/a.pdf", name="a.pdf"),
+        ),
+        (
+            {"type": "input_audio", "input_audio": {"data": ABC, "format": "wav"}},
+            Media(kind="audio", data=ABC, mime_type="audio/wav"),
+        ),
+    ],
+)
+def test_parts_whose_fields_stand_beside_their_type(part, media):
+    assert read_input(**part) == media
+
+
+@pytest.mark.parametrize(
+    ("part", "field"),
+    [
+        ({"type": "input_image"}, "image_url"),
+        ({"type": "input_image", "image_url": "ftp://x"}, "image_url"),
+        ({"type": "input_file"}, "file_data"),
+        ({"type": "input_file", "file_url": "file:///etc/passwd"}, "file_url"),
+        ({"type": "input_file", "file_data": "§"}, "file_data"),
+    ],
+)
+def test_faults_of_such_parts_name_their_field(part, field):
+    with pytest.raises(InvalidRequest) as caught:
+        read_input(**part)
+    assert caught.value.param == f"{PATH}.{field}"

@@ -1,6 +1,6 @@
 import pytest
 
-from oaicompat_proxy.api.openai.unsupported import IN_CHAT, IN_COMPLETION, refuse_unsupported
+from oaicompat_proxy.api.openai.unsupported import IN_CHAT, IN_COMPLETION, IN_RESPONSES, refuse_unsupported
 from oaicompat_proxy.core.errors import InvalidRequest
 
 REFUSED = [
@@ -50,3 +50,24 @@ def test_the_first_in_the_document_is_named(first):
     with pytest.raises(InvalidRequest) as caught:
         refuse_unsupported(body, IN_CHAT)
     assert caught.value.param == first
+
+
+@pytest.mark.parametrize(
+    ("param", "value", "code"),
+    [
+        ("background", True, "unsupported_parameter"),
+        ("conversation", "conv_1", "unsupported_parameter"),
+        ("prompt", {"id": "pmpt_1"}, "unsupported_parameter"),
+        ("top_logprobs", 1, "unsupported_parameter"),
+        ("n", 2, "unsupported_value"),
+    ],
+)
+def test_what_a_response_cannot_be(param, value, code):
+    with pytest.raises(InvalidRequest) as caught:
+        refuse_unsupported({"input": "hi", param: value}, IN_RESPONSES)
+    assert (caught.value.param, caught.value.code) == (param, code)
+
+
+@pytest.mark.parametrize(("param", "value"), [("background", False), ("prompt", None), ("top_logprobs", 0), ("n", 1)])
+def test_what_asks_for_nothing_more_in_a_response(param, value):
+    refuse_unsupported({"input": "hi", param: value}, IN_RESPONSES)

@@ -57,8 +57,30 @@ class MediaReader:
         kind = part["type"]
         return _READERS[kind](self, part[kind], f"{path}.{kind}")
 
+    def read_input(self, part: Mapping[str, Any], path: str) -> Media:
+        """The same for a part of the Responses API, whose fields stand beside its type."""
+        if part["type"] == "input_audio":
+            return self._read_audio(part["input_audio"], f"{path}.input_audio")
+        if part["type"] == "input_file":
+            return self._read_input_file(part, path)
+        if part.get("file_id"):
+            return Media(kind="image", file_id=part["file_id"])
+        if not part.get("image_url"):
+            raise missing(f"{path}.image_url")
+        return self._read_image_url(part["image_url"], f"{path}.image_url")
+
+    def _read_input_file(self, file: Mapping[str, Any], path: str) -> Media:
+        url = file.get("file_url")
+        if not url:
+            return self._read_file(file, path)
+        if not _WEB_URL.fullmatch(url):
+            raise invalid_value(f"{path}.file_url", "expected an http(s) URL.")
+        return Media(kind="document", url=url, name=file.get("filename"))
+
     def _read_image(self, image: dict[str, Any], path: str) -> Media:
-        url, path = image["url"], f"{path}.url"
+        return self._read_image_url(image["url"], f"{path}.url")
+
+    def _read_image_url(self, url: str, path: str) -> Media:
         if _WEB_URL.fullmatch(url):
             return Media(kind="image", url=url)
         content = self._parse_data_url(url, path)
@@ -71,7 +93,7 @@ class MediaReader:
         data, form = self._check_base64(audio["data"], f"{path}.data"), audio["format"]
         return Media(kind="audio", data=data, mime_type=AUDIO_TYPES.get(form, f"audio/{form}"))
 
-    def _read_file(self, file: dict[str, Any], path: str) -> Media:
+    def _read_file(self, file: Mapping[str, Any], path: str) -> Media:
         data, file_id, name = file.get("file_data"), file.get("file_id"), file.get("filename")
         if data and file_id:
             raise invalid_value(path, "expected one of 'file_data' and 'file_id', but got both.")

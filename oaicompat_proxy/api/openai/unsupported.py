@@ -69,6 +69,17 @@ IN_COMPLETION: Mapping[str, Refusal] = {
     "suffix": _parameter("suffix", bool, "an agent answers a message, it does not fill a gap in a text."),
 }
 
+IN_RESPONSES: Mapping[str, Refusal] = {
+    "n": IN_CHAT["n"],
+    "background": _parameter("background", bool, "this server answers while the client waits."),
+    "conversation": _parameter(
+        "conversation", _whatever, "this server keeps no conversations. Use 'previous_response_id' or send all items."
+    ),
+    "prompt": _parameter("prompt", _whatever, "this server stores no prompts. Send 'instructions' and 'input'."),
+    "top_logprobs": _parameter("top_logprobs", _above_zero, _NO_LOGPROBS),
+    "moderation": IN_CHAT["moderation"],
+}
+
 
 def refuse_unsupported(body: Mapping[str, Any], refusals: Mapping[str, Refusal]) -> None:
     """Raises InvalidRequest for the first parameter, as the client ordered them. `body` has been checked."""

@@ -41,12 +41,16 @@ _DEFAULTS: Mapping[str, Any] = {
 _TOOL_DEFAULTS = {"name": None, "description": None, "parameters": None, "strict": None}
 
 
-def encode_echo(body: Mapping[str, Any]) -> bytes:
-    """What the response repeats of a request that has been checked: members of an object, without its braces."""
-    given = {name: body[name] for name in _DEFAULTS if body.get(name) is not None}
+def echo_of(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a request that its response repeats and that are not the defaults."""
+    return {name: body[name] for name in _DEFAULTS if body.get(name) is not None}
+
+
+def encode_echo(given: Mapping[str, Any]) -> bytes:
+    """What the response repeats of a request, `given` by `echo_of`: members of an object, without its braces."""
     echo = {**_DEFAULTS, **given}
     if "tools" in given:
-        echo["tools"] = [_TOOL_DEFAULTS | tool if tool["type"] == "function" else tool for tool in given["tools"]]
+        echo["tools"] = [_TOOL_DEFAULTS | tool if tool.get("type") == "function" else tool for tool in given["tools"]]
     if "text" in given:
         echo["text"] = {**given["text"], "format": given["text"].get("format") or {"type": "text"}}
     return ascii_json.encode(echo)[1:-1]

@@ -1,0 +1,187 @@
+"""The body of a Responses request as OpenAI documents it, as types that pydantic checks.
+
+Kept as in `requests`: unknown fields are let through, null is as good as absent, and only those bounds are checked
+that every model has. A tool of an unknown type is let through as well, since it asks nothing of an agent.
+
+Source: OpenAI's API description 2.3.0, `CreateResponse`; the types of the `openai` package 3.57.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Required
+
+from pydantic import Discriminator, Field, Tag, TypeAdapter
+from typing_extensions import TypedDict
+
+from ..validation import by_field, by_json_type
+from .messages import Array, String
+from .requests import EchoedName, JsonObjectFormat, Metadata, PromptCacheOptions
+from .response_items import Input
+from .tools import JsonObject, Name, TextFormat
+
+MAX_CLIENT_METADATA = 64
+"""Keys that a client says of itself: the clients that use it send fewer than ten."""
+
+
+class FunctionTool(TypedDict, total=False):
+    type: Required[Literal["function"]]
+    name: Required[Name]
+    description: str | None
+    parameters: JsonObject | None
+    strict: bool | None
+
+
+class CustomTool(TypedDict, total=False):
+    type: Required[Literal["custom"]]
+    name: Required[Name]
+    description: str | None
+    format: JsonObject | None
+
+
+class McpTool(TypedDict, total=False):
+    type: Required[Literal["mcp"]]
+    server_label: str | None
+
+
+class OtherTool(TypedDict, total=False):
+    type: Required[str]
+
+
+_OWN_TOOLS = {"function": "|function", "custom": "|custom", "mcp": "|mcp"}
+
+
+def _tool_tag(tool: Any) -> str | None:
+    kind = tool.get("type") if type(tool) is dict else None
+    return _OWN_TOOLS.get(kind, "|other") if type(kind) is str else None
+
+
+AnyTool = Annotated[
+    Annotated[FunctionTool, Tag("|function")]
+    | Annotated[CustomTool, Tag("|custom")]
+    | Annotated[McpTool, Tag("|mcp")]
+    | Annotated[OtherTool, Tag("|other")],
+    Discriminator(
+        _tool_tag, custom_error_type="object_kind", custom_error_message="type 'function' 'custom' 'mcp' 'web_search'"
+    ),
+]
+
+
+class NamedChoice(TypedDict, total=False):
+    """A function or a custom tool by its name, or a hosted tool by its type alone."""
+
+    type: Required[str]
+    name: str | None
+
+
+class AllowedTools(TypedDict):
+    type: Literal["allowed_tools"]
+    mode: Literal["auto", "required"]
+    tools: Array[NamedChoice]
+
+
+def _choice_tag(choice: Any) -> str | None:
+    kind = choice.get("type") if type(choice) is dict else None
+    if type(kind) is not str:
+        return None
+    return "|allowed_tools" if kind == "allowed_tools" else "|named"
+
+
+ChoiceObject = Annotated[
+    Annotated[NamedChoice, Tag("|named")] | Annotated[AllowedTools, Tag("|allowed_tools")],
+    Discriminator(
+        _choice_tag,
+        custom_error_type="object_kind",
+        custom_error_message="type 'function' 'custom' 'allowed_tools' 'mcp'",
+    ),
+]
+ToolChoice = Annotated[
+    Annotated[Literal["none", "auto", "required"], Tag("|string")] | Annotated[ChoiceObject, Tag("|object")],
+    by_json_type("a string", "an object"),
+]
+
+
+class JsonSchemaFormat(TypedDict, total=False):
+    """Flat, without the inner object that it has in chat."""
+
+    type: Required[Literal["json_schema"]]
+    name: Required[str]
+    schema: Required[JsonObject]
+    description: str | None
+    strict: bool | None
+
+
+Format = Annotated[
+    Annotated[TextFormat, Tag("|text")]
+    | Annotated[JsonObjectFormat, Tag("|json_object")]
+    | Annotated[JsonSchemaFormat, Tag("|json_schema")],
+    by_field("type", "text", "json_object", "json_schema"),
+]
+
+
+class TextOptions(TypedDict, total=False):
+    format: Format | None
+    verbosity: str | None
+
+
+class Reasoning(TypedDict, total=False):
+    effort: str | None
+    summary: str | None
+    generate_summary: str | None
+    context: Any
+    mode: Any
+
+
+class StreamOptions(TypedDict, total=False):
+    include_obfuscation: bool | None
+
+
+class ConversationObject(TypedDict):
+    id: str
+
+
+Conversation = Annotated[String | Annotated[ConversationObject, Tag("|object")], by_json_type("a string", "an object")]
+
+
+class ResponseBody(TypedDict, total=False):
+    """`prompt`, `moderation` and the like are refused or passed on whatever they hold, so their insides are not
+    described.
+    """
+
+    model: EchoedName | None
+    input: Required[Input]
+    instructions: str | None
+    stream: bool | None
+    stream_options: StreamOptions | None
+    max_output_tokens: int | None
+    max_tool_calls: int | None
+    temperature: Annotated[float, Field(ge=0.0)] | None
+    top_p: Annotated[float, Field(ge=0.0, le=1.0)] | None
+    top_logprobs: Annotated[int, Field(ge=0)] | None
+    tools: Array[AnyTool] | None
+    tool_choice: ToolChoice | None
+    parallel_tool_calls: bool | None
+    reasoning: Reasoning | None
+    text: TextOptions | None
+    previous_response_id: EchoedName | None
+    conversation: Conversation | None
+    store: bool | None
+    include: Array[str] | None
+    background: bool | None
+    background_options: JsonObject | None
+    truncation: str | None
+    metadata: Metadata | None
+    user: EchoedName | None
+    safety_identifier: EchoedName | None
+    prompt_cache_key: EchoedName | None
+    prompt_cache_options: PromptCacheOptions | None
+    prompt_cache_retention: str | None
+    service_tier: str | None
+    client_metadata: JsonObject | None
+    prompt: Any
+    moderation: Any
+    context_management: Any
+    image: Any
+    access_programs: Any
+
+
+RESPONSE: TypeAdapter[ResponseBody] = TypeAdapter(ResponseBody)
