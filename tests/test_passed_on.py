@@ -1,4 +1,4 @@
-"""What README says is passed on as it is arrives at the agent as it was written, whatever JSON it is."""
+"""Fields that `api/openai/README.md` calls passed on arrive at the agent as they were written, whatever their JSON."""
 
 from __future__ import annotations
 

@@ -117,6 +117,15 @@ def test_command_and_agent_of_another_framework_work_as_shown() -> None:
     assert (choice["message"]["content"], choice["finish_reason"]) == ("success (no tool calls)", "stop")
 
 
+def test_command_for_a_gateway_works_as_shown() -> None:
+    command = blocks(FRONT, "sh")[2].splitlines()[0]
+    run = str(ROOT / "tests" / "golden" / "text.native.sse")
+    with stopping(Child(sys.executable, "-m", "oaicompat_proxy", "replay", run, "--serve", "0")) as gateway:
+        url = gateway.wait_for(r"a gateway that replays: (http://\S+)")[1]
+        choice = answer_of(command.replace("http://127.0.0.1:18790", url), model="default")
+    assert choice["finish_reason"] == "stop"
+
+
 def answer_of(command: str, *, model: str) -> dict[str, Any]:
     """Starts the proxy as shown, on any port, and asks it something: the choice of its answer."""
     environment = {**os.environ, "OAICOMPAT_VENV": sys.prefix, "OAICOMPAT_PORT": "0"}

@@ -1,4 +1,4 @@
-"""gunicorn as the README has it: the application's factory, our worker, settings from the environment."""
+"""gunicorn as `scripts/deploy/README.md` has it: the application factory, our worker class, settings from variables."""
 
 from __future__ import annotations
 

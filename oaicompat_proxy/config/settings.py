@@ -1,7 +1,7 @@
 """Every setting, its default, and the reason for the default.
 
-The one definition: the command line, the environment (`OAICOMPAT_…`), the help text and the README table are
-made from these fields. Times are seconds, sizes are bytes.
+The one definition: the command line, the environment (`OAICOMPAT_…`), the help text and the table in `config/README.md`
+are made from these fields. Times are seconds, sizes are bytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The frameworks of the table in the dialect's README: what to install, what to set, what they cannot do."""
+"""The frameworks of the table in `dialects/ag_ui/README.md`: packages, settings, and what each cannot do."""
 
 from __future__ import annotations
 
