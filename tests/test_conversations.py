@@ -666,7 +666,7 @@ async def test_a_name_wins_over_recognition(front: StartFront) -> None:
 async def test_a_session_that_nobody_comes_back_to_is_closed(
     front: StartFront, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oaicompat_proxy.server.sessions.sessions.SWEEP", 0.01)
+    monkeypatch.setattr("oaicompat_proxy.server.sessions.sessions.SWEEP_INTERVAL", 0.01)
     there = await front(**RECOGNISE, session_ttl=1)
     chat = Chat(there)
     await chat.say("When is high tide?")

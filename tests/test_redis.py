@@ -232,7 +232,7 @@ async def test_conversations_under_a_name_go_on_in_any_process(workers: StartWor
 async def test_what_nobody_came_back_to_is_closed_once_by_any_worker(
     front: StartFront, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oaicompat_proxy.server.sessions.sessions.SWEEP", 0.02)
+    monkeypatch.setattr("oaicompat_proxy.server.sessions.sessions.SWEEP_INTERVAL", 0.02)
     a = await front(**RECOGNISE, session_ttl=1, redis=redis_server.url)
     await front(beside=a, **RECOGNISE, session_ttl=1, redis=redis_server.url)
     chat = Chat(a)
@@ -368,7 +368,7 @@ async def test_a_proxy_starts_without_its_redis(front: StartFront, own_redis: Re
 async def test_looking_for_old_sessions_goes_on_when_redis_is_back(
     front: StartFront, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oaicompat_proxy.server.sessions.sessions.SWEEP", 0.02)
+    monkeypatch.setattr("oaicompat_proxy.server.sessions.sessions.SWEEP_INTERVAL", 0.02)
     there = await front(**RECOGNISE, session_ttl=1, redis=own_redis.url)
     own_redis.stop()
     await there.ask("Hi")

@@ -209,7 +209,7 @@ async def test_an_answer_that_could_not_be_remembered_is_no_success(
     async def broken(*_given: object) -> None:
         raise RuntimeError(DETAIL)
 
-    monkeypatch.setattr(Sessions, "remember", broken)
+    monkeypatch.setattr(Sessions, "store", broken)
     agent.plays(run("Hello"))
     received = await (await proxy(sessions="recognise")).chat(stream=stream)
     if stream and received.status == 200:

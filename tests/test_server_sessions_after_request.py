@@ -12,10 +12,10 @@ from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.core.signing import Secrets, SigningKeys
 from oaicompat_proxy.dialects.registry import DIALECTS
 from oaicompat_proxy.server.sessions.after_request import AFTER_REQUEST, CANCELLED, LeaseKind
-from oaicompat_proxy.server.sessions.continuations import Continuations
+from oaicompat_proxy.server.sessions.conversations import Conversations
+from oaicompat_proxy.server.sessions.finalizer import Finalizer
 from oaicompat_proxy.server.sessions.lease import Lease
 from oaicompat_proxy.server.sessions.named_sessions import MemoryNames
-from oaicompat_proxy.server.sessions.settlement import Settling
 from oaicompat_proxy.server.sessions.store import MemoryStore
 from oaicompat_proxy.server.upstream.gateway_features import GatewayFeatures
 from oaicompat_proxy.server.upstream.run_state import RunState
@@ -110,15 +110,16 @@ class Permit:
 
 def new_lease(kind: LeaseKind, state: RunState, effects: list[str]) -> Lease:
     upstream: Any = Upstream("ag-ui" if kind is WITHOUT_GATEWAY else "agentick")
-    lease = Lease("", "oc-1", upstream, history="last", lasting=kind is PERSISTENT)
+    lease = Lease("", "oc-1", upstream, history="last", persistent=kind is PERSISTENT)
 
     async def release() -> None:
         effects.append("unlock")
 
     permit: Any = Permit(effects)
-    lease.release, lease.permit = release, permit
-    lease.recognised_by = "f1" if kind is CONTINUED else None
-    lease.parked, lease.completed = state is WAITING, state is SUCCEEDED
+    lease.hold_lock(release)
+    lease.permit = permit
+    lease.matched_fingerprint = "f1" if kind is CONTINUED else None
+    lease.awaits_client, lease.succeeded = state is WAITING, state is SUCCEEDED
     reported = {WAITING: ACCEPTED, SUCCEEDED: FINISHED}.get(state, state)
     run: Any = Run(reported, effects)
     lease.run = run
@@ -131,14 +132,14 @@ async def test_after_a_request(kind: LeaseKind, state: RunState) -> None:
     lease = new_lease(kind, state, effects)
     assert (lease.kind, lease.run_state) == (kind, state)
     keys, store = SigningKeys(Secrets([b"secret"])), MemoryStore(ttl=60, size=10)
-    known = Continuations(keys, store, MemoryNames(size=10), recognises=True)
+    conversations = Conversations(keys, store, MemoryNames(size=10), recognises=True)
     closer: Any = Closer(effects)
-    settling = Settling(Config(demo=True), known, closer)
-    settling.finalize(lease)
-    while settling.tasks:
-        await asyncio.wait(settling.tasks)
+    finalizer = Finalizer(Config(demo=True), conversations, closer)
+    finalizer.finalize(lease)
+    while finalizer.tasks:
+        await asyncio.wait(finalizer.tasks)
     assert effects == EFFECTS[kind, state]
-    assert settling.cancelled == (AFTER_REQUEST[kind, state] in CANCELLED)
+    assert finalizer.cancelled == (AFTER_REQUEST[kind, state] in CANCELLED)
     assert await store.count() == effects.count("store")
 
 

@@ -24,7 +24,12 @@ from oaicompat_proxy.core.answer import (
 )
 from oaicompat_proxy.core.caller import scope_of
 from oaicompat_proxy.core.message import Media, Message, Text, ToolCall
-from oaicompat_proxy.server.sessions.fingerprints import AnswerDigest, answered_part, conversation_digest, named_session
+from oaicompat_proxy.server.sessions.fingerprints import (
+    AnswerFingerprint,
+    conversation_fingerprint,
+    derive_session_name,
+    up_to_last_answer,
+)
 
 SECRET = b"secret"
 SCOPE = scope_of("Bearer ada")
@@ -36,11 +41,11 @@ def said(role: Any, text: str, **more: Any) -> Message:
 
 
 def digest(*messages: Message, secret: bytes = SECRET, scope: str = SCOPE, model: str = "owl") -> str:
-    return conversation_digest(secret, scope, model, messages)
+    return conversation_fingerprint(secret, scope, model, messages)
 
 
 def of_answer(before: list[Message], *chunks: Part, model: str = "owl") -> str:
-    answer = AnswerDigest(SECRET, SCOPE, model, before)
+    answer = AnswerFingerprint(SECRET, SCOPE, model, before)
     for chunk in chunks:
         answer.add(chunk)
     return answer.hexdigest()
@@ -51,18 +56,18 @@ def of_answer(before: list[Message], *chunks: Part, model: str = "owl") -> str:
 
 @pytest.mark.parametrize("name", ["harbour", "research:x", ":", "../..", "", "\u6e2f", "\ud83d", "\x00", "x" * 100_000])
 def test_a_name_becomes_a_word_that_chooses_nothing(name: str) -> None:
-    assert re.fullmatch(r"oc-[0-9a-f]{48}", named_session(SECRET, SCOPE, "demo", name))
+    assert re.fullmatch(r"oc-[0-9a-f]{48}", derive_session_name(SECRET, SCOPE, "demo", name))
 
 
 def test_a_session_depends_on_secret_caller_app_and_name() -> None:
     secrets, scopes, apps, names = [b"a", b"b"], [scope_of("a"), scope_of("b")], ["", "demo"], ["x", "demo"]
-    sessions = {named_session(*each) for each in itertools.product(secrets, scopes, apps, names)}
+    sessions = {derive_session_name(*each) for each in itertools.product(secrets, scopes, apps, names)}
     assert len(sessions) == 16
 
 
 @given(st.tuples(st.text(), st.text()), st.tuples(st.text(), st.text()))
 def test_parts_of_a_name_cannot_be_shifted(one: tuple[str, str], other: tuple[str, str]) -> None:
-    assert (named_session(SECRET, SCOPE, *one) == named_session(SECRET, SCOPE, *other)) == (one == other)
+    assert (derive_session_name(SECRET, SCOPE, *one) == derive_session_name(SECRET, SCOPE, *other)) == (one == other)
 
 
 def test_a_caller_is_known_by_the_authorization_and_not_told() -> None:
@@ -205,4 +210,4 @@ def test_arguments_of_an_answer_may_be_written_anew_by_a_client() -> None:
 def test_a_conversation_is_answered_up_to_its_last_answer(roles: str, count: int) -> None:
     names: dict[str, Any] = {"s": "system", "u": "user", "a": "assistant", "t": "tool"}
     messages = [Message(names[role], (Text("x"),)) for role in roles]
-    assert list(answered_part(messages)) == messages[:count]
+    assert list(up_to_last_answer(messages)) == messages[:count]

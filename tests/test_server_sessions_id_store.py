@@ -12,27 +12,27 @@ from fronts import RedisServer
 
 from oaicompat_proxy.server.redis import connect
 from oaicompat_proxy.server.sessions import id_store
-from oaicompat_proxy.server.sessions.id_store import MemoryIds, Noted, RedisIds
+from oaicompat_proxy.server.sessions.id_store import MemoryIds, RedisIds, StoredId
 
 pytest_plugins = ["front_fixtures"]
 
 
-def noted(text: str = "an id of the agent's", seconds: float = 60.0, prefix: str = "oc_") -> Noted:
-    return Noted(f"{prefix}{os.urandom(12).hex()}", text, time.time() + seconds)
+def stored_id(text: str = "an id of the agent's", seconds: float = 60.0, prefix: str = "oc_") -> StoredId:
+    return StoredId(f"{prefix}{os.urandom(12).hex()}", text, time.time() + seconds)
 
 
 @pytest.mark.parametrize("prefix", ["oc_", "confirm_"])
 @pytest.mark.parametrize("text", ["x", "caf\u00e9", "\ud800", "x" * 900])
-async def test_what_was_noted_is_found(prefix: str, text: str) -> None:
-    ids, one = MemoryIds(), noted(text, prefix=prefix)
-    assert ids.note(one)
+async def test_a_stored_id_is_found(prefix: str, text: str) -> None:
+    ids, one = MemoryIds(), stored_id(text, prefix=prefix)
+    assert ids.add(one)
     assert await ids.find([one.id, "oc_other"]) == {one.id: text}
 
 
 async def test_what_is_too_long_or_too_old_is_not_known() -> None:
-    ids, long, old = MemoryIds(), noted("x" * 2000), noted(seconds=-1)
-    assert not ids.note(long)
-    ids.note(old)
+    ids, long, old = MemoryIds(), stored_id("x" * 2000), stored_id(seconds=-1)
+    assert not ids.add(long)
+    ids.add(old)
     assert await ids.find([long.id, old.id]) == {}
 
 
@@ -43,7 +43,7 @@ async def in_redis(server: RedisServer) -> AsyncIterator[RedisIds]:
 
 
 def forget_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As another replica, which has noted nothing."""
+    """As another replica, which has stored nothing."""
     for name in ("_QUESTIONS", "_CALLS"):
         monkeypatch.setattr(id_store, name, id_store.SharedTable(slots=16, slot_size=1024))
 
@@ -52,9 +52,9 @@ def forget_here(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_other_replicas_know_what_was_shared(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    one, other = noted(text), noted()
+    one, other = stored_id(text), stored_id()
     async with in_redis(redis_server) as ids:
-        assert ids.note(one)
+        assert ids.add(one)
         await ids.share([one])
         forget_here(monkeypatch)
         assert await ids.find([one.id, other.id]) == {one.id: text}
@@ -64,7 +64,7 @@ async def test_redis_holds_so_many_and_each_for_its_time(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(id_store, "MOST_IN_REDIS", 2)
-    all_of_them = [noted(seconds=50 + number) for number in range(4)]
+    all_of_them = [stored_id(seconds=50 + number) for number in range(4)]
     async with connect(redis_server.url) as redis:
         await redis.delete("oaicompat:ids")
         ids = RedisIds(redis)
@@ -77,7 +77,7 @@ async def test_redis_holds_so_many_and_each_for_its_time(
 
 async def test_without_an_answer_of_redis_this_process_goes_on() -> None:
     async with connect("redis://127.0.0.1:1/0") as redis:
-        ids, one = RedisIds(redis), noted()
-        ids.note(one)
+        ids, one = RedisIds(redis), stored_id()
+        ids.add(one)
         await ids.share([one])
-        assert await ids.find([one.id, "oc_other"]) == {one.id: one.text}
+        assert await ids.find([one.id, "oc_other"]) == {one.id: one.original}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from oaicompat_proxy.server.sessions.lease import Lease, fresh_name
+from oaicompat_proxy.server.sessions.lease import Lease, new_session_name
 
 
 class Permit:
@@ -36,14 +36,14 @@ async def test_a_session_is_given_back_once() -> None:
     async def release() -> None:
         released.append(lease.key)
 
-    await lease.give_back()
-    lease.release = release
-    await lease.give_back()
-    await lease.give_back()
+    await lease.release_lock()
+    lease.hold_lock(release)
+    await lease.release_lock()
+    await lease.release_lock()
     assert released == ["demo:s1"]
 
 
-def test_a_fresh_name_is_unguessable_and_chooses_no_app() -> None:
-    names = [fresh_name() for _ in range(1000)]
+def test_a_new_session_name_is_unguessable_and_chooses_no_app() -> None:
+    names = [new_session_name() for _ in range(1000)]
     assert len(set(names)) == 1000
     assert all(re.fullmatch(r"oc-[\w-]{32}", name) for name in names)

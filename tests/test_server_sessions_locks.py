@@ -11,7 +11,7 @@ from fronts import RedisServer
 
 from oaicompat_proxy.core.errors import SessionBusy
 from oaicompat_proxy.server import redis as redis_client
-from oaicompat_proxy.server.sessions.locks import MemoryLocks, Release, SessionLocks
+from oaicompat_proxy.server.sessions.locks import MemoryLocks, ReleaseLock, SessionLocks
 from oaicompat_proxy.server.sessions.redis_locks import RedisLocks
 
 pytest_plugins = ["front_fixtures"]
@@ -40,7 +40,7 @@ def never_lost() -> None:
     raise AssertionError("the lock was lost")
 
 
-async def get(locks: SessionLocks, key: str = "s1", *, wait: float = 0) -> Release:
+async def get(locks: SessionLocks, key: str = "s1", *, wait: float = 0) -> ReleaseLock:
     return await locks.acquire(key, wait=wait, on_lost=never_lost)
 
 

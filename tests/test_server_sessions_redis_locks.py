@@ -15,7 +15,7 @@ from oaicompat_proxy.core.errors import SessionBusy, SessionsUnavailable
 from oaicompat_proxy.server import redis as redis_client
 from oaicompat_proxy.server.bounded_redis import BoundedRedis
 from oaicompat_proxy.server.sessions import redis_locks
-from oaicompat_proxy.server.sessions.locks import Release
+from oaicompat_proxy.server.sessions.locks import ReleaseLock
 from oaicompat_proxy.server.sessions.redis_locks import RedisLocks
 
 pytest_plugins = ["front_fixtures"]
@@ -31,7 +31,7 @@ class Worker:
     locks: RedisLocks
     lost: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def get(self, key: str = "s1", *, wait: float = 0, is_new: bool = False) -> Release:
+    async def get(self, key: str = "s1", *, wait: float = 0, is_new: bool = False) -> ReleaseLock:
         return await self.locks.acquire(key, wait=wait, on_lost=self.lost.set, is_new=is_new)
 
     async def is_refused(self, key: str = "s1", *, wait: float = 0) -> bool:
@@ -84,7 +84,7 @@ async def test_a_redis_that_lost_its_data_gives_no_lock_to_another(
     here, there = workers
     release = await here.get()
     lose(own_redis)
-    assert await there.is_refused(wait=redis_locks.GRACE + 2 * redis_locks.BEAT)
+    assert await there.is_refused(wait=redis_locks.GRACE + 2 * redis_locks.RENEWAL_INTERVAL)
     assert not here.lost.is_set()
     await release()
     await (await there.get(wait=LONG))()
@@ -121,8 +121,8 @@ async def test_a_lock_outlives_a_redis_that_stands_still(
     workers: list[Worker], own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the same proportion: for 34 s, where a lock lasts for 45 s without being renewed."""
-    monkeypatch.setattr(redis_locks, "LEASE", 9.0)
-    monkeypatch.setattr(redis_locks, "FENCE", 1.0)
+    monkeypatch.setattr(redis_locks, "LOCK_TTL", 9.0)
+    monkeypatch.setattr(redis_locks, "SAFETY_MARGIN", 1.0)
     here, there = workers
     release = await here.get()
     own_redis.signal(signal.SIGSTOP)
@@ -140,8 +140,8 @@ async def test_a_lock_outlives_a_redis_that_stands_still(
 async def test_a_holder_is_told_before_its_lock_can_expire(
     workers: list[Worker], own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_locks, "LEASE", 6.0)
-    monkeypatch.setattr(redis_locks, "FENCE", 3.0)
+    monkeypatch.setattr(redis_locks, "LOCK_TTL", 6.0)
+    monkeypatch.setattr(redis_locks, "SAFETY_MARGIN", 3.0)
     here, there = workers
     release = await here.get()
     taken = time.monotonic()
@@ -168,7 +168,7 @@ async def test_a_holder_whose_lock_somebody_else_has_is_told(workers: list[Worke
 async def test_the_lock_of_a_process_that_died_is_free_again(
     workers: list[Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_locks, "LEASE", 1.5)
+    monkeypatch.setattr(redis_locks, "LOCK_TTL", 1.5)
     here, there = workers
     release = await here.get()
     await here.locks.close()
@@ -207,7 +207,7 @@ async def test_a_lock_that_could_not_be_given_back_is_given_back_later(
 async def test_all_locks_are_renewed_however_many(
     workers: list[Worker], own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_locks, "MANY", 7)
+    monkeypatch.setattr(redis_locks, "BATCH_SIZE", 7)
     here, there = workers
     releases = [await here.get(f"s{number}") for number in range(30)]
     flush(own_redis)

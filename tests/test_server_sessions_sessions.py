@@ -28,7 +28,7 @@ from oaicompat_proxy.core.message import Message, Text
 from oaicompat_proxy.core.signing import Secrets, SigningKeys
 from oaicompat_proxy.core.turn import Turn
 from oaicompat_proxy.dialects.registry import DIALECTS
-from oaicompat_proxy.server.sessions.lease import Lease, Wanted
+from oaicompat_proxy.server.sessions.lease import Lease, SessionRequest
 from oaicompat_proxy.server.sessions.locks import MemoryLocks, OnLost
 from oaicompat_proxy.server.sessions.named_sessions import MemoryNames
 from oaicompat_proxy.server.sessions.run_limiter import RunLimiter
@@ -143,29 +143,20 @@ class House:
 
     async def settled(self) -> list[str]:
         """What was closed and released, once all is done that goes on by itself."""
-        while self.sessions.settling:
-            await asyncio.wait(self.sessions.settling)
+        while self.sessions.finalizing:
+            await asyncio.wait(self.sessions.finalizing)
         return self.events
 
 
-def wanted(*messages: Message, name: str = "", app: str = "") -> Wanted:
-    return Wanted(app, Caller("ada", "ada"), "owl", messages or (HELLO,), name)
+def wanted(*messages: Message, name: str = "", app: str = "") -> SessionRequest:
+    return SessionRequest(app, Caller("ada", "ada"), "owl", messages or (HELLO,), name)
 
 
-@contextlib.asynccontextmanager
-async def leased(house: House, want: Wanted) -> AsyncIterator[Lease]:
-    lease = await house.sessions.begin(want)
-    try:
-        yield lease
-    finally:
-        house.sessions.end(lease)
-
-
-async def lease_of(house: House, want: Wanted, error: BaseException | None = None) -> Lease:
+async def lease_of(house: House, want: SessionRequest, error: BaseException | None = None) -> Lease:
     """A request that is over; with an error, after it has begun a run."""
     lease: Lease | None = None
     with contextlib.suppress(*([type(error)] if error is not None else [])):
-        async with leased(house, want) as lease:
+        async with await house.sessions.lease(want) as lease:
             if error is not None:
                 start(lease, TURN, approves=False)
                 raise error
@@ -173,15 +164,15 @@ async def lease_of(house: House, want: Wanted, error: BaseException | None = Non
     return lease
 
 
-async def answered(house: House, want: Wanted, text: str = "Hello") -> Lease:
+async def answered(house: House, want: SessionRequest, text: str = "Hello") -> Lease:
     """A request with a good answer that is remembered."""
     house.upstream.next = Run()
-    async with leased(house, want) as lease:
+    async with await house.sessions.lease(want) as lease:
         start(lease, TURN, approves=False)
-        digest = house.sessions.new_digest(want)
-        assert digest is not None
-        digest.add(TextPart(text))
-        await house.sessions.remember(lease, digest)
+        fingerprint = house.sessions.new_fingerprint(want)
+        assert fingerprint is not None
+        fingerprint.add(TextPart(text))
+        await house.sessions.store(lease, fingerprint)
         house.upstream.next.state = RunState.FINISHED
     await house.settled()
     return lease
@@ -191,14 +182,14 @@ async def answered(house: House, want: Wanted, text: str = "Hello") -> Lease:
 async def plain() -> AsyncIterator[House]:
     house = House(recognise=False)
     yield house
-    await house.sessions.settle()
+    await house.sessions.shutdown()
 
 
 @pytest.fixture
 async def recognising() -> AsyncIterator[House]:
     house = House(recognise=True)
     yield house
-    await house.sessions.settle()
+    await house.sessions.shutdown()
 
 
 # Which session
@@ -216,7 +207,7 @@ async def test_a_name_is_the_same_session_in_the_same_app(plain: House) -> None:
     assert demo.startswith("demo:oc-")
     assert ":" not in default
     assert {lease.history for lease in leases} == {"last"}
-    assert all(lease.keep for lease in leases)
+    assert all(lease.persistent for lease in leases)
 
 
 async def test_what_is_remembered_is_leased_again_with_the_new_turn_only(recognising: House) -> None:
@@ -228,14 +219,14 @@ async def test_what_is_remembered_is_leased_again_with_the_new_turn_only(recogni
 async def test_a_conversation_without_an_answer_is_not_looked_up(recognising: House) -> None:
     await answered(recognising, wanted(HELLO))
     lease = await lease_of(recognising, wanted(HELLO, AGAIN))
-    assert (lease.history, lease.recognised_by) == ("fold", None)
+    assert (lease.history, lease.matched_fingerprint) == ("fold", None)
 
 
 def test_only_what_may_be_continued_is_followed(plain: House, recognising: House) -> None:
-    assert plain.sessions.new_digest(wanted()) is None
-    assert plain.sessions.new_digest(wanted(name="harbour")) is not None
-    assert recognising.sessions.new_digest(wanted()) is not None
-    assert recognising.sessions.new_digest(replace(wanted(name="harbour"), key="s1")) is None
+    assert plain.sessions.new_fingerprint(wanted()) is None
+    assert plain.sessions.new_fingerprint(wanted(name="harbour")) is not None
+    assert recognising.sessions.new_fingerprint(wanted()) is not None
+    assert recognising.sessions.new_fingerprint(replace(wanted(name="harbour"), key="s1")) is None
 
 
 # What becomes of it: (kind of session, how far its run was) → what is done, in this order
@@ -275,8 +266,8 @@ async def test_when_a_request_is_over(
     want = wanted(HELLO, name="harbour") if kind == "named" else wanted(HELLO, ANSWER, AGAIN)
     run = house.upstream.next = Run(state) if isinstance(state, RunState) else Run()
     with contextlib.suppress(*([type(error)] if error is not None else [])):
-        async with leased(house, want) as lease:
-            assert (lease.recognised_by is not None) == (kind == "recognised")
+        async with await house.sessions.lease(want) as lease:
+            assert (lease.matched_fingerprint is not None) == (kind == "recognised")
             if state != NO_RUN:
                 start(lease, TURN, approves=False)
             if error is not None:
@@ -301,7 +292,7 @@ async def test_what_never_reached_the_gateway_is_not_closed(plain: House, error:
 @pytest.mark.parametrize("fails", [UpstreamInterrupted("x"), AgentError("x")])
 async def test_a_run_that_is_lost_sight_of_is_stopped_before_the_next_gets_in(plain: House, fails: ProxyError) -> None:
     plain.upstream.next = Run(fails=fails)
-    async with leased(plain, wanted(name="harbour")) as lease:
+    async with await plain.sessions.lease(wanted(name="harbour")) as lease:
         run = start(lease, TURN, approves=False)
     run.ends.set()  # type: ignore[attr-defined]
     assert await plain.settled() == ["close", "release"]
@@ -309,7 +300,7 @@ async def test_a_run_that_is_lost_sight_of_is_stopped_before_the_next_gets_in(pl
 
 async def test_a_run_without_a_reader_has_a_time_limit() -> None:
     house = House(recognise=False, session_drain=0.01)
-    async with leased(house, wanted(name="harbour")) as lease:
+    async with await house.sessions.lease(wanted(name="harbour")) as lease:
         start(lease, TURN, approves=False)
     assert await house.settled() == ["close", "release"]
     assert house.upstream.next.was_cut
@@ -317,9 +308,9 @@ async def test_a_run_without_a_reader_has_a_time_limit() -> None:
 
 async def test_a_run_that_waits_for_the_client_is_held_longer() -> None:
     house = House(recognise=False, session_drain=0.01, confirmation_ttl=60)
-    async with leased(house, wanted()) as lease:
+    async with await house.sessions.lease(wanted()) as lease:
         run = start(lease, TURN, approves=False)
-        lease.parked = True
+        lease.awaits_client = True
     await asyncio.sleep(0.05)
     assert house.events == []
     run.ends.set()  # type: ignore[attr-defined]
@@ -328,10 +319,10 @@ async def test_a_run_that_waits_for_the_client_is_held_longer() -> None:
 
 async def test_at_the_end_of_the_process_nobody_is_waited_for() -> None:
     house = House(recognise=False)
-    async with leased(house, wanted(name="harbour")) as lease:
+    async with await house.sessions.lease(wanted(name="harbour")) as lease:
         start(lease, TURN, approves=False)
     async with asyncio.timeout(1):
-        await house.sessions.settle()
+        await house.sessions.shutdown()
     assert house.events == ["release"]
 
 
@@ -370,17 +361,17 @@ async def test_a_name_has_a_session_for_each_conversation(plain: House) -> None:
 )
 async def test_any_other_conversation_gets_a_session_of_its_own_at_once(plain: House, change: dict[str, Any]) -> None:
     first = await answered(plain, wanted(*WHOLE, name="harbour"))
-    async with leased(plain, wanted(*WHOLE, ANSWER, AGAIN, name="harbour")):
+    async with await plain.sessions.lease(wanted(*WHOLE, ANSWER, AGAIN, name="harbour")):
         other = replace(wanted(*WHOLE, ANSWER, AGAIN, name="harbour"), **change)
-        async with leased(plain, other) as lease:
+        async with await plain.sessions.lease(other) as lease:
             assert lease.key != first.key
-            assert (lease.history, lease.release) == ("fold", None)
+            assert (lease.history, lease.locked) == ("fold", False)
 
 
 async def test_one_conversation_that_goes_two_ways_has_two_sessions(plain: House) -> None:
     first = await answered(plain, wanted(*WHOLE, name="harbour"))
     two_ways = wanted(*WHOLE, ANSWER, AGAIN, name="harbour"), wanted(*WHOLE, ANSWER, HELLO, name="harbour")
-    async with leased(plain, two_ways[0]) as one, leased(plain, two_ways[1]) as other:
+    async with await plain.sessions.lease(two_ways[0]) as one, await plain.sessions.lease(two_ways[1]) as other:
         assert one.key == first.key != other.key
         assert (one.history, other.history) == ("last", "fold")
 
@@ -397,7 +388,7 @@ async def test_what_only_a_user_says_goes_to_the_names_own_session(plain: House)
     first = await answered(plain, wanted(HELLO, name="harbour"))
     second = await answered(plain, wanted(AGAIN, name="harbour"))
     assert (first.key, first.history) == (second.key, second.history) == (first.key, "last")
-    assert first.own
+    assert first.primary
     assert first.exact
     assert not second.exact
 
@@ -427,7 +418,7 @@ async def test_under_a_name_of_whole_conversations_a_users_message_begins_anothe
     assert begun.key != own.key
     assert begun.history == "fold"
     assert (await lease_of(plain, replace(wanted(HELLO, name="harbour"), app="wren"))).history == "fold"
-    assert (await lease_of(plain, wanted(HELLO, name="quay"))).own
+    assert (await lease_of(plain, wanted(HELLO, name="quay"))).primary
 
 
 async def test_the_own_session_is_found_where_it_was_after_a_failure(plain: House) -> None:
@@ -443,35 +434,35 @@ async def test_the_own_session_is_found_where_it_was_after_a_failure(plain: Hous
 async def test_a_run_whose_answer_nobody_took_leaves_its_session_unknown(recognising: House, name: str) -> None:
     """The session has one turn more than the client knows of."""
     first = await answered(recognising, wanted(*WHOLE, name=name))
-    async with leased(recognising, wanted(*WHOLE, ANSWER, AGAIN, name=name)) as lease:
+    async with await recognising.sessions.lease(wanted(*WHOLE, ANSWER, AGAIN, name=name)) as lease:
         assert lease.key == first.key
         start(lease, TURN, approves=False)
-        recognising.upstream.next.state, lease.completed = RunState.FINISHED, True
+        recognising.upstream.next.state, lease.succeeded = RunState.FINISHED, True
     assert (await recognising.settled())[-2:] == ["close", "release"]
     assert (await lease_of(recognising, wanted(*WHOLE, ANSWER, AGAIN, name=name))).key != first.key
 
 
 async def test_what_waits_for_its_session_is_counted_and_bounded() -> None:
     house = House(recognise=False, session_wait=5, max_waiting=2, max_waiting_bytes=100)
-    async with leased(house, wanted(name="harbour")):
+    async with await house.sessions.lease(wanted(name="harbour")):
         waiting = [
-            asyncio.create_task(house.sessions.begin(replace(wanted(name="harbour"), size=40))) for _ in range(2)
+            asyncio.create_task(house.sessions.lease(replace(wanted(name="harbour"), size=40))) for _ in range(2)
         ]
         for _ in range(5):
             await asyncio.sleep(0)
         assert house.limiter.waiting == 2
         with pytest.raises(Overloaded):
-            await house.sessions.begin(wanted(name="harbour"))
+            await house.sessions.lease(wanted(name="harbour"))
         waiting.pop().cancel()
         for _ in range(5):
             await asyncio.sleep(0)
         with pytest.raises(Overloaded):
-            await house.sessions.begin(replace(wanted(name="harbour"), size=61))
+            await house.sessions.lease(replace(wanted(name="harbour"), size=61))
         for each in waiting:
             each.cancel()
         await asyncio.wait(waiting)
     assert house.limiter.waiting == 0
-    await house.sessions.settle()
+    await house.sessions.shutdown()
 
 
 @pytest.mark.parametrize("error", [UpstreamUnreachable("x"), UpstreamConnectTimeout("x")])
@@ -506,12 +497,12 @@ async def test_a_session_that_went_on_is_not_found_where_it_was(recognising: Hou
     assert lease.key == first.key != other.key, "it was continued, and came to where the other is"
     assert recognising.events.count("close") == 2, "so nobody can tell the two apart"
     again = await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN))
-    assert again.recognised_by is None
+    assert again.matched_fingerprint is None
 
 
 async def test_a_session_that_is_busy_is_found_again_later(recognising: House) -> None:
     first = await answered(recognising, wanted(HELLO))
-    release = await recognising.sessions._locks.acquire(first.key, wait=0, on_lost=first.lose)
+    release = await recognising.sessions._locks.acquire(first.key, wait=0, on_lost=first.on_lock_lost)
     for _ in range(3):
         with pytest.raises(SessionBusy):
             await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN))
@@ -523,26 +514,26 @@ async def test_a_session_that_is_busy_is_found_again_later(recognising: House) -
 class Broken:
     """A store that cannot be reached."""
 
-    async def put(self, digest: str, session: str, *, named: bool = False) -> list[str]:
+    async def put(self, fingerprint: str, session: str, *, named: bool = False) -> list[str]:
         raise SessionsUnavailable("gone")
 
     async def count(self) -> int:
         raise SessionsUnavailable("gone")
 
-    async def take(self, digest: str) -> str | None:
+    async def claim(self, fingerprint: str) -> str | None:
         raise SessionsUnavailable("gone")
 
     async def expire(self) -> list[str]:
         raise SessionsUnavailable("gone")
 
-    async def leave(self) -> list[str]:
+    async def clear(self) -> list[str]:
         return []
 
 
 async def test_without_its_store_a_conversation_goes_on_in_a_fresh_session() -> None:
     house = House(recognise=True, store=Broken())
     lease = await answered(house, wanted(HELLO, ANSWER, AGAIN))
-    assert (lease.history, lease.keep) == ("fold", False)
+    assert (lease.history, lease.persistent) == ("fold", False)
     assert house.events.count("close") == 1
 
 
@@ -559,7 +550,7 @@ async def test_a_session_that_cannot_be_put_back_is_closed(recognising: House, m
 async def test_looking_for_old_sessions_survives_a_store_that_cannot_be_reached(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("oaicompat_proxy.server.sessions.sessions.SWEEP", 0.001)
+    monkeypatch.setattr("oaicompat_proxy.server.sessions.sessions.SWEEP_INTERVAL", 0.001)
     store = MemoryStore(ttl=0, size=10)
     house = House(recognise=True, store=store)
     expire = store.expire
@@ -579,7 +570,7 @@ async def test_looking_for_old_sessions_ends_although_its_cancellation_was_swall
     plain: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a client of Redis's may do that waits for an answer with a time limit."""
-    monkeypatch.setattr("oaicompat_proxy.server.sessions.sessions.SWEEP", 0.001)
+    monkeypatch.setattr("oaicompat_proxy.server.sessions.sessions.SWEEP_INTERVAL", 0.001)
     asked = asyncio.Event()
 
     async def swallow() -> list[str]:
@@ -597,7 +588,7 @@ async def test_looking_for_old_sessions_ends_although_its_cancellation_was_swall
 
 
 async def test_a_session_that_is_abandoned_is_closed(plain: House) -> None:
-    plain.sessions.abandon("s1", plain.upstream)  # type: ignore[arg-type]
+    plain.sessions.cancel_continued("s1", plain.upstream)  # type: ignore[arg-type]
     assert plain.events == ["close"]
 
 
@@ -619,15 +610,15 @@ def alone() -> House:
 
 @pytest.mark.parametrize("name", ["", "harbour"])
 async def test_an_agent_without_a_gateway_gets_everything_and_keeps_nothing(alone: House, name: str) -> None:
-    async with leased(alone, wanted(HELLO, ANSWER, AGAIN, name=name, app="pilot")) as lease:
-        assert (lease.app, lease.history, lease.keep) == ("pilot", "full", False)
-        assert (lease.release is not None) == bool(name)
+    async with await alone.sessions.lease(wanted(HELLO, ANSWER, AGAIN, name=name, app="pilot")) as lease:
+        assert (lease.app, lease.history, lease.persistent) == ("pilot", "full", False)
+        assert lease.locked == bool(name)
 
 
 async def test_its_run_ends_with_its_reader(alone: House) -> None:
     run = alone.upstream.next = Run()
     with contextlib.suppress(asyncio.CancelledError):
-        async with leased(alone, wanted(name="harbour")) as lease:
+        async with await alone.sessions.lease(wanted(name="harbour")) as lease:
             start(lease, TURN, approves=False)
             raise asyncio.CancelledError
     assert run.was_cut
@@ -636,17 +627,17 @@ async def test_its_run_ends_with_its_reader(alone: House) -> None:
 
 async def test_what_waits_goes_on_in_its_own_thread(alone: House) -> None:
     want = replace(wanted(HELLO, name="harbour"), key="oc-before")
-    async with leased(alone, want) as lease:
+    async with await alone.sessions.lease(want) as lease:
         assert lease.key == "oc-before"
         with pytest.raises(SessionBusy):
-            await alone.sessions.begin(want)
+            await alone.sessions.lease(want)
 
 
 @pytest.mark.parametrize("before", [(), (SYSTEM,)])
 async def test_a_thread_goes_on_after_a_question(alone: House, before: tuple[Message, ...]) -> None:
     """The request with the answer names the thread that waits; the next one finds it by its conversation."""
 
-    def want(*messages: Message, key: str = "") -> Wanted:
+    def want(*messages: Message, key: str = "") -> SessionRequest:
         return replace(wanted(*before, *messages, name="harbour"), keeps_threads=True, key=key)
 
     first = await answered(alone, want(HELLO))

@@ -53,67 +53,67 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[list[SessionSt
 async def test_what_was_put_is_taken_by_one_only(stores: list[SessionStore]) -> None:
     here, there = stores
     assert await here.put("d1", "s1") == []
-    assert await there.take("d1") == "s1"
-    assert await here.take("d1") is None
-    assert await there.take("d1") is None
+    assert await there.claim("d1") == "s1"
+    assert await here.claim("d1") is None
+    assert await there.claim("d1") is None
 
 
 async def test_of_many_who_take_at_once_one_gets_it(stores: list[SessionStore]) -> None:
     await stores[0].put("d1", "s1")
-    taken = await asyncio.gather(*(store.take("d1") for store in stores * 10))
+    taken = await asyncio.gather(*(store.claim("d1") for store in stores * 10))
     assert sorted(taken, key=str) == [None] * 19 + ["s1"]
 
 
 async def test_what_was_never_put_is_not_there(stores: list[SessionStore]) -> None:
-    assert await stores[0].take("d1") is None
+    assert await stores[0].claim("d1") is None
 
 
 async def test_conversations_are_kept_apart(stores: list[SessionStore]) -> None:
     here, there = stores
     await here.put("d1", "s1")
     await there.put("d2", "s2")
-    assert await here.take("d2") == "s2"
-    assert await there.take("d1") == "s1"
+    assert await here.claim("d2") == "s2"
+    assert await there.claim("d1") == "s1"
 
 
 async def test_a_conversation_that_two_sessions_share_belongs_to_neither(stores: list[SessionStore]) -> None:
     here, there = stores
     await here.put("d1", "s1")
     assert sorted(await there.put("d1", "s2")) == ["s1", "s2"], "both are to be closed"
-    assert await here.take("d1") is None
+    assert await here.claim("d1") is None
     assert await there.put("d1", "s3") == ["s3"], "and a third too"
-    assert await here.take("d1") is None
+    assert await here.claim("d1") is None
 
 
 async def test_a_conversation_that_was_taken_belongs_to_nobody_else(stores: list[SessionStore]) -> None:
     """The first client may come back to it, by an edit, and must not find another's session."""
     here, there = stores
     await here.put("d1", "s1")
-    await here.take("d1")
+    await here.claim("d1")
     assert await there.put("d1", "s2") == ["s2"], "the first one goes on and is not to be closed"
-    assert await here.take("d1") is None
+    assert await here.claim("d1") is None
 
 
 async def test_a_session_may_be_put_back(stores: list[SessionStore]) -> None:
     here, there = stores
     await here.put("d1", "s1")
-    await here.take("d1")
+    await here.claim("d1")
     assert await there.put("d1", "s1") == []
-    assert await here.take("d1") == "s1"
+    assert await here.claim("d1") == "s1"
 
 
 async def test_putting_the_same_twice_is_putting_it_once(stores: list[SessionStore]) -> None:
     here, there = stores
     await here.put("d1", "s1")
     assert await there.put("d1", "s1") == []
-    assert await here.take("d1") == "s1"
+    assert await here.claim("d1") == "s1"
 
 
 async def test_a_session_goes_on_under_the_digest_of_its_longer_conversation(stores: list[SessionStore]) -> None:
     here, there = stores
     for number in range(10):
         await here.put(f"d{number}", "s1")
-        assert await there.take(f"d{number}") == "s1"
+        assert await there.claim(f"d{number}") == "s1"
 
 
 async def test_the_oldest_give_way_when_there_are_too_many(stores: list[SessionStore], clock: Clock) -> None:
@@ -123,8 +123,8 @@ async def test_the_oldest_give_way_when_there_are_too_many(stores: list[SessionS
         clock.now += 1
         unwanted += await stores[number % 2].put(f"d{number}", f"s{number}")
     assert unwanted == ["s0", "s1"]
-    assert [await here.take("d0"), await there.take("d1")] == [None, None]
-    assert [await here.take(f"d{number}") for number in (2, 3, 4)] == ["s2", "s3", "s4"]
+    assert [await here.claim("d0"), await there.claim("d1")] == [None, None]
+    assert [await here.claim(f"d{number}") for number in (2, 3, 4)] == ["s2", "s3", "s4"]
 
 
 async def test_what_is_taken_makes_room(stores: list[SessionStore], clock: Clock) -> None:
@@ -132,7 +132,7 @@ async def test_what_is_taken_makes_room(stores: list[SessionStore], clock: Clock
         clock.now += 1
         assert await stores[0].put(f"d{number}", f"s{number}") == []
         if number > 1:
-            assert await stores[0].take(f"d{number - 2}") == f"s{number - 2}"
+            assert await stores[0].claim(f"d{number - 2}") == f"s{number - 2}"
 
 
 async def test_what_is_too_old_is_told_once_and_not_found(stores: list[SessionStore], clock: Clock) -> None:
@@ -144,14 +144,14 @@ async def test_what_is_too_old_is_told_once_and_not_found(stores: list[SessionSt
     clock.now += TTL / 2 + 1
     assert await there.expire() == ["s1"]
     assert await here.expire() == []
-    assert await here.take("d1") is None
-    assert await there.take("d2") == "s2"
+    assert await here.claim("d1") is None
+    assert await there.claim("d2") == "s2"
 
 
 async def test_what_was_taken_or_given_up_does_not_grow_old(stores: list[SessionStore], clock: Clock) -> None:
     here, _ = stores
     await here.put("d1", "s1")
-    await here.take("d1")
+    await here.claim("d1")
     await here.put("d2", "s2")
     await here.put("d2", "s3")
     clock.now += 2 * TTL
@@ -162,11 +162,11 @@ async def test_using_a_session_makes_it_young_again(stores: list[SessionStore], 
     here, there = stores
     await here.put("d1", "s1")
     clock.now += TTL - 1
-    await there.take("d1")
+    await there.claim("d1")
     await there.put("d2", "s1")
     clock.now += TTL - 1
     assert await here.expire() == []
-    assert await here.take("d2") == "s1"
+    assert await here.claim("d2") == "s1"
 
 
 # What the two do differently
@@ -176,17 +176,17 @@ async def test_at_the_end_of_a_process_its_memory_is_given_up(clock: Clock) -> N
     store = MemoryStore(ttl=TTL, size=9)
     await store.put("d1", "s1")
     await store.put("d2", "s2")
-    await store.take("d2")
-    assert await store.leave() == ["s1"]
-    assert await store.leave() == []
+    await store.claim("d2")
+    assert await store.clear() == ["s1"]
+    assert await store.clear() == []
 
 
 async def test_at_the_end_of_a_process_what_redis_knows_is_left_to_the_others(redis_server: RedisServer) -> None:
     async with redis_client.connect(redis_server.url) as redis:
         store = RedisStore(redis, ttl=TTL, size=9)
         await store.put("d1", "s1")
-        assert await store.leave() == []
-        assert await store.take("d1") == "s1"
+        assert await store.clear() == []
+        assert await store.claim("d1") == "s1"
 
 
 async def test_gateways_in_the_same_redis_keep_apart(redis_server: RedisServer) -> None:
@@ -195,15 +195,15 @@ async def test_gateways_in_the_same_redis_keep_apart(redis_server: RedisServer) 
         assert await one.put("d1", "s1") == []
         assert await other.put("d1", "s2") == []
         assert (await one.count(), await other.count()) == (1, 1)
-        assert (await one.take("d1"), await other.take("d1")) == ("s1", "s2")
+        assert (await one.claim("d1"), await other.claim("d1")) == ("s1", "s2")
 
 
 async def test_memory_does_not_grow_with_what_was_taken(clock: Clock) -> None:
     store = MemoryStore(ttl=TTL, size=3)
     for number in range(100):
         await store.put(f"d{number}", "s1")
-        await store.take(f"d{number}")
-    assert len(store._taken._items) == 3
+        await store.claim(f"d{number}")
+    assert len(store._reserved._items) == 3
 
 
 async def test_what_is_too_old_in_memory_is_told_at_the_next_put_too(clock: Clock) -> None:
@@ -218,7 +218,7 @@ async def test_every_key_in_redis_ends_by_itself(redis_server: RedisServer) -> N
         store = RedisStore(redis, ttl=TTL, size=9)
         await store.put("d1", "s1")
         await store.put("d2", "s2")
-        await store.take("d2")
+        await store.claim("d2")
         await store.put("d3", "s3")
         await store.put("d3", "s4")
         keys = await redis.keys("oaicompat:session:*")
@@ -235,17 +235,17 @@ async def test_a_session_that_was_closed_for_its_age_is_not_taken_before_its_key
         clock.now += TTL + 1
         assert await store.expire() == ["s1"]
         assert await redis.exists("oaicompat:session:d1")
-        assert await store.take("d1") is None
+        assert await store.claim("d1") is None
 
 
 async def test_without_redis_every_method_says_so(own_redis: RedisServer) -> None:
     async with redis_client.connect(own_redis.url) as redis:
         store = RedisStore(redis, ttl=TTL, size=9)
         own_redis.stop()
-        for call in (store.put("d1", "s1"), store.take("d1"), store.expire()):
+        for call in (store.put("d1", "s1"), store.claim("d1"), store.expire()):
             with pytest.raises(SessionsUnavailable):
                 await call
-        assert await store.leave() == []
+        assert await store.clear() == []
 
 
 async def test_under_a_clients_own_name_the_newer_session_takes_the_place(stores: list[SessionStore]) -> None:
@@ -255,9 +255,9 @@ async def test_under_a_clients_own_name_the_newer_session_takes_the_place(stores
     assert await there.put("d1", "s2", named=True) == ["s1"]
     assert await here.count() == 1
     assert await here.put("d1", "s2", named=True) == []
-    assert await here.take("d1") == "s2"
+    assert await here.claim("d1") == "s2"
     assert await there.put("d1", "s3", named=True) == [], "what was taken goes on elsewhere"
-    assert await here.take("d1") == "s3"
+    assert await here.claim("d1") == "s3"
 
 
 async def test_named_sessions_give_way_like_all_others(stores: list[SessionStore]) -> None:

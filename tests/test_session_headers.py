@@ -233,7 +233,7 @@ async def test_a_name_means_nothing_where_no_name_is_read(start: Start) -> None:
 
 async def test_sessions_under_a_name_are_kept_for_a_time(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """But the name's own one is never closed."""
-    monkeypatch.setattr("oaicompat_proxy.server.sessions.sessions.SWEEP", 0.01)
+    monkeypatch.setattr("oaicompat_proxy.server.sessions.sessions.SWEEP_INTERVAL", 0.01)
     there = await start(session_ttl=1)
     await there.ask("When is high tide?", name="harbour")
     there.keep_sessions()

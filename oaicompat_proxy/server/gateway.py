@@ -126,7 +126,7 @@ class Gateway:
         if tasks:
             await asyncio.wait(tasks)
         await self.once.settle()
-        await self.runtime.sessions.settle()
+        await self.runtime.sessions.shutdown()
         await self.locks.close()
         self.runtime.upstream.close()
 

@@ -43,7 +43,7 @@ class GatewayRuntime:
 
     def counts(self) -> dict[str, int]:
         return {
-            "settling": len(self.sessions.settling),
+            "settling": len(self.sessions.finalizing),
             "cancelled": self.sessions.cancelled,
             "forgotten": self.sessions.forgotten,
             "closing": self.closer.unfinished,
@@ -59,5 +59,5 @@ class GatewayRuntime:
             while self.sessions.busy:  # noqa: ASYNC110 -- an event would have to be set by every request
                 await asyncio.sleep(DRAIN_POLL)
         finally:
-            await self.sessions.retire()
+            await self.sessions.hand_over()
             self.upstream.close()

@@ -16,7 +16,7 @@ from oaicompat_proxy.core.errors import AgentError, ProxyError, UpstreamAnswerTo
 from oaicompat_proxy.dialects.ag_ui.dialect import AgUi
 from oaicompat_proxy.dialects.agentick.dialect import Agentick
 from oaicompat_proxy.dialects.protocol import Dialect
-from oaicompat_proxy.server.sessions.fingerprints import AnswerDigest
+from oaicompat_proxy.server.sessions.fingerprints import AnswerFingerprint
 from oaicompat_proxy.translation.translator import Translator
 
 FEW, GROWTH, MOST = 2_000, 4, 9
@@ -231,7 +231,7 @@ def answer(dialect: str, native: bytes, server_tools: str, *, max_held: int = 2*
         max_held=max_held,
     )
     encoder = ChunkEncoder(ENVELOPE, include_usage=True, reasoning_field="reasoning_content")
-    digest = AnswerDigest(b"", "", "", ())
+    digest = AnswerFingerprint(b"", "", "", ())
     try:
         for start in range(0, len(native), READ):
             for event in reader.feed(native[start : start + READ]):

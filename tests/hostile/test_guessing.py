@@ -24,7 +24,11 @@ from oaicompat_proxy.core.signing import Secrets, SigningKeys
 from oaicompat_proxy.demo.script import Call, Say, Script, Tick
 from oaicompat_proxy.demo.settings import GatewaySettings
 from oaicompat_proxy.server.access.keyring import number_keys
-from oaicompat_proxy.server.sessions.fingerprints import AnswerDigest, conversation_digest, named_session
+from oaicompat_proxy.server.sessions.fingerprints import (
+    AnswerFingerprint,
+    conversation_fingerprint,
+    derive_session_name,
+)
 from oaicompat_proxy.translation.confirmations import Question, sign
 from oaicompat_proxy.translation.tool_call_ids import shorten
 
@@ -43,9 +47,9 @@ SCOPES = [
 ]
 
 MADE: dict[str, Callable[[SigningKeys, str], str]] = {
-    "session": lambda keys, scope: named_session(keys.newest, scope, "demo", NAME),
-    "conversation": lambda keys, scope: conversation_digest(keys.newest, scope, "demo", HELLO),
-    "answer": lambda keys, scope: AnswerDigest(keys.newest, scope, "demo", HELLO).hexdigest(),
+    "session": lambda keys, scope: derive_session_name(keys.newest, scope, "demo", NAME),
+    "conversation": lambda keys, scope: conversation_fingerprint(keys.newest, scope, "demo", HELLO),
+    "answer": lambda keys, scope: AnswerFingerprint(keys.newest, scope, "demo", HELLO).hexdigest(),
     "question": lambda keys, scope: sign(Question("demo:oc-1", "c1", 2000, lasting=True), keys, scope, "demo"),
     "call": lambda keys, scope: shorten(LONG_ID, keys, scope),
 }
@@ -128,7 +132,9 @@ async def test_nobody_gets_into_anothers_session(front: StartFront) -> None:
     await there.ask("Hello", key="ada", name=NAME)
     session = there.runs[0].session_key
     computed = {
-        f"demo:{named_session(keys.newest, scope, 'demo', NAME)}" for keys in guesses(there.url) for scope in SCOPES
+        f"demo:{derive_session_name(keys.newest, scope, 'demo', NAME)}"
+        for keys in guesses(there.url)
+        for scope in SCOPES
     }
     assert session not in computed
     for name in (NAME, session, session.removeprefix("demo:")):

@@ -29,13 +29,13 @@ from ..http.body import take_body
 from ..observability.run_report import REPORT
 from ..random_ids import new_id
 from ..recording.recorder import Recordable, tap
-from ..sessions.call_ids import CALL_IDS, AnswerIds, Where, refusal
-from ..sessions.continued_run import ContinuingRun
-from ..sessions.fingerprints import AnswerDigest
-from ..sessions.lease import Lease, Wanted
+from ..sessions.call_ids import CALL_IDS, AnswerIds, SessionOfRun, confirmation_rejected
+from ..sessions.fingerprints import AnswerFingerprint
+from ..sessions.lease import Lease, SessionRequest
 from ..sessions.message_trial import TrialRun, find_messages, new_mark
 from ..sessions.run_limiter import RUN_LIMITER
 from ..sessions.run_start import start
+from ..sessions.session_check import SessionCheckingRun
 from ..sessions.session_name import is_native, native_key, session_name
 from ..sessions.sessions import SESSIONS
 from ..turns import give_way
@@ -86,7 +86,7 @@ async def _begin(request: web.Request, chat: AgentRequest) -> Answering:
     agent = await app[CATALOG].find(chat.model, caller)
     name = session_name(request.headers, chat.parameters, config.session_from)
     keeps_threads = app[PER_MODEL].of(model).history == "last"
-    wanted = Wanted(agent, caller, model, chat.messages, name, keeps_threads=keeps_threads, size=size)
+    wanted = SessionRequest(agent, caller, model, chat.messages, name, keeps_threads=keeps_threads, size=size)
     if (result := find_result(chat.messages, chat.tool_names)) is not None:
         return await _go_on(request, chat, wanted, result)
     if name and is_native(config, caller):
@@ -96,11 +96,11 @@ async def _begin(request: web.Request, chat: AgentRequest) -> Answering:
     return _run(request, chat, wanted)
 
 
-async def _go_on(request: web.Request, chat: AgentRequest, wanted: Wanted, result: Message) -> Answering:
+async def _go_on(request: web.Request, chat: AgentRequest, wanted: SessionRequest, result: Message) -> Answering:
     """What waits for this result goes on, or nothing does: it never begins another run. Raises InvalidRequest."""
     app, ids = request.app, request.app[CALL_IDS]
     if app[CONFIG].confirmations != "ask":
-        raise refusal("is not waited for, since this server asks for none")
+        raise confirmation_rejected("is not waited for, since this server asks for none")
     confirmation = await ids.read_confirmation(result, wanted.caller.scope, wanted.model)
     if app[UPSTREAM].dialect.gateway is not None:
         return _resume(request, chat, wanted, confirmation)
@@ -110,7 +110,7 @@ async def _go_on(request: web.Request, chat: AgentRequest, wanted: Wanted, resul
 
 
 async def _run(
-    request: web.Request, chat: AgentRequest, wanted: Wanted, answer: ConfirmationReply | None = None
+    request: web.Request, chat: AgentRequest, wanted: SessionRequest, answer: ConfirmationReply | None = None
 ) -> web.StreamResponse:
     """`answer`: to what the session waits for, where that takes another run."""
     app = request.app
@@ -118,30 +118,25 @@ async def _run(
     size = report.requested_bytes
     report.note_wait()
     await give_way(size)
-    lease = await sessions.begin(wanted)
-    try:
-        lease.follow(report)
+    async with await sessions.lease(wanted) as lease:
+        report.note_turn(lease.key)
+        if report.headers:
+            lease.upstream = lease.upstream.observed(report.headers, report.watch)
         run = await _begin_run(request, chat, lease, config, answer)
         answerable = config.confirmations != "ask" or await can_confirm(lease.upstream)
-        ids = _ids(app, config, wanted.caller, wanted.model, lambda: (lease.key, lease.keep), answerable=answerable)
-        translator = _translator(config, chat, ids)
-        digest = sessions.new_digest(wanted)
+        caller, model = wanted.caller, wanted.model
+        ids = _ids(app, config, caller, model, lambda: (lease.key, lease.persistent), answerable=answerable)
+        lease.answer = translator = _translator(config, chat, ids)
+        fingerprint = sessions.new_fingerprint(wanted)
         form = _form(chat, config)
         del chat, wanted
 
         async def ending() -> None:
-            lease.parked = translator.waits_for_client
-            lease.answered = True
+            lease.mark_delivered()
             await ids.share()
-            if digest is not None and (lease.named or not lease.parked):
-                await sessions.remember(lease, digest)
+            await sessions.store(lease, fingerprint)
 
-        try:
-            return await _answer(request, run, translator, form, ending, digest)
-        finally:
-            lease.denied_call, lease.completed = translator.denied_call, translator.ended
-    finally:
-        sessions.end(lease)
+        return await _answer(request, run, translator, form, ending, fingerprint)
 
 
 async def _begin_run(
@@ -154,14 +149,14 @@ async def _begin_run(
 
     async def begin() -> EventSource:
         await give_way(size)
-        turn = _turn(chat, lease, config, answer, "" if lease.sent_again else mark)
+        turn = _turn(chat, lease, config, answer, "" if lease.replaced else mark)
         await give_way(size)
         run = start(lease, turn, approves=config.confirmations == "approve")
         del turn
         await give_way(size)
         assert lease.run is not None
         report.session = lease.key
-        if lease.sent_again and report.scribe is not None:
+        if lease.replaced and report.scribe is not None:
             lease.run.on_gateway_bytes = report.scribe.native  # nothing was read of the run before it
         elif report.scribe is not None:
             _record(request, chat, lease.run)
@@ -171,13 +166,13 @@ async def _begin_run(
     run = await begin()
     if mark and gateway is not None:
         return TrialRun(lease, request.app[SESSIONS], gateway, run, mark, again=begin)
-    if gateway is None or not (lease.own or lease.recognised_by):
+    if gateway is None or not (lease.primary or lease.matched_fingerprint):
         return run
-    return ContinuingRun(lease, request.app[SESSIONS], gateway, run, again=begin)
+    return SessionCheckingRun(lease, request.app[SESSIONS], gateway, run, again=begin)
 
 
 async def _resume(
-    request: web.Request, chat: AgentRequest, wanted: Wanted, confirmation: Confirmation
+    request: web.Request, chat: AgentRequest, wanted: SessionRequest, confirmation: Confirmation
 ) -> web.StreamResponse:
     """The rest of a run that waited; its session is still leased to the request that began it."""
     app, model, caller = request.app, wanted.model, wanted.caller
@@ -196,13 +191,13 @@ async def _resume(
     async def ending() -> None:
         await ids.share()
         if found is not None and digest is not None:
-            await sessions.remember_resumed(found, digest)
+            await sessions.store_continued(found, digest)
 
     report.note_wait()
     permit = await app[RUN_LIMITER].acquire(caller, report.requested_bytes)
     try:
-        found = await sessions.find_resumed(wanted, question.session)
-        digest = sessions.new_digest(wanted) if found is not None else None
+        found = await sessions.find_continued(wanted, question.session)
+        digest = sessions.new_fingerprint(wanted) if found is not None else None
         del wanted
         report.note_turn(question.session)
         report.note_run(run)
@@ -211,14 +206,14 @@ async def _resume(
         permit.release()
         run.cut()
         if not translator.waits_for_client:
-            sessions.leave(run, question.session, upstream, answered=translator.ended)
+            sessions.finalize_continued(run, question.session, upstream, answered=translator.ended)
         if found is not None and not run.ownerless:
-            sessions.drop(found)
+            sessions.close_unstored(found)
 
 
 def _history(lease: Lease, config: Config) -> str:
     """`last` is no licence to forget: under a name it holds where the session has answered what stands before."""
-    if config.history == "auto" or (config.history == "last" and (lease.named or lease.sent_again)):
+    if config.history == "auto" or (config.history == "last" and (lease.named or lease.replaced)):
         return lease.history
     return config.history
 
@@ -257,7 +252,7 @@ def _record(request: web.Request, chat: AgentRequest, run: Recordable, *, resume
 
 
 def _ids(
-    app: web.Application, config: Config, caller: Caller, model: str, where: Where, *, answerable: bool = True
+    app: web.Application, config: Config, caller: Caller, model: str, where: SessionOfRun, *, answerable: bool = True
 ) -> AnswerIds:
     ttl = config.confirmation_ttl
     return app[CALL_IDS].of_answer(caller.scope, model, where, ttl=ttl, answerable=answerable)
@@ -293,7 +288,7 @@ async def _answer(
     translator: Translator,
     form: ChunkEncoder | Collector,
     ending: Ending | None = None,
-    digest: AnswerDigest | None = None,
+    digest: AnswerFingerprint | None = None,
 ) -> web.StreamResponse:
     if isinstance(form, Collector):
         return await collect_answer(request, run, translator, form, ending, digest)

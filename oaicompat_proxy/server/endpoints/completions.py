@@ -20,7 +20,7 @@ from ..http.body import take_body
 from ..observability.run_report import REPORT
 from ..random_ids import new_id
 from ..recording.recorder import tap
-from ..sessions.lease import Wanted
+from ..sessions.lease import SessionRequest
 from ..sessions.run_start import start
 from ..sessions.sessions import SESSIONS
 from ..turns import give_way
@@ -49,20 +49,19 @@ async def completions(request: web.Request) -> web.StreamResponse:
     echo = asked.prompt if asked.echo else ""
     sessions = request.app[SESSIONS]
     report.note_wait()
-    lease = await sessions.begin(Wanted(app, request[CALLER], model, messages=(), size=report.requested_bytes))
-    try:
-        lease.follow(report)
+    wanted = SessionRequest(app, request[CALLER], model, messages=(), size=report.requested_bytes)
+    async with await sessions.lease(wanted) as lease:
+        report.note_turn(lease.key)
+        if report.headers:
+            lease.upstream = lease.upstream.observed(report.headers, report.watch)
         run = start(lease, Turn((Text(asked.prompt),), metadata), approves=approves)
-        assert lease.run is not None
-        tap(request, lease.run, asked, "completion", echo=echo)
-        report.note_run(lease.run)
+        tap(request, lease.started_run, asked, "completion", echo=echo)
+        report.note_run(lease.started_run)
         envelope = Envelope(f"cmpl-{new_id()}", int(time.time()), model)
         if asked.stream:
             encoder = CompletionEncoder(envelope, include_usage=asked.include_usage, echo=echo)
             return await stream_answer(request, run, translator, encoder)
         return await collect_answer(request, run, translator, CompletionCollector(envelope, echo=echo))
-    finally:
-        sessions.end(lease)
 
 
 def _translator(config: Config, model: str, *, approves: bool) -> Translator:

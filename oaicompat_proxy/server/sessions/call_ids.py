@@ -1,4 +1,4 @@
-"""Ids of tool calls on their way to a client and back, and the questions that some of them ask."""
+"""Ids of tool calls as clients get them, and confirmations, whose questions are sent to clients as tool calls."""
 
 from __future__ import annotations
 
@@ -21,95 +21,101 @@ from ...translation.confirmations import (
 )
 from ...translation.tool_call_ids import belongs, is_fit, restore_ids, short_ids, shorten
 from ..upstream.approvals import UNANSWERABLE
-from .id_store import IdStore, Noted
+from .id_store import IdStore, StoredId
 
-KEPT = 24 * 3600.0
-"""Seconds for which an agent's own id is known: a conversation is taken up again within a day."""
-
-
-MOST_RESTORED = 4096
-"""Ids of a conversation that are looked up, the newest: an agent knows its own calls of the last turns."""
+CALL_ID_TTL = 24 * 3600.0
+"""Seconds for which the original id of a call is stored: most conversations continue within a day."""
 
 
-Where = Callable[[], tuple[str, bool]]
-"""The run's session when a question comes up, and whether it goes on after the answer."""
+MAX_RESTORED = 4096
+"""Ids of a conversation that are looked up, the newest ones; an agent needs those of its last turns."""
+
+
+SessionOfRun = Callable[[], tuple[str, bool]]
+"""The key of the run's session when the agent asks a question, and whether later requests continue in it."""
 
 
 class CallIds:
-    """Of one gateway."""
+    """The ids of one gateway."""
 
     def __init__(self, keys: SigningKeys, store: IdStore) -> None:
         self._keys = keys
         self._store = store
 
-    def of_answer(self, scope: str, model: str, where: Where, *, ttl: float, answerable: bool = True) -> AnswerIds:
-        """`scope`: who gets the answer. `ttl`: seconds for which a question may be answered, if it may be at all."""
-        return AnswerIds(self._keys, self._store, scope, model, where, ttl=ttl if answerable else 0)
+    def of_answer(
+        self, scope: str, model: str, session: SessionOfRun, *, ttl: float, answerable: bool = True
+    ) -> AnswerIds:
+        """`scope`: of the caller. `ttl`: seconds for which a question may be answered. `answerable`: the gateway takes
+        the client's reply.
+        """
+        return AnswerIds(self._keys, self._store, scope, model, session, ttl=ttl if answerable else 0)
 
     async def restore(self, messages: Sequence[Message], scope: str) -> tuple[Message, ...]:
-        """The conversation with the agent's own ids, as far as they are known, and this caller's."""
-        found = await self._store.find(short_ids(messages)[-MOST_RESTORED:])
+        """The conversation with the agent's own ids, as far as they are stored for this caller."""
+        found = await self._store.find(short_ids(messages)[-MAX_RESTORED:])
         own = {short: each for short, each in found.items() if belongs(short, each, self._keys, scope)}
         return restore_ids(messages, own)
 
     async def read_confirmation(self, result: Message, scope: str, model: str) -> Confirmation:
-        """What the client's result says to the question that it answers. Raises InvalidRequest."""
+        """Parses the client's reply to a question. Raises InvalidRequest."""
         token = result.tool_call_id or ""
         question = read_question((await self._store.find([token])).get(token, ""))
         if question is None or not is_signed(token, question, self._keys, scope, model):
-            raise refusal("is not known here: its id is cut or another's, or it was asked too long ago")
+            raise confirmation_rejected("is not known here: its id is cut or another's, or it was asked too long ago")
         if question.expires < time.time():
-            raise refusal("is not waited for any more")
+            raise confirmation_rejected("is not waited for any more")
         return read_result(result, question)
 
 
 class AnswerIds:
-    """Those that one answer gives to its client."""
+    """The ids in one answer."""
 
-    def __init__(self, keys: SigningKeys, store: IdStore, scope: str, model: str, where: Where, *, ttl: float) -> None:
+    def __init__(
+        self, keys: SigningKeys, store: IdStore, scope: str, model: str, session: SessionOfRun, *, ttl: float
+    ) -> None:
         self._keys = keys
         self._store = store
         self._scope = scope
         self._model = model
-        self._where = where
+        self._session = session
         self._ttl = ttl
         # moving
-        self._noted: list[Noted] = []
+        self._stored: list[StoredId] = []
 
     def shorten(self, call_id: str) -> str:
-        """The id of an agent's call as the client gets it."""
+        """The id of an agent's call for the client."""
         if is_fit(call_id):
             return call_id
         short = shorten(call_id, self._keys, self._scope)
-        self._note(Noted(short, call_id, time.time() + KEPT))
+        self._add(StoredId(short, call_id, time.time() + CALL_ID_TTL))
         return short
 
     def ask(self, call_id: str) -> str:
         """The id of a question to the client: may the agent make this call?
 
-        Raises AgentUnanswerable if nobody could pass the answer on, and AgentError if the question is too long.
+        Raises AgentUnanswerable if the gateway takes no reply, and AgentError if the question cannot be stored.
         """
         if not self._ttl:
             raise AgentUnanswerable(UNANSWERABLE)
-        session, lasting = self._where()
-        question = Question(session, call_id, int(time.time() + self._ttl), lasting)
+        key, persistent = self._session()
+        question = Question(key, call_id, int(time.time() + self._ttl), persistent)
         token = sign(question, self._keys, self._scope, self._model)
-        if not self._note(Noted(token, write_question(question), question.expires + 1)):
+        if not self._add(StoredId(token, write_question(question), question.expires + 1)):
             raise AgentError("The agent waits for more answers at once than a client can be asked for.")
         return token
 
     async def share(self) -> None:
-        """Before the client can come back, through whatever worker."""
-        if self._noted:
-            await self._store.share(self._noted)
+        """Before the client can send its next request, to any worker."""
+        if self._stored:
+            await self._store.share(self._stored)
 
-    def _note(self, noted: Noted) -> bool:
-        self._noted.append(noted)
-        return self._store.note(noted)
+    def _add(self, stored: StoredId) -> bool:
+        self._stored.append(stored)
+        return self._store.add(stored)
 
 
-def refusal(why: str) -> InvalidRequest:
-    """`why`: what is to be said of the confirmation."""
+def confirmation_rejected(why: str) -> InvalidRequest:
+    """`why`: the predicate of a sentence about the confirmation."""
     return InvalidRequest(
         f"This confirmation {why}; nothing was run. To ask the agent again, send the conversation without it.",
         param="messages",

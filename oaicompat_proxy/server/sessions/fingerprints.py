@@ -1,11 +1,10 @@
-"""Names and digests by which a session is found again. Pure.
+"""Fingerprints by which a session is found again: keyed hashes of conversations and of clients' session names. Pure.
 
-A client's own session name, and a conversation that is recognised, are both turned into keyed hashes together
-with the caller's scope (its API key): nobody reaches another caller's session, and no character of a name can
-choose another app.
+Each hash includes the caller's scope (its API key), so no caller reaches the session of another, and no character of
+a name can choose another app.
 
-A conversation is compared as clients keep it: texts without their white space, which some trim; tool calls by
-name and arguments, which some serialise anew; no ids, no reasoning, which many drop.
+A fingerprint ignores what clients change in a conversation: white space, which some trim; the JSON form of tool
+arguments, which some serialise again; ids and reasoning, which many drop.
 """
 
 from __future__ import annotations
@@ -20,26 +19,28 @@ from ...core.answer import Part, TextBatch, TextPart, ToolCallArguments, ToolCal
 from ...core.message import Block, Media, Message
 
 MAX_ARGUMENT_MARKS = 50_000
-"""Commas, colons and brackets in the arguments of all tool calls of a conversation, up to which they are parsed."""
+"""Commas, colons and brackets in the arguments of a conversation's tool calls; arguments beyond them are not parsed."""
 
 MAX_KEPT_ARGUMENTS = 4 * 1024 * 1024
-"""Characters of arguments of one answer's calls that are kept for it; an answer with more is not recognised."""
+"""Characters of tool arguments that are held for one answer; an answer with more is not recognised."""
 
 PIECE = 64 * 1024
-"""Characters of a text whose white space is removed at a time."""
+"""Characters from which white space is removed at a time."""
 
 
-def named_session(secret: bytes, scope: str, app: str, name: str) -> str:
-    """The gateway's name for a session that the client calls `name`."""
+def derive_session_name(secret: bytes, scope: str, app: str, name: str) -> str:
+    """The gateway's name for the session that the client calls `name`."""
     return "oc-" + _hmac(secret, ["session", scope, app, name])
 
 
-def name_digest(secret: bytes, scope: str, name: str) -> str:
-    """Stands for what the client calls `name`, whatever app it asks for."""
+def name_fingerprint(secret: bytes, scope: str, name: str) -> str:
+    """Equal for the same caller and name, for every app."""
     return _hmac(secret, ["name", scope, name])
 
 
-def conversation_digest(secret: bytes, scope: str, model: str, messages: Iterable[Message], *, name: str = "") -> str:
+def conversation_fingerprint(
+    secret: bytes, scope: str, model: str, messages: Iterable[Message], *, name: str = ""
+) -> str:
     """Equal for the same caller, model, session name and conversation."""
     return _hmac(secret, [*_prefix(scope, model, name), *map(_CanonicalForm().of, messages)])
 
@@ -48,7 +49,7 @@ def _prefix(scope: str, model: str, name: str) -> list[Any]:
     return ["named conversation", scope, name, model] if name else ["conversation", scope, model]
 
 
-def answered_part(messages: Sequence[Message]) -> Sequence[Message]:
+def up_to_last_answer(messages: Sequence[Message]) -> Sequence[Message]:
     """The conversation up to its last answer; empty if there is none."""
     for length in range(len(messages), 0, -1):
         if messages[length - 1].role == "assistant":
@@ -56,19 +57,19 @@ def answered_part(messages: Sequence[Message]) -> Sequence[Message]:
     return ()
 
 
-def is_whole(messages: Iterable[Message]) -> bool:
-    """Whether the conversation comes from a client that sends all of it: it holds more than what a user says."""
+def is_whole_conversation(messages: Iterable[Message]) -> bool:
+    """Whether the messages come from a client that sends whole conversations: one is not a user message."""
     return any(message.role in ("system", "assistant") for message in messages)
 
 
-class AnswerDigest:
-    """Takes the chunks of an answer; then the digest of the conversation that ends with it.
+class AnswerFingerprint:
+    """Takes the parts of an answer; `hexdigest` is then the fingerprint of the conversation that ends with it.
 
-    Needs no more memory for a longer text.
+    Text is hashed while it comes, so its length costs no memory.
     """
 
     def __init__(self, secret: bytes, scope: str, model: str, messages: Iterable[Message], *, name: str = "") -> None:
-        """The first four and `name` are those of `conversation_digest`."""
+        """The same parameters as `conversation_fingerprint`."""
         self._secret = secret
         # moving
         self._form = _CanonicalForm()
@@ -105,10 +106,10 @@ _SORTED = json.JSONEncoder(sort_keys=True)
 
 
 class _CanonicalForm:
-    """What is compared of the messages of one conversation, which come in their order.
+    """The form in which the messages of one conversation are hashed, one after the other.
 
-    Arguments that hold too much are compared as they are written: what a client serialises anew is then not
-    recognised. What was seen before decides, so the same conversation always has the same form.
+    Arguments beyond MAX_ARGUMENT_MARKS are hashed as text, so a client that serialises them again is not recognised.
+    The limit counts from the first message, so equal conversations always have the same form.
     """
 
     def __init__(self) -> None:
@@ -141,6 +142,6 @@ def _media_digest(block: Block) -> str:
 
 
 def _update(digest: hashlib._Hash, text: str) -> None:
-    """With the text less its white space. A long one goes piece by piece: its words together need much memory."""
+    """Hashes the text without white space, in pieces: splitting a long text at once needs many times its memory."""
     for start in range(0, len(text), PIECE):
         digest.update("".join(text[start : start + PIECE].split()).encode("utf-8", "replace"))

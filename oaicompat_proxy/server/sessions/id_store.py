@@ -1,4 +1,4 @@
-"""What the short ids stand for that clients get: for all workers of a process tree, and with Redis for all replicas."""
+"""Stores the original ids behind the short ids of clients: for a whole process tree, with Redis for all replicas."""
 
 from __future__ import annotations
 
@@ -18,46 +18,45 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _QUESTIONS = SharedTable(slots=2048, slot_size=32 * 1024)
-"""A question stays open for an hour by default, and its run waits all the time: there are never thousands."""
+"""A question is open for an hour by default, and its run waits all that time, so there are never thousands."""
 _CALLS = SharedTable(slots=8192, slot_size=1024)
-"""Only of agents whose ids are longer or odder than clients take; one of more than a kilobyte is not kept."""
+"""Only ids that clients would not accept are stored, and none above a kilobyte."""
 
 MOST_IN_REDIS = 100_000
-"""Ids of all gateways and replicas; the oldest give way."""
+"""Ids of all gateways and replicas; the oldest are evicted."""
 
 
-class Noted(NamedTuple):
+class StoredId(NamedTuple):
     id: str
-    text: str
-    """What it stands for."""
-    until: float
+    original: str
+    expires: float
     """Unix time in seconds."""
 
 
 class IdStore(Protocol):
-    """Bounded: what is too old, or too much, is forgotten."""
+    """Bounded: the oldest ids are evicted."""
 
-    def note(self, noted: Noted) -> bool:
-        """At once, for this process and those that share its memory. Whether it will be known."""
+    def add(self, stored: StoredId) -> bool:
+        """For the processes that share this one's memory. Returns whether the id can be found later."""
         ...
 
-    async def share(self, noted: Iterable[Noted]) -> None:
-        """With all others, so that they know it before the client comes back."""
+    async def share(self, stored: Iterable[StoredId]) -> None:
+        """For all other processes, before the client can send its next request."""
         ...
 
     async def find(self, ids: Collection[str]) -> dict[str, str]:
-        """Those that are known."""
+        """The originals of those ids that are stored."""
         ...
 
 
 class MemoryIds:
     """For one process tree."""
 
-    def note(self, noted: Noted) -> bool:
-        value = noted.text.encode("utf-8", "surrogatepass")
-        return _table_of(noted.id).put(noted.id, value, until=noted.until)
+    def add(self, stored: StoredId) -> bool:
+        value = stored.original.encode("utf-8", "surrogatepass")
+        return _table_of(stored.id).put(stored.id, value, until=stored.expires)
 
-    async def share(self, noted: Iterable[Noted]) -> None:
+    async def share(self, stored: Iterable[StoredId]) -> None:
         pass
 
     async def find(self, ids: Collection[str]) -> dict[str, str]:
@@ -87,29 +86,29 @@ return 1
 
 
 class RedisIds:
-    """For all processes that share a Redis, which is asked only for what this process tree does not know."""
+    """For all processes that share a Redis. Redis is used only for ids that this process tree does not know."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._here = MemoryIds()
+        self._local = MemoryIds()
         self._share = redis.register_script(_SHARE)
 
-    def note(self, noted: Noted) -> bool:
-        self._here.note(noted)
+    def add(self, stored: StoredId) -> bool:
+        self._local.add(stored)
         return True
 
-    async def share(self, noted: Iterable[Noted]) -> None:
+    async def share(self, stored: Iterable[StoredId]) -> None:
         try:
-            for each in noted:
-                left = max(1, int((each.until - time.time()) * 1000))
-                value = each.text.encode("utf-8", "surrogatepass")
+            for each in stored:
+                left = max(1, int((each.expires - time.time()) * 1000))
+                value = each.original.encode("utf-8", "surrogatepass")
                 with mapped_errors():
                     await self._share([_PREFIX + each.id, _ALL], [value, left, time.time(), MOST_IN_REDIS])
         except SessionsUnavailable:
-            log.warning("what a tool call's id stands for is known to this process tree only: Redis does not answer")
+            log.warning("Redis unavailable: the original id of a tool call is known to this process tree only")
 
     async def find(self, ids: Collection[str]) -> dict[str, str]:
-        found = await self._here.find(ids)
+        found = await self._local.find(ids)
         missing = [each for each in ids if each not in found]
         if not missing:
             return found
@@ -117,7 +116,7 @@ class RedisIds:
             with mapped_errors():
                 values = await self._redis.mget([_PREFIX + each for each in missing])
         except SessionsUnavailable:
-            log.warning("what a tool call's id stands for could not be looked up: Redis does not answer")
+            log.warning("Redis unavailable: original ids of tool calls could not be looked up")
             return found
         there = {each: value for each, value in zip(missing, values, strict=True) if isinstance(value, bytes)}
         return found | {each: value.decode("utf-8", "surrogatepass") for each, value in there.items()}

@@ -1,26 +1,26 @@
-"""What a request asks of its session, and its hold on the one it gets."""
+"""What a request asks of its session, and its lease of the session that it gets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 from ...core.caller import Caller
 from ...core.errors import SessionLockLost
 from ...core.message import Message
-from ..observability.run_report import RunReport
 from ..random_ids import new_secret
 from ..upstream.gateway_client import Upstream
 from ..upstream.run import Run
 from ..upstream.run_state import RunState
 from .after_request import LeaseKind
-from .locks import Release
+from .locks import ReleaseLock
 from .run_limiter import RunPermit
 
 
 @dataclass(slots=True)
-class Wanted:
-    """What a request says about its session."""
+class SessionRequest:
+    """What decides which session a request gets."""
 
     app: str
     caller: Caller
@@ -30,43 +30,60 @@ class Wanted:
     name: str = ""
     """The client's own name for its session, if it gave one."""
     key: str = ""
-    """The session itself, if the request goes on with what it waits for, or names one of the gateway's own."""
+    """The key of a certain session: the one that waits for this request, or one that the client named natively."""
     native: bool = False
-    """The key is the client's: somebody else may have begun the session, and it is never closed here."""
+    """The key is the client's. Another front end may have begun the session, so it is never closed here."""
     keeps_threads: bool = False
-    """The agent remembers what it was told, though it has no gateway (AG-UI with `history = last`)."""
+    """The agent has no gateway and remembers its threads itself (AG-UI with `history = last`)."""
     size: int = 0
-    """Bytes of the request's body, which are held while it waits."""
+    """Bytes of the request's body, which stays in memory while the request waits."""
+
+
+class AnswerProgress(Protocol):
+    """How far the answer has come that is made of the run."""
+
+    @property
+    def ended(self) -> bool:
+        """The answer is complete."""
+
+    @property
+    def waits_for_client(self) -> bool:
+        """The answer ended with a question, and the run waits for the client's reply."""
+
+    @property
+    def denied_call(self) -> str | None:
+        """The agent's call that waits for a confirmation which it will not get."""
 
 
 class Lease:
-    """One request's hold on a session of the gateway."""
+    """A request's exclusive use of a session, as an async context manager. At its exit the session is finalized."""
 
     exact = True
-    """It is known what the session has answered before; always so but in a name's own one."""
+    """It is known which conversation the session has answered; false only for a primary session in other use."""
     first = False
-    """As far as is known, this is the first run in the name's own session."""
+    """The run is the first one in a primary session, as far as is known."""
     native = False
-    """It is never closed here."""
-    sent_again = False
-    """The gateway had forgotten the session, so this is another."""
-    release: Release | None = None
-    lost = False
-    """The session may be another run's, so none of this lease may go on in it."""
+    """The session is never closed here."""
+    replaced = False
+    """The gateway had lost the first session, or its run was stopped; the conversation is sent again to this one."""
+    lock_lost = False
+    """Another run may have the session's lock, so this one has to stop."""
     permit: RunPermit | None = None
     run: Run | None = None
-    recognised_by: str | None = None
-    """The digest under which the session was found."""
-    remembered_by: str | None = None
-    """The digest under which it is found again."""
-    parked = False
+    matched_fingerprint: str | None = None
+    """The fingerprint by which the session was found."""
+    stored_fingerprint: str | None = None
+    """The fingerprint by which later requests find the session."""
+    answer: AnswerProgress | None = None
+    """Until the exit."""
+    delivered = False
+    """The client has its complete answer, so a run that goes on was not abandoned by its client."""
+    awaits_client = False
     """The run waits for the client's next request."""
-    answered = False
-    """The client has its whole answer, so a run that goes on was not left by its reader."""
-    completed = False
-    """The run has succeeded, so the session remembers this turn."""
-    denied_call: str | None = None
-    """The agent's call that waits for a confirmation, and gets none."""
+    succeeded = False
+    """The answer of the run is complete, so the session's history has one more turn."""
+    pending_denial: str | None = None
+    """The agent's call that waits for a confirmation which it will not get."""
 
     def __init__(
         self,
@@ -75,38 +92,41 @@ class Lease:
         upstream: Upstream,
         *,
         history: str,
-        lasting: bool = False,
+        persistent: bool = False,
         named: bool = False,
-        own: bool = False,
+        primary: bool = False,
     ) -> None:
-        """`upstream`: the gateway, as it is called for this caller. `named`: the client has named its session.
-        `own`: it is the one whose key is made of that name.
+        """`upstream`: the gateway, called with this caller's credentials. `named`: the client has named its session.
+        `primary`: the session's key is derived from that name.
         """
         self.app = app
         self.key = key
         self.upstream = upstream
         self.history: str = history
-        """What the agent has to be told of the conversation."""
+        """Which messages of the conversation the agent needs."""
         self.named = named
-        self.own = own
-        self.keep = lasting
-        """The session goes on after this request."""
+        self.primary = primary
+        self.persistent = persistent
+        """Later requests continue in the session."""
+        # moving
+        self.on_exit: Callable[[Lease], None] | None = None
+        self._release_lock: ReleaseLock | None = None
 
     @property
     def kind(self) -> LeaseKind:
-        if self.keep:
+        if self.persistent:
             return LeaseKind.PERSISTENT
         if self.upstream.dialect.gateway is None:
             return LeaseKind.WITHOUT_GATEWAY
-        return LeaseKind.TEMPORARY if self.recognised_by is None else LeaseKind.CONTINUED
+        return LeaseKind.TEMPORARY if self.matched_fingerprint is None else LeaseKind.CONTINUED
 
     @property
     def run_state(self) -> RunState:
         """The state of the run, and of the answer that was made of it."""
         state = RunState.NOT_SENT if self.run is None else self.run.state
-        if state is RunState.ACCEPTED and self.parked:
+        if state is RunState.ACCEPTED and self.awaits_client:
             return RunState.WAITING
-        if state is RunState.FINISHED and self.completed:
+        if state is RunState.FINISHED and self.succeeded:
             return RunState.SUCCEEDED
         return state
 
@@ -115,15 +135,24 @@ class Lease:
         assert self.run is not None
         return self.run
 
-    def follow(self, report: RunReport) -> None:
-        """It is this request's turn; who traces it sees its run."""
-        report.note_turn(self.key)
-        if report.headers:
-            self.upstream = self.upstream.observed(report.headers, report.watch)
+    async def __aenter__(self) -> Self:
+        return self
 
-    def lose(self) -> None:
-        """Stops its run, or keeps it from beginning."""
-        self.lost = True
+    async def __aexit__(self, *_: object) -> None:
+        answer, self.answer = self.answer, None  # it holds text, and finalizing may take an hour
+        if answer is not None:
+            self.succeeded, self.pending_denial = answer.ended, answer.denied_call
+        if self.on_exit is not None:
+            self.on_exit(self)
+
+    def mark_delivered(self) -> None:
+        """When the complete answer goes to the client."""
+        self.delivered = True
+        self.awaits_client = self.answer is not None and self.answer.waits_for_client
+
+    def on_lock_lost(self) -> None:
+        """Stops the run, or prevents it from starting."""
+        self.lock_lost = True
         if self.run is not None:
             self.run.cut(SessionLockLost("This run was stopped: Redis no longer keeps others out of its session."))
 
@@ -131,13 +160,25 @@ class Lease:
         if self.permit is not None:
             self.permit.release()
 
-    async def give_back(self) -> None:
-        """Lets the next request into the session."""
-        if self.release is not None:
-            release, self.release = self.release, None
+    @property
+    def locked(self) -> bool:
+        return self._release_lock is not None
+
+    def hold_lock(self, release: ReleaseLock) -> None:
+        self._release_lock = release
+
+    def detach_lock(self) -> ReleaseLock | None:
+        """The function that releases the session's lock, from now on for the caller to call."""
+        release, self._release_lock = self._release_lock, None
+        return release
+
+    async def release_lock(self) -> None:
+        """Lets the next run into the session. Idempotent."""
+        release = self.detach_lock()
+        if release is not None:
             await release()
 
 
-def fresh_name() -> str:
-    """A session name that nobody can guess, and that nobody else has."""
+def new_session_name() -> str:
+    """A unique session name that nobody can guess."""
     return f"oc-{new_secret()}"

@@ -1,6 +1,6 @@
-"""One run at a time in a session: the gateway would hand a second caller the first one's stream.
+"""Session locks: one run at a time in a session, because a gateway sends a second caller the stream of the first.
 
-Here in memory, for one process; `redis_locks` is for several workers or replicas that serve the same sessions.
+These locks are for one process; `redis_locks` is for workers and replicas that serve the same sessions.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ from typing import Protocol
 
 from ...core.errors import SessionBusy
 
-Release = Callable[[], Awaitable[None]]
+ReleaseLock = Callable[[], Awaitable[None]]
 
 OnLost = Callable[[], None]
-"""Is called once if the lock may become somebody else's before it is given back: what it protects has to stop."""
+"""Called once if another process may get the lock before its release: the run that it protects has to stop."""
 
 
 class SessionLocks(Protocol):
     @property
     def held(self) -> int:
-        """How many this process holds."""
+        """Number of locks that this process holds."""
 
     def open(self) -> None:
-        """Starts what keeps the locks. Needs a running event loop."""
+        """Starts the renewal of locks. Needs a running event loop."""
 
-    async def acquire(self, key: str, *, wait: float, on_lost: OnLost, is_new: bool = False) -> Release:
-        """Returns what gives the lock back. Raises SessionBusy after `wait` seconds.
+    async def acquire(self, key: str, *, wait: float, on_lost: OnLost, is_new: bool = False) -> ReleaseLock:
+        """Returns the function that releases the lock. Raises SessionBusy after `wait` seconds.
 
-        `is_new`: nobody else can know the key, so nobody can hold it.
+        `is_new`: the key was just made, so no other run can hold its lock.
         """
         ...
 
     async def close(self) -> None:
-        """At the end of the process."""
+        """At shutdown."""
         ...
 
 
-def busy() -> SessionBusy:
+def session_busy() -> SessionBusy:
     return SessionBusy("Another run of this session is still going on; wait for its end, or use another session.")
 
 
@@ -51,36 +51,34 @@ class MemoryLocks:
     def held(self) -> int:
         return len(self._locks)
 
-    def open(self) -> None:
-        """Memory needs no task."""
+    def open(self) -> None: ...
 
-    async def acquire(self, key: str, *, wait: float, on_lost: OnLost, is_new: bool = False) -> Release:
+    async def acquire(self, key: str, *, wait: float, on_lost: OnLost, is_new: bool = False) -> ReleaseLock:
         lock, users = self._locks.get(key, (asyncio.Lock(), 0))
         if users and not wait:
-            raise busy()
+            raise session_busy()
         self._locks[key] = lock, users + 1
         try:
             async with asyncio.timeout(wait):
                 await lock.acquire()
         except TimeoutError:
-            self._leave(key)
-            raise busy() from None
+            self._remove_user(key)
+            raise session_busy() from None
         except BaseException:
-            self._leave(key)
+            self._remove_user(key)
             raise
 
         async def release() -> None:
             lock.release()
-            self._leave(key)
+            self._remove_user(key)
 
         return release
 
-    def _leave(self, key: str) -> None:
+    def _remove_user(self, key: str) -> None:
         lock, users = self._locks[key]
         if users == 1:
             del self._locks[key]
         else:
             self._locks[key] = lock, users - 1
 
-    async def close(self) -> None:
-        """Memory needs no end."""
+    async def close(self) -> None: ...

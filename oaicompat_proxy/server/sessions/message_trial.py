@@ -1,8 +1,8 @@
-"""Whether a gateway takes a conversation message by message (`history = full`): found out by trying.
+"""Finds out whether a gateway takes all messages of a conversation in one call (`history = full`).
 
-A gateway that is called with nothing mostly says which form of body it wants. One in another server does not: there
-the first conversation is sent as messages, and the run's stream shows what the model was given. If that was not all,
-the run is stopped before anything of it is passed on, and the conversation is sent folded.
+Most gateways answer an empty call with the form of body that they expect. A gateway that is embedded in another server
+does not: there the first conversation is sent as messages, and the run's stream shows which of them the model got. If
+some are missing, the run is stopped before the client gets any of it, and the conversation is sent folded.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from .sessions import Sessions
 
 log = logging.getLogger(__name__)
 
-LONGEST_PROMPT = 64 * 1024 * 1024
-"""Bytes of a run's stream in which the model's messages are looked for: the stream holds them several times."""
+MAX_PROMPT = 64 * 1024 * 1024
+"""Bytes of a run's stream that are searched for the model's messages, which the stream holds several times."""
 
 
 async def find_messages(upstream: Upstream) -> bool | None:
-    """Whether all messages of a call are read; None if only a run can tell."""
+    """Returns whether the gateway takes all messages of a call; None if only a run can show it."""
     feature, gateway = upstream.features.messages, upstream.dialect.gateway
     if feature.works is not None or gateway is None:
         return feature.works
@@ -35,41 +35,40 @@ async def find_messages(upstream: Upstream) -> bool | None:
         return None
     works = gateway.takes_messages(status, body)
     if works is not None:
-        _note(upstream, works=works)
+        _set_feature(upstream, works=works)
     return works
 
 
 def new_mark() -> str:
-    """An id that stands in a stream only if its message does."""
+    """A message id that appears in a stream only with its message."""
     return f"oc-{uuid.uuid4().hex}"
 
 
-def _note(upstream: Upstream, *, works: bool) -> None:
+def _set_feature(upstream: Upstream, *, works: bool) -> None:
     upstream.features.messages.note(works=works)
     if not works:
-        log.info("the gateway at %s takes one message a run: conversations are sent folded", upstream.address)
+        log.info("the gateway at %s takes one message per run: conversations are sent folded", upstream.address)
 
 
 class TrialRun(ReplaceableRun):
-    """A run that was sent as messages; another takes its place if they were not all read."""
+    """A run that was sent as messages; another run takes its place if the model did not get all of them."""
 
     def __init__(
         self, lease: Lease, sessions: Sessions, gateway: Gateway, run: EventSource, mark: str, *, again: StartRun
     ) -> None:
-        """`mark`: the id of the run's last message. `again`: begins another one, folded."""
+        """`mark`: id of the last message. `again`: starts a run with the folded conversation."""
         super().__init__(lease, sessions, run, again=again)
         self._gateway = gateway
         self._mark = mark.encode()
 
     async def _check(self, again: StartRun) -> None:
-        """Returns when the model has got its messages."""
+        """Returns when the model has its messages."""
         lease = self._lease
-        assert lease.run is not None
         signs = self._gateway.model_signs()
-        found = await lease.run.look_ahead([self._mark, *signs], limit=LONGEST_PROMPT)
+        found = await lease.started_run.look_ahead([self._mark, *signs], limit=MAX_PROMPT)
         is_whole, has_failed = found == self._mark, found is not None and signs.get(found) is False
         if found is not None and not has_failed:
-            _note(lease.upstream, works=is_whole)
+            _set_feature(lease.upstream, works=is_whole)
         if not (is_whole or has_failed):
             self._sessions.replace(lease)
             await self._replace(again)

@@ -1,8 +1,8 @@
-"""What is known of the clients' own session names: whose clients send whole conversations, and what the session that
-belongs to a name has answered last.
+"""Stores what is known about clients' own session names: under which names clients send whole conversations, and which
+conversation the primary session of a name has answered last.
 
-Nothing here is needed to find a name's own session, whose key is derived from the name. What is forgotten costs a
-conversation that is sent whole once more.
+A name's primary session is found without this store, since its key is derived from the name. A lost entry costs one
+transmission of a whole conversation.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 UNKNOWN = ""
-"""In place of a digest: the session is in use, and nobody knows which conversation it has answered."""
+"""In place of a fingerprint: the session has been used, and it is not known which conversation it has answered."""
 
 
 class SessionNames(Protocol):
     """Every method may raise SessionsUnavailable."""
 
-    async def note_whole(self, name: str) -> None:
-        """Clients send whole conversations under this name: one of them held more than what a user says."""
+    async def set_sends_all(self, name: str) -> None:
+        """A request under this name had more than user messages, so its clients send whole conversations."""
         ...
 
-    async def is_whole(self, name: str) -> bool: ...
+    async def sends_all(self, name: str) -> bool: ...
 
     async def answered(self, session: str) -> str | None:
-        """The digest of the conversation that the session has answered; UNKNOWN, or None for one never used."""
+        """Fingerprint of the conversation that the session has answered; UNKNOWN, or None if it was never used."""
         ...
 
-    async def note_answered(self, session: str, digest: str) -> None: ...
+    async def set_answered(self, session: str, fingerprint: str) -> None: ...
 
-    async def take(self, session: str, digest: str) -> bool:
-        """Whether the session has answered exactly this; from now on it is unknown."""
+    async def claim(self, session: str, fingerprint: str) -> bool:
+        """Returns whether the session has answered exactly this conversation, and sets it to UNKNOWN if so."""
         ...
 
     async def forget(self, session: str) -> None:
-        """It has not been used, after all."""
+        """Resets the session to never used."""
         ...
 
 
@@ -48,51 +48,51 @@ class MemoryNames:
     """For one process."""
 
     def __init__(self, *, size: int) -> None:
-        """`size`: names, and sessions; those that were not used for longest give way."""
+        """`size`: names, and sessions; the least recently used are evicted."""
         self._size = size
-        self._whole: OrderedDict[str, None] = OrderedDict()
+        self._sends_all: OrderedDict[str, None] = OrderedDict()
         self._answered: OrderedDict[str, str] = OrderedDict()
 
-    async def note_whole(self, name: str) -> None:
-        self._whole[name] = None
-        self._whole.move_to_end(name)
-        if len(self._whole) > self._size:
-            self._whole.popitem(last=False)
+    async def set_sends_all(self, name: str) -> None:
+        self._sends_all[name] = None
+        self._sends_all.move_to_end(name)
+        if len(self._sends_all) > self._size:
+            self._sends_all.popitem(last=False)
 
-    async def is_whole(self, name: str) -> bool:
-        return name in self._whole
+    async def sends_all(self, name: str) -> bool:
+        return name in self._sends_all
 
     async def answered(self, session: str) -> str | None:
         return self._answered.get(session)
 
-    async def note_answered(self, session: str, digest: str) -> None:
-        self._answered[session] = digest
+    async def set_answered(self, session: str, fingerprint: str) -> None:
+        self._answered[session] = fingerprint
         self._answered.move_to_end(session)
         if len(self._answered) > self._size:
             self._answered.popitem(last=False)
 
-    async def take(self, session: str, digest: str) -> bool:
-        known = await self.answered(session) == digest
-        if known:
-            await self.note_answered(session, UNKNOWN)
-        return known
+    async def claim(self, session: str, fingerprint: str) -> bool:
+        matches = await self.answered(session) == fingerprint
+        if matches:
+            await self.set_answered(session, UNKNOWN)
+        return matches
 
     async def forget(self, session: str) -> None:
         self._answered.pop(session, None)
 
 
-REMEMBERED = 7 * 24 * 3600
-"""Seconds for which Redis keeps what a session has answered, after its last run: the session itself is never closed."""
+ANSWERED_TTL = 7 * 24 * 3600
+"""Seconds for which Redis keeps what a session has answered, after its last run. The session itself is never closed."""
 
-_WHOLE = "oaicompat:session-names"
+_SENDS_ALL = "oaicompat:session-names"
 _ANSWERED = "oaicompat:session-answers:"
 
-_NOTE_WHOLE = """
+_SET_SENDS_ALL = """
 redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
 redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - tonumber(ARGV[3]))
 """
 
-_TAKE = """
+_CLAIM = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], '', 'EX', ARGV[2])
 return 1
@@ -100,37 +100,37 @@ return 1
 
 
 class RedisNames:
-    """For all processes that share a Redis. The names stand in a sorted set, by the time of their last request."""
+    """For all processes that share a Redis. A sorted set holds the names by the time of their last request."""
 
     def __init__(self, redis: Redis, space: str = "", *, size: int) -> None:
-        """`space`: apart from other gateways in the same Redis. `size`: names; sessions are kept for REMEMBERED."""
+        """`space`: separates gateways in the same Redis. `size`: names; answers expire by ANSWERED_TTL."""
         self._redis = redis
-        self._whole = f"{_WHOLE}{space}"
+        self._sends_all = f"{_SENDS_ALL}{space}"
         self._prefix = f"{_ANSWERED}{space}"
         self._size = size
-        self._note_whole = redis.register_script(_NOTE_WHOLE)
-        self._take = redis.register_script(_TAKE)
+        self._set_sends_all = redis.register_script(_SET_SENDS_ALL)
+        self._claim = redis.register_script(_CLAIM)
 
-    async def note_whole(self, name: str) -> None:
+    async def set_sends_all(self, name: str) -> None:
         with mapped_errors():
-            await self._note_whole([self._whole], [time.time(), name, self._size])
+            await self._set_sends_all([self._sends_all], [time.time(), name, self._size])
 
-    async def is_whole(self, name: str) -> bool:
+    async def sends_all(self, name: str) -> bool:
         with mapped_errors():
-            return await self._redis.zscore(self._whole, name) is not None
+            return await self._redis.zscore(self._sends_all, name) is not None
 
     async def answered(self, session: str) -> str | None:
         with mapped_errors():
-            digest: bytes | None = await self._redis.get(self._prefix + session)  # type: ignore[assignment]
-        return None if digest is None else digest.decode()
+            found: bytes | None = await self._redis.get(self._prefix + session)  # type: ignore[assignment]
+        return None if found is None else found.decode()
 
-    async def note_answered(self, session: str, digest: str) -> None:
+    async def set_answered(self, session: str, fingerprint: str) -> None:
         with mapped_errors():
-            await self._redis.set(self._prefix + session, digest, ex=REMEMBERED)
+            await self._redis.set(self._prefix + session, fingerprint, ex=ANSWERED_TTL)
 
-    async def take(self, session: str, digest: str) -> bool:
+    async def claim(self, session: str, fingerprint: str) -> bool:
         with mapped_errors():
-            return bool(await self._take([self._prefix + session], [digest, REMEMBERED]))
+            return bool(await self._claim([self._prefix + session], [fingerprint, ANSWERED_TTL]))
 
     async def forget(self, session: str) -> None:
         with mapped_errors():

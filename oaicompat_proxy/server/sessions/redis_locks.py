@@ -1,11 +1,12 @@
-"""Session locks in Redis, for all processes that share it: never two runs at once in a session, whatever befalls Redis.
+"""Session locks in Redis, for all processes that share it. A session never has two runs at once, also if Redis fails.
 
-A lock is a key that expires, held by a token. Its holder renews it each BEAT. Three things can go wrong:
+A lock is a key with an expiry time; its value is the token of its holder, which renews it every RENEWAL_INTERVAL.
+Three failures are handled:
 
-- Redis loses its data (a restart, FLUSHALL): the holders set their keys again at their next beat. Until all of them
-  can have done so, nobody gets a lock. The sign of a loss is that a key which all processes keep alive is gone.
-- Redis cannot be reached for so long that a lock may expire: its holder is told before that, and stops its run.
-- Somebody else has the lock nevertheless: its holder is told at the next beat.
+- Redis loses its data (a restart, FLUSHALL). The holders set their keys again at their next renewal, and until all of
+  them can have done so, new locks are denied. A loss is recognised by a missing key that all processes keep alive.
+- Redis is unreachable until a lock may expire. `on_lost` is called before that, and stops the run.
+- Another process has the lock nevertheless. `on_lost` is called at the next renewal.
 """
 
 from __future__ import annotations
@@ -19,52 +20,51 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import SessionsUnavailable
 from ..redis import mapped_errors
-from .locks import OnLost, Release, busy
+from .locks import OnLost, ReleaseLock, session_busy
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 log = logging.getLogger(__name__)
 
-LEASE = 45.0
-"""Seconds after which the lock of a process that died is free again; longer than a Redis that writes its data to a
-slow disk stands still."""
+LOCK_TTL = 45.0
+"""Seconds until the lock of a crashed process expires; longer than Redis pauses while it writes to a slow disk."""
 
-FENCE = 3.0
-"""Seconds before that at which a holder that could not renew its lock stops its run."""
+SAFETY_MARGIN = 3.0
+"""Seconds before the expiry of a lock at which its run is stopped, if the lock could not be renewed."""
 
-BEAT = 1.0
-"""Seconds between renewals, of all locks of a process in one command for each MANY."""
+RENEWAL_INTERVAL = 1.0
+"""Seconds between renewals of all locks of a process."""
 
 GRACE = 3.0
-"""Seconds after a loss in which only those who held locks get them: two beats, and the time of a command."""
+"""Seconds after a loss of data in which only earlier holders get locks: two renewals and the time of a command."""
 
-ALIVE = 5.0
-"""Seconds for which the sign of a Redis that has its data lasts; each beat of any process renews it."""
+HEARTBEAT_TTL = 5.0
+"""Seconds until the key expires whose absence means a loss of data; every renewal of any process renews it, too."""
 
-POLL = 0.1
+POLL_INTERVAL = 0.1
 """Seconds between two attempts to get a lock."""
 
-MANY = 500
-"""Locks that are renewed by one command."""
+BATCH_SIZE = 500
+"""Locks that one command renews."""
 
 _PREFIX = "oaicompat:lock:"
-_SIGN = "oaicompat:alive"
+_HEARTBEAT = "oaicompat:alive"
 _LOSS = "oaicompat:lost"
 
-# KEYS: the sign, the loss, locks; ARGV: whether this process has met Redis before, ALIVE, GRACE, LEASE, …
+# KEYS: heartbeat, loss, locks. ARGV: whether this process has used Redis before, HEARTBEAT_TTL, GRACE, LOCK_TTL, …
 
-_LOOK_FOR_LOSS = """
+_DETECT_LOSS = """
 if redis.call('EXISTS', KEYS[1]) == 0 and ARGV[1] == '1' then redis.call('SET', KEYS[2], '1', 'PX', ARGV[3]) end
 redis.call('SET', KEYS[1], '1', 'PX', ARGV[2])
 """
 
-_ACQUIRE = f"""{_LOOK_FOR_LOSS}
+_ACQUIRE = f"""{_DETECT_LOSS}
 if ARGV[6] ~= '1' and redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
 return redis.call('SET', KEYS[3], ARGV[5], 'NX', 'PX', ARGV[4]) and 1 or 0
 """
 
-_RENEW = f"""{_LOOK_FOR_LOSS}
+_RENEW = f"""{_DETECT_LOSS}
 local taken = {{}}
 for number = 3, #KEYS do
   local token = ARGV[number + 2]
@@ -83,17 +83,17 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 
 
 @dataclass(slots=True)
-class _Held:
+class _HeldLock:
     key: str
     on_lost: OnLost
     renewed: float
-    """By the loop's time."""
+    """Event loop time."""
     is_lost: bool = False
 
     def lose(self) -> None:
         if not self.is_lost:
             self.is_lost = True
-            log.warning("the lock of session %s is not safe any more, so its run is stopped", self.key)
+            log.warning("session %s: the Redis lock may be lost, so the run is stopped", self.key)
             self.on_lost()
 
 
@@ -105,43 +105,43 @@ class RedisLocks:
         self._renew = redis.register_script(_RENEW)
         self._release = redis.register_script(_RELEASE)
         # moving
-        self._held: dict[str, _Held] = {}
-        """By their tokens."""
-        self._unreturned: dict[str, tuple[str, float]] = {}
-        """Keys of locks that are not wanted any more, and until when; by their tokens."""
-        self._has_met = False
-        """This process has asked Redis before, so that a missing sign means a loss."""
-        self._beating: asyncio.Task[None] | None = None
+        self._held: dict[str, _HeldLock] = {}
+        """By token."""
+        self._unreleased: dict[str, tuple[str, float]] = {}
+        """Key and expiry time of each lock that is still to be released in Redis, by token."""
+        self._has_connected = False
+        """This process has used Redis before, so a missing heartbeat key means a loss of data."""
+        self._renewing: asyncio.Task[None] | None = None
 
     @property
     def held(self) -> int:
         return len(self._held)
 
     def open(self) -> None:
-        """Begins to renew, and to look for a loss."""
-        if self._beating is None:
-            self._beating = asyncio.create_task(self._beat_for_ever(), name="renew session locks")
+        """Starts the renewals."""
+        if self._renewing is None:
+            self._renewing = asyncio.create_task(self._renew_forever(), name="renew session locks")
 
     async def close(self) -> None:
-        while self._beating is not None and not self._beating.done():
-            self._beating.cancel()
-            await asyncio.wait([self._beating], timeout=POLL)  # redis-py may lose a cancellation while it connects
+        while self._renewing is not None and not self._renewing.done():
+            self._renewing.cancel()
+            await asyncio.wait([self._renewing], timeout=POLL_INTERVAL)  # redis-py may lose a cancellation
 
-    async def acquire(self, key: str, *, wait: float, on_lost: OnLost, is_new: bool = False) -> Release:
-        """Raises SessionsUnavailable too."""
+    async def acquire(self, key: str, *, wait: float, on_lost: OnLost, is_new: bool = False) -> ReleaseLock:
+        """Also raises SessionsUnavailable."""
         self.open()
         token = secrets.token_hex(16)
         try:
             await self._wait_for(key, token, wait, is_new=is_new)
         except BaseException:
-            self._return_later(key, token)  # Redis may have given it though nobody was there any more to hear it
+            self._release_later(key, token)  # Redis may have granted the lock although its reply was not read
             raise
-        self._held[token] = _Held(key, on_lost, _now())
+        self._held[token] = _HeldLock(key, on_lost, _now())
 
         async def release() -> None:
             del self._held[token]
-            self._return_later(key, token)
-            await self._return(token)
+            self._release_later(key, token)
+            await self._release_in_redis(token)
 
         return release
 
@@ -150,70 +150,70 @@ class RedisLocks:
         while not await self._try(key, token, is_new=is_new):
             left = deadline - _now()
             if left <= 0:
-                raise busy()
-            await asyncio.sleep(min(POLL, left))
+                raise session_busy()
+            await asyncio.sleep(min(POLL_INTERVAL, left))
 
     async def _try(self, key: str, token: str, *, is_new: bool) -> bool:
-        keys, arguments = [_SIGN, _LOSS, _PREFIX + key], [*self._common(), token, int(is_new)]
+        keys, arguments = [_HEARTBEAT, _LOSS, _PREFIX + key], [*self._common(), token, int(is_new)]
         try:
             with mapped_errors():
                 return bool(await self._acquire(keys, arguments))
         finally:
-            self._has_met = True
+            self._has_connected = True
 
     def _common(self) -> list[Any]:
-        return [int(self._has_met), *(int(seconds * 1000) for seconds in (ALIVE, GRACE, LEASE))]
+        return [int(self._has_connected), *(int(seconds * 1000) for seconds in (HEARTBEAT_TTL, GRACE, LOCK_TTL))]
 
-    def _return_later(self, key: str, token: str) -> None:
-        self._unreturned[token] = key, _now() + LEASE
+    def _release_later(self, key: str, token: str) -> None:
+        self._unreleased[token] = key, _now() + LOCK_TTL
 
-    async def _return(self, token: str) -> None:
-        """Or leaves it for the next beat, if Redis cannot be reached."""
-        key, expires = self._unreturned[token]
+    async def _release_in_redis(self, token: str) -> None:
+        """If Redis is unreachable, the next renewal tries again."""
+        key, expires = self._unreleased[token]
         try:
             with mapped_errors():
                 await self._release([_PREFIX + key], [token])
         except SessionsUnavailable:
             if _now() < expires:
                 return
-        self._unreturned.pop(token, None)
+        self._unreleased.pop(token, None)
 
-    async def _beat_for_ever(self) -> None:
+    async def _renew_forever(self) -> None:
         from ..bounded_redis import PROBES
 
         PROBES.set(True)
         while True:
-            await self._beat()
-            await asyncio.sleep(BEAT)
+            await self._renew_and_release()
+            await asyncio.sleep(RENEWAL_INTERVAL)
 
-    async def _beat(self) -> None:
-        for some in self._in_batches():
-            await self._renew_all(some)
+    async def _renew_and_release(self) -> None:
+        for batch in self._in_batches():
+            await self._renew_batch(batch)
         for held in list(self._held.values()):
-            if _now() - held.renewed > LEASE - FENCE:
+            if _now() - held.renewed > LOCK_TTL - SAFETY_MARGIN:
                 held.lose()
-        for token in list(self._unreturned):
-            await self._return(token)
+        for token in list(self._unreleased):
+            await self._release_in_redis(token)
 
-    def _in_batches(self) -> Iterator[dict[str, _Held]]:
-        """At least one, which may be empty: the sign is renewed with it."""
+    def _in_batches(self) -> Iterator[dict[str, _HeldLock]]:
+        """At least one batch, which may be empty: a renewal also renews the heartbeat key."""
         tokens = list(self._held)
-        for start in range(0, max(len(tokens), 1), MANY):
-            yield {token: self._held[token] for token in tokens[start : start + MANY] if token in self._held}
+        for start in range(0, max(len(tokens), 1), BATCH_SIZE):
+            yield {token: self._held[token] for token in tokens[start : start + BATCH_SIZE] if token in self._held}
 
-    async def _renew_all(self, some: dict[str, _Held]) -> None:
+    async def _renew_batch(self, batch: dict[str, _HeldLock]) -> None:
         began = _now()
-        keys = [_SIGN, _LOSS, *(_PREFIX + held.key for held in some.values())]
+        keys = [_HEARTBEAT, _LOSS, *(_PREFIX + held.key for held in batch.values())]
         try:
             with mapped_errors():
-                taken = {each.decode() for each in await self._renew(keys, [*self._common(), *some])}
+                taken = {each.decode() for each in await self._renew(keys, [*self._common(), *batch])}
         except SessionsUnavailable:
             return
         finally:
-            self._has_met = True
-        for token, held in some.items():
+            self._has_connected = True
+        for token, held in batch.items():
             if token not in self._held:
-                self._return_later(held.key, token)  # given back meanwhile, and taken anew by this command
+                self._release_later(held.key, token)  # released meanwhile, and set again by this renewal
             elif token in taken:
                 held.lose()
             else:

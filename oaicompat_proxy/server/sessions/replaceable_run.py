@@ -1,4 +1,4 @@
-"""A run whose place another one may take while it is opened, before anything of it is passed on."""
+"""A run that may be replaced by another while it is opened, before the client gets any of it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .lease import Lease
 from .sessions import Sessions
 
 StartRun = Callable[[], Awaitable[EventSource]]
-"""Begins another run of a lease, as the lease then is."""
+"""Starts another run of a lease, in the lease's session at that time."""
 
 
 class ReplaceableRun(ABC):
-    """Reads the run of a lease, or the one that took its place."""
+    """Reads the run of a lease, or the run that has replaced it."""
 
     def __init__(self, lease: Lease, sessions: Sessions, run: EventSource, *, again: StartRun) -> None:
-        """`run`: the lease's. `again`: begins the other one; it is let go of early, since it holds the conversation."""
+        """`run`: the lease's. `again`: starts the other one. It holds the conversation, so `open` drops it."""
         self._lease = lease
         self._sessions = sessions
         # moving
@@ -30,7 +30,7 @@ class ReplaceableRun(ABC):
         return self._run.arrived
 
     async def open(self) -> None:
-        """Returns when it is known which run is read. Raises UpstreamError and its kin."""
+        """Returns when it is decided which run is read. Raises UpstreamError and its subclasses."""
         again, self._again = self._again, None
         await self._run.open()
         if again is not None and self._lease.run is not None:
@@ -38,7 +38,7 @@ class ReplaceableRun(ABC):
 
     @abstractmethod
     async def _check(self, again: StartRun) -> None:
-        """Looks at the opened run of the lease, and calls `_replace` if another one has to be read."""
+        """Looks at the opened run of the lease, and calls `_replace` if another run has to be read."""
 
     async def _replace(self, again: StartRun) -> None:
         self._run = await again()

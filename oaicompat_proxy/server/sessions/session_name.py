@@ -1,4 +1,4 @@
-"""What a client calls its session, in a header of its request or a field of the body, and what that name means."""
+"""A client's name for its session, in a header or a body field, and native session keys. Pure."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from ...core.caller import Caller
 from ...core.errors import InvalidRequest
 from ...dialects.protocol import Dialect
 
-LONGEST_NAME = 256
-"""Characters of a session's name, which may be the gateway's own key."""
+MAX_NAME = 256
+"""Characters of a session's name, which may be a native key of the gateway."""
 
 
 def session_name(headers: Mapping[str, str], parameters: Mapping[str, Any], places: Iterable[str]) -> str:
-    """The name in the first of the places that has one; empty if none has.
+    """The name in the first of `places` that has one; otherwise empty. Raises InvalidRequest if it is too long.
 
-    `headers`: looked up without regard to case. `parameters`: of the body. `places`: as the setting `session_from`
-    has them; a header needs no trust, since every name is kept apart by the caller's key. Raises InvalidRequest for
-    a name that is too long.
+    `headers`: case-insensitive. `parameters`: of the body. `places`: the setting `session_from`. Headers need no trust,
+    since names of different callers never mean the same session.
     """
     for place in places:
         name = _look_up(place, headers, parameters)
@@ -29,9 +28,9 @@ def session_name(headers: Mapping[str, str], parameters: Mapping[str, Any], plac
 
 
 def _check_length(name: str, place: str) -> str:
-    if len(name) > LONGEST_NAME:
+    if len(name) > MAX_NAME:
         raise InvalidRequest(
-            f"Invalid '{place}': the name of a session may have {LONGEST_NAME} characters, but got {len(name)}.",
+            f"Invalid '{place}': the name of a session may have {MAX_NAME} characters, but got {len(name)}.",
             param=place,
             code="string_above_max_length",
         )
@@ -50,14 +49,14 @@ def _look_up(place: str, headers: Mapping[str, str], parameters: Mapping[str, An
 
 
 def is_native(config: Config, caller: Caller) -> bool:
-    """Whether the names of this caller's are the gateway's own session keys."""
+    """Whether this caller names sessions by the gateway's own keys."""
     return config.session_names == "native" and (caller.native_sessions or not config.has_keys)
 
 
 def native_key(dialect: Dialect, app: str, name: str, caller: Caller) -> str:
-    """The gateway's own key. `app`: of the request's model, which may leave the choice to the name.
+    """The gateway's own session key. `app`: of the request's model; empty if the name may choose it.
 
-    Raises InvalidRequest for what no key can be, and for what leads to another agent than the caller may use.
+    Raises InvalidRequest for an impossible key, and for the key of another agent than the caller may use.
     """
     if not name.isprintable():
         raise InvalidRequest(

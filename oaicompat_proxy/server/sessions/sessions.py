@@ -1,8 +1,8 @@
-"""Which session of the gateway a request runs in, and what becomes of it afterwards (decisions D8 and D9).
+"""Leases sessions of the gateway to requests (decision D8), and finalizes them afterwards (decision D9).
 
-A request holds a lease on one session, and a permit for its run. A session that nobody named or recognises is closed
-when the lease ends, which also stops a run that is still going on. A session that keeps its history is held until
-its run is over: without its reader the run is read on in the background.
+A request holds a lease on one session, and a permit for its run. A session that no later request can continue in is
+closed when the lease ends, which also stops a run that is still going on. A session that keeps its history stays locked
+until its run is over: the run of a client that has left is aborted, or read to its end in the background.
 """
 
 from __future__ import annotations
@@ -20,25 +20,23 @@ from ..upstream.abort import ask_to_abort
 from ..upstream.approvals import ResumedRun
 from ..upstream.gateway_client import Upstream
 from ..upstream.session_closer import Closing
-from .continuations import Continuations
-from .fingerprints import AnswerDigest
-from .lease import Lease, Wanted, fresh_name
-from .leasing import Leasing
+from .conversations import Conversations
+from .finalizer import Finalizer
+from .fingerprints import AnswerFingerprint
+from .lease import Lease, SessionRequest, new_session_name
 from .locks import SessionLocks
 from .named_sessions import SessionNames
 from .run_limiter import RunLimiter
-from .settlement import Settling
+from .session_finder import SessionFinder
 from .store import SessionStore
 
 log = logging.getLogger(__name__)
 
-SWEEP = 60.0
-"""Seconds between looks for sessions that are too old to be continued."""
+SWEEP_INTERVAL = 60.0
+"""Seconds between searches for expired sessions."""
 
 
 class Sessions:
-    """Leases sessions, and settles them."""
-
     def __init__(
         self,
         upstream: Upstream,
@@ -56,148 +54,150 @@ class Sessions:
         self._closer = closer
         self._locks = locks
         self._store = store
-        self._known = known = Continuations(keys, store, names, recognises=config.sessions == "recognise")
-        self._settling = Settling(config, known, closer)
-        self._leasing = Leasing(config, keys, known, limiter=limiter, locks=locks, settling=self._settling)
+        self._conversations = Conversations(keys, store, names, recognises=config.sessions == "recognise")
+        self._finalizer = Finalizer(config, self._conversations, closer)
+        self._finder = SessionFinder(
+            config, keys, self._conversations, limiter=limiter, locks=locks, finalizer=self._finalizer
+        )
         # moving
         self.forgotten = 0
-        """Sessions that the gateway had forgotten when their conversation went on."""
+        """Sessions that the gateway had lost when their conversation continued."""
         self._leased = 0
 
     @property
     def busy(self) -> bool:
-        """Whether a run goes on, or one that is over is being tidied up."""
-        return bool(self._leased or self.settling)
+        """Whether a session is leased, or is being finalized."""
+        return bool(self._leased or self.finalizing)
 
     @property
-    def settling(self) -> set[asyncio.Task[None]]:
-        """What is done behind answers, a session each."""
-        return self._settling.tasks
+    def finalizing(self) -> set[asyncio.Task[None]]:
+        """One task for each session that is being finalized."""
+        return self._finalizer.tasks
 
     @property
     def cancelled(self) -> int:
         """Runs that were stopped before their end."""
-        return self._settling.cancelled
+        return self._finalizer.cancelled
 
-    async def begin(self, wanted: Wanted) -> Lease:
-        """A lease that has to be ended. Raises SessionBusy if the session's last run does not end in time, and what
-        RunLimiter.acquire raises.
+    async def lease(self, request: SessionRequest) -> Lease:
+        """Returns a lease with a lock and a permit, as a context manager.
+
+        Raises SessionBusy if the session's lock is not released in time, and what RunLimiter.acquire raises.
         """
         self._leased += 1
         try:
-            lease = await self._leasing.lease(wanted, self._upstream.speaking_for(wanted.caller))
+            lease = await self._finder.find(request, self._upstream.speaking_for(request.caller))
         except BaseException:
             self._leased -= 1
             raise
+        lease.on_exit = self._finalize
         try:
-            lease.permit = await self._limiter.acquire(wanted.caller, wanted.size)
-            if lease.lost:
+            lease.permit = await self._limiter.acquire(request.caller, request.size)
+            if lease.lock_lost:
                 raise SessionsUnavailable("The lock of this session was lost in Redis; nothing was run, so try again.")
         except BaseException:
-            self.end(lease)
+            self._finalize(lease)
             raise
         return lease
 
-    def end(self, lease: Lease) -> None:
-        """The request is answered, or has failed."""
+    def _finalize(self, lease: Lease) -> None:
         self._leased -= 1
-        self._settling.finalize(lease)
+        self._finalizer.finalize(lease)
 
-    def new_digest(self, wanted: Wanted) -> AnswerDigest | None:
-        """Follows the answer, if its conversation can be continued."""
-        return self._known.follow(wanted)
+    def new_fingerprint(self, request: SessionRequest) -> AnswerFingerprint | None:
+        """Takes the parts of the answer; None if no later request may continue the conversation."""
+        return self._conversations.new_fingerprint(request)
 
-    async def remember(self, lease: Lease, digest: AnswerDigest) -> None:
-        """The conversation, with the answer that was given, continues in this session, once its run is over."""
-        lease.recognised_by = None
+    async def store(self, lease: Lease, fingerprint: AnswerFingerprint | None) -> None:
+        """Makes the session the one in which the conversation with this answer continues, once its run is over."""
+        if fingerprint is None or (lease.awaits_client and not lease.named):  # the client's reply has the session's key
+            return
+        lease.matched_fingerprint = None
         if not lease.exact:
             return
-        lease.remembered_by = digest.hexdigest()
+        lease.stored_fingerprint = fingerprint.hexdigest()
         with contextlib.suppress(SessionsUnavailable):
-            if lease.release is None:
-                lease.release = await self._locks.acquire(lease.key, wait=0, on_lost=lease.lose, is_new=True)
-            lease.keep = await self._settling.keep(lease, lease.remembered_by)
+            if not lease.locked:
+                lease.hold_lock(await self._locks.acquire(lease.key, wait=0, on_lost=lease.on_lock_lost, is_new=True))
+            lease.persistent = await self._finalizer.store(lease, lease.stored_fingerprint)
 
-    async def find_resumed(self, wanted: Wanted, key: str) -> Lease | None:
-        """The session whose run waited for this request, if it has answered exactly what stands before. The request
-        that began the run has the lock; this is no lease that has to be ended, but `remember` and `drop` it.
+    async def find_continued(self, request: SessionRequest, key: str) -> Lease | None:
+        """The session whose run waited for this request, if it has answered exactly the conversation before.
+
+        The request that began the run holds the lock, so this lease has no exit: `store_continued` or
+        `close_unstored` ends it.
         """
-        if not wanted.name or wanted.native:
+        if not request.name or request.native:
             return None
-        lease = Lease(wanted.app, key, self._upstream.speaking_for(wanted.caller), history="last")
-        return lease if await self._leasing.identify(lease, wanted) else None
+        lease = Lease(request.app, key, self._upstream.speaking_for(request.caller), history="last")
+        return lease if await self._finder.claim_history(lease, request) else None
 
-    async def remember_resumed(self, lease: Lease, digest: AnswerDigest) -> None:
-        lease.keep = await self._settling.keep(lease, digest.hexdigest())
+    async def store_continued(self, lease: Lease, fingerprint: AnswerFingerprint) -> None:
+        lease.persistent = await self._finalizer.store(lease, fingerprint.hexdigest())
 
-    def drop(self, lease: Lease) -> None:
-        """After the rest of the answer: what nobody finds any more is closed."""
-        if not (lease.keep or lease.own):
+    def close_unstored(self, lease: Lease) -> None:
+        """Closes the session of a continued run, if no later request can find it."""
+        if not (lease.persistent or lease.primary):
             self._closer.close_soon(lease.key, lease.upstream)
 
     def replace_forgotten(self, lease: Lease) -> None:
-        """The gateway has forgotten the session: its run is stopped, and another session takes its place.
-
-        The lease's run is to be begun again, with the whole conversation.
-        """
+        """If the gateway has lost the session: leases another one, to which the conversation has to be sent again."""
         self.forgotten += 1
-        log.warning("the gateway has forgotten session %s; its conversation is sent again", lease.key)
+        log.warning("session %s was lost by the gateway: its conversation is sent again", lease.key)
         self.replace(lease)
 
     def replace(self, lease: Lease) -> None:
-        """Stops the run of a lease, whose session nobody else needs; another takes its place."""
+        """Stops the run, closes the session, which no other request needs, and leases a new one."""
         if lease.run is not None:
             lease.run.cut()
-        self._settling.close_forgotten(lease)
-        lease.key = lease.upstream.dialect.session_key(lease.app, fresh_name())
-        lease.history, lease.keep, lease.own, lease.exact = "fold", False, False, True
-        lease.sent_again = True
-        lease.release = lease.recognised_by = lease.run = None
+        self._finalizer.close_replaced(lease)
+        lease.key = lease.upstream.dialect.session_key(lease.app, new_session_name())
+        lease.history, lease.persistent, lease.primary, lease.exact = "fold", False, False, True
+        lease.replaced = True
+        lease.matched_fingerprint = lease.run = None
 
-    def note_forgotten(self, lease: Lease) -> None:
-        """The same where the client has sent nothing but its newest message: it gets the answer to that."""
+    def report_forgotten(self, lease: Lease) -> None:
+        """If the gateway has lost the session, and the client has sent only its newest message."""
         self.forgotten += 1
         log.warning(
-            "the gateway has forgotten session %s, and its client sends only its newest message: the agent answers "
-            "that without what was said before",
+            "session %s was lost by the gateway, and its client sends only its newest message: the agent answers "
+            "without the conversation before it",
             lease.key,
         )
 
-    def abandon(self, key: str, upstream: Upstream) -> None:
-        """Stops a run that was begun by an earlier request, and that nobody reads any more."""
-        self._settling.cancelled += 1
+    def cancel_continued(self, key: str, upstream: Upstream) -> None:
+        """Stops a run of an earlier request by a close of its session."""
+        self._finalizer.cancelled += 1
         self._closer.close_soon(key, upstream)
 
-    def leave(self, run: ResumedRun, key: str, upstream: Upstream, *, answered: bool) -> None:
-        """Nobody reads the rest of a run that waited. In a session that goes on it is interrupted, where the gateway
-        can and its reader has not got the whole answer: whoever holds the session sees it end.
+    def finalize_continued(self, run: ResumedRun, key: str, upstream: Upstream, *, answered: bool) -> None:
+        """Stops a continued run that no client reads. A run in a session that continues is aborted, if the gateway
+        can; the request that began the run holds the session until then.
         """
         if run.ownerless:
-            self.abandon(key, upstream)
+            self.cancel_continued(key, upstream)
         elif run.goes_on and not answered:
-            self._settling.in_background(ask_to_abort(upstream, key))
+            self._finalizer.in_background(ask_to_abort(upstream, key))
 
     async def sweep(self) -> None:
-        """Closes, for as long as the process lives, what nobody came back to."""
+        """Closes expired sessions, until it is cancelled."""
         task = asyncio.current_task()
-        while (
-            task is None or not task.cancelling()
-        ):  # a cancellation in the middle of Redis's answer may get lost there
-            await asyncio.sleep(SWEEP)
+        while task is None or not task.cancelling():  # redis-py may swallow a cancellation
+            await asyncio.sleep(SWEEP_INTERVAL)
             with contextlib.suppress(SessionsUnavailable):
                 for key in await self._store.expire():
                     self._closer.close_soon(key)
 
-    async def settle(self) -> None:
-        """At the end of the process: runs without a reader are left to themselves."""
-        await self._settling.stop()
-        for key in await self._store.leave():
+    async def shutdown(self) -> None:
+        """At the end of the process: closes the sessions that no other process can find."""
+        await self._finalizer.shutdown()
+        for key in await self._store.clear():
             self._closer.close_soon(key)
         await self._closer.settle()
 
-    async def retire(self) -> None:
-        """The same where others go on with these sessions."""
-        await self._settling.stop()
+    async def hand_over(self) -> None:
+        """After a reload: other settings continue with the stored sessions."""
+        await self._finalizer.shutdown()
         await self._closer.settle()
 
 

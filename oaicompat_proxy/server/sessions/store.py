@@ -1,9 +1,10 @@
-"""Which session answered which conversation, so that a client that comes back continues in it.
+"""Stores which session has answered which conversation, so that the conversation can continue there.
 
-A digest belongs to one session for good. One that a second session comes to as well belongs to neither: their
-clients cannot be told apart, and no client may be given another one's session. So a session that was taken keeps
-its digest from others, and may itself be put back under it. A digest with a client's own session name in it is that
-client's alone: there a second session takes the place of the first.
+A conversation's fingerprint belongs to one session for good. If a second session answers an equal conversation, the
+fingerprint becomes ambiguous and finds neither: the two clients cannot be told apart, and no client may get the
+session of another. So a claimed session reserves its fingerprint, and only that session can be stored under it again.
+A fingerprint that includes a client's own session name belongs to that client alone: there a newer session replaces
+the older one.
 """
 
 from __future__ import annotations
@@ -17,45 +18,45 @@ from ..redis import mapped_errors
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-NOBODY = ""
-"""Owns a digest that was claimed twice."""
+AMBIGUOUS = ""
+"""In place of the session that reserves a fingerprint: two sessions have answered equal conversations."""
 
 
 class SessionStore(Protocol):
-    """A session that is no longer kept is returned once, by whoever made it fall out, to be closed.
+    """A session that leaves the store is returned by exactly one call, and its caller closes the session.
 
     Every method may raise SessionsUnavailable.
     """
 
     is_shared: ClassVar[bool]
-    """Whether other processes keep theirs in it."""
+    """Whether all processes use the same store."""
 
-    async def put(self, digest: str, session: str, *, named: bool = False) -> list[str]:
-        """Keeps the session under the digest. Returns the sessions that are to be closed for it.
+    async def put(self, fingerprint: str, session: str, *, named: bool = False) -> list[str]:
+        """Stores the session under the fingerprint. Returns the sessions that have to be closed.
 
-        `named`: the digest has a client's session name in it.
+        `named`: the fingerprint includes a client's own session name.
         """
         ...
 
-    async def take(self, digest: str) -> str | None:
-        """The session of this conversation, for one caller only; None if there is none, or no certain one."""
+    async def claim(self, fingerprint: str) -> str | None:
+        """Removes and returns the session, for one caller only; None if there is none, or if it is ambiguous."""
         ...
 
     async def expire(self) -> list[str]:
-        """Forgets what is too old. Returns the sessions that are to be closed."""
+        """Removes and returns the sessions that are older than the store's `ttl`."""
         ...
 
     async def count(self) -> int:
-        """Sessions that are kept."""
+        """Number of sessions in the store."""
         ...
 
-    async def leave(self) -> list[str]:
-        """At the end of the process: returns the sessions that nobody can find any more."""
+    async def clear(self) -> list[str]:
+        """At shutdown: removes and returns the sessions that no other process can find."""
         ...
 
 
-class _Shelf:
-    """What is kept for a time: at most so much, the oldest gives way."""
+class _TtlCache:
+    """At most `size` items, each for `ttl` seconds; the oldest item is evicted."""
 
     def __init__(self, *, ttl: float, size: int) -> None:
         self._ttl = ttl
@@ -63,7 +64,7 @@ class _Shelf:
         self._items: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
     def put(self, key: str, value: str) -> list[str]:
-        """Returns what fell out."""
+        """Returns the evicted value."""
         self._items[key] = value, time.monotonic() + self._ttl
         self._items.move_to_end(key)
         return [self._items.popitem(last=False)[1][0]] if len(self._items) > self._size else []
@@ -75,7 +76,7 @@ class _Shelf:
     def __len__(self) -> int:
         return len(self._items)
 
-    def drop(self, key: str) -> None:
+    def remove(self, key: str) -> None:
         self._items.pop(key, None)
 
     def expire(self, now: float) -> list[str]:
@@ -91,43 +92,43 @@ class MemoryStore:
     is_shared: ClassVar[bool] = False
 
     def __init__(self, *, ttl: float, size: int) -> None:
-        """`ttl`: seconds. `size`: sessions; the oldest gives way."""
-        self._kept = _Shelf(ttl=ttl, size=size)
-        self._taken = _Shelf(ttl=ttl, size=size)
+        """`ttl`: seconds. `size`: sessions; the oldest is evicted."""
+        self._stored = _TtlCache(ttl=ttl, size=size)
+        self._reserved = _TtlCache(ttl=ttl, size=size)
 
-    async def put(self, digest: str, session: str, *, named: bool = False) -> list[str]:
-        expired = self._kept.expire(time.monotonic())
-        other, owner = self._kept.get(digest), self._taken.get(digest)
+    async def put(self, fingerprint: str, session: str, *, named: bool = False) -> list[str]:
+        expired = self._stored.expire(time.monotonic())
+        other, owner = self._stored.get(fingerprint), self._reserved.get(fingerprint)
         if named or {other, owner} <= {None, session}:
-            self._taken.drop(digest)
+            self._reserved.remove(fingerprint)
             replaced = [other] if other not in (None, session) else []
-            return [*expired, *replaced, *self._kept.put(digest, session)]
-        self._kept.drop(digest)
-        self._taken.put(digest, NOBODY)
+            return [*expired, *replaced, *self._stored.put(fingerprint, session)]
+        self._stored.remove(fingerprint)
+        self._reserved.put(fingerprint, AMBIGUOUS)
         return [*expired, session, *([other] if other else [])]
 
-    async def take(self, digest: str) -> str | None:
-        session = self._kept.get(digest)
+    async def claim(self, fingerprint: str) -> str | None:
+        session = self._stored.get(fingerprint)
         if session is not None:
-            self._kept.drop(digest)
-            self._taken.put(digest, session)
+            self._stored.remove(fingerprint)
+            self._reserved.put(fingerprint, session)
         return session
 
     async def expire(self) -> list[str]:
-        self._taken.expire(time.monotonic())
-        return self._kept.expire(time.monotonic())
+        self._reserved.expire(time.monotonic())
+        return self._stored.expire(time.monotonic())
 
     async def count(self) -> int:
-        return len(self._kept)
+        return len(self._stored)
 
-    async def leave(self) -> list[str]:
-        return self._kept.expire(float("inf"))
+    async def clear(self) -> list[str]:
+        return self._stored.expire(float("inf"))
 
 
 _PREFIX = "oaicompat:session:"
 _EXPIRIES = "oaicompat:sessions"
 
-# A value is `=` and the session that is kept, or `-` and the one that took the digest, nobody's if it is empty.
+# A value is `=` and the stored session, or `-` and the session that reserves the fingerprint; `-` alone is ambiguous.
 
 _PUT = """
 local held = redis.call('GET', KEYS[1])
@@ -145,7 +146,7 @@ if redis.call('ZREM', KEYS[2], other) == 0 then return {ARGV[1]} end
 return {ARGV[1], other}
 """
 
-_TAKE = """
+_CLAIM = """
 local held = redis.call('GET', KEYS[1])
 if not held or string.sub(held, 1, 1) == '-' then return false end
 local session = string.sub(held, 2)
@@ -164,35 +165,35 @@ return due
 
 
 class RedisStore:
-    """For all processes that share a Redis. Beside the sessions, a sorted set remembers when each is due."""
+    """For all processes that share a Redis. A sorted set holds the time at which each session expires."""
 
     is_shared: ClassVar[bool] = True
 
     def __init__(self, redis: Redis, space: str = "", *, ttl: float, size: int) -> None:
-        """`space`: apart from other stores in the same Redis."""
+        """`space`: a prefix that separates this store from others in the same Redis."""
         self._redis = redis
         self._prefix = f"{_PREFIX}{space}"
         self._expiries = f"{_EXPIRIES}{space}"
         self._ttl = ttl
         self._size = size
         self._put = redis.register_script(_PUT)
-        self._take = redis.register_script(_TAKE)
+        self._claim = redis.register_script(_CLAIM)
         self._expire = redis.register_script(_EXPIRE)
 
     @property
     def _milliseconds(self) -> int:
         return int(self._ttl * 1000)
 
-    async def put(self, digest: str, session: str, *, named: bool = False) -> list[str]:
-        keys = [self._prefix + digest, self._expiries]
+    async def put(self, fingerprint: str, session: str, *, named: bool = False) -> list[str]:
+        keys = [self._prefix + fingerprint, self._expiries]
         due = time.time() + self._ttl
         with mapped_errors():
             unwanted = _decode(await self._put(keys, [session, self._milliseconds, due, int(named)]))
         return unwanted or await self.expire()
 
-    async def take(self, digest: str) -> str | None:
+    async def claim(self, fingerprint: str) -> str | None:
         with mapped_errors():
-            session = await self._take([self._prefix + digest, self._expiries], [self._milliseconds])
+            session = await self._claim([self._prefix + fingerprint, self._expiries], [self._milliseconds])
         return session.decode() if session else None
 
     async def expire(self) -> list[str]:
@@ -203,7 +204,7 @@ class RedisStore:
         with mapped_errors():
             return int(await self._redis.zcard(self._expiries))
 
-    async def leave(self) -> list[str]:
+    async def clear(self) -> list[str]:
         return []
 
 

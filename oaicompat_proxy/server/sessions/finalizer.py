@@ -1,4 +1,4 @@
-"""What becomes of a session when its request is over (decision D9): it is closed, kept, or held until its run ends."""
+"""Does what the table `after_request` says to a session and its run, in the background after the answer."""
 
 from __future__ import annotations
 
@@ -17,45 +17,43 @@ from ..upstream.run import Run
 from ..upstream.run_state import RunState
 from ..upstream.session_closer import Closing
 from .after_request import AFTER_REQUEST, CANCELLED, KEEPS_PERMIT, Action
-from .continuations import Continuations
+from .conversations import Conversations
 from .lease import Lease
-from .locks import Release
+from .locks import ReleaseLock
 
 log = logging.getLogger(__name__)
 
 CALL_TO_ANSWER = 1.0
-"""Seconds for the gateway to answer a call whose client has left; it does so before the run begins."""
+"""Seconds for the gateway to answer the call of a client that has left. A gateway answers before the run begins."""
 
 ABORT_OR_CLOSE = 0.5
-"""Seconds for an aborted run to end, where a close stops it otherwise."""
+"""Seconds for an aborted run to end; after them a close stops it."""
 
 UNREACHED = (UpstreamUnreachable, UpstreamConnectTimeout)
-"""Failures after which there is no run."""
+"""Failures that mean that no run has begun."""
 
 
-class Settling:
-    """Settles leases behind the answers: nobody waits for it."""
-
-    def __init__(self, config: Config, known: Continuations, closer: Closing) -> None:
+class Finalizer:
+    def __init__(self, config: Config, conversations: Conversations, closer: Closing) -> None:
         self._config = config
-        self._known = known
+        self._conversations = conversations
         self._closer = closer
         # moving
         self.tasks: set[asyncio.Task[None]] = set()
-        """What is done behind answers, a session each."""
+        """One for each session that is being finalized."""
         self.cancelled = 0
         """Runs that were stopped before their end."""
 
-    async def stop(self) -> None:
-        """At the end of the process: runs without a reader are left to themselves."""
-        await asyncio.sleep(0)  # a task that has not begun would not give back what it holds
+    async def shutdown(self) -> None:
+        """Stops draining runs, and releases their locks."""
+        await asyncio.sleep(0)  # a task that is cancelled before its first step would not release its lock
         for task in list(self.tasks):
             task.cancel()
         if self.tasks:
             await asyncio.wait(self.tasks)
 
     def restore(self, lease: Lease) -> None:
-        """The session was leased, and not used."""
+        """The session was leased, but its run never started."""
         self.in_background(self._restore(lease))
 
     def finalize(self, lease: Lease) -> None:
@@ -84,8 +82,8 @@ class Settling:
                 self.in_background(self._drain(lease, within=self._config.confirmation_ttl))
 
     def _close(self, lease: Lease) -> None:
-        if lease.release is None and lease.run is not None and lease.run.fully_read:
-            self._closer.close_soon(lease.key, lease.upstream)  # the usual case, without a task
+        if not lease.locked and lease.run is not None and lease.run.fully_read:
+            self._closer.close_soon(lease.key, lease.upstream)  # most requests: no task is needed
         else:
             self.in_background(self._finish_and_close(lease))
 
@@ -94,25 +92,25 @@ class Settling:
             await self._finish_run(lease)
             self._closer.close_soon(lease.key, lease.upstream)
         finally:
-            await lease.give_back()
+            await lease.release_lock()
 
     async def _release(self, lease: Lease) -> None:
         try:
             await self._finish_run(lease)
         finally:
-            await lease.give_back()
+            await lease.release_lock()
 
     async def _restore(self, lease: Lease) -> None:
         try:
             await self._finish_run(lease)
-            if lease.recognised_by is not None:
-                lease.keep = await self.keep(lease, lease.recognised_by)
-                if not lease.keep:
+            if lease.matched_fingerprint is not None:
+                lease.persistent = await self.store(lease, lease.matched_fingerprint)
+                if not lease.persistent:
                     self._closer.close_soon(lease.key, lease.upstream)
             if lease.run_state in (RunState.NOT_SENT, RunState.REJECTED):
-                await self._known.unuse(lease)
+                await self._conversations.unmark_used(lease)
         finally:
-            await lease.give_back()
+            await lease.release_lock()
 
     async def _finish_run(self, lease: Lease) -> None:
         if lease.run_state in (RunState.FINISHED, RunState.SUCCEEDED):
@@ -121,8 +119,8 @@ class Settling:
     def _cancel(self, lease: Lease) -> None:
         lease.started_run.cut()
         self._closer.close_soon(lease.key, lease.upstream)
-        if lease.release is not None:
-            self.in_background(lease.give_back())
+        if lease.locked:
+            self.in_background(lease.release_lock())
 
     async def _cancel_once_answered(self, lease: Lease) -> None:
         try:
@@ -132,7 +130,7 @@ class Settling:
         finally:
             lease.started_run.cut()
             self._closer.close_soon(lease.key, lease.upstream)
-            await lease.give_back()
+            await lease.release_lock()
 
     async def _abort(self, lease: Lease) -> None:
         """An aborted turn leaves the session's memory, so the session is what it was before the request."""
@@ -141,22 +139,22 @@ class Settling:
             with contextlib.suppress(ProxyError, TimeoutError):
                 async with asyncio.timeout(CALL_TO_ANSWER + ABORT_OR_CLOSE):
                     outcome = await abort(lease.upstream, lease.key, run, within=ABORT_OR_CLOSE)
-                if outcome is Outcome.ABORTED and lease.recognised_by is not None:
+                if outcome is Outcome.ABORTED and lease.matched_fingerprint is not None:
                     await run.finish()
-                    lease.keep = await self.keep(lease, lease.recognised_by)
+                    lease.persistent = await self.store(lease, lease.matched_fingerprint)
         finally:
             run.cut()
             lease.release_permit()
-            if not lease.keep:
+            if not lease.persistent:
                 self._closer.close_soon(lease.key, lease.upstream)
-            await lease.give_back()
+            await lease.release_lock()
 
-    def close_forgotten(self, lease: Lease) -> None:
-        """The gateway has nothing of it but the run that was just begun."""
-        self.in_background(self._close_forgotten(lease.key, lease.upstream, lease.release))
+    def close_replaced(self, lease: Lease) -> None:
+        """Closes the lease's session before another one takes its place."""
+        self.in_background(self._close_locked(lease.key, lease.upstream, lease.detach_lock()))
 
-    async def _close_forgotten(self, key: str, upstream: Upstream, release: Release | None) -> None:
-        """Nobody else comes to the session before it is closed: they would be closed with it."""
+    async def _close_locked(self, key: str, upstream: Upstream, release: ReleaseLock | None) -> None:
+        """Releases the lock after the close, which would stop the next run as well."""
         try:
             await self._closer.close(key, upstream)
         finally:
@@ -171,47 +169,47 @@ class Settling:
                 await self._read_to_end(lease, run)
             await run.finish()
         except UNREACHED:
-            await self._known.unuse(lease)
+            await self._conversations.unmark_used(lease)
         except (ProxyError, TimeoutError) as error:
             what = "left" if lease.native else "closed"
             log.warning("session %s is %s: its run did not finish: %s", lease.key, what, error or "timeout")
-            lease.keep = lease.native
-            await self._known.forget(lease)
+            lease.persistent = lease.native
+            await self._conversations.forget(lease)
         finally:
             run.cut()
             lease.release_permit()
             try:
-                if not lease.keep:
+                if not lease.persistent:
                     await self._closer.close(lease.key, lease.upstream)
             finally:
-                await lease.give_back()
+                await lease.release_lock()
 
     async def _read_to_end(self, lease: Lease, run: Run) -> None:
         """Returns when the run is finished or aborted."""
-        if not (lease.answered or lease.parked):
+        if not (lease.delivered or lease.awaits_client):
             outcome = await abort(lease.upstream, lease.key, run)
             if outcome is not Outcome.GOES_ON:
                 self.cancelled += 1
-                if outcome is Outcome.ABORTED and lease.recognised_by is not None:
-                    await self.keep(lease, lease.recognised_by)
+                if outcome is Outcome.ABORTED and lease.matched_fingerprint is not None:
+                    await self.store(lease, lease.matched_fingerprint)
                 return
-        if lease.denied_call is not None:
-            await confirm(lease.upstream, lease.key, lease.denied_call, confirmed=False)
+        if lease.pending_denial is not None:
+            await confirm(lease.upstream, lease.key, lease.pending_denial, confirmed=False)
         await run.drain()
 
-    async def keep(self, lease: Lease, digest: str) -> bool:
-        """Whether the session is kept under this digest. A name's own one always is."""
-        unwanted = await self._known.put(lease, digest)
+    async def store(self, lease: Lease, fingerprint: str) -> bool:
+        """Stores the lease's session under the fingerprint. Returns whether it is stored; a primary one always is."""
+        unwanted = await self._conversations.store(lease, fingerprint)
         for each in unwanted:
             if each != lease.key:
                 self._closer.close_soon(each)
         if lease.key in unwanted:
             return False
-        if not lease.own:  # which is never closed
+        if not lease.primary:  # which is never closed
             self._closer.remember(lease.key, lease.upstream)
         return True
 
     def in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name="settle session")
+        task = asyncio.create_task(work, name="finalize session")
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)

@@ -1,0 +1,133 @@
+"""Which session has answered which conversation (decision D15), from the session store and the store of session names.
+
+If a store is unavailable, no session is found: the conversation is sent whole, to a session that is not kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Sequence
+
+from ...core.errors import SessionsUnavailable
+from ...core.signing import SigningKeys
+from .fingerprints import (
+    AnswerFingerprint,
+    conversation_fingerprint,
+    is_whole_conversation,
+    name_fingerprint,
+    up_to_last_answer,
+)
+from .lease import Lease, SessionRequest
+from .named_sessions import UNKNOWN, SessionNames
+from .store import SessionStore
+
+log = logging.getLogger(__name__)
+
+
+class Conversations:
+    """A fingerprint covers a conversation, the caller, the model and the session's name."""
+
+    def __init__(self, keys: SigningKeys, store: SessionStore, names: SessionNames, *, recognises: bool) -> None:
+        """`recognises`: requests that name no session may continue in one, too (setting `sessions`)."""
+        self._keys = keys
+        self._store = store
+        self._names = names
+        self._recognises = recognises
+
+    def new_fingerprint(self, request: SessionRequest) -> AnswerFingerprint | None:
+        """Takes the parts of the answer; None if no later request may continue the conversation."""
+        is_thread = bool(request.name) and request.keeps_threads and not request.native
+        if (request.key and not is_thread) or not (request.name or self._recognises):
+            return None
+        about = (request.caller.scope, request.model, request.messages)
+        return AnswerFingerprint(self._keys.newest, *about, name=request.name)
+
+    def fingerprints(self, request: SessionRequest) -> list[str]:
+        """Of the conversation up to its last answer, one for each signing key, the newest key first.
+
+        Empty if there is no answer, if no message follows it, or if no session may be found by a conversation.
+        """
+        if not (request.name or self._recognises):
+            return []
+        answered = up_to_last_answer(request.messages)
+        if not answered or len(answered) == len(request.messages):
+            return []
+        about = (request.caller.scope, request.model, answered)
+        return [conversation_fingerprint(key, *about, name=request.name) for key in self._keys.all]
+
+    async def is_whole(self, request: SessionRequest) -> bool:
+        """Whether the messages are a whole conversation: by themselves, or because the name's clients send such."""
+        names = [name_fingerprint(key, request.caller.scope, request.name) for key in self._keys.all]
+        whole = is_whole_conversation(request.messages)
+        with contextlib.suppress(SessionsUnavailable):
+            if not whole:
+                return any([await self._names.sends_all(name) for name in names])
+            await self._names.set_sends_all(names[0])
+        return whole
+
+    # the primary session of a name
+
+    async def newest_in_use(self, keys: Sequence[str]) -> str:
+        """`keys`: of a name's primary session, one for each signing key. The first of them if none is in use."""
+        with contextlib.suppress(SessionsUnavailable):
+            for key in keys if len(keys) > 1 else ():
+                if await self._names.answered(key) is not None:
+                    return key
+        return keys[0]
+
+    async def has_answered(self, key: str, fingerprint: str) -> bool:
+        with contextlib.suppress(SessionsUnavailable):
+            return await self._names.answered(key) == fingerprint
+        return False
+
+    async def claim_primary(self, key: str, fingerprint: str) -> bool:
+        """Returns whether the session has answered exactly this conversation; from now on that is unknown."""
+        with contextlib.suppress(SessionsUnavailable):
+            return await self._names.claim(key, fingerprint)
+        return False
+
+    async def mark_used(self, key: str) -> bool:
+        """Before a new message is sent to the session. Returns whether it is the first, as far as is known."""
+        with contextlib.suppress(SessionsUnavailable):
+            before = await self._names.answered(key)
+            if before != UNKNOWN:
+                await self._names.set_answered(key, UNKNOWN)
+            return before is None
+        return False
+
+    async def unmark_used(self, lease: Lease) -> None:
+        """If the first message of the session has not reached the gateway."""
+        with contextlib.suppress(SessionsUnavailable):
+            if lease.primary and lease.first and await self._names.answered(lease.key) == UNKNOWN:
+                await self._names.forget(lease.key)
+
+    # all sessions
+
+    async def claim(self, fingerprint: str) -> str | None:
+        """The session that has answered this conversation; None also if the store is unavailable."""
+        try:
+            return await self._store.claim(fingerprint)
+        except SessionsUnavailable:
+            log.warning("session store unavailable: a conversation continues in a new session")
+            return None
+
+    async def store(self, lease: Lease, fingerprint: str) -> list[str]:
+        """Returns the sessions that have to be closed; the lease's own is among them if it could not be stored."""
+        try:
+            if not lease.primary:
+                return await self._store.put(fingerprint, lease.key, named=lease.named)
+            await self._names.set_answered(lease.key, fingerprint)
+        except SessionsUnavailable:
+            log.warning("session store unavailable: no request can continue in session %s", lease.key)
+            return [] if lease.primary else [lease.key]
+        return []
+
+    async def forget(self, lease: Lease) -> None:
+        """If the session was stored with an answer, and has not finished it."""
+        if lease.stored_fingerprint is None:
+            return
+        if lease.primary:
+            await self.claim_primary(lease.key, lease.stored_fingerprint)
+        else:
+            await self.claim(lease.stored_fingerprint)

@@ -1,0 +1,37 @@
+"""A run in a session that should know the conversation. The number of the run's first frame shows whether it does.
+
+A restarted gateway has lost its sessions, and begins an empty one under the same key. Then the run is stopped before
+the client gets any of it, and the whole conversation is sent once to another session.
+"""
+
+from __future__ import annotations
+
+from ...dialects.protocol import Gateway
+from ..upstream.event_source import EventSource
+from .lease import Lease
+from .replaceable_run import ReplaceableRun, StartRun
+from .sessions import Sessions
+
+FIRST = 1
+"""Number of the first frame in a session that is new to the gateway."""
+
+
+class SessionCheckingRun(ReplaceableRun):
+    """Another run takes the place of a run whose session the gateway has lost."""
+
+    def __init__(
+        self, lease: Lease, sessions: Sessions, gateway: Gateway, run: EventSource, *, again: StartRun
+    ) -> None:
+        super().__init__(lease, sessions, run, again=again)
+        self._gateway = gateway
+
+    async def _check(self, again: StartRun) -> None:
+        lease = self._lease
+        sequence = self._gateway.first_sequence(await lease.started_run.first_frame())
+        if sequence == FIRST and lease.matched_fingerprint is not None:
+            self._sessions.replace_forgotten(lease)
+            await self._replace(again)
+        elif sequence == FIRST and not lease.exact:
+            self._sessions.report_forgotten(lease)
+        if sequence is not None and lease.matched_fingerprint is None:
+            lease.exact = sequence == FIRST or not lease.primary
