@@ -31,7 +31,7 @@ from multidict import CIMultiDictProxy
 from oaicompat_proxy.config.settings import Config, SeveralGateways
 from oaicompat_proxy.demo.gateway import STATE, create_gateway, serve_app
 from oaicompat_proxy.demo.settings import GatewaySettings
-from oaicompat_proxy.demo.state import House
+from oaicompat_proxy.demo.state import GatewayState
 from oaicompat_proxy.server.app import create_app
 from oaicompat_proxy.server.process.serve import listening
 
@@ -267,7 +267,7 @@ class Demo:
     """The demo gateway, seen from inside, and a proxy in front of it."""
 
     url: str
-    house: House
+    gateway_state: GatewayState
     proxy: Proxy
 
 
@@ -292,16 +292,16 @@ async def demo(proxy: StartProxy, request: pytest.FixtureRequest) -> AsyncIterat
     """The demo gateway at full speed."""
     gateway = create_gateway(GatewaySettings(pace=0, wire=wire_of(request)))
     async with serve_app(gateway) as url:
-        house = gateway[STATE]
-        demo = Demo(url, house, await proxy(upstream=url))
+        gateway_state = gateway[STATE]
+        demo = Demo(url, gateway_state, await proxy(upstream=url))
         yield demo
         await demo.proxy.hang_up()
 
         async def until(condition: Callable[[], object]) -> None:
             async with asyncio.timeout(PATIENCE):
-                await house.until(lambda _: bool(condition()))
+                await gateway_state.wait_until(lambda _: bool(condition()))
 
-        await nothing_left(lambda: [f"session {session.key}" for session in house.sessions], until)
+        await nothing_left(lambda: [f"session {session.key}" for session in gateway_state.sessions], until)
 
 
 async def nothing_left(left: Callable[[], list[str]], until: Callable[[Callable[[], object]], Awaitable[None]]) -> None:

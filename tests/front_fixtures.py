@@ -39,12 +39,12 @@ async def front(request: pytest.FixtureRequest) -> AsyncIterator[StartFront]:
             gateway: GatewaySettings | None = None, /, *, beside: Front | None = None, **settings: Any
         ) -> Front:
             if beside is not None:
-                url, house, lasting = beside.url, beside.house, beside.lasting
+                url, gateway_state, lasting = beside.url, beside.gateway_state, beside.lasting
             else:
                 app = create_gateway(replace(gateway or GatewaySettings(pace=0), **wire))
-                url, house, lasting = await stack.enter_async_context(serve_app(app)), app[STATE], set()
+                url, gateway_state, lasting = await stack.enter_async_context(serve_app(app)), app[STATE], set()
             config = Config(**{"upstream": url, **SETTINGS, **settings})
-            fronts.append(Front(url, house, await listen(config, stack), lasting))
+            fronts.append(Front(url, gateway_state, await listen(config, stack), lasting))
             return fronts[-1]
 
         yield start

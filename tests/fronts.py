@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,7 @@ from oaicompat_proxy.server.process.serve import listening
 
 if TYPE_CHECKING:
     from oaicompat_proxy.demo.runs import RunRecord
-    from oaicompat_proxy.demo.state import House
+    from oaicompat_proxy.demo.state import GatewayState
 
 Messages = list[dict[str, Any]]
 
@@ -60,7 +60,7 @@ class Front:
     """A gateway and a proxy in front of it."""
 
     url: str
-    house: House
+    gateway_state: GatewayState
     proxy: Proxy
     lasting: set[str] = field(default_factory=set)
     """Keys of the sessions that may be left."""
@@ -95,7 +95,7 @@ class Front:
     @property
     def runs(self) -> list[RunRecord]:
         """All that were begun, oldest first."""
-        return list(self.house.runs)
+        return list(self.gateway_state.runs)
 
     def told(self, index: int = -1) -> str:
         """What the agent was sent with a run, as text."""
@@ -105,24 +105,24 @@ class Front:
     @property
     def sessions(self) -> list[str]:
         """Those that are open."""
-        return [session.key for session in self.house.sessions]
+        return [session.key for session in self.gateway_state.sessions]
 
     @property
     def running(self) -> int:
-        return self.house.runs.running
+        return self.gateway_state.runs.running
 
     async def until(self, condition: Callable[[], object], within: float = PATIENCE) -> None:
         async with asyncio.timeout(within):
-            await self.house.until(lambda _: bool(condition()))
+            await self.gateway_state.wait_until(lambda _: bool(condition()))
 
     async def at_rest(self) -> None:
         """Nothing runs, and only the lasting sessions are open."""
         await self.until(lambda: not self.running and {*self.sessions} <= self.lasting)
 
-    async def house_closes(self) -> None:
-        """Somebody at the gateway closes all of its sessions, with what runs in them."""
-        for session in self.house.sessions:
-            self.house.close(session.key)
+    async def close_all_sessions(self) -> None:
+        """Closes all sessions at the gateway, with their runs."""
+        for session in self.gateway_state.sessions:
+            self.gateway_state.close(session.key)
         await self.at_rest()
 
     def keep_sessions(self) -> None:
@@ -161,7 +161,7 @@ class Chat:
 
 
 class StartFront(Protocol):
-    def __call__(self, gateway: GatewaySettings | None = None, /, **settings: Any) -> Any: ...
+    def __call__(self, gateway: GatewaySettings | None = None, /, **settings: Any) -> Awaitable[Front]: ...
 
 
 async def listen(config: Config, stack: AsyncExitStack) -> Proxy:

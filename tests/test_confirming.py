@@ -16,7 +16,7 @@ import pytest
 from checker import Answer, check_error_body, check_stream
 from fronts import Chat, Front, StartFront, function, result, user
 
-from oaicompat_proxy.demo.script import Call, Pause, Say, Script, Tick
+from oaicompat_proxy.demo.script import Pause, Say, Script, ScriptedToolCall, Tick
 from oaicompat_proxy.demo.settings import GatewaySettings
 
 pytest_plugins = ["front_fixtures"]
@@ -44,7 +44,7 @@ def tried(there: Front) -> list[dict[str, Any]]:
 
 
 def _confirmations(there: Front) -> list[dict[str, Any]]:
-    bodies = [json.loads(body) for path, body in there.house.requests if path == "/invoke"]
+    bodies = [json.loads(body) for path, body in there.gateway_state.requests if path == "/invoke"]
     return [body["params"] for body in bodies if body["method"] == "tool-confirm"]
 
 
@@ -89,8 +89,8 @@ async def test_in_a_session_that_keeps_its_history_the_agent_is_told_no(front: S
     await there.post(CONFIRM, name="harbour", stream=stream)
     assert (await there.ask("And?", name="harbour")).finish_reason == "stop"
     assert [each["confirmed"] for each in asked(there)] == [False]
-    assert [run.state for run in there.runs] == ["finished"] * 3
-    (session,) = there.house.sessions
+    assert [run.status for run in there.runs] == ["finished"] * 3
+    (session,) = there.gateway_state.sessions
     assert "The user refused the call" in json.dumps(session.timeline)
     there.keep_sessions()
 
@@ -103,7 +103,7 @@ async def test_where_it_cannot_be_told_the_session_is_closed_so_that_the_next_re
     await there.ask("Hello", name="harbour")
     await there.post(CONFIRM, name="harbour", stream=stream)
     assert (await there.ask("And?", name="harbour")).finish_reason == "stop"
-    assert [run.state for run in there.runs] == ["finished", "aborted", "finished"]
+    assert [run.status for run in there.runs] == ["finished", "aborted", "finished"]
     there.keep_sessions()
 
 
@@ -123,7 +123,13 @@ async def test_approve_lets_the_run_go_on(front: StartFront, stream: bool) -> No
 
 @on_both_wires
 async def test_approve_says_yes_to_every_question(front: StartFront) -> None:
-    tick = Tick((Call("c1", "a", ("{}",), "1", confirm=True), Call("c2", "b", ("{}",), "2", confirm=True)), go_on=True)
+    tick = Tick(
+        (
+            ScriptedToolCall("c1", "a", ("{}",), "1", confirm=True),
+            ScriptedToolCall("c2", "b", ("{}",), "2", confirm=True),
+        ),
+        should_continue=True,
+    )
     gateway = GatewaySettings(pace=0, recordings={"go": Script((tick, Tick((Say(("Done.",)),))))})
     there = await front(gateway, confirmations="approve")
     assert (await there.ask("go")).text == "Done."
@@ -141,7 +147,7 @@ async def test_approve_on_a_gateway_that_cannot_be_answered_is_a_clear_error(
     assert error is not None
     assert error["code"] == "agent_unanswerable"
     assert "release" in error["message"]
-    await there.until(lambda: there.runs[0].state == "aborted")
+    await there.until(lambda: there.runs[0].status == "aborted")
     assert (await there.ask("And?", name=name)).finish_reason == "stop"
     there.keep_sessions()
 
@@ -156,8 +162,8 @@ async def test_ask_hands_the_question_to_the_client_as_a_call(front: StartFront,
     answer = await there.ask(CONFIRM, stream=stream)
     _, question = the_call(answer)
     assert question == {"message": "Allow danger to execute?", "tool": "danger", "arguments": {"x": 1}}
-    assert there.runs[0].state == "running", "the run waits"
-    await there.house_closes()
+    assert there.runs[0].status == "running", "the run waits"
+    await there.close_all_sessions()
 
 
 YES = ["yes", "Yes.", "OK", "approved", '{"confirmed": true}', "true", '"yes"', '{"confirmed":true,"reason":"fine"}']
@@ -183,7 +189,7 @@ async def test_the_rest_of_the_run_is_the_answer(front: StartFront, stream: bool
     answer = await chat.add(result(call_id, "yes"))
     assert (answer.text, answer.finish_reason, answer.tool_calls) == ("It is over.", "stop", [])
     assert len(there.runs) == 1, "nothing was sent: the run that waited went on"
-    assert there.runs[0].state == "finished"
+    assert there.runs[0].status == "finished"
     await there.at_rest()
     final = await chat.say("Thanks.")
     assert final.finish_reason == "stop"
@@ -251,7 +257,13 @@ async def test_a_question_that_nobody_answers_is_no_session_for_ever(front: Star
 @on_both_wires
 async def test_one_question_after_the_other(front: StartFront) -> None:
     """Each is asked by itself, and the run goes on from answer to answer."""
-    tick = Tick((Call("c1", "a", ("{}",), "1", confirm=True), Call("c2", "b", ("{}",), "2", confirm=True)), go_on=True)
+    tick = Tick(
+        (
+            ScriptedToolCall("c1", "a", ("{}",), "1", confirm=True),
+            ScriptedToolCall("c2", "b", ("{}",), "2", confirm=True),
+        ),
+        should_continue=True,
+    )
     gateway = GatewaySettings(pace=0, recordings={"go": Script((tick, Tick((Say(("Done.",)),))))})
     there = await front(gateway, **ASK)
     chat = Chat(there)
@@ -280,8 +292,12 @@ async def test_the_official_client_is_asked_and_answers(front: StartFront) -> No
 @on_both_wires
 @both_ways
 async def test_after_a_question_the_agent_may_still_call_the_clients_tool(front: StartFront, stream: bool) -> None:
-    first = Tick((Call("c1", "danger", ("{}",), "1", confirm=True),), go_on=True)
-    second = Tick((Call("c2", "tide", ('{"port":"Brest"}',), by="client"),), stop="tool_use", go_on=True)
+    first = Tick((ScriptedToolCall("c1", "danger", ("{}",), "1", confirm=True),), should_continue=True)
+    second = Tick(
+        (ScriptedToolCall("c2", "tide", ('{"port":"Brest"}',), executed_by="client"),),
+        stop_reason="tool_use",
+        should_continue=True,
+    )
     script = Script((first, second, Tick((Say(("Made up.",)),))))
     there = await front(GatewaySettings(pace=0, recordings={"go": script}), **ASK)
     chat = Chat(there, tools=[function("tide", port="string")], stream=stream)
@@ -311,7 +327,7 @@ async def refused(there: Front, chat: Chat, call_id: str, **how: Any) -> None:
     assert (received.status, error["type"], error["param"]) == (400, "invalid_request_error", "messages")
     assert "confirmation" in error["message"]
     assert asked(there) == []
-    assert there.runs[0].state == "running"
+    assert there.runs[0].status == "running"
 
 
 @on_both_wires
@@ -320,7 +336,7 @@ async def test_a_forged_answer_is_refused(front: StartFront, token: str) -> None
     there = await front(NEW, **ASK)
     chat, _ = await begin(there)
     await refused(there, chat, token)
-    await there.house_closes()
+    await there.close_all_sessions()
 
 
 @on_both_wires
@@ -331,7 +347,7 @@ async def test_a_question_cannot_be_turned_into_another(front: StartFront) -> No
     for place in itertools.islice(range(len("confirm_"), len(call_id)), 0, None, 7):
         letter = "A" if call_id[place] != "A" else "B"
         await refused(there, chat, call_id[:place] + letter + call_id[place + 1 :])
-    await there.house_closes()
+    await there.close_all_sessions()
 
 
 @on_both_wires
@@ -349,7 +365,7 @@ async def test_a_worker_with_another_secret_does_not_believe_it(front: StartFron
     chat, call_id = await begin(there)
     other = await front(beside=there, **ASK, session_secret=("another",))
     await refused(other, chat, call_id)
-    await there.house_closes()
+    await there.close_all_sessions()
 
 
 @on_both_wires
@@ -367,7 +383,7 @@ async def test_an_answer_may_come_too_late(front: StartFront, monkeypatch: pytes
 async def test_a_question_that_nobody_answers_ends_with_its_time(front: StartFront) -> None:
     there = await front(NEW, **ASK, confirmation_ttl=1)
     await begin(there)
-    await there.until(lambda: there.runs[0].state == "aborted", within=5)
+    await there.until(lambda: there.runs[0].status == "aborted", within=5)
     await there.at_rest()
 
 
@@ -395,7 +411,7 @@ async def test_where_the_gateway_cannot_be_answered_that_is_said_at_once_and_the
         assert error is not None
         assert error["code"] == "agent_unanswerable"
         assert "release" in error["message"]
-        await there.until(lambda: there.runs[-1].state == "aborted", within=5)
+        await there.until(lambda: there.runs[-1].status == "aborted", within=5)
     assert (await there.ask("And?", name=name)).finish_reason == "stop"
     there.keep_sessions()
 
@@ -433,7 +449,7 @@ async def test_after_an_answer_a_gateway_that_tells_nothing_more_is_an_honest_er
 @both_ways
 async def test_a_tool_may_take_longer_than_that(front: StartFront, stream: bool) -> None:
     """As long as the gateway says that the run goes on."""
-    first = Tick((Call("c1", "danger", ("{}",), "1", confirm=True),), go_on=True)
+    first = Tick((ScriptedToolCall("c1", "danger", ("{}",), "1", confirm=True),), should_continue=True)
     second = Tick((Pause(30), Say(("Done.",))))
     gateway = GatewaySettings(wire="0.14", recordings={"go": Script((first, second))})
     there = await front(gateway, **ASK, confirmation_wait=0.1)
@@ -447,7 +463,7 @@ async def test_a_tool_may_take_longer_than_that(front: StartFront, stream: bool)
 
 
 def slow_after_yes() -> GatewaySettings:
-    first = Tick((Call("c1", "danger", ("{}",), "1", confirm=True),), go_on=True)
+    first = Tick((ScriptedToolCall("c1", "danger", ("{}",), "1", confirm=True),), should_continue=True)
     words = tuple(f"word{number} " for number in range(200))
     return GatewaySettings(pace=0.004, recordings={"go": Script((first, Tick((Say(words),))))})
 
@@ -463,7 +479,7 @@ async def test_a_reader_that_leaves_the_rest_of_the_run_stops_it(front: StartFro
     if stream:
         await line.read_until(b"word3 ")
     await line.close()
-    await there.until(lambda: there.runs[0].state == "aborted", within=2)
+    await there.until(lambda: there.runs[0].status == "aborted", within=2)
     await there.at_rest()
 
 
@@ -477,7 +493,7 @@ async def test_in_a_named_session_the_rest_of_the_run_goes_on_without_its_reader
     await line.read_until(b"word3 ")
     await line.close()
     assert (await there.ask("And?", name="harbour")).finish_reason == "stop"
-    assert [run.state for run in there.runs] == ["aborted" if wire == "0.14" else "finished", "finished"]
+    assert [run.status for run in there.runs] == ["aborted" if wire == "0.14" else "finished", "finished"]
     there.keep_sessions()
 
 

@@ -107,7 +107,7 @@ async def test_full_sends_every_message_by_itself_to_a_gateway_that_takes_them(
         else:
             assert answer.text == f"{FOLD}\nAnd 3 + 3?"
         assert len(there.runs) == runs + number
-    asked = [json.loads(body) for path, body in there.house.requests if path == "/send"]
+    asked = [json.loads(body) for path, body in there.gateway_state.requests if path == "/send"]
     assert [body for body in asked if "sessionId" not in body] == [{}]
     assert len({run.session_key for run in there.runs}) == len(there.runs)
 
@@ -116,7 +116,7 @@ async def test_a_run_that_was_sent_in_vain_is_stopped(front: StartFront) -> None
     there = await front(GatewaySettings(pace=0.01, form="embedded"), history="full")
     answer = await there.ask([user("[[scenario:long]]"), {"role": "assistant", "content": "4"}, user("Hi")])
     assert answer.text.startswith("Hello!")
-    await there.until(lambda: there.runs[0].state == "aborted")
+    await there.until(lambda: there.runs[0].status == "aborted")
 
 
 async def test_full_of_a_single_message_tries_nothing(front: StartFront) -> None:
@@ -153,7 +153,7 @@ async def test_a_run_that_fails_before_the_model_tells_nothing_of_messages(front
     assert await there.refused([*EARLIER, user("?")], model="nobody") == (404, "model_not_found")
     assert not there.runs
     await there.refused([user("[[scenario:fail_start]]"), *EARLIER[2:], user("?")], model="demo")
-    assert [run.state for run in there.runs] == ["failed"], "which is no reason to send it again"
+    assert [run.status for run in there.runs] == ["failed"], "which is no reason to send it again"
 
 
 async def test_auto_stays_folded_where_messages_would_be_taken(front: StartFront) -> None:
@@ -257,7 +257,7 @@ async def test_a_named_session_lasts_and_only_gets_what_is_new(front: StartFront
         await chat.say(question)
         assert there.told() == question
     assert len({run.session_key for run in there.runs}) == 1
-    (session,) = there.house.sessions
+    (session,) = there.gateway_state.sessions
     assert len(session.timeline) == 6, "three questions and three answers"
     there.keep_sessions()
 
@@ -321,7 +321,7 @@ async def test_two_callers_with_the_same_name_never_meet(front: StartFront) -> N
     for key in ("ada", "bob", ""):
         await there.ask(f"I am {key}.", name="harbour", key=key)
     assert len({run.session_key for run in there.runs}) == 3
-    assert [len(session.timeline) for session in there.house.sessions] == [2, 2, 2]
+    assert [len(session.timeline) for session in there.gateway_state.sessions] == [2, 2, 2]
     there.keep_sessions()
 
 
@@ -409,7 +409,7 @@ async def test_a_failed_run_leaves_a_named_session_usable(front: StartFront) -> 
     assert (await there.ask("[[scenario:fail]]", name="harbour")).error is not None
     await there.ask("And low tide?", name="harbour")
     assert len({run.session_key for run in there.runs}) == 1
-    (session,) = there.house.sessions
+    (session,) = there.gateway_state.sessions
     assert len(session.timeline) == 4, "the gateway forgets a run that failed"
     there.keep_sessions()
 
@@ -432,7 +432,7 @@ async def test_a_tool_result_goes_to_the_session_in_place_of_the_fake_one(front:
     assert f"[1] result of tool call {call_id}, in place of any result of it that you have seen\n> 06:12\n" in told
     assert "Conversation so far: 1 message." in told, "the session knows the rest"
     assert not [block for block in there.runs[1].blocks if block["type"] != "text"], "no second result of the same call"
-    (session,) = there.house.sessions
+    (session,) = there.gateway_state.sessions
     assert json.dumps(session.timeline).count("rendered on client") == 1
     there.keep_sessions()
 
@@ -692,7 +692,7 @@ async def test_a_proxy_that_ends_closes_the_sessions_that_only_it_could_find(fro
     there = await front()
     config = Config(**{"upstream": there.url, **SETTINGS, **RECOGNISE})
     async with AsyncExitStack() as stack:
-        other = Front(there.url, there.house, await listen(config, stack))
+        other = Front(there.url, there.gateway_state, await listen(config, stack))
         await other.ask("When is high tide?")
         assert len(there.sessions) == 1
     assert there.sessions == []

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from oaicompat_proxy.demo.example_arguments import DEEPEST, arguments
+from oaicompat_proxy.demo.example_arguments import MAX_DEPTH, example_arguments
 
 
 def of(**properties: Any) -> dict[str, Any]:
-    return arguments({"type": "object", "properties": properties})
+    return example_arguments({"type": "object", "properties": properties})
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ BOUNDED = {
 
 def test_all_bounds_hold_at_once() -> None:
     Draft202012Validator.check_schema(BOUNDED)
-    Draft202012Validator(BOUNDED).validate(arguments(BOUNDED))
+    Draft202012Validator(BOUNDED).validate(example_arguments(BOUNDED))
 
 
 @pytest.mark.parametrize("odd", [None, 5, "x", [], {}, [5], {"a": 1}, 1e308, True])
@@ -76,7 +76,7 @@ def test_a_schema_of_any_shape_does_no_harm(odd: Any) -> None:
     keys += ["anyOf", "oneOf", "allOf", "$ref", "minProperties", "maxProperties", "additionalProperties", "uniqueItems"]
     for key in keys:
         for kind in ("string", "integer", "number", "array", "object"):
-            json.dumps(arguments({"properties": {"a": {"type": kind, key: odd}}}))
+            json.dumps(example_arguments({"properties": {"a": {"type": kind, key: odd}}}))
 
 
 def test_strings_without_a_known_name() -> None:
@@ -85,24 +85,24 @@ def test_strings_without_a_known_name() -> None:
 
 def test_references() -> None:
     schema = {"properties": {"a": {"$ref": "#/$defs/n"}, "b": {"$ref": "#/$defs/none"}}}
-    assert arguments({**schema, "$defs": {"n": {"type": "integer"}}}) == {"a": 1, "b": None}
+    assert example_arguments({**schema, "$defs": {"n": {"type": "integer"}}}) == {"a": 1, "b": None}
 
 
 def test_a_schema_that_contains_itself_comes_to_an_end() -> None:
-    value: Any = arguments({"type": "object", "properties": {"again": {"$ref": "#"}}})
-    for _ in range(DEEPEST):
+    value: Any = example_arguments({"type": "object", "properties": {"again": {"$ref": "#"}}})
+    for _ in range(MAX_DEPTH):
         value = value and value["again"]
     assert value is None
 
 
 @pytest.mark.parametrize("schema", [{}, {"type": "string"}, {"type": "object"}])
 def test_arguments_are_always_an_object(schema: dict[str, Any]) -> None:
-    assert arguments(schema) == {}
+    assert example_arguments(schema) == {}
 
 
 def test_schemas_that_multiply_come_to_an_end() -> None:
     many = [{"$ref": "#"}] * 100
     began = time.process_time()
     for schema in ({"allOf": many}, {"properties": {str(n): {"$ref": "#"} for n in range(100)}}):
-        json.dumps(arguments(schema))
+        json.dumps(example_arguments(schema))
     assert time.process_time() - began < 1

@@ -5,20 +5,20 @@ from itertools import count
 from typing import Any
 
 from oaicompat_proxy.demo.agents import AGENTS
-from oaicompat_proxy.demo.execution import Cast, Performance
-from oaicompat_proxy.demo.frames import Stage, Stamps
+from oaicompat_proxy.demo.execution import Execution, RunContext
+from oaicompat_proxy.demo.frames import FrameFactory, Stamps
 from oaicompat_proxy.demo.scenarios import script
-from oaicompat_proxy.demo.script import Call, Fail, Say, Script, Tick, Usage
-from oaicompat_proxy.demo.tool_runner import Ask
+from oaicompat_proxy.demo.script import FailRun, Say, Script, ScriptedToolCall, Tick, Usage
+from oaicompat_proxy.demo.tool_runner import AwaitConfirmation
 
 USER = {"role": "user", "content": [{"type": "text", "text": "one two"}], "id": "m1"}
-CONFIRMED = Call("c1", "danger", ("{}",), "done", confirm=True)
+CONFIRMED = ScriptedToolCall("c1", "danger", ("{}",), "done", confirm=True)
 
 
-def performing(played: Script, user: dict[str, Any] | None = USER, *timeline: dict[str, Any]) -> Performance:
+def execution_of(played_script: Script, user: dict[str, Any] | None = USER, *timeline: dict[str, Any]) -> Execution:
     ids, numbers = count(1), count(1)
-    stage = Stage("s", "e", Stamps(lambda: 0, lambda: f"id-{next(ids)}"), lambda: next(numbers))
-    return Performance(played, stage, Cast(AGENTS[0], (), timeline), [user] if user else [])
+    frame_factory = FrameFactory("s", "e", Stamps(lambda: 0, lambda: f"id-{next(ids)}"), lambda: next(numbers))
+    return Execution(played_script, frame_factory, RunContext(AGENTS[0], (), timeline), [user] if user else [])
 
 
 def data_of(items: list[Any], event: str) -> list[dict[str, Any]]:
@@ -27,16 +27,16 @@ def data_of(items: list[Any], event: str) -> list[dict[str, Any]]:
 
 
 def test_usage_is_summed_over_ticks() -> None:
-    ticks = (Tick((Say(("a",)),), usage=Usage(1, 2), go_on=True), Tick((Say(("b",)),), usage=Usage(10, 20)))
-    items = [*performing(Script(ticks)).play()]
+    ticks = (Tick((Say(("a",)),), usage=Usage(1, 2), should_continue=True), Tick((Say(("b",)),), usage=Usage(10, 20)))
+    items = [*execution_of(Script(ticks)).run()]
     assert [data["usage"]["totalTokens"] for data in data_of(items, "tick_end")] == [3, 30]
     total = {"inputTokens": 11, "outputTokens": 22, "totalTokens": 33, "ticks": 2}
     assert data_of(items, "result")[0]["result"]["usage"] == total
     assert data_of(items, "execution_end")[0]["usage"] == total
 
 
-def test_words_are_counted_unless_told() -> None:
-    items = [*performing(script(Say(("a b ", "c")))).play()]
+def test_words_are_counted_unless_usage_is_given() -> None:
+    items = [*execution_of(script(Say(("a b ", "c")))).run()]
     assert data_of(items, "message_end")[0]["usage"] == {
         "inputTokens": 2,
         "outputTokens": 3,
@@ -45,20 +45,20 @@ def test_words_are_counted_unless_told() -> None:
 
 
 def test_a_failure_counts_finished_ticks_only() -> None:
-    failing = Script((Tick((Say(("a",)),), usage=Usage(1, 1), go_on=True), Tick((Fail("no"),))))
-    performance = performing(failing)
-    items = [*performance.play()]
+    failing = Script((Tick((Say(("a",)),), usage=Usage(1, 1), should_continue=True), Tick((FailRun("no"),))))
+    execution = execution_of(failing)
+    items = [*execution.run()]
     (end,) = data_of(items, "execution_end")
     assert (end["usage"]["ticks"], end["tick"], end["output"], end["newTimelineEntries"]) == (1, 2, None, [])
     assert data_of(items, "error") == [{"error": "no"}]
-    assert performance.closing() == []
+    assert execution.closing_frames() == []
 
 
 def test_an_abort_has_no_error_in_its_end() -> None:
-    performance = performing(script(Say(("a", "b"))))
-    play = performance.play()
-    next(play)
-    frames = performance.aborted()
+    execution = execution_of(script(Say(("a", "b"))))
+    items = execution.run()
+    next(items)
+    frames = execution.abort_frames()
     (end,) = data_of(list(frames), "execution_end")
     assert end["aborted"] is True
     assert "error" not in end
@@ -67,21 +67,21 @@ def test_an_abort_has_no_error_in_its_end() -> None:
 
 def test_the_prompt_holds_the_history() -> None:
     past = {"kind": "message", "message": {"role": "user", "content": [{"type": "text", "text": "before"}]}}
-    items = [*performing(script(Say(("a",))), USER, past).play()]
+    items = [*execution_of(script(Say(("a",))), USER, past).run()]
     messages = data_of(items, "model_request")[0]["input"]["messages"]
     assert [message["content"][0]["text"] for message in messages] == ["before", "one two"]
     assert [data["timelineIndex"] for data in data_of(items, "entry_committed")] == [1, 2]
 
 
-def test_confirmation_stops_the_play_until_answered() -> None:
-    play = performing(script(CONFIRMED)).play()
+def test_confirmation_stops_the_execution_until_answered() -> None:
+    items = execution_of(script(CONFIRMED)).run()
     before = []
-    for item in play:
+    for item in items:
         before.append(item)
-        if isinstance(item, Ask):
+        if isinstance(item, AwaitConfirmation):
             break
-    assert before[-1] == Ask("c1")
+    assert before[-1] == AwaitConfirmation("c1")
     assert data_of(before, "tool_confirmation_required")[0]["message"] == "Allow danger to execute?"
-    after = [play.send(False), *play]
+    after = [items.send(False), *items]
     assert data_of(after, "tool_confirmation_result")[0]["confirmed"] is False
     assert data_of(after, "tool_result")[0]["isError"] is True

@@ -10,11 +10,11 @@ import pytest
 
 from oaicompat_proxy.demo import texts
 from oaicompat_proxy.demo.agents import AGENTS
-from oaicompat_proxy.demo.execution import Cast, Performance
-from oaicompat_proxy.demo.frames import Stage, Stamps, stringify, transport_error
+from oaicompat_proxy.demo.execution import Execution, RunContext
+from oaicompat_proxy.demo.frames import FrameFactory, Stamps, stringify, transport_error
 from oaicompat_proxy.demo.gateway import INTERNAL_FRAME
 from oaicompat_proxy.demo.scenarios import script
-from oaicompat_proxy.demo.script import Call, Fail, Say, Script, Spawn, Think, Tick
+from oaicompat_proxy.demo.script import FailRun, Say, Script, ScriptedToolCall, Spawn, Think, Tick
 
 RECORDINGS = Path(__file__).parents[2] / "shared" / "recordings"
 
@@ -53,11 +53,13 @@ ORDERS = {
     "error_midstream": f"{HEAD} message_start content_start content_delta*3 execution_end error",
 }
 
-ADD = Call("call_m1", "add", ('{"a"', ":19,", '"b":', "23}"), "42")
-SUM = Call("call_m1", "add", ('{"a":1,"', 'b":2}'), "3")
-WEATHER = Call("call_abc1", "client_weather", ('{"city"', ':"Paris', '","unit', '":"C"}'), by="client")
+ADD = ScriptedToolCall("call_m1", "add", ('{"a"', ":19,", '"b":', "23}"), "42")
+SUM = ScriptedToolCall("call_m1", "add", ('{"a":1,"', 'b":2}'), "3")
+WEATHER = ScriptedToolCall(
+    "call_abc1", "client_weather", ('{"city"', ':"Paris', '","unit', '":"C"}'), executed_by="client"
+)
 CHILD_SCRIPT = script(Say(("CHILD ", "SAYS ", "HI.")))
-ASK = Call(
+ASK = ScriptedToolCall(
     "call_s1",
     "ask_child",
     ('{"q', '":"', 'hi"', "}"),
@@ -66,26 +68,26 @@ ASK = Call(
 )
 
 
-def tool_tick(before: tuple[str, ...], call: Call) -> Tick:
-    return Tick((Say(before), call), stop="tool_use", go_on=True)
+def tool_tick(before: tuple[str, ...], call: ScriptedToolCall) -> Tick:
+    return Tick((Say(before), call), stop_reason="tool_use", should_continue=True)
 
 
 SCRIPTS = {
     "text": script(Say(tuple("The quick brown fox."))),
     "unicode": script(Say(texts.UNICODE)),
-    "max_tokens": script(Say(("This is ", "cut ", "of")), stop="max_tokens"),
+    "max_tokens": script(Say(("This is ", "cut ", "of")), stop_reason="max_tokens"),
     "usage": script(Say(("Usage ", "test."))),
     "reasoning": script(Think(("Let me ", "think ", "about ", "this.")), Say(("The ", "answer ", "is ", "42."))),
-    "tool_client": script(Say(("Checking. ",)), WEATHER, stop="tool_use"),
+    "tool_client": script(Say(("Checking. ",)), WEATHER, stop_reason="tool_use"),
     "multi_tick": Script((tool_tick(("Let me ", "compute. "), ADD), Tick((Say(("The ", "sum ", "is ", "42.")),)))),
     "spawn": Script((tool_tick(("Parent ", "asks. "), ASK), Tick((Say(("Parent ", "done.")),)))),
-    "server_stop": script(Say(("Addin", "g.")), SUM, stop="tool_use"),
+    "server_stop": script(Say(("Addin", "g.")), SUM, stop_reason="tool_use"),
     "session-first-send": script(Say(("hi",))),
     "session-second-send": script(Say(("hi",))),
     "v14-text": script(Say(tuple("The quick brown fox."))),
-    "v14-nostream-tool_client": script(Say(("Let me check.",)), WEATHER, stop="tool_use"),
-    "error_start": script(Fail("Fake provider exploded at start (401 invalid api key)")),
-    "error_midstream": script(Say(("One ", "two ", "three ")), Fail("Fake provider exploded midstream")),
+    "v14-nostream-tool_client": script(Say(("Let me check.",)), WEATHER, stop_reason="tool_use"),
+    "error_start": script(FailRun("Fake provider exploded at start (401 invalid api key)")),
+    "error_midstream": script(Say(("One ", "two ", "three ")), FailRun("Fake provider exploded midstream")),
 }
 
 KEYS = {
@@ -102,24 +104,24 @@ KEYS = {
 }
 
 
-def stage() -> Stage:
+def frame_factory() -> FrameFactory:
     ids, numbers = count(1), count(1)
     stamps = Stamps(lambda: 1_795_332_297_094, lambda: f"id-{next(ids)}")
-    return Stage("demo:x", "execution", stamps, lambda: next(numbers))
+    return FrameFactory("demo:x", "execution", stamps, lambda: next(numbers))
 
 
 def played(named: str) -> bytes:
     """As the transports of the recording's release send it."""
     agent = next(agent for agent in AGENTS if agent.streaming is not named.startswith("v14-nostream"))
     user = {"role": "user", "content": [{"type": "text", "text": f"[[scenario:{named}]]"}], "id": "m1"}
-    earlier = Performance(SCRIPTS[named], stage(), Cast(agent, agent.tools), [user])
+    earlier = Execution(SCRIPTS[named], frame_factory(), RunContext(agent, agent.tools), [user])
     if named == "session-second-send":
-        assert list(earlier.play())
-    performance = Performance(SCRIPTS[named], stage(), Cast(agent, agent.tools, earlier.entries), [user])
-    items = [item for item in performance.play() if isinstance(item, bytes)]
+        assert list(earlier.run())
+    execution = Execution(SCRIPTS[named], frame_factory(), RunContext(agent, agent.tools, earlier.entries), [user])
+    items = [item for item in execution.run() if isinstance(item, bytes)]
     if named.startswith("v14"):
         return b"".join(item for item in items if not INTERNAL_FRAME.match(item))
-    return b"".join([*items, *performance.closing()])
+    return b"".join([*items, *execution.closing_frames()])
 
 
 def frames_in(body: bytes) -> list[dict[str, Any]]:
@@ -226,5 +228,5 @@ def test_transport_error() -> None:
 
 
 def test_times_and_event_ids() -> None:
-    frame = frames_in(stage().model("content_delta", delta="x"))[0]["data"]
+    frame = frames_in(frame_factory().model_event("content_delta", delta="x"))[0]["data"]
     assert (frame["timestamp"], frame["id"]) == ("2026-11-22T07:24:57.094Z", "evt_1795332297094_1")

@@ -10,10 +10,10 @@ import aiohttp
 import pytest
 
 from oaicompat_proxy.demo.gateway import STATE, create_gateway, serve, serve_app
-from oaicompat_proxy.demo.http_bodies import EMBEDDED_SHAPE, NEWER_SHAPE, STANDALONE_SHAPE
-from oaicompat_proxy.demo.script import Cut, Hang, Raw, Tape
+from oaicompat_proxy.demo.http_bodies import EMBEDDED_ERROR, NEWER_ERROR, STANDALONE_ERROR
+from oaicompat_proxy.demo.script import DropConnection, Hang, Raw, RawScript
 from oaicompat_proxy.demo.settings import GatewaySettings
-from oaicompat_proxy.demo.state import House
+from oaicompat_proxy.demo.state import GatewayState
 
 Frames = list[dict[str, Any]]
 
@@ -24,9 +24,9 @@ entry_committed entry_committed tick_end context_update result execution_end exe
 class Caller:
     """A client of one gateway, and the gateway's inside."""
 
-    def __init__(self, http: aiohttp.ClientSession, house: House) -> None:
+    def __init__(self, http: aiohttp.ClientSession, state: GatewayState) -> None:
         self.http = http
-        self.house = house
+        self.state = state
 
     async def post(self, path: str, body: Any = None, **more: Any) -> tuple[int, Any]:
         async with self.http.post(path, **({"json": body} if body is not None else {}), **more) as response:
@@ -115,14 +115,14 @@ class TestStatuses:
     @pytest.mark.parametrize(
         ("form", "body", "error"),
         [
-            ("standalone", {"messages": [{"role": "user", "content": []}]}, STANDALONE_SHAPE),
-            ("standalone", {"message": {"role": "user", "content": "text"}}, STANDALONE_SHAPE),
-            ("standalone", {"message": {"content": []}}, STANDALONE_SHAPE),
-            ("standalone", [], STANDALONE_SHAPE),
-            ("embedded", {"message": {"role": "user", "content": []}}, EMBEDDED_SHAPE),
-            ("embedded", {"messages": []}, EMBEDDED_SHAPE),
-            ("both", {}, STANDALONE_SHAPE),
-            ("both", {"messages": []}, EMBEDDED_SHAPE),
+            ("standalone", {"messages": [{"role": "user", "content": []}]}, STANDALONE_ERROR),
+            ("standalone", {"message": {"role": "user", "content": "text"}}, STANDALONE_ERROR),
+            ("standalone", {"message": {"content": []}}, STANDALONE_ERROR),
+            ("standalone", [], STANDALONE_ERROR),
+            ("embedded", {"message": {"role": "user", "content": []}}, EMBEDDED_ERROR),
+            ("embedded", {"messages": []}, EMBEDDED_ERROR),
+            ("both", {}, STANDALONE_ERROR),
+            ("both", {"messages": []}, EMBEDDED_ERROR),
         ],
     )
     async def test_wrong_shape(self, form: str, body: Any, error: str) -> None:
@@ -238,23 +238,23 @@ class TestSessions:
         assert names(failed)[-2:] == ["execution_end", "error"]
         assert failed[-2]["data"]["newTimelineEntries"] == []
         assert "Ada" not in json.dumps(await caller.send("hello"))
-        assert caller.house.runs.failed == 1
+        assert caller.state.runs.failed == 1
 
     async def test_a_reader_that_leaves_does_not_stop_the_run(self, caller: Caller) -> None:
         async with caller.open("[[scenario:confirm]] I am Ada") as response:
             call_id = await asked_for(response)
             response.close()
-        await caller.house.until(lambda house: house.runs[0].reader_left)
-        assert caller.house.runs.running == 1
+        await caller.state.wait_until(lambda state: state.runs[0].reader_left)
+        assert caller.state.runs.running == 1
         await confirm(caller, call_id, True)
-        await caller.house.until(lambda house: house.runs.finished == 1)
+        await caller.state.wait_until(lambda state: state.runs.finished == 1)
         assert "I am Ada" in json.dumps(await caller.send("hello"))
 
     async def test_a_second_send_gets_the_first_run_and_runs_unseen(self, caller: Caller) -> None:
         async with caller.open("[[scenario:confirm]]") as response:
-            await caller.house.until(lambda house: house.runs.started == 1)
+            await caller.state.wait_until(lambda state: state.runs.started == 1)
             joined = asyncio.create_task(caller.send("and now mine"))
-            await caller.house.until(lambda house: house.runs[0].readers == 2)
+            await caller.state.wait_until(lambda state: state.runs[0].readers == 2)
             call_id = await asked_for(response)
             await confirm(caller, call_id, True)
             rest = frames_in(await response.read())
@@ -263,14 +263,14 @@ class TestSessions:
         assert names(second)[-6:] == names(rest)[-6:]
         assert names(second)[-4:] == ["execution_end", "execution_start", "tick_start", "execution_end"]
         assert "and now mine" not in said(second)
-        await caller.house.until(lambda house: house.runs.finished == 2)
+        await caller.state.wait_until(lambda state: state.runs.finished == 2)
         assert "and now mine" in json.dumps(await caller.send("hello"))
 
     async def test_joined_streams_can_be_corrupt(self) -> None:
         async with calling(corrupt_joined=True) as caller, caller.open("[[scenario:confirm]]") as response:
             call_id = await asked_for(response)
             joined = asyncio.create_task(caller.send("mine"))
-            await caller.house.until(lambda house: house.runs[0].readers == 2)
+            await caller.state.wait_until(lambda state: state.runs[0].readers == 2)
             await confirm(caller, call_id, True)
             first = frames_in(await response.read())
             both = [frame["data"].get("sequence") for frame in first]
@@ -331,24 +331,24 @@ class TestNewerWire:
         async with calling(wire="0.14", form=form) as caller:
             async with caller.http.post("/send", json=body) as response:
                 assert said(frames_in(await response.read())) == "my name is Ada\nBe brief."
-            (session,) = caller.house.sessions
+            (session,) = caller.state.sessions
             assert [entry["message"]["role"] for entry in session.timeline] == ["user", "assistant"]
-            assert caller.house.runs[0].metadata == {"a": 1}
-            assert caller.house.runs[0].messages == (user, NEWER)
+            assert caller.state.runs[0].metadata == {"a": 1}
+            assert caller.state.runs[0].messages == (user, NEWER)
 
     @pytest.mark.parametrize("body", [{}, {"message": {"content": []}}, {"messages": "x"}])
     async def test_a_wrong_shape(self, body: dict[str, Any]) -> None:
         async with calling(wire="0.14", form="standalone") as caller:
-            assert await caller.post("/send", body) == (400, {"error": NEWER_SHAPE})
+            assert await caller.post("/send", body) == (400, {"error": NEWER_ERROR})
 
     async def test_abort_stops_the_run_and_keeps_the_session(self) -> None:
         async with calling(wire="0.14") as caller, caller.open("[[scenario:silent]]") as response:
-            await caller.house.until(lambda house: house.runs.running == 1)
+            await caller.state.wait_until(lambda state: state.runs.running == 1)
             assert await caller.post("/abort", {"sessionId": "s"}) == (200, {"ok": True})
             frames = frames_in(await response.read())
             assert frames[-2]["data"]["aborted"] is True
             assert frames[-1]["data"] == {"error": "Execution aborted"}
-            assert [session.key for session in caller.house.sessions] == ["demo:s"]
+            assert [session.key for session in caller.state.sessions] == ["demo:s"]
 
     @pytest.mark.parametrize(("form", "status"), [("standalone", 500), ("embedded", 404)])
     async def test_abort_of_nothing(self, form: str, status: int) -> None:
@@ -376,7 +376,7 @@ class TestNewerWire:
                 await caller.post("/subscribe", {"clientId": each, "add": ["s"]})
             async with caller.http.post("/send", json={**sending("hello"), "connectionId": "me"}) as response:
                 await response.read()
-            caller.house.restart()
+            caller.state.restart()
             mine, yours = [frames_in(await each.read()) for each in listening]
             assert [frame["type"] for frame in mine] == ["connection"]
             assert yours[-1]["event"] == "execution_end"
@@ -393,12 +393,12 @@ class TestNewerWire:
         async with calling(wire="0.14") as caller:
             await caller.send("my name is Ada")
             async with caller.open("[[scenario:silent]]") as response:
-                await caller.house.until(lambda house: house.runs.running == 1)
-                caller.house.restart()
+                await caller.state.wait_until(lambda state: state.runs.running == 1)
+                caller.state.restart()
                 with pytest.raises(aiohttp.ClientPayloadError):
                     await response.read()
-            assert [*caller.house.sessions] == []
-            assert caller.house.runs.aborted == 1
+            assert [*caller.state.sessions] == []
+            assert caller.state.runs.aborted == 1
             assert (await caller.send("hello"))[0]["data"]["sequence"] == 1
 
 
@@ -421,14 +421,14 @@ class TestEnding:
                 assert last[0]["data"]["aborted"] is True
                 assert "error" not in last[0]["data"]
                 assert last[1]["data"] == {"error": "Execution aborted"}
-            assert caller.house.runs.aborted == int(aborts)
+            assert caller.state.runs.aborted == int(aborts)
 
     async def test_standalone_closes_while_somebody_listens(self) -> None:
         async with calling(form="standalone") as caller, caller.open("[[scenario:confirm]]") as response:
             await asked_for(response)
             async with caller.http.get("/events") as events:
                 await events.content.readline()
-                await caller.house.until(lambda house: bool(house.listeners))
+                await caller.state.wait_until(lambda state: bool(state.subscribers))
                 await caller.post("/close", {"sessionId": "s"})
                 assert frames_in(await response.read())[-1]["event"] == "error"
 
@@ -528,31 +528,31 @@ class TestRecordings:
         async with calling(recordings={"play it": recording}) as caller, caller.open("play it") as response:
             assert await response.read() == recording
 
-    async def test_tapes_choose_their_cuts(self) -> None:
-        recording = Tape((Raw(b"data: {"), Raw(b"}\n"), Cut()))
+    async def test_raw_scripts_choose_their_offsets(self) -> None:
+        recording = RawScript((Raw(b"data: {"), Raw(b"}\n"), DropConnection()))
         async with calling(recordings={"play it": recording}) as caller, caller.open("play it") as response:
             received = [await response.content.readexactly(len(b"data: {}\n"))]
             with pytest.raises(aiohttp.ClientPayloadError):
                 received.append(await response.content.read(1))
         assert received == [b"data: {}\n"]
 
-    async def test_tapes_can_hang(self) -> None:
-        recording = Tape((Raw(b"data: {}\n\n"), Hang()))
+    async def test_raw_scripts_can_hang(self) -> None:
+        recording = RawScript((Raw(b"data: {}\n\n"), Hang()))
         async with calling(recordings={"play it": recording}) as caller, caller.open("play it") as response:
             assert await response.content.readline() == b"data: {}\n"
-            assert caller.house.runs.running == 1
+            assert caller.state.runs.running == 1
 
 
 class TestState:
     async def test_requests_and_runs_can_be_seen(self, caller: Caller) -> None:
         await caller.send("hello", openai={"temperature": 1})
-        ((path, body),) = caller.house.requests
+        ((path, body),) = caller.state.requests
         assert (path, json.loads(body)["sessionId"]) == ("/send", "s")
-        record = caller.house.runs[0]
+        record = caller.state.runs[0]
         assert record.session_key == "demo:s"
         assert record.blocks == [{"type": "text", "text": "hello"}]
         assert record.metadata == {"openai": {"temperature": 1}}
-        assert (record.state, record.reader_left) == ("finished", False)
+        assert (record.status, record.reader_left) == ("finished", False)
 
 
 class TestEvents:

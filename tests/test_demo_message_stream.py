@@ -6,19 +6,19 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.demo.frames import Stage, Stamps
+from oaicompat_proxy.demo.frames import FrameFactory, Stamps
 from oaicompat_proxy.demo.message_stream import Message, RunFailed
-from oaicompat_proxy.demo.script import Call, Fail, Pause, Raw, Report, Say, Step, Think
+from oaicompat_proxy.demo.script import FailRun, Pause, Raw, ReportError, Say, ScriptedToolCall, Step, Think
 
 
 def message() -> Message:
     numbers = count(1)
-    return Message(Stage("s", "e", Stamps(lambda: 0, lambda: "id"), lambda: next(numbers)), "model")
+    return Message(FrameFactory("s", "e", Stamps(lambda: 0, lambda: "id"), lambda: next(numbers)), "model")
 
 
 def played(*steps: Step) -> tuple[Message, list[dict[str, Any]]]:
     told = message()
-    items = [item for step in steps for item in told.play(step)] + [*told.close()]
+    items = [item for step in steps for item in told.stream(step)] + [*told.close()]
     frames = [item for item in items if isinstance(item, bytes)]
     return told, [json.loads(frame.removeprefix(b"data: "))["data"] for frame in frames]
 
@@ -27,8 +27,8 @@ def types(*steps: Step) -> list[str]:
     return [data["type"] for data in played(*steps)[1]]
 
 
-def call(name: str, **more: Any) -> Call:
-    return Call(name, "add", ("{", "}"), **more)
+def call(name: str, **more: Any) -> ScriptedToolCall:
+    return ScriptedToolCall(name, "add", ("{", "}"), **more)
 
 
 def test_a_call_closes_the_text_and_takes_the_next_place() -> None:
@@ -76,12 +76,12 @@ def test_the_content_of_the_message() -> None:
 def test_a_message_begins_with_its_first_word() -> None:
     assert types(Pause()) == ["message_start"]
     told = message()
-    assert [*told.play(Raw(b"raw"))] == [b"raw"]
+    assert [*told.stream(Raw(b"raw"))] == [b"raw"]
     with pytest.raises(RunFailed, match="no"):
-        [*told.play(Fail("no"))]
+        [*told.stream(FailRun("no"))]
 
 
 def test_a_report_is_not_the_end() -> None:
-    _, frames = played(Say(("a",)), Report("overloaded", "code"), Say(("b",)))
+    _, frames = played(Say(("a",)), ReportError("overloaded", "code"), Say(("b",)))
     assert [data["type"] for data in frames].count("content_delta") == 2
     assert frames[3]["error"] == {"message": "overloaded", "code": "code"}

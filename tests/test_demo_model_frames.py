@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.demo.model_frames import tokens, words_in
+from oaicompat_proxy.demo.model_frames import estimate_tokens, word_count
 
 
 @pytest.mark.parametrize(
@@ -17,9 +17,9 @@ from oaicompat_proxy.demo.model_frames import tokens, words_in
 )
 def test_tokens(block: dict[str, Any], real: int) -> None:
     """A message costs four more; so 13, 15 and 9 in the recordings."""
-    assert tokens(block) == real
+    assert estimate_tokens(block) == real
 
 
 def test_words_of_a_message() -> None:
     blocks = [{"type": "text", "text": "one two"}, {"type": "image", "source": {}}]
-    assert words_in({"role": "user", "content": blocks}) == 2
+    assert word_count({"role": "user", "content": blocks}) == 2

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from oaicompat_proxy.demo.plain_patterns import example_of
+from oaicompat_proxy.demo.plain_patterns import matching_string
 
 PLAIN = [
     r"^\d{4}-\d{2}-\d{2}$",
@@ -33,7 +33,7 @@ PLAIN = [
 
 @pytest.mark.parametrize("pattern", PLAIN)
 def test_a_plain_pattern_is_met(pattern: str) -> None:
-    said = example_of(pattern, 0)
+    said = matching_string(pattern, 0)
     assert said is not None
     assert re.search(pattern, said)
 
@@ -42,7 +42,7 @@ def test_a_plain_pattern_is_met(pattern: str) -> None:
     ("pattern", "least"), [("^[a-z]+$", 12), ("^[A-Z]{2,8}[0-9]*$", 20), ("^a", 5), (r"^\d{2,4}$", 3)]
 )
 def test_it_is_as_long_as_it_has_to_be(pattern: str, least: int) -> None:
-    said = example_of(pattern, least)
+    said = matching_string(pattern, least)
     assert said is not None
     assert re.search(pattern, said)
     assert len(said) >= least
@@ -50,7 +50,7 @@ def test_it_is_as_long_as_it_has_to_be(pattern: str, least: int) -> None:
 
 @pytest.mark.parametrize("pattern", ["(a|b)", "^(?=x)", r"\p{L}", "[", "a**", "x{", r"\1", "^a|b$", "(", "\\"])
 def test_any_other_is_left_alone(pattern: str) -> None:
-    assert example_of(pattern, 0) is None
+    assert matching_string(pattern, 0) is None
 
 
 @pytest.mark.parametrize(
@@ -58,5 +58,5 @@ def test_any_other_is_left_alone(pattern: str) -> None:
 )
 def test_it_comes_to_an_end(pattern: str) -> None:
     began = time.process_time()
-    example_of(pattern, 10_000)
+    matching_string(pattern, 10_000)
     assert time.process_time() - began < 0.5

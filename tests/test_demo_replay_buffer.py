@@ -2,31 +2,31 @@
 
 import asyncio
 
-from oaicompat_proxy.demo.replay_buffer import Bell, Replay
-from oaicompat_proxy.demo.script import Cut
+from oaicompat_proxy.demo.replay_buffer import Notifier, ReplayBuffer
+from oaicompat_proxy.demo.script import DropConnection
 
 
-def numbers(seen: list[bytes | Cut]) -> str:
+def numbers(seen: list[bytes | DropConnection]) -> str:
     return " ".join(item.decode() if isinstance(item, bytes) else "cut" for item in seen)
 
 
-async def everything(replay: Replay) -> str:
+async def everything(replay: ReplayBuffer) -> str:
     return numbers([item async for item in replay.read()])
 
 
 async def test_who_comes_late_sees_it_from_the_start() -> None:
-    replay = Replay()
+    replay = ReplayBuffer()
     replay.put(b"1")
     early = asyncio.create_task(everything(replay))
     await asyncio.sleep(0)
     replay.put(b"2")
-    replay.put(Cut())
+    replay.put(DropConnection())
     replay.close()
     assert (await early, await everything(replay)) == ("1 2 cut", "1 2 cut")
 
 
 async def test_the_faulty_buffer_gives_two_readers_what_was_measured() -> None:
-    replay = Replay(corrupt=True)
+    replay = ReplayBuffer(corrupt=True)
     first, second = replay.read(), replay.read()
     for number in range(1, 7):
         replay.put(b"%d" % number)
@@ -36,7 +36,7 @@ async def test_the_faulty_buffer_gives_two_readers_what_was_measured() -> None:
 
 
 async def test_the_fault_begins_when_the_second_reader_joins() -> None:
-    replay = Replay(corrupt=True)
+    replay = ReplayBuffer(corrupt=True)
     first = replay.read()
     replay.put(b"a")
     replay.put(b"b")
@@ -49,7 +49,7 @@ async def test_the_fault_begins_when_the_second_reader_joins() -> None:
 
 
 async def test_one_reader_never_meets_the_fault() -> None:
-    replay = Replay(corrupt=True)
+    replay = ReplayBuffer(corrupt=True)
     for number in range(3):
         replay.put(b"%d" % number)
     replay.close()
@@ -57,8 +57,8 @@ async def test_one_reader_never_meets_the_fault() -> None:
 
 
 async def test_a_bell_wakes_all_who_wait() -> None:
-    bell = Bell()
-    waiting = [asyncio.create_task(bell.wait()) for _ in range(3)]
+    notifier = Notifier()
+    waiting = [asyncio.create_task(notifier.wait()) for _ in range(3)]
     await asyncio.sleep(0)
-    bell.ring()
+    notifier.notify()
     await asyncio.gather(*waiting)

@@ -1,7 +1,7 @@
 """Records and counts of runs."""
 
-from oaicompat_proxy.demo.runs import REMEMBERED, RunRecord, Runs, play_tape
-from oaicompat_proxy.demo.script import Cut, Pause, Raw, Tape
+from oaicompat_proxy.demo.runs import MAX_RECORDS, RunRecord, Runs, raw_items
+from oaicompat_proxy.demo.script import DropConnection, Pause, Raw, RawScript
 
 
 def record(name: str = "s") -> RunRecord:
@@ -17,16 +17,16 @@ def test_counts() -> None:
     runs.end(records[1], "failed")
     runs.end(records[2], "aborted")
     assert (runs.started, runs.running, runs.finished, runs.failed, runs.aborted) == (4, 1, 1, 1, 1)
-    assert [each.state for each in runs] == ["finished", "failed", "aborted", "running"]
+    assert [each.status for each in runs] == ["finished", "failed", "aborted", "running"]
 
 
 def test_only_the_latest_are_remembered_but_all_are_counted() -> None:
     runs = Runs()
-    for number in range(REMEMBERED + 5):
+    for number in range(MAX_RECORDS + 5):
         runs.add(record(str(number)))
-    assert (len(runs), runs.started) == (REMEMBERED, REMEMBERED + 5)
+    assert (len(runs), runs.started) == (MAX_RECORDS, MAX_RECORDS + 5)
     assert runs[0].session_id == "5"
 
 
-def test_a_tape_is_played_as_it_is() -> None:
-    assert [*play_tape(Tape((Raw(b"x"), Pause(2), Cut())))] == [b"x", Pause(2), Cut()]
+def test_a_raw_script_is_sent_unchanged() -> None:
+    assert [*raw_items(RawScript((Raw(b"x"), Pause(2), DropConnection())))] == [b"x", Pause(2), DropConnection()]

@@ -9,8 +9,8 @@ import pytest
 
 from oaicompat_proxy.demo.agents import AGENTS, Agent, Tool, schema
 from oaicompat_proxy.demo.prompt import Prompt
-from oaicompat_proxy.demo.scenarios import BIG, MAX_TICKS, SCENARIOS, chosen, compose
-from oaicompat_proxy.demo.script import Call, Hang, Say, Script, Tape
+from oaicompat_proxy.demo.scenarios import BIG_FRAME_BYTES, MAX_TICKS, SCENARIOS, choose_scenario, script_for
+from oaicompat_proxy.demo.script import Hang, RawScript, Say, Script, ScriptedToolCall
 
 DEMO, ECHO, _ = AGENTS
 LOOKUP = Tool("look_up", "", schema(["word"], word="string"), client=True)
@@ -27,7 +27,7 @@ def asked(text: str, **more: Any) -> Prompt:
 
 
 def composed(prompt: Prompt, agent: Agent = DEMO) -> Script:
-    script = compose(agent, prompt, ids())
+    script = script_for(agent, prompt, ids())
     assert isinstance(script, Script)
     return script
 
@@ -37,13 +37,13 @@ def text_of(script: Script) -> str:
     return "".join(piece for step in steps if isinstance(step, Say) for piece in step.pieces)
 
 
-def calls_of(script: Script) -> list[Call]:
-    return [step for tick in script.ticks for step in tick.steps if isinstance(step, Call)]
+def calls_of(script: Script) -> list[ScriptedToolCall]:
+    return [step for tick in script.ticks for step in tick.steps if isinstance(step, ScriptedToolCall)]
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_each_scenario_has_its_tag(name: str) -> None:
-    assert chosen(Prompt(f"please [[scenario:{name}]]", "")) is SCENARIOS[name]
+    assert choose_scenario(Prompt(f"please [[scenario:{name}]]", "")) is SCENARIOS[name]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_each_scenario_has_its_tag(name: str) -> None:
     ],
 )
 def test_plain_words(text: str, name: str) -> None:
-    assert chosen(asked(text)) is SCENARIOS[name]
+    assert choose_scenario(asked(text)) is SCENARIOS[name]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_plain_words(text: str, name: str) -> None:
     ],
 )
 def test_declared_tools(text: str, choice: str, name: str) -> None:
-    assert chosen(asked(text, tools=(LOOKUP,), choice=choice)) is SCENARIOS[name]
+    assert choose_scenario(asked(text, tools=(LOOKUP,), choice=choice)) is SCENARIOS[name]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_declared_tools(text: str, choice: str, name: str) -> None:
 )
 def test_which_tool_is_called(text: str, choice: str, called: str) -> None:
     (call,) = calls_of(composed(asked(text, tools=(LOOKUP, FORECAST), choice=choice)))
-    assert (call.name, call.by) == (called, "client")
+    assert (call.name, call.executed_by) == (called, "client")
 
 
 def test_the_arguments_follow_the_schema() -> None:
@@ -136,12 +136,12 @@ def test_calls_have_ids_of_their_own() -> None:
 
 
 def test_at_the_limit_the_last_tick_would_go_on() -> None:
-    assert composed(asked("[[scenario:max_ticks]]")).ticks[-1].go_on
+    assert composed(asked("[[scenario:max_ticks]]")).ticks[-1].should_continue
 
 
-def test_silent_is_a_tape_without_a_byte() -> None:
-    assert compose(DEMO, asked("[[scenario:silent]]"), ids()) == Tape((Hang(),))
+def test_silent_is_a_raw_script_without_a_byte() -> None:
+    assert script_for(DEMO, asked("[[scenario:silent]]"), ids()) == RawScript((Hang(),))
 
 
 def test_big_is_big() -> None:
-    assert composed(asked("[[scenario:big]]")).ticks[0].padding == BIG
+    assert composed(asked("[[scenario:big]]")).ticks[0].padding == BIG_FRAME_BYTES

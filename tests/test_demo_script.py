@@ -1,23 +1,23 @@
-"""What scripts are made of: pieces, counts, tapes."""
+"""Parts of scripts: pieces, word counts, raw scripts."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.demo.script import Raw, Usage, count, parsed, tape, words
+from oaicompat_proxy.demo.script import Raw, Usage, count_words, parse_arguments, raw_script, split_words
 
 
 @given(st.text())
 def test_the_pieces_joined_are_the_text(text: str) -> None:
-    assert "".join(words(text)) == text
+    assert "".join(split_words(text)) == text
 
 
 def test_a_piece_is_a_word_and_the_space_behind_it() -> None:
-    assert words(" one  two\nthree") == (" ", "one  ", "two\n", "three")
+    assert split_words(" one  two\nthree") == (" ", "one  ", "two\n", "three")
 
 
 def test_count_is_in_words() -> None:
-    assert count(["one two ", "", "three"]) == 3
+    assert count_words(["one two ", "", "three"]) == 3
 
 
 def test_usage_adds_up() -> None:
@@ -35,16 +35,16 @@ def test_usage_adds_up() -> None:
     ],
 )
 def test_arguments_as_the_accumulator_reads_them(pieces: tuple[str, ...], value: dict[str, object]) -> None:
-    assert parsed(pieces) == value
+    assert parse_arguments(pieces) == value
 
 
 def test_a_recording_is_played_frame_by_frame() -> None:
-    assert tape(b"data: 1\n\ndata: 2\n\n").steps == (Raw(b"data: 1\n\n"), Raw(b"data: 2\n\n"))
+    assert raw_script(b"data: 1\n\ndata: 2\n\n").steps == (Raw(b"data: 1\n\n"), Raw(b"data: 2\n\n"))
 
 
 @given(st.binary(min_size=1), st.lists(st.integers(-5, 50)))
 def test_cuts_change_nothing(recording: bytes, cuts: list[int]) -> None:
-    steps = tape(recording, [0, 1, *cuts]).steps
+    steps = raw_script(recording, [0, 1, *cuts]).steps
     assert all(isinstance(step, Raw) for step in steps)
     if len(recording) > 1:
         assert b"".join(step.data for step in steps if isinstance(step, Raw)) == recording

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from oaicompat_proxy.demo.agents import AGENTS
-from oaicompat_proxy.demo.sessions import BadKey, Sessions, UnknownApp
+from oaicompat_proxy.demo.sessions import InvalidSessionId, Sessions, UnknownApp
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_an_unknown_app_is_told_what_there_is(sessions: Sessions, app: str) -> N
 
 @pytest.mark.parametrize("session_id", [7, True, [], {}])
 def test_what_is_no_string_is_no_key(sessions: Sessions, session_id: Any) -> None:
-    with pytest.raises(BadKey, match=r"^key\.split is not a function$"):
+    with pytest.raises(InvalidSessionId, match=r"^key\.split is not a function$"):
         sessions.open(session_id)
 
 

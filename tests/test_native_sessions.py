@@ -37,7 +37,7 @@ async def test_a_client_joins_a_session_that_another_front_end_began(
     await there.ask("And now?", name="main", model="demo")
     await there.ask("And now?", name="demo:main")
     await there.ask("And now?", name="main", key="bob")
-    (session,) = there.house.sessions
+    (session,) = there.gateway_state.sessions
     assert (session.key, len(session.timeline)) == ("demo:main", 8)
     there.keep_sessions()
 
@@ -60,7 +60,7 @@ async def test_it_is_never_closed(front: StartFront, scenario: str, gateway: Gat
     await there.post(f"[[scenario:{scenario}]]", name="main")
     await there.until(lambda: not there.running)
     await there.post("Still there?", name="main")
-    assert not [path for path, body in there.house.requests if path == "/close" or b'"close"' in body]
+    assert not [path for path, body in there.gateway_state.requests if path == "/close" or b'"close"' in body]
     there.keep_sessions()
 
 
@@ -71,7 +71,7 @@ async def test_a_reader_who_leaves_stops_the_run_and_not_the_session(front: Star
     await there.until(lambda: there.running)
     await line.close()
     await there.until(lambda: not there.running)
-    (session,) = there.house.sessions
+    (session,) = there.gateway_state.sessions
     assert len(session.timeline) == 2
     there.keep_sessions()
 

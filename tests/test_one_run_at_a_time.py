@@ -366,5 +366,5 @@ async def test_the_demo_gateway_hands_its_runs_to_one_caller_each(front: StartFr
     for n, answer in enumerate(answers):
         assert f"Question {n}?" in answer.text
     assert len({run.session_key for run in there.runs}) == 3
-    assert json.dumps([len(session.timeline) for session in there.house.sessions]) == "[8, 8, 8]"
+    assert json.dumps([len(session.timeline) for session in there.gateway_state.sessions]) == "[8, 8, 8]"
     there.keep_sessions()

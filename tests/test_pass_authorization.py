@@ -44,7 +44,7 @@ async def test_a_client_that_leaves_stops_its_run(front: StartFront, form: str, 
     line = await there.line("[[scenario:long]]", stream=stream, key=TOKEN)
     await there.until(lambda: there.running)
     await line.close()
-    await there.until(lambda: there.runs[0].state == "aborted", within=5)
+    await there.until(lambda: there.runs[0].status == "aborted", within=5)
     await there.at_rest()
 
 

@@ -63,8 +63,8 @@ async def test_without_the_proxy_the_gateway_goes_on(front: StartFront) -> None:
         async with client.post("/close", json={"sessionId": "s1"}) as response:
             assert await response.json() == {"ok": True}, "and it says that it has closed, if nobody listens"
     await there.until(lambda: there.runs[0].reader_left)
-    assert there.runs[0].state == "running"
-    await there.house_closes()
+    assert there.runs[0].status == "running"
+    await there.close_all_sessions()
 
 
 @pytest.mark.parametrize("kind", GATEWAYS)
@@ -77,7 +77,7 @@ async def test_the_run_stops_when_its_reader_leaves(front: StartFront, kind: str
     if stream and doing == "talking":
         await line.read_until(b"word3 ")
     await line.close()
-    await there.until(lambda: there.runs[0].state == "aborted", within=2)
+    await there.until(lambda: there.runs[0].status == "aborted", within=2)
     await there.until(lambda: there.runs[0].reader_left or not there.sessions, within=2)
     await there.at_rest()
 
@@ -89,7 +89,7 @@ async def test_however_it_leaves(front: StartFront, how: str, stream: bool) -> N
     line = await there.line("[[scenario:silent]]", stream=stream)
     await there.until(lambda: there.running)
     await leave(line, how)
-    await there.until(lambda: there.runs[0].state == "aborted", within=2)
+    await there.until(lambda: there.runs[0].status == "aborted", within=2)
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -98,7 +98,7 @@ async def test_a_reader_that_leaves_while_the_line_is_kept_warm(front: StartFron
     line = await there.line("[[scenario:silent]]", stream=stream)
     await line.read_until(PING if stream else b"\r\n\n\r\n")
     await line.close()
-    await there.until(lambda: there.runs[0].state == "aborted", within=2)
+    await there.until(lambda: there.runs[0].status == "aborted", within=2)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -127,7 +127,7 @@ async def test_the_reader_of_older_completions_may_leave_too(front: StartFront) 
     await line.post(body, path="/v1/completions")
     await there.until(lambda: there.running)
     await line.close()
-    await there.until(lambda: there.runs[0].state == "aborted", within=2)
+    await there.until(lambda: there.runs[0].status == "aborted", within=2)
 
 
 async def test_an_answer_that_ended_with_the_clients_tool_stops_the_run_too(front: StartFront) -> None:
@@ -136,49 +136,49 @@ async def test_an_answer_that_ended_with_the_clients_tool_stops_the_run_too(fron
     tools = [function("tide")]
     answer_ = await there.ask("[[scenario:client_tool_faked]]", tools=tools)
     assert answer_.finish_reason == "tool_calls"
-    await there.until(lambda: there.runs[0].state != "running", within=2)
-    assert there.runs[0].state == "aborted"
+    await there.until(lambda: there.runs[0].status != "running", within=2)
+    assert there.runs[0].status == "aborted"
 
 
 # How many connections that takes
 
 
 def requests(there: Front, path: str) -> list[bytes]:
-    return [body for each, body in there.house.requests if each == path]
+    return [body for each, body in there.gateway_state.requests if each == path]
 
 
 async def test_a_standalone_gateway_is_listened_to_from_the_first_close_on_by_one_connection(
     front: StartFront,
 ) -> None:
     there = await front(gateway("standalone, 0.9.4", pace=0))
-    assert not there.house.listeners, "nobody has to be closed yet"
+    assert not there.gateway_state.subscribers, "nobody has to be closed yet"
     await there.ask("Hi")
     await there.at_rest()
-    (listener,) = there.house.listeners
+    (subscriber,) = there.gateway_state.subscribers
     await asyncio.gather(*(there.ask("Hi") for _ in range(10)))
     await there.at_rest()
-    assert [*there.house.listeners] == [listener]
+    assert [*there.gateway_state.subscribers] == [subscriber]
 
 
 async def test_a_gateway_that_closes_by_invoke_is_not_listened_to(front: StartFront) -> None:
     there = await front(gateway("standalone, newer", pace=0))
     await there.ask("Hi")
     await there.at_rest()
-    assert not there.house.listeners
+    assert not there.gateway_state.subscribers
 
 
 async def test_the_connection_that_listens_is_made_again_when_it_was_lost(front: StartFront) -> None:
     there = await front(gateway("standalone, 0.9.4", pace=0, heartbeat=0.01))
     await there.ask("Hi")
     await there.at_rest()
-    (first,) = there.house.listeners
+    (first,) = there.gateway_state.subscribers
     for task in asyncio.all_tasks():
         if task.get_name() == "listen to the gateway":
             task.cancel()
-    await there.until(lambda: not there.house.listeners)
+    await there.until(lambda: not there.gateway_state.subscribers)
     await there.ask("Hi")
     await there.at_rest()
-    (second,) = there.house.listeners
+    (second,) = there.gateway_state.subscribers
     assert second != first
 
 
@@ -187,7 +187,7 @@ async def test_the_listener_leaves_with_the_proxy(front: StartFront) -> None:
     await there.ask("Hi")
     await there.at_rest()
     await there.proxy.app.shutdown()
-    assert len(there.house.listeners) == 1, "as long as it may have to close"
+    assert len(there.gateway_state.subscribers) == 1, "as long as it may have to close"
 
 
 # Sessions that keep their history
@@ -199,10 +199,10 @@ async def test_a_named_session_keeps_its_run_and_its_history(front: StartFront, 
     line = await there.line("[[scenario:slow]]", name="harbour", stream=stream)
     await there.until(lambda: there.running)
     await line.close()
-    await there.until(lambda: there.runs[0].state == "finished")
+    await there.until(lambda: there.runs[0].status == "finished")
     assert not requests(there, "/close")
     await there.ask("And?", name="harbour")
-    (session,) = there.house.sessions
+    (session,) = there.gateway_state.sessions
     assert len(session.timeline) == 4
     there.keep_sessions()
 
@@ -215,9 +215,9 @@ async def test_where_runs_can_be_aborted_only_the_turn_is_lost(front: StartFront
     line = await there.line("[[scenario:silent]]", name="harbour", stream=stream)
     await there.until(lambda: there.running)
     await line.close()
-    await there.until(lambda: there.runs[1].state == "aborted", within=2)
+    await there.until(lambda: there.runs[1].status == "aborted", within=2)
     await there.ask("And low tide?", name="harbour")
-    (session,) = there.house.sessions
+    (session,) = there.gateway_state.sessions
     assert len(session.timeline) == 4
     there.keep_sessions()
 
@@ -233,7 +233,7 @@ async def test_a_recognised_session_is_closed_when_its_reader_leaves(front: Star
     await there.until(lambda: there.running)
     assert there.runs[0].session_key == there.runs[1].session_key
     await line.close()
-    await there.until(lambda: there.runs[1].state == "aborted", within=2)
+    await there.until(lambda: there.runs[1].status == "aborted", within=2)
     await there.at_rest()
     await chat.say("And low tide?")
     assert "Conversation so far: 2 messages" in there.told()
@@ -250,8 +250,8 @@ async def test_a_hundred_runs_stop_within_a_second_of_their_readers_leaving(
     for kind in GATEWAYS:
         there = await front(gateway(kind))
         figures[kind] = [await measure(there, number) for number in range(100)]
-        assert there.house.runs.running == 0
-        assert there.house.runs.aborted == there.house.runs.started == 100
+        assert there.gateway_state.runs.running == 0
+        assert there.gateway_state.runs.aborted == there.gateway_state.runs.started == 100
         assert there.sessions == []
     with capsys.disabled():
         print()  # noqa: T201
@@ -264,11 +264,11 @@ async def test_a_hundred_runs_stop_within_a_second_of_their_readers_leaving(
 async def measure(there: Front, number: int) -> float:
     """Seconds from one reader's leaving to the end of its run; every kind of silence and of answer in turn."""
     line = await there.line(PROMPTS[("silent", "talking", "slow")[number % 3]], stream=bool(number % 2))
-    await there.until(lambda: there.house.runs.started == number + 1)
+    await there.until(lambda: there.gateway_state.runs.started == number + 1)
     run = there.runs[-1]
     left = time.perf_counter()
     line.reset()
-    await there.until(lambda: run.state != "running")
+    await there.until(lambda: run.status != "running")
     return time.perf_counter() - left
 
 
@@ -287,7 +287,7 @@ async def test_a_hundred_readers_that_leave_together(front: StartFront, capsys: 
     with capsys.disabled():
         print(f"\n100 readers leave together: the last run stops after {seconds * 1000:.0f} ms")  # noqa: T201
     assert seconds < 1
-    assert there.house.runs.aborted == 100
+    assert there.gateway_state.runs.aborted == 100
     await there.at_rest()
 
 

@@ -28,7 +28,7 @@ from processes import Child, stopping
 from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.demo.gateway import STATE, create_gateway, serve_app
 from oaicompat_proxy.demo.settings import GatewaySettings
-from oaicompat_proxy.demo.state import House
+from oaicompat_proxy.demo.state import GatewayState
 from oaicompat_proxy.server import redis as redis_client
 
 pytest_plugins = ["front_fixtures"]
@@ -54,11 +54,11 @@ async def workers(redis_server: RedisServer) -> AsyncIterator[StartWorkers]:
 
 
 @asynccontextmanager
-async def _worker(flags: tuple[str, ...], url: str, house: House) -> AsyncIterator[Front]:
+async def _worker(flags: tuple[str, ...], url: str, gateway_state: GatewayState) -> AsyncIterator[Front]:
     with stopping(Child(sys.executable, "-m", "oaicompat_proxy", *flags)) as child:
         said = await asyncio.to_thread(child.wait_for, r"listens on +http://127\.0\.0\.1:(\d+)")
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3 * PATIENCE)) as client:
-            there = Front(url, house, Proxy(web.Application(), Config(upstream=url), int(said[1]), client))
+            there = Front(url, gateway_state, Proxy(web.Application(), Config(upstream=url), int(said[1]), client))
             try:
                 yield there
             finally:
@@ -96,7 +96,7 @@ async def test_worker_b_recognises_a_conversation_that_worker_a_began(workers: S
         await continue_at(worker, chat, "And then?")
         assert a.told() == "And then?", "only the new turn"
     assert len({each.session_key for each in a.runs}) == 1
-    (session,) = a.house.sessions
+    (session,) = a.gateway_state.sessions
     assert len(session.timeline) == 8
 
 
@@ -133,7 +133,7 @@ async def test_a_session_that_is_busy_at_one_worker_is_busy_at_the_other(workers
     assert "Retry-After" in received.headers
     assert len(a.runs) == 1
     assert (await b.ask("Hi", name="another")).finish_reason == "stop"
-    await a.house_closes()
+    await a.close_all_sessions()
     assert (await line.read_head())[0] == 502, "somebody has ended its run"
     assert (await b.ask("Hi", name="harbour")).finish_reason == "stop"
 
@@ -238,7 +238,7 @@ async def test_what_nobody_came_back_to_is_closed_once_by_any_worker(
     chat = Chat(a)
     await chat.say("When is high tide?")
     await a.at_rest()
-    closed = [body for path, body in a.house.requests if path == "/invoke" and b'"close"' in body]
+    closed = [body for path, body in a.gateway_state.requests if path == "/invoke" and b'"close"' in body]
     assert len(closed) == 1
     await chat.say("And low tide?")
     assert "=== Conversation so far" in a.told()

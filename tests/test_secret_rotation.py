@@ -75,4 +75,4 @@ async def test_an_open_question_can_be_answered(front: StartFront, redis_server:
         assert (await both.ask(messages)).text == "It is over."
     else:
         assert await new.refused(messages) == (400, "confirmation_unknown")
-    await old.house_closes()
+    await old.close_all_sessions()

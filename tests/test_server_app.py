@@ -43,10 +43,10 @@ async def test_the_demo_answers_socket_to_socket(demo: Demo) -> None:
 async def test_the_demos_agent_stops_when_the_client_leaves(demo: Demo, stream: bool) -> None:
     line = await demo.proxy.dial()
     await line.post(chat_body("[[scenario:silent]]", stream=stream))
-    await demo.house.until(lambda house: bool(list(house.sessions)))
+    await demo.gateway_state.wait_until(lambda gateway_state: bool(list(gateway_state.sessions)))
     await line.close()
     async with asyncio.timeout(5):
-        await demo.house.until(lambda house: not list(house.sessions))
+        await demo.gateway_state.wait_until(lambda gateway_state: not list(gateway_state.sessions))
 
 
 async def test_a_gateway_at_another_address_than_the_configured_one(agent: Agent) -> None:

@@ -31,7 +31,7 @@ from conftest import Line, Proxy, StartProxy, chat_body, no_tasks_left
 
 from oaicompat_proxy.demo.gateway import STATE, create_gateway
 from oaicompat_proxy.demo.settings import GatewaySettings
-from oaicompat_proxy.demo.state import House
+from oaicompat_proxy.demo.state import GatewayState
 
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
 MEGABYTE = 1024 * 1024
@@ -406,15 +406,15 @@ async def gateway(request: pytest.FixtureRequest, proxy: StartProxy) -> AsyncIte
 @dataclass
 class Gateway:
     url: str
-    house: House
+    gateway_state: GatewayState
 
-    async def until(self, condition: Callable[[House], object]) -> None:
+    async def until(self, condition: Callable[[GatewayState], object]) -> None:
         async with asyncio.timeout(PATIENCE):
-            await self.house.until(lambda house: bool(condition(house)))
+            await self.gateway_state.wait_until(lambda gateway_state: bool(condition(gateway_state)))
 
     @property
     def sessions(self) -> list[str]:
-        return [session.key for session in self.house.sessions]
+        return [session.key for session in self.gateway_state.sessions]
 
 
 async def test_every_kind_of_gateway_is_left_without_sessions(gateway: Gateway, proxy: StartProxy) -> None:
@@ -422,16 +422,16 @@ async def test_every_kind_of_gateway_is_left_without_sessions(gateway: Gateway, 
     front = await proxy(upstream=gateway.url)
     for _ in range(3):
         assert check_stream((await front.chat(model="echo")).body, include_usage=False).text == "Hi"
-    await gateway.until(lambda house: house.runs.started == 3 and not gateway.sessions)
+    await gateway.until(lambda gateway_state: gateway_state.runs.started == 3 and not gateway.sessions)
 
 
 async def test_a_run_whose_client_left_is_stopped_by_closing_its_session(gateway: Gateway, proxy: StartProxy) -> None:
     """The gateway itself would go on: that nobody reads does not matter to it."""
     line = await (await proxy(upstream=gateway.url)).dial()
     await line.post(chat_body("[[scenario:silent]]"))
-    await gateway.until(lambda house: house.runs.running)
+    await gateway.until(lambda gateway_state: gateway_state.runs.running)
     await line.close()
-    await gateway.until(lambda house: not house.runs.running and not gateway.sessions)
+    await gateway.until(lambda gateway_state: not gateway_state.runs.running and not gateway.sessions)
 
 
 async def test_a_close_that_fails_is_tried_again(proxy: StartProxy, agent: Agent) -> None:

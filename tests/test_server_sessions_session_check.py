@@ -47,13 +47,13 @@ async def test_a_restarted_gateway_gets_the_conversation_again(
     await chat.say("When is high tide?")
     await chat.say("And low tide?")
     assert there.told() == "And low tide?"
-    there.house.restart()
+    there.gateway_state.restart()
     answer = await chat.say("Thanks.")
     assert "Thanks." in answer.text
     for said_before in ("When is high tide?", "And low tide?", "Thanks."):
         assert said_before in there.told()
     first, _, stopped, again = there.runs
-    assert (first.session_key, stopped.state) == (stopped.session_key, "aborted")
+    assert (first.session_key, stopped.status) == (stopped.session_key, "aborted")
     assert again.session_key != stopped.session_key
     assert "its conversation is sent again" in caplog.text
     assert await forgotten(there.proxy) == 1
@@ -69,9 +69,9 @@ async def test_it_is_sent_again_as_the_operator_wants_it(front: StartFront, hist
     chat = Chat(there, name="harbour")
     chat.messages.append(SYSTEM)
     await chat.say("When is high tide?")
-    there.house.restart()
+    there.gateway_state.restart()
     await chat.say("And low tide?")
-    _, body = [each for each in there.house.requests if each[0] == "/send"][-1]
+    _, body = [each for each in there.gateway_state.requests if each[0] == "/send"][-1]
     assert "When is high tide?" in json.dumps(json.loads(body))
     there.keep_sessions()
 
@@ -84,7 +84,7 @@ async def test_a_client_that_sends_its_newest_message_gets_the_answer(
     await there.ask("When is high tide?", name="harbour")
     await there.ask("And low tide?", name="harbour")
     assert "forgotten" not in caplog.text
-    there.house.restart()
+    there.gateway_state.restart()
     assert "Thanks." in (await there.ask("Thanks.", name="harbour")).text
     assert there.runs[-1].session_key == there.runs[0].session_key
     assert "sends only its newest message" in caplog.text
@@ -198,7 +198,7 @@ async def test_a_question_after_it_was_sent_again_belongs_to_the_new_session(fro
     chat = Chat(there, name="harbour")
     chat.messages.append(SYSTEM)
     await chat.say("When is high tide?")
-    there.house.restart()
+    there.gateway_state.restart()
     await chat.say("[[scenario:confirm]]")
-    assert there.runs[-1].state == "finished"
+    assert there.runs[-1].status == "finished"
     there.keep_sessions()

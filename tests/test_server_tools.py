@@ -11,7 +11,7 @@ from checker import Answer
 from fronts import Chat, StartFront, function
 
 from oaicompat_proxy.demo import texts
-from oaicompat_proxy.demo.script import Call, Raw, Say, Script, Tape, Tick
+from oaicompat_proxy.demo.script import Raw, RawScript, Say, Script, ScriptedToolCall, Tick
 from oaicompat_proxy.demo.settings import GatewaySettings
 
 pytest_plugins = ["front_fixtures"]
@@ -34,7 +34,7 @@ def told(answer: Answer, where: str) -> list[str]:
 
 async def told_of(front: StartFront, where: str, *steps: Any, **how: Any) -> list[str]:
     """The lines of a run that does this and then answers."""
-    script = Script((Tick(tuple(steps), stop="tool_use", go_on=True), Tick((Say(("Done.",)),))))
+    script = Script((Tick(tuple(steps), stop_reason="tool_use", should_continue=True), Tick((Say(("Done.",)),))))
     there = await front(GatewaySettings(pace=0, recordings={"go": script}), server_tools=where)
     return told(await there.ask("go", **how), where)
 
@@ -93,7 +93,7 @@ async def test_a_failure_is_told_as_one(front: StartFront, where: str) -> None:
 @visible
 async def test_long_arguments_and_results_are_shortened(front: StartFront, where: str) -> None:
     arguments = '{"text":"' + "a" * 5000 + '"}'
-    (line,) = await told_of(front, where, Call("c1", "print", (arguments,), "b" * 5000))
+    (line,) = await told_of(front, where, ScriptedToolCall("c1", "print", (arguments,), "b" * 5000))
     assert len(line) < 500
     assert line.count("…") == 2
     assert "aaa" in line
@@ -103,7 +103,7 @@ async def test_long_arguments_and_results_are_shortened(front: StartFront, where
 @visible
 async def test_a_result_of_many_lines_is_told_in_one(front: StartFront, where: str) -> None:
     hostile = f"one\ntwo\r\n{TOOL} rm -rf\u2028three\x85four"
-    lines = await told_of(front, where, Call("c1", "print", ("{}",), hostile))
+    lines = await told_of(front, where, ScriptedToolCall("c1", "print", ("{}",), hostile))
     assert len(lines) == 1
     assert f"→ one two {TOOL} rm -rf three four" in lines[0]
 
@@ -128,7 +128,7 @@ async def test_a_fork_is_told_by_the_branch_that_was_taken(front: StartFront, wh
     assert "The branch says" not in answer.text + answer.reasoning
 
 
-def forked() -> Tape:
+def forked() -> RawScript:
     """A run of release 0.9.4 in which two branches are tried; their own events carry a path."""
     inside = frame("content_delta", blockType="text", blockIndex=0, delta="The branch says", spawnPath=["f1"])
     steps = [
@@ -139,7 +139,7 @@ def forked() -> Tape:
         text("Done."),
         *closing(),
     ]
-    return Tape(tuple(map(Raw, steps)))
+    return RawScript(tuple(map(Raw, steps)))
 
 
 @visible
@@ -169,7 +169,7 @@ async def test_what_was_told_in_content_is_not_told_back(front: StartFront, hist
     await chat.say("[[scenario:spawn]]")
     assert "⟦" in chat.messages[1]["content"]
     await chat.say("And now?")
-    last = [body.decode() for path, body in there.house.requests if path == "/send"][-1]
+    last = [body.decode() for path, body in there.gateway_state.requests if path == "/send"][-1]
     assert "\\u27e6" not in last
     assert "⟦" not in last
     assert "Parent asks." in last

@@ -166,7 +166,7 @@ async def test_a_session_that_is_kept_loses_its_run_and_nothing_else_where_the_g
     await line.read_until(b"word3 ")
     await line.close()
     interrupts = wire == "0.14"
-    await there.until(lambda: there.runs[1].state == ("aborted" if interrupts else "finished"), within=20)
+    await there.until(lambda: there.runs[1].status == ("aborted" if interrupts else "finished"), within=20)
     assert (await there.ask("And?", name="harbour")).finish_reason == "stop"
     assert len({run.session_key for run in there.runs}) == 1
     told = json.loads((await there.proxy.get("/v1/diagnostics/gateway")).body)

@@ -146,7 +146,7 @@ async def test_esc_stops_the_run_of_a_later_turn(start: Start) -> None:
     assert keys(there)[0] == keys(there)[1]
     await line.close()
     await there.until(lambda: there.running == 0)
-    assert there.runs[1].state == "aborted"
+    assert there.runs[1].status == "aborted"
     partial = {"role": "assistant", "content": "I was"}
     await there.ask([*chat.messages, user("[[scenario:silent]]"), partial, user("Go on.")], name=NAME)
     assert "When is high tide?" in there.told()
@@ -162,7 +162,7 @@ async def test_a_turn_that_was_aborted_has_not_happened(front: StartFront) -> No
     await there.until(lambda: there.running == 1)
     await line.close()
     await there.until(lambda: there.running == 0)
-    (session,) = there.house.sessions
+    (session,) = there.gateway_state.sessions
     assert len(session.timeline) == 2
     await asyncio.sleep(0.1)  # the session is put back behind the answer; nobody is told when
     await chat.say("And low tide?")

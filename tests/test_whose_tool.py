@@ -15,7 +15,7 @@ from checker import Answer, check_body, check_stream
 from fronts import Chat, Front, StartFront, function, result, user
 
 from oaicompat_proxy.demo import texts
-from oaicompat_proxy.demo.script import Call, Say, Script, Tick
+from oaicompat_proxy.demo.script import Say, Script, ScriptedToolCall, Tick
 from oaicompat_proxy.demo.settings import GatewaySettings
 
 pytest_plugins = ["front_fixtures"]
@@ -150,11 +150,11 @@ async def test_of_a_mixed_tick_only_the_clients_call_goes_out(front: StartFront,
     mixed = Tick(
         (
             Say(("Both. ",)),
-            Call("call_own", "add", ('{"a":1}',), "2"),
-            Call("call_yours", "tide", ('{"port":', '"Brest"}'), by="client"),
+            ScriptedToolCall("call_own", "add", ('{"a":1}',), "2"),
+            ScriptedToolCall("call_yours", "tide", ('{"port":', '"Brest"}'), executed_by="client"),
         ),
-        stop="tool_use",
-        go_on=True,
+        stop_reason="tool_use",
+        should_continue=True,
     )
     settings = GatewaySettings(pace=0, recordings={"both": Script((mixed, Tick((Say(("Made up.",)),))))})
     there = await front(settings)
@@ -166,7 +166,7 @@ async def test_of_a_mixed_tick_only_the_clients_call_goes_out(front: StartFront,
 
 @both_ways
 async def test_a_call_without_arguments_has_an_empty_object(front: StartFront, stream: bool) -> None:
-    ask = Tick((Call("call_1", "tide", (), by="client", deltas=stream),), stop="tool_use")
+    ask = Tick((ScriptedToolCall("call_1", "tide", (), executed_by="client", deltas=stream),), stop_reason="tool_use")
     there = await front(GatewaySettings(pace=0, recordings={"ask": Script((ask,))}))
     answer = await there.ask("ask", tools=[TIDE], stream=stream)
     assert answer.tool_calls == [("call_1", "tide", "{}")]

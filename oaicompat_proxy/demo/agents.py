@@ -1,4 +1,4 @@
-"""The demo's agents ("apps") and the tools they bring. Pure."""
+"""The demo's agents (Agentick calls them apps) and their tools. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Tool:
     schema: Mapping[str, Any]
     """JSON Schema of the arguments."""
     client: bool = False
-    """The gateway has no handler for it: a client would draw it."""
+    """The gateway has no handler for the tool; a client is expected to render it."""
     confirm: bool = False
 
     def compiled(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A number within all the bounds of a JSON Schema at once. Pure.
+"""Generates a number within the bounds of a JSON Schema. Pure.
 
 Source: JSON Schema, draft 2020-12, "Validation", 6.2; `exclusiveMinimum: true` beside `minimum` is draft 4's.
 """
@@ -16,19 +16,19 @@ def is_number(value: Any) -> TypeGuard[int | float]:
 
 
 def example_number(schema: Mapping[str, Any], *, is_integer: bool) -> int | float:
-    """1, or what is nearest to it within all bounds at once; a multiple of what it has to be one of."""
+    """The number nearest to 1 that is within all bounds and a multiple of `multipleOf`."""
     low, high = _lowest(schema), _highest(schema)
     step = schema.get("multipleOf")
     steps = [Fraction(str(step))] if is_number(step) and step > 0 else []
     steps += [Fraction(1)] if is_integer else []
     grid = _common_multiple(steps)
     if grid is not None:
-        return _on_grid(grid, low, high)
-    return _between(low, high)
+        return _nearest_multiple(grid, low, high)
+    return _nearest_to_one(low, high)
 
 
 Bound = tuple[Fraction, bool] | None
-"""A number, and whether it is out of bounds itself."""
+"""A number, and whether the bound is exclusive."""
 
 
 def is_in_bounds(value: int | float, schema: Mapping[str, Any]) -> bool:
@@ -64,16 +64,16 @@ def _common_multiple(steps: list[Fraction]) -> Fraction | None:
     return Fraction(math.lcm(*(int(step * bottom) for step in steps)), bottom)
 
 
-def _on_grid(grid: Fraction, low: Bound, high: Bound) -> int | float:
+def _nearest_multiple(grid: Fraction, low: Bound, high: Bound) -> int | float:
     least = None if low is None else math.floor(low[0] / grid) + 1 if low[1] else math.ceil(low[0] / grid)
     most = None if high is None else math.ceil(high[0] / grid) - 1 if high[1] else math.floor(high[0] / grid)
     count = math.ceil(1 / grid)
     count = count if most is None else min(count, most)
     count = count if least is None else max(count, least)
-    return _plain(grid * count)
+    return _to_json_number(grid * count)
 
 
-def _between(low: Bound, high: Bound) -> int | float:
+def _nearest_to_one(low: Bound, high: Bound) -> int | float:
     one = Fraction(1)
     if low is not None and (one < low[0] or (one == low[0] and low[1])):
         one = low[0] + 1 if low[1] else low[0]
@@ -81,8 +81,8 @@ def _between(low: Bound, high: Bound) -> int | float:
         one = high[0]
         if high[1]:
             one = high[0] - 1 if low is None or low[0] < high[0] - 1 else (low[0] + high[0]) / 2
-    return _plain(one)
+    return _to_json_number(one)
 
 
-def _plain(number: Fraction) -> int | float:
+def _to_json_number(number: Fraction) -> int | float:
     return int(number) if number.denominator == 1 else float(number)

@@ -1,4 +1,4 @@
-"""A plausible string for a property of a JSON Schema, of a length that it allows. Pure."""
+"""Generates an example string for a property of a JSON Schema, of a length within its bounds. Pure."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from .example_numbers import is_number
-from .plain_patterns import example_of
+from .plain_patterns import matching_string
 
-LONGEST = 10_000
-"""Characters, whatever the schema asks for."""
+MAX_LENGTH = 10_000
+"""Characters of a string, at most, whatever the schema asks for."""
 
 BY_NAME = {
     "city": "Paris",
@@ -41,20 +41,23 @@ BY_FORMAT = {
     "json-pointer": "/example",
     "regex": "example",
 }
-ANY = "example"
+FALLBACK = "example"
 
 
 def example_string(schema: Mapping[str, Any], name: str) -> str:
-    """Of a pattern that is not a plain one, the length is right at least."""
+    """A string of the schema's format, else its pattern, else by the property's name.
+
+    If the pattern is not a simple one, only the length is right.
+    """
     form, pattern = schema.get("format"), schema.get("pattern")
     if isinstance(form, str) and form in BY_FORMAT:
-        return _fitted(BY_FORMAT[form], schema)
+        return _fit_length(BY_FORMAT[form], schema)
     if isinstance(pattern, str):
         least = schema.get("minLength")
-        said = example_of(pattern, int(max(0, min(least, LONGEST))) if is_number(least) else 0)
-        if said is not None:
-            return said
-    return _fitted(BY_NAME.get(name.lower(), ANY), schema)
+        text = matching_string(pattern, int(max(0, min(least, MAX_LENGTH))) if is_number(least) else 0)
+        if text is not None:
+            return text
+    return _fit_length(BY_NAME.get(name.lower(), FALLBACK), schema)
 
 
 def fits_length(text: str, schema: Mapping[str, Any]) -> bool:
@@ -62,9 +65,9 @@ def fits_length(text: str, schema: Mapping[str, Any]) -> bool:
     return not (is_number(least) and len(text) < least) and not (is_number(most) and len(text) > most)
 
 
-def _fitted(text: str, schema: Mapping[str, Any]) -> str:
+def _fit_length(text: str, schema: Mapping[str, Any]) -> str:
     least, most = schema.get("minLength"), schema.get("maxLength")
     if is_number(least) and len(text) < least:
-        text = (text + " " + "example " * int(min(least, LONGEST)))[: int(min(least, LONGEST))]
+        text = (text + " " + "example " * int(min(least, MAX_LENGTH)))[: int(min(least, MAX_LENGTH))]
         text = text[:-1] + "e" if text.endswith(" ") else text
     return text[: int(most)] if is_number(most) and most >= 0 else text

@@ -1,7 +1,7 @@
-"""Events of a run as the bytes of an Agentick gateway, field by field in its order. Pure.
+"""Encodes the events of a run as Agentick frames, with the fields in the order of the real gateway. Pure.
 
-Time, ids and numbers come from the `Stamps` and the counter that are handed in, so the same run is the same
-bytes twice. Source: real `POST /send` bodies of release 0.9.4.
+Times, ids and sequence numbers come from `Stamps` and a counter that the caller passes in, so a test can repeat a run
+byte for byte. Source: real `POST /send` bodies of release 0.9.4.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 MODEL_TICK = 1
-"""What every event that comes from the model says of its tick, whatever tick it is."""
+"""The `tick` of every model event. The real gateway sends 1 in every tick."""
 
 
 class Stamps:
-    """Times and ids of one gateway; event ids are numbered over all its sessions."""
+    """Timestamps and ids of one gateway. Event ids are counted across all of its sessions."""
 
     def __init__(self, now: Callable[[], int], new_id: Callable[[], str]) -> None:
         self._now = now
@@ -42,13 +42,13 @@ class Stamps:
 
 
 def stringify(value: Any) -> bytes:
-    """JSON as JavaScript writes it: compact, not escaped, except half surrogate pairs."""
+    """JSON as JavaScript's `JSON.stringify` writes it: compact and unescaped, except for lone surrogates."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     try:
         return text.encode()
     except UnicodeEncodeError:
-        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
-        return SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", whole).encode()
+        paired = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        return SURROGATE.sub(lambda lone: f"\\u{ord(lone[0]):04x}", paired).encode()
 
 
 def envelope(event: str, session_id: Any, data: dict[str, Any]) -> bytes:
@@ -57,40 +57,40 @@ def envelope(event: str, session_id: Any, data: dict[str, Any]) -> bytes:
 
 
 def transport_error(session_id: Any, message: str) -> bytes:
-    """The gateway's own last word about a send that failed."""
+    """The transport's error frame, with which a failed `/send` ends."""
     return envelope("error", session_id, {"error": message})
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """Where an execution is played: what all its events share."""
+class FrameFactory:
+    """Encodes the events of one execution with the fields that they share."""
 
     session_id: str
-    """As the caller wrote it: frames echo it."""
+    """The id as the client sent it; frames repeat it."""
     execution_id: str
     stamps: Stamps
     sequence: Callable[[], int]
     spawn_path: tuple[str, ...] = ()
 
-    def engine(self, type_: str, at: int, /, **fields: Any) -> bytes:
-        """An event of the engine: the base fields it does not bring itself come after its own."""
+    def engine_event(self, type_: str, tick: int, /, **fields: Any) -> bytes:
+        """An event of the engine: its own fields, then the base fields that are not among them."""
         data = {"type": type_, **fields}
         for name, value in (
             ("executionId", self.execution_id),
             ("id", self.stamps.new_id()),
             ("timestamp", self.stamps.time()),
-            ("tick", at),
+            ("tick", tick),
             ("sequence", self.sequence()),
         ):
             data.setdefault(name, value)
         return self._frame(data)
 
-    def model(self, type_: str, /, **fields: Any) -> bytes:
-        """An event of the model: the base fields come first, the execution last."""
-        name = self.stamps.message_id() if type_ == "message" else self.stamps.event_id()
+    def model_event(self, type_: str, /, **fields: Any) -> bytes:
+        """An event of the model: base fields, its own fields, then the execution id."""
+        event_id = self.stamps.message_id() if type_ == "message" else self.stamps.event_id()
         data = {
             "type": type_,
-            "id": name,
+            "id": event_id,
             "sequence": self.sequence(),
             "tick": MODEL_TICK,
             "timestamp": self.stamps.time(),
@@ -99,10 +99,10 @@ class Stage:
         }
         return self._frame(data)
 
-    def child(self, spawn_id: str) -> Stage:
-        """The same stream, for an execution inside this one."""
+    def child(self, spawn_id: str) -> FrameFactory:
+        """The frames of a child execution in the same stream."""
         path = (*self.spawn_path, spawn_id)
-        return Stage(self.session_id, self.stamps.new_id(), self.stamps, self.sequence, path)
+        return FrameFactory(self.session_id, self.stamps.new_id(), self.stamps, self.sequence, path)
 
     def _frame(self, data: dict[str, Any]) -> bytes:
         if self.spawn_path:

@@ -1,8 +1,7 @@
-"""A small agent gateway that speaks the Agentick wire truthfully, faults included.
+"""A small agent gateway that speaks Agentick's HTTP protocol, including the faults of the real one.
 
-It lets everything run without a real gateway (`oaicompat-proxy --demo`), over real HTTP, and it is the tests'
-scripted agent. Routes, statuses and bodies are those of Agentick 0.9.4, of its commit 924f879, and of the HTTP
-transports of Agentick 0.10 to 0.14, as the settings say.
+`oaicompat-proxy --demo` runs it in place of a real gateway; the tests use it as a scripted agent. The settings say
+whose routes, statuses and bodies it has: Agentick 0.9.4, its commit 924f879, or the transports of 0.10 to 0.14.
 """
 
 from __future__ import annotations
@@ -16,44 +15,44 @@ from typing import Any
 from aiohttp import web
 
 from .frames import transport_error
-from .http_bodies import STREAM, Refused, answer, body_of, messages_of
+from .http_bodies import STREAM_HEADERS, HttpError, json_response, messages_to_send, read_body
 from .invoke_methods import MethodError, invoke
-from .replay_buffer import Replay
+from .replay_buffer import ReplayBuffer
 from .runs import RunRecord
-from .script import Cut
-from .sessions import BadKey, UnknownApp
+from .script import DropConnection
+from .sessions import InvalidSessionId, UnknownApp
 from .settings import GatewaySettings
-from .state import House
+from .state import GatewayState
 from .subscriptions import events, subscribe
 
-STATE = web.AppKey("oaicompat_proxy.demo.state", House)
+STATE = web.AppKey("oaicompat_proxy.demo.state", GatewayState)
 INTERNAL_FRAME = re.compile(
     rb'data: \{"type":"event","event":"(?:compiled|model_request|model_response|provider_request|provider_response)"'
 )
-"""What the newer standalone transport keeps from a reader of `/send`."""
-SHUTDOWN = 1.0
-"""Seconds that open connections get when the gateway stops."""
+"""Frames that the newer standalone transport leaves out of `/send`."""
+SHUTDOWN_TIMEOUT = 1.0
+"""Seconds that open connections may take to end when the gateway stops."""
 
 
 def create_gateway(settings: GatewaySettings | None = None) -> web.Application:
     app = web.Application()
-    app[STATE] = House(settings or GatewaySettings())
+    app[STATE] = GatewayState(settings or GatewaySettings())
     app.router.add_route("*", "/{path:.*}", dispatch)
-    app.on_shutdown.append(_shut)
+    app.on_shutdown.append(_shut_down)
     return app
 
 
 @asynccontextmanager
 async def serve(settings: GatewaySettings | None = None, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """Runs a gateway; yields its base URL. With port 0 the system picks one."""
+    """Runs a gateway and yields its base URL. With port 0 the system picks a free port."""
     async with serve_app(create_gateway(settings), host, port) as url:
         yield url
 
 
 @asynccontextmanager
 async def serve_app(app: web.Application, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """The same for an application whose `STATE` the caller wants to see."""
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN)
+    """Like `serve`, for an application that the caller has made, to look at its `STATE`."""
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_TIMEOUT)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
@@ -63,146 +62,146 @@ async def serve_app(app: web.Application, host: str = "127.0.0.1", port: int = 0
         await runner.cleanup()
 
 
-async def _shut(app: web.Application) -> None:
-    await app[STATE].shut()
+async def _shut_down(app: web.Application) -> None:
+    await app[STATE].shut_down()
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    handle: Callable[[web.Request, House], Awaitable[web.StreamResponse]]
+    handle: Callable[[web.Request, GatewayState], Awaitable[web.StreamResponse]]
     post_only: bool = True
 
 
 async def dispatch(request: web.Request) -> web.StreamResponse:
-    """Path, method, authentication, body, fields: checked in this order."""
-    house = request.app[STATE]
+    """Checks path, method, authentication, body and fields, in this order."""
+    state = request.app[STATE]
     try:
-        return await _route(request, house).handle(request, house)
-    except Refused as refused:
-        return answer({"error": refused.message}, refused.status)
-    except (UnknownApp, BadKey):
-        return answer({"error": "Internal server error"}, 500)
+        return await _route(request, state).handle(request, state)
+    except HttpError as error:
+        return json_response({"error": error.message}, error.status)
+    except (UnknownApp, InvalidSessionId):
+        return json_response({"error": "Internal server error"}, 500)
 
 
-def _route(request: web.Request, house: House) -> Route:
+def _route(request: web.Request, state: GatewayState) -> Route:
     if request.method == "OPTIONS":
         return Route(_preflight)
-    route = ROUTES.get(request.path) or (NEWER_ROUTES if _has_newer_routes(house) else {}).get(request.path)
+    route = ROUTES.get(request.path) or (NEWER_ROUTES if _has_newer_routes(state) else {}).get(request.path)
     if route is None:
-        raise Refused(404, "Not found")
+        raise HttpError(404, "Not found")
     if route.post_only and request.method != "POST":
-        raise Refused(405, "Method not allowed")
-    token = house.settings.token
-    shown = [request.headers.get("Authorization")]
+        raise HttpError(405, "Method not allowed")
+    token = state.settings.token
+    credentials = [request.headers.get("Authorization")]
     if request.path == "/events":
-        shown.append(f"Bearer {request.query.get('token')}")
-    if token is not None and f"Bearer {token}" not in shown:
-        raise Refused(401, "Authentication failed")
+        credentials.append(f"Bearer {request.query.get('token')}")
+    if token is not None and f"Bearer {token}" not in credentials:
+        raise HttpError(401, "Authentication failed")
     return route
 
 
-async def _preflight(request: web.Request, house: House) -> web.StreamResponse:
-    return answer(None, 204)
+async def _preflight(request: web.Request, state: GatewayState) -> web.StreamResponse:
+    return json_response(None, 204)
 
 
-def _has_newer_routes(house: House) -> bool:
-    return house.settings.is_newer and house.settings.form != "embedded"
+def _has_newer_routes(state: GatewayState) -> bool:
+    return state.settings.is_newer and state.settings.form != "embedded"
 
 
-def _sender(body: Mapping[str, Any], house: House) -> dict[str, Any]:
-    """What the newer transports read beside the messages."""
-    if not house.settings.is_newer:
+def _send_options(body: Mapping[str, Any], state: GatewayState) -> dict[str, Any]:
+    """Fields besides the messages, which only the newer transports read."""
+    if not state.settings.is_newer:
         return {}
     metadata = body.get("metadata")
-    return {"metadata": metadata if isinstance(metadata, dict) else {}, "besides": body.get("connectionId")}
+    return {"metadata": metadata if isinstance(metadata, dict) else {}, "skipped_connection": body.get("connectionId")}
 
 
-async def _send(request: web.Request, house: House) -> web.StreamResponse:
-    body = await body_of(request, house)
-    messages = messages_of(body, house.settings)
+async def _send(request: web.Request, state: GatewayState) -> web.StreamResponse:
+    body = await read_body(request, state)
+    messages = messages_to_send(body, state.settings)
     session_id = "main" if body.get("sessionId") is None else body["sessionId"]
-    response = web.StreamResponse(headers=STREAM)
+    response = web.StreamResponse(headers=STREAM_HEADERS)
     response.enable_chunked_encoding()
     await response.prepare(request)
     try:
-        record, replay = house.send(session_id, *messages, **_sender(body, house))
-    except (UnknownApp, BadKey) as error:
+        record, replay = state.send(session_id, *messages, **_send_options(body, state))
+    except (UnknownApp, InvalidSessionId) as error:
         await response.write(transport_error(session_id, str(error)))
         return response
-    return await _stream(request, response, house, record, replay)
+    return await _stream(request, response, state, record, replay)
 
 
 async def _stream(
-    request: web.Request, response: web.StreamResponse, house: House, record: RunRecord, replay: Replay
+    request: web.Request, response: web.StreamResponse, state: GatewayState, record: RunRecord, replay: ReplayBuffer
 ) -> web.StreamResponse:
     record.readers += 1
-    hides = house.settings.hides_internal_events
-    whole = False
+    hides_internal = state.settings.hides_internal_events
+    complete = False
     try:
         async for item in replay.read():
-            if isinstance(item, Cut):
+            if isinstance(item, DropConnection):
                 if request.transport:
                     request.transport.close()
                 break
-            if not (hides and not record.is_tape and INTERNAL_FRAME.match(item)):
+            if not (hides_internal and not record.is_raw and INTERNAL_FRAME.match(item)):
                 await response.write(item)
-        whole = True
+        complete = True
     except ConnectionError:
         pass
     finally:
-        record.reader_left = record.reader_left or not whole
-        house.bell.ring()
+        record.reader_left = record.reader_left or not complete
+        state.notifier.notify()
     return response
 
 
-async def _invoke(request: web.Request, house: House) -> web.StreamResponse:
-    body = await body_of(request, house)
+async def _invoke(request: web.Request, state: GatewayState) -> web.StreamResponse:
+    body = await read_body(request, state)
     params = body.get("params")
     try:
-        return answer(invoke(house, body.get("method"), params if isinstance(params, dict) else {}))
+        return json_response(invoke(state, body.get("method"), params if isinstance(params, dict) else {}))
     except MethodError as error:
-        return answer(error.body, error.status)
+        return json_response(error.body, error.status)
 
 
-async def _abort(request: web.Request, house: House) -> web.StreamResponse:
-    """The newer transports stop the run and keep the session; the older ones stop nothing."""
-    body = await body_of(request, house)
-    if not house.settings.is_newer:
-        return answer({"ok": True})
+async def _abort(request: web.Request, state: GatewayState) -> web.StreamResponse:
+    """Stops the run and keeps the session. On the older transports it has no effect."""
+    body = await read_body(request, state)
+    if not state.settings.is_newer:
+        return json_response({"ok": True})
     session_id = body.get("sessionId")
     if not session_id:
-        raise Refused(400, "Missing sessionId")
-    if not house.abort(session_id):
-        raise Refused(404 if house.settings.form == "embedded" else 500, "Session not found")
-    return answer({"ok": True})
+        raise HttpError(400, "Missing sessionId")
+    if not state.abort(session_id):
+        raise HttpError(404 if state.settings.form == "embedded" else 500, "Session not found")
+    return json_response({"ok": True})
 
 
-async def _close(request: web.Request, house: House) -> web.StreamResponse:
-    body = await body_of(request, house)
-    settings = house.settings
+async def _close(request: web.Request, state: GatewayState) -> web.StreamResponse:
+    body = await read_body(request, state)
+    settings = state.settings
     if not body.get("sessionId") and settings.form == "embedded":
-        raise Refused(400, "sessionId is required")
-    works = settings.form != "standalone" or bool(house.listeners)
+        raise HttpError(400, "sessionId is required")
+    works = settings.form != "standalone" or bool(state.subscribers)
     if works if settings.close_works is None else settings.close_works:
-        house.close(body.get("sessionId"))
-    return answer({"ok": True})
+        state.close(body.get("sessionId"))
+    return json_response({"ok": True})
 
 
-async def _channel(request: web.Request, house: House) -> web.StreamResponse:
-    body = await body_of(request, house)
-    if house.settings.form != "standalone" and not (body.get("sessionId") and body.get("channel")):
-        raise Refused(400, "sessionId and channel are required")
-    return answer({"ok": True})
+async def _channel(request: web.Request, state: GatewayState) -> web.StreamResponse:
+    body = await read_body(request, state)
+    if state.settings.form != "standalone" and not (body.get("sessionId") and body.get("channel")):
+        raise HttpError(400, "sessionId and channel are required")
+    return json_response({"ok": True})
 
 
-async def _tool_response(request: web.Request, house: House) -> web.StreamResponse:
-    """An answer to a tool's question; nobody is told if nothing asks."""
-    body = await body_of(request, house)
+async def _tool_response(request: web.Request, state: GatewayState) -> web.StreamResponse:
+    """Confirms or denies a tool call. The response is `ok` even if no call waits for a confirmation."""
+    body = await read_body(request, state)
     session_id, call_id, result = (body.get(name) for name in ("sessionId", "toolUseId", "result"))
     if not (session_id and call_id and isinstance(result, dict)):
-        raise Refused(400, "Missing sessionId, toolUseId, or result")
-    house.confirm(session_id, str(call_id), bool(result.get("approved")))
-    return answer({"ok": True})
+        raise HttpError(400, "Missing sessionId, toolUseId, or result")
+    state.confirm(session_id, str(call_id), bool(result.get("approved")))
+    return json_response({"ok": True})
 
 
 ROUTES = {
@@ -215,4 +214,4 @@ ROUTES = {
     "/channel": Route(_channel),
 }
 NEWER_ROUTES = {"/tool-response": Route(_tool_response)}
-"""Of the standalone transport only."""
+"""Routes that only the newer standalone transport has."""

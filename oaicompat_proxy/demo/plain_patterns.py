@@ -1,6 +1,6 @@
-"""A string for a pattern, where that is a plain one: characters and classes one after another, each with a count. Pure.
+"""Generates a string for a simple regular expression: characters and classes in sequence, each with a count. Pure.
 
-No pattern of a client's is ever run: one that is made for it takes for ever.
+The client's pattern is never executed, because a hostile one can take exponential time.
 """
 
 from __future__ import annotations
@@ -8,15 +8,15 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-MOST_ATOMS = 200
-MOST_COPIES = 1000
+MAX_ATOMS = 200
+MAX_REPEATS = 1000
 
 _ATOM = re.compile(
     r"(?P<atom>\[\^?\]?(?:\\.|[^\]\\]++)*+\]|\\.|[^\\()\[\]{}|*+?^$])"
     r"(?P<count>\{(?P<least>\d{1,6})(?P<more>,(?P<most>\d{0,6}))?\}|[+*?])?"
 )
 _CLASSES = {"d": "1", "w": "a", "s": " ", "D": "a", "W": "-", "S": "a"}
-_LIKELY = "e1aE_-. /"
+_CANDIDATES = "e1aE_-. /"
 _RANGE = re.compile(r"(\\.|.)-(\\.|.)|(\\.|.)", re.DOTALL)
 
 
@@ -26,36 +26,36 @@ class _Part(NamedTuple):
     most: int
 
 
-def example_of(pattern: str, least: int) -> str | None:
-    """No shorter than `least`, as far as the pattern allows; None if the pattern is not a plain one."""
-    text = pattern.removeprefix("^")
-    is_whole = text.endswith("$") and not text.endswith(r"\$")
-    text = text.removesuffix("$") if is_whole else text
+def matching_string(pattern: str, least: int) -> str | None:
+    """At least `least` characters, if the pattern allows it. None if the pattern is not a simple one."""
+    source = pattern.removeprefix("^")
+    is_anchored = source.endswith("$") and not source.endswith(r"\$")
+    source = source.removesuffix("$") if is_anchored else source
     parts: list[_Part] = []
     at = 0
-    while at < len(text):
-        match = _ATOM.match(text, at)
-        if match is None or len(parts) >= MOST_ATOMS:
+    while at < len(source):
+        match = _ATOM.match(source, at)
+        if match is None or len(parts) >= MAX_ATOMS:
             return None
         character = _character(match["atom"])
         if character is None:
             return None
         parts.append(_Part(character, *_counts(match)))
         at = match.end()
-    said = _fill(parts, least)
-    return said if is_whole else said + "e" * (least - len(said))
+    text = _fill(parts, least)
+    return text if is_anchored else text + "e" * (least - len(text))
 
 
 def _counts(match: re.Match[str]) -> tuple[int, int]:
     if match["least"]:
         least = int(match["least"])
-        most = least if not match["more"] else int(match["most"] or MOST_COPIES)
-        return min(least, MOST_COPIES), min(most, MOST_COPIES)
-    return {"+": (1, MOST_COPIES), "*": (0, MOST_COPIES), "?": (0, 1)}.get(match["count"] or "", (1, 1))
+        most = least if not match["more"] else int(match["most"] or MAX_REPEATS)
+        return min(least, MAX_REPEATS), min(most, MAX_REPEATS)
+    return {"+": (1, MAX_REPEATS), "*": (0, MAX_REPEATS), "?": (0, 1)}.get(match["count"] or "", (1, 1))
 
 
 def _fill(parts: list[_Part], least: int) -> str:
-    """As short as it may be, then longer from the front until it is long enough."""
+    """The shortest match, lengthened part by part from the front until it has `least` characters."""
     lacking = least - sum(part.least for part in parts)
     pieces = []
     for part in parts:
@@ -75,8 +75,8 @@ def _character(atom: str) -> str | None:
     inside, is_negated = atom[1:-1].removeprefix("^"), atom.startswith("[^")
     ranges = [_ends(match) for match in _RANGE.finditer(inside)]
     if not is_negated:
-        return next((likely for likely in _LIKELY if _holds(ranges, likely)), ranges[0][0] if ranges else None)
-    return next((likely for likely in _LIKELY if not _holds(ranges, likely)), None)
+        return next((likely for likely in _CANDIDATES if _contains(ranges, likely)), ranges[0][0] if ranges else None)
+    return next((likely for likely in _CANDIDATES if not _contains(ranges, likely)), None)
 
 
 def _ends(match: re.Match[str]) -> tuple[str, str]:
@@ -87,5 +87,5 @@ def _ends(match: re.Match[str]) -> tuple[str, str]:
     return match[3][-1], match[3][-1]
 
 
-def _holds(ranges: list[tuple[str, str]], character: str) -> bool:
+def _contains(ranges: list[tuple[str, str]], character: str) -> bool:
     return any(low <= character <= high for low, high in ranges)

@@ -1,7 +1,7 @@
-"""What a demo agent is asked: the parts of a message that its scenarios look at. Pure.
+"""Parses the parts of a request that the scenarios look at: text, declared tools, tool choice, tool results. Pure.
 
-A caller without a session of its own may put earlier turns before the last block, as a transcript; so the
-last text block is what the user said last. OpenAI parameters may stand in the metadata, under `openai`.
+The request may begin with earlier turns as a transcript, so the last text block is the user's last message. OpenAI
+parameters are in the metadata, under `openai`.
 """
 
 from __future__ import annotations
@@ -14,39 +14,43 @@ from typing import Any
 
 from .agents import Tool
 
-START = "=== Conversation"
-"""How a transcript begins; then come marks like `[3] assistant`, and quoted lines."""
-END_WORD = "Continue"
-"""In the last line, between the same signs, if nobody spoke after it."""
-MARK = re.compile(r"^\[\d+\] (?P<what>.*)$", re.M)
-RESULT = "result of tool call"
+TRANSCRIPT_START = "=== Conversation"
+"""First words of a transcript. Headings like `[3] assistant` follow, each with quoted lines."""
+TRANSCRIPT_END_WORD = "Continue"
+"""Stands in the last line of a transcript, between `=== ` and ` ===`, if no message follows it."""
+MESSAGE_HEADING = re.compile(r"^\[\d+\] (?P<author>.*)$", re.M)
+RESULT_HEADING = "result of tool call"
 QUOTED = re.compile(r"^> ?(.*)$", re.M)
-TAG = re.compile(r"\[\[scenario:(\w+)\]\]")
+SCENARIO_TAG = re.compile(r"\[\[scenario:(\w+)\]\]")
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
     last: str
-    """What the user said last."""
+    """The user's last message."""
     whole: str
-    """Everything, the last included."""
+    """The text of all messages, including the last."""
     tools: tuple[Tool, ...] = ()
-    """What the client declared."""
+    """The tools that the client declared."""
     choice: str = "auto"
     """`auto`, `none`, `required`, or the name of the tool that must be called."""
     result: str | None = None
-    """What the client's tool returned, if that is the news."""
+    """The result of the client's tool, if it is what was sent last."""
 
     @property
     def tag(self) -> str | None:
-        """The scenario asked for by name."""
-        tags = TAG.findall(self.last)
+        """The scenario that the message asks for by name."""
+        tags = SCENARIO_TAG.findall(self.last)
         return tags[-1] if tags else None
+
+    def mentions(self, name: str) -> bool:
+        """Whether the user's last message contains the name as a word."""
+        return bool(re.search(rf"\b{re.escape(name)}\b", self.last))
 
 
 def read_prompt(*messages: Mapping[str, Any], metadata: Any = None) -> Prompt:
-    """`metadata`: what stands beside the messages; the last that names parameters counts."""
-    blocks = [block for message in _news(messages) for block in _blocks(message)]
+    """`metadata` is that of the request. Of several metadata with OpenAI parameters the last is used."""
+    blocks = [block for message in _latest_messages(messages) for block in _blocks(message)]
     texts = [text for text in (_text(block) for block in blocks) if text]
     openai = _parameters([metadata, *(message.get("metadata") for message in messages)])
     all_blocks = [block for message in messages for block in _blocks(message)]
@@ -60,8 +64,8 @@ def read_prompt(*messages: Mapping[str, Any], metadata: Any = None) -> Prompt:
     )
 
 
-def _news(messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-    """The last message; all results of tools if that is one."""
+def _latest_messages(messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """The last message, or all tool messages at the end."""
     first = len(messages)
     while first and messages[first - 1].get("role") == "tool":
         first -= 1
@@ -83,23 +87,23 @@ def _text(block: Mapping[str, Any]) -> str:
 
 
 def _transcript(texts: Sequence[str]) -> str:
-    """The whole message as one transcript, if it is no more than that."""
-    whole = "\n".join(texts)
-    last_line = whole.rstrip().rpartition("\n")[2]
-    ends = last_line.startswith("=== ") and last_line.endswith(" ===") and END_WORD in last_line
-    return whole if whole.startswith(START) and ends else ""
+    """The text, if all of it is one transcript; else an empty string."""
+    text = "\n".join(texts)
+    last_line = text.rstrip().rpartition("\n")[2]
+    is_complete = last_line.startswith("=== ") and last_line.endswith(" ===") and TRANSCRIPT_END_WORD in last_line
+    return text if text.startswith(TRANSCRIPT_START) and is_complete else ""
 
 
 def _last(transcript: str, texts: Sequence[str]) -> str:
-    """The last block, or what the last message said if all is a transcript."""
-    marks = list(MARK.finditer(transcript))
-    if marks:
-        return _quoted(transcript, marks[-1])
+    """The last message of a transcript; without one, the last text block."""
+    headings = list(MESSAGE_HEADING.finditer(transcript))
+    if headings:
+        return _quoted(transcript, headings[-1])
     return texts[-1] if texts else ""
 
 
-def _quoted(text: str, mark: re.Match[str]) -> str:
-    return "\n".join(QUOTED.findall(text[mark.end() :].split("\n[", 1)[0]))
+def _quoted(text: str, heading: re.Match[str]) -> str:
+    return "\n".join(QUOTED.findall(text[heading.end() :].split("\n[", 1)[0]))
 
 
 def _tools(declared: Any) -> tuple[Tool, ...]:
@@ -124,13 +128,13 @@ def _choice(choice: Any) -> str:
 
 
 def _result(blocks: Sequence[Mapping[str, Any]], transcript: str) -> str | None:
-    """A native result block, else the results with which a transcript ends."""
+    """The text of native result blocks; without any, the results at the end of a transcript."""
     native = [block for block in blocks if block.get("type") == "tool_result"]
     if native:
         return "\n".join(_text(part) for block in native for part in block.get("content") or ())
     results: list[str] = []
-    for mark in reversed(list(MARK.finditer(transcript))):
-        if not mark["what"].startswith(RESULT):
+    for heading in reversed(list(MESSAGE_HEADING.finditer(transcript))):
+        if not heading["author"].startswith(RESULT_HEADING):
             break
-        results.insert(0, _quoted(transcript, mark))
+        results.insert(0, _quoted(transcript, heading))
     return "\n".join(results) if results else None

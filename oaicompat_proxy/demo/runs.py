@@ -1,4 +1,4 @@
-"""Runs: one execution each, played in the background whether or not anybody reads it."""
+"""Runs. Each runs one execution in the background, whether or not a client reads it."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .execution import Performance
-from .replay_buffer import Replay
-from .script import Cut, Hang, Pause, Raw, Tape
-from .tool_runner import Ask, Play
+from .execution import Execution
+from .replay_buffer import ReplayBuffer
+from .script import DropConnection, Hang, Pause, Raw, RawScript
+from .tool_runner import AwaitConfirmation, RunItems
 
-State = Literal["running", "finished", "failed", "aborted"]
+RunStatus = Literal["running", "finished", "failed", "aborted"]
 
-REMEMBERED = 1000
-"""How many runs, and requests, can be looked at afterwards."""
-OPENING = 2
-"""How many frames of a waiting execution show up in the stream of the run before it."""
+MAX_RECORDS = 1000
+"""The number of latest runs, and of latest requests, that are kept for tests."""
+EARLY_FRAMES = 2
+"""The number of first frames of a queued execution that appear in the stream of the run before it."""
 
 
 @dataclass
 class RunRecord:
-    """What a test, or a curious reader, can see of a run."""
+    """What tests can see of a run."""
 
     session_key: str
     session_id: str
     blocks: Any
     metadata: dict[str, Any]
     messages: tuple[dict[str, Any], ...] = ()
-    """All that was sent; `blocks` is the content of the last."""
-    is_tape: bool = False
-    """Recorded bytes, which are sent as they are."""
-    state: State = "running"
+    """All messages of the request; `blocks` is the content of the last."""
+    is_raw: bool = False
+    """Whether the run sends recorded bytes unchanged."""
+    status: RunStatus = "running"
     readers: int = 0
     reader_left: bool = False
-    """A reader's connection was gone before the run was over."""
+    """Whether a reader disconnected before the run ended."""
 
 
 class Runs:
-    """The latest runs of a gateway, oldest first, and counts of all it ever had."""
+    """The latest runs of a gateway, oldest first, and counts of all its runs."""
 
     def __init__(self) -> None:
         self._records: list[RunRecord] = []
@@ -58,11 +58,11 @@ class Runs:
     def add(self, record: RunRecord) -> None:
         self._counts["started"] += 1
         self._records.append(record)
-        del self._records[:-REMEMBERED]
+        del self._records[:-MAX_RECORDS]
 
-    def end(self, record: RunRecord, state: State) -> None:
-        record.state = state
-        self._counts[state] += 1
+    def end(self, record: RunRecord, status: RunStatus) -> None:
+        record.status = status
+        self._counts[status] += 1
 
     @property
     def started(self) -> int:
@@ -85,96 +85,96 @@ class Runs:
         return self._counts["aborted"]
 
 
-def play_tape(tape: Tape) -> Play:
-    for step in tape.steps:
+def raw_items(script: RawScript) -> RunItems:
+    for step in script.steps:
         yield step.data if isinstance(step, Raw) else step
 
 
 class Run:
-    """Plays a performance, or a tape, into a replay buffer."""
+    """Runs an execution, or a raw script, into a replay buffer."""
 
     def __init__(
         self,
         record: RunRecord,
-        performance: Performance,
-        replay: Replay,
+        execution: Execution,
+        replay: ReplayBuffer,
         publish: Callable[[bytes], None],
         pace: float,
-        tape: Tape | None = None,
+        raw_script: RawScript | None = None,
         synthetic_end: bool = True,
     ) -> None:
         # fixed
         self.record = record
-        self.performance = performance
+        self.execution = execution
         self.replay = replay
         self._publish = publish
         self._pace = pace
-        self._tape = tape
-        self._synthetic_end = synthetic_end and tape is None
-        self._play = play_tape(tape) if tape else performance.play()
+        self._raw_script = raw_script
+        self._synthetic_end = synthetic_end and raw_script is None
+        self._items = raw_items(raw_script) if raw_script else execution.run()
         # moving
         self._aborted = asyncio.Event()
-        self._asked: dict[str, asyncio.Future[bool]] = {}
+        self._confirmations: dict[str, asyncio.Future[bool]] = {}
 
     def abort(self) -> None:
-        """Stops at the next event, or at once where the run waits."""
+        """Stops the run before its next event, or at once if it is waiting."""
         self._aborted.set()
-        for answer in self._asked.values():
+        for answer in self._confirmations.values():
             answer.cancel()
 
     def confirm(self, call_id: str, confirmed: bool) -> bool:
-        """Answers the question about a call; False if nobody asked."""
-        answer = self._asked.pop(call_id, None)
+        """Confirms or denies a call; False if the call does not wait for it."""
+        answer = self._confirmations.pop(call_id, None)
         if answer is None or answer.done():
             return False
         answer.set_result(confirmed)
         return True
 
-    async def play(self) -> State:
-        """Everything but the closing frames; how it ended."""
+    async def run_to_end(self) -> RunStatus:
+        """Sends everything but the closing frames; returns how the run ended."""
         reply: bool | None = None
         while not self._aborted.is_set():
             try:
-                item = self._play.send(reply)
+                item = self._items.send(reply)
             except StopIteration:
-                return "failed" if self.performance.failed else "finished"
-            reply = await self._perform(item)
-        for frame in self.performance.aborted():
+                return "failed" if self.execution.failed else "finished"
+            reply = await self._act_on(item)
+        for frame in self.execution.abort_frames():
             self.put(frame)
         return "aborted"
 
     def close(self, following: Run | None) -> None:
-        """Ends the stream; the first frames of a run that waited for this one slip in before the last."""
-        closing = self.performance.closing() if self._synthetic_end else []
-        for frame in following.opening() if following and closing else []:
+        """Ends the stream. The first frames of the following run are sent before the last frame of this one."""
+        closing = self.execution.closing_frames() if self._synthetic_end else []
+        for frame in following.send_early_frames() if following and closing else []:
             self.replay.put(frame)
         for frame in closing:
             self.put(frame)
         self.replay.close()
 
-    def opening(self) -> list[bytes]:
-        """Plays the first frames before the run's own turn."""
-        if self._tape:
+    def send_early_frames(self) -> list[bytes]:
+        """Sends the first frames before the run has started."""
+        if self._raw_script:
             return []
-        frames = [item for item in (next(self._play) for _ in range(OPENING)) if isinstance(item, bytes)]
+        frames = [item for item in (next(self._items) for _ in range(EARLY_FRAMES)) if isinstance(item, bytes)]
         for frame in frames:
             self.put(frame)
         return frames
 
-    def put(self, item: bytes | Cut) -> None:
+    def put(self, item: bytes | DropConnection) -> None:
         self.replay.put(item)
         if isinstance(item, bytes):
             self._publish(item)
 
-    async def _perform(self, item: Any) -> bool | None:
-        if isinstance(item, bytes | Cut):
+    async def _act_on(self, item: Any) -> bool | None:
+        if isinstance(item, bytes | DropConnection):
             self.put(item)
         elif isinstance(item, Pause):
-            await self._wait(item.beats * self._pace)
+            await self._wait(item.factor * self._pace)
         elif isinstance(item, Hang):
             await self._aborted.wait()
-        elif isinstance(item, Ask):
-            return await self._answer(item.call_id)
+        elif isinstance(item, AwaitConfirmation):
+            return await self._wait_for_confirmation(item.call_id)
         return None
 
     async def _wait(self, seconds: float) -> None:
@@ -187,9 +187,9 @@ class Run:
         except TimeoutError:
             return
 
-    async def _answer(self, call_id: str) -> bool:
+    async def _wait_for_confirmation(self, call_id: str) -> bool:
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._asked[call_id] = answer
+        self._confirmations[call_id] = answer
         try:
             return await answer
         except asyncio.CancelledError:

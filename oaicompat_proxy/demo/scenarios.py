@@ -1,6 +1,6 @@
-"""What the demo agents say: from a prompt to a script. Pure.
+"""Scenarios of the demo agents: each turns a prompt into a script. Pure.
 
-A scenario is asked for by its exact tag, `[[scenario:NAME]]`, or by plain words. `SCENARIOS` is the list.
+A prompt chooses a scenario by its tag, `[[scenario:NAME]]`, or by plain words. `SCENARIOS` lists them.
 """
 
 from __future__ import annotations
@@ -13,205 +13,220 @@ from typing import Any
 
 from . import texts
 from .agents import Agent
-from .example_arguments import arguments
+from .example_arguments import example_arguments
 from .prompt import Prompt
-from .script import Call, Cut, Fail, Hang, Pause, Report, Say, Script, Spawn, Tape, Think, Tick, Usage, words
+from .script import (
+    DropConnection,
+    FailRun,
+    Hang,
+    Pause,
+    RawScript,
+    ReportError,
+    Say,
+    Script,
+    ScriptedToolCall,
+    Spawn,
+    Think,
+    Tick,
+    Usage,
+    split_words,
+)
 
-SECOND = Pause(50)
-"""A second at the usual pace."""
+ONE_SECOND = Pause(50)
+"""One second with the default `pace`."""
 MAX_TICKS = 10
 LONG_WORDS = 2000
-BIG = 10 * 1024 * 1024
+BIG_FRAME_BYTES = 10 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
-    """What a scenario knows: the prompt, and how to name a new call."""
+class ScenarioContext:
+    """The input of a scenario: the prompt, and a source of ids for tool calls."""
 
     prompt: Prompt
     new_id: Callable[[], str]
 
-    def call(self, name: str, given: dict[str, Any], result: str = "", **more: Any) -> Call:
-        pieces = tuple(re.findall(r".{1,6}", json.dumps(given, separators=(",", ":"), ensure_ascii=False), re.S))
-        return Call(f"call_{self.new_id()}", name, pieces, result, **more)
+    def call(self, name: str, arguments: dict[str, Any], result: str = "", **more: Any) -> ScriptedToolCall:
+        pieces = tuple(re.findall(r".{1,6}", json.dumps(arguments, separators=(",", ":"), ensure_ascii=False), re.S))
+        return ScriptedToolCall(f"call_{self.new_id()}", name, pieces, result, **more)
 
 
-Scenario = Callable[[Demand], Script | Tape]
+Scenario = Callable[[ScenarioContext], Script | RawScript]
 
 
 def say(text: str) -> Say:
-    return Say(words(text))
+    return Say(split_words(text))
 
 
 def script(*steps: Any, **tick: Any) -> Script:
     return Script((Tick(steps, **tick),))
 
 
-def two_ticks(call: Call, answer: str, before: str = texts.LET_ME_SEE) -> Script:
-    """A tool call, and the answer made of its result."""
-    first = Tick((say(before), call), stop="tool_use", go_on=True)
+def two_ticks(call: ScriptedToolCall, answer: str, before: str = texts.LET_ME_SEE) -> Script:
+    """A tool call in the first tick, the answer in the second."""
+    first = Tick((say(before), call), stop_reason="tool_use", should_continue=True)
     return Script((first, Tick((say(answer),))))
 
 
-def answer(demand: Demand) -> Script:
-    return script(say(texts.answer(demand.prompt.last)))
+def answer(context: ScenarioContext) -> Script:
+    return script(say(texts.answer(context.prompt.last)))
 
 
-def reasoning(demand: Demand) -> Script:
-    return script(Think(words(texts.THOUGHT)), say(texts.THOUGHT_OVER))
+def reasoning(context: ScenarioContext) -> Script:
+    return script(Think(split_words(texts.THOUGHT)), say(texts.THOUGHT_OVER))
 
 
-def tool(demand: Demand) -> Script:
-    last = demand.prompt.last
+def tool(context: ScenarioContext) -> Script:
+    last = context.prompt.last
     if texts.CLOCK_WORDS.search(last):
-        return two_ticks(demand.call("clock", {}, texts.CLOCK), texts.CLOCK_ANSWER)
+        return two_ticks(context.call("clock", {}, texts.CLOCK), texts.CLOCK_ANSWER)
     numbers = [int(number) for number in re.findall(r"-?\d{1,15}", last)][:2]
     a, b = numbers if len(numbers) == 2 else (19, 23)
-    return two_ticks(demand.call("add", {"a": a, "b": b}, str(a + b)), f"The sum of {a} and {b} is {a + b}.")
+    return two_ticks(context.call("add", {"a": a, "b": b}, str(a + b)), f"The sum of {a} and {b} is {a + b}.")
 
 
-def client_call(demand: Demand) -> Call:
-    """The tool that must be called, else the one that is spoken of, else the first; else the demo's own."""
-    prompt = demand.prompt
+def client_call(context: ScenarioContext) -> ScriptedToolCall:
+    """Calls the tool of `tool_choice`, else one that the prompt mentions, else the first, else the demo's own."""
+    prompt = context.prompt
     if not prompt.tools:
-        return demand.call("client_weather", {"city": "Paris", "unit": "C"}, by="client")
-    wanted = [tool for tool in prompt.tools if tool.name == prompt.choice]
-    spoken = [tool for tool in prompt.tools if mentions(prompt.last, tool.name)]
-    chosen = (wanted or spoken or list(prompt.tools))[0]
-    return demand.call(chosen.name, arguments(chosen.schema), by="client")
+        return context.call("client_weather", {"city": "Paris", "unit": "C"}, executed_by="client")
+    forced = [tool for tool in prompt.tools if tool.name == prompt.choice]
+    mentioned = [tool for tool in prompt.tools if prompt.mentions(tool.name)]
+    chosen = (forced or mentioned or list(prompt.tools))[0]
+    return context.call(chosen.name, example_arguments(chosen.schema), executed_by="client")
 
 
-def client_tool(demand: Demand) -> Script:
-    return script(say(texts.CHECKING), client_call(demand), stop="tool_use")
+def client_tool(context: ScenarioContext) -> Script:
+    return script(say(texts.CHECKING), client_call(context), stop_reason="tool_use")
 
 
-def client_tool_faked(demand: Demand) -> Script:
-    return two_ticks(client_call(demand), texts.FAKED)
+def client_tool_faked(context: ScenarioContext) -> Script:
+    return two_ticks(client_call(context), texts.FAKED)
 
 
-def tool_result(demand: Demand) -> Script:
-    return script(say(texts.result(demand.prompt.result or "")))
+def tool_result(context: ScenarioContext) -> Script:
+    return script(say(texts.result(context.prompt.result or "")))
 
 
-def tool_whole(demand: Demand) -> Script:
-    return two_ticks(demand.call("add", {"a": 19, "b": 23}, "42", deltas=False), texts.SUM)
+def tool_whole(context: ScenarioContext) -> Script:
+    return two_ticks(context.call("add", {"a": 19, "b": 23}, "42", deltas=False), texts.SUM)
 
 
-def tool_twice(demand: Demand) -> Script:
-    return two_ticks(demand.call("add", {"a": 19, "b": 23}, "42", copies=2), texts.SUM)
+def tool_twice(context: ScenarioContext) -> Script:
+    return two_ticks(context.call("add", {"a": 19, "b": 23}, "42", copies=2), texts.SUM)
 
 
-def tool_parallel(demand: Demand) -> Script:
-    second = demand.call("add", {"a": 20, "b": 3}, "23")
-    first = demand.call("add", {"a": 19, "b": 23}, "42", interleaved=second)
+def tool_parallel(context: ScenarioContext) -> Script:
+    second = context.call("add", {"a": 20, "b": 3}, "23")
+    first = context.call("add", {"a": 19, "b": 23}, "42", interleaved=second)
     return two_ticks(first, "The sums are 42 and 23.")
 
 
-def tool_unended(demand: Demand) -> Script:
-    return two_ticks(demand.call("add", {"a": 19, "b": 23}, "42", ended=False), texts.SUM)
+def tool_unended(context: ScenarioContext) -> Script:
+    return two_ticks(context.call("add", {"a": 19, "b": 23}, "42", ended=False), texts.SUM)
 
 
-def tool_unknown(demand: Demand) -> Script:
+def tool_unknown(context: ScenarioContext) -> Script:
     fault = {"error": "Tool teleport not available", "error_type": "TOOL_NOT_FOUND"}
-    call = demand.call("teleport", {"to": "Mars"}, json.dumps(fault, separators=(",", ":")), is_error=True)
+    call = context.call("teleport", {"to": "Mars"}, json.dumps(fault, separators=(",", ":")), is_error=True)
     return two_ticks(call, "There is no such tool here, so we stay where we are.")
 
 
-def fail(demand: Demand) -> Script:
-    return script(say("One two three "), Fail("Demo provider exploded midstream"))
+def fail(context: ScenarioContext) -> Script:
+    return script(say("One two three "), FailRun("Demo provider exploded midstream"))
 
 
-def fail_start(demand: Demand) -> Script:
-    return script(Fail("Demo provider exploded at start (401 invalid api key)"))
+def fail_start(context: ScenarioContext) -> Script:
+    return script(FailRun("Demo provider exploded at start (401 invalid api key)"))
 
 
-def adapter_error(demand: Demand) -> Script:
-    report = Report("Provider says overloaded", "overloaded_error")
-    first = Tick((say("Partial "), report), stop="error", go_on=True)
+def adapter_error(context: ScenarioContext) -> Script:
+    report = ReportError("Provider says overloaded", "overloaded_error")
+    first = Tick((say("Partial "), report), stop_reason="error", should_continue=True)
     return Script((first, Tick((say("Recovered answer."),))))
 
 
-def spawn(demand: Demand) -> Script:
+def spawn(context: ScenarioContext) -> Script:
     child = Spawn("[[scenario:child]]", script(Say(("CHILD ", "SAYS ", "HI."))))
-    call = demand.call("ask_child", {"q": "hi"}, "CHILD SAYS HI.", spawn=child)
+    call = context.call("ask_child", {"q": "hi"}, "CHILD SAYS HI.", spawn=child)
     return two_ticks(call, "Parent done.", before="Parent asks. ")
 
 
-def confirm(demand: Demand) -> Script:
-    return two_ticks(demand.call("danger", {"x": 1}, "done", confirm=True), "It is over.")
+def confirm(context: ScenarioContext) -> Script:
+    return two_ticks(context.call("danger", {"x": 1}, "done", confirm=True), "It is over.")
 
 
-def slow(demand: Demand) -> Script:
-    steps = [step for word in words(texts.SLOW) for step in (SECOND, Say((word,)))]
+def slow(context: ScenarioContext) -> Script:
+    steps = [step for word in split_words(texts.SLOW) for step in (ONE_SECOND, Say((word,)))]
     return script(*steps)
 
 
-def silent(demand: Demand) -> Tape:
-    return Tape((Hang(),))
+def silent(context: ScenarioContext) -> RawScript:
+    return RawScript((Hang(),))
 
 
-def long(demand: Demand) -> Script:
+def long(context: ScenarioContext) -> Script:
     return script(Say(tuple(f"word{number} " for number in range(LONG_WORDS))))
 
 
-def max_tokens(demand: Demand) -> Script:
-    return script(Say(("This is ", "cut ", "of")), stop="max_tokens")
+def max_tokens(context: ScenarioContext) -> Script:
+    return script(Say(("This is ", "cut ", "of")), stop_reason="max_tokens")
 
 
-def max_ticks(demand: Demand) -> Script:
+def max_ticks(context: ScenarioContext) -> Script:
     def tick(number: int) -> Tick:
-        call = demand.call("add", {"a": number, "b": 1}, str(number + 1))
-        return Tick((Say((f"Step {number}. ",)), call), stop="tool_use", go_on=True)
+        call = context.call("add", {"a": number, "b": 1}, str(number + 1))
+        return Tick((Say((f"Step {number}. ",)), call), stop_reason="tool_use", should_continue=True)
 
     return Script(tuple(tick(number) for number in range(1, MAX_TICKS + 1)))
 
 
-def server_stop(demand: Demand) -> Script:
-    """The application ends the run on a tick whose tool the gateway has run."""
-    return script(say("Adding."), demand.call("add", {"a": 1, "b": 2}, "3"), stop="tool_use")
+def server_stop(context: ScenarioContext) -> Script:
+    """The application ends the run after a tick whose tool the gateway has executed."""
+    return script(say("Adding."), context.call("add", {"a": 1, "b": 2}, "3"), stop_reason="tool_use")
 
 
-def mixed_stop(demand: Demand) -> Script:
-    """The same, with a tool of the client's beside it."""
-    shown = demand.call("client_weather", {"city": "Paris"}, by="client")
-    return script(say("Adding."), demand.call("add", {"a": 1, "b": 2}, "3"), shown, stop="tool_use")
+def mixed_stop(context: ScenarioContext) -> Script:
+    """Like `server_stop`, with a call of a client's tool in the same tick."""
+    shown = context.call("client_weather", {"city": "Paris"}, executed_by="client")
+    return script(say("Adding."), context.call("add", {"a": 1, "b": 2}, "3"), shown, stop_reason="tool_use")
 
 
-def usage_late(demand: Demand) -> Script:
+def usage_late(context: ScenarioContext) -> Script:
     return script(Say(("Usage ", "late.")), usage=Usage(100, 50), usage_late=True)
 
 
-def stop_sequence(demand: Demand) -> Script:
+def stop_sequence(context: ScenarioContext) -> Script:
     said = (Say(("Stopped ", "at a word.")),)
-    return Script((Tick(said, stop="stop_sequence", go_on=True), Tick(said)))
+    return Script((Tick(said, stop_reason="stop_sequence", should_continue=True), Tick(said)))
 
 
-def empty(demand: Demand) -> Script:
+def empty(context: ScenarioContext) -> Script:
     return script()
 
 
-def empty_deltas(demand: Demand) -> Script:
+def empty_deltas(context: ScenarioContext) -> Script:
     return script(Say(("", "Nothing ", "", "is ", "lost.", "")))
 
 
-def unicode(demand: Demand) -> Script:
+def unicode(context: ScenarioContext) -> Script:
     return script(Say(texts.UNICODE))
 
 
-def surrogate(demand: Demand) -> Script:
+def surrogate(context: ScenarioContext) -> Script:
     return script(Say(("\ud83d", "\ude00 done")))
 
 
-def big(demand: Demand) -> Script:
-    return script(say("That was a large frame."), padding=BIG)
+def big(context: ScenarioContext) -> Script:
+    return script(say("That was a large frame."), padding=BIG_FRAME_BYTES)
 
 
-def cut(demand: Demand) -> Script:
-    return script(say("The line will be "), Cut())
+def cut(context: ScenarioContext) -> Script:
+    return script(say("The line will be "), DropConnection())
 
 
-def echo(demand: Demand) -> Script:
-    return script(say(demand.prompt.whole))
+def echo(context: ScenarioContext) -> Script:
+    return script(say(context.prompt.whole))
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -260,14 +275,14 @@ PLAIN_WORDS: tuple[tuple[re.Pattern[str], Scenario], ...] = (
 CLIENT_WORDS = re.compile(r"\bweather\b|\b(use|call) (a|the|your|my|some) (tools?|functions?)\b", re.I)
 
 
-def compose(agent: Agent, prompt: Prompt, new_id: Callable[[], str]) -> Script | Tape:
-    """What this agent does when it is asked this."""
-    demand = Demand(prompt, new_id)
-    return (echo if agent.id == "echo" else chosen(prompt))(demand)
+def script_for(agent: Agent, prompt: Prompt, new_id: Callable[[], str]) -> Script | RawScript:
+    """The script with which this agent answers this prompt."""
+    context = ScenarioContext(prompt, new_id)
+    return (echo if agent.id == "echo" else choose_scenario(prompt))(context)
 
 
-def chosen(prompt: Prompt) -> Scenario:
-    """A tool's result is answered first, then tags count, then what the client demands, then words."""
+def choose_scenario(prompt: Prompt) -> Scenario:
+    """The first that applies: a tool's result, a tag, the client's tools and tool choice, plain words."""
     if prompt.result is not None:
         return tool_result
     if prompt.tag in SCENARIOS:
@@ -280,9 +295,5 @@ def chosen(prompt: Prompt) -> Scenario:
 def wants_client_tool(prompt: Prompt) -> bool:
     if prompt.choice != "auto":
         return True
-    named = any(mentions(prompt.last, tool.name) for tool in prompt.tools)
+    named = any(prompt.mentions(tool.name) for tool in prompt.tools)
     return named or bool(CLIENT_WORDS.search(prompt.last))
-
-
-def mentions(text: str, name: str) -> bool:
-    return bool(re.search(rf"\b{re.escape(name)}\b", text))

@@ -1,8 +1,8 @@
-"""What a demo agent does in one run, step by step. Pure.
+"""The steps of one run of a demo agent. Pure.
 
-A `Script` is a list of ticks (model turns), a tick a list of steps. `frames` turns it into the bytes a real
-gateway would send; a `Tape` is bytes already made (a recording, a broken answer) and is played as it is.
-Waits are counted in beats: one beat is the pause between two words, so a single setting scales them all.
+A `Script` is a list of ticks (Agentick's word for one model turn), and a tick is a list of steps. `execution` turns it
+into the bytes of a real gateway. A `RawScript` holds ready bytes, a recording or a broken answer, which are sent
+unchanged. The lengths of pauses are multiples of the setting `pace`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ WORD = re.compile(r"\S+\s*|\s+")
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Text of the answer, one delta a piece."""
+    """Text of the answer, in one delta for each piece."""
 
     pieces: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Think:
-    """Reasoning, one delta a piece; like the real gateway it stays open until the message ends."""
+    """Reasoning, in one delta for each piece. As in the real gateway, its block stays open until the message ends."""
 
     pieces: tuple[str, ...]
 
@@ -41,67 +41,68 @@ class Spawn:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A tool call and what the gateway's engine makes of it."""
+class ScriptedToolCall:
+    """A tool call, and how the model streams it and the gateway executes it."""
 
     id: str
     name: str
     arguments: tuple[str, ...] = ()
-    """JSON text in pieces, one delta each."""
+    """JSON text, in one delta for each piece."""
     result: str = ""
     is_error: bool = False
-    by: Literal["server", "client"] = "server"
+    executed_by: Literal["server", "client"] = "server"
     deltas: bool = True
-    """False: the provider reports the call only as a whole."""
+    """False: the provider reports only the complete call."""
     ended: bool = True
-    """False: the provider never closes the call, the gateway does when the message ends."""
+    """False: the provider never ends the call; the gateway does so when the message ends."""
     copies: int = 1
-    """How often the whole call is reported (and run)."""
-    interleaved: Call | None = None
-    """A parallel call whose deltas come between this one's; both have the same block index."""
+    """How many times the complete call is reported and executed."""
+    interleaved: ScriptedToolCall | None = None
+    """A parallel call whose deltas alternate with this one's. Both have the same block index."""
     spawn: Spawn | None = None
     confirm: bool = False
-    """The engine asks the user first."""
+    """The engine asks for a confirmation first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """The provider reports a fault and the stream goes on."""
+class ReportError:
+    """The provider reports an error, and the stream continues."""
 
     message: str
     code: str
 
 
 @dataclass(frozen=True, slots=True)
-class Fail:
-    """The model call raises: the run is over."""
+class FailRun:
+    """The model call raises, which ends the run."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    beats: float = 1.0
+    factor: float = 1.0
+    """Multiple of the setting `pace`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """Silence until somebody closes the session."""
+    """Sends nothing until the session is closed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """The connection is dropped, without the chunk that would end the body."""
+class DropConnection:
+    """Drops the connection without the last chunk of the body."""
 
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Bytes, as they are, in one HTTP chunk."""
+    """Bytes, sent unchanged in one HTTP chunk."""
 
     data: bytes
 
 
-Step = Say | Think | Call | Report | Fail | Pause | Hang | Cut | Raw
+Step = Say | Think | ScriptedToolCall | ReportError | FailRun | Pause | Hang | DropConnection | Raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +126,15 @@ class Tick:
     """One model turn."""
 
     steps: tuple[Step, ...]
-    stop: str = "stop"
-    go_on: bool = False
-    """What `tick_end.shouldContinue` says."""
+    stop_reason: str = "stop"
+    should_continue: bool = False
+    """The value of `tick_end.shouldContinue`."""
     usage: Usage | None = None
-    """None: words are counted."""
+    """None: the words are counted."""
     usage_late: bool = False
-    """The provider counts after the message's end, so `message_end` says zero."""
+    """The provider reports usage after the message, so that of `message_end` is zero."""
     padding: int = 0
-    """Bytes by which the `compiled` frame is longer than the prompt makes it."""
+    """Bytes that are added to the `compiled` frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,24 +143,24 @@ class Script:
 
 
 @dataclass(frozen=True, slots=True)
-class Tape:
-    """A run that is bytes from the start."""
+class RawScript:
+    """A run of ready bytes."""
 
-    steps: tuple[Raw | Pause | Hang | Cut, ...]
+    steps: tuple[Raw | Pause | Hang | DropConnection, ...]
 
 
-def words(text: str) -> tuple[str, ...]:
-    """The text in pieces as a model would stream it; joined they are the text."""
+def split_words(text: str) -> tuple[str, ...]:
+    """Splits text into pieces as a model streams it. Joined, they are the text again."""
     return tuple(WORD.findall(text))
 
 
-def count(pieces: Iterable[str]) -> int:
-    """Tokens, roughly: words."""
+def count_words(pieces: Iterable[str]) -> int:
+    """The number of words, as a rough number of tokens."""
     return sum(len(piece.split()) for piece in pieces)
 
 
-def parsed(arguments: tuple[str, ...]) -> dict[str, Any]:
-    """Arguments as the accumulator reads them: nothing is `{}`, what is no object is kept raw."""
+def parse_arguments(arguments: tuple[str, ...]) -> dict[str, Any]:
+    """Arguments as the gateway parses them: no text is `{}`, anything but an object becomes `{"raw": text}`."""
     text = "".join(arguments)
     if not text:
         return {}
@@ -170,10 +171,10 @@ def parsed(arguments: tuple[str, ...]) -> dict[str, Any]:
     return value if isinstance(value, dict) else {"raw": text}
 
 
-def tape(recording: bytes, cuts: Iterable[int] = ()) -> Tape:
-    """A recording cut at the given offsets, or, without any, after each frame."""
-    edges = sorted({cut for cut in cuts if 0 < cut < len(recording)})
+def raw_script(recording: bytes, offsets: Iterable[int] = ()) -> RawScript:
+    """A recording split at the given offsets; without any, after each frame."""
+    edges = sorted({offset for offset in offsets if 0 < offset < len(recording)})
     if not edges:
-        return Tape(tuple(Raw(frame + b"\n\n") for frame in recording.split(b"\n\n") if frame))
+        return RawScript(tuple(Raw(frame + b"\n\n") for frame in recording.split(b"\n\n") if frame))
     bounds = [0, *edges, len(recording)]
-    return Tape(tuple(Raw(recording[start:stop]) for start, stop in pairwise(bounds)))
+    return RawScript(tuple(Raw(recording[start:stop]) for start, stop in pairwise(bounds)))

@@ -1,4 +1,4 @@
-"""Sessions of a demo gateway: made on first use, with their conversation, until somebody closes them."""
+"""Sessions of a demo gateway: created on first use, with their conversation, until they are closed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .runs import Run
 
 
 class UnknownApp(Exception):
-    """The key names an agent that is not here."""
+    """The key names an agent that this gateway does not have."""
 
     def __init__(self, app: str, available: Iterable[str]) -> None:
         super().__init__(f'Unknown app "{app}". Available: {", ".join(available)}')
 
 
-class BadKey(Exception):
-    """A session id that is no string; the text is what the real gateway lets out."""
+class InvalidSessionId(Exception):
+    """A session id that is not a string. The message is the one of the real gateway."""
 
     def __init__(self) -> None:
         super().__init__("key.split is not a function")
@@ -34,11 +34,11 @@ class Session:
     timeline: list[dict[str, Any]] = field(default_factory=list)
     run: Run | None = None
     waiting: list[tuple[str, tuple[dict[str, Any], ...]]] = field(default_factory=list)
-    """Sends that came while a run was on: session id as written, and messages."""
+    """Sends queued behind the current run: the session id as the client sent it, and the messages."""
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def sequence(self) -> int:
-        """Events are numbered per session, over all its runs."""
+        """The next event number. Events are numbered per session, across all of its runs."""
         return next(self._numbers)
 
 
@@ -53,9 +53,9 @@ class Sessions:
         return iter([*self._open.values()])
 
     def key(self, session_id: Any) -> str:
-        """`[app:]name`, cut at the first colon; without an app it is the default one's."""
+        """The key `app:name` of a session id `[app:]name`, split at the first colon. The first agent is the default."""
         if not isinstance(session_id, str):
-            raise BadKey
+            raise InvalidSessionId
         app, colon, name = session_id.partition(":")
         if not colon or not app:
             return f"{self._default}:{name if colon else session_id}"
@@ -75,16 +75,16 @@ class Sessions:
     def find(self, session_id: Any) -> Session | None:
         try:
             return self._open.get(self.key(session_id))
-        except (UnknownApp, BadKey):
+        except (UnknownApp, InvalidSessionId):
             return None
 
     def close(self, session: Session) -> None:
-        """Forgets the conversation, and what waited for its turn."""
+        """Removes the session with its conversation and its queue, and stops its run."""
         session.waiting.clear()
         self._open.pop(session.key, None)
         if session.run:
             session.run.abort()
 
-    def forget(self) -> None:
-        """All of them, without a word to anybody."""
+    def clear(self) -> None:
+        """Removes all sessions without aborting their runs."""
         self._open.clear()

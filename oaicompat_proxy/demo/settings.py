@@ -1,4 +1,4 @@
-"""How a demo gateway behaves: every setting, and the knobs that make it as nasty as a real one."""
+"""Settings of a demo gateway, among them those that reproduce faults of the real one."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .script import Script, Tape
+from .script import RawScript, Script
 
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
     form: Literal["both", "standalone", "embedded"] = "both"
-    """Which body `/send` takes: `message`, `messages`, or either."""
+    """Which body `/send` accepts: `message` (standalone), `messages` (embedded), or either."""
     wire: Literal["0.9", "0.14"] = "0.9"
-    """Whose HTTP transports: those of Agentick 0.9, or those of 0.10 to 0.14."""
+    """The HTTP transports: those of Agentick 0.9, or those of 0.10 to 0.14."""
     release: Literal["0.9.4", "924f879"] = "924f879"
-    """0.9.4 has no built-in methods behind `/invoke`; every gateway with the newer wire has them."""
+    """0.9.4 has no built-in methods of `/invoke`; every gateway with the newer transports has them."""
     token: str | None = None
-    """The bearer token that callers must show, if any."""
+    """The bearer token that requests must carry, if any."""
     pace: float = 0.02
-    """Seconds between two words; 0 plays every run without waiting."""
+    """Seconds between two words; 0 runs without waiting."""
     close_works: bool | None = None
-    """Whether `/close` closes. None: as the form does; standalone only while an `/events` client listens."""
+    """Whether `/close` closes the session. None: as the form does; standalone only while `/events` has a client."""
     corrupt_joined: bool = False
-    """Two readers of one run lose every other frame and see the neighbour twice, as in the real buffer."""
+    """With two readers of one run, each loses every other frame and gets its neighbour twice, as in the real buffer."""
     heartbeat: float = 30.0
-    """Seconds between the comments on `/events`; `/send` has none."""
+    """Seconds between the heartbeats of `/events`; `/send` has none."""
     events_limit: int = 0
-    """Bytes of frames after which `/events` says nothing more, as some 0.14 gateways do. 0: no limit."""
-    recordings: Mapping[str, bytes | Tape | Script] = field(default_factory=dict)
-    """Answers for exact prompts (the last text block): recorded bytes, one frame a chunk, or a script."""
+    """Bytes of frames after which `/events` sends no more frames, as some 0.14 gateways do. 0: no limit."""
+    recordings: Mapping[str, bytes | RawScript | Script] = field(default_factory=dict)
+    """Runs by exact prompt (the last text block): recorded bytes, sent one frame an HTTP chunk, or a script."""
 
     @property
     def is_newer(self) -> bool:
@@ -38,10 +38,10 @@ class GatewaySettings:
 
     @property
     def sends_synthetic_end(self) -> bool:
-        """Whether an empty `execution_end` follows the run's own."""
+        """Whether an empty `execution_end` follows that of the run."""
         return not self.is_newer or self.form == "embedded"
 
     @property
     def hides_internal_events(self) -> bool:
-        """Whether `/send` leaves out the frames that hold the whole prompt."""
+        """Whether `/send` leaves out the frames that contain the whole prompt."""
         return not self.sends_synthetic_end

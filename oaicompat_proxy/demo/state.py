@@ -1,4 +1,4 @@
-"""What a demo gateway remembers and does, apart from HTTP: sessions, runs, listeners."""
+"""State of a demo gateway, without HTTP: its sessions, runs and subscribers."""
 
 from __future__ import annotations
 
@@ -10,188 +10,195 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .agents import AGENTS
-from .execution import Cast, Performance
-from .frames import Stage, Stamps
+from .execution import Execution, RunContext
+from .frames import FrameFactory, Stamps
 from .prompt import Prompt, read_prompt
-from .replay_buffer import Bell, Replay
-from .runs import REMEMBERED, Run, RunRecord, Runs, State
-from .scenarios import compose
-from .script import Cut, Script, Tape, tape
+from .replay_buffer import Notifier, ReplayBuffer
+from .runs import MAX_RECORDS, Run, RunRecord, Runs, RunStatus
+from .scenarios import script_for
+from .script import DropConnection, RawScript, Script, raw_script
 from .sessions import Session, Sessions
 from .settings import GatewaySettings
 
-CALL_ID = 12
-"""Letters in a tool call's id."""
+CALL_ID_LENGTH = 12
+"""Characters of a tool call's id after `call_`."""
 
 Message = dict[str, Any]
 
 
 @dataclass
-class Listener:
+class Subscriber:
     """One open `/events` connection."""
 
     id: str
     client_id: str | None
     frames: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
-    """None: the connection is lost."""
+    """None ends the connection."""
     keys: list[str] = field(default_factory=list)
 
 
-class House:
-    """The gateway behind the routes; tests look at `runs` and `requests`, and wait with `until`."""
+class GatewayState:
+    """The gateway behind the routes. Tests read `runs` and `requests`, and wait with `wait_until`."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         # fixed
         self.settings = settings
         self.stamps = Stamps(lambda: time.time_ns() // 1_000_000, lambda: str(uuid.uuid4()))
         self.sessions = Sessions(AGENTS, self.stamps.time)
-        self.bell = Bell()
+        self.notifier = Notifier()
         # moving
         self.runs = Runs()
         self.requests: list[tuple[str, bytes]] = []
         """Path and body of the latest requests, oldest first."""
-        self.listeners: dict[str, Listener] = {}
+        self.subscribers: dict[str, Subscriber] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def until(self, condition: Callable[[House], bool]) -> None:
-        """Waits until something happens that makes the condition true."""
+    async def wait_until(self, condition: Callable[[GatewayState], bool]) -> None:
+        """Waits until the condition is true; it is checked after each change."""
         while not condition(self):
-            await self.bell.wait()
+            await self.notifier.wait()
 
-    def note(self, path: str, body: bytes) -> None:
+    def record_request(self, path: str, body: bytes) -> None:
         self.requests.append((path, body))
-        del self.requests[:-REMEMBERED]
-        self.bell.ring()
+        del self.requests[:-MAX_RECORDS]
+        self.notifier.notify()
 
     def send(
-        self, session_id: Any, *messages: Message, metadata: Message | None = None, besides: str | None = None
-    ) -> tuple[RunRecord, Replay]:
-        """A run for these messages; or, while the session is busy, the run that is on.
+        self,
+        session_id: Any,
+        *messages: Message,
+        metadata: Message | None = None,
+        skipped_connection: str | None = None,
+    ) -> tuple[RunRecord, ReplayBuffer]:
+        """Starts a run for these messages. While the session is busy, it queues them and returns the current run.
 
-        `metadata` is that of the request. `besides`: the `/events` connection that gets no copy.
+        `metadata` is that of the request. `skipped_connection` is the `/events` connection that gets no copy.
         """
         session = self.sessions.open(session_id)
         run = session.run
         if run:
             session.waiting.append((session_id, messages))
         else:
-            run = self._start(session, self._run(session, session_id, messages, metadata, besides))
+            run = self._start(session, self._new_run(session, session_id, messages, metadata, skipped_connection))
         return run.record, run.replay
 
     def abort(self, session_id: Any) -> bool:
-        """Stops what runs in a session, which stays; False if there is none."""
+        """Stops the run of a session and keeps the session; False if there is no such session."""
         session = self.sessions.find(session_id)
         if session and session.run:
             session.run.abort()
-            self.bell.ring()
+            self.notifier.notify()
         return session is not None
 
     def restart(self) -> None:
-        """A gateway that was stopped and started: no session is known, every open stream was cut."""
+        """Acts like a gateway that was stopped and started: drops all sessions and all open streams."""
         for session in self.sessions:
             if session.run:
-                session.run.put(Cut())
+                session.run.put(DropConnection())
         for task in self._tasks:
             task.cancel()
-        self.sessions.forget()
-        for listener in self.listeners.values():
-            listener.frames.put_nowait(None)
-        self.bell.ring()
+        self.sessions.clear()
+        for subscriber in self.subscribers.values():
+            subscriber.frames.put_nowait(None)
+        self.notifier.notify()
 
     def close(self, session_id: Any) -> bool:
-        """Forgets a session and stops its run; False if there is none."""
+        """Removes a session and stops its run; False if there is no such session."""
         session = self.sessions.find(session_id)
         if session:
             self.sessions.close(session)
-            self.bell.ring()
+            self.notifier.notify()
         return session is not None
 
     def confirm(self, session_id: Any, call_id: str, confirmed: bool) -> bool:
         session = self.sessions.find(session_id)
         return bool(session and session.run and session.run.confirm(call_id, confirmed))
 
-    async def shut(self) -> None:
+    async def shut_down(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _start(self, session: Session, run: Run) -> Run:
         session.run = run
-        task = asyncio.create_task(self._play(session, run), name=f"run of {session.key}")
+        task = asyncio.create_task(self._run_in_background(session, run), name=f"run of {session.key}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        self.bell.ring()
+        self.notifier.notify()
         return run
 
-    async def _play(self, session: Session, run: Run) -> None:
-        """The run, then whatever was sent to the session meanwhile: in runs that nobody receives."""
+    async def _run_in_background(self, session: Session, run: Run) -> None:
+        """Executes the run, then starts one for the first queued send, which no `/send` response carries."""
         following = None
         try:
-            self.runs.end(run.record, await self._state_of(run))
-            if run.record.state == "finished":
-                session.timeline.extend(run.performance.entries)
-            following = self._run(session, *session.waiting.pop(0)) if session.waiting else None
+            self.runs.end(run.record, await self._execute(run))
+            if run.record.status == "finished":
+                session.timeline.extend(run.execution.entries)
+            following = self._new_run(session, *session.waiting.pop(0)) if session.waiting else None
             run.close(following)
         finally:
             session.run = None
             run.replay.close()
-            self.bell.ring()
+            self.notifier.notify()
         if following:
             self._start(session, following)
 
-    async def _state_of(self, run: Run) -> State:
+    async def _execute(self, run: Run) -> RunStatus:
         try:
-            return await run.play()
+            return await run.run_to_end()
         except asyncio.CancelledError:
             self.runs.end(run.record, "aborted")
             raise
 
-    def _run(
+    def _new_run(
         self,
         session: Session,
         session_id: str,
         messages: Sequence[Message],
         metadata: Message | None = None,
-        besides: str | None = None,
+        skipped_connection: str | None = None,
     ) -> Run:
-        kept = [self._kept(message) for message in messages if isinstance(message.get("content"), list)]
-        prompt = read_prompt(*kept, metadata=metadata)
+        stored = [self._stored_message(message) for message in messages if isinstance(message.get("content"), list)]
+        prompt = read_prompt(*stored, metadata=metadata)
         script = self._script(session, prompt)
-        stage = Stage(session_id, self.stamps.new_id(), self.stamps, session.sequence)
-        cast = Cast(session.agent, session.agent.tools + prompt.tools, session.timeline)
-        whole = Script(()) if isinstance(script, Tape) else script
-        record = self._record(session, session_id, messages, metadata, isinstance(script, Tape))
+        frames = FrameFactory(session_id, self.stamps.new_id(), self.stamps, session.sequence)
+        context = RunContext(session.agent, session.agent.tools + prompt.tools, session.timeline)
+        ticks = Script(()) if isinstance(script, RawScript) else script
+        record = self._new_record(session, session_id, messages, metadata, isinstance(script, RawScript))
         return Run(
             record,
-            Performance(whole, stage, cast, kept),
-            Replay(self.settings.corrupt_joined),
-            lambda frame: self._publish(session.key, frame, besides),
+            Execution(ticks, frames, context, stored),
+            ReplayBuffer(self.settings.corrupt_joined),
+            lambda frame: self._publish(session.key, frame, skipped_connection),
             self.settings.pace,
-            script if isinstance(script, Tape) else None,
+            script if isinstance(script, RawScript) else None,
             self.settings.sends_synthetic_end,
         )
 
-    def _kept(self, message: Message) -> Message:
-        """As it comes into the conversation."""
+    def _stored_message(self, message: Message) -> Message:
+        """The message as the conversation stores it."""
         blocks = [block for block in message["content"] if isinstance(block, dict)]
         return {**message, "content": blocks, "id": message.get("id") or self.stamps.new_id()}
 
-    def _record(
-        self, session: Session, session_id: str, messages: Sequence[Message], metadata: Message | None, is_tape: bool
+    def _new_record(
+        self, session: Session, session_id: str, messages: Sequence[Message], metadata: Message | None, is_raw: bool
     ) -> RunRecord:
         last = messages[-1] if messages else {}
         about = {**(metadata or {}), **(last.get("metadata") or {})}
-        record = RunRecord(session.key, session_id, last.get("content"), about, tuple(messages), is_tape)
+        record = RunRecord(session.key, session_id, last.get("content"), about, tuple(messages), is_raw)
         self.runs.add(record)
         return record
 
-    def _script(self, session: Session, prompt: Prompt) -> Script | Tape:
+    def _script(self, session: Session, prompt: Prompt) -> Script | RawScript:
         recorded = self.settings.recordings.get(prompt.last)
         if recorded is None:
-            return compose(session.agent, prompt, lambda: uuid.uuid4().hex[:CALL_ID])
-        return tape(recorded) if isinstance(recorded, bytes) else recorded
+            return script_for(session.agent, prompt, lambda: uuid.uuid4().hex[:CALL_ID_LENGTH])
+        return raw_script(recorded) if isinstance(recorded, bytes) else recorded
 
-    def _publish(self, key: str, frame: bytes, besides: str | None) -> None:
-        for listener in self.listeners.values():
-            if key in listener.keys and besides not in (listener.id, listener.client_id or listener.id):
-                listener.frames.put_nowait(frame)
+    def _publish(self, key: str, frame: bytes, skipped_connection: str | None) -> None:
+        for subscriber in self.subscribers.values():
+            if key in subscriber.keys and skipped_connection not in (
+                subscriber.id,
+                subscriber.client_id or subscriber.id,
+            ):
+                subscriber.frames.put_nowait(frame)

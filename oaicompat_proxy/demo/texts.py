@@ -1,4 +1,4 @@
-"""The words of the demo agents. Pure."""
+"""Texts of the demo agents. Pure."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ CLOCK_ANSWER = "It is 12:00; it always is, in a demo."
 CAN_SHOW = (
     "I am the demo agent, so I have no model behind me, but I can show what an agent run looks like. "
     "Ask me to think, to use a tool, to add 19 and 23, to be slow or to fail; declare a tool of your own "
-    "and ask for the weather, and I will call it. Whoever wants an exact case writes [[scenario:NAME]]."
+    "and ask for the weather, and I will call it. Write [[scenario:NAME]] for one exact case."
 )
-QUOTED = 60
+MAX_QUOTE = 60
 
 UNICODE = (
     "Emoji: \U0001f600\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466\U0001f1eb\U0001f1f7 ",
@@ -41,12 +41,12 @@ UNICODE = (
 
 
 def answer(question: str) -> str:
-    """Friendly, and proof that the question arrived."""
-    said = " ".join(question.split())
-    if not said:
+    """A greeting that quotes the question, so that a user sees that it arrived."""
+    text = " ".join(question.split())
+    if not text:
         return f"Hello! You said nothing. {CAN_SHOW}"
-    bit = said if len(said) <= QUOTED else said[:QUOTED].rstrip() + "…"
-    return f"Hello! You said: “{bit}”. {CAN_SHOW}"
+    quote = text if len(text) <= MAX_QUOTE else text[:MAX_QUOTE].rstrip() + "…"
+    return f"Hello! You said: “{quote}”. {CAN_SHOW}"
 
 
 def result(found: str) -> str:

@@ -1,6 +1,6 @@
-"""The engine's side of tool calls: it runs every call of a message, one after the other. Pure.
+"""The engine's execution of tool calls: all calls of a message, one after another. Pure.
 
-It knows no difference between its own tools and a client's: for those it invents a result.
+The engine does not tell its own tools from a client's: for a client's tool it makes up a result.
 """
 
 from __future__ import annotations
@@ -9,61 +9,65 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
-from .frames import Stage
+from .frames import FrameFactory
 from .message_stream import Item
-from .script import Call, Spawn, parsed
+from .script import ScriptedToolCall, Spawn, parse_arguments
 
-REFUSED = "The user refused the call"
+DENIED_RESULT = "The user refused the call"
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """The run goes on when somebody has confirmed or refused this call."""
+class AwaitConfirmation:
+    """The run waits until this call is confirmed or denied."""
 
     call_id: str
 
 
-Play = Generator[Item | Ask, bool | None, None]
+RunItems = Generator[Item | AwaitConfirmation, bool | None, None]
 Block = dict[str, Any]
-SpawnPlay = Callable[[int, Call, Spawn], Play]
+SpawnRunner = Callable[[int, ScriptedToolCall, Spawn], RunItems]
 
 
 def run_tools(
-    stage: Stage, tick: int, calls: list[Call], spawn: SpawnPlay
-) -> Generator[Item | Ask, bool | None, list[Block]]:
-    """Returns the blocks of the tool message that follows."""
+    frames: FrameFactory, tick: int, calls: list[ScriptedToolCall], spawn: SpawnRunner
+) -> Generator[Item | AwaitConfirmation, bool | None, list[Block]]:
+    """Yields the events; returns the blocks of the tool message that follows."""
     results = []
     for call in calls:
-        since = stage.stamps.time()
-        yield stage.engine("tool_result_start", tick, callId=call.id, name=call.name)
-        allowed = (yield from _confirm(stage, tick, call)) if call.confirm else True
+        since = frames.stamps.time()
+        yield frames.engine_event("tool_result_start", tick, callId=call.id, name=call.name)
+        allowed = (yield from _confirm(frames, tick, call)) if call.confirm else True
         if call.spawn:
             yield from spawn(tick, call, call.spawn)
-        text, failed = outcome(call) if allowed else (REFUSED, True)
+        text, failed = result_of(call) if allowed else (DENIED_RESULT, True)
         content = [{"type": "text", "text": text}]
-        yield _result(stage, tick, call, content, failed, since)
+        yield _result(frames, tick, call, content, failed, since)
         named = {"type": "tool_result", "toolUseId": call.id, "name": call.name}
         results.append({**named, "content": content, "isError": failed})
     return results
 
 
-def outcome(call: Call) -> tuple[str, bool]:
-    if call.by == "client":
+def result_of(call: ScriptedToolCall) -> tuple[str, bool]:
+    if call.executed_by == "client":
         return f"[{call.name} rendered on client]", False
     return call.result, call.is_error
 
 
-def _confirm(stage: Stage, tick: int, call: Call) -> Generator[Item | Ask, bool | None, bool]:
-    known = {"callId": call.id, "name": call.name, "input": parsed(call.arguments)}
+def _confirm(
+    frames: FrameFactory, tick: int, call: ScriptedToolCall
+) -> Generator[Item | AwaitConfirmation, bool | None, bool]:
+    known = {"callId": call.id, "name": call.name, "input": parse_arguments(call.arguments)}
     question = f"Allow {call.name} to execute?"
-    yield stage.engine("tool_confirmation_required", tick, **known, message=question)
-    confirmed = bool((yield Ask(call.id)))
-    yield stage.engine("tool_confirmation_result", tick, callId=call.id, confirmed=confirmed, always=False)
+    yield frames.engine_event("tool_confirmation_required", tick, **known, message=question)
+    confirmed = bool((yield AwaitConfirmation(call.id)))
+    yield frames.engine_event("tool_confirmation_result", tick, callId=call.id, confirmed=confirmed, always=False)
     return confirmed
 
 
-def _result(stage: Stage, tick: int, call: Call, content: list[Block], failed: bool, since: str) -> bytes:
-    return stage.engine(
+def _result(
+    frames: FrameFactory, tick: int, call: ScriptedToolCall, content: list[Block], failed: bool, since: str
+) -> bytes:
+    return frames.engine_event(
         "tool_result",
         tick,
         callId=call.id,
@@ -72,5 +76,5 @@ def _result(stage: Stage, tick: int, call: Call, content: list[Block], failed: b
         isError=failed,
         executedBy="engine",
         startedAt=since,
-        completedAt=stage.stamps.time(),
+        completedAt=frames.stamps.time(),
     )

@@ -21,7 +21,7 @@ from fronts import Chat, Front, StartFront, result
 from oaicompat_proxy.core.caller import scope_of
 from oaicompat_proxy.core.message import Message, Text
 from oaicompat_proxy.core.signing import Secrets, SigningKeys
-from oaicompat_proxy.demo.script import Call, Say, Script, Tick
+from oaicompat_proxy.demo.script import Say, Script, ScriptedToolCall, Tick
 from oaicompat_proxy.demo.settings import GatewaySettings
 from oaicompat_proxy.server.access.keyring import number_keys
 from oaicompat_proxy.server.sessions.fingerprints import (
@@ -84,7 +84,7 @@ def asking() -> GatewaySettings:
 
 def heard(there: Front) -> list[dict[str, Any]]:
     """What the gateway was told about confirmations; the proxy's own question whether it takes any is about nobody."""
-    bodies = [json.loads(body) for path, body in there.house.requests if path == "/invoke"]
+    bodies = [json.loads(body) for path, body in there.gateway_state.requests if path == "/invoke"]
     told = [body["params"] for body in bodies if body["method"] == "tool-confirm"]
     return [params for params in told if not params["callId"].startswith("nobody-")]
 
@@ -121,9 +121,9 @@ async def test_nobody_answers_anothers_question(front: StartFront) -> None:
         await attack(there, chat, each, "eve")
         await attack(there, chat, each, "eve", name=NAME)
     assert heard(there) == []
-    assert there.runs[0].state == "running"
+    assert there.runs[0].status == "running"
     assert len(there.runs) == 1
-    await there.house_closes()
+    await there.close_all_sessions()
 
 
 async def test_nobody_gets_into_anothers_session(front: StartFront) -> None:
@@ -155,7 +155,11 @@ async def test_names_that_nobody_chose_are_of_chance(front: StartFront) -> None:
 
 
 async def test_an_agents_long_id_leads_back_only_for_its_caller(front: StartFront) -> None:
-    call = Tick((Call(LONG_ID, "tide", ("{}",), by="client"),), stop="tool_use", go_on=False)
+    call = Tick(
+        (ScriptedToolCall(LONG_ID, "tide", ("{}",), executed_by="client"),),
+        stop_reason="tool_use",
+        should_continue=False,
+    )
     gateway = GatewaySettings(pace=0, recordings={"go": Script((call, Tick((Say(("Done.",)),))))})
     there = await front(gateway, api_key=("ada", "eve"), history="full")
     tools = [{"type": "function", "function": {"name": "tide", "parameters": {"type": "object"}}}]
@@ -165,7 +169,7 @@ async def test_an_agents_long_id_leads_back_only_for_its_caller(front: StartFron
     messages = [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [made]}, result(short, "06:12")]
     for key, known in (("eve", False), ("ada", True)):
         await there.post(messages, key=key)
-        path, body = [each for each in there.house.requests if each[0] == "/send"][-1]
+        path, body = [each for each in there.gateway_state.requests if each[0] == "/send"][-1]
         assert (LONG_ID in body.decode()) == known, (key, path)
 
 

@@ -21,7 +21,7 @@ from processes import Child, stopping
 from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.demo.gateway import STATE, create_gateway, serve_app
 from oaicompat_proxy.demo.settings import GatewaySettings
-from oaicompat_proxy.demo.state import House
+from oaicompat_proxy.demo.state import GatewayState
 
 pytest_plugins = ["front_fixtures"]
 
@@ -49,11 +49,11 @@ async def workers(own_redis: RedisServer) -> AsyncIterator[StartWorkers]:
 
 
 @asynccontextmanager
-async def worker(flags: tuple[str, ...], url: str, house: House) -> AsyncIterator[Front]:
+async def worker(flags: tuple[str, ...], url: str, gateway_state: GatewayState) -> AsyncIterator[Front]:
     with stopping(Child(sys.executable, "-m", "oaicompat_proxy", *flags)) as child:
         said = await asyncio.to_thread(child.wait_for, r"listens on +http://127\.0\.0\.1:(\d+)")
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3 * PATIENCE)) as client:
-            there = Front(url, house, Proxy(web.Application(), Config(upstream=url), int(said[1]), client))
+            there = Front(url, gateway_state, Proxy(web.Application(), Config(upstream=url), int(said[1]), client))
             try:
                 yield there
             finally:
@@ -80,7 +80,7 @@ async def test_a_redis_that_lost_its_data_lets_no_second_run_in(
     asked = await asyncio.gather(*(there.post("Hi", name="harbour") for there in (b, a, b)))
     assert {check_error_body(each.body)["code"] for each in asked} == {"session_busy"}
     assert (len(a.runs), a.running) == (1, 1), "and the first goes on"
-    await a.house_closes()
+    await a.close_all_sessions()
     await line.read_head()
     assert (await b.ask("Hi", name="harbour")).finish_reason == "stop"
 
@@ -100,7 +100,7 @@ async def test_nor_one_that_stood_still(workers: StartWorkers, own_redis: RedisS
             await b.proxy.get("/healthz")
     assert refusal == (409, "session_busy")
     assert (len(a.runs), a.running) == (1, 1)
-    await a.house_closes()
+    await a.close_all_sessions()
     await line.read_head()
 
 
