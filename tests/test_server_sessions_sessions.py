@@ -587,11 +587,6 @@ async def test_looking_for_old_sessions_ends_although_its_cancellation_was_swall
         await asyncio.wait([sweeping])
 
 
-async def test_a_session_that_is_abandoned_is_closed(plain: House) -> None:
-    plain.sessions.cancel_continued("s1", plain.upstream)  # type: ignore[arg-type]
-    assert plain.events == ["close"]
-
-
 def test_the_table_is_whole() -> None:
     states = {NO_RUN, *RunState} - {RunState.WAITING, RunState.SUCCEEDED}
     assert OUTCOMES.keys() == {*itertools.product(("fresh", "named", "recognised"), states)}

@@ -22,9 +22,10 @@ from oaicompat_proxy.core.events import ConfirmationRequired, Event, RunEnded, T
 from oaicompat_proxy.core.message import Text
 from oaicompat_proxy.core.turn import ConfirmationReply, Turn
 from oaicompat_proxy.server.upstream import approvals as confirming
-from oaicompat_proxy.server.upstream.approvals import ResumedRun, approve_all, confirm
+from oaicompat_proxy.server.upstream.approvals import ContinuedRun, approve_all, confirm
 from oaicompat_proxy.server.upstream.gateway_client import Upstream
 from oaicompat_proxy.server.upstream.run import Run
+from oaicompat_proxy.server.upstream.run_state import RunState
 from oaicompat_proxy.translation.confirmations import Confirmation, Question
 
 HELLO = b'data: {"type":"connection","connectionId":"e1","subscriptions":[]}\n\n'
@@ -173,11 +174,11 @@ async def test_a_run_that_fails_for_another_reason_says_that_one(agent: Agent, r
 # The rest of a run that waited
 
 
-def resumed(upstream: Upstream, confirmation: Confirmation = YES, **settings: Any) -> ResumedRun:
-    return ResumedRun(upstream, confirmation, Config(**{"demo": True, "silence_timeout": 5.0, **settings}))
+def resumed(upstream: Upstream, confirmation: Confirmation = YES, **settings: Any) -> ContinuedRun:
+    return ContinuedRun(upstream, confirmation, Config(**{"demo": True, "silence_timeout": 5.0, **settings}))
 
 
-async def read_all(run: ResumedRun) -> list[Event]:
+async def read_all(run: ContinuedRun) -> list[Event]:
     await run.open()
     return [event async for events in run for event in events]
 
@@ -223,7 +224,7 @@ async def test_without_a_stream_of_events_nothing_is_answered(
         with pytest.raises(error):
             await run.open()
         run.cut()
-        assert not run.ownerless, "it still waits, for another answer"
+        assert run.state is RunState.NOT_SENT, "the run still waits, for another reply"
     assert "/invoke" not in [each.path for each in agent.exchanges]
 
 
@@ -257,7 +258,7 @@ async def test_a_subscription_that_is_refused_is_an_error(agent: Agent) -> None:
         with pytest.raises(UpstreamError, match="404"):
             await run.open()
         run.cut()
-        assert not run.ownerless
+        assert run.state is RunState.NOT_SENT
     await agent.until(lambda: not agent.left_behind)
 
 
@@ -278,34 +279,31 @@ async def test_heartbeats_are_no_sign_of_life(agent: Agent) -> None:
     await agent.until(lambda: not agent.left_behind)
 
 
-@pytest.mark.parametrize(("lasting", "ownerless"), [(False, True), (True, False)])
-async def test_a_run_that_was_answered_and_is_not_over_has_lost_its_owner_with_its_reader(
-    agent: Agent, lasting: bool, ownerless: bool
-) -> None:
-    """A lasting session's run is still read by the request that began it."""
+@pytest.mark.parametrize("lasting", [False, True])
+async def test_a_reply_is_accepted_and_the_run_finishes(agent: Agent, lasting: bool) -> None:
     plays_events(agent, Reply([HELLO, text("Done."), END, "stall"]))
     question = Question("demo:s1", "c1", 2**40, lasting)
     async with reaching(agent) as upstream:
         run = resumed(upstream, Confirmation(question, YES_TO_C1, "confirm_x"))
-        assert not run.ownerless
+        assert (run.state, run.in_persistent_session) == (RunState.NOT_SENT, lasting)
         await run.open()
-        assert run.ownerless is ownerless
+        assert run.state is RunState.ACCEPTED
         while RunEnded() not in [*await anext(run)]:
             pass
-        assert not run.ownerless, "it is over"
+        assert run.state is RunState.FINISHED
         run.cut()
     await agent.until(lambda: not agent.left_behind)
 
 
 @pytest.mark.parametrize("lasting", [True, False])
-async def test_a_run_that_cannot_be_answered_has_no_owner(agent: Agent, lasting: bool) -> None:
+async def test_a_gateway_that_takes_no_replies_rejects_them(agent: Agent, lasting: bool) -> None:
     plays_events(agent, Reply([HELLO, "stall"]))
     agent.replies("/invoke", no_apps())
     async with reaching(agent) as upstream:
         run = resumed(upstream, Confirmation(Question("demo:s1", "c1", 2**40, lasting), YES_TO_C1, "confirm_x"))
         with pytest.raises(AgentUnanswerable):
             await run.open()
-        assert run.ownerless
+        assert run.state is RunState.REJECTED
         run.cut()
     await agent.until(lambda: not agent.left_behind)
 
@@ -317,6 +315,6 @@ async def test_one_that_was_answered_by_somebody_else_is_not_ours(agent: Agent) 
         run = resumed(upstream)
         with pytest.raises(AgentError, match="any more"):
             await run.open()
-        assert not run.ownerless
+        assert run.state is RunState.NOT_SENT
         run.cut()
     await agent.until(lambda: not agent.left_behind)

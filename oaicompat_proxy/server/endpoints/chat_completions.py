@@ -33,13 +33,12 @@ from ..sessions.call_ids import CALL_IDS, AnswerIds, SessionOfRun, confirmation_
 from ..sessions.fingerprints import AnswerFingerprint
 from ..sessions.lease import Lease, SessionRequest
 from ..sessions.message_trial import TrialRun, find_messages, new_mark
-from ..sessions.run_limiter import RUN_LIMITER
 from ..sessions.run_start import start
 from ..sessions.session_check import SessionCheckingRun
 from ..sessions.session_name import is_native, native_key, session_name
 from ..sessions.sessions import SESSIONS
 from ..turns import give_way
-from ..upstream.approvals import ResumedRun, can_confirm
+from ..upstream.approvals import ContinuedRun, can_confirm
 from ..upstream.catalog import CATALOG, DEFAULT_MODEL
 from ..upstream.event_source import EventSource
 from ..upstream.gateway_client import UPSTREAM
@@ -177,7 +176,7 @@ async def _resume(
     """The rest of a run that waited; its session is still leased to the request that began it."""
     app, model, caller = request.app, wanted.model, wanted.caller
     config, upstream = app[PER_MODEL].of(model), app[UPSTREAM].speaking_for(caller)
-    run = ResumedRun(upstream, confirmation, config)
+    run = ContinuedRun(upstream, confirmation, config)
     report = request[REPORT]
     if report.scribe is not None:
         _record(request, chat, run, resumed=True)
@@ -185,30 +184,21 @@ async def _resume(
     ids = _ids(app, config, caller, model, lambda: (question.session, question.lasting))
     translator = _translator(config, chat, ids)
     form = _form(chat, config)
-    sessions, found, digest = app[SESSIONS], None, None
+    sessions = app[SESSIONS]
     del chat
-
-    async def ending() -> None:
-        await ids.share()
-        if found is not None and digest is not None:
-            await sessions.store_continued(found, digest)
-
     report.note_wait()
-    permit = await app[RUN_LIMITER].acquire(caller, report.requested_bytes)
-    try:
-        found = await sessions.find_continued(wanted, question.session)
-        digest = sessions.new_fingerprint(wanted) if found is not None else None
+    async with await sessions.lease_continued(wanted, run, question.session) as lease:
+        lease.answer = translator
+        fingerprint = sessions.new_fingerprint(wanted) if lease.session is not None else None
         del wanted
+
+        async def ending() -> None:
+            await ids.share()
+            await sessions.store_continued(lease, fingerprint)
+
         report.note_turn(question.session)
         report.note_run(run)
-        return await _answer(request, run, translator, form, ending, digest)
-    finally:
-        permit.release()
-        run.cut()
-        if not translator.waits_for_client:
-            sessions.finalize_continued(run, question.session, upstream, answered=translator.ended)
-        if found is not None and not run.ownerless:
-            sessions.close_unstored(found)
+        return await _answer(request, run, translator, form, ending, fingerprint)
 
 
 def _history(lease: Lease, config: Config) -> str:

@@ -10,13 +10,14 @@ from typing import Any
 
 from ...config.settings import Config
 from ...core.errors import ProxyError, UpstreamConnectTimeout, UpstreamUnreachable
-from ..upstream.abort import Outcome, abort
+from ..upstream.abort import Outcome, abort, ask_to_abort
 from ..upstream.approvals import confirm
 from ..upstream.gateway_client import Upstream
 from ..upstream.run import Run
 from ..upstream.run_state import RunState
 from ..upstream.session_closer import Closing
 from .after_request import AFTER_REQUEST, CANCELLED, KEEPS_PERMIT, Action
+from .continued_lease import ContinuedLease
 from .conversations import Conversations
 from .lease import Lease
 from .locks import ReleaseLock
@@ -80,6 +81,20 @@ class Finalizer:
                 self.in_background(self._drain(lease, within=self._config.session_drain))
             case Action.AWAIT_CLIENT:
                 self.in_background(self._drain(lease, within=self._config.confirmation_ttl))
+
+    def finalize_continued(self, lease: ContinuedLease) -> None:
+        """A run in a persistent session is aborted, if the gateway can; its first request holds the session until then.
+        Every other run is stopped by a close.
+        """
+        if not lease.awaits_client:
+            if lease.orphaned:
+                self.cancelled += 1
+                self._closer.close_soon(lease.key, lease.upstream)
+            elif lease.abandoned:
+                self.in_background(ask_to_abort(lease.upstream, lease.key))
+        session = lease.session
+        if session is not None and not (lease.orphaned or session.persistent or session.primary):
+            self._closer.close_soon(session.key, session.upstream)  # it was claimed, and not stored again
 
     def _close(self, lease: Lease) -> None:
         if not lease.locked and lease.run is not None and lease.run.fully_read:

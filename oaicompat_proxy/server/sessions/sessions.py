@@ -16,10 +16,10 @@ from aiohttp import web
 from ...config.settings import Config
 from ...core.errors import SessionsUnavailable
 from ...core.signing import SigningKeys
-from ..upstream.abort import ask_to_abort
-from ..upstream.approvals import ResumedRun
+from ..upstream.approvals import ContinuedRun
 from ..upstream.gateway_client import Upstream
 from ..upstream.session_closer import Closing
+from .continued_lease import ContinuedLease
 from .conversations import Conversations
 from .finalizer import Finalizer
 from .fingerprints import AnswerFingerprint
@@ -121,24 +121,27 @@ class Sessions:
                 lease.hold_lock(await self._locks.acquire(lease.key, wait=0, on_lost=lease.on_lock_lost, is_new=True))
             lease.persistent = await self._finalizer.store(lease, lease.stored_fingerprint)
 
-    async def find_continued(self, request: SessionRequest, key: str) -> Lease | None:
-        """The session whose run waited for this request, if it has answered exactly the conversation before.
+    async def lease_continued(self, request: SessionRequest, run: ContinuedRun, key: str) -> ContinuedLease:
+        """`key`: of the session whose run waited for this request. Raises what RunLimiter.acquire raises."""
+        upstream = self._upstream.speaking_for(request.caller)
+        permit = await self._limiter.acquire(request.caller, request.size)
+        try:
+            session = await self._claim_continued(request, key, upstream)
+        except BaseException:
+            permit.release()
+            raise
+        return ContinuedLease(run, key, upstream, permit, session, self._finalizer.finalize_continued)
 
-        The request that began the run holds the lock, so this lease has no exit: `store_continued` or
-        `close_unstored` ends it.
-        """
+    async def _claim_continued(self, request: SessionRequest, key: str, upstream: Upstream) -> Lease | None:
         if not request.name or request.native:
             return None
-        lease = Lease(request.app, key, self._upstream.speaking_for(request.caller), history="last")
-        return lease if await self._finder.claim_history(lease, request) else None
+        session = Lease(request.app, key, upstream, history="last")
+        return session if await self._finder.claim_history(session, request) else None
 
-    async def store_continued(self, lease: Lease, fingerprint: AnswerFingerprint) -> None:
-        lease.persistent = await self._finalizer.store(lease, fingerprint.hexdigest())
-
-    def close_unstored(self, lease: Lease) -> None:
-        """Closes the session of a continued run, if no later request can find it."""
-        if not (lease.persistent or lease.primary):
-            self._closer.close_soon(lease.key, lease.upstream)
+    async def store_continued(self, lease: ContinuedLease, fingerprint: AnswerFingerprint | None) -> None:
+        """Like `store`, for the answer to a reply."""
+        if lease.session is not None and fingerprint is not None:
+            lease.session.persistent = await self._finalizer.store(lease.session, fingerprint.hexdigest())
 
     def replace_forgotten(self, lease: Lease) -> None:
         """If the gateway has lost the session: leases another one, to which the conversation has to be sent again."""
@@ -164,20 +167,6 @@ class Sessions:
             "without the conversation before it",
             lease.key,
         )
-
-    def cancel_continued(self, key: str, upstream: Upstream) -> None:
-        """Stops a run of an earlier request by a close of its session."""
-        self._finalizer.cancelled += 1
-        self._closer.close_soon(key, upstream)
-
-    def finalize_continued(self, run: ResumedRun, key: str, upstream: Upstream, *, answered: bool) -> None:
-        """Stops a continued run that no client reads. A run in a session that continues is aborted, if the gateway
-        can; the request that began the run holds the session until then.
-        """
-        if run.ownerless:
-            self.cancel_continued(key, upstream)
-        elif run.goes_on and not answered:
-            self._finalizer.in_background(ask_to_abort(upstream, key))
 
     async def sweep(self) -> None:
         """Closes expired sessions, until it is cancelled."""

@@ -23,6 +23,7 @@ from .event_source import OnGatewayBytes, PullSource
 from .gateway_client import Upstream
 from .http_exchange import Exchange, Limits
 from .run import Run
+from .run_state import RunState
 
 MAX_GREETING = 64 * 1024
 """Bytes of the first event of `/events`."""
@@ -91,7 +92,7 @@ def approve_all(run: Run, upstream: Upstream, session: str) -> None:
     run.watch(on_event)
 
 
-class ResumedRun(PullSource):
+class ContinuedRun(PullSource):
     """The rest of a run that waited for the client: `open` passes the client's answer on."""
 
     def __init__(self, upstream: Upstream, confirmation: Confirmation, config: Config) -> None:
@@ -106,12 +107,10 @@ class ResumedRun(PullSource):
         """The gateway has told something of the session since."""
         self._waited = 0.0
         """Seconds of the silence so far."""
-        self._answered = False
+        self._state = RunState.NOT_SENT
         self._exchange: Exchange | None = None
         self.on_gateway_bytes: OnGatewayBytes | None = None
         """Set before `open`: receives the bytes of every read."""
-        self.ownerless = False
-        """The run goes on, or waits, and nobody will read it any more."""
 
     # for its report
 
@@ -132,6 +131,16 @@ class ResumedRun(PullSource):
 
     # the run
 
+    @property
+    def state(self) -> RunState:
+        """NOT_SENT until the gateway has the client's reply; REJECTED if it takes no replies."""
+        return RunState.FINISHED if self._reader.over else self._state
+
+    @property
+    def in_persistent_session(self) -> bool:
+        """Later requests continue in the run's session."""
+        return self._confirmation.question.lasting
+
     async def open(self) -> None:
         """Listens first, then answers, so that nothing is missed. Raises UpstreamError and its kin."""
         question, gateway = self._confirmation.question, _gateway(self._upstream)
@@ -148,15 +157,9 @@ class ResumedRun(PullSource):
         try:
             await self._confirm(question)
         except AgentUnanswerable:
-            self.ownerless = True
+            self._state = RunState.REJECTED
             raise
-        self.ownerless = not question.lasting
-        self._answered = True
-
-    @property
-    def goes_on(self) -> bool:
-        """The run was answered, and has not said its last word."""
-        return self._answered and not self._reader.over
+        self._state = RunState.ACCEPTED
 
     async def _confirm(self, question: Question) -> None:
         await confirm(
@@ -176,7 +179,6 @@ class ResumedRun(PullSource):
             raise UpstreamTimeout("The agent was silent for too long.") from None
         if not events:
             raise StopAsyncIteration
-        self.ownerless = self.ownerless and not self._reader.over
         return events
 
     async def _next(self) -> list[Event] | None:

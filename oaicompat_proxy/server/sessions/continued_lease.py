@@ -1,0 +1,62 @@
+"""A request that continues a run which waited for it. The request that began the run still leases its session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Self
+
+from ..upstream.approvals import ContinuedRun
+from ..upstream.gateway_client import Upstream
+from ..upstream.run_state import RunState
+from .lease import AnswerProgress, Lease
+from .run_limiter import RunPermit
+
+
+class ContinuedLease:
+    """A request's use of the rest of a run, as an async context manager. At its exit a run that goes on is stopped."""
+
+    answer: AnswerProgress | None = None
+    """Set before the run is opened."""
+
+    def __init__(
+        self,
+        run: ContinuedRun,
+        key: str,
+        upstream: Upstream,
+        permit: RunPermit,
+        session: Lease | None,
+        on_exit: Callable[[ContinuedLease], None],
+    ) -> None:
+        """`key`: of the session, under which a client's name may find it: `session`, if it has answered exactly the
+        conversation before.
+        """
+        self.run = run
+        self.key = key
+        self.upstream = upstream
+        self.permit = permit
+        self.session = session
+        self._on_exit = on_exit
+
+    @property
+    def orphaned(self) -> bool:
+        """The run goes on or waits, without a client that reads it, in a session that no later request needs."""
+        state = self.run.state
+        return state is RunState.REJECTED or (state is RunState.ACCEPTED and not self.run.in_persistent_session)
+
+    @property
+    def abandoned(self) -> bool:
+        """The run goes on, and its client has left before the answer was complete."""
+        return self.run.state is RunState.ACCEPTED and not (self.answer is not None and self.answer.ended)
+
+    @property
+    def awaits_client(self) -> bool:
+        """The run waits for the client's next request."""
+        return self.answer is not None and self.answer.waits_for_client
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.permit.release()
+        self.run.cut()
+        self._on_exit(self)
