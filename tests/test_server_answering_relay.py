@@ -7,29 +7,16 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import cast
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from oaicompat_proxy.api.openai.chat.encoder import ChunkEncoder
-from oaicompat_proxy.core.answer import AnswerStarted, Envelope, Part, TextPart
+from oaicompat_proxy.core.answer import AnswerStarted, Part, TextPart
 from oaicompat_proxy.core.errors import ProxyError, UpstreamError, UpstreamInterrupted
 from oaicompat_proxy.core.events import (
-    Citation,
     Event,
-    MessageEnded,
-    ReasoningDelta,
     RunEnded,
     RunFailed,
     RunStarted,
-    TextCited,
     TextDelta,
-    TextDeltas,
-    TextStarted,
-    TickEnded,
     TickStarted,
-    ToolCallDelta,
-    ToolCallStarted,
-    Usage,
 )
 from oaicompat_proxy.server.answering.event_stream import AnswerStream, ClientGone
 from oaicompat_proxy.server.answering.relay import Relay
@@ -298,64 +285,6 @@ async def test_after_the_first_write_every_read_is_pushed_within_its_callback() 
     assert await scene.relaying == b"e."
     assert scene.answer.pushed == [b"bc", b"d"]
     assert scene.answer.drainings == 0
-
-
-TEXT = st.text("ab ☃", min_size=1, max_size=4).map(lambda text: (TextDeltas(text, [text.encode()]),))
-"""A read that is nothing but text, as a reader gives it."""
-
-OTHERS = st.lists(
-    st.sampled_from(
-        [
-            TickStarted(),
-            TextStarted(),
-            TextStarted(apart=True),
-            TextDelta("c"),
-            TextDelta("\ud83e"),
-            TextDelta("\udd89"),
-            TextDeltas("de", [b"d", b"e"]),
-            TextCited((Citation("https://tide.test", "Tide", 0, 1),)),
-            TextCited((Citation("https://reef.test", "Reef", None, None),)),
-            ReasoningDelta("why"),
-            ToolCallStarted("c1", "tide"),
-            ToolCallDelta("c1", "{}"),
-            MessageEnded("stop", Usage(1, 2, 3)),
-            TickEnded(True, "", None),
-        ]
-    ),
-    max_size=3,
-)
-
-
-def chunk_encoder() -> ChunkEncoder:
-    return ChunkEncoder(Envelope("chatcmpl-1", 1, "m"), include_usage=True, reasoning_field="reasoning")
-
-
-@given(st.lists(TEXT | OTHERS, max_size=12), st.sampled_from([frozenset(), frozenset({"tide"})]))
-def test_what_is_passed_on_is_what_the_translator_would_say(
-    reads: list[Sequence[Event]], tools: frozenset[str]
-) -> None:
-    reads = [*reads, [RunEnded()]]
-    opening = [RunStarted(), TextDelta("a")]
-
-    def translator() -> Translator:
-        return Translator(model="m", tool_names=tools, tick_separator="\n\n")
-
-    async def relayed() -> tuple[bytes, int]:
-        run, answer, encoder = Run(opening), Answer(), chunk_encoder()
-        relay = Relay(run, translator(), encoder, answer, RunReport("chat", Traffic()))
-        relaying = asyncio.create_task(relay.relay())
-        for _ in range(10):
-            await asyncio.sleep(0)
-        for read in reads:
-            if not run.bring(read):
-                break
-        last = await relaying
-        return b"".join([*answer.written, *answer.pushed, last]), encoder.chunks
-
-    told, encoder = translator(), chunk_encoder()
-    events = [*opening, *(event for read in reads for event in read)]
-    chunks = [encoder.encode(chunk) for event in events for chunk in told.feed(event)]
-    assert asyncio.run(relayed()) == (b"".join(chunks), encoder.chunks)
 
 
 @pytest.mark.parametrize("failure", [FAULT, RunFailed("no")])

@@ -17,7 +17,7 @@ def cite(start: int | None, end: int | None, url: str = "u", title: str = "t") -
 
 
 def places(citations: Citations) -> list[tuple[int, int]]:
-    return [(each.start, each.end) for chunk in citations.chunks() for each in annotated(chunk)]
+    return [(each.start, each.end) for chunk in citations.parts() for each in annotated(chunk)]
 
 
 def annotated(chunk: object) -> tuple[UrlCitation, ...]:
@@ -27,42 +27,42 @@ def annotated(chunk: object) -> tuple[UrlCitation, ...]:
 
 def test_without_citations_there_is_nothing_to_say() -> None:
     citations = Citations(Held())
-    citations.note_text("Hello", "Hello")
+    citations.advance(len("Hello"), len("Hello"))
     citations.add(())
-    assert citations.chunks() == []
+    assert citations.parts() == []
 
 
 def test_a_citation_counts_from_its_block() -> None:
     citations = Citations(Held())
     for block in ("First block.", "Second block."):
         citations.start_block()
-        citations.note_text(block, block)
+        citations.advance(len(block), len(block))
         citations.add(cite(0, 5))
     assert places(citations) == [(0, 5), (12, 17)]
 
 
 def test_a_separator_in_front_of_a_block_is_not_the_agents() -> None:
     citations = Citations(Held())
-    citations.note_text("One", "One")
+    citations.advance(len("One"), len("One"))
     citations.start_block()
-    citations.note_text("\n\nTwo", "Two")
+    citations.advance(len("\n\nTwo"), len("Two"))
     citations.add(cite(0, 3))
     assert places(citations) == [(5, 8)]
 
 
 def test_without_a_beginning_a_block_begins_where_the_text_does() -> None:
     citations = Citations(Held())
-    citations.note_text("One two", "One two")
+    citations.advance(len("One two"), len("One two"))
     citations.add(cite(4, 7))
     assert places(citations) == [(4, 7)]
 
 
 def test_without_a_place_it_is_the_whole_block() -> None:
     citations = Citations(Held())
-    citations.note_text("One ", "One ")
+    citations.advance(len("One "), len("One "))
     citations.start_block()
-    citations.note_text("two ", "two ")
-    citations.note_text("three", "three")
+    citations.advance(len("two "), len("two "))
+    citations.advance(len("three"), len("three"))
     citations.add(cite(None, None))
     assert places(citations) == [(4, 13)]
 
@@ -72,14 +72,14 @@ def test_without_a_place_it_is_the_whole_block() -> None:
 )
 def test_a_place_outside_the_text_is_put_inside(start: int | None, end: int, place: tuple[int, int]) -> None:
     citations = Citations(Held())
-    citations.note_text("Hello", "Hello")
+    citations.advance(len("Hello"), len("Hello"))
     citations.add(cite(start, end))
     assert places(citations) == [place]
 
 
 def test_a_block_that_says_nothing_is_cited_at_the_end() -> None:
     citations = Citations(Held())
-    citations.note_text("Hello", "Hello")
+    citations.advance(len("Hello"), len("Hello"))
     citations.start_block()
     citations.add(cite(0, 3))
     assert places(citations) == [(5, 5)]
@@ -87,10 +87,10 @@ def test_a_block_that_says_nothing_is_cited_at_the_end() -> None:
 
 def test_the_same_twice_is_told_once_and_the_order_is_kept() -> None:
     citations = Citations(Held())
-    citations.note_text("Hello", "Hello")
+    citations.advance(len("Hello"), len("Hello"))
     for url in ("b", "a", "b"):
         citations.add(cite(0, 5, url))
-    (chunk,) = citations.chunks()
+    (chunk,) = citations.parts()
     assert [each.url for each in annotated(chunk)] == ["b", "a"]
 
 
@@ -105,7 +105,7 @@ def test_every_place_is_within_the_text(told: list[tuple[str, int | None, int | 
     length = 0
     for text, start, end in told:
         citations.start_block()
-        citations.note_text(text, text)
+        citations.advance(len(text), len(text))
         length += len(text)
         citations.add(cite(start, end))
     assert all(0 <= start <= end <= length for start, end in places(citations))

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.translation.text_channel import Channel, SurrogateJoiner
+from oaicompat_proxy.translation.text_channel import SurrogateJoiner, TextChannel
 
 FIRST, SECOND = "\ud83c", "\udf0a"
 WAVE = "\U0001f30a"
@@ -60,45 +60,45 @@ SPOKEN = [
 
 @pytest.mark.parametrize(("told", "sent"), [row[1:] for row in SPOKEN], ids=[row[0] for row in SPOKEN])
 def test_a_separator_stands_between_ticks_that_speak(told: list[str | None], sent: list[str]) -> None:
-    channel = Channel("--")
-    assert [channel.end_tick() if piece is None else channel.feed(piece) for piece in told] == sent
+    channel = TextChannel("--")
+    assert [channel.end_tick() if piece is None else channel.append(piece) for piece in told] == sent
 
 
 def test_it_knows_what_was_said() -> None:
-    channel = Channel("--")
-    assert not channel.said
-    channel.feed("")
-    assert not channel.said
-    channel.feed("a")
-    assert (channel.said, channel.said_in_tick) == (True, True)
+    channel = TextChannel("--")
+    assert not channel.has_text
+    channel.append("")
+    assert not channel.has_text
+    channel.append("a")
+    assert (channel.has_text, channel.has_text_in_tick) == (True, True)
     channel.end_tick()
-    assert (channel.said, channel.said_in_tick) == (True, False)
+    assert (channel.has_text, channel.has_text_in_tick) == (True, False)
 
 
 def test_a_half_that_waits_counts_as_said() -> None:
     """Else the copy of the message would say it again."""
-    channel = Channel("--")
-    channel.feed(FIRST)
-    assert (channel.said, channel.said_in_tick) == (True, True)
+    channel = TextChannel("--")
+    channel.append(FIRST)
+    assert (channel.has_text, channel.has_text_in_tick) == (True, True)
 
 
 def test_an_interjection_is_a_paragraph_of_its_own_and_not_the_agents() -> None:
-    channel = Channel("--")
-    assert channel.interject("[x]") == "[x]"
-    assert not channel.said
-    assert channel.feed("a") == "--a"
-    assert channel.interject("[y]") == "--[y]"
+    channel = TextChannel("--")
+    assert channel.insert_paragraph("[x]") == "[x]"
+    assert not channel.has_text
+    assert channel.append("a") == "--a"
+    assert channel.insert_paragraph("[y]") == "--[y]"
     assert channel.end_tick() == ""
-    assert not channel.said_in_tick
-    assert channel.feed("b") == "--b"
+    assert not channel.has_text_in_tick
+    assert channel.append("b") == "--b"
 
 
 def test_an_interjection_does_not_swallow_a_half_that_waits() -> None:
-    channel = Channel("--")
-    channel.feed("a" + FIRST)
-    assert channel.interject("[x]") == "\ufffd--[x]"
+    channel = TextChannel("--")
+    channel.append("a" + FIRST)
+    assert channel.insert_paragraph("[x]") == "\ufffd--[x]"
 
 
 def test_without_a_separator_texts_touch() -> None:
-    channel = Channel("")
-    assert [channel.feed("a"), channel.end_tick(), channel.feed("b")] == ["a", "", "b"]
+    channel = TextChannel("")
+    assert [channel.append("a"), channel.end_tick(), channel.append("b")] == ["a", "", "b"]

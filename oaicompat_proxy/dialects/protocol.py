@@ -50,9 +50,9 @@ class Reader(Protocol):
         ...
 
     def feed(self, data: bytes) -> Iterable[Event]:
-        """A tuple is one TextDeltas and nothing else, as most reads are.
+        """The events that end within `data`.
 
-        Raises UpstreamError for what cannot be understood or is too long, after the events before it.
+        Raises UpstreamError for a frame that cannot be understood or is too long, after the events before it.
         """
         ...
 
@@ -68,7 +68,7 @@ class Reader(Protocol):
         ...
 
     def settle(self, *, at_end: bool) -> Iterable[Event]:
-        """The events that were held until nothing could change them, never as a tuple. `at_end`: the stream has ended,
+        """The events that were held until nothing could change them. `at_end`: the stream has ended,
         else `wait` is over."""
         ...
 

@@ -1,4 +1,4 @@
-"""What the answer says: text, reasoning, and what the text refers to, over all ticks of a run."""
+"""Text, reasoning and citations of one answer, over all ticks of a run."""
 
 from __future__ import annotations
 
@@ -8,93 +8,85 @@ from ..core.answer import Part, ReasoningPart, TextBatch, TextPart
 from ..core.events import Citation, MessageCompleted, TextDeltas
 from .citations import Citations
 from .held import Held
-from .text_channel import Channel
+from .text_channel import TextChannel
 
 
-class Speech:
-    """Both channels of one answer. Methods return the chunks to send now."""
+class AnswerText:
+    """Both channels of one answer. Methods return the parts to send now."""
 
     def __init__(self, separator: str, held: Held) -> None:
         """`separator` stands between the texts of two ticks. `held`: as in Citations."""
-        self._text = Channel(separator)
-        self._reasoning = Channel(separator)
+        self._text = TextChannel(separator)
+        self._reasoning = TextChannel(separator)
         self._citations = Citations(held)
 
     @property
-    def said_anything(self) -> bool:
-        """Whether any text of the agent's own went out."""
-        return self._text.said
+    def has_text(self) -> bool:
+        """The agent wrote text of its own; narration and reasoning do not count."""
+        return self._text.has_text
 
-    def flows(self) -> bool:
-        """Whether the next text follows directly on what is out."""
-        return self._text.flowing
-
-    def note_text(self, length: int) -> None:
-        """So many characters of it did."""
-        self._citations.note_length(length)
-
-    def say(self, text: str) -> list[Part]:
-        said = self._text.feed(text)
-        if not said:
+    def add_text(self, text: str) -> list[Part]:
+        sent = self._text.append(text)
+        if not sent:
             return []
-        self._citations.note_text(said, text)
-        return [TextPart(said)]
+        self._citations.advance(len(sent), len(text))
+        return [TextPart(sent)]
 
-    def say_all(self, deltas: TextDeltas) -> list[Part]:
+    def add_batch(self, deltas: TextDeltas) -> list[Part]:
         text, encoded = deltas
-        if self._text.flow():
-            self._citations.note_length(len(text))
+        if self._text.append_unchanged():
+            self._citations.advance(len(text), len(text))
             return [TextBatch(text, encoded)]
         first = orjson.loads(b'"%b"' % encoded[0])
-        chunks = self.say(first)
-        return chunks + self.say_all(TextDeltas(text[len(first) :], encoded[1:])) if encoded[1:] else chunks
+        parts = self.add_text(first)
+        return parts + self.add_batch(TextDeltas(text[len(first) :], encoded[1:])) if encoded[1:] else parts
 
-    def think(self, text: str) -> list[Part]:
-        text = self._reasoning.feed(text)
+    def add_reasoning(self, text: str) -> list[Part]:
+        text = self._reasoning.append(text)
         return [ReasoningPart(text)] if text else []
 
-    def complete(self, message: MessageCompleted) -> list[Part]:
-        """A copy of the tick's message: says what has not come in pieces."""
-        chunks: list[Part] = []
-        if not self._reasoning.said_in_tick:
-            chunks += self.think(message.reasoning)
-        if not self._text.said_in_tick:
-            chunks += self.say(message.text)
-        return chunks
+    def add_missing(self, message: MessageCompleted) -> list[Part]:
+        """Adds from the copy of a tick's message what was not streamed."""
+        parts: list[Part] = []
+        if not self._reasoning.has_text_in_tick:
+            parts += self.add_reasoning(message.reasoning)
+        if not self._text.has_text_in_tick:
+            parts += self.add_text(message.text)
+        return parts
 
-    def tell(self, line: str, *, in_content: bool) -> list[Part]:
-        """A line that is not the agent's own words."""
+    def add_narration(self, line: str, *, in_content: bool) -> list[Part]:
+        """Adds a line of the proxy's. `in_content`: to the text, else to the reasoning."""
         if not in_content:
-            return [ReasoningPart(self._reasoning.interject(line))]
-        told = self._text.interject(line)
-        self._citations.note_text(told, "")
-        return [TextPart(told)]
+            return [ReasoningPart(self._reasoning.insert_paragraph(line))]
+        sent = self._text.insert_paragraph(line)
+        self._citations.advance(len(sent), 0)
+        return [TextPart(sent)]
 
-    def start_block(self, *, apart: bool = False) -> list[Part]:
-        """`apart`: of another message, so it does not flow on from what was said."""
-        said = self._text.pause() if apart else ""
-        self._citations.note_text(said, "")
-        self._citations.start_block()
-        return [TextPart(said)] if said else []
-
-    def start_thought(self) -> list[Part]:
-        thought = self._reasoning.pause()
-        return [ReasoningPart(thought)] if thought else []
-
-    def cite(self, citations: tuple[Citation, ...]) -> list[Part]:
+    def add_citations(self, citations: tuple[Citation, ...]) -> list[Part]:
         """Sends nothing yet: citations stand at the end of an answer."""
         self._citations.add(citations)
         return []
 
-    def end_tick(self) -> list[Part]:
-        """What is still to be sent of the tick that is over."""
-        chunks: list[Part] = []
-        if self._reasoning.said_in_tick and (thought := self._reasoning.end_tick()):
-            chunks.append(ReasoningPart(thought))
-        if self._text.said_in_tick and (said := self._text.end_tick()):
-            chunks.append(TextPart(said))
-        return chunks
+    def start_block(self, *, new_message: bool = False) -> list[Part]:
+        """`new_message`: the block is another message's, so a paragraph ends in front of it."""
+        sent = self._text.break_here() if new_message else ""
+        self._citations.advance(len(sent), 0)
+        self._citations.start_block()
+        return [TextPart(sent)] if sent else []
 
-    def close(self) -> list[Part]:
-        """The last of it, with everything that was referred to."""
-        return self.end_tick() + self._citations.chunks()
+    def start_reasoning(self) -> list[Part]:
+        sent = self._reasoning.break_here()
+        return [ReasoningPart(sent)] if sent else []
+
+    def end_tick(self) -> list[Part]:
+        """Ends a tick; returns the rest of its reasoning and text."""
+        parts: list[Part] = []
+        if self._reasoning.has_text_in_tick and (reasoning := self._reasoning.end_tick()):
+            parts.append(ReasoningPart(reasoning))
+        if self._text.has_text_in_tick and (text := self._text.end_tick()):
+            parts.append(TextPart(text))
+        return parts
+
+    def end(self) -> list[Part]:
+        """Ends the answer: the rest of the last tick, and all citations."""
+        return self.end_tick() + self._citations.parts()

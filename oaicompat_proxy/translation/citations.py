@@ -1,4 +1,4 @@
-"""What the answer's text refers to: citations of the agent's blocks, placed in the joined text."""
+"""Citations: the agent counts characters from the start of a block, clients from the start of the answer's text."""
 
 from __future__ import annotations
 
@@ -8,33 +8,28 @@ from .held import Held
 
 
 class Citations:
-    """Follows how much text is out, so that a block's positions become the answer's."""
+    """Follows the length of the text that was sent, so that a block's positions become the answer's."""
 
     def __init__(self, held: Held) -> None:
-        """`held`: each citation is counted there until the answer ends, which raises UpstreamAnswerTooLong."""
+        """`held` counts every citation until the answer ends, and raises UpstreamAnswerTooLong."""
         self._held = held
         # moving
         self._length = 0
         self._block_start: int | None = 0
+        """None from the start of a block until its first text."""
         self._found: dict[UrlCitation, None] = {}
 
     def start_block(self) -> None:
         self._block_start = None
 
-    def note_text(self, said: str, piece: str) -> None:
-        """`said` went out; `piece`, at its end, is the agent's own, without a separator in front."""
-        self._length += len(said)
+    def advance(self, sent: int, own: int) -> None:
+        """Counts `sent` characters of text; the last `own` of them are the agent's, without a separator in front."""
+        self._length += sent
         if self._block_start is None:
-            self._block_start = self._length - len(piece)
-
-    def note_length(self, length: int) -> None:
-        """More of the agent's own went out, with nothing in front of it."""
-        if self._block_start is None:
-            self._block_start = self._length
-        self._length += length
+            self._block_start = self._length - own
 
     def add(self, citations: tuple[Citation, ...]) -> None:
-        """The current block refers to these. Saying the same twice is saying it once."""
+        """Adds citations of the current block, each once."""
         block = self._length if self._block_start is None else self._block_start
         for url, title, start, end in citations:
             first = block if start is None else min(block + start, self._length)
@@ -44,5 +39,5 @@ class Citations:
                 self._held.add(len(url) + len(title or ""), items=1)
                 self._found[found] = None
 
-    def chunks(self) -> list[Part]:
+    def parts(self) -> list[Part]:
         return [Annotations(tuple(self._found))] if self._found else []

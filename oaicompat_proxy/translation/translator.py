@@ -41,7 +41,7 @@ from ..core.events import (
     Usage,
 )
 from . import failures
-from .answer_text import Speech
+from .answer_text import AnswerText
 from .confirmations import CONFIRM_TOOL, describe
 from .held import MOST, Held
 from .narration import Narrator, tell_child
@@ -89,7 +89,7 @@ class Translator:
         self._model = model
         self._narrator = None if server_tools == "hide" else Narrator()
         self._narrates_in_content = server_tools == "content"
-        self._speech = Speech(tick_separator, held := Held(max_held))
+        self._text = AnswerText(tick_separator, held := Held(max_held))
         self._calls = ToolCalls(tool_names, held, shorten)
         self._usage = UsageMeter()
         # moving
@@ -104,7 +104,9 @@ class Translator:
         self._model_failure = ""
 
     def feed(self, event: Event) -> list[Part]:
-        """The chunks to send now. Raises AgentError and its kin when the run failed."""
+        """The parts to send now. Raises AgentError and its kin when the run failed."""
+        if type(event) is TextDeltas and self._opened and not self.ended:  # most of a stream is this
+            return self._text.add_batch(event)
         handle = _HANDLERS.get(type(event))
         if handle is None or self.ended:
             return []
@@ -116,14 +118,6 @@ class Translator:
     def open(self) -> list[Part]:
         """The role chunk, if it is not out yet: for a client that has waited long enough."""
         return [] if self._opened else self._open([])
-
-    def flows(self) -> bool:
-        """Whether text that comes next is a chunk as it is, so that it need not be fed: then `note_text` will do."""
-        return self._opened and not self.ended and self._speech.flows()
-
-    def note_text(self, length: int) -> None:
-        """So many characters of text were passed on while it flowed."""
-        self._speech.note_text(length)
 
     def finish(self) -> None:
         """The agent's stream is over. Raises UpstreamInterrupted if it lacked the agent's last word."""
@@ -155,7 +149,7 @@ class Translator:
         """A copy of the message: of use where the model did not stream it, and for what it used."""
         self._stop_reason = event.stop_reason or self._stop_reason
         self._usage.note_message(event.usage)
-        return self._speech.complete(event) + (self._end_for_client() if self._message_ended else [])
+        return self._text.add_missing(event) + (self._end_for_client() if self._message_ended else [])
 
     def _message_used(self, event: MessageUsed) -> list[Part]:
         self._usage.note_message(event.usage)
@@ -170,7 +164,7 @@ class Translator:
         self.ticks += 1
         self._usage.start_tick()
         self._message_ended = self._message_awaited = self._continues = False
-        return told + self._speech.end_tick()
+        return told + self._text.end_tick()
 
     def _tick_end(self, event: TickEnded) -> list[Part]:
         self._continues, stop_reason, usage = event
@@ -211,7 +205,9 @@ class Translator:
         return [] if self._narrator is None else self._tell(*self._narrator.tell_placeholders())
 
     def _tell(self, *lines: str) -> list[Part]:
-        return [chunk for line in lines for chunk in self._speech.tell(line, in_content=self._narrates_in_content)]
+        return [
+            chunk for line in lines for chunk in self._text.add_narration(line, in_content=self._narrates_in_content)
+        ]
 
     def _confirmation(self, event: ConfirmationRequired) -> list[Part]:
         if self._calls.client_must_act:
@@ -235,7 +231,7 @@ class Translator:
         text, stop_reason, usage = event
         self._stop_reason = stop_reason or self._stop_reason
         self._usage.note_run(usage)
-        return [] if self._speech.said_anything else self._speech.say(text)
+        return [] if self._text.has_text else self._text.add_text(text)
 
     def _run_end(self, event: RunEnded) -> list[Part]:
         calls = self._calls.in_tick
@@ -250,7 +246,7 @@ class Translator:
             if event.waits_for is not None and self._confirmations != "deny":
                 return self._confirmation(event.waits_for)
             return [*self._calls.hand_out(), *self._end(self._finish_reason(FinishReason.TOOL_CALLS))]
-        if self._model_failure and not self._speech.said_anything:
+        if self._model_failure and not self._text.has_text:
             raise failures.classify(self._model_failure, secret=self._secret)
         return self._end(self._finish_reason(FinishReason.STOP))
 
@@ -264,19 +260,19 @@ class Translator:
         self.ended = True
         self.finish_reason = reason
         usage = self.usage = self._usage.total()
-        chunks = [*self._speech.close(), AnswerFinished(reason)]
+        chunks = [*self._text.end(), AnswerFinished(reason)]
         if usage is not None:
             chunks.append(UsageTotals(*usage))
         return chunks
 
 
 _HANDLERS: dict[type[Any], Callable[[Translator, Any], list[Part]]] = {
-    TextStarted: lambda self, event: self._speech.start_block(apart=event.apart),
-    TextDelta: lambda self, event: self._speech.say(event.text),
-    TextDeltas: lambda self, event: self._speech.say_all(event),
-    TextCited: lambda self, event: self._speech.cite(event.citations),
-    ReasoningStarted: lambda self, event: self._speech.start_thought(),
-    ReasoningDelta: lambda self, event: self._speech.think(event.text),
+    TextStarted: lambda self, event: self._text.start_block(new_message=event.apart),
+    TextDelta: lambda self, event: self._text.add_text(event.text),
+    TextDeltas: lambda self, event: self._text.add_batch(event),
+    TextCited: lambda self, event: self._text.add_citations(event.citations),
+    ReasoningStarted: lambda self, event: self._text.start_reasoning(),
+    ReasoningDelta: lambda self, event: self._text.add_reasoning(event.text),
     ToolCallStarted: lambda self, event: self._calls.start(event.call_id, event.name),
     ToolCallDelta: Translator._add_arguments,
     ToolCallEnded: lambda self, event: self._calls.end(event.call_id),

@@ -95,7 +95,7 @@ class EventReader(EndsItself):
             deltas = self._shape.cut_one(data)
             if deltas is not None:
                 self._run.message_known = True
-                return (deltas,)
+                return [deltas]
         events: list[Event] = []
         try:
             self._feed(data, events)

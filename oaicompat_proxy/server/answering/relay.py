@@ -11,9 +11,9 @@ import asyncio
 from collections.abc import Iterable
 from typing import Protocol
 
-from ...core.answer import Part, TextBatch
+from ...core.answer import Part
 from ...core.errors import ProxyError
-from ...core.events import Event, TextDeltas
+from ...core.events import Event
 from ...translation.translator import Translator
 from ..observability.run_report import RunReport
 from ..upstream.event_source import EventSource
@@ -50,9 +50,7 @@ class Relay:
         "_draining",
         "_encoder",
         "_failure",
-        "_flows",
         "_last",
-        "_passed",
         "_report",
         "_run",
         "_translator",
@@ -67,10 +65,6 @@ class Relay:
         self._encoder = encoder
         self._answer = answer
         # moving
-        self._flows = False
-        """The next text follows directly on what is out: it is passed on without the translator."""
-        self._passed = 0
-        """Characters of which it does not know yet."""
         self._last = b""
         self._failure: Exception | None = None
         self._draining: asyncio.Task[None] | None = None
@@ -108,37 +102,23 @@ class Relay:
 
     def _take(self, events: Iterable[Event]) -> bool:
         """One read; whether there is to be another."""
-        if self._flows and type(events) is tuple:  # nothing but text
-            data = self._pass_on(events[0])
-        else:
-            data = self._translate(events)
-            if self._translator.ended:
-                self._last = data
-                return False
+        data = self._translate(events)
+        if self._translator.ended:
+            self._last = data
+            return False
         if data and not self._answer.push(data):
             self._wait_for_client()
         return self._failure is None
 
-    def _pass_on(self, deltas: TextDeltas) -> bytes:
-        """What the translator would make of it: most of a stream is this, and it need not even look at it."""
-        text, encoded = deltas
-        self._passed += len(text)
-        return self._encoder.encode(TextBatch(text, encoded))
-
     def _translate(self, events: Iterable[Event]) -> bytes:
         """The bytes of one read; a failure that comes after them is noted."""
-        if self._passed:
-            self._translator.note_text(self._passed)
-            self._passed = 0
         pieces: list[bytes] = []
         feed, encode = self._translator.feed, self._encoder.encode
         try:
             for event in events:
-                if chunks := feed(event):
-                    pieces.extend(map(encode, chunks))
+                pieces.extend(map(encode, feed(event)))
         except ProxyError as error:
             self._failure = error
-        self._flows = self._translator.flows()
         return b"".join(pieces)
 
     def _wait_for_client(self) -> None:
