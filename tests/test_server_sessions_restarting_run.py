@@ -21,8 +21,8 @@ from oaicompat_proxy.core.events import (
 )
 from oaicompat_proxy.core.message import Message, Text, ToolCall
 from oaicompat_proxy.core.turn import ConfirmationReply, Turn
-from oaicompat_proxy.server.sessions import run_start as resuming
-from oaicompat_proxy.server.sessions.run_start import RestartingRun
+from oaicompat_proxy.server.sessions import restarting_run
+from oaicompat_proxy.server.sessions.restarting_run import RestartingRun
 
 HI = Turn((Text("Hi"),))
 ASKED = ConfirmationRequired("w1", "launch", '{"ship":"Pen Duick"}', "Launch?")
@@ -124,7 +124,7 @@ async def test_a_call_that_was_approved_is_not_approved_for_ever() -> None:
 
 
 async def test_an_agent_that_asks_for_ever_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resuming, "MOST_QUESTIONS", 3)
+    monkeypatch.setattr(restarting_run, "MAX_CONFIRMATIONS", 3)
     agent = Agent(*(Run([ASKED]) for _ in range(9)))
     with pytest.raises(UpstreamError, match="more than 3 confirmations"):
         await agent.told()
