@@ -5,9 +5,13 @@ rooms in the middle never import each other, and inside `server` the order of it
 """
 
 import ast
+import importlib
+import inspect
 import os
+import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -258,6 +262,78 @@ def test_exceptions_are_not_kept_longer_than_needed() -> None:
     known = set(map(name_of, MODULES))
     assert NEED_NO_TEST.keys() <= known
     assert known >= PURE_IN_SERVER | DOORS
+
+
+MAY_USE_PRIVATE_NAMES = {"server.http.aiohttp_internals", "server.observability.metric_buffer"}
+"""One module for each library; it has a test that shows what the names mean."""
+
+PUBLIC_ALL_THE_SAME = {
+    *("_asdict", "_replace"),  # of every NamedTuple
+    "_exit",  # of os
+    *("_Decompress", "_Hash"),  # types of zlib and hashlib, which have no other name
+}
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def defined_in(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+def used_in(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Store):
+            yield node.attr
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            yield node.value  # of getattr, setattr and vars
+
+
+TREES = {module: ast.parse(path_of(module).read_text()) for module in MODULES}
+OURS = {name for tree in TREES.values() for name in defined_in(tree)} | PUBLIC_ALL_THE_SAME
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_it_uses_no_private_name_of_a_library(module: Module) -> None:
+    names = {name for name in used_in(TREES[module]) if is_private(name)}
+    assert names <= OURS or name_of(module) in MAY_USE_PRIVATE_NAMES
+
+
+def classes_of(module: Module) -> Iterator[type]:
+    imported = importlib.import_module(".".join((PACKAGE.name, *module)).removesuffix(".__init__"))
+    yield from (each for each in vars(imported).values() if inspect.isclass(each))
+
+
+def private_names_of(kind: type) -> set[str]:
+    """Those that the source of the class defines, and the attributes that its methods set or read."""
+    source = textwrap.dedent(inspect.getsource(kind))
+    names = {*defined_in(ast.parse(source)), *re.findall(r"(?:self|cls)\.(\w+)", source)}
+    return {name for name in names if is_private(name)}
+
+
+def is_of_a_library(kind: type) -> bool:
+    top = kind.__module__.partition(".")[0]
+    return top != PACKAGE.name and top not in sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("module", [each for each in MODULES if each[-1] != "__main__"], ids=name_of)
+def test_its_classes_share_no_private_name_with_a_base_of_a_library(module: Module) -> None:
+    """Neither by intent nor by accident."""
+    if name_of(module) in MAY_USE_PRIVATE_NAMES:
+        return
+    for kind in classes_of(module):
+        if kind.__module__ == ".".join((PACKAGE.name, *module)):
+            for base in filter(is_of_a_library, kind.__mro__):
+                assert private_names_of(kind) & private_names_of(base) == set(), (kind, base)
 
 
 IMPORT_EACH_ALONE = """

@@ -14,13 +14,13 @@ from typing import Any, cast
 
 from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.streams import EMPTY_PAYLOAD
-from aiohttp.web_protocol import ERROR, _ErrInfo
+from aiohttp.web_protocol import ERROR
 
 from ...config.settings import Config
 from ...core.errors import ExpectationFailed, HeadTooLarge, InternalError, ProxyError, RequestTimeout
 from ..context import REQUEST_ID
 from .access_log import AccessLog
+from .aiohttp_internals import ParsingState
 from .error_middleware import error_response
 from .headers import identify, stamp
 from .overload import Refusal
@@ -41,14 +41,17 @@ FAULT = web.RequestKey("oaicompat_proxy.fault", ProxyError)
 """Why a request that the framework can read is refused all the same."""
 
 
-class Connection(web.RequestHandler):
+class Connection(ParsingState):
     """One client's connection.
 
     The head of a request that is still to come in full has a limit to its size and, when nothing else is under way,
     to its time; so has a connection without a request.
     """
 
-    __slots__ = ("_config", "_head_size", "_head_timer", "_is_answered", "_progress", "_unwanted", "head")
+    __slots__ = (
+        *("_config", "_head_size", "_head_timer", "_is_answered", "_progress", "_quiet_since", "_unwanted"),
+        "head",
+    )
 
     def __init__(self, manager: web.Server, config: Config) -> None:
         super().__init__(
@@ -72,11 +75,12 @@ class Connection(web.RequestHandler):
         """The last answer is out, and what still comes belongs to the body of its request."""
         self._unwanted = 0
         """Bytes that came behind it."""
+        self._quiet_since = self.loop.time()
         self._progress: SendProgress | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._progress = SendProgress(cast(asyncio.WriteTransport, transport), self._loop)
+        self._progress = SendProgress(cast(asyncio.WriteTransport, transport), self.loop)
         sock = transport.get_extra_info("socket")
         if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
@@ -106,13 +110,14 @@ class Connection(web.RequestHandler):
             return
         head, self.head = self.head, b""
         super().data_received(data)
-        if self._is_idle() or self._is_unreadable():
+        is_idle = self.is_idle
+        if is_idle or self.has_parse_error:
             self.head = (head + data)[:LONGEST_HEAD]
-        if self._is_idle():
+        if is_idle:
             self._grow_head(len(data))
             if self._head_timer is None and data:
-                self._head_timer = self._loop.call_later(self._config.head_timeout, self._give_up_head)
-        elif self._current_request is not None and not self._messages and self._current_request.content.is_eof():
+                self._head_timer = self.loop.call_later(self._config.head_timeout, self._give_up_head)
+        elif self.has_read_request:
             self._grow_head(len(data))  # of the next request
         elif self._head_size:
             self._end_head()
@@ -123,42 +128,28 @@ class Connection(web.RequestHandler):
         if self._unwanted > self._config.max_body:
             self.force_close()
 
-    def _is_unreadable(self) -> bool:
-        return bool(self._messages) and isinstance(self._messages[-1][0], _ErrInfo)
-
-    def _is_idle(self) -> bool:
-        """There is nothing to answer."""
-        waiter = self._waiter
-        return waiter is not None and not waiter.done()
-
     def quiet_for(self) -> float:
         """Seconds since its last answer, or since it was made; 0 while there is something to answer."""
-        if not self._is_idle():
-            return 0.0
-        return self._loop.time() - self._next_keepalive_close_time + self._keepalive_timeout
+        return self.loop.time() - self._quiet_since if self.is_idle else 0.0
 
     def _grow_head(self, size: int) -> None:
         self._head_size += size
         if self._head_size <= self._config.max_head:
             return
-        if self._is_idle():
+        if self.is_idle:
             self._refuse_head(HeadTooLarge("The first line and the headers of your request are too large together."))
         else:
             self.close()  # behind the answer that is under way
 
     def _give_up_head(self) -> None:
         self._head_timer = None
-        if self._is_idle():
+        if self.is_idle:
             limit = self._config.head_timeout
             self._refuse_head(RequestTimeout(f"The headers of your request did not arrive within {limit:g} seconds."))
 
     def _refuse_head(self, error: ProxyError) -> None:
-        """As if it had come whole: what is in the queue is answered, by `handle_error`."""
         self._end_head()
-        self._messages.append((_ErrInfo(error.status, error, error.message), EMPTY_PAYLOAD))
-        assert self._waiter is not None
-        self._waiter.set_result(None)
-        self._close = True  # nothing more is read
+        self.queue_error(error.status, error, error.message)
 
     def _end_head(self) -> None:
         self._head_size = 0
@@ -196,6 +187,7 @@ class Connection(web.RequestHandler):
         if resp.status == web.HTTPExpectationFailed.status_code and isinstance(resp, web.HTTPExpectationFailed):
             resp = error_response(ExpectationFailed("The only expectation that this server meets is 100-continue."))
         finished = await super().finish_response(request, resp, start_time)
+        self._quiet_since = self.loop.time()
         if not request.content.is_eof() and not resp.keep_alive:
             self._is_answered = True
         return finished
@@ -223,6 +215,8 @@ class Server(web.Server):
         # moving
         self._behind = server
         self._refusals: set[Refusal] = set()
+        self._open = 0
+        """Connections."""
         self._is_full = False
 
     def replace_app(self, server: web.Server) -> None:
@@ -249,9 +243,17 @@ class Server(web.Server):
     def clients(self) -> list[Connection]:
         return cast(list[Connection], self.connections)
 
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        self._open += 1
+        super().connection_made(handler, transport)
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        self._open -= 1
+        super().connection_lost(handler, exc)
+
     def __call__(self) -> Any:
         was_full = self._is_full
-        self._is_full = len(self._connections) >= self._config.max_connections
+        self._is_full = self._open >= self._config.max_connections
         if not self._is_full:
             return Connection(self, self._config)
         if not was_full:

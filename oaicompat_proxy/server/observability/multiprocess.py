@@ -25,7 +25,8 @@ def sharing() -> Iterator[None]:
             os.environ[VARIABLE] = tempfile.mkdtemp(prefix="oaicompat-metrics-")
             stack.callback(_remove, os.environ[VARIABLE], os.getpid())
             stack.callback(os.environ.pop, VARIABLE)
-        values.ValueClass = values.get_value_class()  # it was chosen when the library was imported
+        # the library has chosen when it was imported, without the directory; it has no function to choose again
+        values.ValueClass = values.get_value_class()
         stack.callback(setattr, values, "ValueClass", values.MutexValue)
         yield
 

@@ -6,13 +6,12 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
-from typing import cast
 
 from aiohttp import web
 
 from ...config.settings import Config
 from ..context import CONFIG, EXPOSED
-from ..http.connection import Server
+from ..http.connection import Connection, Server
 from ..http.open_files import lack_logged_once
 from ..http.send_progress import StalledClients
 from ..http.shutdown import STOPPING
@@ -29,51 +28,71 @@ SHUTDOWN_TIMEOUT = 0.1
 """Seconds for handlers that have not finished although they were interrupted."""
 
 
-class Runner(web.AppRunner):
+class Runner:
     """Runs the application on connections with our limits."""
 
     def __init__(self, app: web.Application, config: Config) -> None:
-        super().__init__(app, shutdown_timeout=SHUTDOWN_TIMEOUT)
+        self._app = app
         self._config = config
+        # moving
+        self._server: Server | None = None
+        self._stalled = StalledClients(self._clients)
 
-    async def _make_server(self) -> web.Server:
-        return Server(await super()._make_server(), self._config)
+    @property
+    def requests_count(self) -> int:
+        """Requests since the start."""
+        return self._server.requests_count if self._server is not None else 0
 
     @contextlib.asynccontextmanager
     async def serving(self, sockets: list[socket.socket]) -> AsyncIterator[None]:
         """On exit, waits at most `drain_timeout` for responses in flight, then interrupts the rest."""
-        self.app[EXPOSED] = is_exposed(sockets)
-        await self.setup()
-        server = cast(Server, self.server)
-        self._stalled = StalledClients(server.clients)
-        self._stalled.watch(_send_timeout(self._config))
-        try:
+        self._app[EXPOSED] = is_exposed(sockets)
+        async with contextlib.AsyncExitStack() as stack:
+            runner = web.AppRunner(self._app)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            self._server = Server(_server_of(runner), self._config)
+            sites = web.ServerRunner(self._server, shutdown_timeout=SHUTDOWN_TIMEOUT)
+            await sites.setup()
+            self._stalled.watch(_send_timeout(self._config))
+            stack.push_async_callback(self._close, sites)
             with lack_logged_once():
                 for sock in sockets:
-                    await web.SockSite(self, sock, backlog=BACKLOG).start()
+                    await web.SockSite(sites, sock, backlog=BACKLOG).start()
                 yield
-                await self._drain()
-        finally:
-            left = list(server.clients())
-            await self.cleanup()
-            self._stalled.stop()
-            for connection in left:
-                connection.abort()  # unsent bytes would keep the socket open
+                await self._drain(sites)
 
     async def replace_app(self, app: web.Application) -> None:
         """Serves new requests with `app`. Requests in flight finish in the application they began in."""
         replacement = web.AppRunner(app)
         await replacement.setup()
-        cast(Server, self.server).replace_app(cast(web.Server, replacement.server))
+        assert self._server is not None
+        self._server.replace_app(_server_of(replacement))
         self._stalled.watch(_send_timeout(app[CONFIG]))
 
-    async def _drain(self) -> None:
-        shutdown = self.app[STOPPING]
+    def _clients(self) -> list[Connection]:
+        return self._server.clients() if self._server is not None else []
+
+    async def _drain(self, sites: web.ServerRunner) -> None:
+        shutdown = self._app[STOPPING]
         shutdown.begin()
         await asyncio.sleep(max(self._config.drain_delay, ACCEPT_GRACE))
-        for site in self.sites:
+        for site in sites.sites:
             await site.stop()
-        await shutdown.drain(cast(Server, self.server).clients, within=self._config.drain_timeout)
+        await shutdown.drain(self._clients, within=self._config.drain_timeout)
+
+    async def _close(self, sites: web.ServerRunner) -> None:
+        left = self._clients()
+        await sites.cleanup()
+        self._stalled.stop()
+        for connection in left:
+            connection.abort()  # unsent bytes would keep the socket open
+
+
+def _server_of(runner: web.AppRunner) -> web.Server:
+    """aiohttp's own for the application. It makes no connections here: ours pass their requests to it."""
+    assert runner.server is not None
+    return runner.server
 
 
 def _send_timeout(config: Config) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from types import FrameType
 from typing import Any
 
@@ -45,7 +46,17 @@ class Worker(GunicornUVLoopWebWorker):
         if cfg.is_ssl:
             raise RuntimeError("this worker does not support TLS: terminate TLS in nginx")
 
-    async def _run(self) -> None:
+    def run(self) -> None:
+        """In place of aiohttp's, whose connections have none of our limits. Raises SystemExit."""
+        self.booted = False  # so that gunicorn tells a failure to start from an end
+        try:
+            self.loop.run_until_complete(self._serve())
+        finally:
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.close()
+        sys.exit(self.exit_code)
+
+    async def _serve(self) -> None:
         self._handle_signals()
         app = self.wsgi
         config = app[CONFIG]
@@ -79,8 +90,7 @@ class Worker(GunicornUVLoopWebWorker):
         """Continues while draining, which may take longer than gunicorn's `timeout`."""
         while True:
             self.notify()
-            served = runner.server.requests_count if runner.server is not None else 0
-            if served > self.max_requests or self.ppid != os.getppid():
+            if runner.requests_count > self.max_requests or self.ppid != os.getppid():
                 self._stop.set()
             await asyncio.sleep(HEARTBEAT)
 

@@ -1,0 +1,55 @@
+"""Every private name of aiohttp that this package uses. No other module may use one.
+
+Each is here because aiohttp has no public name for the same thing. The test of this module shows what each
+means; setup.cfg bounds aiohttp's version, since another meaning would break limits and time-outs without an error.
+
+Source: aiohttp 3.14, web_protocol.py and web_response.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import _ErrInfo
+
+
+class ParsingState(web.RequestHandler):
+    """A connection that tells how far aiohttp has parsed and answered what was received on it."""
+
+    __slots__ = ()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
+    @property
+    def is_idle(self) -> bool:
+        """No request is in the queue or being answered: aiohttp waits for the next one."""
+        waiter = self._waiter
+        return waiter is not None and not waiter.done()
+
+    @property
+    def has_parse_error(self) -> bool:
+        """The last entry of the queue stands for bytes that could not be parsed."""
+        return bool(self._messages) and isinstance(self._messages[-1][0], _ErrInfo)
+
+    @property
+    def has_read_request(self) -> bool:
+        """A request is being answered whose body is complete, and none is in the queue behind it."""
+        request = self._current_request
+        return request is not None and not self._messages and request.content.is_eof()
+
+    def queue_error(self, status: int, error: BaseException, message: str) -> None:
+        """Has `handle_error` answer, as if unreadable bytes had come. Nothing more is parsed. Only if it is idle."""
+        assert self._waiter is not None
+        self._messages.append((_ErrInfo(status, error, message), EMPTY_PAYLOAD))
+        self._waiter.set_result(None)
+        self._close = True
+
+
+class BufferedHead(web.StreamResponse):
+    """Sends its head in one packet with the first bytes of its body, as `web.Response` does."""
+
+    _send_headers_immediately = False

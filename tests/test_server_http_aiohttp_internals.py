@@ -1,0 +1,180 @@
+"""aiohttp's private names still mean what we think: each is looked at while requests come and go on a connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from oaicompat_proxy.server.http.aiohttp_internals import BufferedHead, ParsingState
+
+GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n"
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class Transport(asyncio.Transport):
+    """Keeps each write apart; nothing is sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+        self.closing = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.writes.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def close(self) -> None:
+        self.closing = True
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+class Connection(ParsingState):
+    """Remembers what `handle_error` was asked to answer."""
+
+    failed: tuple[int, BaseException | None, str | None] | None = None
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        self.failed = status, exc, message
+        return web.Response(status=status)
+
+
+@asynccontextmanager
+async def connected(handler: Handler) -> AsyncIterator[tuple[Connection, Transport]]:
+    server, transport = web.Server(handler, handler_cancellation=True), Transport()
+    connection = Connection(server, loop=asyncio.get_running_loop(), access_log=None)
+    connection.connection_made(transport)
+    await turns()
+    yield connection, transport
+    connection.connection_lost(None)
+    await server.shutdown()
+
+
+async def turns() -> None:
+    """All that is ready has run."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_a_connection_is_idle_until_a_request_is_there_and_once_it_is_answered() -> None:
+    gate = asyncio.Event()
+
+    async def handler(_request: web.BaseRequest) -> web.StreamResponse:
+        await gate.wait()
+        return web.Response()
+
+    async with connected(handler) as (connection, transport):
+        assert connection.loop is asyncio.get_running_loop()
+        seen = [connection.is_idle]
+        connection.data_received(GET[:10])
+        seen.append(connection.is_idle)
+        connection.data_received(GET[10:])
+        seen.append(connection.is_idle)
+        await turns()
+        seen.append(connection.is_idle)
+        gate.set()
+        await turns()
+        assert seen == [True, True, False, False]
+        assert connection.is_idle
+        assert b"".join(transport.writes).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ([GET], True),
+        ([POST], False),
+        ([POST, b"{"], False),
+        ([POST, b"{}"], True),
+        ([GET, GET[:10]], True),
+        ([GET, GET], False),
+    ],
+    ids=["no body", "no body yet", "half a body", "a body", "half of the next", "the next"],
+)
+async def test_a_request_is_read_when_its_body_is_and_there_is_no_other_behind_it(
+    sent: list[bytes], expected: bool
+) -> None:
+    async def handler(_request: web.BaseRequest) -> web.StreamResponse:
+        await asyncio.Event().wait()
+        return web.Response()
+
+    async with connected(handler) as (connection, _):
+        assert not connection.has_read_request
+        for data in sent:
+            connection.data_received(data)
+            await turns()
+        assert connection.has_read_request is expected
+
+
+async def test_bytes_that_are_no_request_are_a_parse_error_until_they_are_answered() -> None:
+    async def handler(_request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response()
+
+    async with connected(handler) as (connection, _):
+        connection.data_received(GET)
+        seen = [connection.has_parse_error]
+        await turns()
+        connection.data_received(b"\x16\x03\x01\r\n\r\n")
+        seen.append(connection.has_parse_error)
+        await turns()
+        assert seen == [False, True]
+        assert not connection.has_parse_error
+        assert connection.failed is not None
+        assert connection.failed[0] == 400
+
+
+async def test_a_queued_error_is_answered_by_handle_error_and_ends_the_connection() -> None:
+    served = []
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        served.append(request.path)
+        return web.Response()
+
+    error = ValueError("slow")
+    async with connected(handler) as (connection, transport):
+        connection.data_received(GET[:10])
+        connection.queue_error(408, error, "too slow")
+        assert not connection.is_idle
+        connection.data_received(GET[10:])
+        await turns()
+        assert connection.failed == (408, error, "too slow")
+        assert b"".join(transport.writes).startswith(b"HTTP/1.0 408")
+        assert (served, transport.closing) == ([], True)
+
+
+@pytest.mark.parametrize(("response", "writes"), [(BufferedHead, 1), (web.StreamResponse, 2)])
+async def test_a_buffered_head_goes_out_with_the_first_bytes(response: type[web.StreamResponse], writes: int) -> None:
+    """aiohttp's own streams send it by itself; should that change, this class is no longer needed."""
+    gate = asyncio.Event()
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        answer = response()
+        await answer.prepare(request)
+        await answer.write(b"Hello")
+        await gate.wait()
+        return answer
+
+    async with connected(handler) as (connection, transport):
+        connection.data_received(GET)
+        await turns()
+        assert len(transport.writes) == writes
+        assert transport.writes[0].startswith(b"HTTP/1.1 200")
+        assert b"".join(transport.writes).endswith(b"5\r\nHello\r\n")
+        gate.set()
+        await turns()
