@@ -19,7 +19,7 @@ from .commands.replay.replay import replay
 from .config.command_line import configure, file_of, file_option, options, reconfigure
 from .config.settings import Config, ConfigError
 from .server.access.keyring import KeysError, new_entry
-from .server.app import set_up_logging
+from .server.observability.process_setup import set_up_process
 from .server.process.serve import serve
 from .server.process.sockets import ListenError
 
@@ -54,7 +54,7 @@ def run(context: click.Context, /, **settings: Any) -> None:
         config = configure(context)
     except ConfigError as error:
         raise StartError(str(error)) from None
-    set_up_logging(config.log_level, config.log_format)
+    set_up_process(config.log_level, config.log_format)
     if file := file_of(context):
         log.info("settings are read from %s", file.name)
     read = functools.partial(reconfigure, context)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -30,8 +29,7 @@ from .http.error_middleware import errors_to_bodies
 from .http.headers import add_headers
 from .http.reporting import OPERATIONS, reported
 from .http.shutdown import STOPPING, Stopping
-from .observability.log_handler import LineHandler
-from .observability.run_log import formatter
+from .observability.process_setup import set_up_process
 from .observability.run_report import TRAFFIC, Traffic
 from .observers import observing
 from .recording.recorder import Recorder
@@ -167,14 +165,5 @@ def wire(applications: Iterable[web.Application], process: web.Application) -> N
 def factory() -> web.Application:
     """The application for gunicorn, configured by `OAICOMPAT_…` variables and the settings file. Raises ConfigError."""
     config = read_environment()
-    set_up_logging(config.log_level, config.log_format)
+    set_up_process(config.log_level, config.log_format)
     return create_app(config)
-
-
-def set_up_logging(level: str, kind: str) -> None:
-    """To stderr. What no line of ours shows is not looked up for each: "Optimization" in Python's logging guide."""
-    handler = LineHandler()
-    handler.setFormatter(formatter(kind))
-    logging.basicConfig(level=level.upper(), handlers=[handler])
-    logging.logThreads = logging.logMultiprocessing = False  # but processes: gunicorn's lines name them
-    vars(logging)["_srcfile"] = None

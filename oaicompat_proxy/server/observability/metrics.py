@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import aiohttp
-from prometheus_client import CollectorRegistry, disable_created_metrics
+from prometheus_client import CollectorRegistry
 
 from ... import __version__
 from . import metric_definitions as names
@@ -58,7 +58,6 @@ class Metrics:
 
         `provider`: the agent's dialect, which is what OpenTelemetry wants to know of where tokens come from.
         """
-        disable_created_metrics()
         self._is_model = is_model
         self._provider = provider
         self._is_shared = shared_metrics.is_shared()

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+SETUP = """
+import logging, sys
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+from oaicompat_proxy.server.observability.process_setup import set_up_process
+
+if sys.argv[2]:
+    logging.basicConfig(format="HOST %(message)s")
+set_up_process("info", sys.argv[1])
+logging.getLogger("oaicompat_proxy.runs").info("Hello")
+logging.getLogger("oaicompat_proxy.runs").debug("too much")
+Counter("seen", "", registry=(registry := CollectorRegistry())).inc()
+print(generate_latest(registry).decode())
+"""
+
+
+@pytest.mark.parametrize(
+    ("log_format", "host", "line"),
+    [
+        ("text", "", " INFO oaicompat_proxy.runs: Hello\n"),
+        ("json", "", '"level":"info","logger":"oaicompat_proxy.runs","message":"Hello"}\n'),
+        ("text", "has a handler", ""),
+    ],
+)
+def test_lines_go_to_stderr_unless_the_process_has_a_handler_already(log_format: str, host: str, line: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SETUP, log_format, host], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stderr.endswith(line)
+    assert done.stderr.count("\n") == (1 if line else 0)
+    assert "seen_total 1.0" in done.stdout
+    assert "seen_created" not in done.stdout
