@@ -8,7 +8,7 @@ from responses_checker import ResponseAnswer, check_response_body, check_respons
 from oaicompat_proxy.api.openai.responses.body import ResponseBuilder
 from oaicompat_proxy.api.openai.responses.encoder import ResponseEncoder
 from oaicompat_proxy.api.openai.responses.output import OutputOptions
-from oaicompat_proxy.api.openai.responses.response_object import encode_echo
+from oaicompat_proxy.api.openai.responses.response_object import echo_of, encode_echo
 from oaicompat_proxy.core import json_text
 from oaicompat_proxy.core.answer import (
     AnswerFinished,
@@ -32,7 +32,7 @@ def batch(*texts: str) -> TextBatch:
 
 
 def new_encoder(options: OutputOptions = PLAIN, body: Any = None) -> ResponseEncoder:
-    return ResponseEncoder(ENVELOPE, echo=encode_echo(body or {}), options=options, clock=lambda: NOW)
+    return ResponseEncoder(ENVELOPE, echo=encode_echo(echo_of(body or {})), options=options, clock=lambda: NOW)
 
 
 def stream(*parts: Part, options: OutputOptions = PLAIN, failure: ProxyError | None = None) -> bytes:
