@@ -77,6 +77,7 @@ MAY_BE_LONGER = {"core.errors", "config.settings"}
 NEED_NO_TEST = {
     "core.answer": "only words",
     "core.caller": "only words",
+    "core.confirmation_call": "only words",
     "core.redaction": "test_translation_failures reads texts with secrets in them",
     "core.message": "only words",
     "core.request": "only words",

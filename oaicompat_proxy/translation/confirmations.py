@@ -13,13 +13,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from ..core.confirmation_call import CONFIRM_TOOL as CONFIRM_TOOL
+from ..core.confirmation_call import TOKEN_PREFIX
 from ..core.events import ConfirmationRequired
 from ..core.message import Message, Text, ToolCall
 from ..core.signing import SigningKeys
 from ..core.turn import ConfirmationReply
-from .tool_call_ids import TOKEN_PREFIX
-
-CONFIRM_TOOL = "confirm_tool_call"
 
 _PURPOSE = "question"
 

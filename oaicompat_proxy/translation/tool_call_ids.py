@@ -11,12 +11,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from ..core.confirmation_call import TOKEN_PREFIX
 from ..core.message import Message
 from ..core.signing import SigningKeys
 
 SHORT_PREFIX = "oc_"
-TOKEN_PREFIX = "confirm_"
-"""Of the id of a question to the client."""
 
 _FIT = re.compile(r"[A-Za-z0-9_-]{1,40}", re.ASCII)
 _SHORT = re.compile(rf"{SHORT_PREFIX}[A-Za-z0-9_-]{{32}}", re.ASCII)

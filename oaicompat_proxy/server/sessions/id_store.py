@@ -7,8 +7,8 @@ import time
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from ...core.confirmation_call import TOKEN_PREFIX
 from ...core.errors import SessionsUnavailable
-from ...translation.tool_call_ids import TOKEN_PREFIX
 from ..redis import mapped_errors
 from ..shared_table import SharedTable
 

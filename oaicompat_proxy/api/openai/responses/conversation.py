@@ -1,0 +1,183 @@
+"""Input items → the messages of a conversation, as a chat request with the same conversation has them.
+
+What the assistant said and called between two things of the client's is one message, whatever items came beside it:
+reasoning, and the calls that the agent ran itself, are not shown to it again. A tool's result stands behind the message
+with its call, also where the client has put something between them.
+
+Source: OpenAI API description, `InputItem`; the service's words for calls and outputs that do not belong together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ....core.confirmation_call import CONFIRM_TOOL
+from ....core.errors import InvalidRequest, NotFound
+from ....core.message import Block, Message, Text, ToolCall
+from ..media import MediaReader
+from ..schema.response_items import type_of
+from ..validation import clip, invalid_value
+from .approvals import approval_reply, approval_token
+from .content import build_blocks
+
+Item = Mapping[str, Any]
+
+_EARLIER = "previous_response_id"
+"""The path of all items that do not come from the request."""
+
+
+class _Answer:
+    """What the assistant said between two messages of the client's, and the results of its calls."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Block] = []
+        self.calls: list[ToolCall] = []
+        self.results: list[Message] = []
+        self.exists = False
+        """Something of it is to be shown to the agent."""
+
+    def messages(self) -> list[Message]:
+        if not self.exists:
+            return []
+        return [Message("assistant", tuple(self.blocks), None, tuple(self.calls)), *self.results]
+
+
+class Conversation:
+    """Takes the items in their order. `earlier`: how many come from stored responses and not from the request."""
+
+    def __init__(self, media: MediaReader, *, earlier: int = 0) -> None:
+        self._media = media
+        self._earlier = earlier
+        # moving
+        self._entries: list[Message | _Answer] = []
+        self._answer: _Answer | None = None
+        self._callers: dict[str, _Answer] = {}
+        """By the id of a call."""
+        self._unanswered: dict[str, str] = {}
+        """Calls without an output, with the paths of their ids."""
+        self._questions: dict[str, tuple[Item, _Answer]] = {}
+        """Approval requests by their ids."""
+        self._count = 0
+
+    def add(self, item: Item) -> None:
+        """Raises InvalidRequest, NotFound."""
+        handle = _HANDLERS.get(type_of(item) or "")
+        index = self._count - self._earlier
+        self._count += 1
+        if handle is not None:
+            handle(self, item, f"input[{index}]" if index >= 0 else _EARLIER)
+
+    def messages(self) -> tuple[Message, ...]:
+        """Raises InvalidRequest for a call without its output, or if there is no message at all."""
+        for call_id, path in self._unanswered.items():
+            message = f"No tool output found for function call {clip(call_id)}."
+            raise InvalidRequest(message, param=path if path == _EARLIER else f"{path}.call_id")
+        messages: list[Message] = []
+        for entry in self._entries:
+            if isinstance(entry, _Answer):
+                messages += entry.messages()
+            else:
+                messages.append(entry)
+        if not messages:
+            raise invalid_value("input", "it holds no message.")
+        return tuple(messages)
+
+    def _add_message(self, item: Item, path: str) -> None:
+        role = item["role"]
+        content = item.get("content")
+        blocks = build_blocks(content if role == "user" else content or None, f"{path}.content", self._media)
+        if role == "assistant":
+            answer = self._current_answer()
+            answer.exists = True
+            answer.blocks += blocks
+            return
+        self._answer = None
+        self._entries.append(Message("user" if role == "user" else "system", blocks))
+
+    def _add_function_call(self, item: Item, path: str) -> None:
+        self._add_call(ToolCall(item["call_id"], item["name"], item.get("arguments") or ""), path)
+
+    def _add_custom_call(self, item: Item, path: str) -> None:
+        self._add_call(ToolCall(item["call_id"], item["name"], item.get("input") or ""), path)
+
+    def _add_call(self, call: ToolCall, path: str) -> None:
+        answer = self._current_answer()
+        answer.exists = True
+        answer.calls.append(call)
+        self._callers[call.id] = answer
+        self._unanswered[call.id] = path
+
+    def _add_output(self, item: Item, path: str) -> None:
+        call_id = item["call_id"]
+        answer = self._callers.get(call_id)
+        if answer is None:
+            message = f"No tool call found for function call output with call_id {clip(call_id)}."
+            raise InvalidRequest(message, param=f"{path}.call_id")
+        blocks = build_blocks(item.get("output") or None, f"{path}.output", self._media)
+        answer.results.append(Message("tool", blocks, None, (), call_id))
+        self._unanswered.pop(call_id, None)
+        self._answer = None
+
+    def _add_approval_request(self, item: Item, path: str) -> None:
+        """Shown to the agent only with the client's response to it."""
+        self._questions[item["id"]] = item, self._current_answer()
+
+    def _add_approval_response(self, item: Item, path: str) -> None:
+        question_id = item["approval_request_id"]
+        token = approval_token(question_id)
+        if token is None:
+            raise invalid_value(
+                f"{path}.approval_request_id", f"'{clip(question_id)}' is no id of an approval request."
+            )
+        asked, answer = self._questions.get(question_id) or ({}, self._current_answer())
+        answer.exists = True
+        answer.calls.append(ToolCall(token, CONFIRM_TOOL, _question_arguments(asked)))
+        answer.results.append(Message("tool", (Text(approval_reply(item)),), None, (), token))
+        self._answer = None
+
+    def _refuse_reference(self, item: Item, path: str) -> None:
+        raise NotFound(f"Item with id '{clip(item['id'])}' not found.", param=f"{path}.id")
+
+    def _current_answer(self) -> _Answer:
+        if self._answer is None:
+            self._answer = _Answer()
+            self._entries.append(self._answer)
+        return self._answer
+
+
+def build_messages(
+    items: str | Sequence[Item], instructions: str | None, media: MediaReader, *, earlier: int = 0
+) -> tuple[Message, ...]:
+    """`items`: the checked `input`, behind `earlier` items of stored responses. Raises InvalidRequest, NotFound."""
+    first = (Message("system", (Text(instructions),)),) if instructions else ()
+    if isinstance(items, str):
+        return (*first, Message("user", (Text(items),)))
+    conversation = Conversation(media, earlier=earlier)
+    for item in items:
+        conversation.add(item)
+    return first + conversation.messages()
+
+
+def _question_arguments(asked: Item) -> str:
+    """The arguments of the call that asks, as a chat client has them."""
+    text = asked.get("arguments") or "{}"
+    try:
+        arguments = json.loads(text)
+    except (ValueError, RecursionError):
+        arguments = text
+    return json.dumps({"tool": asked.get("name", ""), "arguments": arguments}, ensure_ascii=False)
+
+
+_HANDLERS: Mapping[str, Callable[[Conversation, Item, str], None]] = {
+    "message": Conversation._add_message,
+    "function_call": Conversation._add_function_call,
+    "function_call_output": Conversation._add_output,
+    "custom_tool_call": Conversation._add_custom_call,
+    "custom_tool_call_output": Conversation._add_output,
+    "mcp_approval_request": Conversation._add_approval_request,
+    "mcp_approval_response": Conversation._add_approval_response,
+    "item_reference": Conversation._refuse_reference,
+}
+"""Items of other types are not shown to the agent."""
