@@ -15,7 +15,8 @@ import pytest
 import uvloop
 from agent import PATIENCE
 
-from oaicompat_proxy.server.upstream.http_client import StreamClient
+from oaicompat_proxy.server.upstream.http_client import HttpClient
+from oaicompat_proxy.server.upstream.http_exchange import Limits
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
@@ -116,7 +117,7 @@ class Gateway:
     def __init__(self) -> None:
         self._changed = asyncio.Event()
         self.peers: list[Peer] = []
-        self.clients: list[StreamClient] = []
+        self.clients: list[HttpClient] = []
         self.port = 0
 
     def new_peer(self) -> Peer:
@@ -131,13 +132,13 @@ class Gateway:
         connect_retries: int = 0,
         silence_timeout: float = PATIENCE,
         headers: dict[str, str] | None = None,
-    ) -> StreamClient:
-        client = StreamClient(
+    ) -> HttpClient:
+        client = HttpClient(
             base.format(port=self.port),
             headers or {},
             connect_timeout=connect_timeout,
             connect_retries=connect_retries,
-            silence_timeout=silence_timeout,
+            limits=Limits(silence=silence_timeout),
         )
         self.clients.append(client)
         return client

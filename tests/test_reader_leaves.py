@@ -309,7 +309,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(closing, "FIRST_PAUSE", 0.001)
 
 
-def closer(front: Proxy) -> closing.Closer:
+def closer(front: Proxy) -> closing.GatewaySessionCloser:
     return front.app[SESSIONS]._closer
 
 
@@ -328,9 +328,9 @@ async def test_a_close_that_fails_is_tried_again(proxy: StartProxy, agent: Agent
     await line.read_until(b"Well")
     await line.close()
     await agent.until(lambda: closes(agent) == 3)
-    await closer(front).settle()
+    await closer(front).shutdown()
     assert closes(agent) == 3
-    assert closer(front).failed == 0
+    assert closer(front).gave_up == 0
 
 
 @pytest.mark.usefixtures("hasty")
@@ -347,7 +347,7 @@ async def test_a_close_that_keeps_failing_is_given_up_and_counted(
     agent.kept_sessions.add(agent.runs[0].session)
     await line.close()
     await agent.until(lambda: closes(agent) == closing.ATTEMPTS)
-    await closer(front).settle()
+    await closer(front).shutdown()
     assert closes(agent) == closing.ATTEMPTS
     assert "could not be closed" in caplog.text
-    assert closer(front).failed == 1
+    assert closer(front).gave_up == 1

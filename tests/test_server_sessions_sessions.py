@@ -99,7 +99,7 @@ class Closer:
     async def close(self, key: str, upstream: Upstream) -> None:
         self._events.append("close")
 
-    async def settle(self) -> None: ...
+    async def shutdown(self) -> None: ...
 
 
 class Locks(MemoryLocks):

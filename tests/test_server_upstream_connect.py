@@ -14,8 +14,8 @@ from processes import free_port
 from raw_gateway import Gateway, on_every_loop
 
 from oaicompat_proxy.core.errors import UpstreamConnectTimeout, UpstreamUnreachable
-from oaicompat_proxy.server.upstream import connect as dialling
-from oaicompat_proxy.server.upstream.connect import dial
+from oaicompat_proxy.server.upstream import connect
+from oaicompat_proxy.server.upstream.connect import connect_with_retries
 
 REFUSED = ConnectionRefusedError("refused")
 NO_NAME = socket.gaierror(socket.EAI_NONAME, "no such name")
@@ -42,7 +42,7 @@ class Door:
 @timeless
 async def test_who_is_there_is_reached_at_once() -> None:
     door = Door()
-    assert await dial(door.connect, within=5, retries=4) == "connected"
+    assert await connect_with_retries(door.connect, within=5, retries=4) == "connected"
     assert door.times == [0]
 
 
@@ -50,11 +50,11 @@ async def test_who_is_there_is_reached_at_once() -> None:
 @timeless
 async def test_who_is_away_for_a_moment_is_reached_later(refusal: Exception) -> None:
     door = Door(*[refusal] * 4)
-    assert await dial(door.connect, within=5, retries=4) == "connected"
+    assert await connect_with_retries(door.connect, within=5, retries=4) == "connected"
     assert len(door.pauses) == 4
     for number, pause in enumerate(door.pauses):
-        least = dialling.FIRST_PAUSE * 2**number
-        assert least <= pause <= least + dialling.JITTER + 0.01
+        least = connect.FIRST_PAUSE * 2**number
+        assert least <= pause <= least + connect.JITTER + 0.01
 
 
 @pytest.mark.parametrize("retries", [0, 1, 4])
@@ -62,7 +62,7 @@ async def test_who_is_away_for_a_moment_is_reached_later(refusal: Exception) -> 
 async def test_attempts_are_counted(retries: int) -> None:
     door = Door(*[REFUSED] * 99)
     with pytest.raises(UpstreamUnreachable) as raised:
-        await dial(door.connect, within=60, retries=retries)
+        await connect_with_retries(door.connect, within=60, retries=retries)
     assert raised.value.__cause__ is REFUSED
     assert len(door.times) == 1 + retries
 
@@ -71,7 +71,7 @@ async def test_attempts_are_counted(retries: int) -> None:
 async def test_all_attempts_share_one_time() -> None:
     door = Door(*[REFUSED] * 99)
     with pytest.raises(UpstreamConnectTimeout):
-        await dial(door.connect, within=1, retries=99)
+        await connect_with_retries(door.connect, within=1, retries=99)
     assert asyncio.get_running_loop().time() == pytest.approx(1, abs=0.01)
     assert len(door.times) in (3, 4)
 
@@ -81,24 +81,24 @@ async def test_all_attempts_share_one_time() -> None:
 async def test_what_does_not_pass_is_not_tried_again(error: Exception) -> None:
     door = Door(error)
     with pytest.raises((UpstreamUnreachable, UpstreamConnectTimeout)):
-        await dial(door.connect, within=5, retries=4)
+        await connect_with_retries(door.connect, within=5, retries=4)
     assert len(door.times) == 1
 
 
 @timeless
 async def test_a_fault_of_our_own_is_not_taken_for_the_gateways() -> None:
     with pytest.raises(ZeroDivisionError):
-        await dial(Door(ZeroDivisionError()).connect, within=5, retries=4)
+        await connect_with_retries(Door(ZeroDivisionError()).connect, within=5, retries=4)
 
 
 @timeless
 async def test_who_is_cancelled_does_not_go_on() -> None:
     door = Door(*[REFUSED] * 99)
-    dialling_on = asyncio.create_task(dial(door.connect, within=60, retries=99))
+    connecting = asyncio.create_task(connect_with_retries(door.connect, within=60, retries=99))
     await asyncio.sleep(0.05)
-    dialling_on.cancel()
+    connecting.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await dialling_on
+        await connecting
     await asyncio.sleep(30)
     assert len(door.times) == 1
 
@@ -107,7 +107,7 @@ async def test_who_is_cancelled_does_not_go_on() -> None:
 async def test_a_gateway_that_comes_back_is_sent_the_run_once(gateway: Gateway) -> None:
     port = free_port()
     client = gateway.client(f"http://127.0.0.1:{port}", connect_retries=9)
-    sending = asyncio.create_task(client.send("POST", "/send", b"once"))
+    sending = asyncio.create_task(client.request("POST", "/send", b"once", retry=True, wait=False))
     await asyncio.sleep(0.15)
     server = await asyncio.get_running_loop().create_server(gateway.new_peer, "127.0.0.1", port)
     try:

@@ -429,7 +429,7 @@ async def test_every_call_for_a_client_carries_what_it_is_to_carry(
     agent.replies("/events", Reply([b"data: {}\n\n"]))
     for_client = upstream.speaking_for(Caller("ada", "", authorization=own))
     await for_client.call(calls.build_apps())
-    (await for_client.listen("/events")).cut()
+    (await for_client.listen("/events")).abort()
     begun = for_client.run(calls.build_send("s", Turn((Text("Hi"),))))
     await begun.open()
     begun.cut()

@@ -24,11 +24,10 @@ from oaicompat_proxy.core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from oaicompat_proxy.server.upstream import http_client as stream_client
-from oaicompat_proxy.server.upstream import http_connection as gateway_connection
-from oaicompat_proxy.server.upstream.http_client import StreamClient
+from oaicompat_proxy.server.upstream import http_client, http_connection
+from oaicompat_proxy.server.upstream.http_client import HttpClient
 from oaicompat_proxy.server.upstream.http_connection import MAX_HEAD
-from oaicompat_proxy.server.upstream.http_exchange import MAX_UNREAD, Exchange
+from oaicompat_proxy.server.upstream.http_exchange import MAX_BUFFERED, Exchange
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -69,7 +68,7 @@ async def pulled(exchange: Exchange) -> bytes:
 
 async def pushed(exchange: Exchange) -> bytes:
     pieces: list[bytes] = []
-    await exchange.pump(bytes, into(pieces))
+    await exchange.push_to(bytes, into(pieces))
     return b"".join(pieces)
 
 
@@ -78,7 +77,7 @@ async def received(reading: Callable[[Exchange], object], exchange: Exchange) ->
     pieces: list[bytes] = []
     try:
         if reading is pushed:
-            await exchange.pump(bytes, into(pieces))
+            await exchange.push_to(bytes, into(pieces))
         else:
             while data := await exchange.read():
                 pieces.append(data)
@@ -90,7 +89,7 @@ async def received(reading: Callable[[Exchange], object], exchange: Exchange) ->
 READINGS = pytest.mark.parametrize("reading", [pulled, pushed])
 
 
-async def get_again(client: StreamClient, gateway: Gateway) -> bool:
+async def get_again(client: HttpClient, gateway: Gateway) -> bool:
     """Asks once more; whether that came on a connection that was there."""
     before = len(gateway.peers)
     again = asyncio.create_task(client.request("GET", "/again"))
@@ -150,7 +149,7 @@ WHOLE = {
 }
 
 
-async def ask(client: StreamClient, gateway: Gateway, number: int = 0) -> tuple[asyncio.Task[Exchange], Peer]:
+async def ask(client: HttpClient, gateway: Gateway, number: int = 0) -> tuple[asyncio.Task[Exchange], Peer]:
     """A request that waits for its answer, and where it came."""
     asking = asyncio.create_task(client.request("POST", "/send", b"?"))
     peer = await gateway.peer(number)
@@ -406,8 +405,8 @@ async def test_the_connection_that_was_used_last_is_used_first(gateway: Gateway)
 async def test_a_connection_that_nobody_uses_is_closed_before_the_gateway_would(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert stream_client.GATEWAY_KEEP_ALIVE == 4.0
-    monkeypatch.setattr(stream_client, "GATEWAY_KEEP_ALIVE", 0.02)
+    assert http_client.KEEP_ALIVE == 4.0
+    monkeypatch.setattr(http_client, "KEEP_ALIVE", 0.02)
     client = gateway.client()
     asking, peer = await ask(client, gateway)
     peer.send(counted(b"Hi"))
@@ -420,7 +419,7 @@ async def test_a_connection_that_nobody_uses_is_closed_before_the_gateway_would(
 @on_every_loop
 async def test_a_connection_in_use_does_not_expire(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is the time of an earlier rest counted."""
-    monkeypatch.setattr(stream_client, "GATEWAY_KEEP_ALIVE", 0.03)
+    monkeypatch.setattr(http_client, "KEEP_ALIVE", 0.03)
     client = gateway.client()
     asking, peer = await ask(client, gateway)
     peer.send(counted(b"Hi"))
@@ -471,7 +470,7 @@ async def test_a_request_that_was_sent_is_never_sent_again(gateway: Gateway, tol
     asking, peer = await ask(client, gateway)
     peer.send(counted(b"Hi"))
     await (await asking).finish(1)
-    again = await client.send("POST", "/send", b"once")
+    again = await client.request("POST", "/send", b"once", wait=False)
     if told:
         assert (await peer.request()).endswith(b"once")
     else:
@@ -516,7 +515,7 @@ async def test_an_exchange_that_is_cut_takes_its_connection_with_it(gateway: Gat
     asking, peer = await ask(client, gateway)
     peer.send(CHUNKED + b"2\r\nHi\r\n")
     exchange = await asking
-    exchange.cut()
+    exchange.abort()
     await peer.until_closed()
     assert await exchange.read() == b"Hi"
     with pytest.raises(UpstreamInterrupted):
@@ -531,8 +530,8 @@ async def test_cutting_what_is_over_does_nothing(gateway: Gateway) -> None:
     peer.send(counted(b"Hi"))
     exchange = await asking
     assert await pulled(exchange) == b"Hi"
-    exchange.cut()
-    exchange.cut()
+    exchange.abort()
+    exchange.abort()
     assert await get_again(client, gateway)
 
 
@@ -581,10 +580,10 @@ async def test_who_was_served_before_has_no_hold_of_the_connection(gateway: Gate
     second.pause()
     assert await pulled(first) == b"first"
     first.resume()
-    first.cut()
+    first.abort()
     peer.send(b"1\r\n3\r\n")
     await turns(10)
-    assert second.unread == 0
+    assert second.buffered == 0
     second.resume()
     peer.send(b"0\r\n\r\n")
     assert await pulled(second) == b"3"
@@ -763,11 +762,11 @@ async def test_a_reader_that_takes_nothing_stops_the_gateway(gateway: Gateway, r
             exchange.pause()
         return True
 
-    pumping = asyncio.create_task(exchange.pump(bytes, take)) if reading is pushed else None
+    pumping = asyncio.create_task(exchange.push_to(bytes, take)) if reading is pushed else None
     await turns()
     count = await peer.pour(b"%x\r\n%b\r\n" % (len(piece), piece), 1000)
     assert not peer.writable, "it could send without end"
-    assert exchange.unread + sum(map(len, taken)) <= MAX_UNREAD + ONE_READ
+    assert exchange.buffered + sum(map(len, taken)) <= MAX_BUFFERED + ONE_READ
     peer.send(b"0\r\n\r\n")
     if pumping is not None:
         exchange.resume()
@@ -781,13 +780,13 @@ async def test_a_reader_that_takes_nothing_stops_the_gateway(gateway: Gateway, r
 # Whoever gives up leaves nothing behind
 
 
-async def whole_exchange(client: StreamClient, reading: Callable[..., object]) -> None:
+async def whole_exchange(client: HttpClient, reading: Callable[..., object]) -> None:
     exchange = await client.request("POST", "/send", b"?")
     try:
         await received(reading, exchange)
         await exchange.finish(1)
     finally:
-        exchange.cut()
+        exchange.abort()
 
 
 @READINGS
@@ -850,19 +849,19 @@ class Noted(Exchange):
 @on_every_loop
 async def test_no_exchange_is_remembered(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither by the client, nor by the connection that is kept, nor by a timer."""
-    monkeypatch.setattr(gateway_connection, "Exchange", Noted)
+    monkeypatch.setattr(http_connection, "Exchange", Noted)
     client = gateway.client()
-    ways: list[Callable[[Exchange], object]] = [Exchange.cut, pulled, pushed, lambda exchange: exchange.finish(1)]
+    ways: list[Callable[[Exchange], object]] = [Exchange.abort, pulled, pushed, lambda exchange: exchange.finish(1)]
     gone: list[weakref.ref[Exchange]] = []
     for way in ways:
         asking, peer = await ask(client, gateway, min(len(gone), 1))
-        peer.send(CHUNKED + chunks(b"Hi") if way is not Exchange.cut else CHUNKED)
+        peer.send(CHUNKED + chunks(b"Hi") if way is not Exchange.abort else CHUNKED)
         exchange = await asking
         outcome = way(exchange)
         if outcome is not None:
             await outcome  # type: ignore[misc]
         gone.append(weakref.ref(exchange))
-        if way is Exchange.cut:
+        if way is Exchange.abort:
             await peer.until_closed()
         del exchange, asking, outcome
         await turns()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -20,8 +21,7 @@ from oaicompat_proxy.core.errors import (
     UpstreamStartTimeout,
     UpstreamTimeout,
 )
-from oaicompat_proxy.server.deadlines import Deadlines
-from oaicompat_proxy.server.upstream.http_exchange import MAX_UNREAD, Exchange, Limits
+from oaicompat_proxy.server.upstream.http_exchange import MAX_BUFFERED, Exchange, Limits
 
 SILENCE = 60.0
 BOOM = UpstreamError("boom")
@@ -34,7 +34,6 @@ class Line:
         self.loop = asyncio.get_running_loop()
         self.paused = False
         self.closed = False
-        self.deadlines = Deadlines
 
     def pause(self) -> None:
         self.paused = True
@@ -48,7 +47,7 @@ class Line:
 
 def begun(*, silence: float | None = SILENCE, head: bool = True) -> tuple[Exchange, Line]:
     line = Line()
-    exchange = Exchange(line, silence)
+    exchange = Exchange(line, Limits(silence=silence or math.inf))
     exchange.head_complete = head
     return exchange, line
 
@@ -56,7 +55,7 @@ def begun(*, silence: float | None = SILENCE, head: bool = True) -> tuple[Exchan
 def arrive(exchange: Exchange, *pieces: bytes, complete: bool = False) -> None:
     """One read of the connection."""
     exchange.complete = complete
-    exchange.deliver(b"".join(pieces))
+    exchange.on_data(b"".join(pieces))
 
 
 def into(taken: list[bytes]) -> Callable[[bytes], bool]:
@@ -88,7 +87,7 @@ async def test_the_head_is_waited_for() -> None:
     arrive(exchange)
     await waiting
     await exchange.head()
-    exchange.cut()
+    exchange.abort()
 
 
 @timeless
@@ -96,8 +95,8 @@ async def test_a_head_that_never_comes_is_the_fault_that_the_line_tells() -> Non
     exchange, _ = begun(head=False)
     waiting = asyncio.create_task(exchange.head())
     await asyncio.sleep(0)
-    exchange.lose(BOOM)
-    exchange.lose(UpstreamError("a second fault is no news"))
+    exchange.fail(BOOM)
+    exchange.fail(UpstreamError("a second fault is no news"))
     for _ in range(2):
         with pytest.raises(UpstreamError, match="boom"):
             await waiting
@@ -120,7 +119,7 @@ def played(exchange: Exchange, reads: Sequence[Sequence[bytes]], ending: str) ->
         if ending == "complete":
             arrive(exchange, complete=True)
         else:
-            exchange.lose(BOOM)
+            exchange.fail(BOOM)
 
     return play()
 
@@ -147,7 +146,7 @@ def test_all_bytes_come_once_and_in_order_then_the_end(
                     break
                 got.append(data)
             else:
-                await exchange.pump(bytes, into(got))
+                await exchange.push_to(bytes, into(got))
         except UpstreamError:
             failed = True
         await playing
@@ -162,7 +161,7 @@ def test_all_bytes_come_once_and_in_order_then_the_end(
 async def test_what_is_pushed_is_taken_within_the_lines_own_callback() -> None:
     exchange, _ = begun()
     taken: list[bytes] = []
-    pumping = asyncio.create_task(exchange.pump(bytes, into(taken)))
+    pumping = asyncio.create_task(exchange.push_to(bytes, into(taken)))
     await asyncio.sleep(0)
     arrive(exchange, b"a", b"b")
     assert taken == [b"ab"]
@@ -182,7 +181,7 @@ async def test_who_has_enough_is_given_no_more() -> None:
         taken.append(data)
         return len(taken) < 2
 
-    pumping = asyncio.create_task(exchange.pump(bytes, take))
+    pumping = asyncio.create_task(exchange.push_to(bytes, take))
     await asyncio.sleep(0)
     for piece in (b"a", b"b", b"c"):
         arrive(exchange, piece)
@@ -196,8 +195,8 @@ async def test_who_has_enough_is_given_no_more() -> None:
 async def test_who_has_enough_of_what_was_there_already_does_not_wait() -> None:
     exchange, _ = begun()
     arrive(exchange, b"a")
-    await exchange.pump(bytes, lambda data: False)
-    exchange.cut()
+    await exchange.push_to(bytes, lambda data: False)
+    exchange.abort()
 
 
 @pytest.mark.parametrize("when", ["there", "later", "last"])
@@ -210,13 +209,13 @@ async def test_a_taker_that_fails_fails_the_pump_and_not_the_line(when: str) -> 
 
     if when == "there":
         arrive(exchange, b"a")
-    pumping = asyncio.create_task(exchange.pump(bytes, take))
+    pumping = asyncio.create_task(exchange.push_to(bytes, take))
     await asyncio.sleep(0)
     if when != "there":
         arrive(exchange, b"a", complete=when == "last")
     with pytest.raises(LookupError):
         await pumping
-    exchange.cut()
+    exchange.abort()
 
 
 @timeless
@@ -224,10 +223,10 @@ async def test_a_taker_may_give_the_exchange_up() -> None:
     exchange, line = begun()
 
     def take(data: bytes) -> bool:
-        exchange.cut()
+        exchange.abort()
         return False
 
-    pumping = asyncio.create_task(exchange.pump(bytes, take))
+    pumping = asyncio.create_task(exchange.push_to(bytes, take))
     await asyncio.sleep(0)
     arrive(exchange, b"a")
     assert line.closed
@@ -245,12 +244,12 @@ async def test_what_came_before_a_fault_is_delivered_before_it(reading: str) -> 
     exchange, _ = begun()
     arrive(exchange, b"a")
     arrive(exchange, b"b")
-    exchange.lose(BOOM)
+    exchange.fail(BOOM)
     taken: list[bytes] = []
     if reading == "read":
         taken.append(await exchange.read())
     with pytest.raises(UpstreamError, match="boom"):
-        await exchange.pump(bytes, into(taken))
+        await exchange.push_to(bytes, into(taken))
     assert taken == [b"ab"]
 
 
@@ -258,8 +257,8 @@ async def test_what_came_before_a_fault_is_delivered_before_it(reading: str) -> 
 async def test_a_fault_behind_the_end_is_none() -> None:
     exchange, line = begun()
     arrive(exchange, b"a", complete=True)
-    exchange.lose(BOOM)
-    exchange.cut()
+    exchange.fail(BOOM)
+    exchange.abort()
     assert await exchange.read() == b"a"
     assert await exchange.read() == b""
     assert not line.closed
@@ -272,11 +271,11 @@ async def test_who_waits_when_it_is_given_up_is_told(reading: str) -> None:
     waits: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
         "head": exchange.head,
         "read": exchange.read,
-        "pump": lambda: exchange.pump(bytes, lambda data: True),
+        "pump": lambda: exchange.push_to(bytes, lambda data: True),
     }
     waiting = asyncio.create_task(waits[reading]())
     await asyncio.sleep(0)
-    exchange.cut()
+    exchange.abort()
     with pytest.raises(UpstreamInterrupted, match="given up"):
         await waiting
     assert line.closed
@@ -299,7 +298,7 @@ async def test_silence_has_a_limit_to_a_tenth() -> None:
 async def test_every_sign_begins_it_anew(pause: float) -> None:
     """Also one that is no body: a piece of the head, or news."""
     exchange, _ = begun()
-    pumping = asyncio.create_task(exchange.pump(bytes, lambda data: True))
+    pumping = asyncio.create_task(exchange.push_to(bytes, lambda data: True))
     for number in range(20):
         await asyncio.sleep(pause)
         arrive(exchange, *([b"a"] if number % 2 else []))
@@ -313,7 +312,7 @@ async def test_every_sign_begins_it_anew(pause: float) -> None:
 async def test_while_nobody_listens_nobody_is_silent() -> None:
     """A client that takes an hour is no fault of the agent's; then its time begins."""
     exchange, _ = begun()
-    pumping = asyncio.create_task(exchange.pump(bytes, lambda data: True))
+    pumping = asyncio.create_task(exchange.push_to(bytes, lambda data: True))
     await asyncio.sleep(0)
     arrive(exchange, b"a")
     exchange.pause()
@@ -330,16 +329,16 @@ async def test_while_nobody_listens_nobody_is_silent() -> None:
 async def test_a_reader_that_comes_back_late_does_not_find_it_silent() -> None:
     """It was paused by what lay unread."""
     exchange, line = begun()
-    arrive(exchange, bytes(MAX_UNREAD + 1))
+    arrive(exchange, bytes(MAX_BUFFERED + 1))
     assert line.paused
     await asyncio.sleep(3600)
-    assert len(await exchange.read()) == MAX_UNREAD + 1
+    assert len(await exchange.read()) == MAX_BUFFERED + 1
     assert not line.paused
     reading = asyncio.create_task(exchange.read())
     await asyncio.sleep(0.9 * SILENCE)
     arrive(exchange, b"more")
     assert await reading == b"more"
-    exchange.cut()
+    exchange.abort()
 
 
 @timeless
@@ -378,7 +377,7 @@ async def test_a_long_answer_costs_few_timers() -> None:
         return call_later(*args, **kwargs)
 
     exchange, _ = begun()
-    pumping = asyncio.create_task(exchange.pump(bytes, lambda data: True))
+    pumping = asyncio.create_task(exchange.push_to(bytes, lambda data: True))
     await asyncio.sleep(0)
     loop.call_later = counting  # type: ignore[method-assign, assignment]
     for _ in range(10_000):
@@ -394,24 +393,24 @@ async def test_a_long_answer_costs_few_timers() -> None:
 @timeless
 async def test_what_nobody_reads_stops_the_line() -> None:
     exchange, line = begun()
-    arrive(exchange, bytes(MAX_UNREAD))
+    arrive(exchange, bytes(MAX_BUFFERED))
     assert not line.paused
     arrive(exchange, b"x")
     assert line.paused
-    assert len(await exchange.read()) == MAX_UNREAD + 1
+    assert len(await exchange.read()) == MAX_BUFFERED + 1
     assert not line.paused
-    exchange.cut()
+    exchange.abort()
 
 
 @timeless
 async def test_what_is_taken_at_once_never_stops_it() -> None:
     exchange, line = begun()
-    pumping = asyncio.create_task(exchange.pump(bytes, lambda data: True))
+    pumping = asyncio.create_task(exchange.push_to(bytes, lambda data: True))
     await asyncio.sleep(0)
     for _ in range(10):
-        arrive(exchange, bytes(MAX_UNREAD + 1))
+        arrive(exchange, bytes(MAX_BUFFERED + 1))
         assert not line.paused
-    assert exchange.unread == 0
+    assert exchange.buffered == 0
     arrive(exchange, complete=True)
     await pumping
 
@@ -439,13 +438,13 @@ async def test_a_taker_may_pause_while_it_takes() -> None:
         exchange.pause()
         return True
 
-    pumping = asyncio.create_task(exchange.pump(bytes, take))
+    pumping = asyncio.create_task(exchange.push_to(bytes, take))
     await asyncio.sleep(0)
     assert line.paused
     exchange.resume()
     arrive(exchange, b"b")
     assert line.paused
-    exchange.cut()
+    exchange.abort()
     with pytest.raises(UpstreamInterrupted):
         await pumping
 
@@ -460,7 +459,7 @@ async def test_an_exchange_that_is_over_has_no_say_over_the_line() -> None:
     line.paused = True
     exchange.resume()
     await exchange.finish(1)
-    exchange.cut()
+    exchange.abort()
     assert line.paused
     assert not line.closed
 
@@ -500,7 +499,7 @@ async def test_finishing_has_a_limit(chatty: bool) -> None:
 @timeless
 async def test_finishing_what_is_lost_is_no_fault() -> None:
     exchange, _ = begun()
-    exchange.lose(BOOM)
+    exchange.fail(BOOM)
     await exchange.finish(5)
     assert now() == 0
 
@@ -512,7 +511,7 @@ async def test_who_stops_waiting_can_be_followed_by_another(waiting: str) -> Non
     waits: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
         "head": exchange.head,
         "read": exchange.read,
-        "pump": lambda: exchange.pump(bytes, lambda data: True),
+        "pump": lambda: exchange.push_to(bytes, lambda data: True),
         "finish": lambda: exchange.finish(5),
     }
     task = asyncio.create_task(waits[waiting]())
@@ -521,7 +520,7 @@ async def test_who_stops_waiting_can_be_followed_by_another(waiting: str) -> Non
     with pytest.raises(asyncio.CancelledError):
         await task
     if waiting == "finish":
-        exchange.cut()
+        exchange.abort()
         return
     exchange.head_complete = True
     arrive(exchange, b"a", complete=True)
@@ -536,14 +535,14 @@ class Noted(Exchange):
 async def test_nobody_remembers_an_exchange_that_is_over() -> None:
     gone = []
     for end in ("complete", "cut", "lost"):
-        exchange = Noted(Line(), SILENCE)
+        exchange = Noted(Line(), Limits(silence=SILENCE))
         exchange.head_complete = True
         if end == "complete":
             arrive(exchange, b"a", complete=True)
         elif end == "cut":
-            exchange.cut()
+            exchange.abort()
         else:
-            exchange.lose(BOOM)
+            exchange.fail(BOOM)
         gone.append(weakref.ref(exchange))
         del exchange
     gc.collect()
@@ -554,13 +553,13 @@ async def test_nobody_remembers_an_exchange_that_is_over() -> None:
 
 
 def limited(**limits: float) -> Exchange:
-    exchange = Exchange(Line(), SILENCE, Limits(**limits))
+    exchange = Exchange(Line(), Limits(silence=SILENCE, **limits))
     exchange.head_complete = True
     return exchange
 
 
 READS: dict[str, Callable[[Exchange], Coroutine[Any, Any, object]]] = {
-    "pumped": lambda exchange: exchange.pump(bytes, lambda data: True),
+    "pumped": lambda exchange: exchange.push_to(bytes, lambda data: True),
     "read": lambda exchange: exchange.read(),
 }
 
@@ -581,7 +580,7 @@ async def test_the_first_byte_has_a_limit_of_its_own(how: str) -> None:
 @timeless
 async def test_after_the_first_byte_only_silence_counts() -> None:
     exchange = limited(start=10)
-    pumping = asyncio.create_task(exchange.pump(bytes, lambda data: True))
+    pumping = asyncio.create_task(exchange.push_to(bytes, lambda data: True))
     await asyncio.sleep(9)
     arrive(exchange, b"a")
     with pytest.raises(UpstreamTimeout) as raised:
@@ -595,7 +594,7 @@ async def test_after_the_first_byte_only_silence_counts() -> None:
 async def test_a_run_has_a_limit_however_busy_it_is(paused: bool) -> None:
     """Also while its client takes nothing."""
     exchange = limited(whole=100)
-    pumping = asyncio.create_task(exchange.pump(bytes, lambda data: True))
+    pumping = asyncio.create_task(exchange.push_to(bytes, lambda data: True))
     for _ in range(99):
         await asyncio.sleep(1)
         arrive(exchange, b"a")
@@ -614,6 +613,6 @@ async def test_what_is_over_has_no_timer(limits: dict[str, float], ending: str) 
     if ending == "complete":
         arrive(exchange, b"a", complete=True)
     elif ending == "cut":
-        exchange.cut()
+        exchange.abort()
     else:
-        exchange.lose(BOOM)
+        exchange.fail(BOOM)

@@ -26,7 +26,7 @@ from .sessions.store import MemoryStore, RedisStore, SessionStore
 from .upstream.catalog import Catalog
 from .upstream.gateway_client import Upstream
 from .upstream.readiness import Readiness
-from .upstream.session_closer import Closer, Closing, NothingToClose
+from .upstream.session_closer import GatewaySessionCloser, NullCloser, SessionCloser
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -130,11 +130,11 @@ class Gateway:
         await self.locks.close()
         self.runtime.upstream.close()
 
-    def _new_closer(self, config: Config, upstream: Upstream) -> Closing:
+    def _new_closer(self, config: Config, upstream: Upstream) -> SessionCloser:
         gateway = upstream.dialect.gateway
         if gateway is None:
-            return NothingToClose()
-        return Closer(upstream, gateway, close_timeout=config.close_timeout, speakers=self._speakers)
+            return NullCloser()
+        return GatewaySessionCloser(upstream, gateway, close_timeout=config.close_timeout, speakers=self._speakers)
 
     def _sweep(self) -> None:
         """Closes expired sessions, with the runtime that serves."""

@@ -15,7 +15,7 @@ from .sessions.sessions import Sessions
 from .upstream.catalog import Catalog
 from .upstream.gateway_client import Upstream
 from .upstream.readiness import Readiness
-from .upstream.session_closer import Closing
+from .upstream.session_closer import SessionCloser
 
 DRAIN_POLL = 1.0
 """Seconds between two checks whether the last run of a replaced runtime is over."""
@@ -36,7 +36,7 @@ class GatewayRuntime:
     catalog: Catalog
     readiness: Readiness
     sessions: Sessions
-    closer: Closing
+    closer: SessionCloser
     call_ids: CallIds
     limiter: RunLimiter
     """Those of the gateway: they survive the runtime."""
@@ -46,8 +46,8 @@ class GatewayRuntime:
             "settling": len(self.sessions.finalizing),
             "cancelled": self.sessions.cancelled,
             "forgotten": self.sessions.forgotten,
-            "closing": self.closer.unfinished,
-            "unclosed": self.closer.failed,
+            "closing": self.closer.pending,
+            "unclosed": self.closer.gave_up,
             "reclosed": self.closer.retried,
             "reconnected": self.upstream.reconnects,
         }

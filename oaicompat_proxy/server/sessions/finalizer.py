@@ -15,7 +15,7 @@ from ..upstream.approvals import confirm
 from ..upstream.gateway_client import Upstream
 from ..upstream.run import Run
 from ..upstream.run_state import RunState
-from ..upstream.session_closer import Closing
+from ..upstream.session_closer import SessionCloser
 from .after_request import AFTER_REQUEST, CANCELLED, KEEPS_PERMIT, Action
 from .continued_lease import ContinuedLease
 from .conversations import Conversations
@@ -35,7 +35,7 @@ UNREACHED = (UpstreamUnreachable, UpstreamConnectTimeout)
 
 
 class Finalizer:
-    def __init__(self, config: Config, conversations: Conversations, closer: Closing) -> None:
+    def __init__(self, config: Config, conversations: Conversations, closer: SessionCloser) -> None:
         self._config = config
         self._conversations = conversations
         self._closer = closer

@@ -18,7 +18,7 @@ from ...core.errors import SessionsUnavailable
 from ...core.signing import SigningKeys
 from ..upstream.approvals import ContinuedRun
 from ..upstream.gateway_client import Upstream
-from ..upstream.session_closer import Closing
+from ..upstream.session_closer import SessionCloser
 from .continued_lease import ContinuedLease
 from .conversations import Conversations
 from .finalizer import Finalizer
@@ -44,7 +44,7 @@ class Sessions:
         keys: SigningKeys,
         *,
         limiter: RunLimiter,
-        closer: Closing,
+        closer: SessionCloser,
         locks: SessionLocks,
         store: SessionStore,
         names: SessionNames,
@@ -182,12 +182,12 @@ class Sessions:
         await self._finalizer.shutdown()
         for key in await self._store.clear():
             self._closer.close_soon(key)
-        await self._closer.settle()
+        await self._closer.shutdown()
 
     async def hand_over(self) -> None:
         """After a reload: other settings continue with the stored sessions."""
         await self._finalizer.shutdown()
-        await self._closer.settle()
+        await self._closer.shutdown()
 
 
 SESSIONS = web.AppKey("oaicompat_proxy.sessions", Sessions)

@@ -215,7 +215,7 @@ class ContinuedRun(PullSource):
 
     def cut(self) -> None:
         if self._exchange is not None:
-            self._exchange.cut()
+            self._exchange.abort()
 
     async def _read_greeting(self, exchange: Exchange) -> str:
         """The connection's id, from the first event."""

@@ -1,7 +1,7 @@
-"""Connecting to the gateway, again and again while it is away for a moment (decision D12).
+"""Connecting to the gateway, with retries while it is away for a moment (decision D12).
 
-This is the only thing that is ever repeated: without a connection no byte of a request has left, so no run can have
-begun. A gateway that restarts, or a name that is just being moved, is back within a second or two.
+Only a connect is ever retried: without a connection no byte of a request has been sent, so no run can have begun.
+A gateway that restarts, or a host name that is just being moved, is back within a second or two.
 """
 
 from __future__ import annotations
@@ -17,43 +17,45 @@ from yarl import URL
 from ...core.errors import UpstreamConnectTimeout, UpstreamUnreachable
 
 FIRST_PAUSE = 0.1
-"""Seconds before the second attempt; each later pause is twice as long."""
+"""Seconds before the first retry; each later pause is twice as long."""
 
 JITTER = 0.1
-"""Seconds by which a pause may be longer, so that all who wait do not come back at once."""
+"""Seconds of random delay added to a pause, so that waiting requests do not all return at once."""
 
 Connected = TypeVar("Connected")
 Protocol = TypeVar("Protocol", bound=asyncio.Protocol)
 
 
-class Door:
-    """Where the gateway listens."""
+class Endpoint:
+    """The address at which the gateway listens."""
 
     def __init__(self, base: str) -> None:
-        """`base`: its address, http or https, or unix:FILE."""
+        """`base`: http or https, or unix:FILE."""
         self._file = base.removeprefix("unix:") if base.startswith("unix:") else ""
         self.url = URL("http://localhost" if self._file else base)
         """As requests name it."""
         self._tls = ssl.create_default_context() if self.url.scheme == "https" else None
 
-    async def open(self, new: Callable[[], Protocol]) -> Protocol:
-        """A connection. Raises OSError."""
+    async def connect(self, new_protocol: Callable[[], Protocol]) -> Protocol:
+        """Raises OSError."""
         loop = asyncio.get_running_loop()
         if self._file:
-            _, protocol = await loop.create_unix_connection(new, self._file)
+            _, protocol = await loop.create_unix_connection(new_protocol, self._file)
         else:
             host, port = self.url.raw_host or "", self.url.port or 80
-            _, protocol = await loop.create_connection(new, host, port, ssl=self._tls)
+            _, protocol = await loop.create_connection(new_protocol, host, port, ssl=self._tls)
         return protocol
 
 
-async def dial(connect: Callable[[], Awaitable[Connected]], *, within: float, retries: int) -> Connected:
-    """What `connect` returns. `within`: seconds for all attempts and the pauses between them.
+async def connect_with_retries(
+    connect: Callable[[], Awaitable[Connected]], *, within: float, retries: int
+) -> Connected:
+    """Returns what `connect` returns. `within`: seconds for all attempts and the pauses between them.
 
-    Raises UpstreamUnreachable, or UpstreamConnectTimeout when the time is over.
+    Raises UpstreamUnreachable, or UpstreamConnectTimeout when the time has run out.
     """
     retrying = AsyncRetrying(
-        retry=retry_if_exception(_may_pass),
+        retry=retry_if_exception(_is_transient),
         stop=stop_after_attempt(1 + retries),
         wait=wait_exponential(multiplier=FIRST_PAUSE) + wait_random(0, JITTER),
         reraise=True,
@@ -67,6 +69,6 @@ async def dial(connect: Callable[[], Awaitable[Connected]], *, within: float, re
         raise UpstreamUnreachable("The agent gateway cannot be reached; is it running?") from error
 
 
-def _may_pass(error: BaseException) -> bool:
-    """Refused, reset, no such name, no route: not a certificate that is wrong, nor the system's own long wait."""
+def _is_transient(error: BaseException) -> bool:
+    """Refused, reset, no such host, no route; not a bad certificate, nor the kernel's own connect timeout."""
     return isinstance(error, OSError) and not isinstance(error, ssl.SSLError | TimeoutError)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from aiohttp import web
 
@@ -15,7 +15,7 @@ from ...dialects.protocol import Call, Reader
 from ...dialects.registry import DIALECTS
 from .event_source import Watch
 from .gateway_features import GatewayFeatures
-from .http_client import StreamClient
+from .http_client import HttpClient
 from .http_exchange import NO_LIMITS, Exchange, Limits
 from .run import Run
 
@@ -37,7 +37,8 @@ class Upstream:
         self.dialect = DIALECTS[config.dialect]
         self._config = config
         self._base = base
-        self._limits = Limits(config.first_event_timeout or math.inf, config.run_timeout or math.inf)
+        silence = config.silence_timeout or math.inf
+        self._limits = Limits(config.first_event_timeout or math.inf, config.run_timeout or math.inf, silence)
         token = config.upstream_token
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         runs_again = config.confirmations == "approve" and self.dialect.gateway is None
@@ -47,7 +48,7 @@ class Upstream:
         self._watch: Watch | None = None
         self._client = self._new_client(base)
         # moving
-        self._others: dict[str, StreamClient] = {}
+        self._others: dict[str, HttpClient] = {}
         """Clients of agents at addresses of their own: as many as models are configured."""
 
     @property
@@ -81,9 +82,9 @@ class Upstream:
         other._watch = watch
         return other
 
-    async def call(self, call: Call) -> tuple[int, bytes]:
+    async def call(self, call: Call, limits: Limits | None = None) -> tuple[int, bytes]:
         """Status and body of a short answer. Raises UpstreamError and its kin."""
-        exchange = await self._client.request("POST", call.path, call.body, headers=self._headers)
+        exchange = await self._client.request("POST", call.path, call.body, headers=self._headers, limits=limits)
         try:
             body = b""
             while data := await exchange.read():
@@ -92,20 +93,16 @@ class Upstream:
                     raise UpstreamError("The agent gateway's answer is too long.")
             return exchange.status, body
         finally:
-            exchange.cut()
-
-    def ask_in_a_row(self, calls: Sequence[Call], limits: Limits) -> list[Exchange]:
-        """The same for some at once, on one connection that is there: short answers to come. None without one."""
-        return self._client.ask_in_a_row(calls, self._headers, limits)
+            exchange.abort()
 
     async def listen(self, path: str, limits: Limits = NO_LIMITS) -> Exchange:
         """An event stream that is not a run's, without a limit to its silence.
 
         Raises UpstreamRefused where there is none, and UpstreamError and its kin.
         """
-        exchange = await self._client.request("GET", path, headers=self._headers, silence_timeout=None, limits=limits)
+        exchange = await self._client.request("GET", path, headers=self._headers, limits=limits)
         if exchange.status != 200:
-            exchange.cut()
+            exchange.abort()
             kind = UpstreamRefused if exchange.status < 500 else UpstreamError
             raise kind(f"The agent gateway answered with status {exchange.status}.")
         return exchange
@@ -113,7 +110,7 @@ class Upstream:
     async def probe(self) -> int:
         """The status of an answer to a question that nothing comes of. Raises UpstreamError and its kin."""
         exchange = await self._client.request("GET", "", headers=self._headers)
-        exchange.cut()
+        exchange.abort()
         return exchange.status
 
     def run(self, call: Call, run_id: str = "") -> Run:
@@ -138,10 +135,10 @@ class Upstream:
         for client in self._clients():
             client.close()
 
-    def _clients(self) -> Iterable[StreamClient]:
+    def _clients(self) -> Iterable[HttpClient]:
         return (self._client, *self._others.values())
 
-    def _address(self, call: Call) -> tuple[StreamClient, Call]:
+    def _address(self, call: Call) -> tuple[HttpClient, Call]:
         """Who takes the call: a whole URL is another agent's."""
         if "://" not in call.path:
             return self._client, call
@@ -149,13 +146,13 @@ class Upstream:
             self._others[call.path] = self._new_client(call.path)
         return self._others[call.path], call._replace(path="")
 
-    def _new_client(self, base: str) -> StreamClient:
-        return StreamClient(
+    def _new_client(self, base: str) -> HttpClient:
+        return HttpClient(
             base,
             {**_HEADERS, **self.dialect.headers},
             connect_timeout=self._config.connect_timeout,
             connect_retries=self._config.connect_retries,
-            silence_timeout=self._config.silence_timeout,
+            limits=Limits(silence=self._limits.silence),
         )
 
 

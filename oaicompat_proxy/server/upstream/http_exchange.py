@@ -1,8 +1,8 @@
-"""One request to the gateway and its answer, read in the callbacks of the connection.
+"""One HTTP request to the gateway and its response, read in the callbacks of the connection.
 
-A general HTTP client wakes a task for every packet, which costs more than all of the translation. Here what the
-socket brings can be pushed straight to whoever takes it. What arrived before a fault is delivered before the
-fault is raised.
+A general HTTP client wakes a task for each read of the socket, which costs more than the whole translation. Here the
+connection's callback can push each read straight to its consumer. Bytes that arrived before a failure are delivered
+before the failure is raised.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ...core.errors import AgentRunTimeout, UpstreamError, UpstreamInterrupted, UpstreamStartTimeout, UpstreamTimeout
-from ..deadlines import Deadlines
 
 T = TypeVar("T")
-"""What is made of a read."""
+"""What `feed` makes of a read."""
 
-MAX_UNREAD = 256 * 1024
-"""Bytes that are held for a reader before the socket is left alone."""
+MAX_BUFFERED = 256 * 1024
+"""Bytes that are buffered for a reader before the socket is paused."""
 
 
 class Limits(NamedTuple):
-    """Seconds from the request on; infinite where there is no limit."""
+    """Time limits of an exchange, in seconds; infinite where there is no limit."""
 
     start: float = math.inf
-    """Until the first byte of the answer's body."""
+    """From the request to the first byte of the response's body."""
     whole: float = math.inf
-    """Until its last."""
+    """From the request to the end of the response."""
+    silence: float = math.inf
+    """Between two reads."""
 
 
 NO_LIMITS = Limits()
@@ -39,13 +40,11 @@ NO_LIMITS = Limits()
 NO_HEADERS: Mapping[bytes, bytes] = MappingProxyType({})
 
 
-class Line(Protocol):
-    """The connection, as an exchange needs it."""
+class Connection(Protocol):
+    """The connection, as an exchange uses it."""
 
     loop: asyncio.AbstractEventLoop
     paused: bool
-
-    def deadlines(self, length: float) -> Deadlines: ...
 
     def pause(self) -> None: ...
 
@@ -55,73 +54,64 @@ class Line(Protocol):
 
 
 class Exchange:
-    """One request and its answer. Read it with `read`, or have it pushed with `pump`; then `finish` or `cut`."""
+    """One request and its response. Read it with `read` or `push_to`, then call `finish` or `abort`."""
 
     __slots__ = (
         "_connection",
         "_deadline",
         "_feed",
-        "_first_watch",
         "_is_delimited",
-        "_last_sign",
+        "_last_read",
         "_loop",
         "_pieces",
-        "_silence_timeout",
+        "_silence_limit",
         "_start_deadline",
         "_started",
         "_take",
+        "_timer",
         "_waiter",
-        "_watch",
         "arrived",
+        "buffered",
         "complete",
         "failure",
         "head_complete",
         "headers",
-        "on_end",
         "received",
         "status",
-        "unread",
     )
 
-    def __init__(self, connection: Line, silence_timeout: float | None, limits: Limits = NO_LIMITS) -> None:
-        """`silence_timeout`: seconds; None for no limit."""
+    def __init__(self, connection: Connection, limits: Limits) -> None:
         self._connection = connection
-        self._silence_timeout = silence = silence_timeout or math.inf
-        self._loop = loop = connection.loop
-        now = loop.time()
-        start, whole = limits
+        self._loop = connection.loop
+        start, whole, self._silence_limit = limits
+        now = self._loop.time()
         self._start_deadline, self._deadline = now + start, now + whole
         # moving
         self.status = 0
         self.headers: Mapping[bytes, bytes] = NO_HEADERS
-        """Names and values, as they came, until they are taken."""
+        """Names and values as received, until `take_headers`."""
         self.head_complete = False
         self._is_delimited = False
         self.complete = False
         self.received = 0
         """Bytes of the body."""
         self.arrived = 0.0
-        """By `time.perf_counter()`, when the first of what is, or was last, held for a reader came."""
-        self.on_end: Callable[[], None] | None = None
-        """Told once, when the answer is complete or has failed."""
+        """`time.perf_counter()` at which the oldest buffered byte arrived, or the oldest of the last read."""
         self.failure: UpstreamError | None = None
-        """Why there is no whole answer, and will be none."""
+        """Why the response is not complete and will not be."""
         self._pieces: list[bytes] = []
-        self.unread = 0
+        self.buffered = 0
+        """Bytes that wait for a reader."""
         self._feed: Callable[[bytes], Any] | None = None
         self._take: Callable[[Any], bool] | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._last_sign = now
+        self._last_read = now
         self._started = False
-        self._watch: asyncio.TimerHandle | None = None
-        self._first_watch: Deadlines | None = None
-        first = min(silence, start, whole)
-        if first < math.inf:
-            self._first_watch = connection.deadlines(first)
-            self._first_watch.set(self, loop)
+        self._timer: asyncio.TimerHandle | None = None
+        self._set_timer(min(limits))
 
     def take_headers(self) -> Mapping[bytes, bytes]:
-        """Once: many answers are open at a time, and nobody needs the headers any more. Names in small letters."""
+        """The response's headers, names in lower case. They are released: many responses are open at a time."""
         headers = dict(zip(map(bytes.lower, self.headers), self.headers.values(), strict=True))
         self.headers = NO_HEADERS
         self._is_delimited = b"transfer-encoding" in headers or b"content-length" in headers
@@ -129,7 +119,7 @@ class Exchange:
 
     @property
     def is_delimited(self) -> bool:
-        """The body says itself where it ends."""
+        """Whether the body's framing, not the close of the connection, marks its end."""
         if self.headers:
             self.take_headers()
         return self._is_delimited
@@ -140,7 +130,7 @@ class Exchange:
             await self._wait()
 
     async def read(self) -> bytes:
-        """What has come since the last read; empty at the end. Raises UpstreamError and its kin."""
+        """The bytes since the last read; empty at the end. Raises UpstreamError and its kin."""
         pieces = self._pieces
         while not pieces:
             if self.complete:
@@ -149,14 +139,14 @@ class Exchange:
             await self._wait()
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
-        self.unread = 0
+        self.buffered = 0
         self.resume()
         return data
 
-    async def pump(self, feed: Callable[[bytes], T], take: Callable[[T], bool]) -> None:
-        """Gives what `feed` makes of every read to `take`, in the callback of the connection.
+    async def push_to(self, feed: Callable[[bytes], T], take: Callable[[T], bool]) -> None:
+        """Calls `take(feed(data))` for each read, in the callback of the connection.
 
-        Until that returns False or all is read. Raises what they raise, and UpstreamError and its kin.
+        Until `take` returns False or the response ends. Raises what they raise, and UpstreamError and its kin.
         """
         if self._pieces and not take(feed(await self.read())):
             return
@@ -168,34 +158,34 @@ class Exchange:
             self._feed = self._take = None
 
     def pause(self) -> None:
-        """No more for now; what is on its way may still come."""
-        if not self.complete:  # then the connection may be another's
+        """Stops reading the socket; bytes that the loop has already read may still come."""
+        if not self.complete:  # then the connection may serve another exchange
             self._connection.pause()
 
     def resume(self) -> None:
         if self._connection.paused and not self.complete:
-            self._last_sign = self._loop.time()  # until now nobody listened
+            self._last_read = self._loop.time()  # the silence limit does not count a pause
             self._connection.resume()
 
     async def finish(self, within: float) -> None:
-        """After the last byte that counts: waits for the end of the body, so that the connection is used again."""
+        """Reads the rest of the body for at most `within` seconds, so that the connection can be used again."""
         with contextlib.suppress(TimeoutError, UpstreamError):
             async with asyncio.timeout(within):
                 while await self.read():
                     pass
-        self.cut()
+        self.abort()
 
-    def cut(self, failure: UpstreamError | None = None) -> None:
-        """Gives up what is still to come, and with it the connection. `failure`: is what a reader gets."""
+    def abort(self, failure: UpstreamError | None = None) -> None:
+        """Closes the connection unless the response is complete. `failure`: what a reader's call raises."""
         if not self.complete:
-            self._fail(failure or UpstreamInterrupted("The run was given up."))
+            self.fail(failure or UpstreamInterrupted("The run was given up."))
             self._connection.close()
 
     # from the connection
 
-    def deliver(self, data: bytes) -> None:
-        """Hands on what a read brought of the body."""
-        self._last_sign = self._loop.time()
+    def on_data(self, data: bytes) -> None:
+        """Delivers the body's bytes of one read of the socket."""
+        self._last_read = self._loop.time()
         if data:
             self._started = True
             self.received += len(data)
@@ -205,8 +195,8 @@ class Exchange:
                 if not self._pieces:
                     self.arrived = perf_counter()
                 self._pieces.append(data)
-                self.unread += len(data)
-                if self.unread > MAX_UNREAD:
+                self.buffered += len(data)
+                if self.buffered > MAX_BUFFERED:
                     self._connection.pause()
         if self.complete:
             self._end()
@@ -216,56 +206,46 @@ class Exchange:
     def _push(self, data: bytes) -> None:
         failure = None
         try:
-            if self._take(self._feed(data)):  # type: ignore[misc]  # both are there
+            if self._take(self._feed(data)):  # type: ignore[misc]  # both are set
                 return
         except Exception as error:
             failure = error
         self._take = None
         self._wake(failure)
 
-    def lose(self, failure: UpstreamError) -> None:
-        """The connection is gone before the end of the answer."""
-        self._fail(failure)
-
-    def _fail(self, failure: UpstreamError) -> None:
+    def fail(self, failure: UpstreamError) -> None:
+        """Ends the exchange without a complete response; the first failure counts."""
         if not self.complete and self.failure is None:
             self.failure = failure
             self._end()
 
     def _end(self) -> None:
-        if self._first_watch is not None:
-            self._first_watch.lift(self)
-        if self._watch is not None:
-            self._watch.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._wake()
-        if self.on_end is not None:
-            tell, self.on_end = self.on_end, None  # who is told may hold us
-            tell()
 
-    def _watch_from(self, now: float) -> None:
-        """One timer for all of the answer: it looks again when the next limit may be over."""
-        silent = max(self._last_sign + self._silence_timeout - now, self._silence_timeout / 10)
-        start = math.inf if self._started else self._start_deadline - now
-        delay = min(silent, start, self._deadline - now)
+    def _set_timer(self, delay: float) -> None:
         if delay < math.inf:
-            self._watch = self._loop.call_later(delay, self.miss_deadline)
+            self._timer = self._loop.call_later(delay, self._check_limits)
 
-    def miss_deadline(self) -> None:
-        """Some limit may be over."""
+    def _check_limits(self) -> None:
+        """Runs when a limit may have passed: reads move the silence limit, but not the timer."""
         now = self._loop.time()
         failure = self._overdue(now)
-        if failure is None:
-            self._watch_from(now)
+        if failure is not None:
+            self.fail(failure)
+            self._connection.close()
             return
-        self._fail(failure)
-        self._connection.close()
+        silence = max(self._last_read + self._silence_limit - now, self._silence_limit / 10)
+        start = math.inf if self._started else self._start_deadline - now
+        self._set_timer(min(silence, start, self._deadline - now))
 
     def _overdue(self, now: float) -> UpstreamError | None:
         if now >= self._deadline:
             return AgentRunTimeout("The agent's run took longer than this server lets it; it was stopped.")
         if now >= self._start_deadline and not self._started:
             return UpstreamStartTimeout("The agent gave no first sign in time.")
-        if now >= self._last_sign + self._silence_timeout and not self._connection.paused:
+        if now >= self._last_read + self._silence_limit and not self._connection.paused:
             return UpstreamTimeout("The agent was silent for too long.")
         return None
 

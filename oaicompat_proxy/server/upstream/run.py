@@ -15,7 +15,7 @@ from ...core.sse import FrameReader
 from ...dialects.protocol import Call, Reader
 from .decompression import Inflater
 from .event_source import OnGatewayBytes, TakeEvents, Watch
-from .http_client import NO_HEADERS, StreamClient
+from .http_client import NO_HEADERS, HttpClient
 from .http_exchange import Exchange, Limits
 from .response_check import UNKNOWN_APP, check_app, check_credentials, check_stream
 from .run_state import RunState
@@ -39,7 +39,7 @@ class Run:
 
     def __init__(
         self,
-        client: StreamClient,
+        client: HttpClient,
         call: Call,
         reader: Reader,
         limits: Limits,
@@ -113,9 +113,9 @@ class Run:
         if self._exchange is None:
             assert self._call is not None
             path, body = self._call
-            self._exchange = self._client.ask("POST", path, body, self._headers, self._limits)
-            if self._exchange is None:
-                self._exchange = await self._client.send("POST", path, body, self._limits, self._headers)
+            self._exchange = await self._client.request(
+                *("POST", path, body), headers=self._headers, limits=self._limits, retry=True, wait=False
+            )
             self._state = RunState.SENT
             self.sent = len(body)
             del body
@@ -128,7 +128,7 @@ class Run:
             await self._check(exchange, headers)
         except ProxyError:
             self._state = RunState.REJECTED
-            exchange.cut()
+            exchange.abort()
             raise
         encoding = headers.get(b"content-encoding", b"identity").lower()
         if encoding != b"identity":
@@ -204,7 +204,7 @@ class Run:
             return not stopped and reader.wait is None
 
         while not stopped and not self._settled:
-            await exchange.pump(feed, take_read)
+            await exchange.push_to(feed, take_read)
             if not stopped:
                 stopped = not take(await self._next())
 
@@ -284,4 +284,4 @@ class Run:
     def cut(self, failure: UpstreamError | None = None) -> None:
         """Gives up the connection, whatever is still to come on it. `failure`: is what a reader gets."""
         if self._exchange is not None:
-            self._exchange.cut(failure)
+            self._exchange.abort(failure)
