@@ -40,7 +40,7 @@ class Config:
     )
     upstream_token: str = setting(
         "",
-        "Bearer token for the gateway; it is never shown to a client.",
+        "Bearer token for the gateway; no client ever sees it.",
         metavar="TOKEN",
         secret=True,
         gateway=True,
@@ -48,40 +48,48 @@ class Config:
     )
     dialect: str = setting(
         "agentick",
-        "What is spoken: `agentick` by its gateway; `ag-ui` by agents, whose own address --upstream then is.",
+        "Protocol of the upstream: `agentick` for its gateway, `ag-ui` for agents, whose own address --upstream is "
+        "then.",
         choices=("agentick", "ag-ui"),
         gateway=True,
     )
-    demo: bool = setting(False, "Front the embedded demo agent instead of a gateway.")
+    demo: bool = setting(False, "Use the embedded demo agent instead of a gateway.")
     wire: str = setting(
         "0.9",
-        "Let the gateway of the --demo agent speak as Agentick 0.9 does, or as 0.14 does.",
+        "Release of Agentick whose protocol the gateway of the --demo agent follows.",
         choices=("0.9", "0.14"),
     )
     model: Mapping[str, str] = setting(
         {},
-        "Offer app APP, with `ag-ui` a URL or a path, as model NAME; may be repeated. Empty is the default app.",
+        "Offer the app APP as model NAME; with `ag-ui` APP is a URL or a path. May be repeated. Empty is the default "
+        "app.",
         metavar="NAME=APP",
         gateway=True,
     )
     model_setting: Mapping[str, str] = setting(
         {},
-        "Answer one model in a way of its own, such as coder:history=last; may be repeated. A pattern, such as gpt-*, "
-        "means many; an exact name says most, then the longest pattern. SETTING is one of tick_separator, "
-        "reasoning_field, server_tools, history, max_fold.",
+        "Setting for one model, such as coder:history=last; may be repeated. A pattern, such as gpt-*, applies to "
+        "many models; an exact name wins over patterns, a longer pattern over a shorter one. SETTING is one of "
+        "tick_separator, reasoning_field, server_tools, history, max_fold.",
         metavar="MODEL:SETTING=VALUE",
         gateway=True,
     )
 
     # where it listens
-    host: str = setting("127.0.0.1", "Address to listen on; nginx beside it reaches the loopback.", metavar="ADDRESS")
+    host: str = setting(
+        "127.0.0.1",
+        "Address to listen on. The default is the loopback address, which nginx on the same machine reaches.",
+        metavar="ADDRESS",
+    )
     port: int = setting(8700, "Port to listen on; 0 takes any free one.", metavar="PORT", least=0, most=65535)
     unix_socket: str = setting("", "Socket file to listen on, instead of --host and --port.", metavar="PATH")
     unix_socket_mode: str = setting(
-        "660", "Permissions of that file, octal: who may connect. nginx needs to be of its group.", metavar="MODE"
+        "660",
+        "Permissions of the socket file, in octal: who may connect. nginx needs to be in its group.",
+        metavar="MODE",
     )
     workers: int = setting(
-        1, "Processes that serve, for more than one core; more than one are run by gunicorn.", metavar="N", least=1
+        1, "Processes that serve, for more than one core. Several processes are run by gunicorn.", metavar="N", least=1
     )
     prefix: str = setting(
         "/v1",
@@ -90,36 +98,43 @@ class Config:
         gateway=True,
         reload=False,
     )
-    log_level: str = setting("info", "How much to log.", choices=("debug", "info", "warning", "error"), reload=True)
-    log_format: str = setting("text", "Log lines for people, or one JSON object each.", choices=("text", "json"))
+    log_level: str = setting(
+        "info", "Least severe level that is logged.", choices=("debug", "info", "warning", "error"), reload=True
+    )
+    log_format: str = setting(
+        "text", "Form of log lines: text for people, or one JSON object for each line.", choices=("text", "json")
+    )
     log_sample: float = setting(
-        1.0, "Share of the successful runs that are logged, from 0 to 1; the others always are.", least=0, most=1
+        1.0,
+        "Share of the successful runs that are logged, from 0 to 1; all other runs are always logged.",
+        least=0,
+        most=1,
     )
     metrics_from: tuple[str, ...] = setting(
         ("127.0.0.0/8", "::1/128"),
-        "Address or network that may read /metrics; may be repeated. By default this machine; who comes through "
-        "nginx has to be allowed too.",
+        "Address or network that may read /metrics; may be repeated. The default is this machine; clients that come "
+        "through nginx need an entry, too.",
         metavar="CIDR",
     )
     trace: bool = setting(
         False, "Send a trace of each run to OTEL_EXPORTER_OTLP_ENDPOINT; needs oaicompat-proxy[tracing]."
     )
     trace_content: bool = setting(
-        False, "Put prompts and answers into traces, too: whoever reads traces reads conversations then."
+        False, "Include prompts and answers in traces: everyone who reads traces can then read conversations."
     )
 
     cors: str = setting(
         "",
-        "Origins whose pages may call from a browser, separated by commas, or *; none by default. The pages of no "
-        "other web site may call where no key is asked for.",
+        "Origins whose pages may call from a browser, separated by commas, or *; none by default. Without keys, pages "
+        "of other origins are refused.",
         metavar="ORIGINS",
         reload=True,
     )
     allowed_host: tuple[str, ...] = setting(
         (),
-        "Name under which clients call where no key is asked for, as `Host` has it, without the port; may be repeated, "
-        "* for any. `localhost` and IP addresses always are allowed; with --no-auth beyond the loopback every name is, "
-        "unless one is given here.",
+        "Host name that clients may call where no key is required, as in the `Host` header, without the port; may be "
+        "repeated, * for any. `localhost` and IP addresses are always allowed. With --no-auth beyond the loopback "
+        "every name is allowed, unless one is given here.",
         metavar="NAME",
         reload=True,
     )
@@ -127,74 +142,75 @@ class Config:
     # who may call
     api_key: tuple[str, ...] = setting(
         (),
-        "Key that a client must send; may be repeated. A command line can be read by everybody on the machine: "
-        "rather use the environment, or the file.",
+        "Key that a client must send; may be repeated. Everyone on the machine can read a command line, so prefer the "
+        "environment or the file.",
         metavar="KEY",
         secret=True,
         reload=True,
     )
     api_keys_file: str = setting(
         "",
-        "TOML file of the keys' names, hashes and limits; a change counts within a second, a faulty one is logged "
-        "and ignored.",
+        "TOML file with the names, hashes and limits of keys. A change applies within a second; an invalid file is "
+        "logged and ignored.",
         metavar="FILE",
         reload=True,
     )
     no_auth: bool = setting(
         False,
-        "Ask for no key, though others than this machine can reach the address; on the loopback none is needed.",
+        "Require no key, although other machines can reach the address. On the loopback no key is required anyway.",
         reload=True,
     )
     pass_authorization: bool = setting(
         False,
-        "Send the client's Authorization header to the gateway, instead of the token or of none; it is not sent "
-        "anywhere otherwise.",
+        "Send the client's Authorization header to the gateway, in place of the token. Without this setting the "
+        "header is sent nowhere.",
         reload=True,
     )
     trusted_proxy: tuple[str, ...] = setting(
         ("127.0.0.0/8", "::1/128"),
-        "Address or network whose X-Forwarded-For is believed; may be repeated. By default this machine, for nginx "
-        "beside the proxy.",
+        "Address or network whose X-Forwarded-For header is trusted; may be repeated. The default is this machine, "
+        "for nginx beside the proxy.",
         metavar="CIDR",
         reload=True,
     )
     requests_per_minute: int = setting(
         0,
-        "Requests that a key may make in a minute, if the keys file does not say otherwise; 0 for no limit. Counted "
-        "in Redis if there is one; if it is gone each worker counts by itself, so that nobody is refused for it.",
+        "Requests that a key may make in a minute, unless the keys file says otherwise; 0 for no limit. Counted in "
+        "Redis if there is one. If Redis fails, each worker counts alone, so that no request is refused for it.",
         least=0,
         reload=True,
     )
     max_runs: int = setting(
         10_000,
-        "Runs that go on at once in a worker: each takes two sockets and some 40 KB, so there is an end.",
+        "Runs at the same time in a worker. Each takes two sockets and about 40 KB.",
         least=1,
         gateway=True,
         reload=False,
     )
     max_runs_per_key: int = setting(
         0,
-        "Of these, runs of one key, if the keys file does not say otherwise; 0 for no limit of its own.",
+        "Runs of one key at the same time, unless the keys file says otherwise; 0 for no limit per key.",
         least=0,
         reload=True,
     )
     max_waiting: int = setting(
         1000,
-        "Requests that wait in a worker for a run to end, in their session or in any; more are refused.",
+        "Requests in a worker that wait for a run to end, in their session or in any; more are refused.",
         least=0,
         gateway=True,
         reload=False,
     )
     max_waiting_bytes: int = setting(
         256 * 1024 * 1024,
-        "Bytes of the bodies that these hold: a conversation needs several times its bytes of memory.",
+        "Bytes of the bodies of waiting requests. A conversation needs several times its bytes of memory.",
         least=0,
         gateway=True,
         reload=False,
     )
     queue_wait: float = setting(
         10.0,
-        "For which they wait: a client that hears nothing for longer would rather try elsewhere.",
+        "Seconds that such a request waits for a free run. A client that gets no answer for longer should try another "
+        "server.",
         least=0,
         gateway=True,
         reload=False,
@@ -202,11 +218,11 @@ class Config:
 
     # how an answer is made
     tick_separator: str = setting(
-        "\n\n", "Stands between the texts of two model turns.", metavar="TEXT", gateway=True, model=True
+        "\n\n", "Text between the texts of two model steps.", metavar="TEXT", gateway=True, model=True
     )
     reasoning_field: str = setting(
         "reasoning_content",
-        "Where reasoning goes: the default is read by every client that reads any.",
+        "Field for reasoning. Every client that reads reasoning reads the default.",
         choices=("reasoning_content", "reasoning", "both", "none"),
         gateway=True,
         model=True,
@@ -214,16 +230,17 @@ class Config:
 
     server_tools: str = setting(
         "hide",
-        "Where to tell what the agent's own tools did; by default nowhere, since clients did not ask for them.",
+        "Where the actions of the agent's own tools are shown. The default is nowhere, because clients did not ask "
+        "for them.",
         choices=("hide", "reasoning", "content"),
         gateway=True,
         model=True,
     )
     history: str = setting(
         "auto",
-        "What of a conversation the agent gets: `fold` puts the earlier messages in front of the last as a "
-        "transcript, `last` sends what is new since the last answer, `full` sends all messages to a gateway that "
-        "takes them. `auto` folds, except where the session already knows what was said.",
+        "Messages of a conversation that the agent gets: `fold` puts the earlier messages as a transcript in front of "
+        "the last one, `last` sends the messages after the last answer, `full` sends all messages to a gateway that "
+        "takes them. `auto` folds, except in a session that knows the conversation.",
         choices=("auto", "fold", "last", "full"),
         gateway=True,
         model=True,
@@ -239,32 +256,33 @@ class Config:
     # how sessions of the gateway are used
     session_from: tuple[str, ...] = setting(
         ("x-session-id",),
-        "What of a request names a session: `x-session-id` or `header:NAME` for a header, `user`, `prompt_cache_key` "
-        "or `metadata.session_id` for a field, `none` for nothing; may be repeated, the first that is there counts.",
+        "Place in a request that names its session: `x-session-id` or `header:NAME` for a header; `user`, "
+        "`prompt_cache_key` or `metadata.session_id` for a field; `none` for no place. May be repeated; the first "
+        "place that has a name counts.",
         metavar="PLACE",
         gateway=True,
     )
     session_names: str = setting(
         "scoped",
-        "What such a name means: `scoped`, sessions of this proxy's own, kept apart by key; `native`, for one trusted "
-        "user, the gateway's own session of that key, which another front end may have begun. Where keys are asked "
-        "for, native only for those whose entry says native_sessions = true.",
+        "Meaning of such a name: `scoped`, a session of this proxy, separate for each key; `native`, for one trusted "
+        "user, the gateway's own session with that key, which another front end may have begun. If keys are required, "
+        "native names need native_sessions = true in the key's entry.",
         choices=("scoped", "native"),
         gateway=True,
     )
     sessions: str = setting(
         "fresh",
-        "A request that names no session gets a `fresh` one, closed after the answer; with `recognise` a client "
-        "that comes back with the same conversation continues in the session that answered it.",
+        "Session of a request that names none: `fresh`, a new one that is closed after the answer; `recognise`, the "
+        "session that has answered the same conversation, if there is one.",
         choices=("fresh", "recognise"),
         gateway=True,
         reload=False,
     )
     session_secret: tuple[str, ...] = setting(
         (),
-        "Signs the names of sessions and the ids of questions: the same for all workers and replicas, and not to be "
-        "guessed (openssl rand -hex 32). May be repeated: what the later ones have signed still reads. By default "
-        "made from --upstream-token; without that it is drawn at random, and kept in Redis if there is one.",
+        "Secret that signs names of sessions and ids of questions, the same for all workers and replicas, such as the "
+        "output of openssl rand -hex 32. May be repeated: the first signs, the others verify. By default derived from "
+        "--upstream-token; without a token it is random, and stored in Redis if there is one.",
         metavar="TEXT",
         secret=True,
         one_or_several=True,
@@ -272,55 +290,57 @@ class Config:
     )
     session_secret_file: str = setting(
         "",
-        "File of that secret, a line each, the newest first; made with one drawn at random if it is not there. "
-        "Without any of these, names of sessions and open questions end with the process.",
+        "File with that secret, one on each line, the newest first. It is created with a random secret if it is "
+        "missing. Without these settings, named sessions and open questions may end with the process.",
         metavar="FILE",
         gateway=True,
     )
     session_wait: float = setting(
         10.0,
-        "For which a request waits for the run before it in the same session, before it gets 409.",
+        "Seconds that a request waits for the previous run in its session, before it gets 409.",
         least=0,
         gateway=True,
     )
     session_drain: float = setting(
         300.0,
-        "For which a run goes on without its reader, in a session that keeps its history.",
+        "Seconds that a run continues without its client, in a session that keeps its history.",
         least=0.001,
         gateway=True,
     )
     session_ttl: float = setting(
         3600.0,
-        "For which a session whose conversation can be continued is kept after its last answer: an hour's pause.",
+        "Seconds that a session whose conversation may continue is kept after its last answer: a pause of an hour.",
         least=1,
         gateway=True,
         reload=False,
     )
     max_sessions: int = setting(
         10_000,
-        "Sessions that are kept so; the gateway holds each one's history in memory.",
+        "Sessions that are kept so; the gateway holds the history of each in memory.",
         least=1,
         gateway=True,
         reload=False,
     )
     redis: str = setting(
         "",
-        "Redis that shares session locks and recognisable sessions between workers, such as redis://127.0.0.1/0.",
+        "Redis that shares session locks and known conversations between workers, such as redis://127.0.0.1/0.",
         metavar="URL",
         secret=True,
     )
     confirmations: str = setting(
         "deny",
-        "What becomes of a tool of the agent's that waits for a human: `deny` ends the run with an error, `ask` "
-        "hands the question to the client as a tool call, `approve` says yes.",
+        "What happens when a tool of the agent waits for a person: `deny` ends the run with an error, `ask` asks the "
+        "client by a tool call, `approve` approves it.",
         choices=("ask", "deny", "approve"),
         gateway=True,
     )
-    confirmation_ttl: float = setting(3600.0, "For which the client may answer such a question.", least=1, gateway=True)
+    confirmation_ttl: float = setting(
+        3600.0, "Seconds that the client has to answer such a question.", least=1, gateway=True
+    )
     confirmation_wait: float = setting(
         30.0,
-        "For the next event of a run that was answered, unless the gateway says that it goes on; some gateways stop "
-        "telling of it.",
+        "Seconds until the next event of a run that was answered, unless the gateway says that the run continues; "
+        "some gateways stop sending its events.",
         least=0.001,
         gateway=True,
     )
@@ -328,128 +348,135 @@ class Config:
     # how long it waits
     connect_timeout: float = setting(
         5.0,
-        "For a connection to the gateway: it is next door, so more means that it is gone.",
+        "Seconds for a connection to the gateway, which is nearby.",
         least=0.001,
         gateway=True,
     )
     connect_retries: int = setting(
         4,
-        "More attempts to connect for a run, within that time, after pauses of 0.1 s, 0.2 s, 0.4 s, …: a gateway that "
-        "restarts is back by then. Nothing but connecting is ever repeated.",
+        "Further attempts to connect for a run, within that time, after pauses of 0.1 s, 0.2 s, 0.4 s, …: long enough "
+        "for a gateway that restarts. Nothing but connecting is ever repeated.",
         least=0,
         most=100,
         gateway=True,
     )
     first_event_wait: float = setting(
         10.0,
-        "For the run's first sign before status 200 goes out; until then a failure is a real HTTP status. "
-        "Well below the 60 s after which nginx gives up.",
+        "Seconds for the first event of a run before status 200 is sent; until then a failure is an HTTP status. Well "
+        "below the 60 s after which nginx gives up.",
         least=0,
         gateway=True,
     )
     first_event_timeout: float = setting(
         120.0,
-        "For the agent's first byte, after which a run is given up; 0 for no limit. A gateway that is well says at "
-        "once that the run began; two minutes let a sleeping one wake up.",
+        "Seconds for the agent's first byte, after which the run is stopped; 0 for no limit. A healthy gateway "
+        "answers at once; two minutes let a sleeping one start.",
         least=0,
         gateway=True,
     )
     silence_timeout: float = setting(
         600.0,
-        "For the next byte of the agent: a tool may take minutes, and clients give up after ten.",
+        "Seconds for the agent's next byte. A tool may take minutes, and clients give up after ten.",
         least=0.001,
         gateway=True,
     )
     run_timeout: float = setting(
         3600.0,
-        "For a whole run, which is then stopped; 0 for no limit. An hour, as nginx's proxy_read_timeout in our file: "
-        "an agent that goes round in circles must not do so for ever.",
+        "Seconds for a whole run, which is then stopped; 0 for no limit. One hour, as proxy_read_timeout in the nginx "
+        "files: an agent in a loop must end.",
         least=0,
         gateway=True,
     )
     keep_alive: float = setting(
         15.0,
-        "Between the pings that keep a silent stream open; a quarter of nginx's 60 s.",
+        "Seconds between the keep-alives of a silent stream; a quarter of nginx's 60 s.",
         least=0.001,
         gateway=True,
     )
     keep_alive_form: str = setting(
         "chunk",
-        "What a ping is: a `chunk` with an empty delta, which every client takes, or a `comment` of the event stream, "
-        "which clients never see, but which ends the stream for some (OpenAI's Go client up to 3.42).",
+        "Form of a keep-alive: a `chunk` with an empty delta, which every client accepts, or a `comment` of the event "
+        "stream, which clients do not see, but which ends the stream in some (OpenAI's Go client up to 3.42).",
         choices=("chunk", "comment"),
         gateway=True,
     )
     json_keep_alive: float = setting(
         0.0,
-        "Between line ends in front of an answer that is not streamed; 0 sends none. With them a failure can only "
-        "break the answer off, and the official clients then run the agent again.",
+        "Seconds between line ends in front of an answer that is not streamed; 0 sends none. After a line end a "
+        "failure can only break the answer off, and the official clients then run the agent again.",
         least=0,
         gateway=True,
     )
     send_timeout: float = setting(
-        120.0, "For a client to take what is sent; a reader that stalls for longer is gone.", least=0.001, gateway=True
+        120.0,
+        "Seconds for a client to read what is sent; a client that reads nothing for longer is disconnected.",
+        least=0.001,
+        gateway=True,
     )
     head_timeout: float = setting(
-        10.0, "For a client to send a request's first line and headers, once it has begun.", least=0.001
+        10.0, "Seconds for a client to send a request's first line and headers, once it has begun.", least=0.001
     )
-    body_timeout: float = setting(30.0, "For a client to send its request.", least=0.001, gateway=True)
+    body_timeout: float = setting(30.0, "Seconds for a client to send its request's body.", least=0.001, gateway=True)
     idle_timeout: float = setting(
         75.0,
-        "For which a connection without a request is kept: longer than the 60 s of nginx beside it, since a request "
-        "that crosses the close would be lost.",
+        "Seconds that a connection without a request is kept: longer than the 60 s of nginx, because a request that "
+        "crosses the close would be lost.",
         least=0.001,
     )
     close_timeout: float = setting(
-        5.0, "For the gateway to close a session, in the background after the answer.", least=0.001, gateway=True
+        5.0,
+        "Seconds for the gateway to close a session, in the background after the answer.",
+        least=0.001,
+        gateway=True,
     )
     drain_delay: float = setting(
         0.0,
-        "After SIGTERM, with /readyz red, before listening ends: for a balancer that has to notice. Kubernetes needs "
-        "some seconds; nginx does not look.",
+        "Seconds between SIGTERM and the end of listening, in which /readyz answers 503: for a balancer that has to "
+        "notice. Kubernetes needs some seconds, nginx none.",
         least=0,
     )
     drain_timeout: float = setting(
-        30.0, "For running answers to end after SIGTERM; then each is ended with an error.", least=0
+        30.0, "Seconds for running answers to end after SIGTERM; then each ends with an error.", least=0
     )
     models_ttl: float = setting(
-        30.0, "For which a list of models is kept: clients ask for it at every start.", least=0, gateway=True
+        30.0, "Seconds that a list of models is cached; clients request it at every start.", least=0, gateway=True
     )
 
     # how a run is kept from running twice
     idempotency_ttl: float = setting(
         600.0,
-        "For which the answer to a request with an `Idempotency-Key` is kept after its end: programs repeat a "
-        "request within seconds, people within minutes.",
+        "Seconds that the answer to a request with an `Idempotency-Key` is stored: programs repeat a request within "
+        "seconds, people within minutes.",
         least=0,
         gateway=True,
         reload=False,
     )
     idempotency_grace: float = setting(
         30.0,
-        "For which the run of such a request goes on while nobody reads it; the official clients come back within 8 s.",
+        "Seconds that the run of such a request continues while no client reads it; the official clients return "
+        "within 8 s.",
         least=0,
         gateway=True,
         reload=False,
     )
     max_idempotent: int = setting(
         1000,
-        "Requests with an `Idempotency-Key` that are remembered; then a caller's oldest is forgotten.",
+        "Requests with an `Idempotency-Key` that are remembered; beyond it a caller's oldest one is forgotten.",
         least=1,
         gateway=True,
         reload=False,
     )
     max_idempotent_answer: int = setting(
         4 * 1024 * 1024,
-        "Bytes of an answer that is kept for them, about twelve thousand chunks. A longer one reaches those who are "
-        "reading it, and nobody later.",
+        "Bytes of a stored answer, about twelve thousand chunks. A longer answer reaches the clients that are reading "
+        "it, and no later one.",
         least=0,
         gateway=True,
         reload=False,
     )
     max_idempotent_bytes: int = setting(
         64 * 1024 * 1024,
-        "Bytes of all answers that are kept for them; the oldest go first.",
+        "Bytes of all stored answers; the oldest are dropped first.",
         least=0,
         gateway=True,
         reload=False,
@@ -458,16 +485,19 @@ class Config:
     # how much it takes
     max_connections: int = setting(
         16_000,
-        "Connections of clients at a time, in each worker; more are refused with 503. Each may need two open files.",
+        "Connections of clients at the same time in each worker; more are refused with 503. Each may need two open "
+        "files.",
         least=1,
     )
-    max_line: int = setting(8190, "Bytes of a request's first line, and of each header: as nginx has them.", least=100)
+    max_line: int = setting(
+        8190, "Bytes of a request's first line, and of each header; the same as nginx's default.", least=100
+    )
     max_headers: int = setting(100, "Headers of a request.", least=1)
     max_head: int = setting(
-        64 * 1024, "Bytes of a request's first line and headers together, when they do not come in one piece.", least=1
+        64 * 1024, "Bytes of a request's first line and headers together, if they do not arrive in one piece.", least=1
     )
     max_body: int = setting(
-        32 * 1024 * 1024, "Bytes of a request, after decompression: room for some pictures.", least=1, reload=True
+        32 * 1024 * 1024, "Bytes of a request after decompression: room for some pictures.", least=1, reload=True
     )
     max_media: int = setting(
         20 * 1024 * 1024, "Bytes of all pictures, sounds and files of a request.", least=0, gateway=True
@@ -480,23 +510,23 @@ class Config:
     )
     max_values: int = setting(
         100_000,
-        "JSON values and keys of a request, counted before it is parsed; nobody else is served while it is.",
+        "JSON values and keys of a request, counted before it is parsed; parsing keeps every other request waiting.",
         least=100,
         gateway=True,
     )
-    max_messages: int = setting(4096, "Messages of a request: twice as many as OpenAI takes.", least=1, gateway=True)
+    max_messages: int = setting(4096, "Messages of a request: twice as many as OpenAI accepts.", least=1, gateway=True)
     max_parts: int = setting(8192, "Content parts and tool calls of all messages of a request.", least=1, gateway=True)
     max_tools: int = setting(1024, "Tools of a request.", least=1, gateway=True)
     max_answer: int = setting(
         32 * 1024 * 1024,
-        "Characters of an answer that is not streamed, and of the tool calls and citations that are held back of any "
-        "answer until it is known whose they are; streamed text has no limit.",
+        "Characters of an answer that is not streamed, and of the tool calls and citations that are held back in any "
+        "answer; streamed text has no limit.",
         least=1,
         gateway=True,
     )
     max_frame: int = setting(
         16 * 1024 * 1024,
-        "Bytes of one event of the agent that has to be decoded; debugging frames, which are not, may be longer.",
+        "Bytes of one event of the agent that has to be decoded; debugging events are not decoded and may be longer.",
         least=1024,
         gateway=True,
     )
@@ -504,7 +534,7 @@ class Config:
     # for those who look for a fault
     diagnostics: str = setting(
         "on",
-        "Answer what the `doctor` command asks: test streams, few and short, and what the gateway offers.",
+        "Answer the requests of the `doctor` command: a few short test streams, and what the gateway can do.",
         choices=("on", "off"),
         reload=True,
     )
@@ -513,11 +543,11 @@ class Config:
     )
     record_raw: bool = setting(
         False,
-        "Record texts, prompts and arguments as they are, instead of the same with x for every letter.",
+        "Record texts, prompts and arguments unmasked; by default each letter is replaced by x.",
         reload=True,
     )
     record_max: int = setting(
-        16 * 1024 * 1024, "Bytes of one recording; what comes after them is not written.", least=1024, reload=True
+        16 * 1024 * 1024, "Bytes of one recording; the rest is not written.", least=1024, reload=True
     )
     record_total: int = setting(
         1024 * 1024 * 1024, "Bytes of all recordings; the oldest are deleted to make room.", least=1024, reload=True
