@@ -1,4 +1,4 @@
-"""Does what the table `after_request` says to a session and its run, in the background after the answer."""
+"""Applies the table `after_request` to a session and its run, in the background after the answer."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Finalizer:
         self.in_background(self._restore(lease))
 
     def finalize(self, lease: Lease) -> None:
-        """Starts what the table says, in the background."""
+        """Starts the table's action for the lease, in the background."""
         action = AFTER_REQUEST[lease.kind, lease.run_state]
         if action in CANCELLED:
             self.cancelled += 1
@@ -148,7 +148,7 @@ class Finalizer:
             await lease.release_lock()
 
     async def _abort(self, lease: Lease) -> None:
-        """An aborted turn leaves the session's memory, so the session is what it was before the request."""
+        """A gateway removes an aborted turn from its history, so the session is restored."""
         run = lease.started_run
         try:
             with contextlib.suppress(ProxyError, TimeoutError):
@@ -186,8 +186,8 @@ class Finalizer:
         except UNREACHED:
             await self._conversations.unmark_used(lease)
         except (ProxyError, TimeoutError) as error:
-            what = "left" if lease.native else "closed"
-            log.warning("session %s is %s: its run did not finish: %s", lease.key, what, error or "timeout")
+            done = "left open" if lease.native else "closed"
+            log.warning("session %s %s: its run did not finish: %s", lease.key, done, error or "timeout")
             lease.persistent = lease.native
             await self._conversations.forget(lease)
         finally:

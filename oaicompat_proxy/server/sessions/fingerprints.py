@@ -3,8 +3,8 @@
 Each hash includes the caller's scope (its API key), so no caller reaches the session of another, and no character of
 a name can choose another app.
 
-A fingerprint ignores what clients change in a conversation: white space, which some trim; the JSON form of tool
-arguments, which some serialise again; ids and reasoning, which many drop.
+A fingerprint ignores the changes that clients make to a conversation: white space, which some trim; the JSON form of
+tool arguments, which some serialise again; ids and reasoning, which many drop.
 """
 
 from __future__ import annotations
