@@ -84,7 +84,7 @@ class Run:
     def manner(self) -> Manner:
         request = {"model": "owl", "stream": True, "messages": [{"role": "user", "content": "?"}], **self.request}
         chat = parse(json.dumps(request).encode(), max_media=0, max_messages=1)
-        return Manner(chat.tool_names, chat.include_usage, chat.legacy_functions, **self.settings)
+        return Manner(chat.tool_names, chat.form["include_usage"], chat.form["legacy_functions"], **self.settings)
 
     @cached_property
     def text(self) -> str | None:

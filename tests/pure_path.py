@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from oaicompat_proxy.api.openai.chat.collector import Collector
-from oaicompat_proxy.api.openai.chat.encoder import ChunkEncoder
-from oaicompat_proxy.api.openai.errors import error_body, error_ending
-from oaicompat_proxy.core import sse
+from oaicompat_proxy.api.openai.chat.api import CHAT
 from oaicompat_proxy.core.answer import Envelope, Part
+from oaicompat_proxy.core.answer_options import AnswerOptions
 from oaicompat_proxy.core.errors import ProxyError
 from oaicompat_proxy.core.events import Event
 from oaicompat_proxy.dialects.ag_ui.dialect import AgUi
 from oaicompat_proxy.dialects.agentick.dialect import Agentick
 from oaicompat_proxy.dialects.protocol import Dialect, Reader
-from oaicompat_proxy.translation.translator import Translator
+from oaicompat_proxy.pipeline.answers import new_translator
 
 ENVELOPE = Envelope("chatcmpl-golden", 1790000000, "owl")
 MAX_FRAME = 16 * 1024 * 1024
@@ -33,6 +31,26 @@ class Manner(NamedTuple):
     server_tools: str = "hide"
     confirmations: str = "deny"
     dialect: str = "agentick"
+
+    @property
+    def form(self) -> dict[str, Any]:
+        return {
+            "include_usage": self.include_usage,
+            "legacy_functions": self.legacy_functions,
+            "reasoning_field": self.reasoning_field,
+        }
+
+    @property
+    def options(self) -> AnswerOptions:
+        return AnswerOptions(
+            form=self.form,
+            model=ENVELOPE.model,
+            tool_names=tuple(sorted(self.tool_names)),
+            tick_separator=self.tick_separator,
+            server_tools=self.server_tools,
+            confirmations=self.confirmations,
+            dialect=self.dialect,
+        )
 
 
 class Outcome(NamedTuple):
@@ -65,13 +83,7 @@ def read_events(
 
 def translate(events: Iterable[Event], manner: Manner) -> Outcome:
     """Feeds the events until the answer has its ending. Raises nothing but what is a fault of the code."""
-    translator = Translator(
-        model=ENVELOPE.model,
-        tool_names=manner.tool_names,
-        tick_separator=manner.tick_separator,
-        server_tools=manner.server_tools,
-        confirmations=manner.confirmations,
-    )
+    translator = new_translator(manner.options)
     chunks: list[Part] = []
     try:
         for event in events:
@@ -86,23 +98,18 @@ def translate(events: Iterable[Event], manner: Manner) -> Outcome:
 
 def streamed(outcome: Outcome, manner: Manner) -> bytes | None:
     """The body of the streamed answer, or None if it failed before the first chunk: then there is no stream."""
-    encoder = ChunkEncoder(
-        ENVELOPE,
-        include_usage=manner.include_usage,
-        reasoning_field=manner.reasoning_field,
-        legacy_functions=manner.legacy_functions,
-    )
+    encoder = CHAT.new_encoder(ENVELOPE, manner.form)
     if outcome.failure is not None and not outcome.chunks:
         return None
-    ending = sse.DONE if outcome.failure is None else error_ending(outcome.failure)
-    return b"".join(map(encoder.encode, outcome.chunks)) + ending
+    pieces = b"".join(map(encoder.encode, outcome.chunks))
+    return pieces + (encoder.end() if outcome.failure is None else encoder.fail(outcome.failure))
 
 
 def collected(outcome: Outcome, manner: Manner) -> bytes:
     """The body for a client that does not stream: the whole answer or the error, never half an answer."""
     if outcome.failure is not None:
-        return error_body(outcome.failure)
-    collector = Collector(ENVELOPE, reasoning_field=manner.reasoning_field, legacy_functions=manner.legacy_functions)
+        return CHAT.encode_error(outcome.failure).body
+    builder = CHAT.new_builder(ENVELOPE, manner.form)
     for chunk in outcome.chunks:
-        collector.add(chunk)
-    return collector.body()
+        builder.add(chunk)
+    return builder.body()

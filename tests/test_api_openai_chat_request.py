@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from oaicompat_proxy.api.openai.chat import request
 from oaicompat_proxy.api.openai.chat.tools import FREE_TEXT, TOOL_PARAMETERS
+from oaicompat_proxy.api.protocol import ParsedBody
 from oaicompat_proxy.core.errors import InvalidRequest
 from oaicompat_proxy.core.message import Media, Message, Text, Tool, ToolCall
-from oaicompat_proxy.core.request import AgentRequest
+from oaicompat_proxy.core.request import AgentRequest, RequestLimits
 
 USER = {"role": "user", "content": "hi"}
 CALL = {"id": "a", "type": "function", "function": {"name": "tide", "arguments": '{"port":'}}
@@ -45,12 +46,11 @@ def test_minimal_request():
         model="",
         messages=(Message("user", (Text("hi"),)),),
         stream=False,
-        include_usage=False,
         tool_names=frozenset(),
-        legacy_functions=False,
         parameters={},
         metadata_key="openai",
         tool_parameters=TOOL_PARAMETERS,
+        form={"include_usage": False, "legacy_functions": False},
     )
 
 
@@ -88,13 +88,12 @@ def test_full_request():
         model="owl",
         messages=(Message("system", (Text("be brief"),)), Message("user", (Text("hi"),))),
         stream=True,
-        include_usage=True,
         tool_names=frozenset({"tide", "poem"}),
-        legacy_functions=False,
         parameters=passed_on,
         metadata_key="openai",
         tools=(Tool("tide", "", {"type": "object"}), Tool("poem", "", FREE_TEXT)),
         tool_parameters=TOOL_PARAMETERS,
+        form={"include_usage": True, "legacy_functions": False},
     )
 
 
@@ -115,7 +114,7 @@ def test_model_may_be_left_to_the_proxy(value):
 )
 def test_tools_of_the_client(fields, names, legacy):
     parsed = chat(**fields)
-    assert (parsed.tool_names, parsed.legacy_functions) == (names, legacy)
+    assert (parsed.tool_names, parsed.form["legacy_functions"]) == (names, legacy)
     assert parsed.parameters == {key: value for key, value in fields.items() if value is not None}
 
 
@@ -433,12 +432,12 @@ def test_fuzz_damaged_bytes(body, data):
     parses_or_is_refused(body[:start] + data.draw(st.binary(max_size=8)) + body[stop:])
 
 
-LIMITS = request.RequestLimits(media=1000, messages=100, parts=3, tools=2, text=200)
+LIMITS = RequestLimits(media=1000, messages=100, parts=3, tools=2, text=200)
 
 
 def limited(**body: Any) -> AgentRequest:
     body = {"messages": [USER], **body}
-    return request.build_request(body, {}, len(orjson.dumps(body)), LIMITS)
+    return request.build_request(ParsedBody(body, {}, len(orjson.dumps(body))), LIMITS)
 
 
 def excess(**body: Any) -> tuple[str | None, str | None]:

@@ -5,17 +5,28 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from oaicompat_proxy.api.openai.completions.request import CompletionRequest, parse_completion
+from oaicompat_proxy.api.openai.completions.api import COMPLETIONS
 from oaicompat_proxy.core.errors import InvalidRequest
+from oaicompat_proxy.core.message import Message, Text
+from oaicompat_proxy.core.request import AgentRequest, RequestLimits
+
+LIMITS = RequestLimits(media=0, messages=1)
 
 
 def parse(body):
-    return parse_completion(orjson.dumps(body))
+    return COMPLETIONS.build_request(COMPLETIONS.read(orjson.dumps(body), LIMITS), LIMITS)
 
 
 def test_minimal_request():
-    assert parse({"prompt": "Owls"}) == CompletionRequest(
-        model="", prompt="Owls", stream=False, include_usage=False, echo=False, parameters={}
+    assert parse({"prompt": "Owls"}) == AgentRequest(
+        model="",
+        messages=(Message("user", (Text("Owls"),)),),
+        stream=False,
+        tool_names=frozenset(),
+        parameters={},
+        metadata_key="openai",
+        form={"include_usage": False, "echo": ""},
+        conversational=False,
     )
 
 
@@ -35,13 +46,15 @@ def test_full_request():
         "temperature": 0,
         "min_p": 0.1,
     }
-    assert parse(body) == CompletionRequest(
+    assert parse(body) == AgentRequest(
         model="owl",
-        prompt="Owls",
+        messages=(Message("user", (Text("Owls"),)),),
         stream=True,
-        include_usage=True,
-        echo=True,
+        tool_names=frozenset(),
         parameters={"max_tokens": 16, "stop": ["a", "b"], "temperature": 0, "min_p": 0.1},
+        metadata_key="openai",
+        form={"include_usage": True, "echo": "Owls"},
+        conversational=False,
     )
 
 
@@ -97,4 +110,4 @@ FIELDS = st.sampled_from(
 @given(st.dictionaries(FIELDS, JSON))
 def test_anything_parses_or_is_refused(body):
     with suppress(InvalidRequest):
-        assert isinstance(parse({"prompt": "x"} | body), CompletionRequest)
+        assert isinstance(parse({"prompt": "x"} | body), AgentRequest)

@@ -13,12 +13,13 @@ from checker import check_stream
 from conftest import StartProxy
 
 from oaicompat_proxy.commands.replay.gateway import create_gateway
+from oaicompat_proxy.core.answer_options import AnswerOptions
 from oaicompat_proxy.demo.gateway import serve_app
-from oaicompat_proxy.recordings.format import Entry, Manner, Recording
+from oaicompat_proxy.recordings.format import Entry, Recording
 
 FRAMES = run("Hel", "lo")
 RECORDING = Recording(
-    manner=Manner(), entries=[Entry(40 * number, "native", each) for number, each in enumerate(FRAMES)]
+    options=AnswerOptions(), entries=[Entry(40 * number, "native", each) for number, each in enumerate(FRAMES)]
 )
 
 StartGateway = Callable[[float], Awaitable[str]]

@@ -14,8 +14,9 @@ from agent import tool_call
 from checker import check_stream
 from processes import Child, stopping
 
-from oaicompat_proxy.commands.replay.retranslate import play
-from oaicompat_proxy.recordings.format import Entry, Manner, encode_entry, encode_head, read
+from oaicompat_proxy.commands.replay.retranslate import translate
+from oaicompat_proxy.core.answer_options import AnswerOptions
+from oaicompat_proxy.recordings.format import Entry, encode_entry, encode_head, read
 
 NATIVE = b"".join(run_of("Hello"))
 WITHIN = 20.0
@@ -34,7 +35,7 @@ def plain(tmp_path: Path) -> Path:
 
 
 def record(path: Path, answer: bytes) -> Path:
-    head = encode_head(Manner(), masked=False, request_id="r", version="0")
+    head = encode_head(AnswerOptions(), masked=False, request_id="r", version="0", private_form=frozenset())
     entries = [Entry(0, "native", NATIVE), Entry(1, "client", answer), Entry(2, "end", b"answered")]
     path.write_bytes(b"".join((head, *map(encode_entry, entries))))
     return path
@@ -109,7 +110,7 @@ def test_it_prints_what_the_gateway_sent(tmp_path: Path) -> None:
 
 
 def test_the_same_answer_is_status_0_and_another_1(tmp_path: Path) -> None:
-    today = play(read(NATIVE, Manner())).stream or b""
+    today = translate(read(NATIVE, AnswerOptions())).data
     assert replay(record(tmp_path / "same.jsonl", today), "--check").returncode == 0
     done = replay(record(tmp_path / "other.jsonl", today.replace(b"Hello", b"Hullo")), "--check")
     assert done.returncode == 1

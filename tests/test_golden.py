@@ -6,6 +6,7 @@ before its first chunk, because then the client gets an error status; `NAME.open
 that is not streamed. `scripts/golden` writes these two from the current code: read the diff.
 """
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,8 @@ from checker import check_body, check_error_body, check_stream
 from pure_path import Manner, Outcome, collected, read_events, streamed, translate
 
 from oaicompat_proxy.api.openai.chat.request import parse
+from oaicompat_proxy.core.answer_options import AnswerOptions
 from oaicompat_proxy.recordings.format import Entry, Recording
-from oaicompat_proxy.recordings.format import Manner as RecordedManner
 
 GOLDEN = Path(__file__).parent / "golden"
 NATIVES = sorted(GOLDEN.glob("*.native.sse"))
@@ -28,7 +29,7 @@ def read_manner(name: str) -> Manner:
     request = {**QUESTION, **_read_json(f"{name}.request.json")}
     chat = parse(json.dumps(request).encode(), max_media=0, max_messages=1)
     settings = _read_json(f"{name}.config.json")
-    return Manner(chat.tool_names, chat.include_usage, chat.legacy_functions, **settings)
+    return Manner(chat.tool_names, chat.form["include_usage"], chat.form["legacy_functions"], **settings)
 
 
 def _read_json(name: str) -> dict[str, object]:
@@ -46,16 +47,18 @@ def answers(name: str, reads: list[bytes] | None = None) -> Iterator[tuple[Path,
 
 def case_of(name: str, recording: Recording) -> dict[Path, bytes]:
     """The files of a new case: what the gateway sent, and of the manner what is not the default."""
-    manner, plain = recording.manner, RecordedManner()
-    functions = [{"name": each} for each in manner.tool_names]
+    options = recording.options
+    asked = {**options.form, **dataclasses.asdict(options)}
+    functions = [{"name": each} for each in options.tool_names]
     tools = [{"type": "function", "function": function} for function in functions]
     request = {
-        "functions": functions if manner.legacy_functions else None,
-        "tools": None if manner.legacy_functions else tools,
-        "stream_options": {"include_usage": True} if manner.include_usage else None,
+        "functions": functions if options.form.get("legacy_functions") else None,
+        "tools": None if options.form.get("legacy_functions") else tools,
+        "stream_options": {"include_usage": True} if options.form.get("include_usage") else None,
     }
-    settings = ("reasoning_field", "tick_separator", "server_tools", "confirmations")
-    config = {key: getattr(manner, key) for key in settings if getattr(manner, key) != getattr(plain, key)}
+    settings = {"reasoning_field": "reasoning_content", **dataclasses.asdict(AnswerOptions())}
+    kept = ("reasoning_field", "tick_separator", "server_tools", "confirmations")
+    config = {key: asked[key] for key in kept if asked.get(key, settings[key]) != settings[key]}
     beside = {"request": {key: value for key, value in request.items() if value}, "config": config}
     return {
         GOLDEN / f"{name}.native.sse": recording.bytes_of("native"),
@@ -113,8 +116,9 @@ def test_a_recording_makes_a_case_that_asks_as_its_client_did(
     legacy: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("test_golden.GOLDEN", tmp_path)
-    asked = RecordedManner(tool_names=("add",), include_usage=True, legacy_functions=legacy, server_tools="content")
-    for path, content in case_of("new", Recording(manner=asked, entries=[Entry(0, "native", b"data: x\n\n")])).items():
+    form = {"include_usage": True, "legacy_functions": legacy}
+    asked = AnswerOptions(form=form, tool_names=("add",), server_tools="content")
+    for path, content in case_of("new", Recording(options=asked, entries=[Entry(0, "native", b"data: x\n\n")])).items():
         path.write_bytes(content)
     expected = Manner(frozenset({"add"}), True, legacy, server_tools="content")
     assert read_manner("new") == expected
@@ -122,7 +126,7 @@ def test_a_recording_makes_a_case_that_asks_as_its_client_did(
 
 
 def test_a_recording_of_a_plain_question_makes_one_file() -> None:
-    recording = Recording(manner=RecordedManner(), entries=[])
+    recording = Recording(options=AnswerOptions(), entries=[])
     assert [path.name for path in case_of("new", recording)] == ["new.native.sse"]
 
 

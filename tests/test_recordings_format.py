@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from oaicompat_proxy.recordings.format import Entry, Manner, RecordingError, encode_entry, encode_head, read
+from oaicompat_proxy.core.answer_options import AnswerOptions
+from oaicompat_proxy.recordings.format import Entry, RecordingError, encode_entry, encode_head, read
 
-MANNER = Manner(model="owl", tool_names=("add",), echo="Bob", server_tools="content")
+MANNER = AnswerOptions(model="owl", tool_names=("add",), form={"echo": "Bob"}, server_tools="content")
 ENTRIES = [
     Entry(1.5, "native", b'data: {"a":"\xc3\xa9"}\n\n'),
     Entry(2.0, "native", b"cut in a sign: \xc3"),
@@ -16,14 +17,14 @@ ENTRIES = [
 ]
 
 
-def written(manner: Manner = MANNER, *, masked: bool = False) -> bytes:
-    head = encode_head(manner, masked=masked, request_id="req_1", version="9")
+def written(manner: AnswerOptions = MANNER, *, masked: bool = False) -> bytes:
+    head = encode_head(manner, masked=masked, request_id="req_1", version="9", private_form=frozenset({"echo"}))
     return b"".join((head, *map(encode_entry, ENTRIES)))
 
 
 def test_what_is_written_is_what_is_read() -> None:
     recording = read(written())
-    assert (recording.manner, recording.entries) == (MANNER, ENTRIES)
+    assert (recording.options, recording.entries) == (MANNER, ENTRIES)
     assert (recording.masked, recording.request_id, recording.version) == (False, "req_1", "9")
     assert recording.bytes_of("native") == ENTRIES[0].data + ENTRIES[1].data
 
@@ -37,7 +38,7 @@ def test_a_file_is_lines_of_json_for_people() -> None:
 
 
 def test_the_prompt_is_masked_with_the_rest() -> None:
-    assert read(written(masked=True)).manner.echo == "xxx"
+    assert read(written(masked=True)).options.form["echo"] == "xxx"
 
 
 def test_a_last_line_that_is_half_is_left_out() -> None:
@@ -47,7 +48,7 @@ def test_a_last_line_that_is_half_is_left_out() -> None:
 @pytest.mark.parametrize("data", [b"data: {}\n\n", b": hello\n\ndata: x\n\n", b""])
 def test_a_plain_event_stream_is_a_recording_of_the_gateway(data: bytes) -> None:
     recording = read(data, MANNER)
-    assert recording.manner == MANNER
+    assert recording.options == MANNER
     assert recording.entries == [Entry(0.0, "native", data)]
 
 
@@ -68,4 +69,5 @@ def test_anything_else_is_refused_in_one_line(data: bytes, word: str) -> None:
 
 
 def test_a_later_releases_words_are_passed_over() -> None:
-    assert read(b'{"recording": 1, "manner": {"model": "m", "mood": "good"}}\n').manner == Manner(model="m")
+    options = read(b'{"recording": 1, "manner": {"model": "m", "mood": "good"}}\n').options
+    assert options == AnswerOptions(model="m", form={"mood": "good"})

@@ -18,6 +18,7 @@ from oaicompat_proxy.core.events import (
     TextDelta,
     TickStarted,
 )
+from oaicompat_proxy.pipeline.answers import StreamedAnswer
 from oaicompat_proxy.server.answering.event_stream import AnswerStream, ClientGone
 from oaicompat_proxy.server.answering.relay import Relay
 from oaicompat_proxy.server.observability.run_report import RunReport, Traffic
@@ -38,6 +39,15 @@ class Encoder:
         if isinstance(chunk, AnswerStarted):
             return b"<"
         return chunk.text.encode() if isinstance(chunk, TextPart) else b"."
+
+    def ping(self) -> bytes:
+        return b"~"
+
+    def end(self) -> bytes:
+        return b">"
+
+    def fail(self, error: ProxyError) -> bytes:
+        return b"!"
 
 
 class Pulled(PullSource):
@@ -156,7 +166,8 @@ class Scene:
         self.answer = Answer()
         self.report = RunReport("chat", Traffic())
         translator = Translator(model="m", tool_names=frozenset(), tick_separator="")
-        relay = Relay(run, translator, Encoder(), cast(AnswerStream, self.answer), self.report)
+        answer = StreamedAnswer(translator, Encoder())
+        relay = Relay(run, answer, cast(AnswerStream, self.answer), self.report)
         self.relaying = asyncio.create_task(relay.relay())
 
     async def settle(self) -> None:

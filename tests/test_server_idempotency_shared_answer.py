@@ -8,7 +8,10 @@ import pytest
 from jumping import timeless
 
 from oaicompat_proxy.api.openai.errors import error_ending
-from oaicompat_proxy.core.errors import AgentError, IdempotentAnswerGone, UpstreamUnreachable
+from oaicompat_proxy.core.answer import Part
+from oaicompat_proxy.core.answer_options import AnswerOptions
+from oaicompat_proxy.core.errors import AgentError, IdempotentAnswerGone, ProxyError, UpstreamUnreachable
+from oaicompat_proxy.pipeline.answers import StreamedAnswer, new_translator
 from oaicompat_proxy.server.answering.event_stream import HIGH_WATER
 from oaicompat_proxy.server.idempotency.broadcast import Reader
 from oaicompat_proxy.server.idempotency.cache import Shelf
@@ -25,8 +28,30 @@ def recording(*, largest: int = 2**20) -> Recording:
     return made
 
 
-def stream(made: Recording, wait: float = 10) -> TapedStream:
-    return TapedStream(made, wait, lambda: ROLE, lambda: PING)
+class Encoder:
+    """Encodes the first part and keep-alives so that a test recognises them."""
+
+    chunks = 0
+
+    def __init__(self, opening: bytes) -> None:
+        self._opening = opening
+
+    def encode(self, chunk: Part) -> bytes:
+        return self._opening
+
+    def ping(self) -> bytes:
+        return PING
+
+    def end(self) -> bytes:
+        return b""
+
+    def fail(self, error: ProxyError) -> bytes:
+        return error_ending(error)
+
+
+def stream(made: Recording, wait: float = 10, opening: bytes = ROLE) -> TapedStream:
+    translator = new_translator(AnswerOptions())
+    return TapedStream(made, wait, StreamedAnswer(translator, Encoder(opening)))
 
 
 async def all_of(made: Recording, reader: Reader) -> bytes:
@@ -82,7 +107,7 @@ async def test_a_commit_without_a_word_puts_no_ping_on_the_tape() -> None:
     made = recording()
     early = made.join()
     reading = asyncio.create_task(made.read_first(early))
-    async with TapedStream(made, 10, lambda: b"", lambda: PING) as answer:
+    async with stream(made, opening=b"") as answer:
         await asyncio.sleep(9.9)
         assert [reading.done(), answer.committed] == [False, False]
         await asyncio.sleep(0.2)
@@ -102,7 +127,7 @@ async def test_a_failure_before_the_commit_is_raised_and_one_behind_it_is_read()
     with pytest.raises(AgentError):
         await waiting
     reader, error = cut.join(), AgentError("No.")
-    async with TapedStream(cut, 1, lambda: b"", lambda: PING) as answer:
+    async with stream(cut, 1, opening=b"") as answer:
         await asyncio.sleep(2)
         assert await cut.read_first(reader) == PING
         await answer.fail(error)

@@ -55,7 +55,7 @@ async def test_both_wires_are_written_as_they_were(agent: Agent, proxy: StartPro
     assert recording.bytes_of("client") == received.body
     assert recording.bytes_of("end") == b"answered"
     assert recording.request_id == received.headers["x-request-id"]
-    assert (recording.manner.include_usage, recording.manner.server_tools) == (True, "reasoning")
+    assert (recording.options.form["include_usage"], recording.options.server_tools) == (True, "reasoning")
     assert compare(recording) == []
 
 
@@ -106,7 +106,7 @@ async def test_completions_are_recorded_too(agent: Agent, proxy: StartProxy, tmp
     body = json.dumps({"prompt": "Where is Bob?", "echo": True, "stream": True}).encode()
     received = await proxied.post(body, path="/v1/completions")
     recording = await the_recording(tmp_path)
-    assert recording.manner.endpoint == "completion"
+    assert recording.options.api == "completion"
     assert "Bob" not in text_of(tmp_path)
     assert len(recording.bytes_of("client")) == len(received.body)
     assert compare(recording) == []

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from oaicompat_proxy.recordings.format import Manner, Recording, read
+from oaicompat_proxy.api.openai.completions.api import COMPLETIONS
+from oaicompat_proxy.core.answer_options import AnswerOptions
+from oaicompat_proxy.recordings.format import Recording, read
 from oaicompat_proxy.server.recording.directory import MAX_QUEUED, NAME, RecordingDirectory, open_directory
 from oaicompat_proxy.server.recording.writer import Scribe
 
@@ -21,7 +23,7 @@ SAID = b'data: {"event":"content_delta","data":{"delta":"Bob"}}\n\n'
 
 def new_scribe(directory: Path, *, most: int = 100_000, masked: bool = False, request_id: str = "req_1") -> Scribe:
     began = asyncio.get_running_loop().time()
-    return Scribe(opened(directory), most=most, masked=masked, request_id=request_id, began=began)
+    return Scribe(opened(directory), COMPLETIONS, most=most, masked=masked, request_id=request_id, began=began)
 
 
 def opened(directory: Path) -> RecordingDirectory:
@@ -30,7 +32,7 @@ def opened(directory: Path) -> RecordingDirectory:
 
 def record_nothing(directory: Path, request_id: str = "req_1") -> None:
     scribe = new_scribe(directory, request_id=request_id)
-    scribe.begin(Manner())
+    scribe.begin(AnswerOptions())
     scribe.end("answered")
 
 
@@ -59,11 +61,11 @@ async def test_a_request_without_a_run_leaves_no_file(tmp_path: Path) -> None:
 
 async def test_what_came_is_written_at_once(tmp_path: Path) -> None:
     scribe = new_scribe(tmp_path)
-    scribe.begin(Manner(model="owl"))
+    scribe.begin(AnswerOptions(model="owl"))
     scribe.native(SAID)
     scribe.client(b"data: 1\n\n")
     written = what_is_written(tmp_path)
-    assert written.manner.model == "owl"
+    assert written.options.model == "owl"
     assert [(each.kind, each.data) for each in written.entries] == [("native", SAID), ("client", b"data: 1\n\n")]
     assert 0 <= written.entries[0].ms <= written.entries[1].ms < 10_000
     scribe.end("answered")
@@ -72,7 +74,7 @@ async def test_what_came_is_written_at_once(tmp_path: Path) -> None:
 
 async def test_nothing_is_written_behind_the_end(tmp_path: Path) -> None:
     scribe = new_scribe(tmp_path)
-    scribe.begin(Manner())
+    scribe.begin(AnswerOptions())
     scribe.end("the client left")
     before = the_file(tmp_path).read_bytes()
     scribe.native(SAID)
@@ -104,7 +106,7 @@ async def test_two_of_the_same_name_are_two(tmp_path: Path) -> None:
 
 async def test_masked_lines_are_written_when_they_are_whole(tmp_path: Path) -> None:
     scribe = new_scribe(tmp_path, masked=True)
-    scribe.begin(Manner(echo="Bob"))
+    scribe.begin(AnswerOptions(form={"echo": "Bob"}))
     scribe.native(SAID[:-4])
     assert what_is_written(tmp_path).entries == []
     scribe.native(SAID[-4:] + b"data: Bob")
@@ -124,7 +126,7 @@ async def test_a_recording_has_a_largest_size(
 ) -> None:
     caplog.set_level(logging.WARNING)
     scribe = new_scribe(tmp_path, most=1000, masked=masked)
-    scribe.begin(Manner())
+    scribe.begin(AnswerOptions())
     for _ in range(100):
         scribe.native(line)
     scribe.end("answered")
@@ -135,7 +137,7 @@ async def test_a_recording_has_a_largest_size(
 async def test_a_disk_that_fails_ends_the_recording_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     scribe = new_scribe(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    scribe.begin(Manner())
+    scribe.begin(AnswerOptions())
     scribe.native(SAID)
     scribe.end("answered")
     scribe.end("answered")
@@ -149,7 +151,7 @@ async def test_a_full_disk_ends_the_recording_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scribe = new_scribe(tmp_path)
-    scribe.begin(Manner())
+    scribe.begin(AnswerOptions())
     opened(tmp_path).wait()
     monkeypatch.setattr(os, "write", fail_as_a_full_disk)
     scribe.native(SAID)
@@ -168,7 +170,7 @@ async def test_a_disk_that_is_too_slow_ends_the_recording_alone(
     slow = threading.Event()
     scribe = new_scribe(tmp_path, most=10 * MAX_QUEUED)
     opened(tmp_path).submit(MAX_QUEUED - 10_000, slow.wait)
-    scribe.begin(Manner())
+    scribe.begin(AnswerOptions())
     for _ in range(1000):
         scribe.native(SAID)
     scribe.end("answered")
@@ -179,7 +181,7 @@ async def test_a_disk_that_is_too_slow_ends_the_recording_alone(
 
 async def test_a_token_that_the_gateway_quotes_is_not_kept(tmp_path: Path) -> None:
     scribe = Scribe(opened(tmp_path), most=10_000, masked=True, request_id="r", began=0, secret=b"s3cr3t")
-    scribe.begin(Manner())
+    scribe.begin(AnswerOptions())
     scribe.native(b'data: {"event":"error","data":{"error":"who is s3c')
     scribe.native(b'r3t?"}}\n\n')
     scribe.body(502, b'{"error":{"message":"who is s3cr3t?"}}')

@@ -22,7 +22,7 @@ CHART = Media("document", data="JVBERi0=", mime_type="application/pdf", name='no
 
 
 def request(*messages: Message, **parameters: Any) -> AgentRequest:
-    return AgentRequest("owl", messages, False, False, frozenset(), False, parameters, METADATA_KEY)
+    return AgentRequest("owl", messages, False, frozenset(), parameters, METADATA_KEY)
 
 
 def fold(*messages: Message, max_fold: int = ROOM) -> tuple[Block, ...]:

@@ -1,12 +1,12 @@
 """One tree of errors: what each means to a client.
 
-A class says which side failed (status), how OpenAI's clients sort it (`type`, `code`) and whether sending
+A class says which side failed (status), what the error is called (`code`) and whether sending
 the same request again is safe (`should_retry`, decision D12: a run may have side effects, so once a request
 may have reached the agent the answer is no; None leaves it to the client's own rule).
 The message is written for the person who reads it in a client: what went wrong and what to do.
 
-Sources: OpenAI's statuses, types and codes as its clients know them. Codes that begin with `upstream_` and
-`agent_` are this project's own; clients read only the status.
+Each client API words them in its own way. Source of the statuses: RFC 9110 section 15. Where clients act on a code,
+the code is theirs; codes that begin with `upstream_` and `agent_` are this project's own.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ class ProxyError(Exception):
     """Root of all errors that may be shown to a client; itself a fault of this proxy."""
 
     status = 500
-    type = "server_error"
     code: str | None = None
+    """What the error is called in answers, logs and metrics; None where its class says enough."""
     should_retry: bool | None = None
     retry_after: float | None = None
     """Seconds after which another attempt makes sense, or None."""
@@ -99,7 +99,6 @@ class InvalidRequest(ProxyError):
     """400: the request is not what the API describes, or asks for what an agent run cannot give."""
 
     status = 400
-    type = "invalid_request_error"
 
 
 class MissingKey(InvalidRequest):
@@ -240,7 +239,6 @@ class RateLimited(ProxyError):
     """429: the key has used up its requests for now; nothing was run."""
 
     status = 429
-    type = "requests"
     code = "rate_limit_exceeded"
     should_retry = True
 
@@ -253,7 +251,6 @@ class TooManyRuns(ProxyError):
     """429: the key has as many runs going on as it may; nothing was run."""
 
     status = 429
-    type = "requests"
     code = "too_many_runs"
     should_retry = True
     retry_after = 2.0
@@ -384,7 +381,6 @@ class AgentRateLimited(AgentError):
     """429: the agent's model provider limits its rate."""
 
     status = 429
-    type = "requests"
     code = "rate_limit_exceeded"
     retry_after = 5.0
 
@@ -393,7 +389,6 @@ class AgentQuotaExceeded(AgentError):
     """429: the agent's model provider has no credit left for the agent."""
 
     status = 429
-    type = "insufficient_quota"
     code = "insufficient_quota"
 
 

@@ -17,11 +17,8 @@ class AgentRequest:
     """"" if the client leaves the choice to the proxy."""
     messages: tuple[Message, ...]
     stream: bool
-    include_usage: bool
     tool_names: frozenset[str]
     """The tools that the client runs; empty if it forbids calls."""
-    legacy_functions: bool
-    """Declared through `functions`, so calls are to be answered as `function_call`."""
     parameters: Mapping[str, Any]
     """The client's other fields that are not null, unknown ones too; they travel in the turn's metadata."""
     metadata_key: str
@@ -32,3 +29,23 @@ class AgentRequest:
     """Declarations of `tool_names`, for agents that take tools beside the messages."""
     tool_parameters: frozenset[str] = frozenset()
     """The parameters from which `tools` were read; an agent that takes tools does not get them twice."""
+    form: Mapping[str, Any] = field(default_factory=dict)
+    """What the client's API alone reads again when it encodes the answer, as JSON values."""
+    conversational: bool = True
+    """False for a prompt by itself: its run gets a session of its own, and the client cannot be asked anything."""
+
+
+@readonly
+class RequestLimits:
+    """What a request may hold at most. Parsing takes time in which no other request is served."""
+
+    media: int
+    """Bytes, decoded, of all pictures, sounds and files that come by value."""
+    messages: int
+    parts: int = 8192
+    """Content parts and tool calls of all messages."""
+    tools: int = 1024
+    text: int = 8 * 1024 * 1024
+    """Bytes of the body without the pictures, sounds and files."""
+    values: int = 100_000
+    """Values and keys of the JSON body. Each costs up to a microsecond."""

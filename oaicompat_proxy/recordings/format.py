@@ -16,40 +16,20 @@ a streamed answer, `body` an answer in one piece. Bytes that are no UTF-8 are ke
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from json import JSONDecodeError, dumps, loads
 from typing import Any, Literal
 
+from ..core.answer_options import AnswerOptions
 from .masking import mask_name, mask_text
 
 FORMAT = 1
 
-Endpoint = Literal["chat", "completion"]
 Kind = Literal["native", "client", "body", "end"]
 
 
 class RecordingError(ValueError):
     """The file is no recording, or one of a later release: the message is for a person."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manner:
-    """What decides how a run becomes an answer: how the client asked, and how the proxy was set."""
-
-    endpoint: Endpoint = "chat"
-    model: str = "default"
-    stream: bool = True
-    include_usage: bool = False
-    tool_names: tuple[str, ...] = ()
-    legacy_functions: bool = False
-    echo: str = ""
-    reasoning_field: str = "reasoning_content"
-    tick_separator: str = "\n\n"
-    server_tools: str = "hide"
-    confirmations: str = "deny"
-    resumed: bool = False
-    """The rest of a run that waited for the client."""
-    dialect: str = "agentick"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +43,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    manner: Manner
+    options: AnswerOptions
     entries: list[Entry] = field(default_factory=list)
     masked: bool = False
     request_id: str = ""
@@ -76,14 +56,25 @@ class Recording:
         return b"".join(entry.data for entry in self.of(kind))
 
 
-def encode_head(manner: Manner, *, masked: bool, request_id: str, version: str) -> bytes:
-    """The first line."""
-    words = asdict(manner)
+def encode_head(
+    options: AnswerOptions,
+    *,
+    masked: bool,
+    request_id: str,
+    version: str,
+    private_form: frozenset[str],
+) -> bytes:
+    """The first line. `private_form`: the members of the form that are masked."""
+    written = {"endpoint" if each.name == "api" else each.name: getattr(options, each.name) for each in fields(options)}
+    form = dict(written.pop("form"))
     if masked:
-        words["echo"] = mask_text(manner.echo)
-        words["model"] = mask_name(manner.model)
-        words["tool_names"] = [mask_name(name) for name in manner.tool_names]
-    return _line({"recording": FORMAT, "version": version, "request_id": request_id, "masked": masked, "manner": words})
+        form |= {name: mask_text(str(form[name])) for name in private_form & form.keys()}
+        written["model"] = mask_name(options.model)
+        written["tool_names"] = [mask_name(name) for name in options.tool_names]
+    members = {**written, **form}
+    return _line(
+        {"recording": FORMAT, "version": version, "request_id": request_id, "masked": masked, "manner": members}
+    )
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -100,21 +91,21 @@ def _line(words: dict[str, Any]) -> bytes:
         return dumps(words).encode() + b"\n"
 
 
-def read(data: bytes, plain: Manner | None = None) -> Recording:
-    """A recording from a file's bytes. `plain`: the manner of a plain event stream. Raises RecordingError.
+def read(data: bytes, plain: AnswerOptions | None = None) -> Recording:
+    """A recording from a file's bytes. `plain`: the options of a plain event stream. Raises RecordingError.
 
     The last line may be half: whoever wrote it may have been killed.
     """
     if not data.startswith(b'{"recording"'):
         if data and b"data:" not in data:
             raise RecordingError("this is neither a recording nor an event stream")
-        return Recording(manner=plain or Manner(), entries=[Entry(0.0, "native", data)])
+        return Recording(options=plain or AnswerOptions(), entries=[Entry(0.0, "native", data)])
     first, *lines = data.split(b"\n")
     head = _parse(first)
     if head.get("recording") != FORMAT:
         raise RecordingError(f"this is a recording of format {head.get('recording')}; this release reads {FORMAT}")
     return Recording(
-        manner=_manner(head.get("manner")),
+        options=_read_options(head.get("manner")),
         entries=[_entry(_parse(line)) for line in lines[:-1]],
         masked=head.get("masked") is True,
         request_id=str(head.get("request_id", "")),
@@ -132,10 +123,14 @@ def _parse(line: bytes) -> dict[str, Any]:
     return words
 
 
-def _manner(words: Any) -> Manner:
-    known = {each.name for each in fields(Manner)}
-    kept = {key: value for key, value in words.items() if key in known} if isinstance(words, dict) else {}
-    return Manner(**{**kept, "tool_names": tuple(kept.get("tool_names", ()))})
+def _read_options(members: Any) -> AnswerOptions:
+    """What no `AnswerOptions` has is the form of the answer."""
+    members = dict(members) if isinstance(members, dict) else {}
+    members["tool_names"] = tuple(members.get("tool_names", ()))
+    members["api"] = str(members.pop("endpoint", "chat"))
+    known = {each.name for each in fields(AnswerOptions)} - {"form"}
+    form = {name: value for name, value in members.items() if name not in known}
+    return AnswerOptions(form=form, **{name: value for name, value in members.items() if name in known})
 
 
 def _entry(words: dict[str, Any]) -> Entry:

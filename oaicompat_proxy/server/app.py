@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from ..api.protocol import ClientApi
+from ..api.registry import APIS
 from ..config.command_line import read_environment
 from ..config.settings import Config
 from ..core.origins import OriginPolicy
@@ -19,15 +21,16 @@ from .access.authenticator import CALLERS, Callers
 from .access.rate_limiter import RATES, Rates
 from .answering.event_stream import FIRST_EVENTS
 from .context import CONFIG, ORIGINS, PER_MODEL, PREFIXES, SECRETS, SIGNING_KEYS, STARTED
-from .endpoints import chat_completions as chat
-from .endpoints import completions, diagnostics, health, models
+from .endpoints import diagnostics, health, models
 from .endpoints import metrics as scrape
+from .endpoints.agent_run import new_handler
 from .gateway import GATEWAYS, Gateway
 from .http.authorization import FOR_SUPERVISORS, NEED_NO_KEY, admit
 from .http.body import answer_expectation
+from .http.client_api import CLIENT_APIS
 from .http.error_middleware import errors_to_bodies
 from .http.headers import add_headers
-from .http.reporting import OPERATIONS, reported
+from .http.reporting import reported
 from .http.shutdown import STOPPING, Stopping
 from .observability.process_setup import set_up_process
 from .observability.run_report import TRAFFIC, Traffic
@@ -46,10 +49,17 @@ if TYPE_CHECKING:
     from .bounded_redis import BoundedRedis
 
 
-def create_app(config: Config, *, upstream: str = "", previous: web.Application | None = None) -> web.Application:
+def create_app(
+    config: Config,
+    *,
+    upstream: str = "",
+    previous: web.Application | None = None,
+    apis: Sequence[ClientApi] = tuple(APIS.values()),
+) -> web.Application:
     """Builds the application; it can be mounted in another one.
 
     `upstream`: the gateway's address where it is not the configured one, as with the demo agent.
+    `apis`: the client APIs that it serves; those of `previous` if there is one.
     `previous`: a running application that this one replaces on reload. It is not changed before this one starts up.
     Raises ConfigError for settings that cannot be used.
     """
@@ -57,6 +67,7 @@ def create_app(config: Config, *, upstream: str = "", previous: web.Application 
     app[CONFIG] = config
     app[CALLERS] = Callers(config)
     app[ORIGINS] = OriginPolicy(config.cors, config.allowed_host)
+    app[CLIENT_APIS] = {api.path: api for api in apis} if previous is None else previous[CLIENT_APIS]
     app[PREFIXES] = [each.prefix for each in config.gateways]
     app[FOR_SUPERVISORS] = frozenset({health.live, health.ready})
     app[NEED_NO_KEY] = app[FOR_SUPERVISORS] | {scrape.metrics}
@@ -112,7 +123,7 @@ def _add_gateways(app: web.Application, gateways: Sequence[tuple[Gateway, Gatewa
     below = []
     for gateway, runtime in gateways:
         below.append(web.Application())
-        below[-1][CONFIG] = runtime.config
+        below[-1][CONFIG], below[-1][CLIENT_APIS] = runtime.config, app[CLIENT_APIS]
         _add_gateway(below[-1], "", gateway, runtime)
         app.add_subapp(runtime.config.prefix, below[-1])
     return below
@@ -125,10 +136,10 @@ def _add_gateway(app: web.Application, base: str, gateway: Gateway, runtime: Gat
     app[UPSTREAM], app[CATALOG], app[SESSIONS] = runtime.upstream, runtime.catalog, runtime.sessions
     app[SIGNING_KEYS], app[CALL_IDS] = runtime.signing_keys, runtime.call_ids
     recorder = Recorder(config) if config.record else None
-    for path, handler in (("/chat/completions", chat.chat_completions), ("/completions", completions.completions)):
-        answer = recorder.wrap(handler) if recorder else handler
-        answer = gateway.once.wrap(reported(OPERATIONS[path], answer))
-        app.router.add_post(base + path, answer, expect_handler=answer_expectation)
+    for api in app[CLIENT_APIS].values():
+        answer = recorder.wrap(new_handler(api)) if recorder else new_handler(api)
+        answer = gateway.once.wrap(reported(api.operation, answer))
+        app.router.add_post(base + api.path, answer, expect_handler=answer_expectation)
     app.router.add_get(f"{base}/models", models.list_models)
     app.router.add_get(base + "/models/{name:.+}", models.retrieve_model)
     if config.diagnostics == "on":

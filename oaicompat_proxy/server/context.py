@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
@@ -35,5 +35,5 @@ BODY = web.RequestKey("oaicompat_proxy.body", bytes)
 CALLER = web.RequestKey("oaicompat_proxy.caller", Caller)
 CLIENT = web.RequestKey("oaicompat_proxy.client", str)
 """The address that the request came from, as far as proxies in between can be believed."""
-RATE_HEADERS = web.RequestKey("oaicompat_proxy.rate_headers", dict[str, str])
+RATE_HEADERS: web.RequestKey[Mapping[str, str]] = web.RequestKey("oaicompat_proxy.rate_headers")
 """What the answer says about the caller's limit, if there is one."""

@@ -8,7 +8,31 @@ from __future__ import annotations
 import math
 
 from ...core import json_text, sse
-from ...core.errors import MissingKey, ProxyError, UnsupportedEncoding
+from ...core.errors import (
+    AgentQuotaExceeded,
+    AgentRateLimited,
+    InvalidRequest,
+    MissingKey,
+    ProxyError,
+    RateLimited,
+    TooManyRuns,
+    UnsupportedEncoding,
+)
+
+TYPES: tuple[tuple[type[ProxyError], str], ...] = (
+    (RateLimited, "requests"),
+    (TooManyRuns, "requests"),
+    (AgentRateLimited, "requests"),
+    (AgentQuotaExceeded, "insufficient_quota"),
+    (InvalidRequest, "invalid_request_error"),
+    (ProxyError, "server_error"),
+)
+"""OpenAI's `type` of each class of errors; the first that fits counts."""
+
+
+def type_of(error: ProxyError) -> str:
+    """The error's `type`."""
+    return next(word for kind, word in TYPES if isinstance(error, kind))
 
 
 def error_body(error: ProxyError) -> bytes:
@@ -17,7 +41,7 @@ def error_body(error: ProxyError) -> bytes:
         {
             "error": {
                 "message": error.message,
-                "type": error.type,
+                "type": type_of(error),
                 "param": error.param,
                 "code": error.code,
             }

@@ -34,8 +34,8 @@ async def serve(recording: Recording, *, port: int, pace: float, tell: Callable[
 
 
 def create_gateway(recording: Recording, *, pace: float) -> web.Application:
-    is_agent = recording.manner.dialect == "ag-ui"
-    recorded = DIALECTS[recording.manner.dialect].find_run_id(recording.bytes_of("native"))
+    is_agent = recording.options.dialect == "ag-ui"
+    recorded = DIALECTS[recording.options.dialect].find_run_id(recording.bytes_of("native"))
 
     async def send(request: web.Request) -> web.StreamResponse:
         asked = _member(await request.read(), "runId") if is_agent else None

@@ -7,7 +7,8 @@ from typing import BinaryIO
 
 import click
 
-from ...recordings.format import Manner, Recording, RecordingError, read
+from ...core.answer_options import AnswerOptions
+from ...recordings.format import Recording, RecordingError, read
 
 
 class CannotReplay(click.ClickException):
@@ -47,7 +48,9 @@ def replay(
     data = file.read()
     spoken = dialect or _find_dialect(data)
     try:
-        recording = read(data, Manner(include_usage=True, tool_names=tool, server_tools=server_tools, dialect=spoken))
+        form = {"include_usage": True}
+        plain = AnswerOptions(form=form, tool_names=tool, server_tools=server_tools, dialect=spoken)
+        recording = read(data, plain)
     except RecordingError as error:
         raise CannotReplay(str(error)) from None
     if serve is not None:
@@ -61,14 +64,17 @@ def replay(
 def _find_dialect(data: bytes) -> str:
     from ...dialects.registry import find_dialect
 
-    return find_dialect(data) or Manner().dialect
+    return find_dialect(data) or AnswerOptions().dialect
 
 
 def _answer(recording: Recording) -> bytes:
-    from .retranslate import play
+    from .retranslate import translate
 
-    played = play(recording)
-    return played.body + b"\n" if played.stream is None else played.stream
+    try:
+        outcome = translate(recording)
+    except RecordingError as error:
+        raise CannotReplay(str(error)) from None
+    return outcome.data if outcome.streamed else outcome.data + b"\n"
 
 
 def _check(recording: Recording) -> None:

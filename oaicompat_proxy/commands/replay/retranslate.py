@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
 
 import orjson
 
-from ...api.openai.chat.collector import Collector
-from ...api.openai.chat.encoder import ChunkEncoder
-from ...api.openai.completions.encoder import CompletionCollector, CompletionEncoder
-from ...api.openai.errors import error_body, error_ending
-from ...api.openai.recorded_fields import RECORDED_FIELDS
-from ...core import sse
-from ...core.answer import Envelope, Part
-from ...core.errors import ProxyError
+from ...api.protocol import ClientApi
+from ...api.registry import APIS
+from ...core.answer import Envelope
 from ...dialects.registry import DIALECTS
-from ...recordings.format import Entry, Manner, Recording
+from ...pipeline.pipeline import Outcome, Pipeline
+from ...recordings.format import Recording, RecordingError
 from ...recordings.masking import mask
 from ...translation.confirmations import CONFIRM_TOOL
-from ...translation.translator import Translator
-
-MAX_FRAME = 64 * 1024 * 1024
-"""Bytes of one event: no less than any proxy that recorded was set to."""
 
 UNKNOWN_ENVELOPE = Envelope("chatcmpl-replay", 0, "replay")
 
@@ -32,103 +22,25 @@ _COMMENT = re.compile(rb"^:[^\n]*\n\n", re.MULTILINE)
 _SIGNED_ID = re.compile(rb'"id":"[^"]*"(?=,"type":"function","function":\{"name":"' + CONFIRM_TOOL.encode() + rb'")')
 
 
-class Played(NamedTuple):
-    """An answer: a stream, or a body with its status."""
-
-    stream: bytes | None
-    status: int = 200
-    body: bytes = b""
-    is_cut: bool = False
-    """The gateway's stream has no end: what became of it then, a recording does not hold."""
-
-
-class _Run:
-    """The chunks of the run, as they come; `failure` when it has one."""
-
-    def __init__(self, recording: Recording) -> None:
-        manner = recording.manner
-        self._entries = recording.entries
-        self._last = next((entry for entry in reversed(recording.entries) if entry.kind == "native"), None)
-        """What the stream ends with."""
-        with_deeds = manner.server_tools != "hide"
-        dialect = DIALECTS[manner.dialect]
-        run_id = dialect.find_run_id(recording.bytes_of("native"))
-        self._reader = dialect.new_reader(
-            max_frame=MAX_FRAME, with_deeds=with_deeds, resumed=manner.resumed, run_id=run_id
-        )
-        self._translator = Translator(
-            model=manner.model,
-            tool_names=frozenset(manner.tool_names),
-            tick_separator=manner.tick_separator,
-            server_tools=manner.server_tools,
-            confirmations=manner.confirmations,
-        )
-        self.failure: ProxyError | None = None
-
-    @property
-    def is_cut(self) -> bool:
-        return self.failure is not None and not self._reader.over
-
-    def chunks(self) -> Iterator[Part]:
-        try:
-            for entry in self._entries:
-                yield from self._take(entry)
-                if self._translator.ended:
-                    return
-            self._translator.finish()
-        except ProxyError as error:
-            self.failure = error
-
-    def _take(self, entry: Entry) -> Iterator[Part]:
+def translate(recording: Recording) -> Outcome:
+    """The answer that a client would be given today."""
+    native = recording.bytes_of("native")
+    run_id = DIALECTS[recording.options.dialect].find_run_id(native)
+    pipeline = Pipeline(_api_of(recording), recording.options, _find_envelope(recording), run_id=run_id)
+    for entry in recording.entries:
         if entry.kind == "client":
-            yield from self._translator.open()  # if nothing was said yet, this was the client that waited long enough
+            pipeline.open()  # if nothing was said yet, this was the client that waited long enough
         elif entry.kind == "native":
-            for event in self._reader.feed(entry.data):
-                yield from self._translator.feed(event)
-            if entry is self._last:
-                for event in self._reader.settle(at_end=True):
-                    yield from self._translator.feed(event)
+            pipeline.feed(entry.data)
+    return pipeline.finish()
 
 
-def play(recording: Recording) -> Played:
-    """What a client would be given today."""
-    envelope = _find_envelope(recording)
-    return _stream(recording, envelope) if recording.manner.stream else _collect(recording, envelope)
-
-
-def _stream(recording: Recording, envelope: Envelope) -> Played:
-    run = _Run(recording)
-    encoder = _encoder(recording.manner, envelope)
-    data = b"".join(map(encoder.encode, run.chunks()))
-    if run.failure is None:
-        return Played(data + sse.DONE)
-    if not data:
-        return Played(None, run.failure.status, error_body(run.failure), run.is_cut)
-    return Played(data + error_ending(run.failure), is_cut=run.is_cut)
-
-
-def _collect(recording: Recording, envelope: Envelope) -> Played:
-    run, manner = _Run(recording), recording.manner
-    collector: Collector | CompletionCollector = CompletionCollector(envelope, echo=manner.echo)
-    if manner.endpoint == "chat":
-        field, legacy = manner.reasoning_field, manner.legacy_functions
-        collector = Collector(envelope, reasoning_field=field, legacy_functions=legacy)
-    for chunk in run.chunks():
-        collector.add(chunk)
-    if run.failure is not None:
-        return Played(None, run.failure.status, error_body(run.failure), run.is_cut)
-    return Played(None, 200, collector.body())
-
-
-def _encoder(manner: Manner, envelope: Envelope) -> ChunkEncoder | CompletionEncoder:
-    if manner.endpoint == "completion":
-        return CompletionEncoder(envelope, include_usage=manner.include_usage, echo=manner.echo)
-    return ChunkEncoder(
-        envelope,
-        include_usage=manner.include_usage,
-        reasoning_field=manner.reasoning_field,
-        legacy_functions=manner.legacy_functions,
-    )
+def _api_of(recording: Recording) -> ClientApi:
+    """Raises RecordingError for one of an API that this release does not have."""
+    api = APIS.get(recording.options.api)
+    if api is None:
+        raise RecordingError(f"this release does not know the API of the recording: {recording.options.api[:60]!r}")
+    return api
 
 
 def _find_envelope(recording: Recording) -> Envelope:
@@ -149,9 +61,9 @@ def compare(recording: Recording) -> list[str]:
     then = [*_lines(recording, recording.bytes_of("client")), *_lines(recording, recording.bytes_of("body"))]
     if not then:
         raise ValueError("no answer was recorded, so there is nothing to compare with")
-    played = play(recording)
-    now = [*_lines(recording, played.stream or b""), *_lines(recording, played.body)]
-    if played.is_cut:
+    today = translate(recording)
+    now = _lines(recording, today.data)
+    if today.is_cut:
         then, now = _without_failure(then), _without_failure(now)
     if recording.bytes_of("end") not in (b"answered", b"failed"):
         now = now[: len(then)]
@@ -167,5 +79,5 @@ def _lines(recording: Recording, answer: bytes) -> list[str]:
     answer = _COMMENT.sub(b"", answer)
     answer = _SIGNED_ID.sub(b'"id":"(signed)"', answer)
     if recording.masked:
-        answer = mask(answer, RECORDED_FIELDS)
+        answer = mask(answer, _api_of(recording).recorded_fields)
     return [line for line in answer.decode("utf-8", "replace").split("\n") if line]

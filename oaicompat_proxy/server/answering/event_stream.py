@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from types import TracebackType
 from typing import Self
 
@@ -13,12 +13,12 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp_sse import EventSourceResponse
 from multidict import CIMultiDict
 
-from ...api.openai.errors import error_ending
 from ...config.settings import Config
 from ...core.errors import ProxyError
 from ..deadlines import Deadlines
 from ..http.aiohttp_internals import BufferedHead
 from ..http.send_progress import drop
+from .sinks import StreamSource
 
 HIGH_WATER = 64 * 1024
 """Bytes that wait for a client before its agent is left alone: asyncio's own limit for a transport."""
@@ -59,7 +59,7 @@ class EventStream(BufferedHead, EventSourceResponse):
 class AnswerStream:
     """A context for one answer. The first `write` commits to status 200.
 
-    If nothing was written after `first_event_wait` seconds it commits by itself: with what `opening` returns, or with
+    If nothing was written after `first_event_wait` seconds it commits by itself: with what opens the source, or with
     a ping if the answer begins with its text. From the first write on there is a keep-alive each `keep_alive` seconds.
     """
 
@@ -69,11 +69,10 @@ class AnswerStream:
         "_deadlines",
         "_early",
         "_loop",
-        "_opening",
-        "_ping",
         "_ping_timer",
         "_request",
         "_response",
+        "_source",
         "_stream",
         "_transport",
         "_writer",
@@ -84,18 +83,14 @@ class AnswerStream:
         request: web.Request,
         config: Config,
         deadlines: Deadlines,
-        opening: Callable[[], bytes],
-        ping: Callable[[], bytes],
+        source: StreamSource,
     ) -> None:
-        """`deadlines`: of `first_event_wait`. `ping`: encodes a keep-alive, as a whole event; one of no bytes is not
-        sent.
-        """
+        """`deadlines`: of `first_event_wait`. A ping of no bytes is not sent."""
         self._request = request
         self._loop = request.task.get_loop()
         self._deadlines = deadlines
         self._config = config
-        self._opening = opening
-        self._ping = ping
+        self._source = source
         self._chunked = request.version >= HttpVersion11
         # moving
         self._response: web.StreamResponse | None = None
@@ -169,11 +164,11 @@ class AnswerStream:
     async def fail(self, error: ProxyError) -> None:
         """Tells a client that already has status 200 what went wrong."""
         with contextlib.suppress(ClientGone):
-            await self.end(error_ending(error))
+            await self.end(self._source.fail(error))
 
     def miss_deadline(self) -> None:
         """Nothing was written in time."""
-        self._early = asyncio.create_task(self._send(self._opening() or self._ping()), name="commit early")
+        self._early = asyncio.create_task(self._send(self._source.open() or self._source.ping()), name="commit early")
 
     async def _send_whole(self, data: bytes) -> None:
         response = self._response = BufferedHead(headers=HEADERS)
@@ -226,7 +221,7 @@ class AnswerStream:
     def _send_ping(self) -> None:
         """Unless something else is still on its way to the client, which keeps the connection alive as well."""
         self._schedule_ping()
-        if not self._transport.get_write_buffer_size() and (data := self._ping()):
+        if not self._transport.get_write_buffer_size() and (data := self._source.ping()):
             with contextlib.suppress(ClientGone):
                 self.push(data)
 

@@ -14,9 +14,9 @@ from typing import Self
 
 from aiohttp import HttpVersion11, web
 
-from ...api.openai.errors import error_body
 from ...config.settings import Config
 from ...core.errors import ProxyError
+from ..http.client_api import api_of
 from ..http.send_progress import drop
 from .event_stream import surely_takes
 
@@ -78,7 +78,7 @@ class JsonAnswer:
         assert self._response is not None
         if self._knows_chunks:  # to others the close is the end of the body, and what was said the answer
             with contextlib.suppress(ConnectionError):
-                await self._response.write(error_body(error))
+                await self._response.write(api_of(self._request).encode_error(error).body)
         if self._request.transport is not None:
             self._request.transport.close()
         return self._response

@@ -11,25 +11,11 @@ import asyncio
 from collections.abc import Iterable
 from typing import Protocol
 
-from ...core.answer import Part
 from ...core.errors import ProxyError
 from ...core.events import Event
-from ...translation.translator import Translator
+from ...pipeline.answers import StreamedAnswer
 from ..observability.run_report import RunReport
 from ..upstream.event_source import EventSource
-
-
-class Encoder(Protocol):
-    """An endpoint's stream: the bytes of each chunk, none for what the endpoint does not show."""
-
-    @property
-    def chunks(self) -> int:
-        """That were encoded."""
-
-    def encode(self, chunk: Part) -> bytes: ...
-
-    def ping(self) -> bytes:
-        """A keep-alive in the endpoint's own form."""
 
 
 class Outlet(Protocol):
@@ -45,28 +31,17 @@ class Outlet(Protocol):
 class Relay:
     """Sends one run to one client."""
 
-    __slots__ = (
-        "_answer",
-        "_draining",
-        "_encoder",
-        "_failure",
-        "_last",
-        "_report",
-        "_run",
-        "_translator",
-    )
+    __slots__ = ("_answer", "_draining", "_failure", "_last", "_report", "_run", "_sink")
 
-    def __init__(
-        self, run: EventSource, translator: Translator, encoder: Encoder, answer: Outlet, report: RunReport
-    ) -> None:
+    def __init__(self, run: EventSource, answer: StreamedAnswer, sink: Outlet, report: RunReport) -> None:
         self._run = run
         self._report = report
-        self._translator = translator
-        self._encoder = encoder
         self._answer = answer
+        self._sink = sink
         # moving
         self._last = b""
         self._failure: Exception | None = None
+        """Why nothing more can be sent; a failure of the run itself stands in the answer."""
         self._draining: asyncio.Task[None] | None = None
 
     async def relay(self) -> bytes:
@@ -74,52 +49,45 @@ class Relay:
         await self._run.open()
         async for events in self._run:
             self._report.note_read(self._run.arrived)
-            data = self._translate(events)
-            if self._translator.ended:
+            data = self._answer.feed(events)
+            if self._answer.ended:
                 return data
             if data:
-                await self._answer.write(data)
+                await self._sink.write(data)
                 self._report.note_sent()
-            if self._failure is not None:
-                raise self._failure
+            self._check()
             if data:
                 return await self._push()
-        self._translator.finish()
+        self._answer.finish()
         return b""
+
+    def _check(self) -> None:
+        """Raises what has gone wrong."""
+        failure = self._failure or self._answer.failure
+        if failure is not None:
+            raise failure
 
     async def _push(self) -> bytes:
         try:
             await self._run.push_to(self._take)
         except ProxyError:
-            if self._failure is None:
-                raise
+            self._check()
+            raise
         finally:
             await self._stop_draining()
-        if self._failure is not None:
-            raise self._failure
-        self._translator.finish()
+        self._check()
+        self._answer.finish()
         return self._last
 
     def _take(self, events: Iterable[Event]) -> bool:
         """One read; whether there is to be another."""
-        data = self._translate(events)
-        if self._translator.ended:
+        data = self._answer.feed(events)
+        if self._answer.ended:
             self._last = data
             return False
-        if data and not self._answer.push(data):
+        if data and not self._sink.push(data):
             self._wait_for_client()
-        return self._failure is None
-
-    def _translate(self, events: Iterable[Event]) -> bytes:
-        """The bytes of one read; a failure that comes after them is noted."""
-        pieces: list[bytes] = []
-        feed, encode = self._translator.feed, self._encoder.encode
-        try:
-            for event in events:
-                pieces.extend(map(encode, feed(event)))
-        except ProxyError as error:
-            self._failure = error
-        return b"".join(pieces)
+        return self._failure is None and self._answer.failure is None
 
     def _wait_for_client(self) -> None:
         self._run.pause()
@@ -128,7 +96,7 @@ class Relay:
 
     async def _drain(self) -> None:
         try:
-            await self._answer.drained()
+            await self._sink.drained()
         except Exception as error:
             self._failure = error  # the run itself may have to go on without its reader
         finally:

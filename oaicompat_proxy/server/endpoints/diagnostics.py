@@ -19,7 +19,7 @@ import pydantic
 from aiohttp import HttpVersion11, web
 
 from ... import __version__
-from ...api.openai.chat.encoder import ChunkEncoder
+from ...api.registry import DEFAULT_API
 from ...core.answer import Envelope
 from ...core.errors import InvalidRequest, ProxyError, UpstreamRefused
 from ...core.sse import COMMENT, encode
@@ -203,8 +203,8 @@ def _new_ping(request: web.Request) -> bytes:
     """A keep-alive as it stands in answers."""
     if request.app[CONFIG].keep_alive_form == "comment":
         return COMMENT
-    envelope = Envelope(f"chatcmpl-{request[REQUEST_ID]}", int(time.time()), "diagnostics")
-    return ChunkEncoder(envelope, include_usage=False, reasoning_field="none").ping()
+    envelope = Envelope(DEFAULT_API.id_prefix + request[REQUEST_ID], int(time.time()), "diagnostics")
+    return DEFAULT_API.new_encoder(envelope, {}).ping()
 
 
 async def _written(wanted: Wanted, ping: bytes) -> AsyncIterator[bytes]:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from ...api.openai.rate_limits import duration, rate_headers
 from ...core.caller import Caller
+from ...core.durations import duration
 from ...core.errors import HostNotAllowed, MissingKey, OriginNotAllowed, RateLimited
 from ..access.authenticator import CALLERS
 from ..access.rate_limiter import RATES
 from ..context import CALLER, CLIENT, CONFIG, EXPOSED, ORIGINS, RATE_HEADERS
+from .client_api import api_of
 from .error_middleware import Handler
 from .reporting import report_refusal
 
@@ -76,7 +77,7 @@ def _check_page(request: web.Request) -> None:
 async def _count(request: web.Request, caller: Caller) -> None:
     """A request that fails counts too, as OpenAI counts."""
     rate = await request.app[RATES].count(caller)
-    request[RATE_HEADERS] = rate_headers(limit=rate.limit, remaining=rate.remaining, reset=rate.reset)
+    request[RATE_HEADERS] = api_of(request).rate_headers(limit=rate.limit, remaining=rate.remaining, reset=rate.reset)
     if not rate.admitted:
         raise RateLimited(
             f"Rate limit reached for requests per minute: Limit {rate.limit}. "

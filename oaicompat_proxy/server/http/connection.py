@@ -185,7 +185,8 @@ class Connection(ParsingState):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         if resp.status == web.HTTPExpectationFailed.status_code and isinstance(resp, web.HTTPExpectationFailed):
-            resp = error_response(ExpectationFailed("The only expectation that this server meets is 100-continue."))
+            error = ExpectationFailed("The only expectation that this server meets is 100-continue.")
+            resp = error_response(request, error)
         finished = await super().finish_response(request, resp, start_time)
         self._quiet_since = self.loop.time()
         if not request.content.is_eof() and not resp.keep_alive:
@@ -195,7 +196,7 @@ class Connection(ParsingState):
 
 def refuse(request: web.BaseRequest, error: ProxyError) -> web.StreamResponse:
     """Before the application has seen the request. The connection is closed behind it."""
-    response = error_response(error)
+    response = error_response(request, error)
     stamp(request, response)
     response.force_close()
     return response

@@ -1,4 +1,4 @@
-"""What every request goes through: our errors, and the framework's, become OpenAI's bodies."""
+"""The middleware around every request: our errors, and the framework's, become answers of the client's API."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from ...api.openai.errors import error_body, error_headers
 from ...core.errors import BodyTooLarge, InternalError, InvalidRequest, MethodNotAllowed, NotFound, ProxyError
 from ..context import CONFIG, PREFIXES, REQUEST_ID
 from ..observability.run_report import REPORT
+from .client_api import CLIENT_APIS, api_of, gateway_of
 from .headers import asks_as_browser, identify, preflight
 from .shutdown import STOPPING
 
@@ -46,30 +46,25 @@ def _answer_to(error: Exception, request: web.Request) -> web.Response:
     if isinstance(error, ProxyError):
         if error.status >= 500 and REPORT not in request:  # a run has a line of its own
             log.warning("%s: %s", request[REQUEST_ID], error.code)
-        return error_response(conceal(error, request))
+        return error_response(request, conceal(error, request))
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = sorted(error.allowed_methods)
         if request.method == "OPTIONS":
             return preflight(request, [*allowed, "OPTIONS"])
-        return error_response(MethodNotAllowed(allowed))
+        return error_response(request, MethodNotAllowed(allowed))
     if isinstance(error, web.HTTPException) and error.status >= 400:
         if asks_as_browser(request):
             return preflight(request, ["OPTIONS"])  # so that the page can read why its call is refused
-        return error_response(_translate(error, request))
+        return error_response(request, _translate(error, request))
     if isinstance(error, web.HTTPException | ConnectionResetError):
         raise error
     log.error("%s: %s %s failed", request[REQUEST_ID], request.method, _short_path(request), exc_info=error)
-    return error_response(InternalError())
+    return error_response(request, InternalError())
 
 
 def _short_path(request: web.Request) -> str:
     """As much as is repeated of what a client made up."""
     return request.path[:LONGEST_PATH]
-
-
-def gateway_of(request: web.Request) -> web.Application:
-    """That of the request's path, also for what is around its handler."""
-    return request.match_info.apps[-1]
 
 
 def conceal(error: ProxyError, request: web.Request) -> ProxyError:
@@ -80,12 +75,11 @@ def conceal(error: ProxyError, request: web.Request) -> ProxyError:
     return error
 
 
-def error_response(error: ProxyError) -> web.Response:
+def error_response(request: web.BaseRequest, error: ProxyError) -> web.Response:
+    """The error in the words of the client's API."""
+    answer = api_of(request).encode_error(error)
     response = web.Response(
-        status=error.status,
-        body=error_body(error),
-        content_type="application/json",
-        headers=error_headers(error),
+        status=answer.status, body=answer.body, content_type="application/json", headers=answer.headers
     )
     if isinstance(error, MethodNotAllowed):
         response.headers["Allow"] = ", ".join(error.allowed)
@@ -93,7 +87,7 @@ def error_response(error: ProxyError) -> web.Response:
 
 
 def _translate(error: web.HTTPException, request: web.Request) -> ProxyError:
-    """The framework's errors in OpenAI's words."""
+    """The framework's errors as errors of ours."""
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return BodyTooLarge("The request body is larger than this server takes.")
     if isinstance(error, web.HTTPNotFound):
@@ -103,8 +97,9 @@ def _translate(error: web.HTTPException, request: web.Request) -> ProxyError:
 
 def _unknown_url(request: web.Request) -> NotFound:
     where = f"{request.method} {_short_path(request)}"
-    prefixes = gateway_of(request)[PREFIXES]
-    paths = [f"{prefix}/{path}" for prefix in prefixes for path in ("chat/completions", "completions", "models")]
+    gateway = gateway_of(request)
+    prefixes = gateway[PREFIXES]
+    paths = [prefix + path for prefix in prefixes for path in (*gateway[CLIENT_APIS], "/models")]
     served = f"This server has {', '.join(paths[:-1])} and {paths[-1]}."
     if any(request.path.startswith(prefix + "/") for prefix in prefixes):
         return NotFound(f"Invalid URL ({where}). {served}")

@@ -8,22 +8,23 @@ from time import monotonic
 from aiohttp import web
 from multidict import istr
 
+from ...api.registry import APIS
 from ..context import CALLER, CONFIG, ORIGINS, RATE_HEADERS, RECEIVED, REQUEST_ID
 from ..random_ids import new_id
+from .client_api import api_of
 from .shutdown import STOPPING
 
 _SANE_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
-API_VERSION = "2020-10-01"
-"""The one version that OpenAI's API has ever had."""
-
-EXPOSED = (
-    "x-request-id, openai-processing-ms, openai-version, allow, www-authenticate, "
-    "retry-after, retry-after-ms, x-should-retry, "
-    "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests"
+_OF_ANSWERS = {name: None for api in APIS.values() for name in api.answer_headers("", 0)}
+_OF_LIMITS = {name: None for api in APIS.values() for name in api.rate_headers(limit=0, remaining=0, reset=0)}
+EXPOSED = ", ".join(
+    [*_OF_ANSWERS, "allow", "www-authenticate", "retry-after", "retry-after-ms", "x-should-retry", *_OF_LIMITS]
 )
-ID, PROCESSING_MS, VERSION, SERVER = map(istr, ("x-request-id", "openai-processing-ms", "openai-version", "Server"))
-"""Ready to be looked up in any case: they are in every answer."""
+"""The headers of an answer that a page may read."""
+
+ID, SERVER = map(istr, ("x-request-id", "Server"))
+"""Every request and answer is asked for them, so they are prepared for look-ups that ignore case."""
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 """All that any endpoint could have: a page may read why the others are refused, too."""
@@ -49,8 +50,7 @@ def stamp(request: web.BaseRequest, response: web.StreamResponse) -> None:
         request_id, taken = identify(request), 0.0
     headers = response.headers
     headers[ID] = request_id
-    headers[PROCESSING_MS] = str(int(taken * 1000))
-    headers[VERSION] = API_VERSION
+    headers.update(api_of(request).answer_headers(request_id, int(taken * 1000)))
     headers[SERVER] = "oaicompat-proxy"
 
 

@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from typing import cast
 
-from ...api.openai.errors import error_body, error_headers
+from ...api.registry import DEFAULT_API
 from ...core.errors import TooManyConnections
 
 PATIENCE = 1.0
@@ -42,14 +42,14 @@ class Refusal(asyncio.Protocol):
 
 def _answer() -> bytes:
     error = TooManyConnections("This server has as many connections as it takes; try again in a moment.")
-    body = error_body(error)
+    answer, request_id = DEFAULT_API.encode_error(error), f"req_{uuid.uuid4().hex}"
     headers = {
-        **error_headers(error),
+        **answer.headers,
         "Content-Type": "application/json",
-        "Content-Length": str(len(body)),
+        "Content-Length": str(len(answer.body)),
         "Connection": "close",
         "Server": "oaicompat-proxy",
-        "x-request-id": f"req_{uuid.uuid4().hex}",
+        **DEFAULT_API.answer_headers(request_id, 0),
     }
     lines = ["HTTP/1.1 503 Service Unavailable", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-    return "\r\n".join(lines).encode() + body
+    return "\r\n".join(lines).encode() + answer.body

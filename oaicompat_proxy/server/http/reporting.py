@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from ...core.errors import ProxyError
-from ..context import CALLER, CLIENT, CONFIG, REQUEST_ID
+from ..context import CALLER, CLIENT, REQUEST_ID
 from ..observability.run_report import REPORT, TRAFFIC, Observer, RunReport
 from ..scheduling import Batch
-from .error_middleware import Handler, gateway_of
+from .client_api import find_api
+from .error_middleware import Handler
 
 log = logging.getLogger(__name__)
-
-OPERATIONS = {"/chat/completions": "chat", "/completions": "text_completion"}
-"""The endpoints that run the agent, behind the prefix, and what OpenTelemetry calls them."""
 
 RETRY_COUNT = "x-stainless-retry-count"
 """How often the official clients have sent this request before."""
@@ -53,9 +51,9 @@ def reported(operation: str, handler: Handler) -> Handler:
 
 def report_refusal(request: web.Request, error: ProxyError) -> None:
     """Who is refused before anything is run has no run, but is counted as one that was refused."""
-    operation = OPERATIONS.get(request.path.removeprefix(gateway_of(request)[CONFIG].prefix))
-    if operation is not None:
-        report = request[REPORT] = _begin(request.app, request, operation)
+    api = find_api(request)
+    if api is not None:
+        report = request[REPORT] = _begin(request.app, request, api.operation)
         report.fail(error)
         report.end(sent=0)
         request.app[REPORTS].add(report)

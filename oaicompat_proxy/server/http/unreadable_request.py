@@ -15,6 +15,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from ...core.errors import BodyTooLarge, InvalidRequest, ProxyError, TransferCodingNotSupported, VersionNotSupported
+from .client_api import PATHS
 
 LONGEST_HEAD = 16 * 1024
 """Bytes of a head that are kept until it is whole, to tell what was wrong with it."""
@@ -31,7 +32,8 @@ _LINE = re.compile(
 """What may be shown of a first line, since it can only be one: other bytes may be the rest of a body, and hold words
 of a prompt, or a key."""
 
-_SHOWN = re.compile(rb"(?:/v[0-9])?/(?:chat/completions|completions|models|healthz|readyz|metrics)?|\*")
+_SERVED = "|".join(map(re.escape, (*PATHS, "/models", "/healthz", "/readyz", "/metrics", "/")))
+_SHOWN = re.compile(rf"(?:/v[0-9])?(?:{_SERVED})|\*".encode())
 """Paths that may be shown: any other may hold a key, and the request has no other trace to be found by."""
 
 _VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])")

@@ -30,13 +30,9 @@ async def _play_stream(request: web.Request, recording: Recording, reader: Reade
     app = request.app
     during_the_run = app[STOPPING].during_the_run
 
-    def ping() -> bytes:
-        """None for a slow client: it would fit what the run says by now, not what the client was given last."""
-        return b"" if reader.is_behind else recording.ping()
-
     with during_the_run:
         data = await recording.read_first(reader)
-    async with AnswerStream(request, app[CONFIG], app[FIRST_EVENTS], lambda: b"", ping) as answer:
+    async with AnswerStream(request, app[CONFIG], app[FIRST_EVENTS], _Delivery(recording, reader)) as answer:
         try:
             with during_the_run:
                 while not reader.at_end:
@@ -48,6 +44,27 @@ async def _play_stream(request: web.Request, recording: Recording, reader: Reade
         except ProxyError as error:
             await answer.fail(error)
     return answer.response
+
+
+class _Delivery:
+    """What one reader's stream is given beside the recording."""
+
+    def __init__(self, recording: Recording, reader: Reader) -> None:
+        self._recording = recording
+        self._reader = reader
+
+    def open(self) -> bytes:
+        """The recording has it."""
+        return b""
+
+    def ping(self) -> bytes:
+        """None for a slow client: it would fit what the run says by now, not what the client was given last."""
+        return b"" if self._reader.is_behind else self._recording.ping()
+
+    def fail(self, error: ProxyError) -> bytes:
+        """This reader's stream ends before the recording does."""
+        encoder = self._recording.encoder
+        return encoder.fail(error) if encoder is not None else b""
 
 
 async def _play_whole(request: web.Request, recording: Recording, reader: Reader) -> web.StreamResponse:

@@ -11,9 +11,9 @@ from typing import Self
 
 from aiohttp import web
 
-from ...api.openai.errors import error_ending
+from ...api.protocol import StreamEncoder
 from ...core.errors import IdempotentAnswerGone, ProxyError
-from ...core.sse import COMMENT
+from ...pipeline.answers import StreamedAnswer
 from ..answering.event_stream import HIGH_WATER
 from .broadcast import Reader, Tape
 from .cache import Shelf
@@ -35,8 +35,12 @@ class Recording:
         """What went wrong; the tape says it, too, if the answer had begun."""
         self.committed = False
         """Status 200 goes out, even if nothing has been said yet."""
-        self.ping: Callable[[], bytes] = _comment
+        self.ping: Callable[[], bytes] = bytes
         """Encodes a keep-alive that fits what was said last; none of them is on the tape."""
+        self.answer: StreamedAnswer | None = None
+        """What makes a stream, as long as it is made."""
+        self.encoder: StreamEncoder | None = None
+        """That of a stream."""
         self._news = asyncio.Event()
 
     @property
@@ -69,12 +73,18 @@ class Recording:
         self.tape.end()
         last = self.ping()
         self.ping = lambda: last  # holds nothing of what made the answer
+        self.answer = None
         self._tell()
 
     def fail(self, error: ProxyError) -> None:
-        if not self.over:
-            self.failure = _bare(error)
-            self._tell()
+        """A stream that has begun says so itself."""
+        if self.over:
+            return
+        self.failure = _bare(error)
+        if self.committed and self.answer is not None:
+            self.write(self.answer.fail(error))
+            self.end()
+        self._tell()
 
     # for those who read
 
@@ -128,10 +138,6 @@ class Recording:
         self._news = asyncio.Event()
 
 
-def _comment() -> bytes:
-    return COMMENT
-
-
 def _bare(error: ProxyError) -> ProxyError:
     """Without its way here: it is kept and raised again, and would keep every request that it came to in memory."""
     error.__cause__ = error.__context__ = None
@@ -141,18 +147,16 @@ def _bare(error: ProxyError) -> ProxyError:
 class TapedStream:
     """Takes a streamed answer as a client's `AnswerStream` does; nobody's connection matters to it."""
 
-    def __init__(
-        self, recording: Recording, first_event_wait: float, opening: Callable[[], bytes], ping: Callable[[], bytes]
-    ) -> None:
+    def __init__(self, recording: Recording, first_event_wait: float, answer: StreamedAnswer) -> None:
         self._recording = recording
-        self._ping = ping
         self._first_event_wait = first_event_wait
-        self._opening = opening
+        self._answer = answer
         self.response = web.Response()
         """Nobody's: those who read make their own."""
 
     async def __aenter__(self) -> Self:
-        self._recording.ping = self._ping
+        self._recording.answer, self._recording.encoder = self._answer, self._answer.encoder
+        self._recording.ping = self._answer.ping
         self._recording.begin(streamed=True)
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._first_event_wait, self._commit_early)
@@ -183,11 +187,11 @@ class TapedStream:
         self._recording.end()
 
     async def fail(self, error: ProxyError) -> None:
+        self._timer.cancel()
         self._recording.fail(error)
-        await self.end(error_ending(error))
 
     def _commit_early(self) -> None:
-        if data := self._opening():
+        if data := self._answer.open():
             self._recording.write(data)
         else:
             self._recording.commit()
@@ -224,8 +228,8 @@ class SharedSinks:
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
 
-    def stream(self, first_event_wait: float, opening: Callable[[], bytes], ping: Callable[[], bytes]) -> TapedStream:
-        return TapedStream(self._recording, first_event_wait, opening, ping)
+    def stream(self, first_event_wait: float, answer: StreamedAnswer) -> TapedStream:
+        return TapedStream(self._recording, first_event_wait, answer)
 
     def body(self) -> TapedJson:
         return TapedJson(self._recording)

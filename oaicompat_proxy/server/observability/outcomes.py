@@ -8,6 +8,7 @@ from ...core.errors import (
     AnswerCut,
     ContextTooLong,
     InternalError,
+    InvalidRequest,
     ProxyError,
     UpstreamError,
     UpstreamTimeout,
@@ -49,7 +50,7 @@ def outcome_of(error: Exception) -> str:
 def error_type(error: Exception) -> str:
     """One of few words, never one that was made of what a client or an agent said."""
     shown = _shown(error)
-    return type(shown).code or shown.type
+    return type(shown).code or ("invalid_request_error" if isinstance(shown, InvalidRequest) else "server_error")
 
 
 def status_of(error: Exception) -> int:

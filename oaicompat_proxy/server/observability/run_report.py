@@ -13,9 +13,9 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from ...core.answer import FinishReason
+from ...core.answer_options import AnswerOptions
 from ...core.events import Event, Usage
 from ...core.message import Message
-from ...recordings.format import Manner
 from .outcomes import CLIENT_GONE, SUCCESS, error_type, outcome_of, status_of
 
 CLIENT_CLOSED_REQUEST = 499
@@ -40,7 +40,7 @@ class RunTracer(Protocol):
 class RunRecorder(Protocol):
     """Writes down one run."""
 
-    def begin(self, manner: Manner) -> None: ...
+    def begin(self, options: AnswerOptions) -> None: ...
 
     def native(self, data: bytes) -> None: ...
 

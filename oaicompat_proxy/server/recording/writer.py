@@ -8,11 +8,14 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from ... import __version__
-from ...api.openai.recorded_fields import RECORDED_FIELDS
+from ...api.protocol import ClientApi
+from ...core.answer_options import AnswerOptions
+from ...core.recorded_fields import RecordedFields
 from ...dialects.registry import DIALECTS
-from ...recordings.format import Entry, Kind, Manner, encode_entry, encode_head
+from ...recordings.format import Entry, Kind, encode_entry, encode_head
 from ...recordings.masking import Masker
 from .directory import RecordingDirectory, RecordingFile
 
@@ -29,6 +32,7 @@ class Scribe:
     def __init__(
         self,
         directory: RecordingDirectory,
+        api: ClientApi,
         *,
         most: int,
         masked: bool,
@@ -41,6 +45,7 @@ class Scribe:
         `secret`: what a gateway might quote of ours, which a masked recording must not hold.
         """
         self._directory = directory
+        self._api = api
         self._most = most
         self._masked = masked
         self._request_id = request_id
@@ -49,12 +54,20 @@ class Scribe:
         # moving
         self._lines: _Lines | None = None
 
-    def begin(self, manner: Manner) -> None:
+    def begin(self, options: AnswerOptions) -> None:
         now = datetime.now(UTC)
         safe = re.sub(r"[^\w-]", "_", self._request_id, flags=re.ASCII)[:64]
         name = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z-{safe}-{uuid.uuid4().hex[:6]}.jsonl"
-        head = encode_head(manner, masked=self._masked, request_id=self._request_id, version=__version__)
-        self._lines = _Lines(self._directory, manner.dialect if self._masked else "", self._most, self._secret)
+        head = encode_head(
+            options,
+            masked=self._masked,
+            request_id=self._request_id,
+            version=__version__,
+            private_form=self._api.private_form,
+        )
+        native, client = DIALECTS[options.dialect].recorded_fields, self._api.recorded_fields
+        shown = _Shown(native, client) if self._masked else None
+        self._lines = _Lines(self._directory, shown, self._most, self._secret)
         self._submit(len(head), lambda lines: lines.begin(name, head))
 
     def native(self, data: bytes) -> None:
@@ -108,6 +121,13 @@ class Scribe:
             log.warning("%s: the recording ends early: %s", self._request_id, why)
 
 
+class _Shown(NamedTuple):
+    """What stays readable where a recording is masked."""
+
+    native: RecordedFields
+    client: RecordedFields
+
+
 class _TooLong(OSError):
     """The recording would be longer than it may be."""
 
@@ -115,14 +135,14 @@ class _TooLong(OSError):
 class _Lines:
     """The lines of one file. For the directory's thread alone, but for `failed`. Raises OSError."""
 
-    def __init__(self, directory: RecordingDirectory, masked_dialect: str, most: int, secret: bytes) -> None:
-        """`masked_dialect`: that of the run if it is to be masked, else empty."""
+    def __init__(self, directory: RecordingDirectory, shown: _Shown | None, most: int, secret: bytes) -> None:
+        """`shown`: None if nothing is masked."""
         self._directory = directory
-        self._secret = secret if masked_dialect else b""
+        self._secret = secret if shown else b""
+        self._shown = shown
         self._maskers: dict[Kind, Masker] = {}
-        if masked_dialect:
-            native = DIALECTS[masked_dialect].recorded_fields
-            self._maskers = {"native": Masker(native), "client": Masker(RECORDED_FIELDS)}
+        if shown:
+            self._maskers = {"native": Masker(shown.native), "client": Masker(shown.client)}
         # moving
         self.failed = False
         self._left = most
@@ -144,8 +164,8 @@ class _Lines:
 
     def add_whole(self, entry: Entry) -> None:
         """A body."""
-        if self._maskers:
-            masker = Masker(RECORDED_FIELDS)
+        if self._shown:
+            masker = Masker(self._shown.client)
             data = self._without_secret(masker.feed(entry.data) + masker.finish())
             entry = Entry(entry.ms, entry.kind, data, entry.status)
         self._write(encode_entry(entry))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ....core import json_text
+from ....core import json_text, sse
 from ....core.answer import (
     AgentToolCalled,
     AgentToolReturned,
@@ -26,7 +26,9 @@ from ....core.answer import (
     ToolCallOpened,
     UsageTotals,
 )
+from ....core.errors import ProxyError
 from ..answer_objects import encode_citation, encode_usage
+from ..errors import error_ending
 
 REASONING_FIELDS = {
     "reasoning_content": ("reasoning_content",),
@@ -106,6 +108,14 @@ class ChunkEncoder:
         if encoded:
             self.chunks += 1
         return encoded
+
+    def end(self) -> bytes:
+        """The last event of a stream, which is no chunk."""
+        return sse.DONE
+
+    def fail(self, error: ProxyError) -> bytes:
+        """The end of a stream that failed: no finish chunk stands in it."""
+        return error_ending(error)
 
     def ping(self) -> bytes:
         """A keep-alive: a chunk that says nothing, and that is not counted.

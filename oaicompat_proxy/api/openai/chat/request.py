@@ -13,10 +13,9 @@ from typing import Any
 
 from ....core.errors import InvalidRequest
 from ....core.exact_json import take_exact
-from ....core.immutable import readonly
-from ....core.json_text import JsonText
 from ....core.message import Block, Message, Text, ToolCall
-from ....core.request import AgentRequest
+from ....core.request import AgentRequest, RequestLimits
+from ...protocol import ParsedBody
 from ..json_body import parse_json
 from ..media import MediaReader
 from ..parameters import METADATA_KEY
@@ -31,38 +30,21 @@ from .tools import TOOL_PARAMETERS, parse_tools
 _USED = frozenset({"model", "messages", "stream", "stream_options", *IN_CHAT})
 
 
-@readonly
-class RequestLimits:
-    """What a request may hold at most. Each of these costs time in which nobody else is served."""
-
-    media: int
-    """Bytes, decoded, of all pictures, sounds and files that come by value."""
-    messages: int
-    parts: int = 8192
-    """Content parts and tool calls of all messages."""
-    tools: int = 1024
-    text: int = 8 * 1024 * 1024
-    """Bytes of the body without the pictures, sounds and files."""
-
-
 def parse(body: bytes, *, max_media: int, max_messages: int) -> AgentRequest:
-    """`parse_json` and `build_request` in one, with default limits for all but these two."""
-    chat = parse_json(body)
-    return build_request(chat, take_exact_parameters(body, chat), len(body), RequestLimits(max_media, max_messages))
+    """`read` and `build_request` in one, with default limits for all but these two."""
+    limits = RequestLimits(max_media, max_messages)
+    return build_request(read(body, limits), limits)
 
 
-def take_exact_parameters(body: bytes, chat: dict[str, Any]) -> dict[str, JsonText]:
-    """As `take_exact`, where there is anything in `chat` that is passed on."""
-    return {} if chat.keys() <= _USED else take_exact(body, chat)
+def read(body: bytes, limits: RequestLimits) -> ParsedBody:
+    """Raises InvalidRequest for a body that is no JSON object, or one of too many values."""
+    chat = parse_json(body, max_values=limits.values)
+    return ParsedBody(chat, {} if chat.keys() <= _USED else take_exact(body, chat), len(body))
 
 
-def build_request(
-    chat: dict[str, Any], exact: Mapping[str, JsonText], size: int, limits: RequestLimits
-) -> AgentRequest:
-    """`chat`: the parsed body, which had `size` bytes. `exact`: what `take_exact_parameters` found in it.
-
-    Raises InvalidRequest for any fault, and nothing but that, whatever is in it.
-    """
+def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
+    """Raises InvalidRequest for any fault, and nothing but that, whatever the body holds."""
+    chat, exact, size = body
     _check_counts(chat, limits)
     check(CHAT, chat)
     refuse_unsupported(chat, IN_CHAT)
@@ -72,21 +54,19 @@ def build_request(
     messages = _build_messages(chat["messages"], media)
     check_text(size - media.encoded, limits.text, "messages")
     check_pairing(messages)
-    model, legacy_functions = chat.get("model") or "", bool(chat.get("functions"))
     parameters = _other_parameters(chat)
     exact = {name: text for name, text in exact.items() if name in parameters}
     return AgentRequest(
-        model=model,
+        model=chat.get("model") or "",
         messages=messages,
         stream=stream,
-        include_usage=include_usage,
         tool_names=tool_names,
-        legacy_functions=legacy_functions,
         parameters=parameters,
         metadata_key=METADATA_KEY,
         exact=exact,
         tools=parse_tools(chat, exact, tool_names),
         tool_parameters=TOOL_PARAMETERS,
+        form={"include_usage": include_usage, "legacy_functions": bool(chat.get("functions"))},
     )
 
 

@@ -18,7 +18,9 @@ from ....core.answer import (
     TextPart,
     UsageTotals,
 )
+from ....core.errors import ProxyError
 from ..answer_objects import encode_usage
+from ..errors import error_ending
 
 FINISH_REASONS = {
     FinishReason.STOP: "stop",
@@ -69,6 +71,14 @@ class CompletionEncoder:
         if isinstance(part, UsageTotals) and self._include_usage:
             return self._event([], part)
         return b""
+
+    def end(self) -> bytes:
+        """The last event of a stream, which is no chunk."""
+        return sse.DONE
+
+    def fail(self, error: ProxyError) -> bytes:
+        """The end of a stream that failed."""
+        return error_ending(error)
 
     def ping(self) -> bytes:
         """A keep-alive: a piece of text that is empty, and that is not counted."""

@@ -6,51 +6,48 @@ Source: `api/openai/PROTOCOL.md`, "Completions". A prompt is one string (or an a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ....core.errors import InvalidRequest
 from ....core.exact_json import take_exact
-from ..json_body import MAX_VALUES, parse_json
+from ....core.message import Message, Text
+from ....core.request import AgentRequest, RequestLimits
+from ...protocol import ParsedBody
+from ..json_body import parse_json
+from ..parameters import METADATA_KEY
 from ..schema.requests import COMPLETION
 from ..stream_options import parse_streaming
 from ..unsupported import IN_COMPLETION, refuse_unsupported
 from ..validation import check, check_text, invalid_type
 
-
-@dataclass(frozen=True, slots=True)
-class CompletionRequest:
-    model: str
-    """"" if the client leaves the choice to the proxy."""
-    prompt: str
-    stream: bool
-    include_usage: bool
-    echo: bool
-    parameters: Mapping[str, Any]
-    """What else the client sent and is not null, unknown fields too; as `JsonText` where no value holds it."""
-
-
-MAX_TEXT = 8 * 1024 * 1024
-
 _USED = frozenset({"model", "prompt", "stream", "stream_options", "echo", *IN_COMPLETION})
 
 
-def parse_completion(body: bytes, *, max_values: int = MAX_VALUES, max_text: int = MAX_TEXT) -> CompletionRequest:
-    """`max_text`: bytes of the body. Raises InvalidRequest for any fault, and nothing but that, whatever the bytes."""
-    check_text(len(body), max_text, "prompt")
-    completion = parse_json(body, max_values=max_values)
-    exact = {} if completion.keys() <= _USED else take_exact(body, completion)
+def read(body: bytes, limits: RequestLimits) -> ParsedBody:
+    """Raises InvalidRequest for a body that is no JSON object, or one of too many values."""
+    check_text(len(body), limits.text, "prompt")
+    completion = parse_json(body, max_values=limits.values)
+    return ParsedBody(completion, {} if completion.keys() <= _USED else take_exact(body, completion), len(body))
+
+
+def build_request(body: ParsedBody) -> AgentRequest:
+    """Raises InvalidRequest for any fault, and nothing but that, whatever the body holds."""
+    completion = body.members
     check(COMPLETION, completion)
     refuse_unsupported(completion, IN_COMPLETION)
     stream, include_usage = parse_streaming(completion)
-    return CompletionRequest(
+    prompt = _parse_prompt(completion["prompt"])
+    parameters = {key: value for key, value in completion.items() if value is not None and key not in _USED}
+    return AgentRequest(
         model=completion.get("model") or "",
-        prompt=_parse_prompt(completion["prompt"]),
+        messages=(Message("user", (Text(prompt),)),),
         stream=stream,
-        include_usage=include_usage,
-        echo=bool(completion.get("echo")),
-        parameters={k: exact.get(k, v) for k, v in completion.items() if v is not None and k not in _USED},
+        tool_names=frozenset(),
+        parameters=parameters,
+        metadata_key=METADATA_KEY,
+        exact={name: text for name, text in body.exact.items() if name in parameters},
+        form={"include_usage": include_usage, "echo": prompt if completion.get("echo") else ""},
+        conversational=False,
     )
 
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from ....core import json_text
 from ....core.errors import AgentRateLimited, InvalidRequest, ProxyError, RateLimited
+from ..errors import type_of
 
 
 def encode_error(error: ProxyError) -> bytes:
     """For the `error` event."""
-    return json_text.encode({"type": error.type, "code": error.code, "message": error.message, "param": error.param})
+    return json_text.encode(
+        {"type": type_of(error), "code": error.code, "message": error.message, "param": error.param}
+    )
 
 
 def encode_failure(error: ProxyError) -> bytes:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from oaicompat_proxy.api.openai.rate_limits import duration, rate_headers
+from oaicompat_proxy.core.durations import duration
 
 
 @pytest.mark.parametrize(
@@ -22,11 +22,3 @@ from oaicompat_proxy.api.openai.rate_limits import duration, rate_headers
 )
 def test_durations_are_written_as_openai_writes_them(seconds: float, text: str) -> None:
     assert duration(seconds) == text
-
-
-def test_a_limit_is_three_headers() -> None:
-    assert rate_headers(limit=60, remaining=59, reset=1) == {
-        "x-ratelimit-limit-requests": "60",
-        "x-ratelimit-remaining-requests": "59",
-        "x-ratelimit-reset-requests": "1s",
-    }

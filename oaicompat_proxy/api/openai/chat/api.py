@@ -1,0 +1,48 @@
+"""Chat Completions as the server knows it."""
+
+from __future__ import annotations
+
+from ....core.answer import Envelope
+from ....core.request import AgentRequest, RequestLimits
+from ...protocol import ApiSettings, Form, ParsedBody
+from ..openai_api import OpenAiApi
+from . import request
+from .collector import Collector
+from .encoder import ChunkEncoder
+
+
+class ChatApi(OpenAiApi):
+    """`POST …/chat/completions`. A form has `include_usage`, `legacy_functions` and `reasoning_field`."""
+
+    name = "chat"
+    path = "/chat/completions"
+    operation = "chat"
+    id_prefix = "chatcmpl-"
+    private_form: frozenset[str] = frozenset()
+
+    def read(self, body: bytes, limits: RequestLimits) -> ParsedBody:
+        return request.read(body, limits)
+
+    def build_request(self, body: ParsedBody, limits: RequestLimits) -> AgentRequest:
+        return request.build_request(body, limits)
+
+    def form_of(self, request: AgentRequest, settings: ApiSettings) -> Form:
+        return {**request.form, "reasoning_field": settings.reasoning_field}
+
+    def new_encoder(self, envelope: Envelope, form: Form) -> ChunkEncoder:
+        return ChunkEncoder(
+            envelope,
+            include_usage=form.get("include_usage", False),
+            reasoning_field=form.get("reasoning_field", "reasoning_content"),
+            legacy_functions=form.get("legacy_functions", False),
+        )
+
+    def new_builder(self, envelope: Envelope, form: Form) -> Collector:
+        return Collector(
+            envelope,
+            reasoning_field=form.get("reasoning_field", "reasoning_content"),
+            legacy_functions=form.get("legacy_functions", False),
+        )
+
+
+CHAT = ChatApi()

@@ -1,0 +1,32 @@
+"""Headers of OpenAI's answers, beside those of errors.
+
+Source: the headers that OpenAI's API sends; durations are written as `20ms`, `1s` and `6m0s`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from multidict import istr
+
+from ...core.durations import duration
+
+API_VERSION = "2020-10-01"
+"""The one version that OpenAI's API has ever had."""
+
+REQUEST_ID, PROCESSING_MS, VERSION = map(istr, ("x-request-id", "openai-processing-ms", "openai-version"))
+"""Every answer carries them, so they are prepared for look-ups that ignore case."""
+
+
+def answer_headers(request_id: str, milliseconds: int) -> Mapping[str, str]:
+    """Headers of every answer, errors too. `milliseconds`: since the request's headers were read."""
+    return {REQUEST_ID: request_id, PROCESSING_MS: str(milliseconds), VERSION: API_VERSION}
+
+
+def rate_headers(*, limit: int, remaining: int, reset: float) -> Mapping[str, str]:
+    """Headers about a limit of requests per minute. `reset`: seconds until the whole limit is available."""
+    return {
+        "x-ratelimit-limit-requests": str(limit),
+        "x-ratelimit-remaining-requests": str(remaining),
+        "x-ratelimit-reset-requests": duration(reset),
+    }

@@ -1,0 +1,119 @@
+"""What the server asks of a client API, and all that it knows of one: how a request is parsed, how a streamed and a
+whole answer are encoded, and how an error is worded.
+
+Each API is a room below `api/` and stands in `api.registry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+from ..core.answer import Envelope, Part
+from ..core.errors import ProxyError
+from ..core.json_text import JsonText
+from ..core.recorded_fields import RecordedFields
+from ..core.request import AgentRequest, RequestLimits
+
+Form = Mapping[str, Any]
+"""The choices of client and operator for the form of one answer, as JSON values; only the API itself reads them."""
+
+
+class ParsedBody(NamedTuple):
+    """The JSON object of a request's body. `exact`: the members whose numbers a Python value cannot hold.
+    `size`: bytes of the body.
+    """
+
+    members: dict[str, Any]
+    exact: Mapping[str, JsonText]
+    size: int
+
+
+class ErrorAnswer(NamedTuple):
+    """An error as a client of the API expects it; the body is JSON."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class ApiSettings(Protocol):
+    """The settings that decide the form of an answer."""
+
+    @property
+    def reasoning_field(self) -> str: ...
+
+
+class StreamEncoder(Protocol):
+    """Encodes one streamed answer: each method returns whole server-sent events, or no bytes."""
+
+    @property
+    def chunks(self) -> int:
+        """Number of events encoded so far, without keep-alives."""
+
+    def encode(self, part: Part) -> bytes: ...
+
+    def ping(self) -> bytes:
+        """A keep-alive that is an event of the API."""
+
+    def end(self) -> bytes:
+        """What stands behind the last part of a complete answer."""
+
+    def fail(self, error: ProxyError) -> bytes:
+        """The end of an answer that failed after its status was sent."""
+
+
+class BodyBuilder(Protocol):
+    """Builds one answer that is sent whole: takes every part, then gives the JSON body."""
+
+    def add(self, part: Part) -> None: ...
+
+    def body(self) -> bytes: ...
+
+
+class ClientApi(Protocol):
+    """One client API."""
+
+    @property
+    def name(self) -> str:
+        """Stands in recordings, metrics and logs."""
+
+    @property
+    def path(self) -> str:
+        """The path of its endpoint behind the prefix; begins with a slash."""
+
+    @property
+    def operation(self) -> str:
+        """The API's `gen_ai.operation.name` in OpenTelemetry's semantic conventions."""
+
+    @property
+    def id_prefix(self) -> str:
+        """What the id of each answer begins with."""
+
+    @property
+    def recorded_fields(self) -> RecordedFields:
+        """The fields of its answers that stay readable in a masked recording."""
+
+    @property
+    def private_form(self) -> frozenset[str]:
+        """The members of a form that hold the user's words; a masked recording masks them."""
+
+    def read(self, body: bytes, limits: RequestLimits) -> ParsedBody:
+        """The first half of parsing. Raises InvalidRequest."""
+
+    def build_request(self, body: ParsedBody, limits: RequestLimits) -> AgentRequest:
+        """The second half; other requests may be served in between. Raises InvalidRequest."""
+
+    def form_of(self, request: AgentRequest, settings: ApiSettings) -> Form: ...
+
+    def new_encoder(self, envelope: Envelope, form: Form) -> StreamEncoder: ...
+
+    def new_builder(self, envelope: Envelope, form: Form) -> BodyBuilder: ...
+
+    def encode_error(self, error: ProxyError) -> ErrorAnswer: ...
+
+    def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:
+        """Headers of every answer, errors too. `milliseconds`: since the request's headers were read."""
+
+    def rate_headers(self, *, limit: int, remaining: int, reset: float) -> Mapping[str, str]:
+        """Headers about a limit of requests per minute. `reset`: seconds until the whole limit is available."""

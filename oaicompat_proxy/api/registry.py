@@ -1,0 +1,15 @@
+"""The client APIs that the server speaks. An API that is added here is served, recorded, replayed and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .openai.chat.api import CHAT
+from .openai.completions.api import COMPLETIONS
+from .protocol import ClientApi
+
+APIS: Mapping[str, ClientApi] = {api.name: api for api in (CHAT, COMPLETIONS)}
+"""By name."""
+
+DEFAULT_API: ClientApi = CHAT
+"""Words the answers to requests that belong to no API."""

@@ -1,0 +1,162 @@
+"""Events of one run in, the bytes of one answer out: a translator and an encoder of the client's API put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+from ..api.protocol import BodyBuilder, StreamEncoder
+from ..core import sse
+from ..core.answer import Part, size_of
+from ..core.answer_options import AnswerOptions
+from ..core.errors import ProxyError, UpstreamAnswerTooLong, UpstreamError
+from ..core.events import Event
+from ..translation.translator import Translator
+
+OnBytes = Callable[[bytes], None]
+"""Is shown the bytes that are made for a client, as a recorder needs them."""
+
+
+class PartObserver(Protocol):
+    """Takes every part of an answer beside the client."""
+
+    def add(self, part: Part) -> None: ...
+
+
+def new_translator(options: AnswerOptions, **settings: Any) -> Translator:
+    """`settings`: what the options do not decide, as `Translator` takes it."""
+    return Translator(
+        model=options.model,
+        tool_names=frozenset(options.tool_names),
+        tick_separator=options.tick_separator,
+        server_tools=options.server_tools,
+        confirmations=options.confirmations,
+        **settings,
+    )
+
+
+class StreamedAnswer:
+    """One answer that is sent while the agent works. Each method returns the bytes to send now, or none."""
+
+    __slots__ = ("_observer", "_on_bytes", "_pings_are_comments", "_translator", "encoder", "failure")
+
+    def __init__(
+        self,
+        translator: Translator,
+        encoder: StreamEncoder,
+        observer: PartObserver | None = None,
+        on_bytes: OnBytes | None = None,
+        *,
+        pings_are_comments: bool = False,
+    ) -> None:
+        """`pings_are_comments`: a keep-alive is a comment of the event stream, not an event of the API."""
+        self.encoder = encoder
+        self._translator = translator
+        self._pings_are_comments = pings_are_comments
+        self._observer = observer
+        self._on_bytes = on_bytes
+        # moving
+        self.failure: ProxyError | None = None
+        """Why the run failed; what was said before it is encoded all the same."""
+
+    @property
+    def ended(self) -> bool:
+        """Every part of the answer is encoded; only `end` is to come."""
+        return self._translator.ended
+
+    def open(self) -> bytes:
+        """The first part, for a client that has waited long enough; nothing if it is out."""
+        return self._shown(b"".join(self._encode(self._translator.open())))
+
+    def feed(self, events: Iterable[Event]) -> bytes:
+        """The bytes of one read of the agent's stream. What goes wrong in it stands in `failure`."""
+        pieces: list[bytes] = []
+        feed = self._translator.feed
+        try:
+            for event in events:
+                if parts := feed(event):
+                    pieces.extend(self._encode(parts))
+        except ProxyError as error:
+            if not self._translator.ended:  # what stands behind the answer's end is no part of it
+                self.failure = error
+        return self._shown(b"".join(pieces))
+
+    def finish(self) -> None:
+        """The agent's stream is over. Raises UpstreamInterrupted if the answer is not complete."""
+        self._translator.finish()
+
+    def ping(self) -> bytes:
+        """A keep-alive; it is no part of the answer, so a recording does not show it."""
+        return sse.COMMENT if self._pings_are_comments else self.encoder.ping()
+
+    def end(self) -> bytes:
+        """What stands behind the last part."""
+        return self._shown(self.encoder.end())
+
+    def fail(self, error: ProxyError) -> bytes:
+        """The end of an answer that failed."""
+        return self._shown(self.encoder.fail(error))
+
+    def _encode(self, parts: Sequence[Part]) -> Iterator[bytes]:
+        if self._observer is not None:
+            for part in parts:
+                self._observer.add(part)
+        return map(self.encoder.encode, parts)
+
+    def _shown(self, data: bytes) -> bytes:
+        if data and self._on_bytes is not None:
+            self._on_bytes(data)
+        return data
+
+
+class WholeAnswer:
+    """One answer that is sent when it is complete."""
+
+    def __init__(
+        self,
+        translator: Translator,
+        builder: BodyBuilder,
+        observer: PartObserver | None = None,
+        *,
+        max_size: int,
+    ) -> None:
+        """`max_size`: characters that the agent may say, since all of them are held in memory."""
+        self._translator = translator
+        self._builder = builder
+        self._observer = observer
+        # moving
+        self._left = max_size
+
+    @property
+    def ended(self) -> bool:
+        """Every part of the answer is there."""
+        return self._translator.ended
+
+    def feed(self, events: Iterable[Event]) -> None:
+        """Takes one read of the agent's stream. Raises ProxyError."""
+        for part in self._translate(events):
+            self._left -= size_of(part)
+            if self._left < 0:
+                raise UpstreamAnswerTooLong(
+                    "The agent's answer is longer than this server holds in one piece; ask for a stream."
+                )
+            self._builder.add(part)
+            if self._observer is not None:
+                self._observer.add(part)
+
+    def finish(self) -> None:
+        """The agent's stream is over. Raises UpstreamInterrupted if the answer is not complete."""
+        self._translator.finish()
+
+    def body(self) -> bytes:
+        """The answer as JSON."""
+        return self._builder.body()
+
+    def _translate(self, events: Iterable[Event]) -> Iterator[Part]:
+        """Raises UpstreamError, but not for what stands behind the answer's end."""
+        try:
+            for event in events:
+                yield from self._translator.feed(event)
+        except UpstreamError:
+            if not self._translator.ended:
+                raise

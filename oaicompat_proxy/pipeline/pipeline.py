@@ -1,0 +1,110 @@
+"""An agent's bytes in, a client's bytes out: what the server does for one request, without a socket or a clock.
+
+The server reads and writes between these steps; a replay, the tests and the fuzzer have the bytes and need no more.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..api.protocol import ClientApi
+from ..core.answer import Envelope
+from ..core.answer_options import AnswerOptions
+from ..core.errors import ProxyError
+from ..dialects.protocol import Reader
+from ..dialects.registry import DIALECTS
+from .answers import StreamedAnswer, WholeAnswer, new_translator
+
+MAX_FRAME = 64 * 1024 * 1024
+"""Bytes of one event: no less than any proxy that recorded was set to."""
+
+MAX_ANSWER = 1 << 40
+"""Characters of a whole answer: the bytes that are fed bound it."""
+
+
+class Outcome(NamedTuple):
+    """What the client is given. `data`: of a stream, or the JSON body."""
+
+    status: int
+    data: bytes
+    streamed: bool
+    """False for an error in place of a stream, too."""
+    is_cut: bool
+    """The agent's stream has no end."""
+
+
+class Pipeline:
+    """One run for one client: feed every read, then take the outcome."""
+
+    def __init__(
+        self,
+        api: ClientApi,
+        options: AnswerOptions,
+        envelope: Envelope,
+        *,
+        run_id: str = "",
+        max_frame: int = MAX_FRAME,
+    ) -> None:
+        """`run_id`: what the call had named the run, where the dialect names runs."""
+        self._api = api
+        self._reader: Reader = DIALECTS[options.dialect].new_reader(
+            max_frame=max_frame, with_deeds=options.server_tools != "hide", resumed=options.resumed, run_id=run_id
+        )
+        translator = new_translator(options)
+        self._answer: StreamedAnswer | WholeAnswer
+        if options.stream:
+            self._answer = StreamedAnswer(translator, self._api.new_encoder(envelope, options.form))
+        else:
+            builder = self._api.new_builder(envelope, options.form)
+            self._answer = WholeAnswer(translator, builder, max_size=MAX_ANSWER)
+        # moving
+        self._data: list[bytes] = []
+        self._failure: ProxyError | None = None
+
+    def open(self) -> None:
+        """The client has waited long enough for the first part of a stream."""
+        if isinstance(self._answer, StreamedAnswer) and not self._is_over:
+            self._data.append(self._answer.open())
+
+    def feed(self, data: bytes) -> None:
+        """One read of the agent's stream."""
+        self._take(data, at_end=False)
+
+    def finish(self) -> Outcome:
+        """The agent's stream has ended."""
+        self._take(b"", at_end=True)
+        if not self._is_over:
+            try:
+                self._answer.finish()
+            except ProxyError as error:
+                self._failure = error
+        is_cut = self._failure is not None and not self._reader.over
+        if isinstance(self._answer, WholeAnswer):
+            return self._refused(is_cut) or Outcome(200, self._answer.body(), False, False)
+        if not any(self._data) and (refused := self._refused(is_cut)):
+            return refused
+        ending = self._answer.end() if self._failure is None else self._answer.fail(self._failure)
+        return Outcome(200, b"".join([*self._data, ending]), True, is_cut)
+
+    @property
+    def _is_over(self) -> bool:
+        return self._answer.ended or self._failure is not None
+
+    def _take(self, data: bytes, *, at_end: bool) -> None:
+        if self._is_over:
+            return
+        try:
+            events = self._reader.settle(at_end=True) if at_end else self._reader.feed(data)
+            if isinstance(self._answer, WholeAnswer):
+                self._answer.feed(events)
+            else:
+                self._data.append(self._answer.feed(events))
+                self._failure = self._answer.failure
+        except ProxyError as error:
+            self._failure = error
+
+    def _refused(self, is_cut: bool) -> Outcome | None:
+        if self._failure is None:
+            return None
+        error = self._api.encode_error(self._failure)
+        return Outcome(error.status, error.body, False, is_cut)

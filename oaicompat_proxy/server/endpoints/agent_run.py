@@ -1,0 +1,225 @@
+"""The one handler of all client APIs: a request becomes a run of the agent, and the run an answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aiohttp import web
+
+from ...api.protocol import ClientApi, Form
+from ...config.settings import Config
+from ...core.answer import Envelope
+from ...core.answer_options import AnswerOptions
+from ...core.message import Message
+from ...core.request import AgentRequest, RequestLimits
+from ...core.turn import ConfirmationReply
+from ...pipeline.answers import StreamedAnswer, WholeAnswer, new_translator
+from ...translation.confirmations import Confirmation, find_result, restore
+from ...translation.tool_call_ids import short_ids
+from ...translation.translator import Translator
+from ..answering.answer import send_answer
+from ..context import CALLER, CONFIG, PER_MODEL
+from ..http.body import take_body
+from ..http.error_middleware import Handler
+from ..observability.run_report import REPORT
+from ..random_ids import new_id
+from ..sessions.call_ids import CALL_IDS, AnswerIds, SessionOfRun, confirmation_rejected
+from ..sessions.fingerprints import AnswerFingerprint
+from ..sessions.lease import SessionRequest
+from ..sessions.session_name import is_native, native_key, session_name
+from ..sessions.sessions import SESSIONS
+from ..turns import give_way
+from ..upstream.approvals import ContinuedRun, can_confirm
+from ..upstream.catalog import CATALOG, DEFAULT_MODEL
+from ..upstream.gateway_client import UPSTREAM
+from .run_opening import open_run, record
+
+Answering = Coroutine[Any, Any, web.StreamResponse]
+
+
+def new_handler(api: ClientApi) -> Handler:
+    """The handler of the API's endpoint. It raises ProxyError as long as nothing was sent; after that a failure is
+    the end of the stream.
+    """
+
+    async def run_agent(request: web.Request) -> web.StreamResponse:
+        return await (await _begin(request, api, await _read(request, api)))
+
+    return run_agent
+
+
+async def _read(request: web.Request, api: ClientApi) -> AgentRequest:
+    """Raises what `take_body` and the parser raise."""
+    config, report = request.app[CONFIG], request[REPORT]
+    body = await take_body(request)
+    report.note_body(len(body))
+    limits = RequestLimits(
+        media=config.max_media,
+        messages=config.max_messages,
+        parts=config.max_parts,
+        tools=config.max_tools,
+        text=config.max_text,
+        values=config.max_values,
+    )
+    parsed = api.read(body, limits)
+    del body
+    await give_way(parsed.size)
+    return api.build_request(parsed, limits)
+
+
+async def _begin(request: web.Request, api: ClientApi, asked: AgentRequest) -> Answering:
+    """The coroutine that answers the request. It alone holds what the client said, and lets go of it as soon as the
+    agent has it: a long conversation does not stay in memory for as long as its answer takes. Raises ProxyError.
+    """
+    app = request.app
+    config, report = app[CONFIG], request[REPORT]
+    model, size = asked.model or DEFAULT_MODEL, report.requested_bytes
+    report.note_request(model, stream=asked.stream)
+    if report.trace is not None:
+        report.trace.note_request(asked.parameters, asked.messages)
+    caller = request[CALLER]
+    agent = await app[CATALOG].find(asked.model, caller)
+    settings = app[PER_MODEL].of(model)
+    plan = _plan(api, asked, settings)
+    if not asked.conversational:
+        return _run(request, asked, SessionRequest(agent, caller, model, messages=(), size=size), plan)
+    name = session_name(request.headers, asked.parameters, config.session_from)
+    keeps_threads = settings.history == "last"
+    wanted = SessionRequest(agent, caller, model, asked.messages, name, keeps_threads=keeps_threads, size=size)
+    if (result := find_result(asked.messages, asked.tool_names)) is not None:
+        return await _go_on(request, asked, wanted, plan, result)
+    if name and is_native(config, caller):
+        wanted.key, wanted.native = native_key(app[UPSTREAM].dialect, agent, name, caller), True
+    if short_ids(asked.messages):
+        asked = replace(asked, messages=await app[CALL_IDS].restore(asked.messages, caller.scope))
+    return _run(request, asked, wanted, plan)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How the answer is to be made."""
+
+    api: ClientApi
+    options: AnswerOptions
+    envelope: Envelope
+    settings: Config
+    """Those of the request's model."""
+
+    def new_answer(
+        self, translator: Translator, fingerprint: AnswerFingerprint | None, request: web.Request
+    ) -> StreamedAnswer | WholeAnswer:
+        form, report = self.options.form, request[REPORT]
+        if not self.options.stream:
+            report.note_call(translator)
+            builder = self.api.new_builder(self.envelope, form)
+            return WholeAnswer(translator, builder, fingerprint, max_size=self.settings.max_answer)
+        encoder = self.api.new_encoder(self.envelope, form)
+        report.note_call(translator, encoder)
+        on_bytes = report.scribe.client if report.scribe is not None else None
+        comments = self.settings.keep_alive_form == "comment"
+        return StreamedAnswer(translator, encoder, fingerprint, on_bytes, pings_are_comments=comments)
+
+    def new_translator(self, ids: AnswerIds) -> Translator:
+        config = self.settings
+        return new_translator(
+            self.options, sign=ids.ask, shorten=ids.shorten, secret=config.upstream_token, max_held=config.max_answer
+        )
+
+
+def _plan(api: ClientApi, asked: AgentRequest, settings: Config) -> _Plan:
+    form: Form = api.form_of(asked, settings)
+    model = asked.model or DEFAULT_MODEL
+    asks = settings.confirmations == "ask"
+    options = AnswerOptions(
+        api=api.name,
+        form=form,
+        model=model,
+        stream=asked.stream,
+        tool_names=tuple(sorted(asked.tool_names)),
+        tick_separator=settings.tick_separator,
+        server_tools=settings.server_tools,
+        confirmations="deny" if asks and not asked.conversational else settings.confirmations,
+        dialect=settings.dialect,
+    )
+    return _Plan(api, options, Envelope(api.id_prefix + new_id(), int(time.time()), model), settings)
+
+
+async def _go_on(
+    request: web.Request, asked: AgentRequest, wanted: SessionRequest, plan: _Plan, result: Message
+) -> Answering:
+    """What waits for this result goes on, or nothing does: it never begins another run. Raises InvalidRequest."""
+    app, ids = request.app, request.app[CALL_IDS]
+    if app[CONFIG].confirmations != "ask":
+        raise confirmation_rejected("is not waited for, since this server asks for none")
+    confirmation = await ids.read_confirmation(result, wanted.caller.scope, wanted.model)
+    if app[UPSTREAM].dialect.gateway is not None:
+        return _resume(request, wanted, replace(plan, options=replace(plan.options, resumed=True)), confirmation)
+    wanted.key = confirmation.question.session
+    messages = await ids.restore(restore(asked.messages, confirmation), wanted.caller.scope)
+    return _run(request, replace(asked, messages=messages), wanted, plan, confirmation.answer)
+
+
+async def _run(
+    request: web.Request,
+    asked: AgentRequest,
+    wanted: SessionRequest,
+    plan: _Plan,
+    reply: ConfirmationReply | None = None,
+) -> web.StreamResponse:
+    """`reply`: to what the session waits for, where that takes another run."""
+    sessions, report = request.app[SESSIONS], request[REPORT]
+    report.note_wait()
+    await give_way(report.requested_bytes)
+    async with await sessions.lease(wanted) as lease:
+        report.note_turn(lease.key)
+        if report.headers:
+            lease.upstream = lease.upstream.observed(report.headers, report.watch)
+        run = await open_run(request, asked, lease, plan.settings, plan.options, reply)
+        answerable = plan.options.confirmations != "ask" or await can_confirm(lease.upstream)
+        ids = _ids(request, wanted, plan, lambda: (lease.key, lease.persistent), answerable=answerable)
+        lease.answer = translator = plan.new_translator(ids)
+        fingerprint = sessions.new_fingerprint(wanted) if asked.conversational else None
+        del asked, wanted
+
+        async def on_complete() -> None:
+            lease.mark_delivered()
+            await ids.share()
+            await sessions.store(lease, fingerprint)
+
+        return await send_answer(request, run, plan.new_answer(translator, fingerprint, request), on_complete)
+
+
+async def _resume(
+    request: web.Request, wanted: SessionRequest, plan: _Plan, confirmation: Confirmation
+) -> web.StreamResponse:
+    """The rest of a run that waited; its session is still leased to the request that began it."""
+    app, report, caller = request.app, request[REPORT], wanted.caller
+    sessions, upstream = app[SESSIONS], app[UPSTREAM].speaking_for(caller)
+    run = ContinuedRun(upstream, confirmation, plan.settings)
+    record(report, run, plan.options)
+    question = confirmation.question
+    ids = _ids(request, wanted, plan, lambda: (question.session, question.lasting))
+    translator = plan.new_translator(ids)
+    report.note_wait()
+    async with await sessions.lease_continued(wanted, run, question.session) as lease:
+        lease.answer = translator
+        fingerprint = sessions.new_fingerprint(wanted) if lease.session is not None else None
+        del wanted
+
+        async def on_complete() -> None:
+            await ids.share()
+            await sessions.store_continued(lease, fingerprint)
+
+        report.note_turn(question.session)
+        report.note_run(run)
+        return await send_answer(request, run, plan.new_answer(translator, fingerprint, request), on_complete)
+
+
+def _ids(
+    request: web.Request, wanted: SessionRequest, plan: _Plan, where: SessionOfRun, *, answerable: bool = True
+) -> AnswerIds:
+    ttl = plan.settings.confirmation_ttl
+    return request.app[CALL_IDS].of_answer(wanted.caller.scope, wanted.model, where, ttl=ttl, answerable=answerable)

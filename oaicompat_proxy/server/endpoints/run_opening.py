@@ -1,0 +1,113 @@
+"""The run that a request begins: what the agent has to be told in this session, and whether the session knows it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol
+
+from aiohttp import web
+
+from ...config.settings import Config
+from ...core.answer_options import AnswerOptions
+from ...core.request import AgentRequest
+from ...core.turn import ConfirmationReply, Turn
+from ...translation.prompt import build_turn
+from ..observability.run_report import REPORT, RunReport
+from ..sessions.lease import Lease
+from ..sessions.message_trial import TrialRun, find_messages, new_mark
+from ..sessions.run_start import start
+from ..sessions.session_check import SessionCheckingRun
+from ..sessions.sessions import SESSIONS
+from ..turns import give_way
+from ..upstream.event_source import EventSource, OnGatewayBytes
+
+
+class Recordable(Protocol):
+    """A run whose bytes can be recorded."""
+
+    on_gateway_bytes: OnGatewayBytes | None
+
+
+def record(report: RunReport, run: Recordable, options: AnswerOptions) -> None:
+    """Begins the recording of this run, if runs are recorded."""
+    if report.scribe is not None:
+        report.scribe.begin(options)
+        run.on_gateway_bytes = report.scribe.native
+
+
+async def open_run(
+    request: web.Request,
+    asked: AgentRequest,
+    lease: Lease,
+    config: Config,
+    options: AnswerOptions,
+    reply: ConfirmationReply | None,
+) -> EventSource:
+    """A run of the lease; in a session that should know what was said, one that finds out whether it does.
+
+    `config`: the settings of the request's model. `reply`: to what the session waits for.
+    """
+    report, gateway = request[REPORT], lease.upstream.dialect.gateway
+    size = report.requested_bytes
+    mark = await _new_mark(asked, lease, config)
+
+    async def begin() -> EventSource:
+        await give_way(size)
+        turn = _turn(asked, lease, config, reply, "" if lease.replaced else mark)
+        await give_way(size)
+        run = start(lease, turn, approves=options.confirmations == "approve")
+        del turn
+        await give_way(size)
+        assert lease.run is not None
+        report.session = lease.key
+        if lease.replaced and report.scribe is not None:
+            lease.run.on_gateway_bytes = report.scribe.native  # nothing was read of the run before it
+        else:
+            record(report, lease.run, options)
+        report.note_run(lease.run)
+        return run
+
+    run = await begin()
+    if mark and gateway is not None:
+        return TrialRun(lease, request.app[SESSIONS], gateway, run, mark, again=begin)
+    if gateway is None or not (lease.primary or lease.matched_fingerprint):
+        return run
+    return SessionCheckingRun(lease, request.app[SESSIONS], gateway, run, again=begin)
+
+
+def _history(asked: AgentRequest, lease: Lease, config: Config) -> str:
+    """`last` is no licence to forget: under a name it holds where the session has answered what stands before."""
+    if not asked.conversational:
+        return "fold"
+    if config.history == "auto" or (config.history == "last" and (lease.named or lease.replaced)):
+        return lease.history
+    return config.history
+
+
+async def _new_mark(asked: AgentRequest, lease: Lease, config: Config) -> str:
+    """For a conversation that is to be sent as messages to a gateway of which only a run can tell whether it takes
+    them: in a session that nobody else needs, should the run have to be stopped.
+    """
+    if config.history != "full" or lease.upstream.dialect.gateway is None or len(asked.messages) == 1:
+        return ""
+    known = await find_messages(lease.upstream)
+    return new_mark() if known is None and lease.history == "fold" else ""
+
+
+def _in_roles(lease: Lease, mark: str) -> str:
+    """What `full` is with a gateway: all messages, or those that are new to the session, if it takes them."""
+    if not (mark or lease.upstream.features.messages.works):
+        return lease.history
+    return "full" if lease.history == "fold" else "new"
+
+
+def _turn(asked: AgentRequest, lease: Lease, config: Config, reply: ConfirmationReply | None, mark: str) -> Turn:
+    history = _history(asked, lease, config)
+    if history == "full" and lease.upstream.dialect.gateway is not None:
+        history = _in_roles(lease, mark)
+    in_messages = lease.upstream.dialect.in_messages
+    turn = build_turn(asked, history, max_fold=config.max_fold, in_messages=in_messages)
+    if reply is None:
+        return replace(turn, mark=mark) if mark else turn
+    # An agent that is not given all messages keeps its thread: there the reply is all that is new.
+    return replace(turn, reply=reply, messages=turn.messages if history == "full" else ())
