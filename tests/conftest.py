@@ -16,7 +16,7 @@ import os
 import socket
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,8 @@ from agent import PATIENCE, Agent, serving
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
+from oaicompat_proxy.api.protocol import ClientApi
+from oaicompat_proxy.api.registry import APIS
 from oaicompat_proxy.config.settings import Config, SeveralGateways
 from oaicompat_proxy.demo.gateway import STATE, create_gateway, serve_app
 from oaicompat_proxy.demo.settings import GatewaySettings
@@ -225,7 +227,7 @@ def check_descriptors(before: Collection[str]) -> None:
 
 
 class StartProxy(Protocol):
-    def __call__(self, **settings: Any) -> Awaitable[Proxy]: ...
+    def __call__(self, apis: Sequence[ClientApi] = ..., **settings: Any) -> Awaitable[Proxy]: ...
 
 
 @pytest.fixture
@@ -241,10 +243,10 @@ async def proxy(agent: Agent) -> AsyncIterator[StartProxy]:
     async with AsyncExitStack() as stack:
         started: list[Proxy] = []
 
-        async def start(**settings: Any) -> Proxy:
+        async def start(apis: Sequence[ClientApi] = tuple(APIS.values()), **settings: Any) -> Proxy:
             kind = SeveralGateways if "tables" in settings else Config
             config = kind(**{"upstream": agent.url, **SETTINGS, **settings})
-            app = create_app(config)
+            app = create_app(config, apis=apis)
             port = await stack.enter_async_context(listening(app, config))
             client = await stack.enter_async_context(
                 aiohttp.ClientSession(

@@ -1,0 +1,93 @@
+"""An API that no client speaks: lines of text over server-sent events. It shows all that the server needs of an API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from oaicompat_proxy.api.protocol import ApiSettings, ErrorAnswer, Form, ParsedBody
+from oaicompat_proxy.core.answer import AnswerFinished, Envelope, Part, TextBatch, TextPart, ToolCallOpened
+from oaicompat_proxy.core.errors import InvalidRequest, ProxyError
+from oaicompat_proxy.core.recorded_fields import RecordedFields
+from oaicompat_proxy.core.request import ChatRequest, Message, RequestLimits
+from oaicompat_proxy.core.turn import Text
+
+
+class ToyEncoder:
+    """`+text`, `*tool`, `.reason` and `!error`, each as the data of one event."""
+
+    def __init__(self) -> None:
+        self.chunks = 0
+
+    def encode(self, part: Part) -> bytes:
+        if isinstance(part, (TextPart, TextBatch)):
+            return self._event("+" + part.text)
+        if isinstance(part, ToolCallOpened):
+            return self._event("*" + part.name)
+        return self._event("." + part.reason.value) if isinstance(part, AnswerFinished) else b""
+
+    def ping(self) -> bytes:
+        return b"data: ~\n\n"
+
+    def end(self) -> bytes:
+        return b"data: bye\n\n"
+
+    def fail(self, error: ProxyError) -> bytes:
+        return self._event(f"!{error.code}")
+
+    def _event(self, text: str) -> bytes:
+        self.chunks += 1
+        return "".join(f"data: {line}\n" for line in text.split("\n")).encode() + b"\n"
+
+
+class ToyBody:
+    """The text alone."""
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def add(self, part: Part) -> None:
+        if isinstance(part, (TextPart, TextBatch)):
+            self._text += part.text
+
+    def body(self) -> bytes:
+        return self._text.encode()
+
+
+class ToyApi:
+    """A request is the user's words, behind `stream ` if the answer is to be streamed."""
+
+    name = "toy"
+    path = "/toy"
+    operation = "toy"
+    id_prefix = "toy-"
+    recorded_fields = RecordedFields((), {}, {})
+    private_form: frozenset[str] = frozenset()
+
+    def read(self, body: bytes, limits: RequestLimits) -> ParsedBody:
+        if not body:
+            raise InvalidRequest("A toy must say something.", code="silence")
+        return ParsedBody({"text": body.decode()}, {}, len(body))
+
+    def build_request(self, body: ParsedBody, limits: RequestLimits) -> ChatRequest:
+        words = body.members["text"]
+        message = Message("user", (Text(words.removeprefix("stream ")),))
+        stream = words.startswith("stream ")
+        return ChatRequest(model="", messages=(message,), stream=stream, tool_names=frozenset(), parameters={})
+
+    def form_of(self, request: ChatRequest, settings: ApiSettings) -> Form:
+        return {}
+
+    def new_encoder(self, envelope: Envelope, form: Form) -> ToyEncoder:
+        return ToyEncoder()
+
+    def new_builder(self, envelope: Envelope, form: Form) -> ToyBody:
+        return ToyBody()
+
+    def encode_error(self, error: ProxyError) -> ErrorAnswer:
+        return ErrorAnswer(error.status, {"x-toy": "broken"}, f"!{error.code}".encode())
+
+    def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:
+        return {"x-toy-request": request_id}
+
+    def rate_headers(self, *, limit: int, remaining: int, reset: float) -> Mapping[str, str]:
+        return {"x-toy-limit": str(limit)}
