@@ -180,7 +180,7 @@ def wrappers(**settings: Any) -> set[str]:
 
 def test_a_proxy_that_does_not_record_has_nothing_of_it_in_the_way(tmp_path: Path) -> None:
     plain = wrappers()
-    assert "chat_completions" in plain
+    assert "run_agent" in plain
     assert wrappers(record=str(tmp_path)) - plain == {"record"}
 
 

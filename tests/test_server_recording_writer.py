@@ -180,7 +180,7 @@ async def test_a_disk_that_is_too_slow_ends_the_recording_alone(
 
 
 async def test_a_token_that_the_gateway_quotes_is_not_kept(tmp_path: Path) -> None:
-    scribe = Scribe(opened(tmp_path), most=10_000, masked=True, request_id="r", began=0, secret=b"s3cr3t")
+    scribe = Scribe(opened(tmp_path), COMPLETIONS, most=10_000, masked=True, request_id="r", began=0, secret=b"s3cr3t")
     scribe.begin(AnswerOptions())
     scribe.native(b'data: {"event":"error","data":{"error":"who is s3c')
     scribe.native(b'r3t?"}}\n\n')

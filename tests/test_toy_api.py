@@ -98,9 +98,11 @@ async def test_a_recording_of_it_is_translated_again_by_the_same_pipeline(
 async def the_recording(directory: Path) -> Recording:
     """The one recording, when its request is over."""
     async with asyncio.timeout(10):
-        while not (written := [each for each in recordings(directory) if each.bytes_of("end")]):
+        while True:
+            for recording in recordings(directory):
+                if recording.bytes_of("end"):
+                    return recording
             await asyncio.sleep(0.01)
-    return written[0]
 
 
 def recordings(directory: Path) -> list[Recording]:

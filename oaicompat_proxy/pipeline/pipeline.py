@@ -70,9 +70,13 @@ class Pipeline:
         """One read of the agent's stream."""
         self._take(data, at_end=False)
 
-    def finish(self) -> Outcome:
-        """The agent's stream has ended."""
+    def close(self) -> None:
+        """The agent's stream has ended: events that waited for what follows them count now."""
         self._take(b"", at_end=True)
+
+    def finish(self) -> Outcome:
+        """The answer, once the agent's stream has ended."""
+        self.close()
         if not self._is_over:
             try:
                 self._answer.finish()

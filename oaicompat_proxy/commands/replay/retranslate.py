@@ -27,11 +27,14 @@ def translate(recording: Recording) -> Outcome:
     native = recording.bytes_of("native")
     run_id = DIALECTS[recording.options.dialect].find_run_id(native)
     pipeline = Pipeline(_api_of(recording), recording.options, _find_envelope(recording), run_id=run_id)
+    last = next((entry for entry in reversed(recording.entries) if entry.kind == "native"), None)
     for entry in recording.entries:
         if entry.kind == "client":
             pipeline.open()  # if nothing was said yet, this was the client that waited long enough
         elif entry.kind == "native":
             pipeline.feed(entry.data)
+        if entry is last:
+            pipeline.close()
     return pipeline.finish()
 
 

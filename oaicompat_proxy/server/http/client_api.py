@@ -13,6 +13,8 @@ from ..context import CONFIG
 CLIENT_APIS: web.AppKey[Mapping[str, ClientApi]] = web.AppKey("oaicompat_proxy.client_apis")
 """The APIs of a gateway, by the path behind its prefix."""
 
+CLIENT_API: web.RequestKey[ClientApi] = web.RequestKey("oaicompat_proxy.client_api")
+
 PATHS = tuple(api.path for api in APIS.values())
 """Of the APIs that every server has, behind the prefix."""
 
@@ -25,11 +27,10 @@ def gateway_of(request: web.Request) -> web.Application:
 def find_api(request: web.Request) -> ClientApi | None:
     """None if the path is no endpoint of a client API."""
     gateway = gateway_of(request)
-    return gateway[CLIENT_APIS].get(request.path.removeprefix(gateway[CONFIG].prefix))
+    return gateway.get(CLIENT_APIS, {}).get(request.path.removeprefix(gateway[CONFIG].prefix))
 
 
 def api_of(request: web.BaseRequest) -> ClientApi:
     """The API in whose words the request is answered; a request that never reached the application has none."""
-    if not isinstance(request, web.Request) or request.match_info is None:
-        return DEFAULT_API
-    return find_api(request) or DEFAULT_API
+    api: ClientApi = request.get(CLIENT_API, DEFAULT_API)
+    return api

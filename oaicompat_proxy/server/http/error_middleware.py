@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from ...api.registry import DEFAULT_API
 from ...core.errors import BodyTooLarge, InternalError, InvalidRequest, MethodNotAllowed, NotFound, ProxyError
 from ..context import CONFIG, PREFIXES, REQUEST_ID
 from ..observability.run_report import REPORT
-from .client_api import CLIENT_APIS, api_of, gateway_of
+from .client_api import CLIENT_API, CLIENT_APIS, api_of, find_api, gateway_of
 from .headers import asks_as_browser, identify, preflight
 from .shutdown import STOPPING
 
@@ -29,6 +30,7 @@ async def errors_to_bodies(request: web.Request, handler: Handler) -> web.Stream
     What fails when bytes are out already breaks the connection off: a second answer would be taken for the next.
     """
     identify(request)
+    request[CLIENT_API] = find_api(request) or DEFAULT_API
     try:
         with request.app[STOPPING].before_the_run:
             return await handler(request)
