@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from oaicompat_proxy.api.protocol import ApiSettings, ErrorAnswer, Form, ParsedBody
 from oaicompat_proxy.core.answer import AnswerFinished, Envelope, Part, TextBatch, TextPart, ToolCallOpened
 from oaicompat_proxy.core.errors import InvalidRequest, ProxyError
+from oaicompat_proxy.core.message import Message, Text
 from oaicompat_proxy.core.recorded_fields import RecordedFields
-from oaicompat_proxy.core.request import ChatRequest, Message, RequestLimits
-from oaicompat_proxy.core.turn import Text
+from oaicompat_proxy.core.request import AgentRequest, RequestLimits
 
 
 class ToyEncoder:
@@ -68,13 +68,15 @@ class ToyApi:
             raise InvalidRequest("A toy must say something.", code="silence")
         return ParsedBody({"text": body.decode()}, {}, len(body))
 
-    def build_request(self, body: ParsedBody, limits: RequestLimits) -> ChatRequest:
+    def build_request(self, body: ParsedBody, limits: RequestLimits) -> AgentRequest:
         words = body.members["text"]
         message = Message("user", (Text(words.removeprefix("stream ")),))
         stream = words.startswith("stream ")
-        return ChatRequest(model="", messages=(message,), stream=stream, tool_names=frozenset(), parameters={})
+        return AgentRequest(
+            model="", messages=(message,), stream=stream, tool_names=frozenset(), parameters={}, metadata_key="toy"
+        )
 
-    def form_of(self, request: ChatRequest, settings: ApiSettings) -> Form:
+    def form_of(self, request: AgentRequest, settings: ApiSettings) -> Form:
         return {}
 
     def new_encoder(self, envelope: Envelope, form: Form) -> ToyEncoder:
