@@ -1,7 +1,7 @@
-"""What is counted and measured: every metric with its labels and what it tells. The README's table is made of this.
+"""Every metric with its labels and its meaning. The table in `README.md` beside this module is made from them.
 
-Names by Prometheus' convention; what OpenTelemetry's GenAI conventions have a name for is called so, with the
-boundaries that they advise. A label has few values: outcomes and codes of errors are ours, models are bounded by
+Names follow Prometheus' convention. A metric that OpenTelemetry's GenAI conventions define has their name and their
+bucket boundaries. A label has few values: outcomes and error codes are a fixed list, models are bounded by
 `metrics.MOST_MODELS`.
 
 Source: OpenTelemetry semantic conventions, "Generative AI metrics"; Prometheus, "Metric and label naming".
@@ -54,84 +54,92 @@ class Definition(NamedTuple):
 RUNS = Definition(
     "counter",
     "oaicompat_runs_total",
-    "Requests for a run that are over.",
+    "Finished requests for a run.",
     ("gen_ai_operation_name", MODEL, "outcome", "finish_reason"),
 )
-RUNNING = Definition("gauge", "oaicompat_runs_running", "Runs that are being answered.")
+RUNNING = Definition("gauge", "oaicompat_runs_running", "Runs that are being answered now.")
 WAITING = Definition(
-    "gauge", "oaicompat_runs_waiting", "Requests that wait for the run before in their session, or for a free slot."
+    "gauge", "oaicompat_runs_waiting", "Requests that wait for the previous run of their session, or for a free run."
 )
 DURATION = Definition(
     "histogram",
     "gen_ai_server_request_duration_seconds",
-    "From a request's arrival to the end of its answer.",
+    "Seconds from a request's arrival to the end of its answer.",
     (*RUN, ERROR),
     DURATIONS,
 )
 FIRST_TOKEN = Definition(
     "histogram",
     "gen_ai_server_time_to_first_token_seconds",
-    "From a request's arrival to the first of its streamed answer.",
+    "Seconds from a request's arrival to the first token of its streamed answer.",
     RUN,
     FIRST_SIGNS,
 )
 FIRST_EVENT = Definition(
     "histogram",
     "oaicompat_time_to_first_event_seconds",
-    "From the call of the gateway to the first that comes of the agent's run.",
+    "Seconds from the request to the gateway to the first event of the run.",
     (MODEL,),
     FIRST_SIGNS,
 )
 PROXY_TIME = Definition(
     "histogram",
     "oaicompat_added_seconds",
-    "What this proxy alone adds, by stage: call, from the whole request to the call of the gateway without waiting; "
-    "first_token, from the read that brought the first token to the write that sent it.",
+    "Seconds that the proxy itself adds. Stage call: from the complete request to the request to the gateway, without "
+    "waiting. Stage first_token: from the read of the first token to the write that sends it.",
     ("stage",),
     ADDED,
 )
 TOKEN_USAGE = Definition(
     "histogram",
     "gen_ai_client_token_usage",
-    "Tokens of a run, as its agent counts them: input and output.",
+    "Tokens of a run as its agent counts them, input and output.",
     (*RUN, "gen_ai_token_type"),
     TOKENS,
 )
 CHUNKS = Definition("counter", "oaicompat_chunks_total", "Chunks of streamed answers.", (MODEL,))
-TICKS = Definition("counter", "oaicompat_ticks_total", "Model turns inside runs.", (MODEL,))
+TICKS = Definition("counter", "oaicompat_ticks_total", "Ticks of runs: model steps.", (MODEL,))
 BYTES = Definition(
     "counter",
     "oaicompat_bytes_total",
-    "Bytes of runs, received from and sent to the client and the gateway.",
+    "Bytes of runs, received from and sent to clients and gateways.",
     ("side", "direction"),
 )
 UPSTREAM_ERRORS = Definition(
-    "counter", "oaicompat_upstream_errors_total", "Runs that failed at the gateway or the agent, by code.", (ERROR,)
+    "counter",
+    "oaicompat_upstream_errors_total",
+    "Runs that failed at the gateway or the agent, by error code.",
+    (ERROR,),
 )
 DISCONNECTS = Definition(
     "counter", "oaicompat_client_disconnects_total", "Clients that left before the end of their answer."
 )
-CANCELLED = Definition("counter", "oaicompat_runs_cancelled_total", "Runs of the agent that were stopped halfway.")
+CANCELLED = Definition("counter", "oaicompat_runs_cancelled_total", "Runs that were stopped before their end.")
 RETRIES = Definition(
     "counter",
     "oaicompat_retries_total",
-    "What was tried once more: request, by an official client; connect to the gateway, close of a session, by us.",
+    "Repeated attempts: request, by an official client; connect to the gateway and close of a session, by the proxy.",
     ("what",),
 )
 RECOGNISABLE = Definition(
-    "gauge", "oaicompat_sessions_recognisable", "Sessions in the store, whose conversations can be continued."
+    "gauge", "oaicompat_sessions_recognisable", "Stored sessions whose conversations can continue."
 )
-HELD = Definition("gauge", "oaicompat_sessions_held", "Lasting sessions whose lock is held.")
-SETTLING = Definition("gauge", "oaicompat_sessions_settling", "Sessions that are settled in the background.")
-CLOSING = Definition("gauge", "oaicompat_sessions_closing", "Sessions that are closed, or wait in the queue for it.")
+HELD = Definition("gauge", "oaicompat_sessions_held", "Kept sessions with a running run, which hold their lock.")
+SETTLING = Definition(
+    "gauge", "oaicompat_sessions_settling", "Sessions that are finalized in the background: drained, kept or closed."
+)
+CLOSING = Definition("gauge", "oaicompat_sessions_closing", "Sessions that are being closed, or wait for it.")
 FORGOTTEN = Definition(
     "counter",
     "oaicompat_sessions_forgotten_total",
-    "Sessions that the gateway had forgotten when their conversation went on; it was sent again whole.",
+    "Sessions that the gateway had forgotten; their whole conversation was sent again.",
 )
 UNCLOSED = Definition("counter", "oaicompat_sessions_unclosed_total", "Sessions that could not be closed.")
 BUILD = Definition(
-    "gauge", "oaicompat_build_info", "What runs here; always 1.", ("version", "python_version", "aiohttp_version")
+    "gauge",
+    "oaicompat_build_info",
+    "Versions of the running software; the value is always 1.",
+    ("version", "python_version", "aiohttp_version"),
 )
 
 ALL = tuple(each for each in list(vars().values()) if isinstance(each, Definition))

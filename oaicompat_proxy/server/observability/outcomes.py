@@ -29,14 +29,14 @@ FAILURES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
 """The outcome of each error; the first row that fits counts."""
 
 OUTCOMES = {
-    SUCCESS: "answered, to its one end",
-    "refused": "by this proxy, and nothing was run",
-    "agent_error": "the agent failed, and said so",
-    "upstream_error": "the gateway did not give what its protocol promises",
+    SUCCESS: "the answer was completed",
+    "refused": "the proxy refused the request, and no run began",
+    "agent_error": "the agent reported a failure",
+    "upstream_error": "the gateway broke its protocol or its connection",
     "timeout": "the gateway or the agent was silent for too long",
-    CLIENT_GONE: "the client left before the end",
-    "cut": "this proxy was stopped before the end",
-    INTERNAL_ERROR: "a fault in this proxy",
+    CLIENT_GONE: "the client left before the end of the answer",
+    "cut": "the proxy stopped before the end of the answer",
+    INTERNAL_ERROR: "a bug in the proxy",
 }
 
 FAILED_UPSTREAM = frozenset({"agent_error", "upstream_error", "timeout"})
