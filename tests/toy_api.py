@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from oaicompat_proxy.api.protocol import ApiSettings, ErrorAnswer, Form, ParsedBody
 from oaicompat_proxy.core.answer import AnswerFinished, Envelope, Part, TextBatch, TextPart, ToolCallOpened
@@ -87,6 +87,12 @@ class ToyApi:
 
     def encode_error(self, error: ProxyError) -> ErrorAnswer:
         return ErrorAnswer(error.status, {"x-toy": "broken"}, f"!{error.code}".encode())
+
+    def encode_model(self, name: str, *, created: int, owner: str) -> bytes:
+        return name.encode()
+
+    def encode_models(self, names: Iterable[str], *, created: int, owner: str) -> bytes:
+        return "\n".join(names).encode()
 
     def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:
         return {"x-toy-request": request_id}

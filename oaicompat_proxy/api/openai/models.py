@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ...core import json_text
-from ...core.errors import ModelNotFound
 
 
 def _model(name: str, created: int, owner: str) -> dict[str, object]:
@@ -26,8 +25,3 @@ def model_body(name: str, *, created: int, owner: str) -> bytes:
 def models_body(names: Iterable[str], *, created: int, owner: str) -> bytes:
     """All of them; the parameters as in `model_body`."""
     return json_text.encode({"object": "list", "data": [_model(name, created, owner) for name in names]})
-
-
-def unknown_model(name: str) -> ModelNotFound:
-    """For `GET …/models/NAME`; worded as OpenAI words it."""
-    return ModelNotFound(f"The model '{name[:200]}' does not exist", param="model")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ...core.errors import ProxyError
 from ..protocol import ErrorAnswer
-from . import errors, headers
+from . import errors, headers, models
 from .recorded_fields import RECORDED_FIELDS
 
 
@@ -17,6 +17,12 @@ class OpenAiApi:
 
     def encode_error(self, error: ProxyError) -> ErrorAnswer:
         return ErrorAnswer(error.status, errors.error_headers(error), errors.error_body(error))
+
+    def encode_model(self, name: str, *, created: int, owner: str) -> bytes:
+        return models.model_body(name, created=created, owner=owner)
+
+    def encode_models(self, names: Iterable[str], *, created: int, owner: str) -> bytes:
+        return models.models_body(names, created=created, owner=owner)
 
     def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:
         return headers.answer_headers(request_id, milliseconds)

@@ -6,14 +6,18 @@ from typing import TypedDict
 
 from aiohttp import web
 
-from ...api.openai.models import model_body, models_body, unknown_model
+from ...api.registry import DEFAULT_API
+from ...core.errors import ModelNotFound
 from ..context import CALLER, CONFIG, STARTED
 from ..upstream.catalog import CATALOG
+
+LONGEST_QUOTE = 200
+"""Characters of a model's name that an error repeats."""
 
 
 async def list_models(request: web.Request) -> web.Response:
     names = await request.app[CATALOG].models(request[CALLER])
-    body = models_body(names, **_about(request))
+    body = DEFAULT_API.encode_models(names, **_about(request))
     return web.Response(body=body, content_type="application/json")
 
 
@@ -21,8 +25,8 @@ async def retrieve_model(request: web.Request) -> web.Response:
     """The name is the rest of the path, decoded once: clients send a slash raw or escaped."""
     name = request.match_info["name"]
     if name not in await request.app[CATALOG].models(request[CALLER]):
-        raise unknown_model(name)
-    return web.Response(body=model_body(name, **_about(request)), content_type="application/json")
+        raise ModelNotFound(f"The model '{name[:LONGEST_QUOTE]}' does not exist", param="model")
+    return web.Response(body=DEFAULT_API.encode_model(name, **_about(request)), content_type="application/json")
 
 
 class _About(TypedDict):
