@@ -441,7 +441,7 @@ async def test_after_an_answer_a_gateway_that_tells_nothing_more_is_an_honest_er
     assert [each["confirmed"] for each in asked(there)] == [True]
     error = check_error_body(received.body)
     assert (received.status, error["code"]) == (status, code)
-    assert "told nothing" in error["message"]
+    assert "of the run" in error["message"]
     there.keep_sessions()
     await there.at_rest()
 

@@ -74,7 +74,7 @@ class Run:
     async def finish(self) -> None:
         self._effects.append("finish")
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         self._effects.append("disconnect")
 
 
@@ -82,7 +82,7 @@ class Upstream:
     def __init__(self, dialect: str) -> None:
         self.dialect = DIALECTS[dialect]
         self.features = GatewayFeatures()
-        self.features.abort.note(works=False)
+        self.features.abort.update(works=False)
 
 
 class Closer:

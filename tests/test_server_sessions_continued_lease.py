@@ -42,7 +42,7 @@ class Run:
     in_persistent_session: bool
     was_cut: bool = False
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         self.was_cut = True
 
 

@@ -65,7 +65,7 @@ class Run:
 
     async def finish(self) -> None: ...
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         self.was_cut = True
 
 
@@ -76,9 +76,9 @@ class Upstream:
     def __init__(self) -> None:
         self.next = Run()
         self.features = GatewayFeatures()
-        self.features.abort.note(works=False)
+        self.features.abort.update(works=False)
 
-    def speaking_for(self, caller: Caller) -> Self:
+    def with_credentials_of(self, caller: Caller) -> Self:
         return self
 
     def run(self, call: Any, run_id: str) -> Run:

@@ -427,12 +427,12 @@ async def test_every_call_for_a_client_carries_what_it_is_to_carry(
     upstream = Upstream(Config(upstream=agent.url, upstream_token="t0ken"), agent.url)
     agent.plays(run("Hello"))
     agent.replies("/events", Reply([b"data: {}\n\n"]))
-    for_client = upstream.speaking_for(Caller("ada", "", authorization=own))
+    for_client = upstream.with_credentials_of(Caller("ada", "", authorization=own))
     await for_client.call(calls.build_apps())
     (await for_client.listen("/events")).abort()
     begun = for_client.run(calls.build_send("s", Turn((Text("Hi"),))))
     await begun.open()
-    begun.cut()
+    begun.abort()
     agent.kept_sessions.add("s")
     assert [each.headers.get("authorization") for each in agent.exchanges] == [sent] * 3
     upstream.close()
@@ -440,7 +440,7 @@ async def test_every_call_for_a_client_carries_what_it_is_to_carry(
 
 async def test_our_token_is_still_ours_afterwards(agent: Agent) -> None:
     upstream = Upstream(Config(upstream=agent.url, upstream_token="t0ken"), agent.url)
-    upstream.speaking_for(Caller("ada", "", authorization="Bearer ada"))
+    upstream.with_credentials_of(Caller("ada", "", authorization="Bearer ada"))
     await upstream.call(calls.build_apps())
     assert agent.exchanges[0].headers["authorization"] == "Bearer t0ken"
     upstream.close()

@@ -10,22 +10,22 @@ from oaicompat_proxy.server.upstream.gateway_features import Feature, GatewayFea
 
 def test_nothing_is_known_before_it_was_tried() -> None:
     features = GatewayFeatures()
-    assert features.told() == {}
-    features.abort.note(works=True)
-    assert features.told() == {"abort": True}
+    assert features.known() == {}
+    features.abort.update(works=True)
+    assert features.known() == {"abort": True}
 
 
 def test_what_did_not_work_is_tried_again_some_time(monkeypatch: pytest.MonkeyPatch) -> None:
     feature = Feature()
-    feature.note(works=False)
+    feature.update(works=False)
     assert feature.works is False
-    monkeypatch.setattr(gateway_features, "TRY_AGAIN", 0.0)
-    feature.note(works=False)
+    monkeypatch.setattr(gateway_features, "RETRY_AFTER", 0.0)
+    feature.update(works=False)
     assert feature.works is None
 
 
 def test_what_worked_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway_features, "TRY_AGAIN", 0.0)
+    monkeypatch.setattr(gateway_features, "RETRY_AFTER", 0.0)
     feature = Feature()
-    feature.note(works=True)
+    feature.update(works=True)
     assert feature.works is True

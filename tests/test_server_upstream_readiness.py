@@ -32,14 +32,14 @@ class Gateway:
 async def test_all_who_ask_at_once_get_one_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     gateway = Gateway()
     ready = Readiness(gateway.check)
-    asking = [asyncio.create_task(ready.ask()) for _ in range(100)]
+    asking = [asyncio.create_task(ready.check()) for _ in range(100)]
     await asyncio.sleep(0)
     asking.pop().cancel()  # who leaves takes the question with it from nobody
     gateway.gate.set()
     assert set(await asyncio.gather(*asking)) == {"well"}
-    assert (await ready.ask(), gateway.asked) == ("well", 1)
-    monkeypatch.setattr(readiness, "LIFE", 0.0)
-    await ready.ask()
+    assert (await ready.check(), gateway.asked) == ("well", 1)
+    monkeypatch.setattr(readiness, "CACHE_SECONDS", 0.0)
+    await ready.check()
     assert gateway.asked == 2
 
 
@@ -50,14 +50,14 @@ async def test_a_failure_holds_as_long() -> None:
     ready = Readiness(gateway.check)
     for _ in range(3):
         with pytest.raises(UpstreamError):
-            await ready.ask()
+            await ready.check()
     assert gateway.asked == 1
 
 
 async def test_a_gateway_that_says_nothing_is_waited_for_in_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "LONGEST", 0.05)
+    monkeypatch.setattr(readiness, "CHECK_TIMEOUT", 0.05)
     with pytest.raises(TimeoutError):
-        await Readiness(Gateway().check).ask()
+        await Readiness(Gateway().check).check()
 
 
 async def test_readyz_asks_the_gateway_once_for_many(proxy: StartProxy, agent: Agent) -> None:
@@ -70,7 +70,7 @@ async def test_readyz_asks_the_gateway_once_for_many(proxy: StartProxy, agent: A
 
 
 async def test_readyz_is_red_in_bounded_time(proxy: StartProxy, agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "LONGEST", 0.2)
+    monkeypatch.setattr(readiness, "CHECK_TIMEOUT", 0.2)
     agent.replies("/invoke", Reply(["stall"], framing="raw"))
     received = await (await proxy()).get("/readyz")
     assert received.status == 503

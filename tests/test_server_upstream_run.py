@@ -24,7 +24,7 @@ async def begun(agent: Agent) -> AsyncIterator[Run]:
     upstream = Upstream(Config(upstream=agent.url), agent.url)
     begun = upstream.run(upstream.dialect.build_run(Turn((Text("Hi"),)), app="", key="s1", run_id="r1"))
     yield begun
-    begun.cut()
+    begun.abort()
     upstream.close()
 
 

@@ -365,7 +365,7 @@ async def test_each_session_is_closed_with_its_callers_credentials(gateway: Gate
             names = ("ada", "ben", "ada")
             for number, name in enumerate(names):
                 caller = Caller(name=name, scope=name, authorization=f"Bearer {name}")
-                closer.close_soon(f"s{number}", closer._upstream.speaking_for(caller))
+                closer.close_soon(f"s{number}", closer._upstream.with_credentials_of(caller))
             for number, name in enumerate(names):
                 assert await asked(peer) == (f"s{number}", f"Bearer {name}")
                 peer.send(CLOSED)

@@ -94,7 +94,7 @@ async def test_keys_are_one_for_all(proxy: StartProxy, agent: Agent) -> None:
 
 
 async def test_it_is_ready_when_all_are(proxy: StartProxy, agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("oaicompat_proxy.server.upstream.readiness.LIFE", 0.0)
+    monkeypatch.setattr("oaicompat_proxy.server.upstream.readiness.CACHE_SECONDS", 0.0)
     async with two(proxy, agent) as (front, _, other):
         assert (await front.get("/readyz")).status == 200
         other.replies("/invoke", answer({"error": "no"}, 401))

@@ -32,8 +32,9 @@ from ..sessions.lease import SessionRequest
 from ..sessions.session_name import is_native, native_key, session_name
 from ..sessions.sessions import SESSIONS
 from ..turns import give_way
-from ..upstream.approvals import ContinuedRun, can_confirm
+from ..upstream.approvals import can_confirm
 from ..upstream.catalog import CATALOG, DEFAULT_MODEL
+from ..upstream.continued_run import ContinuedRun
 from ..upstream.gateway_client import UPSTREAM
 from .run_opening import open_run, record
 
@@ -176,7 +177,7 @@ async def _run(
     async with await sessions.lease(wanted) as lease:
         report.note_turn(lease.key)
         if report.headers:
-            lease.upstream = lease.upstream.observed(report.headers, report.watch)
+            lease.upstream = lease.upstream.with_trace(report.headers, report.watch)
         run = await open_run(request, asked, lease, plan.settings, plan.options, reply)
         answerable = plan.options.confirmations != "ask" or await can_confirm(lease.upstream)
         ids = _ids(request, wanted, plan, lambda: (lease.key, lease.persistent), answerable=answerable)
@@ -197,7 +198,7 @@ async def _resume(
 ) -> web.StreamResponse:
     """The rest of a run that waited; its session is still leased to the request that began it."""
     app, report, caller = request.app, request[REPORT], wanted.caller
-    sessions, upstream = app[SESSIONS], app[UPSTREAM].speaking_for(caller)
+    sessions, upstream = app[SESSIONS], app[UPSTREAM].with_credentials_of(caller)
     run = ContinuedRun(upstream, confirmation, plan.settings)
     record(report, run, plan.options)
     question = confirmation.question

@@ -114,7 +114,7 @@ async def _ask_gateway(upstream: Upstream) -> dict[str, Any]:
                 found[name] = not gateway.is_unknown_method(status, body)
             found["abort"] = gateway.refuses_abort(*await upstream.call(gateway.build_abort(_nobody())))
             await find_messages(upstream)
-            found |= upstream.features.told()  # what was tried says more
+            found |= upstream.features.known()  # what was tried says more
     except ProxyError as error:
         return {"reachable": False, "reason": error.message}
     return {"reachable": True, **found}
@@ -167,7 +167,7 @@ def _peer(request: web.Request) -> str:
 
 async def gateway(request: web.Request) -> web.Response:
     """What the agent gateway offers."""
-    upstream = request.app[UPSTREAM].speaking_for(request[CALLER])
+    upstream = request.app[UPSTREAM].with_credentials_of(request[CALLER])
     return web.json_response(await request.app[DIAGNOSTICS].capabilities(upstream))
 
 

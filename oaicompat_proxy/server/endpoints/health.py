@@ -39,7 +39,7 @@ class _Result(NamedTuple):
 
 async def _check(gateway: Gateway) -> _Result:
     try:
-        return _Result(note=await gateway.runtime.readiness.ask())
+        return _Result(note=await gateway.runtime.readiness.check())
     except ProxyError as error:
         return _Result(reason=error.message)
     except TimeoutError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Self
 
-from ..upstream.approvals import ContinuedRun
+from ..upstream.continued_run import ContinuedRun
 from ..upstream.gateway_client import Upstream
 from ..upstream.run_state import RunState
 from .lease import AnswerProgress, Lease
@@ -58,5 +58,5 @@ class ContinuedLease:
 
     async def __aexit__(self, *_: object) -> None:
         self.permit.release()
-        self.run.cut()
+        self.run.abort()
         self._on_exit(self)

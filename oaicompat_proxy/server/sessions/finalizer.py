@@ -10,9 +10,9 @@ from typing import Any
 
 from ...config.settings import Config
 from ...core.errors import ProxyError, UpstreamConnectTimeout, UpstreamUnreachable
-from ..upstream.abort import Outcome, abort, ask_to_abort
 from ..upstream.approvals import confirm
 from ..upstream.gateway_client import Upstream
+from ..upstream.interruption import Interruption, interrupt_run, send_abort
 from ..upstream.run import Run
 from ..upstream.run_state import RunState
 from ..upstream.session_closer import SessionCloser
@@ -91,14 +91,14 @@ class Finalizer:
                 self.cancelled += 1
                 self._closer.close_soon(lease.key, lease.upstream)
             elif lease.abandoned:
-                self.in_background(ask_to_abort(lease.upstream, lease.key))
+                self.in_background(send_abort(lease.upstream, lease.key))
         session = lease.session
         if session is not None and not (lease.orphaned or session.persistent or session.primary):
             self._closer.close_soon(session.key, session.upstream)  # it was claimed, and not stored again
 
     def _close(self, lease: Lease) -> None:
         if not lease.locked and lease.run is not None and lease.run.fully_read:
-            self._closer.close_soon(lease.key, lease.upstream)  # most requests: no task is needed
+            self._closer.close_soon(lease.key, lease.upstream)  # most requests: the run needs no more
         else:
             self.in_background(self._finish_and_close(lease))
 
@@ -132,7 +132,7 @@ class Finalizer:
             await lease.started_run.finish()
 
     def _cancel(self, lease: Lease) -> None:
-        lease.started_run.cut()
+        lease.started_run.abort()
         self._closer.close_soon(lease.key, lease.upstream)
         if lease.locked:
             self.in_background(lease.release_lock())
@@ -143,7 +143,7 @@ class Finalizer:
                 async with asyncio.timeout(CALL_TO_ANSWER):
                     await lease.started_run.open()
         finally:
-            lease.started_run.cut()
+            lease.started_run.abort()
             self._closer.close_soon(lease.key, lease.upstream)
             await lease.release_lock()
 
@@ -153,12 +153,12 @@ class Finalizer:
         try:
             with contextlib.suppress(ProxyError, TimeoutError):
                 async with asyncio.timeout(CALL_TO_ANSWER + ABORT_OR_CLOSE):
-                    outcome = await abort(lease.upstream, lease.key, run, within=ABORT_OR_CLOSE)
-                if outcome is Outcome.ABORTED and lease.matched_fingerprint is not None:
+                    outcome = await interrupt_run(lease.upstream, lease.key, run, within=ABORT_OR_CLOSE)
+                if outcome is Interruption.ABORTED and lease.matched_fingerprint is not None:
                     await run.finish()
                     lease.persistent = await self.store(lease, lease.matched_fingerprint)
         finally:
-            run.cut()
+            run.abort()
             lease.release_permit()
             if not lease.persistent:
                 self._closer.close_soon(lease.key, lease.upstream)
@@ -191,7 +191,7 @@ class Finalizer:
             lease.persistent = lease.native
             await self._conversations.forget(lease)
         finally:
-            run.cut()
+            run.abort()
             lease.release_permit()
             try:
                 if not lease.persistent:
@@ -202,10 +202,10 @@ class Finalizer:
     async def _read_to_end(self, lease: Lease, run: Run) -> None:
         """Returns when the run is finished or aborted."""
         if not (lease.delivered or lease.awaits_client):
-            outcome = await abort(lease.upstream, lease.key, run)
-            if outcome is not Outcome.GOES_ON:
+            outcome = await interrupt_run(lease.upstream, lease.key, run)
+            if outcome is not Interruption.CONTINUES:
                 self.cancelled += 1
-                if outcome is Outcome.ABORTED and lease.matched_fingerprint is not None:
+                if outcome is Interruption.ABORTED and lease.matched_fingerprint is not None:
                     await self.store(lease, lease.matched_fingerprint)
                 return
         if lease.pending_denial is not None:

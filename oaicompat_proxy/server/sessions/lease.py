@@ -154,7 +154,7 @@ class Lease:
         """Stops the run, or prevents it from starting."""
         self.lock_lost = True
         if self.run is not None:
-            self.run.cut(SessionLockLost("This run was stopped: Redis no longer keeps others out of its session."))
+            self.run.abort(SessionLockLost("This run was stopped: Redis no longer keeps others out of its session."))
 
     def release_permit(self) -> None:
         if self.permit is not None:

@@ -45,7 +45,7 @@ def new_mark() -> str:
 
 
 def _set_feature(upstream: Upstream, *, works: bool) -> None:
-    upstream.features.messages.note(works=works)
+    upstream.features.messages.update(works=works)
     if not works:
         log.info("the gateway at %s takes one message per run: conversations are sent folded", upstream.address)
 

@@ -16,7 +16,7 @@ from aiohttp import web
 from ...config.settings import Config
 from ...core.errors import SessionsUnavailable
 from ...core.signing import SigningKeys
-from ..upstream.approvals import ContinuedRun
+from ..upstream.continued_run import ContinuedRun
 from ..upstream.gateway_client import Upstream
 from ..upstream.session_closer import SessionCloser
 from .continued_lease import ContinuedLease
@@ -86,7 +86,7 @@ class Sessions:
         """
         self._leased += 1
         try:
-            lease = await self._finder.find(request, self._upstream.speaking_for(request.caller))
+            lease = await self._finder.find(request, self._upstream.with_credentials_of(request.caller))
         except BaseException:
             self._leased -= 1
             raise
@@ -123,7 +123,7 @@ class Sessions:
 
     async def lease_continued(self, request: SessionRequest, run: ContinuedRun, key: str) -> ContinuedLease:
         """`key`: of the session whose run waited for this request. Raises what RunLimiter.acquire raises."""
-        upstream = self._upstream.speaking_for(request.caller)
+        upstream = self._upstream.with_credentials_of(request.caller)
         permit = await self._limiter.acquire(request.caller, request.size)
         try:
             session = await self._claim_continued(request, key, upstream)
@@ -152,7 +152,7 @@ class Sessions:
     def replace(self, lease: Lease) -> None:
         """Stops the run, closes the session, which no other request needs, and leases a new one."""
         if lease.run is not None:
-            lease.run.cut()
+            lease.run.abort()
         self._finalizer.close_replaced(lease)
         lease.key = lease.upstream.dialect.session_key(lease.app, new_session_name())
         lease.history, lease.persistent, lease.primary, lease.exact = "fold", False, False, True

@@ -1,7 +1,7 @@
-"""Which models there are, and which app each one is.
+"""The models on offer, and the app of each model.
 
-The gateway's newer releases list their apps; the current one does not know the question, but names its apps when
-it refuses an unknown one, before anything is run.
+Newer releases of the gateway list their apps. The current one has no such call, but names its apps in the error for an
+unknown app, before anything is run.
 """
 
 from __future__ import annotations
@@ -29,75 +29,75 @@ from .gateway_client import Upstream
 from .response_check import check_credentials
 
 DEFAULT_MODEL = "default"
-"""Stands for the gateway's default app, and for requests that name no model."""
+"""The name of the gateway's default app, and the model of requests that name none."""
 
 
 LIST_WAIT = 5.0
-"""Seconds for which a request waits for the gateway's list, where it matters which app its model is."""
+"""Seconds for which a request waits for the gateway's list, where the app of its model depends on the list."""
 
-MOST_LISTS = 1000
-"""Callers whose lists are kept, where each caller has one of its own."""
+MAX_LISTS = 1000
+"""Lists that are cached, where each caller has one of its own."""
 
 
-class _Listed(NamedTuple):
-    """What the gateway has listed."""
+class _AppList(NamedTuple):
+    """The gateway's apps, cached."""
 
     apps: Sequence[App] = ()
     fresh_until: float = -1.0
-    """By `time.monotonic()`."""
+    """`time.monotonic()` at which the list expires."""
 
     @property
-    def hosted(self) -> set[str]:
+    def ids(self) -> set[str]:
         return {app.id for app in self.apps}
 
 
 class Catalog:
-    """The models on offer. What the gateway says is kept for a short life."""
+    """The models on offer. The gateway's list of apps is cached for `ttl`."""
 
     def __init__(
         self, upstream: Upstream, mapping: Mapping[str, str], *, ttl: float, for_callers: bool = False
     ) -> None:
-        """`mapping`: model name, or pattern of names (which is not on the list), → app.
+        """`mapping`: name of a model, or pattern of names, → app. Patterns are not listed as models.
 
-        `ttl`: seconds for which the gateway's list is kept. `for_callers`: only callers' credentials open the gateway,
-        so each caller has a list of its own.
+        `ttl`: seconds for which the gateway's list is cached. `for_callers`: the gateway accepts only the credentials
+        of callers, so each caller has a list of its own.
         """
         self._upstream = upstream
         self._gateway = upstream.dialect.gateway
         self._mapping = {name: app for name, app in mapping.items() if not is_pattern(name)}
-        patterns = sorted(filter(is_pattern, mapping), key=len, reverse=True)  # the longest says most
+        patterns = sorted(filter(is_pattern, mapping), key=len, reverse=True)  # the longest is the most specific
         self._patterns = {pattern: mapping[pattern] for pattern in patterns}
         self._ttl = ttl
         self._for_callers = for_callers
         self._lock = asyncio.Lock()
-        self._lists: dict[str, _Listed] = {}
-        """By the scope of the caller; by "" where all have the same. The oldest first."""
+        self._lists: dict[str, _AppList] = {}
+        """By the scope of the caller, or by "" where all callers have the same list. The oldest first."""
 
     @classmethod
     def for_gateway(cls, upstream: Upstream, config: Config) -> Catalog:
-        """As the gateway's settings say."""
+        """The catalog that the gateway's settings describe."""
         return cls(upstream, config.model, ttl=config.models_ttl, for_callers=config.only_callers_credentials)
 
     async def find(self, model: str, caller: Caller) -> str:
-        """As `resolve`, which knows then whether the gateway has an app that a pattern would take away."""
+        """`resolve` with a fresh list, where a pattern matches: an app of that very name goes before the pattern."""
         if self._patterns and model not in self._mapping and self._pattern_of(model) is not None:
             with contextlib.suppress(ProxyError, TimeoutError):
                 async with asyncio.timeout(LIST_WAIT):
-                    await self._ask(caller)
+                    await self._list(caller)
         return self.resolve(model, caller)
 
     def resolve(self, model: str, caller: Caller) -> str:
-        """The app that answers for `model`; "" is the gateway's default app. Raises ModelNotFound.
+        """The app of `model`; "" is the gateway's default app. Raises ModelNotFound.
 
-        Whether there is such an app is the gateway's to say: one may have been added since it was asked. A caller
-        who may not use it is told the same as if there were none.
+        A name that is not listed is passed on: the gateway may have got the app since the list was read. A caller
+        that may not use a model gets the same error as for one that does not exist.
         """
         if not caller.may_use(model or DEFAULT_MODEL):
             raise unknown_model(model or DEFAULT_MODEL)
         if model in self._mapping:
             return self._mapping[model]
-        hosted = self._listed(caller).hosted
-        if model in hosted:
+        listed = self._listed(caller).ids
+        if model in listed:
             return model
         if (pattern := self._pattern_of(model)) is not None:
             return self._patterns[pattern]
@@ -111,12 +111,12 @@ class Catalog:
         return next((pattern for pattern in self._patterns if fnmatchcase(model, pattern)), None)
 
     async def models(self, caller: Caller) -> list[str]:
-        """Names that the caller may use, each once: configured ones first.
+        """The models that the caller may use, each once, configured ones first.
 
-        Raises InvalidKey, Forbidden and UpstreamError if there is nothing to offer to anybody.
+        Raises InvalidKey, Forbidden and UpstreamError if the list cannot be read and no model is configured.
         """
         try:
-            apps = await self._ask(caller)
+            apps = await self._list(caller)
         except UpstreamError:
             if not (self._mapping or self._patterns):
                 raise
@@ -125,50 +125,50 @@ class Catalog:
         return list(filter(caller.may_use, names))
 
     def knows(self, model: str) -> bool:
-        """Whether there is such a model, as far as is known without asking."""
+        """Whether the model is configured or in a cached list."""
         return (
             model == DEFAULT_MODEL
             or model in self._mapping
-            or any(model in listed.hosted for listed in self._lists.values())
+            or any(model in listed.ids for listed in self._lists.values())
         )
 
     def is_model(self, model: str, *, answered: bool) -> bool:
-        """The same. What has `answered` is one, too, unless a pattern fits it: then clients may choose any name."""
+        """Like `knows`, or the model has `answered` and matches no pattern, under which clients may choose any name."""
         return self.knows(model) or (answered and not any(fnmatchcase(model, each) for each in self._patterns))
 
-    def _listed(self, caller: Caller) -> _Listed:
-        return self._lists.get(self._key_of(caller), _Listed())
+    def _listed(self, caller: Caller) -> _AppList:
+        return self._lists.get(self._key_of(caller), _AppList())
 
     def _key_of(self, caller: Caller) -> str:
         return caller.scope if self._for_callers else ""
 
-    async def _ask(self, caller: Caller) -> Sequence[App]:
+    async def _list(self, caller: Caller) -> Sequence[App]:
         key = self._key_of(caller)
         async with self._lock:
             if time.monotonic() >= self._listed(caller).fresh_until:
-                upstream = self._upstream.speaking_for(caller) if self._for_callers else self._upstream
+                upstream = self._upstream.with_credentials_of(caller) if self._for_callers else self._upstream
                 apps = await self._discover(upstream, self._gateway) if self._gateway is not None else []
                 self._lists.pop(key, None)
-                self._lists[key] = _Listed(tuple(apps), time.monotonic() + self._ttl)
-                if len(self._lists) > MOST_LISTS:
+                self._lists[key] = _AppList(tuple(apps), time.monotonic() + self._ttl)
+                if len(self._lists) > MAX_LISTS:
                     del self._lists[next(iter(self._lists))]
             return self._listed(caller).apps
 
     async def _discover(self, upstream: Upstream, gateway: Gateway) -> list[App]:
-        """Those that can be addressed. Raises InvalidKey, Forbidden, UpstreamError and its kin."""
+        """The apps that can be addressed. Raises InvalidKey, Forbidden, UpstreamError and its kin."""
         status, body = await upstream.call(gateway.build_apps())
-        if upstream.speaks_for_client:
+        if upstream.uses_client_credentials:
             check_credentials(status)
         if status in (401, 403):
             whose = "a request without a caller's credentials" if self._for_callers else "this proxy's token"
             raise UpstreamRefused(f"The agent gateway refused {whose} ({status}).")
         apps = gateway.parse_apps(body) if status == 200 else None
         if apps is None:
-            apps = await self._provoke(upstream, gateway)
+            apps = await self._list_by_unknown_app(upstream, gateway)
         return [app for app in apps if gateway.is_app_id(app.id)]
 
-    async def _provoke(self, upstream: Upstream, gateway: Gateway) -> list[App]:
-        """Asks for an app that cannot exist: the refusal names those that do."""
+    async def _list_by_unknown_app(self, upstream: Upstream, gateway: Gateway) -> list[App]:
+        """Calls an app that cannot exist: the error names those that do."""
         dialect, app = upstream.dialect, f"no-such-app-{secrets.token_hex(4)}"
         question = Turn((Text("Which apps are there?"),))
         key = dialect.session_key(app, "probe")
@@ -182,13 +182,13 @@ class Catalog:
                         await run.finish()
                         return apps
         finally:
-            run.cut()
-        raise UpstreamError("The agent gateway does not tell which apps it hosts; name them with --model.")
+            run.abort()
+        raise UpstreamError("The agent gateway does not list its apps; name them with --model.")
 
     async def check(self) -> str:
-        """Raises ProxyError unless the gateway answers and takes our token. Returns what there is to say all the same.
+        """Raises ProxyError unless the gateway answers and accepts this proxy's token. Returns a note for operators.
 
-        A gateway that only callers' credentials open lives if it refuses nobody's.
+        A gateway that accepts only the credentials of callers is healthy if it answers.
         """
         if self._gateway is None:
             status = await self._upstream.probe()

@@ -1,7 +1,7 @@
-"""Compressed streams, piece by piece: a small read may hold gigabytes.
+"""Decompression in bounded pieces: a small compressed read may expand to gigabytes.
 
-gzip streams may have several members, one behind the other (RFC 1952, 2.2). What else stands behind the end of a
-stream belongs to nothing, and is dropped unread.
+A gzip stream may have several members, one after the other (RFC 1952, 2.2). Other bytes after the end of a stream are
+ignored.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from collections.abc import Iterator
 from ...core.errors import ProxyError, UpstreamError
 
 PIECE = 256 * 1024
-"""Bytes that are inflated at a time."""
+"""Decompressed bytes of one piece."""
 
 SLICE = 16 * 1024
-"""Bytes that are looked at at a time: each member that ends copies what is left of them."""
+"""Compressed bytes that are given to zlib at a time: the end of each member copies the rest of the slice."""
 
 _ZLIB_HEADER = zlib.MAX_WBITS
 _GZIP_HEADER = 16 + zlib.MAX_WBITS
 _NO_HEADER = -zlib.MAX_WBITS
 _DEFLATED = 8
-"""How a stream with zlib's header begins, in the low half of its first byte."""
+"""The low half of the first byte of a zlib header (RFC 1950, 2.2)."""
 
 
 class Inflater:
-    """gzip or deflate of the gateway's events: some box between us and the gateway may compress them unasked."""
+    """Decompresses gzip and deflate: a proxy before the gateway may compress events without being asked."""
 
     TAKES_NO_HEADER = False
-    """Whether `deflate` may come without zlib's own frame, as some clients send it."""
+    """Whether `deflate` may lack the zlib header, as some clients send it."""
 
     def __init__(self, encoding: str) -> None:
-        """Raises UpstreamError for an encoding that is neither."""
+        """Raises UpstreamError for any other encoding."""
         if encoding not in ("gzip", "x-gzip", "deflate"):
             raise self.unknown(encoding)
         self._is_gzip = encoding != "deflate"
@@ -39,9 +39,9 @@ class Inflater:
         self._member: zlib._Decompress | None = None
         self._members = 0
         self._has_output = False
-        """Of the member that is read."""
+        """Whether the current member has produced output."""
         self.is_over = False
-        """What comes from now on is no part of the stream."""
+        """Further bytes are not part of the stream."""
 
     @property
     def is_whole(self) -> bool:
@@ -55,7 +55,7 @@ class Inflater:
         return UpstreamError("The agent gateway's compressed events cannot be read.")
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What `data` holds. Raises UpstreamError if it is no such stream."""
+        """Yields the decompressed pieces of `data`. Raises UpstreamError if it is not valid."""
         for start in range(0, len(data), SLICE):
             rest = data[start : start + SLICE]
             while rest and not self.is_over:
@@ -74,13 +74,13 @@ class Inflater:
         return zlib.decompressobj(_NO_HEADER if has_none else _ZLIB_HEADER)
 
     def _inflate(self, member: zlib._Decompress, data: bytes) -> tuple[bytes, bytes]:
-        """At most a piece, and what is still to be looked at."""
+        """At most one piece, and the rest of `data`."""
         try:
             piece = member.decompress(data, PIECE)
         except zlib.error:
             if self._members == 1 or self._has_output:
                 raise self.broken() from None
-            self.is_over = True  # what follows the last member is none
+            self.is_over = True  # these bytes are no further member
             return b"", b""
         self._has_output = self._has_output or bool(piece)
         if not member.eof:

@@ -1,4 +1,4 @@
-"""The gateway, over HTTP: short calls, and runs."""
+"""The client of one gateway: short calls, event streams and runs over HTTP."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aiohttp import web
 from ...config.settings import Config
 from ...core.caller import Caller
 from ...core.errors import UpstreamError, UpstreamRefused
-from ...dialects.protocol import Call, Reader
+from ...dialects.protocol import Call, Gateway, Reader
 from ...dialects.registry import DIALECTS
 from .event_source import Watch
 from .gateway_features import GatewayFeatures
@@ -19,21 +19,21 @@ from .http_client import HttpClient
 from .http_exchange import NO_LIMITS, Exchange, Limits
 from .run import Run
 
-SHORT_ANSWER = 1024 * 1024
-"""Bytes of an answer that is no run, such as the list of apps."""
+MAX_BODY = 1024 * 1024
+"""Bytes of a response that is no event stream, such as the list of apps."""
 
 _HEADERS = {
-    "Accept-Encoding": "identity",  # compressed events would wait for each other
+    "Accept-Encoding": "identity",  # compression would delay events until a block is full
     "Content-Type": "application/json",
     "User-Agent": "oaicompat-proxy",
 }
 
 
 class Upstream:
-    """The gateway, over HTTP."""
+    """One gateway, or one agent without a gateway, as it is called for one caller."""
 
     def __init__(self, config: Config, base: str) -> None:
-        """`base`: the gateway's base address, with a path if it has one; or an agent's own."""
+        """`base`: the address of the gateway or the agent, with a path if it has one."""
         self.dialect = DIALECTS[config.dialect]
         self._config = config
         self._base = base
@@ -42,32 +42,38 @@ class Upstream:
         token = config.upstream_token
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         runs_again = config.confirmations == "approve" and self.dialect.gateway is None
-        self._with_deeds = config.shows_deeds or runs_again  # then the agent has to be told what it did
+        self._with_deeds = config.shows_deeds or runs_again  # an agent that runs again needs the calls of its last run
         self.features = GatewayFeatures()
         self._for_client = False
         self._watch: Watch | None = None
         self._client = self._new_client(base)
         # moving
         self._others: dict[str, HttpClient] = {}
-        """Clients of agents at addresses of their own: as many as models are configured."""
+        """Clients of agents at addresses of their own; bounded by the number of configured models."""
 
     @property
     def reconnects(self) -> int:
-        """Connections that were tried once more."""
+        """Connects that were retried."""
         return sum(client.reconnects for client in self._clients())
 
     @property
     def address(self) -> str:
-        """For people."""
+        """For log lines and error messages."""
         return self._base
 
     @property
-    def speaks_for_client(self) -> bool:
-        """Whether it is called with a client's own credentials."""
+    def gateway(self) -> Gateway:
+        """The calls of a gateway; only for a dialect that has one."""
+        assert self.dialect.gateway is not None
+        return self.dialect.gateway
+
+    @property
+    def uses_client_credentials(self) -> bool:
+        """Whether calls carry the client's credentials instead of this proxy's."""
         return self._for_client
 
-    def speaking_for(self, caller: Caller) -> Upstream:
-        """The gateway, called with the client's own credentials where they are passed on, and with none of ours."""
+    def with_credentials_of(self, caller: Caller) -> Upstream:
+        """A copy that sends the caller's credentials, where they are passed on, and not this proxy's."""
         if caller.authorization is None:
             return self
         other = copy.copy(self)
@@ -75,30 +81,30 @@ class Upstream:
         other._for_client = True
         return other
 
-    def observed(self, headers: Mapping[str, str], watch: Watch | None) -> Upstream:
-        """The gateway, called with these headers too. Who watches sees also what the agent's own tools did."""
+    def with_trace(self, headers: Mapping[str, str], watch: Watch | None) -> Upstream:
+        """A copy that adds trace headers. `watch` also receives the calls of the agent's own tools."""
         other = copy.copy(self)
         other._headers = {**self._headers, **headers}
         other._watch = watch
         return other
 
     async def call(self, call: Call, limits: Limits | None = None) -> tuple[int, bytes]:
-        """Status and body of a short answer. Raises UpstreamError and its kin."""
+        """Status and body of a call's response. Raises UpstreamError and its kin."""
         exchange = await self._client.request("POST", call.path, call.body, headers=self._headers, limits=limits)
         try:
             body = b""
             while data := await exchange.read():
                 body += data
-                if len(body) > SHORT_ANSWER:
+                if len(body) > MAX_BODY:
                     raise UpstreamError("The agent gateway's answer is too long.")
             return exchange.status, body
         finally:
             exchange.abort()
 
     async def listen(self, path: str, limits: Limits = NO_LIMITS) -> Exchange:
-        """An event stream that is not a run's, without a limit to its silence.
+        """Opens an event stream that is not a run's; it may be silent for any time.
 
-        Raises UpstreamRefused where there is none, and UpstreamError and its kin.
+        Raises UpstreamRefused if the gateway has no such stream, and UpstreamError and its kin.
         """
         exchange = await self._client.request("GET", path, headers=self._headers, limits=limits)
         if exchange.status != 200:
@@ -108,13 +114,13 @@ class Upstream:
         return exchange
 
     async def probe(self) -> int:
-        """The status of an answer to a question that nothing comes of. Raises UpstreamError and its kin."""
+        """The status of a GET that starts nothing. Raises UpstreamError and its kin."""
         exchange = await self._client.request("GET", "", headers=self._headers)
         exchange.abort()
         return exchange.status
 
     def run(self, call: Call, run_id: str = "") -> Run:
-        """`run_id`: as the call has it."""
+        """`run_id`: the id inside the call."""
         client, call = self._address(call)
         reader = self.new_reader(run_id=run_id)
         gateway = self.dialect.gateway
@@ -131,7 +137,7 @@ class Upstream:
         )
 
     def close(self) -> None:
-        """Closes the connections that nobody uses."""
+        """Closes idle connections."""
         for client in self._clients():
             client.close()
 
@@ -139,7 +145,7 @@ class Upstream:
         return (self._client, *self._others.values())
 
     def _address(self, call: Call) -> tuple[HttpClient, Call]:
-        """Who takes the call: a whole URL is another agent's."""
+        """The client for a call: a path that is a whole URL is an agent's own address."""
         if "://" not in call.path:
             return self._client, call
         if call.path not in self._others:

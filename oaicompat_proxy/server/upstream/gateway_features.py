@@ -1,15 +1,15 @@
-"""What a gateway was found to be able to do, by trying it: never derived from its version."""
+"""Features of a gateway, found out by trying them, never derived from its version."""
 
 from __future__ import annotations
 
 import time
 
-TRY_AGAIN = 600.0
-"""Seconds after which something that a gateway could not do is tried again: it may have been updated meanwhile."""
+RETRY_AFTER = 600.0
+"""Seconds after which a feature that was missing is tried again: the gateway may have been updated."""
 
 
 class Feature:
-    """Something that some gateways do."""
+    """Something that only some gateways can do."""
 
     def __init__(self) -> None:
         self._works: bool | None = None
@@ -17,28 +17,28 @@ class Feature:
 
     @property
     def works(self) -> bool | None:
-        """None as long as it was not tried."""
+        """None until the feature was tried."""
         if self._works is False and time.monotonic() >= self._until:
             self._works = None
         return self._works
 
-    def note(self, *, works: bool) -> None:
+    def update(self, *, works: bool) -> None:
         self._works = works
-        self._until = time.monotonic() + TRY_AGAIN
+        self._until = time.monotonic() + RETRY_AFTER
 
 
 class GatewayFeatures:
-    """Of one gateway."""
+    """The features of one gateway."""
 
     def __init__(self) -> None:
         self.abort = Feature()
-        """`/abort` interrupts a run, and its session goes on."""
+        """`/abort` interrupts a run, and its session continues."""
         self.confirm = Feature()
-        """A tool that waits for a human can be answered."""
+        """A tool call that waits for a human can be answered."""
         self.messages = Feature()
-        """All messages of a call are read, each in its role; else only one is."""
+        """The agent receives all messages of a call, each in its role; else it receives one."""
 
-    def told(self) -> dict[str, bool]:
-        """What is known so far, by name."""
-        known = {"abort": self.abort.works, "confirm": self.confirm.works, "messages": self.messages.works}
-        return {name: works for name, works in known.items() if works is not None}
+    def known(self) -> dict[str, bool]:
+        """The features that were tried, by name, and whether each works."""
+        tried = {"abort": self.abort.works, "confirm": self.confirm.works, "messages": self.messages.works}
+        return {name: works for name, works in tried.items() if works is not None}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-LIFE = 1.0
+CACHE_SECONDS = 1.0
 """Seconds for which a result is cached."""
 
-LONGEST = 5.0
-"""Seconds that a check may take: a supervisor seldom waits longer."""
+CHECK_TIMEOUT = 5.0
+"""Seconds for one check; most supervisors wait no longer."""
 
 
 class Readiness:
@@ -19,20 +19,20 @@ class Readiness:
         """`check`: returns a note, or raises."""
         self._check = check
         # moving
-        self._asking: asyncio.Task[str] | None = None
-        self._asked_at = 0.0
+        self._checking: asyncio.Task[str] | None = None
+        self._checked_at = 0.0
 
-    async def ask(self) -> str:
-        """Raises what `check` raises, and TimeoutError after LONGEST."""
+    async def check(self) -> str:
+        """Raises what `check` raises, and TimeoutError after CHECK_TIMEOUT."""
         loop = asyncio.get_running_loop()
-        task = self._asking
-        if task is None or (task.done() and loop.time() >= self._asked_at + LIFE):
-            task = self._asking = asyncio.create_task(self._ask(), name="check the gateway")
+        task = self._checking
+        if task is None or (task.done() and loop.time() >= self._checked_at + CACHE_SECONDS):
+            task = self._checking = asyncio.create_task(self._run_check(), name="check the gateway")
         return await asyncio.shield(task)
 
-    async def _ask(self) -> str:
+    async def _run_check(self) -> str:
         try:
-            async with asyncio.timeout(LONGEST):
+            async with asyncio.timeout(CHECK_TIMEOUT):
                 return await self._check()
         finally:
-            self._asked_at = asyncio.get_running_loop().time()
+            self._checked_at = asyncio.get_running_loop().time()

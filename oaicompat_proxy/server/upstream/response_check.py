@@ -1,4 +1,4 @@
-"""What it means when the gateway answers the call of a run with anything but an event stream."""
+"""Checks the response to the call of a run: an event stream, or the error that explains why there is none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from ...core.errors import Forbidden, InvalidKey, ModelNotFound, UpstreamError, UpstreamRefused
 from .http_exchange import Exchange
 
-_REFUSALS = {
+_ERRORS = {
     401: "The agent gateway refused this proxy's token (401); the operator must check --upstream-token.",
     403: "The agent gateway forbids this proxy the call (403); the operator must check --upstream-token.",
     404: "There is no agent gateway at the configured address (404); the operator must check --upstream.",
@@ -19,7 +19,7 @@ _REFUSALS = {
 
 
 def check_credentials(status: int) -> None:
-    """For a call with the client's own. Raises InvalidKey and Forbidden."""
+    """For a call with the client's credentials. Raises InvalidKey and Forbidden."""
     if status == 401:
         raise InvalidKey("The agent gateway does not accept your API key.")
     if status == 403:
@@ -27,49 +27,50 @@ def check_credentials(status: int) -> None:
 
 
 UNKNOWN_APP = frozenset({400, 404, 500})
-"""Statuses with which a gateway may refuse an app; mostly it does so in a stream."""
+"""Statuses with which a gateway may reject an unknown app; mostly it does so in the event stream."""
 
-_REASON = 4096
-"""Bytes of a refusal that are read for its reason, at most."""
+_MAX_REASON = 4096
+"""Bytes that are read of an error body."""
+
 _REASON_WAIT = 1.0
-"""Seconds for them."""
+"""Seconds for reading them."""
 
 
 async def check_app(exchange: Exchange, means_unknown_app: Callable[[bytes], bool]) -> None:
-    """Raises ModelNotFound."""
+    """Raises ModelNotFound if the error body says that the app is unknown."""
     reason = b""
     with contextlib.suppress(TimeoutError, UpstreamError):
         async with asyncio.timeout(_REASON_WAIT):
-            while len(reason) < _REASON and (data := await exchange.read()):
+            while len(reason) < _MAX_REASON and (data := await exchange.read()):
                 reason += data
     if means_unknown_app(reason):
         raise ModelNotFound("The model does not exist or you do not have access to it.")
 
 
 def check_stream(exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
-    """Raises UpstreamRefused and UpstreamError."""
-    if exchange.status in _REFUSALS:
-        raise UpstreamRefused(_REFUSALS[exchange.status])
+    """Raises UpstreamRefused and UpstreamError unless the response is an event stream."""
+    if exchange.status in _ERRORS:
+        raise UpstreamRefused(_ERRORS[exchange.status])
     if exchange.status != 200:
         raise UpstreamError(f"The agent gateway answered with status {exchange.status}.")
     content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if content_type != b"text/event-stream":
         raise UpstreamError(
-            f"The agent gateway answered with {_shown(content_type)} instead of an event "
+            f"The agent gateway answered with {_describe(content_type)} instead of an event "
             "stream; the operator must check --upstream."
         )
 
 
-LONGEST_TYPE = 80
-"""Characters of a media type that an error repeats."""
+MAX_MEDIA_TYPE = 80
+"""Characters of a media type that an error message repeats."""
 
 _MEDIA_TYPE = re.compile(rb"[\w.+-]+/[\w.+-]+", re.ASCII)
 
 
-def _shown(content_type: bytes) -> str:
-    """Only what is a media type, and not a word of the gateway's own."""
+def _describe(content_type: bytes) -> str:
+    """The media type for an error message, which repeats nothing else that the gateway sent."""
     if not content_type:
         return "nothing"
-    if len(content_type) > LONGEST_TYPE or not _MEDIA_TYPE.fullmatch(content_type):
+    if len(content_type) > MAX_MEDIA_TYPE or not _MEDIA_TYPE.fullmatch(content_type):
         return "something that is no media type"
     return content_type.decode("ascii")

@@ -1,4 +1,4 @@
-"""One run of the agent, as it is called and read over HTTP."""
+"""One run of the agent: its call and its event stream over HTTP."""
 
 from __future__ import annotations
 
@@ -20,22 +20,21 @@ from .http_exchange import Exchange, Limits
 from .response_check import UNKNOWN_APP, check_app, check_credentials, check_stream
 from .run_state import RunState
 
-LAST_WORD_TO_END = 0.5
-"""Seconds for the end of the body after the agent's last word; a connection that takes longer is not reused."""
+END_OF_BODY = 0.5
+"""Seconds for the end of the body after the agent's last event; a connection that takes longer is not reused."""
 
-
-LONGEST_FIRST_FRAME = 64 * 1024
-"""Bytes of a run's first frame, which says little more than that the run began."""
+MAX_FIRST_FRAME = 64 * 1024
+"""Bytes of a run's first frame, which holds little more than the start of the run."""
 
 
 class Run:
-    """One run: `open` calls the gateway, then read what it says; at last `finish` or `cut`.
+    """An EventSource: `open` calls the gateway; after the events comes `finish` or `abort`.
 
-    The events of a read are lazy: UpstreamError comes where the faulty one stands.
+    The events of a read are parsed lazily: UpstreamError is raised in place of the invalid one.
     """
 
     _waits = 0
-    """Those of the reader, so far."""
+    """The reader's `waits` when the current wait began."""
 
     def __init__(
         self,
@@ -49,8 +48,9 @@ class Run:
         for_client: bool = False,
         means_unknown_app: Callable[[bytes], bool] | None = None,
     ) -> None:
-        """`for_client`: the headers hold the client's own credentials, so a refusal of them is the client's.
-        `means_unknown_app`: whether the body of an answer that is no run says so."""
+        """`for_client`: the headers hold the client's credentials, so their rejection is the client's error.
+        `means_unknown_app`: whether an error body says that the app is unknown.
+        """
         self._client = client
         self._limits = limits
         self._headers = headers
@@ -61,19 +61,20 @@ class Run:
         self._reader = reader
         self.on_gateway_bytes: OnGatewayBytes | None = None
         """Set before `open`: receives the bytes of every read, decompressed."""
-        self.sent = 0  # bytes of the turn
+        self.sent = 0
+        """Bytes of the call's body."""
         self.upstream_request_id = ""
-        """What the gateway calls this request, if it says so."""
+        """The gateway's `X-Request-Id`, if it sends one."""
         self._call: Call | None = call
         self._exchange: Exchange | None = None
         self._inflater: Inflater | None = None
         self._ahead = b""
-        """What was read before it was its turn."""
+        """Bytes that `first_frame` and `look_ahead` have read."""
         self._state = RunState.NOT_SENT
-        self._settled = False
-        """No more events will come."""
+        self._ended = False
+        """There are no more events."""
         self._held_since: float | None = None
-        """By the loop's time: since when the reader waits for more of the stream before it tells what it has."""
+        """The loop's time since which the reader holds events back that later ones may change."""
 
     @property
     def state(self) -> RunState:
@@ -86,13 +87,13 @@ class Run:
         return exchange is not None and exchange.complete and self._reader.over
 
     def watch(self, watch: Watch) -> None:
-        """Before `open`: `watch` receives every event, after the watch that is already there."""
+        """Before `open`: `watch` receives every event, after an earlier watch."""
         first = self._watch
         self._watch = watch if first is None else lambda event: watch(first(event))
 
     @property
     def received(self) -> int:
-        """Bytes of the answer's body so far."""
+        """Bytes of the response's body so far."""
         return self._exchange.received if self._exchange is not None else 0
 
     @property
@@ -104,9 +105,9 @@ class Run:
         return self._reader.execution_id
 
     async def open(self) -> None:
-        """Raises UpstreamError and its kin when there is no event stream; InvalidKey and Forbidden for a client's key.
+        """Raises UpstreamError and its kin without an event stream; InvalidKey and Forbidden for a client's key.
 
-        A caller that is cancelled may leave a run behind: the gateway may have received a call that is SENT.
+        After a cancellation the run may go on: the gateway may have received a call that is SENT.
         """
         if self._state is RunState.ACCEPTED:
             return
@@ -119,7 +120,7 @@ class Run:
             self._state = RunState.SENT
             self.sent = len(body)
             del body
-            self._call = None  # it holds the conversation
+            self._call = None  # frees the conversation
         exchange = self._exchange
         await exchange.head()
         headers = exchange.take_headers()
@@ -136,7 +137,7 @@ class Run:
         self._state = RunState.ACCEPTED
 
     async def _check(self, exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
-        """Raises ProxyError unless it is an event stream."""
+        """Raises ProxyError unless the response is an event stream."""
         if self._for_client:
             check_credentials(exchange.status)
         if exchange.status in UNKNOWN_APP and self._means_unknown_app is not None:
@@ -148,19 +149,18 @@ class Run:
 
     async def __anext__(self) -> Iterable[Event]:
         """The events of the next read. Raises UpstreamError and its kin."""
-        if self._settled:
+        if self._ended:
             raise StopAsyncIteration
         return await self._next()
 
     async def first_frame(self) -> bytes:
-        """Its data, after `open` and before all else; the frame is read again as events.
+        """The data of the first frame, after `open` and before any event; the frame is read again as events.
 
-        Empty where there is none, where it is too long to say only that a run began, and where it is compressed,
-        which a gateway was asked not to do. Raises UpstreamError and its kin.
+        Empty if there is no frame, or it is too long or compressed. Raises UpstreamError and its kin.
         """
         assert self._exchange is not None
-        frames = FrameReader(max_frame=LONGEST_FIRST_FRAME)
-        while self._inflater is None and len(self._ahead) < LONGEST_FIRST_FRAME:
+        frames = FrameReader(max_frame=MAX_FIRST_FRAME)
+        while self._inflater is None and len(self._ahead) < MAX_FIRST_FRAME:
             data = await self._exchange.read()
             if not data:
                 break
@@ -171,10 +171,9 @@ class Run:
         return b""
 
     async def look_ahead(self, signs: Iterable[bytes], *, limit: int) -> bytes | None:
-        """The first of these in the stream, after `open` and before all else; all is read again as events.
+        """The first of `signs` in the stream, after `open` and before any event; all is read again as events.
 
-        None if it does not come within so many bytes, and where the stream is compressed. Raises UpstreamError and
-        its kin.
+        None if it does not come within `limit` bytes, or the stream is compressed. Raises UpstreamError and its kin.
         """
         assert self._exchange is not None
         wanted = [*signs]
@@ -191,38 +190,39 @@ class Run:
         return found[0] if found else None
 
     async def push_to(self, take: TakeEvents) -> None:
-        """Gives the events of each read to `take` as they come, until it returns False or the stream ends."""
+        """Passes the events of each read to `take`, in the callback of the connection, until it returns False."""
         exchange, reader = self._exchange, self._reader
         assert exchange is not None
         is_plain = self._inflater is None and self._watch is None and self.on_gateway_bytes is None
         feed = reader.feed if is_plain else self._feed
-        stopped = False
+        stopped = bool(self._ahead) and not take(await self._next())
 
         def take_read(events: Iterable[Event]) -> bool:
             nonlocal stopped
             stopped = not take(events)
             return not stopped and reader.wait is None
 
-        while not stopped and not self._settled:
+        while not stopped and not self._ended:
             await exchange.push_to(feed, take_read)
             if not stopped:
                 stopped = not take(await self._next())
 
     async def _next(self) -> Iterable[Event]:
-        """The events of the next read; of what was held until then where there is none any more."""
+        """The events of the next read, or at the end of the stream those that the reader held back."""
         data, at_end = (self._ahead, False) if self._ahead else await self._read()
         if data:
             self._ahead = b""
             return self._feed(data)
-        self._settled = at_end or self._reader.over
+        self._ended = at_end or self._reader.over
         self._held_since = None
         events = self._reader.settle(at_end=at_end)
         return events if self._watch is None else map(self._watch, events)
 
     async def _read(self) -> tuple[bytes, bool]:
-        """The next bytes, and whether there are none because the stream is at its end.
+        """The next bytes, and whether the stream has ended.
 
-        Where what was said needs only silence to count, that is the end of the run, however the connection ends.
+        No bytes and no end mean that the reader's wait is over. A reader that has only waited for silence is finished
+        by the end of the stream, however the connection ends.
         """
         exchange, wait = self._exchange, self._reader.wait
         assert exchange is not None
@@ -257,7 +257,7 @@ class Run:
         return self._reader.feed(data)
 
     def pause(self) -> None:
-        """Leaves the socket alone, so that the gateway notices that nobody reads."""
+        """Stops reading the socket, so that TCP's flow control reaches the gateway."""
         if self._exchange is not None:
             self._exchange.pause()
 
@@ -266,9 +266,9 @@ class Run:
             self._exchange.resume()
 
     async def finish(self) -> None:
-        """After the last word: reads the end of the body, so that the connection can be used again."""
+        """After the last event: reads the end of the body, so that the connection can be used again."""
         if self._exchange is not None:
-            await self._exchange.finish(LAST_WORD_TO_END)
+            await self._exchange.finish(END_OF_BODY)
 
     async def drain(self) -> None:
         """Reads to the last event of the agent and drops all events. Raises UpstreamError and its kin."""
@@ -281,7 +281,7 @@ class Run:
                 return
         raise UpstreamInterrupted("The agent's stream ended before the agent said that it was done.")
 
-    def cut(self, failure: UpstreamError | None = None) -> None:
-        """Gives up the connection, whatever is still to come on it. `failure`: is what a reader gets."""
+    def abort(self, failure: UpstreamError | None = None) -> None:
+        """Closes the connection unless the response is complete. `failure`: what a reader's call raises."""
         if self._exchange is not None:
             self._exchange.abort(failure)

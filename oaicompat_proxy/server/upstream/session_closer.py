@@ -101,7 +101,7 @@ class GatewaySessionCloser:
 
     def remember(self, key: str, upstream: Upstream) -> None:
         """Stores the caller's credentials for a kept session, where only these can close it."""
-        if upstream.speaks_for_client:
+        if upstream.uses_client_credentials:
             self._speakers.pop(key, None)
             self._speakers[key] = upstream
             if len(self._speakers) > MAX_QUEUED:
@@ -190,7 +190,7 @@ class GatewaySessionCloser:
     @contextlib.asynccontextmanager
     async def _listening(self, upstream: Upstream) -> AsyncIterator[None]:
         """Holds a connection to `/events`: the kept one, or for a caller's own credentials one for this close."""
-        listener = Listener(upstream, self._gateway) if upstream.speaks_for_client else self._listener
+        listener = Listener(upstream, self._gateway) if upstream.uses_client_credentials else self._listener
         try:
             await listener.ensure()
             yield

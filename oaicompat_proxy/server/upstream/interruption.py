@@ -1,7 +1,7 @@
-"""Interrupts a run whose session goes on, on gateways that can.
+"""Interrupts a run in a session that continues, by the gateway's `/abort`.
 
-`/abort` answers alike where it works and where it does nothing (Agentick 0.9), so only the run itself tells: where it
-works the run ends soon, and says that it was aborted.
+Agentick 0.9 answers `/abort` alike whether it works or does nothing. Only the run itself shows it: where `/abort`
+works, the run ends soon with an event that says that it was aborted.
 """
 
 from __future__ import annotations
@@ -20,51 +20,51 @@ ABORT_TO_END = 2.0
 """Seconds for an aborted run to end: a gateway interrupts it at the model's next event."""
 
 
-class Outcome(Enum):
-    """What became of a run that was to be interrupted."""
+class Interruption(Enum):
+    """The outcome of an attempt to interrupt a run."""
 
     ABORTED = auto()
-    """Its turn has left the session's memory."""
+    """The run has ended, and the session's memory does not contain its turn."""
     ENDED = auto()
-    """It has come to its end by itself."""
-    GOES_ON = auto()
-    """It can be read on."""
+    """The run has ended by itself."""
+    CONTINUES = auto()
+    """The run goes on and can still be read."""
 
 
-async def abort(upstream: Upstream, key: str, run: Run, *, within: float | None = None) -> Outcome:
+async def interrupt_run(upstream: Upstream, key: str, run: Run, *, within: float | None = None) -> Interruption:
     """`within`: seconds for the run to end. Raises UpstreamError and its kin."""
     gateway, feature = upstream.dialect.gateway, upstream.features.abort
     if gateway is None or feature.works is False:
-        return Outcome.GOES_ON
+        return Interruption.CONTINUES
     await run.open()  # an abort that overtakes the call would abort nothing
     status, body = await upstream.call(gateway.build_abort(key))
     if gateway.is_unknown_method(status, body):
-        feature.note(works=False)
+        feature.update(works=False)
     if status != 200:
-        return Outcome.GOES_ON
+        return Interruption.CONTINUES
     try:
         async with asyncio.timeout(ABORT_TO_END if within is None else within):
             if await _read_to_end(run):
-                feature.note(works=True)
-                return Outcome.ABORTED
+                feature.update(works=True)
+                return Interruption.ABORTED
     except TimeoutError:
         if feature.works is None:
-            feature.note(works=False)
-    return Outcome.ENDED if run.state is RunState.FINISHED else Outcome.GOES_ON
+            feature.update(works=False)
+    return Interruption.ENDED if run.state is RunState.FINISHED else Interruption.CONTINUES
 
 
-async def ask_to_abort(upstream: Upstream, key: str) -> None:
-    """The same for a run that somebody else reads, who will see what comes of it."""
+async def send_abort(upstream: Upstream, key: str) -> None:
+    """Sends `/abort` for a run that another request reads; that request sees the outcome."""
     gateway, feature = upstream.dialect.gateway, upstream.features.abort
     if gateway is not None and feature.works is not False:
         with contextlib.suppress(UpstreamError):
             status, body = await upstream.call(gateway.build_abort(key))
             if gateway.is_unknown_method(status, body):
-                feature.note(works=False)
+                feature.update(works=False)
 
 
 async def _read_to_end(run: Run) -> bool:
-    """Whether its end was an abort. Raises UpstreamError and its kin."""
+    """Whether the run's end was an abort. Raises UpstreamError and its kin."""
     run.resume()
     aborted = False
     async for events in run:

@@ -17,9 +17,9 @@ from oaicompat_proxy.core.message import Text
 from oaicompat_proxy.core.turn import Turn
 from oaicompat_proxy.demo.script import Say, Script, Tick
 from oaicompat_proxy.demo.settings import GatewaySettings
-from oaicompat_proxy.server.upstream import abort as aborting
-from oaicompat_proxy.server.upstream.abort import Outcome, abort
+from oaicompat_proxy.server.upstream import interruption
 from oaicompat_proxy.server.upstream.gateway_client import Upstream
+from oaicompat_proxy.server.upstream.interruption import Interruption, interrupt_run
 from oaicompat_proxy.server.upstream.run import Run
 from oaicompat_proxy.server.upstream.run_state import RunState
 
@@ -36,7 +36,7 @@ async def running(agent: Agent) -> AsyncIterator[tuple[Upstream, Run]]:
     try:
         yield upstream, run
     finally:
-        run.cut()
+        run.abort()
         upstream.close()
 
 
@@ -56,7 +56,7 @@ def interrupts(agent: Agent, *end: bytes) -> None:
 async def test_where_it_works_the_run_is_over(agent: Agent) -> None:
     interrupts(agent, *ABORTED)
     async with running(agent) as (upstream, run):
-        assert await abort(upstream, "s1", run) is Outcome.ABORTED
+        assert await interrupt_run(upstream, "s1", run) is Interruption.ABORTED
         assert run.state is RunState.FINISHED
         assert upstream.features.abort.works is True
     assert agent.exchanges[1].json["sessionId"] == "s1"
@@ -65,7 +65,7 @@ async def test_where_it_works_the_run_is_over(agent: Agent) -> None:
 async def test_a_run_that_ends_by_itself_tells_nothing_of_the_gateway(agent: Agent) -> None:
     interrupts(agent, *closing())
     async with running(agent) as (upstream, run):
-        assert await abort(upstream, "s1", run) is Outcome.ENDED
+        assert await interrupt_run(upstream, "s1", run) is Interruption.ENDED
         assert upstream.features.abort.works is None
 
 
@@ -73,14 +73,14 @@ async def test_where_it_only_says_so_the_run_goes_on_and_it_is_not_asked_again(
     agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As Agentick 0.9 does."""
-    monkeypatch.setattr(aborting, "ABORT_TO_END", 0.05)
+    monkeypatch.setattr(interruption, "ABORT_TO_END", 0.05)
     goes_on = asyncio.Event()
     agent.replies("/send", Reply([*OPENING, goes_on, text("Well"), *closing()]))
     agent.replies("/abort", answer({"ok": True}))
     async with running(agent) as (upstream, run):
-        assert await abort(upstream, "s1", run) is Outcome.GOES_ON
+        assert await interrupt_run(upstream, "s1", run) is Interruption.CONTINUES
         assert upstream.features.abort.works is False
-        assert await abort(upstream, "s1", run) is Outcome.GOES_ON
+        assert await interrupt_run(upstream, "s1", run) is Interruption.CONTINUES
         goes_on.set()
         await run.drain()
         assert run.state is RunState.FINISHED, "nothing of it was lost"
@@ -90,12 +90,12 @@ async def test_where_it_only_says_so_the_run_goes_on_and_it_is_not_asked_again(
 async def test_one_that_takes_long_is_no_proof_against_what_worked_before(
     agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aborting, "ABORT_TO_END", 0.05)
+    monkeypatch.setattr(interruption, "ABORT_TO_END", 0.05)
     agent.plays(OPENING, "stall")
     agent.replies("/abort", answer({"ok": True}))
     async with running(agent) as (upstream, run):
-        upstream.features.abort.note(works=True)
-        assert await abort(upstream, "s1", run) is Outcome.GOES_ON
+        upstream.features.abort.update(works=True)
+        assert await interrupt_run(upstream, "s1", run) is Interruption.CONTINUES
         assert upstream.features.abort.works is True
 
 
@@ -113,7 +113,7 @@ async def test_a_refusal_is_no_abort(agent: Agent, reply: Reply, works: bool | N
     agent.plays(OPENING, "stall")
     agent.replies("/abort", reply)
     async with running(agent) as (upstream, run):
-        assert await abort(upstream, "s1", run) is Outcome.GOES_ON
+        assert await interrupt_run(upstream, "s1", run) is Interruption.CONTINUES
         assert upstream.features.abort.works is works
 
 
