@@ -243,6 +243,25 @@ def test_every_test_that_is_named_exists(page: pathlib.Path) -> None:
 
 
 @each_page
+def test_every_file_that_is_named_exists(page: pathlib.Path) -> None:
+    """In backquotes, with a slash in it: below the page's directory, the package or the repository."""
+    for name in re.findall(r"`([a-z_]+/(?:[a-z_]+/)*(?:[\w-]+\.(?:py|md|toml|sh))?)`", page.read_text("utf-8")):
+        assert any((top / name).exists() for top in (page.parent, PACKAGE, ROOT)), name
+
+
+def test_every_name_on_the_developers_page_is_in_the_code() -> None:
+    page = (PACKAGE / "README.md").read_text("utf-8")
+    code = "\n".join(path.read_text("utf-8") for path in PACKAGE.rglob("*.py"))
+    named = set(re.findall(r"`([A-Za-z_]+)(?:\(\))?`", page))
+    assert {name for name in named if not re.search(rf"\b{name}\b", code)} == set()
+    tree = page.partition("## The tree")[2].partition("## ")[0]
+    rooms = set(re.findall(r"── (?:\w+\.py\s+)*([a-z_]+(?:/|\.py))", tree))
+    assert {room for room in rooms if not any((top / room).exists() for top in (PACKAGE, PACKAGE / "server"))} == set()
+    listed = {room.removesuffix("/") for room in rooms}
+    assert {each.name for each in PACKAGE.iterdir() if each.is_dir() and each.name != "__pycache__"} <= listed
+
+
+@each_page
 def test_every_link_leads_somewhere(page: pathlib.Path) -> None:
     for link in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text("utf-8")):
         path, _, heading = link.partition("#")

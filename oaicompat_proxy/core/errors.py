@@ -31,7 +31,7 @@ class ProxyError(Exception):
 
 
 class InternalError(ProxyError):
-    """500: a fault in this proxy. The text is fixed: the cause is for the log."""
+    """500: a bug in this proxy. The message is fixed; the cause is in the log."""
 
     should_retry = False
 
@@ -40,7 +40,7 @@ class InternalError(ProxyError):
 
 
 class Overloaded(ProxyError):
-    """503: as many runs go on as this proxy takes, and others wait already; nothing was run."""
+    """503: `--max-runs` runs are going on, and the queue is full or the wait was too long; nothing was run."""
 
     status = 503
     code = "too_many_runs"
@@ -49,7 +49,7 @@ class Overloaded(ProxyError):
 
 
 class SessionsUnavailable(ProxyError):
-    """503: what workers share about sessions cannot be reached, so a lasting one is not safe; nothing was run."""
+    """503: Redis cannot be reached, so using a kept session is not safe; nothing was run."""
 
     status = 503
     code = "sessions_unavailable"
@@ -76,7 +76,7 @@ class TooManyConnections(ProxyError):
 
 
 class ServerStopping(ProxyError):
-    """503: this proxy is stopping, and nothing was run: another one, or the next, can serve the request."""
+    """503: this proxy is stopping, and nothing was run; another server can answer the request."""
 
     status = 503
     code = "server_stopping"
@@ -85,7 +85,7 @@ class ServerStopping(ProxyError):
 
 
 class AnswerCut(ProxyError):
-    """503: this proxy is stopping, and the run was not over within `--drain-timeout`."""
+    """503: this proxy is stopping, and the run did not end within `--drain-timeout`."""
 
     status = 503
     code = "answer_cut"
@@ -96,13 +96,13 @@ class AnswerCut(ProxyError):
 
 
 class InvalidRequest(ProxyError):
-    """400: the request is not what the API describes, or asks for what an agent run cannot give."""
+    """400: the request does not follow the API, or asks for something that an agent run cannot give."""
 
     status = 400
 
 
 class MissingKey(InvalidRequest):
-    """401: the request shows no API key."""
+    """401: the request has no API key."""
 
     status = 401
     should_retry = False
@@ -111,14 +111,14 @@ class MissingKey(InvalidRequest):
 
 
 class InvalidKey(MissingKey):
-    """401: there is no such API key, here or (with `--pass-authorization`) at the gateway."""
+    """401: the API key is unknown, here or (with `--pass-authorization`) at the gateway."""
 
     code = "invalid_api_key"
     challenge = f'{MissingKey.challenge}, error="invalid_token"'
 
 
 class Forbidden(InvalidRequest):
-    """403: the gateway forbids this to the client's key, which `--pass-authorization` gave it."""
+    """403: the gateway forbids this to the client's credentials, which `--pass-authorization` sent."""
 
     status = 403
     code = "permission_denied"
@@ -126,7 +126,7 @@ class Forbidden(InvalidRequest):
 
 
 class OriginNotAllowed(InvalidRequest):
-    """403: a web page that is not allowed to call sent the request; nothing was run."""
+    """403: the request comes from a web page that may not call; nothing was run."""
 
     status = 403
     code = "origin_not_allowed"
@@ -134,7 +134,7 @@ class OriginNotAllowed(InvalidRequest):
 
 
 class HostNotAllowed(InvalidRequest):
-    """403: the request was for a host name that this server does not answer to; nothing was run."""
+    """403: the request is for a host name that this server does not serve; nothing was run."""
 
     status = 403
     code = "host_not_allowed"
@@ -142,7 +142,7 @@ class HostNotAllowed(InvalidRequest):
 
 
 class NotFound(InvalidRequest):
-    """404: nothing is served at this address."""
+    """404: the path does not exist."""
 
     status = 404
 
@@ -154,7 +154,7 @@ class ModelNotFound(NotFound):
 
 
 class MethodNotAllowed(InvalidRequest):
-    """405: the address is right, the method is not."""
+    """405: the path exists, but not with this method."""
 
     status = 405
     code = "method_not_supported"
@@ -172,7 +172,7 @@ class BodyTooLarge(InvalidRequest):
 
 
 class UnsupportedEncoding(InvalidRequest):
-    """415: the body is compressed in another way than gzip or deflate, or in two."""
+    """415: the body is compressed with another encoding than gzip or deflate, or with several."""
 
     status = 415
     code = "unsupported_content_encoding"
@@ -180,7 +180,7 @@ class UnsupportedEncoding(InvalidRequest):
 
 
 class TransferCodingNotSupported(InvalidRequest):
-    """501: the body is sent in a transfer coding other than `chunked`."""
+    """501: the body has a transfer coding other than `chunked`."""
 
     status = 501
     code = "unsupported_transfer_encoding"
@@ -188,7 +188,7 @@ class TransferCodingNotSupported(InvalidRequest):
 
 
 class VersionNotSupported(InvalidRequest):
-    """505: the request is of another version of HTTP than 1.1 and 1.0."""
+    """505: the request has another HTTP version than 1.1 and 1.0."""
 
     status = 505
     code = "unsupported_http_version"
@@ -211,7 +211,7 @@ class HeadTooLarge(InvalidRequest):
 
 
 class SessionBusy(InvalidRequest):
-    """409: another run of the same session is still going on; nothing was run."""
+    """409: another run of the same session is still running; nothing was run."""
 
     status = 409
     code = "session_busy"
@@ -228,7 +228,7 @@ class IdempotencyKeyReused(InvalidRequest):
 
 
 class IdempotentAnswerGone(InvalidRequest):
-    """409: the run of this `Idempotency-Key` was begun, but its answer is not kept; it is not run again."""
+    """409: the run of this `Idempotency-Key` has begun, but its answer is not stored; it does not run again."""
 
     status = 409
     code = "idempotent_answer_gone"
@@ -248,7 +248,7 @@ class RateLimited(ProxyError):
 
 
 class TooManyRuns(ProxyError):
-    """429: the key has as many runs going on as it may; nothing was run."""
+    """429: the key has as many runs as it may have at once; nothing was run."""
 
     status = 429
     code = "too_many_runs"
@@ -257,7 +257,7 @@ class TooManyRuns(ProxyError):
 
 
 class DiagnosticsBusy(InvalidRequest):
-    """429: as many test streams for `doctor` run as are allowed; nothing was run."""
+    """429: the limit of test streams for `doctor` is reached; nothing was run."""
 
     status = 429
     code = "diagnostics_busy"
@@ -266,13 +266,13 @@ class DiagnosticsBusy(InvalidRequest):
 
 
 class ExpectationFailed(InvalidRequest):
-    """417: the request expects what this server cannot do."""
+    """417: the request has an `Expect` header that this server cannot meet."""
 
     status = 417
 
 
 class ContextTooLong(InvalidRequest):
-    """400: the agent's model cannot take that much."""
+    """400: the prompt is too long for the agent's model."""
 
     code = "context_length_exceeded"
     should_retry = False
@@ -282,7 +282,7 @@ class ContextTooLong(InvalidRequest):
 
 
 class UpstreamError(ProxyError):
-    """502: the gateway did not give what its protocol promises."""
+    """502: the gateway broke its protocol."""
 
     status = 502
     code = "upstream_error"
@@ -290,14 +290,14 @@ class UpstreamError(ProxyError):
 
 
 class UpstreamUnreachable(UpstreamError):
-    """502: no connection could be made, so nothing was run and trying again is safe."""
+    """502: no connection to the gateway could be made, so nothing was run and a retry is safe."""
 
     code = "upstream_unreachable"
     should_retry = True
 
 
 class UpstreamRefused(UpstreamError):
-    """502: the gateway rejected the call: its token is ours, so a client's 401 would blame the wrong key."""
+    """502: the gateway rejected the call. The token is the proxy's, so a 401 would blame the client's key."""
 
     code = "upstream_refused"
 
@@ -309,19 +309,19 @@ class UpstreamFrameTooLong(UpstreamError):
 
 
 class UpstreamAnswerTooLong(UpstreamError):
-    """502: an answer that is not streamed, or what is held back of one that is, is larger than `--max-answer`."""
+    """502: an answer that is not streamed, or the held part of a streamed one, is larger than `--max-answer`."""
 
     code = "upstream_answer_too_long"
 
 
 class UpstreamInterrupted(UpstreamError):
-    """502: the event stream stopped without the agent's last word."""
+    """502: the event stream ended without the agent's last word."""
 
     code = "upstream_interrupted"
 
 
 class SessionLockLost(UpstreamError):
-    """502: the run was stopped: its session's lock in Redis could not be held, and another run could have begun."""
+    """502: the run was stopped because its session's lock in Redis was lost, and another run could have begun."""
 
     code = "session_lock_lost"
 
@@ -334,38 +334,38 @@ class UpstreamTimeout(UpstreamError):
 
 
 class UpstreamConnectTimeout(UpstreamTimeout):
-    """504: no connection could be made in time, so nothing was run and trying again is safe."""
+    """504: no connection to the gateway was made in time, so nothing was run and a retry is safe."""
 
     code = "upstream_connect_timeout"
     should_retry = True
 
 
 class UpstreamStartTimeout(UpstreamTimeout):
-    """504: the agent gave no first sign within `--first-event-timeout`."""
+    """504: the agent sent nothing within `--first-event-timeout`."""
 
     code = "upstream_start_timeout"
 
 
 class AgentRunTimeout(UpstreamTimeout):
-    """504: the run took longer than `--run-timeout`, and was stopped."""
+    """504: the run took longer than `--run-timeout` and was stopped."""
 
     code = "agent_run_timeout"
 
 
 class AgentError(UpstreamError):
-    """502: the run failed, and the agent said so."""
+    """502: the agent reported that the run failed."""
 
     code = "agent_error"
 
 
 class AgentAborted(AgentError):
-    """502: somebody ended the run from outside."""
+    """502: the run was aborted by another party."""
 
     code = "agent_aborted"
 
 
 class AgentUnanswerable(AgentError):
-    """502: the agent waits for a confirmation, and its gateway's release cannot be given one."""
+    """502: the agent waits for a confirmation, and its gateway cannot take one."""
 
     code = "agent_unanswerable"
 
@@ -386,20 +386,20 @@ class AgentRateLimited(AgentError):
 
 
 class AgentQuotaExceeded(AgentError):
-    """429: the agent's model provider has no credit left for the agent."""
+    """429: the agent has no credit left at its model provider."""
 
     status = 429
     code = "insufficient_quota"
 
 
 class AgentUnauthorized(AgentError):
-    """502: the agent's model provider refused the agent; a 401 would blame the client's key."""
+    """502: the model provider rejected the agent's credentials; a 401 would blame the client's key."""
 
     code = "agent_unauthorized"
 
 
 class AgentTimeout(UpstreamTimeout):
-    """504: the agent, or its model provider, gave up waiting."""
+    """504: the agent or its model provider timed out."""
 
     code = "agent_timeout"
 
