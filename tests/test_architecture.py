@@ -91,7 +91,6 @@ NEED_NO_TEST = {
     "core.request": "only words",
     "server.answering.sinks": "only what is asked of others",
     "server.upstream.event_source": "test_server_answering_relay reads and pushes by it",
-    "server.upstream.run_state": "only words",
     "core.events": "only words: they have no behaviour",
     "dialects.protocol": "only what is asked of others",
     "core.turn": "only words",
