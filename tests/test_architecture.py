@@ -47,12 +47,13 @@ SERVER = (
     {"runtime"},
     {"sessions"},
     {"http"},
+    {"context"},
     {"upstream"},
     {"observability"},
     {"access"},
     {"signing_secret"},
     {"redis"},
-    {"context", "random_ids", "scheduling", "deadlines", "turns", "shared_table", "bounded_redis"},
+    {"shutdown", "sinks", "random_ids", "scheduling", "deadlines", "turns", "shared_table", "bounded_redis"},
 )
 """The same inside `server`."""
 
@@ -89,7 +90,7 @@ NEED_NO_TEST = {
     "core.redaction": "test_translation_failures reads texts with secrets in them",
     "core.message": "only words",
     "core.request": "only words",
-    "server.answering.sinks": "only what is asked of others",
+    "server.sinks": "only what is asked of others",
     "server.upstream.event_source": "test_server_answering_relay reads and pushes by it",
     "core.events": "only words: they have no behaviour",
     "dialects.protocol": "only what is asked of others",
@@ -110,6 +111,7 @@ NEED_NO_TEST = {
     "server.sessions.run_start": "test_server_sessions_sessions starts runs of every kind of lease",
     "server.sessions.replaceable_run": "test_server_sessions_session_check and test_conversations have runs replaced",
     "server.sessions.message_trial": "test_conversations tries every kind of gateway",
+    "server.observability.telemetry": "only fields",
     "server.runtime": "test_server_gateway replaces it",
     "commands.doctor.probe": "test_console_doctor goes through it, with and without nginx",
     "commands.doctor.gateway_checks": "test_console_doctor",

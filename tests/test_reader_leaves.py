@@ -20,7 +20,7 @@ from conftest import Line, Proxy, StartProxy, chat_body
 from fronts import Chat, Front, StartFront, function
 
 from oaicompat_proxy.demo.settings import GatewaySettings
-from oaicompat_proxy.server.sessions.sessions import SESSIONS
+from oaicompat_proxy.server.runtime import RUNTIME
 from oaicompat_proxy.server.upstream import session_closer as closing
 
 pytest_plugins = ["front_fixtures"]
@@ -310,7 +310,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def closer(front: Proxy) -> closing.GatewaySessionCloser:
-    return front.app[SESSIONS]._closer
+    return front.app[RUNTIME].closer
 
 
 def closes(agent: Agent) -> int:

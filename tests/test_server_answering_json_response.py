@@ -16,7 +16,7 @@ from checker import check_body, check_error_body
 from conftest import Line, Proxy, StartProxy, chat_body
 
 from oaicompat_proxy.api.openai.chat.collector import Collector
-from oaicompat_proxy.server.http.shutdown import STOPPING
+from oaicompat_proxy.server.context import SERVER
 
 WARM = {"json_keep_alive": 0.005}
 QUESTION: list[Any] = [{"role": "user", "content": "Hi"}]
@@ -225,7 +225,7 @@ async def test_the_end_of_the_process_behind_line_ends_breaks_the_body_off(proxy
     front = await proxy(**WARM)
     line = await front.dial()
     await post(line)
-    front.app[STOPPING].interrupt()
+    front.app[SERVER].shutdown.interrupt()
     body = await line.read_to_end()
     assert not body.endswith(b"0\r\n\r\n")
     assert check_error_body(body.splitlines()[-1])["code"] == "answer_cut"

@@ -11,7 +11,7 @@ from oaicompat_proxy.core.caller import ANYONE
 from oaicompat_proxy.core.signing import Secrets, SigningKeys
 from oaicompat_proxy.server.gateway import Gateway
 from oaicompat_proxy.server.runtime import DRAIN_POLL, GatewayRuntime
-from oaicompat_proxy.server.sessions.lease import Wanted
+from oaicompat_proxy.server.sessions.lease import Lease, SessionRequest
 
 KEYS = SigningKeys(Secrets([b"secret of a test"]), "")
 CONFIG = Config(upstream="http://127.0.0.1:9", dialect="ag-ui")
@@ -25,8 +25,8 @@ def reload(gateway: Gateway) -> GatewayRuntime:
     return replaced
 
 
-def stop_a_run(runtime: GatewayRuntime) -> None:
-    runtime.sessions.abandon("session", runtime.upstream)
+async def lease_of(gateway: Gateway) -> Lease:
+    return await gateway.runtime.sessions.lease(SessionRequest("", ANYONE, "default", messages=()))
 
 
 @timeless
@@ -54,26 +54,25 @@ async def test_runtimes_share_what_survives_a_reload() -> None:
 async def test_counts_of_replaced_runtimes_are_kept() -> None:
     gateway = Gateway(CONFIG, KEYS, None)
     gateway.start()
-    stop_a_run(gateway.runtime)
-    replaced = reload(gateway)
-    stop_a_run(replaced)  # a request in flight
-    stop_a_run(gateway.runtime)
-    assert gateway.counts()["cancelled"] == 3
+    async with await lease_of(gateway) as lease:
+        replaced = reload(gateway)
+        replaced.sessions.report_forgotten(lease)  # a request in flight
+        gateway.runtime.sessions.report_forgotten(lease)
+    assert gateway.counts()["forgotten"] == 2
     await asyncio.sleep(3 * DRAIN_POLL)
-    assert gateway.counts()["cancelled"] == 3
+    assert not is_draining()
+    assert gateway.counts()["forgotten"] == 2
     await gateway.shutdown()
-    assert gateway.counts()["cancelled"] == 3
 
 
 @timeless
 async def test_a_replaced_runtime_drains_until_its_last_run_is_over() -> None:
     gateway = Gateway(CONFIG, KEYS, None)
     gateway.start()
-    lease = await gateway.runtime.sessions.begin(Wanted("", ANYONE, "default", messages=(), size=0))
-    replaced = reload(gateway)
-    await asyncio.sleep(100 * DRAIN_POLL)
-    assert is_draining()
-    replaced.sessions.end(lease)
+    async with await lease_of(gateway):
+        reload(gateway)
+        await asyncio.sleep(100 * DRAIN_POLL)
+        assert is_draining()
     await asyncio.sleep(2 * DRAIN_POLL)
     assert not is_draining()
     await gateway.shutdown()
@@ -83,8 +82,8 @@ async def test_a_replaced_runtime_drains_until_its_last_run_is_over() -> None:
 async def test_shutdown_does_not_wait_for_replaced_runtimes() -> None:
     gateway = Gateway(CONFIG, KEYS, None)
     gateway.start()
-    lease = await gateway.runtime.sessions.begin(Wanted("", ANYONE, "default", messages=(), size=0))
-    reload(gateway).sessions.end(lease)
+    async with await lease_of(gateway):
+        reload(gateway)
     reload(gateway)
     await gateway.shutdown()
     assert not is_draining()

@@ -14,7 +14,8 @@ from conftest import CHAT, Proxy, StartProxy, chat_body
 from exposition import Exposition, scrape
 
 from oaicompat_proxy.server.answering import answer as answers
-from oaicompat_proxy.server.observability.run_report import OBSERVERS, RunReport
+from oaicompat_proxy.server.observability.run_report import RunReport
+from oaicompat_proxy.server.observability.telemetry import TELEMETRY
 
 RUNS: dict[str, tuple[Any, str, str]] = {
     "a whole run": (Reply(run("Hello")), "success", ""),
@@ -175,7 +176,7 @@ async def test_an_observer_that_fails_hurts_nobody(
 
     agent.plays(run("Hello"))
     front = await proxy()
-    front.app[OBSERVERS][:] = [fails, told.append]
+    front.app[TELEMETRY].observers[:] = [fails, told.append]
     assert (await front.chat()).status == 200
     assert [each.outcome for each in told] == ["success"]
     assert "a run could not be reported" in caplog.text

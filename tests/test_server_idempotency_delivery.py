@@ -9,7 +9,7 @@ from agent import OPENING, Agent, closing, run, text
 from checker import PING, check_body, check_error_body, check_stream
 from conftest import StartProxy, chat_body
 
-from oaicompat_proxy.server.http.shutdown import STOPPING
+from oaicompat_proxy.server.context import SERVER
 
 KEY_LINE = ("Idempotency-Key: k-1",)
 
@@ -91,7 +91,7 @@ async def test_those_who_read_are_told_that_the_process_ends(proxy: StartProxy, 
         await line.post(chat_body(stream=stream), version="1.0", headers=KEY_LINE)
     said = [b"".join([await line.read_until(b"word ") for _ in range(stream)]) for line in lines]
     await agent.until(lambda: agent.runs)
-    front.app[STOPPING].interrupt()
+    front.app[SERVER].shutdown.interrupt()
     for index, line in enumerate(lines):
         head, _, body = (said[index] + await line.read_to_end()).partition(b"\r\n\r\n")
         if stream:
@@ -117,7 +117,7 @@ async def test_those_whose_run_has_not_begun_may_try_again(proxy: StartProxy, ag
     for line in lines:
         await line.post(chat_body(), headers=KEY_LINE)
     await asyncio.sleep(0.05)
-    front.app[STOPPING].interrupt()
+    front.app[SERVER].shutdown.interrupt()
     for line in lines:
         status, headers = await line.read_head()
         error = check_error_body(await line.read(int(headers["content-length"])))
@@ -134,7 +134,7 @@ async def test_a_reader_that_lags_is_told_too(proxy: StartProxy, agent: Agent) -
     await slow.post(chat_body(), headers=KEY_LINE)
     await slow.read_head()
     await agent.until(lambda: agent.closed_sessions)
-    front.app[STOPPING].interrupt()
+    front.app[SERVER].shutdown.interrupt()
     answer = check_stream(await slow.read_chunks(), include_usage=False)
     assert answer.error is not None
     assert answer.error["code"] == "answer_cut"

@@ -18,14 +18,7 @@ from conftest import CHAT, SETTINGS, Line, Proxy, Received, StartProxy, chat_bod
 from processes import free_port
 
 from oaicompat_proxy.config.settings import Config
-from oaicompat_proxy.core.origins import OriginPolicy
-from oaicompat_proxy.server.access.authenticator import CALLERS, Callers
-from oaicompat_proxy.server.answering.sinks import SINKS
 from oaicompat_proxy.server.app import create_app
-from oaicompat_proxy.server.context import CONFIG, ORIGINS
-from oaicompat_proxy.server.http.authorization import FOR_SUPERVISORS, NEED_NO_KEY, admit
-from oaicompat_proxy.server.http.error_middleware import errors_to_bodies
-from oaicompat_proxy.server.http.shutdown import STOPPING, Stopping
 from oaicompat_proxy.server.idempotency.run_once import RunOnce
 from oaicompat_proxy.server.process.serve import listening
 
@@ -232,14 +225,11 @@ async def test_a_handler_that_fails_or_forgets_to_answer_leaves_nobody_waiting(s
             raise ZeroDivisionError
         return web.Response()
 
-    config = Config(demo=True)
+    config = Config(demo=True, port=0)
     once = RunOnce(config)
-    app = web.Application(middlewares=[errors_to_bodies, admit])
-    app[CONFIG], app[CALLERS], app[STOPPING] = config, Callers(config), Stopping()
-    app[ORIGINS] = OriginPolicy("")
-    app[FOR_SUPERVISORS] = app[NEED_NO_KEY] = frozenset()
+    app = create_app(config, apis=[])
     app.router.add_post(CHAT, once.wrap(handler))
-    async with listening(app, Config(demo=True, port=0)) as port, aiohttp.ClientSession() as client:
+    async with listening(app, config) as port, aiohttp.ClientSession() as client:
         for _ in range(2):
             async with client.post(f"http://127.0.0.1:{port}{CHAT}", data=b"{}", headers=KEY) as response:
                 assert response.status == 500
@@ -368,4 +358,4 @@ def test_a_request_without_a_key_goes_straight_to_its_handler(stream: bool) -> N
     with pytest.raises(StopIteration) as stopped:
         steps.send(None)
     assert stopped.value.value is bare
-    assert bare == {SINKS: None}
+    assert bare == {}

@@ -17,8 +17,8 @@ from conftest import StartProxy, chat_body
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from oaicompat_proxy.server.http.reporting import TRACER
 from oaicompat_proxy.server.observability import tracing
+from oaicompat_proxy.server.observability.telemetry import TELEMETRY
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
@@ -249,7 +249,9 @@ async def test_a_collector_that_is_gone_holds_up_nothing_for_long(
     front = await proxy(trace=True)
     assert (await front.chat()).status == 200
     began = time.monotonic()
-    await front.app[TRACER].stop()
+    tracer = front.app[TELEMETRY].tracer
+    assert tracer is not None
+    await tracer.stop()
     assert time.monotonic() - began < 3
     if collector.holds is not None:
         collector.holds.set()

@@ -14,11 +14,10 @@ from prometheus_client import generate_latest
 
 from oaicompat_proxy.config.settings import Config, ConfigError
 from oaicompat_proxy.server.app import create_app
-from oaicompat_proxy.server.http.reporting import REPORTS, TRACER
 from oaicompat_proxy.server.observability import metrics
 from oaicompat_proxy.server.observability import multiprocess as shared_metrics
-from oaicompat_proxy.server.observability.gauges import CENSUS, REGISTRY
-from oaicompat_proxy.server.observability.run_report import OBSERVERS, RunReport, Traffic
+from oaicompat_proxy.server.observability.run_report import RunReport, Traffic
+from oaicompat_proxy.server.observability.telemetry import TELEMETRY
 from oaicompat_proxy.server.observers import observing
 from oaicompat_proxy.server.process.serve import listening
 
@@ -28,8 +27,8 @@ async def test_metrics_and_log_always_traces_if_they_are_switched_on(
     proxy: StartProxy, trace: bool, count: int
 ) -> None:
     front = await proxy(trace=trace)
-    assert len(front.app[OBSERVERS]) == count
-    assert (TRACER in front.app) is trace
+    assert len(front.app[TELEMETRY].observers) == count
+    assert (front.app[TELEMETRY].tracer is not None) is trace
 
 
 async def test_two_applications_count_by_themselves(proxy: StartProxy, agent: Agent) -> None:
@@ -63,17 +62,18 @@ def over() -> RunReport:
 async def test_a_run_counts_from_the_moment_at_which_it_is_over(proxy: StartProxy) -> None:
     """Whoever asks in the same turn of the loop sees it."""
     front = await proxy()
-    front.app[REPORTS].add(over())
-    await front.app[CENSUS].take()
-    assert Exposition(generate_latest(front.app[REGISTRY]).decode()).total("oaicompat_runs_total") == 1
+    telemetry = front.app[TELEMETRY]
+    telemetry.reports.add(over())
+    await telemetry.gauges.take()
+    assert Exposition(generate_latest(telemetry.registry).decode()).total("oaicompat_runs_total") == 1
 
 
 async def test_the_last_run_counts_at_the_very_end() -> None:
-    app = create_app(Config(**{**SETTINGS, "upstream": "http://127.0.0.1:9"}))
+    config = Config(**{**SETTINGS, "upstream": "http://127.0.0.1:9"})
     told: list[RunReport] = []
-    async with observing(app, []):
-        app[OBSERVERS].append(told.append)
-        app[REPORTS].add(report := over())
+    async with observing(config, []) as telemetry:
+        telemetry.observers.append(told.append)
+        telemetry.reports.add(report := over())
     assert told == [report]
 
 

@@ -15,7 +15,8 @@ from conftest import Line, Proxy, StartProxy, chat_body
 from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.core.caller import Caller
 from oaicompat_proxy.core.errors import Overloaded, TooManyRuns
-from oaicompat_proxy.server.sessions.run_limiter import RUN_LIMITER, RunLimiter, RunPermit
+from oaicompat_proxy.server.runtime import RUNTIME
+from oaicompat_proxy.server.sessions.run_limiter import RunLimiter, RunPermit
 
 ANYBODY = Caller("", "")
 ADA = Caller("ada", "", max_runs=1)
@@ -201,7 +202,7 @@ def code_of(body: bytes) -> str:
 
 
 async def waits(front: Proxy, count: int = 1) -> None:
-    await until(lambda: front.app[RUN_LIMITER].waiting == count)
+    await until(lambda: front.app[RUNTIME].limiter.waiting == count)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -232,7 +233,7 @@ async def test_a_request_waits_for_the_end_of_another(proxy: StartProxy, agent: 
     gate.set()
     assert check_stream((await first).body, include_usage=False).text == "Hello"
     assert (await second).status == 200
-    assert front.app[RUN_LIMITER].running == 0
+    assert front.app[RUNTIME].limiter.running == 0
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -255,7 +256,7 @@ async def test_a_key_with_its_share_is_a_429_and_others_go_on(proxy: StartProxy,
     assert (received.status, code_of(received.body)) == (429, "too_many_runs")
     assert received.headers["x-should-retry"] == "true"
     other = await running_line(front, agent, Authorization="Bearer bob")
-    assert front.app[RUN_LIMITER].running == 2
+    assert front.app[RUNTIME].limiter.running == 2
     await line.close()
     await other.close()
 
@@ -298,7 +299,7 @@ async def test_a_permit_is_given_back_however_a_run_ends(
         else:
             assert await line.read_to_end()
     assert len(agent.runs) == 3
-    await until(lambda: not front.app[RUN_LIMITER].running)
+    await until(lambda: not front.app[RUNTIME].limiter.running)
 
 
 @pytest.mark.parametrize("body", [b"{", b'{"messages": []}', chat_body(n=2)])
@@ -307,7 +308,7 @@ async def test_what_is_refused_takes_no_permit(proxy: StartProxy, agent: Agent, 
     front = await proxy(max_runs=1)
     line = await running_line(front, agent)
     assert (await front.post(body)).status == 400
-    assert front.app[RUN_LIMITER].waiting == 0
+    assert front.app[RUNTIME].limiter.waiting == 0
     await line.close()
 
 
@@ -324,4 +325,4 @@ async def test_a_run_that_goes_on_without_its_reader_keeps_its_permit(proxy: Sta
     assert len(agent.runs) == 1
     gate.set()
     assert (await second).status == 200
-    assert front.app[RUN_LIMITER].running == 0
+    assert front.app[RUNTIME].limiter.running == 0

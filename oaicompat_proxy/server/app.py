@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -17,36 +18,32 @@ from ..config.command_line import read_environment
 from ..config.settings import Config
 from ..core.origins import OriginPolicy
 from ..core.signing import Secrets, SigningKeys
-from .access.authenticator import CALLERS, Callers
-from .access.rate_limiter import RATES, Rates
-from .answering.event_stream import FIRST_EVENTS
-from .context import CONFIG, ORIGINS, PER_MODEL, PREFIXES, SECRETS, SIGNING_KEYS, STARTED
+from .access.authenticator import Callers
+from .access.rate_limiter import Rates
+from .context import SERVER, ServerRuntime
 from .endpoints import diagnostics, health, models
 from .endpoints import metrics as scrape
 from .endpoints.agent_run import new_handler
 from .gateway import GATEWAYS, Gateway
-from .http.authorization import FOR_SUPERVISORS, NEED_NO_KEY, admit
+from .http.authorization import admit
 from .http.body import answer_expectation
-from .http.client_api import CLIENT_APIS
 from .http.error_middleware import errors_to_bodies
 from .http.headers import add_headers
 from .http.reporting import reported
-from .http.shutdown import STOPPING, Stopping
 from .observability.process_setup import set_up_process
-from .observability.run_report import TRAFFIC, Traffic
+from .observability.telemetry import TELEMETRY
 from .observers import observing
 from .recording.recorder import Recorder
 from .redis import connect
-from .runtime import GatewayRuntime
-from .sessions.call_ids import CALL_IDS
-from .sessions.run_limiter import RUN_LIMITER
-from .sessions.sessions import SESSIONS
+from .runtime import RUNTIME, GatewayRuntime
+from .shutdown import Stopping
 from .signing_secret import agreeing, make_keys, new_secrets, tell_once
-from .upstream.catalog import CATALOG
-from .upstream.gateway_client import UPSTREAM
 
 if TYPE_CHECKING:
     from .bounded_redis import BoundedRedis
+
+PROBES = frozenset({health.live, health.ready})
+PUBLIC = PROBES | {scrape.metrics}
 
 
 def create_app(
@@ -59,53 +56,77 @@ def create_app(
     """Builds the application; it can be mounted in another one.
 
     `upstream`: the gateway's address where it is not the configured one, as with the demo agent.
-    `apis`: the client APIs that it serves; those of `previous` if there is one.
     `previous`: a running application that this one replaces on reload. It is not changed before this one starts up.
+    `apis`: the client APIs that are served; a reload keeps them.
     Raises ConfigError for settings that cannot be used.
     """
     app = web.Application(client_max_size=config.max_body, middlewares=[errors_to_bodies, admit])
-    app[CONFIG] = config
-    app[CALLERS] = Callers(config)
-    app[ORIGINS] = OriginPolicy(config.cors, config.allowed_host)
-    app[CLIENT_APIS] = {api.path: api for api in apis} if previous is None else previous[CLIENT_APIS]
-    app[PREFIXES] = [each.prefix for each in config.gateways]
-    app[FOR_SUPERVISORS] = frozenset({health.live, health.ready})
-    app[NEED_NO_KEY] = app[FOR_SUPERVISORS] | {scrape.metrics}
     app.router.add_get("/healthz", health.live)
     app.router.add_get("/readyz", health.ready)
     app.router.add_get("/metrics", scrape.metrics)
     app.on_response_prepare.append(add_headers)
     tell_once(config)
     if previous is None:
-        _start_anew(app, config, upstream)
+        _build(app, config, upstream, apis)
     else:
-        _replace(app, config, previous)
+        _rebuild(app, config, previous)
     return app
 
 
-def _start_anew(app: web.Application, config: Config, upstream: str) -> None:
+def _build(app: web.Application, config: Config, address: str, apis: Sequence[ClientApi]) -> None:
     redis = connect(config.redis) if config.redis else None
-    app[SECRETS] = new_secrets()
-    app[STARTED] = int(time.time())
-    app[STOPPING] = Stopping()
-    app[TRAFFIC] = Traffic()
-    app[RATES] = Rates(redis)
-    app[GATEWAYS] = [
-        Gateway(each, keys, redis, namespace=salt, address=upstream)
-        for each, keys, salt in _with_keys(config, app[SECRETS])
+    server = _new_server(config, apis, redis)
+    gateways = app[GATEWAYS] = [
+        Gateway(each, keys, redis, namespace=salt, address=address)
+        for each, keys, salt in _with_keys(config, server.secrets)
     ]
-    applications = _add_gateways(app, [(gateway, gateway.runtime) for gateway in app[GATEWAYS]])
+    applications = wire(app, server, apis, gateways, [each.runtime for each in gateways])
     app.cleanup_ctx.append(functools.partial(lifespan, redis, applications))
 
 
-def _replace(app: web.Application, config: Config, previous: web.Application) -> None:
-    app[SECRETS], app[GATEWAYS] = previous[SECRETS], previous[GATEWAYS]
-    gateways = app[GATEWAYS]
-    settings = _with_keys(config, app[SECRETS])
+def _rebuild(app: web.Application, config: Config, previous: web.Application) -> None:
+    server = _reloaded(previous[SERVER], config)
+    gateways = app[GATEWAYS] = previous[GATEWAYS]
+    settings = _with_keys(config, server.secrets)
     runtimes = [gateway.new_runtime(each, keys) for gateway, (each, keys, _) in zip(gateways, settings, strict=True)]
-    wire([app], previous)
-    wire(_add_gateways(app, list(zip(gateways, runtimes, strict=True))), app)
-    app.on_startup.append(functools.partial(_activate, runtimes))
+    for each in wire(app, server, server.apis, gateways, runtimes):
+        each[TELEMETRY] = previous[TELEMETRY]
+    app.on_startup.append(functools.partial(_activate, gateways, runtimes))
+
+
+def _new_server(config: Config, apis: Sequence[ClientApi], redis: BoundedRedis | None) -> ServerRuntime:
+    """Raises ConfigError for keys that cannot be used."""
+    prefixes = [each.prefix for each in config.gateways]
+    return ServerRuntime(
+        config=config,
+        callers=Callers(config),
+        origins=OriginPolicy(config.cors, config.allowed_host),
+        upstream_tokens=_tokens(config),
+        prefixes=prefixes,
+        apis=apis,
+        endpoints={prefix + api.path: api for prefix in prefixes for api in apis},
+        public=PUBLIC,
+        probes=PROBES,
+        secrets=new_secrets(),
+        started_at=int(time.time()),
+        shutdown=Stopping(),
+        rates=Rates(redis),
+    )
+
+
+def _reloaded(server: ServerRuntime, config: Config) -> ServerRuntime:
+    """Raises ConfigError for keys that cannot be used."""
+    return dataclasses.replace(
+        server,
+        config=config,
+        callers=Callers(config),
+        origins=OriginPolicy(config.cors, config.allowed_host),
+        upstream_tokens=_tokens(config),
+    )
+
+
+def _tokens(config: Config) -> list[str]:
+    return [each.upstream_token for each in config.gateways if each.upstream_token]
 
 
 def _with_keys(config: Config, secrets: Secrets) -> Iterator[tuple[Config, SigningKeys, str]]:
@@ -115,28 +136,36 @@ def _with_keys(config: Config, secrets: Secrets) -> Iterator[tuple[Config, Signi
         yield each, make_keys(each, secrets, salt=salt), salt
 
 
-def _add_gateways(app: web.Application, gateways: Sequence[tuple[Gateway, GatewayRuntime]]) -> list[web.Application]:
-    """The application serves a single gateway itself; each of several has a sub-application."""
+def wire(
+    app: web.Application,
+    server: ServerRuntime,
+    apis: Sequence[ClientApi],
+    gateways: Sequence[Gateway],
+    runtimes: Sequence[GatewayRuntime],
+) -> list[web.Application]:
+    """The application serves a single gateway itself; each of several has an application below it. Returns all."""
+    app[SERVER] = server
     if len(gateways) == 1:
-        _add_gateway(app, gateways[0][1].config.prefix, *gateways[0])
+        _add_gateway(app, runtimes[0].config.prefix, apis, gateways[0], runtimes[0])
         return [app]
-    below = []
-    for gateway, runtime in gateways:
-        below.append(web.Application())
-        below[-1][CONFIG], below[-1][CLIENT_APIS] = runtime.config, app[CLIENT_APIS]
-        _add_gateway(below[-1], "", gateway, runtime)
-        app.add_subapp(runtime.config.prefix, below[-1])
-    return below
+    applications = [app]
+    for gateway, runtime in zip(gateways, runtimes, strict=True):
+        below = web.Application()
+        below[SERVER] = server
+        _add_gateway(below, "", apis, gateway, runtime)
+        app.add_subapp(runtime.config.prefix, below)
+        applications.append(below)
+    return applications
 
 
-def _add_gateway(app: web.Application, base: str, gateway: Gateway, runtime: GatewayRuntime) -> None:
+def _add_gateway(
+    app: web.Application, base: str, apis: Sequence[ClientApi], gateway: Gateway, runtime: GatewayRuntime
+) -> None:
     """`base`: of the paths in this application."""
     config = runtime.config
-    app[PER_MODEL], app[FIRST_EVENTS], app[RUN_LIMITER] = runtime.per_model, runtime.first_events, runtime.limiter
-    app[UPSTREAM], app[CATALOG], app[SESSIONS] = runtime.upstream, runtime.catalog, runtime.sessions
-    app[SIGNING_KEYS], app[CALL_IDS] = runtime.signing_keys, runtime.call_ids
+    app[RUNTIME] = runtime
     recorder = Recorder(config) if config.record else None
-    for api in app[CLIENT_APIS].values():
+    for api in apis:
         answer = recorder.wrap(new_handler(api)) if recorder else new_handler(api)
         answer = gateway.once.wrap(reported(api.operation, answer))
         app.router.add_post(base + api.path, answer, expect_handler=answer_expectation)
@@ -150,27 +179,24 @@ async def lifespan(
     redis: BoundedRedis | None, applications: Iterable[web.Application], app: web.Application
 ) -> AsyncIterator[None]:
     """Starts and stops what lives as long as the process, also after reloads have replaced the application."""
-    app[STOPPING].loop = asyncio.get_running_loop()
-    gateways = app[GATEWAYS]
-    async with redis or contextlib.nullcontext(), agreeing(redis, app[SECRETS]), observing(app, gateways):
-        wire(applications, app)
+    server, gateways = app[SERVER], app[GATEWAYS]
+    server.shutdown.loop = asyncio.get_running_loop()
+    async with (
+        redis or contextlib.nullcontext(),
+        agreeing(redis, server.secrets),
+        observing(server.config, gateways) as telemetry,
+    ):
+        for each in applications:
+            each[TELEMETRY] = telemetry
         for gateway in gateways:
             gateway.start()
         yield
         await asyncio.gather(*(gateway.shutdown() for gateway in gateways))
 
 
-async def _activate(runtimes: Iterable[GatewayRuntime], app: web.Application) -> None:
-    gateways = app[GATEWAYS]
+async def _activate(gateways: Sequence[Gateway], runtimes: Sequence[GatewayRuntime], app: web.Application) -> None:
     for gateway, runtime in zip(gateways, runtimes, strict=True):
         gateway.activate(runtime)
-
-
-def wire(applications: Iterable[web.Application], process: web.Application) -> None:
-    """Gives applications the objects of the process that they do not have themselves."""
-    for app in applications:
-        for key, value in process.items():
-            app.setdefault(key, value)
 
 
 def factory() -> web.Application:

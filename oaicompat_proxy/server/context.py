@@ -1,39 +1,93 @@
-"""What the application and a request carry, by typed keys."""
+"""What one request carries, and what all gateways of the process share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from ..config.per_model import PerModel
+from ..api.protocol import ClientApi
+from ..api.registry import DEFAULT_API
 from ..config.settings import Config
 from ..core.caller import Caller
 from ..core.origins import OriginPolicy
-from ..core.signing import Secrets, SigningKeys
+from ..core.signing import Secrets
+from .access.authenticator import Callers
+from .access.rate_limiter import Rates
+from .observability.run_report import RunReport
+from .shutdown import Stopping
+from .sinks import SinkFactory
 
-CONFIG = web.AppKey("oaicompat_proxy.config", Config)
-PER_MODEL = web.AppKey("oaicompat_proxy.per_model", PerModel)
-ORIGINS = web.AppKey("oaicompat_proxy.origins", OriginPolicy)
-"""Which pages may call, and under which names the server is called."""
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(slots=True, eq=False)
+class RequestContext:
+    """One request, from its headers to its log line."""
+
+    request_id: str
+    received: float
+    """`time.monotonic()` at which the request's headers were read."""
+    api: ClientApi = DEFAULT_API
+    """The API of the request's path, if it has one: errors are in its words."""
+    client: str = ""
+    """The address of the client, as far as the proxies in between are trusted."""
+    caller: Caller = field(init=False, repr=False)
+    """Set by authentication, so not on public routes."""
+    rate_headers: Mapping[str, str] = field(default_factory=dict)
+    """What the response says about the caller's rate limit, if there is one."""
+    body: bytes | None = None
+    """The request's body, if it was read to find out whether the run is a new one."""
+    report: RunReport = field(init=False, repr=False)
+    """Only of a request that is to run the agent."""
+    sinks: SinkFactory | None = None
+    """Receive the answer instead of the client's connection if the request has an `Idempotency-Key`."""
+
+    @property
+    def is_run(self) -> bool:
+        return hasattr(self, "report")
+
+
+CONTEXT = web.RequestKey("oaicompat_proxy.context", RequestContext)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ServerRuntime:
+    """What the gateways of one process share under one configuration; a reload replaces it as a whole."""
+
+    config: Config
+    callers: Callers
+    origins: OriginPolicy
+    """Which pages may call, and under which names the server is called."""
+    upstream_tokens: Sequence[str]
+    """Of all gateways: no response may contain one."""
+
+    # survives a reload
+    prefixes: Sequence[str]
+    """Of all gateways."""
+    apis: Sequence[ClientApi]
+    endpoints: Mapping[str, ClientApi]
+    """The client APIs by the paths of their endpoints."""
+    public: frozenset[Handler]
+    """Handlers that need no key."""
+    probes: frozenset[Handler]
+    """Handlers that may be called under any host name: they say nothing that a page could use."""
+    secrets: Secrets
+    """The random ones of the process."""
+    started_at: int
+    """Unix time in seconds at which the process began to serve."""
+    shutdown: Stopping
+    rates: Rates
+
+
+SERVER = web.AppKey("oaicompat_proxy.server", ServerRuntime)
+"""In every application of ours: the one of `create_app`, and those below it."""
+
 EXPOSED = web.AppKey("oaicompat_proxy.exposed", bool)
-"""Whether other machines can connect to a socket that is listened on; not there before listening begins."""
-SECRETS = web.AppKey("oaicompat_proxy.secrets", Secrets)
-"""Those of chance, of the whole process."""
-SIGNING_KEYS = web.AppKey("oaicompat_proxy.signing_keys", SigningKeys)
-"""Of everything that is signed or hashed for a gateway: session names, conversations, ids of tool calls."""
-PREFIXES: web.AppKey[Sequence[str]] = web.AppKey("oaicompat_proxy.prefixes")
-"""Those of all gateways."""
-STARTED = web.AppKey("oaicompat_proxy.started", int)
-"""Unix time in seconds at which the process began to serve."""
+"""Whether other machines can connect to a listening socket; unset if this program does not open the sockets."""
 
-REQUEST_ID = web.RequestKey("oaicompat_proxy.request_id", str)
-RECEIVED = web.RequestKey("oaicompat_proxy.received", float)
-"""`time.monotonic()` at which the request's headers were read."""
-BODY = web.RequestKey("oaicompat_proxy.body", bytes)
-"""The request's body, where it was read already to tell whether the run is a new one."""
-CALLER = web.RequestKey("oaicompat_proxy.caller", Caller)
-CLIENT = web.RequestKey("oaicompat_proxy.client", str)
-"""The address that the request came from, as far as proxies in between can be believed."""
-RATE_HEADERS: web.RequestKey[Mapping[str, str]] = web.RequestKey("oaicompat_proxy.rate_headers")
-"""What the answer says about the caller's limit, if there is one."""
+
+def server_of(request: web.Request) -> ServerRuntime:
+    """Also outside our handlers, and where our application is mounted in another one."""
+    return request.match_info.apps[-1][SERVER]

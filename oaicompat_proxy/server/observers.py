@@ -1,4 +1,4 @@
-"""Who observes the runs of an application: metrics and the log always, traces if they are switched on."""
+"""Sets up metrics, run log and traces for the lifetime of the process."""
 
 from __future__ import annotations
 
@@ -6,34 +6,38 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
 
-from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from ..config.settings import ConfigError
-from .context import CONFIG
+from ..config.settings import Config, ConfigError
 from .gateway import Gateway
-from .http.reporting import REPORTS, TRACER, tell
+from .http.reporting import tell
 from .observability import multiprocess as shared_metrics
-from .observability.gauges import CENSUS, REGISTRY, Census
+from .observability.gauges import Census
 from .observability.metrics import Metrics
 from .observability.run_log import RunLog
-from .observability.run_report import OBSERVERS, TRAFFIC, Observer
+from .observability.run_report import Observer, Traffic
+from .observability.telemetry import Telemetry
 from .scheduling import Batch
+
+if TYPE_CHECKING:
+    from .observability.tracing import Tracer
 
 
 @contextlib.asynccontextmanager
-async def observing(app: web.Application, gateways: Sequence[Gateway]) -> AsyncIterator[None]:
-    """Around everything that runs. Raises ConfigError for traces without OpenTelemetry."""
-    registry = app[REGISTRY] = CollectorRegistry()
+async def observing(config: Config, gateways: Sequence[Gateway]) -> AsyncIterator[Telemetry]:
+    """Raises ConfigError for traces without OpenTelemetry."""
+    registry, traffic = CollectorRegistry(), Traffic()
     ProcessCollector(registry=registry)
-    metrics = Metrics(registry, functools.partial(_is_model, gateways), provider=app[CONFIG].dialects)
-    observers: list[Observer] = [metrics.observe, RunLog(app[CONFIG].log_sample).observe]
-    app[OBSERVERS] = observers
-    reports = app[REPORTS] = Batch(functools.partial(tell, observers))
-    app[CENSUS] = Census(registry, metrics, reports, traffic=app[TRAFFIC], gateways=gateways)
-    async with _tracing(app), _counting(app[CENSUS]):
-        yield
+    metrics = Metrics(registry, functools.partial(_is_model, gateways), provider=config.dialects)
+    observers: list[Observer] = [metrics.observe, RunLog(config.log_sample).observe]
+    reports = Batch(functools.partial(tell, observers))
+    gauges = Census(registry, metrics, reports, traffic=traffic, gateways=gateways)
+    async with _tracing(config, observers) as tracer, _updating(gauges):
+        yield Telemetry(
+            traffic=traffic, observers=observers, reports=reports, registry=registry, gauges=gauges, tracer=tracer
+        )
         reports.flush()
     metrics.settle()
 
@@ -43,27 +47,27 @@ def _is_model(gateways: Sequence[Gateway], model: str, *, answered: bool) -> boo
 
 
 @contextlib.asynccontextmanager
-async def _counting(census: Census) -> AsyncIterator[None]:
-    """Where another worker may be asked instead of this one, this one counts all the time."""
+async def _updating(gauges: Census) -> AsyncIterator[None]:
+    """With several workers another one may be scraped, so the gauges are updated all the time."""
     if not shared_metrics.is_shared():
         yield
         return
-    counting = asyncio.create_task(census.keep_taking(), name="count what is going on")
+    updating = asyncio.create_task(gauges.keep_taking(), name="update gauges")
     yield
-    counting.cancel()
-    await asyncio.wait([counting])
+    updating.cancel()
+    await asyncio.wait([updating])
 
 
 @contextlib.asynccontextmanager
-async def _tracing(app: web.Application) -> AsyncIterator[None]:
-    if not app[CONFIG].trace:
-        yield
+async def _tracing(config: Config, observers: list[Observer]) -> AsyncIterator[Tracer | None]:
+    if not config.trace:
+        yield None
         return
     try:
         from .observability.tracing import end_trace, make_tracer
     except ImportError:
         raise ConfigError("--trace needs OpenTelemetry: pip install 'oaicompat-proxy[tracing]'") from None
-    tracer = app[TRACER] = make_tracer(app[CONFIG])
-    app[OBSERVERS].append(end_trace)
-    yield
+    tracer = make_tracer(config)
+    observers.append(end_trace)
+    yield tracer
     await tracer.stop()

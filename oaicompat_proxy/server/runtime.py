@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from aiohttp import web
+
 from ..config.per_model import PerModel
 from ..config.settings import Config
 from ..core.signing import SigningKeys
@@ -61,3 +63,7 @@ class GatewayRuntime:
         finally:
             await self.sessions.hand_over()
             self.upstream.close()
+
+
+RUNTIME = web.AppKey("oaicompat_proxy.runtime", GatewayRuntime)
+"""In the application that serves the gateway: a request keeps its application, and so its runtime."""

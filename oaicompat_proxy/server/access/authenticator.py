@@ -175,6 +175,3 @@ def _text(path: str) -> str:
         raise KeysError(error.strerror or "it cannot be read") from None
     except UnicodeDecodeError:
         raise KeysError("it is no UTF-8") from None
-
-
-CALLERS = web.AppKey("oaicompat_proxy.callers", Callers)

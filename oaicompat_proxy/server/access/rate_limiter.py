@@ -12,7 +12,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aiohttp import web
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
@@ -85,6 +84,3 @@ async def _count(limiter: SlidingWindowCounterRateLimiter, caller: Caller) -> Ra
     reset, remaining = await limiter.get_window_stats(item, caller.name)
     wait = reset - time.time()
     return Rate(admitted, caller.requests_per_minute, remaining, wait if wait > 0 else MINUTE)
-
-
-RATES = web.AppKey("oaicompat_proxy.rates", Rates)

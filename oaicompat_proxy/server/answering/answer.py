@@ -7,18 +7,17 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from ...config.settings import Config
 from ...core.errors import InternalError, ProxyError
 from ...pipeline.answers import StreamedAnswer, WholeAnswer
-from ..context import CONFIG, REQUEST_ID
+from ..context import CONTEXT, server_of
 from ..http.error_middleware import conceal
-from ..http.shutdown import STOPPING
-from ..observability.run_report import REPORT, RunReport
+from ..observability.run_report import RunReport
+from ..runtime import RUNTIME
+from ..sinks import BodySink, StreamSink
 from ..upstream.event_source import EventSource
-from .event_stream import FIRST_EVENTS, AnswerStream, ClientGone
+from .event_stream import AnswerStream, ClientGone
 from .json_response import JsonAnswer
 from .relay import Relay
-from .sinks import SINKS, BodySink, StreamSink
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +37,10 @@ async def send_answer(
 async def _send_whole(
     request: web.Request, run: EventSource, answer: WholeAnswer, on_complete: OnComplete
 ) -> web.StreamResponse:
-    report = request[REPORT]
-    async with _new_body_sink(request, request.app[CONFIG]) as sink:
+    report = request[CONTEXT].report
+    async with _new_body_sink(request) as sink:
         try:
-            with request.app[STOPPING].during_the_run:
+            with server_of(request).shutdown.during_the_run:
                 await _collect(run, answer, report)
             body = answer.body()
             if report.scribe is not None:
@@ -71,10 +70,10 @@ async def _collect(run: EventSource, answer: WholeAnswer, report: RunReport) -> 
 async def _send_stream(
     request: web.Request, run: EventSource, answer: StreamedAnswer, on_complete: OnComplete
 ) -> web.StreamResponse:
-    report = request[REPORT]
+    report = request[CONTEXT].report
     async with _new_stream_sink(request, answer) as sink:
         try:
-            with request.app[STOPPING].during_the_run:
+            with server_of(request).shutdown.during_the_run:
                 last = await Relay(run, answer, sink, report).relay()
             await on_complete()
             await sink.end(last + answer.end())
@@ -89,21 +88,22 @@ async def _send_stream(
 
 
 def _new_stream_sink(request: web.Request, answer: StreamedAnswer) -> StreamSink:
-    config, sinks = request.app[CONFIG], request[SINKS]
+    runtime, sinks = request.app[RUNTIME], request[CONTEXT].sinks
     if sinks is not None:
-        return sinks.stream(config.first_event_wait, answer)
-    return AnswerStream(request, config, request.app[FIRST_EVENTS], answer)
+        return sinks.stream(runtime.config.first_event_wait, answer)
+    return AnswerStream(request, runtime.config, runtime.first_events, answer)
 
 
-def _new_body_sink(request: web.Request, config: Config) -> BodySink:
-    sinks = request[SINKS]
-    return JsonAnswer(request, config) if sinks is None else sinks.body()
+def _new_body_sink(request: web.Request) -> BodySink:
+    sinks = request[CONTEXT].sinks
+    return JsonAnswer(request, request.app[RUNTIME].config) if sinks is None else sinks.body()
 
 
 def _as_proxy_error(error: Exception, request: web.Request) -> ProxyError:
     """What the client may know of a failure in mid-answer; the log says the rest."""
-    request[REPORT].fail(error)
+    context = request[CONTEXT]
+    context.report.fail(error)
     if isinstance(error, ProxyError):
         return conceal(error, request)
-    log.error("%s: the answer failed", request[REQUEST_ID], exc_info=error)
+    log.error("%s: the answer failed", context.request_id, exc_info=error)
     return InternalError()

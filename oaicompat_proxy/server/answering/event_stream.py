@@ -18,7 +18,7 @@ from ...core.errors import ProxyError
 from ..deadlines import Deadlines
 from ..http.aiohttp_internals import BufferedHead
 from ..http.send_progress import drop
-from .sinks import StreamSource
+from ..sinks import StreamSource
 
 HIGH_WATER = 64 * 1024
 """Bytes that wait for a client before its agent is left alone: asyncio's own limit for a transport."""
@@ -234,7 +234,3 @@ class AnswerStream:
         if not self._chunked:
             response.headers["Connection"] = "close"
             response.force_close()
-
-
-FIRST_EVENTS = web.AppKey("oaicompat_proxy.first_events", Deadlines)
-"""For how long an answer may wait for its first event."""

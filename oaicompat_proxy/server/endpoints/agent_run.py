@@ -21,21 +21,18 @@ from ...translation.confirmations import Confirmation, find_result, restore
 from ...translation.tool_call_ids import short_ids
 from ...translation.translator import Translator
 from ..answering.answer import send_answer
-from ..context import CALLER, CONFIG, PER_MODEL
+from ..context import CONTEXT, Handler
 from ..http.body import take_body
-from ..http.error_middleware import Handler
-from ..observability.run_report import REPORT
 from ..random_ids import new_id
-from ..sessions.call_ids import CALL_IDS, AnswerIds, SessionOfRun, confirmation_rejected
+from ..runtime import RUNTIME
+from ..sessions.call_ids import AnswerIds, SessionOfRun, confirmation_rejected
 from ..sessions.fingerprints import AnswerFingerprint
 from ..sessions.lease import SessionRequest
 from ..sessions.session_name import is_native, native_key, session_name
-from ..sessions.sessions import SESSIONS
 from ..turns import give_way
 from ..upstream.approvals import can_confirm
-from ..upstream.catalog import CATALOG, DEFAULT_MODEL
+from ..upstream.catalog import DEFAULT_MODEL
 from ..upstream.continued_run import ContinuedRun
-from ..upstream.gateway_client import UPSTREAM
 from .run_opening import open_run, record
 
 Answering = Coroutine[Any, Any, web.StreamResponse]
@@ -54,8 +51,8 @@ def new_handler(api: ClientApi) -> Handler:
 
 async def _read(request: web.Request, api: ClientApi) -> AgentRequest:
     """Raises what `take_body` and the parser raise."""
-    config, report = request.app[CONFIG], request[REPORT]
-    body = await take_body(request)
+    config, report = request.app[RUNTIME].config, request[CONTEXT].report
+    body = await take_body(request, timeout=config.body_timeout)
     report.note_body(len(body))
     limits = RequestLimits(
         media=config.max_media,
@@ -75,15 +72,14 @@ async def _begin(request: web.Request, api: ClientApi, asked: AgentRequest) -> A
     """The coroutine that answers the request. It alone holds what the client said, and lets go of it as soon as the
     agent has it: a long conversation does not stay in memory for as long as its answer takes. Raises ProxyError.
     """
-    app = request.app
-    config, report = app[CONFIG], request[REPORT]
+    runtime, context = request.app[RUNTIME], request[CONTEXT]
+    config, report, caller = runtime.config, context.report, context.caller
     model, size = asked.model or DEFAULT_MODEL, report.requested_bytes
     report.note_request(model, stream=asked.stream)
     if report.trace is not None:
         report.trace.note_request(asked.parameters, asked.messages)
-    caller = request[CALLER]
-    agent = await app[CATALOG].find(asked.model, caller)
-    settings = app[PER_MODEL].of(model)
+    agent = await runtime.catalog.find(asked.model, caller)
+    settings = runtime.per_model.of(model)
     plan = _plan(api, asked, settings)
     if not asked.conversational:
         return _run(request, asked, SessionRequest(agent, caller, model, messages=(), size=size), plan)
@@ -93,9 +89,9 @@ async def _begin(request: web.Request, api: ClientApi, asked: AgentRequest) -> A
     if (result := find_result(asked.messages, asked.tool_names)) is not None:
         return await _go_on(request, asked, wanted, plan, result)
     if name and is_native(config, caller):
-        wanted.key, wanted.native = native_key(app[UPSTREAM].dialect, agent, name, caller), True
+        wanted.key, wanted.native = native_key(runtime.upstream.dialect, agent, name, caller), True
     if short_ids(asked.messages):
-        asked = replace(asked, messages=await app[CALL_IDS].restore(asked.messages, caller.scope))
+        asked = replace(asked, messages=await runtime.call_ids.restore(asked.messages, caller.scope))
     return _run(request, asked, wanted, plan)
 
 
@@ -112,7 +108,7 @@ class _Plan:
     def new_answer(
         self, translator: Translator, fingerprint: AnswerFingerprint | None, request: web.Request
     ) -> StreamedAnswer | WholeAnswer:
-        form, report = self.options.form, request[REPORT]
+        form, report = self.options.form, request[CONTEXT].report
         if not self.options.stream:
             report.note_call(translator)
             builder = self.api.new_builder(self.envelope, form)
@@ -152,11 +148,12 @@ async def _go_on(
     request: web.Request, asked: AgentRequest, wanted: SessionRequest, plan: _Plan, result: Message
 ) -> Answering:
     """What waits for this result goes on, or nothing does: it never begins another run. Raises InvalidRequest."""
-    app, ids = request.app, request.app[CALL_IDS]
-    if app[CONFIG].confirmations != "ask":
+    runtime = request.app[RUNTIME]
+    ids = runtime.call_ids
+    if runtime.config.confirmations != "ask":
         raise confirmation_rejected("is not waited for, since this server asks for none")
     confirmation = await ids.read_confirmation(result, wanted.caller.scope, wanted.model)
-    if app[UPSTREAM].dialect.gateway is not None:
+    if runtime.upstream.dialect.gateway is not None:
         return _resume(request, wanted, replace(plan, options=replace(plan.options, resumed=True)), confirmation)
     wanted.key = confirmation.question.session
     messages = await ids.restore(restore(asked.messages, confirmation), wanted.caller.scope)
@@ -171,7 +168,7 @@ async def _run(
     reply: ConfirmationReply | None = None,
 ) -> web.StreamResponse:
     """`reply`: to what the session waits for, where that takes another run."""
-    sessions, report = request.app[SESSIONS], request[REPORT]
+    sessions, report = request.app[RUNTIME].sessions, request[CONTEXT].report
     report.note_wait()
     await give_way(report.requested_bytes)
     async with await sessions.lease(wanted) as lease:
@@ -197,8 +194,8 @@ async def _resume(
     request: web.Request, wanted: SessionRequest, plan: _Plan, confirmation: Confirmation
 ) -> web.StreamResponse:
     """The rest of a run that waited; its session is still leased to the request that began it."""
-    app, report, caller = request.app, request[REPORT], wanted.caller
-    sessions, upstream = app[SESSIONS], app[UPSTREAM].with_credentials_of(caller)
+    runtime, report = request.app[RUNTIME], request[CONTEXT].report
+    sessions, upstream = runtime.sessions, runtime.upstream.with_credentials_of(wanted.caller)
     run = ContinuedRun(upstream, confirmation, plan.settings)
     record(report, run, plan.options)
     question = confirmation.question
@@ -223,4 +220,5 @@ def _ids(
     request: web.Request, wanted: SessionRequest, plan: _Plan, where: SessionOfRun, *, answerable: bool = True
 ) -> AnswerIds:
     ttl = plan.settings.confirmation_ttl
-    return request.app[CALL_IDS].of_answer(wanted.caller.scope, wanted.model, where, ttl=ttl, answerable=answerable)
+    ids = request.app[RUNTIME].call_ids
+    return ids.of_answer(wanted.caller.scope, wanted.model, where, ttl=ttl, answerable=answerable)

@@ -8,6 +8,7 @@ whoever may use the API may ask.
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import json
 import time
@@ -24,11 +25,12 @@ from ...core.answer import Envelope
 from ...core.errors import InvalidRequest, ProxyError, UpstreamRefused
 from ...core.sse import COMMENT, encode
 from ...dialects.protocol import Call, Gateway
-from ..context import CALLER, CLIENT, CONFIG, REQUEST_ID, SIGNING_KEYS
+from ..context import CONTEXT
 from ..http.body import read_body
+from ..runtime import RUNTIME
 from ..sessions.message_trial import find_messages
 from ..signing_secret import origin_of
-from ..upstream.gateway_client import UPSTREAM, Upstream
+from ..upstream.gateway_client import Upstream
 from .diagnostic_streams import LONGEST, DiagnosticStreams
 
 CAPABILITIES_TTL = 5.0
@@ -87,17 +89,13 @@ class Diagnostics:
             return self._capabilities
 
 
-DIAGNOSTICS = web.AppKey("oaicompat_proxy.diagnostics", Diagnostics)
-
-
 def add_routes(app: web.Application, base: str) -> None:
     """`base`: of the application's paths."""
-    app[DIAGNOSTICS] = Diagnostics()
-    base = f"{base}/diagnostics"
+    here, base = Diagnostics(), f"{base}/diagnostics"
     app.router.add_get(base, about)
-    app.router.add_get(f"{base}/gateway", gateway)
-    app.router.add_post(f"{base}/streams", stream)
-    app.router.add_get(f"{base}/streams/{{token}}", state)
+    app.router.add_get(f"{base}/gateway", functools.partial(gateway, here))
+    app.router.add_post(f"{base}/streams", functools.partial(stream, here))
+    app.router.add_get(f"{base}/streams/{{token}}", functools.partial(state, here))
 
 
 async def _ask_gateway(upstream: Upstream) -> dict[str, Any]:
@@ -142,13 +140,13 @@ def _check_token(status: int) -> None:
 
 async def about(request: web.Request) -> web.Response:
     """How this very request looked when it came in, and the settings that a chain has to fit."""
-    config = request.app[CONFIG]
+    config = request.app[RUNTIME].config
     told = {
         "version": __version__,
         "http": f"{request.version.major}.{request.version.minor}",
         "connection": request.headers.get("Connection", ""),
         "peer": _peer(request),
-        "request_id": request[REQUEST_ID],
+        "request_id": request[CONTEXT].request_id,
         "authorized": "Authorization" in request.headers,
         "max_body": config.max_body,
         "keep_alive": config.keep_alive,
@@ -162,29 +160,29 @@ async def about(request: web.Request) -> web.Response:
 def _peer(request: web.Request) -> str:
     """Tells connections apart, and nothing else of them."""
     peer = str(request.transport and request.transport.get_extra_info("peername"))
-    return hashlib.blake2b(peer.encode(), key=request.app[SIGNING_KEYS].newest, digest_size=8).hexdigest()
+    return hashlib.blake2b(peer.encode(), key=request.app[RUNTIME].signing_keys.newest, digest_size=8).hexdigest()
 
 
-async def gateway(request: web.Request) -> web.Response:
+async def gateway(here: Diagnostics, request: web.Request) -> web.Response:
     """What the agent gateway offers."""
-    upstream = request.app[UPSTREAM].with_credentials_of(request[CALLER])
-    return web.json_response(await request.app[DIAGNOSTICS].capabilities(upstream))
+    upstream = request.app[RUNTIME].upstream.with_credentials_of(request[CONTEXT].caller)
+    return web.json_response(await here.capabilities(upstream))
 
 
-async def state(request: web.Request) -> web.Response:
+async def state(here: Diagnostics, request: web.Request) -> web.Response:
     """Of a test stream: does it run, and when was its client found to have left?"""
-    return web.json_response(request.app[DIAGNOSTICS].streams.state(request.match_info["token"]))
+    return web.json_response(here.streams.state(request.match_info["token"]))
 
 
-async def stream(request: web.Request) -> web.StreamResponse:
+async def stream(here: Diagnostics, request: web.Request) -> web.StreamResponse:
     """Test events, sent as answers are."""
-    body = await read_body(request)
+    body = await read_body(request, timeout=request.app[RUNTIME].config.body_timeout)
     try:
         wanted = Wanted.model_validate_json(body or b"{}")
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise InvalidRequest(first["msg"], param=".".join(map(str, first["loc"])) or None) from None
-    async with request.app[DIAGNOSTICS].streams.watch(_caller_of(request), wanted.token):
+    async with here.streams.watch(_caller_of(request), wanted.token):
         response = _new_response(request, wanted)
         await response.prepare(request)
         async for data in _written(wanted, _new_ping(request)):
@@ -195,15 +193,15 @@ async def stream(request: web.Request) -> web.StreamResponse:
 
 def _caller_of(request: web.Request) -> str:
     """Its key; without keys its address, since whoever sends something else each time is somebody else each time."""
-    caller = request[CALLER]
-    return caller.scope if caller.name else request[CLIENT]
+    context = request[CONTEXT]
+    return context.caller.scope if context.caller.name else context.client
 
 
 def _new_ping(request: web.Request) -> bytes:
     """A keep-alive as it stands in answers."""
-    if request.app[CONFIG].keep_alive_form == "comment":
+    if request.app[RUNTIME].config.keep_alive_form == "comment":
         return COMMENT
-    envelope = Envelope(DEFAULT_API.id_prefix + request[REQUEST_ID], int(time.time()), "diagnostics")
+    envelope = Envelope(DEFAULT_API.id_prefix + request[CONTEXT].request_id, int(time.time()), "diagnostics")
     return DEFAULT_API.new_encoder(envelope, {}).ping()
 
 

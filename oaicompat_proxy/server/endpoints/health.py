@@ -8,8 +8,8 @@ from typing import NamedTuple
 from aiohttp import web
 
 from ...core.errors import ProxyError
+from ..context import server_of
 from ..gateway import GATEWAYS, Gateway
-from ..http.shutdown import STOPPING
 
 
 async def live(request: web.Request) -> web.Response:
@@ -19,7 +19,7 @@ async def live(request: web.Request) -> web.Response:
 
 async def ready(request: web.Request) -> web.Response:
     """200 if every gateway answers and accepts our token; 503 with the reason otherwise, or during shutdown."""
-    if request.app[STOPPING].begun:
+    if server_of(request).shutdown.begun:
         return web.json_response({"status": "unavailable", "reason": "This proxy is stopping."}, status=503)
     gateways = request.app[GATEWAYS]
     found = await asyncio.gather(*map(_check, gateways))

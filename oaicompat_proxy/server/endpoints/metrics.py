@@ -10,17 +10,18 @@ from multidict import CIMultiDictProxy
 from prometheus_client.exposition import choose_encoder
 
 from ...config.settings import Config
-from ..context import CONFIG
+from ..context import server_of
 from ..observability import multiprocess as shared_metrics
-from ..observability.gauges import CENSUS, REGISTRY
+from ..observability.telemetry import TELEMETRY
 
 
 async def metrics(request: web.Request) -> web.Response:
     """Models and their traffic are not everybody's business, so others find nothing here. Raises HTTPNotFound."""
-    if not may_read(request.remote or "", hops_of(request.headers), request.app[CONFIG]):
+    if not may_read(request.remote or "", hops_of(request.headers), server_of(request).config):
         raise web.HTTPNotFound
-    await request.app[CENSUS].take()
-    registry = shared_metrics.gather() if shared_metrics.is_shared() else request.app[REGISTRY]
+    telemetry = request.app[TELEMETRY]
+    await telemetry.gauges.take()
+    registry = shared_metrics.gather() if shared_metrics.is_shared() else telemetry.registry
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 

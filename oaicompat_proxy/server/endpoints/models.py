@@ -8,15 +8,15 @@ from aiohttp import web
 
 from ...api.registry import DEFAULT_API
 from ...core.errors import ModelNotFound
-from ..context import CALLER, CONFIG, STARTED
-from ..upstream.catalog import CATALOG
+from ..context import CONTEXT, server_of
+from ..runtime import RUNTIME
 
 LONGEST_QUOTE = 200
 """Characters of a model's name that an error repeats."""
 
 
 async def list_models(request: web.Request) -> web.Response:
-    names = await request.app[CATALOG].models(request[CALLER])
+    names = await request.app[RUNTIME].catalog.models(request[CONTEXT].caller)
     body = DEFAULT_API.encode_models(names, **_about(request))
     return web.Response(body=body, content_type="application/json")
 
@@ -24,7 +24,7 @@ async def list_models(request: web.Request) -> web.Response:
 async def retrieve_model(request: web.Request) -> web.Response:
     """The name is the rest of the path, decoded once: clients send a slash raw or escaped."""
     name = request.match_info["name"]
-    if name not in await request.app[CATALOG].models(request[CALLER]):
+    if name not in await request.app[RUNTIME].catalog.models(request[CONTEXT].caller):
         raise ModelNotFound(f"The model '{name[:LONGEST_QUOTE]}' does not exist", param="model")
     return web.Response(body=DEFAULT_API.encode_model(name, **_about(request)), content_type="application/json")
 
@@ -37,4 +37,4 @@ class _About(TypedDict):
 
 
 def _about(request: web.Request) -> _About:
-    return {"created": request.app[STARTED], "owner": request.app[CONFIG].dialect}
+    return {"created": server_of(request).started_at, "owner": request.app[RUNTIME].config.dialect}

@@ -12,12 +12,13 @@ from ...core.answer_options import AnswerOptions
 from ...core.request import AgentRequest
 from ...core.turn import ConfirmationReply, Turn
 from ...translation.prompt import build_turn
-from ..observability.run_report import REPORT, RunReport
+from ..context import CONTEXT
+from ..observability.run_report import RunReport
+from ..runtime import RUNTIME
 from ..sessions.lease import Lease
 from ..sessions.message_trial import TrialRun, find_messages, new_mark
 from ..sessions.run_start import start
 from ..sessions.session_check import SessionCheckingRun
-from ..sessions.sessions import SESSIONS
 from ..turns import give_way
 from ..upstream.event_source import EventSource, OnGatewayBytes
 
@@ -47,7 +48,7 @@ async def open_run(
 
     `config`: the settings of the request's model. `reply`: to what the session waits for.
     """
-    report, gateway = request[REPORT], lease.upstream.dialect.gateway
+    report, gateway = request[CONTEXT].report, lease.upstream.dialect.gateway
     size = report.requested_bytes
     mark = await _new_mark(asked, lease, config)
 
@@ -69,10 +70,10 @@ async def open_run(
 
     run = await begin()
     if mark and gateway is not None:
-        return TrialRun(lease, request.app[SESSIONS], gateway, run, mark, again=begin)
+        return TrialRun(lease, request.app[RUNTIME].sessions, gateway, run, mark, again=begin)
     if gateway is None or not (lease.primary or lease.matched_fingerprint):
         return run
-    return SessionCheckingRun(lease, request.app[SESSIONS], gateway, run, again=begin)
+    return SessionCheckingRun(lease, request.app[RUNTIME].sessions, gateway, run, again=begin)
 
 
 def _history(asked: AgentRequest, lease: Lease, config: Config) -> str:

@@ -10,8 +10,7 @@ import logging
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
-from ..context import CALLER, CLIENT, REQUEST_ID
-from ..observability.run_report import REPORT
+from ..context import CONTEXT
 
 log = logging.getLogger("oaicompat_proxy.access")
 
@@ -27,17 +26,15 @@ class AccessLog(AbstractAccessLogger):
         return log.isEnabledFor(logging.INFO)
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-        try:
-            request[REPORT]
-        except KeyError:
-            self._log(request, response, time)
-
-    def _log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        context = request.get(CONTEXT)
+        if context is not None and context.is_run:
+            return
+        caller = getattr(context, "caller", None)
         log.info(
             "%s %s %s %s %s %d %d %.3f",
-            request.get(REQUEST_ID, "-"),
-            request.get(CLIENT, request.remote),
-            caller.name or "-" if (caller := request.get(CALLER)) else "-",
+            context.request_id if context else "-",
+            (context and context.client) or request.remote,
+            (caller and caller.name) or "-",
             request.method[:LONGEST_WORD],
             request.rel_url.raw_path[:LONGEST_WORD],
             response.status,

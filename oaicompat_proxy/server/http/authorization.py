@@ -13,18 +13,9 @@ from aiohttp import web
 from ...core.caller import Caller
 from ...core.durations import duration
 from ...core.errors import HostNotAllowed, MissingKey, OriginNotAllowed, RateLimited
-from ..access.authenticator import CALLERS
-from ..access.rate_limiter import RATES
-from ..context import CALLER, CLIENT, CONFIG, EXPOSED, ORIGINS, RATE_HEADERS
+from ..context import CONTEXT, EXPOSED, Handler, server_of
 from .client_api import api_of
-from .error_middleware import Handler
 from .reporting import report_refusal
-
-NEED_NO_KEY = web.AppKey("oaicompat_proxy.need_no_key", frozenset[Handler])
-"""Handlers of routes that are for everybody."""
-
-FOR_SUPERVISORS = web.AppKey("oaicompat_proxy.for_supervisors", frozenset[Handler])
-"""Say nothing that a page could use, and are called under any name."""
 
 LONGEST_QUOTE = 100
 """Characters of an origin or host that an error repeats."""
@@ -33,20 +24,21 @@ LONGEST_QUOTE = 100
 @web.middleware
 async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Raises MissingKey, InvalidKey, RateLimited, OriginNotAllowed and HostNotAllowed."""
-    callers = request.app[CALLERS]
-    request[CLIENT] = callers.address(request)
-    if not callers.ask_for_keys and request.match_info.handler not in request.app[FOR_SUPERVISORS]:
+    server, context, called = server_of(request), request[CONTEXT], request.match_info.handler
+    callers = server.callers
+    context.client = callers.address(request)
+    if not callers.ask_for_keys and called not in server.probes:
         try:
             _check_page(request)
         except (OriginNotAllowed, HostNotAllowed) as error:
             report_refusal(request, error)
             raise
-    if request.method == "OPTIONS" or request.match_info.handler in request.app[NEED_NO_KEY]:
+    if request.method == "OPTIONS" or called in server.public:
         return await handler(request)
     if callers.is_due:
         await callers.refresh()
     try:
-        caller = request[CALLER] = callers.identify(request.headers)
+        caller = context.caller = callers.identify(request.headers)
         if caller.requests_per_minute and request.method == "POST":
             await _count(request, caller)
     except (MissingKey, RateLimited) as error:
@@ -57,14 +49,14 @@ async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def _check_page(request: web.Request) -> None:
     """Raises OriginNotAllowed and HostNotAllowed. Programs other than browsers send no `Origin`."""
-    app, headers = request.app, request.headers
-    origins = app[ORIGINS]
+    server, headers = server_of(request), request.headers
+    origins = server.origins
     for origin in headers.getall("Origin", ()):
         if origin and not origins.allows_origin(origin):
             raise OriginNotAllowed(
                 f"Pages of {origin[:LONGEST_QUOTE]} may not call this server; its operator can allow them with --cors."
             )
-    if app.get(EXPOSED) and not app[CONFIG].allowed_host:
+    if request.app.get(EXPOSED) and not server.config.allowed_host:
         return
     for host in headers.getall("Host", ()):
         if host and not origins.allows_host(host):
@@ -76,8 +68,9 @@ def _check_page(request: web.Request) -> None:
 
 async def _count(request: web.Request, caller: Caller) -> None:
     """A request that fails counts too, as OpenAI counts."""
-    rate = await request.app[RATES].count(caller)
-    request[RATE_HEADERS] = api_of(request).rate_headers(limit=rate.limit, remaining=rate.remaining, reset=rate.reset)
+    rate = await server_of(request).rates.count(caller)
+    api, context = api_of(request), request[CONTEXT]
+    context.rate_headers = api.rate_headers(limit=rate.limit, remaining=rate.remaining, reset=rate.reset)
     if not rate.admitted:
         raise RateLimited(
             f"Rate limit reached for requests per minute: Limit {rate.limit}. "

@@ -9,44 +9,43 @@ from aiohttp import HttpVersion11, StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ...core.errors import BodyTooLarge, InvalidRequest, ProxyError, RequestTimeout, UnsupportedEncoding
-from ..context import BODY, CONFIG
+from ..context import CONTEXT, server_of
 from ..turns import give_way
 from ..upstream.decompression import Inflater
 
 Body = TypeVar("Body", bytes, bytearray)
 
 
-async def take_body(request: web.Request) -> bytes:
+async def take_body(request: web.Request, *, timeout: float) -> bytes:
     """Of a request for a run; raises as `read_body`. It is read already where it says whether the run is a new one."""
-    body: bytes | None = request.pop(BODY, None)
-    return await read_body(request) if body is None else body
+    context = request[CONTEXT]
+    body, context.body = context.body, None
+    return await read_body(request, timeout=timeout) if body is None else body
 
 
-async def read_body(request: web.Request) -> bytes:
+async def read_body(request: web.Request, *, timeout: float) -> bytes:
     """Raises BodyTooLarge, RequestTimeout, UnsupportedEncoding, or InvalidRequest for a body that breaks its framing.
 
     It is inflated here and nowhere else, so nothing of it is for who is not let in.
     """
-    content, config = request.content, request.app[CONFIG]
-    limit = config.max_body
+    content, limit = request.content, server_of(request).config.max_body
     if (request.content_length or 0) > limit:
         raise _too_large()
     inflater = BodyInflater(encoding) if (encoding := _encoding_of(request)) else None
     try:
         if inflater is None and content.is_eof():  # all of it is here, and nothing has to be waited for
             return _bounded(content.read_nowait(), limit)
-        async with asyncio.timeout(config.body_timeout):
+        async with asyncio.timeout(timeout):
             return await (_read(content, limit) if inflater is None else _inflate(content, limit, inflater))
     except TimeoutError:
-        wait = config.body_timeout
-        raise RequestTimeout(f"The request body did not arrive within {wait:g} seconds.") from None
+        raise RequestTimeout(f"The request body did not arrive within {timeout:g} seconds.") from None
     except (web.RequestPayloadError, HttpProcessingError):
         raise InvalidRequest("We could not read the body of your request.") from None
 
 
 async def answer_expectation(request: web.Request) -> None:
     """To `Expect: 100-continue`: go on, unless the body is said to be too large. Raises HTTPExpectationFailed."""
-    if (request.content_length or 0) > request.app[CONFIG].max_body:
+    if (request.content_length or 0) > server_of(request).config.max_body:
         return  # what reads the body says so, and its sender need not send it
     if request.version >= HttpVersion11:
         if request.headers["Expect"].lower() != "100-continue":

@@ -18,7 +18,6 @@ from aiohttp.web_protocol import ERROR
 
 from ...config.settings import Config
 from ...core.errors import ExpectationFailed, HeadTooLarge, InternalError, ProxyError, RequestTimeout
-from ..context import REQUEST_ID
 from .access_log import AccessLog
 from .aiohttp_internals import ParsingState
 from .error_middleware import error_response
@@ -167,9 +166,9 @@ class Connection(ParsingState):
         """Instead of the framework's plain text. The connection is closed behind it."""
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun, there can be no second one")
-        identify(request)
+        context = identify(request)
         if status >= 500:
-            log.error("%s: the answer failed", request[REQUEST_ID], exc_info=exc)
+            log.error("%s: the answer failed", context.request_id, exc_info=exc)
         if not isinstance(exc, ProxyError):
             exc = InternalError() if status >= 500 else fault_of_head(self.head, self._config.max_body)
         return refuse(request, exc)

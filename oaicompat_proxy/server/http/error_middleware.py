@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
 from ...api.registry import DEFAULT_API
 from ...core.errors import BodyTooLarge, InternalError, InvalidRequest, MethodNotAllowed, NotFound, ProxyError
-from ..context import CONFIG, PREFIXES, REQUEST_ID
-from ..observability.run_report import REPORT
-from .client_api import CLIENT_API, CLIENT_APIS, api_of, find_api, gateway_of
+from ..context import CONTEXT, Handler, server_of
+from .client_api import api_of, find_api
 from .headers import asks_as_browser, identify, preflight
-from .shutdown import STOPPING
 
 log = logging.getLogger(__name__)
 
 LONGEST_PATH = 200
 """Characters of a path in a message or a log line."""
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @web.middleware
@@ -29,15 +24,16 @@ async def errors_to_bodies(request: web.Request, handler: Handler) -> web.Stream
 
     What fails when bytes are out already breaks the connection off: a second answer would be taken for the next.
     """
-    identify(request)
-    request[CLIENT_API] = find_api(request) or DEFAULT_API
+    context = identify(request)
+    context.api = find_api(request) or DEFAULT_API
     try:
-        with request.app[STOPPING].before_the_run:
+        with server_of(request).shutdown.before_the_run:
             return await handler(request)
     except Exception as error:
         if request.writer.output_size:
             log.exception(
-                "%s: %s %s failed behind its answer", request[REQUEST_ID], request.method, _short_path(request)
+                "%s: %s %s failed after the response had started",
+                *(context.request_id, request.method, _short_path(request)),
             )
             raise ConnectionResetError("the answer has begun") from error
         return _answer_to(error, request)
@@ -46,8 +42,9 @@ async def errors_to_bodies(request: web.Request, handler: Handler) -> web.Stream
 def _answer_to(error: Exception, request: web.Request) -> web.Response:
     """Raises what is not for a body to tell."""
     if isinstance(error, ProxyError):
-        if error.status >= 500 and REPORT not in request:  # a run has a line of its own
-            log.warning("%s: %s", request[REQUEST_ID], error.code)
+        context = request[CONTEXT]
+        if error.status >= 500 and not context.is_run:  # a run has a log line of its own
+            log.warning("%s: %s", context.request_id, error.code)
         return error_response(request, conceal(error, request))
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = sorted(error.allowed_methods)
@@ -60,7 +57,7 @@ def _answer_to(error: Exception, request: web.Request) -> web.Response:
         return error_response(request, _translate(error, request))
     if isinstance(error, web.HTTPException | ConnectionResetError):
         raise error
-    log.error("%s: %s %s failed", request[REQUEST_ID], request.method, _short_path(request), exc_info=error)
+    log.error("%s: %s %s failed", request[CONTEXT].request_id, request.method, _short_path(request), exc_info=error)
     return error_response(request, InternalError())
 
 
@@ -70,9 +67,8 @@ def _short_path(request: web.Request) -> str:
 
 
 def conceal(error: ProxyError, request: web.Request) -> ProxyError:
-    """A gateway that quotes our token in an error of its own does not make us tell it."""
-    token = gateway_of(request)[CONFIG].upstream_token
-    if token:
+    """Removes our upstream token from a message that may quote the gateway."""
+    for token in server_of(request).upstream_tokens:
         error.message = error.message.replace(token, "[redacted]")
     return error
 
@@ -99,9 +95,9 @@ def _translate(error: web.HTTPException, request: web.Request) -> ProxyError:
 
 def _unknown_url(request: web.Request) -> NotFound:
     where = f"{request.method} {_short_path(request)}"
-    gateway = gateway_of(request)
-    prefixes = gateway[PREFIXES]
-    paths = [prefix + path for prefix in prefixes for path in (*gateway[CLIENT_APIS], "/models")]
+    server = server_of(request)
+    prefixes = server.prefixes
+    paths = [prefix + path for prefix in prefixes for path in (*(api.path for api in server.apis), "/models")]
     served = f"This server has {', '.join(paths[:-1])} and {paths[-1]}."
     if any(request.path.startswith(prefix + "/") for prefix in prefixes):
         return NotFound(f"Invalid URL ({where}). {served}")

@@ -9,10 +9,9 @@ from aiohttp import web
 from multidict import istr
 
 from ...api.registry import APIS
-from ..context import CALLER, CONFIG, ORIGINS, RATE_HEADERS, RECEIVED, REQUEST_ID
+from ..context import CONTEXT, RequestContext, server_of
 from ..random_ids import new_id
 from .client_api import api_of
-from .shutdown import STOPPING
 
 _SANE_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
@@ -34,40 +33,34 @@ PREFLIGHT_LIFE = "600"
 """Seconds for which a browser may remember a preflight; Chromium takes two hours at most, Firefox a day."""
 
 
-def identify(request: web.BaseRequest) -> str:
-    """Gives the request an id, the client's own if it is sane, and notes when it came."""
+def identify(request: web.BaseRequest) -> RequestContext:
+    """Begins the request's context. Its id is the client's own if that is sane."""
     own = request.headers.get(ID)
-    request[REQUEST_ID] = request_id = own if own and _SANE_ID.fullmatch(own) else f"req_{new_id()}"
-    request[RECEIVED] = monotonic()
-    return request_id
+    request_id = own if own and _SANE_ID.fullmatch(own) else f"req_{new_id()}"
+    context = request[CONTEXT] = RequestContext(request_id, monotonic())
+    return context
 
 
 def stamp(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """What every answer carries, also one that never reached the application."""
-    try:
-        request_id, taken = request[REQUEST_ID], monotonic() - request[RECEIVED]
-    except KeyError:
-        request_id, taken = identify(request), 0.0
+    context = request[CONTEXT] if CONTEXT in request else identify(request)
+    taken = monotonic() - context.received
     headers = response.headers
-    headers[ID] = request_id
-    headers.update(api_of(request).answer_headers(request_id, int(taken * 1000)))
+    headers[ID] = context.request_id
+    headers.update(api_of(request).answer_headers(context.request_id, int(taken * 1000)))
     headers[SERVER] = "oaicompat-proxy"
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Runs just before the headers of an answer of the application's go out."""
     stamp(request, response)
-    app, body = request.app, request.content
-    if app[STOPPING].begun or not body.is_eof() or body.exception() is not None:
+    server, body = server_of(request), request.content
+    if server.shutdown.begun or not body.is_eof() or body.exception() is not None:
         # the process ends, or the body's rest is still to come, or it broke: no request may be sent behind it
         response.headers["Connection"] = "close"
         response.force_close()
-    try:
-        if request[CALLER].requests_per_minute:
-            response.headers.update(request[RATE_HEADERS])
-    except KeyError:
-        pass  # who is not known has no limit, and what is no call of a run does not count
-    cors = app[CONFIG].cors
+    response.headers.update(request[CONTEXT].rate_headers)
+    cors = server.config.cors
     if not cors:
         return
     origin = allowed_origin(request)
@@ -80,10 +73,11 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 
 def allowed_origin(request: web.Request) -> str:
     """What `Access-Control-Allow-Origin` has to say to this request; empty if nothing."""
-    if request.app[CONFIG].cors == "*":
+    server = server_of(request)
+    if server.config.cors == "*":
         return "*"
     origin = request.headers.get("Origin", "")
-    return origin if request.app[ORIGINS].names(origin) else ""
+    return origin if server.origins.names(origin) else ""
 
 
 def asks_as_browser(request: web.Request) -> bool:

@@ -7,10 +7,10 @@ import logging
 from aiohttp import web
 
 from ...core.errors import ProxyError
-from ..answering.event_stream import FIRST_EVENTS, AnswerStream, ClientGone
+from ..answering.event_stream import AnswerStream, ClientGone
 from ..answering.json_response import JsonAnswer
-from ..context import CONFIG, REQUEST_ID
-from ..http.shutdown import STOPPING
+from ..context import CONTEXT, server_of
+from ..runtime import RUNTIME
 from .broadcast import Reader
 from .shared_answer import Recording
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 async def play(request: web.Request, recording: Recording, reader: Reader) -> web.StreamResponse:
     """Raises ProxyError as long as nothing was sent."""
-    request.app[STOPPING].spare()  # only the run knows whether it had begun when the process ends
+    server_of(request).shutdown.spare()  # only the run knows whether it had begun when the process ends
     if await recording.is_stream():
         return await _play_stream(request, recording, reader)
     return await _play_whole(request, recording, reader)
@@ -27,12 +27,11 @@ async def play(request: web.Request, recording: Recording, reader: Reader) -> we
 
 async def _play_stream(request: web.Request, recording: Recording, reader: Reader) -> web.StreamResponse:
     """Each client has its own pings; all else is the same, byte by byte."""
-    app = request.app
-    during_the_run = app[STOPPING].during_the_run
+    runtime, during_the_run = request.app[RUNTIME], server_of(request).shutdown.during_the_run
 
     with during_the_run:
         data = await recording.read_first(reader)
-    async with AnswerStream(request, app[CONFIG], app[FIRST_EVENTS], _Delivery(recording, reader)) as answer:
+    async with AnswerStream(request, runtime.config, runtime.first_events, _Delivery(recording, reader)) as answer:
         try:
             with during_the_run:
                 while not reader.at_end:
@@ -40,7 +39,7 @@ async def _play_stream(request: web.Request, recording: Recording, reader: Reade
                     data = await recording.read(reader)
             await answer.end(data)
         except ClientGone:
-            log.info("%s: the client left before the end of its answer", request[REQUEST_ID])
+            log.info("%s: the client left before the end of its answer", request[CONTEXT].request_id)
         except ProxyError as error:
             await answer.fail(error)
     return answer.response
@@ -68,9 +67,9 @@ class _Delivery:
 
 
 async def _play_whole(request: web.Request, recording: Recording, reader: Reader) -> web.StreamResponse:
-    async with JsonAnswer(request, request.app[CONFIG]) as answer:
+    async with JsonAnswer(request, request.app[RUNTIME].config) as answer:
         try:
-            with request.app[STOPPING].during_the_run:
+            with server_of(request).shutdown.during_the_run:
                 body = await recording.read(reader)  # one piece: it was written at once
         except ProxyError as error:
             if not answer.committed:

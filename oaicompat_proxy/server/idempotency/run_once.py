@@ -16,11 +16,9 @@ from aiohttp import web
 
 from ...config.settings import Config
 from ...core.errors import IdempotencyKeyReused, IdempotentAnswerGone, InternalError, ProxyError
-from ..answering.sinks import SINKS
-from ..context import BODY, CALLER, REQUEST_ID
+from ..context import CONTEXT, Handler, server_of
 from ..http.body import read_body
-from ..http.error_middleware import Handler
-from ..http.shutdown import STOPPING
+from ..runtime import RUNTIME
 from .cache import HEADER, Shelf, check_key, fingerprint
 from .delivery import play
 from .shared_answer import Recording, SharedSinks
@@ -49,7 +47,6 @@ class RunOnce:
         async def run_once(request: web.Request) -> web.StreamResponse:
             key = request.headers.get(HEADER)
             if key is None:
-                request[SINKS] = None
                 return await handler(request)
             return await self._answer(request, handler, check_key(key))
 
@@ -65,19 +62,20 @@ class RunOnce:
             timer.cancel()
 
     async def _answer(self, request: web.Request, handler: Handler, key: str) -> web.StreamResponse:
-        body = await read_body(request)
+        body = await read_body(request, timeout=request.app[RUNTIME].config.body_timeout)
         recording = self._recording(request, handler, key, body)
         del body  # not for as long as the answer takes
         return await self._listen(request, recording)
 
     def _recording(self, request: web.Request, handler: Handler, key: str, body: bytes) -> Recording:
         """That of this key, or a new one. Raises IdempotencyKeyReused and IdempotencyFull."""
-        scope = request[CALLER].scope
+        context = request[CONTEXT]
+        scope = context.caller.scope
         session = request.headers.get("X-Session-Id", "")
         mark = fingerprint([request.path.encode(), session.encode("utf-8", "surrogateescape"), body])
         recording = self._shelf.get(scope, key)
         if recording is None:
-            request[BODY] = body
+            context.body = body
             return self._start(Recording(scope, key, mark, self._shelf), request, handler)
         if recording.fingerprint != mark:
             raise IdempotencyKeyReused(f"This {HEADER} belongs to another request; give each request a key of its own.")
@@ -87,13 +85,13 @@ class RunOnce:
         gone = self._shelf.put(recording)
         if gone is not None:
             self._stop_timer(gone)
-        request[SINKS] = SharedSinks(recording)
+        request[CONTEXT].sinks = SharedSinks(recording)
         self._runs[recording] = asyncio.create_task(self._run(recording, request, handler), name="run once")
         return recording
 
     async def _run(self, recording: Recording, request: web.Request, handler: Handler) -> None:
         try:
-            with request.app[STOPPING].before_the_run:
+            with server_of(request).shutdown.before_the_run:
                 await handler(request)
             recording.fail(InternalError())  # if it gave no answer: else who reads would wait for ever
         except ProxyError as error:
@@ -106,7 +104,7 @@ class RunOnce:
             )
             raise
         except Exception:
-            log.exception("%s: %s failed", request[REQUEST_ID], request.path)
+            log.exception("%s: %s failed", request[CONTEXT].request_id, request.path)
             recording.fail(InternalError())
         finally:
             self._settle(recording)

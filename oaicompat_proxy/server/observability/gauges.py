@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client import Counter as CounterMetric
 
@@ -114,9 +113,3 @@ class _Follower:
     def follow(self, count: int) -> None:
         self._counter.inc(count - self._seen)
         self._seen = count
-
-
-REGISTRY = web.AppKey("oaicompat_proxy.registry", CollectorRegistry)
-
-
-CENSUS = web.AppKey("oaicompat_proxy.census", Census)

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Protocol
 
-from aiohttp import web
-
 from ...core.answer import FinishReason
 from ...core.answer_options import AnswerOptions
 from ...core.events import Event, Usage
@@ -269,14 +267,3 @@ class RunReport:
 
 
 Observer = Callable[[RunReport], None]
-
-
-TRAFFIC = web.AppKey("oaicompat_proxy.traffic", Traffic)
-
-
-OBSERVERS: web.AppKey[list[Observer]] = web.AppKey("oaicompat_proxy.observers")
-"""Are given the report of each run that is over."""
-
-
-REPORT = web.RequestKey("oaicompat_proxy.report", RunReport)
-"""Only of a request that is to run the agent."""

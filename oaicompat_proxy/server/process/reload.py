@@ -14,7 +14,7 @@ from aiohttp import web
 from ...config.settings import Config, ConfigError, reloaded
 from ..access.authenticator import read_keys
 from ..app import create_app
-from ..context import CONFIG
+from ..context import SERVER
 from .runner import Runner
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class ConfigReloader:
             await self._requested.wait()
             self._requested.clear()
             await asyncio.to_thread(_read_keys, self._read)
-            replacement = reload(app[CONFIG], self._read, functools.partial(create_app, previous=app))
+            replacement = reload(app[SERVER].config, self._read, functools.partial(create_app, previous=app))
             if replacement is not None:
                 await runner.replace_app(replacement)
                 app = replacement

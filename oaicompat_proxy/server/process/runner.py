@@ -10,11 +10,10 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from ...config.settings import Config
-from ..context import CONFIG, EXPOSED
+from ..context import EXPOSED, SERVER
 from ..http.connection import Connection, Server
 from ..http.open_files import lack_logged_once
 from ..http.send_progress import StalledClients
-from ..http.shutdown import STOPPING
 from .sockets import is_exposed
 
 BACKLOG = 1024
@@ -64,17 +63,18 @@ class Runner:
 
     async def replace_app(self, app: web.Application) -> None:
         """Serves new requests with `app`. Requests in flight finish in the application they began in."""
+        app[EXPOSED] = self._app[EXPOSED]
         replacement = web.AppRunner(app)
         await replacement.setup()
         assert self._server is not None
         self._server.replace_app(_server_of(replacement))
-        self._stalled.watch(_send_timeout(app[CONFIG]))
+        self._stalled.watch(_send_timeout(app[SERVER].config))
 
     def _clients(self) -> list[Connection]:
         return self._server.clients() if self._server is not None else []
 
     async def _drain(self, sites: web.ServerRunner) -> None:
-        shutdown = self._app[STOPPING]
+        shutdown = self._app[SERVER].shutdown
         shutdown.begin()
         await asyncio.sleep(max(self._config.drain_delay, ACCEPT_GRACE))
         for site in sites.sites:

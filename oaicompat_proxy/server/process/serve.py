@@ -24,8 +24,8 @@ from ...core.errors import ProxyError
 from ...demo.gateway import serve as serve_demo
 from ...demo.settings import GatewaySettings
 from ..app import create_app
+from ..context import SERVER
 from ..gateway import GATEWAYS
-from ..http.shutdown import STOPPING
 from ..upstream.catalog import DEFAULT_MODEL, Catalog
 from .reload import ConfigReloader
 from .runner import Runner
@@ -74,7 +74,7 @@ async def serve(config: Config, read: Callable[[], Config]) -> int:
                     await stop.wait()
                 for task in background:
                     task.cancel()
-    return EXIT_INTERRUPTED if app[STOPPING].cut else EXIT_OK
+    return EXIT_INTERRUPTED if app[SERVER].shutdown.cut else EXIT_OK
 
 
 def _request_stop(stop: asyncio.Event, signum: signal.Signals) -> None:

@@ -18,8 +18,8 @@ from aiohttp.worker import GunicornUVLoopWebWorker
 from gunicorn.arbiter import Arbiter
 
 from ...config.settings import Config
-from ..context import CONFIG
-from ..http.shutdown import LAST_WORDS, STOPPING
+from ..context import SERVER
+from ..shutdown import LAST_WORDS
 from .runner import Runner
 from .serve import EXIT_INTERRUPTED, EXIT_OK, tune_gc
 from .sockets import ListenError, check_exposure, raise_open_file_limit
@@ -59,7 +59,7 @@ class Worker(GunicornUVLoopWebWorker):
     async def _serve(self) -> None:
         self._handle_signals()
         app = self.wsgi
-        config = app[CONFIG]
+        config = app[SERVER].config
         sockets = [each.sock for each in self.sockets]  # gunicorn wraps them
         try:
             check_exposure(sockets, config)
@@ -81,7 +81,7 @@ class Worker(GunicornUVLoopWebWorker):
                 await self._stop.wait()
         finally:
             heartbeat.cancel()
-        self.exit_code = EXIT_INTERRUPTED if app[STOPPING].cut else EXIT_OK
+        self.exit_code = EXIT_INTERRUPTED if app[SERVER].shutdown.cut else EXIT_OK
         for signum in (signal.SIGTERM, signal.SIGINT):  # a repeated signal must not change the exit status
             self.loop.remove_signal_handler(signum)
             signal.signal(signum, signal.SIG_IGN)

@@ -9,10 +9,9 @@ from aiohttp import web
 
 from ...config.settings import Config, ConfigError
 from ...core.errors import ProxyError
-from ..context import RECEIVED, REQUEST_ID
+from ..context import CONTEXT, Handler
 from ..http.client_api import api_of
-from ..http.error_middleware import Handler, conceal
-from ..observability.run_report import REPORT
+from ..http.error_middleware import conceal
 from .directory import open_directory
 from .writer import Scribe
 
@@ -32,14 +31,15 @@ class Recorder:
     def wrap(self, handler: Handler) -> Handler:
         async def record(request: web.Request) -> web.StreamResponse:
             api = api_of(request)
-            request[REPORT].scribe = scribe = Scribe(
+            context = request[CONTEXT]
+            context.report.scribe = scribe = Scribe(
                 self._directory,
                 api,
                 most=self._most,
                 masked=self._masked,
                 secret=self._secret,
-                request_id=request[REQUEST_ID],
-                began=request[RECEIVED],
+                request_id=context.request_id,
+                began=context.received,
             )
             word = "failed"
             try:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from aiohttp import web
-
 from ...core.errors import AgentError, AgentUnanswerable, InvalidRequest
 from ...core.message import Message
 from ...core.signing import SigningKeys
@@ -121,6 +119,3 @@ def confirmation_rejected(why: str) -> InvalidRequest:
         param="messages",
         code="confirmation_unknown",
     )
-
-
-CALL_IDS = web.AppKey("oaicompat_proxy.call_ids", CallIds)

@@ -9,8 +9,6 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 
-from aiohttp import web
-
 from ...config.settings import Config
 from ...core.caller import Caller
 from ...core.errors import Overloaded, ProxyError, TooManyRuns
@@ -128,6 +126,3 @@ class RunLimiter:
                 f"Too many requests at once: this key may have {caller.max_runs}. Please try again when one has ended."
             )
         return Overloaded("This server runs as many requests as it can at once. Please try again later.")
-
-
-RUN_LIMITER = web.AppKey("oaicompat_proxy.run_limiter", RunLimiter)

@@ -11,8 +11,6 @@ import asyncio
 import contextlib
 import logging
 
-from aiohttp import web
-
 from ...config.settings import Config
 from ...core.errors import SessionsUnavailable
 from ...core.signing import SigningKeys
@@ -188,6 +186,3 @@ class Sessions:
         """After a reload: other settings continue with the stored sessions."""
         await self._finalizer.shutdown()
         await self._closer.shutdown()
-
-
-SESSIONS = web.AppKey("oaicompat_proxy.sessions", Sessions)

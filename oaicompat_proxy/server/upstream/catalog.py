@@ -14,8 +14,6 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from aiohttp import web
-
 from ...config.per_model import is_pattern
 from ...config.settings import Config
 from ...core.caller import Caller
@@ -201,6 +199,3 @@ class Catalog:
         if status >= 500 and status != 501:
             raise UpstreamError(f"The agent gateway answers with status {status}.")
         return ""
-
-
-CATALOG = web.AppKey("oaicompat_proxy.catalog", Catalog)

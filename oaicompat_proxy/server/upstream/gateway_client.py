@@ -6,8 +6,6 @@ import copy
 import math
 from collections.abc import Iterable, Mapping
 
-from aiohttp import web
-
 from ...config.settings import Config
 from ...core.caller import Caller
 from ...core.errors import UpstreamError, UpstreamRefused
@@ -160,6 +158,3 @@ class Upstream:
             connect_retries=self._config.connect_retries,
             limits=Limits(silence=self._limits.silence),
         )
-
-
-UPSTREAM = web.AppKey("oaicompat_proxy.upstream", Upstream)

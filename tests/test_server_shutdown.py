@@ -9,7 +9,8 @@ from checker import check_error_body, check_stream
 from conftest import StartProxy, chat_body
 
 from oaicompat_proxy.core.errors import AnswerCut
-from oaicompat_proxy.server.http.shutdown import STOPPING, Stopping
+from oaicompat_proxy.server.context import SERVER
+from oaicompat_proxy.server.shutdown import Stopping
 
 
 async def test_an_interrupt_is_raised_where_one_waits() -> None:
@@ -89,7 +90,7 @@ async def test_who_waits_for_a_session_is_told_to_go_elsewhere(proxy: StartProxy
     await first.read_head()
     await second.post(chat_body(), headers=["X-Session-Id: one"])
     await asyncio.sleep(0.05)
-    front.app[STOPPING].interrupt()
+    front.app[SERVER].shutdown.interrupt()
     status, headers = await second.read_head()
     error = check_error_body(await second.read(int(headers["content-length"])))
     assert (status, error["code"], headers["x-should-retry"]) == (503, "server_stopping", "true")
@@ -110,7 +111,7 @@ async def test_from_its_beginning_no_connection_is_kept_and_nobody_is_sent_here(
     line = await front.dial()
     await line.post(chat_body())
     await agent.until(lambda: agent.runs)
-    front.app[STOPPING].begin()
+    front.app[SERVER].shutdown.begin()
     gate.set()
     _, headers = await line.read_head()
     assert headers["connection"] == "close"

@@ -7,8 +7,8 @@ from typing import Protocol, Self
 
 from aiohttp import web
 
-from ...core.errors import ProxyError
-from ...pipeline.answers import StreamedAnswer
+from ..core.errors import ProxyError
+from ..pipeline.answers import StreamedAnswer
 
 
 class StreamSource(Protocol):
@@ -73,7 +73,3 @@ class SinkFactory(Protocol):
     def stream(self, first_event_wait: float, answer: StreamedAnswer, /) -> StreamSink: ...
 
     def body(self) -> BodySink: ...
-
-
-SINKS: web.RequestKey[SinkFactory | None] = web.RequestKey("oaicompat_proxy.sinks")
-"""Takes the answer in the client's place if the request has an `Idempotency-Key`. Of a request for a run."""

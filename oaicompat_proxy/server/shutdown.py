@@ -13,9 +13,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Protocol
 
-from aiohttp import web
-
-from ...core.errors import AnswerCut, ProxyError, ServerStopping
+from ..core.errors import AnswerCut, ProxyError, ServerStopping
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +137,3 @@ async def _until_none(connections: Callable[[], Iterable[Closable]], *, quiet: f
         await asyncio.sleep(min(pause, max(deadline - loop.time(), 0)))
         pause = min(2 * pause, LONGEST_PAUSE)
     return True
-
-
-STOPPING = web.AppKey("oaicompat_proxy.stopping", Stopping)
