@@ -22,7 +22,7 @@ from oaicompat_proxy.core.errors import ProxyError
 
 ENVELOPE = Envelope("resp_c1", 1790000000, "owl")
 PLAIN = OutputOptions("owl")
-NOW = 1790000002
+MAX_ANSWER = 100_000
 STOP = AnswerFinished(FinishReason.STOP)
 QUESTION = json.dumps({"message": "May I?", "tool": "tide", "arguments": {"port": "Brest"}})
 
@@ -32,7 +32,7 @@ def batch(*texts: str) -> TextBatch:
 
 
 def new_encoder(options: OutputOptions = PLAIN, body: Any = None) -> ResponseEncoder:
-    return ResponseEncoder(ENVELOPE, echo=encode_echo(echo_of(body or {})), options=options, clock=lambda: NOW)
+    return ResponseEncoder(ENVELOPE, echo=encode_echo(echo_of(body or {})), options=options, max_answer=MAX_ANSWER)
 
 
 def stream(*parts: Part, options: OutputOptions = PLAIN, failure: ProxyError | None = None) -> bytes:
@@ -42,7 +42,7 @@ def stream(*parts: Part, options: OutputOptions = PLAIN, failure: ProxyError | N
 
 
 def body(*parts: Part, options: OutputOptions = PLAIN) -> bytes:
-    builder = ResponseBuilder(ENVELOPE, echo=encode_echo({}), options=options, clock=lambda: NOW)
+    builder = ResponseBuilder(ENVELOPE, echo=encode_echo({}), options=options)
     for part in (AnswerStarted(), *parts):
         builder.add(part)
     return builder.body()

@@ -329,7 +329,6 @@ def _read_response(response: dict[str, Any]) -> ResponseAnswer:
     status = response["status"]
     _require((response["error"] is not None) == (status == "failed"), "an error that does not fit the status")
     _require((response["incomplete_details"] is not None) == (status == "incomplete"), "details that do not fit")
-    _require((response["completed_at"] is not None) == (status == "completed"), "completed_at does not fit")
     _require((response["usage"] is None) == (status == "failed"), "usage does not fit the status")
     answer = ResponseAnswer(
         id=response["id"],

@@ -1,4 +1,4 @@
-from oaicompat_proxy.api.openai.responses.approvals import approval_reply, approval_token, takes_approvals
+from oaicompat_proxy.api.openai.responses.approvals import approval_reply, approval_token
 
 
 def test_the_id_of_a_request_holds_the_token_of_the_call():
@@ -10,10 +10,3 @@ def test_the_id_of_a_request_holds_the_token_of_the_call():
 def test_a_response_is_what_a_chat_client_sends():
     assert approval_reply({"approve": True}) == '{"confirmed": true}'
     assert approval_reply({"approve": False, "reason": "no"}) == '{"confirmed": false, "reason": "no"}'
-
-
-def test_who_takes_approvals():
-    server = {"type": "mcp", "server_label": "owl"}
-    assert takes_approvals([{"type": "web_search"}, server], "owl")
-    assert not takes_approvals([server], "raven")
-    assert not takes_approvals([{"type": "mcp"}], "owl")

@@ -4,10 +4,12 @@ from collections.abc import Iterable
 
 import pytest
 from checker import Violation, check_stream
-from response_parts import QUESTION, STOP, new_encoder, stream
+from response_parts import ENVELOPE, PLAIN, QUESTION, STOP, batch, new_encoder, stream
 from responses_checker import check_response_stream
 
+from oaicompat_proxy.api.openai.responses.encoder import ResponseEncoder
 from oaicompat_proxy.api.openai.responses.output import OutputOptions
+from oaicompat_proxy.api.openai.responses.response_object import encode_echo
 from oaicompat_proxy.core.answer import (
     AgentToolCalled,
     AgentToolReturned,
@@ -18,6 +20,7 @@ from oaicompat_proxy.core.answer import (
     ToolCallArguments,
     ToolCallOpened,
 )
+from oaicompat_proxy.core.errors import UpstreamAnswerTooLong
 
 WAYS_TO_PING = [
     (),
@@ -57,3 +60,12 @@ def test_the_checker_sees_faults() -> None:
         check_response_stream(raw.replace(b'"delta":"Hello"', b'"delta":"Hallo"'))
     with pytest.raises(Violation):
         check_stream(raw, include_usage=False)
+
+
+def test_an_answer_that_is_too_long_to_be_repeated_fails() -> None:
+    encoder = ResponseEncoder(ENVELOPE, echo=encode_echo({}), options=PLAIN, max_answer=10)
+    sent = encoder.encode(AnswerStarted()) + encoder.encode(batch("12345", "6789"))
+    with pytest.raises(UpstreamAnswerTooLong) as caught:
+        encoder.encode(TextPart("ab"))
+    told = check_response_stream(sent + encoder.fail(caught.value))
+    assert told.status == "failed"

@@ -1,6 +1,6 @@
 import pytest
 
-from oaicompat_proxy.api.openai.responses.tools import custom_names, parse_tool_names, parse_tools
+from oaicompat_proxy.api.openai.responses.tools import custom_names, parse_tool_names, parse_tools, server_labels
 from oaicompat_proxy.core.errors import InvalidRequest
 from oaicompat_proxy.core.json_text import JsonText
 from oaicompat_proxy.core.message import Tool
@@ -72,6 +72,7 @@ def test_declarations_are_neutral():
     assert parse_tools({"tools": tools}, {}, frozenset()) == ()
     assert custom_names({"tools": tools}) == ["poem"]
     assert custom_names({}) == []
+    assert server_labels({"tools": [*tools, SERVER, {"type": "mcp"}]}) == ["owl"]
 
 
 def test_numbers_that_no_value_holds_stay_as_they_are_written():

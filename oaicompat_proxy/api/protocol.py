@@ -42,6 +42,10 @@ class ApiSettings(Protocol):
 
     @property
     def reasoning_field(self) -> str: ...
+    @property
+    def responses_reasoning(self) -> str: ...
+    @property
+    def max_answer(self) -> int: ...
 
 
 class StreamEncoder(Protocol):

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from .openai.chat.api import CHAT
 from .openai.completions.api import COMPLETIONS
+from .openai.responses.api import RESPONSES
 from .protocol import ClientApi
 
-APIS: Mapping[str, ClientApi] = {api.name: api for api in (CHAT, COMPLETIONS)}
+APIS: Mapping[str, ClientApi] = {api.name: api for api in (CHAT, COMPLETIONS, RESPONSES)}
 """By name."""
 
 DEFAULT_API: ClientApi = CHAT

@@ -70,7 +70,7 @@ class Config:
         {},
         "Setting for one model, such as coder:history=last; may be repeated. A pattern, such as gpt-*, applies to "
         "many models; an exact name wins over patterns, a longer pattern over a shorter one. SETTING is one of "
-        "tick_separator, reasoning_field, server_tools, history, max_fold.",
+        "tick_separator, reasoning_field, responses_reasoning, server_tools, history, max_fold.",
         metavar="MODEL:SETTING=VALUE",
         gateway=True,
     )
@@ -224,6 +224,14 @@ class Config:
         "reasoning_content",
         "Field for reasoning. Every client that reads reasoning reads the default.",
         choices=("reasoning_content", "reasoning", "both", "none"),
+        gateway=True,
+        model=True,
+    )
+
+    responses_reasoning: str = setting(
+        "summary",
+        "Form of reasoning in the Responses API: a `summary`, which most clients show, or the reasoning `text`.",
+        choices=("summary", "text"),
         gateway=True,
         model=True,
     )
@@ -520,7 +528,8 @@ class Config:
     max_answer: int = setting(
         32 * 1024 * 1024,
         "Characters of an answer that is not streamed, and of the tool calls and citations that are held back in any "
-        "answer; streamed text has no limit.",
+        "answer. A stream of the Responses API repeats its text at its end, so it has this limit, too; the text of "
+        "other streams has none.",
         least=1,
         gateway=True,
     )

@@ -9,7 +9,7 @@ Source: OpenAI API description, `MCPApprovalRequest`, `MCPApprovalResponse`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ....core.confirmation_call import TOKEN_PREFIX
@@ -29,8 +29,3 @@ def approval_reply(response: Mapping[str, Any]) -> str:
     if response.get("reason"):
         reply["reason"] = response["reason"]
     return json.dumps(reply, ensure_ascii=False)
-
-
-def takes_approvals(tools: Iterable[Mapping[str, Any]], server_label: str) -> bool:
-    """Whether the client declares the agent as a server whose tools it can approve."""
-    return any(tool["type"] == "mcp" and tool.get("server_label") == server_label for tool in tools)

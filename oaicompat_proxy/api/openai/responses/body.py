@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ....core.answer import Envelope, Part, UsageTotals
 from .encoder import finished
 from .output import Output, OutputOptions
@@ -13,11 +11,10 @@ from .response_object import ResponseObject
 class ResponseBuilder:
     """Collects all parts of an answer; `body()` may be called after AnswerFinished."""
 
-    def __init__(self, envelope: Envelope, *, echo: bytes, options: OutputOptions, clock: Callable[[], int]) -> None:
+    def __init__(self, envelope: Envelope, *, echo: bytes, options: OutputOptions) -> None:
         """As of `ResponseEncoder`."""
         self._response = ResponseObject(envelope, echo)
         self._output = Output(envelope.id.partition("_")[2], options)
-        self._clock = clock
         # moving
         self._usage: UsageTotals | None = None
 
@@ -29,4 +26,4 @@ class ResponseBuilder:
 
     def body(self) -> bytes:
         """The whole response as JSON: equal to that of a stream's terminal event."""
-        return self._response.encode(finished(self._output, self._usage, self._clock()))
+        return self._response.encode(finished(self._output, self._usage))

@@ -5,11 +5,11 @@ Source: OpenAI API description, `ResponseStreamEvent`; the order and the fields 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from ....core import json_text
-from ....core.answer import AnswerStarted, Envelope, Part, TextBatch, TextPart, UsageTotals
-from ....core.errors import ProxyError
+from ....core.answer import AnswerStarted, Envelope, Part, TextBatch, TextPart, UsageTotals, size_of
+from ....core.errors import ProxyError, UpstreamAnswerTooLong
 from .failures import encode_error, encode_failure
 from .frames import Event, encode_event
 from .output import Output, OutputOptions
@@ -19,18 +19,18 @@ from .response_object import Outcome, ResponseObject, encode_usage
 class ResponseEncoder:
     """Encodes one stream: `encode` each part, then `end` or `fail` once."""
 
-    def __init__(self, envelope: Envelope, *, echo: bytes, options: OutputOptions, clock: Callable[[], int]) -> None:
-        """`echo`: as `encode_echo` made it. `clock`: Unix time in seconds."""
+    def __init__(self, envelope: Envelope, *, echo: bytes, options: OutputOptions, max_answer: int) -> None:
+        """`echo`: as `encode_echo` made it. `max_answer`: characters that the agent may say, since all are held."""
         self._response = ResponseObject(envelope, echo)
         self._output = Output(envelope.id.partition("_")[2], options)
-        self._clock = clock
         # moving
         self.chunks = 0
         """Number of events encoded so far, which is the next one's `sequence_number`."""
+        self._left = max_answer
         self._usage: UsageTotals | None = None
 
     def encode(self, part: Part) -> bytes:
-        """The events of one part; empty if it has none."""
+        """The events of one part; empty if it has none. Raises UpstreamAnswerTooLong."""
         kind = type(part)
         if kind is TextBatch or kind is TextPart:
             return self._encode_text(part)  # type: ignore[arg-type]
@@ -39,6 +39,7 @@ class ResponseEncoder:
         if kind is UsageTotals:
             self._usage = part  # type: ignore[assignment]
             return b""
+        self._count(size_of(part))
         return self._encode_all(self._output.take(part))
 
     def ping(self) -> bytes:
@@ -52,7 +53,7 @@ class ResponseEncoder:
     def end(self) -> bytes:
         """The terminal event."""
         status = "completed" if self._output.incomplete_reason is None else "incomplete"
-        outcome = finished(self._output, self._usage, self._clock())
+        outcome = finished(self._output, self._usage)
         return self._encode_all([self._lifecycle(status, outcome)])
 
     def fail(self, error: ProxyError) -> bytes:
@@ -68,6 +69,7 @@ class ResponseEncoder:
         return self._encode_all([self._lifecycle(name, outcome) for name in ("created", "in_progress")])
 
     def _encode_text(self, part: TextBatch | TextPart) -> bytes:
+        self._count(len(part.text))
         output = self._output
         opening = b""
         if output.message is None:
@@ -80,6 +82,12 @@ class ResponseEncoder:
         message.pieces.append(part.text)
         return opening + message.deltas.encode(number, texts)
 
+    def _count(self, size: int) -> None:
+        """What is said is held until the end, which repeats it."""
+        self._left -= size
+        if self._left < 0:
+            raise UpstreamAnswerTooLong("The agent's answer is longer than this server holds.")
+
     def _lifecycle(self, name: str, outcome: Outcome) -> Event:
         return Event(f"response.{name}", b'"response":%b' % self._response.encode(outcome))
 
@@ -89,11 +97,10 @@ class ResponseEncoder:
         return b"".join(encoded)
 
 
-def finished(output: Output, usage: UsageTotals | None, now: int) -> Outcome:
+def finished(output: Output, usage: UsageTotals | None) -> Outcome:
     """Of an answer that has its end."""
     reason = output.incomplete_reason
     if reason is None:
-        at = str(now).encode()
-        return Outcome("completed", output.encode(), encode_usage(usage), completed_at=at)
+        return Outcome("completed", output.encode(), encode_usage(usage))
     details = b'{"reason":"%b"}' % reason.encode()
     return Outcome("incomplete", output.encode(), encode_usage(usage), incomplete_details=details)

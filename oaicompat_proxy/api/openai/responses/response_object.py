@@ -66,7 +66,6 @@ class Outcome:
     usage: bytes = b"null"
     error: bytes = b"null"
     incomplete_details: bytes = b"null"
-    completed_at: bytes = b"null"
 
 
 class ResponseObject:
@@ -80,16 +79,11 @@ class ResponseObject:
         self._echo = echo
 
     def encode(self, outcome: Outcome) -> bytes:
-        return b'%b,"status":"%b","completed_at":%b,"error":%b,"incomplete_details":%b,"output":[%b],"usage":%b,%b}' % (
-            self._start,
-            outcome.status.encode(),
-            outcome.completed_at,
-            outcome.error,
-            outcome.incomplete_details,
-            outcome.output,
-            outcome.usage,
-            self._echo,
-        )
+        """The time of the end is not known here, so it is null."""
+        ending = b'"error":%b,"incomplete_details":%b' % (outcome.error, outcome.incomplete_details)
+        made = b'"output":[%b],"usage":%b' % (outcome.output, outcome.usage)
+        words = (self._start, outcome.status.encode(), ending, made, self._echo)
+        return b'%b,"status":"%b","completed_at":null,%b,%b,%b}' % words
 
 
 def encode_usage(usage: UsageTotals | None) -> bytes:

@@ -55,6 +55,12 @@ def custom_names(body: Mapping[str, Any]) -> list[str]:
     return sorted({tool["name"] for tool in body.get("tools") or () if tool["type"] == "custom"})
 
 
+def server_labels(body: Mapping[str, Any]) -> list[str]:
+    """Of the servers whose tools the client can approve."""
+    labels = {tool.get("server_label") for tool in body.get("tools") or () if tool["type"] == "mcp"}
+    return sorted(label for label in labels if label)
+
+
 def _check_choice(choice: Any, declared: set[tuple[str, str]]) -> None:
     if not isinstance(choice, dict):
         return

@@ -1,0 +1,67 @@
+"""The Responses API as the server knows it."""
+
+from __future__ import annotations
+
+from ....core.answer import Envelope
+from ....core.confirmation_call import TOKEN_PREFIX
+from ....core.request import AgentRequest, RequestLimits
+from ...protocol import ApiSettings, Form, ParsedBody
+from ..openai_api import OpenAiApi
+from . import request
+from .body import ResponseBuilder
+from .encoder import ResponseEncoder
+from .output import OutputOptions
+from .response_object import encode_echo
+
+
+class ResponsesApi(OpenAiApi):
+    """`POST …/responses`. A form has `echo`, `custom_tools`, `server_labels`, `reasoning` and `max_answer`."""
+
+    name = "responses"
+    path = "/responses"
+    operation = "chat"
+    id_prefix = "resp_"
+    private_form = frozenset({"echo"})
+
+    def read(self, body: bytes, limits: RequestLimits) -> ParsedBody:
+        return request.read(body, limits)
+
+    def build_request(self, body: ParsedBody, limits: RequestLimits) -> AgentRequest:
+        return request.build_request(body, limits)
+
+    def form_of(self, request: AgentRequest, settings: ApiSettings) -> Form:
+        return {**request.form, "reasoning": settings.responses_reasoning, "max_answer": settings.max_answer}
+
+    def new_encoder(self, envelope: Envelope, form: Form) -> ResponseEncoder:
+        return ResponseEncoder(
+            envelope,
+            echo=_echo(form),
+            options=_options(envelope, form),
+            max_answer=form.get("max_answer", UNBOUNDED),
+        )
+
+    def new_builder(self, envelope: Envelope, form: Form) -> ResponseBuilder:
+        return ResponseBuilder(envelope, echo=_echo(form), options=_options(envelope, form))
+
+
+UNBOUNDED = 1 << 40
+"""For answers that are encoded again: their recordings bound them."""
+
+
+def _echo(form: Form) -> bytes:
+    """A masked recording has a text in place of it."""
+    echo = form.get("echo")
+    return encode_echo(echo if isinstance(echo, dict) else {})
+
+
+def _options(envelope: Envelope, form: Form) -> OutputOptions:
+    asks = envelope.model in form.get("server_labels", ())
+    return OutputOptions(
+        server_label=envelope.model,
+        reasoning=form.get("reasoning", "summary"),
+        custom_tools=frozenset(form.get("custom_tools", ())),
+        approval_prefix=TOKEN_PREFIX if asks else "",
+    )
+
+
+RESPONSES = ResponsesApi()

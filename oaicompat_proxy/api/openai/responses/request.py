@@ -1,0 +1,107 @@
+"""A Responses request: the bytes of its body to an `AgentRequest`, or an error that names the field.
+
+What a run cannot give is refused in OpenAI's words. Fields that the proxy does not use are passed on to the agent, and
+the response repeats those that OpenAI's does.
+
+Source: OpenAI API description, `CreateResponse`; faults as in `openai-models-errors.md` 4.3.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ....core.errors import InvalidRequest
+from ....core.exact_json import take_exact
+from ....core.request import AgentRequest, RequestLimits
+from ...protocol import ParsedBody
+from ..json_body import parse_json
+from ..media import MediaReader
+from ..parameters import METADATA_KEY
+from ..schema.response_items import type_of
+from ..schema.response_requests import RESPONSE
+from ..unsupported import IN_RESPONSES, refuse_unsupported
+from ..validation import array_above_max_length, check, check_text
+from .conversation import build_messages
+from .response_object import echo_of
+from .tools import custom_names, parse_tool_names, parse_tools, server_labels
+
+EARLIER_ITEMS = " earlier"
+"""Member of a body whose `input` begins with items of stored responses: how many. No client can send it."""
+
+_USED = frozenset(
+    {
+        *("model", "input", "instructions", "stream", "stream_options", "previous_response_id", "store", "include"),
+        *(EARLIER_ITEMS, *IN_RESPONSES),
+    }
+)
+_OUTPUTS = frozenset({"message", "function_call_output", "custom_tool_call_output", "mcp_approval_response"})
+"""Items that are messages of their own; the others are counted as the parts of one."""
+
+
+def parse(body: bytes, *, max_media: int, max_messages: int) -> AgentRequest:
+    """`read` and `build_request` in one, with default limits for all but these two."""
+    limits = RequestLimits(max_media, max_messages)
+    return build_request(read(body, limits), limits)
+
+
+def read(body: bytes, limits: RequestLimits) -> ParsedBody:
+    """Raises InvalidRequest for a body that is no JSON object, or one of too many values."""
+    members = parse_json(body, max_values=limits.values)
+    members.pop(EARLIER_ITEMS, None)
+    return ParsedBody(members, {} if members.keys() <= _USED else take_exact(body, members), len(body))
+
+
+def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
+    """Raises InvalidRequest for any fault, and nothing but that, whatever the body holds."""
+    members, exact, size = body
+    _check_counts(members, limits)
+    check(RESPONSE, members)
+    refuse_unsupported(members, IN_RESPONSES)
+    tool_names = parse_tool_names(members)
+    media = MediaReader(limits.media)
+    earlier = members.get(EARLIER_ITEMS, 0)
+    messages = build_messages(members["input"], members.get("instructions"), media, earlier=earlier)
+    check_text(size - media.encoded, limits.text, "input")
+    parameters = {name: value for name, value in members.items() if value is not None and name not in _USED}
+    if parameters.get("tools") == []:
+        del parameters["tools"]
+    exact = {name: text for name, text in exact.items() if name in parameters}
+    return AgentRequest(
+        model=members.get("model") or "",
+        messages=messages,
+        stream=bool(members.get("stream")),
+        tool_names=tool_names,
+        parameters=parameters,
+        metadata_key=METADATA_KEY,
+        exact=exact,
+        tools=parse_tools(members, exact, tool_names),
+        tool_parameters=frozenset({"tools"}),
+        form={
+            "echo": echo_of(members),
+            "custom_tools": custom_names(members),
+            "server_labels": server_labels(members),
+        },
+    )
+
+
+def _check_counts(members: dict[str, Any], limits: RequestLimits) -> None:
+    """Before the schema: the bounds are there to save that work."""
+    items, tools = members.get("input"), members.get("tools")
+    if isinstance(tools, list) and len(tools) > limits.tools:
+        raise array_above_max_length("tools", limits.tools, len(tools))
+    if not isinstance(items, list):
+        return
+    messages = sum(type_of(item) in _OUTPUTS for item in items)
+    if messages > limits.messages:
+        raise array_above_max_length("input", limits.messages, messages)
+    parts = len(items) - messages + sum(map(_count_parts, items))
+    if parts > limits.parts:
+        wanted = f"Expected at most {limits.parts} content parts and other items together, but got {parts}."
+        raise InvalidRequest(f"Invalid 'input': {wanted}", param="input", code="array_above_max_length")
+
+
+def _count_parts(item: Any) -> int:
+    if type(item) is not dict:
+        return 0
+    arrays = item.get("content"), item.get("output")
+    return sum(len(array) for array in arrays if type(array) is list)
