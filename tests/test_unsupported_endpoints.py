@@ -12,7 +12,7 @@ from agent import Agent, answer, run
 from checker import check_error_body
 from conftest import CHAT, Received, StartProxy, chat_body
 
-SERVED = ["/chat/completions", "/completions", "/models"]
+SERVED = ["/chat/completions", "/completions", "/responses", "/models"]
 
 ENDPOINTS = [
     ("POST", "/embeddings"),
@@ -24,7 +24,6 @@ ENDPOINTS = [
     ("POST", "/audio/translations"),
     ("POST", "/moderations"),
     ("POST", "/edits"),
-    ("POST", "/responses"),
     ("GET", "/responses/resp_1"),
     ("POST", "/responses/resp_1/cancel"),
     ("GET", "/files"),
@@ -82,8 +81,6 @@ CALLS: dict[str, Callable[[openai.AsyncOpenAI], Any]] = {
     "speech": lambda client: client.audio.speech.create(model="owl", voice="alloy", input="Hi"),
     "transcriptions": lambda client: client.audio.transcriptions.create(model="owl", file=b"RIFF"),
     "moderations": lambda client: client.moderations.create(input="Hi"),
-    "responses": lambda client: client.responses.create(model="owl", input="Hi"),
-    "responses streamed": lambda client: client.responses.create(model="owl", input="Hi", stream=True),
     "files": lambda client: client.files.list(),
     "uploads": lambda client: client.files.create(file=b"{}", purpose="batch"),
     "batches": lambda client: client.batches.retrieve("batch_1"),

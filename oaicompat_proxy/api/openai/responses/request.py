@@ -3,7 +3,7 @@
 What a run cannot give is refused in OpenAI's words. Fields that the proxy does not use are passed on to the agent, and
 the response repeats those that OpenAI's does.
 
-Source: OpenAI API description, `CreateResponse`; faults as in `openai-models-errors.md` 4.3.
+Source: OpenAI API description, `CreateResponse`; the service's words for what it refuses.
 """
 
 from __future__ import annotations
