@@ -117,7 +117,7 @@ class Run:
                     translator.feed(event)
                     if translator.ended:
                         return number
-                if reader.over:
+                if reader.finished:
                     return number
         return len(self.frames)
 
@@ -132,11 +132,11 @@ class Run:
 
     def _new_reader(self) -> Reader:
         """The agent plays the same whatever it is asked, so an AG-UI run has another name than that of the request."""
-        return new_reader(b"", with_deeds=self.manner.server_tools != "hide", dialect=self.manner.dialect)
+        return new_reader(b"", include_tool_activity=self.manner.server_tools != "hide", dialect=self.manner.dialect)
 
 
 def _at_end(reader: Reader) -> Iterator[Event]:
-    yield from reader.settle(at_end=True)
+    yield from reader.flush(at_end=True)
 
 
 def is_text(chunk: object) -> bool:

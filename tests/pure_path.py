@@ -60,25 +60,27 @@ class Outcome(NamedTuple):
     failure: ProxyError | None
 
 
-def new_reader(stream: bytes, *, with_deeds: bool, dialect: str) -> Reader:
+def new_reader(stream: bytes, *, include_tool_activity: bool, dialect: str) -> Reader:
     """For a native stream whose last run is the one that was asked for. It has learned nothing from others."""
     spoken = DIALECTS[dialect]()
-    return spoken.new_reader(max_frame=MAX_FRAME, with_deeds=with_deeds, run_id=spoken.find_run_id(stream))
+    return spoken.new_reader(
+        max_frame=MAX_FRAME, include_tool_activity=include_tool_activity, run_id=spoken.find_run_id(stream)
+    )
 
 
 def read_events(
-    reads: Iterable[bytes], *, with_deeds: bool = False, dialect: str = "agentick", ends: bool = True
+    reads: Iterable[bytes], *, include_tool_activity: bool = False, dialect: str = "agentick", ends: bool = True
 ) -> Iterable[Event]:
     """The events of a native stream that comes in these reads. Lazy.
 
     `ends`: it is not cut. Raises UpstreamError.
     """
     reads = list(reads)
-    reader = new_reader(b"".join(reads), with_deeds=with_deeds, dialect=dialect)
+    reader = new_reader(b"".join(reads), include_tool_activity=include_tool_activity, dialect=dialect)
     for data in reads:
         yield from reader.feed(data)
     if ends:
-        yield from reader.settle(at_end=True)
+        yield from reader.flush(at_end=True)
 
 
 def translate(events: Iterable[Event], manner: Manner) -> Outcome:

@@ -13,8 +13,14 @@ from hypothesis import strategies as st
 from oaicompat_proxy.core.errors import AgentError, InvalidRequest
 from oaicompat_proxy.core.message import ToolCall
 from oaicompat_proxy.core.turn import ConfirmationReply
-from oaicompat_proxy.dialects.ag_ui.answers import answer_all, original_calls
-from oaicompat_proxy.dialects.ag_ui.interrupts import COMMAND, TOOL_MESSAGE, PendingInterrupt, encode, fingerprint
+from oaicompat_proxy.dialects.ag_ui.answers import build_resumption, with_original_calls
+from oaicompat_proxy.dialects.ag_ui.interrupts import (
+    COMMAND,
+    TOOL_MESSAGE,
+    PendingInterrupt,
+    encode_interrupts,
+    fingerprint,
+)
 from oaicompat_proxy.dialects.ag_ui.response_schema import allows
 
 APPROVED = {"type": "object", "properties": {"approved": {"type": "boolean"}}, "required": ["approved"]}
@@ -41,7 +47,7 @@ FEEDBACK = {"type": "string", "enum": ["approved", "rejected", "needs work"]}
 
 def payload(interrupt: PendingInterrupt, *, confirmed: bool = False, reason: str = "", text: str = "") -> Any:
     """Of the only entry, which the protocol's own type takes."""
-    (entry,) = answer_all(ConfirmationReply(encode([interrupt]), confirmed, reason, text)).resume
+    (entry,) = build_resumption(ConfirmationReply(encode_interrupts([interrupt]), confirmed, reason, text)).resume
     ResumeEntry.model_validate(entry)
     assert (entry["interruptId"], entry["status"]) == (interrupt.interrupt_id, "resolved")
     return entry["payload"]
@@ -165,7 +171,7 @@ TOOLS = st.builds(lambda *words: PendingInterrupt(*words), st.text(), st.text(mi
 
 @given(st.lists(TOOLS, min_size=1), st.booleans())
 def test_everything_that_waits_is_answered_together(interrupts: list[PendingInterrupt], confirmed: bool) -> None:
-    entries = answer_all(ConfirmationReply(encode(interrupts), confirmed)).resume
+    entries = build_resumption(ConfirmationReply(encode_interrupts(interrupts), confirmed)).resume
     assert [(each["interruptId"], each["payload"]) for each in entries] == [
         (each.interrupt_id, {"approved": confirmed}) for each in interrupts
     ]
@@ -173,27 +179,30 @@ def test_everything_that_waits_is_answered_together(interrupts: list[PendingInte
 
 def test_each_that_waits_may_get_its_own_answer() -> None:
     port = PendingInterrupt("i3", schema=PORT)
-    waiting = encode([tool(None, "reason"), tool(APPROVED), port, PendingInterrupt("i4")])
+    waiting = encode_interrupts([tool(None, "reason"), tool(APPROVED), port, PendingInterrupt("i4")])
     said = [{"confirmed": False, "reason": "Windy."}, "Yes!", {"port": "Brest"}, True]
-    entries = answer_all(ConfirmationReply(waiting, False, "", json.dumps(said))).resume
+    entries = build_resumption(ConfirmationReply(waiting, False, "", json.dumps(said))).resume
     assert [each["payload"] for each in entries] == [
         *({"approved": False, "reason": "Windy."}, {"approved": True}, {"port": "Brest"}, True)
     ]
 
 
 def test_a_list_of_another_length_is_one_answer_to_all() -> None:
-    waiting = encode([PendingInterrupt("i1"), PendingInterrupt("i2")])
-    assert [each["payload"] for each in answer_all(ConfirmationReply(waiting, False, "", "[1]")).resume] == [[1], [1]]
+    waiting = encode_interrupts([PendingInterrupt("i1"), PendingInterrupt("i2")])
+    assert [each["payload"] for each in build_resumption(ConfirmationReply(waiting, False, "", "[1]")).resume] == [
+        [1],
+        [1],
+    ]
 
 
 def test_langgraph_takes_one_answer_as_it_is_and_several_by_their_ids() -> None:
     one, two = (PendingInterrupt(each, channel=COMMAND) for each in ("i1", "i2"))
-    assert answer_all(ConfirmationReply(encode([one]), False, "", "Brest")) == (
+    assert build_resumption(ConfirmationReply(encode_interrupts([one]), False, "", "Brest")) == (
         [],
         {"command": {"resume": "Brest"}},
         {},
     )
-    told = answer_all(ConfirmationReply(encode([one, two]), False, "", "Brest"))
+    told = build_resumption(ConfirmationReply(encode_interrupts([one, two]), False, "", "Brest"))
     assert told == ([], {"command": {"resume": {"i1": "Brest", "i2": "Brest"}}}, {})
 
 
@@ -202,18 +211,18 @@ def test_langgraph_takes_one_answer_as_it_is_and_several_by_their_ids() -> None:
 )
 def test_langchains_middleware_gets_its_decisions(confirmed: bool, decision: Any) -> None:
     waiting = PendingInterrupt("i1", name="launch, anchor", channel=COMMAND, decisions=2)
-    told = answer_all(ConfirmationReply(encode([waiting]), confirmed, "Windy.", "Windy."))
+    told = build_resumption(ConfirmationReply(encode_interrupts([waiting]), confirmed, "Windy.", "Windy."))
     assert told.props == {"command": {"resume": {"decisions": [decision, decision]}}}
 
 
 def test_a_call_that_waits_gets_a_result_and_a_command() -> None:
     waiting = PendingInterrupt("r1::c1", "c1", "launch", TOOL_MESSAGE, reason_key="reason")
-    told = answer_all(ConfirmationReply(encode([waiting]), True))
+    told = build_resumption(ConfirmationReply(encode_interrupts([waiting]), True))
     event = {"toolCallId": "c1", "runId": "r1"}
     assert told.props == {"command": {"resume": {"approved": True}, "interruptEvent": event}}
     assert told.resume == []
     assert json.loads(told.results["c1"]) == {"approved": True, "accepted": True}
-    told = answer_all(ConfirmationReply(encode([waiting]), False, "Windy.", "Windy."))
+    told = build_resumption(ConfirmationReply(encode_interrupts([waiting]), False, "Windy.", "Windy."))
     assert json.loads(told.results["c1"]) == {
         "approved": False,
         "reason": "Windy.",
@@ -247,7 +256,7 @@ LAUNCH, ANCHOR, QUESTION = waiting("c1", "launch", '{"a":1}'), waiting("c2", "an
 def test_the_agents_own_calls_stand_behind_the_question(
     interrupts: list[PendingInterrupt], arguments: str, calls: list[ToolCall]
 ) -> None:
-    assert original_calls(ToolCall(encode(interrupts), "confirm", arguments)) == calls
+    assert with_original_calls(ToolCall(encode_interrupts(interrupts), "confirm", arguments)) == calls
 
 
 @pytest.mark.parametrize(
@@ -256,4 +265,4 @@ def test_the_agents_own_calls_stand_behind_the_question(
 )
 def test_arguments_that_the_client_has_changed_are_refused(interrupts: list[PendingInterrupt], arguments: str) -> None:
     with pytest.raises(InvalidRequest, match="changed"):
-        original_calls(ToolCall(encode(interrupts), "confirm", arguments))
+        with_original_calls(ToolCall(encode_interrupts(interrupts), "confirm", arguments))

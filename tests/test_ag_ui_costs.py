@@ -118,9 +118,9 @@ def wire_of(events: Iterable[Data]) -> bytes:
 
 def read(wire: bytes) -> int:
     """Events that it has told; a limit that is passed ends it early."""
-    reader, count = EventReader(max_frame=1024 * 1024, with_deeds=True, run_id="r1"), 0
+    reader, count = EventReader(max_frame=1024 * 1024, include_tool_activity=True, run_id="r1"), 0
     try:
-        for _ in chain(reader.feed(wire), reader.settle(at_end=True)):
+        for _ in chain(reader.feed(wire), reader.flush(at_end=True)):
             count += 1
     except UpstreamError:
         pass

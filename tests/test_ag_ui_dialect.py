@@ -31,7 +31,7 @@ def test_an_app_is_an_address(app: str, path: str) -> None:
 
 def test_there_is_nothing_but_the_agent() -> None:
     assert AgUi().gateway is None
-    assert AgUi().in_messages
+    assert AgUi().takes_messages
     assert AgUi().headers == {"Accept": "text/event-stream"}
 
 
@@ -40,8 +40,11 @@ def test_deeds_are_read_where_they_are_told() -> None:
     frames += b'data: {"type":"TOOL_CALL_RESULT","messageId":"x1","toolCallId":"c1","content":"06:12"}\n\n'
     started, settled = ToolCallStarted("c1", "tide"), ToolCallSettled("c1")
     told = ToolFinished("c1", "tide", "06:12", False, None)
-    for with_deeds, expected in ((False, [started, settled]), (True, [started, settled, told])):
-        assert list(AgUi().new_reader(max_frame=1024, with_deeds=with_deeds).feed(frames)) == expected
+    for include_tool_activity, expected in ((False, [started, settled]), (True, [started, settled, told])):
+        assert (
+            list(AgUi().new_reader(max_frame=1024, include_tool_activity=include_tool_activity).feed(frames))
+            == expected
+        )
 
 
 def test_the_run_that_was_asked_for_is_the_last_one_on_a_stream() -> None:
@@ -56,7 +59,7 @@ def test_a_run_under_another_name_is_not_told_before_its_end() -> None:
     stream = b'data: {"type":"RUN_STARTED","threadId":"t1","runId":"r1"}\n\n'
     stream += b'data: {"type":"TEXT_MESSAGE_CHUNK","messageId":"a1","delta":"Six."}\n\n'
     told = [
-        len(list(AgUi().new_reader(max_frame=1024, with_deeds=False, run_id=each).feed(stream)))
+        len(list(AgUi().new_reader(max_frame=1024, include_tool_activity=False, run_id=each).feed(stream)))
         for each in ("r1", "r2")
     ]
     assert told == [3, 1]

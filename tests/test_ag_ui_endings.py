@@ -26,11 +26,11 @@ def end(
     calls: ToolCalls | None = None, *, customs: list[Any] | None = None, silent: bool = False, **fields: Any
 ) -> list[Event]:
     finished = {"type": "RUN_FINISHED", "threadId": "t1", "runId": "r1", **fields}
-    return read_end(finished, calls or ToolCalls(with_deeds=False), customs or [], silent=silent)
+    return read_end(finished, calls or ToolCalls(include_tool_activity=False), customs or [], silent=silent)
 
 
 def called(**names: str) -> ToolCalls:
-    calls = ToolCalls(with_deeds=False)
+    calls = ToolCalls(include_tool_activity=False)
     for call_id, name in names.items():
         calls.start(call_id, name)
     return calls
@@ -104,7 +104,9 @@ def test_without_a_word_on_it_nothing_is_known(metadata: Any) -> None:
 
 
 def test_the_reason_is_told_with_the_end() -> None:
-    ended = read_end({"type": "RUN_FINISHED"}, ToolCalls(with_deeds=False), [], silent=False, stop_reason="max_tokens")
+    ended = read_end(
+        {"type": "RUN_FINISHED"}, ToolCalls(include_tool_activity=False), [], silent=False, stop_reason="max_tokens"
+    )
     assert ended == [RunResult("", "max_tokens", None), RunEnded()]
 
 

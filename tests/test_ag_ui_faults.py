@@ -41,8 +41,8 @@ def test_a_transcript_that_is_cut_anywhere_is_a_failure_or_a_whole_answer(name: 
 
 def translated(wire: bytes, manner: Manner, *, end: int | None = None) -> Outcome:
     """`end`: where the connection breaks."""
-    reader = new_reader(wire, with_deeds=manner.server_tools != "hide", dialect="ag-ui")
-    return translate(chain(reader.feed(wire[:end]), () if end is not None else reader.settle(at_end=True)), manner)
+    reader = new_reader(wire, include_tool_activity=manner.server_tools != "hide", dialect="ag-ui")
+    return translate(chain(reader.feed(wire[:end]), () if end is not None else reader.flush(at_end=True)), manner)
 
 
 @pytest.mark.parametrize("fault", [*CUTS, RESET, FLIP], ids=lambda fault: fault.name)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from oaicompat_proxy.core.events import Usage
-from oaicompat_proxy.dialects.ag_ui.fields import MOST_COUNTED, objects_of, plain, text_of, usage_of
+from oaicompat_proxy.dialects.ag_ui.fields import MAX_SAFE_INTEGER, objects_of, plain_text, text_of, usage_of
 
 
 @pytest.mark.parametrize("value", [None, 7, [], {}, True])
@@ -33,7 +33,7 @@ def test_objects_are_picked_from_whatever_is_there() -> None:
     ],
 )
 def test_a_result_is_told_as_a_person_would_read_it(content: Any, text: str) -> None:
-    assert plain(content) == text
+    assert plain_text(content) == text
 
 
 OWL = {"model": "owl", "inputTokens": 80, "outputTokens": 17}
@@ -49,7 +49,7 @@ OWL = {"model": "owl", "inputTokens": 80, "outputTokens": 17}
         ([{"outputTokens": 3, "totalTokens": 3}], Usage(0, 3, 3)),
         ([{"inputTokens": 3, "totalTokens": 3}], Usage(3, 0, 3)),
         ([{"inputTokens": 0, "outputTokens": 0}], Usage(0, 0, 0)),
-        ([{"inputTokens": MOST_COUNTED, "outputTokens": 0}] * 2, Usage(MOST_COUNTED, 0, MOST_COUNTED)),
+        ([{"inputTokens": MAX_SAFE_INTEGER, "outputTokens": 0}] * 2, Usage(MAX_SAFE_INTEGER, 0, MAX_SAFE_INTEGER)),
         ([{**OWL, "outputTokens": 3.0}], Usage(80, 3, 83)),
         ([{"totalTokens": 9}], None),
         ([{"inputTokens": 9}], None),

@@ -21,11 +21,11 @@ from oaicompat_proxy.dialects.ag_ui.interrupts import (
     RESUME,
     TOOL_MESSAGE,
     PendingInterrupt,
-    decode,
-    encode,
+    decode_interrupts,
+    encode_interrupts,
     fingerprint,
     read_confirmation_calls,
-    read_customs,
+    read_interrupt_events,
     read_open_calls,
     read_outcome,
 )
@@ -36,7 +36,7 @@ APPROVAL = {"type": "object", "properties": {"approved": {"type": "boolean"}}, "
 
 def called(**arguments: str) -> ToolCalls:
     """Calls of tools that have the names of their ids, without the last letter."""
-    calls = ToolCalls(with_deeds=False)
+    calls = ToolCalls(include_tool_activity=False)
     for call_id, text in arguments.items():
         calls.start(call_id, call_id[:-1])
         calls.add(call_id, text)
@@ -54,13 +54,13 @@ def outcome(*interrupts: Any, calls: ToolCalls = LAUNCH) -> ConfirmationRequired
 
 
 def custom(value: Any, calls: ToolCalls = LAUNCH, **fields: Any) -> ConfirmationRequired:
-    asked = read_customs([{"type": "CUSTOM", "name": "on_interrupt", "value": value, **fields}], calls.open)
+    asked = read_interrupt_events([{"type": "CUSTOM", "name": "on_interrupt", "value": value, **fields}], calls.open)
     assert asked is not None
     return asked
 
 
 def only(asked: ConfirmationRequired) -> PendingInterrupt:
-    (interrupt,) = decode(asked.call_id)
+    (interrupt,) = decode_interrupts(asked.call_id)
     return interrupt
 
 
@@ -135,7 +135,7 @@ def test_several_interrupts_are_one_question() -> None:
     first = {"id": "i1", "toolCallId": "launch1", "message": "Launch?"}
     asked = outcome(first, {"id": "i2", "toolCallId": "anchor2"}, {"id": "i3", "message": "Sure?"}, calls=calls)
     assert asked[1:] == ("launch, anchor", '[{"ship":"Pen Duick"},{},{}]', "Launch?\nAllow anchor?\nSure?")
-    assert [each[:3] for each in decode(asked.call_id)] == [
+    assert [each[:3] for each in decode_interrupts(asked.call_id)] == [
         ("i1", "launch1", "launch"),
         ("i2", "anchor2", "anchor"),
         ("i3", "", ""),
@@ -144,7 +144,7 @@ def test_several_interrupts_are_one_question() -> None:
 
 def test_several_of_langgraphs_are_answered_by_its_own_command() -> None:
     raw = {"metadata": {"langgraph": {"raw": "?"}}}
-    channels = [each.channel for each in decode(outcome({"id": "i1", **raw}, {"id": "i2", **raw}).call_id)]
+    channels = [each.channel for each in decode_interrupts(outcome({"id": "i1", **raw}, {"id": "i2", **raw}).call_id)]
     assert channels == [COMMAND, COMMAND]
     assert only(outcome({"id": "i1", **raw})).channel == RESUME
 
@@ -209,10 +209,10 @@ def test_adks_confirmation_is_about_the_call_in_its_arguments() -> None:
 
 def test_where_nothing_waits_nothing_is_asked() -> None:
     settled = called(launch1="{}")
-    settled.settle_all_but([])
+    settled.mark_others_as_handled([])
     assert read_open_calls(settled.open, "r1") is None
     assert read_open_calls({}, "r1") is None
-    assert read_customs([], LAUNCH.open) is None
+    assert read_interrupt_events([], LAUNCH.open) is None
     for other in ({}, {"type": "success", "interrupts": [{"id": "i1"}]}, {"type": "interrupt", "interrupts": []}):
         assert read_outcome(other, LAUNCH.open) is None
 
@@ -245,11 +245,11 @@ JSON = st.recursive(
     )
 )
 def test_what_was_carried_comes_back(interrupts: list[PendingInterrupt]) -> None:
-    assert decode(encode(interrupts)) == interrupts
+    assert decode_interrupts(encode_interrupts(interrupts)) == interrupts
 
 
 def test_what_is_carried_says_nothing_that_goes_without_saying() -> None:
-    assert encode([PendingInterrupt("i1")]) == '[["i1"]]'
+    assert encode_interrupts([PendingInterrupt("i1")]) == '[["i1"]]'
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from oaicompat_proxy.core.errors import UpstreamError
-from oaicompat_proxy.dialects.ag_ui.limits import ENTRY, Budget
+from oaicompat_proxy.dialects.ag_ui.limits import ENTRY_COST, Budget
 
 
 def test_entries_and_their_texts_count_until_they_are_given_back() -> None:
-    budget = Budget(2 * ENTRY + 10, "boats")
+    budget = Budget(2 * ENTRY_COST + 10, "boats")
     for _ in range(100):
-        budget.take("x" * 5)
-        budget.take("x" * 5)
+        budget.add("x" * 5)
+        budget.add("x" * 5)
         with pytest.raises(UpstreamError, match="characters of boats"):
             budget.grow(1)
         budget.grow(-1)
-        budget.give_back("x" * 5)
-        budget.give_back("x" * 5)
+        budget.remove("x" * 5)
+        budget.remove("x" * 5)

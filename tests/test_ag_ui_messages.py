@@ -12,7 +12,7 @@ from oaicompat_proxy.core.errors import UpstreamError
 from oaicompat_proxy.core.events import Event, TextDelta, TextStarted
 from oaicompat_proxy.dialects.ag_ui import messages as ag_ui_messages
 from oaicompat_proxy.dialects.ag_ui.chunks import ChunkStreams
-from oaicompat_proxy.dialects.ag_ui.messages import MOST_HELD, Messages
+from oaicompat_proxy.dialects.ag_ui.messages import MAX_HELD, Messages
 
 
 def new_messages() -> Messages:
@@ -34,7 +34,7 @@ def test_a_hidden_message_says_nothing_until_it_ends() -> None:
     assert messages.is_hidden("u1")
     assert messages.add("u1", "Hi") == []
     assert messages.end("u1") == []
-    assert not messages.said
+    assert not messages.has_messages
     assert messages.add("u1", "Hi") == [TextStarted(apart=True), TextDelta("Hi")]
 
 
@@ -73,15 +73,15 @@ def test_a_run_that_ends_lets_everybody_finish() -> None:
 def test_what_is_held_has_a_bound() -> None:
     messages = new_messages()
     messages.start("a1")
-    assert messages.add("a2", "x" * (MOST_HELD - 10)) == []
+    assert messages.add("a2", "x" * (MAX_HELD - 10)) == []
     start, said = messages.add("a2", "y" * 20)
     assert start == TextStarted(apart=True)
-    assert said == TextDelta("x" * (MOST_HELD - 10) + "y" * 20)
+    assert said == TextDelta("x" * (MAX_HELD - 10) + "y" * 20)
     assert messages.add("a2", "z") == [TextDelta("z")]
 
 
 def test_messages_that_say_nothing_are_bound_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("oaicompat_proxy.dialects.ag_ui.messages.MOST_HELD", 10)
+    monkeypatch.setattr("oaicompat_proxy.dialects.ag_ui.messages.MAX_HELD", 10)
     messages = new_messages()
     told = [len(messages.start(str(number))) for number in range(14)]
     assert told == [1, *[0] * 10, 1, 1, 1]
@@ -118,7 +118,7 @@ def test_the_short_form_of_another_role_or_owner_is_hidden() -> None:
 
 @pytest.mark.parametrize("hidden", [True, False])
 def test_open_messages_are_bound(monkeypatch: pytest.MonkeyPatch, hidden: bool) -> None:
-    monkeypatch.setattr(ag_ui_messages, "MOST_OPEN", 1000)
+    monkeypatch.setattr(ag_ui_messages, "MAX_OPEN", 1000)
     messages = new_messages()
     for _ in range(10):
         messages.start("a1", hidden=hidden)

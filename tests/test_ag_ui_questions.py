@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.dialects.ag_ui.questions import MAX_QUESTION, Asked, read_question
+from oaicompat_proxy.dialects.ag_ui.questions import MAX_QUESTION, Question, read_question
 
 CALL = {"name": "launch", "arguments": {"ship": "Pen Duick", "message": "to the tool"}}
 ARGUMENTS = CALL["arguments"]
@@ -18,46 +18,46 @@ ARGUMENTS = CALL["arguments"]
 @pytest.mark.parametrize(
     ("places", "asked"),
     [
-        (["Which port?", {"x": 1}], Asked("Which port?")),
-        (["", {"langgraph": {"raw": "Which port?", "ns": None}}], Asked("Which port?")),
-        (["", {"langgraph": {"raw": {"question": "Which port?"}}}], Asked("Which port?")),
+        (["Which port?", {"x": 1}], Question("Which port?")),
+        (["", {"langgraph": {"raw": "Which port?", "ns": None}}], Question("Which port?")),
+        (["", {"langgraph": {"raw": {"question": "Which port?"}}}], Question("Which port?")),
         (
             ["", {"agent_framework": {"function_call": CALL, "value": {"function_call": CALL}}}],
-            Asked("Allow launch?", "launch", ARGUMENTS),
+            Question("Allow launch?", "launch", ARGUMENTS),
         ),
         (
             ["", {"mastra": {"toolName": "launch", "suspendPayload": {"q": "Go?"}, "args": {"x": 1}}}],
-            Asked("Go?", "launch", {"x": 1}),
+            Question("Go?", "launch", {"x": 1}),
         ),
         (
             [
                 "",
                 {"adk": {"originalFunctionCall": {"name": "launch", "args": {}}, "toolConfirmation": {"hint": "Go?"}}},
             ],
-            Asked("Go?", "launch", {}),
+            Question("Go?", "launch", {}),
         ),
         (
             ["", {"reason": {"toolName": "launch", "toolInput": {"x": 1}}}],
-            Asked("Allow launch?", "launch", {"x": 1}),
+            Question("Allow launch?", "launch", {"x": 1}),
         ),
-        (['{"message":"Go?","tool":"launch","args":"{\\"x\\":1}"}'], Asked("Go?", "launch", {"x": 1})),
+        (['{"message":"Go?","tool":"launch","args":"{\\"x\\":1}"}'], Question("Go?", "launch", {"x": 1})),
         (
             [{"action_requests": [{"name": "a", "args": {"x": 1}, "description": "Do a?"}, {"name": "b", "args": {}}]}],
-            Asked("Do a?", "a, b", [{"x": 1}, {}]),
+            Question("Do a?", "a, b", [{"x": 1}, {}]),
         ),
-        ([{"anything": [1, 2]}], Asked("[1, 2]")),
-        ([["port", "ship"]], Asked('["port", "ship"]')),
-        ([0], Asked("0")),
+        ([{"anything": [1, 2]}], Question("[1, 2]")),
+        ([["port", "ship"]], Question('["port", "ship"]')),
+        ([0], Question("0")),
         (
             [{"responseSchema": {"description": "not this"}, "prompt": " "}],
-            Asked('{"responseSchema": {"description": "not this"}, "prompt": " "}'),
+            Question('{"responseSchema": {"description": "not this"}, "prompt": " "}'),
         ),
-        (["  ", None], Asked("  ")),
-        ([None], Asked("")),
-        ([], Asked("")),
+        (["  ", None], Question("  ")),
+        ([None], Question("")),
+        ([], Question("")),
     ],
 )
-def test_where_the_question_stands(places: list[Any], asked: Asked) -> None:
+def test_where_the_question_stands(places: list[Any], asked: Question) -> None:
     assert read_question(*places) == asked
 
 

@@ -48,14 +48,14 @@ def frame(name: str, /, **fields: Any) -> bytes:
     )
 
 
-def new_reader(*, with_deeds: bool = False, max_frame: int = MAX_FRAME) -> EventReader:
-    return EventReader(max_frame=max_frame, with_deeds=with_deeds, run_id="r1")
+def new_reader(*, include_tool_activity: bool = False, max_frame: int = MAX_FRAME) -> EventReader:
+    return EventReader(max_frame=max_frame, include_tool_activity=include_tool_activity, run_id="r1")
 
 
-def read(*frames: bytes, with_deeds: bool = False, max_frame: int = MAX_FRAME) -> list[Event]:
+def read(*frames: bytes, include_tool_activity: bool = False, max_frame: int = MAX_FRAME) -> list[Event]:
     """What is told of a stream that consists of these."""
-    reader = new_reader(with_deeds=with_deeds, max_frame=max_frame)
-    return [*reader.feed(b"".join(frames)), *reader.settle(at_end=True)]
+    reader = new_reader(include_tool_activity=include_tool_activity, max_frame=max_frame)
+    return [*reader.feed(b"".join(frames)), *reader.flush(at_end=True)]
 
 
 START = frame("RUN_STARTED", threadId="t1", runId="r1")
@@ -110,7 +110,10 @@ def hostile(name: str, **fields: Any) -> bytes:
 
 @pytest.mark.parametrize("name", NEVER_NEEDED)
 def test_what_the_answer_does_not_need_is_never_kept(name: str) -> None:
-    assert read(START, hostile(name, timestamp=1790000000000), DONE, with_deeds=True) == [RunStarted(), *ENDED]
+    assert read(START, hostile(name, timestamp=1790000000000), DONE, include_tool_activity=True) == [
+        RunStarted(),
+        *ENDED,
+    ]
 
 
 def test_every_event_of_the_protocol_is_read_or_thrown_away() -> None:
@@ -177,7 +180,7 @@ def assert_never_held(head: bytes, before: bytes = b"") -> None:
     finally:
         tracemalloc.stop()
     assert peak < 128 * 1024
-    assert [*reader.feed(b'"}\n\n' + DONE), *reader.settle(at_end=True)] == ENDED
+    assert [*reader.feed(b'"}\n\n' + DONE), *reader.flush(at_end=True)] == ENDED
 
 
 def test_a_snapshot_that_is_longer_than_a_frame_may_be_is_an_error_where_it_alone_is_the_answer() -> None:
@@ -206,7 +209,9 @@ def test_a_snapshot_speaks_for_a_run_that_said_nothing() -> None:
 @pytest.mark.parametrize("name", sorted(READ - {"RUN_FINISHED", "RUN_ERROR"}))
 def test_a_sub_agents_events_stay_inside(name: str) -> None:
     event = frame(name, **ALL_FIELDS, subagentRunId="s1")
-    told = read(START, BEGIN, event, *([] if name in CHILDS - {"SUBAGENT_STARTED"} else [END]), DONE, with_deeds=True)
+    told = read(
+        START, BEGIN, event, *([] if name in CHILDS - {"SUBAGENT_STARTED"} else [END]), DONE, include_tool_activity=True
+    )
     assert [each for each in told if not isinstance(each, ChildEnded)] == [RunStarted(), *ENDED]
 
 
@@ -214,12 +219,14 @@ def test_a_sub_agents_end_is_told_where_deeds_are() -> None:
     begin = frame("SUBAGENT_STARTED", subagentRunId="s1", name="pilot")
     inner = frame("SUBAGENT_STARTED", subagentRunId="s2", name="sonar", parentSubagentRunId="s1")
     ends = [frame("SUBAGENT_FINISHED", subagentRunId=each, result={"depth": 12}) for each in ("s2", "s1")]
-    assert read(begin, inner, *ends, with_deeds=True) == [ChildEnded("pilot", '{"depth": 12}', False)]
+    assert read(begin, inner, *ends, include_tool_activity=True) == [ChildEnded("pilot", '{"depth": 12}', False)]
     assert read(begin, inner, *ends) == []
     failed = frame("SUBAGENT_ERROR", subagentRunId="s1", message="Fog.")
-    assert read(begin, failed, with_deeds=True) == [ChildEnded("pilot", "Fog.", True)]
+    assert read(begin, failed, include_tool_activity=True) == [ChildEnded("pilot", "Fog.", True)]
     waits = frame("SUBAGENT_FINISHED", subagentRunId="s1", outcome={"type": "suspended"})
-    assert read(begin, waits, begin, ends[1], with_deeds=True) == [ChildEnded("pilot", '{"depth": 12}', False)]
+    assert read(begin, waits, begin, ends[1], include_tool_activity=True) == [
+        ChildEnded("pilot", '{"depth": 12}', False)
+    ]
 
 
 def test_null_is_like_absent() -> None:
@@ -292,7 +299,7 @@ def test_a_result_of_an_earlier_run_is_no_sign_of_another_tick() -> None:
 def test_deeds_are_told_only_where_they_are_wanted() -> None:
     assert read(*call("c1", "{}"), result("c1"))[-1] == ToolCallSettled("c1")
     told = ToolFinished("c1", "tide", "06:12", False, None)
-    assert read(*call("c1", "{}"), result("c1"), with_deeds=True)[-2:] == [ToolCallSettled("c1"), told]
+    assert read(*call("c1", "{}"), result("c1"), include_tool_activity=True)[-2:] == [ToolCallSettled("c1"), told]
 
 
 # What makes an end
@@ -322,15 +329,15 @@ ENDS: dict[str, tuple[list[bytes], list[Event]]] = {
 @pytest.mark.parametrize(("frames", "events"), ENDS.values(), ids=ENDS)
 def test_the_last_word(frames: list[bytes], events: list[Event]) -> None:
     reader = new_reader()
-    assert not reader.over
-    assert [*reader.feed(b"".join(frames)), *reader.settle(at_end=True)] == events
-    assert reader.over
+    assert not reader.finished
+    assert [*reader.feed(b"".join(frames)), *reader.flush(at_end=True)] == events
+    assert reader.finished
 
 
 def test_without_a_last_word_it_is_not_over() -> None:
     reader = new_reader()
     list(reader.feed(b"".join([START, *text("Six."), frame("STEP_FINISHED"), DONE[:-1]])))
-    assert not reader.over
+    assert not reader.finished
 
 
 # Shape of a frame
@@ -379,7 +386,7 @@ def test_a_result_that_is_nested_deeply_is_read_or_the_agents_fault(depth: int) 
     parts = f'"toolCallId":"c1","messageId":"x1","content":[{{"type":"new","deep":{deep}}}]'
     frames = [*call("c1"), f'data: {{"type":"TOOL_CALL_RESULT",{parts}}}\n\n'.encode()]
     try:
-        assert len(read(*frames, with_deeds=True)) == 3
+        assert len(read(*frames, include_tool_activity=True)) == 3
     except UpstreamError:
         assert depth > 800
 
@@ -490,7 +497,9 @@ def test_any_events_become_one_answer_or_one_error(
     told: list[dict[str, Any]], ended: bool, chance: random.Random, manner: Manner
 ) -> None:
     wire = wire_of(told, chance) + (DONE if ended else b"")
-    outcome = translate(read_events([wire], with_deeds=manner.server_tools != "hide", dialect="ag-ui"), manner)
+    outcome = translate(
+        read_events([wire], include_tool_activity=manner.server_tools != "hide", dialect="ag-ui"), manner
+    )
     stream = streamed(outcome, manner)
     answer = check_stream(stream, include_usage=manner.include_usage) if stream is not None else None
     if outcome.failure is not None:
@@ -510,14 +519,14 @@ def test_any_events_become_one_answer_or_one_error(
     st.booleans(),
 )
 def test_cuts_order_and_line_ends_change_nothing(
-    told: list[dict[str, Any]], chance: random.Random, cuts: list[float], with_deeds: bool
+    told: list[dict[str, Any]], chance: random.Random, cuts: list[float], include_tool_activity: bool
 ) -> None:
     wire = wire_of(told, chance)
     edges = [0, *sorted(int(cut * len(wire)) for cut in cuts), len(wire)]
     plain = b"".join(b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n" for event in told)
-    expected = told_of([plain], with_deeds)
+    expected = told_of([plain], include_tool_activity)
     for reads in ([wire], [wire[start:stop] for start, stop in pairwise(edges)], [bytes([each]) for each in wire]):
-        assert told_of(reads, with_deeds) == expected
+        assert told_of(reads, include_tool_activity) == expected
 
 
 PLAIN = {"messageId": st.sampled_from(["a1", "a2"]), "delta": st.sampled_from(["Six", "", "\ud83c"]) | JUNK}
@@ -536,14 +545,14 @@ def test_plain_pieces_of_text_are_told_as_those_with_more_in_them(told: list[dic
     assert told_of([*around[0], *plain, *around[1]], True) == told_of([*around[0], *more, *around[1]], True)
 
 
-def told_of(reads: list[bytes], with_deeds: bool) -> list[Event | type[UpstreamError]]:
+def told_of(reads: list[bytes], include_tool_activity: bool) -> list[Event | type[UpstreamError]]:
     """The events, and the fault behind them if there is one."""
-    reader, events = new_reader(with_deeds=with_deeds), list[Event | type[UpstreamError]]()
+    reader, events = new_reader(include_tool_activity=include_tool_activity), list[Event | type[UpstreamError]]()
     try:
         for data in reads:
             for event in reader.feed(data):
                 events.append(event)
-        events += reader.settle(at_end=True)
+        events += reader.flush(at_end=True)
     except UpstreamError as error:
         events.append(type(error))
     return events
@@ -557,5 +566,5 @@ def test_garbled_bytes_are_an_error_or_an_answer_but_nothing_else(
     wire = bytearray(wire_of(told, chance) + DONE)
     for place in data.draw(st.lists(st.integers(0, len(wire) - 1), max_size=5)):
         wire[place] = data.draw(st.integers(0, 255))
-    outcome = translate(read_events([bytes(wire)], with_deeds=True, dialect="ag-ui"), manner)
+    outcome = translate(read_events([bytes(wire)], include_tool_activity=True, dialect="ag-ui"), manner)
     assert outcome.failure is None or check_error_body(collected(outcome, manner))

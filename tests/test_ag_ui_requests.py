@@ -10,7 +10,13 @@ from ag_ui.core import PROTOCOL_VERSION, RunAgentInput
 
 from oaicompat_proxy.core.message import Block, Media, Message, Text, Tool, ToolCall
 from oaicompat_proxy.core.turn import ConfirmationReply, Turn
-from oaicompat_proxy.dialects.ag_ui.interrupts import COMMAND, TOOL_MESSAGE, PendingInterrupt, encode, fingerprint
+from oaicompat_proxy.dialects.ag_ui.interrupts import (
+    COMMAND,
+    TOOL_MESSAGE,
+    PendingInterrupt,
+    encode_interrupts,
+    fingerprint,
+)
 from oaicompat_proxy.dialects.ag_ui.requests import build_run
 
 REQUIRED_IN_0 = {"threadId", "runId", "state", "messages", "tools", "context", "forwardedProps"}
@@ -107,7 +113,7 @@ def test_the_clients_tools_and_what_it_said_beside_have_their_places() -> None:
 
 
 def test_an_answer_goes_with_the_agents_own_calls() -> None:
-    word = encode([PendingInterrupt("i1", "c1", "tide", fingerprint=fingerprint('{"port":"Brest"}'))])
+    word = encode_interrupts([PendingInterrupt("i1", "c1", "tide", fingerprint=fingerprint('{"port":"Brest"}'))])
     asked = Message("assistant", (), tool_calls=(ToolCall(word, "tide", '{"port":"Brest"}'),), id="m2")
     turn = Turn(
         (), {}, (Message("user", (Text("When?"),), id="m1"), asked), reply=ConfirmationReply(word, confirmed=True)
@@ -118,7 +124,7 @@ def test_an_answer_goes_with_the_agents_own_calls() -> None:
 
 
 def test_a_question_of_no_tool_leaves_no_message() -> None:
-    word = encode([PendingInterrupt("i1")])
+    word = encode_interrupts([PendingInterrupt("i1")])
     call = ToolCall(word, "", "{}")
     asked = [
         Message("assistant", (), tool_calls=(call,)),
@@ -130,14 +136,18 @@ def test_a_question_of_no_tool_leaves_no_message() -> None:
 
 
 def test_an_answer_may_be_langgraphs_command_beside_what_the_client_said() -> None:
-    answer = ConfirmationReply(encode([PendingInterrupt("i1", channel=COMMAND)]), confirmed=False, text="Brest")
+    answer = ConfirmationReply(
+        encode_interrupts([PendingInterrupt("i1", channel=COMMAND)]), confirmed=False, text="Brest"
+    )
     body = body_of(Turn((), {"openai": {"seed": 7}}, (Message("user", (Text("When?"),), id="m1"),), reply=answer))
     assert body["forwardedProps"] == {"openai": {"seed": 7}, "command": {"resume": "Brest"}}
     assert "resume" not in body
 
 
 def test_an_answer_may_be_the_result_of_the_call_that_waits() -> None:
-    word = encode([PendingInterrupt("r1::c1", "c1", "tide", TOOL_MESSAGE, fingerprint=fingerprint('{"port":"Brest"}'))])
+    word = encode_interrupts(
+        [PendingInterrupt("r1::c1", "c1", "tide", TOOL_MESSAGE, fingerprint=fingerprint('{"port":"Brest"}'))]
+    )
     asked = Message("assistant", (), tool_calls=(ToolCall(word, "tide", '{"port":"Brest"}'),), id="m2")
     call, result = body_of(Turn((), {}, (asked,), reply=ConfirmationReply(word, confirmed=True)))["messages"]
     assert call["toolCalls"] == [CALL]
@@ -146,7 +156,7 @@ def test_an_answer_may_be_the_result_of_the_call_that_waits() -> None:
 
 
 def test_an_agent_that_keeps_its_thread_gets_the_answer_alone() -> None:
-    word = encode([PendingInterrupt("i1")])
+    word = encode_interrupts([PendingInterrupt("i1")])
     body = body_of(Turn((Text("the whole conversation"),), reply=ConfirmationReply(word, confirmed=True)))
     assert (body["messages"], len(body["resume"])) == ([], 1)
 

@@ -30,8 +30,8 @@ def told(run: RunEvents, *steps: tuple[str, dict[str, Any]]) -> list[Event]:
     return [event for name, fields in steps for event in run.read(name, {"type": name, **fields})]
 
 
-def read(*steps: tuple[str, dict[str, Any]], with_deeds: bool = True, **end: Any) -> list[Event]:
-    run = RunEvents(with_deeds=with_deeds)
+def read(*steps: tuple[str, dict[str, Any]], include_tool_activity: bool = True, **end: Any) -> list[Event]:
+    run = RunEvents(include_tool_activity=include_tool_activity)
     return [*told(run, *steps), *run.finish({"type": "RUN_FINISHED", **end})]
 
 
@@ -155,17 +155,17 @@ def test_a_sub_agents_life_is_whole() -> None:
     start, end = child("STARTED", name="pilot"), child("FINISHED", result="Six.")
     assert read(start, end)[:-2] == [ChildEnded("pilot", "Six.", False)]
     assert read(start, child("ERROR", message="Fog."))[:-2] == [ChildEnded("pilot", "Fog.", True)]
-    assert read(start, start, end, with_deeds=False) == ended()
+    assert read(start, start, end, include_tool_activity=False) == ended()
     for broken in ([end], [start, end, end], [child("ERROR", message="Fog.")]):
-        with pytest.raises(UpstreamError, match="had not told"):
+        with pytest.raises(UpstreamError, match="without its beginning"):
             read(*broken)
     with pytest.raises(UpstreamError, match="still running"):
         read(start)
 
 
 def test_running_sub_agents_are_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ag_ui_run, "MOST_CHILDREN", 1000)
-    run = RunEvents(with_deeds=True)
+    monkeypatch.setattr(ag_ui_run, "MAX_SUBAGENTS", 1000)
+    run = RunEvents(include_tool_activity=True)
     for _ in range(10):
         told(run, child("STARTED", name="pilot"), child("FINISHED"))
     told(run, *(child("STARTED", name, name="pilot") for name in ("s1", "s2", "s3")))
@@ -174,8 +174,8 @@ def test_running_sub_agents_are_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_questions_are_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ag_ui_run, "MOST_ASKED", 1000)
-    run = RunEvents(with_deeds=False)
+    monkeypatch.setattr(ag_ui_run, "MAX_INTERRUPT_EVENTS", 1000)
+    run = RunEvents(include_tool_activity=False)
     asked = ("CUSTOM", {"name": "on_interrupt", "value": "x" * 300})
     told(run, asked)
     with pytest.raises(UpstreamError, match="of questions"):
@@ -186,7 +186,7 @@ def test_questions_are_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_malformed_snapshot_is_refused_where_it_is_the_answer() -> None:
-    run = RunEvents(with_deeds=False)
+    run = RunEvents(include_tool_activity=False)
     run.keep_snapshot(b'{"type":"MESSAGES_SNAPSHOT","messages":[{"role":"assistant","content":7}]}')
     with pytest.raises(UpstreamError, match="`messages`"):
         run.finish({})

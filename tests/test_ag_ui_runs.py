@@ -18,13 +18,13 @@ from oaicompat_proxy.core.events import (
     TickStarted,
 )
 from oaicompat_proxy.dialects.ag_ui import runs as ag_ui_runs
-from oaicompat_proxy.dialects.ag_ui.runs import LAST_WORD_WAIT, NEXT_RUN_WAIT, REPLAY_WAIT, Runs
+from oaicompat_proxy.dialects.ag_ui.runs import AFTER_RUN_WAIT, NEXT_RUN_WAIT, REPLAY_WAIT, Runs
 
 ENDED = [RunResult("", "", None), RunEnded()]
 
 
 def new_runs() -> Runs:
-    return Runs("r1", with_deeds=False)
+    return Runs("r1", include_tool_activity=False)
 
 
 def say(runs: Runs, text: str) -> list[Event]:
@@ -46,17 +46,17 @@ def texts(events: list[Event]) -> list[str]:
 
 def test_the_wanted_run_is_told_as_it_comes_and_ends_with_the_stream() -> None:
     runs = new_runs()
-    assert runs.wait is None
+    assert runs.flush_delay is None
     assert run(runs, "r1", "Six.") == [RunStarted(), *said("Six.")]
-    assert (runs.over, runs.wait) == (True, LAST_WORD_WAIT)
-    assert runs.settle(at_end=True) == ENDED
-    assert runs.settle(at_end=True) == []
-    assert runs.over
+    assert (runs.finished, runs.flush_delay) == (True, AFTER_RUN_WAIT)
+    assert runs.flush(at_end=True) == ENDED
+    assert runs.flush(at_end=True) == []
+    assert runs.finished
 
 
 def test_runs_before_the_wanted_one_are_replays() -> None:
     runs = new_runs()
-    told = [*run(runs, "r0", "no"), *run(runs, "r00", "nor this"), *run(runs, "r1", "Six."), *runs.settle(at_end=True)]
+    told = [*run(runs, "r0", "no"), *run(runs, "r00", "nor this"), *run(runs, "r1", "Six."), *runs.flush(at_end=True)]
     assert texts(told) == ["Six."]
     assert told[-2:] == ENDED
 
@@ -64,38 +64,38 @@ def test_runs_before_the_wanted_one_are_replays() -> None:
 def test_a_replay_that_failed_is_not_the_answers_failure() -> None:
     runs = new_runs()
     told = [*runs.start("r0"), *say(runs, "no"), *runs.fail({"message": "It broke."})]
-    told += [*run(runs, "r1", "Six."), *runs.settle(at_end=True)]
+    told += [*run(runs, "r1", "Six."), *runs.flush(at_end=True)]
     assert told == [RunStarted(), RunStarted(), *said("Six."), *ENDED]
 
 
 def test_the_last_run_is_the_answer_of_an_agent_that_names_its_runs_itself() -> None:
     runs = new_runs()
     assert texts([*run(runs, "r0", "no"), *run(runs, "own", "Six.")]) == []
-    assert (runs.over, runs.wait) == (True, NEXT_RUN_WAIT)
-    assert runs.settle(at_end=False) == [*said("Six."), *ENDED]
+    assert (runs.finished, runs.flush_delay) == (True, NEXT_RUN_WAIT)
+    assert runs.flush(at_end=False) == [*said("Six."), *ENDED]
 
 
 def test_a_failed_run_under_another_name_is_a_failure_if_nothing_follows() -> None:
     runs = new_runs()
     assert texts([*runs.start("own"), *say(runs, "Six"), *runs.fail({"message": "It broke."})]) == []
-    assert runs.settle(at_end=True) == [*said("Six"), RunFailed("It broke.")]
+    assert runs.flush(at_end=True) == [*said("Six"), RunFailed("It broke.")]
 
 
 def test_a_run_under_another_name_that_takes_longer_than_a_replay_is_told() -> None:
     runs = new_runs()
     assert [*runs.start("own"), *say(runs, "Six")] == [RunStarted()]
-    assert runs.wait == REPLAY_WAIT
-    assert runs.settle(at_end=False) == said("Six")
+    assert runs.flush_delay == REPLAY_WAIT
+    assert runs.flush(at_end=False) == said("Six")
     assert say(runs, ".") == [TextDelta(".")]
-    assert (runs.wait, runs.over) == (None, False)
+    assert (runs.flush_delay, runs.finished) == (None, False)
     runs.finish({})
-    assert runs.wait == LAST_WORD_WAIT
+    assert runs.flush_delay == AFTER_RUN_WAIT
     with pytest.raises(UpstreamError, match="another run"):
         runs.start("r1")
 
 
 def test_a_run_under_another_name_that_is_longer_than_is_held_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ag_ui_runs, "MOST_HELD", 1000)
+    monkeypatch.setattr(ag_ui_runs, "MAX_HELD", 1000)
     runs = new_runs()
     assert [*runs.start("own"), *say(runs, "x" * 500)] == [RunStarted()]
     assert texts(say(runs, "y" * 500)) == ["x" * 500, "y" * 500]
@@ -105,8 +105,8 @@ def test_a_run_under_another_name_that_is_cut_says_nothing() -> None:
     runs = new_runs()
     runs.start("own")
     say(runs, "Half")
-    assert runs.settle(at_end=True) == []
-    assert not runs.over
+    assert runs.flush(at_end=True) == []
+    assert not runs.finished
 
 
 def test_a_run_behind_the_wanted_one_is_not_the_answer() -> None:
@@ -114,12 +114,12 @@ def test_a_run_behind_the_wanted_one_is_not_the_answer() -> None:
     run(runs, "r1", "Six.")
     told = [*run(runs, "r2", "no"), *runs.start("r3"), *runs.fail({"message": "It broke."})]
     assert told == []
-    assert runs.settle(at_end=True) == ENDED
+    assert runs.flush(at_end=True) == ENDED
 
 
 def test_the_wanted_run_may_go_on() -> None:
     runs = new_runs()
-    told = [*run(runs, "r1", "Six."), *run(runs, "r2", "no"), *run(runs, "r1", "Seven."), *runs.settle(at_end=True)]
+    told = [*run(runs, "r1", "Six."), *run(runs, "r2", "no"), *run(runs, "r1", "Seven."), *runs.flush(at_end=True)]
     assert texts(told) == ["Six.", "Seven."]
     kinds = [type(event) for event in told]
     assert (kinds.count(TickStarted), kinds.count(RunEnded)) == (1, 1)
@@ -129,7 +129,7 @@ def test_a_failure_behind_the_end_takes_it_back() -> None:
     runs = new_runs()
     run(runs, "r1", "Six.")
     assert runs.fail({"message": "It broke."}) == [RunFailed("It broke.")]
-    assert runs.settle(at_end=True) == []
+    assert runs.flush(at_end=True) == []
 
 
 def test_a_failure_before_any_run_is_one() -> None:
@@ -164,9 +164,9 @@ def test_an_end_that_is_said_twice_is_one() -> None:
     runs = new_runs()
     run(runs, "r1", "Six.")
     runs.finish({"outcome": {"type": "cancelled"}})
-    assert runs.settle(at_end=True) == ENDED
+    assert runs.flush(at_end=True) == ENDED
 
 
 def test_a_stream_without_a_beginning_is_read_all_the_same() -> None:
     runs = new_runs()
-    assert [*say(runs, "Six."), *runs.finish({}), *runs.settle(at_end=True)] == [*said("Six."), *ENDED]
+    assert [*say(runs, "Six."), *runs.finish({}), *runs.flush(at_end=True)] == [*said("Six."), *ENDED]

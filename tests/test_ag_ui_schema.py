@@ -10,7 +10,7 @@ from ag_ui.core import Event
 from pydantic import TypeAdapter, ValidationError
 
 from oaicompat_proxy.core.errors import UpstreamError
-from oaicompat_proxy.dialects.ag_ui.schema import MOST_COUNTED, check, is_count
+from oaicompat_proxy.dialects.ag_ui.schema import MAX_SAFE_INTEGER, check, is_count
 
 EVENT: TypeAdapter[Any] = TypeAdapter(Event)
 
@@ -178,8 +178,8 @@ def test_a_failure_is_never_malformed() -> None:
 @pytest.mark.parametrize(
     ("value", "counts"),
     [
-        *((each, True) for each in (0, 3, 3.0, MOST_COUNTED)),
-        *((each, False) for each in (-1, 1.5, True, "3", None, [], MOST_COUNTED + 1, float("nan"), float("inf"))),
+        *((each, True) for each in (0, 3, 3.0, MAX_SAFE_INTEGER)),
+        *((each, False) for each in (-1, 1.5, True, "3", None, [], MAX_SAFE_INTEGER + 1, float("nan"), float("inf"))),
     ],
 )
 def test_a_count_is_an_integer_from_0(value: Any, counts: bool) -> None:

@@ -67,7 +67,7 @@ def swaps_of(event: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def hold_laws(wire: bytes, manner: Manner) -> None:
     """Raises AssertionError, or what a fault of the code raises."""
-    reader = new_reader(wire, with_deeds=manner.server_tools != "hide", dialect="ag-ui")
+    reader = new_reader(wire, include_tool_activity=manner.server_tools != "hide", dialect="ag-ui")
     events = (event for events in (reader.feed(wire), _at_end(reader)) for event in events)
     outcome = translate(events, manner)
     stream, body = streamed(outcome, manner), collected(outcome, manner)
@@ -83,7 +83,7 @@ def hold_laws(wire: bytes, manner: Manner) -> None:
 
 
 def _at_end(reader: Any) -> Iterator[Any]:
-    yield from reader.settle(at_end=True)
+    yield from reader.flush(at_end=True)
 
 
 @pytest.mark.parametrize("manner", MANNERS.values(), ids=MANNERS)

@@ -21,12 +21,14 @@ def test_a_gateway_is_spoken_to() -> None:
     dialect = Agentick()
     assert dialect.gateway is not None
     assert dialect.gateway.build_close("s1").path == "/close"
-    assert not dialect.in_messages
+    assert not dialect.takes_messages
 
 
 def test_a_run_may_be_joined_in_its_middle() -> None:
     message = {"role": "assistant", "content": [{"type": "text", "text": "Six."}]}
     copy = b'data: {"event":"message","data":{"executionId":"e1","message":%b}}\n\n' % json.dumps(message).encode()
-    new, joined = (Agentick().new_reader(max_frame=1024, with_deeds=False, resumed=each) for each in (False, True))
+    new, joined = (
+        Agentick().new_reader(max_frame=1024, include_tool_activity=False, resumed=each) for each in (False, True)
+    )
     assert list(new.feed(copy)) == [MessageCompleted("Six.", "", "", None)]
     assert list(joined.feed(copy)) == []

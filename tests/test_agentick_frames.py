@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from oaicompat_proxy.core.sse import Keep
-from oaicompat_proxy.dialects.agentick.frames import KEEPS, KEEPS_WITH_DEEDS, call_id_of, name_of
+from oaicompat_proxy.core.sse import Kept
+from oaicompat_proxy.dialects.agentick.frames import FILTER, FILTER_WITH_TOOL_ACTIVITY, call_id_of, name_of
 
 RECOGNISED = [
     b'{"type":"event","event":"tick_start","sessionId":"s","data":{}}',
@@ -35,11 +35,11 @@ def test_where_it_cannot_be_seen_nothing_is_guessed(head: bytes) -> None:
 
 
 def test_what_is_kept() -> None:
-    assert KEEPS[b"tick_start"] == Keep("tick_start")
-    assert KEEPS[b"tool_result"].limit is not None
-    assert KEEPS_WITH_DEEDS[b"tool_result"].limit is None
-    assert b"compiled" not in KEEPS
-    assert KEEPS_WITH_DEEDS.keys() - KEEPS.keys() == {b"spawn_start", b"spawn_end", b"fork_end"}
+    assert FILTER[b"tick_start"] == Kept("tick_start")
+    assert FILTER[b"tool_result"].limit is not None
+    assert FILTER_WITH_TOOL_ACTIVITY[b"tool_result"].limit is None
+    assert b"compiled" not in FILTER
+    assert FILTER_WITH_TOOL_ACTIVITY.keys() - FILTER.keys() == {b"spawn_start", b"spawn_end", b"fork_end"}
 
 
 RESULT = b'{"type":"event","event":"tool_result","sessionId":"s","data":{"type":"tool_result","callId":"%b","name":"x"'

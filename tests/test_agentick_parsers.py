@@ -30,9 +30,9 @@ from oaicompat_proxy.core.events import (
     ToolStarted,
     Usage,
 )
-from oaicompat_proxy.dialects.agentick.parsers import COPIES, DEEDS, PARSERS, failure_of
+from oaicompat_proxy.dialects.agentick.parsers import DUPLICATES, PARSERS, TOOL_ACTIVITY, failure_of
 
-ALL = {**PARSERS, **DEEDS, **COPIES}
+ALL = {**PARSERS, **TOOL_ACTIVITY, **DUPLICATES}
 CALL = {"callId": "c1", "name": "tide"}
 TOKENS = {"inputTokens": 30, "outputTokens": 9, "totalTokens": 39}
 USED = Usage(30, 9, 39)

@@ -27,8 +27,8 @@ from oaicompat_proxy.core.events import (
     ToolStarted,
     Usage,
 )
-from oaicompat_proxy.dialects.agentick.frames import END_HEAD
-from oaicompat_proxy.dialects.agentick.parsers import COPIES, DEEDS, PARSERS
+from oaicompat_proxy.dialects.agentick.frames import END_PREFIX_BYTES
+from oaicompat_proxy.dialects.agentick.parsers import DUPLICATES, PARSERS, TOOL_ACTIVITY
 from oaicompat_proxy.dialects.agentick.reader import EventReader
 
 MAX_FRAME = 64 * 1024
@@ -49,8 +49,8 @@ def frame(name: str, /, data: dict[str, Any] | None = None, **fields: Any) -> by
     return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
-def read(*frames: bytes, with_deeds: bool = False, max_frame: int = MAX_FRAME) -> list[Event]:
-    return list(EventReader(max_frame=max_frame, with_deeds=with_deeds).feed(b"".join(frames)))
+def read(*frames: bytes, include_tool_activity: bool = False, max_frame: int = MAX_FRAME) -> list[Event]:
+    return list(EventReader(max_frame=max_frame, include_tool_activity=include_tool_activity).feed(b"".join(frames)))
 
 
 START = frame("execution_start")
@@ -114,7 +114,7 @@ def result(text: str, **fields: Any) -> bytes:
 def test_results_are_told_only_where_deeds_are() -> None:
     deed = result("06:12")
     assert read(deed) == [ToolCallSettled("c1")]
-    assert read(deed, with_deeds=True) == [ToolFinished("c1", "tide", "06:12", False, None)]
+    assert read(deed, include_tool_activity=True) == [ToolFinished("c1", "tide", "06:12", False, None)]
 
 
 @pytest.mark.parametrize("text", ["[tide rendered on client]", "[moon rendered on client]"])
@@ -122,7 +122,7 @@ def test_a_placeholder_settles_nothing(text: str) -> None:
     """Agentick puts it in the place of the result of a tool that the client has to run."""
     is_placeholder = "tide" in text
     assert read(result(text)) == ([] if is_placeholder else [ToolCallSettled("c1")])
-    (told,) = read(result(text), with_deeds=True)
+    (told,) = read(result(text), include_tool_activity=True)
     assert isinstance(told, ToolFinished)
     assert told.is_placeholder == is_placeholder
 
@@ -130,7 +130,7 @@ def test_a_placeholder_settles_nothing(text: str) -> None:
 @pytest.mark.parametrize("size", [1, 4096, 10 * MEGABYTE])
 def test_a_long_result_is_read_by_its_head(size: int) -> None:
     long = b"".join([START, frame("tool_result_start", callId="c1", name="tide"), result("x" * MEGABYTE), DONE])
-    reader = EventReader(max_frame=2 * END_HEAD)
+    reader = EventReader(max_frame=2 * END_PREFIX_BYTES)
     told = [event for place in range(0, len(long), size) for event in reader.feed(long[place : place + size])]
     assert told == [RunStarted(), ToolStarted("c1", "tide"), ToolCallSettled("c1"), RunEnded()]
 
@@ -138,7 +138,7 @@ def test_a_long_result_is_read_by_its_head(size: int) -> None:
 def test_a_long_result_of_a_child_settles_nothing() -> None:
     """The mark of a child stands behind it, but a child runs while the tool of its parent does."""
     start = frame("tool_result_start", callId="c0", name="dive")
-    childs = result("x" * END_HEAD, spawnPath=["s1"])
+    childs = result("x" * END_PREFIX_BYTES, spawnPath=["s1"])
     assert read(START, start, childs, result("06:12", callId="c0")) == [
         RunStarted(),
         ToolStarted("c0", "dive"),
@@ -188,11 +188,11 @@ def test_what_the_user_said_is_not_taken_for_an_answer() -> None:
 # Whose event is it?
 
 
-@pytest.mark.parametrize("name", [*PARSERS, *DEEDS, *COPIES, "execution_end"])
+@pytest.mark.parametrize("name", [*PARSERS, *TOOL_ACTIVITY, *DUPLICATES, "execution_end"])
 def test_a_childs_events_stay_inside(name: str) -> None:
     known = {"delta": "CHILD", "message": MESSAGE, "error": {"message": "x"}, "modelOutput": {"message": MESSAGE}}
     event = frame(name, spawnPath=["s1"], **known)
-    assert read(START, event, with_deeds=True) == [RunStarted()]
+    assert read(START, event, include_tool_activity=True) == [RunStarted()]
 
 
 def test_a_childs_message_does_not_hide_the_parents() -> None:
@@ -246,7 +246,7 @@ def test_what_makes_an_end(frames: list[bytes], expected: list[Event]) -> None:
 def test_it_knows_when_the_run_is_over(frames: list[bytes], expected: list[Event]) -> None:
     reader = EventReader(max_frame=MAX_FRAME)
     list(reader.feed(b"".join([START, *frames])))
-    assert reader.over == any(isinstance(event, RunEnded | RunFailed) for event in expected)
+    assert reader.finished == any(isinstance(event, RunEnded | RunFailed) for event in expected)
 
 
 def test_a_run_that_is_joined_in_its_middle_has_one_end_and_no_need_for_copies() -> None:
@@ -254,7 +254,7 @@ def test_a_run_that_is_joined_in_its_middle_has_one_end_and_no_need_for_copies()
     reader = EventReader(max_frame=MAX_FRAME, resumed=True)
     frames = [frame("content_delta", delta="Six."), COPY_FRAMES["message"], end()]
     assert list(reader.feed(b"".join(frames))) == [TextDelta("Six."), RunEnded()]
-    assert reader.over
+    assert reader.finished
 
 
 def test_a_run_that_is_joined_in_its_middle_is_not_ended_by_a_child() -> None:
@@ -276,7 +276,7 @@ def long_end(**fields: Any) -> bytes:
 def test_an_end_with_a_megabyte_of_history_is_read_by_its_head(size: int) -> None:
     data = START + frame("content_delta", delta="Six.") + long_end() + frame("content_delta", delta="no") + DONE
     reads = [data[place : place + size] for place in range(0, len(data), size)] if size > 1 else [data]
-    reader = EventReader(max_frame=2 * END_HEAD)
+    reader = EventReader(max_frame=2 * END_PREFIX_BYTES)
     assert [event for read_ in reads for event in reader.feed(read_)] == [RunStarted(), TextDelta("Six."), RunEnded()]
 
 
@@ -298,14 +298,14 @@ def test_a_short_end_of_a_child_is_not_ours() -> None:
 
 
 LONG_AND_ODD = [
-    b'{"event":"execution_end","data":{"output":"' + b"x" * END_HEAD + b'"}}',
-    b'{"event":"execution_end","data":{"a":1,"output":"' + b"x" * END_HEAD + b'"}}',
-    b'{"event":"execution_end","data":{"a":,"output":"' + b"x" * END_HEAD + b'"}}',
-    b'{"event":"execution_end","x":{"a":1,"output":"' + b"x" * END_HEAD + b'"}}',
-    b'{"event":"execution_end","data":7,"x":{"a":1,"output":"' + b"x" * END_HEAD + b'"}}',
-    b'{"event":"execution_end","data":null,"x":{"a":1,"output":"' + b"x" * END_HEAD + b'"}}',
-    b'{"event":"execution_end","data":"' + b"x" * END_HEAD + b'"}',
-    b'{"event":"execution_end"' + b" " * END_HEAD + b"}",
+    b'{"event":"execution_end","data":{"output":"' + b"x" * END_PREFIX_BYTES + b'"}}',
+    b'{"event":"execution_end","data":{"a":1,"output":"' + b"x" * END_PREFIX_BYTES + b'"}}',
+    b'{"event":"execution_end","data":{"a":,"output":"' + b"x" * END_PREFIX_BYTES + b'"}}',
+    b'{"event":"execution_end","x":{"a":1,"output":"' + b"x" * END_PREFIX_BYTES + b'"}}',
+    b'{"event":"execution_end","data":7,"x":{"a":1,"output":"' + b"x" * END_PREFIX_BYTES + b'"}}',
+    b'{"event":"execution_end","data":null,"x":{"a":1,"output":"' + b"x" * END_PREFIX_BYTES + b'"}}',
+    b'{"event":"execution_end","data":"' + b"x" * END_PREFIX_BYTES + b'"}',
+    b'{"event":"execution_end"' + b" " * END_PREFIX_BYTES + b"}",
 ]
 
 
@@ -326,7 +326,7 @@ def test_a_failure_with_a_long_text_is_a_failure(size: int, order: str) -> None:
     words = "It broke. " * 4096
     fields: dict[str, Any] = {"error": {"message": words}, "usage": {}, "output": None}
     if order == "error last":
-        fields = {"usage": {}, "output": "x" * END_HEAD, "error": {"message": words}}
+        fields = {"usage": {}, "output": "x" * END_PREFIX_BYTES, "error": {"message": words}}
     failed = frame("execution_end", {"executionId": RUN, **fields})
     if order == "lines":
         failed = failed.replace(b',"data":', b',\ndata: "data":')
@@ -344,7 +344,7 @@ def test_an_end_that_is_too_long_to_be_read_is_an_error() -> None:
 
 @pytest.mark.parametrize("data", [b"", b',"dbta":{"error":{"message":"boom"}}', b',"data":null', b',"data":[]'])
 def test_an_end_without_its_data_is_an_error(data: bytes) -> None:
-    with pytest.raises(UpstreamError, match="cannot be read"):
+    with pytest.raises(UpstreamError, match="without `data`"):
         read(START, b'data: {"type":"event","event":"execution_end"' + data + b"}\n\n", DONE)
 
 
@@ -403,7 +403,7 @@ def test_a_frame_that_is_nested_deeply_is_read_or_the_agents_fault(name: str, de
     deep = '{"a":' * depth + "1" + "}" * depth
     fields = '{"input":D,"result":{"content":D},"output":D,"selectedBranch":D}'.replace("D", deep)
     payload = f'{{"event":"{name}","data":{fields}}}'.encode()
-    reader = EventReader(max_frame=MEGABYTE, with_deeds=True)
+    reader = EventReader(max_frame=MEGABYTE, include_tool_activity=True)
     try:
         assert len(list(reader.feed(b"data: " + payload + b"\n\n"))) == 1
     except UpstreamError:

@@ -16,13 +16,13 @@ from oaicompat_proxy.dialects.agentick.requests import (
     events_path,
     is_app_id,
     is_unknown_method,
-    model_signs,
+    model_markers,
     parse_apps,
     parse_available,
+    reads_all_messages,
     session_key,
-    takes_messages,
 )
-from oaicompat_proxy.dialects.protocol import App, Call
+from oaicompat_proxy.dialects.protocol import App, HttpCall
 
 KEY = "harbor:r1"
 WAV = "audio/wav"
@@ -50,7 +50,7 @@ BLOCKS: list[tuple[Block, dict[str, Any]]] = [
 ]
 
 
-def body_of(call: Call) -> dict[str, Any]:
+def body_of(call: HttpCall) -> dict[str, Any]:
     return json.loads(call.body)  # type: ignore[no-any-return]
 
 
@@ -113,7 +113,7 @@ def test_bodies_are_ascii_so_that_no_packet_can_cut_a_character() -> None:
     assert json.loads(body)["message"]["content"][0]["text"] == "Grüß \U0001f30a \u2028 \ud83c"
 
 
-CALLS: list[tuple[Call, str, dict[str, Any]]] = [
+CALLS: list[tuple[HttpCall, str, dict[str, Any]]] = [
     (build_close(KEY), "/close", {"sessionId": KEY}),
     (build_invoke_close(KEY), "/invoke", {"method": "close", "params": {"sessionId": KEY}}),
     (build_apps(), "/invoke", {"method": "apps", "params": {}}),
@@ -136,7 +136,7 @@ CALLS: list[tuple[Call, str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("call", "path", "body"), CALLS)
-def test_a_call(call: Call, path: str, body: dict[str, Any]) -> None:
+def test_a_call(call: HttpCall, path: str, body: dict[str, Any]) -> None:
     assert (call.path, body_of(call)) == (path, body)
 
 
@@ -216,7 +216,7 @@ def test_an_older_release_says_that_it_has_no_such_method(status: int, body: byt
 
 
 def test_nothing_is_sent_to_see_what_is_wanted() -> None:
-    assert build_empty_send() == Call("/send", b"{}")
+    assert build_empty_send() == HttpCall("/send", b"{}")
 
 
 @pytest.mark.parametrize(
@@ -231,12 +231,12 @@ def test_nothing_is_sent_to_see_what_is_wanted() -> None:
     ],
 )
 def test_a_refusal_tells_whether_all_messages_are_read(status: int, error: str, takes: bool | None) -> None:
-    assert takes_messages(status, json.dumps({"error": error}).encode()) is takes
+    assert reads_all_messages(status, json.dumps({"error": error}).encode()) is takes
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"null", b"\xff"])
 def test_a_refusal_that_is_none_tells_nothing(body: bytes) -> None:
-    assert takes_messages(400, body) is None
+    assert reads_all_messages(400, body) is None
 
 
 def test_the_last_message_is_marked() -> None:
@@ -246,6 +246,6 @@ def test_the_last_message_is_marked() -> None:
 
 
 def test_signs_of_the_model_and_of_a_run_that_failed_before_it() -> None:
-    signs = model_signs()
+    signs = model_markers()
     assert signs[b'"event":"message_start'] is True
     assert signs[b'"event":"error'] is False

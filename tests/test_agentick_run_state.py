@@ -24,42 +24,42 @@ from oaicompat_proxy.core.events import (
     ToolCalled,
     ToolCallSettled,
 )
-from oaicompat_proxy.dialects.agentick.frames import END_HEAD, NEVER_NEEDED, RESULT_HEAD
-from oaicompat_proxy.dialects.agentick.parsers import COPIES, DEEDS, PARSERS
+from oaicompat_proxy.dialects.agentick.frames import END_PREFIX_BYTES, IGNORED, RESULT_PREFIX_BYTES
+from oaicompat_proxy.dialects.agentick.parsers import DUPLICATES, PARSERS, TOOL_ACTIVITY
 from oaicompat_proxy.dialects.agentick.reader import EventReader
-from oaicompat_proxy.dialects.agentick.run_state import KINDS_WITH_DEEDS, Run
+from oaicompat_proxy.dialects.agentick.run_state import HANDLERS_WITH_TOOL_ACTIVITY, RunState
 
 MAX_FRAME = 64 * 1024
 MESSAGE = {"role": "assistant", "content": [{"type": "text", "text": "Six."}]}
-NAMES = [*PARSERS, *DEEDS, *COPIES, *NEVER_NEEDED, "execution_end", "never_heard_of", "x" * 300]
+NAMES = [*PARSERS, *TOOL_ACTIVITY, *DUPLICATES, *IGNORED, "execution_end", "never_heard_of", "x" * 300]
 
 
-def new_run(**options: bool) -> Run:
-    return Run(**{"with_deeds": True, "resumed": False, **options})
+def new_run(**options: bool) -> RunState:
+    return RunState(**{"include_tool_activity": True, "resumed": False, **options})
 
 
-def hear(run: Run, name: str, /, **data: Any) -> Event | None:
-    return run.hear_named(name, data)
+def hear(run: RunState, name: str, /, **data: Any) -> Event | None:
+    return run.handle_by_name(name, data)
 
 
 def head_of(name: str) -> bytes:
     return b'{"type":"event","event":"%b","sessionId":"s"' % name.encode()
 
 
-def needs(run: Run) -> set[str]:
+def needs(run: RunState) -> set[str]:
     """Which copies of the message it would keep now."""
-    return {name for name in COPIES if run.judge(head_of(name)) is not None}
+    return {name for name in DUPLICATES if run.filter_frame(head_of(name)) is not None}
 
 
 def test_copies_are_needed_until_the_message_is_known() -> None:
     run = new_run()
-    assert needs(run) == set(COPIES)
+    assert needs(run) == set(DUPLICATES)
     hear(run, "message_start")
     assert needs(run) == set()
     hear(run, "tool_call_start", callId="c1", name="tide")
     assert needs(run) == {"message"}
     assert hear(run, "tick_start") == TickStarted()
-    assert needs(run) == set(COPIES)
+    assert needs(run) == set(DUPLICATES)
 
 
 def test_a_run_that_is_joined_in_its_middle_needs_none() -> None:
@@ -88,16 +88,16 @@ def test_a_child_is_called_what_its_beginning_said() -> None:
 def test_what_an_end_says(data: dict[str, Any], event: Event | None, over: bool) -> None:
     run = new_run()
     hear(run, "execution_start", executionId="e1")
-    assert run.end(data) == event
-    assert run.over == over
+    assert run.handle_end(data) == event
+    assert run.finished == over
 
 
 def test_behind_the_end_nothing_is_needed() -> None:
     run = new_run()
-    assert run.judge(head_of("tick_start")) is not None
-    run.end({"aborted": False})
-    assert run.judge(head_of("tick_start")) is None
-    assert run.judge(b"hello") is None
+    assert run.filter_frame(head_of("tick_start")) is not None
+    run.handle_end({"aborted": False})
+    assert run.filter_frame(head_of("tick_start")) is None
+    assert run.filter_frame(b"hello") is None
 
 
 def test_a_call_whose_message_has_not_come_is_early() -> None:
@@ -115,23 +115,23 @@ def result_of(call_id: str) -> bytes:
 
 
 def test_a_long_result_settles_the_call_whose_tool_runs() -> None:
-    run = new_run(with_deeds=False)
+    run = new_run(include_tool_activity=False)
     hear(run, "tool_result_start", callId="c1", name="tide")
-    assert run.hear_head("tool_result", result_of("c2")) is None, "a child's"
-    assert run.hear_head("tool_result", result_of("c1")) == ToolCallSettled("c1")
-    assert run.hear_head("tool_result", result_of("c2")) == ToolCallSettled("c2"), "nothing tells whose it is"
+    assert run.handle_truncated("tool_result", result_of("c2")) is None, "a child's"
+    assert run.handle_truncated("tool_result", result_of("c1")) == ToolCallSettled("c1")
+    assert run.handle_truncated("tool_result", result_of("c2")) == ToolCallSettled("c2"), "nothing tells whose it is"
 
 
 def test_a_result_that_does_not_begin_like_one_is_read_in_full() -> None:
-    keep = new_run(with_deeds=False).judge(head_of("tool_result"))
+    keep = new_run(include_tool_activity=False).filter_frame(head_of("tool_result"))
     assert keep is not None
-    assert keep.suffices is not None
-    assert keep.suffices(result_of("c1"))
-    assert not keep.suffices(result_of(""))
+    assert keep.is_enough is not None
+    assert keep.is_enough(result_of("c1"))
+    assert not keep.is_enough(result_of(""))
 
 
 def test_every_kind_that_is_parsed_is_known() -> None:
-    assert KINDS_WITH_DEEDS.keys() == {*PARSERS, *DEEDS, *COPIES}
+    assert HANDLERS_WITH_TOOL_ACTIVITY.keys() == {*PARSERS, *TOOL_ACTIVITY, *DUPLICATES}
 
 
 # The short way says what the long way says
@@ -141,7 +141,7 @@ class LongWay(EventReader):
     """Everything line by line through the event-stream reader."""
 
     def _feed(self, data: bytes, events: list[Event]) -> None:
-        self._feed_any(data, events)
+        self._feed_slow(data, events)
 
 
 FIELDS: list[dict[str, Any]] = [
@@ -151,12 +151,12 @@ FIELDS: list[dict[str, Any]] = [
     {"executionId": "e1", "error": {"message": "no"}, "result": {"response": "all"}, "spawnId": "s1", "label": "Ann"},
     {"executionId": "e1", "error": "gone"},
     {"executionId": "e1", "aborted": True},
-    {"executionId": "e1", "aborted": False, "usage": {}, "output": "x" * END_HEAD},
-    {"executionId": "e1", "aborted": False, "error": {"message": "x" * END_HEAD}, "output": None},
-    {"type": "tool_result", "callId": "c1", "name": "tide", "result": {"content": "x" * RESULT_HEAD}},
+    {"executionId": "e1", "aborted": False, "usage": {}, "output": "x" * END_PREFIX_BYTES},
+    {"executionId": "e1", "aborted": False, "error": {"message": "x" * END_PREFIX_BYTES}, "output": None},
+    {"type": "tool_result", "callId": "c1", "name": "tide", "result": {"content": "x" * RESULT_PREFIX_BYTES}},
     {"callId": "c1", "name": "tide", "result": {"content": [{"text": "[tide rendered on client]"}]}},
-    {"executionId": "e1", "output": "x" * END_HEAD},
-    {"executionId": "e2", "output": "x" * END_HEAD, "error": "no"},
+    {"executionId": "e1", "output": "x" * END_PREFIX_BYTES},
+    {"executionId": "e2", "output": "x" * END_PREFIX_BYTES, "error": "no"},
     {"executionId": "e1", "spawnPath": ["s1"], "delta": "CHILD", "message": MESSAGE},
     {"executionId": "e1", "blockType": "image", "raw": {"blockType": "text"}},
     {"executionId": "e1", "blockType": "text", "metadata": {"citations": [{"url": "u"}]}},
@@ -214,18 +214,18 @@ def told(reader: EventReader, reads: list[bytes]) -> list[Any]:
             said += reader.feed(data)
     except UpstreamError as error:
         said.append((type(error), str(error)))
-    return [*said, reader.over, reader.execution_id]
+    return [*said, reader.finished, reader.execution_id]
 
 
 @settings(max_examples=1000, deadline=None)
 @given(st.lists(FRAMES, max_size=12), st.integers(1, 3000), st.booleans(), st.booleans(), st.booleans())
 def test_the_short_way_says_what_the_long_way_says(
-    frames: list[bytes], size: int, whole: bool, with_deeds: bool, resumed: bool
+    frames: list[bytes], size: int, whole: bool, include_tool_activity: bool, resumed: bool
 ) -> None:
     stream = b"".join(frames)
     reads = [stream] if whole else [stream[at : at + size] for at in range(0, len(stream), size)]
     short, long = (
-        told(kind(max_frame=MAX_FRAME, with_deeds=with_deeds, resumed=resumed), reads)
+        told(kind(max_frame=MAX_FRAME, include_tool_activity=include_tool_activity, resumed=resumed), reads)
         for kind in (EventReader, LongWay)
     )
     assert short == long

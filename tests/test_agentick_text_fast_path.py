@@ -19,7 +19,7 @@ from oaicompat_proxy.core.errors import UpstreamError
 from oaicompat_proxy.core.events import Event, MessageCompleted, RunEnded, RunFailed, TextDelta, TextDeltas
 from oaicompat_proxy.dialects.agentick import text_fast_path as plain_text
 from oaicompat_proxy.dialects.agentick.reader import EventReader
-from oaicompat_proxy.dialects.agentick.text_fast_path import Shapes, TextShape, check, learn
+from oaicompat_proxy.dialects.agentick.text_fast_path import FrameTemplate, TemplateCache, decode_together, derive
 
 HERE = Path(__file__)
 RECORDINGS = [
@@ -68,11 +68,11 @@ class SlowReader(EventReader):
     """Everything line by line through the event-stream reader and whole through JSON."""
 
     def feed(self, data: bytes) -> Iterable[Event]:
-        self._shape = None
+        self._template = None
         return super().feed(data)
 
     def _feed(self, data: bytes, events: list[Event]) -> None:
-        self._feed_any(data, events)
+        self._feed_slow(data, events)
 
 
 def texts_of(deltas: TextDeltas) -> list[str]:
@@ -96,10 +96,10 @@ def told(reader: EventReader, reads: Iterable[bytes]) -> list[Any]:
 
 def taught(max_frame: int = MAX_FRAME) -> EventReader:
     """Knows from another run, of another session, what text looks like."""
-    shapes = Shapes()
-    for _ in EventReader(max_frame=MAX_FRAME, shapes=shapes).feed(START_BEFORE + FIRST_BEFORE):
+    shapes = TemplateCache()
+    for _ in EventReader(max_frame=MAX_FRAME, templates=shapes).feed(START_BEFORE + FIRST_BEFORE):
         pass
-    return EventReader(max_frame=max_frame, shapes=shapes)
+    return EventReader(max_frame=max_frame, templates=shapes)
 
 
 def both(reads: list[bytes], max_frame: int = MAX_FRAME) -> tuple[list[Any], list[Any]]:
@@ -377,40 +377,40 @@ def test_a_recorded_run_becomes_the_same_bytes_on_both_paths(path: Path, size: i
 
 # What the run before has taught
 
-SHAPE = TextShape(b"data: " + BEGINNING.encode(), MIDDLE.encode(), END.encode())
+SHAPE = FrameTemplate(b"data: " + BEGINNING.encode(), MIDDLE.encode(), END.encode())
 
 
-def parts(shape: TextShape | None) -> tuple[bytes, bytes, bytes] | None:
-    return None if shape is None else (shape.beginning, shape.middle, shape.end)
+def parts(shape: FrameTemplate | None) -> tuple[bytes, bytes, bytes] | None:
+    return None if shape is None else (shape.prefix, shape.infix, shape.suffix)
 
 
 def test_the_shape_of_the_next_run_differs_in_the_names_only() -> None:
-    shapes = Shapes()
-    assert shapes.recall("s", "e1") is None
-    shapes.note(SHAPE, "s", "e1")
-    assert parts(shapes.recall("s", "e1")) == parts(SHAPE)
+    shapes = TemplateCache()
+    assert shapes.lookup("s", "e1") is None
+    shapes.store(SHAPE, "s", "e1")
+    assert parts(shapes.lookup("s", "e1")) == parts(SHAPE)
     (frame,) = (plain("Hi").replace(b'"s"', b'"app:oc-Z_9"').replace(b'"e1"', b'"5ea0-c0de"'),)
-    recalled = shapes.recall("app:oc-Z_9", "5ea0-c0de")
+    recalled = shapes.lookup("app:oc-Z_9", "5ea0-c0de")
     assert recalled is not None
-    assert recalled.cut_one(frame) == TextDeltas("Hi", [b"Hi"])
-    assert recalled.cut_one(plain("Hi")) is None
+    assert recalled.match(frame) == TextDeltas("Hi", [b"Hi"])
+    assert recalled.match(plain("Hi")) is None
 
 
 @pytest.mark.parametrize("name", ["", 'a"b', "a\\b", "a{b", "a}b", "a b", "é", "\ud83c", "a\n", "a,b"])
 def test_a_name_that_is_not_plain_recalls_nothing(name: str) -> None:
-    shapes = Shapes()
-    shapes.note(SHAPE, "s", "e1")
+    shapes = TemplateCache()
+    shapes.store(SHAPE, "s", "e1")
     if name:
-        assert shapes.recall(name, "e1") is shapes.recall("s", name) is None
+        assert shapes.lookup(name, "e1") is shapes.lookup("s", name) is None
     else:
-        assert shapes.recall("", "") is None
+        assert shapes.lookup("", "") is None
 
 
 @pytest.mark.parametrize(("session", "execution"), [("other", "e1"), ("s", "other"), ("", ""), ("\ud83c", "e1")])
 def test_a_shape_without_its_runs_names_is_not_kept(session: str, execution: str) -> None:
-    shapes = Shapes()
-    shapes.note(SHAPE, session, execution)
-    assert shapes.recall("s", "e1") is None
+    shapes = TemplateCache()
+    shapes.store(SHAPE, session, execution)
+    assert shapes.lookup("s", "e1") is None
 
 
 def test_the_first_text_of_the_next_run_goes_the_fast_way() -> None:
@@ -419,10 +419,10 @@ def test_the_first_text_of_the_next_run_goes_the_fast_way() -> None:
 
 
 def test_a_run_that_looks_otherwise_is_learned_anew_and_so_is_the_next() -> None:
-    shapes = Shapes()
+    shapes = TemplateCache()
     turned = MIDDLE.replace('"blockType":"text","blockIndex":0', '"blockIndex":0,"blockType":"text"')
     for middle, expected in ((MIDDLE, [["b"]]), (turned, [["b"]]), (turned, [["a", "b"]])):
-        reader = EventReader(max_frame=MAX_FRAME, shapes=shapes)
+        reader = EventReader(max_frame=MAX_FRAME, templates=shapes)
         assert batches(START + plain("a", middle=middle) + plain("b", middle=middle), reader=reader) == expected
 
 
@@ -490,7 +490,7 @@ def test_in_a_real_run_all_but_the_first_text_go_the_fast_way(path: Path) -> Non
 def test_json_is_not_decoded_frame_by_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = EventReader(max_frame=MAX_FRAME)
     list(reader.feed(START + FIRST))
-    monkeypatch.setattr("oaicompat_proxy.dialects.agentick.reader._decode", lambda frame: pytest.fail("decoded"))
+    monkeypatch.setattr("oaicompat_proxy.dialects.agentick.reader.decode", lambda frame: pytest.fail("decoded"))
     calls: list[bytes] = []
     loads = orjson.loads
 
@@ -595,7 +595,7 @@ def test_only_the_place_of_the_real_text_is_learned(name: str) -> None:
     ("inside", "text"), [("First.", "Another."), ('a\\",b', 'a",b'), ("\\ud83c", "\ud83c"), ("\\u0041", "\\u0041")]
 )
 def test_what_is_not_the_text_that_was_found_teaches_nothing(inside: str, text: str) -> None:
-    assert learn(plain(inside)[6:-2], text) is None
+    assert derive(plain(inside)[6:-2], text) is None
 
 
 @pytest.mark.parametrize("between", ["", FIRST.decode()])
@@ -625,7 +625,7 @@ def test_texts_that_may_go_the_fast_way_stay_what_they_are(inside: str) -> None:
 
 @pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85"])
 def test_line_ends_of_some_readers_never_go_out_raw(character: str) -> None:
-    assert check([b"a", character.encode(), b"b"]) is None
+    assert decode_together([b"a", character.encode(), b"b"]) is None
     reads = [START + FIRST, plain(f"a{character}b"), LAST_WORD]
     stream, body = answers(EventReader(max_frame=MAX_FRAME), reads, PLAIN_MANNER)
     assert stream is not None
@@ -690,8 +690,8 @@ def test_the_run_is_known_by_its_texts_also_if_it_did_not_begin() -> None:
 @example([b"a\\", b"b"])
 @example([b'a","b', b""])
 def test_texts_are_good_together_only_if_each_is_good_alone(encoded: list[bytes]) -> None:
-    together = check(encoded)
-    alone = [check([each]) for each in encoded]
+    together = decode_together(encoded)
+    alone = [decode_together([each]) for each in encoded]
     if together is None:
         assert not encoded or None in alone
     else:
@@ -703,27 +703,27 @@ def test_texts_are_good_together_only_if_each_is_good_alone(encoded: list[bytes]
 @given(PLAIN, PLAIN)
 def test_a_shape_gives_the_text_of_a_frame_or_nothing(teacher: bytes, frame: bytes) -> None:
     slow = texts(told(SlowReader(max_frame=MAX_FRAME), [teacher]))
-    shape = learn(teacher[6:-2], slow[0]) if slow else None
+    shape = derive(teacher[6:-2], slow[0]) if slow else None
     if shape is None:
         return
-    deltas = shape.cut_one(frame)
+    deltas = shape.match(frame)
     if deltas is not None:
         assert texts_of(deltas) == texts(told(SlowReader(max_frame=MAX_FRAME), [frame]))
 
 
 def test_what_may_become_a_text_is_waited_for_but_not_for_ever() -> None:
-    shape = learn(FIRST[6:-2], "First.")
-    assert isinstance(shape, TextShape)
-    whole = plain("x" * plain_text.LONGEST_WAIT)
-    assert all(shape.may_become(FIRST[:end]) for end in range(len(FIRST)))
-    assert not shape.may_become(b"data: {}")
-    assert not shape.may_become(other("compiled")[:40])
-    assert shape.may_become(whole[: plain_text.LONGEST_WAIT])
-    assert not shape.may_become(whole[: plain_text.LONGEST_WAIT + 1])
+    shape = derive(FIRST[6:-2], "First.")
+    assert isinstance(shape, FrameTemplate)
+    whole = plain("x" * plain_text.MAX_BUFFERED)
+    assert all(shape.may_begin(FIRST[:end]) for end in range(len(FIRST)))
+    assert not shape.may_begin(b"data: {}")
+    assert not shape.may_begin(other("compiled")[:40])
+    assert shape.may_begin(whole[: plain_text.MAX_BUFFERED])
+    assert not shape.may_begin(whole[: plain_text.MAX_BUFFERED + 1])
 
 
 def test_a_text_longer_than_all_waiting_still_comes_whole() -> None:
-    long = "x" * 3 * plain_text.LONGEST_WAIT
+    long = "x" * 3 * plain_text.MAX_BUFFERED
     for size in (1000, 65_536, 10**6):
         fast, slow = both([START + FIRST, *cut(plain(long) + plain("a"), [size])])
         assert fast == slow

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oaicompat_proxy.core.errors import UpstreamFrameTooLong
-from oaicompat_proxy.core.sse import DONE, HEAD, Frame, FrameReader, Keep, encode
+from oaicompat_proxy.core.sse import DONE, PEEK_BYTES, Frame, FrameReader, Kept, encode
 
 MEGABYTE = 1024 * 1024
 
@@ -137,18 +137,18 @@ def test_encoding_gives_one_line_and_its_empty_line() -> None:
 # What nobody needs
 
 
-def judge_by_first_byte(head: bytes) -> Keep | None:
+def filter_by_first_byte(head: bytes) -> Kept | None:
     """K: keep all, L: keep the first ten bytes, anything else: throw away."""
-    return {b"K": Keep("kept"), b"L": Keep("limited", 10)}.get(head[:1])
+    return {b"K": Kept("kept"), b"L": Kept("limited", 10)}.get(head[:1])
 
 
-@pytest.mark.parametrize("size", [5, HEAD - 1, HEAD, HEAD + 1, 5000])
+@pytest.mark.parametrize("size", [5, PEEK_BYTES - 1, PEEK_BYTES, PEEK_BYTES + 1, 5000])
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
-def test_a_judge_throws_away_what_is_not_needed(size: int, line_end: bytes) -> None:
+def test_a_filter_drops_frames(size: int, line_end: bytes) -> None:
     skipped, kept = b"data: X" + b"x" * size, b"data: K" + b"k" * size
     data = line_end.join([skipped, b"", kept, b"", skipped, b"data: K", b"", b""])
-    for reads in ([data], one_by_one(data), cut(data, [HEAD, HEAD + 6, HEAD + 7])):
-        assert read(reads, judge=judge_by_first_byte) == [Frame(b"K" + b"k" * size, "kept")]
+    for reads in ([data], one_by_one(data), cut(data, [PEEK_BYTES, PEEK_BYTES + 6, PEEK_BYTES + 7])):
+        assert read(reads, frame_filter=filter_by_first_byte) == [Frame(b"K" + b"k" * size, "kept")]
 
 
 @pytest.mark.parametrize("space", [b" ", b""])
@@ -157,38 +157,40 @@ def test_a_limited_frame_says_whether_something_is_missing(size: int, space: byt
     payload = b"L" + b"x" * (size - 1)
     data = b"data:" + space + payload + b"\n\n"
     for reads in ([data], one_by_one(data)):
-        assert read(reads, judge=judge_by_first_byte) == [Frame(payload[:10], "limited", truncated=size > 10)]
+        assert read(reads, frame_filter=filter_by_first_byte) == [Frame(payload[:10], "limited", truncated=size > 10)]
 
 
-@pytest.mark.parametrize("size", [HEAD, 1000, 20_000])
+@pytest.mark.parametrize("size", [PEEK_BYTES, 1000, 20_000])
 def test_a_limited_frame_is_cut_the_same_wherever_the_reads_end(size: int) -> None:
     data = b"data: L" + b"x" * size + b"\n\ndata: Kend\n\n"
     expected = [Frame(b"L" + b"x" * 9, "limited", truncated=True), Frame(b"Kend", "kept")]
     for reads in ([data], one_by_one(data), cut(data, range(0, len(data), 100))):
-        assert read(reads, judge=judge_by_first_byte) == expected
+        assert read(reads, frame_filter=filter_by_first_byte) == expected
 
 
 def test_a_limited_frame_of_two_lines_is_truncated() -> None:
-    assert read([b"data: L\ndata: x\n\n"], judge=judge_by_first_byte) == [Frame(b"L", "limited", truncated=True)]
+    assert read([b"data: L\ndata: x\n\n"], frame_filter=filter_by_first_byte) == [
+        Frame(b"L", "limited", truncated=True)
+    ]
 
 
-def test_the_judge_sees_only_the_head_and_only_once() -> None:
+def test_the_filter_sees_only_the_first_bytes_and_only_once() -> None:
     seen: list[bytes] = []
 
-    def judge(head: bytes) -> None:
+    def frame_filter(head: bytes) -> None:
         seen.append(head)
 
     data = b"data: " + b"x" * 1000 + b"\ndata: second line\n\ndata: short\n\n"
     for reads in ([data], one_by_one(data)):
         seen.clear()
-        read(reads, judge=judge)
-        assert [len(head) for head in seen] == [min(len(seen[0]), HEAD), 5]
-        assert len(seen[0]) >= HEAD - len("data: ")
+        read(reads, frame_filter=frame_filter)
+        assert [len(head) for head in seen] == [min(len(seen[0]), PEEK_BYTES), 5]
+        assert len(seen[0]) >= PEEK_BYTES - len("data: ")
 
 
-def test_a_frame_may_change_what_the_judge_says_of_the_next_in_the_same_read() -> None:
+def test_a_frame_may_change_the_filter_for_the_next_frame_of_a_read() -> None:
     wanted = {b"1"}
-    reader = FrameReader(max_frame=MEGABYTE, judge=lambda head: Keep(None) if head in wanted else None)
+    reader = FrameReader(max_frame=MEGABYTE, frame_filter=lambda head: Kept(None) if head in wanted else None)
     got = []
     for frame in reader.feed(b"data: 1\n\ndata: 2\n\ndata: 3\n\n"):
         got.append(frame.data)
@@ -226,7 +228,7 @@ def test_the_fault_is_the_agents_and_sending_again_is_not_safe() -> None:
 
 @pytest.mark.parametrize("prefix", [b": ", b"data: X", b"data: L"])
 def test_ten_megabytes_that_nobody_needs_are_never_held(prefix: bytes) -> None:
-    reader = FrameReader(max_frame=64 * 1024, judge=judge_by_first_byte)
+    reader = FrameReader(max_frame=64 * 1024, frame_filter=filter_by_first_byte)
     piece = b"x" * 16 * 1024
     tracemalloc.start()
     try:
@@ -263,9 +265,9 @@ def test_a_long_line_is_joined_once_and_not_once_a_read() -> None:
 
 def test_a_beginning_suffices_only_if_it_says_so() -> None:
     """Otherwise the event is kept in full: if it is longer, and if it goes on in another line."""
-    keep = Keep("kept", 4, lambda head: head.startswith(b"yes"))
+    keep = Kept("kept", 4, lambda head: head.startswith(b"yes"))
     for cut in (1, 1000):
-        reader = FrameReader(max_frame=MEGABYTE, judge=lambda head: keep)
+        reader = FrameReader(max_frame=MEGABYTE, frame_filter=lambda head: keep)
         stream = b"data: yes, and so on\n\ndata: no, it does not\n\ndata: yes\ndata: more\n\ndata: yes\n\n"
         frames = [frame for at in range(0, len(stream), cut) for frame in reader.feed(stream[at : at + cut])]
         assert [(frame.data, frame.truncated) for frame in frames] == [

@@ -73,7 +73,7 @@ def case_of(name: str, recording: Recording) -> dict[Path, bytes]:
 def translated(name: str, reads: list[bytes] | None = None) -> Outcome:
     native = (GOLDEN / f"{name}.native.sse").read_bytes()
     manner = read_manner(name)
-    events = read_events(reads or [native], with_deeds=manner.server_tools != "hide", dialect=manner.dialect)
+    events = read_events(reads or [native], include_tool_activity=manner.server_tools != "hide", dialect=manner.dialect)
     return translate(events, manner)
 
 

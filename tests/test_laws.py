@@ -349,7 +349,7 @@ def test_garbled_bytes_are_an_error_or_an_answer_but_nothing_else(
     for place in data.draw(st.lists(st.integers(0, len(wire) - 1), max_size=5)):
         wire[place] = data.draw(st.integers(0, 255))
     manner = data.draw(MANNERS)
-    outcome = translate(read_events([bytes(wire)], with_deeds=True), manner)
+    outcome = translate(read_events([bytes(wire)], include_tool_activity=True), manner)
     check_both(outcome, manner)
 
 

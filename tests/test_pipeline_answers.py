@@ -44,7 +44,7 @@ def test_keep_alives_are_events_of_the_api_or_comments() -> None:
         StreamedAnswer(new_translator(AnswerOptions()), ToyEncoder(), pings_are_comments=comments).ping()
         for comments in (False, True)
     ]
-    assert pings == [b"data: ~\n\n", sse.COMMENT]
+    assert pings == [b"data: ~\n\n", sse.KEEP_ALIVE]
 
 
 @pytest.mark.parametrize("last", [RunFailed("no"), UpstreamError("no")])

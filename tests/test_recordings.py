@@ -89,7 +89,7 @@ def test_a_cut_after_any_frame_is_told_to_both_kinds_of_client(path: Path) -> No
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_whole_is_one_answer_or_one_error(path: Path) -> None:
     manner = Manner(include_usage=True, server_tools="reasoning")
-    outcome = translate(read_events([path.read_bytes()], with_deeds=True), manner)
+    outcome = translate(read_events([path.read_bytes()], include_tool_activity=True), manner)
     stream, body = streamed(outcome, manner), collected(outcome, manner)
     if outcome.failure is not None:
         check_error_body(body)

@@ -44,8 +44,8 @@ def mask(data: bytes) -> bytes:
 
 
 def outcome_of(native: bytes, manner: Manner) -> Outcome:
-    with_deeds = manner.server_tools != "hide"
-    return translate(read_events([native], with_deeds=with_deeds, dialect=manner.dialect), manner)
+    include_tool_activity = manner.server_tools != "hide"
+    return translate(read_events([native], include_tool_activity=include_tool_activity, dialect=manner.dialect), manner)
 
 
 @pytest.mark.parametrize("manner", MANNERS, ids=lambda manner: manner.server_tools)

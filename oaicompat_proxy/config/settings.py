@@ -604,7 +604,7 @@ class Config:
         return "+".join(sorted({gateway.dialect for gateway in self.gateways}))
 
     @property
-    def shows_deeds(self) -> bool:
+    def shows_tool_activity(self) -> bool:
         """Whether clients are told what the agent's own tools do, at least with some model."""
         return self.server_tools != "hide" or any(key.endswith(":server_tools") for key in self.model_setting)
 

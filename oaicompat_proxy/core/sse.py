@@ -1,8 +1,8 @@
-"""The event-stream standard: bytes, cut anywhere, to frames; payloads to bytes.
+"""Server-sent events: reads bytes, split anywhere, into frames, and encodes payloads.
 
-Source: WHATWG HTML, "Server-sent events", section "Interpreting an event stream". Followed in full, with two
-bounds of our own: a frame that is kept has a largest size, and a frame that nobody needs is judged by its first
-bytes and thrown away while it arrives. Lines of any length cost linear time.
+Source: WHATWG HTML, "Server-sent events", section "Interpreting an event stream", followed in full. Two additions bound
+memory: a kept frame has a maximum size, and a filter drops a frame by its first bytes, while it is still arriving. The
+cost is linear in the length of a line.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ from typing import Any, NamedTuple
 from .errors import UpstreamFrameTooLong
 
 DONE = b"data: [DONE]\n\n"
-"""The last line of every OpenAI stream."""
+"""The last event of every OpenAI stream."""
 
-COMMENT = b": ping\n\n"
-"""A block without data: shows that the stream lives. Readers that dispatch every block break on it."""
+KEEP_ALIVE = b": ping\n\n"
+"""A comment, which keeps a silent connection open. Clients that dispatch every block fail on it."""
 
-HEAD = 256
-"""Bytes of a data line after which it is judged: enough for an event's name in any key order seen so far."""
+PEEK_BYTES = 256
+"""Bytes of a data line that a filter sees: enough for the event's name in any key order seen so far."""
 
-MARK = b"\xef\xbb\xbf"
-"""The byte-order mark that may stand in front of a stream."""
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""UTF-8 byte order mark, which a stream may begin with."""
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
 def encode(payload: bytes) -> bytes:
-    """One event for everybody: a single `data: ` line and its empty line. `payload` holds no line end."""
+    """One event: a `data: ` line and an empty line. `payload` must not contain a line end."""
     return b"data: " + payload + b"\n\n"
 
 
-class Keep(NamedTuple):
-    """What a judge says of a frame that is needed."""
+class Kept(NamedTuple):
+    """A filter's decision to keep a frame."""
 
     tag: Any
-    """Handed back on the frame, so that what the judge recognised is not looked for again."""
+    """Copied to `Frame.tag`, so that a name that the filter has found is not searched again."""
     limit: int | None = None
-    """Bytes of the payload that are needed; the rest is thrown away. None: all of it."""
-    suffices: Callable[[bytes], bool] | None = None
-    """Whether so many bytes tell what is needed of a longer payload; otherwise all of it is kept."""
+    """Bytes of the payload to keep; the rest is dropped. None keeps all of it."""
+    is_enough: Callable[[bytes], bool] | None = None
+    """Whether these first `limit` bytes are enough of a longer payload; if not, all of it is kept."""
 
 
 class Frame(NamedTuple):
-    """One dispatched event. `data` is as it came: it may be no UTF-8."""
+    """One dispatched event. `data` is unchanged and may be invalid UTF-8."""
 
     data: bytes
     tag: Any = None
@@ -55,54 +55,54 @@ class Frame(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The data, with U+FFFD for what is no UTF-8, as the standard says."""
+        """The data as text, with U+FFFD for invalid UTF-8, as the standard demands."""
         return self.data.decode("utf-8", "replace")
 
 
-Judge = Callable[[bytes], Keep | None]
-"""Says what to do with an event, from the first bytes of its first data line; None throws it away."""
+FrameFilter = Callable[[bytes], Kept | None]
+"""Decides from the first bytes of an event's first data line whether to keep it. None drops it."""
 
 
-def keep_all(_head: bytes) -> Keep:
-    return Keep(None)
+def accept_all(_head: bytes) -> Kept:
+    return Kept(None)
 
 
 class FrameReader:
-    """Reads frames from bytes: `feed()` each read, take the frames that it completed.
+    """Reads frames from bytes. `feed()` returns the frames that each read completes.
 
     An event without its final empty line is never dispatched, so the end of the stream needs no call.
     """
 
     at_start = True
-    """A mark may still come; whoever looked and saw that there is none may say so."""
-    # the line that has no end yet
-    _held = 0
-    _patience = HEAD
+    """A byte order mark may still come. A caller that has seen that there is none may set this to False."""
+    # the unfinished line
+    _line_size = 0
+    _peek_limit = PEEK_BYTES
     _discarding = False
     _after_cr = False
-    # the event that has no empty line yet
-    _size = 0
-    _keep: Keep | None = None
-    _judged = False
+    # the unfinished event
+    _event_size = 0
+    _kept: Kept | None = None
+    _is_filtered = False
     _event = b""
-    _last_id = b""
+    _last_event_id = b""
 
-    def __init__(self, *, max_frame: int, judge: Judge = keep_all) -> None:
-        """`max_frame`: bytes of one kept frame and of one line; more raises UpstreamFrameTooLong from `feed`."""
+    def __init__(self, *, max_frame: int, frame_filter: FrameFilter = accept_all) -> None:
+        """`max_frame`: bytes of a kept frame and of a line, at most; more makes `feed` raise UpstreamFrameTooLong."""
         self._max_frame = max_frame
-        self._judge = judge
-        self._pieces: list[bytes] = []
-        """Of the line."""
-        self._data: list[bytes] = []
-        """Lines of the event."""
+        self._filter = frame_filter
+        self._buffer: list[bytes] = []
+        """Pieces of the unfinished line."""
+        self._data_lines: list[bytes] = []
+        """Data lines of the unfinished event."""
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """The frames that end within `data`, in order. Raises UpstreamFrameTooLong.
 
-        Lazy, so that a judge may have learned from one frame before it is asked about the next: exhaust it.
+        A generator, which must be exhausted: the filter may use what the caller has learned from the frame before.
         """
         if self.at_start or self._after_cr:
-            data = self._trim(data)
+            data = self._strip_leftover(data)
         if b"\r" in data:
             self._after_cr = data.endswith(b"\r")
             lines = _LINE_END.split(data)
@@ -110,146 +110,148 @@ class FrameReader:
             lines = data.split(b"\n")
         rest = lines.pop()
         for number, piece in enumerate(lines):
-            line = piece if number else self._complete(piece)
+            line = piece if number else self._join_line(piece)
             if line:
-                self._take(line)
-            elif line is not None and (self._judged or self._event):
+                self._read_line(line)
+            elif line is not None and (self._is_filtered or self._event):
                 yield from self._dispatch()
         if rest:
-            self._hold(rest)
+            self._buffer_piece(rest)
 
     @property
     def between_frames(self) -> bool:
-        """All that came was whole frames."""
-        return not (self._pieces or self._discarding or self._judged or self._event or self._after_cr or self.at_start)
+        """Whether the last byte that was fed completes a frame."""
+        return not (
+            self._buffer or self._discarding or self._is_filtered or self._event or self._after_cr or self.at_start
+        )
 
-    def _trim(self, data: bytes) -> bytes:
-        """Drops what belongs to the previous read: the LF of a CR LF, and the rest of a leading mark."""
+    def _strip_leftover(self, data: bytes) -> bytes:
+        """Drops the end of something that the previous read began: the LF of a CR LF, or a byte order mark."""
         if self._after_cr:
             self._after_cr = not data
             return data.removeprefix(b"\n")
-        data = b"".join((*self._pieces, data))
-        self._pieces.clear()
-        if len(data) < len(MARK) and MARK.startswith(data):
-            self._pieces.append(data)
+        data = b"".join((*self._buffer, data))
+        self._buffer.clear()
+        if len(data) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(data):
+            self._buffer.append(data)
             return b""
         self.at_start = False
-        return data.removeprefix(MARK)
+        return data.removeprefix(BYTE_ORDER_MARK)
 
-    def _complete(self, end: bytes) -> bytes | None:
-        """The whole line that `end` completes, or None if the line was thrown away."""
+    def _join_line(self, end: bytes) -> bytes | None:
+        """The line that `end` completes; None if the line is dropped."""
         if self._discarding:
             self._discarding = False
             return None
-        if not self._pieces:
+        if not self._buffer:
             return end
-        self._pieces.append(end)
-        line = b"".join(self._pieces)
-        self._forget_line()
+        self._buffer.append(end)
+        line = b"".join(self._buffer)
+        self._clear_line()
         return line
 
-    def _forget_line(self) -> None:
-        self._pieces.clear()
-        self._held = 0
-        self._patience = HEAD
+    def _clear_line(self) -> None:
+        self._buffer.clear()
+        self._line_size = 0
+        self._peek_limit = PEEK_BYTES
 
-    def _hold(self, piece: bytes) -> None:
-        """Keeps the beginning of a line until it is long enough to be judged."""
+    def _buffer_piece(self, piece: bytes) -> None:
+        """Buffers the beginning of a line; peeks at it when it is longer than `_peek_limit`."""
         if self._discarding:
             return
-        self._pieces.append(piece)
-        self._held += len(piece)
-        if self._held > self._patience:
-            self._judge_early()
+        self._buffer.append(piece)
+        self._line_size += len(piece)
+        if self._line_size > self._peek_limit:
+            self._peek()
 
-    def _judge_early(self) -> None:
-        """Decides what becomes of a long line before its end is there."""
-        line = b"".join(self._pieces)
-        self._pieces[:] = [line]
-        self._patience = self._max_frame
+    def _peek(self) -> None:
+        """Decides about a long line before its end has arrived."""
+        line = b"".join(self._buffer)
+        self._buffer[:] = [line]
+        self._peek_limit = self._max_frame
         if line.startswith(b":"):
-            self._discard()
+            self._discard_line()
         elif line.startswith(b"data:"):
-            self._judge_data(line)
-        if self._held > self._max_frame:
+            self._peek_at_data(line)
+        if self._line_size > self._max_frame:
             raise UpstreamFrameTooLong(f"The agent sent a line of more than {self._max_frame} bytes.")
 
-    def _judge_data(self, line: bytes) -> None:
-        if not self._judged:
-            self._open(_value(line))
-        if self._keep is None:
-            self._discard()
-        elif self._keep.limit is not None:
-            self._patience = len("data: ") + self._keep.limit
-            if self._held <= self._patience:
+    def _peek_at_data(self, line: bytes) -> None:
+        if not self._is_filtered:
+            self._begin_event(_value(line))
+        if self._kept is None:
+            self._discard_line()
+        elif self._kept.limit is not None:
+            self._peek_limit = len("data: ") + self._kept.limit
+            if self._line_size <= self._peek_limit:
                 return
             value = _value(line)
-            if self._is_enough(self._keep, value):
-                self._take_data(value)
-                self._discard()
+            if self._has_enough(self._kept, value):
+                self._add_data(value)
+                self._discard_line()
             else:
-                self._patience = self._max_frame
+                self._peek_limit = self._max_frame
 
-    def _discard(self) -> None:
-        """Throws away the current line: what is there, and what is still to come."""
-        self._forget_line()
+    def _discard_line(self) -> None:
+        """Drops the current line: the buffered part, and the part that is still to come."""
+        self._clear_line()
         self._discarding = True
 
-    def _open(self, value: bytes) -> None:
-        """Judges the event that begins with this data."""
-        self._judged = True
-        self._keep = self._judge(value[:HEAD])
+    def _begin_event(self, value: bytes) -> None:
+        """Asks the filter about the event that begins with this data."""
+        self._is_filtered = True
+        self._kept = self._filter(value[:PEEK_BYTES])
 
-    def _take(self, line: bytes) -> None:
-        """One whole line that is not empty."""
+    def _read_line(self, line: bytes) -> None:
+        """Reads one complete line that is not empty."""
         if line.startswith(b"data:"):
-            self._take_data(_value(line))
+            self._add_data(_value(line))
             return
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
-            self._take_data(value)
+            self._add_data(value)
         elif name == b"event":
             self._event = value
         elif name == b"id" and b"\0" not in value:
-            self._last_id = value
+            self._last_event_id = value
 
-    def _take_data(self, value: bytes) -> None:
-        if not self._judged:
-            self._open(value)
-        if self._keep is None:
+    def _add_data(self, value: bytes) -> None:
+        if not self._is_filtered:
+            self._begin_event(value)
+        if self._kept is None:
             return
-        self._size += len(value) + 1
-        if self._keep.limit is not None and self._is_enough(self._keep, value):
-            if not self._data:
-                self._data.append(value[: self._keep.limit])
+        self._event_size += len(value) + 1
+        if self._kept.limit is not None and self._has_enough(self._kept, value):
+            if not self._data_lines:
+                self._data_lines.append(value[: self._kept.limit])
             return
-        if self._size > self._max_frame:
+        if self._event_size > self._max_frame:
             raise UpstreamFrameTooLong(f"The agent sent an event of more than {self._max_frame} bytes.")
-        self._data.append(value)
+        self._data_lines.append(value)
 
-    def _is_enough(self, keep: Keep, value: bytes) -> bool:
-        """Whether the beginning of this event, of which `value` is the next line, tells what is needed of it."""
+    def _has_enough(self, keep: Kept, value: bytes) -> bool:
+        """Whether the first `limit` bytes of this event are enough. `value` is its next line."""
         limit = keep.limit or 0
-        if keep.suffices is None or (not self._data and len(value) <= limit):
+        if keep.is_enough is None or (not self._data_lines and len(value) <= limit):
             return True
-        if len(self._data[0]) == limit if self._data else keep.suffices(value[:limit]):
+        if len(self._data_lines[0]) == limit if self._data_lines else keep.is_enough(value[:limit]):
             return True
-        self._keep = Keep(keep.tag)
+        self._kept = Kept(keep.tag)
         return False
 
     def _dispatch(self) -> Iterator[Frame]:
-        """The empty line: the event is complete."""
-        keep, event = self._keep, self._event or b"message"
-        data = b"\n".join(self._data)
-        truncated = self._size > len(data) + 1
-        self._data.clear()
-        self._size = 0
-        self._keep = None
-        self._judged = False
+        """Dispatches the event at its empty line."""
+        keep, event = self._kept, self._event or b"message"
+        data = b"\n".join(self._data_lines)
+        truncated = self._event_size > len(data) + 1
+        self._data_lines.clear()
+        self._event_size = 0
+        self._kept = None
+        self._is_filtered = False
         self._event = b""
         if keep is not None:
-            yield Frame(data, keep.tag, truncated, event, self._last_id)
+            yield Frame(data, keep.tag, truncated, event, self._last_event_id)
 
 
 def _value(line: bytes) -> bytes:

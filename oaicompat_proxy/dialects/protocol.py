@@ -1,7 +1,7 @@
-"""What the web rooms ask of a dialect, so that they know none of them.
+"""The interface of a dialect: what the rest of the package needs from an agent protocol.
 
-Some dialects are spoken by a gateway: it hosts several apps, keeps sessions that must be closed, and takes calls
-while a run goes on. Others by an agent itself: one address, one call a run, and nothing left when it is over.
+Some dialects are spoken by a gateway, which hosts several apps, keeps sessions that must be closed, and accepts other
+requests during a run. Others are spoken by an agent itself: one address, one request a run, and no state after it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from ..core.recorded_fields import RecordedFields
 from ..core.turn import Turn
 
 
-class Call(NamedTuple):
-    """A POST to the agent's side: `path` below the base address, or a whole URL; `body` as JSON."""
+class HttpCall(NamedTuple):
+    """A POST request to the gateway or agent: `path` below the base address, or a whole URL; `body` is JSON."""
 
     path: str
     body: bytes
@@ -29,64 +29,65 @@ class App(NamedTuple):
 
 
 class SessionStatus(NamedTuple):
-    """What a gateway says of a session."""
+    """A gateway's report about a session."""
 
     exists: bool
-    active: bool
-    """A run goes on in it."""
+    is_running: bool
+    """Whether a run is on in the session."""
 
 
 class Reader(Protocol):
-    """Reads one run: `feed()` bytes as they come, take the events that they complete; `settle()` at their end."""
+    """Reads one run. `feed()` returns the events that each read completes; `flush()` returns events that were held."""
 
     @property
-    def over(self) -> bool:
-        """The agent has said its last word."""
+    def finished(self) -> bool:
+        """Whether the run has ended."""
         ...
 
     @property
     def execution_id(self) -> str:
-        """The agent's own name for the run; empty as long as it has not told, or has none."""
+        """The agent's id of the run; empty until it is known, or if there is none."""
         ...
 
     def feed(self, data: bytes) -> Iterable[Event]:
         """The events that end within `data`.
 
-        Raises UpstreamError for a frame that cannot be understood or is too long, after the events before it.
+        Raises UpstreamError for a malformed or too long frame; a lazy iterator does so after the events before it.
         """
         ...
 
     @property
-    def wait(self) -> float | None:
-        """Seconds from now on after which what was said counts, should no more come that changes it. None: it does
-        not count before the agent says so."""
+    def flush_delay(self) -> float | None:
+        """Seconds of silence after which `flush` must be called; None if nothing is held."""
         ...
 
     @property
-    def waits(self) -> int:
-        """Goes up when such a wait begins anew."""
+    def flush_count(self) -> int:
+        """Increases each time that such a wait begins again."""
         ...
 
-    def settle(self, *, at_end: bool) -> Iterable[Event]:
-        """The events that were held until nothing could change them. `at_end`: the stream has ended,
-        else `wait` is over."""
+    def flush(self, *, at_end: bool) -> Iterable[Event]:
+        """The events that were held because later frames could change them.
+
+        `at_end`: the stream has ended; else `flush_delay` is over.
+        """
         ...
 
 
-class EndsItself:
-    """A reader whose agent's last word counts at once, whatever the stream does."""
+class UnbufferedReader:
+    """A reader that holds no events back."""
 
-    wait: float | None = None
-    waits = 0
+    flush_delay: float | None = None
+    flush_count = 0
 
-    def settle(self, *, at_end: bool) -> Iterable[Event]:
+    def flush(self, *, at_end: bool) -> Iterable[Event]:
         return []
 
 
 class Gateway(Protocol):
-    """Calls that only a gateway takes, and what its short answers say."""
+    """Requests that only a gateway accepts, and the parsers of its responses."""
 
-    def build_apps(self) -> Call: ...
+    def build_apps(self) -> HttpCall: ...
 
     def parse_apps(self, body: bytes) -> list[App] | None: ...
 
@@ -94,83 +95,84 @@ class Gateway(Protocol):
 
     def is_app_id(self, name: str) -> bool: ...
 
-    def build_close(self, key: str) -> Call: ...
+    def build_close(self, key: str) -> HttpCall: ...
 
-    def build_invoke_close(self, key: str) -> Call: ...
+    def build_invoke_close(self, key: str) -> HttpCall: ...
 
-    def build_status(self, key: str) -> Call: ...
+    def build_status(self, key: str) -> HttpCall: ...
 
     def parse_status(self, status: int, body: bytes) -> SessionStatus | None: ...
 
-    def build_abort(self, key: str) -> Call: ...
+    def build_abort(self, key: str) -> HttpCall: ...
 
-    def refuses_abort(self, status: int, body: bytes) -> bool: ...
+    def is_abort_refused(self, status: int, body: bytes) -> bool: ...
 
-    def means_unknown_app(self, body: bytes) -> bool: ...
+    def is_unknown_app(self, body: bytes) -> bool: ...
 
     def is_unknown_method(self, status: int, body: bytes) -> bool: ...
 
-    def build_confirmation(self, key: str, call_id: str, *, confirmed: bool, reason: str = "") -> Call: ...
+    def build_confirmation(self, key: str, call_id: str, *, confirmed: bool, reason: str = "") -> HttpCall: ...
 
     def first_sequence(self, frame: bytes) -> int | None:
-        """1 where a run is the first of its session; None where the frame, a run's first, does not tell."""
+        """The sequence number of a run's first frame: 1 if the run is the first of its session; None if unknown."""
         ...
 
-    def build_empty_send(self) -> Call:
-        """A call that begins no run: its refusal shows how runs are called."""
+    def build_empty_send(self) -> HttpCall:
+        """A request that starts no run; the error shows which form of body the gateway expects."""
         ...
 
-    def takes_messages(self, status: int, body: bytes) -> bool | None:
-        """Whether an answer to it says that all messages of a call are read; None where it does not tell."""
+    def reads_all_messages(self, status: int, body: bytes) -> bool | None:
+        """Whether the gateway reads all messages of a run's request, from that error; None if unknown."""
         ...
 
-    def model_signs(self) -> Mapping[bytes, bool]:
-        """What a run's stream holds as soon as the model has been given its messages, and not before; False for what
-        says that the model was not asked at all.
-        """
+    def model_markers(self) -> Mapping[bytes, bool]:
+        """Bytes by which a run's stream shows that the model has received its messages (True) or never will (False)."""
         ...
 
     def events_path(self, client_id: str) -> str: ...
 
-    def build_subscribe(self, client_id: str, connection_id: str, key: str) -> Call: ...
+    def build_subscribe(self, client_id: str, connection_id: str, key: str) -> HttpCall: ...
 
 
 class Dialect(Protocol):
     headers: Mapping[str, str]
-    """Of every call, beside those that all dialects share."""
+    """Headers of every request, besides those that all dialects share."""
     gateway: Gateway | None
-    """None: what is called is the agent itself. A dropped connection ends its run, and there is nothing to close."""
-    in_messages: bool
-    """It takes a conversation message by message, and the client's tools with it."""
+    """None: requests go to the agent itself. Closing the connection ends the run, and no session has to be closed."""
+    takes_messages: bool
+    """Whether a run's request carries a conversation message by message, and the client's tools."""
     recorded_fields: RecordedFields
-    """What a masked recording shows of its events."""
+    """The fields of its events that a masked recording shows."""
 
     def session_key(self, app: str, name: str) -> str:
-        """What addresses session `name` of `app`."""
+        """The key that addresses session `name` of `app`."""
         ...
 
     def native_key(self, app: str, name: str) -> str:
-        """The key of a session that was not named by us: `name` may choose an app by itself."""
+        """The key of a session that another front end has named. `name` may contain the app."""
         ...
 
     def chosen_app(self, name: str) -> str:
-        """The app that such a name chooses; empty if it leaves that to the model."""
+        """The app that such a name contains; empty if the request's model decides."""
         ...
 
-    def build_run(self, turn: Turn, *, app: str, key: str, run_id: str) -> Call:
-        """`key`: of the session. `run_id`: of this run, never used before."""
+    def build_run(self, turn: Turn, *, app: str, key: str, run_id: str) -> HttpCall:
+        """The request that starts a run. `key`: of the session. `run_id`: a new id for the run."""
         ...
 
-    def new_reader(self, *, max_frame: int, with_deeds: bool, resumed: bool = False, run_id: str = "") -> Reader:
-        """`max_frame`: bytes of the largest frame that may have to be decoded. `with_deeds`: also what the agent's
-        own tools and children did. `resumed`: joins a gateway's events in mid-run. `run_id`: what the call named the
-        run; empty if that is not known."""
+    def new_reader(
+        self, *, max_frame: int, include_tool_activity: bool, resumed: bool = False, run_id: str = ""
+    ) -> Reader:
+        """`max_frame`: bytes of a frame that has to be decoded, at most. `include_tool_activity`: with the agent's own
+        tools and child executions. `resumed`: the stream begins in the middle of a run. `run_id`: that of the request;
+        empty if it is not known.
+        """
         ...
 
     def find_run_id(self, stream: bytes) -> str:
-        """What the call had named the run that this is the whole stream of; empty if it does not tell."""
+        """The run id of the request to which this is the complete response; empty if unknown."""
         ...
 
     def recognizes(self, head: bytes) -> bool:
-        """Whether an event that begins like this is one of the dialect's."""
+        """Whether the first bytes of an event's data are of this dialect."""
         ...

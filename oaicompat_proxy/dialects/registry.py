@@ -1,11 +1,11 @@
-"""The dialects, by the names that the setting `dialect` has for them."""
+"""All dialects, by their names in the setting `dialect`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ..core.sse import HEAD, FrameReader, Keep
+from ..core.sse import PEEK_BYTES, FrameReader, Kept
 from .ag_ui.dialect import AgUi
 from .agentick.dialect import Agentick
 from .protocol import Dialect
@@ -14,8 +14,8 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType({"agentick": Agentick(), "ag-
 
 
 def find_dialect(stream: bytes) -> str | None:
-    """The name of the dialect of a whole event stream, from the first event that one recognizes; None if none does."""
-    frames = FrameReader(max_frame=len(stream) + HEAD, judge=lambda _head: _HEADS)
+    """The name of the dialect of a complete event stream: the first that recognises an event; None if none does."""
+    frames = FrameReader(max_frame=len(stream) + PEEK_BYTES, frame_filter=lambda _head: _KEEP_PEEK)
     for frame in frames.feed(stream):
         for name, dialect in DIALECTS.items():
             if dialect.recognizes(frame.data):
@@ -23,4 +23,4 @@ def find_dialect(stream: bytes) -> str | None:
     return None
 
 
-_HEADS = Keep(None, HEAD)
+_KEEP_PEEK = Kept(None, PEEK_BYTES)

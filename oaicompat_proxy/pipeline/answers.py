@@ -87,7 +87,7 @@ class StreamedAnswer:
 
     def ping(self) -> bytes:
         """A keep-alive; it is no part of the answer, so a recording does not show it."""
-        return sse.COMMENT if self._pings_are_comments else self.encoder.ping()
+        return sse.KEEP_ALIVE if self._pings_are_comments else self.encoder.ping()
 
     def end(self) -> bytes:
         """What stands behind the last part."""

@@ -48,7 +48,10 @@ class Pipeline:
         """`run_id`: what the call had named the run, where the dialect names runs."""
         self._api = api
         self._reader: Reader = DIALECTS[options.dialect].new_reader(
-            max_frame=max_frame, with_deeds=options.server_tools != "hide", resumed=options.resumed, run_id=run_id
+            max_frame=max_frame,
+            include_tool_activity=options.server_tools != "hide",
+            resumed=options.resumed,
+            run_id=run_id,
         )
         translator = new_translator(options)
         self._answer: StreamedAnswer | WholeAnswer
@@ -82,7 +85,7 @@ class Pipeline:
                 self._answer.finish()
             except ProxyError as error:
                 self._failure = error
-        is_cut = self._failure is not None and not self._reader.over
+        is_cut = self._failure is not None and not self._reader.finished
         if isinstance(self._answer, WholeAnswer):
             return self._refused(is_cut) or Outcome(200, self._answer.body(), False, False)
         if not any(self._data) and (refused := self._refused(is_cut)):
@@ -98,7 +101,7 @@ class Pipeline:
         if self._is_over:
             return
         try:
-            events = self._reader.settle(at_end=True) if at_end else self._reader.feed(data)
+            events = self._reader.flush(at_end=True) if at_end else self._reader.feed(data)
             if isinstance(self._answer, WholeAnswer):
                 self._answer.feed(events)
             else:

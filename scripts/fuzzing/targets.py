@@ -96,10 +96,10 @@ def run(data: bytes) -> None:
     """One ending that a strict client takes, in both forms the same; cuts and the fast path change nothing."""
     choice, body = data[:HEADER], data[HEADER:]
     manner = MANNERS[sum(choice[:1]) % len(MANNERS)]
-    with_deeds = manner.server_tools != "hide"
-    slow = translate(read_slowly(body, with_deeds), manner)
+    include_tool_activity = manner.server_tools != "hide"
+    slow = translate(read_slowly(body, include_tool_activity), manner)
     for reads in (pieces(body, choice), [body]):
-        outcome = translate(read_events(reads, with_deeds=with_deeds), manner)
+        outcome = translate(read_events(reads, include_tool_activity=include_tool_activity), manner)
         check(outcome, manner)
         if says_no_json(slow.failure) and not says_no_json(outcome.failure):
             # a piece of text may pass although what stands around it, and nobody reads, is no JSON
@@ -112,12 +112,16 @@ def ag_ui(data: bytes) -> None:
     """The same for AG-UI, in which a stream that breaks off before its last word is never an answer."""
     choice, body = data[:HEADER], data[HEADER:]
     manner = MANNERS[sum(choice[:1]) % len(MANNERS)]._replace(dialect="ag-ui")
-    with_deeds = manner.server_tools != "hide"
-    whole = translate(read_events([body], with_deeds=with_deeds, dialect="ag-ui"), manner)
+    include_tool_activity = manner.server_tools != "hide"
+    whole = translate(read_events([body], include_tool_activity=include_tool_activity, dialect="ag-ui"), manner)
     check(whole, manner)
-    cut = translate(read_events(pieces(body, choice), with_deeds=with_deeds, dialect="ag-ui"), manner)
+    cut = translate(
+        read_events(pieces(body, choice), include_tool_activity=include_tool_activity, dialect="ag-ui"), manner
+    )
     assert told(cut) == told(whole), (cut, whole)
-    broken = translate(read_events([body], with_deeds=with_deeds, dialect="ag-ui", ends=False), manner)
+    broken = translate(
+        read_events([body], include_tool_activity=include_tool_activity, dialect="ag-ui", ends=False), manner
+    )
     check(broken, manner)
     assert broken.failure is not None or told(broken) == told(whole), broken
 
@@ -130,13 +134,13 @@ def text_of(outcome: Outcome) -> str:
     return "".join(each for each in told(outcome) if isinstance(each, str))
 
 
-def read_slowly(body: bytes, with_deeds: bool) -> Iterable[Event]:
+def read_slowly(body: bytes, include_tool_activity: bool) -> Iterable[Event]:
     """Frame by frame, without what was learned of plain text. Raises UpstreamError behind what came before."""
-    reader = EventReader(max_frame=MAX_FRAME, with_deeds=with_deeds)
+    reader = EventReader(max_frame=MAX_FRAME, include_tool_activity=include_tool_activity)
     events: list[Event] = []
     failure: ProxyError | None = None
     try:
-        reader._feed_any(body, events)
+        reader._feed_slow(body, events)
     except ProxyError as error:
         failure = error
     yield from events

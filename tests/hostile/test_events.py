@@ -221,7 +221,9 @@ def stream(dialect: str, events: Events, count: int) -> bytes:
 
 def answer(dialect: str, native: bytes, server_tools: str, *, max_held: int = 2**30) -> ProxyError | None:
     """Reads, translates and encodes all of it; what ended it."""
-    reader = SIDES[dialect].dialect.new_reader(max_frame=MAX_FRAME, with_deeds=server_tools != "hide", run_id="r")
+    reader = SIDES[dialect].dialect.new_reader(
+        max_frame=MAX_FRAME, include_tool_activity=server_tools != "hide", run_id="r"
+    )
     translator = Translator(
         model="owl",
         tool_names=frozenset({"mine"}),

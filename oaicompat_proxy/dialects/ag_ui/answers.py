@@ -1,8 +1,8 @@
-"""The answer to what a run waits for, as the next run carries it.
+"""Builds the answer to a run's interrupts, as the next run carries it.
 
 Source: AG-UI 1.0, `ResumeEntry`; ag-ui-langgraph 0.0.47 for `forwardedProps.command.resume`; Agno 3.1 for tool
-messages. A payload is made to the interrupt's response schema. A human's words never become a tool's arguments:
-agent-framework-ag-ui 1.7 takes every key beyond the yes or no as one.
+messages. A payload is fitted to the interrupt's response schema. The person's text never becomes an argument of
+the tool: agent-framework-ag-ui 1.7 treats every key besides the decision as one.
 """
 
 from __future__ import annotations
@@ -14,37 +14,34 @@ from typing import Any, NamedTuple
 from ...core.errors import AgentError, InvalidRequest
 from ...core.message import ToolCall
 from ...core.turn import ConfirmationReply
-from .interrupts import COMMAND, RESUME, TOOL_MESSAGE, PendingInterrupt, decode, fingerprint
+from .interrupts import COMMAND, RESUME, TOOL_MESSAGE, PendingInterrupt, decode_interrupts, fingerprint
 from .response_schema import YES_WORDS, allows, decide, decision_key, is_object, properties_of
 
 EDITED_ARGUMENTS = "editedArgs"
-"""AG-UI's own key for a full replacement of a tool's arguments."""
-
-
+"""AG-UI's key for a complete replacement of a tool's arguments."""
 MAX_LEVELS = 100
-"""Levels of JSON in an answer."""
+"""Levels of nested JSON in an answer, at most."""
 
 
 class Resumption(NamedTuple):
-    """What the next run carries: `resume` and `props` (for `forwardedProps`), and results of calls by their ids."""
+    """The next run's `resume`, its `forwardedProps`, and tool results by their call ids."""
 
     resume: list[dict[str, Any]]
     props: dict[str, Any]
     results: dict[str, str]
 
 
-NOTHING_WAITED = Resumption([], {}, {})
+NO_RESUMPTION = Resumption([], {}, {})
 
 
-def answer_all(answer: ConfirmationReply) -> Resumption:
-    """What was said to each that waits: the same to all, or of a JSON list of so many to each its own.
+def build_resumption(answer: ConfirmationReply) -> Resumption:
+    """Answers all interrupts: with the same reply, or with one item each of a JSON list of the same length.
 
-    A no is an answer too, so that the agent can go on with it.
-    Raises InvalidRequest for an answer that a response schema does not allow, and AgentError where a yes was not
-    the client's.
+    A denial is also an answer, with which the agent continues. Raises InvalidRequest for an answer that the response
+    schema does not allow, and AgentError for an automatic approval that it does not allow.
     """
-    interrupts = decode(answer.question)
-    answers = _spread(answer, len(interrupts))
+    interrupts = decode_interrupts(answer.question)
+    answers = _split_answer(answer, len(interrupts))
     payloads = [(each, _make_payload(each, its_own)) for each, its_own in zip(interrupts, answers, strict=True)]
     resume = [_entry(each, payload) for each, payload in payloads if each.channel == RESUME]
     commands = [(each.interrupt_id, payload) for each, payload in payloads if each.channel == COMMAND]
@@ -55,7 +52,7 @@ def answer_all(answer: ConfirmationReply) -> Resumption:
     return Resumption(resume, props, {each.call_id: _result(payload) for each, payload in waiting})
 
 
-def _spread(answer: ConfirmationReply, count: int) -> list[ConfirmationReply]:
+def _split_answer(answer: ConfirmationReply, count: int) -> list[ConfirmationReply]:
     said = _parse(answer.text)
     if count == 1 or not isinstance(said, list) or len(said) != count:
         return [answer] * count
@@ -63,7 +60,7 @@ def _spread(answer: ConfirmationReply, count: int) -> list[ConfirmationReply]:
 
 
 def _read_one(said: Any, question: str) -> ConfirmationReply:
-    """One of several answers, with the same words for a yes as a single one has."""
+    """Reads one of several answers. The words for yes are those of a single answer."""
     if isinstance(said, dict):
         reason = said.get("reason")
         confirmed, reason = said.get("confirmed") is True, reason if isinstance(reason, str) else ""
@@ -84,14 +81,14 @@ def _entry(interrupt: PendingInterrupt, payload: Any) -> dict[str, Any]:
 
 
 def _command(answers: list[tuple[str, Any]]) -> Any:
-    """LangGraph takes the answer to a single interrupt as it is, and those to several by their ids."""
+    """LangGraph's format: one answer alone, or several by their interrupt ids."""
     if len(answers) == 1 or not all(interrupt_id for interrupt_id, _ in answers):
         return answers[0][1]
     return dict(answers)
 
 
 def _result(payload: Any) -> str:
-    """Agno reads `accepted`, and `note` with a no."""
+    """The content of a tool message. Agno reads `accepted`, and `note` with a denial."""
     if not isinstance(payload, dict):
         return json.dumps(payload)
     note = {"note": payload["reason"]} if "reason" in payload else {}
@@ -109,12 +106,12 @@ def _make_payload(interrupt: PendingInterrupt, answer: ConfirmationReply) -> Any
     known = properties_of(interrupt.schema)
     edits = isinstance(payload, dict) and EDITED_ARGUMENTS in payload
     if not allows(interrupt.schema, payload) or (edits and EDITED_ARGUMENTS not in known):
-        _refuse(interrupt.schema, answer)
+        _reject(interrupt.schema, answer)
     return payload
 
 
 def _parse(text: str) -> Any:
-    """What was said as JSON, if it is any that can be passed on, else as it was said."""
+    """The text as JSON, if it is valid and not nested too deeply; else the text."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -131,7 +128,7 @@ def _is_shallow(value: Any) -> bool:
 
 
 def _decision(answer: ConfirmationReply) -> dict[str, Any]:
-    """LangChain's form."""
+    """A decision in LangChain's format."""
     if answer.confirmed:
         return {"type": "approve"}
     return {"type": "reject", **({"message": answer.reason} if answer.reason else {})}
@@ -143,7 +140,7 @@ def _approval(key: str, decision: Any, interrupt: PendingInterrupt, answer: Conf
 
 
 def _fit(interrupt: PendingInterrupt, answer: ConfirmationReply, said: Any) -> Any:
-    """What comes nearest to the schema of what was said."""
+    """The payload that fits the schema best."""
     schema = interrupt.schema
     if is_object(schema):
         return _fit_object(interrupt, answer, said)
@@ -156,7 +153,7 @@ def _fit(interrupt: PendingInterrupt, answer: ConfirmationReply, said: Any) -> A
 
 
 def _choose(schema: Any, text: str) -> Any:
-    """The word of an enumeration that was said in other letters."""
+    """The word of an enumeration that equals the text, ignoring case."""
     words = schema.get("enum") if isinstance(schema, Mapping) else None
     wanted = text.strip().rstrip(".!").lower()
     return next((each for each in words or () if isinstance(each, str) and each.lower() == wanted), None)
@@ -178,7 +175,7 @@ def _decide_object(key: str, interrupt: PendingInterrupt, answer: ConfirmationRe
     payload = _approval(key, decide(known.get(key, True), confirmed=_is_yes(key, answer, said)), interrupt, answer)
     if not isinstance(said, dict):
         return payload
-    if EDITED_ARGUMENTS in said and answer.confirmed:  # to run the tool without the edit would be a lie
+    if EDITED_ARGUMENTS in said and answer.confirmed:  # without the edit the agent would run another call
         payload[EDITED_ARGUMENTS] = said[EDITED_ARGUMENTS]
     if not (interrupt.name or interrupt.call_id):
         payload |= {name: each for name, each in said.items() if name in known and name not in payload}
@@ -186,25 +183,25 @@ def _decide_object(key: str, interrupt: PendingInterrupt, answer: ConfirmationRe
 
 
 def _is_yes(key: str, answer: ConfirmationReply, said: Any) -> bool:
-    """The schema's own key says it as well as `confirmed` does."""
+    """Whether the answer confirms: by `confirmed`, or by the schema's own key."""
     if isinstance(said, dict) and "confirmed" not in said and isinstance(said.get(key), bool):
         return bool(said[key])
     return answer.confirmed
 
 
-def _refuse(schema: Any, answer: ConfirmationReply) -> None:
+def _reject(schema: Any, answer: ConfirmationReply) -> None:
     if not answer.text:
         raise AgentError("The agent waits for more than a yes, and there is nobody to give it.")
     wanted = json.dumps(schema, ensure_ascii=False)
     raise InvalidRequest(f"The agent waits for an answer of this JSON schema: {wanted}", param="messages")
 
 
-def original_calls(call: ToolCall) -> list[ToolCall]:
-    """The agent's own calls behind the one that stands for all that waits.
+def with_original_calls(call: ToolCall) -> list[ToolCall]:
+    """The agent's own calls that the client's confirmation call stands for.
 
-    Raises InvalidRequest if the client has changed their arguments: the agent would run its tool with them.
+    Raises InvalidRequest if the client has changed their arguments, with which the agent would run its tools.
     """
-    interrupts = decode(call.id)
+    interrupts = decode_interrupts(call.id)
     arguments = [call.arguments] if len(interrupts) == 1 else _split(call.arguments, len(interrupts))
     pairs = [(each, its_own) for each, its_own in zip(interrupts, arguments, strict=True) if each.call_id]
     if any(fingerprint(its_own) != each.fingerprint for each, its_own in pairs):
@@ -215,7 +212,7 @@ def original_calls(call: ToolCall) -> list[ToolCall]:
 
 
 def _split(arguments: str, count: int) -> list[str]:
-    """The texts in a JSON array of so many."""
+    """The items of a JSON array of this length, each as JSON text."""
     each = _parse(arguments)
     if not isinstance(each, list) or len(each) != count:
         return [""] * count

@@ -1,8 +1,8 @@
-"""The short form of messages and calls: which one a chunk continues.
+"""Assigns `…_CHUNK` events, the short form of messages and tool calls, to their items.
 
-Source: AG-UI 1.1, "The chunked form". The first chunk of an item names it, later ones may leave the name out. The
-agent and each of its sub-agents has a short form of its own going; an untagged chunk without a name continues the
-agent's, else the only one that is open.
+Source: AG-UI 1.1, "The chunked form". The first chunk of an item has the item's id, later ones may
+leave it out. The agent and each of its sub-agents may have one open item of a kind. A chunk without item id and without
+`subagentRunId` continues the agent's item, else the only open item.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ from typing import NamedTuple
 from ...core.errors import UpstreamError
 from .limits import Budget
 
-MOST_OPEN = 1024 * 1024
-"""Characters of the names of all short forms that are open at a time."""
+MAX_OPEN = 1024 * 1024
+"""Characters of the ids of all open items, at most."""
 
 
-class Step(NamedTuple):
-    """What one chunk means for its item."""
+class ChunkTarget(NamedTuple):
+    """The item that a chunk belongs to."""
 
     item_id: str
     owner: str
-    """The sub-agent whose item it is; empty for the agent's own."""
+    """The sub-agent that owns the item; empty for the agent itself."""
     opens: bool
+    """Whether the chunk is the first of its item."""
     closed: str | None
-    """The item that this chunk has brought to its end."""
+    """The id of the item that this chunk has ended, if any."""
 
 
 class _Open(NamedTuple):
@@ -33,24 +34,25 @@ class _Open(NamedTuple):
 
 
 class ChunkStreams:
-    """The open short forms of one kind of event."""
+    """The open items of one kind of chunk event."""
 
     def __init__(self, kind: str, id_field: str, label_field: str = "") -> None:
-        """`kind`: the event's name. `label_field`: what a later chunk may repeat, but not change."""
+        """`kind`: the event's name. `label_field`: a field that later chunks may repeat but not change."""
         self._kind = kind
         self._id_field = id_field
         self._label_field = label_field
-        self._budget = Budget(MOST_OPEN, f"open {kind} items")
+        self._budget = Budget(MAX_OPEN, f"open {kind} items")
         # moving
         self.open: dict[str, _Open] = {}
-        """By their owners."""
+        """Open items by their owners."""
         self._owners: dict[str, str] = {}
-        """Of the open items, by their ids."""
+        """Owners of the open items, by the items' ids."""
 
-    def accept(self, item_id: str | None, owner: str, label: str, default: str = "") -> Step:
-        """`label`: the role of a message or the name of a call; empty if it is not told, and then means `default`.
+    def accept(self, item_id: str | None, owner: str, label: str, default: str = "") -> ChunkTarget:
+        """Finds the item of a chunk. `label`: a message's role or a call's tool; an empty one means `default`.
 
-        Raises UpstreamError for a first chunk that names no item, and for one that says something else than the first.
+        Raises UpstreamError for a first chunk without an item id, and for one whose label differs from the first
+        chunk's.
         """
         if not owner:
             owner = self._find_owner(item_id)
@@ -60,28 +62,28 @@ class ChunkStreams:
                 raise UpstreamError(
                     f"The agent sent a {self._kind} event whose `{self._label_field}` is not its item's."
                 )
-            return Step(current.item_id, owner, False, None)
+            return ChunkTarget(current.item_id, owner, False, None)
         if item_id is None:
             raise UpstreamError(
                 f"The agent sent a {self._kind} event without `{self._id_field}`, and none to continue."
             )
         closed = self.close(owner)
-        self._budget.take(item_id + owner)
+        self._budget.add(item_id + owner)
         self.open[owner] = _Open(item_id, label or default)
         self._owners[item_id] = owner
-        return Step(item_id, owner, True, closed)
+        return ChunkTarget(item_id, owner, True, closed)
 
     def close(self, owner: str) -> str | None:
-        """Something else came from this owner: its item is over. Returns the item's id if there is one."""
+        """Ends the owner's open item, because another event of the owner came. Returns the item's id, or None."""
         ended = self.open.pop(owner, None)
         if ended is None:
             return None
         self._owners.pop(ended.item_id, None)
-        self._budget.give_back(ended.item_id + owner)
+        self._budget.remove(ended.item_id + owner)
         return ended.item_id
 
     def _find_owner(self, item_id: str | None) -> str:
-        """Whose item an untagged chunk continues."""
+        """The owner of the item that a chunk without `subagentRunId` continues."""
         if item_id is not None:
             return self._owners.get(item_id, "")
         if "" in self.open or not self.open:

@@ -1,6 +1,6 @@
-"""AG-UI, as the web rooms ask for it: spoken by an agent at an address of its own, one POST a run.
+"""The AG-UI dialect: an agent has an address of its own and takes one POST for each run.
 
-An app is the agent's address: a whole URL, a path below the base address, or nothing for the base itself.
+An app is an agent's address: a whole URL, a path below the base address, or empty for the base address itself.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ...core.turn import Turn
-from ..protocol import Call, Gateway, Reader
+from ..protocol import Gateway, HttpCall, Reader
 from .event_names import name_of
 from .reader import EventReader, find_last_run
 from .recorded_fields import RECORDED_FIELDS
@@ -19,32 +19,34 @@ from .requests import build_run
 class AgUi:
     headers: Mapping[str, str] = MappingProxyType({"Accept": "text/event-stream"})
     gateway: Gateway | None = None
-    in_messages = True
+    takes_messages = True
     recorded_fields = RECORDED_FIELDS
 
     def session_key(self, app: str, name: str) -> str:
-        """The thread: each agent has its own."""
+        """The thread id. Each agent has its own threads."""
         return name
 
     def native_key(self, app: str, name: str) -> str:
         return name
 
     def chosen_app(self, name: str) -> str:
-        """A thread belongs to the agent that is asked."""
+        """Always empty: the request's model chooses the agent."""
         return ""
 
-    def build_run(self, turn: Turn, *, app: str, key: str, run_id: str) -> Call:
+    def build_run(self, turn: Turn, *, app: str, key: str, run_id: str) -> HttpCall:
         path = app if "://" in app or not app else f"/{app.lstrip('/')}"
-        return Call(path, build_run(key, run_id, turn))
+        return HttpCall(path, build_run(key, run_id, turn))
 
-    def new_reader(self, *, max_frame: int, with_deeds: bool, resumed: bool = False, run_id: str = "") -> Reader:
-        """Nothing is ever joined in mid-run: a run that goes on after a question is a new one."""
-        return EventReader(max_frame=max_frame, with_deeds=with_deeds, run_id=run_id)
+    def new_reader(
+        self, *, max_frame: int, include_tool_activity: bool, resumed: bool = False, run_id: str = ""
+    ) -> Reader:
+        """`resumed` is ignored: a run that continues after an interrupt is a new run."""
+        return EventReader(max_frame=max_frame, include_tool_activity=include_tool_activity, run_id=run_id)
 
     def find_run_id(self, stream: bytes) -> str:
         return find_last_run(stream)
 
     def recognizes(self, head: bytes) -> bool:
-        """The names of all events are in capitals, even of those that nobody knows yet."""
+        """All event names are in upper case, including those of later versions."""
         name = name_of(head)
         return name is not None and name.isupper()

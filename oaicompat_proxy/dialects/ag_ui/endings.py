@@ -1,7 +1,7 @@
-"""How a run ends: well, with a failure, or with a question to a human.
+"""Reads the end of a run: success, failure, or an interrupt.
 
-Source: AG-UI 1.0, `RUN_FINISHED` with its outcomes, `RUN_ERROR`, and `MESSAGES_SNAPSHOT` as the last resort for the
-text of an agent that does not stream.
+Source: AG-UI 1.0, `RUN_FINISHED` with its outcomes, and `RUN_ERROR`. `MESSAGES_SNAPSHOT` has the text of an agent that
+does not stream.
 """
 
 from __future__ import annotations
@@ -9,61 +9,63 @@ from __future__ import annotations
 from ...core.errors import UpstreamError
 from ...core.events import Event, MessageCompleted, RunEnded, RunFailed, RunResult, ToolCalled
 from .fields import Data, objects_of, text_of, usage_of
-from .interrupts import read_confirmation_calls, read_customs, read_open_calls, read_outcome
+from .interrupts import read_confirmation_calls, read_interrupt_events, read_open_calls, read_outcome
 from .tool_calls import ToolCalls
 
 _STOP_REASONS = {
     **dict.fromkeys(("length", "max_tokens", "max_output_tokens"), "max_tokens"),
     **dict.fromkeys(("content_filter", "content_filtered", "guardrail_intervened", "safety"), "content_filter"),
 }
-"""What producers call the ends that a client must be told of, with `_` for `-`."""
+"""Producers' names, with `_` for `-`, of the stop reasons that clients distinguish."""
 
-SILENT_ROLES = {"activity", "reasoning"}
-"""Messages of a snapshot that are no part of the conversation."""
+NON_CONVERSATION_ROLES = {"activity", "reasoning"}
+"""Roles of a snapshot's messages that are not part of the conversation."""
 
 
 def read_error(data: Data) -> RunFailed:
-    """The code is told with the message: the two together say what the failure means."""
+    """The failure with message and code, which together say what it means."""
     message, code = text_of(data, "message"), text_of(data, "code")
     return RunFailed(f"{message} ({code})" if code and code not in message else message)
 
 
 def stop_reason_of(data: Data) -> str:
-    """Why the model stopped, from `metadata.finishReason` of an event: the protocol has no field of its own for it."""
+    """The stop reason from `metadata.finishReason` of an event, since the protocol has no field for it."""
     metadata = data.get("metadata")
-    told = text_of(metadata, "finishReason").lower().replace("-", "_") if isinstance(metadata, dict) else ""
-    return _STOP_REASONS.get(told, told)
+    reason = text_of(metadata, "finishReason").lower().replace("-", "_") if isinstance(metadata, dict) else ""
+    return _STOP_REASONS.get(reason, reason)
 
 
-def read_end(data: Data, calls: ToolCalls, customs: list[Data], *, silent: bool, stop_reason: str = "") -> list[Event]:
-    """What `RUN_FINISHED` says.
+def read_end(
+    data: Data, calls: ToolCalls, interrupt_events: list[Data], *, silent: bool, stop_reason: str = ""
+) -> list[Event]:
+    """The neutral events of `RUN_FINISHED`.
 
-    `customs`: the run's `on_interrupt` events. `silent`: the run has said nothing so far, so its result may be the
-    answer. `stop_reason`: why the model stopped, if that is known.
+    `interrupt_events`: the run's `on_interrupt` events. `silent`: the run has streamed nothing, so its result may be
+    the answer. `stop_reason`: of the model, if it is known.
     """
     outcome = _outcome_of(data)
     kind = text_of(outcome, "type")
     if kind == "cancelled":
         return [RunFailed("The run was cancelled.", aborted=True)]
     usage = usage_of(data)
-    asked = read_outcome(outcome, calls.open) or read_customs(customs, calls.open)
+    asked = read_outcome(outcome, calls.open) or read_interrupt_events(interrupt_events, calls.open)
     asked = asked or read_confirmation_calls(calls.open)
     if asked is not None:
         return [RunResult("", stop_reason, usage), asked]
     if kind == "interrupt":
         raise UpstreamError("The agent waits for an answer, and does not say to what.")
     pending = outcome.get("pendingToolCallIds")
-    settled, waits_for = list[Event](), None
-    if pending:  # the agent says which calls are the client's to run; an empty list says nothing
-        settled = calls.settle_all_but(pending)
+    handled, waits_for = list[Event](), None
+    if pending:  # the calls that the client has to run; an empty list means nothing
+        handled = calls.mark_others_as_handled(pending)
     else:
         waits_for = read_open_calls(calls.open, text_of(data, "runId"))
     text = text_of(data, "result") if silent else ""
-    return [*settled, RunResult(text, stop_reason, usage), RunEnded(waits_for)]
+    return [*handled, RunResult(text, stop_reason, usage), RunEnded(waits_for)]
 
 
 def _outcome_of(data: Data) -> Data:
-    """An object in 1.0; before, a string, with the interrupt beside it."""
+    """The outcome as an object, as in 1.0. Earlier it was a string, with the interrupts in a field beside it."""
     outcome = data.get("outcome")
     if isinstance(outcome, dict):
         return outcome
@@ -72,13 +74,13 @@ def _outcome_of(data: Data) -> Data:
 
 
 def read_snapshot(data: Data) -> list[Event]:
-    """The last message of the conversation, if it is the agent's: what it said, and what it calls."""
+    """The text and the tool calls of the conversation's last message, if it is the agent's."""
     messages = [message for message in objects_of(data, "messages") if not message.get("subagentRunId")]
-    spoken = [message for message in messages if message.get("role") not in SILENT_ROLES]
-    if not spoken or spoken[-1].get("role") != "assistant":
+    conversation = [message for message in messages if message.get("role") not in NON_CONVERSATION_ROLES]
+    if not conversation or conversation[-1].get("role") != "assistant":
         return []
-    calls = [_snapshot_call(call) for call in objects_of(spoken[-1], "toolCalls")]
-    return [MessageCompleted(text_of(spoken[-1], "content"), "", "", None), *calls]
+    calls = [_snapshot_call(call) for call in objects_of(conversation[-1], "toolCalls")]
+    return [MessageCompleted(text_of(conversation[-1], "content"), "", "", None), *calls]
 
 
 def _snapshot_call(call: Data) -> ToolCalled:

@@ -1,4 +1,4 @@
-"""Which event a frame is, and which run, call or custom event it speaks of, seen from its first bytes."""
+"""Finds an event's name, and the id of its run or call, in the first bytes of its frame."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import re
 
 import orjson
 
-_FRONT = b'{"type":"'
-"""What stands before the name in the order that nearly all agents write."""
+_FRAME_START = b'{"type":"'
+"""The bytes before the name, in the key order of nearly all agents."""
 
 _SIMPLE = rb'(?:"(?:[^"\\]++|\\.)*+"|[-\w.]+)'
 _TYPE = re.compile(rb'\s*\{\s*(?:"[^"\\]*"\s*:\s*' + _SIMPLE + rb'\s*,\s*)*"type"\s*:\s*"([^"\\]*)"')
-"""The event's name, behind any members that are not nested."""
+"""Finds the event's name after any fields without nesting."""
 
 _NAME = re.compile(rb'\s*\{\s*(?:"[^"\\]*"\s*:\s*' + _SIMPLE + rb'\s*,\s*)*?"name"\s*:\s*"([^"\\]*)"')
 
 ON_INTERRUPT = b"on_interrupt"
-"""The `CUSTOM` event with which LangGraph, CrewAI and Mastra say that the run waits for a human."""
+"""The `CUSTOM` event of LangGraph, CrewAI and Mastra for a run that waits for a human."""
 
 AGENT_STOPPED = b"AgentStopped"
-"""The `CUSTOM` event with which Strands says why the model stopped."""
+"""The `CUSTOM` event of Strands with the reason why the model stopped."""
 
 _STRING = rb'\s*:\s*("(?:[^"\\]++|\\.)*+")'
 _CALL_ID = re.compile(rb'"toolCallId"' + _STRING)
 _RUN_ID = re.compile(rb'"runId"' + _STRING)
-_NESTED = re.compile(rb'"(?:content|rawEvent|metadata|input)"\s*:')
-"""Behind it may stand what only looks like one of these."""
+_OPAQUE_FIELD = re.compile(rb'"(?:content|rawEvent|metadata|input)"\s*:')
+"""A field whose value may contain one of these keys; the search ends before it."""
 
 
 def name_of(head: bytes) -> bytes | None:
-    """The name of the event that begins like this; None if it cannot be seen without decoding."""
-    if head.startswith(_FRONT):
-        name, quote, _ = head[len(_FRONT) :].partition(b'"')
+    """The event's name, from the first bytes of its frame; None if only decoding can find it."""
+    if head.startswith(_FRAME_START):
+        name, quote, _ = head[len(_FRAME_START) :].partition(b'"')
         if quote and b"\\" not in name:
             return name
     match = _TYPE.match(head)
@@ -39,19 +39,19 @@ def name_of(head: bytes) -> bytes | None:
 
 
 def call_id_of(head: bytes) -> str | None:
-    """The call whose result begins like this; None if it cannot be seen without decoding."""
+    """The call id, from the first bytes of a tool result; None if only decoding can find it."""
     return _find_text(head, _CALL_ID)
 
 
 def run_id_of(head: bytes) -> str | None:
-    """The run that begins like this; None if it cannot be seen without decoding."""
+    """The run id, from the first bytes of `RUN_STARTED`; None if only decoding can find it."""
     return _find_text(head, _RUN_ID)
 
 
 def _find_text(head: bytes, pattern: re.Pattern[bytes]) -> str | None:
-    """The string in front of all that may hold such a key too."""
-    front = head[: found.start()] if (found := _NESTED.search(head)) else head
-    match = pattern.search(front)
+    """The value of this key, if it stands before every field that may contain such a key."""
+    searched = head[: found.start()] if (found := _OPAQUE_FIELD.search(head)) else head
+    match = pattern.search(searched)
     try:
         return str(orjson.loads(match[1])) if match else None
     except orjson.JSONDecodeError:
@@ -59,6 +59,6 @@ def _find_text(head: bytes, pattern: re.Pattern[bytes]) -> str | None:
 
 
 def custom_name_of(head: bytes) -> bytes | None:
-    """What a `CUSTOM` event that begins like this is called; None if it cannot be seen without decoding."""
+    """The name of a `CUSTOM` event, from its first bytes; None if only decoding can find it."""
     match = _NAME.match(head)
     return match[1] if match else None

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from ...core.events import Usage
-from .schema import MOST_COUNTED, is_count
+from .schema import MAX_SAFE_INTEGER, is_count
 
 Data = dict[str, Any]
 
@@ -25,8 +25,8 @@ def objects_of(data: Data, key: str) -> list[Data]:
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
-def plain(content: Any) -> str:
-    """What a person would read of a result: its text, the text parts of it joined, or its JSON."""
+def plain_text(content: Any) -> str:
+    """A result as text for people: its text, its text parts joined, or its JSON."""
     if isinstance(content, str):
         return content
     if isinstance(content, list) and content and all(isinstance(part, dict) and "type" in part for part in content):
@@ -35,9 +35,9 @@ def plain(content: Any) -> str:
 
 
 def usage_of(data: Data) -> Usage | None:
-    """The sum over all models; input includes what was cached, and output what was reasoned.
+    """The sum over all models. Input includes cached tokens, and output includes reasoning tokens.
 
-    An absent count is unknown, and so is each sum with an unknown part. None if what a client is told is not known.
+    An absent count is unknown, and so is each sum with an unknown part. None if input, output or total is unknown.
     """
     entries = objects_of(data, "usage")
     totals = [_complete(entry) for entry in entries]
@@ -51,7 +51,7 @@ def usage_of(data: Data) -> Usage | None:
 
 
 def _complete(entry: Data) -> tuple[int | None, int | None, int | None]:
-    """Input, output and total: by the protocol's accounting each is known from the other two."""
+    """Input, output and total. By the protocol's accounting each follows from the other two."""
     used, made, total = (_count(entry, key) for key in ("inputTokens", "outputTokens", "totalTokens"))
     if used is not None and made is not None:
         return used, made, used + made if total is None else total
@@ -64,7 +64,7 @@ def _complete(entry: Data) -> tuple[int | None, int | None, int | None]:
 
 def _sum(counts: list[int | None]) -> int | None:
     known = [count for count in counts if count is not None]
-    return min(sum(known), MOST_COUNTED) if known and len(known) == len(counts) else None
+    return min(sum(known), MAX_SAFE_INTEGER) if known and len(known) == len(counts) else None
 
 
 def _count(entry: Data, key: str) -> int | None:

@@ -1,4 +1,4 @@
-"""A frame's bytes as the JSON object of an event."""
+"""Decodes a frame's bytes into the JSON object of an event."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .fields import Data
 
 
 def decode(frame: bytes) -> Data:
-    """Raises UpstreamError if it is no event. Lone surrogates are kept: the other half may come with the next piece."""
+    """Raises UpstreamError if it is not an event. Lone surrogates are kept: the next delta may have the other half."""
     try:
         data = orjson.loads(frame)
     except orjson.JSONDecodeError:

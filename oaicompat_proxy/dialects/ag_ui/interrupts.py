@@ -1,5 +1,4 @@
-"""What a run waits for, read from the run and carried to the client and back as one string.
-
+"""The interrupts of a run: read from its events, and encoded into one string that travels to the client and back.
 A run waits in one of three forms:
 
 - `RUN_FINISHED` with the outcome `interrupt` (AG-UI 1.0), answered by `resume[]` of the next run;
@@ -9,7 +8,7 @@ A run waits in one of three forms:
   by a tool message) and Mastra's with `requireApproval` (answered by `forwardedProps.command`). It looks like a call
   for the client; only ag-ui-adk 0.11 gives it a name of its own, `adk_request_confirmation` (answered by `resume[]`).
 
-The string holds what an answer needs: a stateless proxy has no other place for it.
+The string contains all that the answer needs, because a stateless proxy keeps nothing else.
 """
 
 from __future__ import annotations
@@ -23,20 +22,20 @@ from ...core.errors import UpstreamError
 from ...core.events import ConfirmationRequired
 from . import response_schema
 from .fields import Data, objects_of, text_of
-from .questions import Asked, read_question
+from .questions import Question, read_question
 
 MAX_INTERRUPTS = 64
-"""Open interrupts of one run."""
+"""Open interrupts of one run, at most."""
 MAX_ENCODED = 32 * 1024
-"""Characters of all of them, encoded."""
+"""Characters of all interrupts of one run, encoded, at most."""
 MAX_SCHEMA = 4096
-"""Characters of one response schema that are carried along; of a longer one only its properties and their types."""
+"""Characters of an encoded response schema, at most. A longer one is reduced to its properties and their types."""
 
 RESUME, COMMAND, TOOL_MESSAGE = "resume", "command", "tool"
-"""Where the next run carries the answer: `resume[]`, `forwardedProps.command.resume`, or a tool message."""
+"""Places of the answer in the next run: `resume[]`, `forwardedProps.command.resume`, or a tool message."""
 
 ADK_CONFIRMATION = "adk_request_confirmation"
-"""A call whose only purpose is the question: its arguments hold the call that waits."""
+"""A tool call that only asks for confirmation. Its arguments contain the call that waits."""
 
 REASON_KEYS = ("reason", "message", "feedback", "comment", "note")
 NO_QUESTION = "The agent waits for an answer."
@@ -46,8 +45,8 @@ class OpenCall(Protocol):
     """A tool call without a result."""
 
     name: str
-    settled: bool
-    """It is known not to be the client's."""
+    is_handled: bool
+    """Whether the agent handles the call itself."""
 
     @property
     def arguments(self) -> str:
@@ -60,61 +59,63 @@ class PendingInterrupt(NamedTuple):
 
     interrupt_id: str
     call_id: str = ""
-    """The agent's tool call that waits, if the run has said it."""
+    """The agent's tool call that waits, if it is in the stream."""
     name: str = ""
-    """The tool that waits, whether or not the run has said its call."""
+    """The tool that waits, even if its call is not in the stream."""
     channel: str = RESUME
     schema: Any = None
     """The response schema, reduced; None if there is none."""
     reason_key: str = ""
-    """The key for a human's reason; empty where none is allowed, or where it would be an argument of the tool."""
+    """The key for the person's reason; empty if none is allowed, or if the key is an argument of the tool."""
     decisions: int = 0
-    """Tool calls that LangChain's `HumanInTheLoopMiddleware` waits to have decided, each by an object of its own."""
+    """The number of tool calls that LangChain's `HumanInTheLoopMiddleware` wants decided, each by its own object."""
     fingerprint: str = ""
-    """Of the call's arguments: what comes back as the agent's own call has to be what the agent said."""
+    """Fingerprint of the call's arguments, to check that the client sends the agent's own call back unchanged."""
 
 
-class _Question(NamedTuple):
+class _AskedInterrupt(NamedTuple):
     interrupt: PendingInterrupt
-    asked: Asked
+    question: Question
 
 
 def read_outcome(outcome: Data, calls: Mapping[str, OpenCall]) -> ConfirmationRequired | None:
-    """The interrupts of a `RUN_FINISHED`; None if its outcome is another. `calls`: those without a result."""
+    """The interrupts of a `RUN_FINISHED`; None if it has another outcome. `calls`: the calls without a result."""
     interrupts = objects_of(outcome, "interrupts") if text_of(outcome, "type") == "interrupt" else []
-    channel = COMMAND if len(interrupts) > 1 and all(map(_langgraph, interrupts)) else RESUME
-    return _ask([_read_interrupt(each, calls, channel) for each in interrupts[: MAX_INTERRUPTS + 1]])
+    channel = COMMAND if len(interrupts) > 1 and all(map(_langgraph_metadata, interrupts)) else RESUME
+    return _combine([_read_interrupt(each, calls, channel) for each in interrupts[: MAX_INTERRUPTS + 1]])
 
 
-def read_customs(customs: list[Data], calls: Mapping[str, OpenCall]) -> ConfirmationRequired | None:
-    """The `on_interrupt` events of a run, if it had any."""
-    return _ask([_read_custom(each, calls) for each in customs[: MAX_INTERRUPTS + 1]])
+def read_interrupt_events(customs: list[Data], calls: Mapping[str, OpenCall]) -> ConfirmationRequired | None:
+    """The interrupts of a run's `on_interrupt` events; None if it had none."""
+    return _combine([_read_interrupt_event(each, calls) for each in customs[: MAX_INTERRUPTS + 1]])
 
 
 def read_confirmation_calls(calls: Mapping[str, OpenCall]) -> ConfirmationRequired | None:
-    """The open calls that are questions by their name; None if there are none."""
+    """The open calls of `adk_request_confirmation`, as interrupts; None if there are none."""
     asked = [_read_confirmation(call_id, call) for call_id, call in calls.items() if call.name == ADK_CONFIRMATION]
-    return _ask(asked)
+    return _combine(asked)
 
 
-def _read_confirmation(call_id: str, call: OpenCall) -> _Question:
+def _read_confirmation(call_id: str, call: OpenCall) -> _AskedInterrupt:
     asked = read_question(_as_object(call.arguments))
     key = _reason_key(None, asked.arguments)
-    return _Question(PendingInterrupt(call_id, name=asked.name, reason_key=key), asked)
+    return _AskedInterrupt(PendingInterrupt(call_id, name=asked.name, reason_key=key), asked)
 
 
 def read_open_calls(calls: Mapping[str, OpenCall], run_id: str) -> ConfirmationRequired | None:
-    """The calls on which a run ended, as what may wait for a human; None if there are none."""
-    waiting = {call_id: call for call_id, call in calls.items() if call.name and not call.settled}
-    return _ask([_read_call(call_id, call, run_id) for call_id, call in list(waiting.items())[: MAX_INTERRUPTS + 1]])
+    """The calls without a result, which may wait for a confirmation, as interrupts; None if there are none."""
+    waiting = {call_id: call for call_id, call in calls.items() if call.name and not call.is_handled}
+    return _combine(
+        [_read_call(call_id, call, run_id) for call_id, call in list(waiting.items())[: MAX_INTERRUPTS + 1]]
+    )
 
 
-def _langgraph(interrupt: Data) -> Data:
-    """LangGraph's part of the metadata. Its adapter cannot pass several answers of `resume[]` on to a plain graph."""
+def _langgraph_metadata(interrupt: Data) -> Data:
+    """LangGraph's part of the metadata. Its adapter cannot forward several answers of `resume[]` to a plain graph."""
     return _as_object(_as_object(interrupt.get("metadata")).get("langgraph"))
 
 
-def _read_interrupt(interrupt: Data, calls: Mapping[str, OpenCall], channel: str) -> _Question:
+def _read_interrupt(interrupt: Data, calls: Mapping[str, OpenCall], channel: str) -> _AskedInterrupt:
     metadata = interrupt.get("metadata")
     asked = read_question(text_of(interrupt, "message"), metadata)
     call_id, schema = text_of(interrupt, "toolCallId"), interrupt.get("responseSchema")
@@ -122,17 +123,17 @@ def _read_interrupt(interrupt: Data, calls: Mapping[str, OpenCall], channel: str
         call = calls.get(call_id)
         asked = asked._replace(text=f"Allow {call.name}?" if call is not None else text_of(interrupt, "reason"))
     if schema is None and not call_id and text_of(interrupt, "reason") == "confirmation":
-        schema = {"type": "boolean"}  # what AG-UI says of a yes or no that is bound to no tool
-    decisions = _count_decisions(_langgraph(interrupt).get("raw"))
+        schema = {"type": "boolean"}  # AG-UI's default for a confirmation without a tool call
+    decisions = _count_decisions(_langgraph_metadata(interrupt).get("raw"))
     return _question(text_of(interrupt, "id"), call_id, calls, asked, schema, channel, decisions)
 
 
-def _read_custom(custom: Data, calls: Mapping[str, OpenCall]) -> _Question:
+def _read_interrupt_event(custom: Data, calls: Mapping[str, OpenCall]) -> _AskedInterrupt:
     value, raw = _as_object(custom.get("value")), custom.get("rawEvent")
     asked = read_question(*((value,) if value else (custom.get("value"),)))
     schema = next((value[key] for key in ("responseSchema", "response_schema", "resumeSchema") if value.get(key)), None)
     call_id = text_of(value, "toolCallId") or text_of(value, "tool_call_id")
-    if isinstance(raw, dict) and "value" in raw:  # LangGraph: its own interrupt, which has the id
+    if isinstance(raw, dict) and "value" in raw:  # LangGraph's own interrupt, which has the id
         return _question(text_of(raw, "id"), call_id, calls, asked, schema, COMMAND, _count_decisions(value))
     if call_id and text_of(value, "type") == "mastra_suspend":
         return _question(_mastra_id(text_of(value, "runId"), call_id), call_id, calls, asked, schema, RESUME)
@@ -140,13 +141,13 @@ def _read_custom(custom: Data, calls: Mapping[str, OpenCall]) -> _Question:
     return _question(text_of(value, "id"), call_id, calls, asked, schema, channel)
 
 
-def _read_call(call_id: str, call: OpenCall, run_id: str) -> _Question:
-    asked = Asked(f"Allow {call.name}?", call.name)
+def _read_call(call_id: str, call: OpenCall, run_id: str) -> _AskedInterrupt:
+    asked = Question(f"Allow {call.name}?", call.name)
     return _question(_mastra_id(run_id, call_id), call_id, {call_id: call}, asked, None, TOOL_MESSAGE)
 
 
 def _mastra_id(run_id: str, call_id: str) -> str:
-    """The id by which @ag-ui/mastra knows a call of a run."""
+    """The id that @ag-ui/mastra gives to a call of a run."""
     return f"{run_id}::{call_id}"
 
 
@@ -163,11 +164,11 @@ def _question(
     interrupt_id: str,
     call_id: str,
     calls: Mapping[str, OpenCall],
-    asked: Asked,
+    asked: Question,
     schema: Any,
     channel: str,
     decisions: int = 0,
-) -> _Question:
+) -> _AskedInterrupt:
     call = calls.get(call_id)
     if call is not None:
         asked = asked._replace(name=call.name, arguments=_parse(call.arguments))
@@ -182,7 +183,7 @@ def _question(
         decisions,
         fingerprint(call.arguments) if call is not None else "",
     )
-    return _Question(interrupt, asked)
+    return _AskedInterrupt(interrupt, asked)
 
 
 def _parse(text: str) -> Any:
@@ -205,7 +206,7 @@ def _reduce(schema: Data) -> Any:
 
 
 def _reason_key(schema: Any, arguments: Any) -> str:
-    """Where a human's reason may go: into no key that is an argument of the tool."""
+    """The key for the person's reason: none that is an argument of the tool."""
     taken = {*_keys(arguments), *response_schema.properties_of(response_schema.properties_of(schema).get("editedArgs"))}
     known = response_schema.properties_of(schema)
     if not known:
@@ -217,19 +218,19 @@ def _reason_key(schema: Any, arguments: Any) -> str:
 
 
 def _keys(arguments: Any) -> list[str]:
-    """The names of a tool's arguments, or of those of several tools."""
+    """The argument names of one tool, or of several tools."""
     listed = arguments if isinstance(arguments, list) else [arguments]
     return [key for each in listed if isinstance(each, dict) for key in each]
 
 
 def _count_decisions(value: Any) -> int:
-    """LangChain's middleware asks for a list of actions and takes as many decisions."""
+    """The number of actions of LangChain's middleware, which expects as many decisions."""
     requests = _as_object(value).get("action_requests")
     return len(requests) if isinstance(requests, list) else 0
 
 
 def fingerprint(arguments: str) -> str:
-    """The same for the same JSON value, however it is written: JavaScript writes 1.0 as 1."""
+    """Equal for equal JSON values, whatever their notation. JavaScript writes 1.0 as 1."""
     try:
         plain = json.dumps(_plain(_parse(arguments)), sort_keys=True)
     except RecursionError:
@@ -245,17 +246,17 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _ask(questions: list[_Question]) -> ConfirmationRequired | None:
-    """One question for all that the run waits for: a run can only be resumed with an answer to each.
+def _combine(questions: list[_AskedInterrupt]) -> ConfirmationRequired | None:
+    """One question for all interrupts of the run, because a run can only be resumed with an answer to each.
 
-    Raises UpstreamError for more than can be carried to the client and back.
+    Raises UpstreamError if they are too many or too long for a round trip to the client.
     """
     if not questions:
         return None
-    encoded = encode([each.interrupt for each in questions])
+    encoded = encode_interrupts([each.interrupt for each in questions])
     if len(questions) > MAX_INTERRUPTS or len(encoded) > MAX_ENCODED:
         raise UpstreamError("The agent asks more at once than can be passed on.")
-    asked = [each.asked for each in questions]
+    asked = [each.question for each in questions]
     arguments = [{} if each.arguments is None else each.arguments for each in asked]
     texts = list(dict.fromkeys(map(_write_question, questions)))
     return ConfirmationRequired(
@@ -266,26 +267,26 @@ def _ask(questions: list[_Question]) -> ConfirmationRequired | None:
     )
 
 
-def _write_question(question: _Question) -> str:
-    """With the schema of an answer that is more than a yes or no: the client knows it from nowhere else."""
-    text, schema = question.asked.text or NO_QUESTION, question.interrupt.schema
+def _write_question(question: _AskedInterrupt) -> str:
+    """The question's text, with the response schema, which the client cannot know, unless a yes or no is enough."""
+    text, schema = question.question.text or NO_QUESTION, question.interrupt.schema
     if schema is None or response_schema.takes_decision(schema):
         return text
     return f"{text}\nJSON schema of the answer: {json.dumps(schema, ensure_ascii=False)}"
 
 
-def encode(interrupts: list[PendingInterrupt]) -> str:
-    """As JSON, without what says nothing."""
-    return json.dumps([_cut(each) for each in interrupts], separators=(",", ":"))
+def encode_interrupts(interrupts: list[PendingInterrupt]) -> str:
+    """JSON, without default values."""
+    return json.dumps([_without_defaults(each) for each in interrupts], separators=(",", ":"))
 
 
-def _cut(interrupt: PendingInterrupt) -> list[Any]:
+def _without_defaults(interrupt: PendingInterrupt) -> list[Any]:
     values, default = list(interrupt), list(PendingInterrupt(""))
     while len(values) > 1 and values[-1] == default[len(values) - 1]:
         values.pop()
     return values
 
 
-def decode(encoded: str) -> list[PendingInterrupt]:
-    """What `encode` has written: it comes back signed, so it is whole."""
+def decode_interrupts(encoded: str) -> list[PendingInterrupt]:
+    """Reads the output of `encode_interrupts`. The string is signed, so it is not checked again."""
     return [PendingInterrupt(*each) for each in json.loads(encoded)]

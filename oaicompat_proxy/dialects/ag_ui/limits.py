@@ -1,33 +1,33 @@
-"""How much of a run is remembered: an agent may go on for ever, the memory of its reader may not."""
+"""Bounds the memory that the state of one run takes."""
 
 from __future__ import annotations
 
 from ...core.errors import UpstreamError
 
-ENTRY = 256
-"""Characters that an entry counts beside its text: even an empty one takes room."""
+ENTRY_COST = 256
+"""Characters that an entry costs besides its text."""
 
 
 class Budget:
-    """Characters that one kind of thing may take in one run."""
+    """Counts the characters that one kind of entries takes in one run."""
 
     def __init__(self, limit: int, things: str) -> None:
-        """`things`: what they are, for the error."""
+        """`things`: the name of the entries, for the error."""
         self._limit = limit
         self._things = things
         # moving
         self._used = 0
 
-    def take(self, text: str) -> None:
-        """One more entry. Raises UpstreamError beyond the limit."""
-        self.grow(ENTRY + len(text))
+    def add(self, text: str) -> None:
+        """Adds an entry. Raises UpstreamError beyond the limit."""
+        self.grow(ENTRY_COST + len(text))
 
-    def give_back(self, text: str) -> None:
-        """An entry that was taken is gone."""
-        self._used -= ENTRY + len(text)
+    def remove(self, text: str) -> None:
+        """Removes an entry that was added."""
+        self._used -= ENTRY_COST + len(text)
 
     def grow(self, characters: int) -> None:
-        """An entry has become longer, or shorter. Raises UpstreamError beyond the limit."""
+        """Makes an entry longer, or shorter. Raises UpstreamError beyond the limit."""
         self._used += characters
         if self._used > self._limit:
             raise UpstreamError(f"The agent's run has more than {self._limit} characters of {self._things} at a time.")

@@ -1,9 +1,9 @@
-"""The agent's messages of one kind, text or reasoning, one after the other, though they may come at the same time.
+"""Puts the agent's messages of one kind, text or reasoning, into sequence, though they may be open at the same time.
 
-Source: AG-UI 1.1, "Streaming Messages": start, content and end belong together by `messageId`, several messages may
-be open at once, and one that is closed may be opened again. An answer is one text, so the message that began first
-is the active one, and what the others say is held until it ends. Messages of other roles are echoes of the
-conversation, those of sub-agents are inside: both are hidden.
+Source: AG-UI 1.1, "Streaming Messages": start, content and end belong together by `messageId`; several messages may be
+open at once, and an ended message may be opened again. An answer is one text, so the message that began first is the
+active one, and the deltas of the others are held until it ends. Messages of other roles repeat the conversation, and
+those of sub-agents are internal: both are hidden.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .limits import Budget
 
 ASSISTANT = "assistant"
 
-MOST_HELD = 1024 * 1024
-"""Characters that may be held for messages that are not active; then the active one counts as ended."""
+MAX_HELD = 1024 * 1024
+"""Characters that are held for messages that are not active, at most. Beyond it the active one counts as ended."""
 
-MOST_OPEN = 4 * 1024 * 1024
-"""Characters of the names of all messages that are open at a time."""
+MAX_OPEN = 4 * 1024 * 1024
+"""Characters of the ids of all open messages, at most."""
 
 
 class _Message:
@@ -32,31 +32,31 @@ class _Message:
 
 
 class Messages:
-    """Follows the messages of one kind in one run. Methods return the events that can be told now."""
+    """State of the messages of one kind in one run. Methods return neutral events."""
 
     def __init__(
         self, started: Callable[[bool], list[Event]], delta: Callable[[str], Event], chunks: ChunkStreams
     ) -> None:
-        """`started`: the events of a beginning; its argument says whether it is another message than the one before."""
+        """`started`: the events of a beginning. Its argument: the message is not the one that was active last."""
         self._started = started
         self._delta = delta
         self._chunks = chunks
-        self._names = Budget(MOST_OPEN, "open messages")
+        self._id_budget = Budget(MAX_OPEN, "open messages")
         # moving
         self._open: dict[str, _Message] = {}
         self._order: deque[str] = deque()
-        """Of the open ones; the first is active."""
+        """Ids of the open messages; the first is active."""
         self._hidden: set[str] = set()
-        """Echoes and sub-agents' messages that are open."""
-        self._held = 0
-        self._last: str | None = None
+        """Ids of the open hidden messages."""
+        self._held_size = 0
+        self._last_active: str | None = None
         """The message that was active last."""
-        self.said = False
-        """Some message of the agent's has begun."""
+        self.has_messages = False
+        """Whether a message of the agent's has begun."""
 
     @property
     def active(self) -> str | None:
-        """The message whose pieces are told as they come."""
+        """The id of the message whose deltas become events at once."""
         return self._order[0] if self._order else None
 
     def is_hidden(self, message_id: str) -> bool:
@@ -67,13 +67,13 @@ class Messages:
             if message_id not in self._open:
                 self._hide(message_id)
             return []
-        self._show(message_id)
+        self._unhide(message_id)
         if message_id in self._open:
             return []
-        self._names.take(message_id)
+        self._id_budget.add(message_id)
         self._open[message_id] = _Message()
         self._order.append(message_id)
-        self.said = True
+        self.has_messages = True
         return self._activate_next() if len(self._order) == 1 else self._hold("", message_id)
 
     def add(self, message_id: str, delta: str) -> list[Event]:
@@ -85,73 +85,73 @@ class Messages:
         return [*started, *self._hold(delta, message_id)]
 
     def end(self, message_id: str) -> list[Event]:
-        self._show(message_id)
+        self._unhide(message_id)
         if message_id not in self._open:
             return []
         self._open[message_id].ended = True
-        return self._pass_on()
+        return self._activate_after_ended()
 
     def check_owner(self, message_id: str) -> None:
-        """A sub-agent goes on with this message. Raises UpstreamError if it is the agent's own."""
+        """Raises UpstreamError if this message, which a sub-agent continues, is the agent's own."""
         if message_id in self._open:
             raise UpstreamError("The agent sent a piece of its own message with the mark of a sub-agent.")
 
     def add_chunk(self, message_id: str | None, delta: str, *, role: str = "", owner: str = "") -> list[Event]:
-        """The short form. `owner`: the sub-agent that sent it. Raises UpstreamError as `ChunkStreams.accept` does."""
-        step = self._chunks.accept(message_id, owner, role, ASSISTANT)
-        events = [] if step.closed is None else self.end(step.closed)
-        if step.opens:
-            events += self.start(step.item_id, hidden=bool(step.owner) or role not in ("", ASSISTANT))
-        return events + (self.add(step.item_id, delta) if delta else [])
+        """A `…_CHUNK` event. `owner`: its sub-agent. Raises UpstreamError as `ChunkStreams.accept` does."""
+        target = self._chunks.accept(message_id, owner, role, ASSISTANT)
+        events = [] if target.closed is None else self.end(target.closed)
+        if target.opens:
+            events += self.start(target.item_id, hidden=bool(target.owner) or role not in ("", ASSISTANT))
+        return events + (self.add(target.item_id, delta) if delta else [])
 
     def close_chunk(self, owner: str) -> list[Event]:
-        """Something else came: the message that the short form of this owner has opened is over."""
+        """Ends the message that the owner's last chunk has opened or continued."""
         ended = self._chunks.close(owner)
         return [] if ended is None else self.end(ended)
 
     def close(self) -> list[Event]:
-        """The run is over, and with it every message."""
+        """Ends all messages, because the run has ended."""
         for message in self._open.values():
             message.ended = True
-        return self._pass_on()
+        return self._activate_after_ended()
 
     def _hide(self, message_id: str) -> None:
         if message_id not in self._hidden:
-            self._names.take(message_id)
+            self._id_budget.add(message_id)
             self._hidden.add(message_id)
 
-    def _show(self, message_id: str) -> None:
+    def _unhide(self, message_id: str) -> None:
         if message_id in self._hidden:
-            self._names.give_back(message_id)
+            self._id_budget.remove(message_id)
             self._hidden.discard(message_id)
 
     def _hold(self, delta: str, message_id: str) -> list[Event]:
         self._open[message_id].held.append(delta)
-        self._held += _weight(delta)
-        return self.end(self._order[0]) if self._held > MOST_HELD else []
+        self._held_size += _held_cost(delta)
+        return self.end(self._order[0]) if self._held_size > MAX_HELD else []
 
-    def _pass_on(self) -> list[Event]:
-        """Goes on to the next message as long as the active one has ended."""
+    def _activate_after_ended(self) -> list[Event]:
+        """Activates the next message until the active one has not ended."""
         events: list[Event] = []
         while self._order and self._open[self._order[0]].ended:
             ended = self._order.popleft()
             del self._open[ended]
-            self._names.give_back(ended)
+            self._id_budget.remove(ended)
             events += self._activate_next()
         return events
 
     def _activate_next(self) -> list[Event]:
-        """Makes the message that has waited longest the active one, if there is any."""
+        """Makes the oldest open message the active one, if there is any."""
         if not self._order:
             return []
         message_id = self._order[0]
         message = self._open[message_id]
-        is_another, self._last = message_id != self._last, message_id
-        self._held -= sum(map(_weight, message.held))
+        is_new, self._last_active = message_id != self._last_active, message_id
+        self._held_size -= sum(map(_held_cost, message.held))
         held, message.held = "".join(message.held), []
-        return [*self._started(is_another), *([self._delta(held)] if held else [])]
+        return [*self._started(is_new), *([self._delta(held)] if held else [])]
 
 
-def _weight(held: str) -> int:
-    """Even nothing takes room."""
+def _held_cost(held: str) -> int:
+    """Characters of a held delta, with 1 for the delta itself."""
     return len(held) + 1

@@ -1,7 +1,7 @@
-"""What a masked recording shows of AG-UI's events.
+"""The fields of AG-UI's events that a masked recording shows.
 
-Source: AG-UI 1.0 (`ag-ui-protocol`), and the events of the 0.x age. The thread's id stays masked: whoever knows it may
-join the thread.
+Source: AG-UI 1.0 (`ag-ui-protocol`), and the events of the 0.x age. The thread's id stays masked, because it
+gives access to the thread.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""What is put to an AG-UI agent: one `RunAgentInput`.
+"""Builds the request to an AG-UI agent, a `RunAgentInput`.
 
-Source: AG-UI 1.0, `ag-ui-protocol`. `state`, `tools`, `context` and `forwardedProps` are always there, because the 0.x
-age requires them. Without `protocolVersion` a producer of 1.0 may speak an older form, without the marks of sub-agents.
+Source: AG-UI 1.0, `ag-ui-protocol`. `state`, `tools`, `context` and `forwardedProps` are always present, because the
+0.x age requires them. Without `protocolVersion` a producer of 1.0 may answer in an older form, which does not mark the
+events of sub-agents.
 
-Bodies are ASCII-escaped JSON, which every server decodes alike, half characters and all.
+Bodies are ASCII-escaped JSON, which every server decodes alike, including lone surrogates.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ...core import ascii_json
 from ...core.json_text import JsonText
 from ...core.message import Block, Media, Message, Text, Tool, ToolCall
 from ...core.turn import Turn
-from .answers import NOTHING_WAITED, answer_all, original_calls
+from .answers import NO_RESUMPTION, build_resumption, with_original_calls
 
 PROTOCOL_VERSION = "1.0"
 
@@ -24,14 +25,14 @@ UNKNOWN_TYPE = "application/octet-stream"
 
 
 def build_run(thread: str, run_id: str, turn: Turn) -> bytes:
-    """The body of a run: the turn message by message where it has them all, else as one user message.
+    """The body of a run's request: the messages of the turn, or, if it has none, its parts as one user message.
 
     Raises what `answer_all` raises.
     """
     messages = turn.messages or (Message("user", turn.blocks),)
-    resumption = NOTHING_WAITED
+    resumption = NO_RESUMPTION
     if turn.reply is not None:
-        resumption = answer_all(turn.reply)
+        resumption = build_resumption(turn.reply)
         messages = tuple(_restore(turn.messages, turn.reply.question, resumption.results))
     run_input: dict[str, Any] = {
         "threadId": thread,
@@ -48,11 +49,11 @@ def build_run(thread: str, run_id: str, turn: Turn) -> bytes:
 
 
 def _restore(messages: tuple[Message, ...], question: str, results: Mapping[str, str]) -> Iterator[Message]:
-    """The agent's own calls in place of the question to the client, and the answers that are results of calls."""
+    """Replaces our confirmation call by the agent's original calls, and adds the answers that are tool results."""
     for message in messages:
         calls: list[ToolCall] = []
         for call in message.tool_calls:
-            calls += original_calls(call) if call.id == question else [call]
+            calls += with_original_calls(call) if call.id == question else [call]
         if calls or message.blocks or not message.tool_calls:
             yield replace(message, tool_calls=tuple(calls))
     for call_id, result in results.items():
@@ -72,8 +73,8 @@ def _message(message: Message, message_id: str) -> dict[str, Any]:
 
 
 def _content(message: Message) -> str | list[dict[str, Any]]:
-    """Parts only where there is more than text: agents of the 0.x age take a tool's result, and older ones a user's
-    message, as a string.
+    """A list of parts only if there is more than text. Agents of the 0.x age take a tool's result, and older ones a
+    user's message, as a string.
     """
     if all(isinstance(block, Text) for block in message.blocks):
         return _text(message)

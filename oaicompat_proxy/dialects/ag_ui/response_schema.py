@@ -1,7 +1,7 @@
-"""JSON Schema, as far as an interrupt's `responseSchema` needs it: made small, checked, and answered.
+"""Reduces, checks and answers an interrupt's `responseSchema`, a subset of JSON Schema.
 
-Source: AG-UI 1.0, `Interrupt.responseSchema`; JSON Schema 2020-12 for the keywords. Keywords that are not listed in
-`_CHECKED` are no restriction here: the agent checks them itself.
+Source: AG-UI 1.0, `Interrupt.responseSchema`; JSON Schema 2020-12 for the keywords. Keywords that are not in `_CHECKED`
+are ignored, since the agent checks them itself.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 Schema = Mapping[str, Any]
 
 MAX_DEPTH = 16
-"""Levels of a schema that are kept and checked; what is deeper is the agent's to check."""
+"""Levels of a schema that are kept and checked, at most. The agent checks deeper levels itself."""
 
 DECISION_KEYS = ("approved", "accepted", "confirmed", "approve", "accept", "confirm", "allowed", "allow")
-"""Names of a property that takes the yes or no, the most usual first."""
+"""Names of the property that holds the decision, the most common first."""
 
 YES_WORDS = (
     "approve",
@@ -47,7 +47,7 @@ _CHECKED = ("type", "enum", "const", "required", "additionalProperties", "proper
 
 
 def reduce(schema: Any, depth: int = 0) -> Any:
-    """The schema without what is only for people to read, so that it is small enough to be carried along."""
+    """The schema without descriptions, so that it is small enough to be encoded into a call id."""
     if not isinstance(schema, dict) or depth > MAX_DEPTH:
         return schema is not False
     return {key: _reduce_keyword(key, schema[key], depth + 1) for key in _CHECKED if key in schema}
@@ -75,7 +75,7 @@ def allows(schema: Any, value: Any) -> bool:
 
 
 def _is_equal(one: Any, other: Any) -> bool:
-    """As JSON compares: true is not 1."""
+    """Equality of JSON values: true is not 1."""
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
@@ -127,12 +127,12 @@ def _required_of(schema: Schema) -> list[str]:
 
 
 def is_object(schema: Any) -> bool:
-    """Whether an answer to it is an object."""
+    """Whether the schema's values are objects."""
     return isinstance(schema, Mapping) and (schema.get("type") == "object" or bool(properties_of(schema)))
 
 
 def decision_key(schema: Any) -> str | None:
-    """The property that takes the yes or no, if there is one."""
+    """The property that holds the decision; None if there is none."""
     known = properties_of(schema)
     usual = [key for key in DECISION_KEYS if key in known and decide(known[key], confirmed=True) is not None]
     required = [key for key in usual if key in _required_of(schema)]
@@ -154,7 +154,7 @@ def _has_both_words(schema: Any) -> bool:
 
 
 def decide(schema: Any, *, confirmed: bool) -> Any:
-    """The yes or no as a value that the schema allows: a boolean or one of its words; None if it has neither."""
+    """The decision as a value that the schema allows: a boolean or one of its words; None if it allows neither."""
     if allows(schema, confirmed):
         return confirmed
     words = schema.get("enum") if isinstance(schema, Mapping) else None
@@ -163,7 +163,7 @@ def decide(schema: Any, *, confirmed: bool) -> Any:
 
 
 def takes_decision(schema: Any) -> bool:
-    """Whether a yes or no is an answer to it."""
+    """Whether a yes or no is a complete answer."""
     if is_object(schema):
         return decision_key(schema) is not None or not properties_of(schema)
     return decide(schema, confirmed=True) is not None

@@ -1,7 +1,7 @@
-"""The events of one AG-UI run, read into ours.
+"""Reads the events of one AG-UI run into neutral events.
 
-Source: AG-UI 1.1, and what producers of the 0.x age still write. Events with `subagentRunId` are a sub-agent's, as are
-those that continue its messages and calls without that mark: they never become the answer.
+Source: AG-UI 1.1, and what producers of the 0.x age still write. Events with `subagentRunId` belong to a sub-agent, as
+do those that continue its messages and calls without that field. They never become part of the answer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ...core.events import ChildEnded, Event, ReasoningDelta, ReasoningStarted, 
 from .chunks import ChunkStreams
 from .endings import read_end, read_snapshot, stop_reason_of
 from .event_names import AGENT_STOPPED, ON_INTERRUPT
-from .fields import Data, plain, text_of
+from .fields import Data, plain_text, text_of
 from .frames import decode
 from .interrupts import MAX_INTERRUPTS
 from .limits import Budget
@@ -22,112 +22,114 @@ from .messages import ASSISTANT, Messages
 from .schema import check
 from .tool_calls import ToolCalls
 
-MOST_CHILDREN = 1024 * 1024
-"""Characters of the ids and names of all sub-agents that run at a time."""
+MAX_SUBAGENTS = 1024 * 1024
+"""Characters of the ids and names of all running sub-agents, at most."""
 
-MOST_ASKED = 4 * 1024 * 1024
-"""Characters of all `on_interrupt` events, as JSON."""
+MAX_INTERRUPT_EVENTS = 4 * 1024 * 1024
+"""Characters of all `on_interrupt` events as JSON, at most."""
 
 
 class RunEvents:
-    """Follows one run. `read` its events one by one; `finish` takes its `RUN_FINISHED`."""
+    """State of one run. `read` takes its events one by one, `finish` its `RUN_FINISHED`."""
 
-    def __init__(self, *, with_deeds: bool) -> None:
-        self._with_deeds = with_deeds
+    def __init__(self, *, include_tool_activity: bool) -> None:
+        self._include_tool_activity = include_tool_activity
         text_chunks = ChunkStreams("TEXT_MESSAGE_CHUNK", "messageId", "role")
-        thought_chunks = ChunkStreams("REASONING_MESSAGE_CHUNK", "messageId")
+        reasoning_chunks = ChunkStreams("REASONING_MESSAGE_CHUNK", "messageId")
         call_chunks = ChunkStreams("TOOL_CALL_CHUNK", "toolCallId", "toolCallName")
-        self._open_chunks = (text_chunks.open, thought_chunks.open, call_chunks.open)
-        self._texts = Messages(lambda is_another: [TextStarted(is_another)], TextDelta, text_chunks)
-        self._thoughts = Messages(
-            lambda is_another: [ReasoningStarted()] if is_another else [], ReasoningDelta, thought_chunks
+        self._open_chunks = (text_chunks.open, reasoning_chunks.open, call_chunks.open)
+        self._texts = Messages(lambda is_new: [TextStarted(is_new)], TextDelta, text_chunks)
+        self._reasoning = Messages(
+            lambda is_new: [ReasoningStarted()] if is_new else [], ReasoningDelta, reasoning_chunks
         )
-        self._calls = ToolCalls(call_chunks, with_deeds=with_deeds)
-        self._child_budget = Budget(MOST_CHILDREN, "running sub-agents")
-        self._question_budget = Budget(MOST_ASKED, "questions")
+        self._calls = ToolCalls(call_chunks, include_tool_activity=include_tool_activity)
+        self._subagent_budget = Budget(MAX_SUBAGENTS, "running sub-agents")
+        self._interrupt_budget = Budget(MAX_INTERRUPT_EVENTS, "questions")
         # moving
-        self._answered = False
-        """A tool's result has come, so what the model says next is another tick."""
-        self._nameless_thoughts = 0
-        """Of the 0.x age: they have no ids."""
+        self._has_tool_result = False
+        """A tool result has arrived, so the model's next message is another tick."""
+        self._thinking_count = 0
+        """Number of `THINKING_TEXT_MESSAGE_START` events of the 0.x age, which have no ids."""
         self._snapshot: bytes | None = None
-        """The newest snapshot of the conversation, as long as the run has said nothing by itself."""
-        self._lacks_snapshot = False
-        """It was too long."""
-        self._children: dict[str, str] = {}
-        """Names of sub-agents that run, by their ids; empty for those that are not told."""
-        self._customs: list[Data] = []
-        """The `on_interrupt` events: what the run waits for, if its end does not say so itself."""
+        """The latest snapshot of the conversation, unless the run has streamed text after it."""
+        self._snapshot_too_long = False
+        """The latest snapshot was too long to be kept."""
+        self._subagents: dict[str, str] = {}
+        """Names of running sub-agents by their ids; empty for those that are not shown."""
+        self._interrupt_events: list[Data] = []
+        """The `on_interrupt` events, which are used if `RUN_FINISHED` has no interrupts itself."""
         self._stop_reason = ""
 
     @property
     def is_silent(self) -> bool:
-        """Nothing that an answer is made of has come yet."""
-        return not (self._texts.said or self._calls.said)
+        """Whether no message or tool call has begun yet."""
+        return not (self._texts.has_messages or self._calls.has_calls)
 
     def keep_snapshot(self, frame: bytes | None) -> None:
-        """`MESSAGES_SNAPSHOT`, not decoded yet; None if it was too long."""
-        self._snapshot, self._lacks_snapshot = frame, frame is None
+        """Keeps an undecoded `MESSAGES_SNAPSHOT`; None if it was too long."""
+        self._snapshot, self._snapshot_too_long = frame, frame is None
 
     def read(self, name: str, data: Data) -> list[Event]:
-        """`data`: has passed `schema.check`. Raises UpstreamError where the events contradict each other."""
+        """`data`: has passed `schema.check`. Raises UpstreamError if the events contradict each other."""
         owner = text_of(data, "subagentRunId")
-        told = self._close_chunks(name, owner)
-        told += _READERS[name](self, data, owner)
-        return [each for event in told for each in (*self._before(event), event)]
+        events = self._close_chunks(name, owner)
+        events += _READERS[name](self, data, owner)
+        return [each for event in events for each in (*self._events_before(event), event)]
 
     def add_plain_text(self, message_id: str, delta: str) -> tuple[Event] | None:
-        """The next piece of the active message, if nothing else has to be thought of."""
-        texts, thoughts, calls = self._open_chunks
-        if texts or thoughts or calls or message_id != self._texts.active:
+        """The next delta of the active message; None if it needs more than that."""
+        texts, reasoning, calls = self._open_chunks
+        if texts or reasoning or calls or message_id != self._texts.active:
             return None
         return (TextDelta(delta),)
 
     def finish(self, data: Data) -> list[Event]:
         """`RUN_FINISHED`. Raises UpstreamError if sub-agents still run, or the snapshot that is needed is malformed."""
-        if self._children:
+        if self._subagents:
             raise UpstreamError("The agent finished its run while a sub-agent of it was still running.")
-        told = [*self._texts.close(), *self._thoughts.close()]
-        if self.is_silent and self._lacks_snapshot:
+        events = [*self._texts.close(), *self._reasoning.close()]
+        if self.is_silent and self._snapshot_too_long:
             raise UpstreamFrameTooLong(
                 "The agent's answer stands only in a snapshot that is longer than a frame may be."
             )
         if self.is_silent and self._snapshot is not None:
-            told += read_snapshot(_decode_snapshot(self._snapshot))
+            events += read_snapshot(_decode_snapshot(self._snapshot))
         reason = stop_reason_of(data) or self._stop_reason
-        return told + read_end(data, self._calls, self._customs, silent=self.is_silent and not told, stop_reason=reason)
+        return events + read_end(
+            data, self._calls, self._interrupt_events, silent=self.is_silent and not events, stop_reason=reason
+        )
 
     def fail(self) -> list[Event]:
-        """What was still held when the run failed."""
+        """The events that were still held when the run failed."""
         return self._texts.close()
 
     def _close_chunks(self, name: str, owner: str) -> list[Event]:
-        """An event of another kind ends the short form of the same owner."""
-        told: list[Event] = []
-        texts, thoughts, calls = self._open_chunks
+        """Ends the owner's open chunk items, unless this event may continue them."""
+        events: list[Event] = []
+        texts, reasoning, calls = self._open_chunks
         if texts and name != "TEXT_MESSAGE_CHUNK":
-            told += self._texts.close_chunk(owner)
-        if thoughts and name != "REASONING_MESSAGE_CHUNK":
-            told += self._thoughts.close_chunk(owner)
+            events += self._texts.close_chunk(owner)
+        if reasoning and name != "REASONING_MESSAGE_CHUNK":
+            events += self._reasoning.close_chunk(owner)
         if calls and name != "TOOL_CALL_CHUNK":
-            told += self._calls.close_chunk(owner)
-        return told
+            events += self._calls.close_chunk(owner)
+        return events
 
-    def _before(self, event: Event) -> list[Event]:
-        """What it means for the rest of the run that the model speaks."""
+    def _events_before(self, event: Event) -> list[Event]:
+        """The events that a new message of the model implies."""
         if not isinstance(event, TextStarted | ReasoningStarted):
             return []
-        told: list[Event] = [TickStarted()] if self._answered else []
-        self._answered = False
+        events: list[Event] = [TickStarted()] if self._has_tool_result else []
+        self._has_tool_result = False
         if isinstance(event, TextStarted):
             self._snapshot = None
-            told += self._calls.settle_ended()
-        return told
+            events += self._calls.mark_ended_as_handled()
+        return events
 
-    # what the model says
+    # messages of the model
 
     def _start_text(self, data: Data, owner: str) -> list[Event]:
-        self._note_metadata(data, owner)
+        self._read_stop_reason(data, owner)
         hidden = bool(owner) or (data.get("role") or ASSISTANT) != ASSISTANT
         if owner:
             self._texts.check_owner(data["messageId"])
@@ -135,62 +137,62 @@ class RunEvents:
 
     def _add_text(self, data: Data, owner: str) -> list[Event]:
         if len(data) > 3:
-            self._note_metadata(data, owner)
+            self._read_stop_reason(data, owner)
         if owner:
             self._texts.check_owner(data["messageId"])
             return []
         return self._texts.add(data["messageId"], data["delta"])
 
     def _end_text(self, data: Data, owner: str) -> list[Event]:
-        self._note_metadata(data, owner)
+        self._read_stop_reason(data, owner)
         if owner:
             self._texts.check_owner(data["messageId"])
         return self._texts.end(data["messageId"])
 
     def _chunk_text(self, data: Data, owner: str) -> list[Event]:
-        self._note_metadata(data, owner)
+        self._read_stop_reason(data, owner)
         role, delta = text_of(data, "role"), text_of(data, "delta")
         return self._texts.add_chunk(data.get("messageId"), delta, role=role, owner=owner)
 
-    def _note_metadata(self, data: Data, owner: str) -> None:
+    def _read_stop_reason(self, data: Data, owner: str) -> None:
         if not owner:
             self._stop_reason = stop_reason_of(data) or self._stop_reason
 
-    def _start_thought(self, data: Data, owner: str) -> list[Event]:
+    def _start_reasoning(self, data: Data, owner: str) -> list[Event]:
         if owner:
-            self._thoughts.check_owner(data["messageId"])
-        return self._thoughts.start(data["messageId"], hidden=bool(owner))
+            self._reasoning.check_owner(data["messageId"])
+        return self._reasoning.start(data["messageId"], hidden=bool(owner))
 
-    def _add_thought(self, data: Data, owner: str) -> list[Event]:
+    def _add_reasoning(self, data: Data, owner: str) -> list[Event]:
         if owner:
-            self._thoughts.check_owner(data["messageId"])
+            self._reasoning.check_owner(data["messageId"])
             return []
-        return self._thoughts.add(data["messageId"], data["delta"])
+        return self._reasoning.add(data["messageId"], data["delta"])
 
-    def _end_thought(self, data: Data, owner: str) -> list[Event]:
+    def _end_reasoning(self, data: Data, owner: str) -> list[Event]:
         if owner:
-            self._thoughts.check_owner(data["messageId"])
-        return self._thoughts.end(data["messageId"])
+            self._reasoning.check_owner(data["messageId"])
+        return self._reasoning.end(data["messageId"])
 
-    def _chunk_thought(self, data: Data, owner: str) -> list[Event]:
-        return self._thoughts.add_chunk(data.get("messageId"), text_of(data, "delta"), owner=owner)
+    def _chunk_reasoning(self, data: Data, owner: str) -> list[Event]:
+        return self._reasoning.add_chunk(data.get("messageId"), text_of(data, "delta"), owner=owner)
 
-    def _start_nameless(self, _data: Data, owner: str) -> list[Event]:
+    def _start_thinking(self, _data: Data, owner: str) -> list[Event]:
         if owner:
             return []
-        ended = self._thoughts.end(self._nameless)
-        self._nameless_thoughts += 1
-        return ended + self._thoughts.start(self._nameless)
+        ended = self._reasoning.end(self._thinking_id)
+        self._thinking_count += 1
+        return ended + self._reasoning.start(self._thinking_id)
 
     @property
-    def _nameless(self) -> str:
-        return f"thinking {self._nameless_thoughts}"
+    def _thinking_id(self) -> str:
+        return f"thinking {self._thinking_count}"
 
-    def _add_nameless(self, data: Data, owner: str) -> list[Event]:
-        return [] if owner else self._thoughts.add(self._nameless, data["delta"])
+    def _add_thinking(self, data: Data, owner: str) -> list[Event]:
+        return [] if owner else self._reasoning.add(self._thinking_id, data["delta"])
 
-    def _end_nameless(self, _data: Data, owner: str) -> list[Event]:
-        return [] if owner else self._thoughts.end(self._nameless)
+    def _end_thinking(self, _data: Data, owner: str) -> list[Event]:
+        return [] if owner else self._reasoning.end(self._thinking_id)
 
     # what it calls
 
@@ -216,43 +218,45 @@ class RunEvents:
         return self._calls.add_chunk(data.get("toolCallId"), name, delta, owner=owner)
 
     def _read_result(self, data: Data, _owner: str) -> list[Event]:
-        """Whoever says it: a result is this run's if its call is."""
-        told = self._calls.answer(data["toolCallId"], plain(data.get("content")) if self._with_deeds else "")
-        self._answered = self._answered or bool(told)
-        return told
+        """A result belongs to this run if its call does, even if a sub-agent sends it."""
+        events = self._calls.answer(
+            data["toolCallId"], plain_text(data.get("content")) if self._include_tool_activity else ""
+        )
+        self._has_tool_result = self._has_tool_result or bool(events)
+        return events
 
-    # what its sub-agents do
+    # sub-agents
 
-    def _start_child(self, data: Data, owner: str) -> list[Event]:
-        name = data["name"] if self._with_deeds and not data.get("parentSubagentRunId") else ""
-        if owner not in self._children:
-            self._child_budget.take(owner + name)
-            self._children[owner] = name
+    def _start_subagent(self, data: Data, owner: str) -> list[Event]:
+        name = data["name"] if self._include_tool_activity and not data.get("parentSubagentRunId") else ""
+        if owner not in self._subagents:
+            self._subagent_budget.add(owner + name)
+            self._subagents[owner] = name
         return []
 
-    def _end_child(self, data: Data, owner: str) -> list[Event]:
-        name, outcome = self._forget_child(owner), data.get("outcome")
-        is_told = name and (outcome is None or outcome["type"] != "suspended")
-        return [ChildEnded(name, plain(data.get("result")), False)] if is_told else []
+    def _end_subagent(self, data: Data, owner: str) -> list[Event]:
+        name, outcome = self._remove_subagent(owner), data.get("outcome")
+        is_shown = name and (outcome is None or outcome["type"] != "suspended")
+        return [ChildEnded(name, plain_text(data.get("result")), False)] if is_shown else []
 
-    def _fail_child(self, data: Data, owner: str) -> list[Event]:
-        return [ChildEnded(name, data["message"], True)] if (name := self._forget_child(owner)) else []
+    def _fail_subagent(self, data: Data, owner: str) -> list[Event]:
+        return [ChildEnded(name, data["message"], True)] if (name := self._remove_subagent(owner)) else []
 
-    def _forget_child(self, child: str) -> str:
-        if child not in self._children:
-            raise UpstreamError("The agent told the end of a sub-agent whose beginning it had not told.")
-        name = self._children.pop(child)
-        self._child_budget.give_back(child + name)
+    def _remove_subagent(self, subagent_id: str) -> str:
+        if subagent_id not in self._subagents:
+            raise UpstreamError("The agent sent the end of a sub-agent without its beginning.")
+        name = self._subagents.pop(subagent_id)
+        self._subagent_budget.remove(subagent_id + name)
         return name
 
-    # what frameworks say beside the protocol
+    # custom events of frameworks
 
     def _read_custom(self, data: Data, owner: str) -> list[Event]:
-        """The whole run waits with a sub-agent; but why a sub-agent's model stopped is its own affair."""
+        """An interrupt of a sub-agent suspends the whole run; the stop reason of a sub-agent's model is ignored."""
         name, value = data["name"], data.get("value")
-        if name == ON_INTERRUPT.decode() and len(self._customs) <= MAX_INTERRUPTS:
-            self._question_budget.take(json.dumps(data))
-            self._customs.append(data)
+        if name == ON_INTERRUPT.decode() and len(self._interrupt_events) <= MAX_INTERRUPTS:
+            self._interrupt_budget.add(json.dumps(data))
+            self._interrupt_events.append(data)
         elif name == AGENT_STOPPED.decode() and not owner and isinstance(value, dict):
             self._stop_reason = stop_reason_of({"metadata": {"finishReason": value.get("stop_reason")}})
         return []
@@ -263,26 +267,26 @@ _READERS: dict[str, Callable[[RunEvents, Data, str], list[Event]]] = {
     "TEXT_MESSAGE_CONTENT": RunEvents._add_text,
     "TEXT_MESSAGE_END": RunEvents._end_text,
     "TEXT_MESSAGE_CHUNK": RunEvents._chunk_text,
-    "REASONING_MESSAGE_START": RunEvents._start_thought,
-    "REASONING_MESSAGE_CONTENT": RunEvents._add_thought,
-    "REASONING_MESSAGE_END": RunEvents._end_thought,
-    "REASONING_MESSAGE_CHUNK": RunEvents._chunk_thought,
-    "THINKING_TEXT_MESSAGE_START": RunEvents._start_nameless,
-    "THINKING_TEXT_MESSAGE_CONTENT": RunEvents._add_nameless,
-    "THINKING_TEXT_MESSAGE_END": RunEvents._end_nameless,
+    "REASONING_MESSAGE_START": RunEvents._start_reasoning,
+    "REASONING_MESSAGE_CONTENT": RunEvents._add_reasoning,
+    "REASONING_MESSAGE_END": RunEvents._end_reasoning,
+    "REASONING_MESSAGE_CHUNK": RunEvents._chunk_reasoning,
+    "THINKING_TEXT_MESSAGE_START": RunEvents._start_thinking,
+    "THINKING_TEXT_MESSAGE_CONTENT": RunEvents._add_thinking,
+    "THINKING_TEXT_MESSAGE_END": RunEvents._end_thinking,
     "TOOL_CALL_START": RunEvents._start_call,
     "TOOL_CALL_ARGS": RunEvents._add_arguments,
     "TOOL_CALL_END": RunEvents._end_call,
     "TOOL_CALL_CHUNK": RunEvents._chunk_call,
     "TOOL_CALL_RESULT": RunEvents._read_result,
-    "SUBAGENT_STARTED": RunEvents._start_child,
-    "SUBAGENT_FINISHED": RunEvents._end_child,
-    "SUBAGENT_ERROR": RunEvents._fail_child,
+    "SUBAGENT_STARTED": RunEvents._start_subagent,
+    "SUBAGENT_FINISHED": RunEvents._end_subagent,
+    "SUBAGENT_ERROR": RunEvents._fail_subagent,
     "CUSTOM": RunEvents._read_custom,
 }
 
 RUN_EVENTS = frozenset(_READERS)
-"""Names of the events that `RunEvents.read` takes."""
+"""Names of the events that `RunEvents.read` accepts."""
 
 
 def _decode_snapshot(frame: bytes) -> Data:

@@ -1,10 +1,9 @@
-"""The fields of the events that are read, and what each may hold.
+"""The fields of the events that are read, and the values that each allows.
 
-Source: AG-UI 1.1, "Processing Model": what the protocol does not describe is dropped, but a malformed value of a
-field that it does describe fails the run: half a text with a good end would be a lie. What is not read, because no
-answer is made of it, is not looked at. Looser than the schema, for producers of the 0.x age: `null` stands for an
-absent optional field, a timestamp may be any number, an interrupt needs no reason, and a reasoning message may call
-itself the assistant's, as the first releases that had them wanted it.
+Source: AG-UI 1.1, "Processing Model": unknown fields are dropped, but a malformed value of a known field fails the run,
+because the answer would be incomplete. Fields that are not read are not checked. The check is looser than the
+protocol's schema, for producers of the 0.x age: `null` stands for an absent optional field, a timestamp may be any
+number, an interrupt needs no reason, and the role of a reasoning message may be `assistant`.
 """
 
 from __future__ import annotations
@@ -14,44 +13,44 @@ from typing import Any, NamedTuple
 
 from ...core.errors import UpstreamError
 
-MOST_COUNTED = 2**53 - 1
+MAX_SAFE_INTEGER = 2**53 - 1
 """The largest integer that JavaScript holds exactly."""
 
 
-class _Kind(NamedTuple):
-    words: str
-    """What a value should be, for people."""
+class _Type(NamedTuple):
+    description: str
+    """The expected value, for the error message."""
     accepts: Callable[[Any], bool]
 
 
-def _kind(words: str, accepts: Callable[[Any], bool]) -> _Kind:
-    return _Kind(words, accepts)
+def _type(words: str, accepts: Callable[[Any], bool]) -> _Type:
+    return _Type(words, accepts)
 
 
-def _optional(kind: _Kind) -> _Kind:
-    return _Kind(kind.words, lambda value: value is None or kind.accepts(value))
+def _optional(kind: _Type) -> _Type:
+    return _Type(kind.description, lambda value: value is None or kind.accepts(value))
 
 
-def _one_of(*texts: str) -> _Kind:
-    return _Kind(f"one of {', '.join(texts)}", lambda value: isinstance(value, str) and value in texts)
+def _one_of(*texts: str) -> _Type:
+    return _Type(f"one of {', '.join(texts)}", lambda value: isinstance(value, str) and value in texts)
 
 
-def _objects(fields: Mapping[str, _Kind], required: tuple[str, ...] = ()) -> Callable[[Any], bool]:
+def _objects(fields: Mapping[str, _Type], required: tuple[str, ...] = ()) -> Callable[[Any], bool]:
     def accepts(value: Any) -> bool:
         return isinstance(value, list) and all(_is_object(each, fields, required) for each in value)
 
     return accepts
 
 
-def _is_object(value: Any, fields: Mapping[str, _Kind], required: tuple[str, ...]) -> bool:
+def _is_object(value: Any, fields: Mapping[str, _Type], required: tuple[str, ...]) -> bool:
     if not isinstance(value, dict) or any(key not in value for key in required):
         return False
     return all(fields[key].accepts(each) for key, each in value.items() if key in fields)
 
 
 def is_count(value: Any) -> bool:
-    """An integer from 0, exact in every client's numbers; JSON's 3.0 is one."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_COUNTED:
+    """Whether the value is an integer from 0 to MAX_SAFE_INTEGER; JSON's 3.0 is one."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_SAFE_INTEGER:
         return False
     return value == int(value)
 
@@ -64,10 +63,10 @@ def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
-_TEXT = _kind("a string", lambda value: isinstance(value, str))
+_TEXT = _type("a string", lambda value: isinstance(value, str))
 _TEXT_OR_NONE = _optional(_TEXT)
-_OBJECT_OR_NONE = _optional(_kind("an object", lambda value: isinstance(value, dict)))
-_COUNT_OR_NONE = _optional(_kind("an integer from 0", is_count))
+_OBJECT_OR_NONE = _optional(_type("an object", lambda value: isinstance(value, dict)))
+_COUNT_OR_NONE = _optional(_type("an integer from 0", is_count))
 _ROLE = _optional(_one_of("assistant", "developer", "system", "user"))
 
 _COUNTS = (
@@ -79,7 +78,7 @@ _COUNTS = (
     "cacheWriteInputTokens",
 )
 _USAGE = _optional(
-    _kind(
+    _type(
         "a list of token counts",
         _objects({**dict.fromkeys(_COUNTS, _COUNT_OR_NONE), "provider": _TEXT_OR_NONE, "model": _TEXT_OR_NONE}),
     )
@@ -96,13 +95,13 @@ _INTERRUPTS = _objects(
 
 
 def _is_outcome(value: Any) -> bool:
-    """An object of any type; a string in the age when that was all."""
+    """An object with a type, or a string in the 0.x age."""
     if isinstance(value, str):
         return True
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         return False
     if value["type"] == "success":
-        return _optional(_kind("", _is_texts)).accepts(value.get("pendingToolCallIds"))
+        return _optional(_type("", _is_texts)).accepts(value.get("pendingToolCallIds"))
     if value["type"] == "interrupt":
         return bool(value.get("interrupts")) and _INTERRUPTS(value["interrupts"])
     return True
@@ -113,7 +112,7 @@ def _is_child_outcome(value: Any) -> bool:
 
 
 def _is_content(value: Any) -> bool:
-    """A string, or parts; parts of a kind that is not known are dropped later."""
+    """A string, or a list of parts. Parts of unknown types are dropped later."""
     return isinstance(value, str) or (isinstance(value, list) and all(map(_is_part, value)))
 
 
@@ -125,18 +124,18 @@ def _is_part(value: Any) -> bool:
 
 _FUNCTION = {"name": _TEXT, "arguments": _TEXT}
 _CALLS = _objects(
-    {"id": _TEXT, "function": _kind("", lambda value: _is_object(value, _FUNCTION, ("name", "arguments")))},
+    {"id": _TEXT, "function": _type("", lambda value: _is_object(value, _FUNCTION, ("name", "arguments")))},
     ("id", "function"),
 )
 _ASSISTANT = {
     "content": _TEXT_OR_NONE,
     "subagentRunId": _TEXT_OR_NONE,
-    "toolCalls": _optional(_kind("", _CALLS)),
+    "toolCalls": _optional(_type("", _CALLS)),
 }
 
 
 def _is_messages(value: Any) -> bool:
-    """Of messages that are not the agent's only the role is read."""
+    """A list of messages. Only the role is checked of those that are not the agent's."""
     return isinstance(value, list) and all(map(_is_message, value))
 
 
@@ -147,7 +146,7 @@ def _is_message(value: Any) -> bool:
 
 
 _EVERY_EVENT = {
-    "timestamp": _optional(_kind("a number", _is_number)),
+    "timestamp": _optional(_type("a number", _is_number)),
     "metadata": _OBJECT_OR_NONE,
     "subagentRunId": _TEXT_OR_NONE,
 }
@@ -156,7 +155,7 @@ _CALL = {"toolCallId": _TEXT, "parentMessageId": _TEXT_OR_NONE}
 _CHILD = {"subagentRunId": _TEXT}
 _RUN = {"threadId": _TEXT, "runId": _TEXT}
 
-_FIELDS: dict[str, Mapping[str, _Kind]] = {
+_FIELDS: dict[str, Mapping[str, _Type]] = {
     "TEXT_MESSAGE_START": {**_MESSAGE, "role": _ROLE},
     "TEXT_MESSAGE_CONTENT": {**_MESSAGE, "delta": _TEXT},
     "TEXT_MESSAGE_END": _MESSAGE,
@@ -172,16 +171,16 @@ _FIELDS: dict[str, Mapping[str, _Kind]] = {
     "TOOL_CALL_ARGS": {**_CALL, "delta": _TEXT},
     "TOOL_CALL_END": _CALL,
     "TOOL_CALL_CHUNK": dict.fromkeys(("toolCallId", "toolCallName", "parentMessageId", "delta"), _TEXT_OR_NONE),
-    "TOOL_CALL_RESULT": {**_MESSAGE, "toolCallId": _TEXT, "content": _kind("a string or a list of parts", _is_content)},
+    "TOOL_CALL_RESULT": {**_MESSAGE, "toolCallId": _TEXT, "content": _type("a string or a list of parts", _is_content)},
     "SUBAGENT_STARTED": {**_CHILD, "name": _TEXT, "parentSubagentRunId": _TEXT_OR_NONE},
-    "SUBAGENT_FINISHED": {**_CHILD, "outcome": _optional(_kind("an object with a type", _is_child_outcome))},
+    "SUBAGENT_FINISHED": {**_CHILD, "outcome": _optional(_type("an object with a type", _is_child_outcome))},
     "SUBAGENT_ERROR": {**_CHILD, "message": _TEXT, "code": _TEXT_OR_NONE},
-    "MESSAGES_SNAPSHOT": {"messages": _kind("a list of messages", _is_messages)},
+    "MESSAGES_SNAPSHOT": {"messages": _type("a list of messages", _is_messages)},
     "CUSTOM": {"name": _TEXT},
     "RUN_STARTED": {**_RUN, **dict.fromkeys(("parentRunId", "protocolVersion"), _TEXT_OR_NONE)},
     "RUN_FINISHED": {
         **_RUN,
-        "outcome": _optional(_kind("an object with a type, whose fields are those of that type", _is_outcome)),
+        "outcome": _optional(_type("an object with a type, whose fields are those of that type", _is_outcome)),
         "usage": _USAGE,
     },
     "RUN_ERROR": {},
@@ -199,7 +198,7 @@ def check(name: str, data: Mapping[str, Any]) -> None:
     for key, value in data.items():
         kind = allowed.get(key)
         if kind is not None and not kind.accepts(value):
-            raise UpstreamError(f"The agent sent a {name} event whose `{key}` is not {kind.words}.")
+            raise UpstreamError(f"The agent sent a {name} event whose `{key}` is not {kind.description}.")
     for key in _REQUIRED[name]:
         if key not in data:
             raise UpstreamError(f"The agent sent a {name} event without `{key}`.")

@@ -1,9 +1,9 @@
-"""The tool calls of a run, and which of them the agent itself has answered.
+"""The tool calls of a run, and which of them the agent has handled itself.
 
-Source: AG-UI 1.1, tool call events. A call whose result is in the stream was the agent's own. One without a result
-is somebody else's if the run ends on it; but agents of the 0.x age tell no results, so when the model speaks on
-after a call, that was the agent's own too. A call that has ended may be opened again, and its arguments go on: so its
-end is told to nobody before the run's own end.
+Source: AG-UI 1.1, tool call events. A call whose result is in the stream was handled by the agent. A call without a
+result is the client's if the run ends with it. But agents of the 0.x age send no results, so a call after which the
+model continues was handled by the agent, too. A call that has ended may be opened again and its arguments continued, so
+no event reports its end before the run ends.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from ...core.events import Event, ToolCallDelta, ToolCallSettled, ToolCallStarte
 from .chunks import ChunkStreams
 from .limits import Budget
 
-MOST_WAITING = 16 * 1024 * 1024
-"""Characters of all calls that have no result yet: ids, names and arguments."""
+MAX_OPEN_CALLS = 16 * 1024 * 1024
+"""Characters of ids, names and arguments of all calls without a result, at most."""
 
-MOST_ANSWERED = 10_000
-"""Calls that are remembered as answered, the latest: such a one is not handed out if it is opened again."""
+MAX_ANSWERED = 10_000
+"""The number of latest answered calls whose ids are kept: such a call is ignored if it is opened again."""
 
 
 class ToolCallState:
-    """What is known of one call."""
+    """State of one call."""
 
-    __slots__ = ("name", "settled", "text")
+    __slots__ = ("is_handled", "name", "text")
 
     def __init__(self) -> None:
         self.name = ""
         self.text = StringIO()
         """The arguments so far."""
-        self.settled = False
+        self.is_handled = False
 
     @property
     def arguments(self) -> str:
@@ -47,33 +47,33 @@ class ToolCallState:
 
 
 class ToolCalls:
-    """Follows the calls of one run that have no result yet. Methods return the events that can be told now."""
+    """State of the calls of one run that have no result yet. Methods return neutral events."""
 
-    def __init__(self, chunks: ChunkStreams | None = None, *, with_deeds: bool) -> None:
-        """`chunks`: the open short forms. `with_deeds`: also tell the results of the agent's own calls."""
-        self._with_deeds = with_deeds
-        self._budget = Budget(MOST_WAITING, "tool calls without a result")
+    def __init__(self, chunks: ChunkStreams | None = None, *, include_tool_activity: bool) -> None:
+        """`chunks`: the open chunk items. `include_tool_activity`: with the results of the agent's own calls."""
+        self._include_tool_activity = include_tool_activity
+        self._budget = Budget(MAX_OPEN_CALLS, "tool calls without a result")
         self._chunks = chunks or ChunkStreams("TOOL_CALL_CHUNK", "toolCallId", "toolCallName")
         # moving
         self.open: dict[str, ToolCallState] = {}
-        """The calls without a result, by their ids, in their order."""
+        """Calls without a result by their ids, in order of their beginning."""
         self._hidden: set[str] = set()
-        """The open calls of sub-agents."""
-        self._unsettled: dict[str, None] = {}
-        """Those of the agent's that have ended, in their order, as long as nobody knows whose they are."""
+        """Ids of the open calls of sub-agents."""
+        self._ended: dict[str, None] = {}
+        """Ids of the agent's ended calls, in order, that may still be the client's."""
         self._answered: set[str] = set()
         self._answered_order: deque[str] = deque()
-        self.said = False
-        """Some call has been told."""
+        self.has_calls = False
+        """Whether a call of the agent's has begun."""
 
     def start(self, call_id: str, name: str, *, hidden: bool = False) -> list[Event]:
         if hidden:
             self._hide(call_id)
         if hidden or call_id in self._answered:
             return []
-        self._show(call_id)
+        self._unhide(call_id)
         call = self._find(call_id)
-        self._unsettled.pop(call_id, None)
+        self._ended.pop(call_id, None)
         if call.name or not name:
             return []
         self._budget.grow(len(name))
@@ -88,83 +88,83 @@ class ToolCalls:
         return [ToolCallDelta(call_id, delta)]
 
     def end(self, call_id: str) -> list[Event]:
-        self._show(call_id)
+        self._unhide(call_id)
         call = self.open.get(call_id)
-        if call is not None and not call.settled:
-            self._unsettled[call_id] = None
+        if call is not None and not call.is_handled:
+            self._ended[call_id] = None
         return []
 
     def check_owner(self, call_id: str) -> None:
-        """A sub-agent goes on with this call. Raises UpstreamError if it is the agent's own."""
+        """Raises UpstreamError if this call, which a sub-agent continues, is the agent's own."""
         if call_id in self.open:
             raise UpstreamError("The agent sent a piece of its own tool call with the mark of a sub-agent.")
 
     def add_chunk(self, call_id: str | None, name: str, delta: str, *, owner: str = "") -> list[Event]:
-        """The short form: the first of a call names it and its tool, later ones may leave that out.
+        """`TOOL_CALL_CHUNK`: the first of a call has its id and its tool, later ones may leave them out.
 
-        Raises UpstreamError as `ChunkStreams.accept` does, and for a first one without its tool's name.
+        Raises UpstreamError as `ChunkStreams.accept` does, and for a first chunk without the tool's name.
         """
-        step = self._chunks.accept(call_id, owner, name)
-        events = [] if step.closed is None else self.end(step.closed)
-        if step.opens:
+        target = self._chunks.accept(call_id, owner, name)
+        events = [] if target.closed is None else self.end(target.closed)
+        if target.opens:
             if not name:
                 raise UpstreamError("The agent sent a first TOOL_CALL_CHUNK event without `toolCallName`.")
-            events += self.start(step.item_id, name, hidden=bool(step.owner))
-        return events + (self.add(step.item_id, delta) if delta else [])
+            events += self.start(target.item_id, name, hidden=bool(target.owner))
+        return events + (self.add(target.item_id, delta) if delta else [])
 
     def close_chunk(self, owner: str) -> list[Event]:
-        """Something else came: the call that the short form of this owner has opened is whole."""
+        """Ends the call that the owner's last chunk has opened or continued."""
         ended = self._chunks.close(owner)
         return [] if ended is None else self.end(ended)
 
     def answer(self, call_id: str, result: str) -> list[Event]:
-        """The agent's own result. One of a call that was never told says nothing: a child's, or an earlier run's."""
+        """The agent's own result of a call. Results of unknown calls, of sub-agents or earlier runs, are ignored."""
         call = self.open.pop(call_id, None)
         if call is None:
             return []
-        self._unsettled.pop(call_id, None)
-        self._budget.give_back(call_id)
+        self._ended.pop(call_id, None)
+        self._budget.remove(call_id)
         self._budget.grow(-call.size)
         self._remember_answered(call_id)
-        finished = [ToolFinished(call_id, call.name, result, False, None)] if self._with_deeds else []
+        finished = [ToolFinished(call_id, call.name, result, False, None)] if self._include_tool_activity else []
         return [ToolCallSettled(call_id), *finished]
 
-    def settle_ended(self) -> list[Event]:
-        """The model speaks on, so it has what it called for."""
-        ended, self._unsettled = self._unsettled, {}
-        return self._settle(ended)
+    def mark_ended_as_handled(self) -> list[Event]:
+        """The model continues, so the agent has handled all calls that have ended."""
+        ended, self._ended = self._ended, {}
+        return self._mark_handled(ended)
 
-    def settle_all_but(self, pending: Collection[str]) -> list[Event]:
-        """The agent says which calls are left for others to run."""
-        others = frozenset(pending)
-        return self._settle(call_id for call_id in self.open if call_id not in others)
+    def mark_others_as_handled(self, pending: Collection[str]) -> list[Event]:
+        """The agent has handled all calls but those that it lists as pending."""
+        pending = frozenset(pending)
+        return self._mark_handled(call_id for call_id in self.open if call_id not in pending)
 
-    def _settle(self, call_ids: Iterable[str]) -> list[Event]:
-        """Their results may still come."""
-        unsettled = [call_id for call_id in call_ids if not self.open[call_id].settled]
-        for call_id in unsettled:
-            self.open[call_id].settled = True
-        return [ToolCallSettled(call_id) for call_id in unsettled]
+    def _mark_handled(self, call_ids: Iterable[str]) -> list[Event]:
+        """The calls stay open, since their results may still come."""
+        unhandled = [call_id for call_id in call_ids if not self.open[call_id].is_handled]
+        for call_id in unhandled:
+            self.open[call_id].is_handled = True
+        return [ToolCallSettled(call_id) for call_id in unhandled]
 
     def _find(self, call_id: str) -> ToolCallState:
-        self.said = True
+        self.has_calls = True
         if call_id not in self.open:
-            self._budget.take(call_id)
+            self._budget.add(call_id)
             self.open[call_id] = ToolCallState()
         return self.open[call_id]
 
     def _hide(self, call_id: str) -> None:
         if call_id not in self._hidden:
-            self._budget.take(call_id)
+            self._budget.add(call_id)
             self._hidden.add(call_id)
 
-    def _show(self, call_id: str) -> None:
+    def _unhide(self, call_id: str) -> None:
         if call_id in self._hidden:
-            self._budget.give_back(call_id)
+            self._budget.remove(call_id)
             self._hidden.discard(call_id)
 
     def _remember_answered(self, call_id: str) -> None:
         self._answered.add(call_id)
         self._answered_order.append(call_id)
-        if len(self._answered_order) > MOST_ANSWERED:
+        if len(self._answered_order) > MAX_ANSWERED:
             self._answered.discard(self._answered_order.popleft())

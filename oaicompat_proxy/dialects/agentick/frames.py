@@ -1,43 +1,59 @@
-"""Which event a frame is, seen from its first bytes, and how much of it is needed."""
+"""Recognises an Agentick event by the first bytes of its frame, says how much of it is needed, and decodes it."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable
 
-from ...core.sse import Keep
-from .parsers import COPIES, DEEDS, PARSERS
+import orjson
 
-END_HEAD = 16 * 1024
-"""Bytes of `execution_end` that mostly do: what is needed stands before `output`, which holds the whole history."""
+from ...core.errors import UpstreamError
+from ...core.sse import Kept
+from .parsers import DUPLICATES, PARSERS, TOOL_ACTIVITY, Data
 
-RESULT_HEAD = 4 * 1024
-"""Bytes of `tool_result` that mostly do where results are not told: what is longer is no placeholder."""
+END_PREFIX_BYTES = 16 * 1024
+"""Bytes of `execution_end` that are usually enough: the needed fields stand before `output`, the whole history."""
 
-NEVER_NEEDED = (
+RESULT_PREFIX_BYTES = 4 * 1024
+"""Bytes of `tool_result` that are enough where results are not shown: a placeholder is shorter."""
+
+IGNORED = (
     *("compiled", "model_request", "provider_request", "content", "reasoning", "reasoning_start", "reasoning_end"),
     *("context_update", "tool_confirmation_result", "fork_start"),
 )
-"""Known, and of no use to any answer. What has a name that nobody knows is not needed either."""
+"""Known events that no answer needs. Events of unknown names are ignored, too."""
 
-FRONT = b'{"type":"event","event":"'
-"""What stands before the name in the order that gateways write."""
+ENVELOPE_START = b'{"type":"event","event":"'
+"""The bytes before the event's name, in the key order of real gateways."""
 
 _NAME = re.compile(
     rb'\s*\{\s*(?:"(?:type|sessionId)"\s*:\s*"(?:[^"\\]++|\\.)*+"\s*,\s*)*'
     rb'(?:"event"|"data"\s*:\s*\{\s*"type")\s*:\s*"([^"\\]*)"'
 )
-"""The name of the event, in any order of the keys in front of it."""
+"""Finds the event's name, with the keys before it in any order."""
 
 
 def name_of(head: bytes) -> bytes | None:
-    """The name of the event that begins like this; None if it cannot be seen without decoding."""
-    if head.startswith(FRONT):
-        name, quote, _ = head[len(FRONT) :].partition(b'"')
+    """The event's name, from the first bytes of its frame; None if only decoding can find it."""
+    if head.startswith(ENVELOPE_START):
+        name, quote, _ = head[len(ENVELOPE_START) :].partition(b'"')
         if quote and b"\\" not in name:
             return name
     match = _NAME.match(head)
     return match[1] if match else None
+
+
+def decode(payload: bytes) -> Data:
+    """The frame's JSON. Lone surrogates are kept, since the next delta may have the other half."""
+    try:
+        envelope = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        try:
+            envelope = json.loads(payload.decode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            raise UpstreamError("The agent sent an event that is no JSON.") from None
+    return envelope if isinstance(envelope, dict) else {}
 
 
 _CALL_ID = re.compile(
@@ -46,46 +62,47 @@ _CALL_ID = re.compile(
 
 
 def call_id_of(head: bytes) -> str | None:
-    """The id in the beginning of a `tool_result`; None if it does not stand where gateways write it."""
+    """The call id, from the first bytes of a `tool_result`; None if it is not where gateways write it."""
     match = _CALL_ID.match(head)
     return match[1].decode("utf-8", "replace") if match else None
 
 
-def _keeps(names: Iterable[str]) -> dict[bytes, Keep]:
-    """What is kept of the events with these names."""
-    return {name.encode(): Keep(name) for name in names}
+def _keep_all_of(names: Iterable[str]) -> dict[bytes, Kept]:
+    """Keeps all of the events with these names."""
+    return {name.encode(): Kept(name) for name in names}
 
 
-KEEPS = _keeps(PARSERS)
-KEEPS[b"tool_result"] = Keep("tool_result", RESULT_HEAD, lambda head: call_id_of(head) is not None)
-KEEPS_WITH_DEEDS = _keeps([*PARSERS, *DEEDS])
-COPY_NAMES = {name.encode(): name for name in COPIES}
+FILTER = _keep_all_of(PARSERS)
+FILTER[b"tool_result"] = Kept("tool_result", RESULT_PREFIX_BYTES, lambda head: call_id_of(head) is not None)
+FILTER_WITH_TOOL_ACTIVITY = _keep_all_of([*PARSERS, *TOOL_ACTIVITY])
+DUPLICATE_NAMES = {name.encode(): name for name in DUPLICATES}
 
 _SPAWN = b"spawnPath"
 _TEXT_BLOCK = b'"blockType":"text"'
-_OPENING, _BACKSLASH = b"{\\"
+_BRACE, _BACKSLASH = b"{\\"
 
 
-def _is_own(frame: bytes) -> bool:
-    """Whether it is surely no child's."""
+def _has_no_spawn_path(frame: bytes) -> bool:
+    """Whether the frame certainly belongs to no child execution."""
     return _BACKSLASH not in frame and frame.find(_SPAWN) < 0
 
 
-def _is_of_text(frame: bytes) -> bool:
+def _is_plain_text_block(frame: bytes) -> bool:
     _, _, data = frame.partition(b'"data":{')
-    return _is_own(frame) and _OPENING not in data and data.find(_TEXT_BLOCK) >= 0
+    return _has_no_spawn_path(frame) and _BRACE not in data and data.find(_TEXT_BLOCK) >= 0
 
 
-def _cites_nothing(frame: bytes) -> bool:
-    return _is_own(frame) and frame.find(b"metadata") < 0
+def _has_no_citations(frame: bytes) -> bool:
+    return _has_no_spawn_path(frame) and frame.find(b"metadata") < 0
 
 
-BARE: dict[str, Callable[[bytes], bool]] = {
-    "execution_start": _is_own,
-    "tick_start": _is_own,
-    "message_start": _is_own,
-    "content_start": _is_of_text,
-    "content_end": _cites_nothing,
+EMPTY_EVENTS: dict[str, Callable[[bytes], bool]] = {
+    "execution_start": _has_no_spawn_path,
+    "tick_start": _has_no_spawn_path,
+    "message_start": _has_no_spawn_path,
+    "content_start": _is_plain_text_block,
+    "content_end": _has_no_citations,
 }
-"""Events that mostly say nothing but their name: whether this frame is one that does, and has not to be decoded. So it
-is not proved to be JSON either, which makes no difference to what it says."""
+"""Events that usually have no field that is needed, each with a check that a frame need not be decoded.
+
+Such a frame is not checked to be valid JSON."""

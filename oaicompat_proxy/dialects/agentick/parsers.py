@@ -1,7 +1,7 @@
-"""The `data` of each Agentick event → an event of the neutral vocabulary.
+"""Parses the `data` of each Agentick event into a neutral event.
 
-Source: `dialects/agentick/PROTOCOL.md`, "Frames". The second `execution_end` of a run has no fields
-at all, so everything is read with a default, and what has the wrong type counts as absent.
+Source: `dialects/agentick/PROTOCOL.md`, "Frames". The second `execution_end` of a run has no
+fields, so each field has a default. A field of the wrong type counts as absent.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ from ...core.events import (
 Data = dict[str, Any]
 
 PLACEHOLDER = "[%s rendered on client]"
-"""What the engine puts in the place of the result of a tool that a client has to run (Agentick 0.9 to 0.14)."""
+"""The engine's made-up result of a tool that a client has to run (Agentick 0.9 to 0.14)."""
 
-MOST_COUNTED = 2**53 - 1
-"""The largest integer that JavaScript holds exactly."""
+MAX_SAFE_INTEGER = 2**53 - 1
+"""The largest integer that JavaScript represents exactly."""
 
 
 def text_of(data: Data, key: str) -> str:
@@ -69,17 +69,17 @@ def _usage(data: Data) -> Usage | None:
     used = _count(count("inputTokens")) or 0
     made = _count(count("outputTokens")) or 0
     total = _count(count("totalTokens")) or used + made
-    thought, cached = count("reasoningTokens"), count("cachedInputTokens")  # mostly not there
+    reasoning, cached = count("reasoningTokens"), count("cachedInputTokens")  # usually absent
     return Usage(
-        used, made, total, None if thought is None else _count(thought), None if cached is None else _count(cached)
+        used, made, total, None if reasoning is None else _count(reasoning), None if cached is None else _count(cached)
     )
 
 
 def _count(value: Any) -> int | None:
-    """A count that can be: no fraction, not negative, and exact in every client's numbers."""
+    """A valid count: an integer from 0 to MAX_SAFE_INTEGER; else None."""
     if type(value) is int:
-        return value if 0 <= value <= MOST_COUNTED else None
-    if type(value) is not float or not 0 <= value <= MOST_COUNTED:
+        return value if 0 <= value <= MAX_SAFE_INTEGER else None
+    if type(value) is not float or not 0 <= value <= MAX_SAFE_INTEGER:
         return None
     return int(value) if value == int(value) else None
 
@@ -98,7 +98,7 @@ def _arguments(data: Data) -> str:
     """The JSON text of a call's `input`."""
     call_input = data.get("input")
     if isinstance(call_input, dict) and list(call_input) == ["raw"] and isinstance(call_input["raw"], str):
-        return call_input["raw"]  # what the model said was no JSON; the gateway wraps it like this
+        return call_input["raw"]  # the gateway wraps arguments that are not a JSON object like this
     return json.dumps(call_input or {}, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -108,12 +108,17 @@ def _tool_result(data: Data) -> Event:
     failed = data.get("isError") or (isinstance(result, dict) and result.get("success") is False)
     name = text_of(data, "name")
     return ToolFinished(
-        text_of(data, "callId"), name, _plain(content), bool(failed), _seconds(data), _is_placeholder(content, name)
+        text_of(data, "callId"),
+        name,
+        _plain_text(content),
+        bool(failed),
+        _seconds(data),
+        _is_placeholder(content, name),
     )
 
 
-def _settled(data: Data) -> Event | None:
-    """A result that is not told: only that the tool was run."""
+def _tool_handled(data: Data) -> Event | None:
+    """Without the result, which is not shown to clients: only that the gateway has run the tool."""
     result = data.get("result")
     content = result.get("content") if isinstance(result, dict) else result
     if _is_placeholder(content, text_of(data, "name")):
@@ -130,15 +135,15 @@ def _is_placeholder(content: Any, name: str) -> bool:
 
 def _spawn_end(data: Data) -> Event:
     name = text_of(data, "label") or text_of(data, "componentName") or "child"
-    return ChildEnded(name, _plain(data.get("output")), bool(data.get("isError")))
+    return ChildEnded(name, _plain_text(data.get("output")), bool(data.get("isError")))
 
 
 def _fork_end(data: Data) -> Event:
-    return ChildEnded("fork", _plain(data.get("selectedBranch")), False)
+    return ChildEnded("fork", _plain_text(data.get("selectedBranch")), False)
 
 
-def _plain(content: Any) -> str:
-    """What a person would read of a result: the text of its blocks, or its JSON."""
+def _plain_text(content: Any) -> str:
+    """A result as text for people: the text of its blocks, or its JSON."""
     if isinstance(content, str):
         return content
     if isinstance(content, list) and all(isinstance(block, dict) for block in content):
@@ -154,7 +159,7 @@ def _seconds(data: Data) -> float | None:
         return None
 
 
-def _completed(holder: Data, message: Any) -> Event | None:
+def _message_completed(holder: Data, message: Any) -> Event | None:
     if not isinstance(message, dict) or message.get("role", "assistant") != "assistant":
         return None
     content = message.get("content")
@@ -169,12 +174,12 @@ def _completed(holder: Data, message: Any) -> Event | None:
 
 def _model_response(data: Data) -> Event | None:
     output = data.get("modelOutput")
-    return _completed(output, output.get("message")) if isinstance(output, dict) else None
+    return _message_completed(output, output.get("message")) if isinstance(output, dict) else None
 
 
 def _entry_committed(data: Data) -> Event | None:
     entry = data.get("entry")
-    return _completed({}, entry.get("message")) if isinstance(entry, dict) else None
+    return _message_completed({}, entry.get("message")) if isinstance(entry, dict) else None
 
 
 def _model_failed(data: Data) -> Event:
@@ -232,7 +237,7 @@ PARSERS: dict[str, Callable[[Data], Event | None]] = {
     "message_end": lambda data: MessageEnded(text_of(data, "stopReason"), _usage(data)),
     "usage": lambda data: MessageUsed(_usage(data)),
     "tool_result_start": lambda data: ToolStarted(text_of(data, "callId"), text_of(data, "name")),
-    "tool_result": _settled,
+    "tool_result": _tool_handled,
     "tool_confirmation_required": _confirmation,
     "tick_end": lambda data: TickEnded(bool(data.get("shouldContinue")), text_of(data, "stopReason"), _usage(data)),
     "error": _model_failed,
@@ -240,16 +245,16 @@ PARSERS: dict[str, Callable[[Data], Event | None]] = {
     "result": _result,
 }
 
-DEEDS: dict[str, Callable[[Data], Event | None]] = {
+TOOL_ACTIVITY: dict[str, Callable[[Data], Event | None]] = {
     "tool_result": _tool_result,
     "spawn_start": lambda data: None,
     "spawn_end": _spawn_end,
     "fork_end": _fork_end,
 }
-"""What the agent did by itself, where it is told to the client: read instead of, or beside, what is always read."""
+"""Parsers of the agent's own tool calls and child executions, used besides PARSERS where clients are shown them."""
 
-COPIES: dict[str, Callable[[Data], Event | None]] = {
-    "message": lambda data: _completed(data, data.get("message")),
+DUPLICATES: dict[str, Callable[[Data], Event | None]] = {
+    "message": lambda data: _message_completed(data, data.get("message")),
     "model_response": _model_response,
     "entry_committed": _entry_committed,
 }

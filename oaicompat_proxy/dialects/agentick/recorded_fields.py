@@ -1,7 +1,7 @@
-"""What a masked recording shows of Agentick's frames.
+"""The fields of Agentick's frames that a masked recording shows.
 
-Source: `agenticklabs/agentick` 0.9.4 to 0.14, `packages/shared/src/streaming.ts`. The session's key stays masked:
-whoever knows it may join the session.
+Source: `agenticklabs/agentick` 0.9.4 to 0.14, `packages/shared/src/streaming.ts`. The session's key stays masked,
+because it gives access to the session.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BLOCK_TYPES = frozenset(
 )
 
 _INPUT: Fields = {"raw": None}
-"""Of a call: the key below which the gateway puts what is no JSON. All other keys are the tool's own."""
+"""A call's arguments. `raw` holds text that is not a JSON object; all other keys are the tool's own."""
 _USAGE: Fields = {
     **dict.fromkeys(("inputTokens", "outputTokens", "totalTokens", "reasoningTokens", "cachedInputTokens"), NUMBER),
     **dict.fromkeys(("cacheCreationTokens", "ticks"), NUMBER),

@@ -1,10 +1,10 @@
-"""What is put to an Agentick gateway, and what its short answers say.
+"""Builds the requests to an Agentick gateway, and parses its JSON responses.
 
 Source: `dialects/agentick/PROTOCOL.md`, "Requests" and "Sessions".
 
-Bodies are ASCII-escaped JSON: the gateway decodes each TCP packet by itself and would destroy a character of
-several bytes that falls on a packet's edge. `/send` carries both forms of the body, `message` for the
-standalone gateway and `messages` for the embedded one; each reads its own.
+Bodies are ASCII-escaped JSON: the gateway decodes each TCP packet alone and would destroy a multi-byte character that
+is split between two. The body of `/send` has two forms at once: `message` for the standalone gateway, `messages` for
+the embedded one.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from ...core.exact_json import parse_nearest
 from ...core.json_text import JsonText
 from ...core.message import Block, Media, Message, ToolCall
 from ...core.turn import Turn
-from ..protocol import App, Call, SessionStatus
+from ..protocol import App, HttpCall, SessionStatus
 
 
 def is_app_id(name: str) -> bool:
-    """Whether an app may be addressed by this name: a session key is cut at its first colon."""
+    """Whether this can be the id of an app. A session key is split at its first colon."""
     return bool(name) and ":" not in name
 
 
 def session_key(app: str, name: str) -> str:
-    """The key of session `name` of `app`; of the gateway's default app if `app` is empty.
+    """The key of session `name` of `app`; an empty `app` is the gateway's default app.
 
-    `name` must hold no colon, or it would choose another app.
+    `name` must not contain a colon, because it would choose another app.
     """
     return f"{app}:{name}" if app else name
 
 
-def build_send(key: str, turn: Turn) -> Call:
-    """The turn as one user message, or message by message where the turn has them all."""
+def build_send(key: str, turn: Turn) -> HttpCall:
+    """Starts a run: sends the messages of the turn, or, if it has none, its parts as one user message."""
     if turn.messages:
         messages = [_message(each) for each in turn.messages]
     else:
@@ -48,80 +48,81 @@ def build_send(key: str, turn: Turn) -> Call:
     return _call("/send", {"sessionId": key, "message": messages[-1], "messages": messages})
 
 
-def build_empty_send() -> Call:
-    """Every release refuses it with 400, and says which form of body it wants."""
+def build_empty_send() -> HttpCall:
+    """A request that every release rejects with 400; the error names the form of body that the release expects."""
     return _call("/send", {})
 
 
-def takes_messages(status: int, body: bytes) -> bool | None:
-    """Whether the refusal of an empty `/send` says that all `messages` are read, as the standalone transport does
-    since Agentick 0.10; False where it wants one `message`; None for a gateway in another server, of which some
-    releases read only the first of the messages.
+def reads_all_messages(status: int, body: bytes) -> bool | None:
+    """Whether the gateway reads all `messages`, from its error about an empty `/send`.
+
+    True for the standalone transport since Agentick 0.10. False where one `message` is expected. None for an embedded
+    gateway, since some of its releases read only the first message.
     """
     try:
         error = str(orjson.loads(body)["error"]) if status == 400 else ""
     except (ValueError, TypeError, KeyError):
         return None
-    wants_all, wants_one = "messages: Message[]" in error, "message: Message" in error or "{ role, content" in error
-    if wants_all and not wants_one:
+    names_all, names_one = "messages: Message[]" in error, "message: Message" in error or "{ role, content" in error
+    if names_all and not names_one:
         return None
-    return wants_all if wants_one else None
+    return names_all if names_one else None
 
 
-def model_signs() -> dict[bytes, bool]:
-    """Frames that come behind those that hold the model's messages, and, False, frames of a run that failed first."""
+def model_markers() -> dict[bytes, bool]:
+    """Starts of frames that show that the model has received its messages (True) or never will (False)."""
     spoke = ("message_start", "content_delta", "tool_call", "model_response", "tick_end")
     failed = ("execution_end", "error")
     return {b'"event":"%b' % name.encode(): name in spoke for name in (*spoke, *failed)}
 
 
-def build_close(key: str) -> Call:
+def build_close(key: str) -> HttpCall:
     return _call("/close", {"sessionId": key})
 
 
-def build_invoke_close(key: str) -> Call:
-    """Closes a session on releases that have the built-in method."""
+def build_invoke_close(key: str) -> HttpCall:
+    """Closes a session, on releases with the built-in method."""
     return _call("/invoke", {"method": "close", "params": {"sessionId": key}})
 
 
-def build_status(key: str) -> Call:
-    """Asks for a session, on releases that have the built-in method."""
+def build_status(key: str) -> HttpCall:
+    """Asks for the status of a session, on releases with the built-in method."""
     return _call("/invoke", {"method": "status", "params": {"sessionId": key}})
 
 
 def parse_status(status: int, body: bytes) -> SessionStatus | None:
-    """What the answer to `build_status` says; None if it says nothing of sessions."""
+    """The session's status, from the response to `build_status`; None if it has none."""
     try:
-        told = orjson.loads(body) if status == 200 else None
+        result = orjson.loads(body) if status == 200 else None
     except ValueError:
         return None
-    if not isinstance(told, dict) or "gateway" not in told:
+    if not isinstance(result, dict) or "gateway" not in result:
         return None
-    session = told.get("session")
+    session = result.get("session")
     return SessionStatus(isinstance(session, dict), isinstance(session, dict) and session.get("isActive") is True)
 
 
-def build_abort(key: str) -> Call:
-    """Interrupts the run of a session, which goes on: where the release does it, as those since 0.10 do."""
+def build_abort(key: str) -> HttpCall:
+    """Stops the run of a session and keeps the session. It has no effect on releases before 0.10."""
     return _call("/abort", {"sessionId": key, "reason": "The client has left."})
 
 
-def refuses_abort(status: int, body: bytes) -> bool:
-    """Whether an answer to `build_abort` says that there is no such session: 0.9 says `ok` of every one."""
+def is_abort_refused(status: int, body: bytes) -> bool:
+    """Whether a response to `build_abort` says that there is no such session. 0.9 answers `ok` for any session."""
     try:
         return status in (404, 500) and str(orjson.loads(body)["error"]).startswith("Session not found")
     except (ValueError, TypeError, KeyError):
         return False
 
 
-def build_confirmation(key: str, call_id: str, *, confirmed: bool, reason: str = "") -> Call:
-    """Answers a tool that waits for a human, on releases that have the built-in method."""
+def build_confirmation(key: str, call_id: str, *, confirmed: bool, reason: str = "") -> HttpCall:
+    """Confirms or denies a tool call that waits for a confirmation, on releases with the built-in method."""
     params = {"sessionId": key, "callId": call_id, "confirmed": confirmed, **({"reason": reason} if reason else {})}
     return _call("/invoke", {"method": "tool-confirm", "params": params})
 
 
-def means_unknown_app(body: bytes) -> bool:
-    """Whether an answer that is no run says that there is no such app; mostly a run says so."""
+def is_unknown_app(body: bytes) -> bool:
+    """Whether an error response says that there is no such app. Usually the stream of the run says so."""
     try:
         return str(orjson.loads(body)["error"]).startswith("Unknown app")
     except (ValueError, TypeError, KeyError):
@@ -129,7 +130,7 @@ def means_unknown_app(body: bytes) -> bool:
 
 
 def is_unknown_method(status: int, body: bytes) -> bool:
-    """Whether an answer to `/invoke` says that this release has no such method, or no `/invoke` at all."""
+    """Whether a response to `/invoke` says that this release has no such method, or no `/invoke`."""
     if status not in (400, 404):
         return status in (405, 501)
     try:
@@ -140,9 +141,9 @@ def is_unknown_method(status: int, body: bytes) -> bool:
 
 
 def first_sequence(frame: bytes) -> int | None:
-    """The number of a run's first frame, from its data; None if it has none.
+    """The sequence number of a run's first frame; None if it has none.
 
-    A session counts its frames over all its runs, from 1: a session whose run begins with 1 knows of nothing before.
+    A session counts the frames of all its runs from 1, so 1 means that the session has no history.
     """
     try:
         sequence = orjson.loads(frame)["data"]["sequence"]
@@ -152,22 +153,22 @@ def first_sequence(frame: bytes) -> int | None:
 
 
 def events_path(client_id: str) -> str:
-    """Where a client listens to the events of the sessions it subscribes to."""
+    """The path of the event stream of the sessions that a client subscribes to."""
     return f"/events?clientId={client_id}"
 
 
-def build_subscribe(client_id: str, connection_id: str, key: str) -> Call:
-    """Subscribes a listener to a session; both forms of the gateway read their own keys."""
+def build_subscribe(client_id: str, connection_id: str, key: str) -> HttpCall:
+    """Subscribes an `/events` connection to a session, with the keys of both forms of the gateway."""
     body = {"clientId": client_id, "connectionId": connection_id, "sessionId": key, "add": [key]}
     return _call("/subscribe", body)
 
 
-def build_apps() -> Call:
+def build_apps() -> HttpCall:
     return _call("/invoke", {"method": "apps", "params": {}})
 
 
 def parse_apps(body: bytes) -> list[App] | None:
-    """The apps in an answer to `build_apps`, or None if it is no such answer."""
+    """The apps, from the response to `build_apps`; None if it has none."""
     try:
         apps = orjson.loads(body)["apps"]
         return [App(str(app["id"]), app.get("isDefault") is True) for app in apps]
@@ -179,13 +180,13 @@ _AVAILABLE = re.compile(r'Unknown app ".*"\. Available: (.*)', re.DOTALL)
 
 
 def parse_available(message: str) -> list[App] | None:
-    """The apps named in the refusal of an unknown one, or None if it is no such refusal."""
+    """The apps that an `Unknown app` error lists; None if it is another error."""
     match = _AVAILABLE.fullmatch(message)
     return [App(name) for name in match[1].split(", ") if name] if match else None
 
 
-def _call(path: str, body: dict[str, Any]) -> Call:
-    return Call(path, ascii_json.encode(body))
+def _call(path: str, body: dict[str, Any]) -> HttpCall:
+    return HttpCall(path, ascii_json.encode(body))
 
 
 def _message(message: Message) -> dict[str, Any]:
@@ -204,7 +205,7 @@ def _tool_use(call: ToolCall) -> dict[str, Any]:
 
 
 def _input(arguments: str) -> JsonText | dict[str, str]:
-    """As they are written; what is no JSON object goes as the gateway itself does with it."""
+    """The arguments unchanged, if they are a JSON object; else wrapped as the gateway itself wraps them."""
     try:
         is_object = isinstance(parse_nearest(arguments.encode("utf-8", "surrogatepass")), dict)
     except (ValueError, RecursionError):

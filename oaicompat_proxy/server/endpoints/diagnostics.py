@@ -23,8 +23,8 @@ from ... import __version__
 from ...api.registry import DEFAULT_API
 from ...core.answer import Envelope
 from ...core.errors import InvalidRequest, ProxyError, UpstreamRefused
-from ...core.sse import COMMENT, encode
-from ...dialects.protocol import Call, Gateway
+from ...core.sse import KEEP_ALIVE, encode
+from ...dialects.protocol import Gateway, HttpCall
 from ..context import CONTEXT
 from ..http.body import read_body
 from ..runtime import RUNTIME
@@ -110,7 +110,7 @@ async def _ask_gateway(upstream: Upstream) -> dict[str, Any]:
                 status, body = await upstream.call(call)
                 _check_token(status)
                 found[name] = not gateway.is_unknown_method(status, body)
-            found["abort"] = gateway.refuses_abort(*await upstream.call(gateway.build_abort(_nobody())))
+            found["abort"] = gateway.is_abort_refused(*await upstream.call(gateway.build_abort(_nobody())))
             await find_messages(upstream)
             found |= upstream.features.known()  # what was tried says more
     except ProxyError as error:
@@ -118,7 +118,7 @@ async def _ask_gateway(upstream: Upstream) -> dict[str, Any]:
     return {"reachable": True, **found}
 
 
-def _questions(gateway: Gateway) -> dict[str, Call]:
+def _questions(gateway: Gateway) -> dict[str, HttpCall]:
     """About a session that does not exist, so nothing happens."""
     nobody = _nobody()
     return {
@@ -200,7 +200,7 @@ def _caller_of(request: web.Request) -> str:
 def _new_ping(request: web.Request) -> bytes:
     """A keep-alive as it stands in answers."""
     if request.app[RUNTIME].config.keep_alive_form == "comment":
-        return COMMENT
+        return KEEP_ALIVE
     envelope = Envelope(DEFAULT_API.id_prefix + request[CONTEXT].request_id, int(time.time()), "diagnostics")
     return DEFAULT_API.new_encoder(envelope, {}).ping()
 

@@ -33,7 +33,7 @@ async def find_messages(upstream: Upstream) -> bool | None:
         status, body = await upstream.call(gateway.build_empty_send())
     except ProxyError:
         return None
-    works = gateway.takes_messages(status, body)
+    works = gateway.reads_all_messages(status, body)
     if works is not None:
         _set_feature(upstream, works=works)
     return works
@@ -64,7 +64,7 @@ class TrialRun(ReplaceableRun):
     async def _check(self, again: StartRun) -> None:
         """Returns when the model has its messages."""
         lease = self._lease
-        signs = self._gateway.model_signs()
+        signs = self._gateway.model_markers()
         found = await lease.started_run.look_ahead([self._mark, *signs], limit=MAX_PROMPT)
         is_whole, has_failed = found == self._mark, found is not None and signs.get(found) is False
         if found is not None and not has_failed:

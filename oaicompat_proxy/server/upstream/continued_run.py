@@ -76,7 +76,7 @@ class ContinuedRun(PullSource):
     @property
     def state(self) -> RunState:
         """NOT_SENT until the gateway has the client's reply; REJECTED if it accepts no replies."""
-        return RunState.FINISHED if self._reader.over else self._state
+        return RunState.FINISHED if self._reader.finished else self._state
 
     @property
     def in_persistent_session(self) -> bool:
@@ -147,7 +147,7 @@ class ContinuedRun(PullSource):
         gateway = self._upstream.gateway
         call = gateway.build_status(self._confirmation.question.session)
         status = gateway.parse_status(*await self._upstream.call(call))
-        if status is not None and status.active:
+        if status is not None and status.is_running:
             self._acknowledged, self._silence = True, 0.0
             return
         if status is not None and not status.exists:

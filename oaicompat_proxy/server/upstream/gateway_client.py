@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from ...config.settings import Config
 from ...core.caller import Caller
 from ...core.errors import UpstreamError, UpstreamRefused
-from ...dialects.protocol import Call, Gateway, Reader
+from ...dialects.protocol import Gateway, HttpCall, Reader
 from ...dialects.registry import DIALECTS
 from .event_source import Watch
 from .gateway_features import GatewayFeatures
@@ -40,7 +40,8 @@ class Upstream:
         token = config.upstream_token
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         runs_again = config.confirmations == "approve" and self.dialect.gateway is None
-        self._with_deeds = config.shows_deeds or runs_again  # an agent that runs again needs the calls of its last run
+        # an agent that runs again needs the calls of its last run
+        self._include_tool_activity = config.shows_tool_activity or runs_again
         self.features = GatewayFeatures()
         self._for_client = False
         self._watch: Watch | None = None
@@ -86,7 +87,7 @@ class Upstream:
         other._watch = watch
         return other
 
-    async def call(self, call: Call, limits: Limits | None = None) -> tuple[int, bytes]:
+    async def call(self, call: HttpCall, limits: Limits | None = None) -> tuple[int, bytes]:
         """Status and body of a call's response. Raises UpstreamError and its kin."""
         exchange = await self._client.request("POST", call.path, call.body, headers=self._headers, limits=limits)
         try:
@@ -117,7 +118,7 @@ class Upstream:
         exchange.abort()
         return exchange.status
 
-    def run(self, call: Call, run_id: str = "") -> Run:
+    def run(self, call: HttpCall, run_id: str = "") -> Run:
         """`run_id`: the id inside the call."""
         client, call = self._address(call)
         reader = self.new_reader(run_id=run_id)
@@ -125,13 +126,16 @@ class Upstream:
         return Run(
             *(client, call, reader, self._limits, self._headers, self._watch),
             for_client=self._for_client,
-            means_unknown_app=gateway.means_unknown_app if gateway is not None else None,
+            means_unknown_app=gateway.is_unknown_app if gateway is not None else None,
         )
 
     def new_reader(self, *, resumed: bool = False, run_id: str = "") -> Reader:
-        with_deeds = self._with_deeds or self._watch is not None
+        include_tool_activity = self._include_tool_activity or self._watch is not None
         return self.dialect.new_reader(
-            max_frame=self._config.max_frame, with_deeds=with_deeds, resumed=resumed, run_id=run_id
+            max_frame=self._config.max_frame,
+            include_tool_activity=include_tool_activity,
+            resumed=resumed,
+            run_id=run_id,
         )
 
     def close(self) -> None:
@@ -142,7 +146,7 @@ class Upstream:
     def _clients(self) -> Iterable[HttpClient]:
         return (self._client, *self._others.values())
 
-    def _address(self, call: Call) -> tuple[HttpClient, Call]:
+    def _address(self, call: HttpCall) -> tuple[HttpClient, HttpCall]:
         """The client for a call: a path that is a whole URL is an agent's own address."""
         if "://" not in call.path:
             return self._client, call

@@ -12,7 +12,7 @@ from typing import Self
 from ...core.errors import ProxyError, UpstreamError, UpstreamFrameTooLong, UpstreamInterrupted
 from ...core.events import Event
 from ...core.sse import FrameReader
-from ...dialects.protocol import Call, Reader
+from ...dialects.protocol import HttpCall, Reader
 from .decompression import Inflater
 from .event_source import OnGatewayBytes, TakeEvents, Watch
 from .http_client import NO_HEADERS, HttpClient
@@ -39,7 +39,7 @@ class Run:
     def __init__(
         self,
         client: HttpClient,
-        call: Call,
+        call: HttpCall,
         reader: Reader,
         limits: Limits,
         headers: Mapping[str, str] = NO_HEADERS,
@@ -65,7 +65,7 @@ class Run:
         """Bytes of the call's body."""
         self.upstream_request_id = ""
         """The gateway's `X-Request-Id`, if it sends one."""
-        self._call: Call | None = call
+        self._call: HttpCall | None = call
         self._exchange: Exchange | None = None
         self._inflater: Inflater | None = None
         self._ahead = b""
@@ -78,13 +78,13 @@ class Run:
 
     @property
     def state(self) -> RunState:
-        return RunState.FINISHED if self._reader.over else self._state
+        return RunState.FINISHED if self._reader.finished else self._state
 
     @property
     def fully_read(self) -> bool:
         """The run is finished, and the response body has been read to its end."""
         exchange = self._exchange
-        return exchange is not None and exchange.complete and self._reader.over
+        return exchange is not None and exchange.complete and self._reader.finished
 
     def watch(self, watch: Watch) -> None:
         """Before `open`: `watch` receives every event, after an earlier watch."""
@@ -200,7 +200,7 @@ class Run:
         def take_read(events: Iterable[Event]) -> bool:
             nonlocal stopped
             stopped = not take(events)
-            return not stopped and reader.wait is None
+            return not stopped and reader.flush_delay is None
 
         while not stopped and not self._ended:
             await exchange.push_to(feed, take_read)
@@ -213,9 +213,9 @@ class Run:
         if data:
             self._ahead = b""
             return self._feed(data)
-        self._ended = at_end or self._reader.over
+        self._ended = at_end or self._reader.finished
         self._held_since = None
-        events = self._reader.settle(at_end=at_end)
+        events = self._reader.flush(at_end=at_end)
         return events if self._watch is None else map(self._watch, events)
 
     async def _read(self) -> tuple[bytes, bool]:
@@ -224,15 +224,15 @@ class Run:
         No bytes and no end mean that the reader's wait is over. A reader that has only waited for silence is finished
         by the end of the stream, however the connection ends.
         """
-        exchange, wait = self._exchange, self._reader.wait
+        exchange, wait = self._exchange, self._reader.flush_delay
         assert exchange is not None
         if wait is None:
             self._held_since = None
             data = await exchange.read()
             return data, not data
         loop = asyncio.get_running_loop()
-        if self._held_since is None or self._waits != self._reader.waits:
-            self._held_since, self._waits = loop.time(), self._reader.waits
+        if self._held_since is None or self._waits != self._reader.flush_count:
+            self._held_since, self._waits = loop.time(), self._reader.flush_count
         try:
             async with asyncio.timeout_at(self._held_since + wait):
                 data = await exchange.read()
@@ -240,7 +240,7 @@ class Run:
         except TimeoutError:
             return b"", False
         except UpstreamError:
-            if not self._reader.over:
+            if not self._reader.finished:
                 raise
             return b"", True
 
@@ -277,7 +277,7 @@ class Run:
         async for events in self:
             for _ in events:
                 pass
-            if self._reader.over:
+            if self._reader.finished:
                 return
         raise UpstreamInterrupted("The agent's stream ended before the agent said that it was done.")
 
