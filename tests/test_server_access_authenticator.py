@@ -13,12 +13,12 @@ from oaicompat_proxy.config.settings import Config, ConfigError
 from oaicompat_proxy.core.caller import Caller
 from oaicompat_proxy.core.errors import InvalidKey, MissingKey
 from oaicompat_proxy.server.access import authenticator as callers
-from oaicompat_proxy.server.access.authenticator import Callers
+from oaicompat_proxy.server.access.authenticator import Authenticator
 
 
 @pytest.fixture(autouse=True)
 def _looks_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(callers, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(callers, "CHECK_INTERVAL", 0.0)
 
 
 @pytest.fixture
@@ -30,15 +30,15 @@ def entry(name: str, key: str, more: str = "") -> str:
     return f'[keys.{name}]\nhash = "{hashlib.sha256(key.encode()).hexdigest()}"\n{more}\n'
 
 
-def made(path: Path, **settings: object) -> Callers:
-    return Callers(Config(**{"demo": True, "api_keys_file": str(path), **settings}))  # type: ignore[arg-type]
+def made(path: Path, **settings: object) -> Authenticator:
+    return Authenticator(Config(**{"demo": True, "api_keys_file": str(path), **settings}))  # type: ignore[arg-type]
 
 
-def who(house: Callers, key: str) -> Caller:
+def who(house: Authenticator, key: str) -> Caller:
     return house.identify({"Authorization": f"Bearer {key}"})
 
 
-def knows(house: Callers, *keys: str) -> list[bool]:
+def knows(house: Authenticator, *keys: str) -> list[bool]:
     known = []
     for key in keys:
         try:
@@ -112,7 +112,7 @@ def test_a_bad_file_changes_nothing_and_is_logged_once(path: Path, text: str, ca
     for _ in range(5):
         assert knows(house, "one", "two") == [True, False]
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert "stay valid" in record.getMessage()
+    assert "keeping the previous keys" in record.getMessage()
     path.write_text(entry("ada", "two"))
     assert knows(house, "one", "two") == [False, True]
 
@@ -136,7 +136,7 @@ def test_it_is_read_when_it_changes_and_looked_at_now_and_then(path: Path, monke
     assert read == []
     looks: list[object] = []
     monkeypatch.setattr(callers.os, "stat", looks.append)
-    monkeypatch.setattr(callers, "LOOK_EVERY", 60.0)
+    monkeypatch.setattr(callers, "CHECK_INTERVAL", 60.0)
     house._look_again = 0.0
     house._seen = None
     monkeypatch.setattr(house, "_stamp", lambda: looks.append("look"))
@@ -172,7 +172,7 @@ def test_a_file_has_a_largest_size(path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_key_that_is_given_twice_is_a_mistake(path: Path) -> None:
     with pytest.raises(ConfigError, match="key-1 and key-2"):
-        Callers(Config(demo=True, api_key=("one", "one")))
+        Authenticator(Config(demo=True, api_key=("one", "one")))
     path.write_text(entry("ada", "one"))
     with pytest.raises(ConfigError, match="key-1 and ada"):
         made(path, api_key=("one",))
@@ -201,7 +201,7 @@ def test_no_key_and_a_wrong_one_are_two_things(path: Path) -> None:
 
 
 def test_without_keys_everybody_is_let_in_and_told_apart_by_what_they_send() -> None:
-    house = Callers(Config(demo=True, requests_per_minute=3, max_runs_per_key=2))
+    house = Authenticator(Config(demo=True, requests_per_minute=3, max_runs_per_key=2))
     headers: list[dict[str, str]] = [
         {},
         {"Authorization": "Bearer a"},
@@ -218,12 +218,13 @@ def test_a_clients_header_is_kept_only_where_it_is_passed_on(keys: tuple[str, ..
     header = {"Authorization": "Bearer one"}
     for passes, kept in ((False, None), (True, "Bearer one")):
         assert (
-            Callers(Config(demo=True, api_key=keys, pass_authorization=passes)).identify(header).authorization == kept
+            Authenticator(Config(demo=True, api_key=keys, pass_authorization=passes)).identify(header).authorization
+            == kept
         )
 
 
 def test_a_header_that_is_passed_on_keeps_its_bytes() -> None:
-    house = Callers(Config(demo=True, pass_authorization=True))
+    house = Authenticator(Config(demo=True, pass_authorization=True))
     for raw in (b"Bearer \xe9", "Bearer é".encode()):
         received = raw.decode("utf-8", "surrogateescape")
         own = house.identify({"Authorization": received}).authorization

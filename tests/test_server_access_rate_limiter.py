@@ -18,7 +18,7 @@ from fronts import RedisServer
 from oaicompat_proxy.core.caller import Caller
 from oaicompat_proxy.server import redis as redis_client
 from oaicompat_proxy.server.access import rate_limiter as rates
-from oaicompat_proxy.server.access.rate_limiter import Rates
+from oaicompat_proxy.server.access.rate_limiter import RateLimiter
 from oaicompat_proxy.server.redis import connect
 
 pytest_plugins = ["front_fixtures"]
@@ -47,18 +47,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-async def admitted(rates: Rates, caller: Caller, times: int) -> int:
+async def admitted(rates: RateLimiter, caller: Caller, times: int) -> int:
     return sum([(await rates.count(caller)).admitted for _ in range(times)])
 
 
 async def test_a_limit_is_a_limit_of_each_key(clock: Clock) -> None:
-    house = Rates(None)
+    house = RateLimiter(None)
     assert await admitted(house, ADA, 10) == 6
     assert await admitted(house, BOB, 10) == 6
 
 
 async def test_what_is_left_is_told(clock: Clock) -> None:
-    house = Rates(None)
+    house = RateLimiter(None)
     first, second = await house.count(ADA), await house.count(ADA)
     assert (first.limit, first.remaining, second.remaining) == (6, 5, 4)
     assert 0 < second.reset <= 60
@@ -69,7 +69,7 @@ async def test_what_is_left_is_told(clock: Clock) -> None:
 
 @pytest.mark.parametrize("wait", [0.0, 17.3, 45.0])
 async def test_who_waits_as_long_as_is_told_is_served(clock: Clock, wait: float) -> None:
-    house = Rates(None)
+    house = RateLimiter(None)
     await admitted(house, ADA, 3)
     clock.now += wait
     await admitted(house, ADA, 3)
@@ -82,7 +82,7 @@ async def test_who_waits_as_long_as_is_told_is_served(clock: Clock, wait: float)
 
 
 async def test_nobody_gets_twice_the_limit_around_the_turn_of_a_minute(clock: Clock) -> None:
-    house = Rates(None)
+    house = RateLimiter(None)
     clock.now += 59
     assert await admitted(house, ADA, 10) == 6
     clock.now += 2
@@ -90,7 +90,7 @@ async def test_nobody_gets_twice_the_limit_around_the_turn_of_a_minute(clock: Cl
 
 
 async def test_after_two_minutes_all_is_forgotten(clock: Clock) -> None:
-    house = Rates(None)
+    house = RateLimiter(None)
     await admitted(house, ADA, 10)
     clock.now += 121
     assert (await house.count(ADA)).remaining == 5
@@ -98,7 +98,7 @@ async def test_after_two_minutes_all_is_forgotten(clock: Clock) -> None:
 
 async def test_another_limit_is_another_count(clock: Clock) -> None:
     """When the keys file raises it, the key may call at once."""
-    house = Rates(None)
+    house = RateLimiter(None)
     await admitted(house, ADA, 10)
     assert (await house.count(Caller("ada", "", requests_per_minute=7))).admitted
 
@@ -108,7 +108,7 @@ async def test_another_limit_is_another_count(clock: Clock) -> None:
 
 async def test_processes_that_share_a_redis_share_the_count(redis_server: RedisServer) -> None:
     async with connect(redis_server.url) as one, connect(redis_server.url) as other:
-        houses = [Rates(one), Rates(other)]
+        houses = [RateLimiter(one), RateLimiter(other)]
         counts = [await houses[n % 2].count(ADA) for n in range(10)]
         assert [each.admitted for each in counts] == [True] * 6 + [False] * 4
         assert [each.remaining for each in counts] == [5, 4, 3, 2, 1, 0, 0, 0, 0, 0]
@@ -118,7 +118,7 @@ async def test_processes_that_share_a_redis_share_the_count(redis_server: RedisS
 
 async def test_what_redis_holds_is_a_name_and_ends(redis_server: RedisServer) -> None:
     async with connect(redis_server.url) as redis:
-        await Rates(redis).count(ADA)
+        await RateLimiter(redis).count(ADA)
         keys = [key.decode() for key in await redis.keys()]
         assert keys
         for key in keys:
@@ -143,7 +143,7 @@ async def test_without_redis_each_process_counts_by_itself_and_waits_for_it_once
 ) -> None:
     monkeypatch.setattr(redis_client, "PATIENCE", 0.2)
     async with connect(own_redis.url) as redis:
-        house = Rates(redis)
+        house = RateLimiter(redis)
         await house.count(ADA)
         gone(own_redis)
         async with asyncio.timeout(2):
@@ -156,12 +156,12 @@ async def test_without_redis_each_process_counts_by_itself_and_waits_for_it_once
 async def test_when_redis_is_back_it_counts_again(own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates, "REDIS_PAUSE", 0.0)
     async with connect(own_redis.url) as redis, connect(own_redis.url) as other:
-        house = Rates(redis)
+        house = RateLimiter(redis)
         own_redis.stop()
         assert (await house.count(ADA)).remaining == 5
         own_redis.start()
         assert await admitted(house, ADA, 6) == 6
-        assert not (await Rates(other).count(ADA)).admitted
+        assert not (await RateLimiter(other).count(ADA)).admitted
 
 
 # Socket to socket

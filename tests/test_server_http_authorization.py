@@ -200,7 +200,7 @@ async def test_a_model_that_is_not_allowed_looks_like_one_that_is_not_there(
 async def test_a_key_is_valid_and_not_valid_any_more_without_a_restart(
     proxy: StartProxy, agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(callers, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(callers, "CHECK_INTERVAL", 0.01)
     agent.plays(run("Hello"))
     front = await proxy(api_keys_file=keys_file(tmp_path, ada=ADA))
 

@@ -141,7 +141,7 @@ async def test_a_fault_outside_the_application_is_a_500_without_its_reason(
     def broken(_request: object) -> None:
         raise RuntimeError("a detail for the log")
 
-    monkeypatch.setattr("oaicompat_proxy.server.http.error_middleware.identify", broken)
+    monkeypatch.setattr("oaicompat_proxy.server.http.error_middleware.begin_context", broken)
     received = await (await proxy()).request("GET", "/healthz", headers={"Accept": "text/html"})
     assert (received.status, received.headers["Content-Type"]) == (500, "application/json")
     assert check_error_body(received.body)["type"] == "server_error"

@@ -10,14 +10,14 @@ from conftest import StartProxy, chat_body
 
 from oaicompat_proxy.core.errors import AnswerCut
 from oaicompat_proxy.server.context import SERVER
-from oaicompat_proxy.server.shutdown import Stopping
+from oaicompat_proxy.server.shutdown import GracefulShutdown
 
 
 async def test_an_interrupt_is_raised_where_one_waits() -> None:
-    process = Stopping()
+    process = GracefulShutdown()
 
     async def wait() -> None:
-        with process.during_the_run:
+        with process.during_run:
             await asyncio.Event().wait()
 
     waiting = asyncio.create_task(wait())
@@ -28,12 +28,12 @@ async def test_an_interrupt_is_raised_where_one_waits() -> None:
 
 
 async def test_of_nested_ones_the_innermost_counts() -> None:
-    process = Stopping()
+    process = GracefulShutdown()
 
     async def wait() -> str:
-        with process.before_the_run:
+        with process.before_run:
             try:
-                with process.during_the_run:
+                with process.during_run:
                     await asyncio.Event().wait()
             except AnswerCut:
                 await asyncio.sleep(0)
@@ -47,30 +47,30 @@ async def test_of_nested_ones_the_innermost_counts() -> None:
 
 
 async def test_behind_the_innermost_nothing_is_interrupted_any_more() -> None:
-    process = Stopping()
-    with process.before_the_run:
-        with process.during_the_run:
+    process = GracefulShutdown()
+    with process.before_run:
+        with process.during_run:
             pass
         process.interrupt()
         await asyncio.sleep(0)
 
 
 async def test_after_an_interrupt_nothing_new_begins() -> None:
-    process = Stopping()
+    process = GracefulShutdown()
     process.interrupt()
-    with pytest.raises(AnswerCut), process.during_the_run:
+    with pytest.raises(AnswerCut), process.during_run:
         pytest.fail("it began")
 
 
 async def test_another_timeout_stays_what_it_is() -> None:
-    with pytest.raises(TimeoutError), Stopping().during_the_run:
+    with pytest.raises(TimeoutError), GracefulShutdown().during_run:
         async with asyncio.timeout(0):
             await asyncio.Event().wait()
 
 
 async def test_a_client_that_leaves_is_no_interrupt() -> None:
     async def wait() -> None:
-        with Stopping().during_the_run:
+        with GracefulShutdown().during_run:
             await asyncio.Event().wait()
 
     waiting = asyncio.create_task(wait())

@@ -18,16 +18,16 @@ from ..config.command_line import read_environment
 from ..config.settings import Config
 from ..core.origins import OriginPolicy
 from ..core.signing import Secrets, SigningKeys
-from .access.authenticator import Callers
-from .access.rate_limiter import Rates
+from .access.authenticator import Authenticator
+from .access.rate_limiter import RateLimiter
 from .context import SERVER, ServerRuntime
 from .endpoints import diagnostics, health, models
 from .endpoints import metrics as scrape
 from .endpoints.agent_run import new_handler
 from .gateway import GATEWAYS, Gateway
-from .http.authorization import admit
+from .http.authorization import authenticate
 from .http.body import answer_expectation
-from .http.error_middleware import errors_to_bodies
+from .http.error_middleware import error_middleware
 from .http.headers import add_headers
 from .http.reporting import reported
 from .observability.process_setup import set_up_process
@@ -36,7 +36,7 @@ from .observers import observing
 from .recording.recorder import Recorder
 from .redis import connect
 from .runtime import RUNTIME, GatewayRuntime
-from .shutdown import Stopping
+from .shutdown import GracefulShutdown
 from .signing_secret import agreeing, make_keys, new_secrets, tell_once
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def create_app(
     `apis`: the client APIs that are served; a reload keeps them.
     Raises ConfigError for settings that cannot be used.
     """
-    app = web.Application(client_max_size=config.max_body, middlewares=[errors_to_bodies, admit])
+    app = web.Application(client_max_size=config.max_body, middlewares=[error_middleware, authenticate])
     app.router.add_get("/healthz", health.live)
     app.router.add_get("/readyz", health.ready)
     app.router.add_get("/metrics", scrape.metrics)
@@ -99,7 +99,7 @@ def _new_server(config: Config, apis: Sequence[ClientApi], redis: BoundedRedis |
     prefixes = [each.prefix for each in config.gateways]
     return ServerRuntime(
         config=config,
-        callers=Callers(config),
+        authenticator=Authenticator(config),
         origins=OriginPolicy(config.cors, config.allowed_host),
         upstream_tokens=_tokens(config),
         prefixes=prefixes,
@@ -109,8 +109,8 @@ def _new_server(config: Config, apis: Sequence[ClientApi], redis: BoundedRedis |
         probes=PROBES,
         secrets=new_secrets(),
         started_at=int(time.time()),
-        shutdown=Stopping(),
-        rates=Rates(redis),
+        shutdown=GracefulShutdown(),
+        rate_limiter=RateLimiter(redis),
     )
 
 
@@ -119,7 +119,7 @@ def _reloaded(server: ServerRuntime, config: Config) -> ServerRuntime:
     return dataclasses.replace(
         server,
         config=config,
-        callers=Callers(config),
+        authenticator=Authenticator(config),
         origins=OriginPolicy(config.cors, config.allowed_host),
         upstream_tokens=_tokens(config),
     )

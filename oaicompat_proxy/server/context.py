@@ -13,10 +13,10 @@ from ..config.settings import Config
 from ..core.caller import Caller
 from ..core.origins import OriginPolicy
 from ..core.signing import Secrets
-from .access.authenticator import Callers
-from .access.rate_limiter import Rates
+from .access.authenticator import Authenticator
+from .access.rate_limiter import RateLimiter
 from .observability.run_report import RunReport
-from .shutdown import Stopping
+from .shutdown import GracefulShutdown
 from .sinks import SinkFactory
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -57,7 +57,7 @@ class ServerRuntime:
     """What the gateways of one process share under one configuration; a reload replaces it as a whole."""
 
     config: Config
-    callers: Callers
+    authenticator: Authenticator
     origins: OriginPolicy
     """Which pages may call, and under which names the server is called."""
     upstream_tokens: Sequence[str]
@@ -77,8 +77,8 @@ class ServerRuntime:
     """The random ones of the process."""
     started_at: int
     """Unix time in seconds at which the process began to serve."""
-    shutdown: Stopping
-    rates: Rates
+    shutdown: GracefulShutdown
+    rate_limiter: RateLimiter
 
 
 SERVER = web.AppKey("oaicompat_proxy.server", ServerRuntime)

@@ -1,8 +1,8 @@
-"""The end of a process: what runs may finish, what is not over in time is told so, and nobody's request is lost.
+"""Graceful shutdown: responses finish, those left after `drain_timeout` are interrupted, no accepted request is lost.
 
-A client that keeps its connection may send a request at the very moment at which the connection is closed, and
-cannot know whether it was run. So from the beginning of the end every answer says `Connection: close`, and a kept
-connection is closed only when it has been quiet for a while.
+A client with a kept-alive connection may send a request at the very moment at which the server closes the connection,
+and cannot know whether the request was run. So during shutdown every response says `Connection: close`, and a
+kept-alive connection is closed only after a while without a request.
 """
 
 from __future__ import annotations
@@ -18,105 +18,105 @@ from ..core.errors import AnswerCut, ProxyError, ServerStopping
 log = logging.getLogger(__name__)
 
 QUIET = 1.0
-"""Seconds without a request after which a kept connection is closed: who uses it at all does so sooner."""
+"""Seconds without a request after which a kept-alive connection is closed; a client in use sends one sooner."""
 
 LAST_WORDS = 2.0
-"""Seconds for the errors of interrupted answers to go out, and for their sessions to be let go."""
+"""Seconds to send the errors of interrupted responses, and to finalize their sessions."""
 
 LONGEST_STALL = 5.0
-"""Seconds for which a client may take nothing of its answer when the process is to end: it is dropped then."""
+"""Seconds without progress after which the connection of a client that does not read its response is aborted."""
 
 LONGEST_PAUSE = 0.05
-"""Seconds between two looks at what is left."""
+"""Seconds between two checks of the open connections."""
 
 
 class Closable(Protocol):
     """A client's connection."""
 
     def quiet_for(self) -> float:
-        """Seconds since its last answer, or since it was made; 0 while there is something to answer."""
+        """Seconds since its last response, or since it was accepted; 0 while a request is handled."""
         ...
 
     def force_close(self) -> None: ...
 
     def stalled_for(self) -> float:
-        """Seconds for which the client has taken nothing of what waits for it."""
+        """Seconds for which the client has read nothing of the bytes that wait for it."""
         ...
 
     def abort(self) -> None: ...
 
 
-class Interruptible:
-    """A context in which the end of the process raises `kind`, as a timeout raises TimeoutError.
+class CancelOnShutdown:
+    """A context in which shutdown raises `kind`, as a timeout raises TimeoutError.
 
-    Of nested ones only the innermost counts, and behind it there are only last words, which are let out. It holds
-    nothing of a request, so that all requests share it.
+    Of nested contexts only the innermost is interrupted; what the outer one does after it is not. The context holds no
+    state of a request, so all requests share it.
     """
 
-    __slots__ = ("_kind", "_message", "_stopping")
+    __slots__ = ("_kind", "_message", "_shutdown")
 
-    def __init__(self, stopping: Stopping, kind: type[ProxyError], message: str) -> None:
-        self._stopping = stopping
+    def __init__(self, shutdown: GracefulShutdown, kind: type[ProxyError], message: str) -> None:
+        self._shutdown = shutdown
         self._kind = kind
         self._message = message
 
     def __enter__(self) -> None:
-        if self._stopping.interrupted:
+        if self._shutdown.interrupting:
             raise self._kind(self._message)
-        self._stopping.waiting.add(asyncio.current_task(self._stopping.loop))
+        self._shutdown.active.add(asyncio.current_task(self._shutdown.loop))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        task = asyncio.current_task(self._stopping.loop)
-        self._stopping.waiting.discard(task)
-        if task is not None and task in self._stopping.told:
-            self._stopping.told.remove(task)
+        task = asyncio.current_task(self._shutdown.loop)
+        self._shutdown.active.discard(task)
+        if task is not None and task in self._shutdown.cancelled:
+            self._shutdown.cancelled.remove(task)
             if not task.uncancel() and kind is asyncio.CancelledError:
                 raise self._kind(self._message) from error
 
 
-class Stopping:
-    """Whether the process is about to end, and the requests that can be interrupted then."""
+class GracefulShutdown:
+    """Whether the process shuts down, and the requests that can be interrupted."""
 
     def __init__(self) -> None:
-        self.waiting: set[asyncio.Task[Any] | None] = set()
-        self.told: set[asyncio.Task[Any] | None] = set()
-        """Interrupted, and not yet aware of it."""
-        self.interrupted = False
+        self.active: set[asyncio.Task[Any] | None] = set()
+        self.cancelled: set[asyncio.Task[Any] | None] = set()
+        """Tasks that have not yet received their cancellation."""
+        self.interrupting = False
         self.loop: asyncio.AbstractEventLoop | None = None
-        """That of the process, once it runs: to ask each time which one runs is a system call before Python 3.12."""
+        """Cached once it runs: before Python 3.12 asyncio.get_running_loop() is a system call (getpid)."""
         self.begun = False
-        """Told to end: not ready any more, no connection is kept."""
-        self.cut = 0
-        """Requests that were not over in time."""
-        self.before_the_run = Interruptible(
+        """The process is not ready any more, and keeps no connection alive."""
+        self.interrupted = 0
+        """Responses that did not finish within `drain_timeout`."""
+        self.before_run = CancelOnShutdown(
             self, ServerStopping, "This server is stopping; nothing was run, so try again."
         )
-        self.during_the_run = Interruptible(
+        self.during_run = CancelOnShutdown(
             self, AnswerCut, "This server is stopping, and the agent was not done in time; the answer is incomplete."
         )
 
     def begin(self) -> None:
         self.begun = True
 
-    def spare(self) -> None:
-        """The current request is not interrupted: what it waits for is, and will tell it."""
-        self.waiting.discard(asyncio.current_task(self.loop))
+    def exclude(self) -> None:
+        """Excludes the current request: the run that it waits for is interrupted, and fails it."""
+        self.active.discard(asyncio.current_task(self.loop))
 
     def interrupt(self) -> None:
-        self.interrupted = True
-        for task in filter(None, self.waiting):
+        self.interrupting = True
+        for task in filter(None, self.active):
             task.cancel()
-        self.told |= self.waiting
-        self.waiting.clear()
+        self.cancelled |= self.active
+        self.active.clear()
 
     async def drain(self, connections: Callable[[], Iterable[Closable]], *, within: float) -> None:
         """Returns when no connection is left, or when nothing more can be done for those that are."""
         if await _until_none(connections, quiet=QUIET, within=within):
             return
-        self.cut = sum(each.quiet_for() == 0 for each in connections())
-        log.warning("%d answers are cut: they were not over within %g seconds", self.cut, within)
+        self.interrupted = sum(each.quiet_for() == 0 for each in connections())
+        log.warning("interrupted %d responses after drain_timeout=%gs", self.interrupted, within)
         self.interrupt()
         await _until_none(connections, quiet=0, within=LAST_WORDS)
 

@@ -90,7 +90,7 @@ async def test_keys_are_refused_in_one_line_and_no_request_fails_for_it(
     path.write_text(f'[keys.ada]\nhash = "{digest_of("k").hex()}"\n')
     front = await proxy(api_keys_file=str(path))
     path.write_bytes(KEYS[name])
-    await asyncio.sleep(callers.LOOK_EVERY)
+    await asyncio.sleep(callers.CHECK_INTERVAL)
     for _ in range(2):
         assert (await front.post(chat_body(), headers={"Authorization": "Bearer k"})).status == 200
         assert (await front.post(chat_body(), headers={"Authorization": "Bearer x"})).status == 401
@@ -98,7 +98,7 @@ async def test_keys_are_refused_in_one_line_and_no_request_fails_for_it(
     assert len(record.getMessage().splitlines()) == 1
     assert len(record.getMessage()) < 2000
     with pytest.raises(ConfigError):
-        callers.Callers(Config(upstream="http://127.0.0.1:9", api_keys_file=str(path)))
+        callers.Authenticator(Config(upstream="http://127.0.0.1:9", api_keys_file=str(path)))
 
 
 async def test_reading_10_000_keys_does_not_stop_the_loop(proxy: StartProxy, agent: Agent, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ async def test_reading_10_000_keys_does_not_stop_the_loop(proxy: StartProxy, age
     front = await proxy(api_keys_file=str(path))
     entries = [f'[keys.k{number}]\nhash = "{digest_of(f"key {number}").hex()}"\n' for number in range(10_000)]
     path.write_text("".join(entries))
-    await asyncio.sleep(callers.LOOK_EVERY)
+    await asyncio.sleep(callers.CHECK_INTERVAL)
     asking = asyncio.create_task(front.post(chat_body(), headers={"Authorization": "Bearer key 9999"}))
     turns = 0
     while not asking.done():

@@ -13,7 +13,7 @@ from checker import check_error_body
 from conftest import StartProxy
 
 from oaicompat_proxy.config.settings import Config
-from oaicompat_proxy.server.access.authenticator import CLIENTS, Callers
+from oaicompat_proxy.server.access.authenticator import CLIENTS, Authenticator
 
 
 @pytest.mark.parametrize("kind", ["text/html" + "x" * 5000, "Injected words: go to evil.example", "a/b c"])
@@ -39,7 +39,7 @@ class Request:
 
 
 def test_the_address_cache_keeps_no_long_texts() -> None:
-    callers = Callers(Config(demo=True))
+    callers = Authenticator(Config(demo=True))
     tracemalloc.start()
     for number in range(2 * CLIENTS):
         forwarded = f"{number}," * 8000 + "203.0.113.9"

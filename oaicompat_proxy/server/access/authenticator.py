@@ -1,4 +1,4 @@
-"""Whose a request is: the keys of the command line, and those of a file that may change at any time."""
+"""Authentication by API keys: those of the settings, and those of a file that is reloaded when it changes."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ from .keyring import Entry, Keyring, KeysError, number_keys, parse_keys, present
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 1.0
-"""Seconds between looks whether the keys file has changed: nobody waits long for a key, or for the end of one."""
+CHECK_INTERVAL = 1.0
+"""Seconds between two checks whether the keys file has changed: new and revoked keys take effect within it."""
 
 LARGEST_FILE = 1024 * 1024
-"""Bytes of a keys file: some 10,000 keys, whose reading takes a fifth of a second, in a thread."""
+"""Bytes of a keys file: some 10,000 keys. Reading them takes a fifth of a second, in a thread."""
 
 CLIENTS = 1024
-"""Of these the addresses are remembered, and the scopes, so that their next requests need not be looked into."""
+"""Entries of the caches of client addresses and of callers without a key."""
 
 LONGEST_CHAIN = 256
-"""Characters of `X-Forwarded-For` up to which its address is remembered."""
+"""Characters of `X-Forwarded-For` up to which its client address is cached."""
 
 THIS_MACHINE = "127.0.0.1"
-"""Stands for the other end of a socket file, which has no address."""
+"""The address of a client on a Unix socket, which has none."""
 
 NO_KEY = (
     "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth "
     "(i.e. Authorization: Bearer YOUR_KEY)."
 )
 WRONG_KEY = "Incorrect API key provided. You can get one from the operator of this server."
-"""OpenAI shows a part of the wrong key here; what is not shown is never shown to the wrong one."""
+"""OpenAI repeats a part of the wrong key here. We do not: it may be a typo of somebody else's key."""
 
 
-class Callers:
-    """Knows the keys."""
+class Authenticator:
+    """Finds the caller of a request."""
 
     def __init__(self, config: Config) -> None:
         """Raises ConfigError if the keys cannot be used."""
         self._config = config
         limits = {"requests_per_minute": config.requests_per_minute, "max_runs": config.max_runs_per_key}
-        # by its scope, a digest: what a client sends may be a key, and is in memory no longer than its request
-        strangers = partial(
+        # cached by the scope, a digest: the header may hold a key, which is not kept longer than its request
+        anonymous = partial(
             Caller, "", requests_per_minute=config.requests_per_minute, max_runs=config.max_runs_per_key
         )
-        self._stranger_of = lru_cache(CLIENTS)(strangers)
+        self._anonymous_of = lru_cache(CLIENTS)(anonymous)
         self._fixed = number_keys(config.api_key, **limits)
         self._file = config.api_keys_file
         self._passes_on = config.pass_authorization
         proxies = parse_networks(config.trusted_proxy)
         self._client_address = lru_cache(CLIENTS)(partial(client_address, trusted=proxies))
         # moving
-        self._look_again = 0.0
+        self._check_at = 0.0
         self._seen: object = None
         self._ring: Keyring | None = None
         if config.has_keys:
@@ -76,7 +76,7 @@ class Callers:
         return self._ring is not None
 
     def address(self, request: web.BaseRequest) -> str:
-        """Where the request came from, as far as it can be believed."""
+        """The client's address, as far as the proxies in between are trusted."""
         hops = request.headers.getall("X-Forwarded-For", None)
         peer = request.remote
         forwarded = ",".join(hops) if hops else ""
@@ -85,20 +85,20 @@ class Callers:
 
     def identify(self, headers: Mapping[str, str]) -> Caller:
         """Raises MissingKey and InvalidKey."""
-        caller = self._stranger(headers) if self._ring is None else self._owner(presented_key(headers))
+        caller = self._anonymous(headers) if self._ring is None else self._owner(presented_key(headers))
         if not self._passes_on:
             return caller
-        own = headers.get("Authorization", "").encode("utf-8", "surrogateescape").decode("latin-1")  # its very bytes
+        own = headers.get("Authorization", "").encode("utf-8", "surrogateescape").decode("latin-1")  # its bytes
         return dataclasses.replace(caller, authorization=own)
 
-    def _stranger(self, headers: Mapping[str, str]) -> Caller:
-        """Without keys: told apart for their sessions' sake by what they send, limited together."""
-        return self._stranger_of(scope_of(headers.get("Authorization") or presented_key(headers)))
+    def _anonymous(self, headers: Mapping[str, str]) -> Caller:
+        """Without keys: callers differ by the header that they send, so that each has its own sessions."""
+        return self._anonymous_of(scope_of(headers.get("Authorization") or presented_key(headers)))
 
     def _owner(self, key: str) -> Caller:
         if not key:
             raise MissingKey(NO_KEY)
-        self._look()
+        self._reload_if_changed()
         assert self._ring is not None
         caller = self._ring.find(key)
         if caller is None:
@@ -107,43 +107,43 @@ class Callers:
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time to look at the file: see `refresh`."""
-        return bool(self._file) and time.monotonic() >= self._look_again
+        """Whether the keys file is to be checked by `refresh`."""
+        return bool(self._file) and time.monotonic() >= self._check_at
 
     async def refresh(self) -> None:
-        """Takes a file that has changed, read in a thread. Meanwhile the keys from before are valid for others."""
-        self._look_again = time.monotonic() + LOOK_EVERY
+        """Reloads a keys file that has changed, in a thread. Meanwhile other requests use the previous keys."""
+        self._check_at = time.monotonic() + CHECK_INTERVAL
         if self._stamp() != self._seen:
-            with contextlib.suppress(KeysError):  # told when it is read again, at once
+            with contextlib.suppress(KeysError):  # reported by _reload_if_changed
                 await asyncio.to_thread(read_keys, self._config)
-            self._look_again = 0.0
-            self._look()
+            self._check_at = 0.0
+            self._reload_if_changed()
 
-    def _look(self) -> None:
-        """Takes a file that has changed, or leaves everything as it is."""
-        if not self._file or (now := time.monotonic()) < self._look_again:
+    def _reload_if_changed(self) -> None:
+        """Reloads a keys file that has changed. A faulty one changes nothing."""
+        if not self._file or (now := time.monotonic()) < self._check_at:
             return
-        self._look_again = now + LOOK_EVERY
+        self._check_at = now + CHECK_INTERVAL
         if self._stamp() == self._seen:
             return
         try:
             self._read()
         except KeysError as error:
-            log.error("%s; the keys from before stay valid", error)
+            log.error("%s; keeping the previous keys", error)
         else:
-            log.info("%d keys are valid now", len(self._ring or ()))
+            log.info("keys file reloaded: %d keys", len(self._ring or ()))
 
     def _stamp(self) -> object:
-        """Changes when the file does, also when another takes its place."""
+        """Changes when the file is written or replaced."""
         with contextlib.suppress(OSError):
             is_now = os.stat(self._file)
             return is_now.st_mtime_ns, is_now.st_ino, is_now.st_dev, is_now.st_size
         return None
 
     def _read(self) -> None:
-        """Raises KeysError and changes nothing, or all of it."""
+        """Replaces all keys, or raises KeysError and changes none."""
         if self._file:
-            self._seen = self._stamp()  # before it is read: what is written meanwhile is seen next time
+            self._seen = self._stamp()  # before reading: a write during the read is noticed at the next check
         try:
             entries = [*self._fixed, *read_keys(self._config)]
         except KeysError as error:
@@ -152,7 +152,7 @@ class Callers:
 
 
 def read_keys(config: Config) -> Sequence[Entry]:
-    """Those of the keys file, if there is one; the same text is parsed once. Raises KeysError."""
+    """The entries of the keys file, if there is one; the last text is cached. Raises KeysError."""
     if not config.api_keys_file:
         return ()
     return _parse(_text(config.api_keys_file), config.requests_per_minute, config.max_runs_per_key)
@@ -174,4 +174,4 @@ def _text(path: str) -> str:
     except OSError as error:
         raise KeysError(error.strerror or "it cannot be read") from None
     except UnicodeDecodeError:
-        raise KeysError("it is no UTF-8") from None
+        raise KeysError("it is not UTF-8") from None

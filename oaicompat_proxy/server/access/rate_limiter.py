@@ -1,7 +1,7 @@
-"""How many requests a key makes in a minute: counted in Redis where there is one, else in this process.
+"""Rate limits per key: requests per minute, counted in Redis if there is one, else in this process.
 
-The minute slides: what was asked in the minute before counts for as much as is left of it, so nobody gets twice
-the limit around the turn of a minute, and a key costs two numbers however high its limit is.
+A sliding window counter: the previous minute counts in proportion to its part in the window, so a caller cannot use
+twice the limit around the turn of a minute. A key costs two numbers, however high its limit is.
 """
 
 from __future__ import annotations
@@ -27,25 +27,26 @@ log = logging.getLogger(__name__)
 
 PREFIX = "oaicompat:rate"
 MINUTE = 60.0
-"""Seconds; also what the library's 0 means, which it says of a minute that has just begun."""
+"""Seconds; also the reset time where the library says 0, at the start of a minute."""
 REDIS_PAUSE = 5.0
-"""Seconds for which a Redis that has failed is not asked again: each request would wait for it."""
+"""Seconds for which a Redis that has failed is not asked: every request would wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Where a caller stands after this request."""
+    """The caller's rate limit after this request."""
 
     admitted: bool
     limit: int
     remaining: int
     reset: float
-    """Seconds until there is more again."""
+    """Seconds until the limit is available again."""
 
 
-class Rates:
-    """Counts. Without its Redis each process counts by itself: a limit that is too generous for a while hurts less
-    than a service that stands still because nobody can count."""
+class RateLimiter:
+    """Counts the requests of each key. Without Redis each process counts its own: a limit that is too high for a while
+    does less harm than refusing all requests.
+    """
 
     def __init__(self, redis: BoundedRedis | None) -> None:
         self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
@@ -55,7 +56,7 @@ class Rates:
         self._ask_again = 0.0
 
     async def count(self, caller: Caller) -> Rate:
-        """For a caller with a limit."""
+        """Counts a request of a caller with a limit."""
         now = asyncio.get_running_loop().time()
         if self._redis is not None and self._shared is not None and now >= self._ask_again:
             try:
@@ -64,7 +65,7 @@ class Rates:
                         return await _count(self._shared, caller)
             except SessionsUnavailable:
                 self._ask_again = now + REDIS_PAUSE
-                log.warning("Redis cannot be reached, so each process counts the requests of its own")
+                log.warning("rate limits: Redis cannot be reached, so each process counts its own requests")
         return await _count(self._own, caller)
 
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from ...core.errors import InternalError, ProxyError
 from ...pipeline.answers import StreamedAnswer, WholeAnswer
 from ..context import CONTEXT, server_of
-from ..http.error_middleware import conceal
+from ..http.error_middleware import redact_tokens
 from ..observability.run_report import RunReport
 from ..runtime import RUNTIME
 from ..sinks import BodySink, StreamSink
@@ -40,7 +40,7 @@ async def _send_whole(
     report = request[CONTEXT].report
     async with _new_body_sink(request) as sink:
         try:
-            with server_of(request).shutdown.during_the_run:
+            with server_of(request).shutdown.during_run:
                 await _collect(run, answer, report)
             body = answer.body()
             if report.scribe is not None:
@@ -73,7 +73,7 @@ async def _send_stream(
     report = request[CONTEXT].report
     async with _new_stream_sink(request, answer) as sink:
         try:
-            with server_of(request).shutdown.during_the_run:
+            with server_of(request).shutdown.during_run:
                 last = await Relay(run, answer, sink, report).relay()
             await on_complete()
             await sink.end(last + answer.end())
@@ -104,6 +104,6 @@ def _as_proxy_error(error: Exception, request: web.Request) -> ProxyError:
     context = request[CONTEXT]
     context.report.fail(error)
     if isinstance(error, ProxyError):
-        return conceal(error, request)
+        return redact_tokens(error, request)
     log.error("%s: the answer failed", context.request_id, exc_info=error)
     return InternalError()

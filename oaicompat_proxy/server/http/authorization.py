@@ -22,12 +22,12 @@ LONGEST_QUOTE = 100
 
 
 @web.middleware
-async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Raises MissingKey, InvalidKey, RateLimited, OriginNotAllowed and HostNotAllowed."""
     server, context, called = server_of(request), request[CONTEXT], request.match_info.handler
-    callers = server.callers
-    context.client = callers.address(request)
-    if not callers.ask_for_keys and called not in server.probes:
+    authenticator = server.authenticator
+    context.client = authenticator.address(request)
+    if not authenticator.ask_for_keys and called not in server.probes:
         try:
             _check_page(request)
         except (OriginNotAllowed, HostNotAllowed) as error:
@@ -35,10 +35,10 @@ async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
             raise
     if request.method == "OPTIONS" or called in server.public:
         return await handler(request)
-    if callers.is_due:
-        await callers.refresh()
+    if authenticator.is_due:
+        await authenticator.refresh()
     try:
-        caller = context.caller = callers.identify(request.headers)
+        caller = context.caller = authenticator.identify(request.headers)
         if caller.requests_per_minute and request.method == "POST":
             await _count(request, caller)
     except (MissingKey, RateLimited) as error:
@@ -68,7 +68,7 @@ def _check_page(request: web.Request) -> None:
 
 async def _count(request: web.Request, caller: Caller) -> None:
     """A request that fails counts too, as OpenAI counts."""
-    rate = await server_of(request).rates.count(caller)
+    rate = await server_of(request).rate_limiter.count(caller)
     api, context = api_of(request), request[CONTEXT]
     context.rate_headers = api.rate_headers(limit=rate.limit, remaining=rate.remaining, reset=rate.reset)
     if not rate.admitted:

@@ -21,7 +21,7 @@ from ...core.errors import ExpectationFailed, HeadTooLarge, InternalError, Proxy
 from .access_log import AccessLog
 from .aiohttp_internals import ParsingState
 from .error_middleware import error_response
-from .headers import identify, stamp
+from .headers import add_standard_headers, begin_context
 from .overload import Refusal
 from .send_progress import SendProgress
 from .unreadable_request import LONGEST_HEAD, SPOKEN, fault_of_head, fault_of_message, message_of
@@ -166,7 +166,7 @@ class Connection(ParsingState):
         """Instead of the framework's plain text. The connection is closed behind it."""
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun, there can be no second one")
-        context = identify(request)
+        context = begin_context(request)
         if status >= 500:
             log.error("%s: the answer failed", context.request_id, exc_info=exc)
         if not isinstance(exc, ProxyError):
@@ -196,7 +196,7 @@ class Connection(ParsingState):
 def refuse(request: web.BaseRequest, error: ProxyError) -> web.StreamResponse:
     """Before the application has seen the request. The connection is closed behind it."""
     response = error_response(request, error)
-    stamp(request, response)
+    add_standard_headers(request, response)
     response.force_close()
     return response
 

@@ -10,7 +10,7 @@ from ...api.registry import DEFAULT_API
 from ...core.errors import BodyTooLarge, InternalError, InvalidRequest, MethodNotAllowed, NotFound, ProxyError
 from ..context import CONTEXT, Handler, server_of
 from .client_api import api_of, find_api
-from .headers import asks_as_browser, identify, preflight
+from .headers import asks_as_browser, begin_context, preflight
 
 log = logging.getLogger(__name__)
 
@@ -19,15 +19,15 @@ LONGEST_PATH = 200
 
 
 @web.middleware
-async def errors_to_bodies(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """For answers that have not begun; a stream that has reports its own failures.
 
     What fails when bytes are out already breaks the connection off: a second answer would be taken for the next.
     """
-    context = identify(request)
+    context = begin_context(request)
     context.api = find_api(request) or DEFAULT_API
     try:
-        with server_of(request).shutdown.before_the_run:
+        with server_of(request).shutdown.before_run:
             return await handler(request)
     except Exception as error:
         if request.writer.output_size:
@@ -45,7 +45,7 @@ def _answer_to(error: Exception, request: web.Request) -> web.Response:
         context = request[CONTEXT]
         if error.status >= 500 and not context.is_run:  # a run has a log line of its own
             log.warning("%s: %s", context.request_id, error.code)
-        return error_response(request, conceal(error, request))
+        return error_response(request, redact_tokens(error, request))
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = sorted(error.allowed_methods)
         if request.method == "OPTIONS":
@@ -66,7 +66,7 @@ def _short_path(request: web.Request) -> str:
     return request.path[:LONGEST_PATH]
 
 
-def conceal(error: ProxyError, request: web.Request) -> ProxyError:
+def redact_tokens(error: ProxyError, request: web.Request) -> ProxyError:
     """Removes our upstream token from a message that may quote the gateway."""
     for token in server_of(request).upstream_tokens:
         error.message = error.message.replace(token, "[redacted]")

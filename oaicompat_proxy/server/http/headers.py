@@ -33,7 +33,7 @@ PREFLIGHT_LIFE = "600"
 """Seconds for which a browser may remember a preflight; Chromium takes two hours at most, Firefox a day."""
 
 
-def identify(request: web.BaseRequest) -> RequestContext:
+def begin_context(request: web.BaseRequest) -> RequestContext:
     """Begins the request's context. Its id is the client's own if that is sane."""
     own = request.headers.get(ID)
     request_id = own if own and _SANE_ID.fullmatch(own) else f"req_{new_id()}"
@@ -41,9 +41,9 @@ def identify(request: web.BaseRequest) -> RequestContext:
     return context
 
 
-def stamp(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """What every answer carries, also one that never reached the application."""
-    context = request[CONTEXT] if CONTEXT in request else identify(request)
+def add_standard_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Headers of every response, also to a request that never reached the application."""
+    context = request[CONTEXT] if CONTEXT in request else begin_context(request)
     taken = monotonic() - context.received
     headers = response.headers
     headers[ID] = context.request_id
@@ -53,7 +53,7 @@ def stamp(request: web.BaseRequest, response: web.StreamResponse) -> None:
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Runs just before the headers of an answer of the application's go out."""
-    stamp(request, response)
+    add_standard_headers(request, response)
     server, body = server_of(request), request.content
     if server.shutdown.begun or not body.is_eof() or body.exception() is not None:
         # the process ends, or the body's rest is still to come, or it broke: no request may be sent behind it

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 async def play(request: web.Request, recording: Recording, reader: Reader) -> web.StreamResponse:
     """Raises ProxyError as long as nothing was sent."""
-    server_of(request).shutdown.spare()  # only the run knows whether it had begun when the process ends
+    server_of(request).shutdown.exclude()  # only the run knows whether it had begun when the process ends
     if await recording.is_stream():
         return await _play_stream(request, recording, reader)
     return await _play_whole(request, recording, reader)
@@ -27,13 +27,13 @@ async def play(request: web.Request, recording: Recording, reader: Reader) -> we
 
 async def _play_stream(request: web.Request, recording: Recording, reader: Reader) -> web.StreamResponse:
     """Each client has its own pings; all else is the same, byte by byte."""
-    runtime, during_the_run = request.app[RUNTIME], server_of(request).shutdown.during_the_run
+    runtime, during_run = request.app[RUNTIME], server_of(request).shutdown.during_run
 
-    with during_the_run:
+    with during_run:
         data = await recording.read_first(reader)
     async with AnswerStream(request, runtime.config, runtime.first_events, _Delivery(recording, reader)) as answer:
         try:
-            with during_the_run:
+            with during_run:
                 while not reader.at_end:
                     await answer.write(data)
                     data = await recording.read(reader)
@@ -69,7 +69,7 @@ class _Delivery:
 async def _play_whole(request: web.Request, recording: Recording, reader: Reader) -> web.StreamResponse:
     async with JsonAnswer(request, request.app[RUNTIME].config) as answer:
         try:
-            with server_of(request).shutdown.during_the_run:
+            with server_of(request).shutdown.during_run:
                 body = await recording.read(reader)  # one piece: it was written at once
         except ProxyError as error:
             if not answer.committed:

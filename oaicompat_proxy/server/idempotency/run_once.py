@@ -91,7 +91,7 @@ class RunOnce:
 
     async def _run(self, recording: Recording, request: web.Request, handler: Handler) -> None:
         try:
-            with server_of(request).shutdown.before_the_run:
+            with server_of(request).shutdown.before_run:
                 await handler(request)
             recording.fail(InternalError())  # if it gave no answer: else who reads would wait for ever
         except ProxyError as error:

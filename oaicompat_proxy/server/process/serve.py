@@ -74,7 +74,7 @@ async def serve(config: Config, read: Callable[[], Config]) -> int:
                     await stop.wait()
                 for task in background:
                     task.cancel()
-    return EXIT_INTERRUPTED if app[SERVER].shutdown.cut else EXIT_OK
+    return EXIT_INTERRUPTED if app[SERVER].shutdown.interrupted else EXIT_OK
 
 
 def _request_stop(stop: asyncio.Event, signum: signal.Signals) -> None:

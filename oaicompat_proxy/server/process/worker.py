@@ -81,7 +81,7 @@ class Worker(GunicornUVLoopWebWorker):
                 await self._stop.wait()
         finally:
             heartbeat.cancel()
-        self.exit_code = EXIT_INTERRUPTED if app[SERVER].shutdown.cut else EXIT_OK
+        self.exit_code = EXIT_INTERRUPTED if app[SERVER].shutdown.interrupted else EXIT_OK
         for signum in (signal.SIGTERM, signal.SIGINT):  # a repeated signal must not change the exit status
             self.loop.remove_signal_handler(signum)
             signal.signal(signum, signal.SIG_IGN)

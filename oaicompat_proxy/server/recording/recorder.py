@@ -11,7 +11,7 @@ from ...config.settings import Config, ConfigError
 from ...core.errors import ProxyError
 from ..context import CONTEXT, Handler
 from ..http.client_api import api_of
-from ..http.error_middleware import conceal
+from ..http.error_middleware import redact_tokens
 from .directory import open_directory
 from .writer import Scribe
 
@@ -47,7 +47,7 @@ class Recorder:
                 word = "answered"
                 return response
             except ProxyError as error:
-                scribe.body(error.status, api.encode_error(conceal(error, request)).body)
+                scribe.body(error.status, api.encode_error(redact_tokens(error, request)).body)
                 raise
             except (asyncio.CancelledError, ConnectionResetError):
                 word = "the client left"
