@@ -254,6 +254,11 @@ def test_every_name_on_the_developers_page_is_in_the_code() -> None:
     code = "\n".join(path.read_text("utf-8") for path in PACKAGE.rglob("*.py"))
     named = set(re.findall(r"`([A-Za-z_]+)(?:\(\))?`", page))
     assert {name for name in named if not re.search(rf"\b{name}\b", code)} == set()
+    for kind, room in (("an API", "api"), ("a dialect", "dialects")):
+        section = page.partition(f"## How to add {kind}")[2].partition("## ")[0]
+        seam = "\n".join(path.read_text("utf-8") for top in (room, "core") for path in (PACKAGE / top).glob("*.py"))
+        wanted = set(re.findall(r"`([A-Za-z_]+)`", section)) - {"dialect", "replay"}
+        assert {name for name in wanted if not re.search(rf"\b{name}\b", seam)} == set()
     tree = page.partition("## The tree")[2].partition("## ")[0]
     rooms = set(re.findall(r"── (?:\w+\.py\s+)*([a-z_]+(?:/|\.py))", tree))
     assert {room for room in rooms if not any((top / room).exists() for top in (PACKAGE, PACKAGE / "server"))} == set()
