@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from oaicompat_proxy.core.events import ToolCallSettled, ToolCallStarted, ToolFinished
+from oaicompat_proxy.core.events import ToolCallHandled, ToolCallStarted, ToolFinished
 from oaicompat_proxy.core.message import Text
 from oaicompat_proxy.core.turn import Turn
 from oaicompat_proxy.dialects.ag_ui.dialect import AgUi
@@ -38,7 +38,7 @@ def test_there_is_nothing_but_the_agent() -> None:
 def test_deeds_are_read_where_they_are_told() -> None:
     frames = b'data: {"type":"TOOL_CALL_START","toolCallId":"c1","toolCallName":"tide"}\n\n'
     frames += b'data: {"type":"TOOL_CALL_RESULT","messageId":"x1","toolCallId":"c1","content":"06:12"}\n\n'
-    started, settled = ToolCallStarted("c1", "tide"), ToolCallSettled("c1")
+    started, settled = ToolCallStarted("c1", "tide"), ToolCallHandled("c1")
     told = ToolFinished("c1", "tide", "06:12", False, None)
     for include_tool_activity, expected in ((False, [started, settled]), (True, [started, settled, told])):
         assert (

@@ -15,7 +15,7 @@ from oaicompat_proxy.core.events import (
     RunFailed,
     RunResult,
     ToolCalled,
-    ToolCallSettled,
+    ToolCallHandled,
     Usage,
 )
 from oaicompat_proxy.dialects.ag_ui.endings import read_end, read_error, read_snapshot, stop_reason_of
@@ -74,7 +74,7 @@ def test_a_result_is_the_answer_of_a_run_that_said_nothing() -> None:
 
 def test_calls_that_are_not_pending_are_nobody_elses() -> None:
     outcome = {"type": "success", "pendingToolCallIds": ["c2"]}
-    assert end(called(c1="tide", c2="moon"), outcome=outcome) == [ToolCallSettled("c1"), *ENDED]
+    assert end(called(c1="tide", c2="moon"), outcome=outcome) == [ToolCallHandled("c1"), *ENDED]
 
 
 @pytest.mark.parametrize("outcome", ["cancelled", {"type": "cancelled"}])

@@ -23,7 +23,7 @@ def new_messages() -> Messages:
 
 def test_a_message_flows_as_it_comes() -> None:
     messages = new_messages()
-    assert messages.start("a1") == [TextStarted(apart=True)]
+    assert messages.start("a1") == [TextStarted(new_message=True)]
     assert messages.add("a1", "Hi") == [TextDelta("Hi")]
     assert messages.end("a1") == []
 
@@ -35,14 +35,19 @@ def test_a_hidden_message_says_nothing_until_it_ends() -> None:
     assert messages.add("u1", "Hi") == []
     assert messages.end("u1") == []
     assert not messages.has_messages
-    assert messages.add("u1", "Hi") == [TextStarted(apart=True), TextDelta("Hi")]
+    assert messages.add("u1", "Hi") == [TextStarted(new_message=True), TextDelta("Hi")]
 
 
 def test_the_same_message_goes_on_where_it_was() -> None:
     messages = new_messages()
     told = [*messages.add_chunk("a1", "Six"), *messages.close_chunk("")]
     told += messages.add_chunk("a1", " bells")
-    assert told == [TextStarted(apart=True), TextDelta("Six"), TextStarted(apart=False), TextDelta(" bells")]
+    assert told == [
+        TextStarted(new_message=True),
+        TextDelta("Six"),
+        TextStarted(new_message=False),
+        TextDelta(" bells"),
+    ]
 
 
 def test_a_second_start_and_an_end_of_nothing_say_nothing() -> None:
@@ -58,7 +63,7 @@ def test_who_began_first_is_told_first() -> None:
     messages.start("a1")
     assert messages.add("a2", "Two") == []
     assert messages.add("a1", "One") == [TextDelta("One")]
-    assert messages.end("a1") == [TextStarted(apart=True), TextDelta("Two")]
+    assert messages.end("a1") == [TextStarted(new_message=True), TextDelta("Two")]
     assert messages.add("a2", "!") == [TextDelta("!")]
 
 
@@ -66,7 +71,7 @@ def test_a_run_that_ends_lets_everybody_finish() -> None:
     messages = new_messages()
     for name in ("a1", "a2", "a3"):
         messages.add(name, name)
-    start = TextStarted(apart=True)
+    start = TextStarted(new_message=True)
     assert messages.close() == [start, TextDelta("a2"), start, TextDelta("a3")]
 
 
@@ -75,7 +80,7 @@ def test_what_is_held_has_a_bound() -> None:
     messages.start("a1")
     assert messages.add("a2", "x" * (MAX_HELD - 10)) == []
     start, said = messages.add("a2", "y" * 20)
-    assert start == TextStarted(apart=True)
+    assert start == TextStarted(new_message=True)
     assert said == TextDelta("x" * (MAX_HELD - 10) + "y" * 20)
     assert messages.add("a2", "z") == [TextDelta("z")]
 
@@ -91,7 +96,12 @@ def test_a_closed_message_that_is_opened_again_goes_on() -> None:
     messages = new_messages()
     told = [*messages.start("a1"), *messages.add("a1", "Six"), *messages.end("a1")]
     told += [*messages.start("a1"), *messages.add("a1", " bells"), *messages.end("a1")]
-    assert told == [TextStarted(apart=True), TextDelta("Six"), TextStarted(apart=False), TextDelta(" bells")]
+    assert told == [
+        TextStarted(new_message=True),
+        TextDelta("Six"),
+        TextStarted(new_message=False),
+        TextDelta(" bells"),
+    ]
 
 
 def test_a_sub_agent_that_goes_on_with_the_agents_own_message_is_refused() -> None:
@@ -109,7 +119,7 @@ def test_the_short_form_of_another_role_or_owner_is_hidden() -> None:
     assert messages.add_chunk("u1", "no", role="user") == []
     assert messages.add_chunk(None, "no") == []
     assert messages.add_chunk("s1", "no", owner="child") == []
-    assert messages.add_chunk("a1", "Six") == [TextStarted(apart=True), TextDelta("Six")]
+    assert messages.add_chunk("a1", "Six") == [TextStarted(new_message=True), TextDelta("Six")]
     assert messages.add_chunk("s1", "no") == []
     assert messages.add_chunk(None, " bells", role="assistant") == [TextDelta(" bells")]
     with pytest.raises(UpstreamError, match="`role`"):

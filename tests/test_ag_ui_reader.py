@@ -18,7 +18,6 @@ from pure_path import Manner, collected, read_events, streamed, translate
 
 from oaicompat_proxy.core.errors import UpstreamError, UpstreamFrameTooLong
 from oaicompat_proxy.core.events import (
-    ChildEnded,
     Event,
     MessageCompleted,
     ReasoningDelta,
@@ -27,11 +26,12 @@ from oaicompat_proxy.core.events import (
     RunFailed,
     RunResult,
     RunStarted,
+    SubagentFinished,
     TextDelta,
     TextStarted,
     TickStarted,
     ToolCallDelta,
-    ToolCallSettled,
+    ToolCallHandled,
     ToolCallStarted,
     ToolFinished,
 )
@@ -61,7 +61,7 @@ def read(*frames: bytes, include_tool_activity: bool = False, max_frame: int = M
 START = frame("RUN_STARTED", threadId="t1", runId="r1")
 DONE = frame("RUN_FINISHED", threadId="t1", runId="r1")
 ENDED = [RunResult("", "", None), RunEnded()]
-SAID = [TextStarted(apart=True), TextDelta("Six.")]
+SAID = [TextStarted(new_message=True), TextDelta("Six.")]
 
 
 def text(*deltas: str, message: str = "a1", **fields: Any) -> list[bytes]:
@@ -149,14 +149,14 @@ def test_the_result_of_a_tool_that_is_not_told_is_not_kept() -> None:
     long = hostile("TOOL_CALL_RESULT", timestamp=1, messageId="x1", toolCallId="c1\\u00e9", content="x")
     assert read(*call("c1\\u00e9"), long) == [
         ToolCallStarted("c1\\u00e9", "tide"),
-        ToolCallSettled("c1\\u00e9"),
+        ToolCallHandled("c1\\u00e9"),
     ]
 
 
 def test_a_long_result_whose_call_stands_behind_it_is_read_in_full() -> None:
     """Where a call's id seems to stand in front of it may be something else."""
     late = frame("TOOL_CALL_RESULT", metadata={"toolCallId": "c2"}, content="x" * 1000, toolCallId="c1", messageId="x1")
-    assert read(*call("c1"), *call("c2"), late)[-1] == ToolCallSettled("c1")
+    assert read(*call("c1"), *call("c2"), late)[-1] == ToolCallHandled("c1")
 
 
 def test_ten_megabytes_of_state_are_thrown_away_while_they_arrive() -> None:
@@ -212,20 +212,20 @@ def test_a_sub_agents_events_stay_inside(name: str) -> None:
     told = read(
         START, BEGIN, event, *([] if name in CHILDS - {"SUBAGENT_STARTED"} else [END]), DONE, include_tool_activity=True
     )
-    assert [each for each in told if not isinstance(each, ChildEnded)] == [RunStarted(), *ENDED]
+    assert [each for each in told if not isinstance(each, SubagentFinished)] == [RunStarted(), *ENDED]
 
 
 def test_a_sub_agents_end_is_told_where_deeds_are() -> None:
     begin = frame("SUBAGENT_STARTED", subagentRunId="s1", name="pilot")
     inner = frame("SUBAGENT_STARTED", subagentRunId="s2", name="sonar", parentSubagentRunId="s1")
     ends = [frame("SUBAGENT_FINISHED", subagentRunId=each, result={"depth": 12}) for each in ("s2", "s1")]
-    assert read(begin, inner, *ends, include_tool_activity=True) == [ChildEnded("pilot", '{"depth": 12}', False)]
+    assert read(begin, inner, *ends, include_tool_activity=True) == [SubagentFinished("pilot", '{"depth": 12}', False)]
     assert read(begin, inner, *ends) == []
     failed = frame("SUBAGENT_ERROR", subagentRunId="s1", message="Fog.")
-    assert read(begin, failed, include_tool_activity=True) == [ChildEnded("pilot", "Fog.", True)]
+    assert read(begin, failed, include_tool_activity=True) == [SubagentFinished("pilot", "Fog.", True)]
     waits = frame("SUBAGENT_FINISHED", subagentRunId="s1", outcome={"type": "suspended"})
     assert read(begin, waits, begin, ends[1], include_tool_activity=True) == [
-        ChildEnded("pilot", '{"depth": 12}', False)
+        SubagentFinished("pilot", '{"depth": 12}', False)
     ]
 
 
@@ -250,14 +250,14 @@ def test_short_forms_end_with_whatever_else_is_read() -> None:
         frame("REASONING_MESSAGE_CHUNK", messageId="z2", delta="Yes."),
     ]
     assert read(*chunks, DONE) == [
-        TextStarted(apart=True),
+        TextStarted(new_message=True),
         TextDelta("One "),
         TextDelta("moment."),
         ToolCallStarted("c1", "tide"),
         ToolCallDelta("c1", '{"port":'),
         ToolCallDelta("c1", '"Brest"}'),
-        ToolCallSettled("c1"),
-        TextStarted(apart=True),
+        ToolCallHandled("c1"),
+        TextStarted(new_message=True),
         ReasoningStarted(),
         ReasoningDelta("Hm."),
         ReasoningDelta(" So."),
@@ -297,9 +297,9 @@ def test_a_result_of_an_earlier_run_is_no_sign_of_another_tick() -> None:
 
 
 def test_deeds_are_told_only_where_they_are_wanted() -> None:
-    assert read(*call("c1", "{}"), result("c1"))[-1] == ToolCallSettled("c1")
+    assert read(*call("c1", "{}"), result("c1"))[-1] == ToolCallHandled("c1")
     told = ToolFinished("c1", "tide", "06:12", False, None)
-    assert read(*call("c1", "{}"), result("c1"), include_tool_activity=True)[-2:] == [ToolCallSettled("c1"), told]
+    assert read(*call("c1", "{}"), result("c1"), include_tool_activity=True)[-2:] == [ToolCallHandled("c1"), told]
 
 
 # What makes an end
@@ -313,7 +313,7 @@ ENDS: dict[str, tuple[list[bytes], list[Event]]] = {
     "with a run of another name behind it": ([START, DONE, OTHER, *text("no"), DONE], [RunStarted(), *ENDED]),
     "with the same run again": (
         [START, *text("Six."), DONE, START, *text("Seven."), DONE],
-        [RunStarted(), *SAID, TickStarted(), TextStarted(apart=True), TextDelta("Seven."), *ENDED],
+        [RunStarted(), *SAID, TickStarted(), TextStarted(new_message=True), TextDelta("Seven."), *ENDED],
     ),
     "with a message that never ended": (
         [
@@ -321,7 +321,7 @@ ENDS: dict[str, tuple[list[bytes], list[Event]]] = {
             frame("TEXT_MESSAGE_CONTENT", messageId="a2", delta="Six."),
             DONE,
         ],
-        [TextStarted(apart=True), TextStarted(apart=True), TextDelta("Six."), *ENDED],
+        [TextStarted(new_message=True), TextStarted(new_message=True), TextDelta("Six."), *ENDED],
     ),
 }
 

@@ -8,16 +8,16 @@ import pytest
 
 from oaicompat_proxy.core.errors import UpstreamError, UpstreamFrameTooLong
 from oaicompat_proxy.core.events import (
-    ChildEnded,
     Event,
     ReasoningDelta,
     ReasoningStarted,
     RunEnded,
     RunResult,
+    SubagentFinished,
     TextDelta,
     TextStarted,
     ToolCallDelta,
-    ToolCallSettled,
+    ToolCallHandled,
     ToolCallStarted,
 )
 from oaicompat_proxy.dialects.ag_ui import run as ag_ui_run
@@ -100,7 +100,7 @@ def test_a_thought_that_is_opened_again_goes_on_and_two_at_a_time_are_told_one_b
 def test_a_call_that_goes_on_behind_a_text_is_one_call() -> None:
     chunks = [("TOOL_CALL_CHUNK", {"toolCallId": "c1", "toolCallName": "tide", "delta": each}) for each in ("{", "}")]
     assert read(chunks[0], (CHUNK, {"messageId": "a1", "delta": "Six."}), chunks[1])[:-2] == [
-        *(ToolCallStarted("c1", "tide"), ToolCallDelta("c1", "{"), ToolCallSettled("c1")),
+        *(ToolCallStarted("c1", "tide"), ToolCallDelta("c1", "{"), ToolCallHandled("c1")),
         *(TextStarted(True), TextDelta("Six."), ToolCallDelta("c1", "}")),
     ]
 
@@ -153,8 +153,8 @@ def test_an_event_of_a_sub_agent_does_not_end_the_agents_short_form() -> None:
 
 def test_a_sub_agents_life_is_whole() -> None:
     start, end = child("STARTED", name="pilot"), child("FINISHED", result="Six.")
-    assert read(start, end)[:-2] == [ChildEnded("pilot", "Six.", False)]
-    assert read(start, child("ERROR", message="Fog."))[:-2] == [ChildEnded("pilot", "Fog.", True)]
+    assert read(start, end)[:-2] == [SubagentFinished("pilot", "Six.", False)]
+    assert read(start, child("ERROR", message="Fog."))[:-2] == [SubagentFinished("pilot", "Fog.", True)]
     assert read(start, start, end, include_tool_activity=False) == ended()
     for broken in ([end], [start, end, end], [child("ERROR", message="Fog.")]):
         with pytest.raises(UpstreamError, match="without its beginning"):

@@ -33,7 +33,7 @@ def say(runs: Runs, text: str) -> list[Event]:
 
 
 def said(text: str) -> list[Event]:
-    return [TextStarted(apart=True), TextDelta(text)]
+    return [TextStarted(new_message=True), TextDelta(text)]
 
 
 def run(runs: Runs, name: str, text: str) -> list[Event]:

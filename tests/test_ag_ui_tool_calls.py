@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oaicompat_proxy.core.errors import UpstreamError
-from oaicompat_proxy.core.events import ToolCallDelta, ToolCallSettled, ToolCallStarted, ToolFinished
+from oaicompat_proxy.core.events import ToolCallDelta, ToolCallHandled, ToolCallStarted, ToolFinished
 from oaicompat_proxy.dialects.ag_ui import tool_calls
 from oaicompat_proxy.dialects.ag_ui.tool_calls import ToolCalls
 
@@ -53,7 +53,7 @@ def test_chunks_leave_out_what_was_said() -> None:
         ToolCallDelta("c2", "{}"),
     ]
     assert calls.close_chunk("") == calls.close_chunk("") == []
-    assert calls.mark_ended_as_handled() == [ToolCallSettled("c1"), ToolCallSettled("c2")]
+    assert calls.mark_ended_as_handled() == [ToolCallHandled("c1"), ToolCallHandled("c2")]
 
 
 def test_a_first_chunk_names_the_tool() -> None:
@@ -108,7 +108,7 @@ def test_what_was_answered_gives_its_room_back(monkeypatch: pytest.MonkeyPatch) 
     for number in range(50):
         calls.start(str(number), "tide")
         calls.add(str(number), "x" * 1000)
-        assert calls.answer(str(number), "06:12") == [ToolCallSettled(str(number))]
+        assert calls.answer(str(number), "06:12") == [ToolCallHandled(str(number))]
     calls.start("c1", "tide")
     with pytest.raises(UpstreamError, match="without a result"):
         calls.add("c1", "x" * 2000)
@@ -123,9 +123,9 @@ def test_the_latest_answered_calls_are_remembered(monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_answered_call_was_the_agents_own() -> None:
-    assert called("c1").answer("c1", "06:12") == [ToolCallSettled("c1")]
+    assert called("c1").answer("c1", "06:12") == [ToolCallHandled("c1")]
     assert called("c1", include_tool_activity=True).answer("c1", "06:12") == [
-        ToolCallSettled("c1"),
+        ToolCallHandled("c1"),
         ToolFinished("c1", "tide", "06:12", False, None),
     ]
 
@@ -141,10 +141,10 @@ def test_a_result_without_a_call_says_nothing() -> None:
 def test_only_ended_calls_are_settled_by_what_follows() -> None:
     calls = called("c1")
     calls.start("c2", "tide")
-    assert calls.mark_ended_as_handled() == [ToolCallSettled("c1")]
+    assert calls.mark_ended_as_handled() == [ToolCallHandled("c1")]
     assert calls.mark_ended_as_handled() == []
-    assert calls.answer("c1", "late") == [ToolCallSettled("c1")]
+    assert calls.answer("c1", "late") == [ToolCallHandled("c1")]
 
 
 def test_all_but_the_pending_ones_are_settled() -> None:
-    assert called("c1", "c2", "c3").mark_others_as_handled(["c2"]) == [ToolCallSettled("c1"), ToolCallSettled("c3")]
+    assert called("c1", "c2", "c3").mark_others_as_handled(["c2"]) == [ToolCallHandled("c1"), ToolCallHandled("c3")]

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from oaicompat_proxy.core.events import (
-    ChildEnded,
     Citation,
     ConfirmationRequired,
     Event,
@@ -17,6 +16,7 @@ from oaicompat_proxy.core.events import (
     RunFailed,
     RunResult,
     RunStarted,
+    SubagentFinished,
     TextCited,
     TextDelta,
     TextStarted,
@@ -108,10 +108,10 @@ EVENTS: list[tuple[str, dict[str, Any], Event | None]] = [
     ("tool_result", {**CALL, "result": {"success": False}}, ToolFinished("c1", "tide", "", True, None)),
     ("tool_result", {**CALL, "isError": True}, ToolFinished("c1", "tide", "", True, None)),
     ("spawn_start", {"spawnId": "s1", "componentName": "C"}, None),
-    ("spawn_end", {"label": "Pilot", "componentName": "C", "output": "Six."}, ChildEnded("Pilot", "Six.", False)),
-    ("spawn_end", {"componentName": "C", "output": {"a": 1}, "isError": True}, ChildEnded("C", '{"a": 1}', True)),
-    ("spawn_end", {}, ChildEnded("child", "", False)),
-    ("fork_end", {"selectedBranch": "b"}, ChildEnded("fork", "b", False)),
+    ("spawn_end", {"label": "Pilot", "componentName": "C", "output": "Six."}, SubagentFinished("Pilot", "Six.", False)),
+    ("spawn_end", {"componentName": "C", "output": {"a": 1}, "isError": True}, SubagentFinished("C", '{"a": 1}', True)),
+    ("spawn_end", {}, SubagentFinished("child", "", False)),
+    ("fork_end", {"selectedBranch": "b"}, SubagentFinished("fork", "b", False)),
     ("message", {"message": MESSAGE, "stopReason": "stop", "usage": TOKENS}, WHOLE),
     ("model_response", {"modelOutput": {"message": MESSAGE, "stopReason": "stop", "usage": TOKENS}}, WHOLE),
     ("entry_committed", {"entry": {"message": MESSAGE}}, WHOLE._replace(stop_reason="", usage=None)),

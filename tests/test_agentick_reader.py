@@ -21,7 +21,7 @@ from oaicompat_proxy.core.events import (
     TickEnded,
     TickStarted,
     ToolCalled,
-    ToolCallSettled,
+    ToolCallHandled,
     ToolCallStarted,
     ToolFinished,
     ToolStarted,
@@ -112,16 +112,16 @@ def result(text: str, **fields: Any) -> bytes:
 
 
 def test_results_are_told_only_where_deeds_are() -> None:
-    deed = result("06:12")
-    assert read(deed) == [ToolCallSettled("c1")]
-    assert read(deed, include_tool_activity=True) == [ToolFinished("c1", "tide", "06:12", False, None)]
+    finished = result("06:12")
+    assert read(finished) == [ToolCallHandled("c1")]
+    assert read(finished, include_tool_activity=True) == [ToolFinished("c1", "tide", "06:12", False, None)]
 
 
 @pytest.mark.parametrize("text", ["[tide rendered on client]", "[moon rendered on client]"])
 def test_a_placeholder_settles_nothing(text: str) -> None:
     """Agentick puts it in the place of the result of a tool that the client has to run."""
     is_placeholder = "tide" in text
-    assert read(result(text)) == ([] if is_placeholder else [ToolCallSettled("c1")])
+    assert read(result(text)) == ([] if is_placeholder else [ToolCallHandled("c1")])
     (told,) = read(result(text), include_tool_activity=True)
     assert isinstance(told, ToolFinished)
     assert told.is_placeholder == is_placeholder
@@ -132,7 +132,7 @@ def test_a_long_result_is_read_by_its_head(size: int) -> None:
     long = b"".join([START, frame("tool_result_start", callId="c1", name="tide"), result("x" * MEGABYTE), DONE])
     reader = EventReader(max_frame=2 * END_PREFIX_BYTES)
     told = [event for place in range(0, len(long), size) for event in reader.feed(long[place : place + size])]
-    assert told == [RunStarted(), ToolStarted("c1", "tide"), ToolCallSettled("c1"), RunEnded()]
+    assert told == [RunStarted(), ToolStarted("c1", "tide"), ToolCallHandled("c1"), RunEnded()]
 
 
 def test_a_long_result_of_a_child_settles_nothing() -> None:
@@ -142,7 +142,7 @@ def test_a_long_result_of_a_child_settles_nothing() -> None:
     assert read(START, start, childs, result("06:12", callId="c0")) == [
         RunStarted(),
         ToolStarted("c0", "dive"),
-        ToolCallSettled("c0"),
+        ToolCallHandled("c0"),
     ]
 
 

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 
 from oaicompat_proxy.core.errors import UpstreamError
 from oaicompat_proxy.core.events import (
-    ChildEnded,
     Citation,
     Event,
     RunEnded,
     RunFailed,
     RunStarted,
+    SubagentFinished,
     TextCited,
     TextStarted,
     TickStarted,
     ToolCalled,
-    ToolCallSettled,
+    ToolCallHandled,
 )
 from oaicompat_proxy.dialects.agentick.frames import END_PREFIX_BYTES, IGNORED, RESULT_PREFIX_BYTES
 from oaicompat_proxy.dialects.agentick.parsers import DUPLICATES, PARSERS, TOOL_ACTIVITY
@@ -69,7 +69,7 @@ def test_a_run_that_is_joined_in_its_middle_needs_none() -> None:
 def test_a_child_is_called_what_its_beginning_said() -> None:
     run = new_run()
     hear(run, "spawn_start", spawnId="s1", componentName="Diver")
-    assert hear(run, "spawn_end", spawnId="s1", output="done") == ChildEnded("Diver", "done", False)
+    assert hear(run, "spawn_end", spawnId="s1", output="done") == SubagentFinished("Diver", "done", False)
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ def test_a_long_result_settles_the_call_whose_tool_runs() -> None:
     run = new_run(include_tool_activity=False)
     hear(run, "tool_result_start", callId="c1", name="tide")
     assert run.handle_truncated("tool_result", result_of("c2")) is None, "a child's"
-    assert run.handle_truncated("tool_result", result_of("c1")) == ToolCallSettled("c1")
-    assert run.handle_truncated("tool_result", result_of("c2")) == ToolCallSettled("c2"), "nothing tells whose it is"
+    assert run.handle_truncated("tool_result", result_of("c1")) == ToolCallHandled("c1")
+    assert run.handle_truncated("tool_result", result_of("c2")) == ToolCallHandled("c2"), "nothing tells whose it is"
 
 
 def test_a_result_that_does_not_begin_like_one_is_read_in_full() -> None:

@@ -274,12 +274,12 @@ def playing(agent: Agent, run: Choice) -> None:
     agent.replies("/send", choose)
 
 
-@pytest.mark.parametrize("deeds", ["hide", "content"])
-async def test_nothing_leaves_but_the_answer(gateway: Agent, deeds: str) -> None:
+@pytest.mark.parametrize("server_tools", ["hide", "content"])
+async def test_nothing_leaves_but_the_answer(gateway: Agent, server_tools: str) -> None:
     playing(gateway, RUNS["well"])
-    flags = ["--confirmations", "ask"] if deeds == "content" else []
-    async with process(gateway.url, "--server-tools", deeds, *flags) as proxy:
-        await ask_everything(proxy, gateway, deeds)
+    flags = ["--confirmations", "ask"] if server_tools == "content" else []
+    async with process(gateway.url, "--server-tools", server_tools, *flags) as proxy:
+        await ask_everything(proxy, gateway, server_tools)
         await refuse_everything(proxy)
         await look_after(proxy, gateway)
         await leave_in_the_middle(proxy, gateway)
@@ -292,7 +292,7 @@ async def test_nothing_leaves_but_the_answer(gateway: Agent, deeds: str) -> None
         assert marks(body.decode()) == [], what
 
 
-async def ask_everything(proxy: Process, agent: Agent, deeds: str) -> None:
+async def ask_everything(proxy: Process, agent: Agent, server_tools: str) -> None:
     for name, run in RUNS.items():
         playing(agent, run)
         for stream in (True, False):
@@ -300,7 +300,7 @@ async def ask_everything(proxy: Process, agent: Agent, deeds: str) -> None:
             for session in ("", SESSION):
                 await proxy.post(name, body, name=session)
             await proxy.post(name, json.dumps({"prompt": PROMPT, "stream": stream}).encode(), path="/v1/completions")
-    allowed = (ANSWER, CALL) if deeds == "hide" else (ANSWER, CALL, ARGUMENT, CHILD, DEBUG)
+    allowed = (ANSWER, CALL) if server_tools == "hide" else (ANSWER, CALL, ARGUMENT, CHILD, DEBUG)
     for number, (name, received) in enumerate(proxy.bodies):
         proxy.bodies[number] = (name, without_answers(received, allowed))
 

@@ -14,11 +14,11 @@ from opentelemetry.trace import StatusCode
 
 from oaicompat_proxy.core.errors import AgentError, InvalidRequest
 from oaicompat_proxy.core.events import (
-    ChildEnded,
     ConfirmationRequired,
     Event,
     RunEnded,
     RunStarted,
+    SubagentFinished,
     TextDelta,
     TextDeltas,
     TickEnded,
@@ -45,7 +45,7 @@ RUN: list[Event] = [
     TickStarted(),
     ToolStarted("c2", "fetch"),
     ToolFinished("c2", "fetch", "s3cr3t", True, None),
-    ChildEnded("s3cr3t", "s3cr3t", False),
+    SubagentFinished("s3cr3t", "s3cr3t", False),
     ConfirmationRequired("c3", "pay", '{"to":"s3cr3t"}', "s3cr3t"),
     TextDeltas("an answer", [b"an ", b"answer"]),
     TickEnded(False, "stop", USED),

@@ -84,7 +84,7 @@ async def test_a_yes_is_another_run_that_goes_on_in_another_tick() -> None:
 
 
 async def test_what_was_done_before_is_told() -> None:
-    deeds: list[Event] = [
+    events: list[Event] = [
         ToolCallStarted("c1", "almanac"),
         ToolCallDelta("c1", '{"port":'),
         ToolCallDelta("c1", '"Brest"}'),
@@ -94,7 +94,7 @@ async def test_what_was_done_before_is_told() -> None:
         ToolFinished("c2", "moon", "new", False, None),
         ToolFinished("c9", "unheard of", "", False, None),
     ]
-    agent = Agent(Run([*deeds, ASKED]), Run([ASKED]), Run([RunEnded()]))
+    agent = Agent(Run([*events, ASKED]), Run([ASKED]), Run([RunEnded()]))
     before = (Message("user", (Text("Go."),), id="m1"),)
     await agent.told(Turn((), {}, before))
     waiting = ToolCall("w1", "launch", '{"ship":"Pen Duick"}')

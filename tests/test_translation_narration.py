@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.core.events import ChildEnded, ToolFinished
+from oaicompat_proxy.core.events import SubagentFinished, ToolFinished
 from oaicompat_proxy.translation.narration import CHILD, LONGEST_PART, TOOL, Narrator, remove, tell_child
 
 
@@ -65,12 +65,12 @@ def test_what_is_not_known_is_left_out(event: ToolFinished, line: str) -> None:
 @pytest.mark.parametrize(
     ("event", "line"),
     [
-        (ChildEnded("researcher", "Found three papers.", False), "⟦child⟧ researcher → Found three papers."),
-        (ChildEnded("researcher", "No network", True), "⟦child⟧ researcher ✗ No network"),
-        (ChildEnded("researcher", "", False), "⟦child⟧ researcher →"),
+        (SubagentFinished("researcher", "Found three papers.", False), "⟦child⟧ researcher → Found three papers."),
+        (SubagentFinished("researcher", "No network", True), "⟦child⟧ researcher ✗ No network"),
+        (SubagentFinished("researcher", "", False), "⟦child⟧ researcher →"),
     ],
 )
-def test_a_child_is_told_by_its_last_word(event: ChildEnded, line: str) -> None:
+def test_a_child_is_told_by_its_last_word(event: SubagentFinished, line: str) -> None:
     assert tell_child(event) == line
 
 
@@ -129,7 +129,7 @@ def test_whatever_is_told_can_be_removed_again(before: str, arguments: str, outc
 
 @given(st.text())
 def test_a_told_line_is_one_line(outcome: str) -> None:
-    for line in (line_of(Narrator(), finished(outcome)), tell_child(ChildEnded("c", outcome, False))):
+    for line in (line_of(Narrator(), finished(outcome)), tell_child(SubagentFinished("c", outcome, False))):
         assert len(line.splitlines()) == 1
         assert line.startswith((TOOL, CHILD))
 

@@ -26,7 +26,6 @@ from oaicompat_proxy.core.errors import (
     UpstreamInterrupted,
 )
 from oaicompat_proxy.core.events import (
-    ChildEnded,
     Citation,
     ConfirmationRequired,
     Event,
@@ -40,6 +39,7 @@ from oaicompat_proxy.core.events import (
     RunFailed,
     RunResult,
     RunStarted,
+    SubagentFinished,
     TextCited,
     TextDelta,
     TextStarted,
@@ -48,7 +48,7 @@ from oaicompat_proxy.core.events import (
     ToolCallDelta,
     ToolCalled,
     ToolCallEnded,
-    ToolCallSettled,
+    ToolCallHandled,
     ToolCallStarted,
     ToolFinished,
     ToolStarted,
@@ -347,7 +347,7 @@ def test_a_call_that_the_agent_settled_is_not_handed_out() -> None:
     conversation: Conversation = [
         (ToolCalled("c1", "almanac", "{}"), []),
         (ToolCalled("c2", "launch", "{}"), []),
-        (ToolCallSettled("c1"), []),
+        (ToolCallHandled("c1"), []),
         (
             RunEnded(),
             [
@@ -363,7 +363,7 @@ def test_a_call_that_the_agent_settled_is_not_handed_out() -> None:
         new(),
         [
             (ToolCalled("c1", "almanac", "{}"), []),
-            (ToolCallSettled("c1"), []),
+            (ToolCallHandled("c1"), []),
             (RunEnded(), [ROLE, STOPPED]),
         ],
     )
@@ -377,9 +377,9 @@ def test_a_deed_beside_the_clients_call_does_not_end_the_answer() -> None:
             ToolCalled("c2", "tide", "{}"),
             [ROLE_BEFORE_CALL, ToolCallOpened(0, "c2", "tide"), ToolCallArguments(0, "{}")],
         ),
-        (ToolCallSettled("c1"), []),
+        (ToolCallHandled("c1"), []),
         (ToolFinished("c1", "almanac", "06:12", False, None), [ReasoningPart("⟦tool⟧ almanac {} → 06:12")]),
-        (ToolCallSettled("c2"), []),
+        (ToolCallHandled("c2"), []),
         (RunResult("", "", USED), []),
         (ToolFinished("c2", "tide", "06:12", False, None), [CALLS_TOOLS, REPORT]),
     ]
@@ -390,12 +390,12 @@ def test_two_messages_and_two_thoughts_of_a_tick_stand_apart() -> None:
     conversation: Conversation = [
         (ReasoningStarted(), []),
         (ReasoningDelta("Hm."), [ROLE, ReasoningPart("Hm.")]),
-        (TextStarted(apart=True), []),
+        (TextStarted(new_message=True), []),
         (TextDelta("One."), [TextPart("One.")]),
         (ReasoningStarted(), []),
         (TextDelta(".."), [TextPart("..")]),
         (ReasoningDelta("So."), [ReasoningPart("\n\nSo.")]),
-        (TextStarted(apart=True), []),
+        (TextStarted(new_message=True), []),
         (TextDelta("Two."), [TextPart("\n\nTwo.")]),
     ]
     hold(new(), conversation)
@@ -511,12 +511,12 @@ def test_a_confirmation_may_be_left_to_others() -> None:
 
 # What the agent did by itself, told or not
 
-DEED = ToolFinished("c1", "tide", "06:12", False, 0.24)
-CHILD = ChildEnded("pilot", "Six.", False)
+TOOL_RESULT = ToolFinished("c1", "tide", "06:12", False, 0.24)
+CHILD = SubagentFinished("pilot", "Six.", False)
 
 
 def test_deeds_are_hidden_by_default() -> None:
-    hold(new(), [(ToolCalled("c1", "tide", "{}"), []), (DEED, []), (CHILD, [])])
+    hold(new(), [(ToolCalled("c1", "tide", "{}"), []), (TOOL_RESULT, []), (CHILD, [])])
 
 
 def test_deeds_may_be_told_as_reasoning() -> None:
@@ -527,7 +527,7 @@ def test_deeds_may_be_told_as_reasoning() -> None:
             (ToolCallStarted("c1", "tide"), []),
             (ToolCallDelta("c1", '{"port":'), []),
             (ToolCallDelta("c1", '"Brest"}'), []),
-            (DEED, [ReasoningPart('\n\n⟦tool⟧ tide {"port":"Brest"} → 06:12 (0.2 s)')]),
+            (TOOL_RESULT, [ReasoningPart('\n\n⟦tool⟧ tide {"port":"Brest"} → 06:12 (0.2 s)')]),
             (CHILD, [ReasoningPart("\n\n⟦child⟧ pilot → Six.")]),
             (TickStarted(), []),
             (TextDelta("Six."), [TextPart("Six.")]),
@@ -541,7 +541,7 @@ def test_deeds_may_be_told_in_the_text_and_do_not_count_as_the_agents_words() ->
         new(server_tools="content"),
         [
             (ToolCalled("c1", "tide", "{}"), []),
-            (DEED, [ROLE, TextPart("⟦tool⟧ tide {} → 06:12 (0.2 s)")]),
+            (TOOL_RESULT, [ROLE, TextPart("⟦tool⟧ tide {} → 06:12 (0.2 s)")]),
             (TickStarted(), []),
             (MessageCompleted("Six.", "", "stop", None), [TextPart("\n\nSix.")]),
             (RunEnded(), [STOPPED]),
@@ -549,8 +549,8 @@ def test_deeds_may_be_told_in_the_text_and_do_not_count_as_the_agents_words() ->
     )
 
 
-def test_the_clients_tool_is_never_told_as_a_deed() -> None:
-    hold(new("tide", server_tools="content"), [*CALLED, (DEED, [CALLS_TOOLS])])
+def test_the_clients_tool_is_never_narrated() -> None:
+    hold(new("tide", server_tools="content"), [*CALLED, (TOOL_RESULT, [CALLS_TOOLS])])
 
 
 # Citations

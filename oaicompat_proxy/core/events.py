@@ -34,7 +34,7 @@ class TickStarted(NamedTuple):
 class TextStarted(NamedTuple):
     """A block of text begins; citations in it count from here."""
 
-    apart: bool = False
+    new_message: bool = False
     """It is of another message than the text before."""
 
 
@@ -101,7 +101,7 @@ class ToolCalled(NamedTuple):
     """The message that calls did not stream, and is told later: behind what the tools do, but before the tick ends."""
 
 
-class ToolCallSettled(NamedTuple):
+class ToolCallHandled(NamedTuple):
     """Nobody else is to act on this call: the agent has really run the tool, and not put something in its place."""
 
     call_id: str
@@ -148,7 +148,7 @@ class ToolFinished(NamedTuple):
     """The result only stands in the place of one that a client has to give: nothing was run."""
 
 
-class ChildEnded(NamedTuple):
+class SubagentFinished(NamedTuple):
     """A child or a branch that the agent started has come to its end."""
 
     name: str
@@ -215,13 +215,13 @@ Event = (
     | ToolCallDelta
     | ToolCallEnded
     | ToolCalled
-    | ToolCallSettled
+    | ToolCallHandled
     | MessageEnded
     | MessageCompleted
     | MessageUsed
     | ToolStarted
     | ToolFinished
-    | ChildEnded
+    | SubagentFinished
     | ConfirmationRequired
     | TickEnded
     | ModelFailed

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 
-from ..core.events import ChildEnded, ToolFinished
+from ..core.events import SubagentFinished, ToolFinished
 
 TOOL = "⟦tool⟧"
 CHILD = "⟦child⟧"
@@ -70,7 +70,7 @@ class Narrator:
         return _join(TOOL, event.name, arguments, sign, event.result, took)
 
 
-def tell_child(event: ChildEnded) -> str:
+def tell_child(event: SubagentFinished) -> str:
     sign = "✗" if event.is_error else "→"
     return _join(CHILD, event.name, sign, event.output)
 

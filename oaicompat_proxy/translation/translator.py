@@ -13,7 +13,6 @@ from typing import Any
 from ..core.answer import AnswerFinished, AnswerStarted, FinishReason, Part, ToolCallOpened, UsageTotals
 from ..core.errors import UpstreamInterrupted
 from ..core.events import (
-    ChildEnded,
     ConfirmationRequired,
     Event,
     MessageCompleted,
@@ -25,6 +24,7 @@ from ..core.events import (
     RunEnded,
     RunFailed,
     RunResult,
+    SubagentFinished,
     TextCited,
     TextDelta,
     TextDeltas,
@@ -34,7 +34,7 @@ from ..core.events import (
     ToolCallDelta,
     ToolCalled,
     ToolCallEnded,
-    ToolCallSettled,
+    ToolCallHandled,
     ToolCallStarted,
     ToolFinished,
     ToolStarted,
@@ -267,7 +267,7 @@ class Translator:
 
 
 _HANDLERS: dict[type[Any], Callable[[Translator, Any], list[Part]]] = {
-    TextStarted: lambda self, event: self._text.start_block(new_message=event.apart),
+    TextStarted: lambda self, event: self._text.start_block(new_message=event.new_message),
     TextDelta: lambda self, event: self._text.add_text(event.text),
     TextDeltas: lambda self, event: self._text.add_batch(event),
     TextCited: lambda self, event: self._text.add_citations(event.citations),
@@ -280,10 +280,10 @@ _HANDLERS: dict[type[Any], Callable[[Translator, Any], list[Part]]] = {
     MessageEnded: Translator._message_end,
     MessageCompleted: Translator._message,
     MessageUsed: Translator._message_used,
-    ToolCallSettled: lambda self, event: self._calls.settle(event.call_id),
+    ToolCallHandled: lambda self, event: self._calls.settle(event.call_id),
     ToolStarted: Translator._tool_start,
     ToolFinished: Translator._tool_finish,
-    ChildEnded: lambda self, event: [] if self._narrator is None else self._tell(tell_child(event)),
+    SubagentFinished: lambda self, event: [] if self._narrator is None else self._tell(tell_child(event)),
     ConfirmationRequired: Translator._confirmation,
     TickStarted: Translator._tick_start,
     TickEnded: Translator._tick_end,

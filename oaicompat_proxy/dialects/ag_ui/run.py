@@ -10,7 +10,15 @@ import json
 from collections.abc import Callable
 
 from ...core.errors import UpstreamError, UpstreamFrameTooLong
-from ...core.events import ChildEnded, Event, ReasoningDelta, ReasoningStarted, TextDelta, TextStarted, TickStarted
+from ...core.events import (
+    Event,
+    ReasoningDelta,
+    ReasoningStarted,
+    SubagentFinished,
+    TextDelta,
+    TextStarted,
+    TickStarted,
+)
 from .chunks import ChunkStreams
 from .endings import read_end, read_snapshot, stop_reason_of
 from .event_names import AGENT_STOPPED, ON_INTERRUPT
@@ -39,9 +47,7 @@ class RunEvents:
         call_chunks = ChunkStreams("TOOL_CALL_CHUNK", "toolCallId", "toolCallName")
         self._open_chunks = (text_chunks.open, reasoning_chunks.open, call_chunks.open)
         self._texts = Messages(lambda is_new: [TextStarted(is_new)], TextDelta, text_chunks)
-        self._reasoning = Messages(
-            lambda is_new: [ReasoningStarted()] if is_new else [], ReasoningDelta, reasoning_chunks
-        )
+        self._reasoning = Messages(lambda new: [ReasoningStarted()] if new else [], ReasoningDelta, reasoning_chunks)
         self._calls = ToolCalls(call_chunks, include_tool_activity=include_tool_activity)
         self._subagent_budget = Budget(MAX_SUBAGENTS, "running sub-agents")
         self._interrupt_budget = Budget(MAX_INTERRUPT_EVENTS, "questions")
@@ -94,10 +100,8 @@ class RunEvents:
             )
         if self.is_silent and self._snapshot is not None:
             events += read_snapshot(_decode_snapshot(self._snapshot))
-        reason = stop_reason_of(data) or self._stop_reason
-        return events + read_end(
-            data, self._calls, self._interrupt_events, silent=self.is_silent and not events, stop_reason=reason
-        )
+        silent, reason = self.is_silent and not events, stop_reason_of(data) or self._stop_reason
+        return events + read_end(data, self._calls, self._interrupt_events, silent=silent, stop_reason=reason)
 
     def fail(self) -> list[Event]:
         """The events that were still held when the run failed."""
@@ -237,10 +241,10 @@ class RunEvents:
     def _end_subagent(self, data: Data, owner: str) -> list[Event]:
         name, outcome = self._remove_subagent(owner), data.get("outcome")
         is_shown = name and (outcome is None or outcome["type"] != "suspended")
-        return [ChildEnded(name, plain_text(data.get("result")), False)] if is_shown else []
+        return [SubagentFinished(name, plain_text(data.get("result")), False)] if is_shown else []
 
     def _fail_subagent(self, data: Data, owner: str) -> list[Event]:
-        return [ChildEnded(name, data["message"], True)] if (name := self._remove_subagent(owner)) else []
+        return [SubagentFinished(name, data["message"], True)] if (name := self._remove_subagent(owner)) else []
 
     def _remove_subagent(self, subagent_id: str) -> str:
         if subagent_id not in self._subagents:

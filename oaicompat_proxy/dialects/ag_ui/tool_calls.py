@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 from io import StringIO
 
 from ...core.errors import UpstreamError
-from ...core.events import Event, ToolCallDelta, ToolCallSettled, ToolCallStarted, ToolFinished
+from ...core.events import Event, ToolCallDelta, ToolCallHandled, ToolCallStarted, ToolFinished
 from .chunks import ChunkStreams
 from .limits import Budget
 
@@ -127,7 +127,7 @@ class ToolCalls:
         self._budget.grow(-call.size)
         self._remember_answered(call_id)
         finished = [ToolFinished(call_id, call.name, result, False, None)] if self._include_tool_activity else []
-        return [ToolCallSettled(call_id), *finished]
+        return [ToolCallHandled(call_id), *finished]
 
     def mark_ended_as_handled(self) -> list[Event]:
         """The model continues, so the agent has handled all calls that have ended."""
@@ -144,7 +144,7 @@ class ToolCalls:
         unhandled = [call_id for call_id in call_ids if not self.open[call_id].is_handled]
         for call_id in unhandled:
             self.open[call_id].is_handled = True
-        return [ToolCallSettled(call_id) for call_id in unhandled]
+        return [ToolCallHandled(call_id) for call_id in unhandled]
 
     def _find(self, call_id: str) -> ToolCallState:
         self.has_calls = True

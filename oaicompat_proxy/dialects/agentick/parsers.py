@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 
 from ...core.events import (
-    ChildEnded,
     Citation,
     ConfirmationRequired,
     Event,
@@ -24,6 +23,7 @@ from ...core.events import (
     RunFailed,
     RunResult,
     RunStarted,
+    SubagentFinished,
     TextCited,
     TextDelta,
     TextStarted,
@@ -32,7 +32,7 @@ from ...core.events import (
     ToolCallDelta,
     ToolCalled,
     ToolCallEnded,
-    ToolCallSettled,
+    ToolCallHandled,
     ToolCallStarted,
     ToolFinished,
     ToolStarted,
@@ -123,7 +123,7 @@ def _tool_handled(data: Data) -> Event | None:
     content = result.get("content") if isinstance(result, dict) else result
     if _is_placeholder(content, text_of(data, "name")):
         return None
-    return ToolCallSettled(text_of(data, "callId"))
+    return ToolCallHandled(text_of(data, "callId"))
 
 
 def _is_placeholder(content: Any, name: str) -> bool:
@@ -135,11 +135,11 @@ def _is_placeholder(content: Any, name: str) -> bool:
 
 def _spawn_end(data: Data) -> Event:
     name = text_of(data, "label") or text_of(data, "componentName") or "child"
-    return ChildEnded(name, _plain_text(data.get("output")), bool(data.get("isError")))
+    return SubagentFinished(name, _plain_text(data.get("output")), bool(data.get("isError")))
 
 
 def _fork_end(data: Data) -> Event:
-    return ChildEnded("fork", _plain_text(data.get("selectedBranch")), False)
+    return SubagentFinished("fork", _plain_text(data.get("selectedBranch")), False)
 
 
 def _plain_text(content: Any) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 import orjson
 
 from ...core.errors import UpstreamError
-from ...core.events import Event, RunEnded, RunFailed, ToolCalled, ToolCallSettled
+from ...core.events import Event, RunEnded, RunFailed, ToolCalled, ToolCallHandled
 from ...core.immutable import readonly
 from ...core.sse import Kept
 from .frames import (
@@ -136,7 +136,7 @@ class RunState:
         if self._running_calls and call_id not in self._running_calls:
             return None  # the call of a child execution, which runs inside a tool call of its parent
         self._running_calls.discard(call_id)
-        return ToolCallSettled(call_id)
+        return ToolCallHandled(call_id)
 
     def handle_end(self, data: Data) -> Event | None:
         """The neutral event of an `execution_end`; None if another run's."""

@@ -18,9 +18,9 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, StatusCode
 
 from ...core.events import (
-    ChildEnded,
     ConfirmationRequired,
     Event,
+    SubagentFinished,
     TextDelta,
     TextDeltas,
     TickEnded,
@@ -155,7 +155,7 @@ class RunTrace:
             span.set_attribute("gen_ai.tool.call.result", event.result[:MOST_CONTENT])
         span.end()
 
-    def _child_end(self, event: ChildEnded) -> None:
+    def _child_end(self, event: SubagentFinished) -> None:
         attributes: dict[str, str | bool] = {"oaicompat.child.is_error": event.is_error}
         if self._with_content:  # a child may be named after its task
             attributes |= {"oaicompat.child.name": event.name}
@@ -177,7 +177,7 @@ _HANDLERS: dict[type[Any], Callable[[RunTrace, Any], None]] = {
     ToolCalled: RunTrace._call,
     ToolStarted: RunTrace._tool_start,
     ToolFinished: RunTrace._tool_end,
-    ChildEnded: RunTrace._child_end,
+    SubagentFinished: RunTrace._child_end,
     ConfirmationRequired: RunTrace._confirmation,
     TextDelta: RunTrace._text,
     TextDeltas: RunTrace._text,
