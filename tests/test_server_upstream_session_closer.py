@@ -396,3 +396,15 @@ async def test_a_close_that_fails_does_not_delay_the_others(agent: Agent, monkey
         assert len(agent.exchanges) == 3, "the failed one waits to be tried again"
         await until_idle(closer)
         assert (closer.gave_up, closer.retried) == (0, 1)
+
+
+async def test_requests_do_not_wait_for_closes(agent: Agent) -> None:
+    agent.replies("/invoke", Reply(["stall"], framing="raw"))
+    agent.replies("/", answer(None))
+    async with closer_of(agent.url, close_timeout=0.2) as closer:
+        for number in range(2 * closing.MAX_CONCURRENT):
+            closer.close_soon(f"s{number}")
+        await agent.until(lambda: len(agent.exchanges) == closing.MAX_CONCURRENT)
+        assert await closer._upstream.probe() in (200, 404)
+        assert closer.pending == 2 * closing.MAX_CONCURRENT
+    await agent.until(lambda: not agent.left_behind)
