@@ -146,13 +146,13 @@ class Answer:
             raise ClientGone
         self.written.append(data)
 
-    def push(self, data: bytes) -> bool:
+    def write_now(self, data: bytes) -> bool:
         if self.gone:
             raise ClientGone
         self.pushed.append(data)
         return not self.slow
 
-    async def drained(self) -> None:
+    async def wait_drained(self) -> None:
         self.drainings += 1
         await self.takes.wait()
         if self.gone:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oaicompat_proxy.core.errors import IdempotencyFull, InvalidRequest
-from oaicompat_proxy.server.idempotency.broadcast import Tape
-from oaicompat_proxy.server.idempotency.cache import Shelf, check_key, fingerprint
+from oaicompat_proxy.server.idempotency.broadcast import BroadcastBuffer
+from oaicompat_proxy.server.idempotency.cache import IdempotencyCache, check_key, fingerprint
 
 
 @dataclass(eq=False)
@@ -18,11 +18,11 @@ class Item:
     key: str
     scope: str = "me"
     over: bool = False
-    tape: Tape = field(default_factory=Tape)
+    buffer: BroadcastBuffer = field(default_factory=BroadcastBuffer)
 
 
-def shelf(most: int = 9, largest: int = 100, most_bytes: int = 1000) -> Shelf[Item]:
-    return Shelf(most=most, largest=largest, most_bytes=most_bytes)
+def new_cache(most: int = 9, largest: int = 100, most_bytes: int = 1000) -> IdempotencyCache[Item]:
+    return IdempotencyCache(most=most, largest=largest, most_bytes=most_bytes)
 
 
 @pytest.mark.parametrize(
@@ -45,74 +45,74 @@ def test_a_fingerprint_is_that_of_the_parts_not_of_their_sum(one: list[bytes], o
 
 
 def test_keys_of_different_callers_are_different() -> None:
-    kept = shelf()
+    kept = new_cache()
     mine, yours = Item("k"), Item("k", scope="you")
-    kept.put(mine)
-    kept.put(yours)
+    kept.add(mine)
+    kept.add(yours)
     assert (kept.get("me", "k"), kept.get("you", "k"), kept.get("she", "k")) == (mine, yours, None)
 
 
 def test_a_callers_own_oldest_goes_first() -> None:
-    kept = shelf(most=3)
+    kept = new_cache(most=3)
     items = [Item("a", "you", over=True), Item("b", over=False), Item("c", over=True)]
     for each in items:
-        assert kept.put(each) is None
-    assert kept.put(Item("d")) is items[2]
-    assert kept.put(Item("e")) is items[0]
+        assert kept.add(each) is None
+    assert kept.add(Item("d")) is items[2]
+    assert kept.add(Item("e")) is items[0]
     assert len(kept) == 3
 
 
 def test_what_runs_is_never_forgotten() -> None:
-    kept = shelf(most=1)
+    kept = new_cache(most=1)
     running = Item("a")
-    kept.put(running)
+    kept.add(running)
     with pytest.raises(IdempotencyFull):
-        kept.put(Item("b"))
+        kept.add(Item("b"))
     assert kept.get("me", "a") is running
 
 
 def test_a_long_answer_is_shed_but_its_key_stays() -> None:
-    kept = shelf(largest=3)
+    kept = new_cache(largest=3)
     item = Item("a")
-    kept.put(item)
+    kept.add(item)
     kept.write(item, b"abc")
-    assert (item.tape.keeps_all, kept.bytes) == (True, 3)
+    assert (item.buffer.is_replayable, kept.bytes) == (True, 3)
     kept.write(item, b"d")
     kept.write(item, b"e")
-    assert (item.tape.keeps_all, item.tape.held, kept.bytes) == (False, 0, 0)
+    assert (item.buffer.is_replayable, item.buffer.buffered, kept.bytes) == (False, 0, 0)
     assert kept.get("me", "a") is item
 
 
 def test_the_oldest_answers_make_room() -> None:
-    kept = shelf(most_bytes=10)
+    kept = new_cache(most_bytes=10)
     items = [Item(key) for key in "abcd"]
     for each in items:
-        kept.put(each)
+        kept.add(each)
     for each in items[:3]:
         kept.write(each, b"xxx")
     items[1].over = items[2].over = True
     kept.write(items[3], b"yy")
-    assert [each.tape.keeps_all for each in items] == [True, False, True, True]
+    assert [each.buffer.is_replayable for each in items] == [True, False, True, True]
     assert kept.bytes == 8
 
 
 def test_where_nothing_can_make_room_the_new_answer_is_not_kept() -> None:
-    kept = shelf(most_bytes=4)
+    kept = new_cache(most_bytes=4)
     running, late = Item("a"), Item("b", over=True)
-    kept.put(running)
-    kept.put(late)
+    kept.add(running)
+    kept.add(late)
     kept.write(running, b"xxx")
     kept.write(late, b"yy")
-    assert (running.tape.keeps_all, late.tape.keeps_all, kept.bytes) == (True, False, 3)
+    assert (running.buffer.is_replayable, late.buffer.is_replayable, kept.bytes) == (True, False, 3)
 
 
 def test_one_that_was_replaced_does_not_take_the_new_one_with_it() -> None:
-    kept = shelf()
+    kept = new_cache()
     old, new = Item("a"), Item("a")
-    kept.put(old)
-    kept.drop(old)
-    kept.put(new)
-    kept.drop(old)
+    kept.add(old)
+    kept.remove(old)
+    kept.add(new)
+    kept.remove(old)
     assert kept.get("me", "a") is new
 
 
@@ -123,14 +123,14 @@ def test_one_that_was_replaced_does_not_take_the_new_one_with_it() -> None:
     )
 )
 def test_all_bounds_hold_whatever_happens(steps: list[tuple[str, int, int]]) -> None:
-    kept = shelf(most=4, largest=8, most_bytes=16)
+    kept = new_cache(most=4, largest=8, most_bytes=16)
     items = [Item(str(number)) for number in range(6)]
     here: set[int] = set()
     for what, number, size in steps:
         item = items[number]
         if what == "put" and number not in here:
             try:
-                kept.put(item)
+                kept.add(item)
             except IdempotencyFull:
                 continue
             here.add(number)
@@ -141,11 +141,11 @@ def test_all_bounds_hold_whatever_happens(steps: list[tuple[str, int, int]]) -> 
         elif what == "over":
             item.over = True
         elif what == "drop":
-            kept.drop(item)
+            kept.remove(item)
         else:
-            kept.shed(item)
+            kept.evict_body(item)
         assert len(kept) <= 4
         assert kept.bytes <= 16
-        held = [each.tape for each in items if kept.get("me", each.key) is each and each.tape.keeps_all]
-        assert kept.bytes == sum(tape.size for tape in held)
-        assert all(tape.size <= 8 for tape in held)
+        held = [each.buffer for each in items if kept.get("me", each.key) is each and each.buffer.is_replayable]
+        assert kept.bytes == sum(buffer.size for buffer in held)
+        assert all(buffer.size <= 8 for buffer in held)

@@ -19,7 +19,7 @@ from processes import free_port
 
 from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.server.app import create_app
-from oaicompat_proxy.server.idempotency.run_once import RunOnce
+from oaicompat_proxy.server.idempotency.run_once import IdempotentRuns
 from oaicompat_proxy.server.process.serve import listening
 
 KEY = {"Idempotency-Key": "k-1"}
@@ -226,7 +226,7 @@ async def test_a_handler_that_fails_or_forgets_to_answer_leaves_nobody_waiting(s
         return web.Response()
 
     config = Config(demo=True, port=0)
-    once = RunOnce(config)
+    once = IdempotentRuns(config)
     app = create_app(config, apis=[])
     app.router.add_post(CHAT, once.wrap(handler))
     async with listening(app, config) as port, aiohttp.ClientSession() as client:
@@ -234,7 +234,7 @@ async def test_a_handler_that_fails_or_forgets_to_answer_leaves_nobody_waiting(s
             async with client.post(f"http://127.0.0.1:{port}{CHAT}", data=b"{}", headers=KEY) as response:
                 assert response.status == 500
                 check_error_body(await response.read())
-    await once.settle()
+    await once.shutdown()
     assert handled == 1
 
 
@@ -347,12 +347,12 @@ class Bare(dict[Any, Any]):
 
 
 def test_a_request_without_a_key_goes_straight_to_its_handler(stream: bool) -> None:
-    """No task, no tape: one look at the headers."""
+    """No task, no buffer: one look at the headers."""
 
     async def handler(request: Any) -> Any:
         return request
 
-    wrapped: Any = RunOnce(Config(demo=True)).wrap(handler)
+    wrapped: Any = IdempotentRuns(Config(demo=True)).wrap(handler)
     bare = Bare()
     steps = wrapped(bare)
     with pytest.raises(StopIteration) as stopped:

@@ -14,17 +14,17 @@ from oaicompat_proxy.core.errors import AgentError, IdempotentAnswerGone, ProxyE
 from oaicompat_proxy.pipeline.answers import StreamedAnswer, new_translator
 from oaicompat_proxy.server.answering.event_stream import HIGH_WATER
 from oaicompat_proxy.server.idempotency.broadcast import Reader
-from oaicompat_proxy.server.idempotency.cache import Shelf
-from oaicompat_proxy.server.idempotency.shared_answer import Recording, TapedJson, TapedStream
+from oaicompat_proxy.server.idempotency.cache import IdempotencyCache
+from oaicompat_proxy.server.idempotency.shared_answer import SharedAnswer, SharedBodySink, SharedStreamSink
 
 ROLE = b"data: role\n\n"
 PING = b"data: ping\n\n"
 
 
-def recording(*, largest: int = 2**20) -> Recording:
-    shelf: Shelf[Recording] = Shelf(most=9, largest=largest, most_bytes=2**20)
-    made = Recording("me", "k", b"", shelf)
-    shelf.put(made)
+def recording(*, largest: int = 2**20) -> SharedAnswer:
+    new_cache: IdempotencyCache[SharedAnswer] = IdempotencyCache(most=9, largest=largest, most_bytes=2**20)
+    made = SharedAnswer("me", "k", b"", new_cache)
+    new_cache.add(made)
     return made
 
 
@@ -49,12 +49,12 @@ class Encoder:
         return error_ending(error)
 
 
-def stream(made: Recording, wait: float = 10, opening: bytes = ROLE) -> TapedStream:
+def stream(made: SharedAnswer, wait: float = 10, opening: bytes = ROLE) -> SharedStreamSink:
     translator = new_translator(AnswerOptions())
-    return TapedStream(made, wait, StreamedAnswer(translator, Encoder(opening)))
+    return SharedStreamSink(made, wait, StreamedAnswer(translator, Encoder(opening)))
 
 
-async def all_of(made: Recording, reader: Reader) -> bytes:
+async def all_of(made: SharedAnswer, reader: Reader) -> bytes:
     data = b""
     while not reader.at_end:
         data += await made.read(reader)
@@ -64,18 +64,18 @@ async def all_of(made: Recording, reader: Reader) -> bytes:
 @timeless
 async def test_readers_get_what_is_written_while_it_is_written() -> None:
     made = recording()
-    readers = [made.join() for _ in range(3)]
+    readers = [made.add_reader() for _ in range(3)]
     reading = [asyncio.create_task(all_of(made, reader)) for reader in readers]
     async with stream(made) as answer:
         assert not answer.committed
         await answer.write(b"a")
         assert answer.committed
         await asyncio.sleep(1)
-        assert answer.push(b"b")
+        assert answer.write_now(b"b")
         await asyncio.sleep(1)
         await answer.end(b"c")
     assert [await each for each in reading] == [b"abc"] * 3
-    assert await all_of(made, made.join()) == b"abc"
+    assert await all_of(made, made.add_reader()) == b"abc"
 
 
 @timeless
@@ -83,7 +83,7 @@ async def test_who_waits_learns_whether_it_is_a_stream() -> None:
     streamed, whole, failed = recording(), recording(), recording()
     waiting = [asyncio.create_task(each.is_stream()) for each in (streamed, whole, failed)]
     await asyncio.sleep(1)
-    async with stream(streamed), TapedJson(whole):
+    async with stream(streamed), SharedBodySink(whole):
         failed.fail(AgentError("No."))
         assert [await waiting[0], await waiting[1]] == [True, False]
         with pytest.raises(AgentError):
@@ -93,7 +93,7 @@ async def test_who_waits_learns_whether_it_is_a_stream() -> None:
 @timeless
 async def test_a_silent_stream_is_committed_to_by_itself() -> None:
     made = recording()
-    reading = asyncio.create_task(made.read(made.join()))
+    reading = asyncio.create_task(made.read(made.add_reader()))
     async with stream(made, wait=10):
         await asyncio.sleep(9.9)
         assert not reading.done()
@@ -105,7 +105,7 @@ async def test_a_silent_stream_is_committed_to_by_itself() -> None:
 async def test_a_commit_without_a_word_puts_no_ping_on_the_tape() -> None:
     """An endpoint whose answers begin with their text has nothing else to open with."""
     made = recording()
-    early = made.join()
+    early = made.add_reader()
     reading = asyncio.create_task(made.read_first(early))
     async with stream(made, opening=b"") as answer:
         await asyncio.sleep(9.9)
@@ -115,18 +115,18 @@ async def test_a_commit_without_a_word_puts_no_ping_on_the_tape() -> None:
         assert await reading == PING
         await answer.end(b"a")
     assert await all_of(made, early) == b"a"
-    assert await made.read_first(made.join()) == b"a"
+    assert await made.read_first(made.add_reader()) == b"a"
 
 
 @timeless
 async def test_a_failure_before_the_commit_is_raised_and_one_behind_it_is_read() -> None:
     refused, cut = recording(), recording()
-    waiting = asyncio.create_task(refused.read_first(refused.join()))
+    waiting = asyncio.create_task(refused.read_first(refused.add_reader()))
     await asyncio.sleep(1)
     refused.fail(AgentError("No."))
     with pytest.raises(AgentError):
         await waiting
-    reader, error = cut.join(), AgentError("No.")
+    reader, error = cut.add_reader(), AgentError("No.")
     async with stream(cut, 1, opening=b"") as answer:
         await asyncio.sleep(2)
         assert await cut.read_first(reader) == PING
@@ -141,13 +141,13 @@ async def test_a_stream_that_has_begun_is_not_opened_again() -> None:
         await answer.write(b"a")
         await asyncio.sleep(99)
         await answer.end(b"b")
-    assert await all_of(made, made.join()) == b"ab"
+    assert await all_of(made, made.add_reader()) == b"ab"
 
 
 @timeless
 async def test_a_failure_before_anything_was_said_is_raised_for_each() -> None:
     made = recording()
-    reader = made.join()
+    reader = made.add_reader()
     async with stream(made):
         made.fail(AgentError("No."))
     for _ in range(3):
@@ -167,7 +167,7 @@ async def test_a_failure_behind_the_commit_is_on_the_tape_and_noted() -> None:
     async with stream(made) as answer:
         await answer.write(ROLE)
         await answer.fail(error)
-    assert await all_of(made, made.join()) == ROLE + error_ending(error)
+    assert await all_of(made, made.add_reader()) == ROLE + error_ending(error)
     assert made.failure is error
     made.fail(AgentError("too late"))
     assert made.failure is error
@@ -176,16 +176,16 @@ async def test_a_failure_behind_the_commit_is_on_the_tape_and_noted() -> None:
 @timeless
 async def test_a_whole_answer_is_one_piece_however_long() -> None:
     made = recording(largest=2**21)
-    async with TapedJson(made) as answer:
+    async with SharedBodySink(made) as answer:
         await answer.finish(b"x" * 2**20)
-    reader = made.join()
+    reader = made.add_reader()
     assert len(await made.read(reader)) == 2**20
     assert reader.at_end
 
 
 @timeless
 async def test_a_whole_answer_that_fails_raises() -> None:
-    async with TapedJson(recording()) as answer:
+    async with SharedBodySink(recording()) as answer:
         assert not answer.committed
         with pytest.raises(AgentError):
             await answer.fail(AgentError("No."))
@@ -197,37 +197,37 @@ async def test_a_whole_answer_that_fails_raises() -> None:
 @timeless
 async def test_the_slowest_reader_holds_the_agent_back() -> None:
     made = recording(largest=10)
-    quick, slow = made.join(), made.join()
+    quick, slow = made.add_reader(), made.add_reader()
     answer = stream(made)
-    assert answer.push(b"x" * 11)
+    assert answer.write_now(b"x" * 11)
     with pytest.raises(IdempotentAnswerGone):
-        made.join()
+        made.add_reader()
     await made.read(quick)
-    assert answer.push(b"x" * (HIGH_WATER - 11))
-    assert not answer.push(b"x")
-    draining = asyncio.create_task(answer.drained())
+    assert answer.write_now(b"x" * (HIGH_WATER - 11))
+    assert not answer.write_now(b"x")
+    draining = asyncio.create_task(answer.wait_drained())
     await made.read(quick)
     await asyncio.sleep(1)
     assert not draining.done()
     await made.read(slow)
     await draining
-    assert answer.push(b"x")
+    assert answer.write_now(b"x")
 
 
 @timeless
 async def test_a_reader_that_leaves_holds_nobody_back() -> None:
     made = recording(largest=10)
-    reader = made.join()
+    reader = made.add_reader()
     answer = stream(made)
     writing = asyncio.create_task(_write(answer, b"x" * (HIGH_WATER + 1)))
     await asyncio.sleep(1)
     assert not writing.done()
-    made.leave(reader)
+    made.remove_reader(reader)
     await writing
-    assert answer.push(b"x" * HIGH_WATER), "nobody reads: nobody has to keep up"
+    assert answer.write_now(b"x" * HIGH_WATER), "nobody reads: nobody has to keep up"
 
 
-async def _write(answer: TapedStream, data: bytes) -> None:
+async def _write(answer: SharedStreamSink, data: bytes) -> None:
     async with answer:
         await answer.write(data)
 
@@ -236,5 +236,5 @@ async def _write(answer: TapedStream, data: bytes) -> None:
 async def test_what_is_kept_holds_nobody_back() -> None:
     """It is in memory anyway, within its bound."""
     made = recording()
-    made.join()
-    assert stream(made).push(b"x" * 2 * HIGH_WATER)
+    made.add_reader()
+    assert stream(made).write_now(b"x" * 2 * HIGH_WATER)

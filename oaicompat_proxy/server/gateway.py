@@ -13,7 +13,7 @@ from ..config.per_model import PerModel
 from ..config.settings import Config
 from ..core.signing import SigningKeys
 from .deadlines import Deadlines
-from .idempotency.run_once import RunOnce
+from .idempotency.run_once import IdempotentRuns
 from .runtime import GatewayRuntime
 from .sessions.call_ids import CallIds
 from .sessions.id_store import IdStore, MemoryIds, RedisIds
@@ -47,7 +47,7 @@ class Gateway:
         """
         self._address = address
         self.limiter = RunLimiter(config)
-        self.once = RunOnce(config)
+        self.once = IdempotentRuns(config)
         self.locks: SessionLocks
         self.store: SessionStore
         self._names: SessionNames
@@ -125,7 +125,7 @@ class Gateway:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        await self.once.settle()
+        await self.once.shutdown()
         await self.runtime.sessions.shutdown()
         await self.locks.close()
         self.runtime.upstream.close()

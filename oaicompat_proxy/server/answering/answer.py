@@ -43,8 +43,8 @@ async def _send_whole(
             with server_of(request).shutdown.during_run:
                 await _collect(run, answer, report)
             body = answer.body()
-            if report.scribe is not None:
-                report.scribe.body(200, body)
+            if report.recording is not None:
+                report.recording.body(200, body)
             await on_complete()
         except Exception as error:
             if not sink.committed:

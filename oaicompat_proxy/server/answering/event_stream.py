@@ -1,4 +1,4 @@
-"""The client's side of one streamed answer: commits late, is kept warm, ends once (decisions D1 and D2)."""
+"""The client's side of a streamed answer: a late status line, keep-alives, one end (decisions D1 and D2)."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from ..http.send_progress import drop
 from ..sinks import StreamSource
 
 HIGH_WATER = 64 * 1024
-"""Bytes that wait for a client before its agent is left alone: asyncio's own limit for a transport."""
+"""Unsent bytes above which the agent is not read any further; asyncio's default for a transport."""
 
-SURELY_TAKEN = HIGH_WATER // 2
-"""Bytes that a transport takes without a wait, with headers and framing around them."""
+BUFFERED_WITHOUT_WAIT = HIGH_WATER // 2
+"""Bytes that a transport buffers without a wait, with room for headers and framing."""
 
 
-def surely_takes(transport: asyncio.WriteTransport | None, size: int) -> bool:
-    """Whether so many more bytes are sent without a wait for the client, so that no clock is needed."""
-    return transport is not None and transport.get_write_buffer_size() + size <= SURELY_TAKEN
+def fits_buffer(transport: asyncio.WriteTransport | None, size: int) -> bool:
+    """Whether `size` more bytes are buffered without a wait for the client, so that no timeout is needed."""
+    return transport is not None and transport.get_write_buffer_size() + size <= BUFFERED_WITHOUT_WAIT
 
 
 class ClientGone(Exception):
-    """The client has left, or takes nothing any more: there is nobody to tell."""
+    """The client has disconnected, or has read nothing for `send_timeout`."""
 
 
 HEADERS = CIMultiDict(
@@ -44,7 +44,7 @@ HEADERS = CIMultiDict(
         "X-Accel-Buffering": "no",
     }
 )
-"""So that no proxy in between holds back or changes what is streamed."""
+"""They keep proxies in between from buffering or changing the stream."""
 
 
 class EventStream(BufferedHead, EventSourceResponse):
@@ -95,7 +95,7 @@ class AnswerStream:
         # moving
         self._response: web.StreamResponse | None = None
         self._stream: EventStream | None = None
-        """The same, if it takes time."""
+        """The same response, unless the whole answer goes out at once."""
         self._early: asyncio.Task[None] | None = None
         self._ping_timer: asyncio.TimerHandle | None = None
 
@@ -130,8 +130,8 @@ class AnswerStream:
             await self._early
         await self._send(data)
 
-    def push(self, data: bytes) -> bool:
-        """Like `write`, only after it and at once: no task has to wake up for it. Raises ClientGone.
+    def write_now(self, data: bytes) -> bool:
+        """Like `write`, but without a task that has to wake up; only after a `write`. Raises ClientGone.
 
         Returns whether the client keeps up; if not, wait for `drained` before the next.
 
@@ -146,8 +146,8 @@ class AnswerStream:
         self._writer.output_size += len(data)
         return transport.get_write_buffer_size() <= HIGH_WATER
 
-    async def drained(self) -> None:
-        """Returns when the client has taken enough. Raises ClientGone."""
+    async def wait_drained(self) -> None:
+        """Returns when the client has read enough. Raises ClientGone."""
         await self._in_time(self._writer.drain())
 
     async def end(self, data: bytes) -> None:
@@ -162,12 +162,12 @@ class AnswerStream:
             await self._deliver(self._stream.write_eof(data), len(data))
 
     async def fail(self, error: ProxyError) -> None:
-        """Tells a client that already has status 200 what went wrong."""
+        """Ends the answer with the error; the client already has status 200."""
         with contextlib.suppress(ClientGone):
             await self.end(self._source.fail(error))
 
     def miss_deadline(self) -> None:
-        """Nothing was written in time."""
+        """Commits: nothing was written within `first_event_wait`."""
         self._early = asyncio.create_task(self._send(self._source.open() or self._source.ping()), name="commit early")
 
     async def _send_whole(self, data: bytes) -> None:
@@ -190,8 +190,8 @@ class AnswerStream:
         self._writer, self._transport = writer, transport
 
     async def _deliver(self, sending: Awaitable[None], size: int) -> None:
-        """Raises ClientGone. Only what may have to wait for the client gets a clock."""
-        if not surely_takes(self._request.transport, size):
+        """Raises ClientGone. Only a write that may have to wait for the client gets a timeout."""
+        if not fits_buffer(self._request.transport, size):
             await self._in_time(sending)
             return
         try:
@@ -204,7 +204,7 @@ class AnswerStream:
             async with asyncio.timeout(self._config.send_timeout):
                 await sending
         except TimeoutError as exc:
-            drop(self._request.transport)  # a reader that stalls never lets a close through
+            drop(self._request.transport)  # a close would wait for the stalled reader
             raise ClientGone from exc
         except ConnectionError as exc:
             raise ClientGone from exc
@@ -219,18 +219,18 @@ class AnswerStream:
         self._ping_timer = self._loop.call_later(self._config.keep_alive, self._send_ping)
 
     def _send_ping(self) -> None:
-        """Unless something else is still on its way to the client, which keeps the connection alive as well."""
+        """Skips the keep-alive if other bytes are still on their way to the client."""
         self._schedule_ping()
         if not self._transport.get_write_buffer_size() and (data := self._source.ping()):
             with contextlib.suppress(ClientGone):
-                self.push(data)
+                self.write_now(data)
 
     def _stop_pings(self) -> None:
         if self._ping_timer is not None:
             self._ping_timer.cancel()
 
     def _end_by_close(self, response: web.StreamResponse) -> None:
-        """For a client that knows no chunks: only the close ends the body, and aiohttp would keep the connection."""
+        """HTTP/1.0 has no chunks: the close ends the body, so the connection must not be kept."""
         if not self._chunked:
             response.headers["Connection"] = "close"
             response.force_close()

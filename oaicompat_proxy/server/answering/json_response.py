@@ -1,8 +1,7 @@
-"""The client's side of one whole answer, kept open while the agent works if the operator wants that.
+"""The client's side of an answer that is sent whole, with keep-alives if `--json-keep-alive` is set.
 
-JSON may have white space in front, so line ends can keep a connection warm before the answer is known. The
-price is that status 200 is out by then: a failure after it breaks the body off, so that no client takes the
-error for an answer.
+JSON allows white space in front, so line ends keep the connection alive before the answer is known. Status 200 is sent
+by then: a later failure breaks the body off, so that no client takes the error for an answer.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from ...config.settings import Config
 from ...core.errors import ProxyError
 from ..http.client_api import api_of
 from ..http.send_progress import drop
-from .event_stream import surely_takes
+from .event_stream import fits_buffer
 
 JSON = "application/json"
 
@@ -33,30 +32,30 @@ class JsonAnswer:
         # moving
         self._response: web.StreamResponse | None = None
         self.client_gone = False
-        """The client has left, or takes nothing any more, so it has not got all of the answer."""
-        self._warming: asyncio.Task[None] | None = None
+        """The client disconnected, or read nothing for `send_timeout`, before it had the whole answer."""
+        self._keep_alives: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         if self._keep_alive:
-            self._warming = asyncio.create_task(self._warm(), name="keep a JSON answer warm")
+            self._keep_alives = asyncio.create_task(self._send_keep_alives(), name="keep a JSON answer warm")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._cool()
+        await self._stop_keep_alives()
 
     @property
     def committed(self) -> bool:
         return self._response is not None
 
     async def finish(self, body: bytes) -> web.StreamResponse:
-        """The whole answer; a client that takes nothing of it for too long is dropped."""
-        await self._cool()
+        """Sends the answer. A client that does not read for `send_timeout` is disconnected."""
+        await self._stop_keep_alives()
         response = self._response or web.Response(body=body, content_type=JSON)
         sending = self._send(response, body)
         try:
-            if surely_takes(self._request.transport, len(body)):
+            if fits_buffer(self._request.transport, len(body)):
                 await sending
             else:
                 async with asyncio.timeout(self._send_timeout):
@@ -73,17 +72,17 @@ class JsonAnswer:
         await response.write_eof(b"" if self._response is None else body)
 
     async def fail(self, error: ProxyError) -> web.StreamResponse:
-        """Says what went wrong and breaks the body off. Only after status 200 is out."""
-        await self._cool()
+        """Sends the error and breaks the body off. Only after status 200 is sent."""
+        await self._stop_keep_alives()
         assert self._response is not None
-        if self._knows_chunks:  # to others the close is the end of the body, and what was said the answer
+        if self._has_chunks:  # HTTP/1.0: the close is a normal end of the body
             with contextlib.suppress(ConnectionError):
                 await self._response.write(api_of(self._request).encode_error(error).body)
         if self._request.transport is not None:
             self._request.transport.close()
         return self._response
 
-    async def _warm(self) -> None:
+    async def _send_keep_alives(self) -> None:
         with contextlib.suppress(ConnectionError):
             while True:
                 await asyncio.sleep(self._keep_alive)
@@ -94,18 +93,18 @@ class JsonAnswer:
 
     def _new_response(self) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": JSON})
-        if not self._knows_chunks:
-            # only the close ends the body, and aiohttp would keep the connection if asked
+        if not self._has_chunks:
+            # the close ends the body, so the connection must not be kept
             response.headers["Connection"] = "close"
             response.force_close()
         return response
 
     @property
-    def _knows_chunks(self) -> bool:
+    def _has_chunks(self) -> bool:
         return self._request.version >= HttpVersion11
 
-    async def _cool(self) -> None:
-        if self._warming is not None:
-            self._warming.cancel()
-            await asyncio.wait([self._warming])
-            self._warming = None
+    async def _stop_keep_alives(self) -> None:
+        if self._keep_alives is not None:
+            self._keep_alives.cancel()
+            await asyncio.wait([self._keep_alives])
+            self._keep_alives = None

@@ -1,7 +1,7 @@
-"""The loop of a streamed answer: what the run says goes out, one write per read.
+"""The loop of a streamed answer: the events of each read go to the client in one write.
 
 Until status 200 is out, reads are awaited one by one. After that they are pushed: the callback that brings bytes
-from the agent translates them and writes them to the client, and no task wakes up in between. A client that does
+from the agent translates them and writes them to the client, without a task switch in between. A client that does
 not keep up stops the reading, so back-pressure reaches the agent's socket.
 """
 
@@ -18,22 +18,22 @@ from ..observability.run_report import RunReport
 from ..upstream.event_source import EventSource
 
 
-class Outlet(Protocol):
-    """Where the bytes go; a client's `AnswerStream` says what each of these means."""
+class AnswerSink(Protocol):
+    """Receives the bytes; `AnswerStream` documents each method."""
 
     async def write(self, data: bytes) -> None: ...
 
-    def push(self, data: bytes) -> bool: ...
+    def write_now(self, data: bytes) -> bool: ...
 
-    async def drained(self) -> None: ...
+    async def wait_drained(self) -> None: ...
 
 
 class Relay:
-    """Sends one run to one client."""
+    """Relays one run to one client."""
 
     __slots__ = ("_answer", "_draining", "_failure", "_last", "_report", "_run", "_sink")
 
-    def __init__(self, run: EventSource, answer: StreamedAnswer, sink: Outlet, report: RunReport) -> None:
+    def __init__(self, run: EventSource, answer: StreamedAnswer, sink: AnswerSink, report: RunReport) -> None:
         self._run = run
         self._report = report
         self._answer = answer
@@ -45,7 +45,7 @@ class Relay:
         self._draining: asyncio.Task[None] | None = None
 
     async def relay(self) -> bytes:
-        """Everything up to the last write, whose bytes are returned. Raises ProxyError, ClientGone."""
+        """Sends everything but the last bytes, and returns those. Raises ProxyError and ClientGone."""
         await self._run.open()
         async for events in self._run:
             self._report.note_read(self._run.arrived)
@@ -80,12 +80,12 @@ class Relay:
         return self._last
 
     def _take(self, events: Iterable[Event]) -> bool:
-        """One read; whether there is to be another."""
+        """Sends the events of one read; returns whether to go on."""
         data = self._answer.feed(events)
         if self._answer.ended:
             self._last = data
             return False
-        if data and not self._sink.push(data):
+        if data and not self._sink.write_now(data):
             self._wait_for_client()
         return self._failure is None and self._answer.failure is None
 
@@ -96,7 +96,7 @@ class Relay:
 
     async def _drain(self) -> None:
         try:
-            await self._sink.drained()
+            await self._sink.wait_drained()
         except Exception as error:
             self._failure = error  # the run itself may have to go on without its reader
         finally:

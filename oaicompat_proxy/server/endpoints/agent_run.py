@@ -115,7 +115,7 @@ class _Plan:
             return WholeAnswer(translator, builder, fingerprint, max_size=self.settings.max_answer)
         encoder = self.api.new_encoder(self.envelope, form)
         report.note_call(translator, encoder)
-        on_bytes = report.scribe.client if report.scribe is not None else None
+        on_bytes = report.recording.client_bytes if report.recording is not None else None
         comments = self.settings.keep_alive_form == "comment"
         return StreamedAnswer(translator, encoder, fingerprint, on_bytes, pings_are_comments=comments)
 

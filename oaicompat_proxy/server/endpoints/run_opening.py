@@ -31,9 +31,9 @@ class Recordable(Protocol):
 
 def record(report: RunReport, run: Recordable, options: AnswerOptions) -> None:
     """Begins the recording of this run, if runs are recorded."""
-    if report.scribe is not None:
-        report.scribe.begin(options)
-        run.on_gateway_bytes = report.scribe.native
+    if report.recording is not None:
+        report.recording.begin(options)
+        run.on_gateway_bytes = report.recording.gateway_bytes
 
 
 async def open_run(
@@ -61,8 +61,8 @@ async def open_run(
         await give_way(size)
         assert lease.run is not None
         report.session = lease.key
-        if lease.replaced and report.scribe is not None:
-            lease.run.on_gateway_bytes = report.scribe.native  # nothing was read of the run before it
+        if lease.replaced and report.recording is not None:
+            lease.run.on_gateway_bytes = report.recording.gateway_bytes  # nothing was read of the run before it
         else:
             record(report, lease.run, options)
         report.note_run(lease.run)

@@ -1,116 +1,116 @@
-"""An answer while it is written, for any number of readers: each reads it whole, from its beginning.
+"""A buffer of bytes for any number of readers: each reads all bytes from the beginning, while they are written.
 
-A tape keeps everything, until its owner sheds it: then it takes no new readers, and holds only what those that are
-there have still to read.
+The buffer keeps everything until `discard_history`: then it takes no new readers, and keeps only the bytes that its
+readers have still to read.
 """
 
 from __future__ import annotations
 
-MOST_AT_ONCE = 64 * 1024
-"""Bytes that a reader is given at once, unless one piece is longer."""
+MAX_READ = 64 * 1024
+"""Bytes of one read, unless one piece is longer."""
 
 
-class Tape:
-    """Pieces of bytes, none of which is ever cut."""
+class BroadcastBuffer:
+    """Pieces of bytes; a read returns whole pieces."""
 
     def __init__(self) -> None:
         # moving
         self._pieces: list[bytes] = []
-        self._shed_pieces = 0
+        self._discarded = 0
         self._readers: set[Reader] = set()
         self.size = 0
-        """Bytes that were written."""
-        self.held = 0
-        """Bytes that are still here."""
-        self.keeps_all = True
+        """Number of bytes written."""
+        self.buffered = 0
+        """Number of bytes in memory."""
+        self.is_replayable = True
         self.complete = False
 
     def write(self, piece: bytes) -> None:
         self._pieces.append(piece)
         self.size += len(piece)
-        self.held += len(piece)
+        self.buffered += len(piece)
         self._trim()
 
     def end(self) -> None:
         """Nothing more is written."""
         self.complete = True
 
-    def shed(self) -> None:
-        """Takes no new readers from now on, and forgets what all others have read."""
-        self.keeps_all = False
+    def discard_history(self) -> None:
+        """Takes no new readers from now on, and drops what all readers have read."""
+        self.is_replayable = False
         self._trim()
 
-    def reader(self) -> Reader:
-        """A new one, at the beginning; only for a tape that keeps all."""
-        assert self.keeps_all
+    def new_reader(self) -> Reader:
+        """A reader at the beginning; only while the buffer is replayable."""
+        assert self.is_replayable
         reader = Reader(self)
         self._readers.add(reader)
         return reader
 
     @property
-    def is_read(self) -> bool:
+    def has_readers(self) -> bool:
         return bool(self._readers)
 
-    # from the readers
+    # for the readers
 
-    def take(self, position: int) -> list[bytes]:
-        """The pieces from this one on, up to MOST_AT_ONCE bytes."""
-        taken: list[bytes] = []
+    def read_from(self, position: int) -> list[bytes]:
+        """The pieces from this one on, up to MAX_READ bytes."""
+        found: list[bytes] = []
         size = 0
-        for index in range(position - self._shed_pieces, len(self._pieces)):
+        for index in range(position - self._discarded, len(self._pieces)):
             size += len(self._pieces[index])
-            if taken and size > MOST_AT_ONCE:
+            if found and size > MAX_READ:
                 break
-            taken.append(self._pieces[index])
-        return taken
+            found.append(self._pieces[index])
+        return found
 
-    def moved(self) -> None:
-        """A reader has read, or left."""
+    def on_progress(self) -> None:
+        """A reader has read."""
         self._trim()
 
-    def leave(self, reader: Reader) -> None:
+    def remove_reader(self, reader: Reader) -> None:
         self._readers.discard(reader)
         self._trim()
 
     @property
     def length(self) -> int:
-        """Pieces that were written."""
-        return self._shed_pieces + len(self._pieces)
+        """Number of pieces written."""
+        return self._discarded + len(self._pieces)
 
     def _trim(self) -> None:
-        if self.keeps_all:
+        if self.is_replayable:
             return
         slowest = min((reader.position for reader in self._readers), default=self.length)
-        count = slowest - self._shed_pieces
-        self.held -= sum(map(len, self._pieces[:count]))
+        count = slowest - self._discarded
+        self.buffered -= sum(map(len, self._pieces[:count]))
         del self._pieces[:count]
-        self._shed_pieces = slowest
+        self._discarded = slowest
 
 
 class Reader:
-    """One reader's place on a tape. `close` it."""
+    """The position of one reader. Must be closed."""
 
-    def __init__(self, tape: Tape) -> None:
-        self._tape = tape
+    def __init__(self, buffer: BroadcastBuffer) -> None:
+        self._buffer = buffer
         # moving
         self.position = 0
 
     def read(self) -> bytes:
-        """What comes next, as whole pieces; empty if nothing has come, or nothing will."""
-        pieces = self._tape.take(self.position)
+        """The next whole pieces; empty if there are none yet, or at the end."""
+        pieces = self._buffer.read_from(self.position)
         self.position += len(pieces)
-        self._tape.moved()
+        self._buffer.on_progress()
         return b"".join(pieces)
 
     @property
     def at_end(self) -> bool:
-        """All has been read, and nothing more will come."""
-        return self._tape.complete and self.position == self._tape.length
+        """All bytes are read, and no more will be written."""
+        return self._buffer.complete and self.position == self._buffer.length
 
     @property
     def is_behind(self) -> bool:
-        """There is something to read."""
-        return self.position < self._tape.length
+        """There are unread bytes."""
+        return self.position < self._buffer.length
 
     def close(self) -> None:
-        self._tape.leave(self)
+        self._buffer.remove_reader(self)

@@ -1,7 +1,7 @@
-"""Requests that carry an `Idempotency-Key`: which are the same, and how many answers are kept for them.
+"""The answers that are kept for an `Idempotency-Key`, and which requests count as the same.
 
-Source: the IETF draft "The Idempotency-Key HTTP Header Field": the key is the client's, a fingerprint tells whether
-the request is the same, and how long both are kept is the server's affair.
+Source: the IETF draft "The Idempotency-Key HTTP Header Field": the client
+chooses the key, a fingerprint shows whether the request is the same, and the server decides how long it keeps both.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Generic, Protocol, TypeVar
 
 from ...core.errors import IdempotencyFull, InvalidRequest
-from .broadcast import Tape
+from .broadcast import BroadcastBuffer
 
 HEADER = "Idempotency-Key"
 
@@ -20,7 +20,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 def check_key(key: str) -> str:
-    """Raises InvalidRequest for a key that cannot be."""
+    """Raises InvalidRequest for an invalid key."""
     if not _KEY.fullmatch(key):
         raise InvalidRequest(
             f"The {HEADER} header must have 1 to 255 visible ASCII characters, such as a UUID.",
@@ -38,34 +38,34 @@ def fingerprint(parts: Iterable[bytes]) -> bytes:
     return digest.digest()
 
 
-class Kept(Protocol):
-    """What is kept for one key."""
+class Entry(Protocol):
+    """The answer of one key."""
 
     @property
     def scope(self) -> str:
-        """Who calls: the keys of different callers are never the same."""
+        """The caller: keys of different callers are different."""
         ...
 
     @property
     def key(self) -> str: ...
 
     @property
-    def tape(self) -> Tape: ...
+    def buffer(self) -> BroadcastBuffer: ...
 
     @property
     def over(self) -> bool:
-        """The run is."""
+        """The run has ended."""
         ...
 
 
-K = TypeVar("K", bound=Kept)
+E = TypeVar("E", bound=Entry)
 
 
-class Shelf(Generic[K]):
-    """What is kept, within three bounds: how many, the bytes of each, and the bytes of all.
+class IdempotencyCache(Generic[E]):
+    """Entries within three bounds: their number, the bytes of each, and the bytes of all.
 
-    Where there are too many a caller's own oldest goes before another's. Where there are too many bytes the oldest
-    answer is shed, but not its key: so the agent is still not run twice.
+    If there are too many entries, the caller's own oldest is removed before another caller's. If there are too many
+    bytes, the oldest answer's body is evicted, but its key stays: the agent is still not run twice.
     """
 
     def __init__(self, *, most: int, largest: int, most_bytes: int) -> None:
@@ -73,53 +73,53 @@ class Shelf(Generic[K]):
         self._largest = largest
         self._most_bytes = most_bytes
         # moving
-        self._kept: dict[tuple[str, str], K] = {}
+        self._entries: dict[tuple[str, str], E] = {}
         self.bytes = 0
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._entries)
 
-    def get(self, scope: str, key: str) -> K | None:
-        return self._kept.get((scope, key))
+    def get(self, scope: str, key: str) -> E | None:
+        return self._entries.get((scope, key))
 
-    def put(self, item: K) -> K | None:
-        """Returns the one that had to go, if any. Raises IdempotencyFull if all runs are still going on."""
-        gone = None
-        if len(self._kept) >= self._most:
-            over = [each for each in self._kept.values() if each.over]
-            if not over:
+    def add(self, entry: E) -> E | None:
+        """Returns the entry that it replaced, if any. Raises IdempotencyFull if all runs are still active."""
+        removed = None
+        if len(self._entries) >= self._most:
+            ended = [each for each in self._entries.values() if each.over]
+            if not ended:
                 raise IdempotencyFull(f"Too many requests with an {HEADER} are running; try again a little later.")
-            gone = next((each for each in over if each.scope == item.scope), over[0])
-            self.drop(gone)
-        self._kept[item.scope, item.key] = item
-        return gone
+            removed = next((each for each in ended if each.scope == entry.scope), ended[0])
+            self.remove(removed)
+        self._entries[entry.scope, entry.key] = entry
+        return removed
 
-    def drop(self, item: K) -> None:
-        """Forgets it, key and all."""
-        if self._kept.get((item.scope, item.key)) is item:
-            del self._kept[item.scope, item.key]
-            self.shed(item)
+    def remove(self, entry: E) -> None:
+        """Removes the entry with its key."""
+        if self._entries.get((entry.scope, entry.key)) is entry:
+            del self._entries[entry.scope, entry.key]
+            self.evict_body(entry)
 
-    def write(self, item: K, piece: bytes) -> None:
-        """Adds to its answer, and makes room for that; an answer that finds none is shed."""
-        if item.tape.keeps_all:
-            if self._has_room(item, len(piece)):
+    def write(self, entry: E, piece: bytes) -> None:
+        """Appends to the entry's answer and makes room for it; an answer without room loses its body."""
+        if entry.buffer.is_replayable:
+            if self._has_room(entry, len(piece)):
                 self.bytes += len(piece)
             else:
-                self.shed(item)
-        item.tape.write(piece)
+                self.evict_body(entry)
+        entry.buffer.write(piece)
 
-    def shed(self, item: K) -> None:
-        if item.tape.keeps_all:
-            self.bytes -= item.tape.size
-            item.tape.shed()
+    def evict_body(self, entry: E) -> None:
+        if entry.buffer.is_replayable:
+            self.bytes -= entry.buffer.size
+            entry.buffer.discard_history()
 
-    def _has_room(self, item: K, more: int) -> bool:
-        if item.tape.size + more > self._largest or more > self._most_bytes:
+    def _has_room(self, entry: E, more: int) -> bool:
+        if entry.buffer.size + more > self._largest or more > self._most_bytes:
             return False
-        for each in self._kept.values():
+        for each in self._entries.values():
             if self.bytes + more <= self._most_bytes:
                 break
-            if each.over and each is not item:
-                self.shed(each)
+            if each.over and each is not entry:
+                self.evict_body(each)
         return self.bytes + more <= self._most_bytes

@@ -1,4 +1,4 @@
-"""A recording for one client: as it was answered to the first, and live as long as the run goes on."""
+"""Sends a shared answer to one client: the same bytes for each, live while the run goes on."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from ..answering.json_response import JsonAnswer
 from ..context import CONTEXT, server_of
 from ..runtime import RUNTIME
 from .broadcast import Reader
-from .shared_answer import Recording
+from .shared_answer import SharedAnswer
 
 log = logging.getLogger(__name__)
 
 
-async def play(request: web.Request, recording: Recording, reader: Reader) -> web.StreamResponse:
+async def deliver(request: web.Request, shared: SharedAnswer, reader: Reader) -> web.StreamResponse:
     """Raises ProxyError as long as nothing was sent."""
-    server_of(request).shutdown.exclude()  # only the run knows whether it had begun when the process ends
-    if await recording.is_stream():
-        return await _play_stream(request, recording, reader)
-    return await _play_whole(request, recording, reader)
+    server_of(request).shutdown.exclude()  # on shutdown the run decides, not its readers
+    if await shared.is_stream():
+        return await _deliver_stream(request, shared, reader)
+    return await _deliver_body(request, shared, reader)
 
 
-async def _play_stream(request: web.Request, recording: Recording, reader: Reader) -> web.StreamResponse:
-    """Each client has its own pings; all else is the same, byte by byte."""
+async def _deliver_stream(request: web.Request, shared: SharedAnswer, reader: Reader) -> web.StreamResponse:
+    """Each client has its own keep-alives; all other bytes are the same."""
     runtime, during_run = request.app[RUNTIME], server_of(request).shutdown.during_run
 
     with during_run:
-        data = await recording.read_first(reader)
-    async with AnswerStream(request, runtime.config, runtime.first_events, _Delivery(recording, reader)) as answer:
+        data = await shared.read_first(reader)
+    async with AnswerStream(request, runtime.config, runtime.first_events, _Delivery(shared, reader)) as answer:
         try:
             with during_run:
                 while not reader.at_end:
                     await answer.write(data)
-                    data = await recording.read(reader)
+                    data = await shared.read(reader)
             await answer.end(data)
         except ClientGone:
             log.info("%s: the client left before the end of its answer", request[CONTEXT].request_id)
@@ -46,31 +46,31 @@ async def _play_stream(request: web.Request, recording: Recording, reader: Reade
 
 
 class _Delivery:
-    """What one reader's stream is given beside the recording."""
+    """The bytes that one reader's stream gets beside the shared ones."""
 
-    def __init__(self, recording: Recording, reader: Reader) -> None:
-        self._recording = recording
+    def __init__(self, shared: SharedAnswer, reader: Reader) -> None:
+        self._shared = shared
         self._reader = reader
 
     def open(self) -> bytes:
-        """The recording has it."""
+        """The shared answer has its opening."""
         return b""
 
     def ping(self) -> bytes:
-        """None for a slow client: it would fit what the run says by now, not what the client was given last."""
-        return b"" if self._reader.is_behind else self._recording.ping()
+        """No keep-alive for a slow client: it would fit the run's latest bytes, not those that the client has."""
+        return b"" if self._reader.is_behind else self._shared.ping()
 
     def fail(self, error: ProxyError) -> bytes:
-        """This reader's stream ends before the recording does."""
-        encoder = self._recording.encoder
+        """Ends this reader's stream before the shared answer ends."""
+        encoder = self._shared.encoder
         return encoder.fail(error) if encoder is not None else b""
 
 
-async def _play_whole(request: web.Request, recording: Recording, reader: Reader) -> web.StreamResponse:
+async def _deliver_body(request: web.Request, shared: SharedAnswer, reader: Reader) -> web.StreamResponse:
     async with JsonAnswer(request, request.app[RUNTIME].config) as answer:
         try:
             with server_of(request).shutdown.during_run:
-                body = await recording.read(reader)  # one piece: it was written at once
+                body = await shared.read(reader)  # a body is written in one piece
         except ProxyError as error:
             if not answer.committed:
                 raise

@@ -1,9 +1,9 @@
 """Requests with an `Idempotency-Key`: the agent runs once, however often they come (decision D12).
 
-The first of them starts the run, in a task of its own; all of them read its recording. So a client whose connection
-broke comes back and finds its answer, running or whole. When nobody has read for `idempotency_grace` the run is
-stopped as if its client had left. All this is in the memory of one process: where there are several, let the balancer
-send a key to the same one.
+The first request starts the run in a task of its own; all requests read the shared answer. A client whose connection
+broke repeats its request and gets the answer, live or complete. A run without readers is stopped after
+`idempotency_grace`, as if its client had left. The answers are in the memory of one process: in front of several, the
+load balancer has to send a key to the same one.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from ...core.errors import IdempotencyKeyReused, IdempotentAnswerGone, InternalE
 from ..context import CONTEXT, Handler, server_of
 from ..http.body import read_body
 from ..runtime import RUNTIME
-from .cache import HEADER, Shelf, check_key, fingerprint
-from .delivery import play
-from .shared_answer import Recording, SharedSinks
+from .cache import HEADER, IdempotencyCache, check_key, fingerprint
+from .delivery import deliver
+from .shared_answer import SharedAnswer, SharedSinkFactory
 
 log = logging.getLogger(__name__)
 
 
-class RunOnce:
-    """The recordings of one process, and the runs that make them."""
+class IdempotentRuns:
+    """The shared answers of one process, and the tasks that make them."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._shelf: Shelf[Recording] = Shelf(
+        self._cache: IdempotencyCache[SharedAnswer] = IdempotencyCache(
             most=config.max_idempotent,
             largest=config.max_idempotent_answer,
             most_bytes=config.max_idempotent_bytes,
         )
         # moving
-        self._runs: dict[Recording, asyncio.Task[None]] = {}
-        self._timers: dict[Recording, asyncio.TimerHandle] = {}
-        """The end of the grace of a run, or of the time for which its answer is kept."""
+        self._runs: dict[SharedAnswer, asyncio.Task[None]] = {}
+        self._timers: dict[SharedAnswer, asyncio.TimerHandle] = {}
+        """End a run without readers, or remove an answer after `idempotency_ttl`."""
 
     def wrap(self, handler: Handler) -> Handler:
-        """The same for requests without a key."""
+        """Returns a handler that passes requests without a key on unchanged."""
 
         async def run_once(request: web.Request) -> web.StreamResponse:
             key = request.headers.get(HEADER)
@@ -52,8 +52,8 @@ class RunOnce:
 
         return run_once
 
-    async def settle(self) -> None:
-        """At the end of the process: stops what nobody reads any more."""
+    async def shutdown(self) -> None:
+        """Stops runs and timers at the end of the process."""
         for task in list(self._runs.values()):
             task.cancel()
         if self._runs:
@@ -63,85 +63,86 @@ class RunOnce:
 
     async def _answer(self, request: web.Request, handler: Handler, key: str) -> web.StreamResponse:
         body = await read_body(request, timeout=request.app[RUNTIME].config.body_timeout)
-        recording = self._recording(request, handler, key, body)
+        shared = self._find_or_start(request, handler, key, body)
         del body  # not for as long as the answer takes
-        return await self._listen(request, recording)
+        return await self._deliver(request, shared)
 
-    def _recording(self, request: web.Request, handler: Handler, key: str, body: bytes) -> Recording:
-        """That of this key, or a new one. Raises IdempotencyKeyReused and IdempotencyFull."""
+    def _find_or_start(self, request: web.Request, handler: Handler, key: str, body: bytes) -> SharedAnswer:
+        """The answer of this key, or a new one. Raises IdempotencyKeyReused and IdempotencyFull."""
         context = request[CONTEXT]
         scope = context.caller.scope
         session = request.headers.get("X-Session-Id", "")
-        mark = fingerprint([request.path.encode(), session.encode("utf-8", "surrogateescape"), body])
-        recording = self._shelf.get(scope, key)
-        if recording is None:
+        digest = fingerprint([request.path.encode(), session.encode("utf-8", "surrogateescape"), body])
+        shared = self._cache.get(scope, key)
+        if shared is None:
             context.body = body
-            return self._start(Recording(scope, key, mark, self._shelf), request, handler)
-        if recording.fingerprint != mark:
+            return self._start(SharedAnswer(scope, key, digest, self._cache), request, handler)
+        if shared.fingerprint != digest:
             raise IdempotencyKeyReused(f"This {HEADER} belongs to another request; give each request a key of its own.")
-        return recording
+        return shared
 
-    def _start(self, recording: Recording, request: web.Request, handler: Handler) -> Recording:
-        gone = self._shelf.put(recording)
-        if gone is not None:
-            self._stop_timer(gone)
-        request[CONTEXT].sinks = SharedSinks(recording)
-        self._runs[recording] = asyncio.create_task(self._run(recording, request, handler), name="run once")
-        return recording
+    def _start(self, shared: SharedAnswer, request: web.Request, handler: Handler) -> SharedAnswer:
+        removed = self._cache.add(shared)
+        if removed is not None:
+            self._stop_timer(removed)
+        request[CONTEXT].sinks = SharedSinkFactory(shared)
+        self._runs[shared] = asyncio.create_task(self._run(shared, request, handler), name="run once")
+        return shared
 
-    async def _run(self, recording: Recording, request: web.Request, handler: Handler) -> None:
+    async def _run(self, shared: SharedAnswer, request: web.Request, handler: Handler) -> None:
         try:
             with server_of(request).shutdown.before_run:
                 await handler(request)
-            recording.fail(InternalError())  # if it gave no answer: else who reads would wait for ever
+            shared.fail(InternalError())  # a handler without an answer would leave the readers waiting
         except ProxyError as error:
-            recording.fail(error)
+            shared.fail(error)
         except asyncio.CancelledError:
-            recording.fail(
+            shared.fail(
                 IdempotentAnswerGone(
-                    f"Nobody read the answer to this {HEADER} in time, and it was given up; the agent is not run twice."
+                    f"The answer to this {HEADER} had no reader for too long and was given up. "
+                    "The agent is not run twice."
                 )
             )
             raise
         except Exception:
             log.exception("%s: %s failed", request[CONTEXT].request_id, request.path)
-            recording.fail(InternalError())
+            shared.fail(InternalError())
         finally:
-            self._settle(recording)
+            self._on_run_end(shared)
 
-    def _settle(self, recording: Recording) -> None:
-        """The run is over. Its answer is kept, and so is a failure behind which the agent may have acted."""
-        del self._runs[recording]
-        self._stop_timer(recording)
-        if recording.failure is not None and recording.failure.should_retry is not False:
-            self._shelf.drop(recording)
+    def _on_run_end(self, shared: SharedAnswer) -> None:
+        """Keeps the answer, and a failure after which the agent may have acted; other failures are removed."""
+        del self._runs[shared]
+        self._stop_timer(shared)
+        if shared.failure is not None and shared.failure.should_retry is not False:
+            self._cache.remove(shared)
         else:
-            self._call_later(self._config.idempotency_ttl, recording, self._shelf.drop)
+            self._call_later(self._config.idempotency_ttl, shared, self._cache.remove)
 
-    async def _listen(self, request: web.Request, recording: Recording) -> web.StreamResponse:
-        reader = recording.join()
-        if not recording.over:
-            self._stop_timer(recording)
+    async def _deliver(self, request: web.Request, shared: SharedAnswer) -> web.StreamResponse:
+        reader = shared.add_reader()
+        if not shared.over:
+            self._stop_timer(shared)
         try:
-            return await play(request, recording, reader)
+            return await deliver(request, shared, reader)
         finally:
-            recording.leave(reader)
-            if not recording.over and not recording.tape.is_read:
-                grace = self._config.idempotency_grace if recording.tape.keeps_all else 0
-                self._call_later(grace, recording, self._stop)
+            shared.remove_reader(reader)
+            if not shared.over and not shared.buffer.has_readers:
+                grace = self._config.idempotency_grace if shared.buffer.is_replayable else 0
+                self._call_later(grace, shared, self._stop)
 
-    def _stop(self, recording: Recording) -> None:
-        self._runs[recording].cancel()
+    def _stop(self, shared: SharedAnswer) -> None:
+        self._runs[shared].cancel()
 
-    def _call_later(self, delay: float, recording: Recording, action: Callable[[Recording], None]) -> None:
+    def _call_later(self, delay: float, shared: SharedAnswer, action: Callable[[SharedAnswer], None]) -> None:
         def due() -> None:
-            del self._timers[recording]
-            action(recording)
+            del self._timers[shared]
+            action(shared)
 
-        self._stop_timer(recording)
-        self._timers[recording] = asyncio.get_running_loop().call_later(delay, due)
+        self._stop_timer(shared)
+        self._timers[shared] = asyncio.get_running_loop().call_later(delay, due)
 
-    def _stop_timer(self, recording: Recording) -> None:
-        timer = self._timers.pop(recording, None)
+    def _stop_timer(self, shared: SharedAnswer) -> None:
+        timer = self._timers.pop(shared, None)
         if timer is not None:
             timer.cancel()

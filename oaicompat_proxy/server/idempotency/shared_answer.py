@@ -1,6 +1,7 @@
 """One run's answer for all requests that carry its `Idempotency-Key`: written once, read live by each of them.
 
-`TapedStream` and `TapedJson` stand where a client's answer would: what makes an answer does not know who reads it.
+The sinks of this module stand in place of a client's connection: the code that makes an answer does not know who
+reads it.
 """
 
 from __future__ import annotations
@@ -15,149 +16,149 @@ from ...api.protocol import StreamEncoder
 from ...core.errors import IdempotentAnswerGone, ProxyError
 from ...pipeline.answers import StreamedAnswer
 from ..answering.event_stream import HIGH_WATER
-from .broadcast import Reader, Tape
-from .cache import Shelf
+from .broadcast import BroadcastBuffer, Reader
+from .cache import IdempotencyCache
 
 
-class Recording:
-    """What is known of one run: first whether it is a stream, then piece by piece what it says, or its failure."""
+class SharedAnswer:
+    """The answer of one run, live: its kind as soon as it is known, then its bytes, at last its end or its failure."""
 
-    def __init__(self, scope: str, key: str, fingerprint: bytes, shelf: Shelf[Recording]) -> None:
+    def __init__(self, scope: str, key: str, fingerprint: bytes, cache: IdempotencyCache[SharedAnswer]) -> None:
         self.scope = scope
         self.key = key
         self.fingerprint = fingerprint
-        self._shelf = shelf
+        self._cache = cache
         # moving
-        self.tape = Tape()
+        self.buffer = BroadcastBuffer()
         self.streamed: bool | None = None
-        """Whether the answer is a stream; None as long as nobody knows."""
+        """Whether the answer is a stream; None before the request is parsed."""
         self.failure: ProxyError | None = None
-        """What went wrong; the tape says it, too, if the answer had begun."""
+        """Why the run failed; if the answer had begun, its bytes end with the failure, too."""
         self.committed = False
-        """Status 200 goes out, even if nothing has been said yet."""
+        """Readers get status 200 from now on, even if there are no bytes yet."""
         self.ping: Callable[[], bytes] = bytes
-        """Encodes a keep-alive that fits what was said last; none of them is on the tape."""
+        """Encodes a keep-alive that fits the bytes written last; the buffer has no keep-alives."""
         self.answer: StreamedAnswer | None = None
-        """What makes a stream, as long as it is made."""
+        """Makes the bytes of a stream, until its end."""
         self.encoder: StreamEncoder | None = None
-        """That of a stream."""
-        self._news = asyncio.Event()
+        """Of a stream; it also words a failure of one reader after the end."""
+        self._changed = asyncio.Event()
 
     @property
     def over(self) -> bool:
-        return self.tape.complete or self.failure is not None
+        return self.buffer.complete or self.failure is not None
 
     # for the run
 
     def begin(self, *, streamed: bool) -> None:
         self.streamed = streamed
-        self._tell()
+        self._notify()
 
     def commit(self) -> None:
         self.committed = True
-        self._tell()
+        self._notify()
 
     def write(self, data: bytes) -> bool:
-        """Whether those who read keep up."""
+        """Returns whether the readers keep up."""
         self.committed = True
-        self._shelf.write(self, data)
-        self._tell()
-        return self.tape.keeps_all or self.tape.held <= HIGH_WATER
+        self._cache.write(self, data)
+        self._notify()
+        return self.buffer.is_replayable or self.buffer.buffered <= HIGH_WATER
 
     async def drained(self) -> None:
-        """Returns when the slowest has read enough, or has left."""
-        while not self.tape.keeps_all and self.tape.held > HIGH_WATER:
-            await self._news.wait()
+        """Returns when the slowest reader has read enough, or has left."""
+        while not self.buffer.is_replayable and self.buffer.buffered > HIGH_WATER:
+            await self._changed.wait()
 
     def end(self) -> None:
-        self.tape.end()
+        self.buffer.end()
         last = self.ping()
-        self.ping = lambda: last  # holds nothing of what made the answer
+        self.ping = lambda: last  # releases the translator
         self.answer = None
-        self._tell()
+        self._notify()
 
     def fail(self, error: ProxyError) -> None:
-        """A stream that has begun says so itself."""
+        """A stream that has begun ends with the failure; otherwise each reader gets the error."""
         if self.over:
             return
-        self.failure = _bare(error)
+        self.failure = _without_trace(error)
         if self.committed and self.answer is not None:
             self.write(self.answer.fail(error))
             self.end()
-        self._tell()
+        self._notify()
 
-    # for those who read
+    # for the readers
 
-    def join(self) -> Reader:
+    def add_reader(self) -> Reader:
         """Raises IdempotentAnswerGone."""
-        if not self.tape.keeps_all:
+        if not self.buffer.is_replayable:
             raise IdempotentAnswerGone(
                 "The run of this Idempotency-Key was begun, and its answer is too long to be kept for another "
                 "request; the agent is not run twice."
             )
-        return self.tape.reader()
+        return self.buffer.new_reader()
 
-    def leave(self, reader: Reader) -> None:
+    def remove_reader(self, reader: Reader) -> None:
         reader.close()
-        self._tell()
+        self._notify()
 
     async def is_stream(self) -> bool:
         """Raises ProxyError if the run failed before that was known."""
         while self.streamed is None:
             if self.failure is not None:
-                raise _bare(self.failure)
-            await self._news.wait()
+                raise _without_trace(self.failure)
+            await self._changed.wait()
         return self.streamed
 
     async def read_first(self, reader: Reader) -> bytes:
-        """What a client is given with status 200: a ping, if nothing has been said by then. Raises ProxyError."""
+        """The bytes that go out with status 200: a keep-alive if there are no others yet. Raises ProxyError."""
         while not self.committed:
             if self.failure is not None:
-                raise _bare(self.failure)
-            await self._news.wait()
+                raise _without_trace(self.failure)
+            await self._changed.wait()
         data = reader.read()
         if data:
-            self._tell()
+            self._notify()
         return data or self.ping()
 
     async def read(self, reader: Reader) -> bytes:
-        """What comes next, as whole events; empty at the end. Raises ProxyError."""
+        """The next bytes, as whole events; empty at the end. Raises ProxyError."""
         while True:
             data = reader.read()
             if data:
-                self._tell()
+                self._notify()
             if data or reader.at_end:
                 return data
             if self.failure is not None:
-                raise _bare(self.failure)
-            await self._news.wait()
+                raise _without_trace(self.failure)
+            await self._changed.wait()
 
-    def _tell(self) -> None:
-        """Wakes all who wait, whatever for: there are few of them."""
-        self._news.set()
-        self._news = asyncio.Event()
+    def _notify(self) -> None:
+        """Wakes the run and all readers; each looks whether its condition holds."""
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
-def _bare(error: ProxyError) -> ProxyError:
-    """Without its way here: it is kept and raised again, and would keep every request that it came to in memory."""
+def _without_trace(error: ProxyError) -> ProxyError:
+    """Drops traceback and context: the stored error is raised again and must not keep request frames alive."""
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)
 
 
-class TapedStream:
-    """Takes a streamed answer as a client's `AnswerStream` does; nobody's connection matters to it."""
+class SharedStreamSink:
+    """Takes a streamed answer in place of a client's `AnswerStream`."""
 
-    def __init__(self, recording: Recording, first_event_wait: float, answer: StreamedAnswer) -> None:
-        self._recording = recording
+    def __init__(self, shared: SharedAnswer, first_event_wait: float, answer: StreamedAnswer) -> None:
+        self._shared = shared
         self._first_event_wait = first_event_wait
         self._answer = answer
         self.response = web.Response()
-        """Nobody's: those who read make their own."""
+        """A placeholder: each reader has a response of its own."""
 
     async def __aenter__(self) -> Self:
-        self._recording.answer, self._recording.encoder = self._answer, self._answer.encoder
-        self._recording.ping = self._answer.ping
-        self._recording.begin(streamed=True)
+        self._shared.answer, self._shared.encoder = self._answer, self._answer.encoder
+        self._shared.ping = self._answer.ping
+        self._shared.begin(streamed=True)
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._first_event_wait, self._commit_early)
         return self
@@ -167,69 +168,69 @@ class TapedStream:
 
     @property
     def committed(self) -> bool:
-        return self._recording.committed
+        return self._shared.committed
 
     async def write(self, data: bytes) -> None:
         self._timer.cancel()
-        if not self.push(data):
-            await self.drained()
+        if not self.write_now(data):
+            await self.wait_drained()
 
-    def push(self, data: bytes) -> bool:
-        return self._recording.write(data)
+    def write_now(self, data: bytes) -> bool:
+        return self._shared.write(data)
 
-    async def drained(self) -> None:
-        await self._recording.drained()
+    async def wait_drained(self) -> None:
+        await self._shared.drained()
 
     async def end(self, data: bytes) -> None:
-        """The last write and the end are one: nobody reads in between."""
+        """The last write and the end are one step, so that no reader runs in between."""
         self._timer.cancel()
-        self._recording.write(data)
-        self._recording.end()
+        self._shared.write(data)
+        self._shared.end()
 
     async def fail(self, error: ProxyError) -> None:
         self._timer.cancel()
-        self._recording.fail(error)
+        self._shared.fail(error)
 
     def _commit_early(self) -> None:
         if data := self._answer.open():
-            self._recording.write(data)
+            self._shared.write(data)
         else:
-            self._recording.commit()
+            self._shared.commit()
 
 
-class TapedJson:
-    """Takes a whole answer as a client's `JsonAnswer` does."""
+class SharedBodySink:
+    """Takes a whole answer in place of a client's `JsonAnswer`."""
 
     committed = False
     client_gone = False
 
-    def __init__(self, recording: Recording) -> None:
-        self._recording = recording
+    def __init__(self, shared: SharedAnswer) -> None:
+        self._shared = shared
 
     async def __aenter__(self) -> Self:
-        self._recording.begin(streamed=False)
+        self._shared.begin(streamed=False)
         return self
 
     async def __aexit__(self, *failure: object) -> None:
-        """A failure is told by whoever made the recording."""
+        """`IdempotentRuns` stores the failure."""
 
     async def finish(self, body: bytes) -> web.StreamResponse:
-        self._recording.write(body)
-        self._recording.end()
+        self._shared.write(body)
+        self._shared.end()
         return web.Response()
 
     async def fail(self, error: ProxyError) -> web.StreamResponse:
         raise error
 
 
-class SharedSinks:
-    """Makes what takes an answer for all its readers."""
+class SharedSinkFactory:
+    """Makes the sinks of a shared answer."""
 
-    def __init__(self, recording: Recording) -> None:
-        self._recording = recording
+    def __init__(self, shared: SharedAnswer) -> None:
+        self._shared = shared
 
-    def stream(self, first_event_wait: float, answer: StreamedAnswer) -> TapedStream:
-        return TapedStream(self._recording, first_event_wait, answer)
+    def stream(self, first_event_wait: float, answer: StreamedAnswer) -> SharedStreamSink:
+        return SharedStreamSink(self._shared, first_event_wait, answer)
 
-    def body(self) -> TapedJson:
-        return TapedJson(self._recording)
+    def body(self) -> SharedBodySink:
+        return SharedBodySink(self._shared)

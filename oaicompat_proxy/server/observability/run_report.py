@@ -40,9 +40,9 @@ class RunRecorder(Protocol):
 
     def begin(self, options: AnswerOptions) -> None: ...
 
-    def native(self, data: bytes) -> None: ...
+    def gateway_bytes(self, data: bytes) -> None: ...
 
-    def client(self, data: bytes) -> None: ...
+    def client_bytes(self, data: bytes) -> None: ...
 
     def body(self, status: int, data: bytes) -> None: ...
 
@@ -122,9 +122,9 @@ class RunReport:
         "outcome",
         "read",
         "received_bytes",
+        "recording",
         "request_id",
         "requested_bytes",
-        "scribe",
         "sent_bytes",
         "session",
         "status",
@@ -159,7 +159,7 @@ class RunReport:
         """Is shown every event of the run and hands it on, if somebody wants to see them."""
         self.trace_id = ""
         self.trace: RunTracer | None = None
-        self.scribe: RunRecorder | None = None
+        self.recording: RunRecorder | None = None
         """Who records the run, if runs are recorded."""
         self.read = self.called = 0.0
         self.waited = 0.0

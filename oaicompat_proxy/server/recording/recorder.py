@@ -13,11 +13,11 @@ from ..context import CONTEXT, Handler
 from ..http.client_api import api_of
 from ..http.error_middleware import redact_tokens
 from .directory import open_directory
-from .writer import Scribe
+from .writer import RecordingWriter
 
 
 class Recorder:
-    """Gives every request a scribe. Raises ConfigError if there is no directory to write to."""
+    """Gives every request a RecordingWriter. Raises ConfigError if the directory cannot be used."""
 
     def __init__(self, config: Config) -> None:
         self._masked = not config.record_raw
@@ -32,7 +32,7 @@ class Recorder:
         async def record(request: web.Request) -> web.StreamResponse:
             api = api_of(request)
             context = request[CONTEXT]
-            context.report.scribe = scribe = Scribe(
+            context.report.recording = scribe = RecordingWriter(
                 self._directory,
                 api,
                 most=self._most,

@@ -1,4 +1,4 @@
-"""One recording while it is made: a file that only its owner may read, written line by line, up to its limit."""
+"""Writes one recording: a file that only its owner may read, line by line, up to a largest size."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from .directory import RecordingDirectory, RecordingFile
 log = logging.getLogger(__name__)
 
 
-class Scribe:
-    """Hands on at once what comes, so that the file shows where a run hangs; the directory's thread masks and writes.
+class RecordingWriter:
+    """Queues each piece at once, so that the file shows where a run hangs; the directory's thread masks and writes.
 
-    A disk that fails, or is too slow, ends the recording, not the answer. Until `begin` there is no file: a request
-    that is refused without a run leaves none.
+    A disk that fails or is too slow ends the recording, not the answer. There is no file before `begin`: a request that
+    is refused without a run leaves none.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Scribe:
     ) -> None:
         """`most`: bytes of the file. `began`: the `time.monotonic()` at which the request came.
 
-        `secret`: what a gateway might quote of ours, which a masked recording must not hold.
+        `secret`: the upstream token, which a gateway may quote and a masked recording must not contain.
         """
         self._directory = directory
         self._api = api
@@ -70,11 +70,11 @@ class Scribe:
         self._lines = _Lines(self._directory, shown, self._most, self._secret)
         self._submit(len(head), lambda lines: lines.begin(name, head))
 
-    def native(self, data: bytes) -> None:
+    def gateway_bytes(self, data: bytes) -> None:
         """One read of the gateway's stream."""
         self._add("native", data)
 
-    def client(self, data: bytes) -> None:
+    def client_bytes(self, data: bytes) -> None:
         """One write of a streamed answer."""
         self._add("client", data)
 
@@ -84,7 +84,7 @@ class Scribe:
         self._submit(len(data), lambda lines: lines.add_whole(Entry(ms, "body", data, status)))
 
     def end(self, word: str) -> None:
-        """How it ended. Nothing is written after it."""
+        """Writes how the request ended, and closes the file."""
         ms = self._now()
         self._submit(0, lambda lines: lines.end(Entry(ms, "end", word.encode())))
         self._lines = None
@@ -129,7 +129,7 @@ class _Shown(NamedTuple):
 
 
 class _TooLong(OSError):
-    """The recording would be longer than it may be."""
+    """The recording would exceed its largest size."""
 
 
 class _Lines:
@@ -182,7 +182,7 @@ class _Lines:
         self._close()
 
     def _without_secret(self, data: bytes) -> bytes:
-        """Of whole lines, so that it is not cut in two."""
+        """Needs whole lines, so that the secret is not cut in two."""
         return data.replace(self._secret, b"[redacted]") if self._secret else data
 
     def _write(self, line: bytes) -> None:
