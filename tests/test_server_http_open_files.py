@@ -9,7 +9,7 @@ import logging
 import pytest
 
 from oaicompat_proxy.server.http import open_files
-from oaicompat_proxy.server.http.open_files import lack_logged_once
+from oaicompat_proxy.server.http.open_files import open_files_handler
 
 LACK = {"message": "socket.accept() out of system resource", "exception": OSError(errno.EMFILE, "Too many open files")}
 
@@ -18,18 +18,18 @@ async def test_it_is_told_again_after_a_while(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop = asyncio.get_running_loop()
-    with lack_logged_once():
+    with open_files_handler():
         for _ in range(3):
             loop.call_exception_handler(LACK)
         assert len(caplog.records) == 1
-        monkeypatch.setattr(open_files, "AGAIN", 0.0)
+        monkeypatch.setattr(open_files, "LOG_INTERVAL", 0.0)
         loop.call_exception_handler(LACK)
         assert len(caplog.records) == 2
     assert loop.get_exception_handler() is None
 
 
 async def test_other_faults_are_told_as_ever(caplog: pytest.LogCaptureFixture) -> None:
-    with lack_logged_once():
+    with open_files_handler():
         loop = asyncio.get_running_loop()
         for error in (OSError(errno.EPIPE, "Broken pipe"), ValueError("x")):
             loop.call_exception_handler({"message": "something else", "exception": error})

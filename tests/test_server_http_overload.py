@@ -9,14 +9,14 @@ from checker import check_error_body
 from conftest import Line
 
 from oaicompat_proxy.server.http import overload as refusal
-from oaicompat_proxy.server.http.overload import Refusal
+from oaicompat_proxy.server.http.overload import OverloadResponse
 
 
 @asynccontextmanager
-async def refusing() -> AsyncIterator[tuple[int, set[Refusal]]]:
+async def refusing() -> AsyncIterator[tuple[int, set[OverloadResponse]]]:
     """A port on which everybody is refused, and the connections that are open."""
-    others: set[Refusal] = set()
-    server = await asyncio.get_running_loop().create_server(lambda: Refusal(others), "127.0.0.1", 0)
+    others: set[OverloadResponse] = set()
+    server = await asyncio.get_running_loop().create_server(lambda: OverloadResponse(others), "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[1], others
         async with asyncio.timeout(5):
@@ -42,7 +42,7 @@ async def test_who_asks_is_told_why_and_when_to_come_again() -> None:
 
 
 async def test_who_says_nothing_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusal, "PATIENCE", 0.05)
+    monkeypatch.setattr(refusal, "REQUEST_WAIT", 0.05)
     async with refusing() as (port, _):
         line = await dial(port)
         assert await line.read_to_end() == b""

@@ -105,5 +105,5 @@ def _as_proxy_error(error: Exception, request: web.Request) -> ProxyError:
     context.report.fail(error)
     if isinstance(error, ProxyError):
         return redact_tokens(error, request)
-    log.error("%s: the answer failed", context.request_id, exc_info=error)
+    log.error("%s: the response failed", context.request_id, exc_info=error)
     return InternalError()

@@ -1,6 +1,6 @@
-"""One line for each request that is no run, since runs have their own in `run_log`: which it was and how it went.
+"""Access log of requests that are not runs; runs have log lines of their own, in `run_log`.
 
-No query string, no header and no body: they hold keys and prompts.
+It shows no query string, header or body: they hold keys and prompts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..context import CONTEXT
 log = logging.getLogger("oaicompat_proxy.access")
 
 LONGEST_WORD = 500
-"""Characters of a method or a path that a line holds: whoever sends a long one does not fill the disk with it."""
+"""Characters of a method or a path in a line, so that a client cannot fill the disk."""
 
 
 class AccessLog(AbstractAccessLogger):

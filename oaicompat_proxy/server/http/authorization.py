@@ -1,9 +1,7 @@
-"""Nobody gets further without a key, and nobody faster than the key's limit: before anything of a body is read.
+"""Authentication and rate limits, before any of the body is read.
 
-Where no key is asked for, a web page could run the agent with the browser of whoever looks at it. So there `Origin`
-and `Host` are checked instead.
-
-Preflights come without a key, as browsers make them; health is asked by machines that have none.
+Without keys, a web page could run the agent from the browser of its visitor. So then `Origin` and `Host` are checked.
+CORS preflights and health probes need no key.
 """
 
 from __future__ import annotations
@@ -15,10 +13,10 @@ from ...core.durations import duration
 from ...core.errors import HostNotAllowed, MissingKey, OriginNotAllowed, RateLimited
 from ..context import CONTEXT, EXPOSED, Handler, server_of
 from .client_api import api_of
-from .reporting import report_refusal
+from .reporting import report_rejected
 
 LONGEST_QUOTE = 100
-"""Characters of an origin or host that an error repeats."""
+"""Characters of an origin or host in an error message."""
 
 
 @web.middleware
@@ -29,9 +27,9 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
     context.client = authenticator.address(request)
     if not authenticator.ask_for_keys and called not in server.probes:
         try:
-            _check_page(request)
+            _check_origin_and_host(request)
         except (OriginNotAllowed, HostNotAllowed) as error:
-            report_refusal(request, error)
+            report_rejected(request, error)
             raise
     if request.method == "OPTIONS" or called in server.public:
         return await handler(request)
@@ -40,14 +38,14 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
     try:
         caller = context.caller = authenticator.identify(request.headers)
         if caller.requests_per_minute and request.method == "POST":
-            await _count(request, caller)
+            await _check_rate_limit(request, caller)
     except (MissingKey, RateLimited) as error:
-        report_refusal(request, error)
+        report_rejected(request, error)
         raise
     return await handler(request)
 
 
-def _check_page(request: web.Request) -> None:
+def _check_origin_and_host(request: web.Request) -> None:
     """Raises OriginNotAllowed and HostNotAllowed. Programs other than browsers send no `Origin`."""
     server, headers = server_of(request), request.headers
     origins = server.origins
@@ -66,8 +64,8 @@ def _check_page(request: web.Request) -> None:
             )
 
 
-async def _count(request: web.Request, caller: Caller) -> None:
-    """A request that fails counts too, as OpenAI counts."""
+async def _check_rate_limit(request: web.Request, caller: Caller) -> None:
+    """Failed requests count too, as at OpenAI."""
     rate = await server_of(request).rate_limiter.count(caller)
     api, context = api_of(request), request[CONTEXT]
     context.rate_headers = api.rate_headers(limit=rate.limit, remaining=rate.remaining, reset=rate.reset)

@@ -1,4 +1,4 @@
-"""The request's body: whole, decompressed, in time, and within its limit."""
+"""Reads a request's body: decompressed, within its limits of size and time."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ Body = TypeVar("Body", bytes, bytearray)
 
 
 async def take_body(request: web.Request, *, timeout: float) -> bytes:
-    """Of a request for a run; raises as `read_body`. It is read already where it says whether the run is a new one."""
+    """The body of a request for a run; an idempotent one has been read already. Raises what `read_body` raises."""
     context = request[CONTEXT]
     body, context.body = context.body, None
     return await read_body(request, timeout=timeout) if body is None else body
 
 
 async def read_body(request: web.Request, *, timeout: float) -> bytes:
-    """Raises BodyTooLarge, RequestTimeout, UnsupportedEncoding, or InvalidRequest for a body that breaks its framing.
+    """Raises BodyTooLarge, RequestTimeout, UnsupportedEncoding, and InvalidRequest for a malformed body.
 
-    It is inflated here and nowhere else, so nothing of it is for who is not let in.
+    Only this function inflates bodies, so that of an unauthenticated request is never inflated. `timeout`: in seconds.
     """
     content, limit = request.content, server_of(request).config.max_body
     if (request.content_length or 0) > limit:
         raise _too_large()
     inflater = BodyInflater(encoding) if (encoding := _encoding_of(request)) else None
     try:
-        if inflater is None and content.is_eof():  # all of it is here, and nothing has to be waited for
+        if inflater is None and content.is_eof():  # complete already, so it needs no timer
             return _bounded(content.read_nowait(), limit)
         async with asyncio.timeout(timeout):
             return await (_read(content, limit) if inflater is None else _inflate(content, limit, inflater))
@@ -44,9 +44,9 @@ async def read_body(request: web.Request, *, timeout: float) -> bytes:
 
 
 async def answer_expectation(request: web.Request) -> None:
-    """To `Expect: 100-continue`: go on, unless the body is said to be too large. Raises HTTPExpectationFailed."""
+    """`Expect: 100-continue`: sends 100 unless the announced body is too large. Raises HTTPExpectationFailed."""
     if (request.content_length or 0) > server_of(request).config.max_body:
-        return  # what reads the body says so, and its sender need not send it
+        return  # `read_body` rejects it, and the client need not send it
     if request.version >= HttpVersion11:
         if request.headers["Expect"].lower() != "100-continue":
             raise web.HTTPExpectationFailed
@@ -55,7 +55,7 @@ async def answer_expectation(request: web.Request) -> None:
 
 
 def _encoding_of(request: web.Request) -> str:
-    """All codings that were applied, or nothing. Source: RFC 9110, 8.4; `identity` means none."""
+    """The codings of the body, or "". Source: RFC 9110, 8.4; `identity` means none."""
     codings = ",".join(request.headers.getall("Content-Encoding", ())).lower().split(",")
     return ", ".join(coding for word in codings if (coding := word.strip()) not in ("", "identity"))
 
@@ -73,7 +73,7 @@ class BodyInflater(Inflater):
 
 
 async def _read(content: StreamReader, limit: int) -> bytes:
-    """As the framework's own `read`, but the request does not hold its body for as long as the answer takes."""
+    """Like aiohttp's `read`, but the request does not keep its body in memory until it is answered."""
     body = bytearray()
     async for piece in content.iter_any():
         body += piece
@@ -82,7 +82,7 @@ async def _read(content: StreamReader, limit: int) -> bytes:
 
 
 async def _inflate(content: StreamReader, limit: int, inflater: Inflater) -> bytes:
-    """What is compressed has the same limit: it may hold nothing at all."""
+    """The compressed bytes have the same limit as the inflated ones: they may inflate to nothing."""
     body, received = bytearray(), 0
     async for data in content.iter_any():
         received += len(data)
@@ -98,7 +98,7 @@ async def _inflate(content: StreamReader, limit: int, inflater: Inflater) -> byt
 
 
 def _bounded(body: Body, limit: int) -> Body:
-    """The same. Raises BodyTooLarge."""
+    """Returns the body. Raises BodyTooLarge."""
     if len(body) > limit:
         raise _too_large()
     return body

@@ -1,4 +1,4 @@
-"""The client API that a request speaks: its path says so, before any of the body is read."""
+"""The client API of a request, found by its path before any of the body is read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...api.registry import APIS, DEFAULT_API
 from ..context import CONTEXT, server_of
 
 PATHS = tuple(api.path for api in APIS.values())
-"""Of the APIs that every server has, behind the prefix."""
+"""Paths of the built-in APIs, after the prefix."""
 
 
 def find_api(request: web.Request) -> ClientApi | None:

@@ -1,8 +1,7 @@
-"""Clients' connections: how many there are, how much each may hold, and how long it may take.
+"""Clients' connections: their number, and the limits of size and time of each.
 
-What the framework refuses before the application sees it is answered as all errors are: what is no HTTP, a header
-that is too long, an expectation that cannot be met; and the framework's
-last resort when an answer itself fails.
+Errors that aiohttp finds before the application sees the request (malformed HTTP, a header that is too long, an
+expectation that cannot be met) get the same error bodies as all others.
 """
 
 from __future__ import annotations
@@ -22,29 +21,29 @@ from .access_log import AccessLog
 from .aiohttp_internals import ParsingState
 from .error_middleware import error_response
 from .headers import add_standard_headers, begin_context
-from .overload import Refusal
+from .overload import OverloadResponse
 from .send_progress import SendProgress
 from .unreadable_request import LONGEST_HEAD, SPOKEN, fault_of_head, fault_of_message, message_of
 
 log = logging.getLogger(__name__)
 
 UNSENT = 64 * 1024
-"""Bytes that the system holds for a client that does not take them. By itself it would hold megabytes, and the
-agent would be far ahead of its reader."""
+"""Unsent bytes in the kernel's send buffer. By default the kernel buffers megabytes, and the agent would run far ahead
+of a slow client."""
 
 LINGERING = 5.0
-"""Seconds in which the rest of a body that nobody wants may still come, so that its sender sees the answer."""
+"""Seconds for which the rest of an unread body is received and dropped, so that its sender can read the response."""
 
 
 FAULT = web.RequestKey("oaicompat_proxy.fault", ProxyError)
-"""Why a request that the framework can read is refused all the same."""
+"""Why a request that aiohttp can parse is rejected."""
 
 
 class Connection(ParsingState):
     """One client's connection.
 
-    The head of a request that is still to come in full has a limit to its size and, when nothing else is under way,
-    to its time; so has a connection without a request.
+    An incomplete request head has a limit of size and, if no other request is being handled, of time. An idle
+    connection has a limit of time.
     """
 
     __slots__ = (
@@ -59,7 +58,7 @@ class Connection(ParsingState):
             access_log_class=AccessLog,
             keepalive_timeout=config.idle_timeout,
             lingering_time=LINGERING,
-            auto_decompress=False,  # who is not let in yet has nothing inflated; `read_body` does it
+            auto_decompress=False,  # bodies of unauthenticated requests stay compressed; `read_body` inflates
             max_line_size=config.max_line,
             max_field_size=config.max_line,
             max_headers=config.max_headers,
@@ -67,13 +66,13 @@ class Connection(ParsingState):
         self._config = config
         # moving
         self.head = b""
-        """What came of a request that is not there in full, or could not be read."""
+        """The first bytes of a request that is incomplete or malformed."""
         self._head_size = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._is_answered = False
-        """The last answer is out, and what still comes belongs to the body of its request."""
+        """The last response is sent; further bytes belong to the unread body of its request."""
         self._unwanted = 0
-        """Bytes that came behind it."""
+        """Bytes received after it."""
         self._quiet_since = self.loop.time()
         self._progress: SendProgress | None = None
 
@@ -95,11 +94,11 @@ class Connection(ParsingState):
         super().resume_writing()
 
     def stalled_for(self) -> float:
-        """Seconds for which the client has taken nothing of what waits for it."""
+        """Seconds for which the client has read nothing of the bytes that wait for it."""
         return self._progress.stalled_for() if self._progress is not None else 0.0
 
     def abort(self) -> None:
-        """Closes at once, also where a close waits for the client to take what was sent before."""
+        """Closes immediately, without waiting for the client to read what was sent."""
         if self._progress is not None:
             self._progress.abort()
 
@@ -122,13 +121,13 @@ class Connection(ParsingState):
             self._end_head()
 
     def _drop(self, data: bytes) -> None:
-        """It is not even looked at, and there is an end to it."""
+        """Unread, and only up to a limit."""
         self._unwanted += len(data)
         if self._unwanted > self._config.max_body:
             self.force_close()
 
     def quiet_for(self) -> float:
-        """Seconds since its last answer, or since it was made; 0 while there is something to answer."""
+        """Seconds since its last response, or since it was accepted; 0 while a request is handled."""
         return self.loop.time() - self._quiet_since if self.is_idle else 0.0
 
     def _grow_head(self, size: int) -> None:
@@ -138,7 +137,7 @@ class Connection(ParsingState):
         if self.is_idle:
             self._refuse_head(HeadTooLarge("The first line and the headers of your request are too large together."))
         else:
-            self.close()  # behind the answer that is under way
+            self.close()  # after the current response
 
     def _give_up_head(self) -> None:
         self._head_timer = None
@@ -163,20 +162,20 @@ class Connection(ParsingState):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Instead of the framework's plain text. The connection is closed behind it."""
+        """Our error body in place of aiohttp's plain text; then the connection is closed."""
         if request.writer.output_size > 0:
-            raise ConnectionError("an answer has begun, there can be no second one")
+            raise ConnectionError("a response has started already")
         context = begin_context(request)
         if status >= 500:
-            log.error("%s: the answer failed", context.request_id, exc_info=exc)
+            log.error("%s: the response failed", context.request_id, exc_info=exc)
         if not isinstance(exc, ProxyError):
             exc = InternalError() if status >= 500 else fault_of_head(self.head, self._config.max_body)
-        return refuse(request, exc)
+        return reject(request, exc)
 
     def log_exception(self, *args: Any, **how: Any) -> None:
-        """A body that breaks its own framing has been answered; the framework stumbles over it once more."""
+        """A malformed body has been answered already; aiohttp reports it once more."""
         if isinstance(how.get("exc_info"), web.RequestPayloadError | HttpProcessingError):
-            self.log_debug("the rest of a body could not be read", **how)
+            self.log_debug("malformed rest of a request body", **how)
         else:
             super().log_exception(*args, **how)
 
@@ -193,41 +192,41 @@ class Connection(ParsingState):
         return finished
 
 
-def refuse(request: web.BaseRequest, error: ProxyError) -> web.StreamResponse:
-    """Before the application has seen the request. The connection is closed behind it."""
+def reject(request: web.BaseRequest, error: ProxyError) -> web.StreamResponse:
+    """Answers a request that the application does not see; then the connection is closed."""
     response = error_response(request, error)
     add_standard_headers(request, response)
     response.force_close()
     return response
 
 
-async def _refuse(request: web.BaseRequest) -> web.StreamResponse:
-    return refuse(request, request[FAULT])
+async def _reject(request: web.BaseRequest) -> web.StreamResponse:
+    return reject(request, request[FAULT])
 
 
 class Server(web.Server):
-    """Makes the connections, as many as there may be. The application behind them may change between requests."""
+    """Accepts connections up to `max_connections`. The application behind them may be replaced between requests."""
 
     def __init__(self, server: web.Server, config: Config) -> None:
-        """`server`: the framework's own for the application."""
+        """`server`: aiohttp's server of the application."""
         super().__init__(self._handle, request_factory=self._new_request, handler_cancellation=True)
         self._config = config
         # moving
         self._behind = server
-        self._refusals: set[Refusal] = set()
+        self._overload_responses: set[OverloadResponse] = set()
         self._open = 0
         """Connections."""
-        self._is_full = False
+        self._at_limit = False
 
     def replace_app(self, server: web.Server) -> None:
-        """Serves requests from the next one on with `server`, the framework's own for an application."""
+        """Serves new requests with `server`, aiohttp's server of another application."""
         self._behind = server
 
     def _handle(self, request: Any) -> Any:
-        return _refuse(request) if FAULT in request else self._behind.request_handler(request)
+        return _reject(request) if FAULT in request else self._behind.request_handler(request)
 
     def _new_request(self, message: Any, payload: Any, connection: Any, writer: Any, task: Any) -> Any:
-        """Whatever came, it is answered in HTTP/1.1, unless it is a request of HTTP/1.0."""
+        """Malformed requests become requests too, with a FAULT, and are answered in HTTP/1.1."""
         error = None
         if message is ERROR:
             message = message_of(connection.head)
@@ -252,10 +251,10 @@ class Server(web.Server):
         super().connection_lost(handler, exc)
 
     def __call__(self) -> Any:
-        was_full = self._is_full
-        self._is_full = self._open >= self._config.max_connections
-        if not self._is_full:
+        was_at_limit = self._at_limit
+        self._at_limit = self._open >= self._config.max_connections
+        if not self._at_limit:
             return Connection(self, self._config)
-        if not was_full:
-            log.warning("there are %d connections; more are refused", self._config.max_connections)
-        return Refusal(self._refusals)
+        if not was_at_limit:
+            log.warning("%d connections, the limit: rejecting more with 503", self._config.max_connections)
+        return OverloadResponse(self._overload_responses)

@@ -1,4 +1,4 @@
-"""The middleware around every request: our errors, and the framework's, become answers of the client's API."""
+"""Middleware around every request: turns exceptions, ours and aiohttp's, into errors of the client's API."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .headers import asks_as_browser, begin_context, preflight
 log = logging.getLogger(__name__)
 
 LONGEST_PATH = 200
-"""Characters of a path in a message or a log line."""
+"""Characters of a path in an error message or a log line."""
 
 
 @web.middleware
 async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """For answers that have not begun; a stream that has reports its own failures.
+    """For responses that have not started; a started stream reports its own failures.
 
-    What fails when bytes are out already breaks the connection off: a second answer would be taken for the next.
+    A failure after the response has started aborts the connection: a second response would be read as the next one.
     """
     context = begin_context(request)
     context.api = find_api(request) or DEFAULT_API
@@ -35,12 +35,12 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
                 "%s: %s %s failed after the response had started",
                 *(context.request_id, request.method, _short_path(request)),
             )
-            raise ConnectionResetError("the answer has begun") from error
+            raise ConnectionResetError("the response has started") from error
         return _answer_to(error, request)
 
 
 def _answer_to(error: Exception, request: web.Request) -> web.Response:
-    """Raises what is not for a body to tell."""
+    """Re-raises exceptions that must not become an error body (redirects, lost connections)."""
     if isinstance(error, ProxyError):
         context = request[CONTEXT]
         if error.status >= 500 and not context.is_run:  # a run has a log line of its own
@@ -53,7 +53,7 @@ def _answer_to(error: Exception, request: web.Request) -> web.Response:
         return error_response(request, MethodNotAllowed(allowed))
     if isinstance(error, web.HTTPException) and error.status >= 400:
         if asks_as_browser(request):
-            return preflight(request, ["OPTIONS"])  # so that the page can read why its call is refused
+            return preflight(request, ["OPTIONS"])  # so that the page can read the error of its call
         return error_response(request, _translate(error, request))
     if isinstance(error, web.HTTPException | ConnectionResetError):
         raise error
@@ -62,7 +62,7 @@ def _answer_to(error: Exception, request: web.Request) -> web.Response:
 
 
 def _short_path(request: web.Request) -> str:
-    """As much as is repeated of what a client made up."""
+    """Shortened, since the client chooses it."""
     return request.path[:LONGEST_PATH]
 
 
@@ -85,7 +85,7 @@ def error_response(request: web.BaseRequest, error: ProxyError) -> web.Response:
 
 
 def _translate(error: web.HTTPException, request: web.Request) -> ProxyError:
-    """The framework's errors as errors of ours."""
+    """aiohttp's errors as ours."""
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return BodyTooLarge("The request body is larger than this server takes.")
     if isinstance(error, web.HTTPNotFound):

@@ -1,4 +1,4 @@
-"""Headers of every answer: which request it was, how long it took, and which browsers may read it."""
+"""Headers of every response: request id, processing time, CORS."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _OF_LIMITS = {name: None for api in APIS.values() for name in api.rate_headers(l
 EXPOSED = ", ".join(
     [*_OF_ANSWERS, "allow", "www-authenticate", "retry-after", "retry-after-ms", "x-should-retry", *_OF_LIMITS]
 )
-"""The headers of an answer that a page may read."""
+"""Response headers that a page may read."""
 
 ID, SERVER = map(istr, ("x-request-id", "Server"))
-"""Every request and answer is asked for them, so they are prepared for look-ups that ignore case."""
+"""Prepared for look-ups that ignore case, since every request and response needs them."""
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-"""All that any endpoint could have: a page may read why the others are refused, too."""
+"""All methods that an endpoint could have: a page may read the error for the others, too."""
 PRIVATE_NETWORK = "Access-Control-Request-Private-Network"
 """Source: WICG Private Network Access, "CORS preflight"; Chromium sends it."""
 PREFLIGHT_LIFE = "600"
-"""Seconds for which a browser may remember a preflight; Chromium takes two hours at most, Firefox a day."""
+"""Seconds for which a browser may cache a preflight; Chromium allows two hours at most, Firefox a day."""
 
 
 def begin_context(request: web.BaseRequest) -> RequestContext:
@@ -52,11 +52,11 @@ def add_standard_headers(request: web.BaseRequest, response: web.StreamResponse)
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Runs just before the headers of an answer of the application's go out."""
+    """aiohttp calls it before it sends the headers of a response of the application."""
     add_standard_headers(request, response)
     server, body = server_of(request), request.content
     if server.shutdown.begun or not body.is_eof() or body.exception() is not None:
-        # the process ends, or the body's rest is still to come, or it broke: no request may be sent behind it
+        # during shutdown, and after a body that is incomplete or malformed, no further request may follow
         response.headers["Connection"] = "close"
         response.force_close()
     response.headers.update(request[CONTEXT].rate_headers)
@@ -72,7 +72,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 
 
 def allowed_origin(request: web.Request) -> str:
-    """What `Access-Control-Allow-Origin` has to say to this request; empty if nothing."""
+    """The value of `Access-Control-Allow-Origin` for this request, or ""."""
     server = server_of(request)
     if server.config.cors == "*":
         return "*"
@@ -81,20 +81,20 @@ def allowed_origin(request: web.Request) -> str:
 
 
 def asks_as_browser(request: web.Request) -> bool:
-    """Whether this is a browser's question before a call of an allowed page."""
+    """Whether this is a CORS preflight of an allowed page."""
     is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
     return is_preflight and bool(allowed_origin(request))
 
 
 def preflight(request: web.Request, allowed: list[str]) -> web.Response:
-    """The answer to OPTIONS: what may be done, and what a browser may send along."""
+    """The response to OPTIONS and to CORS preflights."""
     response = web.Response(status=204, headers={"Allow": ", ".join(allowed)})
     if allowed_origin(request):
         response.headers["Access-Control-Allow-Methods"] = METHODS
         response.headers["Access-Control-Max-Age"] = PREFLIGHT_LIFE
-        if PRIVATE_NETWORK in request.headers:  # a page of the internet asks for an address of this machine
+        if PRIVATE_NETWORK in request.headers:  # a public page calls a private address
             response.headers["Access-Control-Allow-Private-Network"] = "true"
         wanted = request.headers.get("Access-Control-Request-Headers")
-        if wanted:  # echoed: every SDK has headers of its own, and tomorrow more
+        if wanted:  # echoed: every SDK has headers of its own
             response.headers["Access-Control-Allow-Headers"] = wanted
     return response

@@ -1,4 +1,4 @@
-"""Running out of open files: asyncio tries to accept again each second, and would log each attempt with its stack."""
+"""Running out of file descriptors: asyncio retries accept() each second and would log each failure with a traceback."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ log = logging.getLogger(__name__)
 
 OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
-AGAIN = 60.0
-"""Seconds after which it is logged again, if it goes on."""
+LOG_INTERVAL = 60.0
+"""Seconds between two log lines while it lasts."""
 
 
 class OpenFilesHandler:
-    """An exception handler of the event loop that logs a lack of files once, and leaves all else to the one before."""
+    """An exception handler of the event loop that logs EMFILE and its kin once, and leaves all else to the default."""
 
     def __init__(self) -> None:
-        self._logged_at = -AGAIN
+        self._logged_at = -LOG_INTERVAL
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if not (isinstance(error, OSError) and error.errno in OUT_OF_FILES and "accept" in context.get("message", "")):
             loop.default_exception_handler(context)
             return
-        if loop.time() - self._logged_at >= AGAIN:
+        if loop.time() - self._logged_at >= LOG_INTERVAL:
             self._logged_at = loop.time()
             log.error(
-                "no connection can be accepted: out of open files (%s); raise the limit, ulimit -n", error.strerror
+                "cannot accept connections: out of file descriptors (%s); raise the limit, ulimit -n", error.strerror
             )
 
 
 @contextlib.contextmanager
-def lack_logged_once() -> Iterator[None]:
+def open_files_handler() -> Iterator[None]:
     """While the process listens."""
     loop = asyncio.get_running_loop()
     before = loop.get_exception_handler()

@@ -1,4 +1,4 @@
-"""One connection too many: it is told so, and closed."""
+"""Answers connections above `--max-connections` with 503 and closes them."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import cast
 from ...api.registry import DEFAULT_API
 from ...core.errors import TooManyConnections
 
-PATIENCE = 1.0
-"""Seconds for such a client to begin its request; who is answered before may never read the answer."""
+REQUEST_WAIT = 1.0
+"""Seconds to wait for the first bytes of a request: a client may not read a response that comes before."""
 
 MOST = 100
-"""Such connections at a time; still more are closed without a word."""
+"""Such connections at a time; further ones are closed without a response."""
 
 
-class Refusal(asyncio.Protocol):
-    """Answers the first bytes with 503 and closes behind it."""
+class OverloadResponse(asyncio.Protocol):
+    """Answers the first bytes with 503, then closes."""
 
-    def __init__(self, others: set[Refusal]) -> None:
-        """`others`: all that are open; this one adds itself."""
+    def __init__(self, others: set[OverloadResponse]) -> None:
+        """`others`: the open ones; this one adds itself."""
         self._others = others
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._timer = asyncio.get_running_loop().call_later(PATIENCE, self._transport.abort)
+        self._timer = asyncio.get_running_loop().call_later(REQUEST_WAIT, self._transport.abort)
         self._others.add(self)
         if len(self._others) > MOST:
             self._transport.abort()

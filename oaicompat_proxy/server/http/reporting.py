@@ -1,4 +1,4 @@
-"""Follows each run, and hands its report to whoever observes: metrics, log, traces.
+"""Reports each run to the observers: metrics, log, traces.
 
 A run is reported once, however many requests with the same `Idempotency-Key` read its answer.
 """
@@ -20,11 +20,11 @@ from .client_api import find_api
 log = logging.getLogger(__name__)
 
 RETRY_COUNT = "x-stainless-retry-count"
-"""How often the official clients have sent this request before."""
+"""Sent by the official clients: how often this request was tried before."""
 
 
 def reported(operation: str, handler: Handler) -> Handler:
-    """The same, and each of its runs is reported."""
+    """Wraps the handler: each of its runs is reported."""
 
     async def report_run(request: web.Request) -> web.StreamResponse:
         telemetry, context = request.app[TELEMETRY], request[CONTEXT]
@@ -47,8 +47,8 @@ def reported(operation: str, handler: Handler) -> Handler:
     return report_run
 
 
-def report_refusal(request: web.Request, error: ProxyError) -> None:
-    """Who is refused before anything is run has no run, but is counted as one that was refused."""
+def report_rejected(request: web.Request, error: ProxyError) -> None:
+    """Counts a request that is rejected before its run."""
     api = find_api(request)
     if api is not None:
         telemetry = request.app[TELEMETRY]
@@ -71,10 +71,10 @@ def _begin(telemetry: Telemetry, request: web.Request, operation: str, key_name:
 
 
 def tell(observers: Sequence[Observer], reports: Sequence[RunReport]) -> None:
-    """An observer's fault is no reason for others not to be told."""
+    """A failing observer does not keep the others from their reports."""
     for observe in observers:
         for report in reports:
             try:
                 observe(report)
             except Exception:
-                log.exception("%s: a run could not be reported", report.request_id)
+                log.exception("%s: reporting the run failed", report.request_id)

@@ -1,7 +1,7 @@
-"""Whether a client takes what is sent to it: a connection whose client reads nothing would stay for ever.
+"""Send timeout: aborts the connections of clients that do not read their responses.
 
-A transport that is closed first sends what it holds, however long that takes; and the framework's own answers are
-written without a time limit. So all connections are looked at, whatever is sent on them and by whom.
+A transport that is closed first sends its buffer, however long that takes, and aiohttp writes its own responses
+without a time limit. So every connection is checked, whatever is sent on it.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-LOOKS = 20
-"""Looks at each connection within the limit."""
+CHECKS_PER_LIMIT = 20
+"""Checks of each connection within the limit."""
 
 LONGEST_PAUSE = 1.0
-"""Seconds between two looks, at most."""
+"""Most seconds between two checks."""
 
 
 _RESET = struct.pack("ii", 1, 0)
-"""`struct linger` of socket(7): a close does not wait for what was not sent, and the client sees a reset."""
+"""`struct linger` of socket(7): close() discards unsent bytes, and the client sees a reset."""
 
 
 def drop(transport: asyncio.WriteTransport | None) -> None:
-    """Closes at once. What the client has not taken is thrown away, also by the system, which would keep trying."""
+    """Closes immediately and discards unsent bytes, also those in the kernel, which would keep trying to send them."""
     if transport is None:
         return
     with contextlib.suppress(OSError):
@@ -34,7 +34,7 @@ def drop(transport: asyncio.WriteTransport | None) -> None:
 
 
 class SendProgress:
-    """Of one connection: for how long none of what waits for the client was sent."""
+    """How long a connection's send buffer has made no progress."""
 
     __slots__ = ("_loop", "_since", "_transport", "_unsent")
 
@@ -46,7 +46,7 @@ class SendProgress:
         self._since = 0.0
 
     def stalled_for(self) -> float:
-        """Seconds, as far as earlier calls could see; 0 while nothing waits."""
+        """Seconds without progress, measured between calls; 0 while the buffer is empty."""
         unsent = self._transport.get_write_buffer_size()
         if not self._unsent or unsent < self._unsent:
             self._since = self._loop.time()
@@ -54,11 +54,11 @@ class SendProgress:
         return self._loop.time() - self._since if unsent else 0.0
 
     def restart(self) -> None:
-        """The client has taken something, though more may wait for it since."""
+        """The client has read something, although the buffer may have grown since."""
         self._unsent = 0
 
     def abort(self) -> None:
-        """Closes the connection at once, without what waits."""
+        """Closes the connection immediately, without sending the buffer."""
         drop(self._transport)
 
 
@@ -66,14 +66,14 @@ class Stallable(Protocol):
     """A client's connection."""
 
     def stalled_for(self) -> float:
-        """Seconds for which the client has taken nothing of what waits for it."""
+        """Seconds for which the client has read nothing of the bytes that wait for it."""
         ...
 
     def abort(self) -> None: ...
 
 
 class StalledClients:
-    """Drops every client that takes nothing for `limit` seconds, a moment before they are over."""
+    """Aborts the connection of every client that reads nothing for `limit` seconds."""
 
     def __init__(self, connections: Callable[[], Iterable[Stallable]]) -> None:
         self._connections = connections
@@ -82,20 +82,20 @@ class StalledClients:
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, limit: float) -> None:
-        """From now on, with this limit in seconds."""
+        """Starts checking, or goes on with another limit. `limit`: in seconds."""
         self.stop()
         self._limit = limit
-        self._timer = asyncio.get_running_loop().call_later(self._pause, self._look)
+        self._timer = asyncio.get_running_loop().call_later(self._pause, self._check)
 
     @property
     def _pause(self) -> float:
-        return min(self._limit / LOOKS, LONGEST_PAUSE)
+        return min(self._limit / CHECKS_PER_LIMIT, LONGEST_PAUSE)
 
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         for connection in list(self._connections()):
             if connection.stalled_for() >= self._limit - 2 * self._pause:
                 connection.abort()

@@ -12,7 +12,7 @@ from aiohttp import web
 from ...config.settings import Config
 from ..context import EXPOSED, SERVER
 from ..http.connection import Connection, Server
-from ..http.open_files import lack_logged_once
+from ..http.open_files import open_files_handler
 from ..http.send_progress import StalledClients
 from .sockets import is_exposed
 
@@ -55,7 +55,7 @@ class Runner:
             await sites.setup()
             self._stalled.watch(_send_timeout(self._config))
             stack.push_async_callback(self._close, sites)
-            with lack_logged_once():
+            with open_files_handler():
                 for sock in sockets:
                     await web.SockSite(sites, sock, backlog=BACKLOG).start()
                 yield
