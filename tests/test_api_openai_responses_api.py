@@ -20,7 +20,7 @@ from oaicompat_proxy.core.request import RequestLimits
 
 API: ClientApi = RESPONSES
 LIMITS = RequestLimits(media=0, messages=10)
-SETTINGS = SimpleNamespace(responses_reasoning="text", max_answer=100, reasoning_field="none")
+SETTINGS = SimpleNamespace(responses="stored", responses_reasoning="text", max_answer=100, reasoning_field="none")
 ENVELOPE = Envelope("resp_1", 1790000000, "owl")
 ASKS: list[Part] = [
     AnswerStarted(),

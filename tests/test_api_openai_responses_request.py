@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from oaicompat_proxy.api.openai.responses import request
-from oaicompat_proxy.api.openai.responses.request import EARLIER_ITEMS
+from oaicompat_proxy.api.openai.responses.stored import EARLIER_ITEMS
 from oaicompat_proxy.core.errors import InvalidRequest
 from oaicompat_proxy.core.json_text import JsonText
 from oaicompat_proxy.core.message import Message, Text, Tool
@@ -35,7 +35,8 @@ def test_minimal_request() -> None:
         parameters={},
         metadata_key="openai",
         tool_parameters=frozenset({"tools"}),
-        form={"echo": {}, "custom_tools": [], "server_labels": []},
+        form={"echo": {}, "custom_tools": [], "server_labels": [], "stored": True},
+        stored_input=b'[{"role":"user","content":"hi"}]',
     )
 
 
@@ -70,6 +71,7 @@ def test_full_request() -> None:
     assert [message.role for message in asked.messages] == ["system", "user"]
     assert asked.tool_names == {"tide", "poem"}
     assert asked.tools[0] == Tool("tide", "", {"type": "object"})
+    assert (asked.form["stored"], asked.stored_input) == (False, b"")
     assert (asked.form["custom_tools"], asked.form["server_labels"]) == (["poem"], ["owl"])
     assert asked.form["echo"]["instructions"] == "Be brief."
     assert asked.form["echo"]["tools"] == passed_on["tools"]

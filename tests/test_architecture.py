@@ -45,6 +45,7 @@ SERVER = (
     {"answering"},
     {"recording"},
     {"runtime"},
+    {"stored_answers"},
     {"sessions"},
     {"http"},
     {"context"},

@@ -217,3 +217,70 @@ async def test_a_slow_agent_is_waited_for(agent: Agent, proxy: StartProxy) -> No
 async def test_text_of_another_form_is_one_and_the_same(agent: Agent, front: Proxy) -> None:
     agent.plays([*run()[:3], text("a\u2028b"), text("\\"), *run("🌊")[3:]])
     assert (await ask(front, stream=True)).text == (await ask(front, stream=False)).text == "a\u2028b\\🌊"
+
+
+# What a request may refer to
+
+
+@both_ways
+async def test_a_request_goes_on_from_the_previous_response(agent: Agent, front: Proxy, stream: bool) -> None:
+    first = await ask(front, "My name is Alice.", stream=stream)
+    told = await ask(front, "What is my name?", stream=stream, previous_response_id=first.id)
+    sent = json.dumps(agent.exchanges[-1].json)
+    assert "My name is Alice." in sent
+    assert "Hello there" in sent
+    assert told.response["previous_response_id"] == first.id
+    third = await ask(front, "And now?", stream=stream, previous_response_id=told.id)
+    assert "My name is Alice." in json.dumps(agent.exchanges[-1].json)
+    assert third.text == "Hello there"
+
+
+@both_ways
+async def test_an_item_stands_in_place_of_its_reference(agent: Agent, front: Proxy, stream: bool) -> None:
+    first = await ask(front, stream=stream)
+    items = [
+        {"role": "user", "content": "Hi"},
+        {"type": "item_reference", "id": first.response["output"][0]["id"]},
+        {"role": "user", "content": "Again"},
+    ]
+    await ask(front, items, stream=stream)
+    assert "Hello there" in json.dumps(agent.exchanges[-1].json)
+
+
+async def test_outputs_of_tools_go_on_from_the_previous_response(agent: Agent, front: Proxy) -> None:
+    agent.plays(*run()[:3], *tool_call("call_1", "weather", '{"city":"Brest"}'))
+    first = await ask(front, stream=True, tools=[TOOL])
+    agent.plays(run("Sunny."))
+    result = {"type": "function_call_output", "call_id": "call_1", "output": "sun"}
+    told = await ask(front, [result], stream=True, tools=[TOOL], previous_response_id=first.id)
+    assert told.text == "Sunny."
+    assert (await post(front, [result])).status == 400
+
+
+async def test_what_is_not_stored_cannot_be_referred_to(front: Proxy, proxy: StartProxy) -> None:
+    async def refused(there: Proxy, response_id: str) -> tuple[int, Any]:
+        received = await post(there, previous_response_id=response_id)
+        return received.status, check_error_body(received.body)["code"]
+
+    unknown = (400, "previous_response_not_found")
+    assert await refused(front, "resp_unknown") == unknown
+    unstored = await ask(front, stream=False, store=False)
+    assert unstored.response["store"] is False
+    assert await refused(front, unstored.id) == unknown
+    stateless = await proxy(responses="stateless")
+    forgotten = await ask(stateless, stream=True)
+    assert forgotten.response["store"] is False
+    assert await refused(stateless, forgotten.id) == unknown
+
+
+async def test_another_key_cannot_refer_to_it(agent: Agent, proxy: StartProxy) -> None:
+    agent.plays(run("Hello"))
+    front = await proxy(api_key=("alice", "bob"))
+
+    async def told(key: str, **fields: Any) -> Received:
+        body = json.dumps({"model": "owl", "input": "Hi", **fields}).encode()
+        return await front.post(body, path=RESPONSES, headers={"Authorization": f"Bearer {key}"})
+
+    answered = check_response_body((await told("alice")).body)
+    assert (await told("alice", previous_response_id=answered.id)).status == 200
+    assert (await told("bob", previous_response_id=answered.id)).status == 400

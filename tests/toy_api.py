@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from oaicompat_proxy.api.protocol import ApiSettings, ErrorAnswer, Form, ParsedBody
+from oaicompat_proxy.api.protocol import ApiSettings, BodyBuilder, ErrorAnswer, Form, ParsedBody, StreamEncoder
 from oaicompat_proxy.core.answer import AnswerFinished, Envelope, Part, TextBatch, TextPart, ToolCallOpened
 from oaicompat_proxy.core.errors import InvalidRequest, ProxyError
 from oaicompat_proxy.core.message import Message, Text
@@ -67,6 +67,18 @@ class ToyApi:
         if not body:
             raise InvalidRequest("A toy must say something.", code="silence")
         return ParsedBody({"text": body.decode()}, {}, len(body))
+
+    def find_references(self, body: ParsedBody) -> frozenset[str]:
+        return frozenset()
+
+    def expand(self, body: ParsedBody, stored: Mapping[str, bytes]) -> ParsedBody:
+        return body
+
+    def request_entries(self, request: AgentRequest, envelope: Envelope) -> Mapping[str, bytes]:
+        return {}
+
+    def answer_entries(self, answer: StreamEncoder | BodyBuilder, form: Form) -> Mapping[str, bytes]:
+        return {}
 
     def build_request(self, body: ParsedBody, limits: RequestLimits) -> AgentRequest:
         words = body.members["text"]

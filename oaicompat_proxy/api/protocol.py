@@ -43,6 +43,8 @@ class ApiSettings(Protocol):
     @property
     def reasoning_field(self) -> str: ...
     @property
+    def responses(self) -> str: ...
+    @property
     def responses_reasoning(self) -> str: ...
     @property
     def max_answer(self) -> int: ...
@@ -104,6 +106,18 @@ class ClientApi(Protocol):
 
     def read(self, body: bytes, limits: RequestLimits) -> ParsedBody:
         """The first half of parsing. Raises InvalidRequest."""
+
+    def find_references(self, body: ParsedBody) -> frozenset[str]:
+        """The names of the stored entries that the body refers to."""
+
+    def expand(self, body: ParsedBody, stored: Mapping[str, bytes]) -> ParsedBody:
+        """The body with what it refers to. `stored`: the entries that were found. Raises InvalidRequest."""
+
+    def request_entries(self, request: AgentRequest, envelope: Envelope) -> Mapping[str, bytes]:
+        """What is stored of the request for later ones that refer to its answer."""
+
+    def answer_entries(self, answer: StreamEncoder | BodyBuilder, form: Form) -> Mapping[str, bytes]:
+        """What is stored of a complete answer."""
 
     def build_request(self, body: ParsedBody, limits: RequestLimits) -> AgentRequest:
         """The second half; other requests may be served in between. Raises InvalidRequest."""

@@ -228,6 +228,13 @@ class Config:
         model=True,
     )
 
+    responses: str = setting(
+        "stored",
+        "Responses API: `stored` keeps answers in memory, for a day at most, so that a request may refer to them by "
+        "`previous_response_id` or `item_reference`; `stateless` keeps none.",
+        choices=("stored", "stateless"),
+        gateway=True,
+    )
     responses_reasoning: str = setting(
         "summary",
         "Form of reasoning in the Responses API: a `summary`, which most clients show, or the reasoning `text`.",

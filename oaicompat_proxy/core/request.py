@@ -31,6 +31,8 @@ class AgentRequest:
     """The parameters from which `tools` were read; an agent that takes tools does not get them twice."""
     form: Mapping[str, Any] = field(default_factory=dict)
     """What the client's API alone reads again when it encodes the answer, as JSON values."""
+    stored_input: bytes = b""
+    """The part of the request that is stored for later requests that refer to its answer; empty: none."""
     conversational: bool = True
     """False for a prompt by itself: its run gets a session of its own, and the client cannot be asked anything."""
 

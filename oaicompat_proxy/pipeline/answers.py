@@ -122,7 +122,7 @@ class WholeAnswer:
     ) -> None:
         """`max_size`: characters that the agent may say, since all of them are held in memory."""
         self._translator = translator
-        self._builder = builder
+        self.builder = builder
         self._observer = observer
         # moving
         self._left = max_size
@@ -140,7 +140,7 @@ class WholeAnswer:
                 raise UpstreamAnswerTooLong(
                     "The agent's answer is longer than this server holds in one piece; ask for a stream."
                 )
-            self._builder.add(part)
+            self.builder.add(part)
             if self._observer is not None:
                 self._observer.add(part)
 
@@ -150,7 +150,7 @@ class WholeAnswer:
 
     def body(self) -> bytes:
         """The answer as JSON."""
-        return self._builder.body()
+        return self.builder.body()
 
     def _translate(self, events: Iterable[Event]) -> Iterator[Part]:
         """Raises UpstreamError, but not for what stands behind the answer's end."""

@@ -23,6 +23,7 @@ from .sessions.redis_locks import RedisLocks
 from .sessions.run_limiter import RunLimiter
 from .sessions.sessions import Sessions
 from .sessions.store import MemoryStore, RedisStore, SessionStore
+from .stored_answers import MemoryAnswers, NoAnswers, RedisAnswers, StoredAnswers
 from .upstream.catalog import Catalog
 from .upstream.gateway_client import Upstream
 from .upstream.readiness import Readiness
@@ -52,15 +53,16 @@ class Gateway:
         self.store: SessionStore
         self._names: SessionNames
         self._ids: IdStore
+        self._answers: StoredAnswers
         self._speakers: dict[str, Upstream] = {}
         """Sessions that only the credentials of their callers can close."""
         ttl, size = config.session_ttl, config.max_sessions
         if redis is None:
-            self.locks, self._ids = MemoryLocks(), MemoryIds()
+            self.locks, self._ids, self._answers = MemoryLocks(), MemoryIds(), MemoryAnswers()
             self.store = MemoryStore(ttl=ttl, size=size)
             self._names = MemoryNames(size=size * NAMES_PER_SESSION)
         else:
-            self.locks, self._ids = RedisLocks(redis), RedisIds(redis)
+            self.locks, self._ids, self._answers = RedisLocks(redis), RedisIds(redis), RedisAnswers(redis)
             self.store = RedisStore(redis, namespace, ttl=ttl, size=size)
             self._names = RedisNames(redis, namespace, size=size * NAMES_PER_SESSION)
         # moving
@@ -95,6 +97,7 @@ class Gateway:
             sessions=sessions,
             closer=closer,
             call_ids=CallIds(keys, self._ids),
+            stored_answers=self._answers if config.responses == "stored" else NoAnswers(),
             limiter=self.limiter,
         )
 

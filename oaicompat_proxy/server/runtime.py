@@ -14,6 +14,7 @@ from .deadlines import Deadlines
 from .sessions.call_ids import CallIds
 from .sessions.run_limiter import RunLimiter
 from .sessions.sessions import Sessions
+from .stored_answers import StoredAnswers
 from .upstream.catalog import Catalog
 from .upstream.gateway_client import Upstream
 from .upstream.readiness import Readiness
@@ -40,6 +41,7 @@ class GatewayRuntime:
     sessions: Sessions
     closer: SessionCloser
     call_ids: CallIds
+    stored_answers: StoredAnswers
     limiter: RunLimiter
     """Those of the gateway: they survive the runtime."""
 

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from ...core.answer import Envelope
 from ...core.errors import ProxyError
-from ..protocol import ErrorAnswer
+from ...core.request import AgentRequest
+from ..protocol import BodyBuilder, ErrorAnswer, Form, ParsedBody, StreamEncoder
 from . import errors, headers, models
 from .recorded_fields import RECORDED_FIELDS
 
 
 class OpenAiApi:
-    """Half of a `ClientApi`; each API adds its requests and answers."""
+    """Half of a `ClientApi`; each API adds its requests and answers. By default an answer cannot be referred to."""
 
     recorded_fields = RECORDED_FIELDS
+
+    def find_references(self, body: ParsedBody) -> frozenset[str]:
+        return frozenset()
+
+    def expand(self, body: ParsedBody, stored: Mapping[str, bytes]) -> ParsedBody:
+        return body
+
+    def request_entries(self, request: AgentRequest, envelope: Envelope) -> Mapping[str, bytes]:
+        return {}
+
+    def answer_entries(self, answer: StreamEncoder | BodyBuilder, form: Form) -> Mapping[str, bytes]:
+        return {}
 
     def encode_error(self, error: ProxyError) -> ErrorAnswer:
         return ErrorAnswer(error.status, errors.error_headers(error), errors.error_body(error))

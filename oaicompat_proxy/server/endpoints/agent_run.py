@@ -65,6 +65,10 @@ async def _read(request: web.Request, api: ClientApi) -> AgentRequest:
     parsed = api.read(body, limits)
     del body
     await give_way(parsed.size)
+    if names := api.find_references(parsed):
+        answers, scope = request.app[RUNTIME].stored_answers, request[CONTEXT].caller.scope
+        parsed = api.expand(parsed, await answers.find(scope, names, most=config.max_text))
+        await give_way(parsed.size)
     return api.build_request(parsed, limits)
 
 
@@ -81,6 +85,9 @@ async def _begin(request: web.Request, api: ClientApi, asked: AgentRequest) -> A
     agent = await runtime.catalog.find(asked.model, caller)
     settings = runtime.per_model.of(model)
     plan = _plan(api, asked, settings)
+    if entries := api.request_entries(asked, plan.envelope):
+        await runtime.stored_answers.add(caller.scope, entries)
+        asked = replace(asked, stored_input=b"")
     if not asked.conversational:
         return _run(request, asked, SessionRequest(agent, caller, model, messages=(), size=size), plan)
     name = session_name(request.headers, asked.parameters, config.session_from)
@@ -118,6 +125,12 @@ class _Plan:
         on_bytes = report.recording.client_bytes if report.recording is not None else None
         comments = self.settings.keep_alive_form == "comment"
         return StreamedAnswer(translator, encoder, fingerprint, on_bytes, pings_are_comments=comments)
+
+    async def store(self, answer: StreamedAnswer | WholeAnswer, request: web.Request) -> None:
+        """Stores what later requests may refer to of the complete answer."""
+        form = answer.encoder if isinstance(answer, StreamedAnswer) else answer.builder
+        if entries := self.api.answer_entries(form, self.options.form):
+            await request.app[RUNTIME].stored_answers.add(request[CONTEXT].caller.scope, entries)
 
     def new_translator(self, ids: AnswerIds) -> Translator:
         config = self.settings
@@ -182,12 +195,15 @@ async def _run(
         fingerprint = sessions.new_fingerprint(wanted) if asked.conversational else None
         del asked, wanted
 
+        answer = plan.new_answer(translator, fingerprint, request)
+
         async def on_complete() -> None:
             lease.mark_delivered()
             await ids.share()
+            await plan.store(answer, request)
             await sessions.store(lease, fingerprint)
 
-        return await send_answer(request, run, plan.new_answer(translator, fingerprint, request), on_complete)
+        return await send_answer(request, run, answer, on_complete)
 
 
 async def _resume(
@@ -207,13 +223,16 @@ async def _resume(
         fingerprint = sessions.new_fingerprint(wanted) if lease.session is not None else None
         del wanted
 
+        answer = plan.new_answer(translator, fingerprint, request)
+
         async def on_complete() -> None:
             await ids.share()
+            await plan.store(answer, request)
             await sessions.store_continued(lease, fingerprint)
 
         report.note_turn(question.session)
         report.note_run(run)
-        return await send_answer(request, run, plan.new_answer(translator, fingerprint, request), on_complete)
+        return await send_answer(request, run, answer, on_complete)
 
 
 def _ids(

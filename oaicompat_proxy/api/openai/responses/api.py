@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ....core.answer import Envelope
 from ....core.confirmation_call import TOKEN_PREFIX
 from ....core.request import AgentRequest, RequestLimits
-from ...protocol import ApiSettings, Form, ParsedBody
+from ...protocol import ApiSettings, BodyBuilder, Form, ParsedBody, StreamEncoder
 from ..openai_api import OpenAiApi
 from . import request
 from .body import ResponseBuilder
 from .encoder import ResponseEncoder
 from .output import OutputOptions
 from .response_object import encode_echo
+from .stored import expand, find_references, input_entry, output_entries
 
 
 class ResponsesApi(OpenAiApi):
@@ -29,8 +32,24 @@ class ResponsesApi(OpenAiApi):
     def build_request(self, body: ParsedBody, limits: RequestLimits) -> AgentRequest:
         return request.build_request(body, limits)
 
+    def find_references(self, body: ParsedBody) -> frozenset[str]:
+        return find_references(body.members)
+
+    def expand(self, body: ParsedBody, stored: Mapping[str, bytes]) -> ParsedBody:
+        return expand(body, stored)
+
+    def request_entries(self, request: AgentRequest, envelope: Envelope) -> Mapping[str, bytes]:
+        return input_entry(envelope.id, request.stored_input)
+
+    def answer_entries(self, answer: StreamEncoder | BodyBuilder, form: Form) -> Mapping[str, bytes]:
+        assert isinstance(answer, (ResponseEncoder, ResponseBuilder))
+        return output_entries(answer.id, answer.output.entries()) if form.get("stored") else {}
+
     def form_of(self, request: AgentRequest, settings: ApiSettings) -> Form:
-        return {**request.form, "reasoning": settings.responses_reasoning, "max_answer": settings.max_answer}
+        form = {**request.form, "reasoning": settings.responses_reasoning, "max_answer": settings.max_answer}
+        if settings.responses == "stateless":
+            form |= {"stored": False, "echo": {**request.form["echo"], "store": False}}
+        return form
 
     def new_encoder(self, envelope: Envelope, form: Form) -> ResponseEncoder:
         return ResponseEncoder(

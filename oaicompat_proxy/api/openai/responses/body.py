@@ -14,7 +14,8 @@ class ResponseBuilder:
     def __init__(self, envelope: Envelope, *, echo: bytes, options: OutputOptions) -> None:
         """As of `ResponseEncoder`."""
         self._response = ResponseObject(envelope, echo)
-        self._output = Output(envelope.id.partition("_")[2], options)
+        self.id = envelope.id
+        self.output = Output(envelope.id.partition("_")[2], options)
         # moving
         self._usage: UsageTotals | None = None
 
@@ -22,8 +23,8 @@ class ResponseBuilder:
         if isinstance(part, UsageTotals):
             self._usage = part
         else:
-            self._output.take(part)
+            self.output.take(part)
 
     def body(self) -> bytes:
         """The whole response as JSON: equal to that of a stream's terminal event."""
-        return self._response.encode(finished(self._output, self._usage))
+        return self._response.encode(finished(self.output, self._usage))

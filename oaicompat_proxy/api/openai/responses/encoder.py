@@ -22,7 +22,8 @@ class ResponseEncoder:
     def __init__(self, envelope: Envelope, *, echo: bytes, options: OutputOptions, max_answer: int) -> None:
         """`echo`: as `encode_echo` made it. `max_answer`: characters that the agent may say, since all are held."""
         self._response = ResponseObject(envelope, echo)
-        self._output = Output(envelope.id.partition("_")[2], options)
+        self.id = envelope.id
+        self.output = Output(envelope.id.partition("_")[2], options)
         # moving
         self.chunks = 0
         """Number of events encoded so far, which is the next one's `sequence_number`."""
@@ -40,26 +41,26 @@ class ResponseEncoder:
             self._usage = part  # type: ignore[assignment]
             return b""
         self._count(size_of(part))
-        return self._encode_all(self._output.take(part))
+        return self._encode_all(self.output.take(part))
 
     def ping(self) -> bytes:
         """A keep-alive of the kind that every client knows: an event that changes nothing and is not counted.
 
         It has the number of the event before it, since a stream that is replayed has no keep-alives.
         """
-        event = self._output.idle() or self._lifecycle("in_progress", Outcome("in_progress", self._output.encode()))
+        event = self.output.idle() or self._lifecycle("in_progress", Outcome("in_progress", self.output.encode()))
         return encode_event(event, max(self.chunks - 1, 0))
 
     def end(self) -> bytes:
         """The terminal event."""
-        status = "completed" if self._output.incomplete_reason is None else "incomplete"
-        outcome = finished(self._output, self._usage)
+        status = "completed" if self.output.incomplete_reason is None else "incomplete"
+        outcome = finished(self.output, self._usage)
         return self._encode_all([self._lifecycle(status, outcome)])
 
     def fail(self, error: ProxyError) -> bytes:
         """`error`, at which official clients raise, and `response.failed`, which others wait for."""
         start = self._start() if not self.chunks else b""
-        failure = Outcome("failed", self._output.encode(), error=encode_failure(error))
+        failure = Outcome("failed", self.output.encode(), error=encode_failure(error))
         return start + self._encode_all(
             [Event("error", b'"error":%b' % encode_error(error)), self._lifecycle("failed", failure)]
         )
@@ -70,7 +71,7 @@ class ResponseEncoder:
 
     def _encode_text(self, part: TextBatch | TextPart) -> bytes:
         self._count(len(part.text))
-        output = self._output
+        output = self.output
         opening = b""
         if output.message is None:
             opening = self._encode_all(output.open_message())

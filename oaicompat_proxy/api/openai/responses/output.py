@@ -80,6 +80,10 @@ class Output:
         """The items that are closed, as JSON."""
         return b",".join([item.done for item in self._items if item.done])
 
+    def entries(self) -> list[tuple[str, bytes]]:
+        """Id and JSON of each item that is closed."""
+        return [(item.id, item.done) for item in self._items if item.done]
+
     def idle(self) -> Event | None:
         """An event that changes nothing; None if no item is open."""
         item = self.message or self._reasoning or self._call or next(reversed(self._agent_calls.values()), None)

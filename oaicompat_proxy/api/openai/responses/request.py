@@ -23,10 +23,8 @@ from ..unsupported import IN_RESPONSES, refuse_unsupported
 from ..validation import array_above_max_length, check, check_text
 from .conversation import build_messages
 from .response_object import echo_of
+from .stored import EARLIER_ITEMS, encode_input
 from .tools import custom_names, parse_tool_names, parse_tools, server_labels
-
-EARLIER_ITEMS = " earlier"
-"""Member of a body whose `input` begins with items of stored responses: how many. No client can send it."""
 
 _USED = frozenset(
     {
@@ -62,6 +60,7 @@ def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
     earlier = members.get(EARLIER_ITEMS, 0)
     messages = build_messages(members["input"], members.get("instructions"), media, earlier=earlier)
     check_text(size - media.encoded, limits.text, "input")
+    stored = encode_input(members, size)
     parameters = {name: value for name, value in members.items() if value is not None and name not in _USED}
     if parameters.get("tools") == []:
         del parameters["tools"]
@@ -76,10 +75,12 @@ def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
         exact=exact,
         tools=parse_tools(members, exact, tool_names),
         tool_parameters=frozenset({"tools"}),
+        stored_input=stored,
         form={
             "echo": echo_of(members),
             "custom_tools": custom_names(members),
             "server_labels": server_labels(members),
+            "stored": members.get("store") is not False,
         },
     )
 

@@ -1,0 +1,157 @@
+"""Stores what later requests may refer to of an answer: for a whole process tree, with Redis for all replicas.
+
+An entry belongs to one caller. Number, size and age of the entries are bounded; the oldest give way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from ..core.errors import InvalidRequest, SessionsUnavailable
+from .redis import mapped_errors
+from .shared_table import SharedTable
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+log = logging.getLogger(__name__)
+
+TTL = 24 * 3600.0
+"""Seconds for which an answer can be referred to, if there is room for so long."""
+
+MOST_IN_REDIS = 20_000
+"""Entries of all gateways and replicas; the oldest are evicted."""
+
+_TABLE = SharedTable(slots=4096, slot_size=16 * 1024)
+"""64 MB, of which the system gives only what is used."""
+
+_LENGTH = 4
+"""Bytes in front of an entry that say how long it is."""
+
+
+class StoredAnswers(Protocol):
+    """Entries of all callers, each found by its caller's scope and its name."""
+
+    async def add(self, scope: str, entries: Mapping[str, bytes]) -> None: ...
+
+    async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
+        """The entries that there are. `most`: bytes of all. Raises InvalidRequest for more, SessionsUnavailable."""
+        ...
+
+
+class NoAnswers:
+    """Nothing is stored."""
+
+    async def add(self, scope: str, entries: Mapping[str, bytes]) -> None:
+        pass
+
+    async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
+        return {}
+
+
+class MemoryAnswers:
+    """For one process tree."""
+
+    def __init__(self, table: SharedTable = _TABLE) -> None:
+        self._table = table
+
+    async def add(self, scope: str, entries: Mapping[str, bytes]) -> None:
+        until = time.time() + TTL
+        for name, value in entries.items():
+            self._put(_key(scope, name), value, until)
+
+    async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        for name in names:
+            value = self._get(_key(scope, name), most)
+            if value is not None:
+                found[name] = value
+                most = _rest(most, len(value))
+        return found
+
+    def _put(self, key: str, value: bytes, until: float) -> None:
+        value = len(value).to_bytes(_LENGTH, "big") + value
+        for number, start in enumerate(range(0, len(value), self._table.largest)):
+            self._table.put(f"{key}#{number}", value[start : start + self._table.largest], until=until)
+
+    def _get(self, key: str, most: int) -> bytes | None:
+        value = self._table.get(f"{key}#0")
+        if value is None:
+            return None
+        length = int.from_bytes(value[:_LENGTH], "big")
+        _rest(most, length)
+        pieces = [value]
+        for number in range(1, -(-(_LENGTH + length) // self._table.largest)):
+            piece = self._table.get(f"{key}#{number}")
+            if piece is None:
+                return None
+            pieces.append(piece)
+        return b"".join(pieces)[_LENGTH:]
+
+
+_PREFIX = "oaicompat:answer:"
+_ALL = "oaicompat:answers"
+
+_ADD = """
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('ZADD', KEYS[2], ARGV[3], KEYS[1])
+local over = redis.call('ZCARD', KEYS[2]) - tonumber(ARGV[4])
+if over > 0 then
+  for _, key in ipairs(redis.call('ZRANGE', KEYS[2], 0, math.min(over, 1000) - 1)) do
+    redis.call('DEL', key)
+    redis.call('ZREM', KEYS[2], key)
+  end
+end
+return 1
+"""
+
+
+class RedisAnswers:
+    """For all processes that share a Redis. Redis is used only for what this process tree does not know."""
+
+    def __init__(self, redis: Redis, table: SharedTable = _TABLE) -> None:
+        self._redis = redis
+        self._local = MemoryAnswers(table)
+        self._add = redis.register_script(_ADD)
+
+    async def add(self, scope: str, entries: Mapping[str, bytes]) -> None:
+        await self._local.add(scope, entries)
+        try:
+            for name, value in entries.items():
+                with mapped_errors():
+                    await self._add(
+                        [_PREFIX + _key(scope, name), _ALL], [value, int(TTL * 1000), time.time(), MOST_IN_REDIS]
+                    )
+        except SessionsUnavailable:
+            log.warning("Redis unavailable: an answer is stored for this process tree only")
+
+    async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
+        names = list(names)
+        found = await self._local.find(scope, names, most=most)
+        most -= sum(map(len, found.values()))
+        for name in names:
+            if name not in found:
+                with mapped_errors():
+                    value = await self._redis.get(_PREFIX + _key(scope, name))
+                if isinstance(value, bytes):
+                    found[name] = value
+                    most = _rest(most, len(value))
+        return found
+
+
+def _key(scope: str, name: str) -> str:
+    return hashlib.sha256(f"{scope}\0{name}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _rest(most: int, size: int) -> int:
+    if size > most:
+        raise InvalidRequest(
+            "The request refers to more earlier output than this server takes in one request.",
+            param="input",
+            code="string_above_max_length",
+        )
+    return most - size
