@@ -2,8 +2,8 @@ import pytest
 
 from oaicompat_proxy.core import errors
 from oaicompat_proxy.core.events import RunFailed
-from oaicompat_proxy.core.redaction import LONGEST_TEXT, redact
-from oaicompat_proxy.translation.failures import MEANINGS, classify, from_run, unknown_model
+from oaicompat_proxy.core.redaction import MAX_TEXT, redact
+from oaicompat_proxy.translation.failures import RULES, classify, error_of_run, model_not_found
 
 # what providers really say, and what it means
 WORDINGS = [
@@ -40,7 +40,7 @@ def test_the_meaning_is_read_from_the_words(words: str, kind: type[errors.ProxyE
 
 
 def test_every_meaning_has_a_wording_that_reaches_it() -> None:
-    assert {meaning.error for meaning in MEANINGS} == {row[1] for row in WORDINGS} - {errors.AgentError}
+    assert {rule.error for rule in RULES} == {row[1] for row in WORDINGS} - {errors.AgentError}
 
 
 def test_a_run_that_was_started_is_not_to_be_sent_again() -> None:
@@ -67,17 +67,17 @@ RUNS = [
 
 @pytest.mark.parametrize(("event", "kind"), RUNS)
 def test_a_failed_run_is_told_by_its_kind(event: RunFailed, kind: type[errors.ProxyError]) -> None:
-    assert type(from_run(event, model="owl")) is kind
+    assert type(error_of_run(event, model="owl")) is kind
 
 
 def test_an_unknown_app_does_not_tell_the_names_of_the_others() -> None:
-    error = from_run(RunFailed('Unknown app "x". Available: secret', unknown_app=True), model="owl")
+    error = error_of_run(RunFailed('Unknown app "x". Available: secret', unknown_app=True), model="owl")
     assert error.message == "The model `owl` does not exist or you do not have access to it."
     assert (error.status, error.code) == (404, "model_not_found")
 
 
 def test_a_long_model_name_is_shortened() -> None:
-    assert len(unknown_model("x" * 10_000).message) < LONGEST_TEXT + 100
+    assert len(model_not_found("x" * 10_000).message) < MAX_TEXT + 100
 
 
 SECRETS = [
@@ -134,11 +134,11 @@ def test_line_ends_become_spaces() -> None:
     assert redact(" a\r\n\tb\u2028c ") == "a b c"
 
 
-@pytest.mark.parametrize("length", [LONGEST_TEXT - 1, LONGEST_TEXT, LONGEST_TEXT + 1, 1_000_000])
+@pytest.mark.parametrize("length", [MAX_TEXT - 1, MAX_TEXT, MAX_TEXT + 1, 1_000_000])
 def test_a_long_text_is_shortened(length: int) -> None:
     text = ("no " * (length // 3 + 1))[:length].strip()
     shortened = redact(text)
-    assert shortened == (text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…")
+    assert shortened == (text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…")
 
 
 @pytest.mark.timeout(10)
@@ -150,6 +150,6 @@ def test_a_hostile_text_costs_linear_time(piece: str) -> None:
 
 @pytest.mark.parametrize("words", ["no entry for hush-hush", "hush-hush, " * 200, "x " * 248 + "hush-hush"])
 def test_a_secret_that_is_known_is_not_passed_on_whatever_it_looks_like(words: str) -> None:
-    for error in (classify(words, secret="hush-hush"), from_run(RunFailed(words), model="owl", secret="hush-hush")):
+    for error in (classify(words, secret="hush-hush"), error_of_run(RunFailed(words), model="owl", secret="hush-hush")):
         assert "hush" not in error.message
     assert "hush" in classify(words).message

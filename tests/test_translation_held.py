@@ -1,16 +1,16 @@
 import pytest
 
 from oaicompat_proxy.core.errors import UpstreamAnswerTooLong
-from oaicompat_proxy.translation.held import ITEM, Held
+from oaicompat_proxy.translation.held import ITEM_SIZE, Held
 
 
 def test_what_is_held_is_bounded_and_what_is_released_makes_room() -> None:
-    held = Held(2 * ITEM + 10)
-    assert held.add(5, items=1) == ITEM + 5
-    assert held.add(5, items=1) == ITEM + 5
+    held = Held(2 * ITEM_SIZE + 10)
+    assert held.add(5, items=1) == ITEM_SIZE + 5
+    assert held.add(5, items=1) == ITEM_SIZE + 5
     with pytest.raises(UpstreamAnswerTooLong):
         held.add(1)
-    held.release(ITEM + 6)
+    held.release(ITEM_SIZE + 6)
     assert held.add(-5) == -5
-    assert held.size == ITEM
-    assert held.add(ITEM) == ITEM
+    assert held.size == ITEM_SIZE
+    assert held.add(ITEM_SIZE) == ITEM_SIZE

@@ -7,11 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oaicompat_proxy.core.events import SubagentFinished, ToolFinished
-from oaicompat_proxy.translation.narration import CHILD, LONGEST_PART, TOOL, Narrator, remove, tell_child
+from oaicompat_proxy.translation.narration import (
+    MAX_PART,
+    SUBAGENT_MARK,
+    TOOL_MARK,
+    Narrator,
+    describe_subagent,
+    remove,
+)
 
 
 def line_of(narrator: Narrator, event: ToolFinished) -> str:
-    (line,) = narrator.tell_tool(event)
+    (line,) = narrator.on_tool_finished(event)
     return line
 
 
@@ -28,22 +35,22 @@ def finished(
 
 def test_a_call_is_told_with_arguments_result_and_duration() -> None:
     narrator = Narrator()
-    narrator.note_call("c1", '{"a":19}')
+    narrator.add_call("c1", '{"a":19}')
     assert line_of(narrator, finished()) == '⟦tool⟧ add {"a":19} → 42 (0.2 s)'
 
 
 def test_arguments_may_come_in_pieces_and_interleaved() -> None:
     narrator = Narrator()
     for call_id, piece in [("c1", '{"a"'), ("c2", '{"b"'), ("c1", ":1}"), ("c2", ":2}")]:
-        narrator.note_arguments(call_id, piece)
+        narrator.add_arguments(call_id, piece)
     assert line_of(narrator, finished(call_id="c2")) == '⟦tool⟧ add {"b":2} → 42 (0.2 s)'
     assert line_of(narrator, finished(call_id="c1")) == '⟦tool⟧ add {"a":1} → 42 (0.2 s)'
 
 
 def test_the_whole_call_counts_not_the_pieces_before_it() -> None:
     narrator = Narrator()
-    narrator.note_arguments("c1", '{"a":')
-    narrator.note_call("c1", '{"a":1}')
+    narrator.add_arguments("c1", '{"a":')
+    narrator.add_call("c1", '{"a":1}')
     assert line_of(narrator, finished()) == '⟦tool⟧ add {"a":1} → 42 (0.2 s)'
 
 
@@ -71,23 +78,23 @@ def test_what_is_not_known_is_left_out(event: ToolFinished, line: str) -> None:
     ],
 )
 def test_a_child_is_told_by_its_last_word(event: SubagentFinished, line: str) -> None:
-    assert tell_child(event) == line
+    assert describe_subagent(event) == line
 
 
 def test_long_parts_are_shortened_and_say_so() -> None:
     narrator = Narrator()
-    narrator.note_call("c1", "a" * 10_000)
+    narrator.add_call("c1", "a" * 10_000)
     line = line_of(narrator, finished("b" * 10_000, seconds=None))
-    assert line == f"⟦tool⟧ add {'a' * LONGEST_PART}… → {'b' * LONGEST_PART}…"
+    assert line == f"⟦tool⟧ add {'a' * MAX_PART}… → {'b' * MAX_PART}…"
 
 
 def test_what_just_fits_is_not_shortened() -> None:
-    assert "…" not in line_of(Narrator(), finished("b" * LONGEST_PART))
+    assert "…" not in line_of(Narrator(), finished("b" * MAX_PART))
 
 
 def test_arguments_are_forgotten_with_their_call() -> None:
     narrator = Narrator()
-    narrator.note_call("c1", '{"a":1}')
+    narrator.add_call("c1", '{"a":1}')
     line_of(narrator, finished())
     assert line_of(narrator, finished()) == "⟦tool⟧ add → 42 (0.2 s)"
 
@@ -120,23 +127,23 @@ words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="⟦
 def test_whatever_is_told_can_be_removed_again(before: str, arguments: str, outcome: str, after: str) -> None:
     """Nothing in a call or a result makes its line survive, and nothing of the answer is lost with it."""
     narrator = Narrator()
-    narrator.note_call("c1", arguments)
+    narrator.add_call("c1", arguments)
     line = line_of(narrator, finished(outcome))
     rest = remove(f"{before}\n\n{line}\n\n{after}")
-    assert TOOL not in rest
+    assert TOOL_MARK not in rest
     assert rest.split() == f"{before}\n\n{after}".split()
 
 
 @given(st.text())
 def test_a_told_line_is_one_line(outcome: str) -> None:
-    for line in (line_of(Narrator(), finished(outcome)), tell_child(SubagentFinished("c", outcome, False))):
+    for line in (line_of(Narrator(), finished(outcome)), describe_subagent(SubagentFinished("c", outcome, False))):
         assert len(line.splitlines()) == 1
-        assert line.startswith((TOOL, CHILD))
+        assert line.startswith((TOOL_MARK, SUBAGENT_MARK))
 
 
 def test_a_placeholder_is_told_only_when_its_call_is_not_handed_out() -> None:
     narrator = Narrator()
-    narrator.note_call("c1", '{"a":1}')
-    assert narrator.tell_tool(finished("[add rendered on client]", is_placeholder=True)) == []
-    assert narrator.tell_placeholders() == ['⟦tool⟧ add {"a":1} → [add rendered on client] (0.2 s)']
-    assert narrator.tell_placeholders() == []
+    narrator.add_call("c1", '{"a":1}')
+    assert narrator.on_tool_finished(finished("[add rendered on client]", is_placeholder=True)) == []
+    assert narrator.release_placeholders() == ['⟦tool⟧ add {"a":1} → [add rendered on client] (0.2 s)']
+    assert narrator.release_placeholders() == []

@@ -88,15 +88,15 @@ CONVERSATIONS: dict[str, Conversation] = {
         (("add_arguments", "c1", "{}"), []),
         (("end", "c1"), []),
         (("end_message",), []),
-        (("forget",), []),
-        (("hand_out",), []),
+        (("end_tick",), []),
+        (("release_held",), []),
     ],
     "an undeclared call is handed out if the run ends on it": [
         (("start", "c1", "add"), []),
         (("add_arguments", "c1", '{"a"'), []),
         (("add_arguments", "c1", ":1}"), []),
         (("start", "c2", "sub"), []),
-        (("hand_out",), [Head(0, "c1", "add"), Piece(0, '{"a":1}'), Head(1, "c2", "sub"), Piece(1, "{}")]),
+        (("release_held",), [Head(0, "c1", "add"), Piece(0, '{"a":1}'), Head(1, "c2", "sub"), Piece(1, "{}")]),
     ],
     "an undeclared call does not hold up a declared one": [
         (("start", "c1", "add"), []),
@@ -105,7 +105,7 @@ CONVERSATIONS: dict[str, Conversation] = {
     ],
     "indexes have no gaps over several ticks": [
         (("start", "c1", "add"), []),
-        (("forget",), []),
+        (("end_tick",), []),
         (("add_whole", "c2", "tide", "{}"), [Head(0, "c2", "tide"), Piece(0, "{}")]),
         (("add_whole", "c3", "moon", "{}"), [Head(1, "c3", "moon"), Piece(1, "{}")]),
     ],
@@ -145,9 +145,9 @@ def test_a_step_and_what_goes_out_then(conversation: Conversation) -> None:
         ([("start", "c1", "add")], False, True),
         ([("start", "c1", "tide")], True, True),
         ([("start", "c1", "add"), ("start", "c2", "tide")], True, True),
-        ([("start", "c1", "tide"), ("forget",)], False, False),
-        ([("start", "c1", "add"), ("settle", "c1")], False, False),
-        ([("start", "c1", "tide"), ("settle", "c1")], True, True),
+        ([("start", "c1", "tide"), ("end_tick",)], False, False),
+        ([("start", "c1", "add"), ("mark_handled", "c1")], False, False),
+        ([("start", "c1", "tide"), ("mark_handled", "c1")], True, True),
         ([("add_arguments", "c1", "{}")], False, False),
         ([("end", "c1")], False, False),
     ],
@@ -162,5 +162,5 @@ def test_it_knows_who_must_act(steps: list[Step], client_must_act: bool, pending
 def test_declarations_are_not_changed_by_what_is_handed_out() -> None:
     calls = ToolCalls(OURS, Held())
     calls.start("c1", "add")
-    calls.hand_out()
+    calls.release_held()
     assert {"tide", "moon"} == OURS

@@ -34,7 +34,7 @@ def meter_of(told: list[tuple[str, Usage | None]]) -> UsageMeter:
         if what == "begin":
             meter.start_tick()
         else:
-            {"message": meter.note_message, "tick": meter.note_tick, "run": meter.note_run}[what](usage)
+            {"message": meter.add_message, "tick": meter.add_tick, "run": meter.add_run}[what](usage)
     return meter
 
 
@@ -69,4 +69,4 @@ def test_details_are_added_where_they_are_known() -> None:
     ],
 )
 def test_it_tells_when_the_messages_tokens_are_known(told: list[tuple[str, Usage | None]], known: bool) -> None:
-    assert meter_of(told).knows_message == known
+    assert meter_of(told).has_message == known

@@ -1,19 +1,16 @@
-"""Texts of failures without stack traces and secrets."""
+"""Removes stack traces and secrets from texts of failures."""
 
 from __future__ import annotations
 
 import re
 
-LONGEST_TEXT = 500
-"""Characters of the agent's own words that are passed on: enough for a reason, too few for a prompt."""
+MAX_TEXT = 500
+"""Characters of the agent's own text that are passed on: enough for a reason, too few for a prompt."""
 
-
-LONGEST_SEARCHED = 16 * 1024
-"""Characters in which a meaning, a stack trace and secrets are looked for: what stands behind them is not told."""
-
+MAX_SEARCHED = 16 * 1024
+"""Characters in which a cause, a stack trace and secrets are looked for; the rest is dropped."""
 
 _TRACE = re.compile(r"\n[^\S\n]*(at |File \"|Traceback )|Traceback \(most recent call last\)")
-
 
 _SECRETS = (
     (re.compile(r"\b((sk|pk|rk|ghp|gho|xox[a-z])[-_]|AKIA|AIza)[-_A-Za-z0-9*]{8,}"), "[redacted]"),
@@ -28,29 +25,29 @@ _SECRETS = (
 )
 
 
-def _beginning(text: str, secret: str) -> str:
-    """As much as is looked at, without the secret, and without a word that is cut: it may be half a secret."""
-    is_cut = len(text) > LONGEST_SEARCHED
+def searched_part(text: str, secret: str) -> str:
+    """The beginning of the text without the secret. A word that is cut is dropped: it may be half a secret."""
+    is_cut = len(text) > MAX_SEARCHED
     if is_cut:
-        text = text[: LONGEST_SEARCHED + len(secret)]
+        text = text[: MAX_SEARCHED + len(secret)]
     if secret:
         text = text.replace(secret, "[redacted]")
-    return text[:LONGEST_SEARCHED].rsplit(None, 1)[0] if is_cut and not text.isspace() else text
+    return text[:MAX_SEARCHED].rsplit(None, 1)[0] if is_cut and not text.isspace() else text
 
 
 def redact(text: str, *, secret: str = "") -> str:
-    """The text without stack trace, secrets and line ends, and not longer than a reason has to be.
+    """The text on one line, without stack trace and secrets, and with at most MAX_TEXT characters.
 
-    `secret`: one that is known, whatever it looks like.
+    `secret`: removed whatever it looks like.
     """
-    text = _beginning(text, secret)
+    text = searched_part(text, secret)
     trace = _TRACE.search(text)
     if trace:
         text = text[: trace.start()]
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
-    return _shorten(" ".join(text.split()))
+    return shorten(" ".join(text.split()))
 
 
-def _shorten(text: str) -> str:
-    return text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…"
+def shorten(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"

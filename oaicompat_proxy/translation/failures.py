@@ -1,8 +1,7 @@
-"""What an agent's failure means to a client, read from its words.
+"""Maps an agent's failure to the error that the client gets.
 
-A gateway passes on only the text of what its model provider or its own code threw, so the meaning is recognised
-from the wordings that providers use. The text itself goes to the client too, without what looks like a secret
-and without stack traces.
+A gateway passes on only the text that its model provider or its own code threw, so the cause is recognised by the
+wordings of providers. The client gets the text too, without stack traces and without what looks like a secret.
 """
 
 from __future__ import annotations
@@ -24,69 +23,70 @@ from ..core.errors import (
     ProxyError,
 )
 from ..core.events import ConfirmationRequired, RunFailed
-from ..core.redaction import _beginning, _shorten, redact
+from ..core.redaction import redact, searched_part, shorten
 
 
-class Meaning(NamedTuple):
-    words: re.Pattern[str]
+class Rule(NamedTuple):
+    pattern: re.Pattern[str]
     error: type[ProxyError]
     introduction: str
+    """Stands in front of the agent's own text."""
 
 
-def _meaning(words: str, error: type[ProxyError], introduction: str) -> Meaning:
-    return Meaning(re.compile(words, re.IGNORECASE), error, introduction)
+def _rule(pattern: str, error: type[ProxyError], introduction: str) -> Rule:
+    return Rule(re.compile(pattern, re.IGNORECASE), error, introduction)
 
 
-MEANINGS = (
-    _meaning(
+RULES = (
+    _rule(
         r"context.?length|maximum context|context.?window|prompt is too long|too many (input )?tokens",
         ContextTooLong,
         # these phrases are what client libraries look for in the text
         "The prompt is too long, it exceeds the context window of the agent's model (context_length_exceeded)",
     ),
-    _meaning(
+    _rule(
         r"insufficient.?quota|exceeded your current quota|credit balance",
         AgentQuotaExceeded,
         "The agent's model provider has no credit left for it",
     ),
-    _meaning(
+    _rule(
         r"rate.?limit|too many requests|\b429\b",
         AgentRateLimited,
         "The agent's model provider limits its rate",
     ),
-    _meaning(
+    _rule(
         r"overloaded|at capacity|\b529\b|\b503\b|service unavailable",
         AgentOverloaded,
         "The agent's model provider is overloaded",
     ),
-    _meaning(
+    _rule(
         r"content.?filter|content.?policy|content management policy",
         AgentContentFiltered,
         "The agent's model provider rejected the prompt",
     ),
-    _meaning(
+    _rule(
         r"api.?key|unauthori[sz]ed|authentication|permission.?denied|\b401\b|\b403\b",
         AgentUnauthorized,
         "The agent's model provider refused the agent's own credentials; yours are fine",
     ),
-    _meaning(r"time[d-]?.?out|deadline exceeded", AgentTimeout, "The agent ran out of time"),
+    _rule(r"time[d-]?.?out|deadline exceeded", AgentTimeout, "The agent ran out of time"),
 )
-"""First match wins."""
+"""The first match counts."""
 
-_FALLBACK = Meaning(re.compile(""), AgentError, "The agent failed")
+_FALLBACK = Rule(re.compile(""), AgentError, "The agent failed")
 
 
-def from_run(event: RunFailed, *, model: str, secret: str = "") -> ProxyError:
+def error_of_run(event: RunFailed, *, model: str, secret: str = "") -> ProxyError:
     """The error of a run that failed. `model`: the name that the client used. `secret`: as in `redact`."""
     if event.unknown_app:
-        return unknown_model(model)
+        return model_not_found(model)
     if event.aborted:
         return AgentAborted("The agent's run was ended from outside before it was done.")
     return classify(event.message, secret=secret)
 
 
-def unanswered(event: ConfirmationRequired) -> AgentError:
-    """The error of a run that waits for a human whom nobody asks."""
+def confirmation_denied(event: ConfirmationRequired) -> AgentError:
+    """The error of a run that waits for a confirmation which this server does not ask for."""
     what, advice = f"a confirmation before it runs its tool '{event.name}'", "run this tool"
     if not event.name:
         what, advice = "a human's answer", "go on"
@@ -95,14 +95,14 @@ def unanswered(event: ConfirmationRequired) -> AgentError:
     )
 
 
-def unknown_model(model: str) -> ModelNotFound:
-    """Worded as OpenAI words it."""
-    return ModelNotFound(f"The model `{_shorten(model)}` does not exist or you do not have access to it.")
+def model_not_found(model: str) -> ModelNotFound:
+    """In OpenAI's wording, which client libraries know."""
+    return ModelNotFound(f"The model `{shorten(model)}` does not exist or you do not have access to it.")
 
 
 def classify(message: str, *, secret: str = "") -> ProxyError:
-    """The error that says what this text of the agent's means. `secret`: as in `redact`."""
-    message = _beginning(message, secret)
-    meaning = next((meaning for meaning in MEANINGS if meaning.words.search(message)), _FALLBACK)
-    words = redact(message, secret=secret)
-    return meaning.error(f"{meaning.introduction}: {words}" if words else f"{meaning.introduction}.")
+    """The error for the text of a failure. `secret`: as in `redact`."""
+    message = searched_part(message, secret)
+    rule = next((rule for rule in RULES if rule.pattern.search(message)), _FALLBACK)
+    text = redact(message, secret=secret)
+    return rule.error(f"{rule.introduction}: {text}" if text else f"{rule.introduction}.")

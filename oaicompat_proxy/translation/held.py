@@ -1,28 +1,28 @@
-"""What is held back of one answer until it is known what it means: counted, and bounded."""
+"""Bounds what one answer holds in memory until it can be sent: tool calls and citations."""
 
 from __future__ import annotations
 
 from ..core.errors import UpstreamAnswerTooLong
 
-ITEM = 512
-"""Characters that a tool call or a citation counts as, beside its own: about what the objects for it take."""
+ITEM_SIZE = 512
+"""Characters that a tool call or a citation counts beside its text: about the memory of its objects."""
 
-MOST = 32 * 1024 * 1024
+MAX_HELD = 32 * 1024 * 1024
 
 
 class Held:
-    """Characters that are held. `most`: as many as an answer may have that is not streamed (setting `max_answer`)."""
+    """Counts the characters that are held. `max_held`: their bound (setting `max_answer`)."""
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
+    def __init__(self, max_held: int = MAX_HELD) -> None:
+        self._max_held = max_held
         # moving
         self.size = 0
 
     def add(self, characters: int, *, items: int = 0) -> int:
-        """What was added, which may be less than nothing. Raises UpstreamAnswerTooLong."""
-        added = characters + items * ITEM
+        """Returns the size that was added; it is negative where something is removed. Raises UpstreamAnswerTooLong."""
+        added = characters + items * ITEM_SIZE
         self.size += added
-        if self.size > self._most:
+        if self.size > self._max_held:
             raise UpstreamAnswerTooLong(
                 "The agent's tool calls or citations are longer than this server holds at a time; "
                 "let the agent call fewer tools in one step."

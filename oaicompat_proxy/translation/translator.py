@@ -1,8 +1,8 @@
-"""Events of one run → the chunks of one answer.
+"""Events of one run → the parts of one answer.
 
-However many ticks, messages, doubled ends or children a run has: one role, one finish reason, one ending
-(decisions D2 and D3). Pure: `feed()` each event, send the chunks it returns, stop when `ended`; call `finish()`
-when the agent's stream is over.
+However many ticks, messages, doubled ends or sub-agents a run has, its answer has one start, one finish reason and one
+end (decisions D2 and D3). Pure: call `feed()` for each event, send the parts that it returns, stop when `ended`, and
+call `finish()` when the agent's stream is over.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from ..core.events import (
 from . import failures
 from .answer_text import AnswerText
 from .confirmations import CONFIRM_TOOL, describe
-from .held import MOST, Held
-from .narration import Narrator, tell_child
+from .held import MAX_HELD, Held
+from .narration import Narrator, describe_subagent
 from .tool_calls import ToolCalls
 from .usage import UsageMeter
 
@@ -53,15 +53,15 @@ FINISH_REASONS = {"max_tokens": FinishReason.LENGTH, "content_filter": FinishRea
 
 
 class Translator:
-    """Translates one run. `feed` and `finish` raise what the client must be told instead of an answer."""
+    """Translates one run. `feed` and `finish` raise the error that the client gets instead of an answer."""
 
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
-    """What the run used, once the answer has its end."""
+    """Tokens of the run, once the answer has ended."""
     waits_for_client = False
-    """The answer ended with a question that the run still waits for."""
+    """The answer ended with a question on which the run still waits."""
     denied_call: str | None = None
-    """The agent's call that waits for a confirmation, and was not given one."""
+    """The agent's id of a call that waits for a confirmation, and did not get one."""
 
     def __init__(
         self,
@@ -74,14 +74,14 @@ class Translator:
         sign: Callable[[str], str] = str,
         shorten: Callable[[str], str] = str,
         secret: str = "",
-        max_held: int = MOST,
+        max_held: int = MAX_HELD,
     ) -> None:
         """`model`: the name the client used. `tool_names`: the tools it declared.
 
-        `server_tools`: where to tell what the agent's own tools did: `hide`, `reasoning` or `content`.
-        `confirmations`: what to do with a tool that waits for a human: `deny` fails, `ask` asks the client,
-        `approve` leaves it to whoever reads the run. `sign` and `shorten` make the client's id of a question, or of a
-        call, from the agent's. `secret`: must not be told in words of failure. `max_held`: bounds what is held back.
+        `server_tools`: where the agent's own tool calls are narrated: `hide`, `reasoning` or `content`.
+        `confirmations`: for a tool that waits for a confirmation `deny` fails, `ask` asks the client, `approve` leaves
+        it to the reader of the run. `sign` and `shorten` make the client's id of a question, or of a call, from the
+        agent's. `secret`: removed from texts of failures. `max_held`: bounds the tool calls and citations in memory.
         """
         self._confirmations = confirmations
         self._sign = sign
@@ -95,32 +95,30 @@ class Translator:
         # moving
         self.ticks = 0
         self.ended = False
-        """The answer has its one ending: nothing may follow."""
-        self._opened = False
+        """The answer is complete: no part follows."""
+        self._started = False
         self._stop_reason = ""
         self._continues = self._message_ended = False
         self._message_awaited = False
-        """It calls a tool, and its text comes later."""
+        """The message calls a tool, and its text comes later."""
         self._model_failure = ""
 
     def feed(self, event: Event) -> list[Part]:
-        """The parts to send now. Raises AgentError and its kin when the run failed."""
-        if type(event) is TextDeltas and self._opened and not self.ended:  # most of a stream is this
+        """The parts to send now. Raises ProxyError if the run failed."""
+        if type(event) is TextDeltas and self._started and not self.ended:  # most of a stream is this
             return self._text.add_batch(event)
         handle = _HANDLERS.get(type(event))
         if handle is None or self.ended:
             return []
-        chunks = handle(self, event)
-        if chunks and not self._opened:
-            chunks = self._open(chunks)
-        return chunks
+        parts = handle(self, event)
+        return self._start(parts) if parts and not self._started else parts
 
     def open(self) -> list[Part]:
-        """The role chunk, if it is not out yet: for a client that has waited long enough."""
-        return [] if self._opened else self._open([])
+        """The first part, if it is not out yet: for a client that has waited long enough."""
+        return [] if self._started else self._start([])
 
     def finish(self) -> None:
-        """The agent's stream is over. Raises UpstreamInterrupted if it lacked the agent's last word."""
+        """Ends the agent's stream. Raises UpstreamInterrupted if it had no RunEnded or RunFailed."""
         if self.ended:
             return
         if self._model_failure:
@@ -129,129 +127,126 @@ class Translator:
             "The agent's stream ended before the agent said that it was done; the answer is incomplete."
         )
 
-    def _open(self, chunks: list[Part]) -> list[Part]:
-        self._opened = True
-        return [AnswerStarted(with_text=not (chunks and isinstance(chunks[0], ToolCallOpened))), *chunks]
+    def _start(self, parts: list[Part]) -> list[Part]:
+        self._started = True
+        return [AnswerStarted(with_text=not (parts and isinstance(parts[0], ToolCallOpened))), *parts]
 
-    # what the model says
+    # messages
 
-    def _message_end(self, event: MessageEnded) -> list[Part]:
+    def _end_message(self, event: MessageEnded) -> list[Part]:
         stop_reason, usage = event
         self._stop_reason = stop_reason or self._stop_reason
-        self._usage.note_message(usage)
+        self._usage.add_message(usage)
         self._message_ended = True
-        chunks = self._calls.end_message() if self._calls.in_tick else []
-        if self._usage.knows_message:
-            chunks += self._end_for_client()
-        return chunks
+        parts = self._calls.end_message() if self._calls.in_tick else []
+        if self._usage.has_message:
+            parts += self._end_for_client()
+        return parts
 
-    def _message(self, event: MessageCompleted) -> list[Part]:
-        """A copy of the message: of use where the model did not stream it, and for what it used."""
+    def _complete_message(self, event: MessageCompleted) -> list[Part]:
+        """Takes from the copy of a message its usage, and its text if that was not streamed."""
         self._stop_reason = event.stop_reason or self._stop_reason
-        self._usage.note_message(event.usage)
+        self._usage.add_message(event.usage)
         return self._text.add_missing(event) + (self._end_for_client() if self._message_ended else [])
 
-    def _message_used(self, event: MessageUsed) -> list[Part]:
-        self._usage.note_message(event.usage)
+    def _add_message_usage(self, event: MessageUsed) -> list[Part]:
+        self._usage.add_message(event.usage)
         return self._end_for_client() if self._message_ended else []
 
-    # what the agent does
+    # ticks and tools
 
-    def _tick_start(self, _event: TickStarted) -> list[Part]:
-        if chunks := self._end_for_client():
-            return chunks
-        told = self._forget_calls()
+    def _start_tick(self, _event: TickStarted) -> list[Part]:
+        if parts := self._end_for_client():
+            return parts
+        narration = self._drop_calls()
         self.ticks += 1
         self._usage.start_tick()
         self._message_ended = self._message_awaited = self._continues = False
-        return told + self._text.end_tick()
+        return narration + self._text.end_tick()
 
-    def _tick_end(self, event: TickEnded) -> list[Part]:
+    def _end_tick(self, event: TickEnded) -> list[Part]:
         self._continues, stop_reason, usage = event
         self._stop_reason = stop_reason or self._stop_reason
-        self._usage.note_tick(usage)
+        self._usage.add_tick(usage)
         return self._end_for_client()
 
     def _end_for_client(self) -> list[Part]:
-        """The tick that calls the client's tool ends the answer; what the agent does next is its own affair."""
+        """Ends the answer if the tick calls a tool of the client's; the agent's further events are not shown."""
         if not self._calls.in_tick or not self._calls.client_must_act:
             return []
         return [*self._calls.end_message(), *self._end(self._finish_reason(FinishReason.TOOL_CALLS))]
 
-    def _tool_start(self, _event: ToolStarted | ToolFinished) -> list[Part]:
+    def _start_tool(self, _event: ToolStarted | ToolFinished) -> list[Part]:
         return [] if self._message_awaited else self._end_for_client()
 
     def _add_arguments(self, event: ToolCallDelta) -> list[Part]:
         if self._narrator is not None:
-            self._narrator.note_arguments(event.call_id, event.arguments)
+            self._narrator.add_arguments(event.call_id, event.arguments)
         return self._calls.add_arguments(event.call_id, event.arguments)
 
     def _add_call(self, event: ToolCalled) -> list[Part]:
         if self._narrator is not None:
-            self._narrator.note_call(event.call_id, event.arguments)
+            self._narrator.add_call(event.call_id, event.arguments)
         self._message_awaited = self._message_awaited or event.is_early
         return self._calls.add_whole(event.call_id, event.name, event.arguments, held=event.is_early)
 
-    def _tool_finish(self, event: ToolFinished) -> list[Part]:
-        if self._calls.is_clients(event.call_id):
-            return self._tool_start(event)
+    def _finish_tool(self, event: ToolFinished) -> list[Part]:
+        if self._calls.is_declared(event.call_id):
+            return self._start_tool(event)
         if not event.is_placeholder:
-            self._calls.settle(event.call_id)
-        return [] if self._narrator is None else self._tell(*self._narrator.tell_tool(event))
+            self._calls.mark_handled(event.call_id)
+        return [] if self._narrator is None else self._narrate(*self._narrator.on_tool_finished(event))
 
-    def _forget_calls(self) -> list[Part]:
-        """The run does not hand them out, so what was put in the place of their results was the last word."""
-        self._calls.forget()
-        return [] if self._narrator is None else self._tell(*self._narrator.tell_placeholders())
+    def _drop_calls(self) -> list[Part]:
+        """Drops the calls that the client does not get; placeholders of their results are final then."""
+        self._calls.end_tick()
+        return [] if self._narrator is None else self._narrate(*self._narrator.release_placeholders())
 
-    def _tell(self, *lines: str) -> list[Part]:
-        return [
-            chunk for line in lines for chunk in self._text.add_narration(line, in_content=self._narrates_in_content)
-        ]
+    def _narrate(self, *lines: str) -> list[Part]:
+        in_content = self._narrates_in_content
+        return [part for line in lines for part in self._text.add_narration(line, in_content=in_content)]
 
-    def _confirmation(self, event: ConfirmationRequired) -> list[Part]:
+    def _confirm(self, event: ConfirmationRequired) -> list[Part]:
         if self._calls.client_must_act:
             return self._end_for_client()
         if self._confirmations == "approve":
             return []
         self.denied_call = event.call_id
         if self._confirmations == "ask":
-            question = self._calls.ask(self._sign(event.call_id), CONFIRM_TOOL, describe(event))
+            question = self._calls.add_proxy_call(self._sign(event.call_id), CONFIRM_TOOL, describe(event))
             self.waits_for_client, self.denied_call = True, None
             return [*question, *self._end(FinishReason.TOOL_CALLS)]
-        raise failures.unanswered(event)
+        raise failures.confirmation_denied(event)
 
-    # how it ends
+    # the end
 
-    def _model_error(self, event: ModelFailed) -> list[Part]:
+    def _keep_failure(self, event: ModelFailed) -> list[Part]:
         self._model_failure = event.message or "The agent's model failed."
         return []
 
-    def _result(self, event: RunResult) -> list[Part]:
+    def _add_result(self, event: RunResult) -> list[Part]:
         text, stop_reason, usage = event
         self._stop_reason = stop_reason or self._stop_reason
-        self._usage.note_run(usage)
+        self._usage.add_run(usage)
         return [] if self._text.has_text else self._text.add_text(text)
 
-    def _run_end(self, event: RunEnded) -> list[Part]:
+    def _end_run(self, event: RunEnded) -> list[Part]:
         calls = self._calls.in_tick
         if calls and self._calls.client_must_act:
             return self._end_for_client()
         if self._continues:
-            return [
-                *self._forget_calls(),
-                *self._end(FinishReason.LENGTH),
-            ]  # the agent wanted to go on: its own limit of ticks
+            # the agent wanted another tick, and its own limit of ticks did not let it
+            return [*self._drop_calls(), *self._end(FinishReason.LENGTH)]
         if calls and self._calls.pending:
             if event.waits_for is not None and self._confirmations != "deny":
-                return self._confirmation(event.waits_for)
-            return [*self._calls.hand_out(), *self._end(self._finish_reason(FinishReason.TOOL_CALLS))]
+                return self._confirm(event.waits_for)
+            return [*self._calls.release_held(), *self._end(self._finish_reason(FinishReason.TOOL_CALLS))]
         if self._model_failure and not self._text.has_text:
             raise failures.classify(self._model_failure, secret=self._secret)
         return self._end(self._finish_reason(FinishReason.STOP))
 
-    def _run_failure(self, event: RunFailed) -> list[Part]:
-        raise failures.from_run(event, model=self._model, secret=self._secret)
+    def _fail_run(self, event: RunFailed) -> list[Part]:
+        raise failures.error_of_run(event, model=self._model, secret=self._secret)
 
     def _finish_reason(self, natural: FinishReason) -> FinishReason:
         return FINISH_REASONS.get(self._stop_reason, natural)
@@ -260,10 +255,10 @@ class Translator:
         self.ended = True
         self.finish_reason = reason
         usage = self.usage = self._usage.total()
-        chunks = [*self._text.end(), AnswerFinished(reason)]
+        parts = [*self._text.end(), AnswerFinished(reason)]
         if usage is not None:
-            chunks.append(UsageTotals(*usage))
-        return chunks
+            parts.append(UsageTotals(*usage))
+        return parts
 
 
 _HANDLERS: dict[type[Any], Callable[[Translator, Any], list[Part]]] = {
@@ -277,18 +272,18 @@ _HANDLERS: dict[type[Any], Callable[[Translator, Any], list[Part]]] = {
     ToolCallDelta: Translator._add_arguments,
     ToolCallEnded: lambda self, event: self._calls.end(event.call_id),
     ToolCalled: Translator._add_call,
-    MessageEnded: Translator._message_end,
-    MessageCompleted: Translator._message,
-    MessageUsed: Translator._message_used,
-    ToolCallHandled: lambda self, event: self._calls.settle(event.call_id),
-    ToolStarted: Translator._tool_start,
-    ToolFinished: Translator._tool_finish,
-    SubagentFinished: lambda self, event: [] if self._narrator is None else self._tell(tell_child(event)),
-    ConfirmationRequired: Translator._confirmation,
-    TickStarted: Translator._tick_start,
-    TickEnded: Translator._tick_end,
-    ModelFailed: Translator._model_error,
-    RunResult: Translator._result,
-    RunEnded: Translator._run_end,
-    RunFailed: Translator._run_failure,
+    MessageEnded: Translator._end_message,
+    MessageCompleted: Translator._complete_message,
+    MessageUsed: Translator._add_message_usage,
+    ToolCallHandled: lambda self, event: self._calls.mark_handled(event.call_id),
+    ToolStarted: Translator._start_tool,
+    ToolFinished: Translator._finish_tool,
+    SubagentFinished: lambda self, event: [] if self._narrator is None else self._narrate(describe_subagent(event)),
+    ConfirmationRequired: Translator._confirm,
+    TickStarted: Translator._start_tick,
+    TickEnded: Translator._end_tick,
+    ModelFailed: Translator._keep_failure,
+    RunResult: Translator._add_result,
+    RunEnded: Translator._end_run,
+    RunFailed: Translator._fail_run,
 }

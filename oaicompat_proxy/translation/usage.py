@@ -1,4 +1,4 @@
-"""What a run used, from the best of the sources that a gateway has for it (decision D6)."""
+"""Tokens of a run, from the best of the sources that a gateway has for them (decision D6)."""
 
 from __future__ import annotations
 
@@ -6,54 +6,54 @@ from ..core.events import Usage
 
 
 class UsageMeter:
-    """Takes what messages, ticks and the run say; `total()` is what to report."""
+    """Adds up the usage of messages, ticks and the run; `total()` is what the client gets."""
 
     def __init__(self) -> None:
         self._run: Usage | None = None
         self._tick: Usage | None = None
         self._message: Usage | None = None
-        self._finished: Usage | None = None
-        """Of the ticks before."""
+        self._past_ticks: Usage | None = None
 
     def start_tick(self) -> None:
-        """What the tick before used is settled."""
-        settled = _best(self._tick, self._message)
-        if settled is not None:
-            self._finished = settled if self._finished is None else _add(self._finished, settled)
+        """Adds the tick before to the sum."""
+        past = _best(self._tick, self._message)
+        if past is not None:
+            self._past_ticks = past if self._past_ticks is None else _add(self._past_ticks, past)
             self._tick = self._message = None
 
-    def note_message(self, usage: Usage | None) -> None:
+    def add_message(self, usage: Usage | None) -> None:
         self._message = _best(usage, self._message)
 
-    def note_tick(self, usage: Usage | None) -> None:
+    def add_tick(self, usage: Usage | None) -> None:
         self._tick = _best(usage, self._tick)
 
-    def note_run(self, usage: Usage | None) -> None:
+    def add_run(self, usage: Usage | None) -> None:
         self._run = _best(usage, self._run)
 
     @property
-    def knows_message(self) -> bool:
-        """Whether the current message's tokens are known; some gateways first say 0 and then the truth."""
-        return self._message is not None and _tells(self._message)
+    def has_message(self) -> bool:
+        """The current message's tokens are known; some gateways report 0 first and the number later."""
+        return self._message is not None and _is_counted(self._message)
 
     def total(self) -> Usage | None:
-        """The run's own total, else the sum of its ticks, else of its messages; None if nothing was said."""
-        if self._run is not None and _tells(self._run):
+        """The run's own total, else the sum of its ticks, else of its messages; None if nothing was reported."""
+        if self._run is not None and _is_counted(self._run):
             return self._run
         self.start_tick()
-        return _best(self._run, self._finished)
+        return _best(self._run, self._past_ticks)
 
 
-def _tells(usage: Usage) -> bool:
-    used, made, total, *_ = usage
-    return used > 0 or made > 0 or total > 0
+def _is_counted(usage: Usage) -> bool:
+    """Not all zeros, which gateways report where they do not know."""
+    input_tokens, output_tokens, total_tokens, *_ = usage
+    return input_tokens > 0 or output_tokens > 0 or total_tokens > 0
 
 
 def _best(first: Usage | None, second: Usage | None) -> Usage | None:
-    """The first that tells something; a row of zeros is taken only if there is nothing better."""
+    """The first that is counted; zeros only if there is nothing better."""
     if second is None:
         return first
-    if first is None or (_tells(second) and not _tells(first)):
+    if first is None or (_is_counted(second) and not _is_counted(first)):
         return second
     return first
 

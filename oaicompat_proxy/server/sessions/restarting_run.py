@@ -18,7 +18,7 @@ from ...core.events import (
 )
 from ...core.message import Message, Text, ToolCall
 from ...core.turn import ConfirmationReply, Turn
-from ...translation.held import MOST, Held
+from ...translation.held import MAX_HELD, Held
 from ..upstream.event_source import PullSource
 from ..upstream.run import Run
 
@@ -62,7 +62,7 @@ class _ToolHistory:
 class RestartingRun(PullSource):
     """A run of an agent without a gateway, and the runs that follow: each confirmation takes another run."""
 
-    def __init__(self, start: Callable[[Turn], Run], turn: Turn, *, max_held: int = MOST) -> None:
+    def __init__(self, start: Callable[[Turn], Run], turn: Turn, *, max_held: int = MAX_HELD) -> None:
         """`start`: starts a run with a turn; `turn` is the first. `max_held`: characters of tool calls and results."""
         super().__init__()
         self._start = start

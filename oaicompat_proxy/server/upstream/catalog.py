@@ -22,7 +22,7 @@ from ...core.events import RunFailed
 from ...core.message import Text
 from ...core.turn import Turn
 from ...dialects.protocol import App, Gateway
-from ...translation.failures import unknown_model
+from ...translation.failures import model_not_found
 from .gateway_client import Upstream
 from .response_check import check_credentials
 
@@ -91,7 +91,7 @@ class Catalog:
         that may not use a model gets the same error as for one that does not exist.
         """
         if not caller.may_use(model or DEFAULT_MODEL):
-            raise unknown_model(model or DEFAULT_MODEL)
+            raise model_not_found(model or DEFAULT_MODEL)
         if model in self._mapping:
             return self._mapping[model]
         listed = self._listed(caller).ids
@@ -102,7 +102,7 @@ class Catalog:
         if model in ("", DEFAULT_MODEL):
             return ""
         if self._gateway is None or not self._gateway.is_app_id(model):
-            raise unknown_model(model)
+            raise model_not_found(model)
         return model
 
     def _pattern_of(self, model: str) -> str | None:
