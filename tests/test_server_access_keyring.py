@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.core.caller import ANYONE, Caller
+from oaicompat_proxy.core.caller import INTERNAL_CALLER, Caller
 from oaicompat_proxy.server.access import keyring
 from oaicompat_proxy.server.access.keyring import (
     Entry,
@@ -259,8 +259,8 @@ def test_models_are_allowed_by_patterns(patterns: tuple[str, ...], model: str, m
 
 
 def test_the_proxy_itself_may_use_all() -> None:
-    assert ANYONE.may_use("anything")
-    assert (ANYONE.requests_per_minute, ANYONE.max_runs) == (0, 0)
+    assert INTERNAL_CALLER.may_use("anything")
+    assert (INTERNAL_CALLER.requests_per_minute, INTERNAL_CALLER.max_runs) == (0, 0)
 
 
 def test_a_caller_does_not_tell_the_clients_header() -> None:

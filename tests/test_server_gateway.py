@@ -7,7 +7,7 @@ import asyncio
 from jumping import timeless
 
 from oaicompat_proxy.config.settings import Config
-from oaicompat_proxy.core.caller import ANYONE
+from oaicompat_proxy.core.caller import INTERNAL_CALLER
 from oaicompat_proxy.core.signing import Secrets, SigningKeys
 from oaicompat_proxy.server.gateway import Gateway
 from oaicompat_proxy.server.runtime import DRAIN_POLL, GatewayRuntime
@@ -26,7 +26,7 @@ def reload(gateway: Gateway) -> GatewayRuntime:
 
 
 async def lease_of(gateway: Gateway) -> Lease:
-    return await gateway.runtime.sessions.lease(SessionRequest("", ANYONE, "default", messages=()))
+    return await gateway.runtime.sessions.lease(SessionRequest("", INTERNAL_CALLER, "default", messages=()))
 
 
 @timeless

@@ -2,7 +2,7 @@ import json
 
 from oaicompat_proxy.core.answer import AgentToolCalled, AgentToolReturned
 from oaicompat_proxy.core.events import ToolFinished
-from oaicompat_proxy.translation.agent_tools import MOST_CALLS, AgentTools
+from oaicompat_proxy.translation.agent_tools import MAX_CALLS, AgentTools
 
 
 def finished(call_id="a", result="42", *, is_error=False, is_placeholder=False):
@@ -62,9 +62,9 @@ def test_subagents_have_ids_of_their_own():
 
 def test_calls_that_never_return_are_bounded():
     tools = AgentTools(100)
-    for number in range(MOST_CALLS + 1):
+    for number in range(MAX_CALLS + 1):
         tools.add_call(str(number), '{"a":1}')
         tools.finish(finished("x", is_placeholder=True))
     assert tools.finish(finished("0"))[0].arguments == "{}"
     assert tools.finish(finished("1"))[0].arguments == '{"a":1}'
-    assert len(tools.finish_placeholders()) == 2 * MOST_CALLS
+    assert len(tools.finish_placeholders()) == 2 * MAX_CALLS

@@ -18,14 +18,14 @@ from oaicompat_proxy.translation.confirmations import (
     CONFIRM_TOOL,
     Confirmation,
     Question,
-    describe,
+    decode_question,
+    encode_question,
     find_result,
     is_signed,
-    read_question,
+    question_arguments,
     read_result,
     restore,
     sign,
-    write_question,
 )
 
 SCOPE, MODEL = "ada", "owl"
@@ -51,7 +51,7 @@ def read(text: str) -> Confirmation:
     [('{"x":1}', {"x": 1}), ("", ""), ("{", "{"), ("null", None), ('{"caf\u00e9":"\u6e2f"}', {"caf\u00e9": "\u6e2f"})],
 )
 def test_the_question_shows_what_the_agent_wants(arguments: str, shown: Any) -> None:
-    told = describe(ConfirmationRequired("c1", "danger", arguments, "Allow?"))
+    told = question_arguments(ConfirmationRequired("c1", "danger", arguments, "Allow?"))
     assert json.loads(told) == {"message": "Allow?", "tool": "danger", "arguments": shown}
     assert "\\u" not in told, "it is for people"
 
@@ -62,14 +62,14 @@ def test_an_id_of_a_call_is_one_that_every_client_takes() -> None:
 
 @given(st.builds(Question, st.text(), st.text(), st.integers(-(2**40), 2**40), st.booleans()))
 def test_what_was_written_is_read(question: Question) -> None:
-    assert read_question(write_question(question)) == question
+    assert decode_question(encode_question(question)) == question
 
 
 @pytest.mark.parametrize(
     "text", ["", "{", "7", '["a","b",9999]', '{"session":"a"}', '["a","b","soon",false]', '["a","b",Infinity,false]']
 )
 def test_what_nobody_has_written_is_no_question(text: str) -> None:
-    assert read_question(text) is None
+    assert decode_question(text) is None
 
 
 questions = st.builds(Question, st.text(), st.text(), st.integers(), st.booleans())
@@ -126,7 +126,7 @@ NO = ["no", "", " ", "nope", "yes please", "not ok", "1", "[]", "null", "0", "{}
 @pytest.mark.parametrize("said", [*YES, " yes \n", '"yes"', '{"confirmed": true}', '{"confirmed":true,"x":1}'])
 def test_a_yes(said: str) -> None:
     found = read(said)
-    assert found.answer.confirmed
+    assert found.reply.confirmed
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_yes(said: str) -> None:
 )
 def test_everything_else_is_a_no(said: str) -> None:
     found = read(said)
-    assert not found.answer.confirmed
+    assert not found.reply.confirmed
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_everything_else_is_a_no(said: str) -> None:
 )
 def test_the_reason_is_what_was_said(said: str, reason: str) -> None:
     found = read(said)
-    assert found.answer.reason == reason
+    assert found.reply.reason == reason
 
 
 def test_the_answer_may_come_in_parts_and_among_others() -> None:
@@ -197,7 +197,7 @@ def test_a_token_in_another_role_is_no_answer() -> None:
     assert find_result([called(TOKEN), Message("user", (Text("yes"),), tool_call_id=TOKEN)], ()) is None
 
 
-ASKED = describe(ConfirmationRequired(QUESTION.call_id, "launch", '{"ship":"Pen Duick"}', "Launch?"))
+ASKED = question_arguments(ConfirmationRequired(QUESTION.call_id, "launch", '{"ship":"Pen Duick"}', "Launch?"))
 
 
 @pytest.mark.parametrize(

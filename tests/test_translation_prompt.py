@@ -352,8 +352,8 @@ CONVERSATION = [
 
 def test_an_agent_that_takes_messages_gets_the_new_ones_as_they_are() -> None:
     """With the ids that they have in the whole conversation."""
-    whole = build_turn(request(*CONVERSATION), "full", max_fold=0, in_messages=True)
-    new = build_turn(request(*CONVERSATION), "last", max_fold=0, in_messages=True)
+    whole = build_turn(request(*CONVERSATION), "full", max_fold=0, takes_messages=True)
+    new = build_turn(request(*CONVERSATION), "last", max_fold=0, takes_messages=True)
     assert new.messages == whole.messages[2:]
     assert new.blocks == (Text("Well?"),)
 
@@ -363,7 +363,7 @@ def test_an_agent_that_takes_tools_gets_them_once(history: str) -> None:
     tide = Tool("tide", "", {"type": "object"})
     asked = request(said("user", "?"), declared=["tide"], temperature=0.5)
     asked = replace(asked, tools=(tide,), tool_parameters=frozenset({"declared"}))
-    turn = build_turn(asked, history, max_fold=ROOM, in_messages=True)
+    turn = build_turn(asked, history, max_fold=ROOM, takes_messages=True)
     assert turn.tools == (tide,)
     assert turn.metadata == {METADATA_KEY: {"temperature": 0.5}}
 

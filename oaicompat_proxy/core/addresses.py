@@ -1,4 +1,4 @@
-"""Addresses: where a request really came from, and what only this machine can reach. Pure."""
+"""IP addresses: the client behind trusted proxies, and loopback addresses. Pure."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def parse_networks(texts: Iterable[str]) -> Networks:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens there. A name that is not localhost may be anywhere."""
+    """Whether a socket on this host is reachable from this machine only. Of all names only localhost counts."""
     address = _parse(host)
     return host.lower() == "localhost" if address is None else address.is_loopback
 
 
 def client_address(peer: str, forwarded: str, trusted: Networks) -> str:
-    """Who began the request: the last address in its chain that is no proxy of ours.
+    """The client's address: the last one in the chain of proxies that is not trusted.
 
-    `peer` is the other end of the connection, `forwarded` all of `X-Forwarded-For`. Each proxy appends the address
-    that it was called from, so the chain is read from its end for as long as proxies of ours wrote it.
+    `peer`: the other end of the connection. `forwarded`: all of `X-Forwarded-For`. Each proxy appends the address of
+    its client, so the chain is read from its end for as long as trusted proxies wrote it.
     """
     nearest = peer
     for text in reversed(forwarded.split(",") if forwarded else []):
@@ -46,12 +46,12 @@ def _is_trusted(text: str, trusted: Networks) -> bool:
 
 
 def _parse(text: str) -> Address | None:
-    """An address as proxies write it: some add a port, some write the old kind in the new kind's way."""
+    """Parses an address as proxies write it: with or without a port, IPv4 also as IPv4-mapped IPv6."""
     text = text.strip()
     if found := _PORT.fullmatch(text):
         text = found[1] or found[2] or ""
     try:
-        address = ip_address(text.partition("%")[0])  # a zone is the sender's own word
+        address = ip_address(text.partition("%")[0])  # the zone is only meaningful on the sender's machine
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address

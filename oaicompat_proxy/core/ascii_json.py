@@ -1,5 +1,5 @@
-"""JSON for agents: on one line, in ASCII (a gateway that decodes each packet by itself breaks no character then), and
-with texts of the client's that stay as they are written.
+"""JSON for agents: on one line, with `JsonText` values unchanged, and in ASCII, because a gateway that decodes each
+packet by itself would break other characters.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .json_text import JsonText
 
 
 def encode(value: Any) -> bytes:
-    """Raises TypeError for what is no JSON."""
+    """Raises TypeError for values that JSON does not have."""
     try:
         encoded = orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_DATACLASS)
     except orjson.JSONEncodeError:
@@ -23,7 +23,7 @@ def encode(value: Any) -> bytes:
 
 
 def _encode_odd(value: Any) -> bytes:
-    """With texts that stay as they are, or with integers and characters that the faster library does not take."""
+    """Encodes values with `JsonText`, or with integers and characters that orjson rejects."""
     try:
         return _escape(orjson.dumps(value, _as_written, orjson.OPT_PASSTHROUGH_DATACLASS).decode())
     except orjson.JSONEncodeError:
@@ -31,15 +31,15 @@ def _encode_odd(value: Any) -> bytes:
 
 
 def _escape(text: str) -> bytes:
-    """The same JSON in ASCII. Quotes and backslashes hide from the encoder as control characters, which JSON has none
-    of: it escapes the rest, at many times the speed of anything that looks at each character.
+    """The same JSON in ASCII. Quotes and backslashes pass the encoder as control characters, which JSON never has:
+    the C encoder escapes the rest at many times the speed of a loop over characters.
     """
     escaped = encode_basestring_ascii(text.replace('"', "\1").replace("\\", "\2"))[1:-1]
     return escaped.replace("\\u0001", '"').replace("\\u0002", "\\").encode("ascii")
 
 
 def _as_written(value: Any) -> orjson.Fragment:
-    """White space that breaks lines stands between tokens only: in strings JSON has none."""
+    """Line ends stand only between tokens, because JSON strings cannot contain them."""
     if not isinstance(value, JsonText):
         raise TypeError(type(value).__name__)
     return orjson.Fragment(value.text.replace("\n", " ").replace("\r", " ").replace("\t", " "))

@@ -1,4 +1,4 @@
-"""Who calls, and what this caller may do."""
+"""The caller of a request and its permissions."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from fnmatch import fnmatchcase
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls. Limits of 0 are none."""
+    """The owner of a key, or an anonymous client. A limit of 0 means no limit."""
 
     name: str
-    """For logs and metrics; empty for everybody together, where no keys are asked for."""
+    """For logs and metrics; empty for anonymous clients."""
     scope: str
-    """Sessions of different scopes are never the same."""
+    """Separates callers: sessions, ids and stored answers of one scope cannot be reached from another."""
     requests_per_minute: int = 0
     max_runs: int = 0
     models: tuple[str, ...] = ()
-    """Patterns of the models that may be used; empty for all."""
+    """Patterns of the models that the caller may use; empty for all."""
     native_sessions: bool = False
-    """May name the gateway's own sessions, where the setting `session_names` allows it."""
+    """The caller may name the gateway's own sessions, if the setting `session_names` allows it."""
     authorization: str | None = field(default=None, repr=False)
-    """The client's own header, where it is passed on to the gateway; None where the gateway gets our token."""
+    """The client's header, if it is passed on to the gateway; None if the gateway gets the proxy's token."""
 
     def may_use(self, model: str) -> bool:
         return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
 
 
-ANYONE = Caller("", "")
-"""Without any limit: for the proxy's own questions."""
+INTERNAL_CALLER = Caller("", "")
+"""For the proxy's own requests; it has no limits."""
 
 
 def scope_of(authorization: str) -> str:
-    """Who calls, from the `Authorization` header; without one, everybody is the same caller."""
-    return _digest(authorization) if authorization else _EVERYBODY
+    """The scope for an `Authorization` header; all requests without one share a scope."""
+    return _digest(authorization) if authorization else _NO_HEADER
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-_EVERYBODY = _digest("")
+_NO_HEADER = _digest("")

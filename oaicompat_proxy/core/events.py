@@ -1,11 +1,11 @@
-"""The neutral vocabulary: what an agent run can say.
+"""The events of an agent's run, in the words of no gateway's protocol.
 
-A dialect reads its frames into these events; the translator makes chunks of them. One run, in order:
+A dialect reads its frames into these events; the translator makes the parts of an answer of them. One run, in order:
 
     RunStarted (TickStarted … MessageEnded … TickEnded)* RunResult? (RunEnded | RunFailed)
 
-Everything between is optional, may be doubled, and may come in any order; only the last word counts as an end.
-Token counts are integers of tokens; call ids are the agent's own.
+All other events are optional, may be doubled, and may come in any order; only RunEnded or RunFailed ends a run.
+Call ids are the agent's own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 
 class Usage(NamedTuple):
-    """Tokens that a model call or a whole run used, as the agent counts them."""
+    """Tokens of a model call or of a whole run, as the agent counts them."""
 
     input_tokens: int
     output_tokens: int
@@ -24,18 +24,18 @@ class Usage(NamedTuple):
 
 
 class RunStarted(NamedTuple):
-    """The agent took the turn."""
+    """The agent accepted the turn."""
 
 
 class TickStarted(NamedTuple):
-    """One model turn begins."""
+    """A tick begins: one call of the model, and the tools that it calls."""
 
 
 class TextStarted(NamedTuple):
     """A block of text begins; citations in it count from here."""
 
     new_message: bool = False
-    """It is of another message than the text before."""
+    """The block belongs to another message than the text before."""
 
 
 class TextDelta(NamedTuple):
@@ -43,10 +43,10 @@ class TextDelta(NamedTuple):
 
 
 class TextDeltas(NamedTuple):
-    """Several deltas of one block of text at once.
+    """Several deltas of one block of text.
 
-    `text`: of all of them. `encoded`: of each, as the inside of a JSON string, not empty, valid UTF-8 and safe for
-    every reader, so that it can be sent on as it is.
+    `text`: all of them. `encoded`: each as the inside of a JSON string, not empty, valid UTF-8 and without characters
+    that some clients take for line ends, so it can be sent unchanged.
     """
 
     text: str
@@ -54,7 +54,7 @@ class TextDeltas(NamedTuple):
 
 
 class Citation(NamedTuple):
-    """Where a statement comes from. `start` and `end`: characters of its block of text, None if not told."""
+    """A source of the text. `start` and `end`: characters of its block of text, None if unknown."""
 
     url: str
     title: str
@@ -63,13 +63,13 @@ class Citation(NamedTuple):
 
 
 class TextCited(NamedTuple):
-    """What the current block of text refers to."""
+    """Sources of the current block of text."""
 
     citations: tuple[Citation, ...]
 
 
 class ReasoningStarted(NamedTuple):
-    """Another thought begins, apart from the one before."""
+    """A block of reasoning begins."""
 
 
 class ReasoningDelta(NamedTuple):
@@ -92,30 +92,30 @@ class ToolCallEnded(NamedTuple):
 
 
 class ToolCalled(NamedTuple):
-    """The whole call, with or without the pieces before it."""
+    """A whole call, with or without its pieces before."""
 
     call_id: str
     name: str
     arguments: str
     is_early: bool = False
-    """The message that calls did not stream, and is told later: behind what the tools do, but before the tick ends."""
+    """The text of its message was not streamed, and comes later: behind the tools, before the end of the tick."""
 
 
 class ToolCallHandled(NamedTuple):
-    """Nobody else is to act on this call: the agent has really run the tool, and not put something in its place."""
+    """The agent ran the tool itself, so the call is not the client's."""
 
     call_id: str
 
 
 class MessageEnded(NamedTuple):
-    """One model call has said its last piece; the run goes on."""
+    """The model's message is complete; the run goes on."""
 
     stop_reason: str
     usage: Usage | None
 
 
 class MessageCompleted(NamedTuple):
-    """The whole message again, or for the first time when the model does not stream."""
+    """The whole message: a copy, or its only form if the model does not stream."""
 
     text: str
     reasoning: str
@@ -124,20 +124,20 @@ class MessageCompleted(NamedTuple):
 
 
 class MessageUsed(NamedTuple):
-    """Tokens of the current model call, told on their own."""
+    """Tokens of the current model call, in an event of their own."""
 
     usage: Usage | None
 
 
 class ToolStarted(NamedTuple):
-    """The agent begins to run a tool itself."""
+    """The agent starts to run a tool itself."""
 
     call_id: str
     name: str
 
 
 class ToolFinished(NamedTuple):
-    """The agent has run a tool. `seconds`: how long it took, None if not told."""
+    """The agent has run a tool. `seconds`: the duration, None if unknown."""
 
     call_id: str
     name: str
@@ -145,11 +145,11 @@ class ToolFinished(NamedTuple):
     is_error: bool
     seconds: float | None
     is_placeholder: bool = False
-    """The result only stands in the place of one that a client has to give: nothing was run."""
+    """The result is a stand-in for one that the client has to give: no tool ran."""
 
 
 class SubagentFinished(NamedTuple):
-    """A child or a branch that the agent started has come to its end."""
+    """A sub-agent, or a branch of the agent, has finished."""
 
     name: str
     output: str
@@ -157,7 +157,7 @@ class SubagentFinished(NamedTuple):
 
 
 class ConfirmationRequired(NamedTuple):
-    """The agent waits for a human before it runs a tool."""
+    """The agent waits for a human's confirmation before it runs a tool."""
 
     call_id: str
     name: str
@@ -168,13 +168,13 @@ class ConfirmationRequired(NamedTuple):
 
 class TickEnded(NamedTuple):
     continues: bool
-    """What the agent says of the next tick; still true when its own tick limit stops the run."""
+    """The agent wants another tick; also true when its own limit of ticks stops the run."""
     stop_reason: str
     usage: Usage | None
 
 
 class ModelFailed(NamedTuple):
-    """A model error that the agent may survive: the reason only if nothing better comes."""
+    """An error of the model that the agent may recover from: reported only if the run then fails without a reason."""
 
     message: str
 
@@ -188,14 +188,14 @@ class RunResult(NamedTuple):
 
 
 class RunEnded(NamedTuple):
-    """The agent's last word: it is done."""
+    """The last event of a run that succeeded."""
 
     waits_for: ConfirmationRequired | None = None
-    """The tool calls on which it ended, as a question, if they may wait for a human as well as for a client."""
+    """The tool calls with which the run ended, as a question, if they may wait for a human as well as for a client."""
 
 
 class RunFailed(NamedTuple):
-    """The agent's last word: it failed."""
+    """The last event of a run that failed."""
 
     message: str
     aborted: bool = False

@@ -1,8 +1,8 @@
-"""Values as a client wrote them, where a parser would change them on their way to the agent.
+"""Passes JSON values on as the client wrote them, where parsing would change them.
 
 Numbers beyond 64 bits or with more digits than a double holds, `-0`, and escaped halves of surrogate pairs are JSON
-(RFC 8259 sections 6 and 8.2), but no parser's values hold all of them. So the text of such a parameter is passed on
-instead of its value. Most bodies have none: they are only searched, at a small part of what parsing them costs.
+(RFC 8259 sections 6 and 8.2), but no parser's values hold all of them. The text of such a parameter is passed on
+instead of its value. Most bodies have none: searching them costs a small part of what parsing costs.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any, NoReturn
 
 from .json_text import JsonText
 
-MOST_DIGITS = 300
-"""Of an integer that is read exactly: a longer one is read as one of that length, which a double holds, too."""
+MAX_DIGITS = 300
+"""Digits of an integer that is read exactly; a longer one is cut to them, and still fits a double."""
 
 _LONG_NUMBER = b"0" * 16
 _LARGE_EXPONENTS = (b"0e000", b"0e+000", b"0e-000")
-"""As they look when every digit is a zero. With fewer digits a double holds what was written."""
+"""Exponents with every digit replaced by a zero. With fewer digits a double holds the number."""
 
 _SHAPES = bytes.maketrans(b"123456789.E", b"0" * 10 + b"e")
 _OTHERS = (b":-0", b" -0", b",-0", b"[-0", rb"\ud", rb"\uD")
@@ -29,17 +29,17 @@ _LONE_SURROGATE = re.compile(
     rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD])[c-fC-F][0-9a-fA-F]{2})"
 )
-"""With its beginning in front of both halves, which is looked for at the speed of memory."""
+"""Begins with a literal in both branches, so the search runs at the speed of memory."""
 _REPLACEMENT = rb"\\ufffd"
 _SPACE = re.compile(r"[ \t\n\r]*")
 _SKIPPER = JSONDecoder(parse_int=len, parse_float=len)
-"""Finds where a value ends, and makes no numbers of large ones."""
+"""Finds the end of a value without converting its numbers."""
 
 
 def take_exact(body: bytes, values: dict[str, Any]) -> dict[str, JsonText]:
-    """The texts of the members whose values would change, by name; in `values` they become the nearest ones.
+    """The texts of the members that parsing would change, by name; in `values` they become the nearest values.
 
-    `body`: an object in UTF-8, of which `values` were parsed. Raises nothing.
+    `body`: an object in UTF-8; `values`: parsed from it. Raises nothing.
     """
     if not _may_change(body):
         return {}
@@ -53,19 +53,19 @@ def take_exact(body: bytes, values: dict[str, Any]) -> dict[str, JsonText]:
 
 
 def parse_nearest(text: bytes) -> Any:
-    """The value of a JSON text, with the nearest number where none is the same and U+FFFD for half a character.
+    """The value of a JSON text, with the nearest number where no value is equal, and U+FFFD for half a character.
 
-    Raises ValueError, also for NaN, Infinity and what is no UTF-8; RecursionError.
+    Raises ValueError, also for NaN, Infinity and invalid UTF-8; RecursionError.
     """
     return _parse(mend_surrogates(text).decode())
 
 
 def mend_surrogates(text: bytes) -> bytes:
-    """Each escaped half of a pair that stands alone becomes U+FFFD."""
+    """Replaces each escaped surrogate without its other half by U+FFFD."""
     if rb"\ud" not in text and rb"\uD" not in text:
         return text
     if rb"\\" in text:
-        text = text.replace(rb"\\", rb"\u005c")  # so that each backslash that is left begins an escape
+        text = text.replace(rb"\\", rb"\u005c")  # every backslash that is left begins an escape
     return _LONE_SURROGATE.sub(_REPLACEMENT, text)
 
 
@@ -83,7 +83,7 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _nearest_int(text: str) -> int:
-    return int(text[:MOST_DIGITS])
+    return int(text[:MAX_DIGITS])
 
 
 def _nearest_float(text: str) -> float:
@@ -126,7 +126,7 @@ def read_items(text: str) -> Iterator[str]:
 
 
 def _next(text: str, at: int) -> int:
-    """Where the next token begins."""
+    """The position of the next token."""
     match = _SPACE.match(text, at)
     assert match is not None
     return match.end()

@@ -1,7 +1,7 @@
-"""Classes whose objects are made once and then only read.
+"""Immutable dataclasses that cost no more than mutable ones.
 
-`dataclass(frozen=True)` would watch over that while the program runs, and each field would cost a call: an object of
-seven takes four times as long to make. Here mypy watches, which sees every assignment of ours.
+`dataclass(frozen=True)` checks every assignment at run time, also those of `__init__`: an object with seven fields
+takes four times as long to make. `readonly` classes are checked by mypy only.
 """
 
 from __future__ import annotations
@@ -14,5 +14,5 @@ Class = TypeVar("Class")
 
 @dataclass_transform(frozen_default=True)
 def readonly(cls: type[Class]) -> type[Class]:
-    """For what many of are made for each request."""
+    """For classes with many objects in each request."""
     return dataclass(slots=True)(cls)

@@ -1,4 +1,4 @@
-"""JSON as OpenAI's clients can read it, whatever the agent sent."""
+"""JSON that every client can read, whatever the agent sent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class JsonText:
 
 
 def encode(value: Any) -> bytes:
-    """JSON on one line, also for readers that take U+2028, U+2029 or U+0085 for a line end.
+    """JSON on one line, also for clients that take U+2028, U+2029 or U+0085 for a line end.
 
     Lone surrogates, which no UTF-8 can hold, become U+FFFD.
     """

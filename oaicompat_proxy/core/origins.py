@@ -1,8 +1,8 @@
-"""Which web pages may call, by the `Origin` and the `Host` of a request. Pure.
+"""Allows or rejects requests of web pages by their `Origin` and `Host` (CORS, DNS rebinding). Pure.
 
-A page from anywhere can make its visitor's browser send requests to the visitor's own machine. The browser says in
-`Origin` whose page it is (Fetch standard, "HTTP extensions"), and in `Host` the name that was resolved: a foreign
-name in `Host` means DNS rebinding, where the page's own name points to this machine.
+Any web page can make its visitor's browser send requests to the visitor's own machine. The browser sends the page's
+origin in `Origin` (Fetch standard, "HTTP extensions"), and the name that was resolved in `Host`: a foreign name there
+means DNS rebinding, where the page's own name resolves to this machine.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 LOCAL_SCHEMES = frozenset({"app", "tauri", "vscode-webview", "vscode-file"})
-"""Of pages that come with a program on the user's machine; no web site can have one."""
+"""Schemes of pages that belong to a program on the user's machine; no web site has one."""
 
 ANY = "*"
 
@@ -22,19 +22,19 @@ _HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,252})", re.IGNORECASE)
 
 
 class OriginPolicy:
-    """The pages that are allowed, and the names under which the server is called."""
+    """The allowed origins, and the allowed names of the server."""
 
     def __init__(self, cors: str, allowed_hosts: Iterable[str] = ()) -> None:
-        """`cors`: origins separated by commas, or `*`, as the setting has them. `allowed_hosts`: names, or `*`."""
+        """`cors`: the setting: origins separated by commas, or `*`. `allowed_hosts`: names, or `*`."""
         self._origins = frozenset(filter(None, (each.rstrip("/").lower() for each in re.split(r"[,\s]+", cors))))
         self._hosts = frozenset(each.rstrip(".").lower() for each in allowed_hosts)
 
     def names(self, origin: str) -> bool:
-        """Whether the operator has named this origin; `*` names all."""
+        """Whether the setting `cors` names this origin; `*` names all."""
         return ANY in self._origins or origin.lower() in self._origins
 
     def allows_origin(self, origin: str) -> bool:
-        """Named, of this machine, or of a program's own pages. `null`, of sandboxed pages, has to be named."""
+        """Allows origins that are named, on this machine, or a program's. `null` (sandboxed pages) must be named."""
         if self.names(origin):
             return True
         found = _ORIGIN.fullmatch(origin)
@@ -44,7 +44,7 @@ class OriginPolicy:
         return scheme in LOCAL_SCHEMES or (scheme in ("http", "https") and _is_loopback(host_of(authority)))
 
     def allows_host(self, host: str) -> bool:
-        """`localhost`, `*.localhost` and every IP address need no DNS, so nobody can rebind them."""
+        """`localhost`, `*.localhost` and IP addresses need no DNS, so they cannot be rebound."""
         name = host_of(host)
         if ANY in self._hosts or name in self._hosts:
             return True
@@ -52,13 +52,13 @@ class OriginPolicy:
 
 
 def host_of(authority: str) -> str:
-    """The host in lower case, without port and final dot; an IPv6 address without brackets. Empty if it is neither."""
+    """The host in lower case, without port and final dot; an IPv6 address without brackets. Empty if malformed."""
     found = _AUTHORITY.fullmatch(authority)
     return found[1].strip("[]").rstrip(".").lower() if found else ""
 
 
 def is_host_name(text: str) -> bool:
-    """Whether it can stand in `--allowed-host`: a name or an address without scheme and port, or `*`."""
+    """Whether `--allowed-host` accepts it: a name or an address without scheme and port, or `*`."""
     return text == ANY or _is_address(text) or _HOST_NAME.fullmatch(text) is not None
 
 
@@ -67,7 +67,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _is_localhost(host: str) -> bool:
-    """RFC 6761, 6.3: these names are the loopback."""
+    """RFC 6761, 6.3: these names always resolve to the loopback address."""
     return host == "localhost" or host.endswith(".localhost")
 
 

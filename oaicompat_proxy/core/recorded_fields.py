@@ -1,6 +1,6 @@
-"""What a masked recording may show: an allow-list, written by each dialect and each API for its own events.
+"""The allow-list of a masked recording; each dialect and each API has one for its own events.
 
-Everything that is not named is masked: texts, numbers, and the keys of objects that people or tools made.
+All other values are masked: texts, numbers, and the keys of objects that people or tools made.
 """
 
 from __future__ import annotations
@@ -11,36 +11,36 @@ from typing import NamedTuple, Union
 
 
 class Readable(Enum):
-    """A value that stays as it is, where it looks like what it is said to be."""
+    """A kind of value that is not masked, if it has the form of its kind."""
 
     ID = "id"
-    """Up to 80 characters without white space: it ties events together."""
+    """Up to 80 characters without white space."""
     NAME = "name"
-    """Of a tool, an agent or a model."""
+    """The name of a tool, an agent or a model."""
     TIME = "time"
     """An ISO 8601 time, or a number."""
     NUMBER = "number"
     """A count or a position."""
     PLACEHOLDER = "placeholder"
-    """What a gateway writes where a tool of the client's has no result: `[NAME rendered on client]`."""
+    """A gateway's stand-in for the result of a client's tool: `[NAME rendered on client]`."""
     FAILURE = "failure"
-    """Why something failed, without secrets; clients are told it too."""
+    """The message of a failure, without secrets, as clients get it."""
 
 
 Rule = Union[Readable, frozenset[str], "Fields", None]
-"""For one value: how it stays readable, the words of which it may be one, its fields if it is an object; None: masked.
-For an array the rule is that of each item. The field `""` is the rule for a text where an object may stand."""
+"""The rule for one value: its kind, the words that it may be, or its fields if it is an object; None: masked.
+The rule of an array applies to each item. The field `""` is the rule for a text in place of an object."""
 
 Fields = Mapping[str, Rule]
-"""The keys of an object that stay readable, with the rule for the value of each."""
+"""The readable keys of an object, with the rule for the value of each."""
 
 
 class RecordedFields(NamedTuple):
     """The allow-list of one protocol."""
 
     event_names: tuple[tuple[str, ...], ...]
-    """The paths at which an event's name stands; the first that is there counts."""
+    """The paths of an event's name; the first that exists counts."""
     events: Mapping[str, Fields]
-    """By the event's name. The name `""` stands for objects that have none."""
+    """By the event's name; `""` for objects without a name."""
     unknown: Fields
-    """Of an event with another name."""
+    """The fields of all other events."""

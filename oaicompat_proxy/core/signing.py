@@ -1,7 +1,7 @@
-"""The keys of everything that is signed or hashed here: names of sessions, conversations, ids of tool calls. Pure.
+"""HMAC keys for session names, conversation fingerprints and ids of tool calls. Pure.
 
-What is made is signed with the newest key, what comes back is compared with all of them, so that a secret can be
-replaced without a gap. Nobody who lacks the secret can make, or guess, what belongs to another caller.
+New signatures use the newest key; verification tries all of them, so a secret can be rotated without a gap. Without
+the secret nobody can forge or guess another caller's names and ids.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ _SIGNATURE = 24
 
 
 class Secrets:
-    """Secret texts or bytes, the newest first."""
+    """Secrets, the newest first."""
 
     def __init__(self, values: Iterable[bytes]) -> None:
-        """At least one."""
+        """`values`: at least one."""
         self.values = tuple(values)
 
     def prefer(self, value: bytes) -> None:
-        """Signs from now on; what the others have signed still reads."""
+        """Makes `value` the newest secret; signatures of the others stay valid."""
         self.values = (value, *(each for each in self.values if each != value))
 
 
 class SigningKeys:
-    """Keys made of secrets for one purpose: the same secrets give other keys to another gateway."""
+    """Keys derived from secrets for one purpose, so that two gateways with the same secrets have different keys."""
 
     def __init__(self, secrets: Secrets, purpose: str = "") -> None:
         self._secrets = secrets
         self._purpose = purpose.encode()
         # moving
-        self._made_of: tuple[bytes, ...] = ()
+        self._derived_from: tuple[bytes, ...] = ()
         self._keys: tuple[bytes, ...] = ()
 
     @property
     def all(self) -> tuple[bytes, ...]:
-        if self._made_of is not self._secrets.values:
-            self._made_of = self._secrets.values
-            self._keys = tuple(_key_of(secret, self._purpose) for secret in self._made_of)
+        if self._derived_from is not self._secrets.values:
+            self._derived_from = self._secrets.values
+            self._keys = tuple(_derive(secret, self._purpose) for secret in self._derived_from)
         return self._keys
 
     @property
@@ -51,16 +51,16 @@ class SigningKeys:
         return self.all[0]
 
     def sign(self, *parts: Any) -> str:
-        """32 letters, digits, `-` and `_`. `parts`: as JSON has them."""
+        """A signature of 32 letters, digits, `-` and `_`. `parts`: JSON values."""
         return _sign(self.newest, parts)
 
     def verify(self, signature: str, *parts: Any) -> bool:
-        """Whether one of the keys has signed the same."""
+        """Whether one of the keys has signed these parts."""
         given = signature.encode("utf-8", "surrogatepass")
         return any(hmac.compare_digest(given, _sign(key, parts).encode()) for key in self.all)
 
 
-def _key_of(secret: bytes, purpose: bytes) -> bytes:
+def _derive(secret: bytes, purpose: bytes) -> bytes:
     return hashlib.sha256(b"oaicompat-proxy\0" + secret + (purpose and b"\0" + purpose)).digest()
 
 

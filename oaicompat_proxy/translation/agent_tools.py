@@ -1,7 +1,7 @@
-"""The tools that the agent runs itself, as parts of the answer, for APIs that show them as items (decision D16).
+"""The agent's own tool calls as parts of the answer, for APIs that show them as items (decision D16).
 
-A call is told together with its result. Before it is there, a call of a tool that the client did not declare may still
-turn out to be the client's.
+A call is sent together with its result: until the result is there, a call of an undeclared tool may still turn out to
+be the client's.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import json
 from ..core.answer import AgentToolCalled, AgentToolReturned, Part
 from ..core.events import ToolFinished
 
-MOST_CALLS = 1000
-"""Calls without a result whose arguments are kept, and placeholders; of more the arguments are not shown."""
+MAX_CALLS = 1000
+"""Calls whose arguments are kept until their result, and placeholders that are kept; more lose their arguments."""
 
 
 class AgentTools:
-    """Remembers what was called with what until the result is there."""
+    """Keeps the arguments of calls until their results are there."""
 
     def __init__(self, max_output: int) -> None:
         """`max_output`: characters of a result, and of a call's arguments, that are shown."""
@@ -24,7 +24,7 @@ class AgentTools:
         # moving
         self._arguments: dict[str, str] = {}
         self._placeholders: list[ToolFinished] = []
-        """Of calls that may still be handed out, and then are not told."""
+        """Results of calls that may still be the client's; those are not shown."""
         self._subagents = 0
 
     def add_arguments(self, call_id: str, piece: str) -> None:
@@ -36,15 +36,15 @@ class AgentTools:
         self._keep(call_id, arguments)
 
     def finish(self, event: ToolFinished) -> list[Part]:
-        """None yet for a placeholder, whose call may still be the client's."""
+        """The parts of a call with its result; none yet for a placeholder."""
         if not event.is_placeholder:
             return self._parts(event)
-        if len(self._placeholders) < MOST_CALLS:
+        if len(self._placeholders) < MAX_CALLS:
             self._placeholders.append(event._replace(result=event.result[: self._max_output + 1]))
         return []
 
     def finish_placeholders(self) -> list[Part]:
-        """Those that were the last word about their calls."""
+        """The parts of placeholders that turned out to be final."""
         placeholders, self._placeholders = self._placeholders, []
         return [part for event in placeholders for part in self._parts(event)]
 
@@ -68,5 +68,5 @@ class AgentTools:
 
     def _keep(self, call_id: str, arguments: str) -> None:
         self._arguments[call_id] = arguments[: self._max_output + 1]
-        if len(self._arguments) > MOST_CALLS:
+        if len(self._arguments) > MAX_CALLS:
             del self._arguments[next(iter(self._arguments))]

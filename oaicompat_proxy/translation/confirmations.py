@@ -1,8 +1,9 @@
-"""A tool of the agent's that waits for a human, as a question to the client (setting `confirmations = ask`).
+"""Confirmations: a tool of the agent's that waits for a human becomes a question to the client (setting
+`confirmations = ask`).
 
-The question is a call of a tool that nobody declared, `confirm_tool_call`. Its id is a signature over what waits (which
-call of which session), who was asked, and with which model: nobody else can answer it, and it answers nothing else.
-What waits is looked up by the id. The client answers as it answers any tool call: with JSON such as
+The question is a call of the tool `confirm_tool_call`, which no client declared. Its id is a signature over the
+pending call, its session, the caller and the model: no other caller can answer it, and it answers no other question.
+The pending call is looked up by the id. The client answers as it answers any tool call: with JSON such as
 `{"confirmed": true}`, or with a plain word.
 """
 
@@ -23,31 +24,31 @@ from ..core.turn import ConfirmationReply
 _PURPOSE = "question"
 
 _YES = frozenset({"yes", "y", "true", "ok", "approve", "approved", "confirm", "confirmed", "allow", "allowed"})
-"""Plain words that confirm; every other word denies, since a wrong yes cannot be taken back."""
+"""Plain words that confirm; every other word denies, since a tool that ran by mistake cannot be undone."""
 
 
 class Question(NamedTuple):
-    """What waits: a call of the agent's in a session of the gateway."""
+    """A pending call of the agent's in a session of the gateway."""
 
     session: str
     call_id: str
     expires: int
     """Unix time in seconds."""
     lasting: bool
-    """The session goes on after its run, so it is not closed for a reader that leaves."""
+    """The session goes on after its run, so it is not closed when the client disconnects."""
 
 
 class Confirmation(NamedTuple):
-    """What the client said to a question."""
+    """The client's answer to a question."""
 
     question: Question
-    answer: ConfirmationReply
+    reply: ConfirmationReply
     token: str
     """The id of the client's call."""
 
 
-def describe(event: ConfirmationRequired) -> str:
-    """The arguments of the client's call, as JSON."""
+def question_arguments(event: ConfirmationRequired) -> str:
+    """The arguments of the call of CONFIRM_TOOL, as JSON."""
     question = {"message": event.message, "tool": event.name}
     try:
         return json.dumps({**question, "arguments": json.loads(event.arguments)}, ensure_ascii=False)
@@ -56,21 +57,21 @@ def describe(event: ConfirmationRequired) -> str:
 
 
 def sign(question: Question, keys: SigningKeys, scope: str, model: str) -> str:
-    """The id of the client's call: 40 letters. `scope`: who may answer. `model`: as the client calls it."""
+    """The id of the question's call: 40 letters. `scope`: the caller's. `model`: the name that the client used."""
     return TOKEN_PREFIX + keys.sign(_PURPOSE, scope, model, *question)
 
 
 def is_signed(token: str, question: Question, keys: SigningKeys, scope: str, model: str) -> bool:
-    """Whether this caller was asked this question with this model."""
+    """Whether the id was signed for this question, caller and model."""
     return keys.verify(token.removeprefix(TOKEN_PREFIX), _PURPOSE, scope, model, *question)
 
 
-def write_question(question: Question) -> str:
+def encode_question(question: Question) -> str:
     return json.dumps(list(question), separators=(",", ":"))
 
 
-def read_question(text: str) -> Question | None:
-    """What `write_question` has written; None if it is anything else."""
+def decode_question(text: str) -> Question | None:
+    """The reverse of `encode_question`; None for any other text."""
     try:
         session, call_id, expires, lasting = json.loads(text)
         return Question(str(session), str(call_id), int(expires), bool(lasting))
@@ -79,21 +80,21 @@ def read_question(text: str) -> Question | None:
 
 
 def find_result(messages: Sequence[Message], declared: Collection[str]) -> Message | None:
-    """The client's newest result, if it is one for a question; None if none of the new results is.
+    """The newest result of a tool call after the last answer that answers a question; None if there is none.
 
-    `declared`: the client's own tools. One of them may be called as the question is; then only the id tells.
+    `declared`: the client's own tools. If one of them has the name CONFIRM_TOOL, only the id marks a question.
     """
     called: dict[str, str] = {}
     found: Message | None = None
     for message in messages:
         if message.role == "assistant":
             called, found = {call.id: call.name for call in message.tool_calls}, None
-        elif message.role == "tool" and _answers(message, called, declared):
+        elif message.role == "tool" and _answers_question(message, called, declared):
             found = message
     return found
 
 
-def _answers(message: Message, called: dict[str, str], declared: Collection[str]) -> bool:
+def _answers_question(message: Message, called: dict[str, str], declared: Collection[str]) -> bool:
     call_id = message.tool_call_id or ""
     if called.get(call_id) != CONFIRM_TOOL:
         return False
@@ -101,14 +102,14 @@ def _answers(message: Message, called: dict[str, str], declared: Collection[str]
 
 
 def read_result(message: Message, question: Question) -> Confirmation:
-    """What the client said to the question."""
+    """The client's answer in the result of the question's call."""
     text = "".join(block.text for block in message.blocks if isinstance(block, Text))
     answer = ConfirmationReply(question.call_id, *_read_answer(text), text)
     return Confirmation(question, answer, message.tool_call_id or "")
 
 
 def restore(messages: Iterable[Message], confirmation: Confirmation) -> tuple[Message, ...]:
-    """The conversation as an agent knows it that is run again: its own call in place of the question."""
+    """The conversation with the agent's own call in place of the question, for agents that are run again."""
     token, call_id = confirmation.token, confirmation.question.call_id
     return tuple(
         replace(message, tool_calls=tuple(_restore(call, token, call_id) for call in message.tool_calls))
@@ -128,7 +129,7 @@ def _restore(call: ToolCall, token: str, call_id: str) -> ToolCall:
 
 
 def _read_answer(text: str) -> tuple[bool, str]:
-    """Whether it is a yes, and the reason that was given."""
+    """Whether the text confirms, and the reason that it gives."""
     try:
         answer = json.loads(text)
     except (ValueError, RecursionError):

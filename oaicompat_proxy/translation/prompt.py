@@ -1,7 +1,7 @@
 """The messages of a conversation → one turn for the agent (decision D7).
 
 A gateway takes one message per call and keeps its own history; most clients send the whole conversation each time.
-`fold` writes all that came before the last user message as a transcript in front of it:
+`fold` writes all messages before the last user message as a transcript in front of it:
 
     === Conversation so far: 3 messages. Quoted lines are theirs; follow what the system says. ===
     [1] system
@@ -14,8 +14,8 @@ A gateway takes one message per call and keeps its own history; most clients sen
 
 Every line of a message is quoted, whatever character ends it, so that no content can look like a mark. Names and
 ids inside marks are written as JSON strings unless they are plain words. A picture, sound or file of an earlier
-message follows its mark as a block of its own. A single user message is handed over as it is. A transcript has
-a largest size: then the oldest messages are left out, the system's last of all, and a line says so.
+message follows its mark as a block of its own. A single user message is sent as it is. The size of a transcript is
+bounded: the oldest messages are left out first, those of the system last, and a line says so.
 """
 
 from __future__ import annotations
@@ -39,29 +39,28 @@ _LINE_ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 _PLAIN_WORD = re.compile(r"[\w.@/+-]{1,128}", re.ASCII)
 
 
-def build_turn(request: AgentRequest, history: str, *, max_fold: int, in_messages: bool = False) -> Turn:
-    """The turn that gives the agent what it has to know.
+def build_turn(request: AgentRequest, history: str, *, max_fold: int, takes_messages: bool = False) -> Turn:
+    """The turn for one request.
 
-    `history`: `fold`, `last`, `full` or `new`. `last` is only the messages after the last answer, for a session that
-    remembers the others; `new` is the same, each by itself, as `full` is all.
-    `max_fold`: characters of a transcript. `in_messages`: the agent takes any number of messages, and the client's
-    tools beside them.
+    `history`: `fold` is a transcript; `last` is the messages after the last answer, for a session that has the others;
+    `full` is all messages, and `new` those after the last answer, each message by itself. `max_fold`: characters of a
+    transcript. `takes_messages`: the agent takes any number of messages, and the client's tools beside them.
     """
     parameters = {**request.parameters, **request.exact}
     tools: tuple[Tool, ...] = ()
-    if in_messages:
+    if takes_messages:
         parameters = {key: value for key, value in parameters.items() if key not in request.tool_parameters}
         tools = request.tools
     metadata = {request.metadata_key: parameters} if parameters else {}
     messages = new_messages(request.messages) if history in ("last", "new") else request.messages
-    if history in ("full", "new") or (in_messages and history == "last"):
+    if history in ("full", "new") or (takes_messages and history == "last"):
         native = tuple(to_native_messages(request.messages))[-len(messages) :]
         return Turn(native[-1].blocks, metadata, native, tools)
     return Turn(_fold(messages, max_fold), metadata, (), tools)
 
 
 def new_messages(messages: Sequence[Message]) -> Sequence[Message]:
-    """What came after the last answer; all of it if there was none, or if the answer itself is the last."""
+    """The messages after the last answer; all of them if there is no answer, or if it is the last message."""
     for index in range(len(messages) - 1, -1, -1):
         if messages[index].role == "assistant":
             return messages[index + 1 :] or messages
@@ -98,9 +97,9 @@ def _transcript(messages: Sequence[Message], ending: str, max_fold: int) -> list
 
 
 def _fit(messages: Sequence[Message], max_fold: int) -> list[_Entry]:
-    """The entries that fit, the newest first to be taken, behind what the system said; with a line for the gap.
+    """The entries that fit: the system's, then the newest; with a line in place of the others.
 
-    What is surely too long is not quoted first: the work is bounded by the room.
+    A message that is surely too long is not quoted, so the work is bounded by `max_fold`.
     """
     room = max_fold
     kept: dict[int, _Entry] = {}
@@ -119,9 +118,9 @@ def _fit(messages: Sequence[Message], max_fold: int) -> list[_Entry]:
 
 
 def _least_size(message: Message) -> int:
-    """Characters without quoting. Narration, which is not quoted, is counted with the rest."""
-    said = sum(len(block.text) for block in message.blocks if isinstance(block, Text))
-    return said + sum(len(call.arguments) for call in message.tool_calls)
+    """Characters of the message before it is quoted, with its narration, which is removed then."""
+    text = sum(len(block.text) for block in message.blocks if isinstance(block, Text))
+    return text + sum(len(call.arguments) for call in message.tool_calls)
 
 
 def _entry(number: int, message: Message) -> _Entry:
@@ -138,7 +137,7 @@ def _entry(number: int, message: Message) -> _Entry:
 
 
 def _join(parts: Sequence[str | Media]) -> list[Block]:
-    """Neighbouring lines as one block of text."""
+    """Joins neighbouring lines to one block of text."""
     blocks: list[Block] = []
     lines: list[str] = []
     for part in parts:
@@ -162,7 +161,7 @@ def _description(media: Media) -> str:
 
 
 def _quote(text: str) -> str:
-    """With a mark in front of each line. Replacing costs a small part of what a pattern would."""
+    """Puts `> ` in front of each line. str.replace costs a small part of what a regular expression would."""
     for end in _LINE_ENDS:
         if end in text:
             text = text.replace(end, end + "> ")

@@ -1,8 +1,8 @@
-"""Ids of tool calls as every client takes them: at most 40 letters, digits, `_` and `-`. Pure.
+"""Ids of tool calls that every service accepts: at most 40 letters, digits, `_` and `-`. Pure.
 
-OpenAI's own service refuses longer ones, other services odd ones, and clients send a conversation to whichever they
-like. An agent's id that is longer or odd is replaced by a signature over it and its caller, which always is the same;
-whoever knows both can tell that they belong together.
+OpenAI's service rejects longer ids, others reject other characters, and a client may send its conversation to any of
+them. An agent's id that is too long or has other characters is replaced by a signature over it and its caller, which
+is the same each time; with both ids and the key one can verify that they belong together.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ _PURPOSE = "call id"
 
 
 def is_fit(call_id: str) -> bool:
-    """Whether it can go to a client as it is. One that looks like one of ours cannot: it would be taken for it."""
+    """Whether clients get the agent's id unchanged; not if it begins like one of the proxy's own."""
     return bool(_FIT.fullmatch(call_id)) and not call_id.startswith((SHORT_PREFIX, TOKEN_PREFIX))
 
 
 def shorten(call_id: str, keys: SigningKeys, scope: str) -> str:
-    """35 letters that stand for it, for this caller."""
+    """The short id for this caller: 35 letters."""
     return SHORT_PREFIX + keys.sign(_PURPOSE, scope, call_id)
 
 
 def belongs(short: str, call_id: str, keys: SigningKeys, scope: str) -> bool:
-    """Whether the short one was made of the other, for this caller."""
+    """Whether the short id was made of `call_id` for this caller."""
     return keys.verify(short.removeprefix(SHORT_PREFIX), _PURPOSE, scope, call_id)
 
 
 def short_ids(messages: Iterable[Message]) -> list[str]:
-    """Those in a conversation that may stand for others, each once, the oldest first."""
+    """The short ids in a conversation, each once, the oldest first."""
     return list(dict.fromkeys(each for each in _ids(messages) if _SHORT.fullmatch(each)))
 
 
 def restore_ids(messages: Sequence[Message], originals: Mapping[str, str]) -> tuple[Message, ...]:
-    """The same conversation with the agent's own ids."""
+    """The same conversation with the agent's own ids in place of short ones."""
 
     def own(call_id: str) -> str:
         return originals.get(call_id, call_id)

@@ -42,7 +42,7 @@ from ..core.events import (
 )
 from . import failures
 from .answer_text import AnswerText
-from .confirmations import CONFIRM_TOOL, describe
+from .confirmations import CONFIRM_TOOL, question_arguments
 from .held import MAX_HELD, Held
 from .narration import Narrator, describe_subagent
 from .tool_calls import ToolCalls
@@ -213,7 +213,8 @@ class Translator:
             return []
         self.denied_call = event.call_id
         if self._confirmations == "ask":
-            question = self._calls.add_proxy_call(self._sign(event.call_id), CONFIRM_TOOL, describe(event))
+            question_id, arguments = self._sign(event.call_id), question_arguments(event)
+            question = self._calls.add_proxy_call(question_id, CONFIRM_TOOL, arguments)
             self.waits_for_client, self.denied_call = True, None
             return [*question, *self._end(FinishReason.TOOL_CALLS)]
         raise failures.confirmation_denied(event)

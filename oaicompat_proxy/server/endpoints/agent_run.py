@@ -170,7 +170,7 @@ async def _go_on(
         return _resume(request, wanted, replace(plan, options=replace(plan.options, resumed=True)), confirmation)
     wanted.key = confirmation.question.session
     messages = await ids.restore(restore(asked.messages, confirmation), wanted.caller.scope)
-    return _run(request, replace(asked, messages=messages), wanted, plan, confirmation.answer)
+    return _run(request, replace(asked, messages=messages), wanted, plan, confirmation.reply)
 
 
 async def _run(

@@ -106,8 +106,8 @@ def _turn(asked: AgentRequest, lease: Lease, config: Config, reply: Confirmation
     history = _history(asked, lease, config)
     if history == "full" and lease.upstream.dialect.gateway is not None:
         history = _in_roles(lease, mark)
-    in_messages = lease.upstream.dialect.takes_messages
-    turn = build_turn(asked, history, max_fold=config.max_fold, in_messages=in_messages)
+    takes_messages = lease.upstream.dialect.takes_messages
+    turn = build_turn(asked, history, max_fold=config.max_fold, takes_messages=takes_messages)
     if reply is None:
         return replace(turn, mark=mark) if mark else turn
     # An agent that is not given all messages keeps its thread: there the reply is all that is new.

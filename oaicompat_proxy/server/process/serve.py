@@ -19,7 +19,7 @@ from aiohttp import web
 
 from ... import __version__
 from ...config.settings import Config
-from ...core.caller import ANYONE
+from ...core.caller import INTERNAL_CALLER
 from ...core.errors import ProxyError
 from ...demo.gateway import serve as serve_demo
 from ...demo.settings import GatewaySettings
@@ -149,7 +149,7 @@ async def _models(catalog: Catalog) -> tuple[str, str]:
     """The first model, and all of them as text."""
     try:
         async with asyncio.timeout(BANNER_TIMEOUT):
-            names = await catalog.models(ANYONE)
+            names = await catalog.models(INTERNAL_CALLER)
     except TimeoutError:
         return DEFAULT_MODEL, "unknown yet: the agent gateway does not answer"
     except ProxyError as error:

@@ -11,11 +11,11 @@ from ...core.signing import SigningKeys
 from ...translation.confirmations import (
     Confirmation,
     Question,
+    decode_question,
+    encode_question,
     is_signed,
-    read_question,
     read_result,
     sign,
-    write_question,
 )
 from ...translation.tool_call_ids import belongs, is_fit, restore_ids, short_ids, shorten
 from ..upstream.approvals import UNANSWERABLE
@@ -57,7 +57,7 @@ class CallIds:
     async def read_confirmation(self, result: Message, scope: str, model: str) -> Confirmation:
         """Parses the client's reply to a question. Raises InvalidRequest."""
         token = result.tool_call_id or ""
-        question = read_question((await self._store.find([token])).get(token, ""))
+        question = decode_question((await self._store.find([token])).get(token, ""))
         if question is None or not is_signed(token, question, self._keys, scope, model):
             raise confirmation_rejected("is not known here: its id is cut or another's, or it was asked too long ago")
         if question.expires < time.time():
@@ -98,7 +98,7 @@ class AnswerIds:
         key, persistent = self._session()
         question = Question(key, call_id, int(time.time() + self._ttl), persistent)
         token = sign(question, self._keys, self._scope, self._model)
-        if not self._add(StoredId(token, write_question(question), question.expires + 1)):
+        if not self._add(StoredId(token, encode_question(question), question.expires + 1)):
             raise AgentError("The agent waits for more answers at once than a client can be asked for.")
         return token
 

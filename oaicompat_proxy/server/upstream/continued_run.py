@@ -86,12 +86,12 @@ class ContinuedRun(PullSource):
     async def open(self) -> None:
         """Subscribes before it confirms, so that no event is missed. Raises UpstreamError and its kin."""
         await self._subscribe()
-        question, answer = self._confirmation.question, self._confirmation.answer
+        question, reply = self._confirmation.question, self._confirmation.reply
         try:
             await confirm(
                 *(self._upstream, question.session, question.call_id),
-                confirmed=answer.confirmed,
-                reason=answer.reason,
+                confirmed=reply.confirmed,
+                reason=reply.reason,
             )
         except AgentUnanswerable:
             self._state = RunState.REJECTED
