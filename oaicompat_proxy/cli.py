@@ -16,7 +16,7 @@ from .commands.chat import chat
 from .commands.config import config as config_command
 from .commands.doctor.doctor import doctor
 from .commands.replay.replay import replay
-from .config.command_line import configure, file_of, file_option, options, reconfigure
+from .config.command_line import file_option, load_config, options, reload_config, settings_file
 from .config.settings import Config, ConfigError
 from .server.access.keyring import KeysError, new_entry
 from .server.observability.process_setup import set_up_process
@@ -51,13 +51,13 @@ def run(context: click.Context, /, **settings: Any) -> None:
     if context.invoked_subcommand is not None:
         return
     try:
-        config = configure(context)
+        config = load_config(context)
     except ConfigError as error:
         raise StartError(str(error)) from None
     set_up_process(config.log_level, config.log_format)
-    if file := file_of(context):
+    if file := settings_file(context):
         log.info("settings are read from %s", file.name)
-    read = functools.partial(reconfigure, context)
+    read = functools.partial(reload_config, context)
     try:
         if config.workers > 1:
             _supervise(config, read)

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from oaicompat_proxy.cli import main
-from oaicompat_proxy.config.file import example
+from oaicompat_proxy.config.file import example_file
 from oaicompat_proxy.config.settings import Config
 
 
@@ -91,7 +91,7 @@ def test_show_says_too_that_it_would_not_start() -> None:
     said = run("--port", "1", "config", "show")
     assert said.exit_code == 2
     assert "port = 1  # flag --port\n" in said.stdout
-    assert said.stderr.startswith("Error: nothing to front")
+    assert said.stderr.startswith("Error: no gateway")
 
 
 def test_show_needs_a_file_that_can_be_used(file: Path) -> None:
@@ -103,6 +103,6 @@ def test_show_needs_a_file_that_can_be_used(file: Path) -> None:
 
 def test_example_is_a_file_that_changes_nothing(file: Path) -> None:
     said = run("config", "example")
-    assert (said.exit_code, said.stdout) == (0, example())
+    assert (said.exit_code, said.stdout) == (0, example_file())
     file.write_text(said.stdout)
     assert run("config", "check", "oaicompat.toml", OAICOMPAT_DEMO="1").exit_code == 0

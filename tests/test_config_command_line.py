@@ -10,15 +10,15 @@ import click
 import pytest
 
 from oaicompat_proxy.config.command_line import (
-    configure,
     file_option,
-    off_flag,
+    load_config,
+    load_from_environment,
+    negative_flag,
     options,
-    origin,
-    read_environment,
-    reconfigure,
+    reload_config,
+    value_source,
 )
-from oaicompat_proxy.config.file import default_of, written
+from oaicompat_proxy.config.file import default_of, to_toml
 from oaicompat_proxy.config.settings import Config, ConfigError, flag
 
 
@@ -70,7 +70,7 @@ def words_of(value: Any) -> list[str]:
 
 def flags_of(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
-        return [flag(name) if value else off_flag(name)]
+        return [flag(name) if value else negative_flag(name)]
     return [word for each in words_of(value) for word in (flag(name), each)]
 
 
@@ -80,19 +80,19 @@ def test_a_flag_overrides_a_variable_which_overrides_the_file_which_overrides_th
 ) -> None:
     name, variable = each.name, f"OAICOMPAT_{each.name.upper()}"
     in_file, in_variable, in_flag = values_of(each)
-    assert (parsed().params[name], origin(parsed(), name)) == (default_of(each), "default")
+    assert (parsed().params[name], value_source(parsed(), name)) == (default_of(each), "default")
 
     file = tmp_path / "its.toml"
-    file.write_text(f"# one\n{name} = {written(in_file)}\n")
+    file.write_text(f"# one\n{name} = {to_toml(in_file)}\n")
     context = parsed("--config", str(file))
-    assert (context.params[name], origin(context, name)) == (in_file, f"file {file}, line 2")
+    assert (context.params[name], value_source(context, name)) == (in_file, f"file {file}, line 2")
 
     monkeypatch.setenv(variable, " ".join(words_of(in_variable)))
     context = parsed("--config", str(file))
-    assert (context.params[name], origin(context, name)) == (in_variable, f"environment {variable}")
+    assert (context.params[name], value_source(context, name)) == (in_variable, f"environment {variable}")
 
     context = parsed("--config", str(file), *flags_of(name, in_flag))
-    assert (context.params[name], origin(context, name)) == (in_flag, f"flag {flag(name)}")
+    assert (context.params[name], value_source(context, name)) == (in_flag, f"flag {flag(name)}")
 
 
 def test_the_file_is_named_by_a_flag_or_a_variable_or_is_the_usual_one(
@@ -108,12 +108,12 @@ def test_the_file_is_named_by_a_flag_or_a_variable_or_is_the_usual_one(
 
 def test_a_list_in_the_file_can_be_empty(tmp_path: Path) -> None:
     (tmp_path / "oaicompat.toml").write_text("demo = true\ntrusted_proxy = []\n")
-    assert configure(parsed()).trusted_proxy == ()
+    assert load_config(parsed()).trusted_proxy == ()
 
 
 def test_a_model_that_is_in_the_file_may_hold_an_equals_sign(tmp_path: Path) -> None:
     (tmp_path / "oaicompat.toml").write_text('demo = true\n[model]\n"a=b" = "c=d"\n')
-    assert configure(parsed()).model == {"a=b": "c=d"}
+    assert load_config(parsed()).model == {"a=b": "c=d"}
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_settings_that_do_not_go_together_are_told_with_their_place(
 ) -> None:
     (tmp_path / "oaicompat.toml").write_text(text)
     with pytest.raises(ConfigError) as caught:
-        configure(parsed(*arguments))
+        load_config(parsed(*arguments))
     assert str(caught.value) == message.replace("FILE", "oaicompat.toml")
 
 
@@ -147,7 +147,7 @@ def test_a_file_that_cannot_be_read_is_told_when_it_is_needed(tmp_path: Path, te
     (tmp_path / "oaicompat.toml").write_bytes(text)
     context = parsed("--demo")
     with pytest.raises(ConfigError, match=r"^oaicompat\.toml: it is "):
-        configure(context)
+        load_config(context)
 
 
 # Without a command line
@@ -162,7 +162,7 @@ def test_the_environment_alone_is_enough(monkeypatch: pytest.MonkeyPatch) -> Non
         "MAX_BODY": "1000",
     }.items():
         monkeypatch.setenv(f"OAICOMPAT_{name}", value)
-    assert read_environment() == Config(
+    assert load_from_environment() == Config(
         upstream="http://gateway",
         model={"gpt-4o": "echo", "mini": ""},
         session_from=("user", "x-session-id"),
@@ -176,7 +176,7 @@ def test_the_environment_may_name_a_file(tmp_path: Path, monkeypatch: pytest.Mon
     file.write_text('upstream = "http://gateway"\nport = 1\n')
     monkeypatch.setenv("OAICOMPAT_CONFIG", str(file))
     monkeypatch.setenv("OAICOMPAT_PORT", "2")
-    assert read_environment() == Config(upstream="http://gateway", port=2)
+    assert load_from_environment() == Config(upstream="http://gateway", port=2)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_what_cannot_be_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, nam
     monkeypatch.setenv("OAICOMPAT_UPSTREAM", "http://gateway")
     monkeypatch.setenv(f"OAICOMPAT_{name}", value)
     with pytest.raises(ConfigError, match=words) as raised:
-        read_environment()
+        load_from_environment()
     assert "\n" not in str(raised.value)
 
 
@@ -198,9 +198,9 @@ def test_what_is_read_again_is_the_file_below_the_same_flags(tmp_path: Path, mon
     file.write_text("demo = true\nport = 1\nkeep_alive = 1\nprefix = '/a'\n")
     monkeypatch.setenv("OAICOMPAT_PREFIX", "/b")
     context = parsed("--config", str(file), "--port", "2")
-    before = configure(context)
+    before = load_config(context)
     file.write_text("demo = true\nport = 3\nkeep_alive = 3\nprefix = '/c'\n")
-    assert reconfigure(context) == dataclasses.replace(before, keep_alive=3.0)
+    assert reload_config(context) == dataclasses.replace(before, keep_alive=3.0)
 
 
 def test_what_is_read_again_may_be_faulty(tmp_path: Path) -> None:
@@ -209,21 +209,21 @@ def test_what_is_read_again_may_be_faulty(tmp_path: Path) -> None:
     context = parsed()
     file.write_text("demo = 1")
     with pytest.raises(ConfigError, match=r"^oaicompat\.toml, line 1: demo must be true or false$"):
-        reconfigure(context)
+        reload_config(context)
 
 
 def test_without_a_file_the_same_is_read_again() -> None:
     context = parsed("--demo", "--port", "1")
-    assert reconfigure(context) == configure(context)
+    assert reload_config(context) == load_config(context)
 
 
 def test_a_single_gateway_is_as_if_it_had_no_table(tmp_path: Path) -> None:
     (tmp_path / "oaicompat.toml").write_text('keep_alive = 1\n[[gateway]]\nupstream = "http://a"\n')
-    assert configure(parsed()) == Config(upstream="http://a", keep_alive=1)
+    assert load_config(parsed()) == Config(upstream="http://a", keep_alive=1)
 
 
 def test_a_gateways_own_wins_over_what_flags_say_for_all(tmp_path: Path) -> None:
     text = '[[gateway]]\nprefix = "/a"\nupstream = "http://a"\n[[gateway]]\nprefix = "/b"\n'
     (tmp_path / "oaicompat.toml").write_text(text)
-    gateways = configure(parsed("--upstream", "http://all", "--prefix", "/all")).gateways
+    gateways = load_config(parsed("--upstream", "http://all", "--prefix", "/all")).gateways
     assert [(each.prefix, each.upstream) for each in gateways] == [("/a", "http://a"), ("/b", "http://all")]

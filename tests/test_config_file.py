@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.config.file import FileError, default_of, example, lines_of, parse, written
+from oaicompat_proxy.config.file import FileError, default_of, example_file, line_numbers, parse, to_toml
 from oaicompat_proxy.config.settings import Config
 
 
@@ -20,7 +20,7 @@ def problems(text: str) -> list[str]:
 def test_a_file_holds_settings_by_their_names() -> None:
     file = parse('port = 1\nkeep_alive = 2\nsession_from = ["user"]\n\n[model]\na = "b"\n', "its.toml")
     assert file.values == {"port": 1, "keep_alive": 2, "session_from": ("user",), "model": {"a": "b"}}
-    assert [file.where(key) for key in ("port", "model", "host")] == [
+    assert [file.location(key) for key in ("port", "model", "host")] == [
         "its.toml, line 1",
         "its.toml, line 5",
         "its.toml",
@@ -65,7 +65,7 @@ def test_every_fault_is_told_but_the_message_is_one_line() -> None:
 
 def test_what_is_no_toml_is_told_with_its_line() -> None:
     (problem,) = problems("port = 1\nport = \n")
-    assert problem.startswith("its.toml: it is no TOML:")
+    assert problem.startswith("its.toml: invalid TOML:")
     assert "line 2" in problem
 
 
@@ -78,7 +78,7 @@ def test_no_fault_quotes_a_secret(each: Any, value: str) -> None:
 def test_a_line_is_that_of_the_first_mention() -> None:
     text = "# a = 1\n 'b' = 2\nc.d = 3\n[e]\na = 4\n[[gateway]]\na = 7\n[gateway.e]\na = 9\n[[gateway]]\na = 11\n"
     first = {"gateway": 6, "gateway[1].a": 7, "gateway[1].e": 8}
-    assert lines_of(text) == {"b": 2, "c": 3, "e": 4, **first, "gateway[2].a": 11}
+    assert line_numbers(text) == {"b": 2, "c": 3, "e": 4, **first, "gateway[2].a": 11}
 
 
 # Several gateways
@@ -88,13 +88,13 @@ def test_a_gateway_has_a_table() -> None:
     file = parse('port = 1\n[[gateway]]\nprefix = "/a"\n[[gateway]]\nsession_from = ["user"]\n', "its.toml")
     assert file.values == {"port": 1}
     assert file.gateways == ({"prefix": "/a"}, {"session_from": ("user",)})
-    assert file.where("gateway[2].session_from") == "its.toml, line 5"
+    assert file.location("gateway[2].session_from") == "its.toml, line 5"
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("port = 1", "line 2: port is one for all gateways: it belongs above the first [[gateway]]"),
+        ("port = 1", "line 2: port is the same for all gateways: move it above the first [[gateway]]"),
         ("keep_alive = 'x'", "line 2: keep_alive must be a number"),
         ("keep_alive = 0", "line 2: keep_alive must be at least 0.001, not 0"),
         ("keepalive = 1", "line 2: there is no setting keepalive; did you mean keep_alive?"),
@@ -112,25 +112,25 @@ def test_gateways_are_tables(text: str) -> None:
 
 @pytest.mark.parametrize("each", fields(Config), ids=lambda each: each.name)
 def test_every_setting_is_a_gateways_or_one_for_all(each: Any) -> None:
-    text = f"[[gateway]]\n{each.name} = {written(default_of(each))}\n"
+    text = f"[[gateway]]\n{each.name} = {to_toml(default_of(each))}\n"
     if each.metadata.get("gateway"):
         assert parse(text, "its.toml").gateways == ({each.name: default_of(each)},)
     else:
-        assert "one for all gateways" in problems(text)[0]
+        assert "the same for all gateways" in problems(text)[0]
 
 
 # The example
 
 
 def test_the_example_says_nothing_as_it_stands_and_the_defaults_without_its_marks() -> None:
-    assert parse(example(), "its.toml").values == {}
-    spoken = re.sub(r"^#(?! )", "", example(), flags=re.MULTILINE)
+    assert parse(example_file(), "its.toml").values == {}
+    spoken = re.sub(r"^#(?! )", "", example_file(), flags=re.MULTILINE)
     values = parse(spoken, "its.toml").values
     assert values == {each.name: default_of(each) for each in fields(Config)}
 
 
 def test_the_example_gives_every_settings_reason() -> None:
-    words = " ".join(re.sub(r"^#", "", example(), flags=re.MULTILINE).split())
+    words = " ".join(re.sub(r"^#", "", example_file(), flags=re.MULTILINE).split())
     for each in fields(Config):
         assert " ".join(each.metadata["help"].split()) in words
 
@@ -141,5 +141,5 @@ def test_the_example_gives_every_settings_reason() -> None:
     ids=repr,
 )
 def test_what_is_written_reads_as_it_was(value: Any) -> None:
-    read = tomllib.loads(f"value = {written(value)}")["value"]
+    read = tomllib.loads(f"value = {to_toml(value)}")["value"]
     assert (tuple(read) if isinstance(read, list) else read) == value

@@ -17,7 +17,7 @@ import asgi
 import pytest
 from processes import Child, proxy, stopping
 
-from oaicompat_proxy.config.file import example
+from oaicompat_proxy.config.file import example_file
 from oaicompat_proxy.server.access.keyring import digest_of, parse_keys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -68,7 +68,7 @@ def test_tables_are_made_from_the_code_as_it_is() -> None:
     script = load_script("readme")
     for page in script.TABLES:
         assert script.refresh(page) == page.read_text("utf-8"), "run scripts/readme"
-    assert script.EXAMPLE.read_text("utf-8") == example(), "run scripts/readme"
+    assert script.EXAMPLE.read_text("utf-8") == example_file(), "run scripts/readme"
 
 
 def test_front_page_stays_short() -> None:
@@ -164,7 +164,7 @@ def test_settings_file_is_one(tmp_path: pathlib.Path) -> None:
     check, show, write = (run_command(*words[1:], cwd=tmp_path).stdout for words in commands)
     assert check == "oaicompat.toml: all is well\n"
     assert 'model = { "gpt-4o" = "coder" }  # file oaicompat.toml, line 5\n' in show
-    assert write == example()
+    assert write == example_file()
 
 
 def test_file_of_several_gateways_is_one(tmp_path: pathlib.Path) -> None:

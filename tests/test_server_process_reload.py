@@ -21,7 +21,7 @@ from conftest import chat_body
 from processes import Child
 from test_rolling_restart import ask_on
 
-from oaicompat_proxy.config.file import written
+from oaicompat_proxy.config.file import to_toml
 from oaicompat_proxy.server.runtime import DRAIN_POLL
 
 CLIENTS = 8
@@ -74,7 +74,7 @@ class Reloadable:
 
 
 def toml(**settings: Any) -> str:
-    return "".join(f"{key} = {written(value)}\n" for key, value in settings.items())
+    return "".join(f"{key} = {to_toml(value)}\n" for key, value in settings.items())
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from checker import check_body, check_error_body, check_stream
 from conftest import Proxy, StartProxy, chat_body
 from exposition import scrape
 
-from oaicompat_proxy.config.settings import ConfigError, SeveralGateways, reloaded
+from oaicompat_proxy.config.settings import ConfigError, SeveralGateways, merge_reloadable
 
 
 @asynccontextmanager
@@ -182,7 +182,7 @@ def test_the_demo_stands_alone() -> None:
 def test_a_reload_keeps_what_needs_a_restart_and_says_so() -> None:
     old = several({"prefix": "/a"}, {"prefix": "/b", "max_runs": 3}, port=1)
     new = several({"prefix": "/a", "history": "last"}, {"prefix": "/b", "max_runs": 4}, port=2, keep_alive=3.0)
-    config, ignored = reloaded(old, new)
+    config, ignored = merge_reloadable(old, new)
     assert ignored == ["port", "max_runs of /b"]
     assert (config.port, config.keep_alive) == (1, 3.0)
     assert [gateway.history for gateway in config.gateways] == ["last", "auto"]
@@ -192,5 +192,7 @@ def test_a_reload_keeps_what_needs_a_restart_and_says_so() -> None:
 
 @pytest.mark.parametrize("prefixes", [("/a",), ("/b", "/a"), ("/a", "/c"), ("/a", "/b", "/c")])
 def test_gateways_come_and_go_at_a_restart_only(prefixes: tuple[str, ...]) -> None:
-    with pytest.raises(ConfigError, match="at a restart only"):
-        reloaded(several({"prefix": "/a"}, {"prefix": "/b"}), several(*({"prefix": prefix} for prefix in prefixes)))
+    with pytest.raises(ConfigError, match="needs a restart"):
+        merge_reloadable(
+            several({"prefix": "/a"}, {"prefix": "/b"}), several(*({"prefix": prefix} for prefix in prefixes))
+        )

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from ..config.command_line import configure, file_of, origin, read_environment, read_file
-from ..config.file import GATEWAY, FileError, SettingsFile, example, written
+from ..config.command_line import load_config, load_from_environment, read_file, settings_file, value_source
+from ..config.file import GATEWAY, FileError, SettingsFile, example_file, to_toml
 from ..config.settings import Config, ConfigError
 
 MASK = "***"
@@ -36,7 +36,7 @@ def check(path: Path) -> None:
     """
     try:
         read_file(path)
-        read_environment(path)
+        load_from_environment(path)
     except FileError as error:
         problems = error.problems
     except ConfigError as error:
@@ -58,12 +58,12 @@ def show(context: click.Context) -> None:
     """
     root = context.find_root()
     try:
-        file = file_of(root)
+        file = settings_file(root)
         for each in fields(Config):
-            click.echo(_line(each, root.params[each.name], origin(root, each.name)))
+            click.echo(_line(each, root.params[each.name], value_source(root, each.name)))
         if file is not None:
             _show_gateways(file)
-        configure(root)
+        load_config(root)
     except ConfigError as error:
         raise CannotUse(str(error)) from None
 
@@ -73,11 +73,11 @@ def _show_gateways(file: SettingsFile) -> None:
     for number, table in enumerate(file.gateways, 1):
         click.echo(f"\n[[{GATEWAY}]]")
         for name, value in table.items():
-            click.echo(_line(known[name], value, f"file {file.where(f'{GATEWAY}[{number}].{name}')}"))
+            click.echo(_line(known[name], value, f"file {file.location(f'{GATEWAY}[{number}].{name}')}"))
 
 
 def _line(each: Field[Any], value: Any, source: str) -> str:
-    return f"{each.name} = {written(_mask(each, value))}  # {source}"
+    return f"{each.name} = {to_toml(_mask(each, value))}  # {source}"
 
 
 def _mask(each: Field[Any], value: Any) -> Any:
@@ -91,4 +91,4 @@ def _mask(each: Field[Any], value: Any) -> Any:
 @config.command("example")
 def write_example() -> None:
     """Print a file of all settings, with their defaults and reasons."""
-    click.echo(example(), nl=False)
+    click.echo(example_file(), nl=False)

@@ -1,6 +1,6 @@
-"""The settings as flags, environment variables and keys of a file, made from the fields of Config.
+"""Flags, environment variables and file keys of the settings, generated from the fields of Config.
 
-Each overrides the one after it, as click has it: the file is click's `default_map`.
+Flags override the environment, which overrides the file: the file is click's `default_map`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from .settings import Config, ConfigError, SeveralGateways, flag
 
 ENVIRONMENT_PREFIX = "OAICOMPAT_"
 
-USUAL_FILE = Path("oaicompat.toml")
-"""Read if it is in the working directory and no other is named."""
+DEFAULT_FILE = Path("oaicompat.toml")
+"""Read if it is in the working directory and no other file is given."""
 
-LARGEST_FILE = 1024 * 1024
-"""Bytes of a settings file."""
+MAX_FILE_BYTES = 1024 * 1024
+"""Bytes of a settings file, at most."""
 
 _FILE = f"{__name__}.file"
-_FAULT = f"{__name__}.fault"
-"""Where click's context keeps what was read: the file, or why there is none."""
+_FILE_ERROR = f"{__name__}.fault"
+"""Keys in the `meta` of click's context: the file that was read, or the error."""
 
 TYPES: dict[str, click.ParamType[Any]] = {"str": click.STRING, "int": click.INT, "float": click.FLOAT}
 
@@ -41,7 +41,7 @@ def _option(each: Field[Any]) -> click.Option:
     more: dict[str, Any] = {}
     names = flag(each.name)
     if each.default is MISSING:
-        more = {"multiple": True, "type": _Pair(), "callback": _as_mapping}
+        more = {"multiple": True, "type": _NameAppPair(), "callback": _as_mapping}
     elif isinstance(each.default, tuple):
         more = {
             "multiple": True,
@@ -51,7 +51,7 @@ def _option(each: Field[Any]) -> click.Option:
         }
     elif isinstance(each.default, bool):
         more = {"is_flag": True, "default": each.default}
-        names = f"{names}/{off_flag(each.name)}"
+        names = f"{names}/{negative_flag(each.name)}"
     else:
         choices = each.metadata.get("choices")
         kind = click.Choice(choices) if choices else TYPES[str(each.type)]
@@ -67,13 +67,13 @@ def _option(each: Field[Any]) -> click.Option:
     )
 
 
-def off_flag(name: str) -> str:
-    """What unsays a flag: also one that stands in the environment or in the file."""
+def negative_flag(name: str) -> str:
+    """The flag that switches a setting off, even if the environment or the file has switched it on."""
     return flag(name.removeprefix("no_") if name.startswith("no_") else f"no_{name}")
 
 
-class _Pair(click.ParamType[tuple[str, str]]):
-    """`NAME=APP`; the file has them in two already."""
+class _NameAppPair(click.ParamType[tuple[str, str]]):
+    """Parses `NAME=APP`. Values of the file are pairs already."""
 
     name = "pair"
 
@@ -97,26 +97,26 @@ def read_file(path: Path) -> SettingsFile:
     """Raises FileError."""
     try:
         with path.open("rb") as file:
-            data = file.read(LARGEST_FILE + 1)
-        if len(data) > LARGEST_FILE:
-            raise FileError([f"{path}: it is larger than {LARGEST_FILE} bytes"])
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise FileError([f"{path}: it is larger than {MAX_FILE_BYTES} bytes"])
         return parse(data.decode().replace("\r\n", "\n"), str(path))
     except OSError as error:
         raise FileError([f"{path}: {error.strerror or error}"]) from None
     except UnicodeDecodeError:
-        raise FileError([f"{path}: it is not written in UTF-8"]) from None
+        raise FileError([f"{path}: it is not UTF-8"]) from None
 
 
 def _use_file(context: click.Context, option: click.Parameter, path: Path | None) -> None:
-    """A fault is told by whoever needs the settings: the other commands do not."""
-    if path is None and USUAL_FILE.exists():
-        path = USUAL_FILE
+    """Reads the file. An error is kept for `settings_file`, because not every command needs the settings."""
+    if path is None and DEFAULT_FILE.exists():
+        path = DEFAULT_FILE
     if path is None or context.resilient_parsing:
         return
     try:
         file = context.meta[_FILE] = read_file(path)
     except FileError as error:
-        context.meta[_FAULT] = error
+        context.meta[_FILE_ERROR] = error
     else:
         pairs = {key: tuple(value.items()) for key, value in file.values.items() if isinstance(value, dict)}
         context.default_map = {**file.values, **pairs}
@@ -127,7 +127,7 @@ def file_option() -> click.Option:
         ["--config"],
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help=f"TOML file of settings, which flags and environment override. By default {USUAL_FILE}, if there is one.",
+        help=f"TOML file of settings; flags and environment override it. By default {DEFAULT_FILE}, if there is one.",
         envvar=f"{ENVIRONMENT_PREFIX}CONFIG",
         show_envvar=True,
         is_eager=True,
@@ -136,26 +136,26 @@ def file_option() -> click.Option:
     )
 
 
-def file_of(context: click.Context) -> SettingsFile | None:
-    """The file whose settings count. Raises FileError."""
-    if _FAULT in context.meta:
-        raise context.meta[_FAULT]
+def settings_file(context: click.Context) -> SettingsFile | None:
+    """The settings file that was read, if any. Raises FileError."""
+    if _FILE_ERROR in context.meta:
+        raise context.meta[_FILE_ERROR]
     file: SettingsFile | None = context.meta.get(_FILE)
     return file
 
 
-def configure(context: click.Context) -> Config:
-    """From flags, environment and file. `context`: of the command that has the options. Raises ConfigError."""
-    file = file_of(context)
+def load_config(context: click.Context) -> Config:
+    """The settings from flags, environment and file. `context`: of the command with the options. Raises ConfigError."""
+    file = settings_file(context)
     try:
-        return assemble({each.name: context.params[each.name] for each in fields(Config)}, file)
+        return build_config({each.name: context.params[each.name] for each in fields(Config)}, file)
     except ConfigError as error:
-        raise ConfigError(f"{error}{_in_file(str(error), context, file)}") from None
+        raise ConfigError(f"{error}{_file_locations(str(error), context, file)}") from None
 
 
-def reconfigure(context: click.Context) -> Config:
-    """The same again, from a file that may have changed: what stood in flags stays. Raises ConfigError."""
-    file = file_of(context)
+def reload_config(context: click.Context) -> Config:
+    """The settings from the same flags and from the file as it is now. Raises ConfigError."""
+    file = settings_file(context)
     command = click.Command("oaicompat-proxy", params=[file_option(), *options()], add_help_option=False)
     try:
         again = command.make_context("oaicompat-proxy", [] if file is None else ["--config", file.name])
@@ -163,10 +163,10 @@ def reconfigure(context: click.Context) -> Config:
         raise ConfigError(error.format_message()) from None
     flags = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     again.params.update({name: context.params[name] for name in flags})
-    return configure(again)
+    return load_config(again)
 
 
-def assemble(settings: Mapping[str, Any], file: SettingsFile | None) -> Config:
+def build_config(settings: Mapping[str, Any], file: SettingsFile | None) -> Config:
     """Raises ConfigError."""
     if file is None or not file.gateways:
         return Config(**settings)
@@ -174,36 +174,36 @@ def assemble(settings: Mapping[str, Any], file: SettingsFile | None) -> Config:
     return several if len(several.gateways) > 1 else several.gateways[0]
 
 
-def _in_file(message: str, context: click.Context, file: SettingsFile | None) -> str:
-    """Where the settings stand that the message names, if in the file."""
+def _file_locations(message: str, context: click.Context, file: SettingsFile | None) -> str:
+    """File and line of each setting that the message names."""
     if file is None:
         return ""
     names = [found.replace("-", "_") for found in re.findall(r"--([a-z][a-z-]*[a-z])", message)]
-    places = dict.fromkeys(f"{name} is in {file.where(name)}" for name in names if name in file.values)
+    places = dict.fromkeys(f"{name} is in {file.location(name)}" for name in names if name in file.values)
     return f" ({'; '.join(places)})" if places else ""
 
 
-def origin(context: click.Context, name: str) -> str:
-    """Where a setting's value comes from, for a person. `context`: of the command that has the options."""
+def value_source(context: click.Context, name: str) -> str:
+    """The source of a setting's value, for people. `context`: of the command with the options."""
     source = context.get_parameter_source(name)
     if source is ParameterSource.COMMANDLINE:
         return f"flag {flag(name)}"
     if source is ParameterSource.ENVIRONMENT:
         return f"environment {ENVIRONMENT_PREFIX}{name.upper()}"
-    file = file_of(context)
+    file = settings_file(context)
     if source is ParameterSource.DEFAULT_MAP and file is not None:
-        return f"file {file.where(name)}"
+        return f"file {file.location(name)}"
     return "default"
 
 
-def read_environment(file: Path | None = None) -> Config:
-    """The configuration where there is no command line, as in a worker of gunicorn's.
+def load_from_environment(file: Path | None = None) -> Config:
+    """The settings of a process without a command line, such as a gunicorn worker.
 
-    `file`: instead of the one that the environment names. Raises ConfigError.
+    `file`: used instead of the one that the environment names. Raises ConfigError.
     """
     command = click.Command("oaicompat-proxy", params=[file_option(), *options()], add_help_option=False)
     try:
         arguments = [] if file is None else ["--config", str(file)]
-        return configure(command.make_context("oaicompat-proxy", arguments))
+        return load_config(command.make_context("oaicompat-proxy", arguments))
     except click.ClickException as error:
         raise ConfigError(error.format_message()) from None

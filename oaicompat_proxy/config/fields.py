@@ -1,10 +1,11 @@
-"""How a setting is written down and checked: a field with its help, its choices and its bounds. Pure."""
+"""Declares and checks settings: dataclass fields with help text, choices and bounds. Pure."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import Field, field, fields
+from dataclasses import Field, fields
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
@@ -16,50 +17,50 @@ if TYPE_CHECKING:
 
 
 class ConfigError(ValueError):
-    """A setting that cannot be: the message is one line for the person who starts the proxy."""
+    """An invalid setting. The message is one line for the person who starts the proxy."""
 
 
-def setting(default: Any, text: str, **more: Any) -> Any:
-    """A field with its help text; `metavar`, `choices` and `secret` as the command line needs them.
+def field(default: Any, text: str, **more: Any) -> Any:
+    """A dataclass field of a setting, with its help text; `metavar`, `choices` and `secret` are for the command line.
 
-    `gateway`: each of several gateways may have its own. `model`: each model may. `reload`: it can change while the
-    proxy serves; by default what is a gateway's can.
+    `gateway`: each gateway may have its own value. `model`: each model may. `reload`: the value can change without a
+    restart; the default is that of `gateway`.
     """
     metadata = {"help": text, "reload": more.get("gateway", False), **more}
     if isinstance(default, dict):
-        return field(default_factory=lambda: dict(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
+        return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def flag(name: str) -> str:
-    """The command line's spelling of a field."""
+    """The name of a setting on the command line."""
     return "--" + name.replace("_", "-")
 
 
-LARGEST = 2**53
-"""Of all numbers: every clock and every counter can hold it, and JSON too."""
+MAX_NUMBER = 2**53
+"""The largest number of any setting, which clocks, counters and JSON can represent."""
 
-_CONTROLS = re.compile("[\x00-\x1f\x7f]")
-_HALVES = re.compile("[\ud800-\udfff]")
-_HEADER_WORD = re.compile("[\x21-\x7e]*")
+_CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f]")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_HEADER_VALUE = re.compile("[\x21-\x7e]*")
 
 
-def _texts(value: Any) -> Iterable[str]:
+def _texts_in(value: Any) -> Iterable[str]:
     if isinstance(value, dict):
         return (*value, *value.values())
     return [each for each in (value if isinstance(value, tuple) else (value,)) if isinstance(each, str)]
 
 
-def fault_of(each: Field[Any], value: Any) -> str:
-    """What is wrong with it, to be read behind the setting's name; empty if nothing is."""
-    if isinstance(value, int | float) and abs(value) > LARGEST:
-        return f"must be at most {LARGEST}"
-    for text in _texts(value):
-        if _CONTROLS.search(text) and each.name != "tick_separator":
+def validation_error(each: Field[Any], value: Any) -> str:
+    """The error in a value, to follow the setting's name in a message; empty if the value is valid."""
+    if isinstance(value, int | float) and abs(value) > MAX_NUMBER:
+        return f"must be at most {MAX_NUMBER}"
+    for text in _texts_in(value):
+        if _CONTROL_CHARACTER.search(text) and each.name != "tick_separator":
             return "must not hold line ends or other control characters"
-        if _HALVES.search(text) and each.name != "api_key":  # a key may be of any bytes
+        if _LONE_SURROGATE.search(text) and each.name != "api_key":  # a key may be of any bytes
             return "must be text in UTF-8"
-        if each.metadata.get("header") and not _HEADER_WORD.fullmatch(text):
+        if each.metadata.get("header") and not _HEADER_VALUE.fullmatch(text):
             return "must be of printable ASCII characters without spaces: it is sent in a header"
     choices, least, most = (each.metadata.get(key) for key in ("choices", "least", "most"))
     for word in value if isinstance(value, tuple) else (value,):
@@ -72,15 +73,15 @@ def fault_of(each: Field[Any], value: Any) -> str:
     return ""
 
 
-def check(each: Field[Any], value: Any) -> None:
+def check_field(each: Field[Any], value: Any) -> None:
     """Raises ConfigError."""
-    if fault := fault_of(each, value):
-        raise ConfigError(f"{flag(each.name)} {fault}")
+    if error := validation_error(each, value):
+        raise ConfigError(f"{flag(each.name)} {error}")
 
 
 def parse_model_settings(settings: Mapping[str, str], config: type[DataclassInstance]) -> dict[str, dict[str, Any]]:
-    """Name or pattern of a model → what it has of its own. `config`: has the fields. Raises ConfigError."""
-    own: dict[str, dict[str, Any]] = {}
+    """Overrides by name or pattern of a model. `config`: the class with the fields. Raises ConfigError."""
+    overrides: dict[str, dict[str, Any]] = {}
     known = {each.name: each for each in fields(config) if each.metadata.get("model")}
     for key, text in settings.items():
         model, _, name = key.rpartition(":")
@@ -89,16 +90,16 @@ def parse_model_settings(settings: Mapping[str, str], config: type[DataclassInst
         if name not in known:
             raise ConfigError(f"--model-setting {key}: a model has no {name} of its own, only {', '.join(known)}")
         try:
-            value = _READERS[str(known[name].type)](text)
+            value = _PARSERS[str(known[name].type)](text)
         except ValueError:
             raise ConfigError(f"--model-setting {key} must be a number, not {text!r}") from None
-        if fault := fault_of(known[name], value):
-            raise ConfigError(f"--model-setting {key} {fault}")
-        own.setdefault(model, {})[name] = value
-    return own
+        if error := validation_error(known[name], value):
+            raise ConfigError(f"--model-setting {key} {error}")
+        overrides.setdefault(model, {})[name] = value
+    return overrides
 
 
-_READERS: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float}
+_PARSERS: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float}
 
 
 def check_networks(name: str, networks: tuple[str, ...]) -> None:
@@ -114,8 +115,8 @@ SESSION_FIELDS = ("user", "prompt_cache_key", "metadata.session_id")
 _SESSION_HEADER = re.compile(r"x-session-id|header:[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 
 
-def check_session_places(places: tuple[str, ...]) -> None:
-    """Raises ConfigError for a place that no request has, and for `none` beside others."""
+def check_session_sources(places: tuple[str, ...]) -> None:
+    """Raises ConfigError for an unknown place, and for `none` together with others."""
     for place in places:
         if place != "none" and place not in SESSION_FIELDS and not _SESSION_HEADER.fullmatch(place):
             known = ", ".join(("x-session-id", "header:NAME", *SESSION_FIELDS, "none"))
@@ -125,7 +126,7 @@ def check_session_places(places: tuple[str, ...]) -> None:
 
 
 def check_hosts(hosts: tuple[str, ...]) -> None:
-    """Raises ConfigError for what no `Host` header can name."""
+    """Raises ConfigError for a value that cannot be the name in a `Host` header."""
     for host in hosts:
         if not is_host_name(host):
             raise ConfigError(
@@ -134,7 +135,7 @@ def check_hosts(hosts: tuple[str, ...]) -> None:
 
 
 class CallerSettings(Protocol):
-    """What says who may call."""
+    """The settings that control access."""
 
     @property
     def api_key(self) -> tuple[str, ...]: ...
@@ -153,7 +154,7 @@ class CallerSettings(Protocol):
 
 
 def check_callers(config: CallerSettings) -> None:
-    """Raises ConfigError for keys that cannot be, and where everybody could come in without one by mistake."""
+    """Raises ConfigError for invalid keys, and for an address that others can reach without a key by mistake."""
     if not all(config.api_key):
         raise ConfigError("--api-key must not be empty")
     if config.has_keys and config.no_auth:
@@ -170,7 +171,7 @@ def check_url(url: str, option: str) -> None:
         if not re.fullmatch(r"unix:/[^\0?#]*[^\0?#/]", url):
             raise ConfigError(f"{option} must name a socket file by its whole path, such as unix:/run/x, not {url!r}")
         return
-    if "@" in url:  # before all else: what is said of an address quotes it
+    if "@" in url:  # checked first, because the other messages quote the address
         raise ConfigError(f"{option} must not hold a password; give the gateway's token with --upstream-token")
     try:
         parts = urlsplit(url)
@@ -183,8 +184,8 @@ def check_url(url: str, option: str) -> None:
         raise ConfigError(f"{option} must be a base address, without ? and #")
 
 
-def check_agents(dialect: str, agents: Iterable[str], *, demo: bool, sessions: str) -> None:
-    """What cannot be where agents themselves are called, and no gateway. `agents`: their addresses."""
+def check_dialect(dialect: str, agents: Iterable[str], *, demo: bool, sessions: str) -> None:
+    """Raises ConfigError for settings that need a gateway, with a dialect of agents. `agents`: their addresses."""
     if dialect == "agentick":
         return
     if demo:

@@ -1,4 +1,4 @@
-"""The settings file: TOML, with the settings' names as keys. Pure: it is handed the text."""
+"""The settings file: TOML, with the settings' names as keys. Pure: the caller passes the text."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any
 
-from .fields import fault_of
+from .fields import validation_error
 from .settings import Config, ConfigError
 
-KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
+TOML_TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "str": (str, "a text in quotes"),
     "int": (int, "a whole number"),
     "float": ((int, float), "a number"),
@@ -22,22 +22,21 @@ KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "tuple[str, ...]": ((list, tuple), "a list of texts"),
     "Mapping[str, str]": (dict, "a table of texts"),
 }
-"""What TOML has to hold for a setting of each type."""
+"""The TOML value for each type of setting, with its name for messages."""
 
 _ONE_OR_SEVERAL = {each.name for each in fields(Config) if each.metadata.get("one_or_several")}
-"""Lists that were a single text in earlier releases."""
+"""Settings whose value may be one text instead of a list, as in earlier releases."""
 
 GATEWAY = "gateway"
-"""The tables of a file with several gateways."""
+"""The name of the tables of a file with several gateways."""
 
-_HEADER = re.compile(r"\s*(\[+([\w-]+))(?:\.([\w-]+))?")
+_TABLE_HEADER = re.compile(r"\s*(\[+([\w-]+))(?:\.([\w-]+))?")
 _KEY = re.compile(r"""\s*["']?([\w-]+)["']?\s*[.=]""")
 
 WIDTH = 100
 
-SEVERAL = """\
-Several gateways in one process: each has a table, with a prefix of its own, at the end of the file. What may stand
-there is said above; what does not stand there is as it is above.
+GATEWAYS_EXAMPLE = r"""\ Several gateways in one process: each has a table with its own prefix at the end of the file.
+The comments above say which settings are allowed in a table. A table inherits the settings above it.
 
 [[gateway]]
 prefix = "/one/v1"
@@ -49,21 +48,21 @@ upstream = "http://127.0.0.1:18791"
 """
 
 
-LONGEST_KEY = 100
-"""Characters of a key that a message repeats."""
+MAX_SHOWN_KEY = 100
+"""Characters of a key that a message quotes, at most."""
 
-LONGEST_PROBLEM = 1000
-"""Characters of a message."""
+MAX_SHOWN_PROBLEM = 1000
+"""Characters of a message, at most."""
 
 
 def _one_line(text: str) -> str:
-    """For a log: whatever stands in the file."""
-    words = " ".join(text.split())
-    return "".join(each if each.isprintable() else "?" for each in words)[:LONGEST_PROBLEM]
+    """The text as one printable line, for a log."""
+    line = " ".join(text.split())
+    return "".join(each if each.isprintable() else "?" for each in line)[:MAX_SHOWN_PROBLEM]
 
 
 class FileError(ConfigError):
-    """A file that cannot be used, with every reason: one line each, none of them quoting a secret."""
+    """An invalid file, with one line for each problem. No line quotes a secret."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = list(map(_one_line, problems))
@@ -75,34 +74,35 @@ class FileError(ConfigError):
 class SettingsFile:
     name: str
     values: Mapping[str, Any]
-    """Of the settings that stand in it, as Config takes them."""
+    """The values of the settings in the file, in Config's types."""
     lines: Mapping[str, int]
+    """Line numbers of the keys, as `location` names them."""
     gateways: tuple[Mapping[str, Any], ...] = ()
-    """The same of each `[[gateway]]` table."""
+    """The values of each `[[gateway]]` table."""
 
-    def where(self, key: str) -> str:
-        """`key`: a setting's name, or `gateway[N].NAME` in the Nth of such tables."""
+    def location(self, key: str) -> str:
+        """File and line of a key: a setting's name, or `gateway[N].NAME` in the Nth of those tables."""
         return f"{self.name}, line {self.lines[key]}" if key in self.lines else self.name
 
 
 def parse(text: str, name: str) -> SettingsFile:
-    """`name`: of the file, for messages. Raises FileError."""
+    """Parses the text of a settings file. `name`: of the file, for messages. Raises FileError."""
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise FileError([f"{name}: it is no TOML: {error}"]) from None
-    except (ValueError, RecursionError):  # what else Python's reader says of numbers of thousands of digits
-        raise FileError([f"{name}: it is no TOML that can be read: too deep, or a number is too long"]) from None
+        raise FileError([f"{name}: invalid TOML: {error}"]) from None
+    except (ValueError, RecursionError):  # ValueError: a number of thousands of digits
+        raise FileError([f"{name}: invalid TOML: nested too deeply, or a number is too long"]) from None
     tables = found.pop(GATEWAY, [])
-    lines = lines_of(text)
+    lines = line_numbers(text)
     file = SettingsFile(name, _values(found), lines, tuple(map(_values, tables)) if _are_tables(tables) else ())
     known = {each.name: each for each in fields(Config)}
-    faults = [(key, _fault(key, value, known.get(key), known)) for key, value in found.items()]
+    errors = [(key, _error_in(key, value, known.get(key), known)) for key, value in found.items()]
     if not _are_tables(tables):
-        faults.append((GATEWAY, "gateway must be tables: [[gateway]]"))
+        errors.append((GATEWAY, "gateway must be tables: [[gateway]]"))
     for number, table in enumerate(file.gateways, 1):
-        faults += [(f"{GATEWAY}[{number}].{key}", _fault_of_gateway(key, value, known)) for key, value in table.items()]
-    if problems := [f"{file.where(path)}: {fault}" for path, fault in faults if fault]:
+        errors += [(f"{GATEWAY}[{number}].{key}", _error_in_gateway(key, value, known)) for key, value in table.items()]
+    if problems := [f"{file.location(path)}: {error}" for path, error in errors if error]:
         raise FileError(problems)
     return file
 
@@ -116,47 +116,47 @@ def _values(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(key: str, value: object) -> object:
-    """A single text may stand for a list of one."""
+    """The value in Config's type. Some settings accept one text for a list of one."""
     if isinstance(value, str) and key in _ONE_OR_SEVERAL:
         return (value,)
     return tuple(value) if isinstance(value, list) else value
 
 
-def _fault_of_gateway(key: str, value: object, known: Mapping[str, Field[Any]]) -> str:
+def _error_in_gateway(key: str, value: object, known: Mapping[str, Field[Any]]) -> str:
     each = known.get(key)
     if each is not None and not each.metadata.get("gateway"):
-        return f"{key} is one for all gateways: it belongs above the first [[gateway]]"
-    return _fault(key, value, each, [name for name, each in known.items() if each.metadata.get("gateway")])
+        return f"{key} is the same for all gateways: move it above the first [[gateway]]"
+    return _error_in(key, value, each, [name for name, each in known.items() if each.metadata.get("gateway")])
 
 
-def _fault(key: str, value: object, each: Field[Any] | None, known: Iterable[str]) -> str:
-    """What is wrong with it; empty if nothing is."""
+def _error_in(key: str, value: object, each: Field[Any] | None, known: Iterable[str]) -> str:
+    """The error in a key or its value; empty if they are valid."""
     if each is None:
-        key = key[:LONGEST_KEY]
+        key = key[:MAX_SHOWN_KEY]
         nearest = difflib.get_close_matches(key.replace("-", "_").lower(), [*known, GATEWAY], 1)
         return f"there is no setting {key}" + (f"; did you mean {nearest[0]}?" if nearest else "")
     value = _value(key, value)
-    if not _is_of(value, str(each.type)):
-        return f"{key} must be {KINDS[str(each.type)][1]}"
-    fault = fault_of(each, tuple(value) if isinstance(value, list) else value)
-    return f"{key} {fault}" if fault else ""
+    if not _has_type(value, str(each.type)):
+        return f"{key} must be {TOML_TYPES[str(each.type)][1]}"
+    error = validation_error(each, tuple(value) if isinstance(value, list) else value)
+    return f"{key} {error}" if error else ""
 
 
-def _is_of(value: object, kind: str) -> bool:
+def _has_type(value: object, kind: str) -> bool:
     if isinstance(value, bool):
-        return kind == "bool"  # which Python takes for a number too
-    if not isinstance(value, KINDS[kind][0]):
+        return kind == "bool"  # in Python a bool is also an int
+    if not isinstance(value, TOML_TYPES[kind][0]):
         return False
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     return all(isinstance(each, str) for each in inner)
 
 
-def lines_of(text: str) -> dict[str, int]:
-    """The line in which each key first stands, as `SettingsFile.where` takes them. `tomllib` does not tell."""
+def line_numbers(text: str) -> dict[str, int]:
+    """The line of each key, named as `SettingsFile.location` does, since `tomllib` has no line numbers."""
     lines: dict[str, int] = {}
     table, gateways = "", 0
     for number, line in enumerate(text.splitlines(), 1):
-        if header := _HEADER.match(line):
+        if header := _TABLE_HEADER.match(line):
             gateways += header[1] == "[[gateway"
             inner = f"{GATEWAY}[{gateways}]"
             table = f"{inner}.{header[3]}" if header[3] else inner if header[2] == GATEWAY else header[2]
@@ -166,15 +166,15 @@ def lines_of(text: str) -> dict[str, int]:
     return lines
 
 
-def example() -> str:
-    """A file that says nothing but the defaults, each with its reason, and behind a #."""
+def example_file() -> str:
+    """A file with all defaults as comments, each with its help text."""
     lines = [
         "# Settings of oaicompat-proxy: remove the # in front of those to change. Times are seconds, sizes are bytes.",
-        "# The environment and the command line override what stands here, but not what stands in a [[gateway]].",
+        "# The environment and the command line override the settings of this file, but not those of a [[gateway]].",
     ]
     for each in fields(Config):
-        lines += ["", *_comment(each), f"#{each.name} = {written(default_of(each))}"]
-    lines += ["", *(f"# {line}".rstrip() for line in SEVERAL.splitlines())]
+        lines += ["", *_comment(each), f"#{each.name} = {to_toml(default_of(each))}"]
+    lines += ["", *(f"# {line}".rstrip() for line in GATEWAYS_EXAMPLE.splitlines())]
     return "\n".join(lines) + "\n"
 
 
@@ -191,15 +191,15 @@ def default_of(each: Field[Any]) -> Any:
     return each.default if each.default is not MISSING else {}
 
 
-def written(value: object) -> str:
-    """As TOML has it."""
+def to_toml(value: object) -> str:
+    """The value in TOML."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, Mapping):
-        pairs = ", ".join(f"{written(key)} = {written(each)}" for key, each in value.items())
+        pairs = ", ".join(f"{to_toml(key)} = {to_toml(each)}" for key, each in value.items())
         return f"{{ {pairs} }}" if pairs else "{}"
     if isinstance(value, tuple):
-        return f"[{', '.join(map(written, value))}]"
+        return f"[{', '.join(map(to_toml, value))}]"
     return repr(value)

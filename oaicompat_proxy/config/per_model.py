@@ -1,4 +1,4 @@
-"""Settings that a model has of its own (setting `model_setting`). Pure."""
+"""Overrides of settings for single models (setting `model_setting`). Pure."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from .settings import Config
 
 
 def is_pattern(name: str) -> bool:
-    """Whether it stands for many names, as in a shell."""
+    """Whether the name is a shell pattern."""
     return any(sign in name for sign in "*?[")
 
 
-class PerModel:
-    """Finds the settings under which a model is answered."""
+class ModelOverrides:
+    """Finds the settings for a model."""
 
     def __init__(self, config: Config) -> None:
-        self._own = parse_model_settings(config.model_setting, Config)
-        self._names = sorted(self._own, key=lambda name: (not is_pattern(name), len(name)))
-        """Those that say more come later."""
-        self._made: dict[tuple[str, ...], Config] = {(): config}
-        """By the names that fit a model: there are few, whatever clients ask for."""
+        self._overrides = parse_model_settings(config.model_setting, Config)
+        self._patterns = sorted(self._overrides, key=lambda name: (not is_pattern(name), len(name)))
+        """Names and patterns, the more specific ones later."""
+        self._configs: dict[tuple[str, ...], Config] = {(): config}
+        """Configs by the names and patterns that match a model. They are few, whatever models clients request."""
 
-    def of(self, model: str) -> Config:
-        if not self._own:
-            return self._made[()]
-        fitting = tuple(name for name in self._names if name == model or _fits(model, name))
-        if fitting not in self._made:
-            own = {key: value for name in fitting for key, value in self._own[name].items()}
-            self._made[fitting] = replace(self._made[()], model_setting={}, **own)
-        return self._made[fitting]
+    def for_model(self, model: str) -> Config:
+        if not self._overrides:
+            return self._configs[()]
+        matching = tuple(name for name in self._patterns if name == model or _matches(model, name))
+        if matching not in self._configs:
+            overrides = {key: value for name in matching for key, value in self._overrides[name].items()}
+            self._configs[matching] = replace(self._configs[()], model_setting={}, **overrides)
+        return self._configs[matching]
 
 
-def _fits(model: str, pattern: str) -> bool:
+def _matches(model: str, pattern: str) -> bool:
     return is_pattern(pattern) and fnmatchcase(model, pattern)

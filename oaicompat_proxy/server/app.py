@@ -14,7 +14,7 @@ from aiohttp import web
 
 from ..api.protocol import ClientApi
 from ..api.registry import APIS
-from ..config.command_line import read_environment
+from ..config.command_line import load_from_environment
 from ..config.settings import Config
 from ..core.origins import OriginPolicy
 from ..core.signing import Secrets, SigningKeys
@@ -201,6 +201,6 @@ async def _activate(gateways: Sequence[Gateway], runtimes: Sequence[GatewayRunti
 
 def factory() -> web.Application:
     """The application for gunicorn, configured by `OAICOMPAT_…` variables and the settings file. Raises ConfigError."""
-    config = read_environment()
+    config = load_from_environment()
     set_up_process(config.log_level, config.log_format)
     return create_app(config)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from ..config.per_model import PerModel
+from ..config.per_model import ModelOverrides
 from ..config.settings import Config
 from ..core.signing import SigningKeys
 from .deadlines import Deadlines
@@ -88,7 +88,7 @@ class Gateway:
         )
         return GatewayRuntime(
             config=config,
-            per_model=PerModel(config),
+            per_model=ModelOverrides(config),
             signing_keys=keys,
             first_events=Deadlines(config.first_event_wait),
             upstream=upstream,

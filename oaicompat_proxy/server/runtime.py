@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from ..config.per_model import PerModel
+from ..config.per_model import ModelOverrides
 from ..config.settings import Config
 from ..core.signing import SigningKeys
 from .deadlines import Deadlines
@@ -32,7 +32,7 @@ class GatewayRuntime:
     """
 
     config: Config
-    per_model: PerModel
+    per_model: ModelOverrides
     signing_keys: SigningKeys
     first_events: Deadlines
     upstream: Upstream

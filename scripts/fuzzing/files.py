@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from oaicompat_proxy.config.command_line import assemble
-from oaicompat_proxy.config.file import parse, written
+from oaicompat_proxy.config.command_line import build_config
+from oaicompat_proxy.config.file import parse, to_toml
 from oaicompat_proxy.config.settings import Config, ConfigError
 from oaicompat_proxy.server.access.keyring import KeysError, parse_keys
 
@@ -14,13 +14,13 @@ def settings_file(data: bytes) -> None:
     """Usable settings have values of their types, which can be written down again."""
     try:
         file = parse(data.decode("utf-8", "replace"), "its.toml")
-        config = assemble({"upstream": "http://127.0.0.1:9", **file.values}, file)
+        config = build_config({"upstream": "http://127.0.0.1:9", **file.values}, file)
     except ConfigError as error:
         check_line(str(error))
         return
     assert isinstance(config, Config)
     for value in file.values.values():
-        written(value)
+        to_toml(value)
 
 
 def keys_file(data: bytes) -> None:

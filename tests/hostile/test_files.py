@@ -11,7 +11,7 @@ import pytest
 from agent import Agent, run
 from conftest import StartProxy, chat_body
 
-from oaicompat_proxy.config.command_line import read_environment
+from oaicompat_proxy.config.command_line import load_from_environment
 from oaicompat_proxy.config.settings import Config, ConfigError
 from oaicompat_proxy.server.access import authenticator as callers
 from oaicompat_proxy.server.access.keyring import digest_of
@@ -70,7 +70,10 @@ def test_settings_are_refused_in_one_line(tmp_path: Path, lines: pytest.LogCaptu
     path = tmp_path / "its.toml"
     path.write_bytes(UPSTREAM + SETTINGS[name])
     began = time.process_time()
-    assert reload(Config(upstream="http://127.0.0.1:9"), lambda: read_environment(path), lambda config: config) is None
+    assert (
+        reload(Config(upstream="http://127.0.0.1:9"), lambda: load_from_environment(path), lambda config: config)
+        is None
+    )
     assert time.process_time() - began < 2
     (record,) = lines.records
     text = record.getMessage()

@@ -83,7 +83,7 @@ async def _begin(request: web.Request, api: ClientApi, asked: AgentRequest) -> A
     if report.trace is not None:
         report.trace.note_request(asked.parameters, asked.messages)
     agent = await runtime.catalog.find(asked.model, caller)
-    settings = runtime.per_model.of(model)
+    settings = runtime.per_model.for_model(model)
     plan = _plan(api, asked, settings)
     if entries := api.request_entries(asked, plan.envelope):
         await runtime.stored_answers.add(caller.scope, entries)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from ...config.settings import Config, ConfigError, reloaded
+from ...config.settings import Config, ConfigError, merge_reloadable
 from ..access.authenticator import read_keys
 from ..app import create_app
 from ..context import SERVER
@@ -28,7 +28,7 @@ def reload(config: Config, read: Callable[[], Config], build: Callable[[Config],
     `config`: the settings in force. `read`: reads the new ones. `read` and `build` may raise ConfigError.
     """
     try:
-        merged, ignored = reloaded(config, read())
+        merged, ignored = merge_reloadable(config, read())
         built = build(merged)
     except ConfigError as error:
         log.error("configuration not reloaded, keeping the previous one: %s", error)

@@ -74,7 +74,7 @@ class Catalog:
     @classmethod
     def for_gateway(cls, upstream: Upstream, config: Config) -> Catalog:
         """The catalog that the gateway's settings describe."""
-        return cls(upstream, config.model, ttl=config.models_ttl, for_callers=config.only_callers_credentials)
+        return cls(upstream, config.model, ttl=config.models_ttl, for_callers=config.only_client_credentials)
 
     async def find(self, model: str, caller: Caller) -> str:
         """`resolve` with a fresh list, where a pattern matches: an app of that very name goes before the pattern."""
