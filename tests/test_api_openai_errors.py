@@ -1,9 +1,10 @@
 import json
+from collections.abc import Iterator
 
 import pytest
 from checker import check_error_body, check_stream
 
-from oaicompat_proxy.api.openai.errors import error_body, error_ending, error_headers
+from oaicompat_proxy.api.openai.errors import error_body, error_ending, error_headers, type_of
 from oaicompat_proxy.core import errors
 
 
@@ -61,3 +62,14 @@ def test_a_stream_that_failed_ends_with_the_error_and_done() -> None:
 )
 def test_headers_say_whether_and_when_to_try_again(error: errors.ProxyError, headers: dict[str, str]) -> None:
     assert error_headers(error) == headers
+
+
+def kinds_of(root: type[errors.ProxyError]) -> Iterator[type[errors.ProxyError]]:
+    yield root
+    for kind in root.__subclasses__():
+        yield from kinds_of(kind)
+
+
+@pytest.mark.parametrize("kind", kinds_of(errors.InvalidRequest), ids=lambda kind: kind.__name__)
+def test_every_fault_of_the_client_is_an_invalid_request(kind: type[errors.ProxyError]) -> None:
+    assert type_of(kind.__new__(kind)) == "invalid_request_error"

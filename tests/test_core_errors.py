@@ -44,7 +44,6 @@ def test_the_agents_side_never_blames_the_clients_key(kind: type[ProxyError]) ->
 @pytest.mark.parametrize("kind", list(tree(InvalidRequest)), ids=lambda kind: kind.__name__)
 def test_the_clients_side_is_sorted_as_its_own_fault(kind: type[ProxyError]) -> None:
     assert 400 <= kind.status < 500 or kind.status in (501, 505)  # what HTTP itself calls the server's limits
-    assert kind.type == "invalid_request_error"
 
 
 def test_one_error_may_name_its_param_and_its_own_code() -> None:
