@@ -70,6 +70,6 @@ def kinds_of(root: type[errors.ProxyError]) -> Iterator[type[errors.ProxyError]]
         yield from kinds_of(kind)
 
 
-@pytest.mark.parametrize("kind", kinds_of(errors.InvalidRequest), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", list(kinds_of(errors.InvalidRequest)), ids=lambda kind: kind.__name__)
 def test_every_fault_of_the_client_is_an_invalid_request(kind: type[errors.ProxyError]) -> None:
     assert type_of(kind.__new__(kind)) == "invalid_request_error"
