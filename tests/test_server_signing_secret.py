@@ -24,7 +24,14 @@ from oaicompat_proxy.config.settings import Config, ConfigError
 from oaicompat_proxy.core.signing import Secrets
 from oaicompat_proxy.server import signing_secret
 from oaicompat_proxy.server.redis import connect
-from oaicompat_proxy.server.signing_secret import agree, agreeing, make_keys, new_secrets, origin_of, read_or_make
+from oaicompat_proxy.server.signing_secret import (
+    derive_keys,
+    origin_of,
+    random_secrets,
+    read_or_create,
+    secret_in_redis,
+    sync_secret,
+)
 
 pytest_plugins = ["front_fixtures"]
 
@@ -32,7 +39,7 @@ GATEWAY = "http://127.0.0.1:18790"
 
 
 def newest(**settings: object) -> bytes:
-    return make_keys(Config(**{"upstream": GATEWAY, **settings}), new_secrets()).newest  # type: ignore[arg-type]
+    return derive_keys(Config(**{"upstream": GATEWAY, **settings}), random_secrets()).newest  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -67,10 +74,10 @@ def test_without_one_it_is_of_chance_and_not_made_of_the_address() -> None:
 def test_another_process_draws_another_and_its_children_share_it() -> None:
     code = (
         "import os; from oaicompat_proxy.config.settings import Config\n"
-        "from oaicompat_proxy.server.signing_secret import make_keys, new_secrets\n"
-        f"print(make_keys(Config(upstream={GATEWAY!r}), new_secrets()).newest.hex(), flush=True)\n"
+        "from oaicompat_proxy.server.signing_secret import derive_keys, random_secrets\n"
+        f"print(derive_keys(Config(upstream={GATEWAY!r}), random_secrets()).newest.hex(), flush=True)\n"
         "if os.fork(): os.wait()\n"
-        f"else: print(make_keys(Config(upstream={GATEWAY!r}), new_secrets()).newest.hex(), flush=True)\n"
+        f"else: print(derive_keys(Config(upstream={GATEWAY!r}), random_secrets()).newest.hex(), flush=True)\n"
     )
     told = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(2)]
     (one, child), (other, other_child) = (each.stdout.split() for each in told)
@@ -79,8 +86,8 @@ def test_another_process_draws_another_and_its_children_share_it() -> None:
 
 
 def test_old_ones_stand_behind_the_new_one_and_still_read() -> None:
-    before = make_keys(Config(upstream=GATEWAY, session_secret=("old",)), new_secrets())
-    after = make_keys(Config(upstream=GATEWAY, session_secret=("new", "old")), new_secrets())
+    before = derive_keys(Config(upstream=GATEWAY, session_secret=("old",)), random_secrets())
+    after = derive_keys(Config(upstream=GATEWAY, session_secret=("new", "old")), random_secrets())
     assert after.newest != before.newest
     assert after.verify(before.sign("x"), "x")
     assert not before.verify(after.sign("x"), "x")
@@ -91,8 +98,8 @@ def test_old_ones_stand_behind_the_new_one_and_still_read() -> None:
 
 def test_a_file_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "secret"
-    made = read_or_make(str(path))
-    assert read_or_make(str(path)) == made
+    made = read_or_create(str(path))
+    assert read_or_create(str(path)) == made
     assert re.fullmatch(r"[0-9a-f]{64}\n", path.read_text())
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert os.listdir(tmp_path) == ["secret"], "no draft is left"
@@ -100,7 +107,7 @@ def test_a_file_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None
 
 def test_processes_that_make_it_at_once_make_one(tmp_path: Path) -> None:
     path = tmp_path / "secret"
-    code = f"from oaicompat_proxy.server.signing_secret import read_or_make; print(read_or_make({str(path)!r}))"
+    code = f"from oaicompat_proxy.server.signing_secret import read_or_create; print(read_or_create({str(path)!r}))"
     makers = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(4)]
     assert len({maker.communicate()[0] for maker in makers}) == 1
     assert os.listdir(tmp_path) == ["secret"]
@@ -110,7 +117,7 @@ def test_each_line_is_a_secret_and_the_first_signs(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.touch(mode=0o600)
     path.write_text(f"{'n' * 32}\n\n{'o' * 32}\n")
-    assert read_or_make(str(path)) == [b"n" * 32, b"o" * 32]
+    assert read_or_create(str(path)) == [b"n" * 32, b"o" * 32]
 
 
 @pytest.mark.parametrize("text", ["", "\n", "short\n", "x" * 32 + "\nshort", "\u00e9" * 32])
@@ -131,8 +138,8 @@ def test_one_that_others_can_read_is_told(tmp_path: Path, caplog: pytest.LogCapt
     path = tmp_path / "secret"
     path.write_text("x" * 32)
     path.chmod(0o644)
-    read_or_make(str(path))
-    assert "can be read by others" in caplog.text
+    read_or_create(str(path))
+    assert "is readable by other users" in caplog.text
 
 
 # Redis
@@ -141,8 +148,8 @@ def test_one_that_others_can_read_is_told(tmp_path: Path, caplog: pytest.LogCapt
 async def test_all_processes_in_front_of_one_redis_agree(redis_server: RedisServer) -> None:
     async with connect(redis_server.url) as redis:
         one, other = Secrets([b"1" * 64]), Secrets([b"2" * 64])
-        await agree(redis, one)
-        await agree(redis, other)
+        await sync_secret(redis, one)
+        await sync_secret(redis, other)
         assert one.values[0] == other.values[0] == b"1" * 64
         assert other.values[1:] == (b"2" * 64,), "what it has signed itself still reads"
 
@@ -150,28 +157,28 @@ async def test_all_processes_in_front_of_one_redis_agree(redis_server: RedisServ
 async def test_a_redis_that_was_emptied_gets_it_again(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(signing_secret, "AGREE_EVERY", 0.01)
+    monkeypatch.setattr(signing_secret, "SYNC_INTERVAL", 0.01)
     async with connect(redis_server.url) as redis:
         one, other = Secrets([b"1" * 64]), Secrets([b"2" * 64])
-        async with agreeing(redis, one):
+        async with secret_in_redis(redis, one):
             redis_server.clear()
             async with asyncio.timeout(10):
                 while not await redis.exists(signing_secret.REDIS_KEY):  # noqa: ASYNC110 -- Redis tells nobody
                     await asyncio.sleep(0.01)
-            await agree(redis, other)
+            await sync_secret(redis, other)
             assert other.values[0] == one.values[0]
 
 
 async def test_until_redis_answers_a_process_signs_with_its_own(
     own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(signing_secret, "AGREE_AGAIN", 0.01)
+    monkeypatch.setattr(signing_secret, "RETRY_INTERVAL", 0.01)
     async with connect(own_redis.url) as redis:
         await redis.set(signing_secret.REDIS_KEY, "9" * 64)
     own_redis.stop()
     async with connect(own_redis.url) as redis:
         secrets = Secrets([b"1" * 64])
-        async with agreeing(redis, secrets):
+        async with secret_in_redis(redis, secrets):
             assert secrets.values == (b"1" * 64,)
             assert "Redis does not answer" in caplog.text
             own_redis.start()

@@ -37,7 +37,7 @@ from .recording.recorder import Recorder
 from .redis import connect
 from .runtime import RUNTIME, GatewayRuntime
 from .shutdown import GracefulShutdown
-from .signing_secret import agreeing, make_keys, new_secrets, tell_once
+from .signing_secret import derive_keys, random_secrets, secret_in_redis, warn_if_ephemeral
 
 if TYPE_CHECKING:
     from .bounded_redis import BoundedRedis
@@ -65,7 +65,7 @@ def create_app(
     app.router.add_get("/readyz", health.ready)
     app.router.add_get("/metrics", scrape.metrics)
     app.on_response_prepare.append(add_headers)
-    tell_once(config)
+    warn_if_ephemeral(config)
     if previous is None:
         _build(app, config, upstream, apis)
     else:
@@ -107,7 +107,7 @@ def _new_server(config: Config, apis: Sequence[ClientApi], redis: BoundedRedis |
         endpoints={prefix + api.path: api for prefix in prefixes for api in apis},
         public=PUBLIC,
         probes=PROBES,
-        secrets=new_secrets(),
+        secrets=random_secrets(),
         started_at=int(time.time()),
         shutdown=GracefulShutdown(),
         rate_limiter=RateLimiter(redis),
@@ -133,7 +133,7 @@ def _with_keys(config: Config, secrets: Secrets) -> Iterator[tuple[Config, Signi
     """The settings and keys of each gateway, and what tells several gateways apart."""
     for each in config.gateways:
         salt = each.prefix if len(config.gateways) > 1 else ""
-        yield each, make_keys(each, secrets, salt=salt), salt
+        yield each, derive_keys(each, secrets, salt=salt), salt
 
 
 def wire(
@@ -183,7 +183,7 @@ async def lifespan(
     server.shutdown.loop = asyncio.get_running_loop()
     async with (
         redis or contextlib.nullcontext(),
-        agreeing(redis, server.secrets),
+        secret_in_redis(redis, server.secrets),
         observing(server.config, gateways) as telemetry,
     ):
         for each in applications:

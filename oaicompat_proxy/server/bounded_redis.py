@@ -1,4 +1,4 @@
-"""A Redis client that no request waits for long; a Redis that says nothing is left alone for a while."""
+"""A Redis client with a time limit per command; after a timeout it fails fast for a while (circuit breaker)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from redis.asyncio import Redis
 
 PAUSE = 5.0
-"""Seconds for which a Redis that said nothing is not asked again. Who probes it ends that earlier."""
+"""Seconds of failing fast after a timeout. A successful probe ends it earlier."""
 
 PROBES = ContextVar("oaicompat_proxy.probes", default=False)
-"""Set in a task that asks all the same, and for which no request waits."""
+"""Set in a background task whose commands are sent even then."""
 
 
 class BoundedRedis(Redis):
-    """Raises TimeoutError when Redis does not answer in time, connecting and repeating included."""
+    """Raises TimeoutError when a command takes too long, connecting and retrying included."""
 
     patience: float = 1.0
     """Seconds for each command."""
@@ -30,10 +30,10 @@ class BoundedRedis(Redis):
 
     @contextlib.asynccontextmanager
     async def in_time(self) -> AsyncIterator[None]:
-        """For what asks Redis over a connection of the pool. Raises TimeoutError."""
+        """For commands over a connection of the pool. Raises TimeoutError."""
         loop = asyncio.get_running_loop()
         if loop.time() < self._silent_until and not PROBES.get():
-            raise TimeoutError("Redis has said nothing a moment ago, and is not asked for a while")
+            raise TimeoutError("Redis did not answer in time a moment ago; failing fast")
         try:
             async with asyncio.timeout(self.patience):
                 yield

@@ -1,5 +1,5 @@
-"""Many deadlines of the same length on one timer of the loop: nearly all of them are lifted long before they are due,
-and a timer for each would cost more than all else that is done for them.
+"""Many deadlines of the same length on one timer of the event loop. Nearly all are lifted before they are due, and a
+timer for each would cost more than everything else that is done for them.
 """
 
 from __future__ import annotations
@@ -9,31 +9,31 @@ from typing import Protocol
 
 
 class Bound(Protocol):
-    """Who has a deadline."""
+    """An object with a deadline."""
 
     def miss_deadline(self) -> None:
-        """It is due, and lifted."""
+        """Called when the deadline is due; it is lifted then."""
 
 
 class Deadlines:
-    """All of one length."""
+    """Deadlines of one length."""
 
     def __init__(self, length: float) -> None:
         """`length`: seconds."""
         self._length = length
         # moving
         self._due: dict[Bound, float] = {}
-        """By the loop's time: who comes first is due first."""
+        """By the loop's time, in the order in which they are due."""
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self, bound: Bound, loop: asyncio.AbstractEventLoop) -> None:
-        """From now on; once for each."""
+        """Starts the deadline; once for each object."""
         self._due[bound] = loop.time() + self._length
         if self._timer is None:
             self._timer = loop.call_later(self._length, self._look, loop)
 
     def lift(self, bound: Bound) -> None:
-        """At any time, and as often as one likes."""
+        """Cancels the deadline. Harmless if there is none."""
         self._due.pop(bound, None)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -46,12 +46,12 @@ class Deadlines:
                 break
             missed.append(bound)
         for bound in missed:
-            if self._due.pop(bound, None) is not None:  # nobody before it has lifted it
+            if self._due.pop(bound, None) is not None:  # one called before may have lifted it
                 self._tell(bound, loop)
 
     def _tell(self, bound: Bound, loop: asyncio.AbstractEventLoop) -> None:
-        """As behind a timer of its own: the others do not suffer from its fault."""
+        """Isolates failures, as separate timers would."""
         try:
             bound.miss_deadline()
         except Exception as error:
-            loop.call_exception_handler({"message": "what is done about a missed deadline failed", "exception": error})
+            loop.call_exception_handler({"message": "handling a missed deadline failed", "exception": error})

@@ -1,7 +1,6 @@
-"""Redis, where workers and replicas share what they know of sessions.
+"""The connection to Redis, in which workers and replicas share sessions, locks and rate limits.
 
-It is asked on the way of every request, so it is never waited for long; its errors become ours here and nowhere
-else.
+Requests wait for it, so its timeouts are short. This module alone turns its errors into ours.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ if TYPE_CHECKING:
     from .bounded_redis import BoundedRedis
 
 PATIENCE = 0.4
-"""Seconds for an answer, connecting included: Redis is next door, so more means that it is gone."""
+"""Seconds for a command, connecting included: Redis is on the local network, so a longer wait means that it is down."""
 
 
 def connect(url: str) -> BoundedRedis:
-    """Nothing is sent yet. Raises ConfigError for an address that cannot be, or without the package."""
+    """A client that connects on first use. Raises ConfigError for an invalid address, or without the package."""
     try:
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
@@ -29,7 +28,7 @@ def connect(url: str) -> BoundedRedis:
         from .bounded_redis import BoundedRedis
     except ImportError:
         raise ConfigError("--redis needs the package redis: pip install 'oaicompat-proxy[redis]'") from None
-    once_more = Retry(NoBackoff(), 1)  # a kept connection may have died since it was last used
+    once_more = Retry(NoBackoff(), 1)  # a pooled connection may have been closed by Redis
     try:
         made = BoundedRedis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=once_more)
     except ValueError as error:
@@ -41,7 +40,7 @@ def connect(url: str) -> BoundedRedis:
 
 @contextlib.contextmanager
 def mapped_errors() -> Iterator[None]:
-    """Redis's exceptions, and those of the way to it, as ours."""
+    """Turns exceptions of Redis and of the connection to it into SessionsUnavailable."""
     from redis.exceptions import RedisError
 
     try:

@@ -1,6 +1,6 @@
-"""A table in memory that all processes of one tree share: made before they are forked, of a fixed size.
+"""A hash table in shared memory for a process and its forks, of a fixed size.
 
-There is no lock. A place that two processes write at once holds nothing afterwards, which its checksum tells.
+There is no lock. If two processes write a slot at once its checksum fails, and it counts as empty.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import struct
 import time
 
 _HEAD = struct.Struct("<16s8sdI")
-"""The key's digest, a checksum, the Unix time until which it counts, and the length of the value."""
+"""The key's digest, a checksum, the Unix time of expiry, and the length of the value."""
 
 PLACES = 4
-"""Where a key may stand: if all of them are taken, the one that would count for the shortest time gives way."""
+"""Candidate slots of a key: if all are taken, the one that expires first is overwritten."""
 
 
 class SharedTable:
-    """Short values by keys."""
+    """Short values by key."""
 
     def __init__(self, *, slots: int, slot_size: int) -> None:
-        """`slot_size`: bytes of a place. The system gives memory only for places that were used."""
+        """`slot_size`: in bytes. The kernel allocates memory only for slots that are used."""
         self._slots = slots
         self._size = slot_size
         self.memory = mmap.mmap(-1, slots * slot_size)
@@ -32,7 +32,7 @@ class SharedTable:
         return self._size - _HEAD.size
 
     def put(self, key: str, value: bytes, *, until: float) -> bool:
-        """Whether it fits. `until`: Unix time."""
+        """Returns whether the value fits. `until`: Unix time of expiry."""
         if len(value) > self.largest:
             return False
         digest = _digest(key)
