@@ -101,6 +101,7 @@ NEED_NO_TEST = {
     "dialects.ag_ui.recorded_fields": "test_masking plants a secret in every field of every event",
     "api.openai.parameters": "only a name",
     "api.openai.recorded_fields": "test_masking plants a secret in every field of every answer",
+    "api.openai.responses.recorded_fields": "test_masking plants a secret in every field of every answer",
     "config.fields": "test_config makes and checks all settings by it",
     "server.context": "only names",
     "server.upstream.http_connection": "test_server_upstream_http_client talks over it, cut and broken in every way",

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pure_path import Manner, Outcome, collected, read_events, streamed, translate
 
 from oaicompat_proxy.api.openai.recorded_fields import RECORDED_FIELDS as ANSWERS
+from oaicompat_proxy.api.openai.responses.api import RESPONSES
 from oaicompat_proxy.core.recorded_fields import Readable, RecordedFields, Rule
 from oaicompat_proxy.dialects.registry import DIALECTS
 from oaicompat_proxy.recordings.masking import LONGEST_ID, Masker, mask_text
@@ -189,7 +190,7 @@ def planted(rule: Rule) -> Iterator[object]:
 
 EVENTS = [
     (fields, name)
-    for fields in [*(dialect.recorded_fields for dialect in DIALECTS.values()), ANSWERS]
+    for fields in [*(dialect.recorded_fields for dialect in DIALECTS.values()), ANSWERS, RESPONSES.recorded_fields]
     for name in [*fields.events, *(["brand_new"] if fields.event_names else [])]
 ]
 
@@ -285,3 +286,15 @@ def test_a_long_sound_text_needs_little_memory() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 12 * len(line)
+
+
+def test_a_masked_response_shows_what_happened() -> None:
+    item = {"id": "msg_1", "type": "message", "content": [{"type": "output_text", "text": "secret"}]}
+    event = {"type": "response.output_item.done", "sequence_number": 3, "output_index": 0, "item": item}
+    told = mask_as(b"data: " + json.dumps(event).encode() + b"\n\n", RESPONSES.recorded_fields)
+    assert told == b"data: " + json.dumps(event).encode().replace(b"secret", b"xxxxxx") + b"\n\n"
+
+
+def test_the_id_of_an_approval_request_is_masked() -> None:
+    event = {"type": "response.output_item.done", "item": {"id": "mcpr_abc", "type": "mcp_approval_request"}}
+    assert b"abc" not in mask_as(b"data: " + json.dumps(event).encode() + b"\n\n", RESPONSES.recorded_fields)

@@ -24,8 +24,8 @@ from ..core.redaction import redact
 LONGEST_ID = 80
 """Characters of an id that stays: a longer one is signed, and would let its reader act."""
 
-SIGNED_ID = "confirm_"
-"""How the id of a call begins that asks for a confirmation: it is signed, however short."""
+SIGNED_IDS = ("confirm_", "mcpr_")
+"""How the ids of a call and of an item begin that ask for a confirmation: they are signed, however short."""
 
 _FIELD = re.compile(r"(?:event|id|retry):|data: ?|")
 _TOKEN = re.compile(
@@ -38,7 +38,7 @@ _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _DIGIT = re.compile("[0-9]")
 _WORDS = frozenset({"true", "false", "null"})
 _SHAPES: Mapping[Readable, re.Pattern[str]] = {
-    Readable.ID: re.compile(rf"(?!{SIGNED_ID})[-\w.:/+=]{{1,{LONGEST_ID}}}", re.ASCII),
+    Readable.ID: re.compile(rf"(?!{'|'.join(SIGNED_IDS)})[-\w.:/+=]{{1,{LONGEST_ID}}}", re.ASCII),
     Readable.NAME: re.compile(r"[-\w.:/@+]{1,128}", re.ASCII),
     Readable.PLACEHOLDER: re.compile(r"\[[-\w.]{1,128} rendered on client\]", re.ASCII),
     Readable.TIME: re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{5,20}(?:Z|[-+]\d\d:?\d\d)?", re.ASCII),

@@ -34,7 +34,7 @@ _USAGE: Fields = {
     "prompt_tokens_details": {"cached_tokens": NUMBER},
     "completion_tokens_details": {"reasoning_tokens": NUMBER},
 }
-_ERROR: Fields = {"message": FAILURE, "type": NAME, "param": NAME, "code": NAME}
+ERROR: Fields = {"message": FAILURE, "type": NAME, "param": NAME, "code": NAME}
 
 RECORDED_FIELDS = RecordedFields(
     event_names=(),
@@ -46,7 +46,7 @@ RECORDED_FIELDS = RecordedFields(
             "model": NAME,
             "choices": _CHOICE,
             "usage": _USAGE,
-            "error": _ERROR,
+            "error": ERROR,
         }
     },
     unknown={},

@@ -13,6 +13,7 @@ from . import request
 from .body import ResponseBuilder
 from .encoder import ResponseEncoder
 from .output import OutputOptions
+from .recorded_fields import RECORDED_FIELDS
 from .response_object import encode_echo
 from .stored import expand, find_references, input_entry, output_entries
 
@@ -25,6 +26,7 @@ class ResponsesApi(OpenAiApi):
     operation = "chat"
     id_prefix = "resp_"
     private_form = frozenset({"echo"})
+    recorded_fields = RECORDED_FIELDS
 
     def read(self, body: bytes, limits: RequestLimits) -> ParsedBody:
         return request.read(body, limits)

@@ -1,0 +1,65 @@
+"""What a masked recording shows of the answers to clients of the Responses API.
+
+Source: OpenAI API description, `ResponseStreamEvent`, `Response`.
+"""
+
+from __future__ import annotations
+
+from ....core.recorded_fields import Fields, Readable, RecordedFields
+from ..recorded_fields import ERROR
+
+ID, NAME, TIME, NUMBER, _, FAILURE = Readable
+
+_PLACE: Fields = {
+    "type": NAME,
+    "sequence_number": NUMBER,
+    "item_id": ID,
+    "output_index": NUMBER,
+    "content_index": NUMBER,
+    "summary_index": NUMBER,
+    "annotation_index": NUMBER,
+}
+_CITATION: Fields = {"type": NAME, "start_index": NUMBER, "end_index": NUMBER, "url": None, "title": None}
+_PART: Fields = {"type": NAME, "text": None, "annotations": _CITATION, "logprobs": None}
+_STATUS = frozenset({"in_progress", "completed", "incomplete", "failed"})
+_ITEM: Fields = {
+    "id": ID,
+    "type": NAME,
+    "status": _STATUS,
+    "role": frozenset({"assistant"}),
+    "content": _PART,
+    "summary": _PART,
+    "call_id": ID,
+    "name": NAME,
+    "server_label": NAME,
+    "arguments": None,
+    "input": None,
+    "output": None,
+    "error": {"type": NAME, "content": None},
+    "approval_request_id": ID,
+}
+_USAGE: Fields = {
+    **dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), NUMBER),
+    "input_tokens_details": {"cached_tokens": NUMBER, "cache_write_tokens": NUMBER},
+    "output_tokens_details": {"reasoning_tokens": NUMBER},
+}
+_RESPONSE: Fields = {
+    "id": ID,
+    "object": frozenset({"response"}),
+    "created_at": NUMBER,
+    "completed_at": NUMBER,
+    "model": NAME,
+    "status": _STATUS,
+    "error": ERROR,
+    "incomplete_details": {"reason": NAME},
+    "output": _ITEM,
+    "usage": _USAGE,
+    "previous_response_id": ID,
+}
+"""What the response repeats of its request is masked."""
+
+RECORDED_FIELDS = RecordedFields(
+    event_names=(("type",),),
+    events={"": {**_RESPONSE, "error": ERROR}},
+    unknown={**_PLACE, "item": _ITEM, "part": _PART, "annotation": _CITATION, "response": _RESPONSE, "error": ERROR},
+)
