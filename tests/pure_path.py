@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from oaicompat_proxy.api.openai.chat.api import CHAT
+from oaicompat_proxy.api.openai.responses.api import RESPONSES
+from oaicompat_proxy.api.protocol import ClientApi
 from oaicompat_proxy.core.answer import Envelope, Part
 from oaicompat_proxy.core.answer_options import AnswerOptions
 from oaicompat_proxy.core.errors import ProxyError
@@ -16,6 +18,7 @@ from oaicompat_proxy.dialects.protocol import Dialect, Reader
 from oaicompat_proxy.pipeline.answers import new_translator
 
 ENVELOPE = Envelope("chatcmpl-golden", 1790000000, "owl")
+ENVELOPES = {CHAT.name: ENVELOPE, RESPONSES.name: ENVELOPE._replace(id="resp_golden")}
 MAX_FRAME = 16 * 1024 * 1024
 DIALECTS: dict[str, Callable[[], Dialect]] = {"agentick": Agentick, "ag-ui": AgUi}
 
@@ -98,20 +101,20 @@ def translate(events: Iterable[Event], manner: Manner) -> Outcome:
     return Outcome(chunks, None)
 
 
-def streamed(outcome: Outcome, manner: Manner) -> bytes | None:
+def streamed(outcome: Outcome, manner: Manner, api: ClientApi = CHAT) -> bytes | None:
     """The body of the streamed answer, or None if it failed before the first chunk: then there is no stream."""
-    encoder = CHAT.new_encoder(ENVELOPE, manner.form)
+    encoder = api.new_encoder(ENVELOPES[api.name], manner.form)
     if outcome.failure is not None and not outcome.chunks:
         return None
     pieces = b"".join(map(encoder.encode, outcome.chunks))
     return pieces + (encoder.end() if outcome.failure is None else encoder.fail(outcome.failure))
 
 
-def collected(outcome: Outcome, manner: Manner) -> bytes:
+def collected(outcome: Outcome, manner: Manner, api: ClientApi = CHAT) -> bytes:
     """The body for a client that does not stream: the whole answer or the error, never half an answer."""
     if outcome.failure is not None:
-        return CHAT.encode_error(outcome.failure).body
-    builder = CHAT.new_builder(ENVELOPE, manner.form)
+        return api.encode_error(outcome.failure).body
+    builder = api.new_builder(ENVELOPES[api.name], manner.form)
     for chunk in outcome.chunks:
         builder.add(chunk)
     return builder.body()

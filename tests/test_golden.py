@@ -14,13 +14,16 @@ from pathlib import Path
 import pytest
 from checker import check_body, check_error_body, check_stream
 from pure_path import Manner, Outcome, collected, read_events, streamed, translate
+from responses_checker import check_response_body, check_response_stream
 
 from oaicompat_proxy.api.openai.chat.request import parse
+from oaicompat_proxy.api.openai.responses.api import RESPONSES
 from oaicompat_proxy.core.answer_options import AnswerOptions
 from oaicompat_proxy.recordings.format import Entry, Recording
 
 GOLDEN = Path(__file__).parent / "golden"
 NATIVES = sorted(GOLDEN.glob("*.native.sse"))
+KINDS = ("native.sse", "openai.sse", "openai.json", "responses.sse", "responses.json")
 NAMES = [path.name.removesuffix(".native.sse") for path in NATIVES]
 QUESTION = {"model": "owl", "messages": [{"role": "user", "content": "?"}], "stream": True}
 
@@ -43,6 +46,15 @@ def answers(name: str, reads: list[bytes] | None = None) -> Iterator[tuple[Path,
     outcome = translated(name, reads)
     yield GOLDEN / f"{name}.openai.sse", streamed(outcome, manner)
     yield GOLDEN / f"{name}.openai.json", collected(outcome, manner) + b"\n"
+    if not manner.legacy_functions:
+        outcome = translated(name, reads, as_items(manner))
+        yield GOLDEN / f"{name}.responses.sse", streamed(outcome, manner, RESPONSES)
+        yield GOLDEN / f"{name}.responses.json", collected(outcome, manner, RESPONSES) + b"\n"
+
+
+def as_items(manner: Manner) -> Manner:
+    """The Responses API shows the agent's own tools where chat hides them by default."""
+    return manner._replace(server_tools="items") if manner.server_tools == "hide" else manner
 
 
 def case_of(name: str, recording: Recording) -> dict[Path, bytes]:
@@ -70,9 +82,9 @@ def case_of(name: str, recording: Recording) -> dict[Path, bytes]:
     }
 
 
-def translated(name: str, reads: list[bytes] | None = None) -> Outcome:
+def translated(name: str, reads: list[bytes] | None = None, manner: Manner | None = None) -> Outcome:
     native = (GOLDEN / f"{name}.native.sse").read_bytes()
-    manner = read_manner(name)
+    manner = manner or read_manner(name)
     events = read_events(reads or [native], include_tool_activity=manner.server_tools != "hide", dialect=manner.dialect)
     return translate(events, manner)
 
@@ -93,7 +105,7 @@ def test_cuts_anywhere_change_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_strict_client_takes_it_and_both_forms_agree(name: str) -> None:
     manner = read_manner(name)
-    stream, body = (path for path, _ in answers(name))
+    stream, body = (GOLDEN / f"{name}.openai.{kind}" for kind in ("sse", "json"))
     failed = "error" in json.loads(body.read_bytes())
     if failed:
         whole = check_error_body(body.read_bytes().removesuffix(b"\n"))
@@ -109,6 +121,27 @@ def test_a_strict_client_takes_it_and_both_forms_agree(name: str) -> None:
         if not manner.include_usage:
             answer_whole.usage = None
         assert answer == answer_whole
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_strict_client_of_responses_takes_it_and_it_says_what_chat_says(name: str) -> None:
+    manner = read_manner(name)
+    if manner.legacy_functions:
+        return
+    stream, body = (GOLDEN / f"{name}.responses.{kind}" for kind in ("sse", "json"))
+    whole = None
+    if "error" in json.loads(body.read_bytes()) and "object" not in json.loads(body.read_bytes()):
+        check_error_body(body.read_bytes().removesuffix(b"\n"))
+    else:
+        whole = check_response_body(body.read_bytes().removesuffix(b"\n"))
+        chat = check_body(
+            (GOLDEN / f"{name}.openai.json").read_bytes().removesuffix(b"\n"), reasoning_field=manner.reasoning_field
+        )
+        assert (whole.text, whole.calls) == (chat.text, chat.tool_calls)
+    if stream.exists():
+        answer = check_response_stream(stream.read_bytes())
+        assert (answer.status == "failed") == (whole is None)
+        assert whole is None or answer == whole
 
 
 @pytest.mark.parametrize("legacy", [True, False])
@@ -131,6 +164,6 @@ def test_a_recording_of_a_plain_question_makes_one_file() -> None:
 
 
 def test_there_is_no_answer_without_its_native_transcript() -> None:
-    known = {f"{name}.{kind}" for name in NAMES for kind in ("native.sse", "openai.sse", "openai.json")}
+    known = {f"{name}.{kind}" for name in NAMES for kind in KINDS}
     known |= {f"{name}.{kind}.json" for name in NAMES for kind in ("request", "config")}
     assert {path.name for path in GOLDEN.iterdir()} <= known

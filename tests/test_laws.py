@@ -13,7 +13,9 @@ from checker import Answer, check_body, check_error_body, check_stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pure_path import ENVELOPE, Manner, Outcome, collected, read_events, streamed, translate
+from responses_checker import check_response_body, check_response_stream
 
+from oaicompat_proxy.api.openai.responses.api import RESPONSES
 from oaicompat_proxy.core import events
 from oaicompat_proxy.core.answer import AnswerFinished, AnswerStarted, Part, UsageTotals
 from oaicompat_proxy.core.events import (
@@ -130,6 +132,31 @@ def test_any_run_becomes_one_answer_or_one_error(told: list[Event], ending: list
         if not manner.include_usage:
             whole.usage = None
         assert answer == whole
+
+
+@settings(max_examples=300, deadline=None)
+@given(ANY_EVENTS, ENDINGS, MANNERS, st.booleans())
+def test_any_run_becomes_one_response_or_one_error(
+    told: list[Event], ending: list[Event], manner: Manner, hides: bool
+) -> None:
+    """The same by the Responses API, which says what chat says, and shows the agent's own tools as items."""
+    hidden = manner._replace(legacy_functions=False, reasoning_field="reasoning", server_tools="hide")
+    shown = hidden if hides else hidden._replace(server_tools="items")
+    outcome = translate([*told, *ending], shown)
+    stream, body = streamed(outcome, shown, RESPONSES), collected(outcome, shown, RESPONSES)
+    answer = check_response_stream(stream) if stream is not None else None
+    if outcome.failure is not None:
+        assert check_error_body(body)["message"] == outcome.failure.message
+        assert answer is None or (answer.status, answer.error and answer.error["message"]) == (
+            "failed",
+            outcome.failure.message,
+        )
+        return
+    assert answer == check_response_body(body)
+    chat = check_body(collected(translate([*told, *ending], hidden), hidden), reasoning_field="reasoning")
+    assert answer is not None
+    assert (answer.text, answer.reasoning, answer.calls) == (chat.text, chat.reasoning, chat.tool_calls)
+    assert hides is False or answer.agent_calls == []
 
 
 @settings(max_examples=200, deadline=None)

@@ -11,7 +11,7 @@ from typing import Any
 import openai
 import pytest
 from agent import Agent, Reply, answer, failure, frame, run, text, tool_call
-from checker import check_error_body
+from checker import check_error_body, check_stream
 from conftest import Proxy, Received, StartProxy
 from openai import AsyncOpenAI
 from pydantic import BaseModel
@@ -149,6 +149,59 @@ async def test_several_turns(agent: Agent, front: Proxy) -> None:
     ]
     await ask(front, items, stream=False)
     assert "Hello Alice!" in json.dumps(agent.exchanges[-1].json)
+
+
+# What the agent does by itself
+
+OWN_TOOL = [
+    *run("Let me see.")[:4],
+    *tool_call("c1", "add", '{"a":19,"b":23}'),
+    frame("tool_result_start", callId="c1", name="add"),
+    frame("tool_result", callId="c1", name="add", result={"content": [{"type": "text", "text": "42"}]}, isError=False),
+    frame("tick_end", tick=1, shouldContinue=True, stopReason="tool_use"),
+    frame("tick_start", tick=2),
+    *run("It is 42.")[2:],
+]
+
+
+@both_ways
+async def test_a_tool_of_the_agents_is_an_mcp_call(agent: Agent, front: Proxy, stream: bool) -> None:
+    agent.plays(OWN_TOOL)
+    told = await ask(front, stream=stream)
+    assert told.text == "Let me see.\n\nIt is 42."
+    assert told.calls == []
+    (call,) = told.agent_calls
+    assert (call["name"], call["server_label"], call["output"]) == ("add", "owl", "42")
+    assert json.loads(call["arguments"]) == {"a": 19, "b": 23}
+    kinds = [item["type"] for item in told.response["output"]]
+    assert kinds == ["message", "mcp_call", "message"]
+    await ask(
+        front,
+        [{"role": "user", "content": "Hi"}, *told.response["output"], {"role": "user", "content": "?"}],
+        stream=stream,
+    )
+    assert "42" in json.dumps(agent.exchanges[-1].json)
+    assert "23" not in json.dumps(agent.exchanges[-1].json["message"]["content"]), "the agent knows what it did"
+
+
+async def test_long_results_are_cut(agent: Agent, proxy: StartProxy) -> None:
+    agent.plays(OWN_TOOL)
+    (call,) = (await ask(await proxy(tool_output_max=1), stream=True)).agent_calls
+    assert call["output"] == "4… (truncated)"
+
+
+@pytest.mark.parametrize("server_tools", ["hide", "reasoning"])
+async def test_a_tool_of_the_agents_is_shown_elsewhere(agent: Agent, proxy: StartProxy, server_tools: str) -> None:
+    agent.plays(OWN_TOOL)
+    told = await ask(await proxy(server_tools=server_tools), stream=True)
+    assert told.agent_calls == []
+    assert ("add" in told.reasoning) == (server_tools == "reasoning")
+
+
+async def test_chat_hides_the_tools_of_the_agent_by_default(agent: Agent, front: Proxy) -> None:
+    agent.plays(OWN_TOOL)
+    told = check_stream((await front.chat()).body, include_usage=False)
+    assert (told.text, told.reasoning, told.tool_calls) == ("Let me see.\n\nIt is 42.", "", [])
 
 
 # What goes wrong

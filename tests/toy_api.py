@@ -60,6 +60,7 @@ class ToyApi:
     path = "/toy"
     operation = "toy"
     id_prefix = "toy-"
+    has_tool_items = False
     recorded_fields = RecordedFields((), {}, {})
     private_form: frozenset[str] = frozenset()
 

@@ -97,6 +97,10 @@ class ClientApi(Protocol):
         """What the id of each answer begins with."""
 
     @property
+    def has_tool_items(self) -> bool:
+        """Whether an answer can show the tools that the agent runs itself as items."""
+
+    @property
     def recorded_fields(self) -> RecordedFields:
         """The fields of its answers that stay readable in a masked recording."""
 

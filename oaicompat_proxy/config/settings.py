@@ -244,12 +244,18 @@ class Config:
     )
 
     server_tools: str = field(
-        "hide",
-        "Where the actions of the agent's own tools are shown. The default is nowhere, because clients did not ask "
-        "for them.",
-        choices=("hide", "reasoning", "content"),
+        "auto",
+        "Where the actions of the agent's own tools are shown. `auto`: as items in the Responses API, which has items "
+        "for them, and nowhere in other APIs.",
+        choices=("auto", "hide", "reasoning", "content"),
         gateway=True,
         model=True,
+    )
+    tool_output_max: int = field(
+        16 * 1024,
+        "Characters of a tool's result, and of its arguments, in such an item.",
+        least=0,
+        gateway=True,
     )
     history: str = field(
         "auto",
@@ -609,11 +615,6 @@ class Config:
     def dialects(self) -> str:
         """The dialects of the gateways, joined by `+`."""
         return "+".join(sorted({gateway.dialect for gateway in self.gateways}))
-
-    @property
-    def shows_tool_activity(self) -> bool:
-        """Whether the agent's own tool calls are shown to clients, at least with one model."""
-        return self.server_tools != "hide" or any(key.endswith(":server_tools") for key in self.model_setting)
 
     @property
     def only_client_credentials(self) -> bool:

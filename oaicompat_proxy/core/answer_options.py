@@ -21,6 +21,9 @@ class AnswerOptions:
     """The tools that the client runs."""
     tick_separator: str = "\n\n"
     server_tools: str = "hide"
+    """Where the agent's own tool calls are shown: `hide`, `reasoning`, `content` or `items`."""
+    tool_output_max: int = 16 * 1024
+    """Characters of a tool's result in an item."""
     confirmations: str = "deny"
     resumed: bool = False
     """The rest of a run that waited for the client."""

@@ -31,6 +31,7 @@ def new_translator(options: AnswerOptions, **settings: Any) -> Translator:
         tick_separator=options.tick_separator,
         server_tools=options.server_tools,
         confirmations=options.confirmations,
+        max_tool_output=options.tool_output_max,
         **settings,
     )
 

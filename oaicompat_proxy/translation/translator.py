@@ -41,10 +41,10 @@ from ..core.events import (
     Usage,
 )
 from . import failures
+from .agent_tools import MAX_OUTPUT, new_agent_tools
 from .answer_text import AnswerText
 from .confirmations import CONFIRM_TOOL, question_arguments
 from .held import MAX_HELD, Held
-from .narration import Narrator, describe_subagent
 from .tool_calls import ToolCalls
 from .usage import UsageMeter
 
@@ -75,21 +75,21 @@ class Translator:
         shorten: Callable[[str], str] = str,
         secret: str = "",
         max_held: int = MAX_HELD,
+        max_tool_output: int = MAX_OUTPUT,
     ) -> None:
-        """`model`: the name the client used. `tool_names`: the tools it declared.
-
-        `server_tools`: where the agent's own tool calls are narrated: `hide`, `reasoning` or `content`.
-        `confirmations`: for a tool that waits for a confirmation `deny` fails, `ask` asks the client, `approve` leaves
-        it to the reader of the run. `sign` and `shorten` make the client's id of a question, or of a call, from the
-        agent's. `secret`: removed from texts of failures. `max_held`: bounds the tool calls and citations in memory.
+        """`model`: the name the client used. `tool_names`: the tools it declared. `server_tools`: where the agent's own
+        tool calls go: `hide`, narrated in `reasoning` or `content`, or as `items`: parts of their own, with
+        `max_tool_output` characters of each result. `confirmations`: for a tool that waits for a confirmation `deny`
+        fails, `ask` asks the client, `approve` leaves it to the reader of the run. `sign` and `shorten` make the
+        client's id of a question, or of a call, from the agent's. `secret`: removed from texts of failures.
+        `max_held`: bounds the tool calls and citations in memory.
         """
         self._confirmations = confirmations
         self._sign = sign
         self._secret = secret
         self._model = model
-        self._narrator = None if server_tools == "hide" else Narrator()
-        self._narrates_in_content = server_tools == "content"
         self._text = AnswerText(tick_separator, held := Held(max_held))
+        self._agent_tools = new_agent_tools(server_tools, self._text, max_tool_output)
         self._calls = ToolCalls(tool_names, held, shorten)
         self._usage = UsageMeter()
         # moving
@@ -98,9 +98,8 @@ class Translator:
         """The answer is complete: no part follows."""
         self._started = False
         self._stop_reason = ""
-        self._continues = self._message_ended = False
-        self._message_awaited = False
-        """The message calls a tool, and its text comes later."""
+        self._continues = self._message_ended = self._message_awaited = False
+        """The last: the message calls a tool, and its text comes later."""
         self._model_failure = ""
 
     def feed(self, event: Event) -> list[Part]:
@@ -158,11 +157,11 @@ class Translator:
     def _start_tick(self, _event: TickStarted) -> list[Part]:
         if parts := self._end_for_client():
             return parts
-        narration = self._drop_calls()
+        shown = self._drop_calls()
         self.ticks += 1
         self._usage.start_tick()
         self._message_ended = self._message_awaited = self._continues = False
-        return narration + self._text.end_tick()
+        return shown + self._text.end_tick()
 
     def _end_tick(self, event: TickEnded) -> list[Part]:
         self._continues, stop_reason, usage = event
@@ -180,13 +179,13 @@ class Translator:
         return [] if self._message_awaited else self._end_for_client()
 
     def _add_arguments(self, event: ToolCallDelta) -> list[Part]:
-        if self._narrator is not None:
-            self._narrator.add_arguments(event.call_id, event.arguments)
+        if self._agent_tools is not None:
+            self._agent_tools.add_arguments(event.call_id, event.arguments)
         return self._calls.add_arguments(event.call_id, event.arguments)
 
     def _add_call(self, event: ToolCalled) -> list[Part]:
-        if self._narrator is not None:
-            self._narrator.add_call(event.call_id, event.arguments)
+        if self._agent_tools is not None:
+            self._agent_tools.add_call(event.call_id, event.arguments)
         self._message_awaited = self._message_awaited or event.is_early
         return self._calls.add_whole(event.call_id, event.name, event.arguments, held=event.is_early)
 
@@ -195,16 +194,15 @@ class Translator:
             return self._start_tool(event)
         if not event.is_placeholder:
             self._calls.mark_handled(event.call_id)
-        return [] if self._narrator is None else self._narrate(*self._narrator.on_tool_finished(event))
+        return [] if self._agent_tools is None else self._agent_tools.on_tool_finished(event)
 
     def _drop_calls(self) -> list[Part]:
         """Drops the calls that the client does not get; placeholders of their results are final then."""
         self._calls.end_tick()
-        return [] if self._narrator is None else self._narrate(*self._narrator.release_placeholders())
+        return [] if self._agent_tools is None else self._agent_tools.release_placeholders()
 
-    def _narrate(self, *lines: str) -> list[Part]:
-        in_content = self._narrates_in_content
-        return [part for line in lines for part in self._text.add_narration(line, in_content=in_content)]
+    def _finish_subagent(self, event: SubagentFinished) -> list[Part]:
+        return [] if self._agent_tools is None else self._agent_tools.on_subagent_finished(event)
 
     def _confirm(self, event: ConfirmationRequired) -> list[Part]:
         if self._calls.client_must_act:
@@ -279,7 +277,7 @@ _HANDLERS: dict[type[Any], Callable[[Translator, Any], list[Part]]] = {
     ToolCallHandled: lambda self, event: self._calls.mark_handled(event.call_id),
     ToolStarted: Translator._start_tool,
     ToolFinished: Translator._finish_tool,
-    SubagentFinished: lambda self, event: [] if self._narrator is None else self._narrate(describe_subagent(event)),
+    SubagentFinished: Translator._finish_subagent,
     ConfirmationRequired: Translator._confirm,
     TickStarted: Translator._start_tick,
     TickEnded: Translator._end_tick,

@@ -15,6 +15,7 @@ from .recorded_fields import RECORDED_FIELDS
 class OpenAiApi:
     """Half of a `ClientApi`; each API adds its requests and answers. By default an answer cannot be referred to."""
 
+    has_tool_items = False
     recorded_fields = RECORDED_FIELDS
 
     def find_references(self, body: ParsedBody) -> frozenset[str]:

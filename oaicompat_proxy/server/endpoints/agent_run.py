@@ -150,11 +150,18 @@ def _plan(api: ClientApi, asked: AgentRequest, settings: Config) -> _Plan:
         stream=asked.stream,
         tool_names=tuple(sorted(asked.tool_names)),
         tick_separator=settings.tick_separator,
-        server_tools=settings.server_tools,
+        server_tools=_server_tools(api, settings.server_tools),
+        tool_output_max=settings.tool_output_max,
         confirmations="deny" if asks and not asked.conversational else settings.confirmations,
         dialect=settings.dialect,
     )
     return _Plan(api, options, Envelope(api.id_prefix + new_id(), int(time.time()), model), settings)
+
+
+def _server_tools(api: ClientApi, setting: str) -> str:
+    if setting == "auto":
+        return "items" if api.has_tool_items else "hide"
+    return setting
 
 
 async def _go_on(
@@ -188,6 +195,8 @@ async def _run(
         report.note_turn(lease.key)
         if report.headers:
             lease.upstream = lease.upstream.with_trace(report.headers, report.watch)
+        if plan.options.server_tools != "hide":
+            lease.upstream = lease.upstream.with_tool_activity()
         run = await open_run(request, asked, lease, plan.settings, plan.options, reply)
         answerable = plan.options.confirmations != "ask" or await can_confirm(lease.upstream)
         ids = _ids(request, wanted, plan, lambda: (lease.key, lease.persistent), answerable=answerable)
@@ -212,6 +221,8 @@ async def _resume(
     """The rest of a run that waited; its session is still leased to the request that began it."""
     runtime, report = request.app[RUNTIME], request[CONTEXT].report
     sessions, upstream = runtime.sessions, runtime.upstream.with_credentials_of(wanted.caller)
+    if plan.options.server_tools != "hide":
+        upstream = upstream.with_tool_activity()
     run = ContinuedRun(upstream, confirmation, plan.settings)
     record(report, run, plan.options)
     question = confirmation.question

@@ -41,7 +41,7 @@ class Upstream:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         runs_again = config.confirmations == "approve" and self.dialect.gateway is None
         # an agent that runs again needs the calls of its last run
-        self._include_tool_activity = config.shows_tool_activity or runs_again
+        self._include_tool_activity = runs_again
         self.features = GatewayFeatures()
         self._for_client = False
         self._watch: Watch | None = None
@@ -85,6 +85,12 @@ class Upstream:
         other = copy.copy(self)
         other._headers = {**self._headers, **headers}
         other._watch = watch
+        return other
+
+    def with_tool_activity(self) -> Upstream:
+        """A copy whose runs also tell what the agent's own tools do."""
+        other = copy.copy(self)
+        other._include_tool_activity = True
         return other
 
     async def call(self, call: HttpCall, limits: Limits | None = None) -> tuple[int, bytes]:

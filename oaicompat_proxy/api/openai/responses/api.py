@@ -26,6 +26,7 @@ class ResponsesApi(OpenAiApi):
     operation = "chat"
     id_prefix = "resp_"
     private_form = frozenset({"echo"})
+    has_tool_items = True
     recorded_fields = RECORDED_FIELDS
 
     def read(self, body: bytes, limits: RequestLimits) -> ParsedBody:
