@@ -33,6 +33,21 @@ NOT_NULL = {
     *("presence_penalty", "frequency_penalty", "top_logprobs", "service_tier", "truncation", "parallel_tool_calls"),
     *("store", "background", "text", "tool_choice", "tools", "metadata", "temperature", "top_p"),
 }
+NEUTRAL_ECHO = {
+    **dict.fromkeys(("instructions", "max_output_tokens", "max_tool_calls", "previous_response_id", "reasoning")),
+    **dict.fromkeys(("prompt_cache_key", "safety_identifier", "user", "service_tier", "truncation", "metadata")),
+    "tools": [],
+    "tool_choice": "auto",
+    "text": {"format": {"type": "text"}},
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "top_logprobs": 0,
+    "store": True,
+    "background": False,
+}
+"""In place of what a response repeats of a request that may have been odd."""
 TERMINAL = {"response.completed", "response.incomplete", "response.failed"}
 
 
@@ -59,21 +74,21 @@ class ResponseAnswer:
     pings: int = 0
 
 
-def check_response_stream(raw: bytes) -> ResponseAnswer:
-    """The whole body of a streamed answer."""
-    checker = _StreamChecker()
+def check_response_stream(raw: bytes, *, odd: bool = False) -> ResponseAnswer:
+    """The whole body of a streamed answer. `odd`: the request may have been of any shape."""
+    checker = _StreamChecker(odd)
     for name, event in _events(raw):
         _require(event.get("type") == name, f"the event {name} says that it is {event.get('type')}")
         checker.take(event)
     return checker.end()
 
 
-def check_response_body(raw: bytes) -> ResponseAnswer:
+def check_response_body(raw: bytes, *, odd: bool = False) -> ResponseAnswer:
     """The body of an answer that is not streamed."""
     _check_characters(raw)
     response = _parse(raw.decode())
     _require(response["status"] in ("completed", "incomplete"), f"a body with status {response['status']}")
-    return _read_response(response)
+    return _read_response(response, odd)
 
 
 def _events(raw: bytes) -> Iterator[tuple[str, Any]]:
@@ -89,7 +104,8 @@ def _events(raw: bytes) -> Iterator[tuple[str, Any]]:
 class _StreamChecker:
     """Takes the events of one stream in their order."""
 
-    def __init__(self) -> None:
+    def __init__(self, odd: bool) -> None:
+        self._odd = odd
         self._number = 0
         self._response: dict[str, Any] | None = None
         self._items: list[_ItemChecker] = []
@@ -108,7 +124,7 @@ class _StreamChecker:
         if kind == "error":
             self._take_error(event)
             return
-        _validate(event)
+        _validate(event, self._odd)
         _require(self._error is None or kind == "response.failed", f"{kind} follows an error")
         if "response" in event:
             self._take_lifecycle(kind, event)
@@ -118,14 +134,14 @@ class _StreamChecker:
     def end(self) -> ResponseAnswer:
         _require(self._over and self._response is not None, "no terminal event")
         assert self._response is not None
-        answer = _read_response(self._response)
+        answer = _read_response(self._response, self._odd)
         answer.pings = self._pings
         return answer
 
     def _is_ping(self, event: dict[str, Any]) -> bool:
         if event.get("sequence_number") != self._number - 1:
             return False
-        _validate(event)
+        _validate(event, self._odd)
         open_items = [item for item in self._items if not item.is_done]
         if event["type"] == "response.in_progress":
             _require(not open_items, "a ping replaces an item that is open")
@@ -297,11 +313,11 @@ _STEPS: dict[str, dict[str, set[str]]] = {
 }
 
 
-def _validate(event: dict[str, Any]) -> None:
+def _validate(event: dict[str, Any], odd: bool) -> None:
     """By the official client's types; of a tool only the kinds that they know are looked at."""
     if "response" in event:
         _require_response(event["response"])
-        event = {**event, "response": {**event["response"], "tools": [], "tool_choice": "auto"}}
+        event = {**event, "response": _typed(event["response"], odd)}
     _require(event["type"] in EVENTS, f"no event of OpenAI's: {event}")
     try:
         parsed = EVENTS[event["type"]].model_validate(event, strict=True)
@@ -309,6 +325,10 @@ def _validate(event: dict[str, Any]) -> None:
         raise Violation(f"the official client's types refuse it: {event} {error}") from error
     for path, name in _extras(parsed, ""):
         _require(name in OPEN_RESPONSES_FIELDS, f"a field that is not OpenAI's: {path}.{name} in {event}")
+
+
+def _typed(response: dict[str, Any], odd: bool) -> dict[str, Any]:
+    return {**response, **(NEUTRAL_ECHO if odd else {"tools": [], "tool_choice": "auto"})}
 
 
 def _require_response(response: Any) -> None:
@@ -320,10 +340,10 @@ def _require_response(response: Any) -> None:
             _require({"name", "description", "parameters", "strict"} <= tool.keys(), f"a function lacks keys: {tool}")
 
 
-def _read_response(response: dict[str, Any]) -> ResponseAnswer:
+def _read_response(response: dict[str, Any], odd: bool) -> ResponseAnswer:
     _require_response(response)
     try:
-        Response.model_validate({**response, "tools": [], "tool_choice": "auto"}, strict=True)
+        Response.model_validate(_typed(response, odd), strict=True)
     except ValidationError as error:
         raise Violation(f"the official client's types refuse it: {error}") from error
     status = response["status"]

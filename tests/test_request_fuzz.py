@@ -22,9 +22,11 @@ from checker import check_body, check_error_body, check_stream
 from conftest import CHAT, StartProxy, chat_body
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from responses_checker import check_response_body, check_response_stream
 from test_api_openai_completions_encoder import read_body, read_stream
 
 COMPLETIONS = "/v1/completions"
+RESPONSES = "/v1/responses"
 MODELS = "/v1/models"
 
 quickly = settings(
@@ -101,7 +103,9 @@ def check_answered(answer: Answer | None, path: str, sent: bytes = b"") -> None:
         return
     stream = answer.headers["content-type"].startswith("text/event-stream")
     include_usage = stream and b'"usage":null' in answer.body
-    if path == COMPLETIONS:
+    if path == RESPONSES:
+        check_response_stream(answer.body, odd=True) if stream else check_response_body(answer.body, odd=True)
+    elif path == COMPLETIONS:
         read_stream(answer.body, include_usage=include_usage) if stream else read_body(answer.body)
     elif stream:
         check_stream(answer.body, include_usage=include_usage)
@@ -299,6 +303,57 @@ completion_request = nearly(
 )
 
 
+item_part = st.one_of(
+    shaped({"type": "input_text", "text": words}, {}),
+    shaped({"type": "input_image"}, {"image_url": url, "file_id": words, "detail": "auto"}),
+    shaped({"type": "input_file"}, {"file_data": url, "file_url": url, "filename": words}),
+)
+said_part = shaped({"type": "output_text", "text": words}, {"annotations": [], "logprobs": []})
+item_content = st.one_of(words, st.lists(item_part, min_size=1, max_size=2))
+item = st.one_of(
+    shaped({"role": st.sampled_from(["user", "developer"]), "content": item_content}, {"type": "message"}),
+    shaped({"role": "assistant", "content": st.lists(said_part, max_size=2)}, {"id": "msg_1", "status": "completed"}),
+    shaped({"type": "reasoning", "id": "rs_1", "summary": []}, {"encrypted_content": words}),
+    shaped({"type": "mcp_call", "id": "mcp_1", "name": name, "arguments": words}, {"output": words}),
+    shaped(
+        {"type": "mcp_approval_response", "approval_request_id": st.sampled_from(["mcpr_1", "x"]), "approve": True}, {}
+    ),
+    shaped({"type": "item_reference", "id": st.sampled_from(["msg_1", "", "resp_1/input", "mcpr_1"])}, {}),
+).map(lambda item: [item])
+round_of_items = st.tuples(
+    shaped({"type": "function_call", "call_id": "c1", "name": name, "arguments": words}, {"id": "fc_1"}),
+    shaped({"type": "function_call_output", "call_id": "c1", "output": item_content}, {"status": "completed"}),
+).map(list)
+items = st.lists(st.one_of(item, item, round_of_items), min_size=1, max_size=4).map(
+    lambda rounds: [item for each in rounds for item in each]
+)
+flat_tool = st.one_of(
+    shaped({"type": "function", "name": name}, {"description": words, "parameters": schema, "strict": st.booleans()}),
+    shaped({"type": "custom", "name": name}, {"format": {"type": "text"}}),
+    shaped({"type": st.sampled_from(["mcp", "web_search", "namespace"])}, {"server_label": words, "name": words}),
+)
+response_request = nearly(
+    merged(
+        shaped(
+            {"input": st.one_of(words, items, items)},
+            {
+                "model": st.sampled_from(["owl", "default", "\u2028"]),
+                "instructions": words,
+                "stream": st.booleans(),
+                "store": st.booleans(),
+                "tools": st.lists(flat_tool, max_size=2),
+                "tool_choice": st.sampled_from(["none", "auto", "required", {"type": "function", "name": "a"}]),
+                "text": {"verbosity": "low"},
+                "reasoning": {"effort": "low"},
+                "metadata": st.dictionaries(words, words, max_size=2),
+                "temperature": st.floats(0, 2),
+            },
+        ),
+        st.one_of(st.just({}), st.just({}), st.just({}), shaped({"previous_response_id": odd_text}, {})),
+    )
+)
+
+
 def encoded(body: Any) -> bytes:
     """As Python's `json` writes it: NaN, numbers without end, halves of surrogate pairs."""
     return json.dumps(body).encode()
@@ -330,6 +385,19 @@ async def test_no_completion_of_whatever_shape_is_a_fault_of_the_proxy(proxy: St
     assert len(agent.runs) > 50
 
 
+async def test_no_response_of_whatever_shape_is_a_fault_of_the_proxy(proxy: StartProxy, agent: Agent) -> None:
+    def test(caller: Caller) -> Callable[[], None]:
+        @settings(quickly, max_examples=400)
+        @given(response_request)
+        def law(body: Any) -> None:
+            check_answered(caller(posted(RESPONSES, encoded(body), JSON_TYPE)), RESPONSES)
+
+        return law
+
+    await fuzz(proxy, agent, test)
+    assert len(agent.runs) > 50, "many of them are right"
+
+
 async def test_no_session_of_whatever_name_is_a_fault_of_the_proxy(proxy: StartProxy, agent: Agent) -> None:
     """Names come from headers and from the body, and go to the gateway."""
     places = ("x-session-id", "user", "prompt_cache_key", "metadata.session_id")
@@ -357,7 +425,7 @@ async def test_no_session_of_whatever_name_is_a_fault_of_the_proxy(proxy: StartP
 async def test_no_json_at_all_is_a_fault_of_the_proxy(proxy: StartProxy, agent: Agent) -> None:
     def test(caller: Caller) -> Callable[[], None]:
         @settings(quickly, max_examples=150)
-        @given(anything, st.sampled_from([CHAT, COMPLETIONS]))
+        @given(anything, st.sampled_from([CHAT, COMPLETIONS, RESPONSES]))
         def law(body: Any, path: str) -> None:
             check_answered(caller(posted(path, encoded(body), JSON_TYPE)), path)
 
@@ -411,7 +479,7 @@ bodies = st.one_of(
 async def test_no_bytes_are_a_fault_of_the_proxy(proxy: StartProxy, agent: Agent) -> None:
     def test(caller: Caller) -> Callable[[], None]:
         @settings(quickly, max_examples=200)
-        @given(bodies, st.sampled_from([CHAT, COMPLETIONS]), content_types)
+        @given(bodies, st.sampled_from([CHAT, COMPLETIONS, RESPONSES]), content_types)
         def law(body: bytes, path: str, kind: str) -> None:
             headers = [f"Content-Type: {kind}"] if kind else []
             check_answered(caller(posted(path, body, *headers)), path)
