@@ -16,7 +16,7 @@ class FinishReason(Enum):
     """Why an answer ended. Each API maps it to a word of its own; the values are for logs and metrics."""
 
     STOP = "stop"
-    """The agent said all that it wanted to say."""
+    """The answer is complete."""
     LENGTH = "length"
     """A limit of tokens or of ticks was reached."""
     TOOL_CALLS = "tool_calls"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 CONFIRM_TOOL = "confirm_tool_call"
-"""Its name: a tool that nobody declared."""
+"""The name of the call's tool, which no client declared."""
 
 TOKEN_PREFIX = "confirm_"
 """What its id begins with; the rest is a signature."""

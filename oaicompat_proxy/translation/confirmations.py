@@ -80,7 +80,7 @@ def decode_question(text: str) -> Question | None:
 
 
 def find_result(messages: Sequence[Message], declared: Collection[str]) -> Message | None:
-    """The newest result of a tool call after the last answer that answers a question; None if there is none.
+    """The newest result after the last answer, if it is the result of a question; None if no new result is.
 
     `declared`: the client's own tools. If one of them has the name CONFIRM_TOOL, only the id marks a question.
     """
@@ -104,8 +104,8 @@ def _answers_question(message: Message, called: dict[str, str], declared: Collec
 def read_result(message: Message, question: Question) -> Confirmation:
     """The client's answer in the result of the question's call."""
     text = "".join(block.text for block in message.blocks if isinstance(block, Text))
-    answer = ConfirmationReply(question.call_id, *_read_answer(text), text)
-    return Confirmation(question, answer, message.tool_call_id or "")
+    reply = ConfirmationReply(question.call_id, *_read_reply(text), text)
+    return Confirmation(question, reply, message.tool_call_id or "")
 
 
 def restore(messages: Iterable[Message], confirmation: Confirmation) -> tuple[Message, ...]:
@@ -128,7 +128,7 @@ def _restore(call: ToolCall, token: str, call_id: str) -> ToolCall:
         return ToolCall(call_id, "", "{}")
 
 
-def _read_answer(text: str) -> tuple[bool, str]:
+def _read_reply(text: str) -> tuple[bool, str]:
     """Whether the text confirms, and the reason that it gives."""
     try:
         answer = json.loads(text)

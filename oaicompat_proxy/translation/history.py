@@ -1,6 +1,6 @@
 """A conversation as messages with ids, for agents that take it message by message.
 
-Such agents tell messages apart by id, and clients send none: the id of a message is a hash of the conversation up to
+Such agents identify messages by id, and clients send none: the id of a message is a hash of the conversation up to
 it, so the same conversation always has the same ids. Calls of OpenAI's older `functions` have no ids either, and get
 the id of their message.
 """

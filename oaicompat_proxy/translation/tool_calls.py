@@ -3,7 +3,7 @@
 A call of a tool that the client declared is the client's, and is sent while it comes. Any other call is held: if the
 agent runs the tool, or the run goes on with another tick, the call was the agent's own; if the run ends on it
 unhandled, the client gets it.
-Calls are told apart by call id; the same id twice is one call. One call is sent after another, because helpers of the
+Calls are identified by call id; the same id twice is one call. One call is sent after another, because helpers of the
 official clients break when two are interleaved.
 """
 
