@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from oaicompat_proxy.api.protocol import ApiSettings, BodyBuilder, ErrorAnswer, Form, ParsedBody, StreamEncoder
 from oaicompat_proxy.core.answer import AnswerFinished, Envelope, Part, TextBatch, TextPart, ToolCallOpened
@@ -101,10 +101,10 @@ class ToyApi:
     def encode_error(self, error: ProxyError) -> ErrorAnswer:
         return ErrorAnswer(error.status, {"x-toy": "broken"}, f"!{error.code}".encode())
 
-    def encode_model(self, name: str, *, created: int, owner: str) -> bytes:
+    def encode_model(self, name: str, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
         return name.encode()
 
-    def encode_models(self, names: Iterable[str], *, created: int, owner: str) -> bytes:
+    def encode_models(self, names: Iterable[str], *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
         return "\n".join(names).encode()
 
     def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:

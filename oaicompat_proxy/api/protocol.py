@@ -6,7 +6,7 @@ Each API is a room below `api/` and stands in `api.registry`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from ..core.answer import Envelope, Part
@@ -134,10 +134,12 @@ class ClientApi(Protocol):
 
     def encode_error(self, error: ProxyError) -> ErrorAnswer: ...
 
-    def encode_model(self, name: str, *, created: int, owner: str) -> bytes:
-        """One model. `created`: Unix time in seconds. `owner`: the dialect behind it, such as `agentick`."""
+    def encode_model(self, name: str, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
+        """One model. `created`: Unix time in seconds. `owner`: the dialect behind it, such as `agentick`.
+        `endpoints`: the paths at which it is served.
+        """
 
-    def encode_models(self, names: Iterable[str], *, created: int, owner: str) -> bytes:
+    def encode_models(self, names: Iterable[str], *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
         """All models; the parameters as in `encode_model`."""
 
     def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:

@@ -5,23 +5,30 @@ Source: OpenAI API description, `Model` and `ListModelsResponse`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ...core import json_text
 
 
-def _model(name: str, created: int, owner: str) -> dict[str, object]:
-    return {"id": name, "object": "model", "created": created, "owned_by": owner}
+def _model(name: str, created: int, owner: str, endpoints: Sequence[str]) -> dict[str, object]:
+    """`supported_endpoints` is an extension that other servers have, too; clients ignore unknown fields."""
+    return {
+        "id": name,
+        "object": "model",
+        "created": created,
+        "owned_by": owner,
+        "supported_endpoints": list(endpoints),
+    }
 
 
-def model_body(name: str, *, created: int, owner: str) -> bytes:
+def model_body(name: str, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
     """One model. `created`: Unix time in seconds; agents have no birthday, so it is when the proxy started.
 
     `owner`: what is spoken behind it, such as `agentick`.
     """
-    return json_text.encode(_model(name, created, owner))
+    return json_text.encode(_model(name, created, owner, endpoints))
 
 
-def models_body(names: Iterable[str], *, created: int, owner: str) -> bytes:
+def models_body(names: Iterable[str], *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
     """All of them; the parameters as in `model_body`."""
-    return json_text.encode({"object": "list", "data": [_model(name, created, owner) for name in names]})
+    return json_text.encode({"object": "list", "data": [_model(name, created, owner, endpoints) for name in names]})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from ...core.answer import Envelope
 from ...core.errors import ProxyError
@@ -33,11 +33,11 @@ class OpenAiApi:
     def encode_error(self, error: ProxyError) -> ErrorAnswer:
         return ErrorAnswer(error.status, errors.error_headers(error), errors.error_body(error))
 
-    def encode_model(self, name: str, *, created: int, owner: str) -> bytes:
-        return models.model_body(name, created=created, owner=owner)
+    def encode_model(self, name: str, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
+        return models.model_body(name, created=created, owner=owner, endpoints=endpoints)
 
-    def encode_models(self, names: Iterable[str], *, created: int, owner: str) -> bytes:
-        return models.models_body(names, created=created, owner=owner)
+    def encode_models(self, names: Iterable[str], *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
+        return models.models_body(names, created=created, owner=owner, endpoints=endpoints)
 
     def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:
         return headers.answer_headers(request_id, milliseconds)

@@ -34,7 +34,10 @@ class _About(TypedDict):
 
     created: int
     owner: str
+    endpoints: list[str]
 
 
 def _about(request: web.Request) -> _About:
-    return {"created": server_of(request).started_at, "owner": request.app[RUNTIME].config.dialect}
+    server, config = server_of(request), request.app[RUNTIME].config
+    endpoints = [config.prefix + api.path for api in server.apis]
+    return {"created": server.started_at, "owner": config.dialect, "endpoints": endpoints}
