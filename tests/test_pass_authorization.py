@@ -101,4 +101,4 @@ async def test_a_close_that_is_refused_is_no_close(proxy: StartProxy, agent: Age
     metrics = (await front.get("/metrics")).body.decode()
     paths = [each.path for each in agent.exchanges]
     assert (paths.count("/invoke"), "/close" in paths) == (1, False)
-    assert "unclosed" in metrics
+    assert "oaicompat_sessions_close_failures_total 1.0" in metrics

@@ -21,7 +21,7 @@ from oaicompat_proxy.core.events import (
 from oaicompat_proxy.pipeline.answers import StreamedAnswer
 from oaicompat_proxy.server.answering.event_stream import AnswerStream, ClientGone
 from oaicompat_proxy.server.answering.relay import Relay
-from oaicompat_proxy.server.observability.run_report import RunReport, Traffic
+from oaicompat_proxy.server.observability.run_report import RunCounts, RunReport
 from oaicompat_proxy.server.upstream.event_source import EventSource, PullSource, TakeEvents
 from oaicompat_proxy.translation.translator import Translator
 
@@ -164,7 +164,7 @@ class Scene:
 
     def __init__(self, run: EventSource) -> None:
         self.answer = Answer()
-        self.report = RunReport("chat", Traffic())
+        self.report = RunReport("chat", RunCounts())
         translator = Translator(model="m", tool_names=frozenset(), tick_separator="")
         answer = StreamedAnswer(translator, Encoder())
         relay = Relay(run, answer, cast(AnswerStream, self.answer), self.report)

@@ -14,7 +14,7 @@ from conftest import CHAT, Proxy, StartProxy, chat_body
 from exposition import Exposition, scrape
 
 from oaicompat_proxy.server.answering import answer as answers
-from oaicompat_proxy.server.observability.run_report import RunReport
+from oaicompat_proxy.server.observability.run_report import RunSummary
 from oaicompat_proxy.server.observability.telemetry import TELEMETRY
 
 RUNS: dict[str, tuple[Any, str, str]] = {
@@ -150,7 +150,7 @@ async def test_a_second_run_of_a_session_waits(proxy: StartProxy, agent: Agent) 
     first, second = asyncio.create_task(ask()), asyncio.create_task(ask())
     metrics = await until(front, waiting=1)
     assert metrics.total("oaicompat_runs_running") == 1
-    assert metrics.total("oaicompat_sessions_held") == 1
+    assert metrics.total("oaicompat_sessions_locked") == 1
     ends.set()
     assert [await first, await second] == [200, 200]
     agent.kept_sessions.update(each.session for each in agent.runs)
@@ -169,16 +169,16 @@ async def test_a_repeated_request_is_told_by_the_official_clients(proxy: StartPr
 async def test_an_observer_that_fails_hurts_nobody(
     proxy: StartProxy, agent: Agent, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told: list[RunReport] = []
+    observed: list[RunSummary] = []
 
-    def fails(report: RunReport) -> None:
+    def fails(_run: RunSummary) -> None:
         raise ZeroDivisionError
 
     agent.plays(run("Hello"))
     front = await proxy()
-    front.app[TELEMETRY].observers[:] = [fails, told.append]
+    front.app[TELEMETRY].observers[:] = [fails, observed.append]
     assert (await front.chat()).status == 200
-    assert [each.outcome for each in told] == ["success"]
+    assert [each.outcome for each in observed] == ["success"]
     assert "reporting the run failed" in caplog.text
 
 

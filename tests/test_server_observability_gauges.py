@@ -1,4 +1,4 @@
-"""Gauges, and counters of what is counted elsewhere: as they are when somebody asks."""
+"""Gauges, and counters whose counts other objects keep, as a scrape shows them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_sessions_that_cannot_be_closed(proxy: StartProxy, agent: Agent) -
     agent.replies("/close", answer({}, 500))
     front = await proxy()
     await front.chat()
-    metrics = await until(front, "oaicompat_sessions_unclosed_total", 1)
+    metrics = await until(front, "oaicompat_sessions_close_failures_total", 1)
     assert metrics.total("oaicompat_retries_total", what="close") == closing.ATTEMPTS - 1
     agent.kept_sessions.update(each.session for each in agent.runs)
     await until(front, "oaicompat_sessions_closing", 0)
@@ -50,7 +50,7 @@ async def test_sessions_that_are_closed(proxy: StartProxy, agent: Agent) -> None
     await until(front, "oaicompat_sessions_closing", 0)
 
 
-async def test_sessions_that_are_settled_and_held(proxy: StartProxy, agent: Agent) -> None:
+async def test_sessions_that_are_finalized_and_locked(proxy: StartProxy, agent: Agent) -> None:
     """A named session's run goes on without its reader, and is no cancelled one."""
     ends = asyncio.Event()
     agent.plays([*OPENING, text("Hel")], ends, run("lo")[3:])
@@ -58,14 +58,14 @@ async def test_sessions_that_are_settled_and_held(proxy: StartProxy, agent: Agen
     line = await front.dial()
     await line.post(chat_body(), headers=["X-Session-Id: mine"])
     await line.read_until(b"Hel")
-    assert (await scrape(front)).total("oaicompat_sessions_settling") == 0
+    assert (await scrape(front)).total("oaicompat_sessions_finalizing") == 0
     line.reset()
-    metrics = await until(front, "oaicompat_sessions_settling", 1)
-    assert metrics.total("oaicompat_sessions_held") == 1
+    metrics = await until(front, "oaicompat_sessions_finalizing", 1)
+    assert metrics.total("oaicompat_sessions_locked") == 1
     agent.kept_sessions.update(each.session for each in agent.runs)
     ends.set()
-    metrics = await until(front, "oaicompat_sessions_settling", 0)
-    assert metrics.total("oaicompat_sessions_held") == 0
+    metrics = await until(front, "oaicompat_sessions_finalizing", 0)
+    assert metrics.total("oaicompat_sessions_locked") == 0
     assert metrics.total("oaicompat_runs_cancelled_total") == 0
     assert metrics.total("oaicompat_client_disconnects_total") == 1
 

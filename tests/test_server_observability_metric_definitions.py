@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from agent import OPENING, Agent, Reply, answer, failure, run
 from conftest import StartProxy, chat_body
 from exposition import Exposition, scrape
+from prometheus_client import disable_created_metrics, enable_created_metrics
 
 from oaicompat_proxy.server.observability import metric_definitions as names
 from oaicompat_proxy.server.observability.metric_definitions import ALL, Definition
@@ -21,6 +23,13 @@ SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_s
 
 PLUMBING = {"le", "job", "instance", "__name__"}
 """Labels that are Prometheus' own."""
+
+
+@pytest.fixture(autouse=True)
+def as_set_up_by_the_command() -> Iterator[None]:
+    disable_created_metrics()
+    yield
+    enable_created_metrics()
 
 
 async def everything(proxy: StartProxy, agent: Agent) -> Exposition:

@@ -1,8 +1,7 @@
-"""What a run's report becomes in the exposition."""
+"""Runs as a scrape shows them."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -11,14 +10,14 @@ from conftest import StartProxy
 from exposition import Exposition, scrape
 from prometheus_client import CollectorRegistry, generate_latest
 
-from oaicompat_proxy.core.errors import AgentError, ModelNotFound
+from oaicompat_proxy.core.events import Usage
 from oaicompat_proxy.server.observability import multiprocess as shared_metrics
-from oaicompat_proxy.server.observability.metrics import MOST_MODELS, SOON, Metrics
-from oaicompat_proxy.server.observability.run_report import RunReport, Traffic
+from oaicompat_proxy.server.observability.metrics import MAX_MODELS, Metrics
+from oaicompat_proxy.server.observability.run_report import RunSummary
 
 
-class House:
-    """Metrics by themselves; `known` are the names of models that are known without asking."""
+class Scene:
+    """Metrics by themselves. `known`: names of models that the gateway lists."""
 
     def __init__(self, *known: str) -> None:
         self._registry = CollectorRegistry()
@@ -26,53 +25,79 @@ class House:
             self._registry, lambda model, *, answered: answered or model in known, provider="agentick"
         )
 
-    def tell(self, model: str, error: Exception | None = None) -> None:
-        report = RunReport("chat", Traffic())
-        report.note_request(model, stream=True)
-        if error is not None:
-            report.fail(error)
-        report.end(sent=1)
-        self._metrics.observe(report)
+    def observe(self, model: str, outcome: str = "success", **fields: Any) -> None:
+        self._metrics.observe(RunSummary("chat", model=model, outcome=outcome, **fields))
 
     def scrape(self) -> Exposition:
-        self._metrics.settle()
         return Exposition(generate_latest(self._registry).decode())
 
 
 def test_a_name_that_nobody_knows_has_no_series() -> None:
-    house = House("demo")
+    scene = Scene("demo")
     for number in range(100):
-        house.tell(f"made-up-{number}", ModelNotFound("no such app"))
-    house.tell("demo", AgentError("failed"))
-    models = {labels["gen_ai_request_model"] for labels in house.scrape().labels("oaicompat_runs_total")}
+        scene.observe(f"made-up-{number}", "refused")
+    scene.observe("demo", "agent_error")
+    models = {labels["gen_ai_request_model"] for labels in scene.scrape().labels("oaicompat_runs_total")}
     assert models == {"other", "demo"}
 
 
 def test_a_model_that_has_answered_is_one() -> None:
-    house = House()
-    house.tell("owl", AgentError("failed"))
-    house.tell("owl")
-    house.tell("owl", AgentError("failed"))
-    metrics = house.scrape()
+    scene = Scene()
+    scene.observe("owl", "agent_error")
+    scene.observe("owl")
+    scene.observe("owl", "agent_error")
+    metrics = scene.scrape()
     assert metrics.total("oaicompat_runs_total", gen_ai_request_model="other") == 1
     assert metrics.total("oaicompat_runs_total", gen_ai_request_model="owl") == 2
 
 
 def test_there_are_only_so_many_models() -> None:
-    house = House()
-    for number in range(MOST_MODELS + 10):
-        house.tell(f"model-{number}")
-    metrics = house.scrape()
+    scene = Scene()
+    for number in range(MAX_MODELS + 10):
+        scene.observe(f"model-{number}")
+    metrics = scene.scrape()
     models = {labels["gen_ai_request_model"] for labels in metrics.labels("oaicompat_runs_total")}
-    assert len(models) == MOST_MODELS + 1
+    assert len(models) == MAX_MODELS + 1
     assert metrics.total("oaicompat_runs_total", gen_ai_request_model="other") == 10
 
 
-async def test_other_workers_can_tell_of_a_run_soon() -> None:
+def test_another_worker_shows_a_run_at_once() -> None:
     with shared_metrics.sharing():
-        House("demo").tell("demo")
-        await asyncio.sleep(2 * SOON)
+        Scene("demo").observe("demo")
         assert 'model="demo"' in generate_latest(shared_metrics.gather()).decode()
+
+
+def test_a_summary_is_in_the_series_of_its_labels() -> None:
+    scene = Scene("owl")
+    fields: dict[str, Any] = {"stream": True, "first_event": 0.5, "first_token": 0.75, "duration": 2.0}
+    fields |= {"usage": Usage(10, 5, 15), "chunks": 3}
+    for _ in range(2):
+        scene.observe("owl", finish_reason="stop", **fields)
+    scene.observe("owl", "timeout", error_type="upstream_timeout", **fields)
+    scene.observe("owl", "client_gone", error_type="client_gone", is_retry=True)
+    metrics = scene.scrape()
+
+    def total(name: str, **labels: str) -> float:
+        return metrics.total(name, gen_ai_request_model="owl", **labels)
+
+    assert total("oaicompat_runs_total") == 4
+    assert total("oaicompat_runs_total", outcome="success", finish_reason="stop") == 2
+    assert total("gen_ai_server_request_duration_seconds_sum", error_type="upstream_timeout") == 2.0
+    assert total("gen_ai_server_request_duration_seconds_count", error_type="") == 2
+    assert total("oaicompat_time_to_first_event_seconds_sum") == 1.5
+    assert total("gen_ai_server_time_to_first_token_seconds_sum") == 2.25
+    assert total("gen_ai_client_token_usage_sum", gen_ai_token_type="input") == 30
+    assert total("gen_ai_client_token_usage_sum", gen_ai_token_type="output") == 15
+    assert total("oaicompat_chunks_total") == 9
+    assert metrics.total("oaicompat_upstream_errors_total", error_type="upstream_timeout") == 1
+    assert metrics.total("oaicompat_client_disconnects_total") == 1
+    assert metrics.total("oaicompat_retries_total", what="request") == 1
+
+
+def test_stages_and_sides_are_there_from_the_start() -> None:
+    metrics = Scene().scrape()
+    assert {labels["stage"] for labels in metrics.labels("oaicompat_added_seconds_count")} == {"call", "first_token"}
+    assert len(metrics.labels("oaicompat_bytes_total")) == 4
 
 
 async def test_what_a_streamed_run_did_is_in_numbers(proxy: StartProxy, agent: Agent) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -36,3 +37,15 @@ def test_lines_go_to_stderr_unless_the_process_has_a_handler_already(log_format:
     assert done.stderr.count("\n") == (1 if line else 0)
     assert "seen_total 1.0" in done.stdout
     assert "seen_created" not in done.stdout
+
+
+def test_a_stderr_without_a_reader_stops_nothing() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", SETUP, "text", ""], stdout=subprocess.PIPE, stderr=writing, check=False, timeout=60
+        )
+    finally:
+        os.close(writing)
+    assert b"seen_total 1.0" in done.stdout

@@ -1,22 +1,23 @@
-"""What a report makes of the moments it is told of."""
+"""What a report makes of the stages of a run."""
 
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter
 
 import pytest
 
 from oaicompat_proxy.core import errors
 from oaicompat_proxy.core.answer import FinishReason
 from oaicompat_proxy.core.events import Usage
-from oaicompat_proxy.server.observability.run_report import RunReport, Traffic
+from oaicompat_proxy.server.observability.run_report import RunCounts, RunReport
 
 
-def report(traffic: Traffic | None = None) -> RunReport:
-    return RunReport("chat", traffic or Traffic())
+def report(counts: RunCounts | None = None) -> RunReport:
+    return RunReport("chat", counts or RunCounts())
 
 
-def test_a_fault_of_ours_is_told_as_one() -> None:
+def test_a_bug_of_the_proxy_is_an_internal_error() -> None:
     failed = report()
     failed.fail(ZeroDivisionError("s3cr3t"))
     failed.end(sent=0)
@@ -26,7 +27,7 @@ def test_a_fault_of_ours_is_told_as_one() -> None:
 def test_the_first_failure_counts() -> None:
     failed = report()
     failed.fail(errors.AgentError("first"))
-    failed.note_client_gone()
+    failed.on_client_gone()
     failed.fail(errors.UpstreamTimeout("last"))
     failed.end(sent=0)
     assert (failed.outcome, failed.error_type) == ("agent_error", "agent_error")
@@ -35,33 +36,33 @@ def test_the_first_failure_counts() -> None:
 @pytest.mark.parametrize(("sent", "status"), [(0, 499), (100, 200)])
 def test_a_client_that_left_got_200_or_nothing(sent: int, status: int) -> None:
     left = report()
-    left.note_client_gone()
+    left.on_client_gone()
     left.end(sent=sent)
     assert (left.outcome, left.error_type, left.status) == ("client_gone", "client_gone", status)
 
 
-def test_who_waits_and_who_runs_is_counted_and_forgotten() -> None:
-    traffic = Traffic()
+def test_waiting_and_running_requests_are_counted_until_their_end() -> None:
+    in_progress = RunCounts()
 
     def counts() -> tuple[int, int]:
-        return traffic.waiting, traffic.running
+        return in_progress.waiting, in_progress.running
 
-    waits, runs, resumes = report(traffic), report(traffic), report(traffic)
-    waits.note_wait()
+    waits, runs, resumes = report(in_progress), report(in_progress), report(in_progress)
+    waits.on_queued()
     assert counts() == (1, 0)
-    runs.note_wait()
-    runs.note_turn("s1")
+    runs.on_queued()
+    runs.on_started("s1")
     assert counts() == (1, 1)
-    resumes.note_turn("s2")
+    resumes.on_started("s2")
     assert counts() == (1, 2)
-    for each in (waits, runs, resumes, report(traffic)):
+    for each in (waits, runs, resumes, report(in_progress)):
         each.end(sent=0)
         each.end(sent=0)
     assert counts() == (0, 0)
 
 
-class Known:
-    """What is asked at the end, for all three."""
+class Stats:
+    """Counters of the run, the translator and the encoder."""
 
     sent, received = 3, 4
     execution, upstream_request_id = "e1", "u1"
@@ -69,29 +70,29 @@ class Known:
     chunks = 7
 
 
-async def test_the_times_are_those_of_the_moments() -> None:
+async def test_durations_are_those_between_the_stages() -> None:
     whole = report()
-    whole.note_body(10)
-    whole.note_wait()
+    whole.on_body(10)
+    whole.on_queued()
     await asyncio.sleep(0.02)
-    whole.note_turn("s1")
+    whole.on_started("s1")
     await asyncio.sleep(0.01)
-    whole.note_run(Known())
-    whole.note_call(Known(), Known())
-    arrived = whole.called + 0.5
-    whole.note_read(arrived)
-    whole.note_read(arrived + 0.25)
-    whole.note_sent()
-    first = whole.first_sent
-    whole.note_read(arrived + 1)
-    whole.note_sent()
+    whole.on_run(Stats())
+    whole.on_call(Stats(), Stats())
+    called = perf_counter()
+    whole.on_read(called + 0.5)
+    whole.on_read(called - 0.25)
+    whole.on_sent()
+    sent, first_token, added = perf_counter(), whole.first_token, whole.added_to_first_token
+    whole.on_read(called + 1)
+    whole.on_sent()
     whole.end(sent=20, status=200)
     assert whole.waited >= 0.019
-    assert whole.added_before is not None
-    assert 0.009 <= whole.added_before < whole.called - whole.began - 0.019
-    assert whole.first_event == arrived
-    assert whole.first_sent == first is not None
-    assert whole.added_to_first == first - (arrived + 0.25)
+    assert whole.added_before_call is not None
+    assert 0.009 <= whole.added_before_call < called - whole.began - 0.019
+    assert whole.first_event == pytest.approx(0.5, abs=0.005)
+    assert whole.first_token == first_token == pytest.approx(sent - whole.began, abs=0.005)
+    assert whole.added_to_first_token == added == pytest.approx(sent - called + 0.25, abs=0.005)
     assert whole.duration >= 0.03
     assert (whole.turn_bytes, whole.received_bytes, whole.requested_bytes, whole.sent_bytes) == (3, 4, 10, 20)
     assert (whole.execution, whole.upstream_request_id, whole.session) == ("e1", "u1", "s1")
@@ -100,7 +101,7 @@ async def test_the_times_are_those_of_the_moments() -> None:
 
 def test_an_answer_that_failed_has_no_finish_reason() -> None:
     failed = report()
-    failed.note_call(Known())
+    failed.on_call(Stats())
     failed.fail(errors.UpstreamError("late"))
     failed.end(sent=1)
     assert (failed.finish_reason, failed.ticks, failed.chunks) == ("", 2, 0)

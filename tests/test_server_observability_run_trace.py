@@ -1,4 +1,4 @@
-"""The spans of a run, made of its events and its report; seen by an exporter in memory."""
+"""The spans of a run, made of its events and its summary, as an exporter in memory gets them."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from oaicompat_proxy.core.events import (
     Usage,
 )
 from oaicompat_proxy.core.message import Message, Text
-from oaicompat_proxy.server.observability.run_report import RunReport, Traffic
-from oaicompat_proxy.server.observability.run_trace import MOST_CONTENT, MOST_SPANS, RunTrace
+from oaicompat_proxy.server.observability.run_report import RunCounts, RunReport
+from oaicompat_proxy.server.observability.run_trace import MAX_CONTENT, MAX_SPANS, RunTrace
 
 USED = Usage(5, 6, 11)
 
@@ -60,12 +60,12 @@ class Scene:
         provider.add_span_processor(SimpleSpanProcessor(self._exporter))
         tracer = provider.get_tracer("test")
         self.trace = RunTrace(tracer, tracer.start_span("chat"), with_content=with_content)
-        self.report = RunReport("chat", Traffic())
-        self.report.note_request("owl", stream=True)
+        self.report = RunReport("chat", RunCounts())
+        self.report.on_request("owl", stream=True)
 
     def play(self, events: Sequence[Event], error: Exception | None = None) -> dict[str, ReadableSpan]:
         """The finished spans by name."""
-        assert [self.trace.see(event) for event in events] == list(events)
+        assert [self.trace.on_event(event) for event in events] == list(events)
         if error is not None:
             self.report.fail(error)
         self.report.end(sent=1)
@@ -109,7 +109,7 @@ def test_ticks_and_tools_are_spans_below_the_run() -> None:
 
 def test_nothing_that_was_said_is_in_them() -> None:
     scene = Scene()
-    scene.trace.note_request({"temperature": 0.5, "user": "s3cr3t"}, [Message("user", (Text("s3cr3t"),))])
+    scene.trace.on_request({"temperature": 0.5, "user": "s3cr3t"}, [Message("user", (Text("s3cr3t"),))])
     spans = scene.play(RUN, AgentError("s3cr3t"))
     assert spans
     told = " ".join(span.to_json() for span in spans.values())
@@ -119,7 +119,7 @@ def test_nothing_that_was_said_is_in_them() -> None:
 
 def test_what_was_said_is_in_them_if_that_is_switched_on() -> None:
     scene = Scene(with_content=True)
-    scene.trace.note_request({}, [Message("system", (Text("Be kind."),)), Message("user", (Text("Hi"),))])
+    scene.trace.on_request({}, [Message("system", (Text("Be kind."),)), Message("user", (Text("Hi"),))])
     spans = scene.play(RUN)
     run = attributes(spans["chat owl"])
     assert json.loads(run["gen_ai.input.messages"]) == [
@@ -134,27 +134,27 @@ def test_what_was_said_is_in_them_if_that_is_switched_on() -> None:
 
 def test_what_is_shown_has_a_bound() -> None:
     scene = Scene(with_content=True)
-    long = "x" * (MOST_CONTENT + 1)
-    scene.trace.note_request({}, [Message("user", (Text("first"),)), Message("user", (Text(long),))])
+    long = "x" * (MAX_CONTENT + 1)
+    scene.trace.on_request({}, [Message("user", (Text("first"),)), Message("user", (Text(long),))])
     run = attributes(scene.play([TextDelta(long), TextDelta("more")])["chat owl"])
     for name in ("gen_ai.input.messages", "gen_ai.output.messages"):
         (message,) = json.loads(run[name])
-        assert len(message["parts"][0]["content"]) == MOST_CONTENT
+        assert len(message["parts"][0]["content"]) == MAX_CONTENT
 
 
 def test_a_run_has_only_so_many_spans() -> None:
     events: list[Event] = []
-    for number in range(MOST_SPANS):
+    for number in range(MAX_SPANS):
         call = f"c{number}"
         events += [TickStarted(), ToolStarted(call, call), ToolFinished(call, call, "", False, None)]
-    assert len(Scene().play(events)) == MOST_SPANS + 1
+    assert len(Scene().play(events)) == MAX_SPANS + 1
 
 
 def test_what_is_still_open_ends_with_the_run() -> None:
     scene = Scene()
     spans = scene.play([TickStarted(), ToolStarted("c1", "add")])
     assert sorted(spans) == ["chat owl", "execute_tool add", "tick 1"]
-    scene.trace.see(TickStarted())  # the run goes on, without its reader
+    scene.trace.on_event(TickStarted())  # the run goes on, without its reader
     assert len(scene.play([])) == 3
 
 
@@ -169,8 +169,8 @@ def test_what_is_still_open_ends_with_the_run() -> None:
 def test_it_says_how_the_run_went(error: Exception | None, status: StatusCode, outcome: str, kind: str | None) -> None:
     scene = Scene()
     scene.report.request_id = "req_1"
-    scene.report.note_turn("s1")
-    scene.report.note_sent()
+    scene.report.on_started("s1")
+    scene.report.on_sent()
     span = scene.play([], error)["chat owl"]
     told = attributes(span)
     assert span.status.status_code is status

@@ -239,7 +239,7 @@ def test_without_it_nothing_of_opentelemetry_is_imported() -> None:
 async def test_a_collector_that_is_gone_holds_up_nothing_for_long(
     collector: Collector, proxy: StartProxy, agent: Agent, monkeypatch: pytest.MonkeyPatch, hangs: bool
 ) -> None:
-    monkeypatch.setattr(tracing, "FLUSH", 0.2)
+    monkeypatch.setattr(tracing, "FLUSH_TIMEOUT", 0.2)
     if hangs:
         collector.holds = asyncio.Event()
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")

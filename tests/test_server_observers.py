@@ -1,4 +1,4 @@
-"""Who observes an application, by its settings."""
+"""The observers of runs, by the settings."""
 
 from __future__ import annotations
 
@@ -14,11 +14,8 @@ from prometheus_client import generate_latest
 
 from oaicompat_proxy.config.settings import Config, ConfigError
 from oaicompat_proxy.server.app import create_app
-from oaicompat_proxy.server.observability import metrics
 from oaicompat_proxy.server.observability import multiprocess as shared_metrics
-from oaicompat_proxy.server.observability.run_report import RunReport, Traffic
 from oaicompat_proxy.server.observability.telemetry import TELEMETRY
-from oaicompat_proxy.server.observers import observing
 from oaicompat_proxy.server.process.serve import listening
 
 
@@ -39,8 +36,7 @@ async def test_two_applications_count_by_themselves(proxy: StartProxy, agent: Ag
     assert (await scrape(second)).total("oaicompat_runs_total") == 0
 
 
-async def test_the_last_runs_of_a_worker_count_too(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "SOON", 3600)
+async def test_the_last_run_of_a_worker_counts(agent: Agent) -> None:
     agent.plays(run("Hello"))
     config = Config(**{**SETTINGS, "upstream": agent.url})
     with shared_metrics.sharing():
@@ -51,30 +47,6 @@ async def test_the_last_runs_of_a_worker_count_too(agent: Agent, monkeypatch: py
             await response.read()
         seen = Exposition(generate_latest(shared_metrics.gather()).decode())
     assert seen.total("oaicompat_runs_total", outcome="success") == 1
-
-
-def over() -> RunReport:
-    report = RunReport("chat", Traffic())
-    report.end(sent=0)
-    return report
-
-
-async def test_a_run_counts_from_the_moment_at_which_it_is_over(proxy: StartProxy) -> None:
-    """Whoever asks in the same turn of the loop sees it."""
-    front = await proxy()
-    telemetry = front.app[TELEMETRY]
-    telemetry.reports.add(over())
-    await telemetry.gauges.take()
-    assert Exposition(generate_latest(telemetry.registry).decode()).total("oaicompat_runs_total") == 1
-
-
-async def test_the_last_run_counts_at_the_very_end() -> None:
-    config = Config(**{**SETTINGS, "upstream": "http://127.0.0.1:9"})
-    told: list[RunReport] = []
-    async with observing(config, []) as telemetry:
-        telemetry.observers.append(told.append)
-        telemetry.reports.add(report := over())
-    assert told == [report]
 
 
 async def test_the_share_of_logged_runs_is_the_setting(

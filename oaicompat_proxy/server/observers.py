@@ -12,14 +12,12 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from ..config.settings import Config, ConfigError
 from .gateway import Gateway
-from .http.reporting import tell
 from .observability import multiprocess as shared_metrics
-from .observability.gauges import Census
+from .observability.gauges import Gauges
 from .observability.metrics import Metrics
 from .observability.run_log import RunLog
-from .observability.run_report import Observer, Traffic
+from .observability.run_report import Observer, RunCounts
 from .observability.telemetry import Telemetry
-from .scheduling import Batch
 
 if TYPE_CHECKING:
     from .observability.tracing import Tracer
@@ -28,18 +26,13 @@ if TYPE_CHECKING:
 @contextlib.asynccontextmanager
 async def observing(config: Config, gateways: Sequence[Gateway]) -> AsyncIterator[Telemetry]:
     """Raises ConfigError for traces without OpenTelemetry."""
-    registry, traffic = CollectorRegistry(), Traffic()
+    registry, runs = CollectorRegistry(), RunCounts()
     ProcessCollector(registry=registry)
     metrics = Metrics(registry, functools.partial(_is_model, gateways), provider=config.dialects)
     observers: list[Observer] = [metrics.observe, RunLog(config.log_sample).observe]
-    reports = Batch(functools.partial(tell, observers))
-    gauges = Census(registry, metrics, reports, traffic=traffic, gateways=gateways)
+    gauges = Gauges(registry, metrics, runs=runs, gateways=gateways)
     async with _tracing(config, observers) as tracer, _updating(gauges):
-        yield Telemetry(
-            traffic=traffic, observers=observers, reports=reports, registry=registry, gauges=gauges, tracer=tracer
-        )
-        reports.flush()
-    metrics.settle()
+        yield Telemetry(runs=runs, observers=observers, registry=registry, gauges=gauges, tracer=tracer)
 
 
 def _is_model(gateways: Sequence[Gateway], model: str, *, answered: bool) -> bool:
@@ -47,12 +40,12 @@ def _is_model(gateways: Sequence[Gateway], model: str, *, answered: bool) -> boo
 
 
 @contextlib.asynccontextmanager
-async def _updating(gauges: Census) -> AsyncIterator[None]:
+async def _updating(gauges: Gauges) -> AsyncIterator[None]:
     """With several workers another one may be scraped, so the gauges are updated all the time."""
     if not shared_metrics.is_shared():
         yield
         return
-    updating = asyncio.create_task(gauges.keep_taking(), name="update gauges")
+    updating = asyncio.create_task(gauges.update_forever(), name="update gauges")
     yield
     updating.cancel()
     await asyncio.wait([updating])

@@ -47,13 +47,13 @@ class GatewayRuntime:
 
     def counts(self) -> dict[str, int]:
         return {
-            "settling": len(self.sessions.finalizing),
+            "finalizing": len(self.sessions.finalizing),
             "cancelled": self.sessions.cancelled,
             "forgotten": self.sessions.forgotten,
             "closing": self.closer.pending,
-            "unclosed": self.closer.gave_up,
-            "reclosed": self.closer.retried,
-            "reconnected": self.upstream.reconnects,
+            "close failures": self.closer.gave_up,
+            "close retries": self.closer.retried,
+            "connect retries": self.upstream.reconnects,
         }
 
     async def drain(self) -> None:

@@ -46,7 +46,6 @@ class EventReader(UnbufferedReader):
         "_max_frame",
         "_run",
         "_session",
-        "_shape",
         "_templates",
     )
 

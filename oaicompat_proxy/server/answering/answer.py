@@ -52,7 +52,7 @@ async def _send_whole(
             return await sink.fail(_as_proxy_error(error, request))
         response = await sink.finish(body)
         if sink.client_gone:
-            report.note_client_gone()
+            report.on_client_gone()
         return response
 
 
@@ -60,7 +60,7 @@ async def _collect(run: EventSource, answer: WholeAnswer, report: RunReport) -> 
     await run.open()
     async for events in run:
         if report.first_event is None:
-            report.note_read(run.arrived)
+            report.on_read(run.arrived)
         answer.feed(events)
         if answer.ended:
             return
@@ -77,9 +77,9 @@ async def _send_stream(
                 last = await Relay(run, answer, sink, report).relay()
             await on_complete()
             await sink.end(last + answer.end())
-            report.note_sent()
+            report.on_sent()
         except ClientGone:
-            report.note_client_gone()
+            report.on_client_gone()
         except Exception as error:
             if not sink.committed:
                 raise

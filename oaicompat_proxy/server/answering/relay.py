@@ -48,13 +48,13 @@ class Relay:
         """Sends everything but the last bytes, and returns those. Raises ProxyError and ClientGone."""
         await self._run.open()
         async for events in self._run:
-            self._report.note_read(self._run.arrived)
+            self._report.on_read(self._run.arrived)
             data = self._answer.feed(events)
             if self._answer.ended:
                 return data
             if data:
                 await self._sink.write(data)
-                self._report.note_sent()
+                self._report.on_sent()
             self._check()
             if data:
                 return await self._push()

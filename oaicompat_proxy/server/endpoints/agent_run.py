@@ -53,7 +53,7 @@ async def _read(request: web.Request, api: ClientApi) -> AgentRequest:
     """Raises what `take_body` and the parser raise."""
     config, report = request.app[RUNTIME].config, request[CONTEXT].report
     body = await take_body(request, timeout=config.body_timeout)
-    report.note_body(len(body))
+    report.on_body(len(body))
     limits = RequestLimits(
         media=config.max_media,
         messages=config.max_messages,
@@ -79,9 +79,9 @@ async def _begin(request: web.Request, api: ClientApi, asked: AgentRequest) -> A
     runtime, context = request.app[RUNTIME], request[CONTEXT]
     config, report, caller = runtime.config, context.report, context.caller
     model, size = asked.model or DEFAULT_MODEL, report.requested_bytes
-    report.note_request(model, stream=asked.stream)
+    report.on_request(model, stream=asked.stream)
     if report.trace is not None:
-        report.trace.note_request(asked.parameters, asked.messages)
+        report.trace.on_request(asked.parameters, asked.messages)
     agent = await runtime.catalog.find(asked.model, caller)
     settings = runtime.per_model.for_model(model)
     plan = _plan(api, asked, settings)
@@ -117,11 +117,11 @@ class _Plan:
     ) -> StreamedAnswer | WholeAnswer:
         form, report = self.options.form, request[CONTEXT].report
         if not self.options.stream:
-            report.note_call(translator)
+            report.on_call(translator)
             builder = self.api.new_builder(self.envelope, form)
             return WholeAnswer(translator, builder, fingerprint, max_size=self.settings.max_answer)
         encoder = self.api.new_encoder(self.envelope, form)
-        report.note_call(translator, encoder)
+        report.on_call(translator, encoder)
         on_bytes = report.recording.client_bytes if report.recording is not None else None
         comments = self.settings.keep_alive_form == "comment"
         return StreamedAnswer(translator, encoder, fingerprint, on_bytes, pings_are_comments=comments)
@@ -189,10 +189,10 @@ async def _run(
 ) -> web.StreamResponse:
     """`reply`: to what the session waits for, where that takes another run."""
     sessions, report = request.app[RUNTIME].sessions, request[CONTEXT].report
-    report.note_wait()
+    report.on_queued()
     await give_way(report.requested_bytes)
     async with await sessions.lease(wanted) as lease:
-        report.note_turn(lease.key)
+        report.on_started(lease.key)
         if report.headers:
             lease.upstream = lease.upstream.with_trace(report.headers, report.watch)
         if plan.options.server_tools != "hide":
@@ -228,7 +228,7 @@ async def _resume(
     question = confirmation.question
     ids = _ids(request, wanted, plan, lambda: (question.session, question.lasting))
     translator = plan.new_translator(ids)
-    report.note_wait()
+    report.on_queued()
     async with await sessions.lease_continued(wanted, run, question.session) as lease:
         lease.answer = translator
         fingerprint = sessions.new_fingerprint(wanted) if lease.session is not None else None
@@ -241,8 +241,8 @@ async def _resume(
             await plan.store(answer, request)
             await sessions.store_continued(lease, fingerprint)
 
-        report.note_turn(question.session)
-        report.note_run(run)
+        report.on_started(question.session)
+        report.on_run(run)
         return await send_answer(request, run, answer, on_complete)
 
 

@@ -20,7 +20,7 @@ async def metrics(request: web.Request) -> web.Response:
     if not may_read(request.remote or "", hops_of(request.headers), server_of(request).config):
         raise web.HTTPNotFound
     telemetry = request.app[TELEMETRY]
-    await telemetry.gauges.take()
+    await telemetry.gauges.update()
     registry = shared_metrics.gather() if shared_metrics.is_shared() else telemetry.registry
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return web.Response(body=encode(registry), headers={"Content-Type": content_type})

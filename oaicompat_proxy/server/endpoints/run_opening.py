@@ -65,7 +65,7 @@ async def open_run(
             lease.run.on_gateway_bytes = report.recording.gateway_bytes  # nothing was read of the run before it
         else:
             record(report, lease.run, options)
-        report.note_run(lease.run)
+        report.on_run(lease.run)
         return run
 
     run = await begin()

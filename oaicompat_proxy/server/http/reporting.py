@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
 
 from aiohttp import web
 
 from ...core.errors import ProxyError
 from ..context import CONTEXT, Handler
-from ..observability.run_report import Observer, RunReport
+from ..observability.run_report import Observer, RunReport, RunSummary
 from ..observability.telemetry import TELEMETRY, Telemetry
 from .client_api import find_api
 
@@ -35,14 +34,14 @@ def reported(operation: str, handler: Handler) -> Handler:
             status = response.status
             return response
         except (asyncio.CancelledError, ConnectionError):
-            report.note_client_gone()
+            report.on_client_gone()
             raise
         except Exception as error:
             report.fail(error)
             raise
         finally:
             report.end(sent=request.writer.output_size, status=status)
-            telemetry.reports.add(report)
+            notify(telemetry.observers, report)
 
     return report_run
 
@@ -55,12 +54,12 @@ def report_rejected(request: web.Request, error: ProxyError) -> None:
         report = request[CONTEXT].report = _begin(telemetry, request, api.operation)
         report.fail(error)
         report.end(sent=0)
-        telemetry.reports.add(report)
+        notify(telemetry.observers, report)
 
 
 def _begin(telemetry: Telemetry, request: web.Request, operation: str, key_name: str = "") -> RunReport:
     headers, context = request.headers, request[CONTEXT]
-    report = RunReport(operation, telemetry.traffic)
+    report = RunReport(operation, telemetry.runs)
     report.request_id = context.request_id
     report.client = context.client
     report.key_name = key_name or "-"
@@ -70,11 +69,10 @@ def _begin(telemetry: Telemetry, request: web.Request, operation: str, key_name:
     return report
 
 
-def tell(observers: Sequence[Observer], reports: Sequence[RunReport]) -> None:
-    """A failing observer does not keep the others from their reports."""
+def notify(observers: list[Observer], run: RunSummary) -> None:
+    """A failing observer does not keep the others from the run."""
     for observe in observers:
-        for report in reports:
-            try:
-                observe(report)
-            except Exception:
-                log.exception("%s: reporting the run failed", report.request_id)
+        try:
+            observe(run)
+        except Exception:
+            log.exception("%s: reporting the run failed", run.request_id)

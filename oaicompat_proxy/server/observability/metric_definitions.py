@@ -2,7 +2,7 @@
 
 Names follow Prometheus' convention. A metric that OpenTelemetry's GenAI conventions define has their name and their
 bucket boundaries. A label has few values: outcomes and error codes are a fixed list, models are bounded by
-`metrics.MOST_MODELS`.
+`metrics.MAX_MODELS`.
 
 Source: OpenTelemetry semantic conventions, "Generative AI metrics"; Prometheus, "Metric and label naming".
 """
@@ -11,42 +11,40 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
-
-from .metric_buffer import Collected
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 MODEL, ERROR = "gen_ai_request_model", "error_type"
 RUN = ("gen_ai_operation_name", "gen_ai_provider_name", MODEL)
-"""What the conventions ask for in each of their metrics."""
+"""Labels that the conventions require in each of their metrics."""
 
 DURATIONS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 300.0, 1200.0)
-"""Seconds; as advised, and two more: agents take longer than models."""
-FIRST_SIGNS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 60.0)
-"""Seconds; as advised, and one more."""
+"""Seconds, as the conventions advise, and two more: agents take longer than models."""
+LATENCIES = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 60.0)
+"""Seconds, as the conventions advise, and one more."""
 ADDED = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
-"""Seconds: a proxy's part is small."""
+"""Seconds."""
 TOKENS = tuple(4.0**power for power in range(14))
-"""As advised."""
+"""As the conventions advise."""
 
 
 class Definition(NamedTuple):
     kind: str
     """`counter`, `gauge` or `histogram`."""
     name: str
-    """As it is scraped; a histogram's without `_bucket`, `_sum` and `_count`."""
+    """As it is scraped. A histogram's name has no `_bucket`, `_sum` and `_count`."""
     text: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
-    """Upper bounds of a histogram's."""
+    """Upper bounds of a histogram's buckets."""
 
     def counter(self, registry: CollectorRegistry) -> Counter:
         return Counter(self.name, self.text, self.labels, registry=registry)
 
-    def histogram(self, registry: CollectorRegistry) -> Collected:
-        return Collected(self.name, self.text, self.labels, registry=registry, buckets=self.buckets)
+    def histogram(self, registry: CollectorRegistry) -> Histogram:
+        return Histogram(self.name, self.text, self.labels, registry=registry, buckets=self.buckets)
 
     def gauge(self, registry: CollectorRegistry, *, same_in_all: bool = False) -> Gauge:
-        """`same_in_all`: each worker tells the same, so several do not add up."""
+        """`same_in_all`: every worker has the same value, so the values of several workers are not added."""
         mode: Literal["livemax", "livesum"] = "livemax" if same_in_all else "livesum"
         return Gauge(self.name, self.text, self.labels, registry=registry, multiprocess_mode=mode)
 
@@ -73,14 +71,14 @@ FIRST_TOKEN = Definition(
     "gen_ai_server_time_to_first_token_seconds",
     "Seconds from a request's arrival to the first token of its streamed answer.",
     RUN,
-    FIRST_SIGNS,
+    LATENCIES,
 )
 FIRST_EVENT = Definition(
     "histogram",
     "oaicompat_time_to_first_event_seconds",
     "Seconds from the request to the gateway to the first event of the run.",
     (MODEL,),
-    FIRST_SIGNS,
+    LATENCIES,
 )
 PROXY_TIME = Definition(
     "histogram",
@@ -124,9 +122,9 @@ RETRIES = Definition(
 RECOGNISABLE = Definition(
     "gauge", "oaicompat_sessions_recognisable", "Stored sessions whose conversations can continue."
 )
-HELD = Definition("gauge", "oaicompat_sessions_held", "Kept sessions with a running run, which hold their lock.")
-SETTLING = Definition(
-    "gauge", "oaicompat_sessions_settling", "Sessions that are finalized in the background: drained, kept or closed."
+LOCKED = Definition("gauge", "oaicompat_sessions_locked", "Kept sessions with a running run, which hold their lock.")
+FINALIZING = Definition(
+    "gauge", "oaicompat_sessions_finalizing", "Sessions that are finalized in the background: drained, kept or closed."
 )
 CLOSING = Definition("gauge", "oaicompat_sessions_closing", "Sessions that are being closed, or wait for it.")
 FORGOTTEN = Definition(
@@ -134,7 +132,7 @@ FORGOTTEN = Definition(
     "oaicompat_sessions_forgotten_total",
     "Sessions that the gateway had forgotten; their whole conversation was sent again.",
 )
-UNCLOSED = Definition("counter", "oaicompat_sessions_unclosed_total", "Sessions that could not be closed.")
+CLOSE_FAILURES = Definition("counter", "oaicompat_sessions_close_failures_total", "Sessions that could not be closed.")
 BUILD = Definition(
     "gauge",
     "oaicompat_build_info",

@@ -1,4 +1,4 @@
-"""Metrics of several workers: each writes its own files into one directory, and whichever is asked adds them up.
+"""Metrics of several workers. Each writes files into one directory, and the worker that is scraped adds them up.
 
 Source: prometheus-client, "Multiprocess Mode (e.g. Gunicorn)".
 """
@@ -14,25 +14,25 @@ from collections.abc import Iterator
 from prometheus_client import CollectorRegistry, multiprocess, values
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""Names the directory, to the library and to the workers; empty at the start of all of them."""
+"""Names the directory, for the library and for the workers. The directory is empty when the first worker starts."""
 
 
 @contextlib.contextmanager
 def sharing() -> Iterator[None]:
-    """Around all workers, before the first is made. A directory that is named already is used, and left."""
+    """Surrounds all workers, from before the first fork. Uses and keeps a directory that the variable names already."""
     with contextlib.ExitStack() as stack:
         if VARIABLE not in os.environ:
             os.environ[VARIABLE] = tempfile.mkdtemp(prefix="oaicompat-metrics-")
             stack.callback(_remove, os.environ[VARIABLE], os.getpid())
             stack.callback(os.environ.pop, VARIABLE)
-        # the library has chosen when it was imported, without the directory; it has no function to choose again
+        # the library chose its kind of values when it was imported, without the directory, and cannot choose again
         values.ValueClass = values.get_value_class()
         stack.callback(setattr, values, "ValueClass", values.MutexValue)
         yield
 
 
 def _remove(directory: str, owner: int) -> None:
-    """Workers leave the context too, when they end: the directory is not theirs."""
+    """Only in the process that made it: workers exit the context as well."""
     if os.getpid() == owner:
         shutil.rmtree(directory)
 
@@ -42,12 +42,12 @@ def is_shared() -> bool:
 
 
 def forget_worker(pid: int) -> None:
-    """It has ended: what it counted stays, what was going on in it is gone."""
+    """Drops the gauges of a worker that has ended. Its counters stay."""
     multiprocess.mark_process_dead(pid)
 
 
 def gather() -> CollectorRegistry:
-    """The metrics of all workers, as they are now."""
+    """The metrics of all workers."""
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)
     return registry

@@ -1,4 +1,4 @@
-"""What becomes of a request for a run, in few words: for logs, metrics and traces. Pure."""
+"""The outcome of a request for a run, one word of a fixed list, for metrics, log and traces. Pure."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from ...core.errors import (
 SUCCESS = "success"
 CLIENT_GONE = "client_gone"
 INTERNAL_ERROR = "internal_error"
+SHUTDOWN = "shutdown"
 
 FAILURES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((UpstreamTimeout,), "timeout"),
-    ((AnswerCut,), "cut"),
+    ((AnswerCut,), SHUTDOWN),
     ((AgentError, AgentContentFiltered, ContextTooLong), "agent_error"),
     ((UpstreamError,), "upstream_error"),
     ((InternalError,), INTERNAL_ERROR),
     ((ProxyError,), "refused"),
 )
-"""The outcome of each error; the first row that fits counts."""
+"""The outcome of each class of errors. The first row that fits counts."""
 
 OUTCOMES = {
     SUCCESS: "the answer was completed",
@@ -35,12 +36,12 @@ OUTCOMES = {
     "upstream_error": "the gateway broke its protocol or its connection",
     "timeout": "the gateway or the agent was silent for too long",
     CLIENT_GONE: "the client left before the end of the answer",
-    "cut": "the proxy stopped before the end of the answer",
+    SHUTDOWN: "the proxy stopped before the end of the answer",
     INTERNAL_ERROR: "a bug in the proxy",
 }
 
 FAILED_UPSTREAM = frozenset({"agent_error", "upstream_error", "timeout"})
-"""Outcomes that are the gateway's, or the agent's."""
+"""Outcomes that the gateway or the agent caused."""
 
 
 def outcome_of(error: Exception) -> str:
@@ -48,13 +49,13 @@ def outcome_of(error: Exception) -> str:
 
 
 def error_type(error: Exception) -> str:
-    """One of few words, never one that was made of what a client or an agent said."""
+    """One word of a fixed list, never text of a client or an agent."""
     shown = _shown(error)
     return type(shown).code or ("invalid_request_error" if isinstance(shown, InvalidRequest) else "server_error")
 
 
 def status_of(error: Exception) -> int:
-    """The HTTP status, where the answer has not begun."""
+    """The HTTP status of a response that has not begun."""
     return _shown(error).status
 
 

@@ -10,13 +10,12 @@ import logging
 
 from prometheus_client import disable_created_metrics
 
-from .log_handler import LineHandler
 from .run_log import formatter
 
 
 def set_up_process(log_level: str, log_format: str) -> None:
     """Logs to stderr, unless the root logger has a handler already. `log_format`: `text` or `json`."""
-    handler = LineHandler()
+    handler = logging.StreamHandler()
     handler.setFormatter(formatter(log_format))
     logging.basicConfig(level=log_level.upper(), handlers=[handler])
     disable_created_metrics()

@@ -1,146 +1,115 @@
-"""The line that is logged for each run, and how all lines look: for people, or as JSON for machines.
+"""The log line of each run, and the two formats of all log lines: text, and JSON.
 
-No prompt, no answer, no key and no header: what the line has is listed here.
+A line has only the fields listed here: no prompt, no answer, no key and no header.
 """
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import random
-import time
+import re
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
 from .outcomes import CLIENT_GONE, SUCCESS
-from .run_report import RunReport
+from .run_report import RunSummary
 
 log = logging.getLogger("oaicompat_proxy.runs")
 
-LONGEST_NAME = 128
+MAX_NAME = 128
 """Characters of a name that a client may have made up."""
 
 TEXT_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
-NOBODYS_FAULT = {SUCCESS, "refused", CLIENT_GONE}
+UNTRUSTED = {"key", "model", "session", "execution", "upstream_request_id"}
+"""Fields whose text clients, agents or operators choose."""
+
+EXPECTED = {SUCCESS, "refused", CLIENT_GONE}
 """Outcomes that an operator need not look at."""
+
+_is_plain = re.compile(r"[!#-&(-~]*").fullmatch
+"""Whether text is printable ASCII without spaces and quotes."""
 
 
 class RunLog:
-    """Logs runs: of the successful ones a share, of the others all."""
+    """Logs a share of the successful runs, and all others."""
 
     def __init__(self, share: float) -> None:
         """`share`: between 0 and 1."""
         self._share = share
 
-    def observe(self, report: RunReport) -> None:
-        level = logging.INFO if report.outcome in NOBODYS_FAULT else logging.WARNING
-        if not log.isEnabledFor(level):
+    def observe(self, run: RunSummary) -> None:
+        level = logging.INFO if run.outcome in EXPECTED else logging.WARNING
+        if run.outcome == SUCCESS and self._share < 1 and random.random() >= self._share:
             return
-        if report.outcome == SUCCESS and self._share < 1 and random.random() >= self._share:
-            return
-        # as log.log does, which would ask again for the level and look up where it is called from
-        log.handle(log.makeRecord(log.name, level, __file__, 0, RunLine(report), (), None, "observe"))
+        log.log(level, RunLine(run))
 
 
 class RunLine:
-    """What is logged of a run: as text `NAME=VALUE …`, or as fields."""
+    """The message of a run's line: as text `run NAME=VALUE …`, as JSON one field each."""
 
-    def __init__(self, report: RunReport) -> None:
-        self._report = report
+    def __init__(self, run: RunSummary) -> None:
+        self._run = run
 
     def fields(self) -> dict[str, Any]:
-        """What is not known is left out. Times in seconds."""
-        report = self._report
-        usage = report.usage
+        """Unknown ones are left out. Times are in seconds."""
+        run = self._run
         fields = {
-            "request_id": report.request_id,
-            "client": report.client,
-            "key": report.key_name,
-            "operation": report.operation,
-            "model": _shorten(report.model),
-            "session": report.session,
-            "stream": report.stream,
-            "status": report.status,
-            "outcome": report.outcome,
-            "error": report.error_type,
-            "finish_reason": report.finish_reason,
-            "ticks": report.ticks,
-            "input_tokens": usage and usage.input_tokens,
-            "output_tokens": usage and usage.output_tokens,
-            "chunks": report.chunks,
-            "bytes": report.sent_bytes,
-            "waited": _round(report.waited),
-            "first_event": _since(report.called, report.first_event),
-            "first_token": _since(report.began, report.first_sent),
-            "duration": _round(report.duration),
-            "execution": _shorten(report.execution),
-            "upstream_request_id": _shorten(report.upstream_request_id),
-            "trace_id": report.trace_id,
+            "request_id": run.request_id,
+            "client": run.client,
+            "key": run.key_name,
+            "operation": run.operation,
+            "model": _shorten(run.model),
+            "session": run.session,
+            "stream": run.stream,
+            "status": run.status,
+            "outcome": run.outcome,
+            "error": run.error_type,
+            "finish_reason": run.finish_reason,
+            "ticks": run.ticks,
+            "input_tokens": run.usage and run.usage.input_tokens,
+            "output_tokens": run.usage and run.usage.output_tokens,
+            "chunks": run.chunks,
+            "bytes": run.sent_bytes,
+            "waited": run.waited,
+            "first_event": run.first_event,
+            "first_token": run.first_token,
+            "duration": run.duration,
+            "execution": _shorten(run.execution),
+            "upstream_request_id": _shorten(run.upstream_request_id),
+            "trace_id": run.trace_id,
         }
         return {name: value for name, value in fields.items() if value is not None and value != ""}
 
     def __str__(self) -> str:
-        """Those of `fields`, in their order, but made at once: it is most of what a run's line costs."""
-        report = self._report
-        usage = report.usage
-        key, model, session, execution, answered_as = self._words()
-        error, finish_reason, trace_id = report.error_type, report.finish_reason, report.trace_id
-        first_event, first_token = report.first_event, report.first_sent
-        return (
-            f"run request_id={report.request_id} client={report.client} key={key}"
-            f" operation={report.operation} model={model}{session and f' session={session}'}"
-            f" stream={report.stream} status={report.status} outcome={report.outcome}"
-            f"{error and f' error={error}'}{finish_reason and f' finish_reason={finish_reason}'} ticks={report.ticks}"
-            f"{'' if usage is None else f' input_tokens={usage.input_tokens} output_tokens={usage.output_tokens}'}"
-            f" chunks={report.chunks} bytes={report.sent_bytes} waited={report.waited:.4f}"
-            f"{'' if first_event is None else f' first_event={first_event - report.called:.4f}'}"
-            f"{'' if first_token is None else f' first_token={first_token - report.began:.4f}'}"
-            f" duration={report.duration:.4f}{execution and f' execution={execution}'}"
-            f"{answered_as and f' upstream_request_id={answered_as}'}{trace_id and f' trace_id={trace_id}'}"
-        )
-
-    def _words(self) -> tuple[str, str, str, str, str]:
-        """What others made up, each as one word. Mostly nothing has to be quoted, and one look at all of it tells."""
-        report = self._report
-        key, model, session = report.key_name, report.model, report.session
-        execution, answered_as = report.execution, report.upstream_request_id
-        if len(model) > LONGEST_NAME or len(execution) > LONGEST_NAME or len(answered_as) > LONGEST_NAME:
-            model, execution, answered_as = _shorten(model), _shorten(execution), _shorten(answered_as)
-        if _is_plain(f"{key}{model}{session}{execution}{answered_as}"):
-            return key, model, session, execution, answered_as
-        return _word(key), _word(model), _word(session), _word(execution), _word(answered_as)
+        """Each value is one word: untrusted text that could be taken for something else is quoted."""
+        words = ["run"]
+        for name, value in self.fields().items():
+            if type(value) is float:
+                words.append(f"{name}={value:.4f}")
+            elif name in UNTRUSTED and not _is_plain(value):
+                words.append(f"{name}={value!a}")
+            else:
+                words.append(f"{name}={value}")
+        return " ".join(words)
 
 
-class TextLines(logging.Formatter):
-    """As Python writes them, but a second is put into words once, and a run's line without a look at the format."""
-
-    def __init__(self) -> None:
-        super().__init__(TEXT_FORMAT)
-
-    def format(self, record: logging.LogRecord) -> str:
-        if not isinstance(record.msg, RunLine):
-            return super().format(record)
-        return f"{self.formatTime(record)} {record.levelname} {record.name}: {record.msg}"
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
-        return f"{_local(int(record.created))},{int(record.msecs):03d}"
-
-
-class JsonLines(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """Each record as one JSON object in one line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": f"{_utc(int(record.created))}.{int(record.msecs):03d}Z",
+        time = datetime.fromtimestamp(record.created, UTC)
+        line: dict[str, Any] = {
+            "time": f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
         }
         if isinstance(record.msg, RunLine):
             line["message"] = "run"
-            line.update(record.msg.fields())
+            line.update({name: _rounded(value) for name, value in record.msg.fields().items()})
         else:
             line["message"] = record.getMessage()
         if record.exc_info:
@@ -153,36 +122,12 @@ class JsonLines(logging.Formatter):
 
 def formatter(kind: str) -> logging.Formatter:
     """`kind`: `text` or `json`."""
-    return JsonLines() if kind == "json" else TextLines()
+    return JsonFormatter() if kind == "json" else logging.Formatter(TEXT_FORMAT)
 
 
-@functools.lru_cache(1)
-def _local(second: int) -> str:
-    """As Python's logging writes it, without the milliseconds."""
-    return time.strftime(logging.Formatter.default_time_format, time.localtime(second))
-
-
-@functools.lru_cache(1)
-def _utc(second: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-
-
-def _round(seconds: float) -> float:
-    return round(seconds, 6)
-
-
-def _since(start: float, moment: float | None) -> float | None:
-    return None if moment is None else _round(moment - start)
+def _rounded(value: Any) -> Any:
+    return round(value, 6) if isinstance(value, float) else value
 
 
 def _shorten(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "…"
-
-
-def _word(text: str) -> str:
-    """One word of a line: what could be taken for something else is quoted."""
-    return text if _is_plain(text) else ascii(text)
-
-
-def _is_plain(text: str) -> bool:
-    return text.isascii() and text.isprintable() and " " not in text and "'" not in text and '"' not in text
+    return name if len(name) <= MAX_NAME else name[:MAX_NAME] + "…"

@@ -1,12 +1,14 @@
-"""What there is to tell of one run: filled at the few moments that matter, read by observers when it is over.
+"""Timings and counts of one run, filled in at each stage and handed to metrics, log and traces at the end.
 
-Nothing is done for a chunk: what has to be counted there is an integer of whoever handles it anyway, and is fetched
-from there at the end. Times are `time.perf_counter()`'s, in seconds.
+No stage is called for each chunk. Counters of chunks and bytes belong to the objects that handle these, and are read at
+the end. Moments are values of `time.perf_counter()`, durations are in seconds.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -17,22 +19,28 @@ from ...core.message import Message
 from .outcomes import CLIENT_GONE, SUCCESS, error_type, outcome_of, status_of
 
 CLIENT_CLOSED_REQUEST = 499
-"""nginx's word for a request that nobody waits for any more; it is only logged, since nobody is there to get it."""
-
-ARRIVED, WAITING, RUNNING, OVER = range(4)
+"""nginx's status for a request whose client has disconnected. It is only logged."""
 
 UNKNOWN = "unknown"
 """The model of a request that could not be read so far."""
 
 
+class Phase(enum.Enum):
+    ARRIVED = enum.auto()
+    WAITING = enum.auto()
+    """For the previous run of its session, or for a run permit."""
+    RUNNING = enum.auto()
+    OVER = enum.auto()
+
+
 class RunTracer(Protocol):
     """Makes spans of one run."""
 
-    def note_request(self, parameters: Mapping[str, Any], messages: Sequence[Message]) -> None: ...
+    def on_request(self, parameters: Mapping[str, Any], messages: Sequence[Message]) -> None: ...
 
-    def see(self, event: Event) -> Event: ...
+    def on_event(self, event: Event) -> Event: ...
 
-    def end(self, report: RunReport) -> None: ...
+    def end(self, run: RunSummary) -> None: ...
 
 
 class RunRecorder(Protocol):
@@ -49,17 +57,17 @@ class RunRecorder(Protocol):
     def end(self, word: str) -> None: ...
 
 
-class Traffic:
-    """Runs of this process that are not over."""
+class RunCounts:
+    """Runs of this process in progress."""
 
     def __init__(self) -> None:
         self.waiting = 0
-        """For the run before in the same session, or for their turn."""
+        """For the previous run of their session, or for a run permit."""
         self.running = 0
 
 
-class Source(Protocol):
-    """The run, as far as it is reported."""
+class RunStats(Protocol):
+    """Counters of the run at the gateway."""
 
     @property
     def sent(self) -> int:
@@ -67,203 +75,190 @@ class Source(Protocol):
 
     @property
     def received(self) -> int:
-        """Bytes of the gateway's answer."""
+        """Bytes of the gateway's response."""
 
     @property
     def execution(self) -> str:
-        """The agent's own name for the run."""
+        """The agent's own id of the run."""
 
     @property
     def upstream_request_id(self) -> str: ...
 
 
-class Translated(Protocol):
-    """What a translator knows at the end."""
+class TranslatorStats(Protocol):
+    """Counters of the run's events."""
 
-    ticks: int
-    finish_reason: FinishReason | None
-    usage: Usage | None
+    @property
+    def ticks(self) -> int: ...
+
+    @property
+    def finish_reason(self) -> FinishReason | None: ...
+
+    @property
+    def usage(self) -> Usage | None: ...
 
 
-class Encoded(Protocol):
+class EncoderStats(Protocol):
     @property
     def chunks(self) -> int:
-        """That were made."""
+        """Chunks that were encoded so far."""
 
 
-class RunReport:
-    """One request for a run, from its arrival to the end of its answer."""
+@dataclass(slots=True)
+class RunSummary:
+    """One request for a run, as metrics, log and traces read it once it is over."""
+
+    operation: str
+    """`chat` or `text_completion`: OpenTelemetry's `gen_ai.operation.name`."""
+    request_id: str = "-"
+    client: str = "-"
+    key_name: str = "-"
+    is_retry: bool = False
+    """The client has sent this request before, as it says itself."""
+    model: str = UNKNOWN
+    """As the client calls it."""
+    stream: bool = False
+    session: str = ""
+    """The gateway's name of it. A name that a client chose is only part of it as a keyed hash."""
+    status: int = 0
+    outcome: str = ""
+    error_type: str = ""
+    finish_reason: str = ""
+    """Empty if the response has no end of its own."""
+    ticks: int = 0
+    usage: Usage | None = None
+    chunks: int = 0
+    requested_bytes: int = 0
+    sent_bytes: int = 0
+    """To the client, head included."""
+    turn_bytes: int = 0
+    """To the gateway."""
+    received_bytes: int = 0
+    """From the gateway."""
+    execution: str = ""
+    """The agent's own id of the run."""
+    upstream_request_id: str = ""
+    trace_id: str = ""
+    began: float = 0.0
+    """Moment of the request's arrival."""
+    waited: float = 0.0
+    first_event: float | None = None
+    """From the call of the gateway to the first bytes of the run."""
+    first_token: float | None = None
+    """From the request's arrival to the first part that was sent."""
+    duration: float = 0.0
+    added_before_call: float | None = None
+    """Time of this proxy alone from the complete request to the call of the gateway."""
+    added_to_first_token: float | None = None
+    """Time of this proxy from the read that brought the first token to the write that sent it."""
+    trace: RunTracer | None = None
+
+
+class RunReport(RunSummary):
+    """Fills in the summary of one request, from its arrival to the end of its response."""
 
     __slots__ = (
-        "_arrived",
-        "_encoder",
-        "_phase",
-        "_queued",
-        "_source",
-        "_traffic",
-        "_translator",
-        "added_before",
-        "added_to_first",
-        "began",
-        "called",
-        "chunks",
-        "client",
-        "duration",
-        "error_type",
-        "execution",
-        "finish_reason",
-        "first_event",
-        "first_sent",
-        "headers",
-        "is_retry",
-        "key_name",
-        "model",
-        "operation",
-        "outcome",
-        "read",
-        "received_bytes",
-        "recording",
-        "request_id",
-        "requested_bytes",
-        "sent_bytes",
-        "session",
-        "status",
-        "stream",
-        "ticks",
-        "trace",
-        "trace_id",
-        "turn_bytes",
-        "upstream_request_id",
-        "usage",
-        "waited",
-        "watch",
+        *("_called", "_counts", "_encoder", "_phase", "_queued", "_received", "_stats", "_translator", "_whole"),
+        *("headers", "recording", "watch"),
     )
 
-    def __init__(self, operation: str, traffic: Traffic) -> None:
-        """`operation`: `chat` or `text_completion`, as OpenTelemetry calls them."""
-        self.operation = operation
-        self.began = perf_counter()
-        self._traffic = traffic
+    def __init__(self, operation: str, counts: RunCounts) -> None:
+        super().__init__(operation, began=perf_counter())
+        self._counts = counts
         # moving
-        self.request_id = self.client = self.key_name = "-"
-        self.is_retry = False
-        """The client says that it sends the request once more."""
-        self.model = UNKNOWN
-        """As the client calls it."""
-        self.stream = False
-        self.session = ""
-        """The gateway's name for it: a client's own is only known as a keyed hash."""
         self.headers: Mapping[str, str] = {}
-        """What the gateway is sent along with the run."""
+        """Sent to the gateway with the run."""
         self.watch: Callable[[Event], Event] | None = None
-        """Is shown every event of the run and hands it on, if somebody wants to see them."""
-        self.trace_id = ""
-        self.trace: RunTracer | None = None
+        """Is called with every event of the run and returns it."""
         self.recording: RunRecorder | None = None
-        """Who records the run, if runs are recorded."""
-        self.read = self.called = 0.0
-        self.waited = 0.0
-        self.first_event: float | None = None
-        self.first_sent: float | None = None
-        self.added_before: float | None = None
-        """Seconds that this proxy alone took from the whole request to its call of the gateway."""
-        self.added_to_first: float | None = None
-        """Seconds that it took from the read that brought the first token to the write that sent it."""
-        self.requested_bytes = self.sent_bytes = 0
-        self._source: Source | None = None
-        self._translator: Translated | None = None
-        self._encoder: Encoded | None = None
-        self._phase = ARRIVED
-        self._queued = self._arrived = 0.0
-        self.status = 0
-        self.outcome = self.error_type = ""
+        self._stats: RunStats | None = None
+        self._translator: TranslatorStats | None = None
+        self._encoder: EncoderStats | None = None
+        self._phase = Phase.ARRIVED
+        self._whole = self._queued = self._called = self._received = 0.0
 
-    # the moments
+    # the stages
 
-    def note_body(self, size: int) -> None:
-        """The request is there, with so many bytes."""
+    def on_body(self, size: int) -> None:
+        """The request is complete. `size`: bytes of its body."""
         self.requested_bytes = size
-        self.read = perf_counter()
+        self._whole = perf_counter()
 
-    def note_request(self, model: str, *, stream: bool) -> None:
+    def on_request(self, model: str, *, stream: bool) -> None:
         self.model = model
         self.stream = stream
 
-    def note_wait(self) -> None:
-        """It waits for its turn."""
+    def on_queued(self) -> None:
         self._queued = perf_counter()
-        self._traffic.waiting += 1
-        self._phase = WAITING
+        self._counts.waiting += 1
+        self._phase = Phase.WAITING
 
-    def note_turn(self, session: str) -> None:
-        """It is its turn, in this session."""
-        if self._phase == WAITING:
-            self._traffic.waiting -= 1
+    def on_started(self, session: str) -> None:
+        """The request may run, in this session."""
+        if self._phase is Phase.WAITING:
+            self._counts.waiting -= 1
             self.waited = perf_counter() - self._queued
         self.session = session
-        self._traffic.running += 1
-        self._phase = RUNNING
+        self._counts.running += 1
+        self._phase = Phase.RUNNING
 
-    def note_run(self, source: Source) -> None:
-        self._source = source
+    def on_run(self, stats: RunStats) -> None:
+        self._stats = stats
 
-    def note_call(self, translator: Translated, encoder: Encoded | None = None) -> None:
-        """The gateway is called now. `encoder`: of a streamed answer."""
+    def on_call(self, translator: TranslatorStats, encoder: EncoderStats | None = None) -> None:
+        """The gateway is called now. `encoder`: of a streamed response."""
         self._translator, self._encoder = translator, encoder
-        self.called = perf_counter()
-        self.added_before = self.called - self.read - self.waited
+        self._called = perf_counter()
+        self.added_before_call = self._called - self._whole - self.waited
 
-    def note_read(self, arrived: float) -> None:
-        """Something of the run is read, that came then."""
+    def on_read(self, moment: float) -> None:
+        """Bytes of the run that arrived at `moment` were read."""
         if self.first_event is None:
-            self.first_event = arrived
-        self._arrived = arrived
+            self.first_event = moment - self._called
+        self._received = moment
 
-    def note_sent(self) -> None:
-        """What was made of the last read is sent; the first time counts."""
-        if self.first_sent is None:
-            self.first_sent = perf_counter()
-            self.added_to_first = self.first_sent - self._arrived
+    def on_sent(self) -> None:
+        """The parts of the last read were sent. Only the first call counts."""
+        if self.first_token is None:
+            now = perf_counter()
+            self.first_token, self.added_to_first_token = now - self.began, now - self._received
 
     def fail(self, error: Exception) -> None:
-        """The first failure is the one that counts."""
+        """Only the first failure counts."""
         if not self.outcome:
             self.outcome, self.error_type, self.status = outcome_of(error), error_type(error), status_of(error)
 
-    def note_client_gone(self) -> None:
+    def on_client_gone(self) -> None:
         if not self.outcome:
             self.outcome = self.error_type = CLIENT_GONE
             self.status = CLIENT_CLOSED_REQUEST
 
     def end(self, *, sent: int, status: int = 0) -> None:
-        """There is no more to come. What is counted of a run can be read from here on.
+        """Completes the summary.
 
-        `sent`: bytes that went to the client, headers included. `status`: of the answer, if there is a whole one.
+        `sent`: bytes that went to the client, head included. `status`: of a response that is complete.
         """
         self.duration = perf_counter() - self.began
         self.outcome = self.outcome or SUCCESS
         self.sent_bytes = sent
         self.status = status or (200 if sent else self.status)
-        if self._phase == WAITING:
-            self._traffic.waiting -= 1
-        elif self._phase == RUNNING:
-            self._traffic.running -= 1
-        self._phase = OVER
-        self._fetch()
+        if self._phase is Phase.WAITING:
+            self._counts.waiting -= 1
+        elif self._phase is Phase.RUNNING:
+            self._counts.running -= 1
+        self._phase = Phase.OVER
+        self._read_counters()
 
-    def _fetch(self) -> None:
-        """What others have counted: every observer reads it."""
-        translator, encoder, source = self._translator, self._encoder, self._source
-        self.usage: Usage | None = translator.usage if translator is not None else None
-        self.ticks = translator.ticks if translator is not None else 0
-        reason = translator.finish_reason if translator is not None and self.outcome == SUCCESS else None
-        self.finish_reason = reason.value if reason is not None else ""
-        """Empty if the answer has no end of its own."""
-        self.chunks = encoder.chunks if encoder is not None else 0
-        self.turn_bytes = source.sent if source is not None else 0
-        self.received_bytes = source.received if source is not None else 0
-        self.execution = source.execution if source is not None else ""
-        self.upstream_request_id = source.upstream_request_id if source is not None else ""
+    def _read_counters(self) -> None:
+        if (translator := self._translator) is not None:
+            self.usage, self.ticks = translator.usage, translator.ticks
+            if self.outcome == SUCCESS and translator.finish_reason is not None:
+                self.finish_reason = translator.finish_reason.value
+        if self._encoder is not None:
+            self.chunks = self._encoder.chunks
+        if (stats := self._stats) is not None:
+            self.turn_bytes, self.received_bytes = stats.sent, stats.received
+            self.execution, self.upstream_request_id = stats.execution, stats.upstream_request_id
 
 
-Observer = Callable[[RunReport], None]
+Observer = Callable[[RunSummary], None]

@@ -1,7 +1,7 @@
-"""The trace of one run: its ticks, and the tools that the agent itself ran, are spans below the run's.
+"""Spans of one run: its ticks, and the tools that the agent itself ran, are children of the run's span.
 
-What the conventions for generative AI have a name for is called so. Nothing that was said is in a span, unless that
-is switched on: no prompt, no answer, no argument and no result of a tool, no text of an error.
+Attributes have the names of the GenAI conventions where these have one. A span has no prompt, no answer, no arguments
+and no result of a tool and no text of an error, unless `--trace-content` is on.
 
 Source: OpenTelemetry semantic conventions, "Generative AI spans" and "GenAI agent and framework spans".
 """
@@ -32,16 +32,16 @@ from ...core.events import (
 )
 from ...core.message import Message, Text
 from .outcomes import FAILED_UPSTREAM, INTERNAL_ERROR
-from .run_report import RunReport
+from .run_report import RunSummary
 
-MOST_SPANS = 200
-"""Of one run: an agent may go on for hours."""
+MAX_SPANS = 200
+"""Spans of one run. An agent may run for hours."""
 
-MOST_CONTENT = 64 * 1024
-"""Characters of a conversation, and of an answer, where they are to be shown at all; the rest is left out."""
+MAX_CONTENT = 64 * 1024
+"""Characters of a conversation, and of an answer, if they are shown at all. The rest is left out."""
 
 FAILED = FAILED_UPSTREAM | {INTERNAL_ERROR}
-"""Outcomes that make the span an error: what clients do wrong is no error of a server."""
+"""Outcomes that make the span an error. An error of the client is none."""
 
 PARAMETERS = {
     "temperature": "gen_ai.request.temperature",
@@ -52,11 +52,11 @@ PARAMETERS = {
     "presence_penalty": "gen_ai.request.presence_penalty",
     "seed": "gen_ai.request.seed",
 }
-"""Numbers of the request that the conventions have a name for; a trace has 64 bits for each."""
+"""Numbers of the request and their attributes. A trace has 64 bits for each."""
 
 
 class RunTrace:
-    """Sees the events of a run as they come, and its report when it is over."""
+    """Makes spans of the events of a run as they arrive, and ends them with its summary."""
 
     def __init__(self, tracer: trace.Tracer, span: Span, *, with_content: bool) -> None:
         self._tracer = tracer
@@ -68,49 +68,49 @@ class RunTrace:
         self._tick: Span | None = None
         self._tools: dict[str, Span] = {}
         self._arguments: dict[str, str] = {}
-        self._said: list[str] = []
-        self._room = MOST_CONTENT
+        self._texts: list[str] = []
+        self._room = MAX_CONTENT
         self._over = False
         self._input = ""
 
-    def note_request(self, parameters: Mapping[str, Any], messages: Sequence[Message]) -> None:
-        """What the client asks for; only what is shown is kept of it."""
+    def on_request(self, parameters: Mapping[str, Any], messages: Sequence[Message]) -> None:
+        """Keeps only what is shown."""
         numbers = {PARAMETERS[name]: value for name, value in parameters.items() if name in PARAMETERS}
         self._span.set_attributes({name: value for name, value in numbers.items() if abs(value) < 2**63})
         if self._with_content:
             self._input = _conversation(messages)
 
-    def see(self, event: Event) -> Event:
-        """Hands the event on."""
+    def on_event(self, event: Event) -> Event:
+        """Returns the event."""
         handle = _HANDLERS.get(type(event))
         if handle is not None and not self._over:
             handle(self, event)
         return event
 
-    def end(self, report: RunReport) -> None:
+    def end(self, run: RunSummary) -> None:
         self._over = True
         for each in [*self._tools.values(), *([self._tick] if self._tick is not None else [])]:
             each.end()
         span = self._span
-        span.update_name(f"{report.operation} {report.model}"[:200])
-        span.set_attributes(_attributes(report))
-        if report.first_sent is not None:
-            span.add_event("first token", timestamp=_wall(report.first_sent))
-        if report.outcome in FAILED:
+        span.update_name(f"{run.operation} {run.model}"[:200])
+        span.set_attributes(_attributes(run))
+        if run.first_token is not None:
+            span.add_event("first token", timestamp=_unix_time(run.began + run.first_token))
+        if run.outcome in FAILED:
             span.set_status(StatusCode.ERROR)
         if self._with_content:
             span.set_attribute("gen_ai.input.messages", self._input)
-            span.set_attribute("gen_ai.output.messages", _messages([_part("assistant", "".join(self._said))]))
+            span.set_attribute("gen_ai.output.messages", _messages([_part("assistant", "".join(self._texts))]))
         span.end()
 
     def _begin(self, name: str, parent: Span, **attributes: Any) -> Span | None:
-        if self._spans >= MOST_SPANS:
+        if self._spans >= MAX_SPANS:
             return None
         self._spans += 1
         named = {key.replace("__", "."): value for key, value in attributes.items()}
         return self._tracer.start_span(name, trace.set_span_in_context(parent, Context()), attributes=named)
 
-    # what it sees
+    # one for each event
 
     def _tick_start(self, _event: TickStarted) -> None:
         self._end_tick()
@@ -130,8 +130,8 @@ class RunTrace:
             self._tick = None
 
     def _call(self, event: ToolCalled) -> None:
-        if self._with_content and len(self._arguments) < MOST_SPANS:
-            self._arguments[event.call_id] = event.arguments[:MOST_CONTENT]
+        if self._with_content and len(self._arguments) < MAX_SPANS:
+            self._arguments[event.call_id] = event.arguments[:MAX_CONTENT]
 
     def _tool_start(self, event: ToolStarted) -> None:
         span = self._begin(
@@ -152,7 +152,7 @@ class RunTrace:
             span.set_attribute("error.type", "tool_error")
         if self._with_content:
             span.set_attribute("gen_ai.tool.call.arguments", self._arguments.pop(event.call_id, ""))
-            span.set_attribute("gen_ai.tool.call.result", event.result[:MOST_CONTENT])
+            span.set_attribute("gen_ai.tool.call.result", event.result[:MAX_CONTENT])
         span.end()
 
     def _child_end(self, event: SubagentFinished) -> None:
@@ -168,7 +168,7 @@ class RunTrace:
         if self._with_content and self._room > 0:
             text = event.text[: self._room]
             self._room -= len(text)
-            self._said.append(text)
+            self._texts.append(text)
 
 
 _HANDLERS: dict[type[Any], Callable[[RunTrace, Any], None]] = {
@@ -184,21 +184,21 @@ _HANDLERS: dict[type[Any], Callable[[RunTrace, Any], None]] = {
 }
 
 
-def _attributes(report: RunReport) -> dict[str, Any]:
-    """What there is to tell of the run, without what was said."""
+def _attributes(run: RunSummary) -> dict[str, Any]:
+    """Without content."""
     known = {
-        "gen_ai.request.model": report.model[:200],
-        "gen_ai.conversation.id": report.session,
-        "gen_ai.response.finish_reasons": [report.finish_reason] if report.finish_reason else None,
-        "error.type": report.error_type,
-        "http.response.status_code": report.status,
-        "oaicompat.request_id": report.request_id,
-        "oaicompat.key": report.key_name,
-        "oaicompat.outcome": report.outcome,
-        "oaicompat.stream": report.stream,
-        "oaicompat.ticks": report.ticks,
-        "oaicompat.execution_id": report.execution,
-        **_usage_attributes(report.usage),
+        "gen_ai.request.model": run.model[:200],
+        "gen_ai.conversation.id": run.session,
+        "gen_ai.response.finish_reasons": [run.finish_reason] if run.finish_reason else None,
+        "error.type": run.error_type,
+        "http.response.status_code": run.status,
+        "oaicompat.request_id": run.request_id,
+        "oaicompat.key": run.key_name,
+        "oaicompat.outcome": run.outcome,
+        "oaicompat.stream": run.stream,
+        "oaicompat.ticks": run.ticks,
+        "oaicompat.execution_id": run.execution,
+        **_usage_attributes(run.usage),
     }
     return {name: value for name, value in known.items() if value is not None and value != ""}
 
@@ -209,14 +209,14 @@ def _usage_attributes(usage: Usage | None) -> dict[str, int]:
     return {"gen_ai.usage.input_tokens": usage.input_tokens, "gen_ai.usage.output_tokens": usage.output_tokens}
 
 
-def _wall(moment: float) -> int:
-    """Nanoseconds of Unix time, for a moment by `time.perf_counter()`."""
+def _unix_time(moment: float) -> int:
+    """In nanoseconds. `moment`: of `time.perf_counter()`."""
     return time.time_ns() - int((time.perf_counter() - moment) * 1e9)
 
 
 def _conversation(messages: Sequence[Message]) -> str:
-    """The texts of a conversation in the conventions' form; the oldest messages are left out if they are too long."""
-    room = MOST_CONTENT
+    """The texts of a conversation in the form of the conventions. Beyond the limit the oldest messages are left out."""
+    room = MAX_CONTENT
     shown: list[dict[str, Any]] = []
     for message in reversed(messages):
         text = "".join(block.text for block in message.blocks if isinstance(block, Text))[:room]

@@ -1,4 +1,4 @@
-"""What observes the runs of the process: metrics and log always, traces if they are switched on."""
+"""What observes the runs of the process: metrics and log always, traces with `--trace`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from ..scheduling import Batch
-from .gauges import Census
-from .run_report import Observer, RunReport, Traffic
+from .gauges import Gauges
+from .run_report import Observer, RunCounts
 
 if TYPE_CHECKING:
     from .tracing import Tracer
@@ -20,13 +19,11 @@ if TYPE_CHECKING:
 class Telemetry:
     """Survives a configuration reload."""
 
-    traffic: Traffic
+    runs: RunCounts
     observers: list[Observer]
-    """Are called with the report of each finished run."""
-    reports: Batch[RunReport]
-    """Of runs that have just finished, on their way to the observers."""
+    """Are called with each finished run."""
     registry: CollectorRegistry
-    gauges: Census
+    gauges: Gauges
     tracer: Tracer | None
     """Only with `--trace`."""
 

@@ -1,7 +1,7 @@
-"""One span for each run, by OpenTelemetry: continued from the client's trace, passed on to the gateway.
+"""One OpenTelemetry span for each run. It continues the client's trace, and the gateway gets its context.
 
-Imported only if `trace` is on: it needs the packages of the extra `tracing`. Where spans go, which are sampled and
-what they say of this process is told by OpenTelemetry's own variables, `OTEL_…`.
+Imported only with `--trace`, since it needs the packages of the extra `tracing`. OpenTelemetry's own `OTEL_…` variables
+configure the collector, the sampling and the resource attributes.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from ... import __version__
 from ...config.settings import Config
-from .run_report import RunReport
+from .run_report import RunReport, RunSummary
 from .run_trace import RunTrace
 
-FLUSH = 3.0
-"""Seconds at the end of the process for spans that are not sent yet; a collector that is gone gets no more."""
+FLUSH_TIMEOUT = 3.0
+"""Seconds at shutdown to send the last spans. If the collector does not answer, they are dropped."""
 
 SERVICE = "oaicompat-proxy"
-"""`service.name`, unless the environment has another."""
+"""`service.name`, unless the environment sets another."""
 
 
 class Tracer:
-    """Begins the trace of each run; the run's report ends it."""
+    """Begins the span of each run. `end_trace` ends it."""
 
     def __init__(self, exporter: SpanExporter, *, provider: str, with_content: bool) -> None:
-        """`provider`: the agent's dialect. `with_content`: also what is said goes into spans."""
+        """`provider`: the agent's dialect. `with_content`: spans contain prompts and answers."""
         ours = Resource.create({"service.name": SERVICE, "service.version": __version__})
         self._exporter = exporter
         self._provider = TracerProvider(resource=ours.merge(OTELResourceDetector().detect()), shutdown_on_exit=False)
@@ -41,7 +41,7 @@ class Tracer:
         self._with_content = with_content
 
     def begin(self, report: RunReport, headers: Mapping[str, str]) -> None:
-        """Continues the trace that the client's headers name, if they do, and makes the headers for the gateway."""
+        """Continues the trace of the client's headers, if there is one, and sets the headers for the gateway."""
         span = self._tracer.start_span(
             report.operation,
             propagate.extract(headers),
@@ -55,22 +55,22 @@ class Tracer:
         if span.is_recording():
             report.trace_id = trace.format_trace_id(span.get_span_context().trace_id)
             report.trace = RunTrace(self._tracer, span, with_content=self._with_content)
-            report.watch = report.trace.see
+            report.watch = report.trace.on_event
 
     async def stop(self) -> None:
-        """Sends what is left, for a while."""
+        """Sends the last spans, within FLUSH_TIMEOUT."""
         stopping = asyncio.create_task(asyncio.to_thread(self._provider.shutdown), name="send last traces")
-        _, unfinished = await asyncio.wait([stopping], timeout=FLUSH)
+        _, unfinished = await asyncio.wait([stopping], timeout=FLUSH_TIMEOUT)
         if unfinished:
-            self._exporter.shutdown()  # it tries no more
+            self._exporter.shutdown()  # ends its retries
             await asyncio.wait([stopping])
 
 
 def make_tracer(config: Config) -> Tracer:
-    """One that sends by OTLP over HTTP."""
+    """A tracer that exports by OTLP over HTTP."""
     return Tracer(OTLPSpanExporter(), provider=config.dialects, with_content=config.trace_content)
 
 
-def end_trace(report: RunReport) -> None:
-    if report.trace is not None:
-        report.trace.end(report)
+def end_trace(run: RunSummary) -> None:
+    if run.trace is not None:
+        run.trace.end(run)
