@@ -25,10 +25,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
     terminalreporter.section("what each client showed")
     write = terminalreporter.write_line
-    write(_row("client", [column.replace("_", " ") for column in columns]))
+    width = max(map(len, rows))
+    write(_row("client", width, [column.replace("_", " ") for column in columns]))
     for client, row in rows.items():
-        write(_row(client, [row.get(column, "") for column in columns]))
+        write(_row(client, width, [row.get(column, "") for column in columns]))
 
 
-def _row(client: str, cells: Iterable[str]) -> str:
-    return f"{client:18}" + "".join(f"{cell:>11}" for cell in cells)
+def _row(client: str, width: int, cells: Iterable[str]) -> str:
+    return client.ljust(width) + "".join(f"{cell:>12}" for cell in cells)

@@ -33,6 +33,8 @@ FAILED = "Demo provider exploded midstream"
 REFUSED = "Demo provider exploded at start"
 RUNS = 9
 """One for the recipe and for each check, two for a round of tools: a client that repeats a run makes more."""
+MORE_RUNS = {"helper": 1, "structured": 1, "agent_tool": 1, "second_turn": 2}
+"""For each of the checks that only clients of the Responses API have."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +49,28 @@ class Client:
     """A failed run, whatever it is told."""
     quick: bool = False
     """It stands for its API where not every client is run."""
+    more: tuple[str, ...] = ()
+    """Checks beside those that every client has."""
+
+    @property
+    def runs(self) -> int:
+        """Of the agent, for all checks."""
+        return RUNS + sum(MORE_RUNS[check] for check in self.more)
 
 
 CLIENTS = {
     "curl": Client("curl.py"),
     "openai for Python": Client("openai.py", quick=True),
+    "openai for Python, Responses": Client("openai_responses.py", quick=True, more=tuple(MORE_RUNS)),
     "openai for Node": Client("openai.mjs"),
+    "openai for Node, Responses": Client("openai_responses.mjs", more=tuple(MORE_RUNS)),
     "Vercel AI SDK": Client("vercel.mjs"),
+    "Vercel AI SDK, Responses": Client("vercel_responses.mjs", more=("structured", "agent_tool", "second_turn")),
     "LangChain": Client("langchain.py", reasoning=False),
     "LlamaIndex": Client("llama_index.py"),
     "pydantic-ai": Client("pydantic_ai.py"),
     "openai-agents": Client("openai_agents.py"),
+    "openai-agents, Responses": Client("openai_agents_responses.py", more=("agent_tool", "second_turn")),
     "agent-framework": Client("agent_framework.py", reasoning=False),
     "ADK": Client("adk.py"),
     "Mastra": Client("mastra.mjs"),
@@ -124,9 +137,15 @@ def asked(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Showed]]:
         yield lambda name: futures[name].result()
 
 
-def clients() -> Iterator[Any]:
+def clients(check: str | None = None) -> Iterator[Any]:
+    """All, or those that have a check which others lack."""
     for name, client in CLIENTS.items():
-        yield pytest.param(name, marks=pytest.mark.quick if client.quick else ())
+        if check is None or check in client.more:
+            yield pytest.param(name, marks=pytest.mark.quick if client.quick else ())
+
+
+def only_with(check: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("showed", list(clients(check)), indirect=True)
 
 
 @pytest.fixture(scope="module", params=clients())
@@ -187,6 +206,35 @@ def test_tools(showed: Showed, record_property: Shows) -> None:
     assert texts.result("21 degrees in Paris") in showed["tools"]
 
 
+@only_with("helper")
+def test_helper(showed: Showed) -> None:
+    """The client's own collector of a stream gives what was streamed."""
+    said, final = showed["helper"]
+    assert greets(said)
+    assert final == said
+
+
+@only_with("structured")
+def test_structured(showed: Showed) -> None:
+    assert showed["structured"] == "Paris"
+
+
+@only_with("agent_tool")
+def test_agent_tool(showed: Showed) -> None:
+    """A tool that the agent runs itself is shown with its result, and the client does not run it."""
+    name, output, said = showed["agent_tool"]
+    assert (name, output) == ("add", "42")
+    assert "The sum of 19 and 23 is 42." in words(said)
+
+
+@only_with("second_turn")
+def test_second_turn(showed: Showed) -> None:
+    """The agent gets its own answer back, whether the client repeats it or refers to it by its id."""
+    said = words(showed["second_turn"])
+    assert "[1] user > When is high tide? [2] assistant > When is high tide?" in said
+    assert said.endswith("And low tide?")
+
+
 def test_reasoning(showed: Showed, record_property: Shows) -> None:
     shown = texts.THOUGHT in words(showed["reasoning"])
     record_property("shown", "yes" if shown else "no")
@@ -213,6 +261,6 @@ def test_cancel(showed: Showed) -> None:
 def test_run_once(showed: Showed, record_property: Shows) -> None:
     if showed.client.repeats:
         record_property("shown", "no")
-        assert showed.runs > RUNS - 2
+        assert showed.runs > showed.client.runs - 2
     else:
-        assert showed.runs == RUNS
+        assert showed.runs == showed.client.runs

@@ -1,0 +1,81 @@
+"""What openai-agents shows with its default model, which uses the Responses API."""
+
+from importlib.metadata import version as version_of
+
+from agents import Agent, Runner, function_tool, set_default_openai_client
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+from recipe import agent
+from showing import show, stopped, weather
+
+own = AsyncOpenAI(http_client=DefaultAsyncHttpxClient())  # the recipe's connections belong to another event loop
+set_default_openai_client(own)
+
+
+async def texts(run):
+    async for event in run.stream_events():
+        if event.type == "raw_response_event" and event.data.type == "response.output_text.delta":
+            yield event.data.delta
+
+
+def version():
+    return version_of("openai-agents")
+
+
+async def plain():
+    return (await Runner.run(agent, "Hello")).final_output
+
+
+async def streaming():
+    return [text async for text in texts(Runner.run_streamed(agent, "Hello"))]
+
+
+async def tools():
+    with_tools = Agent(name="Weather", model="demo", tools=[function_tool(weather)])
+    return (await Runner.run(with_tools, "What is the weather in Paris?")).final_output
+
+
+async def agent_tool():
+    run = await Runner.run(agent, "Add 19 and 23")
+    (call,) = (item.raw_item for item in run.new_items if item.type == "tool_call_item")
+    return call.name, call.output, run.final_output
+
+
+async def second_turn():
+    echo = Agent(name="Echo", model="echo")
+    first = await Runner.run(echo, "When is high tide?")
+    second = {"role": "user", "content": "And low tide?"}
+    return (await Runner.run(echo, [*first.to_input_list(), second])).final_output
+
+
+async def reasoning():
+    items = (await Runner.run(agent, "[[scenario:reasoning]]")).new_items
+    return "".join(part.text for item in items if item.type == "reasoning_item" for part in item.raw_item.summary)
+
+
+async def error():
+    said = ""
+    try:
+        async for text in texts(Runner.run_streamed(agent, "[[scenario:fail]]")):
+            said += text
+    except Exception as failed:
+        return said, str(failed)
+
+
+async def refusal():
+    try:
+        await Runner.run(agent, "[[scenario:fail_start]]")
+    except Exception as failed:
+        return str(failed)
+
+
+async def cancel():
+    said = ""
+    run = Runner.run_streamed(agent, "[[scenario:slow]]")
+    async for text in texts(run):
+        said += text
+        if "am" in said:
+            run.cancel()
+    return await stopped(said)
+
+
+show(version, plain, streaming, tools, agent_tool, second_turn, reasoning, error, refusal, cancel)
