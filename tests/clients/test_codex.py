@@ -142,8 +142,8 @@ def test_an_error_in_the_stream(codex: Codex) -> None:
     assert turn.runs == 1
 
 
+@pytest.mark.xfail(strict=True, reason="Codex repeats such a request, and no repetition is recognised yet")
 def test_an_http_error(codex: Codex) -> None:
-    """Codex sends the request some thirty times."""
     turn = codex.ask("[[scenario:fail_start]]")
     assert REFUSED in (turn.error or "")
     assert turn.runs == 1

@@ -99,6 +99,4 @@ async def cancel():
     return await stopped(said)
 
 
-show(
-    version, plain, streaming, helper, structured, tools, agent_tool, second_turn, reasoning, error, refusal, cancel
-)
+show(version, plain, streaming, helper, structured, tools, agent_tool, second_turn, reasoning, error, refusal, cancel)
