@@ -63,6 +63,7 @@ class ToyApi:
     has_tool_items = False
     recorded_fields = RecordedFields((), {}, {})
     private_form: frozenset[str] = frozenset()
+    read_retry_key = None
 
     def read(self, body: bytes, limits: RequestLimits) -> ParsedBody:
         if not body:

@@ -6,7 +6,7 @@ Each API is a room below `api/` and stands in `api.registry`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from ..core.answer import Envelope, Part
@@ -17,6 +17,12 @@ from ..core.request import AgentRequest, RequestLimits
 
 Form = Mapping[str, Any]
 """The choices of client and operator for the form of one answer, as JSON values; only the API itself reads them."""
+
+
+RetryKeyReader = Callable[[bytes, int], bytes | None]
+"""A request's body, and the most values and keys of it → bytes that are equal in the request and its retries, and in no
+other request of the same caller. None: the client does not say which request this is. Raises nothing.
+"""
 
 
 class ParsedBody(NamedTuple):
@@ -107,6 +113,10 @@ class ClientApi(Protocol):
     @property
     def private_form(self) -> frozenset[str]:
         """The members of a form that hold the user's words; a masked recording masks them."""
+
+    @property
+    def read_retry_key(self) -> RetryKeyReader | None:
+        """None if no client of this API names its requests: the body is not parsed for that then."""
 
     def read(self, body: bytes, limits: RequestLimits) -> ParsedBody:
         """The first half of parsing. Raises InvalidRequest."""

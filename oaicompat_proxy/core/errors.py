@@ -228,7 +228,7 @@ class IdempotencyKeyReused(InvalidRequest):
 
 
 class IdempotentAnswerGone(InvalidRequest):
-    """409: the run of this `Idempotency-Key` has begun, but its answer is not stored; it does not run again."""
+    """409: the run of this request has begun before, but its answer is not stored; it does not run again."""
 
     status = 409
     code = "idempotent_answer_gone"

@@ -167,7 +167,7 @@ def _add_gateway(
     recorder = Recorder(config) if config.record else None
     for api in apis:
         answer = recorder.wrap(new_handler(api)) if recorder else new_handler(api)
-        answer = gateway.once.wrap(reported(api.operation, answer))
+        answer = gateway.once.wrap(reported(api.operation, answer), api.read_retry_key)
         app.router.add_post(base + api.path, answer, expect_handler=answer_expectation)
     app.router.add_get(f"{base}/models", models.list_models)
     app.router.add_get(base + "/models/{name:.+}", models.retrieve_model)

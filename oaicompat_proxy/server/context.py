@@ -37,12 +37,12 @@ class RequestContext:
     """Set by authentication, so not on public routes."""
     rate_headers: Mapping[str, str] = field(default_factory=dict)
     """What the response says about the caller's rate limit, if there is one."""
-    body: bytes | None = None
-    """The request's body, if it was read to find out whether the run is a new one."""
+    body: bytes | BaseException | None = None
+    """The request's body, or why it could not be read, if it was read to find out whether the run is a new one."""
     report: RunReport = field(init=False, repr=False)
     """Only of a request that is to run the agent."""
     sinks: SinkFactory | None = None
-    """Receive the answer instead of the client's connection if the request has an `Idempotency-Key`."""
+    """Receive the answer instead of the client's connection if retries of the request can be recognised."""
 
     @property
     def is_run(self) -> bool:

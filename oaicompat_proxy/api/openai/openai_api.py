@@ -7,16 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from ...core.answer import Envelope
 from ...core.errors import ProxyError
 from ...core.request import AgentRequest
-from ..protocol import BodyBuilder, ErrorAnswer, Form, ParsedBody, StreamEncoder
+from ..protocol import BodyBuilder, ErrorAnswer, Form, ParsedBody, RetryKeyReader, StreamEncoder
 from . import errors, headers, models
 from .recorded_fields import RECORDED_FIELDS
 
 
 class OpenAiApi:
-    """Half of a `ClientApi`; each API adds its requests and answers. By default an answer cannot be referred to."""
+    """Half of a `ClientApi`; each API adds its requests and answers. By default an answer cannot be referred to, and
+    only an `Idempotency-Key` names a request.
+    """
 
     has_tool_items = False
     recorded_fields = RECORDED_FIELDS
+
+    @property
+    def read_retry_key(self) -> RetryKeyReader | None:
+        return None
 
     def find_references(self, body: ParsedBody) -> frozenset[str]:
         return frozenset()

@@ -17,9 +17,11 @@ Body = TypeVar("Body", bytes, bytearray)
 
 
 async def take_body(request: web.Request, *, timeout: float) -> bytes:
-    """The body of a request for a run; an idempotent one has been read already. Raises what `read_body` raises."""
+    """The body of a request for a run; it may have been read already. Raises what `read_body` raises."""
     context = request[CONTEXT]
     body, context.body = context.body, None
+    if isinstance(body, BaseException):
+        raise body
     return await read_body(request, timeout=timeout) if body is None else body
 
 

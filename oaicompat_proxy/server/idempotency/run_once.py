@@ -1,9 +1,10 @@
-"""Requests with an `Idempotency-Key`: the agent runs once, however often they come (decision D12).
+"""Requests whose retries can be recognised: the agent runs once, however often they come (decision D12).
 
-The first request starts the run in a task of its own; all requests read the shared answer. A client whose connection
-broke repeats its request and gets the answer, live or complete. A run without readers is stopped after
-`idempotency_grace`, as if its client had left. The answers are in the memory of one process: in front of several, the
-load balancer has to send a key to the same one.
+An `Idempotency-Key` names a request; without one, the client's API may find a name in the body. The first request
+starts the run in a task of its own; all requests read the shared answer. A client whose connection broke repeats its
+request and gets the answer, live or complete. A run without readers is stopped after `idempotency_grace`, as if its
+client had left. The answers are in the memory of one process: in front of several, the load balancer has to send a key
+to the same one.
 """
 
 from __future__ import annotations
@@ -14,16 +15,23 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from ...api.protocol import RetryKeyReader
 from ...config.settings import Config
-from ...core.errors import IdempotencyKeyReused, IdempotentAnswerGone, InternalError, ProxyError
+from ...core.errors import IdempotencyFull, IdempotencyKeyReused, IdempotentAnswerGone, InternalError, ProxyError
 from ..context import CONTEXT, Handler, server_of
 from ..http.body import read_body
 from ..runtime import RUNTIME
+from ..turns import give_way
 from .cache import HEADER, IdempotencyCache, check_key, fingerprint
 from .delivery import deliver
 from .shared_answer import SharedAnswer, SharedSinkFactory
 
 log = logging.getLogger(__name__)
+
+RETRY_GRACE = 8.0
+"""Seconds at most that a run without an `Idempotency-Key` continues without a reader. Its client cannot say whether it
+will come back: Codex does so within 4 s, and a person who stops it never.
+"""
 
 
 class IdempotentRuns:
@@ -41,14 +49,16 @@ class IdempotentRuns:
         self._timers: dict[SharedAnswer, asyncio.TimerHandle] = {}
         """End a run without readers, or remove an answer after `idempotency_ttl`."""
 
-    def wrap(self, handler: Handler) -> Handler:
-        """Returns a handler that passes requests without a key on unchanged."""
+    def wrap(self, handler: Handler, read_retry_key: RetryKeyReader | None = None) -> Handler:
+        """Returns a handler that passes requests on unchanged whose retries cannot be recognised."""
 
         async def run_once(request: web.Request) -> web.StreamResponse:
             key = request.headers.get(HEADER)
-            if key is None:
-                return await handler(request)
-            return await self._answer(request, handler, check_key(key))
+            if key is not None:
+                return await self._answer_key(request, handler, check_key(key))
+            if read_retry_key is not None:
+                return await self._answer_retries(request, handler, read_retry_key)
+            return await handler(request)
 
         return run_once
 
@@ -61,24 +71,41 @@ class IdempotentRuns:
         for timer in self._timers.values():
             timer.cancel()
 
-    async def _answer(self, request: web.Request, handler: Handler, key: str) -> web.StreamResponse:
-        body = await read_body(request, timeout=request.app[RUNTIME].config.body_timeout)
-        shared = self._find_or_start(request, handler, key, body)
-        del body  # not for as long as the answer takes
-        return await self._deliver(request, shared)
-
-    def _find_or_start(self, request: web.Request, handler: Handler, key: str, body: bytes) -> SharedAnswer:
-        """The answer of this key, or a new one. Raises IdempotencyKeyReused and IdempotencyFull."""
+    async def _answer_key(self, request: web.Request, handler: Handler, key: str) -> web.StreamResponse:
+        """Raises IdempotencyKeyReused and IdempotencyFull."""
         context = request[CONTEXT]
-        scope = context.caller.scope
-        session = request.headers.get("X-Session-Id", "")
-        digest = fingerprint([request.path.encode(), session.encode("utf-8", "surrogateescape"), body])
-        shared = self._cache.get(scope, key)
-        if shared is None:
-            context.body = body
-            return self._start(SharedAnswer(scope, key, digest, self._cache), request, handler)
+        body = context.body = await read_body(request, timeout=request.app[RUNTIME].config.body_timeout)
+        digest = _fingerprint(request, body)
+        del body  # not for as long as the answer takes
+        shared = self._find_or_start(request, handler, key, digest, grace=self._config.idempotency_grace)
         if shared.fingerprint != digest:
             raise IdempotencyKeyReused(f"This {HEADER} belongs to another request; give each request a key of its own.")
+        return await self._deliver(request, shared)
+
+    async def _answer_retries(
+        self, request: web.Request, handler: Handler, read_retry_key: RetryKeyReader
+    ) -> web.StreamResponse:
+        digest = await _read_fingerprint(request, read_retry_key)
+        if digest is None:
+            return await handler(request)
+        key = f"retries of {digest.hex()}"  # no Idempotency-Key has spaces
+        grace = min(self._config.idempotency_grace, RETRY_GRACE)
+        try:
+            shared = self._find_or_start(request, handler, key, digest, grace=grace)
+        except IdempotencyFull:  # the client has not asked for more than an answer
+            return await handler(request)
+        return await self._deliver(request, shared)
+
+    def _find_or_start(
+        self, request: web.Request, handler: Handler, key: str, digest: bytes, *, grace: float
+    ) -> SharedAnswer:
+        """The answer of this key, or a new one. Raises IdempotencyFull."""
+        context = request[CONTEXT]
+        scope = context.caller.scope
+        shared = self._cache.get(scope, key)
+        if shared is None:
+            return self._start(SharedAnswer(scope, key, digest, self._cache, grace=grace), request, handler)
+        context.body = None  # not for as long as the answer takes
         return shared
 
     def _start(self, shared: SharedAnswer, request: web.Request, handler: Handler) -> SharedAnswer:
@@ -99,7 +126,7 @@ class IdempotentRuns:
         except asyncio.CancelledError:
             shared.fail(
                 IdempotentAnswerGone(
-                    f"The answer to this {HEADER} had no reader for too long and was given up. "
+                    "The answer to this request had no reader for too long and was given up. "
                     "The agent is not run twice."
                 )
             )
@@ -128,7 +155,7 @@ class IdempotentRuns:
         finally:
             shared.remove_reader(reader)
             if not shared.over and not shared.buffer.has_readers:
-                grace = self._config.idempotency_grace if shared.buffer.is_replayable else 0
+                grace = shared.grace if shared.buffer.is_replayable else 0
                 self._call_later(grace, shared, self._stop)
 
     def _stop(self, shared: SharedAnswer) -> None:
@@ -146,3 +173,23 @@ class IdempotentRuns:
         timer = self._timers.pop(shared, None)
         if timer is not None:
             timer.cancel()
+
+
+async def _read_fingerprint(request: web.Request, read_retry_key: RetryKeyReader) -> bytes | None:
+    """Reads the body for the handler, which also reports a failure."""
+    context, config = request[CONTEXT], request.app[RUNTIME].config
+    try:
+        body = context.body = await read_body(request, timeout=config.body_timeout)
+    except (ProxyError, ConnectionError, asyncio.CancelledError) as error:
+        context.body = error
+        return None
+    await give_way(len(body))
+    retry_key = read_retry_key(body, config.max_values)
+    await give_way(len(body))
+    return None if retry_key is None else _fingerprint(request, retry_key)
+
+
+def _fingerprint(request: web.Request, content: bytes) -> bytes:
+    """Equal for requests with the same address, session and content."""
+    session = request.headers.get("X-Session-Id", "")
+    return fingerprint([request.path.encode(), session.encode("utf-8", "surrogateescape"), content])

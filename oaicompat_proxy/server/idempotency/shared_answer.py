@@ -1,4 +1,4 @@
-"""One run's answer for all requests that carry its `Idempotency-Key`: written once, read live by each of them.
+"""One run's answer for a request and all its retries: written once, read live by each of them.
 
 The sinks of this module stand in place of a client's connection: the code that makes an answer does not know who
 reads it.
@@ -23,10 +23,14 @@ from .cache import IdempotencyCache
 class SharedAnswer:
     """The answer of one run, live: its kind as soon as it is known, then its bytes, at last its end or its failure."""
 
-    def __init__(self, scope: str, key: str, fingerprint: bytes, cache: IdempotencyCache[SharedAnswer]) -> None:
+    def __init__(
+        self, scope: str, key: str, fingerprint: bytes, cache: IdempotencyCache[SharedAnswer], *, grace: float = 0
+    ) -> None:
         self.scope = scope
         self.key = key
         self.fingerprint = fingerprint
+        self.grace = grace
+        """Seconds that the run continues without a reader."""
         self._cache = cache
         # moving
         self.buffer = BroadcastBuffer()
@@ -93,8 +97,8 @@ class SharedAnswer:
         """Raises IdempotentAnswerGone."""
         if not self.buffer.is_replayable:
             raise IdempotentAnswerGone(
-                "The run of this Idempotency-Key was begun, and its answer is too long to be kept for another "
-                "request; the agent is not run twice."
+                "The run of this request was begun, and its answer is too long to be kept for a retry; "
+                "the agent is not run twice."
             )
         return self.buffer.new_reader()
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ....core.answer import Envelope
 from ....core.confirmation_call import TOKEN_PREFIX
 from ....core.request import AgentRequest, RequestLimits
-from ...protocol import ApiSettings, BodyBuilder, Form, ParsedBody, StreamEncoder
+from ...protocol import ApiSettings, BodyBuilder, Form, ParsedBody, RetryKeyReader, StreamEncoder
 from ..openai_api import OpenAiApi
 from . import request
 from .body import ResponseBuilder
@@ -15,6 +15,7 @@ from .encoder import ResponseEncoder
 from .output import OutputOptions
 from .recorded_fields import RECORDED_FIELDS
 from .response_object import encode_echo
+from .retries import read_retry_key
 from .stored import expand, find_references, input_entry, output_entries
 
 
@@ -28,6 +29,10 @@ class ResponsesApi(OpenAiApi):
     private_form = frozenset({"echo"})
     has_tool_items = True
     recorded_fields = RECORDED_FIELDS
+
+    @property
+    def read_retry_key(self) -> RetryKeyReader:
+        return read_retry_key
 
     def read(self, body: bytes, limits: RequestLimits) -> ParsedBody:
         return request.read(body, limits)

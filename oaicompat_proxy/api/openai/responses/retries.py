@@ -1,0 +1,60 @@
+"""Which requests are retries of one turn's request, for clients that name the turn.
+
+Codex posts a turn's request again after most failures, without an `Idempotency-Key`: `client_metadata.turn_id` is the
+same then. After a broken stream the items that were complete stand behind the input. A turn has further requests, with
+the outputs of the client's tools behind the input: these are no retries.
+
+Source: measured with Codex CLI 0.171.0.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+from ....core.errors import InvalidRequest
+from ..json_body import parse_json
+from ..schema.response_items import type_of
+
+_TURN_ID = b'"turn_id"'
+_OWN_ITEMS = frozenset({"reasoning", "mcp_call", "mcp_list_tools", "mcp_approval_request"})
+"""Types of the items that only an answer has. A call of the client's tool is not among them: the client runs it."""
+
+
+def read_retry_key(body: bytes, max_values: int) -> bytes | None:
+    """The body without the items of a half answer, in a form that is equal for equal JSON; None without a turn id."""
+    if _TURN_ID not in body:  # costs less than parsing
+        return None
+    try:
+        members = parse_json(body, max_values=max_values)
+    except InvalidRequest:
+        return None
+    metadata = members.pop("client_metadata", None)
+    turn_id = metadata.get("turn_id") if type(metadata) is dict else None
+    if type(turn_id) is not str or not turn_id:
+        return None
+    return _encode([turn_id, {**members, "input": _without_half_answer(members.get("input"))}])
+
+
+def _without_half_answer(items: Any) -> Any:
+    """The input without the items at its end that an answer has."""
+    if type(items) is not list:
+        return items
+    count = len(items)
+    while count and _is_of_answer(items[count - 1]):
+        count -= 1
+    return items[:count]
+
+
+def _is_of_answer(item: Any) -> bool:
+    kind = type_of(item)
+    return kind in _OWN_ITEMS or (kind == "message" and item.get("role") == "assistant")
+
+
+def _encode(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # an integer beyond 64 bits
+        return json.dumps(value, sort_keys=True).encode()
