@@ -1,4 +1,4 @@
-"""The command line: flags, environment and file → Config → serve; and the commands beside the server."""
+"""The command line: reads the settings and starts the server, or runs another command."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class StartError(click.ClickException):
 
 
 def make_key(context: click.Context, option: click.Parameter, name: str | None) -> None:
-    """Only the key's hash goes where output is written to; the key is for the eyes of whoever asked."""
+    """Prints a new key: its entry with the hash to stdout, the key itself to stderr."""
     if name is None or context.resilient_parsing:
         return
     key = f"sk-{secrets.token_urlsafe(32)}"
@@ -41,7 +41,7 @@ def make_key(context: click.Context, option: click.Parameter, name: str | None) 
         entry = new_entry(name, key)
     except KeysError as error:
         raise click.BadParameter(str(error), context, option) from None
-    click.echo(f"The key of {name}, which is stored nowhere: {key}", err=True)
+    click.echo(f"The key of {name}, which is not stored: {key}", err=True)
     click.echo(entry)
     context.exit()
 
@@ -69,7 +69,7 @@ def run(context: click.Context, /, **settings: Any) -> None:
 
 
 def _supervise(config: Config, read: Callable[[], Config]) -> NoReturn:
-    """With several workers. Raises ConfigError without gunicorn, ListenError, SystemExit."""
+    """Serves with several workers. Raises ConfigError without gunicorn, ListenError, SystemExit."""
     try:
         from .server.process.supervisor import supervise
     except ImportError:
@@ -78,7 +78,7 @@ def _supervise(config: Config, read: Callable[[], Config]) -> NoReturn:
 
 
 def _loop_factory() -> Any:
-    """uvloop's where it exists: it is the faster one; asyncio's own elsewhere."""
+    """uvloop's factory where it is installed, since it is faster; else asyncio's default."""
     try:
         import uvloop
     except ImportError:
@@ -89,7 +89,7 @@ def _loop_factory() -> Any:
 NEW_KEY = click.Option(
     ["--new-key"],
     metavar="NAME",
-    help="Make a key and exit: its entry for the keys file goes to the output, the key itself to the terminal.",
+    help="Create a key and exit. Its entry for the keys file is written to stdout, the key itself to stderr.",
     is_eager=True,
     expose_value=False,
     callback=make_key,
@@ -103,7 +103,7 @@ main = click.version_option(__version__, prog_name="oaicompat-proxy")(
         commands=[chat, config_command, doctor, replay],
         invoke_without_command=True,
         subcommand_metavar="[COMMAND …]",
-        help="Put an OpenAI-compatible API in front of an agent gateway. Without a command it serves.",
+        help="Put an OpenAI-compatible API in front of an agent gateway. Without a command, start the server.",
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
 )

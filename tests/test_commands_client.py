@@ -85,7 +85,7 @@ async def test_a_failure_in_the_stream_is_told_and_what_was_said_is_kept(telling
             "502: not the proxy's own answer: <html> Bad Gateway",
         ),
         (Reply([], 503, framing="length"), "503: not the proxy's own answer: nothing"),
-        (Reply([b"data: hello\n\n"]), "no OpenAI stream"),
+        (Reply([b"data: hello\n\n"]), "not an OpenAI stream"),
         (Reply([b"data: {}\n\n"]), "broke off"),
         (Reply([b"data: {}\n\n", "reset"]), "http"),
     ],

@@ -13,7 +13,7 @@ from processes import free_port, nginx, port_of, proxy
 from yarl import URL
 
 from oaicompat_proxy.commands.doctor.gateway_checks import check_gateway
-from oaicompat_proxy.commands.doctor.probe import Chain
+from oaicompat_proxy.commands.doctor.probe import Probe
 from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.demo.gateway import serve
 from oaicompat_proxy.demo.settings import GatewaySettings
@@ -85,7 +85,7 @@ def test_so_is_the_proxy_alone(behind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("edits", "found", "mend"),
+    ("edits", "found", "fix"),
     [
         (
             {"proxy_buffering off": f"proxy_buffering on; {OVERRULED}", **UNFRAMED},
@@ -142,12 +142,12 @@ def test_so_is_the_proxy_alone(behind: str) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, dict) else None,
 )
 def test_each_line_that_is_spoilt_is_found_alone(
-    behind: str, edits: dict[str, str], found: dict[str, str], mend: str
+    behind: str, edits: dict[str, str], found: dict[str, str], fix: str
 ) -> None:
     status, findings = spoilt(behind, **edits)
     assert ailing(findings) == found
     assert status == 1
-    assert mend in findings[next(iter(found))]["mend"]
+    assert fix in findings[next(iter(found))]["fix"]
 
 
 def test_a_configuration_with_every_fault_gets_every_finding() -> None:
@@ -160,7 +160,7 @@ def test_a_configuration_with_every_fault_gets_every_finding() -> None:
         ),
         **dict.fromkeys(("connections", "silent answer", "disconnect"), "warn"),  # the cut makes the last noticed too
     }
-    assert all(finding["mend"].startswith("nginx: ") for finding in findings.values() if finding["level"] == "bad")
+    assert all(finding["fix"].startswith("nginx: ") for finding in findings.values() if finding["level"] == "bad")
 
 
 def test_a_configuration_that_says_nothing_is_not_good_enough(behind: str) -> None:
@@ -203,9 +203,9 @@ def test_a_proxy_that_is_not_running_is_told_from_one_that_cannot_be_tested() ->
 async def test_a_gateway_that_is_gone_is_found() -> None:
     config = Config(upstream=f"http://127.0.0.1:{free_port()}", port=0)
     async with listening(create_app(config), config) as port:
-        found = await check_gateway(Chain(URL(f"http://127.0.0.1:{port}/v1"), {}), confirmations="deny")
+        found = await check_gateway(Probe(URL(f"http://127.0.0.1:{port}/v1"), {}), confirmations="deny")
     assert [(each.check, each.level) for each in found] == [("gateway", "bad")]
-    assert "--upstream" in found[0].mend
+    assert "--upstream" in found[0].fix
 
 
 @pytest.mark.parametrize(("confirmations", "level"), [("deny", "note"), ("ask", "warn")])
@@ -213,7 +213,7 @@ async def test_an_old_gateway_is_a_fault_only_where_more_is_asked_of_it(confirma
     async with serve(GatewaySettings(release="0.9.4")) as upstream:
         config = Config(upstream=upstream, port=0)
         async with listening(create_app(config), config) as port:
-            found = await check_gateway(Chain(URL(f"http://127.0.0.1:{port}/v1"), {}), confirmations=confirmations)
+            found = await check_gateway(Probe(URL(f"http://127.0.0.1:{port}/v1"), {}), confirmations=confirmations)
     levels = {each.check: each.level for each in found}
     assert levels.pop("gateway: confirm") == level
     assert levels == dict.fromkeys(("gateway: apps", "gateway: close", "gateway: abort", "gateway: messages"), "note")
@@ -225,7 +225,7 @@ async def test_a_gateway_that_takes_messages_is_told(form: str, told: str | None
     async with serve(GatewaySettings(wire="0.14", form="embedded" if form == "embedded" else "standalone")) as upstream:
         config = Config(upstream=upstream, port=0)
         async with listening(create_app(config), config) as port:
-            found = await check_gateway(Chain(URL(f"http://127.0.0.1:{port}/v1"), {}), confirmations="deny")
+            found = await check_gateway(Probe(URL(f"http://127.0.0.1:{port}/v1"), {}), confirmations="deny")
     assert {each.check: each.level for each in found}.get("gateway: messages") == told
 
 

@@ -16,5 +16,5 @@ from oaicompat_proxy.commands.doctor.finding import Finding, Level, exit_status
         (["unknown", "warn"], 1),
     ],
 )
-def test_scripts_learn_whether_there_is_something_to_mend(levels: list[Level], status: int) -> None:
+def test_scripts_learn_whether_there_is_a_problem(levels: list[Level], status: int) -> None:
     assert exit_status([Finding("check", level, "text") for level in levels]) == status

@@ -4,11 +4,11 @@ import sys
 
 import pytest
 
-from oaicompat_proxy.commands.terminal import MissingPackage, harmless, open_terminal
+from oaicompat_proxy.commands.terminal import MissingPackage, open_terminal, without_controls
 
 
 def test_an_agents_words_cannot_drive_a_terminal() -> None:
-    assert harmless("a\x1b[2Jb\x07\x9bc\r\n\td é 😀") == "a[2Jbc\n\td é 😀"
+    assert without_controls("a\x1b[2Jb\x07\x9bc\r\n\td é 😀") == "a[2Jbc\n\td é 😀"
 
 
 def test_words_in_brackets_are_words(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from oaicompat_proxy.commands.url_option import Address, key_header
+from oaicompat_proxy.commands.url_option import BaseUrl, key_header
 
 
 @pytest.mark.parametrize(
@@ -18,13 +18,13 @@ from oaicompat_proxy.commands.url_option import Address, key_header
     ],
 )
 def test_people_write_addresses_in_many_ways(written: str, meant: str) -> None:
-    assert str(Address().convert(written, None, None)) == meant
+    assert str(BaseUrl().convert(written, None, None)) == meant
 
 
 @pytest.mark.parametrize("written", ["ftp://host", "http://", "http://host:port", "http://host/?a=b", ""])
 def test_what_is_no_address_is_refused(written: str) -> None:
     with pytest.raises(click.BadParameter):
-        Address().convert(written, None, None)
+        BaseUrl().convert(written, None, None)
 
 
 def test_a_key_is_sent_only_if_there_is_one() -> None:

@@ -1,4 +1,4 @@
-"""`oaicompat-proxy chat`: a conversation in a terminal, through the proxy's own API."""
+"""`oaicompat-proxy chat`: a conversation in a terminal, through the proxy's API."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import click
 from yarl import URL
 
 from .client import Answer, AnswerError, ToolCall, ask
-from .terminal import harmless, open_terminal
-from .url_option import Address, key_header, key_option
+from .terminal import open_terminal, without_controls
+from .url_option import BaseUrl, key_header, key_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,26 +23,26 @@ CONNECT_TIMEOUT = 10.0
 
 
 @click.command("chat")
-@click.option("--url", type=Address(), default="http://127.0.0.1:8700/v1", show_default=True, help="Base address.")
+@click.option("--url", type=BaseUrl(), default="http://127.0.0.1:8700/v1", show_default=True, help="Base address.")
 @click.option("--model", default="default", show_default=True, help="Name of the model: an app of the gateway.")
-@click.option("--session", default="", metavar="NAME", help="Go on in this session of the gateway, and keep it.")
-@click.option("--system", default="", metavar="TEXT", help="What the agent is told first.")
+@click.option("--session", default="", metavar="NAME", help="Continue this session of the gateway, and keep it.")
+@click.option("--system", default="", metavar="TEXT", help="System message, sent first.")
 @key_option
 def chat(url: URL, model: str, session: str, system: str, api_key: str) -> None:
     """Talk to the agent.
 
-    Ctrl-C stops an answer, and the agent with it; a second one, or Ctrl-D, leaves. Reads one question per line if
-    its input is no terminal; the exit status is then 1 if any answer failed.
+    Ctrl-C stops the answer and the agent; a second Ctrl-C, or Ctrl-D, leaves. If the input is not a terminal, each line
+    is a question, and the exit status is 1 if an answer failed.
     """
     headers = {**key_header(api_key), **({"X-Session-Id": session} if session else {})}
-    talk = Talk(open_terminal(), url, model, headers)
+    talk = ChatSession(open_terminal(), url, model, headers)
     if system:
         talk.messages.append({"role": "system", "content": system})
     if not talk.run():
         raise SystemExit(1)
 
 
-class Talk:
+class ChatSession:
     """The conversation so far, and the loop that continues it."""
 
     def __init__(self, terminal: Console, url: URL, model: str, headers: dict[str, str]) -> None:
@@ -55,14 +55,14 @@ class Talk:
         # moving
         self.messages: list[dict[str, Any]] = []
         self._shown: Literal["", "reasoning", "text"] = ""
-        self._well = True
+        self._all_answered = True
 
     def run(self) -> bool:
-        """Until there are no more questions; whether all were answered."""
+        """Answers questions until the input ends; returns whether all were answered."""
         if self._interactive:
             import readline  # noqa: F401  # line editing and history for input()
 
-            self._note(f"{self._model} at {self._url}; Ctrl-C stops an answer, Ctrl-D leaves")
+            self._print_note(f"{self._model} at {self._url}; Ctrl-C stops an answer, Ctrl-D leaves")
         with asyncio.Runner() as runner:
             client = runner.run(_new_client())
             try:
@@ -70,7 +70,7 @@ class Talk:
                     self._answer(runner, client, {"role": "user", "content": question})
             finally:
                 runner.run(client.close())
-        return self._well
+        return self._all_answered
 
     def _questions(self) -> Iterator[str]:
         while (line := self._read_line("> ")) is not None:
@@ -78,7 +78,7 @@ class Talk:
                 yield line
 
     def _read_line(self, prompt: str) -> str | None:
-        """None when there are no more."""
+        """The next line; None at the end of the input."""
         try:
             if self._interactive:
                 return input(prompt)
@@ -88,27 +88,27 @@ class Talk:
             self._terminal.print()
             return None
 
-    def _answer(self, runner: asyncio.Runner, client: aiohttp.ClientSession, *news: dict[str, Any]) -> None:
-        """Asks, and asks on for as long as the agent wants results of tools. What failed is not remembered."""
+    def _answer(self, runner: asyncio.Runner, client: aiohttp.ClientSession, *new_messages: dict[str, Any]) -> None:
+        """Asks, and asks again while the agent calls tools. A failed exchange is not added to the conversation."""
         answer, began = Answer(), time.monotonic()
         self._shown = ""
-        body = {"model": self._model, "messages": [*self.messages, *news]}
+        body = {"model": self._model, "messages": [*self.messages, *new_messages]}
         try:
-            runner.run(ask(client, self._url, body, self._headers, answer, self._show))
+            runner.run(ask(client, self._url, body, self._headers, answer, self._print_delta))
         except AnswerError as error:
             self._end_line()
             which = f" [{answer.request_id}]" if answer.request_id else ""
-            self._terminal.print(harmless(f"error: {error}{which}"), style="red")
-            self._well = False
+            self._terminal.print(without_controls(f"error: {error}{which}"), style="red")
+            self._all_answered = False
             return
         except KeyboardInterrupt:
             self._end_line()
-            self._note("stopped")
-            self.messages += [*news, {"role": "assistant", "content": answer.text}] if answer.text else []
+            self._print_note("stopped")
+            self.messages += [*new_messages, {"role": "assistant", "content": answer.text}] if answer.text else []
             return
         self._end_line()
-        self._tell_end(answer, time.monotonic() - began)
-        self.messages += [*news, answer.message()]
+        self._print_summary(answer, time.monotonic() - began)
+        self.messages += [*new_messages, answer.message()]
         results = [self._ask_result(call) for call in answer.calls]
         if results and None not in results:
             self._answer(runner, client, *(result for result in results if result is not None))
@@ -116,29 +116,29 @@ class Talk:
             self.messages.pop()  # a call without its result cannot be sent back
 
     def _ask_result(self, call: ToolCall) -> dict[str, Any] | None:
-        self._terminal.print(harmless(f"{call.name} {call.arguments}"), style="cyan")
-        line = self._read_line(f"result of {harmless(call.name)}> ")
+        self._terminal.print(without_controls(f"{call.name} {call.arguments}"), style="cyan")
+        line = self._read_line(f"result of {without_controls(call.name)}> ")
         return None if line is None else {"role": "tool", "tool_call_id": call.id, "content": line}
 
-    def _show(self, kind: Literal["reasoning", "text"], piece: str) -> None:
+    def _print_delta(self, kind: Literal["reasoning", "text"], piece: str) -> None:
         if self._shown not in ("", kind):
             self._terminal.print()
         self._shown = kind
-        self._terminal.print(harmless(piece), end="", style="dim" if kind == "reasoning" else None)
+        self._terminal.print(without_controls(piece), end="", style="dim" if kind == "reasoning" else None)
 
     def _end_line(self) -> None:
         if self._shown:
             self._terminal.print()
 
-    def _tell_end(self, answer: Answer, seconds: float) -> None:
+    def _print_summary(self, answer: Answer, seconds: float) -> None:
         words = [f"{seconds:.1f} s", f"{answer.tokens} tokens" if answer.tokens is not None else "", answer.request_id]
         if answer.finish_reason not in ("stop", "tool_calls"):
             words.insert(0, f"ended by {answer.finish_reason}")
         if self._interactive:
-            self._note(", ".join(filter(None, words)))
+            self._print_note(", ".join(filter(None, words)))
 
-    def _note(self, words: str) -> None:
-        self._terminal.print(harmless(words), style="dim")
+    def _print_note(self, words: str) -> None:
+        self._terminal.print(without_controls(words), style="dim")
 
 
 async def _new_client() -> aiohttp.ClientSession:

@@ -1,4 +1,4 @@
-"""One streamed answer, read as any OpenAI client reads it."""
+"""A minimal client for one streamed Chat Completions answer."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ MAX_FRAME = 64 * 1024 * 1024
 MAX_ERROR = 64 * 1024
 """Bytes of an error's body that are read."""
 
-Show = Callable[[Literal["reasoning", "text"], str], None]
-"""Takes each piece of the answer as it comes."""
+OnDelta = Callable[[Literal["reasoning", "text"], str], None]
+"""Receives each delta of the answer."""
 
 
 class AnswerError(Exception):
-    """There is no answer, or no end of it: the message is for a person."""
+    """The answer failed or broke off. The message is for people."""
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class ToolCall:
 
 @dataclass(slots=True)
 class Answer:
-    """Filled while it comes, so that what there is of a cancelled one is not lost."""
+    """An answer, filled while it streams, so that a cancelled one keeps its text."""
 
     text: str = ""
     calls: list[ToolCall] = field(default_factory=list)
@@ -47,33 +47,38 @@ class Answer:
     request_id: str = ""
 
     def message(self) -> dict[str, Any]:
-        """As it is sent back with the next question."""
+        """The message that the next request sends back."""
         calls = {"tool_calls": [call.body() for call in self.calls]} if self.calls else {}
         return {"role": "assistant", "content": self.text or None, **calls}
 
 
 async def ask(
-    client: aiohttp.ClientSession, base: URL, body: dict[str, Any], headers: dict[str, str], answer: Answer, show: Show
+    client: aiohttp.ClientSession,
+    base: URL,
+    body: dict[str, Any],
+    headers: dict[str, str],
+    answer: Answer,
+    on_delta: OnDelta,
 ) -> None:
-    """Fills `answer`. Raises AnswerError. Cancelled, it closes the connection, and so the agent stops."""
+    """Fills `answer`. Raises AnswerError. Cancelling closes the connection, which stops the agent."""
     body = {**body, "stream": True, "stream_options": {"include_usage": True}}
     try:
         async with client.post(base / "chat" / "completions", json=body, headers=headers) as response:
             answer.request_id = response.headers.get("x-request-id", "")
             if response.status != 200:
-                raise AnswerError(_reason(response.status, await response.content.read(MAX_ERROR)))
-            await _read(response.content, answer, show)
+                raise AnswerError(_status_text(response.status, await response.content.read(MAX_ERROR)))
+            await _read(response.content, answer, on_delta)
     except (aiohttp.ClientError, OSError, TimeoutError, UpstreamFrameTooLong) as error:
         raise AnswerError(f"{base}: {error or 'no answer in time'}") from error
 
 
-async def _read(content: aiohttp.StreamReader, answer: Answer, show: Show) -> None:
+async def _read(content: aiohttp.StreamReader, answer: Answer, on_delta: OnDelta) -> None:
     frames = FrameReader(max_frame=MAX_FRAME)
     async for data in content.iter_any():
         for frame in frames.feed(data):
             if frame.data == b"[DONE]":
                 return
-            _take(_parse(frame.data), answer, show)
+            _add_chunk(_parse(frame.data), answer, on_delta)
     raise AnswerError("the answer broke off")
 
 
@@ -83,28 +88,28 @@ def _parse(data: bytes) -> dict[str, Any]:
     except ValueError:
         chunk = None
     if not isinstance(chunk, dict):
-        raise AnswerError(f"this is no OpenAI stream: {data[:100]!r}")
+        raise AnswerError(f"this is not an OpenAI stream: {data[:100]!r}")
     return chunk
 
 
-def _take(chunk: dict[str, Any], answer: Answer, show: Show) -> None:
+def _add_chunk(chunk: dict[str, Any], answer: Answer, on_delta: OnDelta) -> None:
     if error := chunk.get("error"):
-        raise AnswerError(_told(error))
+        raise AnswerError(_error_text(error))
     if usage := chunk.get("usage"):
         answer.tokens = usage.get("total_tokens")
     for choice in chunk.get("choices") or ():
         delta = choice.get("delta") or {}
-        if thought := delta.get("reasoning_content") or delta.get("reasoning"):
-            show("reasoning", thought)
+        if reasoning := delta.get("reasoning_content") or delta.get("reasoning"):
+            on_delta("reasoning", reasoning)
         if text := delta.get("content"):
             answer.text += text
-            show("text", text)
+            on_delta("text", text)
         for call in delta.get("tool_calls") or ():
-            _take_call(call, answer)
+            _add_tool_call(call, answer)
         answer.finish_reason = choice.get("finish_reason") or answer.finish_reason
 
 
-def _take_call(piece: dict[str, Any], answer: Answer) -> None:
+def _add_tool_call(piece: dict[str, Any], answer: Answer) -> None:
     while len(answer.calls) <= piece.get("index", 0):
         answer.calls.append(ToolCall())
     call, function = answer.calls[piece.get("index", 0)], piece.get("function") or {}
@@ -113,15 +118,15 @@ def _take_call(piece: dict[str, Any], answer: Answer) -> None:
     call.arguments += function.get("arguments") or ""
 
 
-def _reason(status: int, body: bytes) -> str:
+def _status_text(status: int, body: bytes) -> str:
     try:
-        return f"{status}: {_told(json.loads(body)['error'])}"
+        return f"{status}: {_error_text(json.loads(body)['error'])}"
     except (ValueError, TypeError, KeyError):
         words = " ".join(body.decode("utf-8", "replace").split())
         return f"{status}: not the proxy's own answer: {words[:200] or 'nothing'}"
 
 
-def _told(error: Any) -> str:
+def _error_text(error: Any) -> str:
     if not isinstance(error, dict):
         return str(error)
     code = f" ({error['code']})" if error.get("code") else ""

@@ -1,4 +1,4 @@
-"""`oaicompat-proxy config …`: is a file right, what counts and why, and what a file may hold."""
+"""`oaicompat-proxy config …`: checks a settings file, shows the settings in force, and prints an example."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..config.settings import Config, ConfigError
 MASK = "***"
 
 
-class CannotUse(click.ClickException):
+class InvalidConfig(click.ClickException):
     """One line on stderr, exit status 2."""
 
     exit_code = 2
@@ -24,15 +24,15 @@ class CannotUse(click.ClickException):
 
 @click.group("config")
 def config() -> None:
-    """Check a settings file, show what counts, write an example."""
+    """Check a settings file, show the settings in force, print an example."""
 
 
 @config.command("check")
 @click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
 def check(path: Path) -> None:
-    """Say everything that is wrong with a settings file, each in a line; exit status 2 if anything is.
+    """Print each error of a settings file on a line; exit status 2 if there is any.
 
-    What the environment says counts, as it does when the file is used: it may hold the secrets.
+    Environment variables are read as well, because they may hold the secrets.
     """
     try:
         read_file(path)
@@ -52,7 +52,7 @@ def check(path: Path) -> None:
 @config.command("show")
 @click.pass_context
 def show(context: click.Context) -> None:
-    """Print the settings that count, each with where it comes from: flags are given in front of the command.
+    """Print the settings in force, each with its source. Flags are given before the command.
 
     A secret is shown as ***. Exit status 2 if the proxy would not start with them.
     """
@@ -65,7 +65,7 @@ def show(context: click.Context) -> None:
             _show_gateways(file)
         load_config(root)
     except ConfigError as error:
-        raise CannotUse(str(error)) from None
+        raise InvalidConfig(str(error)) from None
 
 
 def _show_gateways(file: SettingsFile) -> None:
@@ -90,5 +90,5 @@ def _mask(each: Field[Any], value: Any) -> Any:
 
 @config.command("example")
 def write_example() -> None:
-    """Print a file of all settings, with their defaults and reasons."""
+    """Print a file of all settings, with their defaults and help texts."""
     click.echo(example_file(), nl=False)

@@ -1,4 +1,4 @@
-"""What commands write to a terminal. `rich` is loaded here, and only when a command runs: serving needs none of it."""
+"""Opens the terminal for a command. `rich` is imported only then, because the server does not need it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-_CONTROLS = {code: None for code in (*range(0x20), 0x7F, *range(0x80, 0xA0)) if chr(code) not in "\n\t"}
+_REMOVED = {code: None for code in (*range(0x20), 0x7F, *range(0x80, 0xA0)) if chr(code) not in "\n\t"}
 
 
 class MissingPackage(click.ClickException):
@@ -19,7 +19,7 @@ class MissingPackage(click.ClickException):
 
 
 def open_terminal(*, stderr: bool = False) -> Console:
-    """Raises MissingPackage where the server alone is installed."""
+    """Raises MissingPackage if the extra `console` is not installed."""
     try:
         from rich.console import Console
     except ImportError:
@@ -27,6 +27,6 @@ def open_terminal(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True)
 
 
-def harmless(text: str) -> str:
-    """The text without control characters: an agent's words must not drive somebody's terminal."""
-    return text.translate(_CONTROLS)
+def without_controls(text: str) -> str:
+    """The text without control characters, with which an agent could control the terminal."""
+    return text.translate(_REMOVED)

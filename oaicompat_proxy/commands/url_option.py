@@ -1,4 +1,4 @@
-"""Where a proxy is, as people write it."""
+"""Command line options for a proxy's URL and API key."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import click
 from yarl import URL
 
 
-class Address(click.ParamType[URL]):
-    """The base address of an OpenAI API. What has no path gets `/v1`, as that is where all of them are."""
+class BaseUrl(click.ParamType[URL]):
+    """The base URL of an OpenAI API. Without a path it becomes `/v1`, the usual one."""
 
     name = "url"
 

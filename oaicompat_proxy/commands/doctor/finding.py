@@ -1,4 +1,4 @@
-"""What the doctor found, and what mends it."""
+"""A finding of the doctor, with its fix."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Literal, NamedTuple
 
 Level = Literal["ok", "note", "unknown", "warn", "bad"]
 
-ALL_GOOD, FINDINGS, UNTESTED = 0, 1, 2
+ALL_GOOD, PROBLEMS, UNTESTED = 0, 1, 2
 
 
 class Finding(NamedTuple):
     check: str
     level: Level
-    """`note`: nothing is wrong, but it is as well to know. `unknown`: it could not be tested."""
+    """`note`: worth knowing, but not a problem. `unknown`: could not be tested."""
     text: str
-    mend: str = ""
-    """The line of configuration that mends it, and whose line it is."""
+    fix: str = ""
+    """The program to configure, and the line of configuration that solves the problem."""
 
 
 def exit_status(findings: Iterable[Finding]) -> int:
-    """For scripts: 0 all good, 1 something to mend, 2 something could not be tested."""
+    """The exit status: 0 no problem, 1 a problem, 2 something could not be tested."""
     levels = {finding.level for finding in findings}
     if levels & {"warn", "bad"}:
-        return FINDINGS
+        return PROBLEMS
     return UNTESTED if "unknown" in levels else ALL_GOOD

@@ -1,4 +1,4 @@
-"""The far end: what the gateway offers, and, if that is wanted, one real run."""
+"""Checks of the gateway: its optional methods, and, with `--run`, one real run."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from ..client import Answer, AnswerError, ask
 from .finding import Finding
-from .probe import Chain, new_client
+from .probe import Probe, new_client
 
 UPSTREAM = "oaicompat-proxy: --upstream, --upstream-token"
 QUESTION = "Say hello in one short sentence."
 
-OFFERS = {
+FEATURES = {
     "apps": ("lists its apps", "does not list its apps: the proxy learns them from a refusal"),
     "close": ("closes sessions on demand", "has no method to close a session: the proxy uses /close and /events"),
     "abort": (
@@ -28,30 +28,30 @@ OFFERS = {
         "takes one message a run: --history full is sent folded, as by default",
     ),
 }
-"""What is said of a method that is there, and of one that is not."""
+"""The finding's text for a feature that the gateway has, and for one that it lacks."""
 
 
-async def check_gateway(chain: Chain, *, confirmations: str) -> list[Finding]:
+async def check_gateway(probe: Probe, *, confirmations: str) -> list[Finding]:
     async with new_client() as client:
-        offer = await chain.get(client, "gateway")
-    if not offer["reachable"]:
-        return [Finding("gateway", "bad", str(offer["reason"]), UPSTREAM)]
-    told = [_judge_offer(name, bool(offer[name]), confirmations) for name in OFFERS if name in offer]
-    return told or [Finding("gateway", "ok", "there is none: the agent itself is called, and it answers")]
+        features = await probe.get(client, "gateway")
+    if not features["reachable"]:
+        return [Finding("gateway", "bad", str(features["reason"]), UPSTREAM)]
+    findings = [_feature_finding(name, bool(features[name]), confirmations) for name in FEATURES if name in features]
+    return findings or [Finding("gateway", "ok", "there is none: the agent itself is called, and it answers")]
 
 
-def _judge_offer(name: str, offered: bool, confirmations: str) -> Finding:
-    check, (there, absent) = f"gateway: {name}", OFFERS[name]
+def _feature_finding(name: str, offered: bool, confirmations: str) -> Finding:
+    check, (there, absent) = f"gateway: {name}", FEATURES[name]
     if offered:
         return Finding(check, "ok", f"the gateway {there}")
     if name == "confirm" and confirmations != "deny":
-        mend = "oaicompat-proxy: --confirmations deny, or a newer gateway"
-        return Finding(check, "warn", f"the gateway {absent}", mend)
+        fix = "oaicompat-proxy: --confirmations deny, or a newer gateway"
+        return Finding(check, "warn", f"the gateway {absent}", fix)
     return Finding(check, "note", f"the gateway {absent}")
 
 
-async def check_run(chain: Chain, model: str) -> list[Finding]:
-    """One streamed answer of the agent's: it costs what a run costs."""
+async def check_run(probe: Probe, model: str) -> list[Finding]:
+    """Runs the agent once and measures its streamed answer."""
     answer, began, arrivals = Answer(), time.monotonic(), []
 
     def show(kind: str, piece: str) -> None:
@@ -60,7 +60,7 @@ async def check_run(chain: Chain, model: str) -> list[Finding]:
     body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": QUESTION}]}
     async with new_client(total=None) as client:
         try:
-            await ask(client, chain.base, body, chain.headers, answer, show)
+            await ask(client, probe.base, body, probe.headers, answer, show)
         except AnswerError as error:
             return [Finding("run", "bad", f"{error} [{answer.request_id}]", "the agent, or its gateway's log")]
     first = f"{arrivals[0]:.1f} s to the first word, " if arrivals else "no text, "

@@ -1,4 +1,4 @@
-"""The way to a proxy, as its clients have it: what the doctor's checks ask through it."""
+"""Connects to the proxy as a client does, and sends the requests of the doctor's checks."""
 
 from __future__ import annotations
 
@@ -13,63 +13,63 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-PATIENCE = 15.0
-"""Seconds for anything that should happen at once."""
+TIMEOUT = 15.0
+"""Seconds for a connection, or for a response that should come at once."""
 
-OWN_HEADER = "openai-version"
-"""What every answer of the proxy's carries, and no answer of whoever stands in front of it."""
+PROXY_HEADER = "openai-version"
+"""A header of every response of the proxy, and of no response of a server in front of it."""
 
 
 class Unreachable(Exception):
-    """There is no proxy that can be tested: the message is for a person."""
+    """The proxy cannot be tested. The message is for people."""
 
 
 @dataclass(slots=True)
-class Stream:
-    """A test stream, as it arrived. Times are seconds."""
+class ReceivedStream:
+    """A test stream as it was received. Times are seconds."""
 
     expected: int
     sent: list[float] = field(default_factory=list)
-    """When each event was sent, since the proxy began."""
+    """When the proxy sent each event, since it began to respond."""
     arrived: list[float] = field(default_factory=list)
-    """When it came, since it was asked for."""
+    """When each event arrived, since the request was sent."""
     pings: int = 0
-    """Keep-alives of either form."""
+    """Number of keep-alives, as chunks or comments."""
     encoding: str = ""
     status: int = 0
-    lasted: float = 0.0
+    duration: float = 0.0
 
     @property
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         return len(self.sent) == self.expected
 
 
-class Chain:
-    """The address, and a client to it."""
+class Probe:
+    """The proxy's base URL, and requests to its diagnostics."""
 
     def __init__(self, base: URL, headers: dict[str, str]) -> None:
         self.base = base
         self.headers = headers
-        self.front = ""
-        """What answers as the server; nginx puts its own name there."""
+        self.server_name = ""
+        """The `Server` header of the last response, in which nginx puts its own name."""
 
-    async def about(self, client: aiohttp.ClientSession, **headers: str) -> dict[str, Any]:
-        """What the proxy says of itself and of this request. Raises Unreachable."""
+    async def get_diagnostics(self, client: aiohttp.ClientSession, **headers: str) -> dict[str, Any]:
+        """The proxy's diagnostics of itself and of this request. Raises Unreachable."""
         try:
             async with client.get(self.base / "diagnostics", headers={**self.headers, **headers}) as response:
-                self.front = response.headers.get("Server", "")
+                self.server_name = response.headers.get("Server", "")
                 if response.status != 200:
-                    raise Unreachable(self._why_not(response))
-                told: dict[str, Any] = await response.json()
-                return told
+                    raise Unreachable(self._explain(response))
+                body: dict[str, Any] = await response.json()
+                return body
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
             raise Unreachable(f"{self.base} does not answer: {error or 'no answer in time'}") from error
 
-    def _why_not(self, response: aiohttp.ClientResponse) -> str:
+    def _explain(self, response: aiohttp.ClientResponse) -> str:
         status = response.status
         if status in (401, 403):
             return f"{self.base} refuses the API key ({status}); give one with --api-key"
-        if OWN_HEADER not in response.headers:
+        if PROXY_HEADER not in response.headers:
             return f"{self.base} answers {status}, and it is not the proxy that answers; is it running behind this?"
         if status == 404:
             return f"{self.base} has no diagnostics: start the proxy with --diagnostics on, and check the path"
@@ -77,12 +77,12 @@ class Chain:
 
     async def get(self, client: aiohttp.ClientSession, path: str) -> dict[str, Any]:
         async with client.get(self.base / "diagnostics" / path, headers=self.headers) as response:
-            told: dict[str, Any] = await response.json()
-            return told
+            body: dict[str, Any] = await response.json()
+            return body
 
-    async def stream(self, *, encoding: str = "identity", **wanted: Any) -> Stream:
-        """A whole test stream, or what came of it before it broke off."""
-        stream = Stream(wanted.get("events", 1))
+    async def read_stream(self, *, encoding: str = "identity", **wanted: Any) -> ReceivedStream:
+        """Requests a test stream and reads it to its end, or until it breaks off."""
+        stream = ReceivedStream(wanted.get("events", 1))
         headers = {**self.headers, "Accept-Encoding": encoding}
         began = time.monotonic()
         with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
@@ -93,29 +93,29 @@ class Chain:
                 stream.status = response.status
                 stream.encoding = response.headers.get("Content-Encoding", "")
                 await _read(response.content, stream, began)
-        stream.lasted = time.monotonic() - began
+        stream.duration = time.monotonic() - began
         return stream
 
     @contextlib.asynccontextmanager
-    async def dial(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        """A connection for what no HTTP client does."""
+    async def connect(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """A raw connection, for requests that no HTTP client sends."""
         secure = self.base.scheme == "https"
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             reader, writer = await asyncio.open_connection(self.base.host, self.base.port, ssl=secure or None)
         try:
             yield reader, writer
         finally:
             writer.transport.abort()
 
-    def head(self, method: str, path: str, *lines: str) -> bytes:
-        """The first lines of a request."""
+    def request_head(self, method: str, path: str, *lines: str) -> bytes:
+        """The head of a request to the diagnostics."""
         host = self.base.raw_authority
         own = [f"{name}: {value}" for name, value in self.headers.items()]
         first = f"{method} {(self.base / 'diagnostics' / path).raw_path.rstrip('/')} HTTP/1.1"
         return "\r\n".join([first, f"Host: {host}", *own, *lines, "", ""]).encode()
 
 
-async def _read(content: aiohttp.StreamReader, stream: Stream, began: float) -> None:
+async def _read(content: aiohttp.StreamReader, stream: ReceivedStream, began: float) -> None:
     pending = b""
     async for data in content.iter_any():
         *frames, pending = (pending + data).split(b"\n\n")
@@ -131,6 +131,6 @@ async def _read(content: aiohttp.StreamReader, stream: Stream, began: float) -> 
                 stream.pings += "choices" in event or frame.startswith(b":")
 
 
-def new_client(*, total: float | None = PATIENCE, auto_decompress: bool = True) -> aiohttp.ClientSession:
-    timeout = aiohttp.ClientTimeout(total=total, sock_connect=PATIENCE)
+def new_client(*, total: float | None = TIMEOUT, auto_decompress: bool = True) -> aiohttp.ClientSession:
+    timeout = aiohttp.ClientTimeout(total=total, sock_connect=TIMEOUT)
     return aiohttp.ClientSession(timeout=timeout, auto_decompress=auto_decompress)

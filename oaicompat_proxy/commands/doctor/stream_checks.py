@@ -1,4 +1,4 @@
-"""Do streams arrive as they are sent, do silent ones live, and is it noticed when their client leaves?"""
+"""Checks of streams: buffering, compression, silence, and a client that disconnects."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import Any
 import aiohttp
 
 from .finding import Finding
-from .probe import Chain, Stream, new_client
+from .probe import Probe, ReceivedStream, new_client
 
 EVENTS, INTERVAL = 10, 0.1
-"""A test stream for the pace: events, and seconds between them."""
+"""The test stream for buffering: number of events, and seconds between them."""
 
-EVEN = 0.5
-"""The share of the pauses between events that must arrive with them; a buffer leaves none, a busy machine most."""
+MIN_PAUSE_SHARE = 0.5
+"""The share of the pauses between events that must remain on arrival. A buffer removes all, a busy machine a few."""
 
-SHORTEST_PING = 0.1
-"""Seconds between two keep-alives that a proxy can be asked for."""
+MIN_PING_INTERVAL = 0.1
+"""Seconds between two keep-alives, at least, that the proxy accepts for a test stream."""
 
-SOON = 1.0
-"""Seconds within which a client's leaving should be noticed."""
+MAX_NOTICE_DELAY = 1.0
+"""Seconds within which the proxy should notice that a client has disconnected."""
 
-STAY = 1.0
-"""Seconds after which it leaves: the stream is there by then, or is held back, which is another finding."""
+LEAVE_AFTER = 1.0
+"""Seconds after which the test client disconnects. The stream has begun by then, unless it is buffered."""
 
-LOOK_FOR = 5.0
-"""Seconds for which the doctor asks whether it was."""
+POLL_FOR = 5.0
+"""Seconds for which the doctor asks the proxy whether it has noticed."""
 
-PRESUMED_CUT = 60.0
-"""Seconds after which nginx, and most of what may stand in a chain, gives up a silent answer by default."""
+USUAL_READ_TIMEOUT = 60.0
+"""Seconds of silence after which nginx and most other servers drop a response by default."""
 
 BUFFERING = "nginx: proxy_buffering off;"
 ABORTS = "nginx: proxy_ignore_client_abort off;"
@@ -39,21 +39,23 @@ READ_TIMEOUT = "nginx: proxy_read_timeout 3600s;"
 GZIP = "nginx: gzip off;"
 
 
-async def check_pace(chain: Chain) -> list[Finding]:
-    """Buffering and compression."""
+async def check_pace(probe: Probe) -> list[Finding]:
+    """Checks buffering and compression."""
     wanted: dict[str, Any] = {"events": EVENTS, "interval": INTERVAL}
-    plain, bare = await asyncio.gather(chain.stream(**wanted), chain.stream(**wanted, accel=False))
-    packed = await chain.stream(**wanted, encoding="gzip")  # two more are silent meanwhile, and four are allowed
-    return [_judge_pace(plain, bare), _judge_encoding(packed)]
+    plain, bare = await asyncio.gather(probe.read_stream(**wanted), probe.read_stream(**wanted, accel=False))
+    compressed = await probe.read_stream(
+        **wanted, encoding="gzip"
+    )  # two test streams of check_silence are open meanwhile, and four are allowed
+    return [_pace_finding(plain, bare), _encoding_finding(compressed)]
 
 
-def _judge_pace(plain: Stream, bare: Stream) -> Finding:
-    if not (plain.whole and bare.whole):
-        return Finding("buffering", "bad", f"a test stream broke off after {plain.lasted:.1f} s", READ_TIMEOUT)
-    if share_of_pauses(plain) < EVEN:
+def _pace_finding(plain: ReceivedStream, bare: ReceivedStream) -> Finding:
+    if not (plain.is_complete and bare.is_complete):
+        return Finding("buffering", "bad", f"a test stream broke off after {plain.duration:.1f} s", READ_TIMEOUT)
+    if share_of_pauses(plain) < MIN_PAUSE_SHARE:
         text = f"streams are held back: {EVENTS} events, one each {INTERVAL:g} s, came together"
         return Finding("buffering", "bad", text, BUFFERING)
-    if share_of_pauses(bare) < EVEN:
+    if share_of_pauses(bare) < MIN_PAUSE_SHARE:
         text = (
             "streams come as they are sent only because the proxy asks for it by X-Accel-Buffering, which may get lost"
         )
@@ -61,30 +63,30 @@ def _judge_pace(plain: Stream, bare: Stream) -> Finding:
     return Finding("buffering", "ok", "streams come as they are sent")
 
 
-def share_of_pauses(stream: Stream) -> float:
-    """How much of the time between the first and the last event was there too when they arrived."""
+def share_of_pauses(stream: ReceivedStream) -> float:
+    """The time between the arrival of the first and the last event, as a share of the time between their sending."""
     return (stream.arrived[-1] - stream.arrived[0]) / (stream.sent[-1] - stream.sent[0])
 
 
-def _judge_encoding(packed: Stream) -> Finding:
-    if packed.encoding:
-        return Finding("compression", "bad", f"streams are compressed ({packed.encoding}): small events wait", GZIP)
+def _encoding_finding(compressed: ReceivedStream) -> Finding:
+    if compressed.encoding:
+        return Finding("compression", "bad", f"streams are compressed ({compressed.encoding}): small events wait", GZIP)
     return Finding("compression", "ok", "streams are not compressed on the way")
 
 
-async def check_silence(chain: Chain, *, seconds: float, keep_alive: float, form: str) -> list[Finding]:
-    """The cut of a silent answer, with and without the pings that are to prevent it."""
+async def check_silence(probe: Probe, *, seconds: float, keep_alive: float, form: str) -> list[Finding]:
+    """Checks whether a silent response is cut, with and without keep-alives."""
     kept, silent = await asyncio.gather(
-        chain.stream(events=2, silence=seconds, pings=max(keep_alive, SHORTEST_PING)),
-        chain.stream(events=2, silence=seconds),
+        probe.read_stream(events=2, silence=seconds, pings=max(keep_alive, MIN_PING_INTERVAL)),
+        probe.read_stream(events=2, silence=seconds),
     )
-    return [_judge_kept(kept, seconds, keep_alive, form), _judge_silent(silent, seconds)]
+    return [_silent_stream_finding(kept, seconds, keep_alive, form), _silent_answer_finding(silent, seconds)]
 
 
-def _judge_kept(kept: Stream, seconds: float, keep_alive: float, form: str) -> Finding:
+def _silent_stream_finding(kept: ReceivedStream, seconds: float, keep_alive: float, form: str) -> Finding:
     name = "silent stream"
-    if not kept.whole:
-        text = f"cut after {kept.lasted:.1f} s, although the proxy sends a {form} each {keep_alive:g} s"
+    if not kept.is_complete:
+        text = f"cut after {kept.duration:.1f} s, although the proxy sends a {form} each {keep_alive:g} s"
         return Finding(name, "bad", text, f"{READ_TIMEOUT} or, shorter than the cut, oaicompat-proxy: --keep-alive")
     if seconds > keep_alive and not kept.pings:
         text = f"pings ({form}s) are removed on the way, so they cannot keep a silent stream open"
@@ -92,48 +94,48 @@ def _judge_kept(kept: Stream, seconds: float, keep_alive: float, form: str) -> F
     return Finding(name, "ok", f"lives through {seconds:g} s of silence, with {kept.pings} pings ({form}s) in it")
 
 
-def _judge_silent(silent: Stream, seconds: float) -> Finding:
+def _silent_answer_finding(silent: ReceivedStream, seconds: float) -> Finding:
     name = "silent answer"
-    if not silent.whole:
-        text = f'an answer with "stream": false, which has no pings, is cut after {silent.lasted:.1f} s'
+    if not silent.is_complete:
+        text = f'an answer with "stream": false, which has no pings, is cut after {silent.duration:.1f} s'
         return Finding(name, "warn", text, f"{READ_TIMEOUT} or oaicompat-proxy: --json-keep-alive 15")
-    if seconds <= PRESUMED_CUT:
-        text = f"lives {seconds:g} s without a ping; the usual cut comes after {PRESUMED_CUT:g} s"
+    if seconds <= USUAL_READ_TIMEOUT:
+        text = f"lives {seconds:g} s without a ping; the usual cut comes after {USUAL_READ_TIMEOUT:g} s"
         return Finding(name, "note", text, "ask again with --silence 65")
     return Finding(name, "ok", f"lives through {seconds:g} s of silence without a ping")
 
 
-async def check_leaving(chain: Chain) -> list[Finding]:
-    """A client goes while the agent is silent."""
+async def check_disconnect(probe: Probe) -> list[Finding]:
+    """Checks whether the proxy notices a client that disconnects while the agent is silent."""
     name, token = "disconnect", uuid.uuid4().hex
-    asking = asyncio.create_task(chain.stream(token=token, events=2, silence=STAY + 2 * LOOK_FOR))
-    await asyncio.sleep(STAY)
+    asking = asyncio.create_task(probe.read_stream(token=token, events=2, silence=LEAVE_AFTER + 2 * POLL_FOR))
+    await asyncio.sleep(LEAVE_AFTER)
     asking.cancel()
     await asyncio.wait([asking])
     left = time.monotonic()
     seen = False
-    while time.monotonic() - left < LOOK_FOR:
-        state = await _ask_state(chain, token)
+    while time.monotonic() - left < POLL_FOR:
+        state = await _ask_state(probe, token)
         seen = seen or state["known"]
         if state.get("left_seconds_ago") is not None:
-            return [_judge_leaving(max(time.monotonic() - left - state["left_seconds_ago"], 0.0))]
+            return [_disconnect_finding(max(time.monotonic() - left - state["left_seconds_ago"], 0.0))]
         await asyncio.sleep(0.05)
     if not seen:
         return [Finding(name, "unknown", "the worker that had the test stream was not met again; try once more")]
-    text = f"a client that leaves is not noticed within {LOOK_FOR:g} s, so its agent runs on for nobody"
+    text = f"a client that leaves is not noticed within {POLL_FOR:g} s, so its agent keeps running"
     return [Finding(name, "bad", text, ABORTS)]
 
 
-async def _ask_state(chain: Chain, token: str) -> dict[str, Any]:
-    """Over a new connection, which may lead to another worker."""
+async def _ask_state(probe: Probe, token: str) -> dict[str, Any]:
+    """Asks over a new connection, which may lead to another worker."""
     async with new_client() as client:
         try:
-            return await chain.get(client, f"streams/{token}")
+            return await probe.get(client, f"streams/{token}")
         except (aiohttp.ClientError, ValueError):
             return {"known": False}
 
 
-def _judge_leaving(seconds: float) -> Finding:
-    if seconds > SOON:
+def _disconnect_finding(seconds: float) -> Finding:
+    if seconds > MAX_NOTICE_DELAY:
         return Finding("disconnect", "warn", f"a client that leaves is noticed only after {seconds:.1f} s", ABORTS)
     return Finding("disconnect", "ok", f"a client that leaves is noticed after {1000 * seconds:.0f} ms")

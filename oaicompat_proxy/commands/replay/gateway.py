@@ -1,6 +1,6 @@
-"""A recording that answers as a gateway: every `POST /send` gets its frames, at the pace at which they came.
+"""Serves a recording as a gateway: every `POST /send` gets its frames, at the recorded pace.
 
-One of an AG-UI agent answers at every path, and calls its run what the request calls it, as agents do.
+A recording of an AG-UI agent is served at every path, with the run id of the request, as agents do.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from ...dialects.registry import DIALECTS
 from ...recordings.format import Recording
 
 APP = "replay"
-"""The one app that such a gateway hosts."""
+"""The only app of the gateway."""
 
 
-async def serve(recording: Recording, *, port: int, pace: float, tell: Callable[[str], None]) -> None:
-    """Until it is cancelled. `pace`: 1 is the recorded one, 0 is all at once. `tell` gets the address.
+async def serve(recording: Recording, *, port: int, pace: float, on_listening: Callable[[str], None]) -> None:
+    """Serves until it is cancelled. `pace`: 1 is the recorded pace, 0 is all at once. `on_listening` gets the URL.
 
-    Raises OSError if the port cannot be listened on.
+    Raises OSError if the port is not available.
     """
     runner = web.AppRunner(create_gateway(recording, pace=pace), access_log=None, handler_cancellation=True)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", port, shutdown_timeout=0).start()
-        tell(f"http://127.0.0.1:{runner.addresses[0][1]}")
+        on_listening(f"http://127.0.0.1:{runner.addresses[0][1]}")
         await asyncio.Event().wait()
     finally:
         await runner.cleanup()
@@ -38,18 +38,18 @@ def create_gateway(recording: Recording, *, pace: float) -> web.Application:
     recorded = DIALECTS[recording.options.dialect].find_run_id(recording.bytes_of("native"))
 
     async def send(request: web.Request) -> web.StreamResponse:
-        asked = _member(await request.read(), "runId") if is_agent else None
+        asked = _json_field(await request.read(), "runId") if is_agent else None
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         before = 0.0
         for entry in recording.of("native"):
             await asyncio.sleep(pace * max(entry.ms - before, 0) / 1000)
             before = entry.ms
-            await response.write(_renamed(entry.data, recorded, asked) if isinstance(asked, str) else entry.data)
+            await response.write(_with_run_id(entry.data, recorded, asked) if isinstance(asked, str) else entry.data)
         return response
 
     async def invoke(request: web.Request) -> web.Response:
-        method = _member(await request.read(), "method")
+        method = _json_field(await request.read(), "method")
         if method == "apps":
             return web.json_response({"apps": [{"id": APP, "isDefault": True}]})
         return web.json_response({"error": f"Unknown method: {method}"}, status=400)
@@ -67,13 +67,13 @@ def create_gateway(recording: Recording, *, pace: float) -> web.Application:
     return app
 
 
-def _renamed(data: bytes, recorded: str, asked: str) -> bytes:
-    """The run under the name that was asked for: an agent that does not echo it might be replaying another."""
+def _with_run_id(data: bytes, recorded: str, asked: str) -> bytes:
+    """The data with the run id of the request. With another id it might be taken for a replay of an earlier run."""
     old, new = (b'"runId":%b' % json.dumps(each).encode() for each in (recorded, asked))
     return data.replace(old, new)
 
 
-def _member(body: bytes, key: str) -> object:
+def _json_field(body: bytes, key: str) -> object:
     try:
         call = json.loads(body)
     except ValueError:

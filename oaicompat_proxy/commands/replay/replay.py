@@ -1,4 +1,4 @@
-"""`oaicompat-proxy replay FILE`: what a recorded run becomes today."""
+"""`oaicompat-proxy replay FILE`: translates a recorded run with the current code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...core.answer_options import AnswerOptions
 from ...recordings.format import Recording, RecordingError, read
 
 
-class CannotReplay(click.ClickException):
+class ReplayFailed(click.ClickException):
     """One line on stderr, exit status 2."""
 
     exit_code = 2
@@ -20,14 +20,16 @@ class CannotReplay(click.ClickException):
 @click.command("replay")
 @click.argument("file", type=click.File("rb"))
 @click.option("--check", is_flag=True, help="Compare with the answer that was recorded; exit status 1 if it differs.")
-@click.option("--native", is_flag=True, help="Print what the gateway sent instead.")
+@click.option("--native", is_flag=True, help="Print the gateway's recorded bytes instead.")
 @click.option(
     "--serve", type=click.IntRange(0, 65535), metavar="PORT", help="Serve it as a gateway, to use as --upstream."
 )
 @click.option("--pace", type=click.FloatRange(0), default=1.0, show_default=True, help="Of --serve; 0 is all at once.")
 @click.option("--tool", multiple=True, metavar="NAME", help="A tool that the client declared; may be repeated.")
 @click.option(
-    "--dialect", type=click.Choice(["agentick", "ag-ui"]), help="What it speaks; by default its first event tells."
+    "--dialect",
+    type=click.Choice(["agentick", "ag-ui"]),
+    help="Dialect of the recording; by default that of its first event.",
 )
 @click.option("--server-tools", type=click.Choice(["hide", "reasoning", "content"]), default="hide", show_default=True)
 def replay(
@@ -40,10 +42,10 @@ def replay(
     dialect: str | None,
     server_tools: str,
 ) -> None:
-    """Print the chunks that a recorded run becomes today.
+    """Translate a recorded run with this release, and print the answer.
 
-    FILE is written by --record, or is a plain event stream of a gateway or an AG-UI agent, for which --dialect, --tool
-    and --server-tools say what it speaks, how the client asked and the proxy was set.
+    FILE was written by --record, or is a plain event stream of a gateway or an AG-UI agent. For such a stream
+    --dialect, --tool and --server-tools give what a recording contains besides.
     """
     data = file.read()
     spoken = dialect or _find_dialect(data)
@@ -52,7 +54,7 @@ def replay(
         plain = AnswerOptions(form=form, tool_names=tool, server_tools=server_tools, dialect=spoken)
         recording = read(data, plain)
     except RecordingError as error:
-        raise CannotReplay(str(error)) from None
+        raise ReplayFailed(str(error)) from None
     if serve is not None:
         _serve(recording, serve, pace)
     elif check:
@@ -73,7 +75,7 @@ def _answer(recording: Recording) -> bytes:
     try:
         outcome = translate(recording)
     except RecordingError as error:
-        raise CannotReplay(str(error)) from None
+        raise ReplayFailed(str(error)) from None
     return outcome.data if outcome.streamed else outcome.data + b"\n"
 
 
@@ -83,7 +85,7 @@ def _check(recording: Recording) -> None:
     try:
         difference = compare(recording)
     except ValueError as error:
-        raise CannotReplay(str(error)) from None
+        raise ReplayFailed(str(error)) from None
     for line in difference:
         click.echo(line)
     if difference:
@@ -96,9 +98,11 @@ def _serve(recording: Recording, port: int, pace: float) -> None:
 
     try:
         asyncio.run(
-            serve(recording, port=port, pace=pace, tell=lambda url: click.echo(f"a gateway that replays: {url}"))
+            serve(
+                recording, port=port, pace=pace, on_listening=lambda url: click.echo(f"a gateway that replays: {url}")
+            )
         )
     except OSError as error:
-        raise CannotReplay(f"cannot listen on port {port}: {error.strerror or error}") from None
+        raise ReplayFailed(f"cannot listen on port {port}: {error.strerror or error}") from None
     except KeyboardInterrupt:
         pass
