@@ -8,8 +8,6 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any
 
-from oaicompat_proxy.server.deadlines import Deadlines
-
 
 class _NoWaiting(selectors.DefaultSelector):
     """Where a loop would wait, its clock jumps instead."""
@@ -34,13 +32,7 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 def timers() -> list[Any]:
     """Those of the loop that somebody waits for."""
     loop: Any = asyncio.get_running_loop()
-    return [timer for timer in loop._scheduled if not timer.cancelled() and not _is_nobodys(timer)]
-
-
-def _is_nobodys(timer: Any) -> bool:
-    """It looks after deadlines, and all of them have been lifted."""
-    owner = getattr(timer._callback, "__self__", None)
-    return isinstance(owner, Deadlines) and not owner._due
+    return [timer for timer in loop._scheduled if not timer.cancelled()]
 
 
 def timeless(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:

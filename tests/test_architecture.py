@@ -54,7 +54,7 @@ SERVER = (
     {"access"},
     {"signing_secret"},
     {"redis"},
-    {"shutdown", "sinks", "random_ids", "deadlines", "turns", "shared_table", "bounded_redis"},
+    {"shutdown", "sinks", "random_ids", "turns", "shared_table", "bounded_redis"},
 )
 """The same inside `server`."""
 

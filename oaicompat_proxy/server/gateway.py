@@ -12,7 +12,6 @@ from aiohttp import web
 from ..config.per_model import ModelOverrides
 from ..config.settings import Config
 from ..core.signing import SigningKeys
-from .deadlines import Deadlines
 from .idempotency.run_once import IdempotentRuns
 from .runtime import GatewayRuntime
 from .sessions.call_ids import CallIds
@@ -90,7 +89,6 @@ class Gateway:
             config=config,
             per_model=ModelOverrides(config),
             signing_keys=keys,
-            first_events=Deadlines(config.first_event_wait),
             upstream=upstream,
             catalog=catalog,
             readiness=Readiness(catalog.check),

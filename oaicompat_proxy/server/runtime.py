@@ -10,7 +10,6 @@ from aiohttp import web
 from ..config.per_model import ModelOverrides
 from ..config.settings import Config
 from ..core.signing import SigningKeys
-from .deadlines import Deadlines
 from .sessions.call_ids import CallIds
 from .sessions.run_limiter import RunLimiter
 from .sessions.sessions import Sessions
@@ -34,7 +33,6 @@ class GatewayRuntime:
     config: Config
     per_model: ModelOverrides
     signing_keys: SigningKeys
-    first_events: Deadlines
     upstream: Upstream
     catalog: Catalog
     readiness: Readiness

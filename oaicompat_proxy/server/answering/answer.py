@@ -91,7 +91,7 @@ def _new_stream_sink(request: web.Request, answer: StreamedAnswer) -> StreamSink
     runtime, sinks = request.app[RUNTIME], request[CONTEXT].sinks
     if sinks is not None:
         return sinks.stream(runtime.config.first_event_wait, answer)
-    return AnswerStream(request, runtime.config, runtime.first_events, answer)
+    return AnswerStream(request, runtime.config, answer)
 
 
 def _new_body_sink(request: web.Request) -> BodySink:

@@ -15,7 +15,6 @@ from multidict import CIMultiDict
 
 from ...config.settings import Config
 from ...core.errors import ProxyError
-from ..deadlines import Deadlines
 from ..http.aiohttp_internals import BufferedHead
 from ..http.send_progress import drop
 from ..sinks import StreamSource
@@ -66,8 +65,8 @@ class AnswerStream:
     __slots__ = (
         "_chunked",
         "_config",
-        "_deadlines",
         "_early",
+        "_early_timer",
         "_loop",
         "_ping_timer",
         "_request",
@@ -82,13 +81,11 @@ class AnswerStream:
         self,
         request: web.Request,
         config: Config,
-        deadlines: Deadlines,
         source: StreamSource,
     ) -> None:
-        """`deadlines`: of `first_event_wait`. A ping of no bytes is not sent."""
+        """A ping of no bytes is not sent."""
         self._request = request
         self._loop = request.task.get_loop()
-        self._deadlines = deadlines
         self._config = config
         self._source = source
         self._chunked = request.version >= HttpVersion11
@@ -97,16 +94,17 @@ class AnswerStream:
         self._stream: EventStream | None = None
         """The same response, unless the whole answer goes out at once."""
         self._early: asyncio.Task[None] | None = None
+        self._early_timer: asyncio.TimerHandle | None = None
         self._ping_timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
-        self._deadlines.set(self, self._loop)
+        self._early_timer = self._loop.call_later(self._config.first_event_wait, self._commit_early)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._deadlines.lift(self)
+        self._cancel_early_timer()
         if self._early is not None:
             self._early.cancel()
             with contextlib.suppress(asyncio.CancelledError, ClientGone):
@@ -125,7 +123,7 @@ class AnswerStream:
 
     async def write(self, data: bytes) -> None:
         """Whole events only, so that a keep-alive never falls inside one. Raises ClientGone."""
-        self._deadlines.lift(self)
+        self._cancel_early_timer()
         if self._early is not None:
             await self._early
         await self._send(data)
@@ -152,7 +150,7 @@ class AnswerStream:
 
     async def end(self, data: bytes) -> None:
         """The last write. Raises ClientGone."""
-        self._deadlines.lift(self)
+        self._cancel_early_timer()
         if self._early is not None:
             await self._early
         if self._stream is None:
@@ -166,8 +164,13 @@ class AnswerStream:
         with contextlib.suppress(ClientGone):
             await self.end(self._source.fail(error))
 
-    def miss_deadline(self) -> None:
-        """Commits: nothing was written within `first_event_wait`."""
+    def _cancel_early_timer(self) -> None:
+        if self._early_timer is not None:
+            self._early_timer.cancel()
+            self._early_timer = None
+
+    def _commit_early(self) -> None:
+        """Nothing was written within `first_event_wait`."""
         self._early = asyncio.create_task(self._send(self._source.open() or self._source.ping()), name="commit early")
 
     async def _send_whole(self, data: bytes) -> None:

@@ -31,7 +31,7 @@ async def _deliver_stream(request: web.Request, shared: SharedAnswer, reader: Re
 
     with during_run:
         data = await shared.read_first(reader)
-    async with AnswerStream(request, runtime.config, runtime.first_events, _Delivery(shared, reader)) as answer:
+    async with AnswerStream(request, runtime.config, _Delivery(shared, reader)) as answer:
         try:
             with during_run:
                 while not reader.at_end:
