@@ -33,7 +33,7 @@ FAILED = "Demo provider exploded midstream"
 REFUSED = "Demo provider exploded at start"
 RUNS = 9
 """One for the recipe and for each check, two for a round of tools: a client that repeats a run makes more."""
-MORE_RUNS = {"helper": 1, "structured": 1, "agent_tool": 1, "second_turn": 2}
+MORE_RUNS = {"helper": 1, "structured": 1, "agent_tool": 1, "second_turn": 2, "previous_id": 2}
 """For each of the checks that only clients of the Responses API have."""
 
 
@@ -71,6 +71,7 @@ CLIENTS = {
     "pydantic-ai": Client("pydantic_ai.py"),
     "openai-agents": Client("openai_agents.py"),
     "openai-agents, Responses": Client("openai_agents_responses.py", more=("agent_tool", "second_turn")),
+    "openai-agents for JS": Client("openai_agents.mjs", more=("agent_tool", "second_turn")),
     "agent-framework": Client("agent_framework.py", reasoning=False),
     "ADK": Client("adk.py"),
     "Mastra": Client("mastra.mjs"),
@@ -230,7 +231,18 @@ def test_agent_tool(showed: Showed) -> None:
 @only_with("second_turn")
 def test_second_turn(showed: Showed) -> None:
     """The agent gets its own answer back, whether the client repeats it or refers to it by its id."""
-    said = words(showed["second_turn"])
+    check_conversation(showed["second_turn"])
+
+
+@only_with("previous_id")
+def test_previous_id(showed: Showed) -> None:
+    """The second turn names the first response and holds only what is new."""
+    check_conversation(showed["previous_id"])
+
+
+def check_conversation(echo: str) -> None:
+    """Of the agent that says what it was told, in the second turn."""
+    said = words(echo)
     assert "[1] user > When is high tide? [2] assistant > When is high tide?" in said
     assert said.endswith("And low tide?")
 

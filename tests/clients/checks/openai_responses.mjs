@@ -59,6 +59,11 @@ await show({
     return (await create([first, ...output, second], { model: "echo" })).output_text;
   },
 
+  previous_id: async () => {
+    const { id } = await create("When is high tide?", { model: "echo" });
+    return (await create("And low tide?", { model: "echo", previous_response_id: id })).output_text;
+  },
+
   reasoning: async () => {
     const items = (await create("[[scenario:reasoning]]")).output.filter((item) => item.type === "reasoning");
     return items.flatMap((item) => item.summary.map((part) => part.text)).join("");

@@ -68,6 +68,11 @@ def second_turn():
     return create([first, *answer.output, {"role": "user", "content": "And low tide?"}], model="echo").output_text
 
 
+def previous_id():
+    first = create("When is high tide?", model="echo")
+    return create("And low tide?", model="echo", previous_response_id=first.id).output_text
+
+
 def reasoning():
     items = create("[[scenario:reasoning]]").output
     return "".join(part.text for item in items if item.type == "reasoning" for part in item.summary)
@@ -99,4 +104,18 @@ async def cancel():
     return await stopped(said)
 
 
-show(version, plain, streaming, helper, structured, tools, agent_tool, second_turn, reasoning, error, refusal, cancel)
+show(
+    version,
+    plain,
+    streaming,
+    helper,
+    structured,
+    tools,
+    agent_tool,
+    second_turn,
+    previous_id,
+    reasoning,
+    error,
+    refusal,
+    cancel,
+)
