@@ -59,7 +59,7 @@ def test_a_plain_event_stream_is_a_recording_of_the_gateway(data: bytes) -> None
         (b'{"recording": 2}\n', "format 2"),
         (b'{"recording": 1\n', "no JSON"),
         (b'{"recording": 1}\n[]\n', "no JSON"),
-        (b'{"recording": 1}\n{"ms": 1}\n', "neither of"),
+        (b'{"recording": 1}\n{"ms": 1}\n', "none of"),
     ],
 )
 def test_anything_else_is_refused_in_one_line(data: bytes, word: str) -> None:

@@ -1,6 +1,6 @@
-"""A recorded run: what the agent's gateway sent, when, and what the client was given for it.
+"""The file format of recordings: the gateway's bytes of one run with their times, and the answer to the client.
 
-A file is lines of JSON, readable by people:
+A file has one JSON object on each line:
 
     {"recording": 1, "version": "0.1.0", "request_id": "req_…", "masked": true, "manner": {…}}
     {"ms": 3.1, "native": "data: {\\"type\\":\\"event\\",…}\\n\\n"}
@@ -8,9 +8,9 @@ A file is lines of JSON, readable by people:
     {"ms": 9.0, "status": 502, "body": "{\\"error\\":{…}}"}
     {"ms": 9.1, "end": "answered"}
 
-`native` is one read of the gateway's stream, or whole lines of it where they are masked. `client` is one write of
-a streamed answer, `body` an answer in one piece. Bytes that are no UTF-8 are kept as lone surrogates, as Python's
-`surrogateescape` has them. A plain event stream, as `curl` writes it, is a recording of the gateway alone.
+`native` is one read of the gateway's stream, or its complete lines if they are masked. `client` is one write of a
+streamed answer, `body` is a whole answer. Bytes that are not UTF-8 become lone surrogates, as Python's
+`surrogateescape` maps them. A plain event stream, as `curl` writes it, is a recording with `native` entries only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Kind = Literal["native", "client", "body", "end"]
 
 
 class RecordingError(ValueError):
-    """The file is no recording, or one of a later release: the message is for a person."""
+    """The file is not a recording, or was written by a later release. The message is for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def encode_head(
     version: str,
     private_form: frozenset[str],
 ) -> bytes:
-    """The first line. `private_form`: the members of the form that are masked."""
+    """The first line of a file. `private_form`: the members of the form that are masked."""
     written = {"endpoint" if each.name == "api" else each.name: getattr(options, each.name) for each in fields(options)}
     form = dict(written.pop("form"))
     if masked:
@@ -78,7 +78,7 @@ def encode_head(
 
 
 def encode_entry(entry: Entry) -> bytes:
-    """A further line."""
+    """One of the lines after the first."""
     status = {"status": entry.status} if entry.kind == "body" else {}
     text = entry.data.decode("utf-8", "surrogateescape")
     return _line({"ms": round(entry.ms, 1), **status, entry.kind: text})
@@ -87,14 +87,14 @@ def encode_entry(entry: Entry) -> bytes:
 def _line(words: dict[str, Any]) -> bytes:
     try:
         return dumps(words, ensure_ascii=False).encode() + b"\n"
-    except UnicodeEncodeError:  # a surrogate
+    except UnicodeEncodeError:  # a lone surrogate
         return dumps(words).encode() + b"\n"
 
 
 def read(data: bytes, plain: AnswerOptions | None = None) -> Recording:
-    """A recording from a file's bytes. `plain`: the options of a plain event stream. Raises RecordingError.
+    """Reads a file's bytes. `plain`: the options for a plain event stream. Raises RecordingError.
 
-    The last line may be half: whoever wrote it may have been killed.
+    An incomplete last line is ignored, since the writing process may have been killed.
     """
     if not data.startswith(b'{"recording"'):
         if data and b"data:" not in data:
@@ -124,7 +124,7 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 
 def _read_options(members: Any) -> AnswerOptions:
-    """What no `AnswerOptions` has is the form of the answer."""
+    """Members that are not fields of `AnswerOptions` belong to its `form`."""
     members = dict(members) if isinstance(members, dict) else {}
     members["tool_names"] = tuple(members.get("tool_names", ()))
     members["api"] = str(members.pop("endpoint", "chat"))
@@ -139,4 +139,4 @@ def _entry(words: dict[str, Any]) -> Entry:
         if isinstance(words.get(kind), str):
             data = words[kind].encode("utf-8", "surrogateescape")
             return Entry(float(words.get("ms", 0)), kind, data, int(words.get("status", 200)))
-    raise RecordingError(f"a line of the recording says neither of {', '.join(kinds)}: {str(words)[:60]}")
+    raise RecordingError(f"a line of the recording has none of {', '.join(kinds)}: {str(words)[:60]}")

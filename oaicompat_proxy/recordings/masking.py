@@ -1,13 +1,14 @@
-"""What people said, made unreadable in a recording, so that it can be shown to others and still replays.
+"""Masks texts in a recording, so that it can be shown to others and can still be replayed.
 
-Every letter becomes `x` and every digit `1`, or another sign of as many bytes; white space, punctuation and escapes
-stay. So lengths, cuts and the shape of the JSON stay too, and masking a text in pieces is masking it whole.
+Every letter becomes `x` and every digit `1`, or another character of the same number of bytes. White space, punctuation
+and escapes stay. So lengths and the structure of the JSON stay, too, and masking a text in pieces gives the same
+result.
 
-What stays readable is what an allow-list names (`recorded_fields`): ids, names and counts at known places of known
-events, if they look like ids, names and counts. Keys that it does not name are masked too; those of one object stay
-different ones. A failure is told as a client is told it: without secrets (`failures.redact`).
+An allow-list (`recorded_fields`) names the values that stay readable: ids, names and counts at known places of known
+events, if they look like ids, names and counts. Other keys are masked, too, and the keys of one object stay different.
+An error message is shown without secrets (`core.redaction`), as clients see it.
 
-Each line costs time in proportion to its length, whatever is in it: no pattern here gives back what it has matched.
+The cost is linear in the length of a line: no pattern here backtracks.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from ..core.recorded_fields import Fields, Readable, RecordedFields, Rule
 from ..core.redaction import redact
 
 LONGEST_ID = 80
-"""Characters of an id that stays: a longer one is signed, and would let its reader act."""
+"""Characters of an id that is shown, at most. A longer id is signed, and its reader could use it."""
 
 SIGNED_IDS = ("confirm_", "mcpr_")
-"""How the ids of a call and of an item begin that ask for a confirmation: they are signed, however short."""
+"""Prefixes of the signed ids of confirmation calls and of approval requests, which are masked at any length."""
 
 _FIELD = re.compile(r"(?:event|id|retry):|data: ?|")
 _TOKEN = re.compile(
@@ -46,13 +47,13 @@ _SHAPES: Mapping[Readable, re.Pattern[str]] = {
 
 
 class Masker:
-    """Masks an event stream, or lines of JSON: `feed()` bytes as they come, take those of the lines that are whole."""
+    """Masks an event stream, or lines of JSON. `feed()` returns the masked lines that each read completes."""
 
     def __init__(self, fields: RecordedFields) -> None:
         self._fields = fields
         self._pieces: list[bytes] = []
         self.held = 0
-        """Bytes that wait for the end of their line."""
+        """Bytes of the incomplete line."""
 
     def feed(self, data: bytes) -> bytes:
         end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
@@ -63,11 +64,11 @@ class Masker:
         return masked
 
     def finish(self) -> bytes:
-        """The last line, if it has no end."""
+        """Masks the last line, if it has no line end."""
         return self._mask_line(self._take(b""))
 
     def _take(self, end: bytes) -> bytes:
-        """What is held, with its end."""
+        """The held bytes followed by `end`; nothing is held afterwards."""
         data = b"".join((*self._pieces, end))
         self._pieces.clear()
         self.held = 0
@@ -89,18 +90,18 @@ class Masker:
 
 
 def mask(data: bytes, fields: RecordedFields) -> bytes:
-    """All of it at once."""
+    """Masks all data at once."""
     masker = Masker(fields)
     return masker.feed(data) + masker.finish()
 
 
 def mask_text(text: str) -> str:
-    """A text of a person's, as it is."""
+    """Masks a text."""
     return text.translate(_SIGNS)
 
 
 def mask_name(name: str) -> str:
-    """A name, as it is shown wherever a name may stand."""
+    """The name, if it looks like one; else masked."""
     return _mask_value(name, Readable.NAME)
 
 
@@ -121,7 +122,7 @@ def _find_name(text: str, fields: RecordedFields) -> str:
 
 
 def _texts(text: str, *, depth: int) -> Iterator[tuple[tuple[str, ...], str]]:
-    """The texts that stand in objects, with the keys above them; not those that stand deeper than `depth` keys."""
+    """The string values of objects, with the path of their keys, down to `depth` keys."""
     above: list[str] = []
     key = ""
     for token in _TOKEN.finditer(text) if depth else ():
@@ -139,21 +140,21 @@ def _texts(text: str, *, depth: int) -> Iterator[tuple[tuple[str, ...], str]]:
 
 @dataclass(slots=True)
 class _Open:
-    """A bracket that is open."""
+    """An open bracket."""
 
     is_object: bool
     rule: Rule
-    """Of the object's fields, or of each item of the array."""
+    """The rule of the object's fields, or of each item of the array."""
     masked_keys: dict[str, int] = field(default_factory=dict)
-    """How often a key has become this one."""
+    """Number of keys of the object by their masked text."""
 
 
 class _Json:
-    """Masks one JSON text, token by token, so that not even what is wrong with it changes."""
+    """Masks one JSON text token by token, so that malformed JSON stays malformed in the same way."""
 
     def __init__(self, fields: Fields) -> None:
         self._rule: Rule = fields
-        """Of the value that comes next."""
+        """The rule of the next value."""
         self._above: list[_Open] = []
 
     def mask(self, text: str) -> str:
@@ -186,7 +187,7 @@ class _Json:
 
 
 def _distinct(masked: str, taken: dict[str, int], known: Fields) -> str:
-    """The masked key, or another of its length where the object has it already: two keys do not become one."""
+    """The masked key, or a variant of its length if the object has that key already."""
     count = taken.get(masked, 0)
     while (variant := _variant(masked, count)) in known:
         count += 1
@@ -199,7 +200,7 @@ _DIGITS = "1234567890"
 
 
 def _variant(masked: str, number: int) -> str:
-    """The `number`-th text of this shape; the first again when there are no more."""
+    """The `number`-th variant of a masked text; the first again if there are no more."""
     signs = list(masked)
     for place in range(len(signs) - 1, -1, -1):
         if not number:
@@ -212,7 +213,7 @@ def _variant(masked: str, number: int) -> str:
 
 
 def _mask_bare(word: str, rule: Rule) -> str:
-    """A number or one of JSON's three words; anything else is a text that lost its quotes."""
+    """Masks a number or one of JSON's three literals; anything else is masked as a text without quotes."""
     if word in _WORDS:
         return word
     if not _NUMBER.fullmatch(word):
@@ -244,10 +245,10 @@ def _mask_failure(text: str) -> str:
 
 
 def _mask_string(text: str) -> str:
-    """A text of a person's, as the inside of a JSON string: what is escaped stays escaped."""
+    """Masks the inside of a JSON string. Escaped characters stay escaped."""
     if "\\" not in text:
         return text.translate(_SIGNS)
-    masked, place = StringIO(), 0  # a list of as many pieces as there are escapes is twenty times the text
+    masked, place = StringIO(), 0  # a list with a piece for each escape would take twenty times the memory
     for escape in _ESCAPE.finditer(text):
         masked.write(text[place : escape.start()].translate(_SIGNS))
         masked.write(_mask_escape(escape))
@@ -265,7 +266,7 @@ def _mask_escape(escape: re.Match[str]) -> str:
 
 
 def _mask_half(code: int) -> str:
-    """Halves of a character become halves of one, wherever a text is cut."""
+    """A surrogate becomes a surrogate of the same kind, so that a split text stays valid."""
     return chr(0xD83D if code < 0xDC00 else 0xDE00)
 
 
@@ -273,13 +274,13 @@ def _mask_sign(sign: str) -> str:
     code = ord(sign)
     if code < 0x80:
         return "x" if sign.isalpha() else "1" if sign.isdigit() else sign
-    if sign.isspace() or 0xDC80 <= code <= 0xDCFF:  # the second: a byte that is no UTF-8, as Python holds it
+    if sign.isspace() or 0xDC80 <= code <= 0xDCFF:  # the second: a byte that is not UTF-8, by `surrogateescape`
         return sign
     return "é" if code < 0x800 else "字" if code < 0x10000 else "😀"
 
 
 class _Signs(dict[int, str]):
-    """For `str.translate`: each code's sign of as many bytes in UTF-8. Only ASCII is held: the rest has a million."""
+    """A table for `str.translate`: a replacement of the same UTF-8 length. Only ASCII is stored."""
 
     def __missing__(self, code: int) -> str:
         return _mask_sign(chr(code))
