@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from checker import check_error_body
 from conftest import Received
 from fronts import Front, StartFront
 from responses_checker import ResponseAnswer, check_response_body, check_response_stream
+from test_server_recording_recorder import the_recording
 
+from oaicompat_proxy.commands.replay.retranslate import compare
 from oaicompat_proxy.demo.settings import GatewaySettings
 
 pytest_plugins = ["front_fixtures"]
@@ -118,4 +121,15 @@ async def test_nothing_is_asked_where_everything_is_denied(front: StartFront) ->
     assert told.status == "failed"
     assert told.error is not None
     assert "danger" in told.error["message"]
+    await there.at_rest()
+
+
+@both_ways
+@pytest.mark.parametrize("raw", [True, False])
+async def test_a_recording_replays_to_what_was_sent(front: StartFront, stream: bool, raw: bool, tmp_path: Path) -> None:
+    there = await front(NEW, confirmations="ask", record=str(tmp_path), record_raw=raw)
+    first = await ask(there, CONFIRM, stream=stream, instructions="Be brief.")
+    assert compare(await the_recording(tmp_path)) == []
+    items = [{"role": "user", "content": CONFIRM}, *first.response["output"], approval(question_of(first))]
+    await ask(there, items, stream=stream)
     await there.at_rest()

@@ -19,7 +19,13 @@ from ...translation.confirmations import CONFIRM_TOOL
 UNKNOWN_ENVELOPE = Envelope("chatcmpl-replay", 0, "replay")
 
 _COMMENT = re.compile(rb"^:[^\n]*\n\n", re.MULTILINE)
-_SIGNED_ID = re.compile(rb'"id":"[^"]*"(?=,"type":"function","function":\{"name":"' + CONFIRM_TOOL.encode() + rb'")')
+_NAME = CONFIRM_TOOL.encode()
+_SIGNED_ID = re.compile(
+    rb'"(?:call_)?id":"[^"]*"(?=,"type":"function","function":\{"name":"%b"|,"name":"%b"|,"type":"mcp_approval_request")'
+    % (_NAME, _NAME)
+)
+_ECHO = re.compile(rb',"background":[^\n]*')
+"""What a response of the Responses API repeats of its request, which a masked recording does not have."""
 
 
 def translate(recording: Recording) -> Outcome:
@@ -51,7 +57,9 @@ def _find_envelope(recording: Recording) -> Envelope:
     first = next((line for line in recording.bytes_of("client").split(b"\n") if line.startswith(b"data: {")), b"")
     try:
         told = orjson.loads(first.removeprefix(b"data: ") or recording.bytes_of("body"))
-        return Envelope(str(told["id"]), int(told["created"]), str(told["model"]))
+        told = told.get("response", told)
+        created = told["created_at" if told["object"] == "response" else "created"]
+        return Envelope(str(told["id"]), int(created), str(told["model"]))
     except (ValueError, TypeError, KeyError):
         return UNKNOWN_ENVELOPE
 
@@ -82,5 +90,5 @@ def _lines(recording: Recording, answer: bytes) -> list[str]:
     answer = _COMMENT.sub(b"", answer)
     answer = _SIGNED_ID.sub(b'"id":"(signed)"', answer)
     if recording.masked:
-        answer = mask(answer, _api_of(recording).recorded_fields)
+        answer = _ECHO.sub(b"", mask(answer, _api_of(recording).recorded_fields))
     return [line for line in answer.decode("utf-8", "replace").split("\n") if line]

@@ -54,9 +54,10 @@ _RESPONSE: Fields = {
     "incomplete_details": {"reason": NAME},
     "output": _ITEM,
     "usage": _USAGE,
+    "background": None,
     "previous_response_id": ID,
 }
-"""What the response repeats of its request is masked."""
+"""The other fields that a response repeats of its request are masked; `background` is the first of them."""
 
 RECORDED_FIELDS = RecordedFields(
     event_names=(("type",),),
