@@ -9,12 +9,14 @@ import json
 from typing import Any
 
 import pytest
-from agent import OPENING, Agent, Reply, closing, failure, run, serving, text, tool_call
+from agent import OPENING, PATIENCE, Agent, Reply, closing, failure, run, serving, text, tool_call
 from checker import check_error_body
 from conftest import Line, Proxy, Received, StartProxy
 from exposition import scrape
 from processes import free_port
 from responses_checker import ResponseAnswer, check_response_body, check_response_stream
+
+from oaicompat_proxy.server.idempotency import run_once
 
 RESPONSES = "/v1/responses"
 USER = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}
@@ -126,6 +128,16 @@ async def test_a_run_that_is_not_read_again_is_stopped(proxy: StartProxy, agent:
     assert error["code"] == "idempotent_answer_gone"
     assert "Idempotency-Key" not in error["message"]
     assert len(agent.runs) == 1
+
+
+async def test_without_a_reader_a_turn_ends_sooner_than_with_a_key(
+    proxy: StartProxy, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_once, "RETRY_GRACE", 0.05)
+    agent.plays(OPENING, "stall")
+    front = await proxy(idempotency_grace=3600)
+    (await start_line(front, agent, turn())).reset()
+    await agent.until(lambda: agent.runs[0].outcome == "left")
 
 
 # The failure
@@ -252,4 +264,18 @@ async def test_a_request_that_is_refused_is_reported_once(
     front = await proxy(max_body=2000)
     assert (await post(front, turn() + b"x" * size)).status == status
     assert (await scrape(front)).total("oaicompat_runs_total", outcome="refused") == 1
+    assert not agent.runs
+
+
+async def test_a_client_that_leaves_before_its_body_is_whole_is_reported_once(proxy: StartProxy, agent: Agent) -> None:
+    front = await proxy()
+    line = await front.dial()
+    lines = [f"POST {RESPONSES} HTTP/1.1", "Host: localhost", "Content-Length: 1000", "Expect: 100-continue"]
+    await line.send("\r\n".join([*lines, "", ""]).encode())
+    await line.read_until(b"100 Continue\r\n\r\n")
+    await line.send(turn()[:20])
+    line.reset()
+    async with asyncio.timeout(PATIENCE):
+        while (await scrape(front)).total("oaicompat_runs_total", outcome="client_gone") != 1:
+            pass
     assert not agent.runs
