@@ -26,14 +26,14 @@ pytestmark = pytest.mark.timeout(600)
 PLACES = ROOT / ".clients"
 AT_ONCE = 4
 """Clients that are installed and asked at the same time: they wait more than they work."""
-FLAGS = ("--port", "0", "--keep-alive", "0.2", "--first-event-wait", "0.2")
-"""Comments come between the words of a slow answer, so that each client meets some."""
+FLAGS = ("--port", "0", "--keep-alive", "0.2", "--first-event-wait", "0.2", "--confirmations", "ask")
+"""Keep-alives come between the words of a slow answer, so that each client meets some; a tool may wait for a person."""
 
 FAILED = "Demo provider exploded midstream"
 REFUSED = "Demo provider exploded at start"
 RUNS = 9
 """One for the recipe and for each check, two for a round of tools: a client that repeats a run makes more."""
-MORE_RUNS = {"helper": 1, "structured": 1, "agent_tool": 1, "second_turn": 2, "previous_id": 2}
+MORE_RUNS = {"helper": 1, "structured": 1, "agent_tool": 1, "approval": 1, "second_turn": 2, "previous_id": 2}
 """For each of the checks that only clients of the Responses API have."""
 
 
@@ -58,20 +58,24 @@ class Client:
         return RUNS + sum(MORE_RUNS[check] for check in self.more)
 
 
+OPENAI_CHECKS = ("helper", "structured", "agent_tool", "second_turn", "previous_id")
+AGENT_CHECKS = ("agent_tool", "approval", "second_turn")
 CLIENTS = {
     "curl": Client("curl.py"),
     "openai for Python": Client("openai.py", quick=True),
-    "openai for Python, Responses": Client("openai_responses.py", quick=True, more=tuple(MORE_RUNS)),
+    "openai for Python, Responses": Client("openai_responses.py", quick=True, more=OPENAI_CHECKS),
     "openai for Node": Client("openai.mjs"),
-    "openai for Node, Responses": Client("openai_responses.mjs", more=tuple(MORE_RUNS)),
+    "openai for Node, Responses": Client("openai_responses.mjs", more=OPENAI_CHECKS),
     "Vercel AI SDK": Client("vercel.mjs"),
-    "Vercel AI SDK, Responses": Client("vercel_responses.mjs", more=("structured", "agent_tool", "second_turn")),
+    "Vercel AI SDK, Responses": Client(
+        "vercel_responses.mjs", more=("structured", "agent_tool", "approval", "second_turn")
+    ),
     "LangChain": Client("langchain.py", reasoning=False),
     "LlamaIndex": Client("llama_index.py"),
     "pydantic-ai": Client("pydantic_ai.py"),
     "openai-agents": Client("openai_agents.py"),
-    "openai-agents, Responses": Client("openai_agents_responses.py", more=("agent_tool", "second_turn")),
-    "openai-agents for JS": Client("openai_agents.mjs", more=("agent_tool", "second_turn")),
+    "openai-agents, Responses": Client("openai_agents_responses.py", more=AGENT_CHECKS),
+    "openai-agents for JS": Client("openai_agents.mjs", more=AGENT_CHECKS),
     "agent-framework": Client("agent_framework.py", reasoning=False),
     "ADK": Client("adk.py"),
     "Mastra": Client("mastra.mjs"),
@@ -226,6 +230,14 @@ def test_agent_tool(showed: Showed) -> None:
     name, output, said = showed["agent_tool"]
     assert (name, output) == ("add", "42")
     assert "The sum of 19 and 23 is 42." in words(said)
+
+
+@only_with("approval")
+def test_approval(showed: Showed) -> None:
+    """A tool that waits for a person: the client asks, and the run goes on with what it answers."""
+    (tool,), said = showed["approval"]
+    assert "danger" in tool
+    assert "It is over." in words(said)
 
 
 @only_with("second_turn")

@@ -1,6 +1,6 @@
 // What openai-agents for JavaScript shows with its default model, which uses the Responses API.
 
-import { Agent, run, tool, user } from "@openai/agents";
+import { Agent, hostedMcpTool, run, tool, user } from "@openai/agents";
 import { z } from "zod";
 import { agent } from "./recipe.mjs";
 import { show, stopped, versionOf, weather } from "./showing.mjs";
@@ -32,6 +32,17 @@ await show({
     const result = await run(agent, "Add 19 and 23");
     const { rawItem } = result.newItems.find((item) => item.type === "tool_call_item");
     return [rawItem.providerData.name, rawItem.output, result.finalOutput];
+  },
+
+  approval: async () => {
+    const asked = [];
+    const onApproval = async (_context, { rawItem }) => {
+      asked.push(rawItem.name);
+      return { approve: true };
+    };
+    const server = { serverLabel: "demo", serverUrl: "http://127.0.0.1", requireApproval: "always", onApproval };
+    const careful = agent.clone({ tools: [hostedMcpTool(server)] });
+    return [asked, (await run(careful, "[[scenario:confirm]]")).finalOutput];
   },
 
   second_turn: async () => {

@@ -2,7 +2,7 @@
 
 from importlib.metadata import version as version_of
 
-from agents import Agent, Runner, function_tool, set_default_openai_client
+from agents import Agent, HostedMCPTool, Runner, function_tool, set_default_openai_client
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from recipe import agent
 from showing import show, stopped, weather
@@ -38,6 +38,18 @@ async def agent_tool():
     run = await Runner.run(agent, "Add 19 and 23")
     (call,) = (item.raw_item for item in run.new_items if item.type == "tool_call_item")
     return call.name, call.output, run.final_output
+
+
+async def approval():
+    asked = []
+
+    def approve(request):
+        asked.append(request.data.name)
+        return {"approve": True}
+
+    server = {"type": "mcp", "server_label": "demo", "server_url": "http://127.0.0.1", "require_approval": "always"}
+    careful = agent.clone(tools=[HostedMCPTool(tool_config=server, on_approval_request=approve)])
+    return asked, (await Runner.run(careful, "[[scenario:confirm]]")).final_output
 
 
 async def second_turn():
@@ -78,4 +90,4 @@ async def cancel():
     return await stopped(said)
 
 
-show(version, plain, streaming, tools, agent_tool, second_turn, reasoning, error, refusal, cancel)
+show(version, plain, streaming, tools, agent_tool, approval, second_turn, reasoning, error, refusal, cancel)

@@ -35,6 +35,17 @@ await show({
     return [output.name, output.output, text];
   },
 
+  approval: async () => {
+    const server = { serverLabel: "default", serverUrl: "http://127.0.0.1", requireApproval: "always" };
+    const settings = { model: openai("default"), tools: { mcp: openai.tools.mcp(server) }, maxRetries: 0 };
+    const question = { role: "user", content: "[[scenario:confirm]]" };
+    const { content, response } = await generateText({ ...settings, messages: [question] });
+    const { approvalId, toolCall } = content.find((part) => part.type === "tool-approval-request");
+    const reply = { type: "tool-approval-response", approvalId, approved: true, providerExecuted: true };
+    const messages = [question, ...response.messages, { role: "tool", content: [reply] }];
+    return [[toolCall.toolName], (await generateText({ ...settings, messages })).text];
+  },
+
   second_turn: async () => {
     const model = openai("echo");
     const first = { role: "user", content: "When is high tide?" };
