@@ -1,6 +1,7 @@
 """Codex in front of the demo agent: what it shows, and how often it runs the agent for one turn.
 
-Codex repeats most failed requests, whatever `x-should-retry` says. `scripts/clients --all` runs this.
+Codex repeats most failed requests, whatever `x-should-retry` says, and the proxy recognises the repetitions.
+`scripts/clients --all` runs this.
 """
 
 from __future__ import annotations
@@ -142,10 +143,16 @@ def test_an_error_in_the_stream(codex: Codex) -> None:
     assert turn.runs == 1
 
 
-@pytest.mark.xfail(strict=True, reason="Codex repeats such a request, and no repetition is recognised yet")
 def test_an_http_error(codex: Codex) -> None:
+    """Codex sends the request thirty times."""
     turn = codex.ask("[[scenario:fail_start]]")
     assert REFUSED in (turn.error or "")
+    assert turn.runs == 1
+
+
+def test_a_run_whose_connection_breaks(codex: Codex) -> None:
+    turn = codex.ask("[[scenario:cut]]")
+    assert turn.error
     assert turn.runs == 1
 
 
