@@ -64,7 +64,7 @@ def test_a_question_is_an_approval_request_where_the_client_knows_them() -> None
         ToolCallArguments(0, QUESTION),
         AnswerFinished(FinishReason.TOOL_CALLS),
     )
-    told = answer(*parts, options=OutputOptions("owl", approval_prefix="confirm_"))
+    told = answer(*parts, options=OutputOptions("owl", question_tool="confirm_tool_call"))
     assert told.approvals == [
         {
             "id": "mcpr_abc",

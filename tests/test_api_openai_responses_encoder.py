@@ -35,7 +35,7 @@ WAYS_TO_PING = [
 
 @pytest.mark.parametrize("parts", WAYS_TO_PING)
 def test_a_keep_alive_changes_nothing_and_is_not_counted(parts: Iterable[Part]) -> None:
-    options = OutputOptions("owl", approval_prefix="confirm_")
+    options = OutputOptions("owl", question_tool="confirm_tool_call")
     silent, kept = new_encoder(options), new_encoder(options)
     without, with_pings = b"", b""
     for part in (AnswerStarted(), *parts, STOP):

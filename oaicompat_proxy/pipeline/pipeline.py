@@ -10,7 +10,6 @@ from typing import NamedTuple
 from ..api.protocol import ClientApi
 from ..core.answer import Envelope
 from ..core.answer_options import AnswerOptions
-from ..core.confirmation_call import TOKEN_PREFIX
 from ..core.errors import ProxyError
 from ..dialects.protocol import Reader
 from ..dialects.registry import DIALECTS
@@ -34,11 +33,6 @@ class Outcome(NamedTuple):
     """The agent's stream has no end."""
 
 
-def _mark_question(call_id: str) -> str:
-    """The client's id of a question without its signature: an API recognizes it by its beginning."""
-    return TOKEN_PREFIX + call_id
-
-
 class Pipeline:
     """One run for one client: feed every read, then take the outcome."""
 
@@ -59,7 +53,7 @@ class Pipeline:
             resumed=options.resumed,
             run_id=run_id,
         )
-        translator = new_translator(options, sign=_mark_question)
+        translator = new_translator(options)
         self._answer: StreamedAnswer | WholeAnswer
         if options.stream:
             self._answer = StreamedAnswer(translator, self._api.new_encoder(envelope, options.form))

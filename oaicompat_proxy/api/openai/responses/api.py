@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ....core.answer import Envelope
-from ....core.confirmation_call import TOKEN_PREFIX
+from ....core.confirmation_call import CONFIRM_TOOL
 from ....core.request import AgentRequest, RequestLimits
 from ...protocol import ApiSettings, BodyBuilder, Form, ParsedBody, RetryKeyReader, StreamEncoder
 from ..openai_api import OpenAiApi
@@ -87,7 +87,7 @@ def _options(envelope: Envelope, form: Form) -> OutputOptions:
         server_label=envelope.model,
         reasoning=form.get("reasoning", "summary"),
         custom_tools=frozenset(form.get("custom_tools", ())),
-        approval_prefix=TOKEN_PREFIX if asks else "",
+        question_tool=CONFIRM_TOOL if asks else None,
     )
 
 

@@ -22,6 +22,7 @@ from ....core.answer import (
     ToolCallArguments,
     ToolCallOpened,
 )
+from ....core.confirmation_call import TOKEN_PREFIX
 from ....core.immutable import readonly
 from .call_items import AgentCallItem, ApprovalRequest, CustomCallItem, FunctionCallItem
 from .frames import Event
@@ -40,8 +41,8 @@ class OutputOptions:
     reasoning: Literal["summary", "text"] = "summary"
     custom_tools: frozenset[str] = frozenset()
     """Tools of the client's that take free text."""
-    approval_prefix: str = ""
-    """Calls whose ids begin with it ask for an approval, and are shown as such; none if it is empty."""
+    question_tool: str | None = None
+    """Calls of this tool ask for an approval and are shown as approval requests."""
 
 
 class Output:
@@ -110,9 +111,8 @@ class Output:
     def _open_call(self, part: ToolCallOpened) -> list[Event]:
         events = self._close_speech() + self._close_call()
         self._needs_message = False
-        prefix = self._options.approval_prefix
-        if prefix and part.id.startswith(prefix):
-            self._question = ApprovalRequest(part.id.removeprefix(prefix))
+        if part.name == self._options.question_tool:
+            self._question = ApprovalRequest(part.id.removeprefix(TOKEN_PREFIX))
             return events
         kind = CustomCallItem if part.name in self._options.custom_tools else FunctionCallItem
         self._call = kind(len(self._items), self._answer, part)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ....core.confirmation_call import CONFIRM_TOOL
 from ....core.errors import InvalidRequest
 from ....core.exact_json import take_exact
 from ....core.request import AgentRequest, RequestLimits
@@ -79,7 +80,7 @@ def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
         form={
             "echo": echo_of(members),
             "custom_tools": custom_names(members),
-            "server_labels": server_labels(members),
+            "server_labels": [] if CONFIRM_TOOL in tool_names else server_labels(members),
             "stored": members.get("store") is not False,
         },
     )
