@@ -6,13 +6,17 @@ Codex repeats most failed requests, whatever `x-should-retry` says, and the prox
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import socket
+import socketserver
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +94,52 @@ class Codex:
         return SESSION.findall(self.proxy.said)
 
 
+class BreakingRelay(socketserver.ThreadingTCPServer):
+    """Passes connections on, and breaks the first `times` of them behind the first `mark` in the answer."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int, mark: bytes, times: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Connection)
+        self.port = port
+        self.mark = mark
+        # moving
+        self.times = times
+
+
+class _Connection(socketserver.BaseRequestHandler):
+    server: BreakingRelay
+
+    def handle(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.server.port)) as upstream:
+            threading.Thread(target=self._pass_request_on, args=(upstream,), daemon=True).start()
+            sent, received = 0, b""
+            while data := upstream.recv(65536):
+                received += data
+                if self.server.times and self.server.mark in received:
+                    self.server.times -= 1
+                    self.request.sendall(received[sent : received.index(self.server.mark) + len(self.server.mark)])
+                    return
+                self.request.sendall(data)
+                sent = len(received)
+
+    def _pass_request_on(self, upstream: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := self.request.recv(65536):
+                upstream.sendall(data)
+            upstream.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def breaking(base: str, mark: bytes, *, times: int) -> Iterator[str]:
+    """The address of a relay in front of `base`."""
+    with BreakingRelay(int(base.rpartition(":")[2]), mark, times) as relay:
+        threading.Thread(target=relay.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{relay.server_address[1]}"
+        relay.shutdown()
+        assert relay.times == 0
+
+
 StartCodex = Callable[..., AbstractContextManager[Codex]]
 
 
@@ -102,14 +152,20 @@ def place() -> Place:
 
 @pytest.fixture
 def start(place: Place, tmp_path: Path) -> StartCodex:
-    """Starts a proxy with these flags, and configures Codex as the recipe does."""
+    """Starts a proxy with these flags, and configures Codex as the recipe does. The first two connections break behind
+    the first `break_behind` of an answer.
+    """
     (program,) = place.home.glob("node_modules/@openai/codex-*/vendor/*/bin/codex")
 
     @contextmanager
-    def start(*flags: str) -> Iterator[Codex]:
-        with stopping(Child(sys.executable, "-m", "oaicompat_proxy", "--demo", *FLAGS, *flags)) as proxy:
+    def start(*flags: str, break_behind: bytes = b"") -> Iterator[Codex]:
+        with ExitStack() as stack:
+            child = Child(sys.executable, "-m", "oaicompat_proxy", "--demo", *FLAGS, *flags)
+            proxy = stack.enter_context(stopping(child))
             base = proxy.wait_for(r"listens on +(http://127\.0\.0\.1:\d+)")[1]
             gateway = proxy.wait_for(r"fronts +(http://127\.0\.0\.1:\d+)")[1]
+            if break_behind:
+                base = stack.enter_context(breaking(base, break_behind, times=2))
             configure, _, _ = place.recipe.program.replace(ADDRESS, base).rpartition("AGENT_KEY=")
             subprocess.run(["bash", "-c", configure], env={**os.environ, "HOME": str(tmp_path)}, check=True)
             yield Codex(program, gateway, tmp_path, proxy)
@@ -154,6 +210,16 @@ def test_a_run_whose_connection_breaks(codex: Codex) -> None:
     turn = codex.ask("[[scenario:cut]]")
     assert turn.error
     assert turn.runs == 1
+
+
+def test_a_broken_connection(start: StartCodex) -> None:
+    """Codex sends the request again, in the last case with the answer that it has."""
+    for mark in (b"HTTP/1.1 200", b"response.output_text.delta", b"event: response.completed"):
+        with start(break_behind=mark) as codex:
+            turn = codex.ask("Hello")
+            assert turn.error is None, mark
+            assert greets(turn.text)
+            assert turn.runs == 1
 
 
 def test_an_answer_that_was_cut(codex: Codex) -> None:
