@@ -26,6 +26,8 @@ from processes import Child, stopping
 from recipes import ADDRESS, Place, read_recipes
 from test_clients import FAILED, FLAGS, PLACES, REFUSED, count_runs, greets
 
+from oaicompat_proxy.demo import texts
+
 pytestmark = pytest.mark.timeout(600)
 
 PATIENCE = 120.0
@@ -49,9 +51,12 @@ class Turn:
         return thread
 
     @property
+    def items(self) -> list[dict[str, Any]]:
+        return [event["item"] for event in self.events if event["type"] == "item.completed"]
+
+    @property
     def text(self) -> str:
-        items = [event["item"] for event in self.events if event["type"] == "item.completed"]
-        return "".join(item["text"] for item in items if item["type"] == "agent_message")
+        return "".join(item["text"] for item in self.items if item["type"] == "agent_message")
 
     @property
     def error(self) -> str | None:
@@ -191,6 +196,15 @@ def test_a_tool_that_the_agent_runs_is_not_answered(codex: Codex) -> None:
     assert turn.error is None
     assert turn.text.endswith("The sum of 19 and 23 is 42.")
     assert turn.runs == 1
+
+
+def test_a_tool_that_codex_runs(codex: Codex) -> None:
+    """Two requests of one turn, of which the second is no repetition."""
+    turn = codex.ask("[[scenario:client_tool]]")
+    assert turn.error is None
+    assert "command_execution" in [item["type"] for item in turn.items]
+    assert texts.result("Chunk ID") in turn.text
+    assert turn.runs == 2
 
 
 def test_an_error_in_the_stream(codex: Codex) -> None:
