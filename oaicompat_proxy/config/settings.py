@@ -466,23 +466,24 @@ class Config:
     # idempotency
     idempotency_ttl: float = field(
         600.0,
-        "Seconds that the answer to a request with an `Idempotency-Key` is stored: programs repeat a request within "
-        "seconds, people within minutes.",
+        "Seconds that the answer to a request with an `Idempotency-Key` or a turn id is stored: programs repeat a "
+        "request within seconds, people within minutes.",
         least=0,
         gateway=True,
         reload=False,
     )
     idempotency_grace: float = field(
         30.0,
-        "Seconds that the run of such a request continues while no client reads it; the official clients return "
-        "within 8 s.",
+        "Seconds that the run of such a request continues while no client reads it, at most 8 with a turn id; the "
+        "official clients return within 8 s.",
         least=0,
         gateway=True,
         reload=False,
     )
     max_idempotent: int = field(
         1000,
-        "Requests with an `Idempotency-Key` that are remembered; beyond it a caller's oldest one is forgotten.",
+        "Requests with an `Idempotency-Key` or a turn id that are remembered; beyond it a caller's oldest one is "
+        "forgotten.",
         least=1,
         gateway=True,
         reload=False,
