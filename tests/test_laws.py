@@ -16,7 +16,7 @@ from pure_path import ENVELOPE, Manner, Outcome, collected, read_events, streame
 from responses_checker import check_response_body, check_response_stream
 
 from oaicompat_proxy.api.openai.responses.api import RESPONSES
-from oaicompat_proxy.core import events
+from oaicompat_proxy.core import events, json_text
 from oaicompat_proxy.core.answer import AnswerFinished, AnswerStarted, Part, UsageTotals
 from oaicompat_proxy.core.events import (
     Event,
@@ -146,11 +146,9 @@ def test_any_run_becomes_one_response_or_one_error(
     stream, body = streamed(outcome, shown, RESPONSES), collected(outcome, shown, RESPONSES)
     answer = check_response_stream(stream) if stream is not None else None
     if outcome.failure is not None:
-        assert check_error_body(body)["message"] == outcome.failure.message
-        assert answer is None or (answer.status, answer.error and answer.error["message"]) == (
-            "failed",
-            outcome.failure.message,
-        )
+        message = check_error_body(body)["message"]
+        assert message == orjson.loads(json_text.encode(outcome.failure.message))
+        assert answer is None or (answer.status, answer.error and answer.error["message"]) == ("failed", message)
         return
     assert answer == check_response_body(body)
     chat = check_body(collected(translate([*told, *ending], hidden), hidden), reasoning_field="reasoning")
