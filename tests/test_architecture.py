@@ -54,7 +54,7 @@ SERVER = (
     {"access"},
     {"signing_secret"},
     {"redis"},
-    {"shutdown", "sinks", "random_ids", "turns", "shared_table", "bounded_redis"},
+    {"shutdown", "sinks", "random_ids", "turns", "shared_table", "bounded_keys", "bounded_redis"},
 )
 """The same inside `server`."""
 
@@ -78,6 +78,7 @@ MAY_BE_LONGER = {"core.errors", "config.settings"}
 """One tree, and one list of settings, each in one place: tables rather than programs."""
 
 NEED_NO_TEST = {
+    "server.bounded_keys": "test_server_stored_answers and test_server_sessions_id_store fill a real Redis",
     "api.protocol": "only what is asked of others",
     "api.registry": "test_client_api serves what stands in it",
     "api.openai.openai_api": "test_api_openai_errors and test_api_openai_headers",

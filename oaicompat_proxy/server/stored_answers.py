@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from ..core.errors import InvalidRequest, SessionsUnavailable
+from .bounded_keys import SET_BOUNDED
 from .redis import mapped_errors
 from .shared_table import SharedTable
 
@@ -96,19 +97,6 @@ class MemoryAnswers:
 _PREFIX = "oaicompat:answer:"
 _ALL = "oaicompat:answers"
 
-_ADD = """
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-redis.call('ZADD', KEYS[2], ARGV[3], KEYS[1])
-local over = redis.call('ZCARD', KEYS[2]) - tonumber(ARGV[4])
-if over > 0 then
-  for _, key in ipairs(redis.call('ZRANGE', KEYS[2], 0, math.min(over, 1000) - 1)) do
-    redis.call('DEL', key)
-    redis.call('ZREM', KEYS[2], key)
-  end
-end
-return 1
-"""
-
 
 class RedisAnswers:
     """For all processes that share a Redis. Redis is used only for what this process tree does not know."""
@@ -116,7 +104,7 @@ class RedisAnswers:
     def __init__(self, redis: Redis, table: SharedTable = _TABLE) -> None:
         self._redis = redis
         self._local = MemoryAnswers(table)
-        self._add = redis.register_script(_ADD)
+        self._add = redis.register_script(SET_BOUNDED)
 
     async def add(self, scope: str, entries: Mapping[str, bytes]) -> None:
         await self._local.add(scope, entries)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ...core.confirmation_call import TOKEN_PREFIX
 from ...core.errors import SessionsUnavailable
+from ..bounded_keys import SET_BOUNDED
 from ..redis import mapped_errors
 from ..shared_table import SharedTable
 
@@ -71,19 +72,6 @@ def _table_of(short: str) -> SharedTable:
 _PREFIX = "oaicompat:id:"
 _ALL = "oaicompat:ids"
 
-_SHARE = """
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-redis.call('ZADD', KEYS[2], ARGV[3], KEYS[1])
-local over = redis.call('ZCARD', KEYS[2]) - tonumber(ARGV[4])
-if over > 0 then
-  for _, key in ipairs(redis.call('ZRANGE', KEYS[2], 0, math.min(over, 1000) - 1)) do
-    redis.call('DEL', key)
-    redis.call('ZREM', KEYS[2], key)
-  end
-end
-return 1
-"""
-
 
 class RedisIds:
     """For all processes that share a Redis. Redis is used only for ids that this process tree does not know."""
@@ -91,7 +79,7 @@ class RedisIds:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._local = MemoryIds()
-        self._share = redis.register_script(_SHARE)
+        self._share = redis.register_script(SET_BOUNDED)
 
     def add(self, stored: StoredId) -> bool:
         self._local.add(stored)
