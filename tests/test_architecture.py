@@ -86,6 +86,7 @@ NEED_NO_TEST = {
     "api.openai.completions.api": "test_api_openai_completions_request and _encoder",
     "core.answer": "only words",
     "core.answer_options": "only words",
+    "server.endpoints.api_routes": "test_toy_api and test_api_openai_responses_routes ask every kind of route",
     "server.endpoints.run_opening": "test_conversations and test_server_sessions open every kind of run",
     "core.caller": "only words",
     "core.confirmation_call": "only words",

@@ -107,3 +107,19 @@ async def the_recording(directory: Path) -> Recording:
 
 def recordings(directory: Path) -> list[Recording]:
     return [read(path.read_bytes()) for path in directory.iterdir()]
+
+
+async def test_its_own_routes_read_and_delete_what_is_stored(agent: Agent, proxy: StartProxy) -> None:
+    agent.replies("/send", Reply(HELLO))
+    front = await proxy(APIS)
+    await front.post(b"Hi", path=TOY)
+    assert (await front.get(f"{TOY}/last?and=!")).body == b"said!"
+    assert (await front.request("DELETE", f"{TOY}/last")).body == b"said"
+    missing = await front.get(f"{TOY}/last")
+    assert (missing.status, missing.body, missing.headers["x-toy"]) == (404, b"!forgotten", "broken")
+
+
+async def test_its_own_routes_are_refused_in_its_words(proxy: StartProxy) -> None:
+    front = await proxy(APIS, api_key=("secret",))
+    received = await front.get(f"{TOY}/last")
+    assert (received.status, received.headers["x-toy"]) == (401, "broken")

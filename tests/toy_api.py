@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from oaicompat_proxy.api.protocol import ApiSettings, BodyBuilder, ErrorAnswer, Form, ParsedBody, StreamEncoder
+from oaicompat_proxy.api.protocol import (
+    ApiRoute,
+    ApiSettings,
+    BodyBuilder,
+    ErrorAnswer,
+    Form,
+    ParsedBody,
+    RouteAnswer,
+    RouteRequest,
+    StreamEncoder,
+)
 from oaicompat_proxy.core.answer import AnswerFinished, Envelope, Part, TextBatch, TextPart, ToolCallOpened
-from oaicompat_proxy.core.errors import InvalidRequest, ProxyError
+from oaicompat_proxy.core.errors import InvalidRequest, NotFound, ProxyError
 from oaicompat_proxy.core.message import Message, Text
 from oaicompat_proxy.core.recorded_fields import RecordedFields
 from oaicompat_proxy.core.request import AgentRequest, RequestLimits
@@ -58,6 +68,14 @@ class ToyApi:
 
     name = "toy"
     path = "/toy"
+
+    @property
+    def routes(self) -> Sequence[ApiRoute]:
+        return (
+            ApiRoute("GET", "/toy/{name}", _names, _recall),
+            ApiRoute("DELETE", "/toy/{name}", _names, _forget),
+        )
+
     operation = "toy"
     id_prefix = "toy-"
     has_tool_items = False
@@ -80,7 +98,8 @@ class ToyApi:
         return {}
 
     def answer_entries(self, answer: StreamEncoder | BodyBuilder, form: Form) -> Mapping[str, bytes]:
-        return {}
+        assert isinstance(answer, (ToyEncoder, ToyBody))
+        return {"last": b"said"}
 
     def build_request(self, body: ParsedBody, limits: RequestLimits) -> AgentRequest:
         words = body.members["text"]
@@ -113,3 +132,18 @@ class ToyApi:
 
     def rate_headers(self, *, limit: int, remaining: int, reset: float) -> Mapping[str, str]:
         return {"x-toy-limit": str(limit)}
+
+
+def _names(request: RouteRequest) -> frozenset[str]:
+    return frozenset({request.path["name"]})
+
+
+def _recall(request: RouteRequest, stored: Mapping[str, bytes]) -> RouteAnswer:
+    if not stored:
+        raise NotFound("A toy remembers nothing of that.", code="forgotten")
+    (body,) = stored.values()
+    return RouteAnswer(body + request.query.get("and", "").encode())
+
+
+def _forget(request: RouteRequest, stored: Mapping[str, bytes]) -> RouteAnswer:
+    return RouteAnswer(_recall(request, stored).body, frozenset(stored))

@@ -43,6 +43,34 @@ class ErrorAnswer(NamedTuple):
     body: bytes
 
 
+class RouteRequest(NamedTuple):
+    """A request at one of an API's routes that run no agent. `path`, `query`: the variables of its URL, decoded."""
+
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+
+
+class RouteAnswer(NamedTuple):
+    """`body`: JSON. `deleted`: the names of stored entries that go with it."""
+
+    body: bytes
+    deleted: frozenset[str] = frozenset()
+
+
+class ApiRoute(NamedTuple):
+    """A route that runs no agent: its answer is made of what is stored of earlier answers.
+
+    `path`: behind the prefix; a variable stands in braces. `find_names`: the names of the stored entries that the
+    answer needs. `answer`: takes those that the caller has; raises ProxyError.
+    """
+
+    method: str
+    path: str
+    find_names: Callable[[RouteRequest], frozenset[str]]
+    answer: Callable[[RouteRequest, Mapping[str, bytes]], RouteAnswer]
+
+
 class ApiSettings(Protocol):
     """The settings that decide the form of an answer."""
 
@@ -93,6 +121,10 @@ class ClientApi(Protocol):
     @property
     def path(self) -> str:
         """The path of its endpoint behind the prefix; begins with a slash."""
+
+    @property
+    def routes(self) -> Sequence[ApiRoute]:
+        """Its routes below `path` that run no agent."""
 
     @property
     def operation(self) -> str:

@@ -24,6 +24,7 @@ from .context import SERVER, ServerRuntime
 from .endpoints import diagnostics, health, models
 from .endpoints import metrics as scrape
 from .endpoints.agent_run import new_handler
+from .endpoints.api_routes import new_route_handler
 from .gateway import GATEWAYS, Gateway
 from .http.authorization import authenticate
 from .http.body import answer_expectation
@@ -169,6 +170,9 @@ def _add_gateway(
         answer = recorder.wrap(new_handler(api)) if recorder else new_handler(api)
         answer = gateway.once.wrap(reported(api.operation, answer), api.read_retry_key)
         app.router.add_post(base + api.path, answer, expect_handler=answer_expectation)
+        for route in api.routes:
+            handler = new_route_handler(route)
+            app.router.add_route(route.method, base + route.path, handler, expect_handler=answer_expectation)
     app.router.add_get(f"{base}/models", models.list_models)
     app.router.add_get(base + "/models/{name:.+}", models.retrieve_model)
     if config.diagnostics == "on":

@@ -41,6 +41,13 @@ class SharedTable:
         self.memory[place : place + len(head) + len(value)] = head + value
         return True
 
+    def delete(self, key: str) -> None:
+        """Deletes the value, if there is one."""
+        digest = _digest(key)
+        for place in self._places(digest):
+            if self._head(place)[0] == digest:
+                self.memory[place : place + _HEAD.size] = bytes(_HEAD.size)
+
     def get(self, key: str) -> bytes | None:
         digest, now = _digest(key), time.time()
         for place in self._places(digest):

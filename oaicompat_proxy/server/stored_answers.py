@@ -39,6 +39,10 @@ class StoredAnswers(Protocol):
 
     async def add(self, scope: str, entries: Mapping[str, bytes]) -> None: ...
 
+    async def delete(self, scope: str, names: Iterable[str]) -> None:
+        """Raises SessionsUnavailable."""
+        ...
+
     async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
         """The entries that there are. `most`: bytes of all. Raises InvalidRequest for more, SessionsUnavailable."""
         ...
@@ -48,6 +52,9 @@ class NoAnswers:
     """Nothing is stored."""
 
     async def add(self, scope: str, entries: Mapping[str, bytes]) -> None:
+        pass
+
+    async def delete(self, scope: str, names: Iterable[str]) -> None:
         pass
 
     async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
@@ -64,6 +71,10 @@ class MemoryAnswers:
         until = time.time() + TTL
         for name, value in entries.items():
             self._put(_key(scope, name), value, until)
+
+    async def delete(self, scope: str, names: Iterable[str]) -> None:
+        for name in names:
+            self._table.delete(f"{_key(scope, name)}#0")
 
     async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
@@ -116,6 +127,14 @@ class RedisAnswers:
                     )
         except SessionsUnavailable:
             log.warning("Redis unavailable: an answer is stored for this process tree only")
+
+    async def delete(self, scope: str, names: Iterable[str]) -> None:
+        names = list(names)
+        await self._local.delete(scope, names)
+        with mapped_errors():
+            for key in (_PREFIX + _key(scope, name) for name in names):
+                await self._redis.delete(key)
+                await self._redis.zrem(_ALL, key)
 
     async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
         names = list(names)

@@ -7,17 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from ...core.answer import Envelope
 from ...core.errors import ProxyError
 from ...core.request import AgentRequest
-from ..protocol import BodyBuilder, ErrorAnswer, Form, ParsedBody, RetryKeyReader, StreamEncoder
+from ..protocol import ApiRoute, BodyBuilder, ErrorAnswer, Form, ParsedBody, RetryKeyReader, StreamEncoder
 from . import errors, headers, models
 from .recorded_fields import RECORDED_FIELDS
 
 
 class OpenAiApi:
-    """Half of a `ClientApi`; each API adds its requests and answers. By default an answer cannot be referred to, and
-    only an `Idempotency-Key` names a request.
+    """Half of a `ClientApi`; each API adds its requests and answers. By default it has one route, an answer cannot be
+    referred to, and only an `Idempotency-Key` names a request.
     """
 
     has_tool_items = False
+    routes: Sequence[ApiRoute] = ()
     recorded_fields = RECORDED_FIELDS
 
     @property

@@ -17,6 +17,13 @@ def find_api(request: web.Request) -> ClientApi | None:
     return server_of(request).endpoints.get(request.path)
 
 
+def find_api_below(request: web.Request) -> ClientApi | None:
+    """The API at whose endpoint, or below it, the path is."""
+    endpoints, path = server_of(request).endpoints, request.path
+    below = (api for endpoint, api in endpoints.items() if path.startswith(endpoint + "/"))
+    return endpoints.get(path) or next(below, None)
+
+
 def api_of(request: web.BaseRequest) -> ClientApi:
     """The API in whose words the request is answered, also if it never reached the application."""
     context = request.get(CONTEXT)

@@ -16,6 +16,7 @@ from .output import OutputOptions
 from .recorded_fields import RECORDED_FIELDS
 from .response_object import encode_echo
 from .retries import read_retry_key
+from .routes import ROUTES
 from .stored import expand, find_references, input_entry, output_entries
 
 
@@ -24,6 +25,7 @@ class ResponsesApi(OpenAiApi):
 
     name = "responses"
     path = "/responses"
+    routes = ROUTES
     operation = "chat"
     id_prefix = "resp_"
     private_form = frozenset({"echo"})

@@ -37,8 +37,13 @@ def find_references(members: Mapping[str, Any]) -> frozenset[str]:
     names = {_name_of(item["id"]) for item in _references(members.get("input"))}
     previous = members.get("previous_response_id")
     if isinstance(previous, str):
-        names |= {previous, previous + _INPUT}
+        names |= entry_names(previous)
     return frozenset(names)
+
+
+def entry_names(answer_id: str) -> frozenset[str]:
+    """The names under which an answer is stored; its approval requests have names of their own."""
+    return frozenset({answer_id, answer_id + _INPUT})
 
 
 def expand(body: ParsedBody, stored: Mapping[str, bytes]) -> ParsedBody:
