@@ -22,4 +22,4 @@ async def test_a_path_of_no_api_is_answered_in_the_words_of_the_default_one(prox
     received = await (await proxy()).post(b"{}", path="/v1/nothing")
     assert received.status == 404
     message = check_error_body(received.body)["message"]
-    assert "/v1/chat/completions, /v1/completions, /v1/responses and /v1/models" in message
+    assert "/v1/chat/completions, /v1/completions, /v1/responses, /v1/messages and /v1/models" in message

@@ -7,6 +7,7 @@ Each API is a room below `api/` and stands in `api.registry`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from ..core.answer import Envelope, Part
@@ -56,6 +57,7 @@ class RouteAnswer(NamedTuple):
 
     body: bytes
     deleted: frozenset[str] = frozenset()
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class ApiRoute(NamedTuple):

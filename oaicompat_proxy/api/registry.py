@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .anthropic.api import MESSAGES
 from .openai.chat.api import CHAT
 from .openai.completions.api import COMPLETIONS
 from .openai.responses.api import RESPONSES
 from .protocol import ClientApi
 
-APIS: Mapping[str, ClientApi] = {api.name: api for api in (CHAT, COMPLETIONS, RESPONSES)}
+APIS: Mapping[str, ClientApi] = {api.name: api for api in (CHAT, COMPLETIONS, RESPONSES, MESSAGES)}
 """By name."""
 
 DEFAULT_API: ClientApi = CHAT

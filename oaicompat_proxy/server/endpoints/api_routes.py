@@ -22,6 +22,6 @@ def new_route_handler(route: ApiRoute) -> Handler:
         answered = route.answer(asked, stored)
         if answered.deleted:
             await answers.delete(scope, answered.deleted)
-        return web.Response(body=answered.body, content_type="application/json")
+        return web.Response(body=answered.body, content_type="application/json", headers=answered.headers)
 
     return answer

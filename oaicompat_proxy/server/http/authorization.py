@@ -12,7 +12,7 @@ from ...core.caller import Caller
 from ...core.durations import duration
 from ...core.errors import HostNotAllowed, MissingKey, OriginNotAllowed, RateLimited
 from ..context import CONTEXT, EXPOSED, Handler, server_of
-from .client_api import api_of
+from .client_api import api_of, find_api
 from .reporting import report_rejected
 
 LONGEST_QUOTE = 100
@@ -37,7 +37,7 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
         await authenticator.refresh()
     try:
         caller = context.caller = authenticator.identify(request.headers)
-        if caller.requests_per_minute and request.method == "POST":
+        if caller.requests_per_minute and request.method == "POST" and find_api(request) is not None:
             await _check_rate_limit(request, caller)
     except (MissingKey, RateLimited) as error:
         report_rejected(request, error)
@@ -65,7 +65,7 @@ def _check_origin_and_host(request: web.Request) -> None:
 
 
 async def _check_rate_limit(request: web.Request, caller: Caller) -> None:
-    """Failed requests count too, as at OpenAI."""
+    """Requests for a run count, failed ones too, as at OpenAI."""
     rate = await server_of(request).rate_limiter.count(caller)
     api, context = api_of(request), request[CONTEXT]
     context.rate_headers = api.rate_headers(limit=rate.limit, remaining=rate.remaining, reset=rate.reset)

@@ -1,0 +1,92 @@
+"""Anthropic's Messages API as the server knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ...core.answer import Envelope
+from ...core.errors import ProxyError
+from ...core.request import AgentRequest, RequestLimits
+from ..openai.errors import error_headers
+from ..protocol import ApiRoute, ApiSettings, BodyBuilder, ErrorAnswer, Form, ParsedBody, RetryKeyReader, StreamEncoder
+from . import errors, headers, models, request
+from .blocks import BlockOptions
+from .body import MessageBuilder
+from .encoder import MessageEncoder
+from .recorded_fields import RECORDED_FIELDS
+from .tokens import COUNT_TOKENS
+
+UNBOUNDED = 1 << 40
+"""For answers that are encoded again: their recordings bound them."""
+
+
+class MessagesApi:
+    """`POST …/messages`. A form has `thinking` and `max_answer`."""
+
+    name = "messages"
+    path = "/messages"
+    operation = "chat"
+    id_prefix = "msg_"
+    has_tool_items = True
+    recorded_fields = RECORDED_FIELDS
+    private_form: frozenset[str] = frozenset()
+    routes: Sequence[ApiRoute] = (COUNT_TOKENS,)
+
+    @property
+    def read_retry_key(self) -> RetryKeyReader | None:
+        return None
+
+    def read(self, body: bytes, limits: RequestLimits) -> ParsedBody:
+        return request.read(body, limits)
+
+    def find_references(self, body: ParsedBody) -> frozenset[str]:
+        return frozenset()
+
+    def expand(self, body: ParsedBody, stored: Mapping[str, bytes]) -> ParsedBody:
+        return body
+
+    def request_entries(self, request: AgentRequest, envelope: Envelope) -> Mapping[str, bytes]:
+        return {}
+
+    def answer_entries(self, answer: StreamEncoder | BodyBuilder, form: Form) -> Mapping[str, bytes]:
+        return {}
+
+    def build_request(self, body: ParsedBody, limits: RequestLimits) -> AgentRequest:
+        return request.build_request(body, limits)
+
+    def form_of(self, request: AgentRequest, settings: ApiSettings) -> Form:
+        thinking = request.form["thinking"] and settings.reasoning_field != "none"
+        return {"thinking": thinking, "max_answer": settings.max_answer}
+
+    def new_encoder(self, envelope: Envelope, form: Form) -> MessageEncoder:
+        return MessageEncoder(envelope, _options(envelope, form))
+
+    def new_builder(self, envelope: Envelope, form: Form) -> MessageBuilder:
+        return MessageBuilder(envelope, _options(envelope, form))
+
+    def encode_error(self, error: ProxyError) -> ErrorAnswer:
+        return ErrorAnswer(errors.status_of(error), error_headers(error), errors.error_body(error))
+
+    def encode_model(self, name: str, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
+        return models.model_body(name, created=created)
+
+    def encode_models(self, names: Iterable[str], *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
+        return models.models_body(names, created=created)
+
+    def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:
+        return headers.answer_headers(request_id)
+
+    def rate_headers(self, *, limit: int, remaining: int, reset: float) -> Mapping[str, str]:
+        return headers.rate_headers(limit=limit, remaining=remaining)
+
+
+def _options(envelope: Envelope, form: Form) -> BlockOptions:
+    return BlockOptions(
+        answer_id=envelope.id,
+        server_name=envelope.model,
+        thinking=bool(form.get("thinking", True)),
+        max_held=form.get("max_answer", UNBOUNDED),
+    )
+
+
+MESSAGES = MessagesApi()

@@ -1,0 +1,124 @@
+"""The messages of a request → the messages of a conversation, as a chat request with the same conversation has them.
+
+A tool's result becomes a message of its own. Blocks that only an answer has (thinking, the calls that the agent ran
+itself and their results) are not shown to the agent again: it knows what it did.
+
+Coding agents put texts of their own beside the user's words: `<system-reminder>` blocks, and messages of the role
+`system` behind the user's. The last message is what the agent is asked, so these come before the words that they
+accompany: a message of the system's as such, a reminder as a message of the user's. Behind the results of tools there
+are no words that they could stand before; there a reminder is a part of the last result.
+
+Source: `PROTOCOL.md` of this room, "Messages" and "Clients".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...core import json_text
+from ...core.message import Block, Message, Text, ToolCall
+from .content import Content, build_block, build_blocks
+from .media import MediaReader
+from .tool_results import check_pairing
+
+REMINDER = ("<system-reminder>", "</system-reminder>")
+"""What a text of Claude Code's own begins and ends with."""
+
+BILLING = "x-anthropic-billing-header:"
+"""What a block of the system prompt begins with that is meant for Anthropic's service alone."""
+
+FAILED = "The tool failed:"
+"""Stands in front of a result that is an error."""
+
+
+def build_messages(messages: Sequence[Mapping[str, Any]], system: Content, media: MediaReader) -> tuple[Message, ...]:
+    """`messages` and `system` have been checked. Raises InvalidRequest."""
+    check_pairing(messages)
+    conversation = [Message("system", blocks)] if (blocks := _build_system(system, media)) else []
+    words: int | None = None
+    for index, message in enumerate(messages):
+        path, content = f"messages.{index}.content", message["content"]
+        if message["role"] == "system":
+            blocks = build_blocks(content, path, media)
+            conversation.insert(len(conversation) if words is None else words, Message("system", blocks))
+            words = None if words is None else words + 1
+        elif message["role"] == "assistant":
+            words = None
+            conversation.append(_build_answer(content))
+        else:
+            before, results, said = _build_user(content, path, media)
+            conversation += results
+            conversation += [Message("user", (block,)) for block in before]
+            words = len(conversation) if said else words
+            conversation += [Message("user", said)] if said else []
+    return tuple(conversation)
+
+
+def _build_system(system: Content, media: MediaReader) -> tuple[Block, ...]:
+    if not system:
+        return ()
+    if isinstance(system, str):
+        return (Text(system),)
+    return build_blocks([block for block in system if not _is_billing(block)], "system", media)
+
+
+def _is_billing(block: Mapping[str, Any]) -> bool:
+    return block["type"] == "text" and str(block["text"]).startswith(BILLING)
+
+
+def _build_user(
+    content: Content, path: str, media: MediaReader
+) -> tuple[list[Block], list[Message], tuple[Block, ...]]:
+    """The reminders, the results of tools, and the user's own words."""
+    if content is None or isinstance(content, str):
+        return [], [], (Text(content or ""),)
+    reminders: list[Block] = []
+    results: list[Message] = []
+    said: list[Block] = []
+    for index, block in enumerate(content):
+        where = f"{path}.{index}"
+        if block["type"] == "tool_result":
+            results.append(_build_result(block, where, media))
+        elif is_reminder(block):
+            reminders.append(Text(block["text"]))
+        else:
+            said += build_block(block, where, media)
+    if said:
+        return reminders, results, tuple(said)
+    if results:
+        last = results[-1]
+        results[-1] = Message("tool", (*last.blocks, *reminders), None, (), last.tool_call_id)
+        return [], results, ()
+    return [], [], tuple(reminders) or (Text(""),)
+
+
+def is_reminder(block: Mapping[str, Any]) -> bool:
+    if block["type"] != "text":
+        return False
+    text = str(block["text"]).strip()
+    return text.startswith(REMINDER[0]) and text.endswith(REMINDER[1]) and text.count(REMINDER[0]) == 1
+
+
+def _build_result(block: Mapping[str, Any], path: str, media: MediaReader) -> Message:
+    blocks = build_blocks(block.get("content"), f"{path}.content", media)
+    if block.get("is_error"):
+        blocks = (Text(FAILED), *blocks)
+    return Message("tool", blocks, None, (), block["tool_use_id"])
+
+
+def _build_answer(content: Content) -> Message:
+    if content is None or isinstance(content, str):
+        return Message("assistant", (Text(content),) if content else ())
+    blocks = tuple(Text(block["text"]) for block in content if block["type"] == "text")
+    calls = tuple(
+        ToolCall(block["id"], block["name"], _encode_input(block["input"]))
+        for block in content
+        if block["type"] == "tool_use"
+    )
+    return Message("assistant", blocks, None, calls)
+
+
+def _encode_input(arguments: Mapping[str, Any]) -> str:
+    """As JSON text, which is what agents know."""
+    return json_text.encode(arguments).decode()

@@ -1,0 +1,68 @@
+"""Our errors as Anthropic's clients read them.
+
+Source: `PROTOCOL.md` of this room, "Errors"; types of the `anthropic` package 2.14, `ErrorObject`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...core import json_text
+from ...core.errors import (
+    AgentOverloaded,
+    AgentQuotaExceeded,
+    AgentRateLimited,
+    BodyTooLarge,
+    DiagnosticsBusy,
+    Forbidden,
+    HostNotAllowed,
+    IdempotencyFull,
+    InvalidRequest,
+    MissingKey,
+    NotFound,
+    OriginNotAllowed,
+    Overloaded,
+    ProxyError,
+    RateLimited,
+    ServerStopping,
+    SessionsUnavailable,
+    TooManyConnections,
+    TooManyRuns,
+    UpstreamTimeout,
+)
+
+OVERLOADED = 529
+"""The status of a server that has no room, for which HTTP has 503."""
+
+TYPES: tuple[tuple[str, tuple[type[ProxyError], ...]], ...] = (
+    (
+        "overloaded_error",
+        (AgentOverloaded, IdempotencyFull, Overloaded, ServerStopping, SessionsUnavailable, TooManyConnections),
+    ),
+    ("rate_limit_error", (AgentQuotaExceeded, AgentRateLimited, DiagnosticsBusy, RateLimited, TooManyRuns)),
+    ("timeout_error", (UpstreamTimeout,)),
+    ("authentication_error", (MissingKey,)),
+    ("permission_error", (Forbidden, HostNotAllowed, OriginNotAllowed)),
+    ("not_found_error", (NotFound,)),
+    ("request_too_large", (BodyTooLarge,)),
+    ("invalid_request_error", (InvalidRequest,)),
+    ("api_error", (ProxyError,)),
+)
+"""The service's `type` of each class of errors; the first that fits counts."""
+
+
+def type_of(error: ProxyError) -> str:
+    return next(word for word, kinds in TYPES if isinstance(error, kinds))
+
+
+def status_of(error: ProxyError) -> int:
+    return OVERLOADED if type_of(error) == "overloaded_error" else error.status
+
+
+def error_object(error: ProxyError) -> dict[str, Any]:
+    return {"type": type_of(error), "message": error.message}
+
+
+def error_body(error: ProxyError) -> bytes:
+    """`{"type": "error", "error": {type, message}}`; the request's id is in the header `request-id`."""
+    return json_text.encode({"type": "error", "error": error_object(error)})

@@ -1,0 +1,33 @@
+"""Server-sent events of a Messages stream, as bytes: an `event:` line, and the same name as `type` inside of the data.
+
+Source: `PROTOCOL.md` of this room, "Stream". Official clients skip events without an `event:` line.
+"""
+
+from __future__ import annotations
+
+_END = b'"}}\n\n'
+
+
+def encode_event(kind: bytes, fields: bytes = b"") -> bytes:
+    """`fields`: the members behind `type`, each with a comma in front."""
+    return b'event: %b\ndata: {"type":"%b"%b}\n\n' % (kind, kind, fields)
+
+
+PING = encode_event(b"ping")
+
+
+class DeltaFrames:
+    """The deltas of one kind in one block. Everything but the texts is encoded once."""
+
+    __slots__ = ("_between", "_start")
+
+    def __init__(self, index: int, kind: bytes, field: bytes) -> None:
+        """`kind`: the delta's type. `field`: its member that holds the text."""
+        name = b"content_block_delta"
+        start = b'event: %b\ndata: {"type":"%b","index":%d,"delta":{"type":"%b","%b":"'
+        self._start = start % (name, name, index, kind, field)
+        self._between = _END + self._start
+
+    def encode(self, texts: list[bytes]) -> bytes:
+        """One event for each text, which is the inside of a JSON string. At least one."""
+        return self._start + self._between.join(texts) + _END

@@ -1,0 +1,48 @@
+"""The message object of an answer, and the words of its end.
+
+Source: `PROTOCOL.md` of this room, "Message"; types of the `anthropic` package 2.14, `Message` and `Usage`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...core.answer import Envelope, FinishReason, UsageTotals
+
+STOP_REASONS: Mapping[FinishReason, str] = {
+    FinishReason.STOP: "end_turn",
+    FinishReason.LENGTH: "max_tokens",
+    FinishReason.TOOL_CALLS: "tool_use",
+    FinishReason.CONTENT_FILTER: "refusal",
+}
+
+UNKNOWN = UsageTotals(0, 0, 0)
+"""Counts are required, also where the agent tells none."""
+
+
+def message_object(
+    envelope: Envelope, content: list[dict[str, Any]], stop_reason: str | None, usage: UsageTotals | None
+) -> dict[str, Any]:
+    return {
+        "id": envelope.id,
+        "type": "message",
+        "role": "assistant",
+        "model": envelope.model,
+        "content": content,
+        "stop_reason": stop_reason,
+        "stop_sequence": None,
+        "usage": usage_object(usage),
+    }
+
+
+def usage_object(usage: UsageTotals | None) -> dict[str, Any]:
+    """Input that came from a cache is counted apart; all counts are those of the whole run."""
+    prompt, completion, _, reasoning, cached = usage or UNKNOWN
+    counts: dict[str, Any] = {"input_tokens": max(0, prompt - (cached or 0))}
+    if cached is not None:
+        counts["cache_read_input_tokens"] = cached
+    counts["output_tokens"] = completion
+    if reasoning is not None:
+        counts["output_tokens_details"] = {"thinking_tokens": reasoning}
+    return counts

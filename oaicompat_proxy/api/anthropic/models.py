@@ -1,0 +1,30 @@
+"""Bodies of the models endpoints.
+
+Source: types of the `anthropic` package 2.14, `ModelInfo`; `PROTOCOL.md` of this room, "Models".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from ...core import json_text
+
+
+def _model(name: str, created: int) -> dict[str, Any]:
+    time = datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"type": "model", "id": name, "display_name": name, "created_at": time, "lifecycle": "active"}
+
+
+def model_body(name: str, *, created: int) -> bytes:
+    """One model. `created`: Unix time in seconds; agents have no birthday, so it is when the proxy started."""
+    return json_text.encode(_model(name, created))
+
+
+def models_body(names: Iterable[str], *, created: int) -> bytes:
+    """All models on one page, whatever page the client asked for."""
+    models = [_model(name, created) for name in names]
+    ids = [model["id"] for model in models]
+    page = {"has_more": False, "first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
+    return json_text.encode({"data": models, **page})

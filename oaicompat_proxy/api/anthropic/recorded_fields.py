@@ -1,0 +1,67 @@
+"""What a masked recording shows of the answers to Anthropic's clients.
+
+Source: `PROTOCOL.md` of this room, "Stream" and "Message".
+"""
+
+from __future__ import annotations
+
+from ...core.recorded_fields import Fields, Readable, RecordedFields
+
+ID, NAME, TIME, NUMBER, _, FAILURE = Readable
+
+_CITATION: Fields = {"type": NAME, "url": None, "title": None, "cited_text": None, "encrypted_index": None}
+_RESULT: Fields = {"type": NAME, "text": None}
+_BLOCK: Fields = {
+    "type": NAME,
+    "text": None,
+    "thinking": None,
+    "signature": ID,
+    "citations": _CITATION,
+    "id": ID,
+    "tool_use_id": ID,
+    "name": NAME,
+    "server_name": NAME,
+    "input": None,
+    "is_error": frozenset({"true", "false"}),
+    "content": _RESULT,
+}
+_STOP = frozenset({"end_turn", "max_tokens", "tool_use", "refusal"})
+_DELTA: Fields = {
+    "type": NAME,
+    "text": None,
+    "thinking": None,
+    "partial_json": None,
+    "signature": ID,
+    "citation": _CITATION,
+    "stop_reason": _STOP,
+    "stop_sequence": None,
+}
+_USAGE: Fields = {
+    **dict.fromkeys(("input_tokens", "output_tokens", "cache_read_input_tokens"), NUMBER),
+    "output_tokens_details": {"thinking_tokens": NUMBER},
+}
+_MESSAGE: Fields = {
+    "id": ID,
+    "type": frozenset({"message"}),
+    "role": frozenset({"assistant"}),
+    "model": NAME,
+    "content": _BLOCK,
+    "stop_reason": _STOP,
+    "stop_sequence": None,
+    "usage": _USAGE,
+}
+_ERROR: Fields = {"type": NAME, "message": FAILURE}
+
+RECORDED_FIELDS = RecordedFields(
+    event_names=(("type",),),
+    events={"message": _MESSAGE},
+    unknown={
+        "type": NAME,
+        "index": NUMBER,
+        "message": _MESSAGE,
+        "content_block": _BLOCK,
+        "delta": _DELTA,
+        "usage": _USAGE,
+        "error": _ERROR,
+    },
+)
