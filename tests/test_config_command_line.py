@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from pydantic import TypeAdapter
 
 from oaicompat_proxy.config.command_line import (
     file_option,
@@ -18,7 +20,8 @@ from oaicompat_proxy.config.command_line import (
     reload_config,
     value_source,
 )
-from oaicompat_proxy.config.file import default_of, to_toml
+from oaicompat_proxy.config.fields import basic_type, choices_of, default_of
+from oaicompat_proxy.config.file import to_toml
 from oaicompat_proxy.config.settings import Config, ConfigError, flag
 
 
@@ -44,21 +47,37 @@ def test_no_flag_stands_for_two_settings() -> None:
     assert len(names) == len({*names})
 
 
+CHECKED = {
+    "upstream": ("http://a", "http://b", "unix:/c"),
+    "prefix": ("/a", "/b", "/c"),
+    "unix_socket_mode": ("600", "660", "666"),
+    "metrics_from": (("10.0.0.1",), ("10.0.0.0/8", "::1"), ("10.0.0.2",)),
+    "trusted_proxy": (("10.0.0.1",), ("10.0.0.0/8", "::1"), ("10.0.0.2",)),
+    "session_from": (("user",), ("header:a", "user"), ("none",)),
+}
+"""Values of settings whose text has a form."""
+
+
 def values_of(each: Any) -> tuple[Any, Any, Any]:
     """Three values of a setting, each other than the one before."""
-    kind, choices = str(each.type), each.metadata.get("choices")
-    least = each.metadata.get("least", 0)
-    if choices is not None:
+    if each.name in CHECKED:
+        return CHECKED[each.name]
+    if choices := choices_of(each):
         one, two, three = (*choices, choices[0])[:3]
-        return ((one,), (two,), (three,)) if kind.startswith("tuple") else (one, two, three)
+        return one, two, three
+    least = least_of(each)
     return {
-        "str": ("a", "b", "c"),
-        "int": (least + 1, least + 2, least + 3),
-        "float": (least + 0.5, least + 1.5, least + 2.5),
-        "bool": (True, False, True),
-        "tuple[str, ...]": (("a", "b"), ("c",), ("d", "e")),
-        "Mapping[str, str]": ({"a": "b"}, {"c": "d", "e": ""}, {"f": "g"}),
-    }[kind]
+        str: ("a", "b", "c"),
+        int: (least + 1, least + 2, least + 3),
+        float: (least + 0.25, least + 0.5, least + 0.75),
+        bool: (True, False, True),
+        tuple: (("a", "b"), ("c",), ("d", "e")),
+        Mapping: ({"a": "b"}, {"c": "d", "e": ""}, {"f": "g"}),
+    }[basic_type(each)]
+
+
+def least_of(each: Any) -> Any:
+    return TypeAdapter(each.type).json_schema()["minimum"] if basic_type(each) in (int, float) else 0
 
 
 def words_of(value: Any) -> list[str]:
@@ -122,7 +141,7 @@ def test_a_model_that_is_in_the_file_may_hold_an_equals_sign(tmp_path: Path) -> 
         (
             'prefix = "v1"',
             ["--demo"],
-            "--prefix must begin with / and not end with it, not 'v1' (prefix is in FILE, line 1)",
+            "FILE, line 1: prefix must begin with / and not end with it, not 'v1'",
         ),
         ("demo = true", ["--prefix", "v1"], "--prefix must begin with / and not end with it, not 'v1'"),
         (

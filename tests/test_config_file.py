@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.config.file import FileError, default_of, example_file, line_numbers, parse, to_toml
+from oaicompat_proxy.config.fields import default_of
+from oaicompat_proxy.config.file import FileError, example_file, line_numbers, parse, to_toml
 from oaicompat_proxy.config.settings import Config
 
 
@@ -39,7 +40,12 @@ def test_an_empty_file_is_one() -> None:
         ("port = true", "port must be a whole number"),
         ("port = 65536", "port must be at most 65535, not 65536"),
         ("keep_alive = true", "keep_alive must be a number"),
-        ("keep_alive = nan", "keep_alive must be at least 0.001, not nan"),
+        ("keep_alive = nan", "keep_alive must be a number"),
+        ('prefix = "v1"', "prefix must begin with / and not end with it, not 'v1'"),
+        (
+            'trusted_proxy = ["nginx"]',
+            "trusted_proxy must be an address or a network: 'nginx' does not appear to be an IPv4 or IPv6 network",
+        ),
         ("demo = 1", "demo must be true or false"),
         ("host = 1", "host must be a text in quotes"),
         ('log_level = "loud"', "log_level must be one of debug, info, warning, error, not 'loud'"),

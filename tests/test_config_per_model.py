@@ -58,7 +58,7 @@ def test_any_names_that_clients_ask_for_need_no_more_memory() -> None:
         ("owl:port", "1", "a model has no port of its own"),
         ("owl:histroy", "last", "a model has no histroy of its own"),
         ("owl:history", "none", "must be one of auto, fold, last, full"),
-        ("owl:max_fold", "many", "must be a number"),
+        ("owl:max_fold", "many", "must be a whole number"),
         ("owl:max_fold", "1", "must be at least 1000"),
     ],
 )

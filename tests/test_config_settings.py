@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
+from oaicompat_proxy.config.fields import basic_type, choices_of
 from oaicompat_proxy.config.settings import Config, ConfigError, flag
 
 
@@ -14,7 +17,7 @@ def made(**settings: Any) -> Config:
     return Config(**{"demo": True, **settings})
 
 
-NUMBERS = [each for each in fields(Config) if each.type in ("int", "float")]
+NUMBERS = [each for each in fields(Config) if basic_type(each) in (int, float)]
 
 
 def test_every_setting_says_what_it_is_for() -> None:
@@ -80,16 +83,17 @@ def test_anything_else_is_no_gateways_address(url: str) -> None:
 
 @pytest.mark.parametrize("each", NUMBERS, ids=lambda each: each.name)
 def test_a_number_has_a_least_value_that_can_be_and_less_cannot(each: dataclasses.Field[Any]) -> None:
-    least = each.metadata["least"]
+    least = TypeAdapter(each.type).json_schema()["minimum"]
     assert getattr(made(**{each.name: least}), each.name) == least
     with pytest.raises(ConfigError, match=f"{flag(each.name)} must be at least"):
         made(**{each.name: least - 1})
 
 
-@pytest.mark.parametrize("each", [each for each in NUMBERS if each.type == "float"], ids=lambda each: each.name)
+@pytest.mark.parametrize("each", [each for each in NUMBERS if basic_type(each) is float], ids=lambda each: each.name)
 def test_a_time_is_a_number(each: dataclasses.Field[Any]) -> None:
-    with pytest.raises(ConfigError, match=flag(each.name)):
-        made(**{each.name: float("nan")})
+    for value in (float("nan"), float("inf"), 1e20):
+        with pytest.raises(ConfigError, match=f"{flag(each.name)} must be a"):
+            made(**{each.name: value})
 
 
 @pytest.mark.parametrize("port", [0, 1, 65535])
@@ -99,15 +103,12 @@ def test_a_port_is_sixteen_bits(port: int) -> None:
         Config(demo=True, port=65536)
 
 
-@pytest.mark.parametrize(
-    "each", [each for each in fields(Config) if each.metadata.get("choices")], ids=lambda e: e.name
-)
+@pytest.mark.parametrize("each", [each for each in fields(Config) if choices_of(each)], ids=lambda e: e.name)
 def test_a_choice_is_one_of_those_that_are_named(each: dataclasses.Field[Any]) -> None:
-    several = isinstance(each.default, tuple)
-    for choice in each.metadata["choices"]:
-        Config(**{"upstream": "http://127.0.0.1:1", each.name: (choice,) if several else choice})
+    for choice in choices_of(each):
+        Config(**{"upstream": "http://127.0.0.1:1", each.name: choice})
     with pytest.raises(ConfigError, match=f"{flag(each.name)} must be one of"):
-        made(**{each.name: ("other",) if several else "other"})
+        made(**{each.name: "other"})
 
 
 @pytest.mark.parametrize("prefix", ["", "/v1", "/a/b"])
@@ -234,3 +235,44 @@ def test_a_session_may_be_named_in_any_header_or_nowhere(places: tuple[str, ...]
 def test_a_place_that_no_request_has_names_no_session(places: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match=r"--session-from"):
         made(session_from=places)
+
+
+WRONG_TYPES = {
+    str: [1, None, ("a",)],
+    int: [True, 1.0, "1", None],
+    float: [True, "1", None],
+    bool: [1, "true", None],
+    tuple: [1, (1,), {"a": "b"}],
+    Mapping: ["a=b", {"a": 1}, {1: "a"}, ("a",)],
+}
+
+
+@pytest.mark.parametrize("each", fields(Config), ids=lambda each: each.name)
+def test_a_value_of_another_type_is_refused_in_one_line(each: dataclasses.Field[Any]) -> None:
+    for value in WRONG_TYPES[basic_type(each)]:
+        with pytest.raises(ConfigError, match=f"^{flag(each.name)} must be [^\n]*$"):
+            made(**{each.name: value})
+
+
+SECRETS = [each for each in fields(Config) if each.metadata.get("secret")]
+
+
+@pytest.mark.parametrize("each", SECRETS, ids=lambda each: each.name)
+@pytest.mark.parametrize("value", ["hush\n", "hush \udc80\x7f", ["hush"], {"hush": "hush"}, b"hush"], ids=repr)
+def test_no_error_quotes_a_secret(each: dataclasses.Field[Any], value: Any) -> None:
+    several = basic_type(each) is tuple
+    with pytest.raises(ConfigError, match=flag(each.name)) as caught:
+        made(**{each.name: (value,) if several else value})
+    assert "hush" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_separator_and_a_models_separator_may_hold_line_ends() -> None:
+    assert made(tick_separator="\n").tick_separator == "\n"
+    assert made(model_setting={"a:tick_separator": "\n"}).model_setting == {"a:tick_separator": "\n"}
+
+
+def test_the_sections_are_all_settings_in_the_order_of_the_table() -> None:
+    names = [each.name for section in reversed(Config.__bases__) for each in fields(section)]
+    assert names == [each.name for each in fields(Config)]
+    assert (names[0], names[-1]) == ("upstream", "record_total")

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from .fields import basic_type, choices_of, default_of
 from .file import FileError, SettingsFile, parse
 from .settings import Config, ConfigError, SeveralGateways, flag
 
@@ -29,7 +30,13 @@ _FILE = f"{__name__}.file"
 _FILE_ERROR = f"{__name__}.fault"
 """Keys in the `meta` of click's context: the file that was read, or the error."""
 
-TYPES: dict[str, click.ParamType[Any]] = {"str": click.STRING, "int": click.INT, "float": click.FLOAT}
+CLICK_TYPES: dict[object, click.ParamType[Any]] = {
+    str: click.STRING,
+    tuple: click.STRING,
+    int: click.INT,
+    float: click.FLOAT,
+    bool: click.BOOL,
+}
 
 
 def options() -> list[click.Parameter]:
@@ -38,25 +45,18 @@ def options() -> list[click.Parameter]:
 
 
 def _option(each: Field[Any]) -> click.Option:
-    more: dict[str, Any] = {}
+    kind, default, choices = basic_type(each), default_of(each), choices_of(each)
     names = flag(each.name)
-    if each.default is MISSING:
+    more: dict[str, Any] = {"type": click.Choice(choices) if choices else CLICK_TYPES.get(kind), "default": default}
+    if kind is Mapping:
         more = {"multiple": True, "type": _NameAppPair(), "callback": _as_mapping}
-    elif isinstance(each.default, tuple):
-        more = {
-            "multiple": True,
-            "type": click.Choice(each.metadata["choices"]) if "choices" in each.metadata else click.STRING,
-            "default": each.default,
-            "show_default": bool(each.default),
-        }
-    elif isinstance(each.default, bool):
-        more = {"is_flag": True, "default": each.default}
+    elif kind is tuple:
+        more |= {"multiple": True, "show_default": bool(default)}
+    elif kind is bool:
+        more["is_flag"] = True
         names = f"{names}/{negative_flag(each.name)}"
     else:
-        choices = each.metadata.get("choices")
-        kind = click.Choice(choices) if choices else TYPES[str(each.type)]
-        shown = repr(each.default) if str(each.default).isspace() else bool(each.default != "")
-        more = {"type": kind, "default": each.default, "show_default": shown}
+        more["show_default"] = repr(default) if str(default).isspace() else default != ""
     return click.Option(
         [names, each.name],
         help=each.metadata["help"],

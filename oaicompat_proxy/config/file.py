@@ -7,28 +7,18 @@ import json
 import re
 import textwrap
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import Field, dataclass, fields, replace
 from typing import Any
 
-from .fields import validation_error
+from .fields import choices_of, default_of, validate
 from .settings import Config, ConfigError
-
-TOML_TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
-    "str": (str, "a text in quotes"),
-    "int": (int, "a whole number"),
-    "float": ((int, float), "a number"),
-    "bool": (bool, "true or false"),
-    "tuple[str, ...]": ((list, tuple), "a list of texts"),
-    "Mapping[str, str]": (dict, "a table of texts"),
-}
-"""The TOML value for each type of setting, with its name for messages."""
-
-_ONE_OR_SEVERAL = {each.name for each in fields(Config) if each.metadata.get("one_or_several")}
-"""Settings whose value may be one text instead of a list, as in earlier releases."""
 
 GATEWAY = "gateway"
 """The name of the tables of a file with several gateways."""
+
+_FIELDS = {each.name: each for each in fields(Config)}
+_GATEWAY_FIELDS = {name: each for name, each in _FIELDS.items() if each.metadata.get("gateway")}
 
 _TABLE_HEADER = re.compile(r"\s*(\[+([\w-]+))(?:\.([\w-]+))?")
 _KEY = re.compile(r"""\s*["']?([\w-]+)["']?\s*[.=]""")
@@ -94,61 +84,49 @@ def parse(text: str, name: str) -> SettingsFile:
     except (ValueError, RecursionError):  # ValueError: a number of thousands of digits
         raise FileError([f"{name}: invalid TOML: nested too deeply, or a number is too long"]) from None
     tables = found.pop(GATEWAY, [])
-    lines = line_numbers(text)
-    file = SettingsFile(name, _values(found), lines, tuple(map(_values, tables)) if _are_tables(tables) else ())
-    known = {each.name: each for each in fields(Config)}
-    errors = [(key, _error_in(key, value, known.get(key), known)) for key, value in found.items()]
-    if not _are_tables(tables):
+    file = SettingsFile(name, {}, line_numbers(text))
+    errors: list[tuple[str, str]] = []
+    values = _validated(found, _value, errors)
+    if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
         errors.append((GATEWAY, "gateway must be tables: [[gateway]]"))
-    for number, table in enumerate(file.gateways, 1):
-        errors += [(f"{GATEWAY}[{number}].{key}", _error_in_gateway(key, value, known)) for key, value in table.items()]
-    if problems := [f"{file.location(path)}: {error}" for path, error in errors if error]:
-        raise FileError(problems)
-    return file
+        tables = []
+    gateways = [
+        _validated(table, _gateway_value, errors, f"{GATEWAY}[{number}].") for number, table in enumerate(tables, 1)
+    ]
+    if errors:
+        raise FileError(f"{file.location(path)}: {error}" for path, error in errors)
+    return replace(file, values=values, gateways=tuple(gateways))
 
 
-def _are_tables(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+def _validated(
+    table: Mapping[str, Any], validate: Callable[[str, object], Any], errors: list[tuple[str, str]], prefix: str = ""
+) -> dict[str, Any]:
+    """The valid values of a table. The location and the text of each error are added to `errors`."""
+    values = {}
+    for key, value in table.items():
+        try:
+            values[key] = validate(key, value)
+        except ValueError as error:
+            errors.append((prefix + key, str(error)))
+    return values
 
 
-def _values(table: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _value(key, value) for key, value in table.items()}
+def _gateway_value(key: str, value: object) -> Any:
+    if key in _FIELDS and key not in _GATEWAY_FIELDS:
+        raise ValueError(f"{key} is the same for all gateways: move it above the first [[gateway]]")
+    return _value(key, value, _GATEWAY_FIELDS)
 
 
-def _value(key: str, value: object) -> object:
-    """The value in Config's type. Some settings accept one text for a list of one."""
-    if isinstance(value, str) and key in _ONE_OR_SEVERAL:
-        return (value,)
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _error_in_gateway(key: str, value: object, known: Mapping[str, Field[Any]]) -> str:
-    each = known.get(key)
-    if each is not None and not each.metadata.get("gateway"):
-        return f"{key} is the same for all gateways: move it above the first [[gateway]]"
-    return _error_in(key, value, each, [name for name, each in known.items() if each.metadata.get("gateway")])
-
-
-def _error_in(key: str, value: object, each: Field[Any] | None, known: Iterable[str]) -> str:
-    """The error in a key or its value; empty if they are valid."""
-    if each is None:
+def _value(key: str, value: object, known: Mapping[str, Field[Any]] = _FIELDS) -> Any:
+    """The value in the type of its setting. Raises ValueError."""
+    if key not in known:
         key = key[:MAX_SHOWN_KEY]
         nearest = difflib.get_close_matches(key.replace("-", "_").lower(), [*known, GATEWAY], 1)
-        return f"there is no setting {key}" + (f"; did you mean {nearest[0]}?" if nearest else "")
-    value = _value(key, value)
-    if not _has_type(value, str(each.type)):
-        return f"{key} must be {TOML_TYPES[str(each.type)][1]}"
-    error = validation_error(each, tuple(value) if isinstance(value, list) else value)
-    return f"{key} {error}" if error else ""
-
-
-def _has_type(value: object, kind: str) -> bool:
-    if isinstance(value, bool):
-        return kind == "bool"  # in Python a bool is also an int
-    if not isinstance(value, TOML_TYPES[kind][0]):
-        return False
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    return all(isinstance(each, str) for each in inner)
+        raise ValueError(f"there is no setting {key}" + (f"; did you mean {nearest[0]}?" if nearest else ""))
+    try:
+        return validate(known[key], value)
+    except ValueError as error:
+        raise ValueError(f"{key} {error}") from None
 
 
 def line_numbers(text: str) -> dict[str, int]:
@@ -179,16 +157,12 @@ def example_file() -> str:
 
 
 def _comment(each: Field[Any]) -> Iterator[str]:
-    choices = each.metadata.get("choices")
+    choices = choices_of(each)
     text = each.metadata["help"] + (f" One of {', '.join(choices)}." if choices else "")
     text += f" ({'A gateway may have its own' if each.metadata.get('gateway') else 'One for all gateways'}; "
     text += f"{'read again at SIGHUP' if each.metadata['reload'] else 'changes at a restart'}.)"
     for line in textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False):
         yield f"# {line}"
-
-
-def default_of(each: Field[Any]) -> Any:
-    return each.default if each.default is not MISSING else {}
 
 
 def to_toml(value: object) -> str:

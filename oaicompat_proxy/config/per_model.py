@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from .fields import parse_model_settings
-from .settings import Config
+from .settings import Config, parse_model_settings
 
 
 def is_pattern(name: str) -> bool:
@@ -18,7 +17,7 @@ class ModelOverrides:
     """Finds the settings for a model."""
 
     def __init__(self, config: Config) -> None:
-        self._overrides = parse_model_settings(config.model_setting, Config)
+        self._overrides = parse_model_settings(config.model_setting)
         self._patterns = sorted(self._overrides, key=lambda name: (not is_pattern(name), len(name)))
         """Names and patterns, the more specific ones later."""
         self._configs: dict[tuple[str, ...], Config] = {(): config}

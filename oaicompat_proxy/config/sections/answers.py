@@ -1,0 +1,58 @@
+"""The forms of an answer, and the conversation that the agent gets. Pure: a section of the settings."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ..fields import field
+from ..types import Count, Separator, WholeNumber
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerSettings:
+    tick_separator: Separator = field(
+        "\n\n", "Text between the texts of two model steps.", metavar="TEXT", gateway=True, model=True
+    )
+    reasoning_field: Literal["reasoning_content", "reasoning", "both", "none"] = field(
+        "reasoning_content",
+        "Field for reasoning. Every client that reads reasoning reads the default.",
+        gateway=True,
+        model=True,
+    )
+    responses: Literal["stored", "stateless"] = field(
+        "stored",
+        "Responses API: `stored` keeps answers in memory, for a day at most, so that a request may refer to them by "
+        "`previous_response_id` or `item_reference`; `stateless` keeps none.",
+        gateway=True,
+    )
+    responses_reasoning: Literal["summary", "text"] = field(
+        "summary",
+        "Form of reasoning in the Responses API: a `summary`, which most clients show, or the reasoning `text`.",
+        gateway=True,
+        model=True,
+    )
+    server_tools: Literal["auto", "hide", "reasoning", "content"] = field(
+        "auto",
+        "Where the actions of the agent's own tools are shown. `auto`: as items in the Responses API, which has items "
+        "for them, and nowhere in other APIs.",
+        gateway=True,
+        model=True,
+    )
+    tool_output_max: Count = field(
+        16 * 1024, "Characters of a tool's result, and of its arguments, in such an item.", gateway=True
+    )
+    history: Literal["auto", "fold", "last", "full"] = field(
+        "auto",
+        "Messages of a conversation that the agent gets: `fold` puts the earlier messages as a transcript in front of "
+        "the last one, `last` sends the messages after the last answer, `full` sends all messages to a gateway that "
+        "takes them. `auto` folds, except in a session that knows the conversation.",
+        gateway=True,
+        model=True,
+    )
+    max_fold: Annotated[WholeNumber, Field(ge=1000)] = field(
+        2 * 1024 * 1024,
+        "Characters of a folded transcript: more than any model reads. The oldest messages are left out.",
+        gateway=True,
+        model=True,
+    )
