@@ -19,6 +19,8 @@ from agent import Agent, Reply, answer, run
 from conftest import StartProxy
 from processes import free_port, proxy
 
+from oaicompat_proxy.commands.apis import APIS
+
 WITHIN = 20.0
 """Seconds for anything to be said."""
 COMMAND = [sys.executable, "-m", "oaicompat_proxy", "chat", "--url"]
@@ -92,8 +94,12 @@ def take_terminal() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
-def test_an_answer_is_shown_and_the_next_question_belongs_to_it(base: str) -> None:
-    with terminal(base, "--model", "echo", "--system", "Be brief.") as person:
+with_each_api = pytest.mark.parametrize("api", APIS)
+
+
+@with_each_api
+def test_an_answer_is_shown_and_the_next_question_belongs_to_it(base: str, api: str) -> None:
+    with terminal(base, "--model", "echo", "--system", "Be brief.", "--api", api) as person:
         person.until("echo at .*Ctrl-D leaves.*> ")
         person.type("First\n")
         person.until(r"\d s, .*req_\w+.*> ")
@@ -105,8 +111,9 @@ def test_an_answer_is_shown_and_the_next_question_belongs_to_it(base: str) -> No
         assert person.ends() == 0
 
 
-def test_ctrl_c_stops_the_answer_and_the_next_leaves(base: str) -> None:
-    with terminal(base) as person:
+@with_each_api
+def test_ctrl_c_stops_the_answer_and_the_next_leaves(base: str, api: str) -> None:
+    with terminal(base, "--api", api) as person:
         person.until("> ")
         person.type("[[scenario:slow]]\n")
         person.until(r"\]\]\n\S+ ")
@@ -117,16 +124,18 @@ def test_ctrl_c_stops_the_answer_and_the_next_leaves(base: str) -> None:
         assert person.interrupts_until_it_ends() == 0
 
 
-def test_reasoning_is_dim(base: str) -> None:
-    with terminal(base) as person:
+@with_each_api
+def test_reasoning_is_dim(base: str, api: str) -> None:
+    with terminal(base, "--api", api) as person:
         person.until("> ")
         person.type("[[scenario:reasoning]]\n")
         shown = person.until(r"req_\w+")
     assert "\x1b[2m" in shown
 
 
-def test_a_call_is_shown_and_its_result_asked_for(base: str) -> None:
-    with terminal(base) as person:
+@with_each_api
+def test_a_call_is_shown_and_its_result_asked_for(base: str, api: str) -> None:
+    with terminal(base, "--api", api) as person:
         person.until("> ")
         person.type("[[scenario:client_tool]]\n")
         shown = person.until("result of [a-z_]+> ")
@@ -135,8 +144,27 @@ def test_a_call_is_shown_and_its_result_asked_for(base: str) -> None:
         assert "sunny" in person.until(r"req_\w+.*> ")
 
 
-def test_an_error_is_shown_with_its_request_and_the_conversation_goes_on(base: str) -> None:
-    with terminal(base) as person:
+def test_a_tool_that_the_agent_runs_is_shown_with_its_result(base: str) -> None:
+    with terminal(base, "--api", "responses") as person:
+        person.until("> ")
+        person.type("Add 19 and 23 with a tool.\n")
+        assert re.search(r"default: add .*19.* → 42.*\n.*The sum", person.until(r"req_\w+"), re.DOTALL)
+
+
+@with_each_api
+@pytest.mark.parametrize("key", ["y", "n"])
+def test_a_tool_that_waits_for_a_person_is_asked_about(api: str, key: str) -> None:
+    with proxy("--confirmations", "ask") as base, terminal(base, "--api", api) as person:
+        person.until("> ")
+        person.type("[[scenario:confirm]]\n")
+        assert "danger" in person.until(r"run\? y/n> ")
+        person.type(f"{key}\n")
+        person.until("It is over.*> ")
+
+
+@with_each_api
+def test_an_error_is_shown_with_its_request_and_the_conversation_goes_on(base: str, api: str) -> None:
+    with terminal(base, "--api", api) as person:
         person.until("> ")
         person.type("[[scenario:fail_start]]\n")
         shown = person.until("> ")

@@ -1,9 +1,8 @@
-"""Answers as the terminal's client reads them, from the real proxy and from things that are none."""
+"""Answers as the commands' client reads them, by both APIs, from the real proxy and from things that are none."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import aiohttp
 import pytest
@@ -11,17 +10,19 @@ from agent import Agent, Reply, answer, closing, failure, frame, run, text, tool
 from conftest import StartProxy
 from yarl import URL
 
-from oaicompat_proxy.commands.client import Answer, AnswerError, ask
-
-BODY: dict[str, Any] = {"model": "default", "messages": [{"role": "user", "content": "?"}]}
+from oaicompat_proxy.commands.apis import APIS
+from oaicompat_proxy.commands.client import Answer, AnswerError, Api, ask
 
 Shown = list[tuple[str, str]]
 
+with_each_api = pytest.mark.parametrize("api", APIS.values(), ids=APIS)
 
-async def asked(base: str, answer: Answer) -> Shown:
+
+async def asked(base: str, api: Api, answer: Answer) -> Shown:
     shown: Shown = []
+    body = api.request("default", [{"role": "user", "content": "?"}])
     async with aiohttp.ClientSession() as client:
-        await ask(client, URL(base), BODY, {"X-Request-Id": "me"}, answer, lambda *piece: shown.append(piece))
+        await ask(client, URL(base), api, body, {"X-Request-Id": "me"}, answer, lambda *piece: shown.append(piece))
     return shown
 
 
@@ -40,43 +41,66 @@ async def telling(agent: Agent, proxy: StartProxy) -> StartTelling:
     return start
 
 
-async def test_text_and_reasoning_are_shown_as_they_come(telling: StartTelling) -> None:
+@with_each_api
+async def test_text_and_reasoning_are_shown_as_they_come(telling: StartTelling, api: Api) -> None:
     thought = frame("reasoning_delta", blockIndex=0, delta="hm")
     base = await telling(*run()[:3], thought, text("He"), text("llo"), *closing(used=3, made=4))
     reply = Answer()
-    assert await asked(base, reply) == [("reasoning", "hm"), ("text", "He"), ("text", "llo")]
+    assert await asked(base, api, reply) == [("reasoning", "hm"), ("text", "He"), ("text", "llo")]
     assert (reply.text, reply.finish_reason, reply.tokens, reply.request_id) == ("Hello", "stop", 7, "me")
-    assert reply.message() == {"role": "assistant", "content": "Hello"}
+    message = reply.items[-1]
+    assert message["role"] == "assistant"
+    assert "Hello" in str(message["content"])
+
+
+@with_each_api
+async def test_a_cut_answer_says_why(telling: StartTelling, api: Api) -> None:
+    reply = Answer()
+    await asked(await telling(*run("Half", stop="max_tokens")), api, reply)
+    assert (reply.text, reply.finish_reason in ("length", "max_output_tokens")) == ("Half", True)
 
 
 async def test_calls_are_put_together(telling: StartTelling) -> None:
     calls = [*tool_call("c1", "add", '{"a":1}'), *tool_call("c2", "sub", "{}")]
     base = await telling(*run()[:3], *calls, *closing())
     reply = Answer()
-    assert await asked(base, reply) == []
+    assert await asked(base, APIS["chat"], reply) == []
     assert [(call.id, call.name, call.arguments) for call in reply.calls] == [
         ("c1", "add", '{"a":1}'),
         ("c2", "sub", "{}"),
     ]
-    message = reply.message()
+    (message,) = reply.items
     assert message["content"] is None
     assert message["tool_calls"][0]["function"] == {"name": "add", "arguments": '{"a":1}'}
 
 
-async def test_a_failure_before_the_stream_is_told_with_its_status(telling: StartTelling) -> None:
+async def test_tools_that_the_agent_runs_are_shown(telling: StartTelling) -> None:
+    result = frame("tool_result", callId="c1", name="add", result=[{"type": "text", "text": "42"}], isError=False)
+    base = await telling(*run("See.")[:4], *tool_call("c1", "add", '{"a":1}'), result, *run("So.")[2:])
+    reply = Answer()
+    shown = await asked(base, APIS["responses"], reply)
+    assert ("tool", 'default: add {"a":1} → 42') in shown
+    assert not reply.calls
+    assert [item["type"] for item in reply.items] == ["message", "mcp_call", "message"]
+
+
+@with_each_api
+async def test_a_failure_before_the_stream_is_told_with_its_status(telling: StartTelling, api: Api) -> None:
     reply = Answer()
     with pytest.raises(AnswerError, match=r"429: .*limits its rate.*\(rate_limit_exceeded\)"):
-        await asked(await telling(failure("rate limit")), reply)
+        await asked(await telling(failure("rate limit")), api, reply)
     assert reply.request_id == "me"
 
 
-async def test_a_failure_in_the_stream_is_told_and_what_was_said_is_kept(telling: StartTelling) -> None:
+@with_each_api
+async def test_a_failure_in_the_stream_is_told_and_what_was_said_is_kept(telling: StartTelling, api: Api) -> None:
     reply = Answer()
     with pytest.raises(AnswerError, match="agent_error"):
-        await asked(await telling(*run("Hi")[:4], failure("broken")), reply)
-    assert reply.text == "Hi"
+        await asked(await telling(*run("Hi")[:4], failure("broken")), api, reply)
+    assert (reply.text, reply.items) == ("Hi", [])
 
 
+@with_each_api
 @pytest.mark.parametrize(
     ("reply", "word"),
     [
@@ -91,7 +115,7 @@ async def test_a_failure_in_the_stream_is_told_and_what_was_said_is_kept(telling
     ],
     ids=["a page", "nothing", "another stream", "no end", "a broken connection"],
 )
-async def test_what_is_no_answer_of_the_proxys_is_told(agent: Agent, reply: Reply, word: str) -> None:
-    agent.replies("/chat/completions", reply)
+async def test_what_is_no_answer_of_the_proxys_is_told(agent: Agent, api: Api, reply: Reply, word: str) -> None:
+    agent.replies(f"/{api.path}", reply)
     with pytest.raises(AnswerError, match=word):
-        await asked(agent.url, Answer())
+        await asked(agent.url, api, Answer())

@@ -172,6 +172,14 @@ def test_a_configuration_that_says_nothing_is_not_good_enough(behind: str) -> No
     assert status == 1
 
 
+def test_a_front_that_passes_on_only_some_routes_is_found(behind: str) -> None:
+    refusals = "location ~ ^/v1/responses { limit_except GET POST { deny all; } proxy_pass http://oaicompat; }"
+    _, findings = spoilt(behind, **{"gzip off": f"gzip off; {refusals}"})
+    assert findings["endpoints"]["level"] == "bad"
+    assert "DELETE /responses/id: 403" in findings["endpoints"]["text"]
+    assert "POST" not in findings["endpoints"]["text"]
+
+
 def test_the_limit_that_is_told_is_the_one_that_is_there(behind: str) -> None:
     _, findings = spoilt(behind, **{"client_max_body_size 32m": "client_max_body_size 1m;"})
     assert "more than about 1 MiB are refused" in findings["body limit"]["text"]

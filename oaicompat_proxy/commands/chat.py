@@ -1,4 +1,4 @@
-"""`oaicompat-proxy chat`: a conversation in a terminal, through the proxy's API."""
+"""`oaicompat-proxy chat`: a conversation in a terminal, through an API of the proxy."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import asyncio
 import sys
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import aiohttp
 import click
 from yarl import URL
 
-from .client import Answer, AnswerError, ToolCall, ask
+from .apis import api_option
+from .client import Answer, AnswerError, Api, Item, ToolCall, ask
 from .terminal import open_terminal, without_controls
 from .url_option import BaseUrl, key_header, key_option
 
@@ -21,23 +22,27 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 10.0
 
+STYLES = {"reasoning": "dim", "tool": "cyan", "text": None}
+
 
 @click.command("chat")
 @click.option("--url", type=BaseUrl(), default="http://127.0.0.1:8700/v1", show_default=True, help="Base address.")
 @click.option("--model", default="default", show_default=True, help="Name of the model: an app of the gateway.")
+@api_option
 @click.option("--session", default="", metavar="NAME", help="Continue this session of the gateway, and keep it.")
 @click.option("--system", default="", metavar="TEXT", help="System message, sent first.")
 @key_option
-def chat(url: URL, model: str, session: str, system: str, api_key: str) -> None:
+def chat(url: URL, model: str, api: Api, session: str, system: str, api_key: str) -> None:
     """Talk to the agent.
 
     Ctrl-C stops the answer and the agent; a second Ctrl-C, or Ctrl-D, leaves. If the input is not a terminal, each line
-    is a question, and the exit status is 1 if an answer failed.
+    is a question, and the exit status is 1 if an answer failed. A tool of the agent's that waits for a person is asked
+    about: y lets it run.
     """
     headers = {**key_header(api_key), **({"X-Session-Id": session} if session else {})}
-    talk = ChatSession(open_terminal(), url, model, headers)
+    talk = ChatSession(open_terminal(), url, api, model, headers)
     if system:
-        talk.messages.append({"role": "system", "content": system})
+        talk.items.append({"role": "system", "content": system})
     if not talk.run():
         raise SystemExit(1)
 
@@ -45,16 +50,17 @@ def chat(url: URL, model: str, session: str, system: str, api_key: str) -> None:
 class ChatSession:
     """The conversation so far, and the loop that continues it."""
 
-    def __init__(self, terminal: Console, url: URL, model: str, headers: dict[str, str]) -> None:
+    def __init__(self, terminal: Console, url: URL, api: Api, model: str, headers: dict[str, str]) -> None:
         # fixed
         self._terminal = terminal
         self._url = url
+        self._api = api
         self._model = model
         self._headers = headers
         self._interactive = sys.stdin.isatty()
         # moving
-        self.messages: list[dict[str, Any]] = []
-        self._shown: Literal["", "reasoning", "text"] = ""
+        self.items: list[Item] = []
+        self._shown: Literal["", "reasoning", "text", "tool"] = ""
         self._all_answered = True
 
     def run(self) -> bool:
@@ -88,13 +94,13 @@ class ChatSession:
             self._terminal.print()
             return None
 
-    def _answer(self, runner: asyncio.Runner, client: aiohttp.ClientSession, *new_messages: dict[str, Any]) -> None:
+    def _answer(self, runner: asyncio.Runner, client: aiohttp.ClientSession, *new_items: Item) -> None:
         """Asks, and asks again while the agent calls tools. A failed exchange is not added to the conversation."""
         answer, began = Answer(), time.monotonic()
         self._shown = ""
-        body = {"model": self._model, "messages": [*self.messages, *new_messages]}
+        body = self._api.request(self._model, [*self.items, *new_items])
         try:
-            runner.run(ask(client, self._url, body, self._headers, answer, self._print_delta))
+            runner.run(ask(client, self._url, self._api, body, self._headers, answer, self._print_piece))
         except AnswerError as error:
             self._end_line()
             which = f" [{answer.request_id}]" if answer.request_id else ""
@@ -104,27 +110,34 @@ class ChatSession:
         except KeyboardInterrupt:
             self._end_line()
             self._print_note("stopped")
-            self.messages += [*new_messages, {"role": "assistant", "content": answer.text}] if answer.text else []
+            self.items += [*new_items, {"role": "assistant", "content": answer.text}] if answer.text else []
             return
         self._end_line()
         self._print_summary(answer, time.monotonic() - began)
-        self.messages += [*new_messages, answer.message()]
+        before = len(self.items)
+        self.items += [*new_items, *answer.items]
         results = [self._ask_result(call) for call in answer.calls]
         if results and None not in results:
             self._answer(runner, client, *(result for result in results if result is not None))
         elif results:
-            self.messages.pop()  # a call without its result cannot be sent back
+            del self.items[before:]  # a call without its result cannot be sent back
 
-    def _ask_result(self, call: ToolCall) -> dict[str, Any] | None:
-        self._terminal.print(without_controls(f"{call.name} {call.arguments}"), style="cyan")
-        line = self._read_line(f"result of {without_controls(call.name)}> ")
-        return None if line is None else {"role": "tool", "tool_call_id": call.id, "content": line}
+    def _ask_result(self, call: ToolCall) -> Item | None:
+        """The client's answer to the call; None at the end of the input."""
+        name = without_controls(call.name)
+        self._terminal.print(f"{name} {without_controls(call.arguments)}", style="cyan")
+        line = self._read_line(f"let {name} run? y/n> " if call.asks_approval else f"result of {name}> ")
+        if line is None:
+            return None
+        if call.asks_approval:
+            return self._api.approval(call, approve=line.strip().lower() in ("y", "yes"))
+        return self._api.result(call, line)
 
-    def _print_delta(self, kind: Literal["reasoning", "text"], piece: str) -> None:
-        if self._shown not in ("", kind):
+    def _print_piece(self, kind: Literal["reasoning", "text", "tool"], piece: str) -> None:
+        if self._shown not in ("", kind) or self._shown == "tool":
             self._terminal.print()
         self._shown = kind
-        self._terminal.print(without_controls(piece), end="", style="dim" if kind == "reasoning" else None)
+        self._terminal.print(without_controls(piece), end="", style=STYLES[kind])
 
     def _end_line(self) -> None:
         if self._shown:

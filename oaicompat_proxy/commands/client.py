@@ -1,11 +1,11 @@
-"""A minimal client for one streamed Chat Completions answer."""
+"""A minimal client for one streamed answer of the proxy."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import aiohttp
 from yarl import URL
@@ -17,8 +17,11 @@ MAX_FRAME = 64 * 1024 * 1024
 MAX_ERROR = 64 * 1024
 """Bytes of an error's body that are read."""
 
-OnDelta = Callable[[Literal["reasoning", "text"], str], None]
-"""Receives each delta of the answer."""
+OnPiece = Callable[[Literal["reasoning", "text", "tool"], str], None]
+"""Receives each piece of the answer: a delta, or a tool that the agent ran itself."""
+
+Item = dict[str, Any]
+"""A message or an item, as a request holds it."""
 
 
 class AnswerError(Exception):
@@ -27,13 +30,13 @@ class AnswerError(Exception):
 
 @dataclass(slots=True)
 class ToolCall:
+    """A call that the client answers."""
+
     id: str = ""
     name: str = ""
     arguments: str = ""
-
-    def body(self) -> dict[str, Any]:
-        function = {"name": self.name, "arguments": self.arguments}
-        return {"id": self.id, "type": "function", "function": function}
+    asks_approval: bool = False
+    """A tool of the agent's waits for a person; the answer is yes or no."""
 
 
 @dataclass(slots=True)
@@ -45,89 +48,81 @@ class Answer:
     finish_reason: str = ""
     tokens: int | None = None
     request_id: str = ""
+    items: list[Item] = field(default_factory=list)
+    """The next request sends them back. Empty until the answer is complete."""
 
-    def message(self) -> dict[str, Any]:
-        """The message that the next request sends back."""
-        calls = {"tool_calls": [call.body() for call in self.calls]} if self.calls else {}
-        return {"role": "assistant", "content": self.text or None, **calls}
+
+class Api(Protocol):
+    """An API of the proxy, as its client knows it."""
+
+    @property
+    def path(self) -> str:
+        """Behind the base address."""
+
+    def request(self, model: str, items: Sequence[Item]) -> dict[str, Any]:
+        """The body of a request for a stream."""
+
+    def result(self, call: ToolCall, text: str) -> Item:
+        """What the next request holds as the result of the call."""
+
+    def approval(self, call: ToolCall, *, approve: bool) -> Item:
+        """What the next request holds as the answer to a call that asks for approval."""
+
+    def read(self, data: bytes, answer: Answer, on_piece: OnPiece) -> bool:
+        """Adds one event to the answer; returns whether it was the last one. Raises AnswerError."""
 
 
 async def ask(
     client: aiohttp.ClientSession,
     base: URL,
+    api: Api,
     body: dict[str, Any],
     headers: dict[str, str],
     answer: Answer,
-    on_delta: OnDelta,
+    on_piece: OnPiece,
 ) -> None:
     """Fills `answer`. Raises AnswerError. Cancelling closes the connection, which stops the agent."""
-    body = {**body, "stream": True, "stream_options": {"include_usage": True}}
     try:
-        async with client.post(base / "chat" / "completions", json=body, headers=headers) as response:
+        async with client.post(base / api.path, json=body, headers=headers) as response:
             answer.request_id = response.headers.get("x-request-id", "")
             if response.status != 200:
                 raise AnswerError(_status_text(response.status, await response.content.read(MAX_ERROR)))
-            await _read(response.content, answer, on_delta)
+            await _read(response.content, api, answer, on_piece)
     except (aiohttp.ClientError, OSError, TimeoutError, UpstreamFrameTooLong) as error:
         raise AnswerError(f"{base}: {error or 'no answer in time'}") from error
 
 
-async def _read(content: aiohttp.StreamReader, answer: Answer, on_delta: OnDelta) -> None:
+async def _read(content: aiohttp.StreamReader, api: Api, answer: Answer, on_piece: OnPiece) -> None:
     frames = FrameReader(max_frame=MAX_FRAME)
     async for data in content.iter_any():
         for frame in frames.feed(data):
-            if frame.data == b"[DONE]":
+            if api.read(frame.data, answer, on_piece):
                 return
-            _add_chunk(_parse(frame.data), answer, on_delta)
     raise AnswerError("the answer broke off")
 
 
-def _parse(data: bytes) -> dict[str, Any]:
+def parse_event(data: bytes) -> dict[str, Any]:
+    """Raises AnswerError for what is no JSON object."""
     try:
-        chunk = json.loads(data)
+        event = json.loads(data)
     except ValueError:
-        chunk = None
-    if not isinstance(chunk, dict):
+        event = None
+    if not isinstance(event, dict):
         raise AnswerError(f"this is not an OpenAI stream: {data[:100]!r}")
-    return chunk
+    return event
 
 
-def _add_chunk(chunk: dict[str, Any], answer: Answer, on_delta: OnDelta) -> None:
-    if error := chunk.get("error"):
-        raise AnswerError(_error_text(error))
-    if usage := chunk.get("usage"):
-        answer.tokens = usage.get("total_tokens")
-    for choice in chunk.get("choices") or ():
-        delta = choice.get("delta") or {}
-        if reasoning := delta.get("reasoning_content") or delta.get("reasoning"):
-            on_delta("reasoning", reasoning)
-        if text := delta.get("content"):
-            answer.text += text
-            on_delta("text", text)
-        for call in delta.get("tool_calls") or ():
-            _add_tool_call(call, answer)
-        answer.finish_reason = choice.get("finish_reason") or answer.finish_reason
-
-
-def _add_tool_call(piece: dict[str, Any], answer: Answer) -> None:
-    while len(answer.calls) <= piece.get("index", 0):
-        answer.calls.append(ToolCall())
-    call, function = answer.calls[piece.get("index", 0)], piece.get("function") or {}
-    call.id = piece.get("id") or call.id
-    call.name = function.get("name") or call.name
-    call.arguments += function.get("arguments") or ""
-
-
-def _status_text(status: int, body: bytes) -> str:
-    try:
-        return f"{status}: {_error_text(json.loads(body)['error'])}"
-    except (ValueError, TypeError, KeyError):
-        words = " ".join(body.decode("utf-8", "replace").split())
-        return f"{status}: not the proxy's own answer: {words[:200] or 'nothing'}"
-
-
-def _error_text(error: Any) -> str:
+def error_text(error: Any) -> str:
+    """The words of an error object, for people."""
     if not isinstance(error, dict):
         return str(error)
     code = f" ({error['code']})" if error.get("code") else ""
     return f"{error.get('message')}{code}"
+
+
+def _status_text(status: int, body: bytes) -> str:
+    try:
+        return f"{status}: {error_text(json.loads(body)['error'])}"
+    except (ValueError, TypeError, KeyError):
+        words = " ".join(body.decode("utf-8", "replace").split())
+        return f"{status}: not the proxy's own answer: {words[:200] or 'nothing'}"

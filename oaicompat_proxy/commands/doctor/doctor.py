@@ -12,12 +12,14 @@ import aiohttp
 import click
 from yarl import URL
 
+from ..apis import api_option
+from ..client import Api
 from ..terminal import open_terminal, without_controls
 from ..url_option import BaseUrl, key_header, key_option
 from .finding import Finding, exit_status
 from .gateway_checks import check_gateway, check_run
 from .probe import Probe, Unreachable, new_client
-from .request_checks import check_body, check_idle, check_protocol
+from .request_checks import check_body, check_endpoints, check_idle, check_protocol
 from .stream_checks import check_disconnect, check_pace, check_silence
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Options(NamedTuple):
     silence: float
     idle: float
     run: bool
+    api: Api
     model: str
 
 
@@ -56,10 +59,11 @@ class Options(NamedTuple):
     help="Seconds that a connection is left idle; the official Python client reuses one for 5 s.",
 )
 @click.option("--run/--no-run", default=False, show_default=True, help="Also run the agent once, which costs tokens.")
+@api_option
 @click.option("--model", default="default", show_default=True, help="The agent that --run runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @key_option
-def doctor(url: URL, silence: float, idle: float, run: bool, model: str, as_json: bool, api_key: str) -> None:
+def doctor(url: URL, silence: float, idle: float, run: bool, api: Api, model: str, as_json: bool, api_key: str) -> None:
     """Test the proxy at URL, and everything in front of it, from the client's end.
 
     Reports each problem with the line of configuration that solves it. No agent is run without --run. Exit status: 0 no
@@ -67,7 +71,7 @@ def doctor(url: URL, silence: float, idle: float, run: bool, model: str, as_json
     """
     probe = Probe(url, key_header(api_key))
     tell: Callable[[Finding], None] = (lambda finding: None) if as_json else _TerminalReport(open_terminal()).print
-    findings = asyncio.run(examine(probe, Options(silence, idle, run, model), tell))
+    findings = asyncio.run(examine(probe, Options(silence, idle, run, api, model), tell))
     if as_json:
         body = {"url": str(url), "findings": [finding._asdict() for finding in findings]}
         click.echo(json.dumps(body, ensure_ascii=False, indent=2))
@@ -113,10 +117,11 @@ def _sequential_checks(probe: Probe, options: Options, diagnostics: dict[str, An
         partial(check_pace, probe),
         partial(check_disconnect, probe),
         partial(check_protocol, probe),
+        partial(check_endpoints, probe, routes=diagnostics["routes"]),
         partial(check_body, probe, max_body=diagnostics["max_body"]),
         partial(check_gateway, probe, confirmations=diagnostics["confirmations"]),
     ]
-    return [*checks, partial(check_run, probe, options.model)] if options.run else checks
+    return [*checks, partial(check_run, probe, options.api, options.model)] if options.run else checks
 
 
 async def _run_check(check: Check) -> list[Finding]:

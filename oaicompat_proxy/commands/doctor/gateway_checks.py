@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
-from ..client import Answer, AnswerError, ask
+from ..client import Answer, AnswerError, Api, ask
 from .finding import Finding
 from .probe import Probe, new_client
 
@@ -50,17 +49,17 @@ def _feature_finding(name: str, offered: bool, confirmations: str) -> Finding:
     return Finding(check, "note", f"the gateway {absent}")
 
 
-async def check_run(probe: Probe, model: str) -> list[Finding]:
+async def check_run(probe: Probe, api: Api, model: str) -> list[Finding]:
     """Runs the agent once and measures its streamed answer."""
     answer, began, arrivals = Answer(), time.monotonic(), []
 
     def show(kind: str, piece: str) -> None:
         arrivals.append(time.monotonic() - began)
 
-    body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": QUESTION}]}
+    body = api.request(model, [{"role": "user", "content": QUESTION}])
     async with new_client(total=None) as client:
         try:
-            await ask(client, probe.base, body, probe.headers, answer, show)
+            await ask(client, probe.base, api, body, probe.headers, answer, show)
         except AnswerError as error:
             return [Finding("run", "bad", f"{error} [{answer.request_id}]", "the agent, or its gateway's log")]
     first = f"{arrivals[0]:.1f} s to the first word, " if arrivals else "no text, "

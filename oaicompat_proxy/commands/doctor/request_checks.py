@@ -1,4 +1,4 @@
-"""Checks of requests: HTTP version, reuse of connections, request id, and the size of bodies."""
+"""Checks of requests: HTTP version, reuse of connections, request id, endpoints, and the size of bodies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import uuid
 from typing import Any
 
 from .finding import Finding
-from .probe import TIMEOUT, Probe, Unreachable, new_client
+from .probe import PROXY_HEADER, TIMEOUT, Probe, Unreachable, new_client
 
 REQUESTS = 12
 """Requests over one connection: usually more than the proxy has workers."""
@@ -23,6 +23,10 @@ _HTTP_1_1, _NO_CONNECTION = "proxy_http_version 1.1;", 'proxy_set_header Connect
 HTTP_VERSION = f"nginx: {_HTTP_1_1}"
 UPSTREAM_KEEPALIVE = f"nginx: upstream {{ … keepalive 64; }} {_HTTP_1_1} {_NO_CONNECTION}"
 REQUEST_ID = "nginx: proxy_set_header X-Request-Id $http_x_request_id;"
+NO_JSON = b"["
+"""The body of a request that every endpoint refuses."""
+
+LOCATION = "nginx: one location for all of /v1/, and all methods"
 KEEPALIVE_TIMEOUT = "nginx: keepalive_timeout 75s;"
 
 
@@ -73,6 +77,22 @@ def _request_id_finding(seen: str, sent: str) -> Finding:
         text = "the client's X-Request-Id does not reach the proxy, so its log cannot be matched with the client's"
         return Finding("request id", "warn", text, REQUEST_ID)
     return Finding("request id", "ok", "the client's X-Request-Id reaches the proxy")
+
+
+async def check_endpoints(probe: Probe, *, routes: list[tuple[str, str]]) -> list[Finding]:
+    """Checks that requests to each of the proxy's routes reach it. They are refused there, so no agent runs."""
+    lost = []
+    async with new_client() as client:
+        for method, path in routes:
+            url = probe.base / path.lstrip("/")
+            body = NO_JSON if method == "POST" else None
+            async with client.request(method, url, headers=probe.headers, data=body) as response:
+                if PROXY_HEADER not in response.headers:
+                    lost.append(f"{method} {path}: {response.status}")
+    if lost:
+        text = f"requests do not reach the proxy: {', '.join(lost)}"
+        return [Finding("endpoints", "bad", text, LOCATION)]
+    return [Finding("endpoints", "ok", f"requests to all {len(routes)} routes of the APIs reach the proxy")]
 
 
 async def check_idle(probe: Probe, *, seconds: float) -> list[Finding]:

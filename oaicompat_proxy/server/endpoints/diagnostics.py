@@ -13,19 +13,20 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any, Self
 
 import pydantic
 from aiohttp import HttpVersion11, web
 
 from ... import __version__
+from ...api.protocol import ClientApi
 from ...api.registry import DEFAULT_API
 from ...core.answer import Envelope
 from ...core.errors import InvalidRequest, ProxyError, UpstreamRefused
 from ...core.sse import KEEP_ALIVE, encode
 from ...dialects.protocol import Gateway, HttpCall
-from ..context import CONTEXT
+from ..context import CONTEXT, server_of
 from ..http.body import read_body
 from ..runtime import RUNTIME
 from ..sessions.message_trial import find_messages
@@ -153,8 +154,16 @@ async def about(request: web.Request) -> web.Response:
         "keep_alive_form": config.keep_alive_form,
         "confirmations": config.confirmations,
         "secret": origin_of(config),
+        "routes": _routes(server_of(request).apis),
     }
     return web.json_response(told)
+
+
+def _routes(apis: Sequence[ClientApi]) -> list[tuple[str, str]]:
+    """Methods and paths of all APIs, behind the prefix, with names in place of the variables."""
+    endpoints = [("POST", api.path) for api in apis]
+    others = [(route.method, route.path.replace("{", "").replace("}", "")) for api in apis for route in api.routes]
+    return endpoints + others
 
 
 def _peer(request: web.Request) -> str:
