@@ -110,6 +110,18 @@ async def test_other_methods_are_refused(front: Proxy) -> None:
     assert (received.status, received.headers["allow"]) == (405, "DELETE, GET")
 
 
+async def test_a_page_may_delete_and_read_the_error(proxy: StartProxy) -> None:
+    front = await proxy(cors="http://page.example")
+    page = {"Origin": "http://page.example"}
+    asking = {"Access-Control-Request-Method": "DELETE", "Access-Control-Request-Headers": "authorization,openai-beta"}
+    allowed = await front.request("OPTIONS", f"{RESPONSES}/resp_1", headers=page | asking)
+    assert allowed.status == 204
+    assert "DELETE" in allowed.headers["access-control-allow-methods"]
+    assert allowed.headers["access-control-allow-headers"] == "authorization,openai-beta"
+    refused = await front.request("DELETE", f"{RESPONSES}/resp_1", headers=page)
+    assert (refused.status, refused.headers["access-control-allow-origin"]) == (404, "http://page.example")
+
+
 async def test_the_official_client_reads_the_errors(front: Proxy) -> None:
     async with AsyncOpenAI(base_url=f"{front.base}/v1", api_key="alice", max_retries=0) as client:
         with pytest.raises(NotFoundError, match="not found"):

@@ -13,6 +13,8 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -135,6 +137,39 @@ async def test_each_event_is_passed_on_before_the_next_one_exists(framing: str) 
                 assert await response.content.readuntil(b"\n\n") == b"data: %d\n\n" % number
                 received.release()
             assert await response.content.read() == b""
+
+
+async def test_a_response_arrives_word_by_word(front: str) -> None:
+    body = {"model": "demo", "stream": True, "input": "[[scenario:slow]]"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{front}/v1/responses", json=body) as response,
+    ):
+        began = time.monotonic()
+        reads = response.content.iter_any()
+        arrivals = [time.monotonic() - began async for read in reads if b"response.output_text.delta" in read]
+    assert len(arrivals) >= SLOW_WORDS - 1  # the machine may be asleep for a second
+    assert arrivals[-1] - arrivals[0] > (time.monotonic() - began) / 2
+
+
+def test_the_routes_of_a_response_are_passed_on(front: str) -> None:
+    with openai.OpenAI(base_url=f"{front}/v1", api_key="any", max_retries=0) as client:
+        answer_id = client.responses.create(model="demo", input="Hi").id
+        client.responses.delete(answer_id)
+        for ask in (client.responses.retrieve, client.responses.cancel, client.responses.input_items.list):
+            with pytest.raises(openai.NotFoundError, match=f"Response with id '{answer_id}' not found."):
+                ask(answer_id)
+
+
+def test_an_input_as_large_as_the_proxy_takes_is_passed_on(front: str) -> None:
+    limit = default("max_body")
+    for size, status in ((limit, 400), (limit + 1, 413)):
+        request = urllib.request.Request(f"{front}/v1/responses", b" " * size, method="POST")
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=DEADLINE)
+        with refused.value as received:
+            assert received.status == status
+            error_of(received.read())
 
 
 @pytest.mark.parametrize("streaming", [True, False], ids=["streaming", "whole"])

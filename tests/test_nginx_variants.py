@@ -113,7 +113,7 @@ async def replicas(first: Any = agree, second: Any = agree) -> AsyncIterator[tup
             yield (one, other), f"http://127.0.0.1:{port}"
 
 
-@pytest.mark.parametrize("header", ["X-Session-Id", "Idempotency-Key"])
+@pytest.mark.parametrize("header", ["X-Session-Id", "Idempotency-Key", "session-id"])
 async def test_what_bears_one_name_goes_to_one_replica(header: str) -> None:
     names = [f"name-{number}" for number in range(16)]
     async with replicas() as (both, base), aiohttp.ClientSession() as session:

@@ -78,15 +78,23 @@ async def test_what_is_refused_is_counted_once(proxy: StartProxy, body: bytes, e
     check_only(await scrape(front), "refused", error)
 
 
-async def test_the_older_endpoint_is_counted_apart(proxy: StartProxy, agent: Agent) -> None:
+async def test_each_api_is_counted_apart(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(run("Hello"))
     front = await proxy()
     await front.post(b'{"model": "default", "prompt": "Hi", "stream": true}', path="/v1/completions")
+    await front.post(b'{"model": "default", "input": "Hi", "stream": true}', path="/v1/responses")
     await front.chat()
     metrics = await scrape(front)
-    check_only(metrics, "success", "", count=2)
-    for operation in ("chat", "text_completion"):
-        assert metrics.total("oaicompat_runs_total", gen_ai_operation_name=operation) == 1
+    check_only(metrics, "success", "", count=3)
+    for api, operation in {"chat": "chat", "completion": "text_completion", "responses": "chat"}.items():
+        assert metrics.total("oaicompat_runs_total", api=api, gen_ai_operation_name=operation) == 1
+
+
+async def test_routes_that_run_no_agent_are_not_counted(proxy: StartProxy) -> None:
+    front = await proxy(api_key=("key",))
+    for path in ("/v1/responses/resp_1", "/v1/models"):
+        assert (await front.get(path)).status == 401
+    assert "oaicompat_runs_total{" not in (await front.get("/metrics")).body.decode()
 
 
 @pytest.mark.parametrize("begun", [True, False])

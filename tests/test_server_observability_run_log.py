@@ -64,6 +64,7 @@ async def test_a_line_of_json_has_all_of_a_run(proxy: StartProxy, agent: Agent) 
         "request_id": received.headers["x-request-id"],
         "client": "127.0.0.1",
         "key": "key-1",
+        "api": "chat",
         "operation": "chat",
         "model": "default",
         "session": agent.runs[0].session,
@@ -87,9 +88,10 @@ async def test_a_line_of_text_has_the_same(proxy: StartProxy, agent: Agent) -> N
         received = await front.chat()
     (line,) = stream.getvalue().splitlines()
     pattern = (
-        r"[\d-]+ [\d:,]+ WARNING oaicompat_proxy\.runs: run request_id=(\S+) client=127\.0\.0\.1 key=- operation=chat "
-        r"model=default session=\S+ stream=True status=200 outcome=agent_error error=agent_error ticks=1 chunks=2 "
-        r"bytes=\d+ waited=\d\.\d{4} first_event=\d\.\d{4} first_token=\d\.\d{4} duration=\d\.\d{4} execution=e1"
+        r"[\d-]+ [\d:,]+ WARNING oaicompat_proxy\.runs: run request_id=(\S+) client=127\.0\.0\.1 key=- api=chat "
+        r"operation=chat model=default session=\S+ stream=True status=200 outcome=agent_error "
+        r"error=agent_error ticks=1 chunks=2 bytes=\d+ waited=\d\.\d{4} first_event=\d\.\d{4} first_token=\d\.\d{4} "
+        r"duration=\d\.\d{4} execution=e1"
     )
     found = re.fullmatch(pattern, line)
     assert found, line

@@ -10,6 +10,7 @@ import logging
 
 from aiohttp import web
 
+from ...api.protocol import ClientApi
 from ...core.errors import ProxyError
 from ..context import CONTEXT, Handler
 from ..observability.run_report import Observer, RunReport, RunSummary
@@ -22,12 +23,12 @@ RETRY_COUNT = "x-stainless-retry-count"
 """Sent by the official clients: how often this request was tried before."""
 
 
-def reported(operation: str, handler: Handler) -> Handler:
+def reported(api: ClientApi, handler: Handler) -> Handler:
     """Wraps the handler: each of its runs is reported."""
 
     async def report_run(request: web.Request) -> web.StreamResponse:
         telemetry, context = request.app[TELEMETRY], request[CONTEXT]
-        report = context.report = _begin(telemetry, request, operation, context.caller.name)
+        report = context.report = _begin(telemetry, request, api, context.caller.name)
         status = 0
         try:
             response = await handler(request)
@@ -51,15 +52,16 @@ def report_rejected(request: web.Request, error: ProxyError) -> None:
     api = find_api(request)
     if api is not None:
         telemetry = request.app[TELEMETRY]
-        report = request[CONTEXT].report = _begin(telemetry, request, api.operation)
+        report = request[CONTEXT].report = _begin(telemetry, request, api)
         report.fail(error)
         report.end(sent=0)
         notify(telemetry.observers, report)
 
 
-def _begin(telemetry: Telemetry, request: web.Request, operation: str, key_name: str = "") -> RunReport:
+def _begin(telemetry: Telemetry, request: web.Request, api: ClientApi, key_name: str = "") -> RunReport:
     headers, context = request.headers, request[CONTEXT]
-    report = RunReport(operation, telemetry.runs)
+    report = RunReport(api.operation, telemetry.runs)
+    report.api = api.name
     report.request_id = context.request_id
     report.client = context.client
     report.key_name = key_name or "-"

@@ -53,7 +53,7 @@ RUNS = Definition(
     "counter",
     "oaicompat_runs_total",
     "Finished requests for a run.",
-    ("gen_ai_operation_name", MODEL, "outcome", "finish_reason"),
+    ("api", "gen_ai_operation_name", MODEL, "outcome", "finish_reason"),
 )
 RUNNING = Definition("gauge", "oaicompat_runs_running", "Runs that are being answered now.")
 WAITING = Definition(

@@ -73,7 +73,7 @@ class Metrics:
     def observe(self, run: RunSummary) -> None:
         model = self._model_label(run)
         labels = run.operation, self._provider, model
-        self._runs[run.operation, model, run.outcome, run.finish_reason].inc()
+        self._runs[run.api, run.operation, model, run.outcome, run.finish_reason].inc()
         self._durations[*labels, run.error_type].observe(run.duration)
         if run.first_event is not None:
             self._first_events[model,].observe(run.first_event)

@@ -61,6 +61,7 @@ class RunLine:
             "request_id": run.request_id,
             "client": run.client,
             "key": run.key_name,
+            "api": run.api,
             "operation": run.operation,
             "model": _shorten(run.model),
             "session": run.session,

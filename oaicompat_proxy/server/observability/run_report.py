@@ -110,6 +110,8 @@ class RunSummary:
 
     operation: str
     """`chat` or `text_completion`: OpenTelemetry's `gen_ai.operation.name`."""
+    api: str = ""
+    """The name of the client API."""
     request_id: str = "-"
     client: str = "-"
     key_name: str = "-"

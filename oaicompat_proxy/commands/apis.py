@@ -1,0 +1,27 @@
+"""The option `--api`: which API of the proxy a command speaks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .chat_api import CHAT
+from .client import Api
+from .responses_api import RESPONSES
+
+APIS: dict[str, Api] = {"chat": CHAT, "responses": RESPONSES}
+
+
+def _find(context: click.Context, option: click.Parameter, name: Any) -> Api:
+    return APIS[name]
+
+
+api_option = click.option(
+    "--api",
+    type=click.Choice([*APIS]),
+    default="chat",
+    show_default=True,
+    callback=_find,
+    help="API of the proxy that is used.",
+)
