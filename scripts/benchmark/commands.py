@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -14,6 +14,10 @@ from typing import Any, NoReturn
 import click
 
 from . import machine
+from .counting.commands import check_ratios, count_costs, write_ratios
+from .counting.commands import why_not as why_no_count
+from .counting.loads import COUNTED
+from .counting.tool import ToolFailed
 from .curves import build_curves, run_curves
 from .loads import LOADS, SCALES, Load, scaled
 from .peers import PEERS
@@ -31,6 +35,7 @@ CURVE_ROUNDS = 3
 CURVE_SECONDS = {"full": 3.0, "quick": 1.0, "tiny": 0.2}
 CURVE_SHARES = {"full": 1.0, "quick": 1.0, "tiny": 0.02}
 DEBUG_BYTES = 65536
+COUNTS = ("all", "check", "write")
 
 OutputFile = click.Path(dir_okay=False, writable=True, path_type=Path)
 
@@ -62,6 +67,14 @@ OutputFile = click.Path(dir_okay=False, writable=True, path_type=Path)
     help="Also the proxy as it is in another checkout, called `before`.",
 )
 @click.option("--curves", is_flag=True, help="Measure the curves instead: over streams, lengths and workers.")
+@click.option(
+    "--count",
+    type=click.Choice(COUNTS),
+    is_flag=False,
+    flag_value="all",
+    help="Count instructions, system calls and Python calls instead; `check`: only the first two, against the table "
+    "in the repository; `write`: write that table.",
+)
 @click.option("--plot", type=OutputFile, default="curves.png", show_default=True, help="The picture of the curves.")
 @click.option("--json", type=OutputFile, help="Write all figures there.")
 @click.option(
@@ -77,6 +90,9 @@ def bench(**options: Any) -> None:
         raise click.ClickException(why)
     signal.signal(signal.SIGTERM, _stop)
     settings = Settings(**options)
+    if settings.count:
+        _count(settings)
+        return
     loads, targets, programs = _loads(settings), _targets(settings), _programs(settings)
     with _said_plainly(), open_stage(programs, settings.before) as stage:
         if settings.readme:
@@ -102,6 +118,7 @@ class Settings:
     peers: tuple[str, ...]
     before: Path | None
     curves: bool
+    count: str | None
     plot: Path
     json: Path | None
     readme: bool
@@ -150,12 +167,32 @@ def _curves(stage: Stage, settings: Settings) -> bool:
     return not broken
 
 
+def _count(settings: Settings) -> None:
+    if why := why_no_count():
+        raise click.ClickException(why)
+    names = _names(settings, COUNTED)
+    with _said_plainly(), open_stage(before=settings.before) as stage:
+        if settings.count == "write":
+            write_ratios(stage, _tell)
+        elif settings.count == "all":
+            count_costs(stage, names, settings.before is not None, settings.json, _tell)
+        elif not check_ratios(stage, names, _tell):
+            raise click.exceptions.Exit(1)
+
+
+def _names(settings: Settings, known: Collection[str]) -> list[str]:
+    """The loads that were asked for."""
+    names = settings.only.split(",") if settings.only else list(known)
+    if unknown := [name for name in names if name not in known]:
+        raise click.BadParameter(f"no load {', '.join(unknown)}; there are {', '.join(known)}", param_hint="--only")
+    return names
+
+
 def _loads(settings: Settings) -> list[Load]:
-    names = settings.only.split(",") if settings.only else list(LOADS)
-    if unknown := [name for name in names if name not in LOADS]:
-        raise click.BadParameter(f"no load {', '.join(unknown)}; there are {', '.join(LOADS)}", param_hint="--only")
     files = raise_file_limit()
-    return [scaled(LOADS[name], settings.size, debug=settings.debug_frames, files=files) for name in names]
+    return [
+        scaled(LOADS[name], settings.size, debug=settings.debug_frames, files=files) for name in _names(settings, LOADS)
+    ]
 
 
 def _targets(settings: Settings) -> list[str]:
@@ -178,7 +215,7 @@ def _programs(settings: Settings) -> dict[str, str]:
 def _said_plainly() -> Iterator[None]:
     try:
         yield
-    except (StartFailed, NoPlace) as error:
+    except (StartFailed, NoPlace, ToolFailed) as error:
         raise click.ClickException(str(error)) from None
 
 

@@ -126,6 +126,14 @@ class Repeat(Driver):
             self._over.set()
 
 
+class Count(Repeat):
+    """Every connection asks again as soon as it has its answer, until so many requests were made."""
+
+    async def prepare(self) -> None:
+        for _ in range(self._order.connections):
+            await self._connect()
+
+
 class Steady(Driver):
     """Every connection asks once; measured is a window in which all streams run."""
 
@@ -212,4 +220,4 @@ class Hold(Driver):
             await asyncio.sleep(max(order.warm, QUIET_PACES * order.run.pace / 1000))
 
 
-DRIVERS: dict[str, type[Driver]] = {"repeat": Repeat, "steady": Steady, "hold": Hold}
+DRIVERS: dict[str, type[Driver]] = {"repeat": Repeat, "count": Count, "steady": Steady, "hold": Hold}

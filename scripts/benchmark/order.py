@@ -24,8 +24,8 @@ class Order:
     run: Run
     connections: int
     mode: str
-    """`repeat`: each connection asks again and again. `steady`: each asks once, a window in the middle is
-    measured. `hold`: each asks once, and the answer never ends."""
+    """`repeat`: each connection asks again and again. `count`: the same, for just `most` requests. `steady`: each asks
+    once, a window in the middle is measured. `hold`: each asks once, and the answer never ends."""
     seconds: float
     """How long is measured."""
     warm: float

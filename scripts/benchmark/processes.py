@@ -129,9 +129,9 @@ class Server(Process):
             how = {"stdin": subprocess.DEVNULL, "stdout": file, "stderr": subprocess.STDOUT, **how}
             super().__init__(name, command, keeper, **how)
 
-    def wait_for(self, pattern: str) -> re.Match[str]:
+    def wait_for(self, pattern: str, within: float = START) -> re.Match[str]:
         """The first place where it says this. Raises StartFailed."""
-        deadline = time.monotonic() + START
+        deadline = time.monotonic() + within
         while True:
             if found := re.search(pattern, self._said()):
                 return found

@@ -12,13 +12,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .peers import PEERS
-from .processes import Group, Keeper, Measured, Server, environment, module
+from .processes import START, Group, Keeper, Measured, Server, environment, module
 
 OWN = ("pipe", "nginx", "proxy")
 BEFORE = "before"
@@ -28,6 +28,7 @@ DIRECT = "direct"
 PEER_START = 120.0
 MOST_FILES = 1_000_000
 
+Command = list[str]
 _LISTENS = r"listens on +http://127\.0\.0\.1:(\d+)"
 
 _NGINX = """
@@ -103,6 +104,12 @@ class Stage:
             yield self._start(name, flags, stack)
 
     @contextlib.contextmanager
+    def under(self, tool: Callable[[Command], Command], name: str, within: float) -> Iterator[Target]:
+        """A fresh pipe, proxy or `before`, run by the command that `tool` makes of its own. Raises StartFailed."""
+        with contextlib.ExitStack() as stack:
+            yield self._python(name, tool(self._command(name)), stack, within)
+
+    @contextlib.contextmanager
     def workers(self, count: int) -> Iterator[Target]:
         """The proxy with so many workers; as processes side by side where it has no such option."""
         if "--workers" in _proxy_help():
@@ -121,12 +128,16 @@ class Stage:
             return self._nginx(stack)
         if name in PEERS:
             return self._peer(name, stack)
-        command = module("pipe", self.address) if name == "pipe" else self._proxy_command(flags)
-        process = self._run(name, command, stack, env=environment(self._before if name == BEFORE else None))
-        return Target(name, (int(process.wait_for(_LISTENS)[1]),), process, native=name == "pipe")
+        return self._python(name, self._command(name, *flags), stack, START)
 
-    def _proxy_command(self, flags: tuple[str, ...]) -> list[str]:
+    def _command(self, name: str, *flags: str) -> Command:
+        if name == "pipe":
+            return module("pipe", self.address)
         return [sys.executable, "-m", "oaicompat_proxy", "--upstream", self.address, "--port", "0", *flags]
+
+    def _python(self, name: str, command: Command, stack: contextlib.ExitStack, within: float) -> Target:
+        process = self._run(name, command, stack, env=environment(self._before if name == BEFORE else None))
+        return Target(name, (int(process.wait_for(_LISTENS, within)[1]),), process, native=name == "pipe")
 
     def _nginx(self, stack: contextlib.ExitStack) -> Target:
         program = nginx_program()

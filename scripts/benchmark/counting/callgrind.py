@@ -1,0 +1,83 @@
+"""Instructions in user space, by C function, as valgrind's callgrind counts them."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..targets import Command, Stage
+from .slope import Counts
+from .tool import FIXED_HASHES, START, Running, ToolFailed
+
+INSTRUCTIONS = "instructions"
+PATIENCE = 60.0
+"""Seconds for valgrind to carry a command out."""
+
+_COST = re.compile(r"[0-9+*-]\S* (\d+)")
+_RECURSION = re.compile(r"'\d+$")
+
+
+class Callgrind:
+    """A target under valgrind. Counting begins after the start, which would take a minute otherwise."""
+
+    def __init__(self) -> None:
+        self._profile = Path()
+        self._pid = 0
+        self._dumps = 0
+
+    @contextlib.contextmanager
+    def running(self, stage: Stage, name: str, home: Path) -> Running:
+        self._profile = home / f"callgrind-{name}"
+        self._dumps = 0
+        with stage.under(self._wrap, name, START) as target:
+            self._pid = target.process.pids()[0]
+            self._control("instrumentation", "on")
+            yield target
+
+    def take(self) -> Counts:
+        self._control("dump")
+        self._dumps += 1
+        dump = self._profile.with_name(f"{self._profile.name}.{self._dumps}")
+        with dump.open(encoding="utf-8", errors="replace") as lines:
+            counts = parse_profile(lines)
+        dump.unlink()
+        return {INSTRUCTIONS: counts}
+
+    def _wrap(self, command: Command) -> Command:
+        valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--compress-strings=no"]
+        return [*FIXED_HASHES, *valgrind, f"--callgrind-out-file={self._profile}", *command]
+
+    def _control(self, *words: str) -> None:
+        command = ["vgdb", f"--pid={self._pid}", *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        if done.returncode:
+            raise ToolFailed(f"vgdb {' '.join(words)}: {(done.stderr or done.stdout).strip()}")
+
+
+def parse_profile(lines: Iterable[str]) -> Counter[str]:
+    """Each function's own instructions, from callgrind's file format without compressed names."""
+    counts: Counter[str] = Counter()
+    object_file = function = ""
+    inclusive = False
+    for line in lines:
+        if found := _COST.match(line):
+            if not inclusive:
+                counts[function] += int(found[1])
+            inclusive = False
+        elif line.startswith("ob="):
+            object_file = Path(line[3:].strip()).name
+        elif line.startswith("fn="):
+            function = _name(object_file, line[3:].strip())
+        elif line.startswith("calls="):
+            inclusive = True  # the next line is the cost of the function that is called
+    return counts
+
+
+def _name(object_file: str, function: str) -> str:
+    """A function without its level of recursion; with its library where that has no names."""
+    function = _RECURSION.sub("", function)
+    return f"{object_file}:{function}" if function.startswith("0x") else function

@@ -1,0 +1,64 @@
+"""What `scripts/bench --count` does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ..targets import BEFORE, Stage
+from .callgrind import Callgrind
+from .counter import Cost, count
+from .loads import COUNTED
+from .python_calls import PythonCalls
+from .ratios import TABLE, build_table, compare, read_table, write_table
+from .report import cost_table, largest_tables
+from .strace import Strace
+from .tool import Tool
+
+PROGRAMS = {"valgrind": "valgrind", "strace": "strace"}
+"""Program → Debian package."""
+TARGETS = ("pipe", "proxy")
+MOST_COSTLY = 12
+
+
+def why_not() -> str:
+    """Why nothing can be counted here; empty if it can."""
+    missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
+    return f"--count needs {' and '.join(missing)}: apt-get install {' '.join(missing)}" if missing else ""
+
+
+def count_costs(
+    stage: Stage, only: Sequence[str], before: bool, json_file: Path | None, tell: Callable[[str], None]
+) -> None:
+    """Counts everything, and shows what costs most."""
+    targets = [*TARGETS, *([BEFORE] if before else [])]
+    costs = _count(stage, only, targets, [Callgrind(), Strace(), PythonCalls()], tell)
+    click.echo("\n\n".join([cost_table(costs), *largest_tables(costs, MOST_COSTLY)]))
+    if json_file:
+        json_file.write_text(json.dumps([asdict(cost) for cost in costs], indent=1) + "\n", "utf-8")
+
+
+def check_ratios(stage: Stage, only: Sequence[str], tell: Callable[[str], None]) -> bool:
+    """Whether no ratio has grown since the table was written."""
+    costs = _count(stage, only, TARGETS, [Callgrind(), Strace()], tell)
+    comparison = compare(build_table(costs), read_table())
+    click.echo("\n".join([cost_table(costs), "", *comparison.lines()]))
+    return not comparison.failed
+
+
+def write_ratios(stage: Stage, tell: Callable[[str], None]) -> None:
+    """Writes the table anew."""
+    costs = _count(stage, [], TARGETS, [Callgrind(), Strace()], tell)
+    write_table(build_table(costs))
+    click.echo(f"{cost_table(costs)}\n\nThe ratios are in {TABLE}.")
+
+
+def _count(
+    stage: Stage, only: Sequence[str], targets: Sequence[str], tools: Sequence[Tool], tell: Callable[[str], None]
+) -> list[Cost]:
+    return count(stage, [COUNTED[name] for name in only or COUNTED], targets, tools, tell)

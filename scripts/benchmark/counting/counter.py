@@ -1,0 +1,59 @@
+"""Every load on every target under every tool, in both lengths: what a unit costs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..measure import run_load
+from ..targets import Stage, Target
+from .loads import CountedLoad
+from .slope import Counts, Rates, slope
+from .tool import Tool, ToolFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one unit of a load costs on a target."""
+
+    load: str
+    target: str
+    rates: Rates = field(default_factory=dict)
+
+
+def count(
+    stage: Stage,
+    loads: Sequence[CountedLoad],
+    targets: Sequence[str],
+    tools: Sequence[Tool],
+    tell: Callable[[str], None],
+) -> list[Cost]:
+    """The costs, by load and then by target. Raises StartFailed, ToolFailed."""
+    costs = {(load.name, target): Cost(load.name, target) for load in loads for target in targets}
+    for tool in tools:
+        for target in targets:
+            tell(f"{type(tool).__name__.lower()}: {target}")
+            for load, rates in _count(stage, loads, target, tool):
+                costs[load.name, target].rates.update(rates)
+    return list(costs.values())
+
+
+def _count(stage: Stage, loads: Sequence[CountedLoad], name: str, tool: Tool) -> Iterator[tuple[CountedLoad, Rates]]:
+    with tempfile.TemporaryDirectory(prefix="count-") as home, tool.running(stage, name, Path(home)) as target:
+        for load in loads:
+            _run(stage, load, load.few, target, tool)  # warms the target up
+            few = _run(stage, load, load.few, target, tool)
+            many = _run(stage, load, load.many, target, tool)
+            yield load, slope(few, many, load.units)
+
+
+def _run(stage: Stage, load: CountedLoad, length: int, target: Target, tool: Tool) -> Counts:
+    """The counts of one length, all of whose answers were whole. Raises ToolFailed."""
+    sized = load.sized(length)
+    came = run_load(sized, target, stage).came
+    if came.broken or came.requests != sized.most:
+        broken = came.broken[0] if came.broken else "some were not answered in time"
+        raise ToolFailed(f"{load.name}, {target.name}: {came.requests} of {sized.most} answers, {broken}")
+    return tool.take()

@@ -1,0 +1,57 @@
+"""Runs a module under cProfile: `python -m benchmark.counting.profiled FIFO MODULE [ARGUMENT]…`.
+
+Each line that is written into FIFO names a file. The profile so far is written there, as JSON.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import json
+import runpy
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+from types import CodeType
+
+PYTHON_CALLS = "Python calls"
+PYTHON_TIME = "Python time"
+
+
+def main() -> None:
+    fifo, module, *arguments = sys.argv[1:]
+    profile = cProfile.Profile(builtins=False)
+    threading.Thread(target=_answer, args=(Path(fifo), profile), daemon=True).start()
+    sys.argv[1:] = arguments
+    profile.enable()
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _answer(fifo: Path, profile: cProfile.Profile) -> None:
+    while True:
+        for line in fifo.read_text("utf-8").splitlines():
+            file = Path(line)
+            unfinished = file.with_suffix(".part")
+            unfinished.write_text(json.dumps(_counts(profile)), "utf-8")
+            unfinished.rename(file)
+
+
+def _counts(profile: cProfile.Profile) -> dict[str, Counter[str]]:
+    """How often each function was called, and the nanoseconds that it took itself, with the C functions it called."""
+    calls: Counter[str] = Counter()
+    times: Counter[str] = Counter()
+    for entry in profile.getstats():
+        if isinstance(entry.code, CodeType):
+            name = _name(entry.code)
+            calls[name] += entry.callcount
+            times[name] += round(entry.inlinetime * 1e9)
+    return {PYTHON_CALLS: calls, PYTHON_TIME: times}
+
+
+def _name(code: CodeType) -> str:
+    """The function with the last two parts of its module's path."""
+    return f"{'/'.join(Path(code.co_filename).parts[-2:])}:{code.co_qualname}"
+
+
+if __name__ == "__main__":
+    main()
