@@ -15,6 +15,8 @@ from .frames import Event, encode_event
 from .output import Output, OutputOptions
 from .response_object import Outcome, ResponseObject, encode_usage
 
+_TOO_LONG = "The agent's answer is longer than this server holds."
+
 
 class ResponseEncoder:
     """Encodes one stream: `encode` each part, then `end` or `fail` once."""
@@ -33,8 +35,10 @@ class ResponseEncoder:
     def encode(self, part: Part) -> bytes:
         """The events of one part; empty if it has none. Raises UpstreamAnswerTooLong."""
         kind = type(part)
-        if kind is TextBatch or kind is TextPart:
-            return self._encode_text(part)  # type: ignore[arg-type]
+        if kind is TextBatch:
+            return self._encode_text(*part)  # type: ignore[arg-type]
+        if kind is TextPart:
+            return self._encode_text(part.text, [json_text.encode(part.text)[1:-1]])  # type: ignore[union-attr]
         if kind is AnswerStarted:
             return self._start()
         if kind is UsageTotals:
@@ -69,25 +73,26 @@ class ResponseEncoder:
         outcome = Outcome("in_progress")
         return self._encode_all([self._lifecycle(name, outcome) for name in ("created", "in_progress")])
 
-    def _encode_text(self, part: TextBatch | TextPart) -> bytes:
-        self._count(len(part.text))
-        output = self.output
-        opening = b""
-        if output.message is None:
-            opening = self._encode_all(output.open_message())
-        texts = part.encoded if type(part) is TextBatch else [json_text.encode(part.text)[1:-1]]
+    def _encode_text(self, text: str, deltas: list[bytes]) -> bytes:
+        """`deltas`: the pieces of the text, each as the inside of a JSON string."""
+        self._left -= len(text)
+        if self._left < 0:
+            raise UpstreamAnswerTooLong(_TOO_LONG)
+        message = self.output.message
+        if message is None:
+            opening = self._encode_all(self.output.open_message())
+            self._left += len(text)
+            return opening + self._encode_text(text, deltas)
+        message.pieces.append(text)
         number = self.chunks
-        self.chunks = number + len(texts)
-        message = output.message
-        assert message is not None
-        message.pieces.append(part.text)
-        return opening + message.deltas.encode(number, texts)
+        self.chunks = number + len(deltas)
+        return message.deltas.encode(number, deltas)
 
     def _count(self, size: int) -> None:
         """What is said is held until the end, which repeats it."""
         self._left -= size
         if self._left < 0:
-            raise UpstreamAnswerTooLong("The agent's answer is longer than this server holds.")
+            raise UpstreamAnswerTooLong(_TOO_LONG)
 
     def _lifecycle(self, name: str, outcome: Outcome) -> Event:
         return Event(f"response.{name}", b'"response":%b' % self._response.encode(outcome))

@@ -48,7 +48,7 @@ class DeltaFrames:
             low = self._count_from(number)
         count = len(texts)
         if count == 1:
-            return self._first + self._numbers[low] + texts[0] + _END
+            return b"".join((self._first, self._numbers[low], texts[0], _END))
         if low + count > _STEP:
             here = _STEP - low
             return self.encode(number, texts[:here]) + self.encode(number + here, texts[here:])
