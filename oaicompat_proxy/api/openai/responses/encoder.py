@@ -36,7 +36,7 @@ class ResponseEncoder:
         """The events of one part; empty if it has none. Raises UpstreamAnswerTooLong."""
         kind = type(part)
         if kind is TextBatch:
-            return self._encode_text(*part)  # type: ignore[arg-type]
+            return self._encode_text(*part)
         if kind is TextPart:
             return self._encode_text(part.text, [json_text.encode(part.text)[1:-1]])  # type: ignore[union-attr]
         if kind is AnswerStarted:
@@ -74,19 +74,19 @@ class ResponseEncoder:
         return self._encode_all([self._lifecycle(name, outcome) for name in ("created", "in_progress")])
 
     def _encode_text(self, text: str, deltas: list[bytes]) -> bytes:
-        """`deltas`: the pieces of the text, each as the inside of a JSON string."""
+        """`deltas`: the pieces of the text, each as the inside of a JSON string. Counts by itself: one call less."""
         self._left -= len(text)
         if self._left < 0:
             raise UpstreamAnswerTooLong(_TOO_LONG)
-        message = self.output.message
+        message, opening = self.output.message, b""
         if message is None:
             opening = self._encode_all(self.output.open_message())
-            self._left += len(text)
-            return opening + self._encode_text(text, deltas)
+            message = self.output.message
+            assert message is not None
         message.pieces.append(text)
         number = self.chunks
         self.chunks = number + len(deltas)
-        return message.deltas.encode(number, deltas)
+        return opening + message.deltas.encode(number, deltas)
 
     def _count(self, size: int) -> None:
         """What is said is held until the end, which repeats it."""
