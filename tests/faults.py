@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from agent import PATIENCE, Agent, Reply
-from checker import check_body, check_error_body, check_stream
+from api_clients import CHAT_CLIENT, ApiClient, Said
 from client import Caller
-from conftest import Proxy, chat_body
+from conftest import Proxy
 from pure_path import Manner, new_reader, translate
 
 from oaicompat_proxy.api.openai.chat.request import parse
@@ -55,6 +55,7 @@ class Run:
     body: bytes
     request: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    client: ApiClient = CHAT_CLIENT
 
     @cached_property
     def frames(self) -> list[bytes]:
@@ -84,7 +85,10 @@ class Run:
     def manner(self) -> Manner:
         request = {"model": "owl", "stream": True, "messages": [{"role": "user", "content": "?"}], **self.request}
         chat = parse(json.dumps(request).encode(), max_media=0, max_messages=1)
-        return Manner(chat.tool_names, chat.form["include_usage"], chat.form["legacy_functions"], **self.settings)
+        form = chat.form
+        return self.client.manner(
+            Manner(chat.tool_names, form["include_usage"], form["legacy_functions"], **self.settings)
+        )
 
     @cached_property
     def text(self) -> str | None:
@@ -143,12 +147,12 @@ def is_text(chunk: object) -> bool:
     return isinstance(chunk, TextPart | TextBatch)
 
 
-def recorded(path: Path) -> Run:
+def recorded(path: Path, client: ApiClient = CHAT_CLIENT) -> Run:
     """The run in a file, with the request and the settings that belong to it."""
     name = path.name.partition(".")[0]
     more = (path.with_name(f"{name}.{kind}.json") for kind in ("request", "config"))
     request, settings = (json.loads(each.read_text()) if each.exists() else {} for each in more)
-    return Run(path.read_bytes(), request, settings)
+    return Run(path.read_bytes(), request, settings, client)
 
 
 def wire_of(frames: Iterable[bytes]) -> bytes:
@@ -435,18 +439,10 @@ async def try_all(front: Proxy, agent: Agent, run: Run, cases: Sequence[Case], a
     await agent.until(lambda: not agent.left_behind)
 
 
-async def ask(caller: Caller, run: Run, case: Case, number: int) -> tuple[str | None, dict[str, Any] | None]:
+async def ask(caller: Caller, run: Run, case: Case, number: int) -> Said:
     """The text of a success, or None and the error that the client was told. Anything else fails the test."""
-    fields = {**run.request, "stream": case.stream}
-    if not case.stream:
-        fields.pop("stream_options", None)
+    request = run.client.request(str(number), run.request, stream=case.stream)
     async with asyncio.timeout(PATIENCE):
-        received = await caller.post(chat_body(str(number), **fields))
+        received = await caller.post(request, path=run.client.path)
     assert b"Traceback" not in received.body
-    manner = run.manner
-    if received.status != 200:
-        return None, check_error_body(received.body)
-    if not case.stream:
-        return check_body(received.body, reasoning_field=manner.reasoning_field).text, None
-    answer = check_stream(received.body, include_usage=manner.include_usage, reasoning_field=manner.reasoning_field)
-    return (answer.text, None) if answer.error is None else (None, answer.error)
+    return run.client.read(received.status, received.body, run.manner, stream=case.stream)

@@ -1,7 +1,9 @@
 """The agent's stream breaks everywhere, over a real socket, in every way: one ending, never half an answer as a whole.
 
 The small runs are broken at every byte, the recorded ones in many places and beside the edge of every frame; streamed
-and not. The count of cases is in the last lines of the tests' output.
+and not. All that is done to an answer of chat; the other APIs, which share its way up to the encoder, are tried in
+fewer places: the small runs are cut at every byte, the rest is sampled. The count of cases is in the last lines of the
+tests' output.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any
 
 import pytest
 from agent import LAST_WORD, Agent, enveloped, failure, text, tool_call
+from api_clients import CHAT_CLIENT, CLIENTS, ApiClient
 from conftest import StartProxy
 from faults import (
     CUTS,
@@ -40,6 +43,8 @@ STRIDE = 97
 """Bytes between two cuts of a recording; odd, so that cuts fall on every part of a frame."""
 WIDE_STRIDE = 509
 """The same where nothing but the transport's word for it differs."""
+OTHERS_STRIDE = 7
+"""For the APIs beside chat: bytes of a small run between two places, and a share of the other cases."""
 SILENCE = 0.4
 """Seconds after which a silent agent is given up; enough for a busy machine to answer what is not silent."""
 STALLED_AT_ONCE = 200
@@ -187,4 +192,54 @@ async def test_a_demo_run_broken_in_some_places(
         if fault.places(run)
         for stream in (True, False)
     ]
+    await break_run(proxy, agent, run, cases, record_property)
+
+
+# The other APIs
+
+OTHERS = [client for client in CLIENTS if client is not CHAT_CLIENT]
+
+each_other_api = pytest.mark.parametrize("client", OTHERS, ids=str)
+
+
+def in_turn(cases: list[Case]) -> list[Case]:
+    """A share of the cases; one for each mode in turn, since the stride is odd."""
+    return cases[::OTHERS_STRIDE]
+
+
+@each_other_api
+@pytest.mark.parametrize("name", SMALL)
+async def test_a_small_run_of_another_api_cut_at_every_byte(
+    proxy: StartProxy, agent: Agent, record_property: Count, name: str, client: ApiClient
+) -> None:
+    run = Run(b"".join(SMALL[name]), {"tools": [WEATHER]}, client=client)
+    assert run.text == SAYS[name]
+    modes = itertools.cycle((True, True, False))
+    cases = [Case(CUTS[0], place, stream) for place, stream in zip(range(CUTS[0].places(run)), modes, strict=False)]
+    await break_run(proxy, agent, run, cases, record_property)
+
+
+@each_other_api
+@pytest.mark.parametrize("name", SMALL)
+async def test_a_small_run_of_another_api_broken_in_every_way(
+    proxy: StartProxy, agent: Agent, record_property: Count, name: str, client: ApiClient
+) -> None:
+    """A garbled head is no matter of the API; it may also leave a dead connection to the case behind it."""
+    run = Run(b"".join(SMALL[name]), {"tools": [WEATHER]}, client=client)
+    cases = [
+        Case(fault, place, place % 2 == 0)
+        for fault in BY_THE_BYTE[1:]
+        for place in range(len(run.head) if fault.kind == "garbled" else 0, fault.places(run))
+    ]
+    await break_run(proxy, agent, run, in_turn(cases), record_property)
+
+
+@each_other_api
+@pytest.mark.parametrize("path", RECORDINGS, ids=id_of)
+async def test_a_recorded_run_of_another_api_broken_in_many_places(
+    proxy: StartProxy, agent: Agent, record_property: Count, path: Path, client: ApiClient
+) -> None:
+    run = recorded(path, client)
+    cases = [case for fault in (*CUTS, RESET, STALL) for case in sampled(run, [fault], 4 * WIDE_STRIDE)]
+    cases += in_turn(on_edges(run, [CUTS[0], RESET])) + in_turn(on_frames(run, FRAME_FAULTS))
     await break_run(proxy, agent, run, cases, record_property)
