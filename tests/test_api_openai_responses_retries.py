@@ -11,6 +11,7 @@ from oaicompat_proxy.api.openai.chat.api import CHAT
 from oaicompat_proxy.api.openai.completions.api import COMPLETIONS
 from oaicompat_proxy.api.openai.responses.api import RESPONSES
 from oaicompat_proxy.api.openai.responses.retries import read_retry_key
+from oaicompat_proxy.api.protocol import RetryKey
 
 TURN = {"turn_id": "t-1", "x-codex-attempt": "1"}
 USER = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}
@@ -26,9 +27,9 @@ CALL = {"type": "function_call", "call_id": "c", "name": "ls", "arguments": "{}"
 OUTPUT = {"type": "function_call_output", "call_id": "c", "output": "a.txt"}
 
 
-def key(given: Any = "Hi", *, max_values: int = 1000, **fields: Any) -> bytes | None:
+def key(given: Any = "Hi", *, max_values: int = 1000, **fields: Any) -> RetryKey | None:
     body = {"model": "owl", "input": given, "stream": True, "client_metadata": TURN, **fields}
-    return read_retry_key(json.dumps(body).encode(), max_values)
+    return read_retry_key(json.dumps(body).encode(), {}, max_values)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_the_order_of_members_and_other_metadata_make_no_difference() -> None:
         "input": "Hi",
         "model": "owl",
     }
-    assert read_retry_key(json.dumps(body, indent=1).encode(), 1000) == key()
+    assert read_retry_key(json.dumps(body, indent=1).encode(), {}, 1000) == key()
 
 
 def test_large_integers_do_not_hide_a_retry() -> None:
@@ -94,7 +95,7 @@ def test_without_a_turn_id_there_is_no_key(metadata: Any) -> None:
     [b"", b"\xff", b'{"turn_id"', b'["turn_id"]', b'"turn_id"', b'{"client_metadata":{"turn_id":"t","a":NaN}}'],
 )
 def test_a_body_that_is_refused_has_no_key(body: bytes) -> None:
-    assert read_retry_key(body, 1000) is None
+    assert read_retry_key(body, {}, 1000) is None
 
 
 def test_what_the_parser_refuses_has_no_key() -> None:
@@ -104,7 +105,7 @@ def test_what_the_parser_refuses_has_no_key() -> None:
 @pytest.mark.parametrize(("depth", "refused"), [(100, False), (300, True), (100_000, True)])
 def test_deep_nesting_raises_nothing(depth: int, refused: bool) -> None:
     body = b'{"client_metadata":{"turn_id":"t"},"input":%b%b,"n":%b}' % (b"[" * depth, b"]" * depth, b"9" * 30)
-    assert (read_retry_key(body, 1_000_000) is None) == refused
+    assert (read_retry_key(body, {}, 1_000_000) is None) == refused
 
 
 @pytest.mark.parametrize("given", [None, 7, {}, [None], [7], ["x"], [{}]])
@@ -113,5 +114,5 @@ def test_a_faulty_input_raises_nothing(given: Any) -> None:
 
 
 def test_only_this_api_has_such_requests() -> None:
-    assert RESPONSES.read_retry_key is read_retry_key
-    assert CHAT.read_retry_key is COMPLETIONS.read_retry_key is None
+    assert RESPONSES.retries.read_key is read_retry_key
+    assert CHAT.retries is COMPLETIONS.retries is None

@@ -119,3 +119,13 @@ async def test_tokens_are_counted_beyond_the_limit_of_requests(agent: Agent, pro
     limited = await front.post(request(model="default"), path=MESSAGES)
     assert (limited.status, check_message_error(limited.body)["type"]) == (429, "rate_limit_error")
     assert limited.headers["anthropic-ratelimit-requests-remaining"] == "0"
+
+
+async def test_models_have_the_form_of_the_client_that_asks(front: Proxy, client: AsyncAnthropic) -> None:
+    page = await client.models.list()
+    assert [model.id for model in page.data] == ["owl", "default"]
+    assert (await client.models.retrieve("owl")).display_name == "owl"
+    with pytest.raises(anthropic.NotFoundError):
+        await client.models.retrieve("ant")
+    received = await front.get("/v1/models")
+    assert b'"object":"list"' in received.body

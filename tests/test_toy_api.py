@@ -123,3 +123,10 @@ async def test_its_own_routes_are_refused_in_its_words(proxy: StartProxy) -> Non
     front = await proxy(APIS, api_key=("secret",))
     received = await front.get(f"{TOY}/last")
     assert (received.status, received.headers["x-toy"]) == (401, "broken")
+
+
+async def test_paths_that_all_apis_share_are_answered_in_the_words_of_the_one_that_asks(proxy: StartProxy) -> None:
+    front = await proxy(APIS)
+    assert (await front.request("GET", "/v1/models", headers={"x-toy": "1"})).body == b"default"
+    assert b'"object":"list"' in (await front.request("GET", "/v1/models")).body
+    assert (await front.request("GET", "/v1/models/x", headers={"x-toy": "1"})).body == b"!model_not_found"

@@ -81,7 +81,13 @@ class ToyApi:
     has_tool_items = False
     recorded_fields = RecordedFields((), {}, {})
     private_form: frozenset[str] = frozenset()
-    read_retry_key = None
+    retries = None
+
+    def recognizes(self, headers: Mapping[str, str]) -> bool:
+        return "x-toy" in headers
+
+    def find_session(self, headers: Mapping[str, str], request: AgentRequest) -> str:
+        return headers.get("x-toy-box", "")
 
     def read(self, body: bytes, limits: RequestLimits) -> ParsedBody:
         if not body:

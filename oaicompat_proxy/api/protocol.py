@@ -20,10 +20,28 @@ Form = Mapping[str, Any]
 """The choices of client and operator for the form of one answer, as JSON values; only the API itself reads them."""
 
 
-RetryKeyReader = Callable[[bytes, int], bytes | None]
-"""A request's body, and the most values and keys of it → bytes that are equal in the request and its retries, and in no
-other request of the same caller. None: the client does not say which request this is. Raises nothing.
+class RetryKey(NamedTuple):
+    """`content`: bytes that are equal in a request and its retries, and in no other request of the same caller."""
+
+    content: bytes
+    stream: bool | None = None
+    """The form in which this request is to be answered, if that is no part of `content`."""
+    failures_only: bool = False
+    """An equal request may be meant as another one, unless it follows a failure at once."""
+
+
+RetryKeyReader = Callable[[bytes, Mapping[str, str], int], RetryKey | None]
+"""A request's body, its headers, and the most values and keys of the body → its key. None: the client does not say
+which request this is. Raises nothing.
 """
+
+
+class RetryRules(NamedTuple):
+    """How clients of an API repeat a request that has no `Idempotency-Key`."""
+
+    read_key: RetryKeyReader
+    convert: Callable[[bytes, bool], bytes] | None = None
+    """A complete answer, and whether it is to be a stream → the same answer in that form."""
 
 
 class ParsedBody(NamedTuple):
@@ -149,8 +167,16 @@ class ClientApi(Protocol):
         """The members of a form that hold the user's words; a masked recording masks them."""
 
     @property
-    def read_retry_key(self) -> RetryKeyReader | None:
+    def retries(self) -> RetryRules | None:
         """None if no client of this API names its requests: the body is not parsed for that then."""
+
+    def recognizes(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request at a path that all APIs share, such as that of the models, is in the API's words."""
+
+    def find_session(self, headers: Mapping[str, str], request: AgentRequest) -> str:
+        """The name that the API's own clients give the request's session; empty: none. It counts where the operator
+        has chosen no place for names.
+        """
 
     def read(self, body: bytes, limits: RequestLimits) -> ParsedBody:
         """The first half of parsing. Raises InvalidRequest."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,14 @@ def encode(value: Any) -> bytes:
     if encoded.isascii():
         return encoded
     return _LINE_BREAKS.sub(lambda match: _ESCAPES[match[0]], encoded)
+
+
+def encode_sorted(value: Any) -> bytes:
+    """JSON that is equal for equal values, whatever the order of their members; to be compared, not to be sent."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # an integer beyond 64 bits
+        return json.dumps(value, sort_keys=True).encode()
 
 
 def _replace_surrogates(value: Any) -> Any:

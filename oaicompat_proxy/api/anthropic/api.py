@@ -8,12 +8,16 @@ from ...core.answer import Envelope
 from ...core.errors import ProxyError
 from ...core.request import AgentRequest, RequestLimits
 from ..openai.errors import error_headers
-from ..protocol import ApiRoute, ApiSettings, BodyBuilder, ErrorAnswer, Form, ParsedBody, RetryKeyReader, StreamEncoder
+from ..protocol import ApiRoute, ApiSettings, BodyBuilder, ErrorAnswer, Form, ParsedBody, RetryRules, StreamEncoder
 from . import errors, headers, models, request
 from .blocks import BlockOptions
 from .body import MessageBuilder
+from .conversion import convert
 from .encoder import MessageEncoder
+from .headers import VERSION
 from .recorded_fields import RECORDED_FIELDS
+from .retries import read_retry_key
+from .sessions import find_session
 from .tokens import COUNT_TOKENS
 
 UNBOUNDED = 1 << 40
@@ -33,8 +37,14 @@ class MessagesApi:
     routes: Sequence[ApiRoute] = (COUNT_TOKENS,)
 
     @property
-    def read_retry_key(self) -> RetryKeyReader | None:
-        return None
+    def retries(self) -> RetryRules:
+        return RetryRules(read_retry_key, convert)
+
+    def recognizes(self, headers: Mapping[str, str]) -> bool:
+        return VERSION in headers
+
+    def find_session(self, headers: Mapping[str, str], request: AgentRequest) -> str:
+        return find_session(headers, request)
 
     def read(self, body: bytes, limits: RequestLimits) -> ParsedBody:
         return request.read(body, limits)

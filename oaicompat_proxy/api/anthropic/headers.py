@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+VERSION = "anthropic-version"
+"""Every client of the API sends it, whatever it asks for."""
+
 
 def answer_headers(request_id: str) -> Mapping[str, str]:
     """Headers of every answer, errors too."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ...core.answer import Envelope
 from ...core.errors import ProxyError
 from ...core.request import AgentRequest
-from ..protocol import ApiRoute, BodyBuilder, ErrorAnswer, Form, ParsedBody, RetryKeyReader, StreamEncoder
+from ..protocol import ApiRoute, BodyBuilder, ErrorAnswer, Form, ParsedBody, RetryRules, StreamEncoder
 from . import errors, headers, models
 from .recorded_fields import RECORDED_FIELDS
 
@@ -22,8 +22,14 @@ class OpenAiApi:
     recorded_fields = RECORDED_FIELDS
 
     @property
-    def read_retry_key(self) -> RetryKeyReader | None:
+    def retries(self) -> RetryRules | None:
         return None
+
+    def recognizes(self, headers: Mapping[str, str]) -> bool:
+        return False
+
+    def find_session(self, headers: Mapping[str, str], request: AgentRequest) -> str:
+        return ""
 
     def find_references(self, body: ParsedBody) -> frozenset[str]:
         return frozenset()

@@ -90,7 +90,8 @@ async def _begin(request: web.Request, api: ClientApi, asked: AgentRequest) -> A
         asked = replace(asked, stored_input=b"")
     if not asked.conversational:
         return _run(request, asked, SessionRequest(agent, caller, model, messages=(), size=size), plan)
-    name = session_name(request.headers, asked.parameters, config.session_from)
+    of_client = api.find_session(request.headers, asked)
+    name = session_name(request.headers, asked.parameters, config.session_from, of_client)
     keeps_threads = settings.history == "last"
     wanted = SessionRequest(agent, caller, model, asked.messages, name, keeps_threads=keeps_threads, size=size)
     if (result := find_result(asked.messages, asked.tool_names)) is not None:

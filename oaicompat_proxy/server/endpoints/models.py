@@ -6,9 +6,9 @@ from typing import TypedDict
 
 from aiohttp import web
 
-from ...api.registry import DEFAULT_API
 from ...core.errors import ModelNotFound
 from ..context import CONTEXT, server_of
+from ..http.client_api import api_of
 from ..runtime import RUNTIME
 
 LONGEST_QUOTE = 200
@@ -17,7 +17,7 @@ LONGEST_QUOTE = 200
 
 async def list_models(request: web.Request) -> web.Response:
     names = await request.app[RUNTIME].catalog.models(request[CONTEXT].caller)
-    body = DEFAULT_API.encode_models(names, **_about(request))
+    body = api_of(request).encode_models(names, **_about(request))
     return web.Response(body=body, content_type="application/json")
 
 
@@ -26,7 +26,7 @@ async def retrieve_model(request: web.Request) -> web.Response:
     name = request.match_info["name"]
     if name not in await request.app[RUNTIME].catalog.models(request[CONTEXT].caller):
         raise ModelNotFound(f"The model '{name[:LONGEST_QUOTE]}' does not exist", param="model")
-    return web.Response(body=DEFAULT_API.encode_model(name, **_about(request)), content_type="application/json")
+    return web.Response(body=api_of(request).encode_model(name, **_about(request)), content_type="application/json")
 
 
 class _About(TypedDict):

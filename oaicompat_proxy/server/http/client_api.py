@@ -24,6 +24,11 @@ def find_api_below(request: web.Request) -> ClientApi | None:
     return endpoints.get(path) or next(below, None)
 
 
+def find_api_by_words(request: web.Request) -> ClientApi | None:
+    """The API whose clients send such headers; at paths that all APIs share."""
+    return next((api for api in server_of(request).apis if api.recognizes(request.headers)), None)
+
+
 def api_of(request: web.BaseRequest) -> ClientApi:
     """The API in whose words the request is answered, also if it never reached the application."""
     context = request.get(CONTEXT)

@@ -9,7 +9,7 @@ from aiohttp import web
 from ...api.registry import DEFAULT_API
 from ...core.errors import BodyTooLarge, InternalError, InvalidRequest, MethodNotAllowed, NotFound, ProxyError
 from ..context import CONTEXT, Handler, server_of
-from .client_api import api_of, find_api_below
+from .client_api import api_of, find_api_below, find_api_by_words
 from .headers import asks_as_browser, begin_context, preflight
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
     A failure after the response has started aborts the connection: a second response would be read as the next one.
     """
     context = begin_context(request)
-    context.api = find_api_below(request) or DEFAULT_API
+    context.api = find_api_below(request) or find_api_by_words(request) or DEFAULT_API
     try:
         with server_of(request).shutdown.before_run:
             return await handler(request)

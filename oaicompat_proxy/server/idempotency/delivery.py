@@ -1,8 +1,13 @@
-"""Sends a shared answer to one client: the same bytes for each, live while the run goes on."""
+"""Sends a shared answer to one client: the same bytes for each, live while the run goes on.
+
+A client that asks for the other form than the first one did gets it when the answer is complete.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -17,12 +22,32 @@ from .shared_answer import SharedAnswer
 log = logging.getLogger(__name__)
 
 
-async def deliver(request: web.Request, shared: SharedAnswer, reader: Reader) -> web.StreamResponse:
+Convert = Callable[[bytes, bool], bytes]
+"""As of `RetryRules`."""
+
+
+class Form(NamedTuple):
+    """The form in which a client wants its answer."""
+
+    stream: bool | None
+    """None: that of the first request."""
+    convert: Convert | None
+
+
+ANY_FORM = Form(None, None)
+
+
+async def deliver(
+    request: web.Request, shared: SharedAnswer, reader: Reader, form: Form = ANY_FORM
+) -> web.StreamResponse:
     """Raises ProxyError as long as nothing was sent."""
     server_of(request).shutdown.exclude()  # on shutdown the run decides, not its readers
-    if await shared.is_stream():
-        return await _deliver_stream(request, shared, reader)
-    return await _deliver_body(request, shared, reader)
+    is_stream = await shared.is_stream()
+    if form.convert is None or form.stream in (None, is_stream):
+        return await (_deliver_stream if is_stream else _deliver_body)(request, shared, reader)
+    if is_stream:
+        return await _deliver_body(request, shared, reader, form.convert)
+    return await _deliver_as_stream(request, shared, reader, form.convert)
 
 
 async def _deliver_stream(request: web.Request, shared: SharedAnswer, reader: Reader) -> web.StreamResponse:
@@ -66,11 +91,29 @@ class _Delivery:
         return encoder.fail(error) if encoder is not None else b""
 
 
-async def _deliver_body(request: web.Request, shared: SharedAnswer, reader: Reader) -> web.StreamResponse:
+async def _deliver_as_stream(
+    request: web.Request, shared: SharedAnswer, reader: Reader, convert: Convert
+) -> web.StreamResponse:
+    """Of a shared answer that is whole."""
+    with server_of(request).shutdown.during_run:
+        body = await shared.read_all(reader)
+    async with AnswerStream(request, request.app[RUNTIME].config, _Delivery(shared, reader)) as answer:
+        try:
+            await answer.end(convert(body, True))
+        except ClientGone:
+            log.info("%s: the client left before the end of its answer", request[CONTEXT].request_id)
+    return answer.response
+
+
+async def _deliver_body(
+    request: web.Request, shared: SharedAnswer, reader: Reader, convert: Convert | None = None
+) -> web.StreamResponse:
+    """`convert`: the shared answer is a stream."""
     async with JsonAnswer(request, request.app[RUNTIME].config) as answer:
         try:
             with server_of(request).shutdown.during_run:
-                body = await shared.read(reader)  # a body is written in one piece
+                body = await shared.read_all(reader)
+            body = convert(body, False) if convert is not None else body
         except ProxyError as error:
             if not answer.committed:
                 raise

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 
 from aiohttp import web
 
-from ...api.protocol import RetryKeyReader
+from ...api.protocol import RetryKey, RetryKeyReader, RetryRules
 from ...config.settings import Config
 from ...core.errors import IdempotencyFull, IdempotencyKeyReused, IdempotentAnswerGone, InternalError, ProxyError
 from ..context import CONTEXT, Handler, server_of
@@ -23,8 +24,9 @@ from ..http.body import read_body
 from ..runtime import RUNTIME
 from ..turns import give_way
 from .cache import HEADER, IdempotencyCache, check_key, fingerprint
-from .delivery import deliver
-from .shared_answer import SharedAnswer, SharedSinkFactory
+from .delivery import ANY_FORM, Form, deliver
+from .recent_failures import RecentFailures
+from .shared_answer import SharedAnswer, SharedSinkFactory, without_trace
 
 log = logging.getLogger(__name__)
 
@@ -45,19 +47,20 @@ class IdempotentRuns:
             most_bytes=config.max_idempotent_bytes,
         )
         # moving
+        self._failures = RecentFailures()
         self._runs: dict[SharedAnswer, asyncio.Task[None]] = {}
         self._timers: dict[SharedAnswer, asyncio.TimerHandle] = {}
         """End a run without readers, or remove an answer after `idempotency_ttl`."""
 
-    def wrap(self, handler: Handler, read_retry_key: RetryKeyReader | None = None) -> Handler:
+    def wrap(self, handler: Handler, retries: RetryRules | None = None) -> Handler:
         """Returns a handler that passes requests on unchanged whose retries cannot be recognised."""
 
         async def run_once(request: web.Request) -> web.StreamResponse:
             key = request.headers.get(HEADER)
             if key is not None:
                 return await self._answer_key(request, handler, check_key(key))
-            if read_retry_key is not None:
-                return await self._answer_retries(request, handler, read_retry_key)
+            if retries is not None:
+                return await self._answer_retries(request, handler, retries)
             return await handler(request)
 
         return run_once
@@ -82,19 +85,35 @@ class IdempotentRuns:
             raise IdempotencyKeyReused(f"This {HEADER} belongs to another request; give each request a key of its own.")
         return await self._deliver(request, shared)
 
-    async def _answer_retries(
-        self, request: web.Request, handler: Handler, read_retry_key: RetryKeyReader
-    ) -> web.StreamResponse:
-        digest = await _read_fingerprint(request, read_retry_key)
-        if digest is None:
+    async def _answer_retries(self, request: web.Request, handler: Handler, retries: RetryRules) -> web.StreamResponse:
+        retry_key = await _read_retry_key(request, retries.read_key)
+        if retry_key is None:
             return await handler(request)
+        digest = _fingerprint(request, retry_key.content)
+        if retry_key.failures_only:
+            del retry_key  # not for as long as the answer takes
+            return await self._answer_unless_failed(request, handler, digest)
+        form = Form(retry_key.stream, retries.convert)
+        del retry_key
         key = f"retries of {digest.hex()}"  # no Idempotency-Key has spaces
         grace = min(self._config.idempotency_grace, RETRY_GRACE)
         try:
             shared = self._find_or_start(request, handler, key, digest, grace=grace)
         except IdempotencyFull:  # the client has not asked for more than an answer
             return await handler(request)
-        return await self._deliver(request, shared)
+        return await self._deliver(request, shared, form)
+
+    async def _answer_unless_failed(self, request: web.Request, handler: Handler, digest: bytes) -> web.StreamResponse:
+        """Raises the failure of an equal request just before, if the agent may have acted in its run."""
+        scope = request[CONTEXT].caller.scope
+        if (failure := self._failures.get(scope, digest, time.monotonic())) is not None:
+            raise without_trace(failure)
+        try:
+            return await handler(request)
+        except ProxyError as error:
+            if error.should_retry is False:
+                self._failures.add(scope, digest, error, time.monotonic())
+            raise
 
     def _find_or_start(
         self, request: web.Request, handler: Handler, key: str, digest: bytes, *, grace: float
@@ -146,12 +165,12 @@ class IdempotentRuns:
         else:
             self._call_later(self._config.idempotency_ttl, shared, self._cache.remove)
 
-    async def _deliver(self, request: web.Request, shared: SharedAnswer) -> web.StreamResponse:
+    async def _deliver(self, request: web.Request, shared: SharedAnswer, form: Form = ANY_FORM) -> web.StreamResponse:
         reader = shared.add_reader()
         if not shared.over:
             self._stop_timer(shared)
         try:
-            return await deliver(request, shared, reader)
+            return await deliver(request, shared, reader, form)
         finally:
             shared.remove_reader(reader)
             if not shared.over and not shared.buffer.has_readers:
@@ -175,7 +194,7 @@ class IdempotentRuns:
             timer.cancel()
 
 
-async def _read_fingerprint(request: web.Request, read_retry_key: RetryKeyReader) -> bytes | None:
+async def _read_retry_key(request: web.Request, read_key: RetryKeyReader) -> RetryKey | None:
     """Reads the body for the handler, which also reports a failure."""
     context, config = request[CONTEXT], request.app[RUNTIME].config
     try:
@@ -184,9 +203,9 @@ async def _read_fingerprint(request: web.Request, read_retry_key: RetryKeyReader
         context.body = error
         return None
     await give_way(len(body))
-    retry_key = read_retry_key(body, config.max_values)
+    retry_key = read_key(body, request.headers, config.max_values)
     await give_way(len(body))
-    return None if retry_key is None else _fingerprint(request, retry_key)
+    return retry_key
 
 
 def _fingerprint(request: web.Request, content: bytes) -> bytes:

@@ -85,7 +85,7 @@ class SharedAnswer:
         """A stream that has begun ends with the failure; otherwise each reader gets the error."""
         if self.over:
             return
-        self.failure = _without_trace(error)
+        self.failure = without_trace(error)
         if self.committed and self.answer is not None:
             self.write(self.answer.fail(error))
             self.end()
@@ -110,7 +110,7 @@ class SharedAnswer:
         """Raises ProxyError if the run failed before that was known."""
         while self.streamed is None:
             if self.failure is not None:
-                raise _without_trace(self.failure)
+                raise without_trace(self.failure)
             await self._changed.wait()
         return self.streamed
 
@@ -118,7 +118,7 @@ class SharedAnswer:
         """The bytes that go out with status 200: a keep-alive if there are no others yet. Raises ProxyError."""
         while not self.committed:
             if self.failure is not None:
-                raise _without_trace(self.failure)
+                raise without_trace(self.failure)
             await self._changed.wait()
         data = reader.read()
         if data:
@@ -134,8 +134,17 @@ class SharedAnswer:
             if data or reader.at_end:
                 return data
             if self.failure is not None:
-                raise _without_trace(self.failure)
+                raise without_trace(self.failure)
             await self._changed.wait()
+
+    async def read_all(self, reader: Reader) -> bytes:
+        """All bytes of a complete answer. Raises ProxyError if the run failed, also in mid-stream."""
+        pieces: list[bytes] = []
+        while data := await self.read(reader):
+            pieces.append(data)
+        if self.failure is not None:
+            raise without_trace(self.failure)
+        return b"".join(pieces)
 
     def _notify(self) -> None:
         """Wakes the run and all readers; each looks whether its condition holds."""
@@ -143,7 +152,7 @@ class SharedAnswer:
         self._changed = asyncio.Event()
 
 
-def _without_trace(error: ProxyError) -> ProxyError:
+def without_trace(error: ProxyError) -> ProxyError:
     """Drops traceback and context: the stored error is raised again and must not keep request frames alive."""
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...config.settings import Config
@@ -10,21 +10,27 @@ from ...core.caller import Caller
 from ...core.errors import InvalidRequest
 from ...dialects.protocol import Dialect
 
+DEFAULT_PLACES = ("x-session-id",)
+"""Where the operator has chosen no place, the client's API may know another one."""
+
 MAX_NAME = 256
 """Characters of a session's name, which may be a native key of the gateway."""
 
 
-def session_name(headers: Mapping[str, str], parameters: Mapping[str, Any], places: Iterable[str]) -> str:
+def session_name(
+    headers: Mapping[str, str], parameters: Mapping[str, Any], places: Sequence[str], of_client: str = ""
+) -> str:
     """The name in the first of `places` that has one; otherwise empty. Raises InvalidRequest if it is too long.
 
-    `headers`: case-insensitive. `parameters`: of the body. `places`: the setting `session_from`. Headers need no trust,
-    since names of different callers never mean the same session.
+    `headers`: case-insensitive. `parameters`: of the body. `places`: the setting `session_from`. `of_client`: the name
+    that the client's API has found, which counts behind the default places. Names need no trust, since those of
+    different callers never mean the same session.
     """
     for place in places:
         name = _look_up(place, headers, parameters)
         if name:
             return _check_length(str(name), place.removeprefix("header:"))
-    return ""
+    return _check_length(of_client, "session") if tuple(places) == DEFAULT_PLACES else ""
 
 
 def _check_length(name: str, place: str) -> str:

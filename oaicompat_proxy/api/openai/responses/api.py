@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ....core.answer import Envelope
 from ....core.confirmation_call import CONFIRM_TOOL
 from ....core.request import AgentRequest, RequestLimits
-from ...protocol import ApiSettings, BodyBuilder, Form, ParsedBody, RetryKeyReader, StreamEncoder
+from ...protocol import ApiSettings, BodyBuilder, Form, ParsedBody, RetryRules, StreamEncoder
 from ..openai_api import OpenAiApi
 from . import request
 from .body import ResponseBuilder
@@ -33,8 +33,8 @@ class ResponsesApi(OpenAiApi):
     recorded_fields = RECORDED_FIELDS
 
     @property
-    def read_retry_key(self) -> RetryKeyReader:
-        return read_retry_key
+    def retries(self) -> RetryRules:
+        return RetryRules(read_retry_key)
 
     def read(self, body: bytes, limits: RequestLimits) -> ParsedBody:
         return request.read(body, limits)

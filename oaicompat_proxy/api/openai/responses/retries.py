@@ -9,12 +9,12 @@ Source: measured with Codex CLI 0.171.0.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
+from ....core import json_text
 from ....core.errors import InvalidRequest
+from ...protocol import RetryKey
 from ..json_body import parse_json
 from ..schema.response_items import type_of
 
@@ -23,7 +23,7 @@ _OWN_ITEMS = frozenset({"reasoning", "mcp_call", "mcp_list_tools", "mcp_approval
 """Types of the items that only an answer has. A call of the client's tool is not among them: the client runs it."""
 
 
-def read_retry_key(body: bytes, max_values: int) -> bytes | None:
+def read_retry_key(body: bytes, headers: Mapping[str, str], max_values: int) -> RetryKey | None:
     """The body without the items of a half answer, in a form that is equal for equal JSON; None without a turn id."""
     if _TURN_ID not in body:  # costs less than parsing
         return None
@@ -35,7 +35,8 @@ def read_retry_key(body: bytes, max_values: int) -> bytes | None:
     turn_id = metadata.get("turn_id") if type(metadata) is dict else None
     if type(turn_id) is not str or not turn_id:
         return None
-    return _encode([turn_id, {**members, "input": _without_half_answer(members.get("input"))}])
+    members["input"] = _without_half_answer(members.get("input"))
+    return RetryKey(json_text.encode_sorted([turn_id, members]))
 
 
 def _without_half_answer(items: Any) -> Any:
@@ -51,10 +52,3 @@ def _without_half_answer(items: Any) -> Any:
 def _is_of_answer(item: Any) -> bool:
     kind = type_of(item)
     return kind in _OWN_ITEMS or (kind == "message" and item.get("role") == "assistant")
-
-
-def _encode(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    except orjson.JSONEncodeError:  # an integer beyond 64 bits
-        return json.dumps(value, sort_keys=True).encode()

@@ -1,0 +1,37 @@
+"""Which requests are retries of each other, for clients that send no `Idempotency-Key`.
+
+Claude Code names its session. Within one, the same body is the same request: the next turn has the answer in it. A
+stream that failed is asked for once more as a whole message, so `stream` makes no difference.
+
+Other clients name nothing, and two equal requests may be meant. Right behind a failure they are not: the AI SDK repeats
+a request twice after each status of 500 or more, whatever `x-should-retry` says.
+
+Source: measured with Claude Code 2.1.332 and `@ai-sdk/anthropic` 4.0.105; `PROTOCOL.md` of this room, "Clients".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...core import json_text
+from ...core.errors import InvalidRequest
+from ..openai.json_body import parse_json
+from ..protocol import RetryKey
+from .sessions import SESSION, name_of
+
+_IN_BODY = b"session_id"
+
+
+def read_retry_key(body: bytes, headers: Mapping[str, str], max_values: int) -> RetryKey | None:
+    """None for a body that cannot be read."""
+    if SESSION not in headers and _IN_BODY not in body:  # costs less than parsing
+        return RetryKey(body, failures_only=True)
+    try:
+        members = parse_json(body, max_values=max_values)
+    except InvalidRequest:
+        return None
+    name = name_of(headers, members)
+    if not name:
+        return RetryKey(body, failures_only=True)
+    stream = members.pop("stream", False) is True
+    return RetryKey(json_text.encode_sorted([name, members]), stream)

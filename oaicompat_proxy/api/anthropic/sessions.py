@@ -1,0 +1,45 @@
+"""The session that Claude Code names: in a header, and as JSON in `metadata.user_id`.
+
+Its helpers (titles, web search) send the same name at the same time. They declare no tools of the client's, and get a
+session of their own each; a sub-agent, which has a header of its own, has one for its conversation.
+
+Source: measured with Claude Code 2.1.332; `PROTOCOL.md` of this room, "Clients".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from ...core.request import AgentRequest
+
+SESSION = "X-Claude-Code-Session-Id"
+AGENT = "x-claude-code-agent-id"
+
+
+def find_session(headers: Mapping[str, str], request: AgentRequest) -> str:
+    """The name of the conversation; empty if the client names none, or if the request is a helper's."""
+    name = name_of(headers, request.parameters)
+    return "/".join(name) if request.tool_names else ""
+
+
+def name_of(headers: Mapping[str, str], parameters: Mapping[str, Any]) -> list[str]:
+    """The session, and the sub-agent if it is one's request; empty if the client names no session."""
+    session = headers.get(SESSION) or _session_of_user(parameters.get("metadata"))
+    if not session:
+        return []
+    agent = headers.get(AGENT)
+    return [session, agent] if agent else [session]
+
+
+def _session_of_user(metadata: Any) -> str:
+    user = metadata.get("user_id") if type(metadata) is dict else None
+    if type(user) is not str or not user.startswith("{"):
+        return ""
+    try:
+        session = orjson.loads(user).get("session_id")
+    except orjson.JSONDecodeError:
+        return ""
+    return session if type(session) is str else ""
