@@ -29,6 +29,7 @@ REQUIRED_FIELDS = {
     *("max_output_tokens", "max_tool_calls", "store", "background", "service_tier", "safety_identifier"),
     "prompt_cache_key",
 }
+OPTIONAL_FIELDS = {"prompt_cache_options", "prompt_cache_retention"}
 NOT_NULL = {
     *("presence_penalty", "frequency_penalty", "top_logprobs", "service_tier", "truncation", "parallel_tool_calls"),
     *("store", "background", "text", "tool_choice", "tools", "metadata", "temperature", "top_p"),
@@ -332,7 +333,7 @@ def _typed(response: dict[str, Any], odd: bool) -> dict[str, Any]:
 
 
 def _require_response(response: Any) -> None:
-    _require_keys(response, REQUIRED_FIELDS, set(), "a response")
+    _require_keys(response, REQUIRED_FIELDS, OPTIONAL_FIELDS, "a response")
     for name in NOT_NULL:
         _require(response[name] is not None, f"{name} is null")
     for tool in response["tools"]:

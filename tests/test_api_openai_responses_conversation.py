@@ -209,3 +209,29 @@ def test_the_same_conversation_makes_the_same_messages(turns: list[Any]) -> None
     body = json.dumps({"messages": as_chat(told)}).encode()
     expected = chat_request.parse(body, max_media=0, max_messages=100).messages
     assert messages_of(*as_items(told)) == expected
+
+
+def test_a_call_and_an_output_that_stand_there_twice_are_one() -> None:
+    """As a client sends them that repeats what `previous_response_id` holds."""
+    once = messages_of(USER, CALL, output("a"))
+    assert messages_of(USER, CALL, CALL, output("a"), output("a")) == once
+    assert messages_of(USER, CALL, REASONING, {**CALL, "id": "fc_2"}, output("a"), earlier=2) == once
+
+
+@pytest.mark.parametrize(
+    ("items", "param"),
+    [
+        ((USER, CALL, {**CALL, "arguments": '{"x":1}'}, output("a")), "input[2].call_id"),
+        ((USER, CALL, output("a"), output("a", "5 m")), "input[3].call_id"),
+    ],
+)
+def test_two_that_say_different_things_are_refused(items: tuple[Any, ...], param: str) -> None:
+    status, found, message = fault_of(*items)
+    assert (status, found) == (400, param)
+    assert message.startswith("Duplicate item found with call_id a.")
+
+
+def test_an_id_may_be_used_again_in_a_later_turn() -> None:
+    turn = (USER, CALL, output("a"))
+    later = (USER, {**CALL, "arguments": '{"x":1}'}, output("a", "5 m"))
+    assert messages_of(*turn, *later) == messages_of(*turn) + messages_of(*later)

@@ -58,9 +58,16 @@ def _read_item(event: Mapping[str, Any], answer: Answer, on_piece: OnPiece) -> b
         asks = item["type"] == APPROVAL or item["name"] == CONFIRM_TOOL
         answer.calls.append(ToolCall(item.get("call_id") or item["id"], item["name"], item["arguments"], asks))
     if item["type"] == "mcp_call":
-        made = item["error"] or item["output"] or ""
+        made = _error_of(item["error"]) or item["output"] or ""
         on_piece("tool", f"{item['server_label']}: {item['name']} {item['arguments']} → {made}")
     return False
+
+
+def _error_of(error: Any) -> str:
+    """The text of a tool's error."""
+    if isinstance(error, dict) and "content" in error:
+        return " ".join(part.get("text", "") for part in error["content"])
+    return str(error or "")
 
 
 def _read_end(event: Mapping[str, Any], answer: Answer, on_piece: OnPiece) -> bool:

@@ -55,6 +55,10 @@ class Conversation:
         self._answer: _Answer | None = None
         self._callers: dict[str, _Answer] = {}
         """By the id of a call."""
+        self._calls: dict[str, ToolCall] = {}
+        """The latest with each id."""
+        self._results: dict[str, Message] = {}
+        """Of the latest calls, by their ids."""
         self._unanswered: dict[str, str] = {}
         """Calls without an output, with the paths of their ids."""
         self._questions: dict[str, tuple[Item, _Answer]] = {}
@@ -103,9 +107,16 @@ class Conversation:
         self._add_call(ToolCall(item["call_id"], item["name"], item.get("input") or ""), path)
 
     def _add_call(self, call: ToolCall, path: str) -> None:
+        """A call that stands there twice is one: some clients repeat what `previous_response_id` holds."""
+        if call.id in self._unanswered:
+            if call != self._calls[call.id]:
+                raise _duplicate(call.id, path)
+            return
         answer = self._current_answer()
         answer.exists = True
         answer.calls.append(call)
+        self._results.pop(call.id, None)
+        self._calls[call.id] = call
         self._callers[call.id] = answer
         self._unanswered[call.id] = path
 
@@ -116,7 +127,13 @@ class Conversation:
             message = f"No tool call found for function call output with call_id {clip(call_id)}."
             raise InvalidRequest(message, param=f"{path}.call_id")
         blocks = build_blocks(item.get("output") or None, f"{path}.output", self._media)
-        answer.results.append(Message("tool", blocks, None, (), call_id))
+        result = Message("tool", blocks, None, (), call_id)
+        if call_id in self._results:
+            if result != self._results[call_id]:
+                raise _duplicate(call_id, path)
+            return
+        self._results[call_id] = result
+        answer.results.append(result)
         self._unanswered.pop(call_id, None)
         self._answer = None
 
@@ -158,6 +175,11 @@ def build_messages(
     for item in items:
         conversation.add(item)
     return first + conversation.messages()
+
+
+def _duplicate(call_id: str, path: str) -> InvalidRequest:
+    found = f"Duplicate item found with call_id {clip(call_id)}."
+    return InvalidRequest(f"{found} Remove duplicate items from your input and try again.", param=f"{path}.call_id")
 
 
 def _question_arguments(asked: Item) -> str:

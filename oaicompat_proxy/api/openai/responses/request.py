@@ -44,9 +44,13 @@ def parse(body: bytes, *, max_media: int, max_messages: int) -> AgentRequest:
 
 
 def read(body: bytes, limits: RequestLimits) -> ParsedBody:
-    """Raises InvalidRequest for a body that is no JSON object, or one of too many values."""
+    """Raises InvalidRequest for a body that is no JSON object, or one of too many values, or one that continues two
+    conversations: all before anything is looked up for it.
+    """
     members = parse_json(body, max_values=limits.values)
     members.pop(EARLIER_ITEMS, None)
+    _check_counts(members, limits)
+    _check_one_conversation(members)
     return ParsedBody(members, {} if members.keys() <= _USED else take_exact(body, members), len(body))
 
 
@@ -83,6 +87,17 @@ def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
             "server_labels": [] if CONFIRM_TOOL in tool_names else server_labels(members),
             "stored": members.get("store") is not False,
         },
+    )
+
+
+def _check_one_conversation(members: dict[str, Any]) -> None:
+    if members.get("previous_response_id") is None or members.get("conversation") is None:
+        return
+    raise InvalidRequest(
+        "Mutually exclusive parameters: 'previous_response_id' and 'conversation'. "
+        "Ensure you are only providing one of: 'previous_response_id' or 'conversation'.",
+        param="conversation",
+        code="mutually_exclusive_parameters",
     )
 
 

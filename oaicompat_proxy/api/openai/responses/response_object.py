@@ -38,12 +38,15 @@ _DEFAULTS: Mapping[str, Any] = {
 }
 """What the service says of a field that the request did not have."""
 
+_OPTIONAL = ("prompt_cache_options", "prompt_cache_retention")
+"""Repeated where the request had them."""
+
 _TOOL_DEFAULTS = {"name": None, "description": None, "parameters": None, "strict": None}
 
 
 def echo_of(body: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a request that its response repeats and that are not the defaults."""
-    return {name: body[name] for name in _DEFAULTS if body.get(name) is not None}
+    return {name: body[name] for name in (*_DEFAULTS, *_OPTIONAL) if body.get(name) is not None}
 
 
 def encode_echo(given: Mapping[str, Any]) -> bytes:
@@ -53,6 +56,8 @@ def encode_echo(given: Mapping[str, Any]) -> bytes:
         echo["tools"] = [_TOOL_DEFAULTS | tool if tool.get("type") == "function" else tool for tool in given["tools"]]
     if "text" in given:
         echo["text"] = {**given["text"], "format": given["text"].get("format") or {"type": "text"}}
+    if "reasoning" in given:
+        echo["reasoning"] = {**_DEFAULTS["reasoning"], **given["reasoning"]}
     return ascii_json.encode(echo)[1:-1]
 
 

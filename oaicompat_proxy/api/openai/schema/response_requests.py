@@ -13,14 +13,23 @@ from typing import Annotated, Any, Literal, Required
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 from typing_extensions import TypedDict
 
-from ..validation import by_field, by_json_type
+from ..validation import at_most, by_field, by_json_type
 from .messages import Array, String
-from .requests import EchoedName, JsonObjectFormat, Metadata, PromptCacheOptions
+from .requests import EchoedName, JsonObjectFormat, PromptCacheOptions
 from .response_items import Input
 from .tools import JsonObject, Name, TextFormat
 
-MAX_CLIENT_METADATA = 64
-"""Keys that a client says of itself: the clients that use it send fewer than ten."""
+MAX_METADATA, MAX_METADATA_KEY, MAX_METADATA_VALUE = 16, 64, 512
+"""Keys of `metadata`, and the characters of a key and of a value."""
+
+Metadata = Annotated[
+    dict[
+        Annotated[str, Field(max_length=MAX_METADATA_KEY)],
+        Annotated[str, Field(max_length=MAX_METADATA_VALUE)],
+    ],
+    at_most(MAX_METADATA),
+]
+"""As the service bounds it, since the response repeats it: the official clients read texts there and nothing else."""
 
 
 class FunctionTool(TypedDict, total=False):
