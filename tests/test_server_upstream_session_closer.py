@@ -15,6 +15,7 @@ from raw_gateway import Gateway, Peer, on_every_loop, turns
 
 from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.core.caller import Caller
+from oaicompat_proxy.server.upstream import listener
 from oaicompat_proxy.server.upstream import session_closer as closing
 from oaicompat_proxy.server.upstream.gateway_client import Upstream
 from oaicompat_proxy.server.upstream.session_closer import ATTEMPTS, GatewaySessionCloser
@@ -129,7 +130,7 @@ async def test_it_listens_before_it_closes(agent: Agent) -> None:
 async def test_a_greeting_that_does_not_come_holds_a_close_up_for_a_moment_only(
     agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(closing, "GREETING", 0.02)
+    monkeypatch.setattr(listener, "GREETING", 0.02)
     plays_events(agent, Reply(["stall"]))
     async with closer_of(agent.url) as closer:
         await closer.close("s1")
@@ -272,6 +273,50 @@ async def test_a_session_is_closed_after_a_shutdown_as_well(agent: Agent) -> Non
             await until_idle(closer)
     assert (agent.closed_sessions, closer.pending) == (["the first", "s1", "s2", "s3"], 0)
     assert {each.connection for each in agent.exchanges} == {0}, "no error has closed the kept connection"
+
+
+@pytest.mark.parametrize("trouble", [answer({}, 500), Reply(["cut"]), Reply(["stall"], framing="raw")])
+async def test_a_close_on_an_idle_connection_is_tried_again_too(agent: Agent, trouble: Reply) -> None:
+    agent.replies("/invoke", answer(None), trouble, answer({}, 503), answer(None))
+    async with closer_of(agent.url, close_timeout=0.2) as closer:
+        await closer.close("the first")
+        closer.close_soon("s1")
+        assert closer.pending == 1
+        await until_idle(closer)
+    assert paths(agent) == ["/invoke"] * 4
+    assert (closer.retried, closer.gave_up) == (2, 0)
+
+
+async def test_a_close_on_an_idle_connection_is_not_repeated_without_the_credentials(agent: Agent) -> None:
+    agent.replies("/invoke", answer(None), answer({}, 401))
+    async with closer_of(agent.url) as closer:
+        await closer.close("the first")
+        closer.close_soon("s1")
+        await until_idle(closer)
+    assert (paths(agent), closer.gave_up) == (["/invoke", "/invoke"], 1)
+
+
+async def test_a_gateway_that_has_lost_the_method_closes_the_older_way(agent: Agent) -> None:
+    """It may be replaced by an older release at any time."""
+    agent.replies("/invoke", answer(None), answer({"error": "Not found"}, 404))
+    async with closer_of(agent.url) as closer:
+        await closer.close("the first")
+        closer.close_soon("s1")
+        await until_idle(closer)
+    assert paths(agent) == ["/invoke", "/invoke", EVENTS, "/close"]
+    assert agent.closed_sessions[-1] == "s1"
+
+
+async def test_a_close_on_an_idle_connection_takes_no_task(agent: Agent) -> None:
+    gate = asyncio.Event()
+    agent.replies("/invoke", answer(None), Reply([gate, b"{}"], 200, "application/json", "chunked"))
+    async with closer_of(agent.url) as closer:
+        await closer.close("the first")
+        before = len(asyncio.all_tasks())
+        closer.close_soon("s1")
+        assert (closer.pending, len(asyncio.all_tasks())) == (1, before)
+        gate.set()
+        await until_idle(closer)
 
 
 async def test_settling_waits_for_what_is_being_closed(agent: Agent) -> None:

@@ -106,6 +106,10 @@ class Upstream:
         finally:
             exchange.abort()
 
+    def call_on_idle(self, call: HttpCall) -> Exchange | None:
+        """Sends a call on an idle connection, without time limits; None, and nothing is sent, if there is none."""
+        return self._client.post_on_idle(call.path, call.body, headers=self._headers)
+
     async def listen(self, path: str, limits: Limits = NO_LIMITS) -> Exchange:
         """Opens an event stream that is not a run's; it may be silent for any time.
 

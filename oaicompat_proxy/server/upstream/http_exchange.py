@@ -76,6 +76,7 @@ class Exchange:
         "failure",
         "head_complete",
         "headers",
+        "on_end",
         "received",
         "status",
     )
@@ -99,6 +100,8 @@ class Exchange:
         """`time.perf_counter()` at which the oldest buffered byte arrived, or the oldest of the last read."""
         self.failure: UpstreamError | None = None
         """Why the response is not complete and will not be."""
+        self.on_end: Callable[[Exchange], None] | None = None
+        """Called once the response is complete or has failed, in place of a task that would wait for it."""
         self._pieces: list[bytes] = []
         self.buffered = 0
         """Bytes that wait for a reader."""
@@ -129,6 +132,13 @@ class Exchange:
         while not self.head_complete:
             await self._wait()
 
+    def take_body(self) -> bytes:
+        """The bytes since the last read, without waiting for more."""
+        body = b"".join(self._pieces)
+        self._pieces.clear()
+        self.buffered = 0
+        return body
+
     async def read(self) -> bytes:
         """The bytes since the last read; empty at the end. Raises UpstreamError and its kin."""
         pieces = self._pieces
@@ -137,9 +147,7 @@ class Exchange:
                 return b""
             self.resume()
             await self._wait()
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        self.buffered = 0
+        data = self.take_body()
         self.resume()
         return data
 
@@ -223,6 +231,8 @@ class Exchange:
         if self._timer is not None:
             self._timer.cancel()
         self._wake()
+        if self.on_end is not None:
+            self.on_end(self)
 
     def _set_timer(self, delay: float) -> None:
         if delay < math.inf:

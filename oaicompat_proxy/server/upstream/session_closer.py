@@ -10,17 +10,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import uuid
 from collections import deque
 from collections.abc import AsyncIterator
+from functools import partial
+from time import monotonic
 from typing import Protocol
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from ...core.errors import ProxyError, UpstreamError, UpstreamRefused
+from ...core.errors import ProxyError, UpstreamError, UpstreamRefused, UpstreamTimeout
 from ...dialects.protocol import Gateway
 from .gateway_client import Upstream
 from .http_exchange import NO_LIMITS, Exchange
+from .listener import Listener
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +38,6 @@ MAX_CONCURRENT = 32
 
 MAX_QUEUED = 10_000
 """Sessions in the queue. A longer queue means that the gateway is gone, and its sessions with it."""
-
-GREETING = 1.0
-"""Seconds for the first event of `/events`, which a gateway that has it sends at once."""
 
 
 class SessionCloser(Protocol):
@@ -96,6 +95,11 @@ class GatewaySessionCloser:
         self.retried = 0
         self._queue: deque[tuple[str, Upstream]] = deque()
         self._workers: set[asyncio.Task[None]] = set()
+        self._sent: dict[Exchange, float] = {}
+        """Closes without a task, and the `time.monotonic()` at which each is given up; the first is the next."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._all_ended: asyncio.Future[None] | None = None
+        """Set by the end of the last of them, once `shutdown` waits for it."""
         self._can_invoke = True
         self._speakers = {} if speakers is None else speakers
         """The gateway as the caller of each kept session calls it, the oldest first."""
@@ -110,31 +114,71 @@ class GatewaySessionCloser:
 
     @property
     def pending(self) -> int:
-        return len(self._queue) + len(self._workers)
+        return len(self._queue) + len(self._workers) + len(self._sent)
 
     def close_soon(self, key: str, upstream: Upstream | None = None) -> None:
         """Starts or queues a close. `upstream`: the gateway as its caller calls it, where that is still known."""
         upstream = self._speaker(key, upstream)
-        if len(self._workers) < MAX_CONCURRENT:
-            task = asyncio.create_task(self._work(key, upstream), name="close sessions")
-            self._workers.add(task)
-            task.add_done_callback(self._workers.discard)
+        if len(self._workers) + len(self._sent) < MAX_CONCURRENT:
+            if not self._send(key, upstream):
+                self._start_worker(key, upstream)
         elif len(self._queue) < MAX_QUEUED:
             self._queue.append((key, upstream))
         else:
             self._give_up(key, "too many are waiting to be closed")
 
-    async def _work(self, key: str, upstream: Upstream) -> None:
-        """Closes this session, then those in the queue."""
-        await self.close(key, upstream)
+    def _send(self, key: str, upstream: Upstream) -> bool:
+        """Sends a close on an idle connection, and leaves the rest to its callbacks; False if that is not possible.
+
+        In place of a task with six coroutines and a timer of its own: 60 k instructions of 1,727 k for a short request.
+        """
+        exchange = upstream.call_on_idle(self._gateway.build_invoke_close(key)) if self._can_invoke else None
+        if exchange is None:
+            return False
+        self._sent[exchange] = monotonic() + self._close_timeout
+        exchange.on_end = partial(self._on_end, key, upstream)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._close_timeout, self._abort_overdue)
+        return True
+
+    def _abort_overdue(self) -> None:
+        """One timer for all closes without a task: it is set again for the next one that may be overdue."""
+        now, self._timer = monotonic(), None
+        for exchange, deadline in list(self._sent.items()):
+            if deadline > now:
+                self._timer = asyncio.get_running_loop().call_later(deadline - now, self._abort_overdue)
+                return
+            exchange.abort(UpstreamTimeout("The agent gateway did not answer a close in time."))
+
+    def _on_end(self, key: str, upstream: Upstream, exchange: Exchange) -> None:
+        """A close that was not simply answered with 200 goes on as a task."""
+        del self._sent[exchange]
+        if exchange.failure is not None or exchange.status != 200:
+            self._start_worker(key, upstream, exchange)
+        elif self._queue:
+            self._start_worker(*self._queue.popleft())
+        if not self._sent and self._all_ended is not None and not self._all_ended.done():
+            self._all_ended.set_result(None)
+
+    def _start_worker(self, key: str, upstream: Upstream, first: Exchange | None = None) -> None:
+        task = asyncio.create_task(self._work(key, upstream, first), name="close sessions")
+        self._workers.add(task)
+        task.add_done_callback(self._workers.discard)
+
+    async def _work(self, key: str, upstream: Upstream, first: Exchange | None) -> None:
+        """Closes this session, then those in the queue. `first`: a first attempt that has ended."""
+        await self._close(key, upstream, first)
         while self._queue:
             await self.close(*self._queue.popleft())
 
     async def close(self, key: str, upstream: Upstream | None = None) -> None:
         """Returns when the session is closed or given up."""
-        upstream = self._speaker(key, upstream)
+        await self._close(key, self._speaker(key, upstream))
+
+    async def _close(self, key: str, upstream: Upstream, first: Exchange | None = None) -> None:
         try:
-            await self._try_to_close(key, upstream)
+            if first is None or not self._is_closed(first):
+                await self._try_to_close(key, upstream)
         except UpstreamRefused as error:
             self._give_up(key, error.message)
         except (ProxyError, TimeoutError):
@@ -142,6 +186,11 @@ class GatewaySessionCloser:
 
     async def shutdown(self) -> None:
         """Waits for closes under way for as long as all attempts of one may take, then gives up the rest."""
+        if self._sent:  # until the timer aborts them
+            self._all_ended = asyncio.get_running_loop().create_future()
+            await self._all_ended
+        if self._timer is not None:
+            self._timer.cancel()
         if self._workers:
             _, unfinished = await asyncio.wait(self._workers, timeout=ATTEMPTS * self._close_timeout)
             for task in unfinished:
@@ -173,10 +222,16 @@ class GatewaySessionCloser:
         """Raises TimeoutError, UpstreamRefused, and UpstreamError and its kin."""
         async with asyncio.timeout(self._close_timeout):
             status = await self._call_close(key, upstream)
-        if status in (401, 403):
-            raise UpstreamRefused(f"The agent gateway refuses the credentials ({status}).")
-        if status >= 500:
-            raise UpstreamError(f"The agent gateway answered a close with status {status}.")
+        check_status(status)
+
+    def _is_closed(self, first: Exchange) -> bool:
+        """False if the gateway has no such method. Raises UpstreamRefused, and UpstreamError and its kin."""
+        if first.failure is not None:
+            raise first.failure
+        self._can_invoke = not self._gateway.is_unknown_method(first.status, first.take_body())
+        if self._can_invoke:
+            check_status(first.status)
+        return self._can_invoke
 
     async def _call_close(self, key: str, upstream: Upstream) -> int:
         """The gateway's status, by the newest method that it has. The attempt's timeout is the only timer."""
@@ -204,45 +259,9 @@ class GatewaySessionCloser:
         log.warning("session %s could not be closed: %s", key, reason)
 
 
-class Listener:
-    """One connection to the gateway's `/events`, opened on first use and kept."""
-
-    def __init__(self, upstream: Upstream, gateway: Gateway) -> None:
-        self._upstream = upstream
-        self._path = gateway.events_path(f"oaicompat-proxy-{uuid.uuid4().hex}")
-        # moving
-        self._reading: asyncio.Task[None] | None = None
-        self._lock = asyncio.Lock()
-        self._absent = False
-
-    async def ensure(self) -> None:
-        """Returns once there is a connection, or the gateway has no `/events`."""
-        async with self._lock:
-            if self._absent or (self._reading is not None and not self._reading.done()):
-                return
-            try:
-                exchange = await self._upstream.listen(self._path)
-            except UpstreamError as error:
-                self._absent = isinstance(error, UpstreamRefused)  # an embedded gateway may have none, and needs none
-                return
-            with contextlib.ExitStack() as on_failure:
-                on_failure.callback(exchange.abort)
-                with contextlib.suppress(TimeoutError, UpstreamError):
-                    async with asyncio.timeout(GREETING):
-                        await exchange.read()  # the gateway counts this client from its first event on
-                on_failure.pop_all()
-            self._reading = asyncio.create_task(self._read(exchange), name="listen to the gateway")
-
-    async def stop(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.wait([self._reading])
-
-    async def _read(self, exchange: Exchange) -> None:
-        """Discards the heartbeats; nothing else comes without a subscription."""
-        try:
-            with contextlib.suppress(UpstreamError):
-                while await exchange.read():
-                    pass
-        finally:
-            exchange.abort()
+def check_status(status: int) -> None:
+    """Raises UpstreamRefused and UpstreamError unless a session is closed after a response with this status."""
+    if status in (401, 403):
+        raise UpstreamRefused(f"The agent gateway refuses the credentials ({status}).")
+    if status >= 500:
+        raise UpstreamError(f"The agent gateway answered a close with status {status}.")
