@@ -63,6 +63,7 @@ async def test_only_a_gateway_without_events_is_not_asked_again(
 async def test_its_connection_ends_with_it(agent: Agent, listener: Listener) -> None:
     replies(agent, Reply([HELLO, "stall"]))
     await listener.ensure()
-    assert len(agent.left_behind) == 1
+    (exchange,) = agent.exchanges
+    assert exchange.outcome == "playing"
     await listener.stop()
-    await agent.until(lambda: not agent.left_behind)
+    await agent.until(lambda: exchange.outcome == "left")
