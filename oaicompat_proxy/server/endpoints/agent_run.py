@@ -29,7 +29,7 @@ from ..sessions.call_ids import AnswerIds, SessionOfRun, confirmation_rejected
 from ..sessions.fingerprints import AnswerFingerprint
 from ..sessions.lease import SessionRequest
 from ..sessions.session_name import is_native, native_key, session_name
-from ..turns import give_way
+from ..turns import LARGE, give_way
 from ..upstream.approvals import can_confirm
 from ..upstream.catalog import DEFAULT_MODEL
 from ..upstream.continued_run import ContinuedRun
@@ -64,11 +64,13 @@ async def _read(request: web.Request, api: ClientApi) -> AgentRequest:
     )
     parsed = api.read(body, limits)
     del body
-    await give_way(parsed.size)
+    if parsed.size > LARGE:
+        await give_way()
     if names := api.find_references(parsed):
         answers, scope = request.app[RUNTIME].stored_answers, request[CONTEXT].caller.scope
         parsed = api.expand(parsed, await answers.find(scope, names, most=config.max_text))
-        await give_way(parsed.size)
+        if parsed.size > LARGE:
+            await give_way()
     return api.build_request(parsed, limits)
 
 
@@ -191,7 +193,8 @@ async def _run(
     """`reply`: to what the session waits for, where that takes another run."""
     sessions, report = request.app[RUNTIME].sessions, request[CONTEXT].report
     report.on_queued()
-    await give_way(report.requested_bytes)
+    if report.requested_bytes > LARGE:
+        await give_way()
     async with await sessions.lease(wanted) as lease:
         report.on_started(lease.key)
         if report.headers:

@@ -19,7 +19,7 @@ from ..sessions.lease import Lease
 from ..sessions.message_trial import TrialRun, find_messages, new_mark
 from ..sessions.run_start import start
 from ..sessions.session_check import SessionCheckingRun
-from ..turns import give_way
+from ..turns import LARGE, give_way
 from ..upstream.event_source import EventSource, OnGatewayBytes
 
 
@@ -53,19 +53,16 @@ async def open_run(
     mark = await _new_mark(asked, lease, config)
 
     async def begin() -> EventSource:
-        await give_way(size)
+        if size > LARGE:
+            await give_way()
         turn = _turn(asked, lease, config, reply, "" if lease.replaced else mark)
-        await give_way(size)
+        if size > LARGE:
+            await give_way()
         run = start(lease, turn, approves=options.confirmations == "approve")
         del turn
-        await give_way(size)
-        assert lease.run is not None
-        report.session = lease.key
-        if lease.replaced and report.recording is not None:
-            lease.run.on_gateway_bytes = report.recording.gateway_bytes  # nothing was read of the run before it
-        else:
-            record(report, lease.run, options)
-        report.on_run(lease.run)
+        if size > LARGE:
+            await give_way()
+        _report(report, lease, options)
         return run
 
     run = await begin()
@@ -74,6 +71,15 @@ async def open_run(
     if gateway is None or not (lease.primary or lease.matched_fingerprint):
         return run
     return SessionCheckingRun(lease, request.app[RUNTIME].sessions, gateway, run, again=begin)
+
+
+def _report(report: RunReport, lease: Lease, options: AnswerOptions) -> None:
+    run, report.session = lease.started_run, lease.key
+    if lease.replaced and report.recording is not None:
+        run.on_gateway_bytes = report.recording.gateway_bytes  # nothing was read of the run before it
+    else:
+        record(report, run, options)
+    report.on_run(run)
 
 
 def _history(asked: AgentRequest, lease: Lease, config: Config) -> str:

@@ -10,7 +10,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from ...core.errors import BodyTooLarge, InvalidRequest, ProxyError, RequestTimeout, UnsupportedEncoding
 from ..context import CONTEXT, server_of
-from ..turns import give_way
+from ..turns import LARGE, give_way
 from ..upstream.decompression import Inflater
 
 Body = TypeVar("Body", bytes, bytearray)
@@ -58,7 +58,10 @@ async def answer_expectation(request: web.Request) -> None:
 
 def _encoding_of(request: web.Request) -> str:
     """The codings of the body, or "". Source: RFC 9110, 8.4; `identity` means none."""
-    codings = ",".join(request.headers.getall("Content-Encoding", ())).lower().split(",")
+    headers = request.headers.getall("Content-Encoding", None)
+    if headers is None:
+        return ""
+    codings = ",".join(headers).lower().split(",")
     return ", ".join(coding for word in codings if (coding := word.strip()) not in ("", "identity"))
 
 
@@ -93,7 +96,8 @@ async def _inflate(content: StreamReader, limit: int, inflater: Inflater) -> byt
         for piece in inflater.feed(data):
             body += piece
             _bounded(body, limit)
-            await give_way(len(body))
+            if len(body) > LARGE:
+                await give_way()
     if received and not inflater.is_whole:
         raise inflater.broken()
     return bytes(body)

@@ -22,7 +22,7 @@ from ...core.errors import IdempotencyFull, IdempotencyKeyReused, IdempotentAnsw
 from ..context import CONTEXT, Handler, server_of
 from ..http.body import read_body
 from ..runtime import RUNTIME
-from ..turns import give_way
+from ..turns import LARGE, give_way
 from .cache import HEADER, IdempotencyCache, check_key, fingerprint
 from .delivery import ANY_FORM, Form, deliver
 from .recent_failures import RecentFailures
@@ -202,9 +202,11 @@ async def _read_retry_key(request: web.Request, read_key: RetryKeyReader) -> Ret
     except (ProxyError, ConnectionError, asyncio.CancelledError) as error:
         context.body = error
         return None
-    await give_way(len(body))
+    if len(body) > LARGE:
+        await give_way()
     retry_key = read_key(body, request.headers, config.max_values)
-    await give_way(len(body))
+    if len(body) > LARGE:
+        await give_way()
     return retry_key
 
 

@@ -40,13 +40,14 @@ MAX_LISTS = 1000
 class _AppList(NamedTuple):
     """The gateway's apps, cached."""
 
-    apps: Sequence[App] = ()
-    fresh_until: float = -1.0
+    apps: Sequence[App]
+    ids: frozenset[str]
+    """Of the apps."""
+    fresh_until: float
     """`time.monotonic()` at which the list expires."""
 
-    @property
-    def ids(self) -> set[str]:
-        return {app.id for app in self.apps}
+
+_NO_LIST = _AppList((), frozenset(), -1.0)
 
 
 class Catalog:
@@ -135,7 +136,7 @@ class Catalog:
         return self.knows(model) or (answered and not any(fnmatchcase(model, each) for each in self._patterns))
 
     def _listed(self, caller: Caller) -> _AppList:
-        return self._lists.get(self._key_of(caller), _AppList())
+        return self._lists.get(self._key_of(caller), _NO_LIST)
 
     def _key_of(self, caller: Caller) -> str:
         return caller.scope if self._for_callers else ""
@@ -147,7 +148,9 @@ class Catalog:
                 upstream = self._upstream.with_credentials_of(caller) if self._for_callers else self._upstream
                 apps = await self._discover(upstream, self._gateway) if self._gateway is not None else []
                 self._lists.pop(key, None)
-                self._lists[key] = _AppList(tuple(apps), time.monotonic() + self._ttl)
+                self._lists[key] = _AppList(
+                    tuple(apps), frozenset(app.id for app in apps), time.monotonic() + self._ttl
+                )
                 if len(self._lists) > MAX_LISTS:
                     del self._lists[next(iter(self._lists))]
             return self._listed(caller).apps
