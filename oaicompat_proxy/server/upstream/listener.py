@@ -23,6 +23,8 @@ class Listener:
         self._path = gateway.events_path(f"oaicompat-proxy-{uuid.uuid4().hex}")
         # moving
         self._reading: asyncio.Task[None] | None = None
+        self._exchange: Exchange | None = None
+        """What it reads."""
         self._lock = asyncio.Lock()
         self._absent = False
 
@@ -42,11 +44,12 @@ class Listener:
                     async with asyncio.timeout(GREETING):
                         await exchange.read()  # the gateway counts this client from its first event on
                 on_failure.pop_all()
+            self._exchange = exchange
             self._reading = asyncio.create_task(self._read(exchange), name="listen to the gateway")
 
     async def stop(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
+        if self._reading is not None and self._exchange is not None:
+            self._exchange.abort()  # a cancellation would not reach a task that has not begun
             await asyncio.wait([self._reading])
 
     async def _read(self, exchange: Exchange) -> None:
