@@ -10,12 +10,21 @@ import logging
 
 from prometheus_client import disable_created_metrics
 
+from .log_handler import TurnHandler
 from .run_log import formatter
 
 
 def set_up_process(log_level: str, log_format: str) -> None:
     """Logs to stderr, unless the root logger has a handler already. `log_format`: `text` or `json`."""
-    handler = logging.StreamHandler()
+    handler = TurnHandler()
     handler.setFormatter(formatter(log_format))
     logging.basicConfig(level=log_level.upper(), handlers=[handler])
+    _leave_out_unused_fields()
     disable_created_metrics()
+
+
+def _leave_out_unused_fields() -> None:
+    """Of log records: neither format shows them. The switches are those of "Optimization" in Python's logging HOWTO."""
+    logging.logThreads = False
+    logging.logProcesses = False
+    logging.logMultiprocessing = False

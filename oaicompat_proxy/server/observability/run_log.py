@@ -5,10 +5,12 @@ A line has only the fields listed here: no prompt, no answer, no key and no head
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import random
 import re
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,9 +25,6 @@ MAX_NAME = 128
 """Characters of a name that a client may have made up."""
 
 TEXT_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
-UNTRUSTED = {"key", "model", "session", "execution", "upstream_request_id"}
-"""Fields whose text clients, agents or operators choose."""
 
 EXPECTED = {SUCCESS, "refused", CLIENT_GONE}
 """Outcomes that an operator need not look at."""
@@ -45,7 +44,9 @@ class RunLog:
         level = logging.INFO if run.outcome in EXPECTED else logging.WARNING
         if run.outcome == SUCCESS and self._share < 1 and random.random() >= self._share:
             return
-        log.log(level, RunLine(run))
+        if log.isEnabledFor(level):
+            # `log.log` would walk the stack for the caller, which takes as long as the rest of the record
+            log.handle(log.makeRecord(log.name, level, __name__, 0, RunLine(run), (), None))
 
 
 class RunLine:
@@ -86,25 +87,47 @@ class RunLine:
         return {name: value for name, value in fields.items() if value is not None and value != ""}
 
     def __str__(self) -> str:
-        """Each value is one word: untrusted text that could be taken for something else is quoted."""
-        words = ["run"]
-        for name, value in self.fields().items():
-            if type(value) is float:
-                words.append(f"{name}={value:.4f}")
-            elif name in UNTRUSTED and not _is_plain(value):
-                words.append(f"{name}={value!a}")
-            else:
-                words.append(f"{name}={value}")
-        return " ".join(words)
+        """The same fields as text. Each value is one word.
+
+        They are formatted directly, since that takes half of the instructions that a loop over `fields()` takes.
+        """
+        run = self._run
+        usage = run.usage
+        return (
+            f"run{_field('request_id', run.request_id)}{_field('client', run.client)}{_name('key', run.key_name)}"
+            f"{_field('api', run.api)} operation={run.operation}{_name('model', _shorten(run.model))}"
+            f"{_name('session', run.session)} stream={run.stream} status={run.status}{_field('outcome', run.outcome)}"
+            f"{_field('error', run.error_type)}{_field('finish_reason', run.finish_reason)} ticks={run.ticks}"
+            f"{'' if usage is None else f' input_tokens={usage.input_tokens} output_tokens={usage.output_tokens}'}"
+            f" chunks={run.chunks} bytes={run.sent_bytes} waited={run.waited:.4f}"
+            f"{_seconds('first_event', run.first_event)}{_seconds('first_token', run.first_token)}"
+            f" duration={run.duration:.4f}{_name('execution', _shorten(run.execution))}"
+            f"{_name('upstream_request_id', _shorten(run.upstream_request_id))}{_field('trace_id', run.trace_id)}"
+        )
+
+
+class TextFormatter(logging.Formatter):
+    """The library's, but each second is formatted once: that saves 2 µs a line."""
+
+    def __init__(self) -> None:
+        super().__init__(TEXT_FORMAT)
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        return f"{_local_time(int(record.created))},{int(record.msecs):03d}"
+
+
+@functools.lru_cache(1)
+def _local_time(second: int) -> str:
+    return time.strftime(logging.Formatter.default_time_format, time.localtime(second))
 
 
 class JsonFormatter(logging.Formatter):
     """Each record as one JSON object in one line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        time = datetime.fromtimestamp(record.created, UTC)
+        moment = datetime.fromtimestamp(record.created, UTC)
         line: dict[str, Any] = {
-            "time": f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z",
+            "time": f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
         }
@@ -123,11 +146,24 @@ class JsonFormatter(logging.Formatter):
 
 def formatter(kind: str) -> logging.Formatter:
     """`kind`: `text` or `json`."""
-    return JsonFormatter() if kind == "json" else logging.Formatter(TEXT_FORMAT)
+    return JsonFormatter() if kind == "json" else TextFormatter()
 
 
 def _rounded(value: Any) -> Any:
     return round(value, 6) if isinstance(value, float) else value
+
+
+def _field(name: str, value: str) -> str:
+    return f" {name}={value}" if value else ""
+
+
+def _name(name: str, value: str) -> str:
+    """A field whose text clients, agents or operators choose: quoted if it could be taken for something else."""
+    return _field(name, value if _is_plain(value) else ascii(value))
+
+
+def _seconds(name: str, value: float | None) -> str:
+    return "" if value is None else f" {name}={value:.4f}"
 
 
 def _shorten(name: str) -> str:

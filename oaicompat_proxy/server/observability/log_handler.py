@@ -1,0 +1,71 @@
+"""The log handler of a process of our own: the lines of one turn of the event loop go to stderr in one write."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+from select import PIPE_BUF
+from typing import TextIO
+
+
+class TurnHandler(logging.Handler):
+    """Collects lines until the event loop has run what is due now. Warnings and errors are written at once.
+
+    Without a running event loop each line is written at once. `logging.shutdown` writes the rest at exit.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        """`stream`: instead of stderr."""
+        super().__init__()
+        self._stream = stream or sys.stderr
+        # moving
+        self._lines: list[str] = []
+        self._size = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Is going to write the lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._append(f"{self.format(record)}\n")
+            if record.levelno >= logging.WARNING or not self._is_scheduled():
+                self.flush()
+        except Exception:
+            self.handleError(record)
+
+    def flush(self) -> None:
+        self.acquire()
+        try:
+            if self._lines:
+                text = "".join(self._lines)
+                self._lines.clear()
+                self._size = 0
+                self._stream.write(text)
+                self._stream.flush()
+        finally:
+            self.release()
+
+    def _append(self, line: str) -> None:
+        """A write of several lines is never longer than a pipe takes in one piece: other workers write there, too."""
+        size = len(line.encode(errors="replace"))
+        if self._size + size > PIPE_BUF:
+            self.flush()
+        self._lines.append(line)
+        self._size += size
+
+    def _is_scheduled(self) -> bool:
+        """Whether the running event loop is going to write the lines."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        if self._loop is not loop:
+            self._loop = loop
+            loop.call_soon(self._end_turn)
+        return True
+
+    def _end_turn(self) -> None:
+        self._loop = None
+        with contextlib.suppress(OSError, ValueError):  # stderr is broken or closed: there is no place to report it
+            self.flush()
