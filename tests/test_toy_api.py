@@ -8,7 +8,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from agent import Agent, Reply, failure, run
+from agent import Agent, Reply, answer, failure, run
 from conftest import Received, StartProxy
 from toy_api import ToyApi
 
@@ -125,8 +125,11 @@ async def test_its_own_routes_are_refused_in_its_words(proxy: StartProxy) -> Non
     assert (received.status, received.headers["x-toy"]) == (401, "broken")
 
 
-async def test_paths_that_all_apis_share_are_answered_in_the_words_of_the_one_that_asks(proxy: StartProxy) -> None:
+async def test_paths_that_all_apis_share_are_answered_in_the_words_of_the_one_that_asks(
+    proxy: StartProxy, agent: Agent
+) -> None:
+    agent.replies("/invoke", answer({"apps": [{"id": "owl"}]}))
     front = await proxy(APIS)
-    assert (await front.request("GET", "/v1/models", headers={"x-toy": "1"})).body == b"default"
+    assert (await front.request("GET", "/v1/models", headers={"x-toy": "1"})).body == b"owl\ndefault"
     assert b'"object":"list"' in (await front.request("GET", "/v1/models")).body
     assert (await front.request("GET", "/v1/models/x", headers={"x-toy": "1"})).body == b"!model_not_found"
