@@ -12,6 +12,7 @@ from typing import Any
 
 from checker import check_body, check_error_body, check_stream
 from conftest import CHAT
+from messages_checker import check_message_body, check_message_error, check_message_stream
 from pure_path import Manner
 from responses_checker import ResponseAnswer, check_response_body, check_response_stream
 
@@ -84,4 +85,26 @@ RESPONSES_CLIENT = ApiClient(
     tools_shown_by_default="items",
 )
 
-CLIENTS = (CHAT_CLIENT, RESPONSES_CLIENT)
+
+def _build_message(prompt: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    functions = [*fields.get("functions", ()), *(tool["function"] for tool in fields.get("tools", ()))]
+    tools = [{"name": each["name"], "input_schema": each.get("parameters") or {}} for each in functions]
+    return {"max_tokens": 100, "messages": [{"role": "user", "content": prompt}], "tools": tools}
+
+
+def _read_message_stream(body: bytes, manner: Manner) -> Said:
+    answer = check_message_stream(body)
+    return (answer.text, None) if answer.error is None else (None, answer.error)
+
+
+MESSAGES_CLIENT = ApiClient(
+    name="messages",
+    path="/v1/messages",
+    build=_build_message,
+    read_stream=_read_message_stream,
+    read_body=lambda body, manner: (check_message_body(body).text, None),
+    read_error=check_message_error,
+    tools_shown_by_default="items",
+)
+
+CLIENTS = (CHAT_CLIENT, RESPONSES_CLIENT, MESSAGES_CLIENT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from oaicompat_proxy.api.anthropic.api import MESSAGES
 from oaicompat_proxy.api.openai.chat.api import CHAT
 from oaicompat_proxy.api.openai.responses.api import RESPONSES
 from oaicompat_proxy.api.protocol import ClientApi
@@ -18,7 +19,11 @@ from oaicompat_proxy.dialects.protocol import Dialect, Reader
 from oaicompat_proxy.pipeline.answers import new_translator
 
 ENVELOPE = Envelope("chatcmpl-golden", 1790000000, "owl")
-ENVELOPES = {CHAT.name: ENVELOPE, RESPONSES.name: ENVELOPE._replace(id="resp_golden")}
+ENVELOPES = {
+    CHAT.name: ENVELOPE,
+    RESPONSES.name: ENVELOPE._replace(id="resp_golden"),
+    MESSAGES.name: ENVELOPE._replace(id="msg_golden"),
+}
 MAX_FRAME = 16 * 1024 * 1024
 DIALECTS: dict[str, Callable[[], Dialect]] = {"agentick": Agentick, "ag-ui": AgUi}
 
@@ -41,6 +46,7 @@ class Manner(NamedTuple):
             "include_usage": self.include_usage,
             "legacy_functions": self.legacy_functions,
             "reasoning_field": self.reasoning_field,
+            "thinking": self.reasoning_field != "none",
         }
 
     @property

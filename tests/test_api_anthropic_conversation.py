@@ -46,6 +46,14 @@ def test_system_as_text_and_as_blocks() -> None:
         assert said(user("Hi"), system=prompt) == [("system", "Be brief."), ("user", "Hi")]
 
 
+def test_a_block_of_the_systems_that_is_no_text_is_shown_as_it_is_written() -> None:
+    odd = {"type": "image", "source": {"type": "text"}}
+    written = '{"type":"image","source":{"type":"text"}}'
+    assert said({"role": "system", "content": [odd]}, user("Hi"), system=[odd]) == [
+        *(("system", written), ("system", written), ("user", "Hi"))
+    ]
+
+
 def test_what_is_for_the_service_alone_is_left_out() -> None:
     prompt = [text("x-anthropic-billing-header: cc_version=2"), text("Be brief.")]
     assert said(user("Hi"), system=prompt)[0] == ("system", "Be brief.")

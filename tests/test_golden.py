@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 from checker import check_body, check_error_body, check_stream
+from messages_checker import check_message_body, check_message_error, check_message_stream
 from pure_path import Manner, Outcome, collected, read_events, streamed, translate
 from responses_checker import check_response_body, check_response_stream
 
+from oaicompat_proxy.api.anthropic.api import MESSAGES
 from oaicompat_proxy.api.openai.chat.request import parse
 from oaicompat_proxy.api.openai.responses.api import RESPONSES
 from oaicompat_proxy.core.answer_options import AnswerOptions
@@ -23,7 +25,9 @@ from oaicompat_proxy.recordings.format import Entry, Recording
 
 GOLDEN = Path(__file__).parent / "golden"
 NATIVES = sorted(GOLDEN.glob("*.native.sse"))
-KINDS = ("native.sse", "openai.sse", "openai.json", "responses.sse", "responses.json")
+KINDS = (
+    *("native.sse", "openai.sse", "openai.json", "responses.sse", "responses.json", "messages.sse", "messages.json"),
+)
 NAMES = [path.name.removesuffix(".native.sse") for path in NATIVES]
 QUESTION = {"model": "owl", "messages": [{"role": "user", "content": "?"}], "stream": True}
 
@@ -48,12 +52,13 @@ def answers(name: str, reads: list[bytes] | None = None) -> Iterator[tuple[Path,
     yield GOLDEN / f"{name}.openai.json", collected(outcome, manner) + b"\n"
     if not manner.legacy_functions:
         outcome = translated(name, reads, as_items(manner))
-        yield GOLDEN / f"{name}.responses.sse", streamed(outcome, manner, RESPONSES)
-        yield GOLDEN / f"{name}.responses.json", collected(outcome, manner, RESPONSES) + b"\n"
+        for api in (RESPONSES, MESSAGES):
+            yield GOLDEN / f"{name}.{api.name}.sse", streamed(outcome, manner, api)
+            yield GOLDEN / f"{name}.{api.name}.json", collected(outcome, manner, api) + b"\n"
 
 
 def as_items(manner: Manner) -> Manner:
-    """The Responses API shows the agent's own tools where chat hides them by default."""
+    """Other APIs show the agent's own tools where chat hides them by default."""
     return manner._replace(server_tools="items") if manner.server_tools == "hide" else manner
 
 
@@ -141,6 +146,28 @@ def test_a_strict_client_of_responses_takes_it_and_it_says_what_chat_says(name: 
     if stream.exists():
         answer = check_response_stream(stream.read_bytes())
         assert (answer.status == "failed") == (whole is None)
+        assert whole is None or answer == whole
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_strict_client_of_messages_takes_it_and_it_says_what_chat_says(name: str) -> None:
+    manner = read_manner(name)
+    if manner.legacy_functions:
+        return
+    stream, body = (GOLDEN / f"{name}.messages.{kind}" for kind in ("sse", "json"))
+    raw, whole = body.read_bytes().removesuffix(b"\n"), None
+    if json.loads(raw)["type"] == "error":
+        check_message_error(raw)
+    else:
+        whole = check_message_body(raw)
+        chat = check_body(
+            (GOLDEN / f"{name}.openai.json").read_bytes().removesuffix(b"\n"), reasoning_field=manner.reasoning_field
+        )
+        assert whole.text == chat.text
+        assert [call[:2] for call in whole.calls] == [call[:2] for call in chat.tool_calls]
+    if stream.exists():
+        answer = check_message_stream(stream.read_bytes())
+        assert (answer.error is None) == (whole is not None)
         assert whole is None or answer == whole
 
 

@@ -12,9 +12,11 @@ import orjson
 from checker import Answer, check_body, check_error_body, check_stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from messages_checker import check_message_body, check_message_error, check_message_stream
 from pure_path import ENVELOPE, Manner, Outcome, collected, read_events, streamed, translate
 from responses_checker import check_response_body, check_response_stream
 
+from oaicompat_proxy.api.anthropic.api import MESSAGES
 from oaicompat_proxy.api.openai.responses.api import RESPONSES
 from oaicompat_proxy.core import events, json_text
 from oaicompat_proxy.core.answer import AnswerFinished, AnswerStarted, Part, UsageTotals
@@ -155,6 +157,34 @@ def test_any_run_becomes_one_response_or_one_error(
     assert answer is not None
     assert (answer.text, answer.reasoning, answer.calls) == (chat.text, chat.reasoning, chat.tool_calls)
     assert hides is False or answer.agent_calls == []
+
+
+@settings(max_examples=300, deadline=None)
+@given(ANY_EVENTS, ENDINGS, MANNERS, st.booleans())
+def test_any_run_becomes_one_message_or_one_error(
+    told: list[Event], ending: list[Event], manner: Manner, hides: bool
+) -> None:
+    """The same by the Messages API, in whose two forms the answer can be converted into each other."""
+    hidden = manner._replace(legacy_functions=False, reasoning_field="reasoning", server_tools="hide")
+    shown = hidden if hides else hidden._replace(server_tools="items")
+    outcome = translate([*told, *ending], shown)
+    stream, body = streamed(outcome, shown, MESSAGES), collected(outcome, shown, MESSAGES)
+    answer = check_message_stream(stream) if stream is not None else None
+    if outcome.failure is not None:
+        error = check_message_error(body)
+        assert error["message"] == orjson.loads(json_text.encode(outcome.failure.message))
+        assert answer is None or answer.error == error
+        return
+    assert answer == check_message_body(body)
+    assert answer is not None
+    assert stream is not None
+    chat = check_body(collected(translate([*told, *ending], hidden), hidden), reasoning_field="reasoning")
+    assert (answer.text, answer.thinking) == (chat.text, chat.reasoning)
+    assert [call[:2] for call in answer.calls] == [call[:2] for call in chat.tool_calls]
+    assert hides is False or answer.agent_calls == []
+    assert MESSAGES.retries.convert is not None
+    assert check_message_body(MESSAGES.retries.convert(stream, False)) == answer
+    assert check_message_stream(MESSAGES.retries.convert(body, True)) == answer
 
 
 @settings(max_examples=200, deadline=None)

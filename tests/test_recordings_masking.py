@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pure_path import Manner, Outcome, collected, read_events, streamed, translate
 
+from oaicompat_proxy.api.anthropic.api import MESSAGES
 from oaicompat_proxy.api.openai.recorded_fields import RECORDED_FIELDS as ANSWERS
 from oaicompat_proxy.api.openai.responses.api import RESPONSES
 from oaicompat_proxy.core.recorded_fields import Readable, RecordedFields, Rule
@@ -190,7 +191,10 @@ def planted(rule: Rule) -> Iterator[object]:
 
 EVENTS = [
     (fields, name)
-    for fields in [*(dialect.recorded_fields for dialect in DIALECTS.values()), ANSWERS, RESPONSES.recorded_fields]
+    for fields in [
+        *(dialect.recorded_fields for dialect in DIALECTS.values()),
+        *(ANSWERS, RESPONSES.recorded_fields, MESSAGES.recorded_fields),
+    ]
     for name in [*fields.events, *(["brand_new"] if fields.event_names else [])]
 ]
 

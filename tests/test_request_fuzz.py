@@ -22,11 +22,13 @@ from checker import check_body, check_error_body, check_stream
 from conftest import CHAT, StartProxy, chat_body
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from messages_checker import check_message_body, check_message_error, check_message_stream
 from responses_checker import check_response_body, check_response_stream
 from test_api_openai_completions_encoder import read_body, read_stream
 
 COMPLETIONS = "/v1/completions"
 RESPONSES = "/v1/responses"
+MESSAGES = "/v1/messages"
 MODELS = "/v1/models"
 
 quickly = settings(
@@ -87,11 +89,13 @@ def posted(path: str, body: bytes, *headers: str, method: str = "POST") -> bytes
 JSON_TYPE = "Content-Type: application/json"
 
 
-def check_error(answer: Answer) -> None:
+def check_error(answer: Answer, path: str = CHAT) -> None:
     assert 400 <= answer.status < 500
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["content-length"] == str(len(answer.body))
-    assert check_error_body(answer.body)["type"] == "invalid_request_error"
+    is_message = path == MESSAGES and answer.body.startswith(b'{"type":')  # no path is known of an unreadable request
+    error = (check_message_error if is_message else check_error_body)(answer.body)
+    assert error["type"] == "invalid_request_error" or path == MESSAGES
     assert answer.headers["x-request-id"]
 
 
@@ -99,12 +103,14 @@ def check_answered(answer: Answer | None, path: str, sent: bytes = b"") -> None:
     """A right answer of the endpoint's, or an error of the client's."""
     assert answer is not None, "closed without a word"
     if answer.status != 200:
-        check_error(answer)
+        check_error(answer, path)
         return
     stream = answer.headers["content-type"].startswith("text/event-stream")
     include_usage = stream and b'"usage":null' in answer.body
     if path == RESPONSES:
         check_response_stream(answer.body, odd=True) if stream else check_response_body(answer.body, odd=True)
+    elif path == MESSAGES:
+        (check_message_stream if stream else check_message_body)(answer.body)
     elif path == COMPLETIONS:
         read_stream(answer.body, include_usage=include_usage) if stream else read_body(answer.body)
     elif stream:
@@ -354,6 +360,50 @@ response_request = nearly(
 )
 
 
+text_block = shaped({"type": "text", "text": words}, {"cache_control": anything, "citations": anything})
+source = st.one_of(
+    shaped({"type": "url", "url": st.sampled_from(["https://a.example/b", "b", ""])}, {}),
+    shaped({"type": "base64", "media_type": "image/png", "data": st.sampled_from(["aGk=", "a", ""])}, {}),
+    shaped({"type": "text", "data": words}, {}),
+    shaped({"type": "content", "content": st.one_of(words, st.lists(text_block, max_size=2))}, {}),
+    shaped({"type": "file", "file_id": name}, {}),
+)
+block = st.one_of(
+    text_block,
+    shaped({"type": st.sampled_from(["image", "document"]), "source": source}, {"title": words, "context": words}),
+    shaped({"type": "search_result", "source": words, "title": words, "content": st.lists(text_block, max_size=2)}, {}),
+    shaped({"type": "tool_result", "tool_use_id": name}, {"content": st.one_of(words, st.lists(text_block))}),
+    shaped({"type": "tool_use", "id": name, "name": name, "input": schema}, {}),
+    shaped({"type": "thinking", "thinking": words, "signature": words}, {}),
+    shaped({"type": st.sampled_from(["mcp_tool_use", "mcp_tool_result", "brand_new"])}, {"content": anything}),
+)
+messages = st.lists(
+    shaped(
+        {
+            "role": st.sampled_from(["user", "assistant", "system"]),
+            "content": st.one_of(words, st.lists(block, max_size=3)),
+        },
+        {},
+    ),
+    min_size=1,
+    max_size=3,
+)
+message_request = nearly(
+    shaped(
+        {"model": "owl", "max_tokens": 10, "messages": messages},
+        {
+            "stream": st.booleans(),
+            "system": st.one_of(words, st.lists(text_block, max_size=2)),
+            "tools": st.lists(shaped({"name": name, "input_schema": schema}, {"type": "custom"}), max_size=2),
+            "tool_choice": st.sampled_from([{"type": "auto"}, {"type": "any"}, {"type": "tool", "name": "a"}]),
+            "thinking": {"type": "adaptive"},
+            "metadata": shaped({"user_id": words}, {}),
+            "context_management": anything,
+        },
+    )
+)
+
+
 def encoded(body: Any) -> bytes:
     """As Python's `json` writes it: NaN, numbers without end, halves of surrogate pairs."""
     return json.dumps(body).encode()
@@ -398,6 +448,19 @@ async def test_no_response_of_whatever_shape_is_a_fault_of_the_proxy(proxy: Star
     assert len(agent.runs) > 50, "many of them are right"
 
 
+async def test_no_message_of_whatever_shape_is_a_fault_of_the_proxy(proxy: StartProxy, agent: Agent) -> None:
+    def test(caller: Caller) -> Callable[[], None]:
+        @settings(quickly, max_examples=400)
+        @given(message_request)
+        def law(body: Any) -> None:
+            check_answered(caller(posted(MESSAGES, encoded(body), JSON_TYPE)), MESSAGES)
+
+        return law
+
+    await fuzz(proxy, agent, test)
+    assert len(agent.runs) > 50, "many of them are right"
+
+
 async def test_no_session_of_whatever_name_is_a_fault_of_the_proxy(proxy: StartProxy, agent: Agent) -> None:
     """Names come from headers and from the body, and go to the gateway."""
     places = ("x-session-id", "user", "prompt_cache_key", "metadata.session_id")
@@ -425,7 +488,7 @@ async def test_no_session_of_whatever_name_is_a_fault_of_the_proxy(proxy: StartP
 async def test_no_json_at_all_is_a_fault_of_the_proxy(proxy: StartProxy, agent: Agent) -> None:
     def test(caller: Caller) -> Callable[[], None]:
         @settings(quickly, max_examples=150)
-        @given(anything, st.sampled_from([CHAT, COMPLETIONS, RESPONSES]))
+        @given(anything, st.sampled_from([CHAT, COMPLETIONS, RESPONSES, MESSAGES]))
         def law(body: Any, path: str) -> None:
             check_answered(caller(posted(path, encoded(body), JSON_TYPE)), path)
 
@@ -479,7 +542,7 @@ bodies = st.one_of(
 async def test_no_bytes_are_a_fault_of_the_proxy(proxy: StartProxy, agent: Agent) -> None:
     def test(caller: Caller) -> Callable[[], None]:
         @settings(quickly, max_examples=200)
-        @given(bodies, st.sampled_from([CHAT, COMPLETIONS, RESPONSES]), content_types)
+        @given(bodies, st.sampled_from([CHAT, COMPLETIONS, RESPONSES, MESSAGES]), content_types)
         def law(body: bytes, path: str, kind: str) -> None:
             headers = [f"Content-Type: {kind}"] if kind else []
             check_answered(caller(posted(path, body, *headers)), path)

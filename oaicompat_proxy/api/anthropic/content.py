@@ -37,7 +37,11 @@ def build_block(block: ContentBlock, path: str, media: MediaReader) -> Iterator[
     elif kind == "search_result":
         yield Text("\n".join([block["title"], block["source"], *(part["text"] for part in block["content"])]))
     else:
-        yield Text(json_text.encode(dict(block)).decode())
+        yield Text(encode_unknown(block))
+
+
+def encode_unknown(block: ContentBlock) -> str:
+    return json_text.encode(block).decode()
 
 
 def _build_document(document: ContentBlock, path: str, media: MediaReader) -> Iterator[Block]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from ...core import json_text
 from ...core.message import Block, Message, Text, ToolCall
-from .content import Content, build_block, build_blocks
+from .content import Content, build_block, build_blocks, encode_unknown
 from .media import MediaReader
 from .tool_results import check_pairing
 
@@ -35,13 +35,13 @@ FAILED = "The tool failed:"
 def build_messages(messages: Sequence[Mapping[str, Any]], system: Content, media: MediaReader) -> tuple[Message, ...]:
     """`messages` and `system` have been checked. Raises InvalidRequest."""
     check_pairing(messages)
-    conversation = [Message("system", blocks)] if (blocks := _build_system(system, media)) else []
+    conversation = [Message("system", blocks)] if (blocks := _build_system(system)) else []
     words: int | None = None
     for index, message in enumerate(messages):
         path, content = f"messages.{index}.content", message["content"]
         if message["role"] == "system":
-            blocks = build_blocks(content, path, media)
-            conversation.insert(len(conversation) if words is None else words, Message("system", blocks))
+            place = len(conversation) if words is None else words
+            conversation.insert(place, Message("system", _build_system(content)))
             words = None if words is None else words + 1
         elif message["role"] == "assistant":
             words = None
@@ -55,16 +55,14 @@ def build_messages(messages: Sequence[Mapping[str, Any]], system: Content, media
     return tuple(conversation)
 
 
-def _build_system(system: Content, media: MediaReader) -> tuple[Block, ...]:
-    if not system:
+def _build_system(content: Content) -> tuple[Block, ...]:
+    """The system has nothing but text to say."""
+    if not content:
         return ()
-    if isinstance(system, str):
-        return (Text(system),)
-    return build_blocks([block for block in system if not _is_billing(block)], "system", media)
-
-
-def _is_billing(block: Mapping[str, Any]) -> bool:
-    return block["type"] == "text" and str(block["text"]).startswith(BILLING)
+    if isinstance(content, str):
+        return (Text(content),)
+    texts = [block["text"] if block["type"] == "text" else encode_unknown(block) for block in content]
+    return tuple(Text(text) for text in texts if not text.startswith(BILLING))
 
 
 def _build_user(

@@ -54,14 +54,16 @@ _ERROR: Fields = {"type": NAME, "message": FAILURE}
 
 RECORDED_FIELDS = RecordedFields(
     event_names=(("type",),),
-    events={"message": _MESSAGE},
-    unknown={
-        "type": NAME,
-        "index": NUMBER,
+    events={
         "message": _MESSAGE,
-        "content_block": _BLOCK,
-        "delta": _DELTA,
-        "usage": _USAGE,
-        "error": _ERROR,
+        "message_start": {"type": NAME, "message": _MESSAGE},
+        "content_block_start": {"type": NAME, "index": NUMBER, "content_block": _BLOCK},
+        "content_block_delta": {"type": NAME, "index": NUMBER, "delta": _DELTA},
+        "content_block_stop": {"type": NAME, "index": NUMBER},
+        "message_delta": {"type": NAME, "delta": _DELTA, "usage": _USAGE},
+        "message_stop": {"type": NAME},
+        "ping": {"type": NAME},
+        "error": {"type": NAME, "error": _ERROR},
     },
+    unknown={},
 )
