@@ -95,6 +95,7 @@ NEED_NO_TEST = {
     "core.request": "only words",
     "server.sinks": "only what is asked of others",
     "server.upstream.event_source": "test_server_answering_relay reads and pushes by it",
+    "translation.pending_calls": "test_translation_agent_tools and test_translation_narration show calls by it",
     "core.events": "only words: they have no behaviour",
     "dialects.protocol": "only what is asked of others",
     "core.turn": "only words",

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oaicompat_proxy.core.exact_json import parse_nearest, read_items, read_members, take_exact
+from oaicompat_proxy.core.exact_json import extract_exact, parse_nearest, read_items, read_members
 from oaicompat_proxy.core.json_text import JsonText
 
 NUMBERS = [
@@ -39,7 +39,7 @@ PLAIN = ["0", "-1", "0.5", "-0.0", "1e5", "1E-7", "123456789012345", "true", "nu
 )
 def test_a_number_that_would_change_is_cut_out_as_it_is_written(number: str, shape: str) -> None:
     body = shape % number
-    texts = take_exact(body.encode(), {"a": None, "z": 1, "b": 2})
+    texts = extract_exact(body.encode(), {"a": None, "z": 1, "b": 2})
     assert {name: text.text for name, text in texts.items()}.keys() == {"a"}
     assert number in texts["a"].text
     assert texts["a"].text in body
@@ -48,14 +48,14 @@ def test_a_number_that_would_change_is_cut_out_as_it_is_written(number: str, sha
 @pytest.mark.parametrize("value", PLAIN)
 def test_what_a_value_holds_is_left_alone(value: str) -> None:
     values = {"a": "as it was"}
-    assert take_exact(f'{{"a":{value}}}'.encode(), values) == {}
+    assert extract_exact(f'{{"a":{value}}}'.encode(), values) == {}
     assert values == {"a": "as it was"}
 
 
 def test_only_the_members_that_would_change_are_cut_out() -> None:
     body = b'{"big":12345678901234567890123,"small":1,"text":"12345678901234567890123","half":"\\ud83d"}'
     values = {"big": 1.2345678901234568e22, "small": 1, "text": "x", "half": "\ufffd"}
-    texts = take_exact(body, values)
+    texts = extract_exact(body, values)
     assert texts["big"] == JsonText("12345678901234567890123")
     assert texts["half"] == JsonText('"\\ud83d"')
     assert "small" not in texts
@@ -63,12 +63,12 @@ def test_only_the_members_that_would_change_are_cut_out() -> None:
 
 
 def test_of_a_repeated_name_the_last_value_counts() -> None:
-    assert take_exact(b'{"a":1e400,"a":1}', {"a": 1}) == {}
-    assert take_exact(b'{"a":1,"a":1e400}', {"a": 1})["a"].text == "1e400"
+    assert extract_exact(b'{"a":1e400,"a":1}', {"a": 1}) == {}
+    assert extract_exact(b'{"a":1,"a":1e400}', {"a": 1})["a"].text == "1e400"
 
 
 def test_a_name_is_read_with_its_escapes() -> None:
-    assert take_exact(rb'{"\u0061\"":1e400}', {'a"': 1})['a"'].text == "1e400"
+    assert extract_exact(rb'{"\u0061\"":1e400}', {'a"': 1})['a"'].text == "1e400"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_no_value_that_would_change_escapes(value: dict[str, Any]) -> None:
         values = orjson.loads(body)
     except orjson.JSONDecodeError:  # half a character
         values = parse_nearest(body)
-    texts = take_exact(body, values)
+    texts = extract_exact(body, values)
     for name, each in value.items():
         if name in texts:
             assert json.loads(texts[name].text) == each

@@ -78,7 +78,7 @@ def test_cuts_change_nothing(path: Path) -> None:
         masker = Masker(AGENTICK)
         pieces = [masker.feed(native[place : place + size]) for place in range(0, len(native), size)]
         assert b"".join((*pieces, masker.finish())) == mask(native)
-        assert masker.held == 0
+        assert masker.buffered == 0
 
 
 def frame(event: str, **data: object) -> dict[str, object]:

@@ -8,7 +8,7 @@ import pytest
 
 from oaicompat_proxy.core.errors import DiagnosticsBusy
 from oaicompat_proxy.server.endpoints import diagnostic_streams
-from oaicompat_proxy.server.endpoints.diagnostic_streams import MOST_OF_ONE, MOST_STREAMS, DiagnosticStreams
+from oaicompat_proxy.server.endpoints.diagnostic_streams import MAX_PER_CALLER, MAX_STREAMS, DiagnosticStreams
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ async def end(*tasks: asyncio.Task[None]) -> None:
 
 
 async def test_one_caller_has_four(streams: DiagnosticStreams) -> None:
-    tasks = [await hold(streams, "ada") for _ in range(MOST_OF_ONE)]
+    tasks = [await hold(streams, "ada") for _ in range(MAX_PER_CALLER)]
     with pytest.raises(DiagnosticsBusy):
         await hold(streams, "ada")
     tasks.append(await hold(streams, "bob"))
@@ -51,7 +51,7 @@ async def test_one_caller_has_four(streams: DiagnosticStreams) -> None:
 
 
 async def test_who_has_fewer_gets_a_place_of_who_has_most(streams: DiagnosticStreams) -> None:
-    callers = [f"c{number}" for number in range(MOST_STREAMS // MOST_OF_ONE) for _ in range(MOST_OF_ONE)]
+    callers = [f"c{number}" for number in range(MAX_STREAMS // MAX_PER_CALLER) for _ in range(MAX_PER_CALLER)]
     tasks = [await hold(streams, caller, f"t{number}") for number, caller in enumerate(callers)]
     tasks.append(await hold(streams, "ada"))
     await asyncio.wait([tasks[0]])
@@ -63,7 +63,7 @@ async def test_who_has_fewer_gets_a_place_of_who_has_most(streams: DiagnosticStr
 
 
 async def test_who_has_as_many_as_all_others_waits(streams: DiagnosticStreams) -> None:
-    tasks = [await hold(streams, f"c{number}") for number in range(MOST_STREAMS)]
+    tasks = [await hold(streams, f"c{number}") for number in range(MAX_STREAMS)]
     with pytest.raises(DiagnosticsBusy):
         await hold(streams, "ada")
     await end(*tasks)
@@ -72,7 +72,7 @@ async def test_who_has_as_many_as_all_others_waits(streams: DiagnosticStreams) -
 async def test_a_stream_ends_in_time_though_nobody_reads_it(
     streams: DiagnosticStreams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(diagnostic_streams, "LONGEST", 0.05)
+    monkeypatch.setattr(diagnostic_streams, "MAX_SECONDS", 0.05)
     task = await hold(streams, "ada", "t")
     await asyncio.wait([task])
     with pytest.raises(ConnectionResetError):

@@ -25,7 +25,9 @@ def new_writer(
     directory: Path, *, most: int = 100_000, masked: bool = False, request_id: str = "req_1"
 ) -> RecordingWriter:
     began = asyncio.get_running_loop().time()
-    return RecordingWriter(opened(directory), COMPLETIONS, most=most, masked=masked, request_id=request_id, began=began)
+    return RecordingWriter(
+        opened(directory), COMPLETIONS, max_bytes=most, masked=masked, request_id=request_id, began=began
+    )
 
 
 def opened(directory: Path) -> RecordingDirectory:
@@ -183,7 +185,7 @@ async def test_a_disk_that_is_too_slow_ends_the_recording_alone(
 
 async def test_a_token_that_the_gateway_quotes_is_not_kept(tmp_path: Path) -> None:
     writer = RecordingWriter(
-        opened(tmp_path), COMPLETIONS, most=10_000, masked=True, request_id="r", began=0, secret=b"s3cr3t"
+        opened(tmp_path), COMPLETIONS, max_bytes=10_000, masked=True, request_id="r", began=0, secret=b"s3cr3t"
     )
     writer.begin(AnswerOptions())
     writer.gateway_bytes(b'data: {"event":"error","data":{"error":"who is s3c')

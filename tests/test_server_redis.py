@@ -46,7 +46,7 @@ async def test_a_redis_that_is_not_there_is_our_error(own_redis: RedisServer) ->
 async def test_a_redis_that_does_not_answer_is_soon_our_error(
     own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_client, "PATIENCE", 0.1)
+    monkeypatch.setattr(redis_client, "COMMAND_TIMEOUT", 0.1)
     async with connect(own_redis.url) as redis:
         await redis.ping()
         own_redis.signal(signal.SIGSTOP)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.server.shared_table import PLACES, SharedTable
+from oaicompat_proxy.server.shared_table import CANDIDATES, SharedTable
 
 LATER = 2.0**40
 
@@ -38,17 +38,17 @@ def test_what_is_too_old_is_forgotten() -> None:
 
 def test_what_does_not_fit_is_told_and_harms_nothing() -> None:
     table = SharedTable(slots=1, slot_size=128)
-    assert table.put("key", b"x" * table.largest, until=LATER)
-    assert not table.put("key", b"x" * (table.largest + 1), until=LATER)
-    assert table.get("key") == b"x" * table.largest
+    assert table.put("key", b"x" * table.max_value, until=LATER)
+    assert not table.put("key", b"x" * (table.max_value + 1), until=LATER)
+    assert table.get("key") == b"x" * table.max_value
 
 
 def test_it_holds_so_many_and_the_oldest_gives_way() -> None:
-    table = SharedTable(slots=PLACES, slot_size=128)
-    for number in range(3 * PLACES):
+    table = SharedTable(slots=CANDIDATES, slot_size=128)
+    for number in range(3 * CANDIDATES):
         table.put(f"key {number}", b"value", until=LATER + number)
-    kept = [number for number in range(3 * PLACES) if table.get(f"key {number}")]
-    assert kept == list(range(2 * PLACES, 3 * PLACES))
+    kept = [number for number in range(3 * CANDIDATES) if table.get(f"key {number}")]
+    assert kept == list(range(2 * CANDIDATES, 3 * CANDIDATES))
 
 
 def test_processes_of_one_tree_share_it() -> None:

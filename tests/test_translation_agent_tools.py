@@ -2,9 +2,10 @@ import json
 
 from oaicompat_proxy.core.answer import AgentToolCalled, AgentToolReturned, ReasoningPart, TextPart
 from oaicompat_proxy.core.events import SubagentFinished, ToolFinished
-from oaicompat_proxy.translation.agent_tools import MAX_CALLS, NarratedTools, ToolItems, new_agent_tools
+from oaicompat_proxy.translation.agent_tools import NarratedTools, ToolItems, new_agent_tools
 from oaicompat_proxy.translation.answer_text import AnswerText
 from oaicompat_proxy.translation.held import Held
+from oaicompat_proxy.translation.pending_calls import MAX_CALLS
 
 
 def finished(call_id="a", result="42", *, is_error=False, is_placeholder=False):

@@ -1,5 +1,5 @@
-"""What the server asks of a client API, and all that it knows of one: how a request is parsed, how a streamed and a
-whole answer are encoded, and how an error is worded.
+"""The interface of a client API, and all that the server knows of one: it parses requests, encodes streamed and whole
+answers, and encodes errors.
 
 Each API is a room below `api/` and stands in `api.registry`.
 """
@@ -117,14 +117,14 @@ class StreamEncoder(Protocol):
         """A keep-alive that is an event of the API."""
 
     def end(self) -> bytes:
-        """What stands behind the last part of a complete answer."""
+        """The bytes after the last part of a complete answer."""
 
     def fail(self, error: ProxyError) -> bytes:
         """The end of an answer that failed after its status was sent."""
 
 
 class BodyBuilder(Protocol):
-    """Builds one answer that is sent whole: takes every part, then gives the JSON body."""
+    """Builds one answer that is sent whole: `add` each part, then `body`."""
 
     def add(self, part: Part) -> None: ...
 
@@ -136,7 +136,7 @@ class ClientApi(Protocol):
 
     @property
     def name(self) -> str:
-        """Stands in recordings, metrics and logs."""
+        """The API's name in recordings, metrics and logs."""
 
     @property
     def path(self) -> str:
@@ -164,7 +164,7 @@ class ClientApi(Protocol):
 
     @property
     def private_form(self) -> frozenset[str]:
-        """The members of a form that hold the user's words; a masked recording masks them."""
+        """The members of a form that contain the user's text; a masked recording masks them."""
 
     @property
     def retries(self) -> RetryRules | None:
@@ -185,13 +185,13 @@ class ClientApi(Protocol):
         """The names of the stored entries that the body refers to."""
 
     def expand(self, body: ParsedBody, stored: Mapping[str, bytes]) -> ParsedBody:
-        """The body with what it refers to. `stored`: the entries that were found. Raises InvalidRequest."""
+        """The body with the entries that it refers to. `stored`: those that were found. Raises InvalidRequest."""
 
     def request_entries(self, request: AgentRequest, envelope: Envelope) -> Mapping[str, bytes]:
-        """What is stored of the request for later ones that refer to its answer."""
+        """The entries to store for later requests that refer to this request's answer."""
 
     def answer_entries(self, answer: StreamEncoder | BodyBuilder, form: Form) -> Mapping[str, bytes]:
-        """What is stored of a complete answer."""
+        """The entries to store of a complete answer."""
 
     def build_request(self, body: ParsedBody, limits: RequestLimits) -> AgentRequest:
         """The second half; other requests may be served in between. Raises InvalidRequest."""

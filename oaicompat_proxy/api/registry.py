@@ -1,4 +1,4 @@
-"""The client APIs that the server speaks. An API that is added here is served, recorded, replayed and measured."""
+"""The client APIs of the server. An API that is added here is served, recorded, replayed and measured."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ APIS: Mapping[str, ClientApi] = {api.name: api for api in (CHAT, COMPLETIONS, RE
 """By name."""
 
 DEFAULT_API: ClientApi = CHAT
-"""Words the answers to requests that belong to no API."""
+"""Encodes the errors of requests that belong to no API."""

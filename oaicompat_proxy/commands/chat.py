@@ -51,14 +51,13 @@ class ChatSession:
     """The conversation so far, and the loop that continues it."""
 
     def __init__(self, terminal: Console, url: URL, api: Api, model: str, headers: dict[str, str]) -> None:
-        # fixed
         self._terminal = terminal
         self._url = url
         self._api = api
         self._model = model
         self._headers = headers
         self._interactive = sys.stdin.isatty()
-        # moving
+        # state
         self.items: list[Item] = []
         self._shown: Literal["", "reasoning", "text", "tool"] = ""
         self._all_answered = True

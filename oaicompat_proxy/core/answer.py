@@ -1,4 +1,4 @@
-"""The parts of an answer: what a translator makes of a run, and what each client API encodes.
+"""The parts of an answer: a translator makes them from a run, and each client API encodes them.
 
 One answer, in order:
 

@@ -1,12 +1,11 @@
-"""One tree of errors: what each means to a client.
+"""The tree of errors that clients get.
 
-A class says which side failed (status), what the error is called (`code`) and whether sending
-the same request again is safe (`should_retry`, decision D12: a run may have side effects, so once a request
-may have reached the agent the answer is no; None leaves it to the client's own rule).
-The message is written for the person who reads it in a client: what went wrong and what to do.
+A class has the side that failed (`status`), the error's name (`code`), and whether the same request may be sent again
+(`should_retry`; decision D12: a run may have side effects, so it is false once a request may have reached the agent;
+None leaves it to the client's own rule). A message tells the reader what went wrong and what to do.
 
-Each client API words them in its own way. Source of the statuses: RFC 9110 section 15. Where clients act on a code,
-the code is theirs; codes that begin with `upstream_` and `agent_` are this project's own.
+Each client API encodes the errors in its own form. Source of the statuses: RFC 9110 section 15. Where clients act on a
+code, the code is the one that they know; codes that begin with `upstream_` and `agent_` are this project's own.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ class ProxyError(Exception):
 
     status = 500
     code: str | None = None
-    """What the error is called in answers, logs and metrics; None where its class says enough."""
+    """The error's name in answers, logs and metrics; None where its class is enough."""
     should_retry: bool | None = None
     retry_after: float | None = None
     """Seconds after which another attempt makes sense, or None."""
@@ -36,11 +35,13 @@ class InternalError(ProxyError):
     should_retry = False
 
     def __init__(self) -> None:
-        super().__init__("The proxy had an error while processing your request; its log tells more.")
+        super().__init__(
+            "The proxy had an error while processing your request; its log has the cause, under this request's id."
+        )
 
 
 class Overloaded(ProxyError):
-    """503: `--max-runs` runs are going on, and the queue is full or the wait was too long; nothing was run."""
+    """503: `--max-runs` runs are active, and the queue is full or the wait was too long; nothing was run."""
 
     status = 503
     code = "too_many_runs"
@@ -107,7 +108,7 @@ class MissingKey(InvalidRequest):
     status = 401
     should_retry = False
     challenge = 'Bearer realm="oaicompat-proxy"'
-    """What `WWW-Authenticate` says."""
+    """The value of `WWW-Authenticate`."""
 
 
 class InvalidKey(MissingKey):

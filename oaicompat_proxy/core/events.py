@@ -1,6 +1,7 @@
-"""The events of an agent's run, in the words of no gateway's protocol.
+"""The events of an agent's run, independent of the gateway's protocol.
 
-A dialect reads its frames into these events; the translator makes the parts of an answer of them. One run, in order:
+A dialect reads its frames into these events; the translator makes the parts of an answer from them.
+One run, in order:
 
     RunStarted (TickStarted … MessageEnded … TickEnded)* RunResult? (RunEnded | RunFailed)
 

@@ -38,7 +38,7 @@ _SKIPPER = JSONDecoder(parse_int=len, parse_float=len)
 """Finds the end of a value without converting its numbers."""
 
 
-def take_exact(body: bytes, values: dict[str, Any]) -> dict[str, JsonText]:
+def extract_exact(body: bytes, values: dict[str, Any]) -> dict[str, JsonText]:
     """The texts of the members that parsing would change, by name; in `values` they become the nearest values.
 
     `body`: an object in UTF-8; `values`: parsed from it. Raises nothing.
@@ -59,10 +59,10 @@ def parse_nearest(text: bytes) -> Any:
 
     Raises ValueError, also for NaN, Infinity and invalid UTF-8; RecursionError.
     """
-    return _parse(mend_surrogates(text).decode())
+    return _parse(replace_lone_surrogates(text).decode())
 
 
-def mend_surrogates(text: bytes) -> bytes:
+def replace_lone_surrogates(text: bytes) -> bytes:
     """Replaces each escaped surrogate without its other half by U+FFFD."""
     if rb"\ud" not in text and rb"\uD" not in text:
         return text

@@ -1,4 +1,4 @@
-"""JSON that every client can read, whatever the agent sent."""
+"""Encodes JSON so that every client can read it, whatever characters the agent sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A conversation in the words of no protocol: messages, what they hold, and the tools that may be called in it."""
+"""A conversation, independent of any protocol: messages, their content, and the tools that may be called in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client's request for a run of an agent, in the words of no client's protocol."""
+"""A client's request for a run of an agent, independent of the client's protocol."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class AgentRequest:
     tool_parameters: frozenset[str] = frozenset()
     """The parameters from which `tools` were read; an agent that takes tools does not get them twice."""
     form: Mapping[str, Any] = field(default_factory=dict)
-    """What the client's API alone reads again when it encodes the answer, as JSON values."""
+    """Options that the client's API reads when it encodes the answer, as JSON values."""
     stored_input: bytes = b""
     """The part of the request that is stored for later requests that refer to its answer; empty: none."""
     conversational: bool = True
-    """False for a prompt by itself: its run gets a session of its own, and the client cannot be asked anything."""
+    """False for a single prompt: its run gets a session of its own, and the client is not asked to confirm tools."""
 
 
 @readonly
 class RequestLimits:
-    """What a request may hold at most. Parsing takes time in which no other request is served."""
+    """Limits of a request. While it is parsed, no other request is served."""
 
     media: int
     """Bytes, decoded, of all pictures, sounds and files that come by value."""

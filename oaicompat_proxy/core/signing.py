@@ -35,7 +35,7 @@ class SigningKeys:
     def __init__(self, secrets: Secrets, purpose: str = "") -> None:
         self._secrets = secrets
         self._purpose = purpose.encode()
-        # moving
+        # state
         self._derived_from: tuple[bytes, ...] = ()
         self._keys: tuple[bytes, ...] = ()
 

@@ -1,4 +1,4 @@
-"""One request as an agent gets it: made by `translation.prompt`, put on the wire by a dialect."""
+"""One request as an agent gets it: built by `translation.prompt`, encoded by a dialect."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ class Turn:
     tools: tuple[Tool, ...] = ()
     """The client's tools, for agents that take them beside the messages."""
     reply: ConfirmationReply | None = None
-    """Where a run that waits is continued by another run."""
+    """The reply that this run brings to the agent, if another run waited for it."""
     mark: str = ""
     """Sent as the id of the last message; the agent's stream shows it when the message has arrived."""

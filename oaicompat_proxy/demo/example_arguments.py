@@ -38,7 +38,7 @@ def example_arguments(schema: Mapping[str, Any]) -> dict[str, Any]:
 class _Example:
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
-        # moving
+        # state
         self._left = MAX_SCHEMAS
 
     def value(self, schema: Any, name: str, depth: int) -> Any:

@@ -36,13 +36,12 @@ class Execution:
     """One execution. `entries` are what it adds to the session's timeline if it succeeds."""
 
     def __init__(self, script: Script, frames: FrameFactory, context: RunContext, messages: Sequence[Entry]) -> None:
-        # fixed
         self.frames = frames
         self._script = script
         self._context = context
         self._messages = messages
         """The messages of the request that the gateway accepted."""
-        # moving
+        # state
         self.entries: list[Entry] = []
         self.failed = False
         self.response = ""

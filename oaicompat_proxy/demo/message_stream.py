@@ -38,7 +38,6 @@ class Message:
     """Call `stream` for each step, then `close`. After that, `content` and `calls` are complete."""
 
     def __init__(self, frames: FrameFactory, model: str) -> None:
-        # fixed
         self._frames = frames
         self._model = model
         self._handlers = {
@@ -47,7 +46,7 @@ class Message:
             ScriptedToolCall: self._call,
             ReportError: self._report,
         }
-        # moving
+        # state
         self.started_at = ""
         """Timestamp of `message_start`; empty before it."""
         self.reasoning: list[str] = []

@@ -29,10 +29,9 @@ class ReplayBuffer:
     """
 
     def __init__(self, corrupt: bool = False) -> None:
-        # fixed
         self._corrupt = corrupt
         self._notifier = Notifier()
-        # moving
+        # state
         self._items: list[bytes | DropConnection] = []
         self._closed = False
         self._readers = 0

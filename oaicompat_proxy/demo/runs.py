@@ -103,7 +103,6 @@ class Run:
         raw_script: RawScript | None = None,
         synthetic_end: bool = True,
     ) -> None:
-        # fixed
         self.record = record
         self.execution = execution
         self.replay = replay
@@ -112,7 +111,7 @@ class Run:
         self._raw_script = raw_script
         self._synthetic_end = synthetic_end and raw_script is None
         self._items = raw_items(raw_script) if raw_script else execution.run()
-        # moving
+        # state
         self._aborted = asyncio.Event()
         self._confirmations: dict[str, asyncio.Future[bool]] = {}
 

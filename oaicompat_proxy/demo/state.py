@@ -41,12 +41,11 @@ class GatewayState:
     """The gateway behind the routes. Tests read `runs` and `requests`, and wait with `wait_until`."""
 
     def __init__(self, settings: GatewaySettings) -> None:
-        # fixed
         self.settings = settings
         self.stamps = Stamps(lambda: time.time_ns() // 1_000_000, lambda: str(uuid.uuid4()))
         self.sessions = Sessions(AGENTS, self.stamps.time)
         self.notifier = Notifier()
-        # moving
+        # state
         self.runs = Runs()
         self.requests: list[tuple[str, bytes]] = []
         """Path and body of the latest requests, oldest first."""

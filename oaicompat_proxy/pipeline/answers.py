@@ -14,17 +14,17 @@ from ..core.events import Event
 from ..translation.translator import Translator
 
 OnBytes = Callable[[bytes], None]
-"""Is shown the bytes that are made for a client, as a recorder needs them."""
+"""Called with the bytes for the client; a recorder uses it."""
 
 
 class PartObserver(Protocol):
-    """Takes every part of an answer beside the client."""
+    """Receives every part of an answer, as the encoder does."""
 
     def add(self, part: Part) -> None: ...
 
 
 def new_translator(options: AnswerOptions, **settings: Any) -> Translator:
-    """`settings`: what the options do not decide, as `Translator` takes it."""
+    """`settings`: the other parameters of `Translator`."""
     return Translator(
         model=options.model,
         tool_names=frozenset(options.tool_names),
@@ -56,9 +56,9 @@ class StreamedAnswer:
         self._pings_are_comments = pings_are_comments
         self._observer = observer
         self._on_bytes = on_bytes
-        # moving
+        # state
         self.failure: ProxyError | None = None
-        """Why the run failed; what was said before it is encoded all the same."""
+        """Why the run failed; the parts before the failure are encoded all the same."""
 
     @property
     def ended(self) -> bool:
@@ -67,10 +67,10 @@ class StreamedAnswer:
 
     def open(self) -> bytes:
         """The first part, for a client that has waited long enough; nothing if it is out."""
-        return self._shown(b"".join(self._encode(self._translator.open())))
+        return self._observed(b"".join(self._encode(self._translator.open())))
 
     def feed(self, events: Iterable[Event]) -> bytes:
-        """The bytes of one read of the agent's stream. What goes wrong in it stands in `failure`."""
+        """The bytes for one read of the agent's stream. An error is not raised, but stored in `failure`."""
         pieces: list[bytes] = []
         feed = self._translator.feed
         try:
@@ -78,9 +78,9 @@ class StreamedAnswer:
                 if parts := feed(event):
                     pieces.extend(self._encode(parts))
         except ProxyError as error:
-            if not self._translator.ended:  # what stands behind the answer's end is no part of it
+            if not self._translator.ended:  # an event after the answer's end is no part of it
                 self.failure = error
-        return self._shown(b"".join(pieces))
+        return self._observed(b"".join(pieces))
 
     def finish(self) -> None:
         """The agent's stream is over. Raises UpstreamInterrupted if the answer is not complete."""
@@ -91,12 +91,12 @@ class StreamedAnswer:
         return sse.KEEP_ALIVE if self._pings_are_comments else self.encoder.ping()
 
     def end(self) -> bytes:
-        """What stands behind the last part."""
-        return self._shown(self.encoder.end())
+        """The bytes after the last part."""
+        return self._observed(self.encoder.end())
 
     def fail(self, error: ProxyError) -> bytes:
         """The end of an answer that failed."""
-        return self._shown(self.encoder.fail(error))
+        return self._observed(self.encoder.fail(error))
 
     def _encode(self, parts: Sequence[Part]) -> Iterator[bytes]:
         if self._observer is not None:
@@ -104,7 +104,7 @@ class StreamedAnswer:
                 self._observer.add(part)
         return map(self.encoder.encode, parts)
 
-    def _shown(self, data: bytes) -> bytes:
+    def _observed(self, data: bytes) -> bytes:
         if data and self._on_bytes is not None:
             self._on_bytes(data)
         return data
@@ -121,20 +121,20 @@ class WholeAnswer:
         *,
         max_size: int,
     ) -> None:
-        """`max_size`: characters that the agent may say, since all of them are held in memory."""
+        """`max_size`: characters of the answer, which is held in memory."""
         self._translator = translator
         self.builder = builder
         self._observer = observer
-        # moving
+        # state
         self._left = max_size
 
     @property
     def ended(self) -> bool:
-        """Every part of the answer is there."""
+        """The translator has ended the answer."""
         return self._translator.ended
 
     def feed(self, events: Iterable[Event]) -> None:
-        """Takes one read of the agent's stream. Raises ProxyError."""
+        """Adds the events of one read of the agent's stream. Raises ProxyError."""
         for part in self._translate(events):
             self._left -= size_of(part)
             if self._left < 0:
@@ -154,7 +154,7 @@ class WholeAnswer:
         return self.builder.body()
 
     def _translate(self, events: Iterable[Event]) -> Iterator[Part]:
-        """Raises UpstreamError, but not for what stands behind the answer's end."""
+        """Raises UpstreamError, but not for events after the answer's end."""
         try:
             for event in events:
                 yield from self._translator.feed(event)

@@ -1,6 +1,6 @@
-"""An agent's bytes in, a client's bytes out: what the server does for one request, without a socket or a clock.
+"""Translates an agent's bytes into a client's bytes, as the server does for one request, without socket and clock.
 
-The server reads and writes between these steps; a replay, the tests and the fuzzer have the bytes and need no more.
+Replay, the tests and the fuzzer use it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from ..dialects.registry import DIALECTS
 from .answers import StreamedAnswer, WholeAnswer, new_translator
 
 MAX_FRAME = 64 * 1024 * 1024
-"""Bytes of one event: no less than any proxy that recorded was set to."""
+"""Bytes of one event: at least the limit of every proxy that has made a recording."""
 
 MAX_ANSWER = 1 << 40
-"""Characters of a whole answer: the bytes that are fed bound it."""
+"""Characters of a whole answer. The input bounds it, so this is no limit in practice."""
 
 
 class Outcome(NamedTuple):
-    """What the client is given. `data`: of a stream, or the JSON body."""
+    """The client's answer. `data`: of a stream, or the JSON body."""
 
     status: int
     data: bytes
@@ -34,7 +34,7 @@ class Outcome(NamedTuple):
 
 
 class Pipeline:
-    """One run for one client: feed every read, then take the outcome."""
+    """One run for one client: `feed` every read, then `finish`."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Pipeline:
         run_id: str = "",
         max_frame: int = MAX_FRAME,
     ) -> None:
-        """`run_id`: what the call had named the run, where the dialect names runs."""
+        """`run_id`: of the call, if the dialect has run ids."""
         self._api = api
         self._reader: Reader = DIALECTS[options.dialect].new_reader(
             max_frame=max_frame,
@@ -60,7 +60,7 @@ class Pipeline:
         else:
             builder = self._api.new_builder(envelope, options.form)
             self._answer = WholeAnswer(translator, builder, max_size=MAX_ANSWER)
-        # moving
+        # state
         self._data: list[bytes] = []
         self._failure: ProxyError | None = None
 
@@ -71,11 +71,11 @@ class Pipeline:
 
     def feed(self, data: bytes) -> None:
         """One read of the agent's stream."""
-        self._take(data, at_end=False)
+        self._read(data, at_end=False)
 
     def close(self) -> None:
         """The agent's stream has ended: events that waited for what follows them count now."""
-        self._take(b"", at_end=True)
+        self._read(b"", at_end=True)
 
     def finish(self) -> Outcome:
         """The answer, once the agent's stream has ended."""
@@ -87,8 +87,8 @@ class Pipeline:
                 self._failure = error
         is_cut = self._failure is not None and not self._reader.finished
         if isinstance(self._answer, WholeAnswer):
-            return self._refused(is_cut) or Outcome(200, self._answer.body(), False, False)
-        if not any(self._data) and (refused := self._refused(is_cut)):
+            return self._as_error(is_cut) or Outcome(200, self._answer.body(), False, False)
+        if not any(self._data) and (refused := self._as_error(is_cut)):
             return refused
         ending = self._answer.end() if self._failure is None else self._answer.fail(self._failure)
         return Outcome(200, b"".join([*self._data, ending]), True, is_cut)
@@ -97,7 +97,7 @@ class Pipeline:
     def _is_over(self) -> bool:
         return self._answer.ended or self._failure is not None
 
-    def _take(self, data: bytes, *, at_end: bool) -> None:
+    def _read(self, data: bytes, *, at_end: bool) -> None:
         if self._is_over:
             return
         try:
@@ -110,7 +110,7 @@ class Pipeline:
         except ProxyError as error:
             self._failure = error
 
-    def _refused(self, is_cut: bool) -> Outcome | None:
+    def _as_error(self, is_cut: bool) -> Outcome | None:
         if self._failure is None:
             return None
         error = self._api.encode_error(self._failure)

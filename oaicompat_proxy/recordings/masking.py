@@ -52,26 +52,26 @@ class Masker:
     def __init__(self, fields: RecordedFields) -> None:
         self._fields = fields
         self._pieces: list[bytes] = []
-        self.held = 0
+        self.buffered = 0
         """Bytes of the incomplete line."""
 
     def feed(self, data: bytes) -> bytes:
         end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
-        masked = b"".join(map(self._mask_line, self._take(data[:end]).splitlines(keepends=True))) if end else b""
+        masked = b"".join(map(self._mask_line, self._join(data[:end]).splitlines(keepends=True))) if end else b""
         if rest := data[end:]:
             self._pieces.append(rest)
-            self.held += len(rest)
+            self.buffered += len(rest)
         return masked
 
     def finish(self) -> bytes:
         """Masks the last line, if it has no line end."""
-        return self._mask_line(self._take(b""))
+        return self._mask_line(self._join(b""))
 
-    def _take(self, end: bytes) -> bytes:
-        """The held bytes followed by `end`; nothing is held afterwards."""
+    def _join(self, end: bytes) -> bytes:
+        """The buffered bytes followed by `end`; the buffer is empty afterwards."""
         data = b"".join((*self._pieces, end))
         self._pieces.clear()
-        self.held = 0
+        self.buffered = 0
         return data
 
     def _mask_line(self, line: bytes) -> bytes:
@@ -97,7 +97,7 @@ def mask(data: bytes, fields: RecordedFields) -> bytes:
 
 def mask_text(text: str) -> str:
     """Masks a text."""
-    return text.translate(_SIGNS)
+    return text.translate(_MASKED)
 
 
 def mask_name(name: str) -> str:
@@ -247,13 +247,13 @@ def _mask_failure(text: str) -> str:
 def _mask_string(text: str) -> str:
     """Masks the inside of a JSON string. Escaped characters stay escaped."""
     if "\\" not in text:
-        return text.translate(_SIGNS)
+        return text.translate(_MASKED)
     masked, place = StringIO(), 0  # a list with a piece for each escape would take twenty times the memory
     for escape in _ESCAPE.finditer(text):
-        masked.write(text[place : escape.start()].translate(_SIGNS))
+        masked.write(text[place : escape.start()].translate(_MASKED))
         masked.write(_mask_escape(escape))
         place = escape.end()
-    masked.write(text[place:].translate(_SIGNS))
+    masked.write(text[place:].translate(_MASKED))
     return masked.getvalue()
 
 
@@ -261,7 +261,7 @@ def _mask_escape(escape: re.Match[str]) -> str:
     if not escape["code"]:
         return escape[0]
     code = int(escape["code"], 16)
-    masked = _mask_half(code) if 0xD800 <= code <= 0xDFFF else chr(code).translate(_SIGNS)
+    masked = _mask_half(code) if 0xD800 <= code <= 0xDFFF else chr(code).translate(_MASKED)
     return escape[0] if masked == chr(code) else f"\\u{ord(masked):04x}"
 
 
@@ -270,20 +270,20 @@ def _mask_half(code: int) -> str:
     return chr(0xD83D if code < 0xDC00 else 0xDE00)
 
 
-def _mask_sign(sign: str) -> str:
-    code = ord(sign)
+def _mask_character(character: str) -> str:
+    code = ord(character)
     if code < 0x80:
-        return "x" if sign.isalpha() else "1" if sign.isdigit() else sign
-    if sign.isspace() or 0xDC80 <= code <= 0xDCFF:  # the second: a byte that is not UTF-8, by `surrogateescape`
-        return sign
+        return "x" if character.isalpha() else "1" if character.isdigit() else character
+    if character.isspace() or 0xDC80 <= code <= 0xDCFF:  # the second: a byte that is not UTF-8, by `surrogateescape`
+        return character
     return "é" if code < 0x800 else "字" if code < 0x10000 else "😀"
 
 
-class _Signs(dict[int, str]):
+class _MaskTable(dict[int, str]):
     """A table for `str.translate`: a replacement of the same UTF-8 length. Only ASCII is stored."""
 
     def __missing__(self, code: int) -> str:
-        return _mask_sign(chr(code))
+        return _mask_character(chr(code))
 
 
-_SIGNS = _Signs({code: _mask_sign(chr(code)) for code in range(0x80)})
+_MASKED = _MaskTable({code: _mask_character(chr(code)) for code in range(0x80)})

@@ -131,7 +131,7 @@ def _tokens(config: Config) -> list[str]:
 
 
 def _with_keys(config: Config, secrets: Secrets) -> Iterator[tuple[Config, SigningKeys, str]]:
-    """The settings and keys of each gateway, and what tells several gateways apart."""
+    """The settings, the keys and the salt of each gateway; the salt separates several gateways."""
     for each in config.gateways:
         salt = each.prefix if len(config.gateways) > 1 else ""
         yield each, derive_keys(each, secrets, salt=salt), salt
@@ -144,7 +144,7 @@ def wire(
     gateways: Sequence[Gateway],
     runtimes: Sequence[GatewayRuntime],
 ) -> list[web.Application]:
-    """The application serves a single gateway itself; each of several has an application below it. Returns all."""
+    """The application serves a single gateway itself; several gateways have applications below it. Returns all."""
     app[SERVER] = server
     if len(gateways) == 1:
         _add_gateway(app, runtimes[0].config.prefix, apis, gateways[0], runtimes[0])
@@ -162,7 +162,7 @@ def wire(
 def _add_gateway(
     app: web.Application, base: str, apis: Sequence[ClientApi], gateway: Gateway, runtime: GatewayRuntime
 ) -> None:
-    """`base`: of the paths in this application."""
+    """`base`: the prefix of paths in this application."""
     config = runtime.config
     app[RUNTIME] = runtime
     recorder = Recorder(config) if config.record else None
@@ -182,7 +182,7 @@ def _add_gateway(
 async def lifespan(
     redis: BoundedRedis | None, applications: Iterable[web.Application], app: web.Application
 ) -> AsyncIterator[None]:
-    """Starts and stops what lives as long as the process, also after reloads have replaced the application."""
+    """Starts and stops the objects that live as long as the process, also if reloads replace the application."""
     server, gateways = app[SERVER], app[GATEWAYS]
     server.shutdown.loop = asyncio.get_running_loop()
     async with (

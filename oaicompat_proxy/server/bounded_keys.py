@@ -1,4 +1,4 @@
-"""Keys in Redis of which there are at most so many: a sorted set orders them by age, and the oldest are deleted."""
+"""Bounds the number of keys in Redis: a sorted set orders them by age, and the oldest are deleted."""
 
 SET_BOUNDED = """
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])

@@ -10,19 +10,19 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-PAUSE = 5.0
+FAIL_FAST_SECONDS = 5.0
 """Seconds of failing fast after a timeout. A successful probe ends it earlier."""
 
 PROBES = ContextVar("oaicompat_proxy.probes", default=False)
-"""Set in a background task whose commands are sent even then."""
+"""Set in a background task whose commands are sent even while others fail fast."""
 
 
 class BoundedRedis(Redis):
     """Raises TimeoutError when a command takes too long, connecting and retrying included."""
 
-    patience: float = 1.0
+    command_timeout: float = 1.0
     """Seconds for each command."""
-    _silent_until = 0.0
+    _fail_fast_until = 0.0
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         async with self.in_time():
@@ -32,13 +32,13 @@ class BoundedRedis(Redis):
     async def in_time(self) -> AsyncIterator[None]:
         """For commands over a connection of the pool. Raises TimeoutError."""
         loop = asyncio.get_running_loop()
-        if loop.time() < self._silent_until and not PROBES.get():
+        if loop.time() < self._fail_fast_until and not PROBES.get():
             raise TimeoutError("Redis did not answer in time a moment ago; failing fast")
         try:
-            async with asyncio.timeout(self.patience):
+            async with asyncio.timeout(self.command_timeout):
                 yield
         except TimeoutError:
-            self._silent_until = loop.time() + PAUSE
+            self._fail_fast_until = loop.time() + FAIL_FAST_SECONDS
             raise
         else:
-            self._silent_until = 0.0
+            self._fail_fast_until = 0.0

@@ -1,4 +1,4 @@
-"""What one request carries, and what all gateways of the process share."""
+"""The state of one request, and the objects that all gateways of the process share."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class RequestContext:
     received: float
     """`time.monotonic()` at which the request's headers were read."""
     api: ClientApi = DEFAULT_API
-    """The API of the request's path, if it has one: errors are in its words."""
+    """The API of the request's path, which encodes its errors."""
     client: str = ""
     """The address of the client, as far as the proxies in between are trusted."""
     caller: Caller = field(init=False, repr=False)
     """Set by authentication, so not on public routes."""
     rate_headers: Mapping[str, str] = field(default_factory=dict)
-    """What the response says about the caller's rate limit, if there is one."""
+    """Headers of the response about the caller's rate limit, if there is one."""
     body: bytes | BaseException | None = None
     """The request's body, or why it could not be read, if it was read to find out whether the run is a new one."""
     report: RunReport = field(init=False, repr=False)
@@ -54,27 +54,27 @@ CONTEXT = web.RequestKey("oaicompat_proxy.context", RequestContext)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ServerRuntime:
-    """What the gateways of one process share under one configuration; a reload replaces it as a whole."""
+    """The objects that the gateways of one process share under one configuration; a reload replaces it as a whole."""
 
     config: Config
     authenticator: Authenticator
     origins: OriginPolicy
-    """Which pages may call, and under which names the server is called."""
+    """The allowed web pages, and the allowed host names of the server."""
     upstream_tokens: Sequence[str]
-    """Of all gateways: no response may contain one."""
+    """The tokens of all gateways; no response may contain one."""
 
     # survives a reload
     prefixes: Sequence[str]
-    """Of all gateways."""
+    """The prefixes of all gateways."""
     apis: Sequence[ClientApi]
     endpoints: Mapping[str, ClientApi]
     """The client APIs by the paths of their endpoints."""
     public: frozenset[Handler]
     """Handlers that need no key."""
     probes: frozenset[Handler]
-    """Handlers that may be called under any host name: they say nothing that a page could use."""
+    """Handlers that may be called under any host name: a page learns nothing from them."""
     secrets: Secrets
-    """The random ones of the process."""
+    """The random secrets of the process."""
     started_at: int
     """Unix time in seconds at which the process began to serve."""
     shutdown: GracefulShutdown
@@ -82,12 +82,12 @@ class ServerRuntime:
 
 
 SERVER = web.AppKey("oaicompat_proxy.server", ServerRuntime)
-"""In every application of ours: the one of `create_app`, and those below it."""
+"""In the application of `create_app`, and in those below it."""
 
 EXPOSED = web.AppKey("oaicompat_proxy.exposed", bool)
 """Whether other machines can connect to a listening socket; unset if this program does not open the sockets."""
 
 
 def server_of(request: web.Request) -> ServerRuntime:
-    """Also outside our handlers, and where our application is mounted in another one."""
+    """Works in every middleware, also where the application is mounted in another one."""
     return request.match_info.apps[-1][SERVER]

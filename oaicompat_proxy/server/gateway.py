@@ -53,7 +53,7 @@ class Gateway:
         self._names: SessionNames
         self._ids: IdStore
         self._answers: StoredAnswers
-        self._speakers: dict[str, Upstream] = {}
+        self._session_credentials: dict[str, Upstream] = {}
         """Sessions that only the credentials of their callers can close."""
         ttl, size = config.session_ttl, config.max_sessions
         if redis is None:
@@ -64,7 +64,7 @@ class Gateway:
             self.locks, self._ids, self._answers = RedisLocks(redis), RedisIds(redis), RedisAnswers(redis)
             self.store = RedisStore(redis, namespace, ttl=ttl, size=size)
             self._names = RedisNames(redis, namespace, size=size * NAMES_PER_SESSION)
-        # moving
+        # state
         self.runtime = self.new_runtime(config, keys)
         """Serves new requests."""
         self._sweeping: asyncio.Task[None] | None = None
@@ -135,7 +135,9 @@ class Gateway:
         gateway = upstream.dialect.gateway
         if gateway is None:
             return NullCloser()
-        return GatewaySessionCloser(upstream, gateway, close_timeout=config.close_timeout, speakers=self._speakers)
+        return GatewaySessionCloser(
+            upstream, gateway, close_timeout=config.close_timeout, speakers=self._session_credentials
+        )
 
     def _sweep(self) -> None:
         """Closes expired sessions, with the runtime that serves."""

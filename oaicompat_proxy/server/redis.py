@@ -1,6 +1,6 @@
 """The connection to Redis, in which workers and replicas share sessions, locks and rate limits.
 
-Requests wait for it, so its timeouts are short. This module alone turns its errors into ours.
+Requests wait for it, so its timeouts are short. Only this module maps its errors to the proxy's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..core.errors import SessionsUnavailable
 if TYPE_CHECKING:
     from .bounded_redis import BoundedRedis
 
-PATIENCE = 0.4
+COMMAND_TIMEOUT = 0.4
 """Seconds for a command, connecting included: Redis is on the local network, so a longer wait means that it is down."""
 
 
@@ -30,11 +30,13 @@ def connect(url: str) -> BoundedRedis:
         raise ConfigError("--redis needs the package redis: pip install 'oaicompat-proxy[redis]'") from None
     once_more = Retry(NoBackoff(), 1)  # a pooled connection may have been closed by Redis
     try:
-        made = BoundedRedis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=once_more)
+        made = BoundedRedis.from_url(
+            url, socket_timeout=COMMAND_TIMEOUT, socket_connect_timeout=COMMAND_TIMEOUT, retry=once_more
+        )
     except ValueError as error:
         raise ConfigError(f"--redis must be an address such as redis://127.0.0.1/0: {error}") from None
     redis = cast("BoundedRedis", made)
-    redis.patience = PATIENCE
+    redis.command_timeout = COMMAND_TIMEOUT
     return redis
 
 
@@ -47,5 +49,5 @@ def mapped_errors() -> Iterator[None]:
         yield
     except (RedisError, OSError, TimeoutError) as error:
         raise SessionsUnavailable(
-            "What this proxy's workers share about sessions cannot be reached; try again, or without a session."
+            "The sessions that this proxy's workers share in Redis cannot be reached; try again, or without a session."
         ) from error

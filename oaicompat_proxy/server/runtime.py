@@ -1,4 +1,4 @@
-"""What serves the requests of one gateway under one configuration."""
+"""The objects that serve one gateway under one configuration."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DRAIN_POLL = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GatewayRuntime:
-    """What serves requests under one configuration; a reload replaces it as a whole.
+    """Serves requests under one configuration; a reload replaces it as a whole.
 
     A request keeps the runtime it began with.
     """
@@ -41,7 +41,7 @@ class GatewayRuntime:
     call_ids: CallIds
     stored_answers: StoredAnswers
     limiter: RunLimiter
-    """Those of the gateway: they survive the runtime."""
+    """The gateway's limiter, which survives the runtime."""
 
     def counts(self) -> dict[str, int]:
         return {

@@ -17,16 +17,16 @@ from ..core.errors import AnswerCut, ProxyError, ServerStopping
 
 log = logging.getLogger(__name__)
 
-QUIET = 1.0
+IDLE_BEFORE_CLOSE = 1.0
 """Seconds without a request after which a kept-alive connection is closed; a client in use sends one sooner."""
 
-LAST_WORDS = 2.0
+ERROR_TIMEOUT = 2.0
 """Seconds to send the errors of interrupted responses, and to finalize their sessions."""
 
-LONGEST_STALL = 5.0
+MAX_STALL = 5.0
 """Seconds without progress after which the connection of a client that does not read its response is aborted."""
 
-LONGEST_PAUSE = 0.05
+MAX_POLL_INTERVAL = 0.05
 """Seconds between two checks of the open connections."""
 
 
@@ -112,17 +112,17 @@ class GracefulShutdown:
         self.active.clear()
 
     async def drain(self, connections: Callable[[], Iterable[Closable]], *, within: float) -> None:
-        """Returns when no connection is left, or when nothing more can be done for those that are."""
-        if await _until_none(connections, quiet=QUIET, within=within):
+        """Returns when no connection is left, or after the errors of interrupted responses had time to be sent."""
+        if await _until_none(connections, quiet=IDLE_BEFORE_CLOSE, within=within):
             return
         self.interrupted = sum(each.quiet_for() == 0 for each in connections())
         log.warning("interrupted %d responses after drain_timeout=%gs", self.interrupted, within)
         self.interrupt()
-        await _until_none(connections, quiet=0, within=LAST_WORDS)
+        await _until_none(connections, quiet=0, within=ERROR_TIMEOUT)
 
 
 async def _until_none(connections: Callable[[], Iterable[Closable]], *, quiet: float, within: float) -> bool:
-    """Closes what has been quiet for so many seconds; whether nothing was left in time."""
+    """Closes connections that are idle for `quiet` seconds. Returns whether none is left within `within` seconds."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
     pause = 0.001
@@ -132,8 +132,8 @@ async def _until_none(connections: Callable[[], Iterable[Closable]], *, quiet: f
         for connection in left:
             if connection.quiet_for() > quiet:
                 connection.force_close()
-            if connection.stalled_for() > LONGEST_STALL:
+            if connection.stalled_for() > MAX_STALL:
                 connection.abort()
         await asyncio.sleep(min(pause, max(deadline - loop.time(), 0)))
-        pause = min(2 * pause, LONGEST_PAUSE)
+        pause = min(2 * pause, MAX_POLL_INTERVAL)
     return True

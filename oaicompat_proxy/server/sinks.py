@@ -1,4 +1,4 @@
-"""Where an answer goes: to the client's own connection, or to whoever waits for the same run."""
+"""Interfaces of the destination of an answer: the client's connection, or an answer that several requests share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..pipeline.answers import StreamedAnswer
 
 
 class StreamSource(Protocol):
-    """What a sink sends by itself; `pipeline.answers.StreamedAnswer` has it."""
+    """Bytes that a sink sends by itself; `pipeline.answers.StreamedAnswer` makes them."""
 
     def open(self) -> bytes: ...
 
@@ -68,7 +68,7 @@ class BodySink(Protocol):
 
 
 class SinkFactory(Protocol):
-    """Makes the sinks of one request whose answer is not for its own connection alone."""
+    """Makes the sinks of a request whose answer is shared."""
 
     def stream(self, first_event_wait: float, answer: StreamedAnswer, /) -> StreamSink: ...
 

@@ -1,6 +1,6 @@
-"""Stores what later requests may refer to of an answer: for a whole process tree, with Redis for all replicas.
+"""Stores the parts of answers that later requests refer to: for a whole process tree, with Redis for all replicas.
 
-An entry belongs to one caller. Number, size and age of the entries are bounded; the oldest give way.
+An entry belongs to one caller. Number, size and age of the entries are bounded; the oldest are evicted.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ log = logging.getLogger(__name__)
 TTL = 24 * 3600.0
 """Seconds for which an answer can be referred to, if there is room for so long."""
 
-MOST_IN_REDIS = 20_000
+MAX_IN_REDIS = 20_000
 """Entries of all gateways and replicas; the oldest are evicted."""
 
 _TABLE = SharedTable(slots=4096, slot_size=16 * 1024)
-"""64 MB, of which the system gives only what is used."""
+"""64 MB, of which the kernel allocates only the pages in use."""
 
 _LENGTH = 4
-"""Bytes in front of an entry that say how long it is."""
+"""Bytes in front of an entry for its length."""
 
 
 class StoredAnswers(Protocol):
@@ -44,7 +44,7 @@ class StoredAnswers(Protocol):
         ...
 
     async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
-        """The entries that there are. `most`: bytes of all. Raises InvalidRequest for more, SessionsUnavailable."""
+        """The entries that exist. `most`: bytes of all of them. Raises InvalidRequest for more, SessionsUnavailable."""
         ...
 
 
@@ -87,8 +87,8 @@ class MemoryAnswers:
 
     def _put(self, key: str, value: bytes, until: float) -> None:
         value = len(value).to_bytes(_LENGTH, "big") + value
-        for number, start in enumerate(range(0, len(value), self._table.largest)):
-            self._table.put(f"{key}#{number}", value[start : start + self._table.largest], until=until)
+        for number, start in enumerate(range(0, len(value), self._table.max_value)):
+            self._table.put(f"{key}#{number}", value[start : start + self._table.max_value], until=until)
 
     def _get(self, key: str, most: int) -> bytes | None:
         value = self._table.get(f"{key}#0")
@@ -97,7 +97,7 @@ class MemoryAnswers:
         length = int.from_bytes(value[:_LENGTH], "big")
         _rest(most, length)
         pieces = [value]
-        for number in range(1, -(-(_LENGTH + length) // self._table.largest)):
+        for number in range(1, -(-(_LENGTH + length) // self._table.max_value)):
             piece = self._table.get(f"{key}#{number}")
             if piece is None:
                 return None
@@ -123,7 +123,7 @@ class RedisAnswers:
             for name, value in entries.items():
                 with mapped_errors():
                     await self._add(
-                        [_PREFIX + _key(scope, name), _ALL], [value, int(TTL * 1000), time.time(), MOST_IN_REDIS]
+                        [_PREFIX + _key(scope, name), _ALL], [value, int(TTL * 1000), time.time(), MAX_IN_REDIS]
                     )
         except SessionsUnavailable:
             log.warning("Redis unavailable: an answer is stored for this process tree only")
@@ -157,7 +157,7 @@ def _key(scope: str, name: str) -> str:
 def _rest(most: int, size: int) -> int:
     if size > most:
         raise InvalidRequest(
-            "The request refers to more earlier output than this server takes in one request.",
+            "The request refers to more earlier output than this server accepts; refer to less, or send its text.",
             param="input",
             code="string_above_max_length",
         )

@@ -1,11 +1,11 @@
-"""Turns of the event loop: work for a large request is done in several, so that others are served between them."""
+"""Yields to the event loop between the steps of a large request's work, so that other requests are served."""
 
 from __future__ import annotations
 
 import asyncio
 
 LARGE = 64 * 1024
-"""Bytes of a request whose work is worth another turn."""
+"""Bytes of a request from which on its work yields."""
 
 
 async def give_way() -> None:

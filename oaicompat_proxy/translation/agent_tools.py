@@ -1,4 +1,4 @@
-"""The tools that the agent runs itself, as parts of the answer (decision D16): narrated in a text, or as they are.
+"""Shows the tools that the agent runs itself (decision D16): narrated as text, or as parts of their own.
 
 A call is shown together with its result. Before that, a call of a tool that the client did not declare may still turn
 out to be the client's.
@@ -13,27 +13,22 @@ from ..core.answer import AgentToolCalled, AgentToolReturned, Part
 from ..core.events import SubagentFinished, ToolFinished
 from .answer_text import AnswerText
 from .narration import Narrator, describe_subagent
-
-MAX_CALLS = 1000
-"""Calls without a result whose arguments are kept, and placeholders; arguments of more are not shown."""
+from .pending_calls import PendingCalls
 
 MAX_OUTPUT = 16 * 1024
 """Characters of a result, by default."""
 
 
 class AgentTools(Protocol):
-    """Takes calls and results; methods that return parts return those to send now."""
+    """Methods return the parts to send now; `PendingCalls` documents all but the last."""
 
     def add_arguments(self, call_id: str, piece: str) -> None: ...
 
-    def add_call(self, call_id: str, arguments: str) -> None:
-        """Replaces pieces by the whole arguments."""
+    def add_call(self, call_id: str, arguments: str) -> None: ...
 
-    def on_tool_finished(self, event: ToolFinished) -> list[Part]:
-        """None yet for a placeholder, whose call may still be the client's."""
+    def on_tool_finished(self, event: ToolFinished) -> list[Part]: ...
 
-    def release_placeholders(self) -> list[Part]:
-        """Those that turned out to be final."""
+    def release_placeholders(self) -> list[Part]: ...
 
     def on_subagent_finished(self, event: SubagentFinished) -> list[Part]: ...
 
@@ -71,46 +66,24 @@ class NarratedTools:
         return [part for line in lines for part in self._text.add_narration(line, in_content=in_content)]
 
 
-class ToolItems:
-    """As parts of their own. Keeps the arguments of calls until their results are there."""
+class ToolItems(PendingCalls[Part]):
+    """As parts of their own."""
 
     def __init__(self, max_output: int) -> None:
         """`max_output`: characters of a result, and of a call's arguments."""
+        super().__init__(max_output + 1)  # one more, so that a longer text is recognised
         self._max_output = max_output
-        # moving
-        self._arguments: dict[str, str] = {}
-        self._placeholders: list[ToolFinished] = []
-        """Results of calls that may still be the client's."""
+        # state
         self._subagents = 0
-
-    def add_arguments(self, call_id: str, piece: str) -> None:
-        known = self._arguments.get(call_id, "")
-        if len(known) <= self._max_output:
-            self._keep(call_id, known + piece)
-
-    def add_call(self, call_id: str, arguments: str) -> None:
-        self._keep(call_id, arguments)
-
-    def on_tool_finished(self, event: ToolFinished) -> list[Part]:
-        if not event.is_placeholder:
-            return self._parts(event)
-        if len(self._placeholders) < MAX_CALLS:
-            self._placeholders.append(event._replace(result=event.result[: self._max_output + 1]))
-        return []
-
-    def release_placeholders(self) -> list[Part]:
-        placeholders, self._placeholders = self._placeholders, []
-        return [part for event in placeholders for part in self._parts(event)]
 
     def on_subagent_finished(self, event: SubagentFinished) -> list[Part]:
         self._subagents += 1
         return self._pair(f"subagent {self._subagents}", event.name, "{}", event.output, event.is_error)
 
-    def _parts(self, event: ToolFinished) -> list[Part]:
-        arguments = self._arguments.pop(event.call_id, "") or "{}"
+    def _show(self, event: ToolFinished, arguments: str) -> list[Part]:
         if len(arguments) > self._max_output:
             arguments = json.dumps({"truncated": arguments[: self._max_output]}, ensure_ascii=False)
-        return self._pair(event.call_id, event.name, arguments, event.result, event.is_error)
+        return self._pair(event.call_id, event.name, arguments or "{}", event.result, event.is_error)
 
     def _pair(self, call_id: str, name: str, arguments: str, result: str, is_error: bool) -> list[Part]:
         shown, truncated = result[: self._max_output], len(result) > self._max_output
@@ -119,8 +92,3 @@ class ToolItems:
         else:
             returned = AgentToolReturned(call_id, shown, None, truncated)
         return [AgentToolCalled(call_id, name, arguments), returned]
-
-    def _keep(self, call_id: str, arguments: str) -> None:
-        self._arguments[call_id] = arguments[: self._max_output + 1]
-        if len(self._arguments) > MAX_CALLS:
-            del self._arguments[next(iter(self._arguments))]

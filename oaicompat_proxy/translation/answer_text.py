@@ -12,7 +12,7 @@ from .text_channel import TextChannel
 
 
 class AnswerText:
-    """Both channels of one answer. Methods return the parts to send now."""
+    """Text and reasoning of one answer. Methods return the parts to send now."""
 
     def __init__(self, separator: str, held: Held) -> None:
         """`separator` stands between the texts of two ticks. `held`: as in Citations."""

@@ -13,7 +13,7 @@ class Citations:
     def __init__(self, held: Held) -> None:
         """`held` counts every citation until the answer ends, and raises UpstreamAnswerTooLong."""
         self._held = held
-        # moving
+        # state
         self._length = 0
         self._block_start: int | None = 0
         """None from the start of a block until its first text."""

@@ -1,7 +1,7 @@
 """Maps an agent's failure to the error that the client gets.
 
 A gateway passes on only the text that its model provider or its own code threw, so the cause is recognised by the
-wordings of providers. The client gets the text too, without stack traces and without what looks like a secret.
+wording of providers. The client gets the text too, without stack traces and without what looks like a secret.
 """
 
 from __future__ import annotations
@@ -86,12 +86,12 @@ def error_of_run(event: RunFailed, *, model: str, secret: str = "") -> ProxyErro
 
 
 def confirmation_denied(event: ConfirmationRequired) -> AgentError:
-    """The error of a run that waits for a confirmation which this server does not ask for."""
+    """The error of a run that waits for a confirmation that this server does not request from clients."""
     what, advice = f"a confirmation before it runs its tool '{event.name}'", "run this tool"
     if not event.name:
         what, advice = "a human's answer", "go on"
     return AgentError(
-        f"The agent waits for {what}, and there is nobody to give it; let the agent {advice} without asking."
+        f"The agent waits for {what}, but this server asks its clients for none; let the agent {advice} without asking."
     )
 
 

@@ -15,7 +15,7 @@ class Held:
 
     def __init__(self, max_held: int = MAX_HELD) -> None:
         self._max_held = max_held
-        # moving
+        # state
         self.size = 0
 
     def add(self, characters: int, *, items: int = 0) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 
 from ..core.events import SubagentFinished, ToolFinished
+from .pending_calls import PendingCalls
 
 TOOL_MARK = "⟦tool⟧"
 SUBAGENT_MARK = "⟦child⟧"
@@ -23,52 +24,19 @@ MAX_PART = 200
 MAX_READ = 2000
 """Characters of a text from which its part of a line is made."""
 
-MAX_CALLS = 1000
-"""Calls whose arguments are kept until their result, and placeholders that are kept; more lose their arguments."""
-
 _LINES = re.compile(rf"^(?:{TOOL_MARK}|{SUBAGENT_MARK}) [^\n]*(?:\n+|\Z)", re.MULTILINE)
 
 
-class Narrator:
-    """Keeps the arguments of calls until their results are there, and makes lines of both."""
+class Narrator(PendingCalls[str]):
+    """Describes each call with its result in a line."""
 
     def __init__(self) -> None:
-        self._arguments: dict[str, str] = {}
-        self._placeholders: list[ToolFinished] = []
-        """Results of calls that may still be the client's; those get no line."""
+        super().__init__(MAX_READ)
 
-    def add_arguments(self, call_id: str, piece: str) -> None:
-        known = self._arguments.get(call_id, "")
-        if len(known) < MAX_READ:
-            self._keep(call_id, known + piece)
-
-    def add_call(self, call_id: str, arguments: str) -> None:
-        """Replaces pieces by the whole arguments."""
-        self._keep(call_id, arguments)
-
-    def on_tool_finished(self, event: ToolFinished) -> list[str]:
-        """The line of a result; none yet for a placeholder."""
-        if event.is_placeholder:
-            if len(self._placeholders) < MAX_CALLS:
-                self._placeholders.append(event._replace(result=event.result[:MAX_READ]))
-            return []
-        return [self._describe(event)]
-
-    def release_placeholders(self) -> list[str]:
-        """The lines of placeholders that turned out to be final."""
-        placeholders, self._placeholders = self._placeholders, []
-        return [self._describe(event) for event in placeholders]
-
-    def _keep(self, call_id: str, arguments: str) -> None:
-        self._arguments[call_id] = arguments[:MAX_READ]
-        if len(self._arguments) > MAX_CALLS:
-            del self._arguments[next(iter(self._arguments))]
-
-    def _describe(self, event: ToolFinished) -> str:
-        arguments = self._arguments.pop(event.call_id, "")
+    def _show(self, event: ToolFinished, arguments: str) -> list[str]:
         sign = "✗" if event.is_error else "→"
         duration = f"({event.seconds:.1f} s)" if event.seconds is not None else ""
-        return _join(TOOL_MARK, event.name, arguments, sign, event.result, duration)
+        return [_join(TOOL_MARK, event.name, arguments, sign, event.result, duration)]
 
 
 def describe_subagent(event: SubagentFinished) -> str:

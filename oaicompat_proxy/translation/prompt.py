@@ -1,4 +1,4 @@
-"""The messages of a conversation → one turn for the agent (decision D7).
+"""Builds one turn for the agent from the messages of a conversation (decision D7).
 
 A gateway takes one message per call and keeps its own history; most clients send the whole conversation each time.
 `fold` writes all messages before the last user message as a transcript in front of it:

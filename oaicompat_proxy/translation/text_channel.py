@@ -1,4 +1,4 @@
-"""One channel of an answer's text over several ticks: joined, separated, and whole in its characters."""
+"""Text or reasoning of an answer over several ticks: joins deltas, separates ticks, repairs split characters."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TextChannel:
         """`separator` stands between the texts of two ticks."""
         self._separator = separator
         self._joiner = SurrogateJoiner()
-        # moving
+        # state
         self.has_text = False
         """The agent wrote at least one character; inserted paragraphs do not count."""
         self.has_text_in_tick = False

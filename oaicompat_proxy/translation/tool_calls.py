@@ -1,8 +1,8 @@
-"""Decides whose tool call it is: the client's or the agent's own (decision D4).
+"""Decides whether a tool call is the client's or the agent's own (decision D4).
 
-A call of a tool that the client declared is the client's, and is sent while it comes. Any other call is held: if the
-agent runs the tool, or the run goes on with another tick, the call was the agent's own; if the run ends on it
-unhandled, the client gets it.
+A call of a tool that the client declared is the client's, and is sent while it streams. Any other call is held back: if
+the agent runs the tool, or the run continues with another tick, the call is the agent's own; if the run ends with the
+call unhandled, the client gets it.
 Calls are identified by call id; the same id twice is one call. One call is sent after another, because helpers of the
 official clients break when two are interleaved.
 """
@@ -26,7 +26,7 @@ class _Call:
         self.ended = False
         self.has_arguments = False
         self.held = False
-        """Until the end of its message, whose text comes first."""
+        """Held back until the end of its message, whose text comes first."""
         self.waiting: list[str] = []
         self.waiting_size = 0
         self.position: int | None = None
@@ -44,7 +44,7 @@ class ToolCalls:
         self._declared = declared
         self._held = held
         self._shorten = shorten
-        # moving
+        # state
         self.in_tick: dict[str, _Call] = {}
         """The current tick's calls in the order of their appearance."""
         self._open: dict[str, _Call] = {}
@@ -78,7 +78,7 @@ class ToolCalls:
         return self._advance()
 
     def end(self, call_id: str) -> list[Part]:
-        """Ends the pieces of a call. A call that had none waits for its whole form."""
+        """Ends the deltas of a call. A call without deltas waits for its whole form."""
         call = self._find(call_id)
         call.ended = call.has_arguments
         if not call.ended:
@@ -131,7 +131,7 @@ class ToolCalls:
         return self.add_whole(call_id, name, arguments)
 
     def end_tick(self) -> None:
-        """Forgets the tick's calls: the run goes on with another tick, so the held ones were the agent's own."""
+        """Drops the tick's calls: the run continues with another tick, so the held ones were the agent's own."""
         self.in_tick.clear()
         self._open.clear()
         self._queue.clear()

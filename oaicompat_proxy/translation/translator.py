@@ -92,7 +92,7 @@ class Translator:
         self._agent_tools = new_agent_tools(server_tools, self._text, max_tool_output)
         self._calls = ToolCalls(tool_names, held, shorten)
         self._usage = UsageMeter()
-        # moving
+        # state
         self.ticks = 0
         self.ended = False
         """The answer is complete: no part follows."""
@@ -143,7 +143,7 @@ class Translator:
         return parts
 
     def _complete_message(self, event: MessageCompleted) -> list[Part]:
-        """Takes from the copy of a message its usage, and its text if that was not streamed."""
+        """Adds the usage of a message's copy, and its text if that was not streamed."""
         self._stop_reason = event.stop_reason or self._stop_reason
         self._usage.add_message(event.usage)
         return self._text.add_missing(event) + (self._end_for_client() if self._message_ended else [])

@@ -186,7 +186,7 @@ def masked(data: bytes) -> None:
     masker = Masker(fields)
     assert b"".join([*map(masker.feed, pieces(body, choice)), masker.finish()]) == once
     assert mask(once, fields) == once
-    assert masker.held == 0
+    assert masker.buffered == 0
 
 
 # A picture, a sound or a file

@@ -115,7 +115,7 @@ def ask_client(name: str) -> Showed:
     home = str(place.home / "run")
     with stopping(Child(sys.executable, "-m", "oaicompat_proxy", "--demo", *FLAGS)) as proxy:
         base = proxy.wait_for(r"listens on +(http://127\.0\.0\.1:\d+)")[1]
-        gateway = proxy.wait_for(r"fronts +(http://127\.0\.0\.1:\d+)")[1]
+        gateway = proxy.wait_for(r"gateway +(http://127\.0\.0\.1:\d+)")[1]
         screen = place.run(client.check, base, GATEWAY=gateway, HOME=home, **QUIET)
         checks = json.loads(Path(home, "showed.json").read_text("utf-8"))
         return Showed(client, screen, checks, count_runs(gateway))

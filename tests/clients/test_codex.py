@@ -168,7 +168,7 @@ def start(place: Place, tmp_path: Path) -> StartCodex:
             child = Child(sys.executable, "-m", "oaicompat_proxy", "--demo", *FLAGS, *flags)
             proxy = stack.enter_context(stopping(child))
             base = proxy.wait_for(r"listens on +(http://127\.0\.0\.1:\d+)")[1]
-            gateway = proxy.wait_for(r"fronts +(http://127\.0\.0\.1:\d+)")[1]
+            gateway = proxy.wait_for(r"gateway +(http://127\.0\.0\.1:\d+)")[1]
             if break_behind:
                 base = stack.enter_context(breaking(base, break_behind, times=2))
             configure, _, _ = place.recipe.program.replace(ADDRESS, base).rpartition("AGENT_KEY=")

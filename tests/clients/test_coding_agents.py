@@ -62,7 +62,7 @@ def test_runs_for_one_question(name: str, record_property: Callable[[str, str], 
     home = str(place.home / "run")
     with stopping(Child(sys.executable, "-m", "oaicompat_proxy", "--demo", *FLAGS)) as proxy:
         base = proxy.wait_for(r"listens on +(http://127\.0\.0\.1:\d+)")[1]
-        gateway = proxy.wait_for(r"fronts +(http://127\.0\.0\.1:\d+)")[1]
+        gateway = proxy.wait_for(r"gateway +(http://127\.0\.0\.1:\d+)")[1]
         screen = place.run("coding_agent.py", base, HOME=home, VERSION=coding_agent.version, **QUIET)
         runs = count_runs(gateway)
     version = json.loads(Path(home, "showed.json").read_text("utf-8"))["version"]

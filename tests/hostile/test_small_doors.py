@@ -13,7 +13,7 @@ from checker import check_error_body
 from conftest import StartProxy
 
 from oaicompat_proxy.config.settings import Config
-from oaicompat_proxy.server.access.authenticator import CLIENTS, Authenticator
+from oaicompat_proxy.server.access.authenticator import CACHE_SIZE, Authenticator
 
 
 @pytest.mark.parametrize("kind", ["text/html" + "x" * 5000, "Injected words: go to evil.example", "a/b c"])
@@ -41,7 +41,7 @@ class Request:
 def test_the_address_cache_keeps_no_long_texts() -> None:
     callers = Authenticator(Config(demo=True))
     tracemalloc.start()
-    for number in range(2 * CLIENTS):
+    for number in range(2 * CACHE_SIZE):
         forwarded = f"{number}," * 8000 + "203.0.113.9"
         assert callers.address(Request(forwarded)) == "203.0.113.9"  # type: ignore[arg-type]
     kept, _ = tracemalloc.get_traced_memory()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.exact_json import take_exact
+from ...core.exact_json import extract_exact
 from ...core.request import AgentRequest, RequestLimits
 from ..openai.json_body import parse_json
 from ..protocol import ParsedBody
@@ -35,7 +35,7 @@ def parse(body: bytes, *, max_media: int, max_messages: int) -> AgentRequest:
 def read(body: bytes, limits: RequestLimits) -> ParsedBody:
     """Raises InvalidRequest for a body that is no JSON object, or one of too many values."""
     members = parse_json(body, max_values=limits.values)
-    return ParsedBody(members, {} if members.keys() <= _USED else take_exact(body, members), len(body))
+    return ParsedBody(members, {} if members.keys() <= _USED else extract_exact(body, members), len(body))
 
 
 def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:

@@ -1,4 +1,4 @@
-"""Our errors as OpenAI's clients read them.
+"""Encodes the proxy's errors in OpenAI's form.
 
 Source: OpenAI API description, `ErrorResponse`; the frame inside a stream as the official clients raise it.
 """
@@ -55,7 +55,8 @@ def error_ending(error: ProxyError) -> bytes:
 
 
 def error_headers(error: ProxyError) -> dict[str, str]:
-    """What tells the official clients whether, and when, to try again: in whole seconds, and exactly if it differs."""
+    """Headers from which the official clients read whether and when to retry: in whole seconds, and in milliseconds if
+    that differs."""
     headers: dict[str, str] = {}
     if error.should_retry is not None:
         headers["x-should-retry"] = "true" if error.should_retry else "false"

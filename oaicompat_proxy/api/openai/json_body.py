@@ -1,9 +1,9 @@
-"""The bytes of a request body to one JSON object.
+"""Parses the bytes of a request body into one JSON object.
 
-Stricter than Python's `json` (no NaN, no infinity, no invalid UTF-8) and kinder than `orjson` in three places: a
-byte-order mark in front, an escaped half of a surrogate pair (text that was cut in the middle of an emoji), which
-becomes U+FFFD, and a number that no double holds, which becomes the nearest. What is passed on to the agent as it is
-keeps both: see `exact_json`.
+Stricter than Python's `json` (no NaN, no infinity, no invalid UTF-8) and more tolerant than `orjson` in three places:
+a byte-order mark in front; an escaped half of a surrogate pair (text that was cut inside an emoji), which becomes
+U+FFFD; and a number that no double holds, which becomes the nearest one. Parameters that are passed on unchanged keep
+both: see `exact_json`.
 
 Source: `api/openai/PROTOCOL.md`, "Bad requests"; RFC 8259 sections 8.1 and 8.2.
 """
@@ -16,14 +16,14 @@ from typing import Any
 import orjson
 
 from ...core.errors import InvalidRequest
-from ...core.exact_json import mend_surrogates, parse_nearest
+from ...core.exact_json import parse_nearest, replace_lone_surrogates
 from .json_size import find_excess
 
 MAX_VALUES = 100_000
-"""Values and keys of a body. Each costs up to a microsecond in all, during which nobody else is served."""
+"""Values and keys of a body. Each costs up to a microsecond, during which no other request is served."""
 
 MAX_SURROGATES = 200_000
-"""Escaped halves of characters in a body where one has to be mended: looking at each of them takes time."""
+"""Escaped surrogates of a body in which one has to be replaced: each of them costs time."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -31,7 +31,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 def parse_json(body: bytes, *, max_values: int = MAX_VALUES) -> dict[str, Any]:
     """The object in `body`; of a repeated key the last value.
 
-    `max_values`: values and keys. Raises InvalidRequest for everything else, and nothing but that.
+    `max_values`: values and keys. Raises InvalidRequest for everything else, and no other error.
     """
     body = body.removeprefix(BYTE_ORDER_MARK)
     excess = find_excess(body, max_values)
@@ -49,19 +49,19 @@ def parse_json(body: bytes, *, max_values: int = MAX_VALUES) -> dict[str, Any]:
 
 
 def _loads(body: bytes) -> Any:
-    """What the faster parser does not take is mended for it; the other one has the last word."""
+    """orjson parses most bodies; the slower, exact parser parses those that orjson rejects."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         if body.count(rb"\ud") + body.count(rb"\uD") > MAX_SURROGATES:
             raise ValueError(f"more than {MAX_SURROGATES} escaped surrogates, not all of them in pairs") from None
         with contextlib.suppress(ValueError):
-            return orjson.loads(mend_surrogates(body))
+            return orjson.loads(replace_lone_surrogates(body))
         with contextlib.suppress(ValueError):
             return parse_nearest(body)
         raise error
 
 
 def _unparsable(hint: str) -> InvalidRequest:
-    """`hint` may be what a parser says: it names a place and a fault and never quotes the body at length."""
+    """`hint`: may be a parser's message, which has a position and a reason but never quotes the body at length."""
     return InvalidRequest(f"We could not parse the JSON body of your request. (HINT: {hint}.)")

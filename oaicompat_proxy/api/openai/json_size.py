@@ -1,7 +1,7 @@
-"""How much a JSON text holds, counted on its bytes: a parser needs time and memory for each value.
+"""Counts the values of a JSON text before it is parsed, because each value costs a parser time and memory.
 
-No byte costs a step of the interpreter. What stands in strings is not counted, so a long text is one value. A text
-that is no JSON is counted as far as it is JSON, which is as far as a parser reads.
+The count uses only whole-string operations, no loop over bytes. The inside of a string is not counted, so a long text
+is one value. An invalid text is counted up to its first error, which is as far as a parser reads.
 
 Source: RFC 8259: outside of strings each of `,:[{` stands for one value or key more.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from itertools import accumulate
 
 MAX_DEPTH = 128
-"""Levels of nesting. What a client sent is written again for the agent, and `orjson` writes at most 254."""
+"""Levels of nesting. A client's JSON is encoded again for the agent, and `orjson` encodes at most 254 levels."""
 
 _ALL = set(range(256))
 _NO_MARK = bytes(_ALL - set(b",:[{"))
@@ -21,9 +21,9 @@ _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 def find_excess(body: bytes, max_values: int) -> str | None:
-    """What `body` has too much of, in words that follow "the body"; None if nothing.
+    """The excess in words that follow "the body"; None if the body is within the limits.
 
-    Most bodies are looked at once, since they have few of these marks even with those in their texts.
+    One pass is enough for most bodies: they have few marks, even with those inside their strings.
     """
     marks = body.translate(None, _NO_MARK)
     if len(marks) <= max_values and _count_openings(marks) <= MAX_DEPTH:
@@ -37,11 +37,11 @@ def find_excess(body: bytes, max_values: int) -> str | None:
     return _TOO_DEEP if _is_deep(marks) else None
 
 
-_TOO_DEEP = f"is nested more than {MAX_DEPTH} levels deep, which is the most that this server takes"
+_TOO_DEEP = f"is nested more than {MAX_DEPTH} levels deep, which is the most that this server accepts"
 
 
 def _too_many(max_values: int) -> str:
-    return f"holds more than {max_values} values and keys, which is the most that this server takes"
+    return f"holds more than {max_values} values and keys, which is the most that this server accepts"
 
 
 def _count_openings(marks: bytes) -> int:

@@ -1,8 +1,8 @@
-"""Pictures, sounds and files in a user's message: content parts to `turn.Media`.
+"""Reads pictures, sounds and files of a user's message: content parts to `Media`.
 
-What comes by value is decoded once, to refuse at the door what is no base64 and to count it, and travels on
-as base64 text. Of a data URL the media type travels without its parameters (`;charset=…`). The `detail` of
-a picture tells a model how closely to look; an agent's gateway has no word for it, so it is not used.
+Content by value is decoded once, to reject invalid base64 and to count its bytes, and is passed on as base64 text. The
+media type of a data URL is passed on without its parameters (`;charset=…`). The `detail` of a picture is ignored,
+because agents' gateways have no field for it.
 
 Source: `api/openai/PROTOCOL.md`, "Messages"; data URLs RFC 2397 and WHATWG Fetch "data: URL processor" (missing
 padding and white space in base64 are accepted).
@@ -23,7 +23,7 @@ from .validation import invalid_value, missing
 
 DEFAULT_FILE_TYPE = "application/octet-stream"
 MAX_ESCAPES = 100_000
-"""Percent signs in one data URL. Decoding them is slow work, and what is large is sent as base64."""
+"""Percent signs in one data URL. Decoding them is slow, and clients send large content as base64."""
 
 AUDIO_TYPES = {"mp3": "audio/mpeg", "m4a": "audio/mp4", "pcm16": "audio/L16"}
 """Formats whose media type has another name."""
@@ -40,19 +40,19 @@ class _Content(NamedTuple):
 
 
 class MediaReader:
-    """Reads the parts of one request. All that comes by value, decoded, may take `limit` bytes together."""
+    """Reads the parts of one request. `limit`: bytes of all content by value, decoded."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        # moving
-        self._taken = 0
+        # state
+        self._decoded = 0
         self.encoded = 0
-        """Characters that came as base64 or in data URLs."""
+        """Characters of base64 text and of data URLs so far."""
 
     def read(self, part: dict[str, Any], path: str) -> Media:
         """The part at `path`, which has been checked against its schema.
 
-        Raises InvalidRequest that names the field which holds no address, no base64, or too much.
+        Raises InvalidRequest that names the field with an invalid address, invalid base64, or too many bytes.
         """
         kind = part["type"]
         return _READERS[kind](self, part[kind], f"{path}.{kind}")
@@ -126,21 +126,21 @@ class MediaReader:
         try:
             data = text.encode("ascii").translate(None, _WHITE_SPACE)
             data += b"=" * (-len(data) % 4)
-            self._take(len(data) // 4 * 3 - data[-2:].count(b"="), path)
+            self._count(len(data) // 4 * 3 - data[-2:].count(b"="), path)
             binascii.a2b_base64(data, strict_mode=True)
         except ValueError as exc:  # binascii.Error is one; so is the complaint about non-ASCII text
             raise invalid_value(path, "expected base64-encoded data.") from exc
         return data.decode("ascii")
 
     def _encode(self, content: bytes, path: str) -> str:
-        self._take(len(content), path)
+        self._count(len(content), path)
         return base64.b64encode(content).decode("ascii")
 
-    def _take(self, size: int, path: str) -> None:
+    def _count(self, size: int, path: str) -> None:
         if not size:
             raise invalid_value(path, "the data is empty.")
-        self._taken += size
-        if self._taken > self._limit:
+        self._decoded += size
+        if self._decoded > self._limit:
             raise InvalidRequest(
                 f"Invalid '{path}': the request's pictures, sounds and files are too large. "
                 f"Expected at most {self._limit} bytes together.",

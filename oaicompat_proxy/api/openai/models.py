@@ -22,13 +22,13 @@ def _model(name: str, created: int, owner: str, endpoints: Sequence[str]) -> dic
 
 
 def model_body(name: str, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
-    """One model. `created`: Unix time in seconds; agents have no birthday, so it is when the proxy started.
+    """One model. `created`: Unix time in seconds; the start of the proxy, because agents have no date.
 
-    `owner`: what is spoken behind it, such as `agentick`.
+    `owner`: the dialect, such as `agentick`.
     """
     return json_text.encode(_model(name, created, owner, endpoints))
 
 
 def models_body(names: Iterable[str], *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
-    """All of them; the parameters as in `model_body`."""
+    """All models; the parameters are those of `model_body`."""
     return json_text.encode({"object": "list", "data": [_model(name, created, owner, endpoints) for name in names]})

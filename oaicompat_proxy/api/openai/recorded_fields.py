@@ -1,4 +1,4 @@
-"""What a masked recording shows of the answers to OpenAI's clients.
+"""The fields of answers to OpenAI's clients that a masked recording shows.
 
 Source: OpenAI API description, `CreateChatCompletionResponse`, `CreateCompletionResponse`, `ErrorResponse`.
 """

@@ -1,7 +1,7 @@
-"""Whether the answer is to be streamed, and with usage. The same for chats and plain completions.
+"""Parses `stream` and `stream_options`, for chat and for the older completions.
 
 Source: `api/openai/PROTOCOL.md`, "Chat request": `stream_options` is only legal with `stream: true`.
-`include_obfuscation` is accepted and has no effect: padding is the service's choice, and this proxy sends none.
+`include_obfuscation` is accepted and has no effect: it pads events of the service, and this proxy pads none.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ...core.errors import InvalidRequest
 
 
 def parse_streaming(body: Mapping[str, Any]) -> tuple[bool, bool]:
-    """Whether it is to be streamed, and whether with usage. `body` has been checked.
+    """Whether the answer is streamed, and whether the stream has usage. `body` has been checked.
 
     Raises InvalidRequest for options without a stream.
     """

@@ -1,8 +1,7 @@
-"""What a client may ask a model for and an agent run cannot give.
+"""Parameters of OpenAI's APIs that an agent run cannot fulfil.
 
-One table for each endpoint, a row for each parameter: when it is refused and what the client is told. A value
-that is not refused asks for what happens anyway (`n: 1`, `logprobs: false`), so it is fulfilled and need not
-travel to the agent.
+Each endpoint has a table: for each parameter the values that are rejected, and the error. Its other values ask for
+what every run does (`n: 1`, `logprobs: false`), so they are not passed on to the agent.
 
 Source: decision D3 (one run is one choice); codes as in `api/openai/PROTOCOL.md`, "Bad requests".
 """
@@ -17,9 +16,9 @@ from ...core.errors import InvalidRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class UnsupportedParameter:
     asked: Callable[[Any], bool]
-    """Whether this value (never null) asks for what cannot be given."""
+    """Whether this value, which is not null, cannot be fulfilled."""
     code: str
     message: str
 
@@ -40,20 +39,20 @@ def _names_more_than_text(modalities: list[str]) -> bool:
     return any(each != "text" for each in modalities)
 
 
-def _parameter(name: str, asked: Callable[[Any], bool], reason: str) -> Refusal:
+def _parameter(name: str, asked: Callable[[Any], bool], reason: str) -> UnsupportedParameter:
     message = f"Unsupported parameter: '{name}' is not supported: {reason}"
-    return Refusal(asked, "unsupported_parameter", message)
+    return UnsupportedParameter(asked, "unsupported_parameter", message)
 
 
-def _value(name: str, asked: Callable[[Any], bool], reason: str) -> Refusal:
-    return Refusal(asked, "unsupported_value", f"Unsupported value: '{name}' {reason}")
+def _value(name: str, asked: Callable[[Any], bool], reason: str) -> UnsupportedParameter:
+    return UnsupportedParameter(asked, "unsupported_value", f"Unsupported value: '{name}' {reason}")
 
 
 _ONE_ANSWER = "must be 1: an agent run gives one answer."
 _NO_LOGPROBS = "an agent run has no log probabilities."
 _ONLY_TEXT = "an agent run answers in text."
 
-IN_CHAT: Mapping[str, Refusal] = {
+IN_CHAT: Mapping[str, UnsupportedParameter] = {
     "n": _value("n", _above_one, _ONE_ANSWER),
     "logprobs": _parameter("logprobs", bool, _NO_LOGPROBS),
     "top_logprobs": _parameter("top_logprobs", _above_zero, f"it needs 'logprobs', and {_NO_LOGPROBS}"),
@@ -62,14 +61,14 @@ IN_CHAT: Mapping[str, Refusal] = {
     "moderation": _parameter("moderation", _whatever, "an agent's answer carries no moderation scores."),
 }
 
-IN_COMPLETION: Mapping[str, Refusal] = {
+IN_COMPLETION: Mapping[str, UnsupportedParameter] = {
     "n": IN_CHAT["n"],
     "best_of": _value("best_of", _above_one, _ONE_ANSWER),
     "logprobs": _parameter("logprobs", _whatever, _NO_LOGPROBS),
     "suffix": _parameter("suffix", bool, "an agent answers a message, it does not fill a gap in a text."),
 }
 
-IN_RESPONSES: Mapping[str, Refusal] = {
+IN_RESPONSES: Mapping[str, UnsupportedParameter] = {
     "n": IN_CHAT["n"],
     "background": _parameter("background", bool, "this server answers while the client waits."),
     "conversation": _parameter(
@@ -81,7 +80,7 @@ IN_RESPONSES: Mapping[str, Refusal] = {
 }
 
 
-def refuse_unsupported(body: Mapping[str, Any], refusals: Mapping[str, Refusal]) -> None:
+def refuse_unsupported(body: Mapping[str, Any], refusals: Mapping[str, UnsupportedParameter]) -> None:
     """Raises InvalidRequest for the first parameter, as the client ordered them. `body` has been checked."""
     if refusals.keys().isdisjoint(body):
         return

@@ -1,12 +1,11 @@
-"""Faults in a request's shape, said as OpenAI says them.
+"""Validates the types of a request, and words the errors as OpenAI does.
 
-`check` holds a parsed body against a schema of `schema.py`. The first fault in document order becomes an
-`InvalidRequest` with the service's `param` path, `code` and wording. The good path is one call into pydantic;
-all effort is on the error path.
+`check` validates a parsed body against a schema of `schema/`. The first error in document order becomes an
+`InvalidRequest` with the service's `param` path, `code` and wording. A valid body costs one call of pydantic.
 
-A union is never guessed: `by_json_type` and `by_field` pick the branch that fits what the client sent, so
-that the fault reported is the one inside that branch. Their tags begin with "|" and are left out of paths;
-what they expect travels in the error's message.
+Unions are discriminated: `by_json_type` and `by_field` choose the branch by the client's value, so that the reported
+error is the one inside that branch. Their tags begin with "|" and are left out of paths; the expected types are in the
+error's message.
 
 Source: `api/openai/PROTOCOL.md`, "Bad requests".
 """
@@ -50,11 +49,11 @@ _EXPECTED = {
 
 
 def check(schema: TypeAdapter[Any], body: Mapping[str, Any]) -> None:
-    """Raises InvalidRequest with the first fault of `body`."""
+    """Raises InvalidRequest with the first error of `body`."""
     try:
         schema.validator.validate_python(body, strict=True)
     except ValidationError as exc:
-        raise _first_fault(exc, body) from None
+        raise _first_error(exc, body) from None
 
 
 def check_text(size: int, limit: int, param: str) -> None:
@@ -67,7 +66,7 @@ def check_text(size: int, limit: int, param: str) -> None:
         )
 
 
-# Telling the branches of a union apart
+# Discriminators of unions
 
 
 def by_json_type(*expected: str) -> Discriminator:
@@ -80,7 +79,7 @@ def by_json_type(*expected: str) -> Discriminator:
 
 
 def by_field(field: str, *values: str) -> Discriminator:
-    """For objects that say in `field` what they are, tagged `|<value>`."""
+    """For objects whose `field` has their type, tagged `|<value>`."""
     tags = {value: _TAG + value for value in values}
 
     def tag(value: Any) -> str | None:
@@ -105,36 +104,36 @@ def at_most(limit: int) -> BeforeValidator:
     return BeforeValidator(count)
 
 
-# Faults
+# Errors
 
 
 def missing(path: str) -> InvalidRequest:
-    return _fault("missing_required_parameter", f"Missing required parameter: '{path}'.", path)
+    return _invalid("missing_required_parameter", f"Missing required parameter: '{path}'.", path)
 
 
 def invalid_type(path: str, expected: str, value: Any) -> InvalidRequest:
     found = _FOUND.get(type(value), "something else")
     message = f"Invalid type for '{path}': expected {expected}, but got {found} instead."
-    return _fault("invalid_type", message, path)
+    return _invalid("invalid_type", message, path)
 
 
 def unsupported_word(path: str, value: str, supported: Sequence[str]) -> InvalidRequest:
     message = f"Invalid value: '{clip(value)}'. Supported values are: {listed(supported, 'and')}."
-    return _fault("invalid_value", message, path)
+    return _invalid("invalid_value", message, path)
 
 
 def invalid_value(path: str, reason: str) -> InvalidRequest:
-    return _fault("invalid_value", f"Invalid '{path}': {reason}", path)
+    return _invalid("invalid_value", f"Invalid '{path}': {reason}", path)
 
 
 def empty_array(path: str) -> InvalidRequest:
     message = "empty array. Expected an array with minimum length 1, but got an empty array instead."
-    return _fault("empty_array", f"Invalid '{path}': {message}", path)
+    return _invalid("empty_array", f"Invalid '{path}': {message}", path)
 
 
 def array_above_max_length(path: str, limit: int, length: int) -> InvalidRequest:
     wanted = f"Expected an array with maximum length {limit}, but got an array with length {length} instead."
-    return _fault("array_above_max_length", f"Invalid '{path}': array too long. {wanted}", path)
+    return _invalid("array_above_max_length", f"Invalid '{path}': array too long. {wanted}", path)
 
 
 def clip(value: str) -> str:
@@ -150,11 +149,11 @@ def listed(words: Sequence[str], joint: str) -> str:
     return f"{', '.join(others)}{comma} {joint} {last}"
 
 
-def _fault(code: str, message: str, path: str) -> InvalidRequest:
+def _invalid(code: str, message: str, path: str) -> InvalidRequest:
     return InvalidRequest(message, param=path or None, code=code)
 
 
-# From pydantic's faults to ours: one reader for each type of error that the schemas can give.
+# Converts pydantic's errors: one reader for each type of error of the schemas.
 
 _Reader = Callable[[str, ErrorDetails], InvalidRequest]
 
@@ -178,14 +177,14 @@ def _read_object_kind(path: str, error: ErrorDetails) -> InvalidRequest:
         return invalid_type(path, "an object", value)
     if field not in value:
         return missing(f"{path}.{field}")
-    return _word_fault(f"{path}.{field}", value[field], kinds)
+    return _invalid_word(f"{path}.{field}", value[field], kinds)
 
 
 def _read_literal(path: str, error: ErrorDetails) -> InvalidRequest:
-    return _word_fault(path, error["input"], error["ctx"]["expected"])
+    return _invalid_word(path, error["input"], error["ctx"]["expected"])
 
 
-def _word_fault(path: str, value: Any, quoted_words: str) -> InvalidRequest:
+def _invalid_word(path: str, value: Any, quoted_words: str) -> InvalidRequest:
     supported = _QUOTED_WORDS.findall(quoted_words)
     if not isinstance(value, str):
         return invalid_type(path, f"one of {listed(supported, 'or')}", value)
@@ -198,7 +197,7 @@ def _read_range(path: str, error: ErrorDetails, *, bound: str, code: str, sign: 
     kind = "decimal" if isinstance(limit, float) else "integer"
     wording = code.replace("max", "maximum").replace("min", "minimum").replace("_", " ")
     wanted = f"Expected a value {sign} {_number(limit)}, but got {_number(error['input'])} instead."
-    return _fault(f"{kind}_{code}", f"Invalid '{path}': {kind} {wording}. {wanted}", path)
+    return _invalid(f"{kind}_{code}", f"Invalid '{path}': {kind} {wording}. {wanted}", path)
 
 
 def _number(value: float) -> str:
@@ -218,13 +217,13 @@ def _read_long_string(path: str, error: ErrorDetails) -> InvalidRequest:
     length = len(error["input"])
     limit = error["ctx"]["max_length"]
     wanted = f"Expected a string with maximum length {limit}, but got a string with length {length} instead."
-    return _fault("string_above_max_length", f"Invalid '{path}': string too long. {wanted}", path)
+    return _invalid("string_above_max_length", f"Invalid '{path}': string too long. {wanted}", path)
 
 
 def _read_short_string(path: str, error: ErrorDetails) -> InvalidRequest:
     limit, length = error["ctx"]["min_length"], len(error["input"])
     wanted = f"Expected a string with minimum length {limit}, but got a string with length {length} instead."
-    return _fault("string_below_min_length", f"Invalid '{path}': string too short. {wanted}", path)
+    return _invalid("string_below_min_length", f"Invalid '{path}': string too short. {wanted}", path)
 
 
 def _read_pattern(path: str, error: ErrorDetails) -> InvalidRequest:
@@ -235,11 +234,11 @@ def _read_pattern(path: str, error: ErrorDetails) -> InvalidRequest:
 def _read_properties(path: str, error: ErrorDetails) -> InvalidRequest:
     limit, count = error["ctx"]["max_length"], len(error["input"])
     wanted = f"Expected an object with at most {limit} properties, but got {count} properties instead."
-    return _fault("object_above_max_properties", f"Invalid '{path}': too many properties. {wanted}", path)
+    return _invalid("object_above_max_properties", f"Invalid '{path}': too many properties. {wanted}", path)
 
 
 def _read_other(path: str, error: ErrorDetails) -> InvalidRequest:
-    """An error type that the table lacks: the path is right, the wording is plain."""
+    """An error type that is not in the table."""
     return invalid_value(path, "the value is not what the API describes.")
 
 
@@ -260,7 +259,7 @@ _READERS: dict[str, _Reader] = {
 }
 
 
-def _first_fault(exc: ValidationError, body: Mapping[str, Any]) -> InvalidRequest:
+def _first_error(exc: ValidationError, body: Mapping[str, Any]) -> InvalidRequest:
     found = [(*_locate(error["loc"], body), error) for error in exc.errors(include_url=False)]
     _, path, error = min(found, key=lambda place_path_error: place_path_error[0])
     return _read(error, path)
@@ -271,10 +270,10 @@ def _read(error: ErrorDetails, path: str) -> InvalidRequest:
 
 
 def _locate(location: tuple[int | str, ...], body: Any) -> tuple[list[int], str]:
-    """Where in the document that is (for sorting), and the path that says so.
+    """The position in the document, for sorting, and the path.
 
-    A key that is missing counts as standing behind those that are there. A fault in a key itself is located
-    at its value with one more step, which is no part of the path.
+    A missing key is sorted after those that exist. An error in a key itself is located at its value with one more
+    step, which is not part of the path.
     """
     place: list[int] = []
     path = ""

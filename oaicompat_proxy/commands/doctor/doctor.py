@@ -70,8 +70,8 @@ def doctor(url: URL, silence: float, idle: float, run: bool, api: Api, model: st
     problem, 1 a problem, 2 something could not be tested.
     """
     probe = Probe(url, key_header(api_key))
-    tell: Callable[[Finding], None] = (lambda finding: None) if as_json else _TerminalReport(open_terminal()).print
-    findings = asyncio.run(examine(probe, Options(silence, idle, run, api, model), tell))
+    report: Callable[[Finding], None] = (lambda finding: None) if as_json else _TerminalReport(open_terminal()).print
+    findings = asyncio.run(examine(probe, Options(silence, idle, run, api, model), report))
     if as_json:
         body = {"url": str(url), "findings": [finding._asdict() for finding in findings]}
         click.echo(json.dumps(body, ensure_ascii=False, indent=2))

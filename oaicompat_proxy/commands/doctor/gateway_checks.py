@@ -12,7 +12,7 @@ UPSTREAM = "oaicompat-proxy: --upstream, --upstream-token"
 QUESTION = "Say hello in one short sentence."
 
 FEATURES = {
-    "apps": ("lists its apps", "does not list its apps: the proxy learns them from a refusal"),
+    "apps": ("lists its apps", "does not list its apps: the proxy reads them in the error for an unknown app"),
     "close": ("closes sessions on demand", "has no method to close a session: the proxy uses /close and /events"),
     "abort": (
         "interrupts a run, and its session goes on",

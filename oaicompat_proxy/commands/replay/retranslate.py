@@ -1,4 +1,4 @@
-"""A recorded run, translated by the code as it is today, and compared with what its client was given then."""
+"""Translates a recorded run with the current code, and compares the answer with the recorded one."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _SIGNED_ID = re.compile(
     % (_NAME, _NAME)
 )
 _ECHO = re.compile(rb',"background":[^\n]*')
-"""What a response of the Responses API repeats of its request, which a masked recording does not have."""
+"""The request fields that a response of the Responses API repeats; a masked recording does not have them."""
 
 
 def translate(recording: Recording) -> Outcome:
-    """The answer that a client would be given today."""
+    """The answer of the current code."""
     native = recording.bytes_of("native")
     run_id = DIALECTS[recording.options.dialect].find_run_id(native)
     pipeline = Pipeline(_api_of(recording), recording.options, _find_envelope(recording), run_id=run_id)
     last = next((entry for entry in reversed(recording.entries) if entry.kind == "native"), None)
     for entry in recording.entries:
         if entry.kind == "client":
-            pipeline.open()  # if nothing was said yet, this was the client that waited long enough
+            pipeline.open()  # if nothing was encoded yet, the proxy committed early here
         elif entry.kind == "native":
             pipeline.feed(entry.data)
         if entry is last:
@@ -45,7 +45,7 @@ def translate(recording: Recording) -> Outcome:
 
 
 def _api_of(recording: Recording) -> ClientApi:
-    """Raises RecordingError for one of an API that this release does not have."""
+    """Raises RecordingError if this release does not have the API of the recording."""
     api = APIS.get(recording.options.api)
     if api is None:
         raise RecordingError(f"this release does not know the API of the recording: {recording.options.api[:60]!r}")
@@ -53,13 +53,13 @@ def _api_of(recording: Recording) -> ClientApi:
 
 
 def _find_envelope(recording: Recording) -> Envelope:
-    """What the recorded answer was called: it says so in its first object."""
+    """The envelope of the recorded answer, from its first object."""
     first = next((line for line in recording.bytes_of("client").split(b"\n") if line.startswith(b"data: {")), b"")
     try:
-        told = orjson.loads(first.removeprefix(b"data: ") or recording.bytes_of("body"))
-        told = told.get("response", told)
-        created = told["created_at" if told["object"] == "response" else "created"]
-        return Envelope(str(told["id"]), int(created), str(told["model"]))
+        answer = orjson.loads(first.removeprefix(b"data: ") or recording.bytes_of("body"))
+        answer = answer.get("response", answer)
+        created = answer["created_at" if answer["object"] == "response" else "created"]
+        return Envelope(str(answer["id"]), int(created), str(answer["model"]))
     except (ValueError, TypeError, KeyError):
         return UNKNOWN_ENVELOPE
 
@@ -67,7 +67,7 @@ def _find_envelope(recording: Recording) -> Envelope:
 def compare(recording: Recording) -> list[str]:
     """The difference between the answer then and now, as lines of a unified diff; none if they are the same.
 
-    Of an answer that was broken off only what there is of it is compared. Raises ValueError if no answer was recorded.
+    Only the existing part of an interrupted answer is compared. Raises ValueError if no answer was recorded.
     """
     then = [*_lines(recording, recording.bytes_of("client")), *_lines(recording, recording.bytes_of("body"))]
     if not then:
@@ -86,7 +86,7 @@ def _without_failure(lines: list[str]) -> list[str]:
 
 
 def _lines(recording: Recording, answer: bytes) -> list[str]:
-    """The answer, without what may differ: comments, and ids that hold a time."""
+    """The lines of the answer, without comments and without ids that contain a time."""
     answer = _COMMENT.sub(b"", answer)
     answer = _SIGNED_ID.sub(b'"id":"(signed)"', answer)
     if recording.masked:

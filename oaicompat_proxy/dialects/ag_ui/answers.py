@@ -191,7 +191,7 @@ def _is_yes(key: str, answer: ConfirmationReply, said: Any) -> bool:
 
 def _reject(schema: Any, answer: ConfirmationReply) -> None:
     if not answer.text:
-        raise AgentError("The agent waits for more than a yes, and there is nobody to give it.")
+        raise AgentError("The agent waits for more than a yes, which only --confirmations ask can get from a client.")
     wanted = json.dumps(schema, ensure_ascii=False)
     raise InvalidRequest(f"The agent waits for an answer of this JSON schema: {wanted}", param="messages")
 

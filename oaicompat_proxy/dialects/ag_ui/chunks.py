@@ -42,7 +42,7 @@ class ChunkStreams:
         self._id_field = id_field
         self._label_field = label_field
         self._budget = Budget(MAX_OPEN, f"open {kind} items")
-        # moving
+        # state
         self.open: dict[str, _Open] = {}
         """Open items by their owners."""
         self._owners: dict[str, str] = {}

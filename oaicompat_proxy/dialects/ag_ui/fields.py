@@ -1,6 +1,6 @@
 """Fields of AG-UI's JSON that `schema.check` has let pass; `null` counts as absent.
 
-Source: AG-UI 1.0, `ag-ui-protocol`; producers of the 0.x age write `null` for what 1.0 leaves out.
+Source: AG-UI 1.0, `ag-ui-protocol`; producers of versions 0.x write `null` for what 1.0 leaves out.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ class Budget:
         """`things`: the name of the entries, for the error."""
         self._limit = limit
         self._things = things
-        # moving
+        # state
         self._used = 0
 
     def add(self, text: str) -> None:

@@ -42,7 +42,7 @@ class Messages:
         self._delta = delta
         self._chunks = chunks
         self._id_budget = Budget(MAX_OPEN, "open messages")
-        # moving
+        # state
         self._open: dict[str, _Message] = {}
         self._order: deque[str] = deque()
         """Ids of the open messages; the first is active."""

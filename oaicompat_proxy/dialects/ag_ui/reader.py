@@ -1,6 +1,6 @@
 """Reads an AG-UI agent's response to a run into neutral events.
 
-Source: AG-UI 1.1 (`ag-ui-protocol`), and what producers of the 0.x age still write.
+Source: AG-UI 1.1 (`ag-ui-protocol`), and what producers of versions 0.x still write.
 
 A frame is `{"type":NAME,…}`; unknown names are skipped. State, activity, step, raw and most custom
 events have no place in an answer and are dropped by NAME, without decoding; so are tool results that are not shown.

@@ -1,6 +1,6 @@
 """The fields of AG-UI's events that a masked recording shows.
 
-Source: AG-UI 1.0 (`ag-ui-protocol`), and the events of the 0.x age. The thread's id stays masked, because it
+Source: AG-UI 1.0 (`ag-ui-protocol`), and the events of versions 0.x. The thread's id stays masked, because it
 gives access to the thread.
 """
 

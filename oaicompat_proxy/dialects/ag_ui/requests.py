@@ -27,7 +27,7 @@ UNKNOWN_TYPE = "application/octet-stream"
 def build_run(thread: str, run_id: str, turn: Turn) -> bytes:
     """The body of a run's request: the messages of the turn, or, if it has none, its parts as one user message.
 
-    Raises what `answer_all` raises.
+    Raises what `build_resumption` raises.
     """
     messages = turn.messages or (Message("user", turn.blocks),)
     resumption = NO_RESUMPTION
@@ -73,7 +73,7 @@ def _message(message: Message, message_id: str) -> dict[str, Any]:
 
 
 def _content(message: Message) -> str | list[dict[str, Any]]:
-    """A list of parts only if there is more than text. Agents of the 0.x age take a tool's result, and older ones a
+    """A list of parts only if there is more than text. Agents of versions 0.x take a tool's result, and older ones a
     user's message, as a string.
     """
     if all(isinstance(block, Text) for block in message.blocks):

@@ -1,6 +1,6 @@
 """Reads the events of one AG-UI run into neutral events.
 
-Source: AG-UI 1.1, and what producers of the 0.x age still write. Events with `subagentRunId` belong to a sub-agent, as
+Source: AG-UI 1.1, and what producers of versions 0.x still write. Events with `subagentRunId` belong to a sub-agent, as
 do those that continue its messages and calls without that field. They never become part of the answer.
 """
 
@@ -51,11 +51,11 @@ class RunEvents:
         self._calls = ToolCalls(call_chunks, include_tool_activity=include_tool_activity)
         self._subagent_budget = Budget(MAX_SUBAGENTS, "running sub-agents")
         self._interrupt_budget = Budget(MAX_INTERRUPT_EVENTS, "questions")
-        # moving
+        # state
         self._has_tool_result = False
         """A tool result has arrived, so the model's next message is another tick."""
         self._thinking_count = 0
-        """Number of `THINKING_TEXT_MESSAGE_START` events of the 0.x age, which have no ids."""
+        """Number of `THINKING_TEXT_MESSAGE_START` events of versions 0.x, which have no ids."""
         self._snapshot: bytes | None = None
         """The latest snapshot of the conversation, unless the run has streamed text after it."""
         self._snapshot_too_long = False

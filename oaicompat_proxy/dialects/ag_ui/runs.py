@@ -39,7 +39,7 @@ class Runs:
         """`run_id`: of the request; if empty, the last run is the answer."""
         self._wanted_id = run_id
         self._include_tool_activity = include_tool_activity
-        # moving
+        # state
         self.run = RunEvents(include_tool_activity=include_tool_activity)
         self.number = 0
         """The number of the current run on this stream."""

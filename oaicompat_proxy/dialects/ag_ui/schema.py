@@ -2,7 +2,7 @@
 
 Source: AG-UI 1.1, "Processing Model": unknown fields are dropped, but a malformed value of a known field fails the run,
 because the answer would be incomplete. Fields that are not read are not checked. The check is looser than the
-protocol's schema, for producers of the 0.x age: `null` stands for an absent optional field, a timestamp may be any
+protocol's schema, for producers of versions 0.x: `null` stands for an absent optional field, a timestamp may be any
 number, an interrupt needs no reason, and the role of a reasoning message may be `assistant`.
 """
 
@@ -21,10 +21,6 @@ class _Type(NamedTuple):
     description: str
     """The expected value, for the error message."""
     accepts: Callable[[Any], bool]
-
-
-def _type(words: str, accepts: Callable[[Any], bool]) -> _Type:
-    return _Type(words, accepts)
 
 
 def _optional(kind: _Type) -> _Type:
@@ -63,10 +59,10 @@ def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
-_TEXT = _type("a string", lambda value: isinstance(value, str))
+_TEXT = _Type("a string", lambda value: isinstance(value, str))
 _TEXT_OR_NONE = _optional(_TEXT)
-_OBJECT_OR_NONE = _optional(_type("an object", lambda value: isinstance(value, dict)))
-_COUNT_OR_NONE = _optional(_type("an integer from 0", is_count))
+_OBJECT_OR_NONE = _optional(_Type("an object", lambda value: isinstance(value, dict)))
+_COUNT_OR_NONE = _optional(_Type("an integer from 0", is_count))
 _ROLE = _optional(_one_of("assistant", "developer", "system", "user"))
 
 _COUNTS = (
@@ -78,7 +74,7 @@ _COUNTS = (
     "cacheWriteInputTokens",
 )
 _USAGE = _optional(
-    _type(
+    _Type(
         "a list of token counts",
         _objects({**dict.fromkeys(_COUNTS, _COUNT_OR_NONE), "provider": _TEXT_OR_NONE, "model": _TEXT_OR_NONE}),
     )
@@ -95,13 +91,13 @@ _INTERRUPTS = _objects(
 
 
 def _is_outcome(value: Any) -> bool:
-    """An object with a type, or a string in the 0.x age."""
+    """An object with a type, or a string in versions 0.x."""
     if isinstance(value, str):
         return True
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         return False
     if value["type"] == "success":
-        return _optional(_type("", _is_texts)).accepts(value.get("pendingToolCallIds"))
+        return _optional(_Type("", _is_texts)).accepts(value.get("pendingToolCallIds"))
     if value["type"] == "interrupt":
         return bool(value.get("interrupts")) and _INTERRUPTS(value["interrupts"])
     return True
@@ -124,13 +120,13 @@ def _is_part(value: Any) -> bool:
 
 _FUNCTION = {"name": _TEXT, "arguments": _TEXT}
 _CALLS = _objects(
-    {"id": _TEXT, "function": _type("", lambda value: _is_object(value, _FUNCTION, ("name", "arguments")))},
+    {"id": _TEXT, "function": _Type("", lambda value: _is_object(value, _FUNCTION, ("name", "arguments")))},
     ("id", "function"),
 )
 _ASSISTANT = {
     "content": _TEXT_OR_NONE,
     "subagentRunId": _TEXT_OR_NONE,
-    "toolCalls": _optional(_type("", _CALLS)),
+    "toolCalls": _optional(_Type("", _CALLS)),
 }
 
 
@@ -146,7 +142,7 @@ def _is_message(value: Any) -> bool:
 
 
 _EVERY_EVENT = {
-    "timestamp": _optional(_type("a number", _is_number)),
+    "timestamp": _optional(_Type("a number", _is_number)),
     "metadata": _OBJECT_OR_NONE,
     "subagentRunId": _TEXT_OR_NONE,
 }
@@ -171,16 +167,16 @@ _FIELDS: dict[str, Mapping[str, _Type]] = {
     "TOOL_CALL_ARGS": {**_CALL, "delta": _TEXT},
     "TOOL_CALL_END": _CALL,
     "TOOL_CALL_CHUNK": dict.fromkeys(("toolCallId", "toolCallName", "parentMessageId", "delta"), _TEXT_OR_NONE),
-    "TOOL_CALL_RESULT": {**_MESSAGE, "toolCallId": _TEXT, "content": _type("a string or a list of parts", _is_content)},
+    "TOOL_CALL_RESULT": {**_MESSAGE, "toolCallId": _TEXT, "content": _Type("a string or a list of parts", _is_content)},
     "SUBAGENT_STARTED": {**_CHILD, "name": _TEXT, "parentSubagentRunId": _TEXT_OR_NONE},
-    "SUBAGENT_FINISHED": {**_CHILD, "outcome": _optional(_type("an object with a type", _is_child_outcome))},
+    "SUBAGENT_FINISHED": {**_CHILD, "outcome": _optional(_Type("an object with a type", _is_child_outcome))},
     "SUBAGENT_ERROR": {**_CHILD, "message": _TEXT, "code": _TEXT_OR_NONE},
-    "MESSAGES_SNAPSHOT": {"messages": _type("a list of messages", _is_messages)},
+    "MESSAGES_SNAPSHOT": {"messages": _Type("a list of messages", _is_messages)},
     "CUSTOM": {"name": _TEXT},
     "RUN_STARTED": {**_RUN, **dict.fromkeys(("parentRunId", "protocolVersion"), _TEXT_OR_NONE)},
     "RUN_FINISHED": {
         **_RUN,
-        "outcome": _optional(_type("an object with a type, whose fields are those of that type", _is_outcome)),
+        "outcome": _optional(_Type("an object with a type, whose fields are those of that type", _is_outcome)),
         "usage": _USAGE,
     },
     "RUN_ERROR": {},

@@ -1,7 +1,7 @@
 """The tool calls of a run, and which of them the agent has handled itself.
 
 Source: AG-UI 1.1, tool call events. A call whose result is in the stream was handled by the agent. A call without a
-result is the client's if the run ends with it. But agents of the 0.x age send no results, so a call after which the
+result is the client's if the run ends with it. But agents of versions 0.x send no results, so a call after which the
 model continues was handled by the agent, too. A call that has ended may be opened again and its arguments continued, so
 no event reports its end before the run ends.
 """
@@ -54,7 +54,7 @@ class ToolCalls:
         self._include_tool_activity = include_tool_activity
         self._budget = Budget(MAX_OPEN_CALLS, "tool calls without a result")
         self._chunks = chunks or ChunkStreams("TOOL_CALL_CHUNK", "toolCallId", "toolCallName")
-        # moving
+        # state
         self.open: dict[str, ToolCallState] = {}
         """Calls without a result by their ids, in order of their beginning."""
         self._hidden: set[str] = set()

@@ -24,16 +24,16 @@ log = logging.getLogger(__name__)
 CHECK_INTERVAL = 1.0
 """Seconds between two checks whether the keys file has changed: new and revoked keys take effect within it."""
 
-LARGEST_FILE = 1024 * 1024
+MAX_FILE_BYTES = 1024 * 1024
 """Bytes of a keys file: some 10,000 keys. Reading them takes a fifth of a second, in a thread."""
 
-CLIENTS = 1024
-"""Entries of the caches of client addresses and of callers without a key."""
+CACHE_SIZE = 1024
+"""Entries in the caches of client addresses and of callers without a key."""
 
-LONGEST_CHAIN = 256
+MAX_CACHED_CHAIN = 256
 """Characters of `X-Forwarded-For` up to which its client address is cached."""
 
-THIS_MACHINE = "127.0.0.1"
+UNIX_SOCKET_PEER = "127.0.0.1"
 """The address of a client on a Unix socket, which has none."""
 
 NO_KEY = (
@@ -41,30 +41,30 @@ NO_KEY = (
     "(i.e. Authorization: Bearer YOUR_KEY)."
 )
 WRONG_KEY = "Incorrect API key provided. You can get one from the operator of this server."
-"""OpenAI repeats a part of the wrong key here. We do not: it may be a typo of somebody else's key."""
+"""OpenAI quotes a part of the wrong key. This message does not: the key may be a typo of another caller's key."""
 
 
 class Authenticator:
     """Finds the caller of a request."""
 
     def __init__(self, config: Config) -> None:
-        """Raises ConfigError if the keys cannot be used."""
+        """Raises ConfigError for invalid keys."""
         self._config = config
         limits = {"requests_per_minute": config.requests_per_minute, "max_runs": config.max_runs_per_key}
         # cached by the scope, a digest: the header may hold a key, which is not kept longer than its request
         anonymous = partial(
             Caller, "", requests_per_minute=config.requests_per_minute, max_runs=config.max_runs_per_key
         )
-        self._anonymous_of = lru_cache(CLIENTS)(anonymous)
+        self._anonymous_of = lru_cache(CACHE_SIZE)(anonymous)
         self._fixed = number_keys(config.api_key, **limits)
         self._file = config.api_keys_file
-        self._passes_on = config.pass_authorization
+        self._passes_authorization = config.pass_authorization
         proxies = parse_networks(config.trusted_proxy)
-        self._client_address = lru_cache(CLIENTS)(partial(client_address, trusted=proxies))
-        # moving
+        self._client_address = lru_cache(CACHE_SIZE)(partial(client_address, trusted=proxies))
+        # state
         self._check_at = 0.0
         self._seen: object = None
-        self._ring: Keyring | None = None
+        self._keyring: Keyring | None = None
         if config.has_keys:
             try:
                 self._read()
@@ -72,35 +72,35 @@ class Authenticator:
                 raise ConfigError(str(error)) from None
 
     @property
-    def ask_for_keys(self) -> bool:
-        return self._ring is not None
+    def requires_keys(self) -> bool:
+        return self._keyring is not None
 
     def address(self, request: web.BaseRequest) -> str:
         """The client's address, as far as the proxies in between are trusted."""
         hops = request.headers.getall("X-Forwarded-For", None)
         peer = request.remote
         forwarded = ",".join(hops) if hops else ""
-        find = self._client_address if len(forwarded) <= LONGEST_CHAIN else self._client_address.__wrapped__
-        return find(THIS_MACHINE if peer == "" else peer or "-", forwarded)
+        find = self._client_address if len(forwarded) <= MAX_CACHED_CHAIN else self._client_address.__wrapped__
+        return find(UNIX_SOCKET_PEER if peer == "" else peer or "-", forwarded)
 
     def identify(self, headers: Mapping[str, str]) -> Caller:
         """Raises MissingKey and InvalidKey."""
-        caller = self._anonymous(headers) if self._ring is None else self._owner(presented_key(headers))
-        if not self._passes_on:
+        caller = self._anonymous(headers) if self._keyring is None else self._owner(presented_key(headers))
+        if not self._passes_authorization:
             return caller
         own = headers.get("Authorization", "").encode("utf-8", "surrogateescape").decode("latin-1")  # its bytes
         return dataclasses.replace(caller, authorization=own)
 
     def _anonymous(self, headers: Mapping[str, str]) -> Caller:
-        """Without keys: callers differ by the header that they send, so that each has its own sessions."""
+        """The caller where no keys are required: each `Authorization` header has its own sessions."""
         return self._anonymous_of(scope_of(headers.get("Authorization") or presented_key(headers)))
 
     def _owner(self, key: str) -> Caller:
         if not key:
             raise MissingKey(NO_KEY)
         self._reload_if_changed()
-        assert self._ring is not None
-        caller = self._ring.find(key)
+        assert self._keyring is not None
+        caller = self._keyring.find(key)
         if caller is None:
             raise InvalidKey(WRONG_KEY)
         return caller
@@ -120,7 +120,7 @@ class Authenticator:
             self._reload_if_changed()
 
     def _reload_if_changed(self) -> None:
-        """Reloads a keys file that has changed. A faulty one changes nothing."""
+        """Reloads a keys file that has changed. If it is invalid, the previous keys stay."""
         if not self._file or (now := time.monotonic()) < self._check_at:
             return
         self._check_at = now + CHECK_INTERVAL
@@ -131,13 +131,13 @@ class Authenticator:
         except KeysError as error:
             log.error("%s; keeping the previous keys", error)
         else:
-            log.info("keys file reloaded: %d keys", len(self._ring or ()))
+            log.info("keys file reloaded: %d keys", len(self._keyring or ()))
 
     def _stamp(self) -> object:
         """Changes when the file is written or replaced."""
         with contextlib.suppress(OSError):
-            is_now = os.stat(self._file)
-            return is_now.st_mtime_ns, is_now.st_ino, is_now.st_dev, is_now.st_size
+            now = os.stat(self._file)
+            return now.st_mtime_ns, now.st_ino, now.st_dev, now.st_size
         return None
 
     def _read(self) -> None:
@@ -148,7 +148,7 @@ class Authenticator:
             entries = [*self._fixed, *read_keys(self._config)]
         except KeysError as error:
             raise KeysError(f"--api-keys-file {self._file} cannot be used: {error}") from None
-        self._ring = Keyring(entries)
+        self._keyring = Keyring(entries)
 
 
 def read_keys(config: Config) -> Sequence[Entry]:
@@ -167,9 +167,9 @@ def _text(path: str) -> str:
     """Raises KeysError."""
     try:
         with open(path, "rb") as file:
-            data = file.read(LARGEST_FILE + 1)
-        if len(data) > LARGEST_FILE:
-            raise KeysError(f"it is larger than {LARGEST_FILE} bytes")
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise KeysError(f"it is larger than {MAX_FILE_BYTES} bytes")
         return data.decode()
     except OSError as error:
         raise KeysError(error.strerror or "it cannot be read") from None

@@ -1,10 +1,10 @@
-"""API keys: who calls, and what this caller may do. Pure.
+"""API keys: maps a key to its caller, with the caller's limits and permissions. Pure.
 
-A key is kept only as its SHA-256. That is enough for keys that were drawn at random: 32 random bytes cannot be
-guessed however fast the hash is, and a slow hash would cost every request what only a password needs.
+A key is stored only as its SHA-256. A fast hash is enough for random keys: 32 random bytes cannot be guessed. A slow
+hash, as passwords need it, would cost every request.
 
-The digest of what a client sent is looked up by its first bytes, then compared whole in constant time. What the
-time of the look-up could tell is about a digest, and nobody can make a key for a digest.
+The digest of a client's key is looked up by its first bytes and then compared in constant time. The time of the look-up
+may reveal bytes of a stored digest, for which no key can be computed.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ...core.caller import Caller, scope_of
 
 SCHEME = "sha256:"
-LONGEST_FAULT = 500
-"""Characters of what is said of a file."""
+MAX_ERROR = 500
+"""Characters of an error message about a keys file."""
 
-BUCKET = 8
-"""Bytes of a digest by which it is looked up."""
+PREFIX_BYTES = 8
+"""First bytes of a digest, by which it is looked up."""
 
 _NAME = re.compile(r"[\w.@+-]{1,64}", re.ASCII)
 _HASH = re.compile(rf"(?:{SCHEME})?([0-9a-fA-F]{{64}})", re.ASCII)
 
 
 class KeysError(ValueError):
-    """Keys that cannot be used: the message is one line for the operator, and holds no key and no hash."""
+    """Invalid keys. The message is one line for the operator and contains no key and no hash."""
 
 
 Entry = tuple[bytes, Caller]
-"""A key's digest, and whose it is."""
+"""A key's digest, and its caller."""
 
 
 class Keyring:
     """Finds the caller by the key."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
-        """Raises KeysError for a key that stands there twice."""
+        """Raises KeysError if two entries have the same key."""
         self._buckets: dict[bytes, list[Entry]] = {}
         self._size = 0
         for digest, caller in entries:
-            bucket = self._buckets.setdefault(digest[:BUCKET], [])
+            bucket = self._buckets.setdefault(digest[:PREFIX_BYTES], [])
             for other, owner in bucket:
                 if other == digest:
                     raise KeysError(f"{owner.name} and {caller.name} have the same key")
@@ -59,21 +59,21 @@ class Keyring:
 
     def find(self, key: str) -> Caller | None:
         digest = digest_of(key)
-        for known, caller in self._buckets.get(digest[:BUCKET], ()):
+        for known, caller in self._buckets.get(digest[:PREFIX_BYTES], ()):
             if hmac.compare_digest(known, digest):
                 return caller
         return None
 
 
 def digest_of(key: str) -> bytes:
-    """SHA-256 of the key's bytes, as a header or the command line brought them."""
+    """SHA-256 of the key's bytes, as they came in a header or on the command line."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
 def presented_key(headers: Mapping[str, str]) -> str:
-    """What the client shows: `Authorization: Bearer KEY`, or `x-api-key` or `api-key` as other SDKs send it.
+    """The client's key: from `Authorization: Bearer KEY`, or from `x-api-key` or `api-key`, which other SDKs send.
 
-    Empty if it shows nothing.
+    Empty if the request has none.
     """
     authorization = headers.get("Authorization")
     if authorization:
@@ -84,7 +84,7 @@ def presented_key(headers: Mapping[str, str]) -> str:
 
 
 def number_keys(keys: Iterable[str], *, requests_per_minute: int, max_runs: int) -> list[Entry]:
-    """Keys without names of their own. Their sessions are bound to the key itself: the numbers may change."""
+    """Entries of keys without a name. Their sessions are bound to the key, because the numbers may change."""
     return [
         (digest, Caller(f"key-{number}", scope_of(f"\0{digest.hex()}"), requests_per_minute, max_runs))
         for number, digest in enumerate(map(digest_of, keys), 1)
@@ -92,21 +92,21 @@ def number_keys(keys: Iterable[str], *, requests_per_minute: int, max_runs: int)
 
 
 def parse_keys(text: str, *, requests_per_minute: int, max_runs: int) -> list[Entry]:
-    """The keys of a keys file. The limits are for entries that name none. Raises KeysError."""
+    """The entries of a keys file. The limits apply to entries without limits of their own. Raises KeysError."""
     try:
         entries = _KeysFile.model_validate(tomllib.loads(text)).keys
     except tomllib.TOMLDecodeError as error:
         raise KeysError(_one_line(f"it is no TOML: {error}")) from None
     except ValidationError as error:
-        raise KeysError(_one_line(_first_fault(error))) from None
-    except (ValueError, RecursionError):  # what else Python's reader says of numbers of thousands of digits
-        raise KeysError("it is no TOML that can be read: too deep, or a number is too long") from None
+        raise KeysError(_one_line(_first_error(error))) from None
+    except (ValueError, RecursionError):  # numbers of thousands of digits, deep nesting
+        raise KeysError("it is no valid TOML: nested too deeply, or a number is too long") from None
     return [
         (
             bytes.fromhex(each),
             Caller(
                 name,
-                scope_of(f"\0{name}"),  # no header holds \0, so nobody gets there without the key
+                scope_of(f"\0{name}"),  # no header contains \0, so only the key leads to this scope
                 requests_per_minute if entry.requests_per_minute is None else entry.requests_per_minute,
                 max_runs if entry.max_runs is None else entry.max_runs,
                 tuple(entry.models or ()),
@@ -119,7 +119,7 @@ def parse_keys(text: str, *, requests_per_minute: int, max_runs: int) -> list[En
 
 
 def new_entry(name: str, key: str) -> str:
-    """What stands in a keys file for this key. Raises KeysError for a name that cannot be."""
+    """The entry of a keys file for this key. Raises KeysError for an invalid name."""
     try:
         _check_name(name)
     except ValueError as error:
@@ -140,13 +140,13 @@ def _check_hash(value: str) -> str:
     return found[1]
 
 
-LARGEST_LIMIT = 2**53
+MAX_LIMIT = 2**53
 
-LONGEST_PATTERN = 256
+MAX_PATTERN = 256
 """Characters of a pattern of models, as of a model's name."""
 
-Limit = Annotated[int, Field(ge=0, le=LARGEST_LIMIT)]
-Pattern = Annotated[str, Field(min_length=1, max_length=LONGEST_PATTERN)]
+Limit = Annotated[int, Field(ge=0, le=MAX_LIMIT)]
+Pattern = Annotated[str, Field(min_length=1, max_length=MAX_PATTERN)]
 Hashes = Annotated[
     list[Annotated[str, AfterValidator(_check_hash)]],
     BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
@@ -163,13 +163,11 @@ class _Settings(BaseModel):
     requests_per_minute: Limit | None = None
     max_runs: Limit | None = None
     native_sessions: bool = False
-    models: (
-        Annotated[list[Annotated[str, Field(min_length=1, max_length=LONGEST_PATTERN)]], Field(min_length=1)] | None
-    ) = None
+    models: Annotated[list[Pattern], Field(min_length=1)] | None = None
 
 
 class _KeysFile(BaseModel):
-    """An empty one is a fault: so looks a file that is just being written, and nobody could call any more."""
+    """An empty file is an error: it is probably half written, and would lock all clients out."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -177,13 +175,13 @@ class _KeysFile(BaseModel):
 
 
 def _one_line(text: str) -> str:
-    """For a log: whatever stands in the file."""
+    """The text as one printable line, for a log."""
     words = " ".join(text.split())
-    return "".join(each if each.isprintable() else "?" for each in words)[:LONGEST_FAULT]
+    return "".join(each if each.isprintable() else "?" for each in words)[:MAX_ERROR]
 
 
-def _first_fault(error: ValidationError) -> str:
-    """Where it is and what it is; never the value, which may be a key in the wrong place."""
-    fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = ".".join(str(part) for part in fault["loc"] if part != "[key]")
-    return " ".join(f"{where}: {fault['msg'].removeprefix('Value error, ')}".split())
+def _first_error(error: ValidationError) -> str:
+    """Path and reason of the first error, without the value, which may be a key in the wrong place."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    return " ".join(f"{where}: {first['msg'].removeprefix('Value error, ')}".split())

@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 PREFIX = "oaicompat:rate"
 MINUTE = 60.0
 """Seconds; also the reset time where the library says 0, at the start of a minute."""
-REDIS_PAUSE = 5.0
-"""Seconds for which a Redis that has failed is not asked: every request would wait for it."""
+REDIS_RETRY_AFTER = 5.0
+"""Seconds after a failure of Redis until it is used again: every request would wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +52,19 @@ class RateLimiter:
         self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._redis = redis
         self._shared = _shared_limiter(redis) if redis is not None else None
-        # moving
-        self._ask_again = 0.0
+        # state
+        self._redis_retry_at = 0.0
 
     async def count(self, caller: Caller) -> Rate:
         """Counts a request of a caller with a limit."""
         now = asyncio.get_running_loop().time()
-        if self._redis is not None and self._shared is not None and now >= self._ask_again:
+        if self._redis is not None and self._shared is not None and now >= self._redis_retry_at:
             try:
                 with mapped_errors():
                     async with self._redis.in_time():
                         return await _count(self._shared, caller)
             except SessionsUnavailable:
-                self._ask_again = now + REDIS_PAUSE
+                self._redis_retry_at = now + REDIS_RETRY_AFTER
                 log.warning("rate limits: Redis cannot be reached, so each process counts its own requests")
         return await _count(self._own, caller)
 

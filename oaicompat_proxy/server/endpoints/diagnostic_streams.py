@@ -1,4 +1,4 @@
-"""The test streams of `doctor` that run in this process, whose they are, and how they ended."""
+"""The test streams of `doctor` in this process: their callers, their number, and how they ended."""
 
 from __future__ import annotations
 
@@ -11,56 +11,56 @@ from typing import Any
 
 from ...core.errors import DiagnosticsBusy
 
-MOST_STREAMS = 16
+MAX_STREAMS = 16
 """Test streams at once."""
 
-MOST_OF_ONE = 4
-"""Of these, streams of one caller: what one doctor has."""
+MAX_PER_CALLER = 4
+"""Test streams of one caller at once, as many as one `doctor` needs."""
 
-MOST_REMEMBERED = 100
+MAX_REMEMBERED = 100
 """Streams whose end is remembered."""
 
-LONGEST = 310.0
-"""Seconds of a test stream: the longest silence, and some events."""
+MAX_SECONDS = 310.0
+"""Seconds of a test stream, at most: the longest silence, and some events."""
 
 
 @dataclass(slots=True, eq=False)
-class Watch:
+class _Stream:
     """One test stream."""
 
     caller: str
     task: asyncio.Task[Any] | None
     left_at: float | None = None
-    """The event loop's time at which its client was found to have left."""
+    """The event loop's time at which the disconnect of its client was noticed."""
     running: bool = True
-    gave_way: bool = False
-    """It was ended for another caller's."""
+    evicted: bool = False
+    """The stream was stopped in favour of another caller's."""
 
 
 class DiagnosticStreams:
-    """Of one process: a stream is known only to the worker that sends it."""
+    """The streams of one process: other workers do not know them."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, Watch] = OrderedDict()
+        self._known: OrderedDict[str, _Stream] = OrderedDict()
         """By their tokens."""
-        self._running: dict[Watch, None] = {}
+        self._running: dict[_Stream, None] = {}
         """The oldest first."""
 
     @contextlib.asynccontextmanager
     async def watch(self, caller: str, token: str) -> AsyncIterator[None]:
-        """Remembers how this stream ends, after LONGEST at the latest. Raises DiagnosticsBusy."""
+        """Records how this stream ends, after MAX_SECONDS at the latest. Raises DiagnosticsBusy."""
         self._make_room(caller)
-        watch = Watch(caller, asyncio.current_task())
+        watch = _Stream(caller, asyncio.current_task())
         self._running[watch] = None
         if token:
             self._known[token] = watch
-        if len(self._known) > MOST_REMEMBERED:
+        if len(self._known) > MAX_REMEMBERED:
             self._known.popitem(last=False)
         try:
-            async with asyncio.timeout(LONGEST):
+            async with asyncio.timeout(MAX_SECONDS):
                 yield
         except (asyncio.CancelledError, ConnectionError):
-            if not watch.gave_way:
+            if not watch.evicted:
                 watch.left_at = asyncio.get_running_loop().time()
             raise
         except TimeoutError:
@@ -70,23 +70,25 @@ class DiagnosticStreams:
             self._running.pop(watch, None)
 
     def _make_room(self, caller: str) -> None:
-        """The caller with the most streams gives way to one that has fewer. Raises DiagnosticsBusy."""
+        """If there are too many, stops one of the caller with the most streams. Raises DiagnosticsBusy."""
         counts = Counter(each.caller for each in self._running)
-        if counts[caller] >= MOST_OF_ONE:
-            raise DiagnosticsBusy(f"You have {MOST_OF_ONE} test streams already; try again when one of them is over.")
-        if len(self._running) < MOST_STREAMS:
+        if counts[caller] >= MAX_PER_CALLER:
+            raise DiagnosticsBusy(
+                f"You have {MAX_PER_CALLER} test streams already; try again when one of them is over."
+            )
+        if len(self._running) < MAX_STREAMS:
             return
         most = max(counts.values())
         if counts[caller] + 1 >= most:
             raise DiagnosticsBusy("This server sends as many test streams as it allows; try again in a minute.")
         oldest = next(each for each in self._running if counts[each.caller] == most)
-        oldest.gave_way = True
+        oldest.evicted = True
         del self._running[oldest]
         if oldest.task is not None:
             oldest.task.cancel()
 
     def state(self, token: str) -> dict[str, Any]:
-        """Whether it is known, whether it runs, and the seconds since its client was found to have left, or None."""
+        """Whether the stream is known, whether it runs, and the seconds since the disconnect of its client, or None."""
         watch = self._known.get(token)
         if watch is None:
             return {"known": False}

@@ -1,8 +1,8 @@
-"""What the `doctor` command asks of the proxy at the other end of a chain (setting `diagnostics`).
+"""Endpoints for the `doctor` command, which tests the servers between a client and the proxy (setting `diagnostics`).
 
-It needs no agent: streams of test events with pauses and silences, whether a client's leaving was noticed, how a
-request looked when it came in, and what the gateway offers. All of it is small, short and few at a time, because
-whoever may use the API may ask.
+They run no agent: test streams with pauses and silences, whether a client's disconnect was noticed, the request as it
+arrived, and the gateway's features. Number and length of test streams are bounded, because every caller of the API may
+use them.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ from ..runtime import RUNTIME
 from ..sessions.message_trial import find_messages
 from ..signing_secret import origin_of
 from ..upstream.gateway_client import Upstream
-from .diagnostic_streams import LONGEST, DiagnosticStreams
+from .diagnostic_streams import MAX_SECONDS, DiagnosticStreams
 
-CAPABILITIES_TTL = 5.0
-"""Seconds for which what the gateway offers is not asked again."""
+FEATURES_TTL = 5.0
+"""Seconds for which the gateway's features are cached."""
 
 
-SHORTEST_PING = 0.1
+MIN_PING_INTERVAL = 0.1
 """Seconds between two keep-alives of a test stream."""
 
 
 def _check_pings(value: float) -> float:
-    if 0 < value < SHORTEST_PING:
-        raise ValueError(f"0, or at least {SHORTEST_PING} seconds")
+    if 0 < value < MIN_PING_INTERVAL:
+        raise ValueError(f"0, or at least {MIN_PING_INTERVAL} seconds")
     return value
 
 
-class Wanted(pydantic.BaseModel):
+class StreamRequest(pydantic.BaseModel):
     """A test stream: one event, the silence, then the other events."""
 
     model_config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
 
     token: str = pydantic.Field("", max_length=64)
-    """By which its end can be asked for."""
+    """Identifies the stream for `GET …/streams/TOKEN`."""
     events: int = pydantic.Field(1, ge=1, le=100)
     interval: float = pydantic.Field(0, ge=0, le=1)
     """Seconds between two events."""
@@ -62,36 +62,36 @@ class Wanted(pydantic.BaseModel):
     pings: Annotated[float, pydantic.Field(ge=0, le=300), pydantic.AfterValidator(_check_pings)] = 0
     """Seconds between two keep-alives in the silence, in the form that answers have; 0 for none."""
     accel: bool = True
-    """With the header that asks nginx not to buffer, as answers have it."""
+    """Send `X-Accel-Buffering: no`, as answers do."""
 
     @pydantic.model_validator(mode="after")
     def _check_length(self) -> Self:
-        if self.silence + self.interval * (self.events - 1) > LONGEST:
-            raise ValueError(f"a test stream takes at most {LONGEST:g} seconds")
+        if self.silence + self.interval * (self.events - 1) > MAX_SECONDS:
+            raise ValueError(f"a test stream takes at most {MAX_SECONDS:g} seconds")
         return self
 
 
 class Diagnostics:
-    """Of one process: a stream is known only to the worker that sent it."""
+    """The diagnostics of one process: other workers do not know its streams."""
 
     def __init__(self) -> None:
         self.streams = DiagnosticStreams()
         self._lock = asyncio.Lock()
-        self._capabilities: dict[str, Any] = {}
-        self._asked_at = -CAPABILITIES_TTL
+        self._features: dict[str, Any] = {}
+        self._asked_at = -FEATURES_TTL
 
-    async def capabilities(self, upstream: Upstream) -> dict[str, Any]:
+    async def features(self, upstream: Upstream) -> dict[str, Any]:
         async with self._lock:
             now = asyncio.get_running_loop().time()
-            if now - self._asked_at >= CAPABILITIES_TTL:
-                self._capabilities = await _ask_gateway(upstream)
-                if self._capabilities["reachable"]:  # one caller's key may be refused, and the next one's not
+            if now - self._asked_at >= FEATURES_TTL:
+                self._features = await _ask_gateway(upstream)
+                if self._features["reachable"]:  # one caller's key may be refused, and the next one's not
                     self._asked_at = now
-            return self._capabilities
+            return self._features
 
 
 def add_routes(app: web.Application, base: str) -> None:
-    """`base`: of the application's paths."""
+    """`base`: the prefix of the application's paths."""
     here, base = Diagnostics(), f"{base}/diagnostics"
     app.router.add_get(base, about)
     app.router.add_get(f"{base}/gateway", functools.partial(gateway, here))
@@ -100,37 +100,37 @@ def add_routes(app: web.Application, base: str) -> None:
 
 
 async def _ask_gateway(upstream: Upstream) -> dict[str, Any]:
-    """Which methods it has; none of them are told of where an agent is called without a gateway."""
+    """The methods of the gateway; only `reachable` for an agent without a gateway."""
     gateway = upstream.dialect.gateway
     found: dict[str, Any] = {}
     try:
         if gateway is None:
             _check_token(await upstream.probe())
         else:
-            for name, call in _questions(gateway).items():
+            for name, call in _feature_calls(gateway).items():
                 status, body = await upstream.call(call)
                 _check_token(status)
                 found[name] = not gateway.is_unknown_method(status, body)
-            found["abort"] = gateway.is_abort_refused(*await upstream.call(gateway.build_abort(_nobody())))
+            found["abort"] = gateway.is_abort_refused(*await upstream.call(gateway.build_abort(_unknown_session())))
             await find_messages(upstream)
-            found |= upstream.features.known()  # what was tried says more
+            found |= upstream.features.known()  # results of real requests are more reliable
     except ProxyError as error:
         return {"reachable": False, "reason": error.message}
     return {"reachable": True, **found}
 
 
-def _questions(gateway: Gateway) -> dict[str, HttpCall]:
-    """About a session that does not exist, so nothing happens."""
-    nobody = _nobody()
+def _feature_calls(gateway: Gateway) -> dict[str, HttpCall]:
+    """Calls for a session that does not exist, so they change nothing."""
+    unknown = _unknown_session()
     return {
         "apps": gateway.build_apps(),
-        "close": gateway.build_invoke_close(nobody),
-        "confirm": gateway.build_confirmation(nobody, nobody, confirmed=False),
+        "close": gateway.build_invoke_close(unknown),
+        "confirm": gateway.build_confirmation(unknown, unknown, confirmed=False),
     }
 
 
-def _nobody() -> str:
-    """A session that does not exist."""
+def _unknown_session() -> str:
+    """The key of a session that does not exist."""
     return f"doctor-{uuid.uuid4().hex}"
 
 
@@ -140,9 +140,9 @@ def _check_token(status: int) -> None:
 
 
 async def about(request: web.Request) -> web.Response:
-    """How this very request looked when it came in, and the settings that a chain has to fit."""
+    """The request as it arrived, and the settings that servers in front of the proxy have to fit."""
     config = request.app[RUNTIME].config
-    told = {
+    body = {
         "version": __version__,
         "http": f"{request.version.major}.{request.version.minor}",
         "connection": request.headers.get("Connection", ""),
@@ -156,7 +156,7 @@ async def about(request: web.Request) -> web.Response:
         "secret": origin_of(config),
         "routes": _routes(server_of(request).apis),
     }
-    return web.json_response(told)
+    return web.json_response(body)
 
 
 def _routes(apis: Sequence[ClientApi]) -> list[tuple[str, str]]:
@@ -167,19 +167,19 @@ def _routes(apis: Sequence[ClientApi]) -> list[tuple[str, str]]:
 
 
 def _peer(request: web.Request) -> str:
-    """Tells connections apart, and nothing else of them."""
+    """A keyed hash of the peer's address: it distinguishes connections and reveals nothing else."""
     peer = str(request.transport and request.transport.get_extra_info("peername"))
     return hashlib.blake2b(peer.encode(), key=request.app[RUNTIME].signing_keys.newest, digest_size=8).hexdigest()
 
 
 async def gateway(here: Diagnostics, request: web.Request) -> web.Response:
-    """What the agent gateway offers."""
+    """The features of the agent gateway."""
     upstream = request.app[RUNTIME].upstream.with_credentials_of(request[CONTEXT].caller)
-    return web.json_response(await here.capabilities(upstream))
+    return web.json_response(await here.features(upstream))
 
 
 async def state(here: Diagnostics, request: web.Request) -> web.Response:
-    """Of a test stream: does it run, and when was its client found to have left?"""
+    """The state of a test stream, as DiagnosticStreams.state returns it."""
     return web.json_response(here.streams.state(request.match_info["token"]))
 
 
@@ -187,7 +187,7 @@ async def stream(here: Diagnostics, request: web.Request) -> web.StreamResponse:
     """Test events, sent as answers are."""
     body = await read_body(request, timeout=request.app[RUNTIME].config.body_timeout)
     try:
-        wanted = Wanted.model_validate_json(body or b"{}")
+        wanted = StreamRequest.model_validate_json(body or b"{}")
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise InvalidRequest(first["msg"], param=".".join(map(str, first["loc"])) or None) from None
@@ -201,20 +201,20 @@ async def stream(here: Diagnostics, request: web.Request) -> web.StreamResponse:
 
 
 def _caller_of(request: web.Request) -> str:
-    """Its key; without keys its address, since whoever sends something else each time is somebody else each time."""
+    """The key's scope; without keys the address, because an anonymous client can change its header at will."""
     context = request[CONTEXT]
     return context.caller.scope if context.caller.name else context.client
 
 
 def _new_ping(request: web.Request) -> bytes:
-    """A keep-alive as it stands in answers."""
+    """A keep-alive in the form of answers."""
     if request.app[RUNTIME].config.keep_alive_form == "comment":
         return KEEP_ALIVE
     envelope = Envelope(DEFAULT_API.id_prefix + request[CONTEXT].request_id, int(time.time()), "diagnostics")
     return DEFAULT_API.new_encoder(envelope, {}).ping()
 
 
-async def _written(wanted: Wanted, ping: bytes) -> AsyncIterator[bytes]:
+async def _written(wanted: StreamRequest, ping: bytes) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
     began = loop.time()
     for number in range(wanted.events):
@@ -226,8 +226,8 @@ async def _written(wanted: Wanted, ping: bytes) -> AsyncIterator[bytes]:
             await asyncio.sleep(wanted.interval)
 
 
-async def _silence(wanted: Wanted) -> AsyncIterator[None]:
-    """Each time when a ping is due."""
+async def _silence(wanted: StreamRequest) -> AsyncIterator[None]:
+    """Yields whenever a ping is due."""
     left = wanted.silence
     while wanted.pings and left > wanted.pings:
         await asyncio.sleep(wanted.pings)
@@ -236,7 +236,7 @@ async def _silence(wanted: Wanted) -> AsyncIterator[None]:
     await asyncio.sleep(left)
 
 
-def _new_response(request: web.Request, wanted: Wanted) -> web.StreamResponse:
+def _new_response(request: web.Request, wanted: StreamRequest) -> web.StreamResponse:
     headers = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache, no-transform"}
     response = web.StreamResponse(headers=headers)
     if wanted.accel:

@@ -18,7 +18,7 @@ async def live(request: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    """200 if every gateway answers and accepts our token; 503 with the reason otherwise, or during shutdown."""
+    """200 if every gateway answers and accepts the proxy's token; 503 with the reason otherwise, or during shutdown."""
     if server_of(request).shutdown.begun:
         return web.json_response({"status": "unavailable", "reason": "This proxy is stopping."}, status=503)
     gateways = request.app[GATEWAYS]

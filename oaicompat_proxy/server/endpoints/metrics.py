@@ -1,4 +1,4 @@
-"""`GET /metrics`: for Prometheus, and for nobody who is not allowed to."""
+"""`GET /metrics`, for the addresses that the setting `metrics_from` allows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..observability.telemetry import TELEMETRY
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """Models and their traffic are not everybody's business, so others find nothing here. Raises HTTPNotFound."""
+    """Everyone else gets 404, because models and their traffic are not public. Raises HTTPNotFound."""
     if not may_read(request.remote or "", hops_of(request.headers), server_of(request).config):
         raise web.HTTPNotFound
     telemetry = request.app[TELEMETRY]
@@ -30,34 +30,34 @@ ADDRESS_HEADERS = (
     *("X-Forwarded-For", "X-Real-IP", "X-Client-IP", "X-Cluster-Client-IP", "True-Client-IP", "CF-Connecting-IP"),
     *("Fastly-Client-IP", "X-Original-Forwarded-For", "X-Envoy-External-Address", "X-Appengine-User-IP"),
 )
-"""In which proxies write where a request came from."""
+"""Headers in which proxies write the address of their client."""
 
 PROXY_HEADERS = (
     *("Forwarded", "Via", "X-Forwarded", "X-Forwarded-By", "X-Forwarded-Host", "X-Forwarded-Port"),
     *("X-Forwarded-Proto", "X-Forwarded-Server", "X-Forwarded-Ssl", "X-Original-Host", "X-ProxyUser-Ip"),
 )
-"""With which they show only that they are there, or where they came from in a form of their own."""
+"""Headers that show a proxy without its client's address, or with the address in another form."""
 
 UNKNOWN = "unknown"
 
 
 def hops_of(headers: CIMultiDictProxy[str]) -> list[str]:
-    """Where the request came from, as any proxy has it; one that does not tell is unknown."""
+    """The addresses before the peer, as proxies report them; UNKNOWN for a proxy that reports none."""
     hops = [hop for name in ADDRESS_HEADERS for hop in headers.getall(name, ())]
     shown = {name for name in PROXY_HEADERS if name in headers}
-    if shown - TOLD_WITH_ADDRESS or (shown and "X-Forwarded-For" not in headers):
+    if shown - SENT_WITH_ADDRESS or (shown and "X-Forwarded-For" not in headers):
         hops.append(UNKNOWN)
     return hops
 
 
-TOLD_WITH_ADDRESS = {"X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto"}
-"""That nginx and others send beside X-Forwarded-For."""
+SENT_WITH_ADDRESS = {"X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto"}
+"""Headers that nginx and others send beside X-Forwarded-For."""
 
 
 def may_read(peer: str, forwarded: Sequence[str], config: Config) -> bool:
-    """Whether everybody on the way is allowed to: a proxy on this machine must not open this to the world.
+    """Whether the peer and all addresses before it are allowed: a local reverse proxy must not make metrics public.
 
-    Without a `peer` the request came through a socket file, whose permissions are the operator's.
+    Without a `peer` the request came through a Unix socket, whose file mode controls access.
     """
     networks = [ip_network(each, strict=False) for each in config.metrics_from]
     passed = [hop.strip() for header in forwarded for hop in header.split(",")]

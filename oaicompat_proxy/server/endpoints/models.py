@@ -11,7 +11,7 @@ from ..context import CONTEXT, server_of
 from ..http.client_api import api_of
 from ..runtime import RUNTIME
 
-LONGEST_QUOTE = 200
+MAX_QUOTED = 200
 """Characters of a model's name that an error repeats."""
 
 
@@ -30,7 +30,7 @@ async def retrieve_model(request: web.Request) -> web.Response:
 
 
 class _About(TypedDict):
-    """What is said of each model."""
+    """The fields of each model besides its name."""
 
     created: int
     owner: str

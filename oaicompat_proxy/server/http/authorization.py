@@ -25,7 +25,7 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
     server, context, called = server_of(request), request[CONTEXT], request.match_info.handler
     authenticator = server.authenticator
     context.client = authenticator.address(request)
-    if not authenticator.ask_for_keys and called not in server.probes:
+    if not authenticator.requires_keys and called not in server.probes:
         try:
             _check_origin_and_host(request)
         except (OriginNotAllowed, HostNotAllowed) as error:

@@ -14,7 +14,7 @@ class BroadcastBuffer:
     """Pieces of bytes; a read returns whole pieces."""
 
     def __init__(self) -> None:
-        # moving
+        # state
         self._pieces: list[bytes] = []
         self._discarded = 0
         self._readers: set[Reader] = set()
@@ -92,7 +92,7 @@ class Reader:
 
     def __init__(self, buffer: BroadcastBuffer) -> None:
         self._buffer = buffer
-        # moving
+        # state
         self.position = 0
 
     def read(self) -> bytes:

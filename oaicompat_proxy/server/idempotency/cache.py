@@ -1,4 +1,4 @@
-"""The answers that are kept for an `Idempotency-Key`, and which requests count as the same.
+"""Stores answers by `Idempotency-Key`, within bounds.
 
 Source: the IETF draft "The Idempotency-Key HTTP Header Field": the client
 chooses the key, a fingerprint shows whether the request is the same, and the server decides how long it keeps both.
@@ -72,7 +72,7 @@ class IdempotencyCache(Generic[E]):
         self._most = most
         self._largest = largest
         self._most_bytes = most_bytes
-        # moving
+        # state
         self._entries: dict[tuple[str, str], E] = {}
         self.bytes = 0
 

@@ -1,4 +1,4 @@
-"""Requests whose retries can be recognised: the agent runs once, however often they come (decision D12).
+"""Runs the agent once for a request and all its retries (decision D12).
 
 An `Idempotency-Key` names a request; without one, the client's API may find a name in the body. The first request
 starts the run in a task of its own; all requests read the shared answer. A client whose connection broke repeats its

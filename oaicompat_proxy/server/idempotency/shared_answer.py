@@ -1,7 +1,7 @@
 """One run's answer for a request and all its retries: written once, read live by each of them.
 
-The sinks of this module stand in place of a client's connection: the code that makes an answer does not know who
-reads it.
+The sinks of this module take the place of a client's connection, so the code that makes an answer does not depend on
+its readers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SharedAnswer:
         self.grace = grace
         """Seconds that the run continues without a reader."""
         self._cache = cache
-        # moving
+        # state
         self.buffer = BroadcastBuffer()
         self.streamed: bool | None = None
         """Whether the answer is a stream; None before the request is parsed."""
@@ -45,7 +45,7 @@ class SharedAnswer:
         self.answer: StreamedAnswer | None = None
         """Makes the bytes of a stream, until its end."""
         self.encoder: StreamEncoder | None = None
-        """Of a stream; it also words a failure of one reader after the end."""
+        """Of a stream; it also encodes the failure of one reader after the end."""
         self._changed = asyncio.Event()
 
     @property
@@ -159,7 +159,7 @@ def without_trace(error: ProxyError) -> ProxyError:
 
 
 class SharedStreamSink:
-    """Takes a streamed answer in place of a client's `AnswerStream`."""
+    """Receives a streamed answer in place of a client's `AnswerStream`."""
 
     def __init__(self, shared: SharedAnswer, first_event_wait: float, answer: StreamedAnswer) -> None:
         self._shared = shared
@@ -212,7 +212,7 @@ class SharedStreamSink:
 
 
 class SharedBodySink:
-    """Takes a whole answer in place of a client's `JsonAnswer`."""
+    """Receives a whole answer in place of a client's `JsonAnswer`."""
 
     committed = False
     client_gone = False

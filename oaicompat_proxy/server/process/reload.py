@@ -1,4 +1,4 @@
-"""Configuration reload on SIGHUP: all of the new settings are put in force, or none."""
+"""Configuration reload on SIGHUP: applies all of the new settings, or none."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def reload(config: Config, read: Callable[[], Config], build: Callable[[Config], T]) -> T | None:
-    """What `build` makes of the new settings; None, and an error in the log, if the old ones stay in force.
+    """Builds with the new settings; None, and an error in the log, if the old settings stay in force.
 
     `config`: the settings in force. `read`: reads the new ones. `read` and `build` may raise ConfigError.
     """
@@ -54,7 +54,7 @@ class ConfigReloader:
 
     def __init__(self, read: Callable[[], Config]) -> None:
         self._read = read
-        # moving
+        # state
         self._requested = asyncio.Event()
 
     def request(self) -> None:

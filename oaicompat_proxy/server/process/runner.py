@@ -28,12 +28,12 @@ SHUTDOWN_TIMEOUT = 0.1
 
 
 class Runner:
-    """Runs the application on connections with our limits."""
+    """Runs the application on connections with the limits of `Connection`."""
 
     def __init__(self, app: web.Application, config: Config) -> None:
         self._app = app
         self._config = config
-        # moving
+        # state
         self._server: Server | None = None
         self._stalled = StalledClients(self._clients)
 
@@ -90,11 +90,11 @@ class Runner:
 
 
 def _server_of(runner: web.AppRunner) -> web.Server:
-    """aiohttp's own for the application. It makes no connections here: ours pass their requests to it."""
+    """aiohttp's server of the application. It accepts no connections: `Connection` passes requests to it."""
     assert runner.server is not None
     return runner.server
 
 
 def _send_timeout(config: Config) -> float:
-    """The longest of all gateways: a connection does not know whose answer it carries."""
+    """The longest send timeout of all gateways, because a connection may serve any of them."""
     return max(each.send_timeout for each in config.gateways)

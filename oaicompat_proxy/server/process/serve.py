@@ -133,7 +133,7 @@ async def print_banner(gateways: Sequence[GatewayInfo], config: Config, address:
         where = f"{address} {gateway.prefix}".strip() if is_unix else address + gateway.prefix
         lines += [
             f"  listens on  {where}",
-            f"  fronts      {gateway.address}{' (the demo agent)' if config.demo else ''}",
+            f"  gateway     {gateway.address}{' (the demo agent)' if config.demo else ''}",
             f"  models      {models}",
         ]
     key = " -H 'Authorization: Bearer YOUR_KEY'" if config.has_keys else ""

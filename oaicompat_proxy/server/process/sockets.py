@@ -101,7 +101,7 @@ def _tcp_sockets(config: Config) -> list[socket.socket]:
                 port = sock.getsockname()[1]
                 sockets.append(sock)
         except OSError as error:
-            raise ListenError(_why_not(error, config)) from error
+            raise ListenError(_listen_error(error, config)) from error
         on_failure.pop_all()
     return sockets
 
@@ -148,7 +148,7 @@ def _remove_stale(path: str) -> None:
     raise ListenError(f"cannot listen on {path}: another process listens there; choose another file with --unix-socket")
 
 
-def _why_not(error: OSError, config: Config) -> str:
+def _listen_error(error: OSError, config: Config) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"port {config.port} of {config.host} is in use; choose another with --port"
     if error.errno == errno.EACCES:

@@ -19,7 +19,7 @@ from gunicorn.arbiter import Arbiter
 
 from ...config.settings import Config
 from ..context import SERVER
-from ..shutdown import LAST_WORDS
+from ..shutdown import ERROR_TIMEOUT
 from .runner import Runner
 from .serve import EXIT_INTERRUPTED, EXIT_OK, tune_gc
 from .sockets import ListenError, check_exposure, raise_open_file_limit
@@ -30,7 +30,7 @@ HEARTBEAT = 1.0
 
 def longest_shutdown(config: Config) -> float:
     """Seconds that a graceful shutdown may take; gunicorn kills workers after its `graceful_timeout`."""
-    return config.drain_delay + config.drain_timeout + LAST_WORDS + 4 * config.close_timeout + 1
+    return config.drain_delay + config.drain_timeout + ERROR_TIMEOUT + 4 * config.close_timeout + 1
 
 
 class Worker(GunicornUVLoopWebWorker):
@@ -47,7 +47,7 @@ class Worker(GunicornUVLoopWebWorker):
             raise RuntimeError("this worker does not support TLS: terminate TLS in nginx")
 
     def run(self) -> None:
-        """In place of aiohttp's, whose connections have none of our limits. Raises SystemExit."""
+        """Replaces aiohttp's `run`, whose connections lack the limits of `Connection`. Raises SystemExit."""
         self.booted = False  # so that gunicorn tells a failure to start from an end
         try:
             self.loop.run_until_complete(self._serve())

@@ -1,6 +1,6 @@
-"""The directory of recordings: one thread that does all work on it, and what is deleted to make room.
+"""The directory of recordings: one thread does all its work, and the oldest recordings are deleted to make room.
 
-The sizes are known from an index in memory, so that a write costs the same beside ten recordings and a million. A
+An index in memory has the sizes, so that the cost of a write does not grow with the number of recordings. A
 recording that is being written is locked (`flock`), so that no worker deletes it; the lock ends with its process.
 """
 
@@ -25,17 +25,17 @@ NAME = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[\w-]{1,80}\.jsonl", re.ASCII)
 """Recordings are found, and deleted when there are too many, by this name."""
 
 MAX_QUEUED = 32 * 1024 * 1024
-"""Bytes that wait for the thread, of all recordings of one directory."""
+"""Bytes of all recordings of one directory that wait for the thread."""
 
 SCAN_AFTER = 10.0
-"""Seconds after which the directory is looked through again, for what other workers and people have done in it."""
+"""Seconds after which the directory is scanned again, since other workers and people change it, too."""
 
 SCAN_SHARE = 32
-"""So many parts of the total are looked through in between: as soon as this process has written one part of it."""
+"""The directory is also scanned when this process has written the 32nd part of the total since the last scan."""
 
 
 class NoRoom(OSError):
-    """All recordings together would be longer than they may be, and none of them can be deleted."""
+    """The total of all recordings is reached, and none of them can be deleted."""
 
 
 class RecordingFile:
@@ -59,21 +59,21 @@ class RecordingFile:
 
 
 class RecordingDirectory:
-    """Keeps all recordings together below a total, those that grow included.
+    """Keeps the size of all recordings, including those being written, below a total.
 
-    `submit` may be called from anywhere; what it is given runs in the directory's thread, in order. All other methods
-    are for that thread. With several workers the total may be passed by a 32nd for each of them, until the next scan.
+    `submit` is thread-safe; its work runs in the directory's thread, in order. All other methods are for that thread.
+    Each of several workers may exceed the total by a 32nd until the next scan.
     """
 
     def __init__(self, path: Path, *, total: int) -> None:
-        """`total`: bytes. Raises OSError if there can be no such directory."""
+        """`total`: bytes. Raises OSError if the directory cannot be made."""
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = path
         self.total = total
         self._work = _WorkQueue()
-        # moving
+        # state
         self._used = 0
-        """Bytes of all recordings, as far as is known."""
+        """Bytes of all recordings, by the index."""
         self._finished: dict[str, int] = {}
         """Sizes by name, the oldest first."""
         self._running: set[RecordingFile] = set()
@@ -82,11 +82,11 @@ class RecordingDirectory:
         """Bytes since the last scan."""
 
     def submit(self, size: int, work: Callable[[], None]) -> bool:
-        """Whether `work`, which holds `size` bytes, will be done: not if too many wait."""
+        """Queues `work`, which holds `size` bytes of memory. Returns False if too many bytes are queued."""
         return self._work.submit(size, work)
 
     def wait(self) -> None:
-        """Returns when all that was submitted is done."""
+        """Returns when all submitted work is done."""
         self._work.wait()
 
     def create(self, name: str) -> RecordingFile:
@@ -96,7 +96,7 @@ class RecordingDirectory:
         return file
 
     def append(self, file: RecordingFile, data: bytes) -> None:
-        """Deletes the oldest recordings where there is no room, then writes. Raises OSError."""
+        """Deletes the oldest recordings if there is no room, then writes. Raises OSError."""
         self._make_room(len(data))
         before = file.size
         try:
@@ -106,7 +106,7 @@ class RecordingDirectory:
             self._written += file.size - before
 
     def close(self, file: RecordingFile) -> None:
-        """From now on it may be deleted."""
+        """Closes the file, which may be deleted from now on."""
         self._running.discard(file)
         self._finished[file.path.name] = file.size
         file.close()
@@ -116,7 +116,7 @@ class RecordingDirectory:
             self._scan()
         while self._used + size > self.total:
             if not self._finished:
-                raise NoRoom("all recordings together are too long")
+                raise NoRoom("--record-total is reached, and no recording can be deleted")
             self._delete(next(iter(self._finished)))
 
     def _delete(self, name: str) -> None:
@@ -149,7 +149,7 @@ class RecordingDirectory:
 
 
 def _is_locked(path: Path) -> bool:
-    """Whether a process writes to it. Raises OSError."""
+    """Whether a process writes to the file. Raises OSError."""
     number = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -161,22 +161,22 @@ def _is_locked(path: Path) -> bool:
 
 
 class _WorkQueue:
-    """Work for one thread, which is there only while there is some."""
+    """A queue of work for one thread, which exists only while there is work."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recordings")
         self._lock = threading.Lock()
-        # moving
+        # state
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
-        self._held = 0
-        """Bytes of what waits, and of what is being done."""
+        self._queued_bytes = 0
+        """Bytes of queued and current work."""
         self._running: Future[None] | None = None
 
     def submit(self, size: int, work: Callable[[], None]) -> bool:
         with self._lock:
-            if self._held and self._held + size > MAX_QUEUED:
+            if self._queued_bytes and self._queued_bytes + size > MAX_QUEUED:
                 return False
-            self._held += size
+            self._queued_bytes += size
             self._waiting.append((size, work))
             if self._running is None:
                 self._running = self._thread.submit(self._run)
@@ -200,14 +200,14 @@ class _WorkQueue:
             except Exception:
                 log.exception("a recording could not be written")
             with self._lock:
-                self._held -= size
+                self._queued_bytes -= size
 
 
 _OPEN: WeakValueDictionary[Path, RecordingDirectory] = WeakValueDictionary()
 
 
 def open_directory(path: Path, *, total: int) -> RecordingDirectory:
-    """The only one of this path in this process, whichever gateways and settings use it. Raises OSError."""
+    """The directory of this path, one object for all gateways and settings of the process. Raises OSError."""
     directory = _OPEN.get(path.absolute())
     if directory is None:
         directory = _OPEN[path.absolute()] = RecordingDirectory(path, total=total)

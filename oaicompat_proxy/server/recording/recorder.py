@@ -1,4 +1,4 @@
-"""Recording of runs (setting `record`): wraps the handlers, so that an answer costs nothing more when it is off."""
+"""Records runs (setting `record`). It wraps the handlers, so that it costs nothing when it is off."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Recorder:
     def __init__(self, config: Config) -> None:
         self._masked = not config.record_raw
         self._secret = config.upstream_token.encode()
-        self._most = config.record_max
+        self._max_bytes = config.record_max
         try:
             self._directory = open_directory(Path(config.record), total=config.record_total)
         except OSError as error:
@@ -32,27 +32,27 @@ class Recorder:
         async def record(request: web.Request) -> web.StreamResponse:
             api = api_of(request)
             context = request[CONTEXT]
-            context.report.recording = scribe = RecordingWriter(
+            context.report.recording = writer = RecordingWriter(
                 self._directory,
                 api,
-                most=self._most,
+                max_bytes=self._max_bytes,
                 masked=self._masked,
                 secret=self._secret,
                 request_id=context.request_id,
                 began=context.received,
             )
-            word = "failed"
+            outcome = "failed"
             try:
                 response = await handler(request)
-                word = "answered"
+                outcome = "answered"
                 return response
             except ProxyError as error:
-                scribe.body(error.status, api.encode_error(redact_tokens(error, request)).body)
+                writer.body(error.status, api.encode_error(redact_tokens(error, request)).body)
                 raise
             except (asyncio.CancelledError, ConnectionResetError):
-                word = "the client left"
+                outcome = "the client left"
                 raise
             finally:
-                scribe.end(word)
+                writer.end(outcome)
 
         return record

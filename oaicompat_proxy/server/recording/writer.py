@@ -1,4 +1,4 @@
-"""Writes one recording: a file that only its owner may read, line by line, up to a largest size."""
+"""Writes one recording: a file that only its owner may read, line by line, up to a maximum size."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 class RecordingWriter:
     """Queues each piece at once, so that the file shows where a run hangs; the directory's thread masks and writes.
 
-    A disk that fails or is too slow ends the recording, not the answer. There is no file before `begin`: a request that
-    is refused without a run leaves none.
+    A disk that fails or is too slow ends the recording, not the answer. `begin` creates the file, so a request that is
+    rejected without a run leaves none.
     """
 
     def __init__(
@@ -34,24 +34,24 @@ class RecordingWriter:
         directory: RecordingDirectory,
         api: ClientApi,
         *,
-        most: int,
+        max_bytes: int,
         masked: bool,
         request_id: str,
         began: float,
         secret: bytes = b"",
     ) -> None:
-        """`most`: bytes of the file. `began`: the `time.monotonic()` at which the request came.
+        """`max_bytes`: of the file. `began`: the `time.monotonic()` at which the request came.
 
         `secret`: the upstream token, which a gateway may quote and a masked recording must not contain.
         """
         self._directory = directory
         self._api = api
-        self._most = most
+        self._max_bytes = max_bytes
         self._masked = masked
         self._request_id = request_id
         self._began = began
         self._secret = secret
-        # moving
+        # state
         self._lines: _Lines | None = None
 
     def begin(self, options: AnswerOptions) -> None:
@@ -66,8 +66,8 @@ class RecordingWriter:
             private_form=self._api.private_form,
         )
         native, client = DIALECTS[options.dialect].recorded_fields, self._api.recorded_fields
-        shown = _Shown(native, client) if self._masked else None
-        self._lines = _Lines(self._directory, shown, self._most, self._secret)
+        readable = _ReadableFields(native, client) if self._masked else None
+        self._lines = _Lines(self._directory, readable, self._max_bytes, self._secret)
         self._submit(len(head), lambda lines: lines.begin(name, head))
 
     def gateway_bytes(self, data: bytes) -> None:
@@ -79,14 +79,14 @@ class RecordingWriter:
         self._add("client", data)
 
     def body(self, status: int, data: bytes) -> None:
-        """An answer in one piece."""
+        """An answer that is sent whole."""
         ms = self._now()
         self._submit(len(data), lambda lines: lines.add_whole(Entry(ms, "body", data, status)))
 
-    def end(self, word: str) -> None:
+    def end(self, outcome: str) -> None:
         """Writes how the request ended, and closes the file."""
         ms = self._now()
-        self._submit(0, lambda lines: lines.end(Entry(ms, "end", word.encode())))
+        self._submit(0, lambda lines: lines.end(Entry(ms, "end", outcome.encode())))
         self._lines = None
 
     def _add(self, kind: Kind, data: bytes) -> None:
@@ -121,31 +121,33 @@ class RecordingWriter:
             log.warning("%s: the recording ends early: %s", self._request_id, why)
 
 
-class _Shown(NamedTuple):
-    """What stays readable where a recording is masked."""
+class _ReadableFields(NamedTuple):
+    """The fields that stay readable in a masked recording."""
 
     native: RecordedFields
     client: RecordedFields
 
 
 class _TooLong(OSError):
-    """The recording would exceed its largest size."""
+    """The recording would exceed its maximum size."""
 
 
 class _Lines:
-    """The lines of one file. For the directory's thread alone, but for `failed`. Raises OSError."""
+    """The lines of one file. Only `failed` is used outside the directory's thread. Methods raise OSError."""
 
-    def __init__(self, directory: RecordingDirectory, shown: _Shown | None, most: int, secret: bytes) -> None:
-        """`shown`: None if nothing is masked."""
+    def __init__(
+        self, directory: RecordingDirectory, readable: _ReadableFields | None, max_bytes: int, secret: bytes
+    ) -> None:
+        """`readable`: None if nothing is masked."""
         self._directory = directory
-        self._secret = secret if shown else b""
-        self._shown = shown
+        self._secret = secret if readable else b""
+        self._readable = readable
         self._maskers: dict[Kind, Masker] = {}
-        if shown:
-            self._maskers = {"native": Masker(shown.native), "client": Masker(shown.client)}
-        # moving
+        if readable:
+            self._maskers = {"native": Masker(readable.native), "client": Masker(readable.client)}
+        # state
         self.failed = False
-        self._left = most
+        self._left = max_bytes
         self._file: RecordingFile | None = None
 
     def begin(self, name: str, head: bytes) -> None:
@@ -153,19 +155,19 @@ class _Lines:
         self._write(head)
 
     def add(self, entry: Entry) -> None:
-        """A piece of a stream; if it is masked, those of its lines that are whole."""
+        """Adds a piece of a stream; of a masked one only complete lines are written."""
         masker = self._maskers.get(entry.kind)
         if masker is None:
             self._write(encode_entry(entry))
-        elif masker.held + len(entry.data) > self._left:
+        elif masker.buffered + len(entry.data) > self._left:
             raise _TooLong("it is too long")
         elif masked := masker.feed(entry.data):
             self._write(encode_entry(Entry(entry.ms, entry.kind, self._without_secret(masked))))
 
     def add_whole(self, entry: Entry) -> None:
-        """A body."""
-        if self._shown:
-            masker = Masker(self._shown.client)
+        """Adds a body."""
+        if self._readable:
+            masker = Masker(self._readable.client)
             data = self._without_secret(masker.feed(entry.data) + masker.finish())
             entry = Entry(entry.ms, entry.kind, data, entry.status)
         self._write(encode_entry(entry))
@@ -182,7 +184,7 @@ class _Lines:
         self._close()
 
     def _without_secret(self, data: bytes) -> bytes:
-        """Needs whole lines, so that the secret is not cut in two."""
+        """Expects whole lines, because a secret could be split between two pieces."""
         return data.replace(self._secret, b"[redacted]") if self._secret else data
 
     def _write(self, line: bytes) -> None:

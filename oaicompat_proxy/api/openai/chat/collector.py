@@ -34,7 +34,7 @@ class Collector:
         self._envelope = envelope
         self._reasoning_fields = REASONING_FIELDS[reasoning_field]
         self._legacy = legacy_functions
-        # moving
+        # state
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._calls: list[ToolCallOpened] = []
@@ -79,15 +79,15 @@ class Collector:
 
     def _call_fields(self) -> dict[str, Any]:
         functions = [
-            {"name": head.name, "arguments": "".join(pieces)}
-            for head, pieces in zip(self._calls, self._arguments, strict=True)
+            {"name": call.name, "arguments": "".join(pieces)}
+            for call, pieces in zip(self._calls, self._arguments, strict=True)
         ]
         if self._legacy:
             return {"function_call": functions[0]}
         return {
             "tool_calls": [
-                {"id": head.id, "type": "function", "function": function}
-                for head, function in zip(self._calls, functions, strict=True)
+                {"id": call.id, "type": "function", "function": function}
+                for call, function in zip(self._calls, functions, strict=True)
             ]
         }
 

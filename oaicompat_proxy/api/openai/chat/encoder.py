@@ -36,7 +36,7 @@ REASONING_FIELDS = {
     "both": ("reasoning_content", "reasoning"),
     "none": (),
 }
-"""Where reasoning goes, by setting: OpenAI's chat has no field for it, so every server chose its own."""
+"""Fields for reasoning, by setting: OpenAI's chat has none, so every server chose its own."""
 
 FINISH_REASONS = {
     FinishReason.STOP: "stop",
@@ -56,7 +56,7 @@ _ENDS = {
     include_usage: (_OPEN + end, b'"}' + _OPEN + end, end)
     for include_usage, end in [(True, b'}],"usage":null}\n\n'), (False, b"}]}\n\n")]
 }
-"""What stands behind a delta, behind a piece of content and behind the finish reason, by whether usage is included."""
+"""The bytes after a delta, after a piece of content and after the finish reason, by whether usage is included."""
 
 
 class ChunkEncoder:
@@ -94,7 +94,7 @@ class ChunkEncoder:
         self._text_start = self._delta + b'{"content":"'
         self._between_texts = self._text_end + self._text_start
         self._reasoning_chunk = -1
-        """The number of the last chunk that carried reasoning: no other chunk has to take note of it."""
+        """The number of the last chunk with reasoning, so that other chunks need not reset a flag."""
 
     def encode(self, part: Part) -> bytes:
         """The chunks of one part; empty if this stream does not show it."""
@@ -114,14 +114,14 @@ class ChunkEncoder:
         return sse.DONE
 
     def fail(self, error: ProxyError) -> bytes:
-        """The end of a stream that failed: no finish chunk stands in it."""
+        """The end of a stream that failed: it has no finish chunk."""
         return error_ending(error)
 
     def ping(self) -> bytes:
-        """A keep-alive: a chunk that says nothing, and that is not counted.
+        """A keep-alive: a chunk with an empty delta, which is not counted.
 
-        While reasoning goes on the empty string stands in its fields, because some clients close their block of
-        reasoning at the first chunk without them.
+        During reasoning its delta has empty reasoning fields, because some clients close their block of reasoning at
+        the first chunk without them.
         """
         reasons = self.chunks == self._reasoning_chunk
         return self._with_delta(dict.fromkeys(self._reasoning, "") if reasons else {})
@@ -138,7 +138,7 @@ class ChunkEncoder:
         self._reasoning_chunk = self.chunks + 1
         return self._with_delta(dict.fromkeys(self._reasoning, part.text))
 
-    def _head(self, part: ToolCallOpened) -> bytes:
+    def _opened_call(self, part: ToolCallOpened) -> bytes:
         function = {"name": part.name, "arguments": ""}
         if self._legacy:
             return self._with_delta({"function_call": function}) if part.position == 0 else b""
@@ -172,7 +172,7 @@ def finish_reason(reason: FinishReason, *, legacy_functions: bool) -> str:
 _ENCODERS: dict[type[Any], Callable[[ChunkEncoder, Any], bytes]] = {
     AnswerStarted: ChunkEncoder._role,
     ReasoningPart: ChunkEncoder._reasoning_delta,
-    ToolCallOpened: ChunkEncoder._head,
+    ToolCallOpened: ChunkEncoder._opened_call,
     ToolCallArguments: ChunkEncoder._arguments,
     AgentToolCalled: lambda self, part: b"",
     AgentToolReturned: lambda self, part: b"",

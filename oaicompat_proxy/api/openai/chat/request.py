@@ -1,7 +1,7 @@
-"""A chat request, parsed at the door: bytes to an `AgentRequest`, or an error that names the field.
+"""Parses a chat request: bytes to an `AgentRequest`, or an error that names the field.
 
-Behind this door nobody asks whether a field is there. What the proxy acts on is an attribute; every other
-parameter the client sent is in `parameters` as it was sent, to travel to the agent.
+Fields that the proxy acts on become attributes. Every other parameter is passed to the agent in `parameters`, as the
+client sent it.
 
 Source: `api/openai/PROTOCOL.md`, "Chat request" and "Bad requests".
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ....core.errors import InvalidRequest
-from ....core.exact_json import take_exact
+from ....core.exact_json import extract_exact
 from ....core.message import Block, Message, Text, ToolCall
 from ....core.request import AgentRequest, RequestLimits
 from ...protocol import ParsedBody
@@ -39,11 +39,11 @@ def parse(body: bytes, *, max_media: int, max_messages: int) -> AgentRequest:
 def read(body: bytes, limits: RequestLimits) -> ParsedBody:
     """Raises InvalidRequest for a body that is no JSON object, or one of too many values."""
     chat = parse_json(body, max_values=limits.values)
-    return ParsedBody(chat, {} if chat.keys() <= _USED else take_exact(body, chat), len(body))
+    return ParsedBody(chat, {} if chat.keys() <= _USED else extract_exact(body, chat), len(body))
 
 
 def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
-    """Raises InvalidRequest for any fault, and nothing but that, whatever the body holds."""
+    """Raises InvalidRequest for any error in the body, and nothing else."""
     chat, exact, size = body
     _check_counts(chat, limits)
     check(CHAT, chat)
@@ -71,7 +71,7 @@ def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
 
 
 def _check_counts(chat: dict[str, Any], limits: RequestLimits) -> None:
-    """Before the schema: the bounds are there to save that work."""
+    """Called before the schema is checked, to bound that work."""
     messages, tools = chat.get("messages"), chat.get("tools")
     if isinstance(tools, list) and len(tools) > limits.tools:
         raise array_above_max_length("tools", limits.tools, len(tools))
@@ -99,7 +99,7 @@ def _other_parameters(chat: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in parameters.items() if key not in TOOL_PARAMETERS or value != []}
 
 
-# Messages. What is read here has been checked, so an index or key error would be a fault of the schema.
+# Messages. The schema has checked them, so an index or key error would be a bug of the schema.
 
 
 def _build_messages(messages: list[dict[str, Any]], media: MediaReader) -> tuple[Message, ...]:
@@ -115,7 +115,7 @@ def _build_user(message: dict[str, Any], index: int, media: MediaReader) -> Mess
 
 
 def _build_assistant(message: dict[str, Any], index: int, media: MediaReader) -> Message:
-    """An answer that was empty comes back as null, as "" or not at all, and its conversation must be able to go on."""
+    """Clients send an empty answer back as null, as "" or without content, and the conversation must continue."""
     blocks = _build_blocks(message.get("content") or None, index, media)
     refusal = message.get("refusal")
     if refusal:
@@ -142,7 +142,7 @@ _BUILDERS: Mapping[str, Callable[[dict[str, Any], int, MediaReader], Message]] =
 }
 
 _TEXT_FIELDS = {"text": "text", "refusal": "refusal"}
-"""Which field of a content part holds its text; the other parts are media."""
+"""The field that contains the text of a content part; parts of other types are media."""
 
 
 def _build_blocks(content: Any, index: int, media: MediaReader) -> tuple[Block, ...]:

@@ -1,9 +1,9 @@
-"""Which tools are the client's own, and whether its choice among them makes sense.
+"""Finds the tools that the client runs, and checks its `tool_choice`.
 
 Decision D4: a tool that the client declares is the client's to run, unless it forbids all calls.
 
 Source: `api/openai/PROTOCOL.md`, "Tools". The service refuses any `tool_choice` without `tools`; here "auto" and "none"
-are let through, for they ask for nothing and client libraries send them.
+are accepted, because they have no effect and client libraries send them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..validation import clip, invalid_value
 _FORBIDDEN = "none"
 _NONE: frozenset[str] = frozenset()
 _PARAMETERS = frozenset({"tools", "functions", "tool_choice", "function_call"})
-_ASK_FOR_NOTHING = (None, "none", "auto")
+_WITHOUT_EFFECT = (None, "none", "auto")
 
 
 def parse_tool_names(body: Mapping[str, Any]) -> frozenset[str]:
@@ -44,7 +44,7 @@ def parse_tool_names(body: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _check_tool_choice(choice: Any, declared: set[tuple[str, str]]) -> None:
-    if choice in _ASK_FOR_NOTHING:
+    if choice in _WITHOUT_EFFECT:
         return
     if not declared:
         raise InvalidRequest(

@@ -1,4 +1,4 @@
-"""Tool calls and their results belong together: the service refuses a conversation in which they do not.
+"""Checks that tool calls and their results belong together; the service rejects a conversation in which they do not.
 
 Every id in an assistant's `tool_calls` must be answered by a `tool` message before the next message of
 another role, and every `tool` message must answer such a call. The older `function_call` and `function`
@@ -11,37 +11,19 @@ Source: `api/openai/PROTOCOL.md`, "Messages" and "Bad requests". The path `messa
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from ....core.errors import InvalidRequest
+from ....core.message import Message
 from ..validation import clip
 
 MAX_LISTED = 16
 """Ids that a message lists before it only counts the rest."""
 
 
-class Called(Protocol):
-    """What pairing reads of a tool call."""
-
-    @property
-    def id(self) -> str: ...
-
-
-class Paired(Protocol):
-    """What pairing reads of a message: `request.Message` has it."""
-
-    @property
-    def role(self) -> str: ...
-    @property
-    def tool_calls(self) -> Iterable[Called]: ...
-    @property
-    def tool_call_id(self) -> str | None: ...
-
-
-def check_pairing(messages: Iterable[Paired]) -> None:
+def check_pairing(messages: Iterable[Message]) -> None:
     """Raises InvalidRequest for the first call without result or result without call.
 
-    A call is missed at the message that came instead of its result, or at its own if that is the last one.
+    The error of a call without result names the message that follows in its place, or the call's own if none follows.
     """
     called: dict[str, None] = {}
     waiting: dict[str, None] = {}

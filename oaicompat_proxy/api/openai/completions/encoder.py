@@ -1,4 +1,4 @@
-"""The answer of the older completions endpoint: text, and nothing else that an agent says.
+"""Encodes the answer of the older completions endpoint, which has only text.
 
 Source: OpenAI API description, `CreateCompletionResponse`; a stream has the same objects, piece by piece.
 """

@@ -1,4 +1,4 @@
-"""A request of the older completions endpoint, as far as an agent can answer it: one prompt, one text.
+"""Parses a request of the older completions endpoint: one prompt, which an agent answers with one text.
 
 Source: `api/openai/PROTOCOL.md`, "Completions". A prompt is one string (or an array of one); the service's other forms
 (several prompts, token numbers) have no meaning for an agent, and neither has an absent prompt.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ....core.errors import InvalidRequest
-from ....core.exact_json import take_exact
+from ....core.exact_json import extract_exact
 from ....core.message import Message, Text
 from ....core.request import AgentRequest, RequestLimits
 from ...protocol import ParsedBody
@@ -27,11 +27,11 @@ def read(body: bytes, limits: RequestLimits) -> ParsedBody:
     """Raises InvalidRequest for a body that is no JSON object, or one of too many values."""
     check_text(len(body), limits.text, "prompt")
     completion = parse_json(body, max_values=limits.values)
-    return ParsedBody(completion, {} if completion.keys() <= _USED else take_exact(body, completion), len(body))
+    return ParsedBody(completion, {} if completion.keys() <= _USED else extract_exact(body, completion), len(body))
 
 
 def build_request(body: ParsedBody) -> AgentRequest:
-    """Raises InvalidRequest for any fault, and nothing but that, whatever the body holds."""
+    """Raises InvalidRequest for any error in the body, and nothing else."""
     completion = body.members
     check(COMPLETION, completion)
     refuse_unsupported(completion, IN_COMPLETION)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ....core.confirmation_call import CONFIRM_TOOL
 from ....core.errors import InvalidRequest
-from ....core.exact_json import take_exact
+from ....core.exact_json import extract_exact
 from ....core.request import AgentRequest, RequestLimits
 from ...protocol import ParsedBody
 from ..json_body import parse_json
@@ -51,7 +51,7 @@ def read(body: bytes, limits: RequestLimits) -> ParsedBody:
     members.pop(EARLIER_ITEMS, None)
     _check_counts(members, limits)
     _check_one_conversation(members)
-    return ParsedBody(members, {} if members.keys() <= _USED else take_exact(body, members), len(body))
+    return ParsedBody(members, {} if members.keys() <= _USED else extract_exact(body, members), len(body))
 
 
 def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
