@@ -68,7 +68,7 @@ async def _worker(flags: tuple[str, ...], url: str, gateway_state: GatewayState)
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Redis that is gone is known to be gone soon."""
-    monkeypatch.setattr(redis_client, "PATIENCE", 0.1)
+    monkeypatch.setattr(redis_client, "COMMAND_TIMEOUT", 0.1)
 
 
 @pytest.fixture

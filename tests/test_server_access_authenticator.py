@@ -163,7 +163,7 @@ def test_a_directory_is_no_file(tmp_path: Path) -> None:
 
 def test_a_file_has_a_largest_size(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_text(entry("ada", "one"))
-    monkeypatch.setattr(callers, "LARGEST_FILE", path.stat().st_size)
+    monkeypatch.setattr(callers, "MAX_FILE_BYTES", path.stat().st_size)
     assert knows(made(path), "one") == [True]
     path.write_text(entry("ada", "one") + "\n")
     with pytest.raises(ConfigError, match="larger"):

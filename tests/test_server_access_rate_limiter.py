@@ -141,7 +141,7 @@ async def test_without_redis_each_process_counts_by_itself_and_waits_for_it_once
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(redis_client, "PATIENCE", 0.2)
+    monkeypatch.setattr(redis_client, "COMMAND_TIMEOUT", 0.2)
     async with connect(own_redis.url) as redis:
         house = RateLimiter(redis)
         await house.count(ADA)
@@ -154,7 +154,7 @@ async def test_without_redis_each_process_counts_by_itself_and_waits_for_it_once
 
 
 async def test_when_redis_is_back_it_counts_again(own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rates, "REDIS_PAUSE", 0.0)
+    monkeypatch.setattr(rates, "REDIS_RETRY_AFTER", 0.0)
     async with connect(own_redis.url) as redis, connect(own_redis.url) as other:
         house = RateLimiter(redis)
         own_redis.stop()

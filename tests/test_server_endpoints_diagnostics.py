@@ -13,7 +13,7 @@ from agent import Agent, Reply, answer, run
 from checker import PING, check_error_body
 from conftest import Proxy, Received, StartProxy
 
-from oaicompat_proxy.server.endpoints.diagnostic_streams import MOST_OF_ONE
+from oaicompat_proxy.server.endpoints.diagnostic_streams import MAX_PER_CALLER
 
 BASE = "/v1/diagnostics"
 STREAMS = f"{BASE}/streams"
@@ -170,7 +170,7 @@ async def test_a_body_that_says_nothing_is_refused(proxy: StartProxy, body: byte
 
 async def test_only_a_few_run_at_once(proxy: StartProxy) -> None:
     proxied = await proxy()
-    lines = [await proxied.dial() for _ in range(MOST_OF_ONE)]
+    lines = [await proxied.dial() for _ in range(MAX_PER_CALLER)]
     for line in lines:
         await line.post(b'{"events": 2, "silence": 30}', path=STREAMS)
         await line.read_until(b"data: ")
@@ -181,7 +181,7 @@ async def test_only_a_few_run_at_once(proxy: StartProxy) -> None:
 
 
 async def test_only_some_are_remembered(proxy: StartProxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("oaicompat_proxy.server.endpoints.diagnostic_streams.MOST_REMEMBERED", 2)
+    monkeypatch.setattr("oaicompat_proxy.server.endpoints.diagnostic_streams.MAX_REMEMBERED", 2)
     proxied = await proxy()
     for token in "abc":
         await ask(proxied, token=token)

@@ -94,7 +94,7 @@ async def test_gateways_in_the_same_redis_are_kept_apart(redis_server: RedisServ
 
 
 async def test_a_redis_that_is_gone_says_so(own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_client, "PATIENCE", 0.1)
+    monkeypatch.setattr(redis_client, "COMMAND_TIMEOUT", 0.1)
     async with redis_client.connect(own_redis.url) as redis:
         store = RedisNames(redis, size=3)
         own_redis.stop()
