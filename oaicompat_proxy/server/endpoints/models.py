@@ -25,7 +25,7 @@ async def retrieve_model(request: web.Request) -> web.Response:
     """The name is the rest of the path, decoded once: clients send a slash raw or escaped."""
     name = request.match_info["name"]
     if name not in await request.app[RUNTIME].catalog.models(request[CONTEXT].caller):
-        raise ModelNotFound(f"The model '{name[:LONGEST_QUOTE]}' does not exist", param="model")
+        raise ModelNotFound(f"The model '{name[:MAX_QUOTED]}' does not exist", param="model")
     return web.Response(body=api_of(request).encode_model(name, **_about(request)), content_type="application/json")
 
 
