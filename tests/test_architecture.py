@@ -78,72 +78,73 @@ MAY_BE_LONGER = {"core.errors"}
 """One tree in one place: a table rather than a program."""
 
 NEED_NO_TEST = {
-    "server.bounded_keys": "test_server_stored_answers and test_server_sessions_id_store fill a real Redis",
+    "cli": "process/test_cli runs it",
+    "server.bounded_keys": "unit/server/test_stored_answers and unit/server/sessions/test_id_store fill a real Redis",
     "api.protocol": "only what is asked of others",
-    "api.registry": "test_client_api serves what stands in it",
-    "api.openai.openai_api": "test_api_openai_errors and test_api_openai_headers",
-    "api.openai.chat.api": "test_api_openai_chat_request, _encoder and _collector",
-    "api.openai.completions.api": "test_api_openai_completions_request and _encoder",
+    "api.registry": "wire/test_toy_api serves what stands in it",
+    "api.openai.openai_api": "unit/api/openai/test_errors and unit/api/openai/test_headers",
+    "api.openai.chat.api": "unit/api/openai/chat/test_request, test_encoder and test_collector",
+    "api.openai.completions.api": "unit/api/openai/completions/test_request and test_encoder",
     "core.answer": "only words",
     "core.answer_options": "only words",
-    "server.endpoints.api_routes": "test_toy_api and test_api_openai_responses_routes ask every kind of route",
-    "server.endpoints.run_opening": "test_conversations and test_server_sessions open every kind of run",
+    "server.endpoints.api_routes": "wire/test_toy_api and openai/responses/test_routes ask every kind of route",
+    "server.endpoints.run_opening": "wire/test_conversations opens every kind of run",
     "core.caller": "only words",
     "core.confirmation_call": "only words",
-    "core.redaction": "test_translation_failures reads texts with secrets in them",
+    "core.redaction": "unit/translation/test_failures reads texts with secrets in them",
     "core.message": "only words",
     "core.request": "only words",
     "server.sinks": "only what is asked of others",
-    "server.upstream.event_source": "test_server_answering_relay reads and pushes by it",
-    "translation.pending_calls": "test_translation_agent_tools and test_translation_narration show calls by it",
+    "server.upstream.event_source": "unit/server/answering/test_relay reads and pushes by it",
+    "translation.pending_calls": "unit/translation/test_agent_tools and test_narration show calls by it",
     "core.events": "only words: they have no behaviour",
     "dialects.protocol": "only what is asked of others",
     "core.turn": "only words",
     "core.recorded_fields": "only words",
-    "dialects.agentick.recorded_fields": "test_masking plants a secret in every field of every event",
-    "dialects.ag_ui.recorded_fields": "test_masking plants a secret in every field of every event",
+    "dialects.agentick.recorded_fields": "unit/recordings/test_masking plants a secret in every field of every event",
+    "dialects.ag_ui.recorded_fields": "unit/recordings/test_masking plants a secret in every field of every event",
     "api.openai.parameters": "only a name",
-    "api.anthropic.api": "test_messages asks it for everything on a socket",
-    "api.anthropic.schema.blocks": "test_api_anthropic_validation and _content",
-    "api.anthropic.schema.requests": "test_api_anthropic_validation",
-    "api.anthropic.recorded_fields": "test_recordings_masking plants a secret in every field of every answer",
-    "api.openai.recorded_fields": "test_masking plants a secret in every field of every answer",
-    "api.openai.responses.recorded_fields": "test_masking plants a secret in every field of every answer",
-    "config.fields": "test_config_settings and test_config_file check every setting by it",
-    "config.types": "test_config_settings and test_config_file have values of every type, and other ones",
+    "api.anthropic.api": "wire/test_messages asks it for everything on a socket",
+    "api.anthropic.schema.blocks": "unit/api/anthropic/test_validation and test_content",
+    "api.anthropic.schema.requests": "unit/api/anthropic/test_validation",
+    "api.anthropic.recorded_fields": "unit/recordings/test_masking plants a secret in every field of every answer",
+    "api.openai.recorded_fields": "unit/recordings/test_masking plants a secret in every field of every answer",
+    "api.openai.responses.recorded_fields": "unit/recordings/test_masking plants a secret in every field",
+    "config.fields": "config/test_settings and test_file check every setting by it",
+    "config.types": "config/test_settings and test_file have values of every type, and other ones",
     **{
-        f"config.sections.{section}": "test_config_settings checks every setting"
+        f"config.sections.{section}": "unit/config/test_settings checks every setting"
         for section in (
             *("access", "answers", "diagnostics", "gateway", "idempotency", "process", "sessions", "size_limits"),
             "time_limits",
         )
     },
     "server.context": "only names",
-    "server.upstream.http_connection": "test_server_upstream_http_client talks over it, cut and broken in every way",
-    "server.upstream.response_check": "test_web_upstream and test_error_mapping are refused in every way",
-    "server.process.runner": "test_web_stopping, test_web_server and test_web_reloading run on it",
-    "server.sessions.conversations": "test_server_sessions_sessions continues in every kind of session",
-    "server.sessions.session_finder": "test_server_sessions_sessions leases every kind of session",
-    "server.sessions.finalizer": "test_server_sessions_after_request finalizes every kind of session",
-    "server.sessions.run_start": "test_server_sessions_sessions starts runs of every kind of lease",
-    "server.sessions.replaceable_run": "test_server_sessions_session_check and test_conversations have runs replaced",
-    "server.sessions.message_trial": "test_conversations tries every kind of gateway",
+    "server.upstream.http_connection": "unit/server/upstream/test_http_client talks over it, cut and broken",
+    "server.upstream.response_check": "wire/test_error_mapping is refused in every way",
+    "server.process.runner": "process/test_stopping and unit/server/process/test_reload run on it",
+    "server.sessions.conversations": "unit/server/sessions/test_sessions continues in every kind of session",
+    "server.sessions.session_finder": "unit/server/sessions/test_sessions leases every kind of session",
+    "server.sessions.finalizer": "unit/server/sessions/test_after_request finalizes every kind of session",
+    "server.sessions.run_start": "unit/server/sessions/test_sessions starts runs of every kind of lease",
+    "server.sessions.replaceable_run": "unit/server/sessions/test_session_check has runs replaced",
+    "server.sessions.message_trial": "wire/test_conversations tries every kind of gateway",
     "server.observability.telemetry": "only fields",
-    "server.runtime": "test_server_gateway replaces it",
-    "commands.apis": "test_commands_client and test_commands_chat speak each API",
-    "commands.chat_api": "test_commands_client",
-    "commands.responses_api": "test_commands_client",
-    "commands.doctor.probe": "test_console_doctor goes through it, with and without nginx",
-    "commands.doctor.gateway_checks": "test_console_doctor",
-    "commands.doctor.request_checks": "test_console_doctor",
-    "commands.doctor.stream_checks": "test_console_doctor",
-    "demo.agents": "what the demo's apps are called; test_demo_gateway asks for them",
-    "demo.http_bodies": "test_demo_gateway sends the bodies over a socket",
+    "server.runtime": "unit/server/test_gateway replaces it",
+    "commands.apis": "unit/commands/test_client and unit/commands/test_chat speak each API",
+    "commands.chat_api": "unit/commands/test_client",
+    "commands.responses_api": "unit/commands/test_client",
+    "commands.doctor.probe": "unit/commands/doctor/test_doctor goes through it, with and without nginx",
+    "commands.doctor.gateway_checks": "unit/commands/doctor/test_doctor",
+    "commands.doctor.request_checks": "unit/commands/doctor/test_doctor",
+    "commands.doctor.stream_checks": "unit/commands/doctor/test_doctor",
+    "demo.agents": "what the demo's apps are called; unit/demo/test_gateway asks for them",
+    "demo.http_bodies": "unit/demo/test_gateway sends the bodies over a socket",
     "demo.state": "what is observed in every test of the demo gateway",
-    "demo.subscriptions": "test_demo_gateway listens to it",
+    "demo.subscriptions": "unit/demo/test_gateway listens to it",
     "demo.settings": "only values",
     "demo.texts": "only texts",
-    "demo.tool_runner": "test_demo_scenarios runs the tools",
+    "demo.tool_runner": "unit/demo/test_scenarios runs the tools",
 }
 
 Module = tuple[str, ...]
@@ -291,13 +292,14 @@ def test_a_room_reexports_nothing(room: Path) -> None:
 def test_it_has_a_test_that_is_named_after_it(module: Module) -> None:
     if module[-1] in ("__init__", "__main__") or name_of(module) in NEED_NO_TEST:
         return
-    rooms = [part for part in module if part != "dialects"]
-    assert (TESTS / f"test_{'_'.join(rooms)}.py").exists()
+    assert (TESTS / "unit").joinpath(*module[:-1], f"test_{module[-1]}.py").exists()
 
 
 def test_exceptions_are_not_kept_longer_than_needed() -> None:
     known = set(map(name_of, MODULES))
     assert NEED_NO_TEST.keys() <= known
+    tests = {path.stem for path in TESTS.rglob("test_*.py")}
+    assert {name for why in NEED_NO_TEST.values() for name in re.findall(r"\btest_\w+", why)} <= tests
     assert known >= PURE_IN_SERVER | DOORS
 
 

@@ -15,9 +15,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from checker import check_body, check_error_body, check_stream
-from pure_path import MAX_FRAME, Manner, Outcome, collected, read_events, streamed, translate
-
 from oaicompat_proxy.api.openai.chat import request as openai_request
 from oaicompat_proxy.api.openai.errors import error_body
 from oaicompat_proxy.api.openai.media import MediaReader
@@ -31,11 +28,13 @@ from oaicompat_proxy.dialects.agentick.reader import EventReader
 from oaicompat_proxy.dialects.registry import DIALECTS
 from oaicompat_proxy.recordings.masking import Masker, mask
 from oaicompat_proxy.translation.prompt import build_turn
+from tests.support.conformance import check_body, check_error_body, check_stream
+from tests.support.pipeline import MAX_FRAME, Manner, Outcome, collected, read_events, streamed, translate
 
 from .files import KEYS_SEEDS, SETTINGS_SEEDS, keys_file, settings_file
 
 ROOT = Path(__file__).parents[2]
-GOLDEN = ROOT / "tests" / "golden"
+GOLDEN = ROOT / "tests" / "golden" / "cases"
 RECORDINGS = ROOT.parent / "shared" / "recordings"
 
 HEADER = 4

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from checker import Answer, check_body, check_error_body, check_stream
-from client import Caller, leave
-from conftest import CHAT, Line, chat_body
+from tests.support.conformance import Answer, check_body, check_error_body, check_stream
+from tests.support.proxy import CHAT, Line, chat_body
+from tests.support.raw_client import Caller, leave
 
 from .loads import LOADS, Load, words_of
 

@@ -8,7 +8,7 @@ import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from conftest import CHAT
+from tests.support.proxy import CHAT
 
 from .callers import Tally
 

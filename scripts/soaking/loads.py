@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from agent import LAST_WORD, OPENING, Step, closing, failure, flat, frame, text
-from client import Step as ClientStep
+from tests.support.raw_client import Step as ClientStep
+from tests.support.scripted_gateway import LAST_WORD, OPENING, Step, closing, failure, flat, frame, text
 
 Words = Sequence[str]
 

@@ -8,10 +8,10 @@ import sys
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from agent import Agent, Exchange, Reply, failure, serving
-from client import Caller
-from conftest import chat_body
-from processes import Child, stopping
+from tests.support.processes import Child, stopping
+from tests.support.proxy import chat_body
+from tests.support.raw_client import Caller
+from tests.support.scripted_gateway import Agent, Exchange, Reply, failure, serving
 
 from .callers import KEY, KEY_LINE, Tally, clients
 from .figures import Figures, sample

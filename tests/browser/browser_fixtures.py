@@ -11,8 +11,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from chromium import NAMES, Browser, Site, started
-from conftest import StartProxy
+
+from tests.browser.chromium import NAMES, Browser, Site, started
+from tests.support.proxy import StartProxy
 
 
 @pytest.fixture

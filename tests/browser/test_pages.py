@@ -6,11 +6,12 @@ import asyncio
 import json
 
 import pytest
-from agent import OPENING, PATIENCE, Agent, closing, run, text
-from chromium import Browser, Page, Site
-from conftest import CHAT, Proxy, StartProxy
 
-pytest_plugins = ["browser_fixtures"]
+from tests.browser.chromium import Browser, Page, Site
+from tests.support.proxy import CHAT, Proxy, StartProxy
+from tests.support.scripted_gateway import OPENING, PATIENCE, Agent, closing, run, text
+
+pytest_plugins = ["tests.browser.browser_fixtures"]
 
 MESSAGE = {"model": "default", "stream": True, "messages": [{"role": "user", "content": "Delete all my files"}]}
 BODY = json.dumps(json.dumps(MESSAGE))

@@ -11,7 +11,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 CHECKS = Path(__file__).parent / "checks"
 PAGE = Path(__file__).parent / "README.md"
 ADDRESS = "http://127.0.0.1:8700"

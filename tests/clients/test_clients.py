@@ -16,10 +16,10 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
-from processes import Child, stopping
-from recipes import ROOT, Place, read_recipes
 
 from oaicompat_proxy.demo import texts
+from tests.clients.recipes import ROOT, Place, read_recipes
+from tests.support.processes import Child, stopping
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import Child, stopping
-from recipes import ADDRESS, Place, read_recipes
-from test_clients import FAILED, FLAGS, PLACES, REFUSED, count_runs, greets
 
 from oaicompat_proxy.demo import texts
+from tests.clients.recipes import ADDRESS, Place, read_recipes
+from tests.clients.test_clients import FAILED, FLAGS, PLACES, REFUSED, count_runs, greets
+from tests.support.processes import Child, stopping
 
 pytestmark = pytest.mark.timeout(600)
 

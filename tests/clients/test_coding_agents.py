@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from processes import Child, stopping
-from recipes import Place, read_recipes
-from test_clients import FLAGS, PLACES, QUIET, count_runs, greets
+
+from tests.clients.recipes import Place, read_recipes
+from tests.clients.test_clients import FLAGS, PLACES, QUIET, count_runs, greets
+from tests.support.processes import Child, stopping
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -19,8 +19,9 @@ from typing import NamedTuple
 from urllib.request import urlopen
 
 import pytest
-from processes import Child, stopping
-from recipes import ROOT, Place, Recipe
+
+from tests.clients.recipes import ROOT, Place, Recipe
+from tests.support.processes import Child, stopping
 
 pytestmark = pytest.mark.timeout(900)
 

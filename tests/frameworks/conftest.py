@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from frameworks import read_frameworks
-from outcome_table import write_table
+
+from tests.frameworks.frameworks import read_frameworks
+from tests.support.outcome_table import write_table
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -11,7 +11,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.paths import ROOT
+
 HOMES = ROOT / ".clients"
 AGENTS = Path(__file__).parent / "agents"
 TABLE = ROOT / "oaicompat_proxy" / "dialects" / "ag_ui" / "README.md"

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import model
 import openai
 import pytest
-from frameworks import Framework, read_frameworks
-from processes import Child, stopping
+
+from tests.frameworks import model
+from tests.frameworks.frameworks import Framework, read_frameworks
+from tests.support.processes import Child, stopping
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
-from pure_path import ENVELOPE, MAX_FRAME
 
 from oaicompat_proxy.api.openai.chat.encoder import ChunkEncoder
 from oaicompat_proxy.core.errors import AgentError, ProxyError, UpstreamAnswerTooLong, UpstreamInterrupted
@@ -18,6 +17,7 @@ from oaicompat_proxy.dialects.agentick.dialect import Agentick
 from oaicompat_proxy.dialects.protocol import Dialect
 from oaicompat_proxy.server.sessions.fingerprints import AnswerFingerprint
 from oaicompat_proxy.translation.translator import Translator
+from tests.support.pipeline import ENVELOPE, MAX_FRAME
 
 FEW, GROWTH, MOST = 2_000, 4, 9
 """Events; four times as many may take nine times as long: a line takes four times, a square sixteen."""

@@ -8,14 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
-from agent import Agent, run
-from conftest import StartProxy, chat_body
 
 from oaicompat_proxy.config.command_line import load_from_environment
 from oaicompat_proxy.config.settings import Config, ConfigError
 from oaicompat_proxy.server.access import authenticator as callers
 from oaicompat_proxy.server.access.keyring import digest_of
 from oaicompat_proxy.server.process.reload import reload
+from tests.support.proxy import StartProxy, chat_body
+from tests.support.scripted_gateway import Agent, run
 
 DEEP = b"[" * 5000 + b"]" * 5000
 DIGITS = b"9" * 5000

@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from checker import check_error_body
-from fronts import Chat, Front, StartFront, result
 
 from oaicompat_proxy.core.caller import scope_of
 from oaicompat_proxy.core.message import Message, Text
@@ -31,8 +29,10 @@ from oaicompat_proxy.server.sessions.fingerprints import (
 )
 from oaicompat_proxy.translation.confirmations import Question, sign
 from oaicompat_proxy.translation.tool_call_ids import shorten
+from tests.support.conformance import check_error_body
+from tests.support.proxy_harness import Chat, Front, StartFront, result
 
-pytest_plugins = ["front_fixtures"]
+pytest_plugins = ["tests.support.proxy_fixtures"]
 
 CONFIRM = "[[scenario:confirm]]"
 NAME = "harbour"

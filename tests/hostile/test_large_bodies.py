@@ -11,19 +11,18 @@ import selectors
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from bodies import COUNTS, MEBIBYTE, MEDIA, TEXTS, VALUES, user
 
 from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.server.app import create_app
 from oaicompat_proxy.server.process.serve import listening, tune_gc
+from tests.hostile.bodies import COUNTS, MEBIBYTE, MEDIA, TEXTS, VALUES, user
+from tests.support.paths import GOLDEN
 
 log = logging.getLogger(__name__)
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 ANSWERS = {"agentick": "text.native.sse", "ag-ui": "ag_ui_interleaved_messages.native.sse"}
 
 FOR_A_MEGABYTE, AT_MOST = 0.050, 0.250

@@ -6,9 +6,10 @@ import logging
 from typing import Any
 
 import pytest
-from agent import Agent, run
-from checker import check_error_body
-from conftest import CHAT, StartProxy, chat_body
+
+from tests.support.conformance import check_error_body
+from tests.support.proxy import CHAT, StartProxy, chat_body
+from tests.support.scripted_gateway import Agent, run
 
 COMPLETIONS = "/v1/completions"
 TOO_LONG = "n" * 257

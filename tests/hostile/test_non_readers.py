@@ -12,9 +12,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from agent import OPENING, Agent, answer, run, text
-from conftest import CHAT, Proxy, StartProxy, chat_body
-from processes import Child, stopping
+
+from tests.support.processes import Child, stopping
+from tests.support.proxy import CHAT, Proxy, StartProxy, chat_body
+from tests.support.scripted_gateway import OPENING, Agent, answer, run, text
 
 LIMIT = 1.0
 SLACK = 8.0

@@ -11,19 +11,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 import pytest
-from agent import PATIENCE
 from aiohttp import web
-from checker import check_error_body
-from conftest import Proxy
-from fronts import Front, RedisServer
-from processes import Child, stopping
 
 from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.demo.gateway import STATE, create_gateway, serve_app
 from oaicompat_proxy.demo.settings import GatewaySettings
 from oaicompat_proxy.demo.state import GatewayState
+from tests.support.conformance import check_error_body
+from tests.support.processes import Child, stopping
+from tests.support.proxy import Proxy
+from tests.support.proxy_harness import Front, RedisServer
+from tests.support.scripted_gateway import PATIENCE
 
-pytest_plugins = ["front_fixtures"]
+pytest_plugins = ["tests.support.proxy_fixtures"]
 
 StartWorkers = Callable[..., Awaitable[list[Front]]]
 

@@ -8,12 +8,12 @@ import logging
 import tracemalloc
 
 import pytest
-from agent import Agent, Reply
-from checker import check_error_body
-from conftest import StartProxy
 
 from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.server.access.authenticator import CACHE_SIZE, Authenticator
+from tests.support.conformance import check_error_body
+from tests.support.proxy import StartProxy
+from tests.support.scripted_gateway import Agent, Reply
 
 
 @pytest.mark.parametrize("kind", ["text/html" + "x" * 5000, "Injected words: go to evil.example", "a/b c"])

@@ -7,8 +7,9 @@ import gzip
 import time
 
 import pytest
-from agent import Agent
-from conftest import CHAT, Line, StartProxy, chat_body
+
+from tests.support.proxy import CHAT, Line, StartProxy, chat_body
+from tests.support.scripted_gateway import Agent
 
 KEY = "sk-stranger-test"
 BOMB = gzip.compress(bytes(1024 * 1024 * 1024), 9)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from agent import OPENING, Agent, Reply, closing, run, text
-from checker import check_error_body
-from conftest import Proxy, Received, StartProxy, chat_body
-from exposition import scrape
+from tests.support.conformance import check_error_body
+from tests.support.prometheus_text import scrape
+from tests.support.proxy import Proxy, Received, StartProxy, chat_body
+from tests.support.scripted_gateway import OPENING, Agent, Reply, closing, run, text
 
 NAMED = {"X-Session-Id": "harbour"}
 

@@ -7,10 +7,11 @@ import subprocess
 from typing import Any
 
 import pytest
-from agent import Agent, run
-from checker import check_error_body
-from conftest import CHAT, Proxy, StartProxy, chat_body
 from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.conformance import check_error_body
+from tests.support.proxy import CHAT, Proxy, StartProxy, chat_body
+from tests.support.scripted_gateway import Agent, run
 
 EVIL = "https://evil.example"
 REBOUND = "evil.example:8700"

@@ -1,0 +1,103 @@
+"""Real recordings where they are at hand, and the golden transcripts: cut at every byte, they never end too well.
+
+The recordings are not part of the repository; `../shared/recordings` holds them where the project is developed.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from oaicompat_proxy.core.answer import AnswerFinished, Part, TextBatch, TextPart
+from oaicompat_proxy.core.errors import ProxyError, UpstreamInterrupted
+from oaicompat_proxy.dialects.agentick.reader import EventReader
+from oaicompat_proxy.translation.translator import Translator
+from tests.support.conformance import check_body, check_error_body, check_stream
+from tests.support.paths import GOLDEN, RECORDINGS
+from tests.support.pipeline import MAX_FRAME, Manner, collected, read_events, streamed, translate
+
+FILES = [
+    *sorted(RECORDINGS.glob("*.sse")),
+    *sorted(GOLDEN.glob("*.native.sse")),
+]
+PLAIN = Manner()
+
+
+def new_translator() -> Translator:
+    return Translator(model="owl", tool_names=frozenset(), tick_separator="\n\n")
+
+
+def whole_at(data: bytes) -> int:
+    """Where the agent's last word ends: the first end of the run itself. -1 if it never comes, or is a failure."""
+    place = 0
+    for frame in data.split(b"\n\n"):
+        place += len(frame) + 2
+        try:
+            told = json.loads(frame.removeprefix(b"data: ") or b"{}")
+        except ValueError:
+            return -1
+        if told.get("event") == "execution_end" and not told["data"].get("spawnPath"):
+            return -1 if told["data"].get("error") or told["data"].get("aborted") else place
+    return -1
+
+
+def text_of(chunks: list[Part]) -> str:
+    return "".join(chunk.text for chunk in chunks if isinstance(chunk, TextPart | TextBatch))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_no_byte_before_the_last_makes_a_success(path: Path) -> None:
+    """At every byte: had the line been cut here, the client would have been told."""
+    data = path.read_bytes()
+    last = whole_at(data)
+    whole = text_of(translate(read_events([data]), PLAIN).chunks)
+    reader, translator = EventReader(max_frame=MAX_FRAME), new_translator()
+    text = ""
+    for place in range(len(data)):
+        if place and not translator.ended:
+            with pytest.raises(ProxyError):
+                translator.finish()
+        try:
+            told = list(reader.feed(data[place : place + 1]))
+            chunks = [chunk for event in told for chunk in translator.feed(event)]
+        except ProxyError:
+            return
+        text += text_of(chunks)
+        assert whole.startswith(text)
+        assert translator.ended == (last != -1 and place >= last - 1)
+        assert any(isinstance(chunk, AnswerFinished) for chunk in chunks) == (place == last - 1)
+    assert text == whole
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_cut_after_any_frame_is_told_to_both_kinds_of_client(path: Path) -> None:
+    data = path.read_bytes()
+    frames = data.split(b"\n\n")
+    last = whole_at(data)
+    for count in range(len(frames) - 1):
+        cut = b"\n\n".join([*frames[:count], b""])
+        outcome = translate(read_events([cut]), PLAIN)
+        if outcome.failure is None:
+            assert last != -1
+            assert len(cut) >= last
+            continue
+        error = check_error_body(collected(outcome, PLAIN))
+        stream = streamed(outcome, PLAIN)
+        assert stream is None or check_stream(stream, include_usage=False).error == error
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_whole_is_one_answer_or_one_error(path: Path) -> None:
+    manner = Manner(include_usage=True, server_tools="reasoning")
+    outcome = translate(read_events([path.read_bytes()], include_tool_activity=True), manner)
+    stream, body = streamed(outcome, manner), collected(outcome, manner)
+    if outcome.failure is not None:
+        check_error_body(body)
+        return
+    assert stream is not None
+    assert check_stream(stream, include_usage=True) == check_body(body)
+
+
+def test_an_empty_stream_is_interrupted() -> None:
+    with pytest.raises(UpstreamInterrupted):
+        new_translator().finish()

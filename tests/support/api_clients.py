@@ -1,0 +1,110 @@
+"""Clients of each API, as the sweeps of faults use them: how a client asks, and what it understands of an answer.
+
+An API that is added to CLIENTS goes through the sweeps.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.support.conformance import check_body, check_error_body, check_stream
+from tests.support.messages_conformance import check_message_body, check_message_error, check_message_stream
+from tests.support.pipeline import Manner
+from tests.support.proxy import CHAT
+from tests.support.responses_conformance import ResponseAnswer, check_response_body, check_response_stream
+
+Said = tuple[str | None, dict[str, Any] | None]
+"""The text of a success and None, or None and the error."""
+
+
+@dataclass(frozen=True)
+class ApiClient:
+    """A client of one API. `read_stream` and `read_body` fail for what no strict client takes."""
+
+    name: str
+    path: str
+    build: Callable[[str, Mapping[str, Any]], dict[str, Any]]
+    """A question, and the other fields of a chat request → the request's body."""
+    read_stream: Callable[[bytes, Manner], Said]
+    read_body: Callable[[bytes, Manner], Said]
+    read_error: Callable[[bytes], dict[str, Any]] = check_error_body
+    """The body of an answer whose status is none of success."""
+    tools_shown_by_default: str = "hide"
+    """What `server_tools = auto` is in this API."""
+
+    def request(self, prompt: str, fields: Mapping[str, Any], *, stream: bool) -> bytes:
+        more = {name: value for name, value in fields.items() if stream or name != "stream_options"}
+        return json.dumps({"model": "default", "stream": stream, **self.build(prompt, more)}).encode()
+
+    def read(self, status: int, body: bytes, manner: Manner, *, stream: bool) -> Said:
+        if status != 200:
+            return None, self.read_error(body)
+        return self.read_stream(body, manner) if stream else self.read_body(body, manner)
+
+    def manner(self, manner: Manner) -> Manner:
+        """How a client of this API is answered where one of chat is answered in `manner`."""
+        hides = manner.server_tools == "hide"
+        return manner._replace(server_tools=self.tools_shown_by_default) if hides else manner
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _read_chat_stream(body: bytes, manner: Manner) -> Said:
+    answer = check_stream(body, include_usage=manner.include_usage, reasoning_field=manner.reasoning_field)
+    return (answer.text, None) if answer.error is None else (None, answer.error)
+
+
+CHAT_CLIENT = ApiClient(
+    name="chat",
+    path=CHAT,
+    build=lambda prompt, fields: {"messages": [{"role": "user", "content": prompt}], **fields},
+    read_stream=_read_chat_stream,
+    read_body=lambda body, manner: (check_body(body, reasoning_field=manner.reasoning_field).text, None),
+)
+
+
+def _build_response(prompt: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    functions = [*fields.get("functions", ()), *(tool["function"] for tool in fields.get("tools", ()))]
+    return {"input": prompt, "tools": [{"type": "function", **function} for function in functions]}
+
+
+def _read_response(answer: ResponseAnswer) -> Said:
+    return (None, answer.error) if answer.status == "failed" else (answer.text, None)
+
+
+RESPONSES_CLIENT = ApiClient(
+    name="responses",
+    path="/v1/responses",
+    build=_build_response,
+    read_stream=lambda body, manner: _read_response(check_response_stream(body)),
+    read_body=lambda body, manner: _read_response(check_response_body(body)),
+    tools_shown_by_default="items",
+)
+
+
+def _build_message(prompt: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    functions = [*fields.get("functions", ()), *(tool["function"] for tool in fields.get("tools", ()))]
+    tools = [{"name": each["name"], "input_schema": each.get("parameters") or {}} for each in functions]
+    return {"max_tokens": 100, "messages": [{"role": "user", "content": prompt}], "tools": tools}
+
+
+def _read_message_stream(body: bytes, manner: Manner) -> Said:
+    answer = check_message_stream(body)
+    return (answer.text, None) if answer.error is None else (None, answer.error)
+
+
+MESSAGES_CLIENT = ApiClient(
+    name="messages",
+    path="/v1/messages",
+    build=_build_message,
+    read_stream=_read_message_stream,
+    read_body=lambda body, manner: (check_message_body(body).text, None),
+    read_error=check_message_error,
+    tools_shown_by_default="items",
+)
+
+CLIENTS = (CHAT_CLIENT, RESPONSES_CLIENT, MESSAGES_CLIENT)

@@ -1,0 +1,10 @@
+"""Where files that tests read are."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The repository."""
+TESTS = ROOT / "tests"
+GOLDEN = TESTS / "golden" / "cases"
+RECORDINGS = ROOT.parent / "shared" / "recordings"
+"""Recordings of real gateways. They are not part of the repository."""

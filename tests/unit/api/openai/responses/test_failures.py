@@ -1,0 +1,31 @@
+"""A failure behind the beginning of a stream."""
+
+import pytest
+
+from oaicompat_proxy.core.answer import (
+    TextPart,
+)
+from oaicompat_proxy.core.errors import AgentError, AgentRateLimited, InvalidRequest, ProxyError, UpstreamInterrupted
+from tests.support.response_parts import kinds, new_encoder, stream
+from tests.support.responses_conformance import check_response_stream
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (UpstreamInterrupted("gone"), "invalid_prompt"),
+        (InvalidRequest("no"), "invalid_prompt"),
+        (AgentRateLimited("slow"), "rate_limit_exceeded"),
+    ],
+)
+def test_a_failure_is_said_twice(failure: ProxyError, code: str) -> None:
+    raw = stream(TextPart("Half"), failure=failure)
+    assert kinds(raw)[-2:] == ["error", "failed"]
+    told = check_response_stream(raw)
+    assert (told.status, told.error) == ("failed", {"code": code, "message": failure.message})
+    assert told.response["output"] == []
+
+
+def test_a_failure_in_front_of_everything_has_its_response_too() -> None:
+    told = check_response_stream(new_encoder().fail(AgentError("no")))
+    assert told.status == "failed"

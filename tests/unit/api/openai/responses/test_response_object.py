@@ -1,0 +1,47 @@
+"""What a response says of its request."""
+
+import json
+
+from oaicompat_proxy.api.openai.responses.response_object import encode_echo, encode_usage
+from oaicompat_proxy.core.answer import (
+    AnswerStarted,
+)
+from tests.support.response_parts import STOP, new_encoder
+from tests.support.responses_conformance import check_response_stream
+
+
+def test_what_the_request_asked_for_is_said_again() -> None:
+    asked = {
+        "instructions": "Be brief.",
+        "tools": [{"type": "function", "name": "tide"}, {"type": "namespace", "name": "n", "tools": []}],
+        "text": {"verbosity": "low"},
+        "temperature": 0.5,
+        "metadata": {"big": "\u2028"},
+        "input": "not said",
+        "store": False,
+    }
+    encoder = new_encoder(body=asked)
+    told = check_response_stream(b"".join(map(encoder.encode, [AnswerStarted(), STOP])) + encoder.end()).response
+    assert told["tools"][0] == {
+        "type": "function",
+        "name": "tide",
+        "description": None,
+        "parameters": None,
+        "strict": None,
+    }
+    assert told["tools"][1] == asked["tools"][1]
+    assert told["text"] == {"verbosity": "low", "format": {"type": "text"}}
+    assert (told["instructions"], told["temperature"], told["store"]) == ("Be brief.", 0.5, False)
+    assert told["metadata"] == {"big": "\u2028"}
+    assert "input" not in told
+
+
+def test_counts_that_nobody_knows_are_zero() -> None:
+    told = json.loads(encode_usage(None))
+    assert (told["input_tokens"], told["output_tokens_details"]) == (0, {"reasoning_tokens": 0})
+
+
+def test_numbers_of_any_size_are_said_again() -> None:
+    assert b'"metadata":{"big":123456789012345678901234567890}' in encode_echo(
+        {"metadata": {"big": 123456789012345678901234567890}}
+    )

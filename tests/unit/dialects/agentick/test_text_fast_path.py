@@ -1,0 +1,726 @@
+"""The fast path for plain text says what the slow path says: for any frames, any escapes, any cuts."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from oaicompat_proxy.core.errors import UpstreamError
+from oaicompat_proxy.core.events import Event, MessageCompleted, RunEnded, RunFailed, TextDelta, TextDeltas
+from oaicompat_proxy.dialects.agentick import text_fast_path as plain_text
+from oaicompat_proxy.dialects.agentick.reader import EventReader
+from oaicompat_proxy.dialects.agentick.text_fast_path import FrameTemplate, TemplateCache, decode_together, derive
+from tests.support.conformance import check_body, check_stream
+from tests.support.paths import GOLDEN, RECORDINGS
+from tests.support.pipeline import MAX_FRAME, Manner, collected, streamed, translate
+
+STREAMS = [
+    *sorted(RECORDINGS.glob("*.sse")),
+    *sorted(GOLDEN.glob("*.native.sse")),
+]
+
+BEGINNING = '{"type":"event","event":"content_delta","sessionId":"s","data":{"type":"content_delta",'
+MEMBERS = '"id":"evt_1","sequence":8,"tick":1,"timestamp":"2027-01-01T00:00:00.000Z",'
+MIDDLE = '"blockType":"text","blockIndex":0,"delta":"'
+END = '","executionId":"e1"}}'
+
+
+def wire(payload: str | bytes) -> bytes:
+    return b"data: " + (payload if isinstance(payload, bytes) else payload.encode()) + b"\n\n"
+
+
+def plain(
+    inside: str, *, beginning: str = BEGINNING, members: str = MEMBERS, middle: str = MIDDLE, end: str = END
+) -> bytes:
+    """A real gateway's frame; `inside`: the inside of the JSON string."""
+    return wire(beginning + members + middle + inside + end)
+
+
+def other(name: str, /, **data: Any) -> bytes:
+    """Any other frame."""
+    envelope = {"type": "event", "event": name, "sessionId": "s", "data": {"type": name, **data} if data else {}}
+    return wire(orjson.dumps(envelope))
+
+
+START = other("execution_start", executionId="e1")
+LAST_WORD = other("execution_end")
+FIRST = plain("First.")
+"""The frame that teaches the shape."""
+START_BEFORE, FIRST_BEFORE = (
+    frame.replace(b'"sessionId":"s"', b'"sessionId":"app:oc-Z_9"').replace(b'"e1"', b'"5ea0-c0de"')
+    for frame in (START, FIRST)
+)
+"""The same of another run."""
+
+
+# Two readers
+
+
+class SlowReader(EventReader):
+    """Everything line by line through the event-stream reader and whole through JSON."""
+
+    def feed(self, data: bytes) -> Iterable[Event]:
+        self._template = None
+        return super().feed(data)
+
+    def _feed(self, data: bytes, events: list[Event]) -> None:
+        self._feed_slow(data, events)
+
+
+def texts_of(deltas: TextDeltas) -> list[str]:
+    """Each of them; all of them are what they say they are together."""
+    texts = [orjson.loads(b'"' + each + b'"') for each in deltas.encoded]
+    assert deltas.text == "".join(texts)
+    return texts
+
+
+def told(reader: EventReader, reads: Iterable[bytes]) -> list[Any]:
+    """What a reader says, text by text; a fault as its last word."""
+    said: list[Any] = []
+    try:
+        for data in reads:
+            for event in reader.feed(data):
+                said += map(TextDelta, texts_of(event)) if isinstance(event, TextDeltas) else [event]
+    except UpstreamError as error:
+        said.append((type(error), str(error)))
+    return [event for event in said if event != TextDelta("")]
+
+
+def taught(max_frame: int = MAX_FRAME) -> EventReader:
+    """Knows from another run, of another session, what text looks like."""
+    shapes = TemplateCache()
+    for _ in EventReader(max_frame=MAX_FRAME, templates=shapes).feed(START_BEFORE + FIRST_BEFORE):
+        pass
+    return EventReader(max_frame=max_frame, templates=shapes)
+
+
+def both(reads: list[bytes], max_frame: int = MAX_FRAME) -> tuple[list[Any], list[Any]]:
+    """What is said of the fast way and of the slow one."""
+    fast = told(EventReader(max_frame=max_frame), reads)
+    assert told(taught(max_frame), reads) == fast
+    return fast, told(SlowReader(max_frame=max_frame), reads)
+
+
+def texts(said: list[Any]) -> list[str]:
+    return [event.text for event in said if isinstance(event, TextDelta)]
+
+
+# What is generated
+
+INSIDES = [
+    *("Hi", " ", "é", "\U0001f30a", "\x7f", "\u200b", "\ufeff", "{", "}", "[", "]", ":", ",", "data: ", "spawnPath"),
+    *('\\"', "\\\\", "\\/", "\\b", "\\f", "\\n", "\\r", "\\t", "\\u0041", "\\u0022", "\\u005c", "\\u0000", "\\u00e9"),
+    *("\\ud83c\\udf0a", "\\ud83c", "\\udf0a", "\\uD83C\\uDF0A", "\\u2028", "\\u2029", "\\u0085"),
+    *("\u2028", "\u2029", "\x85"),
+    *('\\",\\"executionId\\":\\"e1\\"}}', '\\"blockType\\":\\"text\\",\\"blockIndex\\":0,\\"delta\\":\\"'),
+]
+"""Pieces of the inside of a JSON string, as some gateway may write it."""
+
+BROKEN_INSIDES = [
+    *(b"\xff", b"\xed\xa0\xbc", b"\xc0\x80", b"\xe2\x80", b"\x80", b"\xf4\x90\x80\x80"),
+    *(b"\0", b"\x01", b"\t", b"\x1f", b"\n", b"\r"),
+    *(b"\\", b"\\x", b"\\u12", b"\\ud83c\\", b"\\u", b'"', b'","', b'",["', b'"],"', b'",{"a":"', b'":"', b'"},"'),
+    *(END.encode(), MIDDLE.encode(), MEMBERS.encode() + MIDDLE.encode(), END.encode() + b"\n\n", b"\n\n"),
+]
+"""No JSON, or no UTF-8, or another frame altogether."""
+
+WELL = st.lists(st.sampled_from(INSIDES), max_size=5).map("".join)
+ODD_WELL = st.text(alphabet=st.characters(exclude_characters='"\\', exclude_categories=["Cc", "Cs"]), max_size=6)
+CLEAN = st.text(max_size=8, alphabet=st.characters(exclude_categories=["Cs"]) | st.sampled_from('"\\\n\x00'))
+BROKEN = st.lists(st.sampled_from([*(each.encode() for each in INSIDES[:20]), *BROKEN_INSIDES]), max_size=4).map(
+    b"".join
+)
+
+AT_FRONT = [
+    MEMBERS,
+    MEMBERS.replace("evt_1", "evt_22").replace("8", "123456"),
+    MEMBERS.replace('"id":"evt_1",', ""),
+    "",
+    MEMBERS + '"spawnPath":["child"],',
+    MEMBERS + '"spawnPath":"child",',
+    MEMBERS + '"spawnPath":[],',
+    MEMBERS + '"sp\\u0061wnPath":["child"],',
+    MEMBERS + '"executionId":"e2",',
+    MEMBERS + '"delta":"other",',
+    MEMBERS + '"blockType":"reasoning",',
+    MEMBERS + '"blockType":"reasoning","x\\',
+    MEMBERS + '"raw":{"delta":"other","blockType":"text"},',
+    MEMBERS + '"raw":{"blockType":"text","blockIndex":0,"delta":"other"},',
+    MEMBERS + '"raw":["blockType","delta"],',
+    MEMBERS + '"raw":null,"x":1.5e3,"y":-1,"z":true,',
+    MEMBERS + '"x":"}},",',
+    MEMBERS + '"x":"\\",",',
+    ' "id" : "evt_1" ,',
+]
+MIDDLES = [
+    MIDDLE,
+    MIDDLE.replace("0", "1"),
+    MIDDLE.replace("text", "reasoning"),
+    MIDDLE.replace("text", "json"),
+    MIDDLE.replace('"blockType":"text",', ""),
+    '"blockIndex":0,"delta":"',
+    '"delta":"',
+    '"blockType":"text","delta":"',
+    '"blockType":"text","raw":{"type":"text-delta","delta":"other"},"delta":"',
+    '"blockType":"text","raw":{"x":1},"blockIndex":0,"delta":"',
+    '"blockType":"text", "blockIndex":0, "delta": "',
+    '"blockType":"text","blockIndex":0,"Delta":"',
+]
+ENDS = [
+    END,
+    END.replace("e1", "e2"),
+    '"}}',
+    '","executionId":"e1","spawnPath":["child"]}}',
+    '","executionId":"e1","spawnPath":[]}}',
+    '","executionId":"e1","raw":{"type":"text-delta","delta":"other","id":"0"}}}',
+    '","executionId":"e1","raw":{"choices":[{"delta":{"content":"other"}}],"object":"chunk"}}}',
+    '","executionId":"e1","delta":"other"}}',
+    '","executionId":"e1","delta": "other","x":"y"}}',
+    '","blockType":"text","executionId":"e1"}}',
+    '","blockType":"reasoning","executionId":"e1"}}',
+    '","executionId":"e1"},"sessionId":"s"}',
+    '","executionId":"e1"},"data":{"type":"content_delta","delta":"other"}}',
+    '","executionId":"e1"} }',
+]
+BEGINNINGS = [
+    BEGINNING,
+    BEGINNING.replace('"s"', '"another"'),
+    BEGINNING.replace('"s"', '"' + "long" * 100 + '"'),
+    '{"event":"content_delta","type":"event","data":{"type":"content_delta",',
+    '{"data":{"type":"content_delta",',
+    BEGINNING.replace('"sessionId":"s"', '"x":{"data":{"type":"content_delta","delta":"other","y":"z"}}'),
+]
+
+
+def mostly(usual: str, unusual: list[str]) -> st.SearchStrategy[str]:
+    return st.integers(0, 9).flatmap(lambda dice: st.sampled_from(unusual) if dice == 0 else st.just(usual))
+
+
+PLAIN = st.builds(
+    lambda inside, beginning, members, middle, end: plain(
+        inside, beginning=beginning, members=members, middle=middle, end=end
+    ),
+    WELL | ODD_WELL,
+    mostly(BEGINNING, BEGINNINGS),
+    mostly(MEMBERS, AT_FRONT),
+    mostly(MIDDLE, MIDDLES),
+    mostly(END, ENDS),
+)
+MESSAGE = {"message": {"role": "assistant", "content": [{"type": "text", "text": "copy"}]}, "stopReason": "stop"}
+USAGE = {"inputTokens": 3, "outputTokens": 4, "totalTokens": 7}
+OTHERS = st.sampled_from(
+    [
+        *(other("tick_start", tick=2), other("message_start", role="assistant"), other("compiled", system="x" * 600)),
+        *(other("content_start", blockType="text"), other("content_end", blockType="text")),
+        *(other("reasoning_delta", delta="hm"), other("content_delta", blockType="text", blockIndex=0, delta="")),
+        *(other("tool_call_start", callId="c", name="n"), other("tool_call_delta", callId="c", delta='"')),
+        *(other("tool_call", callId="c", name="n", input={}), other("message", **MESSAGE, usage=USAGE)),
+        *(other("model_response", modelOutput=MESSAGE), other("entry_committed", entry=MESSAGE)),
+        *(other("message_end", stopReason="stop", usage=USAGE), other("tick_end", tick=1, usage=USAGE)),
+        *(other("error", error={"message": "boom"}), other("result", result={"response": "all", "usage": USAGE})),
+        *(other("execution_end", executionId="e1"), other("execution_end", executionId="e1", error={"message": "no"})),
+        other("execution_end", executionId="e2", output="x" * 20_000, error={"message": "not ours"}),
+        *(LAST_WORD, wire('{"type":"event","event":"error","data":{"error":"gone"}}'), START),
+        *(b": waiting\n\n", b"\n", b"\n\n", b"event: x\n\n", b"id: 7\n\n", b"retry: 1\n\n", b"event: error\n"),
+    ]
+)
+FRAMINGS = st.sampled_from(
+    [
+        lambda frame: frame.replace(b"\n", b"\r\n"),
+        lambda frame: frame.replace(b"\n", b"\r"),
+        lambda frame: b": comment\n" + frame,
+        lambda frame: frame[:-1] + b": comment\n\n",
+        lambda frame: frame[:-1] + b":" + (MIDDLE + "forged" + END).encode() + b"\n\n",
+        lambda frame: b"event: message\n" + frame,
+        lambda frame: b"id: 1\n" + frame,
+        lambda frame: frame[:-1] + b"event: x\n\n",
+        lambda frame: frame.replace(b"data: ", b"data:", 1),
+        lambda frame: frame.replace(b"data: ", b"data:  ", 1),
+        lambda frame: frame.replace(b',"', b',\ndata: "', 6),
+        lambda frame: frame.replace(b',"blockType', b',\ndata: "blockType', 1),
+        lambda frame: frame.replace(b',"delta', b'\ndata: ,"delta', 1),
+        lambda frame: frame.replace(b',"delta', b'\n,"delta', 1),
+        lambda frame: frame.replace(b',"blockType', b',\n"blockType', 1),
+        lambda frame: frame[:-1],
+        lambda frame: b"\xef\xbb\xbf" + frame,
+    ]
+)
+ODDLY_FRAMED = st.builds(lambda frame, framing: framing(frame), PLAIN, FRAMINGS)
+TAUGHT = st.lists(st.sampled_from(["A", "B c", "\\n", "é"]).map(plain), min_size=1, max_size=4).map(b"".join)
+"""Some that are surely of one shape, so that there is a fast path to compare."""
+FRAMES = st.lists(TAUGHT | PLAIN | PLAIN | OTHERS | ODDLY_FRAMED, max_size=14).map(b"".join)
+CUTS = st.lists(st.integers(1, 900), min_size=1, max_size=6) | st.just([1]) | st.just([10**6])
+"""Sizes of the reads, again and again."""
+
+
+def cut(stream: bytes, sizes: Iterable[int]) -> list[bytes]:
+    reads = []
+    for size in itertools.cycle(sizes):
+        reads.append(stream[:size])
+        stream = stream[size:]
+        if not stream:
+            break
+    return reads
+
+
+@settings(max_examples=600, deadline=None)
+@given(FRAMES, CUTS)
+def test_any_frames_in_any_cuts_say_the_same_on_both_paths(frames: bytes, sizes: list[int]) -> None:
+    fast, slow = both(cut(START + FIRST + frames, sizes))
+    assert fast == slow
+
+
+@settings(max_examples=150, deadline=None)
+@given(FRAMES, CUTS, st.integers(1024, 4096))
+def test_the_largest_frame_is_the_same_on_both_paths(frames: bytes, sizes: list[int], max_frame: int) -> None:
+    stream = START + FIRST + frames + plain("x" * 900) + plain("y" * (max_frame - 300)) + plain("z" * max_frame)
+    fast, slow = both(cut(stream, sizes), max_frame)
+    assert fast == slow
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(BROKEN, max_size=8), CUTS)
+def test_broken_texts_are_the_slow_paths_affair(insides: list[bytes], sizes: list[int]) -> None:
+    """Among good ones, whatever they would become together."""
+    front, back = (BEGINNING + MEMBERS + MIDDLE).encode(), END.encode()
+    frames = b"".join(wire(front + inside + back) + plain("ok") for inside in insides)
+    fast, slow = both(cut(START + FIRST + frames, sizes))
+    assert fast == slow
+
+
+MUTATIONS = st.tuples(st.integers(0, 2**31), st.binary(max_size=2), st.integers(0, 3))
+
+
+@settings(max_examples=600, deadline=None)
+@given(FRAMES, st.lists(MUTATIONS, max_size=3), CUTS)
+def test_damaged_frames_say_the_same_or_are_forgiven_around_their_text(
+    frames: bytes, mutations: list[tuple[int, bytes, int]], sizes: list[int]
+) -> None:
+    """The slow path may refuse what stands around a text and is not looked at; nothing else may differ."""
+    stream = START + FIRST + frames + plain("Last.")
+    for place, replacement, count in mutations:
+        place = len(START + FIRST) + place % (len(stream) - len(START + FIRST))
+        stream = stream[:place] + replacement + stream[place + count :]
+    fast, slow = both(cut(stream, sizes))
+    refused = bool(slow) and slow[-1] == (UpstreamError, "The agent sent an event that is no JSON.")
+    assert fast == slow or (refused and fast[: len(slow) - 1] == slow[:-1])
+
+
+# The same answer
+
+PLAIN_MANNER = Manner()
+MANNERS = st.builds(
+    PLAIN_MANNER._replace,
+    include_usage=st.booleans(),
+    tick_separator=st.sampled_from(["\n\n", ""]),
+    server_tools=st.sampled_from(["hide", "content"]),
+)
+
+
+def answers(reader: EventReader, reads: list[bytes], manner: Manner) -> tuple[bytes | None, bytes]:
+    """The streamed body and the whole one."""
+    outcome = translate(itertools.chain.from_iterable(map(reader.feed, reads)), manner)
+    return streamed(outcome, manner), collected(outcome, manner)
+
+
+def payloads(stream: bytes | None) -> list[Any]:
+    return [] if stream is None else [orjson.loads(each[6:]) for each in stream.split(b"\n\n") if each[6:7] == b"{"]
+
+
+def as_gateways_write(text: str) -> bytes:
+    """As `JSON.stringify` of a real gateway does."""
+    return plain(json.dumps(text, ensure_ascii=False)[1:-1])
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.lists(CLEAN.map(as_gateways_write) | OTHERS, max_size=12).map(b"".join), CUTS, MANNERS)
+def test_a_real_gateways_text_becomes_the_same_bytes_on_both_paths(
+    frames: bytes, sizes: list[int], manner: Manner
+) -> None:
+    reads = cut(START + FIRST + frames + LAST_WORD, sizes)
+    fast = answers(EventReader(max_frame=MAX_FRAME), reads, manner)
+    assert fast == answers(SlowReader(max_frame=MAX_FRAME), reads, manner)
+    assert fast == answers(taught(), reads, manner)
+
+
+@settings(max_examples=250, deadline=None)
+@given(FRAMES, CUTS, MANNERS)
+def test_any_frames_become_the_same_answer_on_both_paths(frames: bytes, sizes: list[int], manner: Manner) -> None:
+    """The same chunks; escapes that no real gateway writes may stay as they are. Every client can read them."""
+    reads = cut(START + FIRST + frames + LAST_WORD, sizes)
+    fast, slow = (answers(kind(max_frame=MAX_FRAME), reads, manner) for kind in (EventReader, SlowReader))
+    assert payloads(fast[0]) == payloads(slow[0])
+    assert payloads(answers(taught(), reads, manner)[0]) == payloads(slow[0])
+    assert fast[1] == slow[1]
+    if fast[0] is not None and b'"error"' not in fast[1][:10]:
+        streamed_text = check_stream(fast[0], include_usage=manner.include_usage).text
+        assert streamed_text == check_body(fast[1]).text
+
+
+@pytest.mark.parametrize("path", STREAMS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("size", [1, 7, 100, 1448, 65536])
+def test_a_recorded_run_becomes_the_same_bytes_on_both_paths(path: Path, size: int) -> None:
+    stream = path.read_bytes()
+    reads = [stream[at : at + size] for at in range(0, len(stream), size)]
+    fast, slow = (answers(kind(max_frame=MAX_FRAME), reads, PLAIN_MANNER) for kind in (EventReader, SlowReader))
+    assert fast == slow
+    assert answers(taught(), reads, PLAIN_MANNER) == slow
+
+
+# What the run before has taught
+
+SHAPE = FrameTemplate(b"data: " + BEGINNING.encode(), MIDDLE.encode(), END.encode())
+
+
+def parts(shape: FrameTemplate | None) -> tuple[bytes, bytes, bytes] | None:
+    return None if shape is None else (shape.prefix, shape.infix, shape.suffix)
+
+
+def test_the_shape_of_the_next_run_differs_in_the_names_only() -> None:
+    shapes = TemplateCache()
+    assert shapes.lookup("s", "e1") is None
+    shapes.store(SHAPE, "s", "e1")
+    assert parts(shapes.lookup("s", "e1")) == parts(SHAPE)
+    (frame,) = (plain("Hi").replace(b'"s"', b'"app:oc-Z_9"').replace(b'"e1"', b'"5ea0-c0de"'),)
+    recalled = shapes.lookup("app:oc-Z_9", "5ea0-c0de")
+    assert recalled is not None
+    assert recalled.match(frame) == TextDeltas("Hi", [b"Hi"])
+    assert recalled.match(plain("Hi")) is None
+
+
+@pytest.mark.parametrize("name", ["", 'a"b', "a\\b", "a{b", "a}b", "a b", "é", "\ud83c", "a\n", "a,b"])
+def test_a_name_that_is_not_plain_recalls_nothing(name: str) -> None:
+    shapes = TemplateCache()
+    shapes.store(SHAPE, "s", "e1")
+    if name:
+        assert shapes.lookup(name, "e1") is shapes.lookup("s", name) is None
+    else:
+        assert shapes.lookup("", "") is None
+
+
+@pytest.mark.parametrize(("session", "execution"), [("other", "e1"), ("s", "other"), ("", ""), ("\ud83c", "e1")])
+def test_a_shape_without_its_runs_names_is_not_kept(session: str, execution: str) -> None:
+    shapes = TemplateCache()
+    shapes.store(SHAPE, session, execution)
+    assert shapes.lookup("s", "e1") is None
+
+
+def test_the_first_text_of_the_next_run_goes_the_fast_way() -> None:
+    assert batches(START + plain("a"), plain("b"), reader=taught()) == [["a"], ["b"]]
+    assert batches(START, plain("a") + plain("b"), reader=taught()) == [["a", "b"]]
+
+
+def test_a_run_that_looks_otherwise_is_learned_anew_and_so_is_the_next() -> None:
+    shapes = TemplateCache()
+    turned = MIDDLE.replace('"blockType":"text","blockIndex":0', '"blockIndex":0,"blockType":"text"')
+    for middle, expected in ((MIDDLE, [["b"]]), (turned, [["b"]]), (turned, [["a", "b"]])):
+        reader = EventReader(max_frame=MAX_FRAME, templates=shapes)
+        assert batches(START + plain("a", middle=middle) + plain("b", middle=middle), reader=reader) == expected
+
+
+def test_a_run_that_has_ended_recalls_nothing() -> None:
+    """What text may still come is not its own."""
+    end = other("execution_end", executionId="e1", aborted=False)
+    assert told(taught(), [end, plain("late"), LAST_WORD]) == [RunEnded()]
+
+
+def test_another_run_in_the_same_session_is_not_taken_for_this_one() -> None:
+    reads = [START + plain("a", end=END.replace("e1", "e2")) + plain("b")]
+    fast, slow = both(reads)
+    assert fast == slow
+
+
+# The fast path is taken
+
+
+def batches(*reads: bytes, reader: EventReader | None = None) -> list[list[str]]:
+    """The texts that went the fast way, as they were told together."""
+    reader = reader or EventReader(max_frame=MAX_FRAME)
+    return [texts_of(event) for data in reads for event in reader.feed(data) if isinstance(event, TextDeltas)]
+
+
+def test_neighbours_of_one_read_are_told_together() -> None:
+    frames = [plain(str(number), members=MEMBERS.replace("8", str(number))) for number in range(100)]
+    assert batches(START + FIRST, b"".join(frames)) == [list(map(str, range(100)))]
+    assert batches(START, FIRST, *frames) == [[str(number)] for number in range(100)]
+    assert batches(START + FIRST + b"".join(frames)) == [list(map(str, range(100)))]
+
+
+def test_a_frame_that_is_cut_anywhere_goes_the_fast_way() -> None:
+    frame = plain("Hello")
+    for at in range(len(frame) + 1):
+        assert batches(START + FIRST, frame[:at], frame[at:] + frame) in ([["Hello", "Hello"]], [["Hello"], ["Hello"]])
+
+
+def test_other_frames_between_do_not_end_it() -> None:
+    other_frames = other("usage", usage=USAGE) + other("compiled", system="x") + b": waiting\n\n"
+    stream = START + FIRST + plain("a") + other_frames + plain("b") + plain("c") + other_frames
+    assert batches(stream, plain("d")) == [["a"], ["b", "c"], ["d"]]
+
+
+def test_what_the_slow_path_had_to_read_among_them_does_not_end_it() -> None:
+    half = plain("\\ud83c")
+    assert batches(START + FIRST, half, plain("a") + plain("b"), plain("c"))[-1] == ["c"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in STREAMS if path.name.partition(".")[0] in ("text", "max_tokens", "usage", "multi_tick", "spawn")],
+    ids=lambda path: path.stem,
+)
+def test_in_a_real_run_all_but_the_first_text_go_the_fast_way(path: Path) -> None:
+    """Whatever stands between them; a block, a child or a tick of another shape is learned anew."""
+    slow = len(texts(told(SlowReader(max_frame=MAX_FRAME), [path.read_bytes()])))
+    fast = sum(map(len, batches(path.read_bytes())))
+    assert fast >= slow - 1 > 0
+
+
+def test_json_is_not_decoded_frame_by_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = EventReader(max_frame=MAX_FRAME)
+    list(reader.feed(START + FIRST))
+    monkeypatch.setattr("oaicompat_proxy.dialects.agentick.reader.decode", lambda frame: pytest.fail("decoded"))
+    calls: list[bytes] = []
+    loads = orjson.loads
+
+    def counting(data: bytes) -> Any:
+        calls.append(data)
+        return loads(data)
+
+    monkeypatch.setattr("oaicompat_proxy.dialects.agentick.text_fast_path.orjson.loads", counting)
+    assert list(reader.feed(plain("a") * 50)) == [TextDeltas("a" * 50, [b"a"] * 50)]
+    assert calls == [b'"' + b" ".join([b"a"] * 50) + b'"', b'"' + b"a" * 50 + b'"']
+
+
+# By hand, sentence by sentence
+
+INSTEAD = {
+    "a child's, told at the front": plain("No!", members=MEMBERS + '"spawnPath":["child"],'),
+    "a child's, told in the middle": plain("No!", middle=MIDDLE.replace('"delta"', '"spawnPath":["c"],"delta"')),
+    "a child's, told at the end": plain("No!", end=END[:-2] + ',"spawnPath":["child"]}}'),
+    "a child's, spelled otherwise": plain("No!", members=MEMBERS + '"spawn\\u0050ath":["child"],'),
+    "another kind of block": plain("No!", middle=MIDDLE.replace("text", "reasoning")),
+    "another kind, by an escaped quote": plain("No!", members=MEMBERS + '"blockType":"reasoning","x\\'),
+    "another kind, with a comment behind it": plain("No!", middle=MIDDLE.replace("text", "reasoning"))[:-1]
+    + b":"
+    + (MIDDLE + "No!" + END).encode()
+    + b"\n\n",
+    "a text that stands in a nested object": plain("No!", members=MEMBERS + '"raw":{', end='","x":1}}}'),
+    "an object that looks like a text": plain(
+        "No!", members=MEMBERS + '"blockType":"json","delta":"x","raw":{', end='","executionId":"e1"}}}'
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INSTEAD)
+@pytest.mark.parametrize("neighbours", [b"", plain("a")])
+def test_no_look_alike_is_taken_for_a_text(name: str, neighbours: bytes) -> None:
+    """Neither alone nor among real ones."""
+    fast, slow = both([START + FIRST, neighbours + INSTEAD[name] + neighbours])
+    assert fast == slow
+    assert "No!" not in texts(fast)
+
+
+TEACHERS = {
+    "the text again in a nested object": (
+        '{"data":{"type":"content_delta","id":"1","blockType":"text","delta":"',
+        '","raw":{"y":1,"delta":"',
+        '","x":1}}}',
+    ),
+    "the key twice": (
+        '{"data":{"type":"content_delta","id":"1","blockType":"text","x":1,"delta":"',
+        '","delta": "',
+        '","x":1}}',
+    ),
+    "the key twice, once with an escape": (
+        '{"data":{"type":"content_delta","id":"1","blockType":"text","x":1,"delta":"',
+        '","d\\u0065lta":"',
+        '","x":1}}',
+    ),
+    "the data twice": (
+        '{"data":{"type":"content_delta","id":"1","blockType":"text","x":1,"delta":"',
+        '","x":1},"data":{"type":"content_delta","blockType":"text","id":"2","delta": "',
+        '","y":1}}',
+    ),
+    "the key again behind the data": (
+        '{"data":{"type":"content_delta","id":"1","delta": "',
+        '","blockType":"text","x":1},"delta":"',
+        '","y":1}',
+    ),
+    "the data in a nested object": (
+        '{"event":"content_delta","data" :{"delta":"',
+        '"},"x":{"data":{"type":"content_delta","id":"1","blockType":"text","x":1,"delta":"',
+        '","y":1}}}',
+    ),
+    "the data under a key that ends like it": (
+        '{"event":"content_delta","data" :{"delta":"',
+        '"},"x\\"data":{"type":"content_delta","id":"1","blockType":"text","x":1,"delta":"',
+        '","y":1}}',
+    ),
+    "the key again in a nested object behind": (
+        '{"data":{"type":"content_delta","id":"1","delta": "',
+        '","blockType":"text","raw":{"x":1,"delta":"',
+        '","y":1}}}',
+    ),
+    "a copy of the frame in the envelope": (
+        '{"event":"content_delta","data" :{"type":"content_delta","delta":"',
+        '"},"copy":{"data":{"type":"content_delta","id":"1","blockType":"text","x":1,"delta":"',
+        '","y":1}}}',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TEACHERS)
+def test_only_the_place_of_the_real_text_is_learned(name: str) -> None:
+    """Two places hold the same in the frame that teaches, and differ in the next."""
+    front, between, back = TEACHERS[name]
+    frames = [wire(front + one + between + two + back) for one, two in ("xx", "ab", "xx", "cx", "xx", "xd")]
+    fast, slow = both([START, *frames, b"".join(frames)])
+    assert fast == slow
+    assert len(texts(slow)) == 12
+
+
+@pytest.mark.parametrize(
+    ("inside", "text"), [("First.", "Another."), ('a\\",b', 'a",b'), ("\\ud83c", "\ud83c"), ("\\u0041", "\\u0041")]
+)
+def test_what_is_not_the_text_that_was_found_teaches_nothing(inside: str, text: str) -> None:
+    assert derive(plain(inside)[6:-2], text) is None
+
+
+@pytest.mark.parametrize("between", ["", FIRST.decode()])
+def test_a_frame_over_several_lines_teaches_nothing_and_is_read(between: str) -> None:
+    split = FIRST.replace(b',"delta', b'\ndata: ,"delta')
+    forged = FIRST.replace(b',"delta', b'\n,"delta')
+    assert batches(START + split + split, split) == []
+    fast, slow = both([START + split + split, between.encode() + split, forged])
+    assert fast == slow
+
+
+def test_a_text_that_is_not_there_at_all_is_not_an_empty_one() -> None:
+    """Where the middle and the end share a quote."""
+    fast, slow = both([START + FIRST, plain("", middle=MIDDLE[:-1])])
+    assert fast == slow
+    assert fast[-1][0] is UpstreamError
+
+
+@pytest.mark.parametrize("inside", ["", "\\n", "a\\\\", "\\\\\\\\", 'say \\"', '\\",\\"', "\\u2028", "{", "\x7f"])
+def test_texts_that_may_go_the_fast_way_stay_what_they_are(inside: str) -> None:
+    fast, slow = both([START + FIRST + plain(inside) + plain("a") + plain(inside), plain(inside)])
+    assert fast == slow
+    assert texts(fast)[1:] == [
+        text for text in (json.loads(f'"{inside}"'), "a", *[json.loads(f'"{inside}"')] * 2) if text
+    ]
+
+
+@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85"])
+def test_line_ends_of_some_readers_never_go_out_raw(character: str) -> None:
+    assert decode_together([b"a", character.encode(), b"b"]) is None
+    reads = [START + FIRST, plain(f"a{character}b"), LAST_WORD]
+    stream, body = answers(EventReader(max_frame=MAX_FRAME), reads, PLAIN_MANNER)
+    assert stream is not None
+    assert check_stream(stream, include_usage=False).text == f"First.a{character}b" == check_body(body).text
+
+
+def test_a_character_in_two_halves_is_joined_across_the_paths() -> None:
+    reads = [START + FIRST, plain("a"), plain("\\ud83c"), plain("\\udf0a") + plain("b"), plain("c"), LAST_WORD]
+    stream, body = answers(EventReader(max_frame=MAX_FRAME), reads, PLAIN_MANNER)
+    assert check_body(body).text == "First.a\U0001f30abc"
+    assert stream is not None
+    assert check_stream(stream, include_usage=False).text == "First.a\U0001f30abc"
+
+
+def test_nothing_is_said_behind_the_end() -> None:
+    """The text frames of another execution that slips in are not this run's."""
+    ended = other("execution_end", executionId="e1")
+    fast, slow = both([START + FIRST + plain("a"), ended + plain("b") + plain(""), plain("c"), LAST_WORD])
+    assert fast == slow
+    assert texts(fast) == ["First.", "a"]
+    assert isinstance(fast[-1], RunEnded)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_nothing_is_said_behind_the_end_that_stands_between_look_alikes(count: int) -> None:
+    """Frames that are looked at once more, one by one, because the first of them only begins like a text."""
+    alike = plain("No!", middle=MIDDLE.replace("text", "reasoning"))
+    ended = other("execution_end", executionId="e1")
+    fast, slow = both([START + FIRST + plain("a"), alike + ended + plain("b") * count, plain("c"), LAST_WORD])
+    assert fast == slow
+    assert texts(fast) == ["First.", "a"]
+
+
+@pytest.mark.parametrize("inside", ["said", ""])
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_copy_of_what_went_the_fast_way_is_not_needed(inside: str, apart: bool) -> None:
+    """In a tick that began without `message_start`: text is as good a sign."""
+    copy = other("message", **MESSAGE)
+    frames = [plain(inside), plain(inside), copy] if apart else [plain(inside) * 2 + copy]
+    fast, slow = both([START + FIRST + plain("a"), other("tick_start", tick=2), *frames])
+    assert fast == slow
+    assert not any(isinstance(event, MessageCompleted) for event in fast)
+
+
+def test_the_run_is_known_by_its_texts_also_if_it_did_not_begin() -> None:
+    """Which decides whether a long end is its own."""
+    nameless = plain("First.", end='","x":"y"}}')
+    named = plain("a", members=MEMBERS + '"executionId":"e1",', end='","x":"y"}}')
+    end = other("execution_end", executionId="e1", error={"message": "boom"}, output="x" * 20_000)
+    fast, slow = both([nameless + nameless, named + named, end])
+    assert fast == slow
+    assert isinstance(fast[-1], RunFailed)
+
+
+# The parts
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(WELL.map(str.encode) | BROKEN | st.binary(max_size=3), max_size=5))
+@example([b'a",["b', b"x", b'c"],"d'])
+@example([b'a",', b',"b'])
+@example([b"a\\", b"b"])
+@example([b'a","b', b""])
+def test_texts_are_good_together_only_if_each_is_good_alone(encoded: list[bytes]) -> None:
+    together = decode_together(encoded)
+    alone = [decode_together([each]) for each in encoded]
+    if together is None:
+        assert not encoded or None in alone
+    else:
+        assert together.encoded == encoded
+        assert texts_of(together) == [orjson.loads(b'"' + each + b'"') for each in encoded]
+
+
+@settings(max_examples=250, deadline=None)
+@given(PLAIN, PLAIN)
+def test_a_shape_gives_the_text_of_a_frame_or_nothing(teacher: bytes, frame: bytes) -> None:
+    slow = texts(told(SlowReader(max_frame=MAX_FRAME), [teacher]))
+    shape = derive(teacher[6:-2], slow[0]) if slow else None
+    if shape is None:
+        return
+    deltas = shape.match(frame)
+    if deltas is not None:
+        assert texts_of(deltas) == texts(told(SlowReader(max_frame=MAX_FRAME), [frame]))
+
+
+def test_what_may_become_a_text_is_waited_for_but_not_for_ever() -> None:
+    shape = derive(FIRST[6:-2], "First.")
+    assert isinstance(shape, FrameTemplate)
+    whole = plain("x" * plain_text.MAX_BUFFERED)
+    assert all(shape.may_begin(FIRST[:end]) for end in range(len(FIRST)))
+    assert not shape.may_begin(b"data: {}")
+    assert not shape.may_begin(other("compiled")[:40])
+    assert shape.may_begin(whole[: plain_text.MAX_BUFFERED])
+    assert not shape.may_begin(whole[: plain_text.MAX_BUFFERED + 1])
+
+
+def test_a_text_longer_than_all_waiting_still_comes_whole() -> None:
+    long = "x" * 3 * plain_text.MAX_BUFFERED
+    for size in (1000, 65_536, 10**6):
+        fast, slow = both([START + FIRST, *cut(plain(long) + plain("a"), [size])])
+        assert fast == slow
+        assert texts(fast) == ["First.", long, "a"]

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from tests.support.conformance import PING, check_stream
+from tests.support.leaks import no_tasks_left
+from tests.support.proxy import StartProxy, chat_body
+from tests.support.scripted_gateway import OPENING, Agent, Exchange, Reply, closing, failure, run, text
+
+
+async def test_pings_keep_a_silent_stream_warm_and_stand_between_events(proxy: StartProxy, agent: Agent) -> None:
+    gates = [asyncio.Event() for _ in range(5)]
+    pieces = [piece for gate in gates for piece in (text("word "), gate)]
+    agent.plays(OPENING, *pieces, closing())
+    line = await (await proxy(keep_alive=0.01)).dial()
+    await line.post(chat_body(), version="1.0")
+    await line.read_head()
+    raw = b""
+    for gate in gates:
+        raw += await line.read_until(PING)
+        gate.set()
+    raw += await line.read_to_end()
+    assert check_stream(raw, include_usage=False).text == "word " * 5
+
+
+async def test_a_busy_stream_needs_no_pings(proxy: StartProxy, agent: Agent) -> None:
+    agent.plays(run("One ", "two"))
+    assert PING not in (await (await proxy(keep_alive=10)).chat()).body
+
+
+async def test_no_ping_comes_before_the_commit(proxy: StartProxy, agent: Agent) -> None:
+    """It would be status 200."""
+    gate = asyncio.Event()
+    agent.plays(OPENING, gate, failure("Model exploded"))
+    front = await proxy(keep_alive=0.001)
+    chat = asyncio.create_task(front.chat())
+    await agent.until(lambda: agent.runs)
+    for _ in range(20):
+        await front.get("/healthz")
+    gate.set()
+    assert (await chat).status == 502
+
+
+@pytest.mark.parametrize("ending", [closing(), [failure("Model exploded")]])
+async def test_a_first_word_that_comes_just_when_patience_ends_is_no_second_opening(
+    proxy: StartProxy, agent: Agent, ending: list[bytes]
+) -> None:
+    """Both commit; the role goes out once, and the text after it."""
+    chance = random.Random(7)
+    patience = 0.01
+
+    def reply(_exchange: Exchange) -> Reply:
+        gate = asyncio.Event()
+        asyncio.get_running_loop().call_later(chance.uniform(0.5, 1.5) * patience, gate.set)
+        return Reply([*OPENING, gate, text("Hello"), *ending])
+
+    agent.replies("/send", reply)
+    front = await proxy(first_event_wait=patience, keep_alive=0.001)
+    for received in await asyncio.gather(*(front.chat() for _ in range(100))):
+        answer = check_stream(received.body, include_usage=False)
+        assert (answer.text, answer.role) == ("Hello", "assistant")
+
+
+async def test_a_client_that_stalls_at_the_very_end_is_dropped(proxy: StartProxy, agent: Agent) -> None:
+    """The last write waits for the client like all others, and no longer."""
+    agent.plays(OPENING, b"".join([text("x" * 1_000_000)] * 12 + closing()))
+    front = await proxy(send_timeout=0.3)
+    tasks = asyncio.all_tasks()
+    line = await front.dial(receive_buffer=4096)
+    await line.post(chat_body())
+    await agent.until(lambda: agent.runs)
+    await no_tasks_left(besides=tasks | agent.tasks)

@@ -1,0 +1,96 @@
+"""The line that is logged for each request that is no run, and what never stands in it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+
+import pytest
+
+from oaicompat_proxy.server.http.access_log import LONGEST_WORD
+from tests.support.proxy import StartProxy
+from tests.support.scripted_gateway import Agent, run
+
+NAME = "oaicompat_proxy.access"
+
+
+async def line_of(caplog: pytest.LogCaptureFixture) -> str:
+    """The one line of a request; it is written just after the client has its answer."""
+    written = asyncio.Event()
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            written.set()
+
+    listener = Listener()
+    logging.getLogger(NAME).addHandler(listener)
+    try:
+        async with asyncio.timeout(5):
+            while not lines(caplog):
+                await written.wait()
+    finally:
+        logging.getLogger(NAME).removeHandler(listener)
+    (line,) = lines(caplog)
+    return line
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == NAME]
+
+
+async def test_a_line_says_which_request_it_was_and_how_it_went(
+    proxy: StartProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    front = await proxy()
+    with caplog.at_level(logging.INFO, logger=NAME):
+        received = await front.get("/healthz")
+        line = await line_of(caplog)
+    pattern = r"(req_\w+) 127\.0\.0\.1 - GET /healthz 200 (\d+) \d+\.\d{3}"
+    found = re.fullmatch(pattern, line)
+    assert found is not None, line
+    assert found[1] == received.headers["x-request-id"]
+    assert int(found[2]) >= len(received.body)
+
+
+async def test_keys_and_prompts_do_not_stand_in_it(
+    proxy: StartProxy, agent: Agent, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent.plays(run("Hello"))
+    front = await proxy()
+    with caplog.at_level(logging.INFO, logger=NAME):
+        await front.post(
+            b'{"prompt": "s3cr3t"}', headers={"Authorization": "Bearer s3cr3t"}, path="/v1/nope?key=s3cr3t"
+        )
+    line = await line_of(caplog)
+    assert " /v1/nope 404 " in line
+    assert "s3cr3t" not in line
+
+
+async def test_a_line_is_short_whatever_was_sent(proxy: StartProxy, caplog: pytest.LogCaptureFixture) -> None:
+    front = await proxy()
+    with caplog.at_level(logging.INFO, logger=NAME):
+        await front.post(b"", path="/v1/" + "x" * 8000, headers={"x-request-id": "y" * 8000})
+    line = await line_of(caplog)
+    assert f" /v1/{'x' * (LONGEST_WORD - 4)} 404 " in line
+    assert len(line) < 2 * LONGEST_WORD
+
+
+async def test_nothing_is_made_of_it_when_nobody_listens(proxy: StartProxy, caplog: pytest.LogCaptureFixture) -> None:
+    front = await proxy()
+    with caplog.at_level(logging.WARNING, logger=NAME):
+        await front.get("/healthz")
+    assert lines(caplog) == []
+
+
+async def test_a_run_has_its_own_line_instead(
+    proxy: StartProxy, agent: Agent, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent.plays(run("Hello"))
+    front = await proxy()
+    with caplog.at_level(logging.INFO):
+        await front.chat()
+        await front.chat(stream=False)
+        await front.get("/healthz")
+        assert " /healthz " in await line_of(caplog)
+    assert [record.name for record in caplog.records].count("oaicompat_proxy.runs") == 2

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import asyncio
+import gzip
+import zlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support.conformance import check_error_body, check_stream
+from tests.support.proxy import CHAT, StartProxy, chat_body
+from tests.support.scripted_gateway import Agent, run
+
+MEGABYTE = 1024 * 1024
+
+
+def raw_deflate(data: bytes) -> bytes:
+    """Without zlib's own frame, as some clients send it."""
+    squeezer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return squeezer.compress(data) + squeezer.flush()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", raw_deflate)]
+)
+async def test_a_compressed_body_is_understood(
+    proxy: StartProxy, agent: Agent, encoding: str, compress: type[bytes]
+) -> None:
+    agent.plays(run("Hello"))
+    body = compress(chat_body("a question " * 1000))
+    received = await (await proxy()).post(body, headers={"Content-Encoding": encoding})
+    assert check_stream(received.body, include_usage=False).text == "Hello"
+    assert agent.runs[0].prompt == "a question " * 1000
+
+
+@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(chat_body())[:40], gzip.compress(chat_body())[:5]], ids=len)
+async def test_a_body_that_breaks_its_compression_is_refused(proxy: StartProxy, agent: Agent, body: bytes) -> None:
+    received = await (await proxy()).post(body, headers={"Content-Encoding": "gzip"})
+    assert received.status == 400
+    check_error_body(received.body)
+    assert agent.exchanges == []
+
+
+async def test_the_limit_counts_what_a_body_really_is(proxy: StartProxy, agent: Agent) -> None:
+    """A few kilobytes that would become megabytes are refused long before they have."""
+    bomb = gzip.compress(chat_body("x" * 20 * MEGABYTE))
+    assert len(bomb) < 100_000
+    received = await (await proxy(max_body=MEGABYTE)).post(bomb, headers={"Content-Encoding": "gzip"})
+    assert received.status == 413
+    check_error_body(received.body)
+    assert agent.exchanges == []
+
+
+async def test_a_body_may_come_in_chunks(proxy: StartProxy, agent: Agent) -> None:
+    agent.plays(run("Hello"))
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for byte in chat_body():
+            yield bytes([byte])
+
+    received = await (await proxy()).request("POST", CHAT, data=pieces())
+    assert check_stream(received.body, include_usage=False).text == "Hello"
+
+
+@pytest.mark.parametrize("sent", [b"", b'{"messages": ['])
+async def test_a_body_that_does_not_come_is_not_waited_for(proxy: StartProxy, agent: Agent, sent: bytes) -> None:
+    line = await (await proxy(body_timeout=0.1)).dial()
+    await line.send(f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n".encode() + sent)
+    status, headers = await line.read_head()
+    assert (status, headers["x-should-retry"]) == (408, "true")
+    body = await line.read(int(headers["content-length"]))
+    assert check_error_body(body)["code"] == "request_timeout"
+    assert agent.exchanges == []
+    await line.close()
+
+
+async def test_a_body_that_trickles_is_not_waited_for_either(proxy: StartProxy) -> None:
+    line = await (await proxy(body_timeout=0.1)).dial()
+    await line.send(f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n".encode())
+
+    async def trickle() -> None:
+        while True:
+            await line.send(b" ")
+            await asyncio.sleep(0.01)
+
+    trickling = asyncio.create_task(trickle())
+    assert (await line.read_head())[0] == 408
+    trickling.cancel()
+    await asyncio.wait([trickling])
+    await line.close()
+
+
+async def test_broken_chunks_are_refused(proxy: StartProxy, agent: Agent) -> None:
+    line = await (await proxy()).dial()
+    await line.send(
+        f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nnot a size\r\n".encode()
+    )
+    assert (await line.read_head())[0] == 400
+    assert agent.exchanges == []
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_runs_nothing(proxy: StartProxy, agent: Agent) -> None:
+    front = await proxy()
+    line = await front.dial()
+    await line.send(f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n".encode() + b"{")
+    await line.close()
+    assert (await front.get("/healthz")).status == 200
+    assert agent.exchanges == []

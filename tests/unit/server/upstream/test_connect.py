@@ -1,0 +1,142 @@
+"""Connecting, until it succeeds or its time is over. The clock jumps, so that pauses cost nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+
+import pytest
+
+from oaicompat_proxy.core.errors import UpstreamConnectTimeout, UpstreamUnreachable
+from oaicompat_proxy.server.upstream import connect
+from oaicompat_proxy.server.upstream.connect import connect_with_retries
+from tests.support.fake_clock import timeless
+from tests.support.processes import free_port
+from tests.support.proxy import StartProxy
+from tests.support.raw_gateway import Gateway, on_every_loop
+from tests.support.scripted_gateway import run, serving
+
+REFUSED = ConnectionRefusedError("refused")
+NO_NAME = socket.gaierror(socket.EAI_NONAME, "no such name")
+
+
+class Door:
+    """Refuses as often as it was told, and notes when somebody came."""
+
+    def __init__(self, *refusals: Exception) -> None:
+        self._refusals = list(refusals)
+        self.times: list[float] = []
+
+    async def connect(self) -> str:
+        self.times.append(asyncio.get_running_loop().time())
+        if self._refusals:
+            raise self._refusals.pop(0)
+        return "connected"
+
+    @property
+    def pauses(self) -> list[float]:
+        return [after - before for before, after in zip(self.times, self.times[1:], strict=False)]
+
+
+@timeless
+async def test_who_is_there_is_reached_at_once() -> None:
+    door = Door()
+    assert await connect_with_retries(door.connect, within=5, retries=4) == "connected"
+    assert door.times == [0]
+
+
+@pytest.mark.parametrize("refusal", [REFUSED, NO_NAME, ConnectionResetError(), OSError("no route")], ids=repr)
+@timeless
+async def test_who_is_away_for_a_moment_is_reached_later(refusal: Exception) -> None:
+    door = Door(*[refusal] * 4)
+    assert await connect_with_retries(door.connect, within=5, retries=4) == "connected"
+    assert len(door.pauses) == 4
+    for number, pause in enumerate(door.pauses):
+        least = connect.FIRST_PAUSE * 2**number
+        assert least <= pause <= least + connect.JITTER + 0.01
+
+
+@pytest.mark.parametrize("retries", [0, 1, 4])
+@timeless
+async def test_attempts_are_counted(retries: int) -> None:
+    door = Door(*[REFUSED] * 99)
+    with pytest.raises(UpstreamUnreachable) as raised:
+        await connect_with_retries(door.connect, within=60, retries=retries)
+    assert raised.value.__cause__ is REFUSED
+    assert len(door.times) == 1 + retries
+
+
+@timeless
+async def test_all_attempts_share_one_time() -> None:
+    door = Door(*[REFUSED] * 99)
+    with pytest.raises(UpstreamConnectTimeout):
+        await connect_with_retries(door.connect, within=1, retries=99)
+    assert asyncio.get_running_loop().time() == pytest.approx(1, abs=0.01)
+    assert len(door.times) in (3, 4)
+
+
+@pytest.mark.parametrize("error", [ssl.SSLCertVerificationError("expired"), TimeoutError("the system's own")], ids=repr)
+@timeless
+async def test_what_does_not_pass_is_not_tried_again(error: Exception) -> None:
+    door = Door(error)
+    with pytest.raises((UpstreamUnreachable, UpstreamConnectTimeout)):
+        await connect_with_retries(door.connect, within=5, retries=4)
+    assert len(door.times) == 1
+
+
+@timeless
+async def test_a_fault_of_our_own_is_not_taken_for_the_gateways() -> None:
+    with pytest.raises(ZeroDivisionError):
+        await connect_with_retries(Door(ZeroDivisionError()).connect, within=5, retries=4)
+
+
+@timeless
+async def test_who_is_cancelled_does_not_go_on() -> None:
+    door = Door(*[REFUSED] * 99)
+    connecting = asyncio.create_task(connect_with_retries(door.connect, within=60, retries=99))
+    await asyncio.sleep(0.05)
+    connecting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+    await asyncio.sleep(30)
+    assert len(door.times) == 1
+
+
+@on_every_loop
+async def test_a_gateway_that_comes_back_is_sent_the_run_once(gateway: Gateway) -> None:
+    port = free_port()
+    client = gateway.client(f"http://127.0.0.1:{port}", connect_retries=9)
+    sending = asyncio.create_task(client.request("POST", "/send", b"once", retry=True, wait=False))
+    await asyncio.sleep(0.15)
+    server = await asyncio.get_running_loop().create_server(gateway.new_peer, "127.0.0.1", port)
+    try:
+        peer = await gateway.peer()
+        assert (await peer.request()).endswith(b"once")
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await (await sending).head()
+        assert len(gateway.peers) == 1
+    finally:
+        server.close()
+
+
+@on_every_loop
+async def test_what_is_no_run_is_not_waited_for(gateway: Gateway) -> None:
+    """Whether the gateway is there, for example, is asked to be known at once."""
+    client = gateway.client(f"http://127.0.0.1:{free_port()}", connect_retries=9)
+    async with asyncio.timeout(2):
+        with pytest.raises(UpstreamUnreachable):
+            await client.request("GET", "/apps")
+
+
+async def test_a_client_does_not_notice_that_the_gateway_restarts(proxy: StartProxy) -> None:
+    """The gateway's port is closed when the request comes, and listens a moment later."""
+    port = free_port()
+    front = await proxy(upstream=f"http://127.0.0.1:{port}", connect_retries=9)
+    chat = asyncio.create_task(front.chat())
+    await asyncio.sleep(0.15)
+    async with serving(port) as late:
+        late.plays(run("Hello"))
+        assert (await chat).status == 200
+        await late.until(lambda: not late.left_behind)
+        assert len(late.runs) == 1

@@ -1,0 +1,87 @@
+"""One run over HTTP: what it shows beside its events."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from typing import Any
+
+import pytest
+
+from oaicompat_proxy.config.settings import Config
+from oaicompat_proxy.core.errors import UpstreamError
+from oaicompat_proxy.core.events import Event, RunEnded, TextDelta
+from oaicompat_proxy.core.message import Text
+from oaicompat_proxy.core.turn import Turn
+from oaicompat_proxy.server.upstream.gateway_client import Upstream
+from oaicompat_proxy.server.upstream.run import Run
+from oaicompat_proxy.server.upstream.run_state import RunState
+from tests.support.scripted_gateway import Agent, Reply, run
+
+
+@pytest.fixture
+async def begun(agent: Agent) -> AsyncIterator[Run]:
+    upstream = Upstream(Config(upstream=agent.url), agent.url)
+    begun = upstream.run(upstream.dialect.build_run(Turn((Text("Hi"),)), app="", key="s1", run_id="r1"))
+    yield begun
+    begun.abort()
+    upstream.close()
+
+
+async def pull(run: Run) -> list[Event]:
+    return [event async for events in run for event in events]
+
+
+async def push(run: Run) -> list[Event]:
+    pushed: list[Event] = []
+
+    def take(events: Iterable[Event]) -> bool:
+        pushed.extend(events)
+        return run.state is not RunState.FINISHED
+
+    await run.push_to(take)
+    return pushed
+
+
+Read = Callable[[Run], Coroutine[Any, Any, list[Event]]]
+both_ways = pytest.mark.parametrize("read", [pull, push])
+
+
+@both_ways
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_the_gateways_bytes_are_shown_decompressed(agent: Agent, begun: Run, read: Read, encoding: str) -> None:
+    sent = b"".join(run("Ahoy."))
+    body, headers = (sent, ()) if encoding == "identity" else (gzip.compress(sent), (("Content-Encoding", "gzip"),))
+    agent.replies("/send", Reply([body], headers=headers))
+    shown: list[bytes] = []
+    begun.on_gateway_bytes = shown.append
+    await begun.open()
+    assert RunEnded() in await read(begun)
+    assert b"".join(shown) == sent
+
+
+async def test_bytes_that_cannot_be_read_are_shown_first(agent: Agent, begun: Run) -> None:
+    agent.replies("/send", Reply([b"data: no JSON\n\n"]))
+    shown: list[bytes] = []
+    begun.on_gateway_bytes = shown.append
+    await begun.open()
+    with pytest.raises(UpstreamError):
+        await pull(begun)
+    assert shown == [b"data: no JSON\n\n"]
+
+
+@both_ways
+async def test_each_watch_receives_what_the_one_before_it_returns(agent: Agent, begun: Run, read: Read) -> None:
+    agent.replies("/send", Reply([*run("Ahoy.")]))
+    seen: list[Event] = []
+
+    def see(event: Event) -> Event:
+        seen.append(event)
+        return event
+
+    begun.watch(lambda event: TextDelta("Aye.") if isinstance(event, RunEnded) else event)
+    begun.watch(see)
+    await begun.open()
+    events = await read(begun)
+    assert events[-1] == TextDelta("Aye.")
+    assert seen == events

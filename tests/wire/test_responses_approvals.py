@@ -1,0 +1,135 @@
+"""A tool of the agent's that waits for a human, as an approval request of the Responses API.
+
+`danger` is the demo's tool that asks first.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oaicompat_proxy.commands.replay.retranslate import compare
+from oaicompat_proxy.demo.settings import GatewaySettings
+from tests.support.conformance import check_error_body
+from tests.support.proxy import Received
+from tests.support.proxy_harness import Front, StartFront
+from tests.support.responses_conformance import ResponseAnswer, check_response_body, check_response_stream
+from tests.unit.server.recording.test_recorder import the_recording
+
+pytest_plugins = ["tests.support.proxy_fixtures"]
+
+CONFIRM = "[[scenario:confirm]]"
+NEW = GatewaySettings(release="924f879", pace=0)
+SERVER = {"type": "mcp", "server_label": "demo", "server_url": "http://example.org", "require_approval": "always"}
+
+both_ways = pytest.mark.parametrize("stream", [True, False])
+
+
+async def post(there: Front, given: Any, *, stream: bool, key: str = "", **fields: Any) -> Received:
+    body = json.dumps({"model": "demo", "input": given, "stream": stream, "tools": [SERVER], **fields}).encode()
+    headers = {"Authorization": f"Bearer {key}"} if key else None
+    return await there.proxy.post(body, path="/v1/responses", headers=headers)
+
+
+async def ask(there: Front, given: Any, *, stream: bool, **fields: Any) -> ResponseAnswer:
+    received = await post(there, given, stream=stream, **fields)
+    assert received.status == 200, received.body
+    return check_response_stream(received.body) if stream else check_response_body(received.body)
+
+
+def approval(question: str, *, approve: bool = True) -> dict[str, Any]:
+    return {"type": "mcp_approval_response", "approval_request_id": question, "approve": approve}
+
+
+def question_of(told: ResponseAnswer) -> str:
+    (request,) = told.approvals
+    assert (request["name"], request["server_label"], told.calls) == ("danger", "demo", [])
+    return str(request["id"])
+
+
+def confirmed(there: Front) -> list[bool]:
+    """What was said to the gateway about the tool."""
+    bodies = [json.loads(body) for path, body in there.gateway_state.requests if path == "/invoke"]
+    calls = [body["params"] for body in bodies if body["method"] == "tool-confirm"]
+    return [call["confirmed"] for call in calls if not call["sessionId"].startswith("nobody-")]
+
+
+@both_ways
+@pytest.mark.parametrize("approve", [True, False])
+async def test_a_full_round(front: StartFront, stream: bool, approve: bool) -> None:
+    there = await front(NEW, confirmations="ask")
+    first = await ask(there, CONFIRM, stream=stream)
+    question = question_of(first)
+    items = [{"role": "user", "content": CONFIRM}, *first.response["output"], approval(question, approve=approve)]
+    second = await ask(there, items, stream=stream)
+    assert "It is over." in second.text
+    assert confirmed(there) == [approve]
+    assert len(there.runs) == 1, "the very run that waited goes on"
+    await there.at_rest()
+
+
+async def test_a_round_by_the_previous_response(front: StartFront) -> None:
+    there = await front(NEW, confirmations="ask")
+    first = await ask(there, CONFIRM, stream=True)
+    second = await ask(there, [approval(question_of(first))], stream=True, previous_response_id=first.id)
+    assert "It is over." in second.text
+    assert confirmed(there) == [True]
+    await there.at_rest()
+
+
+async def test_a_round_by_reference(front: StartFront) -> None:
+    """As the AI SDK sends it."""
+    there = await front(NEW, confirmations="ask")
+    first = await ask(there, CONFIRM, stream=True)
+    question = question_of(first)
+    items = [{"role": "user", "content": CONFIRM}, {"type": "item_reference", "id": question}, approval(question)]
+    assert "It is over." in (await ask(there, items, stream=True)).text
+    await there.at_rest()
+
+
+async def test_a_question_is_answered_once_and_by_its_own_client(front: StartFront) -> None:
+    there = await front(NEW, confirmations="ask", api_key=("alice", "bob"))
+    first = check_response_stream((await post(there, CONFIRM, stream=True, key="alice")).body)
+    items = [{"role": "user", "content": CONFIRM}, *first.response["output"], approval(question_of(first))]
+    assert (await post(there, items, stream=True, key="bob")).status == 400
+    assert confirmed(there) == []
+    assert (await post(there, items, stream=True, key="alice")).status == 200
+    again = await post(there, items, stream=True, key="alice")
+    assert again.status >= 400
+    check_error_body(again.body)
+    assert len(there.runs) == 1
+    await there.at_rest()
+
+
+async def test_a_client_that_declares_no_such_server_is_asked_by_a_call(front: StartFront) -> None:
+    there = await front(NEW, confirmations="ask")
+    first = await ask(there, CONFIRM, stream=True, tools=[])
+    ((call_id, name, _),) = first.calls
+    assert name == "confirm_tool_call"
+    result = {"type": "function_call_output", "call_id": call_id, "output": '{"confirmed": true}'}
+    items = [{"role": "user", "content": CONFIRM}, *first.response["output"], result]
+    assert "It is over." in (await ask(there, items, stream=True, tools=[])).text
+    await there.at_rest()
+
+
+async def test_nothing_is_asked_where_everything_is_denied(front: StartFront) -> None:
+    there = await front(NEW)
+    told = check_response_stream((await post(there, CONFIRM, stream=True)).body)
+    assert told.status == "failed"
+    assert told.error is not None
+    assert "danger" in told.error["message"]
+    await there.at_rest()
+
+
+@both_ways
+@pytest.mark.parametrize("raw", [True, False])
+async def test_a_recording_replays_to_what_was_sent(front: StartFront, stream: bool, raw: bool, tmp_path: Path) -> None:
+    there = await front(NEW, confirmations="ask", record=str(tmp_path), record_raw=raw)
+    first = await ask(there, CONFIRM, stream=stream, instructions="Be brief.")
+    assert compare(await the_recording(tmp_path)) == []
+    items = [{"role": "user", "content": CONFIRM}, *first.response["output"], approval(question_of(first))]
+    await ask(there, items, stream=stream)
+    await there.at_rest()
