@@ -168,7 +168,7 @@ def _add_gateway(
     recorder = Recorder(config) if config.record else None
     for api in apis:
         answer = recorder.wrap(new_handler(api)) if recorder else new_handler(api)
-        answer = gateway.once.wrap(reported(api, answer), api.retries)
+        answer = gateway.once.wrap(gateway.claims.wrap(reported(api, answer)), api.retries)
         app.router.add_post(base + api.path, answer, expect_handler=answer_expectation)
         for route in api.routes:
             handler = new_route_handler(route)

@@ -12,6 +12,8 @@ from aiohttp import web
 from ..config.per_model import ModelOverrides
 from ..config.settings import Config
 from ..core.signing import SigningKeys
+from .idempotency.claimed_runs import ClaimedRuns
+from .idempotency.claims import RedisClaims
 from .idempotency.run_once import IdempotentRuns
 from .runtime import GatewayRuntime
 from .sessions.call_ids import CallIds
@@ -48,6 +50,7 @@ class Gateway:
         self._address = address
         self.limiter = RunLimiter(config)
         self.once = IdempotentRuns(config)
+        self.claims = ClaimedRuns(config, RedisClaims(redis, namespace) if redis else None)
         self.locks: SessionLocks
         self.store: SessionStore
         self._names: SessionNames
@@ -127,6 +130,7 @@ class Gateway:
         if tasks:
             await asyncio.wait(tasks)
         await self.once.shutdown()
+        await self.claims.shutdown()
         await self.runtime.sessions.shutdown()
         await self.locks.close()
         self.runtime.upstream.close()

@@ -44,7 +44,9 @@ async def nothing_left(left: Callable[[], list[str]], until: Callable[[Callable[
         pytest.fail(f"left behind: {', '.join(left())}")
 
 
-LASTING = frozenset({"listen to the gateway", "sweep sessions", "renew session locks", "sync the secret"})
+LASTING = frozenset(
+    {"listen to the gateway", "sweep sessions", "renew session locks", "renew run claims", "sync the secret"}
+)
 """Tasks that go on as long as a proxy does."""
 
 

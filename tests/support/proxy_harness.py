@@ -218,6 +218,12 @@ class RedisServer:
         with redis.Redis.from_url(self.url) as client:
             client.flushall()
 
+    def keys(self, pattern: str) -> list[bytes]:
+        import redis
+
+        with redis.Redis.from_url(self.url) as client:
+            return list(client.scan_iter(pattern))
+
     def signal(self, number: int) -> None:
         assert self._process is not None
         self._process.send_signal(number)

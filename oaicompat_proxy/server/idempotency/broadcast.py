@@ -47,6 +47,11 @@ class BroadcastBuffer:
         self._readers.add(reader)
         return reader
 
+    def content(self) -> bytes:
+        """All bytes written so far; only while the buffer is replayable."""
+        assert self.is_replayable
+        return b"".join(self._pieces)
+
     @property
     def has_readers(self) -> bool:
         return bool(self._readers)

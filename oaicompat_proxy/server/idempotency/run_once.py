@@ -3,8 +3,8 @@
 An `Idempotency-Key` names a request; without one, the client's API may find a name in the body. The first request
 starts the run in a task of its own; all requests read the shared answer. A client whose connection broke repeats its
 request and gets the answer, live or complete. A run without readers is stopped after `idempotency_grace`, as if its
-client had left. The answers are in the memory of one process: in front of several, the load balancer has to send a key
-to the same one.
+client had left. The answers are in the memory of one process; several processes that share a Redis claim their runs
+there (`claimed_runs`), others need a load balancer that sends a key to the same one.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ..http.body import read_body
 from ..runtime import RUNTIME
 from ..turns import LARGE, give_way
 from .cache import HEADER, IdempotencyCache, check_key, fingerprint
+from .claims import FOLLOWER_TTL
 from .delivery import ANY_FORM, Form, deliver
 from .recent_failures import RecentFailures
 from .shared_answer import SharedAnswer, SharedSinkFactory, without_trace
@@ -157,10 +158,12 @@ class IdempotentRuns:
             self._on_run_end(shared)
 
     def _on_run_end(self, shared: SharedAnswer) -> None:
-        """Keeps the answer, and a failure after which the agent may have acted; other failures are removed."""
+        """Keeps the answer, and a failure after which the agent may have acted; other failures are removed, and copies:
+        the process that made the answer keeps it.
+        """
         del self._runs[shared]
         self._stop_timer(shared)
-        if shared.failure is not None and shared.failure.should_retry is not False:
+        if shared.is_copy or (shared.failure is not None and shared.failure.should_retry is not False):
             self._cache.remove(shared)
         else:
             self._call_later(self._config.idempotency_ttl, shared, self._cache.remove)
@@ -178,7 +181,10 @@ class IdempotentRuns:
                 self._call_later(grace, shared, self._stop)
 
     def _stop(self, shared: SharedAnswer) -> None:
-        self._runs[shared].cancel()
+        if shared.is_followed():
+            self._call_later(FOLLOWER_TTL, shared, self._stop)
+        else:
+            self._runs[shared].cancel()
 
     def _call_later(self, delay: float, shared: SharedAnswer, action: Callable[[SharedAnswer], None]) -> None:
         def due() -> None:

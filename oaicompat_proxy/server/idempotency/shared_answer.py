@@ -44,6 +44,10 @@ class SharedAnswer:
         """Encodes a keep-alive that fits the bytes written last; the buffer has no keep-alives."""
         self.answer: StreamedAnswer | None = None
         """Makes the bytes of a stream, until its end."""
+        self.is_copy = False
+        """Another process makes the answer, and stores it."""
+        self.is_followed: Callable[[], bool] = bool
+        """Whether another process waits for the end of the run."""
         self.encoder: StreamEncoder | None = None
         """Of a stream; it also encodes the failure of one reader after the end."""
         self._changed = asyncio.Event()
@@ -51,6 +55,11 @@ class SharedAnswer:
     @property
     def over(self) -> bool:
         return self.buffer.complete or self.failure is not None
+
+    @property
+    def has_client_key(self) -> bool:
+        """The client has sent an `Idempotency-Key`; the server's own names have spaces."""
+        return " " not in self.key
 
     # for the run
 
@@ -240,10 +249,10 @@ class SharedSinkFactory:
     """Makes the sinks of a shared answer."""
 
     def __init__(self, shared: SharedAnswer) -> None:
-        self._shared = shared
+        self.shared = shared
 
     def stream(self, first_event_wait: float, answer: StreamedAnswer) -> SharedStreamSink:
-        return SharedStreamSink(self._shared, first_event_wait, answer)
+        return SharedStreamSink(self.shared, first_event_wait, answer)
 
     def body(self) -> SharedBodySink:
-        return SharedBodySink(self._shared)
+        return SharedBodySink(self.shared)

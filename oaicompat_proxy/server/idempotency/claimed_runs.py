@@ -1,0 +1,134 @@
+"""Runs that are claimed in Redis, so that a retry that reaches another process does not run the agent again.
+
+This process runs a request if the claim is its own. If another process has it, this one waits until that run has ended
+and sends its answer, or its failure, to the client. The client gets no byte before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from ...config.settings import Config
+from ...core.errors import (
+    IdempotencyKeyReused,
+    IdempotentAnswerGone,
+    InternalError,
+    ProxyError,
+    SessionsUnavailable,
+)
+from ..context import CONTEXT, Handler
+from .cache import HEADER
+from .claims import LARGEST_OUTCOME, LOST_AFTER, Claim, FoundClaim, RedisClaims
+from .shared_answer import SharedAnswer, SharedSinkFactory
+from .stored_outcome import encode_outcome, restore_outcome
+
+POLL_INTERVAL = 0.25
+"""Seconds between two looks at the claim of another process."""
+
+
+class ClaimedRuns:
+    """Claims the runs of one process that have a name. Without Redis it claims nothing."""
+
+    def __init__(self, config: Config, claims: RedisClaims | None) -> None:
+        self._ttl = config.idempotency_ttl
+        self._largest = min(config.max_idempotent_answer, LARGEST_OUTCOME)
+        self._claims = claims
+
+    def wrap(self, handler: Handler) -> Handler:
+        """Returns a handler that claims a run whose answer is shared, and passes on other requests unchanged."""
+        claims = self._claims
+        if claims is None:
+            return handler
+
+        async def run_claimed(request: web.Request) -> web.StreamResponse:
+            sinks = request[CONTEXT].sinks
+            if isinstance(sinks, SharedSinkFactory) and sinks.shared.fingerprint:
+                return await self._run(request, handler, sinks.shared, claims)
+            return await handler(request)
+
+        return run_claimed
+
+    async def shutdown(self) -> None:
+        """After the last run: returns when all outcomes are stored."""
+        if self._claims is not None:
+            await self._claims.close()
+
+    async def _run(
+        self, request: web.Request, handler: Handler, shared: SharedAnswer, claims: RedisClaims
+    ) -> web.StreamResponse:
+        claim = claims.new_claim(shared.scope, shared.key, shared.fingerprint)
+        shared.is_copy = True
+        outcome = await _acquire(claims, claim, required=shared.has_client_key)
+        if outcome is not None:
+            restore_outcome(outcome, shared)
+            return web.Response()
+        shared.is_copy = False
+        shared.is_followed = lambda: claim.is_followed
+        failure: ProxyError = InternalError()
+        try:
+            return await handler(request)
+        except ProxyError as error:
+            failure = error
+            raise
+        except asyncio.CancelledError:
+            failure = IdempotentAnswerGone("The run of this request was stopped. The agent is not run twice.")
+            raise
+        finally:
+            claims.end(claim, self._outcome(shared, failure), ttl=self._ttl)
+
+    def _outcome(self, shared: SharedAnswer, failure: ProxyError) -> bytes | None:
+        """None after a failure that allows another run. `failure`: if there is no complete answer."""
+        reason = shared.failure or (None if shared.buffer.complete else failure)
+        if reason is not None and reason.should_retry is not False:
+            return None
+        return encode_outcome(shared, None if shared.buffer.complete else reason, largest=self._largest)
+
+
+async def _acquire(claims: RedisClaims, claim: Claim, *, required: bool) -> bytes | None:
+    """Returns None when this process is to run the request, or the outcome of its run in another process.
+
+    Raises IdempotencyKeyReused, IdempotentAnswerGone, and SessionsUnavailable if the claim is `required`.
+    """
+    loop = asyncio.get_running_loop()
+    seen: float | None = None
+    """The loop's time at which another process had the claim."""
+    while True:
+        try:
+            found = await claims.take(claim)
+            if found is None:
+                return None
+            seen = loop.time()
+            if _has_ended(found, claim):
+                return await _read_outcome(claims, claim)
+        except SessionsUnavailable as error:
+            if seen is None and not required:
+                return None
+            if seen is None or loop.time() - seen > LOST_AFTER:
+                raise SessionsUnavailable(
+                    "What this proxy's workers share about requests cannot be reached, so it is not known whether "
+                    "this request has run. Send it again a little later."
+                ) from error
+        await asyncio.sleep(POLL_INTERVAL)
+
+
+def _has_ended(found: FoundClaim, claim: Claim) -> bool:
+    """Raises IdempotencyKeyReused and IdempotentAnswerGone."""
+    if found.fingerprint != claim.fingerprint:
+        raise IdempotencyKeyReused(f"This {HEADER} belongs to another request; give each request a key of its own.")
+    if not found.has_ended and found.age > LOST_AFTER:
+        raise IdempotentAnswerGone(
+            "The process that ran this request has stopped without an answer. The agent is not run twice."
+        )
+    return found.has_ended
+
+
+async def _read_outcome(claims: RedisClaims, claim: Claim) -> bytes:
+    """Raises IdempotentAnswerGone."""
+    outcome = await claims.find_outcome(claim)
+    if outcome is None:
+        raise IdempotentAnswerGone(
+            "The run of this request has ended, and its answer is not stored any more. The agent is not run twice."
+        )
+    return outcome

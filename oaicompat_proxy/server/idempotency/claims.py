@@ -1,0 +1,232 @@
+"""Claims of runs in Redis: of all processes that share it, one runs a request that has a name (decision D12).
+
+A claim is a key whose value names the request and its holder. The holder renews it every RENEWAL_INTERVAL; the time
+that the key has left to live says when it was renewed last, by Redis' own clock. A claim stays when its run has ended,
+and its outcome stands under a second key: whoever comes later reads it.
+
+- Redis loses its data (a restart, FLUSHALL). A holder sets its key again at its next renewal; a retry that comes before
+  that runs the agent a second time.
+- A holder dies. Its claim stays for RUNNING_TTL, and a retry is told that the answer is gone: the agent may have acted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ...core.errors import SessionsUnavailable
+from ..bounded_keys import SET_BOUNDED
+from ..redis import mapped_errors
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+log = logging.getLogger(__name__)
+
+RUNNING_TTL = 600.0
+"""Seconds that the claim of a process that died stays."""
+
+RENEWAL_INTERVAL = 1.0
+"""Seconds between renewals of all claims of a process."""
+
+LOST_AFTER = 10.0
+"""Seconds without a renewal after which the holder counts as dead."""
+
+FOLLOWER_TTL = 5.0
+"""Seconds for which a holder knows that another process waits for its run."""
+
+MOST_CLAIMS = 100_000
+"""Claims of all gateways and replicas, of some 200 bytes; the oldest are deleted."""
+
+MOST_OUTCOMES = 1000
+"""Outcomes of all gateways and replicas; the oldest are deleted."""
+
+LARGEST_OUTCOME = 256 * 1024
+"""Bytes of one: all of them are at most 256 MB."""
+
+CANCEL_INTERVAL = 0.1
+"""Seconds between two cancellations of the renewals."""
+
+BATCH_SIZE = 500
+"""Claims that one command renews."""
+
+_PREFIX = "oaicompat:run:"
+_CLAIMS = "oaicompat:runs"
+_OUTCOMES = "oaicompat:outcomes"
+
+_TAKE = (
+    """
+local found = redis.call('GET', KEYS[1])
+if found then
+  redis.call('SET', KEYS[3], '1', 'PX', ARGV[5])
+  return {found, redis.call('PTTL', KEYS[1])}
+end
+"""
+    + SET_BOUNDED
+)
+"""`KEYS`: claim, all claims, followers. `ARGV`: value, milliseconds to live, score, most claims, FOLLOWER_TTL."""
+
+_RENEW = """
+local followed = {}
+for number = 1, #KEYS, 2 do
+  local value = ARGV[(number + 1) / 2 + 1]
+  if (redis.call('GET', KEYS[number]) or value) == value then redis.call('SET', KEYS[number], value, 'PX', ARGV[1]) end
+  if redis.call('EXISTS', KEYS[number + 1]) == 1 then followed[#followed + 1] = value end
+end
+return followed
+"""
+"""`KEYS`: claim and followers, for each. `ARGV`: milliseconds to live, then the value of each."""
+
+_END = """
+if (redis.call('GET', KEYS[1]) or ARGV[1]) ~= ARGV[1] then return end
+if ARGV[2] == '' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+"""
+"""`ARGV`: the value of the running claim, that of the ended one or nothing, milliseconds to live."""
+
+
+class FoundClaim(NamedTuple):
+    """Another process has the run, or had it."""
+
+    fingerprint: str
+    has_ended: bool
+    age: float
+    """Seconds since its holder renewed it, if it has not ended."""
+
+
+@dataclass(slots=True, eq=False)
+class Claim:
+    """The right to run a request. `fingerprint`: of the request, since a client may use its name for another one."""
+
+    key: str
+    fingerprint: str
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
+    # moving
+    is_followed: bool = False
+    """Another process waits for the run."""
+
+    @property
+    def running(self) -> str:
+        return f"running {self.fingerprint} {self.token}"
+
+    @property
+    def ended(self) -> str:
+        return f"ended {self.fingerprint} {self.token}"
+
+    @property
+    def followers(self) -> str:
+        return f"{self.key}:followers"
+
+    @property
+    def outcome(self) -> str:
+        return f"{self.key}:outcome"
+
+
+class RedisClaims:
+    """The claims of one process."""
+
+    def __init__(self, redis: Redis, namespace: str) -> None:
+        """`namespace`: of this gateway's keys."""
+        self._redis = redis
+        self._namespace = namespace
+        self._take = redis.register_script(_TAKE)
+        self._renew = redis.register_script(_RENEW)
+        self._end = redis.register_script(_END)
+        self._set_bounded = redis.register_script(SET_BOUNDED)
+        # moving
+        self._held: dict[str, Claim] = {}
+        """By the value in Redis."""
+        self._renewing: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def new_claim(self, scope: str, name: str, fingerprint: bytes) -> Claim:
+        """A claim that is not taken yet. `scope`: of the caller; `name`: of the request."""
+        words = "\0".join((self._namespace, scope, name))
+        digest = hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()
+        return Claim(_PREFIX + digest, fingerprint.hex())
+
+    async def take(self, claim: Claim) -> FoundClaim | None:
+        """None if the claim is this process's now. Raises SessionsUnavailable."""
+        keys = [claim.key, _CLAIMS, claim.followers]
+        arguments: list[str | float] = [claim.running, _ms(RUNNING_TTL), time.time(), MOST_CLAIMS, _ms(FOLLOWER_TTL)]
+        try:
+            with mapped_errors():
+                found = await self._take(keys, arguments)
+        except BaseException:
+            self.end(claim, None, ttl=0)  # Redis may have granted it although its reply was not read
+            raise
+        if isinstance(found, list) and found[0].decode() != claim.running:
+            return _read(found)
+        self._held[claim.running] = claim
+        if self._renewing is None:
+            self._renewing = asyncio.create_task(self._renew_forever(), name="renew run claims")
+        return None
+
+    async def find_outcome(self, claim: Claim) -> bytes | None:
+        """Raises SessionsUnavailable."""
+        with mapped_errors():
+            outcome: Any = await self._redis.get(claim.outcome)
+        return outcome if isinstance(outcome, bytes) else None
+
+    def end(self, claim: Claim, outcome: bytes | None, *, ttl: float) -> None:
+        """Stores the outcome for `ttl` seconds in the background. Without one the claim is given up."""
+        self._held.pop(claim.running, None)
+        task = asyncio.create_task(self._store(claim, outcome, ttl), name="end a run claim")
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    async def close(self) -> None:
+        """Returns when all outcomes are stored."""
+        while self._renewing is not None and not self._renewing.done():
+            self._renewing.cancel()
+            await asyncio.wait([self._renewing], timeout=CANCEL_INTERVAL)  # redis-py may lose a cancellation
+        if self._ending:
+            await asyncio.wait(list(self._ending))
+
+    async def _store(self, claim: Claim, outcome: bytes | None, ttl: float) -> None:
+        """The outcome first: a claim that has ended without one says that the answer is gone."""
+        ended: list[str | int] = ["", 0]
+        try:
+            with mapped_errors():
+                if outcome is not None and ttl > 0:
+                    ended = [claim.ended, _ms(ttl)]
+                    await self._set_bounded([claim.outcome, _OUTCOMES], [outcome, _ms(ttl), time.time(), MOST_OUTCOMES])
+                await self._end([claim.key], [claim.running, *ended])
+        except SessionsUnavailable:
+            log.warning("Redis unavailable: the outcome of a request is not shared with other workers")
+
+    async def _renew_forever(self) -> None:
+        from ..bounded_redis import PROBES
+
+        PROBES.set(True)
+        while True:
+            claims = list(self._held.values())
+            for start in range(0, len(claims), BATCH_SIZE):
+                await self._renew_batch(claims[start : start + BATCH_SIZE])
+            await asyncio.sleep(RENEWAL_INTERVAL)
+
+    async def _renew_batch(self, claims: list[Claim]) -> None:
+        claims = [claim for claim in claims if claim.running in self._held]
+        keys = [key for claim in claims for key in (claim.key, claim.followers)]
+        try:
+            with mapped_errors():
+                followed = await self._renew(keys, [_ms(RUNNING_TTL), *(claim.running for claim in claims)])
+        except SessionsUnavailable:
+            return
+        for claim in claims:
+            claim.is_followed = claim.running.encode() in followed
+            if claim.running not in self._held:  # given up meanwhile, and perhaps set again by this renewal
+                self.end(claim, None, ttl=0)
+
+
+def _read(found: list[Any]) -> FoundClaim:
+    state, fingerprint, _ = found[0].decode().split(" ")
+    return FoundClaim(fingerprint, state == "ended", RUNNING_TTL - found[1] / 1000)
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)

@@ -1,0 +1,67 @@
+"""The outcome of a run as bytes: what another process needs to answer a retry as this one would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from ...core.errors import IdempotentAnswerGone, ProxyError
+from .shared_answer import SharedAnswer
+
+_TOO_LONG = (
+    "The run of this request was begun, and its answer is too long to be kept for a retry; the agent is not run twice."
+)
+
+
+def encode_outcome(shared: SharedAnswer, failure: ProxyError | None, *, largest: int) -> bytes:
+    """Of a run that has ended. `failure`: why there is no answer. `largest`: bytes of an answer that is stored."""
+    if failure is not None:
+        return _encode_failure(failure)
+    buffer = shared.buffer
+    if not buffer.is_replayable or buffer.size > largest:
+        return _encode_failure(IdempotentAnswerGone(_TOO_LONG))
+    return b'{"streamed":%b}\n' % (b"true" if shared.streamed else b"false") + buffer.content()
+
+
+def restore_outcome(outcome: bytes, shared: SharedAnswer) -> None:
+    """Gives the readers of `shared` the answer. Raises the failure of a run that has none."""
+    head, _, content = outcome.partition(b"\n")
+    members = orjson.loads(head)
+    if "error" in members:
+        raise _restore_failure(members["error"])
+    shared.begin(streamed=members["streamed"])
+    shared.write(content)
+    shared.end()
+
+
+def _encode_failure(error: ProxyError) -> bytes:
+    kind = type(error).__name__
+    return orjson.dumps(
+        {
+            "error": {
+                "kind": kind,
+                "message": error.message,
+                "param": error.param,
+                "code": error.code,
+                "retry_after": error.retry_after,
+            }
+        }
+    )
+
+
+def _restore_failure(members: dict[str, Any]) -> ProxyError:
+    """An error of the same class, which decides status and type; of the root for a class of another release."""
+    kind = next((each for each in _kinds(ProxyError) if each.__name__ == members["kind"]), ProxyError)
+    error = kind.__new__(kind)
+    ProxyError.__init__(error, members["message"], param=members["param"], code=members["code"])
+    error.should_retry = False  # only such failures are stored
+    error.retry_after = members["retry_after"]
+    return error
+
+
+def _kinds(root: type[ProxyError]) -> Iterator[type[ProxyError]]:
+    yield root
+    for kind in root.__subclasses__():
+        yield from _kinds(kind)
