@@ -338,3 +338,10 @@ async def test_another_key_cannot_refer_to_it(agent: Agent, proxy: StartProxy) -
     answered = check_response_body((await told("alice")).body)
     assert (await told("alice", previous_response_id=answered.id)).status == 200
     assert (await told("bob", previous_response_id=answered.id)).status == 400
+
+
+@both_ways
+async def test_a_call_without_arguments_has_an_empty_object(agent: Agent, front: Proxy, stream: bool) -> None:
+    silent = [each for each in tool_call("call_1", "weather", "{}") if b"tool_call_delta" not in each]
+    agent.plays(*run()[:3], *silent)
+    assert (await ask(front, stream=stream, tools=[TOOL])).calls == [("call_1", "weather", "{}")]
