@@ -1,6 +1,7 @@
 """Stores the parts of answers that later requests refer to: for a whole process tree, with Redis for all replicas.
 
-An entry belongs to one caller. Number, size and age of the entries are bounded; the oldest are evicted.
+An entry belongs to one caller. Number, bytes and age of each caller's entries are bounded; the caller's oldest ones are
+evicted.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from ..core.errors import InvalidRequest, SessionsUnavailable
-from .bounded_keys import SET_BOUNDED
+from .bounded_keys import DELETE_OF_OWNER, SET_BOUNDED_BY_OWNER
+from .ledgers import Ledgers
 from .redis import mapped_errors
 from .shared_table import SharedTable
 
@@ -24,11 +26,23 @@ log = logging.getLogger(__name__)
 TTL = 24 * 3600.0
 """Seconds for which an answer can be referred to, if there is room for so long."""
 
-MAX_IN_REDIS = 20_000
-"""Entries of all gateways and replicas; the oldest are evicted."""
+MAX_OF_CALLER, MAX_BYTES_OF_CALLER = 800, 16 * 1024 * 1024
+"""Entries of one caller, and their bytes, in the memory of a process tree; the caller's oldest are evicted."""
 
-_TABLE = SharedTable(slots=4096, slot_size=16 * 1024)
+MAX_OF_CALLER_IN_REDIS, MAX_BYTES_OF_CALLER_IN_REDIS = 4000, 64 * 1024 * 1024
+"""The same in Redis."""
+
+MAX_IN_REDIS = 40_000
+"""Entries of all callers, gateways and replicas; the oldest are evicted."""
+
+NAMES_AT_ONCE = 16
+"""Entries that Redis is asked for in one command: with the largest entries they are 8 MB."""
+
+_TABLE = SharedTable(slots=4096, slot_size=16 * 1024, candidates=8)
 """64 MB, of which the kernel allocates only the pages in use."""
+
+_LEDGERS = Ledgers(callers=256, most=MAX_OF_CALLER, most_bytes=MAX_BYTES_OF_CALLER)
+"""4 MB, of which the kernel allocates only the pages in use."""
 
 _LENGTH = 4
 """Bytes in front of an entry for its length."""
@@ -37,7 +51,8 @@ _LENGTH = 4
 class StoredAnswers(Protocol):
     """Entries of all callers, each found by its caller's scope and its name."""
 
-    async def add(self, scope: str, entries: Mapping[str, bytes]) -> None: ...
+    async def add(self, scope: str, entries: Mapping[str, bytes], *, ttl: float = TTL) -> None:
+        """`ttl`: seconds for which they are stored, if there is room for so long."""
 
     async def delete(self, scope: str, names: Iterable[str]) -> None:
         """Raises SessionsUnavailable."""
@@ -51,7 +66,7 @@ class StoredAnswers(Protocol):
 class NoAnswers:
     """Nothing is stored."""
 
-    async def add(self, scope: str, entries: Mapping[str, bytes]) -> None:
+    async def add(self, scope: str, entries: Mapping[str, bytes], *, ttl: float = TTL) -> None:
         pass
 
     async def delete(self, scope: str, names: Iterable[str]) -> None:
@@ -64,45 +79,60 @@ class NoAnswers:
 class MemoryAnswers:
     """For one process tree."""
 
-    def __init__(self, table: SharedTable = _TABLE) -> None:
+    def __init__(self, table: SharedTable = _TABLE, ledgers: Ledgers = _LEDGERS) -> None:
+        """`ledgers`: what each caller has in the table."""
         self._table = table
+        self._ledgers = ledgers
 
-    async def add(self, scope: str, entries: Mapping[str, bytes]) -> None:
-        until = time.time() + TTL
+    async def add(self, scope: str, entries: Mapping[str, bytes], *, ttl: float = TTL) -> None:
+        caller, until = _short(scope_key(scope)), time.time() + ttl
         for name, value in entries.items():
-            self._put(_key(scope, name), value, until)
+            key = _short(entry_key(scope, name))
+            for evicted in self._ledgers.add(caller, key, len(value)):
+                self._delete(*evicted)
+            self._put(key, value, until, scope)
 
     async def delete(self, scope: str, names: Iterable[str]) -> None:
+        caller = _short(scope_key(scope))
         for name in names:
-            self._table.delete(f"{_key(scope, name)}#0")
+            key = _short(entry_key(scope, name))
+            self._delete(key, self._ledgers.remove(caller, key))
 
     async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
         for name in names:
-            value = self._get(_key(scope, name), most)
+            value = self._get(_short(entry_key(scope, name)), most)
             if value is not None:
                 found[name] = value
-                most = _rest(most, len(value))
+                most = rest_of(most, len(value))
         return found
 
-    def _put(self, key: str, value: bytes, until: float) -> None:
+    def _put(self, key: bytes, value: bytes, until: float, scope: str) -> None:
         value = len(value).to_bytes(_LENGTH, "big") + value
         for number, start in enumerate(range(0, len(value), self._table.max_value)):
-            self._table.put(f"{key}#{number}", value[start : start + self._table.max_value], until=until)
+            piece = value[start : start + self._table.max_value]
+            self._table.put(_piece(key, number), piece, until=until, owner=scope)
 
-    def _get(self, key: str, most: int) -> bytes | None:
-        value = self._table.get(f"{key}#0")
+    def _get(self, key: bytes, most: int) -> bytes | None:
+        value = self._table.get(_piece(key, 0))
         if value is None:
             return None
         length = int.from_bytes(value[:_LENGTH], "big")
-        _rest(most, length)
+        rest_of(most, length)
         pieces = [value]
-        for number in range(1, -(-(_LENGTH + length) // self._table.max_value)):
-            piece = self._table.get(f"{key}#{number}")
+        for number in range(1, self._pieces(length)):
+            piece = self._table.get(_piece(key, number))
             if piece is None:
                 return None
             pieces.append(piece)
         return b"".join(pieces)[_LENGTH:]
+
+    def _delete(self, key: bytes, length: int) -> None:
+        for number in range(self._pieces(length)):
+            self._table.delete(_piece(key, number))
+
+    def _pieces(self, length: int) -> int:
+        return -(-(_LENGTH + length) // self._table.max_value)
 
 
 _PREFIX = "oaicompat:answer:"
@@ -110,51 +140,83 @@ _ALL = "oaicompat:answers"
 
 
 class RedisAnswers:
-    """For all processes that share a Redis. Redis is used only for what this process tree does not know."""
+    """For all processes that share a Redis. What could not be written there is known to this process tree alone."""
 
-    def __init__(self, redis: Redis, table: SharedTable = _TABLE) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        local: MemoryAnswers | None = None,
+        *,
+        most: int = MAX_OF_CALLER_IN_REDIS,
+        most_bytes: int = MAX_BYTES_OF_CALLER_IN_REDIS,
+        most_of_all: int = MAX_IN_REDIS,
+    ) -> None:
+        """`most`, `most_bytes`: of the entries of one caller."""
         self._redis = redis
-        self._local = MemoryAnswers(table)
-        self._add = redis.register_script(SET_BOUNDED)
+        self._local = local or MemoryAnswers()
+        self._bounds = (most_of_all, most, most_bytes)
+        self._add = redis.register_script(SET_BOUNDED_BY_OWNER)
+        self._delete = redis.register_script(DELETE_OF_OWNER)
 
-    async def add(self, scope: str, entries: Mapping[str, bytes]) -> None:
-        await self._local.add(scope, entries)
+    async def add(self, scope: str, entries: Mapping[str, bytes], *, ttl: float = TTL) -> None:
         try:
-            for name, value in entries.items():
-                with mapped_errors():
-                    await self._add(
-                        [_PREFIX + _key(scope, name), _ALL], [value, int(TTL * 1000), time.time(), MAX_IN_REDIS]
-                    )
+            with mapped_errors():
+                for name, value in entries.items():
+                    keys = [_redis_key(scope, name), *_redis_sets(scope)]
+                    await self._add(keys, [value, int(ttl * 1000), time.time(), *self._bounds])
         except SessionsUnavailable:
             log.warning("Redis unavailable: an answer is stored for this process tree only")
+            await self._local.add(scope, entries, ttl=ttl)
 
     async def delete(self, scope: str, names: Iterable[str]) -> None:
         names = list(names)
         await self._local.delete(scope, names)
         with mapped_errors():
-            for key in (_PREFIX + _key(scope, name) for name in names):
-                await self._redis.delete(key)
-                await self._redis.zrem(_ALL, key)
+            await self._delete([*_redis_sets(scope), *(_redis_key(scope, name) for name in names)])
 
     async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
         names = list(names)
         found = await self._local.find(scope, names, most=most)
+        missing = [name for name in names if name not in found]
         most -= sum(map(len, found.values()))
-        for name in names:
-            if name not in found:
-                with mapped_errors():
-                    value = await self._redis.get(_PREFIX + _key(scope, name))
+        for start in range(0, len(missing), NAMES_AT_ONCE):
+            asked = missing[start : start + NAMES_AT_ONCE]
+            with mapped_errors():
+                values = await self._redis.mget([_redis_key(scope, name) for name in asked])
+            for name, value in zip(asked, values, strict=True):
                 if isinstance(value, bytes):
                     found[name] = value
-                    most = _rest(most, len(value))
+                    most = rest_of(most, len(value))
         return found
 
 
-def _key(scope: str, name: str) -> str:
+def _redis_key(scope: str, name: str) -> str:
+    return f"{_PREFIX}{scope_key(scope)}:{entry_key(scope, name)}"
+
+
+def _redis_sets(scope: str) -> tuple[str, str, str]:
+    owner = _PREFIX + scope_key(scope)
+    return _ALL, f"{owner}:set", f"{owner}:sizes"
+
+
+def _short(key: str) -> bytes:
+    return bytes.fromhex(key)[:16]
+
+
+def _piece(key: bytes, number: int) -> str:
+    return f"{key.hex()}#{number}"
+
+
+def scope_key(scope: str) -> str:
+    """Of all entries of a caller; nobody can read the caller from it."""
+    return hashlib.sha256(scope.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def entry_key(scope: str, name: str) -> str:
     return hashlib.sha256(f"{scope}\0{name}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _rest(most: int, size: int) -> int:
+def rest_of(most: int, size: int) -> int:
     if size > most:
         raise InvalidRequest(
             "The request refers to more earlier output than this server accepts; refer to less, or send its text.",

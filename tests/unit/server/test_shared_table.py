@@ -69,3 +69,11 @@ def test_a_place_that_was_torn_holds_nothing(byte: int) -> None:
     memory = table.memory
     memory[byte] ^= 0x55
     assert table.get("key") is None
+
+
+def test_a_value_takes_the_place_of_one_of_its_owner_first() -> None:
+    table = SharedTable(slots=CANDIDATES, slot_size=128)
+    table.put("hers", b"value", until=LATER, owner="alice")
+    for number in range(100):
+        table.put(f"key {number}", b"value", until=LATER + number, owner="mallory")
+    assert table.get("hers") == b"value"
