@@ -31,7 +31,7 @@ async def observing(config: Config, gateways: Sequence[Gateway]) -> AsyncIterato
     metrics = Metrics(registry, functools.partial(_is_model, gateways), provider=config.dialects)
     observers: list[Observer] = [metrics.observe, RunLog(config.log_sample).observe]
     gauges = Gauges(registry, metrics, runs=runs, gateways=gateways)
-    async with _tracing(config, observers) as tracer, _updating(gauges):
+    async with _tracing(config, observers) as tracer, _updating(gauges, metrics):
         yield Telemetry(runs=runs, observers=observers, registry=registry, gauges=gauges, tracer=tracer)
 
 
@@ -40,7 +40,7 @@ def _is_model(gateways: Sequence[Gateway], model: str, *, answered: bool) -> boo
 
 
 @contextlib.asynccontextmanager
-async def _updating(gauges: Gauges) -> AsyncIterator[None]:
+async def _updating(gauges: Gauges, metrics: Metrics) -> AsyncIterator[None]:
     """With several workers another one may be scraped, so the gauges are updated all the time."""
     if not shared_metrics.is_shared():
         yield
@@ -49,6 +49,7 @@ async def _updating(gauges: Gauges) -> AsyncIterator[None]:
     yield
     updating.cancel()
     await asyncio.wait([updating])
+    metrics.flush()
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
 from prometheus_client import CollectorRegistry
-from prometheus_client import Counter as CounterMetric
 
 from ...core.errors import SessionsUnavailable
 from . import metric_definitions as names
@@ -47,6 +46,12 @@ class CountedGateway(Protocol):
         """Counts of sessions and connections, by the words that `Gauges.update` looks up."""
 
 
+class Incremented(Protocol):
+    """A counter."""
+
+    def inc(self, amount: float = 1) -> None: ...
+
+
 class Gauges:
     """The gauges of this process, and those counters whose counts other objects keep."""
 
@@ -58,6 +63,7 @@ class Gauges:
         runs: RunCounts,
         gateways: Sequence[CountedGateway],
     ) -> None:
+        self._metrics = metrics
         self._runs = runs
         self._gateways = gateways
         self._running, self._waiting = names.RUNNING.gauge(registry), names.WAITING.gauge(registry)
@@ -73,7 +79,7 @@ class Gauges:
         self._connect_retries = CounterDelta(metrics.retries["connect",])
 
     async def update(self) -> None:
-        """Asks Redis as well if it is the store. If Redis fails, its gauge stays as it was."""
+        """Also flushes the counts of runs. Asks Redis if it is the store; if that fails, its gauge stays as it was."""
         self._running.set(self._runs.running)
         self._waiting.set(self._runs.waiting)
         self._locked.set(sum(each.locks.held for each in self._gateways))
@@ -85,6 +91,7 @@ class Gauges:
         self._close_failures.update_to(counts["close failures"])
         self._close_retries.update_to(counts["close retries"])
         self._connect_retries.update_to(counts["connect retries"])
+        self._metrics.flush()
         with contextlib.suppress(SessionsUnavailable):
             self._recognisable.set(sum([await each.store.count() for each in self._gateways]))
 
@@ -98,7 +105,7 @@ class Gauges:
 class CounterDelta:
     """A counter whose count another object keeps."""
 
-    def __init__(self, counter: CounterMetric) -> None:
+    def __init__(self, counter: Incremented) -> None:
         self._counter = counter
         self._seen = 0
 

@@ -13,8 +13,6 @@ from typing import Literal, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from .prometheus_metrics import RunCounter, RunHistogram
-
 MODEL, ERROR = "gen_ai_request_model", "error_type"
 RUN = ("gen_ai_operation_name", "gen_ai_provider_name", MODEL)
 """Labels that the conventions require in each of their metrics."""
@@ -40,10 +38,10 @@ class Definition(NamedTuple):
     """Upper bounds of a histogram's buckets."""
 
     def counter(self, registry: CollectorRegistry) -> Counter:
-        return RunCounter(self.name, self.text, self.labels, registry=registry)
+        return Counter(self.name, self.text, self.labels, registry=registry)
 
     def histogram(self, registry: CollectorRegistry) -> Histogram:
-        return RunHistogram(self.name, self.text, self.labels, registry=registry, buckets=self.buckets)
+        return Histogram(self.name, self.text, self.labels, registry=registry, buckets=self.buckets)
 
     def gauge(self, registry: CollectorRegistry, *, same_in_all: bool = False) -> Gauge:
         """`same_in_all`: every worker has the same value, so the values of several workers are not added."""

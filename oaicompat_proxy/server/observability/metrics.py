@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import aiohttp
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from ... import __version__
 from . import metric_definitions as names
+from .buffered_metrics import BufferedCounter, BufferedHistogram
 from .outcomes import CLIENT_GONE, FAILED_UPSTREAM, SUCCESS
 from .run_report import RunSummary
 
@@ -24,13 +25,9 @@ T = TypeVar("T")
 
 
 class Series(dict[tuple[str, ...], T], Generic[T]):
-    """The series of a metric by their label values, made at the first access.
-
-    `labels` of the library takes a lock and checks the values each time: 1.4 µs, where a look-up here takes 0.1 µs.
-    """
+    """The series of a metric by their label values, made at the first access."""
 
     def __init__(self, make: Callable[..., T]) -> None:
-        """`make`: the metric's `labels`."""
         super().__init__()
         self._make = make
 
@@ -49,22 +46,23 @@ class Metrics:
         """
         self._is_model = is_model
         self._provider = provider
-        self._runs = Series(names.RUNS.counter(registry).labels)
-        self._durations = Series(names.DURATION.histogram(registry).labels)
-        self._first_tokens = Series(names.FIRST_TOKEN.histogram(registry).labels)
-        self._first_events = Series(names.FIRST_EVENT.histogram(registry).labels)
-        self._tokens = Series(names.TOKEN_USAGE.histogram(registry).labels)
-        self._chunks = Series(names.CHUNKS.counter(registry).labels)
-        self._ticks = Series(names.TICKS.counter(registry).labels)
-        self._upstream_errors = Series(names.UPSTREAM_ERRORS.counter(registry).labels)
+        self._all: list[Series[BufferedCounter] | Series[BufferedHistogram]] = []
+        self._runs = self._counters(names.RUNS.counter(registry))
+        self._durations = self._histograms(names.DURATION.histogram(registry))
+        self._first_tokens = self._histograms(names.FIRST_TOKEN.histogram(registry))
+        self._first_events = self._histograms(names.FIRST_EVENT.histogram(registry))
+        self._tokens = self._histograms(names.TOKEN_USAGE.histogram(registry))
+        self._chunks = self._counters(names.CHUNKS.counter(registry))
+        self._ticks = self._counters(names.TICKS.counter(registry))
+        self._upstream_errors = self._counters(names.UPSTREAM_ERRORS.counter(registry))
         self._disconnects = names.DISCONNECTS.counter(registry)
-        self.retries = Series(names.RETRIES.counter(registry).labels)
+        self.retries = self._counters(names.RETRIES.counter(registry))
         self._request_retries = self.retries["request",]
-        added, size = names.PROXY_TIME.histogram(registry), names.BYTES.counter(registry)
-        self._added_before_call = added.labels("call")
-        self._added_to_first_token = added.labels("first_token")
-        self._client_received, self._client_sent = size.labels("client", "received"), size.labels("client", "sent")
-        self._gateway_sent, self._gateway_received = size.labels("gateway", "sent"), size.labels("gateway", "received")
+        added = self._histograms(names.PROXY_TIME.histogram(registry))
+        size = self._counters(names.BYTES.counter(registry))
+        self._added_before_call, self._added_to_first_token = added["call",], added["first_token",]
+        self._client_received, self._client_sent = size["client", "received"], size["client", "sent"]
+        self._gateway_sent, self._gateway_received = size["gateway", "sent"], size["gateway", "received"]
         build = names.BUILD.gauge(registry, same_in_all=True)
         build.labels(__version__, platform.python_version(), aiohttp.__version__).set(1)
         # moving
@@ -101,6 +99,22 @@ class Metrics:
         self._client_sent.inc(run.sent_bytes)
         self._gateway_sent.inc(run.turn_bytes)
         self._gateway_received.inc(run.received_bytes)
+
+    def flush(self) -> None:
+        """Gives the counts of all runs so far to Prometheus' client."""
+        for series in self._all:
+            for each in series.values():
+                each.flush()
+
+    def _counters(self, counter: Counter) -> Series[BufferedCounter]:
+        series = Series(lambda *labels: BufferedCounter(counter.labels(*labels)))
+        self._all.append(series)
+        return series
+
+    def _histograms(self, histogram: Histogram) -> Series[BufferedHistogram]:
+        series = Series(lambda *labels: BufferedHistogram(histogram.labels(*labels)))
+        self._all.append(series)
+        return series
 
     def _model_label(self, run: RunSummary) -> str:
         """The model's name if it is known or has answered. A name that a client made up has no series of its own, even

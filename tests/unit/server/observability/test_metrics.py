@@ -29,7 +29,11 @@ class Scene:
         self._metrics.observe(RunSummary("chat", model=model, outcome=outcome, **fields))
 
     def scrape(self) -> Exposition:
+        self.flush()
         return Exposition(generate_latest(self._registry).decode())
+
+    def flush(self) -> None:
+        self._metrics.flush()
 
 
 def test_a_name_that_nobody_knows_has_no_series() -> None:
@@ -61,9 +65,11 @@ def test_there_are_only_so_many_models() -> None:
     assert metrics.total("oaicompat_runs_total", gen_ai_request_model="other") == 10
 
 
-def test_another_worker_shows_a_run_at_once() -> None:
+def test_another_worker_shows_a_run_that_was_flushed() -> None:
     with shared_metrics.sharing():
-        Scene("demo").observe("demo")
+        scene = Scene("demo")
+        scene.observe("demo")
+        scene.flush()
         assert 'model="demo"' in generate_latest(shared_metrics.gather()).decode()
 
 
