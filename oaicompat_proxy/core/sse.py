@@ -26,6 +26,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """UTF-8 byte order mark, which a stream may begin with."""
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+_LF, _CR = b"\n\r"
 
 
 def encode(payload: bytes) -> bytes:
@@ -73,8 +74,10 @@ class FrameReader:
     An event without its final empty line is never dispatched, so the end of the stream needs no call.
     """
 
-    at_start = True
-    """A byte order mark may still come. A caller that has seen that there is none may set this to False."""
+    between_frames = False
+    """The last byte that was fed completes a frame."""
+    _at_start = True
+    """A byte order mark may still come."""
     # the unfinished line
     _line_size = 0
     _peek_limit = PEEK_BYTES
@@ -99,30 +102,55 @@ class FrameReader:
     def feed(self, data: bytes) -> Iterator[Frame]:
         """The frames that end within `data`, in order. Raises UpstreamFrameTooLong.
 
-        A generator, which must be exhausted: the filter may use what the caller has learned from the frame before.
+        A lazy iterator, which must be exhausted: the filter may use what the caller has learned from the frame before.
         """
-        if self.at_start or self._after_cr:
+        if self._at_start or self._after_cr:
             data = self._strip_leftover(data)
-        if b"\r" in data:
+        if _CR in data:
             self._after_cr = data.endswith(b"\r")
-            lines = _LINE_END.split(data)
-        else:
-            lines = data.split(b"\n")
+            return self._read_lines(_LINE_END.split(data))
+        lines = data.split(b"\n")
+        if len(lines) % 2 and not any(lines[1::2]) and self.between_frames:
+            return self._read_events(lines)
+        return self._read_lines(lines)
+
+    def _read_events(self, lines: list[bytes]) -> Iterator[Frame]:
+        """Reads a read that begins with an event and whose events are one line each, as most are.
+
+        Such an event needs no state, which saves 1.0 of 4.6 µs an event, decoding included.
+        """
+        rest = lines.pop()
+        for line in lines[::2]:
+            value = line.removeprefix(b"data: ")
+            if len(value) == len(line) or len(line) > self._max_frame:
+                yield from self._read_lines([line, b"", b""])
+                continue
+            kept = self._filter(value[:PEEK_BYTES])
+            if kept is None:
+                continue
+            if kept.limit is None or len(value) <= kept.limit:
+                yield Frame(value, kept.tag, False, b"message", self._last_event_id)
+            else:
+                yield from self._read_lines([line, b"", b""])
+        if rest:
+            self.between_frames = False
+            self._buffer_piece(rest)
+
+    def _read_lines(self, lines: list[bytes]) -> Iterator[Frame]:
+        """Reads on in an event. The last line is not complete."""
         rest = lines.pop()
         for number, piece in enumerate(lines):
             line = piece if number else self._join_line(piece)
             if line:
                 self._read_line(line)
             elif line is not None and (self._is_filtered or self._event):
-                yield from self._dispatch()
+                frame = self._end_event()
+                if frame is not None:
+                    yield frame
         if rest:
             self._buffer_piece(rest)
-
-    @property
-    def between_frames(self) -> bool:
-        """Whether the last byte that was fed completes a frame."""
-        return not (
-            self._buffer or self._discarding or self._is_filtered or self._event or self._after_cr or self.at_start
+        self.between_frames = not (
+            self._buffer or self._discarding or self._is_filtered or self._event or self._after_cr or self._at_start
         )
 
     def _strip_leftover(self, data: bytes) -> bytes:
@@ -135,7 +163,7 @@ class FrameReader:
         if len(data) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(data):
             self._buffer.append(data)
             return b""
-        self.at_start = False
+        self._at_start = False
         return data.removeprefix(BYTE_ORDER_MARK)
 
     def _join_line(self, end: bytes) -> bytes | None:
@@ -240,9 +268,9 @@ class FrameReader:
         self._kept = Kept(keep.tag)
         return False
 
-    def _dispatch(self) -> Iterator[Frame]:
-        """Dispatches the event at its empty line."""
-        keep, event = self._kept, self._event or b"message"
+    def _end_event(self) -> Frame | None:
+        """The event that an empty line completes; None if it is dropped."""
+        kept, name = self._kept, self._event or b"message"
         data = b"\n".join(self._data_lines)
         truncated = self._event_size > len(data) + 1
         self._data_lines.clear()
@@ -250,8 +278,7 @@ class FrameReader:
         self._kept = None
         self._is_filtered = False
         self._event = b""
-        if keep is not None:
-            yield Frame(data, keep.tag, truncated, event, self._last_event_id)
+        return None if kept is None else Frame(data, kept.tag, truncated, name, self._last_event_id)
 
 
 def _value(line: bytes) -> bytes:

@@ -11,7 +11,6 @@ from ..protocol import Gateway, HttpCall, Reader
 from . import requests as calls
 from .reader import EventReader
 from .recorded_fields import RECORDED_FIELDS
-from .text_fast_path import TemplateCache
 
 _ENVELOPE = re.compile(rb'\s*\{\s*"type"\s*:\s*"[a-z]')
 """The start of every frame: its `type`, in lower case."""
@@ -22,9 +21,6 @@ class Agentick:
     gateway: Gateway | None = calls
     takes_messages = False
     recorded_fields = RECORDED_FIELDS
-
-    def __init__(self) -> None:
-        self._templates = TemplateCache()
 
     def session_key(self, app: str, name: str) -> str:
         return calls.session_key(app, name)
@@ -43,9 +39,7 @@ class Agentick:
     def new_reader(
         self, *, max_frame: int, include_tool_activity: bool, resumed: bool = False, run_id: str = ""
     ) -> Reader:
-        return EventReader(
-            max_frame=max_frame, include_tool_activity=include_tool_activity, resumed=resumed, templates=self._templates
-        )
+        return EventReader(max_frame=max_frame, include_tool_activity=include_tool_activity, resumed=resumed)
 
     def find_run_id(self, stream: bytes) -> str:
         """Always empty: a request does not choose the id of its run."""

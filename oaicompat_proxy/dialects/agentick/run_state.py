@@ -6,7 +6,7 @@ A run ends with one of these:
 - success: its `execution_end` without them, or one with empty `data`. Agentick 0.9 and the embedded 0.14 send an empty
   one after the run's own; the standalone transport of 0.14 does not.
 
-Frames after the end are ignored. Events of child executions carry `spawnPath` and never belong to this run.
+Frames after the end are ignored.
 """
 
 from __future__ import annotations
@@ -14,37 +14,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-import orjson
-
 from ...core.errors import UpstreamError
 from ...core.events import Event, RunEnded, RunFailed, ToolCalled, ToolCallHandled
-from ...core.immutable import readonly
 from ...core.sse import Kept
-from .frames import (
-    DUPLICATE_NAMES,
-    EMPTY_EVENTS,
-    END_PREFIX_BYTES,
-    FILTER,
-    FILTER_WITH_TOOL_ACTIVITY,
-    call_id_of,
-    name_of,
-)
+from .frames import call_id_of, fields_before_output, name_of
 from .parsers import DUPLICATES, PARSERS, TOOL_ACTIVITY, Data, failure_of, text_of
 
+END_PREFIX_BYTES = 16 * 1024
+"""Bytes of `execution_end` that are usually enough: the needed fields stand before `output`, the whole history."""
+
+RESULT_PREFIX_BYTES = 4 * 1024
+"""Bytes of `tool_result` that are enough where results are not shown: a placeholder is shorter."""
+
 _USER_ENTRY = re.compile(rb'"message"\s*:\s*\{\s*"role"\s*:\s*"(?!assistant)')
-
-
-@readonly
-class EventHandler:
-    """How events of one name are handled."""
-
-    parse: Callable[[Data], Event | None]
-    on_event: Callable[[RunState, Data], None] | None
-    """Updates the state that decides which later frames are needed."""
-    is_empty: Callable[[bytes], bool] | None = None
-    """Whether a frame of this name has no field that is needed."""
-    empty_event: Event | None = None
-    """The event that such a frame becomes."""
 
 
 class RunState:
@@ -56,7 +38,7 @@ class RunState:
     __slots__ = (
         "_child_names",
         "_filter",
-        "_handlers",
+        "_parsers",
         "_running_calls",
         "calls_tool",
         "execution_id",
@@ -67,7 +49,7 @@ class RunState:
     def __init__(self, *, include_tool_activity: bool, resumed: bool) -> None:
         """Parameters as of `EventReader`."""
         self._filter = FILTER_WITH_TOOL_ACTIVITY if include_tool_activity else FILTER
-        self._handlers = HANDLERS_WITH_TOOL_ACTIVITY if include_tool_activity else HANDLERS
+        self._parsers = _PARSERS_WITH_TOOL_ACTIVITY if include_tool_activity else _PARSERS
         # moving
         self.finished = False
         """The run has ended."""
@@ -90,56 +72,55 @@ class RunState:
             return Kept(None)
         if name == b"execution_end":
             return Kept("execution_end", END_PREFIX_BYTES, self._shows_outcome)
-        keep = self._filter.get(name)
-        if keep is None and name in DUPLICATE_NAMES and self._is_needed_duplicate(DUPLICATE_NAMES[name], head):
-            return Kept(DUPLICATE_NAMES[name])
-        return keep
+        kept = self._filter.get(name)
+        if kept is None and name in _DUPLICATES and self._is_needed_duplicate(name, head):
+            return _DUPLICATES[name]
+        return kept
 
-    def _is_needed_duplicate(self, name: str, head: bytes) -> bool:
+    def _is_needed_duplicate(self, name: bytes, head: bytes) -> bool:
         """Whether this repetition of the complete message has something that is not known yet."""
-        if name == "message":
+        if name == b"message":
             return self.calls_tool or not self.has_message
-        if name == "model_response":
-            return not self.has_message
-        return name == "entry_committed" and not self.has_message and not _USER_ENTRY.search(head)
+        return not self.has_message and (name == b"model_response" or not _USER_ENTRY.search(head))
 
-    def handle_by_name(self, name: str, data: Data) -> Event | None:
-        """The neutral event of an event of any name; None if it has none. Raises UpstreamError."""
+    def _shows_outcome(self, head: bytes) -> bool:
+        """Whether the first bytes of a long `execution_end` show whose it is, and how its run ended.
+
+        `spawnPath` may stand after them, so only the execution id can show it.
+        """
+        data = fields_before_output(head)
+        if data is None or not self.execution_id or not isinstance(data.get("executionId"), str):
+            return False
+        return self._is_of_other_run(data) or ("aborted" in data and ("usage" in data or data.get("error") is not None))
+
+    def handle(self, name: str, data: Data) -> Event | None:
+        """The neutral event of an event; None if it has none. Raises UpstreamError."""
+        if name == "execution_end":
+            return self._handle_end(data)
         if name == "error" and isinstance(data.get("error"), str):
             return self._fail(data["error"])
-        return self.handle(self._handlers.get(name, _UNKNOWN_EVENT), data)
-
-    def handle(self, handler: EventHandler, data: Data) -> Event | None:
-        """The neutral event of an event that does not end the run. Raises UpstreamError."""
         if not self.execution_id:
             self.execution_id = text_of(data, "executionId")
-        if handler.on_event is not None:
-            handler.on_event(self, data)
+        parse = self._parsers.get(name)
+        if parse is None:
+            return None
+        if name in _ON_EVENT:
+            _ON_EVENT[name](self, data)
         try:
-            event = handler.parse(data)
-            return event if self.has_message or type(event) is not ToolCalled else event._replace(is_early=True)
+            event = parse(data)
         except RecursionError:
             raise UpstreamError("The agent sent an event that is nested too deeply.") from None
+        return event if self.has_message or type(event) is not ToolCalled else event._replace(is_early=True)
 
-    def handle_empty(self, handler: EventHandler) -> Event | None:
-        """Like `handle`, for a frame without needed fields, once the execution id is known."""
-        if handler.on_event is not None:
-            handler.on_event(self, {})
-        return handler.empty_event
-
-    def handle_truncated(self, name: str, head: bytes) -> Event | None:
-        """The neutral event of a frame of which only the first bytes were kept."""
-        if name == "execution_end":
-            data = _fields_before_output(head)
-            return None if data is None else self.handle_end(data)
+    def handle_long_result(self, head: bytes) -> Event | None:
+        """The neutral event of a `tool_result` of which only the first bytes were kept."""
         call_id = call_id_of(head) or ""
         if self._running_calls and call_id not in self._running_calls:
             return None  # the call of a child execution, which runs inside a tool call of its parent
         self._running_calls.discard(call_id)
         return ToolCallHandled(call_id)
 
-    def handle_end(self, data: Data) -> Event | None:
-        """The neutral event of an `execution_end`; None if another run's."""
+    def _handle_end(self, data: Data) -> Event | None:
         if self._is_of_other_run(data):
             return None
         error = data.get("error")
@@ -151,18 +132,7 @@ class RunState:
         return RunEnded()
 
     def _is_of_other_run(self, data: Data) -> bool:
-        execution = data.get("executionId", self.execution_id)
-        return bool(data.get("spawnPath")) or (self.execution_id != "" and execution != self.execution_id)
-
-    def _shows_outcome(self, head: bytes) -> bool:
-        """Whether the first bytes of a long `execution_end` show whose it is, and how its run ended.
-
-        `spawnPath` may stand after them, so only the execution id can show it.
-        """
-        data = _fields_before_output(head)
-        if data is None or not self.execution_id or not isinstance(data.get("executionId"), str):
-            return False
-        return self._is_of_other_run(data) or ("aborted" in data and ("usage" in data or data.get("error") is not None))
+        return self.execution_id != "" and data.get("executionId", self.execution_id) != self.execution_id
 
     def _fail(self, message: str) -> RunFailed:
         self.finished = True
@@ -194,16 +164,8 @@ class RunState:
         data.setdefault("componentName", self._child_names.pop(text_of(data, "spawnId"), ""))
 
 
-def _fields_before_output(head: bytes) -> Data | None:
-    """The fields of an `execution_end` before its `output`; None if they are incomplete."""
-    fields, found, _ = head.partition(b',"output":')
-    try:
-        data = orjson.loads(fields + b"}}")["data"] if found else None
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return None
-    return data if isinstance(data, dict) else None
-
-
+_PARSERS = PARSERS | DUPLICATES
+_PARSERS_WITH_TOOL_ACTIVITY = _PARSERS | TOOL_ACTIVITY
 _ON_EVENT: Mapping[str, Callable[[RunState, Data], None]] = {
     "tick_start": RunState._start_tick,
     "message_start": RunState._see_message,
@@ -218,11 +180,11 @@ _ON_EVENT: Mapping[str, Callable[[RunState, Data], None]] = {
     "spawn_start": RunState._start_child,
     "spawn_end": RunState._end_child,
 }
-_UNKNOWN_EVENT = EventHandler(lambda data: None, None)
-HANDLERS = {
-    name: EventHandler(parse, _ON_EVENT.get(name), EMPTY_EVENTS.get(name), parse({}) if name in EMPTY_EVENTS else None)
-    for name, parse in (PARSERS | DUPLICATES).items()
+"""Updates of the state by an event's name, before it is parsed."""
+
+_DUPLICATES = {name.encode(): Kept(name) for name in DUPLICATES}
+FILTER_WITH_TOOL_ACTIVITY = {name.encode(): Kept(name) for name in PARSERS | TOOL_ACTIVITY}
+FILTER = {name.encode(): Kept(name) for name in PARSERS} | {
+    b"tool_result": Kept("tool_result", RESULT_PREFIX_BYTES, lambda head: call_id_of(head) is not None)
 }
-HANDLERS_WITH_TOOL_ACTIVITY = HANDLERS | {
-    name: EventHandler(parse, _ON_EVENT.get(name)) for name, parse in TOOL_ACTIVITY.items()
-}
+"""How much of an event is kept, by its name. Events of other names are not needed, but for the duplicates."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oaicompat_proxy.core.sse import Kept
-from oaicompat_proxy.dialects.agentick.frames import FILTER, FILTER_WITH_TOOL_ACTIVITY, call_id_of, name_of
+from oaicompat_proxy.dialects.agentick.frames import call_id_of, name_of
 
 RECOGNISED = [
     b'{"type":"event","event":"tick_start","sessionId":"s","data":{}}',
@@ -32,14 +31,6 @@ def test_a_name_is_seen_without_decoding(head: bytes) -> None:
 @pytest.mark.parametrize("head", UNSEEN)
 def test_where_it_cannot_be_seen_nothing_is_guessed(head: bytes) -> None:
     assert name_of(head) is None
-
-
-def test_what_is_kept() -> None:
-    assert FILTER[b"tick_start"] == Kept("tick_start")
-    assert FILTER[b"tool_result"].limit is not None
-    assert FILTER_WITH_TOOL_ACTIVITY[b"tool_result"].limit is None
-    assert b"compiled" not in FILTER
-    assert FILTER_WITH_TOOL_ACTIVITY.keys() - FILTER.keys() == {b"spawn_start", b"spawn_end", b"fork_end"}
 
 
 RESULT = b'{"type":"event","event":"tool_result","sessionId":"s","data":{"type":"tool_result","callId":"%b","name":"x"'

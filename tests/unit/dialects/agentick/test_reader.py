@@ -27,9 +27,9 @@ from oaicompat_proxy.core.events import (
     ToolStarted,
     Usage,
 )
-from oaicompat_proxy.dialects.agentick.frames import END_PREFIX_BYTES
 from oaicompat_proxy.dialects.agentick.parsers import DUPLICATES, PARSERS, TOOL_ACTIVITY
 from oaicompat_proxy.dialects.agentick.reader import EventReader
+from oaicompat_proxy.dialects.agentick.run_state import END_PREFIX_BYTES
 
 MAX_FRAME = 64 * 1024
 MEGABYTE = 1024 * 1024

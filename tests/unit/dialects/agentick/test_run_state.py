@@ -1,11 +1,10 @@
-"""What a run remembers of its frames, and the short way for frames that are known by their name."""
+"""State of a run: which frames are needed, which events they become, and how the run ends."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,14 +23,21 @@ from oaicompat_proxy.core.events import (
     ToolCalled,
     ToolCallHandled,
 )
-from oaicompat_proxy.dialects.agentick.frames import END_PREFIX_BYTES, IGNORED, RESULT_PREFIX_BYTES
+from oaicompat_proxy.core.sse import Kept
 from oaicompat_proxy.dialects.agentick.parsers import DUPLICATES, PARSERS, TOOL_ACTIVITY
 from oaicompat_proxy.dialects.agentick.reader import EventReader
-from oaicompat_proxy.dialects.agentick.run_state import HANDLERS_WITH_TOOL_ACTIVITY, RunState
+from oaicompat_proxy.dialects.agentick.run_state import (
+    END_PREFIX_BYTES,
+    FILTER,
+    FILTER_WITH_TOOL_ACTIVITY,
+    RESULT_PREFIX_BYTES,
+    RunState,
+)
 
 MAX_FRAME = 64 * 1024
 MESSAGE = {"role": "assistant", "content": [{"type": "text", "text": "Six."}]}
-NAMES = [*PARSERS, *TOOL_ACTIVITY, *DUPLICATES, *IGNORED, "execution_end", "never_heard_of", "x" * 300]
+IGNORED = ["compiled", "content", "reasoning_start", "fork_start", "never_heard_of", "x" * 300]
+NAMES = [*PARSERS, *TOOL_ACTIVITY, *DUPLICATES, *IGNORED, "execution_end"]
 
 
 def new_run(**options: bool) -> RunState:
@@ -39,7 +45,7 @@ def new_run(**options: bool) -> RunState:
 
 
 def hear(run: RunState, name: str, /, **data: Any) -> Event | None:
-    return run.handle_by_name(name, data)
+    return run.handle(name, data)
 
 
 def head_of(name: str) -> bytes:
@@ -78,7 +84,6 @@ def test_a_child_is_called_what_its_beginning_said() -> None:
         ({}, RunEnded(), True),
         ({"aborted": False}, RunEnded(), True),
         ({"aborted": False, "executionId": "e2"}, None, False),
-        ({"aborted": True, "executionId": "e1", "spawnPath": ["s1"]}, None, False),
         ({"error": {}}, RunFailed(""), True),
         ({"error": None, "executionId": "e1"}, RunEnded(), True),
         ({"aborted": True}, RunFailed("Execution aborted", aborted=True), True),
@@ -88,14 +93,14 @@ def test_a_child_is_called_what_its_beginning_said() -> None:
 def test_what_an_end_says(data: dict[str, Any], event: Event | None, over: bool) -> None:
     run = new_run()
     hear(run, "execution_start", executionId="e1")
-    assert run.handle_end(data) == event
+    assert hear(run, "execution_end", **data) == event
     assert run.finished == over
 
 
 def test_behind_the_end_nothing_is_needed() -> None:
     run = new_run()
     assert run.filter_frame(head_of("tick_start")) is not None
-    run.handle_end({"aborted": False})
+    hear(run, "execution_end", aborted=False)
     assert run.filter_frame(head_of("tick_start")) is None
     assert run.filter_frame(b"hello") is None
 
@@ -117,9 +122,9 @@ def result_of(call_id: str) -> bytes:
 def test_a_long_result_settles_the_call_whose_tool_runs() -> None:
     run = new_run(include_tool_activity=False)
     hear(run, "tool_result_start", callId="c1", name="tide")
-    assert run.handle_truncated("tool_result", result_of("c2")) is None, "a child's"
-    assert run.handle_truncated("tool_result", result_of("c1")) == ToolCallHandled("c1")
-    assert run.handle_truncated("tool_result", result_of("c2")) == ToolCallHandled("c2"), "nothing tells whose it is"
+    assert run.handle_long_result(result_of("c2")) is None, "a child's"
+    assert run.handle_long_result(result_of("c1")) == ToolCallHandled("c1")
+    assert run.handle_long_result(result_of("c2")) == ToolCallHandled("c2"), "nothing tells whose it is"
 
 
 def test_a_result_that_does_not_begin_like_one_is_read_in_full() -> None:
@@ -130,19 +135,15 @@ def test_a_result_that_does_not_begin_like_one_is_read_in_full() -> None:
     assert not keep.is_enough(result_of(""))
 
 
-def test_every_kind_that_is_parsed_is_known() -> None:
-    assert HANDLERS_WITH_TOOL_ACTIVITY.keys() == {*PARSERS, *TOOL_ACTIVITY, *DUPLICATES}
+def test_how_much_of_an_event_is_kept() -> None:
+    assert FILTER[b"tick_start"] == Kept("tick_start")
+    assert FILTER[b"tool_result"].limit == RESULT_PREFIX_BYTES
+    assert FILTER_WITH_TOOL_ACTIVITY[b"tool_result"] == Kept("tool_result")
+    assert FILTER.keys() == {name.encode() for name in PARSERS}
+    assert FILTER_WITH_TOOL_ACTIVITY.keys() == {name.encode() for name in [*PARSERS, *TOOL_ACTIVITY]}
 
 
-# The short way says what the long way says
-
-
-class LongWay(EventReader):
-    """Everything line by line through the event-stream reader."""
-
-    def _feed(self, data: bytes, events: list[Event]) -> None:
-        self._feed_slow(data, events)
-
+# However a stream is framed and cut, a run becomes the same events
 
 FIELDS: list[dict[str, Any]] = [
     {"executionId": "e1", "blockType": "text", "delta": "Hi", "callId": "c1", "name": "tide", "input": {"a": 1}},
@@ -217,29 +218,31 @@ def told(reader: EventReader, reads: list[bytes]) -> list[Any]:
     return [*said, reader.finished, reader.execution_id]
 
 
-@settings(max_examples=1000, deadline=None)
-@given(st.lists(FRAMES, max_size=12), st.integers(1, 3000), st.booleans(), st.booleans(), st.booleans())
-def test_the_short_way_says_what_the_long_way_says(
-    frames: list[bytes], size: int, whole: bool, include_tool_activity: bool, resumed: bool
+@settings(max_examples=600, deadline=None)
+@given(st.lists(FRAMES, max_size=12), st.integers(1, 3000), st.booleans(), st.booleans())
+def test_a_cut_stream_becomes_the_same_events(
+    frames: list[bytes], size: int, include_tool_activity: bool, resumed: bool
 ) -> None:
     stream = b"".join(frames)
-    reads = [stream] if whole else [stream[at : at + size] for at in range(0, len(stream), size)]
-    short, long = (
-        told(kind(max_frame=MAX_FRAME, include_tool_activity=include_tool_activity, resumed=resumed), reads)
-        for kind in (EventReader, LongWay)
+    whole, cut = (
+        told(EventReader(max_frame=MAX_FRAME, include_tool_activity=include_tool_activity, resumed=resumed), reads)
+        for reads in ([stream], [stream[at : at + size] for at in range(0, len(stream), size)])
     )
-    assert short == long
+    assert whole == cut
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_name_is_the_same_on_both_ways_frame_by_frame(name: str) -> None:
-    for data in FIELDS:
-        frames = [FRAMINGS[0] % payload.format(name=name, data=gateway_json(data)).encode() for payload in PAYLOADS]
-        for frame in frames:
-            assert told(EventReader(max_frame=MAX_FRAME), [frame]) == told(LongWay(max_frame=MAX_FRAME), [frame])
+@settings(max_examples=300, deadline=None)
+@given(st.lists(FRAMES, max_size=12), st.booleans())
+def test_line_ends_of_another_kind_make_no_difference(frames: list[bytes], include_tool_activity: bool) -> None:
+    stream = b"".join(frames)
+    lf, crlf = (
+        told(EventReader(max_frame=MAX_FRAME, include_tool_activity=include_tool_activity), [reads])
+        for reads in (stream, stream.replace(b"\n", b"\r\n"))
+    )
+    assert lf == crlf
 
 
-# Frames that say nothing but their name
+# Events without fields of their own
 
 START = b'data: {"type":"event","event":"execution_start","sessionId":"s","data":{"executionId":"e1"}}\n\n'
 PLAIN = {
@@ -273,42 +276,28 @@ NOT_PLAIN = {
 }
 
 
-def read_members(name: str, members: str, reader_type: type[EventReader]) -> list[Any]:
+def read_members(name: str, members: str) -> list[Any]:
     """What is told behind the start of a frame with these members."""
     data = f'{{"type":"{name}","executionId":"e1"{"," if members else ""}{members}}}'
     frame = PAYLOADS[0].format(name=name, data=data).encode()
-    return told(reader_type(max_frame=MAX_FRAME), [START + FRAMINGS[0] % frame])[1:-2]
+    return told(EventReader(max_frame=MAX_FRAME), [START + FRAMINGS[0] % frame])[1:-2]
 
 
-@pytest.mark.parametrize("reader_type", [EventReader, LongWay])
 @pytest.mark.parametrize("name", PLAIN)
-def test_what_says_nothing_but_its_name_is_not_decoded(
-    name: str, reader_type: type[EventReader], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_events_without_fields_of_their_own(name: str) -> None:
     members, expected = PLAIN[name]
-    assert read_members(name, members, reader_type) == expected
-    decoded: list[bytes] = []
-    loads = orjson.loads
-    monkeypatch.setattr("orjson.loads", lambda data: decoded.append(data) or loads(data))
-    assert read_members(name, members, reader_type) == expected
-    assert len(decoded) == 1, "only the frame that tells the run's own name"
+    assert read_members(name, members) == expected
 
 
-@pytest.mark.parametrize("reader_type", [EventReader, LongWay])
 @pytest.mark.parametrize("case", NOT_PLAIN)
-def test_what_only_looks_as_if_it_says_nothing_is_decoded(case: str, reader_type: type[EventReader]) -> None:
+def test_fields_that_change_such_an_event(case: str) -> None:
     name, members, expected = NOT_PLAIN[case]
-    assert read_members(name, members, reader_type) == expected
+    assert read_members(name, members) == expected
 
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_behind_the_end_no_name_says_anything(name: str) -> None:
     ended = FRAMINGS[0] % PAYLOADS[0].format(name="execution_end", data='{"executionId":"e1"}').encode()
     frame = FRAMINGS[0] % PAYLOADS[0].format(name=name, data=f'{{"type":"{name}",{PLAIN[name][0]}}}').encode()
-    for reader_type in (EventReader, LongWay):
-        assert told(reader_type(max_frame=MAX_FRAME), [START + ended + frame]) == [
-            RunStarted(),
-            RunEnded(),
-            True,
-            "e1",
-        ]
+    reader = EventReader(max_frame=MAX_FRAME)
+    assert told(reader, [START + ended + frame]) == [RunStarted(), RunEnded(), True, "e1"]
