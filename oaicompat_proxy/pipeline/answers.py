@@ -39,7 +39,7 @@ def new_translator(options: AnswerOptions, **settings: Any) -> Translator:
 class StreamedAnswer:
     """One answer that is sent while the agent works. Each method returns the bytes to send now, or none."""
 
-    __slots__ = ("_observer", "_on_bytes", "_pings_are_comments", "_translator", "encoder", "failure")
+    __slots__ = ("_observer", "_on_bytes", "_pings_are_comments", "_translator", "encoder", "ended", "failure")
 
     def __init__(
         self,
@@ -57,30 +57,27 @@ class StreamedAnswer:
         self._observer = observer
         self._on_bytes = on_bytes
         # state
+        self.ended = False
+        """Every part of the answer is encoded; only `end` is to come."""
         self.failure: ProxyError | None = None
         """Why the run failed; the parts before the failure are encoded all the same."""
 
-    @property
-    def ended(self) -> bool:
-        """Every part of the answer is encoded; only `end` is to come."""
-        return self._translator.ended
-
     def open(self) -> bytes:
         """The first part, for a client that has waited long enough; nothing if it is out."""
-        return self._observed(b"".join(self._encode(self._translator.open())))
+        return self._encode(self._translator.open())
 
     def feed(self, events: Iterable[Event]) -> bytes:
         """The bytes for one read of the agent's stream. An error is not raised, but stored in `failure`."""
-        pieces: list[bytes] = []
-        feed = self._translator.feed
+        parts: list[Part] = []
+        translate = self._translator.feed
         try:
             for event in events:
-                if parts := feed(event):
-                    pieces.extend(self._encode(parts))
+                parts += translate(event)
         except ProxyError as error:
             if not self._translator.ended:  # an event after the answer's end is no part of it
                 self.failure = error
-        return self._observed(b"".join(pieces))
+        self.ended = self._translator.ended
+        return self._encode(parts)
 
     def finish(self) -> None:
         """The agent's stream is over. Raises UpstreamInterrupted if the answer is not complete."""
@@ -98,11 +95,11 @@ class StreamedAnswer:
         """The end of an answer that failed."""
         return self._observed(self.encoder.fail(error))
 
-    def _encode(self, parts: Sequence[Part]) -> Iterator[bytes]:
+    def _encode(self, parts: Sequence[Part]) -> bytes:
         if self._observer is not None:
             for part in parts:
                 self._observer.add(part)
-        return map(self.encoder.encode, parts)
+        return self._observed(b"".join(map(self.encoder.encode, parts)))
 
     def _observed(self, data: bytes) -> bytes:
         if data and self._on_bytes is not None:

@@ -37,7 +37,7 @@ class EventReader(UnbufferedReader):
         self._max_frame = max_frame
         self._run = RunState(include_tool_activity=include_tool_activity, resumed=resumed)
         self._frames = FrameReader(max_frame=max_frame, frame_filter=self._run.filter_frame)
-        # moving
+        # state
         self._template: FrameTemplate | None = None
         """That of the current block of text."""
 

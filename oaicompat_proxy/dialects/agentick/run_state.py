@@ -50,7 +50,7 @@ class RunState:
         """Parameters as of `EventReader`."""
         self._filter = FILTER_WITH_TOOL_ACTIVITY if include_tool_activity else FILTER
         self._parsers = _PARSERS_WITH_TOOL_ACTIVITY if include_tool_activity else _PARSERS
-        # moving
+        # state
         self.finished = False
         """The run has ended."""
         self.execution_id = ""
