@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tests.support.conformance import check_error_body
 from tests.support.proxy import Received
 from tests.support.proxy_harness import Front, StartFront
 from tests.support.responses_conformance import ResponseAnswer, check_response_body, check_response_stream
-from tests.unit.server.recording.test_recorder import the_recording
+from tests.unit.server.recording.test_recorder import recordings, the_recording
 
 pytest_plugins = ["tests.support.proxy_fixtures"]
 
@@ -66,6 +67,10 @@ async def test_a_full_round(front: StartFront, stream: bool, approve: bool) -> N
     items = [{"role": "user", "content": CONFIRM}, *first.response["output"], approval(question, approve=approve)]
     second = await ask(there, items, stream=stream)
     assert "It is over." in second.text
+    if approve:
+        (call,) = second.agent_calls
+        assert (call["name"], call["approval_request_id"]) == ("danger", question)
+        assert json.loads(call["arguments"]) == {"x": 1}
     assert confirmed(there) == [approve]
     assert len(there.runs) == 1, "the very run that waited goes on"
     await there.at_rest()
@@ -132,4 +137,8 @@ async def test_a_recording_replays_to_what_was_sent(front: StartFront, stream: b
     assert compare(await the_recording(tmp_path)) == []
     items = [{"role": "user", "content": CONFIRM}, *first.response["output"], approval(question_of(first))]
     await ask(there, items, stream=stream)
+    async with asyncio.timeout(10):
+        while sum(bool(each.bytes_of("end")) for each in recordings(tmp_path)) < 2:  # noqa: ASYNC110 -- a file
+            await asyncio.sleep(0.01)
+    assert [compare(each) for each in recordings(tmp_path)] == [[], []]
     await there.at_rest()

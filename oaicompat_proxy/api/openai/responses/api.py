@@ -10,6 +10,7 @@ from ....core.request import AgentRequest, RequestLimits
 from ...protocol import ApiSettings, BodyBuilder, Form, ParsedBody, RetryRules, StreamEncoder
 from ..openai_api import OpenAiApi
 from . import request
+from .approvals import approval_of
 from .body import ResponseBuilder
 from .encoder import ResponseEncoder
 from .output import OutputOptions
@@ -21,14 +22,16 @@ from .stored import expand, find_references, input_entry, output_entries
 
 
 class ResponsesApi(OpenAiApi):
-    """`POST …/responses`. A form has `echo`, `custom_tools`, `server_labels`, `reasoning` and `max_answer`."""
+    """`POST …/responses`. A form has `echo`, `custom_tools`, `server_labels`, `reasoning` and `max_answer`, and the
+    members of an approval.
+    """
 
     name = "responses"
     path = "/responses"
     routes = ROUTES
     operation = "chat"
     id_prefix = "resp_"
-    private_form = frozenset({"echo"})
+    private_form = frozenset({"echo", "approval", "approved_arguments"})
     has_tool_items = True
     recorded_fields = RECORDED_FIELDS
 
@@ -90,6 +93,7 @@ def _options(envelope: Envelope, form: Form) -> OutputOptions:
         reasoning=form.get("reasoning", "summary"),
         custom_tools=frozenset(form.get("custom_tools", ())),
         question_tool=CONFIRM_TOOL if asks else None,
+        approval=approval_of(form),
     )
 
 

@@ -9,10 +9,12 @@ Source: OpenAI API description, `MCPApprovalRequest`, `MCPApprovalResponse`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ....core.confirmation_call import TOKEN_PREFIX
+from ....core.immutable import readonly
+from ..schema.response_items import type_of
 
 ID_PREFIX = "mcpr_"
 
@@ -29,3 +31,34 @@ def approval_reply(response: Mapping[str, Any]) -> str:
     if response.get("reason"):
         reply["reason"] = response["reason"]
     return json.dumps(reply, ensure_ascii=False)
+
+
+@readonly
+class Approval:
+    """A tool of the agent's that the client lets run."""
+
+    request_id: str
+    tool: str
+    arguments: str
+
+
+def find_approval(items: str | Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+    """The members of a form for the tool that a checked input lets run; none if its last word is another one."""
+    if isinstance(items, str):
+        return {}
+    last = items[-1]
+    if type_of(last) != "mcp_approval_response" or not last["approve"]:
+        return {}
+    request_id = last["approval_request_id"]
+    for item in items:
+        if type_of(item) == "mcp_approval_request" and item["id"] == request_id:
+            arguments = item.get("arguments") or "{}"
+            return {"approval": request_id, "approved_tool": item["name"], "approved_arguments": arguments}
+    return {}
+
+
+def approval_of(form: Mapping[str, Any]) -> Approval | None:
+    """The reverse of `find_approval`."""
+    if "approval" not in form:
+        return None
+    return Approval(form["approval"], form["approved_tool"], form["approved_arguments"])

@@ -9,8 +9,11 @@ import json
 
 from ....core import json_text
 from ....core.answer import AgentToolCalled, AgentToolReturned, ToolCallOpened
+from .approvals import Approval
 from .frames import Event
 from .items import Item, Status
+
+NO_ARGUMENTS = "{}"
 
 TRUNCATED = "… (truncated)"
 """Stands behind the beginning of a tool's output that is too long to be shown."""
@@ -129,10 +132,17 @@ class AgentCallItem(Item):
 
     prefix = "mcp"
 
-    def __init__(self, index: int, answer: str, call: AgentToolCalled, server_label: str) -> None:
+    def __init__(
+        self, index: int, answer: str, call: AgentToolCalled, server_label: str, approval: Approval | None = None
+    ) -> None:
+        """`approval`: the client let the tool run, in the request of this answer."""
         super().__init__(index, answer)
         label = f"{server_label}/{call.agent}" if call.agent else server_label
-        self._arguments = json_text.encode(call.arguments or "{}")
+        arguments = call.arguments or NO_ARGUMENTS
+        if approval is not None and arguments == NO_ARGUMENTS:  # a gateway goes on without repeating them
+            arguments = approval.arguments
+        self._arguments = json_text.encode(arguments)
+        self._approval = b"null" if approval is None else json_text.encode(approval.request_id)
         self._names = b'"server_label":%b,"name":%b' % (json_text.encode(label), json_text.encode(call.name))
 
     def open(self) -> list[Event]:
@@ -163,10 +173,10 @@ class AgentCallItem(Item):
         self, status: bytes, *, arguments: bytes | None = None, output: bytes = b"null", error: bytes = b"null"
     ) -> bytes:
         arguments = self._arguments if arguments is None else arguments
-        words = (self.id.encode(), status, self._names, arguments, output, error)
+        words = (self.id.encode(), status, self._names, arguments, output, error, self._approval)
         return (
             b'{"id":"%b","type":"mcp_call","status":"%b",%b,"arguments":%b,"output":%b,"error":%b,'
-            b'"approval_request_id":null}' % words
+            b'"approval_request_id":%b}' % words
         )
 
 

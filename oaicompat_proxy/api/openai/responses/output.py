@@ -24,6 +24,7 @@ from ....core.answer import (
 )
 from ....core.confirmation_call import TOKEN_PREFIX
 from ....core.immutable import readonly
+from .approvals import Approval
 from .call_items import AgentCallItem, ApprovalRequest, CustomCallItem, FunctionCallItem
 from .frames import Event
 from .items import Item, MessageItem, RawReasoningItem, ReasoningItem, Status
@@ -43,6 +44,8 @@ class OutputOptions:
     """Tools of the client's that take free text."""
     question_tool: str | None = None
     """Calls of this tool ask for an approval and are shown as approval requests."""
+    approval: Approval | None = None
+    """The client's answer to such a request, which lets the agent's tool run."""
 
 
 class Output:
@@ -62,6 +65,7 @@ class Output:
         self._items: list[Item] = []
         self._text_length = 0
         self._needs_message = True
+        self._approval = options.approval
         self.incomplete_reason: str | None = None
 
     def take(self, part: Part) -> list[Event]:
@@ -126,8 +130,11 @@ class Output:
         if part.id in self._agent_calls:
             return []
         events = self._close_speech()
+        approval = self._approval if self._approval is not None and self._approval.tool == part.name else None
+        if approval is not None:
+            self._approval = None
         item = self._agent_calls[part.id] = AgentCallItem(
-            len(self._items), self._answer, part, self._options.server_label
+            len(self._items), self._answer, part, self._options.server_label, approval
         )
         return events + self._open(item)
 

@@ -22,6 +22,7 @@ from ..schema.response_items import type_of
 from ..schema.response_requests import RESPONSE
 from ..unsupported import IN_RESPONSES, refuse_unsupported
 from ..validation import array_above_max_length, check, check_text
+from .approvals import find_approval
 from .conversation import build_messages
 from .response_object import echo_of
 from .stored import EARLIER_ITEMS, encode_input
@@ -86,6 +87,7 @@ def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
             "custom_tools": custom_names(members),
             "server_labels": [] if CONFIRM_TOOL in tool_names else server_labels(members),
             "stored": members.get("store") is not False,
+            **find_approval(members["input"]),
         },
     )
 
