@@ -252,7 +252,7 @@ async def test_one_that_leaves_while_it_waits_leaves_nothing(
 async def test_without_redis_a_turn_runs_and_a_key_is_refused(
     proxy: StartProxy, own_redis: RedisServer, agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_client, "PATIENCE", 0.1)
+    monkeypatch.setattr(redis_client, "COMMAND_TIMEOUT", 0.1)
     agent.plays(run("Hello"))
     front = await proxy(redis=own_redis.url)
     own_redis.stop()
