@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from . import machine
-from .counting.commands import check_ratios, count_costs, write_ratios
+from .counting.commands import check_ratios, count_costs, show_pauses, write_ratios
 from .counting.commands import why_not as why_no_count
 from .counting.loads import COUNTED
 from .counting.tool import ToolFailed
@@ -35,7 +35,7 @@ CURVE_ROUNDS = 3
 CURVE_SECONDS = {"full": 3.0, "quick": 1.0, "tiny": 0.2}
 CURVE_SHARES = {"full": 1.0, "quick": 1.0, "tiny": 0.02}
 DEBUG_BYTES = 65536
-COUNTS = ("all", "check", "write")
+COUNTS = ("all", "check", "write", "pauses")
 
 OutputFile = click.Path(dir_okay=False, writable=True, path_type=Path)
 
@@ -73,7 +73,7 @@ OutputFile = click.Path(dir_okay=False, writable=True, path_type=Path)
     is_flag=False,
     flag_value="all",
     help="Count instructions, system calls and Python calls instead; `check`: only the first two, against the table "
-    "in the repository; `write`: write that table.",
+    "in the repository; `write`: write that table; `pauses`: only the longest pause of the event loop.",
 )
 @click.option("--plot", type=OutputFile, default="curves.png", show_default=True, help="The picture of the curves.")
 @click.option("--json", type=OutputFile, help="Write all figures there.")
@@ -174,6 +174,8 @@ def _count(settings: Settings) -> None:
     with _said_plainly(), open_stage(before=settings.before) as stage:
         if settings.count == "write":
             write_ratios(stage, _tell)
+        elif settings.count == "pauses":
+            show_pauses(stage, settings.before is not None, _tell)
         elif settings.count == "all":
             count_costs(stage, names, settings.before is not None, settings.json, _tell)
         elif not check_ratios(stage, names, _tell):

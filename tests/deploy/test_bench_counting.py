@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,15 +19,18 @@ from tests.support.paths import ROOT
 sys.path.append(str(ROOT / "scripts"))
 
 from benchmark.commands import bench
+from benchmark.counting import pauses
 from benchmark.counting.callgrind import INSTRUCTIONS, Callgrind, parse_profile
 from benchmark.counting.counter import Cost, count
 from benchmark.counting.loads import COUNTED
+from benchmark.counting.pauses import measure_pause, pause_table
 from benchmark.counting.python_calls import PYTHON_CALLS, PYTHON_TIME, PythonCalls
 from benchmark.counting.ratios import Table, build_table, compare, read_table, write_table
 from benchmark.counting.report import cost_table, largest_tables
 from benchmark.counting.slope import largest, slope, total
 from benchmark.counting.strace import SYSTEM_CALLS, Strace, parse_calls
 from benchmark.counting.tool import Tool, ToolFailed
+from benchmark.counting.watched import Watch
 from benchmark.targets import Stage, open_stage
 
 PROFILE = """\
@@ -240,6 +245,28 @@ def test_strace_counts_the_writes_of_a_request(stage: Stage) -> None:
 def test_python_calls_of_a_request_are_counted(stage: Stage) -> None:
     calls = counted(stage, PythonCalls()).rates[PYTHON_CALLS]
     assert calls["aiohttp/web_response.py:StreamResponse.__init__"] == 1
+
+
+def test_a_pause_is_the_processor_time_between_two_turns() -> None:
+    watch = Watch()
+
+    async def run() -> None:
+        await asyncio.sleep(0.01)
+        until = time.thread_time() + 0.05
+        while time.thread_time() < until:
+            pass
+        await asyncio.sleep(0.01)
+
+    with asyncio.Runner(loop_factory=watch.new_event_loop) as runner:
+        runner.run(run())
+    assert 0.05 <= watch.read() < 0.09
+    assert watch.read() == 0
+
+
+def test_the_pause_of_the_proxy_is_measured(stage: Stage) -> None:
+    pause = measure_pause(stage, "proxy", replace(pauses.LOAD, connections=4, most=8))
+    assert 0.0005 < pause.longest < 1
+    assert f"| {pause.longest * 1e3:.1f} ms |" in pause_table([pause]).replace("  ", "")
 
 
 def test_requests_that_were_not_answered_in_time_give_no_counts(stage: Stage) -> None:

@@ -14,6 +14,7 @@ from ..targets import BEFORE, Stage
 from .callgrind import Callgrind
 from .counter import Cost, count
 from .loads import COUNTED
+from .pauses import measure_pause, pause_table
 from .python_calls import PythonCalls
 from .ratios import TABLE, build_table, compare, read_table, write_table
 from .report import cost_table, largest_tables
@@ -56,6 +57,15 @@ def write_ratios(stage: Stage, tell: Callable[[str], None]) -> None:
     costs = _count(stage, [], TARGETS, [Callgrind(), Strace()], tell)
     write_table(build_table(costs))
     click.echo(f"{cost_table(costs)}\n\nThe ratios are in {TABLE}.")
+
+
+def show_pauses(stage: Stage, before: bool, tell: Callable[[str], None]) -> None:
+    """Measures the longest pause of the event loop."""
+    pauses = []
+    for name in ["proxy", *([BEFORE] if before else [])]:
+        tell(f"pause: {name}")
+        pauses.append(measure_pause(stage, name))
+    click.echo(pause_table(pauses))
 
 
 def _count(

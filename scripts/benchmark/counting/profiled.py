@@ -1,18 +1,18 @@
 """Runs a module under cProfile: `python -m benchmark.counting.profiled FIFO MODULE [ARGUMENT]…`.
 
-Each line that is written into FIFO names a file. The profile so far is written there, as JSON.
+The profile so far is written whenever it is asked for through FIFO.
 """
 
 from __future__ import annotations
 
 import cProfile
-import json
 import runpy
 import sys
-import threading
 from collections import Counter
 from pathlib import Path
 from types import CodeType
+
+from .fifo import answer_forever
 
 PYTHON_CALLS = "Python calls"
 PYTHON_TIME = "Python time"
@@ -21,19 +21,10 @@ PYTHON_TIME = "Python time"
 def main() -> None:
     fifo, module, *arguments = sys.argv[1:]
     profile = cProfile.Profile(builtins=False)
-    threading.Thread(target=_answer, args=(Path(fifo), profile), daemon=True).start()
+    answer_forever(Path(fifo), lambda: _counts(profile))
     sys.argv[1:] = arguments
     profile.enable()
     runpy.run_module(module, run_name="__main__", alter_sys=True)
-
-
-def _answer(fifo: Path, profile: cProfile.Profile) -> None:
-    while True:
-        for line in fifo.read_text("utf-8").splitlines():
-            file = Path(line)
-            unfinished = file.with_suffix(".part")
-            unfinished.write_text(json.dumps(_counts(profile)), "utf-8")
-            unfinished.rename(file)
 
 
 def _counts(profile: cProfile.Profile) -> dict[str, Counter[str]]:
