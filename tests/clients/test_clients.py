@@ -18,7 +18,8 @@ from urllib.request import Request, urlopen
 import pytest
 
 from oaicompat_proxy.demo import texts
-from tests.clients.recipes import ROOT, Place, read_recipes
+from tests.clients.recipes import Place, read_recipes
+from tests.support.paths import ROOT
 from tests.support.processes import Child, stopping
 
 pytestmark = pytest.mark.timeout(600)

@@ -236,6 +236,14 @@ def test_a_broken_connection(start: StartCodex) -> None:
             assert turn.runs == 1
 
 
+def test_keep_alives(codex: Codex) -> None:
+    """They come between the words, as the flags say."""
+    turn = codex.ask("[[scenario:slow]]")
+    assert turn.error is None
+    assert turn.text == texts.SLOW
+    assert turn.runs == 1
+
+
 def test_an_answer_that_was_cut(codex: Codex) -> None:
     turn = codex.ask("[[scenario:max_tokens]]")
     assert turn.text == "This is cut of"

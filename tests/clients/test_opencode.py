@@ -20,7 +20,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.clients.recipes import ROOT, Place, Recipe
+from tests.clients.recipes import Place, Recipe
+from tests.support.paths import ROOT
 from tests.support.processes import Child, stopping
 
 pytestmark = pytest.mark.timeout(900)

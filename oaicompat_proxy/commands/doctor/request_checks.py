@@ -8,7 +8,7 @@ import uuid
 from typing import Any
 
 from .finding import Finding
-from .probe import PROXY_HEADER, TIMEOUT, Probe, Unreachable, new_client
+from .probe import TIMEOUT, Probe, Unreachable, new_client
 
 REQUESTS = 12
 """Requests over one connection: usually more than the proxy has workers."""
@@ -79,15 +79,18 @@ def _request_id_finding(seen: str, sent: str) -> Finding:
     return Finding("request id", "ok", "the client's X-Request-Id reaches the proxy")
 
 
-async def check_endpoints(probe: Probe, *, routes: list[tuple[str, str]]) -> list[Finding]:
-    """Checks that requests to each of the proxy's routes reach it. They are refused there, so no agent runs."""
+async def check_endpoints(probe: Probe, *, routes: list[tuple[str, str, str]]) -> list[Finding]:
+    """Checks that requests to each of the proxy's routes reach it. They are refused there, so no agent runs.
+
+    `routes`: methods, paths, and a header of the proxy's answers.
+    """
     lost = []
     async with new_client() as client:
-        for method, path in routes:
+        for method, path, header in routes:
             url = probe.base / path.lstrip("/")
             body = NO_JSON if method == "POST" else None
             async with client.request(method, url, headers=probe.headers, data=body) as response:
-                if PROXY_HEADER not in response.headers:
+                if header not in response.headers:
                     lost.append(f"{method} {path}: {response.status}")
     if lost:
         text = f"requests do not reach the proxy: {', '.join(lost)}"

@@ -159,11 +159,16 @@ async def about(request: web.Request) -> web.Response:
     return web.json_response(body)
 
 
-def _routes(apis: Sequence[ClientApi]) -> list[tuple[str, str]]:
-    """Methods and paths of all APIs, behind the prefix, with names in place of the variables."""
-    endpoints = [("POST", api.path) for api in apis]
-    others = [(route.method, route.path.replace("{", "").replace("}", "")) for api in apis for route in api.routes]
-    return endpoints + others
+def _routes(apis: Sequence[ClientApi]) -> list[tuple[str, str, str]]:
+    """Of all APIs: the method, the path behind the prefix with names in place of the variables, and a header that each
+    answer has.
+    """
+    routes = []
+    for api in apis:
+        *_, header = api.answer_headers("", 0)
+        paths = [("POST", api.path), *((route.method, route.path) for route in api.routes)]
+        routes += [(method, path.replace("{", "").replace("}", ""), header) for method, path in paths]
+    return routes
 
 
 def _peer(request: web.Request) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from yarl import URL
 
+from oaicompat_proxy.commands.apis import APIS
 from oaicompat_proxy.commands.doctor.gateway_checks import check_gateway
 from oaicompat_proxy.commands.doctor.probe import Probe
 from oaicompat_proxy.config.settings import Config
@@ -237,11 +238,13 @@ async def test_a_gateway_that_takes_messages_is_told(form: str, told: str | None
     assert {each.check: each.level for each in found}.get("gateway: messages") == told
 
 
-def test_a_run_is_made_only_if_it_is_wanted(behind: str) -> None:
+@pytest.mark.parametrize("api", APIS)
+def test_a_run_is_made_only_if_it_is_wanted(behind: str, api: str) -> None:
     _, without = examine(behind)
-    status, findings = examine(behind, "--run", "--model", "demo")
+    status, findings = examine(behind, "--run", "--model", "demo", "--api", api)
     assert "run" not in without
     assert (status, findings["run"]["level"]) == (0, "ok")
+    assert "tokens" in findings["run"]["text"]
     status, findings = examine(behind, "--run", "--model", "nobody")
     assert (status, findings["run"]["level"]) == (1, "bad")
     assert "nobody" in findings["run"]["text"]
