@@ -140,7 +140,7 @@ class Gateway:
         if gateway is None:
             return NullCloser()
         return GatewaySessionCloser(
-            upstream, gateway, close_timeout=config.close_timeout, speakers=self._session_credentials
+            upstream, gateway, close_timeout=config.close_timeout, session_upstreams=self._session_credentials
         )
 
     def _sweep(self) -> None:

@@ -35,12 +35,12 @@ ASK: dict[str, Any] = {"confirmations": "ask"}
 
 def asked(there: Front) -> list[dict[str, Any]]:
     """What was said to the gateway about confirmations."""
-    return [params for params in _confirmations(there) if not params["sessionId"].startswith("nobody-")]
+    return [params for params in _confirmations(there) if not params["sessionId"].startswith("unknown-")]
 
 
 def tried(there: Front) -> list[dict[str, Any]]:
     """What was asked only to find out whether it can be."""
-    return [params for params in _confirmations(there) if params["sessionId"].startswith("nobody-")]
+    return [params for params in _confirmations(there) if params["sessionId"].startswith("unknown-")]
 
 
 def _confirmations(there: Front) -> list[dict[str, Any]]:

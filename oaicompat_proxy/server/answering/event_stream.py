@@ -1,4 +1,4 @@
-"""The client's side of a streamed answer: a late status line, keep-alives, one end (decisions D1 and D2)."""
+"""Sends a streamed answer: a late status line, keep-alives, one end (decisions D1 and D2)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ HEADERS = CIMultiDict(
 
 
 class EventStream(BufferedHead, EventSourceResponse):
-    """aiohttp-sse's response. Its own keep-alives are comments, which some clients take for nothing: they are off."""
+    """aiohttp-sse's response. Its own keep-alives are off: they are comments, which some clients ignore."""
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         writer = await super().prepare(request)
@@ -58,8 +58,8 @@ class EventStream(BufferedHead, EventSourceResponse):
 class AnswerStream:
     """A context for one answer. The first `write` commits to status 200.
 
-    If nothing was written after `first_event_wait` seconds it commits by itself: with what opens the source, or with
-    a ping if the answer begins with its text. From the first write on there is a keep-alive each `keep_alive` seconds.
+    If nothing was written after `first_event_wait` seconds it commits by itself: with the source's first part, or with
+    a ping if it has none. From the first write on there is a keep-alive each `keep_alive` seconds.
     """
 
     __slots__ = (
@@ -89,7 +89,7 @@ class AnswerStream:
         self._config = config
         self._source = source
         self._chunked = request.version >= HttpVersion11
-        # moving
+        # state
         self._response: web.StreamResponse | None = None
         self._stream: EventStream | None = None
         """The same response, unless the whole answer goes out at once."""
@@ -131,7 +131,7 @@ class AnswerStream:
     def write_now(self, data: bytes) -> bool:
         """Like `write`, but without a task that has to wake up; only after a `write`. Raises ClientGone.
 
-        Returns whether the client keeps up; if not, wait for `drained` before the next.
+        Returns whether the client keeps up; if not, call `wait_drained` before the next.
 
         Writes the chunk (RFC 9112, 7.1) itself: 0.4 µs, where aiohttp's coroutine takes 1.9 µs.
         """

@@ -1,4 +1,4 @@
-"""The client's side of an answer that is sent whole, with keep-alives if `--json-keep-alive` is set.
+"""Sends an answer whole, with keep-alives in front if `--json-keep-alive` is set.
 
 JSON allows white space in front, so line ends keep the connection alive before the answer is known. Status 200 is sent
 by then: a later failure breaks the body off, so that no client takes the error for an answer.
@@ -29,7 +29,7 @@ class JsonAnswer:
         self._request = request
         self._keep_alive = config.json_keep_alive
         self._send_timeout = config.send_timeout
-        # moving
+        # state
         self._response: web.StreamResponse | None = None
         self.client_gone = False
         """The client disconnected, or read nothing for `send_timeout`, before it had the whole answer."""
@@ -37,7 +37,7 @@ class JsonAnswer:
 
     async def __aenter__(self) -> Self:
         if self._keep_alive:
-            self._keep_alives = asyncio.create_task(self._send_keep_alives(), name="keep a JSON answer warm")
+            self._keep_alives = asyncio.create_task(self._send_keep_alives(), name="send JSON keep-alives")
         return self
 
     async def __aexit__(

@@ -38,10 +38,10 @@ class Relay:
         self._report = report
         self._answer = answer
         self._sink = sink
-        # moving
+        # state
         self._last = b""
         self._failure: Exception | None = None
-        """Why nothing more can be sent; a failure of the run itself stands in the answer."""
+        """Why nothing more can be sent; a failure of the run is in `StreamedAnswer.failure`."""
         self._draining: asyncio.Task[None] | None = None
 
     async def relay(self) -> bytes:
@@ -62,14 +62,14 @@ class Relay:
         return b""
 
     def _check(self) -> None:
-        """Raises what has gone wrong."""
+        """Raises the failure, if there is one."""
         failure = self._failure or self._answer.failure
         if failure is not None:
             raise failure
 
     async def _push(self) -> bytes:
         try:
-            await self._run.push_to(self._take)
+            await self._run.push_to(self._send)
         except ProxyError:
             self._check()
             raise
@@ -79,8 +79,8 @@ class Relay:
         self._answer.finish()
         return self._last
 
-    def _take(self, events: Iterable[Event]) -> bool:
-        """Sends the events of one read; returns whether to go on."""
+    def _send(self, events: Iterable[Event]) -> bool:
+        """Sends the events of one read; returns whether to continue."""
         data = self._answer.feed(events)
         if self._answer.ended:
             self._last = data

@@ -68,7 +68,7 @@ def _encoding_of(request: web.Request) -> str:
 class BodyInflater(Inflater):
     """gzip or deflate of a request's body."""
 
-    TAKES_NO_HEADER = True
+    ACCEPTS_NO_HEADER = True
 
     def unknown(self, encoding: str) -> ProxyError:
         return UnsupportedEncoding("The body of a request may be compressed with gzip or deflate, and in no other way.")

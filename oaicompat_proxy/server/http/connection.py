@@ -1,4 +1,4 @@
-"""Clients' connections: their number, and the limits of size and time of each.
+"""Connections of clients: their number, and the limits of size and time of each.
 
 Errors that aiohttp finds before the application sees the request (malformed HTTP, a header that is too long, an
 expectation that cannot be met) get the same error bodies as all others.
@@ -23,19 +23,19 @@ from .error_middleware import error_response
 from .headers import add_standard_headers, begin_context
 from .overload import OverloadResponse
 from .send_progress import SendProgress
-from .unreadable_request import LONGEST_HEAD, SPOKEN, fault_of_head, fault_of_message, message_of
+from .unreadable_request import MAX_KEPT_HEAD, SUPPORTED_VERSIONS, error_of_head, error_of_message, message_of
 
 log = logging.getLogger(__name__)
 
-UNSENT = 64 * 1024
+MAX_UNSENT = 64 * 1024
 """Unsent bytes in the kernel's send buffer. By default the kernel buffers megabytes, and the agent would run far ahead
 of a slow client."""
 
-LINGERING = 5.0
+LINGER_SECONDS = 5.0
 """Seconds for which the rest of an unread body is received and dropped, so that its sender can read the response."""
 
 
-FAULT = web.RequestKey("oaicompat_proxy.fault", ProxyError)
+REJECTION = web.RequestKey("oaicompat_proxy.rejection", ProxyError)
 """Why a request that aiohttp can parse is rejected."""
 
 
@@ -47,7 +47,7 @@ class Connection(ParsingState):
     """
 
     __slots__ = (
-        *("_config", "_head_size", "_head_timer", "_is_answered", "_progress", "_quiet_since", "_unwanted"),
+        *("_config", "_head_size", "_head_timer", "_is_answered", "_progress", "_quiet_since", "_dropped_bytes"),
         "head",
     )
 
@@ -57,21 +57,21 @@ class Connection(ParsingState):
             loop=asyncio.get_running_loop(),
             access_log_class=AccessLog,
             keepalive_timeout=config.idle_timeout,
-            lingering_time=LINGERING,
+            lingering_time=LINGER_SECONDS,
             auto_decompress=False,  # bodies of unauthenticated requests stay compressed; `read_body` inflates
             max_line_size=config.max_line,
             max_field_size=config.max_line,
             max_headers=config.max_headers,
         )
         self._config = config
-        # moving
+        # state
         self.head = b""
         """The first bytes of a request that is incomplete or malformed."""
         self._head_size = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._is_answered = False
         """The last response is sent; further bytes belong to the unread body of its request."""
-        self._unwanted = 0
+        self._dropped_bytes = 0
         """Bytes received after it."""
         self._quiet_since = self.loop.time()
         self._progress: SendProgress | None = None
@@ -81,7 +81,7 @@ class Connection(ParsingState):
         self._progress = SendProgress(cast(asyncio.WriteTransport, transport), self.loop)
         sock = transport.get_extra_info("socket")
         if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._end_head()
@@ -110,7 +110,7 @@ class Connection(ParsingState):
         super().data_received(data)
         is_idle = self.is_idle
         if is_idle or self.has_parse_error:
-            self.head = (head + data)[:LONGEST_HEAD]
+            self.head = (head + data)[:MAX_KEPT_HEAD]
         if is_idle:
             self._grow_head(len(data))
             if self._head_timer is None and data:
@@ -121,9 +121,9 @@ class Connection(ParsingState):
             self._end_head()
 
     def _drop(self, data: bytes) -> None:
-        """Unread, and only up to a limit."""
-        self._unwanted += len(data)
-        if self._unwanted > self._config.max_body:
+        """Discards data, up to `max_body` bytes; then the connection is closed."""
+        self._dropped_bytes += len(data)
+        if self._dropped_bytes > self._config.max_body:
             self.force_close()
 
     def quiet_for(self) -> float:
@@ -162,14 +162,14 @@ class Connection(ParsingState):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Our error body in place of aiohttp's plain text; then the connection is closed."""
+        """Answers with an error body of the API, in place of aiohttp's plain text, and closes the connection."""
         if request.writer.output_size > 0:
             raise ConnectionError("a response has started already")
         context = begin_context(request)
         if status >= 500:
             log.error("%s: the response failed", context.request_id, exc_info=exc)
         if not isinstance(exc, ProxyError):
-            exc = InternalError() if status >= 500 else fault_of_head(self.head, self._config.max_body)
+            exc = InternalError() if status >= 500 else error_of_head(self.head, self._config.max_body)
         return reject(request, exc)
 
     def log_exception(self, *args: Any, **how: Any) -> None:
@@ -201,7 +201,7 @@ def reject(request: web.BaseRequest, error: ProxyError) -> web.StreamResponse:
 
 
 async def _reject(request: web.BaseRequest) -> web.StreamResponse:
-    return reject(request, request[FAULT])
+    return reject(request, request[REJECTION])
 
 
 class Server(web.Server):
@@ -211,8 +211,8 @@ class Server(web.Server):
         """`server`: aiohttp's server of the application."""
         super().__init__(self._handle, request_factory=self._new_request, handler_cancellation=True)
         self._config = config
-        # moving
-        self._behind = server
+        # state
+        self._app_server = server
         self._overload_responses: set[OverloadResponse] = set()
         self._open = 0
         """Connections."""
@@ -220,23 +220,23 @@ class Server(web.Server):
 
     def replace_app(self, server: web.Server) -> None:
         """Serves new requests with `server`, aiohttp's server of another application."""
-        self._behind = server
+        self._app_server = server
 
     def _handle(self, request: Any) -> Any:
-        return _reject(request) if FAULT in request else self._behind.request_handler(request)
+        return _reject(request) if REJECTION in request else self._app_server.request_handler(request)
 
     def _new_request(self, message: Any, payload: Any, connection: Any, writer: Any, task: Any) -> Any:
-        """Malformed requests become requests too, with a FAULT, and are answered in HTTP/1.1."""
+        """Malformed requests become requests too, with a REJECTION, and get a response in HTTP/1.1."""
         error = None
         if message is ERROR:
             message = message_of(connection.head)
         else:
-            error = fault_of_message(message)
-            if error is not None and message.version not in SPOKEN:
+            error = error_of_message(message)
+            if error is not None and message.version not in SUPPORTED_VERSIONS:
                 message = message._replace(version=HttpVersion11, should_close=True)
-        request = self._behind.request_factory(message, payload, connection, writer, task)
+        request = self._app_server.request_factory(message, payload, connection, writer, task)
         if error is not None:
-            request[FAULT] = error
+            request[REJECTION] = error
         return request
 
     def clients(self) -> list[Connection]:

@@ -1,4 +1,4 @@
-"""Running out of file descriptors: asyncio retries accept() each second and would log each failure with a traceback."""
+"""Handles a lack of file descriptors: asyncio retries accept() each second, and logs each failure with a traceback."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ log = logging.getLogger(__name__)
 OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 LOG_INTERVAL = 60.0
-"""Seconds between two log lines while it lasts."""
+"""Seconds between two log lines while the lack lasts."""
 
 
 class OpenFilesHandler:
-    """An exception handler of the event loop that logs EMFILE and its kin once, and leaves all else to the default."""
+    """An exception handler of the event loop that logs a lack of files once a minute; the default handles the rest."""
 
     def __init__(self) -> None:
         self._logged_at = -LOG_INTERVAL
@@ -37,7 +37,7 @@ class OpenFilesHandler:
 
 @contextlib.contextmanager
 def open_files_handler() -> Iterator[None]:
-    """While the process listens."""
+    """Installs the handler while the process listens."""
     loop = asyncio.get_running_loop()
     before = loop.get_exception_handler()
     if before is None:

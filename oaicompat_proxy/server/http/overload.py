@@ -12,8 +12,8 @@ from ...core.errors import TooManyConnections
 REQUEST_WAIT = 1.0
 """Seconds to wait for the first bytes of a request: a client may not read a response that comes before."""
 
-MOST = 100
-"""Such connections at a time; further ones are closed without a response."""
+MAX_OPEN = 100
+"""Rejected connections at a time; further ones are closed without a response."""
 
 
 class OverloadResponse(asyncio.Protocol):
@@ -27,7 +27,7 @@ class OverloadResponse(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._timer = asyncio.get_running_loop().call_later(REQUEST_WAIT, self._transport.abort)
         self._others.add(self)
-        if len(self._others) > MOST:
+        if len(self._others) > MAX_OPEN:
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -41,7 +41,7 @@ class OverloadResponse(asyncio.Protocol):
 
 
 def _answer() -> bytes:
-    error = TooManyConnections("This server has as many connections as it takes; try again in a moment.")
+    error = TooManyConnections("This server has as many connections as it accepts; try again in a moment.")
     answer, request_id = DEFAULT_API.encode_error(error), f"req_{uuid.uuid4().hex}"
     headers = {
         **answer.headers,

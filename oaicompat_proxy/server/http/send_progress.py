@@ -16,8 +16,8 @@ from typing import Protocol
 CHECKS_PER_LIMIT = 20
 """Checks of each connection within the limit."""
 
-LONGEST_PAUSE = 1.0
-"""Most seconds between two checks."""
+MAX_PAUSE = 1.0
+"""Seconds between two checks, at most."""
 
 
 _RESET = struct.pack("ii", 1, 0)
@@ -34,14 +34,14 @@ def drop(transport: asyncio.WriteTransport | None) -> None:
 
 
 class SendProgress:
-    """How long a connection's send buffer has made no progress."""
+    """Measures how long a connection's send buffer has made no progress."""
 
     __slots__ = ("_loop", "_since", "_transport", "_unsent")
 
     def __init__(self, transport: asyncio.WriteTransport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
-        # moving
+        # state
         self._unsent = 0
         self._since = 0.0
 
@@ -77,7 +77,7 @@ class StalledClients:
 
     def __init__(self, connections: Callable[[], Iterable[Stallable]]) -> None:
         self._connections = connections
-        # moving
+        # state
         self._limit = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -89,7 +89,7 @@ class StalledClients:
 
     @property
     def _pause(self) -> float:
-        return min(self._limit / CHECKS_PER_LIMIT, LONGEST_PAUSE)
+        return min(self._limit / CHECKS_PER_LIMIT, MAX_PAUSE)
 
     def stop(self) -> None:
         if self._timer is not None:

@@ -1,4 +1,4 @@
-"""Requests that are no HTTP as this server speaks it: what their first bytes still say, and why they are refused.
+"""Malformed requests: the error for the client, and the parts of the first line that the log may show.
 
 Source: RFC 9112 sections 2.3 (versions), 3 (request line) and 6.1 (transfer codings); RFC 9110 section 15.5.14 (413).
 """
@@ -17,24 +17,23 @@ from yarl import URL
 from ...core.errors import BodyTooLarge, InvalidRequest, ProxyError, TransferCodingNotSupported, VersionNotSupported
 from .client_api import PATHS
 
-LONGEST_HEAD = 16 * 1024
-"""Bytes of a head that are kept until it is whole, to tell what was wrong with it."""
+MAX_KEPT_HEAD = 16 * 1024
+"""Bytes of an incomplete head that are kept, to find the reason if it is malformed."""
 
-SPOKEN = (HttpVersion11, HttpVersion10)
+SUPPORTED_VERSIONS = (HttpVersion11, HttpVersion10)
 
 UNREADABLE = "We could not read your request: it is not HTTP as this server speaks it, or a header is too long."
-"""One text for all other faults: the framework's own quotes what was sent, which may hold a key."""
+"""One text for all other errors: the framework's message quotes the request, which may contain a key."""
 
 _LINE = re.compile(
     rb"(?:(?P<method>[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (?:(?P<path>/[!->@-~]*|\*)(?=[ ?]))?[^\r\n]* HTTP/"
     rb"|(?P<known>GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|TRACE|CONNECT) (?:(?P<known_path>/[!->@-~]*)(?=[ ?]|$))?)"
 )
-"""What may be shown of a first line, since it can only be one: other bytes may be the rest of a body, and hold words
-of a prompt, or a key."""
+"""The parts of a first line that may be shown. Other bytes may be the rest of a body, with a prompt or a key in it."""
 
 _SERVED = "|".join(map(re.escape, (*PATHS, "/models", "/healthz", "/readyz", "/metrics", "/")))
 _SHOWN = re.compile(rf"(?:/v[0-9])?(?:{_SERVED})|\*".encode())
-"""Paths that may be shown: any other may hold a key, and the request has no other trace to be found by."""
+"""Paths that may be shown; any other may contain a key."""
 
 _VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])")
 _CODINGS = re.compile(rb"^transfer-encoding:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
@@ -62,33 +61,33 @@ def _read_first_line(head: bytes) -> _FirstLine:
 
 
 def message_of(head: bytes) -> RawRequestMessage:
-    """What stands in place of the request, for its answer and its line in the log."""
+    """A placeholder for the request, for its response and its log line."""
     method, path, _ = _read_first_line(head)
     headers: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
     url = URL.build(path=path, encoded=True)
     return RawRequestMessage(method, path, HttpVersion11, headers, (), True, None, False, False, url)
 
 
-def fault_of_head(head: bytes, max_body: int) -> ProxyError:
-    """Why it is refused. `head`: its bytes as far as they are known; the framework could make nothing of them."""
+def error_of_head(head: bytes, max_body: int) -> ProxyError:
+    """The error for a head that the framework cannot parse. `head`: its bytes, up to MAX_KEPT_HEAD."""
     version = _read_first_line(head).version
-    if version is not None and version not in SPOKEN:
-        return _fault_of_version(*version)
+    if version is not None and version not in SUPPORTED_VERSIONS:
+        return _version_error(*version)
     fields = head.partition(b"\r\n\r\n")[0]
     codings, lengths = _CODINGS.findall(fields), _LENGTHS.findall(fields)
     if codings and not lengths:
-        return _fault_of_codings([coding.decode("latin-1") for coding in codings]) or InvalidRequest(UNREADABLE)
+        return _coding_error([coding.decode("latin-1") for coding in codings]) or InvalidRequest(UNREADABLE)
     if len(lengths) == 1 and not codings and lengths[0].isdigit() and _is_above(lengths[0], max_body):
         return BodyTooLarge("The request body is larger than this server takes.")
     return InvalidRequest(UNREADABLE)
 
 
-def fault_of_message(message: RawRequestMessage) -> ProxyError | None:
-    """Why it is refused although the framework takes it; None if it is not."""
-    if message.version not in SPOKEN:
-        return _fault_of_version(*message.version)
+def error_of_message(message: RawRequestMessage) -> ProxyError | None:
+    """The error for a request that the framework accepts and this server does not; None if there is none."""
+    if message.version not in SUPPORTED_VERSIONS:
+        return _version_error(*message.version)
     codings = message.headers.getall("Transfer-Encoding", None)
-    return None if codings is None or codings == ["chunked"] else _fault_of_codings(codings)
+    return None if codings is None or codings == ["chunked"] else _coding_error(codings)
 
 
 def _is_above(digits: bytes, limit: int) -> bool:
@@ -96,18 +95,18 @@ def _is_above(digits: bytes, limit: int) -> bool:
     return len(digits) > len(str(limit)) or int(digits or b"0") > limit
 
 
-def _fault_of_version(major: int, minor: int) -> ProxyError:
-    """Version 0.9 is what a line without any version is taken for."""
+def _version_error(major: int, minor: int) -> ProxyError:
+    """The framework reports version 0.9 for a line without a version."""
     if (major, minor) == (0, 9):
         return InvalidRequest(UNREADABLE)
     return VersionNotSupported(f"This server speaks HTTP/1.1 and HTTP/1.0, not HTTP/{major}.{minor}.")
 
 
-def _fault_of_codings(values: Sequence[str]) -> ProxyError | None:
-    """400 where the body's end cannot be found, 501 where only its coding is not known."""
+def _coding_error(values: Sequence[str]) -> ProxyError | None:
+    """400 if the end of the body cannot be found, 501 if only its coding is unknown."""
     codings = [coding for value in values for word in value.split(",") if (coding := word.strip().lower())]
     if codings == ["chunked"]:
         return None
     if any("chunked" in coding for coding in codings[:-1]):
         return InvalidRequest(UNREADABLE)
-    return TransferCodingNotSupported("The only transfer coding that this server takes is 'chunked'.")
+    return TransferCodingNotSupported("The only transfer coding that this server accepts is 'chunked'.")

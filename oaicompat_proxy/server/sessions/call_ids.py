@@ -1,4 +1,4 @@
-"""Ids of tool calls as clients get them, and confirmations, whose questions are sent to clients as tool calls."""
+"""Ids of tool calls in answers, and confirmations, whose questions are sent to clients as tool calls."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ class CallIds:
         token = result.tool_call_id or ""
         question = decode_question((await self._store.find([token])).get(token, ""))
         if question is None or not is_signed(token, question, self._keys, scope, model):
-            raise confirmation_rejected("is not known here: its id is cut or another's, or it was asked too long ago")
+            raise confirmation_rejected(
+                "is unknown: its id is truncated or belongs to another request, or it was asked too long ago"
+            )
         if question.expires < time.time():
             raise confirmation_rejected("is not waited for any more")
         return read_result(result, question)
@@ -77,7 +79,7 @@ class AnswerIds:
         self._model = model
         self._session = session
         self._ttl = ttl
-        # moving
+        # state
         self._stored: list[StoredId] = []
 
     def shorten(self, call_id: str) -> str:
@@ -103,7 +105,7 @@ class AnswerIds:
         return token
 
     async def share(self) -> None:
-        """Before the client can send its next request, to any worker."""
+        """Stores the ids for all workers. Called before the client can send its next request."""
         if self._stored:
             await self._store.share(self._stored)
 

@@ -1,4 +1,4 @@
-"""Which session has answered which conversation (decision D15), from the session store and the store of session names.
+"""Finds the session that has answered a conversation (decision D15), in the stores of sessions and of session names.
 
 If a store is unavailable, no session is found: the conversation is sent whole, to a session that is not kept.
 """
@@ -36,7 +36,7 @@ class Conversations:
         self._recognises = recognises
 
     def new_fingerprint(self, request: SessionRequest) -> AnswerFingerprint | None:
-        """Takes the parts of the answer; None if no later request may continue the conversation."""
+        """Receives the parts of the answer; None if no later request may continue the conversation."""
         is_thread = bool(request.name) and request.keeps_threads and not request.native
         if (request.key and not is_thread) or not (request.name or self._recognises):
             return None
@@ -44,7 +44,7 @@ class Conversations:
         return AnswerFingerprint(self._keys.newest, *about, name=request.name)
 
     def fingerprints(self, request: SessionRequest) -> list[str]:
-        """Of the conversation up to its last answer, one for each signing key, the newest key first.
+        """Fingerprints of the conversation up to its last answer, one for each signing key, the newest key first.
 
         Empty if there is no answer, if no message follows it, or if no session may be found by a conversation.
         """
@@ -88,7 +88,7 @@ class Conversations:
         return False
 
     async def mark_used(self, key: str) -> bool:
-        """Before a new message is sent to the session. Returns whether it is the first, as far as is known."""
+        """Called before a new message is sent to the session. Returns whether it is the first, as far as is known."""
         with contextlib.suppress(SessionsUnavailable):
             before = await self._names.answered(key)
             if before != UNKNOWN:
@@ -97,7 +97,7 @@ class Conversations:
         return False
 
     async def unmark_used(self, lease: Lease) -> None:
-        """If the first message of the session has not reached the gateway."""
+        """Called if the first message of the session has not reached the gateway."""
         with contextlib.suppress(SessionsUnavailable):
             if lease.primary and lease.first and await self._names.answered(lease.key) == UNKNOWN:
                 await self._names.forget(lease.key)
@@ -124,7 +124,7 @@ class Conversations:
         return []
 
     async def forget(self, lease: Lease) -> None:
-        """If the session was stored with an answer, and has not finished it."""
+        """Removes a session that was stored with an answer and has not finished it."""
         if lease.stored_fingerprint is None:
             return
         if lease.primary:

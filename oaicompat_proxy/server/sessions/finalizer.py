@@ -24,10 +24,10 @@ from .locks import ReleaseLock
 
 log = logging.getLogger(__name__)
 
-CALL_TO_ANSWER = 1.0
+CALL_TIMEOUT = 1.0
 """Seconds for the gateway to answer the call of a client that has left. A gateway answers before the run begins."""
 
-ABORT_OR_CLOSE = 0.5
+ABORT_TIMEOUT = 0.5
 """Seconds for an aborted run to end; after them a close stops it."""
 
 UNREACHED = (UpstreamUnreachable, UpstreamConnectTimeout)
@@ -39,7 +39,7 @@ class Finalizer:
         self._config = config
         self._conversations = conversations
         self._closer = closer
-        # moving
+        # state
         self.tasks: set[asyncio.Task[None]] = set()
         """One for each session that is being finalized."""
         self.cancelled = 0
@@ -54,7 +54,7 @@ class Finalizer:
             await asyncio.wait(self.tasks)
 
     def restore(self, lease: Lease) -> None:
-        """The session was leased, but its run never started."""
+        """For a session that was leased, but whose run never started."""
         self.in_background(self._restore(lease))
 
     def finalize(self, lease: Lease) -> None:
@@ -140,7 +140,7 @@ class Finalizer:
     async def _cancel_once_answered(self, lease: Lease) -> None:
         try:
             with contextlib.suppress(ProxyError, TimeoutError):
-                async with asyncio.timeout(CALL_TO_ANSWER):
+                async with asyncio.timeout(CALL_TIMEOUT):
                     await lease.started_run.open()
         finally:
             lease.started_run.abort()
@@ -152,8 +152,8 @@ class Finalizer:
         run = lease.started_run
         try:
             with contextlib.suppress(ProxyError, TimeoutError):
-                async with asyncio.timeout(CALL_TO_ANSWER + ABORT_OR_CLOSE):
-                    outcome = await interrupt_run(lease.upstream, lease.key, run, within=ABORT_OR_CLOSE)
+                async with asyncio.timeout(CALL_TIMEOUT + ABORT_TIMEOUT):
+                    outcome = await interrupt_run(lease.upstream, lease.key, run, within=ABORT_TIMEOUT)
                 if outcome is Interruption.ABORTED and lease.matched_fingerprint is not None:
                     await run.finish()
                     lease.persistent = await self.store(lease, lease.matched_fingerprint)

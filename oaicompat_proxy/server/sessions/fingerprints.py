@@ -22,7 +22,7 @@ MAX_ARGUMENT_MARKS = 50_000
 """Commas, colons and brackets in the arguments of a conversation's tool calls; arguments beyond them are not parsed."""
 
 MAX_KEPT_ARGUMENTS = 4 * 1024 * 1024
-"""Characters of tool arguments that are held for one answer; an answer with more is not recognised."""
+"""Characters of tool arguments that are kept for one answer; an answer with more is not recognised."""
 
 PIECE = 64 * 1024
 """Characters from which white space is removed at a time."""
@@ -63,15 +63,15 @@ def is_whole_conversation(messages: Iterable[Message]) -> bool:
 
 
 class AnswerFingerprint:
-    """Takes the parts of an answer; `hexdigest` is then the fingerprint of the conversation that ends with it.
+    """Receives the parts of an answer; `hexdigest` is then the fingerprint of the conversation that ends with it.
 
-    Text is hashed while it comes, so its length costs no memory.
+    Text is hashed while it streams, so its length costs no memory.
     """
 
     def __init__(self, secret: bytes, scope: str, model: str, messages: Iterable[Message], *, name: str = "") -> None:
         """The same parameters as `conversation_fingerprint`."""
         self._secret = secret
-        # moving
+        # state
         self._form = _CanonicalForm()
         self._before = [*_prefix(scope, model, name), *map(self._form.of, messages)]
         self._text = hashlib.sha256()

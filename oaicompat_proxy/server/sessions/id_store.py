@@ -23,7 +23,7 @@ _QUESTIONS = SharedTable(slots=2048, slot_size=32 * 1024)
 _CALLS = SharedTable(slots=8192, slot_size=1024)
 """Only ids that clients would not accept are stored, and none above a kilobyte."""
 
-MOST_IN_REDIS = 100_000
+MAX_IN_REDIS = 100_000
 """Ids of all gateways and replicas; the oldest are evicted."""
 
 
@@ -38,11 +38,11 @@ class IdStore(Protocol):
     """Bounded: the oldest ids are evicted."""
 
     def add(self, stored: StoredId) -> bool:
-        """For the processes that share this one's memory. Returns whether the id can be found later."""
+        """Stores an id for the processes that share this one's memory. Returns whether it can be found later."""
         ...
 
     async def share(self, stored: Iterable[StoredId]) -> None:
-        """For all other processes, before the client can send its next request."""
+        """Stores ids for all other processes. Called before the client can send its next request."""
         ...
 
     async def find(self, ids: Collection[str]) -> dict[str, str]:
@@ -91,7 +91,7 @@ class RedisIds:
                 left = max(1, int((each.expires - time.time()) * 1000))
                 value = each.original.encode("utf-8", "surrogatepass")
                 with mapped_errors():
-                    await self._share([_PREFIX + each.id, _ALL], [value, left, time.time(), MOST_IN_REDIS])
+                    await self._share([_PREFIX + each.id, _ALL], [value, left, time.time(), MAX_IN_REDIS])
         except SessionsUnavailable:
             log.warning("Redis unavailable: the original id of a tool call is known to this process tree only")
 

@@ -1,4 +1,4 @@
-"""What a request asks of its session, and its lease of the session that it gets."""
+"""The request for a session, and the lease of the session that a request gets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .run_limiter import RunPermit
 
 @dataclass(slots=True)
 class SessionRequest:
-    """What decides which session a request gets."""
+    """The facts that decide which session a request gets."""
 
     app: str
     caller: Caller
@@ -40,7 +40,7 @@ class SessionRequest:
 
 
 class AnswerProgress(Protocol):
-    """How far the answer has come that is made of the run."""
+    """The progress of the answer that is made from the run."""
 
     @property
     def ended(self) -> bool:
@@ -75,7 +75,7 @@ class Lease:
     stored_fingerprint: str | None = None
     """The fingerprint by which later requests find the session."""
     answer: AnswerProgress | None = None
-    """Until the exit."""
+    """The answer of the run, until the exit."""
     delivered = False
     """The client has its complete answer, so a run that goes on was not abandoned by its client."""
     awaits_client = False
@@ -108,7 +108,7 @@ class Lease:
         self.primary = primary
         self.persistent = persistent
         """Later requests continue in the session."""
-        # moving
+        # state
         self.on_exit: Callable[[Lease], None] | None = None
         self._release_lock: ReleaseLock | None = None
 
@@ -146,7 +146,7 @@ class Lease:
             self.on_exit(self)
 
     def mark_delivered(self) -> None:
-        """When the complete answer goes to the client."""
+        """Called when the complete answer is sent to the client."""
         self.delivered = True
         self.awaits_client = self.answer is not None and self.answer.waits_for_client
 
@@ -154,7 +154,11 @@ class Lease:
         """Stops the run, or prevents it from starting."""
         self.lock_lost = True
         if self.run is not None:
-            self.run.abort(SessionLockLost("This run was stopped: Redis no longer keeps others out of its session."))
+            self.run.abort(
+                SessionLockLost(
+                    "This run was stopped, because its session's lock in Redis was lost; send the request again."
+                )
+            )
 
     def release_permit(self) -> None:
         if self.permit is not None:
@@ -180,5 +184,5 @@ class Lease:
 
 
 def new_session_name() -> str:
-    """A unique session name that nobody can guess."""
+    """A unique session name that cannot be guessed."""
     return f"oc-{new_secret()}"

@@ -33,12 +33,12 @@ class SessionLocks(Protocol):
         ...
 
     async def close(self) -> None:
-        """At shutdown."""
+        """Stops the renewal, at shutdown."""
         ...
 
 
 def session_busy() -> SessionBusy:
-    return SessionBusy("Another run of this session is still going on; wait for its end, or use another session.")
+    return SessionBusy("Another run of this session is still active; wait for its end, or use another session.")
 
 
 class MemoryLocks:

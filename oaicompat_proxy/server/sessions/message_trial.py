@@ -64,9 +64,9 @@ class TrialRun(ReplaceableRun):
     async def _check(self, again: StartRun) -> None:
         """Returns when the model has its messages."""
         lease = self._lease
-        signs = self._gateway.model_markers()
-        found = await lease.started_run.look_ahead([self._mark, *signs], limit=MAX_PROMPT)
-        is_whole, has_failed = found == self._mark, found is not None and signs.get(found) is False
+        markers = self._gateway.model_markers()
+        found = await lease.started_run.look_ahead([self._mark, *markers], limit=MAX_PROMPT)
+        is_whole, has_failed = found == self._mark, found is not None and markers.get(found) is False
         if found is not None and not has_failed:
             _set_feature(lease.upstream, works=is_whole)
         if not (is_whole or has_failed):

@@ -1,5 +1,5 @@
-"""Stores under which of their own session names clients send whole conversations, and which conversation the primary
-session of a name has answered last.
+"""Stores the session names under which clients send whole conversations, and the conversation that the primary session
+of a name has answered last.
 
 A name's primary session is found without this store, since its key is derived from the name. A lost entry costs one
 transmission of a whole conversation.

@@ -104,7 +104,7 @@ class RedisLocks:
         self._acquire = redis.register_script(_ACQUIRE)
         self._renew = redis.register_script(_RENEW)
         self._release = redis.register_script(_RELEASE)
-        # moving
+        # state
         self._held: dict[str, _HeldLock] = {}
         """By token."""
         self._unreleased: dict[str, tuple[str, float]] = {}

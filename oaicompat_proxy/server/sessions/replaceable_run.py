@@ -21,7 +21,7 @@ class ReplaceableRun(ABC):
         """`run`: the lease's. `again`: starts the other one. It holds the conversation, so `open` drops it."""
         self._lease = lease
         self._sessions = sessions
-        # moving
+        # state
         self._again: StartRun | None = again
         self._run = run
 
@@ -30,7 +30,7 @@ class ReplaceableRun(ABC):
         return self._run.arrived
 
     async def open(self) -> None:
-        """Returns when it is decided which run is read. Raises UpstreamError and its subclasses."""
+        """Returns when it is decided which run is read. Raises UpstreamError or a subclass."""
         again, self._again = self._again, None
         await self._run.open()
         if again is not None and self._lease.run is not None:

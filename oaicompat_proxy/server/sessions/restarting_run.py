@@ -32,7 +32,7 @@ class _ToolHistory:
     def __init__(self, held: Held) -> None:
         """`held`: bounds the memory; it raises UpstreamAnswerTooLong."""
         self._held = held
-        # moving
+        # state
         self._names: dict[str, str] = {}
         self._arguments: dict[str, list[str]] = {}
         self._results: dict[str, str] = {}
@@ -67,7 +67,7 @@ class RestartingRun(PullSource):
         super().__init__()
         self._start = start
         self._max_held = max_held
-        # moving
+        # state
         self._turn = turn
         self._run = start(turn)
         self._history = _ToolHistory(Held(self._max_held))
@@ -105,7 +105,7 @@ class RestartingRun(PullSource):
         self._asked, self._confirmed = asked, call
 
     async def _restart(self, asked: ConfirmationRequired) -> None:
-        """Starts the next run with the tool calls of the run before. Raises UpstreamError and its subclasses."""
+        """Starts the next run with the tool calls of the run before. Raises UpstreamError or a subclass."""
         self._asked = None
         self._left -= 1
         if not self._left:
@@ -119,4 +119,6 @@ class RestartingRun(PullSource):
         try:
             await self._run.open()
         except (UpstreamUnreachable, UpstreamConnectTimeout) as error:  # these would say that no run has begun
-            raise UpstreamInterrupted("The agent could not be reached again after it had asked.") from error
+            raise UpstreamInterrupted(
+                "The agent could not be reached again after its question; the answer is incomplete."
+            ) from error

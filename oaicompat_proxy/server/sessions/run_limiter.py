@@ -37,7 +37,7 @@ class RunLimiter:
         self._queue_wait = config.queue_wait
         self._max_waiting = config.max_waiting
         self._max_waiting_bytes = config.max_waiting_bytes
-        # moving
+        # state
         self._available = config.max_runs
         self.running_by_key: dict[str, int] = {}
         """Permits held by each key that holds any; callers without a key are counted under the empty name."""

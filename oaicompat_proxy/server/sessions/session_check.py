@@ -12,7 +12,7 @@ from .lease import Lease
 from .replaceable_run import ReplaceableRun, StartRun
 from .sessions import Sessions
 
-FIRST = 1
+FIRST_SEQUENCE = 1
 """Number of the first frame in a session that is new to the gateway."""
 
 
@@ -28,10 +28,10 @@ class SessionCheckingRun(ReplaceableRun):
     async def _check(self, again: StartRun) -> None:
         lease = self._lease
         sequence = self._gateway.first_sequence(await lease.started_run.first_frame())
-        if sequence == FIRST and lease.matched_fingerprint is not None:
+        if sequence == FIRST_SEQUENCE and lease.matched_fingerprint is not None:
             self._sessions.replace_forgotten(lease)
             await self._replace(again)
-        elif sequence == FIRST and not lease.exact:
+        elif sequence == FIRST_SEQUENCE and not lease.exact:
             self._sessions.report_forgotten(lease)
         if sequence is not None and lease.matched_fingerprint is None:
-            lease.exact = sequence == FIRST or not lease.primary
+            lease.exact = sequence == FIRST_SEQUENCE or not lease.primary

@@ -57,7 +57,7 @@ class SessionFinder:
         return await self._lease_continued(request, upstream, fingerprints) or self._new(request, upstream)
 
     async def _lease_key(self, request: SessionRequest, upstream: Upstream) -> Lease:
-        """On a session that waits for this request, or one with a native name."""
+        """Leases the session that waits for this request, or one with a native name."""
         has_gateway = upstream.dialect.gateway is not None
         history = "last" if has_gateway or request.keeps_threads else "full"
         lease = Lease(request.app, request.key, upstream, history=history, persistent=has_gateway)
@@ -81,8 +81,8 @@ class SessionFinder:
         return False
 
     async def _lease_named(self, request: SessionRequest, upstream: Upstream, fingerprints: Sequence[str]) -> Lease:
-        """On the session that has answered this conversation; otherwise on a new one, without waiting. User messages
-        alone go to the primary session, unless clients send whole conversations under this name.
+        """Leases the session that has answered this conversation, otherwise a new one, without waiting. User messages
+        alone continue in the primary session, unless clients send whole conversations under this name.
         """
         is_whole = await self._conversations.is_whole(request)
         lease = await self._continue_primary(request, upstream, fingerprints)
@@ -100,7 +100,7 @@ class SessionFinder:
     async def _continue_primary(
         self, request: SessionRequest, upstream: Upstream, fingerprints: Sequence[str]
     ) -> Lease | None:
-        """On the primary session, if it has answered this conversation; also on that of an older signing key."""
+        """Leases the primary session, or that of an older signing key, if it has answered this conversation."""
         for key, fingerprint in product(self.primary_keys(request, upstream), fingerprints):
             if await self._conversations.has_answered(key, fingerprint):
                 return await self._claim_primary(request, self._primary(request, upstream, key), fingerprint)
@@ -118,7 +118,7 @@ class SessionFinder:
     async def _lease_continued(
         self, request: SessionRequest, upstream: Upstream, fingerprints: Sequence[str]
     ) -> Lease | None:
-        """On the session that has answered this conversation, if there is one."""
+        """Leases the session that has answered this conversation, if there is one."""
         for fingerprint in fingerprints:
             if (key := await self._conversations.claim(fingerprint)) is not None:
                 return await self._lease_claimed(request, upstream, key, fingerprint)
@@ -153,7 +153,7 @@ class SessionFinder:
         return [upstream.dialect.session_key(app, name) for name in names]
 
     async def _lock(self, lease: Lease, request: SessionRequest) -> Lease:
-        """Waits for the run before. Raises SessionBusy, and Overloaded if too many wait."""
+        """Waits for the lock of the session. Raises SessionBusy, and Overloaded if too many wait."""
         try:
             release = await self._locks.acquire(lease.key, wait=0, on_lost=lease.on_lock_lost)
         except SessionBusy:

@@ -66,13 +66,13 @@ def native_key(dialect: Dialect, app: str, name: str, caller: Caller) -> str:
     """
     if not name.isprintable():
         raise InvalidRequest(
-            "The session that the request names has no possible key: it must be of printable characters.",
+            "The name of the session must be of printable characters.",
             code="invalid_session",
         )
     chosen = dialect.chosen_app(name)
     if chosen and chosen != app and (app or caller.models):
         raise InvalidRequest(
-            "The session that the request names belongs to another agent than its model; choose that model.",
+            "The session belongs to another agent than the model of the request; choose the model of that agent.",
             param="model",
             code="invalid_session",
         )

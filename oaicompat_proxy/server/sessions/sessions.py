@@ -57,7 +57,7 @@ class Sessions:
         self._finder = SessionFinder(
             config, keys, self._conversations, limiter=limiter, locks=locks, finalizer=self._finalizer
         )
-        # moving
+        # state
         self.forgotten = 0
         """Sessions that the gateway had lost when their conversation continued."""
         self._leased = 0
@@ -103,7 +103,7 @@ class Sessions:
         self._finalizer.finalize(lease)
 
     def new_fingerprint(self, request: SessionRequest) -> AnswerFingerprint | None:
-        """Takes the parts of the answer; None if no later request may continue the conversation."""
+        """Receives the parts of the answer; None if no later request may continue the conversation."""
         return self._conversations.new_fingerprint(request)
 
     async def store(self, lease: Lease, fingerprint: AnswerFingerprint | None) -> None:
@@ -142,7 +142,7 @@ class Sessions:
             lease.session.persistent = await self._finalizer.store(lease.session, fingerprint.hexdigest())
 
     def replace_forgotten(self, lease: Lease) -> None:
-        """If the gateway has lost the session: leases another one, to which the conversation has to be sent again."""
+        """Leases a session in place of one that the gateway has lost; the conversation has to be sent to it again."""
         self.forgotten += 1
         log.warning("session %s was lost by the gateway: its conversation is sent again", lease.key)
         self.replace(lease)
@@ -158,7 +158,7 @@ class Sessions:
         lease.matched_fingerprint = lease.run = None
 
     def report_forgotten(self, lease: Lease) -> None:
-        """If the gateway has lost the session, and the client has sent only its newest message."""
+        """Called if the gateway has lost the session, and the client has sent only its newest message."""
         self.forgotten += 1
         log.warning(
             "session %s was lost by the gateway, and its client sends only its newest message: the agent answers "
@@ -176,13 +176,13 @@ class Sessions:
                     self._closer.close_soon(key)
 
     async def shutdown(self) -> None:
-        """At the end of the process: closes the sessions that no other process can find."""
+        """Closes the sessions that no other process can find. Called at the end of the process."""
         await self._finalizer.shutdown()
         for key in await self._store.clear():
             self._closer.close_soon(key)
         await self._closer.shutdown()
 
     async def hand_over(self) -> None:
-        """After a reload: other settings continue with the stored sessions."""
+        """Finishes all work and leaves the stored sessions to the next runtime. Called after a reload."""
         await self._finalizer.shutdown()
         await self._closer.shutdown()

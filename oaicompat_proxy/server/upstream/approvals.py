@@ -1,4 +1,4 @@
-"""Confirmations of tool calls that an agent makes only if a human agrees. Only newer gateways accept them."""
+"""Sends confirmations of tool calls to the gateway. Only newer gateways accept them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .gateway_client import Upstream
 from .run import Run
 
 UNANSWERABLE = (
-    "The agent waits for a confirmation, and this gateway's release cannot be given one; let the agent run this tool "
+    "The agent waits for a confirmation, which this gateway's release does not accept; let the agent run this tool "
     "without asking."
 )
 NOT_PENDING = "The agent does not wait for this confirmation any more."
@@ -35,7 +35,7 @@ async def can_confirm(upstream: Upstream) -> bool:
     """Whether this gateway may accept confirmations. The first call tries it, with a session that does not exist."""
     gateway, feature = upstream.dialect.gateway, upstream.features.confirm
     if gateway is not None and feature.works is None:
-        unknown = f"nobody-{uuid.uuid4().hex}"
+        unknown = f"unknown-{uuid.uuid4().hex}"
         with contextlib.suppress(ProxyError):
             status, body = await upstream.call(gateway.build_confirmation(unknown, unknown, confirmed=False))
             if status not in (401, 403) and status < 500:

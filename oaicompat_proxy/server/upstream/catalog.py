@@ -1,4 +1,4 @@
-"""The models on offer, and the app of each model.
+"""The models that clients may choose, and the app of each model.
 
 Newer releases of the gateway list their apps. The current one has no such call, but names its apps in the error for an
 unknown app, before anything is run.
@@ -51,7 +51,7 @@ _NO_LIST = _AppList((), frozenset(), -1.0)
 
 
 class Catalog:
-    """The models on offer. The gateway's list of apps is cached for `ttl`."""
+    """The models of one gateway. The gateway's list of apps is cached for `ttl` seconds."""
 
     def __init__(
         self, upstream: Upstream, mapping: Mapping[str, str], *, ttl: float, for_callers: bool = False
@@ -78,7 +78,7 @@ class Catalog:
         return cls(upstream, config.model, ttl=config.models_ttl, for_callers=config.only_client_credentials)
 
     async def find(self, model: str, caller: Caller) -> str:
-        """`resolve` with a fresh list, where a pattern matches: an app of that very name goes before the pattern."""
+        """`resolve` with a fresh list, where a pattern matches: an app of exactly that name wins over the pattern."""
         if self._patterns and model not in self._mapping and self._pattern_of(model) is not None:
             with contextlib.suppress(ProxyError, TimeoutError):
                 async with asyncio.timeout(LIST_WAIT):
@@ -156,7 +156,7 @@ class Catalog:
             return self._listed(caller).apps
 
     async def _discover(self, upstream: Upstream, gateway: Gateway) -> list[App]:
-        """The apps that can be addressed. Raises InvalidKey, Forbidden, UpstreamError and its kin."""
+        """The apps that can be addressed. Raises InvalidKey, Forbidden, UpstreamError or a subclass."""
         status, body = await upstream.call(gateway.build_apps())
         if upstream.uses_client_credentials:
             check_credentials(status)

@@ -1,4 +1,4 @@
-"""Connecting to the gateway, with retries while it is away for a moment (decision D12).
+"""Connects to the gateway, with retries while it restarts (decision D12).
 
 Only a connect is ever retried: without a connection no byte of a request has been sent, so no run can have begun.
 A gateway that restarts, or a host name that is just being moved, is back within a second or two.

@@ -24,10 +24,10 @@ from .gateway_client import Upstream
 from .http_exchange import Exchange, Limits
 from .run_state import RunState
 
-MAX_GREETING = 64 * 1024
+MAX_CONNECTION_EVENT = 64 * 1024
 """Bytes of the first event of `/events`."""
 
-GREETING = 10.0
+CONNECTION_EVENT_TIMEOUT = 10.0
 """Seconds for this event, which a gateway sends at once."""
 
 FIRST_EVENT = 2.0
@@ -84,7 +84,7 @@ class ContinuedRun(PullSource):
         return self._confirmation.question.lasting
 
     async def open(self) -> None:
-        """Subscribes before it confirms, so that no event is missed. Raises UpstreamError and its kin."""
+        """Subscribes before it confirms, so that no event is missed. Raises UpstreamError or a subclass."""
         await self._subscribe()
         question, reply = self._confirmation.question, self._confirmation.reply
         try:
@@ -102,7 +102,7 @@ class ContinuedRun(PullSource):
         gateway, session = self._upstream.gateway, self._confirmation.question.session
         client_id = f"oaicompat-proxy-{uuid.uuid4().hex}"
         try:
-            async with asyncio.timeout(GREETING):
+            async with asyncio.timeout(CONNECTION_EVENT_TIMEOUT):
                 self._exchange = await self._upstream.listen(gateway.events_path(client_id), self._limits)
                 connection_id = await _read_connection_id(self._exchange)
         except TimeoutError:
@@ -142,7 +142,7 @@ class ContinuedRun(PullSource):
     async def _check_status(self) -> None:
         """A tool may take long, but some gateways stop sending a run's events, or have lost the run.
 
-        Raises UpstreamError and its kin.
+        Raises UpstreamError or a subclass.
         """
         gateway = self._upstream.gateway
         call = gateway.build_status(self._confirmation.question.session)
@@ -165,17 +165,17 @@ class ContinuedRun(PullSource):
 
 
 async def _read_connection_id(exchange: Exchange) -> str:
-    """The id in the first event of `/events`; empty if there is none. Raises UpstreamError and its kin."""
-    frames = FrameReader(max_frame=MAX_GREETING)
+    """The id in the first event of `/events`; empty if there is none. Raises UpstreamError or a subclass."""
+    frames = FrameReader(max_frame=MAX_CONNECTION_EVENT)
     while data := await exchange.read():
         for frame in frames.feed(data):
-            return str(_parse_greeting(frame.data).get("connectionId", ""))
+            return str(_parse_connection_event(frame.data).get("connectionId", ""))
     raise UpstreamError("The agent gateway's event stream ended before it began.")
 
 
-def _parse_greeting(data: bytes) -> dict[str, object]:
+def _parse_connection_event(data: bytes) -> dict[str, object]:
     try:
-        greeting = json.loads(data)
+        event = json.loads(data)
     except ValueError:
-        greeting = None
-    return greeting if isinstance(greeting, dict) else {}
+        event = None
+    return event if isinstance(event, dict) else {}

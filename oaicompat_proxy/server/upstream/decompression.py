@@ -27,7 +27,7 @@ _DEFLATED = 8
 class Inflater:
     """Decompresses gzip and deflate: a proxy before the gateway may compress events without being asked."""
 
-    TAKES_NO_HEADER = False
+    ACCEPTS_NO_HEADER = False
     """Whether `deflate` may lack the zlib header, as some clients send it."""
 
     def __init__(self, encoding: str) -> None:
@@ -35,7 +35,7 @@ class Inflater:
         if encoding not in ("gzip", "x-gzip", "deflate"):
             raise self.unknown(encoding)
         self._is_gzip = encoding != "deflate"
-        # moving
+        # state
         self._member: zlib._Decompress | None = None
         self._members = 0
         self._has_output = False
@@ -70,7 +70,7 @@ class Inflater:
         self._has_output = False
         if self._is_gzip:
             return zlib.decompressobj(_GZIP_HEADER)
-        has_none = self.TAKES_NO_HEADER and first & 0xF != _DEFLATED
+        has_none = self.ACCEPTS_NO_HEADER and first & 0xF != _DEFLATED
         return zlib.decompressobj(_NO_HEADER if has_none else _ZLIB_HEADER)
 
     def _inflate(self, member: zlib._Decompress, data: bytes) -> tuple[bytes, bytes]:

@@ -10,7 +10,7 @@ from typing import Protocol, Self
 from ...core.events import Event
 
 TakeEvents = Callable[[Iterable[Event]], bool]
-"""Receives the events of one read; returns whether the source is to go on."""
+"""Receives the events of one read; returns whether the source should continue."""
 
 Watch = Callable[[Event], Event]
 """Receives every event of a run and returns it, or another in its place."""
@@ -27,7 +27,7 @@ class EventSource(Protocol):
         """`time.perf_counter()` at which the bytes of the last awaited read arrived."""
 
     async def open(self) -> None:
-        """Raises UpstreamError and its kin."""
+        """Raises UpstreamError or a subclass."""
 
     def __aiter__(self) -> AsyncIterator[Iterable[Event]]: ...
 
@@ -52,7 +52,7 @@ class PullSource(ABC):
 
     @abstractmethod
     async def __anext__(self) -> Iterable[Event]:
-        """The events of the next read. Raises UpstreamError and its kin."""
+        """The events of the next read. Raises UpstreamError or a subclass."""
 
     async def push_to(self, take: TakeEvents) -> None:
         async for events in self:

@@ -46,7 +46,7 @@ class Upstream:
         self._for_client = False
         self._watch: Watch | None = None
         self._client = self._new_client(base)
-        # moving
+        # state
         self._others: dict[str, HttpClient] = {}
         """Clients of agents at addresses of their own; bounded by the number of configured models."""
 
@@ -88,20 +88,20 @@ class Upstream:
         return other
 
     def with_tool_activity(self) -> Upstream:
-        """A copy whose runs also tell what the agent's own tools do."""
+        """A copy whose runs also report the calls of the agent's own tools."""
         other = copy.copy(self)
         other._include_tool_activity = True
         return other
 
     async def call(self, call: HttpCall, limits: Limits | None = None) -> tuple[int, bytes]:
-        """Status and body of a call's response. Raises UpstreamError and its kin."""
+        """Status and body of a call's response. Raises UpstreamError or a subclass."""
         exchange = await self._client.request("POST", call.path, call.body, headers=self._headers, limits=limits)
         try:
             body = b""
             while data := await exchange.read():
                 body += data
                 if len(body) > MAX_BODY:
-                    raise UpstreamError("The agent gateway's answer is too long.")
+                    raise UpstreamError("The agent gateway's response is too long; the operator must check --upstream.")
             return exchange.status, body
         finally:
             exchange.abort()
@@ -113,7 +113,7 @@ class Upstream:
     async def listen(self, path: str, limits: Limits = NO_LIMITS) -> Exchange:
         """Opens an event stream that is not a run's; it may be silent for any time.
 
-        Raises UpstreamRefused if the gateway has no such stream, and UpstreamError and its kin.
+        Raises UpstreamRefused if the gateway has no such stream, and UpstreamError or a subclass.
         """
         exchange = await self._client.request("GET", path, headers=self._headers, limits=limits)
         if exchange.status != 200:
@@ -123,7 +123,7 @@ class Upstream:
         return exchange
 
     async def probe(self) -> int:
-        """The status of a GET that starts nothing. Raises UpstreamError and its kin."""
+        """The status of a GET that starts nothing. Raises UpstreamError or a subclass."""
         exchange = await self._client.request("GET", "", headers=self._headers)
         exchange.abort()
         return exchange.status

@@ -38,7 +38,7 @@ class HttpClient:
         self._connect_timeout = connect_timeout
         self._connect_retries = connect_retries
         self._limits = limits
-        # moving
+        # state
         self.reconnects = 0
         """Attempts to connect beside the first ones."""
         self._idle: dict[HttpConnection, float] = {}
@@ -57,7 +57,7 @@ class HttpClient:
         retry: bool = False,
         wait: bool = True,
     ) -> Exchange:
-        """Sends a request on a kept connection or a new one. Raises UpstreamError and its kin.
+        """Sends a request on a kept connection or a new one. Raises UpstreamError or a subclass.
 
         `headers`: of this request, beside the client's own; characters of a value stand for bytes. `retry`: a failed
         connect is retried, for a run is worth waiting for a gateway that restarts. `wait`: for status and headers.

@@ -50,7 +50,7 @@ class HttpConnection(asyncio.Protocol):
         self._on_idle = on_idle
         self._on_closed = on_closed
         self.loop = asyncio.get_running_loop()
-        # moving
+        # state
         self._transport: asyncio.Transport | None = None
         self._pieces: list[bytes] = []
         self.on_body = self._pieces.append

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from ...core.errors import AgentRunTimeout, UpstreamError, UpstreamInterrupted, UpstreamStartTimeout, UpstreamTimeout
 
 T = TypeVar("T")
-"""What `feed` makes of a read."""
+"""The result of `feed` for one read."""
 
 MAX_BUFFERED = 256 * 1024
 """Bytes that are buffered for a reader before the socket is paused."""
@@ -87,7 +87,7 @@ class Exchange:
         start, whole, self._silence_limit = limits
         now = self._loop.time()
         self._start_deadline, self._deadline = now + start, now + whole
-        # moving
+        # state
         self.status = 0
         self.headers: Mapping[bytes, bytes] = NO_HEADERS
         """Names and values as received, until `take_headers`."""
@@ -128,7 +128,7 @@ class Exchange:
         return self._is_delimited
 
     async def head(self) -> None:
-        """Waits for status and headers. Raises UpstreamError and its kin."""
+        """Waits for status and headers. Raises UpstreamError or a subclass."""
         while not self.head_complete:
             await self._wait()
 
@@ -140,7 +140,7 @@ class Exchange:
         return body
 
     async def read(self) -> bytes:
-        """The bytes since the last read; empty at the end. Raises UpstreamError and its kin."""
+        """The bytes since the last read; empty at the end. Raises UpstreamError or a subclass."""
         pieces = self._pieces
         while not pieces:
             if self.complete:
@@ -154,7 +154,7 @@ class Exchange:
     async def push_to(self, feed: Callable[[bytes], T], take: Callable[[T], bool]) -> None:
         """Calls `take(feed(data))` for each read, in the callback of the connection.
 
-        Until `take` returns False or the response ends. Raises what they raise, and UpstreamError and its kin.
+        Until `take` returns False or the response ends. Raises what they raise, and UpstreamError or a subclass.
         """
         if self._pieces and not take(feed(await self.read())):
             return
@@ -186,7 +186,7 @@ class Exchange:
     def abort(self, failure: UpstreamError | None = None) -> None:
         """Closes the connection unless the response is complete. `failure`: what a reader's call raises."""
         if not self.complete:
-            self.fail(failure or UpstreamInterrupted("The run was given up."))
+            self.fail(failure or UpstreamInterrupted("The run was cancelled."))
             self._connection.close()
 
     # from the connection
@@ -252,9 +252,9 @@ class Exchange:
 
     def _overdue(self, now: float) -> UpstreamError | None:
         if now >= self._deadline:
-            return AgentRunTimeout("The agent's run took longer than this server lets it; it was stopped.")
+            return AgentRunTimeout("The agent's run took longer than this server allows; it was stopped.")
         if now >= self._start_deadline and not self._started:
-            return UpstreamStartTimeout("The agent gave no first sign in time.")
+            return UpstreamStartTimeout("The agent sent nothing in time.")
         if now >= self._last_read + self._silence_limit and not self._connection.paused:
             return UpstreamTimeout("The agent was silent for too long.")
         return None

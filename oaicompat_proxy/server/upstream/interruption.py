@@ -32,7 +32,7 @@ class Interruption(Enum):
 
 
 async def interrupt_run(upstream: Upstream, key: str, run: Run, *, within: float | None = None) -> Interruption:
-    """`within`: seconds for the run to end. Raises UpstreamError and its kin."""
+    """`within`: seconds for the run to end. Raises UpstreamError or a subclass."""
     gateway, feature = upstream.dialect.gateway, upstream.features.abort
     if gateway is None or feature.works is False:
         return Interruption.CONTINUES
@@ -64,7 +64,7 @@ async def send_abort(upstream: Upstream, key: str) -> None:
 
 
 async def _read_to_end(run: Run) -> bool:
-    """Whether the run's end was an abort. Raises UpstreamError and its kin."""
+    """Whether the run's end was an abort. Raises UpstreamError or a subclass."""
     run.resume()
     aborted = False
     async for events in run:

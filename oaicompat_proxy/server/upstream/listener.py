@@ -11,7 +11,7 @@ from ...dialects.protocol import Gateway
 from .gateway_client import Upstream
 from .http_exchange import Exchange
 
-GREETING = 1.0
+CONNECTION_EVENT_TIMEOUT = 1.0
 """Seconds for the first event of `/events`, which a gateway that has it sends at once."""
 
 
@@ -21,7 +21,7 @@ class Listener:
     def __init__(self, upstream: Upstream, gateway: Gateway) -> None:
         self._upstream = upstream
         self._path = gateway.events_path(f"oaicompat-proxy-{uuid.uuid4().hex}")
-        # moving
+        # state
         self._reading: asyncio.Task[None] | None = None
         self._exchange: Exchange | None = None
         """What it reads."""
@@ -41,7 +41,7 @@ class Listener:
             with contextlib.ExitStack() as on_failure:
                 on_failure.callback(exchange.abort)
                 with contextlib.suppress(TimeoutError, UpstreamError):
-                    async with asyncio.timeout(GREETING):
+                    async with asyncio.timeout(CONNECTION_EVENT_TIMEOUT):
                         await exchange.read()  # the gateway counts this client from its first event on
                 on_failure.pop_all()
             self._exchange = exchange

@@ -18,7 +18,7 @@ class Readiness:
     def __init__(self, check: Callable[[], Awaitable[str]]) -> None:
         """`check`: returns a note, or raises."""
         self._check = check
-        # moving
+        # state
         self._checking: asyncio.Task[str] | None = None
         self._checked_at = 0.0
 

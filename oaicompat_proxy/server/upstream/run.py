@@ -33,8 +33,8 @@ class Run:
     The events of a read are parsed lazily: UpstreamError is raised in place of the invalid one.
     """
 
-    _waits = 0
-    """The reader's `waits` when the current wait began."""
+    _flush_count = 0
+    """The reader's `flush_count` when the current wait began."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Run:
         self._for_client = for_client
         self._watch = watch
         self._means_unknown_app = means_unknown_app
-        # moving
+        # state
         self._reader = reader
         self.on_gateway_bytes: OnGatewayBytes | None = None
         """Set before `open`: receives the bytes of every read, decompressed."""
@@ -105,7 +105,7 @@ class Run:
         return self._reader.execution_id
 
     async def open(self) -> None:
-        """Raises UpstreamError and its kin without an event stream; InvalidKey and Forbidden for a client's key.
+        """Raises UpstreamError or a subclass without an event stream; InvalidKey and Forbidden for a client's key.
 
         After a cancellation the run may go on: the gateway may have received a call that is SENT.
         """
@@ -148,7 +148,7 @@ class Run:
         return self
 
     async def __anext__(self) -> Iterable[Event]:
-        """The events of the next read. Raises UpstreamError and its kin."""
+        """The events of the next read. Raises UpstreamError or a subclass."""
         if self._ended:
             raise StopAsyncIteration
         return await self._next()
@@ -156,7 +156,7 @@ class Run:
     async def first_frame(self) -> bytes:
         """The data of the first frame, after `open` and before any event; the frame is read again as events.
 
-        Empty if there is no frame, or it is too long or compressed. Raises UpstreamError and its kin.
+        Empty if there is no frame, or it is too long or compressed. Raises UpstreamError or a subclass.
         """
         assert self._exchange is not None
         frames = FrameReader(max_frame=MAX_FIRST_FRAME)
@@ -170,13 +170,13 @@ class Run:
                     return frame.data
         return b""
 
-    async def look_ahead(self, signs: Iterable[bytes], *, limit: int) -> bytes | None:
-        """The first of `signs` in the stream, after `open` and before any event; all is read again as events.
+    async def look_ahead(self, markers: Iterable[bytes], *, limit: int) -> bytes | None:
+        """The first of `markers` in the stream, after `open` and before any event; all is read again as events.
 
-        None if it does not come within `limit` bytes, or the stream is compressed. Raises UpstreamError and its kin.
+        None if it does not come within `limit` bytes, or the stream is compressed. Raises UpstreamError or a subclass.
         """
         assert self._exchange is not None
-        wanted = [*signs]
+        wanted = [*markers]
         pattern, longest = re.compile(b"|".join(map(re.escape, wanted))), max(map(len, wanted))
         pieces, seen, size = [self._ahead], self._ahead, len(self._ahead)
         while (found := pattern.search(seen)) is None and self._inflater is None and size < limit:
@@ -231,8 +231,8 @@ class Run:
             data = await exchange.read()
             return data, not data
         loop = asyncio.get_running_loop()
-        if self._held_since is None or self._waits != self._reader.flush_count:
-            self._held_since, self._waits = loop.time(), self._reader.flush_count
+        if self._held_since is None or self._flush_count != self._reader.flush_count:
+            self._held_since, self._flush_count = loop.time(), self._reader.flush_count
         try:
             async with asyncio.timeout_at(self._held_since + wait):
                 data = await exchange.read()
@@ -271,7 +271,7 @@ class Run:
             await self._exchange.finish(END_OF_BODY)
 
     async def drain(self) -> None:
-        """Reads to the last event of the agent and drops all events. Raises UpstreamError and its kin."""
+        """Reads to the last event of the agent and drops all events. Raises UpstreamError or a subclass."""
         await self.open()
         self.resume()
         async for events in self:

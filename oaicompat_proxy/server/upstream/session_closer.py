@@ -83,14 +83,19 @@ class GatewaySessionCloser:
     """Closes sessions of a gateway, each with retries, and counts those that could not be closed."""
 
     def __init__(
-        self, upstream: Upstream, gateway: Gateway, *, close_timeout: float, speakers: dict[str, Upstream] | None = None
+        self,
+        upstream: Upstream,
+        gateway: Gateway,
+        *,
+        close_timeout: float,
+        session_upstreams: dict[str, Upstream] | None = None,
     ) -> None:
-        """`close_timeout`: seconds for one attempt. `speakers`: what `remember` has stored so far."""
+        """`close_timeout`: seconds for one attempt. `session_upstreams`: what `remember` has stored so far."""
         self._upstream = upstream
         self._gateway = gateway
         self._close_timeout = close_timeout
         self._listener = Listener(upstream, gateway)
-        # moving
+        # state
         self.gave_up = 0
         self.retried = 0
         self._queue: deque[tuple[str, Upstream]] = deque()
@@ -101,16 +106,16 @@ class GatewaySessionCloser:
         self._all_ended: asyncio.Future[None] | None = None
         """Set by the end of the last of them, once `shutdown` waits for it."""
         self._can_invoke = True
-        self._speakers = {} if speakers is None else speakers
+        self._session_upstreams = {} if session_upstreams is None else session_upstreams
         """The gateway as the caller of each kept session calls it, the oldest first."""
 
     def remember(self, key: str, upstream: Upstream) -> None:
         """Stores the caller's credentials for a kept session, where only these can close it."""
         if upstream.uses_client_credentials:
-            self._speakers.pop(key, None)
-            self._speakers[key] = upstream
-            if len(self._speakers) > MAX_QUEUED:
-                del self._speakers[next(iter(self._speakers))]
+            self._session_upstreams.pop(key, None)
+            self._session_upstreams[key] = upstream
+            if len(self._session_upstreams) > MAX_QUEUED:
+                del self._session_upstreams[next(iter(self._session_upstreams))]
 
     @property
     def pending(self) -> int:
@@ -118,7 +123,7 @@ class GatewaySessionCloser:
 
     def close_soon(self, key: str, upstream: Upstream | None = None) -> None:
         """Starts or queues a close. `upstream`: the gateway as its caller calls it, where that is still known."""
-        upstream = self._speaker(key, upstream)
+        upstream = self._upstream_for(key, upstream)
         if len(self._workers) + len(self._sent) < MAX_CONCURRENT:
             if not self._send(key, upstream):
                 self._start_worker(key, upstream)
@@ -173,7 +178,7 @@ class GatewaySessionCloser:
 
     async def close(self, key: str, upstream: Upstream | None = None) -> None:
         """Returns when the session is closed or given up."""
-        await self._close(key, self._speaker(key, upstream))
+        await self._close(key, self._upstream_for(key, upstream))
 
     async def _close(self, key: str, upstream: Upstream, first: Exchange | None = None) -> None:
         try:
@@ -199,8 +204,8 @@ class GatewaySessionCloser:
             self._give_up(key, "the proxy is stopping")
         await self._listener.stop()
 
-    def _speaker(self, key: str, upstream: Upstream | None) -> Upstream:
-        remembered = self._speakers.pop(key, None)
+    def _upstream_for(self, key: str, upstream: Upstream | None) -> Upstream:
+        remembered = self._session_upstreams.pop(key, None)
         return upstream or remembered or self._upstream
 
     async def _retry(self, key: str, upstream: Upstream) -> None:
@@ -219,13 +224,13 @@ class GatewaySessionCloser:
             self._give_up(key, str(error) or "timeout")
 
     async def _try_to_close(self, key: str, upstream: Upstream) -> None:
-        """Raises TimeoutError, UpstreamRefused, and UpstreamError and its kin."""
+        """Raises TimeoutError, UpstreamRefused, and UpstreamError or a subclass."""
         async with asyncio.timeout(self._close_timeout):
             status = await self._call_close(key, upstream)
         check_status(status)
 
     def _is_closed(self, first: Exchange) -> bool:
-        """False if the gateway has no such method. Raises UpstreamRefused, and UpstreamError and its kin."""
+        """False if the gateway has no such method. Raises UpstreamRefused, and UpstreamError or a subclass."""
         if first.failure is not None:
             raise first.failure
         self._can_invoke = not self._gateway.is_unknown_method(first.status, first.take_body())
@@ -245,7 +250,7 @@ class GatewaySessionCloser:
 
     @contextlib.asynccontextmanager
     async def _listening(self, upstream: Upstream) -> AsyncIterator[None]:
-        """Holds a connection to `/events`: the kept one, or for a caller's own credentials one for this close."""
+        """Keeps a connection to `/events` open: the shared one, or one for this close with the caller's credentials."""
         listener = Listener(upstream, self._gateway) if upstream.uses_client_credentials else self._listener
         try:
             await listener.ensure()

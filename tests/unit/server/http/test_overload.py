@@ -50,7 +50,7 @@ async def test_who_says_nothing_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_there_is_no_crowd_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusal, "MOST", 2)
+    monkeypatch.setattr(refusal, "MAX_OPEN", 2)
     async with refusing() as (port, others):
         lines = [await dial(port) for _ in range(5)]
         async with asyncio.timeout(5):

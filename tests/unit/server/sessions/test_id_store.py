@@ -63,7 +63,7 @@ async def test_other_replicas_know_what_was_shared(
 async def test_redis_holds_so_many_and_each_for_its_time(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(id_store, "MOST_IN_REDIS", 2)
+    monkeypatch.setattr(id_store, "MAX_IN_REDIS", 2)
     all_of_them = [stored_id(seconds=50 + number) for number in range(4)]
     async with connect(redis_server.url) as redis:
         await redis.delete("oaicompat:ids")

@@ -121,7 +121,7 @@ async def test_without_a_stream_of_events_nothing_is_answered(
 async def test_a_stream_of_events_that_does_not_begin_is_not_waited_for(
     agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(continued_run, "GREETING", 0.05)
+    monkeypatch.setattr(continued_run, "CONNECTION_EVENT_TIMEOUT", 0.05)
     for events in (Reply(["stall"]), Reply(["stall"], framing="raw")):
         plays_events(agent, events)
         async with reaching(agent) as upstream:

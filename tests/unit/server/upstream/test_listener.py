@@ -43,7 +43,7 @@ async def test_it_connects_once(agent: Agent, listener: Listener) -> None:
 async def test_a_missing_greeting_is_not_waited_for(
     agent: Agent, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "GREETING", 0.02)
+    monkeypatch.setattr(listening, "CONNECTION_EVENT_TIMEOUT", 0.02)
     replies(agent, Reply(["stall"]))
     async with asyncio.timeout(1):
         await listener.ensure()

@@ -130,7 +130,7 @@ async def test_it_listens_before_it_closes(agent: Agent) -> None:
 async def test_a_greeting_that_does_not_come_holds_a_close_up_for_a_moment_only(
     agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener, "GREETING", 0.02)
+    monkeypatch.setattr(listener, "CONNECTION_EVENT_TIMEOUT", 0.02)
     plays_events(agent, Reply(["stall"]))
     async with closer_of(agent.url) as closer:
         await closer.close("s1")
