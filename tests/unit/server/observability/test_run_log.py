@@ -244,6 +244,17 @@ def test_other_lines_are_json_too() -> None:
     assert line["exception"].endswith("ZeroDivisionError: a fault")
 
 
+def test_a_line_of_text_looks_as_the_library_would_write_it() -> None:
+    library = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        raise ZeroDivisionError("a fault")
+    except ZeroDivisionError:
+        failure = sys.exc_info()
+    for error in (None, failure):
+        record = logging.LogRecord("oaicompat_proxy.x", logging.ERROR, "", 0, "it %s", ("failed",), error)
+        assert formatter("text").format(record) == library.format(record)
+
+
 def test_a_lone_surrogate_is_json_too() -> None:
     """orjson refuses it, and the line would be lost."""
     record = logging.LogRecord("x", logging.INFO, "", 0, "a \ud800 b", (), None)
