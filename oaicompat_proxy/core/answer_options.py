@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from .immutable import readonly
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@readonly
 class AnswerOptions:
     """Options from the request and from the settings; a recording stores them with the run."""
 

@@ -167,7 +167,8 @@ def _add_gateway(
     app[RUNTIME] = runtime
     recorder = Recorder(config) if config.record else None
     for api in apis:
-        answer = recorder.wrap(new_handler(api)) if recorder else new_handler(api)
+        answer = new_handler(api, runtime)
+        answer = recorder.wrap(answer) if recorder else answer
         answer = gateway.once.wrap(gateway.claims.wrap(reported(api, answer)), api.retries)
         app.router.add_post(base + api.path, answer, expect_handler=answer_expectation)
         for route in api.routes:

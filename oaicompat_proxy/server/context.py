@@ -31,11 +31,13 @@ class RequestContext:
     """`time.monotonic()` at which the request's headers were read."""
     api: ClientApi = DEFAULT_API
     """The API of the request's path, which encodes its errors."""
+    server: ServerRuntime = field(init=False, repr=False)
+    """Set by the middleware around every request of the application."""
     client: str = ""
     """The address of the client, as far as the proxies in between are trusted."""
     caller: Caller = field(init=False, repr=False)
     """Set by authentication, so not on public routes."""
-    rate_headers: Mapping[str, str] = field(default_factory=dict)
+    rate_headers: Mapping[str, str] | None = None
     """Headers of the response about the caller's rate limit, if there is one."""
     body: bytes | BaseException | None = None
     """The request's body, or why it could not be read, if it was read to find out whether the run is a new one."""
@@ -43,6 +45,13 @@ class RequestContext:
     """Only of a request that is to run the agent."""
     sinks: SinkFactory | None = None
     """Receive the answer instead of the client's connection if retries of the request can be recognised."""
+
+    def take_body(self) -> bytes | None:
+        """What is in `body`, once. Raises the error that stands there."""
+        body, self.body = self.body, None
+        if isinstance(body, BaseException):
+            raise body
+        return body
 
     @property
     def is_run(self) -> bool:
@@ -89,5 +98,7 @@ EXPOSED = web.AppKey("oaicompat_proxy.exposed", bool)
 
 
 def server_of(request: web.Request) -> ServerRuntime:
-    """Works in every middleware, also where the application is mounted in another one."""
+    """Works in every middleware, also where the application is mounted in another one. Behind the error middleware
+    the request's context has the runtime at hand.
+    """
     return request.match_info.apps[-1][SERVER]

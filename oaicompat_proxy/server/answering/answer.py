@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from aiohttp import web
 
+from ...config.settings import Config
 from ...core.errors import InternalError, ProxyError
 from ...pipeline.answers import StreamedAnswer, WholeAnswer
-from ..context import CONTEXT, server_of
+from ..context import CONTEXT, RequestContext
 from ..http.error_middleware import redact_tokens
 from ..observability.run_report import RunReport
-from ..runtime import RUNTIME
 from ..sinks import BodySink, StreamSink
 from ..upstream.event_source import EventSource
 from .event_stream import AnswerStream, ClientGone
@@ -25,22 +26,33 @@ OnComplete = Callable[[], Awaitable[None]]
 """Called when the answer is complete, before its last bytes go out: the client's next request may follow at once."""
 
 
-async def send_answer(
-    request: web.Request, run: EventSource, answer: StreamedAnswer | WholeAnswer, on_complete: OnComplete
-) -> web.StreamResponse:
+def send_answer(
+    request: web.Request,
+    context: RequestContext,
+    config: Config,
+    run: EventSource,
+    answer: StreamedAnswer | WholeAnswer,
+    on_complete: OnComplete,
+) -> Coroutine[Any, Any, web.StreamResponse]:
     """Raises ProxyError only as long as nothing was sent."""
     if isinstance(answer, WholeAnswer):
-        return await _send_whole(request, run, answer, on_complete)
-    return await _send_stream(request, run, answer, on_complete)
+        return _send_whole(request, context, config, run, answer, on_complete)
+    return _send_stream(request, context, config, run, answer, on_complete)
 
 
 async def _send_whole(
-    request: web.Request, run: EventSource, answer: WholeAnswer, on_complete: OnComplete
+    request: web.Request,
+    context: RequestContext,
+    config: Config,
+    run: EventSource,
+    answer: WholeAnswer,
+    on_complete: OnComplete,
 ) -> web.StreamResponse:
-    report = request[CONTEXT].report
-    async with _new_body_sink(request) as sink:
+    report, sinks = context.report, context.sinks
+    new_sink: BodySink = JsonAnswer(request, config) if sinks is None else sinks.body()
+    async with new_sink as sink:
         try:
-            with server_of(request).shutdown.during_run:
+            with context.server.shutdown.during_run:
                 await _collect(run, answer, report)
             body = answer.body()
             if report.recording is not None:
@@ -68,12 +80,20 @@ async def _collect(run: EventSource, answer: WholeAnswer, report: RunReport) -> 
 
 
 async def _send_stream(
-    request: web.Request, run: EventSource, answer: StreamedAnswer, on_complete: OnComplete
+    request: web.Request,
+    context: RequestContext,
+    config: Config,
+    run: EventSource,
+    answer: StreamedAnswer,
+    on_complete: OnComplete,
 ) -> web.StreamResponse:
-    report = request[CONTEXT].report
-    async with _new_stream_sink(request, answer) as sink:
+    report, sinks = context.report, context.sinks
+    new_sink: StreamSink = (
+        AnswerStream(request, config, answer) if sinks is None else sinks.stream(config.first_event_wait, answer)
+    )
+    async with new_sink as sink:
         try:
-            with server_of(request).shutdown.during_run:
+            with context.server.shutdown.during_run:
                 last = await Relay(run, answer, sink, report).relay()
             await on_complete()
             await sink.end(last + answer.end())
@@ -85,18 +105,6 @@ async def _send_stream(
                 raise
             await sink.fail(_as_proxy_error(error, request))
     return sink.response
-
-
-def _new_stream_sink(request: web.Request, answer: StreamedAnswer) -> StreamSink:
-    runtime, sinks = request.app[RUNTIME], request[CONTEXT].sinks
-    if sinks is not None:
-        return sinks.stream(runtime.config.first_event_wait, answer)
-    return AnswerStream(request, runtime.config, answer)
-
-
-def _new_body_sink(request: web.Request) -> BodySink:
-    sinks = request[CONTEXT].sinks
-    return JsonAnswer(request, request.app[RUNTIME].config) if sinks is None else sinks.body()
 
 
 def _as_proxy_error(error: Exception, request: web.Request) -> ProxyError:

@@ -5,20 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Protocol
 
-from aiohttp import web
-
 from ...config.settings import Config
 from ...core.answer_options import AnswerOptions
 from ...core.request import AgentRequest
 from ...core.turn import ConfirmationReply, Turn
 from ...translation.prompt import build_turn
-from ..context import CONTEXT
 from ..observability.run_report import RunReport
-from ..runtime import RUNTIME
 from ..sessions.lease import Lease
 from ..sessions.message_trial import TrialRun, find_messages, new_mark
 from ..sessions.run_start import start
 from ..sessions.session_check import SessionCheckingRun
+from ..sessions.sessions import Sessions
 from ..turns import LARGE, give_way
 from ..upstream.event_source import EventSource, OnGatewayBytes
 
@@ -37,7 +34,8 @@ def record(report: RunReport, run: Recordable, options: AnswerOptions) -> None:
 
 
 async def open_run(
-    request: web.Request,
+    sessions: Sessions,
+    report: RunReport,
     asked: AgentRequest,
     lease: Lease,
     config: Config,
@@ -48,8 +46,7 @@ async def open_run(
 
     `config`: the settings of the request's model. `reply`: to what the session waits for.
     """
-    report, gateway = request[CONTEXT].report, lease.upstream.dialect.gateway
-    size = report.requested_bytes
+    gateway, size = lease.upstream.dialect.gateway, report.requested_bytes
     mark = await _new_mark(asked, lease, config)
 
     async def begin() -> EventSource:
@@ -67,10 +64,10 @@ async def open_run(
 
     run = await begin()
     if mark and gateway is not None:
-        return TrialRun(lease, request.app[RUNTIME].sessions, gateway, run, mark, again=begin)
+        return TrialRun(lease, sessions, gateway, run, mark, again=begin)
     if gateway is None or not (lease.primary or lease.matched_fingerprint):
         return run
-    return SessionCheckingRun(lease, request.app[RUNTIME].sessions, gateway, run, again=begin)
+    return SessionCheckingRun(lease, sessions, gateway, run, again=begin)
 
 
 def _report(report: RunReport, lease: Lease, options: AnswerOptions) -> None:

@@ -11,8 +11,8 @@ from aiohttp import web
 from ...core.caller import Caller
 from ...core.durations import duration
 from ...core.errors import HostNotAllowed, MissingKey, OriginNotAllowed, RateLimited
-from ..context import CONTEXT, EXPOSED, Handler, server_of
-from .client_api import api_of, find_api
+from ..context import CONTEXT, EXPOSED, Handler, ServerRuntime
+from .client_api import find_api
 from .reporting import report_rejected
 
 LONGEST_QUOTE = 100
@@ -22,12 +22,13 @@ LONGEST_QUOTE = 100
 @web.middleware
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Raises MissingKey, InvalidKey, RateLimited, OriginNotAllowed and HostNotAllowed."""
-    server, context, called = server_of(request), request[CONTEXT], request.match_info.handler
+    context, called = request[CONTEXT], request.match_info.handler
+    server = context.server
     authenticator = server.authenticator
     context.client = authenticator.address(request)
     if not authenticator.requires_keys and called not in server.probes:
         try:
-            _check_origin_and_host(request)
+            _check_origin_and_host(request, server)
         except (OriginNotAllowed, HostNotAllowed) as error:
             report_rejected(request, error)
             raise
@@ -45,30 +46,32 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
     return await handler(request)
 
 
-def _check_origin_and_host(request: web.Request) -> None:
+def _check_origin_and_host(request: web.Request, server: ServerRuntime) -> None:
     """Raises OriginNotAllowed and HostNotAllowed. Programs other than browsers send no `Origin`."""
-    server, headers = server_of(request), request.headers
-    origins = server.origins
+    headers, origins = request.headers, server.origins
     for origin in headers.getall("Origin", ()):
         if origin and not origins.allows_origin(origin):
             raise OriginNotAllowed(
                 f"Pages of {origin[:LONGEST_QUOTE]} may not call this server; its operator can allow them with --cors."
             )
-    if request.app.get(EXPOSED) and not server.config.allowed_host:
-        return
     for host in headers.getall("Host", ()):
-        if host and not origins.allows_host(host):
+        if host and not origins.allows_host(host) and not _takes_any_host(request, server):
             raise HostNotAllowed(
                 f"This server does not answer to the host {host[:LONGEST_QUOTE]}; its operator can allow the name with "
                 "--allowed-host."
             )
 
 
+def _takes_any_host(request: web.Request, server: ServerRuntime) -> bool:
+    is_exposed = request.app.get(EXPOSED, False)
+    return is_exposed and not server.config.allowed_host
+
+
 async def _check_rate_limit(request: web.Request, caller: Caller) -> None:
     """Requests for a run count, failed ones too, as at OpenAI."""
-    rate = await server_of(request).rate_limiter.count(caller)
-    api, context = api_of(request), request[CONTEXT]
-    context.rate_headers = api.rate_headers(limit=rate.limit, remaining=rate.remaining, reset=rate.reset)
+    context = request[CONTEXT]
+    rate = await context.server.rate_limiter.count(caller)
+    context.rate_headers = context.api.rate_headers(limit=rate.limit, remaining=rate.remaining, reset=rate.reset)
     if not rate.admitted:
         raise RateLimited(
             f"Rate limit reached for requests per minute: Limit {rate.limit}. "

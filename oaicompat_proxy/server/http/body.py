@@ -16,21 +16,12 @@ from ..upstream.decompression import Inflater
 Body = TypeVar("Body", bytes, bytearray)
 
 
-async def take_body(request: web.Request, *, timeout: float) -> bytes:
-    """The body of a request for a run; it may have been read already. Raises what `read_body` raises."""
-    context = request[CONTEXT]
-    body, context.body = context.body, None
-    if isinstance(body, BaseException):
-        raise body
-    return await read_body(request, timeout=timeout) if body is None else body
-
-
 async def read_body(request: web.Request, *, timeout: float) -> bytes:
     """Raises BodyTooLarge, RequestTimeout, UnsupportedEncoding, and InvalidRequest for a malformed body.
 
     Only this function inflates bodies, so that of an unauthenticated request is never inflated. `timeout`: in seconds.
     """
-    content, limit = request.content, server_of(request).config.max_body
+    content, limit = request.content, request[CONTEXT].server.config.max_body
     if (request.content_length or 0) > limit:
         raise _too_large()
     inflater = BodyInflater(encoding) if (encoding := _encoding_of(request)) else None

@@ -18,10 +18,9 @@ def find_api(request: web.Request) -> ClientApi | None:
 
 
 def find_api_below(request: web.Request) -> ClientApi | None:
-    """The API at whose endpoint, or below it, the path is."""
+    """The API below whose endpoint the path is."""
     endpoints, path = server_of(request).endpoints, request.path
-    below = (api for endpoint, api in endpoints.items() if path.startswith(endpoint + "/"))
-    return endpoints.get(path) or next(below, None)
+    return next((api for endpoint, api in endpoints.items() if path.startswith(endpoint + "/")), None)
 
 
 def find_api_by_words(request: web.Request) -> ClientApi | None:

@@ -25,9 +25,11 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
     A failure after the response has started aborts the connection: a second response would be read as the next one.
     """
     context = begin_context(request)
-    context.api = find_api_below(request) or find_api_by_words(request) or DEFAULT_API
+    server = context.server = server_of(request)
+    api = server.endpoints.get(request.path) or find_api_below(request) or find_api_by_words(request)
+    context.api = api or DEFAULT_API
     try:
-        with server_of(request).shutdown.before_run:
+        with server.shutdown.before_run:
             return await handler(request)
     except Exception as error:
         if request.writer.output_size:

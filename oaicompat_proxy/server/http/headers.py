@@ -11,7 +11,6 @@ from multidict import istr
 from ...api.registry import APIS
 from ..context import CONTEXT, RequestContext, server_of
 from ..random_ids import new_id
-from .client_api import api_of
 
 _SANE_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
@@ -43,23 +42,27 @@ def begin_context(request: web.BaseRequest) -> RequestContext:
 
 def add_standard_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Headers of every response, also to a request that never reached the application."""
-    context = request[CONTEXT] if CONTEXT in request else begin_context(request)
+    _add_headers(request.get(CONTEXT) or begin_context(request), response)
+
+
+def _add_headers(context: RequestContext, response: web.StreamResponse) -> None:
     taken = monotonic() - context.received
     headers = response.headers
     headers[ID] = context.request_id
-    headers.update(api_of(request).answer_headers(context.request_id, int(taken * 1000)))
+    headers.update(context.api.answer_headers(context.request_id, int(taken * 1000)))
     headers[SERVER] = "oaicompat-proxy"
+    if context.rate_headers is not None:
+        headers.update(context.rate_headers)
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """aiohttp calls it before it sends the headers of a response of the application."""
-    add_standard_headers(request, response)
+    _add_headers(request.get(CONTEXT) or begin_context(request), response)
     server, body = server_of(request), request.content
     if server.shutdown.begun or not body.is_eof() or body.exception() is not None:
         # during shutdown, and after a body that is incomplete or malformed, no further request may follow
         response.headers["Connection"] = "close"
         response.force_close()
-    response.headers.update(request[CONTEXT].rate_headers)
     cors = server.config.cors
     if not cors:
         return
