@@ -90,7 +90,9 @@ class Place:
 
     def _call(self, *command: str, work: Path | None = None, **environment: str) -> str:
         inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "OAICOMPAT_"))
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("OPENAI_", "ANTHROPIC_", "OAICOMPAT_"))
         }
         own = (self.home / "venv" / "bin", self.home / "node_modules" / ".bin")
         path = os.pathsep.join([*map(str, own), os.environ["PATH"]])

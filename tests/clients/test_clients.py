@@ -35,7 +35,7 @@ REFUSED = "Demo provider exploded at start"
 RUNS = 9
 """One for the recipe and for each check, two for a round of tools: a client that repeats a run makes more."""
 MORE_RUNS = {"helper": 1, "structured": 1, "agent_tool": 1, "approval": 1, "second_turn": 2, "previous_id": 2}
-"""For each of the checks that only clients of the Responses API have."""
+"""For each of the checks that not every client has."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Client:
 
 
 OPENAI_CHECKS = ("helper", "structured", "agent_tool", "second_turn", "previous_id")
+MESSAGES_CHECKS = ("helper", "agent_tool", "second_turn")
 AGENT_CHECKS = ("agent_tool", "approval", "second_turn")
 CLIENTS = {
     "curl": Client("curl.py"),
@@ -67,11 +68,15 @@ CLIENTS = {
     "openai for Python, Responses": Client("openai_responses.py", quick=True, more=OPENAI_CHECKS),
     "openai for Node": Client("openai.mjs"),
     "openai for Node, Responses": Client("openai_responses.mjs", more=OPENAI_CHECKS),
+    "anthropic for Python": Client("anthropic.py", quick=True, more=MESSAGES_CHECKS),
+    "anthropic for Node": Client("anthropic.mjs", more=MESSAGES_CHECKS),
     "Vercel AI SDK": Client("vercel.mjs"),
     "Vercel AI SDK, Responses": Client(
         "vercel_responses.mjs", more=("structured", "agent_tool", "approval", "second_turn")
     ),
+    "Vercel AI SDK, Anthropic": Client("vercel_anthropic.mjs", more=("agent_tool", "second_turn")),
     "LangChain": Client("langchain.py", reasoning=False),
+    "LangChain, Anthropic": Client("langchain_anthropic.py", more=("agent_tool", "second_turn")),
     "LlamaIndex": Client("llama_index.py"),
     "pydantic-ai": Client("pydantic_ai.py"),
     "openai-agents": Client("openai_agents.py"),

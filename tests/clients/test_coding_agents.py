@@ -39,8 +39,10 @@ def python_since(minor: int) -> str:
 
 
 SDK_VERSION = """python -c 'from importlib.metadata import version; print(version("openhands-sdk"))'"""
+CLAUDE = '"$(npm root)/@anthropic-ai/claude-code-linux-x64/claude"'
 CODING_AGENTS = {
     "Codex": CodingAgent("codex --version", 1),
+    "Claude Code": CodingAgent(f"{CLAUDE} --version", 1),
     "Continue": CodingAgent("cn --version", 1),
     "Cline": CodingAgent("cline --version", 1),
     "Qwen Code": CodingAgent("qwen --version", 3),

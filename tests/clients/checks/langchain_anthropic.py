@@ -1,0 +1,76 @@
+"""What LangChain shows with its class for Anthropic."""
+
+from importlib.metadata import version as version_of
+
+from langchain_core.tools import tool
+from recipe import model
+from showing import show, stopped
+from showing import weather as weather_of
+
+
+def version():
+    return version_of("langchain-anthropic")
+
+
+def plain():
+    return model.invoke("Hello").text
+
+
+def streaming():
+    return [chunk.text for chunk in model.stream("Hello")]
+
+
+def tools():
+    weather = tool("weather")(weather_of)
+    with_tools = model.bind_tools([weather])
+    asked = with_tools.invoke("What is the weather in Paris?")
+    results = [weather.invoke(call) for call in asked.tool_calls]
+    return with_tools.invoke([("user", "What is the weather in Paris?"), asked, *results]).text
+
+
+def agent_tool():
+    answer = model.invoke("Add 19 and 23")
+    blocks = {block["type"]: block for block in answer.content if isinstance(block, dict)}
+    call, result = blocks["mcp_tool_use"], blocks["mcp_tool_result"]
+    return call["name"], result["content"][0]["text"], answer.text
+
+
+def second_turn():
+    echo = model.model_copy(update={"model": "echo"})
+    first = ("user", "When is high tide?")
+    return echo.invoke([first, echo.invoke([first]), ("user", "And low tide?")]).text
+
+
+def reasoning():
+    blocks = model.invoke("[[scenario:reasoning]]").content_blocks
+    return "".join(block.get("reasoning", "") for block in blocks)
+
+
+def error():
+    said = ""
+    try:
+        for chunk in model.stream("[[scenario:fail]]"):
+            said += chunk.text
+    except Exception as failed:
+        return said, str(failed)
+
+
+def refusal():
+    try:
+        model.invoke("[[scenario:fail_start]]")
+    except Exception as failed:
+        return str(failed)
+
+
+async def cancel():
+    said = ""
+    stream = model.stream("[[scenario:slow]]")
+    for chunk in stream:
+        said += chunk.text
+        if "am" in said:
+            break
+    stream.close()
+    return await stopped(said)
+
+
+show(version, plain, streaming, tools, agent_tool, second_turn, reasoning, error, refusal, cancel)
