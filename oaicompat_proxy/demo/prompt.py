@@ -1,7 +1,7 @@
 """Parses the parts of a request that the scenarios look at: text, declared tools, tool choice, tool results. Pure.
 
-The request may begin with earlier turns as a transcript, so the last text block is the user's last message. OpenAI
-parameters are in the metadata, under `openai`.
+The request may begin with earlier turns as a transcript, so the last text block is the user's last message. The
+client's parameters are in the metadata, under the name of its API, which also says how a tool is declared.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ TRANSCRIPT_END_WORD = "Continue"
 """Stands in the last line of a transcript, between `=== ` and ` ===`, if no message follows it."""
 MESSAGE_HEADING = re.compile(r"^\[\d+\] (?P<author>.*)$", re.M)
 RESULT_HEADING = "result of tool call"
+PLAIN_CHOICES = {"any": "required", "none": "none"}
+"""Anthropic's words for a choice that names no tool."""
+APIS = ("openai", "anthropic")
+"""Whose parameters are read."""
 QUOTED = re.compile(r"^> ?(.*)$", re.M)
 SCENARIO_TAG = re.compile(r"\[\[scenario:(\w+)\]\]")
 
@@ -49,17 +53,17 @@ class Prompt:
 
 
 def read_prompt(*messages: Mapping[str, Any], metadata: Any = None) -> Prompt:
-    """`metadata` is that of the request. Of several metadata with OpenAI parameters the last is used."""
+    """`metadata` is that of the request. Of several metadata with parameters the last is used."""
     blocks = [block for message in _latest_messages(messages) for block in _blocks(message)]
     texts = [text for text in (_text(block) for block in blocks) if text]
-    openai = _parameters([metadata, *(message.get("metadata") for message in messages)])
+    parameters = _parameters([metadata, *(message.get("metadata") for message in messages)])
     all_blocks = [block for message in messages for block in _blocks(message)]
     transcript = _transcript(texts)
     return Prompt(
         last=_last(transcript, texts),
         whole="\n".join(_text(block) or json.dumps(block, ensure_ascii=False) for block in all_blocks),
-        tools=_tools(openai.get("tools")),
-        choice=_choice(openai.get("tool_choice")),
+        tools=_tools(parameters.get("tools")),
+        choice=_choice(parameters.get("tool_choice")),
         result=_result(blocks, transcript),
     )
 
@@ -77,7 +81,7 @@ def _blocks(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 
 def _parameters(places: Sequence[Any]) -> Mapping[str, Any]:
-    found = [place["openai"] for place in places if isinstance(place, Mapping) and "openai" in place]
+    found = [place[api] for place in places if isinstance(place, Mapping) for api in APIS if api in place]
     return found[-1] if found and isinstance(found[-1], Mapping) else {}
 
 
@@ -111,7 +115,7 @@ def _tools(declared: Any) -> tuple[Tool, ...]:
     for entry in declared if isinstance(declared, Sequence) else ():
         function = entry.get("function", entry) if isinstance(entry, Mapping) else None
         if isinstance(function, Mapping) and isinstance(function.get("name"), str):
-            schema = function.get("parameters")
+            schema = function.get("parameters", function.get("input_schema"))
             schema = schema if isinstance(schema, Mapping) else {"type": "object", "properties": {}}
             tools.append(Tool(function["name"], str(function.get("description") or ""), schema, client=True))
     return tuple(tools)
@@ -123,7 +127,7 @@ def _choice(choice: Any) -> str:
     if isinstance(choice, Mapping):
         function = choice.get("function")
         name = function.get("name") if isinstance(function, Mapping) else choice.get("name")
-        return name if isinstance(name, str) else "auto"
+        return name if isinstance(name, str) else PLAIN_CHOICES.get(str(choice.get("type")), "auto")
     return "auto"
 
 

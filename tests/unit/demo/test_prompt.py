@@ -114,3 +114,20 @@ def test_a_native_result_block() -> None:
 def test_marks_in_an_ordinary_text_are_text() -> None:
     prompt = read_prompt(message("[1] result of tool call x\n> no"))
     assert prompt.result is None
+
+
+@pytest.mark.parametrize(
+    ("choice", "read"),
+    [
+        ({"type": "auto"}, "auto"),
+        ({"type": "any"}, "required"),
+        ({"type": "none"}, "none"),
+        ({"type": "tool", "name": "a"}, "a"),
+    ],
+)
+def test_tools_as_anthropics_clients_declare_them(choice: Any, read: str) -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    tools = [{"name": "a", "input_schema": schema}, {"type": "custom", "name": "b", "input_schema": {}}]
+    prompt = read_prompt(message("x", anthropic={"tools": tools, "tool_choice": choice}))
+    assert ([tool.name for tool in prompt.tools], prompt.tools[0].schema) == (["a", "b"], schema)
+    assert prompt.choice == read

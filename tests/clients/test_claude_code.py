@@ -1,0 +1,210 @@
+"""Claude Code in front of the demo agent: what it shows, and how often it runs the agent for one turn.
+
+Claude Code repeats most failed requests without a count, and a failed stream once more without `stream`; the proxy
+recognises the repetitions. `scripts/clients --all` runs this.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oaicompat_proxy.demo import texts
+from tests.clients.recipes import Place, read_recipes
+from tests.clients.test_clients import FAILED, FLAGS, PLACES, REFUSED, count_runs, greets
+from tests.clients.test_codex import breaking
+from tests.support.processes import Child, stopping
+
+pytestmark = pytest.mark.timeout(600)
+
+PATIENCE = 120.0
+"""Seconds for one turn."""
+SESSION = re.compile(r"\bsession=(\S+)")
+ALONE = dict.fromkeys(
+    (
+        *("DISABLE_TELEMETRY", "DISABLE_ERROR_REPORTING", "DISABLE_AUTOUPDATER"),
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
+    ),
+    "1",
+)
+"""It asks nobody but the proxy."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The lines that `claude -p --output-format stream-json` writes."""
+
+    lines: list[dict[str, Any]]
+    runs: int
+    """Of the agent."""
+
+    @property
+    def blocks(self) -> list[dict[str, Any]]:
+        return [block for line in self.lines if line["type"] == "assistant" for block in line["message"]["content"]]
+
+    @property
+    def result(self) -> dict[str, Any]:
+        assert self.lines[-1]["type"] == "result"
+        return self.lines[-1]
+
+    @property
+    def text(self) -> str:
+        return "".join(block["text"] for block in self.blocks if block["type"] == "text")
+
+    @property
+    def error(self) -> str | None:
+        """None for a turn that is completed."""
+        return str(self.result["result"]) if self.result["is_error"] else None
+
+
+@dataclass(frozen=True)
+class ClaudeCode:
+    program: Path
+    base: str
+    gateway: str
+    work: Path
+    proxy: Child
+
+    def ask(self, question: str, *command: str) -> Turn:
+        """One turn: of a new conversation, or with a command that continues one."""
+        before = count_runs(self.gateway)
+        process = self._start(question, *command)
+        said, complaints = process.communicate(timeout=PATIENCE)
+        lines = [json.loads(line) for line in said.splitlines()]
+        assert lines, complaints
+        return Turn(lines, count_runs(self.gateway) - before)
+
+    def stop(self, question: str, mark: str) -> int:
+        """Stops a turn as soon as `mark` is shown; returns the runs."""
+        before = count_runs(self.gateway)
+        with self._start(question, "--include-partial-messages") as process:
+            assert process.stdout is not None
+            said = ""
+            while mark not in said:
+                said += process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+        return count_runs(self.gateway) - before
+
+    @property
+    def sessions(self) -> list[str]:
+        """The agent's session of each run, from the proxy's log."""
+        return SESSION.findall(self.proxy.said)
+
+    def _start(self, question: str, *command: str) -> subprocess.Popen[str]:
+        home = {"HOME": str(self.work), "PATH": os.environ["PATH"]}
+        model = {"ANTHROPIC_BASE_URL": self.base, "ANTHROPIC_API_KEY": "any", "ANTHROPIC_MODEL": "demo"}
+        return subprocess.Popen(
+            [str(self.program), "-p", "--output-format", "stream-json", "--verbose", *command, question],
+            cwd=self.work,
+            env={**home, **model, **ALONE},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+StartClaudeCode = Callable[..., AbstractContextManager[ClaudeCode]]
+
+
+@pytest.fixture(scope="module")
+def place() -> Place:
+    place = Place(PLACES / "claude-code", read_recipes("coding agent")["Claude Code"])
+    place.install()
+    return place
+
+
+@pytest.fixture
+def start(place: Place, tmp_path: Path) -> StartClaudeCode:
+    """Starts a proxy with these flags. The first two connections break behind the first `break_behind` of an answer."""
+    (program,) = place.home.glob("node_modules/@anthropic-ai/claude-code-*/claude")
+
+    @contextmanager
+    def start(*flags: str, break_behind: bytes = b"") -> Iterator[ClaudeCode]:
+        with ExitStack() as stack:
+            child = Child(sys.executable, "-m", "oaicompat_proxy", "--demo", *FLAGS, *flags)
+            proxy = stack.enter_context(stopping(child))
+            base = proxy.wait_for(r"listens on +(http://127\.0\.0\.1:\d+)")[1]
+            gateway = proxy.wait_for(r"fronts +(http://127\.0\.0\.1:\d+)")[1]
+            if break_behind:
+                base = stack.enter_context(breaking(base, break_behind, times=2))
+            yield ClaudeCode(program, base, gateway, tmp_path, proxy)
+
+    return start
+
+
+@pytest.fixture
+def claude_code(start: StartClaudeCode) -> Iterator[ClaudeCode]:
+    with start() as claude_code:
+        yield claude_code
+
+
+def test_an_answer(claude_code: ClaudeCode) -> None:
+    turn = claude_code.ask("Hello")
+    assert turn.error is None
+    assert greets(turn.text)
+    assert turn.runs == 1
+
+
+def test_a_tool_that_the_agent_runs_is_shown_and_not_run_again(claude_code: ClaudeCode) -> None:
+    turn = claude_code.ask("Add 19 and 23")
+    assert turn.error is None
+    assert turn.text.endswith("The sum of 19 and 23 is 42.")
+    kinds = [block["type"] for block in turn.blocks]
+    assert kinds == ["text", "mcp_tool_use", "mcp_tool_result", "text"]
+    assert turn.runs == 1
+
+
+def test_a_tool_that_claude_code_runs(claude_code: ClaudeCode) -> None:
+    """Two requests of one turn, of which the second is no repetition."""
+    turn = claude_code.ask("[[scenario:client_tool]]")
+    assert turn.error is None
+    assert "tool_use" in [block["type"] for block in turn.blocks]
+    assert texts.result("") in turn.text
+    assert turn.runs == 2
+
+
+@pytest.mark.parametrize(("scenario", "message"), [("fail", FAILED), ("fail_start", REFUSED), ("cut", "")])
+def test_a_failed_run(claude_code: ClaudeCode, scenario: str, message: str) -> None:
+    """In mid-stream, before it, and by a connection that breaks: Claude Code asks again."""
+    turn = claude_code.ask(f"[[scenario:{scenario}]]")
+    assert message in (turn.error or "")
+    assert turn.error
+    assert turn.runs == 1
+
+
+def test_a_broken_connection(start: StartClaudeCode) -> None:
+    """Claude Code sends the request again, the third time without `stream`."""
+    for mark in (b"HTTP/1.1 200", b"text_delta", b"event: message_delta"):
+        with start(break_behind=mark) as claude_code:
+            turn = claude_code.ask("Hello")
+            assert turn.error is None, mark
+            assert greets(turn.text)
+            assert turn.runs == 1
+
+
+def test_a_turn_that_is_stopped(claude_code: ClaudeCode) -> None:
+    assert claude_code.stop("[[scenario:slow]]", "I am") == 1
+
+
+def test_two_turns_in_one_session(claude_code: ClaudeCode) -> None:
+    """Without a setting: the name of Claude Code's session is that of the agent's."""
+    first = claude_code.ask("Add 19 and 23")
+    second = claude_code.ask("Hello", "--continue")
+    assert greets(second.text)
+    assert second.result["session_id"] == first.result["session_id"]
+    assert (first.runs, second.runs) == (1, 1)
+    claude_code.proxy.wait_for(r"(?s)\bsession=.*\bsession=")
+    assert len(claude_code.sessions) == 2
+    assert len(set(claude_code.sessions)) == 1
