@@ -184,9 +184,11 @@ def test_a_failed_run(claude_code: ClaudeCode, scenario: str, message: str) -> N
     assert turn.runs == 1
 
 
-@pytest.mark.parametrize("mark", [b"HTTP/1.1 200", b"text_delta", b"event: message_delta"])
+@pytest.mark.parametrize("mark", [b"HTTP/1.1 200", b"event: content_block_start", b"text_delta"])
 def test_a_broken_connection(start: StartClaudeCode, mark: bytes) -> None:
-    """Claude Code sends the request again, the third time without `stream`."""
+    """Claude Code sends the request again, the third time without `stream`. Behind the last block of an answer it asks
+    in other words, which is another turn.
+    """
     with start(break_behind=mark) as claude_code:
         turn = claude_code.ask("Hello")
         assert turn.error is None
