@@ -170,7 +170,7 @@ def test_a_tool_that_claude_code_runs(claude_code: ClaudeCode) -> None:
     """Two requests of one turn, of which the second is no repetition."""
     turn = claude_code.ask("[[scenario:client_tool]] Read")
     assert turn.error is None
-    assert ["Read"] == [block["name"] for block in turn.blocks if block["type"] == "tool_use"]
+    assert [block["name"] for block in turn.blocks if block["type"] == "tool_use"] == ["Read"]
     assert texts.result("…").partition("…")[0] in turn.text
     assert turn.runs == 2
 
