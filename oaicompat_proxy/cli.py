@@ -18,7 +18,7 @@ from .commands.doctor.doctor import doctor
 from .commands.replay.replay import replay
 from .config.command_line import file_option, load_config, options, reload_config, settings_file
 from .config.settings import Config, ConfigError
-from .server.access.keyring import KeysError, new_entry
+from .server.access.api_keys import KeysError, new_entry
 from .server.observability.process_setup import set_up_process
 from .server.process.serve import serve
 from .server.process.sockets import ListenError

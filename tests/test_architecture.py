@@ -59,7 +59,7 @@ SERVER = (
 """The same inside `server`."""
 
 PURE_IN_SERVER = {
-    "server.access.keyring",
+    "server.access.api_keys",
     "server.idempotency.broadcast",
     "server.idempotency.cache",
     "server.observability.outcomes",

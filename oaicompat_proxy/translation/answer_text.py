@@ -6,19 +6,19 @@ import orjson
 
 from ..core.answer import Part, ReasoningPart, TextBatch, TextPart
 from ..core.events import Citation, MessageCompleted, TextDeltas
+from .buffer_limit import BufferLimit
 from .citations import Citations
-from .held import Held
 from .text_channel import TextChannel
 
 
 class AnswerText:
     """Text and reasoning of one answer. Methods return the parts to send now."""
 
-    def __init__(self, separator: str, held: Held) -> None:
-        """`separator` stands between the texts of two ticks. `held`: as in Citations."""
+    def __init__(self, separator: str, limit: BufferLimit) -> None:
+        """`separator` stands between the texts of two ticks. `limit`: as in Citations."""
         self._text = TextChannel(separator)
         self._reasoning = TextChannel(separator)
-        self._citations = Citations(held)
+        self._citations = Citations(limit)
 
     @property
     def has_text(self) -> bool:

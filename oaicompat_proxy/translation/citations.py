@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from ..core.answer import Annotations, Part, UrlCitation
 from ..core.events import Citation
-from .held import Held
+from .buffer_limit import BufferLimit
 
 
 class Citations:
     """Follows the length of the text that was sent, so that a block's positions become the answer's."""
 
-    def __init__(self, held: Held) -> None:
-        """`held` counts every citation until the answer ends, and raises UpstreamAnswerTooLong."""
-        self._held = held
+    def __init__(self, limit: BufferLimit) -> None:
+        """`limit` counts every citation until the answer ends, and raises UpstreamAnswerTooLong."""
+        self._limit = limit
         # state
         self._length = 0
         self._block_start: int | None = 0
@@ -36,7 +36,7 @@ class Citations:
             last = self._length if end is None else min(block + end, self._length)
             found = UrlCitation(url, title, first, max(first, last))
             if found not in self._found:
-                self._held.add(len(url) + len(title or ""), items=1)
+                self._limit.add(len(url) + len(title or ""), items=1)
                 self._found[found] = None
 
     def parts(self) -> list[Part]:

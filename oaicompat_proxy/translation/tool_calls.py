@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ..core.answer import Part, ToolCallArguments, ToolCallOpened
-from .held import Held
+from .buffer_limit import BufferLimit
 from .text_channel import SurrogateJoiner
 
 
@@ -37,12 +37,12 @@ class _Call:
 class ToolCalls:
     """The tool calls of one run. Methods return the parts to send now, in time that does not grow with the calls."""
 
-    def __init__(self, declared: frozenset[str], held: Held, shorten: Callable[[str], str] = str) -> None:
-        """`declared`: the client's tools. `held` counts what is kept of the calls, and raises UpstreamAnswerTooLong.
+    def __init__(self, declared: frozenset[str], limit: BufferLimit, shorten: Callable[[str], str] = str) -> None:
+        """`declared`: the client's tools. `limit` counts what is kept of the calls, and raises UpstreamAnswerTooLong.
         `shorten` makes the client's id of a call from the agent's.
         """
         self._declared = declared
-        self._held = held
+        self._limit = limit
         self._shorten = shorten
         # state
         self.in_tick: dict[str, _Call] = {}
@@ -86,7 +86,7 @@ class ToolCalls:
         return self._advance()
 
     def add_whole(self, call_id: str, name: str, arguments: str, *, held: bool = False) -> list[Part]:
-        """`held`: the call is sent at the end of its message, behind the text that still follows."""
+        """`held`: the call is sent at the end of its message, after the text that still follows."""
         call = self._find(call_id)
         call.held = call.held or held
         self._set_name(call, name)
@@ -136,7 +136,7 @@ class ToolCalls:
         self._open.clear()
         self._queue.clear()
         self._client_calls = self._named_calls = 0
-        self._held.release(self._size)
+        self._limit.release(self._size)
         self._size = 0
 
     def _find(self, call_id: str) -> _Call:
@@ -171,7 +171,7 @@ class ToolCalls:
         self._count(-len(call.id) - len(call.name) - call.waiting_size, items=-1)
 
     def _count(self, characters: int, *, items: int = 0) -> None:
-        self._size += self._held.add(characters, items=items)
+        self._size += self._limit.add(characters, items=items)
 
     def _advance(self) -> list[Part]:
         """Sends the client's first unfinished call as far as it goes, and the next ones once it has ended."""

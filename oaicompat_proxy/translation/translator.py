@@ -43,8 +43,8 @@ from ..core.events import (
 from . import failures
 from .agent_tools import MAX_OUTPUT, new_agent_tools
 from .answer_text import AnswerText
+from .buffer_limit import MAX_BUFFERED, BufferLimit
 from .confirmations import CONFIRM_TOOL, question_arguments
-from .held import MAX_HELD, Held
 from .tool_calls import ToolCalls
 from .usage import UsageMeter
 
@@ -74,7 +74,7 @@ class Translator:
         sign: Callable[[str], str] = str,
         shorten: Callable[[str], str] = str,
         secret: str = "",
-        max_held: int = MAX_HELD,
+        max_buffered: int = MAX_BUFFERED,
         max_tool_output: int = MAX_OUTPUT,
     ) -> None:
         """`model`: the name the client used. `tool_names`: the tools it declared. `server_tools`: where the agent's own
@@ -82,15 +82,15 @@ class Translator:
         `max_tool_output` characters of each result. `confirmations`: for a tool that waits for a confirmation `deny`
         fails, `ask` asks the client, `approve` leaves it to the reader of the run. `sign` and `shorten` make the
         client's id of a question, or of a call, from the agent's. `secret`: removed from texts of failures.
-        `max_held`: bounds the tool calls and citations in memory.
+        `max_buffered`: bounds the tool calls and citations in memory.
         """
         self._confirmations = confirmations
         self._sign = sign
         self._secret = secret
         self._model = model
-        self._text = AnswerText(tick_separator, held := Held(max_held))
+        self._text = AnswerText(tick_separator, limit := BufferLimit(max_buffered))
         self._agent_tools = new_agent_tools(server_tools, self._text, max_tool_output)
-        self._calls = ToolCalls(tool_names, held, shorten)
+        self._calls = ToolCalls(tool_names, limit, shorten)
         self._usage = UsageMeter()
         # state
         self.ticks = 0

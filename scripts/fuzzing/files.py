@@ -5,7 +5,7 @@ from __future__ import annotations
 from oaicompat_proxy.config.command_line import build_config
 from oaicompat_proxy.config.file import parse, to_toml
 from oaicompat_proxy.config.settings import Config, ConfigError
-from oaicompat_proxy.server.access.keyring import KeysError, parse_keys
+from oaicompat_proxy.server.access.api_keys import KeysError, parse_keys
 
 LONGEST_LINE = 4000
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from oaicompat_proxy.config.file import example_file
-from oaicompat_proxy.server.access.keyring import digest_of, parse_keys
+from oaicompat_proxy.server.access.api_keys import digest_of, parse_keys
 from tests.support.agents import asgi
 from tests.support.paths import GOLDEN, ROOT, TESTS
 from tests.support.processes import Child, proxy, stopping

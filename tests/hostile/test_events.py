@@ -219,7 +219,7 @@ def stream(dialect: str, events: Events, count: int) -> bytes:
     return b"".join(b"data: " + json.dumps(frame, separators=(",", ":")).encode() + b"\n\n" for frame in frames)
 
 
-def answer(dialect: str, native: bytes, server_tools: str, *, max_held: int = 2**30) -> ProxyError | None:
+def answer(dialect: str, native: bytes, server_tools: str, *, max_buffered: int = 2**30) -> ProxyError | None:
     """Reads, translates and encodes all of it; what ended it."""
     reader = SIDES[dialect].dialect.new_reader(
         max_frame=MAX_FRAME, include_tool_activity=server_tools != "hide", run_id="r"
@@ -230,7 +230,7 @@ def answer(dialect: str, native: bytes, server_tools: str, *, max_held: int = 2*
         tick_separator="\n\n",
         server_tools=server_tools,
         confirmations="approve",
-        max_held=max_held,
+        max_buffered=max_buffered,
     )
     encoder = ChunkEncoder(ENVELOPE, include_usage=True, reasoning_field="reasoning_content")
     digest = AnswerFingerprint(b"", "", "", ())
@@ -296,14 +296,14 @@ def test_what_is_held_back_has_an_end(dialect: str, name: str) -> None:
     events = {"agentick": AGENTICK, "ag-ui": AG_UI}[dialect][name]
     native = stream(dialect, events, FEW)
     assert not isinstance(answer(dialect, native, "hide"), UpstreamAnswerTooLong)
-    assert isinstance(answer(dialect, native, "hide", max_held=100_000), UpstreamAnswerTooLong)
+    assert isinstance(answer(dialect, native, "hide", max_buffered=100_000), UpstreamAnswerTooLong)
 
 
 def test_a_long_argument_is_held_as_what_it_is() -> None:
     native = stream("agentick", agentick(("tool_call_delta", {"callId": "c", "delta": "a" * 1000})), 200)
-    assert isinstance(answer("agentick", native, "hide", max_held=100_000), UpstreamAnswerTooLong)
+    assert isinstance(answer("agentick", native, "hide", max_buffered=100_000), UpstreamAnswerTooLong)
 
 
 def test_what_another_tick_has_dropped_is_not_held() -> None:
     native = stream("agentick", AGENTICK["ticks with a call"], FEW)
-    assert not isinstance(answer("agentick", native, "hide", max_held=2000), UpstreamAnswerTooLong)
+    assert not isinstance(answer("agentick", native, "hide", max_buffered=2000), UpstreamAnswerTooLong)

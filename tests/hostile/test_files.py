@@ -12,7 +12,7 @@ import pytest
 from oaicompat_proxy.config.command_line import load_from_environment
 from oaicompat_proxy.config.settings import Config, ConfigError
 from oaicompat_proxy.server.access import authenticator as callers
-from oaicompat_proxy.server.access.keyring import digest_of
+from oaicompat_proxy.server.access.api_keys import digest_of
 from oaicompat_proxy.server.process.reload import reload
 from tests.support.proxy import StartProxy, chat_body
 from tests.support.scripted_gateway import Agent, run

@@ -21,7 +21,7 @@ from oaicompat_proxy.core.message import Message, Text
 from oaicompat_proxy.core.signing import Secrets, SigningKeys
 from oaicompat_proxy.demo.script import Say, Script, ScriptedToolCall, Tick
 from oaicompat_proxy.demo.settings import GatewaySettings
-from oaicompat_proxy.server.access.keyring import number_keys
+from oaicompat_proxy.server.access.api_keys import number_keys
 from oaicompat_proxy.server.sessions.fingerprints import (
     AnswerFingerprint,
     conversation_fingerprint,

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from oaicompat_proxy.demo.settings import GatewaySettings
-from oaicompat_proxy.server.access.keyring import new_entry
+from oaicompat_proxy.server.access.api_keys import new_entry
 from tests.support.conformance import check_error_body
 from tests.support.proxy_harness import Front, StartFront, result, user
 

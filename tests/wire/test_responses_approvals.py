@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.commands.replay.retranslate import compare
+from oaicompat_proxy.commands.replay.comparison import compare
 from oaicompat_proxy.demo.settings import GatewaySettings
 from tests.support.conformance import check_error_body
 from tests.support.proxy import Received

@@ -95,7 +95,7 @@ def _options(envelope: Envelope, form: Form) -> BlockOptions:
         answer_id=envelope.id,
         server_name=envelope.model,
         thinking=bool(form.get("thinking", True)),
-        max_held=form.get("max_answer", UNBOUNDED),
+        max_buffered=form.get("max_answer", UNBOUNDED),
     )
 
 

@@ -47,7 +47,7 @@ class BlockOptions:
     server_name: str
     """Of the agent's own tools: the model as the client named it."""
     thinking: bool = True
-    max_held: int = 1 << 40
+    max_buffered: int = 1 << 40
     """Characters that may wait for the end of a call."""
 
 
@@ -83,7 +83,7 @@ class AnswerBlocks:
         self._open = ""
         """The type of the open block."""
         self._waiting: list[Part] = []
-        self._room = options.max_held
+        self._room = options.max_buffered
         self._agent_calls: dict[str, str] = {}
         """The ids of calls without a result, by the agent's own."""
         self._agent_call_count = 0
@@ -173,7 +173,7 @@ class AnswerBlocks:
         ended = signed + self._writer.close()
         if not self._waiting:
             return ended
-        waiting, self._waiting, self._room = self._waiting, [], self._options.max_held
+        waiting, self._waiting, self._room = self._waiting, [], self._options.max_buffered
         return ended + b"".join(map(self.take, waiting)) + self._end()
 
 

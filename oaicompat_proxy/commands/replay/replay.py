@@ -70,7 +70,7 @@ def _find_dialect(data: bytes) -> str:
 
 
 def _answer(recording: Recording) -> bytes:
-    from .retranslate import translate
+    from .comparison import translate
 
     try:
         outcome = translate(recording)
@@ -80,7 +80,7 @@ def _answer(recording: Recording) -> bytes:
 
 
 def _check(recording: Recording) -> None:
-    from .retranslate import compare
+    from .comparison import compare
 
     try:
         difference = compare(recording)

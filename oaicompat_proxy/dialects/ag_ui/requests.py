@@ -17,7 +17,7 @@ from ...core import ascii_json
 from ...core.json_text import JsonText
 from ...core.message import Block, Media, Message, Text, Tool, ToolCall
 from ...core.turn import Turn
-from .answers import NO_RESUMPTION, build_resumption, with_original_calls
+from .resumption import NO_RESUMPTION, build_resumption, with_original_calls
 
 PROTOCOL_VERSION = "1.0"
 

@@ -17,7 +17,7 @@ from ...config.settings import Config, ConfigError
 from ...core.addresses import client_address, parse_networks
 from ...core.caller import Caller, scope_of
 from ...core.errors import InvalidKey, MissingKey
-from .keyring import Entry, Keyring, KeysError, number_keys, parse_keys, presented_key
+from .api_keys import ApiKeys, KeyEntry, KeysError, number_keys, parse_keys, presented_key
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Authenticator:
         # state
         self._check_at = 0.0
         self._seen: object = None
-        self._keyring: Keyring | None = None
+        self._keys: ApiKeys | None = None
         if config.has_keys:
             try:
                 self._read()
@@ -73,7 +73,7 @@ class Authenticator:
 
     @property
     def requires_keys(self) -> bool:
-        return self._keyring is not None
+        return self._keys is not None
 
     def address(self, request: web.BaseRequest) -> str:
         """The client's address, as far as the proxies in between are trusted."""
@@ -85,7 +85,7 @@ class Authenticator:
 
     def identify(self, headers: Mapping[str, str]) -> Caller:
         """Raises MissingKey and InvalidKey."""
-        caller = self._anonymous(headers) if self._keyring is None else self._owner(presented_key(headers))
+        caller = self._anonymous(headers) if self._keys is None else self._owner(presented_key(headers))
         if not self._passes_authorization:
             return caller
         own = headers.get("Authorization", "").encode("utf-8", "surrogateescape").decode("latin-1")  # its bytes
@@ -99,8 +99,8 @@ class Authenticator:
         if not key:
             raise MissingKey(NO_KEY)
         self._reload_if_changed()
-        assert self._keyring is not None
-        caller = self._keyring.find(key)
+        assert self._keys is not None
+        caller = self._keys.find(key)
         if caller is None:
             raise InvalidKey(WRONG_KEY)
         return caller
@@ -131,7 +131,7 @@ class Authenticator:
         except KeysError as error:
             log.error("%s; keeping the previous keys", error)
         else:
-            log.info("keys file reloaded: %d keys", len(self._keyring or ()))
+            log.info("keys file reloaded: %d keys", len(self._keys or ()))
 
     def _stamp(self) -> object:
         """Changes when the file is written or replaced."""
@@ -148,10 +148,10 @@ class Authenticator:
             entries = [*self._fixed, *read_keys(self._config)]
         except KeysError as error:
             raise KeysError(f"--api-keys-file {self._file} cannot be used: {error}") from None
-        self._keyring = Keyring(entries)
+        self._keys = ApiKeys(entries)
 
 
-def read_keys(config: Config) -> Sequence[Entry]:
+def read_keys(config: Config) -> Sequence[KeyEntry]:
     """The entries of the keys file, if there is one; the last text is cached. Raises KeysError."""
     if not config.api_keys_file:
         return ()
@@ -159,7 +159,7 @@ def read_keys(config: Config) -> Sequence[Entry]:
 
 
 @lru_cache(1)
-def _parse(text: str, requests_per_minute: int, max_runs: int) -> Sequence[Entry]:
+def _parse(text: str, requests_per_minute: int, max_runs: int) -> Sequence[KeyEntry]:
     return parse_keys(text, requests_per_minute=requests_per_minute, max_runs=max_runs)
 
 

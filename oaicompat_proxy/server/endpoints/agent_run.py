@@ -155,7 +155,11 @@ class _Plan:
     def new_translator(self, ids: AnswerIds) -> Translator:
         config = self.settings
         return new_translator(
-            self.options, sign=ids.ask, shorten=ids.shorten, secret=config.upstream_token, max_held=config.max_answer
+            self.options,
+            sign=ids.ask,
+            shorten=ids.shorten,
+            secret=config.upstream_token,
+            max_buffered=config.max_answer,
         )
 
     def new_ids(self, where: SessionOfRun, *, answerable: bool = True) -> AnswerIds:

@@ -18,7 +18,7 @@ from ...core.events import (
 )
 from ...core.message import Message, Text, ToolCall
 from ...core.turn import ConfirmationReply, Turn
-from ...translation.held import MAX_HELD, Held
+from ...translation.buffer_limit import MAX_BUFFERED, BufferLimit
 from ..upstream.event_source import PullSource
 from ..upstream.run import Run
 
@@ -29,9 +29,9 @@ MAX_CONFIRMATIONS = 100
 class _ToolHistory:
     """The tool calls of one run and their results. The next run gets them, and does not repeat the calls."""
 
-    def __init__(self, held: Held) -> None:
-        """`held`: bounds the memory; it raises UpstreamAnswerTooLong."""
-        self._held = held
+    def __init__(self, limit: BufferLimit) -> None:
+        """`limit`: bounds the memory; it raises UpstreamAnswerTooLong."""
+        self._limit = limit
         # state
         self._names: dict[str, str] = {}
         self._arguments: dict[str, list[str]] = {}
@@ -39,16 +39,16 @@ class _ToolHistory:
 
     def add(self, event: Event) -> None:
         if isinstance(event, ToolCallStarted | ToolCalled) and event.call_id not in self._names:
-            self._held.add(len(event.call_id) + len(event.name), items=1)
+            self._limit.add(len(event.call_id) + len(event.name), items=1)
             self._names[event.call_id] = event.name
             self._arguments[event.call_id] = []
         if isinstance(event, ToolCallDelta | ToolCalled) and event.call_id in self._names:
-            self._held.add(len(event.arguments))
+            self._limit.add(len(event.arguments))
             if isinstance(event, ToolCalled):
                 self._arguments[event.call_id].clear()
             self._arguments[event.call_id].append(event.arguments)
         if isinstance(event, ToolFinished) and event.call_id in self._names:
-            self._held.add(len(event.result))
+            self._limit.add(len(event.result))
             self._results[event.call_id] = event.result
 
     def messages(self, asked: ConfirmationRequired) -> Iterator[Message]:
@@ -62,15 +62,15 @@ class _ToolHistory:
 class RestartingRun(PullSource):
     """A run of an agent without a gateway, and the runs that follow: each confirmation takes another run."""
 
-    def __init__(self, start: Callable[[Turn], Run], turn: Turn, *, max_held: int = MAX_HELD) -> None:
-        """`start`: starts a run with a turn; `turn` is the first. `max_held`: characters of tool calls and results."""
+    def __init__(self, start: Callable[[Turn], Run], turn: Turn, *, max_buffered: int = MAX_BUFFERED) -> None:
+        """`start`: starts a run with a turn; `turn` is the first. `max_buffered`: of tool calls and results."""
         super().__init__()
         self._start = start
-        self._max_held = max_held
+        self._max_buffered = max_buffered
         # state
         self._turn = turn
         self._run = start(turn)
-        self._history = _ToolHistory(Held(self._max_held))
+        self._history = _ToolHistory(BufferLimit(self._max_buffered))
         self._asked: ConfirmationRequired | None = None
         self._confirmed: tuple[str, str] | None = None
         """Tool and arguments of the call with which the run before ended, if the end alone was the question."""
@@ -114,7 +114,7 @@ class RestartingRun(PullSource):
         before = self._turn.messages or (Message("user", self._turn.blocks),)
         messages = (*before, *self._history.messages(asked))
         self._turn = replace(self._turn, messages=messages, reply=ConfirmationReply(asked.call_id, confirmed=True))
-        self._history = _ToolHistory(Held(self._max_held))
+        self._history = _ToolHistory(BufferLimit(self._max_buffered))
         self._run = self._start(self._turn)
         try:
             await self._run.open()

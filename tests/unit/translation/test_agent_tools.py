@@ -4,7 +4,7 @@ from oaicompat_proxy.core.answer import AgentToolCalled, AgentToolReturned, Reas
 from oaicompat_proxy.core.events import SubagentFinished, ToolFinished
 from oaicompat_proxy.translation.agent_tools import NarratedTools, ToolItems, new_agent_tools
 from oaicompat_proxy.translation.answer_text import AnswerText
-from oaicompat_proxy.translation.held import Held
+from oaicompat_proxy.translation.buffer_limit import BufferLimit
 from oaicompat_proxy.translation.pending_calls import MAX_CALLS
 
 
@@ -74,7 +74,7 @@ def test_calls_that_never_return_are_bounded():
 
 
 def test_narration_goes_where_it_is_wanted():
-    text = AnswerText("\n\n", Held(1000))
+    text = AnswerText("\n\n", BufferLimit(1000))
     for where, kind in [("content", TextPart), ("reasoning", ReasoningPart)]:
         tools = new_agent_tools(where, text, 100)
         assert isinstance(tools, NarratedTools)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from oaicompat_proxy.core.answer import Annotations, ReasoningPart, TextBatch, TextPart, UrlCitation
 from oaicompat_proxy.core.events import Citation, MessageCompleted, TextDeltas
 from oaicompat_proxy.translation.answer_text import AnswerText
-from oaicompat_proxy.translation.held import Held
+from oaicompat_proxy.translation.buffer_limit import BufferLimit
 
 
 def completed(text: str = "", reasoning: str = "") -> MessageCompleted:
@@ -13,7 +13,7 @@ def completed(text: str = "", reasoning: str = "") -> MessageCompleted:
 
 
 def test_texts_of_two_ticks_stand_apart() -> None:
-    text = AnswerText("\n\n", Held())
+    text = AnswerText("\n\n", BufferLimit())
     assert text.add_text("One.") == [TextPart("One.")]
     assert text.end_tick() == []
     assert text.add_text("Two") == [TextPart("\n\nTwo")]
@@ -21,7 +21,7 @@ def test_texts_of_two_ticks_stand_apart() -> None:
 
 
 def test_reasoning_is_a_channel_of_its_own() -> None:
-    text = AnswerText("\n\n", Held())
+    text = AnswerText("\n\n", BufferLimit())
     assert text.add_reasoning("Hm.") == [ReasoningPart("Hm.")]
     assert text.add_text("Yes.") == [TextPart("Yes.")]
     text.end_tick()
@@ -29,7 +29,7 @@ def test_reasoning_is_a_channel_of_its_own() -> None:
 
 
 def test_several_deltas_go_out_as_they_are_unless_something_comes_before_them() -> None:
-    text = AnswerText("\n\n", Held())
+    text = AnswerText("\n\n", BufferLimit())
     deltas = TextDeltas("a\tb", [b"a\\t", b"b"])
     assert not text.has_text
     assert text.add_batch(deltas) == [TextBatch("a\tb", [b"a\\t", b"b"])]
@@ -40,20 +40,20 @@ def test_several_deltas_go_out_as_they_are_unless_something_comes_before_them() 
 
 
 def test_half_a_character_is_completed_before_several_deltas_follow() -> None:
-    text = AnswerText("\n\n", Held())
+    text = AnswerText("\n\n", BufferLimit())
     text.add_text("x")
     assert text.add_text("\ud83d") == []
     assert text.add_batch(TextDeltas("a", [b"a"])) == [TextPart("\ufffda")]
 
 
 def test_a_copy_of_the_message_says_only_what_did_not_come_in_pieces() -> None:
-    text = AnswerText("\n\n", Held())
+    text = AnswerText("\n\n", BufferLimit())
     assert text.add_missing(completed("Hello.", "Hm.")) == [ReasoningPart("Hm."), TextPart("Hello.")]
     assert text.add_missing(completed("Hello.", "Hm.")) == []
 
 
 def test_a_line_that_is_not_the_agents_does_not_count_as_its_words() -> None:
-    text = AnswerText("\n\n", Held())
+    text = AnswerText("\n\n", BufferLimit())
     assert text.add_narration("⟦tool⟧ add", in_content=True) == [TextPart("⟦tool⟧ add")]
     assert not text.has_text
     assert text.add_missing(completed("Hello.")) == [TextPart("\n\nHello.")]
@@ -61,7 +61,7 @@ def test_a_line_that_is_not_the_agents_does_not_count_as_its_words() -> None:
 
 
 def test_citations_are_placed_in_the_whole_text() -> None:
-    text = AnswerText("\n\n", Held())
+    text = AnswerText("\n\n", BufferLimit())
     text.add_text("First.")
     text.end_tick()
     text.start_block()
@@ -73,13 +73,13 @@ def test_citations_are_placed_in_the_whole_text() -> None:
 
 
 def test_the_close_brings_what_was_still_waiting() -> None:
-    text = AnswerText("\n\n", Held())
+    text = AnswerText("\n\n", BufferLimit())
     text.add_text("x\ud83d")
     assert text.end() == [TextPart("\ufffd")]
 
 
 def test_a_block_that_begins_with_several_deltas_is_cited_in_its_place() -> None:
-    text = AnswerText("\n\n", Held())
+    text = AnswerText("\n\n", BufferLimit())
     text.add_text("One.")
     text.start_block()
     text.add_batch(TextDeltas("Two!", [b"Two", b"!"]))
@@ -88,7 +88,7 @@ def test_a_block_that_begins_with_several_deltas_is_cited_in_its_place() -> None
 
 
 def test_two_messages_of_one_tick_stand_apart_and_so_do_two_thoughts() -> None:
-    text = AnswerText("\n\n", Held())
+    text = AnswerText("\n\n", BufferLimit())
     assert text.start_block(new_message=True) == []
     text.add_text("One\ud83d")
     assert text.start_block(new_message=True) == [TextPart("\ufffd")]
@@ -102,7 +102,7 @@ def test_two_messages_of_one_tick_stand_apart_and_so_do_two_thoughts() -> None:
 
 
 def test_half_a_character_at_the_end_of_a_message_counts_in_what_is_cited_behind_it() -> None:
-    text = AnswerText("\n\n", Held())
+    text = AnswerText("\n\n", BufferLimit())
     text.add_text("One\ud83d")
     text.start_block(new_message=True)
     text.add_text("Two")

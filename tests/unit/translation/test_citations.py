@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from oaicompat_proxy.core.answer import Annotations, UrlCitation
 from oaicompat_proxy.core.events import Citation
+from oaicompat_proxy.translation.buffer_limit import BufferLimit
 from oaicompat_proxy.translation.citations import Citations
-from oaicompat_proxy.translation.held import Held
 
 
 def cite(start: int | None, end: int | None, url: str = "u", title: str = "t") -> tuple[Citation, ...]:
@@ -26,14 +26,14 @@ def annotated(chunk: object) -> tuple[UrlCitation, ...]:
 
 
 def test_without_citations_there_is_nothing_to_say() -> None:
-    citations = Citations(Held())
+    citations = Citations(BufferLimit())
     citations.advance(len("Hello"), len("Hello"))
     citations.add(())
     assert citations.parts() == []
 
 
 def test_a_citation_counts_from_its_block() -> None:
-    citations = Citations(Held())
+    citations = Citations(BufferLimit())
     for block in ("First block.", "Second block."):
         citations.start_block()
         citations.advance(len(block), len(block))
@@ -42,7 +42,7 @@ def test_a_citation_counts_from_its_block() -> None:
 
 
 def test_a_separator_in_front_of_a_block_is_not_the_agents() -> None:
-    citations = Citations(Held())
+    citations = Citations(BufferLimit())
     citations.advance(len("One"), len("One"))
     citations.start_block()
     citations.advance(len("\n\nTwo"), len("Two"))
@@ -51,14 +51,14 @@ def test_a_separator_in_front_of_a_block_is_not_the_agents() -> None:
 
 
 def test_without_a_beginning_a_block_begins_where_the_text_does() -> None:
-    citations = Citations(Held())
+    citations = Citations(BufferLimit())
     citations.advance(len("One two"), len("One two"))
     citations.add(cite(4, 7))
     assert places(citations) == [(4, 7)]
 
 
 def test_without_a_place_it_is_the_whole_block() -> None:
-    citations = Citations(Held())
+    citations = Citations(BufferLimit())
     citations.advance(len("One "), len("One "))
     citations.start_block()
     citations.advance(len("two "), len("two "))
@@ -71,14 +71,14 @@ def test_without_a_place_it_is_the_whole_block() -> None:
     ("start", "end", "place"), [(0, 99, (0, 5)), (99, 100, (5, 5)), (4, 2, (4, 4)), (None, 2, (0, 2))]
 )
 def test_a_place_outside_the_text_is_put_inside(start: int | None, end: int, place: tuple[int, int]) -> None:
-    citations = Citations(Held())
+    citations = Citations(BufferLimit())
     citations.advance(len("Hello"), len("Hello"))
     citations.add(cite(start, end))
     assert places(citations) == [place]
 
 
 def test_a_block_that_says_nothing_is_cited_at_the_end() -> None:
-    citations = Citations(Held())
+    citations = Citations(BufferLimit())
     citations.advance(len("Hello"), len("Hello"))
     citations.start_block()
     citations.add(cite(0, 3))
@@ -86,7 +86,7 @@ def test_a_block_that_says_nothing_is_cited_at_the_end() -> None:
 
 
 def test_the_same_twice_is_told_once_and_the_order_is_kept() -> None:
-    citations = Citations(Held())
+    citations = Citations(BufferLimit())
     citations.advance(len("Hello"), len("Hello"))
     for url in ("b", "a", "b"):
         citations.add(cite(0, 5, url))
@@ -101,7 +101,7 @@ blocks = st.lists(
 
 @given(blocks)
 def test_every_place_is_within_the_text(told: list[tuple[str, int | None, int | None]]) -> None:
-    citations = Citations(Held())
+    citations = Citations(BufferLimit())
     length = 0
     for text, start, end in told:
         citations.start_block()

@@ -5,7 +5,7 @@ import pytest
 from oaicompat_proxy.core.answer import Part
 from oaicompat_proxy.core.answer import ToolCallArguments as Piece
 from oaicompat_proxy.core.answer import ToolCallOpened as Head
-from oaicompat_proxy.translation.held import Held
+from oaicompat_proxy.translation.buffer_limit import BufferLimit
 from oaicompat_proxy.translation.tool_calls import ToolCalls
 
 OURS = frozenset({"tide", "moon"})
@@ -133,7 +133,7 @@ CONVERSATIONS: dict[str, Conversation] = {
 
 @pytest.mark.parametrize("conversation", CONVERSATIONS.values(), ids=CONVERSATIONS)
 def test_a_step_and_what_goes_out_then(conversation: Conversation) -> None:
-    calls = ToolCalls(OURS, Held())
+    calls = ToolCalls(OURS, BufferLimit())
     for (method, *arguments), expected in conversation:
         assert (getattr(calls, method)(*arguments) or []) == expected, method
 
@@ -153,14 +153,14 @@ def test_a_step_and_what_goes_out_then(conversation: Conversation) -> None:
     ],
 )
 def test_it_knows_who_must_act(steps: list[Step], client_must_act: bool, pending: bool) -> None:
-    calls = ToolCalls(OURS, Held())
+    calls = ToolCalls(OURS, BufferLimit())
     for method, *arguments in steps:
         getattr(calls, method)(*arguments)
     assert (calls.client_must_act, calls.pending) == (client_must_act, pending)
 
 
 def test_declarations_are_not_changed_by_what_is_handed_out() -> None:
-    calls = ToolCalls(OURS, Held())
+    calls = ToolCalls(OURS, BufferLimit())
     calls.start("c1", "add")
     calls.release_held()
     assert {"tide", "moon"} == OURS

@@ -402,7 +402,7 @@ def test_two_messages_and_two_thoughts_of_a_tick_stand_apart() -> None:
 
 
 def test_a_question_of_no_tool_that_nobody_answers_is_an_error() -> None:
-    with pytest.raises(AgentError, match="waits for a human's answer, and there is nobody"):
+    with pytest.raises(AgentError, match="waits for a human's answer, but this server asks its clients for none"):
         new().feed(ConfirmationRequired("i1", "", "{}", "Which port?"))
 
 

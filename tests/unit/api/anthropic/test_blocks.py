@@ -92,7 +92,7 @@ def test_what_comes_within_a_call_waits_for_its_end() -> None:
 
 
 def test_what_waits_is_bounded() -> None:
-    narrow = BlockOptions("msg_c1", "owl", max_held=10)
+    narrow = BlockOptions("msg_c1", "owl", max_buffered=10)
     with pytest.raises(UpstreamAnswerTooLong):
         body(ToolCallOpened(0, "c1", "tide"), TextPart("12345"), TextPart("678901"), options=narrow)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.commands.replay.retranslate import compare
+from oaicompat_proxy.commands.replay.comparison import compare
 from oaicompat_proxy.config.settings import Config, ConfigError
 from oaicompat_proxy.demo.scenarios import SCENARIOS
 from oaicompat_proxy.recordings.format import Recording, read

@@ -1,11 +1,11 @@
 import pytest
 
 from oaicompat_proxy.core.errors import UpstreamAnswerTooLong
-from oaicompat_proxy.translation.held import ITEM_SIZE, Held
+from oaicompat_proxy.translation.buffer_limit import ITEM_SIZE, BufferLimit
 
 
 def test_what_is_held_is_bounded_and_what_is_released_makes_room() -> None:
-    held = Held(2 * ITEM_SIZE + 10)
+    held = BufferLimit(2 * ITEM_SIZE + 10)
     assert held.add(5, items=1) == ITEM_SIZE + 5
     assert held.add(5, items=1) == ITEM_SIZE + 5
     with pytest.raises(UpstreamAnswerTooLong):

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oaicompat_proxy.core.caller import INTERNAL_CALLER, Caller
-from oaicompat_proxy.server.access import keyring
-from oaicompat_proxy.server.access.keyring import (
-    Entry,
-    Keyring,
+from oaicompat_proxy.server.access import api_keys
+from oaicompat_proxy.server.access.api_keys import (
+    ApiKeys,
+    KeyEntry,
     KeysError,
     digest_of,
     new_entry,
@@ -37,7 +37,7 @@ def entry(name: str, key: str, more: str = "") -> str:
     return f'[keys."{name}"]\nhash = "sha256:{sha256(key)}"\n{more}\n'
 
 
-def parsed(text: str) -> list[Entry]:
+def parsed(text: str) -> list[KeyEntry]:
     return parse_keys(text, **NO_LIMITS)
 
 
@@ -57,12 +57,12 @@ def test_an_entry_is_a_name_and_a_hash() -> None:
 
 @pytest.mark.parametrize("text", [sha256(ADA), sha256(ADA).upper(), f"sha256:{sha256(ADA)}"])
 def test_a_hash_is_what_sha256sum_prints(text: str) -> None:
-    ring = Keyring(parsed(f'[keys.ada]\nhash = "{text}"'))
+    ring = ApiKeys(parsed(f'[keys.ada]\nhash = "{text}"'))
     assert ring.find(ADA) is not None
 
 
 def test_a_caller_may_have_two_keys_while_one_is_replaced() -> None:
-    ring = Keyring(parsed(f'[keys.ada]\nhash = ["{sha256("old")}", "{sha256("new")}"]'))
+    ring = ApiKeys(parsed(f'[keys.ada]\nhash = ["{sha256("old")}", "{sha256("new")}"]'))
     assert len(ring) == 2
     old, new = ring.find("old"), ring.find("new")
     assert old == new
@@ -119,12 +119,12 @@ def test_a_fault_is_told_in_one_line_without_what_may_be_a_key(text: str) -> Non
 
 def test_one_key_cannot_be_two_peoples() -> None:
     with pytest.raises(KeysError, match=r"^ada and bob have the same key$"):
-        Keyring(parsed(entry("ada", ADA) + entry("bob", ADA)))
+        ApiKeys(parsed(entry("ada", ADA) + entry("bob", ADA)))
 
 
 @given(st.from_regex(r"[\w.@+-]{1,64}", fullmatch=True, alphabet=st.characters(max_codepoint=127)))
 def test_a_new_entry_can_be_read(name: str) -> None:
-    ring = Keyring(parsed(new_entry(name, ADA)))
+    ring = ApiKeys(parsed(new_entry(name, ADA)))
     caller = ring.find(ADA)
     assert caller is not None
     assert caller.name == name
@@ -140,7 +140,7 @@ def test_a_new_entry_needs_a_name_that_can_be(name: str) -> None:
 
 
 def test_keys_of_the_command_line_are_numbered() -> None:
-    ring = Keyring(number_keys([ADA, BOB], requests_per_minute=5, max_runs=2))
+    ring = ApiKeys(number_keys([ADA, BOB], requests_per_minute=5, max_runs=2))
     ada, bob = ring.find(ADA), ring.find(BOB)
     assert ada is not None
     assert bob is not None
@@ -149,7 +149,7 @@ def test_keys_of_the_command_line_are_numbered() -> None:
 
 
 def test_their_sessions_are_theirs_in_whatever_order_they_stand() -> None:
-    one, other = (Keyring(number_keys(keys, **NO_LIMITS)) for keys in ([ADA, BOB], [BOB, ADA]))
+    one, other = (ApiKeys(number_keys(keys, **NO_LIMITS)) for keys in ([ADA, BOB], [BOB, ADA]))
     for key in (ADA, BOB):
         found, again = one.find(key), other.find(key)
         assert found is not None
@@ -162,7 +162,7 @@ def test_two_names_are_two_scopes_and_a_name_keeps_its_own() -> None:
     renewed = the_caller(entry("ada", "another"))
     numbered = [caller.scope for _, caller in number_keys([ADA], **NO_LIMITS)]
     assert renewed.scope == ada
-    assert len({ada, bob, *numbered, keyring.scope_of("ada"), keyring.scope_of(f"Bearer {ADA}")}) == 5
+    assert len({ada, bob, *numbered, api_keys.scope_of("ada"), api_keys.scope_of(f"Bearer {ADA}")}) == 5
 
 
 # Looking for one
@@ -170,20 +170,20 @@ def test_two_names_are_two_scopes_and_a_name_keeps_its_own() -> None:
 
 @pytest.mark.parametrize("wrong", ["", ADA[:-1], ADA + "x", ADA.upper(), " " + ADA, "ada", sha256(ADA), "\udce9"])
 def test_another_key_is_nobodys(wrong: str) -> None:
-    assert Keyring(parsed(entry("ada", ADA))).find(wrong) is None
+    assert ApiKeys(parsed(entry("ada", ADA))).find(wrong) is None
 
 
 def test_a_key_may_be_of_any_bytes() -> None:
     """As aiohttp and the command line give bytes that are no UTF-8."""
     raw = b"k\xe9y"
     text = f'[keys.ada]\nhash = "{hashlib.sha256(raw).hexdigest()}"'
-    assert Keyring(parsed(text)).find(raw.decode("utf-8", "surrogateescape")) is not None
+    assert ApiKeys(parsed(text)).find(raw.decode("utf-8", "surrogateescape")) is not None
 
 
 def test_digests_that_begin_alike_are_told_apart() -> None:
     begins = b"12345678"
     digests = [begins + bytes([n]) * 24 for n in range(3)]
-    ring = Keyring((digest, Caller(str(n), "")) for n, digest in enumerate(digests))
+    ring = ApiKeys((digest, Caller(str(n), "")) for n, digest in enumerate(digests))
     found = [ring._buckets[begins][n][1].name for n in range(3)]
     assert found == ["0", "1", "2"]
     assert ring.find(ADA) is None
@@ -197,13 +197,13 @@ def test_the_whole_digest_is_compared_in_constant_time(monkeypatch: pytest.Monke
         compared.append((one, other))
         return hmac.compare_digest(one, other)
 
-    ring = Keyring(parsed(entry("ada", ADA) + entry("bob", BOB)))
-    monkeypatch.setattr(keyring, "hmac", type("hmac", (), {"compare_digest": staticmethod(compare)}))
+    ring = ApiKeys(parsed(entry("ada", ADA) + entry("bob", BOB)))
+    monkeypatch.setattr(api_keys, "hmac", type("hmac", (), {"compare_digest": staticmethod(compare)}))
     assert ring.find(ADA) is not None
     assert compared == [(digest_of(ADA), digest_of(ADA))]
-    monkeypatch.setattr(keyring, "hmac", type("hmac", (), {"compare_digest": staticmethod(lambda *_: False)}))
+    monkeypatch.setattr(api_keys, "hmac", type("hmac", (), {"compare_digest": staticmethod(lambda *_: False)}))
     assert ring.find(ADA) is None
-    assert "==" not in inspect.getsource(Keyring.find)
+    assert "==" not in inspect.getsource(ApiKeys.find)
 
 
 # What a client shows

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from oaicompat_proxy.core.errors import AgentError, InvalidRequest
 from oaicompat_proxy.core.message import ToolCall
 from oaicompat_proxy.core.turn import ConfirmationReply
-from oaicompat_proxy.dialects.ag_ui.answers import build_resumption, with_original_calls
 from oaicompat_proxy.dialects.ag_ui.interrupts import (
     COMMAND,
     TOOL_MESSAGE,
@@ -22,6 +21,7 @@ from oaicompat_proxy.dialects.ag_ui.interrupts import (
     fingerprint,
 )
 from oaicompat_proxy.dialects.ag_ui.response_schema import allows
+from oaicompat_proxy.dialects.ag_ui.resumption import build_resumption, with_original_calls
 
 APPROVED = {"type": "object", "properties": {"approved": {"type": "boolean"}}, "required": ["approved"]}
 AGENT_FRAMEWORK = {

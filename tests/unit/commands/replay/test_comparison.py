@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oaicompat_proxy.commands.replay.retranslate import compare, translate
+from oaicompat_proxy.commands.replay.comparison import compare, translate
 from oaicompat_proxy.core.answer_options import AnswerOptions
 from oaicompat_proxy.recordings.format import Entry, Recording
 from tests.golden.test_golden import GOLDEN, NAMES, answers, read_manner

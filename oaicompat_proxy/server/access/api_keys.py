@@ -35,16 +35,16 @@ class KeysError(ValueError):
     """Invalid keys. The message is one line for the operator and contains no key and no hash."""
 
 
-Entry = tuple[bytes, Caller]
+KeyEntry = tuple[bytes, Caller]
 """A key's digest, and its caller."""
 
 
-class Keyring:
+class ApiKeys:
     """Finds the caller by the key."""
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    def __init__(self, entries: Iterable[KeyEntry]) -> None:
         """Raises KeysError if two entries have the same key."""
-        self._buckets: dict[bytes, list[Entry]] = {}
+        self._buckets: dict[bytes, list[KeyEntry]] = {}
         self._size = 0
         for digest, caller in entries:
             bucket = self._buckets.setdefault(digest[:PREFIX_BYTES], [])
@@ -83,7 +83,7 @@ def presented_key(headers: Mapping[str, str]) -> str:
     return headers.get("x-api-key", "").strip() or headers.get("api-key", "").strip()
 
 
-def number_keys(keys: Iterable[str], *, requests_per_minute: int, max_runs: int) -> list[Entry]:
+def number_keys(keys: Iterable[str], *, requests_per_minute: int, max_runs: int) -> list[KeyEntry]:
     """Entries of keys without a name. Their sessions are bound to the key, because the numbers may change."""
     return [
         (digest, Caller(f"key-{number}", scope_of(f"\0{digest.hex()}"), requests_per_minute, max_runs))
@@ -91,7 +91,7 @@ def number_keys(keys: Iterable[str], *, requests_per_minute: int, max_runs: int)
     ]
 
 
-def parse_keys(text: str, *, requests_per_minute: int, max_runs: int) -> list[Entry]:
+def parse_keys(text: str, *, requests_per_minute: int, max_runs: int) -> list[KeyEntry]:
     """The entries of a keys file. The limits apply to entries without limits of their own. Raises KeysError."""
     try:
         entries = _KeysFile.model_validate(tomllib.loads(text)).keys

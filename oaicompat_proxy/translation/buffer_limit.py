@@ -1,20 +1,20 @@
-"""Bounds what one answer holds in memory until it can be sent: tool calls and citations."""
+"""Bounds the tool calls and citations of one answer that are buffered until they can be sent."""
 
 from __future__ import annotations
 
 from ..core.errors import UpstreamAnswerTooLong
 
 ITEM_SIZE = 512
-"""Characters that a tool call or a citation counts beside its text: about the memory of its objects."""
+"""Characters that a tool call or a citation counts in addition to its text, for the memory of its objects."""
 
-MAX_HELD = 32 * 1024 * 1024
+MAX_BUFFERED = 32 * 1024 * 1024
 
 
-class Held:
-    """Counts the characters that are held. `max_held`: their bound (setting `max_answer`)."""
+class BufferLimit:
+    """Counts the buffered characters. `max_buffered`: their bound (setting `max_answer`)."""
 
-    def __init__(self, max_held: int = MAX_HELD) -> None:
-        self._max_held = max_held
+    def __init__(self, max_buffered: int = MAX_BUFFERED) -> None:
+        self._max_buffered = max_buffered
         # state
         self.size = 0
 
@@ -22,9 +22,9 @@ class Held:
         """Returns the size that was added; it is negative where something is removed. Raises UpstreamAnswerTooLong."""
         added = characters + items * ITEM_SIZE
         self.size += added
-        if self.size > self._max_held:
+        if self.size > self._max_buffered:
             raise UpstreamAnswerTooLong(
-                "The agent's tool calls or citations are longer than this server holds at a time; "
+                "The agent's tool calls or citations are longer than this server buffers; "
                 "let the agent call fewer tools in one step."
             )
         return added
