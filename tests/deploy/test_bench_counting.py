@@ -139,8 +139,8 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read_table(file) == table_of(1.5, 1.2)
 
 
-def test_the_table_of_the_repository_has_every_load() -> None:
-    assert list(read_table().ratios) == list(COUNTED)
+def test_the_table_of_the_repository_has_loads_that_are_counted() -> None:
+    assert read_table().ratios.keys() <= COUNTED.keys()
 
 
 def test_a_ratio_within_the_tolerance_is_no_change() -> None:

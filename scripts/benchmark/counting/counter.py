@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..measure import run_load
-from ..targets import Stage, Target
+from ..targets import BEFORE, Stage, Target
 from .loads import CountedLoad
 from .slope import Counts, Rates, slope
 from .tool import Tool, ToolFailed
@@ -30,23 +30,37 @@ def count(
     tools: Sequence[Tool],
     tell: Callable[[str], None],
 ) -> list[Cost]:
-    """The costs, by load and then by target. Raises StartFailed, ToolFailed."""
+    """The costs, by load and then by target, without loads that an older proxy cannot answer.
+
+    Raises StartFailed, ToolFailed.
+    """
     costs = {(load.name, target): Cost(load.name, target) for load in loads for target in targets}
     for tool in tools:
         for target in targets:
             tell(f"{type(tool).__name__.lower()}: {target}")
-            for load, rates in _count(stage, loads, target, tool):
+            for load, rates in _count(stage, loads, target, tool, tell):
                 costs[load.name, target].rates.update(rates)
-    return list(costs.values())
+    return [cost for cost in costs.values() if cost.rates]
 
 
-def _count(stage: Stage, loads: Sequence[CountedLoad], name: str, tool: Tool) -> Iterator[tuple[CountedLoad, Rates]]:
+def _count(
+    stage: Stage, loads: Sequence[CountedLoad], name: str, tool: Tool, tell: Callable[[str], None]
+) -> Iterator[tuple[CountedLoad, Rates]]:
     with tempfile.TemporaryDirectory(prefix="count-") as home, tool.running(stage, name, Path(home)) as target:
         for load in loads:
-            _run(stage, load, load.few, target, tool)  # warms the target up
-            few = _run(stage, load, load.few, target, tool)
-            many = _run(stage, load, load.many, target, tool)
-            yield load, slope(few, many, load.units)
+            try:
+                yield load, _slope(stage, load, target, tool)
+            except ToolFailed as error:
+                if name != BEFORE:
+                    raise
+                tell(f"left out: {error}")
+
+
+def _slope(stage: Stage, load: CountedLoad, target: Target, tool: Tool) -> Rates:
+    _run(stage, load, load.few, target, tool)  # warms the target up
+    few = _run(stage, load, load.few, target, tool)
+    many = _run(stage, load, load.many, target, tool)
+    return slope(few, many, load.units)
 
 
 def _run(stage: Stage, load: CountedLoad, length: int, target: Target, tool: Tool) -> Counts:
