@@ -13,11 +13,17 @@ from .frames import LAST_CHUNK, STAMP
 
 _DONE = b"data: [DONE]\n\n"
 _ID = re.compile(rb'"(?:id|sessionId)":"[^"]+"')
-_CREATED = re.compile(rb'"created":[0-9]+')
+_CREATED = re.compile(rb'"created(?:_at)?":[0-9]+')
+_RESPONSE_ID = re.compile(rb'"id":"resp_([0-9a-zA-Z]+)"')
+"""Its inner part stands in the ids of all items."""
 _STAMPED = re.compile("@[0-9]{19}")
 
 
-MARKS = {"native": b'"event":"content_delta"', "chunks": b'"content":"'}
+MARKS = {
+    "native": b'"event":"content_delta"',
+    "chunks": b'"content":"',
+    "responses": b'"type":"response.output_text.delta"',
+}
 """What stands once in every delta."""
 
 
@@ -93,6 +99,17 @@ def check_whole(body: bytes, expected: Sequence[str]) -> None:
     _same([choice["message"]["content"]], ["".join(expected)])
 
 
+def check_responses(body: bytes, expected: Sequence[str]) -> None:
+    """Raises Incomplete unless this is OpenAI's stream of a response with these deltas, one event each."""
+    events = _events(body)
+    _same([each["delta"] for each in events if each["type"] == "response.output_text.delta"], expected)
+    if [each["sequence_number"] for each in events] != list(range(len(events))):
+        raise Incomplete("the events are not numbered one by one")
+    if events[-1]["type"] != "response.completed":
+        raise Incomplete(f"the last event is {events[-1]}")
+    _same([part["text"] for item in events[-1]["response"]["output"] for part in item["content"]], ["".join(expected)])
+
+
 def check_begun(kind: str, body: bytes, expected: Sequence[str]) -> None:
     """Raises Incomplete unless all deltas are there, of an answer whose end is still to come."""
     with _malformed():
@@ -104,6 +121,7 @@ CHECKS: dict[str, Callable[[bytes, Sequence[str]], None]] = {
     "native": check_native,
     "chunks": check_chunks,
     "whole": check_whole,
+    "responses": check_responses,
 }
 
 
@@ -127,6 +145,8 @@ class Checker:
 
 def _without_name(body: bytes) -> bytes:
     """The answer without what is different in each: its id or session, and its second."""
+    if found := _RESPONSE_ID.search(body):
+        body = body.replace(found[1], b"")
     for name in (_ID, _CREATED):
         if found := name.search(body):
             body = body.replace(found[0], b"")
@@ -162,7 +182,7 @@ def _events(body: bytes) -> list[Any]:
     frames = body.split(b"\n\n")
     if frames.pop():
         raise Incomplete("the last event has no end")
-    return [orjson.loads(frame[len(b"data: ") :]) for frame in frames if frame.startswith(b"data: ")]
+    return [orjson.loads(frame[frame.index(b"data: ") + 6 :]) for frame in frames if b"data: " in frame]
 
 
 def _same(got: list[str], expected: Sequence[str]) -> None:

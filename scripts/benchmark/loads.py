@@ -29,6 +29,8 @@ class Load:
     """Needs a target that has done nothing before."""
     direct: bool = False
     """Is also put to the gateway itself."""
+    api: str = "chat"
+    """In which of OpenAI's APIs the proxy is asked; what only copies bytes carries the same run."""
 
 
 LOADS = {
@@ -36,6 +38,24 @@ LOADS = {
     for load in (
         Load("burst", "cost of translating: 16 streams, 500 deltas at once", Run(deltas=500), 16, seconds=3),
         Load("paced", "a token in real life: 200 streams, a delta each 20 ms", Run(pace=20), 200, "steady", 5, 1),
+        Load(
+            "responses",
+            "the same as paced, by the Responses API",
+            Run(pace=20),
+            200,
+            "steady",
+            5,
+            1,
+            api="responses",
+        ),
+        Load(
+            "responses-burst",
+            "the same as burst, by the Responses API",
+            Run(deltas=500),
+            16,
+            seconds=3,
+            api="responses",
+        ),
         Load("short", "cost of a request: 16 at a time, 8 deltas each", Run(deltas=8), 16, per_request=True),
         Load(
             "whole",

@@ -73,8 +73,8 @@ def run_load(load: Load, target: Target, stage: Stage, during: Callable[[], None
 def build_order(load: Load, target: Target) -> Order:
     return Order(
         ports=target.ports,
-        path=target.path,
-        kind="native" if target.native else "whole" if load.whole else "chunks",
+        path=target.path(load.api),
+        kind=_kind(load, target),
         run=load.run,
         connections=load.connections,
         mode=load.mode,
@@ -84,6 +84,14 @@ def build_order(load: Load, target: Target) -> Order:
         model=target.model,
         headers=target.headers,
     )
+
+
+def _kind(load: Load, target: Target) -> str:
+    if target.native:
+        return "native"
+    if load.api == "responses":
+        return "responses"
+    return "whole" if load.whole else "chunks"
 
 
 def _measure(load: Load, order: Order, target: Target, stage: Stage, during: Callable[[], None]) -> Figures:

@@ -20,7 +20,7 @@ class Order:
     """Connections take them in turn."""
     path: str
     kind: str
-    """How the answer is checked: `native`, `chunks` or `whole`."""
+    """How the answer is checked: `native`, `chunks`, `whole` or `responses`."""
     run: Run
     connections: int
     mode: str
@@ -53,6 +53,8 @@ class Order:
         if self.kind == "native":
             message = {"role": "user", "content": [{"type": "text", "text": prompt}]}
             return {"sessionId": f"oc-{number:032d}", "message": message, "messages": [message]}
+        if self.kind == "responses":
+            return {"model": self.model, "stream": True, "input": prompt}
         messages = [{"role": "user", "content": prompt}]
         return {"model": self.model, "stream": self.kind == "chunks", "messages": messages}
 

@@ -29,6 +29,7 @@ PEER_START = 120.0
 MOST_FILES = 1_000_000
 
 Command = list[str]
+_PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses"}
 _LISTENS = r"listens on +http://127\.0\.0\.1:(\d+)"
 
 _NGINX = """
@@ -73,9 +74,9 @@ class Target:
     model: str = "bench"
     headers: tuple[str, ...] = ()
 
-    @property
-    def path(self) -> str:
-        return "/send" if self.native else "/v1/chat/completions"
+    def path(self, api: str) -> str:
+        """Where it is asked by one of OpenAI's APIs."""
+        return "/send" if self.native else _PATHS[api]
 
 
 class Stage:

@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from oaicompat_proxy.api.openai.responses.api import RESPONSES
+from oaicompat_proxy.core.answer import AnswerFinished, AnswerStarted, Envelope, FinishReason, TextPart
 from tests.support.paths import ROOT
 
 sys.path.append(str(ROOT / "scripts"))
@@ -286,6 +288,13 @@ def streamed(*, native: bool) -> bytes:
     return STREAM_HEAD + fill(script.at_once, KEY if native else b"")
 
 
+def response() -> bytes:
+    encoder = RESPONSES.new_encoder(Envelope("resp_0a1b", 1790000000, "bench"), {})
+    parts = [AnswerStarted(), *map(TextPart, texts(RUN)), AnswerFinished(FinishReason.STOP)]
+    body = b"".join(map(encoder.encode, parts)) + encoder.end()
+    return STREAM_HEAD + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+
+
 def whole() -> bytes:
     body = build_openai_answer(RUN)
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
@@ -306,8 +315,13 @@ def frame(answer: bytes, word: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     ("kind", "answer"),
-    [("native", streamed(native=True)), ("chunks", streamed(native=False)), ("whole", whole())],
-    ids=["native", "chunks", "whole"],
+    [
+        ("native", streamed(native=True)),
+        ("chunks", streamed(native=False)),
+        ("whole", whole()),
+        ("responses", response()),
+    ],
+    ids=["native", "chunks", "whole", "responses"],
 )
 def test_a_whole_answer_is_whole_and_cut_anywhere_it_is_not(kind: str, answer: bytes) -> None:
     checker = Checker(kind, list(texts(RUN)))
@@ -318,7 +332,7 @@ def test_a_whole_answer_is_whole_and_cut_anywhere_it_is_not(kind: str, answer: b
             checker.check(answer[:end])
 
 
-NATIVE, CHUNKS = streamed(native=True), streamed(native=False)
+NATIVE, CHUNKS, EVENTS = streamed(native=True), streamed(native=False), response()
 
 
 @pytest.mark.parametrize(
@@ -343,13 +357,16 @@ NATIVE, CHUNKS = streamed(native=True), streamed(native=False)
         ("whole", whole().replace(b'"stop"', b'"long"'), "finish reason 'long'"),
         ("whole", whole().replace(b" 200 OK", b" 500 No"), "status line"),
         ("whole", whole() + b"!", " bytes"),
+        ("responses", rechunked(EVENTS, frame(EVENTS, b'delta":" quick'), b""), "39 deltas instead of 40; delta 1"),
+        ("responses", rechunked(EVENTS, b'"sequence_number":3', b'"sequence_number":4'), "not numbered one by one"),
+        ("responses", rechunked(EVENTS, frame(EVENTS, b"response.completed"), b""), "the last event is"),
         ("native", NATIVE + b"!", "behind the last chunk"),
         ("native", NATIVE.replace(b'"delta":" the"', b'"delta":" them"', 1), "not as long as it says"),
     ],
 )
 def test_what_is_wrong_with_an_answer_is_found_and_said(kind: str, answer: bytes, message: str) -> None:
     checker = Checker(kind, list(texts(RUN)))
-    checker.check({"native": NATIVE, "chunks": CHUNKS, "whole": whole()}[kind])
+    checker.check({"native": NATIVE, "chunks": CHUNKS, "whole": whole(), "responses": EVENTS}[kind])
     with pytest.raises(Incomplete, match=re.escape(message)):
         checker.check(answer)
 

@@ -54,6 +54,14 @@ COUNTED = {
         _counted("short", "a request: 8 deltas, streamed", LOADS["short"], 40, 140),
         _counted("whole", "a request: 50 deltas in one answer", LOADS["whole"], 30, 110),
         _counted("paced", "a delta on its own", replace(LOADS["paced"], run=Run(pace=PACE)), 40, 240),
+        _counted(
+            "responses",
+            "a delta on its own, by the Responses API",
+            replace(LOADS["responses"], run=Run(pace=PACE)),
+            40,
+            240,
+        ),
+        _counted("responses-burst", "a delta in a burst, by the Responses API", LOADS["responses-burst"], 5, 25),
         _counted("burst", "a delta in a burst of 500", LOADS["burst"], 5, 25),
     )
 }
