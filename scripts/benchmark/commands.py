@@ -13,21 +13,21 @@ from typing import Any, NoReturn
 
 import click
 
-from . import machine
 from .counting.commands import check_ratios, count_costs, show_pauses, write_ratios
 from .counting.commands import why_not as why_no_count
 from .counting.loads import COUNTED
 from .counting.tool import ToolFailed
-from .curves import build_curves, run_curves
-from .loads import LOADS, SCALES, Load, scaled
-from .peers import PEERS
-from .plot import plot
-from .processes import StartFailed
-from .readme import PLOT, NoPlace, check_place, write_part
-from .report import remarks, summarise
-from .rounds import Plan, run_rounds
-from .tables import EXPLANATION, conditions_line, curve_table, readme_table, result_table
-from .targets import BEFORE, OWN, Stage, nginx_program, open_stage, raise_file_limit
+from .load.loads import LOADS, SCALES, Load, scaled
+from .measurement import machine
+from .measurement.curves import build_curves, run_curves
+from .measurement.rounds import Plan, run_rounds
+from .report.plot import plot
+from .report.readme import PLOT, NoPlace, check_place, write_part
+from .report.summary import remarks, summarise
+from .report.tables import EXPLANATION, conditions_line, curve_table, readme_table, result_table
+from .targets.peers import PEERS
+from .targets.processes import StartFailed
+from .targets.stage import BEFORE, OWN, Stage, nginx_program, open_stage, raise_file_limit
 
 ROUNDS = 5
 QUICK_ROUNDS = 2

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import click
 
-from .loads import LOADS, long_enough
-from .measure import run_load
-from .processes import StartFailed, environment
-from .report import per_chunk
-from .tables import table
-from .targets import open_stage
+from .load.loads import LOADS, long_enough
+from .measurement.measure import run_load
+from .report.summary import per_chunk
+from .report.tables import table
+from .targets.processes import StartFailed, environment
+from .targets.stage import open_stage
 
 RATE = 500
 """Samples a second."""

@@ -23,21 +23,23 @@ from tests.support.paths import ROOT
 
 sys.path.append(str(ROOT / "scripts"))
 
-from benchmark import checks, machine, report
-from benchmark.checks import Checker, Incomplete
 from benchmark.commands import Settings, bench
-from benchmark.curves import Curve, build_curves, run_curves
 from benchmark.flames import top_table
-from benchmark.frames import HOLE, Run, build_script, parse_prompt, texts
-from benchmark.gateway import STREAM_HEAD, fill
-from benchmark.loads import LOADS, scaled
-from benchmark.measure import Figures, run_load
-from benchmark.openai_frames import build_openai_answer, build_openai_script
-from benchmark.order import Summary, quantiles
-from benchmark.processes import Server, StartFailed
-from benchmark.readme import NoPlace, check_place, replace_part
-from benchmark.tables import curve_table, readme_table, result_table
-from benchmark.targets import DIRECT, OWN, Stage, Target, open_stage
+from benchmark.gateway.frames import HOLE, Run, build_script, parse_prompt, texts
+from benchmark.gateway.openai_frames import build_openai_answer, build_openai_script
+from benchmark.gateway.server import STREAM_HEAD, fill
+from benchmark.load import checks
+from benchmark.load.checks import Checker, Incomplete
+from benchmark.load.loads import LOADS, scaled
+from benchmark.load.order import Summary, quantiles
+from benchmark.measurement import machine
+from benchmark.measurement.curves import Curve, build_curves, run_curves
+from benchmark.measurement.measure import Figures, run_load
+from benchmark.report import summary as report
+from benchmark.report.readme import NoPlace, check_place, replace_part
+from benchmark.report.tables import curve_table, readme_table, result_table
+from benchmark.targets.processes import Server, StartFailed
+from benchmark.targets.stage import DIRECT, OWN, Stage, Target, open_stage
 
 BENCH = [sys.executable, "-m", "benchmark"]
 KEY = b"oc-0123456789"
@@ -208,7 +210,7 @@ def test_nothing_is_left_when_it_is_killed(signum: int) -> None:
     bench = subprocess.Popen([*BENCH, *flags], env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     wait_until(lambda: len(descendants(bench.pid)) >= len(["keeper", "gateway", "pipe", "client"]))
     children = descendants(bench.pid)
-    keeper = next(words for words in map(words_of, children) if "benchmark.keeper" in words)
+    keeper = next(words for words in map(words_of, children) if "benchmark.targets.keeper" in words)
     home = Path(keeper[-1])
     assert home.is_dir()
     bench.send_signal(signum)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from ..targets import BEFORE, Stage
+from ..targets.stage import BEFORE, Stage
 from .callgrind import Callgrind
 from .counter import Cost, count
 from .loads import COUNTED

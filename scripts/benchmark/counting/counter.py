@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..measure import run_load
-from ..targets import BEFORE, Stage, Target
+from ..measurement.measure import run_load
+from ..targets.stage import BEFORE, Stage, Target
 from .loads import CountedLoad
 from .slope import Counts, Rates, slope
 from .tool import Tool, ToolFailed

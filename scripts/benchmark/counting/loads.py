@@ -1,11 +1,11 @@
-"""The loads that are counted: those of `benchmark.loads`, in two lengths whose difference is known."""
+"""The loads that are counted: those of `benchmark.load`, in two lengths whose difference is known."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..frames import Run
-from ..loads import LOADS, Load
+from ..gateway.frames import Run
+from ..load.loads import LOADS, Load
 
 PACE = 20
 """Milliseconds between paced deltas: a target under valgrind is done with one before the next comes."""

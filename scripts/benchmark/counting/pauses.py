@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..loads import LOADS, Load
-from ..measure import run_load
-from ..processes import module
-from ..tables import table
-from ..targets import Command, Stage
+from ..load.loads import LOADS, Load
+from ..measurement.measure import run_load
+from ..report.tables import table
+from ..targets.processes import module
+from ..targets.stage import Command, Stage
 from .fifo import Fifo
 from .loads import LONGEST
 from .tool import START, ToolFailed

@@ -6,8 +6,8 @@ import contextlib
 from collections import Counter
 from pathlib import Path
 
-from ..processes import module
-from ..targets import Command, Stage
+from ..targets.processes import module
+from ..targets.stage import Command, Stage
 from .fifo import Fifo
 from .profiled import PYTHON_CALLS, PYTHON_TIME
 from .slope import Counts

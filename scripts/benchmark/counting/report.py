@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..tables import number, table
+from ..report.tables import number, table
 from .callgrind import INSTRUCTIONS
 from .counter import Cost
 from .loads import COUNTED

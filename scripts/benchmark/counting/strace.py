@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..targets import Command, Stage
+from ..targets.stage import Command, Stage
 from .slope import Counts
 from .tool import FIXED_HASHES, START, Running
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from ..targets import Stage, Target
+from ..targets.stage import Stage, Target
 from .slope import Counts
 
 START = 180.0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .frames import Run
+from ..gateway.frames import Run
 
 PERMILLES = (500, 990, 1000)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from .curves import Points
-from .loads import LOADS
-from .report import Line
+from ..load.loads import LOADS
+from ..measurement.curves import Points
+from .summary import Line
 
 _COLUMNS: dict[str, Callable[[Line], str]] = {
     "load": lambda line: line.load,

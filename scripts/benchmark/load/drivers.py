@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from ..gateway.frames import texts
 from .checks import MARKS, Checker, Incomplete, check_begun
-from .frames import texts
 from .order import Order, Summary, quantiles
 from .stream import Answer, Stream
 

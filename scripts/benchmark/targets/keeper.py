@@ -1,7 +1,7 @@
 """Ends what a measurement started, also where the measurement itself was killed.
 
-`python -m benchmark.keeper DIRECTORY` reads lines: `+PID` for a process group to be kept in mind, `-PID` for one that
-is over. When its input ends, the one who wrote there is gone: what is left is killed, and the directory removed.
+`python -m benchmark.targets.keeper DIRECTORY` reads lines: `+PID` for a process group to be kept in mind, `-PID` for
+one that is over. When its input ends, its parent is gone: what is left is killed, and the directory removed.
 """
 
 from __future__ import annotations

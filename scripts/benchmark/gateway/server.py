@@ -1,6 +1,6 @@
 """The simulated gateway: an Agentick on the wire, made so that it is never the limit of what is measured.
 
-A raw protocol that copies bytes built before: `python -m benchmark.gateway` prints its address. The prompt says
+A raw protocol that copies bytes built before: `python -m benchmark.gateway.server` prints its address. The prompt says
 what the run is like (`frames.Run.prompt`). It answers OpenAI's chat requests too, for peers that need a model server.
 """
 

@@ -1,6 +1,6 @@
 """The yardstick: an aiohttp handler that copies bytes from the gateway to the client and does nothing else.
 
-`python -m benchmark.pipe GATEWAY` prints its address.
+`python -m benchmark.targets.pipe GATEWAY` prints its address.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from .frames import LAST_CHUNK, STAMP
+from ..gateway.frames import LAST_CHUNK, STAMP
 
 _DONE = b"data: [DONE]\n\n"
 _ID = re.compile(rb'"(?:id|sessionId)":"[^"]+"')

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-from .frames import Run
-from .loads import FILES_PER_STREAM, LOADS, SPARE_FILES, Load, long_enough
+from ..gateway.frames import Run
+from ..load.loads import FILES_PER_STREAM, LOADS, SPARE_FILES, Load, long_enough
+from ..report.summary import per_chunk, per_request, per_stream
+from ..targets.stage import Stage, raise_file_limit
 from .measure import Figures, run_load
-from .report import per_chunk, per_request, per_stream
 from .rounds import Tell
-from .targets import Stage, raise_file_limit
 
 DELTAS_PER_SECOND = 1000
 """So few that even 100 streams are silent for longer than TCP delays an acknowledgement: that costs a packet more."""

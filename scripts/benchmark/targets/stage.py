@@ -90,7 +90,7 @@ class Stage:
         self._started = 0
         self.keeper = Keeper(home)
         stack.callback(self.keeper.close)
-        gateway = self._run("gateway", module("gateway"), stack)
+        gateway = self._run("gateway", module("gateway.server"), stack)
         self.gateway: Measured = gateway
         self._gateway_port = int(gateway.wait_for(_LISTENS)[1])
 
@@ -133,7 +133,7 @@ class Stage:
 
     def _command(self, name: str, *flags: str) -> Command:
         if name == "pipe":
-            return module("pipe", self.address)
+            return module("targets.pipe", self.address)
         return [sys.executable, "-m", "oaicompat_proxy", "--upstream", self.address, "--port", "0", *flags]
 
     def _python(self, name: str, command: Command, stack: contextlib.ExitStack, within: float) -> Target:

@@ -10,7 +10,7 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from .targets import nginx_program
+from ..targets.stage import nginx_program
 
 PACKAGES = ("oaicompat-proxy", "aiohttp", "uvloop", "httptools", "orjson")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .curves import Points
+from ..measurement.curves import Points
 
 COLUMNS = 3
 COLOURS = {"pipe": "tab:gray", "nginx": "tab:green", "proxy": "tab:blue"}

@@ -23,7 +23,7 @@ QUIET = 0.05
 QUIET_SHARE = 0.02
 """A process at rest uses less than this share of a processor for QUIET seconds."""
 LONGEST_REST = 10.0
-SCRIPTS = Path(__file__).parent.parent
+SCRIPTS = Path(__file__).parents[2]
 
 
 class StartFailed(Exception):
@@ -72,7 +72,7 @@ class Keeper:
 
     def __init__(self, home: Path) -> None:
         how: dict[str, Any] = {"stdin": subprocess.PIPE, "text": True, "env": environment(), "cwd": "/"}
-        self._process = subprocess.Popen(module("keeper", str(home)), start_new_session=True, **how)
+        self._process = subprocess.Popen(module("targets.keeper", str(home)), start_new_session=True, **how)
 
     def keep(self, pid: int) -> None:
         self._tell(f"+{pid}\n")

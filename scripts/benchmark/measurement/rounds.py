@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from .loads import Load
+from ..load.loads import Load
+from ..targets.stage import DIRECT, Stage, Target
 from .measure import Figures, run_load
-from .targets import DIRECT, Stage, Target
 
 Tell = Callable[[str], None]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ..gateway.frames import Run
 from .drivers import PER_SECOND
-from .frames import Run
 
 
 @dataclass(frozen=True, slots=True)

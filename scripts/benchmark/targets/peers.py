@@ -45,4 +45,4 @@ PEERS = {
         headers=("x-portkey-provider: openai", "x-portkey-custom-host: {upstream}/v1", "Authorization: Bearer none"),
     ),
 }
-"""How to install them: README.md beside this module."""
+"""How to install them: README.md of this package."""

@@ -1,12 +1,12 @@
-"""Writes measured tables into the README beside this module, between their marks."""
+"""Writes measured tables into the README of this package, between their marks."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-README = Path(__file__).parent / "README.md"
-PLOT = Path(__file__).parent / "curves.png"
+README = Path(__file__).parents[1] / "README.md"
+PLOT = Path(__file__).parents[1] / "curves.png"
 
 
 class NoPlace(Exception):

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from .loads import LOADS
-from .measure import Figures
-from .targets import DIRECT, OWN
+from ..load.loads import LOADS
+from ..measurement.measure import Figures
+from ..targets.stage import DIRECT, OWN
 
 YARDSTICK = "pipe"
 NOISY = 0.1

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..load.loads import Load
+from ..load.order import Order, Summary
+from ..targets.processes import Measured, Process, module
+from ..targets.stage import Stage, Target
 from . import machine
-from .loads import Load
-from .order import Order, Summary
-from .processes import Measured, Process, module
-from .targets import Stage, Target
 
 LONGEST = 300.0
 """Seconds that a client may take for anything."""
@@ -163,7 +163,7 @@ class _Client:
 @contextlib.contextmanager
 def _client(order: Order, stage: Stage) -> Iterator[_Client]:
     pipe = subprocess.PIPE
-    process = Process("client", module("client"), stage.keeper, stdin=pipe, stdout=pipe, text=True)
+    process = Process("client", module("load.client"), stage.keeper, stdin=pipe, stdout=pipe, text=True)
     client = _Client(process.popen)
     try:
         client.tell(json.dumps(asdict(order)))

@@ -1,6 +1,6 @@
 """The load: raw connections that send, keep what comes, and look at it only when the load is over.
 
-`python -m benchmark.client` reads an `Order` as one line of JSON, makes ready, says `ready`, begins at the next
+`python -m benchmark.load.client` reads an `Order` as one line of JSON, makes ready, says `ready`, begins at the next
 line, says `done`, and at the next line what came, as a `Summary`. It waits for a line each time so that processor
 times are read while nothing moves.
 """

@@ -1,0 +1,1 @@
+"""The simulated gateway: an Agentick on the wire."""

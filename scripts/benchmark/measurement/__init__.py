@@ -1,0 +1,1 @@
+"""Loads on targets: what they cost, in rounds and along curves."""

@@ -1,0 +1,1 @@
+"""Figures as tables, as a picture and in the README."""

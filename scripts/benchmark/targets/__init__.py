@@ -1,0 +1,1 @@
+"""What is measured, each in processes of its own."""
