@@ -5,12 +5,14 @@ Replay, the tests and the fuzzer use it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..api.protocol import ClientApi
 from ..core.answer import Envelope
 from ..core.answer_options import AnswerOptions
 from ..core.errors import ProxyError
+from ..core.events import Event, TickStarted
 from ..dialects.protocol import Reader
 from ..dialects.registry import DIALECTS
 from .answers import StreamedAnswer, WholeAnswer, new_translator
@@ -47,12 +49,8 @@ class Pipeline:
     ) -> None:
         """`run_id`: of the call, if the dialect has run ids."""
         self._api = api
-        self._reader: Reader = DIALECTS[options.dialect].new_reader(
-            max_frame=max_frame,
-            include_tool_activity=options.server_tools != "hide",
-            resumed=options.resumed,
-            run_id=run_id,
-        )
+        self._options = options
+        self._max_frame = max_frame
         translator = new_translator(options)
         self._answer: StreamedAnswer | WholeAnswer
         if options.stream:
@@ -61,6 +59,7 @@ class Pipeline:
             builder = self._api.new_builder(envelope, options.form)
             self._answer = WholeAnswer(translator, builder, max_size=MAX_ANSWER)
         # state
+        self._reader = self._new_reader(run_id)
         self._data: list[bytes] = []
         self._failure: ProxyError | None = None
 
@@ -72,6 +71,12 @@ class Pipeline:
     def feed(self, data: bytes) -> None:
         """One read of the agent's stream."""
         self._read(data, at_end=False)
+
+    def restart(self, run_id: str) -> None:
+        """The agent's stream has ended, and the run goes on in another one, as another tick."""
+        self.close()
+        self._reader = self._new_reader(run_id)
+        self._take([TickStarted()])
 
     def close(self) -> None:
         """The agent's stream has ended: events that waited for what follows them count now."""
@@ -101,14 +106,27 @@ class Pipeline:
         if self._is_over:
             return
         try:
-            events = self._reader.flush(at_end=True) if at_end else self._reader.feed(data)
+            self._take(self._reader.flush(at_end=True) if at_end else self._reader.feed(data))
+        except ProxyError as error:
+            self._failure = error
+
+    def _take(self, events: Iterable[Event]) -> None:
+        """Raises ProxyError in place of a whole answer."""
+        if not self._is_over:
             if isinstance(self._answer, WholeAnswer):
                 self._answer.feed(events)
             else:
                 self._data.append(self._answer.feed(events))
                 self._failure = self._answer.failure
-        except ProxyError as error:
-            self._failure = error
+
+    def _new_reader(self, run_id: str) -> Reader:
+        options = self._options
+        return DIALECTS[options.dialect].new_reader(
+            max_frame=self._max_frame,
+            include_tool_activity=options.server_tools != "hide",
+            resumed=options.resumed,
+            run_id=run_id,
+        )
 
     def _as_error(self, is_cut: bool) -> Outcome | None:
         if self._failure is None:

@@ -4,11 +4,13 @@ A file has one JSON object on each line:
 
     {"recording": 1, "version": "0.1.0", "request_id": "req_…", "masked": true, "manner": {…}}
     {"ms": 3.1, "native": "data: {\\"type\\":\\"event\\",…}\\n\\n"}
+    {"ms": 3.2, "run": ""}
     {"ms": 3.3, "client": "data: {\\"id\\":\\"chatcmpl-…\\",…}\\n\\n"}
     {"ms": 9.0, "status": 502, "body": "{\\"error\\":{…}}"}
     {"ms": 9.1, "end": "answered"}
 
-`native` is one read of the gateway's stream, or its complete lines if they are masked. `client` is one write of a
+`native` is one read of the gateway's stream, or its complete lines if they are masked. `run` stands between the streams
+of two runs, if the agent was started again to go on after a confirmation. `client` is one write of a
 streamed answer, `body` is a whole answer. Bytes that are not UTF-8 become lone surrogates, as Python's
 `surrogateescape` maps them. A plain event stream, as `curl` writes it, is a recording with `native` entries only.
 """
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from itertools import groupby
 from json import JSONDecodeError, dumps, loads
 from typing import Any, Literal
 
@@ -25,7 +28,7 @@ from .masking import mask_name, mask_text
 
 FORMAT = 1
 
-Kind = Literal["native", "client", "body", "end"]
+Kind = Literal["native", "run", "client", "body", "end"]
 
 
 class RecordingError(ValueError):
@@ -51,6 +54,12 @@ class Recording:
 
     def of(self, kind: Kind) -> Iterator[Entry]:
         return (entry for entry in self.entries if entry.kind == kind)
+
+    def runs(self) -> Iterator[bytes]:
+        """The gateway's bytes of each run."""
+        for begins, entries in groupby(self.entries, lambda entry: entry.kind == "run"):
+            if not begins:
+                yield b"".join(entry.data for entry in entries if entry.kind == "native")
 
     def bytes_of(self, kind: Kind) -> bytes:
         return b"".join(entry.data for entry in self.of(kind))
@@ -134,7 +143,7 @@ def _read_options(members: Any) -> AnswerOptions:
 
 
 def _entry(words: dict[str, Any]) -> Entry:
-    kinds: tuple[Kind, ...] = ("native", "client", "body", "end")
+    kinds: tuple[Kind, ...] = ("native", "run", "client", "body", "end")
     for kind in kinds:
         if isinstance(words.get(kind), str):
             data = words[kind].encode("utf-8", "surrogateescape")

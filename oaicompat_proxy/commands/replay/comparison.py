@@ -30,8 +30,9 @@ _ECHO = re.compile(rb',"background":[^\n]*')
 
 def translate(recording: Recording) -> Outcome:
     """The answer of the current code."""
-    native = recording.bytes_of("native")
-    run_id = DIALECTS[recording.options.dialect].find_run_id(native)
+    find_run_id = DIALECTS[recording.options.dialect].find_run_id
+    run_ids = map(find_run_id, recording.runs())
+    run_id = next(run_ids, "")
     pipeline = Pipeline(_api_of(recording), recording.options, _find_envelope(recording), run_id=run_id)
     last = next((entry for entry in reversed(recording.entries) if entry.kind == "native"), None)
     for entry in recording.entries:
@@ -39,6 +40,8 @@ def translate(recording: Recording) -> Outcome:
             pipeline.open()  # if nothing was encoded yet, the proxy committed early here
         elif entry.kind == "native":
             pipeline.feed(entry.data)
+        elif entry.kind == "run":
+            pipeline.restart(next(run_ids, ""))
         if entry is last:
             pipeline.close()
     return pipeline.finish()

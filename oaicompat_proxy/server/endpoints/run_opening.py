@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from ...config.settings import Config
@@ -33,6 +34,13 @@ def record(report: RunReport, run: Recordable, options: AnswerOptions) -> None:
         run.on_gateway_bytes = report.recording.gateway_bytes
 
 
+def record_next(report: RunReport, run: Recordable) -> None:
+    """Continues the recording with a run that follows the recorded one."""
+    if report.recording is not None:
+        report.recording.begin_next_run()
+        run.on_gateway_bytes = report.recording.gateway_bytes
+
+
 async def open_run(
     sessions: Sessions,
     report: RunReport,
@@ -55,7 +63,7 @@ async def open_run(
         turn = _turn(asked, lease, config, reply, "" if lease.replaced else mark)
         if size > LARGE:
             await give_way()
-        run = start(lease, turn, approves=options.confirmations == "approve")
+        run = start(lease, turn, approves=options.confirmations == "approve", on_restart=partial(record_next, report))
         del turn
         if size > LARGE:
             await give_way()

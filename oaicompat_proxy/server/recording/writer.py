@@ -70,6 +70,10 @@ class RecordingWriter:
         self._lines = _Lines(self._directory, readable, self._max_bytes, self._secret)
         self._submit(len(head), lambda lines: lines.begin(name, head))
 
+    def begin_next_run(self) -> None:
+        """The agent's stream is over; the bytes that follow are those of the run that goes on in its place."""
+        self._add("run", b"")
+
     def gateway_bytes(self, data: bytes) -> None:
         """One read of the gateway's stream."""
         self._add("native", data)
@@ -156,6 +160,9 @@ class _Lines:
 
     def add(self, entry: Entry) -> None:
         """Adds a piece of a stream; of a masked one only complete lines are written."""
+        if entry.kind == "run":
+            self._add_run(entry)
+            return
         masker = self._maskers.get(entry.kind)
         if masker is None:
             self._write(encode_entry(entry))
@@ -163,6 +170,15 @@ class _Lines:
             raise _TooLong("it is too long")
         elif masked := masker.feed(entry.data):
             self._write(encode_entry(Entry(entry.ms, entry.kind, self._without_secret(masked))))
+
+    def _add_run(self, entry: Entry) -> None:
+        """Behind all bytes of the run before."""
+        if self._readable:
+            rest = self._maskers["native"].finish()
+            self._maskers["native"] = Masker(self._readable.native)
+            if rest:
+                self._write(encode_entry(Entry(entry.ms, "native", self._without_secret(rest))))
+        self._write(encode_entry(entry))
 
     def add_whole(self, entry: Entry) -> None:
         """Adds a body."""

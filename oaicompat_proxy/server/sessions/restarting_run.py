@@ -62,10 +62,20 @@ class _ToolHistory:
 class RestartingRun(PullSource):
     """A run of an agent without a gateway, and the runs that follow: each confirmation takes another run."""
 
-    def __init__(self, start: Callable[[Turn], Run], turn: Turn, *, max_buffered: int = MAX_BUFFERED) -> None:
-        """`start`: starts a run with a turn; `turn` is the first. `max_buffered`: of tool calls and results."""
+    def __init__(
+        self,
+        start: Callable[[Turn], Run],
+        turn: Turn,
+        *,
+        on_restart: Callable[[Run], None] = lambda run: None,
+        max_buffered: int = MAX_BUFFERED,
+    ) -> None:
+        """`start`: starts a run with a turn; `turn` is the first. `on_restart`: receives each of the other runs before
+        it is opened. `max_buffered`: of tool calls and results.
+        """
         super().__init__()
         self._start = start
+        self._on_restart = on_restart
         self._max_buffered = max_buffered
         # state
         self._turn = turn
@@ -116,6 +126,7 @@ class RestartingRun(PullSource):
         self._turn = replace(self._turn, messages=messages, reply=ConfirmationReply(asked.call_id, confirmed=True))
         self._history = _ToolHistory(BufferLimit(self._max_buffered))
         self._run = self._start(self._turn)
+        self._on_restart(self._run)
         try:
             await self._run.open()
         except (UpstreamUnreachable, UpstreamConnectTimeout) as error:  # these would say that no run has begun

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ...core.turn import Turn
 from ..random_ids import new_id
 from ..upstream.approvals import approve_all
@@ -11,10 +13,10 @@ from .lease import Lease
 from .restarting_run import RestartingRun
 
 
-def start(lease: Lease, turn: Turn, *, approves: bool) -> EventSource:
-    """`approves`: all confirmations are given (setting `confirmations`)."""
+def start(lease: Lease, turn: Turn, *, approves: bool, on_restart: Callable[[Run], None]) -> EventSource:
+    """`approves`: all confirmations are given (setting `confirmations`). `on_restart`: as of RestartingRun."""
     if approves and lease.upstream.dialect.gateway is None:
-        return RestartingRun(lambda turn: _start(lease, turn), turn)
+        return RestartingRun(lambda turn: _start(lease, turn), turn, on_restart=on_restart)
     run = _start(lease, turn)
     if approves:
         approve_all(run, lease.upstream, lease.key)

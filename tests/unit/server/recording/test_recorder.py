@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,21 @@ from oaicompat_proxy.server.app import create_app
 from oaicompat_proxy.server.recording.recorder import Recorder
 from tests.support.conformance import check_stream
 from tests.support.demo import Demo
+from tests.support.paths import GOLDEN
 from tests.support.proxy import CHAT, StartProxy
-from tests.support.scripted_gateway import OPENING, Agent, Reply, answer, closing, failure, frame, run, text, tool_call
+from tests.support.scripted_gateway import (
+    OPENING,
+    Agent,
+    Exchange,
+    Reply,
+    answer,
+    closing,
+    failure,
+    frame,
+    run,
+    text,
+    tool_call,
+)
 
 ADD = [{"type": "function", "function": {"name": "add", "parameters": {}}}]
 RUN = [b"".join(run("Hello ", "Bob, 42"))]
@@ -214,4 +228,34 @@ async def test_a_failure_in_mid_answer_is_recorded(agent: Agent, proxy: StartPro
     recording = await the_recording(tmp_path)
     assert b"rate_limit_exceeded" in received.body
     assert recording.bytes_of("client").endswith(received.body[-200:])
+    assert compare(recording) == []
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_agent_that_is_run_again_for_a_confirmation_is_recorded_with_all_its_runs(
+    agent: Agent, proxy: StartProxy, tmp_path: Path, stream: bool, masked: bool
+) -> None:
+    """Each run has an id of its own, as the request said."""
+    streams = [(GOLDEN / f"ag_ui_{name}.native.sse").read_bytes() for name in ("interrupt", "two_messages")]
+    played: list[bytes] = []
+
+    def play(exchange: Exchange) -> Reply:
+        said = re.sub(rb'"runId":"[^"]*"', b'"runId":%b' % json.dumps(exchange.json["runId"]).encode(), streams.pop(0))
+        played.append(said)
+        return Reply([said])
+
+    agent.replies("/harbor", play)
+    proxied = await proxy(
+        dialect="ag-ui",
+        upstream=f"{agent.url}/harbor",
+        confirmations="approve",
+        record=str(tmp_path),
+        record_raw=not masked,
+    )
+    received = await proxied.chat(stream=stream)
+    assert (received.status, len(played)) == (200, 2), received.body
+    recording = await the_recording(tmp_path)
+    assert [*map(len, recording.runs())] == [*map(len, played)]
+    assert masked or [*recording.runs()] == played
     assert compare(recording) == []
