@@ -99,7 +99,8 @@ class StreamedAnswer:
         if self._observer is not None:
             for part in parts:
                 self._observer.add(part)
-        return self._observed(b"".join(map(self.encoder.encode, parts)))
+        data = b"".join(map(self.encoder.encode, parts))
+        return data if self._on_bytes is None else self._observed(data)
 
     def _observed(self, data: bytes) -> bytes:
         if data and self._on_bytes is not None:

@@ -19,6 +19,9 @@ class AnswerText:
         self._text = TextChannel(separator)
         self._reasoning = TextChannel(separator)
         self._citations = Citations(limit)
+        # state
+        self._is_contiguous = False
+        """The last part was a batch of text, so the next batch of its block can only make the text longer."""
 
     @property
     def has_text(self) -> bool:
@@ -26,6 +29,7 @@ class AnswerText:
         return self._text.has_text
 
     def add_text(self, text: str) -> list[Part]:
+        self._is_contiguous = False
         sent = self._text.append(text)
         if not sent:
             return []
@@ -34,8 +38,12 @@ class AnswerText:
 
     def add_batch(self, deltas: TextDeltas) -> list[Part]:
         text, encoded = deltas
+        if self._is_contiguous:  # saves two calls a read
+            self._citations.length += len(text)
+            return [TextBatch(text, encoded)]
         if self._text.append_unchanged():
             self._citations.advance(len(text), len(text))
+            self._is_contiguous = True
             return [TextBatch(text, encoded)]
         first = orjson.loads(b'"%b"' % encoded[0])
         parts = self.add_text(first)
@@ -56,6 +64,7 @@ class AnswerText:
 
     def add_narration(self, line: str, *, in_content: bool) -> list[Part]:
         """Adds a line of the proxy's. `in_content`: to the text, else to the reasoning."""
+        self._is_contiguous = False
         if not in_content:
             return [ReasoningPart(self._reasoning.insert_paragraph(line))]
         sent = self._text.insert_paragraph(line)
@@ -69,6 +78,7 @@ class AnswerText:
 
     def start_block(self, *, new_message: bool = False) -> list[Part]:
         """`new_message`: the block is another message's, so a paragraph ends in front of it."""
+        self._is_contiguous = False
         sent = self._text.break_here() if new_message else ""
         self._citations.advance(len(sent), 0)
         self._citations.start_block()
@@ -80,6 +90,7 @@ class AnswerText:
 
     def end_tick(self) -> list[Part]:
         """Ends a tick; returns the rest of its reasoning and text."""
+        self._is_contiguous = False
         parts: list[Part] = []
         if self._reasoning.has_text_in_tick and (reasoning := self._reasoning.end_tick()):
             parts.append(ReasoningPart(reasoning))

@@ -14,7 +14,8 @@ class Citations:
         """`limit` counts every citation until the answer ends, and raises UpstreamAnswerTooLong."""
         self._limit = limit
         # state
-        self._length = 0
+        self.length = 0
+        """Characters of text that were sent."""
         self._block_start: int | None = 0
         """None from the start of a block until its first text."""
         self._found: dict[UrlCitation, None] = {}
@@ -24,16 +25,16 @@ class Citations:
 
     def advance(self, sent: int, own: int) -> None:
         """Counts `sent` characters of text; the last `own` of them are the agent's, without a separator in front."""
-        self._length += sent
+        self.length += sent
         if self._block_start is None:
-            self._block_start = self._length - own
+            self._block_start = self.length - own
 
     def add(self, citations: tuple[Citation, ...]) -> None:
         """Adds citations of the current block, each once."""
-        block = self._length if self._block_start is None else self._block_start
+        block = self.length if self._block_start is None else self._block_start
         for url, title, start, end in citations:
-            first = block if start is None else min(block + start, self._length)
-            last = self._length if end is None else min(block + end, self._length)
+            first = block if start is None else min(block + start, self.length)
+            last = self.length if end is None else min(block + end, self.length)
             found = UrlCitation(url, title, first, max(first, last))
             if found not in self._found:
                 self._limit.add(len(url) + len(title or ""), items=1)

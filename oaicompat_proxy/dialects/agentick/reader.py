@@ -39,7 +39,7 @@ class EventReader(UnbufferedReader):
         self._frames = FrameReader(max_frame=max_frame, frame_filter=self._run.filter_frame)
         # state
         self._template: FrameTemplate | None = None
-        """That of the current block of text."""
+        """That of the current block of text, until the run is finished."""
 
     @property
     def finished(self) -> bool:
@@ -60,8 +60,15 @@ class EventReader(UnbufferedReader):
         try:
             if not (self._frames.between_frames and data.startswith(TEXT_START)):
                 data = self._decode_to_text(data, events)
+            if data and self._template is not None and len(data) <= self._max_frame:
+                match = self._template.match(data)
+                if match is not None:
+                    deltas, data = match
+                    self._run.has_message = True
+                    if deltas.encoded:
+                        events.append(deltas)
             if data:
-                self._read_text(data, events)
+                self._decode(data, events)
         except UpstreamError as error:
             return _then_raise(events, error)
         return events
@@ -73,19 +80,6 @@ class EventReader(UnbufferedReader):
             start = len(data)
         self._decode(data[:start], events)
         return data[start:]
-
-    def _read_text(self, data: bytes, events: list[Event]) -> None:
-        """Reads from the beginning of a text frame."""
-        run = self._run
-        if self._template is not None and not run.finished and len(data) <= self._max_frame:
-            match = self._template.match(data)
-            if match is not None:
-                deltas, data = match
-                run.has_message = True
-                if deltas.encoded:
-                    events.append(deltas)
-        if data:
-            self._decode(data, events)
 
     def _decode(self, data: bytes, events: list[Event]) -> None:
         for frame in self._frames.feed(data):
@@ -109,7 +103,10 @@ class EventReader(UnbufferedReader):
             return None
         if name == "content_start":
             self._template = _new_template(envelope)
-        return self._run.handle(name, data)
+        event = self._run.handle(name, data)
+        if self._run.finished:
+            self._template = None
+        return event
 
 
 def _new_template(content_start: Data) -> FrameTemplate | None:

@@ -151,17 +151,19 @@ class Exchange:
         self.resume()
         return data
 
-    async def push_to(self, feed: Callable[[bytes], T], take: Callable[[T], bool]) -> None:
+    async def push_to(self, feed: Callable[[bytes], T], take: Callable[[T], bool]) -> bool:
         """Calls `take(feed(data))` for each read, in the callback of the connection.
 
-        Until `take` returns False or the response ends. Raises what they raise, and UpstreamError or a subclass.
+        Until `take` returns False or the response ends; returns whether `take` ended it. Raises what they raise, and
+        UpstreamError or a subclass.
         """
         if self._pieces and not take(feed(await self.read())):
-            return
+            return True
         self._feed, self._take = feed, take
         try:
             while self._take is not None and not self.complete:
                 await self._wait()
+            return self._take is None
         finally:
             self._feed = self._take = None
 
@@ -197,29 +199,28 @@ class Exchange:
         if data:
             self._started = True
             self.received += len(data)
-            if self._take is not None:
-                self._push(data)
+            if self._take is None or self._feed is None:
+                self._buffer(data)
             else:
-                if not self._pieces:
-                    self.arrived = perf_counter()
-                self._pieces.append(data)
-                self.buffered += len(data)
-                if self.buffered > MAX_BUFFERED:
-                    self._connection.pause()
+                try:
+                    if not self._take(self._feed(data)):
+                        self._take = None
+                except Exception as error:
+                    self._take = None
+                    self._wake(error)
         if self.complete:
             self._end()
         elif self._take is None:
             self._wake()
 
-    def _push(self, data: bytes) -> None:
-        failure = None
-        try:
-            if self._take(self._feed(data)):  # type: ignore[misc]  # both are set
-                return
-        except Exception as error:
-            failure = error
-        self._take = None
-        self._wake(failure)
+    def _buffer(self, data: bytes) -> None:
+        """Keeps the bytes for `read`."""
+        if not self._pieces:
+            self.arrived = perf_counter()
+        self._pieces.append(data)
+        self.buffered += len(data)
+        if self.buffered > MAX_BUFFERED:
+            self._connection.pause()
 
     def fail(self, failure: UpstreamError) -> None:
         """Ends the exchange without a complete response; the first failure counts."""

@@ -12,7 +12,7 @@ from typing import Self
 from ...core.errors import ProxyError, UpstreamError, UpstreamFrameTooLong, UpstreamInterrupted
 from ...core.events import Event
 from ...core.sse import FrameReader
-from ...dialects.protocol import HttpCall, Reader
+from ...dialects.protocol import HttpCall, Reader, UnbufferedReader
 from .decompression import Inflater
 from .event_source import OnGatewayBytes, TakeEvents, Watch
 from .http_client import NO_HEADERS, HttpClient
@@ -197,13 +197,17 @@ class Run:
         feed = reader.feed if is_plain else self._feed
         stopped = bool(self._ahead) and not take(await self._next())
 
-        def take_read(events: Iterable[Event]) -> bool:
-            nonlocal stopped
-            stopped = not take(events)
-            return not stopped and reader.flush_delay is None
+        holds = False
 
+        def take_unless_held(events: Iterable[Event]) -> bool:
+            nonlocal holds
+            goes_on = take(events)
+            holds = goes_on and reader.flush_delay is not None
+            return goes_on and not holds
+
+        push = take if isinstance(reader, UnbufferedReader) else take_unless_held
         while not stopped and not self._ended:
-            await exchange.push_to(feed, take_read)
+            stopped = await exchange.push_to(feed, push) and not holds
             if not stopped:
                 stopped = not take(await self._next())
 
