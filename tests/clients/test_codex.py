@@ -10,16 +10,20 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import socketserver
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -33,6 +37,7 @@ pytestmark = pytest.mark.timeout(600)
 PATIENCE = 120.0
 """Seconds for one turn."""
 NO_GIT = "--skip-git-repo-check"
+_TO_GATEWAY = {"gateway", "sent"}
 SESSION = re.compile(r"\bsession=(\S+)")
 
 
@@ -89,9 +94,35 @@ class Codex:
         assert events, done.stderr
         return Turn(events, count_runs(self.gateway) - before)
 
+    @contextmanager
+    def begin(self, question: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A turn whose run has begun; it is killed at the end."""
+        command = [str(self.program), "exec", "--json", NO_GIT, question]
+        env = {**os.environ, "HOME": str(self.work), "AGENT_KEY": "any"}
+        null = subprocess.DEVNULL
+        with subprocess.Popen(command, cwd=self.work, env=env, stdin=null, stdout=null, stderr=null) as process:
+            try:
+                deadline = time.monotonic() + PATIENCE
+                while not count_runs(self.gateway):
+                    assert time.monotonic() < deadline, "no run begins"
+                    time.sleep(0.05)
+                yield process
+            finally:
+                process.kill()
+
     def resume(self, question: str) -> Turn:
         """The next turn of the last conversation."""
         return self.ask(question, "resume", "--last")
+
+    def sent_bytes(self) -> int:
+        """Bytes that the proxy has sent to the gateway, by its metrics."""
+        base = self.proxy.wait_for(r"listens on +(http://127\.0\.0\.1:\d+)")[1]
+        with urlopen(f"{base}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        (count,) = (
+            line for line in lines if line.startswith("oaicompat_bytes_total{") and set(line.split('"')) >= _TO_GATEWAY
+        )
+        return int(float(count.rpartition(" ")[2]))
 
     @property
     def sessions(self) -> list[str]:
@@ -261,3 +292,29 @@ def test_two_turns_in_one_session(start: StartCodex) -> None:
         codex.proxy.wait_for(r"(?s)\bsession=.*\bsession=")
         assert len(codex.sessions) == 2
         assert len(set(codex.sessions)) == 1
+
+
+def test_ten_turns_in_one_session(start: StartCodex) -> None:
+    """Ten runs in one session of the agent, which is sent only what is new: a turn is no longer than the one before."""
+    with start("--sessions", "recognise") as codex:
+        turns, sent = [codex.ask("Hello")], [codex.sent_bytes()]
+        for _ in range(9):
+            turns.append(codex.resume("Hello"))
+            sent.append(codex.sent_bytes())
+        assert all(greets(turn.text) for turn in turns)
+        assert [turn.runs for turn in turns] == [1] * 10
+        assert len({turn.thread for turn in turns}) == 1
+        codex.proxy.wait_for(r"(?s)(\bsession=.*){10}")
+        assert len(set(codex.sessions)) == 1
+        sizes = [after - before for before, after in pairwise(sent)]
+        assert max(sizes) - min(sizes) < 1000, sizes
+
+
+def test_a_turn_that_is_stopped(codex: Codex) -> None:
+    """As by Esc: the agent stops soon, although Codex might have come back."""
+    with codex.begin("[[scenario:silent]]") as process:
+        process.send_signal(signal.SIGINT)
+        process.wait(PATIENCE)
+        left = time.monotonic()
+    codex.proxy.wait_for(r"\bsession=")
+    assert time.monotonic() - left < 5

@@ -102,6 +102,7 @@ class IdempotentRuns:
             shared = self._find_or_start(request, handler, key, digest, grace=grace)
         except IdempotencyFull:  # the client has not asked for more than an answer
             return await handler(request)
+        shared.is_retried_soon = True
         return await self._deliver(request, shared, form)
 
     async def _answer_unless_failed(self, request: web.Request, handler: Handler, digest: bytes) -> web.StreamResponse:
@@ -177,8 +178,7 @@ class IdempotentRuns:
         finally:
             shared.remove_reader(reader)
             if not shared.over and not shared.buffer.has_readers:
-                grace = shared.grace if shared.buffer.is_replayable else 0
-                self._call_later(grace, shared, self._stop)
+                self._call_later(shared.next_grace(), shared, self._stop)
 
     def _stop(self, shared: SharedAnswer) -> None:
         if shared.is_followed():

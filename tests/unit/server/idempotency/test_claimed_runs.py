@@ -222,6 +222,7 @@ async def test_a_worker_that_died_has_perhaps_run_it(
     assert code_of(await post(b, turn())) == (409, "idempotent_answer_gone")
     gate.set()
     assert read(await first) == "Hello"
+    monkeypatch.setattr(claimed_runs, "LOST_AFTER", PATIENCE)
     assert read(await post(b, turn())) == "Hello", "the other worker does not remember its own refusal"
     assert len(agent.runs) == 1
 
