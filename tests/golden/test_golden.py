@@ -175,7 +175,7 @@ def test_a_strict_client_of_messages_takes_it_and_it_says_what_chat_says(name: s
 def test_a_recording_makes_a_case_that_asks_as_its_client_did(
     legacy: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("test_golden.GOLDEN", tmp_path)
+    monkeypatch.setattr("tests.golden.test_golden.GOLDEN", tmp_path)
     form = {"include_usage": True, "legacy_functions": legacy}
     asked = AnswerOptions(form=form, tool_names=("add",), server_tools="content")
     for path, content in case_of("new", Recording(options=asked, entries=[Entry(0, "native", b"data: x\n\n")])).items():
