@@ -131,6 +131,8 @@ class Settings:
     @property
     def part(self) -> str:
         """The table of the README that is written: comparisons with other gateways have one of their own."""
+        if self.count:
+            return "pauses" if self.count == "pauses" else "counts"
         if self.curves:
             return "curves"
         return "peers" if self.peers else "bench"
@@ -172,14 +174,22 @@ def _count(settings: Settings) -> None:
         raise click.ClickException(why)
     names = _names(settings, COUNTED)
     with _said_plainly(), open_stage(before=settings.before) as stage:
+        if settings.readme:
+            check_place(settings.part)
         if settings.count == "write":
             write_ratios(stage, _tell)
+        elif settings.count == "check":
+            if not check_ratios(stage, names, _tell):
+                raise click.exceptions.Exit(1)
         elif settings.count == "pauses":
-            show_pauses(stage, settings.before is not None, _tell)
-        elif settings.count == "all":
-            count_costs(stage, names, settings.before is not None, settings.json, _tell)
-        elif not check_ratios(stage, names, _tell):
-            raise click.exceptions.Exit(1)
+            _write_counts(settings, show_pauses(stage, settings.before is not None, _tell))
+        else:
+            _write_counts(settings, count_costs(stage, names, settings.before is not None, settings.json, _tell))
+
+
+def _write_counts(settings: Settings, table: str) -> None:
+    if settings.readme:
+        write_part(settings.part, "\n\n".join([table, conditions_line(machine.conditions(), 1)]))
 
 
 def _names(settings: Settings, known: Collection[str]) -> list[str]:

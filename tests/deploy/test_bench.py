@@ -432,7 +432,15 @@ def test_a_part_of_the_readme_is_replaced_between_its_marks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "part"), [([], "bench"), (["--curves"], "curves"), (["--peer", "litellm"], "peers")], ids=str
+    ("flags", "part"),
+    [
+        ([], "bench"),
+        (["--curves"], "curves"),
+        (["--peer", "litellm"], "peers"),
+        (["--count"], "counts"),
+        (["--count", "pauses"], "pauses"),
+    ],
+    ids=str,
 )
 def test_the_readme_has_a_place_for_each_table(flags: list[str], part: str) -> None:
     context = bench.make_context("bench", flags)

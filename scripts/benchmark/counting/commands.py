@@ -35,13 +35,14 @@ def why_not() -> str:
 
 def count_costs(
     stage: Stage, only: Sequence[str], before: bool, json_file: Path | None, tell: Callable[[str], None]
-) -> None:
-    """Counts everything, and shows what costs most."""
+) -> str:
+    """Counts everything, and shows what costs most. The table of the costs."""
     targets = [*TARGETS, *([BEFORE] if before else [])]
     costs = _count(stage, only, targets, [Callgrind(), Strace(), PythonCalls()], tell)
     click.echo("\n\n".join([cost_table(costs), *largest_tables(costs, MOST_COSTLY)]))
     if json_file:
         json_file.write_text(json.dumps([asdict(cost) for cost in costs], indent=1) + "\n", "utf-8")
+    return cost_table(costs)
 
 
 def check_ratios(stage: Stage, only: Sequence[str], tell: Callable[[str], None]) -> bool:
@@ -59,13 +60,14 @@ def write_ratios(stage: Stage, tell: Callable[[str], None]) -> None:
     click.echo(f"{cost_table(costs)}\n\nThe ratios are in {TABLE}.")
 
 
-def show_pauses(stage: Stage, before: bool, tell: Callable[[str], None]) -> None:
-    """Measures the longest pause of the event loop."""
+def show_pauses(stage: Stage, before: bool, tell: Callable[[str], None]) -> str:
+    """Measures the longest pause of the event loop, and shows it. The table."""
     pauses = []
     for name in ["proxy", *([BEFORE] if before else [])]:
         tell(f"pause: {name}")
         pauses.append(measure_pause(stage, name))
     click.echo(pause_table(pauses))
+    return pause_table(pauses)
 
 
 def _count(
