@@ -133,6 +133,7 @@ NEED_NO_TEST = {
     "server.runtime": "unit/server/test_gateway replaces it",
     "commands.apis": "unit/commands/test_client and unit/commands/test_chat speak each API",
     "commands.chat_api": "unit/commands/test_client",
+    "commands.messages_api": "unit/commands/test_client",
     "commands.responses_api": "unit/commands/test_client",
     "commands.doctor.probe": "unit/commands/doctor/test_doctor goes through it, with and without nginx",
     "commands.doctor.gateway_checks": "unit/commands/doctor/test_doctor",

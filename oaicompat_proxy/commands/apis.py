@@ -8,9 +8,10 @@ import click
 
 from .chat_api import CHAT
 from .client import Api
+from .messages_api import MESSAGES
 from .responses_api import RESPONSES
 
-APIS: dict[str, Api] = {"chat": CHAT, "responses": RESPONSES}
+APIS: dict[str, Api] = {"chat": CHAT, "responses": RESPONSES, "messages": MESSAGES}
 
 
 def _find(context: click.Context, option: click.Parameter, name: Any) -> Api:

@@ -108,7 +108,7 @@ def parse_event(data: bytes) -> dict[str, Any]:
     except ValueError:
         event = None
     if not isinstance(event, dict):
-        raise AnswerError(f"this is not an OpenAI stream: {data[:100]!r}")
+        raise AnswerError(f"this is no stream of the API: {data[:100]!r}")
     return event
 
 
@@ -116,8 +116,8 @@ def error_text(error: Any) -> str:
     """The words of an error object, for people."""
     if not isinstance(error, dict):
         return str(error)
-    code = f" ({error['code']})" if error.get("code") else ""
-    return f"{error.get('message')}{code}"
+    kind = error.get("code", error.get("type"))
+    return f"{error.get('message')} ({kind})" if kind else str(error.get("message"))
 
 
 def _status_text(status: int, body: bytes) -> str:

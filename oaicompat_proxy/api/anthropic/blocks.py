@@ -3,7 +3,7 @@
 A call of the client's has no end of its own: its block stays open until the next call or the end of the answer, and
 what comes meanwhile waits, because blocks may not overlap.
 
-Source: `PROTOCOL.md` of this room, "Stream" and "The agent's own tools".
+Source: `api/anthropic/PROTOCOL.md`, "Stream" and "The agent's own tools".
 """
 
 from __future__ import annotations

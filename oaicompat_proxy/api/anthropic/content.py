@@ -1,6 +1,6 @@
 """Content blocks of a request → blocks of a message: text, pictures and documents.
 
-Source: `PROTOCOL.md` of this room, "Content blocks".
+Source: `api/anthropic/PROTOCOL.md`, "Content blocks".
 """
 
 from __future__ import annotations

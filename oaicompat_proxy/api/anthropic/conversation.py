@@ -8,7 +8,7 @@ Coding agents put texts of their own beside the user's words: `<system-reminder>
 accompany: a message of the system's as such, a reminder as a message of the user's. Behind the results of tools there
 are no words that they could stand before; there a reminder is a part of the last result.
 
-Source: `PROTOCOL.md` of this room, "Messages" and "Clients".
+Source: `api/anthropic/PROTOCOL.md`, "Messages" and "Clients".
 """
 
 from __future__ import annotations

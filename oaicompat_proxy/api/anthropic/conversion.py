@@ -1,6 +1,6 @@
 """A complete answer in its other form: the events of a stream → the whole message, and back.
 
-Source: `PROTOCOL.md` of this room, "Stream": what the events add up to.
+Source: `api/anthropic/PROTOCOL.md`, "Stream": what the events add up to.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The parts of an answer → the events of a Messages stream.
 
-Source: `PROTOCOL.md` of this room, "Stream".
+Source: `api/anthropic/PROTOCOL.md`, "Stream".
 """
 
 from __future__ import annotations

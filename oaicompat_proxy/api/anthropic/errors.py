@@ -1,6 +1,6 @@
 """Our errors as Anthropic's clients read them.
 
-Source: `PROTOCOL.md` of this room, "Errors"; types of the `anthropic` package 2.14, `ErrorObject`.
+Source: `api/anthropic/PROTOCOL.md`, "Errors"; types of the `anthropic` package 2.14, `ErrorObject`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Server-sent events of a Messages stream, as bytes: an `event:` line, and the same name as `type` inside of the data.
 
-Source: `PROTOCOL.md` of this room, "Stream". Official clients skip events without an `event:` line.
+Source: `api/anthropic/PROTOCOL.md`, "Stream". Official clients skip events without an `event:` line.
 """
 
 from __future__ import annotations

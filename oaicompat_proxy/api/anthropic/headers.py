@@ -1,6 +1,6 @@
 """Headers of answers, as Anthropic's service sends them.
 
-Source: `PROTOCOL.md` of this room, "Headers".
+Source: `api/anthropic/PROTOCOL.md`, "Headers".
 """
 
 from __future__ import annotations

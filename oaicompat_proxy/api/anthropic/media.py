@@ -1,6 +1,6 @@
 """Pictures and documents of a request → `Media`. What comes by value is checked and counted, and stays base64 text.
 
-Source: `PROTOCOL.md` of this room, "Request": `image` and `document` with the sources `base64`, `url` and `file`.
+Source: `api/anthropic/PROTOCOL.md`, "Request": `image` and `document` with the sources `base64`, `url` and `file`.
 """
 
 from __future__ import annotations

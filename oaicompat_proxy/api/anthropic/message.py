@@ -1,6 +1,6 @@
 """The message object of an answer, and the words of its end.
 
-Source: `PROTOCOL.md` of this room, "Message"; types of the `anthropic` package 2.14, `Message` and `Usage`.
+Source: `api/anthropic/PROTOCOL.md`, "Message"; types of the `anthropic` package 2.14, `Message` and `Usage`.
 """
 
 from __future__ import annotations

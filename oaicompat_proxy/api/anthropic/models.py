@@ -1,6 +1,6 @@
 """Bodies of the models endpoints.
 
-Source: types of the `anthropic` package 2.14, `ModelInfo`; `PROTOCOL.md` of this room, "Models".
+Source: types of the `anthropic` package 2.14, `ModelInfo`; `api/anthropic/PROTOCOL.md`, "Models".
 """
 
 from __future__ import annotations

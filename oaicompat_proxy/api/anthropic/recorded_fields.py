@@ -1,6 +1,6 @@
 """What a masked recording shows of the answers to Anthropic's clients.
 
-Source: `PROTOCOL.md` of this room, "Stream" and "Message".
+Source: `api/anthropic/PROTOCOL.md`, "Stream" and "Message".
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Fields that the proxy does not use are passed on to the agent, unknown ones too.
 
-Source: `PROTOCOL.md` of this room, "Request".
+Source: `api/anthropic/PROTOCOL.md`, "Request".
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ stream that failed is asked for once more as a whole message, so `stream` makes 
 Other clients name nothing, and two equal requests may be meant. Right behind a failure they are not: the AI SDK repeats
 a request twice after each status of 500 or more, whatever `x-should-retry` says.
 
-Source: measured with Claude Code 2.1.332 and `@ai-sdk/anthropic` 4.0.105; `PROTOCOL.md` of this room, "Clients".
+Source: measured with Claude Code 2.1.332 and `@ai-sdk/anthropic` 4.0.105; `api/anthropic/PROTOCOL.md`, "Clients".
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Its helpers (titles, web search) send the same name at the same time. They declare no tools of the client's, and get a
 session of their own each; a sub-agent, which has a header of its own, has one for its conversation.
 
-Source: measured with Claude Code 2.1.332; `PROTOCOL.md` of this room, "Clients".
+Source: measured with Claude Code 2.1.332; `api/anthropic/PROTOCOL.md`, "Clients".
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Clients ask it to see how full a context is, dozens of times at once. A header says that the number is an estimate.
 
-Source: `PROTOCOL.md` of this room, "Counting tokens".
+Source: `api/anthropic/PROTOCOL.md`, "Counting tokens".
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Calls of tools and their results belong together: the service refuses messages in which they do not.
 
-Each `tool_use` block is answered by a `tool_result` block in the next message of the user's. Messages of the role
-`system` may stand between them.
+Each `tool_use` block is answered by one `tool_result` block before the assistant says anything else. Messages of one
+role that follow each other count as one, and messages of the role `system` may stand between them.
 
-Source: the service's words, `PROTOCOL.md` of this room, "Errors".
+Source: the service's words, `api/anthropic/PROTOCOL.md`, "Errors".
 """
 
 from __future__ import annotations
@@ -19,23 +19,21 @@ MAX_LISTED = 16
 
 def check_pairing(messages: Sequence[Mapping[str, Any]]) -> None:
     """Raises InvalidRequest for the first call without a result, or result without a call. `messages` are checked."""
-    called: dict[str, None] = {}
-    caller = 0
+    unanswered: dict[str, int] = {}
+    """The index of its message by the id of each call."""
+    is_answering = False
     for index, message in enumerate(messages):
-        if message["role"] == "system":
-            continue
         if message["role"] == "user":
-            answered = set()
+            is_answering = True
             for place, result in _blocks(message, "tool_result"):
-                if result["tool_use_id"] not in called:
+                if unanswered.pop(result["tool_use_id"], None) is None:
                     raise _unexpected(f"messages.{index}.content.{place}", result["tool_use_id"])
-                answered.add(result["tool_use_id"])
-            _check_answered([each for each in called if each not in answered], caller)
-            called = {}
-        else:
-            _check_answered(list(called), caller)
-            called, caller = {block["id"]: None for _, block in _blocks(message, "tool_use")}, index
-    _check_answered(list(called), caller)
+        elif message["role"] == "assistant":
+            if is_answering:
+                _check_answered(unanswered)
+            is_answering = False
+            unanswered |= {block["id"]: index for _, block in _blocks(message, "tool_use")}
+    _check_answered(unanswered)
 
 
 def _blocks(message: Mapping[str, Any], kind: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -44,14 +42,16 @@ def _blocks(message: Mapping[str, Any], kind: str) -> Iterator[tuple[int, Mappin
         yield from ((place, block) for place, block in enumerate(content) if block["type"] == kind)
 
 
-def _check_answered(missing: Sequence[str], caller: int) -> None:
-    if missing:
-        listed = ", ".join(map(clip, missing[:MAX_LISTED]))
-        raise fault(
-            f"messages.{caller}",
-            f"`tool_use` ids were found without `tool_result` blocks immediately after: {listed}. Each `tool_use` "
-            "block must have a corresponding `tool_result` block in the next message.",
-        )
+def _check_answered(unanswered: Mapping[str, int]) -> None:
+    if not unanswered:
+        return
+    caller = next(iter(unanswered.values()))
+    listed = ", ".join(map(clip, list(unanswered)[:MAX_LISTED]))
+    raise fault(
+        f"messages.{caller}",
+        f"`tool_use` ids were found without `tool_result` blocks immediately after: {listed}. Each `tool_use` "
+        "block must have a corresponding `tool_result` block in the next message.",
+    )
 
 
 def _unexpected(path: str, tool_use_id: str) -> Exception:

@@ -1,6 +1,6 @@
 """Faults in a request's shape, as Anthropic words them: `messages.0.content.1.text: Field required`.
 
-Source: `PROTOCOL.md` of this room, "Errors". The service's words are pydantic's, and so are these.
+Source: `api/anthropic/PROTOCOL.md`, "Errors". The service's words are pydantic's, and so are these.
 """
 
 from __future__ import annotations

@@ -34,8 +34,8 @@ class AnswerSettings:
     )
     server_tools: Literal["auto", "hide", "reasoning", "content"] = field(
         "auto",
-        "Where the actions of the agent's own tools are shown. `auto`: as items in the Responses API, which has items "
-        "for them, and nowhere in other APIs.",
+        "Where the actions of the agent's own tools are shown. `auto`: as items in the Responses API and as blocks in "
+        "the Messages API, which have some for them, and nowhere in other APIs.",
         gateway=True,
         model=True,
     )

@@ -15,7 +15,8 @@ class SessionSettings:
         ("x-session-id",),
         "Place in a request that names its session: `x-session-id` or `header:NAME` for a header; `user`, "
         "`prompt_cache_key` or `metadata.session_id` for a field; `none` for no place. May be repeated; the first "
-        "place that has a name counts.",
+        "place that has a name counts. The default place is followed by that of the API's own client, if it has one: "
+        "the session of Claude Code.",
         metavar="PLACE",
         gateway=True,
     )

@@ -3,7 +3,7 @@
 Fields that are not named here are let through, whatever they hold: the agent gets them. So is a tool of an unknown
 type, since it asks nothing of an agent.
 
-Source: types of the `anthropic` package 2.14, `MessageCreateParams`; `PROTOCOL.md` of this room, "Request".
+Source: types of the `anthropic` package 2.14, `MessageCreateParams`; `api/anthropic/PROTOCOL.md`, "Request".
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ USER = {"role": "user", "content": "x"}
     [
         *([USER], [USER, called("a", "b"), answered("b", "a"), USER], [USER, called("a"), SYSTEM, answered("a")]),
         [USER, called("a"), answered("a"), called("a"), answered("a")],
+        [USER, called("a", "b"), answered("a"), SYSTEM, answered("b"), USER, called()],
     ],
 )
 def test_they_do(messages: list[dict[str, Any]]) -> None:
