@@ -108,7 +108,7 @@ async def test_a_failure_before_the_stream_is_told_with_its_status(telling: Star
 @with_each_api
 async def test_a_failure_in_the_stream_is_told_and_what_was_said_is_kept(telling: StartTelling, api: Api) -> None:
     reply = Answer()
-    with pytest.raises(AnswerError, match="agent_error|api_error"):
+    with pytest.raises(AnswerError, match=r"agent_error|api_error"):
         await asked(await telling(*run("Hi")[:4], failure("broken")), api, reply)
     assert (reply.text, reply.items) == ("Hi", [])
 
