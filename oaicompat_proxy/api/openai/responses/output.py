@@ -143,10 +143,10 @@ class Output:
         return [] if item is None else item.finish(part)
 
     def _annotate(self, part: Annotations) -> list[Event]:
-        """A message that is closed can take none any more: then an empty one behind it has the sources."""
-        events = [] if self.message is not None else self._close_call() + self.open_message()
-        assert self.message is not None
-        return events + self.message.cite(part.citations)
+        """A message that is closed can take none any more. An empty one behind it would be what openai-agents and Codex
+        take for the answer.
+        """
+        return [] if self.message is None else self.message.cite(part.citations)
 
     def _finish(self, part: AnswerFinished) -> list[Event]:
         self.incomplete_reason = INCOMPLETE.get(part.reason)
