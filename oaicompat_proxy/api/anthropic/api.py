@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ...core.answer import Envelope
 from ...core.errors import ProxyError
 from ...core.request import AgentRequest, RequestLimits
-from ..openai.errors import error_headers
+from ..error_headers import error_headers
 from ..protocol import ApiRoute, ApiSettings, BodyBuilder, ErrorAnswer, Form, ParsedBody, RetryRules, StreamEncoder
 from . import errors, headers, models, request
 from .blocks import BlockOptions

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...core.exact_json import extract_exact
 from ...core.request import AgentRequest, RequestLimits
-from ..openai.json_body import parse_json
+from ..json_body import parse_json
 from ..protocol import ParsedBody
 from .conversation import build_messages
 from .media import MediaReader

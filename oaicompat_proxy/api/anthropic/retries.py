@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from ...core import json_text
 from ...core.errors import InvalidRequest
-from ..openai.json_body import parse_json
+from ..json_body import parse_json
 from ..protocol import RetryKey
 from .sessions import SESSION, name_of
 

@@ -5,18 +5,14 @@ Source: OpenAI API description, `ErrorResponse`; the frame inside a stream as th
 
 from __future__ import annotations
 
-import math
-
 from ...core import json_text, sse
 from ...core.errors import (
     AgentQuotaExceeded,
     AgentRateLimited,
     InvalidRequest,
-    MissingKey,
     ProxyError,
     RateLimited,
     TooManyRuns,
-    UnsupportedEncoding,
 )
 
 TYPES: tuple[tuple[type[ProxyError], str], ...] = (
@@ -52,20 +48,3 @@ def error_body(error: ProxyError) -> bytes:
 def error_ending(error: ProxyError) -> bytes:
     """The end of a stream that failed: one error frame, then `[DONE]`, no finish chunk."""
     return sse.encode(error_body(error)) + sse.DONE
-
-
-def error_headers(error: ProxyError) -> dict[str, str]:
-    """Headers from which the official clients read whether and when to retry: in whole seconds, and in milliseconds if
-    that differs."""
-    headers: dict[str, str] = {}
-    if error.should_retry is not None:
-        headers["x-should-retry"] = "true" if error.should_retry else "false"
-    if error.retry_after is not None:
-        headers["retry-after"] = str(math.ceil(error.retry_after))
-        if error.retry_after % 1:
-            headers["retry-after-ms"] = str(math.ceil(error.retry_after * 1000))
-    if isinstance(error, UnsupportedEncoding):
-        headers["Accept-Encoding"] = error.accepted
-    if isinstance(error, MissingKey):
-        headers["WWW-Authenticate"] = error.challenge
-    return headers

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ...core.answer import Envelope
 from ...core.errors import ProxyError
 from ...core.request import AgentRequest
+from ..error_headers import error_headers
 from ..protocol import ApiRoute, BodyBuilder, ErrorAnswer, Form, ParsedBody, RetryRules, StreamEncoder
 from . import errors, headers, models
 from .recorded_fields import RECORDED_FIELDS
@@ -44,7 +45,7 @@ class OpenAiApi:
         return {}
 
     def encode_error(self, error: ProxyError) -> ErrorAnswer:
-        return ErrorAnswer(error.status, errors.error_headers(error), errors.error_body(error))
+        return ErrorAnswer(error.status, error_headers(error), errors.error_body(error))
 
     def encode_model(self, name: str, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
         return models.model_body(name, created=created, owner=owner, endpoints=endpoints)

@@ -15,8 +15,8 @@ from ....core.errors import InvalidRequest
 from ....core.exact_json import extract_exact
 from ....core.message import Block, Message, Text, ToolCall
 from ....core.request import AgentRequest, RequestLimits
+from ...json_body import parse_json
 from ...protocol import ParsedBody
-from ..json_body import parse_json
 from ..media import MediaReader
 from ..parameters import METADATA_KEY
 from ..schema.requests import CHAT

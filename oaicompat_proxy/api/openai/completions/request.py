@@ -12,8 +12,8 @@ from ....core.errors import InvalidRequest
 from ....core.exact_json import extract_exact
 from ....core.message import Message, Text
 from ....core.request import AgentRequest, RequestLimits
+from ...json_body import parse_json
 from ...protocol import ParsedBody
-from ..json_body import parse_json
 from ..parameters import METADATA_KEY
 from ..schema.requests import COMPLETION
 from ..stream_options import parse_streaming

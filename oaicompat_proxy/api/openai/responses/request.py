@@ -14,8 +14,8 @@ from ....core.confirmation_call import CONFIRM_TOOL
 from ....core.errors import InvalidRequest
 from ....core.exact_json import extract_exact
 from ....core.request import AgentRequest, RequestLimits
+from ...json_body import parse_json
 from ...protocol import ParsedBody
-from ..json_body import parse_json
 from ..media import MediaReader
 from ..parameters import METADATA_KEY
 from ..schema.response_items import type_of

@@ -3,17 +3,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from oaicompat_proxy.api.openai.errors import error_body, error_ending, error_headers, type_of
+from oaicompat_proxy.api.openai.errors import error_body, error_ending, type_of
 from oaicompat_proxy.core import errors
 from tests.support.conformance import check_error_body, check_stream
-
-
-class Elsewhere(errors.UpstreamError):
-    """One that has a time to try again, in fractions of a second."""
-
-    code = "elsewhere"
-    retry_after = 2.5
-
 
 SHOWN = [
     (
@@ -48,20 +40,6 @@ def test_a_stream_that_failed_ends_with_the_error_and_done() -> None:
     ending = error_ending(error)
     assert ending == b"data: " + error_body(error) + b"\n\ndata: [DONE]\n\n"
     assert check_stream(ending, include_usage=False).error == json.loads(error_body(error))["error"]
-
-
-@pytest.mark.parametrize(
-    ("error", "headers"),
-    [
-        (errors.InvalidRequest("Bad."), {}),
-        (errors.UpstreamUnreachable("Gone."), {"x-should-retry": "true"}),
-        (errors.AgentError("No."), {"x-should-retry": "false"}),
-        (errors.AgentRateLimited("Slow."), {"x-should-retry": "false", "retry-after": "5"}),
-        (Elsewhere("Away."), {"x-should-retry": "false", "retry-after": "3", "retry-after-ms": "2500"}),
-    ],
-)
-def test_headers_say_whether_and_when_to_try_again(error: errors.ProxyError, headers: dict[str, str]) -> None:
-    assert error_headers(error) == headers
 
 
 def kinds_of(root: type[errors.ProxyError]) -> Iterator[type[errors.ProxyError]]:

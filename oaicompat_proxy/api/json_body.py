@@ -15,8 +15,8 @@ from typing import Any
 
 import orjson
 
-from ...core.errors import InvalidRequest
-from ...core.exact_json import parse_nearest, replace_lone_surrogates
+from ..core.errors import InvalidRequest
+from ..core.exact_json import parse_nearest, replace_lone_surrogates
 from .json_size import find_excess
 
 MAX_VALUES = 100_000

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.api.openai.json_size import MAX_DEPTH, find_excess
+from oaicompat_proxy.api.json_size import MAX_DEPTH, find_excess
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text('a,:[]{}"\\ é'),

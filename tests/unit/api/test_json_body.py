@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.api.openai.json_body import parse_json
-from oaicompat_proxy.api.openai.json_size import MAX_DEPTH
+from oaicompat_proxy.api.json_body import parse_json
+from oaicompat_proxy.api.json_size import MAX_DEPTH
 from oaicompat_proxy.core.errors import InvalidRequest
 
 NOT_PARSED = "We could not parse the JSON body of your request. (HINT: "
