@@ -54,7 +54,7 @@ SERVER = (
     {"access"},
     {"signing_secret"},
     {"redis"},
-    {"shutdown", "sinks", "random_ids", "turns", "shared_table", "ledgers", "bounded_keys", "bounded_redis"},
+    {"shutdown", "sinks", "random_ids", "event_loop", "shared_table", "ledgers", "bounded_keys", "bounded_redis"},
 )
 """The same inside `server`."""
 

@@ -37,7 +37,7 @@ class SessionStatus(NamedTuple):
 
 
 class Reader(Protocol):
-    """Reads one run. `feed()` returns the events that each read completes; `flush()` returns events that were held."""
+    """Reads one run. `feed()` returns the events that each read completes; `flush()` returns buffered events."""
 
     @property
     def finished(self) -> bool:
@@ -58,7 +58,7 @@ class Reader(Protocol):
 
     @property
     def flush_delay(self) -> float | None:
-        """Seconds of silence after which `flush` must be called; None if nothing is held."""
+        """Seconds of silence after which `flush` must be called; None if nothing is buffered."""
         ...
 
     @property
@@ -67,7 +67,7 @@ class Reader(Protocol):
         ...
 
     def flush(self, *, at_end: bool) -> Iterable[Event]:
-        """The events that were held because later frames could change them.
+        """The events that were buffered because later frames could change them.
 
         `at_end`: the stream has ended; else `flush_delay` is over.
         """
@@ -75,7 +75,7 @@ class Reader(Protocol):
 
 
 class UnbufferedReader:
-    """A reader that holds no events back."""
+    """A reader that buffers no events."""
 
     flush_delay: float | None = None
     flush_count = 0

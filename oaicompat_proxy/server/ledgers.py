@@ -24,7 +24,7 @@ _RECORD = struct.Struct("<16sI")
 _DELETED = bytes(16)
 
 CANDIDATES = 8
-"""Candidate rings of a caller: if all are taken, the one that was used first is given away."""
+"""Candidate rings of a caller: if all are taken, the one that was used least recently is reassigned."""
 
 LOCK_ATTEMPTS = 200
 """A process that was stopped may hold the lock: then the others go on without it, and at worst count wrongly."""
@@ -46,7 +46,7 @@ class Entry(NamedTuple):
 
 
 class Ledgers:
-    """Names are 16 bytes. `add` says which of the caller's entries have to give way."""
+    """Names are 16 bytes. `add` returns the caller's entries that must be evicted."""
 
     def __init__(self, *, callers: int, most: int, most_bytes: int) -> None:
         """`most`, `most_bytes`: of the entries of one caller."""
@@ -57,13 +57,13 @@ class Ledgers:
         self._memory = mmap.mmap(-1, callers * self._size)
 
     def add(self, caller: bytes, name: bytes, size: int) -> list[Entry]:
-        """Returns the entries that give way to this one. An entry of the same name is replaced."""
+        """Returns the entries that this one evicts. An entry of the same name is replaced."""
         evicted = []
         with self._locked():
-            place, first, count, total = self._find_or_take(caller)
+            place, first, count, total = self._find_or_assign(caller)
             total -= self._delete(place, name)
             while count and (count >= self._most or total + size > self._most_bytes):
-                oldest = self._take(self._record(place, first))
+                oldest = self._clear(self._record(place, first))
                 first, count, total = (first + 1) % self._most, count - 1, total - oldest.size
                 if oldest.name != _DELETED:
                     evicted.append(oldest)
@@ -110,7 +110,7 @@ class Ledgers:
             (place for place in self._candidates(caller) if memory[place : place + len(caller)] == caller), None
         )
 
-    def _find_or_take(self, caller: bytes) -> tuple[int, int, int, int]:
+    def _find_or_assign(self, caller: bytes) -> tuple[int, int, int, int]:
         """The place of the caller's ring, its oldest entry's place in it, the number of entries and their bytes."""
         found = self._find(caller)
         if found is not None:
@@ -128,9 +128,9 @@ class Ledgers:
         found = self._memory.find(name, start, end)
         while found >= 0 and (found - start) % _RECORD.size:
             found = self._memory.find(name, found + 1, end)
-        return 0 if found < 0 else self._take(found).size
+        return 0 if found < 0 else self._clear(found).size
 
-    def _take(self, record: int) -> Entry:
+    def _clear(self, record: int) -> Entry:
         """The entry, whose record is empty afterwards."""
         entry = Entry(*_RECORD.unpack_from(self._memory, record))
         _RECORD.pack_into(self._memory, record, _DELETED, 0)

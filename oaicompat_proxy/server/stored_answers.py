@@ -35,7 +35,7 @@ MAX_OF_CALLER_IN_REDIS, MAX_BYTES_OF_CALLER_IN_REDIS = 4000, 64 * 1024 * 1024
 MAX_IN_REDIS = 40_000
 """Entries of all callers, gateways and replicas; the oldest are evicted."""
 
-NAMES_AT_ONCE = 16
+MGET_BATCH_SIZE = 16
 """Entries that Redis is asked for in one command: with the largest entries they are 8 MB."""
 
 _TABLE = SharedTable(slots=4096, slot_size=16 * 1024, candidates=8)
@@ -179,8 +179,8 @@ class RedisAnswers:
         found = await self._local.find(scope, names, most=most)
         missing = [name for name in names if name not in found]
         most -= sum(map(len, found.values()))
-        for start in range(0, len(missing), NAMES_AT_ONCE):
-            asked = missing[start : start + NAMES_AT_ONCE]
+        for start in range(0, len(missing), MGET_BATCH_SIZE):
+            asked = missing[start : start + MGET_BATCH_SIZE]
             with mapped_errors():
                 values = await self._redis.mget([_redis_key(scope, name) for name in asked])
             for name, value in zip(asked, values, strict=True):

@@ -79,7 +79,7 @@ class AnswerBlocks:
     def __init__(self, writer: BlockWriter, options: BlockOptions) -> None:
         self._writer = writer
         self._options = options
-        # moving
+        # state
         self._open = ""
         """The type of the open block."""
         self._waiting: list[Part] = []

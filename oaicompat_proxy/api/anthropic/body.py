@@ -14,7 +14,7 @@ class BlockCollector:
     """Collects the blocks of an answer. The fields that grow are joined when their block is closed."""
 
     def __init__(self) -> None:
-        # moving
+        # state
         self.content: list[dict[str, Any]] = []
         self._pieces: list[str] = []
 
@@ -60,7 +60,7 @@ class MessageBuilder:
         self._envelope = envelope
         self._collector = BlockCollector()
         self._blocks = AnswerBlocks(self._collector, options)
-        # moving
+        # state
         self._stop_reason = "end_turn"
         self._usage: UsageTotals | None = None
 

@@ -20,7 +20,7 @@ class EventWriter:
     """Writes the blocks of an answer as events."""
 
     def __init__(self) -> None:
-        # moving
+        # state
         self.chunks = 0
         self._index = -1
         self._texts = DeltaFrames(0, b"text_delta", b"text")
@@ -64,7 +64,7 @@ class MessageEncoder:
         self._envelope = envelope
         self._writer = EventWriter()
         self._blocks = AnswerBlocks(self._writer, options)
-        # moving
+        # state
         self._has_started = False
         self._stop_reason = "end_turn"
         self._usage: UsageTotals | None = None

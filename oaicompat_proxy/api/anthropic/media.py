@@ -23,7 +23,7 @@ class MediaReader:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        # moving
+        # state
         self._taken = 0
         self.encoded = 0
         """Characters that came as base64."""

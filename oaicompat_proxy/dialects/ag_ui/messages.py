@@ -2,8 +2,8 @@
 
 Source: AG-UI 1.1, "Streaming Messages": start, content and end belong together by `messageId`; several messages may be
 open at once, and an ended message may be opened again. An answer is one text, so the message that began first is the
-active one, and the deltas of the others are held until it ends. Messages of other roles repeat the conversation, and
-those of sub-agents are internal: both are hidden.
+active one, and the deltas of the others are buffered until it ends. Messages of other roles repeat the conversation,
+and those of sub-agents are internal: both are hidden.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from .limits import Budget
 
 ASSISTANT = "assistant"
 
-MAX_HELD = 1024 * 1024
-"""Characters that are held for messages that are not active, at most. Beyond it the active one counts as ended."""
+MAX_BUFFERED = 1024 * 1024
+"""Characters that are buffered for messages that are not active, at most. Beyond it the active one counts as ended."""
 
 MAX_OPEN = 4 * 1024 * 1024
 """Characters of the ids of all open messages, at most."""
@@ -27,7 +27,7 @@ MAX_OPEN = 4 * 1024 * 1024
 
 class _Message:
     def __init__(self) -> None:
-        self.held: list[str] = []
+        self.buffered: list[str] = []
         self.ended = False
 
 
@@ -48,7 +48,7 @@ class Messages:
         """Ids of the open messages; the first is active."""
         self._hidden: set[str] = set()
         """Ids of the open hidden messages."""
-        self._held_size = 0
+        self._buffered_size = 0
         self._last_active: str | None = None
         """The message that was active last."""
         self.has_messages = False
@@ -126,9 +126,9 @@ class Messages:
             self._hidden.discard(message_id)
 
     def _hold(self, delta: str, message_id: str) -> list[Event]:
-        self._open[message_id].held.append(delta)
-        self._held_size += _held_cost(delta)
-        return self.end(self._order[0]) if self._held_size > MAX_HELD else []
+        self._open[message_id].buffered.append(delta)
+        self._buffered_size += _buffered_cost(delta)
+        return self.end(self._order[0]) if self._buffered_size > MAX_BUFFERED else []
 
     def _activate_after_ended(self) -> list[Event]:
         """Activates the next message until the active one has not ended."""
@@ -147,11 +147,11 @@ class Messages:
         message_id = self._order[0]
         message = self._open[message_id]
         is_new, self._last_active = message_id != self._last_active, message_id
-        self._held_size -= sum(map(_held_cost, message.held))
-        held, message.held = "".join(message.held), []
-        return [*self._started(is_new), *([self._delta(held)] if held else [])]
+        self._buffered_size -= sum(map(_buffered_cost, message.buffered))
+        buffered, message.buffered = "".join(message.buffered), []
+        return [*self._started(is_new), *([self._delta(buffered)] if buffered else [])]
 
 
-def _held_cost(held: str) -> int:
-    """Characters of a held delta, with 1 for the delta itself."""
-    return len(held) + 1
+def _buffered_cost(delta: str) -> int:
+    """Characters of a buffered delta, with 1 for the delta itself."""
+    return len(delta) + 1

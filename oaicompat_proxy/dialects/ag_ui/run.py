@@ -104,7 +104,7 @@ class RunEvents:
         return events + read_end(data, self._calls, self._interrupt_events, silent=silent, stop_reason=reason)
 
     def fail(self) -> list[Event]:
-        """The events that were still held when the run failed."""
+        """The events that were still buffered when the run failed."""
         return self._texts.close()
 
     def _close_chunks(self, name: str, owner: str) -> list[Event]:

@@ -2,8 +2,8 @@
 
 Source: AG-UI 1.1, "Several runs on one stream" and "After a run closes". A producer may replay earlier runs of the
 thread before the wanted run, which has the `runId` of the request. Only the wanted run is the answer. A run with
-another id may be a replay, or the wanted run of a producer that chooses run ids itself, so its events are held until
-that is known. Until the stream ends, `RUN_ERROR` after `RUN_FINISHED` makes the run a failure.
+another id may be a replay, or the wanted run of a producer that chooses run ids itself, so its events are buffered
+until that is known. Until the stream ends, `RUN_ERROR` after `RUN_FINISHED` makes the run a failure.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ NEXT_RUN_WAIT = 5.0
 REPLAY_WAIT = 0.5
 """Seconds to wait for the end of a replay, which is sent at once. A run that takes longer is the wanted one."""
 
-MAX_HELD = 1024 * 1024
-"""Characters that are held of a run with another id. A longer run is the wanted one."""
+MAX_BUFFERED = 1024 * 1024
+"""Characters that are buffered of a run with another id. A longer run is the wanted one."""
 
 _ALLOWED_AFTER_END = frozenset(
     {"TEXT_MESSAGE_END", "TOOL_CALL_END", "REASONING_MESSAGE_END", "THINKING_TEXT_MESSAGE_END"}
@@ -49,13 +49,13 @@ class Runs:
         self._is_ignoring = False
         """The wanted run has finished and another one has begun, whose events are ignored."""
         self._is_active = False
-        self._held: list[Event] | None = None
+        self._buffered: list[Event] | None = None
         """Events of a run that may be a replay."""
-        self._held_size = 0
+        self._buffered_size = 0
         self._has_sent_other = False
         """Events of a run with another id were returned."""
         self._end_events: list[Event] | None = None
-        """Events of the end of the run, held until nothing can revoke it."""
+        """Events of the end of the run, buffered until nothing can revoke it."""
         self._has_ended = False
 
     @property
@@ -65,10 +65,10 @@ class Runs:
 
     @property
     def flush_delay(self) -> float | None:
-        """Seconds of silence after which `flush` must be called; None if nothing is held."""
+        """Seconds of silence after which `flush` must be called; None if nothing is buffered."""
         if self._end_events is not None:
             return AFTER_RUN_WAIT if self._is_wanted or self._has_sent_other else NEXT_RUN_WAIT
-        return REPLAY_WAIT if self._held is not None else None
+        return REPLAY_WAIT if self._buffered is not None else None
 
     def start(self, run_id: str) -> list[Event]:
         if self._is_active and run_id == self._run_id:
@@ -83,7 +83,7 @@ class Runs:
         self._run_id, self._is_wanted, self._is_active = run_id, is_wanted, True
         self.number += 1
         self._end_events, self.run = None, RunEvents(include_tool_activity=self._include_tool_activity)
-        self._held, self._held_size = None if is_wanted else [], 0
+        self._buffered, self._buffered_size = None if is_wanted else [], 0
         return [RunStarted()]
 
     def read(self, name: str, data: Data) -> list[Event]:
@@ -93,11 +93,11 @@ class Runs:
             if name in _ALLOWED_AFTER_END:
                 return []
             raise UpstreamError(f"The agent sent a {name} event after the end of its run.")
-        return self._send_or_hold(self.run.read(name, data))
+        return self._send_or_buffer(self.run.read(name, data))
 
     def add_plain_text(self, message_id: object, delta: object) -> tuple[Event] | None:
         """The fast path for a text delta; None if the event has to be checked and read in full."""
-        if self._held is not None or not self._is_active or type(delta) is not str or type(message_id) is not str:
+        if self._buffered is not None or not self._is_active or type(delta) is not str or type(message_id) is not str:
             return None
         return self.run.add_plain_text(message_id, delta)
 
@@ -120,10 +120,10 @@ class Runs:
         return []
 
     def flush(self, *, at_end: bool) -> list[Event]:
-        """Returns the held events: the stream has ended, or was silent for `flush_delay` seconds."""
+        """Returns the buffered events: the stream has ended, or was silent for `flush_delay` seconds."""
         if self._end_events is None and at_end:
             return []  # the stream was cut off
-        events, self._held = self._held or [], None
+        events, self._buffered = self._buffered or [], None
         self._has_sent_other = not self._is_wanted
         if self._end_events is not None:
             events, self._end_events, self._has_ended = events + self._end_events, None, True
@@ -139,12 +139,12 @@ class Runs:
         self._is_ignoring = True
         return []
 
-    def _send_or_hold(self, events: list[Event]) -> list[Event]:
-        if self._held is None:
+    def _send_or_buffer(self, events: list[Event]) -> list[Event]:
+        if self._buffered is None:
             return events
-        self._held += events
-        self._held_size += sum(map(_size, events))
-        return self.flush(at_end=False) if self._held_size > MAX_HELD else []
+        self._buffered += events
+        self._buffered_size += sum(map(_size, events))
+        return self.flush(at_end=False) if self._buffered_size > MAX_BUFFERED else []
 
 
 def _size(event: Event) -> int:

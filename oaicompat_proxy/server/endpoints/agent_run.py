@@ -22,6 +22,7 @@ from ...translation.tool_call_ids import short_ids
 from ...translation.translator import Translator
 from ..answering.answer import OnComplete, send_answer
 from ..context import CONTEXT, Handler, RequestContext
+from ..event_loop import LARGE_REQUEST, yield_control
 from ..http.body import read_body
 from ..random_ids import new_id
 from ..runtime import GatewayRuntime
@@ -29,7 +30,6 @@ from ..sessions.call_ids import AnswerIds, SessionOfRun, confirmation_rejected
 from ..sessions.fingerprints import AnswerFingerprint
 from ..sessions.lease import SessionRequest
 from ..sessions.session_name import is_native, native_key, session_name
-from ..turns import LARGE, give_way
 from ..upstream.approvals import can_confirm
 from ..upstream.catalog import DEFAULT_MODEL
 from ..upstream.continued_run import ContinuedRun
@@ -74,13 +74,13 @@ async def _read(
     context.report.on_body(len(body))
     parsed = api.read(body, limits)
     del body
-    if parsed.size > LARGE:
-        await give_way()
+    if parsed.size > LARGE_REQUEST:
+        await yield_control()
     if names := api.find_references(parsed):
         stored = await runtime.stored_answers.find(context.caller.scope, names, most=limits.text)
         parsed = api.expand(parsed, stored)
-        if parsed.size > LARGE:
-            await give_way()
+        if parsed.size > LARGE_REQUEST:
+            await yield_control()
     return api.build_request(parsed, limits)
 
 
@@ -221,8 +221,8 @@ async def _run(
     """`reply`: to what the session waits for, where that takes another run."""
     sessions, report = plan.runtime.sessions, plan.context.report
     report.on_queued()
-    if report.requested_bytes > LARGE:
-        await give_way()
+    if report.requested_bytes > LARGE_REQUEST:
+        await yield_control()
     async with await sessions.lease(wanted) as lease:
         report.on_started(lease.key)
         if report.headers:

@@ -11,13 +11,13 @@ from ...core.answer_options import AnswerOptions
 from ...core.request import AgentRequest
 from ...core.turn import ConfirmationReply, Turn
 from ...translation.prompt import build_turn
+from ..event_loop import LARGE_REQUEST, yield_control
 from ..observability.run_report import RunReport
 from ..sessions.lease import Lease
 from ..sessions.message_trial import TrialRun, find_messages, new_mark
 from ..sessions.run_start import start
 from ..sessions.session_check import SessionCheckingRun
 from ..sessions.sessions import Sessions
-from ..turns import LARGE, give_way
 from ..upstream.event_source import EventSource, OnGatewayBytes
 
 
@@ -58,15 +58,15 @@ async def open_run(
     mark = await _new_mark(asked, lease, config)
 
     async def begin() -> EventSource:
-        if size > LARGE:
-            await give_way()
+        if size > LARGE_REQUEST:
+            await yield_control()
         turn = _turn(asked, lease, config, reply, "" if lease.replaced else mark)
-        if size > LARGE:
-            await give_way()
+        if size > LARGE_REQUEST:
+            await yield_control()
         run = start(lease, turn, approves=options.confirmations == "approve", on_restart=partial(record_next, report))
         del turn
-        if size > LARGE:
-            await give_way()
+        if size > LARGE_REQUEST:
+            await yield_control()
         _report(report, lease, options)
         return run
 

@@ -10,7 +10,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from ...core.errors import BodyTooLarge, InvalidRequest, ProxyError, RequestTimeout, UnsupportedEncoding
 from ..context import CONTEXT, server_of
-from ..turns import LARGE, give_way
+from ..event_loop import LARGE_REQUEST, yield_control
 from ..upstream.decompression import Inflater
 
 Body = TypeVar("Body", bytes, bytearray)
@@ -87,8 +87,8 @@ async def _inflate(content: StreamReader, limit: int, inflater: Inflater) -> byt
         for piece in inflater.feed(data):
             body += piece
             _bounded(body, limit)
-            if len(body) > LARGE:
-                await give_way()
+            if len(body) > LARGE_REQUEST:
+                await yield_control()
     if received and not inflater.is_whole:
         raise inflater.broken()
     return bytes(body)

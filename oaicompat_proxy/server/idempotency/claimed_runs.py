@@ -20,7 +20,7 @@ from ...core.errors import (
 )
 from ..context import CONTEXT, Handler
 from .cache import HEADER
-from .claims import LARGEST_OUTCOME, LOST_AFTER, Claim, FoundClaim, RedisClaims
+from .claims import HOLDER_TIMEOUT, MAX_OUTCOME_SIZE, Claim, FoundClaim, RedisClaims
 from .shared_answer import SharedAnswer, SharedSinkFactory
 from .stored_outcome import encode_outcome, restore_outcome
 
@@ -33,7 +33,7 @@ class ClaimedRuns:
 
     def __init__(self, config: Config, claims: RedisClaims | None) -> None:
         self._ttl = config.idempotency_ttl
-        self._largest = min(config.max_idempotent_answer, LARGEST_OUTCOME)
+        self._largest = min(config.max_idempotent_answer, MAX_OUTCOME_SIZE)
         self._claims = claims
 
     def wrap(self, handler: Handler) -> Handler:
@@ -96,7 +96,7 @@ async def _acquire(claims: RedisClaims, claim: Claim, *, required: bool) -> byte
     """The loop's time at which another process had the claim."""
     while True:
         try:
-            found = await claims.take(claim)
+            found = await claims.acquire(claim)
             if found is None:
                 return None
             seen = loop.time()
@@ -105,9 +105,9 @@ async def _acquire(claims: RedisClaims, claim: Claim, *, required: bool) -> byte
         except SessionsUnavailable as error:
             if seen is None and not required:
                 return None
-            if seen is None or loop.time() - seen > LOST_AFTER:
+            if seen is None or loop.time() - seen > HOLDER_TIMEOUT:
                 raise SessionsUnavailable(
-                    "What this proxy's workers share about requests cannot be reached, so it is not known whether "
+                    "The Redis that the workers of this proxy share cannot be reached, so it is not known whether "
                     "this request has run. Send it again a little later."
                 ) from error
         await asyncio.sleep(POLL_INTERVAL)
@@ -117,7 +117,7 @@ def _has_ended(found: FoundClaim, claim: Claim) -> bool:
     """Raises IdempotencyKeyReused and IdempotentAnswerGone."""
     if found.fingerprint != claim.fingerprint:
         raise IdempotencyKeyReused(f"This {HEADER} belongs to another request; give each request a key of its own.")
-    if not found.has_ended and found.age > LOST_AFTER:
+    if not found.has_ended and found.age > HOLDER_TIMEOUT:
         raise IdempotentAnswerGone(
             "The process that ran this request has stopped without an answer. The agent is not run twice."
         )

@@ -2,7 +2,7 @@
 
 A claim is a key whose value names the request and its holder. The holder renews it every RENEWAL_INTERVAL; the time
 that the key has left to live says when it was renewed last, by Redis' own clock. A claim stays when its run has ended,
-and its outcome stands under a second key: whoever comes later reads it.
+and its outcome is stored under a second key, where later retries read it.
 
 - Redis loses its data (a restart, FLUSHALL). A holder sets its key again at its next renewal; a retry that comes before
   that runs the agent a second time.
@@ -34,20 +34,20 @@ RUNNING_TTL = 600.0
 RENEWAL_INTERVAL = 1.0
 """Seconds between renewals of all claims of a process."""
 
-LOST_AFTER = 10.0
+HOLDER_TIMEOUT = 10.0
 """Seconds without a renewal after which the holder counts as dead."""
 
 FOLLOWER_TTL = 5.0
 """Seconds for which a holder knows that another process waits for its run."""
 
-MOST_CLAIMS = 100_000
+MAX_CLAIMS = 100_000
 """Claims of all gateways and replicas, of some 200 bytes; the oldest are deleted."""
 
-MOST_OUTCOMES = 1000
+MAX_OUTCOMES = 1000
 """Outcomes of all gateways and replicas; the oldest are deleted."""
 
-LARGEST_OUTCOME = 256 * 1024
-"""Bytes of one: all of them are at most 256 MB."""
+MAX_OUTCOME_SIZE = 256 * 1024
+"""Bytes of an outcome: all of them are at most 256 MB."""
 
 CANCEL_INTERVAL = 0.1
 """Seconds between two cancellations of the renewals."""
@@ -59,7 +59,7 @@ _PREFIX = "oaicompat:run:"
 _CLAIMS = "oaicompat:runs"
 _OUTCOMES = "oaicompat:outcomes"
 
-_TAKE = (
+_ACQUIRE = (
     """
 local found = redis.call('GET', KEYS[1])
 if found then
@@ -105,7 +105,7 @@ class Claim:
     key: str
     fingerprint: str
     token: str = field(default_factory=lambda: secrets.token_hex(8))
-    # moving
+    # state
     is_followed: bool = False
     """Another process waits for the run."""
 
@@ -133,34 +133,34 @@ class RedisClaims:
         """`namespace`: of this gateway's keys."""
         self._redis = redis
         self._namespace = namespace
-        self._take = redis.register_script(_TAKE)
+        self._acquire = redis.register_script(_ACQUIRE)
         self._renew = redis.register_script(_RENEW)
         self._end = redis.register_script(_END)
         self._set_bounded = redis.register_script(SET_BOUNDED)
-        # moving
+        # state
         self._held: dict[str, Claim] = {}
         """By the value in Redis."""
         self._renewing: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
     def new_claim(self, scope: str, name: str, fingerprint: bytes) -> Claim:
-        """A claim that is not taken yet. `scope`: of the caller; `name`: of the request."""
+        """A claim that is not acquired yet. `scope`: of the caller; `name`: of the request."""
         words = "\0".join((self._namespace, scope, name))
         digest = hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()
         return Claim(_PREFIX + digest, fingerprint.hex())
 
-    async def take(self, claim: Claim) -> FoundClaim | None:
+    async def acquire(self, claim: Claim) -> FoundClaim | None:
         """None if the claim is this process's now. Raises SessionsUnavailable."""
         keys = [claim.key, _CLAIMS, claim.followers]
-        arguments: list[str | float] = [claim.running, _ms(RUNNING_TTL), time.time(), MOST_CLAIMS, _ms(FOLLOWER_TTL)]
+        arguments: list[str | float] = [claim.running, _ms(RUNNING_TTL), time.time(), MAX_CLAIMS, _ms(FOLLOWER_TTL)]
         try:
             with mapped_errors():
-                found = await self._take(keys, arguments)
+                found = await self._acquire(keys, arguments)
         except BaseException:
             self.end(claim, None, ttl=0)  # Redis may have granted it although its reply was not read
             raise
         if isinstance(found, list) and found[0].decode() != claim.running:
-            return _read(found)
+            return _parse_claim(found)
         self._held[claim.running] = claim
         if self._renewing is None:
             self._renewing = asyncio.create_task(self._renew_forever(), name="renew run claims")
@@ -173,7 +173,7 @@ class RedisClaims:
         return outcome if isinstance(outcome, bytes) else None
 
     def end(self, claim: Claim, outcome: bytes | None, *, ttl: float) -> None:
-        """Stores the outcome for `ttl` seconds in the background. Without one the claim is given up."""
+        """Stores the outcome for `ttl` seconds in the background. Without an outcome the claim is deleted."""
         self._held.pop(claim.running, None)
         task = asyncio.create_task(self._store(claim, outcome, ttl), name="end a run claim")
         self._ending.add(task)
@@ -188,13 +188,13 @@ class RedisClaims:
             await asyncio.wait(list(self._ending))
 
     async def _store(self, claim: Claim, outcome: bytes | None, ttl: float) -> None:
-        """The outcome first: a claim that has ended without one says that the answer is gone."""
+        """Stores the outcome before the claim ends: an ended claim without an outcome says that the answer is gone."""
         ended: list[str | int] = ["", 0]
         try:
             with mapped_errors():
                 if outcome is not None and ttl > 0:
                     ended = [claim.ended, _ms(ttl)]
-                    await self._set_bounded([claim.outcome, _OUTCOMES], [outcome, _ms(ttl), time.time(), MOST_OUTCOMES])
+                    await self._set_bounded([claim.outcome, _OUTCOMES], [outcome, _ms(ttl), time.time(), MAX_OUTCOMES])
                 await self._end([claim.key], [claim.running, *ended])
         except SessionsUnavailable:
             log.warning("Redis unavailable: the outcome of a request is not shared with other workers")
@@ -219,11 +219,11 @@ class RedisClaims:
             return
         for claim in claims:
             claim.is_followed = claim.running.encode() in followed
-            if claim.running not in self._held:  # given up meanwhile, and perhaps set again by this renewal
+            if claim.running not in self._held:  # ended meanwhile, and perhaps set again by this renewal
                 self.end(claim, None, ttl=0)
 
 
-def _read(found: list[Any]) -> FoundClaim:
+def _parse_claim(found: list[Any]) -> FoundClaim:
     state, fingerprint, _ = found[0].decode().split(" ")
     return FoundClaim(fingerprint, state == "ended", RUNNING_TTL - found[1] / 1000)
 

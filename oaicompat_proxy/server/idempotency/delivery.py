@@ -23,14 +23,14 @@ log = logging.getLogger(__name__)
 
 
 Convert = Callable[[bytes, bool], bytes]
-"""As of `RetryRules`."""
+"""Converts an answer into its other form, as `RetryRules` says."""
 
 
 class Form(NamedTuple):
     """The form in which a client wants its answer."""
 
     stream: bool | None
-    """None: that of the first request."""
+    """None: the form of the first request."""
     convert: Convert | None
 
 
@@ -94,7 +94,7 @@ class _Delivery:
 async def _deliver_as_stream(
     request: web.Request, shared: SharedAnswer, reader: Reader, convert: Convert
 ) -> web.StreamResponse:
-    """Of a shared answer that is whole."""
+    """Sends a shared answer that is one JSON body as a stream."""
     with server_of(request).shutdown.during_run:
         body = await shared.read_all(reader)
     async with AnswerStream(request, request.app[RUNTIME].config, _Delivery(shared, reader)) as answer:

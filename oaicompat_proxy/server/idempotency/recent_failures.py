@@ -1,4 +1,4 @@
-"""Failures of runs whose clients name nothing: the same request right behind one is a retry of it. Pure."""
+"""Stores failures of requests without a name: the same request within LIFETIME is a retry. Pure."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections import OrderedDict
 
 from ...core.errors import ProxyError
 
-LIFE = 30.0
+LIFETIME = 30.0
 """Seconds: programs repeat a failed request within ten, people take longer to look into it."""
 
-MOST = 1024
-"""Failures that are kept; the oldest is dropped for a new one."""
+MAX_FAILURES = 1024
+"""Failures that are stored; the oldest is dropped for a new one."""
 
 
 class RecentFailures:
-    """By caller and request. Times are those of one clock that only goes forward."""
+    """Failures by caller and request. `now`: seconds of a monotonic clock."""
 
     def __init__(self) -> None:
-        # moving
+        # state
         self._failures: OrderedDict[tuple[str, bytes], tuple[float, ProxyError]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -28,7 +28,7 @@ class RecentFailures:
         return failure if now < until else None
 
     def add(self, scope: str, fingerprint: bytes, failure: ProxyError, now: float) -> None:
-        self._failures[scope, fingerprint] = now + LIFE, failure
+        self._failures[scope, fingerprint] = now + LIFETIME, failure
         self._failures.move_to_end((scope, fingerprint))
-        while len(self._failures) > MOST or next(iter(self._failures.values()))[0] <= now:
+        while len(self._failures) > MAX_FAILURES or next(iter(self._failures.values()))[0] <= now:
             self._failures.popitem(last=False)

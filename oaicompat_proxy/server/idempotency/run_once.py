@@ -20,9 +20,9 @@ from ...api.protocol import RetryKey, RetryKeyReader, RetryRules
 from ...config.settings import Config
 from ...core.errors import IdempotencyFull, IdempotencyKeyReused, IdempotentAnswerGone, InternalError, ProxyError
 from ..context import CONTEXT, Handler, server_of
+from ..event_loop import LARGE_REQUEST, yield_control
 from ..http.body import read_body
 from ..runtime import RUNTIME
-from ..turns import LARGE, give_way
 from .cache import HEADER, IdempotencyCache, check_key, fingerprint
 from .claims import FOLLOWER_TTL
 from .delivery import ANY_FORM, Form, deliver
@@ -47,7 +47,7 @@ class IdempotentRuns:
             largest=config.max_idempotent_answer,
             most_bytes=config.max_idempotent_bytes,
         )
-        # moving
+        # state
         self._failures = RecentFailures()
         self._runs: dict[SharedAnswer, asyncio.Task[None]] = {}
         self._timers: dict[SharedAnswer, asyncio.TimerHandle] = {}
@@ -100,7 +100,7 @@ class IdempotentRuns:
         grace = min(self._config.idempotency_grace, RETRY_GRACE)
         try:
             shared = self._find_or_start(request, handler, key, digest, grace=grace)
-        except IdempotencyFull:  # the client has not asked for more than an answer
+        except IdempotencyFull:  # the request has no Idempotency-Key, so it is answered anyway
             return await handler(request)
         shared.is_retried_soon = True
         return await self._deliver(request, shared, form)
@@ -147,7 +147,7 @@ class IdempotentRuns:
         except asyncio.CancelledError:
             shared.fail(
                 IdempotentAnswerGone(
-                    "The answer to this request had no reader for too long and was given up. "
+                    "No client read the answer to this request for too long, so its run was stopped. "
                     "The agent is not run twice."
                 )
             )
@@ -208,11 +208,11 @@ async def _read_retry_key(request: web.Request, read_key: RetryKeyReader) -> Ret
     except (ProxyError, ConnectionError, asyncio.CancelledError) as error:
         context.body = error
         return None
-    if len(body) > LARGE:
-        await give_way()
+    if len(body) > LARGE_REQUEST:
+        await yield_control()
     retry_key = read_key(body, request.headers, config.max_values)
-    if len(body) > LARGE:
-        await give_way()
+    if len(body) > LARGE_REQUEST:
+        await yield_control()
     return retry_key
 
 

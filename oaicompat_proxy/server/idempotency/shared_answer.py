@@ -26,7 +26,7 @@ back after 0.4, 0.6, 0.9, 1.8 and 3.3 s. A person who stops a turn breaks the co
 
 
 class SharedAnswer:
-    """The answer of one run, live: its kind as soon as it is known, then its bytes, at last its end or its failure."""
+    """The answer of one run, live: whether it is a stream, then its bytes, at last its end or its failure."""
 
     def __init__(
         self, scope: str, key: str, fingerprint: bytes, cache: IdempotencyCache[SharedAnswer], *, grace: float = 0
@@ -58,7 +58,7 @@ class SharedAnswer:
         self.is_followed: Callable[[], bool] = bool
         """Whether another process waits for the end of the run."""
         self.encoder: StreamEncoder | None = None
-        """Of a stream; it also encodes the failure of one reader after the end."""
+        """The encoder of a stream; it also encodes the failure of one reader after the end."""
         self._changed = asyncio.Event()
 
     @property

@@ -16,7 +16,10 @@ _TOO_LONG = (
 
 
 def encode_outcome(shared: SharedAnswer, failure: ProxyError | None, *, largest: int) -> bytes:
-    """Of a run that has ended. `failure`: why there is no answer. `largest`: bytes of an answer that is stored."""
+    """Encodes the outcome of a run that has ended.
+
+    `failure`: why there is no answer. `largest`: bytes of an answer that is stored.
+    """
     if failure is not None:
         return _encode_failure(failure)
     buffer = shared.buffer
@@ -52,7 +55,7 @@ def _encode_failure(error: ProxyError) -> bytes:
 
 
 def _restore_failure(members: dict[str, Any]) -> ProxyError:
-    """An error of the same class, which decides status and type; of the root for a class of another release."""
+    """An error of the same class, which decides status and type; a ProxyError if this release lacks the class."""
     kind = next((each for each in _kinds(ProxyError) if each.__name__ == members["kind"]), ProxyError)
     error = kind.__new__(kind)
     ProxyError.__init__(error, members["message"], param=members["param"], code=members["code"])

@@ -18,7 +18,7 @@ class BufferedCounter:
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
-        # moving
+        # state
         self._amount = 0.0
 
     def inc(self, amount: float = 1) -> None:
@@ -39,7 +39,7 @@ class BufferedHistogram:
         self._histogram = histogram
         self._bounds = histogram._upper_bounds
         """The last is infinite."""
-        # moving
+        # state
         self._counts = [0] * len(self._bounds)
         self._sum = 0.0
 

@@ -20,7 +20,7 @@ class TurnHandler(logging.Handler):
         """`stream`: instead of stderr."""
         super().__init__()
         self._stream = stream or sys.stderr
-        # moving
+        # state
         self._lines: list[str] = []
         self._size = 0
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -65,7 +65,7 @@ class Metrics:
         self._gateway_sent, self._gateway_received = size["gateway", "sent"], size["gateway", "received"]
         build = names.BUILD.gauge(registry, same_in_all=True)
         build.labels(__version__, platform.python_version(), aiohttp.__version__).set(1)
-        # moving
+        # state
         self._models: set[str] = set()
 
     def observe(self, run: RunSummary) -> None:

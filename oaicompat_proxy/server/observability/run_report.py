@@ -169,7 +169,7 @@ class RunReport(RunSummary):
     def __init__(self, operation: str, counts: RunCounts) -> None:
         super().__init__(operation, began=perf_counter())
         self._counts = counts
-        # moving
+        # state
         self.headers: Mapping[str, str] = {}
         """Sent to the gateway with the run."""
         self.watch: Callable[[Event], Event] | None = None

@@ -62,7 +62,7 @@ class RunTrace:
         self._tracer = tracer
         self._span = span
         self._with_content = with_content
-        # moving
+        # state
         self._ticks = 0
         self._spans = 0
         self._tick: Span | None = None

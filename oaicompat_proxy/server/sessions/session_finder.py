@@ -9,7 +9,7 @@ from itertools import product
 from ...config.settings import Config
 from ...core.errors import SessionBusy, SessionsUnavailable
 from ...core.signing import SigningKeys
-from ..turns import LARGE, give_way
+from ..event_loop import LARGE_REQUEST, yield_control
 from ..upstream.gateway_client import Upstream
 from .conversations import Conversations
 from .finalizer import Finalizer
@@ -50,8 +50,8 @@ class SessionFinder:
             key = self.primary_keys(request, upstream)[0]
             return await self._lock(Lease(request.app, key, upstream, history="full"), request)
         fingerprints = self._conversations.fingerprints(request)
-        if request.size > LARGE:
-            await give_way()
+        if request.size > LARGE_REQUEST:
+            await yield_control()
         if request.name:
             return await self._lease_named(request, upstream, fingerprints)
         return await self._lease_continued(request, upstream, fingerprints) or self._new(request, upstream)

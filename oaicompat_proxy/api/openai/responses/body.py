@@ -16,7 +16,7 @@ class ResponseBuilder:
         self._response = ResponseObject(envelope, echo)
         self.id = envelope.id
         self.output = Output(envelope.id.partition("_")[2], options)
-        # moving
+        # state
         self._usage: UsageTotals | None = None
 
     def add(self, part: Part) -> None:

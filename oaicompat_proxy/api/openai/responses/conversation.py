@@ -50,7 +50,7 @@ class Conversation:
     def __init__(self, media: MediaReader, *, earlier: int = 0) -> None:
         self._media = media
         self._earlier = earlier
-        # moving
+        # state
         self._entries: list[Message | _Answer] = []
         self._answer: _Answer | None = None
         self._callers: dict[str, _Answer] = {}

@@ -26,7 +26,7 @@ class ResponseEncoder:
         self._response = ResponseObject(envelope, echo)
         self.id = envelope.id
         self.output = Output(envelope.id.partition("_")[2], options)
-        # moving
+        # state
         self.chunks = 0
         """Number of events encoded so far, which is the next one's `sequence_number`."""
         self._left = max_answer

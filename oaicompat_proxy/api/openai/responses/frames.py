@@ -36,7 +36,7 @@ class DeltaFrames:
     def __init__(self, kind: bytes, fields: bytes) -> None:
         """`fields`: the members that all deltas share."""
         self._start = b'event: %b\ndata: {"type":"%b",%b,"sequence_number":' % (kind, kind, fields)
-        # moving
+        # state
         self._base = -_STEP
         self._first = self._between = b""
         self._numbers = _NUMBERS

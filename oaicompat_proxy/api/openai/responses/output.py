@@ -55,7 +55,7 @@ class Output:
         """`answer`: what makes the ids of the items unique."""
         self._answer = answer
         self._options = options
-        # moving
+        # state
         self.message: MessageItem | None = None
         """Text goes there as long as it is open."""
         self._reasoning: ReasoningItem | None = None

@@ -12,7 +12,7 @@ from oaicompat_proxy.core.errors import UpstreamError
 from oaicompat_proxy.core.events import Event, TextDelta, TextStarted
 from oaicompat_proxy.dialects.ag_ui import messages as ag_ui_messages
 from oaicompat_proxy.dialects.ag_ui.chunks import ChunkStreams
-from oaicompat_proxy.dialects.ag_ui.messages import MAX_HELD, Messages
+from oaicompat_proxy.dialects.ag_ui.messages import MAX_BUFFERED, Messages
 
 
 def new_messages() -> Messages:
@@ -75,18 +75,18 @@ def test_a_run_that_ends_lets_everybody_finish() -> None:
     assert messages.close() == [start, TextDelta("a2"), start, TextDelta("a3")]
 
 
-def test_what_is_held_has_a_bound() -> None:
+def test_the_buffer_has_a_bound() -> None:
     messages = new_messages()
     messages.start("a1")
-    assert messages.add("a2", "x" * (MAX_HELD - 10)) == []
+    assert messages.add("a2", "x" * (MAX_BUFFERED - 10)) == []
     start, said = messages.add("a2", "y" * 20)
     assert start == TextStarted(new_message=True)
-    assert said == TextDelta("x" * (MAX_HELD - 10) + "y" * 20)
+    assert said == TextDelta("x" * (MAX_BUFFERED - 10) + "y" * 20)
     assert messages.add("a2", "z") == [TextDelta("z")]
 
 
 def test_messages_that_say_nothing_are_bound_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("oaicompat_proxy.dialects.ag_ui.messages.MAX_HELD", 10)
+    monkeypatch.setattr("oaicompat_proxy.dialects.ag_ui.messages.MAX_BUFFERED", 10)
     messages = new_messages()
     told = [len(messages.start(str(number))) for number in range(14)]
     assert told == [1, *[0] * 10, 1, 1, 1]

@@ -94,8 +94,8 @@ def test_a_run_under_another_name_that_takes_longer_than_a_replay_is_told() -> N
         runs.start("r1")
 
 
-def test_a_run_under_another_name_that_is_longer_than_is_held_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ag_ui_runs, "MAX_HELD", 1000)
+def test_a_run_under_another_name_longer_than_the_buffer_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ag_ui_runs, "MAX_BUFFERED", 1000)
     runs = new_runs()
     assert [*runs.start("own"), *say(runs, "x" * 500)] == [RunStarted()]
     assert texts(say(runs, "y" * 500)) == ["x" * 500, "y" * 500]

@@ -200,9 +200,9 @@ async def test_when_the_first_worker_gives_its_run_up_the_one_that_waits_runs(
 async def test_an_answer_that_is_too_long_for_redis_is_gone_for_the_other_worker(
     workers: tuple[Proxy, Proxy], agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    agent.plays(run("x" * claims.LARGEST_OUTCOME))
+    agent.plays(run("x" * claims.MAX_OUTCOME_SIZE))
     a, b = workers
-    assert len(read(await post(a, turn()))) == claims.LARGEST_OUTCOME
+    assert len(read(await post(a, turn()))) == claims.MAX_OUTCOME_SIZE
     assert code_of(await post(b, turn())) == (409, "idempotent_answer_gone")
     assert len(agent.runs) == 1
 
@@ -213,7 +213,7 @@ async def test_a_worker_that_died_has_perhaps_run_it(
 ) -> None:
     """It renews its claim no more."""
     monkeypatch.setattr(claims, "RENEWAL_INTERVAL", 60)
-    monkeypatch.setattr(claimed_runs, "LOST_AFTER", 0.2)
+    monkeypatch.setattr(claimed_runs, "HOLDER_TIMEOUT", 0.2)
     gate = asyncio.Event()
     agent.plays(OPENING, gate, text("Hello"), closing())
     a, b = workers
@@ -222,7 +222,7 @@ async def test_a_worker_that_died_has_perhaps_run_it(
     assert code_of(await post(b, turn())) == (409, "idempotent_answer_gone")
     gate.set()
     assert read(await first) == "Hello"
-    monkeypatch.setattr(claimed_runs, "LOST_AFTER", PATIENCE)
+    monkeypatch.setattr(claimed_runs, "HOLDER_TIMEOUT", PATIENCE)
     assert read(await post(b, turn())) == "Hello", "the other worker does not remember its own refusal"
     assert len(agent.runs) == 1
 

@@ -39,15 +39,15 @@ async def until_followed(claim: Claim) -> None:
 
 async def until_ended(holder: RedisClaims, name: str) -> None:
     async with asyncio.timeout(5):
-        while (found := await holder.take(claim_of(holder, name))) is not None and not found.has_ended:  # noqa: ASYNC110
+        while (found := await holder.acquire(claim_of(holder, name))) is not None and not found.has_ended:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
 async def test_one_holds_a_claim_and_hears_of_those_who_wait(holders: list[RedisClaims]) -> None:
     a, b = holders
     mine, others = claim_of(a), claim_of(b)
-    assert await a.take(mine) is None
-    found = await b.take(others)
+    assert await a.acquire(mine) is None
+    found = await b.acquire(others)
     assert found is not None
     assert (found.fingerprint, found.has_ended) == (mine.fingerprint, False)
     assert 0 <= found.age < 1
@@ -58,10 +58,10 @@ async def test_one_holds_a_claim_and_hears_of_those_who_wait(holders: list[Redis
 async def test_an_outcome_is_found_when_the_claim_has_ended(holders: list[RedisClaims]) -> None:
     a, b = holders
     mine, others = claim_of(a), claim_of(b)
-    await a.take(mine)
+    await a.acquire(mine)
     a.end(mine, b"answer", ttl=60)
     await a.close()
-    found = await b.take(others)
+    found = await b.acquire(others)
     assert found is not None
     assert found.has_ended
     assert await b.find_outcome(others) == b"answer"
@@ -71,30 +71,30 @@ async def test_an_outcome_is_found_when_the_claim_has_ended(holders: list[RedisC
 async def test_a_claim_that_is_given_up_is_free(holders: list[RedisClaims], outcome: bytes | None, ttl: float) -> None:
     a, b = holders
     mine = claim_of(a)
-    await a.take(mine)
+    await a.acquire(mine)
     a.end(mine, outcome, ttl=ttl)
     await a.close()
-    assert await b.take(claim_of(b)) is None
+    assert await b.acquire(claim_of(b)) is None
 
 
 async def test_a_claim_of_another_name_caller_or_gateway_is_another_one(
     holders: list[RedisClaims], own_redis: RedisServer
 ) -> None:
     a, b = holders
-    await a.take(claim_of(a))
-    assert await b.take(claim_of(b, name="other")) is None
-    assert await b.take(claim_of(b, scope="bob")) is None
+    await a.acquire(claim_of(a))
+    assert await b.acquire(claim_of(b, name="other")) is None
+    assert await b.acquire(claim_of(b, scope="bob")) is None
     async with redis_client.connect(own_redis.url) as redis:
         elsewhere = RedisClaims(redis, "/other")
-        assert await elsewhere.take(claim_of(elsewhere)) is None
+        assert await elsewhere.acquire(claim_of(elsewhere)) is None
         await elsewhere.close()
 
 
 async def test_another_request_with_the_same_name_is_told_apart(holders: list[RedisClaims]) -> None:
     a, b = holders
-    await a.take(claim_of(a))
+    await a.acquire(claim_of(a))
     others = claim_of(b, content=b"something else")
-    found = await b.take(others)
+    found = await b.acquire(others)
     assert found is not None
     assert found.fingerprint != others.fingerprint
 
@@ -102,12 +102,12 @@ async def test_another_request_with_the_same_name_is_told_apart(holders: list[Re
 async def test_a_claim_that_redis_has_lost_is_set_again(holders: list[RedisClaims], own_redis: RedisServer) -> None:
     a, b = holders
     mine = claim_of(a)
-    await a.take(mine)
+    await a.acquire(mine)
     own_redis.flush()
     async with asyncio.timeout(5):
         while not own_redis.keys("oaicompat:run:*"):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-    assert await b.take(claim_of(b)) is not None
+    assert await b.acquire(claim_of(b)) is not None
 
 
 async def test_a_claim_that_is_not_renewed_grows_old(
@@ -115,23 +115,23 @@ async def test_a_claim_that_is_not_renewed_grows_old(
 ) -> None:
     monkeypatch.setattr(claims, "RENEWAL_INTERVAL", 60)
     a, b = holders
-    await a.take(claim_of(a))
+    await a.acquire(claim_of(a))
     await asyncio.sleep(0.3)
-    found = await b.take(claim_of(b))
+    found = await b.acquire(claim_of(b))
     assert found is not None
     assert found.age > 0.25
 
 
 async def test_the_oldest_claims_make_room(holders: list[RedisClaims], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claims, "MOST_CLAIMS", 2)
+    monkeypatch.setattr(claims, "MAX_CLAIMS", 2)
     a, b = holders
     for name in ("first", "second", "third"):
         mine = claim_of(a, name)
-        assert await a.take(mine) is None
+        assert await a.acquire(mine) is None
         a.end(mine, b"answer", ttl=60)
         await until_ended(b, name)
-    assert await b.take(claim_of(b, "third")) is not None
-    assert await b.take(claim_of(b, "first")) is None
+    assert await b.acquire(claim_of(b, "third")) is not None
+    assert await b.acquire(claim_of(b, "first")) is None
 
 
 async def test_without_redis_it_is_unavailable_and_nothing_is_left_behind(
@@ -140,4 +140,4 @@ async def test_without_redis_it_is_unavailable_and_nothing_is_left_behind(
     a, _ = holders
     own_redis.stop()
     with pytest.raises(SessionsUnavailable):
-        await a.take(claim_of(a))
+        await a.acquire(claim_of(a))

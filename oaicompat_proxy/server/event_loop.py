@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-LARGE = 64 * 1024
+LARGE_REQUEST = 64 * 1024
 """Bytes of a request from which on its work yields."""
 
 
-async def give_way() -> None:
-    """Between two steps of the work for a request with a body of more than LARGE bytes.
+async def yield_control() -> None:
+    """Between two steps of the work for a request with a body of more than LARGE_REQUEST bytes.
 
     The caller compares: nearly all requests are small, and six coroutines that do nothing cost one of them 1 %.
     """

@@ -1,10 +1,10 @@
 import asyncio
 
-from oaicompat_proxy.server.turns import give_way
+from oaicompat_proxy.server.event_loop import yield_control
 
 
 async def test_others_are_served_meanwhile():
     served = []
     asyncio.get_running_loop().call_soon(served.append, True)
-    await give_way()
+    await yield_control()
     assert served
