@@ -12,10 +12,12 @@ import inspect
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
 import pytest
+from hypothesis import settings
 
 from oaicompat_proxy.api.protocol import ClientApi
 from oaicompat_proxy.api.registry import APIS
@@ -24,8 +26,11 @@ from oaicompat_proxy.demo.gateway import STATE, create_gateway, serve_app
 from oaicompat_proxy.demo.settings import GatewaySettings
 from oaicompat_proxy.server.app import create_app
 from oaicompat_proxy.server.process.serve import listening
+from tests.support import guardian
 from tests.support.demo import WIRES, Demo, Wire, wire_of
+from tests.support.examples import QUICK
 from tests.support.leaks import TURNS_TO_CLOSE, check_descriptors, descriptors, no_tasks_left, nothing_left
+from tests.support.paths import TESTS
 from tests.support.proxy import SETTINGS, Proxy, StartProxy
 from tests.support.scripted_gateway import PATIENCE, Agent, serving
 
@@ -114,6 +119,36 @@ async def demo(proxy: StartProxy, request: pytest.FixtureRequest) -> AsyncIterat
                 await gateway_state.wait_until(lambda _: bool(condition()))
 
         await nothing_left(lambda: [f"session {session.key}" for session in gateway_state.sessions], until)
+
+
+ALL_SLOW = [TESTS / name for name in ("browser", "deploy", "hostile", "process", "sdk", "wire")]
+"""Directories of tests that start real programs, or take long on a socket."""
+
+
+def is_quick(config: pytest.Config) -> bool:
+    return str(config.option.markexpr) == "not slow"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if is_quick(config):
+        settings.load_profile(QUICK)
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", 0):  # not where only workers run tests
+        guardian.watch()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What is slow is not even imported in a quick run."""
+    return True if is_quick(config) and collection_path in ALL_SLOW else None
+
+
+def pytest_unconfigure() -> None:
+    guardian.stop()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(item.path.is_relative_to(directory) for directory in ALL_SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

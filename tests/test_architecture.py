@@ -13,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -166,9 +167,19 @@ PURE_ROOMS = {"pipeline", "api", "translation", "dialects", "config", "recording
 PURE = [module for module in MODULES if module[0] in PURE_ROOMS or name_of(module) in PURE_IN_SERVER]
 
 
-def imports_of(module: Module) -> Iterator[tuple[bool, Module]]:
+@cache
+def tree_of(module: Module) -> ast.Module:
+    return ast.parse(path_of(module).read_text())
+
+
+@cache
+def imports_of(module: Module) -> tuple[tuple[bool, Module], ...]:
     """Whether it is our own, and its path: below the package if so."""
-    for node in ast.walk(ast.parse(path_of(module).read_text())):
+    return tuple(_imports_of(module))
+
+
+def _imports_of(module: Module) -> Iterator[tuple[bool, Module]]:
+    for node in ast.walk(tree_of(module)):
         if isinstance(node, ast.Import):
             yield from ((False, tuple(alias.name.split("."))) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -271,16 +282,14 @@ def test_a_pure_module_does_no_io(module: Module) -> None:
 def test_it_is_small(module: Module) -> None:
     source = path_of(module).read_text()
     assert len(source.splitlines()) <= LONGEST_MODULE or name_of(module) in MAY_BE_LONGER
-    functions = [
-        node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
+    functions = [node for node in ast.walk(tree_of(module)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     sizes = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions}
     assert {name: size for name, size in sizes.items() if size >= LONGEST_FUNCTION} == {}
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
 def test_it_says_what_it_is(module: Module) -> None:
-    tree = ast.parse(path_of(module).read_text())
+    tree = tree_of(module)
     assert module[-1] in ("__init__", "__main__") or ast.get_docstring(tree)
 
 
@@ -338,13 +347,12 @@ def used_in(tree: ast.AST) -> Iterator[str]:
             yield node.value  # of getattr, setattr and vars
 
 
-TREES = {module: ast.parse(path_of(module).read_text()) for module in MODULES}
-OURS = {name for tree in TREES.values() for name in defined_in(tree)} | PUBLIC_ALL_THE_SAME
+OURS = {name for module in MODULES for name in defined_in(tree_of(module))} | PUBLIC_ALL_THE_SAME
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
 def test_it_uses_no_private_name_of_a_library(module: Module) -> None:
-    names = {name for name in used_in(TREES[module]) if is_private(name)}
+    names = {name for name in used_in(tree_of(module)) if is_private(name)}
     assert names <= OURS or name_of(module) in MAY_USE_PRIVATE_NAMES
 
 
@@ -353,6 +361,7 @@ def classes_of(module: Module) -> Iterator[type]:
     yield from (each for each in vars(imported).values() if inspect.isclass(each))
 
 
+@cache
 def private_names_of(kind: type) -> set[str]:
     """Those that the source of the class defines, and the attributes that its methods set or read."""
     source = textwrap.dedent(inspect.getsource(kind))
@@ -365,6 +374,7 @@ def is_of_a_library(kind: type) -> bool:
     return top != PACKAGE.name and top not in sys.stdlib_module_names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", [each for each in MODULES if each[-1] != "__main__"], ids=name_of)
 def test_its_classes_share_no_private_name_with_a_base_of_a_library(module: Module) -> None:
     """Neither by intent nor by accident."""
@@ -376,32 +386,11 @@ def test_its_classes_share_no_private_name_with_a_base_of_a_library(module: Modu
                 assert private_names_of(kind) & private_names_of(base) == set(), (kind, base)
 
 
-IMPORT_EACH_ALONE = """
-import importlib, os, sys, traceback
-for name in sys.argv[1].split():
-    importlib.import_module(name)
-for name in sys.argv[2].split():
-    child = os.fork()
-    if not child:
-        try:
-            importlib.import_module(name)
-        except BaseException:
-            print(name, file=sys.stderr)
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    if os.waitpid(child, 0)[1]:
-        sys.exit(1)
-"""
-LIBRARIES = {"aiohttp", "aiohttp_sse", "click", "gunicorn", "multidict", "orjson", "pydantic", "uvloop"}
-
-
-def test_every_module_can_be_imported_alone_and_without_a_warning() -> None:
-    """Each in a process that has imported nothing of ours; the libraries are loaded once for all of them."""
-    libraries = sorted({name for module in MODULES for name in outside(module)} & LIBRARIES)
+def test_every_module_is_imported_without_a_warning() -> None:
+    """In one process: no module stands in a circle, so the order of imports does not matter."""
     names = [f"{PACKAGE.name}.{name_of(module)}" for module in MODULES if module[-1] != "__main__"]
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", IMPORT_EACH_ALONE, " ".join(libraries), " ".join(names)],
+        [sys.executable, "-W", "error", "-c", f"import {', '.join(names)}"],
         cwd=PACKAGE.parent,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
@@ -409,3 +398,9 @@ def test_every_module_can_be_imported_alone_and_without_a_warning() -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_test_stands_in_a_directory_of_its_kind() -> None:
+    assert {path.name for path in TESTS.glob("*.py")} == {"__init__.py", "conftest.py", Path(__file__).name}
+    units = {path.parent.relative_to(TESTS / "unit") for path in (TESTS / "unit").rglob("test_*.py")}
+    assert sorted(str(room) for room in units if not (PACKAGE / room).is_dir()) == []

@@ -100,6 +100,7 @@ def test_the_answer_is_the_one_that_was_reviewed(name: str) -> None:
         assert (path.read_bytes() if path.exists() else None) == expected, path.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_cuts_anywhere_change_nothing(name: str) -> None:
     native = (GOLDEN / f"{name}.native.sse").read_bytes()

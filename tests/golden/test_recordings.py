@@ -45,6 +45,7 @@ def text_of(chunks: list[Part]) -> str:
     return "".join(chunk.text for chunk in chunks if isinstance(chunk, TextPart | TextBatch))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_no_byte_before_the_last_makes_a_success(path: Path) -> None:
     """At every byte: had the line been cut here, the client would have been told."""

@@ -19,6 +19,8 @@ import pytest
 from oaicompat_proxy.core.errors import UpstreamError
 from oaicompat_proxy.dialects.ag_ui.reader import EventReader
 
+pytestmark = pytest.mark.slow
+
 FEW, MANY = 250, 5_000
 TRIES = 2
 MOST_TIMES = 4 * MANY // FEW

@@ -17,6 +17,8 @@ from tests.support.paths import GOLDEN
 from tests.support.pipeline import Manner, collected, new_reader, read_events, streamed, translate
 from tests.unit.dialects.ag_ui.test_schema import CASES, EVERY, SWAPS, places, put
 
+pytestmark = pytest.mark.slow
+
 MANNERS = {
     "plainly": Manner(dialect="ag-ui"),
     "all told": Manner(frozenset({"tide"}), True, server_tools="content", confirmations="ask", dialect="ag-ui"),

@@ -9,7 +9,7 @@ from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import orjson
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from oaicompat_proxy.api.anthropic.api import MESSAGES
@@ -35,6 +35,7 @@ from oaicompat_proxy.core.events import (
     Usage,
 )
 from tests.support.conformance import Answer, check_body, check_error_body, check_stream
+from tests.support.examples import examples
 from tests.support.messages_conformance import check_message_body, check_message_error, check_message_stream
 from tests.support.pipeline import ENVELOPE, Manner, Outcome, collected, read_events, streamed, translate
 from tests.support.responses_conformance import check_response_body, check_response_stream
@@ -121,7 +122,7 @@ def check_both(outcome: Outcome, manner: Manner) -> tuple[Answer | None, Answer 
     return answer, check_body(body, reasoning_field=manner.reasoning_field)
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(ANY_EVENTS, ENDINGS, MANNERS)
 def test_any_run_becomes_one_answer_or_one_error(told: list[Event], ending: list[Event], manner: Manner) -> None:
     """The checker holds most laws: one role, first; one finish; one ending; one envelope; calls in a row."""
@@ -136,7 +137,7 @@ def test_any_run_becomes_one_answer_or_one_error(told: list[Event], ending: list
         assert answer == whole
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(ANY_EVENTS, ENDINGS, MANNERS, st.booleans())
 def test_any_run_becomes_one_response_or_one_error(
     told: list[Event], ending: list[Event], manner: Manner, hides: bool
@@ -159,7 +160,7 @@ def test_any_run_becomes_one_response_or_one_error(
     assert hides is False or answer.agent_calls == []
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(ANY_EVENTS, ENDINGS, MANNERS, st.booleans())
 def test_any_run_becomes_one_message_or_one_error(
     told: list[Event], ending: list[Event], manner: Manner, hides: bool
@@ -187,7 +188,7 @@ def test_any_run_becomes_one_message_or_one_error(
     assert check_message_stream(MESSAGES.retries.convert(body, True)) == answer
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(ANY_EVENTS, MANNERS)
 def test_nothing_follows_the_end(told: list[Event], manner: Manner) -> None:
     outcome = translate([*told, RunEnded()], manner)
@@ -199,14 +200,14 @@ def test_nothing_follows_the_end(told: list[Event], manner: Manner) -> None:
         assert kinds[-2:] == [AnswerFinished, UsageTotals] or kinds[-1] is AnswerFinished
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(ANY_EVENTS, ANY_EVENTS, MANNERS)
 def test_chunks_go_out_at_once_and_are_never_taken_back(told: list[Event], more: list[Event], manner: Manner) -> None:
     early, late = translate(told, manner).chunks, translate([*told, *more], manner).chunks
     assert late[: len(early)] == early
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(ANY_EVENTS, MANNERS)
 def test_a_run_without_its_last_word_is_never_a_success(told: list[Event], manner: Manner) -> None:
     """Unless the client's tool was called: then the rest is not the client's."""
@@ -267,7 +268,7 @@ def tell(ticks: list[Any], declared: frozenset[str]) -> Iterable[Event]:
     yield RunEnded()
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.lists(TICKS, min_size=1, max_size=4), st.frozensets(st.sampled_from(NAMES[1:])))
 def test_the_client_hears_what_the_agent_said(ticks: list[Any], declared: frozenset[str]) -> None:
     """Texts joined over the ticks up to the one that is the client's; that tick's calls, each whole, in order."""
@@ -379,7 +380,7 @@ NOISE = [
 ]
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(TOLD, st.randoms(use_true_random=False), st.lists(st.floats(0, 1), max_size=8))
 def test_cuts_order_line_ends_and_noise_change_nothing(
     told: list[Any], chance: random.Random, cuts: list[float]
@@ -395,7 +396,7 @@ def test_cuts_order_line_ends_and_noise_change_nothing(
     assert read_one_by_one(wire[place : place + 1] for place in range(len(wire))) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(TOLD, st.randoms(use_true_random=False), st.data())
 def test_garbled_bytes_are_an_error_or_an_answer_but_nothing_else(
     told: list[Any], chance: random.Random, data: st.DataObject

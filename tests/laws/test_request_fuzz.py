@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.conformance import check_body, check_error_body, check_stream
+from tests.support.examples import examples
 from tests.support.messages_conformance import check_message_body, check_message_error, check_message_stream
 from tests.support.proxy import CHAT, StartProxy, chat_body
 from tests.support.responses_conformance import check_response_body, check_response_stream
@@ -412,7 +413,7 @@ def encoded(body: Any) -> bytes:
 
 async def test_no_chat_of_whatever_shape_is_a_fault_of_the_proxy(proxy: StartProxy, agent: Agent) -> None:
     def test(caller: Caller) -> Callable[[], None]:
-        @settings(quickly, max_examples=400)
+        @examples(400, quickly)
         @given(chat_request)
         def law(body: Any) -> None:
             check_answered(caller(posted(CHAT, encoded(body), JSON_TYPE)), CHAT)
@@ -425,7 +426,7 @@ async def test_no_chat_of_whatever_shape_is_a_fault_of_the_proxy(proxy: StartPro
 
 async def test_no_completion_of_whatever_shape_is_a_fault_of_the_proxy(proxy: StartProxy, agent: Agent) -> None:
     def test(caller: Caller) -> Callable[[], None]:
-        @settings(quickly, max_examples=200)
+        @examples(200, quickly)
         @given(completion_request)
         def law(body: Any) -> None:
             check_answered(caller(posted(COMPLETIONS, encoded(body), JSON_TYPE)), COMPLETIONS)
@@ -438,7 +439,7 @@ async def test_no_completion_of_whatever_shape_is_a_fault_of_the_proxy(proxy: St
 
 async def test_no_response_of_whatever_shape_is_a_fault_of_the_proxy(proxy: StartProxy, agent: Agent) -> None:
     def test(caller: Caller) -> Callable[[], None]:
-        @settings(quickly, max_examples=400)
+        @examples(400, quickly)
         @given(response_request)
         def law(body: Any) -> None:
             check_answered(caller(posted(RESPONSES, encoded(body), JSON_TYPE)), RESPONSES)
@@ -451,7 +452,7 @@ async def test_no_response_of_whatever_shape_is_a_fault_of_the_proxy(proxy: Star
 
 async def test_no_message_of_whatever_shape_is_a_fault_of_the_proxy(proxy: StartProxy, agent: Agent) -> None:
     def test(caller: Caller) -> Callable[[], None]:
-        @settings(quickly, max_examples=400)
+        @examples(400, quickly)
         @given(message_request)
         def law(body: Any) -> None:
             check_answered(caller(posted(MESSAGES, encoded(body), JSON_TYPE)), MESSAGES)
@@ -467,7 +468,7 @@ async def test_no_session_of_whatever_name_is_a_fault_of_the_proxy(proxy: StartP
     places = ("x-session-id", "user", "prompt_cache_key", "metadata.session_id")
 
     def test(caller: Caller) -> Callable[[], None]:
-        @settings(quickly, max_examples=60)
+        @examples(60, quickly)
         @given(
             st.one_of(words, words, anything),
             st.sampled_from(["header", "user", "prompt_cache_key", "metadata"]),
@@ -488,7 +489,7 @@ async def test_no_session_of_whatever_name_is_a_fault_of_the_proxy(proxy: StartP
 
 async def test_no_json_at_all_is_a_fault_of_the_proxy(proxy: StartProxy, agent: Agent) -> None:
     def test(caller: Caller) -> Callable[[], None]:
-        @settings(quickly, max_examples=150)
+        @examples(150, quickly)
         @given(anything, st.sampled_from([CHAT, COMPLETIONS, RESPONSES, MESSAGES]))
         def law(body: Any, path: str) -> None:
             check_answered(caller(posted(path, encoded(body), JSON_TYPE)), path)
@@ -542,7 +543,7 @@ bodies = st.one_of(
 
 async def test_no_bytes_are_a_fault_of_the_proxy(proxy: StartProxy, agent: Agent) -> None:
     def test(caller: Caller) -> Callable[[], None]:
-        @settings(quickly, max_examples=200)
+        @examples(200, quickly)
         @given(bodies, st.sampled_from([CHAT, COMPLETIONS, RESPONSES, MESSAGES]), content_types)
         def law(body: bytes, path: str, kind: str) -> None:
             headers = [f"Content-Type: {kind}"] if kind else []
@@ -557,7 +558,7 @@ async def test_no_compression_is_a_fault_of_the_proxy(proxy: StartProxy, agent: 
     """Right, wrong, cut short, and larger than it looks."""
 
     def test(caller: Caller) -> Callable[[], None]:
-        @settings(quickly, max_examples=200)
+        @examples(200, quickly)
         @given(
             good_bodies | st.binary(max_size=50),
             st.sampled_from([0, 0, 0, 10_000_000]),
@@ -581,7 +582,7 @@ async def test_no_chunks_are_a_fault_of_the_proxy(proxy: StartProxy, agent: Agen
     """A chunked body, whole and well, or with something wrong at one place."""
 
     def test(caller: Caller) -> Callable[[], None]:
-        @settings(quickly, max_examples=120)
+        @examples(120, quickly)
         @given(
             good_bodies,
             st.integers(1, 40),
@@ -643,7 +644,7 @@ def is_bodyless(method: str, status: int) -> bool:
 
 async def test_no_method_and_no_path_is_a_fault_of_the_proxy(proxy: StartProxy, agent: Agent) -> None:
     def test(caller: Caller) -> Callable[[], None]:
-        @settings(quickly, max_examples=300)
+        @examples(300, quickly)
         @given(methods, paths, st.sampled_from([b"", chat_body(stream=False)]))
         def law(method: str, path: str, body: bytes) -> None:
             answered = caller(posted(path, body, "Connection: close", method=method), method)
@@ -679,7 +680,7 @@ header_names = st.sampled_from([name for line in known_headers for name in line.
 
 async def test_no_header_is_a_fault_of_the_proxy(proxy: StartProxy, agent: Agent) -> None:
     def test(caller: Caller) -> Callable[[], None]:
-        @settings(quickly, max_examples=250)
+        @examples(250, quickly)
         @given(
             st.lists(st.tuples(header_names, header_values), max_size=3),
             st.sampled_from(["GET", "POST", "OPTIONS"]),
@@ -710,7 +711,7 @@ async def test_no_garbage_is_a_fault_of_the_proxy(proxy: StartProxy, agent: Agen
     """What is no HTTP gets a 400, or nothing while there is no end of its first line."""
 
     def test(caller: Caller) -> Callable[[], None]:
-        @settings(quickly, max_examples=150)
+        @examples(150, quickly)
         @given(st.binary(max_size=60), starts)
         def law(garbage: bytes, start: bytes) -> None:
             answered = caller(start + garbage + b"\r\n\r\n\r\n\r\n", half_close=True)

@@ -24,6 +24,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.support import guardian
 from tests.support.paths import ROOT
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Child:
             start_new_session=True,
             **more,
         )
+        guardian.guard(self._process.pid)
         self._said = ""
         self._ended = False
         self._news = threading.Condition()
@@ -104,6 +106,7 @@ class Child:
             self._process.wait()
             raise AssertionError(f"{self._name} did not end within {STOP:g} s of SIGTERM") from None
         finally:
+            guardian.release(self._process.pid)
             self._listener.join(STOP)
 
     def _listen(self) -> None:

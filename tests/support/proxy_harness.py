@@ -22,6 +22,7 @@ from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.demo.settings import GatewaySettings
 from oaicompat_proxy.server.app import create_app
 from oaicompat_proxy.server.process.serve import listening
+from tests.support import guardian
 from tests.support.conformance import Answer, check_body, check_error_body, check_stream
 from tests.support.proxy import Line, Proxy, Received
 from tests.support.scripted_gateway import PATIENCE
@@ -201,13 +202,16 @@ class RedisServer:
             cwd=self._directory,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
+            start_new_session=True,
         )
+        guardian.guard(self._process.pid)
         self._wait()
 
     def stop(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            guardian.release(self._process.pid)
             self._process = None
             self._socket.unlink(missing_ok=True)
 

@@ -15,6 +15,8 @@ from tests.support.pipeline import Manner, Outcome, new_reader, translate
 from tests.support.proxy import Proxy, StartProxy
 from tests.support.scripted_gateway import Agent, Reply, answer
 
+pytestmark = pytest.mark.slow
+
 TRANSCRIPTS = [name for name in NAMES if name.startswith("ag_ui_")]
 MOST_CUTS = 1500
 """Of one transcript; most are shorter, so they are cut at every byte."""

@@ -14,6 +14,8 @@ from tests.support.conformance import check_body, check_error_body, check_stream
 from tests.support.proxy import Received
 from tests.support.proxy_harness import StartFront, function
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["tests.support.proxy_fixtures"]
 
 GATEWAYS = [

@@ -16,6 +16,8 @@ from tests.support.proxy import CHAT, Proxy, StartProxy, chat_body
 from tests.support.raw_client import Step, play, read_answer
 from tests.support.scripted_gateway import LAST_WORD, OPENING, PATIENCE, Agent, Exchange, Reply, answer, flat, run, text
 
+pytestmark = pytest.mark.slow
+
 LEAVING: tuple[Step, ...] = ("close", "reset", "half-close")
 AT_ONCE = 40
 BEAT = 0.002

@@ -38,6 +38,8 @@ from tests.support.faults import (
 from tests.support.proxy import StartProxy
 from tests.support.scripted_gateway import LAST_WORD, Agent, enveloped, failure, text, tool_call
 
+pytestmark = pytest.mark.slow
+
 BY_THE_BYTE = [*CUTS, RESET, STALL, FLIP, DROP, DOUBLE]
 
 STRIDE = 97

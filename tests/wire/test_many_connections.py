@@ -19,6 +19,8 @@ from tests.support.proxy import CHAT, Line, StartProxy, chat_body
 from tests.support.scripted_gateway import OPENING, Agent, run, text
 from tests.unit.server.endpoints.test_models import apps
 
+pytestmark = pytest.mark.slow
+
 log = logging.getLogger(__name__)
 
 MANY = 10_000

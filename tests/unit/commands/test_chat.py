@@ -21,6 +21,8 @@ from tests.support.processes import free_port, proxy
 from tests.support.proxy import StartProxy
 from tests.support.scripted_gateway import Agent, Reply, answer, run
 
+pytestmark = pytest.mark.slow
+
 WITHIN = 20.0
 """Seconds for anything to be said."""
 COMMAND = [sys.executable, "-m", "oaicompat_proxy", "chat", "--url"]

@@ -9,11 +9,12 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from oaicompat_proxy.core.exact_json import extract_exact, parse_nearest, read_items, read_members
 from oaicompat_proxy.core.json_text import JsonText
+from tests.support.examples import examples
 
 NUMBERS = [
     "18446744073709551616",
@@ -105,7 +106,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.dictionaries(st.text(), VALUES), st.sampled_from([None, 1, "\t"]), st.booleans())
 def test_every_member_and_item_is_cut_out_whole(value: dict[str, Any], indent: Any, ascii_only: bool) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
@@ -114,7 +115,7 @@ def test_every_member_and_item_is_cut_out_whole(value: dict[str, Any], indent: A
     assert [json.loads(part) for part in read_items(json.dumps(items, indent=indent))] == items
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), VALUES))
 def test_no_value_that_would_change_escapes(value: dict[str, Any]) -> None:
     """What is not cut out is the same after orjson has read and written it."""

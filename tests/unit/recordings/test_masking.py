@@ -71,6 +71,7 @@ def test_masking_twice_is_masking_once(path: Path) -> None:
     assert mask(once) == once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NATIVES, ids=lambda path: path.stem)
 def test_cuts_change_nothing(path: Path) -> None:
     native = path.read_bytes()
@@ -250,6 +251,7 @@ def test_an_escaped_text_is_masked_as_it_is_without_escapes(text: str, escaped: 
     assert told.encode("utf-16", "surrogatepass") == mask_text(text).encode("utf-16", "surrogatepass")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
     [
@@ -283,6 +285,7 @@ def test_the_time_grows_with_the_length_alone(piece: bytes) -> None:
     assert seconds(400_000) < 40 * max(seconds(40_000), 0.002)
 
 
+@pytest.mark.slow
 def test_a_long_sound_text_needs_little_memory() -> None:
     line = b'data: {"event":"content_delta","data":{"delta":"' + rb"Bob says \"hi\". " * 250_000 + b'"}}\n'
     tracemalloc.start()

@@ -21,6 +21,8 @@ from oaicompat_proxy.server.app import create_app
 from oaicompat_proxy.server.process.serve import listening
 from tests.support.processes import free_port, nginx, port_of, proxy
 
+pytestmark = pytest.mark.slow
+
 KEEP_ALIVE = 0.5
 """Seconds between the proxy's comments: short, so that a silence of a few of them is short too."""
 SILENCE = 2.2

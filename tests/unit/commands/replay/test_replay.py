@@ -19,6 +19,8 @@ from tests.support.processes import Child, stopping
 from tests.support.scripted_gateway import run as run_of
 from tests.support.scripted_gateway import tool_call
 
+pytestmark = pytest.mark.slow
+
 NATIVE = b"".join(run_of("Hello"))
 WITHIN = 20.0
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ag_ui import core
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from oaicompat_proxy.core.errors import UpstreamError, UpstreamFrameTooLong
@@ -35,6 +35,7 @@ from oaicompat_proxy.core.events import (
 )
 from oaicompat_proxy.dialects.ag_ui.reader import EventReader
 from tests.support.conformance import check_body, check_error_body, check_stream
+from tests.support.examples import examples
 from tests.support.pipeline import Manner, collected, read_events, streamed, translate
 
 MAX_FRAME = 64 * 1024
@@ -491,7 +492,7 @@ MANNERS = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.lists(any_frame(junk=True), max_size=15), st.booleans(), st.randoms(use_true_random=False), MANNERS)
 def test_any_events_become_one_answer_or_one_error(
     told: list[dict[str, Any]], ended: bool, chance: random.Random, manner: Manner
@@ -511,7 +512,7 @@ def test_any_events_become_one_answer_or_one_error(
     assert answer == whole
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     st.lists(any_frame(junk=False), max_size=10),
     st.randoms(use_true_random=False),
@@ -533,7 +534,7 @@ PLAIN = {"messageId": st.sampled_from(["a1", "a2"]), "delta": st.sampled_from(["
 PIECES = st.fixed_dictionaries({"type": st.just("TEXT_MESSAGE_CONTENT"), **PLAIN})
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.lists(PIECES | any_frame(junk=False), max_size=12), st.booleans())
 def test_plain_pieces_of_text_are_told_as_those_with_more_in_them(told: list[dict[str, Any]], begun: bool) -> None:
     """What most of a stream is goes a shorter way."""
@@ -558,7 +559,7 @@ def told_of(reads: list[bytes], include_tool_activity: bool) -> list[Event | typ
     return events
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(any_frame(junk=False), max_size=8), st.randoms(use_true_random=False), st.data(), MANNERS)
 def test_garbled_bytes_are_an_error_or_an_answer_but_nothing_else(
     told: list[dict[str, Any]], chance: random.Random, data: st.DataObject, manner: Manner

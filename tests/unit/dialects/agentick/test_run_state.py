@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from oaicompat_proxy.core.errors import UpstreamError
@@ -33,6 +33,7 @@ from oaicompat_proxy.dialects.agentick.run_state import (
     RESULT_PREFIX_BYTES,
     RunState,
 )
+from tests.support.examples import examples
 
 MAX_FRAME = 64 * 1024
 MESSAGE = {"role": "assistant", "content": [{"type": "text", "text": "Six."}]}
@@ -218,7 +219,7 @@ def told(reader: EventReader, reads: list[bytes]) -> list[Any]:
     return [*said, reader.finished, reader.execution_id]
 
 
-@settings(max_examples=600, deadline=None)
+@examples(600)
 @given(st.lists(FRAMES, max_size=12), st.integers(1, 3000), st.booleans(), st.booleans())
 def test_a_cut_stream_becomes_the_same_events(
     frames: list[bytes], size: int, include_tool_activity: bool, resumed: bool
@@ -231,7 +232,7 @@ def test_a_cut_stream_becomes_the_same_events(
     assert whole == cut
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.lists(FRAMES, max_size=12), st.booleans())
 def test_line_ends_of_another_kind_make_no_difference(frames: list[bytes], include_tool_activity: bool) -> None:
     stream = b"".join(frames)

@@ -12,7 +12,7 @@ from unittest import mock
 
 import orjson
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oaicompat_proxy.core.errors import UpstreamError
@@ -20,6 +20,7 @@ from oaicompat_proxy.core.events import MessageCompleted, RunEnded, RunFailed, T
 from oaicompat_proxy.dialects.agentick.reader import EventReader
 from oaicompat_proxy.dialects.agentick.text_fast_path import FrameTemplate, decode_together
 from tests.support.conformance import check_body, check_stream
+from tests.support.examples import examples
 from tests.support.paths import GOLDEN, RECORDINGS
 from tests.support.pipeline import MAX_FRAME, Manner, collected, streamed, translate
 
@@ -263,14 +264,14 @@ def cut(stream: bytes, sizes: Iterable[int]) -> list[bytes]:
     return reads
 
 
-@settings(max_examples=600, deadline=None)
+@examples(600)
 @given(FRAMES, CUTS)
 def test_any_frames_in_any_cuts_say_the_same_on_both_paths(frames: bytes, sizes: list[int]) -> None:
     fast, slow = both(cut(START + FIRST + frames, sizes))
     assert fast == slow
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(FRAMES, CUTS, st.integers(1024, 4096))
 def test_the_largest_frame_is_the_same_on_both_paths(frames: bytes, sizes: list[int], max_frame: int) -> None:
     stream = START + FIRST + frames + plain("x" * 900) + plain("y" * (max_frame - 300)) + plain("z" * max_frame)
@@ -278,7 +279,7 @@ def test_the_largest_frame_is_the_same_on_both_paths(frames: bytes, sizes: list[
     assert fast == slow
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.lists(BROKEN, max_size=8), CUTS)
 def test_broken_texts_are_the_slow_paths_affair(insides: list[bytes], sizes: list[int]) -> None:
     """Among good ones, whatever they would become together."""
@@ -291,7 +292,7 @@ def test_broken_texts_are_the_slow_paths_affair(insides: list[bytes], sizes: lis
 MUTATIONS = st.tuples(st.integers(0, 2**31), st.binary(max_size=2), st.integers(0, 3))
 
 
-@settings(max_examples=600, deadline=None)
+@examples(600)
 @given(FRAMES, st.lists(MUTATIONS, max_size=3), CUTS)
 def test_damaged_frames_say_the_same_or_are_forgiven_around_their_text(
     frames: bytes, mutations: list[tuple[int, bytes, int]], sizes: list[int]
@@ -333,7 +334,7 @@ def as_gateways_write(text: str) -> bytes:
     return plain(json.dumps(text, ensure_ascii=False)[1:-1])
 
 
-@settings(max_examples=250, deadline=None)
+@examples(250)
 @given(st.lists(CLEAN.map(as_gateways_write) | OTHERS, max_size=12).map(b"".join), CUTS, MANNERS)
 def test_a_real_gateways_text_becomes_the_same_bytes_on_both_paths(
     frames: bytes, sizes: list[int], manner: Manner
@@ -344,7 +345,7 @@ def test_a_real_gateways_text_becomes_the_same_bytes_on_both_paths(
         assert fast == answers(reads, manner)
 
 
-@settings(max_examples=250, deadline=None)
+@examples(250)
 @given(FRAMES, CUTS, MANNERS)
 def test_any_frames_become_the_same_answer_on_both_paths(frames: bytes, sizes: list[int], manner: Manner) -> None:
     """The same chunks; escapes that no real gateway writes may stay as they are. Every client can read them."""
@@ -359,6 +360,7 @@ def test_any_frames_become_the_same_answer_on_both_paths(frames: bytes, sizes: l
         assert streamed_text == check_body(fast[1]).text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", STREAMS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("size", [1, 7, 100, 1448, 65536])
 def test_a_recorded_run_becomes_the_same_bytes_on_both_paths(path: Path, size: int) -> None:
@@ -579,7 +581,7 @@ def test_the_run_is_known_by_its_texts_also_if_it_did_not_begin() -> None:
 # The parts
 
 
-@settings(max_examples=600, deadline=None)
+@examples(600)
 @given(st.lists(WELL.map(str.encode) | BROKEN | st.binary(max_size=3), max_size=5))
 @example([b'a",["b', b"x", b'c"],"d'])
 @example([b'a",', b',"b'])
@@ -595,7 +597,7 @@ def test_texts_are_good_together_only_if_each_is_good_alone(encoded: list[bytes]
         assert "".join(texts_of(together)) == "".join(orjson.loads(b'"' + each + b'"') for each in encoded)
 
 
-@settings(max_examples=250, deadline=None)
+@examples(250)
 @given(st.lists(PLAIN, min_size=1, max_size=3))
 def test_a_template_gives_the_texts_of_frames_or_nothing(frames: list[bytes]) -> None:
     match = FrameTemplate(orjson.loads(BLOCK[6:])).match(b"".join(frames))

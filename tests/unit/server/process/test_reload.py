@@ -24,6 +24,8 @@ from tests.support.processes import Child
 from tests.support.proxy import chat_body
 from tests.support.scripted_gateway import Agent, run, serving
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = 8
 RELOADS = 5
 

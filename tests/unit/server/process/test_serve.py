@@ -17,6 +17,8 @@ from tests.support.conformance import check_stream
 from tests.support.proxy import CHAT, SETTINGS, chat_body
 from tests.support.scripted_gateway import OPENING, Agent, closing, run, text
 
+pytestmark = pytest.mark.slow
+
 
 @contextlib.asynccontextmanager
 async def serve(agent: Agent, **settings: Any) -> AsyncIterator[int]:

@@ -15,6 +15,8 @@ from tests.support.processes import Child, proxy_before
 from tests.support.scripted_gateway import Agent
 from tests.unit.server.endpoints.test_models import apps
 
+pytestmark = pytest.mark.slow
+
 
 async def booted(child: Child, count: int) -> None:
     await asyncio.to_thread(child.wait_for, rf"(?s)(Booting worker.*){{{count}}}")

@@ -21,6 +21,8 @@ from tests.support.processes import START, Child, free_port, proxy_before, stopp
 from tests.support.scripted_gateway import Agent
 from tests.unit.server.endpoints.test_models import apps
 
+pytestmark = pytest.mark.slow
+
 
 @contextlib.contextmanager
 def listener(address: str) -> Iterator[socket.socket]:

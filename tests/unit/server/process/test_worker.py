@@ -10,12 +10,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
+import pytest
 
 from tests.support.conformance import check_stream
 from tests.support.processes import Child
 from tests.support.proxy import CHAT, chat_body
 from tests.support.scripted_gateway import Agent, run
 from tests.unit.server.endpoints.test_models import apps
+
+pytestmark = pytest.mark.slow
 
 FACTORY = "oaicompat_proxy.server.app:factory()"
 WORKER = "oaicompat_proxy.server.process.worker.Worker"

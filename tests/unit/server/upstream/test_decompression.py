@@ -9,11 +9,12 @@ import zlib
 from collections.abc import Callable, Iterable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from oaicompat_proxy.core.errors import UpstreamError
 from oaicompat_proxy.server.upstream.decompression import PIECE, Inflater
+from tests.support.examples import examples
 
 
 def deflated(data: bytes) -> bytes:
@@ -43,7 +44,7 @@ def test_a_compressed_stream_is_read_however_it_is_cut(encoding: str) -> None:
     assert all(inflated(encoding, [packed[:at], packed[at:]]) == TEXT for at in range(len(packed)))
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(st.binary(max_size=400), max_size=6), st.lists(st.integers(1, 60), max_size=8))
 def test_any_stream_in_any_cuts(pieces: list[bytes], sizes: list[int]) -> None:
     packed = b"".join(flushed(pieces, 31))

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from oaicompat_proxy.core.errors import (
@@ -27,6 +27,7 @@ from oaicompat_proxy.server.upstream import http_client, http_connection
 from oaicompat_proxy.server.upstream.http_client import HttpClient
 from oaicompat_proxy.server.upstream.http_connection import MAX_HEAD
 from oaicompat_proxy.server.upstream.http_exchange import MAX_BUFFERED, Exchange
+from tests.support.examples import examples
 from tests.support.raw_gateway import Gateway, Peer, listening, on_every_loop, turns
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -189,7 +190,7 @@ async def send_all(peer: Peer, pieces: Iterable[bytes], closes: bool) -> None:
 BODIES = st.lists(st.binary(min_size=1, max_size=300), max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(BODIES, st.lists(st.integers(1, 400), max_size=6), st.sampled_from([pulled, pushed]))
 def test_any_body_in_any_chunks_with_any_cuts(
     pieces: list[bytes], cuts: list[int], reading: Callable[..., object]

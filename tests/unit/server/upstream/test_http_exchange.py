@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from oaicompat_proxy.core.errors import (
@@ -21,6 +21,7 @@ from oaicompat_proxy.core.errors import (
     UpstreamTimeout,
 )
 from oaicompat_proxy.server.upstream.http_exchange import MAX_BUFFERED, Exchange, Limits
+from tests.support.examples import examples
 from tests.support.fake_clock import timeless
 
 SILENCE = 60.0
@@ -125,7 +126,7 @@ def played(exchange: Exchange, reads: Sequence[Sequence[bytes]], ending: str) ->
 
 
 @pytest.mark.parametrize("ending", ["complete", "lost"])
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(READS, st.integers(0, 8), st.integers(0, 8))
 def test_all_bytes_come_once_and_in_order_then_the_end(
     ending: str, reads: list[list[bytes]], pulls: int, start: int

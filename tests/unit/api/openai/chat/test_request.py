@@ -12,6 +12,7 @@ from oaicompat_proxy.api.protocol import ParsedBody
 from oaicompat_proxy.core.errors import InvalidRequest
 from oaicompat_proxy.core.message import Media, Message, Text, Tool, ToolCall
 from oaicompat_proxy.core.request import AgentRequest, RequestLimits
+from tests.support.examples import examples
 
 USER = {"role": "user", "content": "hi"}
 CALL = {"id": "a", "type": "function", "function": {"name": "tide", "arguments": '{"port":'}}
@@ -412,19 +413,19 @@ def test_the_fuzz_begins_with_valid_requests(body):
     assert parse(body)
 
 
-@settings(QUICKLY, max_examples=1500)
+@examples(1500, QUICKLY)
 @given(mutated())
 def test_fuzz_mutated_requests(body):
     parses_or_is_refused(orjson.dumps(body))
 
 
-@settings(QUICKLY, max_examples=300)
+@examples(300, QUICKLY)
 @given(st.dictionaries(st.sampled_from(sorted({key for body in VALID for key in body})), VALUES) | VALUES)
 def test_fuzz_arbitrary_json(body):
     parses_or_is_refused(orjson.dumps(body))
 
 
-@settings(QUICKLY, max_examples=300)
+@examples(300, QUICKLY)
 @given(st.sampled_from(VALID).map(orjson.dumps), st.data())
 def test_fuzz_damaged_bytes(body, data):
     start = data.draw(st.integers(0, len(body)))

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from oaicompat_proxy.api.openai.chat.encoder import ChunkEncoder
@@ -24,6 +24,7 @@ from oaicompat_proxy.core.answer import (
     UsageTotals,
 )
 from oaicompat_proxy.core.errors import AgentError
+from tests.support.examples import examples
 from tests.support.response_parts import ENVELOPE, answer, batch, stream
 from tests.support.responses_conformance import check_response_stream
 
@@ -53,7 +54,7 @@ def any_parts(draw: st.DrawFn) -> list[Part]:
     return parts + draw(st.sampled_from([[], [UsageTotals(1, 2, 3)]]))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(any_parts(), st.sampled_from(["summary", "text"]))
 def test_stream_and_body_agree_and_say_what_chat_says(parts: list[Part], reasoning: Any) -> None:
     told = answer(*parts, options=OutputOptions("owl", reasoning=reasoning))
@@ -69,7 +70,7 @@ def test_stream_and_body_agree_and_say_what_chat_says(parts: list[Part], reasoni
     assert [arguments for _, _, arguments in told.calls] == ["".join(pieces) for pieces in called.values()]
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(any_parts(), st.integers(0, 20))
 def test_a_failure_may_come_at_any_place(parts: list[Part], place: int) -> None:
     said = [part for part in parts if not isinstance(part, AnswerFinished | UsageTotals)]

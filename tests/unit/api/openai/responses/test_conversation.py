@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from oaicompat_proxy.api.openai.chat import request as chat_request
@@ -15,6 +15,7 @@ from oaicompat_proxy.core.confirmation_call import CONFIRM_TOOL
 from oaicompat_proxy.core.errors import InvalidRequest
 from oaicompat_proxy.core.message import Message, Text, ToolCall
 from oaicompat_proxy.translation.confirmations import find_result
+from tests.support.examples import examples
 
 USER = {"role": "user", "content": "hi"}
 CALL = {"type": "function_call", "id": "fc_1", "call_id": "a", "name": "tide", "arguments": "{}", "status": "completed"}
@@ -199,7 +200,7 @@ def as_items(turns: list[Any]) -> list[dict[str, Any]]:
     return items
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(TURNS)
 def test_the_same_conversation_makes_the_same_messages(turns: list[Any]) -> None:
     """An answer is one message: two in a row without a call between them would be one answer here."""
