@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from oaicompat_proxy.api.openai.responses.api import RESPONSES
 from oaicompat_proxy.core.answer import AnswerFinished, Part, TextBatch, TextPart
 from oaicompat_proxy.core.errors import ProxyError, UpstreamInterrupted
 from oaicompat_proxy.dialects.agentick.reader import EventReader
@@ -15,12 +16,16 @@ from oaicompat_proxy.translation.translator import Translator
 from tests.support.conformance import check_body, check_error_body, check_stream
 from tests.support.paths import GOLDEN, RECORDINGS
 from tests.support.pipeline import MAX_FRAME, Manner, collected, read_events, streamed, translate
+from tests.support.responses_conformance import check_response_body, check_response_stream
 
 FILES = [
     *sorted(RECORDINGS.glob("*.sse")),
     *sorted(GOLDEN.glob("*.native.sse")),
 ]
 PLAIN = Manner()
+AS_ITEMS = Manner(server_tools="items")
+MAX_CUTS = 20
+"""Of one recording by the Responses API."""
 
 
 def new_translator() -> Translator:
@@ -97,6 +102,38 @@ def test_the_whole_is_one_answer_or_one_error(path: Path) -> None:
         return
     assert stream is not None
     assert check_stream(stream, include_usage=True) == check_body(body)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_responses_api_says_what_chat_says(path: Path) -> None:
+    chat = translate(read_events([path.read_bytes()]), PLAIN)
+    outcome = translate(read_events([path.read_bytes()], include_tool_activity=True), AS_ITEMS)
+    stream, body = streamed(outcome, AS_ITEMS, RESPONSES), collected(outcome, AS_ITEMS, RESPONSES)
+    if outcome.failure is not None:
+        assert chat.failure is not None
+        assert stream is None or check_response_stream(stream).status == "failed"
+        check_error_body(body)
+        return
+    assert stream is not None
+    told, expected = check_response_stream(stream), check_body(collected(chat, PLAIN))
+    assert told == check_response_body(body)
+    assert (told.text, told.calls) == (expected.text, expected.tool_calls)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_responses_api_tells_of_a_cut_after_any_frame(path: Path) -> None:
+    frames = path.read_bytes().split(b"\n\n")
+    whole = translate(read_events([path.read_bytes()], include_tool_activity=True), AS_ITEMS)
+    for count in range(0, len(frames) - 1, 1 + len(frames) // MAX_CUTS):
+        outcome = translate(read_events([b"\n\n".join([*frames[:count], b""])], include_tool_activity=True), AS_ITEMS)
+        stream = streamed(outcome, AS_ITEMS, RESPONSES)
+        told = check_response_stream(stream) if stream is not None else None
+        if outcome.failure is None:
+            assert outcome.chunks == whole.chunks
+            assert told is not None
+            assert told.status != "failed"
+        else:
+            assert told is None or told.status == "failed"
 
 
 def test_an_empty_stream_is_interrupted() -> None:

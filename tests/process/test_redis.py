@@ -29,7 +29,10 @@ from tests.support.paths import ROOT
 from tests.support.processes import Child, stopping
 from tests.support.proxy import Proxy
 from tests.support.proxy_harness import Chat, Front, RedisServer, StartFront, function, result, user
+from tests.support.responses_conformance import check_response_body, check_response_stream
 from tests.support.scripted_gateway import OPENING, PATIENCE, Agent, Reply, closing, run, text
+from tests.wire import test_responses_approvals as responses
+from tests.wire.test_responses_approvals import NEW
 
 pytest_plugins = ["tests.support.proxy_fixtures"]
 
@@ -176,6 +179,28 @@ async def test_a_question_that_one_worker_asked_is_answered_through_the_other(wo
     answer = await b.ask([*chat.messages, result(call_id, "yes")])
     assert answer.text == "It is over."
     await a.until(lambda: not a.sessions)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("form", ["items", "previous response"])
+async def test_an_approval_response_resumes_that_run_at_any_worker_once(
+    workers: StartWorkers, form: str, stream: bool
+) -> None:
+    """By the Responses API; several requests with one answer are sent at once."""
+    a, b = await workers("--confirmations", "ask", gateway=NEW)
+    first = await responses.ask(a, responses.CONFIRM, stream=stream)
+    answer = responses.approval(responses.question_of(first))
+    more: dict[str, Any] = {}
+    given = [{"role": "user", "content": responses.CONFIRM}, *first.response["output"], answer]
+    if form == "previous response":
+        given, more = [answer], {"previous_response_id": first.id}
+    received = await asyncio.gather(*(responses.post(each, given, stream=stream, **more) for each in (b, a, b, a)))
+    (resumed,) = [each for each in received if each.status == 200]
+    check = check_response_stream if stream else check_response_body
+    assert "It is over." in check(resumed.body).text
+    for each in received:
+        assert each is resumed or check_error_body(each.body)
+    assert len(a.runs) == 1
 
 
 # Sessions that two applications share
