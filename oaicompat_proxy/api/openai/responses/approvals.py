@@ -20,13 +20,13 @@ ID_PREFIX = "mcpr_"
 
 
 def approval_token(request_id: str) -> str | None:
-    """The id of the call that asks; None if it is no id of a request of ours."""
+    """The id of the confirmation call; None if this proxy did not make the id."""
     token = request_id.removeprefix(ID_PREFIX)
     return TOKEN_PREFIX + token if token and token != request_id else None
 
 
 def approval_reply(response: Mapping[str, Any]) -> str:
-    """The result of the call that asks, as a chat client sends it."""
+    """The result of the confirmation call, as a chat client sends it."""
     reply: dict[str, Any] = {"confirmed": response["approve"]}
     if response.get("reason"):
         reply["reason"] = response["reason"]
@@ -43,7 +43,7 @@ class Approval:
 
 
 def find_approval(items: str | Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
-    """The members of a form for the tool that a checked input lets run; none if its last word is another one."""
+    """The members of a form for the tool that a checked input approves; empty if its last item is no approval."""
     if isinstance(items, str):
         return {}
     last = items[-1]

@@ -12,7 +12,7 @@ class ResponseBuilder:
     """Collects all parts of an answer; `body()` may be called after AnswerFinished."""
 
     def __init__(self, envelope: Envelope, *, echo: bytes, options: OutputOptions) -> None:
-        """As of `ResponseEncoder`."""
+        """The arguments are those of `ResponseEncoder`."""
         self._response = ResponseObject(envelope, echo)
         self.id = envelope.id
         self.output = Output(envelope.id.partition("_")[2], options)

@@ -16,7 +16,7 @@ from .items import Item, Status
 NO_ARGUMENTS = "{}"
 
 TRUNCATED = "… (truncated)"
-"""Stands behind the beginning of a tool's output that is too long to be shown."""
+"""Follows the beginning of a tool's output that is too long to be shown."""
 
 
 class FunctionCallItem(Item):
@@ -55,7 +55,7 @@ class FunctionCallItem(Item):
 
 
 class CustomCallItem(FunctionCallItem):
-    """A call of a custom tool, whose input is free text: it is known when all of it is there."""
+    """A call of a custom tool, whose input is free text: the text is sent when the call is complete."""
 
     prefix = "ctc"
 
@@ -83,10 +83,10 @@ class CustomCallItem(FunctionCallItem):
 
 
 class ApprovalRequest:
-    """A tool of the agent's that waits for a human. The item is known when the whole question is there."""
+    """A tool of the agent's that waits for a human. The item is made when the question is complete."""
 
     def __init__(self, token: str) -> None:
-        """`token`: the unique part of the id of the call that asks; the answer comes back with it."""
+        """`token`: the unique part of the id of the confirmation call; the client's answer repeats it."""
         self._token = token
         self._pieces: list[str] = []
 
@@ -163,7 +163,7 @@ class AgentCallItem(Item):
         return [Event("response.mcp_call.failed", self.place), self._done(item)]
 
     def close(self, status: Status) -> list[Event]:
-        """Without a result: it is not known how the call ended."""
+        """Closes a call without a result: how it ended is unknown."""
         return [self._done(self._item(b"incomplete"))]
 
     def idle(self) -> Event:
@@ -181,7 +181,7 @@ class AgentCallItem(Item):
 
 
 def free_text(arguments: str) -> str:
-    """The input of a custom tool: agents are told of a tool with one argument, `input`."""
+    """The input of a custom tool, which is declared to the agent with one argument, `input`."""
     try:
         parsed = json.loads(arguments)
     except (ValueError, RecursionError):

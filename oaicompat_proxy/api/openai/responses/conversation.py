@@ -36,7 +36,7 @@ class _Answer:
         self.calls: list[ToolCall] = []
         self.results: list[Message] = []
         self.exists = False
-        """Something of it is to be shown to the agent."""
+        """Whether the agent is shown any of it."""
 
     def messages(self) -> list[Message]:
         if not self.exists:
@@ -45,7 +45,7 @@ class _Answer:
 
 
 class Conversation:
-    """Takes the items in their order. `earlier`: how many come from stored responses and not from the request."""
+    """Converts items in their order. `earlier`: how many come from stored responses and not from the request."""
 
     def __init__(self, media: MediaReader, *, earlier: int = 0) -> None:
         self._media = media
@@ -54,11 +54,11 @@ class Conversation:
         self._entries: list[Message | _Answer] = []
         self._answer: _Answer | None = None
         self._callers: dict[str, _Answer] = {}
-        """By the id of a call."""
+        """The answer that made a call, by the id of the call."""
         self._calls: dict[str, ToolCall] = {}
-        """The latest with each id."""
+        """The latest call with each id."""
         self._results: dict[str, Message] = {}
-        """Of the latest calls, by their ids."""
+        """Results of the latest calls, by the ids of the calls."""
         self._unanswered: dict[str, str] = {}
         """Calls without an output, with the paths of their ids."""
         self._questions: dict[str, tuple[Item, _Answer]] = {}
@@ -107,7 +107,7 @@ class Conversation:
         self._add_call(ToolCall(item["call_id"], item["name"], item.get("input") or ""), path)
 
     def _add_call(self, call: ToolCall, path: str) -> None:
-        """A call that stands there twice is one: some clients repeat what `previous_response_id` holds."""
+        """Equal calls count as one: some clients repeat the items of `previous_response_id`."""
         if call.id in self._unanswered:
             if call != self._calls[call.id]:
                 raise _duplicate(call.id, path)
@@ -138,7 +138,7 @@ class Conversation:
         self._answer = None
 
     def _add_approval_request(self, item: Item, path: str) -> None:
-        """Shown to the agent only with the client's response to it."""
+        """An approval request is shown to the agent only with the client's response to it."""
         self._questions[item["id"]] = item, self._current_answer()
 
     def _add_approval_response(self, item: Item, path: str) -> None:

@@ -21,7 +21,7 @@ class Item(ABC):
     prefix: str
 
     def __init__(self, index: int, answer: str) -> None:
-        """`index`: its place in `output`. `answer`: what makes the ids of this answer's items unique."""
+        """`index`: the item's place in `output`. `answer`: makes the ids of this answer's items unique."""
         self.index = index
         self.id = f"{self.prefix}_{answer}{index:04x}"
         self.done = b""
@@ -55,7 +55,7 @@ class MessageItem(Item):
     prefix = "msg"
 
     def __init__(self, index: int, answer: str, start: int) -> None:
-        """`start`: characters of the answer's text in front of it."""
+        """`start`: characters of the answer's text before this message."""
         super().__init__(index, answer)
         self._start = start
         self._part_place = self.place + b',"content_index":0'
@@ -75,7 +75,7 @@ class MessageItem(Item):
         return [self._delta(json_text.encode(text))]
 
     def cite(self, citations: tuple[UrlCitation, ...]) -> list[Event]:
-        """Positions count from the beginning of this item; a source of an earlier one stands at its beginning."""
+        """Positions count from the beginning of this item; the source of an earlier item gets position 0."""
         return list(map(self._annotate, citations))
 
     def close(self, status: Status) -> list[Event]:
@@ -122,7 +122,7 @@ class MessageItem(Item):
 
 
 class ReasoningItem(Item):
-    """What the agent thinks, as a summary: what most clients show."""
+    """The agent's reasoning as a `summary_text`, which most clients show."""
 
     prefix = "rs"
     _part_type = b"summary_text"
@@ -168,7 +168,7 @@ class ReasoningItem(Item):
 
 
 class RawReasoningItem(ReasoningItem):
-    """The same as the reasoning itself."""
+    """The agent's reasoning as `reasoning_text`, for `--responses-reasoning text`."""
 
     _part_type = b"reasoning_text"
     _index_name = b"content_index"

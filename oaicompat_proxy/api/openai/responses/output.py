@@ -1,7 +1,7 @@
-"""The parts of an answer → its output items, one after another, and the events that tell of them.
+"""The parts of an answer → its output items, one after another, and their events.
 
 Text, reasoning and the client's calls follow each other. Only the calls that the agent runs itself may be open beside
-them, and a call of the client's stays open until the next one or the end: nothing says earlier that it is whole.
+them. A call of the client's stays open until the next call or the end: no earlier part says that it is complete.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ INCOMPLETE = {FinishReason.LENGTH: "max_output_tokens", FinishReason.CONTENT_FIL
 
 @readonly
 class OutputOptions:
-    """What decides how an answer looks."""
+    """The client's choices and the settings that an answer depends on."""
 
     server_label: str
-    """Of the agent's own tools: the model as the client named it."""
+    """The label of the agent's own tools: the model as the client named it."""
     reasoning: Literal["summary", "text"] = "summary"
     custom_tools: frozenset[str] = frozenset()
     """Tools of the client's that take free text."""
@@ -57,7 +57,7 @@ class Output:
         self._options = options
         # state
         self.message: MessageItem | None = None
-        """Text goes there as long as it is open."""
+        """The open message, to which text is appended."""
         self._reasoning: ReasoningItem | None = None
         self._call: FunctionCallItem | None = None
         self._question: ApprovalRequest | None = None
@@ -73,7 +73,7 @@ class Output:
         return [] if handle is None else handle(self, part)
 
     def open_message(self) -> list[Event]:
-        """The message that text goes to is open afterwards."""
+        """Opens a message for text, unless one is open."""
         if self.message is not None:
             return []
         events = self._close_speech()
@@ -143,9 +143,7 @@ class Output:
         return [] if item is None else item.finish(part)
 
     def _annotate(self, part: Annotations) -> list[Event]:
-        """A message that is closed can take none any more. An empty one behind it would be what openai-agents and Codex
-        take for the answer.
-        """
+        """A closed message gets no citations: openai-agents and Codex would read a message after it as the answer."""
         return [] if self.message is None else self.message.cite(part.citations)
 
     def _finish(self, part: AnswerFinished) -> list[Event]:

@@ -1,8 +1,8 @@
-"""Which requests are retries of one turn's request, for clients that name the turn.
+"""Recognises retries of one turn's request, for clients that name the turn.
 
 Codex posts a turn's request again after most failures, without an `Idempotency-Key`: `client_metadata.turn_id` is the
-same then. After a broken stream the items that were complete stand behind the input. A turn has further requests, with
-the outputs of the client's tools behind the input: these are no retries.
+same then. After a broken stream it appends the complete items to the input. A turn has further requests, with
+the outputs of the client's tools at the end of the input: these are no retries.
 
 Source: measured with Codex CLI 0.171.0.
 """

@@ -26,7 +26,7 @@ _NONE: frozenset[str] = frozenset()
 def parse_tool_names(body: Mapping[str, Any]) -> frozenset[str]:
     """The names that the agent may call in the client's name. `body` has been checked.
 
-    Raises InvalidRequest for a choice that names what was not declared, or that has nothing to choose from.
+    Raises InvalidRequest for a choice that names an undeclared tool, or for a choice without tools.
     """
     tools, choice = body.get("tools") or (), body.get("tool_choice")
     declared = {(tool["type"], tool["name"]) for tool in tools if tool["type"] in CLIENT_TYPES}
@@ -56,7 +56,7 @@ def custom_names(body: Mapping[str, Any]) -> list[str]:
 
 
 def server_labels(body: Mapping[str, Any]) -> list[str]:
-    """Of the servers whose tools the client can approve."""
+    """The labels of the servers whose tools the client can approve."""
     labels = {tool.get("server_label") for tool in body.get("tools") or () if tool["type"] == "mcp"}
     return sorted(label for label in labels if label)
 
@@ -83,7 +83,7 @@ def _arguments_schema(tool: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _exact_schemas(tools: str) -> dict[str, JsonText]:
-    """By the functions' names."""
+    """The exact schemas of functions, by name."""
     schemas: dict[str, JsonText] = {}
     for tool in map(dict, map(read_members, read_items(tools))):
         if "name" in tool and tool.get("parameters", "").startswith("{"):
