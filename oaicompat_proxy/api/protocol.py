@@ -202,6 +202,9 @@ class ClientApi(Protocol):
 
     def new_builder(self, envelope: Envelope, form: Form) -> BodyBuilder: ...
 
+    def read_envelope(self, answer: Mapping[str, Any]) -> Envelope:
+        """Of a recorded answer, from its first object. Raises KeyError, TypeError and ValueError if it has none."""
+
     def encode_error(self, error: ProxyError) -> ErrorAnswer: ...
 
     def encode_model(self, name: str, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:

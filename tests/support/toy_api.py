@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from oaicompat_proxy.api.protocol import (
     ApiRoute,
@@ -123,6 +124,9 @@ class ToyApi:
 
     def new_builder(self, envelope: Envelope, form: Form) -> ToyBody:
         return ToyBody()
+
+    def read_envelope(self, answer: Mapping[str, Any]) -> Envelope:
+        return Envelope(str(answer["id"]), 0, "toy")
 
     def encode_error(self, error: ProxyError) -> ErrorAnswer:
         return ErrorAnswer(error.status, {"x-toy": "broken"}, f"!{error.code}".encode())

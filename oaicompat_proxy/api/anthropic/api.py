@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from ...core.answer import Envelope
 from ...core.errors import ProxyError
@@ -63,6 +64,11 @@ class MessagesApi:
 
     def build_request(self, body: ParsedBody, limits: RequestLimits) -> AgentRequest:
         return request.build_request(body, limits)
+
+    def read_envelope(self, answer: Mapping[str, Any]) -> Envelope:
+        """A message has no time."""
+        message = answer.get("message", answer)
+        return Envelope(str(message["id"]), 0, str(message["model"]))
 
     def form_of(self, request: AgentRequest, settings: ApiSettings) -> Form:
         thinking = request.form["thinking"] and settings.reasoning_field != "none"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from ...core.answer import Envelope
 from ...core.errors import ProxyError
@@ -43,6 +44,9 @@ class OpenAiApi:
 
     def answer_entries(self, answer: StreamEncoder | BodyBuilder, form: Form) -> Mapping[str, bytes]:
         return {}
+
+    def read_envelope(self, answer: Mapping[str, Any]) -> Envelope:
+        return Envelope(str(answer["id"]), int(answer["created"]), str(answer["model"]))
 
     def encode_error(self, error: ProxyError) -> ErrorAnswer:
         return ErrorAnswer(error.status, error_headers(error), errors.error_body(error))

@@ -28,6 +28,10 @@ _ECHO = re.compile(rb',"background":[^\n]*')
 """The request fields that a response of the Responses API repeats; a masked recording does not have them."""
 
 
+_FAILURES = ('data: {"error"', "data: [DONE]", '{"error"', "event: error", 'data: {"type":"error"', '{"type":"error"')
+"""What the lines of a failure begin with."""
+
+
 def translate(recording: Recording) -> Outcome:
     """The answer of the current code."""
     find_run_id = DIALECTS[recording.options.dialect].find_run_id
@@ -60,10 +64,8 @@ def _find_envelope(recording: Recording) -> Envelope:
     first = next((line for line in recording.bytes_of("client").split(b"\n") if line.startswith(b"data: {")), b"")
     try:
         answer = orjson.loads(first.removeprefix(b"data: ") or recording.bytes_of("body"))
-        answer = answer.get("response", answer)
-        created = answer["created_at" if answer["object"] == "response" else "created"]
-        return Envelope(str(answer["id"]), int(created), str(answer["model"]))
-    except (ValueError, TypeError, KeyError):
+        return _api_of(recording).read_envelope(answer)
+    except (ValueError, TypeError, KeyError, AttributeError):
         return UNKNOWN_ENVELOPE
 
 
@@ -85,7 +87,7 @@ def compare(recording: Recording) -> list[str]:
 
 
 def _without_failure(lines: list[str]) -> list[str]:
-    return [line for line in lines if not line.startswith(('data: {"error"', "data: [DONE]", '{"error"'))]
+    return [line for line in lines if not line.startswith(_FAILURES)]
 
 
 def _lines(recording: Recording, answer: bytes) -> list[str]:

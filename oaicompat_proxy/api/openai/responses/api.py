@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from ....core.answer import Envelope
 from ....core.confirmation_call import CONFIRM_TOOL
@@ -57,6 +58,10 @@ class ResponsesApi(OpenAiApi):
     def answer_entries(self, answer: StreamEncoder | BodyBuilder, form: Form) -> Mapping[str, bytes]:
         assert isinstance(answer, (ResponseEncoder, ResponseBuilder))
         return output_entries(answer.id, answer.output.entries()) if form.get("stored") else {}
+
+    def read_envelope(self, answer: Mapping[str, Any]) -> Envelope:
+        response = answer.get("response", answer)
+        return Envelope(str(response["id"]), int(response["created_at"]), str(response["model"]))
 
     def form_of(self, request: AgentRequest, settings: ApiSettings) -> Form:
         form = {**request.form, "reasoning": settings.responses_reasoning, "max_answer": settings.max_answer}

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from oaicompat_proxy.api.registry import APIS
 from oaicompat_proxy.commands.replay.comparison import compare, translate
+from oaicompat_proxy.core.answer import Envelope
 from oaicompat_proxy.core.answer_options import AnswerOptions
+from oaicompat_proxy.pipeline.pipeline import Pipeline
 from oaicompat_proxy.recordings.format import Entry, Recording
 from tests.golden.test_golden import GOLDEN, NAMES, answers, read_manner
 from tests.support.conformance import check_body, check_error_body, check_stream
@@ -77,3 +80,18 @@ def test_what_became_of_a_stream_without_an_end_is_not_held_against_it() -> None
 def test_without_a_recorded_answer_there_is_nothing_to_compare() -> None:
     with pytest.raises(ValueError, match="nothing to compare"):
         compare(recorded(NATIVE))
+
+
+@pytest.mark.parametrize("native", [NATIVE, b"".join(run("Hello")[:4])], ids=["whole", "cut"])
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("name", ["chat", "responses", "messages"])
+def test_the_envelope_of_each_api_is_found(name: str, stream: bool, native: bytes) -> None:
+    api = APIS[name]
+    options = AnswerOptions(api=name, stream=stream)
+    pipeline = Pipeline(api, options, Envelope(f"{api.id_prefix}1", 0 if name == "messages" else 1790000000, "owl"))
+    pipeline.feed(native)
+    then = pipeline.finish()
+    answer = Entry(1, "client", then.data) if then.streamed else Entry(1, "body", then.data, then.status)
+    recording = recorded(native, answer, Entry(2, "end", b"answered"), options=options)
+    assert compare(recording) == []
+    assert translate(recording).data == then.data
