@@ -54,7 +54,8 @@ class SessionFinder:
             await yield_control()
         if request.name:
             return await self._lease_named(request, upstream, fingerprints)
-        return await self._lease_continued(request, upstream, fingerprints) or self._new(request, upstream)
+        lease = await self._lease_continued(request, upstream, fingerprints) if fingerprints else None
+        return lease or self._new(request, upstream)
 
     async def _lease_key(self, request: SessionRequest, upstream: Upstream) -> Lease:
         """Leases the session that waits for this request, or one with a native name."""
