@@ -13,13 +13,11 @@ so the suffix cannot be part of the text; fields without braces and backslashes 
 frames are checked as JSON together.
 
 `core.sse.FrameReader` reads everything else, and would read these frames, too: without this module the answer is the
-same. The one exception: a frame whose fields are not JSON is an error without it. It saves 2.3 of 5.0 µs for a frame
+same. The one exception: a frame whose fields are not JSON is an error without it. It saves 2.8 of 5.0 µs for a frame
 that is alone in its read, and 3.0 of 3.7 µs for one of a burst.
 """
 
 from __future__ import annotations
-
-import re
 
 import orjson
 
@@ -36,16 +34,20 @@ _FRAME_END = b"\n\n"
 _SUFFIX = b'","executionId":%b}}' + _FRAME_END
 _BETWEEN = _FRAME_END + _OPENING
 _SPAWN_PATH = b"spawnPath"
+
+MAX_ALONE = 1024
+"""Bytes of a read that is likely to be one frame."""
+
 _OPEN, _CLOSE, _BACKSLASH, _LF, _CR = b"{}\\\n\r"
 """As integers: `int in bytes` is much faster than `bytes in bytes`."""
-_LINE_BREAK = re.compile(rb"\xe2\x80[\xa8\xa9]|\xc2\x85")
+_LINE_BREAKS = (b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xc2\x85")
 """U+2028, U+2029 and U+0085, which some clients treat as line ends."""
 
 
 class FrameTemplate:
     """Matches the frames of one block of text."""
 
-    __slots__ = ("_infix", "_prefix", "_prefix_size", "_suffix", "_suffix_size")
+    __slots__ = ("_infix", "_prefix", "_removed", "_suffix")
 
     def __init__(self, content_start: Data) -> None:
         """`content_start`: the frame that begins the block. Raises KeyError or TypeError if it has no template."""
@@ -53,39 +55,38 @@ class FrameTemplate:
         self._prefix = _PREFIX % orjson.dumps(content_start["sessionId"])
         self._infix = _INFIX % orjson.dumps(data["blockIndex"])
         self._suffix = _SUFFIX % orjson.dumps(data["executionId"])
-        self._prefix_size = len(self._prefix)
-        self._suffix_size = len(self._suffix)
+        self._removed = len(self._prefix) + len(self._suffix)
 
     def match(self, data: bytes) -> tuple[TextDeltas, bytes] | None:
         """The deltas of a read that begins with a text frame, and what follows the last of these frames.
 
         None if one of the frames has to be decoded. Empty deltas are left out.
         """
-        rest = b""
-        if not data.endswith(self._suffix):
-            end = data.rfind(self._suffix) + self._suffix_size
-            data, rest = data[:end], data[end:]
-        if data.find(_LF) < len(data) - len(_FRAME_END):
-            deltas = self._match_all(data)
-        else:  # one frame, as in most reads: the shorter way saves 0.6 of 2.8 µs
-            fields, found, text = data[self._prefix_size : -self._suffix_size].partition(self._infix)
-            is_text = found and data.startswith(self._prefix) and _are_flat(fields)
-            deltas = decode_together([text]) if is_text else None
-        return None if deltas is None else (deltas, rest)
+        if len(data) > MAX_ALONE:
+            return self._match_many(data)
+        own = data.removeprefix(self._prefix).removesuffix(self._suffix)
+        fields, found, text = own.partition(self._infix)
+        if not found or _LF in text or len(own) != len(data) - self._removed:
+            return self._match_many(data)
+        deltas = decode_together([text]) if _are_flat(fields) else None
+        return None if deltas is None else (deltas, b"")
 
-    def _match_all(self, data: bytes) -> TextDeltas | None:
-        """The deltas of several frames."""
+    def _match_many(self, data: bytes) -> tuple[TextDeltas, bytes] | None:
+        """The same for any number of frames. For one, as in most reads, `match` takes 2.2 instead of 3.7 µs."""
         prefix, infix, suffix = self._prefix[len(_OPENING) :], self._infix, self._suffix[: -len(_FRAME_END)]
         removed = len(prefix) + len(suffix)
+        end = data.rfind(self._suffix) + len(suffix)
         all_fields, texts = [], []
-        for frame in data[len(_OPENING) : -len(_FRAME_END)].split(_BETWEEN):
+        for frame in data[len(_OPENING) : end].split(_BETWEEN):
             own = frame.removeprefix(prefix).removesuffix(suffix)
-            fields, found, text = own.partition(infix)
+            fields, found, text = own.rpartition(infix)  # the text is shorter than the fields
             if not found or len(own) != len(frame) - removed:
                 return None
             all_fields.append(fields)
             texts.append(text)
-        return decode_together(texts) if _are_flat(b"".join(all_fields)) else None
+        joined = b"".join(all_fields)
+        deltas = decode_together(texts) if _are_flat(joined) and joined.find(infix) < 0 else None
+        return None if deltas is None else (deltas, data[end + len(_FRAME_END) :])
 
 
 def _are_flat(fields: bytes) -> bool:
@@ -106,10 +107,12 @@ def decode_together(encoded: list[bytes]) -> TextDeltas | None:
     Those are invalid UTF-8, control characters, line ends of some clients, lone surrogates and broken escapes.
     """
     separated = b" ".join(encoded)  # the space keeps two neighbours from completing a split escape or character
-    if not separated.isascii() and _LINE_BREAK.search(separated):
-        return None
+    if not separated.isascii():
+        for line_break in _LINE_BREAKS:
+            if separated.find(line_break) >= 0:
+                return None
     try:
-        text = orjson.loads(b'"%b"' % separated)
+        text = orjson.loads(b'"' + separated + b'"')
         if len(encoded) == 1:
             return TextDeltas(text, encoded if text else [])
         text = orjson.loads(b'"%b"' % b"".join(encoded))
