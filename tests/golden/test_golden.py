@@ -14,14 +14,16 @@ from pathlib import Path
 import pytest
 
 from oaicompat_proxy.api.anthropic.api import MESSAGES
+from oaicompat_proxy.api.openai.chat.api import CHAT
 from oaicompat_proxy.api.openai.chat.request import parse
 from oaicompat_proxy.api.openai.responses.api import RESPONSES
+from oaicompat_proxy.api.protocol import ClientApi
 from oaicompat_proxy.core.answer_options import AnswerOptions
 from oaicompat_proxy.recordings.format import Entry, Recording
 from tests.support.conformance import check_body, check_error_body, check_stream
 from tests.support.messages_conformance import check_message_body, check_message_error, check_message_stream
 from tests.support.paths import GOLDEN
-from tests.support.pipeline import Manner, Outcome, collected, read_events, streamed, translate
+from tests.support.pipeline import Manner, run_pipeline
 from tests.support.responses_conformance import check_response_body, check_response_stream
 
 NATIVES = sorted(GOLDEN.glob("*.native.sse"))
@@ -47,14 +49,18 @@ def _read_json(name: str) -> dict[str, object]:
 def answers(name: str, reads: list[bytes] | None = None) -> Iterator[tuple[Path, bytes | None]]:
     """Every file of the answer, with what the current code would have it say; None if it is not to be."""
     manner = read_manner(name)
-    outcome = translated(name, reads)
-    yield GOLDEN / f"{name}.openai.sse", streamed(outcome, manner)
-    yield GOLDEN / f"{name}.openai.json", collected(outcome, manner) + b"\n"
+    reads = reads or [(GOLDEN / f"{name}.native.sse").read_bytes()]
+    yield from both_forms(f"{name}.openai", reads, manner, CHAT)
     if not manner.legacy_functions:
-        outcome = translated(name, reads, as_items(manner))
         for api in (RESPONSES, MESSAGES):
-            yield GOLDEN / f"{name}.{api.name}.sse", streamed(outcome, manner, api)
-            yield GOLDEN / f"{name}.{api.name}.json", collected(outcome, manner, api) + b"\n"
+            yield from both_forms(f"{name}.{api.name}", reads, as_items(manner), api)
+
+
+def both_forms(name: str, reads: list[bytes], manner: Manner, api: ClientApi) -> Iterator[tuple[Path, bytes | None]]:
+    """A stream, or None if the run fails before the first part; and a body, which is an error then."""
+    streamed = run_pipeline(reads, manner, api, stream=True)
+    yield GOLDEN / f"{name}.sse", streamed.data if streamed.streamed else None
+    yield GOLDEN / f"{name}.json", run_pipeline(reads, manner, api, stream=False).data + b"\n"
 
 
 def as_items(manner: Manner) -> Manner:
@@ -85,13 +91,6 @@ def case_of(name: str, recording: Recording) -> dict[Path, bytes]:
             if words
         },
     }
-
-
-def translated(name: str, reads: list[bytes] | None = None, manner: Manner | None = None) -> Outcome:
-    native = (GOLDEN / f"{name}.native.sse").read_bytes()
-    manner = manner or read_manner(name)
-    events = read_events(reads or [native], include_tool_activity=manner.server_tools != "hide", dialect=manner.dialect)
-    return translate(events, manner)
 
 
 @pytest.mark.parametrize("name", NAMES)

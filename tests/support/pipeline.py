@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from oaicompat_proxy.api.anthropic.api import MESSAGES
@@ -16,6 +17,7 @@ from oaicompat_proxy.core.events import Event
 from oaicompat_proxy.dialects.ag_ui.dialect import AgUi
 from oaicompat_proxy.dialects.agentick.dialect import Agentick
 from oaicompat_proxy.dialects.protocol import Dialect, Reader
+from oaicompat_proxy.pipeline import pipeline
 from oaicompat_proxy.pipeline.answers import new_translator
 
 ENVELOPE = Envelope("chatcmpl-golden", 1790000000, "owl")
@@ -105,6 +107,21 @@ def translate(events: Iterable[Event], manner: Manner) -> Outcome:
     except ProxyError as failure:
         return Outcome(chunks, failure)
     return Outcome(chunks, None)
+
+
+def run_pipeline(reads: Iterable[bytes], manner: Manner, api: ClientApi = CHAT, *, stream: bool) -> pipeline.Outcome:
+    """The client's bytes for a native stream that comes in these reads."""
+    reads = list(reads)
+    entire = pipeline.Pipeline(
+        api,
+        replace(manner.options, stream=stream),
+        ENVELOPES[api.name],
+        run_id=DIALECTS[manner.dialect]().find_run_id(b"".join(reads)),
+        max_frame=MAX_FRAME,
+    )
+    for data in reads:
+        entire.feed(data)
+    return entire.finish()
 
 
 def streamed(outcome: Outcome, manner: Manner, api: ClientApi = CHAT) -> bytes | None:
