@@ -63,7 +63,6 @@ USED: dict[str, list[Any]] = {
 """The proxy's own affair: the agent gets none of them by name."""
 
 REFUSED: dict[str, list[tuple[Any, str]]] = {
-    "background": [(True, "unsupported_parameter")],
     "conversation": [("conv_1", "unsupported_parameter"), ({"id": "conv_1"}, "unsupported_parameter")],
     "prompt": [({"id": "pmpt_1"}, "unsupported_parameter")],
     "moderation": [({"model": "x"}, "unsupported_parameter")],
