@@ -195,11 +195,14 @@ async def test_an_approval_response_resumes_that_run_at_any_worker_once(
     if form == "previous response":
         given, more = [answer], {"previous_response_id": first.id}
     received = await asyncio.gather(*(responses.post(each, given, stream=stream, **more) for each in (b, a, b, a)))
-    (resumed,) = [each for each in received if each.status == 200]
     check = check_response_stream if stream else check_response_body
-    assert "It is over." in check(resumed.body).text
-    for each in received:
-        assert each is resumed or check_error_body(each.body)
+    resumed = [check(each.body) for each in received if each.status == 200]
+    assert resumed
+    assert all("It is over." in told.text for told in resumed), "a request that comes meanwhile reads the same run"
+    late = await responses.post(a, given, stream=stream, **more)
+    for each in (*received, late):
+        assert each.status == 200 or check_error_body(each.body)
+    assert late.status != 200
     assert len(a.runs) == 1
 
 
