@@ -58,9 +58,9 @@ class FrameTemplate:
         self._removed = len(self._prefix) + len(self._suffix)
 
     def match(self, data: bytes) -> tuple[TextDeltas, bytes] | None:
-        """The deltas of a read that begins with a text frame, and what follows the last of these frames.
+        """The deltas of the text frames at the beginning of a read, and what follows them.
 
-        None if one of the frames has to be decoded. Empty deltas are left out.
+        None if one of them has to be decoded. Empty deltas are left out.
         """
         if len(data) > MAX_ALONE:
             return self._match_many(data)
@@ -76,17 +76,20 @@ class FrameTemplate:
         prefix, infix, suffix = self._prefix[len(_OPENING) :], self._infix, self._suffix[: -len(_FRAME_END)]
         removed = len(prefix) + len(suffix)
         end = data.rfind(self._suffix) + len(suffix)
+        rest = data[end + len(_FRAME_END) :]
         all_fields, texts = [], []
-        for frame in data[len(_OPENING) : end].split(_BETWEEN):
+        frames = data[len(_OPENING) : end].split(_BETWEEN)
+        for number, frame in enumerate(frames):
             own = frame.removeprefix(prefix).removesuffix(suffix)
             fields, found, text = own.rpartition(infix)  # the text is shorter than the fields
-            if not found or len(own) != len(frame) - removed:
-                return None
+            if not found or len(own) != len(frame) - removed:  # `message`, for one, ends like a text frame
+                rest = _OPENING + _BETWEEN.join(frames[number:]) + _FRAME_END + rest
+                break
             all_fields.append(fields)
             texts.append(text)
         joined = b"".join(all_fields)
-        deltas = decode_together(texts) if _are_flat(joined) and joined.find(infix) < 0 else None
-        return None if deltas is None else (deltas, data[end + len(_FRAME_END) :])
+        deltas = decode_together(texts) if texts and _are_flat(joined) and joined.find(infix) < 0 else None
+        return None if deltas is None else (deltas, rest)
 
 
 def _are_flat(fields: bytes) -> bool:

@@ -54,9 +54,9 @@ class Comparison:
         if self.other_versions:
             said.append(f"The table was written with other versions: {', '.join(self.other_versions)}. Nothing fails.")
         elif self.grown:
-            said.append("Make it cheaper, or write the table anew: scripts/bench --count --write")
+            said.append("Make it cheaper, or write the table anew: scripts/bench --count write")
         elif self.fallen:
-            said.append("Keep the gain: scripts/bench --count --write")
+            said.append("Keep the gain: scripts/bench --count write")
         return said or [f"All ratios are within {TOLERANCE:.0%} of the table."]
 
 

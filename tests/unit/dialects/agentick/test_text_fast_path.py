@@ -614,3 +614,16 @@ def test_a_text_longer_than_a_read_comes_whole() -> None:
         fast, slow = both([START + FIRST, *cut(plain(long) + plain("a"), [size])])
         assert fast == slow
         assert texts(fast) == ["First.", long, "a"]
+
+
+def test_texts_are_matched_before_a_frame_that_ends_like_one() -> None:
+    template = FrameTemplate({"sessionId": "s", "data": {"blockIndex": 0, "executionId": "e1"}})
+    begin = b'data: {"type":"event","event":"%b","sessionId":"s","data":{"type":"%b","id":"1",'
+    text = begin % (b"content_delta", b"content_delta") + b'"blockType":"text","blockIndex":0,"delta":"%b"'
+    end = b',"executionId":"e1"}}\n\n'
+    message = begin % (b"message", b"message") + b'"message":{},"model":"m"' + end
+    match = template.match(text % b"Hel" + end + text % b"lo" + end + message + b"data: {}\n\n")
+    assert match is not None
+    assert match[0].encoded == [b"Hel", b"lo"]
+    assert match[1] == message + b"data: {}\n\n"
+    assert template.match(message) is None
