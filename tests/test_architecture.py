@@ -46,6 +46,7 @@ SERVER = (
     {"answering"},
     {"recording"},
     {"runtime"},
+    {"answer_database"},
     {"stored_answers"},
     {"sessions"},
     {"http"},

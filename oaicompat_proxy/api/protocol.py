@@ -62,6 +62,16 @@ class ErrorAnswer(NamedTuple):
     body: bytes
 
 
+class Keeping(NamedTuple):
+    """How an answer can be read, as the body of its request says before it is checked."""
+
+    kept: bool = False
+    """Other requests can read the answer by its id, while it is made and afterwards."""
+    background: bool = False
+    """The client does not wait for the answer: it gets the answer's body so far, and the run needs no reader."""
+    stream: bool = False
+
+
 class RouteRequest(NamedTuple):
     """A request at one of an API's routes that run no agent. `path`, `query`: the variables of its URL, decoded."""
 
@@ -71,24 +81,32 @@ class RouteRequest(NamedTuple):
 
 
 class RouteAnswer(NamedTuple):
-    """`body`: JSON. `deleted`: the names of stored entries that go with it."""
+    """`body`: JSON. `deleted`: the names of stored entries that go with it. `added`: entries that are stored.
+
+    `stream_from`: the number of events of the answer that the client has; the others are sent in place of the body.
+    """
 
     body: bytes
     deleted: frozenset[str] = frozenset()
     headers: Mapping[str, str] = MappingProxyType({})
+    added: Mapping[str, bytes] = MappingProxyType({})
+    stream_from: int | None = None
 
 
 class ApiRoute(NamedTuple):
     """A route that runs no agent: its answer is made of what is stored of earlier answers.
 
     `path`: behind the prefix; a variable stands in braces. `find_names`: the names of the stored entries that the
-    answer needs. `answer`: takes those that the caller has; raises ProxyError.
+    answer needs. `answer`: takes those that the caller has; raises ProxyError. `find_run`: the id of the answer that
+    the route is about, if it may still be made. `stops`: whether its run is stopped first.
     """
 
     method: str
     path: str
     find_names: Callable[[RouteRequest], frozenset[str]]
     answer: Callable[[RouteRequest, Mapping[str, bytes]], RouteAnswer]
+    find_run: Callable[[RouteRequest], str] | None = None
+    stops: bool = False
 
 
 class ApiSettings(Protocol):
@@ -178,6 +196,13 @@ class ClientApi(Protocol):
         has chosen no place for names.
         """
 
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether an answer of this API can be read by its id: the body is read before the run begins then."""
+
+    def keeping_of(self, body: ParsedBody, settings: ApiSettings) -> Keeping:
+        """Raises nothing, whatever the body holds."""
+
     def read(self, body: bytes, limits: RequestLimits) -> ParsedBody:
         """The first half of parsing. Raises InvalidRequest."""
 
@@ -191,7 +216,18 @@ class ClientApi(Protocol):
         """The entries to store for later requests that refer to this request's answer."""
 
     def answer_entries(self, answer: StreamEncoder | BodyBuilder, form: Form) -> Mapping[str, bytes]:
-        """The entries to store of a complete answer."""
+        """The entries to store of a complete answer. The entry whose name is the answer's id is the body of the answer,
+        which a client gets that asks for it.
+        """
+
+    def first_body(self, envelope: Envelope, form: Form, *, queued: bool) -> bytes:
+        """The body of a kept answer that has no part yet. `queued`: its run has not begun."""
+
+    def last_body(self, body: bytes, error: ProxyError, encoder: StreamEncoder | None) -> bytes:
+        """The body of a kept answer whose run has failed or was stopped, instead of the one that was stored last.
+
+        `encoder`: of the part that was made, if it was made in this process.
+        """
 
     def build_request(self, body: ParsedBody, limits: RequestLimits) -> AgentRequest:
         """The second half; other requests may be served in between. Raises InvalidRequest."""

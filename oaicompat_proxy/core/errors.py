@@ -236,6 +236,14 @@ class IdempotentAnswerGone(InvalidRequest):
     should_retry = False
 
 
+class RunCancelled(InvalidRequest):
+    """409: a client has cancelled the run by the id of its answer."""
+
+    status = 409
+    code = "run_cancelled"
+    should_retry = False
+
+
 class RateLimited(ProxyError):
     """429: the key has used up its requests for now; nothing was run."""
 

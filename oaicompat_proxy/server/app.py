@@ -169,10 +169,10 @@ def _add_gateway(
     for api in apis:
         answer = new_handler(api, runtime)
         answer = recorder.wrap(answer) if recorder else answer
-        answer = gateway.once.wrap(gateway.claims.wrap(reported(api, answer)), api.retries)
+        answer = gateway.once.wrap(gateway.claims.wrap(reported(api, answer)), api)
         app.router.add_post(base + api.path, answer, expect_handler=answer_expectation)
         for route in api.routes:
-            handler = new_route_handler(route)
+            handler = new_route_handler(route, api, gateway.kept)
             app.router.add_route(route.method, base + route.path, handler, expect_handler=answer_expectation)
     app.router.add_get(f"{base}/models", models.list_models)
     app.router.add_get(base + "/models/{name:.+}", models.retrieve_model)

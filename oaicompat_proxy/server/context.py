@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from aiohttp import web
 
-from ..api.protocol import ClientApi
+from ..api.protocol import ClientApi, ParsedBody
 from ..api.registry import DEFAULT_API
 from ..config.settings import Config
 from ..core.caller import Caller
@@ -20,6 +21,18 @@ from .shutdown import GracefulShutdown
 from .sinks import SinkFactory
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class KeptRecord(Protocol):
+    """As `idempotency.kept_answer.KeptAnswer` has it."""
+
+    background: bool
+
+    async def open(self, entries: Mapping[str, bytes], body: bytes, /) -> None: ...
+
+    async def update(self, body: bytes, /) -> None: ...
+
+    async def complete(self, entries: Mapping[str, bytes], /) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +54,12 @@ class RequestContext:
     """Headers of the response about the caller's rate limit, if there is one."""
     body: bytes | BaseException | None = None
     """The request's body, or why it could not be read, if it was read to find out whether the run is a new one."""
+    parsed: ParsedBody | None = None
+    """The same, if it was parsed, too."""
+    answer_id: str = ""
+    """The id of the answer, if it was known before the request was parsed."""
+    kept: KeptRecord | None = None
+    """The record of an answer that other requests read by its id."""
     report: RunReport = field(init=False, repr=False)
     """Only of a request that is to run the agent."""
     sinks: SinkFactory | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -12,8 +13,11 @@ from aiohttp import web
 from ..config.per_model import ModelOverrides
 from ..config.settings import Config
 from ..core.signing import SigningKeys
+from .answer_database import AnswerDatabase
 from .idempotency.claimed_runs import ClaimedRuns
 from .idempotency.claims import RedisClaims
+from .idempotency.kept_answer import ProcessLife
+from .idempotency.kept_answers import KeptAnswers
 from .idempotency.run_once import IdempotentRuns
 from .runtime import GatewayRuntime
 from .sessions.call_ids import CallIds
@@ -49,24 +53,26 @@ class Gateway:
         """
         self._address = address
         self.limiter = RunLimiter(config)
-        self.once = IdempotentRuns(config)
         self.claims = ClaimedRuns(config, RedisClaims(redis, namespace) if redis else None)
         self.locks: SessionLocks
         self.store: SessionStore
         self._names: SessionNames
         self._ids: IdStore
-        self._answers: StoredAnswers
+        self._answers = _new_answers(config, redis)
         self._session_credentials: dict[str, Upstream] = {}
         """Sessions that only the credentials of their callers can close."""
         ttl, size = config.session_ttl, config.max_sessions
         if redis is None:
-            self.locks, self._ids, self._answers = MemoryLocks(), MemoryIds(), MemoryAnswers()
+            self.locks, self._ids = MemoryLocks(), MemoryIds()
             self.store = MemoryStore(ttl=ttl, size=size)
             self._names = MemoryNames(size=size * NAMES_PER_SESSION)
         else:
-            self.locks, self._ids, self._answers = RedisLocks(redis), RedisIds(redis), RedisAnswers(redis)
+            self.locks, self._ids = RedisLocks(redis), RedisIds(redis)
             self.store = RedisStore(redis, namespace, ttl=ttl, size=size)
             self._names = RedisNames(redis, namespace, size=size * NAMES_PER_SESSION)
+        life = ProcessLife(self._answers)
+        self.once = IdempotentRuns(config, life)
+        self.kept = KeptAnswers(self.once, self._answers, life)
         # state
         self.runtime = self.new_runtime(config, keys)
         """Serves new requests."""
@@ -133,6 +139,7 @@ class Gateway:
         await self.claims.shutdown()
         await self.runtime.sessions.shutdown()
         await self.locks.close()
+        await self._answers.close()
         self.runtime.upstream.close()
 
     def _new_closer(self, config: Config, upstream: Upstream) -> SessionCloser:
@@ -151,6 +158,13 @@ class Gateway:
 
     def _retire(self, task: asyncio.Task[None]) -> None:
         self._retired_counts.update(self._draining.pop(task).counts())
+
+
+def _new_answers(config: Config, redis: Redis | None) -> StoredAnswers:
+    """Raises ConfigError."""
+    if config.response_db:
+        return AnswerDatabase(Path(config.response_db), ttl=config.response_ttl, most=config.max_responses)
+    return MemoryAnswers() if redis is None else RedisAnswers(redis)
 
 
 GATEWAYS: web.AppKey[Sequence[Gateway]] = web.AppKey("oaicompat_proxy.gateways")

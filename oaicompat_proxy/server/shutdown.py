@@ -83,6 +83,8 @@ class GracefulShutdown:
         self.active: set[asyncio.Task[Any] | None] = set()
         self.cancelled: set[asyncio.Task[Any] | None] = set()
         """Tasks that have not yet received their cancellation."""
+        self.background: set[asyncio.Task[Any]] = set()
+        """Runs that no client waits for."""
         self.interrupting = False
         self.loop: asyncio.AbstractEventLoop | None = None
         """Cached once it runs: before Python 3.12 asyncio.get_running_loop() is a system call (getpid)."""
@@ -100,6 +102,11 @@ class GracefulShutdown:
     def begin(self) -> None:
         self.begun = True
 
+    def wait_for(self, run: asyncio.Task[Any]) -> None:
+        """Shutdown waits for this run of an agent as it waits for a response."""
+        self.background.add(run)
+        run.add_done_callback(self.background.discard)
+
     def exclude(self) -> None:
         """Excludes the current request: the run that it waits for is interrupted, and fails it."""
         self.active.discard(asyncio.current_task(self.loop))
@@ -112,28 +119,29 @@ class GracefulShutdown:
         self.active.clear()
 
     async def drain(self, connections: Callable[[], Iterable[Closable]], *, within: float) -> None:
-        """Returns when no connection is left, or after the errors of interrupted responses had time to be sent."""
-        if await _until_none(connections, quiet=IDLE_BEFORE_CLOSE, within=within):
+        """Returns when no connection and no run in background is left, or after the errors of interrupted responses had
+        time to be sent.
+        """
+        if await self._until_none(connections, quiet=IDLE_BEFORE_CLOSE, within=within):
             return
-        self.interrupted = sum(each.quiet_for() == 0 for each in connections())
+        self.interrupted = sum(each.quiet_for() == 0 for each in connections()) + len(self.background)
         log.warning("interrupted %d responses after drain_timeout=%gs", self.interrupted, within)
         self.interrupt()
-        await _until_none(connections, quiet=0, within=ERROR_TIMEOUT)
+        await self._until_none(connections, quiet=0, within=ERROR_TIMEOUT)
 
-
-async def _until_none(connections: Callable[[], Iterable[Closable]], *, quiet: float, within: float) -> bool:
-    """Closes connections that are idle for `quiet` seconds. Returns whether none is left within `within` seconds."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + within
-    pause = 0.001
-    while left := list(connections()):
-        if loop.time() >= deadline:
-            return False
-        for connection in left:
-            if connection.quiet_for() > quiet:
-                connection.force_close()
-            if connection.stalled_for() > MAX_STALL:
-                connection.abort()
-        await asyncio.sleep(min(pause, max(deadline - loop.time(), 0)))
-        pause = min(2 * pause, MAX_POLL_INTERVAL)
-    return True
+    async def _until_none(self, connections: Callable[[], Iterable[Closable]], *, quiet: float, within: float) -> bool:
+        """Closes connections that are idle for `quiet` seconds. Returns whether nothing is left in time."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within
+        pause = 0.001
+        while (left := list(connections())) or self.background:
+            if loop.time() >= deadline:
+                return False
+            for connection in left:
+                if connection.quiet_for() > quiet:
+                    connection.force_close()
+                if connection.stalled_for() > MAX_STALL:
+                    connection.abort()
+            await asyncio.sleep(min(pause, max(deadline - loop.time(), 0)))
+            pause = min(2 * pause, MAX_POLL_INTERVAL)
+        return True

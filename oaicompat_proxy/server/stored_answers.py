@@ -62,9 +62,14 @@ class StoredAnswers(Protocol):
         """The entries that exist. `most`: bytes of all of them. Raises InvalidRequest for more, SessionsUnavailable."""
         ...
 
+    async def close(self) -> None: ...
+
 
 class NoAnswers:
     """Nothing is stored."""
+
+    async def close(self) -> None:
+        pass
 
     async def add(self, scope: str, entries: Mapping[str, bytes], *, ttl: float = TTL) -> None:
         pass
@@ -83,6 +88,9 @@ class MemoryAnswers:
         """`ledgers`: what each caller has in the table."""
         self._table = table
         self._ledgers = ledgers
+
+    async def close(self) -> None:
+        pass
 
     async def add(self, scope: str, entries: Mapping[str, bytes], *, ttl: float = TTL) -> None:
         caller, until = _short(scope_key(scope)), time.time() + ttl
@@ -157,6 +165,9 @@ class RedisAnswers:
         self._bounds = (most_of_all, most, most_bytes)
         self._add = redis.register_script(SET_BOUNDED_BY_OWNER)
         self._delete = redis.register_script(DELETE_OF_OWNER)
+
+    async def close(self) -> None:
+        """The connection belongs to the process."""
 
     async def add(self, scope: str, entries: Mapping[str, bytes], *, ttl: float = TTL) -> None:
         try:

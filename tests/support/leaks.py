@@ -45,7 +45,14 @@ async def nothing_left(left: Callable[[], list[str]], until: Callable[[Callable[
 
 
 LASTING = frozenset(
-    {"listen to the gateway", "sweep sessions", "renew session locks", "renew run claims", "sync the secret"}
+    {
+        "listen to the gateway",
+        "sweep sessions",
+        "renew session locks",
+        "renew run claims",
+        "sync the secret",
+        "say that the process lives",
+    }
 )
 """Tasks that go on as long as a proxy does."""
 

@@ -16,6 +16,7 @@ from oaicompat_proxy.api.protocol import (
     RouteRequest,
     StreamEncoder,
 )
+from oaicompat_proxy.api.unkept_answers import UnkeptAnswers
 from oaicompat_proxy.core.answer import AnswerFinished, Envelope, Part, TextBatch, TextPart, ToolCallOpened
 from oaicompat_proxy.core.errors import InvalidRequest, NotFound, ProxyError
 from oaicompat_proxy.core.message import Message, Text
@@ -64,7 +65,7 @@ class ToyBody:
         return self._text.encode()
 
 
-class ToyApi:
+class ToyApi(UnkeptAnswers):
     """A request is the user's words, behind `stream ` if the answer is to be streamed."""
 
     name = "toy"
@@ -94,15 +95,6 @@ class ToyApi:
         if not body:
             raise InvalidRequest("A toy must say something.", code="silence")
         return ParsedBody({"text": body.decode()}, {}, len(body))
-
-    def find_references(self, body: ParsedBody) -> frozenset[str]:
-        return frozenset()
-
-    def expand(self, body: ParsedBody, stored: Mapping[str, bytes]) -> ParsedBody:
-        return body
-
-    def request_entries(self, request: AgentRequest, envelope: Envelope) -> Mapping[str, bytes]:
-        return {}
 
     def answer_entries(self, answer: StreamEncoder | BodyBuilder, form: Form) -> Mapping[str, bytes]:
         assert isinstance(answer, (ToyEncoder, ToyBody))

@@ -215,7 +215,7 @@ async def test_chat_hides_the_tools_of_the_agent_by_default(agent: Agent, front:
         ({"input": [{"type": "thought"}]}, 400, "input[0].type"),
         ({"input": [{"type": "function_call_output", "call_id": "c", "output": "x"}]}, 400, "input[0].call_id"),
         ({"input": [{"type": "item_reference", "id": "msg_1"}]}, 404, "input[0].id"),
-        ({"background": True}, 400, "background"),
+        ({"background": True, "store": False}, 400, "background"),
         ({"conversation": "conv_1"}, 400, "conversation"),
         ({"prompt": {"id": "pmpt_1"}}, 400, "prompt"),
     ],

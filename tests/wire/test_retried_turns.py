@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.server.idempotency import run_once
+from oaicompat_proxy.server.idempotency import request_name
 from tests.support.conformance import check_error_body
 from tests.support.processes import free_port
 from tests.support.prometheus_text import scrape
@@ -144,7 +144,7 @@ async def test_a_run_that_is_not_read_again_is_stopped(proxy: StartProxy, agent:
 async def test_without_a_reader_a_turn_ends_sooner_than_with_a_key(
     proxy: StartProxy, agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_once, "RETRY_GRACE", 0.05)
+    monkeypatch.setattr(request_name, "RETRY_GRACE", 0.05)
     agent.plays(OPENING, "stall")
     front = await proxy(idempotency_grace=3600)
     (await start_line(front, agent, turn())).reset()

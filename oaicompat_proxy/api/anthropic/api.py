@@ -9,7 +9,8 @@ from ...core.answer import Envelope
 from ...core.errors import ProxyError
 from ...core.request import AgentRequest, RequestLimits
 from ..error_headers import error_headers
-from ..protocol import ApiRoute, ApiSettings, BodyBuilder, ErrorAnswer, Form, ParsedBody, RetryRules, StreamEncoder
+from ..protocol import ApiRoute, ApiSettings, ErrorAnswer, Form, ParsedBody, RetryRules
+from ..unkept_answers import UnkeptAnswers
 from . import errors, headers, models, request
 from .blocks import BlockOptions
 from .body import MessageBuilder
@@ -25,7 +26,7 @@ UNBOUNDED = 1 << 40
 """For answers that are encoded again: their recordings bound them."""
 
 
-class MessagesApi:
+class MessagesApi(UnkeptAnswers):
     """`POST …/messages`. A form has `thinking` and `max_answer`."""
 
     name = "messages"
@@ -49,18 +50,6 @@ class MessagesApi:
 
     def read(self, body: bytes, limits: RequestLimits) -> ParsedBody:
         return request.read(body, limits)
-
-    def find_references(self, body: ParsedBody) -> frozenset[str]:
-        return frozenset()
-
-    def expand(self, body: ParsedBody, stored: Mapping[str, bytes]) -> ParsedBody:
-        return body
-
-    def request_entries(self, request: AgentRequest, envelope: Envelope) -> Mapping[str, bytes]:
-        return {}
-
-    def answer_entries(self, answer: StreamEncoder | BodyBuilder, form: Form) -> Mapping[str, bytes]:
-        return {}
 
     def build_request(self, body: ParsedBody, limits: RequestLimits) -> AgentRequest:
         return request.build_request(body, limits)

@@ -9,14 +9,15 @@ from ...core.answer import Envelope
 from ...core.errors import ProxyError
 from ...core.request import AgentRequest
 from ..error_headers import error_headers
-from ..protocol import ApiRoute, BodyBuilder, ErrorAnswer, Form, ParsedBody, RetryRules, StreamEncoder
+from ..protocol import ApiRoute, ErrorAnswer, RetryRules
+from ..unkept_answers import UnkeptAnswers
 from . import errors, headers, models
 from .recorded_fields import RECORDED_FIELDS
 
 
-class OpenAiApi:
-    """Half of a `ClientApi`; each API adds its requests and answers. By default it has one route, an answer cannot be
-    referred to, and only an `Idempotency-Key` names a request.
+class OpenAiApi(UnkeptAnswers):
+    """Half of a `ClientApi`; each API adds its requests and answers. By default it has one route, keeps no answer, and
+    only an `Idempotency-Key` names a request.
     """
 
     has_tool_items = False
@@ -32,18 +33,6 @@ class OpenAiApi:
 
     def find_session(self, headers: Mapping[str, str], request: AgentRequest) -> str:
         return ""
-
-    def find_references(self, body: ParsedBody) -> frozenset[str]:
-        return frozenset()
-
-    def expand(self, body: ParsedBody, stored: Mapping[str, bytes]) -> ParsedBody:
-        return body
-
-    def request_entries(self, request: AgentRequest, envelope: Envelope) -> Mapping[str, bytes]:
-        return {}
-
-    def answer_entries(self, answer: StreamEncoder | BodyBuilder, form: Form) -> Mapping[str, bytes]:
-        return {}
 
     def read_envelope(self, answer: Mapping[str, Any]) -> Envelope:
         return Envelope(str(answer["id"]), int(answer["created"]), str(answer["model"]))

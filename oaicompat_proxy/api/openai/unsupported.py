@@ -70,7 +70,6 @@ IN_COMPLETION: Mapping[str, UnsupportedParameter] = {
 
 IN_RESPONSES: Mapping[str, UnsupportedParameter] = {
     "n": IN_CHAT["n"],
-    "background": _parameter("background", bool, "this server answers while the client waits."),
     "conversation": _parameter(
         "conversation", _whatever, "this server keeps no conversations. Use 'previous_response_id' or send all items."
     ),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ..fields import field
-from ..types import Count, Separator, WholeNumber
+from ..types import Count, PositiveCount, Seconds, Separator, WholeNumber
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,26 @@ class AnswerSettings:
         "Responses API: `stored` keeps answers in memory, for a day at most, so that a request may refer to them by "
         "`previous_response_id` or `item_reference`; `stateless` keeps none.",
         gateway=True,
+    )
+    response_db: str = field(
+        "",
+        "File in which the Responses API stores its answers, with their prompts, so that a restart loses none: an "
+        "SQLite database for the processes of one machine. Empty: memory, or Redis with --redis.",
+        metavar="FILE",
+        gateway=True,
+        reload=False,
+    )
+    response_ttl: Seconds = field(
+        24 * 3600.0,
+        "Seconds that such a file stores an answer.",
+        gateway=True,
+        reload=False,
+    )
+    max_responses: PositiveCount = field(
+        10_000,
+        "Answers of one key that such a file stores; the oldest are deleted first.",
+        gateway=True,
+        reload=False,
     )
     responses_reasoning: Literal["summary", "text"] = field(
         "summary",

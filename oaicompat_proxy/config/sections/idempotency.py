@@ -22,6 +22,14 @@ class IdempotencySettings:
         gateway=True,
         reload=False,
     )
+    response_grace: Seconds = field(
+        8.0,
+        "Seconds that the run of a streamed and stored response continues while no client reads it, so that it can be "
+        "taken up again. A lost connection and a person who stops an answer look the same. A run with `background` "
+        "continues to its end.",
+        gateway=True,
+        reload=False,
+    )
     max_idempotent: PositiveCount = field(
         1000,
         "Requests with an `Idempotency-Key` or a name of a turn that are remembered; beyond it a caller's oldest one "

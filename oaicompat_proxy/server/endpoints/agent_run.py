@@ -23,7 +23,7 @@ from ...translation.translator import Translator
 from ..answering.answer import OnComplete, send_answer
 from ..context import CONTEXT, Handler, RequestContext
 from ..event_loop import LARGE_REQUEST, yield_control
-from ..http.body import read_body
+from ..http.body import limits_of, read_body
 from ..random_ids import new_id
 from ..runtime import GatewayRuntime
 from ..sessions.call_ids import AnswerIds, SessionOfRun, confirmation_rejected
@@ -43,7 +43,7 @@ def new_handler(api: ClientApi, runtime: GatewayRuntime) -> Handler:
     """The handler of the API's endpoint. It raises ProxyError as long as nothing was sent; after that a failure is
     the end of the stream.
     """
-    limits = _limits(runtime.config)
+    limits = limits_of(runtime.config)
 
     async def run_agent(request: web.Request) -> web.StreamResponse:
         context = request[CONTEXT]
@@ -53,29 +53,20 @@ def new_handler(api: ClientApi, runtime: GatewayRuntime) -> Handler:
     return run_agent
 
 
-def _limits(config: Config) -> RequestLimits:
-    return RequestLimits(
-        media=config.max_media,
-        messages=config.max_messages,
-        parts=config.max_parts,
-        tools=config.max_tools,
-        text=config.max_text,
-        values=config.max_values,
-    )
-
-
 async def _read(
     request: web.Request, context: RequestContext, api: ClientApi, runtime: GatewayRuntime, limits: RequestLimits
 ) -> AgentRequest:
     """Raises what `read_body` and the parser raise."""
-    body = context.take_body()
-    if body is None:
-        body = await read_body(request, timeout=runtime.config.body_timeout)
-    context.report.on_body(len(body))
-    parsed = api.read(body, limits)
-    del body
-    if parsed.size > LARGE_REQUEST:
-        await yield_control()
+    parsed, context.parsed = context.parsed, None
+    if parsed is None:
+        body = context.take_body()
+        if body is None:
+            body = await read_body(request, timeout=runtime.config.body_timeout)
+        parsed = api.read(body, limits)
+        del body
+        if parsed.size > LARGE_REQUEST:
+            await yield_control()
+    context.report.on_body(parsed.size)
     if names := api.find_references(parsed):
         stored = await runtime.stored_answers.find(context.caller.scope, names, most=limits.text)
         parsed = api.expand(parsed, stored)
@@ -98,8 +89,12 @@ async def _begin(
     agent = await runtime.catalog.find(asked.model, caller)
     settings = runtime.per_model.for_model(model)
     plan = _plan(request, context, api, runtime, settings, asked)
-    if entries := api.request_entries(asked, plan.envelope):
+    entries = api.request_entries(asked, plan.envelope)
+    if context.kept is not None:
+        await context.kept.open(entries, plan.first_body(queued=context.kept.background))
+    elif entries:
         await runtime.stored_answers.add(caller.scope, entries)
+    if entries:
         asked = replace(asked, stored_input=b"")
     if not asked.conversational:
         return _run(plan, asked, SessionRequest(agent, caller, model, messages=(), size=size))
@@ -149,8 +144,15 @@ class _Plan:
     async def store(self, answer: StreamedAnswer | WholeAnswer) -> None:
         """Stores what later requests may refer to of the complete answer."""
         form = answer.encoder if isinstance(answer, StreamedAnswer) else answer.builder
-        if entries := self.api.answer_entries(form, self.options.form):
-            await self.runtime.stored_answers.add(self.context.caller.scope, entries)
+        entries, context = self.api.answer_entries(form, self.options.form), self.context
+        if context.kept is not None:
+            await context.kept.complete(entries)
+        elif entries:
+            await self.runtime.stored_answers.add(context.caller.scope, entries)
+
+    def first_body(self, *, queued: bool) -> bytes:
+        """Of a kept answer."""
+        return self.api.first_body(self.envelope, self.options.form, queued=queued)
 
     def new_translator(self, ids: AnswerIds) -> Translator:
         config = self.settings
@@ -182,7 +184,7 @@ def _plan(
         api=api.name,
         form=form,
         model=model,
-        stream=asked.stream,
+        stream=asked.stream or (context.kept is not None and context.kept.background),
         tool_names=tuple(sorted(asked.tool_names)),
         tick_separator=settings.tick_separator,
         server_tools=_server_tools(api, settings.server_tools),
@@ -190,7 +192,7 @@ def _plan(
         confirmations="deny" if asks and not asked.conversational else settings.confirmations,
         dialect=settings.dialect,
     )
-    envelope = Envelope(api.id_prefix + new_id(), int(time.time()), model)
+    envelope = Envelope(context.answer_id or api.id_prefix + new_id(), int(time.time()), model)
     return _Plan(request, context, api, runtime, settings, options, envelope)
 
 
@@ -225,6 +227,8 @@ async def _run(
         await yield_control()
     async with await sessions.lease(wanted) as lease:
         report.on_started(lease.key)
+        if (kept := plan.context.kept) is not None and kept.background:
+            await kept.update(plan.first_body(queued=False))
         if report.headers:
             lease.upstream = lease.upstream.with_trace(report.headers, report.watch)
         if plan.options.server_tools != "hide":

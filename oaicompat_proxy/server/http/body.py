@@ -8,12 +8,26 @@ from typing import TypeVar
 from aiohttp import HttpVersion11, StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from ...config.settings import Config
 from ...core.errors import BodyTooLarge, InvalidRequest, ProxyError, RequestTimeout, UnsupportedEncoding
+from ...core.request import RequestLimits
 from ..context import CONTEXT, server_of
 from ..event_loop import LARGE_REQUEST, yield_control
 from ..upstream.decompression import Inflater
 
 Body = TypeVar("Body", bytes, bytearray)
+
+
+def limits_of(config: Config) -> RequestLimits:
+    """Of requests for a run."""
+    return RequestLimits(
+        media=config.max_media,
+        messages=config.max_messages,
+        parts=config.max_parts,
+        tools=config.max_tools,
+        text=config.max_text,
+        values=config.max_values,
+    )
 
 
 async def read_body(request: web.Request, *, timeout: float) -> bytes:

@@ -6,6 +6,8 @@ readers have still to read.
 
 from __future__ import annotations
 
+_EVENT_END = b"\n\n"
+
 MAX_READ = 64 * 1024
 """Bytes of one read, unless one piece is longer."""
 
@@ -40,10 +42,10 @@ class BroadcastBuffer:
         self.is_replayable = False
         self._trim()
 
-    def new_reader(self) -> Reader:
-        """A reader at the beginning; only while the buffer is replayable."""
+    def new_reader(self, skipped: int = 0) -> Reader:
+        """A reader behind the first `skipped` server-sent events; only while the buffer is replayable."""
         assert self.is_replayable
-        reader = Reader(self)
+        reader = Reader(self, skipped)
         self._readers.add(reader)
         return reader
 
@@ -95,17 +97,23 @@ class BroadcastBuffer:
 class Reader:
     """The position of one reader. Must be closed."""
 
-    def __init__(self, buffer: BroadcastBuffer) -> None:
+    def __init__(self, buffer: BroadcastBuffer, skipped: int = 0) -> None:
         self._buffer = buffer
         # state
         self.position = 0
+        self._skipped = skipped
 
     def read(self) -> bytes:
         """The next whole pieces; empty if there are none yet, or at the end."""
-        pieces = self._buffer.read_from(self.position)
-        self.position += len(pieces)
-        self._buffer.on_progress()
-        return b"".join(pieces)
+        while pieces := self._buffer.read_from(self.position):
+            self.position += len(pieces)
+            self._buffer.on_progress()
+            data = b"".join(pieces)
+            if self._skipped:
+                data, self._skipped = skip_events(data, self._skipped)
+            if data:
+                return data
+        return b""
 
     @property
     def at_end(self) -> bool:
@@ -119,3 +127,12 @@ class Reader:
 
     def close(self) -> None:
         self._buffer.remove_reader(self)
+
+
+def skip_events(data: bytes, count: int) -> tuple[bytes, int]:
+    """Whole server-sent events without the first ones, and how many are still to be skipped behind them."""
+    start = 0
+    while count and start < len(data):
+        start = data.index(_EVENT_END, start) + len(_EVENT_END)
+        count -= 1
+    return data[start:], count

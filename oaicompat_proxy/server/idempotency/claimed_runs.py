@@ -21,7 +21,8 @@ from ...core.errors import (
 from ..context import CONTEXT, Handler
 from .cache import HEADER
 from .claims import HOLDER_TIMEOUT, MAX_OUTCOME_SIZE, Claim, FoundClaim, RedisClaims
-from .shared_answer import SharedAnswer, SharedSinkFactory
+from .shared_answer import SharedAnswer
+from .shared_sinks import SharedSinkFactory
 from .stored_outcome import encode_outcome, restore_outcome
 
 POLL_INTERVAL = 0.25

@@ -108,6 +108,8 @@ class Claim:
     # state
     is_followed: bool = False
     """Another process waits for the run."""
+    has_outcome: bool = False
+    """The run has ended, and its outcome is stored, or is being stored."""
 
     @property
     def running(self) -> str:
@@ -175,6 +177,7 @@ class RedisClaims:
     def end(self, claim: Claim, outcome: bytes | None, *, ttl: float) -> None:
         """Stores the outcome for `ttl` seconds in the background. Without an outcome the claim is deleted."""
         self._held.pop(claim.running, None)
+        claim.has_outcome = outcome is not None
         task = asyncio.create_task(self._store(claim, outcome, ttl), name="end a run claim")
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
@@ -219,7 +222,8 @@ class RedisClaims:
             return
         for claim in claims:
             claim.is_followed = claim.running.encode() in followed
-            if claim.running not in self._held:  # ended meanwhile, and perhaps set again by this renewal
+            if claim.running not in self._held and not claim.has_outcome:
+                # ended meanwhile, and perhaps set again by this renewal
                 self.end(claim, None, ttl=0)
 
 

@@ -50,6 +50,13 @@ async def deliver(
     return await _deliver_as_stream(request, shared, reader, form.convert)
 
 
+async def deliver_first_body(request: web.Request, shared: SharedAnswer) -> web.StreamResponse:
+    """The first body of an answer that is made in background. Raises ProxyError."""
+    server_of(request).shutdown.exclude()
+    async with JsonAnswer(request, request.app[RUNTIME].config) as answer:
+        return await answer.finish(await shared.first_body())
+
+
 async def _deliver_stream(request: web.Request, shared: SharedAnswer, reader: Reader) -> web.StreamResponse:
     """Each client has its own keep-alives; all other bytes are the same."""
     runtime, during_run = request.app[RUNTIME], server_of(request).shutdown.during_run

@@ -1,70 +1,117 @@
-"""Runs the agent once for a request and all its retries (decision D12).
+"""Answers that several requests read: retries of a request (decision D12), and requests that name the answer.
 
 An `Idempotency-Key` names a request; without one, the client's API may find a name in the body. The first request
 starts the run in a task of its own; all requests read the shared answer. A client whose connection broke repeats its
-request and gets the answer, live or complete. A run without readers is stopped after `idempotency_grace`, as if its
-client had left. The answers are in the memory of one process; several processes that share a Redis claim their runs
-there (`claimed_runs`), others need a load balancer that sends a key to the same one.
+request and gets the answer, live or complete. An API may also keep an answer under its id: the client asks for the rest
+of it then, or has not waited for it at all. A run without readers is stopped after a while, as if its client had left,
+unless it was begun in background. The answers are in the memory of one process; several processes that share a Redis
+claim their runs there (`claimed_runs`), others need a load balancer that sends a key to the same one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
+from weakref import WeakValueDictionary
 
 from aiohttp import web
 
-from ...api.protocol import RetryKey, RetryKeyReader, RetryRules
+from ...api.protocol import ClientApi, Keeping
 from ...config.settings import Config
-from ...core.errors import IdempotencyFull, IdempotencyKeyReused, IdempotentAnswerGone, InternalError, ProxyError
+from ...core.errors import (
+    IdempotencyFull,
+    IdempotencyKeyReused,
+    IdempotentAnswerGone,
+    InternalError,
+    InvalidRequest,
+    ProxyError,
+)
 from ..context import CONTEXT, Handler, server_of
-from ..event_loop import LARGE_REQUEST, yield_control
-from ..http.body import read_body
+from ..random_ids import new_id
 from ..runtime import RUNTIME
-from .cache import HEADER, IdempotencyCache, check_key, fingerprint
+from .cache import HEADER, IdempotencyCache, check_key
 from .claims import FOLLOWER_TTL
-from .delivery import ANY_FORM, Form, deliver
+from .delivery import ANY_FORM, Form, deliver, deliver_first_body
+from .kept_answer import KeptAnswer, ProcessLife
 from .recent_failures import RecentFailures
-from .shared_answer import SharedAnswer, SharedSinkFactory, without_trace
+from .request_name import RequestName, name_by_body, name_by_key, read_keeping
+from .shared_answer import SharedAnswer, without_trace
+from .shared_sinks import SharedSinkFactory
 
 log = logging.getLogger(__name__)
 
-RETRY_GRACE = 8.0
-"""Seconds at most that a run without an `Idempotency-Key` continues without a reader. Its client cannot say whether it
-will come back: Codex does so within 4 s, and a person who stops it never.
-"""
+NOT_READ = "No client read the answer to this request for too long, so its run was stopped. The agent is not run twice."
 
 
 class IdempotentRuns:
     """The shared answers of one process, and the tasks that make them."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, life: ProcessLife) -> None:
         self._config = config
-        self._cache: IdempotencyCache[SharedAnswer] = IdempotencyCache(
-            most=config.max_idempotent,
-            largest=config.max_idempotent_answer,
-            most_bytes=config.max_idempotent_bytes,
-        )
+        self._life = life
+        self._cache = self._new_cache()
+        """By the name of a request."""
+        self._kept = self._new_cache()
+        """Without a name: the requests of a client that repeats nothing take no room from the others."""
         # state
         self._failures = RecentFailures()
         self._runs: dict[SharedAnswer, asyncio.Task[None]] = {}
         self._timers: dict[SharedAnswer, asyncio.TimerHandle] = {}
         """End a run without readers, or remove an answer after `idempotency_ttl`."""
+        self._by_id: WeakValueDictionary[tuple[str, str], SharedAnswer] = WeakValueDictionary()
+        """By the scope of the caller and the answer's id."""
 
-    def wrap(self, handler: Handler, retries: RetryRules | None = None) -> Handler:
-        """Returns a handler that passes requests on unchanged whose retries cannot be recognised."""
+    def _new_cache(self) -> IdempotencyCache[SharedAnswer]:
+        config = self._config
+        return IdempotencyCache(
+            most=config.max_idempotent, largest=config.max_idempotent_answer, most_bytes=config.max_idempotent_bytes
+        )
+
+    def wrap(self, handler: Handler, api: ClientApi) -> Handler:
+        """Returns a handler that passes requests on unchanged whose answers have one reader."""
 
         async def run_once(request: web.Request) -> web.StreamResponse:
             key = request.headers.get(HEADER)
+            if key is None and not api.keeps_answers and api.retries is None:
+                return await handler(request)
             if key is not None:
-                return await self._answer_key(request, handler, check_key(key))
-            if retries is not None:
-                return await self._answer_retries(request, handler, retries)
-            return await handler(request)
+                name: RequestName | None = await name_by_key(request, check_key(key))
+            else:
+                name = await name_by_body(request, api)
+            if name is not None and name.failures_only:
+                return await self._answer_unless_failed(request, handler, name.digest)
+            keeping = await read_keeping(request, api)
+            if name is None and not keeping.kept:
+                return await handler(request)
+            return await self._answer(request, handler, api, name, keeping)
 
         return run_once
+
+    def is_here(self, scope: str, answer_id: str) -> bool:
+        """Whether the events of the answer are in this process."""
+        return (scope, answer_id) in self._by_id
+
+    async def follow(self, request: web.Request, answer_id: str, skipped: int) -> web.StreamResponse:
+        """The events of a kept answer behind the first ones, live. Raises InvalidRequest if they are not here."""
+        shared = self._by_id.get((request[CONTEXT].caller.scope, answer_id))
+        if shared is None or not shared.buffer.is_replayable:
+            raise InvalidRequest(
+                "The events of this answer are not kept any more. Ask for the answer without 'stream'.", param="stream"
+            )
+        return await self._deliver(request, shared, skipped=skipped)
+
+    async def stop(self, scope: str, answer_id: str, reason: ProxyError) -> None:
+        """Returns when the run of the answer has ended, if it is made here, and its record says so."""
+        shared = self._by_id.get((scope, answer_id))
+        task = self._runs.get(shared) if shared is not None else None
+        if shared is None or task is None:
+            return
+        shared.stop_reason = reason
+        task.cancel()
+        await asyncio.wait([task])
 
     async def shutdown(self) -> None:
         """Stops runs and timers at the end of the process."""
@@ -74,36 +121,7 @@ class IdempotentRuns:
             await asyncio.wait(list(self._runs.values()))
         for timer in self._timers.values():
             timer.cancel()
-
-    async def _answer_key(self, request: web.Request, handler: Handler, key: str) -> web.StreamResponse:
-        """Raises IdempotencyKeyReused and IdempotencyFull."""
-        context = request[CONTEXT]
-        body = context.body = await read_body(request, timeout=request.app[RUNTIME].config.body_timeout)
-        digest = _fingerprint(request, body)
-        del body  # not for as long as the answer takes
-        shared = self._find_or_start(request, handler, key, digest, grace=self._config.idempotency_grace)
-        if shared.fingerprint != digest:
-            raise IdempotencyKeyReused(f"This {HEADER} belongs to another request; give each request a key of its own.")
-        return await self._deliver(request, shared)
-
-    async def _answer_retries(self, request: web.Request, handler: Handler, retries: RetryRules) -> web.StreamResponse:
-        retry_key = await _read_retry_key(request, retries.read_key)
-        if retry_key is None:
-            return await handler(request)
-        digest = _fingerprint(request, retry_key.content)
-        if retry_key.failures_only:
-            del retry_key  # not for as long as the answer takes
-            return await self._answer_unless_failed(request, handler, digest)
-        form = Form(retry_key.stream, retries.convert)
-        del retry_key
-        key = f"retries of {digest.hex()}"  # no Idempotency-Key has spaces
-        grace = min(self._config.idempotency_grace, RETRY_GRACE)
-        try:
-            shared = self._find_or_start(request, handler, key, digest, grace=grace)
-        except IdempotencyFull:  # the request has no Idempotency-Key, so it is answered anyway
-            return await handler(request)
-        shared.is_retried_soon = True
-        return await self._deliver(request, shared, form)
+        await self._life.end()
 
     async def _answer_unless_failed(self, request: web.Request, handler: Handler, digest: bytes) -> web.StreamResponse:
         """Raises the failure of an equal request just before, if the agent may have acted in its run."""
@@ -117,24 +135,60 @@ class IdempotentRuns:
                 self._failures.add(scope, digest, error, time.monotonic())
             raise
 
+    async def _answer(
+        self, request: web.Request, handler: Handler, api: ClientApi, name: RequestName | None, keeping: Keeping
+    ) -> web.StreamResponse:
+        """Raises IdempotencyKeyReused, and IdempotencyFull if the client cannot do without."""
+        try:
+            shared = self._find_or_start(request, handler, api, name, keeping)
+        except IdempotencyFull:
+            if keeping.background or (name is not None and not name.optional):
+                raise
+            return await handler(request)
+        if name is not None and shared.fingerprint != name.digest:
+            raise IdempotencyKeyReused(f"This {HEADER} belongs to another request; give each request a key of its own.")
+        shared.is_retried_soon = name is not None and name.optional
+        if keeping.background and not keeping.stream:
+            return await deliver_first_body(request, shared)
+        return await self._deliver(request, shared, name.form if name is not None else ANY_FORM)
+
     def _find_or_start(
-        self, request: web.Request, handler: Handler, key: str, digest: bytes, *, grace: float
+        self, request: web.Request, handler: Handler, api: ClientApi, name: RequestName | None, keeping: Keeping
     ) -> SharedAnswer:
-        """The answer of this key, or a new one. Raises IdempotencyFull."""
+        """The answer of this name, or a new one. Raises IdempotencyFull."""
         context = request[CONTEXT]
         scope = context.caller.scope
-        shared = self._cache.get(scope, key)
-        if shared is None:
-            return self._start(SharedAnswer(scope, key, digest, self._cache, grace=grace), request, handler)
-        context.body = None  # not for as long as the answer takes
-        return shared
-
-    def _start(self, shared: SharedAnswer, request: web.Request, handler: Handler) -> SharedAnswer:
-        removed = self._cache.add(shared)
+        shared = self._cache.get(scope, name.key) if name is not None else None
+        if shared is not None:
+            context.body = None  # not for as long as the answer takes
+            return shared
+        answer_id = context.answer_id = api.id_prefix + new_id()
+        key, digest, grace, *_ = name or RequestName(f"answer {answer_id}", b"", 0)
+        kept: KeptAnswer | None = None
+        if keeping.kept:
+            grace = math.inf if keeping.background else max(grace, self._config.response_grace)
+            kept = context.kept = KeptAnswer(
+                api,
+                answer_id,
+                scope,
+                request.app[RUNTIME].stored_answers,
+                self._life,
+                background=keeping.background,
+            )
+        cache = self._kept if name is None else self._cache
+        shared = SharedAnswer(scope, key, digest, cache, grace=grace, kept=kept)
+        removed = cache.add(shared)
         if removed is not None:
             self._stop_timer(removed)
+        return self._start(shared, request, handler)
+
+    def _start(self, shared: SharedAnswer, request: web.Request, handler: Handler) -> SharedAnswer:
         request[CONTEXT].sinks = SharedSinkFactory(shared)
-        self._runs[shared] = asyncio.create_task(self._run(shared, request, handler), name="run once")
+        task = self._runs[shared] = asyncio.create_task(self._run(shared, request, handler), name="run once")
+        if shared.kept is not None:
+            self._by_id[shared.scope, shared.kept.id] = shared
+            if shared.kept.background:
+                server_of(request).shutdown.wait_for(task)
         return shared
 
     async def _run(self, shared: SharedAnswer, request: web.Request, handler: Handler) -> None:
@@ -145,17 +199,14 @@ class IdempotentRuns:
         except ProxyError as error:
             shared.fail(error)
         except asyncio.CancelledError:
-            shared.fail(
-                IdempotentAnswerGone(
-                    "No client read the answer to this request for too long, so its run was stopped. "
-                    "The agent is not run twice."
-                )
-            )
+            shared.fail(shared.stop_reason or IdempotentAnswerGone(NOT_READ))
             raise
         except Exception:
             log.exception("%s: %s failed", request[CONTEXT].request_id, request.path)
             shared.fail(InternalError())
         finally:
+            if shared.kept is not None:
+                await shared.kept.end(shared.failure, shared.encoder)
             self._on_run_end(shared)
 
     def _on_run_end(self, shared: SharedAnswer) -> None:
@@ -165,19 +216,22 @@ class IdempotentRuns:
         del self._runs[shared]
         self._stop_timer(shared)
         if shared.is_copy or (shared.failure is not None and shared.failure.should_retry is not False):
-            self._cache.remove(shared)
+            shared.cache.remove(shared)
         else:
-            self._call_later(self._config.idempotency_ttl, shared, self._cache.remove)
+            self._call_later(self._config.idempotency_ttl, shared, shared.cache.remove)
 
-    async def _deliver(self, request: web.Request, shared: SharedAnswer, form: Form = ANY_FORM) -> web.StreamResponse:
-        reader = shared.add_reader()
+    async def _deliver(
+        self, request: web.Request, shared: SharedAnswer, form: Form = ANY_FORM, *, skipped: int = 0
+    ) -> web.StreamResponse:
+        """`skipped`: the number of events that the client has."""
+        reader = shared.add_reader(skipped)
         if not shared.over:
             self._stop_timer(shared)
         try:
             return await deliver(request, shared, reader, form)
         finally:
             shared.remove_reader(reader)
-            if not shared.over and not shared.buffer.has_readers:
+            if not (shared.over or shared.buffer.has_readers or shared.grace == math.inf):
                 self._call_later(shared.next_grace(), shared, self._stop)
 
     def _stop(self, shared: SharedAnswer) -> None:
@@ -198,25 +252,3 @@ class IdempotentRuns:
         timer = self._timers.pop(shared, None)
         if timer is not None:
             timer.cancel()
-
-
-async def _read_retry_key(request: web.Request, read_key: RetryKeyReader) -> RetryKey | None:
-    """Reads the body for the handler, which also reports a failure."""
-    context, config = request[CONTEXT], request.app[RUNTIME].config
-    try:
-        body = context.body = await read_body(request, timeout=config.body_timeout)
-    except (ProxyError, ConnectionError, asyncio.CancelledError) as error:
-        context.body = error
-        return None
-    if len(body) > LARGE_REQUEST:
-        await yield_control()
-    retry_key = read_key(body, request.headers, config.max_values)
-    if len(body) > LARGE_REQUEST:
-        await yield_control()
-    return retry_key
-
-
-def _fingerprint(request: web.Request, content: bytes) -> bytes:
-    """Equal for requests with the same address, session and content."""
-    session = request.headers.get("X-Session-Id", "")
-    return fingerprint([request.path.encode(), session.encode("utf-8", "surrogateescape"), content])

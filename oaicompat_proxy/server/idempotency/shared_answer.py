@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Self
-
-from aiohttp import web
 
 from ...api.protocol import StreamEncoder
 from ...core.errors import IdempotentAnswerGone, ProxyError
@@ -18,6 +15,7 @@ from ...pipeline.answers import StreamedAnswer
 from ..answering.event_stream import HIGH_WATER
 from .broadcast import BroadcastBuffer, Reader
 from .cache import IdempotencyCache
+from .kept_answer import KeptAnswer
 
 FIRST_GRACE = 2.0
 """Seconds after the first broken connection; twice as long after each further one. Codex 0.171.0 was measured to come
@@ -28,38 +26,52 @@ back after 0.4, 0.6, 0.9, 1.8 and 3.3 s. A person who stops a turn breaks the co
 class SharedAnswer:
     """The answer of one run, live: whether it is a stream, then its bytes, at last its end or its failure."""
 
+    is_retried_soon: bool = False
+    """The client repeats the request at once after a broken connection, and later after each further one."""
+    is_copy: bool = False
+    """Another process makes the answer, and stores it."""
+    stop_reason: ProxyError | None = None
+    """Why the run is stopped; None: for want of readers."""
+    failure: ProxyError | None = None
+    """Why the run failed; if the answer had begun, its bytes end with the failure, too."""
+    committed: bool = False
+    """Readers get status 200 from now on, even if there are no bytes yet."""
+
     def __init__(
-        self, scope: str, key: str, fingerprint: bytes, cache: IdempotencyCache[SharedAnswer], *, grace: float = 0
+        self,
+        scope: str,
+        key: str,
+        fingerprint: bytes,
+        cache: IdempotencyCache[SharedAnswer],
+        *,
+        grace: float = 0,
+        kept: KeptAnswer | None = None,
     ) -> None:
+        """`kept`: the record of an answer that is read by its id."""
         self.scope = scope
         self.key = key
         self.fingerprint = fingerprint
         self.grace = grace
         """Seconds that the run continues without a reader."""
-        self._cache = cache
+        self.cache = cache
+        self.kept = kept
         # state
-        self.is_retried_soon = False
-        """The client repeats the request at once after a broken connection, and later after each further one."""
         self._breaks = 0
         """How often the run was left without a reader."""
         self.buffer = BroadcastBuffer()
         self.streamed: bool | None = None
         """Whether the answer is a stream; None before the request is parsed."""
-        self.failure: ProxyError | None = None
-        """Why the run failed; if the answer had begun, its bytes end with the failure, too."""
-        self.committed = False
-        """Readers get status 200 from now on, even if there are no bytes yet."""
         self.ping: Callable[[], bytes] = bytes
         """Encodes a keep-alive that fits the bytes written last; the buffer has no keep-alives."""
         self.answer: StreamedAnswer | None = None
         """Makes the bytes of a stream, until its end."""
-        self.is_copy = False
-        """Another process makes the answer, and stores it."""
         self.is_followed: Callable[[], bool] = bool
         """Whether another process waits for the end of the run."""
         self.encoder: StreamEncoder | None = None
         """The encoder of a stream; it also encodes the failure of one reader after the end."""
         self._changed = asyncio.Event()
+        if kept is not None:
+            kept.on_open = self._notify
 
     @property
     def over(self) -> bool:
@@ -92,7 +104,7 @@ class SharedAnswer:
     def write(self, data: bytes) -> bool:
         """Returns whether the readers keep up."""
         self.committed = True
-        self._cache.write(self, data)
+        self.cache.write(self, data)
         self._notify()
         return self.buffer.is_replayable or self.buffer.buffered <= HIGH_WATER
 
@@ -120,14 +132,14 @@ class SharedAnswer:
 
     # for the readers
 
-    def add_reader(self) -> Reader:
-        """Raises IdempotentAnswerGone."""
+    def add_reader(self, skipped: int = 0) -> Reader:
+        """A reader of all events but the first ones. Raises IdempotentAnswerGone."""
         if not self.buffer.is_replayable:
             raise IdempotentAnswerGone(
                 "The run of this request was begun, and its answer is too long to be kept for a retry; "
                 "the agent is not run twice."
             )
-        return self.buffer.new_reader()
+        return self.buffer.new_reader(skipped)
 
     def remove_reader(self, reader: Reader) -> None:
         reader.close()
@@ -150,7 +162,18 @@ class SharedAnswer:
         data = reader.read()
         if data:
             self._notify()
-        return data or self.ping()
+        return data if data or reader.at_end else self.ping()
+
+    async def first_body(self) -> bytes:
+        """The body of a kept answer before its run. Raises ProxyError if the run failed before there was one."""
+        assert self.kept is not None
+        while self.kept.first_body is None:
+            if self.failure is not None:
+                raise without_trace(self.failure)
+            if self.buffer.complete:
+                raise IdempotentAnswerGone("Another process has run this request. The agent is not run twice.")
+            await self._changed.wait()
+        return self.kept.first_body
 
     async def read(self, reader: Reader) -> bytes:
         """The next bytes, as whole events; empty at the end. Raises ProxyError."""
@@ -183,94 +206,3 @@ def without_trace(error: ProxyError) -> ProxyError:
     """Drops traceback and context: the stored error is raised again and must not keep request frames alive."""
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)
-
-
-class SharedStreamSink:
-    """Receives a streamed answer in place of a client's `AnswerStream`."""
-
-    def __init__(self, shared: SharedAnswer, first_event_wait: float, answer: StreamedAnswer) -> None:
-        self._shared = shared
-        self._first_event_wait = first_event_wait
-        self._answer = answer
-        self.response = web.Response()
-        """A placeholder: each reader has a response of its own."""
-
-    async def __aenter__(self) -> Self:
-        self._shared.answer, self._shared.encoder = self._answer, self._answer.encoder
-        self._shared.ping = self._answer.ping
-        self._shared.begin(streamed=True)
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._first_event_wait, self._commit_early)
-        return self
-
-    async def __aexit__(self, *failure: object) -> None:
-        self._timer.cancel()
-
-    @property
-    def committed(self) -> bool:
-        return self._shared.committed
-
-    async def write(self, data: bytes) -> None:
-        self._timer.cancel()
-        if not self.write_now(data):
-            await self.wait_drained()
-
-    def write_now(self, data: bytes) -> bool:
-        return self._shared.write(data)
-
-    async def wait_drained(self) -> None:
-        await self._shared.drained()
-
-    async def end(self, data: bytes) -> None:
-        """The last write and the end are one step, so that no reader runs in between."""
-        self._timer.cancel()
-        self._shared.write(data)
-        self._shared.end()
-
-    async def fail(self, error: ProxyError) -> None:
-        self._timer.cancel()
-        self._shared.fail(error)
-
-    def _commit_early(self) -> None:
-        if data := self._answer.open():
-            self._shared.write(data)
-        else:
-            self._shared.commit()
-
-
-class SharedBodySink:
-    """Receives a whole answer in place of a client's `JsonAnswer`."""
-
-    committed = False
-    client_gone = False
-
-    def __init__(self, shared: SharedAnswer) -> None:
-        self._shared = shared
-
-    async def __aenter__(self) -> Self:
-        self._shared.begin(streamed=False)
-        return self
-
-    async def __aexit__(self, *failure: object) -> None:
-        """`IdempotentRuns` stores the failure."""
-
-    async def finish(self, body: bytes) -> web.StreamResponse:
-        self._shared.write(body)
-        self._shared.end()
-        return web.Response()
-
-    async def fail(self, error: ProxyError) -> web.StreamResponse:
-        raise error
-
-
-class SharedSinkFactory:
-    """Makes the sinks of a shared answer."""
-
-    def __init__(self, shared: SharedAnswer) -> None:
-        self.shared = shared
-
-    def stream(self, first_event_wait: float, answer: StreamedAnswer) -> SharedStreamSink:
-        return SharedStreamSink(self.shared, first_event_wait, answer)
-
-    def body(self) -> SharedBodySink:
-        return SharedBodySink(self.shared)

@@ -7,8 +7,9 @@ from typing import Any
 
 from ....core.answer import Envelope
 from ....core.confirmation_call import CONFIRM_TOOL
+from ....core.errors import InvalidRequest, ProxyError
 from ....core.request import AgentRequest, RequestLimits
-from ...protocol import ApiSettings, BodyBuilder, Form, ParsedBody, RetryRules, StreamEncoder
+from ...protocol import ApiSettings, BodyBuilder, Form, Keeping, ParsedBody, RetryRules, StreamEncoder
 from ..openai_api import OpenAiApi
 from . import request
 from .approvals import approval_of
@@ -16,7 +17,7 @@ from .body import ResponseBuilder
 from .encoder import ResponseEncoder
 from .output import OutputOptions
 from .recorded_fields import RECORDED_FIELDS
-from .response_object import encode_echo
+from .response_object import Outcome, ResponseObject, encode_echo, failed_body
 from .retries import read_retry_key
 from .routes import ROUTES
 from .stored import expand, find_references, input_entry, output_entries
@@ -36,9 +37,16 @@ class ResponsesApi(OpenAiApi):
     has_tool_items = True
     recorded_fields = RECORDED_FIELDS
 
+    keeps_answers = True
+
     @property
     def retries(self) -> RetryRules:
         return RetryRules(read_retry_key)
+
+    def keeping_of(self, body: ParsedBody, settings: ApiSettings) -> Keeping:
+        members = body.members
+        kept = settings.responses == "stored" and members.get("store") is not False
+        return Keeping(kept, kept and members.get("background") is True, members.get("stream") is True)
 
     def read(self, body: bytes, limits: RequestLimits) -> ParsedBody:
         return request.read(body, limits)
@@ -57,7 +65,14 @@ class ResponsesApi(OpenAiApi):
 
     def answer_entries(self, answer: StreamEncoder | BodyBuilder, form: Form) -> Mapping[str, bytes]:
         assert isinstance(answer, (ResponseEncoder, ResponseBuilder))
-        return output_entries(answer.id, answer.output.entries()) if form.get("stored") else {}
+        return output_entries(answer.id, answer.body(), answer.output.entries()) if form.get("stored") else {}
+
+    def first_body(self, envelope: Envelope, form: Form, *, queued: bool) -> bytes:
+        return ResponseObject(envelope, _echo(form)).encode(Outcome("queued" if queued else "in_progress"))
+
+    def last_body(self, body: bytes, error: ProxyError, encoder: StreamEncoder | None) -> bytes:
+        assert encoder is None or isinstance(encoder, ResponseEncoder)
+        return failed_body(body, error, b"" if encoder is None else encoder.output.encode())
 
     def read_envelope(self, answer: Mapping[str, Any]) -> Envelope:
         response = answer.get("response", answer)
@@ -66,6 +81,12 @@ class ResponsesApi(OpenAiApi):
     def form_of(self, request: AgentRequest, settings: ApiSettings) -> Form:
         form = {**request.form, "reasoning": settings.responses_reasoning, "max_answer": settings.max_answer}
         if settings.responses == "stateless":
+            if request.form["echo"].get("background"):
+                raise InvalidRequest(
+                    "Unsupported parameter: 'background' is not supported: this server stores no responses.",
+                    param="background",
+                    code="unsupported_parameter",
+                )
             form |= {"stored": False, "echo": {**request.form["echo"], "store": False}}
         return form
 

@@ -61,6 +61,10 @@ class ResponseEncoder:
         outcome = finished(self.output, self._usage)
         return self._encode_all([self._lifecycle(status, outcome)])
 
+    def body(self) -> bytes:
+        """The whole response as JSON, as the terminal event has it."""
+        return self._response.encode(finished(self.output, self._usage))
+
     def fail(self, error: ProxyError) -> bytes:
         """`error`, at which official clients raise, and `response.failed`, which others wait for."""
         start = self._start() if not self.chunks else b""

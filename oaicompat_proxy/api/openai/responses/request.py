@@ -31,6 +31,7 @@ from .tools import custom_names, parse_tool_names, parse_tools, server_labels
 _USED = frozenset(
     {
         *("model", "input", "instructions", "stream", "stream_options", "previous_response_id", "store", "include"),
+        "background",
         *(EARLIER_ITEMS, *IN_RESPONSES),
     }
 )
@@ -61,6 +62,9 @@ def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
     _check_counts(members, limits)
     check(RESPONSE, members)
     refuse_unsupported(members, IN_RESPONSES)
+    if members.get("background") and members.get("store") is False:
+        message = "Background responses are stored: 'background' cannot be used with 'store' set to false."
+        raise InvalidRequest(message, param="background", code="invalid_value")
     tool_names = parse_tool_names(members)
     media = MediaReader(limits.media)
     earlier = members.get(EARLIER_ITEMS, 0)

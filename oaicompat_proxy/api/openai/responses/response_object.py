@@ -5,12 +5,15 @@ Source: OpenAI API description, `Response`; the fields that Open Responses (vers
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from ....core import ascii_json, json_text
 from ....core.answer import Envelope, UsageTotals
+from ....core.errors import ProxyError, RunCancelled
 from ....core.immutable import readonly
+from .failures import encode_failure
 
 _DEFAULTS: Mapping[str, Any] = {
     "background": False,
@@ -40,6 +43,8 @@ _DEFAULTS: Mapping[str, Any] = {
 
 _OPTIONAL = ("prompt_cache_options", "prompt_cache_retention")
 """Repeated where the request had them."""
+UNFINISHED = frozenset({"queued", "in_progress"})
+"""The states of a response that is still made."""
 
 _TOOL_DEFAULTS = {"name": None, "description": None, "parameters": None, "strict": None}
 
@@ -89,6 +94,20 @@ class ResponseObject:
         made = b'"output":[%b],"usage":%b' % (outcome.output, outcome.usage)
         words = (self._start, outcome.status.encode(), ending, made, self._echo)
         return b'%b,"status":"%b","completed_at":null,%b,%b,%b}' % words
+
+
+def failed_body(body: bytes, error: ProxyError, output: bytes) -> bytes:
+    """The object of a response whose run ended before its answer did. `output`: the items that it has, as JSON."""
+    made = json.loads(body)
+    if made["status"] not in UNFINISHED:
+        return body
+    if isinstance(error, RunCancelled):
+        made["status"] = "cancelled"
+    else:
+        made |= {"status": "failed", "error": json.loads(encode_failure(error))}
+    if output:
+        made["output"] = json.loads(b"[%b]" % output)
+    return ascii_json.encode(made)
 
 
 def encode_usage(usage: UsageTotals | None) -> bytes:

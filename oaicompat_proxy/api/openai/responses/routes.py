@@ -10,30 +10,53 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import orjson
+
 from ....core import json_text
-from ....core.errors import InvalidRequest, NotFound, ProxyError
+from ....core.errors import NotFound, ProxyError
 from ...protocol import ApiRoute, RouteAnswer, RouteRequest
-from ..validation import clip
-from .stored import entry_names
+from ..validation import clip, invalid_value
+from .item_list import complete_item, encode_page
+from .stored import entry_names, input_id_suffix, input_name
 
 _Stored = Mapping[str, bytes]
 
+_DIGITS = 10
+"""A sequence number has fewer."""
+
+
+def _id_of(request: RouteRequest) -> str:
+    return request.path["id"]
+
 
 def _find_names(request: RouteRequest) -> frozenset[str]:
-    return entry_names(request.path["id"])
+    return entry_names(_id_of(request))
 
 
 def _require(request: RouteRequest, stored: _Stored) -> str:
     """The id. Raises NotFound if its answer is not stored."""
-    response_id = request.path["id"]
+    response_id = _id_of(request)
     if response_id not in stored:
         raise NotFound(f"Response with id '{clip(response_id)}' not found.", param="response_id")
     return response_id
 
 
 def _retrieve(request: RouteRequest, stored: _Stored) -> RouteAnswer:
-    _require(request, stored)
-    raise _unsupported("this server keeps what a next request may refer to, and no whole responses.")
+    """The response as it is now, or with `stream=true` its events behind `starting_after`."""
+    body = stored[_require(request, stored)]
+    if request.query.get("stream", "false").lower() not in ("true", "1"):
+        return RouteAnswer(body)
+    return RouteAnswer(body, stream_from=_starting_after(request.query) + 1)
+
+
+def _starting_after(query: Mapping[str, str]) -> int:
+    """The number of the last event that the client has. Raises InvalidRequest."""
+    text = query.get("starting_after", "")
+    if not text:
+        return -1
+    if not (text.isascii() and text.isdecimal() and len(text) < _DIGITS):
+        raise invalid_value("starting_after", f"expected the sequence number of an event, but got '{clip(text)}'.")
+    return int(text)
 
 
 def _delete(request: RouteRequest, stored: _Stored) -> RouteAnswer:
@@ -43,8 +66,15 @@ def _delete(request: RouteRequest, stored: _Stored) -> RouteAnswer:
 
 
 def _cancel(request: RouteRequest, stored: _Stored) -> RouteAnswer:
-    _require(request, stored)
-    raise InvalidRequest("Cannot cancel a synchronous response.", param="response_id")
+    """The run has been stopped; an answer that was complete stays so."""
+    return RouteAnswer(stored[_require(request, stored)])
+
+
+def _list_input(request: RouteRequest, stored: _Stored) -> RouteAnswer:
+    response_id = _require(request, stored)
+    items = orjson.loads(stored.get(input_name(response_id), b"[]"))
+    complete = [complete_item(item, input_id_suffix(response_id, index)) for index, item in enumerate(items)]
+    return RouteAnswer(encode_page(complete, request.query))
 
 
 def _count_tokens(request: RouteRequest, stored: _Stored) -> RouteAnswer:
@@ -64,10 +94,10 @@ def _unsupported(reason: str) -> ProxyError:
 
 
 ROUTES = (
-    ApiRoute("GET", "/responses/{id}", _find_names, _retrieve),
-    ApiRoute("DELETE", "/responses/{id}", _find_names, _delete),
-    ApiRoute("POST", "/responses/{id}/cancel", _find_names, _cancel),
-    ApiRoute("GET", "/responses/{id}/input_items", _find_names, _retrieve),
+    ApiRoute("GET", "/responses/{id}", _find_names, _retrieve, _id_of),
+    ApiRoute("DELETE", "/responses/{id}", _find_names, _delete, _id_of, stops=True),
+    ApiRoute("POST", "/responses/{id}/cancel", _find_names, _cancel, _id_of, stops=True),
+    ApiRoute("GET", "/responses/{id}/input_items", _find_names, _list_input),
     ApiRoute("POST", "/responses/input_tokens", _find_no_names, _count_tokens),
     ApiRoute("POST", "/responses/compact", _find_no_names, _compact),
 )

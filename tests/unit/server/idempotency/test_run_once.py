@@ -13,10 +13,13 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from oaicompat_proxy.api.registry import DEFAULT_API
 from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.server.app import create_app
+from oaicompat_proxy.server.idempotency.kept_answer import ProcessLife
 from oaicompat_proxy.server.idempotency.run_once import IdempotentRuns
 from oaicompat_proxy.server.process.serve import listening
+from oaicompat_proxy.server.stored_answers import NoAnswers
 from tests.support.conformance import PING, check_body, check_error_body, check_stream
 from tests.support.leaks import no_tasks_left
 from tests.support.processes import free_port
@@ -227,9 +230,9 @@ async def test_a_handler_that_fails_or_forgets_to_answer_leaves_nobody_waiting(s
         return web.Response()
 
     config = Config(demo=True, port=0)
-    once = IdempotentRuns(config)
+    once = IdempotentRuns(config, ProcessLife(NoAnswers()))
     app = create_app(config, apis=[])
-    app.router.add_post(CHAT, once.wrap(handler))
+    app.router.add_post(CHAT, once.wrap(handler, DEFAULT_API))
     async with listening(app, config) as port, aiohttp.ClientSession() as client:
         for _ in range(2):
             async with client.post(f"http://127.0.0.1:{port}{CHAT}", data=b"{}", headers=KEY) as response:
@@ -353,7 +356,7 @@ def test_a_request_without_a_key_goes_straight_to_its_handler(stream: bool) -> N
     async def handler(request: Any) -> Any:
         return request
 
-    wrapped: Any = IdempotentRuns(Config(demo=True)).wrap(handler)
+    wrapped: Any = IdempotentRuns(Config(demo=True), ProcessLife(NoAnswers())).wrap(handler, DEFAULT_API)
     bare = Bare()
     steps = wrapped(bare)
     with pytest.raises(StopIteration) as stopped:

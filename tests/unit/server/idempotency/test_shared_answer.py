@@ -14,7 +14,8 @@ from oaicompat_proxy.pipeline.answers import StreamedAnswer, new_translator
 from oaicompat_proxy.server.answering.event_stream import HIGH_WATER
 from oaicompat_proxy.server.idempotency.broadcast import Reader
 from oaicompat_proxy.server.idempotency.cache import IdempotencyCache
-from oaicompat_proxy.server.idempotency.shared_answer import SharedAnswer, SharedBodySink, SharedStreamSink
+from oaicompat_proxy.server.idempotency.shared_answer import SharedAnswer
+from oaicompat_proxy.server.idempotency.shared_sinks import SharedBodySink, SharedStreamSink
 from tests.support.fake_clock import timeless
 
 ROLE = b"data: role\n\n"
@@ -171,24 +172,6 @@ async def test_a_failure_behind_the_commit_is_on_the_tape_and_noted() -> None:
     assert made.failure is error
     made.fail(AgentError("too late"))
     assert made.failure is error
-
-
-@timeless
-async def test_a_whole_answer_is_one_piece_however_long() -> None:
-    made = recording(largest=2**21)
-    async with SharedBodySink(made) as answer:
-        await answer.finish(b"x" * 2**20)
-    reader = made.add_reader()
-    assert len(await made.read(reader)) == 2**20
-    assert reader.at_end
-
-
-@timeless
-async def test_a_whole_answer_that_fails_raises() -> None:
-    async with SharedBodySink(recording()) as answer:
-        assert not answer.committed
-        with pytest.raises(AgentError):
-            await answer.fail(AgentError("No."))
 
 
 # Too long to be kept

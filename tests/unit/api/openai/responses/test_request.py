@@ -95,7 +95,7 @@ def test_numbers_stay_as_they_were_written() -> None:
     [
         ({}, "input", "missing_required_parameter"),
         ({"input": "hi", "prompt": {"id": "x"}}, "prompt", "unsupported_parameter"),
-        ({"input": "hi", "background": True}, "background", "unsupported_parameter"),
+        ({"input": "hi", "background": True, "store": False}, "background", "invalid_value"),
         ({"input": "hi", "conversation": "conv_1"}, "conversation", "unsupported_parameter"),
         ({"input": "hi", "n": 2}, "n", "unsupported_value"),
         ({"input": [{"type": "thought"}]}, "input[0].type", "invalid_value"),

@@ -23,9 +23,10 @@ SAID = {
     "content": [{"type": "output_text", "text": "Hello"}],
 }
 ASKED = {"id": "mcpr_x", "type": "mcp_approval_request", "server_label": "owl", "name": "tide", "arguments": "{}"}
+BODY = json.dumps({"id": "resp_a1", "status": "completed", "output": [SAID, ASKED]}).encode()
 STORED = {
     **input_entry("resp_a1", json.dumps([USER]).encode()),
-    **output_entries("resp_a1", [(item["id"], json.dumps(item).encode()) for item in (SAID, ASKED)]),
+    **output_entries("resp_a1", BODY, [(item["id"], json.dumps(item).encode()) for item in (SAID, ASKED)]),
 }
 
 
@@ -91,4 +92,17 @@ def test_what_is_stored() -> None:
     assert encode_input({"input": [USER], "store": False}, 10) == b""
     assert encode_input({"input": [USER]}, MAX_STORED + 1) == b""
     assert input_entry("resp_a1", b"") == {}
-    assert output_entries("resp_a1", [("msg_a10000", b"x" * MAX_STORED)]) == {}
+    assert output_entries("resp_a1", b"x" * (MAX_STORED + 1), []) == {}
+
+
+def test_an_answer_that_is_still_made_is_no_previous_response() -> None:
+    made = json.dumps({"id": "resp_a1", "status": "in_progress", "output": []}).encode()
+    with pytest.raises(InvalidRequest) as caught:
+        expanded({**STORED, "resp_a1": made}, input="hi", previous_response_id="resp_a1")
+    assert caught.value.code == "previous_response_not_finished"
+
+
+def test_an_input_item_stands_in_place_of_its_reference() -> None:
+    stored = {"resp_a1/input": STORED["resp_a1/input"]}
+    (item,) = expanded(stored, input=[reference("msg_ina10000")])["input"]
+    assert item["content"] == [{"type": "input_text", "text": "hi"}]

@@ -1,0 +1,37 @@
+"""The part of a `ClientApi` that is the same for all APIs whose answers are not kept: no request can refer to one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..core.answer import Envelope
+from ..core.errors import ProxyError
+from ..core.request import AgentRequest
+from .protocol import ApiSettings, BodyBuilder, Form, Keeping, ParsedBody, StreamEncoder
+
+
+class UnkeptAnswers:
+    """Nothing is stored of a request or of its answer."""
+
+    keeps_answers = False
+
+    def keeping_of(self, body: ParsedBody, settings: ApiSettings) -> Keeping:
+        return Keeping()
+
+    def find_references(self, body: ParsedBody) -> frozenset[str]:
+        return frozenset()
+
+    def expand(self, body: ParsedBody, stored: Mapping[str, bytes]) -> ParsedBody:
+        return body
+
+    def request_entries(self, request: AgentRequest, envelope: Envelope) -> Mapping[str, bytes]:
+        return {}
+
+    def answer_entries(self, answer: StreamEncoder | BodyBuilder, form: Form) -> Mapping[str, bytes]:
+        return {}
+
+    def first_body(self, envelope: Envelope, form: Form, *, queued: bool) -> bytes:
+        raise NotImplementedError(f"{type(self).__name__} keeps no answers")
+
+    def last_body(self, body: bytes, error: ProxyError, encoder: StreamEncoder | None) -> bytes:
+        raise NotImplementedError(f"{type(self).__name__} keeps no answers")

@@ -1,0 +1,171 @@
+"""Stored answers in a file (setting `response_db`), for the processes of one machine: a restart loses none.
+
+SQLite does the work in a thread of its own, so no other request waits for the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from ..config.settings import ConfigError
+from ..core.errors import SessionsUnavailable
+from .stored_answers import entry_key, rest_of, scope_key
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+LOCK_WAIT = 2.0
+"""Seconds for which a write waits for one of another process."""
+
+MOST_BYTES = 1024 * 1024 * 1024
+"""Of all entries of one caller."""
+
+ENTRIES_OF_ANSWER = 2
+"""Its input and its body."""
+
+MOST_EVICTED = 1000
+"""Entries that one write deletes at most to make room, so that its time is bounded."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS entries (
+    key TEXT PRIMARY KEY, scope TEXT NOT NULL, added REAL NOT NULL, until REAL NOT NULL, value BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS entries_by_age ON entries (scope, added);
+CREATE INDEX IF NOT EXISTS entries_by_end ON entries (until);
+CREATE TABLE IF NOT EXISTS totals (scope TEXT PRIMARY KEY, entries INTEGER NOT NULL, bytes INTEGER NOT NULL);
+CREATE TRIGGER IF NOT EXISTS count_added AFTER INSERT ON entries BEGIN
+    INSERT INTO totals VALUES (new.scope, 1, length(new.value))
+    ON CONFLICT DO UPDATE SET entries = entries + 1, bytes = bytes + length(new.value);
+END;
+CREATE TRIGGER IF NOT EXISTS count_changed AFTER UPDATE OF value ON entries BEGIN
+    UPDATE totals SET bytes = bytes + length(new.value) - length(old.value) WHERE scope = new.scope;
+END;
+CREATE TRIGGER IF NOT EXISTS count_deleted AFTER DELETE ON entries BEGIN
+    UPDATE totals SET entries = entries - 1, bytes = bytes - length(old.value) WHERE scope = old.scope;
+    DELETE FROM totals WHERE scope = old.scope AND entries = 0;
+END;
+"""
+"""`totals` has what the bounds need, so that no write counts the entries of its caller."""
+
+_PUT = """
+INSERT INTO entries (key, scope, added, until, value) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET added = excluded.added, until = excluded.until, value = excluded.value
+"""
+
+
+class AnswerDatabase:
+    """For all processes that open the file. The oldest entries of a caller give way to its newest ones."""
+
+    def __init__(self, path: Path, *, ttl: float, most: int, most_bytes: int = MOST_BYTES) -> None:
+        """`ttl`: seconds that an entry is stored. `most`: answers of one caller; `most_bytes`: of all their entries.
+
+        Raises ConfigError for a file that cannot be used.
+        """
+        self._path = path
+        self._ttl = ttl
+        self._most = most * ENTRIES_OF_ANSWER
+        self._most_bytes = most_bytes
+        self._thread = ThreadPoolExecutor(1, "answer database")
+        # state
+        self._connection: sqlite3.Connection | None = None
+        try:
+            path.touch(mode=0o600)  # prompts are in it
+            with contextlib.closing(_connect(path)) as connection:  # a fork must not share one
+                connection.executescript(_SCHEMA)
+        except (sqlite3.Error, OSError) as error:
+            raise ConfigError(f"--response-db cannot use {path}: {error}") from None
+
+    async def add(self, scope: str, entries: Mapping[str, bytes], *, ttl: float | None = None) -> None:
+        try:
+            await self._do(lambda connection: self._put(connection, scope, entries, self._ttl if ttl is None else ttl))
+        except SessionsUnavailable:
+            log.warning("an answer could not be stored in the file of --response-db")
+
+    async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
+        wanted = list(names)
+        return await self._do(lambda connection: _find(connection, scope, wanted, most))
+
+    async def delete(self, scope: str, names: Iterable[str]) -> None:
+        keys = [(entry_key(scope, name),) for name in names]
+        await self._do(lambda connection: connection.executemany("DELETE FROM entries WHERE key = ?", keys))
+
+    async def delete_all(self, scope: str) -> int:
+        def delete(connection: sqlite3.Connection) -> int:
+            return connection.execute("DELETE FROM entries WHERE scope = ?", (scope_key(scope),)).rowcount
+
+        return await self._do(delete)
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+        self._thread.shutdown(wait=False)
+
+    async def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """One transaction. Raises SessionsUnavailable."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, work)
+
+    def _transact(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        with _mapped_errors():
+            if self._connection is None:
+                self._connection = _connect(self._path)
+            with self._connection:
+                return work(self._connection)
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _put(self, connection: sqlite3.Connection, scope: str, entries: Mapping[str, bytes], ttl: float) -> None:
+        now, owner = time.time(), scope_key(scope)
+        rows = [(entry_key(scope, name), owner, now, now + ttl, value) for name, value in entries.items()]
+        connection.executemany(_PUT, rows)
+        connection.execute(
+            "DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE until < ? LIMIT ?)", (now, MOST_EVICTED)
+        )
+        for _ in range(MOST_EVICTED):
+            total = connection.execute("SELECT entries, bytes FROM totals WHERE scope = ?", (owner,)).fetchone()
+            if total is None or (total[0] <= self._most and total[1] <= self._most_bytes):
+                return
+            connection.execute(
+                "DELETE FROM entries WHERE key = (SELECT key FROM entries WHERE scope = ? ORDER BY added LIMIT 1)",
+                (owner,),
+            )
+
+
+def _find(connection: sqlite3.Connection, scope: str, names: Iterable[str], most: int) -> dict[str, bytes]:
+    now = time.time()
+    found: dict[str, bytes] = {}
+    for name in names:
+        query = "SELECT length(value), value FROM entries WHERE key = ? AND until >= ?"
+        row = connection.execute(query, (entry_key(scope, name), now)).fetchone()
+        if row is not None:
+            most = rest_of(most, row[0])
+            found[name] = row[1]
+    return found
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """A power failure may lose the latest writes, and never damages the file."""
+    connection = sqlite3.connect(path, timeout=LOCK_WAIT, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    return connection
+
+
+@contextlib.contextmanager
+def _mapped_errors() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise SessionsUnavailable(
+            "What this server stores of earlier answers cannot be reached; try again, or send the whole conversation."
+        ) from error

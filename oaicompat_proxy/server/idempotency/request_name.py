@@ -1,0 +1,92 @@
+"""What makes two requests for a run the same, and how the answer to one is kept: read before the run begins."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from aiohttp import web
+
+from ...api.protocol import ClientApi, Keeping
+from ...core.errors import InvalidRequest, ProxyError
+from ..context import CONTEXT
+from ..event_loop import LARGE_REQUEST, yield_control
+from ..http.body import limits_of, read_body
+from ..runtime import RUNTIME
+from .cache import fingerprint
+from .delivery import ANY_FORM, Form
+
+RETRY_GRACE = 8.0
+"""Seconds at most that a run without an `Idempotency-Key` continues without a reader. Its client cannot say whether it
+will come back: Codex does so within 4 s, and a person who stops it never.
+"""
+
+
+class RequestName(NamedTuple):
+    """What makes requests the same. `optional`: the client has not asked for more than an answer. `failures_only`: an
+    equal request counts as a retry only right after a failure.
+    """
+
+    key: str
+    digest: bytes
+    grace: float
+    optional: bool = True
+    failures_only: bool = False
+    form: Form = ANY_FORM
+
+
+async def name_by_key(request: web.Request, key: str) -> RequestName:
+    """Raises what `read_body` raises."""
+    context, config = request[CONTEXT], request.app[RUNTIME].config
+    body = context.body = await read_body(request, timeout=config.body_timeout)
+    return RequestName(key, _fingerprint(request, body), config.idempotency_grace, optional=False)
+
+
+async def name_by_body(request: web.Request, api: ClientApi) -> RequestName | None:
+    """Reads the body for the handler, which also reports a failure."""
+    context, config = request[CONTEXT], request.app[RUNTIME].config
+    try:
+        body = context.body = await read_body(request, timeout=config.body_timeout)
+    except (ProxyError, ConnectionError, asyncio.CancelledError) as error:
+        context.body = error
+        return None
+    if api.retries is None:
+        return None
+    if len(body) > LARGE_REQUEST:
+        await yield_control()
+    retry_key = api.retries.read_key(body, request.headers, config.max_values)
+    if len(body) > LARGE_REQUEST:
+        await yield_control()
+    if retry_key is None:
+        return None
+    digest = _fingerprint(request, retry_key.content)
+    return RequestName(
+        f"retries of {digest.hex()}",  # no Idempotency-Key has spaces
+        digest,
+        min(config.idempotency_grace, RETRY_GRACE),
+        failures_only=retry_key.failures_only,
+        form=Form(retry_key.stream, api.retries.convert),
+    )
+
+
+async def read_keeping(request: web.Request, api: ClientApi) -> Keeping:
+    """Reads the request for the handler, which also reports a failure."""
+    context, config = request[CONTEXT], request.app[RUNTIME].config
+    body = context.body
+    if not api.keeps_answers or not isinstance(body, bytes):
+        return Keeping()
+    try:
+        parsed = context.parsed = api.read(body, limits_of(config))
+    except InvalidRequest as error:
+        context.body = error
+        return Keeping()
+    context.body = None
+    if parsed.size > LARGE_REQUEST:
+        await yield_control()
+    return api.keeping_of(parsed, config)
+
+
+def _fingerprint(request: web.Request, content: bytes) -> bytes:
+    """Equal for requests with the same address, session and content."""
+    session = request.headers.get("X-Session-Id", "")
+    return fingerprint([request.path.encode(), session.encode("utf-8", "surrogateescape"), content])

@@ -1,0 +1,31 @@
+from typing import Any
+
+import pytest
+
+from oaicompat_proxy.config.settings import Config
+from oaicompat_proxy.server.idempotency.kept_answer import KeptAnswer, ProcessLife
+from oaicompat_proxy.server.idempotency.kept_answers import KeptAnswers
+from oaicompat_proxy.server.idempotency.run_once import IdempotentRuns
+from oaicompat_proxy.server.shared_table import SharedTable
+from oaicompat_proxy.server.stored_answers import MemoryAnswers
+
+
+class Api:
+    def last_body(self, body: bytes, error: Exception, encoder: object) -> bytes:
+        return b"failed"
+
+
+@pytest.mark.parametrize("stops", [True, False])
+async def test_the_record_of_a_dead_process_is_ended_before_it_is_read(stops: bool) -> None:
+    answers = MemoryAnswers(SharedTable(slots=64, slot_size=1024))
+    api: Any = Api()
+    dead, life = ProcessLife(answers), ProcessLife(answers)
+    runs = IdempotentRuns(Config(demo=True), life)
+    kept = KeptAnswers(runs, answers, life)
+    await KeptAnswer(api, "toy-1", "alice", answers, dead, background=True).open({}, b"running")
+    await kept.settle(api, "alice", "toy-1", stops=stops)
+    assert await answers.find("alice", ["toy-1"], most=100) == {"toy-1": b"running"}
+    await dead.end()
+    await kept.settle(api, "alice", "toy-1", stops=stops)
+    assert await answers.find("alice", ["toy-1"], most=100) == {"toy-1": b"failed"}
+    await runs.shutdown()

@@ -1,0 +1,95 @@
+import asyncio
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from oaicompat_proxy.config.settings import ConfigError
+from oaicompat_proxy.core.errors import InvalidRequest, SessionsUnavailable
+from oaicompat_proxy.server.answer_database import ENTRIES_OF_ANSWER, AnswerDatabase
+
+
+def files(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[AnswerDatabase]:
+    opened = AnswerDatabase(tmp_path / "answers.db", ttl=60, most=3, most_bytes=1000)
+    yield opened
+    await opened.close()
+
+
+async def test_entries_are_found_by_their_caller_alone(database: AnswerDatabase) -> None:
+    await database.add("alice", {"a": b"\x00\xff", "b": b""})
+    await database.add("alice", {"a": b"newer"})
+    assert await database.find("alice", ["a", "b", "c"], most=100) == {"a": b"newer", "b": b""}
+    assert await database.find("bob", ["a"], most=100) == {}
+
+
+async def test_deleted_entries_are_gone(database: AnswerDatabase) -> None:
+    await database.add("alice", {"a": b"1", "b": b"2", "c": b"3"})
+    await database.add("bob", {"a": b"4"})
+    await database.delete("alice", ["a", "x"])
+    assert await database.find("alice", ["a", "b"], most=100) == {"b": b"2"}
+    assert await database.delete_all("alice") == 2
+    assert await database.find("alice", ["b", "c"], most=100) == {}
+    assert await database.find("bob", ["a"], most=100) == {"a": b"4"}
+
+
+async def test_entries_end(database: AnswerDatabase) -> None:
+    await database.add("alice", {"a": b"1"}, ttl=-1)
+    assert await database.find("alice", ["a"], most=100) == {}
+
+
+async def test_the_oldest_of_a_caller_give_way(database: AnswerDatabase) -> None:
+    await database.add("bob", {"kept": b"x"})
+    most = 3 * ENTRIES_OF_ANSWER
+    for number in range(most + 2):
+        await database.add("alice", {str(number): b"x"})
+    found = await database.find("alice", map(str, range(most + 2)), most=100)
+    assert list(found) == [str(number) for number in range(2, most + 2)]
+    await database.add("alice", {"long": b"x" * 998})
+    assert set(await database.find("alice", ["long", *map(str, range(9))], most=2000)) == {"long", "6", "7"}
+    assert await database.find("bob", ["kept"], most=100) == {"kept": b"x"}
+
+
+async def test_what_is_read_is_bounded(database: AnswerDatabase) -> None:
+    await database.add("alice", {"a": b"x" * 100, "b": b"y" * 100})
+    with pytest.raises(InvalidRequest):
+        await database.find("alice", ["a", "b"], most=199)
+
+
+async def test_other_processes_see_the_same(database: AnswerDatabase, tmp_path: Path) -> None:
+    other = AnswerDatabase(tmp_path / "answers.db", ttl=60, most=3)
+    try:
+        await asyncio.gather(*(each.add("alice", {"a": b"1"}) for each in (database, other) for _ in range(50)))
+        await other.add("alice", {"b": b"2"})
+        assert await database.find("alice", ["a", "b"], most=100) == {"a": b"1", "b": b"2"}
+    finally:
+        await other.close()
+
+
+async def test_only_its_owner_may_read_the_file(database: AnswerDatabase, tmp_path: Path) -> None:
+    await database.add("alice", {"a": b"1"})
+    for file in files(tmp_path):
+        assert not stat.S_IMODE(file.stat().st_mode) & 0o077, file
+
+
+def test_a_file_that_cannot_be_used_is_a_setting_that_cannot(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(b"no database at all" * 1000)
+    for path in (tmp_path / "text", tmp_path / "none" / "there", tmp_path):
+        with pytest.raises(ConfigError, match="--response-db"):
+            AnswerDatabase(path, ttl=60, most=3)
+
+
+async def test_a_broken_file_fails_alone_what_needs_it(
+    database: AnswerDatabase, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for file in files(tmp_path):
+        file.write_bytes(b"broken" * 10_000)
+    await database.add("alice", {"a": b"1"})
+    assert "--response-db" in caplog.text
+    with pytest.raises(SessionsUnavailable):
+        await database.find("alice", ["a"], most=100)

@@ -1,0 +1,303 @@
+"""Answers of the Responses API that are read by their id: in background, after a lost connection, by another caller."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.conformance import check_error_body
+from tests.support.proxy import Line, Proxy, Received, StartProxy
+from tests.support.responses_conformance import check_response_body, check_response_stream
+from tests.support.scripted_gateway import OPENING, PATIENCE, Agent, closing, failure, run, text
+
+RESPONSES = "/v1/responses"
+FINAL = ("completed", "failed", "cancelled", "incomplete")
+
+
+async def post(front: Proxy, **fields: Any) -> Received:
+    return await front.post(request(**fields), path=RESPONSES)
+
+
+def request(**fields: Any) -> bytes:
+    return json.dumps({"model": "default", "input": "Hi", **fields}).encode()
+
+
+async def get(front: Proxy, below: str, *, method: str = "GET") -> Any:
+    received = await front.request(method, f"{RESPONSES}/{below}")
+    assert received.status == 200, received.body
+    return json.loads(received.body)
+
+
+async def ended(front: Proxy, answer_id: str) -> Any:
+    """The response, polled until it is final."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            response = await get(front, answer_id)
+            if response["status"] in FINAL:
+                return response
+            await asyncio.sleep(0.01)
+
+
+async def rest_of(front: Proxy, answer_id: str, number: int | None) -> bytes:
+    """The events behind the one with this number."""
+    behind = "" if number is None else f"&starting_after={number}"
+    received = await front.get(f"{RESPONSES}/{answer_id}?stream=true{behind}")
+    assert received.status == 200, received.body
+    return received.body
+
+
+async def begun(front: Proxy, agent: Agent, **fields: Any) -> tuple[Line, bytes]:
+    """A client that has read the beginning of a stream, and what it has read."""
+    line = await front.dial()
+    await line.post(request(stream=True, **fields), path=RESPONSES)
+    head = await line.read_until(b'"delta":"Hello"')
+    return line, head
+
+
+def id_in(data: bytes) -> str:
+    found = re.search(rb'"id":"(resp_[0-9a-f]+)"', data)
+    assert found is not None
+    return found[1].decode()
+
+
+# The stored response
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_answer_is_read_again(proxy: StartProxy, agent: Agent, stream: bool) -> None:
+    agent.plays(run("Hello", " there"))
+    front = await proxy()
+    received = await post(front, stream=stream, instructions="Be brief.")
+    answer = (check_response_stream if stream else check_response_body)(received.body)
+    assert await get(front, answer.id) == answer.response
+    assert len(agent.runs) == 1
+
+
+async def test_a_failed_answer_says_so(proxy: StartProxy, agent: Agent) -> None:
+    agent.plays(OPENING, text("Hel"), failure("no luck"))
+    front = await proxy()
+    answer_id = id_in((await post(front, stream=True)).body)
+    response = await ended(front, answer_id)
+    assert (response["status"], response["error"]["code"]) == ("failed", "invalid_prompt")
+    assert "no luck" in response["error"]["message"]
+    assert response["output"] == []
+
+
+async def test_the_input_is_listed_in_pages(proxy: StartProxy, agent: Agent) -> None:
+    agent.plays(run("Hello"))
+    front = await proxy()
+    said = [("user", "One"), ("assistant", "Two"), ("user", "3")]
+    items = [{"role": role, "content": words} for role, words in said]
+    answer_id = json.loads((await post(front, input=items)).body)["id"]
+    newest = await get(front, f"{answer_id}/input_items?limit=2")
+    assert [item["content"][0]["text"] for item in newest["data"]] == ["3", "Two"]
+    assert newest["has_more"]
+    rest = await get(front, f"{answer_id}/input_items?after={newest['last_id']}")
+    assert [item["content"][0]["text"] for item in rest["data"]] == ["One"]
+    oldest = await get(front, f"{answer_id}/input_items?order=asc&limit=1")
+    assert oldest["data"] == rest["data"]
+    reference = {"type": "item_reference", "id": rest["first_id"]}
+    agent.plays(run("Again"))
+    await post(front, input=[reference])
+    assert agent.runs[-1].prompt == "One"
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "order=up", "after=msg_x"])
+async def test_bad_pages_are_refused(proxy: StartProxy, agent: Agent, query: str) -> None:
+    agent.plays(run("Hello"))
+    front = await proxy()
+    answer_id = json.loads((await post(front)).body)["id"]
+    received = await front.get(f"{RESPONSES}/{answer_id}/input_items?{query}")
+    assert check_error_body(received.body)["param"] == query.partition("=")[0]
+
+
+# Background
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_run_in_background_needs_no_reader(proxy: StartProxy, agent: Agent, stream: bool) -> None:
+    gate = asyncio.Event()
+    agent.plays(OPENING, text("Hello"), gate, text(" there"), closing())
+    front = await proxy(response_grace=0)
+    if stream:
+        line, head = await begun(front, agent, background=True)
+        line.reset()
+        answer_id = id_in(head)
+    else:
+        queued = json.loads((await post(front, background=True)).body)
+        assert (queued["status"], queued["background"], queued["output"]) == ("queued", True, [])
+        answer_id = queued["id"]
+        await agent.until(lambda: agent.runs)
+    assert (await get(front, answer_id))["status"] == "in_progress"
+    gate.set()
+    response = await ended(front, answer_id)
+    assert check_response_body(json.dumps(response).encode()).text == "Hello there"
+    whole = check_response_stream(await rest_of(front, answer_id, None))
+    assert whole.response == response
+    assert len(agent.runs) == 1
+
+
+async def test_a_run_that_waits_for_its_session_is_queued(proxy: StartProxy, agent: Agent) -> None:
+    gate = asyncio.Event()
+    agent.plays(OPENING, gate, text("Hello"), closing())
+    front = await proxy(max_runs=1)
+    first = json.loads((await post(front, background=True)).body)["id"]
+    await agent.until(lambda: agent.runs)
+    second = json.loads((await post(front, background=True)).body)["id"]
+    assert (await get(front, second))["status"] == "queued"
+    gate.set()
+    assert [(await ended(front, each))["status"] for each in (first, second)] == ["completed", "completed"]
+
+
+async def test_a_failure_in_background_is_stored(proxy: StartProxy, agent: Agent) -> None:
+    agent.plays(OPENING, failure("no luck"))
+    front = await proxy()
+    response = await ended(front, json.loads((await post(front, background=True)).body)["id"])
+    assert (response["status"], response["output"]) == ("failed", [])
+
+
+async def test_a_bad_request_is_refused_at_once(proxy: StartProxy, agent: Agent) -> None:
+    front = await proxy()
+    received = await post(front, background=True, input=[{"type": "owl"}])
+    assert received.status == 400
+    assert not agent.runs
+
+
+async def test_a_retry_with_a_key_gets_the_same_run(proxy: StartProxy, agent: Agent) -> None:
+    agent.plays(run("Hello"))
+    front = await proxy()
+    twice = [
+        await front.post(request(background=True), path=RESPONSES, headers={"Idempotency-Key": "k"}) for _ in range(2)
+    ]
+    assert twice[0].body == twice[1].body
+    await ended(front, json.loads(twice[0].body)["id"])
+    assert len(agent.runs) == 1
+
+
+# A stream that broke
+
+
+@pytest.mark.parametrize("background", [True, False])
+async def test_a_broken_stream_goes_on_behind_any_event(proxy: StartProxy, agent: Agent, background: bool) -> None:
+    gate = asyncio.Event()
+    agent.plays(OPENING, text("Hello"), gate, text(" there"), closing())
+    front = await proxy()
+    line, head = await begun(front, agent, background=background)
+    line.reset()
+    answer_id = id_in(head)
+    live = asyncio.create_task(rest_of(front, answer_id, 4))
+    gate.set()
+    whole = await rest_of(front, answer_id, None)
+    answer = check_response_stream(whole)
+    assert answer.text == "Hello there"
+    events = [event + b"\n\n" for event in whole.split(b"\n\n")[:-1]]
+    for number in range(len(events)):
+        assert await rest_of(front, answer_id, number) == b"".join(events[number + 1 :])
+    assert await live == b"".join(events[5:])
+    assert len(agent.runs) == 1
+
+
+async def test_without_a_reader_a_run_of_the_foreground_is_stopped(proxy: StartProxy, agent: Agent) -> None:
+    agent.plays(OPENING, text("Hello"), "stall")
+    front = await proxy(response_grace=0.05)
+    line, head = await begun(front, agent)
+    line.reset()
+    await agent.until(lambda: agent.runs[0].outcome == "left")
+    response = await ended(front, id_in(head))
+    assert response["status"] == "failed"
+    assert "No client read" in response["error"]["message"]
+
+
+async def test_without_storing_the_agent_stops_with_its_client(proxy: StartProxy, agent: Agent) -> None:
+    agent.plays(OPENING, text("Hello"), "stall")
+    front = await proxy(response_grace=60)
+    line, head = await begun(front, agent, store=False)
+    line.reset()
+    await agent.until(lambda: agent.runs[0].outcome == "left")
+    received = await front.get(f"{RESPONSES}/{id_in(head)}")
+    assert received.status == 404
+
+
+async def test_events_that_are_not_kept_any_more(proxy: StartProxy, agent: Agent) -> None:
+    agent.plays(run("Hello"))
+    front = await proxy(max_idempotent_answer=100)
+    answer_id = id_in((await post(front, stream=True)).body)
+    received = await front.get(f"{RESPONSES}/{answer_id}?stream=true")
+    assert check_error_body(received.body)["param"] == "stream"
+    assert (await get(front, answer_id))["status"] == "completed"
+
+
+@pytest.mark.parametrize("number", ["-1", "x", "9" * 40, "1.5"])
+async def test_no_number_of_an_event(proxy: StartProxy, agent: Agent, number: str) -> None:
+    agent.plays(run("Hello"))
+    front = await proxy()
+    answer_id = json.loads((await post(front)).body)["id"]
+    received = await front.get(f"{RESPONSES}/{answer_id}?stream=true&starting_after={number}")
+    assert (received.status, check_error_body(received.body)["param"]) == (400, "starting_after")
+
+
+# Cancelling
+
+
+@pytest.mark.parametrize("background", [True, False])
+async def test_a_cancelled_run_stops_in_the_gateway(proxy: StartProxy, agent: Agent, background: bool) -> None:
+    agent.plays(OPENING, text("Hello"), "stall")
+    front = await proxy()
+    line, head = await begun(front, agent, background=background)
+    answer_id = id_in(head)
+    for _ in range(2):
+        assert (await get(front, f"{answer_id}/cancel", method="POST"))["status"] == "cancelled"
+    await line.read_until(b"event: response.failed")
+    await line.close()
+    await agent.until(lambda: agent.runs[0].outcome == "left")
+    assert (await get(front, answer_id))["status"] == "cancelled"
+
+
+async def test_a_deleted_run_stops_and_is_unknown(proxy: StartProxy, agent: Agent) -> None:
+    agent.plays(OPENING, text("Hello"), "stall")
+    front = await proxy()
+    answer_id = json.loads((await post(front, background=True)).body)["id"]
+    await agent.until(lambda: agent.runs)
+    assert (await get(front, answer_id, method="DELETE"))["deleted"]
+    await agent.until(lambda: agent.runs[0].outcome == "left")
+    assert (await front.get(f"{RESPONSES}/{answer_id}")).status == 404
+
+
+async def test_another_key_neither_reads_nor_stops_a_run(proxy: StartProxy, agent: Agent) -> None:
+    gate = asyncio.Event()
+    agent.plays(OPENING, gate, text("Hello"), closing())
+    front = await proxy(api_key=("alice", "bob"))
+    alice, bob = ({"Authorization": f"Bearer {name}"} for name in ("alice", "bob"))
+    received = await front.post(request(background=True), path=RESPONSES, headers=alice)
+    answer_id = json.loads(received.body)["id"]
+    await agent.until(lambda: agent.runs)
+    for method, below in (("GET", ""), ("GET", "?stream=true"), ("POST", "/cancel"), ("DELETE", "")):
+        refused = await front.request(method, f"{RESPONSES}/{answer_id}{below}", headers=bob)
+        assert refused.status == 404
+    gate.set()
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            seen = await front.request("GET", f"{RESPONSES}/{answer_id}", headers=alice)
+            if json.loads(seen.body)["status"] == "completed":
+                break
+            await asyncio.sleep(0.01)
+
+
+# Restarts
+
+
+async def test_a_file_outlives_the_process(proxy: StartProxy, agent: Agent, tmp_path: Path) -> None:
+    agent.plays(run("Hello"))
+    file = str(tmp_path / "responses.db")
+    front = await proxy(response_db=file)
+    answer_id = json.loads((await post(front)).body)["id"]
+    later = await proxy(response_db=file)
+    assert (await get(later, answer_id))["status"] == "completed"
+    await post(later, previous_response_id=answer_id)
+    assert len(agent.runs) == 2
+    assert (tmp_path / "responses.db").stat().st_mode & 0o077 == 0
