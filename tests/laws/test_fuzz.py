@@ -24,6 +24,8 @@ sys.path.append(str(SCRIPTS))
 from fuzzing.neighbours import neighbours  # noqa: E402
 from fuzzing.targets import FRAME_SEEDS, TARGETS, Target, interpreted  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 SECONDS = {"frames": 2, "run": 8, "ag-ui": 8, "masked": 4, "media": 3, "request": 4, "settings": 3, "keys": 3}
 TRIES = {
     "frames": 3000,

@@ -71,6 +71,7 @@ def test_without_one_it_is_of_chance_and_not_made_of_the_address() -> None:
     assert newest(upstream="http://127.0.0.1:1") != newest(), "and another for another gateway, even in one Redis"
 
 
+@pytest.mark.slow
 def test_another_process_draws_another_and_its_children_share_it() -> None:
     code = (
         "import os; from oaicompat_proxy.config.settings import Config\n"
@@ -105,6 +106,7 @@ def test_a_file_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None
     assert os.listdir(tmp_path) == ["secret"], "no draft is left"
 
 
+@pytest.mark.slow
 def test_processes_that_make_it_at_once_make_one(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     code = f"from oaicompat_proxy.server.signing_secret import read_or_create; print(read_or_create({str(path)!r}))"
@@ -194,6 +196,7 @@ async def test_until_redis_answers_a_process_signs_with_its_own(
 ENDS_WITH_IT = "end with this process"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("way", ["none", "file", "token"])
 def test_one_line_says_what_ends_with_the_process(tmp_path: Path, workers: int, way: str) -> None:
@@ -207,6 +210,7 @@ def test_one_line_says_what_ends_with_the_process(tmp_path: Path, workers: int, 
     assert child.said.count(ENDS_WITH_IT) == (1 if way == "none" else 0)
 
 
+@pytest.mark.slow
 def test_a_gunicorn_of_ones_own_shares_it_and_says_it_once(tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "oaicompat_proxy.server.app:factory()", "--workers", "2"]
@@ -220,6 +224,7 @@ def test_a_gunicorn_of_ones_own_shares_it_and_says_it_once(tmp_path: Path) -> No
     assert child.said.count(ENDS_WITH_IT) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reload", [False, True])
 async def test_all_workers_give_a_session_the_same_name(agent: Agent, reload: bool) -> None:
     """Also those that take the place of others."""

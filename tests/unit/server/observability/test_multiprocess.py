@@ -19,6 +19,8 @@ from oaicompat_proxy.server.observability import multiprocess as shared_metrics
 from tests.support.processes import Child, stopping
 from tests.support.prometheus_text import Exposition
 
+pytestmark = pytest.mark.slow
+
 SLOW = "[[scenario:silent]]"
 """The demo agent says nothing for a long time."""
 

@@ -31,6 +31,8 @@ from tests.support.proxy import CHAT, chat_body
 from tests.support.scripted_gateway import Agent, run
 from tests.unit.server.endpoints.test_models import apps
 
+pytestmark = pytest.mark.slow
+
 
 def config(path: Path, **more: str) -> Config:
     return Config(upstream="http://gateway", unix_socket=str(path), **more)

@@ -362,6 +362,7 @@ async def test_a_prompt_sent_back_may_be_larger_than_any_frame(proxy: StartProxy
     assert check_stream((await (await proxy()).chat()).body, include_usage=False).text == "Hello"
 
 
+@pytest.mark.slow
 async def test_a_prompt_sent_back_does_not_move_the_processs_memory(agent: Agent) -> None:
     """Ten megabytes in one line, thrown away while they come. Measured where nothing else is: a real process."""
     command = [sys.executable, "-m", "oaicompat_proxy", "--upstream", agent.url, "--port", "0"]

@@ -847,6 +847,7 @@ class Noted(Exchange):
     """As it is, but it can be asked whether it is still there."""
 
 
+@pytest.mark.slow
 @on_every_loop
 async def test_no_exchange_is_remembered(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither by the client, nor by the connection that is kept, nor by a timer."""
