@@ -31,7 +31,7 @@ def names_in(received: Received) -> list[str]:
 
 def checked_model(model: dict[str, Any]) -> dict[str, Any]:
     assert model.keys() == {"id", "object", "created", "owned_by", "supported_endpoints"}
-    assert model["supported_endpoints"] == ["/v1/chat/completions", "/v1/completions", "/v1/responses"]
+    assert model["supported_endpoints"] == ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"]
     assert model["object"] == "model"
     assert type(model["created"]) is int
     assert model["owned_by"]

@@ -158,7 +158,7 @@ async def lease_of(house: House, want: SessionRequest, error: BaseException | No
     with contextlib.suppress(*([type(error)] if error is not None else [])):
         async with await house.sessions.lease(want) as lease:
             if error is not None:
-                start(lease, TURN, approves=False)
+                start(lease, TURN, approves=False, on_restart=lambda run: None)
                 raise error
     assert lease is not None
     return lease
@@ -168,7 +168,7 @@ async def answered(house: House, want: SessionRequest, text: str = "Hello") -> L
     """A request with a good answer that is remembered."""
     house.upstream.next = Run()
     async with await house.sessions.lease(want) as lease:
-        start(lease, TURN, approves=False)
+        start(lease, TURN, approves=False, on_restart=lambda run: None)
         fingerprint = house.sessions.new_fingerprint(want)
         assert fingerprint is not None
         fingerprint.add(TextPart(text))
@@ -269,7 +269,7 @@ async def test_when_a_request_is_over(
         async with await house.sessions.lease(want) as lease:
             assert (lease.matched_fingerprint is not None) == (kind == "recognised")
             if state != NO_RUN:
-                start(lease, TURN, approves=False)
+                start(lease, TURN, approves=False, on_restart=lambda run: None)
             if error is not None:
                 raise error
     await asyncio.sleep(0.01)
@@ -293,7 +293,7 @@ async def test_what_never_reached_the_gateway_is_not_closed(plain: House, error:
 async def test_a_run_that_is_lost_sight_of_is_stopped_before_the_next_gets_in(plain: House, fails: ProxyError) -> None:
     plain.upstream.next = Run(fails=fails)
     async with await plain.sessions.lease(wanted(name="harbour")) as lease:
-        run = start(lease, TURN, approves=False)
+        run = start(lease, TURN, approves=False, on_restart=lambda run: None)
     run.ends.set()  # type: ignore[attr-defined]
     assert await plain.settled() == ["close", "release"]
 
@@ -301,7 +301,7 @@ async def test_a_run_that_is_lost_sight_of_is_stopped_before_the_next_gets_in(pl
 async def test_a_run_without_a_reader_has_a_time_limit() -> None:
     house = House(recognise=False, session_drain=0.01)
     async with await house.sessions.lease(wanted(name="harbour")) as lease:
-        start(lease, TURN, approves=False)
+        start(lease, TURN, approves=False, on_restart=lambda run: None)
     assert await house.settled() == ["close", "release"]
     assert house.upstream.next.was_cut
 
@@ -309,7 +309,7 @@ async def test_a_run_without_a_reader_has_a_time_limit() -> None:
 async def test_a_run_that_waits_for_the_client_is_held_longer() -> None:
     house = House(recognise=False, session_drain=0.01, confirmation_ttl=60)
     async with await house.sessions.lease(wanted()) as lease:
-        run = start(lease, TURN, approves=False)
+        run = start(lease, TURN, approves=False, on_restart=lambda run: None)
         lease.awaits_client = True
     await asyncio.sleep(0.05)
     assert house.events == []
@@ -320,7 +320,7 @@ async def test_a_run_that_waits_for_the_client_is_held_longer() -> None:
 async def test_at_the_end_of_the_process_nobody_is_waited_for() -> None:
     house = House(recognise=False)
     async with await house.sessions.lease(wanted(name="harbour")) as lease:
-        start(lease, TURN, approves=False)
+        start(lease, TURN, approves=False, on_restart=lambda run: None)
     async with asyncio.timeout(1):
         await house.sessions.shutdown()
     assert house.events == ["release"]
@@ -436,7 +436,7 @@ async def test_a_run_whose_answer_nobody_took_leaves_its_session_unknown(recogni
     first = await answered(recognising, wanted(*WHOLE, name=name))
     async with await recognising.sessions.lease(wanted(*WHOLE, ANSWER, AGAIN, name=name)) as lease:
         assert lease.key == first.key
-        start(lease, TURN, approves=False)
+        start(lease, TURN, approves=False, on_restart=lambda run: None)
         recognising.upstream.next.state, lease.succeeded = RunState.FINISHED, True
     assert (await recognising.settled())[-2:] == ["close", "release"]
     assert (await lease_of(recognising, wanted(*WHOLE, ANSWER, AGAIN, name=name))).key != first.key
@@ -614,7 +614,7 @@ async def test_its_run_ends_with_its_reader(alone: House) -> None:
     run = alone.upstream.next = Run()
     with contextlib.suppress(asyncio.CancelledError):
         async with await alone.sessions.lease(wanted(name="harbour")) as lease:
-            start(lease, TURN, approves=False)
+            start(lease, TURN, approves=False, on_restart=lambda run: None)
             raise asyncio.CancelledError
     assert run.was_cut
     assert "release" in await alone.settled()
