@@ -20,13 +20,18 @@ from .run_state import RunState
 from .text_fast_path import TEXT_START, FrameTemplate
 
 _FRAME_END = b"\n\n"
+_LF, _CR = b"\n\r"
 _NEXT_TEXT = _FRAME_END + TEXT_START
+
+
+MAX_PARTIAL = 4096
+"""Bytes of the beginning of a frame that waits for its rest; a longer one is read while it arrives."""
 
 
 class EventReader(UnbufferedReader):
     """Reads one run. `feed()` returns the events that each read completes."""
 
-    __slots__ = ("_frames", "_max_frame", "_run", "_template")
+    __slots__ = ("_frames", "_max_frame", "_partial", "_run", "_template")
 
     def __init__(self, *, max_frame: int, include_tool_activity: bool = False, resumed: bool = False) -> None:
         """`max_frame`: bytes of a frame that has to be decoded, at most.
@@ -40,6 +45,8 @@ class EventReader(UnbufferedReader):
         # state
         self._template: FrameTemplate | None = None
         """That of the current block of text, until the run is finished."""
+        self._partial = b""
+        """The beginning of a text frame at the end of the last read: the next read begins with a whole frame."""
 
     @property
     def finished(self) -> bool:
@@ -56,6 +63,8 @@ class EventReader(UnbufferedReader):
 
         The iterator raises UpstreamError for a malformed or too long frame, after the events before it.
         """
+        if self._partial:
+            data, self._partial = self._partial + data, b""
         events: list[Event] = []
         try:
             if not (self._frames.between_frames and data.startswith(TEXT_START)):
@@ -67,6 +76,8 @@ class EventReader(UnbufferedReader):
                     self._run.has_message = True
                     if deltas.encoded:
                         events.append(deltas)
+                    if data and _begins_text(data):
+                        self._partial, data = data, b""
             if data:
                 self._decode(data, events)
         except UpstreamError as error:
@@ -107,6 +118,13 @@ class EventReader(UnbufferedReader):
         if self._run.finished:
             self._template = None
         return event
+
+
+def _begins_text(data: bytes) -> bool:
+    """Whether this may be the beginning of a text frame, without the end of its line."""
+    if len(data) > MAX_PARTIAL or _LF in data or _CR in data:
+        return False
+    return data[: len(TEXT_START)] == TEXT_START[: len(data)]
 
 
 def _new_template(content_start: Data) -> FrameTemplate | None:

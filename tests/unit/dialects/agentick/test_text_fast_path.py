@@ -400,7 +400,7 @@ def test_neighbours_of_one_read_are_told_together() -> None:
 def test_frames_around_one_that_is_cut_go_the_fast_way() -> None:
     frame = plain("Hello")
     for at in range(1, len(frame) - 1):
-        assert batches(START + frame + frame[:at], frame[at:] + frame) == [["Hello"], ["Hello"]]
+        assert batches(START + frame + frame[:at], frame[at:] + frame) == [["Hello"], ["Hello", "Hello"]]
 
 
 def test_other_frames_between_do_not_end_it() -> None:
