@@ -54,7 +54,7 @@ async def rest_of(front: Proxy, answer_id: str, number: int | None) -> bytes:
 async def begun(front: Proxy, agent: Agent, **fields: Any) -> tuple[Line, bytes]:
     """A client that has read the beginning of a stream, and what it has read."""
     line = await front.dial()
-    await line.post(request(stream=True, **fields), path=RESPONSES)
+    await line.post(request(**{"stream": True, "store": True, **fields}), path=RESPONSES)
     head = await line.read_until(b'"delta":"Hello"')
     return line, head
 
@@ -81,7 +81,7 @@ async def test_an_answer_is_read_again(proxy: StartProxy, agent: Agent, stream: 
 async def test_a_failed_answer_says_so(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(OPENING, text("Hel"), failure("no luck"))
     front = await proxy()
-    answer_id = id_in((await post(front, stream=True)).body)
+    answer_id = id_in((await post(front, stream=True, store=True)).body)
     response = await ended(front, answer_id)
     assert (response["status"], response["error"]["code"]) == ("failed", "invalid_prompt")
     assert "no luck" in response["error"]["message"]
@@ -213,10 +213,13 @@ async def test_without_a_reader_a_run_of_the_foreground_is_stopped(proxy: StartP
     assert "No client read" in response["error"]["message"]
 
 
-async def test_without_storing_the_agent_stops_with_its_client(proxy: StartProxy, agent: Agent) -> None:
+@pytest.mark.parametrize("store", [False, None])
+async def test_unless_it_is_stored_the_agent_stops_with_its_client(
+    proxy: StartProxy, agent: Agent, store: bool | None
+) -> None:
     agent.plays(OPENING, text("Hello"), "stall")
     front = await proxy(response_grace=60)
-    line, head = await begun(front, agent, store=False)
+    line, head = await begun(front, agent, store=store)
     line.reset()
     await agent.until(lambda: agent.runs[0].outcome == "left")
     received = await front.get(f"{RESPONSES}/{id_in(head)}")
@@ -226,7 +229,7 @@ async def test_without_storing_the_agent_stops_with_its_client(proxy: StartProxy
 async def test_events_that_are_not_kept_any_more(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(run("Hello"))
     front = await proxy(max_idempotent_answer=100)
-    answer_id = id_in((await post(front, stream=True)).body)
+    answer_id = id_in((await post(front, stream=True, store=True)).body)
     received = await front.get(f"{RESPONSES}/{answer_id}?stream=true")
     assert check_error_body(received.body)["param"] == "stream"
     assert (await get(front, answer_id))["status"] == "completed"

@@ -24,9 +24,9 @@ class IdempotencySettings:
     )
     response_grace: Seconds = field(
         8.0,
-        "Seconds that the run of a streamed and stored response continues while no client reads it, so that it can be "
-        "taken up again. A lost connection and a person who stops an answer look the same. A run with `background` "
-        "continues to its end.",
+        "Seconds that the run of a streamed response with `store` continues while no client reads it, so that the "
+        "stream can be taken up again. A lost connection and a person who stops an answer look the same. A run with "
+        "`background` continues to its end.",
         gateway=True,
         reload=False,
     )

@@ -44,9 +44,12 @@ class ResponsesApi(OpenAiApi):
         return RetryRules(read_retry_key)
 
     def keeping_of(self, body: ParsedBody, settings: ApiSettings) -> Keeping:
+        """Of an answer that is stored by default only the end is: a shared answer doubles the cost of a delta."""
         members = body.members
-        kept = settings.responses == "stored" and members.get("store") is not False
-        return Keeping(kept, kept and members.get("background") is True, members.get("stream") is True)
+        if settings.responses != "stored" or members.get("store") is False:
+            return Keeping()
+        background = members.get("background") is True
+        return Keeping(background or members.get("store") is True, background, members.get("stream") is True)
 
     def read(self, body: bytes, limits: RequestLimits) -> ParsedBody:
         return request.read(body, limits)

@@ -29,11 +29,12 @@ def request(body: object, **settings: Any) -> Any:
 @pytest.mark.parametrize(
     ("body", "keeping"),
     [
-        (b'{"input":"hi"}', Keeping(kept=True)),
-        (b'{"input":"hi","stream":true}', Keeping(kept=True, stream=True)),
+        (b'{"input":"hi","stream":true}', Keeping(stream=True)),
+        (b'{"input":"hi","store":true}', Keeping(kept=True)),
+        (b'{"input":"hi","store":true,"stream":true}', Keeping(kept=True, stream=True)),
         (b'{"input":"hi","background":true}', Keeping(kept=True, background=True)),
         (b'{"input":"hi","store":false,"background":true}', Keeping()),
-        (b'{"input":"hi","background":1,"stream":"true"}', Keeping(kept=True)),
+        (b'{"input":"hi","store":1,"background":1,"stream":"true"}', Keeping()),
     ],
 )
 async def test_the_body_says_how_its_answer_is_kept(body: bytes, keeping: Keeping) -> None:
