@@ -27,6 +27,7 @@ from .parsers import Data
 _OPENING = b"data: {"
 TEXT_START = _OPENING + b'"type":"event","event":"content_delta",'
 """The beginning of a text frame."""
+_NEXT_TEXT = b"\n\n" + TEXT_START
 
 _PREFIX = TEXT_START + b'"sessionId":%b,"data":{"type":"content_delta",'
 _INFIX = b'"blockType":"text","blockIndex":%b,"delta":"'
@@ -75,7 +76,9 @@ class FrameTemplate:
         """The same for any number of frames. For one, as in most reads, `match` takes 2.2 instead of 3.7 µs."""
         prefix, infix, suffix = self._prefix[len(_OPENING) :], self._infix, self._suffix[: -len(_FRAME_END)]
         removed = len(prefix) + len(suffix)
-        end = data.rfind(self._suffix) + len(suffix)
+        last = max(data.rfind(_NEXT_TEXT), 0)  # of the text frames; those behind it are left to the reader
+        end = data.find(self._suffix, last)
+        end = last if end < 0 else end + len(suffix)
         rest = data[end + len(_FRAME_END) :]
         all_fields, texts = [], []
         frames = data[len(_OPENING) : end].split(_BETWEEN)
