@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from typing import Any, NamedTuple
 
 from .errors import UpstreamFrameTooLong
@@ -24,6 +25,9 @@ PEEK_BYTES = 256
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """UTF-8 byte order mark, which a stream may begin with."""
+
+_DATA = b"data: "
+_VALUE_AT = len(_DATA)
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _LF, _CR = b"\n\r"
@@ -109,21 +113,22 @@ class FrameReader:
         if _CR in data:
             self._after_cr = data.endswith(b"\r")
             return self._read_lines(_LINE_END.split(data))
-        lines = data.split(b"\n")
-        if len(lines) % 2 and not any(lines[1::2]) and self.between_frames:
-            return self._read_events(lines)
-        return self._read_lines(lines)
+        if self.between_frames:
+            lines = BytesIO(data).readlines()  # by memchr: 9 KB take 7 k instructions, by `split` 38 k
+            if lines[1::2].count(b"\n") == len(lines) // 2 and (len(lines) % 2 == 0 or not data.endswith(b"\n")):
+                return self._read_events(lines)
+        return self._read_lines(data.split(b"\n"))
 
     def _read_events(self, lines: list[bytes]) -> Iterator[Frame]:
         """Reads a read that begins with an event and whose events are one line each, as most are.
 
-        Such an event needs no state, which saves 1.0 of 4.6 µs an event, decoding included.
+        Such an event needs no state, which saves 1.0 of 4.6 µs an event, decoding included. `lines`: with their ends.
         """
-        rest = lines.pop()
+        rest = lines.pop() if len(lines) % 2 else b""
         for line in lines[::2]:
-            value = line.removeprefix(b"data: ")
-            if len(value) == len(line) or len(line) > self._max_frame:
-                yield from self._read_lines([line, b"", b""])
+            value = line[_VALUE_AT:-1]
+            if not line.startswith(_DATA) or len(line) - 1 > self._max_frame:
+                yield from self._read_lines([line[:-1], b"", b""])
                 continue
             kept = self._filter(value[:PEEK_BYTES])
             if kept is None:
@@ -131,7 +136,7 @@ class FrameReader:
             if kept.limit is None or len(value) <= kept.limit:
                 yield Frame(value, kept.tag, False, b"message", self._last_event_id)
             else:
-                yield from self._read_lines([line, b"", b""])
+                yield from self._read_lines([line[:-1], b"", b""])
         if rest:
             self.between_frames = False
             self._buffer_piece(rest)
