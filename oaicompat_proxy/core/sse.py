@@ -169,6 +169,7 @@ class FrameReader:
             self._buffer.append(data)
             return b""
         self._at_start = False
+        self.between_frames = True
         return data.removeprefix(BYTE_ORDER_MARK)
 
     def _join_line(self, end: bytes) -> bytes | None:

@@ -14,6 +14,7 @@ from ...core.errors import UpstreamError
 from .parsers import Data
 
 _START = b'{"type":"event","event":"'
+_NAME_AT = len(_START)
 """The bytes before the event's name, in the key order of real gateways."""
 
 _BACKSLASH = ord("\\")
@@ -32,8 +33,8 @@ _CALL_ID = re.compile(
 def name_of(head: bytes) -> bytes | None:
     """The event's name, from the first bytes of its frame; None if only decoding can find it."""
     if head.startswith(_START):
-        name, quote, _ = head[len(_START) :].partition(b'"')
-        if quote and _BACKSLASH not in name:
+        end = head.find(b'"', _NAME_AT)
+        if end > 0 and _BACKSLASH not in (name := head[_NAME_AT:end]):
             return name
     match = _NAME.match(head)
     return match[1] if match else None
