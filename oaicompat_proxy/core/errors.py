@@ -76,6 +76,15 @@ class TooManyConnections(ProxyError):
     retry_after = 2.0
 
 
+class RunElsewhere(ProxyError):
+    """503: another process of this server makes the answer; nothing was done."""
+
+    status = 503
+    code = "run_elsewhere"
+    should_retry = True
+    retry_after = 1.0
+
+
 class ServerStopping(ProxyError):
     """503: this proxy is stopping, and nothing was run; another server can answer the request."""
 

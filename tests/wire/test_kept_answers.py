@@ -12,8 +12,11 @@ import pytest
 
 from tests.support.conformance import check_error_body
 from tests.support.proxy import Line, Proxy, Received, StartProxy
+from tests.support.proxy_harness import RedisServer
 from tests.support.responses_conformance import check_response_body, check_response_stream
 from tests.support.scripted_gateway import OPENING, PATIENCE, Agent, closing, failure, run, text
+
+pytest_plugins = ["tests.support.proxy_fixtures"]
 
 RESPONSES = "/v1/responses"
 FINAL = ("completed", "failed", "cancelled", "incomplete")
@@ -289,6 +292,25 @@ async def test_another_key_neither_reads_nor_stops_a_run(proxy: StartProxy, agen
             if json.loads(seen.body)["status"] == "completed":
                 break
             await asyncio.sleep(0.01)
+
+
+async def test_another_worker_reads_an_answer_and_says_that_its_run_is_elsewhere(
+    proxy: StartProxy, agent: Agent, redis_server: RedisServer
+) -> None:
+    gate = asyncio.Event()
+    agent.plays(OPENING, text("Hello"), gate, closing())
+    a, b = await proxy(redis=redis_server.url), await proxy(redis=redis_server.url)
+    answer_id = json.loads((await post(a, background=True)).body)["id"]
+    await agent.until(lambda: agent.runs)
+    assert (await get(b, answer_id))["status"] == "in_progress"
+    for method, below in (("POST", "/cancel"), ("DELETE", ""), ("GET", "?stream=true")):
+        refused = await b.request(method, f"{RESPONSES}/{answer_id}{below}")
+        assert (refused.status, check_error_body(refused.body)["code"]) == (503, "run_elsewhere")
+        assert refused.headers["x-should-retry"] == "true"
+    gate.set()
+    assert (await ended(b, answer_id))["status"] == "completed"
+    assert (await get(b, answer_id, method="DELETE"))["deleted"]
+    assert (await a.get(f"{RESPONSES}/{answer_id}")).status == 404
 
 
 # Restarts

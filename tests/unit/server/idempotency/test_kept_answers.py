@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from oaicompat_proxy.config.settings import Config
+from oaicompat_proxy.core.errors import RunElsewhere
 from oaicompat_proxy.server.idempotency.kept_answer import KeptAnswer, ProcessLife
 from oaicompat_proxy.server.idempotency.kept_answers import KeptAnswers
 from oaicompat_proxy.server.idempotency.run_once import IdempotentRuns
@@ -23,7 +24,10 @@ async def test_the_record_of_a_dead_process_is_ended_before_it_is_read(stops: bo
     runs = IdempotentRuns(Config(demo=True), life)
     kept = KeptAnswers(runs, answers, life)
     await KeptAnswer(api, "toy-1", "alice", answers, dead, background=True).open({}, b"running")
-    await kept.settle(api, "alice", "toy-1", stops=stops)
+    if stops:
+        with pytest.raises(RunElsewhere):
+            await kept.settle(api, "alice", "toy-1", stops=True)
+    await kept.settle(api, "alice", "toy-1", stops=False)
     assert await answers.find("alice", ["toy-1"], most=100) == {"toy-1": b"running"}
     await dead.end()
     await kept.settle(api, "alice", "toy-1", stops=stops)
