@@ -134,17 +134,10 @@ def text_of(outcome: Outcome) -> str:
 
 
 def read_slowly(body: bytes, include_tool_activity: bool) -> Iterable[Event]:
-    """Frame by frame, without what was learned of plain text. Raises UpstreamError behind what came before."""
+    """Byte by byte, so that no template matches a read. Raises UpstreamError behind what came before."""
     reader = EventReader(max_frame=MAX_FRAME, include_tool_activity=include_tool_activity)
-    events: list[Event] = []
-    failure: ProxyError | None = None
-    try:
-        reader._feed_slow(body, events)
-    except ProxyError as error:
-        failure = error
-    yield from events
-    if failure is not None:
-        raise failure
+    for at in range(len(body)):
+        yield from reader.feed(body[at : at + 1])
 
 
 def check(outcome: Outcome, manner: Manner) -> None:

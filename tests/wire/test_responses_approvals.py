@@ -55,7 +55,7 @@ def confirmed(there: Front) -> list[bool]:
     """What was said to the gateway about the tool."""
     bodies = [json.loads(body) for path, body in there.gateway_state.requests if path == "/invoke"]
     calls = [body["params"] for body in bodies if body["method"] == "tool-confirm"]
-    return [call["confirmed"] for call in calls if not call["sessionId"].startswith("nobody-")]
+    return [call["confirmed"] for call in calls if not call["sessionId"].startswith("unknown-")]
 
 
 @both_ways

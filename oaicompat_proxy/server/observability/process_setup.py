@@ -19,12 +19,4 @@ def set_up_process(log_level: str, log_format: str) -> None:
     handler = TurnHandler()
     handler.setFormatter(formatter(log_format))
     logging.basicConfig(level=log_level.upper(), handlers=[handler])
-    _leave_out_unused_fields()
     disable_created_metrics()
-
-
-def _leave_out_unused_fields() -> None:
-    """Of log records: neither format shows them. The switches are those of "Optimization" in Python's logging HOWTO."""
-    logging.logThreads = False
-    logging.logProcesses = False
-    logging.logMultiprocessing = False

@@ -146,7 +146,7 @@ async def test_a_running_answer_ends_as_it_began(file: Path, agent: Agent) -> No
     [
         ({"port": "web"}, "line 1: port must be a whole number"),
         ({"upstreem": "http://a"}, "line 1: there is no setting upstreem; did you mean upstream?"),
-        ({"upstream": "gateway"}, "--upstream must be"),
+        ({"upstream": "gateway"}, "line 1: upstream must be"),
         ({"upstream": "http://a", "record": "/proc/none"}, "--record cannot use /proc/none"),
         ({"upstream": "http://a", "api_keys_file": "/nowhere"}, "--api-keys-file /nowhere cannot be used"),
     ],
