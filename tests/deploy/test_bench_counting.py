@@ -156,9 +156,14 @@ def test_a_ratio_that_grew_fails() -> None:
 
 
 def test_a_ratio_that_fell_is_named_and_does_not_fail() -> None:
-    comparison = compare(table_of(1.5, 1.1), table_of(1.5, 1.2))
+    comparison = compare(table_of(1.5, 0.9), table_of(1.5, 1.2))
     assert not comparison.failed
-    assert comparison.lines()[0] == "short: system calls fell from 1.200 to 1.100 × pipe (-8.3%)"
+    assert comparison.lines()[0] == "short: system calls fell from 1.200 to 0.900 × pipe (-25.0%)"
+
+
+def test_one_system_call_more_is_no_change() -> None:
+    assert not compare(table_of(1.5, 1.3), table_of(1.5, 1.2)).grown
+    assert compare(table_of(1.5, 1.4), table_of(1.5, 1.2)).failed
 
 
 def test_other_versions_are_named_and_nothing_fails() -> None:
