@@ -29,10 +29,17 @@ def encode(value: Any) -> bytes:
     try:
         encoded = orjson.dumps(value)
     except orjson.JSONEncodeError:
-        encoded = orjson.dumps(_replace_surrogates(value))
+        encoded = _encode_odd(_replace_surrogates(value))
     if encoded.isascii():
         return encoded
     return _LINE_BREAKS.sub(lambda match: _ESCAPES[match[0]], encoded)
+
+
+def _encode_odd(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:  # an integer beyond 64 bits
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def encode_sorted(value: Any) -> bytes:

@@ -25,8 +25,6 @@ ENDPOINTS = [
     ("POST", "/audio/translations"),
     ("POST", "/moderations"),
     ("POST", "/edits"),
-    ("GET", "/responses/resp_1"),
-    ("POST", "/responses/resp_1/cancel"),
     ("GET", "/files"),
     ("POST", "/files"),
     ("GET", "/files/file-1/content"),
