@@ -88,7 +88,7 @@ class ToolCalls:
     def add_whole(self, call_id: str, name: str, arguments: str, *, held: bool = False) -> list[Part]:
         """`held`: the call is sent at the end of its message, after the text that still follows."""
         call = self._find(call_id)
-        call.held = call.held or held
+        call.held = call.held or (held and not call.ended)  # one that is whole already has nothing to wait for
         self._set_name(call, name)
         if not call.has_arguments and arguments:
             self._keep(call, arguments)

@@ -164,3 +164,10 @@ def test_declarations_are_not_changed_by_what_is_handed_out() -> None:
     calls.start("c1", "add")
     calls.release_held()
     assert {"tide", "moon"} == OURS
+
+
+def test_a_whole_call_that_comes_again_early_is_not_held_back() -> None:
+    calls = ToolCalls(OURS, BufferLimit())
+    calls.add_whole("", "add", "{}")
+    calls.add_whole("", "add", "{}", held=True)
+    assert calls.release_held() == [Head(0, "call_0", "add"), Piece(0, "{}")]
