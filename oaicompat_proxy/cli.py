@@ -15,6 +15,7 @@ from . import __version__
 from .commands.chat import chat
 from .commands.config import config as config_command
 from .commands.doctor.doctor import doctor
+from .commands.forget import forget
 from .commands.replay.replay import replay
 from .config.command_line import file_option, load_config, options, reload_config, settings_file
 from .config.settings import Config, ConfigError
@@ -100,7 +101,7 @@ main = click.version_option(__version__, prog_name="oaicompat-proxy")(
         "oaicompat-proxy",
         callback=run,
         params=[file_option(), *options(), NEW_KEY],
-        commands=[chat, config_command, doctor, replay],
+        commands=[chat, config_command, doctor, forget, replay],
         invoke_without_command=True,
         subcommand_metavar="[COMMAND …]",
         help="Put an OpenAI-compatible API in front of an agent gateway. Without a command, start the server.",

@@ -48,6 +48,7 @@ SERVER = (
     {"runtime"},
     {"answer_database"},
     {"stored_answers"},
+    {"kept_data"},
     {"sessions"},
     {"http"},
     {"context"},

@@ -86,7 +86,7 @@ async def ask(
         async with client.post(base / api.path, json=body, headers=headers) as response:
             answer.request_id = response.headers.get("x-request-id", "")
             if response.status != 200:
-                raise AnswerError(_status_text(response.status, await response.content.read(MAX_ERROR)))
+                raise AnswerError(status_text(response.status, await response.content.read(MAX_ERROR)))
             await _read(response.content, api, answer, on_piece)
     except (aiohttp.ClientError, OSError, TimeoutError, UpstreamFrameTooLong) as error:
         raise AnswerError(f"{base}: {error or 'no answer in time'}") from error
@@ -120,7 +120,8 @@ def error_text(error: Any) -> str:
     return f"{error.get('message')} ({kind})" if kind else str(error.get("message"))
 
 
-def _status_text(status: int, body: bytes) -> str:
+def status_text(status: int, body: bytes) -> str:
+    """What an answer with this status and body says, for people."""
     try:
         return f"{status}: {error_text(json.loads(body)['error'])}"
     except (ValueError, TypeError, KeyError):

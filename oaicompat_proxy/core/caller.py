@@ -21,6 +21,8 @@ class Caller:
     """Patterns of the models that the caller may use; empty for all."""
     native_sessions: bool = False
     """The caller may name the gateway's own sessions, if the setting `session_names` allows it."""
+    may_forget: bool = False
+    """The caller may list and delete what is kept of other callers."""
     authorization: str | None = field(default=None, repr=False)
     """The client's header, if it is passed on to the gateway; None if the gateway gets the proxy's token."""
 
@@ -35,6 +37,11 @@ INTERNAL_CALLER = Caller("", "")
 def scope_of(authorization: str) -> str:
     """The scope for an `Authorization` header; all requests without one share a scope."""
     return _digest(authorization) if authorization else _NO_HEADER
+
+
+def named_scope(name: str) -> str:
+    """The scope of the callers that a keys file calls so: no header contains \\0, so only the key leads to it."""
+    return scope_of(f"\0{name}")
 
 
 def _digest(text: str) -> str:

@@ -135,6 +135,14 @@ class Forbidden(InvalidRequest):
     should_retry = False
 
 
+class NotPermitted(InvalidRequest):
+    """403: the entry of the caller's key does not allow this."""
+
+    status = 403
+    code = "permission_denied"
+    should_retry = False
+
+
 class OriginNotAllowed(InvalidRequest):
     """403: the request comes from a web page that may not call; nothing was run."""
 

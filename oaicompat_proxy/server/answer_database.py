@@ -102,7 +102,16 @@ class AnswerDatabase:
         def delete(connection: sqlite3.Connection) -> int:
             return connection.execute("DELETE FROM entries WHERE scope = ?", (scope_key(scope),)).rowcount
 
-        return await self._do(delete)
+        deleted = await self._do(delete)
+        await self._do(_write_back)
+        return deleted
+
+    async def count(self, scope: str) -> int:
+        def count(connection: sqlite3.Connection) -> int:
+            query = "SELECT count(*) FROM entries WHERE scope = ? AND until >= ?"
+            return int(connection.execute(query, (scope_key(scope), time.time())).fetchone()[0])
+
+        return await self._do(count)
 
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
@@ -158,7 +167,13 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=LOCK_WAIT, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten: prompts were in it
     return connection
+
+
+def _write_back(connection: sqlite3.Connection) -> None:
+    """Moves what was written from the log beside the file into the file, so that the log has no copy of it."""
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 @contextlib.contextmanager

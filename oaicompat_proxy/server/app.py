@@ -21,7 +21,7 @@ from ..core.signing import Secrets, SigningKeys
 from .access.authenticator import Authenticator
 from .access.rate_limiter import RateLimiter
 from .context import SERVER, ServerRuntime
-from .endpoints import diagnostics, health, models
+from .endpoints import diagnostics, health, kept_data, models
 from .endpoints import metrics as scrape
 from .endpoints.agent_run import new_handler
 from .endpoints.api_routes import new_route_handler
@@ -146,14 +146,18 @@ def wire(
 ) -> list[web.Application]:
     """The application serves a single gateway itself; several gateways have applications below it. Returns all."""
     app[SERVER] = server
+    kept = [each for gateway in gateways for each in gateway.kept_data]
     if len(gateways) == 1:
-        _add_gateway(app, runtimes[0].config.prefix, apis, gateways[0], runtimes[0])
+        prefix = runtimes[0].config.prefix
+        _add_gateway(app, prefix, apis, gateways[0], runtimes[0])
+        kept_data.add_routes(app, prefix, kept)
         return [app]
     applications = [app]
     for gateway, runtime in zip(gateways, runtimes, strict=True):
         below = web.Application()
         below[SERVER] = server
         _add_gateway(below, "", apis, gateway, runtime)
+        kept_data.add_routes(below, "", kept)
         app.add_subapp(runtime.config.prefix, below)
         applications.append(below)
     return applications

@@ -19,6 +19,7 @@ from .idempotency.claims import RedisClaims
 from .idempotency.kept_answer import ProcessLife
 from .idempotency.kept_answers import KeptAnswers
 from .idempotency.run_once import IdempotentRuns
+from .kept_data import KeptData, StoredAnswerData
 from .runtime import GatewayRuntime
 from .sessions.call_ids import CallIds
 from .sessions.id_store import IdStore, MemoryIds, RedisIds
@@ -59,6 +60,8 @@ class Gateway:
         self._names: SessionNames
         self._ids: IdStore
         self._answers = _new_answers(config, redis)
+        self.kept_data: Sequence[KeptData] = (StoredAnswerData(self._answers),)
+        """What this gateway keeps of callers."""
         self._session_credentials: dict[str, Upstream] = {}
         """Sessions that only the credentials of their callers can close."""
         ttl, size = config.session_ttl, config.max_sessions

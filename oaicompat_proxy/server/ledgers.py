@@ -82,6 +82,19 @@ class Ledgers:
             _HEAD.pack_into(self._memory, place, caller, used, first, count, max(0, total - size))
         return size
 
+    def count(self, caller: bytes) -> int:
+        """Number of the caller's entries."""
+        return len(self._entries(self._find(caller)))
+
+    def clear(self, caller: bytes) -> list[Entry]:
+        """Removes all entries of the caller, and returns them."""
+        with self._locked():
+            place = self._find(caller)
+            entries = self._entries(place)
+            if place is not None:
+                self._memory[place : place + self._size] = bytes(self._size)
+        return entries
+
     def total(self, caller: bytes) -> int:
         """Bytes of the caller's entries."""
         place = self._find(caller)
@@ -118,6 +131,15 @@ class Ledgers:
         oldest = min(self._candidates(caller), key=lambda place: float(_HEAD.unpack_from(self._memory, place)[1]))
         self._memory[oldest : oldest + self._size] = bytes(self._size)
         return oldest, 0, 0, 0
+
+    def _entries(self, place: int | None) -> list[Entry]:
+        """Of the ring at this place, oldest first."""
+        if place is None:
+            return []
+        _, _, first, count, _ = _HEAD.unpack_from(self._memory, place)
+        records = (self._record(place, number) for number in range(first, first + min(count, self._most)))
+        entries = (Entry(*_RECORD.unpack_from(self._memory, record)) for record in records)
+        return [entry for entry in entries if entry.name != _DELETED]
 
     def _record(self, place: int, number: int) -> int:
         return place + _HEAD.size + number % self._most * _RECORD.size

@@ -38,6 +38,9 @@ MAX_IN_REDIS = 40_000
 MGET_BATCH_SIZE = 16
 """Entries that Redis is asked for in one command: with the largest entries they are 8 MB."""
 
+DELETE_BATCH_SIZE = 500
+"""Entries that Redis deletes in one command."""
+
 _TABLE = SharedTable(slots=4096, slot_size=16 * 1024, candidates=8)
 """64 MB, of which the kernel allocates only the pages in use."""
 
@@ -62,6 +65,14 @@ class StoredAnswers(Protocol):
         """The entries that exist. `most`: bytes of all of them. Raises InvalidRequest for more, SessionsUnavailable."""
         ...
 
+    async def count(self, scope: str) -> int:
+        """Number of the caller's entries. Raises SessionsUnavailable."""
+        ...
+
+    async def delete_all(self, scope: str) -> int:
+        """Deletes all entries of the caller, and returns their number. Raises SessionsUnavailable."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -79,6 +90,12 @@ class NoAnswers:
 
     async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
         return {}
+
+    async def count(self, scope: str) -> int:
+        return 0
+
+    async def delete_all(self, scope: str) -> int:
+        return 0
 
 
 class MemoryAnswers:
@@ -114,6 +131,15 @@ class MemoryAnswers:
                 found[name] = value
                 most = rest_of(most, len(value))
         return found
+
+    async def count(self, scope: str) -> int:
+        return self._ledgers.count(_short(scope_key(scope)))
+
+    async def delete_all(self, scope: str) -> int:
+        entries = self._ledgers.clear(_short(scope_key(scope)))
+        for key, length in entries:
+            self._delete(key, length)
+        return len(entries)
 
     def _put(self, key: bytes, value: bytes, until: float, scope: str) -> None:
         value = len(value).to_bytes(_LENGTH, "big") + value
@@ -199,6 +225,20 @@ class RedisAnswers:
                     found[name] = value
                     most = rest_of(most, len(value))
         return found
+
+    async def count(self, scope: str) -> int:
+        with mapped_errors():
+            return await self._local.count(scope) + int(await self._redis.zcard(_redis_sets(scope)[1]))
+
+    async def delete_all(self, scope: str) -> int:
+        deleted = await self._local.delete_all(scope)
+        sets = _redis_sets(scope)
+        with mapped_errors():
+            while keys := await self._redis.zrange(sets[1], 0, DELETE_BATCH_SIZE - 1):
+                await self._delete([*sets, *keys])
+                deleted += len(keys)
+            await self._redis.delete(*sets[1:])
+        return deleted
 
 
 def _redis_key(scope: str, name: str) -> str:

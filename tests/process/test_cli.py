@@ -100,7 +100,7 @@ def test_help_has_a_short_name() -> None:
 
 def test_help_names_the_commands_beside_the_server() -> None:
     said = run("--help").stdout
-    for command in ("chat", "config", "doctor", "replay"):
+    for command in ("chat", "config", "doctor", "forget", "replay"):
         assert re.search(rf"^  {command} +[A-Z]", said, re.MULTILINE), command
         assert run(command, "--help").returncode == 0
 

@@ -18,7 +18,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ...core.caller import Caller, scope_of
+from ...core.caller import Caller, named_scope, scope_of
 
 SCHEME = "sha256:"
 MAX_ERROR = 500
@@ -64,6 +64,11 @@ class ApiKeys:
                 return caller
         return None
 
+    def scopes_of(self, name: str) -> set[str]:
+        """The scopes of all callers of this name."""
+        entries = (entry for bucket in self._buckets.values() for entry in bucket)
+        return {caller.scope for _, caller in entries if caller.name == name}
+
 
 def digest_of(key: str) -> bytes:
     """SHA-256 of the key's bytes, as they came in a header or on the command line."""
@@ -106,11 +111,12 @@ def parse_keys(text: str, *, requests_per_minute: int, max_runs: int) -> list[Ke
             bytes.fromhex(each),
             Caller(
                 name,
-                scope_of(f"\0{name}"),  # no header contains \0, so only the key leads to this scope
+                named_scope(name),
                 requests_per_minute if entry.requests_per_minute is None else entry.requests_per_minute,
                 max_runs if entry.max_runs is None else entry.max_runs,
                 tuple(entry.models or ()),
                 entry.native_sessions,
+                entry.forget,
             ),
         )
         for name, entry in entries.items()
@@ -163,6 +169,7 @@ class _Settings(BaseModel):
     requests_per_minute: Limit | None = None
     max_runs: Limit | None = None
     native_sessions: bool = False
+    forget: bool = False
     models: Annotated[list[Pattern], Field(min_length=1)] | None = None
 
 

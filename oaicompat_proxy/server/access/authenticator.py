@@ -15,7 +15,7 @@ from aiohttp import web
 
 from ...config.settings import Config, ConfigError
 from ...core.addresses import client_address, parse_networks
-from ...core.caller import Caller, scope_of
+from ...core.caller import Caller, named_scope, scope_of
 from ...core.errors import InvalidKey, MissingKey
 from .api_keys import ApiKeys, KeyEntry, KeysError, number_keys, parse_keys, presented_key
 
@@ -82,6 +82,10 @@ class Authenticator:
         forwarded = ",".join(hops) if hops else ""
         find = self._client_address if len(forwarded) <= MAX_CACHED_CHAIN else self._client_address.__wrapped__
         return find(UNIX_SOCKET_PEER if peer == "" else peer or "-", forwarded)
+
+    def scopes_of(self, name: str) -> set[str]:
+        """The scopes of the keys of this name, also of those that were removed from the file."""
+        return {named_scope(name), *(self._keys.scopes_of(name) if self._keys is not None else ())}
 
     def identify(self, headers: Mapping[str, str]) -> Caller:
         """Raises MissingKey and InvalidKey."""

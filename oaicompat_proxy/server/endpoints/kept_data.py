@@ -1,0 +1,53 @@
+"""`GET` and `DELETE …/kept_data?key=NAME`: what is kept of a caller, for the command `forget`.
+
+Each caller may ask for itself. For another key the entry of its own key needs `forget = true`.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from aiohttp import web
+
+from ...core.errors import NotPermitted
+from ..context import CONTEXT, server_of
+from ..kept_data import KeptData, count_kept, delete_kept
+
+log = logging.getLogger(__name__)
+
+PATH = "/kept_data"
+
+Work = Callable[[Sequence[KeptData], set[str]], Awaitable[Mapping[str, int]]]
+
+
+def add_routes(app: web.Application, base: str, kinds: Sequence[KeptData]) -> None:
+    """`base`: the prefix of the application's paths. `kinds`: of all gateways."""
+    app.router.add_get(base + PATH, functools.partial(_answer, kinds, count_kept))
+    app.router.add_delete(base + PATH, functools.partial(_answer, kinds, delete_kept))
+
+
+async def _answer(kinds: Sequence[KeptData], work: Work, request: web.Request) -> web.Response:
+    """Raises NotPermitted, SessionsUnavailable."""
+    scopes = _scopes_of(request)
+    counts = await work(kinds, scopes)
+    name = request.query.get("key", "")
+    deleted = request.method == "DELETE"
+    if deleted:
+        log.info("what is kept of %s was deleted for %s", name or "itself", request[CONTEXT].caller.name or "a caller")
+    return web.json_response({"object": "kept_data", "key": name or None, "deleted": deleted, "kinds": dict(counts)})
+
+
+def _scopes_of(request: web.Request) -> set[str]:
+    """Of the caller that the request is about. Raises NotPermitted."""
+    caller, name = request[CONTEXT].caller, request.query.get("key", "")
+    if not name or name == caller.name:
+        return {caller.scope}
+    if not caller.may_forget:
+        raise NotPermitted(
+            "This key may only ask for what is kept of itself; for other keys its entry in the keys file needs "
+            "forget = true.",
+            param="key",
+        )
+    return server_of(request).authenticator.scopes_of(name)
