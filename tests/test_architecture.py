@@ -56,6 +56,7 @@ SERVER = (
     {"observability"},
     {"access"},
     {"signing_secret"},
+    {"process_calls"},
     {"redis"},
     {"shutdown", "sinks", "random_ids", "event_loop", "shared_table", "ledgers", "bounded_keys", "bounded_redis"},
 )

@@ -229,6 +229,12 @@ class ClientApi(Protocol):
         `encoder`: of the part that was made, if it was made in this process.
         """
 
+    def lost_end(self, body: bytes, error: ProxyError, number: int) -> bytes:
+        """The last events of a kept answer's stream whose own ones are lost. `body`: as it was stored last.
+
+        `number`: of events that the client has.
+        """
+
     def build_request(self, body: ParsedBody, limits: RequestLimits) -> AgentRequest:
         """The second half; other requests may be served in between. Raises InvalidRequest."""
 

@@ -35,3 +35,6 @@ class UnkeptAnswers:
 
     def last_body(self, body: bytes, error: ProxyError, encoder: StreamEncoder | None) -> bytes:
         raise NotImplementedError(f"{type(self).__name__} keeps no answers")
+
+    def lost_end(self, body: bytes, error: ProxyError, number: int) -> bytes:
+        raise NotImplementedError(f"{type(self).__name__} keeps no answers")

@@ -16,10 +16,13 @@ from ..core.signing import SigningKeys
 from .answer_database import AnswerDatabase
 from .idempotency.claimed_runs import ClaimedRuns
 from .idempotency.claims import RedisClaims
+from .idempotency.foreign_readers import ForeignReaders
 from .idempotency.kept_answer import ProcessLife
 from .idempotency.kept_answers import KeptAnswers
+from .idempotency.remote_answers import RemoteAnswers
 from .idempotency.run_once import IdempotentRuns
 from .kept_data import KeptData, StoredAnswerData
+from .process_calls import ProcessCalls
 from .runtime import GatewayRuntime
 from .sessions.call_ids import CallIds
 from .sessions.id_store import IdStore, MemoryIds, RedisIds
@@ -29,6 +32,7 @@ from .sessions.redis_locks import RedisLocks
 from .sessions.run_limiter import RunLimiter
 from .sessions.sessions import Sessions
 from .sessions.store import MemoryStore, RedisStore, SessionStore
+from .shutdown import ERROR_TIMEOUT
 from .stored_answers import MemoryAnswers, NoAnswers, RedisAnswers, StoredAnswers
 from .upstream.catalog import Catalog
 from .upstream.gateway_client import Upstream
@@ -73,9 +77,7 @@ class Gateway:
             self.locks, self._ids = RedisLocks(redis), RedisIds(redis)
             self.store = RedisStore(redis, namespace, ttl=ttl, size=size)
             self._names = RedisNames(redis, namespace, size=size * NAMES_PER_SESSION)
-        life = ProcessLife(self._answers)
-        self.once = IdempotentRuns(config, life)
-        self.kept = KeptAnswers(self.once, self._answers, life)
+        self._share_runs(config, redis)
         # state
         self.runtime = self.new_runtime(config, keys)
         """Serves new requests."""
@@ -83,6 +85,16 @@ class Gateway:
         self._draining: dict[asyncio.Task[None], GatewayRuntime] = {}
         self._retired_counts: Counter[str] = Counter()
         """The counts of runtimes that were replaced and are drained."""
+
+    def _share_runs(self, config: Config, redis: Redis | None) -> None:
+        """The runs whose answers other requests read, also in other processes with Redis."""
+        life = ProcessLife(self._answers, events_ttl=config.idempotency_ttl if redis else 0)
+        self.once = IdempotentRuns(config, life)
+        self._readers = ForeignReaders(self.once)
+        self._calls = ProcessCalls(redis, life.process, self._readers.answer) if redis else None
+        if self._calls is not None:
+            life.on_begin = self._calls.listen
+        self.kept = KeptAnswers(self.once, self._answers, life, RemoteAnswers(self._calls, self._answers, life))
 
     def new_runtime(self, config: Config, keys: SigningKeys) -> GatewayRuntime:
         """Builds a runtime on this gateway's state; nothing changes before `activate`."""
@@ -138,6 +150,10 @@ class Gateway:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        await self.once.stop_runs()
+        if self._calls is not None:
+            await self._readers.until_read(ERROR_TIMEOUT)
+            await self._calls.close()
         await self.once.shutdown()
         await self.claims.shutdown()
         await self.runtime.sessions.shutdown()

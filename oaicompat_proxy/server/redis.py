@@ -13,6 +13,8 @@ from ..config.settings import ConfigError
 from ..core.errors import SessionsUnavailable
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
     from .bounded_redis import BoundedRedis
 
 COMMAND_TIMEOUT = 0.4
@@ -38,6 +40,21 @@ def connect(url: str) -> BoundedRedis:
     redis = cast("BoundedRedis", made)
     redis.command_timeout = COMMAND_TIMEOUT
     return redis
+
+
+def waiting_client(redis: Redis, seconds: float) -> BoundedRedis:
+    """A client with a connection of its own, for commands that wait up to this many seconds. Must be closed."""
+    from redis.asyncio import ConnectionPool
+
+    from .bounded_redis import BoundedRedis
+
+    timeout = seconds + 2 * COMMAND_TIMEOUT
+    pool = redis.connection_pool
+    settings = {**pool.connection_kwargs, "socket_timeout": timeout}
+    made = BoundedRedis.from_pool(ConnectionPool(connection_class=pool.connection_class, **settings))
+    waiting = cast("BoundedRedis", made)
+    waiting.command_timeout = timeout
+    return waiting
 
 
 @contextlib.contextmanager

@@ -52,6 +52,7 @@ LASTING = frozenset(
         "renew run claims",
         "sync the secret",
         "say that the process lives",
+        "listen to other processes",
     }
 )
 """Tasks that go on as long as a proxy does."""

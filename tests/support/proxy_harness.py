@@ -228,6 +228,20 @@ class RedisServer:
         with redis.Redis.from_url(self.url) as client:
             return list(client.scan_iter(pattern))
 
+    def ttl(self, key: str) -> float:
+        """Seconds that the key has left to live."""
+        import redis
+
+        with redis.Redis.from_url(self.url) as client:
+            return client.pttl(key) / 1000
+
+    def length(self, key: str) -> int:
+        """Of a list."""
+        import redis
+
+        with redis.Redis.from_url(self.url) as client:
+            return int(client.llen(key))
+
     def signal(self, number: int) -> None:
         assert self._process is not None
         self._process.send_signal(number)

@@ -12,7 +12,6 @@ import pytest
 
 from tests.support.conformance import check_error_body
 from tests.support.proxy import Line, Proxy, Received, StartProxy
-from tests.support.proxy_harness import RedisServer
 from tests.support.responses_conformance import check_response_body, check_response_stream
 from tests.support.scripted_gateway import OPENING, PATIENCE, Agent, closing, failure, run, text
 
@@ -294,12 +293,13 @@ async def test_another_key_neither_reads_nor_stops_a_run(proxy: StartProxy, agen
             await asyncio.sleep(0.01)
 
 
-async def test_another_worker_reads_an_answer_and_says_that_its_run_is_elsewhere(
-    proxy: StartProxy, agent: Agent, redis_server: RedisServer
+async def test_without_redis_another_worker_says_that_a_run_is_elsewhere(
+    proxy: StartProxy, agent: Agent, tmp_path: Path
 ) -> None:
     gate = asyncio.Event()
     agent.plays(OPENING, text("Hello"), gate, closing())
-    a, b = await proxy(redis=redis_server.url), await proxy(redis=redis_server.url)
+    file = str(tmp_path / "responses.db")
+    a, b = await proxy(response_db=file), await proxy(response_db=file)
     answer_id = json.loads((await post(a, background=True)).body)["id"]
     await agent.until(lambda: agent.runs)
     assert (await get(b, answer_id))["status"] == "in_progress"
@@ -311,6 +311,14 @@ async def test_another_worker_reads_an_answer_and_says_that_its_run_is_elsewhere
     assert (await ended(b, answer_id))["status"] == "completed"
     assert (await get(b, answer_id, method="DELETE"))["deleted"]
     assert (await a.get(f"{RESPONSES}/{answer_id}")).status == 404
+
+
+async def test_a_stored_answer_that_was_no_stream_has_no_events(proxy: StartProxy, agent: Agent) -> None:
+    agent.plays(run("Hello"))
+    front = await proxy()
+    answer_id = json.loads((await post(front, store=True)).body)["id"]
+    received = await front.get(f"{RESPONSES}/{answer_id}?stream=true&starting_after=3")
+    assert (received.status, check_error_body(received.body)["param"]) == (400, "stream")
 
 
 # Restarts

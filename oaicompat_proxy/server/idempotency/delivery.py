@@ -94,8 +94,8 @@ class _Delivery:
 
     def fail(self, error: ProxyError) -> bytes:
         """Ends this reader's stream before the shared answer ends."""
-        encoder = self._shared.encoder
-        return encoder.fail(error) if encoder is not None else b""
+        failing = self._shared.failing
+        return failing.fail(error) if failing is not None else b""
 
 
 async def _deliver_as_stream(

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 from ...api.protocol import ClientApi, StreamEncoder
-from ...core.errors import AnswerCut, ProxyError, UpstreamAnswerTooLong
+from ...core.errors import AnswerCut, ProxyError, SessionsUnavailable, UpstreamAnswerTooLong
 from ..random_ids import new_id
 from ..stored_answers import StoredAnswers
 
@@ -32,8 +34,13 @@ MOST_BODY = 4 * 1024 * 1024
 class ProcessLife:
     """Whether the processes that share stored answers live."""
 
-    def __init__(self, answers: StoredAnswers) -> None:
+    def __init__(self, answers: StoredAnswers, *, events_ttl: float = 0) -> None:
+        """`events_ttl`: seconds after an answer's end for which another process can ask this one for its events."""
         self._answers = answers
+        self.events_ttl = events_ttl
+        self.on_begin: Callable[[], None] = _nothing
+        self.on_loss: Callable[[], Awaitable[None]] = _no_loss
+        """Called when what was stored is lost; nobody has asked for it since."""
         # state
         self.process = new_id()
         """The name of this process."""
@@ -43,6 +50,7 @@ class ProcessLife:
         """From the first kept answer on; returns when the others can see it."""
         if self._beating is None:
             self._beating = asyncio.create_task(self._beat_forever(), name="say that the process lives")
+            self.on_begin()
             await self._beat()
 
     async def is_alive(self, process: str) -> bool:
@@ -66,6 +74,9 @@ class ProcessLife:
     async def _beat_forever(self) -> None:
         while True:
             await asyncio.sleep(BEAT)
+            with contextlib.suppress(SessionsUnavailable):
+                if not await self._answers.find(EVERYBODY, [_name_of(self.process)], most=MOST_BODY):
+                    await self.on_loss()
             await self._beat()
 
 
@@ -94,14 +105,30 @@ class KeptAnswer:
     async def open(self, entries: Mapping[str, bytes], body: bytes) -> None:
         """`entries`: what is stored beside the body."""
         await self._life.begin()
-        owner = {maker_name(self.id): self._life.process.encode()}
-        await self._answers.add(self._scope, {**entries, **owner, self.id: body})
-        self.first_body = self._body = body
+        self._body = body
+        await self._store(entries)
+        self.first_body = body
+        self.on_open()
+
+    async def adopt(self, body: bytes) -> None:
+        """Another process makes the answer, and has stored this body."""
+        self._complete = True
+        self.first_body = body
         self.on_open()
 
     async def update(self, body: bytes) -> None:
-        await self._answers.add(self._scope, {self.id: body})
         self._body = body
+        await self._store()
+
+    async def restore(self) -> None:
+        """Stores the record of an answer that is not complete again."""
+        if self.first_body is not None and not self._complete:
+            await self._store()
+
+    async def _store(self, entries: Mapping[str, bytes] = MappingProxyType({})) -> None:
+        """The maker last: the oldest entry is evicted first, and a record without one would never be ended."""
+        maker = {maker_name(self.id): self._life.process.encode()}
+        await self._answers.add(self._scope, {**entries, self.id: self._body, **maker})
 
     async def complete(self, entries: Mapping[str, bytes]) -> None:
         """The answer is complete."""
@@ -118,34 +145,58 @@ class KeptAnswer:
             return
         self._complete = True
         failure = error or AnswerCut("The run ended without an answer.")
-        await self.update(self._api.last_body(self._body, failure, encoder))
+        self._body = self._api.last_body(self._body, failure, encoder)
+        await self._answers.add(self._scope, {self.id: self._body})
         await self._disown()
 
     async def _disown(self) -> None:
+        """The answer is made; its events are here for a while."""
+        maker, ttl = maker_name(self.id), self._life.events_ttl
         with contextlib.suppress(ProxyError):
-            await self._answers.delete(self._scope, [maker_name(self.id)])
+            if ttl:
+                await self._answers.add(self._scope, {maker: _ENDED + self._life.process.encode()}, ttl=ttl)
+            else:
+                await self._answers.delete(self._scope, [maker])
 
 
 def _nothing() -> None:
     pass
 
 
-async def end_if_dead(api: ClientApi, scope: str, answer_id: str, answers: StoredAnswers, life: ProcessLife) -> str:
-    """Ends the record of an answer whose process is dead. Returns the process that makes the answer; "" for none.
+async def _no_loss() -> None:
+    pass
+
+
+_ENDED = b"ended "
+
+
+class Maker(NamedTuple):
+    """The process that has the events of an answer."""
+
+    process: str
+    has_ended: bool
+    """The answer is made."""
+
+
+async def find_maker(
+    api: ClientApi, scope: str, answer_id: str, answers: StoredAnswers, life: ProcessLife
+) -> Maker | None:
+    """Ends the record of an answer whose process is dead. None: no process has the events of the answer.
 
     Raises SessionsUnavailable.
     """
-    maker = maker_name(answer_id)
-    found = await answers.find(scope, [maker, answer_id], most=MOST_BODY)
-    if maker not in found or answer_id not in found:
-        return ""
-    process = found[maker].decode()
-    if await life.is_alive(process):
-        return process
-    lost = AnswerCut("The process that made this answer has stopped before its end.")
-    await answers.add(scope, {answer_id: api.last_body(found[answer_id], lost, None)})
-    await answers.delete(scope, [maker])
-    return ""
+    name = maker_name(answer_id)
+    found = await answers.find(scope, [name, answer_id], most=MOST_BODY)
+    if name not in found or answer_id not in found:
+        return None
+    maker = Maker(found[name].removeprefix(_ENDED).decode(), found[name].startswith(_ENDED))
+    if await life.is_alive(maker.process):
+        return maker
+    if not maker.has_ended:
+        lost = AnswerCut("The process that made this answer has stopped before its end.")
+        await answers.add(scope, {answer_id: api.last_body(found[answer_id], lost, None)})
+    await answers.delete(scope, [name])
+    return None
 
 
 def maker_name(answer_id: str) -> str:

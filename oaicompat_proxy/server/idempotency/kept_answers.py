@@ -5,40 +5,44 @@ from __future__ import annotations
 from aiohttp import web
 
 from ...api.protocol import ClientApi
-from ...core.errors import RunCancelled, RunElsewhere
 from ..context import CONTEXT
 from ..stored_answers import StoredAnswers
-from .kept_answer import ProcessLife, end_if_dead
+from .foreign_readers import cancelled
+from .kept_answer import Maker, ProcessLife, find_maker
+from .remote_answers import RemoteAnswers
 from .run_once import IdempotentRuns
 
 
 class KeptAnswers:
-    def __init__(self, runs: IdempotentRuns, answers: StoredAnswers, life: ProcessLife) -> None:
+    def __init__(self, runs: IdempotentRuns, answers: StoredAnswers, life: ProcessLife, remote: RemoteAnswers) -> None:
         self._runs = runs
         self._answers = answers
         self._life = life
+        self._remote = remote
 
     async def settle(self, api: ClientApi, scope: str, answer_id: str, *, stops: bool) -> None:
         """Makes the record true: stops the run if the client wants that, and ends the record of a dead process.
 
-        Raises SessionsUnavailable, and RunElsewhere for a run of another process that is to be stopped.
+        Raises SessionsUnavailable, and RunElsewhere for a run that is to be stopped and cannot be reached.
         """
-        if stops:
-            await self._runs.stop(scope, answer_id, RunCancelled("The run was cancelled by the id of its answer."))
-        if await self._is_elsewhere(api, scope, answer_id) and stops:
-            raise RunElsewhere("The run belongs to another process of this server and goes on; send the request again.")
+        if self._runs.find(scope, answer_id) is not None:
+            if stops:
+                await self._runs.stop(scope, answer_id, cancelled())
+            return
+        maker = await self._find_maker(api, scope, answer_id)
+        if stops and maker is not None and not maker.has_ended:
+            await self._remote.stop(maker.process, scope, answer_id)
 
-    async def follow(self, request: web.Request, api: ClientApi, answer_id: str, skipped: int) -> web.StreamResponse:
-        """The events of the answer behind the first ones, live. Raises ProxyError."""
-        if await self._is_elsewhere(api, request[CONTEXT].caller.scope, answer_id):
-            raise RunElsewhere(
-                "The events of this answer are in another process of this server; send the request again, or without "
-                "'stream'."
-            )
+    async def follow(
+        self, request: web.Request, api: ClientApi, answer_id: str, body: bytes, skipped: int
+    ) -> web.StreamResponse:
+        """The events of the answer behind the first ones, live. `body`: of the answer so far. Raises ProxyError."""
+        scope = request[CONTEXT].caller.scope
+        if self._runs.find(scope, answer_id) is None:
+            maker = await self._find_maker(api, scope, answer_id)
+            if maker is not None:
+                return await self._remote.follow(request, api, maker.process, answer_id, body, skipped)
         return await self._runs.follow(request, answer_id, skipped)
 
-    async def _is_elsewhere(self, api: ClientApi, scope: str, answer_id: str) -> bool:
-        """Whether another process makes the answer; ends the record of a dead one."""
-        if self._runs.is_here(scope, answer_id):
-            return False
-        return bool(await end_if_dead(api, scope, answer_id, self._answers, self._life))
+    async def _find_maker(self, api: ClientApi, scope: str, answer_id: str) -> Maker | None:
+        return await find_maker(api, scope, answer_id, self._answers, self._life)

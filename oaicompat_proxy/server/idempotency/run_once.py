@@ -26,19 +26,19 @@ from ...core.errors import (
     IdempotencyKeyReused,
     IdempotentAnswerGone,
     InternalError,
-    InvalidRequest,
     ProxyError,
 )
 from ..context import CONTEXT, Handler, server_of
 from ..random_ids import new_id
 from ..runtime import RUNTIME
+from .broadcast import Reader
 from .cache import HEADER, IdempotencyCache, check_key
 from .claims import FOLLOWER_TTL
 from .delivery import ANY_FORM, Form, deliver, deliver_first_body
 from .kept_answer import KeptAnswer, ProcessLife
 from .recent_failures import RecentFailures
 from .request_name import RequestName, name_by_body, name_by_key, read_keeping
-from .shared_answer import SharedAnswer, without_trace
+from .shared_answer import SharedAnswer, events_gone, not_a_stream, without_trace
 from .shared_sinks import SharedSinkFactory
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,7 @@ class IdempotentRuns:
         self._runs: dict[SharedAnswer, asyncio.Task[None]] = {}
         self._timers: dict[SharedAnswer, asyncio.TimerHandle] = {}
         """End a run without readers, or remove an answer after `idempotency_ttl`."""
+        life.on_loss = self._restore_records
         self._by_id: WeakValueDictionary[tuple[str, str], SharedAnswer] = WeakValueDictionary()
         """By the scope of the caller and the answer's id."""
 
@@ -90,17 +91,17 @@ class IdempotentRuns:
 
         return run_once
 
-    def is_here(self, scope: str, answer_id: str) -> bool:
-        """Whether the events of the answer are in this process."""
-        return (scope, answer_id) in self._by_id
+    def find(self, scope: str, answer_id: str) -> SharedAnswer | None:
+        """The answer of this id, if it is or was made in this process, and its events may still be here."""
+        return self._by_id.get((scope, answer_id))
 
     async def follow(self, request: web.Request, answer_id: str, skipped: int) -> web.StreamResponse:
         """The events of a kept answer behind the first ones, live. Raises InvalidRequest if they are not here."""
-        shared = self._by_id.get((request[CONTEXT].caller.scope, answer_id))
+        shared = self.find(request[CONTEXT].caller.scope, answer_id)
         if shared is None or not shared.buffer.is_replayable:
-            raise InvalidRequest(
-                "The events of this answer are not kept any more. Ask for the answer without 'stream'.", param="stream"
-            )
+            raise events_gone()
+        if shared.streamed is False:
+            raise not_a_stream()
         return await self._deliver(request, shared, skipped=skipped)
 
     async def stop(self, scope: str, answer_id: str, reason: ProxyError) -> None:
@@ -113,15 +114,25 @@ class IdempotentRuns:
         task.cancel()
         await asyncio.wait([task])
 
-    async def shutdown(self) -> None:
-        """Stops runs and timers at the end of the process."""
+    async def stop_runs(self) -> None:
+        """At the end of the process; their readers get the end of their answers."""
         for task in list(self._runs.values()):
             task.cancel()
         if self._runs:
             await asyncio.wait(list(self._runs.values()))
+
+    async def shutdown(self) -> None:
+        """Stops the runs, and the timers."""
+        await self.stop_runs()
         for timer in self._timers.values():
             timer.cancel()
         await self._life.end()
+
+    async def _restore_records(self) -> None:
+        """Of all answers that are not complete: what was stored of them is lost."""
+        for shared in list(self._runs):
+            if shared.kept is not None:
+                await shared.kept.restore()
 
     async def _answer_unless_failed(self, request: web.Request, handler: Handler, digest: bytes) -> web.StreamResponse:
         """Raises the failure of an equal request just before, if the agent may have acted in its run."""
@@ -224,15 +235,24 @@ class IdempotentRuns:
         self, request: web.Request, shared: SharedAnswer, form: Form = ANY_FORM, *, skipped: int = 0
     ) -> web.StreamResponse:
         """`skipped`: the number of events that the client has."""
-        reader = shared.add_reader(skipped)
-        if not shared.over:
-            self._stop_timer(shared)
+        reader = self.add_reader(shared, skipped)
         try:
             return await deliver(request, shared, reader, form)
         finally:
-            shared.remove_reader(reader)
-            if not (shared.over or shared.buffer.has_readers or shared.grace == math.inf):
-                self._call_later(shared.next_grace(), shared, self._stop)
+            self.remove_reader(shared, reader)
+
+    def add_reader(self, shared: SharedAnswer, skipped: int = 0) -> Reader:
+        """A reader behind the first events, for which the run goes on. Raises IdempotentAnswerGone."""
+        reader = shared.add_reader(skipped)
+        if not shared.over:
+            self._stop_timer(shared)
+        return reader
+
+    def remove_reader(self, shared: SharedAnswer, reader: Reader) -> None:
+        """Without another reader the run goes on for a while only."""
+        shared.remove_reader(reader)
+        if not (shared.over or shared.buffer.has_readers or shared.grace == math.inf):
+            self._call_later(shared.next_grace(), shared, self._stop)
 
     def _stop(self, shared: SharedAnswer) -> None:
         if shared.is_followed():

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
 from ...api.protocol import StreamEncoder
-from ...core.errors import IdempotentAnswerGone, ProxyError
+from ...core.errors import IdempotentAnswerGone, InvalidRequest, ProxyError
 from ...pipeline.answers import StreamedAnswer
 from ..answering.event_stream import HIGH_WATER
 from .broadcast import BroadcastBuffer, Reader
@@ -21,6 +22,12 @@ FIRST_GRACE = 2.0
 """Seconds after the first broken connection; twice as long after each further one. Codex 0.171.0 was measured to come
 back after 0.4, 0.6, 0.9, 1.8 and 3.3 s. A person who stops a turn breaks the connection, too, and never comes back.
 """
+
+
+class Failing(Protocol):
+    """Encodes the failure of a stream."""
+
+    def fail(self, error: ProxyError) -> bytes: ...
 
 
 class SharedAnswer:
@@ -68,7 +75,9 @@ class SharedAnswer:
         self.is_followed: Callable[[], bool] = bool
         """Whether another process waits for the end of the run."""
         self.encoder: StreamEncoder | None = None
-        """The encoder of a stream; it also encodes the failure of one reader after the end."""
+        """The encoder of a stream."""
+        self.failing: Failing | None = None
+        """Encodes the end of the stream of a reader who cannot get the answer's own end."""
         self._changed = asyncio.Event()
         if kept is not None:
             kept.on_open = self._notify
@@ -125,8 +134,9 @@ class SharedAnswer:
         if self.over:
             return
         self.failure = without_trace(error)
-        if self.committed and self.answer is not None:
-            self.write(self.answer.fail(error))
+        ending = self.answer or self.failing
+        if self.committed and ending is not None:
+            self.write(ending.fail(error))
             self.end()
         self._notify()
 
@@ -206,3 +216,13 @@ def without_trace(error: ProxyError) -> ProxyError:
     """Drops traceback and context: the stored error is raised again and must not keep request frames alive."""
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)
+
+
+def events_gone() -> InvalidRequest:
+    return InvalidRequest(
+        "The events of this answer are not kept any more. Ask for the answer without 'stream'.", param="stream"
+    )
+
+
+def not_a_stream() -> InvalidRequest:
+    return InvalidRequest("This answer was not streamed. Ask for it without 'stream'.", param="stream")

@@ -25,7 +25,8 @@ class SharedStreamSink:
         """A placeholder: each reader has a response of its own."""
 
     async def __aenter__(self) -> Self:
-        self._shared.answer, self._shared.encoder = self._answer, self._answer.encoder
+        self._shared.answer = self._answer
+        self._shared.encoder = self._shared.failing = self._answer.encoder
         self._shared.ping = self._answer.ping
         self._shared.begin(streamed=True)
         loop = asyncio.get_running_loop()

@@ -21,10 +21,10 @@ def encode_outcome(shared: SharedAnswer, failure: ProxyError | None, *, largest:
     `failure`: why there is no answer. `largest`: bytes of an answer that is stored.
     """
     if failure is not None:
-        return _encode_failure(failure)
+        return encode_failure(failure)
     buffer = shared.buffer
     if not buffer.is_replayable or buffer.size > largest:
-        return _encode_failure(IdempotentAnswerGone(_TOO_LONG))
+        return encode_failure(IdempotentAnswerGone(_TOO_LONG))
     return b'{"streamed":%b}\n' % (b"true" if shared.streamed else b"false") + buffer.content()
 
 
@@ -33,13 +33,15 @@ def restore_outcome(outcome: bytes, shared: SharedAnswer) -> None:
     head, _, content = outcome.partition(b"\n")
     members = orjson.loads(head)
     if "error" in members:
-        raise _restore_failure(members["error"])
+        failure = restore_failure(members["error"])
+        failure.should_retry = False  # only such failures are stored
+        raise failure
     shared.begin(streamed=members["streamed"])
     shared.write(content)
     shared.end()
 
 
-def _encode_failure(error: ProxyError) -> bytes:
+def encode_failure(error: ProxyError) -> bytes:
     kind = type(error).__name__
     return orjson.dumps(
         {
@@ -49,17 +51,18 @@ def _encode_failure(error: ProxyError) -> bytes:
                 "param": error.param,
                 "code": error.code,
                 "retry_after": error.retry_after,
+                "should_retry": error.should_retry,
             }
         }
     )
 
 
-def _restore_failure(members: dict[str, Any]) -> ProxyError:
+def restore_failure(members: dict[str, Any]) -> ProxyError:
     """An error of the same class, which decides status and type; a ProxyError if this release lacks the class."""
     kind = next((each for each in _kinds(ProxyError) if each.__name__ == members["kind"]), ProxyError)
     error = kind.__new__(kind)
     ProxyError.__init__(error, members["message"], param=members["param"], code=members["code"])
-    error.should_retry = False  # only such failures are stored
+    error.should_retry = members["should_retry"]
     error.retry_after = members["retry_after"]
     return error
 

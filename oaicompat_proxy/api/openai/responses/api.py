@@ -14,7 +14,7 @@ from ..openai_api import OpenAiApi
 from . import request
 from .approvals import approval_of
 from .body import ResponseBuilder
-from .encoder import ResponseEncoder
+from .encoder import ResponseEncoder, encode_lost_end
 from .output import OutputOptions
 from .recorded_fields import RECORDED_FIELDS
 from .response_object import Outcome, ResponseObject, encode_echo, failed_body
@@ -76,6 +76,9 @@ class ResponsesApi(OpenAiApi):
     def last_body(self, body: bytes, error: ProxyError, encoder: StreamEncoder | None) -> bytes:
         assert encoder is None or isinstance(encoder, ResponseEncoder)
         return failed_body(body, error, b"" if encoder is None else encoder.output.encode())
+
+    def lost_end(self, body: bytes, error: ProxyError, number: int) -> bytes:
+        return encode_lost_end(body, error, number)
 
     def read_envelope(self, answer: Mapping[str, Any]) -> Envelope:
         response = answer.get("response", answer)

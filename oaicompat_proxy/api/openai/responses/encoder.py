@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import orjson
+
 from ....core import json_text
 from ....core.answer import AnswerStarted, Envelope, Part, TextBatch, TextPart, UsageTotals, size_of
 from ....core.errors import ProxyError, UpstreamAnswerTooLong
 from .failures import encode_error, encode_failure
 from .frames import Event, encode_event
 from .output import Output, OutputOptions
-from .response_object import Outcome, ResponseObject, encode_usage
+from .response_object import Outcome, ResponseObject, encode_usage, failed_body
 
 _TOO_LONG = "The agent's answer is longer than this server holds."
 
@@ -105,6 +107,18 @@ class ResponseEncoder:
         encoded = [encode_event(event, number) for number, event in enumerate(events, self.chunks)]
         self.chunks += len(encoded)
         return b"".join(encoded)
+
+
+def encode_lost_end(body: bytes, error: ProxyError, number: int) -> bytes:
+    """The end of a stream whose last events are lost. `body`: as it was stored last. `number`: of the first event."""
+    response = failed_body(body, error, b"")
+    status = orjson.loads(response)["status"]
+    ending = status if status in ("completed", "incomplete") else "failed"
+    events = (
+        Event("error", b'"error":%b' % encode_error(error)),
+        Event(f"response.{ending}", b'"response":%b' % response),
+    )
+    return b"".join(encode_event(event, number + index) for index, event in enumerate(events))
 
 
 def finished(output: Output, usage: UsageTotals | None) -> Outcome:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from oaicompat_proxy.core.errors import InternalError, ProxyError, UpstreamAnswerTooLong
-from oaicompat_proxy.server.idempotency.kept_answer import KeptAnswer, ProcessLife, end_if_dead, maker_name
+from oaicompat_proxy.server.idempotency.kept_answer import KeptAnswer, ProcessLife, find_maker, maker_name
 from oaicompat_proxy.server.shared_table import SharedTable
 from oaicompat_proxy.server.stored_answers import MemoryAnswers
 
@@ -48,11 +48,11 @@ async def test_the_record_is_there_from_the_beginning(answers: MemoryAnswers, ma
     assert await stored(answers, "toy-1", "more") == {"toy-1": b"queued", "more": b"input"}
     await kept.update(b"running")
     assert kept.first_body == b"queued"
-    assert await end_if_dead(API, WHO, "toy-1", answers, life) == life.process
+    assert await find_maker(API, WHO, "toy-1", answers, life) == (life.process, False)
     await kept.complete({"toy-1": b"done"})
     await kept.end(InternalError(), None)
     assert await stored(answers, "toy-1", maker_name("toy-1")) == {"toy-1": b"done"}
-    assert await end_if_dead(API, WHO, "toy-1", answers, life) == ""
+    assert await find_maker(API, WHO, "toy-1", answers, life) is None
     await life.end()
 
 
@@ -79,8 +79,8 @@ async def test_an_answer_without_a_body_to_store_fails(answers: MemoryAnswers, m
 async def test_the_record_of_a_dead_process_is_ended(answers: MemoryAnswers, make: Make) -> None:
     dead, alive = ProcessLife(answers), ProcessLife(answers)
     await make(dead).open({}, b"running")
-    assert await end_if_dead(API, WHO, "toy-1", answers, alive) == dead.process
+    assert await find_maker(API, WHO, "toy-1", answers, alive) == (dead.process, False)
     await dead.end()  # as time does for one that says nothing any more
-    assert await end_if_dead(API, WHO, "toy-1", answers, alive) == ""
+    assert await find_maker(API, WHO, "toy-1", answers, alive) is None
     assert await stored(answers, "toy-1", maker_name("toy-1")) == {"toy-1": b"running, then AnswerCut"}
     assert not await alive.is_alive(dead.process)

@@ -6,6 +6,7 @@ from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.core.errors import RunElsewhere
 from oaicompat_proxy.server.idempotency.kept_answer import KeptAnswer, ProcessLife
 from oaicompat_proxy.server.idempotency.kept_answers import KeptAnswers
+from oaicompat_proxy.server.idempotency.remote_answers import RemoteAnswers
 from oaicompat_proxy.server.idempotency.run_once import IdempotentRuns
 from oaicompat_proxy.server.shared_table import SharedTable
 from oaicompat_proxy.server.stored_answers import MemoryAnswers
@@ -22,7 +23,7 @@ async def test_the_record_of_a_dead_process_is_ended_before_it_is_read(stops: bo
     api: Any = Api()
     dead, life = ProcessLife(answers), ProcessLife(answers)
     runs = IdempotentRuns(Config(demo=True), life)
-    kept = KeptAnswers(runs, answers, life)
+    kept = KeptAnswers(runs, answers, life, RemoteAnswers(None, answers, life))
     await KeptAnswer(api, "toy-1", "alice", answers, dead, background=True).open({}, b"running")
     if stops:
         with pytest.raises(RunElsewhere):

@@ -1,0 +1,189 @@
+"""Answers that another process makes, for clients of this one: their events, and the end of their runs.
+
+The events are asked for as fast as the client takes them, and each question says how many of them are here. So a
+reply that is lost costs only time, and whatever happens the client gets each event once, in order, or an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import orjson
+from aiohttp import web
+
+from ...api.protocol import ClientApi
+from ...core.errors import AnswerCut, ProxyError, RunElsewhere, SessionsUnavailable
+from ..context import CONTEXT
+from ..process_calls import ProcessCalls
+from ..random_ids import new_id
+from ..stored_answers import StoredAnswers
+from .answer_calls import HOLD, READ, STOP, AnswerCall, AnswerReply, count_events, decode_reply
+from .cache import IdempotencyCache
+from .delivery import deliver
+from .foreign_readers import READ_WAIT
+from .kept_answer import MOST_BODY, ProcessLife, find_maker
+from .shared_answer import SharedAnswer, events_gone, not_a_stream
+from .stored_outcome import restore_failure
+
+REPLY_TIMEOUT = READ_WAIT + 2.0
+"""Seconds for a reply; without one it is looked up whether the process lives."""
+
+STOP_TIMEOUT = 10.0
+"""Seconds for the end of a run: the gateway is told first."""
+
+HOLD_INTERVAL = 5.0
+"""Seconds between two signs of a reader whose client is slow."""
+
+MAX_SILENCE = 60.0
+"""Seconds without a reply of a process that lives, or without Redis, after which a stream is given up."""
+
+
+class RemoteAnswers:
+    """`calls`: of this process; None if processes cannot call each other."""
+
+    def __init__(self, calls: ProcessCalls | None, answers: StoredAnswers, life: ProcessLife) -> None:
+        self._calls = calls
+        self._answers = answers
+        self._life = life
+
+    async def stop(self, process: str, scope: str, answer_id: str) -> None:
+        """Returns when the run has ended. Raises RunElsewhere and SessionsUnavailable."""
+        call = AnswerCall(STOP, scope, answer_id)
+        if self._calls is None or await self._calls.call(process, call.encode(), within=STOP_TIMEOUT) is None:
+            raise RunElsewhere("The run belongs to another process of this server and goes on; send the request again.")
+
+    async def follow(
+        self, request: web.Request, api: ClientApi, process: str, answer_id: str, body: bytes, skipped: int
+    ) -> web.StreamResponse:
+        """The events behind the first ones, live. `body`: of the answer so far. Raises ProxyError."""
+        if self._calls is None:
+            raise RunElsewhere(
+                "The events of this answer are in another process of this server; send the request again, or without "
+                "'stream'."
+            )
+        scope = request[CONTEXT].caller.scope
+        copy = _Copy(api, body, skipped, scope, answer_id)
+        reader = copy.shared.add_reader()
+        source = _Source(self._calls, self._answers, self._life, api, process, copy)
+        filling = asyncio.create_task(source.fill(), name="read an answer of another process")
+        try:
+            return await deliver(request, copy.shared, reader)
+        finally:
+            copy.shared.remove_reader(reader)
+            filling.cancel()
+            await asyncio.wait([filling])
+
+
+class _Copy:
+    """The events of an answer as they arrive; only what the client has still to take is in memory."""
+
+    def __init__(self, api: ClientApi, body: bytes, skipped: int, scope: str, answer_id: str) -> None:
+        self._api = api
+        self.body = body
+        self.skipped = skipped
+        """Number of events that the client has, or that are on their way to it."""
+        cache: IdempotencyCache[SharedAnswer] = IdempotencyCache(most=1, largest=0, most_bytes=0)
+        self.shared = SharedAnswer(scope, answer_id, b"", cache)
+        self.shared.failing = self
+
+    def take(self, reply: AnswerReply) -> None:
+        shared, ping = self.shared, reply.ping.encode()
+        if shared.streamed is None:
+            shared.begin(streamed=True)
+        if reply.committed:
+            shared.commit()
+        self.skipped += count_events(reply.data)
+        shared.ping = lambda: ping
+        if reply.data:
+            shared.write(reply.data)
+        if reply.state == "ended":
+            shared.end()
+
+    def fail(self, error: ProxyError) -> bytes:
+        """The end of the stream if its own end does not come."""
+        return self._api.lost_end(self.body, error, self.skipped)
+
+
+class _Source:
+    """Asks for the events of one answer."""
+
+    def __init__(
+        self,
+        calls: ProcessCalls,
+        answers: StoredAnswers,
+        life: ProcessLife,
+        api: ClientApi,
+        process: str,
+        copy: _Copy,
+    ) -> None:
+        self._calls = calls
+        self._answers = answers
+        self._life = life
+        self._api = api
+        self._process = process
+        self._copy = copy
+        self._reader = new_id()
+
+    async def fill(self) -> None:
+        """Gives the copy its events, and its end or a failure."""
+        shared = self._copy.shared
+        try:
+            while not shared.over:
+                self._take(await self._next())
+                await self._until_drained()
+        except ProxyError as error:
+            shared.fail(error)
+
+    def _take(self, reply: AnswerReply) -> None:
+        """Raises ProxyError."""
+        if reply.state == "failed":
+            raise restore_failure(orjson.loads(reply.data)["error"])
+        if reply.state == "gone":
+            raise events_gone()
+        if reply.state == "not a stream":
+            raise not_a_stream()
+        if reply.skipped == self._copy.skipped:  # else it answers an earlier question
+            self._copy.take(reply)
+
+    async def _next(self) -> AnswerReply:
+        """Raises AnswerCut if the process is dead, and RunElsewhere and SessionsUnavailable after MAX_SILENCE."""
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        while True:
+            try:
+                if (reply := await self._ask(READ, REPLY_TIMEOUT)) is not None:
+                    return decode_reply(reply)
+                await self._check_life()
+            except SessionsUnavailable:
+                if not self._copy.shared.committed or loop.time() - asked > MAX_SILENCE:
+                    raise
+                await asyncio.sleep(1)
+            if loop.time() - asked > MAX_SILENCE:
+                raise RunElsewhere("The process that makes this answer does not reply; send the request again.")
+
+    async def _ask(self, wants: str, within: float) -> bytes | None:
+        copy = self._copy
+        call = AnswerCall(wants, copy.shared.scope, copy.shared.key, self._reader, copy.skipped)
+        return await self._calls.call(self._process, call.encode(), within=within)
+
+    async def _check_life(self) -> None:
+        """Raises AnswerCut if the process is dead; the record of the answer says so then, too."""
+        scope, answer_id = self._copy.shared.scope, self._copy.shared.key
+        maker = await find_maker(self._api, scope, answer_id, self._answers, self._life)
+        if maker is None or maker.process != self._process:
+            found = await self._answers.find(scope, [answer_id], most=MOST_BODY)
+            self._copy.body = found.get(answer_id, self._copy.body)
+            raise process_lost()
+
+    async def _until_drained(self) -> None:
+        """Returns when the client has taken enough."""
+        drained = asyncio.ensure_future(self._copy.shared.drained())
+        try:
+            while not (await asyncio.wait([drained], timeout=HOLD_INTERVAL))[0]:
+                await self._ask(HOLD, REPLY_TIMEOUT)
+        finally:
+            drained.cancel()
+
+
+def process_lost() -> AnswerCut:
+    return AnswerCut("The process that made this answer has stopped before its end.")

@@ -1,0 +1,139 @@
+"""Calls between the processes that share a Redis: one process asks another one, and gets a reply.
+
+Each process that takes part has one list in Redis, for the calls to it and for the replies to its own calls, and one
+connection that waits for its next entry. A process that neither calls nor can be called has none.
+
+A call or its reply may be lost: Redis loses its data, or a process dies. The caller gets None then and may ask again,
+so a call must be harmless twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from ..core.errors import SessionsUnavailable
+from .redis import mapped_errors, waiting_client
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+log = logging.getLogger(__name__)
+
+AnswerCall = Callable[[bytes], Awaitable[bytes]]
+"""Takes what another process asks, and returns the reply."""
+
+WAIT = 5.0
+"""Seconds for which one command waits for the next entry."""
+
+ENTRY_TTL = 30.0
+"""Seconds after the last entry at which the list of a process that does not read it any more is deleted."""
+
+MAX_ENTRIES = 10_000
+"""Entries of one list; the oldest are dropped. Each is a question, or a reply that somebody has asked for."""
+
+MAX_ANSWERED = 2000
+"""Calls that a process answers at once; further ones are dropped, and their callers ask again."""
+
+PAUSE = 1.0
+"""Seconds before the next attempt if Redis cannot be reached."""
+
+CANCEL_INTERVAL = 0.1
+"""Seconds between two cancellations of the listener."""
+
+_PREFIX = "oaicompat:calls:"
+
+_PUSH = """
+if redis.call('RPUSH', KEYS[1], ARGV[1]) > tonumber(ARGV[3]) then redis.call('LPOP', KEYS[1]) end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+"""`KEYS`: the list. `ARGV`: the entry, milliseconds that the list lives, most entries."""
+
+
+class ProcessCalls:
+    """The calls of one process."""
+
+    def __init__(self, redis: Redis, process: str, answer: AnswerCall) -> None:
+        """`process`: the name of this one. `answer`: answers the calls of others."""
+        self._redis = redis
+        self._process = process
+        self._answer = answer
+        self._push = redis.register_script(_PUSH)
+        # state
+        self._numbers = itertools.count()
+        self._replies: dict[int, asyncio.Future[bytes]] = {}
+        """By the numbers of the calls that wait for them."""
+        self._answering: set[asyncio.Task[None]] = set()
+        self._listener: asyncio.Task[None] | None = None
+
+    def listen(self) -> None:
+        """From now on this process can be called."""
+        if self._listener is None:
+            self._listener = asyncio.create_task(self._listen_forever(), name="listen to other processes")
+
+    async def call(self, process: str, asked: bytes, *, within: float) -> bytes | None:
+        """The reply of the other process, or None if there was none in time. Raises SessionsUnavailable."""
+        self.listen()
+        number = next(self._numbers)
+        reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._replies[number] = reply
+        try:
+            async with asyncio.timeout(within):
+                await self._send(process, {"from": self._process, "number": number}, asked)
+                return await reply
+        except TimeoutError:
+            return None
+        finally:
+            del self._replies[number]
+
+    async def close(self) -> None:
+        for task in list(self._answering):
+            task.cancel()
+        while self._listener is not None and not self._listener.done():
+            self._listener.cancel()
+            await asyncio.wait([self._listener], timeout=CANCEL_INTERVAL)  # redis-py may lose a cancellation
+
+    async def _send(self, process: str, head: dict[str, Any], body: bytes) -> None:
+        entry = orjson.dumps(head) + b"\n" + body
+        with mapped_errors():
+            await self._push([_PREFIX + process], [entry, int(ENTRY_TTL * 1000), MAX_ENTRIES])
+
+    async def _listen_forever(self) -> None:
+        from .bounded_redis import PROBES
+
+        PROBES.set(True)
+        async with waiting_client(self._redis, WAIT) as waiting:
+            while True:
+                try:
+                    with mapped_errors():
+                        found = await waiting.blpop([_PREFIX + self._process], timeout=WAIT)
+                except SessionsUnavailable:
+                    await asyncio.sleep(PAUSE)
+                    continue
+                if found and isinstance(found[1], bytes):
+                    self._take(found[1])
+
+    def _take(self, entry: bytes) -> None:
+        head, _, body = entry.partition(b"\n")
+        members = orjson.loads(head)
+        if "reply" in members:
+            reply = self._replies.get(members["reply"])
+            if reply is not None and not reply.done():
+                reply.set_result(body)
+        elif len(self._answering) < MAX_ANSWERED:
+            task = asyncio.create_task(self._reply(members, body), name="answer another process")
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
+
+    async def _reply(self, call: dict[str, Any], asked: bytes) -> None:
+        try:
+            with contextlib.suppress(SessionsUnavailable):
+                await self._send(call["from"], {"reply": call["number"]}, await self._answer(asked))
+        except Exception:
+            log.exception("a call of another process failed")
