@@ -92,6 +92,7 @@ NEED_NO_TEST = {
     "core.answer": "only words",
     "core.answer_options": "only words",
     "server.endpoints.api_routes": "wire/test_toy_api and openai/responses/test_routes ask every kind of route",
+    "server.endpoints.user_in_request": "wire/test_users names users in bodies and in queries",
     "server.endpoints.run_opening": "wire/test_conversations opens every kind of run",
     "core.caller": "only words",
     "core.confirmation_call": "only words",
@@ -120,7 +121,7 @@ NEED_NO_TEST = {
         f"config.sections.{section}": "unit/config/test_settings checks every setting"
         for section in (
             *("access", "answers", "diagnostics", "gateway", "idempotency", "process", "sessions", "size_limits"),
-            "time_limits",
+            *("time_limits", "users"),
         )
     },
     "server.context": "only names",

@@ -196,6 +196,11 @@ class ClientApi(Protocol):
         has chosen no place for names.
         """
 
+    def user_of(self, members: Mapping[str, Any], field: str) -> object:
+        """What a body says about the person for whom it is sent; anything but a text is nobody. `field`: `user` or
+        `safety_identifier`, as OpenAI calls them.
+        """
+
     @property
     def keeps_answers(self) -> bool:
         """Whether an answer of this API can be read by its id: the body is read before the run begins then."""

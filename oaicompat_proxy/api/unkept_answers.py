@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from ..core.answer import Envelope
 from ..core.errors import ProxyError
@@ -11,9 +12,12 @@ from .protocol import ApiSettings, BodyBuilder, Form, Keeping, ParsedBody, Strea
 
 
 class UnkeptAnswers:
-    """Nothing is stored of a request or of its answer."""
+    """Nothing is stored of a request or of its answer. A user is named as in OpenAI's APIs."""
 
     keeps_answers = False
+
+    def user_of(self, members: Mapping[str, Any], field: str) -> object:
+        return members.get(field)
 
     def keeping_of(self, body: ParsedBody, settings: ApiSettings) -> Keeping:
         return Keeping()

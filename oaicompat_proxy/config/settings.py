@@ -24,6 +24,7 @@ from .sections.process import ProcessSettings
 from .sections.sessions import SessionSettings
 from .sections.size_limits import SizeLimits
 from .sections.time_limits import TimeLimits
+from .sections.users import UserSettings
 from .types import check_url
 
 
@@ -35,6 +36,7 @@ class Config(
     TimeLimits,
     SessionSettings,
     AnswerSettings,
+    UserSettings,
     AccessSettings,
     ProcessSettings,
     GatewaySettings,

@@ -24,6 +24,10 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 SESSION_FIELDS = ("user", "prompt_cache_key", "metadata.session_id")
 """Fields of a request's body that may name its session."""
 
+USER_FIELDS = ("user", "safety_identifier")
+"""Fields of a request's body that may name its user."""
+
+_USER_PLACE = re.compile(r"header:[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}|jwt:[\x21-\x7e]{1,256}")
 _SESSION_HEADER = re.compile(r"x-session-id|header:[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 
 
@@ -112,6 +116,12 @@ def _only_none(places: tuple[str, ...]) -> tuple[str, ...]:
     return places
 
 
+def _check_user_place(place: str) -> None:
+    if place not in USER_FIELDS and not _USER_PLACE.fullmatch(place):
+        known = ", ".join(("header:NAME", *USER_FIELDS, "jwt:CLAIM"))
+        raise ValueError(f"must be one of {known}, not {place!r}")
+
+
 def _check_model_name(name: str) -> None:
     if not name:
         raise ValueError("needs a name in front of the =")
@@ -154,5 +164,6 @@ Secrets = Annotated[tuple[Annotated[Text, _NOT_EMPTY], ...], BeforeValidator(_as
 Networks = tuple[Annotated[Text, _checked(_check_network)], ...]
 HostNames = tuple[Annotated[Text, _checked(_check_host_name)], ...]
 SessionPlaces = Annotated[tuple[Annotated[Text, _checked(_check_session_place)], ...], AfterValidator(_only_none)]
+UserPlaces = Annotated[tuple[Annotated[Text, _checked(_check_user_place)], ...], BeforeValidator(_as_list)]
 ModelNames = Mapping[Annotated[Text, _checked(_check_model_name)], Text]
 ModelSettings = Mapping[Text, Separator]

@@ -31,7 +31,7 @@ def client_address(peer: str, forwarded: str, trusted: Networks) -> str:
     """
     nearest = peer
     for text in reversed(forwarded.split(",") if forwarded else []):
-        if not _is_trusted(nearest, trusted):
+        if not is_within(nearest, trusted):
             break
         address = _parse(text)
         if address is None:
@@ -40,9 +40,10 @@ def client_address(peer: str, forwarded: str, trusted: Networks) -> str:
     return nearest
 
 
-def _is_trusted(text: str, trusted: Networks) -> bool:
+def is_within(text: str, networks: Networks) -> bool:
+    """Whether the text is an address in one of the networks."""
     address = _parse(text)
-    return address is not None and any(address in network for network in trusted)
+    return address is not None and any(address in network for network in networks)
 
 
 def _parse(text: str) -> Address | None:

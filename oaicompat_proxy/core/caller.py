@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,8 @@ class Caller:
     name: str
     """For logs and metrics; empty for anonymous clients."""
     scope: str
-    """Separates callers: sessions, ids and stored answers of one scope cannot be reached from another."""
+    """Separates callers and their users: sessions, ids and stored answers of one scope cannot be reached from another.
+    """
     requests_per_minute: int = 0
     max_runs: int = 0
     models: tuple[str, ...] = ()
@@ -23,8 +25,16 @@ class Caller:
     """The caller may name the gateway's own sessions, if the setting `session_names` allows it."""
     may_forget: bool = False
     """The caller may list and delete what is kept of other callers."""
+    trusts_headers: bool = False
+    """A header may name the caller's user, wherever the request comes from."""
+    user: str = field(default="", repr=False)
+    """The person for whom the request is made, as far as the setting `user_from` finds one."""
     authorization: str | None = field(default=None, repr=False)
     """The client's header, if it is passed on to the gateway; None if the gateway gets the proxy's token."""
+
+    def for_user(self, user: str) -> Self:
+        """The caller in a scope of this user's own."""
+        return replace(self, user=user, scope=_digest(f"{self.scope}\0user\0{user}"))
 
     def may_use(self, model: str) -> bool:
         return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)

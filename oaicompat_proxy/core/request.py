@@ -33,6 +33,8 @@ class AgentRequest:
     """Options that the client's API reads when it encodes the answer, as JSON values."""
     stored_input: bytes = b""
     """The part of the request that is stored for later requests that refer to its answer; empty: none."""
+    user: str = ""
+    """The person for whom the request is made, as far as known; not what the client says in `parameters`."""
     conversational: bool = True
     """False for a single prompt: its run gets a session of its own, and the client is not asked to confirm tools."""
 

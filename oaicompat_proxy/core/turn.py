@@ -36,5 +36,7 @@ class Turn:
     """The client's tools, for agents that take them beside the messages."""
     reply: ConfirmationReply | None = None
     """The reply that this run brings to the agent, if another run waited for it."""
+    user: str = ""
+    """The person for whom the request is made, as far as known."""
     mark: str = ""
     """Sent as the id of the last message; the agent's stream shows it when the message has arrived."""

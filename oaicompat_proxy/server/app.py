@@ -20,11 +20,13 @@ from ..core.origins import OriginPolicy
 from ..core.signing import Secrets, SigningKeys
 from .access.authenticator import Authenticator
 from .access.rate_limiter import RateLimiter
+from .access.users import Users
 from .context import SERVER, ServerRuntime
 from .endpoints import diagnostics, health, kept_data, models
 from .endpoints import metrics as scrape
 from .endpoints.agent_run import new_handler
 from .endpoints.api_routes import new_route_handler
+from .endpoints.user_in_request import with_user_in_body, with_user_in_query
 from .gateway import GATEWAYS, Gateway
 from .http.authorization import authenticate
 from .http.body import answer_expectation
@@ -98,9 +100,11 @@ def _rebuild(app: web.Application, config: Config, previous: web.Application) ->
 def _new_server(config: Config, apis: Sequence[ClientApi], redis: BoundedRedis | None) -> ServerRuntime:
     """Raises ConfigError for keys that cannot be used."""
     prefixes = [each.prefix for each in config.gateways]
+    secrets = random_secrets()
     return ServerRuntime(
         config=config,
         authenticator=Authenticator(config),
+        users=_new_users(config, secrets),
         origins=OriginPolicy(config.cors, config.allowed_host),
         upstream_tokens=_tokens(config),
         prefixes=prefixes,
@@ -108,7 +112,7 @@ def _new_server(config: Config, apis: Sequence[ClientApi], redis: BoundedRedis |
         endpoints={prefix + api.path: api for prefix in prefixes for api in apis},
         public=PUBLIC,
         probes=PROBES,
-        secrets=random_secrets(),
+        secrets=secrets,
         started_at=int(time.time()),
         shutdown=GracefulShutdown(),
         rate_limiter=RateLimiter(redis),
@@ -121,9 +125,14 @@ def _reloaded(server: ServerRuntime, config: Config) -> ServerRuntime:
         server,
         config=config,
         authenticator=Authenticator(config),
+        users=_new_users(config, server.secrets),
         origins=OriginPolicy(config.cors, config.allowed_host),
         upstream_tokens=_tokens(config),
     )
+
+
+def _new_users(config: Config, secrets: Secrets) -> Users | None:
+    return Users(config, derive_keys(config, secrets, salt="users")) if config.user_from else None
 
 
 def _tokens(config: Config) -> list[str]:
@@ -174,9 +183,10 @@ def _add_gateway(
         answer = new_handler(api, runtime)
         answer = recorder.wrap(answer) if recorder else answer
         answer = gateway.once.wrap(gateway.claims.wrap(reported(api, answer)), api)
+        answer = with_user_in_body(answer, api, config)
         app.router.add_post(base + api.path, answer, expect_handler=answer_expectation)
         for route in api.routes:
-            handler = new_route_handler(route, api, gateway.kept)
+            handler = with_user_in_query(new_route_handler(route, api, gateway.kept), config)
             app.router.add_route(route.method, base + route.path, handler, expect_handler=answer_expectation)
     app.router.add_get(f"{base}/models", models.list_models)
     app.router.add_get(base + "/models/{name:.+}", models.retrieve_model)

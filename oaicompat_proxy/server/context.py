@@ -16,6 +16,7 @@ from ..core.origins import OriginPolicy
 from ..core.signing import Secrets
 from .access.authenticator import Authenticator
 from .access.rate_limiter import RateLimiter
+from .access.users import Users
 from .observability.run_report import RunReport
 from .shutdown import GracefulShutdown
 from .sinks import SinkFactory
@@ -88,6 +89,8 @@ class ServerRuntime:
     authenticator: Authenticator
     origins: OriginPolicy
     """The allowed web pages, and the allowed host names of the server."""
+    users: Users | None
+    """Only if users are told apart."""
     upstream_tokens: Sequence[str]
     """The tokens of all gateways; no response may contain one."""
 

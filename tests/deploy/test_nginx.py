@@ -338,6 +338,23 @@ async def test_the_proxy_learns_who_asked_and_by_which_name() -> None:
     assert request.header("Connection") is None
 
 
+async def test_no_client_names_the_user_by_a_header() -> None:
+    names = [
+        "X-User",
+        "X-Forwarded-User",
+        "X-Forwarded-Email",
+        "x-auth-request-user",
+        "Remote-User",
+        "X-OpenWebUI-User-Id",
+    ]
+    async with backend(agree) as (seen, base), aiohttp.ClientSession() as session:
+        async with session.post(
+            f"{base}/v1/chat/completions", json={}, headers=dict.fromkeys(names, "ada")
+        ) as response:
+            assert response.status == 200
+        assert [seen.requests[0].header(name) for name in names] == [None] * len(names)
+
+
 @pytest.mark.parametrize(
     ("given", "kept"),
     [

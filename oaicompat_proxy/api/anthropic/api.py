@@ -19,7 +19,7 @@ from .encoder import MessageEncoder
 from .headers import VERSION
 from .recorded_fields import RECORDED_FIELDS
 from .retries import read_retry_key
-from .sessions import find_session
+from .sessions import find_session, user_of
 from .tokens import COUNT_TOKENS
 
 UNBOUNDED = 1 << 40
@@ -47,6 +47,9 @@ class MessagesApi(UnkeptAnswers):
 
     def find_session(self, headers: Mapping[str, str], request: AgentRequest) -> str:
         return find_session(headers, request)
+
+    def user_of(self, members: Mapping[str, Any], field: str) -> object:
+        return user_of(members)
 
     def read(self, body: bytes, limits: RequestLimits) -> ParsedBody:
         return request.read(body, limits)

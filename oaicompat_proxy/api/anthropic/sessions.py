@@ -1,4 +1,4 @@
-"""The session that Claude Code names: in a header, and as JSON in `metadata.user_id`.
+"""The session, and the user, that Claude Code names: in a header, and as JSON in `metadata.user_id`.
 
 Its helpers (titles, web search) send the same name at the same time. They declare no tools of the client's, and get a
 session of their own each; a sub-agent, which has a header of its own, has one for its conversation.
@@ -34,12 +34,28 @@ def name_of(headers: Mapping[str, str], parameters: Mapping[str, Any]) -> list[s
     return [session, agent] if agent else [session]
 
 
+def user_of(members: Mapping[str, Any]) -> str:
+    """The person that a body's `metadata.user_id` names; of Claude Code's JSON the account, else the device."""
+    user = _user_id(members.get("metadata"))
+    known = _members_of(user)
+    names = [name for key in ("account_uuid", "device_id") if type(name := known.get(key)) is str and name]
+    return next(iter(names), user)
+
+
 def _session_of_user(metadata: Any) -> str:
-    user = metadata.get("user_id") if type(metadata) is dict else None
-    if type(user) is not str or not user.startswith("{"):
-        return ""
-    try:
-        session = orjson.loads(user).get("session_id")
-    except orjson.JSONDecodeError:
-        return ""
+    session = _members_of(_user_id(metadata)).get("session_id")
     return session if type(session) is str else ""
+
+
+def _user_id(metadata: Any) -> str:
+    user = metadata.get("user_id") if type(metadata) is dict else None
+    return user if type(user) is str else ""
+
+
+def _members_of(user: str) -> dict[str, Any]:
+    """Of a user's id that is a JSON object; otherwise none."""
+    try:
+        members = orjson.loads(user) if user.startswith("{") else {}
+    except orjson.JSONDecodeError:
+        return {}
+    return members if type(members) is dict else {}

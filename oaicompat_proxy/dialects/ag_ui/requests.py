@@ -21,6 +21,9 @@ from .resumption import NO_RESUMPTION, build_resumption, with_original_calls
 
 PROTOCOL_VERSION = "1.0"
 
+USER = "The user for whom the request is made"
+"""The description of the entry of `context` that names the user; `forwardedProps.user` is the same."""
+
 UNKNOWN_TYPE = "application/octet-stream"
 
 
@@ -41,7 +44,7 @@ def build_run(thread: str, run_id: str, turn: Turn) -> bytes:
         "state": {},
         "messages": [_message(each, each.id or f"{run_id}-{number}") for number, each in enumerate(messages, 1)],
         "tools": [_tool(tool) for tool in turn.tools],
-        "context": [],
+        "context": [{"description": USER, "value": turn.user}] if turn.user else [],
         "forwardedProps": {**turn.metadata, **resumption.props},
         **({"resume": resumption.resume} if resumption.resume else {}),
     }

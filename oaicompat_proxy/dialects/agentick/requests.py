@@ -45,7 +45,8 @@ def build_send(key: str, turn: Turn) -> HttpCall:
         messages[-1]["metadata"] = {**messages[-1].get("metadata", {}), **turn.metadata}
     if turn.mark:
         messages[-1]["id"] = turn.mark
-    return _call("/send", {"sessionId": key, "message": messages[-1], "messages": messages})
+    about = {"metadata": {"user": turn.user}} if turn.user else {}
+    return _call("/send", {"sessionId": key, "message": messages[-1], "messages": messages, **about})
 
 
 def build_empty_send() -> HttpCall:

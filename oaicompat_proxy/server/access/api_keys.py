@@ -117,6 +117,7 @@ def parse_keys(text: str, *, requests_per_minute: int, max_runs: int) -> list[Ke
                 tuple(entry.models or ()),
                 entry.native_sessions,
                 entry.forget,
+                entry.trusts_headers,
             ),
         )
         for name, entry in entries.items()
@@ -170,6 +171,7 @@ class _Settings(BaseModel):
     max_runs: Limit | None = None
     native_sessions: bool = False
     forget: bool = False
+    trusts_headers: bool = False
     models: Annotated[list[Pattern], Field(min_length=1)] | None = None
 
 

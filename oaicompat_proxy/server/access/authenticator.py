@@ -78,10 +78,9 @@ class Authenticator:
     def address(self, request: web.BaseRequest) -> str:
         """The client's address, as far as the proxies in between are trusted."""
         hops = request.headers.getall("X-Forwarded-For", None)
-        peer = request.remote
         forwarded = ",".join(hops) if hops else ""
         find = self._client_address if len(forwarded) <= MAX_CACHED_CHAIN else self._client_address.__wrapped__
-        return find(UNIX_SOCKET_PEER if peer == "" else peer or "-", forwarded)
+        return find(peer_of(request), forwarded)
 
     def scopes_of(self, name: str) -> set[str]:
         """The scopes of the keys of this name, also of those that were removed from the file."""
@@ -153,6 +152,12 @@ class Authenticator:
         except KeysError as error:
             raise KeysError(f"--api-keys-file {self._file} cannot be used: {error}") from None
         self._keys = ApiKeys(entries)
+
+
+def peer_of(request: web.BaseRequest) -> str:
+    """The address of the connection's other end; `-` if the connection is lost."""
+    peer = request.remote
+    return UNIX_SOCKET_PEER if peer == "" else peer or "-"
 
 
 def read_keys(config: Config) -> Sequence[KeyEntry]:

@@ -66,6 +66,8 @@ async def _read(
         del body
         if parsed.size > LARGE_REQUEST:
             await yield_control()
+    else:
+        context.body = None
     context.report.on_body(parsed.size)
     if names := api.find_references(parsed):
         stored = await runtime.stored_answers.find(context.caller.scope, names, most=limits.text)
@@ -96,6 +98,8 @@ async def _begin(
         await runtime.stored_answers.add(caller.scope, entries)
     if entries:
         asked = replace(asked, stored_input=b"")
+    if caller.user:
+        asked = replace(asked, user=caller.user)
     if not asked.conversational:
         return _run(plan, asked, SessionRequest(agent, caller, model, messages=(), size=size))
     of_client = api.find_session(request.headers, asked)

@@ -119,6 +119,8 @@ def _turn(asked: AgentRequest, lease: Lease, config: Config, reply: Confirmation
         history = _in_roles(lease, mark)
     takes_messages = lease.upstream.dialect.takes_messages
     turn = build_turn(asked, history, max_fold=config.max_fold, takes_messages=takes_messages)
+    if asked.user:
+        turn = replace(turn, user=asked.user, metadata={**turn.metadata, "user": asked.user})
     if reply is None:
         return replace(turn, mark=mark) if mark else turn
     # An agent that is not given all messages keeps its thread: there the reply is all that is new.

@@ -10,7 +10,8 @@ from aiohttp import web
 
 from ...core.caller import Caller
 from ...core.durations import duration
-from ...core.errors import HostNotAllowed, MissingKey, OriginNotAllowed, RateLimited
+from ...core.errors import HostNotAllowed, InvalidRequest, OriginNotAllowed, RateLimited
+from ..access.authenticator import peer_of
 from ..context import CONTEXT, EXPOSED, Handler, ServerRuntime
 from .client_api import find_api
 from .reporting import report_rejected
@@ -21,7 +22,7 @@ LONGEST_QUOTE = 100
 
 @web.middleware
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Raises MissingKey, InvalidKey, RateLimited, OriginNotAllowed and HostNotAllowed."""
+    """Raises MissingKey, InvalidKey, InvalidRequest, RateLimited, OriginNotAllowed and HostNotAllowed."""
     context, called = request[CONTEXT], request.match_info.handler
     server = context.server
     authenticator = server.authenticator
@@ -38,9 +39,11 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
         await authenticator.refresh()
     try:
         caller = context.caller = authenticator.identify(request.headers)
+        if server.users is not None:
+            caller = context.caller = server.users.identify(caller, request.headers, peer_of(request))
         if caller.requests_per_minute and request.method == "POST" and find_api(request) is not None:
             await _check_rate_limit(request, caller)
-    except (MissingKey, RateLimited) as error:
+    except (InvalidRequest, RateLimited) as error:
         report_rejected(request, error)
         raise
     return await handler(request)

@@ -29,6 +29,8 @@ def reported(api: ClientApi, handler: Handler) -> Handler:
     async def report_run(request: web.Request) -> web.StreamResponse:
         telemetry, context = request.app[TELEMETRY], request[CONTEXT]
         report = context.report = _begin(telemetry, request, api, context.caller.name)
+        if context.caller.user and context.server.users is not None:
+            report.user = context.server.users.label(context.caller.user)
         status = 0
         try:
             response = await handler(request)

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from aiohttp import web
 
 from ...api.protocol import ClientApi, Keeping
+from ...config.settings import Config
 from ...core.errors import InvalidRequest, ProxyError
-from ..context import CONTEXT
+from ..context import CONTEXT, RequestContext
 from ..event_loop import LARGE_REQUEST, yield_control
 from ..http.body import limits_of, read_body
 from ..runtime import RUNTIME
@@ -38,7 +39,7 @@ class RequestName(NamedTuple):
 async def name_by_key(request: web.Request, key: str) -> RequestName:
     """Raises what `read_body` raises."""
     context, config = request[CONTEXT], request.app[RUNTIME].config
-    body = context.body = await read_body(request, timeout=config.body_timeout)
+    body = await _read_once(request, context, config)
     return RequestName(key, _fingerprint(request, body), config.idempotency_grace, optional=False)
 
 
@@ -46,7 +47,7 @@ async def name_by_body(request: web.Request, api: ClientApi) -> RequestName | No
     """Reads the body for the handler, which also reports a failure."""
     context, config = request[CONTEXT], request.app[RUNTIME].config
     try:
-        body = context.body = await read_body(request, timeout=config.body_timeout)
+        body = await _read_once(request, context, config)
     except (ProxyError, ConnectionError, asyncio.CancelledError) as error:
         context.body = error
         return None
@@ -76,7 +77,7 @@ async def read_keeping(request: web.Request, api: ClientApi) -> Keeping:
     if not api.keeps_answers or not isinstance(body, bytes):
         return Keeping()
     try:
-        parsed = context.parsed = api.read(body, limits_of(config))
+        parsed = context.parsed = context.parsed or api.read(body, limits_of(config))
     except InvalidRequest as error:
         context.body = error
         return Keeping()
@@ -84,6 +85,16 @@ async def read_keeping(request: web.Request, api: ClientApi) -> Keeping:
     if parsed.size > LARGE_REQUEST:
         await yield_control()
     return api.keeping_of(parsed, config)
+
+
+async def _read_once(request: web.Request, context: RequestContext, config: Config) -> bytes:
+    """The body, which stays with the request. Raises what `read_body` raises."""
+    body = context.body
+    if body is None:
+        body = context.body = await read_body(request, timeout=config.body_timeout)
+    if isinstance(body, BaseException):
+        raise body
+    return body
 
 
 def _fingerprint(request: web.Request, content: bytes) -> bytes:

@@ -60,6 +60,7 @@ class RunLine:
             "request_id": run.request_id,
             "client": run.client,
             "key": run.key_name,
+            "user": _shorten(run.user),
             "api": run.api,
             "operation": run.operation,
             "model": _shorten(run.model),
@@ -93,6 +94,7 @@ class RunLine:
         usage = run.usage
         return (
             f"run{_field('request_id', run.request_id)}{_field('client', run.client)}{_name('key', run.key_name)}"
+            f"{_name('user', _shorten(run.user)) if run.user else ''}"
             f"{_field('api', run.api)} operation={run.operation}{_name('model', _shorten(run.model))}"
             f"{_name('session', run.session)} stream={run.stream} status={run.status}{_field('outcome', run.outcome)}"
             f"{_field('error', run.error_type)}{_field('finish_reason', run.finish_reason)} ticks={run.ticks}"

@@ -117,6 +117,8 @@ class RunSummary:
     request_id: str = "-"
     client: str = "-"
     key_name: str = "-"
+    user: str = ""
+    """The word for the person for whom the request is made, as the setting `log_users` forms it."""
     is_retry: bool = False
     """The client has sent this request before, as it says itself."""
     model: str = UNKNOWN

@@ -194,6 +194,7 @@ def _attributes(run: RunSummary) -> dict[str, Any]:
         "http.response.status_code": run.status,
         "oaicompat.request_id": run.request_id,
         "oaicompat.key": run.key_name,
+        "oaicompat.user": run.user[:200],
         "oaicompat.outcome": run.outcome,
         "oaicompat.stream": run.stream,
         "oaicompat.ticks": run.ticks,

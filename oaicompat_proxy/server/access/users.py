@@ -1,0 +1,90 @@
+"""Finds the user of a request, and the word for a user in logs and traces. Pure.
+
+A header can be sent by anyone, so it is believed only from trusted connections and keys. A field of the body belongs to
+the holder of the key, who answers for what stands there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from multidict import CIMultiDictProxy
+
+from ...config.settings import Config
+from ...config.types import USER_FIELDS
+from ...core.addresses import is_within, parse_networks
+from ...core.caller import Caller
+from ...core.errors import InvalidRequest
+from ...core.signing import SigningKeys
+
+MAX_USER = 256
+"""Characters of a user's name."""
+
+HASH_LENGTH = 16
+"""Letters of a user's hash in logs: 96 bits, so that no two users have the same."""
+
+CACHE_SIZE = 1024
+"""Addresses of which it is remembered whether they are trusted."""
+
+HEADER = "header:"
+
+
+class Users:
+    """Finds users where the setting `user_from` says, and words them as `log_users` says."""
+
+    def __init__(self, config: Config, keys: SigningKeys) -> None:
+        """`keys`: of the hashes."""
+        self._keys = keys
+        self._form = config.log_users
+        self._headers = tuple(each.removeprefix(HEADER) for each in config.user_from if each.startswith(HEADER))
+        self._fields = tuple(each for each in config.user_from if each in USER_FIELDS)
+        trusted = parse_networks(config.trust_user_from)
+        self._is_trusted = lru_cache(CACHE_SIZE)(lambda address: is_within(address, trusted))
+
+    def label(self, user: str) -> str:
+        """The word for a user in logs and traces; empty: none."""
+        if self._form == "hash":
+            return self._keys.sign("user", user)[:HASH_LENGTH]
+        return user if self._form == "plain" else ""
+
+    def identify(self, caller: Caller, headers: CIMultiDictProxy[str], peer: str) -> Caller:
+        """The caller in the scope of the user that a header names, if it is trusted. Raises InvalidRequest."""
+        user = self._in_headers(headers, caller, peer)
+        return caller.for_user(user) if user else caller
+
+    def _in_headers(self, headers: CIMultiDictProxy[str], caller: Caller, peer: str) -> str:
+        """`peer`: the address of the connection's other end. Raises InvalidRequest, also for a header that comes twice:
+        a proxy in between may have added its own to the client's.
+        """
+        if not self._headers or not (caller.trusts_headers or self._is_trusted(peer)):
+            return ""
+        for name in self._headers:
+            values = headers.getall(name, ())
+            if len(values) > 1:
+                raise InvalidRequest(f"The header {name} names the user more than once.", param=name)
+            if values and (user := values[0].strip()):
+                return _checked(user, name)
+        return ""
+
+    def in_fields(self, caller: Caller, look_up: Callable[[str], object]) -> Caller:
+        """The caller in the scope of the user in the first field that names one. `look_up`: a field's value.
+
+        Raises InvalidRequest.
+        """
+        for name in self._fields:
+            value = look_up(name)
+            if isinstance(value, str) and (user := value.strip()):
+                return caller.for_user(_checked(user, name))
+        return caller
+
+
+def _checked(user: str, place: str) -> str:
+    """Raises InvalidRequest for a name that is too long."""
+    if len(user) > MAX_USER:
+        raise InvalidRequest(
+            f"Invalid '{place}': the name of a user may have {MAX_USER} characters, but got {len(user)}.",
+            param=place,
+            code="string_above_max_length",
+        )
+    return user
