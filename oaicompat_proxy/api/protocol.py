@@ -252,7 +252,8 @@ class ClientApi(Protocol):
     def read_envelope(self, answer: Mapping[str, Any]) -> Envelope:
         """Of a recorded answer, from its first object. Raises KeyError, TypeError and ValueError if it has none."""
 
-    def encode_error(self, error: ProxyError) -> ErrorAnswer: ...
+    def encode_error(self, error: ProxyError, request_id: str = "") -> ErrorAnswer:
+        """`request_id`: empty where no request is answered, as in a replay."""
 
     def encode_model(self, name: str, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
         """One model. `created`: Unix time in seconds. `owner`: the dialect behind it, such as `agentick`.
@@ -265,5 +266,7 @@ class ClientApi(Protocol):
     def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:
         """Headers of every answer, errors too. `milliseconds`: since the request's headers were read."""
 
-    def rate_headers(self, *, limit: int, remaining: int, reset: float) -> Mapping[str, str]:
-        """Headers about a limit of requests per minute. `reset`: seconds until the whole limit is available."""
+    def rate_headers(self, *, limit: int, remaining: int, reset: float, now: float) -> Mapping[str, str]:
+        """Headers about a limit of requests per minute. `now`: Unix time. `reset`: seconds from then until the whole
+        limit is available.
+        """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 
-from .targets import HEADER
+from .places import HEADER
 
 TOKENS = [
     *(b"\n\n", b"\r\n", b"\r", b"data: ", b"data:", b"event: ", b": ", b"\xef\xbb\xbf", b"\xe2\x80\xa8", b"\xf0\x9f"),

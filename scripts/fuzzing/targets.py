@@ -7,38 +7,30 @@ is used, so that a fuzzer can choose that too.
 from __future__ import annotations
 
 import base64
-import json
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
-from oaicompat_proxy.api.openai.chat import request as openai_request
-from oaicompat_proxy.api.openai.errors import error_body
+from oaicompat_proxy.api.anthropic.api import MESSAGES
 from oaicompat_proxy.api.openai.media import MediaReader
 from oaicompat_proxy.api.openai.recorded_fields import RECORDED_FIELDS as ANSWERS
+from oaicompat_proxy.api.openai.responses.api import RESPONSES
 from oaicompat_proxy.core.answer import TextBatch, TextPart
 from oaicompat_proxy.core.errors import InvalidRequest, ProxyError
 from oaicompat_proxy.core.events import Event
 from oaicompat_proxy.core.sse import FrameReader
-from oaicompat_proxy.dialects.agentick import requests as calls
 from oaicompat_proxy.dialects.agentick.reader import EventReader
 from oaicompat_proxy.dialects.registry import DIALECTS
 from oaicompat_proxy.recordings.masking import Masker, mask
-from oaicompat_proxy.translation.prompt import build_turn
+from tests.support.api_clients import MESSAGES_CLIENT, RESPONSES_CLIENT, Said
 from tests.support.conformance import check_body, check_error_body, check_stream
 from tests.support.pipeline import MAX_FRAME, Manner, Outcome, collected, read_events, streamed, translate
 
 from .files import KEYS_SEEDS, SETTINGS_SEEDS, keys_file, settings_file
-
-ROOT = Path(__file__).parents[2]
-GOLDEN = ROOT / "tests" / "golden" / "cases"
-RECORDINGS = ROOT.parent / "shared" / "recordings"
-
-HEADER = 4
-"""Bytes in front of an input: how it is used, and three that decide where it is cut."""
+from .places import GOLDEN, HEADER, RECORDINGS
+from .requests import REQUESTS
 
 MOST_CUTS = 16
 
@@ -125,6 +117,25 @@ def ag_ui(data: bytes) -> None:
     assert broken.failure is not None or told(broken) == told(whole), broken
 
 
+def answers(data: bytes) -> None:
+    """The same in the other APIs: one ending that a strict client takes, and both forms say the same."""
+    choice, body = data[:HEADER], data[HEADER:]
+    asked = MANNERS[sum(choice[:1]) % len(MANNERS)]
+    for client, api in ((RESPONSES_CLIENT, RESPONSES), (MESSAGES_CLIENT, MESSAGES)):
+        manner = client.manner(asked)
+        outcome = translate(read_events(pieces(body, choice), include_tool_activity=True), manner)
+        stream, whole = streamed(outcome, manner, api), collected(outcome, manner, api)
+        status = 200 if outcome.failure is None else outcome.failure.status
+        said = client.read(status, whole, manner, stream=False)
+        assert stream is None or message_of(client.read(200, stream, manner, stream=True)) == message_of(said)
+
+
+def message_of(said: Said) -> str | None:
+    """The text of a success, or the message of an error, which has no code and no `param` in a stream."""
+    text, error = said
+    return text if error is None else error["message"]
+
+
 def says_no_json(failure: ProxyError | None) -> bool:
     return failure is not None and "is no JSON" in failure.message
 
@@ -208,28 +219,6 @@ def media(data: bytes) -> None:
         assert MediaReader(MAX_MEDIA).read(again, "part").data == read.data
 
 
-# A request
-
-
-def request(data: bytes) -> None:
-    """Refused in OpenAI's form, or a turn for the agent in every kind of history."""
-    choice, body = data[:HEADER], data[HEADER:]
-    try:
-        chat = openai_request.parse(body, max_media=2**20, max_messages=100)
-    except ProxyError as error:
-        check_error_body(error_body(error))
-        if error.status != 400:
-            raise
-        return
-    max_fold = 1000 + 100 * sum(choice[1:2])
-    for history in ("fold", "last", "full"):
-        call = calls.build_send("session", build_turn(chat, history, max_fold=max_fold))
-        told = json.loads(call.body)
-        assert told["sessionId"] == "session"
-        assert told["messages"][-1] == told["message"], history
-        assert told["message"]["role"] in ("user", "assistant", "system", "tool")
-
-
 # What a search begins with
 
 
@@ -242,38 +231,6 @@ def ag_ui_seeds() -> list[bytes]:
     paths = sorted([*GOLDEN.glob("ag_ui_*.native.sse"), *(RECORDINGS / "ag-ui").glob("*.sse")])
     return [bytes([number % len(MANNERS)]) + b"\0\0\1" + path.read_bytes() for number, path in enumerate(paths)]
 
-
-def request_seeds() -> list[bytes]:
-    question = {"role": "user", "content": "When is high tide?"}
-    requests = [{"messages": [question], **json.loads(path.read_text())} for path in GOLDEN.glob("*.request.json")]
-    return [bytes(HEADER) + json.dumps(each).encode() for each in [*requests, *map(conversation, CONVERSATIONS)]]
-
-
-def conversation(messages: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {"model": "owl", "stream": True, "stream_options": {"include_usage": True}, "messages": messages}
-
-
-CALL = {"id": "c1", "type": "function", "function": {"name": "tide", "arguments": '{"port": "Brest"}'}}
-CONVERSATIONS: list[list[dict[str, Any]]] = [
-    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi", "name": "Ann"}],
-    [
-        {"role": "user", "content": "When?"},
-        {"role": "assistant", "content": None, "tool_calls": [CALL]},
-        {"role": "tool", "tool_call_id": "c1", "content": "12:30"},
-    ],
-    [
-        {"role": "developer", "content": [{"type": "text", "text": "=== End ==="}]},
-        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0K"}}]},
-        {"role": "assistant", "content": "A ship.", "refusal": None},
-        {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}]},
-        {"role": "user", "content": [{"type": "file", "file": {"file_data": "data:a/b;base64,AA==", "filename": "f"}}]},
-    ],
-    [
-        {"role": "user", "content": "When?"},
-        {"role": "assistant", "content": "", "function_call": {"name": "tide", "arguments": "{}"}},
-        {"role": "function", "name": "tide", "content": "12:30"},
-    ],
-]
 
 MEDIA_SEEDS = [
     b"data:image/png;name=x.png;base64,QU\r\n JD",
@@ -296,9 +253,10 @@ TARGETS: dict[str, tuple[Target, Callable[[], list[bytes]]]] = {
     "frames": (frames, lambda: [bytes(HEADER) + each for each in FRAME_SEEDS]),
     "run": (run, run_seeds),
     "ag-ui": (ag_ui, ag_ui_seeds),
+    "answers": (answers, run_seeds),
     "masked": (masked, run_seeds),
     "media": (media, lambda: [bytes(HEADER) + each for each in MEDIA_SEEDS]),
-    "request": (request, request_seeds),
+    **REQUESTS,
     "settings": (settings_file, lambda: SETTINGS_SEEDS),
     "keys": (keys_file, lambda: KEYS_SEEDS),
 }

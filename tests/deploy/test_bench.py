@@ -17,7 +17,9 @@ from typing import Any
 
 import pytest
 
+from oaicompat_proxy.api.anthropic.api import MESSAGES
 from oaicompat_proxy.api.openai.responses.api import RESPONSES
+from oaicompat_proxy.api.protocol import ClientApi
 from oaicompat_proxy.core.answer import AnswerFinished, AnswerStarted, Envelope, FinishReason, TextPart
 from tests.support.paths import ROOT
 
@@ -290,8 +292,8 @@ def streamed(*, native: bool) -> bytes:
     return STREAM_HEAD + fill(script.at_once, KEY if native else b"")
 
 
-def response() -> bytes:
-    encoder = RESPONSES.new_encoder(Envelope("resp_0a1b", 1790000000, "bench"), {})
+def encoded(api: ClientApi, answer_id: str) -> bytes:
+    encoder = api.new_encoder(Envelope(answer_id, 1790000000, "bench"), {})
     parts = [AnswerStarted(), *map(TextPart, texts(RUN)), AnswerFinished(FinishReason.STOP)]
     body = b"".join(map(encoder.encode, parts)) + encoder.end()
     return STREAM_HEAD + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
@@ -321,9 +323,10 @@ def frame(answer: bytes, word: bytes) -> bytes:
         ("native", streamed(native=True)),
         ("chunks", streamed(native=False)),
         ("whole", whole()),
-        ("responses", response()),
+        ("responses", encoded(RESPONSES, "resp_0a1b")),
+        ("messages", encoded(MESSAGES, "msg_0a1b")),
     ],
-    ids=["native", "chunks", "whole", "responses"],
+    ids=["native", "chunks", "whole", "responses", "messages"],
 )
 def test_a_whole_answer_is_whole_and_cut_anywhere_it_is_not(kind: str, answer: bytes) -> None:
     checker = Checker(kind, list(texts(RUN)))
@@ -334,7 +337,8 @@ def test_a_whole_answer_is_whole_and_cut_anywhere_it_is_not(kind: str, answer: b
             checker.check(answer[:end])
 
 
-NATIVE, CHUNKS, EVENTS = streamed(native=True), streamed(native=False), response()
+NATIVE, CHUNKS, EVENTS = streamed(native=True), streamed(native=False), encoded(RESPONSES, "resp_0a1b")
+BLOCKS = encoded(MESSAGES, "msg_0a1b")
 
 
 @pytest.mark.parametrize(
@@ -362,13 +366,16 @@ NATIVE, CHUNKS, EVENTS = streamed(native=True), streamed(native=False), response
         ("responses", rechunked(EVENTS, frame(EVENTS, b'delta":" quick'), b""), "39 deltas instead of 40; delta 1"),
         ("responses", rechunked(EVENTS, b'"sequence_number":3', b'"sequence_number":4'), "not numbered one by one"),
         ("responses", rechunked(EVENTS, frame(EVENTS, b"response.completed"), b""), "the last event is"),
+        ("messages", rechunked(BLOCKS, frame(BLOCKS, b'"text":" quick'), b""), "39 deltas instead of 40; delta 1"),
+        ("messages", rechunked(BLOCKS, b'"end_turn"', b'"max_tokens"'), "stop reason 'max_tokens'"),
+        ("messages", rechunked(BLOCKS, frame(BLOCKS, b"message_stop"), b""), "the last event is"),
         ("native", NATIVE + b"!", "behind the last chunk"),
         ("native", NATIVE.replace(b'"delta":" the"', b'"delta":" them"', 1), "not as long as it says"),
     ],
 )
 def test_what_is_wrong_with_an_answer_is_found_and_said(kind: str, answer: bytes, message: str) -> None:
     checker = Checker(kind, list(texts(RUN)))
-    checker.check({"native": NATIVE, "chunks": CHUNKS, "whole": whole(), "responses": EVENTS}[kind])
+    checker.check({"native": NATIVE, "chunks": CHUNKS, "whole": whole(), "responses": EVENTS, "messages": BLOCKS}[kind])
     with pytest.raises(Incomplete, match=re.escape(message)):
         checker.check(answer)
 

@@ -26,14 +26,29 @@ from fuzzing.targets import FRAME_SEEDS, TARGETS, Target, interpreted  # noqa: E
 
 pytestmark = pytest.mark.slow
 
-SECONDS = {"frames": 2, "run": 8, "ag-ui": 8, "masked": 4, "media": 3, "request": 4, "settings": 3, "keys": 3}
+SECONDS = {
+    "frames": 2,
+    "run": 8,
+    "ag-ui": 8,
+    "answers": 8,
+    "masked": 4,
+    "media": 3,
+    "request": 4,
+    "responses": 4,
+    "messages": 4,
+    "settings": 3,
+    "keys": 3,
+}
 TRIES = {
     "frames": 3000,
     "run": 600,
     "ag-ui": 600,
+    "answers": 300,
     "masked": 600,
     "media": 3000,
     "request": 3000,
+    "responses": 3000,
+    "messages": 3000,
     "settings": 1000,
     "keys": 1000,
 }
@@ -42,9 +57,12 @@ FOUND: dict[str, list[bytes]] = {
     "frames": [],
     "run": [],
     "ag-ui": [],
+    "answers": [],
     "masked": [],
     "media": [],
     "request": [],
+    "responses": [],
+    "messages": [],
     "settings": [],
     "keys": [],
 }

@@ -99,7 +99,7 @@ def check_message_body(raw: bytes) -> MessageAnswer:
 def check_message_error(raw: bytes) -> dict[str, Any]:
     _check_characters(raw)
     body = _parse(raw.decode())
-    _require_keys(body, {"type", "error"}, set(), "an error")
+    _require_keys(body, {"type", "error"}, {"request_id"}, "an error")
     return _error(body["error"])
 
 

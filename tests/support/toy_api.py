@@ -120,7 +120,7 @@ class ToyApi(UnkeptAnswers):
     def read_envelope(self, answer: Mapping[str, Any]) -> Envelope:
         return Envelope(str(answer["id"]), 0, "toy")
 
-    def encode_error(self, error: ProxyError) -> ErrorAnswer:
+    def encode_error(self, error: ProxyError, request_id: str = "") -> ErrorAnswer:
         return ErrorAnswer(error.status, {"x-toy": "broken"}, f"!{error.code}".encode())
 
     def encode_model(self, name: str, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
@@ -132,7 +132,7 @@ class ToyApi(UnkeptAnswers):
     def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:
         return {"x-toy-request": request_id}
 
-    def rate_headers(self, *, limit: int, remaining: int, reset: float) -> Mapping[str, str]:
+    def rate_headers(self, *, limit: int, remaining: int, reset: float, now: float) -> Mapping[str, str]:
         return {"x-toy-limit": str(limit)}
 
 

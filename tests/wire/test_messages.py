@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 import anthropic
@@ -61,8 +64,15 @@ async def test_the_official_client(client: AsyncAnthropic) -> None:
 
 
 async def test_a_request_id(front: Proxy) -> None:
-    received = await front.post(request(), path=MESSAGES, headers={"x-request-id": "mine"})
+    """In the header of every answer, and in the body of an error."""
+    mine = {"x-request-id": "mine"}
+    received = await front.post(request(), path=MESSAGES, headers=mine)
     assert received.headers["request-id"] == "mine"
+    refused = await front.post(b"{}", path=MESSAGES, headers=mine)
+    assert (refused.status, refused.headers["request-id"]) == (400, "mine")
+    assert json.loads(refused.body)["request_id"] == "mine"
+    front_error = await front.post(b"no JSON", path=MESSAGES)
+    assert json.loads(front_error.body)["request_id"] == front_error.headers["request-id"]
 
 
 @both_ways
@@ -124,7 +134,12 @@ async def test_tokens_are_counted_beyond_the_limit_of_requests(agent: Agent, pro
     assert (await front.post(request(), path=f"{MESSAGES}/count_tokens")).status == 200
     limited = await front.post(request(model="default"), path=MESSAGES)
     assert (limited.status, check_message_error(limited.body)["type"]) == (429, "rate_limit_error")
+    assert limited.headers["anthropic-ratelimit-requests-limit"] == "1"
     assert limited.headers["anthropic-ratelimit-requests-remaining"] == "0"
+    reset = datetime.fromisoformat(limited.headers["anthropic-ratelimit-requests-reset"])
+    waits = reset.timestamp() - time.time()
+    assert 0 < waits <= 61, "an RFC 3339 time, not a duration"
+    assert int(limited.headers["retry-after"]) <= 60
 
 
 async def test_models_have_the_form_of_the_client_that_asks(front: Proxy, client: AsyncAnthropic) -> None:

@@ -72,8 +72,8 @@ class MessagesApi(UnkeptAnswers):
     def new_builder(self, envelope: Envelope, form: Form) -> MessageBuilder:
         return MessageBuilder(envelope, _options(envelope, form))
 
-    def encode_error(self, error: ProxyError) -> ErrorAnswer:
-        return ErrorAnswer(errors.status_of(error), error_headers(error), errors.error_body(error))
+    def encode_error(self, error: ProxyError, request_id: str = "") -> ErrorAnswer:
+        return ErrorAnswer(errors.status_of(error), error_headers(error), errors.error_body(error, request_id))
 
     def encode_model(self, name: str, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
         return models.model_body(name, created=created)
@@ -84,8 +84,8 @@ class MessagesApi(UnkeptAnswers):
     def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:
         return headers.answer_headers(request_id)
 
-    def rate_headers(self, *, limit: int, remaining: int, reset: float) -> Mapping[str, str]:
-        return headers.rate_headers(limit=limit, remaining=remaining)
+    def rate_headers(self, *, limit: int, remaining: int, reset: float, now: float) -> Mapping[str, str]:
+        return headers.rate_headers(limit=limit, remaining=remaining, reset_at=now + reset)
 
 
 def _options(envelope: Envelope, form: Form) -> BlockOptions:

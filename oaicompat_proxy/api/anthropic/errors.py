@@ -63,6 +63,7 @@ def error_object(error: ProxyError) -> dict[str, Any]:
     return {"type": type_of(error), "message": error.message}
 
 
-def error_body(error: ProxyError) -> bytes:
-    """`{"type": "error", "error": {type, message}}`; the request's id is in the header `request-id`."""
-    return json_text.encode({"type": "error", "error": error_object(error)})
+def error_body(error: ProxyError, request_id: str) -> bytes:
+    """`{"type": "error", "error": {type, message}, "request_id"}`; without the last if `request_id` is empty."""
+    request = {"request_id": request_id} if request_id else {}
+    return json_text.encode({"type": "error", "error": error_object(error), **request})

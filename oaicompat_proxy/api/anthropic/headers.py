@@ -5,7 +5,10 @@ Source: `api/anthropic/PROTOCOL.md`, "Headers".
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+
+from .times import rfc3339
 
 VERSION = "anthropic-version"
 """Every client of the API sends it, whatever it asks for."""
@@ -16,9 +19,10 @@ def answer_headers(request_id: str) -> Mapping[str, str]:
     return {"request-id": request_id}
 
 
-def rate_headers(*, limit: int, remaining: int) -> Mapping[str, str]:
-    """Headers about a limit of requests per minute."""
+def rate_headers(*, limit: int, remaining: int, reset_at: float) -> Mapping[str, str]:
+    """Headers about a limit of requests per minute. `reset_at`: Unix time at which the whole limit is available."""
     return {
         "anthropic-ratelimit-requests-limit": str(limit),
         "anthropic-ratelimit-requests-remaining": str(remaining),
+        "anthropic-ratelimit-requests-reset": rfc3339(math.ceil(reset_at)),
     }

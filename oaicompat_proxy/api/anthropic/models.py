@@ -6,15 +6,14 @@ Source: types of the `anthropic` package 2.14, `ModelInfo`; `api/anthropic/PROTO
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 from ...core import json_text
+from .times import rfc3339
 
 
 def _model(name: str, created: int) -> dict[str, Any]:
-    time = datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"type": "model", "id": name, "display_name": name, "created_at": time, "lifecycle": "active"}
+    return {"type": "model", "id": name, "display_name": name, "created_at": rfc3339(created), "lifecycle": "active"}
 
 
 def model_body(name: str, *, created: int) -> bytes:

@@ -37,7 +37,7 @@ class OpenAiApi(UnkeptAnswers):
     def read_envelope(self, answer: Mapping[str, Any]) -> Envelope:
         return Envelope(str(answer["id"]), int(answer["created"]), str(answer["model"]))
 
-    def encode_error(self, error: ProxyError) -> ErrorAnswer:
+    def encode_error(self, error: ProxyError, request_id: str = "") -> ErrorAnswer:
         return ErrorAnswer(error.status, error_headers(error), errors.error_body(error))
 
     def encode_model(self, name: str, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
@@ -49,5 +49,5 @@ class OpenAiApi(UnkeptAnswers):
     def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:
         return headers.answer_headers(request_id, milliseconds)
 
-    def rate_headers(self, *, limit: int, remaining: int, reset: float) -> Mapping[str, str]:
+    def rate_headers(self, *, limit: int, remaining: int, reset: float, now: float) -> Mapping[str, str]:
         return headers.rate_headers(limit=limit, remaining=remaining, reset=reset)

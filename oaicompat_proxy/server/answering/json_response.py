@@ -15,6 +15,7 @@ from aiohttp import HttpVersion11, web
 
 from ...config.settings import Config
 from ...core.errors import ProxyError
+from ..context import CONTEXT
 from ..http.client_api import api_of
 from ..http.send_progress import drop
 from .event_stream import fits_buffer
@@ -77,7 +78,9 @@ class JsonAnswer:
         assert self._response is not None
         if self._has_chunks:  # HTTP/1.0: the close is a normal end of the body
             with contextlib.suppress(ConnectionError):
-                await self._response.write(api_of(self._request).encode_error(error).body)
+                await self._response.write(
+                    api_of(self._request).encode_error(error, self._request[CONTEXT].request_id).body
+                )
         if self._request.transport is not None:
             self._request.transport.close()
         return self._response

@@ -6,6 +6,8 @@ CORS preflights and health probes need no key.
 
 from __future__ import annotations
 
+import time
+
 from aiohttp import web
 
 from ...core.caller import Caller
@@ -74,7 +76,9 @@ async def _check_rate_limit(request: web.Request, caller: Caller) -> None:
     """Requests for a run count, failed ones too, as at OpenAI."""
     context = request[CONTEXT]
     rate = await context.server.rate_limiter.count(caller)
-    context.rate_headers = context.api.rate_headers(limit=rate.limit, remaining=rate.remaining, reset=rate.reset)
+    context.rate_headers = context.api.rate_headers(
+        limit=rate.limit, remaining=rate.remaining, reset=rate.reset, now=time.time()
+    )
     if not rate.admitted:
         raise RateLimited(
             f"Rate limit reached for requests per minute: Limit {rate.limit}. "

@@ -77,7 +77,8 @@ def redact_tokens(error: ProxyError, request: web.Request) -> ProxyError:
 
 def error_response(request: web.BaseRequest, error: ProxyError) -> web.Response:
     """The error in the words of the client's API."""
-    answer = api_of(request).encode_error(error)
+    context = request.get(CONTEXT) or begin_context(request)
+    answer = api_of(request).encode_error(error, context.request_id)
     response = web.Response(
         status=answer.status, body=answer.body, content_type="application/json", headers=answer.headers
     )

@@ -47,7 +47,7 @@ class Recorder:
                 outcome = "answered"
                 return response
             except ProxyError as error:
-                writer.body(error.status, api.encode_error(redact_tokens(error, request)).body)
+                writer.body(error.status, api.encode_error(redact_tokens(error, request), context.request_id).body)
                 raise
             except (asyncio.CancelledError, ConnectionResetError):
                 outcome = "the client left"

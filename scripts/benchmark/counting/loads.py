@@ -62,6 +62,14 @@ COUNTED = {
             240,
         ),
         _counted("responses-burst", "a delta in a burst, by the Responses API", LOADS["responses-burst"], 5, 25),
+        _counted(
+            "messages",
+            "a delta on its own, by the Messages API",
+            replace(LOADS["messages"], run=Run(pace=PACE)),
+            40,
+            240,
+        ),
+        _counted("messages-burst", "a delta in a burst, by the Messages API", LOADS["messages-burst"], 5, 25),
         _counted("burst", "a delta in a burst of 500", LOADS["burst"], 5, 25),
     )
 }

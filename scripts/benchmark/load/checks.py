@@ -23,6 +23,7 @@ MARKS = {
     "native": b'"event":"content_delta"',
     "chunks": b'"content":"',
     "responses": b'"type":"response.output_text.delta"',
+    "messages": b'"type":"text_delta"',
 }
 """What stands once in every delta."""
 
@@ -110,6 +111,17 @@ def check_responses(body: bytes, expected: Sequence[str]) -> None:
     _same([part["text"] for item in events[-1]["response"]["output"] for part in item["content"]], ["".join(expected)])
 
 
+def check_messages(body: bytes, expected: Sequence[str]) -> None:
+    """Raises Incomplete unless this is Anthropic's stream of a message with these deltas, one event each."""
+    events = _events(body)
+    deltas = [each["delta"] for each in events if each["type"] == "content_block_delta"]
+    _same([delta["text"] for delta in deltas if delta["type"] == "text_delta"], expected)
+    if [each["type"] for each in events[-2:]] != ["message_delta", "message_stop"]:
+        raise Incomplete(f"the last event is {events[-1]}")
+    if events[-2]["delta"]["stop_reason"] != "end_turn":
+        raise Incomplete(f"stop reason {events[-2]['delta']['stop_reason']!r}")
+
+
 def check_begun(kind: str, body: bytes, expected: Sequence[str]) -> None:
     """Raises Incomplete unless all deltas are there, of an answer whose end is still to come."""
     with _malformed():
@@ -122,6 +134,7 @@ CHECKS: dict[str, Callable[[bytes, Sequence[str]], None]] = {
     "chunks": check_chunks,
     "whole": check_whole,
     "responses": check_responses,
+    "messages": check_messages,
 }
 
 

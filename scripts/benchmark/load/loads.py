@@ -30,7 +30,7 @@ class Load:
     direct: bool = False
     """Is also put to the gateway itself."""
     api: str = "chat"
-    """In which of OpenAI's APIs the proxy is asked; what only copies bytes carries the same run."""
+    """In which client API the proxy is asked; what only copies bytes carries the same run."""
 
 
 LOADS = {
@@ -55,6 +55,15 @@ LOADS = {
             16,
             seconds=3,
             api="responses",
+        ),
+        Load("messages", "the same as paced, by the Messages API", Run(pace=20), 200, "steady", 5, 1, api="messages"),
+        Load(
+            "messages-burst",
+            "the same as burst, by the Messages API",
+            Run(deltas=500),
+            16,
+            seconds=3,
+            api="messages",
         ),
         Load("short", "cost of a request: 16 at a time, 8 deltas each", Run(deltas=8), 16, per_request=True),
         Load(

@@ -20,7 +20,7 @@ class Order:
     """Connections take them in turn."""
     path: str
     kind: str
-    """How the answer is checked: `native`, `chunks`, `whole` or `responses`."""
+    """How the answer is checked: `native`, `chunks`, `whole`, `responses` or `messages`."""
     run: Run
     connections: int
     mode: str
@@ -56,6 +56,8 @@ class Order:
         if self.kind == "responses":
             return {"model": self.model, "stream": True, "input": prompt}
         messages = [{"role": "user", "content": prompt}]
+        if self.kind == "messages":
+            return {"model": self.model, "max_tokens": 1000, "stream": True, "messages": messages}
         return {"model": self.model, "stream": self.kind == "chunks", "messages": messages}
 
 

@@ -89,8 +89,8 @@ def build_order(load: Load, target: Target) -> Order:
 def _kind(load: Load, target: Target) -> str:
     if target.native:
         return "native"
-    if load.api == "responses":
-        return "responses"
+    if load.api != "chat":
+        return load.api
     return "whole" if load.whole else "chunks"
 
 

@@ -29,7 +29,7 @@ PEER_START = 120.0
 MOST_FILES = 1_000_000
 
 Command = list[str]
-_PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses"}
+_PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}
 _LISTENS = r"listens on +http://127\.0\.0\.1:(\d+)"
 
 _NGINX = """

@@ -1,5 +1,7 @@
 """Errors in Anthropic's words."""
 
+import json
+
 import pytest
 
 from oaicompat_proxy.api.anthropic.api import MESSAGES
@@ -40,6 +42,12 @@ def test_headers_say_whether_and_when_to_ask_again() -> None:
     limited = MESSAGES.encode_error(tree.RateLimited("x", retry_after=2.5)).headers
     assert (limited["x-should-retry"], limited["retry-after"]) == ("true", "3")
     assert MESSAGES.encode_error(tree.AgentError("x")).headers == {"x-should-retry": "false"}
+
+
+def test_a_body_has_the_id_of_its_request() -> None:
+    answered = json.loads(MESSAGES.encode_error(tree.AgentError("x"), "req_1").body)
+    assert answered == {"type": "error", "error": {"type": "api_error", "message": "x"}, "request_id": "req_1"}
+    assert "request_id" not in json.loads(MESSAGES.encode_error(tree.AgentError("x")).body)
 
 
 def test_every_error_has_a_type() -> None:
