@@ -90,6 +90,21 @@ class AnswerDatabase:
         except SessionsUnavailable:
             log.warning("an answer could not be stored in the file of --response-db")
 
+    async def add_new(self, scope: str, name: str, value: bytes) -> bytes | None:
+        """Adds an entry, or returns the value that it has already. Raises SessionsUnavailable."""
+        key = entry_key(scope, name)
+
+        def work(connection: sqlite3.Connection) -> bytes | None:
+            expired = "DELETE FROM entries WHERE key = ? AND until < ?"
+            connection.execute(expired, (key, time.time()))  # a write first: no other process comes in between
+            row = connection.execute("SELECT value FROM entries WHERE key = ?", (key,)).fetchone()
+            if row is not None:
+                return bytes(row[0])
+            self._put(connection, scope, {name: value}, self._ttl)
+            return None
+
+        return await self._do(work)
+
     async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
         wanted = list(names)
         return await self._do(lambda connection: _find(connection, scope, wanted, most))

@@ -14,13 +14,14 @@ from ..config.per_model import ModelOverrides
 from ..config.settings import Config
 from ..core.signing import SigningKeys
 from .answer_database import AnswerDatabase
-from .idempotency.claimed_runs import ClaimedRuns
+from .idempotency.claimed_runs import ClaimedRuns, Claims
 from .idempotency.claims import RedisClaims
 from .idempotency.foreign_readers import ForeignReaders
 from .idempotency.kept_answer import ProcessLife
 from .idempotency.kept_answers import KeptAnswers
 from .idempotency.remote_answers import RemoteAnswers
 from .idempotency.run_once import IdempotentRuns
+from .idempotency.stored_claims import StoredClaims
 from .kept_data import KeptData, StoredAnswerData
 from .process_calls import ProcessCalls
 from .runtime import GatewayRuntime
@@ -58,7 +59,6 @@ class Gateway:
         """
         self._address = address
         self.limiter = RunLimiter(config)
-        self.claims = ClaimedRuns(config, RedisClaims(redis, namespace) if redis else None)
         self.locks: SessionLocks
         self.store: SessionStore
         self._names: SessionNames
@@ -77,7 +77,7 @@ class Gateway:
             self.locks, self._ids = RedisLocks(redis), RedisIds(redis)
             self.store = RedisStore(redis, namespace, ttl=ttl, size=size)
             self._names = RedisNames(redis, namespace, size=size * NAMES_PER_SESSION)
-        self._share_runs(config, redis)
+        self._share_runs(config, redis, namespace)
         # state
         self.runtime = self.new_runtime(config, keys)
         """Serves new requests."""
@@ -86,7 +86,7 @@ class Gateway:
         self._retired_counts: Counter[str] = Counter()
         """The counts of runtimes that were replaced and are drained."""
 
-    def _share_runs(self, config: Config, redis: Redis | None) -> None:
+    def _share_runs(self, config: Config, redis: Redis | None, namespace: str) -> None:
         """The runs whose answers other requests read, also in other processes with Redis."""
         life = ProcessLife(self._answers, events_ttl=config.idempotency_ttl if redis else 0)
         self.once = IdempotentRuns(config, life)
@@ -94,7 +94,14 @@ class Gateway:
         self._calls = ProcessCalls(redis, life.process, self._readers.answer) if redis else None
         if self._calls is not None:
             life.on_begin = self._calls.listen
-        self.kept = KeptAnswers(self.once, self._answers, life, RemoteAnswers(self._calls, self._answers, life))
+        remote = RemoteAnswers(self._calls, self._answers, life)
+        self.kept = KeptAnswers(self.once, self._answers, life, remote)
+        claims: Claims | None = None
+        if redis is not None:
+            claims = RedisClaims(redis, namespace)
+        elif isinstance(self._answers, AnswerDatabase):
+            claims = StoredClaims(self._answers, life, namespace)
+        self.claims = ClaimedRuns(config, claims, remote)
 
     def new_runtime(self, config: Config, keys: SigningKeys) -> GatewayRuntime:
         """Builds a runtime on this gateway's state; nothing changes before `activate`."""

@@ -1,12 +1,13 @@
 """Runs that are claimed in Redis, so that a retry that reaches another process does not run the agent again.
 
-This process runs a request if the claim is its own. If another process has it, this one waits until that run has ended
-and sends its answer, or its failure, to the client. The client gets no byte before.
+This process runs a request if the claim is its own. If another process has it, this one sends the answer of that run: a
+response that is read by its id at once, live; any other one when it has ended, and the client gets no byte before.
 """
 
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
 from aiohttp import web
 
@@ -20,7 +21,8 @@ from ...core.errors import (
 )
 from ..context import CONTEXT, Handler
 from .cache import HEADER
-from .claims import HOLDER_TIMEOUT, MAX_OUTCOME_SIZE, Claim, FoundClaim, RedisClaims
+from .claims import HOLDER_TIMEOUT, MAX_OUTCOME_SIZE, Claim, FoundClaim
+from .remote_answers import RemoteAnswers
 from .shared_answer import SharedAnswer
 from .shared_sinks import SharedSinkFactory
 from .stored_outcome import encode_outcome, restore_outcome
@@ -29,13 +31,32 @@ POLL_INTERVAL = 0.25
 """Seconds between two looks at the claim of another process."""
 
 
-class ClaimedRuns:
-    """Claims the runs of one process that have a name. Without Redis it claims nothing."""
+class Claims(Protocol):
+    """As `claims.RedisClaims` has it."""
 
-    def __init__(self, config: Config, claims: RedisClaims | None) -> None:
+    def covers(self, *, has_client_key: bool) -> bool:
+        """Whether such requests are claimed."""
+        ...
+
+    def new_claim(self, scope: str, name: str, fingerprint: bytes, answer_id: str = "") -> Claim: ...
+
+    async def acquire(self, claim: Claim) -> FoundClaim | None: ...
+
+    async def find_outcome(self, claim: Claim) -> bytes | None: ...
+
+    def end(self, claim: Claim, outcome: bytes | None, *, ttl: float) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class ClaimedRuns:
+    """Claims the runs of one process that have a name. Without Redis and a file it claims nothing."""
+
+    def __init__(self, config: Config, claims: Claims | None, remote: RemoteAnswers) -> None:
         self._ttl = config.idempotency_ttl
         self._largest = min(config.max_idempotent_answer, MAX_OUTCOME_SIZE)
         self._claims = claims
+        self._remote = remote
 
     def wrap(self, handler: Handler) -> Handler:
         """Returns a handler that claims a run whose answer is shared, and passes on other requests unchanged."""
@@ -45,7 +66,11 @@ class ClaimedRuns:
 
         async def run_claimed(request: web.Request) -> web.StreamResponse:
             sinks = request[CONTEXT].sinks
-            if isinstance(sinks, SharedSinkFactory) and sinks.shared.fingerprint:
+            if (
+                isinstance(sinks, SharedSinkFactory)
+                and sinks.shared.fingerprint
+                and claims.covers(has_client_key=sinks.shared.has_client_key)
+            ):
                 return await self._run(request, handler, sinks.shared, claims)
             return await handler(request)
 
@@ -57,13 +82,15 @@ class ClaimedRuns:
             await self._claims.close()
 
     async def _run(
-        self, request: web.Request, handler: Handler, shared: SharedAnswer, claims: RedisClaims
+        self, request: web.Request, handler: Handler, shared: SharedAnswer, claims: Claims
     ) -> web.StreamResponse:
-        claim = claims.new_claim(shared.scope, shared.key, shared.fingerprint)
+        answer_id = shared.kept.id if shared.kept is not None else ""
+        claim = claims.new_claim(shared.scope, shared.key, shared.fingerprint, answer_id)
         shared.is_copy = True
-        outcome = await _acquire(claims, claim, required=shared.has_client_key)
+        outcome = await _acquire(claims, claim, _Elsewhere(shared, self._remote))
         if outcome is not None:
-            restore_outcome(outcome, shared)
+            if outcome:
+                restore_outcome(outcome, shared)
             return web.Response()
         shared.is_copy = False
         shared.is_followed = lambda: claim.is_followed
@@ -87,10 +114,35 @@ class ClaimedRuns:
         return encode_outcome(shared, None if shared.buffer.complete else reason, largest=self._largest)
 
 
-async def _acquire(claims: RedisClaims, claim: Claim, *, required: bool) -> bytes | None:
-    """Returns None when this process is to run the request, or the outcome of its run in another process.
+class _Elsewhere:
+    """A request whose run another process may have."""
 
-    Raises IdempotencyKeyReused, IdempotentAnswerGone, and SessionsUnavailable if the claim is `required`.
+    def __init__(self, shared: SharedAnswer, remote: RemoteAnswers) -> None:
+        self._shared = shared
+        self._remote = remote
+        self.required = shared.has_client_key
+        """Without a claim nothing is run."""
+        # state
+        self._has_events = True
+
+    async def send(self, answer_id: str) -> bool:
+        """Whether the readers have got the answer of this id. Raises ProxyError."""
+        kept = self._shared.kept
+        if kept is None or not answer_id:
+            return False
+        if not kept.reads_events:
+            return await kept.adopt(answer_id)
+        sent = await self._remote.copy(self._shared, kept, answer_id) if self._has_events else False
+        self._has_events = sent is not False
+        return sent is True
+
+
+async def _acquire(claims: Claims, claim: Claim, elsewhere: _Elsewhere) -> bytes | None:
+    """Returns None when this process is to run the request, else the outcome of its run in another process; nothing if
+    the readers have it already.
+
+    Raises what that run raised, IdempotencyKeyReused, IdempotentAnswerGone, and SessionsUnavailable if the claim is
+    required.
     """
     loop = asyncio.get_running_loop()
     seen: float | None = None
@@ -101,10 +153,13 @@ async def _acquire(claims: RedisClaims, claim: Claim, *, required: bool) -> byte
             if found is None:
                 return None
             seen = loop.time()
-            if _has_ended(found, claim):
+            _check_fingerprint(found, claim)
+            if await elsewhere.send(found.answer_id):
+                return b""
+            if _has_ended(found):
                 return await _read_outcome(claims, claim)
         except SessionsUnavailable as error:
-            if seen is None and not required:
+            if seen is None and not elsewhere.required:
                 return None
             if seen is None or loop.time() - seen > HOLDER_TIMEOUT:
                 raise SessionsUnavailable(
@@ -114,10 +169,14 @@ async def _acquire(claims: RedisClaims, claim: Claim, *, required: bool) -> byte
         await asyncio.sleep(POLL_INTERVAL)
 
 
-def _has_ended(found: FoundClaim, claim: Claim) -> bool:
-    """Raises IdempotencyKeyReused and IdempotentAnswerGone."""
+def _check_fingerprint(found: FoundClaim, claim: Claim) -> None:
+    """Raises IdempotencyKeyReused."""
     if found.fingerprint != claim.fingerprint:
         raise IdempotencyKeyReused(f"This {HEADER} belongs to another request; give each request a key of its own.")
+
+
+def _has_ended(found: FoundClaim) -> bool:
+    """Raises IdempotentAnswerGone."""
     if not found.has_ended and found.age > HOLDER_TIMEOUT:
         raise IdempotentAnswerGone(
             "The process that ran this request has stopped without an answer. The agent is not run twice."
@@ -125,7 +184,7 @@ def _has_ended(found: FoundClaim, claim: Claim) -> bool:
     return found.has_ended
 
 
-async def _read_outcome(claims: RedisClaims, claim: Claim) -> bytes:
+async def _read_outcome(claims: Claims, claim: Claim) -> bytes:
     """Raises IdempotentAnswerGone."""
     outcome = await claims.find_outcome(claim)
     if outcome is None:

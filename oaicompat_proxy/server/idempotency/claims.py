@@ -96,6 +96,8 @@ class FoundClaim(NamedTuple):
     has_ended: bool
     age: float
     """Seconds since its holder renewed it, if it has not ended."""
+    answer_id: str = ""
+    """The id of the answer, if it can be read by its id."""
 
 
 @dataclass(slots=True, eq=False)
@@ -104,6 +106,10 @@ class Claim:
 
     key: str
     fingerprint: str
+    scope: str = ""
+    """The caller's."""
+    answer_id: str = ""
+    """The id of the answer, if it can be read by its id."""
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     # state
     is_followed: bool = False
@@ -113,11 +119,15 @@ class Claim:
 
     @property
     def running(self) -> str:
-        return f"running {self.fingerprint} {self.token}"
+        return f"running {self.fingerprint} {self._holder}"
 
     @property
     def ended(self) -> str:
-        return f"ended {self.fingerprint} {self.token}"
+        return f"ended {self.fingerprint} {self._holder}"
+
+    @property
+    def _holder(self) -> str:
+        return f"{self.token}/{self.answer_id}" if self.answer_id else self.token
 
     @property
     def followers(self) -> str:
@@ -145,11 +155,12 @@ class RedisClaims:
         self._renewing: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
-    def new_claim(self, scope: str, name: str, fingerprint: bytes) -> Claim:
+    def covers(self, *, has_client_key: bool) -> bool:
+        return True
+
+    def new_claim(self, scope: str, name: str, fingerprint: bytes, answer_id: str = "") -> Claim:
         """A claim that is not acquired yet. `scope`: of the caller; `name`: of the request."""
-        words = "\0".join((self._namespace, scope, name))
-        digest = hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()
-        return Claim(_PREFIX + digest, fingerprint.hex())
+        return Claim(_PREFIX + claim_digest(self._namespace, scope, name), fingerprint.hex(), scope, answer_id)
 
     async def acquire(self, claim: Claim) -> FoundClaim | None:
         """None if the claim is this process's now. Raises SessionsUnavailable."""
@@ -227,9 +238,14 @@ class RedisClaims:
                 self.end(claim, None, ttl=0)
 
 
+def claim_digest(namespace: str, scope: str, name: str) -> str:
+    words = "\0".join((namespace, scope, name))
+    return hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def _parse_claim(found: list[Any]) -> FoundClaim:
-    state, fingerprint, _ = found[0].decode().split(" ")
-    return FoundClaim(fingerprint, state == "ended", RUNNING_TTL - found[1] / 1000)
+    state, fingerprint, holder = found[0].decode().split(" ")
+    return FoundClaim(fingerprint, state == "ended", RUNNING_TTL - found[1] / 1000, holder.partition("/")[2])
 
 
 def _ms(seconds: float) -> int:

@@ -84,12 +84,22 @@ class KeptAnswer:
     """The record of one answer that this process makes."""
 
     def __init__(
-        self, api: ClientApi, answer_id: str, scope: str, answers: StoredAnswers, life: ProcessLife, *, background: bool
+        self,
+        api: ClientApi,
+        answer_id: str,
+        scope: str,
+        answers: StoredAnswers,
+        life: ProcessLife,
+        *,
+        background: bool,
+        reads_events: bool = True,
     ) -> None:
+        """`reads_events`: the client waits for the events, and not only for the first body."""
         self.id = answer_id
         self.background = background
         """The client does not wait for the answer."""
-        self._api = api
+        self.reads_events = reads_events
+        self.api = api
         self._scope = scope
         self._answers = answers
         self._life = life
@@ -110,11 +120,19 @@ class KeptAnswer:
         self.first_body = body
         self.on_open()
 
-    async def adopt(self, body: bytes) -> None:
-        """Another process makes the answer, and has stored this body."""
+    async def adopt(self, answer_id: str) -> bool:
+        """Another process makes the answer, under this id: its record is the first body. Returns whether there is one.
+
+        Raises SessionsUnavailable.
+        """
+        await find_maker(self.api, self._scope, answer_id, self._answers, self._life)
+        body = (await self._answers.find(self._scope, [answer_id], most=MOST_BODY)).get(answer_id)
+        if body is None:
+            return False
         self._complete = True
         self.first_body = body
         self.on_open()
+        return True
 
     async def update(self, body: bytes) -> None:
         self._body = body
@@ -145,7 +163,7 @@ class KeptAnswer:
             return
         self._complete = True
         failure = error or AnswerCut("The run ended without an answer.")
-        self._body = self._api.last_body(self._body, failure, encoder)
+        self._body = self.api.last_body(self._body, failure, encoder)
         await self._answers.add(self._scope, {self.id: self._body})
         await self._disown()
 

@@ -21,7 +21,7 @@ from .answer_calls import HOLD, READ, STOP, AnswerCall, AnswerReply, count_event
 from .cache import IdempotencyCache
 from .delivery import deliver
 from .foreign_readers import READ_WAIT
-from .kept_answer import MOST_BODY, ProcessLife, find_maker
+from .kept_answer import MOST_BODY, KeptAnswer, ProcessLife, find_maker
 from .shared_answer import SharedAnswer, events_gone, not_a_stream
 from .stored_outcome import restore_failure
 
@@ -52,6 +52,24 @@ class RemoteAnswers:
         if self._calls is None or await self._calls.call(process, call.encode(), within=STOP_TIMEOUT) is None:
             raise RunElsewhere("The run belongs to another process of this server and goes on; send the request again.")
 
+    async def copy(self, shared: SharedAnswer, kept: KeptAnswer, answer_id: str) -> bool | None:
+        """Gives the readers of `shared` the events of that answer, live; returns at its end.
+
+        None: there is no record of it, perhaps not yet. False: it has no events. Raises ProxyError.
+        """
+        if self._calls is None:
+            return False
+        maker = await find_maker(kept.api, shared.scope, answer_id, self._answers, self._life)
+        found = await self._answers.find(shared.scope, [answer_id], most=MOST_BODY)
+        if maker is None or answer_id not in found:
+            return None
+        copy = _Copy(kept.api, found[answer_id], 0, shared, answer_id)
+        source = _Source(self._calls, self._answers, self._life, kept.api, maker.process, copy)
+        if not await source.begin():
+            return False
+        await source.fill()
+        return True
+
     async def follow(
         self, request: web.Request, api: ClientApi, process: str, answer_id: str, body: bytes, skipped: int
     ) -> web.StreamResponse:
@@ -62,7 +80,8 @@ class RemoteAnswers:
                 "'stream'."
             )
         scope = request[CONTEXT].caller.scope
-        copy = _Copy(api, body, skipped, scope, answer_id)
+        cache: IdempotencyCache[SharedAnswer] = IdempotencyCache(most=1, largest=0, most_bytes=0)
+        copy = _Copy(api, body, skipped, SharedAnswer(scope, answer_id, b"", cache), answer_id)
         reader = copy.shared.add_reader()
         source = _Source(self._calls, self._answers, self._life, api, process, copy)
         filling = asyncio.create_task(source.fill(), name="read an answer of another process")
@@ -75,16 +94,17 @@ class RemoteAnswers:
 
 
 class _Copy:
-    """The events of an answer as they arrive; only what the client has still to take is in memory."""
+    """The events of an answer as they arrive."""
 
-    def __init__(self, api: ClientApi, body: bytes, skipped: int, scope: str, answer_id: str) -> None:
+    def __init__(self, api: ClientApi, body: bytes, skipped: int, shared: SharedAnswer, answer_id: str) -> None:
+        """`shared`: takes them."""
         self._api = api
+        self.answer_id = answer_id
         self.body = body
         self.skipped = skipped
         """Number of events that the client has, or that are on their way to it."""
-        cache: IdempotencyCache[SharedAnswer] = IdempotencyCache(most=1, largest=0, most_bytes=0)
-        self.shared = SharedAnswer(scope, answer_id, b"", cache)
-        self.shared.failing = self
+        self.shared = shared
+        shared.failing = self
 
     def take(self, reply: AnswerReply) -> None:
         shared, ping = self.shared, reply.ping.encode()
@@ -123,6 +143,14 @@ class _Source:
         self._process = process
         self._copy = copy
         self._reader = new_id()
+
+    async def begin(self) -> bool:
+        """Asks once; returns whether the answer has events. Raises ProxyError."""
+        reply = await self._next()
+        if reply.state in ("gone", "not a stream"):
+            return False
+        self._take(reply)
+        return True
 
     async def fill(self) -> None:
         """Gives the copy its events, and its end or a failure."""
@@ -163,12 +191,12 @@ class _Source:
 
     async def _ask(self, wants: str, within: float) -> bytes | None:
         copy = self._copy
-        call = AnswerCall(wants, copy.shared.scope, copy.shared.key, self._reader, copy.skipped)
+        call = AnswerCall(wants, copy.shared.scope, copy.answer_id, self._reader, copy.skipped)
         return await self._calls.call(self._process, call.encode(), within=within)
 
     async def _check_life(self) -> None:
         """Raises AnswerCut if the process is dead; the record of the answer says so then, too."""
-        scope, answer_id = self._copy.shared.scope, self._copy.shared.key
+        scope, answer_id = self._copy.shared.scope, self._copy.answer_id
         maker = await find_maker(self._api, scope, answer_id, self._answers, self._life)
         if maker is None or maker.process != self._process:
             found = await self._answers.find(scope, [answer_id], most=MOST_BODY)

@@ -185,6 +185,7 @@ class IdempotentRuns:
                 request.app[RUNTIME].stored_answers,
                 self._life,
                 background=keeping.background,
+                reads_events=keeping.stream or not keeping.background,
             )
         cache = self._kept if name is None else self._cache
         shared = SharedAnswer(scope, key, digest, cache, grace=grace, kept=kept)

@@ -28,6 +28,15 @@ async def test_entries_are_found_by_their_caller_alone(database: AnswerDatabase)
     assert await database.find("bob", ["a"], most=100) == {}
 
 
+async def test_an_entry_is_new_once(database: AnswerDatabase) -> None:
+    assert await database.add_new("alice", "a", b"1") is None
+    assert await database.add_new("alice", "a", b"2") == b"1"
+    assert await database.add_new("bob", "a", b"2") is None
+    await database.add("alice", {"a": b"3"}, ttl=-1)
+    assert await database.add_new("alice", "a", b"4") is None
+    assert await database.find("alice", ["a"], most=100) == {"a": b"4"}
+
+
 async def test_deleted_entries_are_gone(database: AnswerDatabase) -> None:
     await database.add("alice", {"a": b"1", "b": b"2", "c": b"3"})
     await database.add("bob", {"a": b"4"})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -275,3 +276,116 @@ async def test_a_request_without_a_name_needs_no_redis(
         assert read(await post(front, json.dumps({"model": "default", "input": "Hi", "stream": True}).encode()))
     assert len(agent.runs) == 2
     assert not redis_server.keys("oaicompat:run:*")
+
+
+# A response that is read by its id
+
+
+def keyed(**fields: Any) -> bytes:
+    return json.dumps({"model": "default", "input": "Hi", **fields}).encode()
+
+
+async def status_of(front: Proxy, answer_id: str) -> str:
+    received = await front.get(f"{RESPONSES}/{answer_id}")
+    return str(json.loads(received.body)["status"])
+
+
+async def until_status(front: Proxy, answer_id: str, status: str) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while await status_of(front, answer_id) != status:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_a_run_in_background_has_one_id_at_all_workers(workers: tuple[Proxy, Proxy], agent: Agent) -> None:
+    gate = asyncio.Event()
+    agent.plays(OPENING, text("Hello"), gate, closing())
+    a, b = workers
+    body = keyed(background=True)
+    at_once = await asyncio.gather(*(post(each, body, **KEY) for each in (a, b, a, b)))
+    assert [each.status for each in at_once] == [200] * 4
+    (answer_id,) = {json.loads(each.body)["id"] for each in at_once}
+    assert {json.loads(each.body)["status"] for each in at_once} <= {"queued", "in_progress"}
+    gate.set()
+    await until_status(b, answer_id, "completed")
+    for each in (a, b):
+        again = json.loads((await post(each, body, **KEY)).body)
+        assert again["id"] == answer_id
+    assert json.loads((await post(b, body, **KEY)).body)["status"] == "completed"
+    assert code_of(await post(b, keyed(background=True, input="Other"), **KEY)) == (409, "idempotency_key_reused")
+    assert len(agent.runs) == 1
+
+
+@pytest.mark.parametrize("fields", [{"background": True}, {"store": True}], ids=["background", "stored"])
+async def test_a_stream_that_is_kept_is_read_live_at_another_worker(
+    workers: tuple[Proxy, Proxy], agent: Agent, fields: dict[str, Any]
+) -> None:
+    gate = asyncio.Event()
+    agent.plays(OPENING, text("Hello"), gate, text(" there"), closing())
+    a, b = workers
+    body = keyed(stream=True, **fields)
+    first = asyncio.create_task(post(a, body, **KEY))
+    await agent.until(lambda: agent.runs)
+    line = await b.dial()
+    await line.post(body, path=RESPONSES, headers=["Idempotency-Key: k-1"])
+    await line.read_until(b'"delta":"Hello"')
+    gate.set()
+    await line.read_until(b"response.completed")
+    await line.close()
+    again = await post(b, body, **KEY)
+    assert again.body == (await first).body
+    assert read(again) == "Hello there"
+    assert len(agent.runs) == 1
+
+
+async def test_a_whole_answer_that_is_stored_is_waited_for(workers: tuple[Proxy, Proxy], agent: Agent) -> None:
+    gate = asyncio.Event()
+    agent.plays(OPENING, text("Hello"), gate, closing())
+    a, b = workers
+    first = asyncio.create_task(post(a, keyed(store=True), **KEY))
+    await agent.until(lambda: agent.runs)
+    again = asyncio.create_task(post(b, keyed(store=True), **KEY))
+    await asyncio.sleep(0.3)
+    gate.set()
+    assert (await again).body == (await first).body
+    assert read(await first, stream=False) == "Hello"
+    assert len(agent.runs) == 1
+
+
+# With a file, over a restart
+
+
+@both_ways
+@pytest.mark.parametrize("background", [True, False])
+async def test_a_key_outlives_the_process(
+    proxy: StartProxy, agent: Agent, tmp_path: Path, stream: bool, background: bool
+) -> None:
+    agent.plays(run("Hello"))
+    file = str(tmp_path / "responses.db")
+    a = await proxy(response_db=file)
+    body = keyed(stream=stream, background=background)
+    first = await post(a, body, **KEY)
+    if background and not stream:
+        await until_status(a, json.loads(first.body)["id"], "completed")
+    await a.app.cleanup()
+    later = await proxy(response_db=file)
+    again = await post(later, body, **KEY)
+    assert again.status == 200
+    if background and not stream:
+        assert json.loads(again.body)["id"] == json.loads(first.body)["id"]
+        assert read(again, stream=False) == "Hello"
+    else:
+        assert again.body == first.body
+    assert code_of(await post(later, keyed(input="Other"), **KEY)) == (409, "idempotency_key_reused")
+    assert len(agent.runs) == 1
+
+
+async def test_with_a_file_two_workers_run_a_key_once(proxy: StartProxy, agent: Agent, tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    agent.plays(OPENING, text("Hello"), gate, closing())
+    a, b = [await proxy(response_db=str(tmp_path / "responses.db")) for _ in "ab"]
+    asking = [asyncio.create_task(each.post(chat_body(stream=False), headers=KEY)) for each in (a, b, a, b)]
+    await agent.until(lambda: agent.runs)
+    gate.set()
+    answers = [await each for each in asking]
+    assert {(each.status, each.body) for each in answers} == {(200, answers[0].body)}
+    assert len(agent.runs) == 1
