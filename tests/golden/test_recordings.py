@@ -11,11 +11,9 @@ import pytest
 from oaicompat_proxy.api.openai.responses.api import RESPONSES
 from oaicompat_proxy.core.answer import AnswerFinished, Part, TextBatch, TextPart
 from oaicompat_proxy.core.errors import ProxyError, UpstreamInterrupted
-from oaicompat_proxy.dialects.agentick.reader import EventReader
-from oaicompat_proxy.translation.translator import Translator
 from tests.support.conformance import check_body, check_error_body, check_stream
 from tests.support.paths import GOLDEN, RECORDINGS
-from tests.support.pipeline import MAX_FRAME, Manner, collected, read_events, streamed, translate
+from tests.support.pipeline import Manner, PartList, collected, new_answer, new_reader, read_events, streamed, translate
 from tests.support.responses_conformance import check_response_body, check_response_stream
 
 FILES = [
@@ -26,10 +24,6 @@ PLAIN = Manner()
 AS_ITEMS = Manner(server_tools="items")
 MAX_CUTS = 20
 """Of one recording by the Responses API."""
-
-
-def new_translator() -> Translator:
-    return Translator(model="owl", tool_names=frozenset(), tick_separator="\n\n")
 
 
 def whole_at(data: bytes) -> int:
@@ -57,20 +51,21 @@ def test_no_byte_before_the_last_makes_a_success(path: Path) -> None:
     data = path.read_bytes()
     last = whole_at(data)
     whole = text_of(translate(read_events([data]), PLAIN).chunks)
-    reader, translator = EventReader(max_frame=MAX_FRAME), new_translator()
+    reader = new_reader(data, include_tool_activity=False, dialect="agentick")
+    chunks = PartList()
+    answer = new_answer(PLAIN, observer=chunks)
     text = ""
     for place in range(len(data)):
-        if place and not translator.ended:
+        chunks.clear()
+        if place and not answer.ended:
             with pytest.raises(ProxyError):
-                translator.finish()
-        try:
-            told = list(reader.feed(data[place : place + 1]))
-            chunks = [chunk for event in told for chunk in translator.feed(event)]
-        except ProxyError:
+                answer.finish()
+        answer.feed(reader.feed(data[place : place + 1]))
+        if answer.failure is not None:
             return
         text += text_of(chunks)
         assert whole.startswith(text)
-        assert translator.ended == (last != -1 and place >= last - 1)
+        assert answer.ended == (last != -1 and place >= last - 1)
         assert any(isinstance(chunk, AnswerFinished) for chunk in chunks) == (place == last - 1)
     assert text == whole
 
@@ -138,4 +133,4 @@ def test_the_responses_api_tells_of_a_cut_after_any_frame(path: Path) -> None:
 
 def test_an_empty_stream_is_interrupted() -> None:
     with pytest.raises(UpstreamInterrupted):
-        new_translator().finish()
+        new_answer(PLAIN).finish()

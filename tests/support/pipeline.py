@@ -1,9 +1,9 @@
-"""The way of one answer through the pure rooms, as the chat endpoint goes it, without a socket: bytes in, out."""
+"""One answer on its way through the pure rooms, by the pipeline of the server and without a socket."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from oaicompat_proxy.api.anthropic.api import MESSAGES
@@ -18,7 +18,7 @@ from oaicompat_proxy.dialects.ag_ui.dialect import AgUi
 from oaicompat_proxy.dialects.agentick.dialect import Agentick
 from oaicompat_proxy.dialects.protocol import Dialect, Reader
 from oaicompat_proxy.pipeline import pipeline
-from oaicompat_proxy.pipeline.answers import new_translator
+from oaicompat_proxy.pipeline.answers import PartObserver, StreamedAnswer, WholeAnswer, new_translator
 
 ENVELOPE = Envelope("chatcmpl-golden", 1790000000, "owl")
 ENVELOPES = {
@@ -64,11 +64,21 @@ class Manner(NamedTuple):
         )
 
 
-class Outcome(NamedTuple):
+@dataclass
+class Outcome:
     """What a run became: the chunks, and what the client is told instead of, or after, the last of them."""
 
     chunks: list[Part]
     failure: ProxyError | None
+    events: list[Event] = field(compare=False)
+    """What the agent said, until it failed."""
+
+
+class PartList(list[Part]):
+    """The parts of an answer, in order."""
+
+    def add(self, part: Part) -> None:
+        self.append(part)
 
 
 def new_reader(stream: bytes, *, include_tool_activity: bool, dialect: str) -> Reader:
@@ -94,19 +104,29 @@ def read_events(
         yield from reader.flush(at_end=True)
 
 
+def new_answer(manner: Manner, api: ClientApi = CHAT, observer: PartObserver | None = None) -> StreamedAnswer:
+    encoder = api.new_encoder(ENVELOPES[api.name], manner.form)
+    return StreamedAnswer(new_translator(manner.options), encoder, observer)
+
+
 def translate(events: Iterable[Event], manner: Manner) -> Outcome:
-    """Feeds the events until the answer has its ending. Raises nothing but what is a fault of the code."""
-    translator = new_translator(manner.options)
-    chunks: list[Part] = []
-    try:
-        for event in events:
-            chunks += translator.feed(event)
-            if translator.ended:
-                break
-        translator.finish()
-    except ProxyError as failure:
-        return Outcome(chunks, failure)
-    return Outcome(chunks, None)
+    """Feeds the events to a streamed answer. Raises nothing but what is a fault of the code."""
+    chunks, read = PartList(), list[Event]()
+    answer = new_answer(manner, observer=chunks)
+    answer.feed(_noted(events, read))
+    failure = answer.failure
+    if failure is None and not answer.ended:
+        try:
+            answer.finish()
+        except ProxyError as error:
+            failure = error
+    return Outcome(chunks, failure, read)
+
+
+def _noted(events: Iterable[Event], read: list[Event]) -> Iterator[Event]:
+    for event in events:
+        read.append(event)
+        yield event
 
 
 def run_pipeline(reads: Iterable[bytes], manner: Manner, api: ClientApi = CHAT, *, stream: bool) -> pipeline.Outcome:
@@ -126,11 +146,11 @@ def run_pipeline(reads: Iterable[bytes], manner: Manner, api: ClientApi = CHAT, 
 
 def streamed(outcome: Outcome, manner: Manner, api: ClientApi = CHAT) -> bytes | None:
     """The body of the streamed answer, or None if it failed before the first chunk: then there is no stream."""
-    encoder = api.new_encoder(ENVELOPES[api.name], manner.form)
     if outcome.failure is not None and not outcome.chunks:
         return None
-    pieces = b"".join(map(encoder.encode, outcome.chunks))
-    return pieces + (encoder.end() if outcome.failure is None else encoder.fail(outcome.failure))
+    answer = new_answer(manner, api)
+    data = answer.feed(outcome.events)
+    return data + (answer.end() if outcome.failure is None else answer.fail(outcome.failure))
 
 
 def collected(outcome: Outcome, manner: Manner, api: ClientApi = CHAT) -> bytes:
@@ -138,6 +158,6 @@ def collected(outcome: Outcome, manner: Manner, api: ClientApi = CHAT) -> bytes:
     if outcome.failure is not None:
         return api.encode_error(outcome.failure).body
     builder = api.new_builder(ENVELOPES[api.name], manner.form)
-    for chunk in outcome.chunks:
-        builder.add(chunk)
-    return builder.body()
+    answer = WholeAnswer(new_translator(manner.options), builder, max_size=pipeline.MAX_ANSWER)
+    answer.feed(outcome.events)
+    return answer.body()

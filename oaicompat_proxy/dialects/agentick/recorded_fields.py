@@ -142,5 +142,5 @@ def _frame(name: str) -> Fields:
 RECORDED_FIELDS = RecordedFields(
     event_names=(("event",), ("data", "type")),
     events={"": {"error": _ERROR}} | {name: _frame(name) for name in _EVENTS},
-    unknown=_FRAME,
+    unknown={**_FRAME, "data": {"type": None}},  # the key stays, so that a masked event is still one with a name
 )

@@ -72,6 +72,13 @@ def test_masking_twice_is_masking_once(path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_masking_twice_is_masking_once_for_an_unknown_event() -> None:
+    """Its masked name is a name, too: the line does not become one of an object without a name."""
+    once = mask(b'data: {"type":"event","data":{"type":"owl_seen","at":"Brest"}}\n')
+    assert once == b'data: {"type":"event","data":{"type":"xxx_xxxx","xx":"xxxxx"}}\n'
+    assert mask(once) == once
+
+
 @pytest.mark.parametrize("path", NATIVES, ids=lambda path: path.stem)
 def test_cuts_change_nothing(path: Path) -> None:
     native = path.read_bytes()
