@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import anthropic
 import openai
 import pytest
 from yarl import URL
 
 from oaicompat_proxy.config.settings import Config
-from tests.support.processes import NGINX_FILES, nginx, nginx_program, port_of, proxy
+from tests.support.processes import NGINX_FILES, free_port, nginx, nginx_program, port_of, proxy
 from tests.support.scripted_backend import DEADLINE, Backend, Reply, Request, agree, break_off, error_of
 
 SLOW_WORDS = 9
@@ -310,6 +311,28 @@ def test_the_official_client_understands_that_its_body_is_too_large(front: str) 
         client.chat.completions.create(**question("x" * default("max_body")))
     assert caught.value.status_code == 413
     assert caught.value.code == "request_too_large"
+
+
+def test_anthropics_client_gets_nginxs_own_errors_in_its_words(front: str) -> None:
+    with nginx(free_port()) as base:  # before a proxy that does not run
+        unreachable = ask_anthropic(base, "Hello")
+    assert (unreachable.status_code, unreachable.type) == (502, "api_error")
+    assert unreachable.response.headers["x-should-retry"] == "true"
+    too_large = ask_anthropic(front, "x" * default("max_body"))
+    assert (too_large.status_code, too_large.type) == (413, "request_too_large")
+    for error in (unreachable, too_large):
+        assert isinstance(error.body, dict)
+        assert error.body["request_id"] == error.request_id == error.response.headers["x-request-id"]
+
+
+def ask_anthropic(base: str, prompt: str) -> anthropic.APIStatusError:
+    """The error of a question."""
+    with (
+        anthropic.Anthropic(base_url=base, api_key="any", max_retries=0) as client,
+        pytest.raises(anthropic.APIStatusError) as caught,
+    ):
+        client.messages.create(model="demo", max_tokens=100, messages=[{"role": "user", "content": prompt}])
+    return caught.value
 
 
 # what the proxy sees

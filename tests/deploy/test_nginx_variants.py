@@ -122,7 +122,7 @@ async def replicas(first: Any = agree, second: Any = agree) -> AsyncIterator[tup
             yield (one, other), f"http://127.0.0.1:{port}"
 
 
-@pytest.mark.parametrize("header", ["X-Session-Id", "Idempotency-Key", "session-id"])
+@pytest.mark.parametrize("header", ["X-Session-Id", "Idempotency-Key", "session-id", "X-Claude-Code-Session-Id"])
 async def test_what_bears_one_name_goes_to_one_replica(header: str) -> None:
     names = [f"name-{number}" for number in range(16)]
     async with replicas() as (both, base), aiohttp.ClientSession() as session:

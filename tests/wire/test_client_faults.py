@@ -1,5 +1,7 @@
 """The client misbehaves, by the byte and by the moment: the run is stopped, its session closed, nothing is left.
 
+Clients of every API do so.
+
 What is left is looked for by the fixtures: an answer that is still read, a session, a task, a socket.
 """
 
@@ -11,8 +13,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from tests.support.conformance import Answer, check_body, check_stream
-from tests.support.proxy import CHAT, Proxy, StartProxy, chat_body
+from tests.support.api_clients import CHAT_CLIENT, CLIENTS, ApiClient
+from tests.support.pipeline import Manner
+from tests.support.proxy import Proxy, StartProxy
 from tests.support.raw_client import Step, play, read_answer
 from tests.support.scripted_gateway import LAST_WORD, OPENING, PATIENCE, Agent, Exchange, Reply, answer, flat, run, text
 
@@ -30,12 +33,14 @@ SPOKEN = "".join(WORDS)
 
 Count = Callable[[str, object], None]
 
+each_api = pytest.mark.parametrize("client", CLIENTS, ids=str)
 
-def request(*, stream: bool = True, name: str = "", closing: bool = False) -> bytes:
+
+def request(client: ApiClient = CHAT_CLIENT, *, stream: bool = True, name: str = "", closing: bool = False) -> bytes:
     """`name`: of the session. `closing`: the connection ends with the answer."""
-    body = chat_body(stream=stream)
+    body = client.request("Hello", {}, stream=stream)
     lines = [
-        f"POST {CHAT} HTTP/1.1",
+        f"POST {client.path} HTTP/1.1",
         "Host: localhost",
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",
@@ -68,15 +73,17 @@ async def play_all(front: Proxy, scripts: Sequence[list[Step]], count: Count) ->
     return received
 
 
-async def said(received: bytes, *, stream: bool) -> Answer:
-    """The one answer that was read, to the proxy's close."""
+async def said(received: bytes, client: ApiClient = CHAT_CLIENT, *, stream: bool) -> str | None:
+    """The text of the one answer that was read, to the proxy's close."""
     reader = asyncio.StreamReader()
     reader.feed_data(received)
     reader.feed_eof()
     status, _, body = await read_answer(reader)
     assert await reader.read() == b"", "something follows the answer"
     assert status == 200
-    return check_stream(body, include_usage=False) if stream else check_body(body)
+    text, error = client.read(status, body, Manner(), stream=stream)
+    assert error is None
+    return text
 
 
 async def stopped(agent: Agent) -> None:
@@ -90,29 +97,31 @@ async def stopped(agent: Agent) -> None:
 # It leaves
 
 
+@each_api
 @pytest.mark.parametrize("how", LEAVING)
 async def test_it_leaves_at_every_byte_of_its_request(
-    proxy: StartProxy, agent: Agent, record_property: Count, how: Step
+    proxy: StartProxy, agent: Agent, record_property: Count, how: Step, client: ApiClient
 ) -> None:
     """Half a request runs nothing."""
     agent.plays(OPENING, "stall")
     front = await proxy()
-    whole = request()
+    whole = request(client)
     await play_all(front, [[whole[:count], how] for count in range(len(whole))], record_property)
     await stopped(agent)
     assert not agent.runs
 
 
+@each_api
 @pytest.mark.parametrize("how", LEAVING)
 @pytest.mark.parametrize("stream", [True, False])
 async def test_it_leaves_at_many_bytes_of_its_answer(
-    proxy: StartProxy, agent: Agent, record_property: Count, how: Step, stream: bool
+    proxy: StartProxy, agent: Agent, record_property: Count, how: Step, stream: bool, client: ApiClient
 ) -> None:
     speaks_slowly(agent)
     front = await proxy()
-    asking = request(stream=stream, closing=True)
+    asking = request(client, stream=stream, closing=True)
     (whole,) = await play_all(front, [[asking, "read"]], record_property)
-    assert (await said(whole, stream=stream)).text == SPOKEN
+    assert (await said(whole, client, stream=stream)) == SPOKEN
     scripts: list[list[Step]] = [[asking, count, how] for count in range(1, len(whole), STRIDE)]
     await play_all(front, scripts, record_property)
     await stopped(agent)
@@ -130,17 +139,18 @@ STAGES: dict[str, tuple[list[Step], Reply]] = {
 }
 
 
+@each_api
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("how", LEAVING)
 @pytest.mark.parametrize("stream", [True, False])
 async def test_it_leaves_at_every_stage(
-    proxy: StartProxy, agent: Agent, record_property: Count, how: Step, stage: str, stream: bool
+    proxy: StartProxy, agent: Agent, record_property: Count, how: Step, stage: str, stream: bool, client: ApiClient
 ) -> None:
     reading, reply = STAGES[stage]
     agent.replies("/send", reply)
     front = await proxy(keep_alive=0.01)
     line = await front.dial()
-    await play(line, [request(stream=stream)])
+    await play(line, [request(client, stream=stream)])
     await agent.until(lambda: agent.runs)
     await play(line, [*(reading if stream else []), 0.005, how])
     await stopped(agent)
@@ -148,9 +158,10 @@ async def test_it_leaves_at_every_stage(
     record_property("faults", {"client": 1})
 
 
+@each_api
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_session_is_not_closed_before_the_gateway_has_heard_of_it(
-    proxy: StartProxy, agent: Agent, stream: bool
+    proxy: StartProxy, agent: Agent, stream: bool, client: ApiClient
 ) -> None:
     """A close goes out on another connection: one that overtakes the call would close nothing."""
     answered: list[bool] = []
@@ -162,42 +173,44 @@ async def test_a_session_is_not_closed_before_the_gateway_has_heard_of_it(
     agent.replies("/send", Reply([0.1, Reply([]).head(), "stall"], framing="raw"))
     agent.replies("/close", close)
     line = await (await proxy()).dial()
-    await play(line, [request(stream=stream)])
+    await play(line, [request(client, stream=stream)])
     await agent.until(lambda: agent.runs)
     await play(line, ["reset"])
     await stopped(agent)
     assert answered == [True]
 
 
+@each_api
 @pytest.mark.parametrize("stream", [True, False])
 async def test_it_leaves_at_every_millisecond(
-    proxy: StartProxy, agent: Agent, record_property: Count, stream: bool
+    proxy: StartProxy, agent: Agent, record_property: Count, stream: bool, client: ApiClient
 ) -> None:
     speaks_slowly(agent)
     front = await proxy()
     moments = itertools.product(range(40), LEAVING)
-    scripts: list[list[Step]] = [[request(stream=stream), after / 1000, how] for after, how in moments]
+    scripts: list[list[Step]] = [[request(client, stream=stream), after / 1000, how] for after, how in moments]
     await play_all(front, scripts, record_property)
     await stopped(agent)
 
 
+@each_api
 @pytest.mark.parametrize("how", LEAVING)
 @pytest.mark.parametrize("stream", [True, False])
 async def test_it_leaves_a_session_that_keeps_its_history(
-    proxy: StartProxy, agent: Agent, record_property: Count, how: Step, stream: bool
+    proxy: StartProxy, agent: Agent, record_property: Count, how: Step, stream: bool, client: ApiClient
 ) -> None:
     """The run is read to its end, and the next request of the session waits for that."""
     speaks_slowly(agent)
     front = await proxy()
     scripts: list[list[Step]] = [
-        [request(stream=stream, name=f"harbour-{after}"), after / 1000, how] for after in range(0, 40, 4)
+        [request(client, stream=stream, name=f"harbour-{after}"), after / 1000, how] for after in range(0, 40, 4)
     ]
     await play_all(front, scripts, record_property)
     again: list[list[Step]] = [
-        [request(stream=stream, name=f"harbour-{after}", closing=True), "read"] for after in range(0, 40, 4)
+        [request(client, stream=stream, name=f"harbour-{after}", closing=True), "read"] for after in range(0, 40, 4)
     ]
     for received in await play_all(front, again, record_property):
-        assert (await said(received, stream=stream)).text == SPOKEN
+        assert (await said(received, client, stream=stream)) == SPOKEN
     assert {each.outcome for each in agent.runs} == {"played"}
     assert not agent.closed_sessions
     agent.kept_sessions |= {each.session for each in agent.runs}
@@ -206,28 +219,34 @@ async def test_it_leaves_a_session_that_keeps_its_history(
 # It is slow, or says too much
 
 
+@each_api
 @pytest.mark.parametrize("stream", [True, False])
-async def test_it_sends_in_drips(proxy: StartProxy, agent: Agent, record_property: Count, stream: bool) -> None:
+async def test_it_sends_in_drips(
+    proxy: StartProxy, agent: Agent, record_property: Count, stream: bool, client: ApiClient
+) -> None:
     agent.plays(run(*WORDS))
-    whole = request(stream=stream, closing=True)
+    whole = request(client, stream=stream, closing=True)
     scripts: list[list[Step]] = []
     for size in (1, 7, 100):
         drips = [whole[start : start + size] for start in range(0, len(whole), size)]
         scripts.append([*itertools.chain.from_iterable((drip, 0.0005) for drip in drips), "read"])
     for received in await play_all(await proxy(), scripts, record_property):
-        assert (await said(received, stream=stream)).text == SPOKEN
+        assert (await said(received, client, stream=stream)) == SPOKEN
     await stopped(agent)
 
 
+@each_api
 @pytest.mark.parametrize("stream", [True, False])
-async def test_it_reads_in_drips(proxy: StartProxy, agent: Agent, record_property: Count, stream: bool) -> None:
+async def test_it_reads_in_drips(
+    proxy: StartProxy, agent: Agent, record_property: Count, stream: bool, client: ApiClient
+) -> None:
     speaks_slowly(agent)
     scripts: list[list[Step]] = [
-        [request(stream=stream, closing=True), *itertools.chain.from_iterable([(size, 0.001)] * 50), "read"]
+        [request(client, stream=stream, closing=True), *itertools.chain.from_iterable([(size, 0.001)] * 50), "read"]
         for size in (1, 7, 40)
     ]
     for received in await play_all(await proxy(), scripts, record_property):
-        assert (await said(received, stream=stream)).text == SPOKEN
+        assert (await said(received, client, stream=stream)) == SPOKEN
     await stopped(agent)
 
 
