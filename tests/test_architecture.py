@@ -52,6 +52,7 @@ SERVER = (
     {"sessions"},
     {"http"},
     {"context"},
+    {"single_sign_on"},
     {"upstream"},
     {"observability"},
     {"access"},
@@ -121,7 +122,7 @@ NEED_NO_TEST = {
         f"config.sections.{section}": "unit/config/test_settings checks every setting"
         for section in (
             *("access", "answers", "diagnostics", "gateway", "idempotency", "process", "sessions", "size_limits"),
-            *("time_limits", "users"),
+            *("single_sign_on", "time_limits", "users"),
         )
     },
     "server.context": "only names",

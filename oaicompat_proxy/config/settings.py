@@ -22,6 +22,7 @@ from .sections.gateway import GatewaySettings
 from .sections.idempotency import IdempotencySettings
 from .sections.process import ProcessSettings
 from .sections.sessions import SessionSettings
+from .sections.single_sign_on import SingleSignOnSettings
 from .sections.size_limits import SizeLimits
 from .sections.time_limits import TimeLimits
 from .sections.users import UserSettings
@@ -37,6 +38,7 @@ class Config(
     SessionSettings,
     AnswerSettings,
     UserSettings,
+    SingleSignOnSettings,
     AccessSettings,
     ProcessSettings,
     GatewaySettings,
@@ -80,7 +82,8 @@ class Config(
 
     @property
     def has_keys(self) -> bool:
-        return bool(self.api_key or self.api_keys_file)
+        """Whether callers have to show a key, or a token."""
+        return bool(self.api_key or self.api_keys_file or self.jwt_issuer)
 
     def _check_upstream(self) -> None:
         if self.demo == bool(self.upstream):
@@ -109,7 +112,8 @@ class Config(
                 raise ConfigError(f"--model {error}") from None
 
     def _check_access(self) -> None:
-        """Refuses an address that others can reach without a key by mistake."""
+        """Refuses tokens that nobody could judge, and an address that others can reach without a key by mistake."""
+        self._check_single_sign_on()
         if self.has_keys and self.no_auth:
             raise ConfigError("choose between keys and --no-auth")
         if not (self.has_keys or self.no_auth or self.unix_socket or is_loopback(self.host)):
@@ -117,6 +121,12 @@ class Config(
                 f"others can reach {self.host or 'every address'}: give keys with --api-key or --api-keys-file, "
                 "or say --no-auth"
             )
+
+    def _check_single_sign_on(self) -> None:
+        if self.jwt_issuer and not self.jwt_audience:
+            raise ConfigError("--jwt-issuer needs --jwt-audience: tokens for other services must not be accepted")
+        if not self.jwt_issuer and (self.jwt_audience or any(each.startswith("jwt:") for each in self.user_from)):
+            raise ConfigError("--jwt-audience and --user-from jwt:CLAIM need --jwt-issuer")
 
 
 _FIELDS = {each.name: each for each in fields(Config)}

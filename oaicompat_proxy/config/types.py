@@ -87,6 +87,12 @@ def _check_optional_url(url: str) -> None:
         check_url(url)
 
 
+def _check_web_url(url: str) -> None:
+    _check_optional_url(url)
+    if url.startswith("unix:"):
+        raise ValueError("must be an http:// or https:// address")
+
+
 def _check_prefix(prefix: str) -> None:
     if prefix and not (prefix.startswith("/") and not prefix.endswith("/")):
         raise ValueError(f"must begin with / and not end with it, not {prefix!r}")
@@ -151,6 +157,7 @@ HeaderValue = Annotated[
     Text, _matching("[\x21-\x7e]*", "must be of printable ASCII characters without spaces: it is sent in a header")
 ]
 Url = Annotated[Text, _checked(_check_optional_url)]
+WebUrl = Annotated[Text, _checked(_check_web_url)]
 PathPrefix = Annotated[
     Text,
     _matching(r"[\w.~/-]*", "must be of ASCII letters, digits and _ . ~ - / only, not {!r}"),
@@ -160,7 +167,8 @@ BindAddress = Annotated[Text, _matching("[\x21-\x7e]{0,253}", "must be an addres
 FileMode = Annotated[Text, _matching("[0-7]{3}", "must be three octal digits, such as 660, not {!r}")]
 
 Keys = tuple[Key, ...]
-Secrets = Annotated[tuple[Annotated[Text, _NOT_EMPTY], ...], BeforeValidator(_as_list)]
+Texts = Annotated[tuple[Annotated[Text, _NOT_EMPTY], ...], BeforeValidator(_as_list)]
+Secrets = Texts
 Networks = tuple[Annotated[Text, _checked(_check_network)], ...]
 HostNames = tuple[Annotated[Text, _checked(_check_host_name)], ...]
 SessionPlaces = Annotated[tuple[Annotated[Text, _checked(_check_session_place)], ...], AfterValidator(_only_none)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from typing import Self
 
@@ -38,6 +38,23 @@ class Caller:
 
     def may_use(self, model: str) -> bool:
         return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCaller(Caller):
+    """The bearer of an identity provider's token."""
+
+    granted: tuple[str, ...] | None = None
+    """Patterns of the models that the token allows, of those that its key allows; None for all."""
+
+    @classmethod
+    def of(cls, caller: Caller, granted: tuple[str, ...] | None) -> Self:
+        """The bearer of a token that stands for this caller's key."""
+        return cls(**{each.name: getattr(caller, each.name) for each in fields(Caller)}, granted=granted)
+
+    def may_use(self, model: str) -> bool:
+        granted = self.granted is None or any(fnmatchcase(model, pattern) for pattern in self.granted)
+        return granted and Caller.may_use(self, model)
 
 
 INTERNAL_CALLER = Caller("", "")

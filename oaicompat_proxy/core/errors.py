@@ -85,6 +85,15 @@ class RunElsewhere(ProxyError):
     retry_after = 1.0
 
 
+class IssuerUnavailable(ProxyError):
+    """503: the keys of `--jwt-issuer` cannot be fetched, so no token can be judged; nothing was run."""
+
+    status = 503
+    code = "issuer_unavailable"
+    should_retry = True
+    retry_after = 5.0
+
+
 class ServerStopping(ProxyError):
     """503: this proxy is stopping, and nothing was run; another server can answer the request."""
 
@@ -125,6 +134,12 @@ class InvalidKey(MissingKey):
 
     code = "invalid_api_key"
     challenge = f'{MissingKey.challenge}, error="invalid_token"'
+
+
+class InvalidToken(InvalidKey):
+    """401: the token is not one of `--jwt-issuer`, is not meant for this server, or is not valid now."""
+
+    code = "invalid_token"
 
 
 class Forbidden(InvalidRequest):

@@ -8,14 +8,14 @@ import dataclasses
 import functools
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from aiohttp import web
 
 from ..api.protocol import ClientApi
 from ..api.registry import APIS
 from ..config.command_line import load_from_environment
-from ..config.settings import Config
+from ..config.settings import Config, ConfigError
 from ..core.origins import OriginPolicy
 from ..core.signing import Secrets, SigningKeys
 from .access.authenticator import Authenticator
@@ -44,6 +44,7 @@ from .signing_secret import derive_keys, random_secrets, secret_in_redis, warn_i
 
 if TYPE_CHECKING:
     from .bounded_redis import BoundedRedis
+    from .single_sign_on.single_sign_on import SingleSignOn
 
 PROBES = frozenset({health.live, health.ready})
 PUBLIC = PROBES | {scrape.metrics}
@@ -103,8 +104,7 @@ def _new_server(config: Config, apis: Sequence[ClientApi], redis: BoundedRedis |
     secrets = random_secrets()
     return ServerRuntime(
         config=config,
-        authenticator=Authenticator(config),
-        users=_new_users(config, secrets),
+        **_identification(config, secrets),
         origins=OriginPolicy(config.cors, config.allowed_host),
         upstream_tokens=_tokens(config),
         prefixes=prefixes,
@@ -124,15 +124,33 @@ def _reloaded(server: ServerRuntime, config: Config) -> ServerRuntime:
     return dataclasses.replace(
         server,
         config=config,
-        authenticator=Authenticator(config),
-        users=_new_users(config, server.secrets),
+        **_identification(config, server.secrets),
         origins=OriginPolicy(config.cors, config.allowed_host),
         upstream_tokens=_tokens(config),
     )
 
 
-def _new_users(config: Config, secrets: Secrets) -> Users | None:
-    return Users(config, derive_keys(config, secrets, salt="users")) if config.user_from else None
+class _Identification(TypedDict):
+    authenticator: Authenticator
+    users: Users | None
+    single_sign_on: SingleSignOn | None
+
+
+def _identification(config: Config, secrets: Secrets) -> _Identification:
+    """What tells who asks. Raises ConfigError."""
+    authenticator = Authenticator(config)
+    users = Users(config, derive_keys(config, secrets, salt="users")) if config.user_from else None
+    single_sign_on = _single_sign_on(config, authenticator, users) if config.jwt_issuer else None
+    return {"authenticator": authenticator, "users": users, "single_sign_on": single_sign_on}
+
+
+def _single_sign_on(config: Config, authenticator: Authenticator, users: Users | None) -> SingleSignOn:
+    """Raises ConfigError without the packages."""
+    try:
+        from .single_sign_on.single_sign_on import SingleSignOn
+    except ImportError:
+        raise ConfigError("--jwt-issuer needs the package PyJWT: pip install 'oaicompat-proxy[sso]'") from None
+    return SingleSignOn(config, authenticator, users)
 
 
 def _tokens(config: Config) -> list[str]:
@@ -211,6 +229,8 @@ async def lifespan(
             gateway.start()
         yield
         await asyncio.gather(*(gateway.shutdown() for gateway in gateways))
+        if server.single_sign_on is not None:
+            await server.single_sign_on.close()
 
 
 async def _activate(gateways: Sequence[Gateway], runtimes: Sequence[GatewayRuntime], app: web.Application) -> None:

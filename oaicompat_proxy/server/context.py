@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
@@ -20,6 +20,9 @@ from .access.users import Users
 from .observability.run_report import RunReport
 from .shutdown import GracefulShutdown
 from .sinks import SinkFactory
+
+if TYPE_CHECKING:
+    from .single_sign_on.single_sign_on import SingleSignOn
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -91,6 +94,8 @@ class ServerRuntime:
     """The allowed web pages, and the allowed host names of the server."""
     users: Users | None
     """Only if users are told apart."""
+    single_sign_on: SingleSignOn | None
+    """Only if tokens are accepted beside API keys."""
     upstream_tokens: Sequence[str]
     """The tokens of all gateways; no response may contain one."""
 

@@ -36,7 +36,7 @@ class KeysError(ValueError):
 
 
 KeyEntry = tuple[bytes, Caller]
-"""A key's digest, and its caller."""
+"""A key's digest, and its caller; the digest is empty if the caller has no key, but tokens."""
 
 
 class ApiKeys:
@@ -46,7 +46,13 @@ class ApiKeys:
         """Raises KeysError if two entries have the same key."""
         self._buckets: dict[bytes, list[KeyEntry]] = {}
         self._size = 0
+        self._named: dict[str, Caller] = {}
+        """The callers of a keys file."""
         for digest, caller in entries:
+            if caller.scope == named_scope(caller.name):
+                self._named[caller.name] = caller
+            if not digest:
+                continue
             bucket = self._buckets.setdefault(digest[:PREFIX_BYTES], [])
             for other, owner in bucket:
                 if other == digest:
@@ -64,6 +70,10 @@ class ApiKeys:
                 return caller
         return None
 
+    def named(self, name: str) -> Caller | None:
+        """The caller that a keys file calls so."""
+        return self._named.get(name)
+
     def scopes_of(self, name: str) -> set[str]:
         """The scopes of all callers of this name."""
         entries = (entry for bucket in self._buckets.values() for entry in bucket)
@@ -80,12 +90,17 @@ def presented_key(headers: Mapping[str, str]) -> str:
 
     Empty if the request has none.
     """
+    return bearer_of(headers) or headers.get("x-api-key", "").strip() or headers.get("api-key", "").strip()
+
+
+def bearer_of(headers: Mapping[str, str]) -> str:
+    """What follows `Authorization: Bearer`; empty if there is nothing."""
     authorization = headers.get("Authorization")
     if authorization:
         scheme, _, key = authorization.replace("\t", " ").strip().partition(" ")
-        if scheme.lower() == "bearer" and key.strip():
+        if scheme.lower() == "bearer":
             return key.strip()
-    return headers.get("x-api-key", "").strip() or headers.get("api-key", "").strip()
+    return ""
 
 
 def number_keys(keys: Iterable[str], *, requests_per_minute: int, max_runs: int) -> list[KeyEntry]:
@@ -96,8 +111,10 @@ def number_keys(keys: Iterable[str], *, requests_per_minute: int, max_runs: int)
     ]
 
 
-def parse_keys(text: str, *, requests_per_minute: int, max_runs: int) -> list[KeyEntry]:
-    """The entries of a keys file. The limits apply to entries without limits of their own. Raises KeysError."""
+def parse_keys(text: str, *, requests_per_minute: int, max_runs: int, tokens: bool = False) -> list[KeyEntry]:
+    """The entries of a keys file. The limits apply to entries without limits of their own. `tokens`: an entry needs no
+    hash, because tokens may name it. Raises KeysError.
+    """
     try:
         entries = _KeysFile.model_validate(tomllib.loads(text)).keys
     except tomllib.TOMLDecodeError as error:
@@ -106,23 +123,26 @@ def parse_keys(text: str, *, requests_per_minute: int, max_runs: int) -> list[Ke
         raise KeysError(_one_line(_first_error(error))) from None
     except (ValueError, RecursionError):  # numbers of thousands of digits, deep nesting
         raise KeysError("it is no valid TOML: nested too deeply, or a number is too long") from None
+    if missing := [name for name, entry in entries.items() if not (entry.hash or tokens)]:
+        raise KeysError(f"keys.{missing[0]}.hash: Field required")
     return [
-        (
-            bytes.fromhex(each),
-            Caller(
-                name,
-                named_scope(name),
-                requests_per_minute if entry.requests_per_minute is None else entry.requests_per_minute,
-                max_runs if entry.max_runs is None else entry.max_runs,
-                tuple(entry.models or ()),
-                entry.native_sessions,
-                entry.forget,
-                entry.trusts_headers,
-            ),
-        )
+        (bytes.fromhex(each), _caller(name, entry, requests_per_minute, max_runs))
         for name, entry in entries.items()
-        for each in entry.hash
+        for each in entry.hash or [""]
     ]
+
+
+def _caller(name: str, entry: _Settings, requests_per_minute: int, max_runs: int) -> Caller:
+    return Caller(
+        name,
+        named_scope(name),
+        requests_per_minute if entry.requests_per_minute is None else entry.requests_per_minute,
+        max_runs if entry.max_runs is None else entry.max_runs,
+        models=tuple(entry.models or ()),
+        native_sessions=entry.native_sessions,
+        may_forget=entry.forget,
+        trusts_headers=entry.trusts_headers,
+    )
 
 
 def new_entry(name: str, key: str) -> str:
@@ -166,7 +186,7 @@ class _Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    hash: Hashes
+    hash: Hashes | None = None
     requests_per_minute: Limit | None = None
     max_runs: Limit | None = None
     native_sessions: bool = False

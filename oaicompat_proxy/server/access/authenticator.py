@@ -89,10 +89,20 @@ class Authenticator:
     def identify(self, headers: Mapping[str, str]) -> Caller:
         """Raises MissingKey and InvalidKey."""
         caller = self._anonymous(headers) if self._keys is None else self._owner(presented_key(headers))
+        return self.with_authorization(caller, headers) if self._passes_authorization else caller
+
+    def with_authorization(self, caller: Caller, headers: Mapping[str, str]) -> Caller:
+        """The caller with what the gateway gets of its headers."""
         if not self._passes_authorization:
             return caller
         own = headers.get("Authorization", "").encode("utf-8", "surrogateescape").decode("latin-1")  # its bytes
         return dataclasses.replace(caller, authorization=own)
+
+    def caller_named(self, name: str) -> Caller:
+        """The caller that the keys file calls so, or one with the default limits."""
+        self._reload_if_changed()
+        known = self._keys.named(name) if self._keys is not None else None
+        return known or Caller(name, named_scope(name), self._config.requests_per_minute, self._config.max_runs_per_key)
 
     def _anonymous(self, headers: Mapping[str, str]) -> Caller:
         """The caller where no keys are required: each `Authorization` header has its own sessions."""
@@ -164,12 +174,13 @@ def read_keys(config: Config) -> Sequence[KeyEntry]:
     """The entries of the keys file, if there is one; the last text is cached. Raises KeysError."""
     if not config.api_keys_file:
         return ()
-    return _parse(_text(config.api_keys_file), config.requests_per_minute, config.max_runs_per_key)
+    tokens = bool(config.jwt_issuer)
+    return _parse(_text(config.api_keys_file), config.requests_per_minute, config.max_runs_per_key, tokens=tokens)
 
 
 @lru_cache(1)
-def _parse(text: str, requests_per_minute: int, max_runs: int) -> Sequence[KeyEntry]:
-    return parse_keys(text, requests_per_minute=requests_per_minute, max_runs=max_runs)
+def _parse(text: str, requests_per_minute: int, max_runs: int, *, tokens: bool) -> Sequence[KeyEntry]:
+    return parse_keys(text, requests_per_minute=requests_per_minute, max_runs=max_runs, tokens=tokens)
 
 
 def _text(path: str) -> str:

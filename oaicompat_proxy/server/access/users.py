@@ -6,7 +6,7 @@ the holder of the key, who answers for what stands there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from multidict import CIMultiDictProxy
@@ -14,7 +14,7 @@ from multidict import CIMultiDictProxy
 from ...config.settings import Config
 from ...config.types import USER_FIELDS
 from ...core.addresses import is_within, parse_networks
-from ...core.caller import Caller
+from ...core.caller import Caller, TokenCaller
 from ...core.errors import InvalidRequest
 from ...core.signing import SigningKeys
 
@@ -27,7 +27,8 @@ HASH_LENGTH = 16
 CACHE_SIZE = 1024
 """Addresses of which it is remembered whether they are trusted."""
 
-HEADER = "header:"
+HEADER, CLAIM = "header:", "jwt:"
+"""Before the name in a place."""
 
 
 class Users:
@@ -38,6 +39,7 @@ class Users:
         self._keys = keys
         self._form = config.log_users
         self._headers = tuple(each.removeprefix(HEADER) for each in config.user_from if each.startswith(HEADER))
+        self._claims = tuple(each.removeprefix(CLAIM) for each in config.user_from if each.startswith(CLAIM))
         self._fields = tuple(each for each in config.user_from if each in USER_FIELDS)
         trusted = parse_networks(config.trust_user_from)
         self._is_trusted = lru_cache(CACHE_SIZE)(lambda address: is_within(address, trusted))
@@ -50,6 +52,8 @@ class Users:
 
     def identify(self, caller: Caller, headers: CIMultiDictProxy[str], peer: str) -> Caller:
         """The caller in the scope of the user that a header names, if it is trusted. Raises InvalidRequest."""
+        if caller.user:
+            return caller
         user = self._in_headers(headers, caller, peer)
         return caller.for_user(user) if user else caller
 
@@ -67,11 +71,24 @@ class Users:
                 return _checked(user, name)
         return ""
 
-    def in_fields(self, caller: Caller, look_up: Callable[[str], object]) -> Caller:
-        """The caller in the scope of the user in the first field that names one. `look_up`: a field's value.
+    def in_claims(self, caller: TokenCaller, claims: Mapping[str, object]) -> TokenCaller:
+        """The caller in the scope of the user that a claim names. `claims`: of a token that was verified.
 
         Raises InvalidRequest.
         """
+        for name in self._claims:
+            value = claims.get(name)
+            if isinstance(value, str) and (user := value.strip()):
+                return caller.for_user(_checked(user, name))
+        return caller
+
+    def in_fields(self, caller: Caller, look_up: Callable[[str], object]) -> Caller:
+        """The caller in the scope of the user in the first field that names one. `look_up`: a field's value.
+
+        The bearer of a token is not asked where the token should tell. Raises InvalidRequest.
+        """
+        if caller.user or (self._claims and isinstance(caller, TokenCaller)):
+            return caller
         for name in self._fields:
             value = look_up(name)
             if isinstance(value, str) and (user := value.strip()):

@@ -7,16 +7,21 @@ CORS preflights and health probes need no key.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from ...core.caller import Caller
 from ...core.durations import duration
-from ...core.errors import HostNotAllowed, InvalidRequest, OriginNotAllowed, RateLimited
-from ..access.authenticator import peer_of
+from ...core.errors import HostNotAllowed, InvalidKey, OriginNotAllowed, ProxyError, RateLimited
+from ..access.authenticator import Authenticator, peer_of
 from ..context import CONTEXT, EXPOSED, Handler, ServerRuntime
 from .client_api import find_api
 from .reporting import report_rejected
+
+if TYPE_CHECKING:
+    from ..single_sign_on.single_sign_on import SingleSignOn
 
 LONGEST_QUOTE = 100
 """Characters of an origin or host in an error message."""
@@ -24,7 +29,7 @@ LONGEST_QUOTE = 100
 
 @web.middleware
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Raises MissingKey, InvalidKey, InvalidRequest, RateLimited, OriginNotAllowed and HostNotAllowed."""
+    """Raises OriginNotAllowed, HostNotAllowed, MissingKey, IssuerUnavailable, RateLimited and InvalidRequest."""
     context, called = request[CONTEXT], request.match_info.handler
     server = context.server
     authenticator = server.authenticator
@@ -40,15 +45,29 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
     if authenticator.is_due:
         await authenticator.refresh()
     try:
-        caller = context.caller = authenticator.identify(request.headers)
+        if server.single_sign_on is None:
+            caller = context.caller = authenticator.identify(request.headers)
+        else:
+            caller = context.caller = await _identify(request.headers, authenticator, server.single_sign_on)
         if server.users is not None:
             caller = context.caller = server.users.identify(caller, request.headers, peer_of(request))
         if caller.requests_per_minute and request.method == "POST" and find_api(request) is not None:
             await _check_rate_limit(request, caller)
-    except (InvalidRequest, RateLimited) as error:
+    except ProxyError as error:
         report_rejected(request, error)
         raise
     return await handler(request)
+
+
+async def _identify(headers: Mapping[str, str], keys: Authenticator, tokens: SingleSignOn) -> Caller:
+    """The caller by its key, else by its token."""
+    try:
+        return keys.identify(headers)
+    except InvalidKey:
+        caller = await tokens.identify(headers)
+        if caller is None:
+            raise
+        return caller
 
 
 def _check_origin_and_host(request: web.Request, server: ServerRuntime) -> None:

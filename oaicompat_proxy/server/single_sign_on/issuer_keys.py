@@ -1,0 +1,156 @@
+"""The keys of the issuer of tokens: fetched when needed, cached, and refreshed while requests use the old ones.
+
+A key that leaves the issuer's set is refused within ten minutes. While the issuer cannot be reached its last keys hold
+for a bounded time. A request waits for a fetch at most two seconds, however long the fetch takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Sequence
+
+from yarl import URL
+
+from ...config.settings import Config
+from ...core.errors import IssuerUnavailable, UpstreamError
+from ..upstream.http_client import HttpClient
+from ..upstream.http_exchange import Limits
+from .tokens import Head, IssuerKey, find_key, read_keys
+
+log = logging.getLogger(__name__)
+
+REFRESH_AGE = 240.0
+"""Seconds after which the keys are fetched again, while requests use them."""
+
+MAX_AGE = 540.0
+"""Seconds after which a request waits for that: with the fetch they are no ten minutes."""
+
+UNKNOWN_KEY_INTERVAL = 60.0
+"""Seconds between two fetches for the sake of a key that is not known: everybody can invent one."""
+
+RETRY_INTERVAL = 10.0
+"""Seconds after a fetch that failed."""
+
+MAX_WAIT = 2.0
+"""Seconds for which a request waits for a fetch."""
+
+FETCH_TIMEOUT = 10.0
+"""Seconds for a fetch: where the keys are, and the keys."""
+
+MAX_DOCUMENT = 512 * 1024
+"""Bytes of a document of the issuer."""
+
+CONFIGURATION = "/.well-known/openid-configuration"
+"""Source: OpenID Connect Discovery 1.0, 4."""
+
+
+class IssuerKeys:
+    """The keys of one issuer, for one process."""
+
+    def __init__(self, config: Config) -> None:
+        self._issuer = config.jwt_issuer
+        self._fixed_address = config.jwt_jwks
+        self._ttl = config.jwt_keys_ttl
+        # state
+        self._keys: Sequence[IssuerKey] = ()
+        self._address = ""
+        self._fetched_at = -float("inf")
+        """The loop's time at which the fetch began that brought the keys."""
+        self._retry_at = -float("inf")
+        self._unknown_at = -float("inf")
+        """When an unknown key was the reason for a fetch."""
+        self._fetching: asyncio.Task[None] | None = None
+        self._wait_until = 0.0
+        """When requests stop to wait for the fetch."""
+
+    async def find(self, head: Head) -> IssuerKey | None:
+        """The key that has signed a token. Raises IssuerUnavailable if there are no keys."""
+        now = asyncio.get_running_loop().time()
+        age = now - self._fetched_at
+        if age > REFRESH_AGE and now >= self._retry_at:
+            self._fetch()
+        if age > MAX_AGE:
+            await self._wait()
+        usable = max(self._ttl, MAX_AGE)
+        if asyncio.get_running_loop().time() - self._fetched_at > usable:
+            raise IssuerUnavailable("The identity provider's keys cannot be fetched at the moment; try again.")
+        key = find_key(self._keys, head)
+        if key is None and now >= self._unknown_at + UNKNOWN_KEY_INTERVAL:
+            self._unknown_at = now
+            if self._fetched_at < now:  # not fetched for this very request
+                self._fetch()
+                await self._wait()
+                key = find_key(self._keys, head)
+        return key
+
+    async def close(self) -> None:
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.wait([self._fetching])
+
+    def _fetch(self) -> None:
+        """Starts a fetch, unless there is one."""
+        if self._fetching is None:
+            self._wait_until = asyncio.get_running_loop().time() + MAX_WAIT
+            self._fetching = asyncio.create_task(self._fetch_in_time(), name="fetch the issuer's keys")
+
+    async def _wait(self) -> None:
+        """For the fetch, if there is one, and if nobody has waited long enough for it."""
+        left = self._wait_until - asyncio.get_running_loop().time()
+        if self._fetching is not None and left > 0:
+            await asyncio.wait([self._fetching], timeout=left)
+
+    async def _fetch_in_time(self) -> None:
+        began = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(FETCH_TIMEOUT):
+                self._address = self._address or self._fixed_address or await self._discover()
+                keys = read_keys(await _get(self._address))
+        except (UpstreamError, TimeoutError, ValueError, RecursionError) as error:
+            self._address = ""
+            self._retry_at = asyncio.get_running_loop().time() + RETRY_INTERVAL
+            log.warning("the keys of --jwt-issuer %s cannot be fetched: %s", self._issuer, error or "no answer in time")
+        else:
+            self._keys, self._fetched_at = keys, began
+        finally:
+            self._fetching = None
+
+    async def _discover(self) -> str:
+        """The address of the keys. Raises ValueError, UpstreamError."""
+        document = json.loads(await _get(self._issuer.rstrip("/") + CONFIGURATION))
+        if not isinstance(document, dict) or document.get("issuer") != self._issuer:
+            raise ValueError(f"{CONFIGURATION} is of another issuer; the names must be equal in every character")
+        address = document.get("jwks_uri")
+        schemes = ("https://",) if self._issuer.startswith("https://") else ("https://", "http://")
+        if not isinstance(address, str) or not address.startswith(schemes):
+            raise ValueError(f"{CONFIGURATION} has no usable jwks_uri")
+        return address
+
+
+async def _get(address: str) -> bytes:
+    """The body of a document. Raises UpstreamError, ValueError."""
+    url = URL(address)
+    client = HttpClient(
+        str(url.origin()),
+        {"Accept": "application/json"},
+        connect_timeout=FETCH_TIMEOUT,
+        connect_retries=0,
+        limits=Limits(whole=FETCH_TIMEOUT),
+    )
+    try:
+        exchange = await client.request("GET", url.raw_path_qs)
+        try:
+            if exchange.status != 200:
+                raise ValueError(f"{url.raw_path} has status {exchange.status}")
+            body = b""
+            while data := await exchange.read():
+                body += data
+                if len(body) > MAX_DOCUMENT:
+                    raise ValueError(f"{url.raw_path} is longer than {MAX_DOCUMENT} bytes")
+            return body
+        finally:
+            exchange.abort()
+    finally:
+        client.close()

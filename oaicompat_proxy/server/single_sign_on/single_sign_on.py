@@ -1,0 +1,72 @@
+"""Single sign-on: the bearer of a token of the issuer is the caller that the token's claims name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...config.settings import Config
+from ...core.caller import Caller, TokenCaller
+from ...core.errors import InvalidRequest, InvalidToken
+from ..access.api_keys import bearer_of
+from ..access.authenticator import Authenticator
+from ..access.users import Users
+from .issuer_keys import IssuerKeys
+from .tokens import looks_like_token, read_head, verify
+
+MAX_NAME = 128
+"""Characters of a key's name in a claim."""
+
+MAX_GRANTED = 1000
+"""Models of one token."""
+
+
+class SingleSignOn:
+    """Identifies callers by tokens."""
+
+    def __init__(self, config: Config, authenticator: Authenticator, users: Users | None) -> None:
+        self._config = config
+        self._authenticator = authenticator
+        self._users = users
+        self._keys = IssuerKeys(config)
+        self._key_claims = (config.jwt_key_claim,) if config.jwt_key_claim else ("azp", "client_id")
+
+    async def identify(self, headers: Mapping[str, str]) -> Caller | None:
+        """The caller of a request with a token; None if it has none. Raises InvalidToken, IssuerUnavailable."""
+        token = bearer_of(headers)
+        if not looks_like_token(token):
+            return None
+        head = read_head(token)
+        key = await self._keys.find(head)
+        if key is None:
+            raise InvalidToken("The token is signed with a key that the issuer does not have.")
+        config = self._config
+        claims = verify(token, head, key, issuer=config.jwt_issuer, audience=config.jwt_audience)
+        return self._authenticator.with_authorization(self._caller_of(claims), headers)
+
+    async def close(self) -> None:
+        await self._keys.close()
+
+    def _caller_of(self, claims: Mapping[str, Any]) -> TokenCaller:
+        known = self._authenticator.caller_named(self._name_in(claims))
+        caller = TokenCaller.of(known, self._granted_in(claims))
+        if self._users is None:
+            return caller
+        try:
+            return self._users.in_claims(caller, claims)
+        except InvalidRequest:
+            raise InvalidToken("The token's user has too long a name.") from None
+
+    def _name_in(self, claims: Mapping[str, Any]) -> str:
+        for claim in self._key_claims:
+            name = claims.get(claim)
+            if isinstance(name, str) and 0 < len(name) <= MAX_NAME and name.isprintable():
+                return name
+        raise InvalidToken(f"The token has no claim {' or '.join(self._key_claims)} that could name a key.")
+
+    def _granted_in(self, claims: Mapping[str, Any]) -> tuple[str, ...] | None:
+        if not self._config.jwt_models_claim:
+            return None
+        value = claims.get(self._config.jwt_models_claim, ())
+        patterns = value.split() if isinstance(value, str) else value if isinstance(value, list) else ()
+        return tuple(each for each in patterns[:MAX_GRANTED] if isinstance(each, str))

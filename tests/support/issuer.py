@@ -1,0 +1,136 @@
+"""A small identity provider: its documents over HTTP, its keys, and tokens of any kind."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import jwt
+from aiohttp import web
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+AUDIENCE = "agents"
+CONFIGURATION = "/.well-known/openid-configuration"
+JWKS = "/jwks"
+
+
+def segment(value: Any) -> str:
+    """A part of a token; a text stands for itself."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+class SigningKey:
+    """A private key, and its public half as a JWK."""
+
+    def __init__(self, kid: str, kind: str = "RS256", *, bits: int = 2048) -> None:
+        self.kid, self.algorithm = kid, kind
+        self.private: Any
+        if kind.startswith("ES"):
+            self.private = ec.generate_private_key(ec.SECP256R1())
+        elif kind == "EdDSA":
+            self.private = ed25519.Ed25519PrivateKey.generate()
+        else:
+            self.private = rsa.generate_private_key(65537, bits)
+
+    def jwk(self, **more: Any) -> dict[str, Any]:
+        algorithm = jwt.get_algorithm_by_name(self.algorithm)
+        known = algorithm.to_jwk(self.private.public_key(), as_dict=True)  # type: ignore[union-attr]
+        return {**known, "kid": self.kid, "use": "sig", **more}
+
+    @property
+    def pem(self) -> bytes:
+        """The public half."""
+        return bytes(
+            self.private.public_key().public_bytes(
+                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+        )
+
+    def sign(self, head: Any, claims: Any) -> str:
+        """A token of any two parts."""
+        text = f"{segment(head)}.{segment(claims)}"
+        algorithm = jwt.get_algorithm_by_name(self.algorithm)
+        signature = algorithm.sign(text.encode(), self.private)
+        return f"{text}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
+
+
+def sign_with_secret(head: Mapping[str, Any], claims: Any, secret: bytes) -> str:
+    """A token whose signature is HS256."""
+    text = f"{segment(head)}.{segment(claims)}"
+    signature = hmac.new(secret, text.encode(), hashlib.sha256).digest()
+    return f"{text}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
+
+
+class Issuer:
+    """The provider. `fetches`: how often each document was asked for."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.keys: list[dict[str, Any]] = []
+        self.key = SigningKey("k1")
+        self.keys.append(self.key.jwk())
+        self.fetches: Counter[str] = Counter()
+        self.is_down = False
+        self.hangs = asyncio.Event()
+        """While it is cleared, the keys are not answered."""
+        self.hangs.set()
+        self.jwks: bytes | None = None
+        """In place of the keys."""
+        self.configuration: dict[str, Any] = {}
+        """Members in place of others."""
+
+    def claims(self, **more: Any) -> dict[str, Any]:
+        """Of a token that is valid; a member of None is left out."""
+        now = int(time.time())
+        known = {"iss": self.url, "aud": AUDIENCE, "exp": now + 300, "iat": now, "sub": "ada", "azp": "web", **more}
+        return {name: value for name, value in known.items() if value is not None}
+
+    def token(self, key: SigningKey | None = None, /, *, head: Mapping[str, Any] | None = None, **claims: Any) -> str:
+        signer = key or self.key
+        known = {"alg": signer.algorithm, "kid": signer.kid, "typ": "JWT", **(head or {})}
+        return signer.sign({name: value for name, value in known.items() if value is not None}, self.claims(**claims))
+
+    async def configured(self, request: web.Request) -> web.Response:
+        self.fetches[CONFIGURATION] += 1
+        if self.is_down:
+            return web.Response(status=503)
+        return web.json_response({"issuer": self.url, "jwks_uri": self.url + JWKS, **self.configuration})
+
+    async def key_set(self, request: web.Request) -> web.Response:
+        self.fetches[JWKS] += 1
+        await self.hangs.wait()
+        if self.is_down:
+            return web.Response(status=503)
+        return web.Response(body=self.jwks if self.jwks is not None else json.dumps({"keys": self.keys}).encode())
+
+
+@asynccontextmanager
+async def serving_issuer() -> AsyncIterator[Issuer]:
+    issuer, app = Issuer(), web.Application()
+    app.router.add_get(CONFIGURATION, issuer.configured)
+    app.router.add_get(JWKS, issuer.key_set)
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    issuer.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield issuer
+    finally:
+        issuer.hangs.set()
+        await runner.cleanup()
+
+
+def sso_settings(issuer: Issuer, **more: Any) -> dict[str, Any]:
+    """The proxy's settings."""
+    return {"jwt_issuer": issuer.url, "jwt_audience": (AUDIENCE,), **more}

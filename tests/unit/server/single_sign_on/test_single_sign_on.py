@@ -1,0 +1,161 @@
+"""What a token makes of its bearer, socket to socket: key, limits, models, user."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oaicompat_proxy.config.settings import Config, ConfigError
+from tests.support.issuer import JWKS, Issuer, serving_issuer, sso_settings
+from tests.support.proxy import Proxy, Received, StartProxy, chat_body
+from tests.support.scripted_gateway import Agent, run
+
+
+@pytest.fixture
+async def issuer() -> AsyncIterator[Issuer]:
+    async with serving_issuer() as there:
+        yield there
+
+
+async def ask(front: Proxy, token: str, **fields: Any) -> Received:
+    return await front.post(chat_body(**fields), headers={"Authorization": f"Bearer {token}"})
+
+
+def keys_file(path: Path, text: str) -> str:
+    file = path / "keys.toml"
+    file.write_text(text)
+    return str(file)
+
+
+async def test_tokens_are_accepted_beside_keys(proxy: StartProxy, agent: Agent, issuer: Issuer) -> None:
+    agent.plays(run("Hello"))
+    front = await proxy(api_key=("sk-1",), **sso_settings(issuer))
+    statuses = [(await ask(front, key)).status for key in (issuer.token(), "sk-1", "sk-2", "sk.2.3", "")]
+    assert statuses == [200, 200, 401, 401, 401]
+
+
+async def test_an_api_key_never_costs_a_look_at_the_issuer(proxy: StartProxy, agent: Agent, issuer: Issuer) -> None:
+    agent.plays(run("Hello"))
+    front = await proxy(api_key=("ey.1.2",), **sso_settings(issuer))
+    assert (await ask(front, "ey.1.2")).status == 200
+    assert issuer.fetches == {}
+
+
+@pytest.mark.parametrize(
+    ("setting", "claims", "name"),
+    [
+        ("", {"azp": "web", "client_id": "other"}, "web"),
+        ("", {"azp": None, "client_id": "web"}, "web"),
+        ("team", {"team": "blue"}, "blue"),
+    ],
+)
+async def test_a_claim_names_the_key(
+    proxy: StartProxy, agent: Agent, issuer: Issuer, tmp_path: Path, setting: str, claims: dict[str, Any], name: str
+) -> None:
+    agent.plays(run("Hello"))
+    keys = keys_file(tmp_path, f'[keys.{name}]\nrequests_per_minute = 7\nmodels = ["gpt-*"]\n')
+    front = await proxy(
+        api_keys_file=keys, model={"gpt-4o": "x", "other": "x"}, **sso_settings(issuer, jwt_key_claim=setting)
+    )
+    received = await ask(front, issuer.token(**claims), model="gpt-4o")
+    assert received.headers["x-ratelimit-limit-requests"] == "7"
+    assert received.status == 200
+    assert (await ask(front, issuer.token(**claims), model="other")).status == 404
+
+
+async def test_a_token_shares_what_its_key_has(proxy: StartProxy, agent: Agent, issuer: Issuer, tmp_path: Path) -> None:
+    agent.plays(run("Hello"))
+    digest = hashlib.sha256(b"sk-1").hexdigest()
+    front = await proxy(api_keys_file=keys_file(tmp_path, f'[keys.web]\nhash = "{digest}"\n'), **sso_settings(issuer))
+    for key in (issuer.token(), "sk-1", issuer.token(azp="app")):
+        headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": "once"}
+        assert (await front.post(chat_body(), headers=headers)).status == 200
+    assert len(agent.runs) == 2
+
+
+@pytest.mark.parametrize(
+    ("claims", "statuses"),
+    [
+        ({"models": ["gpt-*"]}, [200, 404]),
+        ({"models": "other gpt-4o"}, [200, 404]),
+        ({"models": ["other"]}, [404, 404]),
+        ({"models": []}, [404, 404]),
+        ({"models": {"gpt-4o": 1}}, [404, 404]),
+        ({}, [404, 404]),
+    ],
+)
+async def test_a_token_may_use_what_both_its_claim_and_its_key_allow(
+    proxy: StartProxy, agent: Agent, issuer: Issuer, tmp_path: Path, claims: dict[str, Any], statuses: list[int]
+) -> None:
+    agent.plays(run("Hello"))
+    keys = keys_file(tmp_path, '[keys.web]\nmodels = ["gpt-*"]\n')
+    settings = sso_settings(issuer, jwt_models_claim="models", model={"gpt-4o": "x", "other": "x"})
+    front = await proxy(api_keys_file=keys, **settings)
+    found = [(await ask(front, issuer.token(**claims), model=model)).status for model in ("gpt-4o", "other")]
+    assert found == statuses
+    headers = {"Authorization": f"Bearer {issuer.token(**claims)}"}
+    listed = json.loads((await front.request("GET", "/v1/models", headers=headers)).body)["data"]
+    assert [each["id"] for each in listed] == ["gpt-4o"] * (statuses[0] == 200)
+
+
+async def test_the_user_is_a_claim_and_nothing_else_can_say_otherwise(
+    proxy: StartProxy, agent: Agent, issuer: Issuer
+) -> None:
+    agent.plays(run("Hello"))
+    settings = sso_settings(issuer, user_from=("user", "header:X-User", "jwt:sub"), trust_user_from=("127.0.0.1",))
+    front = await proxy(api_key=("sk-1",), **settings)
+    asks = [
+        (issuer.token(), "mallory"),
+        (issuer.token(), ""),
+        (issuer.token(sub=None), ""),
+        ("sk-1", ""),
+    ]
+    for key, header in asks:
+        headers = {"Authorization": f"Bearer {key}", **({"X-User": header} if header else {})}
+        assert (await front.post(chat_body(user="mallory"), headers=headers)).status == 200
+    assert [each.json.get("metadata") for each in agent.runs] == [
+        {"user": "ada"},
+        {"user": "ada"},
+        None,
+        {"user": "mallory"},
+    ]
+
+
+async def test_a_rotated_key_is_found_and_a_down_issuer_is_a_503(
+    proxy: StartProxy, agent: Agent, issuer: Issuer
+) -> None:
+    agent.plays(run("Hello"))
+    issuer.is_down = True
+    front = await proxy(**sso_settings(issuer))
+    received = await ask(front, issuer.token())
+    assert (received.status, json.loads(received.body)["error"]["code"]) == (503, "issuer_unavailable")
+    assert received.headers["retry-after"] == "5"
+    assert issuer.fetches[JWKS] == 0
+
+
+async def test_the_token_is_passed_on_if_it_is_to_be(proxy: StartProxy, agent: Agent, issuer: Issuer) -> None:
+    agent.plays(run("Hello"))
+    token = issuer.token()
+    front = await proxy(pass_authorization=True, **sso_settings(issuer))
+    assert (await ask(front, token)).status == 200
+    assert agent.runs[0].headers["authorization"] == f"Bearer {token}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"jwt_issuer": "https://a"}, "--jwt-issuer needs --jwt-audience"),
+        ({"jwt_audience": ("a",)}, "need --jwt-issuer"),
+        ({"user_from": ("jwt:sub",)}, "need --jwt-issuer"),
+        ({"jwt_issuer": "unix:/a", "jwt_audience": ("a",)}, "--jwt-issuer must be an http"),
+        ({"jwt_issuer": "https://a", "jwt_audience": ("a",), "no_auth": True}, "choose between keys and --no-auth"),
+    ],
+)
+def test_settings_that_judge_no_token_are_refused(settings: dict[str, Any], error: str) -> None:
+    with pytest.raises(ConfigError, match=error):
+        Config(demo=True, **settings)
