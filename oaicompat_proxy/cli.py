@@ -19,6 +19,7 @@ from .commands.forget import forget
 from .commands.replay.replay import replay
 from .config.command_line import file_option, load_config, options, reload_config, settings_file
 from .config.settings import Config, ConfigError
+from .core.build import FORM
 from .server.access.api_keys import KeysError, new_entry
 from .server.observability.process_setup import set_up_process
 from .server.process.serve import serve
@@ -96,7 +97,7 @@ NEW_KEY = click.Option(
     callback=make_key,
 )
 
-main = click.version_option(__version__, prog_name="oaicompat-proxy")(
+main = click.version_option(f"{__version__} ({FORM})", prog_name="oaicompat-proxy")(
     click.Group(
         "oaicompat-proxy",
         callback=run,

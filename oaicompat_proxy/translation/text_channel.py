@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class SurrogateJoiner:
@@ -23,7 +23,7 @@ class SurrogateJoiner:
             return text
         text = self.half + text
         self.half = ""
-        if "\ud800" <= text[-1:] <= "\udbff":
+        if text and 0xD800 <= ord(text[-1]) <= 0xDBFF:
             self.half, text = text[-1], text[:-1]
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 

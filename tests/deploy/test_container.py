@@ -73,10 +73,10 @@ def test_what_is_copied_is_all_that_the_build_reads(tmp_path: Path) -> None:
 
 
 def test_its_extras_exist_and_it_is_installed_where_the_image_takes_it_from() -> None:
-    (run,) = arguments("RUN")
+    run = " ".join(arguments("RUN"))
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
-    extras = re.search(r'"\.\[(.+)\]"', run)
+    extras = re.search(r'\.whl\)\[(.+)\]"', run)
     assert extras
     assert set(extras[1].split(",")) <= set(setup["options.extras_require"])
     place = re.search(r"-m venv --without-pip (\S+)", run)
@@ -87,6 +87,14 @@ def test_its_extras_exist_and_it_is_installed_where_the_image_takes_it_from() ->
         f"{json.loads(final('ENTRYPOINT'))[0]} = oaicompat_proxy.cli:main"
         in setup["options.entry_points"]["console_scripts"]
     )
+
+
+def test_what_it_installs_is_the_compiled_wheel() -> None:
+    (built,) = [rest.split() for rest in arguments("RUN") if rest.startswith("scripts/")]
+    assert built[0] == "scripts/wheel"
+    assert "OAICOMPAT_COMPILE=1" in (ROOT / built[0]).read_text()
+    assert f'"$(ls {built[1]}/*.whl)[' in arguments("RUN")[-1]
+    assert "gcc" in arguments("RUN")[0].split(), "mypyc needs a compiler"
 
 
 def test_all_stages_stand_on_a_python_that_is_new_enough() -> None:

@@ -15,7 +15,7 @@ from tests.support.paths import ROOT
 
 SERVE = ROOT / "scripts" / "serve"
 COMMANDS = [
-    *(ROOT / "scripts" / name for name in ("serve", "test", "check", "fuzz", "soak", "clients")),
+    *(ROOT / "scripts" / name for name in ("serve", "test", "check", "fuzz", "soak", "clients", "wheel", "compile")),
     ROOT / ".ci" / "run",
 ]
 ECHO = '#!/bin/sh\necho "$@"\n'

@@ -20,6 +20,7 @@ import pytest
 
 from oaicompat_proxy import __version__
 from oaicompat_proxy.config.settings import Config, flag
+from oaicompat_proxy.core.build import FORM
 from oaicompat_proxy.server.process.serve import EXIT_INTERRUPTED
 from tests.support.conformance import check_stream
 from tests.support.scripted_gateway import Agent
@@ -112,7 +113,7 @@ def test_serving_loads_nothing_for_the_terminal() -> None:
 
 def test_version() -> None:
     said = run("--version")
-    assert (said.returncode, said.stdout.strip()) == (0, f"oaicompat-proxy, version {__version__}")
+    assert (said.returncode, said.stdout.strip()) == (0, f"oaicompat-proxy, version {__version__} ({FORM})")
 
 
 def test_the_introduction_says_what_a_newcomer_needs() -> None:

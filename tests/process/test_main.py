@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from oaicompat_proxy import __version__
+from oaicompat_proxy.core.build import FORM
 
 
 def ask(*command: str) -> str:
@@ -19,4 +20,7 @@ def test_the_module_is_the_command() -> None:
 
 
 def test_the_module_has_the_commands_version() -> None:
-    assert ask(sys.executable, "-m", "oaicompat_proxy", "--version") == f"oaicompat-proxy, version {__version__}\n"
+    assert (
+        ask(sys.executable, "-m", "oaicompat_proxy", "--version")
+        == f"oaicompat-proxy, version {__version__} ({FORM})\n"
+    )

@@ -23,6 +23,7 @@ from ... import __version__
 from ...api.protocol import ClientApi
 from ...api.registry import DEFAULT_API
 from ...core.answer import Envelope
+from ...core.build import FORM, python_build
 from ...core.errors import InvalidRequest, ProxyError, UpstreamRefused
 from ...core.sse import KEEP_ALIVE, encode
 from ...dialects.protocol import Gateway, HttpCall
@@ -144,6 +145,8 @@ async def about(request: web.Request) -> web.Response:
     config = request.app[RUNTIME].config
     body = {
         "version": __version__,
+        "form": FORM,
+        "python": python_build(),
         "http": f"{request.version.major}.{request.version.minor}",
         "connection": request.headers.get("Connection", ""),
         "peer": _peer(request),

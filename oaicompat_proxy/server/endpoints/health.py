@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
+from ...core.build import FORM
 from ...core.errors import ProxyError
 from ..context import server_of
 from ..gateway import GATEWAYS, Gateway
@@ -14,7 +15,7 @@ from ..gateway import GATEWAYS, Gateway
 
 async def live(request: web.Request) -> web.Response:
     """200 while the event loop turns."""
-    return web.json_response({"status": "ok"})
+    return web.json_response({"status": "ok", "form": FORM})
 
 
 async def ready(request: web.Request) -> web.Response:

@@ -15,6 +15,7 @@ from oaicompat_proxy.commands.apis import APIS
 from oaicompat_proxy.commands.doctor.gateway_checks import check_gateway
 from oaicompat_proxy.commands.doctor.probe import Probe
 from oaicompat_proxy.config.settings import Config
+from oaicompat_proxy.core.build import FORM, is_optimised, python_build
 from oaicompat_proxy.demo.gateway import serve
 from oaicompat_proxy.demo.settings import GatewaySettings
 from oaicompat_proxy.server.app import create_app
@@ -85,6 +86,8 @@ def test_so_is_the_proxy_alone(behind: str) -> None:
     status, findings = examine(behind)
     assert (status, ailing(findings)) == (0, {})
     assert "behind" not in findings["proxy"]["text"]
+    assert findings["python"]["text"] == f"{python_build()}, the proxy's hot path is {FORM}"
+    assert findings["python"]["level"] == ("ok" if is_optimised(python_build()) else "note")
 
 
 @pytest.mark.parametrize(

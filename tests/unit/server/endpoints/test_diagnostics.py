@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from oaicompat_proxy.core.build import FORM, python_build
 from oaicompat_proxy.server.endpoints.diagnostic_streams import MAX_PER_CALLER
 from tests.support.conformance import PING, check_error_body
 from tests.support.proxy import Proxy, Received, StartProxy
@@ -58,6 +59,7 @@ async def test_it_tells_how_this_very_request_came_in(proxy: StartProxy) -> None
     received = await proxied.request("GET", BASE, headers=headers)
     told = json.loads(received.body)
     assert (told["http"], told["connection"], told["request_id"], told["authorized"]) == ("1.1", "close", "me", True)
+    assert (told["form"], told["python"]) == (FORM, python_build())
     assert told["max_body"] == 12345
     assert b"s3cr3t" not in received.body
 

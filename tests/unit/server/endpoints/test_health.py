@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from oaicompat_proxy.core.build import FORM
 from tests.support.demo import Demo
 from tests.support.proxy import StartProxy
 from tests.support.scripted_gateway import Agent, Reply, answer
@@ -12,7 +13,8 @@ from tests.unit.server.endpoints.test_models import apps
 
 async def test_a_proxy_lives_without_its_gateway(proxy: StartProxy, agent: Agent) -> None:
     agent.replies("/invoke", Reply(["cut"], framing="raw"))
-    assert (await (await proxy()).get("/healthz")).status == 200
+    received = await (await proxy()).get("/healthz")
+    assert (received.status, json.loads(received.body)) == (200, {"status": "ok", "form": FORM})
     assert agent.exchanges == [], "the gateway is not asked: a restart would not help it"
 
 
