@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypedDict
 
 from aiohttp import web
@@ -41,10 +42,10 @@ from .redis import connect
 from .runtime import RUNTIME, GatewayRuntime
 from .shutdown import GracefulShutdown
 from .signing_secret import derive_keys, random_secrets, secret_in_redis, warn_if_ephemeral
+from .single_sign_on.single_sign_on import SingleSignOn
 
 if TYPE_CHECKING:
     from .bounded_redis import BoundedRedis
-    from .single_sign_on.single_sign_on import SingleSignOn
 
 PROBES = frozenset({health.live, health.ready})
 PUBLIC = PROBES | {scrape.metrics}
@@ -146,10 +147,8 @@ def _identification(config: Config, secrets: Secrets) -> _Identification:
 
 def _single_sign_on(config: Config, authenticator: Authenticator, users: Users | None) -> SingleSignOn:
     """Raises ConfigError without the packages."""
-    try:
-        from .single_sign_on.single_sign_on import SingleSignOn
-    except ImportError:
-        raise ConfigError("--jwt-issuer needs the package PyJWT: pip install 'oaicompat-proxy[sso]'") from None
+    if not all(map(find_spec, ("jwt", "cryptography"))):
+        raise ConfigError("--jwt-issuer needs the package PyJWT: pip install 'oaicompat-proxy[sso]'")
     return SingleSignOn(config, authenticator, users)
 
 

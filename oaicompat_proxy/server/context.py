@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from aiohttp import web
 
@@ -19,10 +19,8 @@ from .access.rate_limiter import RateLimiter
 from .access.users import Users
 from .observability.run_report import RunReport
 from .shutdown import GracefulShutdown
+from .single_sign_on.single_sign_on import SingleSignOn
 from .sinks import SinkFactory
-
-if TYPE_CHECKING:
-    from .single_sign_on.single_sign_on import SingleSignOn
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

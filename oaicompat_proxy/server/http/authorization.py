@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -17,11 +16,9 @@ from ...core.durations import duration
 from ...core.errors import HostNotAllowed, InvalidKey, OriginNotAllowed, ProxyError, RateLimited
 from ..access.authenticator import Authenticator, peer_of
 from ..context import CONTEXT, EXPOSED, Handler, ServerRuntime
+from ..single_sign_on.single_sign_on import SingleSignOn
 from .client_api import find_api
 from .reporting import report_rejected
-
-if TYPE_CHECKING:
-    from ..single_sign_on.single_sign_on import SingleSignOn
 
 LONGEST_QUOTE = 100
 """Characters of an origin or host in an error message."""

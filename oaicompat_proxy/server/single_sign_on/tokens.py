@@ -4,6 +4,8 @@ The head of a token is an attacker's until the signature is verified: it chooses
 algorithm out of those of this key. `jku`, `x5u` and `jwk` in it are read by nobody. Only algorithms with a public key
 are accepted, so no public key can be used as a secret (RFC 8725, 2.1 and 3.1 to 3.5).
 
+It is imported where it is used, since it is installed only with the extra `sso`.
+
 Source: RFC 7515, 7517, 7519, 8725 and 9068.
 """
 
@@ -15,9 +17,6 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-
-import jwt
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from ...core.errors import InvalidToken
 
@@ -91,6 +90,8 @@ def find_key(keys: Sequence[IssuerKey], head: Head) -> IssuerKey | None:
 
 def verify(token: str, head: Head, key: IssuerKey, *, issuer: str, audience: Sequence[str]) -> Mapping[str, Any]:
     """The claims of the token. Raises InvalidToken."""
+    import jwt
+
     try:
         claims: Mapping[str, Any] = jwt.decode(
             token,
@@ -144,6 +145,8 @@ def _refuse(word: str) -> None:
 
 def _read_key(members: Mapping[str, Any]) -> IssuerKey | None:
     """None for a key that is no public key, is for something else, or is too weak."""
+    import jwt
+
     kid, uses = members.get("kid", ""), members.get("key_ops", ["verify"])
     algorithms = _algorithms_of(members)
     if not algorithms or not isinstance(kid, str) or members.get("use", "sig") != "sig" or "verify" not in uses:
@@ -152,7 +155,7 @@ def _read_key(members: Mapping[str, Any]) -> IssuerKey | None:
         public = jwt.PyJWK({name: value for name, value in members.items() if name in PUBLIC}, min(algorithms)).key
     except (jwt.PyJWTError, ValueError, TypeError, KeyError):
         return None
-    if isinstance(public, RSAPublicKey) and public.key_size < MIN_RSA_BITS:
+    if members["kty"] == "RSA" and public.key_size < MIN_RSA_BITS:
         return None
     return IssuerKey(kid, public, algorithms)
 
