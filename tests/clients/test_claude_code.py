@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -76,10 +77,10 @@ class ClaudeCode:
     work: Path
     proxy: Child
 
-    def ask(self, question: str, *command: str) -> Turn:
+    def ask(self, question: str, *command: str, **environment: str) -> Turn:
         """One turn: of a new conversation, or with a command that continues one."""
         before = count_runs(self.gateway)
-        process = self._start(question, *command)
+        process = self._start(question, *command, **environment)
         said, complaints = process.communicate(timeout=PATIENCE)
         lines = [json.loads(line) for line in said.splitlines()]
         assert lines, complaints
@@ -96,18 +97,36 @@ class ClaudeCode:
             process.send_signal(signal.SIGINT)
         return count_runs(self.gateway) - before
 
+    @contextmanager
+    def occupied(self) -> Iterator[None]:
+        """Another client's run has begun, a slow one."""
+        body = {
+            "model": "demo",
+            "max_tokens": 1000,
+            "stream": True,
+            "messages": [{"role": "user", "content": "[[scenario:slow]]"}],
+        }
+        headers = {"Content-Type": "application/json"}
+        with urlopen(Request(f"{self.base}/v1/messages", json.dumps(body).encode(), headers)) as answer:
+            assert b"message_start" in answer.readline()
+            yield
+
+    def answers(self, status: int) -> int:
+        """How many requests were answered with this status so far."""
+        return len(re.findall(rf"\bstatus={status}\b", self.proxy.said))
+
     @property
     def sessions(self) -> list[str]:
         """The agent's session of each run, from the proxy's log."""
         return SESSION.findall(self.proxy.said)
 
-    def _start(self, question: str, *command: str) -> subprocess.Popen[str]:
+    def _start(self, question: str, *command: str, **environment: str) -> subprocess.Popen[str]:
         home = {"HOME": str(self.work), "PATH": os.environ["PATH"]}
         model = {"ANTHROPIC_BASE_URL": self.base, "ANTHROPIC_API_KEY": "any", "ANTHROPIC_MODEL": "demo"}
         return subprocess.Popen(
             [str(self.program), "-p", "--output-format", "stream-json", "--verbose", *command, question],
             cwd=self.work,
-            env={**home, **model, **ALONE},
+            env={**home, **model, **ALONE, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -198,6 +217,51 @@ def test_a_broken_connection(start: StartClaudeCode, mark: bytes) -> None:
 
 def test_a_turn_that_is_stopped(claude_code: ClaudeCode) -> None:
     assert claude_code.stop("[[scenario:slow]]", "I am") == 1
+
+
+ONCE = {"CLAUDE_CODE_MAX_RETRIES": "0"}
+
+
+def test_a_wrong_key(start: StartClaudeCode) -> None:
+    """Claude Code by itself asks eleven times."""
+    with start("--api-key", "right") as claude_code:
+        turn = claude_code.ask("Hello", ANTHROPIC_API_KEY="wrong")
+        assert "401" in (turn.error or "")
+        assert (turn.runs, claude_code.answers(401)) == (0, 1)
+
+
+def test_a_limit_of_requests(start: StartClaudeCode) -> None:
+    with start("--api-key", "any", "--requests-per-minute", "1") as claude_code:
+        assert claude_code.ask("Hello").error is None
+        turn = claude_code.ask("Hello again", **ONCE)
+        assert "429" in (turn.error or "")
+        assert (turn.runs, claude_code.answers(429)) == (0, 1)
+
+
+def test_an_answer_that_is_not_kept(start: StartClaudeCode) -> None:
+    """Claude Code asks again behind a broken connection. The answer was too long to keep: the agent runs once."""
+    with start("--max-idempotent-answer", "100", break_behind=b"text_delta") as claude_code:
+        turn = claude_code.ask("Hello")
+        assert "409" in (turn.error or "")
+        assert turn.runs == 1
+
+
+def test_a_turn_that_has_to_wait_for_another_run(start: StartClaudeCode) -> None:
+    """Claude Code asks until there is room, and the agent runs once."""
+    with start("--max-runs", "1", "--max-waiting", "0") as claude_code:
+        with claude_code.occupied():
+            turn = claude_code.ask("Hello")
+        assert turn.error is None
+        assert greets(turn.text)
+        assert turn.runs == 1
+        assert claude_code.answers(529) > 0
+
+
+def test_a_proxy_that_stays_overloaded(start: StartClaudeCode) -> None:
+    with start("--max-runs", "1", "--max-waiting", "0") as claude_code, claude_code.occupied():
+        turn = claude_code.ask("Hello", **ONCE)
+        assert "529" in (turn.error or "")
+        assert turn.runs == 0
 
 
 def test_two_turns_in_one_session(claude_code: ClaudeCode) -> None:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import re
+from typing import Any
 
 import aiohttp
 import pytest
 
+from oaicompat_proxy.config.fields import ConfigError
+from oaicompat_proxy.config.settings import Config
 from tests.support.conformance import PING as CHUNK
 from tests.support.conformance import check_body, check_stream
+from tests.support.message_parts import request
+from tests.support.messages_conformance import check_message_stream
 from tests.support.processes import nginx
 from tests.support.prometheus_text import scrape
 from tests.support.proxy import CHAT, Line, StartProxy, chat_body
@@ -158,6 +165,34 @@ async def test_no_ping_is_inside_json(proxy: StartProxy, agent: Agent, key: tupl
     body = await line.read_to_end()
     assert len(body) == int(headers["content-length"])
     assert check_body(body).text == "Hello"
+
+
+# Claude Code's patience
+
+PATIENCE_OF_CLAUDE_CODE = 300
+"""Seconds without a byte after which it asks again."""
+
+
+async def test_a_message_is_never_silent_for_as_long_as_claude_code_waits(proxy: StartProxy, agent: Agent) -> None:
+    """The clock is short: as many keep-alives as stand in Claude Code's 300 s, and more, all of them pings."""
+    gate = asyncio.Event()
+    agent.plays(OPENING, text("Hello"), gate, closing())
+    line = await (await proxy(keep_alive=0.01, first_event_wait=0.01)).dial()
+    await line.post(request(model="default", stream=True), path="/v1/messages", version="1.0")
+    await line.read_head()
+    body = await line.read_until(b"text_delta")
+    for _ in range(math.ceil(PATIENCE_OF_CLAUDE_CODE / Config(demo=True).keep_alive) + 1):
+        body += await line.read_until(b"event: ping")
+    gate.set()
+    answer = check_message_stream(body + await line.read_to_end())
+    assert (answer.text, answer.pings > 20) == ("Hello", True)
+
+
+@pytest.mark.parametrize("seconds", [240, 241])
+def test_no_setting_is_longer_than_claude_codes_patience(seconds: float) -> None:
+    config: dict[str, Any] = {"demo": True, "keep_alive": seconds}
+    with contextlib.nullcontext() if seconds <= 240 else pytest.raises(ConfigError, match="240"):
+        assert Config(**config).keep_alive < PATIENCE_OF_CLAUDE_CODE
 
 
 # Behind nginx

@@ -1,6 +1,6 @@
 """Our errors as Anthropic's clients read them.
 
-Source: `api/anthropic/PROTOCOL.md`, "Errors"; types of the `anthropic` package 2.14, `ErrorObject`.
+Source: `api/anthropic/PROTOCOL.md`, "Errors"; types of the `anthropic` package 2.14, `ErrorType`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from ...core.errors import (
     Forbidden,
     HostNotAllowed,
     IdempotencyFull,
+    IdempotencyKeyReused,
+    IdempotentAnswerGone,
     InvalidRequest,
     MissingKey,
     NotFound,
@@ -24,7 +26,9 @@ from ...core.errors import (
     Overloaded,
     ProxyError,
     RateLimited,
+    RunCancelled,
     ServerStopping,
+    SessionBusy,
     SessionsUnavailable,
     TooManyConnections,
     TooManyRuns,
@@ -45,6 +49,7 @@ TYPES: tuple[tuple[str, tuple[type[ProxyError], ...]], ...] = (
     ("permission_error", (Forbidden, HostNotAllowed, OriginNotAllowed)),
     ("not_found_error", (NotFound,)),
     ("request_too_large", (BodyTooLarge,)),
+    ("conflict_error", (IdempotencyKeyReused, IdempotentAnswerGone, RunCancelled, SessionBusy)),
     ("invalid_request_error", (InvalidRequest,)),
     ("api_error", (ProxyError,)),
 )

@@ -43,8 +43,11 @@ class TimeLimits:
         "files: an agent in a loop must end.",
         gateway=True,
     )
-    keep_alive: PositiveSeconds = field(
-        15.0, "Seconds between the keep-alives of a silent stream; a quarter of nginx's 60 s.", gateway=True
+    keep_alive: Annotated[PositiveSeconds, Field(le=240)] = field(
+        15.0,
+        "Seconds between the keep-alives of a silent stream; a quarter of nginx's 60 s. At most 240: Claude Code gives "
+        "a stream up that is silent for 300 s.",
+        gateway=True,
     )
     keep_alive_form: Literal["chunk", "comment"] = field(
         "chunk",

@@ -40,7 +40,7 @@ def reported(api: ClientApi, handler: Handler) -> Handler:
             report.on_client_gone()
             raise
         except Exception as error:
-            report.fail(error)
+            report.fail(error, _status_in(api, error))
             raise
         finally:
             report.end(sent=request.writer.output_size, status=status)
@@ -55,9 +55,14 @@ def report_rejected(request: web.Request, error: ProxyError) -> None:
     if api is not None:
         telemetry = request.app[TELEMETRY]
         report = request[CONTEXT].report = _begin(telemetry, request, api)
-        report.fail(error)
+        report.fail(error, _status_in(api, error))
         report.end(sent=0)
         notify(telemetry.observers, report)
+
+
+def _status_in(api: ClientApi, error: Exception) -> int:
+    """0 for what is no error of ours. Anthropic's API has another status than HTTP where a server has no room."""
+    return api.encode_error(error).status if isinstance(error, ProxyError) else 0
 
 
 def _begin(telemetry: Telemetry, request: web.Request, api: ClientApi, key_name: str = "") -> RunReport:

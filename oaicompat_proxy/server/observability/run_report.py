@@ -229,10 +229,11 @@ class RunReport(RunSummary):
             now = perf_counter()
             self.first_token, self.added_to_first_token = now - self.began, now - self._received
 
-    def fail(self, error: Exception) -> None:
-        """Only the first failure counts."""
+    def fail(self, error: Exception, status: int = 0) -> None:
+        """Only the first failure counts. `status`: that the client gets, if its API has one of its own."""
         if not self.outcome:
-            self.outcome, self.error_type, self.status = outcome_of(error), error_type(error), status_of(error)
+            self.outcome, self.error_type = outcome_of(error), error_type(error)
+            self.status = status or status_of(error)
 
     def on_client_gone(self) -> None:
         if not self.outcome:

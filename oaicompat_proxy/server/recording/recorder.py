@@ -47,7 +47,8 @@ class Recorder:
                 outcome = "answered"
                 return response
             except ProxyError as error:
-                writer.body(error.status, api.encode_error(redact_tokens(error, request), context.request_id).body)
+                answer = api.encode_error(redact_tokens(error, request), context.request_id)
+                writer.body(answer.status, answer.body)
                 raise
             except (asyncio.CancelledError, ConnectionResetError):
                 outcome = "the client left"

@@ -11,7 +11,10 @@ from tests.support.messages_conformance import check_message_error
 
 CASES: list[tuple[ProxyError, int, str]] = [
     (tree.InvalidRequest("x"), 400, "invalid_request_error"),
-    (tree.SessionBusy("x"), 409, "invalid_request_error"),
+    (tree.SessionBusy("x"), 409, "conflict_error"),
+    (tree.IdempotencyKeyReused("x"), 409, "conflict_error"),
+    (tree.IdempotentAnswerGone("x"), 409, "conflict_error"),
+    (tree.RunCancelled("x"), 409, "conflict_error"),
     (tree.MissingKey("x"), 401, "authentication_error"),
     (tree.InvalidKey("x"), 401, "authentication_error"),
     (tree.Forbidden("x"), 403, "permission_error"),

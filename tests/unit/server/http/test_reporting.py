@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
+import re
 import sys
 from types import FrameType
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from oaicompat_proxy.server.answering import answer as answers
 from oaicompat_proxy.server.observability.run_report import RunSummary
 from oaicompat_proxy.server.observability.telemetry import TELEMETRY
+from tests.support.message_parts import request
 from tests.support.prometheus_text import Exposition, scrape
 from tests.support.proxy import CHAT, Proxy, StartProxy, chat_body
 from tests.support.scripted_gateway import OPENING, Agent, Reply, answer, failure, run, text
@@ -212,6 +215,21 @@ async def test_who_asks_too_often_is_refused_and_counted(proxy: StartProxy, agen
     assert metrics.total("oaicompat_runs_total") == 2
     assert metrics.total("oaicompat_runs_total", outcome="refused") == 1
     assert metrics.total("gen_ai_server_request_duration_seconds_count", error_type="rate_limit_exceeded") == 1
+
+
+async def test_the_status_is_the_one_that_the_client_gets(
+    proxy: StartProxy, agent: Agent, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Anthropic's API has a status of its own for a server without room."""
+    agent.plays("stall")
+    front = await proxy(max_runs=1, max_waiting=0)
+    first = asyncio.create_task(front.chat())
+    await agent.until(lambda: agent.runs)
+    caplog.set_level(logging.INFO, "oaicompat_proxy.runs")
+    assert (await front.chat()).status == 503
+    assert (await front.post(request(), path="/v1/messages")).status == 529
+    first.cancel()
+    assert [found for line in caplog.messages for found in re.findall(r"status=(\d+)", line)][:2] == ["503", "529"]
 
 
 async def test_a_run_is_counted_once_however_many_read_its_answer(proxy: StartProxy, agent: Agent) -> None:
