@@ -84,6 +84,7 @@ MAY_BE_LONGER = {"core.errors"}
 
 NEED_NO_TEST = {
     "cli": "process/test_cli runs it",
+    "server.idempotency.claim_scripts": "unit/server/idempotency/test_claims runs them in a real Redis",
     "server.bounded_keys": "unit/server/test_stored_answers and unit/server/sessions/test_id_store fill a real Redis",
     "api.protocol": "only what is asked of others",
     "api.registry": "wire/test_toy_api serves what stands in it",

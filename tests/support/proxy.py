@@ -72,8 +72,8 @@ class Line:
         async with asyncio.timeout(PATIENCE):
             return await self._reader.read(count)
 
-    async def read_until(self, mark: bytes) -> bytes:
-        async with asyncio.timeout(PATIENCE):
+    async def read_until(self, mark: bytes, *, within: float = PATIENCE) -> bytes:
+        async with asyncio.timeout(within):
             return await self._reader.readuntil(mark)
 
     async def read_to_end(self) -> bytes:

@@ -4,14 +4,15 @@ A claim is a key whose value names the request and its holder. The holder renews
 that the key has left to live says when it was renewed last, by Redis' own clock. A claim stays when its run has ended,
 and its outcome is stored under a second key, where later retries read it.
 
-- Redis loses its data (a restart, FLUSHALL). A holder sets its key again at its next renewal; a retry that comes before
-  that runs the agent a second time.
+- Redis loses its data (a restart, FLUSHALL), as the session locks see it. Each process sets its claims again at its
+  next renewal, also those of runs that have ended, and until then no claim is granted.
 - A holder dies. Its claim stays for RUNNING_TTL, and a retry is told that the answer is gone: the agent may have acted.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import secrets
@@ -22,6 +23,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ...core.errors import SessionsUnavailable
 from ..bounded_keys import SET_BOUNDED
 from ..redis import mapped_errors
+from ..sessions import redis_locks
+from ..sessions.redis_locks import HEARTBEAT, HEARTBEAT_TTL, LOSS
+from .claim_scripts import ACQUIRE, END, LOOK_FOR_LOSS, RENEW
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -52,41 +56,18 @@ MAX_OUTCOME_SIZE = 256 * 1024
 CANCEL_INTERVAL = 0.1
 """Seconds between two cancellations of the renewals."""
 
+LOSS_POLL = 0.25
+"""Seconds between two attempts to get a claim after a loss of data."""
+
 BATCH_SIZE = 500
 """Claims that one command renews."""
+
+MAX_REMEMBERED = 1000
+"""Ended claims that a process would set again; the oldest are forgotten."""
 
 _PREFIX = "oaicompat:run:"
 _CLAIMS = "oaicompat:runs"
 _OUTCOMES = "oaicompat:outcomes"
-
-_ACQUIRE = (
-    """
-local found = redis.call('GET', KEYS[1])
-if found then
-  redis.call('SET', KEYS[3], '1', 'PX', ARGV[5])
-  return {found, redis.call('PTTL', KEYS[1])}
-end
-"""
-    + SET_BOUNDED
-)
-"""`KEYS`: claim, all claims, followers. `ARGV`: value, milliseconds to live, score, most claims, FOLLOWER_TTL."""
-
-_RENEW = """
-local followed = {}
-for number = 1, #KEYS, 2 do
-  local value = ARGV[(number + 1) / 2 + 1]
-  if (redis.call('GET', KEYS[number]) or value) == value then redis.call('SET', KEYS[number], value, 'PX', ARGV[1]) end
-  if redis.call('EXISTS', KEYS[number + 1]) == 1 then followed[#followed + 1] = value end
-end
-return followed
-"""
-"""`KEYS`: claim and followers, for each. `ARGV`: milliseconds to live, then the value of each."""
-
-_END = """
-if (redis.call('GET', KEYS[1]) or ARGV[1]) ~= ARGV[1] then return end
-if ARGV[2] == '' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
-"""
-"""`ARGV`: the value of the running claim, that of the ended one or nothing, milliseconds to live."""
 
 
 class FoundClaim(NamedTuple):
@@ -145,13 +126,16 @@ class RedisClaims:
         """`namespace`: of this gateway's keys."""
         self._redis = redis
         self._namespace = namespace
-        self._acquire = redis.register_script(_ACQUIRE)
-        self._renew = redis.register_script(_RENEW)
-        self._end = redis.register_script(_END)
+        self._acquire = redis.register_script(ACQUIRE)
+        self._renew = redis.register_script(RENEW)
+        self._end = redis.register_script(END)
+        self._look_for_loss = redis.register_script(LOOK_FOR_LOSS)
         self._set_bounded = redis.register_script(SET_BOUNDED)
         # state
         self._held: dict[str, Claim] = {}
         """By the value in Redis."""
+        self._ended: dict[str, tuple[Claim, float]] = {}
+        """The same, of runs that have ended, and until when by the loop's time; oldest first."""
         self._renewing: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -164,11 +148,9 @@ class RedisClaims:
 
     async def acquire(self, claim: Claim) -> FoundClaim | None:
         """None if the claim is this process's now. Raises SessionsUnavailable."""
-        keys = [claim.key, _CLAIMS, claim.followers]
-        arguments: list[str | float] = [claim.running, _ms(RUNNING_TTL), time.time(), MAX_CLAIMS, _ms(FOLLOWER_TTL)]
         try:
-            with mapped_errors():
-                found = await self._acquire(keys, arguments)
+            while (found := await self._try(claim)) == b"lost":  # noqa: ASYNC110 -- others set their claims again
+                await asyncio.sleep(LOSS_POLL)
         except BaseException:
             self.end(claim, None, ttl=0)  # Redis may have granted it although its reply was not read
             raise
@@ -178,6 +160,12 @@ class RedisClaims:
         if self._renewing is None:
             self._renewing = asyncio.create_task(self._renew_forever(), name="renew run claims")
         return None
+
+    async def _try(self, claim: Claim) -> Any:
+        keys = [claim.key, _CLAIMS, claim.followers, HEARTBEAT, LOSS]
+        arguments: list[str | float] = [claim.running, _ms(RUNNING_TTL), time.time(), MAX_CLAIMS, _ms(FOLLOWER_TTL)]
+        with mapped_errors():
+            return await self._acquire(keys, [*arguments, _ms(HEARTBEAT_TTL), _ms(redis_locks.GRACE)])
 
     async def find_outcome(self, claim: Claim) -> bytes | None:
         """Raises SessionsUnavailable."""
@@ -189,6 +177,8 @@ class RedisClaims:
         """Stores the outcome for `ttl` seconds in the background. Without an outcome the claim is deleted."""
         self._held.pop(claim.running, None)
         claim.has_outcome = outcome is not None
+        if outcome is not None and ttl > 0:
+            self._remember(claim, ttl)
         task = asyncio.create_task(self._store(claim, outcome, ttl), name="end a run claim")
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
@@ -219,9 +209,28 @@ class RedisClaims:
         PROBES.set(True)
         while True:
             claims = list(self._held.values())
+            await self._restore_ended()
             for start in range(0, len(claims), BATCH_SIZE):
                 await self._renew_batch(claims[start : start + BATCH_SIZE])
             await asyncio.sleep(RENEWAL_INTERVAL)
+
+    def _remember(self, claim: Claim, ttl: float) -> None:
+        now = asyncio.get_running_loop().time()
+        self._ended[claim.ended] = claim, now + ttl
+        while len(self._ended) > MAX_REMEMBERED:
+            del self._ended[next(iter(self._ended))]
+
+    async def _restore_ended(self) -> None:
+        """Sets the claims of runs that have ended again if Redis has lost its data: their outcomes are gone."""
+        if not (self._held or self._ended):
+            return
+        now = asyncio.get_running_loop().time()
+        self._ended = {value: each for value, each in self._ended.items() if each[1] > now}
+        with contextlib.suppress(SessionsUnavailable), mapped_errors():
+            if not await self._look_for_loss([HEARTBEAT, LOSS], [_ms(HEARTBEAT_TTL), _ms(redis_locks.GRACE)]):
+                return
+            for value, (claim, until) in list(self._ended.items()):
+                await self._redis.set(claim.key, value, px=_ms(until - now), nx=True)
 
     async def _renew_batch(self, claims: list[Claim]) -> None:
         claims = [claim for claim in claims if claim.running in self._held]

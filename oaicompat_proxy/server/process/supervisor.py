@@ -51,6 +51,11 @@ def _supervise(config: Config, read: Callable[[], Config]) -> NoReturn:
             "without --redis each worker has its own sessions and rate limits; make the load balancer send each "
             "session to the same worker"
         )
+        if not config.response_db and any(each.responses == "stored" for each in config.gateways):
+            log.warning(
+                "responses are stored in memory, which ends with this process: several workers need --redis or "
+                "--response-db to keep them, and --redis to follow or cancel a response at any worker"
+            )
     with open_sockets(config) as sockets:
         GunicornApp(config, sockets, read).run()
 

@@ -49,8 +49,9 @@ BATCH_SIZE = 500
 """Locks that one command renews."""
 
 _PREFIX = "oaicompat:lock:"
-_HEARTBEAT = "oaicompat:alive"
-_LOSS = "oaicompat:lost"
+HEARTBEAT = "oaicompat:alive"
+LOSS = "oaicompat:lost"
+"""The claims of runs look at both, too: every process renews the first, from its start to its end."""
 
 # KEYS: heartbeat, loss, locks. ARGV: whether this process has used Redis before, HEARTBEAT_TTL, GRACE, LOCK_TTL, …
 
@@ -154,7 +155,7 @@ class RedisLocks:
             await asyncio.sleep(min(POLL_INTERVAL, left))
 
     async def _try(self, key: str, token: str, *, is_new: bool) -> bool:
-        keys, arguments = [_HEARTBEAT, _LOSS, _PREFIX + key], [*self._common(), token, int(is_new)]
+        keys, arguments = [HEARTBEAT, LOSS, _PREFIX + key], [*self._common(), token, int(is_new)]
         try:
             with mapped_errors():
                 return bool(await self._acquire(keys, arguments))
@@ -203,7 +204,7 @@ class RedisLocks:
 
     async def _renew_batch(self, batch: dict[str, _HeldLock]) -> None:
         began = _now()
-        keys = [_HEARTBEAT, _LOSS, *(_PREFIX + held.key for held in batch.values())]
+        keys = [HEARTBEAT, LOSS, *(_PREFIX + held.key for held in batch.values())]
         try:
             with mapped_errors():
                 taken = {each.decode() for each in await self._renew(keys, [*self._common(), *batch])}

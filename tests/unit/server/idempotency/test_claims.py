@@ -11,6 +11,7 @@ from oaicompat_proxy.core.errors import SessionsUnavailable
 from oaicompat_proxy.server import redis as redis_client
 from oaicompat_proxy.server.idempotency import claims
 from oaicompat_proxy.server.idempotency.claims import Claim, RedisClaims
+from oaicompat_proxy.server.sessions import redis_locks
 from tests.support.proxy_harness import RedisServer
 
 pytest_plugins = ["tests.support.proxy_fixtures"]
@@ -20,6 +21,7 @@ pytest_plugins = ["tests.support.proxy_fixtures"]
 async def holders(own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[RedisClaims]]:
     """Two processes, as far as claims go."""
     monkeypatch.setattr(claims, "RENEWAL_INTERVAL", 0.02)
+    monkeypatch.setattr(redis_locks, "GRACE", 0.01)
     async with redis_client.connect(own_redis.url) as first, redis_client.connect(own_redis.url) as second:
         both = [RedisClaims(each, "") for each in (first, second)]
         yield both
@@ -141,3 +143,25 @@ async def test_without_redis_it_is_unavailable_and_nothing_is_left_behind(
     own_redis.stop()
     with pytest.raises(SessionsUnavailable):
         await a.acquire(claim_of(a))
+
+
+async def test_after_a_loss_of_data_none_gets_the_claim_of_another(
+    holders: list[RedisClaims], own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither that of a run that goes on nor that of one that has ended, whose outcome is gone."""
+    monkeypatch.setattr(redis_locks, "GRACE", 0.5)
+    a, b = holders
+    running, ended = claim_of(a, "running"), claim_of(a, "ended")
+    for each in (running, ended):
+        assert await a.acquire(each) is None
+    a.end(ended, b"told", ttl=60)
+    await until_ended(b, "ended")
+    own_redis.flush()
+    found = await b.acquire(claim_of(b, "running"))
+    assert found is not None
+    assert not found.has_ended
+    found = await b.acquire(claim_of(b, "ended"))
+    assert found is not None
+    assert found.has_ended
+    assert await b.find_outcome(claim_of(b, "ended")) is None
+    assert await b.acquire(claim_of(b, "new")) is None
