@@ -10,6 +10,9 @@ code, the code is the one that they know; codes that begin with `upstream_` and 
 
 from __future__ import annotations
 
+CONVERSATION = "messages"
+"""The `param` of an error about the conversation that is found after parsing; an API may have another name for it."""
+
 
 class ProxyError(Exception):
     """Root of all errors that may be shown to a client; itself a fault of this proxy."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -16,7 +18,7 @@ from oaicompat_proxy.core.errors import ProxyError
 from oaicompat_proxy.core.request import RequestLimits
 from tests.support.conformance import check_error_body
 from tests.support.proxy import Proxy, Received, StartProxy
-from tests.support.scripted_gateway import Agent, answer, run
+from tests.support.scripted_gateway import PATIENCE, Agent, answer, run
 
 RESPONSES = "/v1/responses"
 USER = {"role": "user", "content": "Hi"}
@@ -44,6 +46,18 @@ BAD: dict[str, tuple[bytes, int, str | None, str | None]] = {
     "a type that is no word": (body_of([{"type": 1, "role": "user"}]), 400, "input[0].type", "invalid_type"),
     "nothing but an object": (body_of([{}]), 400, "input[0].type", "missing_required_parameter"),
     "an output without its call": (body_of([USER, OUTPUT]), 400, "input[1].call_id", None),
+    "an approval without its question": (
+        body_of([USER, {"type": "mcp_approval_response", "approval_request_id": "mcpr_x", "approve": True}]),
+        400,
+        "input",
+        "confirmation_unknown",
+    ),
+    "a conversation and a previous response": (
+        body_of("Hi", previous_response_id="resp_x", conversation="conv_x"),
+        400,
+        "conversation",
+        "mutually_exclusive_parameters",
+    ),
     "a call without its output": (body_of([USER, CALL, USER]), 400, "input[1].call_id", None),
     "calls that contradict": (
         body_of([USER, CALL, {**CALL, "name": "moon"}, OUTPUT]),
@@ -120,26 +134,47 @@ async def test_nothing_is_left_of_it(agent: Agent, front: Proxy) -> None:
     assert len(agent.runs) == 1
 
 
-async def test_unknown_foreign_and_deleted_answers_are_refused_in_the_same_words(
-    agent: Agent, proxy: StartProxy
+ROUTES = [("GET", ""), ("GET", "?stream=true"), ("GET", "/input_items"), ("POST", "/cancel"), ("DELETE", "")]
+
+
+async def test_unknown_foreign_deleted_and_expired_answers_are_refused_in_the_same_words(
+    agent: Agent, proxy: StartProxy, tmp_path: Path
 ) -> None:
+    """As a previous answer, and by their id."""
     agent.plays(run("Hello"))
     agent.replies("/invoke", answer({"apps": [{"id": "owl"}]}))
-    front = await proxy(api_key=("alice", "bob"))
+    keys: dict[str, Any] = {"api_key": ("alice", "bob")}
+    front = await proxy(**keys)
+    brief = await proxy(**keys, response_db=str(tmp_path / "responses.db"), response_ttl=0.1)
     alice, bob = ({"Authorization": f"Bearer {name}"} for name in ("alice", "bob"))
 
-    async def new_answer() -> str:
-        received = await front.post(body_of("Hi"), path=RESPONSES, headers=alice)
+    async def new_answer(front: Proxy) -> str:
+        received = await front.post(body_of("Hi", store=True), path=RESPONSES, headers=alice)
         return str(json.loads(received.body)["id"])
 
-    foreign, deleted = await new_answer(), await new_answer()
+    foreign, deleted, expired = await new_answer(front), await new_answer(front), await new_answer(brief)
     await front.request("DELETE", f"{RESPONSES}/{deleted}", headers=alice)
+    async with asyncio.timeout(PATIENCE):
+        while (await brief.request("GET", f"{RESPONSES}/{expired}", headers=alice)).status == 200:
+            pass
     runs, said = len(agent.runs), set()
-    for previous, headers in ((foreign, bob), (deleted, alice), ("resp_x", alice)):
-        received = await front.post(body_of("Hi", previous_response_id=previous), path=RESPONSES, headers=headers)
+    for where, answer_id, headers in (
+        (front, foreign, bob),
+        (front, deleted, alice),
+        (brief, expired, alice),
+        (front, "resp_x", alice),
+    ):
+        received = await where.post(body_of("Hi", previous_response_id=answer_id), path=RESPONSES, headers=headers)
         error = check_error_body(received.body)
-        said.add((received.status, error["code"], error["message"].replace(previous, "ID")))
-    assert said == {(400, "previous_response_not_found", "Previous response with id 'ID' not found.")}
+        said.add((received.status, error["param"], error["code"], error["message"].replace(answer_id, "ID")))
+        for method, below in ROUTES:
+            received = await where.request(method, f"{RESPONSES}/{answer_id}{below}", headers=headers)
+            error = check_error_body(received.body)
+            said.add((received.status, error["param"], error["code"], error["message"].replace(answer_id, "ID")))
+    assert said == {
+        (400, "previous_response_id", "previous_response_not_found", "Previous response with id 'ID' not found."),
+        (404, "response_id", None, "Response with id 'ID' not found."),
+    }
     assert len(agent.runs) == runs
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ...core import json_text, sse
 from ...core.errors import (
+    CONVERSATION,
     AgentQuotaExceeded,
     AgentRateLimited,
     InvalidRequest,
@@ -31,14 +32,14 @@ def type_of(error: ProxyError) -> str:
     return next(word for kind, word in TYPES if isinstance(error, kind))
 
 
-def error_body(error: ProxyError) -> bytes:
-    """`{"error": {message, type, param, code}}`."""
+def error_body(error: ProxyError, conversation: str = CONVERSATION) -> bytes:
+    """`{"error": {message, type, param, code}}`. `conversation`: the field that holds it."""
     return json_text.encode(
         {
             "error": {
                 "message": error.message,
                 "type": type_of(error),
-                "param": error.param,
+                "param": conversation if error.param == CONVERSATION else error.param,
                 "code": error.code,
             }
         }

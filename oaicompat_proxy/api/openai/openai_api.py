@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...core.answer import Envelope
-from ...core.errors import ProxyError
+from ...core.errors import CONVERSATION, ProxyError
 from ...core.request import AgentRequest
 from ..error_headers import error_headers
 from ..protocol import ApiRoute, ErrorAnswer, RetryRules
@@ -21,6 +21,7 @@ class OpenAiApi(UnkeptAnswers):
     """
 
     has_tool_items = False
+    conversation_field = CONVERSATION
     routes: Sequence[ApiRoute] = ()
     recorded_fields = RECORDED_FIELDS
 
@@ -38,7 +39,7 @@ class OpenAiApi(UnkeptAnswers):
         return Envelope(str(answer["id"]), int(answer["created"]), str(answer["model"]))
 
     def encode_error(self, error: ProxyError, request_id: str = "") -> ErrorAnswer:
-        return ErrorAnswer(error.status, error_headers(error), errors.error_body(error))
+        return ErrorAnswer(error.status, error_headers(error), errors.error_body(error, self.conversation_field))
 
     def encode_model(self, name: str, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
         return models.model_body(name, created=created, owner=owner, endpoints=endpoints)

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ...core.errors import AgentError, InvalidRequest
+from ...core.errors import CONVERSATION, AgentError, InvalidRequest
 from ...core.message import ToolCall
 from ...core.turn import ConfirmationReply
 from .interrupts import COMMAND, RESUME, TOOL_MESSAGE, PendingInterrupt, decode_interrupts, fingerprint
@@ -193,7 +193,7 @@ def _reject(schema: Any, answer: ConfirmationReply) -> None:
     if not answer.text:
         raise AgentError("The agent waits for more than a yes, which only --confirmations ask can get from a client.")
     wanted = json.dumps(schema, ensure_ascii=False)
-    raise InvalidRequest(f"The agent waits for an answer of this JSON schema: {wanted}", param="messages")
+    raise InvalidRequest(f"The agent waits for an answer of this JSON schema: {wanted}", param=CONVERSATION)
 
 
 def with_original_calls(call: ToolCall) -> list[ToolCall]:
@@ -206,7 +206,7 @@ def with_original_calls(call: ToolCall) -> list[ToolCall]:
     pairs = [(each, its_own) for each, its_own in zip(interrupts, arguments, strict=True) if each.call_id]
     if any(fingerprint(its_own) != each.fingerprint for each, its_own in pairs):
         raise InvalidRequest(
-            "The arguments of the agent's call were changed; send the question back as it was.", param="messages"
+            "The arguments of the agent's call were changed; send the question back as it was.", param=CONVERSATION
         )
     return [ToolCall(each.call_id, each.name, its_own) for each, its_own in pairs]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from ...core.errors import AgentError, AgentUnanswerable, InvalidRequest
+from ...core.errors import CONVERSATION, AgentError, AgentUnanswerable, InvalidRequest
 from ...core.message import Message
 from ...core.signing import SigningKeys
 from ...translation.confirmations import (
@@ -118,6 +118,6 @@ def confirmation_rejected(why: str) -> InvalidRequest:
     """`why`: the predicate of a sentence about the confirmation."""
     return InvalidRequest(
         f"This confirmation {why}; nothing was run. To ask the agent again, send the conversation without it.",
-        param="messages",
+        param=CONVERSATION,
         code="confirmation_unknown",
     )

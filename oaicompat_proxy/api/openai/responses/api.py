@@ -37,6 +37,7 @@ class ResponsesApi(OpenAiApi):
     has_tool_items = True
     recorded_fields = RECORDED_FIELDS
 
+    conversation_field = "input"
     keeps_answers = True
 
     @property
