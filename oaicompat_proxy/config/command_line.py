@@ -30,6 +30,9 @@ _FILE = f"{__name__}.file"
 _FILE_ERROR = f"{__name__}.fault"
 """Keys in the `meta` of click's context: the file that was read, or the error."""
 
+_UNSAID = (None, ParameterSource.DEFAULT)
+"""Sources of a value that nobody has given."""
+
 CLICK_TYPES: dict[object, click.ParamType[Any]] = {
     str: click.STRING,
     tuple: click.STRING,
@@ -147,8 +150,11 @@ def settings_file(context: click.Context) -> SettingsFile | None:
 def load_config(context: click.Context) -> Config:
     """The settings from flags, environment and file. `context`: of the command with the options. Raises ConfigError."""
     file = settings_file(context)
+    settings = {each.name: context.params[each.name] for each in fields(Config)}
+    if settings["demo"] and context.get_parameter_source("inspect") in _UNSAID:
+        settings["inspect"] = True
     try:
-        return build_config({each.name: context.params[each.name] for each in fields(Config)}, file)
+        return build_config(settings, file)
     except ConfigError as error:
         raise ConfigError(f"{error}{_file_locations(str(error), context, file)}") from None
 

@@ -20,6 +20,7 @@ from .sections.answers import AnswerSettings
 from .sections.diagnostics import DiagnosticSettings
 from .sections.gateway import GatewaySettings
 from .sections.idempotency import IdempotencySettings
+from .sections.inspection import InspectionSettings
 from .sections.process import ProcessSettings
 from .sections.sessions import SessionSettings
 from .sections.single_sign_on import SingleSignOnSettings
@@ -32,6 +33,7 @@ from .types import check_url
 @dataclass(frozen=True, kw_only=True)
 class Config(
     DiagnosticSettings,
+    InspectionSettings,
     SizeLimits,
     IdempotencySettings,
     TimeLimits,

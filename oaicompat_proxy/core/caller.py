@@ -29,6 +29,8 @@ class Caller:
     """A header may name the caller's user, wherever the request comes from."""
     user: str = field(default="", repr=False)
     """The person for whom the request is made, as far as the setting `user_from` finds one."""
+    inspect: bool = False
+    """The caller may use the page that shows runs."""
     authorization: str | None = field(default=None, repr=False)
     """The client's header, if it is passed on to the gateway; None if the gateway gets the proxy's token."""
 

@@ -51,6 +51,16 @@ class OriginPolicy:
         scheme, authority = found[1].lower(), found[2]
         return scheme in LOCAL_SCHEMES or (scheme in ("http", "https") and _is_loopback(host_of(authority)))
 
+    def owns_host(self, host: str) -> bool:
+        """Whether this is a name of the server itself: one of the loopback, or one that the setting allows."""
+        name = host_of(host)
+        return bool(name) and (ANY in self._hosts or name in self._hosts or _is_loopback(name))
+
+    def owns_origin(self, origin: str) -> bool:
+        """Whether a page of this origin came from such a name."""
+        found = _ORIGIN.fullmatch(origin)
+        return found is not None and found[1].lower() in ("http", "https") and self.owns_host(found[2])
+
     def allows_host(self, host: str) -> bool:
         """`localhost`, `*.localhost` and IP addresses need no DNS, so they cannot be rebound.
 
@@ -69,6 +79,12 @@ def host_of(authority: str) -> str:
     """The host in lower case, without port and final dot; an IPv6 address without brackets. Empty if malformed."""
     found = _AUTHORITY.fullmatch(authority)
     return found[1].strip("[]").rstrip(".").lower() if found else ""
+
+
+def is_same_origin(origin: str, host: str) -> bool:
+    """Whether a page of this origin calls its own server, whose `Host` it is."""
+    found = _ORIGIN.fullmatch(origin)
+    return found is not None and found[1].lower() in ("http", "https") and found[2].lower() == host.lower() != ""
 
 
 def is_host_name(text: str) -> bool:

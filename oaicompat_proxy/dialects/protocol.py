@@ -143,6 +143,8 @@ class Dialect(Protocol):
     """Whether a run's request carries a conversation message by message, and the client's tools."""
     recorded_fields: RecordedFields
     """The fields of its events that a masked recording shows."""
+    child_starts: frozenset[bytes]
+    """Names of the events with which a sub-agent or a branch begins. They are no part of the answer."""
 
     def session_key(self, app: str, name: str) -> str:
         """The key that addresses session `name` of `app`."""

@@ -39,7 +39,16 @@ def new_translator(options: AnswerOptions, **settings: Any) -> Translator:
 class StreamedAnswer:
     """One answer that is sent while the agent works. Each method returns the bytes to send now, or none."""
 
-    __slots__ = ("_observer", "_on_bytes", "_pings_are_comments", "_translator", "encoder", "ended", "failure")
+    __slots__ = (
+        "_observer",
+        "_on_bytes",
+        "_on_ping",
+        "_pings_are_comments",
+        "_translator",
+        "encoder",
+        "ended",
+        "failure",
+    )
 
     def __init__(
         self,
@@ -48,6 +57,7 @@ class StreamedAnswer:
         observer: PartObserver | None = None,
         on_bytes: OnBytes | None = None,
         *,
+        on_ping: OnBytes | None = None,
         pings_are_comments: bool = False,
     ) -> None:
         """`pings_are_comments`: a keep-alive is a comment of the event stream, not an event of the API."""
@@ -56,6 +66,7 @@ class StreamedAnswer:
         self._pings_are_comments = pings_are_comments
         self._observer = observer
         self._on_bytes = on_bytes
+        self._on_ping = on_ping
         # state
         self.ended = False
         """Every part of the answer is encoded; only `end` is to come."""
@@ -85,7 +96,10 @@ class StreamedAnswer:
 
     def ping(self) -> bytes:
         """A keep-alive; it is no part of the answer, so a recording does not show it."""
-        return sse.KEEP_ALIVE if self._pings_are_comments else self.encoder.ping()
+        data = sse.KEEP_ALIVE if self._pings_are_comments else self.encoder.ping()
+        if self._on_ping is not None:
+            self._on_ping(data)
+        return data
 
     def end(self) -> bytes:
         """The bytes after the last part."""
@@ -100,7 +114,9 @@ class StreamedAnswer:
             for part in parts:
                 self._observer.add(part)
         data = b"".join(map(self.encoder.encode, parts))
-        return data if self._on_bytes is None else self._observed(data)
+        if data and self._on_bytes is not None:
+            self._on_bytes(data)
+        return data
 
     def _observed(self, data: bytes) -> bytes:
         if data and self._on_bytes is not None:

@@ -36,7 +36,10 @@ class Outcome(NamedTuple):
 
 
 class Pipeline:
-    """One run for one client: `feed` every read, then `finish`."""
+    """One run for one client: `feed` every read, then `finish`.
+
+    Each method returns the bytes that a streamed answer gets now; none of an answer that is sent whole.
+    """
 
     def __init__(
         self,
@@ -63,29 +66,30 @@ class Pipeline:
         self._data: list[bytes] = []
         self._failure: ProxyError | None = None
 
-    def open(self) -> None:
+    def open(self) -> bytes:
         """The client has waited long enough for the first part of a stream."""
-        if isinstance(self._answer, StreamedAnswer) and not self._is_over:
-            self._data.append(self._answer.open())
+        if isinstance(self._answer, StreamedAnswer) and not self.is_over:
+            return self._add(self._answer.open())
+        return b""
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> bytes:
         """One read of the agent's stream."""
-        self._read(data, at_end=False)
+        return self._read(data, at_end=False)
 
-    def restart(self, run_id: str) -> None:
+    def restart(self, run_id: str) -> bytes:
         """The agent's stream has ended, and the run goes on in another one, as another tick."""
-        self.close()
+        last = self.close()
         self._reader = self._new_reader(run_id)
-        self._take([TickStarted()])
+        return last + self._take([TickStarted()])
 
-    def close(self) -> None:
+    def close(self) -> bytes:
         """The agent's stream has ended: events that waited for what follows them count now."""
-        self._read(b"", at_end=True)
+        return self._read(b"", at_end=True)
 
     def finish(self) -> Outcome:
         """The answer, once the agent's stream has ended."""
         self.close()
-        if not self._is_over:
+        if not self.is_over:
             try:
                 self._answer.finish()
             except ProxyError as error:
@@ -99,25 +103,33 @@ class Pipeline:
         return Outcome(200, b"".join([*self._data, ending]), True, is_cut)
 
     @property
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
+        """The answer is complete, or has failed: what the agent still sends is no part of it."""
         return self._answer.ended or self._failure is not None
 
-    def _read(self, data: bytes, *, at_end: bool) -> None:
-        if self._is_over:
-            return
+    def _read(self, data: bytes, *, at_end: bool) -> bytes:
+        if self.is_over:
+            return b""
         try:
-            self._take(self._reader.flush(at_end=True) if at_end else self._reader.feed(data))
+            return self._take(self._reader.flush(at_end=True) if at_end else self._reader.feed(data))
         except ProxyError as error:
             self._failure = error
+            return b""
 
-    def _take(self, events: Iterable[Event]) -> None:
+    def _take(self, events: Iterable[Event]) -> bytes:
         """Raises ProxyError in place of a whole answer."""
-        if not self._is_over:
-            if isinstance(self._answer, WholeAnswer):
-                self._answer.feed(events)
-            else:
-                self._data.append(self._answer.feed(events))
-                self._failure = self._answer.failure
+        if self.is_over:
+            return b""
+        if isinstance(self._answer, WholeAnswer):
+            self._answer.feed(events)
+            return b""
+        data = self._add(self._answer.feed(events))
+        self._failure = self._answer.failure
+        return data
+
+    def _add(self, data: bytes) -> bytes:
+        self._data.append(data)
+        return data
 
     def _new_reader(self, run_id: str) -> Reader:
         options = self._options

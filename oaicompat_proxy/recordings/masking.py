@@ -95,6 +95,17 @@ def mask(data: bytes, fields: RecordedFields) -> bytes:
     return masker.feed(data) + masker.finish()
 
 
+def event_name(data: bytes, fields: RecordedFields) -> str:
+    """The name of the event whose data this is, or the event's lines; empty if it has none."""
+    for line in data.decode("utf-8", "surrogateescape").splitlines():
+        name, _, value = line.partition(":") if _FIELD.match(line)[0] else ("", "", line)  # type: ignore[index]
+        if name == "event":
+            return value.strip()
+        if value.lstrip().startswith("{"):
+            return _find_name(value, fields)
+    return ""
+
+
 def mask_text(text: str) -> str:
     """Masks a text."""
     return text.translate(_MASKED)

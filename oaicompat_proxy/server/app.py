@@ -34,6 +34,9 @@ from .http.body import answer_expectation
 from .http.error_middleware import error_middleware
 from .http.headers import add_headers
 from .http.reporting import reported
+from .inspection.collector import COLLECTOR, Collector
+from .inspection.inspector import INSPECTOR, ServerInspector
+from .inspection.routes import HANDLERS, add_routes
 from .observability.process_setup import set_up_process
 from .observability.telemetry import TELEMETRY
 from .observers import observing
@@ -48,7 +51,7 @@ if TYPE_CHECKING:
     from .bounded_redis import BoundedRedis
 
 PROBES = frozenset({health.live, health.ready})
-PUBLIC = PROBES | {scrape.metrics}
+PUBLIC = PROBES | {scrape.metrics} | HANDLERS
 
 
 def create_app(
@@ -81,6 +84,9 @@ def create_app(
 def _build(app: web.Application, config: Config, address: str, apis: Sequence[ClientApi]) -> None:
     redis = connect(config.redis) if config.redis else None
     server = _new_server(config, apis, redis)
+    if config.inspect:
+        app[COLLECTOR] = Collector(config)
+        add_routes(app, ServerInspector(config, server.secrets, app[COLLECTOR]))
     gateways = app[GATEWAYS] = [
         Gateway(each, keys, redis, namespace=salt, address=address)
         for each, keys, salt in _with_keys(config, server.secrets)
@@ -91,6 +97,9 @@ def _build(app: web.Application, config: Config, address: str, apis: Sequence[Cl
 
 def _rebuild(app: web.Application, config: Config, previous: web.Application) -> None:
     server = _reloaded(previous[SERVER], config)
+    if COLLECTOR in previous:
+        app[COLLECTOR] = previous[COLLECTOR]
+        add_routes(app, previous[INSPECTOR])
     gateways = app[GATEWAYS] = previous[GATEWAYS]
     settings = _with_keys(config, server.secrets)
     runtimes = [gateway.new_runtime(each, keys) for gateway, (each, keys, _) in zip(gateways, settings, strict=True)]
@@ -112,7 +121,7 @@ def _new_server(config: Config, apis: Sequence[ClientApi], redis: BoundedRedis |
         apis=apis,
         endpoints={prefix + api.path: api for prefix in prefixes for api in apis},
         public=PUBLIC,
-        probes=PROBES,
+        probes=PROBES | HANDLERS,
         secrets=secrets,
         started_at=int(time.time()),
         shutdown=GracefulShutdown(),
@@ -172,17 +181,18 @@ def wire(
 ) -> list[web.Application]:
     """The application serves a single gateway itself; several gateways have applications below it. Returns all."""
     app[SERVER] = server
+    collector = app.get(COLLECTOR)
     kept = [each for gateway in gateways for each in gateway.kept_data]
     if len(gateways) == 1:
         prefix = runtimes[0].config.prefix
-        _add_gateway(app, prefix, apis, gateways[0], runtimes[0])
+        _add_gateway(app, prefix, apis, gateways[0], runtimes[0], collector)
         kept_data.add_routes(app, prefix, kept)
         return [app]
     applications = [app]
     for gateway, runtime in zip(gateways, runtimes, strict=True):
         below = web.Application()
         below[SERVER] = server
-        _add_gateway(below, "", apis, gateway, runtime)
+        _add_gateway(below, "", apis, gateway, runtime, collector)
         kept_data.add_routes(below, "", kept)
         app.add_subapp(runtime.config.prefix, below)
         applications.append(below)
@@ -190,7 +200,12 @@ def wire(
 
 
 def _add_gateway(
-    app: web.Application, base: str, apis: Sequence[ClientApi], gateway: Gateway, runtime: GatewayRuntime
+    app: web.Application,
+    base: str,
+    apis: Sequence[ClientApi],
+    gateway: Gateway,
+    runtime: GatewayRuntime,
+    collector: Collector | None,
 ) -> None:
     """`base`: the prefix of paths in this application."""
     config = runtime.config
@@ -198,6 +213,7 @@ def _add_gateway(
     recorder = Recorder(config) if config.record else None
     for api in apis:
         answer = new_handler(api, runtime)
+        answer = collector.wrap(answer) if collector else answer
         answer = recorder.wrap(answer) if recorder else answer
         answer = gateway.once.wrap(gateway.claims.wrap(reported(api, answer)), api)
         answer = with_user_in_body(answer, api, config)
@@ -222,6 +238,8 @@ async def lifespan(
         secret_in_redis(redis, server.secrets),
         observing(server.config, gateways) as telemetry,
     ):
+        if COLLECTOR in app:
+            telemetry.observers.append(app[COLLECTOR].observe)
         for each in applications:
             each[TELEMETRY] = telemetry
         for gateway in gateways:

@@ -106,7 +106,7 @@ class ServerRuntime:
     public: frozenset[Handler]
     """Handlers that need no key."""
     probes: frozenset[Handler]
-    """Handlers that may be called under any host name: a page learns nothing from them."""
+    """Handlers whose callers' pages are not checked: a page learns nothing from them, or they check it themselves."""
     secrets: Secrets
     """The random secrets of the process."""
     started_at: int

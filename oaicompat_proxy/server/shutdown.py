@@ -71,9 +71,9 @@ class CancelOnShutdown:
         task = asyncio.current_task(self._shutdown.loop)
         self._shutdown.active.discard(task)
         if task is not None and task in self._shutdown.cancelled:
-            self._shutdown.cancelled.remove(task)
+            failure = self._shutdown.cancelled.pop(task)
             if not task.uncancel() and kind is asyncio.CancelledError:
-                raise self._kind(self._message) from error
+                raise failure or self._kind(self._message) from error
 
 
 class GracefulShutdown:
@@ -81,8 +81,8 @@ class GracefulShutdown:
 
     def __init__(self) -> None:
         self.active: set[asyncio.Task[Any] | None] = set()
-        self.cancelled: set[asyncio.Task[Any] | None] = set()
-        """Tasks that have not yet received their cancellation."""
+        self.cancelled: dict[asyncio.Task[Any] | None, ProxyError | None] = {}
+        """Tasks that have not yet received their cancellation, with the error of one that was stopped alone."""
         self.background: set[asyncio.Task[Any]] = set()
         """Runs that no client waits for."""
         self.interrupting = False
@@ -115,8 +115,17 @@ class GracefulShutdown:
         self.interrupting = True
         for task in filter(None, self.active):
             task.cancel()
-        self.cancelled |= self.active
+        self.cancelled.update(dict.fromkeys(self.active))
         self.active.clear()
+
+    def stop(self, task: asyncio.Task[Any], failure: ProxyError) -> bool:
+        """Interrupts one request, whose client gets `failure`. False if it cannot be interrupted any more."""
+        if task not in self.active:
+            return False
+        self.active.discard(task)
+        self.cancelled[task] = failure
+        task.cancel()
+        return True
 
     async def drain(self, connections: Callable[[], Iterable[Closable]], *, within: float) -> None:
         """Returns when no connection and no run in background is left, or after the errors of interrupted responses had

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.commands.replay.comparison import compare
 from oaicompat_proxy.demo.settings import GatewaySettings
+from oaicompat_proxy.pipeline.comparison import compare
 from tests.support.conformance import check_error_body
 from tests.support.proxy import Received
 from tests.support.proxy_harness import Front, StartFront

@@ -70,7 +70,7 @@ def _find_dialect(data: bytes) -> str:
 
 
 def _answer(recording: Recording) -> bytes:
-    from .comparison import translate
+    from ...pipeline.comparison import translate
 
     try:
         outcome = translate(recording)
@@ -80,7 +80,7 @@ def _answer(recording: Recording) -> bytes:
 
 
 def _check(recording: Recording) -> None:
-    from .comparison import compare
+    from ...pipeline.comparison import compare
 
     try:
         difference = compare(recording)

@@ -21,6 +21,7 @@ class AgUi:
     gateway: Gateway | None = None
     takes_messages = True
     recorded_fields = RECORDED_FIELDS
+    child_starts = frozenset({b"SUBAGENT_STARTED"})
 
     def session_key(self, app: str, name: str) -> str:
         """The thread id. Each agent has its own threads."""

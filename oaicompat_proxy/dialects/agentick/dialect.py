@@ -21,6 +21,7 @@ class Agentick:
     gateway: Gateway | None = calls
     takes_messages = False
     recorded_fields = RECORDED_FIELDS
+    child_starts = frozenset({b"spawn_start", b"fork_start"})
 
     def session_key(self, app: str, name: str) -> str:
         return calls.session_key(app, name)

@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -62,6 +62,11 @@ class ApiKeys:
 
     def __len__(self) -> int:
         return self._size
+
+    def inspectors(self) -> Iterator[KeyEntry]:
+        """The keys that may use the page that shows runs."""
+        for bucket in self._buckets.values():
+            yield from (entry for entry in bucket if entry[0] and entry[1].inspect)
 
     def find(self, key: str) -> Caller | None:
         digest = digest_of(key)
@@ -140,6 +145,7 @@ def _caller(name: str, entry: _Settings, requests_per_minute: int, max_runs: int
         max_runs if entry.max_runs is None else entry.max_runs,
         models=tuple(entry.models or ()),
         native_sessions=entry.native_sessions,
+        inspect=entry.inspect,
         may_forget=entry.forget,
         trusts_headers=entry.trusts_headers,
     )
@@ -192,6 +198,7 @@ class _Settings(BaseModel):
     native_sessions: bool = False
     forget: bool = False
     trusts_headers: bool = False
+    inspect: bool = False
     models: Annotated[list[Pattern], Field(min_length=1)] | None = None
 
 

@@ -118,6 +118,11 @@ class Authenticator:
             raise InvalidKey(WRONG_KEY)
         return caller
 
+    def inspectors(self) -> list[KeyEntry]:
+        """The keys that may use the page that shows runs."""
+        self._reload_if_changed()
+        return [] if self._keys is None else [*self._keys.inspectors()]
+
     @property
     def is_due(self) -> bool:
         """Whether the keys file is to be checked by `refresh`."""

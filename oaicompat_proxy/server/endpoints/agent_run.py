@@ -34,7 +34,7 @@ from ..upstream.approvals import can_confirm
 from ..upstream.catalog import DEFAULT_MODEL
 from ..upstream.continued_run import ContinuedRun
 from ..upstream.event_source import EventSource
-from .run_opening import open_run, record
+from .run_opening import open_run, record, record_request
 
 Answering = Coroutine[Any, Any, web.StreamResponse]
 
@@ -62,11 +62,13 @@ async def _read(
         body = context.take_body()
         if body is None:
             body = await read_body(request, timeout=runtime.config.body_timeout)
+        record_request(context.report, body)
         parsed = api.read(body, limits)
         del body
         if parsed.size > LARGE_REQUEST:
             await yield_control()
     else:
+        record_request(context.report, context.body if isinstance(context.body, bytes) else parsed)
         context.body = None
     context.report.on_body(parsed.size)
     if names := api.find_references(parsed):
@@ -136,9 +138,9 @@ class _Plan:
             return WholeAnswer(translator, builder, fingerprint, max_size=self.settings.max_answer)
         encoder = self.api.new_encoder(self.envelope, form)
         report.on_call(translator, encoder)
-        on_bytes = report.recording.client_bytes if report.recording is not None else None
-        comments = self.settings.keep_alive_form == "comment"
-        return StreamedAnswer(translator, encoder, fingerprint, on_bytes, pings_are_comments=comments)
+        recording, comments = report.recording, self.settings.keep_alive_form == "comment"
+        on_bytes, on_ping = (recording.client_bytes, recording.ping) if recording is not None else (None, None)
+        return StreamedAnswer(translator, encoder, fingerprint, on_bytes, on_ping=on_ping, pings_are_comments=comments)
 
     def send(
         self, run: EventSource, answer: StreamedAnswer | WholeAnswer, on_complete: OnComplete
@@ -227,6 +229,8 @@ async def _run(
     """`reply`: to what the session waits for, where that takes another run."""
     sessions, report = plan.runtime.sessions, plan.context.report
     report.on_queued()
+    if report.recording is not None:
+        wanted.on_wait = report.recording.wait_for
     if report.requested_bytes > LARGE_REQUEST:
         await yield_control()
     async with await sessions.lease(wanted) as lease:

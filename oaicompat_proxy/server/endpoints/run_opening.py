@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
+from ...api.protocol import ParsedBody
 from ...config.settings import Config
 from ...core.answer_options import AnswerOptions
 from ...core.request import AgentRequest
 from ...core.turn import ConfirmationReply, Turn
+from ...dialects.protocol import HttpCall
 from ...translation.prompt import build_turn
 from ..event_loop import LARGE_REQUEST, yield_control
+from ..observability.run_recorder import RunRecorder
 from ..observability.run_report import RunReport
 from ..sessions.lease import Lease
 from ..sessions.message_trial import TrialRun, find_messages, new_mark
@@ -26,19 +30,35 @@ class Recordable(Protocol):
 
     on_gateway_bytes: OnGatewayBytes | None
 
+    @property
+    def call(self) -> HttpCall | None:
+        """The request that starts it, until it is sent."""
+
+
+def record_request(report: RunReport, body: bytes | ParsedBody) -> None:
+    """`body`: parsed, if only that is left of it."""
+    if report.recording is not None:
+        report.recording.request(body if isinstance(body, bytes) else json.dumps(body.members).encode())
+
 
 def record(report: RunReport, run: Recordable, options: AnswerOptions) -> None:
     """Begins the recording of this run, if runs are recorded."""
     if report.recording is not None:
         report.recording.begin(options)
-        run.on_gateway_bytes = report.recording.gateway_bytes
+        _record_stream(report.recording, run)
 
 
 def record_next(report: RunReport, run: Recordable) -> None:
     """Continues the recording with a run that follows the recorded one."""
     if report.recording is not None:
         report.recording.begin_next_run()
-        run.on_gateway_bytes = report.recording.gateway_bytes
+        _record_stream(report.recording, run)
+
+
+def _record_stream(recording: RunRecorder, run: Recordable) -> None:
+    if run.call is not None:
+        recording.turn(run.call.path, run.call.body)
+    run.on_gateway_bytes = recording.gateway_bytes
 
 
 async def open_run(
@@ -81,7 +101,7 @@ async def open_run(
 def _report(report: RunReport, lease: Lease, options: AnswerOptions) -> None:
     run, report.session = lease.started_run, lease.key
     if lease.replaced and report.recording is not None:
-        run.on_gateway_bytes = report.recording.gateway_bytes  # nothing was read of the run before it
+        _record_stream(report.recording, run)  # nothing was read of the run before it
     else:
         record(report, run, options)
     report.on_run(run)

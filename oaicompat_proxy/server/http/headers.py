@@ -24,6 +24,9 @@ EXPOSED = ", ".join(
 ID, SERVER = map(istr, ("x-request-id", "Server"))
 """Prepared for look-ups that ignore case, since every request and response needs them."""
 
+OWN_PAGES_ONLY = "Cross-Origin-Resource-Policy"
+"""A response with this header is for pages of this server, whatever the setting `cors` allows."""
+
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 """All methods that an endpoint could have: a page may read the error for the others, too."""
 PRIVATE_NETWORK = "Access-Control-Request-Private-Network"
@@ -64,7 +67,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
         response.headers["Connection"] = "close"
         response.force_close()
     cors = server.config.cors
-    if not cors:
+    if not cors or OWN_PAGES_ONLY in response.headers:
         return
     origin = allowed_origin(request)
     if origin:

@@ -13,10 +13,10 @@ from time import perf_counter
 from typing import Any, Protocol
 
 from ...core.answer import FinishReason
-from ...core.answer_options import AnswerOptions
 from ...core.events import Event, Usage
 from ...core.message import Message
 from .outcomes import CLIENT_GONE, SUCCESS, error_type, outcome_of, status_of
+from .run_recorder import RunRecorder
 
 CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a request whose client has disconnected. It is only logged."""
@@ -41,22 +41,6 @@ class RunTracer(Protocol):
     def on_event(self, event: Event) -> Event: ...
 
     def end(self, run: RunSummary) -> None: ...
-
-
-class RunRecorder(Protocol):
-    """Writes down one run."""
-
-    def begin(self, options: AnswerOptions) -> None: ...
-
-    def begin_next_run(self) -> None: ...
-
-    def gateway_bytes(self, data: bytes) -> None: ...
-
-    def client_bytes(self, data: bytes) -> None: ...
-
-    def body(self, status: int, data: bytes) -> None: ...
-
-    def end(self, word: str) -> None: ...
 
 
 class RunCounts:
@@ -234,6 +218,8 @@ class RunReport(RunSummary):
         if not self.outcome:
             self.outcome, self.error_type = outcome_of(error), error_type(error)
             self.status = status or status_of(error)
+            if self.recording is not None:
+                self.recording.fail(error)
 
     def on_client_gone(self) -> None:
         if not self.outcome:
@@ -254,9 +240,14 @@ class RunReport(RunSummary):
         elif self._phase is Phase.RUNNING:
             self._counts.running -= 1
         self._phase = Phase.OVER
-        self._read_counters()
+        self.read_counters()
 
-    def _read_counters(self) -> None:
+    @property
+    def phase(self) -> Phase:
+        return self._phase
+
+    def read_counters(self) -> None:
+        """Fills in the counts so far."""
         if (translator := self._translator) is not None:
             self.usage, self.ticks = translator.usage, translator.ticks
             if self.outcome == SUCCESS and translator.finish_reason is not None:

@@ -17,12 +17,13 @@ from ...core.recorded_fields import RecordedFields
 from ...dialects.registry import DIALECTS
 from ...recordings.format import Entry, Kind, encode_entry, encode_head
 from ...recordings.masking import Masker
+from ..observability.run_recorder import RunRecorder
 from .directory import RecordingDirectory, RecordingFile
 
 log = logging.getLogger(__name__)
 
 
-class RecordingWriter:
+class RecordingWriter(RunRecorder):
     """Queues each piece at once, so that the file shows where a run hangs; the directory's thread masks and writes.
 
     A disk that fails or is too slow ends the recording, not the answer. `begin` creates the file, so a request that is

@@ -37,6 +37,8 @@ class SessionRequest:
     """The agent has no gateway and remembers its threads itself (AG-UI with `history = last`)."""
     size: int = 0
     """Bytes of the request's body, which stays in memory while the request waits."""
+    on_wait: Callable[[str], None] | None = None
+    """Learns what the request waits for: its `session`, or a free `run`."""
 
 
 class AnswerProgress(Protocol):

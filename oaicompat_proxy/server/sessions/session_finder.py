@@ -160,8 +160,12 @@ class SessionFinder:
         except SessionBusy:
             if not self._wait:
                 raise
+            if request.on_wait is not None:
+                request.on_wait("session")
             with self._limiter.queued(request.caller, request.size):
                 release = await self._locks.acquire(lease.key, wait=self._wait, on_lost=lease.on_lock_lost)
+            if request.on_wait is not None:
+                request.on_wait("run")
         lease.hold_lock(release)
         return lease
 

@@ -54,8 +54,9 @@ class ContinuedRun(PullSource):
         self.on_gateway_bytes: OnGatewayBytes | None = None
         """Set before `open`: receives the bytes of every read."""
 
-    # for the run's report
+    # for the run's report and its recording
 
+    call = None
     sent = 0
     upstream_request_id = ""
 

@@ -14,7 +14,7 @@ from ...core.events import Event
 from ...core.sse import FrameReader
 from ...dialects.protocol import HttpCall, Reader, UnbufferedReader
 from .decompression import Inflater
-from .event_source import OnGatewayBytes, TakeEvents, Watch
+from .event_source import OnGatewayBytes, TakeEvents, Watch, recorded
 from .http_client import NO_HEADERS, HttpClient
 from .http_exchange import Exchange, Limits
 from .response_check import UNKNOWN_APP, check_app, check_credentials, check_stream
@@ -90,6 +90,11 @@ class Run:
         """Before `open`: `watch` receives every event, after an earlier watch."""
         first = self._watch
         self._watch = watch if first is None else lambda event: watch(first(event))
+
+    @property
+    def call(self) -> HttpCall | None:
+        """The request that starts the run, until it is sent."""
+        return self._call
 
     @property
     def received(self) -> int:
@@ -194,7 +199,9 @@ class Run:
         exchange, reader = self._exchange, self._reader
         assert exchange is not None
         is_plain = self._inflater is None and self._watch is None and self.on_gateway_bytes is None
-        feed = reader.feed if is_plain else self._feed
+        feed: Callable[[bytes], Iterable[Event]] = reader.feed if is_plain else self._feed
+        if self._inflater is None and self._watch is None and self.on_gateway_bytes is not None:
+            feed = recorded(self.on_gateway_bytes, reader.feed)
         stopped = bool(self._ahead) and not take(await self._next())
 
         holds = False

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from oaicompat_proxy.commands.replay.comparison import translate
 from oaicompat_proxy.core.answer_options import AnswerOptions
+from oaicompat_proxy.pipeline.comparison import translate
 from oaicompat_proxy.recordings.format import Entry, encode_entry, encode_head, read
 from tests.support.conformance import check_stream
 from tests.support.paths import GOLDEN

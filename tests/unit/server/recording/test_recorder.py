@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.commands.replay.comparison import compare
 from oaicompat_proxy.config.settings import Config, ConfigError
 from oaicompat_proxy.demo.scenarios import SCENARIOS
+from oaicompat_proxy.pipeline.comparison import compare
 from oaicompat_proxy.recordings.format import Recording, read
 from oaicompat_proxy.server.app import create_app
 from oaicompat_proxy.server.recording.recorder import Recorder

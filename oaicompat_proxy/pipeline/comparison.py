@@ -7,14 +7,15 @@ import re
 
 import orjson
 
-from ...api.protocol import ClientApi
-from ...api.registry import APIS
-from ...core.answer import Envelope
-from ...dialects.registry import DIALECTS
-from ...pipeline.pipeline import Outcome, Pipeline
-from ...recordings.format import Recording, RecordingError
-from ...recordings.masking import mask
-from ...translation.confirmations import CONFIRM_TOOL
+from ..api.protocol import ClientApi
+from ..api.registry import APIS
+from ..core.answer import Envelope
+from ..core.sse import DONE
+from ..dialects.registry import DIALECTS
+from ..recordings.format import Recording, RecordingError
+from ..recordings.masking import mask
+from ..translation.confirmations import CONFIRM_TOOL
+from .pipeline import Outcome, Pipeline
 
 UNKNOWN_ENVELOPE = Envelope("chatcmpl-replay", 0, "replay")
 
@@ -28,7 +29,14 @@ _ECHO = re.compile(rb',"background":[^\n]*')
 """The request fields that a response of the Responses API repeats; a masked recording does not have them."""
 
 
-_FAILURES = ('data: {"error"', "data: [DONE]", '{"error"', "event: error", 'data: {"type":"error"', '{"type":"error"')
+_FAILURES = (
+    'data: {"error"',
+    DONE.decode().strip(),
+    '{"error"',
+    "event: error",
+    'data: {"type":"error"',
+    '{"type":"error"',
+)
 """What the lines of a failure begin with."""
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from oaicompat_proxy.api.registry import APIS
-from oaicompat_proxy.commands.replay.comparison import compare, translate
 from oaicompat_proxy.core.answer import Envelope
 from oaicompat_proxy.core.answer_options import AnswerOptions
+from oaicompat_proxy.pipeline.comparison import compare, translate
 from oaicompat_proxy.pipeline.pipeline import Pipeline
 from oaicompat_proxy.recordings.format import Entry, Recording
 from tests.golden.test_golden import GOLDEN, NAMES, answers, read_manner

@@ -1,0 +1,189 @@
+"""Collects one run for the inspector, within an allowance of memory.
+
+Each read and each write is one item; nothing is copied, cut or translated before somebody looks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from ...api.protocol import ClientApi
+from ...core.answer_options import AnswerOptions
+from ...core.errors import ProxyError
+from ...core.redaction import redact
+from ..observability.run_recorder import RunRecorder
+from ..observability.run_report import Phase, RunReport, RunSummary
+
+ITEM_BYTES = 200
+"""Memory of an item beside its bytes, as CPython counts it: a tuple of three, a float, and the head of bytes."""
+
+MAX_CAUSES = 5
+"""Causes of an error that are shown."""
+
+Item = tuple[float, str, bytes]
+"""`time.perf_counter()`; `native`, `client`, `body`, `run`, `ping`, `slow` or `quick`; the bytes."""
+
+Grant = Callable[["InspectedRun"], int]
+"""Gives the run more bytes of memory; 0 if there are none."""
+
+
+class Failure(NamedTuple):
+    """Why an answer failed."""
+
+    kind: str
+    code: str
+    status: int
+    message: str
+    causes: tuple[str, ...]
+
+
+class ClientCall(NamedTuple):
+    """The head of a client's request, without credentials."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+
+
+class SentTurn(NamedTuple):
+    """A request to the agent."""
+
+    path: str
+    body: bytes
+
+
+@dataclass(slots=True, eq=False)
+class InspectedRun(RunRecorder):
+    """One request for a run, from its arrival until it is dropped."""
+
+    id: str
+    api: ClientApi
+    call: ClientCall
+    arrived: float
+    """Unix time in seconds."""
+    report: RunReport | None
+    """While it goes on."""
+    task: asyncio.Task[Any] | None
+    grant: Grant
+    # state
+    summary: RunSummary = field(init=False)
+    options: AnswerOptions | None = None
+    """Once the agent is called."""
+    items: list[Item] = field(default_factory=list)
+    sent: bytes = b""
+    """The body of the client's request."""
+    turns: list[SentTurn] = field(default_factory=list)
+    failure: Failure | None = None
+    waits_for: str = ""
+    held: int = 0
+    """Bytes of memory that were granted."""
+    is_cut: bool = False
+    """There was no memory for all of it."""
+    is_dropped: bool = False
+    """Its bytes have made room for newer ones."""
+    _left: int = 0
+
+    def __post_init__(self) -> None:
+        assert self.report is not None
+        self.summary = self.report
+
+    @property
+    def is_over(self) -> bool:
+        return self.report is None
+
+    @property
+    def phase(self) -> Phase:
+        return self.report.phase if self.report is not None else Phase.OVER
+
+    def ms(self, moment: float) -> float:
+        """Milliseconds since the request came."""
+        return 1000 * (moment - self.summary.began)
+
+    # as RunRecorder
+
+    def request(self, body: bytes) -> None:
+        if self._take(len(body)):
+            self.sent = body
+
+    def wait_for(self, what: str) -> None:
+        self.waits_for = what
+
+    def begin(self, options: AnswerOptions) -> None:
+        self.options = options
+
+    def turn(self, path: str, body: bytes) -> None:
+        if self._take(len(path) + len(body)):
+            self.turns.append(SentTurn(path, body))
+
+    def begin_next_run(self) -> None:
+        self._add("run", b"")
+
+    def gateway_bytes(self, data: bytes) -> None:
+        self._left -= len(data) + ITEM_BYTES
+        if self._left >= 0 or self._take(0):
+            self.items.append((perf_counter(), "native", data))
+
+    def client_bytes(self, data: bytes) -> None:
+        self._left -= len(data) + ITEM_BYTES
+        if self._left >= 0 or self._take(0):
+            self.items.append((perf_counter(), "client", data))
+
+    def ping(self, data: bytes) -> None:
+        self._add("ping", data)
+
+    def client_slow(self, slow: bool) -> None:
+        self._add("slow" if slow else "quick", b"")
+
+    def body(self, status: int, data: bytes) -> None:
+        self._add("body", data)
+
+    def fail(self, error: Exception) -> None:
+        self.failure = describe(error)
+
+    # the end
+
+    def finish(self, run: RunSummary) -> None:
+        """The request is over; nothing of its work is kept alive."""
+        shown = {each.name: getattr(run, each.name) for each in fields(RunSummary) if each.name != "trace"}
+        self.summary = RunSummary(**shown)
+        self.report = self.task = None
+        self._left = 0
+
+    def drop(self) -> int:
+        """Lets go of all bytes. Returns how many had been granted."""
+        self.items.clear()
+        self.turns.clear()
+        self.sent = b""
+        self.is_dropped = True
+        held, self.held = self.held, 0
+        return held
+
+    def _add(self, kind: str, data: bytes) -> None:
+        if self._take(len(data) + ITEM_BYTES):
+            self.items.append((perf_counter(), kind, data))
+
+    def _take(self, size: int) -> bool:
+        """Whether there is memory for so many more bytes. Once there is none, the run is cut for good."""
+        self._left -= size
+        while self._left < 0 and not self.is_cut:
+            granted = self.grant(self)
+            self.held += granted
+            self._left += granted
+            self.is_cut = not granted
+        return not self.is_cut
+
+
+def describe(error: Exception) -> Failure:
+    """An error in words. Of a bug only its kind is said: its text may quote anything."""
+    causes: list[str] = []
+    cause = error.__cause__
+    while cause is not None and len(causes) < MAX_CAUSES:
+        causes.append(f"{type(cause).__name__}: {redact(str(cause))}".rstrip(": "))
+        cause = cause.__cause__
+    if isinstance(error, ProxyError):
+        return Failure(type(error).__name__, error.code or "", error.status, error.message, tuple(causes))
+    return Failure("InternalError", "", 500, f"A bug of this proxy ({type(error).__name__}); its log has it.", ())

@@ -1,0 +1,45 @@
+"""The interface of what writes down a run: the recording of `--record`, and the inspector."""
+
+from __future__ import annotations
+
+from ...core.answer_options import AnswerOptions
+
+
+class RunRecorder:
+    """Writes down one run. A subclass says of which moments."""
+
+    def request(self, body: bytes) -> None:
+        """The request's body, as the client sent it."""
+
+    def wait_for(self, what: str) -> None:
+        """The request waits for its `session`, or for a free `run`."""
+
+    def begin(self, options: AnswerOptions) -> None:
+        """A run begins."""
+
+    def turn(self, path: str, body: bytes) -> None:
+        """The request to the agent."""
+
+    def begin_next_run(self) -> None:
+        """The agent's stream is over, and another one goes on in its place."""
+
+    def gateway_bytes(self, data: bytes) -> None:
+        """One read of the agent's stream."""
+
+    def client_bytes(self, data: bytes) -> None:
+        """One write of a streamed answer."""
+
+    def ping(self, data: bytes) -> None:
+        """A keep-alive to the client."""
+
+    def client_slow(self, slow: bool) -> None:
+        """The client begins or ends to read more slowly than the agent writes."""
+
+    def fail(self, error: Exception) -> None:
+        """Why the answer failed."""
+
+    def body(self, status: int, data: bytes) -> None:
+        """An answer that is sent whole."""
+
+    def end(self, word: str) -> None:
+        """The request is over."""
