@@ -29,7 +29,6 @@ from .endpoints.agent_run import new_handler
 from .endpoints.api_routes import new_route_handler
 from .endpoints.user_in_request import with_user_in_body, with_user_in_query
 from .gateway import GATEWAYS, Gateway
-from .http.authorization import authenticate
 from .http.body import answer_expectation
 from .http.error_middleware import error_middleware
 from .http.headers import add_headers
@@ -68,7 +67,7 @@ def create_app(
     `apis`: the client APIs that are served; a reload keeps them.
     Raises ConfigError for settings that cannot be used.
     """
-    app = web.Application(client_max_size=config.max_body, middlewares=[error_middleware, authenticate])
+    app = web.Application(client_max_size=config.max_body, middlewares=[error_middleware])
     app.router.add_get("/healthz", health.live)
     app.router.add_get("/readyz", health.ready)
     app.router.add_get("/metrics", scrape.metrics)

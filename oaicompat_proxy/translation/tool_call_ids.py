@@ -39,7 +39,7 @@ def belongs(short: str, call_id: str, keys: SigningKeys, scope: str) -> bool:
 
 def short_ids(messages: Iterable[Message]) -> list[str]:
     """The short ids in a conversation, each once, the oldest first."""
-    return list(dict.fromkeys(each for each in _ids(messages) if _SHORT.fullmatch(each)))
+    return list(dict.fromkeys(filter(_SHORT.fullmatch, _ids(messages))))
 
 
 def restore_ids(messages: Sequence[Message], originals: Mapping[str, str]) -> tuple[Message, ...]:

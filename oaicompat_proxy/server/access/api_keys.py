@@ -100,7 +100,7 @@ def presented_key(headers: Mapping[str, str]) -> str:
 
 def bearer_of(headers: Mapping[str, str]) -> str:
     """What follows `Authorization: Bearer`; empty if there is nothing."""
-    authorization = headers.get("Authorization")
+    authorization = headers.get("authorization")
     if authorization:
         scheme, _, key = authorization.replace("\t", " ").strip().partition(" ")
         if scheme.lower() == "bearer":

@@ -77,7 +77,7 @@ class Authenticator:
 
     def address(self, request: web.BaseRequest) -> str:
         """The client's address, as far as the proxies in between are trusted."""
-        hops = request.headers.getall("X-Forwarded-For", None)
+        hops = request.headers.getall("x-forwarded-for", None)
         forwarded = ",".join(hops) if hops else ""
         find = self._client_address if len(forwarded) <= MAX_CACHED_CHAIN else self._client_address.__wrapped__
         return find(peer_of(request), forwarded)
@@ -95,7 +95,7 @@ class Authenticator:
         """The caller with what the gateway gets of its headers."""
         if not self._passes_authorization:
             return caller
-        own = headers.get("Authorization", "").encode("utf-8", "surrogateescape").decode("latin-1")  # its bytes
+        own = headers.get("authorization", "").encode("utf-8", "surrogateescape").decode("latin-1")  # its bytes
         return dataclasses.replace(caller, authorization=own)
 
     def caller_named(self, name: str) -> Caller:
@@ -106,7 +106,7 @@ class Authenticator:
 
     def _anonymous(self, headers: Mapping[str, str]) -> Caller:
         """The caller where no keys are required: each `Authorization` header has its own sessions."""
-        return self._anonymous_of(scope_of(headers.get("Authorization") or presented_key(headers)))
+        return self._anonymous_of(scope_of(headers.get("authorization") or presented_key(headers)))
 
     def _owner(self, key: str) -> Caller:
         if not key:

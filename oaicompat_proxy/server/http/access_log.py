@@ -26,7 +26,10 @@ class AccessLog(AbstractAccessLogger):
         return log.isEnabledFor(logging.INFO)
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-        context = request.get(CONTEXT)
+        try:
+            context = request[CONTEXT]
+        except KeyError:  # aiohttp has answered
+            context = None
         if context is not None and context.is_run:
             return
         caller = getattr(context, "caller", None)

@@ -15,7 +15,7 @@ from ...core.caller import Caller
 from ...core.durations import duration
 from ...core.errors import HostNotAllowed, InvalidKey, OriginNotAllowed, ProxyError, RateLimited
 from ..access.authenticator import Authenticator, peer_of
-from ..context import CONTEXT, EXPOSED, Handler, ServerRuntime
+from ..context import EXPOSED, RequestContext, ServerRuntime
 from ..single_sign_on.single_sign_on import SingleSignOn
 from .client_api import find_api
 from .reporting import report_rejected
@@ -24,11 +24,12 @@ LONGEST_QUOTE = 100
 """Characters of an origin or host in an error message."""
 
 
-@web.middleware
-async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Raises OriginNotAllowed, HostNotAllowed, MissingKey, IssuerUnavailable, RateLimited and InvalidRequest."""
-    context, called = request[CONTEXT], request.match_info.handler
-    server = context.server
+async def authenticate(request: web.Request, context: RequestContext) -> None:
+    """Sets the client and the caller of the context.
+
+    Raises OriginNotAllowed, HostNotAllowed, MissingKey, IssuerUnavailable, RateLimited and InvalidRequest.
+    """
+    server, called = context.server, request.match_info.handler
     authenticator = server.authenticator
     context.client = authenticator.address(request)
     if not authenticator.requires_keys and called not in server.probes:
@@ -37,8 +38,8 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
         except (OriginNotAllowed, HostNotAllowed) as error:
             report_rejected(request, error)
             raise
-    if request.method == "OPTIONS" or called in server.public:
-        return await handler(request)
+    if called in server.public or request.method == "OPTIONS":
+        return
     if authenticator.is_due:
         await authenticator.refresh()
     try:
@@ -49,11 +50,10 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
         if server.users is not None:
             caller = context.caller = server.users.identify(caller, request.headers, peer_of(request))
         if caller.requests_per_minute and request.method == "POST" and find_api(request) is not None:
-            await _check_rate_limit(request, caller)
+            await _check_rate_limit(context, caller)
     except ProxyError as error:
         report_rejected(request, error)
         raise
-    return await handler(request)
 
 
 async def _identify(headers: Mapping[str, str], keys: Authenticator, tokens: SingleSignOn) -> Caller:
@@ -70,12 +70,12 @@ async def _identify(headers: Mapping[str, str], keys: Authenticator, tokens: Sin
 def _check_origin_and_host(request: web.Request, server: ServerRuntime) -> None:
     """Raises OriginNotAllowed and HostNotAllowed. Programs other than browsers send no `Origin`."""
     headers, origins = request.headers, server.origins
-    for origin in headers.getall("Origin", ()):
+    for origin in headers.getall("origin", ()):
         if origin and not origins.allows_origin(origin):
             raise OriginNotAllowed(
                 f"Pages of {origin[:LONGEST_QUOTE]} may not call this server; its operator can allow them with --cors."
             )
-    for host in headers.getall("Host", ()):
+    for host in headers.getall("host", ()):
         if host and not origins.allows_host(host) and not _takes_any_host(request, server):
             raise HostNotAllowed(
                 f"This server does not answer to the host {host[:LONGEST_QUOTE]}; its operator can allow the name with "
@@ -88,9 +88,8 @@ def _takes_any_host(request: web.Request, server: ServerRuntime) -> bool:
     return is_exposed and not server.config.allowed_host
 
 
-async def _check_rate_limit(request: web.Request, caller: Caller) -> None:
+async def _check_rate_limit(context: RequestContext, caller: Caller) -> None:
     """Requests for a run count, failed ones too, as at OpenAI."""
-    context = request[CONTEXT]
     rate = await context.server.rate_limiter.count(caller)
     context.rate_headers = context.api.rate_headers(
         limit=rate.limit, remaining=rate.remaining, reset=rate.reset, now=time.time()

@@ -63,7 +63,7 @@ async def answer_expectation(request: web.Request) -> None:
 
 def _encoding_of(request: web.Request) -> str:
     """The codings of the body, or "". Source: RFC 9110, 8.4; `identity` means none."""
-    headers = request.headers.getall("Content-Encoding", None)
+    headers = request.headers.getall("content-encoding", None)
     if headers is None:
         return ""
     codings = ",".join(headers).lower().split(",")

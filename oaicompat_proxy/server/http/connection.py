@@ -35,10 +35,6 @@ LINGER_SECONDS = 5.0
 """Seconds for which the rest of an unread body is received and dropped, so that its sender can read the response."""
 
 
-REJECTION = web.RequestKey("oaicompat_proxy.rejection", ProxyError)
-"""Why a request that aiohttp can parse is rejected."""
-
-
 class Connection(ParsingState):
     """One client's connection.
 
@@ -106,6 +102,9 @@ class Connection(ParsingState):
         if self._is_answered:
             self._drop(data)
             return
+        if not data:  # only bytes that were received before are parsed
+            super().data_received(data)
+            return
         head, self.head = self.head, b""
         super().data_received(data)
         is_idle = self.is_idle
@@ -113,7 +112,7 @@ class Connection(ParsingState):
             self.head = (head + data)[:MAX_KEPT_HEAD]
         if is_idle:
             self._grow_head(len(data))
-            if self._head_timer is None and data:
+            if self._head_timer is None:
                 self._head_timer = self.loop.call_later(self._config.head_timeout, self._give_up_head)
         elif self.has_read_request:
             self._grow_head(len(data))  # of the next request
@@ -200,8 +199,14 @@ def reject(request: web.BaseRequest, error: ProxyError) -> web.StreamResponse:
     return response
 
 
-async def _reject(request: web.BaseRequest) -> web.StreamResponse:
-    return reject(request, request[REJECTION])
+class RejectedRequest(web.BaseRequest):
+    """A request that aiohttp can parse and this server does not serve."""
+
+    rejection: ProxyError
+
+
+async def _reject(request: RejectedRequest) -> web.StreamResponse:
+    return reject(request, request.rejection)
 
 
 class Server(web.Server):
@@ -223,21 +228,19 @@ class Server(web.Server):
         self._app_server = server
 
     def _handle(self, request: Any) -> Any:
-        return _reject(request) if REJECTION in request else self._app_server.request_handler(request)
+        return _reject(request) if type(request) is RejectedRequest else self._app_server.request_handler(request)
 
     def _new_request(self, message: Any, payload: Any, connection: Any, writer: Any, task: Any) -> Any:
-        """Malformed requests become requests too, with a REJECTION, and get a response in HTTP/1.1."""
-        error = None
+        """Malformed requests become requests too, and get a response in HTTP/1.1."""
         if message is ERROR:
             message = message_of(connection.head)
-        else:
-            error = error_of_message(message)
-            if error is not None and message.version not in SUPPORTED_VERSIONS:
+        elif (error := error_of_message(message)) is not None:
+            if message.version not in SUPPORTED_VERSIONS:
                 message = message._replace(version=HttpVersion11, should_close=True)
-        request = self._app_server.request_factory(message, payload, connection, writer, task)
-        if error is not None:
-            request[REJECTION] = error
-        return request
+            request = RejectedRequest(message, payload, connection, writer, task, connection.loop)
+            request.rejection = error
+            return request
+        return self._app_server.request_factory(message, payload, connection, writer, task)
 
     def clients(self) -> list[Connection]:
         return cast(list[Connection], self.connections)

@@ -1,4 +1,6 @@
-"""Middleware around every request: turns exceptions, ours and aiohttp's, into errors of the client's API."""
+"""Middleware around every request: authenticates it, and turns exceptions, ours and aiohttp's, into errors of the
+client's API.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from aiohttp import web
 from ...api.registry import DEFAULT_API
 from ...core.errors import BodyTooLarge, InternalError, InvalidRequest, MethodNotAllowed, NotFound, ProxyError
 from ..context import CONTEXT, Handler, server_of
+from .authorization import authenticate
 from .client_api import api_of, find_api_below, find_api_by_words
 from .headers import asks_as_browser, begin_context, preflight
 
@@ -20,7 +23,7 @@ LONGEST_PATH = 200
 
 @web.middleware
 async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """For responses that have not started; a started stream reports its own failures.
+    """Errors are of responses that have not started; a started stream reports its own failures.
 
     A failure after the response has started aborts the connection: a second response would be read as the next one.
     """
@@ -30,6 +33,7 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
     context.api = api or DEFAULT_API
     try:
         with server.shutdown.before_run:
+            await authenticate(request, context)
             return await handler(request)
     except Exception as error:
         if request.writer.output_size:

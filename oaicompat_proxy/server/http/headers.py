@@ -60,8 +60,14 @@ def _add_headers(context: RequestContext, response: web.StreamResponse) -> None:
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """aiohttp calls it before it sends the headers of a response of the application."""
-    _add_headers(request.get(CONTEXT) or begin_context(request), response)
-    server, body = server_of(request), request.content
+    try:
+        context = request[CONTEXT]
+        server = context.server
+    except (KeyError, AttributeError):  # the request has not come to our middleware
+        context = request.get(CONTEXT) or begin_context(request)
+        server = server_of(request)
+    _add_headers(context, response)
+    body = request.content
     if server.shutdown.begun or not body.is_eof() or body.exception() is not None:
         # during shutdown, and after a body that is incomplete or malformed, no further request may follow
         response.headers["Connection"] = "close"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Protocol
 
 from prometheus_client import CollectorRegistry
@@ -49,7 +49,8 @@ class CountedGateway(Protocol):
 class Incremented(Protocol):
     """A counter."""
 
-    def inc(self, amount: float = 1) -> None: ...
+    @property
+    def inc(self) -> Callable[[float], None]: ...
 
 
 class Gauges:

@@ -79,17 +79,14 @@ def _check_counts(chat: dict[str, Any], limits: RequestLimits) -> None:
         return
     if len(messages) > limits.messages:
         raise array_above_max_length("messages", limits.messages, len(messages))
-    parts = sum(map(_count_parts, messages))
+    parts = 0
+    for message in messages:
+        if type(message) is dict:
+            content, calls = message.get("content"), message.get("tool_calls")
+            parts += (len(content) if type(content) is list else 0) + (len(calls) if type(calls) is list else 0)
     if parts > limits.parts:
         wanted = f"Expected at most {limits.parts} content parts and tool calls together, but got {parts}."
         raise InvalidRequest(f"Invalid 'messages': {wanted}", param="messages", code="array_above_max_length")
-
-
-def _count_parts(message: Any) -> int:
-    if type(message) is not dict:
-        return 0
-    arrays = message.get("content"), message.get("tool_calls")
-    return sum(len(array) for array in arrays if type(array) is list)
 
 
 def _other_parameters(chat: dict[str, Any]) -> dict[str, Any]:

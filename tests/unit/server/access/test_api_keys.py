@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from oaicompat_proxy.core.caller import INTERNAL_CALLER, Caller
 from oaicompat_proxy.server.access import api_keys
@@ -233,7 +234,7 @@ SHOWN: list[tuple[dict[str, str], str]] = [
 
 @pytest.mark.parametrize(("headers", "key"), SHOWN, ids=range(len(SHOWN)))
 def test_a_key_is_shown_in_any_of_three_headers(headers: dict[str, str], key: str) -> None:
-    assert presented_key(headers) == key
+    assert presented_key(CIMultiDict(headers)) == key
 
 
 # What a caller may do

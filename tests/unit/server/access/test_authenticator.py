@@ -35,7 +35,7 @@ def made(path: Path, **settings: object) -> Authenticator:
 
 
 def who(house: Authenticator, key: str) -> Caller:
-    return house.identify({"Authorization": f"Bearer {key}"})
+    return house.identify({"authorization": f"Bearer {key}"})
 
 
 def knows(house: Authenticator, *keys: str) -> list[bool]:
@@ -204,8 +204,8 @@ def test_without_keys_everybody_is_let_in_and_told_apart_by_what_they_send() -> 
     house = Authenticator(Config(demo=True, requests_per_minute=3, max_runs_per_key=2))
     headers: list[dict[str, str]] = [
         {},
-        {"Authorization": "Bearer a"},
-        {"Authorization": "Basic x"},
+        {"authorization": "Bearer a"},
+        {"authorization": "Basic x"},
         {"x-api-key": "a"},
     ]
     strangers = [house.identify(each) for each in headers]
@@ -215,7 +215,7 @@ def test_without_keys_everybody_is_let_in_and_told_apart_by_what_they_send() -> 
 
 @pytest.mark.parametrize("keys", [(), ("one",)])
 def test_a_clients_header_is_kept_only_where_it_is_passed_on(keys: tuple[str, ...]) -> None:
-    header = {"Authorization": "Bearer one"}
+    header = {"authorization": "Bearer one"}
     for passes, kept in ((False, None), (True, "Bearer one")):
         assert (
             Authenticator(Config(demo=True, api_key=keys, pass_authorization=passes)).identify(header).authorization
@@ -227,6 +227,6 @@ def test_a_header_that_is_passed_on_keeps_its_bytes() -> None:
     house = Authenticator(Config(demo=True, pass_authorization=True))
     for raw in (b"Bearer \xe9", "Bearer é".encode()):
         received = raw.decode("utf-8", "surrogateescape")
-        own = house.identify({"Authorization": received}).authorization
+        own = house.identify({"authorization": received}).authorization
         assert own is not None
         assert own.encode("latin-1") == raw

@@ -42,6 +42,6 @@ def test_they_show_what_the_library_shows_after_each_flush(rounds: list[list[flo
 
 def test_nothing_is_shown_before_a_flush() -> None:
     pair, untouched = Pair(), Pair()
-    BufferedCounter(pair.counter).inc()
+    BufferedCounter(pair.counter).inc(1)
     BufferedHistogram(pair.histogram).observe(1)
     assert pair.shown() == untouched.shown()

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from oaicompat_proxy.core.events import Usage
 from oaicompat_proxy.server.observability import multiprocess as shared_metrics
-from oaicompat_proxy.server.observability.metrics import MAX_MODELS, Metrics
+from oaicompat_proxy.server.observability.metrics import MAX_BUFFERED, MAX_MODELS, Metrics
 from oaicompat_proxy.server.observability.run_report import RunSummary
 from tests.support.prometheus_text import Exposition, scrape
 from tests.support.proxy import StartProxy
@@ -189,3 +189,11 @@ async def test_what_was_said_is_not_in_it(proxy: StartProxy, agent: Agent) -> No
     metrics = await scrape(front)
     assert metrics.total("oaicompat_runs_total") == 2
     assert "s3cr3t" not in metrics.text
+
+
+def test_numbers_do_not_pile_up_until_somebody_asks() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, lambda model, *, answered: True, provider="agentick")
+    for _ in range(MAX_BUFFERED + 1):
+        metrics.observe(RunSummary("chat", model="owl", outcome="success"))
+    assert Exposition(generate_latest(registry).decode()).total("oaicompat_runs_total") == MAX_BUFFERED
