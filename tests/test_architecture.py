@@ -60,7 +60,17 @@ SERVER = (
     {"signing_secret"},
     {"process_calls"},
     {"redis"},
-    {"shutdown", "sinks", "random_ids", "event_loop", "shared_table", "ledgers", "bounded_keys", "bounded_redis"},
+    {
+        "shutdown",
+        "sinks",
+        "random_ids",
+        "event_loop",
+        "shared_table",
+        "entry_keys",
+        "ledgers",
+        "bounded_keys",
+        "bounded_redis",
+    },
 )
 """The same inside `server`."""
 
@@ -75,6 +85,7 @@ PURE_IN_SERVER = {
     "server.observability.outcomes",
     "server.sessions.fingerprints",
     "server.sessions.session_name",
+    "server.sessions.session_token",
     "server.upstream.run_state",
 }
 """They stand with what they are for, and do no I/O all the same."""
@@ -90,11 +101,16 @@ MAY_BE_LONGER = {"core.errors"}
 NEED_NO_TEST = {
     "cli": "process/test_cli runs it",
     "server.idempotency.claim_scripts": "unit/server/idempotency/test_claims runs them in a real Redis",
+    "server.entry_keys": "unit/server/test_stored_answers and test_answer_database find entries by them",
     "server.bounded_keys": "unit/server/test_stored_answers and unit/server/sessions/test_id_store fill a real Redis",
     "api.protocol": "only what is asked of others",
     "api.registry": "wire/test_toy_api serves what stands in it",
     "api.openai.openai_api": "unit/api/openai/test_errors and unit/api/openai/test_headers",
     "api.openai.chat.api": "unit/api/openai/chat/test_request, test_encoder and test_collector",
+    "api.openai.responses.conversation_routes": "wire/test_responses_conversations asks every route, in every store",
+    "api.openai.schema.conversations": "wire/test_responses_conversations sends bad bodies",
+    "server.endpoints.answer_points": "wire/test_responses_tokens and test_responses_points go on in every way",
+    "server.endpoints.changed_entry": "wire/test_responses_conversations has two requests at once",
     "api.openai.completions.api": "unit/api/openai/completions/test_request and test_encoder",
     "core.answer": "only words",
     "core.answer_options": "only words",

@@ -14,7 +14,7 @@ from ..core.answer import Envelope, Part
 from ..core.errors import ProxyError
 from ..core.json_text import JsonText
 from ..core.recorded_fields import RecordedFields
-from ..core.request import AgentRequest, RequestLimits
+from ..core.request import AgentRequest, EntryChange, RequestLimits
 
 Form = Mapping[str, Any]
 """The choices of client and operator for the form of one answer, as JSON values; only the API itself reads them."""
@@ -78,10 +78,19 @@ class RouteRequest(NamedTuple):
     path: Mapping[str, str]
     query: Mapping[str, str]
     body: bytes
+    max_values: int = 100_000
+    """Values and keys of the body."""
+    new_id: str = ""
+    """For what the request creates."""
+    now: int = 0
+    """Unix time in seconds."""
 
 
 class RouteAnswer(NamedTuple):
     """`body`: JSON. `deleted`: the names of stored entries that go with it. `added`: entries that are stored.
+
+    `replaced`: entries that are stored if they are still what the answer was made of, or if there are none; else the
+    answer is made again.
 
     `stream_from`: the number of events of the answer that the client has; the others are sent in place of the body.
     """
@@ -90,6 +99,7 @@ class RouteAnswer(NamedTuple):
     deleted: frozenset[str] = frozenset()
     headers: Mapping[str, str] = MappingProxyType({})
     added: Mapping[str, bytes] = MappingProxyType({})
+    replaced: Mapping[str, bytes] = MappingProxyType({})
     stream_from: int | None = None
 
 
@@ -213,6 +223,17 @@ class ClientApi(Protocol):
 
     def find_references(self, body: ParsedBody) -> frozenset[str]:
         """The names of the stored entries that the body refers to."""
+
+    def find_changed(self, body: ParsedBody) -> str:
+        """The name of the one entry among its references that the answer to the body changes; empty: none."""
+
+    def change(
+        self, change: EntryChange, stored: Mapping[str, bytes], answer: StreamEncoder | BodyBuilder
+    ) -> Mapping[str, bytes]:
+        """The entry as a complete answer changes it; nothing if it stays. `stored`: the entry, if it is there.
+
+        Raises ProxyError.
+        """
 
     def expand(self, body: ParsedBody, stored: Mapping[str, bytes]) -> ParsedBody:
         """The body with the entries that it refers to. `stored`: those that were found. Raises InvalidRequest."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.answer import Envelope
 from ..core.errors import ProxyError
-from ..core.request import AgentRequest
+from ..core.request import AgentRequest, EntryChange
 from .protocol import ApiSettings, BodyBuilder, Form, Keeping, ParsedBody, StreamEncoder
 
 
@@ -24,6 +24,14 @@ class UnkeptAnswers:
 
     def find_references(self, body: ParsedBody) -> frozenset[str]:
         return frozenset()
+
+    def find_changed(self, body: ParsedBody) -> str:
+        return ""
+
+    def change(
+        self, change: EntryChange, stored: Mapping[str, bytes], answer: StreamEncoder | BodyBuilder
+    ) -> Mapping[str, bytes]:
+        return {}
 
     def expand(self, body: ParsedBody, stored: Mapping[str, bytes]) -> ParsedBody:
         return body

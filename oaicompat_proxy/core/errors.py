@@ -61,6 +61,14 @@ class SessionsUnavailable(ProxyError):
     retry_after = 2.0
 
 
+class AnswerNotStored(ProxyError):
+    """503: the agent has answered, and the conversation of the answer could not be stored."""
+
+    status = 503
+    code = "answer_not_stored"
+    should_retry = False
+
+
 class IdempotencyFull(ProxyError):
     """503: `--max-idempotent` requests with an `Idempotency-Key` are running; nothing was run for this one."""
 
@@ -253,6 +261,15 @@ class SessionBusy(InvalidRequest):
     code = "session_busy"
     should_retry = True
     retry_after = 2.0
+
+
+class EntryBusy(InvalidRequest):
+    """409: other requests change the same stored entry at the same time; nothing was changed."""
+
+    status = 409
+    code = "conflict"
+    should_retry = True
+    retry_after = 1.0
 
 
 class IdempotencyKeyReused(InvalidRequest):

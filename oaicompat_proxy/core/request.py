@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .immutable import readonly
 from .json_text import JsonText
 from .message import Message, Tool
+
+
+class EntryChange(NamedTuple):
+    """A stored entry that the answer to a request changes, and what the client's API needs for that."""
+
+    name: str
+    data: bytes
 
 
 @readonly
@@ -35,6 +42,18 @@ class AgentRequest:
     """The part of the request that is stored for later requests that refer to its answer; empty: none."""
     user: str = ""
     """The person for whom the request is made, as far as known; not what the client says in `parameters`."""
+    change: EntryChange | None = None
+    """No other request that changes the same entry runs at the same time."""
+    continues: str = ""
+    """The id of the answer that this request goes on from; its session knows all that was said before."""
+    continuable: bool = False
+    """Later requests may go on from this answer by its id."""
+    wants_token: bool = False
+    """The client brings a token of the server's back with the next request, if its answer is not stored."""
+    session_token: str = ""
+    """The token that the request brings; that which it gets, when its answer is made. Nothing is known of its form."""
+    instructions: str = ""
+    """The first message, if it is for this request alone."""
     conversational: bool = True
     """False for a single prompt: its run gets a session of its own, and the client is not asked to confirm tools."""
 

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from ..config.settings import ConfigError
 from ..core.errors import SessionsUnavailable
-from .stored_answers import entry_key, rest_of, scope_key
+from .entry_keys import entry_key, rest_of, scope_key
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +62,10 @@ ON CONFLICT DO UPDATE SET added = excluded.added, until = excluded.until, value 
 """
 
 
+_ADD_NEW = "INSERT INTO entries (key, scope, added, until, value) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_REPLACE = "UPDATE entries SET added = ?, until = ?, value = ? WHERE key = ? AND until >= ? AND value = ?"
+
+
 class AnswerDatabase:
     """For all processes that open the file. The oldest entries of a caller give way to its newest ones."""
 
@@ -104,6 +108,9 @@ class AnswerDatabase:
             return None
 
         return await self._do(work)
+
+    async def replace(self, scope: str, name: str, old: bytes | None, new: bytes) -> bool:
+        return await self._do(lambda connection: self._replace(connection, scope, name, old, new))
 
     async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
         wanted = list(names)
@@ -152,6 +159,20 @@ class AnswerDatabase:
         now, owner = time.time(), scope_key(scope)
         rows = [(entry_key(scope, name), owner, now, now + ttl, value) for name, value in entries.items()]
         connection.executemany(_PUT, rows)
+        self._make_room(connection, owner, now)
+
+    def _replace(self, connection: sqlite3.Connection, scope: str, name: str, old: bytes | None, new: bytes) -> bool:
+        now, owner, key = time.time(), scope_key(scope), entry_key(scope, name)
+        until = now + self._ttl
+        if old is None:
+            changed = connection.execute(_ADD_NEW, (key, owner, now, until, new)).rowcount
+        else:
+            changed = connection.execute(_REPLACE, (now, until, new, key, now, old)).rowcount
+        self._make_room(connection, owner, now)
+        return bool(changed)
+
+    def _make_room(self, connection: sqlite3.Connection, owner: str, now: float) -> None:
+        """Deletes what has expired, and the oldest entries of an owner who has too many."""
         connection.execute(
             "DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE until < ? LIMIT ?)", (now, MOST_EVICTED)
         )

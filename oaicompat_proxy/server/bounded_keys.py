@@ -52,6 +52,15 @@ owner's prefix, a colon, and a name. The owner's set and hash are that prefix wi
 milliseconds to live, score, largest number of all keys, of the owner's keys, and of their bytes.
 """
 
+REPLACE_BOUNDED_BY_OWNER = (
+    """
+local found = redis.call('GET', KEYS[1])
+if (found and redis.sha1hex(found) or '') ~= ARGV[7] then return 0 end
+"""
+    + SET_BOUNDED_BY_OWNER
+)
+"""The same for a key whose value has not changed. `ARGV[7]`: its SHA-1 in hexadecimal digits; empty if it is new."""
+
 DELETE_OF_OWNER = """
 for _, key in ipairs({unpack(KEYS, 4)}) do
   redis.call('DEL', key)

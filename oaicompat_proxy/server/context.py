@@ -8,11 +8,12 @@ from typing import Protocol
 
 from aiohttp import web
 
-from ..api.protocol import ClientApi, ParsedBody
+from ..api.protocol import BodyBuilder, ClientApi, ParsedBody, StreamEncoder
 from ..api.registry import DEFAULT_API
 from ..config.settings import Config
 from ..core.caller import Caller
 from ..core.origins import OriginPolicy
+from ..core.request import EntryChange
 from ..core.signing import Secrets
 from .access.authenticator import Authenticator
 from .access.rate_limiter import RateLimiter
@@ -35,6 +36,15 @@ class KeptRecord(Protocol):
     async def update(self, body: bytes, /) -> None: ...
 
     async def complete(self, entries: Mapping[str, bytes], /) -> None: ...
+
+
+class HeldEntry(Protocol):
+    """As `endpoints.changed_entry.ChangedEntry` has it."""
+
+    @property
+    def release(self) -> Callable[[], Awaitable[None]]: ...
+
+    async def change(self, api: ClientApi, change: EntryChange, answer: StreamEncoder | BodyBuilder, /) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -62,6 +72,8 @@ class RequestContext:
     """The id of the answer, if it was known before the request was parsed."""
     kept: KeptRecord | None = None
     """The record of an answer that other requests read by its id."""
+    entry: HeldEntry | None = None
+    """The stored entry that the answer changes."""
     report: RunReport = field(init=False, repr=False)
     """Only of a request that is to run the agent."""
     sinks: SinkFactory | None = None

@@ -55,11 +55,12 @@ class Ledgers:
         self._most_bytes = most_bytes
         self._size = _HEAD.size + most * _RECORD.size
         self._memory = mmap.mmap(-1, callers * self._size)
+        self._depth = 0
 
     def add(self, caller: bytes, name: bytes, size: int) -> list[Entry]:
         """Returns the entries that this one evicts. An entry of the same name is replaced."""
         evicted = []
-        with self._locked():
+        with self.locked():
             place, first, count, total = self._find_or_assign(caller)
             total -= self._delete(place, name)
             while count and (count >= self._most or total + size > self._most_bytes):
@@ -73,7 +74,7 @@ class Ledgers:
 
     def remove(self, caller: bytes, name: bytes) -> int:
         """Returns the size of the entry; 0 if there is none."""
-        with self._locked():
+        with self.locked():
             place = self._find(caller)
             if place is None:
                 return 0
@@ -88,7 +89,7 @@ class Ledgers:
 
     def clear(self, caller: bytes) -> list[Entry]:
         """Removes all entries of the caller, and returns them."""
-        with self._locked():
+        with self.locked():
             place = self._find(caller)
             entries = self._entries(place)
             if place is not None:
@@ -101,17 +102,25 @@ class Ledgers:
         return 0 if place is None else int(_HEAD.unpack_from(self._memory, place)[4])
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
+        """No other process changes a ledger meanwhile. May be nested."""
+        if self._depth == 0:
+            self._lock()
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if self._depth == 0:
+                fcntl.lockf(_LOCK, fcntl.LOCK_UN)
+
+    def _lock(self) -> None:
         for _ in range(LOCK_ATTEMPTS):
             try:
                 fcntl.lockf(_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except OSError:
                 time.sleep(0)
-        try:
-            yield
-        finally:
-            fcntl.lockf(_LOCK, fcntl.LOCK_UN)
 
     def _candidates(self, caller: bytes) -> list[int]:
         first = int.from_bytes(caller[:8], "big")

@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from ..core.errors import InvalidRequest, SessionsUnavailable
-from .bounded_keys import DELETE_OF_OWNER, SET_BOUNDED_BY_OWNER
+from ..core.errors import NotFound, SessionsUnavailable
+from .bounded_keys import DELETE_OF_OWNER, REPLACE_BOUNDED_BY_OWNER, SET_BOUNDED_BY_OWNER
+from .entry_keys import entry_key, rest_of, scope_key
 from .ledgers import Ledgers
 from .redis import mapped_errors
 from .shared_table import SharedTable
@@ -57,6 +58,12 @@ class StoredAnswers(Protocol):
     async def add(self, scope: str, entries: Mapping[str, bytes], *, ttl: float = TTL) -> None:
         """`ttl`: seconds for which they are stored, if there is room for so long."""
 
+    async def replace(self, scope: str, name: str, old: bytes | None, new: bytes) -> bool:
+        """Stores an entry that several requests change, in all processes. Returns False, and changes nothing, if it is
+        not `old` any more; None: there is none yet. Raises SessionsUnavailable, and NotFound where nothing is stored.
+        """
+        ...
+
     async def delete(self, scope: str, names: Iterable[str]) -> None:
         """Raises SessionsUnavailable."""
         ...
@@ -84,6 +91,9 @@ class NoAnswers:
 
     async def add(self, scope: str, entries: Mapping[str, bytes], *, ttl: float = TTL) -> None:
         pass
+
+    async def replace(self, scope: str, name: str, old: bytes | None, new: bytes) -> bool:
+        raise NotFound("This endpoint is not supported: this server stores nothing.", code="unsupported_endpoint")
 
     async def delete(self, scope: str, names: Iterable[str]) -> None:
         pass
@@ -116,6 +126,13 @@ class MemoryAnswers:
             for evicted in self._ledgers.add(caller, key, len(value)):
                 self._delete(*evicted)
             self._put(key, value, until, scope)
+
+    async def replace(self, scope: str, name: str, old: bytes | None, new: bytes) -> bool:
+        with self._ledgers.locked():
+            if self._get(_short(entry_key(scope, name)), MAX_BYTES_OF_CALLER) != old:
+                return False
+            await self.add(scope, {name: new})
+            return True
 
     async def delete(self, scope: str, names: Iterable[str]) -> None:
         caller = _short(scope_key(scope))
@@ -190,6 +207,7 @@ class RedisAnswers:
         self._local = local or MemoryAnswers()
         self._bounds = (most_of_all, most, most_bytes)
         self._add = redis.register_script(SET_BOUNDED_BY_OWNER)
+        self._replace = redis.register_script(REPLACE_BOUNDED_BY_OWNER)
         self._delete = redis.register_script(DELETE_OF_OWNER)
 
     async def close(self) -> None:
@@ -204,6 +222,13 @@ class RedisAnswers:
         except SessionsUnavailable:
             log.warning("Redis unavailable: an answer is stored for this process tree only")
             await self._local.add(scope, entries, ttl=ttl)
+
+    async def replace(self, scope: str, name: str, old: bytes | None, new: bytes) -> bool:
+        """Never in this process tree alone: the others would change another entry of this name."""
+        keys = [_redis_key(scope, name), *_redis_sets(scope)]
+        digest = "" if old is None else hashlib.sha1(old, usedforsecurity=False).hexdigest()
+        with mapped_errors():
+            return bool(await self._replace(keys, [new, int(TTL * 1000), time.time(), *self._bounds, digest]))
 
     async def delete(self, scope: str, names: Iterable[str]) -> None:
         names = list(names)
@@ -256,22 +281,3 @@ def _short(key: str) -> bytes:
 
 def _piece(key: bytes, number: int) -> str:
     return f"{key.hex()}#{number}"
-
-
-def scope_key(scope: str) -> str:
-    """Of all entries of a caller; nobody can read the caller from it."""
-    return hashlib.sha256(scope.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def entry_key(scope: str, name: str) -> str:
-    return hashlib.sha256(f"{scope}\0{name}".encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def rest_of(most: int, size: int) -> int:
-    if size > most:
-        raise InvalidRequest(
-            "The request refers to more earlier output than this server accepts; refer to less, or send its text.",
-            param="input",
-            code="string_above_max_length",
-        )
-    return most - size

@@ -37,11 +37,16 @@ def check_descriptors(before: Collection[str]) -> None:
     assert not [each for each in left.values() if each.startswith("socket:")], f"left open: {left}"
 
 
-async def nothing_left(left: Callable[[], list[str]], until: Callable[[Callable[[], object]], Awaitable[None]]) -> None:
+async def nothing_left(left: Callable[[int], list[str]], kept: Callable[[], Awaitable[int]]) -> None:
+    """`left`: what is left beside so many sessions. `kept`: how many of them the proxies keep on purpose."""
     try:
-        await until(lambda: not left())
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                if not left(await kept()):
+                    return
+                await asyncio.sleep(0.005)
     except TimeoutError:
-        pytest.fail(f"left behind: {', '.join(left())}")
+        pytest.fail(f"left behind: {', '.join(left(0))}")
 
 
 LASTING = frozenset(

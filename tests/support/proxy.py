@@ -17,6 +17,8 @@ from multidict import CIMultiDictProxy
 
 from oaicompat_proxy.api.protocol import ClientApi
 from oaicompat_proxy.config.settings import Config
+from oaicompat_proxy.core.errors import SessionsUnavailable
+from oaicompat_proxy.server.gateway import GATEWAYS
 from tests.support.scripted_gateway import PATIENCE
 
 CHAT = "/v1/chat/completions"
@@ -150,6 +152,13 @@ class Proxy:
         await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port))
         self.lines.append(Line(*await asyncio.open_connection(sock=sock, limit=receive_buffer or 2**16)))
         return self.lines[-1]
+
+    async def kept_sessions(self) -> int:
+        """Number of the gateway's sessions that the proxy keeps for conversations that may go on."""
+        try:
+            return sum([await gateway.store.count() for gateway in self.app[GATEWAYS]])
+        except SessionsUnavailable:
+            return 0
 
     async def hang_up(self) -> None:
         """The client is gone, with all its connections."""

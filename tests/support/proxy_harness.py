@@ -117,8 +117,12 @@ class Front:
             await self.gateway_state.wait_until(lambda _: bool(condition()))
 
     async def at_rest(self) -> None:
-        """Nothing runs, and only the lasting sessions are open."""
-        await self.until(lambda: not self.running and {*self.sessions} <= self.lasting)
+        """Nothing runs, and only the lasting sessions are open, and those that the proxy keeps."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                if not self.running and len({*self.sessions} - self.lasting) <= await self.proxy.kept_sessions():
+                    return
+                await asyncio.sleep(0.005)
 
     async def close_all_sessions(self) -> None:
         """Closes all sessions at the gateway, with their runs."""

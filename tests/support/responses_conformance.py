@@ -13,8 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
+from openai.types.conversations import (
+    Conversation,
+    ConversationDeletedResource,
+    ConversationItem,
+    ConversationItemList,
+)
 from openai.types.responses import Response, ResponseStreamEvent
-from pydantic import ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from tests.support.conformance import Violation, _check_characters, _error, _extras, _parse, _require, _require_keys
 
@@ -30,7 +36,7 @@ REQUIRED_FIELDS = {
     *("max_output_tokens", "max_tool_calls", "store", "background", "service_tier", "safety_identifier"),
     "prompt_cache_key",
 }
-OPTIONAL_FIELDS = {"prompt_cache_options", "prompt_cache_retention"}
+OPTIONAL_FIELDS = {"conversation", "prompt_cache_options", "prompt_cache_retention"}
 NOT_NULL = {
     *("presence_penalty", "frequency_penalty", "top_logprobs", "service_tier", "truncation", "parallel_tool_calls"),
     *("store", "background", "text", "tool_choice", "tools", "metadata", "temperature", "top_p"),
@@ -229,6 +235,8 @@ class _ItemChecker:
     def take(self, kind: str, event: dict[str, Any]) -> None:
         _require(not self.is_done, f"{kind} behind the item's end")
         allowed = self._steps[self._step]
+        if self._step == "" and self.item["type"] == "reasoning" and self.item.get("encrypted_content"):
+            allowed = {*allowed, "output_item.done"}  # it only brings a token
         _require(kind in allowed, f"{kind} follows {self._step or 'added'} in a {self.item['type']}")
         if kind == "output_item.done":
             self._take_done(event["item"])
@@ -260,7 +268,8 @@ class _ItemChecker:
             _require(item["content"] == [self._part], "the message is not what was said")
         elif kind == "reasoning":
             held = item["content"] if "content" in item else item["summary"]
-            _require(held == [self._part], "the reasoning is not what was said")
+            _require(held == ([self._part] if self._part else []), "the reasoning is not what was said")
+            _require(item.get("encrypted_content") == last.get("encrypted_content"), "another token")
         elif kind == "mcp_approval_request":
             _require(item == last, "another question")
         else:
@@ -400,3 +409,55 @@ _READERS = {
     "mcp_call": lambda answer, item: answer.agent_calls.append(item),
     "mcp_approval_request": lambda answer, item: answer.approvals.append(item),
 }
+
+
+# Conversations
+
+
+def check_conversation(raw: bytes) -> dict[str, Any]:
+    """The object of a conversation."""
+    return _check_object(raw, Conversation)
+
+
+def check_deleted_conversation(raw: bytes) -> str:
+    """The id of a conversation that was deleted."""
+    return str(_check_object(raw, ConversationDeletedResource)["id"])
+
+
+def check_item_list(raw: bytes) -> list[dict[str, Any]]:
+    """The items of a page, each complete."""
+    page = _check_object(raw, ConversationItemList)
+    items: list[dict[str, Any]] = page["data"]
+    ends = (items[0]["id"], items[-1]["id"]) if items else ("", "")
+    _require(
+        (page["first_id"], page["last_id"]) == ends, f"the ends of the page: {page['first_id']}, {page['last_id']}"
+    )
+    return [_check_item(item) for item in items]
+
+
+def check_item(raw: bytes) -> dict[str, Any]:
+    """One item of a conversation."""
+    _check_characters(raw)
+    return _check_item(_parse(raw.decode()))
+
+
+def _check_item(item: dict[str, Any]) -> dict[str, Any]:
+    try:
+        _ITEM.validate_python(item)
+    except ValidationError as error:
+        raise Violation(f"no item of a conversation: {item}: {error}") from None
+    return item
+
+
+def _check_object(raw: bytes, model: type[BaseModel]) -> dict[str, Any]:
+    _check_characters(raw)
+    body: dict[str, Any] = _parse(raw.decode())
+    try:
+        parsed = model.model_validate(body)
+    except ValidationError as error:
+        raise Violation(f"no {model.__name__}: {body}: {error}") from None
+    _require(not parsed.model_extra, f"fields that no {model.__name__} has: {parsed.model_extra}")
+    return body
+
+
+_ITEM: TypeAdapter[Any] = TypeAdapter(ConversationItem)

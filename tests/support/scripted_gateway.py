@@ -213,8 +213,13 @@ class Agent:
     @property
     def left_behind(self) -> list[str]:
         """What a proxy at rest has not cleaned up: answers still being read, sessions still open."""
+        return self.left_beside(0)
+
+    def left_beside(self, kept: int) -> list[str]:
+        """The same of a proxy that keeps so many sessions for conversations that may go on."""
         reading = [f"the answer to {path}" for path in self._playing.values()]
-        return reading + [f"session {session}" for session in self._open_sessions - self.kept_sessions]
+        sessions = self._open_sessions - self.kept_sessions
+        return reading + [f"session {session}" for session in sessions if len(sessions) > kept]
 
     def begin(self, exchange: Exchange, status: int) -> None:
         self.exchanges.append(exchange)

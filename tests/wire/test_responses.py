@@ -216,7 +216,7 @@ async def test_chat_hides_the_tools_of_the_agent_by_default(agent: Agent, front:
         ({"input": [{"type": "function_call_output", "call_id": "c", "output": "x"}]}, 400, "input[0].call_id"),
         ({"input": [{"type": "item_reference", "id": "msg_1"}]}, 404, "input[0].id"),
         ({"background": True, "store": False}, 400, "background"),
-        ({"conversation": "conv_1"}, 400, "conversation"),
+        ({"conversation": "conv_1"}, 404, "conversation"),
         ({"prompt": {"id": "pmpt_1"}}, 400, "prompt"),
     ],
 )
@@ -280,13 +280,13 @@ async def test_text_of_another_form_is_one_and_the_same(agent: Agent, front: Pro
 async def test_a_request_goes_on_from_the_previous_response(agent: Agent, front: Proxy, stream: bool) -> None:
     first = await ask(front, "My name is Alice.", stream=stream)
     told = await ask(front, "What is my name?", stream=stream, previous_response_id=first.id)
+    assert agent.runs[-1].session == agent.runs[0].session
+    assert told.response["previous_response_id"] == first.id
+    fork = await ask(front, "And now?", stream=stream, previous_response_id=first.id)
     sent = json.dumps(agent.exchanges[-1].json)
     assert "My name is Alice." in sent
     assert "Hello there" in sent
-    assert told.response["previous_response_id"] == first.id
-    third = await ask(front, "And now?", stream=stream, previous_response_id=told.id)
-    assert "My name is Alice." in json.dumps(agent.exchanges[-1].json)
-    assert third.text == "Hello there"
+    assert fork.text == "Hello there"
 
 
 @both_ways

@@ -70,9 +70,6 @@ IN_COMPLETION: Mapping[str, UnsupportedParameter] = {
 
 IN_RESPONSES: Mapping[str, UnsupportedParameter] = {
     "n": IN_CHAT["n"],
-    "conversation": _parameter(
-        "conversation", _whatever, "this server keeps no conversations. Use 'previous_response_id' or send all items."
-    ),
     "prompt": _parameter("prompt", _whatever, "this server stores no prompts. Send 'instructions' and 'input'."),
     "top_logprobs": _parameter("top_logprobs", _above_zero, _NO_LOGPROBS),
     "moderation": IN_CHAT["moderation"],

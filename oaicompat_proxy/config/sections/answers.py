@@ -22,14 +22,14 @@ class AnswerSettings:
     )
     responses: Literal["stored", "stateless"] = field(
         "stored",
-        "Responses API: `stored` keeps answers in memory, for a day at most, so that a request may refer to them by "
-        "`previous_response_id` or `item_reference`; `stateless` keeps none.",
+        "Responses API: `stored` keeps answers and conversations in memory, for a day at most, so that a request may "
+        "refer to them by `previous_response_id`, `conversation` or `item_reference`; `stateless` keeps none.",
         gateway=True,
     )
     response_db: str = field(
         "",
-        "File in which the Responses API stores its answers, with their prompts, so that a restart loses none: an "
-        "SQLite database for the processes of one machine. Empty: memory, or Redis with --redis.",
+        "File in which the Responses API stores its answers and conversations, with their prompts, so that a restart "
+        "loses none: an SQLite database for the processes of one machine. Empty: memory, or Redis with --redis.",
         metavar="FILE",
         gateway=True,
         reload=False,

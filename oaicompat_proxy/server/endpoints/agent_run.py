@@ -14,7 +14,7 @@ from ...config.settings import Config
 from ...core.answer import Envelope
 from ...core.answer_options import AnswerOptions
 from ...core.message import Message
-from ...core.request import AgentRequest, RequestLimits
+from ...core.request import AgentRequest, EntryChange, RequestLimits
 from ...core.turn import ConfirmationReply
 from ...pipeline.answers import StreamedAnswer, WholeAnswer, new_translator
 from ...translation.confirmations import Confirmation, find_result, restore
@@ -30,11 +30,14 @@ from ..sessions.call_ids import AnswerIds, SessionOfRun, confirmation_rejected
 from ..sessions.fingerprints import AnswerFingerprint
 from ..sessions.lease import SessionRequest
 from ..sessions.session_name import is_native, native_key, session_name
+from ..sessions.sessions import Fingerprint
 from ..upstream.approvals import can_confirm
 from ..upstream.catalog import DEFAULT_MODEL
 from ..upstream.continued_run import ContinuedRun
 from ..upstream.event_source import EventSource
-from .run_opening import open_run, record, record_request
+from .answer_points import set_points, with_new_token
+from .changed_entry import hold_entry
+from .run_opening import choose_server_tools, open_run, record, record_request
 
 Answering = Coroutine[Any, Any, web.StreamResponse]
 
@@ -47,8 +50,12 @@ def new_handler(api: ClientApi, runtime: GatewayRuntime) -> Handler:
 
     async def run_agent(request: web.Request) -> web.StreamResponse:
         context = request[CONTEXT]
-        asked = await _read(request, context, api, runtime, limits)
-        return await (await _begin(request, context, api, runtime, asked))
+        try:
+            asked = await _read(request, context, api, runtime, limits)
+            return await (await _begin(request, context, api, runtime, asked))
+        finally:
+            if context.entry is not None:
+                await context.entry.release()
 
     return run_agent
 
@@ -72,6 +79,8 @@ async def _read(
         context.body = None
     context.report.on_body(parsed.size)
     if names := api.find_references(parsed):
+        if changed := api.find_changed(parsed):
+            context.entry = await hold_entry(runtime, context.caller, changed, parsed.size)
         stored = await runtime.stored_answers.find(context.caller.scope, names, most=limits.text)
         parsed = api.expand(parsed, stored)
         if parsed.size > LARGE_REQUEST:
@@ -98,8 +107,8 @@ async def _begin(
         await context.kept.open(entries, plan.first_body(queued=context.kept.background))
     elif entries:
         await runtime.stored_answers.add(caller.scope, entries)
-    if entries:
-        asked = replace(asked, stored_input=b"")
+    if entries or asked.change is not None:
+        asked = replace(asked, stored_input=b"", change=None)
     if caller.user:
         asked = replace(asked, user=caller.user)
     if not asked.conversational:
@@ -108,6 +117,7 @@ async def _begin(
     name = session_name(request.headers, asked.parameters, config.session_from, of_client)
     keeps_threads = settings.history == "last"
     wanted = SessionRequest(agent, caller, model, asked.messages, name, keeps_threads=keeps_threads, size=size)
+    set_points(wanted, asked, runtime, settings, plan.envelope.id)
     if (result := find_result(asked.messages, asked.tool_names)) is not None:
         return await _go_on(plan, asked, wanted, result)
     if name and is_native(config, caller):
@@ -119,7 +129,7 @@ async def _begin(
 
 @dataclass(slots=True, eq=False)
 class _Plan:
-    """How the answer to one request is to be made. It holds nothing of what the client said."""
+    """How the answer to one request is to be made. It holds nothing of what the client said, but for a change."""
 
     request: web.Request
     context: RequestContext
@@ -129,18 +139,20 @@ class _Plan:
     """Those of the request's model."""
     options: AnswerOptions
     envelope: Envelope
+    change: EntryChange | None
 
-    def new_answer(self, translator: Translator, fingerprint: AnswerFingerprint | None) -> StreamedAnswer | WholeAnswer:
+    def new_answer(self, translator: Translator, fingerprint: Fingerprint | None) -> StreamedAnswer | WholeAnswer:
         form, report = self.options.form, self.context.report
+        observer = fingerprint if isinstance(fingerprint, AnswerFingerprint) else None
         if not self.options.stream:
             report.on_call(translator)
             builder = self.api.new_builder(self.envelope, form)
-            return WholeAnswer(translator, builder, fingerprint, max_size=self.settings.max_answer)
+            return WholeAnswer(translator, builder, observer, max_size=self.settings.max_answer)
         encoder = self.api.new_encoder(self.envelope, form)
         report.on_call(translator, encoder)
         recording, comments = report.recording, self.settings.keep_alive_form == "comment"
         on_bytes, on_ping = (recording.client_bytes, recording.ping) if recording is not None else (None, None)
-        return StreamedAnswer(translator, encoder, fingerprint, on_bytes, on_ping=on_ping, pings_are_comments=comments)
+        return StreamedAnswer(translator, encoder, observer, on_bytes, on_ping=on_ping, pings_are_comments=comments)
 
     def send(
         self, run: EventSource, answer: StreamedAnswer | WholeAnswer, on_complete: OnComplete
@@ -151,6 +163,8 @@ class _Plan:
         """Stores what later requests may refer to of the complete answer."""
         form = answer.encoder if isinstance(answer, StreamedAnswer) else answer.builder
         entries, context = self.api.answer_entries(form, self.options.form), self.context
+        if self.change is not None and context.entry is not None:
+            await context.entry.change(self.api, self.change, form)
         if context.kept is not None:
             await context.kept.complete(entries)
         elif entries:
@@ -183,8 +197,11 @@ def _plan(
     settings: Config,
     asked: AgentRequest,
 ) -> _Plan:
-    form: Form = api.form_of(asked, settings)
     model = asked.model or DEFAULT_MODEL
+    envelope = Envelope(context.answer_id or api.id_prefix + new_id(), int(time.time()), model)
+    if asked.wants_token or asked.session_token:
+        asked = with_new_token(asked, runtime, settings, context.caller.scope, model, envelope.id)
+    form: Form = api.form_of(asked, settings)
     asks = settings.confirmations == "ask"
     options = AnswerOptions(
         api=api.name,
@@ -193,19 +210,12 @@ def _plan(
         stream=asked.stream or (context.kept is not None and context.kept.background),
         tool_names=tuple(sorted(asked.tool_names)),
         tick_separator=settings.tick_separator,
-        server_tools=_server_tools(api, settings.server_tools),
+        server_tools=choose_server_tools(api, settings.server_tools),
         tool_output_max=settings.tool_output_max,
         confirmations="deny" if asks and not asked.conversational else settings.confirmations,
         dialect=settings.dialect,
     )
-    envelope = Envelope(context.answer_id or api.id_prefix + new_id(), int(time.time()), model)
-    return _Plan(request, context, api, runtime, settings, options, envelope)
-
-
-def _server_tools(api: ClientApi, setting: str) -> str:
-    if setting == "auto":
-        return "items" if api.has_tool_items else "hide"
-    return setting
+    return _Plan(request, context, api, runtime, settings, options, envelope, asked.change)
 
 
 async def _go_on(plan: _Plan, asked: AgentRequest, wanted: SessionRequest, result: Message) -> Answering:

@@ -5,13 +5,19 @@ A route may be about an answer that is still made: its run is stopped, or its ev
 
 from __future__ import annotations
 
+import time
+
 from aiohttp import web
 
-from ...api.protocol import ApiRoute, ClientApi, RouteRequest
+from ...api.protocol import ApiRoute, ClientApi, RouteAnswer, RouteRequest
+from ...core.errors import EntryBusy
 from ..context import CONTEXT, Handler
 from ..http.body import read_body
 from ..idempotency.kept_answers import KeptAnswers
+from ..random_ids import new_id
 from ..runtime import RUNTIME
+from ..stored_answers import StoredAnswers
+from .changed_entry import ATTEMPTS, replace_all
 
 
 def new_route_handler(route: ApiRoute, api: ClientApi, kept: KeptAnswers) -> Handler:
@@ -20,12 +26,11 @@ def new_route_handler(route: ApiRoute, api: ClientApi, kept: KeptAnswers) -> Han
     async def answer(request: web.Request) -> web.StreamResponse:
         runtime, scope = request.app[RUNTIME], request[CONTEXT].caller.scope
         body = await read_body(request, timeout=runtime.config.body_timeout) if request.can_read_body else b""
-        asked = RouteRequest(request.match_info, request.query, body)
-        names, answers = route.find_names(asked), runtime.stored_answers
+        config, answers = runtime.config, runtime.stored_answers
+        asked = RouteRequest(request.match_info, request.query, body, config.max_values, new_id(), int(time.time()))
         if route.find_run is not None:
             await kept.settle(api, scope, route.find_run(asked), stops=route.stops)
-        stored = await answers.find(scope, names, most=runtime.config.max_text) if names else {}
-        answered = route.answer(asked, stored)
+        answered = await _answer(route, asked, answers, scope, most=config.max_text)
         if answered.added:
             await answers.add(scope, answered.added)
         if answered.deleted:
@@ -35,3 +40,16 @@ def new_route_handler(route: ApiRoute, api: ClientApi, kept: KeptAnswers) -> Han
         return web.Response(body=answered.body, content_type="application/json", headers=answered.headers)
 
     return answer
+
+
+async def _answer(
+    route: ApiRoute, asked: RouteRequest, answers: StoredAnswers, scope: str, *, most: int
+) -> RouteAnswer:
+    """Also replaces the entries that it replaces. `most`: bytes that are read. Raises ProxyError."""
+    names = route.find_names(asked)
+    for _ in range(ATTEMPTS):
+        stored = await answers.find(scope, names, most=most) if names else {}
+        answered = route.answer(asked, stored)
+        if await replace_all(answers, scope, stored, answered.replaced):
+            return answered
+    raise EntryBusy("Other requests change the same thing again and again; send the request again.")

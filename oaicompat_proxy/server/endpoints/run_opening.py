@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from ...api.protocol import ParsedBody
+from ...api.protocol import ClientApi, ParsedBody
 from ...config.settings import Config
 from ...core.answer_options import AnswerOptions
 from ...core.request import AgentRequest
@@ -59,6 +59,13 @@ def _record_stream(recording: RunRecorder, run: Recordable) -> None:
     if run.call is not None:
         recording.turn(run.call.path, run.call.body)
     run.on_gateway_bytes = recording.gateway_bytes
+
+
+def choose_server_tools(api: ClientApi, setting: str) -> str:
+    """Where the actions of the agent's own tools are shown. `setting`: `server_tools`."""
+    if setting == "auto":
+        return "items" if api.has_tool_items else "hide"
+    return setting
 
 
 async def open_run(

@@ -13,9 +13,11 @@ from ...core.errors import SessionsUnavailable
 from ...core.signing import SigningKeys
 from .fingerprints import (
     AnswerFingerprint,
+    PointFingerprint,
     conversation_fingerprint,
     is_whole_conversation,
     name_fingerprint,
+    point_fingerprint,
     up_to_last_answer,
 )
 from .lease import Lease, SessionRequest
@@ -23,6 +25,11 @@ from .named_sessions import UNKNOWN, SessionNames
 from .store import SessionStore
 
 log = logging.getLogger(__name__)
+
+
+def _name_of(point: str) -> str:
+    """In place of a session's name: no header has such a one."""
+    return f"\0{point}"
 
 
 class Conversations:
@@ -35,26 +42,45 @@ class Conversations:
         self._names = names
         self._recognises = recognises
 
-    def new_fingerprint(self, request: SessionRequest) -> AnswerFingerprint | None:
-        """Receives the parts of the answer; None if no later request may continue the conversation."""
+    def new_fingerprint(self, request: SessionRequest) -> AnswerFingerprint | PointFingerprint | None:
+        """Of the answer, whose parts the first kind receives; None if no later request may continue the conversation.
+
+        An answer that can be named is found by its id, unless a request may continue without naming it.
+        """
         is_thread = bool(request.name) and request.keeps_threads and not request.native
-        if (request.key and not is_thread) or not (request.name or self._recognises):
+        if request.key and not is_thread:
             return None
+        if not (request.name or self._recognises):
+            return self._new_point(request) if request.point else None
         about = (request.caller.scope, request.model, request.messages)
         return AnswerFingerprint(self._keys.newest, *about, name=request.name)
+
+    def _new_point(self, request: SessionRequest) -> AnswerFingerprint | PointFingerprint:
+        if request.by_token:
+            whole = (request.caller.scope, request.model, request.messages)
+            return AnswerFingerprint(self._keys.newest, *whole, name=_name_of(request.point))
+        about = (request.caller.scope, request.model, request.instructions)
+        return PointFingerprint(self._keys.newest, *about, request.point)
 
     def fingerprints(self, request: SessionRequest) -> list[str]:
         """Fingerprints of the conversation up to its last answer, one for each signing key, the newest key first.
 
         Empty if there is no answer, if no message follows it, or if no session may be found by a conversation.
         """
-        if not (request.name or self._recognises):
-            return []
+        name = request.name
+        if not (name or self._recognises):
+            if request.continues or not request.token_point:
+                return self._points(request) if request.continues else []
+            name = _name_of(request.token_point)
         answered = up_to_last_answer(request.messages)
         if not answered or len(answered) == len(request.messages):
             return []
         about = (request.caller.scope, request.model, answered)
-        return [conversation_fingerprint(key, *about, name=request.name) for key in self._keys.all]
+        return [conversation_fingerprint(key, *about, name=name) for key in self._keys.all]
+
+    def _points(self, request: SessionRequest) -> list[str]:
+        about = (request.caller.scope, request.model, request.instructions, request.continues)
+        return [point_fingerprint(key, *about) for key in self._keys.all]
 
     async def is_whole(self, request: SessionRequest) -> bool:
         """Whether the messages are a whole conversation: by themselves, or because the name's clients send such."""

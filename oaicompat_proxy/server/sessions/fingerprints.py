@@ -38,6 +38,11 @@ def name_fingerprint(secret: bytes, scope: str, name: str) -> str:
     return _hmac(secret, ["name", scope, name])
 
 
+def point_fingerprint(secret: bytes, scope: str, model: str, instructions: str, point: str) -> str:
+    """Of the conversation that ends with the answer of this id. The id is random, so no content is needed."""
+    return _hmac(secret, ["point", scope, model, instructions, point])
+
+
 def conversation_fingerprint(
     secret: bytes, scope: str, model: str, messages: Iterable[Message], *, name: str = ""
 ) -> str:
@@ -60,6 +65,17 @@ def up_to_last_answer(messages: Sequence[Message]) -> Sequence[Message]:
 def is_whole_conversation(messages: Iterable[Message]) -> bool:
     """Whether the messages come from a client that sends whole conversations: one is not a user message."""
     return any(message.role in ("system", "assistant") for message in messages)
+
+
+class PointFingerprint:
+    """Of an answer that later requests name by its id."""
+
+    def __init__(self, secret: bytes, scope: str, model: str, instructions: str, point: str) -> None:
+        """The same parameters as `point_fingerprint`."""
+        self._digest = point_fingerprint(secret, scope, model, instructions, point)
+
+    def hexdigest(self) -> str:
+        return self._digest
 
 
 class AnswerFingerprint:

@@ -33,6 +33,16 @@ class SessionRequest:
     """The key of a certain session: the one that waits for this request, or one that the client named natively."""
     native: bool = False
     """The key is the client's. Another front end may have begun the session, so it is never closed here."""
+    continues: str = ""
+    """The answer that the request goes on from by its id; empty if it names none, or adds to what was said before."""
+    point: str = ""
+    """The id of the answer, if later requests may go on from it."""
+    token_point: str = ""
+    """The answer that the request goes on from by a token, if its messages are what was said before."""
+    by_token: bool = False
+    """Later requests find the answer by a token, so they have to bring the same messages."""
+    instructions: str = ""
+    """What the agent was told for this request alone: a session that was told something else does not go on."""
     keeps_threads: bool = False
     """The agent has no gateway and remembers its threads itself (AG-UI with `history = last`)."""
     size: int = 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import product
 
 from ...config.settings import Config
+from ...core.caller import Caller
 from ...core.errors import SessionBusy, SessionsUnavailable
 from ...core.signing import SigningKeys
 from ..event_loop import LARGE_REQUEST, yield_control
@@ -15,7 +16,7 @@ from .conversations import Conversations
 from .finalizer import Finalizer
 from .fingerprints import derive_session_name
 from .lease import Lease, SessionRequest, new_session_name
-from .locks import SessionLocks
+from .locks import OnLost, ReleaseLock, SessionLocks
 from .run_limiter import RunLimiter
 
 
@@ -128,7 +129,7 @@ class SessionFinder:
     async def _lease_claimed(
         self, request: SessionRequest, upstream: Upstream, key: str, fingerprint: str
     ) -> Lease | None:
-        lease = Lease(request.app, key, upstream, history="last", named=bool(request.name))
+        lease = Lease(request.app, key, upstream, history="last", named=bool(request.name or request.continues))
         lease.matched_fingerprint = fingerprint
         try:
             return await self._lock(lease, request)
@@ -141,7 +142,7 @@ class SessionFinder:
     def _new(self, request: SessionRequest, upstream: Upstream) -> Lease:
         history = "full" if upstream.dialect.gateway is None else "fold"
         key = upstream.dialect.session_key(request.app, new_session_name())
-        return Lease(request.app, key, upstream, history=history, named=bool(request.name))
+        return Lease(request.app, key, upstream, history=history, named=bool(request.name or request.continues))
 
     def _primary(self, request: SessionRequest, upstream: Upstream, key: str) -> Lease:
         persistent = upstream.dialect.gateway is not None  # otherwise a run ends with its connection
@@ -155,19 +156,29 @@ class SessionFinder:
 
     async def _lock(self, lease: Lease, request: SessionRequest) -> Lease:
         """Waits for the lock of the session. Raises SessionBusy, and Overloaded if too many wait."""
+        lock = self.lock(lease.key, request.caller, request.size, lease.on_lock_lost, on_wait=request.on_wait)
+        lease.hold_lock(await lock)
+        return lease
+
+    async def lock(
+        self, key: str, caller: Caller, size: int, on_lost: OnLost, *, on_wait: Callable[[str], None] | None = None
+    ) -> ReleaseLock:
+        """Waits for a lock. `size`: bytes of the request that waits. `on_wait`: as of a SessionRequest.
+
+        Raises SessionBusy, Overloaded if too many wait, and SessionsUnavailable.
+        """
         try:
-            release = await self._locks.acquire(lease.key, wait=0, on_lost=lease.on_lock_lost)
+            return await self._locks.acquire(key, wait=0, on_lost=on_lost)
         except SessionBusy:
             if not self._wait:
                 raise
-            if request.on_wait is not None:
-                request.on_wait("session")
-            with self._limiter.queued(request.caller, request.size):
-                release = await self._locks.acquire(lease.key, wait=self._wait, on_lost=lease.on_lock_lost)
-            if request.on_wait is not None:
-                request.on_wait("run")
-        lease.hold_lock(release)
-        return lease
+        if on_wait is not None:
+            on_wait("session")
+        with self._limiter.queued(caller, size):
+            release = await self._locks.acquire(key, wait=self._wait, on_lost=on_lost)
+        if on_wait is not None:
+            on_wait("run")
+        return release
 
     @contextlib.asynccontextmanager
     async def _released_on_failure(self, lease: Lease) -> AsyncIterator[None]:

@@ -12,6 +12,7 @@ import contextlib
 import logging
 
 from ...config.settings import Config
+from ...core.caller import Caller
 from ...core.errors import SessionsUnavailable
 from ...core.signing import SigningKeys
 from ..upstream.continued_run import ContinuedRun
@@ -20,9 +21,9 @@ from ..upstream.session_closer import SessionCloser
 from .continued_lease import ContinuedLease
 from .conversations import Conversations
 from .finalizer import Finalizer
-from .fingerprints import AnswerFingerprint
+from .fingerprints import AnswerFingerprint, PointFingerprint
 from .lease import Lease, SessionRequest, new_session_name
-from .locks import SessionLocks
+from .locks import ReleaseLock, SessionLocks
 from .named_sessions import SessionNames
 from .run_limiter import RunLimiter
 from .session_finder import SessionFinder
@@ -30,8 +31,14 @@ from .store import SessionStore
 
 log = logging.getLogger(__name__)
 
+Fingerprint = AnswerFingerprint | PointFingerprint
+
 SWEEP_INTERVAL = 60.0
 """Seconds between searches for expired sessions."""
+
+
+def _nothing() -> None:
+    pass
 
 
 class Sessions:
@@ -98,15 +105,25 @@ class Sessions:
             raise
         return lease
 
+    async def lock_entry(self, name: str, caller: Caller, size: int) -> ReleaseLock:
+        """One request at a time may change a stored entry of the caller, as one run at a time may use a session.
+
+        A lock that is lost costs no change: the entry is replaced only if it is still what was read.
+        Raises SessionBusy, Overloaded, SessionsUnavailable.
+        """
+        return await self._finder.lock(f"entry {caller.scope} {name}", caller, size, _nothing)
+
     def _finalize(self, lease: Lease) -> None:
         self._leased -= 1
         self._finalizer.finalize(lease)
 
-    def new_fingerprint(self, request: SessionRequest) -> AnswerFingerprint | None:
-        """Receives the parts of the answer; None if no later request may continue the conversation."""
+    def new_fingerprint(self, request: SessionRequest) -> Fingerprint | None:
+        """As `Conversations.new_fingerprint`."""
+        if request.point and self._upstream.dialect.gateway is None and not request.keeps_threads:
+            request.point = ""  # nothing remembers a session after its run
         return self._conversations.new_fingerprint(request)
 
-    async def store(self, lease: Lease, fingerprint: AnswerFingerprint | None) -> None:
+    async def store(self, lease: Lease, fingerprint: Fingerprint | None) -> None:
         """Makes the session the one in which the conversation with this answer continues, once its run is over."""
         if fingerprint is None or (lease.awaits_client and not lease.named):  # the client's reply has the session's key
             return
@@ -136,7 +153,7 @@ class Sessions:
         session = Lease(request.app, key, upstream, history="last")
         return session if await self._finder.claim_history(session, request) else None
 
-    async def store_continued(self, lease: ContinuedLease, fingerprint: AnswerFingerprint | None) -> None:
+    async def store_continued(self, lease: ContinuedLease, fingerprint: Fingerprint | None) -> None:
         """Like `store`, for the answer to a reply."""
         if lease.session is not None and fingerprint is not None:
             lease.session.persistent = await self._finalizer.store(lease.session, fingerprint.hexdigest())

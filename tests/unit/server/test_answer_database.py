@@ -102,3 +102,16 @@ async def test_a_broken_file_fails_alone_what_needs_it(
     assert "--response-db" in caplog.text
     with pytest.raises(SessionsUnavailable):
         await database.find("alice", ["a"], most=100)
+
+
+async def test_an_entry_is_replaced_if_it_is_what_was_read(database: AnswerDatabase) -> None:
+    assert await database.replace("alice", "a", None, b"1")
+    assert not await database.replace("alice", "a", None, b"2")
+    assert not await database.replace("alice", "a", b"0", b"2")
+    assert await database.replace("alice", "a", b"1", b"2")
+    assert not await database.replace("bob", "a", b"2", b"3")
+    assert await database.find("alice", ["a"], most=100) == {"a": b"2"}
+    assert await database.count("alice") == 1
+    for number in range(20):
+        await database.replace("alice", str(number), None, b"x")
+    assert await database.count("alice") == 3 * ENTRIES_OF_ANSWER

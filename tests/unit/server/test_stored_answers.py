@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from oaicompat_proxy.core.errors import InvalidRequest, SessionsUnavailable
+from oaicompat_proxy.core.errors import InvalidRequest, NotFound, SessionsUnavailable
 from oaicompat_proxy.server.ledgers import Ledgers
 from oaicompat_proxy.server.redis import connect
 from oaicompat_proxy.server.shared_table import SharedTable
@@ -190,5 +190,51 @@ async def test_many_names_are_asked_for_together(redis_server: RedisServer) -> N
         before = (await redis.info("stats"))["total_commands_processed"]
         assert len(await answers.find("alice", map(str, range(1000)), most=1000)) == 100
         assert (await redis.info("stats"))["total_commands_processed"] - before < 100
+    finally:
+        await redis.aclose()
+
+
+# Entries that several requests change
+
+
+@pytest.mark.parametrize("kind", ["memory", "redis"])
+async def test_an_entry_is_replaced_if_it_is_what_was_read(redis_server: RedisServer, kind: str) -> None:
+    redis = connect(redis_server.url)
+    try:
+        answers = small_memory() if kind == "memory" else RedisAnswers(redis, small_memory())
+        assert await answers.replace("alice", "a", None, b"1")
+        assert not await answers.replace("alice", "a", None, b"2")
+        assert not await answers.replace("alice", "a", b"0", b"2")
+        assert await answers.replace("alice", "a", b"1", LONG[:3000])
+        assert not await answers.replace("bob", "a", b"1", b"2")
+        assert await answers.find("alice", ["a"], most=5000) == {"a": LONG[:3000]}
+        await answers.delete("alice", ["a"])
+        assert not await answers.replace("alice", "a", LONG[:3000], b"2")
+        assert await answers.find("alice", ["a"], most=5000) == {}
+    finally:
+        await redis.aclose()
+
+
+async def test_nothing_is_replaced_where_nothing_is_stored(own_redis: RedisServer) -> None:
+    with pytest.raises(NotFound):
+        await NoAnswers().replace("alice", "a", None, b"1")
+    redis = connect(own_redis.url)
+    try:
+        own_redis.stop()
+        with pytest.raises(SessionsUnavailable):
+            await RedisAnswers(redis, small_memory()).replace("alice", "a", None, b"1")
+    finally:
+        await redis.aclose()
+
+
+async def test_replaced_entries_are_bounded_as_others_are(redis_server: RedisServer) -> None:
+    redis = connect(redis_server.url)
+    try:
+        for answers in (small_memory(most=5), RedisAnswers(redis, small_memory(), most=5)):
+            for number in range(9):
+                assert await answers.replace("alice", str(number), None, b"x")
+            assert await answers.count("alice") == 5
+            assert await answers.delete_all("alice") == 5
+            assert await answers.count("alice") == 0
     finally:
         await redis.aclose()

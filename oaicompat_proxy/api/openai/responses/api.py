@@ -8,7 +8,7 @@ from typing import Any
 from ....core.answer import Envelope
 from ....core.confirmation_call import CONFIRM_TOOL
 from ....core.errors import InvalidRequest, ProxyError
-from ....core.request import AgentRequest, RequestLimits
+from ....core.request import AgentRequest, EntryChange, RequestLimits
 from ...protocol import ApiSettings, BodyBuilder, Form, Keeping, ParsedBody, RetryRules, StreamEncoder
 from ..openai_api import OpenAiApi
 from . import request
@@ -20,7 +20,7 @@ from .recorded_fields import RECORDED_FIELDS
 from .response_object import Outcome, ResponseObject, encode_echo, failed_body
 from .retries import read_retry_key
 from .routes import ROUTES
-from .stored import expand, find_references, input_entry, output_entries
+from .stored import apply_change, conversation_name, expand, find_references, input_entry, output_entries
 
 
 class ResponsesApi(OpenAiApi):
@@ -33,7 +33,7 @@ class ResponsesApi(OpenAiApi):
     routes = ROUTES
     operation = "chat"
     id_prefix = "resp_"
-    private_form = frozenset({"echo", "approval", "approved_arguments"})
+    private_form = frozenset({"echo", "approval", "approved_arguments", "session_token"})
     has_tool_items = True
     recorded_fields = RECORDED_FIELDS
 
@@ -61,6 +61,15 @@ class ResponsesApi(OpenAiApi):
     def find_references(self, body: ParsedBody) -> frozenset[str]:
         return find_references(body.members)
 
+    def find_changed(self, body: ParsedBody) -> str:
+        return conversation_name(body.members)
+
+    def change(
+        self, change: EntryChange, stored: Mapping[str, bytes], answer: StreamEncoder | BodyBuilder
+    ) -> Mapping[str, bytes]:
+        assert isinstance(answer, (ResponseEncoder, ResponseBuilder))
+        return apply_change(change, stored, answer.id, answer.output.encode())
+
     def expand(self, body: ParsedBody, stored: Mapping[str, bytes]) -> ParsedBody:
         return expand(body, stored)
 
@@ -87,6 +96,8 @@ class ResponsesApi(OpenAiApi):
 
     def form_of(self, request: AgentRequest, settings: ApiSettings) -> Form:
         form = {**request.form, "reasoning": settings.responses_reasoning, "max_answer": settings.max_answer}
+        if request.session_token:
+            form["session_token"] = request.session_token
         if settings.responses == "stateless":
             if request.form["echo"].get("background"):
                 raise InvalidRequest(
@@ -127,6 +138,7 @@ def _options(envelope: Envelope, form: Form) -> OutputOptions:
         custom_tools=frozenset(form.get("custom_tools", ())),
         question_tool=CONFIRM_TOOL if asks else None,
         approval=approval_of(form),
+        token=form.get("session_token", ""),
     )
 
 

@@ -24,9 +24,6 @@ from .content import build_blocks
 
 Item = Mapping[str, Any]
 
-_EARLIER = "previous_response_id"
-"""The path of all items that do not come from the request."""
-
 
 class _Answer:
     """What the assistant said between two messages of the client's, and the results of its calls."""
@@ -45,11 +42,16 @@ class _Answer:
 
 
 class Conversation:
-    """Converts items in their order. `earlier`: how many come from stored responses and not from the request."""
+    """Converts items in their order. `earlier`: how many come from what is stored and not from the request; `source`:
+    the parameter that named them.
+    """
 
-    def __init__(self, media: MediaReader, *, earlier: int = 0) -> None:
+    def __init__(self, media: MediaReader, *, earlier: int = 0, source: str = "previous_response_id") -> None:
         self._media = media
         self._earlier = earlier
+        self._source = source
+        self._known: tuple[_Answer, int, int] | None = None
+        """The answer with which the earlier items end, its blocks, and its calls."""
         # state
         self._entries: list[Message | _Answer] = []
         self._answer: _Answer | None = None
@@ -69,15 +71,17 @@ class Conversation:
         """Raises InvalidRequest, NotFound."""
         handle = _HANDLERS.get(type_of(item) or "")
         index = self._count - self._earlier
+        if index == 0 and self._answer is not None and self._answer.exists:
+            self._known = self._answer, len(self._answer.blocks), len(self._answer.calls)
         self._count += 1
         if handle is not None:
-            handle(self, item, f"input[{index}]" if index >= 0 else _EARLIER)
+            handle(self, item, f"input[{index}]" if index >= 0 else self._source)
 
     def messages(self) -> tuple[Message, ...]:
         """Raises InvalidRequest for a call without its output, or if there is no message at all."""
         for call_id, path in self._unanswered.items():
             message = f"No tool output found for function call {clip(call_id)}."
-            raise InvalidRequest(message, param=path if path == _EARLIER else f"{path}.call_id")
+            raise InvalidRequest(message, param=path if path == self._source else f"{path}.call_id")
         messages: list[Message] = []
         for entry in self._entries:
             if isinstance(entry, _Answer):
@@ -87,6 +91,13 @@ class Conversation:
         if not messages:
             raise invalid_value("input", "it holds no message.")
         return tuple(messages)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the earlier items end with an answer, and the request adds nothing that an assistant said."""
+        answers = [entry for entry in self._entries if isinstance(entry, _Answer) and entry.exists]
+        last = answers[-1] if answers else None
+        return last is not None and self._known == (last, len(last.blocks), len(last.calls))
 
     def _add_message(self, item: Item, path: str) -> None:
         role = item["role"]
@@ -165,16 +176,24 @@ class Conversation:
 
 
 def build_messages(
-    items: str | Sequence[Item], instructions: str | None, media: MediaReader, *, earlier: int = 0
-) -> tuple[Message, ...]:
-    """`items`: the checked `input`, behind `earlier` items of stored responses. Raises InvalidRequest, NotFound."""
+    items: str | Sequence[Item],
+    instructions: str | None,
+    media: MediaReader,
+    *,
+    earlier: int = 0,
+    source: str = "previous_response_id",
+) -> tuple[tuple[Message, ...], bool]:
+    """The messages, and whether they go on from the answer with which the earlier items end.
+
+    `items`: the checked `input`, behind `earlier` items that are stored. Raises InvalidRequest, NotFound.
+    """
     first = (Message("system", (Text(instructions),)),) if instructions else ()
     if isinstance(items, str):
-        return (*first, Message("user", (Text(items),)))
-    conversation = Conversation(media, earlier=earlier)
+        return (*first, Message("user", (Text(items),))), False
+    conversation = Conversation(media, earlier=earlier, source=source)
     for item in items:
         conversation.add(item)
-    return first + conversation.messages()
+    return first + conversation.messages(), conversation.goes_on
 
 
 def _duplicate(call_id: str, path: str) -> InvalidRequest:

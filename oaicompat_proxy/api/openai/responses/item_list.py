@@ -49,14 +49,18 @@ def encode_page(items: Sequence[Mapping[str, Any]], query: Mapping[str, str]) ->
     limit = _limit_of(query)
     ordered = list(items) if _order_of(query) == "asc" else list(reversed(items))
     first = _place_behind(ordered, query.get("after"))
-    page = ordered[first : first + limit]
+    return encode_whole(ordered[first : first + limit], has_more=first + limit < len(ordered))
+
+
+def encode_whole(items: Sequence[Mapping[str, Any]], *, has_more: bool = False) -> bytes:
+    """All these items as a list. The ids of an empty one are empty, since the official types want texts."""
     return ascii_json.encode(
         {
             "object": "list",
-            "data": page,
-            "first_id": page[0]["id"] if page else None,
-            "last_id": page[-1]["id"] if page else None,
-            "has_more": first + limit < len(ordered),
+            "data": items,
+            "first_id": items[0]["id"] if items else "",
+            "last_id": items[-1]["id"] if items else "",
+            "has_more": has_more,
         }
     )
 

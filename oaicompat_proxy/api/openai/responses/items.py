@@ -130,9 +130,11 @@ class ReasoningItem(Item):
     _part_event = "response.reasoning_summary_part"
     _text_event = "response.reasoning_summary_text"
 
-    def __init__(self, index: int, answer: str) -> None:
+    def __init__(self, index: int, answer: str, token: str = "") -> None:
+        """`token`: finds the session again in the client's next request, which brings the item back."""
         super().__init__(index, answer)
         self._part_place = b'%b,"%b":0' % (self.place, self._index_name)
+        self._token = b',"encrypted_content":%b' % json_text.encode(token) if token else b""
         self._pieces: list[str] = []
 
     def open(self) -> list[Event]:
@@ -164,7 +166,7 @@ class ReasoningItem(Item):
         return b'{"type":"%b","text":%b}' % (self._part_type, text)
 
     def _item(self, part: bytes) -> bytes:
-        return b'{"id":"%b","type":"reasoning","summary":[%b]}' % (self.id.encode(), part)
+        return b'{"id":"%b","type":"reasoning","summary":[%b]%b}' % (self.id.encode(), part, self._token)
 
 
 class RawReasoningItem(ReasoningItem):
@@ -176,4 +178,14 @@ class RawReasoningItem(ReasoningItem):
     _text_event = "response.reasoning_text"
 
     def _item(self, part: bytes) -> bytes:
-        return b'{"id":"%b","type":"reasoning","summary":[],"content":[%b]}' % (self.id.encode(), part)
+        return b'{"id":"%b","type":"reasoning","summary":[],"content":[%b]%b}' % (self.id.encode(), part, self._token)
+
+
+class TokenItem(ReasoningItem):
+    """Reasoning without words, which only brings the token."""
+
+    def open(self) -> list[Event]:
+        return [self._added(self._item(b""))]
+
+    def close(self, status: Status) -> list[Event]:
+        return [self._done(self._item(b""))]

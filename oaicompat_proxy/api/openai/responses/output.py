@@ -27,7 +27,7 @@ from ....core.immutable import readonly
 from .approvals import Approval
 from .call_items import AgentCallItem, ApprovalRequest, CustomCallItem, FunctionCallItem
 from .frames import Event
-from .items import Item, MessageItem, RawReasoningItem, ReasoningItem, Status
+from .items import Item, MessageItem, RawReasoningItem, ReasoningItem, Status, TokenItem
 
 INCOMPLETE = {FinishReason.LENGTH: "max_output_tokens", FinishReason.CONTENT_FILTER: "content_filter"}
 """The words of `incomplete_details` for an answer that was cut."""
@@ -44,6 +44,10 @@ class OutputOptions:
     """Tools of the client's that take free text."""
     question_tool: str | None = None
     """Calls of this tool ask for an approval and are shown as approval requests."""
+    token: str = ""
+    """What every reasoning item has as its `encrypted_content`. An answer that begins with another item has an empty
+    one in front.
+    """
     approval: Approval | None = None
     """The client's answer to such a request, which lets the agent's tool run."""
 
@@ -106,9 +110,9 @@ class Output:
     def _add_reasoning(self, part: ReasoningPart) -> list[Event]:
         events: list[Event] = []
         if self._reasoning is None:
-            events += self._close_speech()
+            events += self._close_speech() if self._items else []
             kind = RawReasoningItem if self._options.reasoning == "text" else ReasoningItem
-            self._reasoning = kind(len(self._items), self._answer)
+            self._reasoning = kind(len(self._items), self._answer, self._options.token)
             events += self._open(self._reasoning)
         return events + self._reasoning.add(part.text)
 
@@ -159,11 +163,17 @@ class Output:
     def _close_speech(self, status: Status = "completed") -> list[Event]:
         item = self.message or self._reasoning
         if item is None:
-            return []
+            return self._bring_token()
         if self.message is not None:
             self._text_length += self.message.length
         self.message = self._reasoning = None
         return item.close(status)
+
+    def _bring_token(self) -> list[Event]:
+        if self._items or not self._options.token:
+            return []
+        item = TokenItem(0, self._answer, self._options.token)
+        return self._open(item) + item.close("completed")
 
     def _close_call(self, status: Status = "completed") -> list[Event]:
         if self._question is not None:

@@ -33,6 +33,7 @@ _ITEM: Fields = {
     "name": NAME,
     "server_label": NAME,
     "arguments": None,
+    "encrypted_content": None,
     "input": None,
     "output": None,
     "error": {"type": NAME, "content": None},

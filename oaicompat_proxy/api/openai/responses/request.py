@@ -25,16 +25,18 @@ from ..validation import array_above_max_length, check, check_text
 from .approvals import find_approval
 from .conversation import build_messages
 from .response_object import echo_of
-from .stored import EARLIER_ITEMS, encode_input
+from .session_token import find_token
+from .stored import EARLIER_ITEMS, Earlier, encode_change, encode_input
 from .tools import custom_names, parse_tool_names, parse_tools, server_labels
 
 _USED = frozenset(
     {
         *("model", "input", "instructions", "stream", "stream_options", "previous_response_id", "store", "include"),
-        "background",
+        *("background", "conversation"),
         *(EARLIER_ITEMS, *IN_RESPONSES),
     }
 )
+_INCLUDED = "reasoning.encrypted_content"
 _OUTPUTS = frozenset({"message", "function_call_output", "custom_tool_call_output", "mcp_approval_response"})
 """Items that are messages of their own; the others are counted as the parts of one."""
 
@@ -62,15 +64,15 @@ def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
     _check_counts(members, limits)
     check(RESPONSE, members)
     refuse_unsupported(members, IN_RESPONSES)
-    if members.get("background") and members.get("store") is False:
-        message = "Background responses are stored: 'background' cannot be used with 'store' set to false."
-        raise InvalidRequest(message, param="background", code="invalid_value")
+    _check_background(members)
     tool_names = parse_tool_names(members)
     media = MediaReader(limits.media)
-    earlier = members.get(EARLIER_ITEMS, 0)
-    messages = build_messages(members["input"], members.get("instructions"), media, earlier=earlier)
+    earlier = members.get(EARLIER_ITEMS, Earlier())
+    messages, goes_on = build_messages(
+        members["input"], members.get("instructions"), media, earlier=earlier.items, source=earlier.source
+    )
     check_text(size - media.encoded, limits.text, "input")
-    stored = encode_input(members, size)
+    stored, change = encode_input(members, size), encode_change(members, earlier, size)
     parameters = {name: value for name, value in members.items() if value is not None and name not in _USED}
     if parameters.get("tools") == []:
         del parameters["tools"]
@@ -86,14 +88,30 @@ def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
         tools=parse_tools(members, exact, tool_names),
         tool_parameters=frozenset({"tools"}),
         stored_input=stored,
-        form={
-            "echo": echo_of(members),
-            "custom_tools": custom_names(members),
-            "server_labels": [] if CONFIRM_TOOL in tool_names else server_labels(members),
-            "stored": members.get("store") is not False,
-            **find_approval(members["input"]),
-        },
+        change=change,
+        wants_token=_INCLUDED in (members.get("include") or ()),
+        session_token=find_token(members["input"]),
+        continues=earlier.point if goes_on else "",
+        continuable=bool(stored or change),
+        instructions=members.get("instructions") or "",
+        form=_form_of(members, tool_names),
     )
+
+
+def _form_of(members: dict[str, Any], tool_names: frozenset[str]) -> dict[str, Any]:
+    return {
+        "echo": echo_of(members),
+        "custom_tools": custom_names(members),
+        "server_labels": [] if CONFIRM_TOOL in tool_names else server_labels(members),
+        "stored": members.get("store") is not False,
+        **find_approval(members["input"]),
+    }
+
+
+def _check_background(members: dict[str, Any]) -> None:
+    if members.get("background") and members.get("store") is False:
+        message = "Background responses are stored: 'background' cannot be used with 'store' set to false."
+        raise InvalidRequest(message, param="background", code="invalid_value")
 
 
 def _check_one_conversation(members: dict[str, Any]) -> None:

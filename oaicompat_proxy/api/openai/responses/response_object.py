@@ -41,7 +41,7 @@ _DEFAULTS: Mapping[str, Any] = {
 }
 """What the service says of a field that the request did not have."""
 
-_OPTIONAL = ("prompt_cache_options", "prompt_cache_retention")
+_OPTIONAL = ("conversation", "prompt_cache_options", "prompt_cache_retention")
 """Repeated where the request had them."""
 UNFINISHED = frozenset({"queued", "in_progress"})
 """The states of a response that is still made."""
@@ -59,6 +59,8 @@ def encode_echo(given: Mapping[str, Any]) -> bytes:
     echo = {**_DEFAULTS, **given}
     if "tools" in given:
         echo["tools"] = [_TOOL_DEFAULTS | tool if tool.get("type") == "function" else tool for tool in given["tools"]]
+    if isinstance(given.get("conversation"), str):
+        echo["conversation"] = {"id": given["conversation"]}
     if "text" in given:
         echo["text"] = {**given["text"], "format": given["text"].get("format") or {"type": "text"}}
     if "reasoning" in given:

@@ -16,6 +16,7 @@ from ....core import json_text
 from ....core.errors import NotFound, ProxyError
 from ...protocol import ApiRoute, RouteAnswer, RouteRequest
 from ..validation import clip, invalid_value
+from .conversation_routes import CONVERSATION_ROUTES
 from .item_list import complete_item, encode_page
 from .stored import entry_names, input_id_suffix, input_name
 
@@ -100,4 +101,5 @@ ROUTES = (
     ApiRoute("GET", "/responses/{id}/input_items", _find_names, _list_input),
     ApiRoute("POST", "/responses/input_tokens", _find_no_names, _count_tokens),
     ApiRoute("POST", "/responses/compact", _find_no_names, _compact),
+    *CONVERSATION_ROUTES,
 )

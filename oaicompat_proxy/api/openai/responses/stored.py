@@ -1,7 +1,7 @@
 """What is stored of an answer for later requests: its input, a JSON array of items, and the response object.
 
-The id of an item holds that of its answer, so an item is found by the answer. An approval request, whose id holds
-something else, is stored under its own, too.
+The id of an item holds that of its answer or of its conversation, so an item is found by these. An approval request,
+whose id holds something else, is stored under its own, too.
 
 Source: OpenAI API description, `previous_response_id` and `ItemReferenceParam`;
 the service's words for what is unknown.
@@ -10,20 +10,22 @@ the service's words for what is unknown.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from ....core import ascii_json
-from ....core.errors import InvalidRequest, NotFound
+from ....core.errors import InvalidRequest, NotFound, UpstreamAnswerTooLong
+from ....core.request import EntryChange
 from ...protocol import ParsedBody
 from ..schema.response_items import type_of
 from ..validation import clip
 from .item_list import complete_item
 from .response_object import UNFINISHED
+from .stored_conversation import INDEX_DIGITS, ITEM_MARK, PREFIX, check_room, read_conversation, with_turn
 
 EARLIER_ITEMS = " earlier"
-"""Member of a body whose `input` begins with items of an earlier answer: how many. No client can send it."""
+"""Member of a body whose `input` begins with stored items: an `Earlier`. No client can send it."""
 
 MAX_STORED = 512 * 1024
 """Bytes of an input, or of a response object, that is stored."""
@@ -31,9 +33,30 @@ MAX_STORED = 512 * 1024
 ANSWER_PREFIX = "resp_"
 APPROVAL_PREFIX = "mcpr_"
 _INPUT = "/input"
-_INDEX_DIGITS = 4
 _OF_INPUT = "in"
 """Begins with a letter that no answer's id has."""
+
+
+class Earlier(NamedTuple):
+    """The stored items in front of a request's own."""
+
+    items: int = 0
+    source: str = "previous_response_id"
+    """The parameter that named them."""
+    point: str = ""
+    """The id of the answer with which they end; empty if something else was said since."""
+    version: int = 0
+    """Of the conversation."""
+    size: int = 0
+    """Bytes of the conversation."""
+
+
+def conversation_name(members: Mapping[str, Any]) -> str:
+    """Of the conversation that a body names; empty if it names none. The body has not been checked."""
+    conversation = members.get("conversation")
+    if type(conversation) is dict:
+        conversation = conversation.get("id")
+    return conversation if isinstance(conversation, str) else ""
 
 
 def find_references(members: Mapping[str, Any]) -> frozenset[str]:
@@ -42,6 +65,8 @@ def find_references(members: Mapping[str, Any]) -> frozenset[str]:
     previous = members.get("previous_response_id")
     if isinstance(previous, str):
         names |= entry_names(previous)
+    if conversation := conversation_name(members):
+        names.add(conversation)
     return frozenset(names)
 
 
@@ -67,8 +92,10 @@ def expand(body: ParsedBody, stored: Mapping[str, bytes]) -> ParsedBody:
     members, exact, size = body
     items = members.get("input")
     if isinstance(items, list) and any(True for _ in _references(items)):
-        items, more = _replace_references(items, stored)
+        items, more = replace_references(items, stored)
         members, size = {**members, "input": items}, size + more
+    if conversation := conversation_name(members):
+        return _behind_conversation(ParsedBody(members, exact, size), conversation, stored)
     previous = members.get("previous_response_id")
     if not isinstance(previous, str):
         return ParsedBody(members, exact, size)
@@ -80,10 +107,25 @@ def expand(body: ParsedBody, stored: Mapping[str, bytes]) -> ParsedBody:
         message = f"Previous response with id '{clip(previous)}' is not finished. Wait for its end, or cancel it."
         raise InvalidRequest(message, param="previous_response_id", code="previous_response_not_finished")
     earlier = orjson.loads(stored[previous + _INPUT]) + response["output"]
-    own = [{"role": "user", "content": items}] if isinstance(items, str) else items
-    if isinstance(own, list):  # anything else is refused when the body is checked
-        members = {**members, "input": [*earlier, *own], EARLIER_ITEMS: len(earlier)}
+    members = _behind(members, earlier, Earlier(len(earlier), point=previous))
     return ParsedBody(members, exact, size + len(stored[previous + _INPUT]) + len(stored[previous]))
+
+
+def _behind_conversation(body: ParsedBody, name: str, stored: Mapping[str, bytes]) -> ParsedBody:
+    """Raises NotFound."""
+    conversation, size = read_conversation(name, stored, param="conversation"), len(stored[name])
+    items = conversation["items"]
+    earlier = Earlier(len(items), "conversation", conversation["point"], conversation["version"], size)
+    return ParsedBody(_behind(body.members, items, earlier), body.exact, body.size + size)
+
+
+def _behind(members: dict[str, Any], items: list[Any], earlier: Earlier) -> dict[str, Any]:
+    own = members.get("input")
+    if isinstance(own, str):
+        own = [{"role": "user", "content": own}]
+    if not isinstance(own, list):  # it is refused when the body is checked
+        return members
+    return {**members, "input": [*items, *own], EARLIER_ITEMS: earlier}
 
 
 def encode_input(members: Mapping[str, Any], size: int) -> bytes:
@@ -92,6 +134,33 @@ def encode_input(members: Mapping[str, Any], size: int) -> bytes:
         return b""
     items = members["input"]
     return ascii_json.encode([{"role": "user", "content": items}] if isinstance(items, str) else items)
+
+
+def encode_change(members: Mapping[str, Any], earlier: Earlier, size: int) -> EntryChange | None:
+    """What a checked body of this size adds to the conversation that it names. Raises InvalidRequest."""
+    name = conversation_name(members)
+    if not name:
+        return None
+    check_room(size)
+    own = members["input"][earlier.items :]
+    return EntryChange(name, ascii_json.encode({"version": earlier.version, "items": own}))
+
+
+def apply_change(
+    change: EntryChange, stored: Mapping[str, bytes], answer_id: str, output: bytes
+) -> Mapping[str, bytes]:
+    """The conversation with the input and the output of a request; nothing if it was deleted meanwhile.
+
+    `output`: the items as JSON, separated by commas. Raises UpstreamAnswerTooLong.
+    """
+    if change.name not in stored:
+        return {}
+    if len(output) > MAX_STORED:
+        raise UpstreamAnswerTooLong("The agent's answer is longer than this server stores in a conversation.")
+    asked = orjson.loads(change.data)
+    items = [*asked["items"], *orjson.loads(b"[%b]" % output)]
+    conversation = read_conversation(change.name, stored)
+    return {change.name: with_turn(conversation, items, version=asked["version"], answer_id=answer_id)}
 
 
 def input_entry(answer_id: str, encoded: bytes) -> Mapping[str, bytes]:
@@ -114,7 +183,9 @@ def _references(items: Any) -> Iterable[Any]:
 def _name_of(item_id: str) -> str:
     if item_id.startswith(APPROVAL_PREFIX):
         return item_id
-    suffix = item_id.partition("_")[2][:-_INDEX_DIGITS]
+    suffix = item_id.partition("_")[2][:-INDEX_DIGITS]
+    if suffix.startswith(ITEM_MARK):
+        return PREFIX + suffix.removeprefix(ITEM_MARK)
     if suffix.startswith(_OF_INPUT):
         return input_name(ANSWER_PREFIX + suffix.removeprefix(_OF_INPUT))
     return ANSWER_PREFIX + suffix
@@ -123,14 +194,16 @@ def _name_of(item_id: str) -> str:
 def _items_of(name: str, encoded: bytes) -> list[Any]:
     """Of an input, of the output of a response, or an approval request, which is an item by itself."""
     entry = orjson.loads(encoded)
+    if name.startswith(PREFIX):
+        return list(entry["items"])
     if name.endswith(_INPUT):
         answer_id = name.removesuffix(_INPUT)
         return [complete_item(item, input_id_suffix(answer_id, index)) for index, item in enumerate(entry)]
     return [entry] if name.startswith(APPROVAL_PREFIX) else entry["output"]
 
 
-def _replace_references(items: list[Any], stored: Mapping[str, bytes]) -> tuple[list[Any], int]:
-    """Also how many bytes were put in."""
+def replace_references(items: list[Any], stored: Mapping[str, bytes], *, path: str = "input") -> tuple[list[Any], int]:
+    """Also how many bytes were put in. `path`: of the items in the body. Raises NotFound."""
     found = {item["id"]: item for name, encoded in stored.items() for item in _items_of(name, encoded)}
     sizes: dict[str, int] = {}
     replaced: list[Any] = []
@@ -139,7 +212,7 @@ def _replace_references(items: list[Any], stored: Mapping[str, bytes]) -> tuple[
             replaced.append(item)
             continue
         if item["id"] not in found:
-            raise NotFound(f"Item with id '{clip(item['id'])}' not found.", param=f"input[{index}].id")
+            raise NotFound(f"Item with id '{clip(item['id'])}' not found.", param=f"{path}[{index}].id")
         replaced.append(found[item["id"]])
         sizes.setdefault(item["id"], len(orjson.dumps(found[item["id"]])))
     total = sum(sizes[item["id"]] for item in _references(items))

@@ -55,7 +55,6 @@ def test_the_first_in_the_document_is_named(first):
 @pytest.mark.parametrize(
     ("param", "value", "code"),
     [
-        ("conversation", "conv_1", "unsupported_parameter"),
         ("prompt", {"id": "pmpt_1"}, "unsupported_parameter"),
         ("top_logprobs", 1, "unsupported_parameter"),
         ("n", 2, "unsupported_value"),

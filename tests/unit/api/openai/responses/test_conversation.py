@@ -38,7 +38,7 @@ def output(call_id: str, text: str = "4 m") -> dict[str, Any]:
 
 
 def messages_of(*items: Any, instructions: str | None = None, earlier: int = 0) -> tuple[Message, ...]:
-    return build_messages(items, instructions, MediaReader(1000), earlier=earlier)
+    return build_messages(items, instructions, MediaReader(1000), earlier=earlier)[0]
 
 
 def fault_of(*items: Any, earlier: int = 0) -> tuple[int, str | None, str]:
@@ -48,7 +48,7 @@ def fault_of(*items: Any, earlier: int = 0) -> tuple[int, str | None, str]:
 
 
 def test_a_text_is_what_the_user_says() -> None:
-    assert build_messages("hi", None, MediaReader(0)) == (Message("user", (Text("hi"),)),)
+    assert build_messages("hi", None, MediaReader(0)) == ((Message("user", (Text("hi"),)),), False)
 
 
 def test_instructions_stand_in_front() -> None:

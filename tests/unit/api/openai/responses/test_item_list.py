@@ -34,8 +34,8 @@ def test_an_empty_page() -> None:
     assert json.loads(encode_page([], {})) == {
         "object": "list",
         "data": [],
-        "first_id": None,
-        "last_id": None,
+        "first_id": "",
+        "last_id": "",
         "has_more": False,
     }
 

@@ -37,6 +37,7 @@ def test_minimal_request() -> None:
         tool_parameters=frozenset({"tools"}),
         form={"echo": {}, "custom_tools": [], "server_labels": [], "stored": True},
         stored_input=b'[{"role":"user","content":"hi"}]',
+        continuable=True,
     )
 
 
@@ -96,7 +97,6 @@ def test_numbers_stay_as_they_were_written() -> None:
         ({}, "input", "missing_required_parameter"),
         ({"input": "hi", "prompt": {"id": "x"}}, "prompt", "unsupported_parameter"),
         ({"input": "hi", "background": True, "store": False}, "background", "invalid_value"),
-        ({"input": "hi", "conversation": "conv_1"}, "conversation", "unsupported_parameter"),
         ({"input": "hi", "n": 2}, "n", "unsupported_value"),
         ({"input": [{"type": "thought"}]}, "input[0].type", "invalid_value"),
         ({"input": [{"type": "function_call_output", "call_id": "x", "output": ""}]}, "input[0].call_id", None),

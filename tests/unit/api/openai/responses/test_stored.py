@@ -6,6 +6,7 @@ import pytest
 from oaicompat_proxy.api.openai.responses.stored import (
     EARLIER_ITEMS,
     MAX_STORED,
+    Earlier,
     encode_input,
     expand,
     find_references,
@@ -58,7 +59,7 @@ def test_an_item_stands_in_place_of_its_reference() -> None:
 def test_the_previous_response_stands_in_front() -> None:
     members = expanded(input="Again", previous_response_id="resp_a1")
     assert members["input"] == [USER, SAID, ASKED, {"role": "user", "content": "Again"}]
-    assert members[EARLIER_ITEMS] == 3
+    assert members[EARLIER_ITEMS] == Earlier(3, point="resp_a1")
     assert expanded(input=[USER], previous_response_id="resp_a1")["input"][-1] == USER
 
 

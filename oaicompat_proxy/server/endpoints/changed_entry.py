@@ -1,0 +1,68 @@
+"""The stored entry that the answer to a request changes, such as the conversation that it belongs to.
+
+The request holds it from before it is read until the request is over, so that no other run begins with what this one
+is about to change. Whoever changes the entry without a run, or without the lock, is noticed: an entry is replaced only
+if it is still what was read, else the change is made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...api.protocol import BodyBuilder, ClientApi, StreamEncoder
+from ...core.caller import Caller
+from ...core.errors import AnswerNotStored, SessionsUnavailable
+from ...core.request import EntryChange
+from ..runtime import GatewayRuntime
+from ..sessions.locks import ReleaseLock
+from ..stored_answers import StoredAnswers
+
+ATTEMPTS = 20
+"""Times that a change is tried, while other requests change the same entry."""
+
+MOST_BYTES = 64 * 1024 * 1024
+"""Of an entry that is read to be changed: it was bounded when it was stored."""
+
+
+class ChangedEntry:
+    """Of one request."""
+
+    def __init__(self, answers: StoredAnswers, scope: str, release: ReleaseLock) -> None:
+        self._answers = answers
+        self._scope = scope
+        self.release = release
+        """Called when the request is over."""
+
+    async def change(self, api: ClientApi, change: EntryChange, answer: StreamEncoder | BodyBuilder) -> None:
+        """Raises AnswerNotStored, and what the API raises."""
+        try:
+            for _ in range(ATTEMPTS):
+                stored = await self._answers.find(self._scope, [change.name], most=MOST_BYTES)
+                if await replace_all(self._answers, self._scope, stored, api.change(change, stored, answer)):
+                    return
+        except SessionsUnavailable as error:
+            raise _not_stored() from error
+        raise _not_stored()
+
+
+async def hold_entry(runtime: GatewayRuntime, caller: Caller, name: str, size: int) -> ChangedEntry:
+    """Waits until no other request changes the entry. `size`: bytes of the request that waits.
+
+    Raises SessionBusy, Overloaded, SessionsUnavailable.
+    """
+    release = await runtime.sessions.lock_entry(name, caller, size)
+    return ChangedEntry(runtime.stored_answers, caller.scope, release)
+
+
+async def replace_all(
+    answers: StoredAnswers, scope: str, stored: Mapping[str, bytes], replaced: Mapping[str, bytes]
+) -> bool:
+    """Returns whether all of them were still as they are in `stored`. Raises SessionsUnavailable, NotFound."""
+    for name, new in replaced.items():
+        if not await answers.replace(scope, name, stored.get(name), new):
+            return False
+    return True
+
+
+def _not_stored() -> AnswerNotStored:
+    return AnswerNotStored("The agent has answered, but its answer could not be stored in the conversation.")
