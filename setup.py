@@ -16,10 +16,9 @@ COMPILED = {
     ),
     "pipeline": "answers",
     "api/openai/chat": "collector encoder request",
-    "api/openai/responses": "encoder frames items",
+    "api/openai/responses": "call_items encoder frames items",
     "server/upstream": "http_client http_connection http_exchange run",
-    "server/answering": "answer event_stream relay",
-    "server/observability": "run_log run_report",
+    "server/answering": "event_stream relay",
 }
 """Room → the modules of it that are compiled."""
 

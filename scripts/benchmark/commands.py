@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from .counting.commands import check_ratios, count_costs, show_pauses, write_ratios
+from .counting.commands import check_ratios, count_costs, show_memory, show_pauses, write_ratios
 from .counting.commands import why_not as why_no_count
 from .counting.loads import COUNTED
 from .counting.tool import ToolFailed
@@ -35,7 +35,7 @@ CURVE_ROUNDS = 3
 CURVE_SECONDS = {"full": 3.0, "quick": 1.0, "tiny": 0.2}
 CURVE_SHARES = {"full": 1.0, "quick": 1.0, "tiny": 0.02}
 DEBUG_BYTES = 65536
-COUNTS = ("all", "check", "write", "pauses")
+COUNTS = ("all", "check", "write", "pauses", "memory")
 
 OutputFile = click.Path(dir_okay=False, writable=True, path_type=Path)
 
@@ -73,7 +73,8 @@ OutputFile = click.Path(dir_okay=False, writable=True, path_type=Path)
     is_flag=False,
     flag_value="all",
     help="Count instructions, system calls and Python calls instead; `check`: only the first two, against the table "
-    "in the repository; `write`: write that table; `pauses`: only the longest pause of the event loop.",
+    "in the repository; `write`: write that table; `pauses`: only the longest pause of the event loop; `memory`: only "
+    "what an open stream allocates, by part of the program, and what remains after peaks.",
 )
 @click.option("--plot", type=OutputFile, default="curves.png", show_default=True, help="The picture of the curves.")
 @click.option("--json", type=OutputFile, help="Write all figures there.")
@@ -132,7 +133,7 @@ class Settings:
     def part(self) -> str:
         """The table of the README that is written: comparisons with other gateways have one of their own."""
         if self.count:
-            return "pauses" if self.count == "pauses" else "counts"
+            return self.count if self.count in ("pauses", "memory") else "counts"
         if self.curves:
             return "curves"
         return "peers" if self.peers else "bench"
@@ -181,6 +182,8 @@ def _count(settings: Settings) -> None:
         elif settings.count == "check":
             if not check_ratios(stage, names, _tell):
                 raise click.exceptions.Exit(1)
+        elif settings.count == "memory":
+            _write_counts(settings, show_memory(stage, settings.before is not None, _tell))
         elif settings.count == "pauses":
             _write_counts(settings, show_pauses(stage, settings.before is not None, _tell))
         else:

@@ -23,6 +23,7 @@ from benchmark.counting import pauses
 from benchmark.counting.callgrind import INSTRUCTIONS, Callgrind, parse_profile
 from benchmark.counting.counter import Cost, count
 from benchmark.counting.loads import COUNTED
+from benchmark.counting.memory import Allocated, measure_memory, measure_peaks, memory_table, peak_table
 from benchmark.counting.pauses import measure_pause, pause_table
 from benchmark.counting.python_calls import PYTHON_CALLS, PYTHON_TIME, PythonCalls
 from benchmark.counting.ratios import Table, build_table, compare, read_table, write_table
@@ -30,6 +31,7 @@ from benchmark.counting.report import cost_table, largest_tables
 from benchmark.counting.slope import largest, slope, total
 from benchmark.counting.strace import SYSTEM_CALLS, Strace, parse_calls
 from benchmark.counting.tool import Tool, ToolFailed
+from benchmark.counting.traced import part_of
 from benchmark.counting.watched import Watch
 from benchmark.targets.stage import Stage, open_stage
 
@@ -272,6 +274,35 @@ def test_the_pause_of_the_proxy_is_measured(stage: Stage) -> None:
     pause = measure_pause(stage, "proxy", replace(pauses.LOAD, connections=4, most=8))
     assert 0.0005 < pause.longest < 1
     assert pause_table([pause]).endswith(f" {pause.longest * 1e3:.1f} ms |")
+
+
+@pytest.mark.parametrize(
+    ("file", "part"),
+    [
+        (str(ROOT / "oaicompat_proxy" / "server" / "upstream" / "run.py"), "server/upstream"),
+        (str(ROOT / "oaicompat_proxy" / "api" / "openai" / "chat" / "encoder.py"), "api/openai"),
+        (str(ROOT / "oaicompat_proxy" / "cli.py"), "oaicompat_proxy"),
+        (asyncio.__file__, "asyncio"),
+        (pytest.__file__, "pytest"),
+        ("<string>", "<string>"),
+    ],
+)
+def test_memory_belongs_to_a_room_or_a_library(file: str, part: str) -> None:
+    assert part_of(file) == part
+
+
+def test_what_an_open_stream_allocates_is_told_by_room(stage: Stage) -> None:
+    found = measure_memory(stage, "proxy", few=2, many=12)
+    assert found.parts["server/upstream"] > 100
+    assert 5_000 < sum(found.parts.values()) < 200_000
+    assert "server/upstream" in memory_table([Allocated("pipe", {"aiohttp": 20.0}), found])
+
+
+def test_memory_is_read_at_and_after_each_peak(stage: Stage) -> None:
+    peaks = measure_peaks(stage, "proxy", streams=100, peaks=2)
+    assert peaks.during[0] > 100 * 5_000
+    assert len(peaks.after) == 2
+    assert peak_table([peaks]).endswith(f" {peaks.after[1] / 1e6:.1f} MB |")
 
 
 def test_requests_that_were_not_answered_in_time_give_no_counts(stage: Stage) -> None:

@@ -14,6 +14,7 @@ from ..targets.stage import BEFORE, Stage
 from .callgrind import Callgrind
 from .counter import Cost, count
 from .loads import COUNTED
+from .memory import measure_memory, measure_peaks, memory_table, peak_table
 from .pauses import measure_pause, pause_table
 from .python_calls import PythonCalls
 from .ratios import TABLE, build_table, compare, read_table, write_table
@@ -68,6 +69,17 @@ def show_pauses(stage: Stage, before: bool, tell: Callable[[str], None]) -> str:
         pauses.append(measure_pause(stage, name))
     click.echo(pause_table(pauses))
     return pause_table(pauses)
+
+
+def show_memory(stage: Stage, before: bool, tell: Callable[[str], None]) -> str:
+    """Measures what an open stream allocates, and what remains after peaks, and shows it. The tables."""
+    targets = [*TARGETS, *([BEFORE] if before else [])]
+    tell(f"memory: {', '.join(targets)}")
+    text = memory_table([measure_memory(stage, name) for name in targets])
+    tell(f"peaks: {', '.join(targets)}")
+    text = f"{text}\n\n{peak_table([measure_peaks(stage, name) for name in targets])}"
+    click.echo(text)
+    return text
 
 
 def _count(

@@ -12,8 +12,8 @@ from typing import Any
 
 from .tool import ToolFailed
 
-PATIENCE = 30.0
-"""Seconds for an answer."""
+PATIENCE = 240.0
+"""Seconds for an answer: tracemalloc takes half a minute for it on a busy machine."""
 
 
 class Fifo:

@@ -62,10 +62,19 @@ def nothing() -> None:
     """What is done beside a load."""
 
 
-def run_load(load: Load, target: Target, stage: Stage, during: Callable[[], None] = nothing) -> Figures:
-    """A load that cannot be carried out is a figure too: it says what is broken."""
+def run_load(
+    load: Load,
+    target: Target,
+    stage: Stage,
+    during: Callable[[], None] = nothing,
+    opened: Callable[[], None] = nothing,
+) -> Figures:
+    """A load that cannot be carried out is a figure too: it says what is broken.
+
+    `during` is called when the load begins, `opened` when it is over and its connections are still open.
+    """
     try:
-        return _measure(load, build_order(load, target), target, stage, during)
+        return _measure(load, build_order(load, target), target, stage, during, opened)
     except ClientFailed as error:
         return Figures(target.name, load.name, Summary(requests=1, broken=[str(error)]))
 
@@ -94,13 +103,21 @@ def _kind(load: Load, target: Target) -> str:
     return "whole" if load.whole else "chunks"
 
 
-def _measure(load: Load, order: Order, target: Target, stage: Stage, during: Callable[[], None]) -> Figures:
+def _measure(
+    load: Load,
+    order: Order,
+    target: Target,
+    stage: Stage,
+    during: Callable[[], None],
+    opened: Callable[[], None],
+) -> Figures:
     rests = load.mode != "steady"
     with _client(order, stage) as client:
         client.hear()
         before = _read(target.process, stage.gateway, rests)
         done = client.ask(during)
         after = _read(target.process, stage.gateway, rests)
+        opened()
         came = Summary(**client.ask())
     seconds = done["seconds"]
     cpu, gateway_cpu = after.cpu - before.cpu, after.gateway_cpu - before.gateway_cpu
