@@ -37,7 +37,7 @@ class Peer(asyncio.Protocol):
 
     def __init__(self, changed: asyncio.Event) -> None:
         self._changed = changed
-        self._received = bytearray()
+        self.received = bytearray()
         self.writable = True
         self.closed = False
 
@@ -46,7 +46,7 @@ class Peer(asyncio.Protocol):
         self._changed.set()
 
     def data_received(self, data: bytes) -> None:
-        self._received += data
+        self.received += data
         self._changed.set()
 
     def pause_writing(self) -> None:
@@ -72,14 +72,14 @@ class Peer(asyncio.Protocol):
 
     async def request(self) -> bytes:
         """The next whole request, as it came."""
-        await self.until(lambda: b"\r\n\r\n" in self._received)
-        head = self._received.index(b"\r\n\r\n") + 4
-        fields = bytes(self._received[:head]).lower().split(b"\r\n")
+        await self.until(lambda: b"\r\n\r\n" in self.received)
+        head = self.received.index(b"\r\n\r\n") + 4
+        fields = bytes(self.received[:head]).lower().split(b"\r\n")
         lengths = [int(line.partition(b":")[2]) for line in fields if line.startswith(b"content-length:")]
         size = head + sum(lengths)
-        await self.until(lambda: len(self._received) >= size)
-        request = bytes(self._received[:size])
-        del self._received[:size]
+        await self.until(lambda: len(self.received) >= size)
+        request = bytes(self.received[:size])
+        del self.received[:size]
         return request
 
     def send(self, data: bytes) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from oaicompat_proxy.config.fields import ConfigError
 from oaicompat_proxy.config.settings import Config
+from tests.support.api_clients import CHAT_CLIENT, RESPONSES_CLIENT, ApiClient
 from tests.support.conformance import PING as CHUNK
 from tests.support.conformance import check_body, check_stream
 from tests.support.message_parts import request
@@ -165,6 +166,26 @@ async def test_no_ping_is_inside_json(proxy: StartProxy, agent: Agent, key: tupl
     body = await line.read_to_end()
     assert len(body) == int(headers["content-length"])
     assert check_body(body).text == "Hello"
+
+
+# OpenAI's Go client up to 3.42
+
+
+@pytest.mark.parametrize("client", [CHAT_CLIENT, RESPONSES_CLIENT], ids=str)
+async def test_each_block_is_an_event_with_data(proxy: StartProxy, agent: Agent, client: ApiClient) -> None:
+    """That client reads the data of a block that has none, and wraps an event that it does not know by its name."""
+    gate = asyncio.Event()
+    agent.plays(OPENING, gate, text("Hello"), closing())
+    line = await (await proxy(keep_alive=0.01, first_event_wait=0.01)).dial()
+    await line.post(client.request("Hi", {}, stream=True), path=client.path, version="1.0")
+    await line.read_head()
+    body = b"".join([await line.read_until(b"\n\n") for _ in range(9)])
+    gate.set()
+    body += await line.read_to_end()
+    for block in body.removesuffix(b"\n\n").split(b"\n\n"):
+        *names, data = block.split(b"\n")
+        assert data.startswith(b"data: ")
+        assert all(name.startswith(b"event: response.") for name in names)
 
 
 # Claude Code's patience

@@ -101,6 +101,11 @@ class HttpClient:
         target = f"{self._prefix}{path}" if path else self._base_path
         return f"{method} {target} HTTP/1.1\r\n".encode("latin-1") + self._headers
 
+    @property
+    def kept(self) -> list[HttpConnection]:
+        """The connections that wait for a request."""
+        return list(self._idle)
+
     def _take_idle(self) -> HttpConnection | None:
         """The connection that was used last, so that those of a busy hour expire afterwards."""
         while self._idle:

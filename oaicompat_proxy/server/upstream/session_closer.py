@@ -91,7 +91,7 @@ class GatewaySessionCloser:
         session_upstreams: dict[str, Upstream] | None = None,
     ) -> None:
         """`close_timeout`: seconds for one attempt. `session_upstreams`: what `remember` has stored so far."""
-        self._upstream = upstream
+        self.upstream = upstream
         self._gateway = gateway
         self._close_timeout = close_timeout
         self._listener = Listener(upstream, gateway)
@@ -206,7 +206,7 @@ class GatewaySessionCloser:
 
     def _upstream_for(self, key: str, upstream: Upstream | None) -> Upstream:
         remembered = self._session_upstreams.pop(key, None)
-        return upstream or remembered or self._upstream
+        return upstream or remembered or self.upstream
 
     async def _retry(self, key: str, upstream: Upstream) -> None:
         await asyncio.sleep(FIRST_PAUSE)

@@ -134,14 +134,12 @@ def test_it_is_read_when_it_changes_and_looked_at_now_and_then(path: Path, monke
     monkeypatch.setattr(callers, "_text", read.append)
     assert knows(house, "one", "one") == [True, True]
     assert read == []
-    looks: list[object] = []
-    monkeypatch.setattr(callers.os, "stat", looks.append)
     monkeypatch.setattr(callers, "CHECK_INTERVAL", 60.0)
-    house._look_again = 0.0
-    house._seen = None
-    monkeypatch.setattr(house, "_stamp", lambda: looks.append("look"))
+    looks: list[object] = []
+    look = os.stat
+    monkeypatch.setattr(callers.os, "stat", lambda file: (looks.append(file), look(file))[1])
     assert knows(house, "one", "one", "one") == [True, True, True]
-    assert looks == ["look"]
+    assert looks == [str(path)]
 
 
 # It cannot be used from the start

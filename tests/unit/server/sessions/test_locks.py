@@ -25,7 +25,7 @@ async def locks(request: pytest.FixtureRequest) -> AsyncIterator[list[SessionLoc
     if request.param == "memory":
         one = MemoryLocks()
         yield [one, one]
-        assert one._locks == {}, "nothing is remembered of locks that nobody holds"
+        assert one.held == 0, "nothing is remembered of locks that nobody holds"
         return
     server: RedisServer = request.getfixturevalue("redis_server")
     async with redis_client.connect(server.url) as here, redis_client.connect(server.url) as there:

@@ -127,6 +127,7 @@ class House:
         self.upstream = Upstream()
         self.store = store or MemoryStore(ttl=60, size=10)
         self.names = MemoryNames(size=10)
+        self.locks = Locks(self.events)
         settings = {"sessions": "recognise" if recognise else "fresh", "session_wait": 0.01, **settings}
         config = Config(**{"demo": True, **settings})
         self.limiter = RunLimiter(config)
@@ -136,7 +137,7 @@ class House:
             SigningKeys(Secrets([b"secret"])),
             limiter=self.limiter,
             closer=Closer(self.events),  # type: ignore[arg-type]
-            locks=Locks(self.events),
+            locks=self.locks,
             store=self.store,
             names=self.names,
         )
@@ -502,7 +503,7 @@ async def test_a_session_that_went_on_is_not_found_where_it_was(recognising: Hou
 
 async def test_a_session_that_is_busy_is_found_again_later(recognising: House) -> None:
     first = await answered(recognising, wanted(HELLO))
-    release = await recognising.sessions._locks.acquire(first.key, wait=0, on_lost=first.on_lock_lost)
+    release = await recognising.locks.acquire(first.key, wait=0, on_lost=first.on_lock_lost)
     for _ in range(3):
         with pytest.raises(SessionBusy):
             await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN))

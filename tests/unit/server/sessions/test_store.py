@@ -203,7 +203,8 @@ async def test_memory_does_not_grow_with_what_was_taken(clock: Clock) -> None:
     for number in range(100):
         await store.put(f"d{number}", "s1")
         await store.claim(f"d{number}")
-    assert len(store._reserved._items) == 3
+    assert await store.put("d96", "s2") == [], "that it was taken is forgotten"
+    assert await store.put("d97", "s2") == ["s2"], "which of the two is meant is not known"
 
 
 async def test_what_is_too_old_in_memory_is_told_at_the_next_put_too(clock: Clock) -> None:

@@ -334,7 +334,6 @@ async def test_more_runs_than_a_pool_usually_has_go_on_at_once(proxy: StartProxy
     agent.plays(OPENING, gate, text("Hello"), closing())
     front = await proxy()
     chats = [asyncio.create_task(front.chat(stream=False)) for _ in range(80)]
-    front.client.connector._limit = 0  # type: ignore[union-attr]
     await agent.until(lambda: len(agent.runs) == len(chats))
     gate.set()
     assert {(await chat).status for chat in chats} == {200}

@@ -369,7 +369,7 @@ async def test_a_connection_has_one_close_at_a_time(gateway: Gateway) -> None:
         peers = [peer, await gateway.peer(1), await gateway.peer(2)]
         assert {(await asked(each))[0] for each in peers} == keys
         await turns(20)
-        assert not any(each._received for each in peers)
+        assert not any(each.received for each in peers)
         for each in peers:
             each.send(CLOSED)
         await until_idle(closer)
@@ -410,7 +410,7 @@ async def test_each_session_is_closed_with_its_callers_credentials(gateway: Gate
             names = ("ada", "ben", "ada")
             for number, name in enumerate(names):
                 caller = Caller(name=name, scope=name, authorization=f"Bearer {name}")
-                closer.close_soon(f"s{number}", closer._upstream.with_credentials_of(caller))
+                closer.close_soon(f"s{number}", closer.upstream.with_credentials_of(caller))
             for number, name in enumerate(names):
                 assert await asked(peer) == (f"s{number}", f"Bearer {name}")
                 peer.send(CLOSED)
@@ -450,6 +450,6 @@ async def test_requests_do_not_wait_for_closes(agent: Agent) -> None:
         for number in range(2 * closing.MAX_CONCURRENT):
             closer.close_soon(f"s{number}")
         await agent.until(lambda: len(agent.exchanges) == closing.MAX_CONCURRENT)
-        assert await closer._upstream.probe() in (200, 404)
+        assert await closer.upstream.probe() in (200, 404)
         assert closer.pending == 2 * closing.MAX_CONCURRENT
     await agent.until(lambda: not agent.left_behind)
