@@ -135,6 +135,31 @@ async def test_what_bears_one_name_goes_to_one_replica(header: str) -> None:
     assert all(seen)
 
 
+async def test_a_response_is_asked_for_where_it_was_made() -> None:
+    async with replicas() as (both, base), aiohttp.ClientSession() as session:
+        for _ in range(24):
+            async with session.post(base + "/v1/responses", data=b"{}") as response:
+                assert response.status == 200
+        made = [[request.header("X-Answer-Id") for request in each.requests] for each in both]
+        assert all(made)
+        for answer_id in (*made[0], *made[1]):
+            for below in ("", "/cancel", "?stream=true&starting_after=3"):
+                async with session.post(f"{base}/v1/responses/resp_{answer_id}{below}", data=b"{}") as response:
+                    assert response.status == 200
+        for each, own in zip(both, made, strict=True):
+            asked = [found[0] for request in each.requests if (found := re.search("(?<=resp_)[0-9a-f]+", request.head))]
+            assert sorted(asked) == sorted(3 * own)
+
+
+async def test_a_client_does_not_choose_the_id_of_a_response() -> None:
+    async with replicas() as (both, base), aiohttp.ClientSession() as session:
+        async with session.post(base + "/v1/responses", data=b"{}", headers={"X-Answer-Id": "0" * 32}) as response:
+            assert response.status == 200
+        (sent,) = [request.header("X-Answer-Id") for each in both for request in each.requests]
+    assert re.fullmatch("[0-9a-f]{32}", sent)
+    assert sent != "0" * 32
+
+
 async def test_a_session_keeps_its_replica_whatever_the_key() -> None:
     async with replicas() as (both, base), aiohttp.ClientSession() as session:
         for number in range(16):

@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 from aiohttp import web
 
 from ...config.settings import Config, ConfigError
-from ...core.addresses import client_address, parse_networks
+from ...core.addresses import client_address, is_within, parse_networks
 from ...core.caller import Caller, named_scope, scope_of
 from ...core.errors import InvalidKey, MissingKey
 from .api_keys import ApiKeys, KeyEntry, KeysError, number_keys, parse_keys, presented_key
@@ -59,7 +59,7 @@ class Authenticator:
         self._fixed = number_keys(config.api_key, **limits)
         self._file = config.api_keys_file
         self._passes_authorization = config.pass_authorization
-        proxies = parse_networks(config.trusted_proxy)
+        proxies = self._proxies = parse_networks(config.trusted_proxy)
         self._client_address = lru_cache(CACHE_SIZE)(partial(client_address, trusted=proxies))
         # state
         self._check_at = 0.0
@@ -81,6 +81,10 @@ class Authenticator:
         forwarded = ",".join(hops) if hops else ""
         find = self._client_address if len(forwarded) <= MAX_CACHED_CHAIN else self._client_address.__wrapped__
         return find(peer_of(request), forwarded)
+
+    def trusts_peer(self, request: web.BaseRequest) -> bool:
+        """Whether the other end of the connection is a proxy that is trusted."""
+        return is_within(peer_of(request), self._proxies)
 
     def scopes_of(self, name: str) -> set[str]:
         """The scopes of the keys of this name, also of those that were removed from the file."""

@@ -23,8 +23,8 @@ from ...translation.translator import Translator
 from ..answering.answer import OnComplete, send_answer
 from ..context import CONTEXT, Handler, RequestContext
 from ..event_loop import LARGE_REQUEST, yield_control
+from ..http.answer_id import new_answer_id
 from ..http.body import limits_of, read_body
-from ..random_ids import new_id
 from ..runtime import GatewayRuntime
 from ..sessions.call_ids import AnswerIds, SessionOfRun, confirmation_rejected
 from ..sessions.fingerprints import AnswerFingerprint
@@ -198,7 +198,7 @@ def _plan(
     asked: AgentRequest,
 ) -> _Plan:
     model = asked.model or DEFAULT_MODEL
-    envelope = Envelope(context.answer_id or api.id_prefix + new_id(), int(time.time()), model)
+    envelope = Envelope(context.answer_id or new_answer_id(request, api), int(time.time()), model)
     if asked.wants_token or asked.session_token:
         asked = with_new_token(asked, runtime, settings, context.caller.scope, model, envelope.id)
     form: Form = api.form_of(asked, settings)

@@ -29,7 +29,7 @@ from ...core.errors import (
     ProxyError,
 )
 from ..context import CONTEXT, Handler, server_of
-from ..random_ids import new_id
+from ..http.answer_id import new_answer_id
 from ..runtime import RUNTIME
 from .broadcast import Reader
 from .cache import HEADER, IdempotencyCache, check_key
@@ -173,7 +173,7 @@ class IdempotentRuns:
         if shared is not None:
             context.body = None  # not for as long as the answer takes
             return shared
-        answer_id = context.answer_id = api.id_prefix + new_id()
+        answer_id = context.answer_id = new_answer_id(request, api)
         key, digest, grace, *_ = name or RequestName(f"answer {answer_id}", b"", 0)
         kept: KeptAnswer | None = None
         if keeping.kept:
