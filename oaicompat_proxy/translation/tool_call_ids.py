@@ -8,7 +8,7 @@ is the same each time; with both ids and the key one can verify that they belong
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ..core.confirmation_call import TOKEN_PREFIX
@@ -39,7 +39,13 @@ def belongs(short: str, call_id: str, keys: SigningKeys, scope: str) -> bool:
 
 def short_ids(messages: Iterable[Message]) -> list[str]:
     """The short ids in a conversation, each once, the oldest first."""
-    return list(dict.fromkeys(filter(_SHORT.fullmatch, _ids(messages))))
+    found: dict[str, None] = {}
+    for message in messages:
+        for call in message.tool_calls:
+            found[call.id] = None
+        if message.tool_call_id:
+            found[message.tool_call_id] = None
+    return [each for each in found if _SHORT.fullmatch(each)]
 
 
 def restore_ids(messages: Sequence[Message], originals: Mapping[str, str]) -> tuple[Message, ...]:
@@ -56,11 +62,3 @@ def restore_ids(messages: Sequence[Message], originals: Mapping[str, str]) -> tu
         )
         for message in messages
     )
-
-
-def _ids(messages: Iterable[Message]) -> Iterator[str]:
-    for message in messages:
-        for call in message.tool_calls:
-            yield call.id
-        if message.tool_call_id:
-            yield message.tool_call_id

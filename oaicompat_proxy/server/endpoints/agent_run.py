@@ -243,7 +243,7 @@ async def _run(
         wanted.on_wait = report.recording.wait_for
     if report.requested_bytes > LARGE_REQUEST:
         await yield_control()
-    async with await sessions.lease(wanted) as lease:
+    with await sessions.lease(wanted) as lease:
         report.on_started(lease.key)
         if (kept := plan.context.kept) is not None and kept.background:
             await kept.update(plan.first_body(queued=False))
@@ -264,7 +264,8 @@ async def _run(
             lease.mark_delivered()
             await ids.share()
             await plan.store(answer)
-            await sessions.store(lease, fingerprint)
+            if fingerprint is not None:
+                await sessions.store(lease, fingerprint)
 
         return await plan.send(run, answer, on_complete)
 
@@ -281,7 +282,7 @@ async def _resume(plan: _Plan, wanted: SessionRequest, confirmation: Confirmatio
     ids = plan.new_ids(lambda: (question.session, question.lasting))
     translator = plan.new_translator(ids)
     report.on_queued()
-    async with await sessions.lease_continued(wanted, run, question.session) as lease:
+    with await sessions.lease_continued(wanted, run, question.session) as lease:
         lease.answer = translator
         fingerprint = sessions.new_fingerprint(wanted) if lease.session is not None else None
         del wanted

@@ -82,7 +82,7 @@ async def open_run(
     `config`: the settings of the request's model. `reply`: to what the session waits for.
     """
     gateway, size = lease.upstream.dialect.gateway, report.requested_bytes
-    mark = await _new_mark(asked, lease, config)
+    mark = await _new_mark(asked, lease) if config.history == "full" else ""
 
     async def begin() -> EventSource:
         if size > LARGE_REQUEST:
@@ -123,11 +123,11 @@ def _history(asked: AgentRequest, lease: Lease, config: Config) -> str:
     return config.history
 
 
-async def _new_mark(asked: AgentRequest, lease: Lease, config: Config) -> str:
+async def _new_mark(asked: AgentRequest, lease: Lease) -> str:
     """For a conversation that is to be sent as messages to a gateway of which only a run can tell whether it takes
     them: in a session that nobody else needs, should the run have to be stopped.
     """
-    if config.history != "full" or lease.upstream.dialect.gateway is None or len(asked.messages) == 1:
+    if lease.upstream.dialect.gateway is None or len(asked.messages) == 1:
         return ""
     known = await find_messages(lease.upstream)
     return new_mark() if known is None and lease.history == "fold" else ""

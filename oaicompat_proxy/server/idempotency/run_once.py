@@ -74,9 +74,11 @@ class IdempotentRuns:
     def wrap(self, handler: Handler, api: ClientApi) -> Handler:
         """Returns a handler that passes requests on unchanged whose answers have one reader."""
 
+        needs_key = not api.keeps_answers and api.retries is None
+
         async def run_once(request: web.Request) -> web.StreamResponse:
             key = request.headers.get(HEADER)
-            if key is None and not api.keeps_answers and api.retries is None:
+            if key is None and needs_key:
                 return await handler(request)
             if key is not None:
                 name: RequestName | None = await name_by_key(request, check_key(key))

@@ -97,7 +97,7 @@ class InspectedRun(RunRecorder):
 
     @property
     def phase(self) -> Phase:
-        return self.report.phase if self.report is not None else Phase.OVER
+        return self.report.phase if self.report is not None else "over"
 
     def ms(self, moment: float) -> float:
         """Milliseconds since the request came."""

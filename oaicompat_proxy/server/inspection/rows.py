@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ...recordings.masking import mask_name
-from ..observability.run_report import Phase, RunReport, RunSummary
+from ..observability.run_report import RunReport, RunSummary
 from .inspected_run import InspectedRun
 from .run_details import Shown
 
-STATES = {Phase.ARRIVED: "reading", Phase.WAITING: "waiting", Phase.RUNNING: "running", Phase.OVER: "over"}
+STATES = {"arrived": "reading", "waiting": "waiting", "running": "running", "over": "over"}
 
 MAX_NAME = 200
 """Characters of a name that a client or an agent has made up."""

@@ -6,11 +6,10 @@ the end. Moments are values of `time.perf_counter()`, durations are in seconds.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from ...core.answer import FinishReason
 from ...core.events import Event, Usage
@@ -25,12 +24,8 @@ UNKNOWN = "unknown"
 """The model of a request that could not be read so far."""
 
 
-class Phase(enum.Enum):
-    ARRIVED = enum.auto()
-    WAITING = enum.auto()
-    """For the previous run of its session, or for a run permit."""
-    RUNNING = enum.auto()
-    OVER = enum.auto()
+Phase = Literal["arrived", "waiting", "running", "over"]
+"""`waiting`: for the previous run of its session, or for a run permit."""
 
 
 class RunTracer(Protocol):
@@ -164,7 +159,7 @@ class RunReport(RunSummary):
         self._stats: RunStats | None = None
         self._translator: TranslatorStats | None = None
         self._encoder: EncoderStats | None = None
-        self._phase = Phase.ARRIVED
+        self._phase: Phase = "arrived"
         self._whole = self._queued = self._called = self._received = 0.0
 
     # the stages
@@ -181,16 +176,16 @@ class RunReport(RunSummary):
     def on_queued(self) -> None:
         self._queued = perf_counter()
         self._counts.waiting += 1
-        self._phase = Phase.WAITING
+        self._phase = "waiting"
 
     def on_started(self, session: str) -> None:
         """The request may run, in this session."""
-        if self._phase is Phase.WAITING:
+        if self._phase == "waiting":
             self._counts.waiting -= 1
             self.waited = perf_counter() - self._queued
         self.session = session
         self._counts.running += 1
-        self._phase = Phase.RUNNING
+        self._phase = "running"
 
     def on_run(self, stats: RunStats) -> None:
         self._stats = stats
@@ -235,11 +230,11 @@ class RunReport(RunSummary):
         self.outcome = self.outcome or SUCCESS
         self.sent_bytes = sent
         self.status = status or (200 if sent else self.status)
-        if self._phase is Phase.WAITING:
+        if self._phase == "waiting":
             self._counts.waiting -= 1
-        elif self._phase is Phase.RUNNING:
+        elif self._phase == "running":
             self._counts.running -= 1
-        self._phase = Phase.OVER
+        self._phase = "over"
         self.read_counters()
 
     @property

@@ -7,13 +7,12 @@ from typing import Self
 
 from ..upstream.continued_run import ContinuedRun
 from ..upstream.gateway_client import Upstream
-from ..upstream.run_state import RunState
 from .lease import AnswerProgress, Lease
 from .run_limiter import RunPermit
 
 
 class ContinuedLease:
-    """A request's use of the rest of a run, as an async context manager. At its exit a run that goes on is stopped."""
+    """A request's use of the rest of a run, as a context manager. At its exit a run that goes on is stopped."""
 
     answer: AnswerProgress | None = None
     """Set before the run is opened."""
@@ -41,22 +40,22 @@ class ContinuedLease:
     def orphaned(self) -> bool:
         """The run goes on or waits, without a client that reads it, in a session that no later request needs."""
         state = self.run.state
-        return state is RunState.REJECTED or (state is RunState.ACCEPTED and not self.run.in_persistent_session)
+        return state == "rejected" or (state == "accepted" and not self.run.in_persistent_session)
 
     @property
     def abandoned(self) -> bool:
         """The run goes on, and its client has left before the answer was complete."""
-        return self.run.state is RunState.ACCEPTED and not (self.answer is not None and self.answer.ended)
+        return self.run.state == "accepted" and not (self.answer is not None and self.answer.ended)
 
     @property
     def awaits_client(self) -> bool:
         """The run waits for the client's next request."""
         return self.answer is not None and self.answer.waits_for_client
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self.permit.release()
         self.run.abort()
         self._on_exit(self)

@@ -14,9 +14,8 @@ from ..upstream.approvals import confirm
 from ..upstream.gateway_client import Upstream
 from ..upstream.interruption import Interruption, interrupt_run, send_abort
 from ..upstream.run import Run
-from ..upstream.run_state import RunState
 from ..upstream.session_closer import SessionCloser
-from .after_request import AFTER_REQUEST, CANCELLED, KEEPS_PERMIT, Action
+from .after_request import AFTER_REQUEST, CANCELLED, KEEPS_PERMIT
 from .continued_lease import ContinuedLease
 from .conversations import Conversations
 from .lease import Lease
@@ -65,21 +64,21 @@ class Finalizer:
         if action not in KEEPS_PERMIT:
             lease.release_permit()
         match action:
-            case Action.RELEASE:
+            case "release":
                 self.in_background(self._release(lease))
-            case Action.RESTORE:
+            case "restore":
                 self.in_background(self._restore(lease))
-            case Action.CLOSE:
+            case "close":
                 self._close(lease)
-            case Action.CANCEL:
+            case "cancel":
                 self._cancel(lease)
-            case Action.CANCEL_ONCE_ANSWERED:
+            case "cancel_once_answered":
                 self.in_background(self._cancel_once_answered(lease))
-            case Action.ABORT:
+            case "abort":
                 self.in_background(self._abort(lease))
-            case Action.DRAIN:
+            case "drain":
                 self.in_background(self._drain(lease, within=self._config.session_drain))
-            case Action.AWAIT_CLIENT:
+            case "await_client":
                 self.in_background(self._drain(lease, within=self._config.confirmation_ttl))
 
     def finalize_continued(self, lease: ContinuedLease) -> None:
@@ -122,13 +121,13 @@ class Finalizer:
                 lease.persistent = await self.store(lease, lease.matched_fingerprint)
                 if not lease.persistent:
                     self._closer.close_soon(lease.key, lease.upstream)
-            if lease.run_state in (RunState.NOT_SENT, RunState.REJECTED):
+            if lease.run_state in ("not_sent", "rejected"):
                 await self._conversations.unmark_used(lease)
         finally:
             await lease.release_lock()
 
     async def _finish_run(self, lease: Lease) -> None:
-        if lease.run_state in (RunState.FINISHED, RunState.SUCCEEDED):
+        if lease.run_state in ("finished", "succeeded"):
             await lease.started_run.finish()
 
     def _cancel(self, lease: Lease) -> None:

@@ -68,7 +68,7 @@ class AnswerProgress(Protocol):
 
 
 class Lease:
-    """A request's exclusive use of a session, as an async context manager. At its exit the session is finalized."""
+    """A request's exclusive use of a session, as a context manager. At its exit the session is finalized."""
 
     exact = True
     """It is known which conversation the session has answered; false only for a primary session in other use."""
@@ -127,19 +127,19 @@ class Lease:
     @property
     def kind(self) -> LeaseKind:
         if self.persistent:
-            return LeaseKind.PERSISTENT
+            return "persistent"
         if self.upstream.dialect.gateway is None:
-            return LeaseKind.WITHOUT_GATEWAY
-        return LeaseKind.TEMPORARY if self.matched_fingerprint is None else LeaseKind.CONTINUED
+            return "without_gateway"
+        return "temporary" if self.matched_fingerprint is None else "continued"
 
     @property
     def run_state(self) -> RunState:
         """The state of the run, and of the answer that was made of it."""
-        state = RunState.NOT_SENT if self.run is None else self.run.state
-        if state is RunState.ACCEPTED and self.awaits_client:
-            return RunState.WAITING
-        if state is RunState.FINISHED and self.succeeded:
-            return RunState.SUCCEEDED
+        state = "not_sent" if self.run is None else self.run.state
+        if state == "accepted" and self.awaits_client:
+            return "waiting"
+        if state == "finished" and self.succeeded:
+            return "succeeded"
         return state
 
     @property
@@ -147,10 +147,10 @@ class Lease:
         assert self.run is not None
         return self.run
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         answer, self.answer = self.answer, None  # it holds text, and finalizing may take an hour
         if answer is not None:
             self.succeeded, self.pending_denial = answer.ended, answer.denied_call

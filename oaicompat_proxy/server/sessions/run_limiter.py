@@ -56,11 +56,18 @@ class RunLimiter:
 
         `size`: bytes of the request body, which stays in memory meanwhile.
         """
-        if self._may_run(caller):  # then no request in the queue could run
-            self._grant(caller)
-        else:
-            with self.queued(caller, size):
-                await self._wait(caller)
+        permit = self.acquire_now(caller)
+        if permit is not None:
+            return permit
+        with self.queued(caller, size):
+            await self._wait(caller)
+        return RunPermit(self, caller)
+
+    def acquire_now(self, caller: Caller) -> RunPermit | None:
+        """A permit, if the caller need not wait: then no request in the queue could run."""
+        if not self._may_run(caller):
+            return None
+        self._grant(caller)
         return RunPermit(self, caller)
 
     @contextlib.contextmanager

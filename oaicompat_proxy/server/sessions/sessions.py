@@ -97,7 +97,8 @@ class Sessions:
             raise
         lease.on_exit = self._finalize
         try:
-            lease.permit = await self._limiter.acquire(request.caller, request.size)
+            limiter, caller = self._limiter, request.caller
+            lease.permit = limiter.acquire_now(caller) or await limiter.acquire(caller, request.size)
             if lease.lock_lost:
                 raise SessionsUnavailable("The lock of this session was lost in Redis; nothing was run, so try again.")
         except BaseException:
@@ -123,9 +124,9 @@ class Sessions:
             request.point = ""  # nothing remembers a session after its run
         return self._conversations.new_fingerprint(request)
 
-    async def store(self, lease: Lease, fingerprint: Fingerprint | None) -> None:
+    async def store(self, lease: Lease, fingerprint: Fingerprint) -> None:
         """Makes the session the one in which the conversation with this answer continues, once its run is over."""
-        if fingerprint is None or (lease.awaits_client and not lease.named):  # the client's reply has the session's key
+        if lease.awaits_client and not lease.named:  # the client's reply has the session's key
             return
         lease.matched_fingerprint = None
         if not lease.exact:

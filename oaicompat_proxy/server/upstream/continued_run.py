@@ -49,7 +49,7 @@ class ContinuedRun(PullSource):
         """The gateway has sent an event of the session, or reported it as active."""
         self._silence = 0.0
         """Seconds without an event, up to the last status that was read."""
-        self._state = RunState.NOT_SENT
+        self._state: RunState = "not_sent"
         self._exchange: Exchange | None = None
         self.on_gateway_bytes: OnGatewayBytes | None = None
         """Set before `open`: receives the bytes of every read."""
@@ -77,7 +77,7 @@ class ContinuedRun(PullSource):
     @property
     def state(self) -> RunState:
         """NOT_SENT until the gateway has the client's reply; REJECTED if it accepts no replies."""
-        return RunState.FINISHED if self._reader.finished else self._state
+        return "finished" if self._reader.finished else self._state
 
     @property
     def in_persistent_session(self) -> bool:
@@ -95,9 +95,9 @@ class ContinuedRun(PullSource):
                 reason=reply.reason,
             )
         except AgentUnanswerable:
-            self._state = RunState.REJECTED
+            self._state = "rejected"
             raise
-        self._state = RunState.ACCEPTED
+        self._state = "accepted"
 
     async def _subscribe(self) -> None:
         gateway, session = self._upstream.gateway, self._confirmation.question.session

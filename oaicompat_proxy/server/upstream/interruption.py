@@ -14,7 +14,6 @@ from ...core.errors import UpstreamError
 from ...core.events import RunFailed
 from .gateway_client import Upstream
 from .run import Run
-from .run_state import RunState
 
 ABORT_TO_END = 2.0
 """Seconds for an aborted run to end: a gateway interrupts it at the model's next event."""
@@ -50,7 +49,7 @@ async def interrupt_run(upstream: Upstream, key: str, run: Run, *, within: float
     except TimeoutError:
         if feature.works is None:
             feature.update(works=False)
-    return Interruption.ENDED if run.state is RunState.FINISHED else Interruption.CONTINUES
+    return Interruption.ENDED if run.state == "finished" else Interruption.CONTINUES
 
 
 async def send_abort(upstream: Upstream, key: str) -> None:
@@ -70,6 +69,6 @@ async def _read_to_end(run: Run) -> bool:
     async for events in run:
         for event in events:
             aborted = aborted or (isinstance(event, RunFailed) and event.aborted)
-        if run.state is RunState.FINISHED:
+        if run.state == "finished":
             break
     return aborted

@@ -70,7 +70,7 @@ class Run:
         self._inflater: Inflater | None = None
         self._ahead = b""
         """Bytes that `first_frame` and `look_ahead` have read."""
-        self._state = RunState.NOT_SENT
+        self._state: RunState = "not_sent"
         self._ended = False
         """There are no more events."""
         self._held_since: float | None = None
@@ -78,7 +78,7 @@ class Run:
 
     @property
     def state(self) -> RunState:
-        return RunState.FINISHED if self._reader.finished else self._state
+        return "finished" if self._reader.finished else self._state
 
     @property
     def fully_read(self) -> bool:
@@ -114,7 +114,7 @@ class Run:
 
         After a cancellation the run may go on: the gateway may have received a call that is SENT.
         """
-        if self._state is RunState.ACCEPTED:
+        if self._state == "accepted":
             return
         if self._exchange is None:
             assert self._call is not None
@@ -122,7 +122,7 @@ class Run:
             self._exchange = await self._client.request(
                 *("POST", path, body), headers=self._headers, limits=self._limits, retry=True, wait=False
             )
-            self._state = RunState.SENT
+            self._state = "sent"
             self.sent = len(body)
             del body
             self._call = None  # frees the conversation
@@ -133,13 +133,13 @@ class Run:
         try:
             await self._check(exchange, headers)
         except ProxyError:
-            self._state = RunState.REJECTED
+            self._state = "rejected"
             exchange.abort()
             raise
         encoding = headers.get(b"content-encoding", b"identity").lower()
         if encoding != b"identity":
             self._inflater = Inflater(encoding.decode("latin-1"))
-        self._state = RunState.ACCEPTED
+        self._state = "accepted"
 
     async def _check(self, exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
         """Raises ProxyError unless the response is an event stream."""

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from typing import Literal
 
+RunState = Literal["not_sent", "sent", "rejected", "accepted", "waiting", "finished", "succeeded"]
+"""How far a run has come.
 
-class RunState(Enum):
-    """How far a run has come."""
+- `not_sent`: the gateway cannot have received the call.
+- `sent`: the gateway may have received the call, and has not answered it.
+- `rejected`: the gateway has answered the call, but not with an event stream.
+- `accepted`: the gateway has answered with the run's event stream.
+- `waiting`: the run waits for a confirmation, for which the client was asked. Seen by the lease, not by the run.
+- `finished`: the agent's last event has been read.
+- `succeeded`: the same with a complete answer, so the session's history has one more turn. Seen by the lease, too.
 
-    NOT_SENT = auto()
-    """The gateway cannot have received the call."""
-    SENT = auto()
-    """The gateway may have received the call, and has not answered it."""
-    REJECTED = auto()
-    """The gateway has answered the call, but not with an event stream."""
-    ACCEPTED = auto()
-    """The gateway has answered with the run's event stream."""
-    WAITING = auto()
-    """The run waits for a confirmation, for which the client was asked. Seen by the lease, not by the run."""
-    FINISHED = auto()
-    """The agent's last event has been read."""
-    SUCCEEDED = auto()
-    """FINISHED with a complete answer, so the session's history has one more turn. Seen by the lease, too."""
+Words, not an Enum: before Python 3.12 each mention of a member and each look-up by one takes a thousand instructions,
+in all 2 % of a request.
+"""

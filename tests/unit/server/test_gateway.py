@@ -53,7 +53,7 @@ async def test_runtimes_share_what_survives_a_reload() -> None:
 async def test_counts_of_replaced_runtimes_are_kept() -> None:
     gateway = Gateway(CONFIG, KEYS, None)
     gateway.start()
-    async with await lease_of(gateway) as lease:
+    with await lease_of(gateway) as lease:
         replaced = reload(gateway)
         replaced.sessions.report_forgotten(lease)  # a request in flight
         gateway.runtime.sessions.report_forgotten(lease)
@@ -68,7 +68,7 @@ async def test_counts_of_replaced_runtimes_are_kept() -> None:
 async def test_a_replaced_runtime_drains_until_its_last_run_is_over() -> None:
     gateway = Gateway(CONFIG, KEYS, None)
     gateway.start()
-    async with await lease_of(gateway):
+    with await lease_of(gateway):
         reload(gateway)
         await asyncio.sleep(100 * DRAIN_POLL)
         assert is_draining()
@@ -81,7 +81,7 @@ async def test_a_replaced_runtime_drains_until_its_last_run_is_over() -> None:
 async def test_shutdown_does_not_wait_for_replaced_runtimes() -> None:
     gateway = Gateway(CONFIG, KEYS, None)
     gateway.start()
-    async with await lease_of(gateway):
+    with await lease_of(gateway):
         reload(gateway)
     reload(gateway)
     await gateway.shutdown()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -20,8 +20,8 @@ from oaicompat_proxy.server.sessions.store import MemoryStore
 from oaicompat_proxy.server.upstream.gateway_features import GatewayFeatures
 from oaicompat_proxy.server.upstream.run_state import RunState
 
-TEMPORARY, CONTINUED, PERSISTENT, WITHOUT_GATEWAY = LeaseKind
-NOT_SENT, SENT, REJECTED, ACCEPTED, WAITING, FINISHED, SUCCEEDED = RunState
+TEMPORARY, CONTINUED, PERSISTENT, WITHOUT_GATEWAY = get_args(LeaseKind)
+NOT_SENT, SENT, REJECTED, ACCEPTED, WAITING, FINISHED, SUCCEEDED = get_args(RunState)
 
 EFFECTS = {
     (TEMPORARY, NOT_SENT): ["permit", "unlock"],
@@ -109,8 +109,8 @@ class Permit:
 
 
 def new_lease(kind: LeaseKind, state: RunState, effects: list[str]) -> Lease:
-    upstream: Any = Upstream("ag-ui" if kind is WITHOUT_GATEWAY else "agentick")
-    lease = Lease("", "oc-1", upstream, history="last", persistent=kind is PERSISTENT)
+    upstream: Any = Upstream("ag-ui" if kind == WITHOUT_GATEWAY else "agentick")
+    lease = Lease("", "oc-1", upstream, history="last", persistent=kind == PERSISTENT)
 
     async def release() -> None:
         effects.append("unlock")
@@ -118,8 +118,8 @@ def new_lease(kind: LeaseKind, state: RunState, effects: list[str]) -> Lease:
     permit: Any = Permit(effects)
     lease.hold_lock(release)
     lease.permit = permit
-    lease.matched_fingerprint = "f1" if kind is CONTINUED else None
-    lease.awaits_client, lease.succeeded = state is WAITING, state is SUCCEEDED
+    lease.matched_fingerprint = "f1" if kind == CONTINUED else None
+    lease.awaits_client, lease.succeeded = state == WAITING, state == SUCCEEDED
     reported = {WAITING: ACCEPTED, SUCCEEDED: FINISHED}.get(state, state)
     run: Any = Run(reported, effects)
     lease.run = run
@@ -144,5 +144,5 @@ async def test_after_a_request(kind: LeaseKind, state: RunState) -> None:
 
 
 def test_every_lease_and_every_run_has_its_action() -> None:
-    cells = {*itertools.product(LeaseKind, RunState)}
+    cells = {*itertools.product(get_args(LeaseKind), get_args(RunState))}
     assert AFTER_REQUEST.keys() == EFFECTS.keys() == cells

@@ -21,7 +21,7 @@ from oaicompat_proxy.server.sessions.store import MemoryStore
 from oaicompat_proxy.server.upstream.gateway_features import GatewayFeatures
 from oaicompat_proxy.server.upstream.run_state import RunState
 
-NOT_SENT, REJECTED, ACCEPTED, FINISHED = RunState.NOT_SENT, RunState.REJECTED, RunState.ACCEPTED, RunState.FINISHED
+NOT_SENT, REJECTED, ACCEPTED, FINISHED = "not_sent", "rejected", "accepted", "finished"
 
 EFFECTS = {
     # (state of the run, whether its session is persistent): what is done if the client has left
@@ -81,7 +81,7 @@ async def finalized(run: Run, answer: Answer, *, session: Lease | None = None) -
     finalizer = Finalizer(Config(demo=True), Conversations(keys, store, names, recognises=False), everything)
     continued: Any = run
     lease = ContinuedLease(continued, "s1", everything, everything, session, finalizer.finalize_continued)
-    async with lease:
+    with lease:
         lease.answer = answer
     while finalizer.tasks:
         await asyncio.wait(finalizer.tasks)

@@ -22,7 +22,6 @@ from oaicompat_proxy.core.turn import ConfirmationReply
 from oaicompat_proxy.server.upstream import continued_run
 from oaicompat_proxy.server.upstream.continued_run import ContinuedRun
 from oaicompat_proxy.server.upstream.gateway_client import Upstream
-from oaicompat_proxy.server.upstream.run_state import RunState
 from oaicompat_proxy.translation.confirmations import Confirmation, Question
 from tests.support.scripted_gateway import Agent, Exchange, Reply, answer, frame, no_apps, text
 
@@ -114,7 +113,7 @@ async def test_without_a_stream_of_events_nothing_is_answered(
         with pytest.raises(error):
             await run.open()
         run.abort()
-        assert run.state is RunState.NOT_SENT, "the run still waits, for another reply"
+        assert run.state == "not_sent", "the run still waits, for another reply"
     assert "/invoke" not in [each.path for each in agent.exchanges]
 
 
@@ -148,7 +147,7 @@ async def test_a_subscription_that_is_refused_is_an_error(agent: Agent) -> None:
         with pytest.raises(UpstreamError, match="404"):
             await run.open()
         run.abort()
-        assert run.state is RunState.NOT_SENT
+        assert run.state == "not_sent"
     await agent.until(lambda: not agent.left_behind)
 
 
@@ -175,12 +174,12 @@ async def test_a_reply_is_accepted_and_the_run_finishes(agent: Agent, lasting: b
     question = Question("demo:s1", "c1", 2**40, lasting)
     async with reaching(agent) as upstream:
         run = resumed(upstream, Confirmation(question, YES_TO_C1, "confirm_x"))
-        assert (run.state, run.in_persistent_session) == (RunState.NOT_SENT, lasting)
+        assert (run.state, run.in_persistent_session) == ("not_sent", lasting)
         await run.open()
-        assert run.state is RunState.ACCEPTED
+        assert run.state == "accepted"
         while RunEnded() not in [*await anext(run)]:
             pass
-        assert run.state is RunState.FINISHED
+        assert run.state == "finished"
         run.abort()
     await agent.until(lambda: not agent.left_behind)
 
@@ -193,7 +192,7 @@ async def test_a_gateway_that_takes_no_replies_rejects_them(agent: Agent, lastin
         run = resumed(upstream, Confirmation(Question("demo:s1", "c1", 2**40, lasting), YES_TO_C1, "confirm_x"))
         with pytest.raises(AgentUnanswerable):
             await run.open()
-        assert run.state is RunState.REJECTED
+        assert run.state == "rejected"
         run.abort()
     await agent.until(lambda: not agent.left_behind)
 
@@ -205,6 +204,6 @@ async def test_one_that_was_answered_by_somebody_else_is_not_ours(agent: Agent) 
         run = resumed(upstream)
         with pytest.raises(AgentError, match="any more"):
             await run.open()
-        assert run.state is RunState.NOT_SENT
+        assert run.state == "not_sent"
         run.abort()
     await agent.until(lambda: not agent.left_behind)

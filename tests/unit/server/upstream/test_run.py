@@ -15,7 +15,6 @@ from oaicompat_proxy.core.message import Text
 from oaicompat_proxy.core.turn import Turn
 from oaicompat_proxy.server.upstream.gateway_client import Upstream
 from oaicompat_proxy.server.upstream.run import Run
-from oaicompat_proxy.server.upstream.run_state import RunState
 from tests.support.scripted_gateway import Agent, Reply, run
 
 
@@ -37,7 +36,7 @@ async def push(run: Run) -> list[Event]:
 
     def take(events: Iterable[Event]) -> bool:
         pushed.extend(events)
-        return run.state is not RunState.FINISHED
+        return run.state != "finished"
 
     await run.push_to(take)
     return pushed
