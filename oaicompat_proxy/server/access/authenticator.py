@@ -91,7 +91,7 @@ class Authenticator:
         return {named_scope(name), *(self._keys.scopes_of(name) if self._keys is not None else ())}
 
     def identify(self, headers: Mapping[str, str]) -> Caller:
-        """Raises MissingKey and InvalidKey."""
+        """`headers`: whatever the case of names, or names in lower case. Raises MissingKey and InvalidKey."""
         caller = self._anonymous(headers) if self._keys is None else self._owner(presented_key(headers))
         return self.with_authorization(caller, headers) if self._passes_authorization else caller
 

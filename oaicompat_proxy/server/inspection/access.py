@@ -53,7 +53,7 @@ class Access:
 
     def issue_cookie(self, request: web.Request, key: str) -> str:
         """The cookie for a key. Raises InvalidKey and Forbidden."""
-        caller = server_of(request).authenticator.identify({"Authorization": f"Bearer {key}"})
+        caller = server_of(request).authenticator.identify({"authorization": f"Bearer {key}"})
         _check_right(caller)
         expires = int(time.time()) + COOKIE_LIFE
         return f"{expires}.{self._keys.sign('inspect', digest_of(key).hex(), expires)}"
