@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from ..core.answer import Envelope, Part
 from ..core.errors import ProxyError
@@ -18,6 +18,10 @@ from ..core.request import AgentRequest, EntryChange, RequestLimits
 
 Form = Mapping[str, Any]
 """The choices of client and operator for the form of one answer, as JSON values; only the API itself reads them."""
+
+
+LimitedUnit = Literal["requests", "tokens"]
+"""What a limit counts."""
 
 
 class RetryKey(NamedTuple):
@@ -287,7 +291,9 @@ class ClientApi(Protocol):
     def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:
         """Headers of every answer, errors too. `milliseconds`: since the request's headers were read."""
 
-    def rate_headers(self, *, limit: int, remaining: int, reset: float, now: float) -> Mapping[str, str]:
-        """Headers about a limit of requests per minute. `now`: Unix time. `reset`: seconds from then until the whole
-        limit is available.
+    def rate_headers(
+        self, *, limit: int, remaining: int, reset: float, now: float, unit: LimitedUnit = "requests"
+    ) -> Mapping[str, str]:
+        """Headers about a limit of requests per minute, or of tokens per day or month. `now`: Unix time. `reset`:
+        seconds from then until the whole limit is available.
         """

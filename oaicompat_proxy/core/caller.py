@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from typing import Self
 
+from .budget import Budget
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -31,6 +33,14 @@ class Caller:
     """The person for whom the request is made, as far as the setting `user_from` finds one."""
     inspect: bool = False
     """The caller may use the page that shows runs."""
+    budget: Budget | None = None
+    """Of the key."""
+    user_budget: Budget | None = None
+    """Of each of its users."""
+    counted: bool = False
+    """There is a budget, so what the caller uses is counted."""
+    may_see_usage: bool = False
+    """The caller may see who used what."""
     authorization: str | None = field(default=None, repr=False)
     """The client's header, if it is passed on to the gateway; None if the gateway gets the proxy's token."""
 

@@ -308,6 +308,18 @@ class RateLimited(ProxyError):
         self.retry_after = retry_after
 
 
+class BudgetExhausted(ProxyError):
+    """429: the key, or its user, has used up a budget; nothing was run."""
+
+    status = 429
+    code = "insufficient_quota"
+    should_retry = False
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class TooManyRuns(ProxyError):
     """429: the key has as many runs as it may have at once; nothing was run."""
 

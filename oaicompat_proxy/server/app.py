@@ -20,10 +20,11 @@ from ..config.settings import Config, ConfigError
 from ..core.origins import OriginPolicy
 from ..core.signing import Secrets, SigningKeys
 from .access.authenticator import Authenticator
+from .access.budgets import Budgets
 from .access.rate_limiter import RateLimiter
 from .access.users import Users
 from .context import SERVER, ServerRuntime
-from .endpoints import diagnostics, health, kept_data, models
+from .endpoints import diagnostics, health, kept_data, models, usage
 from .endpoints import metrics as scrape
 from .endpoints.agent_run import new_handler
 from .endpoints.api_routes import new_route_handler
@@ -125,6 +126,7 @@ def _new_server(config: Config, apis: Sequence[ClientApi], redis: BoundedRedis |
         started_at=int(time.time()),
         shutdown=GracefulShutdown(),
         rate_limiter=RateLimiter(redis),
+        budgets=Budgets(redis),
     )
 
 
@@ -220,6 +222,7 @@ def _add_gateway(
         for route in api.routes:
             handler = with_user_in_query(new_route_handler(route, api, gateway.kept), config)
             app.router.add_route(route.method, base + route.path, handler, expect_handler=answer_expectation)
+    app.router.add_get(base + usage.PATH, usage.show_usage)
     app.router.add_get(f"{base}/models", models.list_models)
     app.router.add_get(base + "/models/{name:.+}", models.retrieve_model)
     if config.diagnostics == "on":
@@ -235,7 +238,7 @@ async def lifespan(
     async with (
         redis or contextlib.nullcontext(),
         secret_in_redis(redis, server.secrets),
-        observing(server.config, gateways) as telemetry,
+        observing(server.config, gateways, server.budgets) as telemetry,
     ):
         if COLLECTOR in app:
             telemetry.observers.append(app[COLLECTOR].observe)
@@ -245,6 +248,7 @@ async def lifespan(
             gateway.start()
         yield
         await asyncio.gather(*(gateway.shutdown() for gateway in gateways))
+        await server.budgets.close()
         if server.single_sign_on is not None:
             await server.single_sign_on.close()
 

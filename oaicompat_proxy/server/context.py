@@ -16,6 +16,7 @@ from ..core.origins import OriginPolicy
 from ..core.request import EntryChange
 from ..core.signing import Secrets
 from .access.authenticator import Authenticator
+from .access.budgets import Budgets, Charge
 from .access.rate_limiter import RateLimiter
 from .access.users import Users
 from .observability.run_report import RunReport
@@ -74,6 +75,8 @@ class RequestContext:
     """The record of an answer that other requests read by its id."""
     entry: HeldEntry | None = None
     """The stored entry that the answer changes."""
+    charge: Charge = field(init=False, repr=False)
+    """Only of a run whose caller is counted."""
     report: RunReport = field(init=False, repr=False)
     """Only of a request that is to run the agent."""
     sinks: SinkFactory | None = None
@@ -125,6 +128,7 @@ class ServerRuntime:
     """Unix time in seconds at which the process began to serve."""
     shutdown: GracefulShutdown
     rate_limiter: RateLimiter
+    budgets: Budgets
 
 
 SERVER = web.AppKey("oaicompat_proxy.server", ServerRuntime)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from ..config.settings import Config, ConfigError
+from .access.budgets import Budgets
 from .gateway import Gateway
 from .observability import multiprocess as shared_metrics
 from .observability.gauges import Gauges
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
 
 
 @contextlib.asynccontextmanager
-async def observing(config: Config, gateways: Sequence[Gateway]) -> AsyncIterator[Telemetry]:
+async def observing(config: Config, gateways: Sequence[Gateway], budgets: Budgets) -> AsyncIterator[Telemetry]:
     """Raises ConfigError for traces without OpenTelemetry."""
     registry, runs = CollectorRegistry(), RunCounts()
     ProcessCollector(registry=registry)
     metrics = Metrics(registry, functools.partial(_is_model, gateways), provider=config.dialects)
     observers: list[Observer] = [metrics.observe, RunLog(config.log_sample).observe]
-    gauges = Gauges(registry, metrics, runs=runs, gateways=gateways)
+    gauges = Gauges(registry, metrics, runs=runs, gateways=gateways, budgets=budgets)
     async with _tracing(config, observers) as tracer, _updating(gauges, metrics):
         yield Telemetry(runs=runs, observers=observers, registry=registry, gauges=gauges, tracer=tracer)
 

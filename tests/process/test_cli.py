@@ -101,7 +101,7 @@ def test_help_has_a_short_name() -> None:
 
 def test_help_names_the_commands_beside_the_server() -> None:
     said = run("--help").stdout
-    for command in ("chat", "config", "doctor", "forget", "replay"):
+    for command in ("chat", "config", "doctor", "forget", "replay", "usage"):
         assert re.search(rf"^  {command} +[A-Z]", said, re.MULTILINE), command
         assert run(command, "--help").returncode == 0
 

@@ -132,7 +132,9 @@ class ToyApi(UnkeptAnswers):
     def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:
         return {"x-toy-request": request_id}
 
-    def rate_headers(self, *, limit: int, remaining: int, reset: float, now: float) -> Mapping[str, str]:
+    def rate_headers(
+        self, *, limit: int, remaining: int, reset: float, now: float, unit: str = "requests"
+    ) -> Mapping[str, str]:
         return {"x-toy-limit": str(limit)}
 
 

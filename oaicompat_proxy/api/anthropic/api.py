@@ -9,7 +9,7 @@ from ...core.answer import Envelope
 from ...core.errors import ProxyError
 from ...core.request import AgentRequest, RequestLimits
 from ..error_headers import error_headers
-from ..protocol import ApiRoute, ApiSettings, ErrorAnswer, Form, ParsedBody, RetryRules
+from ..protocol import ApiRoute, ApiSettings, ErrorAnswer, Form, LimitedUnit, ParsedBody, RetryRules
 from ..unkept_answers import UnkeptAnswers
 from . import errors, headers, models, request
 from .blocks import BlockOptions
@@ -84,8 +84,10 @@ class MessagesApi(UnkeptAnswers):
     def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:
         return headers.answer_headers(request_id)
 
-    def rate_headers(self, *, limit: int, remaining: int, reset: float, now: float) -> Mapping[str, str]:
-        return headers.rate_headers(limit=limit, remaining=remaining, reset_at=now + reset)
+    def rate_headers(
+        self, *, limit: int, remaining: int, reset: float, now: float, unit: LimitedUnit = "requests"
+    ) -> Mapping[str, str]:
+        return headers.rate_headers(limit=limit, remaining=remaining, reset_at=now + reset, unit=unit)
 
 
 def _options(envelope: Envelope, form: Form) -> BlockOptions:

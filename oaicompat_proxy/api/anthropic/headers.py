@@ -19,10 +19,10 @@ def answer_headers(request_id: str) -> Mapping[str, str]:
     return {"request-id": request_id}
 
 
-def rate_headers(*, limit: int, remaining: int, reset_at: float) -> Mapping[str, str]:
-    """Headers about a limit of requests per minute. `reset_at`: Unix time at which the whole limit is available."""
+def rate_headers(*, limit: int, remaining: int, reset_at: float, unit: str) -> Mapping[str, str]:
+    """Headers about a limit of requests or tokens. `reset_at`: Unix time at which the whole limit is available."""
     return {
-        "anthropic-ratelimit-requests-limit": str(limit),
-        "anthropic-ratelimit-requests-remaining": str(remaining),
-        "anthropic-ratelimit-requests-reset": rfc3339(math.ceil(reset_at)),
+        f"anthropic-ratelimit-{unit}-limit": str(limit),
+        f"anthropic-ratelimit-{unit}-remaining": str(remaining),
+        f"anthropic-ratelimit-{unit}-reset": rfc3339(math.ceil(reset_at)),
     }

@@ -10,6 +10,7 @@ from ...core.errors import (
     CONVERSATION,
     AgentQuotaExceeded,
     AgentRateLimited,
+    BudgetExhausted,
     InvalidRequest,
     ProxyError,
     RateLimited,
@@ -21,6 +22,7 @@ TYPES: tuple[tuple[type[ProxyError], str], ...] = (
     (TooManyRuns, "requests"),
     (AgentRateLimited, "requests"),
     (AgentQuotaExceeded, "insufficient_quota"),
+    (BudgetExhausted, "insufficient_quota"),
     (InvalidRequest, "invalid_request_error"),
     (ProxyError, "server_error"),
 )

@@ -23,10 +23,10 @@ def answer_headers(request_id: str, milliseconds: int) -> Mapping[str, str]:
     return {REQUEST_ID: request_id, PROCESSING_MS: str(milliseconds), VERSION: API_VERSION}
 
 
-def rate_headers(*, limit: int, remaining: int, reset: float) -> Mapping[str, str]:
-    """Headers about a limit of requests per minute. `reset`: seconds until the whole limit is available."""
+def rate_headers(*, limit: int, remaining: int, reset: float, unit: str) -> Mapping[str, str]:
+    """Headers about a limit of requests or tokens. `reset`: seconds until the whole limit is available."""
     return {
-        "x-ratelimit-limit-requests": str(limit),
-        "x-ratelimit-remaining-requests": str(remaining),
-        "x-ratelimit-reset-requests": duration(reset),
+        f"x-ratelimit-limit-{unit}": str(limit),
+        f"x-ratelimit-remaining-{unit}": str(remaining),
+        f"x-ratelimit-reset-{unit}": duration(reset),
     }

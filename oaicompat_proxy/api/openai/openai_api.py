@@ -9,7 +9,7 @@ from ...core.answer import Envelope
 from ...core.errors import CONVERSATION, ProxyError
 from ...core.request import AgentRequest
 from ..error_headers import error_headers
-from ..protocol import ApiRoute, ErrorAnswer, RetryRules
+from ..protocol import ApiRoute, ErrorAnswer, LimitedUnit, RetryRules
 from ..unkept_answers import UnkeptAnswers
 from . import errors, headers, models
 from .recorded_fields import RECORDED_FIELDS
@@ -50,5 +50,7 @@ class OpenAiApi(UnkeptAnswers):
     def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:
         return headers.answer_headers(request_id, milliseconds)
 
-    def rate_headers(self, *, limit: int, remaining: int, reset: float, now: float) -> Mapping[str, str]:
-        return headers.rate_headers(limit=limit, remaining=remaining, reset=reset)
+    def rate_headers(
+        self, *, limit: int, remaining: int, reset: float, now: float, unit: LimitedUnit = "requests"
+    ) -> Mapping[str, str]:
+        return headers.rate_headers(limit=limit, remaining=remaining, reset=reset, unit=unit)

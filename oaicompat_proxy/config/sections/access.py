@@ -62,6 +62,12 @@ class AccessSettings:
         "Redis if there is one. If Redis fails, each worker counts alone, so that no request is refused for it.",
         reload=True,
     )
+    tokens_estimate: Count = field(
+        1000,
+        "Tokens that a budget in the keys file counts for a run whose agent does not say how many it used, and for a "
+        "run that is still going on: a short answer with its prompt.",
+        reload=True,
+    )
     max_runs: PositiveCount = field(
         10_000, "Runs at the same time in a worker. Each takes two sockets and about 40 KB.", gateway=True, reload=False
     )

@@ -18,6 +18,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from ...core.budget import Budget
 from ...core.caller import Caller, named_scope, scope_of
 
 SCHEME = "sha256:"
@@ -148,7 +149,15 @@ def _caller(name: str, entry: _Settings, requests_per_minute: int, max_runs: int
         inspect=entry.inspect,
         may_forget=entry.forget,
         trusts_headers=entry.trusts_headers,
+        budget=_budget(entry.budget),
+        user_budget=_budget(entry.user_budget),
+        counted=entry.budget is not None or entry.user_budget is not None,
+        may_see_usage=entry.usage,
     )
+
+
+def _budget(entry: _Budget | None) -> Budget | None:
+    return None if entry is None else Budget(**entry.model_dump())
 
 
 def new_entry(name: str, key: str) -> str:
@@ -179,12 +188,24 @@ MAX_PATTERN = 256
 """Characters of a pattern of models, as of a model's name."""
 
 Limit = Annotated[int, Field(ge=0, le=MAX_LIMIT)]
+PositiveLimit = Annotated[int, Field(ge=1, le=MAX_LIMIT)]
 Pattern = Annotated[str, Field(min_length=1, max_length=MAX_PATTERN)]
 Hashes = Annotated[
     list[Annotated[str, AfterValidator(_check_hash)]],
     BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
     Field(min_length=1),
 ]
+
+
+class _Budget(BaseModel):
+    """Without limits the caller is only counted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    tokens_per_day: PositiveLimit | None = None
+    tokens_per_month: PositiveLimit | None = None
+    runs_per_day: PositiveLimit | None = None
+    runs_per_month: PositiveLimit | None = None
 
 
 class _Settings(BaseModel):
@@ -199,6 +220,9 @@ class _Settings(BaseModel):
     forget: bool = False
     trusts_headers: bool = False
     inspect: bool = False
+    budget: _Budget | None = None
+    user_budget: _Budget | None = None
+    usage: bool = False
     models: Annotated[list[Pattern], Field(min_length=1)] | None = None
 
 

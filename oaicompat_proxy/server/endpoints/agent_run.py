@@ -37,6 +37,7 @@ from ..upstream.continued_run import ContinuedRun
 from ..upstream.event_source import EventSource
 from .answer_points import set_points, with_new_token
 from .changed_entry import hold_entry
+from .counted_run import counting
 from .run_opening import choose_server_tools, open_run, record, record_request
 
 Answering = Coroutine[Any, Any, web.StreamResponse]
@@ -52,6 +53,9 @@ def new_handler(api: ClientApi, runtime: GatewayRuntime) -> Handler:
         context = request[CONTEXT]
         try:
             asked = await _read(request, context, api, runtime, limits)
+            if context.caller.counted:
+                async with counting(context, api, asked):
+                    return await (await _begin(request, context, api, runtime, asked))
             return await (await _begin(request, context, api, runtime, asked))
         finally:
             if context.entry is not None:
@@ -165,6 +169,9 @@ class _Plan:
         entries, context = self.api.answer_entries(form, self.options.form), self.context
         if self.change is not None and context.entry is not None:
             await context.entry.change(self.api, self.change, form)
+        if context.caller.counted:
+            report = context.report
+            await context.server.budgets.settle(context.charge, report.reported_usage, waits=report.waits_for_client)
         if context.kept is not None:
             await context.kept.complete(entries)
         elif entries:

@@ -8,6 +8,7 @@ from time import monotonic
 from aiohttp import web
 from multidict import istr
 
+from ...api.protocol import LimitedUnit
 from ...api.registry import APIS
 from ..context import CONTEXT, RequestContext, server_of
 from ..random_ids import new_id
@@ -15,7 +16,13 @@ from ..random_ids import new_id
 _SANE_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
 _OF_ANSWERS = {name: None for api in APIS.values() for name in api.answer_headers("", 0)}
-_OF_LIMITS = {name: None for api in APIS.values() for name in api.rate_headers(limit=0, remaining=0, reset=0, now=0)}
+_UNITS: tuple[LimitedUnit, LimitedUnit] = ("requests", "tokens")
+_OF_LIMITS = {
+    name: None
+    for api in APIS.values()
+    for unit in _UNITS
+    for name in api.rate_headers(limit=0, remaining=0, reset=0, now=0, unit=unit)
+}
 EXPOSED = ", ".join(
     [*_OF_ANSWERS, "allow", "www-authenticate", "retry-after", "retry-after-ms", "x-should-retry", *_OF_LIMITS]
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Protocol
 
 from prometheus_client import CollectorRegistry
@@ -46,6 +46,12 @@ class CountedGateway(Protocol):
         """Counts of sessions and connections, by the words that `Gauges.update` looks up."""
 
 
+class CountedBudgets(Protocol):
+    @property
+    def counts(self) -> Mapping[tuple[str, str], int]:
+        """By `tokens`, `runs` or `refusals`, and the key's name. A count never falls."""
+
+
 class Incremented(Protocol):
     """A counter."""
 
@@ -63,6 +69,7 @@ class Gauges:
         *,
         runs: RunCounts,
         gateways: Sequence[CountedGateway],
+        budgets: CountedBudgets,
     ) -> None:
         self._metrics = metrics
         self._runs = runs
@@ -73,6 +80,14 @@ class Gauges:
         self._recognisable = names.RECOGNISABLE.gauge(
             registry, same_in_all=any(each.store.is_shared for each in gateways)
         )
+        self._budgets = budgets
+        self._of_budgets = {
+            "tokens": names.BUDGET_TOKENS.counter(registry),
+            "runs": names.BUDGET_RUNS.counter(registry),
+            "refusals": names.BUDGET_REFUSALS.counter(registry),
+        }
+        self._of_keys: dict[tuple[str, str], CounterDelta] = {}
+        """One for each name in the keys file that has a budget."""
         self._cancelled = CounterDelta(names.CANCELLED.counter(registry))
         self._forgotten = CounterDelta(names.FORGOTTEN.counter(registry))
         self._close_failures = CounterDelta(names.CLOSE_FAILURES.counter(registry))
@@ -92,6 +107,10 @@ class Gauges:
         self._close_failures.update_to(counts["close failures"])
         self._close_retries.update_to(counts["close retries"])
         self._connect_retries.update_to(counts["connect retries"])
+        for (what, key), count in self._budgets.counts.items():
+            if (what, key) not in self._of_keys:
+                self._of_keys[what, key] = CounterDelta(self._of_budgets[what].labels(key))
+            self._of_keys[what, key].update_to(count)
         self._metrics.flush()
         with contextlib.suppress(SessionsUnavailable):
             self._recognisable.set(sum([await each.store.count() for each in self._gateways]))

@@ -119,6 +119,15 @@ RETRIES = Definition(
     "Repeated attempts: request, by an official client; connect to the gateway and close of a session, by the proxy.",
     ("what",),
 )
+BUDGET_TOKENS = Definition(
+    "counter", "oaicompat_budget_tokens_total", "Tokens that were counted for a key with a budget.", ("key",)
+)
+BUDGET_RUNS = Definition(
+    "counter", "oaicompat_budget_runs_total", "Runs that were counted for a key with a budget.", ("key",)
+)
+BUDGET_REFUSALS = Definition(
+    "counter", "oaicompat_budget_refusals_total", "Requests that were refused for a budget of their key.", ("key",)
+)
 RECOGNISABLE = Definition(
     "gauge", "oaicompat_sessions_recognisable", "Stored sessions whose conversations can continue."
 )

@@ -76,6 +76,9 @@ class TranslatorStats(Protocol):
     def finish_reason(self) -> FinishReason | None: ...
 
     @property
+    def waits_for_client(self) -> bool: ...
+
+    @property
     def usage(self) -> Usage | None: ...
 
 
@@ -161,6 +164,20 @@ class RunReport(RunSummary):
         self._encoder: EncoderStats | None = None
         self._phase: Phase = "arrived"
         self._whole = self._queued = self._called = self._received = 0.0
+
+    @property
+    def reported_usage(self) -> Usage | None:
+        """What the agent has reported, once the answer is complete."""
+        return self._translator.usage if self._translator is not None else None
+
+    @property
+    def waits_for_client(self) -> bool:
+        """The answer ended with a question, and its run goes on with the reply."""
+        return self._translator is not None and self._translator.waits_for_client
+
+    def has_begun(self, *, resumed: bool) -> bool:
+        """Whether the agent may have worked. `resumed`: its run had begun with another request."""
+        return self._stats is not None and (resumed or self._stats.sent > 0)
 
     # the stages
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import openai
 import pytest
 
+from oaicompat_proxy.server.access.api_keys import new_entry
 from oaicompat_proxy.server.http.headers import EXPOSED
 from tests.support.conformance import check_body, check_error_body
 from tests.support.proxy import CHAT, Proxy, Received, StartProxy, chat_body
@@ -385,14 +388,19 @@ async def test_a_preflight_that_names_no_headers_gets_none(proxy: StartProxy) ->
     assert "Access-Control-Allow-Headers" not in received.headers
 
 
-async def test_the_headers_that_are_exposed_are_those_that_are_sent(proxy: StartProxy, agent: Agent) -> None:
+async def test_the_headers_that_are_exposed_are_those_that_are_sent(
+    proxy: StartProxy, agent: Agent, tmp_path: Path
+) -> None:
     agent.plays(run("Hello"))
-    front = await proxy(requests_per_minute=1, api_key=("k",))
+    keys = tmp_path / "keys.toml"
+    keys.write_text(new_entry("k", "k") + "requests_per_minute = 2\nbudget = { tokens_per_day = 99 }\n")
+    front = await proxy(api_keys_file=str(keys))
     key = {"Authorization": "Bearer k"}
-    answers = [await front.post(chat_body(), headers=key) for _ in range(2)]
-    answers += [await front.request("DELETE", CHAT, headers=key), await front.chat()]
-    answers += [await front.post(b"", path="/v1/messages", headers=key)]
-    assert [received.status for received in answers] == [200, 429, 405, 401, 429]
+    messages = json.dumps({**json.loads(chat_body()), "max_tokens": 9}).encode()
+    answers = [await front.post(chat_body(), headers=key), await front.post(messages, path="/v1/messages", headers=key)]
+    answers += [await front.post(chat_body(), headers=key), await front.request("DELETE", CHAT, headers=key)]
+    answers += [await front.chat()]
+    assert [received.status for received in answers] == [200, 200, 429, 405, 401]
     assert names(EXPOSED) == {name.lower() for received in answers for name in received.headers} & names(EXPOSED)
 
 

@@ -1,0 +1,72 @@
+"""`oaicompat-proxy usage`: who used what, as a running proxy has counted it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import click
+from yarl import URL
+
+from .client import MAX_ERROR, status_text
+from .url_option import BaseUrl, key_header, key_option
+
+TIMEOUT = 30.0
+"""Seconds for the whole answer."""
+
+COLUMNS = ("key", "user", "tokens", "runs")
+
+
+@click.command("usage")
+@click.option("--url", type=BaseUrl(), default="http://127.0.0.1:8700/v1", show_default=True, help="Base address.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@key_option
+def usage(url: URL, as_json: bool, api_key: str) -> None:
+    """Print who used what of the budgets of this day and this month.
+
+    Needs a key with usage = true in its entry of the keys file. Counted are keys with a budget, and their users. Exit
+    status: 0 printed, 1 refused or not reached.
+    """
+    try:
+        used = asyncio.run(_ask(url, key_header(api_key)))
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        raise click.ClickException(f"{url}: {error or 'no answer in time'}") from None
+    click.echo(json.dumps(used, indent=2) if as_json else "\n\n".join(_table(used[kind]) for kind in ("day", "month")))
+
+
+async def _ask(url: URL, headers: dict[str, str]) -> dict[str, Any]:
+    """Raises ClickException for a request that is refused, and what aiohttp raises."""
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT)) as client,
+        client.get(url / "usage", headers=headers) as response,
+    ):
+        if response.status != 200:
+            raise click.ClickException(status_text(response.status, await response.content.read(MAX_ERROR)))
+        body: dict[str, Any] = await response.json()
+        return body
+
+
+def _table(period: Mapping[str, Any]) -> str:
+    """The rows of one period below each other, numbers on the right."""
+    rows = [COLUMNS, *(tuple(_cells(each)) for each in period["used"])]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    title = f"{period['name']}, until {datetime.fromtimestamp(period['ends'], UTC):%Y-%m-%d %H:%M} UTC"
+    return "\n".join([title, *(_line(row, widths) for row in rows)])
+
+
+def _cells(row: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("key", "user"):
+        text = row[name] or "-"
+        yield text if text.isprintable() else ascii(text)
+    for unit in ("tokens", "runs"):
+        limit = row.get(f"{unit}_limit")
+        yield str(row[unit]) if limit is None else f"{row[unit]} of {limit}"
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    key, user, tokens, runs = widths
+    return f"{cells[0]:<{key}}  {cells[1]:<{user}}  {cells[2]:>{tokens}}  {cells[3]:>{runs}}"

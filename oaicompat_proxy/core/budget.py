@@ -1,0 +1,53 @@
+"""Budgets: what a key, or each of its users, may use in a calendar day or month in UTC. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal, NamedTuple
+
+Unit = Literal["tokens", "runs"]
+
+
+class Period(NamedTuple):
+    """A day or a month."""
+
+    kind: Literal["day", "month"]
+    name: str
+    """Such as `2026-11-30` or `2026-11`."""
+    ends: float
+    """Unix time at which the next one begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """None: no limit."""
+
+    tokens_per_day: int | None = None
+    tokens_per_month: int | None = None
+    runs_per_day: int | None = None
+    runs_per_month: int | None = None
+
+    def limits(self, periods: Sequence[Period]) -> Iterator[tuple[Period, Unit, int]]:
+        """The limits that there are."""
+        for period in periods:
+            of_day = period.kind == "day"
+            tokens = self.tokens_per_day if of_day else self.tokens_per_month
+            runs = self.runs_per_day if of_day else self.runs_per_month
+            if tokens is not None:
+                yield period, "tokens", tokens
+            if runs is not None:
+                yield period, "runs", runs
+
+
+def periods_at(now: float) -> tuple[Period, Period]:
+    """The day and the month of a Unix time."""
+    moment = datetime.fromtimestamp(now, UTC)
+    day = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    tomorrow = day + timedelta(days=1)
+    next_month = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+    return (
+        Period("day", f"{day:%Y-%m-%d}", tomorrow.timestamp()),
+        Period("month", f"{day:%Y-%m}", next_month.timestamp()),
+    )

@@ -1,0 +1,212 @@
+"""Counts of tokens and runs by key and user, for days and months: in this process, or in Redis for all that share it.
+
+The number of counts is bounded: users beyond it are counted together, as one.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from ...core.budget import Period, Unit
+from ..redis import mapped_errors
+
+if TYPE_CHECKING:
+    from ..bounded_redis import BoundedRedis
+
+MAX_SUBJECTS = 100_000
+"""Keys and users of a period that are counted by themselves."""
+
+KEPT_AFTER = 40 * 24 * 3600
+"""Seconds for which Redis keeps the counts of a period that has ended."""
+
+
+class Subject(NamedTuple):
+    """A key, or one of its users. `user`: "" for the key itself, None for all users that are not counted alone."""
+
+    key: str
+    user: str | None = ""
+
+
+class Check(NamedTuple):
+    """A limit that has to hold before a run begins."""
+
+    period: Period
+    unit: Unit
+    subject: Subject
+    limit: int
+    pending: int = 0
+    """What the subject's runs in this process will add, as far as one can guess."""
+
+
+class Count(NamedTuple):
+    tokens: int = 0
+    runs: int = 0
+
+
+NOTHING = Count()
+
+
+class UsageStore(Protocol):
+    """All methods may raise SessionsUnavailable."""
+
+    async def begin(
+        self, checks: Sequence[Check], subjects: Sequence[Subject], periods: Sequence[Period]
+    ) -> tuple[int, list[int]]:
+        """Counts a run of each subject if all limits hold. Returns the place of the first that does not, or -1, and
+        what was used of each before.
+        """
+        ...
+
+    async def add(self, subjects: Sequence[Subject], periods: Sequence[Period], added: Count) -> None:
+        """Adds tokens and runs, also negative ones."""
+        ...
+
+    async def counts(self, period: Period) -> Mapping[Subject, Count]: ...
+
+
+class MemoryUsage:
+    """For one process; it begins with nothing."""
+
+    def __init__(self, *, most: int = MAX_SUBJECTS) -> None:
+        self._most = most
+        self._counts: dict[str, dict[Subject, Count]] = {}
+        """By the name of the period."""
+
+    async def begin(
+        self, checks: Sequence[Check], subjects: Sequence[Subject], periods: Sequence[Period]
+    ) -> tuple[int, list[int]]:
+        used: list[int] = [getattr(self._find(each.period, each.subject)[1], each.unit) for each in checks]
+        for place, (check, count) in enumerate(zip(checks, used, strict=True)):
+            if count + check.pending >= check.limit:
+                return place, used
+        await self.add(subjects, periods, Count(runs=1))
+        return -1, used
+
+    async def add(self, subjects: Sequence[Subject], periods: Sequence[Period], added: Count) -> None:
+        self._forget({each.name for each in periods})
+        for period in periods:
+            for subject in subjects:
+                known, count = self._find(period, subject)
+                self._counts[period.name][known] = Count(count.tokens + added.tokens, count.runs + added.runs)
+
+    async def counts(self, period: Period) -> Mapping[Subject, Count]:
+        return dict(self._counts.get(period.name, {}))
+
+    def _find(self, period: Period, subject: Subject) -> tuple[Subject, Count]:
+        counts = self._counts.setdefault(period.name, {})
+        if subject.user and subject not in counts and len(counts) >= self._most:
+            subject = Subject(subject.key, None)
+        return subject, counts.get(subject, NOTHING)
+
+    def _forget(self, current: set[str]) -> None:
+        """Drops periods before the current ones; a run may still end in the one before."""
+        for name in [name for name in self._counts if name not in current][:-2]:
+            del self._counts[name]
+
+
+_PREFIX = "oaicompat:usage:"
+
+# Each period is a hash; a field is the unit's letter and the subject in JSON. `place` returns the field in which a
+# subject is counted: its own, or, if there are too many, that of all others of its key.
+_PLACE = """
+local function place(hash, unit, field, others)
+  if redis.call('HEXISTS', hash, unit .. field) == 1 then return unit .. field end
+  if redis.call('HLEN', hash) < tonumber(ARGV[1]) then return unit .. field end
+  return unit .. others
+end
+"""
+
+_BEGIN = (
+    _PLACE
+    + """
+local used, refused, at = {}, -1, 4
+for index = 1, tonumber(ARGV[2]) do
+  local hash = KEYS[tonumber(ARGV[at])]
+  local count = tonumber(redis.call('HGET', hash, place(hash, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])) or '0')
+  used[index] = count
+  if refused < 0 and count + tonumber(ARGV[at + 5]) >= tonumber(ARGV[at + 4]) then refused = index - 1 end
+  at = at + 6
+end
+if refused < 0 then
+  for index = 1, tonumber(ARGV[3]) do
+    for _, hash in ipairs(KEYS) do redis.call('HINCRBY', hash, place(hash, 'r', ARGV[at], ARGV[at + 1]), 1) end
+    at = at + 2
+  end
+  for index, hash in ipairs(KEYS) do redis.call('EXPIREAT', hash, ARGV[at + index - 1]) end
+end
+return {refused, used}
+"""
+)
+
+_ADD = (
+    _PLACE
+    + """
+local at = 5
+for index = 1, tonumber(ARGV[4]) do
+  for _, hash in ipairs(KEYS) do
+    if ARGV[2] ~= '0' then redis.call('HINCRBY', hash, place(hash, 't', ARGV[at], ARGV[at + 1]), ARGV[2]) end
+    if ARGV[3] ~= '0' then redis.call('HINCRBY', hash, place(hash, 'r', ARGV[at], ARGV[at + 1]), ARGV[3]) end
+  end
+  at = at + 2
+end
+for index, hash in ipairs(KEYS) do redis.call('EXPIREAT', hash, ARGV[at + index - 1]) end
+return 1
+"""
+)
+
+
+class RedisUsage:
+    """For all processes that share a Redis. A limit is checked and a run is counted in one step."""
+
+    def __init__(self, redis: BoundedRedis, *, most: int = MAX_SUBJECTS) -> None:
+        self._redis = redis
+        self._most = 2 * most
+        """Fields of a hash."""
+        self._begin = redis.register_script(_BEGIN)
+        self._add = redis.register_script(_ADD)
+
+    async def begin(
+        self, checks: Sequence[Check], subjects: Sequence[Subject], periods: Sequence[Period]
+    ) -> tuple[int, list[int]]:
+        arguments: list[str | int] = [self._most, len(checks), len(subjects)]
+        for check in checks:
+            number = 1 + periods.index(check.period)
+            arguments += [number, check.unit[0], *_fields(check.subject), check.limit, check.pending]
+        arguments += [field for each in subjects for field in _fields(each)]
+        with mapped_errors():
+            refused, used = await self._begin(_hashes(periods), [*arguments, *_expiries(periods)])
+        return int(refused), [int(each) for each in used]
+
+    async def add(self, subjects: Sequence[Subject], periods: Sequence[Period], added: Count) -> None:
+        fields = [field for each in subjects for field in _fields(each)]
+        arguments: list[str | int] = [self._most, added.tokens, added.runs, len(subjects), *fields, *_expiries(periods)]
+        with mapped_errors():
+            await self._add(_hashes(periods), arguments)
+
+    async def counts(self, period: Period) -> Mapping[Subject, Count]:
+        with mapped_errors():
+            fields = await self._redis.hgetall(_PREFIX + period.name)
+        counts: dict[Subject, Count] = {}
+        for field, value in fields.items():
+            subject = Subject(*json.loads(field[1:]))
+            before = counts.get(subject, NOTHING)
+            counts[subject] = before._replace(**{"tokens" if field[:1] == b"t" else "runs": int(value)})
+        return counts
+
+
+def _hashes(periods: Sequence[Period]) -> list[str]:
+    return [_PREFIX + each.name for each in periods]
+
+
+def _expiries(periods: Sequence[Period]) -> list[int]:
+    """Unix times; in the future even where the clock is far behind."""
+    return [int(max(each.ends, time.time()) + KEPT_AFTER) for each in periods]
+
+
+def _fields(subject: Subject) -> tuple[str, str]:
+    """The subject's own field without the unit, and that of all others of its key."""
+    own = json.dumps(subject)
+    return own, json.dumps(Subject(subject.key, None)) if subject.user else own

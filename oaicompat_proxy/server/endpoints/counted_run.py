@@ -1,0 +1,32 @@
+"""A run whose caller has a budget: admitted before it begins, counted when it is over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ...api.protocol import ClientApi
+from ...core.request import AgentRequest
+from ...translation.confirmations import find_result
+from ..context import RequestContext
+from ..upstream.catalog import DEFAULT_MODEL
+
+
+@asynccontextmanager
+async def counting(context: RequestContext, api: ClientApi, asked: AgentRequest) -> AsyncIterator[None]:
+    """Around the run, whose complete answer settles the request's charge. Raises BudgetExhausted."""
+    report, server = context.report, context.server
+    report.on_request(asked.model or DEFAULT_MODEL, stream=asked.stream)
+    resumes = find_result(asked.messages, asked.tool_names) is not None
+    del asked
+    charge, left = await server.budgets.admit(context.caller, estimate=server.config.tokens_estimate, resumes=resumes)
+    context.charge = charge
+    if left is not None:
+        limit, remaining, reset = left
+        headers = api.rate_headers(limit=limit, remaining=remaining, reset=reset, now=time.time(), unit="tokens")
+        context.rate_headers = {**(context.rate_headers or {}), **headers}
+    try:
+        yield
+    finally:
+        server.budgets.end(charge, began=report.has_begun(resumed=resumes))
