@@ -115,6 +115,7 @@ NEED_NO_TEST = {
     "core.answer": "only words",
     "core.answer_options": "only words",
     "server.endpoints.api_routes": "wire/test_toy_api and openai/responses/test_routes ask every kind of route",
+    "server.endpoints.request_reading": "unit/server/endpoints/test_agent_run",
     "server.endpoints.counted_run": "wire/test_budgets",
     "server.endpoints.usage": "wire/test_budgets asks it, and unit/commands/test_usage prints it",
     "server.endpoints.user_in_request": "wire/test_users names users in bodies and in queries",

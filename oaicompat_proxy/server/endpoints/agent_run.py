@@ -14,7 +14,7 @@ from ...config.settings import Config
 from ...core.answer import Envelope
 from ...core.answer_options import AnswerOptions
 from ...core.message import Message
-from ...core.request import AgentRequest, EntryChange, RequestLimits
+from ...core.request import AgentRequest, EntryChange
 from ...core.turn import ConfirmationReply
 from ...pipeline.answers import StreamedAnswer, WholeAnswer, new_translator
 from ...translation.confirmations import Confirmation, find_result, restore
@@ -24,7 +24,7 @@ from ..answering.answer import OnComplete, send_answer
 from ..context import CONTEXT, Handler, RequestContext
 from ..event_loop import LARGE_REQUEST, yield_control
 from ..http.answer_id import new_answer_id
-from ..http.body import limits_of, read_body
+from ..http.body import limits_of
 from ..runtime import GatewayRuntime
 from ..sessions.call_ids import AnswerIds, SessionOfRun, confirmation_rejected
 from ..sessions.fingerprints import AnswerFingerprint
@@ -36,9 +36,9 @@ from ..upstream.catalog import DEFAULT_MODEL
 from ..upstream.continued_run import ContinuedRun
 from ..upstream.event_source import EventSource
 from .answer_points import set_points, with_new_token
-from .changed_entry import hold_entry
-from .counted_run import counting
-from .run_opening import choose_server_tools, open_run, record, record_request
+from .counted_run import counting, settle
+from .request_reading import read_request
+from .run_opening import choose_server_tools, open_run, record
 
 Answering = Coroutine[Any, Any, web.StreamResponse]
 
@@ -52,7 +52,7 @@ def new_handler(api: ClientApi, runtime: GatewayRuntime) -> Handler:
     async def run_agent(request: web.Request) -> web.StreamResponse:
         context = request[CONTEXT]
         try:
-            asked = await _read(request, context, api, runtime, limits)
+            asked = await read_request(request, context, api, runtime, limits)
             if context.caller.counted:
                 async with counting(context, api, asked):
                     return await (await _begin(request, context, api, runtime, asked))
@@ -62,34 +62,6 @@ def new_handler(api: ClientApi, runtime: GatewayRuntime) -> Handler:
                 await context.entry.release()
 
     return run_agent
-
-
-async def _read(
-    request: web.Request, context: RequestContext, api: ClientApi, runtime: GatewayRuntime, limits: RequestLimits
-) -> AgentRequest:
-    """Raises what `read_body` and the parser raise."""
-    parsed, context.parsed = context.parsed, None
-    if parsed is None:
-        body = context.take_body()
-        if body is None:
-            body = await read_body(request, timeout=runtime.config.body_timeout)
-        record_request(context.report, body)
-        parsed = api.read(body, limits)
-        del body
-        if parsed.size > LARGE_REQUEST:
-            await yield_control()
-    else:
-        record_request(context.report, context.body if isinstance(context.body, bytes) else parsed)
-        context.body = None
-    context.report.on_body(parsed.size)
-    if names := api.find_references(parsed):
-        if changed := api.find_changed(parsed):
-            context.entry = await hold_entry(runtime, context.caller, changed, parsed.size)
-        stored = await runtime.stored_answers.find(context.caller.scope, names, most=limits.text)
-        parsed = api.expand(parsed, stored)
-        if parsed.size > LARGE_REQUEST:
-            await yield_control()
-    return api.build_request(parsed, limits)
 
 
 async def _begin(
@@ -170,8 +142,7 @@ class _Plan:
         if self.change is not None and context.entry is not None:
             await context.entry.change(self.api, self.change, form)
         if context.caller.counted:
-            report = context.report
-            await context.server.budgets.settle(context.charge, report.reported_usage, waits=report.waits_for_client)
+            await settle(context)
         if context.kept is not None:
             await context.kept.complete(entries)
         elif entries:

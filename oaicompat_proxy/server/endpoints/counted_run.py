@@ -30,3 +30,9 @@ async def counting(context: RequestContext, api: ClientApi, asked: AgentRequest)
         yield
     finally:
         server.budgets.end(charge, began=report.has_begun(resumed=resumes))
+
+
+async def settle(context: RequestContext) -> None:
+    """Counts what the complete answer used, before the client has its last bytes and sends its next request."""
+    report = context.report
+    await context.server.budgets.settle(context.charge, report.reported_usage, waits=report.waits_for_client)
