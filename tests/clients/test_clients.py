@@ -34,7 +34,8 @@ FAILED = "Demo provider exploded midstream"
 REFUSED = "Demo provider exploded at start"
 RUNS = 9
 """One for the recipe and for each check, two for a round of tools: a client that repeats a run makes more."""
-MORE_RUNS = {"helper": 1, "structured": 1, "agent_tool": 1, "approval": 1, "second_turn": 2, "previous_id": 2}
+MORE_RUNS = {"helper": 1, "structured": 1, "agent_tool": 1, "approval": 1, "second_turn": 2, "previous_id": 4}
+MORE_RUNS |= {"background": 1, "resumed": 1, "conversation": 3, "session": 2}
 """For each of the checks that not every client has."""
 
 
@@ -59,7 +60,8 @@ class Client:
         return RUNS + sum(MORE_RUNS[check] for check in self.more)
 
 
-OPENAI_CHECKS = ("helper", "structured", "agent_tool", "second_turn", "previous_id")
+OPENAI_CHECKS = ("helper", "structured", "agent_tool", "second_turn", "previous_id", "background", "resumed")
+OPENAI_CHECKS += ("conversation",)
 MESSAGES_CHECKS = ("helper", "agent_tool", "second_turn")
 AGENT_CHECKS = ("agent_tool", "approval", "second_turn")
 CLIENTS = {
@@ -80,7 +82,7 @@ CLIENTS = {
     "LlamaIndex": Client("llama_index.py"),
     "pydantic-ai": Client("pydantic_ai.py"),
     "openai-agents": Client("openai_agents.py"),
-    "openai-agents, Responses": Client("openai_agents_responses.py", more=AGENT_CHECKS),
+    "openai-agents, Responses": Client("openai_agents_responses.py", more=(*AGENT_CHECKS, "session")),
     "openai-agents for JS": Client("openai_agents.mjs", more=AGENT_CHECKS),
     "agent-framework": Client("agent_framework.py", reasoning=False),
     "ADK": Client("adk.py"),
@@ -254,8 +256,45 @@ def test_second_turn(showed: Showed) -> None:
 
 @only_with("previous_id")
 def test_previous_id(showed: Showed) -> None:
-    """The second turn names the first response and holds only what is new."""
-    check_conversation(showed["previous_id"])
+    """Each turn names the response before it, and only what is new reaches the agent; a fork brings it everything."""
+    turns, fork = showed["previous_id"]
+    assert turns == ["And low tide?", "And tomorrow?"]
+    check_conversation(fork)
+
+
+@only_with("background")
+def test_background(showed: Showed) -> None:
+    """The run needs no reader; its answer is polled."""
+    states, said = showed["background"]
+    assert states == ["queued", "completed"]
+    assert greets(said)
+
+
+@only_with("resumed")
+def test_resumed(showed: Showed) -> None:
+    """A stream that was cut is taken up again: nothing is lost and nothing comes twice."""
+    in_order, said = showed["resumed"]
+    assert in_order
+    assert greets(said)
+
+
+@only_with("conversation")
+def test_conversation(showed: Showed) -> None:
+    """Only what is new reaches the agent, until items are deleted or added by hand: then it gets everything."""
+    items, second, changed, deleted = showed["conversation"]
+    assert items[:3] == ["When is high tide?", "When is high tide?", "And low tide?"]
+    assert second == "And low tide?"
+    assert "[1] assistant > When is high tide?" in words(changed)
+    assert "It is winter." in changed
+    assert changed.endswith("And tomorrow?")
+    assert deleted is True
+
+
+@only_with("session")
+def test_session(showed: Showed) -> None:
+    second, roles = showed["session"]
+    check_conversation(second)
+    assert roles == ["user", "assistant", "user", "assistant"]
 
 
 def check_conversation(echo: str) -> None:

@@ -2,7 +2,7 @@
 
 from importlib.metadata import version as version_of
 
-from agents import Agent, HostedMCPTool, Runner, function_tool, set_default_openai_client
+from agents import Agent, HostedMCPTool, OpenAIConversationsSession, Runner, function_tool, set_default_openai_client
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from recipe import agent
 from showing import show, stopped, weather
@@ -59,6 +59,16 @@ async def second_turn():
     return (await Runner.run(echo, [*first.to_input_list(), second])).final_output
 
 
+async def session():
+    """The conversation is kept by the server; the client reads it for each turn, and adds to it."""
+    echo, kept = Agent(name="Echo", model="echo"), OpenAIConversationsSession(openai_client=own)
+    await Runner.run(echo, "When is high tide?", session=kept)
+    second = (await Runner.run(echo, "And low tide?", session=kept)).final_output
+    roles = [item["role"] for item in await kept.get_items()]
+    await kept.clear_session()
+    return second, roles
+
+
 async def reasoning():
     items = (await Runner.run(agent, "[[scenario:reasoning]]")).new_items
     return "".join(part.text for item in items if item.type == "reasoning_item" for part in item.raw_item.summary)
@@ -90,4 +100,4 @@ async def cancel():
     return await stopped(said)
 
 
-show(version, plain, streaming, tools, agent_tool, approval, second_turn, reasoning, error, refusal, cancel)
+show(version, plain, streaming, tools, agent_tool, approval, second_turn, session, reasoning, error, refusal, cancel)

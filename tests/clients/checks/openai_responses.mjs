@@ -60,8 +60,51 @@ await show({
   },
 
   previous_id: async () => {
-    const { id } = await create("When is high tide?", { model: "echo" });
-    return (await create("And low tide?", { model: "echo", previous_response_id: id })).output_text;
+    const echo = (input, previous_response_id) => create(input, { model: "echo", previous_response_id });
+    const first = await echo("When is high tide?");
+    const second = await echo("And low tide?", first.id);
+    const third = await echo("And tomorrow?", second.id);
+    const fork = await echo("And low tide?", first.id);
+    return [[second.output_text, third.output_text], fork.output_text];
+  },
+
+  background: async () => {
+    let response = await create("Hello", { background: true });
+    const first = response.status;
+    while (["queued", "in_progress"].includes(response.status)) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      response = await client.responses.retrieve(response.id);
+    }
+    return [[first, response.status], response.output_text];
+  },
+
+  // the stream is cut in the middle, and taken up behind the last event that was read
+  resumed: async () => {
+    const events = [];
+    for await (const event of await create("Hello", { stream: true, background: true })) {
+      events.push(event);
+      if (event.type === "response.output_text.delta") break;
+    }
+    const starting_after = events.at(-1).sequence_number;
+    const rest = await client.responses.retrieve(events[0].response.id, { stream: true, starting_after });
+    for await (const event of rest) events.push(event);
+    const numbers = [...new Set(events.map((event) => event.sequence_number))]; // once with keep-alives
+    const inOrder = numbers.every((number, index) => number === index);
+    const texts = events.filter((event) => event.type === "response.output_text.delta");
+    return [inOrder, texts.map((event) => event.delta).join("")];
+  },
+
+  conversation: async () => {
+    const { id } = await client.conversations.create({ metadata: { topic: "tides" } });
+    const echo = async (input) => (await create(input, { model: "echo", conversation: id })).output_text;
+    const [, second] = [await echo("When is high tide?"), await echo("And low tide?")];
+    const { data } = await client.conversations.items.list(id, { order: "asc", limit: 3 });
+    await client.conversations.items.delete(data[0].id, { conversation_id: id });
+    const item = { type: "message", role: "user", content: "It is winter." };
+    await client.conversations.items.create(id, { items: [item] });
+    const changed = await echo("And tomorrow?");
+    const { deleted } = await client.conversations.delete(id);
+    return [data.map((each) => each.content[0].text), second, changed, deleted];
   },
 
   reasoning: async () => {

@@ -1,7 +1,9 @@
 """What the official client shows of the Responses API."""
 
 import json
+import time
 from importlib.metadata import version as version_of
+from itertools import groupby
 
 from openai import OpenAIError
 from pydantic import BaseModel
@@ -70,7 +72,48 @@ def second_turn():
 
 def previous_id():
     first = create("When is high tide?", model="echo")
-    return create("And low tide?", model="echo", previous_response_id=first.id).output_text
+    second = create("And low tide?", model="echo", previous_response_id=first.id)
+    third = create("And tomorrow?", model="echo", previous_response_id=second.id)
+    fork = create("And low tide?", model="echo", previous_response_id=first.id)
+    return [second.output_text, third.output_text], fork.output_text
+
+
+def background():
+    response = create("Hello", background=True)
+    states = [response.status]
+    while response.status in ("queued", "in_progress"):
+        time.sleep(0.05)
+        response = client.responses.retrieve(response.id)
+    return [states[0], response.status], response.output_text
+
+
+def resumed():
+    """The stream is cut in the middle, and taken up behind the last event that was read."""
+    events = []
+    with create("Hello", stream=True, background=True) as stream:
+        for event in stream:
+            events.append(event)
+            if event.type == "response.output_text.delta":
+                break
+    answer_id, seen = events[0].response.id, events[-1].sequence_number
+    events += client.responses.retrieve(answer_id, stream=True, starting_after=seen)
+    numbers = [number for number, _ in groupby(event.sequence_number for event in events)]  # once with keep-alives
+    return numbers == list(range(len(numbers))), "".join(deltas(events))
+
+
+def conversation():
+    made = client.conversations.create(metadata={"topic": "tides"})
+    answers = [create(each, model="echo", conversation=made.id) for each in ("When is high tide?", "And low tide?")]
+    items = client.conversations.items.list(made.id, order="asc", limit=3)
+    said = [item.content[0].text for item in items]
+    client.conversations.items.delete(said_id(items), conversation_id=made.id)
+    client.conversations.items.create(made.id, items=[{"type": "message", "role": "user", "content": "It is winter."}])
+    changed = create("And tomorrow?", model="echo", conversation=made.id).output_text
+    return [said, answers[-1].output_text, changed, client.conversations.delete(made.id).deleted]
+
+
+def said_id(items):
+    return items.data[0].id
 
 
 def reasoning():
@@ -114,6 +157,9 @@ show(
     agent_tool,
     second_turn,
     previous_id,
+    background,
+    resumed,
+    conversation,
     reasoning,
     error,
     refusal,

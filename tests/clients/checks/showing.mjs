@@ -21,12 +21,17 @@ export const weather = ({ city }) => `21 degrees in ${city}`;
 // Whether the agent's run is over soon after its client left; by itself the slow answer takes nine seconds.
 export async function stopped(said) {
   if (!said.includes("I am") || said.includes("word")) return false; // it did not leave in the middle
-  const body = JSON.stringify({ method: "sessions", params: {} });
-  const headers = { "Content-Type": "application/json" };
   for (let tries = 0; tries < 40; tries++) {
-    const answer = await fetch(`${process.env.GATEWAY}/invoke`, { method: "POST", headers, body });
-    if ((await answer.json()).sessions.length === 0) return true;
+    const { sessions } = await askGateway("sessions");
+    const states = await Promise.all(sessions.map(({ id }) => askGateway("status", { sessionId: id })));
+    if (!states.some(({ session }) => session?.isActive)) return true;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   return false;
+}
+
+async function askGateway(method, params = {}) {
+  const headers = { "Content-Type": "application/json" };
+  const body = JSON.stringify({ method, params });
+  return (await fetch(`${process.env.GATEWAY}/invoke`, { method: "POST", headers, body })).json();
 }

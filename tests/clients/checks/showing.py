@@ -48,14 +48,20 @@ async def stopped(said: str) -> bool:
         return False  # it did not leave in the middle
     deadline = time.monotonic() + 4
     while time.monotonic() < deadline:
-        if not ask_gateway("sessions")["sessions"]:
+        if not any(map(is_active, ask_gateway("sessions")["sessions"])):
             return True
         await asyncio.sleep(0.1)
     return False
 
 
-def ask_gateway(method: str) -> Any:
-    body = json.dumps({"method": method, "params": {}}).encode()
+def is_active(session: dict[str, Any]) -> bool:
+    """Whether a run goes on in it; the session of a stored response is kept for the next one."""
+    found = ask_gateway("status", sessionId=session["id"]).get("session")
+    return found is not None and bool(found["isActive"])
+
+
+def ask_gateway(method: str, **params: str) -> Any:
+    body = json.dumps({"method": method, "params": params}).encode()
     request = Request(os.environ["GATEWAY"] + "/invoke", body, {"Content-Type": "application/json"})
     with urlopen(request) as answer:
         return json.load(answer)
