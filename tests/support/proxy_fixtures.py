@@ -54,7 +54,7 @@ async def front(request: pytest.FixtureRequest) -> AsyncIterator[StartFront]:
             await each.proxy.hang_up()
         for each in fronts:
             try:
-                await each.at_rest()
+                await each.nothing_left()
             except TimeoutError:
                 left = {*each.sessions} - each.lasting
                 pytest.fail(f"left behind: {each.running} runs, sessions {left}")

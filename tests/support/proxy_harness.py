@@ -117,7 +117,11 @@ class Front:
             await self.gateway_state.wait_until(lambda _: bool(condition()))
 
     async def at_rest(self) -> None:
-        """Nothing runs, and only the lasting sessions are open, and those that the proxy keeps."""
+        """Nothing runs, and only the lasting sessions are open."""
+        await self.until(lambda: not self.running and {*self.sessions} <= self.lasting)
+
+    async def nothing_left(self) -> None:
+        """The same, but for the sessions that the proxy keeps for conversations that may go on."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 if not self.running and len({*self.sessions} - self.lasting) <= await self.proxy.kept_sessions():
