@@ -21,6 +21,7 @@ from .load.loads import LOADS, SCALES, Load, scaled
 from .measurement import machine
 from .measurement.curves import build_curves, run_curves
 from .measurement.rounds import Plan, run_rounds
+from .measurement.stored import RESPONSES, measure_stores, stored_table
 from .report.plot import plot
 from .report.readme import PLOT, NoPlace, check_place, write_part
 from .report.summary import remarks, summarise
@@ -35,6 +36,7 @@ CURVE_ROUNDS = 3
 CURVE_SECONDS = {"full": 3.0, "quick": 1.0, "tiny": 0.2}
 CURVE_SHARES = {"full": 1.0, "quick": 1.0, "tiny": 0.02}
 DEBUG_BYTES = 65536
+TINY_STORE = 100
 COUNTS = ("all", "check", "write", "pauses", "memory")
 
 OutputFile = click.Path(dir_okay=False, writable=True, path_type=Path)
@@ -76,6 +78,9 @@ OutputFile = click.Path(dir_okay=False, writable=True, path_type=Path)
     "in the repository; `write`: write that table; `pauses`: only the longest pause of the event loop; `memory`: only "
     "what an open stream allocates, by part of the program, and what remains after peaks.",
 )
+@click.option(
+    "--stored", is_flag=True, help="Measure the stores of responses instead: memory, and the cost of a look-up."
+)
 @click.option("--plot", type=OutputFile, default="curves.png", show_default=True, help="The picture of the curves.")
 @click.option("--json", type=OutputFile, help="Write all figures there.")
 @click.option(
@@ -93,6 +98,9 @@ def bench(**options: Any) -> None:
     settings = Settings(**options)
     if settings.count:
         _count(settings)
+        return
+    if settings.stored:
+        _stored(settings)
         return
     loads, targets, programs = _loads(settings), _targets(settings), _programs(settings)
     with _said_plainly(), open_stage(programs, settings.before) as stage:
@@ -120,6 +128,7 @@ class Settings:
     before: Path | None
     curves: bool
     count: str | None
+    stored: bool
     plot: Path
     json: Path | None
     readme: bool
@@ -134,6 +143,8 @@ class Settings:
         """The table of the README that is written: comparisons with other gateways have one of their own."""
         if self.count:
             return self.count if self.count in ("pauses", "memory") else "counts"
+        if self.stored:
+            return "stored"
         if self.curves:
             return "curves"
         return "peers" if self.peers else "bench"
@@ -188,6 +199,17 @@ def _count(settings: Settings) -> None:
             _write_counts(settings, show_pauses(stage, settings.before is not None, _tell))
         else:
             _write_counts(settings, count_costs(stage, names, settings.before is not None, settings.json, _tell))
+
+
+def _stored(settings: Settings) -> None:
+    if why := why_no_count():
+        raise click.ClickException(why)
+    with _said_plainly():
+        if settings.readme:
+            check_place(settings.part)
+        table = stored_table(measure_stores(_tell, TINY_STORE if settings.scale == "tiny" else RESPONSES))
+    click.echo(table)
+    _write_counts(settings, table)
 
 
 def _write_counts(settings: Settings, table: str) -> None:

@@ -37,6 +37,7 @@ from benchmark.load.order import Summary, quantiles
 from benchmark.measurement import machine
 from benchmark.measurement.curves import Curve, build_curves, run_curves
 from benchmark.measurement.measure import Figures, run_load
+from benchmark.measurement.stored import StoredFigures, stored_table
 from benchmark.report import summary as report
 from benchmark.report.readme import NoPlace, check_place, replace_part
 from benchmark.report.tables import curve_table, readme_table, result_table
@@ -438,6 +439,22 @@ def test_a_part_of_the_readme_is_replaced_between_its_marks() -> None:
         replace_part(text, "curves", "new")
 
 
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_a_store_is_filled_and_asked(kind: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmark.measurement.stored_worker", kind, str(tmp_path / "x.db"), "20", "fill"]
+    where = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    done = subprocess.run(command, input="3\n5\n", capture_output=True, text=True, env=where, timeout=60, check=True)
+    memory, kept, *rest = done.stdout.splitlines()
+    assert json.loads(memory)["memory"] > 0
+    assert json.loads(kept) == {"kept": 20}
+    assert rest == ["done", "done"]
+
+
+def test_the_figures_of_a_store_are_a_row() -> None:
+    table = stored_table([StoredFigures("redis", 10_000, 4600, 640_300)])
+    assert table.splitlines()[2] == "| Redis | 10,000 | 4.6 KB | 640.3 k |"
+
+
 @pytest.mark.parametrize(
     ("flags", "part"),
     [
@@ -446,6 +463,7 @@ def test_a_part_of_the_readme_is_replaced_between_its_marks() -> None:
         (["--peer", "litellm"], "peers"),
         (["--count"], "counts"),
         (["--count", "pauses"], "pauses"),
+        (["--stored"], "stored"),
     ],
     ids=str,
 )
