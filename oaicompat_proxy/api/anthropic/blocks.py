@@ -32,14 +32,14 @@ from ...core.errors import UpstreamAnswerTooLong
 from ...core.immutable import readonly
 
 TRUNCATED = "… (truncated)"
-"""Stands behind the beginning of a tool's output that is too long to be shown."""
+"""Follows the beginning of a tool's output that is too long to be shown."""
 
 TEXT, THINKING, CALL = "text", "thinking", "tool_use"
 
 
 @readonly
 class BlockOptions:
-    """What decides how an answer looks."""
+    """The client's choices and the settings that an answer depends on."""
 
     answer_id: str
     """Makes the ids of the agent's own calls unique. It is the signature of thinking, too: some clients send thinking
@@ -148,7 +148,7 @@ class AnswerBlocks:
         return self._show({"type": "mcp_tool_result", "tool_use_id": call_id, "is_error": is_error, "content": content})
 
     def _annotate(self, part: Annotations) -> bytes:
-        """A block that is closed can take none any more."""
+        """A closed block gets no citations."""
         if self._open != TEXT:
             return b""
         return b"".join(self._writer.cite(citation_object(each)) for each in part.citations)

@@ -5,7 +5,7 @@ itself and their results) are not shown to the agent again: it knows what it did
 
 Coding agents put texts of their own beside the user's words: `<system-reminder>` blocks, and messages of the role
 `system` behind the user's. The last message is what the agent is asked, so these come before the words that they
-accompany: a message of the system's as such, a reminder as a message of the user's. Behind the results of tools there
+accompany: a system message as such, a reminder as a user message. Behind the results of tools there
 are no words that they could stand before; there a reminder is a part of the last result.
 
 Source: `api/anthropic/PROTOCOL.md`, "Messages" and "Clients".
@@ -23,13 +23,13 @@ from .media import MediaReader
 from .tool_results import check_pairing
 
 REMINDER = ("<system-reminder>", "</system-reminder>")
-"""What a text of Claude Code's own begins and ends with."""
+"""The beginning and the end of a text that Claude Code adds."""
 
 BILLING = "x-anthropic-billing-header:"
-"""What a block of the system prompt begins with that is meant for Anthropic's service alone."""
+"""The beginning of a block of the system prompt that is meant for Anthropic's service alone."""
 
 FAILED = "The tool failed:"
-"""Stands in front of a result that is an error."""
+"""The first words of a result that is an error."""
 
 
 def build_messages(messages: Sequence[Mapping[str, Any]], system: Content, media: MediaReader) -> tuple[Message, ...]:
@@ -56,7 +56,7 @@ def build_messages(messages: Sequence[Mapping[str, Any]], system: Content, media
 
 
 def _build_system(content: Content) -> tuple[Block, ...]:
-    """The system has nothing but text to say."""
+    """System messages hold text only."""
     if not content:
         return ()
     if isinstance(content, str):

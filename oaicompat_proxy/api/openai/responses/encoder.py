@@ -24,7 +24,7 @@ class ResponseEncoder:
     """Encodes one stream: `encode` each part, then `end` or `fail` once."""
 
     def __init__(self, envelope: Envelope, *, echo: bytes, options: OutputOptions, max_answer: int) -> None:
-        """`echo`: as `encode_echo` made it. `max_answer`: characters that the agent may say, since all are held."""
+        """`echo`: as `encode_echo` made it. `max_answer`: characters of the answer at most, since all are held."""
         self._response = ResponseObject(envelope, echo)
         self.id = envelope.id
         self.output = Output(envelope.id.partition("_")[2], options)
@@ -95,7 +95,7 @@ class ResponseEncoder:
         return opening + message.deltas.encode(number, deltas)
 
     def _count(self, size: int) -> None:
-        """What is said is held until the end, which repeats it."""
+        """The whole answer is held until its end, which repeats it."""
         self._left -= size
         if self._left < 0:
             raise UpstreamAnswerTooLong(_TOO_LONG)

@@ -80,7 +80,7 @@ class Output:
         """Opens a message for text, unless one is open."""
         if self.message is not None:
             return []
-        events = self._close_speech()
+        events = self._close_text()
         self._needs_message = False
         self.message = MessageItem(len(self._items), self._answer, self._text_length)
         return events + self._open(self.message)
@@ -110,14 +110,14 @@ class Output:
     def _add_reasoning(self, part: ReasoningPart) -> list[Event]:
         events: list[Event] = []
         if self._reasoning is None:
-            events += self._close_speech() if self._items else []
+            events += self._close_text() if self._items else []
             kind = RawReasoningItem if self._options.reasoning == "text" else ReasoningItem
             self._reasoning = kind(len(self._items), self._answer, self._options.token)
             events += self._open(self._reasoning)
         return events + self._reasoning.add(part.text)
 
     def _open_call(self, part: ToolCallOpened) -> list[Event]:
-        events = self._close_speech() + self._close_call()
+        events = self._close_text() + self._close_call()
         self._needs_message = False
         if part.name == self._options.question_tool:
             self._question = ApprovalRequest(part.id.removeprefix(TOKEN_PREFIX))
@@ -133,7 +133,7 @@ class Output:
     def _open_agent_call(self, part: AgentToolCalled) -> list[Event]:
         if part.id in self._agent_calls:
             return []
-        events = self._close_speech()
+        events = self._close_text()
         approval = self._approval if self._approval is not None and self._approval.tool == part.name else None
         if approval is not None:
             self._approval = None
@@ -154,22 +154,22 @@ class Output:
         self.incomplete_reason = INCOMPLETE.get(part.reason)
         status: Status = "completed" if self.incomplete_reason is None else "incomplete"
         events = self.open_message() if self._needs_message and status == "completed" else []
-        events += self._close_speech(status) + self._close_call(status)
+        events += self._close_text(status) + self._close_call(status)
         for item in self._agent_calls.values():
             events += item.close("incomplete")
         self._agent_calls.clear()
         return events
 
-    def _close_speech(self, status: Status = "completed") -> list[Event]:
+    def _close_text(self, status: Status = "completed") -> list[Event]:
         item = self.message or self._reasoning
         if item is None:
-            return self._bring_token()
+            return self._add_token()
         if self.message is not None:
             self._text_length += self.message.length
         self.message = self._reasoning = None
         return item.close(status)
 
-    def _bring_token(self) -> list[Event]:
+    def _add_token(self) -> list[Event]:
         if self._items or not self._options.token:
             return []
         item = TokenItem(0, self._answer, self._options.token)
