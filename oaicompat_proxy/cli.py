@@ -16,6 +16,7 @@ from .commands.chat import chat
 from .commands.config import config as config_command
 from .commands.doctor.doctor import doctor
 from .commands.forget import forget
+from .commands.inspect import inspect
 from .commands.replay.replay import replay
 from .commands.usage import usage
 from .config.command_line import file_option, load_config, options, reload_config, settings_file
@@ -103,7 +104,7 @@ main = click.version_option(f"{__version__} ({FORM})", prog_name="oaicompat-prox
         "oaicompat-proxy",
         callback=run,
         params=[file_option(), *options(), NEW_KEY],
-        commands=[chat, config_command, doctor, forget, replay, usage],
+        commands=[chat, config_command, doctor, forget, inspect, replay, usage],
         invoke_without_command=True,
         subcommand_metavar="[COMMAND …]",
         help="Put an OpenAI-compatible API in front of an agent gateway. Without a command, start the server.",

@@ -90,7 +90,7 @@ PURE_IN_SERVER = {
 }
 """They stand with what they are for, and do no I/O all the same."""
 
-DOORS = {"server.process.serve", "server.process.sockets", "server.process.supervisor"}
+DOORS = {"server.inspection.file_server", "server.process.serve", "server.process.sockets", "server.process.supervisor"}
 """All that the commands may use of the server: its start."""
 
 LONGEST_MODULE = 300
@@ -151,6 +151,7 @@ NEED_NO_TEST = {
         )
     },
     "server.context": "only names",
+    "server.inspection.file_server": "unit/commands/test_inspect asks it on a socket",
     "server.inspection.inspector": "unit/server/inspection/test_routes asks it on a socket",
     "server.inspection.overview": "unit/server/inspection/test_routes reads it while requests wait",
     "server.inspection.recorder_pair": "unit/server/inspection/test_routes records a run beside it",

@@ -168,7 +168,9 @@ def reload_config(context: click.Context) -> Config:
     except click.ClickException as error:
         raise ConfigError(error.format_message()) from None
     flags = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-    again.params.update({name: context.params[name] for name in flags})
+    for name in flags:
+        again.params[name] = context.params[name]
+        again.set_parameter_source(name, ParameterSource.COMMANDLINE)
     return load_config(again)
 
 

@@ -60,7 +60,8 @@ class StreamedAnswer:
         on_ping: OnBytes | None = None,
         pings_are_comments: bool = False,
     ) -> None:
-        """`pings_are_comments`: a keep-alive is a comment of the event stream, not an event of the API."""
+        """`on_ping`: called with each keep-alive, and with nothing before bytes that no event of the agent's makes.
+        `pings_are_comments`: a keep-alive is a comment of the event stream, not an event of the API."""
         self.encoder = encoder
         self._translator = translator
         self._pings_are_comments = pings_are_comments
@@ -75,6 +76,8 @@ class StreamedAnswer:
 
     def open(self) -> bytes:
         """The first part, for a client that has waited long enough; nothing if it is out."""
+        if self._on_ping is not None:
+            self._on_ping(b"")
         return self._encode(self._translator.open())
 
     def feed(self, events: Iterable[Event]) -> bytes:
@@ -119,6 +122,8 @@ class StreamedAnswer:
         return data
 
     def _observed(self, data: bytes) -> bytes:
+        if self._on_ping is not None:
+            self._on_ping(b"")
         if data and self._on_bytes is not None:
             self._on_bytes(data)
         return data

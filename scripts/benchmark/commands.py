@@ -28,7 +28,7 @@ from .report.summary import remarks, summarise
 from .report.tables import EXPLANATION, conditions_line, curve_table, readme_table, result_table
 from .targets.peers import PEERS
 from .targets.processes import StartFailed
-from .targets.stage import BEFORE, OWN, Stage, nginx_program, open_stage, raise_file_limit
+from .targets.stage import BEFORE, INSPECTED, OWN, Stage, nginx_program, open_stage, raise_file_limit
 
 ROUNDS = 5
 QUICK_ROUNDS = 2
@@ -68,6 +68,7 @@ OutputFile = click.Path(dir_okay=False, writable=True, path_type=Path)
     type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
     help="Also the proxy as it is in another checkout, called `before`.",
 )
+@click.option("--inspect", is_flag=True, help=f"With --count: also the proxy with --inspect, called `{INSPECTED}`.")
 @click.option("--curves", is_flag=True, help="Measure the curves instead: over streams, lengths and workers.")
 @click.option(
     "--count",
@@ -126,6 +127,7 @@ class Settings:
     debug_frames: int
     peers: tuple[str, ...]
     before: Path | None
+    inspect: bool
     curves: bool
     count: str | None
     stored: bool
@@ -198,7 +200,8 @@ def _count(settings: Settings) -> None:
         elif settings.count == "pauses":
             _write_counts(settings, show_pauses(stage, settings.before is not None, _tell))
         else:
-            _write_counts(settings, count_costs(stage, names, settings.before is not None, settings.json, _tell))
+            others = [*([BEFORE] if settings.before else []), *([INSPECTED] if settings.inspect else [])]
+            _write_counts(settings, count_costs(stage, names, others, settings.json, _tell))
 
 
 def _stored(settings: Settings) -> None:

@@ -22,13 +22,14 @@ from ..sessions.message_trial import TrialRun, find_messages, new_mark
 from ..sessions.run_start import start
 from ..sessions.session_check import SessionCheckingRun
 from ..sessions.sessions import Sessions
-from ..upstream.event_source import EventSource, OnGatewayBytes
+from ..upstream.event_source import EventSource, OnGatewayBytes, Tap
 
 
 class Recordable(Protocol):
     """A run whose bytes can be recorded."""
 
     on_gateway_bytes: OnGatewayBytes | None
+    tap: Tap | None
 
     @property
     def call(self) -> HttpCall | None:
@@ -58,7 +59,7 @@ def record_next(report: RunReport, run: Recordable) -> None:
 def _record_stream(recording: RunRecorder, run: Recordable) -> None:
     if run.call is not None:
         recording.turn(run.call.path, run.call.body)
-    run.on_gateway_bytes = recording.gateway_bytes
+    run.on_gateway_bytes, run.tap = recording.gateway_bytes, recording.tap
 
 
 def choose_server_tools(api: ClientApi, setting: str) -> str:

@@ -66,9 +66,9 @@ class _News:
         self._state: Json = {}
 
     async def follow(self) -> AsyncIterator[bytes]:
-        """Ends with the process. Raises ProxyError if the visitor may not look any more."""
+        """Ends with the process, or with the connection. Raises ProxyError if the visitor may not look any more."""
         looks = quiet = 0
-        while not self._inspector.is_stopping(self._request):
+        while self._request.transport is not None and not self._inspector.is_stopping(self._request):
             news = [each async for each in self._look(with_state=looks % STATE_EVERY == 0)]
             looks += 1
             quiet = 0 if news else quiet + 1

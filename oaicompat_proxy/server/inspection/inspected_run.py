@@ -6,7 +6,7 @@ Each read and each write is one item; nothing is copied, cut or translated befor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -14,18 +14,30 @@ from typing import Any, NamedTuple
 from ...api.protocol import ClientApi
 from ...core.answer_options import AnswerOptions
 from ...core.errors import ProxyError
+from ...core.events import Event
 from ...core.redaction import redact
-from ..observability.run_recorder import RunRecorder
+from ..observability.run_recorder import Feed, RunRecorder
 from ..observability.run_report import Phase, RunReport, RunSummary
 
 ITEM_BYTES = 200
-"""Memory of an item beside its bytes, as CPython counts it: a tuple of three, a float, and the head of bytes."""
+"""Memory of a read or a mark beside its bytes, as CPython counts it: numbers, the heads of bytes, places in a list."""
 
 MAX_CAUSES = 5
 """Causes of an error that are shown."""
 
 Item = tuple[float, str, bytes]
-"""`time.perf_counter()`; `native`, `client`, `body`, `run`, `ping`, `slow` or `quick`; the bytes."""
+"""`time.perf_counter()`; `native`, `client`, `body`, `run`, `ping`, `slow`, `quick` or `moment`; the bytes."""
+
+
+class Place(NamedTuple):
+    """How far somebody has read a run. `moment`: of the last entry."""
+
+    read: int = 0
+    write: int = 0
+    moment: float = 0.0
+
+
+START = Place()
 
 Grant = Callable[["InspectedRun"], int]
 """Gives the run more bytes of memory; 0 if there are none."""
@@ -73,7 +85,11 @@ class InspectedRun(RunRecorder):
     summary: RunSummary = field(init=False)
     options: AnswerOptions | None = None
     """Once the agent is called."""
-    items: list[Item] = field(default_factory=list)
+    reads: list[Any] = field(default_factory=list)
+    """Of each read of the agent's stream: its time, how many `writes` came before, its bytes. A flat list is cheaper
+    than one of tuples, which the garbage collector looks at."""
+    writes: list[bytes | Item] = field(default_factory=list)
+    """Bytes for the client, at the time of the read or of the mark before; and marks."""
     sent: bytes = b""
     """The body of the client's request."""
     turns: list[SentTurn] = field(default_factory=list)
@@ -86,6 +102,10 @@ class InspectedRun(RunRecorder):
     is_dropped: bool = False
     """Its bytes have made room for newer ones."""
     _left: int = 0
+    _counted: int = 0
+    """Writes whose bytes were taken off."""
+    _kept: list[bytes | Item] | None = None
+    """The writes before the run was cut."""
 
     def __post_init__(self) -> None:
         assert self.report is not None
@@ -123,17 +143,30 @@ class InspectedRun(RunRecorder):
         self._add("run", b"")
 
     def gateway_bytes(self, data: bytes) -> None:
-        self._left -= len(data) + ITEM_BYTES
-        if self._left >= 0 or self._take(0):
-            self.items.append((perf_counter(), "native", data))
+        if self._take(len(data) + ITEM_BYTES):
+            self.reads += (perf_counter(), len(self.writes), data)
 
-    def client_bytes(self, data: bytes) -> None:
-        self._left -= len(data) + ITEM_BYTES
-        if self._left >= 0 or self._take(0):
-            self.items.append((perf_counter(), "client", data))
+    def tap(self, feed: Feed) -> Feed:
+        """Like `gateway_bytes`, in one Python call a read: 2 % of a paced delta instead of 10."""
+        add, writes = self.reads.append, self.writes
+
+        def feed_tapped(data: bytes) -> Iterable[Event]:
+            self._left -= len(data) + ITEM_BYTES
+            if self._left >= 0 or self._take(0):
+                add(perf_counter())
+                add(len(writes))
+                add(data)
+            return feed(data)
+
+        return feed_tapped
+
+    @property
+    def client_bytes(self) -> Callable[[bytes], None]:
+        """No call of Python's: the bytes are taken off the memory at the next grant."""
+        return self.writes.append
 
     def ping(self, data: bytes) -> None:
-        self._add("ping", data)
+        self._add("ping" if data else "moment", data)
 
     def client_slow(self, slow: bool) -> None:
         self._add("slow" if slow else "quick", b"")
@@ -153,9 +186,24 @@ class InspectedRun(RunRecorder):
         self.report = self.task = None
         self._left = 0
 
+    def entries(self, place: Place = START) -> tuple[list[Item], Place]:
+        """The entries from this place on, in their order, and the next place."""
+        writes = self.writes if self._kept is None else self._kept
+        read, write, moment = place
+        found: list[Item] = []
+        for at in range(read, len(self.reads), 3):
+            arrived, before, data = self.reads[at : at + 3]
+            moment = _add_writes(found, writes[write:before], moment)
+            write, moment = max(write, before), arrived
+            found.append((arrived, "native", data))
+        moment = _add_writes(found, writes[write:], moment)
+        return found, Place(len(self.reads), len(writes), moment)
+
     def drop(self) -> int:
         """Lets go of all bytes. Returns how many had been granted."""
-        self.items.clear()
+        self.reads.clear()
+        self.writes.clear()
+        self._kept = None
         self.turns.clear()
         self.sent = b""
         self.is_dropped = True
@@ -164,17 +212,40 @@ class InspectedRun(RunRecorder):
 
     def _add(self, kind: str, data: bytes) -> None:
         if self._take(len(data) + ITEM_BYTES):
-            self.items.append((perf_counter(), kind, data))
+            self.writes.append((perf_counter(), kind, data))
 
     def _take(self, size: int) -> bool:
         """Whether there is memory for so many more bytes. Once there is none, the run is cut for good."""
         self._left -= size
+        if self.is_cut:
+            self.writes.clear()
+            return False
+        if self._left < 0:
+            self._left -= sum(map(len, self.writes[self._counted :]))
+            self._counted = len(self.writes)
         while self._left < 0 and not self.is_cut:
             granted = self.grant(self)
             self.held += granted
             self._left += granted
-            self.is_cut = not granted
+            if not granted:
+                self._cut()
         return not self.is_cut
+
+    def _cut(self) -> None:
+        self.is_cut = True
+        self._kept = [*self.writes]
+        self.writes.clear()
+
+
+def _add_writes(found: list[Item], writes: Iterable[bytes | Item], moment: float) -> float:
+    """Returns the time of the last one."""
+    for each in writes:
+        if isinstance(each, bytes):
+            found.append((moment, "client", each))
+        else:
+            found.append(each)
+            moment = each[0]
+    return moment
 
 
 def describe(error: Exception) -> Failure:

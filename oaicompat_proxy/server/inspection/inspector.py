@@ -34,6 +34,8 @@ class Runs(Protocol):
 
 
 class Inspector(Protocol):
+    has_form: bool
+    """A form takes keys, where keys are required."""
     runs: Runs
 
     async def check(self, request: web.Request) -> str:
@@ -66,6 +68,8 @@ INSPECTOR: web.AppKey[Inspector] = web.AppKey("oaicompat_proxy.inspector")
 
 class ServerInspector:
     """Of a server with `--inspect`; it survives a reload."""
+
+    has_form = True
 
     def __init__(self, config: Config, secrets: Secrets, collector: Collector) -> None:
         self.runs: Runs = collector

@@ -17,7 +17,7 @@ from ..context import Handler
 from ..http.body import read_body
 from .access import COOKIE, COOKIE_LIFE
 from .events import stream
-from .inspected_run import InspectedRun
+from .inspected_run import InspectedRun, Place
 from .inspector import INSPECTOR, Inspector
 from .recording_file import encode, to_recording
 from .responses import HEADERS, download_response, json_response, page_response
@@ -43,7 +43,10 @@ def guarded(visit: Visit) -> Handler:
         try:
             return await visit(request, inspector, await inspector.check(request))
         except ProxyError as error:
-            return json_response(error_json(error), error.status)
+            response = json_response(error_json(error), error.status)
+            if isinstance(error, NotFound):
+                response.force_close()  # another worker may have it, which only another connection reaches
+            return response
 
     return guard
 
@@ -171,7 +174,8 @@ def _recording(run: InspectedRun) -> Recording:
     """Raises InvalidRequest."""
     if run.options is None or run.is_dropped:
         raise InvalidRequest("This run has no frames: it never began, or they were dropped.", code="no_recording")
-    entries = [(run.ms(moment), kind, data) for moment, kind, data in run.items]
+    found, _ = run.entries(Place(moment=run.summary.began))
+    entries = [(run.ms(moment), kind, data) for moment, kind, data in found]
     if run.is_over:
         entries.append((1000 * run.summary.duration, "end", _ending(run)))
     return to_recording(run.options, entries, run.summary.request_id)
@@ -202,6 +206,8 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("POST", f"{PREFIX}/api/runs/{{run}}/stop"): guarded(_stop),
 }
 
+FORM = (f"{PREFIX}/login", f"{PREFIX}/logout")
+
 HANDLERS = frozenset(ROUTES.values())
 """They judge their visitors themselves."""
 
@@ -209,4 +215,5 @@ HANDLERS = frozenset(ROUTES.values())
 def add_routes(app: web.Application, inspector: Inspector) -> None:
     app[INSPECTOR] = inspector
     for (method, path), handler in ROUTES.items():
-        app.router.add_route(method, path, handler)
+        if inspector.has_form or path not in FORM:
+            app.router.add_route(method, path, handler)

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from ...core.answer_options import AnswerOptions
-from .inspected_run import InspectedRun, Item
+from .inspected_run import InspectedRun, Item, Place
 from .rows import row_of
 from .run_details import Shown
 from .run_view import RunView
@@ -22,7 +22,7 @@ class RunFeed:
         self._shown = shown
         # state
         self._view: RunView | None = None
-        self._place = 0
+        self._place = Place(moment=run.summary.began)
         self._last: Json = {}
         self._ended = False
 
@@ -30,11 +30,11 @@ class RunFeed:
         """What is new, with all that is no frame and no event; None if nothing is. Translates in a thread."""
         run = self._run
         row = row_of(run, self._shown)
-        items = run.items[self._place :]
+        items, place = run.entries(self._place)
         if self._ended or (not items and row == self._last):
             return None
         is_over = run.is_over
-        self._place += len(items)
+        self._place = place
         self._last = row
         self._ended = is_over
         options = run.options or AnswerOptions(api=run.api.name)

@@ -58,7 +58,7 @@ class RunView:
             case "run":
                 self._correlator.restart(ms)
                 self._marks.append({"ms": _ms(ms), "kind": kind})
-            case _:
+            case "ping" | "slow" | "quick":
                 self._marks.append({"ms": _ms(ms), "kind": kind})
 
     def end(self, ms: float) -> None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from ...core.answer_options import AnswerOptions
+from ...core.events import Event
+
+Feed = Callable[[bytes], Iterable[Event]]
+"""Takes one read of an agent's stream, and returns its events."""
 
 
 class RunRecorder:
@@ -26,11 +32,20 @@ class RunRecorder:
     def gateway_bytes(self, data: bytes) -> None:
         """One read of the agent's stream."""
 
+    def tap(self, feed: Feed) -> Feed:
+        """`feed`, whose bytes are recorded first."""
+
+        def feed_recorded(data: bytes) -> Iterable[Event]:
+            self.gateway_bytes(data)
+            return feed(data)
+
+        return feed_recorded
+
     def client_bytes(self, data: bytes) -> None:
         """One write of a streamed answer."""
 
     def ping(self, data: bytes) -> None:
-        """A keep-alive to the client."""
+        """A keep-alive to the client; empty before other bytes that no read of the agent's brings about."""
 
     def client_slow(self, slow: bool) -> None:
         """The client begins or ends to read more slowly than the agent writes."""

@@ -43,6 +43,9 @@ GC_THRESHOLDS_OLDER = (5, 5)
 BANNER_TIMEOUT = 5.0
 """Seconds for the gateway to list its models for the banner."""
 
+INSPECT = "/inspect"
+"""Path of the page that shows runs."""
+
 EXIT_OK = 0
 EXIT_INTERRUPTED = 10
 """Exit status: some responses were interrupted after `drain_timeout`. gunicorn uses 3 and 4."""
@@ -136,6 +139,8 @@ async def print_banner(gateways: Sequence[GatewayInfo], config: Config, address:
             f"  gateway     {gateway.address}{' (the demo agent)' if config.demo else ''}",
             f"  models      {models}",
         ]
+    if config.inspect:
+        lines.append(f"  inspect     {host}{INSPECT}")
     key = " -H 'Authorization: Bearer YOUR_KEY'" if config.has_keys else ""
     body = {"model": listed[0][0], "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
     curl = f"curl -N --unix-socket {shlex.quote(address[5:])}" if is_unix else "curl -N"

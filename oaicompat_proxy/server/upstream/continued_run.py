@@ -19,7 +19,7 @@ from ...core.sse import FrameReader
 from ...dialects.protocol import Reader
 from ...translation.confirmations import Confirmation
 from .approvals import NOT_PENDING, confirm
-from .event_source import OnGatewayBytes, PullSource
+from .event_source import OnGatewayBytes, PullSource, Tap
 from .gateway_client import Upstream
 from .http_exchange import Exchange, Limits
 from .run_state import RunState
@@ -53,6 +53,7 @@ class ContinuedRun(PullSource):
         self._exchange: Exchange | None = None
         self.on_gateway_bytes: OnGatewayBytes | None = None
         """Set before `open`: receives the bytes of every read."""
+        self.tap: Tap | None = None
 
     # for the run's report and its recording
 

@@ -15,6 +15,9 @@ TakeEvents = Callable[[Iterable[Event]], bool]
 Watch = Callable[[Event], Event]
 """Receives every event of a run and returns it, or another in its place."""
 
+Tap = Callable[[Callable[[bytes], Iterable[Event]]], Callable[[bytes], Iterable[Event]]]
+"""Wraps the function that takes the reads of a run, so that they are recorded first."""
+
 OnGatewayBytes = Callable[[bytes], None]
 """Receives the bytes of each read, decompressed."""
 
@@ -65,13 +68,3 @@ class PullSource(ABC):
 
     def resume(self) -> None:
         self._resumed.set()
-
-
-def recorded(record: OnGatewayBytes, feed: Callable[[bytes], Iterable[Event]]) -> Callable[[bytes], Iterable[Event]]:
-    """`feed`, whose bytes are recorded first: one call less a read than through `Run`."""
-
-    def feed_recorded(data: bytes) -> Iterable[Event]:
-        record(data)
-        return feed(data)
-
-    return feed_recorded

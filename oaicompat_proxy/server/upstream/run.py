@@ -14,7 +14,7 @@ from ...core.events import Event
 from ...core.sse import FrameReader
 from ...dialects.protocol import HttpCall, Reader, UnbufferedReader
 from .decompression import Inflater
-from .event_source import OnGatewayBytes, TakeEvents, Watch, recorded
+from .event_source import OnGatewayBytes, TakeEvents, Tap, Watch
 from .http_client import NO_HEADERS, HttpClient
 from .http_exchange import Exchange, Limits
 from .response_check import UNKNOWN_APP, check_app, check_credentials, check_stream
@@ -35,6 +35,8 @@ class Run:
 
     _flush_count = 0
     """The reader's `flush_count` when the current wait began."""
+    tap: Tap | None = None
+    """Set with `on_gateway_bytes`: does the same for reads that are pushed."""
 
     def __init__(
         self,
@@ -198,10 +200,9 @@ class Run:
         """Passes the events of each read to `take`, in the callback of the connection, until it returns False."""
         exchange, reader = self._exchange, self._reader
         assert exchange is not None
-        is_plain = self._inflater is None and self._watch is None and self.on_gateway_bytes is None
-        feed: Callable[[bytes], Iterable[Event]] = reader.feed if is_plain else self._feed
-        if self._inflater is None and self._watch is None and self.on_gateway_bytes is not None:
-            feed = recorded(self.on_gateway_bytes, reader.feed)
+        feed: Callable[[bytes], Iterable[Event]] = self._feed
+        if self._inflater is None and self._watch is None and (self.tap or self.on_gateway_bytes is None):
+            feed = self.tap(reader.feed) if self.tap else reader.feed
         stopped = bool(self._ahead) and not take(await self._next())
 
         holds = False

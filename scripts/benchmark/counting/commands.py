@@ -35,10 +35,10 @@ def why_not() -> str:
 
 
 def count_costs(
-    stage: Stage, only: Sequence[str], before: bool, json_file: Path | None, tell: Callable[[str], None]
+    stage: Stage, only: Sequence[str], others: Sequence[str], json_file: Path | None, tell: Callable[[str], None]
 ) -> str:
-    """Counts everything, and shows what costs most. The table of the costs."""
-    targets = [*TARGETS, *([BEFORE] if before else [])]
+    """Counts everything, and shows what costs most. `others`: targets beside the usual ones. The table of the costs."""
+    targets = [*TARGETS, *others]
     costs = _count(stage, only, targets, [Callgrind(), Strace(), PythonCalls()], tell)
     click.echo("\n\n".join([cost_table(costs), *largest_tables(costs, MOST_COSTLY)]))
     if json_file:

@@ -23,6 +23,8 @@ from .processes import START, Group, Keeper, Measured, Server, environment, modu
 OWN = ("pipe", "nginx", "proxy")
 BEFORE = "before"
 """The proxy as it is in another checkout."""
+INSPECTED = "inspected"
+"""The proxy with `--inspect`, while nobody looks."""
 DIRECT = "direct"
 """The gateway itself, with nothing before it."""
 PEER_START = 120.0
@@ -134,6 +136,8 @@ class Stage:
     def _command(self, name: str, *flags: str) -> Command:
         if name == "pipe":
             return module("targets.pipe", self.address)
+        if name == INSPECTED:
+            flags = ("--inspect", *flags)
         return [sys.executable, "-m", "oaicompat_proxy", "--upstream", self.address, "--port", "0", *flags]
 
     def _python(self, name: str, command: Command, stack: contextlib.ExitStack, within: float) -> Target:

@@ -246,3 +246,17 @@ def test_a_gateways_own_wins_over_what_flags_say_for_all(tmp_path: Path) -> None
     (tmp_path / "oaicompat.toml").write_text(text)
     gateways = load_config(parsed("--upstream", "http://all", "--prefix", "/all")).gateways
     assert [(each.prefix, each.upstream) for each in gateways] == [("/a", "http://a"), ("/b", "http://all")]
+
+
+def test_the_demo_is_inspected_unless_somebody_says_no(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    upstream = ("--upstream", "http://gateway")
+    assert not load_config(parsed(*upstream)).inspect
+    assert load_config(parsed(*upstream, "--inspect")).inspect
+    assert load_config(parsed("--demo")).inspect
+    refused = parsed("--demo", "--no-inspect")
+    assert not load_config(refused).inspect
+    assert not reload_config(refused).inspect
+    (tmp_path / "no.toml").write_text("demo = true\ninspect = false\n")
+    assert not load_config(parsed("--config", str(tmp_path / "no.toml"))).inspect
+    monkeypatch.setenv("OAICOMPAT_INSPECT", "false")
+    assert not load_config(parsed("--demo")).inspect

@@ -563,8 +563,13 @@ function legend() {
 
 // Talking to the proxy
 
+// With several workers each connection may reach another one, so a run that is not here is asked for again.
 async function ask(path, how) {
-  const answer = await fetch(path, { cache: "no-store", ...how });
+  let answer;
+  for (let left = state && state.workers > 1 ? 20 : 1; left > 0; left--) {
+    answer = await fetch(path, { cache: "no-store", ...how });
+    if (answer.status !== 404) break;
+  }
   const data = await answer.json().catch(() => ({}));
   if (answer.status === 401) location.reload();
   if (!answer.ok) throw new Error((data.error && data.error.message) || "The proxy answered " + answer.status + ".");
@@ -601,7 +606,7 @@ function listen() {
     live("not connected; trying again", false);
     mine.close();
     clearTimeout(listen.timer);
-    listen.timer = setTimeout(reconnect, 1500);
+    listen.timer = setTimeout(reconnect, state && state.workers > 1 ? 250 : 1500);
   };
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from oaicompat_proxy.api.registry import APIS
 from oaicompat_proxy.core.errors import AgentError, UpstreamUnreachable
+from oaicompat_proxy.core.events import Event
 from oaicompat_proxy.server.inspection.inspected_run import ITEM_BYTES, ClientCall, InspectedRun, describe
 from oaicompat_proxy.server.observability.run_report import RunCounts, RunReport
 
@@ -25,9 +26,30 @@ def test_it_asks_for_memory_as_it_needs_it() -> None:
     run = new_run(grant)
     run.gateway_bytes(b"x" * 700)
     run.client_bytes(b"x" * 700)
-    assert len(granted) == 2
-    assert run.held == 2000
-    assert [kind for _, kind, _ in run.items] == ["native", "client"]
+    run.gateway_bytes(b"x" * 700)
+    assert len(granted) == 3, "the client's bytes are taken off, too"
+    assert run.held == 3000
+    assert [kind for _, kind, _ in run.entries()[0]] == ["native", "client", "native"]
+
+
+def test_a_tap_records_what_it_passes_on() -> None:
+    run = new_run(lambda run: 1000)
+    passed: list[bytes] = []
+
+    def feed(data: bytes) -> list[Event]:
+        passed.append(data)
+        return []
+
+    tapped = run.tap(feed)
+    tapped(b"a")
+    run.client_bytes(b"A")
+    run.ping(b": ping")
+    seen, place = run.entries()
+    tapped(b"b")
+    assert passed == [b"a", b"b"]
+    assert [(kind, data) for _, kind, data in seen] == [("native", b"a"), ("client", b"A"), ("ping", b": ping")]
+    assert [(kind, data) for _, kind, data in run.entries(place)[0]] == [("native", b"b")]
+    assert seen[0][0] == seen[1][0] <= seen[2][0]
 
 
 def test_without_memory_it_is_cut_for_good() -> None:
@@ -38,7 +60,9 @@ def test_without_memory_it_is_cut_for_good() -> None:
     run.gateway_bytes(b"z")
     run.client_bytes(b"z")
     run.request(b"z")
-    assert [data[:1] for _, _, data in run.items] == [b"x"]
+    run.gateway_bytes(b"z")
+    assert [data[:1] for _, _, data in run.entries()[0]] == [b"x"]
+    assert run.writes == []
     assert run.is_cut
     assert run.sent == b""
 
@@ -53,7 +77,7 @@ def test_its_end_lets_go_of_the_work() -> None:
     assert run.is_over
     assert not isinstance(run.summary, RunReport)
     assert run.drop() == 1000
-    assert run.items == []
+    assert run.entries()[0] == []
 
 
 def test_an_error_is_told_with_its_causes() -> None:
