@@ -20,24 +20,25 @@ TIMEOUT = 60.0
 @click.command("forget")
 @click.option("--url", type=BaseUrl(), default="http://127.0.0.1:8700/v1", show_default=True, help="Base address.")
 @click.option("--key", "name", default="", metavar="NAME", help="Name of the key; by default the caller's own.")
+@click.option("--user", default="", metavar="NAME", help="Only what is kept of this user of the key.")
 @click.option("--list", "only_list", is_flag=True, help="Only tell what is kept.")
 @key_option
-def forget(url: URL, name: str, only_list: bool, api_key: str) -> None:
-    """Delete all that the running proxy keeps of one key: responses, conversations, with their prompts.
+def forget(url: URL, name: str, user: str, only_list: bool, api_key: str) -> None:
+    """Delete what the running proxy keeps of one key, or of one of its users: responses, conversations, recordings.
 
-    Another key than the caller's own needs forget = true in the caller's entry of the keys file. Prints the number of
-    each kind as JSON. Exit status: 0 done, 1 refused or not reached.
+    Another key than the caller's own, or a user, needs forget = true in the caller's entry of the keys file. Prints
+    the number of each kind as JSON. Exit status: 0 done, 1 refused or not reached.
     """
     try:
-        kept = asyncio.run(_ask(url, name, key_header(api_key), deletes=not only_list))
+        kept = asyncio.run(_ask(url, {"key": name, "user": user}, key_header(api_key), deletes=not only_list))
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
         raise click.ClickException(f"{url}: {error or 'no answer in time'}") from None
     click.echo(json.dumps(kept["kinds"], indent=2))
 
 
-async def _ask(url: URL, name: str, headers: dict[str, str], *, deletes: bool) -> dict[str, Any]:
+async def _ask(url: URL, about: dict[str, str], headers: dict[str, str], *, deletes: bool) -> dict[str, Any]:
     """Raises ClickException for a request that is refused, and what aiohttp raises."""
-    wanted = (url / "kept_data").with_query({"key": name} if name else {})
+    wanted = (url / "kept_data").with_query({name: value for name, value in about.items() if value})
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT)) as client,
         client.request("DELETE" if deletes else "GET", wanted, headers=headers) as response,

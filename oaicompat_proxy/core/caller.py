@@ -46,7 +46,7 @@ class Caller:
 
     def for_user(self, user: str) -> Self:
         """The caller in a scope of this user's own."""
-        return replace(self, user=user, scope=_digest(f"{self.scope}\0user\0{user}"))
+        return replace(self, user=user, scope=user_scope(self.scope, user))
 
     def may_use(self, model: str) -> bool:
         return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
@@ -81,6 +81,11 @@ def scope_of(authorization: str) -> str:
 def named_scope(name: str) -> str:
     """The scope of the callers that a keys file calls so: no header contains \\0, so only the key leads to it."""
     return scope_of(f"\0{name}")
+
+
+def user_scope(scope: str, user: str) -> str:
+    """The scope of a user behind the callers of a scope."""
+    return _digest(f"{scope}\0user\0{user}")
 
 
 def _digest(text: str) -> str:

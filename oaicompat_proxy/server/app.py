@@ -9,6 +9,7 @@ import functools
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from aiohttp import web
@@ -37,9 +38,11 @@ from .http.reporting import reported
 from .inspection.collector import COLLECTOR, Collector
 from .inspection.inspector import INSPECTOR, ServerInspector
 from .inspection.routes import HANDLERS, add_routes
+from .kept_data import KeptData
 from .observability.process_setup import set_up_process
 from .observability.telemetry import TELEMETRY
 from .observers import observing
+from .recording.kept_recordings import RecordingData
 from .recording.recorder import Recorder
 from .redis import connect
 from .runtime import RUNTIME, GatewayRuntime
@@ -183,7 +186,9 @@ def wire(
     """The application serves a single gateway itself; several gateways have applications below it. Returns all."""
     app[SERVER] = server
     collector = app.get(COLLECTOR)
-    kept = [each for gateway in gateways for each in gateway.kept_data]
+    kept: list[KeptData] = [each for gateway in gateways for each in gateway.kept_data]
+    if server.config.record:
+        kept.append(RecordingData(Path(server.config.record)))
     if len(gateways) == 1:
         prefix = runtimes[0].config.prefix
         _add_gateway(app, prefix, apis, gateways[0], runtimes[0], collector)

@@ -1,6 +1,6 @@
-"""`GET` and `DELETE …/kept_data?key=NAME`: what is kept of a caller, for the command `forget`.
+"""`GET` and `DELETE …/kept_data?key=NAME&user=NAME`: what is kept of a caller, for the command `forget`.
 
-Each caller may ask for itself. For another key the entry of its own key needs `forget = true`.
+Each caller may ask for itself. For another key, or for a user, the entry of its own key needs `forget = true`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from aiohttp import web
 
+from ...core.caller import user_scope
 from ...core.errors import NotPermitted
 from ..context import CONTEXT, server_of
 from ..kept_data import KeptData, count_kept, delete_kept
@@ -36,18 +37,24 @@ async def _answer(kinds: Sequence[KeptData], work: Work, request: web.Request) -
     deleted = request.method == "DELETE"
     if deleted:
         log.info("what is kept of %s was deleted for %s", name or "itself", request[CONTEXT].caller.name or "a caller")
-    return web.json_response({"object": "kept_data", "key": name or None, "deleted": deleted, "kinds": dict(counts)})
+    user = request.query.get("user") or None
+    return web.json_response(
+        {"object": "kept_data", "key": name or None, "user": user, "deleted": deleted, "kinds": dict(counts)}
+    )
 
 
 def _scopes_of(request: web.Request) -> set[str]:
-    """Of the caller that the request is about. Raises NotPermitted."""
-    caller, name = request[CONTEXT].caller, request.query.get("key", "")
-    if not name or name == caller.name:
+    """Of the caller, or of its user, that the request is about. Raises NotPermitted."""
+    caller, keys = request[CONTEXT].caller, server_of(request).authenticator
+    name, user = request.query.get("key", ""), request.query.get("user", "")
+    is_own = name in ("", caller.name)
+    if is_own and user in ("", caller.user):
         return {caller.scope}
-    if not caller.may_forget:
+    if not caller.may_forget and (not is_own or keys.requires_keys or caller.user):
         raise NotPermitted(
-            "This key may only ask for what is kept of itself; for other keys its entry in the keys file needs "
-            "forget = true.",
-            param="key",
+            "This key may only ask for what is kept of itself; for other keys and for users its entry in the keys file "
+            "needs forget = true.",
+            param="user" if is_own else "key",
         )
-    return server_of(request).authenticator.scopes_of(name)
+    scopes = {caller.scope} if is_own and not caller.user else keys.scopes_of(name or caller.name)
+    return {user_scope(each, user) for each in scopes} if user else scopes

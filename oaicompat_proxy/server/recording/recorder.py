@@ -13,6 +13,7 @@ from ..context import CONTEXT, Handler
 from ..http.client_api import api_of
 from ..http.error_middleware import redact_tokens
 from .directory import open_directory
+from .kept_recordings import owner_mark
 from .writer import RecordingWriter
 
 
@@ -39,6 +40,7 @@ class Recorder:
                 masked=self._masked,
                 secret=self._secret,
                 request_id=context.request_id,
+                owner=owner_mark(context.caller.scope),
                 began=context.received,
             )
             outcome = "failed"

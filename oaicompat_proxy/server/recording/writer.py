@@ -19,6 +19,7 @@ from ...recordings.format import Entry, Kind, encode_entry, encode_head
 from ...recordings.masking import Masker
 from ..observability.run_recorder import RunRecorder
 from .directory import RecordingDirectory, RecordingFile
+from .kept_recordings import UNIQUE_LENGTH
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +40,13 @@ class RecordingWriter(RunRecorder):
         masked: bool,
         request_id: str,
         began: float,
+        owner: str = "",
         secret: bytes = b"",
     ) -> None:
         """`max_bytes`: of the file. `began`: the `time.monotonic()` at which the request came.
 
-        `secret`: the upstream token, which a gateway may quote and a masked recording must not contain.
+        `owner`: the caller's mark in the file's name. `secret`: the upstream token, which a gateway may quote and a
+        masked recording must not contain.
         """
         self._directory = directory
         self._api = api
@@ -52,13 +55,15 @@ class RecordingWriter(RunRecorder):
         self._request_id = request_id
         self._began = began
         self._secret = secret
+        self._owner = owner
         # state
         self._lines: _Lines | None = None
 
     def begin(self, options: AnswerOptions) -> None:
         now = datetime.now(UTC)
-        safe = re.sub(r"[^\w-]", "_", self._request_id, flags=re.ASCII)[:64]
-        name = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z-{safe}-{uuid.uuid4().hex[:6]}.jsonl"
+        safe = re.sub(r"[^\w-]", "_", self._request_id, flags=re.ASCII)[: 64 - len(self._owner)]
+        unique = uuid.uuid4().hex[:UNIQUE_LENGTH]
+        name = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z-{safe}-{self._owner}{unique}.jsonl"
         head = encode_head(
             options,
             masked=self._masked,
