@@ -109,6 +109,7 @@ NEED_NO_TEST = {
     "api.openai.chat.api": "unit/api/openai/chat/test_request, test_encoder and test_collector",
     "api.openai.responses.conversation_routes": "wire/test_responses_conversations asks every route, in every store",
     "api.openai.schema.conversations": "wire/test_responses_conversations sends bad bodies",
+    "server.endpoints.answer_plan": "test_agent_run makes plans of every kind",
     "server.endpoints.answer_points": "wire/test_responses_tokens and test_responses_points go on in every way",
     "server.endpoints.changed_entry": "wire/test_responses_conversations has two requests at once",
     "api.openai.completions.api": "unit/api/openai/completions/test_request and test_encoder",

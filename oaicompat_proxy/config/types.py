@@ -166,6 +166,8 @@ PathPrefix = Annotated[
 BindAddress = Annotated[Text, _matching("[\x21-\x7e]{0,253}", "must be an address, or a name of ASCII characters")]
 FileMode = Annotated[Text, _matching("[0-7]{3}", "must be three octal digits, such as 660, not {!r}")]
 
+SideRequests = Annotated[Text, _matching(r"run|answer|model:.+", "must be run, answer or model:NAME, not {!r}")]
+
 Keys = tuple[Key, ...]
 Texts = Annotated[tuple[Annotated[Text, _NOT_EMPTY], ...], BeforeValidator(_as_list)]
 Secrets = Texts

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ..fields import field
-from ..types import Count, PositiveCount, Seconds, Separator, WholeNumber
+from ..types import Count, PositiveCount, Seconds, Separator, SideRequests, WholeNumber
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +61,16 @@ class AnswerSettings:
     )
     tool_output_max: Count = field(
         16 * 1024, "Characters of a tool's result, and of its arguments, in such an item.", gateway=True
+    )
+    side_requests: SideRequests = field(
+        "run",
+        "What happens when a chat front end asks for a title, tags, follow-up questions or an autocompletion, or "
+        "checks whether the model answers: `run` runs the agent, as for any request; `answer` answers at once without "
+        "a run, a title from the conversation's own words and everything else empty; `model:NAME` runs that model, in "
+        "a session of its own. Such a request is recognised by the prompts of well-known front ends.",
+        metavar="WHAT",
+        gateway=True,
+        model=True,
     )
     history: Literal["auto", "fold", "last", "full"] = field(
         "auto",

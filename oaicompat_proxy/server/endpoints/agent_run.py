@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
 
-from ...api.protocol import ClientApi, Form
+from ...api.protocol import ClientApi
 from ...config.settings import Config
-from ...core.answer import Envelope
-from ...core.answer_options import AnswerOptions
+from ...core.caller import Caller
 from ...core.message import Message
-from ...core.request import AgentRequest, EntryChange
+from ...core.request import AgentRequest
 from ...core.turn import ConfirmationReply
-from ...pipeline.answers import StreamedAnswer, WholeAnswer, new_translator
+from ...pipeline.answers import new_translator
 from ...translation.confirmations import Confirmation, find_result, restore
+from ...translation.side_requests import find_side_request
 from ...translation.tool_call_ids import short_ids
-from ...translation.translator import Translator
-from ..answering.answer import OnComplete, send_answer
+from ..answering.known_answer import KnownAnswer
 from ..context import CONTEXT, Handler, RequestContext
 from ..event_loop import LARGE_REQUEST, yield_control
-from ..http.answer_id import new_answer_id
 from ..http.body import limits_of
+from ..observability.run_report import RunReport
 from ..runtime import GatewayRuntime
-from ..sessions.call_ids import AnswerIds, SessionOfRun, confirmation_rejected
-from ..sessions.fingerprints import AnswerFingerprint
+from ..sessions.call_ids import confirmation_rejected
 from ..sessions.lease import SessionRequest
 from ..sessions.session_name import is_native, native_key, session_name
-from ..sessions.sessions import Fingerprint
 from ..upstream.approvals import can_confirm
 from ..upstream.catalog import DEFAULT_MODEL
 from ..upstream.continued_run import ContinuedRun
-from ..upstream.event_source import EventSource
-from .answer_points import set_points, with_new_token
-from .counted_run import counting, settle
+from .answer_plan import AnswerPlan, new_plan
+from .answer_points import set_points
+from .counted_run import counting
 from .request_reading import read_request
-from .run_opening import choose_server_tools, open_run, record
+from .run_opening import open_run, record
 
 Answering = Coroutine[Any, Any, web.StreamResponse]
 
@@ -75,18 +71,19 @@ async def _begin(
     report.on_request(model, stream=asked.stream)
     if report.trace is not None:
         report.trace.on_request(asked.parameters, asked.messages)
-    agent = await runtime.catalog.find(asked.model, caller)
     settings = runtime.per_model.for_model(model)
-    plan = _plan(request, context, api, runtime, settings, asked)
-    entries = api.request_entries(asked, plan.envelope)
-    if context.kept is not None:
-        await context.kept.open(entries, plan.first_body(queued=context.kept.background))
-    elif entries:
-        await runtime.stored_answers.add(caller.scope, entries)
-    if entries or asked.change is not None:
-        asked = replace(asked, stored_input=b"", change=None)
+    known_answer = ""
+    if settings.side_requests != "run":
+        asked, known_answer = _find_side_request(asked, caller, settings, report)
+        model = asked.model or DEFAULT_MODEL
+        settings = runtime.per_model.for_model(model)
+    agent = await runtime.catalog.find(asked.model, caller)
+    plan = new_plan(request, context, api, runtime, settings, asked)
+    asked = await plan.store_request(asked)
     if caller.user:
         asked = replace(asked, user=caller.user)
+    if known_answer:
+        return _answer(plan, known_answer)
     if not asked.conversational:
         return _run(plan, asked, SessionRequest(agent, caller, model, messages=(), size=size))
     of_client = api.find_session(request.headers, asked)
@@ -103,100 +100,34 @@ async def _begin(
     return _run(plan, asked, wanted)
 
 
-@dataclass(slots=True, eq=False)
-class _Plan:
-    """How the answer to one request is to be made. It holds nothing of what the client said, but for a change."""
-
-    request: web.Request
-    context: RequestContext
-    api: ClientApi
-    runtime: GatewayRuntime
-    settings: Config
-    """Those of the request's model."""
-    options: AnswerOptions
-    envelope: Envelope
-    change: EntryChange | None
-
-    def new_answer(self, translator: Translator, fingerprint: Fingerprint | None) -> StreamedAnswer | WholeAnswer:
-        form, report = self.options.form, self.context.report
-        observer = fingerprint if isinstance(fingerprint, AnswerFingerprint) else None
-        if not self.options.stream:
-            report.on_call(translator)
-            builder = self.api.new_builder(self.envelope, form)
-            return WholeAnswer(translator, builder, observer, max_size=self.settings.max_answer)
-        encoder = self.api.new_encoder(self.envelope, form)
-        report.on_call(translator, encoder)
-        recording, comments = report.recording, self.settings.keep_alive_form == "comment"
-        on_bytes, on_ping = (recording.client_bytes, recording.ping) if recording is not None else (None, None)
-        return StreamedAnswer(translator, encoder, observer, on_bytes, on_ping=on_ping, pings_are_comments=comments)
-
-    def send(
-        self, run: EventSource, answer: StreamedAnswer | WholeAnswer, on_complete: OnComplete
-    ) -> Coroutine[Any, Any, web.StreamResponse]:
-        return send_answer(self.request, self.context, self.runtime.config, run, answer, on_complete)
-
-    async def store(self, answer: StreamedAnswer | WholeAnswer) -> None:
-        """Stores what later requests may refer to of the complete answer."""
-        form = answer.encoder if isinstance(answer, StreamedAnswer) else answer.builder
-        entries, context = self.api.answer_entries(form, self.options.form), self.context
-        if self.change is not None and context.entry is not None:
-            await context.entry.change(self.api, self.change, form)
-        if context.caller.counted:
-            await settle(context)
-        if context.kept is not None:
-            await context.kept.complete(entries)
-        elif entries:
-            await self.runtime.stored_answers.add(context.caller.scope, entries)
-
-    def first_body(self, *, queued: bool) -> bytes:
-        """Of a kept answer."""
-        return self.api.first_body(self.envelope, self.options.form, queued=queued)
-
-    def new_translator(self, ids: AnswerIds) -> Translator:
-        config = self.settings
-        return new_translator(
-            self.options,
-            sign=ids.ask,
-            shorten=ids.shorten,
-            secret=config.upstream_token,
-            max_buffered=config.max_answer,
-        )
-
-    def new_ids(self, where: SessionOfRun, *, answerable: bool = True) -> AnswerIds:
-        scope, ttl = self.context.caller.scope, self.settings.confirmation_ttl
-        return self.runtime.call_ids.of_answer(scope, self.options.model, where, ttl=ttl, answerable=answerable)
+def _find_side_request(
+    asked: AgentRequest, caller: Caller, settings: Config, report: RunReport
+) -> tuple[AgentRequest, str]:
+    """The request, and its answer if that needs no run. What another model is to answer becomes a request for that
+    model in a session of its own; a caller that may not use it keeps the model it asked for.
+    """
+    found = find_side_request(asked)
+    if found is None:
+        return asked, ""
+    report.side_request = found.kind
+    if settings.side_requests == "answer":
+        return asked, found.answer
+    name = settings.side_requests.removeprefix("model:")
+    return replace(asked, model=name if caller.may_use(name) else asked.model, conversational=False), ""
 
 
-def _plan(
-    request: web.Request,
-    context: RequestContext,
-    api: ClientApi,
-    runtime: GatewayRuntime,
-    settings: Config,
-    asked: AgentRequest,
-) -> _Plan:
-    model = asked.model or DEFAULT_MODEL
-    envelope = Envelope(context.answer_id or new_answer_id(request, api), int(time.time()), model)
-    if asked.wants_token or asked.session_token:
-        asked = with_new_token(asked, runtime, settings, context.caller.scope, model, envelope.id)
-    form: Form = api.form_of(asked, settings)
-    asks = settings.confirmations == "ask"
-    options = AnswerOptions(
-        api=api.name,
-        form=form,
-        model=model,
-        stream=asked.stream or (context.kept is not None and context.kept.background),
-        tool_names=tuple(sorted(asked.tool_names)),
-        tick_separator=settings.tick_separator,
-        server_tools=choose_server_tools(api, settings.server_tools),
-        tool_output_max=settings.tool_output_max,
-        confirmations="deny" if asks and not asked.conversational else settings.confirmations,
-        dialect=settings.dialect,
-    )
-    return _Plan(request, context, api, runtime, settings, options, envelope, asked.change)
+async def _answer(plan: AnswerPlan, text: str) -> web.StreamResponse:
+    """An answer without a run: it is not recorded, and needs no session and no permit."""
+    plan.context.report.recording = None
+    answer = plan.new_answer(new_translator(plan.options), None)
+
+    async def on_complete() -> None:
+        await plan.store(answer)
+
+    return await plan.send(KnownAnswer(text), answer, on_complete)
 
 
-async def _go_on(plan: _Plan, asked: AgentRequest, wanted: SessionRequest, result: Message) -> Answering:
+async def _go_on(plan: AnswerPlan, asked: AgentRequest, wanted: SessionRequest, result: Message) -> Answering:
     """What waits for this result goes on, or nothing does: it never begins another run. Raises InvalidRequest."""
     runtime = plan.runtime
     ids = runtime.call_ids
@@ -212,7 +143,7 @@ async def _go_on(plan: _Plan, asked: AgentRequest, wanted: SessionRequest, resul
 
 
 async def _run(
-    plan: _Plan, asked: AgentRequest, wanted: SessionRequest, reply: ConfirmationReply | None = None
+    plan: AnswerPlan, asked: AgentRequest, wanted: SessionRequest, reply: ConfirmationReply | None = None
 ) -> web.StreamResponse:
     """`reply`: to what the session waits for, where that takes another run."""
     sessions, report = plan.runtime.sessions, plan.context.report
@@ -248,7 +179,7 @@ async def _run(
         return await plan.send(run, answer, on_complete)
 
 
-async def _resume(plan: _Plan, wanted: SessionRequest, confirmation: Confirmation) -> web.StreamResponse:
+async def _resume(plan: AnswerPlan, wanted: SessionRequest, confirmation: Confirmation) -> web.StreamResponse:
     """The rest of a run that waited; its session is still leased to the request that began it."""
     runtime, report = plan.runtime, plan.context.report
     sessions, upstream = runtime.sessions, runtime.upstream.with_credentials_of(wanted.caller)

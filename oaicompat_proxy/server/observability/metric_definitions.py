@@ -128,6 +128,12 @@ BUDGET_RUNS = Definition(
 BUDGET_REFUSALS = Definition(
     "counter", "oaicompat_budget_refusals_total", "Requests that were refused for a budget of their key.", ("key",)
 )
+SIDE_REQUESTS = Definition(
+    "counter",
+    "oaicompat_side_requests_total",
+    "Requests of front ends beside a conversation, by kind, that were answered without a run or by another model.",
+    ("kind",),
+)
 RECOGNISABLE = Definition(
     "gauge", "oaicompat_sessions_recognisable", "Stored sessions whose conversations can continue."
 )

@@ -60,6 +60,7 @@ class Metrics:
         self._upstream_errors = self._counters(names.UPSTREAM_ERRORS.counter(registry))
         self._disconnects = names.DISCONNECTS.counter(registry)
         self.retries = self._counters(names.RETRIES.counter(registry))
+        self._side_requests = self._counters(names.SIDE_REQUESTS.counter(registry))
         self._request_retries = self.retries["request",]
         added = self._histograms(names.PROXY_TIME.histogram(registry))
         size = self._counters(names.BYTES.counter(registry))
@@ -93,6 +94,8 @@ class Metrics:
             self._disconnects.inc()
         if run.is_retry:
             self._request_retries.inc(1)
+        if run.side_request:
+            self._side_requests[run.side_request,].inc(1)
         self._observe_proxy(run)
         self._buffered += 1
         if self._buffered >= MAX_BUFFERED:

@@ -85,6 +85,7 @@ class RunLine:
             "user": _shorten(run.user),
             "api": run.api,
             "operation": run.operation,
+            "side_request": run.side_request,
             "model": _shorten(run.model),
             "session": run.session,
             "stream": run.stream,
@@ -116,7 +117,8 @@ class RunLine:
         run, usage, upstream_id = self._run, self._run.usage, self._run.upstream_request_id
         return (
             f"run request_id={run.request_id} client={run.client}"
-            f"{_asked(run.key_name, run.user, run.api, run.operation, run.model)}{_name('session', run.session)}"
+            f"{_asked(run.key_name, run.user, run.api, run.operation, run.model)}"
+            f"{run.side_request and f' side_request={run.side_request}'}{_name('session', run.session)}"
             f"{_answered(run.stream, run.status, run.outcome, run.error_type, run.finish_reason)} ticks={run.ticks}"
             f"{'' if usage is None else f' input_tokens={usage.input_tokens} output_tokens={usage.output_tokens}'}"
             f" chunks={run.chunks} bytes={run.sent_bytes} waited={run.waited:.4f}"

@@ -103,6 +103,8 @@ class RunSummary:
     """The word for the person for whom the request is made, as the setting `log_users` forms it."""
     is_retry: bool = False
     """The client has sent this request before, as it says itself."""
+    side_request: str = ""
+    """The kind of a request that a front end makes beside a conversation, if it does not simply run the agent."""
     model: str = UNKNOWN
     """As the client calls it."""
     stream: bool = False

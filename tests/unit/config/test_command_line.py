@@ -54,6 +54,11 @@ CHECKED = {
     "metrics_from": (("10.0.0.1",), ("10.0.0.0/8", "::1"), ("10.0.0.2",)),
     "trusted_proxy": (("10.0.0.1",), ("10.0.0.0/8", "::1"), ("10.0.0.2",)),
     "session_from": (("user",), ("header:a", "user"), ("none",)),
+    "jwt_issuer": ("https://a", "https://b", "http://127.0.0.1:1"),
+    "jwt_jwks": ("https://a/k", "https://b/k", "http://127.0.0.1:1/k"),
+    "side_requests": ("answer", "model:a", "run"),
+    "user_from": (("user",), ("header:a", "user"), ("safety_identifier",)),
+    "trust_user_from": (("10.0.0.1",), ("10.0.0.0/8", "::1"), ("10.0.0.2",)),
 }
 """Values of settings whose text has a form."""
 

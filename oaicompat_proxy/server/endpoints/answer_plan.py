@@ -1,0 +1,132 @@
+"""How the answer to one request is to be made: by which options, in which form, and what is stored of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aiohttp import web
+
+from ...api.protocol import ClientApi, Form
+from ...config.settings import Config
+from ...core.answer import Envelope
+from ...core.answer_options import AnswerOptions
+from ...core.request import AgentRequest, EntryChange
+from ...pipeline.answers import StreamedAnswer, WholeAnswer, new_translator
+from ...translation.translator import Translator
+from ..answering.answer import OnComplete, send_answer
+from ..context import RequestContext
+from ..http.answer_id import new_answer_id
+from ..runtime import GatewayRuntime
+from ..sessions.call_ids import AnswerIds, SessionOfRun
+from ..sessions.fingerprints import AnswerFingerprint
+from ..sessions.sessions import Fingerprint
+from ..upstream.catalog import DEFAULT_MODEL
+from ..upstream.event_source import EventSource
+from .answer_points import with_new_token
+from .counted_run import settle
+from .run_opening import choose_server_tools
+
+
+@dataclass(slots=True, eq=False)
+class AnswerPlan:
+    """How the answer to one request is to be made. It holds nothing of what the client said, but for a change."""
+
+    request: web.Request
+    context: RequestContext
+    api: ClientApi
+    runtime: GatewayRuntime
+    settings: Config
+    """Those of the request's model."""
+    options: AnswerOptions
+    envelope: Envelope
+    change: EntryChange | None
+
+    def new_answer(self, translator: Translator, fingerprint: Fingerprint | None) -> StreamedAnswer | WholeAnswer:
+        form, report = self.options.form, self.context.report
+        observer = fingerprint if isinstance(fingerprint, AnswerFingerprint) else None
+        if not self.options.stream:
+            report.on_call(translator)
+            builder = self.api.new_builder(self.envelope, form)
+            return WholeAnswer(translator, builder, observer, max_size=self.settings.max_answer)
+        encoder = self.api.new_encoder(self.envelope, form)
+        report.on_call(translator, encoder)
+        recording, comments = report.recording, self.settings.keep_alive_form == "comment"
+        on_bytes, on_ping = (recording.client_bytes, recording.ping) if recording is not None else (None, None)
+        return StreamedAnswer(translator, encoder, observer, on_bytes, on_ping=on_ping, pings_are_comments=comments)
+
+    def send(
+        self, run: EventSource, answer: StreamedAnswer | WholeAnswer, on_complete: OnComplete
+    ) -> Coroutine[Any, Any, web.StreamResponse]:
+        return send_answer(self.request, self.context, self.runtime.config, run, answer, on_complete)
+
+    async def store_request(self, asked: AgentRequest) -> AgentRequest:
+        """Stores what later requests may refer to of this one, and returns the rest of it."""
+        entries, context = self.api.request_entries(asked, self.envelope), self.context
+        if context.kept is not None:
+            await context.kept.open(entries, self.first_body(queued=context.kept.background))
+        elif entries:
+            await self.runtime.stored_answers.add(context.caller.scope, entries)
+        return replace(asked, stored_input=b"", change=None) if entries or asked.change is not None else asked
+
+    async def store(self, answer: StreamedAnswer | WholeAnswer) -> None:
+        """Stores what later requests may refer to of the complete answer."""
+        form = answer.encoder if isinstance(answer, StreamedAnswer) else answer.builder
+        entries, context = self.api.answer_entries(form, self.options.form), self.context
+        if self.change is not None and context.entry is not None:
+            await context.entry.change(self.api, self.change, form)
+        if context.caller.counted:
+            await settle(context)
+        if context.kept is not None:
+            await context.kept.complete(entries)
+        elif entries:
+            await self.runtime.stored_answers.add(context.caller.scope, entries)
+
+    def first_body(self, *, queued: bool) -> bytes:
+        """Of a kept answer."""
+        return self.api.first_body(self.envelope, self.options.form, queued=queued)
+
+    def new_translator(self, ids: AnswerIds) -> Translator:
+        config = self.settings
+        return new_translator(
+            self.options,
+            sign=ids.ask,
+            shorten=ids.shorten,
+            secret=config.upstream_token,
+            max_buffered=config.max_answer,
+        )
+
+    def new_ids(self, where: SessionOfRun, *, answerable: bool = True) -> AnswerIds:
+        scope, ttl = self.context.caller.scope, self.settings.confirmation_ttl
+        return self.runtime.call_ids.of_answer(scope, self.options.model, where, ttl=ttl, answerable=answerable)
+
+
+def new_plan(
+    request: web.Request,
+    context: RequestContext,
+    api: ClientApi,
+    runtime: GatewayRuntime,
+    settings: Config,
+    asked: AgentRequest,
+) -> AnswerPlan:
+    model = asked.model or DEFAULT_MODEL
+    envelope = Envelope(context.answer_id or new_answer_id(request, api), int(time.time()), model)
+    if asked.wants_token or asked.session_token:
+        asked = with_new_token(asked, runtime, settings, context.caller.scope, model, envelope.id)
+    form: Form = api.form_of(asked, settings)
+    asks = settings.confirmations == "ask"
+    options = AnswerOptions(
+        api=api.name,
+        form=form,
+        model=model,
+        stream=asked.stream or (context.kept is not None and context.kept.background),
+        tool_names=tuple(sorted(asked.tool_names)),
+        tick_separator=settings.tick_separator,
+        server_tools=choose_server_tools(api, settings.server_tools),
+        tool_output_max=settings.tool_output_max,
+        confirmations="deny" if asks and not asked.conversational else settings.confirmations,
+        dialect=settings.dialect,
+    )
+    return AnswerPlan(request, context, api, runtime, settings, options, envelope, asked.change)
