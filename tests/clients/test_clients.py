@@ -139,13 +139,17 @@ def count_runs(gateway: str) -> int:
 
 @pytest.fixture(scope="module")
 def asked(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Showed]]:
-    """Asks all clients that are tested, some at once, and has what each showed."""
+    """Asks all clients that are tested, some at once, and has what each showed.
+
+    The slow ones first, the others in the order of their tests: the first test would wait for the last client.
+    """
     specs = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
     names = {params["showed"] for params in specs if "showed" in params}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         futures: dict[str, Future[Showed]] = {
             name: pool.submit(partial(ask_client, name))
-            for name in sorted(names, key=lambda name: not CLIENTS[name].repeats)
+            for name in sorted(CLIENTS, key=lambda name: not CLIENTS[name].repeats)
+            if name in names
         }
         yield lambda name: futures[name].result()
 
