@@ -126,10 +126,10 @@ class FrameReader:
         """
         rest = lines.pop() if len(lines) % 2 else b""
         for line in lines[::2]:
-            value = line[_VALUE_AT:-1]
             if not line.startswith(_DATA) or len(line) - 1 > self._max_frame:
                 yield from self._read_lines([line[:-1], b"", b""])
                 continue
+            value = line[_VALUE_AT:-1]
             kept = self._filter(value[:PEEK_BYTES])
             if kept is None:
                 continue

@@ -81,7 +81,7 @@ class FrameTemplate:
         end = last if end < 0 else end + len(suffix)
         rest = data[end + len(_FRAME_END) :]
         all_fields, texts = [], []
-        frames = data[len(_OPENING) : end].split(_BETWEEN)
+        frames = data[:end].removeprefix(_OPENING).split(_BETWEEN)
         for number, frame in enumerate(frames):
             own = frame.removeprefix(prefix).removesuffix(suffix)
             fields, found, text = own.rpartition(infix)  # the text is shorter than the fields
