@@ -221,10 +221,11 @@ class RunPage {
       part("title", "h1", { id: "run-title" }), part("badge", "span", {}),
       make("div", { class: "actions" },
         part("stop", "button", { class: "ghost danger", type: "button", onclick: () => this.askToStop() }),
-        make("button", { class: "ghost", type: "button", onclick: () => this.copy() }, "Copy as curl"),
+        part("curl", "button", { class: "ghost", type: "button", onclick: () => this.copy() }),
         part("save", "a", { class: "button ghost", href: this.path("recording"), download: true }),
         part("again", "button", { class: "ghost", type: "button", onclick: () => this.replay() })));
     this.nodes.stop.append("Stop run");
+    this.nodes.curl.append("Copy as curl");
     this.nodes.save.append("Download recording");
     this.nodes.again.append("Replay");
     this.nodes.again.title = "Today’s translation of the recorded frames. The agent is not called.";
@@ -240,7 +241,8 @@ class RunPage {
     nodes.stop.hidden = !run.can_stop;
     const hasFrames = Boolean(this.found.options.dialect) && run.kept !== "dropped";
     nodes.save.hidden = nodes.again.hidden = !hasFrames;
-    nodes.ids.replaceChildren(...visible(run.request_id + " · " + (run.stream ? "streamed" : "sent whole") + " · " + new Date(run.arrived * 1000).toLocaleString() + (run.session ? " · session " + run.session : "")));
+    nodes.curl.hidden = !this.found.request.bytes; // a recording has no request
+    nodes.ids.replaceChildren(...visible(run.request_id + " · " + (run.stream ? "streamed" : "sent whole") + (state && state.source === "file" ? "" : " · " + new Date(run.arrived * 1000).toLocaleString()) + (run.session ? " · session " + run.session : "")));
     this.fillFacts();
     this.fillError();
     this.fillLine();
@@ -252,7 +254,7 @@ class RunPage {
   fillFacts() {
     const run = this.run;
     const facts = [["Key", run.key === "-" ? "no key" : run.key], ["API", run.api],
-      ["Duration", took(run)], ["First token", seconds(run.first_token)], ["Waited", seconds(run.waited)], ["Ticks", run.ticks],
+      ["Duration", took(run)], ["First token", seconds(run.first_token)], ["Waited", seconds(run.waited)], ["Ticks", Math.max(run.ticks, this.found.spans.filter(span => span.lane === "tick").length)],
       ["Tokens in → out", tokens(run)], ["Finish", run.finish_reason || (run.state === "over" ? run.error || "–" : "–")],
       ["From the agent", size(this.found.frames_total && run.received_bytes)], ["To the client", size(run.sent_bytes)]];
     this.nodes.facts.replaceChildren(...facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", { title: plain(value) }, visible(value)))));
