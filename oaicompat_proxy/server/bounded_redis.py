@@ -13,6 +13,9 @@ from redis.asyncio import Redis
 FAIL_FAST_SECONDS = 5.0
 """Seconds of failing fast after a timeout. A successful probe ends it earlier."""
 
+LATE = 0.1
+"""The last seconds of a time limit begin anew if the process itself stood still: the reply may be there already."""
+
 PROBES = ContextVar("oaicompat_proxy.probes", default=False)
 """Set in a background task whose commands are sent even while others fail fast."""
 
@@ -35,8 +38,13 @@ class BoundedRedis(Redis):
         if loop.time() < self._fail_fast_until and not PROBES.get():
             raise TimeoutError("Redis did not answer in time a moment ago; failing fast")
         try:
-            async with asyncio.timeout(self.command_timeout):
-                yield
+            async with asyncio.timeout(None) as bound:
+                late = min(LATE, self.command_timeout / 2)
+                timer = loop.call_later(self.command_timeout - late, lambda: bound.reschedule(loop.time() + late))
+                try:
+                    yield
+                finally:
+                    timer.cancel()
         except TimeoutError:
             self._fail_fast_until = loop.time() + FAIL_FAST_SECONDS
             raise

@@ -21,6 +21,10 @@ COMMAND_TIMEOUT = 0.4
 """Seconds for a command, connecting included: Redis is on the local network, so a longer wait means that it is down."""
 
 
+SOCKET_TIMEOUT = 5.0
+"""Seconds of one read, write or connect. A command has less, but is forgiven if the process stood still."""
+
+
 def connect(url: str) -> BoundedRedis:
     """A client that connects on first use. Raises ConfigError for an invalid address, or without the package."""
     try:
@@ -33,7 +37,7 @@ def connect(url: str) -> BoundedRedis:
     once_more = Retry(NoBackoff(), 1)  # a pooled connection may have been closed by Redis
     try:
         made = BoundedRedis.from_url(
-            url, socket_timeout=COMMAND_TIMEOUT, socket_connect_timeout=COMMAND_TIMEOUT, retry=once_more
+            url, socket_timeout=SOCKET_TIMEOUT, socket_connect_timeout=SOCKET_TIMEOUT, retry=once_more
         )
     except ValueError as error:
         raise ConfigError(f"--redis must be an address such as redis://127.0.0.1/0: {error}") from None

@@ -77,3 +77,14 @@ async def test_what_is_asked_over_the_pool_is_bounded_too(own_redis: RedisServer
         with pytest.raises(TimeoutError):
             await redis.ping()
         assert time.monotonic() - began < COMMAND_TIMEOUT + NONE
+
+
+async def test_a_reply_that_is_there_counts_although_the_process_stood_still(own_redis: RedisServer) -> None:
+    async with connect(own_redis.url) as redis:
+        await redis.ping()
+        own_redis.signal(signal.SIGSTOP)
+        asked = asyncio.create_task(redis.ping())
+        await asyncio.sleep(0.01)
+        own_redis.signal(signal.SIGCONT)
+        time.sleep(2 * COMMAND_TIMEOUT)  # noqa: ASYNC251 -- it is the process that stands still
+        assert await asked
