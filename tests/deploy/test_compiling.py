@@ -50,6 +50,15 @@ def test_no_interpreted_class_inherits_from_a_compiled_one() -> None:
         assert found == [], f"{path.relative_to(PACKAGE)} inherits from a compiled class: compile it, too"
 
 
+def test_nothing_that_is_compiled_awaits_in_a_finally() -> None:
+    """mypyc forgets the exception that is on its way: a cancellation would be lost."""
+    for path in compiled():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            last = node.finalbody if isinstance(node, ast.Try) else []
+            awaits = [each.lineno for line in last for each in ast.walk(line) if isinstance(each, ast.Await)]
+            assert awaits == [], path.relative_to(PACKAGE)
+
+
 @pytest.mark.parametrize("value", [None, "0"])
 def test_nothing_is_compiled_unless_it_is_asked_for(value: str | None, tmp_path: Path) -> None:
     environment = {**os.environ, "OAICOMPAT_COMPILE": value} if value else dict(os.environ)
