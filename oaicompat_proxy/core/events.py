@@ -11,6 +11,7 @@ Call ids are the agent's own.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -43,8 +44,9 @@ class TextDelta(NamedTuple):
     text: str
 
 
-class TextDeltas(NamedTuple):
-    """Several deltas of one block of text.
+@dataclass(slots=True)
+class TextDeltas:
+    """Several deltas of one block of text. No named tuple: those take 2.9 instead of 1.7 k instructions to make.
 
     `text`: all of them. `encoded`: each as the inside of a JSON string, not empty, valid UTF-8 and without characters
     that some clients take for line ends, so it can be sent unchanged.

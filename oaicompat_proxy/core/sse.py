@@ -113,19 +113,25 @@ class FrameReader:
         if _CR in data:
             self._after_cr = data.endswith(b"\r")
             return self._read_lines(_LINE_END.split(data))
-        if self.between_frames:
-            lines = BytesIO(data).readlines()  # by memchr: 9 KB take 7 k instructions, by `split` 38 k
-            if lines[1::2].count(b"\n") == len(lines) // 2 and (len(lines) % 2 == 0 or not data.endswith(b"\n")):
-                return self._read_events(lines)
-        return self._read_lines(data.split(b"\n"))
+        lines, rest = self.cut(data)
+        return self._read_events(lines, rest) if lines else self._read_lines(rest.split(b"\n"))
 
-    def _read_events(self, lines: list[bytes]) -> Iterator[Frame]:
-        """Reads a read that begins with an event and whose events are one line each, as most are.
+    def cut(self, data: bytes) -> tuple[list[bytes], bytes]:
+        """The lines of a read's events if these are one line each, as most are, and the beginning of a further event.
 
-        Such an event needs no state, which saves 1.0 of 4.6 µs an event, decoding included. `lines`: with their ends.
+        No lines, and all of the read, if it is not like that; only `feed` reads the second part.
         """
+        if not self.between_frames or _CR in data:
+            return [], data
+        lines = BytesIO(data).readlines()  # by memchr: 9 KB take 15 k instructions, by `split` 54 k
+        if lines[1::2].count(b"\n") != len(lines) // 2 or (len(lines) % 2 and data.endswith(b"\n")):
+            return [], data
         rest = lines.pop() if len(lines) % 2 else b""
-        for line in lines[::2]:
+        return lines[::2], rest
+
+    def _read_events(self, lines: list[bytes], rest: bytes) -> Iterator[Frame]:
+        """Reads what `cut` has cut without any state, which saves 1.0 of 4.6 µs an event, decoding included."""
+        for line in lines:
             if not line.startswith(_DATA) or len(line) - 1 > self._max_frame:
                 yield from self._read_lines([line[:-1], b"", b""])
                 continue

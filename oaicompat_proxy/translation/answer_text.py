@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from ..core.answer import Part, ReasoningPart, TextBatch, TextPart
+from ..core.answer import Part, ReasoningPart, TextPart
 from ..core.events import Citation, MessageCompleted, TextDeltas
 from .buffer_limit import BufferLimit
 from .citations import Citations
@@ -37,17 +37,18 @@ class AnswerText:
         return [TextPart(sent)]
 
     def add_batch(self, deltas: TextDeltas) -> list[Part]:
-        text, encoded = deltas
+        text = deltas.text
         if self._is_contiguous:  # saves two calls a read
             self._citations.length += len(text)
-            return [TextBatch(text, encoded)]
+            return [deltas]
         if self._text.append_unchanged():
             self._citations.advance(len(text), len(text))
             self._is_contiguous = True
-            return [TextBatch(text, encoded)]
-        first = orjson.loads(b'"%b"' % encoded[0])
-        parts = self.add_text(first)
-        return parts + self.add_batch(TextDeltas(text[len(first) :], encoded[1:])) if encoded[1:] else parts
+            return [deltas]
+        first, *rest = deltas.encoded
+        first_text = orjson.loads(b'"%b"' % first)
+        parts = self.add_text(first_text)
+        return parts + self.add_batch(TextDeltas(text[len(first_text) :], rest)) if rest else parts
 
     def add_reasoning(self, text: str) -> list[Part]:
         text = self._reasoning.append(text)

@@ -9,7 +9,7 @@ until that is known. Until the stream ends, `RUN_ERROR` after `RUN_FINISHED` mak
 from __future__ import annotations
 
 from ...core.errors import UpstreamError
-from ...core.events import Event, RunStarted, TickStarted
+from ...core.events import Event, RunStarted, TextDeltas, TickStarted
 from .endings import read_error
 from .fields import Data
 from .run import RunEvents
@@ -149,4 +149,5 @@ class Runs:
 
 def _size(event: Event) -> int:
     """Characters of the event, with a fixed cost for the event itself."""
-    return 100 + sum(len(each) for each in event if isinstance(each, str))
+    fields = (event.text,) if isinstance(event, TextDeltas) else event
+    return 100 + sum(len(each) for each in fields if isinstance(each, str))

@@ -11,18 +11,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ...core.errors import UpstreamError
-from ...core.events import Event
-from ...core.sse import Frame, FrameReader
+from ...core.events import Event, TextDeltas
+from ...core.sse import PEEK_BYTES, FrameReader
 from ..protocol import UnbufferedReader
 from .frames import decode, fields_before_output
 from .parsers import Data
 from .run_state import RunState
 from .text_fast_path import TEXT_START, FrameTemplate
 
+_DATA = b"data: "
+_FRAME_START = _DATA + b'{"type":"event","event":"'
+"""The bytes before the name, in the key order of real gateways."""
+MAX_NAME = PEEK_BYTES - len(_FRAME_START)
+"""Bytes of a name by which a frame is dropped, however it is cut."""
 _FRAME_END = b"\n\n"
 _LF, _CR = b"\n\r"
-_NEXT_TEXT = _FRAME_END + TEXT_START
 
+MAX_ALONE = 1024
+"""Bytes of a read that is likely to be one frame."""
 
 MAX_PARTIAL = 4096
 """Bytes of the beginning of a frame that waits for its rest; a longer one is read while it arrives."""
@@ -31,7 +37,7 @@ MAX_PARTIAL = 4096
 class EventReader(UnbufferedReader):
     """Reads one run. `feed()` returns the events that each read completes."""
 
-    __slots__ = ("_frames", "_max_frame", "_partial", "_run", "_template")
+    __slots__ = ("_frames", "_max_alone", "_max_frame", "_partial", "_run", "_template")
 
     def __init__(self, *, max_frame: int, include_tool_activity: bool = False, resumed: bool = False) -> None:
         """`max_frame`: bytes of a frame that has to be decoded, at most.
@@ -40,6 +46,7 @@ class EventReader(UnbufferedReader):
         which begins in the middle of a run.
         """
         self._max_frame = max_frame
+        self._max_alone = min(MAX_ALONE, max_frame)
         self._run = RunState(include_tool_activity=include_tool_activity, resumed=resumed)
         self._frames = FrameReader(max_frame=max_frame, frame_filter=self._run.filter_frame)
         # state
@@ -67,57 +74,85 @@ class EventReader(UnbufferedReader):
             data, self._partial = self._partial + data, b""
         events: list[Event] = []
         try:
-            if not (self._frames.between_frames and data.startswith(TEXT_START)):
-                data = self._decode_to_text(data, events)
-            if data and self._template is not None and len(data) <= self._max_frame:
-                match = self._template.match(data)
-                if match is not None:
-                    deltas, data = match
-                    self._run.has_message = True
-                    if deltas.encoded:
-                        events.append(deltas)
-                    if data and _begins_text(data):
-                        self._partial, data = data, b""
-            if data:
-                self._decode(data, events)
+            deltas = None
+            if self._template is not None and len(data) <= self._max_alone and self._frames.between_frames:
+                deltas = self._template.match(data)
+            if deltas is None:
+                self._read(data, events)
+            else:
+                self._add_text(deltas, events)
         except UpstreamError as error:
             return _then_raise(events, error)
         return events
 
-    def _decode_to_text(self, data: bytes, events: list[Event]) -> bytes:
-        """Decodes the frames before the first text frame; returns the rest of the read."""
-        start = data.find(_NEXT_TEXT) + len(_FRAME_END)
-        if start < len(_FRAME_END):
-            start = len(data)
-        self._decode(data[:start], events)
-        return data[start:]
+    def _read(self, data: bytes, events: list[Event]) -> None:
+        """Reads any number of frames."""
+        if not self._frames.between_frames:
+            end = data.find(_FRAME_END) + len(_FRAME_END)
+            if end < len(_FRAME_END):
+                end = len(data)
+            self._decode(data[:end], events)
+            data = data[end:]
+        lines, rest = self._frames.cut(data)
+        if len(data) > self._max_frame and max(map(len, lines), default=0) > self._max_frame:
+            lines, rest = [], data  # the reader of frames bounds each
+        number = 0
+        while number < len(lines):
+            number += self._read_line(lines, number, events)
+        if rest and events and type(events[-1]) is TextDeltas and _begins_text(rest):
+            self._partial = rest
+        elif rest:
+            self._decode(rest, events)
+
+    def _read_line(self, lines: list[bytes], number: int, events: list[Event]) -> int:
+        """Reads a frame of one line, or several of text; returns their number."""
+        line = lines[number]
+        own = line.removeprefix(_FRAME_START)
+        name, quote, _ = own.partition(b'"')
+        if name == b"content_delta" and self._template is not None:
+            deltas, count = self._template.match_lines(lines, number)
+            if deltas is not None:
+                self._add_text(deltas, events)
+                return count
+        if len(own) == len(line) or not quote or len(name) > MAX_NAME:  # another key order, or no event at all
+            self._decode(line + b"\n", events)
+        elif (kept := self._run.filter_event(name, line)) is not None:
+            if len(line) > self._max_frame or (kept.limit is not None and len(line) > kept.limit):
+                self._decode(line + b"\n", events)
+            else:
+                self._handle(kept.tag, decode(line[len(_DATA) :]), events)
+        return 1
+
+    def _add_text(self, deltas: TextDeltas, events: list[Event]) -> None:
+        self._run.has_message = True
+        if deltas.encoded:
+            events.append(deltas)
 
     def _decode(self, data: bytes, events: list[Event]) -> None:
+        """Reads frames of any form, cut anywhere."""
         for frame in self._frames.feed(data):
-            event = self._handle(frame)
-            if event is not None:
+            if not frame.truncated:
+                self._handle(frame.tag, decode(frame.data), events)
+            elif frame.tag != "tool_result":
+                self._handle(frame.tag, {"data": fields_before_output(frame.data)}, events)
+            elif (event := self._run.handle_long_result(frame.data)) is not None:
                 events.append(event)
 
-    def _handle(self, frame: Frame) -> Event | None:
-        if not frame.truncated:
-            envelope = decode(frame.data)
-        elif frame.tag == "tool_result":
-            return self._run.handle_long_result(frame.data)
-        else:
-            envelope = {"data": fields_before_output(frame.data)}
-        name, data = frame.tag or envelope.get("event"), envelope.get("data")
+    def _handle(self, tag: str | None, envelope: Data, events: list[Event]) -> None:
+        name, data = tag or envelope.get("event"), envelope.get("data")
         if name == "execution_end" and not isinstance(data, dict):
             raise UpstreamError(
                 "The agent sent an `execution_end` without `data`, so the outcome of its run is unknown."
             )
         if not isinstance(data, dict) or not isinstance(name, str) or data.get("spawnPath"):
-            return None
+            return
         if name == "content_start":
             self._template = _new_template(envelope)
         event = self._run.handle(name, data)
         if self._run.finished:
             self._template = None
-        return event
+        if event is not None:
+            events.append(event)
 
 
 def _begins_text(data: bytes) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 
 from ...core.errors import UpstreamError
 from ...core.events import Event, RunEnded, RunFailed, ToolCalled, ToolCallHandled
-from ...core.sse import Kept
+from ...core.sse import PEEK_BYTES, Kept
 from .frames import call_id_of, fields_before_output, name_of
 from .parsers import DUPLICATES, PARSERS, TOOL_ACTIVITY, Data, failure_of, text_of
 
@@ -25,6 +25,8 @@ END_PREFIX_BYTES = 16 * 1024
 
 RESULT_PREFIX_BYTES = 4 * 1024
 """Bytes of `tool_result` that are enough where results are not shown: a placeholder is shorter."""
+
+_BACKSLASH = ord("\\")
 
 _USER_ENTRY = re.compile(rb'"message"\s*:\s*\{\s*"role"\s*:\s*"(?!assistant)')
 
@@ -68,20 +70,25 @@ class RunState:
         if self.finished:
             return None
         name = name_of(head)
-        if name is None:
-            return Kept(None)
-        if name == b"execution_end":
-            return Kept("execution_end", END_PREFIX_BYTES, self._shows_outcome)
+        kept = _UNKNOWN if name is None else self.filter_event(name, head)
+        return kept._replace(is_enough=self._shows_outcome) if kept is _END else kept
+
+    def filter_event(self, name: bytes, frame: bytes) -> Kept | None:
+        """The same for an event whose name is known. `frame`: at least its first bytes."""
+        if self.finished:
+            return None
         kept = self._filter.get(name)
-        if kept is None and name in _DUPLICATES and self._is_needed_duplicate(name, head):
-            return _DUPLICATES[name]
-        return kept
+        if kept is not None:
+            return kept
+        if name in _DUPLICATES:
+            return _DUPLICATES[name] if self._is_needed_duplicate(name, frame) else None
+        return _UNKNOWN if _BACKSLASH in name else None
 
     def _is_needed_duplicate(self, name: bytes, head: bytes) -> bool:
         """Whether this repetition of the complete message has something that is not known yet."""
         if name == b"message":
             return self.calls_tool or not self.has_message
-        return not self.has_message and (name == b"model_response" or not _USER_ENTRY.search(head))
+        return not self.has_message and (name == b"model_response" or not _USER_ENTRY.search(head, 0, PEEK_BYTES))
 
     def _shows_outcome(self, head: bytes) -> bool:
         """Whether the first bytes of a long `execution_end` show whose it is, and how its run ended.
@@ -183,8 +190,12 @@ _ON_EVENT: Mapping[str, Callable[[RunState, Data], None]] = {
 """Updates of the state by an event's name, before it is parsed."""
 
 _DUPLICATES = {name.encode(): Kept(name) for name in DUPLICATES}
-FILTER_WITH_TOOL_ACTIVITY = {name.encode(): Kept(name) for name in PARSERS | TOOL_ACTIVITY}
+_UNKNOWN = Kept(None)
+"""For a name that only decoding can tell."""
+_END = Kept("execution_end", END_PREFIX_BYTES)
+FILTER_WITH_TOOL_ACTIVITY = {name.encode(): Kept(name) for name in PARSERS | TOOL_ACTIVITY} | {b"execution_end": _END}
 FILTER = {name.encode(): Kept(name) for name in PARSERS} | {
-    b"tool_result": Kept("tool_result", RESULT_PREFIX_BYTES, lambda head: call_id_of(head) is not None)
+    b"execution_end": _END,
+    b"tool_result": Kept("tool_result", RESULT_PREFIX_BYTES, lambda head: call_id_of(head) is not None),
 }
 """How much of an event is kept, by its name. Events of other names are not needed, but for the duplicates."""

@@ -38,7 +38,7 @@ class ResponseEncoder:
         """The events of one part; empty if it has none. Raises UpstreamAnswerTooLong."""
         kind = type(part)
         if kind is TextBatch:
-            return self._encode_text(*part)
+            return self._encode_text(part.text, part.encoded)  # type: ignore[union-attr]
         if kind is TextPart:
             return self._encode_text(part.text, [json_text.encode(part.text)[1:-1]])  # type: ignore[union-attr]
         if kind is AnswerStarted:

@@ -140,8 +140,9 @@ def test_how_much_of_an_event_is_kept() -> None:
     assert FILTER[b"tick_start"] == Kept("tick_start")
     assert FILTER[b"tool_result"].limit == RESULT_PREFIX_BYTES
     assert FILTER_WITH_TOOL_ACTIVITY[b"tool_result"] == Kept("tool_result")
-    assert FILTER.keys() == {name.encode() for name in PARSERS}
-    assert FILTER_WITH_TOOL_ACTIVITY.keys() == {name.encode() for name in [*PARSERS, *TOOL_ACTIVITY]}
+    assert FILTER.keys() == {b"execution_end", *(name.encode() for name in PARSERS)}
+    names = ["execution_end", *PARSERS, *TOOL_ACTIVITY]
+    assert FILTER_WITH_TOOL_ACTIVITY.keys() == {name.encode() for name in names}
 
 
 # However a stream is framed and cut, a run becomes the same events

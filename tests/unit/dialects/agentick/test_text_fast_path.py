@@ -582,11 +582,13 @@ def test_texts_are_good_together_only_if_each_is_good_alone(encoded: list[bytes]
 @examples(250)
 @given(st.lists(PLAIN, min_size=1, max_size=3))
 def test_a_template_gives_the_texts_of_frames_or_nothing(frames: list[bytes]) -> None:
-    match = FrameTemplate(orjson.loads(BLOCK[6:])).match(b"".join(frames))
-    if match is not None:
-        deltas, rest = match
-        read = for_slow_path([START, *frames[: len(frames) - rest.count(b"\n\n")]])
-        assert texts_of(deltas) == texts(told(EventReader(max_frame=MAX_FRAME), read))
+    template = FrameTemplate(orjson.loads(BLOCK[6:]))
+    deltas, count = template.match_lines([frame[:-1] for frame in frames], 0)
+    alone = [(template.match(frame), [frame]) for frame in frames]
+    for matched, read in [(deltas, frames[:count]), *alone]:
+        if matched is not None:
+            said = told(EventReader(max_frame=MAX_FRAME), for_slow_path([START, *read]))
+            assert texts_of(matched) == texts(said)
 
 
 def test_a_text_longer_than_a_read_comes_whole() -> None:
@@ -601,10 +603,10 @@ def test_texts_are_matched_before_a_frame_that_ends_like_one() -> None:
     template = FrameTemplate({"sessionId": "s", "data": {"blockIndex": 0, "executionId": "e1"}})
     begin = b'data: {"type":"event","event":"%b","sessionId":"s","data":{"type":"%b","id":"1",'
     text = begin % (b"content_delta", b"content_delta") + b'"blockType":"text","blockIndex":0,"delta":"%b"'
-    end = b',"executionId":"e1"}}\n\n'
+    end = b',"executionId":"e1"}}\n'
     message = begin % (b"message", b"message") + b'"message":{},"model":"m"' + end
-    match = template.match(text % b"Hel" + end + text % b"lo" + end + message + b"data: {}\n\n")
-    assert match is not None
-    assert match[0].encoded == [b"Hel", b"lo"]
-    assert match[1] == message + b"data: {}\n\n"
-    assert template.match(message) is None
+    deltas, count = template.match_lines([b"data: {}\n", text % b"Hel" + end, text % b"lo" + end, message], 1)
+    assert deltas is not None
+    assert deltas.encoded == [b"Hel", b"lo"]
+    assert count == 2
+    assert template.match(message + b"\n") is None
