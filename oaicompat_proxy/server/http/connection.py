@@ -106,6 +106,7 @@ class Connection(ParsingState):
             super().data_received(data)
             return
         head, self.head = self.head, b""
+        had_read_request = self.has_read_request
         super().data_received(data)
         is_idle = self.is_idle
         if is_idle or self.has_parse_error:
@@ -114,8 +115,8 @@ class Connection(ParsingState):
             self._grow_head(len(data))
             if self._head_timer is None:
                 self._head_timer = self.loop.call_later(self._config.head_timeout, self._give_up_head)
-        elif self.has_read_request:
-            self._grow_head(len(data))  # of the next request
+        elif had_read_request and self.has_read_request:
+            self._grow_head(len(data))  # of the next request; before it, these bytes ended the body of this one
         elif self._head_size:
             self._end_head()
 

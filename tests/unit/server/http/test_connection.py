@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import logging
 import zlib
@@ -10,7 +11,7 @@ import pytest
 
 from tests.support.conformance import check_body, check_error_body
 from tests.support.proxy import CHAT, Line, StartProxy, chat_body
-from tests.support.scripted_gateway import Agent, run
+from tests.support.scripted_gateway import OPENING, Agent, closing, run, text
 
 KEY = "sk-proj-0123456789abcdef"
 HEAD = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n".encode()
@@ -56,6 +57,7 @@ async def test_what_is_no_request_is_an_error_of_openais(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     front = await proxy()
+    caplog.clear()  # a start may warn
     line = await front.dial()
     await line.send(sent)
     status, _, message = await read_error(line)
@@ -134,6 +136,39 @@ async def test_a_body_that_has_been_read_does_not_cost_the_connection(proxy: Sta
         received = await line.read(int(headers["content-length"]))
         assert (status, headers.get("connection")) == (expected, None)
     assert check_body(received).text == "Hello"
+
+
+@pytest.mark.parametrize("size", [50_000, 300_000, 2_000_000])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_long_body_does_not_cost_the_connection(
+    proxy: StartProxy, agent: Agent, size: int, stream: bool
+) -> None:
+    """Its last bytes are no head of a next request, however many they are: a long conversation keeps its connection."""
+    agent.plays(run("Hello"))
+    line = await (await proxy()).dial()
+    for _ in range(3):
+        await line.post(chat_body("x" * size, stream=stream))
+        status, headers = await line.read_head()
+        assert status == 200
+        assert headers.get("connection") != "close"
+        if stream:
+            assert (await line.read_chunks()).endswith(b"[DONE]\n\n")
+        else:
+            await line.read(int(headers["content-length"]))
+    assert len(agent.runs) == 3
+
+
+async def test_a_next_head_that_has_no_end_closes_the_connection(proxy: StartProxy, agent: Agent) -> None:
+    """It comes while the first request is answered, which loses nothing."""
+    gate = asyncio.Event()
+    agent.plays(OPENING, text("Hello"), gate, closing())
+    line = await (await proxy(max_head=8192)).dial()
+    await line.post(chat_body("x" * 300_000))
+    await agent.until(lambda: agent.runs)
+    for _ in range(3):
+        await line.send(b"GET /" + b"x" * 4000)
+    gate.set()
+    assert (await line.read_to_end()).count(b"[DONE]") == 1
 
 
 async def test_a_fault_outside_the_application_is_a_500_without_its_reason(
