@@ -70,6 +70,7 @@ def test_no_byte_before_the_last_makes_a_success(path: Path) -> None:
     assert text == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_cut_after_any_frame_is_told_to_both_kinds_of_client(path: Path) -> None:
     data = path.read_bytes()
@@ -99,6 +100,7 @@ def test_the_whole_is_one_answer_or_one_error(path: Path) -> None:
     assert check_stream(stream, include_usage=True) == check_body(body)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_responses_api_says_what_chat_says(path: Path) -> None:
     chat = translate(read_events([path.read_bytes()]), PLAIN)
@@ -115,6 +117,7 @@ def test_the_responses_api_says_what_chat_says(path: Path) -> None:
     assert (told.text, told.calls) == (expected.text, expected.tool_calls)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_responses_api_tells_of_a_cut_after_any_frame(path: Path) -> None:
     frames = path.read_bytes().split(b"\n\n")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +28,8 @@ from tests.support.proxy import CHAT, StartProxy, chat_body
 from tests.support.responses_conformance import check_response_body, check_response_stream
 from tests.support.scripted_gateway import PATIENCE, Agent, answer, run
 from tests.unit.api.openai.completions.test_encoder import read_body, read_stream
+
+pytestmark = pytest.mark.slow
 
 COMPLETIONS = "/v1/completions"
 RESPONSES = "/v1/responses"

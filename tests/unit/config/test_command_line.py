@@ -98,6 +98,7 @@ def flags_of(name: str, value: Any) -> list[str]:
     return [word for each in words_of(value) for word in (flag(name), each)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("each", fields(Config), ids=lambda each: each.name)
 def test_a_flag_overrides_a_variable_which_overrides_the_file_which_overrides_the_default(
     each: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

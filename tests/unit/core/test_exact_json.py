@@ -106,6 +106,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @examples(40)
 @given(st.dictionaries(st.text(), VALUES), st.sampled_from([None, 1, "\t"]), st.booleans())
 def test_every_member_and_item_is_cut_out_whole(value: dict[str, Any], indent: Any, ascii_only: bool) -> None:
@@ -115,6 +116,7 @@ def test_every_member_and_item_is_cut_out_whole(value: dict[str, Any], indent: A
     assert [json.loads(part) for part in read_items(json.dumps(items, indent=indent))] == items
 
 
+@pytest.mark.slow
 @examples(40)
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), VALUES))
 def test_no_value_that_would_change_escapes(value: dict[str, Any]) -> None:

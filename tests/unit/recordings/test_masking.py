@@ -50,6 +50,7 @@ def outcome_of(native: bytes, manner: Manner) -> Outcome:
     return translate(read_events([native], include_tool_activity=include_tool_activity, dialect=manner.dialect), manner)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("manner", MANNERS, ids=lambda manner: manner.server_tools)
 @pytest.mark.parametrize("path", NATIVES, ids=lambda path: path.stem)
 def test_the_answer_to_a_masked_run_is_the_masked_answer(path: Path, manner: Manner) -> None:
@@ -65,6 +66,7 @@ def test_the_answer_to_a_masked_run_is_the_masked_answer(path: Path, manner: Man
     assert mask_as(collected(masked, manner), ANSWERS) == mask_as(collected(plain, manner), ANSWERS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NATIVES, ids=lambda path: path.stem)
 def test_masking_twice_is_masking_once(path: Path) -> None:
     once = mask(path.read_bytes())
@@ -79,6 +81,7 @@ def test_masking_twice_is_masking_once_for_an_unknown_event() -> None:
     assert mask(once) == once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NATIVES, ids=lambda path: path.stem)
 def test_cuts_change_nothing(path: Path) -> None:
     native = path.read_bytes()
@@ -207,6 +210,7 @@ EVENTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fields", "name"), EVENTS, ids=lambda value: value if isinstance(value, str) else "")
 def test_no_secret_stays_in_any_field_of_any_event(fields: RecordedFields, name: str) -> None:
     rules = fields.events.get(name, {"data": None, "delta": None, "name": None})

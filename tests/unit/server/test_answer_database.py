@@ -86,6 +86,7 @@ async def test_only_its_owner_may_read_the_file(database: AnswerDatabase, tmp_pa
         assert not stat.S_IMODE(file.stat().st_mode) & 0o077, file
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_used_is_a_setting_that_cannot(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(b"no database at all" * 1000)
     for path in (tmp_path / "text", tmp_path / "none" / "there", tmp_path):
@@ -93,6 +94,7 @@ def test_a_file_that_cannot_be_used_is_a_setting_that_cannot(tmp_path: Path) -> 
             AnswerDatabase(path, ttl=60, most=3)
 
 
+@pytest.mark.slow
 async def test_a_broken_file_fails_alone_what_needs_it(
     database: AnswerDatabase, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

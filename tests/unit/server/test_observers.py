@@ -36,6 +36,7 @@ async def test_two_applications_count_by_themselves(proxy: StartProxy, agent: Ag
     assert (await scrape(second)).total("oaicompat_runs_total") == 0
 
 
+@pytest.mark.slow
 async def test_the_last_run_of_a_worker_counts(agent: Agent) -> None:
     agent.plays(run("Hello"))
     config = Config(**{**SETTINGS, "upstream": agent.url})

@@ -82,6 +82,7 @@ def test_a_long_question_has_an_end() -> None:
     assert len(read_question({"raw": {"a": "x" * 10_000, "b": 1}}).text) == MAX_QUESTION
 
 
+@pytest.mark.slow
 def test_many_tools_cost_no_square() -> None:
     many = [{"name": f"t{number}", "args": {"n": number}} for number in range(20_000)]
     assert len(read_question(many).arguments) == 20_000

@@ -127,6 +127,7 @@ def test_a_placeholder_settles_nothing(text: str) -> None:
     assert told.is_placeholder == is_placeholder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 4096, 10 * MEGABYTE])
 def test_a_long_result_is_read_by_its_head(size: int) -> None:
     long = b"".join([START, frame("tool_result_start", callId="c1", name="tide"), result("x" * MEGABYTE), DONE])

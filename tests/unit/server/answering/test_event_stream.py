@@ -44,6 +44,7 @@ async def test_no_ping_comes_before_the_commit(proxy: StartProxy, agent: Agent) 
     assert (await chat).status == 502
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [closing(), [failure("Model exploded")]])
 async def test_a_first_word_that_comes_just_when_patience_ends_is_no_second_opening(
     proxy: StartProxy, agent: Agent, ending: list[bytes]
@@ -64,6 +65,7 @@ async def test_a_first_word_that_comes_just_when_patience_ends_is_no_second_open
         assert (answer.text, answer.role) == ("Hello", "assistant")
 
 
+@pytest.mark.slow
 async def test_a_client_that_stalls_at_the_very_end_is_dropped(proxy: StartProxy, agent: Agent) -> None:
     """The last write waits for the client like all others, and no longer."""
     agent.plays(OPENING, b"".join([text("x" * 1_000_000)] * 12 + closing()))

@@ -316,6 +316,7 @@ async def test_a_client_that_leaves_releases_an_agent_that_pours(proxy: StartPro
 # What is left of it
 
 
+@pytest.mark.slow
 async def test_an_answer_leaves_no_circles_for_the_garbage_collector(proxy: StartProxy, agent: Agent) -> None:
     """So that what it held is free at once, and there is nearly nothing to collect under load."""
     agent.plays(run("Hello"))
@@ -452,6 +453,7 @@ async def test_a_client_never_learns_the_name_of_its_session(proxy: StartProxy, 
         assert not any(each.session in str(answered.headers) for answered in received)
 
 
+@pytest.mark.slow
 async def test_a_burst_of_answers_leaves_no_session(proxy: StartProxy, agent: Agent) -> None:
     """More answers than a gateway closes sessions for in the same time: the closes wait for their turn."""
     gate = asyncio.Event()
@@ -585,6 +587,7 @@ async def test_a_client_that_takes_nothing_of_a_whole_answer_is_dropped(proxy: S
     await no_tasks_left(besides=tasks | agent.tasks)
 
 
+@pytest.mark.slow
 async def test_a_slow_client_gets_everything(proxy: StartProxy, agent: Agent) -> None:
     agent.replies("/send", Reply(Pouring("x" * 10_000, count=800)))
     line = await (await proxy(send_timeout=5)).dial(receive_buffer=16 * 1024)

@@ -146,6 +146,7 @@ async def test_a_sane_id_of_the_clients_is_kept(proxy: StartProxy, own: str) -> 
     assert only(received, "x-request-id") == own
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "own",
     [
@@ -318,6 +319,7 @@ async def test_by_default_a_preflight_allows_nothing(
     assert not browser_may_call(received, page, "POST")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", ANSWERS, ids=str)
 @pytest.mark.parametrize("cors", ["*", PAGE, f"https://first.example,{PAGE}", f"https://first.example, {PAGE} "])
 async def test_an_allowed_page_may_read_every_answer_and_what_helps_it(

@@ -130,6 +130,7 @@ async def test_a_client_that_takes_nothing_of_a_stream(proxy: StartProxy, agent:
     check_only(await until(front, running=0), "client_gone", "client_gone")
 
 
+@pytest.mark.slow
 async def test_a_client_that_takes_nothing_of_a_whole_answer(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(run(*["x" * 60_000] * 400))
     front = await proxy(send_timeout=0.2)

@@ -77,6 +77,7 @@ def lines_of(caplog: pytest.LogCaptureFixture) -> Iterator[str]:
     yield from (each.getMessage() for each in caplog.records if each.levelno >= logging.INFO)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sent", "status", "logged"), CASES.values(), ids=CASES)
 @pytest.mark.parametrize("whole", [True, False], ids=["at once", "in pieces"])
 async def test_it_is_a_normal_answer_with_a_normal_line(

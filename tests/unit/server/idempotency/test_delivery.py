@@ -51,6 +51,7 @@ async def test_a_whole_answer_is_kept_warm_if_that_is_wanted(proxy: StartProxy, 
         assert check_body(body).text == "Hello"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stalls", ["the first", "a joiner"])
 async def test_who_stalls_is_dropped_alone(proxy: StartProxy, agent: Agent, stalls: str) -> None:
     """The answer is longer than what is kept: so the agent waits for both, until one is given up."""

@@ -51,6 +51,7 @@ def in_one_turn(loop_factory: LoopFactory, *records: logging.LogRecord) -> tuple
     return during, stream.seen
 
 
+@pytest.mark.slow
 @LOOPS
 def test_lines_of_one_turn_are_one_write(loop_factory: LoopFactory) -> None:
     assert in_one_turn(loop_factory, *map(record, "abc")) == ([], ["a\nb\nc\n"])

@@ -65,6 +65,7 @@ def test_there_are_only_so_many_models() -> None:
     assert metrics.total("oaicompat_runs_total", gen_ai_request_model="other") == 10
 
 
+@pytest.mark.slow
 def test_another_worker_shows_a_run_that_was_flushed() -> None:
     with shared_metrics.sharing():
         scene = Scene("demo")

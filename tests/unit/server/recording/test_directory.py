@@ -36,6 +36,7 @@ def sizes(path: Path) -> dict[str, int]:
     return {each.name: each.stat().st_size for each in sorted(path.iterdir())}
 
 
+@pytest.mark.slow
 def test_the_oldest_make_room_for_one_that_grows(tmp_path: Path) -> None:
     directory = RecordingDirectory(tmp_path, total=1000)
     for number in range(3):
@@ -49,6 +50,7 @@ def test_the_oldest_make_room_for_one_that_grows(tmp_path: Path) -> None:
     assert sizes(tmp_path) == {name(3): 1000}
 
 
+@pytest.mark.slow
 def test_one_that_runs_is_never_deleted(tmp_path: Path) -> None:
     directory = RecordingDirectory(tmp_path, total=1000)
     running = write(directory, 0, 600)

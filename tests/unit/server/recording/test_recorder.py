@@ -89,6 +89,7 @@ async def test_what_was_said_is_masked_by_default_and_replays_all_the_same(
     assert compare(recording) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("scenario", sorted(SCENARIOS.keys() - {"silent", "long"}))
 async def test_a_run_of_every_kind_replays_to_what_was_recorded(

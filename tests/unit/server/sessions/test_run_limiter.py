@@ -274,6 +274,7 @@ async def test_a_client_that_leaves_while_it_waits_is_forgotten(proxy: StartProx
     await line.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("end", ["well", "failed", "cut", "refused", "client left"])

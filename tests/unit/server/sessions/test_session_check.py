@@ -34,6 +34,7 @@ async def forgotten(front: Proxy) -> float:
     return (await scrape(front)).total("oaicompat_sessions_forgotten_total")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("wire", WIRES)

@@ -94,6 +94,7 @@ async def test_the_proxy_recovers_when_the_gateway_comes_back(proxy: StartProxy,
 # No event stream
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize(
     ("reply", "code"),
@@ -149,6 +150,7 @@ async def test_the_type_of_an_event_stream_may_have_parameters(proxy: StartProxy
 # Broken streams
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize(
     "steps",

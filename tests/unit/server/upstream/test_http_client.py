@@ -157,6 +157,7 @@ async def ask(client: HttpClient, gateway: Gateway, number: int = 0) -> tuple[as
     return asking, peer
 
 
+@pytest.mark.slow
 @READINGS
 @pytest.mark.parametrize("name", WHOLE)
 @on_every_loop
@@ -266,6 +267,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @READINGS
 @pytest.mark.parametrize("name", BROKEN)
 @on_every_loop
@@ -336,6 +338,7 @@ CUT_OFF = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["close", "reset"])
 @READINGS
 @pytest.mark.parametrize("name", CUT_OFF)

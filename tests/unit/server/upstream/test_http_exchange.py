@@ -533,6 +533,7 @@ def exchanges() -> int:
     return sum(isinstance(each, Exchange) for each in gc.get_objects())
 
 
+@pytest.mark.slow
 @timeless
 async def test_nobody_remembers_an_exchange_that_is_over() -> None:
     before = exchanges()

@@ -121,6 +121,7 @@ def test_earlier_items_come_from_the_server_alone() -> None:
     assert fault_of({"input": [USER, result], EARLIER_ITEMS: 2})[0] == "input[1].call_id"
 
 
+@pytest.mark.slow
 def test_a_large_body_takes_time_by_its_size() -> None:
     limits = RequestLimits(media=1000, messages=20_000, parts=50_000, text=1 << 30, values=1_000_000)
 
