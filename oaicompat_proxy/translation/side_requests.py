@@ -75,12 +75,10 @@ _EMPTY: Mapping[Kind, str] = {
 _TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _CONVERSATION = re.compile(r"<chat_history>|\nConversation:|\nHere's the conversation:\s*```")
 """What stands in a prompt in front of the conversation."""
-_INTRODUCTION = re.compile(r"\s*Generate a (?:concise )?title for (?:this conversation|the following content):\s*")
-_SPEAKER = re.compile(r"\s*(?:<user>|(?:user|human)\s*:)\s*", re.IGNORECASE)
-_NEXT_SPEAKER = re.compile(
-    r"\n\s*(?:</?(?:user|assistant|chat_history)>|(?:assistant|ai|user|human)\s*:)", re.IGNORECASE
-)
-_SESSION = re.compile(r"\s*<session>")
+_INTRODUCTION = re.compile(r"Generate a (?:concise )?title for (?:this conversation|the following content):")
+_SPEAKER = re.compile(r"<user>|(?:user|human) ?:", re.IGNORECASE)
+_NEXT_SPEAKER = re.compile(r"\n(?:</?(?:user|assistant|chat_history)>|(?:assistant|ai|user|human) ?:)", re.IGNORECASE)
+_SESSION = "<session>"
 _NO_TITLE_CHARACTERS = re.compile(r"[\x00-\x20\x7f\"'`*#<>{}\[\]|\\\u2028\u2029]+")
 _JSON_FORM = '\nJSON format: { "title":'
 _SCHEMAS = (
@@ -103,8 +101,9 @@ def find_side_request(asked: AgentRequest) -> SideRequest | None:
     for role, text, kind in HEADS:
         if (system if role == "system" else user).startswith(text):
             return SideRequest(kind, _EMPTY.get(kind) or _title(asked, user, "" if role == "system" else text))
-    if _asks_for_title(asked.parameters) and (session := _SESSION.match(user)) is not None:  # Claude Code
-        return SideRequest("title", _json_title(_shorten(user[session.end() :].partition("</session>")[0])))
+    if user.startswith(_SESSION) and _asks_for_title(asked.parameters):  # Claude Code
+        words = user[len(_SESSION) : READ].partition("</session>")[0]
+        return SideRequest("title", _json_title(_shorten(words)))
     return None
 
 
@@ -147,6 +146,7 @@ def _first_words(asked: AgentRequest) -> str:
 def _words_of_user(words: str) -> str:
     """What the first speaker says in a transcript, or all of a text that is none."""
     for opening in (_INTRODUCTION, _SPEAKER):
+        words = words.lstrip()
         if (found := opening.match(words)) is not None:
             words = words[found.end() :]
     following = _NEXT_SPEAKER.search(words)

@@ -49,7 +49,8 @@ def copied_from_here(target: Path) -> Path:
             continue
         *sources, to = rest.split()
         for source in sources:
-            place = target / to / source if to.endswith("/") else target / to
+            place = target / to / Path(source).name if to.endswith("/") else target / to
+            place.parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if (ROOT / source).is_dir() else shutil.copy)(ROOT / source, place)
     return target
 

@@ -69,7 +69,8 @@ CHAT_CLIENT = ApiClient(
 
 def _build_response(prompt: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     functions = [*fields.get("functions", ()), *(tool["function"] for tool in fields.get("tools", ()))]
-    return {"input": prompt, "tools": [{"type": "function", **function} for function in functions]}
+    tools = [{"type": "function", **function} for function in functions]
+    return {"input": prompt, "tools": tools, "store": False}  # a stored response would keep its session
 
 
 def _read_response(answer: ResponseAnswer) -> Said:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,6 +91,16 @@ async def test_a_health_check_is_answered_in_one_word(proxy: StartProxy, agent: 
     answer = await front.post(json.dumps(said).encode(), path="/v1/messages")
     assert check_message_body(answer.body).text == "OK"
     assert agent.runs == []
+
+
+async def test_it_counts_for_no_budget(proxy: StartProxy, agent: Agent, tmp_path: Path) -> None:
+    agent.plays(run("Hello"))
+    keys = tmp_path / "keys.toml"
+    keys.write_text(f'[keys.app]\nhash = "{sha256(b"sk-app").hexdigest()}"\nbudget = {{ runs_per_day = 1 }}\n')
+    front = await proxy(side_requests="answer", api_keys_file=str(keys))
+    for prompt, status in [(TITLE_PROMPT, 200), (TITLE_PROMPT, 200), ("Hi", 200), ("Hi", 429)]:
+        answer = await front.post(chat_body(prompt), headers={"Authorization": "Bearer sk-app"})
+        assert answer.status == status
 
 
 async def test_a_model_may_differ(proxy: StartProxy, agent: Agent) -> None:

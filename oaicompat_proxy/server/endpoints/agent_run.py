@@ -122,7 +122,7 @@ async def _answer(plan: AnswerPlan, text: str) -> web.StreamResponse:
     answer = plan.new_answer(new_translator(plan.options), None)
 
     async def on_complete() -> None:
-        await plan.store(answer)
+        await plan.store(answer, of_run=False)
 
     return await plan.send(KnownAnswer(text), answer, on_complete)
 

@@ -71,13 +71,13 @@ class AnswerPlan:
             await self.runtime.stored_answers.add(context.caller.scope, entries)
         return replace(asked, stored_input=b"", change=None) if entries or asked.change is not None else asked
 
-    async def store(self, answer: StreamedAnswer | WholeAnswer) -> None:
-        """Stores what later requests may refer to of the complete answer."""
+    async def store(self, answer: StreamedAnswer | WholeAnswer, *, of_run: bool = True) -> None:
+        """Stores what later requests may refer to of the complete answer. `of_run`: a run made it, which counts."""
         form = answer.encoder if isinstance(answer, StreamedAnswer) else answer.builder
         entries, context = self.api.answer_entries(form, self.options.form), self.context
         if self.change is not None and context.entry is not None:
             await context.entry.change(self.api, self.change, form)
-        if context.caller.counted:
+        if of_run and context.caller.counted:
             await settle(context)
         if context.kept is not None:
             await context.kept.complete(entries)

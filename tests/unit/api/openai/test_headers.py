@@ -4,7 +4,7 @@ from oaicompat_proxy.api.openai.headers import answer_headers, rate_headers
 
 
 def test_a_limit_is_three_headers() -> None:
-    assert rate_headers(limit=60, remaining=59, reset=1) == {
+    assert rate_headers(limit=60, remaining=59, reset=1, unit="requests") == {
         "x-ratelimit-limit-requests": "60",
         "x-ratelimit-remaining-requests": "59",
         "x-ratelimit-reset-requests": "1s",

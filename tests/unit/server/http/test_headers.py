@@ -451,7 +451,7 @@ async def test_head_does_not_leave_a_body_on_the_connection(proxy: StartProxy) -
         await line.read_head()
     await line.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     status, _ = await line.read_head()
-    assert (status, await line.read_to_end()) == (200, b'{"status": "ok"}')
+    assert (status, json.loads(await line.read_to_end())["status"]) == (200, "ok")
 
 
 # What the bodies say they are

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client import disable_created_metrics, enable_created_metrics
@@ -18,6 +20,9 @@ from tests.support.proxy import StartProxy, chat_body
 from tests.support.scripted_gateway import OPENING, Agent, Reply, answer, failure, run
 
 DASHBOARD = ROOT / "scripts" / "deploy" / "grafana" / "oaicompat-proxy.json"
+
+KEY = "sk-harbor"
+AUTHORIZED = {"Authorization": f"Bearer {KEY}"}
 
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 
@@ -32,19 +37,25 @@ def as_set_up_by_the_command() -> Iterator[None]:
     enable_created_metrics()
 
 
-async def everything(proxy: StartProxy, agent: Agent) -> Exposition:
+async def everything(proxy: StartProxy, agent: Agent, tmp_path: Path) -> Exposition:
     """After runs that leave a sample of every metric."""
+    keys = tmp_path / "keys.toml"
+    digest = hashlib.sha256(KEY.encode()).hexdigest()
+    keys.write_text(f'[keys.harbor]\nhash = "{digest}"\nbudget = {{ runs_per_day = 4 }}\n')
     agent.replies("/send", answer({}, 500), Reply([failure("gone")]), Reply(run("Hello")))
-    front = await proxy(sessions="recognise")
+    front = await proxy(sessions="recognise", side_requests="answer", api_keys_file=str(keys))
     for _ in range(3):
-        await front.chat()
+        await front.post(chat_body(), headers=AUTHORIZED)
+    await front.post(chat_body(max_tokens=1), headers=AUTHORIZED)
     agent.plays(OPENING, asyncio.Event())
     line = await front.dial()
-    await line.post(chat_body())
+    await line.post(chat_body(), headers=[f"Authorization: Bearer {KEY}"])
     await agent.until(lambda: agent.runs and agent.runs[-1].outcome == "playing")
     line.reset()
     await agent.until(lambda: agent.runs[-1].outcome == "left")
     agent.kept_sessions.update(each.session for each in agent.runs)
+    while (await front.post(chat_body(), headers=AUTHORIZED)).status != 429:
+        agent.plays(run("Hello"))
     return await scrape(front)
 
 
@@ -78,8 +89,8 @@ def test_boundaries_are_those_that_opentelemetry_advises(definition: Definition,
     assert list(definition.buckets)[: len(advised)] == advised
 
 
-async def test_every_metric_is_there_with_its_labels(proxy: StartProxy, agent: Agent) -> None:
-    metrics = await everything(proxy, agent)
+async def test_every_metric_is_there_with_its_labels(proxy: StartProxy, agent: Agent, tmp_path: Path) -> None:
+    metrics = await everything(proxy, agent, tmp_path)
     ours = {family.name: family for family in metrics.families if family.name.startswith(("oaicompat_", "gen_ai_"))}
     assert set(ours) == {each.name.removesuffix("_total") for each in ALL}
     for each in ALL:
