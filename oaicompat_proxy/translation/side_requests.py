@@ -34,13 +34,14 @@ class _Head(NamedTuple):
 
 
 HEADS = (
-    # Open WebUI 0.5 to 0.11, backend/open_webui/config.py: DEFAULT_TITLE_GENERATION_PROMPT_TEMPLATE,
+    # Open WebUI 0.5 to 0.12, backend/open_webui/config.py: DEFAULT_TITLE_GENERATION_PROMPT_TEMPLATE,
     # DEFAULT_TAGS_…, DEFAULT_FOLLOW_UP_…, DEFAULT_AUTOCOMPLETE_GENERATION_PROMPT_TEMPLATE
     _Head("user", "### Task:\nGenerate a concise, 3-5 word title with an emoji summarizing the chat history.", "title"),
     _Head("user", "### Task:\nGenerate a concise title summarizing the chat history.", "title"),
     _Head("user", "Create a concise, 3-5 word title with an emoji as a title for the chat history", "title"),
     _Head("user", "### Task:\nGenerate 1-3 broad tags categorizing the main themes of the chat history", "tags"),
     _Head("user", "### Task:\nSuggest 3-5 relevant follow-up questions or prompts that the user might", "follow_ups"),
+    _Head("user", "### Task:\nPredict 3-5 useful messages this user might naturally send next to advance", "follow_ups"),
     _Head("user", "### Task:\nYou are an autocompletion system. Continue the text in `<text>`", "autocomplete"),
     # LibreChat, @librechat/agents src/utils/title.ts: defaultCompletionPrompt
     _Head("user", "Provide a concise, 5-word-or-less title for the conversation", "title"),

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from oaicompat_proxy.api.openai.chat.request import parse
 from oaicompat_proxy.core.message import Media, Message, Text, Tool
 from oaicompat_proxy.core.request import AgentRequest
 from oaicompat_proxy.translation.side_requests import HEADS, TITLE_SIZE, SideRequest, find_side_request
+
+RECORDED = json.loads((Path(__file__).parent / "recorded_side_requests.json").read_text("utf-8"))
+"""Requests as a relay behind the front end noted them; the test of each application sees that they are still sent so."""
+ANSWERS = {
+    "title": {"title": "When is high tide in Brest?"},
+    "tags": {"tags": []},
+    "follow_ups": {"follow_ups": []},
+    "autocomplete": {"text": ""},
+}
 
 HISTORY = "<chat_history>\nUSER: When is high tide in Brest\ntomorrow?\nASSISTANT: At 06:12.\n</chat_history>"
 OPEN_WEBUI_TITLE = (
@@ -87,6 +98,18 @@ def asked(*messages: tuple[str, str], **parameters: Any) -> AgentRequest:
 )
 def test_prompts_of_front_ends(messages: list[tuple[str, str]], expected: SideRequest) -> None:
     assert find_side_request(asked(*messages)) == expected
+
+
+@pytest.mark.parametrize("recorded", RECORDED, ids=lambda recorded: recorded["kind"] or "runs")
+def test_recorded_requests(recorded: dict[str, Any]) -> None:
+    """What has no kind wants words of the model's: an emoji, search queries, a picture's prompt, a merged answer."""
+    found = find_side_request(parse(json.dumps(recorded["body"]).encode(), max_media=0, max_messages=100))
+    if recorded["kind"] is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert found.kind == recorded["kind"]
+        assert json.loads(found.answer) == ANSWERS[found.kind]
 
 
 @pytest.mark.parametrize(
