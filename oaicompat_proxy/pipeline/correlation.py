@@ -116,6 +116,8 @@ class Correlator:
         self._run: _Run | None = None
         self._sent_blocks = Blocks()
         self._due: deque[Sent] = deque()
+        self._ending: int | None = None
+        """The frame that ended the answer."""
 
     def native(self, ms: float, data: bytes) -> None:
         """One read of the agent's stream."""
@@ -128,6 +130,7 @@ class Correlator:
         """The agent's stream is over, and another one goes on in its place."""
         if self._run is not None:
             self._end_stream(self._run, ms)
+            self._ending = None
             self._owe(self._run.pipeline.restart(""))
             self._run.activity = self._new_reader("")
 
@@ -140,7 +143,8 @@ class Correlator:
             self._add_event(ms, block)
 
     def body(self, ms: float, data: bytes) -> None:
-        """An answer that was sent whole."""
+        """An answer that was sent whole, which the frame that ended it completes."""
+        self._due.clear()
         self._add_event(ms, data)
 
     def end(self, ms: float) -> None:
@@ -164,6 +168,8 @@ class Correlator:
     def _add_frame(self, run: _Run, ms: float, block: bytes) -> None:
         is_late = run.pipeline.is_over
         self._owe(run.pipeline.feed(block), frame=len(self.frames))
+        if run.pipeline.is_over and not is_late:
+            self._ending = len(self.frames)
         seen = self._read(run, block)
         is_sent = bool(self._due) and self._due[-1].frame == len(self.frames)
         use: Use = "sent" if is_sent else "late" if is_late else "read" if seen else "skipped"
@@ -188,18 +194,24 @@ class Correlator:
         self.time_line.add(ms, max(len(self.frames) - 1, 0), self._read(run, None), b"")
 
     def _owe(self, data: bytes, frame: int | None = None) -> None:
-        """`data`: what the client is to get now. Without a `frame` it is owed to the last one."""
+        """`data`: what the client is to get now. Without a `frame` it is owed to the one that `_last` names."""
         if count := sum(1 for _ in Blocks().feed(data)):
-            self._due.append(Sent(len(self.frames) - 1 if frame is None and self.frames else frame, count))
+            self._due.append(Sent(self._last() if frame is None else frame, count))
+
+    def _last(self) -> int | None:
+        """The frame that ended the answer, else the last one so far."""
+        if self._ending is not None:
+            return self._ending
+        return len(self.frames) - 1 if self.frames else None
 
     def _add_event(self, ms: float, block: bytes) -> None:
         frame = self._take_due()
         self.events.append(ClientEvent(len(self.events), ms, len(block), block[:HEAD], frame))
 
     def _take_due(self) -> int | None:
-        """The frame of the next event: the last one for the answer's end, which no frame makes."""
+        """The frame of the next event. The answer's end belongs to the frame that ended it."""
         if not self._due:
-            return len(self.frames) - 1 if self.frames else None
+            return self._last()
         frame, left = self._due.popleft()
         if left > 1:
             self._due.appendleft(Sent(frame, left - 1))

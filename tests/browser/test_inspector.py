@@ -14,7 +14,7 @@ import pytest
 from oaicompat_proxy.server.access.api_keys import digest_of
 from tests.browser.chromium import Browser, Page, Site
 from tests.support.demo import Demo
-from tests.support.inspection import API, until_row
+from tests.support.inspection import API, rows, until_row
 from tests.support.proxy import Proxy, StartProxy, chat_body
 from tests.support.scripted_gateway import OPENING, Agent, enveloped, failure, frame, run, text, tool_call
 
@@ -116,6 +116,22 @@ async def test_children_and_errors(browser: Browser, demo: Demo, proxy: StartPro
     await front.hang_up()
 
 
+async def test_the_end_of_an_answer_is_joined_to_the_frame_that_ended_it(
+    browser: Browser, demo: Demo, proxy: StartProxy
+) -> None:
+    front = await proxy(upstream=demo.url, inspect=True, inspect_content=True)
+    for body in (chat_body("[[scenario:fail]]", model="demo"), chat_body(model="demo", stream=False)):
+        await front.post(body)
+        row = await until_row(front, id=(await rows(front))[-1]["id"], state="over")
+        page = await open_run(browser, front, row)
+        left = "[...document.querySelectorAll('.grp')].filter(each => each.querySelector('.cell.right')).at(-1)"
+        assert "execution_end" in await page.run(f"{left}.querySelector('.cell').innerText")
+        assert await page.run(f"{left}.querySelector('.link').className") == "link"
+        sent = await page.run("[...document.querySelectorAll('.facts div')].at(-1).innerText")
+        assert "0 B" not in sent.split("\n")
+    await front.hang_up()
+
+
 async def test_masking_masks(browser: Browser, proxy: StartProxy, agent: Agent) -> None:
     call = tool_call("c", "look", json.dumps({"for": SECRET}))
     result = frame("tool_result", callId="c", name="look", result={"content": [{"type": "text", "text": SECRET}]})
@@ -213,7 +229,7 @@ async def test_a_key_without_the_right_gets_nothing(browser: Browser, proxy: Sta
     for key, words in (("sk-bob", "may not inspect"), ("sk-none", "Incorrect API key")):
         await page.run(f"document.querySelector('input').value = {key!r}; document.querySelector('button').click()")
         await shows(page, f"document.readyState === 'complete' && {TEXT}.includes({words!r})")
-        assert await page.run(FETCH.format(url=f"{API}/runs".removeprefix("/inspect/"), method="GET")) != "200"
+        assert (await page.run(FETCH.format(url=f"{API}/runs", method="GET"))).startswith("401")
     await page.run("document.querySelector('input').value = 'sk-ada'; document.querySelector('button').click()")
     await shows(page, f"document.readyState === 'complete' && {TEXT}.includes('No run yet')")
     assert await page.run("document.cookie") == "", "no script may read it"
@@ -268,11 +284,14 @@ async def test_it_fits_its_screen_and_has_its_picture(
     await browser.call("Emulation.setEmulatedMedia", scheme_feature, page.session)
     await page.show(f"{front.base}/inspect#/run/{row['id']}")
     await shows(page, "document.querySelectorAll('.grp').length")
-    assert await page.run("document.documentElement.scrollWidth <= innerWidth"), "nothing stands beside the screen"
+    assert await page.run("document.documentElement.scrollWidth") <= width, "nothing stands beside the screen"
     shot = await browser.call("Page.captureScreenshot", {"format": "png"}, page.session)
     picture = base64.b64decode(shot["data"])
     assert picture.startswith(b"\x89PNG")
     assert len(picture) > 10_000
     is_wanted = (width, scheme) == (1280, "light") and os.environ.get("OAICOMPAT_TEST_PICTURE")
     (PICTURE if is_wanted else tmp_path / "run.png").write_bytes(picture)
+    await page.run("location.hash = ''")
+    await shows(page, "document.querySelector('#rows')?.innerText.includes('success')")
+    assert await page.run("document.documentElement.scrollWidth") <= width, "nor does the list"
     await front.hang_up()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from oaicompat_proxy.api.registry import APIS
 from oaicompat_proxy.core.answer_options import AnswerOptions
 from oaicompat_proxy.pipeline.correlation import Blocks, Correlator
-from tests.support.scripted_gateway import OPENING, closing, frame, run, text
+from tests.support.scripted_gateway import OPENING, closing, failure, frame, run, text
 
 CHAT = APIS["chat"]
 
@@ -34,7 +34,8 @@ def test_each_event_belongs_to_the_frame_that_made_it() -> None:
 def test_frames_of_one_read_share_its_write() -> None:
     found = correlated(("native", b"".join(run("a", "b"))), ("client", chunks(6)))
     assert [event.frame for event in found.events][:3] == [3, 3, 4]
-    assert found.events[-1].frame == len(found.frames) - 1, "the end of the answer belongs to the last frame"
+    ending = next(each.number for each in found.frames if each.use == "late") - 1
+    assert found.events[-1].frame == ending, "the end of the answer belongs to the frame that ended it"
 
 
 def test_a_skipped_frame_has_its_size() -> None:
@@ -63,8 +64,16 @@ def test_frames_behind_the_end_are_late() -> None:
 
 def test_a_whole_answer_is_one_event_of_the_same_frames() -> None:
     found = correlated(("native", b"".join(run("Hi"))), ("body", b"{}"), stream=False)
-    assert len(found.events) == 1
+    ending = next(each.number for each in found.frames if each.use == "late") - 1
+    assert [event.frame for event in found.events] == [ending]
     assert found.frames[3].use == "sent"
+
+
+def test_an_error_belongs_to_the_frame_that_said_so() -> None:
+    broken, behind = failure("It broke"), frame("error", message="It broke")
+    found = correlated(("native", b"".join([*OPENING, text("Hi"), broken, behind])), ("client", chunks(4)))
+    assert [event.frame for event in found.events] == [3, 3, 4, 4]
+    assert found.frames[-1].use == "late"
 
 
 def test_a_frame_that_is_no_json_ends_the_answer() -> None:

@@ -11,7 +11,7 @@ const OUTCOMES = {
 const FILTERS = [["all", "All"], ["live", "Live"], ["success", "Success"], ["failed", "Failed"], ["other", "Other"]];
 const LANES = [["tick", "Ticks"], ["reasoning", "Reasoning"], ["text", "Text"], ["call", "Calls"], ["tool", "Tools"],
   ["child", "Children"], ["question", "Questions"], ["failure", "Failures"]];
-const USES = { sent: "became events", read: "read, not shown to the client", skipped: "not needed", late: "behind the end" };
+const USES = { sent: "became events", part: "became a part of the whole answer", read: "read, not shown to the client", skipped: "not needed", late: "behind the end" };
 const BATCH = 300; // groups that are shown at once
 
 let state = null, skew = 0, source = null, current = null;
@@ -59,6 +59,7 @@ function size(bytes) {
 }
 function seconds(value) {
   if (value == null) return "–";
+  if (value < .01 && value > 0) return (value * 1000).toFixed(1) + " ms";
   if (value < 1) return Math.round(value * 1000) + " ms";
   if (value < 60) return value.toFixed(value < 10 ? 2 : 1) + " s";
   return value < 3600 ? Math.floor(value / 60) + " min " + Math.floor(value % 60) + " s" : Math.floor(value / 3600) + " h " + Math.floor(value % 3600 / 60) + " min";
@@ -183,6 +184,7 @@ function fillRow(row, run) {
   }
   old.textContent = age(run);
   whole.textContent = took(run);
+  for (const cell of [session, ticks, used, first]) cell.classList.toggle("none", cell.textContent === "–");
   return row;
 }
 
@@ -256,9 +258,12 @@ class RunPage {
     const facts = [["Key", run.key === "-" ? "no key" : run.key], ["API", run.api],
       ["Duration", took(run)], ["First token", seconds(run.first_token)], ["Waited", seconds(run.waited)], ["Ticks", Math.max(run.ticks, this.found.spans.filter(span => span.lane === "tick").length)],
       ["Tokens in → out", tokens(run)], ["Finish", run.finish_reason || (run.state === "over" ? run.error || "–" : "–")],
-      ["From the agent", size(this.found.frames_total && run.received_bytes)], ["To the client", size(run.sent_bytes)]];
+      ["From the agent", size(this.found.frames_total && run.received_bytes)], ["To the client", size(this.sentBytes())]];
     this.nodes.facts.replaceChildren(...facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", { title: plain(value) }, visible(value)))));
   }
+
+  // The count of the run is of answers that are over; of others it is what was written.
+  sentBytes() { return Math.max(this.run.sent_bytes, this.events.reduce((sum, each) => sum + each.bytes, 0)); }
 
   fillError() {
     const error = this.found.error, notes = [];
@@ -304,7 +309,7 @@ class RunPage {
     const axis = make("div", {}, ...[0, .25, .5, .75, 1].map(part => make("span", {}, seconds(part * end / 1000))));
     if (this.nodes.line.contains(document.activeElement)) return;
     this.nodes.line.replaceChildren(
-      make("h2", {}, "Time line", make("small", {}, notes), legend()),
+      make("h2", {}, "Time line", make("small", {}, notes), legend([silent && "pause", pings && "ping", slow && "slow"])),
       make("div", { class: "lanes" }, lanes, make("div", { class: "axis" }, make("span"), axis)));
   }
 
@@ -340,11 +345,12 @@ class RunPage {
       if (!byFrame.has(event.frame)) byFrame.set(event.frame, []);
       byFrame.get(event.frame).push(event);
     }
-    if (byFrame.has(null)) groups.push({ kind: "end", use: "none", frames: [], events: byFrame.get(null) });
-    const isWhole = this.events.length === 1 && !this.run.stream;
+    if (byFrame.has(null)) groups.push({ kind: this.found.error && !this.frames.length ? "bad" : "end", use: "none", frames: [], events: byFrame.get(null) });
+    const isWhole = !this.run.stream;
     for (const frame of this.frames) {
       const events = byFrame.get(frame.n) || [], kind = kindOf(frame, events), last = groups.at(-1);
-      const use = frame.use === "sent" && !events.length && !isWhole && this.run.state === "over" ? "read" : frame.use;
+      const unseen = frame.use === "sent" && !events.length && (isWhole || this.run.state === "over");
+      const use = unseen ? isWhole && this.events.length && !this.found.error ? "part" : "read" : frame.use;
       const joins = last && last.use === use && last.frames.length && (use === "skipped" || use === "late" || (last.kind === kind && last.frames[0].name === frame.name));
       if (joins) { last.frames.push(frame); last.events.push(...events); }
       else groups.push({ kind, use, frames: [frame], events: [...events] });
@@ -386,9 +392,9 @@ class RunPage {
     const dim = group.use === "skipped" || group.use === "late";
     const box = make("div", { class: "grp t-" + group.kind, role: "group", "aria-label": groupLabel(group) });
     const names = [...new Set(group.frames.map(frame => frame.name || "frame"))];
-    const left = group.frames.length ? this.cell(key + "l", dim ? (group.use === "late" ? "behind the end" : "not needed") : names[0], group.frames, dim, dim ? names.join(", ") : saying(group.frames)) : make("div", { class: "cell dim" }, make("div", { class: "peek" }, "sent by the proxy itself"));
-    const link = make("div", { class: "link" + (dim ? " none" : group.events.length ? "" : " kept"), title: USES[group.use] || "" });
-    const right = group.events.length ? this.cell(key + "r", group.events.at(-1).name || "event", group.events, false, preview(group.events)) : make("div");
+    const left = group.frames.length ? this.cell(key + "l", dim ? (group.use === "late" ? "behind the end" : "not needed") : names[0], group.frames, dim, dim ? names.join(", ") : saying(group.frames)) : make("div", { class: "cell dim own" }, "by the proxy itself, before the agent’s first frame");
+    const link = make("div", { class: "link" + (group.events.length ? "" : dim ? " none" : group.use === "part" ? " kept part" : " kept"), title: USES[group.use] || "" });
+    const right = group.events.length ? this.cell(key + "r", [...new Set(group.events.map(event => event.name || "event"))].join(", "), group.events, false, preview(group.events)) : make("div");
     if (group.events.length) right.classList.add("right");
     box.append(left, link, right);
     return box;
@@ -538,29 +544,40 @@ function saying(frames) {
   return words.join("").slice(0, 600);
 }
 
-// The words of some events, as the client's program shows them.
+// The words of some events, as the client's program shows them, and what else they say.
 function preview(events) {
-  const words = [];
+  const words = [], says = [];
   for (const event of events.slice(0, 400)) {
     let data;
-    try { data = JSON.parse(dataOf(event.text)); } catch { if (event.name === "done") words.push("[DONE]"); continue; }
-    if (data.error) words.push(data.error.message ?? "error");
+    try { data = JSON.parse(dataOf(event.text)); } catch { if (event.name === "done") says.push("[DONE]"); continue; }
     const choice = data.choices && data.choices[0], delta = (choice && (choice.delta || choice.message)) || data.delta;
+    const error = data.error || (data.response && data.response.error), item = data.content_block || (event.name.endsWith(".added") && data.item);
+    if (error) says.push(error.message ?? "error");
+    if (item && item.name) says.push(item.type + " " + item.name);
     if (typeof data.delta === "string") words.push(data.delta);
     else if (choice && typeof choice.text === "string") words.push(choice.text);
-    else if (delta) {
-      const call = delta.tool_calls && delta.tool_calls[0] && delta.tool_calls[0].function;
-      words.push(delta.content || delta.text || delta.reasoning_content || delta.reasoning || delta.thinking || delta.partial_json || (call ? (call.name || "") + (call.arguments || "") : ""));
-    }
-    if (choice && choice.finish_reason) words.push(" finish: " + choice.finish_reason);
-    if (data.usage && !choice) words.push(" usage");
+    else if (delta) words.push(wordsOf(delta));
+    else for (const part of data.output || data.content || []) words.push(wordsOf(part.content && part.content[0] ? part.content[0] : part));
+    if (choice && choice.finish_reason) says.push("finish: " + choice.finish_reason);
+    if (delta && delta.stop_reason) says.push("stop reason: " + delta.stop_reason);
+    if (data.usage && !choice) says.push("usage");
   }
-  return words.join("").slice(0, 600);
+  return [words.join("").slice(0, 600), ...says].filter(Boolean).join(" · ");
 }
 
-function legend() {
-  const kinds = [["text", "text"], ["reasoning", "reasoning"], ["call", "call"], ["tool", "tool"], ["child", "child"], ["failure", "failure"]];
-  return make("span", { class: "legend", "aria-hidden": "true" }, kinds.map(([kind, title]) => make("span", {}, make("i", { class: "k-" + kind }), title)));
+function wordsOf(part) {
+  const call = part.tool_calls && part.tool_calls[0] && part.tool_calls[0].function;
+  return [part.content, part.text, part.reasoning_content, part.reasoning, part.thinking, part.partial_json, call && (call.name || "") + (call.arguments || "")].find(text => text && typeof text === "string") || "";
+}
+
+const MARKS = { pause: "silent", ping: "keep-alive", slow: "client reads slowly" };
+
+// `marks`: those that this run has.
+function legend(marks) {
+  const entry = (look, title) => make("span", {}, make("i", { class: look }), title);
+  return make("span", { class: "legend", "aria-hidden": "true" },
+    ["text", "reasoning", "call", "tool", "child", "failure"].map(kind => entry("k-" + kind, kind)),
+    marks.filter(Boolean).map(kind => entry(kind, MARKS[kind])));
 }
 
 // Talking to the proxy
