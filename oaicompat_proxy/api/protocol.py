@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from ..core.answer import Envelope, Part
 from ..core.errors import ProxyError
 from ..core.json_text import JsonText
+from ..core.model_info import Model
 from ..core.recorded_fields import RecordedFields
 from ..core.request import AgentRequest, EntryChange, RequestLimits
 
@@ -280,12 +281,12 @@ class ClientApi(Protocol):
     def encode_error(self, error: ProxyError, request_id: str = "") -> ErrorAnswer:
         """`request_id`: empty where no request is answered, as in a replay."""
 
-    def encode_model(self, name: str, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
+    def encode_model(self, model: Model, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
         """One model. `created`: Unix time in seconds. `owner`: the dialect behind it, such as `agentick`.
         `endpoints`: the paths at which it is served.
         """
 
-    def encode_models(self, names: Iterable[str], *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
+    def encode_models(self, models: Iterable[Model], *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
         """All models; the parameters as in `encode_model`."""
 
     def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import Field, fields
+from dataclasses import Field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import click
 
 from ..config.command_line import load_config, load_from_environment, read_file, settings_file, value_source
 from ..config.file import GATEWAY, FileError, SettingsFile, example_file, to_toml
-from ..config.settings import Config, ConfigError
+from ..config.model_info import MODEL_INFO
+from ..config.settings import SETTINGS, ConfigError
 
 MASK = "***"
 
@@ -59,9 +60,10 @@ def show(context: click.Context) -> None:
     root = context.find_root()
     try:
         file = settings_file(root)
-        for each in fields(Config):
+        for each in SETTINGS:
             click.echo(_line(each, root.params[each.name], value_source(root, each.name)))
         if file is not None:
+            _show_model_info(file, file.values)
             _show_gateways(file)
         load_config(root)
     except ConfigError as error:
@@ -69,11 +71,21 @@ def show(context: click.Context) -> None:
 
 
 def _show_gateways(file: SettingsFile) -> None:
-    known = {each.name: each for each in fields(Config)}
+    known = {each.name: each for each in SETTINGS}
     for number, table in enumerate(file.gateways, 1):
         click.echo(f"\n[[{GATEWAY}]]")
         for name, value in table.items():
-            click.echo(_line(known[name], value, f"file {file.location(f'{GATEWAY}[{number}].{name}')}"))
+            if name in known:
+                click.echo(_line(known[name], value, f"file {file.location(f'{GATEWAY}[{number}].{name}')}"))
+        _show_model_info(file, table, f"{GATEWAY}.", f"{GATEWAY}[{number}].")
+
+
+def _show_model_info(file: SettingsFile, values: Mapping[str, Any], table: str = "", place: str = "") -> None:
+    """`table`, `place`: in front of the names of tables, and of their locations."""
+    for model, info in values.get(MODEL_INFO, {}).items():
+        click.echo(f"\n[{table}{MODEL_INFO}.{to_toml(model)}]")
+        for name, value in info.known().items():
+            click.echo(f"{name} = {to_toml(value)}  # file {file.location(f'{place}{MODEL_INFO}.{model}.{name}')}")
 
 
 def _line(each: Field[Any], value: Any, source: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import Field, fields
+from dataclasses import Field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from click.core import ParameterSource
 
 from .fields import basic_type, choices_of, default_of
 from .file import FileError, SettingsFile, parse
-from .settings import Config, ConfigError, SeveralGateways, flag
+from .model_info import MODEL_INFO
+from .settings import SETTINGS, Config, ConfigError, SeveralGateways, flag
 
 ENVIRONMENT_PREFIX = "OAICOMPAT_"
 
@@ -44,7 +45,7 @@ CLICK_TYPES: dict[object, click.ParamType[Any]] = {
 
 def options() -> list[click.Parameter]:
     """One option for every field of Config."""
-    return [_option(each) for each in fields(Config)]
+    return [_option(each) for each in SETTINGS]
 
 
 def _option(each: Field[Any]) -> click.Option:
@@ -150,7 +151,9 @@ def settings_file(context: click.Context) -> SettingsFile | None:
 def load_config(context: click.Context) -> Config:
     """The settings from flags, environment and file. `context`: of the command with the options. Raises ConfigError."""
     file = settings_file(context)
-    settings = {each.name: context.params[each.name] for each in fields(Config)}
+    settings = {each.name: context.params[each.name] for each in SETTINGS}
+    if file is not None:
+        settings[MODEL_INFO] = file.values.get(MODEL_INFO, {})
     if settings["demo"] and context.get_parameter_source("inspect") in _UNSAID:
         settings["inspect"] = True
     try:

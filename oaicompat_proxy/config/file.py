@@ -8,24 +8,38 @@ import re
 import textwrap
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import Field, dataclass, fields, replace
+from dataclasses import Field, dataclass, replace
 from typing import Any
 
 from .fields import choices_of, default_of, validate
-from .settings import Config, ConfigError
+from .model_info import MODEL_INFO, parse_model_info
+from .settings import SETTINGS, ConfigError
 
 GATEWAY = "gateway"
 """The name of the tables of a file with several gateways."""
 
-_FIELDS = {each.name: each for each in fields(Config)}
+_FIELDS = {each.name: each for each in SETTINGS}
 _GATEWAY_FIELDS = {name: each for name, each in _FIELDS.items() if each.metadata.get("gateway")}
 
-_TABLE_HEADER = re.compile(r"\s*(\[+([\w-]+))(?:\.([\w-]+))?")
 _KEY = re.compile(r"""\s*["']?([\w-]+)["']?\s*[.=]""")
 
 WIDTH = 100
 
-GATEWAYS_EXAMPLE = r"""\ Several gateways in one process: each has a table with its own prefix at the end of the file.
+MODEL_INFO_EXAMPLE = """\
+What clients are told of a model, by its name or a pattern such as gpt-*; it wins over what the gateway tells.
+(A gateway may have its own, as [gateway.model_info."coder"]; read again at SIGHUP.)
+
+[model_info."coder"]
+description = "Writes and reviews code"
+context_length = 200000
+max_output_tokens = 32000
+input_modalities = ["text", "image"]
+tools = true
+
+"""
+
+GATEWAYS_EXAMPLE = """\
+Several gateways in one process: each has a table with its own prefix at the end of the file.
 The comments above say which settings are allowed in a table. A table inherits the settings above it.
 
 [[gateway]]
@@ -37,6 +51,9 @@ prefix = "/two/v1"
 upstream = "http://127.0.0.1:18791"
 """
 
+
+MAX_DEPTH = 4
+"""Keys of a header that `line_numbers` follows; none that means anything has more."""
 
 MAX_SHOWN_KEY = 100
 """Characters of a key that a message quotes, at most."""
@@ -71,7 +88,11 @@ class SettingsFile:
     """The values of each `[[gateway]]` table."""
 
     def location(self, key: str) -> str:
-        """File and line of a key: a setting's name, or `gateway[N].NAME` in the Nth of those tables."""
+        """File and line of a key, or of the table that holds it: a setting's name, `model_info.MODEL.NAME`, or
+        `gateway[N].…` in the Nth of those tables.
+        """
+        while key not in self.lines and "." in key:
+            key = key.rpartition(".")[0]
         return f"{self.name}, line {self.lines[key]}" if key in self.lines else self.name
 
 
@@ -86,16 +107,28 @@ def parse(text: str, name: str) -> SettingsFile:
     tables = found.pop(GATEWAY, [])
     file = SettingsFile(name, {}, line_numbers(text))
     errors: list[tuple[str, str]] = []
-    values = _validated(found, _value, errors)
+    values = _all_validated(found, _value, errors)
     if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
         errors.append((GATEWAY, "gateway must be tables: [[gateway]]"))
         tables = []
     gateways = [
-        _validated(table, _gateway_value, errors, f"{GATEWAY}[{number}].") for number, table in enumerate(tables, 1)
+        _all_validated(table, _gateway_value, errors, f"{GATEWAY}[{number}].") for number, table in enumerate(tables, 1)
     ]
     if errors:
         raise FileError(f"{file.location(path)}: {error}" for path, error in errors)
     return replace(file, values=values, gateways=tuple(gateways))
+
+
+def _all_validated(
+    table: Mapping[str, Any], validate: Callable[[str, object], Any], errors: list[tuple[str, str]], prefix: str = ""
+) -> dict[str, Any]:
+    """The valid values of a table with settings, and what it tells of models."""
+    settings = dict(table)
+    infos = settings.pop(MODEL_INFO, None)
+    values = _validated(settings, validate, errors, prefix)
+    if infos is not None:
+        values[MODEL_INFO] = parse_model_info(infos, errors, prefix)
+    return values
 
 
 def _validated(
@@ -121,7 +154,7 @@ def _value(key: str, value: object, known: Mapping[str, Field[Any]] = _FIELDS) -
     """The value in the type of its setting. Raises ValueError."""
     if key not in known:
         key = key[:MAX_SHOWN_KEY]
-        nearest = difflib.get_close_matches(key.replace("-", "_").lower(), [*known, GATEWAY], 1)
+        nearest = difflib.get_close_matches(key.replace("-", "_").lower(), [*known, GATEWAY, MODEL_INFO], 1)
         raise ValueError(f"there is no setting {key}" + (f"; did you mean {nearest[0]}?" if nearest else ""))
     try:
         return validate(known[key], value)
@@ -132,16 +165,41 @@ def _value(key: str, value: object, known: Mapping[str, Field[Any]] = _FIELDS) -
 def line_numbers(text: str) -> dict[str, int]:
     """The line of each key, named as `SettingsFile.location` does, since `tomllib` has no line numbers."""
     lines: dict[str, int] = {}
-    table, gateways = "", 0
+    table: list[str] = []
+    gateways = 0
     for number, line in enumerate(text.splitlines(), 1):
-        if header := _TABLE_HEADER.match(line):
-            gateways += header[1] == "[[gateway"
-            inner = f"{GATEWAY}[{gateways}]"
-            table = f"{inner}.{header[3]}" if header[3] else inner if header[2] == GATEWAY else header[2]
-            lines.setdefault(GATEWAY if table == inner else table, number)
-        elif (key := _KEY.match(line)) and table in ("", f"{GATEWAY}[{gateways}]"):
-            lines.setdefault(f"{table}.{key[1]}" if table else key[1], number)
+        if path := _header_path(line):
+            gateways += line.lstrip().startswith("[[") and path == [GATEWAY]
+            table = [f"{GATEWAY}[{gateways}]", *path[1:]] if path[0] == GATEWAY else path
+            for depth in range(1, len(table) + 1):
+                lines.setdefault(".".join(table[:depth]), number)
+            if path == [GATEWAY]:
+                lines.setdefault(GATEWAY, number)
+        elif (key := _KEY.match(line)) and _has_keys(table):
+            lines.setdefault(".".join([*table, key[1]]), number)
     return lines
+
+
+def _header_path(line: str) -> list[str]:
+    """The keys in the header of a table; none if the line is no header."""
+    if not line.lstrip().startswith("["):
+        return []
+    try:
+        inner: Any = tomllib.loads(line)
+    except (ValueError, RecursionError):  # part of a text or of a list
+        return []
+    path: list[str] = []
+    while inner and len(path) < MAX_DEPTH:
+        ((key, inner),) = inner.items()
+        path.append(key)
+        inner = inner[0] if isinstance(inner, list) else inner
+    return path
+
+
+def _has_keys(table: list[str]) -> bool:
+    """Whether messages name single keys of the table: of all settings, of a gateway, or what a model is."""
+    inner = table[1:] if table and table[0].startswith(f"{GATEWAY}[") else table
+    return not inner or inner[0] == MODEL_INFO
 
 
 def example_file() -> str:
@@ -150,9 +208,9 @@ def example_file() -> str:
         "# Settings of oaicompat-proxy: remove the # in front of those to change. Times are seconds, sizes are bytes.",
         "# The environment and the command line override the settings of this file, but not those of a [[gateway]].",
     ]
-    for each in fields(Config):
+    for each in SETTINGS:
         lines += ["", *_comment(each), f"#{each.name} = {to_toml(default_of(each))}"]
-    lines += ["", *(f"# {line}".rstrip() for line in GATEWAYS_EXAMPLE.splitlines())]
+    lines += ["", *(f"# {line}".rstrip() for line in (MODEL_INFO_EXAMPLE + GATEWAYS_EXAMPLE).splitlines())]
     return "\n".join(lines) + "\n"
 
 

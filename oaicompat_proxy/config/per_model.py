@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -13,20 +14,29 @@ def is_pattern(name: str) -> bool:
     return any(sign in name for sign in "*?[")
 
 
+class NamesAndPatterns:
+    """Finds those that match a model: the more specific ones later, and an exact name last."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = sorted(names, key=lambda name: (not is_pattern(name), len(name)))
+
+    def matching(self, model: str) -> tuple[str, ...]:
+        return tuple(name for name in self._names if name == model or _matches(model, name))
+
+
 class ModelOverrides:
     """Finds the settings for a model."""
 
     def __init__(self, config: Config) -> None:
         self._overrides = parse_model_settings(config.model_setting)
-        self._patterns = sorted(self._overrides, key=lambda name: (not is_pattern(name), len(name)))
-        """Names and patterns, the more specific ones later."""
+        self._names = NamesAndPatterns(self._overrides)
         self._configs: dict[tuple[str, ...], Config] = {(): config}
         """Configs by the names and patterns that match a model. They are few, whatever models clients request."""
 
     def for_model(self, model: str) -> Config:
         if not self._overrides:
             return self._configs[()]
-        matching = tuple(name for name in self._patterns if name == model or _matches(model, name))
+        matching = self._names.matching(model)
         if matching not in self._configs:
             overrides = {key: value for name in matching for key, value in self._overrides[name].items()}
             self._configs[matching] = replace(self._configs[()], model_setting={}, **overrides)

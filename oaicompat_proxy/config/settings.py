@@ -7,11 +7,12 @@ fields of `Config`. Times are seconds, sizes are bytes. Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Any
 
 from ..core.addresses import is_loopback
+from ..core.model_info import ModelInfo
 from .fields import ConfigError as ConfigError
 from .fields import flag as flag
 from .fields import parse, validate
@@ -50,8 +51,11 @@ class Config(
     A dataclass has the fields of its last base first, so the bases stand in reverse order.
     """
 
+    model_info: Mapping[str, ModelInfo] = field(default_factory=dict)
+    """What clients are told of models, by name or pattern: tables of the file, without a flag or a variable."""
+
     def __post_init__(self) -> None:
-        for each in fields(Config):
+        for each in SETTINGS:
             try:
                 value = validate(each, getattr(self, each.name))
             except ValueError as error:
@@ -131,7 +135,10 @@ class Config(
             raise ConfigError("--jwt-audience and --user-from jwt:CLAIM need --jwt-issuer")
 
 
-_FIELDS = {each.name: each for each in fields(Config)}
+SETTINGS = tuple(each for each in fields(Config) if "help" in each.metadata)
+"""The settings that are flags and variables, too."""
+
+_FIELDS = {each.name: each for each in SETTINGS}
 
 
 def parse_model_settings(settings: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -163,7 +170,7 @@ class SeveralGateways(Config):
         return tuple(map(self._gateway, self.tables))
 
     def _gateway(self, table: Mapping[str, Any]) -> Config:
-        return Config(**{**{name: getattr(self, name) for name in _FIELDS}, **table})
+        return Config(**{**{each.name: getattr(self, each.name) for each in fields(Config)}, **table})
 
     def _check_upstream(self) -> None:
         if self.demo:

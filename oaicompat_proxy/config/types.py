@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, Strict
 
 from ..core.addresses import parse_networks
+from ..core.model_info import MODALITIES
 from ..core.origins import is_host_name
 
 MAX_NUMBER = 2**53
@@ -133,6 +134,17 @@ def _check_model_name(name: str) -> None:
         raise ValueError("needs a name in front of the =")
 
 
+def _check_modality(name: str) -> None:
+    if name not in MODALITIES:
+        raise ValueError(f"must be of {', '.join(MODALITIES)}, not {name!r}")
+
+
+def _not_empty(items: tuple[str, ...]) -> tuple[str, ...]:
+    if not items:
+        raise ValueError("must not be empty")
+    return items
+
+
 def _as_list(value: object) -> object:
     """One text stands for a list of one, as in earlier releases."""
     return (value,) if isinstance(value, str) else value
@@ -177,3 +189,4 @@ SessionPlaces = Annotated[tuple[Annotated[Text, _checked(_check_session_place)],
 UserPlaces = Annotated[tuple[Annotated[Text, _checked(_check_user_place)], ...], BeforeValidator(_as_list)]
 ModelNames = Mapping[Annotated[Text, _checked(_check_model_name)], Text]
 ModelSettings = Mapping[Text, Separator]
+Modalities = Annotated[tuple[Annotated[Text, _checked(_check_modality)], ...], AfterValidator(_not_empty)]

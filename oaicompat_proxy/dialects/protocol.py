@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from ..core.events import Event
+from ..core.model_info import UNKNOWN, ModelInfo
 from ..core.recorded_fields import RecordedFields
 from ..core.turn import Turn
 
@@ -26,6 +27,8 @@ class App(NamedTuple):
 
     id: str
     is_default: bool = False
+    info: ModelInfo = UNKNOWN
+    """What the gateway says of it."""
 
 
 class SessionStatus(NamedTuple):

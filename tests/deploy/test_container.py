@@ -9,14 +9,13 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from oaicompat_proxy import __version__
 from oaicompat_proxy.config.command_line import ENVIRONMENT_PREFIX
-from oaicompat_proxy.config.settings import Config, ConfigError
+from oaicompat_proxy.config.settings import SETTINGS, Config, ConfigError
 from tests.support.paths import ROOT
 from tests.support.processes import free_port, port_of, proxy
 
@@ -113,7 +112,7 @@ def test_it_runs_as_nobody_known_by_number() -> None:
 def test_it_sets_what_exists_and_listens_on_the_port_that_is_shown() -> None:
     names = re.findall(rf"{ENVIRONMENT_PREFIX}(\w+)=", final("ENV"))
     assert names == ["HOST"]
-    assert set(map(str.lower, names)) <= {each.name for each in fields(Config)}
+    assert set(map(str.lower, names)) <= {each.name for each in SETTINGS}
     assert int(final("EXPOSE")) == Config(demo=True).port
 
 

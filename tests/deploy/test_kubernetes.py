@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import yaml
 
 from oaicompat_proxy.cli import main
 from oaicompat_proxy.config.command_line import ENVIRONMENT_PREFIX
-from oaicompat_proxy.config.settings import Config
+from oaicompat_proxy.config.settings import SETTINGS, Config
 from oaicompat_proxy.server.app import create_app
 from oaicompat_proxy.server.observability import metric_definitions as metric_names
 from oaicompat_proxy.server.process.worker import longest_shutdown
@@ -108,12 +107,12 @@ def test_they_find_each_other() -> None:
 
 
 def test_every_variable_is_a_setting(environment: dict[str, str]) -> None:
-    settings = {ENVIRONMENT_PREFIX + each.name.upper() for each in fields(Config)}
+    settings = {ENVIRONMENT_PREFIX + each.name.upper() for each in SETTINGS}
     assert set(environment) <= settings
 
 
 def test_secrets_stand_in_no_manifest(environment: dict[str, str]) -> None:
-    secrets = {ENVIRONMENT_PREFIX + each.name.upper() for each in fields(Config) if each.metadata.get("secret")}
+    secrets = {ENVIRONMENT_PREFIX + each.name.upper() for each in SETTINGS if each.metadata.get("secret")}
     assert {environment[name] for name in secrets & set(environment)} == {"secret"}
 
 

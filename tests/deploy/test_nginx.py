@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ import openai
 import pytest
 from yarl import URL
 
-from oaicompat_proxy.config.settings import Config
+from oaicompat_proxy.config.settings import SETTINGS
 from tests.support.processes import NGINX_FILES, free_port, nginx, nginx_program, port_of, proxy
 from tests.support.scripted_backend import DEADLINE, Backend, Reply, Request, agree, break_off, error_of
 
@@ -67,7 +67,7 @@ def question(text: str, stream: bool = True) -> dict[str, Any]:
 
 
 def default(setting: str) -> Any:
-    return next(each.default for each in fields(Config) if each.name == setting)
+    return next(each.default for each in SETTINGS if each.name == setting)
 
 
 # streams

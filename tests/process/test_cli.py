@@ -13,13 +13,12 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from oaicompat_proxy import __version__
-from oaicompat_proxy.config.settings import Config, flag
+from oaicompat_proxy.config.settings import SETTINGS, flag
 from oaicompat_proxy.core.build import FORM
 from oaicompat_proxy.server.process.serve import EXIT_INTERRUPTED
 from tests.support.conformance import check_stream
@@ -89,7 +88,7 @@ def test_help_names_every_setting_its_variable_and_its_reason() -> None:
     said = run("--help")
     words = " ".join(said.stdout.split())
     assert (said.returncode, said.stderr) == (0, "")
-    for each in fields(Config):
+    for each in SETTINGS:
         assert f" {flag(each.name)} " in words, each.name
         assert f"OAICOMPAT_{each.name.upper()}" in "".join(said.stdout.split()), each.name
         assert " ".join(each.metadata["help"].split()[:4]) in words, each.name

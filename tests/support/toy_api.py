@@ -20,6 +20,7 @@ from oaicompat_proxy.api.unkept_answers import UnkeptAnswers
 from oaicompat_proxy.core.answer import AnswerFinished, Envelope, Part, TextBatch, TextPart, ToolCallOpened
 from oaicompat_proxy.core.errors import InvalidRequest, NotFound, ProxyError
 from oaicompat_proxy.core.message import Message, Text
+from oaicompat_proxy.core.model_info import Model
 from oaicompat_proxy.core.recorded_fields import RecordedFields
 from oaicompat_proxy.core.request import AgentRequest, RequestLimits
 
@@ -123,11 +124,11 @@ class ToyApi(UnkeptAnswers):
     def encode_error(self, error: ProxyError, request_id: str = "") -> ErrorAnswer:
         return ErrorAnswer(error.status, {"x-toy": "broken"}, f"!{error.code}".encode())
 
-    def encode_model(self, name: str, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
-        return name.encode()
+    def encode_model(self, model: Model, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
+        return model.id.encode()
 
-    def encode_models(self, names: Iterable[str], *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
-        return "\n".join(names).encode()
+    def encode_models(self, models: Iterable[Model], *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
+        return "\n".join(model.id for model in models).encode()
 
     def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:
         return {"x-toy-request": request_id}

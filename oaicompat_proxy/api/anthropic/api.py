@@ -7,16 +7,18 @@ from typing import Any
 
 from ...core.answer import Envelope
 from ...core.errors import ProxyError
+from ...core.model_info import Model
 from ...core.request import AgentRequest, RequestLimits
 from ..error_headers import error_headers
 from ..protocol import ApiRoute, ApiSettings, ErrorAnswer, Form, LimitedUnit, ParsedBody, RetryRules
 from ..unkept_answers import UnkeptAnswers
-from . import errors, headers, models, request
+from . import errors, headers, request
 from .blocks import BlockOptions
 from .body import MessageBuilder
 from .conversion import convert
 from .encoder import MessageEncoder
 from .headers import VERSION
+from .models import model_body, models_body
 from .recorded_fields import RECORDED_FIELDS
 from .retries import read_retry_key
 from .sessions import find_session, user_of
@@ -75,11 +77,11 @@ class MessagesApi(UnkeptAnswers):
     def encode_error(self, error: ProxyError, request_id: str = "") -> ErrorAnswer:
         return ErrorAnswer(errors.status_of(error), error_headers(error), errors.error_body(error, request_id))
 
-    def encode_model(self, name: str, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
-        return models.model_body(name, created=created)
+    def encode_model(self, model: Model, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
+        return model_body(model, created=created)
 
-    def encode_models(self, names: Iterable[str], *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
-        return models.models_body(names, created=created)
+    def encode_models(self, models: Iterable[Model], *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
+        return models_body(models, created=created)
 
     def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:
         return headers.answer_headers(request_id)

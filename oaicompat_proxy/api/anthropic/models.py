@@ -1,6 +1,7 @@
 """Bodies of the models endpoints.
 
-Source: types of the `anthropic` package 2.14, `ModelInfo`; `api/anthropic/PROTOCOL.md`, "Models".
+Source: types of the `anthropic` package 2.14, `ModelInfo`; `api/anthropic/PROTOCOL.md`, "Models". There is no place for
+a description there. `capabilities` is left out: it names all features of a model or none, and most are unknown.
 """
 
 from __future__ import annotations
@@ -9,21 +10,31 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...core import json_text
+from ...core.model_info import Model
 from .times import rfc3339
 
 
-def _model(name: str, created: int) -> dict[str, Any]:
-    return {"type": "model", "id": name, "display_name": name, "created_at": rfc3339(created), "lifecycle": "active"}
+def _model(model: Model, created: int) -> dict[str, Any]:
+    name = model.info.name or model.id
+    known = {"max_input_tokens": model.info.context_length, "max_tokens": model.info.max_output_tokens}
+    return {
+        "type": "model",
+        "id": model.id,
+        "display_name": name,
+        "created_at": rfc3339(created),
+        "lifecycle": "active",
+        **{field: tokens for field, tokens in known.items() if tokens is not None},
+    }
 
 
-def model_body(name: str, *, created: int) -> bytes:
+def model_body(model: Model, *, created: int) -> bytes:
     """One model. `created`: Unix time in seconds; agents have no birthday, so it is when the proxy started."""
-    return json_text.encode(_model(name, created))
+    return json_text.encode(_model(model, created))
 
 
-def models_body(names: Iterable[str], *, created: int) -> bytes:
+def models_body(models: Iterable[Model], *, created: int) -> bytes:
     """All models on one page, whatever page the client asked for."""
-    models = [_model(name, created) for name in names]
-    ids = [model["id"] for model in models]
+    listed = [_model(each, created) for each in models]
+    ids = [each["id"] for each in listed]
     page = {"has_more": False, "first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
-    return json_text.encode({"data": models, **page})
+    return json_text.encode({"data": listed, **page})

@@ -1,6 +1,9 @@
 """Bodies of the models endpoints.
 
-Source: OpenAI API description, `Model` and `ListModelsResponse`.
+Source: OpenAI API description, `Model` and `ListModelsResponse`. What a model is has no place there; the fields for it
+are those that other servers have, since clients read them: OpenRouter's API reference (`GET /models`) for `name`,
+`description`, `context_length`, `architecture`, `top_provider` and `supported_parameters`, vLLM's `ModelCard` for
+`max_model_len`. The README beside this module lists which clients read what.
 """
 
 from __future__ import annotations
@@ -8,27 +11,64 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ...core import json_text
+from ...core.model_info import Model, ModelInfo
+
+TOOL_PARAMETERS = ("tools", "tool_choice", "parallel_tool_calls")
+"""The parameters of a request that need a model with tools."""
 
 
-def _model(name: str, created: int, owner: str, endpoints: Sequence[str]) -> dict[str, object]:
-    """`supported_endpoints` is an extension that other servers have, too; clients ignore unknown fields."""
+def _model(model: Model, created: int, owner: str, endpoints: Sequence[str]) -> dict[str, object]:
+    """`name` and `description` are there in any case: strict readers of OpenRouter's form, such as Zed, demand them."""
     return {
-        "id": name,
+        "id": model.id,
         "object": "model",
         "created": created,
         "owned_by": owner,
         "supported_endpoints": list(endpoints),
+        "name": model.info.name or model.id,
+        "description": model.info.description,
+        **_known(model.info),
     }
 
 
-def model_body(name: str, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
+def _known(info: ModelInfo) -> dict[str, object]:
+    """A field that nobody has told is left out: `null` breaks readers that expect a number."""
+    fields: dict[str, object] = {}
+    if info.context_length is not None:
+        fields |= {"context_length": info.context_length, "max_model_len": info.context_length}
+    if info.max_output_tokens is not None:
+        fields["max_output_tokens"] = info.max_output_tokens
+    if limits := _limits(info):
+        fields["top_provider"] = limits
+    if info.input_modalities is not None:
+        fields["architecture"] = _architecture(info.input_modalities)
+    if info.tools is not None:
+        fields["supported_parameters"] = list(TOOL_PARAMETERS) if info.tools else []
+    return fields
+
+
+def _limits(info: ModelInfo) -> dict[str, int]:
+    both = {"context_length": info.context_length, "max_completion_tokens": info.max_output_tokens}
+    return {name: value for name, value in both.items() if value is not None}
+
+
+def _architecture(inputs: Sequence[str]) -> dict[str, object]:
+    """An answer is text in each API."""
+    return {
+        "modality": f"{'+'.join(inputs)}->text",
+        "input_modalities": list(inputs),
+        "output_modalities": ["text"],
+    }
+
+
+def model_body(model: Model, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
     """One model. `created`: Unix time in seconds; the start of the proxy, because agents have no date.
 
     `owner`: the dialect, such as `agentick`.
     """
-    return json_text.encode(_model(name, created, owner, endpoints))
+    return json_text.encode(_model(model, created, owner, endpoints))
 
 
-def models_body(names: Iterable[str], *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
+def models_body(models: Iterable[Model], *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
     """All models; the parameters are those of `model_body`."""
-    return json_text.encode({"object": "list", "data": [_model(name, created, owner, endpoints) for name in names]})
+    return json_text.encode({"object": "list", "data": [_model(each, created, owner, endpoints) for each in models]})

@@ -7,11 +7,13 @@ from typing import Any
 
 from ...core.answer import Envelope
 from ...core.errors import CONVERSATION, ProxyError
+from ...core.model_info import Model
 from ...core.request import AgentRequest
 from ..error_headers import error_headers
 from ..protocol import ApiRoute, ErrorAnswer, LimitedUnit, RetryRules
 from ..unkept_answers import UnkeptAnswers
-from . import errors, headers, models
+from . import errors, headers
+from .models import model_body, models_body
 from .recorded_fields import RECORDED_FIELDS
 
 
@@ -41,11 +43,11 @@ class OpenAiApi(UnkeptAnswers):
     def encode_error(self, error: ProxyError, request_id: str = "") -> ErrorAnswer:
         return ErrorAnswer(error.status, error_headers(error), errors.error_body(error, self.conversation_field))
 
-    def encode_model(self, name: str, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
-        return models.model_body(name, created=created, owner=owner, endpoints=endpoints)
+    def encode_model(self, model: Model, *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
+        return model_body(model, created=created, owner=owner, endpoints=endpoints)
 
-    def encode_models(self, names: Iterable[str], *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
-        return models.models_body(names, created=created, owner=owner, endpoints=endpoints)
+    def encode_models(self, models: Iterable[Model], *, created: int, owner: str, endpoints: Sequence[str]) -> bytes:
+        return models_body(models, created=created, owner=owner, endpoints=endpoints)
 
     def answer_headers(self, request_id: str, milliseconds: int) -> Mapping[str, str]:
         return headers.answer_headers(request_id, milliseconds)

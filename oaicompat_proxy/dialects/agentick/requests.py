@@ -18,6 +18,7 @@ from ...core import ascii_json
 from ...core.exact_json import parse_nearest
 from ...core.json_text import JsonText
 from ...core.message import Block, Media, Message, ToolCall
+from ...core.model_info import ModelInfo
 from ...core.turn import Turn
 from ..protocol import App, HttpCall, SessionStatus
 
@@ -172,9 +173,14 @@ def parse_apps(body: bytes) -> list[App] | None:
     """The apps, from the response to `build_apps`; None if it has none."""
     try:
         apps = orjson.loads(body)["apps"]
-        return [App(str(app["id"]), app.get("isDefault") is True) for app in apps]
+        return [App(str(app["id"]), app.get("isDefault") is True, _info_of(app)) for app in apps]
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _info_of(app: dict[str, Any]) -> ModelInfo:
+    texts = {key: app[key] for key in ("name", "description") if isinstance(app.get(key), str)}
+    return ModelInfo(**texts)
 
 
 _AVAILABLE = re.compile(r'Unknown app ".*"\. Available: (.*)', re.DOTALL)

@@ -7,6 +7,7 @@ from typing import TypedDict
 from aiohttp import web
 
 from ...core.errors import ModelNotFound
+from ...core.model_info import Model
 from ..context import CONTEXT, server_of
 from ..http.client_api import api_of
 from ..runtime import RUNTIME
@@ -16,21 +17,24 @@ MAX_QUOTED = 200
 
 
 async def list_models(request: web.Request) -> web.Response:
-    names = await request.app[RUNTIME].catalog.models(request[CONTEXT].caller)
-    body = api_of(request).encode_models(names, **_about(request))
+    catalog, caller = request.app[RUNTIME].catalog, request[CONTEXT].caller
+    models = [Model(name, catalog.info_of(name, caller)) for name in await catalog.models(caller)]
+    body = api_of(request).encode_models(models, **_about(request))
     return web.Response(body=body, content_type="application/json")
 
 
 async def retrieve_model(request: web.Request) -> web.Response:
     """The name is the rest of the path, decoded once: clients send a slash raw or escaped."""
     name = request.match_info["name"]
-    if name not in await request.app[RUNTIME].catalog.models(request[CONTEXT].caller):
+    catalog, caller = request.app[RUNTIME].catalog, request[CONTEXT].caller
+    if name not in await catalog.models(caller):
         raise ModelNotFound(f"The model '{name[:MAX_QUOTED]}' does not exist", param="model")
-    return web.Response(body=api_of(request).encode_model(name, **_about(request)), content_type="application/json")
+    body = api_of(request).encode_model(Model(name, catalog.info_of(name, caller)), **_about(request))
+    return web.Response(body=body, content_type="application/json")
 
 
 class _About(TypedDict):
-    """The fields of each model besides its name."""
+    """The fields that all models share."""
 
     created: int
     owner: str

@@ -10,16 +10,20 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import reduce
+from types import MappingProxyType
 from typing import NamedTuple
 
-from ...config.per_model import is_pattern
+from ...config.per_model import NamesAndPatterns, is_pattern
 from ...config.settings import Config
 from ...core.caller import Caller
 from ...core.errors import ProxyError, UpstreamError, UpstreamRefused
 from ...core.events import RunFailed
 from ...core.message import Text
+from ...core.model_info import ModelInfo
 from ...core.turn import Turn
 from ...dialects.protocol import App, Gateway
 from ...translation.failures import model_not_found
@@ -40,23 +44,32 @@ MAX_LISTS = 1000
 class _AppList(NamedTuple):
     """The gateway's apps, cached."""
 
-    apps: Sequence[App]
-    ids: frozenset[str]
-    """Of the apps."""
+    apps: Mapping[str, App]
+    """By their ids, in the gateway's order."""
     fresh_until: float
     """`time.monotonic()` at which the list expires."""
 
 
-_NO_LIST = _AppList((), frozenset(), -1.0)
+NO_APP = App("")
+NO_INFOS: Mapping[str, ModelInfo] = MappingProxyType({})
+
+_NO_LIST = _AppList({}, -1.0)
 
 
 class Catalog:
     """The models of one gateway. The gateway's list of apps is cached for `ttl` seconds."""
 
     def __init__(
-        self, upstream: Upstream, mapping: Mapping[str, str], *, ttl: float, for_callers: bool = False
+        self,
+        upstream: Upstream,
+        mapping: Mapping[str, str],
+        *,
+        ttl: float,
+        for_callers: bool = False,
+        infos: Mapping[str, ModelInfo] = NO_INFOS,
     ) -> None:
-        """`mapping`: name of a model, or pattern of names, → app. Patterns are not listed as models.
+        """`mapping`: name of a model, or pattern of names, → app. Patterns are not listed as models. `infos`: by the
+        same names and patterns, what clients are told of a model.
 
         `ttl`: seconds for which the gateway's list is cached. `for_callers`: the gateway accepts only the credentials
         of callers, so each caller has a list of its own.
@@ -66,6 +79,8 @@ class Catalog:
         self._mapping = {name: app for name, app in mapping.items() if not is_pattern(name)}
         patterns = sorted(filter(is_pattern, mapping), key=len, reverse=True)  # the longest is the most specific
         self._patterns = {pattern: mapping[pattern] for pattern in patterns}
+        self._infos = infos
+        self._infos_for = NamesAndPatterns(infos).matching
         self._ttl = ttl
         self._for_callers = for_callers
         self._lock = asyncio.Lock()
@@ -75,7 +90,13 @@ class Catalog:
     @classmethod
     def for_gateway(cls, upstream: Upstream, config: Config) -> Catalog:
         """The catalog that the gateway's settings describe."""
-        return cls(upstream, config.model, ttl=config.models_ttl, for_callers=config.only_client_credentials)
+        return cls(
+            upstream,
+            config.model,
+            ttl=config.models_ttl,
+            for_callers=config.only_client_credentials,
+            infos=config.model_info,
+        )
 
     async def find(self, model: str, caller: Caller) -> str:
         """`resolve` with a fresh list, where a pattern matches: an app of exactly that name wins over the pattern."""
@@ -95,8 +116,7 @@ class Catalog:
             raise model_not_found(model or DEFAULT_MODEL)
         if model in self._mapping:
             return self._mapping[model]
-        listed = self._listed(caller).ids
-        if model in listed:
+        if model in self._listed(caller).apps:
             return model
         if (pattern := self._pattern_of(model)) is not None:
             return self._patterns[pattern]
@@ -120,15 +140,25 @@ class Catalog:
             if not (self._mapping or self._patterns):
                 raise
             apps = self._listed(caller).apps
-        names = dict.fromkeys([*self._mapping, *(app.id for app in apps), DEFAULT_MODEL])
+        names = dict.fromkeys([*self._mapping, *apps, DEFAULT_MODEL])
         return list(filter(caller.may_use, names))
+
+    def info_of(self, model: str, caller: Caller) -> ModelInfo:
+        """What the gateway has said of the model in the caller's cached list, and the settings, which win."""
+        apps = self._listed(caller).apps
+        app = self._mapping.get(model, "" if model == DEFAULT_MODEL else model)
+        default = next((each for each in apps.values() if each.is_default), NO_APP) if not app else NO_APP
+        told = apps.get(app, default).info
+        if app != model:
+            told = replace(told, name="")  # two entries of one name would look the same in a list
+        return reduce(ModelInfo.overridden_by, (self._infos[name] for name in self._infos_for(model)), told)
 
     def knows(self, model: str) -> bool:
         """Whether the model is configured or in a cached list."""
         return (
             model == DEFAULT_MODEL
             or model in self._mapping
-            or any(model in listed.ids for listed in self._lists.values())
+            or any(model in listed.apps for listed in self._lists.values())
         )
 
     def is_model(self, model: str, *, answered: bool) -> bool:
@@ -141,16 +171,15 @@ class Catalog:
     def _key_of(self, caller: Caller) -> str:
         return caller.scope if self._for_callers else ""
 
-    async def _list(self, caller: Caller) -> Sequence[App]:
+    async def _list(self, caller: Caller) -> Iterable[str]:
+        """The ids of the apps."""
         key = self._key_of(caller)
         async with self._lock:
             if time.monotonic() >= self._listed(caller).fresh_until:
                 upstream = self._upstream.with_credentials_of(caller) if self._for_callers else self._upstream
                 apps = await self._discover(upstream, self._gateway) if self._gateway is not None else []
                 self._lists.pop(key, None)
-                self._lists[key] = _AppList(
-                    tuple(apps), frozenset(app.id for app in apps), time.monotonic() + self._ttl
-                )
+                self._lists[key] = _AppList({app.id: app for app in apps}, time.monotonic() + self._ttl)
                 if len(self._lists) > MAX_LISTS:
                     del self._lists[next(iter(self._lists))]
             return self._listed(caller).apps

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from oaicompat_proxy.cli import main
 from oaicompat_proxy.config.file import example_file
-from oaicompat_proxy.config.settings import Config
+from oaicompat_proxy.config.settings import SETTINGS
 
 
 @pytest.fixture(autouse=True)
@@ -61,11 +60,11 @@ def test_show_tells_where_each_value_comes_from(file: Path) -> None:
     assert "port = 2  # environment OAICOMPAT_PORT" in lines
     assert "keep_alive = 4.0  # flag --keep-alive" in lines
     assert 'host = "127.0.0.1"  # default' in lines
-    assert list(tomllib.loads(said.stdout)) == [each.name for each in fields(Config)]
+    assert list(tomllib.loads(said.stdout)) == [each.name for each in SETTINGS]
 
 
 def test_show_masks_every_secret() -> None:
-    secrets = [each for each in fields(Config) if each.metadata.get("secret")]
+    secrets = [each for each in SETTINGS if each.metadata.get("secret")]
     assert {each.name for each in secrets} >= {"upstream_token", "api_key", "session_secret", "redis"}
     flags = [word for each in secrets for word in (f"--{each.name.replace('_', '-')}", "hush")]
     said = run("--upstream", "http://a", *flags, "config", "show")
@@ -85,6 +84,20 @@ def test_show_tells_what_each_gateway_has_of_its_own(file: Path) -> None:
     assert 'upstream_token = "***"  # file oaicompat.toml, line 4\n' in said.stdout
     assert 'prefix = "/b"  # file oaicompat.toml, line 6\n' in said.stdout
     assert [each["prefix"] for each in tomllib.loads(said.stdout)["gateway"]] == ["/a", "/b"]
+
+
+def test_show_tells_what_a_model_is(file: Path) -> None:
+    file.write_text(
+        'upstream = "http://a"\n[model_info."a.b"]\ntools = false\ninput_modalities = ["text"]\n'
+        '[[gateway]]\nprefix = "/a"\n[gateway.model_info."*"]\ndescription = "An agent"\n'
+    )
+    said = run("config", "show")
+    assert said.exit_code == 0
+    assert "tools = false  # file oaicompat.toml, line 3\n" in said.stdout
+    shown = tomllib.loads(said.stdout)
+    assert shown["model_info"] == {"a.b": {"tools": False, "input_modalities": ["text"]}}
+    assert shown["gateway"][0]["model_info"] == {"*": {"description": "An agent"}}
+    assert 'description = "An agent"  # file oaicompat.toml, line 8\n' in said.stdout
 
 
 def test_show_says_too_that_it_would_not_start() -> None:

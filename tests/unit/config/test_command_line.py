@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from oaicompat_proxy.config.command_line import (
 )
 from oaicompat_proxy.config.fields import basic_type, choices_of, default_of
 from oaicompat_proxy.config.file import to_toml
-from oaicompat_proxy.config.settings import Config, ConfigError, flag
+from oaicompat_proxy.config.settings import SETTINGS, Config, ConfigError, flag
 
 
 @pytest.fixture(autouse=True)
@@ -38,8 +37,8 @@ def parsed(*arguments: str) -> click.Context:
 
 
 def test_every_setting_is_a_flag_and_a_variable() -> None:
-    assert [option.opts[0] for option in options()] == [flag(each.name) for each in fields(Config)]
-    assert [option.envvar for option in options()] == [f"OAICOMPAT_{each.name.upper()}" for each in fields(Config)]
+    assert [option.opts[0] for option in options()] == [flag(each.name) for each in SETTINGS]
+    assert [option.envvar for option in options()] == [f"OAICOMPAT_{each.name.upper()}" for each in SETTINGS]
 
 
 def test_no_flag_stands_for_two_settings() -> None:
@@ -99,7 +98,7 @@ def flags_of(name: str, value: Any) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("each", fields(Config), ids=lambda each: each.name)
+@pytest.mark.parametrize("each", SETTINGS, ids=lambda each: each.name)
 def test_a_flag_overrides_a_variable_which_overrides_the_file_which_overrides_the_default(
     each: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

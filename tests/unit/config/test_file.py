@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import fields
 from typing import Any
 
 import pytest
 
 from oaicompat_proxy.config.fields import default_of
 from oaicompat_proxy.config.file import FileError, example_file, line_numbers, parse, to_toml
-from oaicompat_proxy.config.settings import Config
+from oaicompat_proxy.config.settings import SETTINGS
 
 
 def problems(text: str) -> list[str]:
@@ -75,7 +74,7 @@ def test_what_is_no_toml_is_told_with_its_line() -> None:
     assert "line 2" in problem
 
 
-@pytest.mark.parametrize("each", [each for each in fields(Config) if each.metadata.get("secret")], ids=lambda e: e.name)
+@pytest.mark.parametrize("each", [each for each in SETTINGS if each.metadata.get("secret")], ids=lambda e: e.name)
 @pytest.mark.parametrize("value", ["{ a = 'hush' }", "['hush', 1]", "hush", "'hush"])
 def test_no_fault_quotes_a_secret(each: Any, value: str) -> None:
     assert "hush" not in " ".join(problems(f"{each.name} = {value}"))
@@ -83,7 +82,7 @@ def test_no_fault_quotes_a_secret(each: Any, value: str) -> None:
 
 def test_a_line_is_that_of_the_first_mention() -> None:
     text = "# a = 1\n 'b' = 2\nc.d = 3\n[e]\na = 4\n[[gateway]]\na = 7\n[gateway.e]\na = 9\n[[gateway]]\na = 11\n"
-    first = {"gateway": 6, "gateway[1].a": 7, "gateway[1].e": 8}
+    first = {"gateway": 6, "gateway[1]": 6, "gateway[1].a": 7, "gateway[1].e": 8, "gateway[2]": 10}
     assert line_numbers(text) == {"b": 2, "c": 3, "e": 4, **first, "gateway[2].a": 11}
 
 
@@ -116,7 +115,7 @@ def test_gateways_are_tables(text: str) -> None:
     assert problems(text) == ["its.toml, line 1: gateway must be tables: [[gateway]]"]
 
 
-@pytest.mark.parametrize("each", fields(Config), ids=lambda each: each.name)
+@pytest.mark.parametrize("each", SETTINGS, ids=lambda each: each.name)
 def test_every_setting_is_a_gateways_or_one_for_all(each: Any) -> None:
     text = f"[[gateway]]\n{each.name} = {to_toml(default_of(each))}\n"
     if each.metadata.get("gateway"):
@@ -132,12 +131,12 @@ def test_the_example_says_nothing_as_it_stands_and_the_defaults_without_its_mark
     assert parse(example_file(), "its.toml").values == {}
     spoken = re.sub(r"^#(?! )", "", example_file(), flags=re.MULTILINE)
     values = parse(spoken, "its.toml").values
-    assert values == {each.name: default_of(each) for each in fields(Config)}
+    assert values == {each.name: default_of(each) for each in SETTINGS}
 
 
 def test_the_example_gives_every_settings_reason() -> None:
     words = " ".join(re.sub(r"^#", "", example_file(), flags=re.MULTILINE).split())
-    for each in fields(Config):
+    for each in SETTINGS:
         assert " ".join(each.metadata["help"].split()) in words
 
 

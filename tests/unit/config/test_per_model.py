@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import pytest
 
 from oaicompat_proxy.config.per_model import ModelOverrides
-from oaicompat_proxy.config.settings import Config, ConfigError
+from oaicompat_proxy.config.settings import SETTINGS, Config, ConfigError
 from tests.support.conformance import check_stream
 from tests.support.proxy import StartProxy, chat_body
 from tests.support.scripted_gateway import OPENING, Agent, closing, frame, text
 
-OF_A_MODEL = [each.name for each in fields(Config) if each.metadata.get("model")]
+OF_A_MODEL = [each.name for each in SETTINGS if each.metadata.get("model")]
 
 
 NEXT_TICK = [frame("tick_end", tick=1, shouldContinue=True), frame("tick_start", tick=2)]
@@ -68,7 +66,7 @@ def test_what_cannot_be_is_refused(key: str, value: str, reason: str) -> None:
 
 
 def test_the_help_names_what_a_model_may_have() -> None:
-    (text,) = (each.metadata["help"] for each in fields(Config) if each.name == "model_setting")
+    (text,) = (each.metadata["help"] for each in SETTINGS if each.name == "model_setting")
     assert OF_A_MODEL
     assert all(name in text for name in OF_A_MODEL)
 

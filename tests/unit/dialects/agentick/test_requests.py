@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from oaicompat_proxy.core.message import Block, Media, Message, Text, ToolCall
+from oaicompat_proxy.core.model_info import ModelInfo
 from oaicompat_proxy.core.turn import Turn
 from oaicompat_proxy.dialects.agentick.requests import (
     build_apps,
@@ -159,7 +160,15 @@ def test_a_session_belongs_to_its_app(app: str, name: str, key: str) -> None:
 @pytest.mark.parametrize(
     ("body", "apps"),
     [
-        (b'{"apps":[{"id":"a","isDefault":true},{"id":"b","name":"B"}]}', [App("a", True), App("b")]),
+        (
+            b'{"apps":[{"id":"a","isDefault":true},{"id":"b","name":"B"}]}',
+            [App("a", True), App("b", info=ModelInfo("B"))],
+        ),
+        (
+            b'{"apps":[{"id":"a","name":"A","description":"Does a.","isDefault":false}]}',
+            [App("a", info=ModelInfo("A", "Does a."))],
+        ),
+        (b'{"apps":[{"id":"a","name":7,"description":null}]}', [App("a")]),
         (b'{"apps":[]}', []),
         (b'{"apps":[{"id":"a","isDefault":"true"}]}', [App("a")]),
         (b'{"error":"Unknown method: apps"}', None),

@@ -5,9 +5,12 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from anthropic import AsyncAnthropic
+from openai import AsyncOpenAI
 
+from oaicompat_proxy.core.model_info import ModelInfo
 from tests.support.conformance import check_error_body
-from tests.support.proxy import Received, StartProxy
+from tests.support.proxy import Proxy, Received, StartProxy
 from tests.support.scripted_gateway import Agent, Reply, answer, failure
 
 
@@ -30,7 +33,7 @@ def names_in(received: Received) -> list[str]:
 
 
 def checked_model(model: dict[str, Any]) -> dict[str, Any]:
-    assert model.keys() == {"id", "object", "created", "owned_by", "supported_endpoints"}
+    assert model.keys() == {"id", "object", "created", "owned_by", "supported_endpoints", "name", "description"}
     assert model["supported_endpoints"] == ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"]
     assert model["object"] == "model"
     assert type(model["created"]) is int
@@ -106,6 +109,74 @@ async def test_an_unknown_model_is_not_found(proxy: StartProxy, agent: Agent, na
     error = check_error_body(received.body)
     assert (received.status, error["code"], error["param"]) == (404, "model_not_found", "model")
     assert len(error["message"]) < 1000
+
+
+async def told_of(front: Proxy, name: str) -> dict[str, Any]:
+    """What the list says of a model, beside the fields of each; the model alone says the same."""
+    listed = json.loads((await front.get("/v1/models")).body)["data"]
+    (model,) = (each for each in listed if each["id"] == name)
+    assert json.loads((await front.get(f"/v1/models/{name}")).body) == model
+    return {key: model[key] for key in model.keys() - {"id", "object", "created", "owned_by", "supported_endpoints"}}
+
+
+DESCRIBED = answer(
+    {
+        "apps": [
+            {"id": "demo", "name": "Demo", "description": "Shows it", "isDefault": True},
+            {"id": "coder", "name": "Coder", "description": "Writes code", "isDefault": False},
+        ]
+    }
+)
+"""The apps of a gateway that tells what they are."""
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("demo", {"name": "Demo", "description": "Shows it"}),
+        ("default", {"name": "default", "description": "Shows it"}),
+        ("gpt-4o", {"name": "gpt-4o", "description": "Writes code"}),
+        ("mini", {"name": "mini", "description": "Shows it"}),
+        ("gone", {"name": "gone", "description": ""}),
+    ],
+)
+async def test_a_model_is_what_the_gateway_says(
+    proxy: StartProxy, agent: Agent, model: str, told: dict[str, str]
+) -> None:
+    agent.replies("/invoke", DESCRIBED)
+    front = await proxy(model={"gpt-4o": "coder", "mini": "", "gone": "nowhere"})
+    assert await told_of(front, model) == told
+
+
+async def test_the_settings_win_over_the_gateway_and_names_over_patterns(proxy: StartProxy, agent: Agent) -> None:
+    agent.replies("/invoke", DESCRIBED)
+    infos = {
+        "coder": ModelInfo(description="Reviews"),
+        "*": ModelInfo(description="An agent", context_length=1000),
+        "co*": ModelInfo(context_length=2000),
+    }
+    front = await proxy(model_info=infos)
+    about_coder = await told_of(front, "coder")
+    assert (about_coder["name"], about_coder["description"]) == ("Coder", "Reviews")
+    assert about_coder["context_length"] == about_coder["max_model_len"] == 2000
+    about_demo = await told_of(front, "demo")
+    assert (about_demo["description"], about_demo["context_length"]) == ("An agent", 1000)
+
+
+async def test_the_official_clients_read_what_a_model_is(proxy: StartProxy, agent: Agent) -> None:
+    agent.replies("/invoke", DESCRIBED)
+    info = ModelInfo("", "Reviews", 200_000, 32_000, ("text", "image"), True)
+    front = await proxy(model_info={"coder": info})
+    async with AsyncOpenAI(base_url=f"{front.base}/v1", api_key="any") as client:
+        listed = [each async for each in client.models.list()]
+        model = await client.models.retrieve("coder")
+        assert model in listed
+        assert model.model_extra is not None
+        assert model.model_extra["top_provider"] == {"context_length": 200_000, "max_completion_tokens": 32_000}
+        assert model.model_extra["architecture"]["input_modalities"] == ["text", "image"]
+    async with AsyncAnthropic(base_url=front.base, api_key="any") as claude:
+        about = await claude.models.retrieve("coder")
+        assert (about.display_name, about.max_input_tokens, about.max_tokens) == ("Coder", 200_000, 32_000)
 
 
 async def test_models_answer_head(proxy: StartProxy, agent: Agent) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import signal
 import socket
@@ -22,7 +23,7 @@ from tests.process.test_rolling_restart import ask_on
 from tests.support.conformance import check_body
 from tests.support.processes import Child
 from tests.support.proxy import chat_body
-from tests.support.scripted_gateway import Agent, run, serving
+from tests.support.scripted_gateway import Agent, answer, run, serving
 
 pytestmark = pytest.mark.slow
 
@@ -127,6 +128,22 @@ async def test_other_settings_under_load_break_no_answer(file: Path, agent: Agen
     assert counts["whole"] > 20
     assert agent.runs
     assert other.runs
+
+
+async def test_what_a_model_is_changes(file: Path, agent: Agent) -> None:
+    async def description(proxy: Reloadable) -> str:
+        (model,) = json.loads(await proxy.get("/v1/models"))["data"]
+        return str(model["description"])
+
+    agent.replies("/invoke", answer({"apps": []}))
+    about = {"default": {"description": "Before", "input_modalities": ("text",)}}
+    async with started(file, upstream=agent.url, model_info=about) as proxy:
+        assert await description(proxy) == "Before"
+        said = await proxy.reload(upstream=agent.url, model_info={"default": {"description": "Afterwards"}})
+        assert "configuration reloaded" in said
+        assert await description(proxy) == "Afterwards"
+        assert 'model_info."default": there is no key tool' in await proxy.reload(model_info={"default": {"tool": 1}})
+        assert await description(proxy) == "Afterwards"
 
 
 async def test_a_running_answer_ends_as_it_began(file: Path, agent: Agent) -> None:
