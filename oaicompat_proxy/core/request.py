@@ -40,8 +40,6 @@ class AgentRequest:
     """Options that the client's API reads when it encodes the answer, as JSON values."""
     stored_input: bytes = b""
     """The part of the request that is stored for later requests that refer to its answer; empty: none."""
-    user: str = ""
-    """The person for whom the request is made, as far as known; not what the client says in `parameters`."""
     change: EntryChange | None = None
     """No other request that changes the same entry runs at the same time."""
     continues: str = ""

@@ -48,6 +48,7 @@ from .redis import connect
 from .runtime import RUNTIME, GatewayRuntime
 from .shutdown import GracefulShutdown
 from .signing_secret import derive_keys, random_secrets, secret_in_redis, warn_if_ephemeral
+from .single_sign_on.issuer_keys import Issuers
 from .single_sign_on.single_sign_on import SingleSignOn
 
 if TYPE_CHECKING:
@@ -114,10 +115,10 @@ def _rebuild(app: web.Application, config: Config, previous: web.Application) ->
 def _new_server(config: Config, apis: Sequence[ClientApi], redis: BoundedRedis | None) -> ServerRuntime:
     """Raises ConfigError for keys that cannot be used."""
     prefixes = [each.prefix for each in config.gateways]
-    secrets = random_secrets()
+    secrets, issuers = random_secrets(), Issuers()
     return ServerRuntime(
         config=config,
-        **_identification(config, secrets),
+        **_identification(config, secrets, issuers),
         origins=OriginPolicy(config.cors, config.allowed_host),
         upstream_tokens=_tokens(config),
         prefixes=prefixes,
@@ -126,6 +127,7 @@ def _new_server(config: Config, apis: Sequence[ClientApi], redis: BoundedRedis |
         public=PUBLIC,
         probes=PROBES | HANDLERS,
         secrets=secrets,
+        issuers=issuers,
         started_at=int(time.time()),
         shutdown=GracefulShutdown(),
         rate_limiter=RateLimiter(redis),
@@ -138,7 +140,7 @@ def _reloaded(server: ServerRuntime, config: Config) -> ServerRuntime:
     return dataclasses.replace(
         server,
         config=config,
-        **_identification(config, server.secrets),
+        **_identification(config, server.secrets, server.issuers),
         origins=OriginPolicy(config.cors, config.allowed_host),
         upstream_tokens=_tokens(config),
     )
@@ -150,19 +152,21 @@ class _Identification(TypedDict):
     single_sign_on: SingleSignOn | None
 
 
-def _identification(config: Config, secrets: Secrets) -> _Identification:
+def _identification(config: Config, secrets: Secrets, issuers: Issuers) -> _Identification:
     """What tells who asks. Raises ConfigError."""
     authenticator = Authenticator(config)
     users = Users(config, derive_keys(config, secrets, salt="users")) if config.user_from else None
-    single_sign_on = _single_sign_on(config, authenticator, users) if config.jwt_issuer else None
+    single_sign_on = _single_sign_on(config, authenticator, users, issuers) if config.jwt_issuer else None
     return {"authenticator": authenticator, "users": users, "single_sign_on": single_sign_on}
 
 
-def _single_sign_on(config: Config, authenticator: Authenticator, users: Users | None) -> SingleSignOn:
+def _single_sign_on(
+    config: Config, authenticator: Authenticator, users: Users | None, issuers: Issuers
+) -> SingleSignOn:
     """Raises ConfigError without the packages."""
     if not all(map(find_spec, ("jwt", "cryptography"))):
         raise ConfigError("--jwt-issuer needs the package PyJWT: pip install 'oaicompat-proxy[sso]'")
-    return SingleSignOn(config, authenticator, users)
+    return SingleSignOn(config, authenticator, users, issuers)
 
 
 def _tokens(config: Config) -> list[str]:
@@ -254,8 +258,7 @@ async def lifespan(
         yield
         await asyncio.gather(*(gateway.shutdown() for gateway in gateways))
         await server.budgets.close()
-        if server.single_sign_on is not None:
-            await server.single_sign_on.close()
+        await server.issuers.close()
 
 
 async def _activate(gateways: Sequence[Gateway], runtimes: Sequence[GatewayRuntime], app: web.Application) -> None:

@@ -21,6 +21,7 @@ from .access.rate_limiter import RateLimiter
 from .access.users import Users
 from .observability.run_report import RunReport
 from .shutdown import GracefulShutdown
+from .single_sign_on.issuer_keys import Issuers
 from .single_sign_on.single_sign_on import SingleSignOn
 from .sinks import SinkFactory
 
@@ -122,6 +123,7 @@ class ServerRuntime:
     """Handlers that need no key."""
     probes: frozenset[Handler]
     """Handlers whose callers' pages are not checked: a page learns nothing from them, or they check it themselves."""
+    issuers: Issuers
     secrets: Secrets
     """The random secrets of the process."""
     started_at: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -86,6 +87,10 @@ class Issuer:
         self.hangs.set()
         self.jwks: bytes | None = None
         """In place of the keys."""
+        self.moved_to = ""
+        """Where a redirection in place of the keys leads."""
+        self.endless = False
+        """Spaces come in place of the keys, and never end."""
         self.configuration: dict[str, Any] = {}
         """Members in place of others."""
 
@@ -106,12 +111,26 @@ class Issuer:
             return web.Response(status=503)
         return web.json_response({"issuer": self.url, "jwks_uri": self.url + JWKS, **self.configuration})
 
-    async def key_set(self, request: web.Request) -> web.Response:
+    async def key_set(self, request: web.Request) -> web.StreamResponse:
         self.fetches[JWKS] += 1
         await self.hangs.wait()
         if self.is_down:
             return web.Response(status=503)
+        if self.moved_to:
+            return web.Response(status=302, headers={"Location": self.moved_to})
+        if self.endless:
+            return await _send_spaces(request)
         return web.Response(body=self.jwks if self.jwks is not None else json.dumps({"keys": self.keys}).encode())
+
+
+async def _send_spaces(request: web.Request) -> web.StreamResponse:
+    """Until the other end hangs up."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    with contextlib.suppress(ConnectionError):
+        while True:
+            await response.write(b" " * 65536)
+    return response
 
 
 @asynccontextmanager

@@ -46,8 +46,10 @@ def build_send(key: str, turn: Turn) -> HttpCall:
         messages[-1]["metadata"] = {**messages[-1].get("metadata", {}), **turn.metadata}
     if turn.mark:
         messages[-1]["id"] = turn.mark
-    about = {"metadata": {"user": turn.user}} if turn.user else {}
-    return _call("/send", {"sessionId": key, "message": messages[-1], "messages": messages, **about})
+    body = {"sessionId": key, "message": messages[-1], "messages": messages}
+    if turn.user:
+        body["metadata"] = {"user": turn.user}
+    return _call("/send", body)
 
 
 def build_empty_send() -> HttpCall:

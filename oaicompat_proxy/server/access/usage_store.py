@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MAX_SUBJECTS = 100_000
 """Keys and users of a period that are counted by themselves."""
 
+KEPT_PERIODS = 3
+"""Days, and months, that the memory of a process keeps."""
+
 KEPT_AFTER = 40 * 24 * 3600
 """Seconds for which Redis keeps the counts of a period that has ended."""
 
@@ -72,13 +75,12 @@ class MemoryUsage:
 
     def __init__(self, *, most: int = MAX_SUBJECTS) -> None:
         self._most = most
-        self._counts: dict[str, dict[Subject, Count]] = {}
-        """By the name of the period."""
+        self._counts: dict[Period, dict[Subject, Count]] = {}
 
     async def begin(
         self, checks: Sequence[Check], subjects: Sequence[Subject], periods: Sequence[Period]
     ) -> tuple[int, list[int]]:
-        used: list[int] = [getattr(self._find(each.period, each.subject)[1], each.unit) for each in checks]
+        used: list[int] = [getattr(self._count(each.period, each.subject), each.unit) for each in checks]
         for place, (check, count) in enumerate(zip(checks, used, strict=True)):
             if count + check.pending >= check.limit:
                 return place, used
@@ -86,25 +88,34 @@ class MemoryUsage:
         return -1, used
 
     async def add(self, subjects: Sequence[Subject], periods: Sequence[Period], added: Count) -> None:
-        self._forget({each.name for each in periods})
         for period in periods:
             for subject in subjects:
-                known, count = self._find(period, subject)
-                self._counts[period.name][known] = Count(count.tokens + added.tokens, count.runs + added.runs)
+                counts, known = self._find(period, subject)
+                count = counts.get(known, NOTHING)
+                counts[known] = Count(count.tokens + added.tokens, count.runs + added.runs)
 
     async def counts(self, period: Period) -> Mapping[Subject, Count]:
-        return dict(self._counts.get(period.name, {}))
+        return dict(self._counts.get(period, {}))
 
-    def _find(self, period: Period, subject: Subject) -> tuple[Subject, Count]:
-        counts = self._counts.setdefault(period.name, {})
+    def _count(self, period: Period, subject: Subject) -> Count:
+        counts, known = self._find(period, subject)
+        return counts.get(known, NOTHING)
+
+    def _find(self, period: Period, subject: Subject) -> tuple[dict[Subject, Count], Subject]:
+        """The counts of the period, and as what the subject is counted there."""
+        counts = self._counts.get(period)
+        if counts is None:
+            counts = self._counts[period] = {}
+            self._forget(period.kind)
         if subject.user and subject not in counts and len(counts) >= self._most:
             subject = Subject(subject.key, None)
-        return subject, counts.get(subject, NOTHING)
+        return counts, subject
 
-    def _forget(self, current: set[str]) -> None:
-        """Drops periods before the current ones; a run may still end in the one before."""
-        for name in [name for name in self._counts if name not in current][:-2]:
-            del self._counts[name]
+    def _forget(self, kind: str) -> None:
+        """Drops all but the last days or months; a run may still end in the one before."""
+        known = sorted((each for each in self._counts if each.kind == kind), key=lambda each: each.ends)
+        for period in known[:-KEPT_PERIODS]:
+            del self._counts[period]
 
 
 _PREFIX = "oaicompat:usage:"

@@ -25,7 +25,7 @@ HASH_LENGTH = 16
 """Letters of a user's hash in logs: 96 bits, so that no two users have the same."""
 
 CACHE_SIZE = 1024
-"""Addresses of which it is remembered whether they are trusted."""
+"""Addresses of which it is remembered whether they are trusted, and users of whom callers and labels are."""
 
 HEADER, CLAIM = "header:", "jwt:"
 """Before the name in a place."""
@@ -43,11 +43,13 @@ class Users:
         self._fields = tuple(each for each in config.user_from if each in USER_FIELDS)
         trusted = parse_networks(config.trust_user_from)
         self._is_trusted = lru_cache(CACHE_SIZE)(lambda address: is_within(address, trusted))
+        self._for_user = lru_cache(CACHE_SIZE)(Caller.for_user)
+        self._hash = lru_cache(CACHE_SIZE)(lambda user, key: keys.sign("user", user)[:HASH_LENGTH])
 
     def label(self, user: str) -> str:
         """The word for a user in logs and traces; empty: none."""
         if self._form == "hash":
-            return self._keys.sign("user", user)[:HASH_LENGTH]
+            return self._hash(user, self._keys.newest)
         return user if self._form == "plain" else ""
 
     def identify(self, caller: Caller, headers: CIMultiDictProxy[str], peer: str) -> Caller:
@@ -55,7 +57,11 @@ class Users:
         if caller.user:
             return caller
         user = self._in_headers(headers, caller, peer)
-        return caller.for_user(user) if user else caller
+        return self._in_scope(caller, user) if user else caller
+
+    def _in_scope(self, caller: Caller, user: str) -> Caller:
+        """A caller with credentials is not kept longer than its request."""
+        return self._for_user(caller, user) if caller.authorization is None else caller.for_user(user)
 
     def _in_headers(self, headers: CIMultiDictProxy[str], caller: Caller, peer: str) -> str:
         """`peer`: the address of the connection's other end. Raises InvalidRequest, also for a header that comes twice:
@@ -71,7 +77,7 @@ class Users:
                 return _checked(user, name)
         return ""
 
-    def in_claims(self, caller: TokenCaller, claims: Mapping[str, object]) -> TokenCaller:
+    def in_claims(self, caller: TokenCaller, claims: Mapping[str, object]) -> Caller:
         """The caller in the scope of the user that a claim names. `claims`: of a token that was verified.
 
         Raises InvalidRequest.
@@ -79,7 +85,7 @@ class Users:
         for name in self._claims:
             value = claims.get(name)
             if isinstance(value, str) and (user := value.strip()):
-                return caller.for_user(_checked(user, name))
+                return self._in_scope(caller, _checked(user, name))
         return caller
 
     def in_fields(self, caller: Caller, look_up: Callable[[str], object]) -> Caller:
@@ -92,16 +98,20 @@ class Users:
         for name in self._fields:
             value = look_up(name)
             if isinstance(value, str) and (user := value.strip()):
-                return caller.for_user(_checked(user, name))
+                return self._in_scope(caller, _checked(user, name))
         return caller
 
 
 def _checked(user: str, place: str) -> str:
-    """Raises InvalidRequest for a name that is too long."""
+    """Raises InvalidRequest for a name that is too long, or no text: with half a character of UTF-16, as JSON can write
+    it, or with a byte of a header that is no UTF-8. Its bytes could be those of another name.
+    """
     if len(user) > MAX_USER:
         raise InvalidRequest(
             f"Invalid '{place}': the name of a user may have {MAX_USER} characters, but got {len(user)}.",
             param=place,
             code="string_above_max_length",
         )
+    if not user.isascii() and any("\ud800" <= each <= "\udfff" for each in user):
+        raise InvalidRequest(f"Invalid '{place}': the name of a user must be valid Unicode.", param=place)
     return user

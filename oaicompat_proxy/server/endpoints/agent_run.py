@@ -80,8 +80,6 @@ async def _begin(
     agent = await runtime.catalog.find(asked.model, caller)
     plan = new_plan(request, context, api, runtime, settings, asked)
     asked = await plan.store_request(asked)
-    if caller.user:
-        asked = replace(asked, user=caller.user)
     if known_answer:
         return _answer(plan, known_answer)
     if not asked.conversational:
@@ -160,7 +158,8 @@ async def _run(
             lease.upstream = lease.upstream.with_trace(report.headers, report.watch)
         if plan.options.server_tools != "hide":
             lease.upstream = lease.upstream.with_tool_activity()
-        run = await open_run(sessions, report, asked, lease, plan.settings, plan.options, reply)
+        user = plan.context.caller.user
+        run = await open_run(sessions, report, asked, lease, plan.settings, plan.options, reply, user)
         answerable = plan.options.confirmations != "ask" or await can_confirm(lease.upstream)
         ids = plan.new_ids(lambda: (lease.key, lease.persistent), answerable=answerable)
         lease.answer = translator = plan.new_translator(ids)

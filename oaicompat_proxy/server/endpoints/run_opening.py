@@ -77,10 +77,11 @@ async def open_run(
     config: Config,
     options: AnswerOptions,
     reply: ConfirmationReply | None,
+    user: str,
 ) -> EventSource:
     """A run of the lease; in a session that should know what was said, one that finds out whether it does.
 
-    `config`: the settings of the request's model. `reply`: to what the session waits for.
+    `config`: the settings of the request's model. `reply`: to what the session waits for. `user`: for whom it is made.
     """
     gateway, size = lease.upstream.dialect.gateway, report.requested_bytes
     mark = await _new_mark(asked, lease) if config.history == "full" else ""
@@ -88,7 +89,7 @@ async def open_run(
     async def begin() -> EventSource:
         if size > LARGE_REQUEST:
             await yield_control()
-        turn = _turn(asked, lease, config, reply, "" if lease.replaced else mark)
+        turn = _turn(asked, lease, config, reply, "" if lease.replaced else mark, user)
         if size > LARGE_REQUEST:
             await yield_control()
         run = start(lease, turn, approves=options.confirmations == "approve", on_restart=partial(record_next, report))
@@ -141,14 +142,16 @@ def _in_roles(lease: Lease, mark: str) -> str:
     return "full" if lease.history == "fold" else "new"
 
 
-def _turn(asked: AgentRequest, lease: Lease, config: Config, reply: ConfirmationReply | None, mark: str) -> Turn:
+def _turn(
+    asked: AgentRequest, lease: Lease, config: Config, reply: ConfirmationReply | None, mark: str, user: str
+) -> Turn:
     history = _history(asked, lease, config)
     if history == "full" and lease.upstream.dialect.gateway is not None:
         history = _in_roles(lease, mark)
     takes_messages = lease.upstream.dialect.takes_messages
     turn = build_turn(asked, history, max_fold=config.max_fold, takes_messages=takes_messages)
-    if asked.user:
-        turn = replace(turn, user=asked.user, metadata={**turn.metadata, "user": asked.user})
+    if user:
+        turn = replace(turn, user=user, metadata={**turn.metadata, "user": user})
     if reply is None:
         return replace(turn, mark=mark) if mark else turn
     # An agent that is not given all messages keeps its thread: there the reply is all that is new.

@@ -10,10 +10,10 @@ import asyncio
 import json
 import logging
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from yarl import URL
 
-from ...config.settings import Config
 from ...core.errors import IssuerUnavailable, UpstreamError
 from ..upstream.http_client import HttpClient
 from ..upstream.http_exchange import Limits
@@ -46,15 +46,26 @@ CONFIGURATION = "/.well-known/openid-configuration"
 """Source: OpenID Connect Discovery 1.0, 4."""
 
 
+class KeySetState(NamedTuple):
+    """What is known of an issuer's keys."""
+
+    keys: int
+    """Those that can verify tokens."""
+    algorithms: Sequence[str]
+    error: str
+    """Of the last fetch; empty if it brought the keys."""
+
+
 class IssuerKeys:
     """The keys of one issuer, for one process."""
 
-    def __init__(self, config: Config) -> None:
-        self._issuer = config.jwt_issuer
-        self._fixed_address = config.jwt_jwks
-        self._ttl = config.jwt_keys_ttl
+    def __init__(self, issuer: str, address: str = "") -> None:
+        """`address`: of the keys, where the issuer does not publish it."""
+        self._issuer = issuer
+        self._fixed_address = address
         # state
         self._keys: Sequence[IssuerKey] = ()
+        self._error = ""
         self._address = ""
         self._fetched_at = -float("inf")
         """The loop's time at which the fetch began that brought the keys."""
@@ -65,30 +76,43 @@ class IssuerKeys:
         self._wait_until = 0.0
         """When requests stop to wait for the fetch."""
 
-    async def find(self, head: Head) -> IssuerKey | None:
-        """The key that has signed a token. Raises IssuerUnavailable if there are no keys."""
+    async def find(self, head: Head, *, ttl: float) -> IssuerKey | None:
+        """The key that has signed a token. `ttl`: seconds for which keys hold that cannot be fetched again.
+
+        Raises IssuerUnavailable if there are no keys.
+        """
         now = asyncio.get_running_loop().time()
-        age = now - self._fetched_at
-        if age > REFRESH_AGE and now >= self._retry_at:
-            self._fetch()
-        if age > MAX_AGE:
-            await self._wait()
-        usable = max(self._ttl, MAX_AGE)
-        if asyncio.get_running_loop().time() - self._fetched_at > usable:
+        await self._refresh(now)
+        if asyncio.get_running_loop().time() - self._fetched_at > max(ttl, MAX_AGE):
             raise IssuerUnavailable("The identity provider's keys cannot be fetched at the moment; try again.")
         key = find_key(self._keys, head)
         if key is None and now >= self._unknown_at + UNKNOWN_KEY_INTERVAL:
             self._unknown_at = now
             if self._fetched_at < now:  # not fetched for this very request
                 self._fetch()
-                await self._wait()
+                await self._wait(now + MAX_WAIT)
                 key = find_key(self._keys, head)
         return key
+
+    async def state(self) -> KeySetState:
+        """What is known, after a fetch if one is due."""
+        await self._refresh(asyncio.get_running_loop().time())
+        algorithms = tuple(sorted({name for key in self._keys for name in key.algorithms}))
+        error = self._error or ("no answer yet" if self._fetching is not None and not self._keys else "")
+        return KeySetState(len(self._keys), algorithms, error)
 
     async def close(self) -> None:
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.wait([self._fetching])
+
+    async def _refresh(self, now: float) -> None:
+        """Fetches old keys again, and waits for it if they are very old."""
+        age = now - self._fetched_at
+        if age > REFRESH_AGE and now >= self._retry_at:
+            self._fetch()
+        if age > MAX_AGE:
+            await self._wait(now + MAX_WAIT)
 
     def _fetch(self) -> None:
         """Starts a fetch, unless there is one."""
@@ -96,9 +120,9 @@ class IssuerKeys:
             self._wait_until = asyncio.get_running_loop().time() + MAX_WAIT
             self._fetching = asyncio.create_task(self._fetch_in_time(), name="fetch the issuer's keys")
 
-    async def _wait(self) -> None:
-        """For the fetch, if there is one, and if nobody has waited long enough for it."""
-        left = self._wait_until - asyncio.get_running_loop().time()
+    async def _wait(self, until: float) -> None:
+        """For the fetch, if there is one, and if nobody has waited long enough for it; not beyond `until`."""
+        left = min(self._wait_until, until) - asyncio.get_running_loop().time()
         if self._fetching is not None and left > 0:
             await asyncio.wait([self._fetching], timeout=left)
 
@@ -111,9 +135,10 @@ class IssuerKeys:
         except (UpstreamError, TimeoutError, ValueError, RecursionError) as error:
             self._address = ""
             self._retry_at = asyncio.get_running_loop().time() + RETRY_INTERVAL
-            log.warning("the keys of --jwt-issuer %s cannot be fetched: %s", self._issuer, error or "no answer in time")
+            self._error = str(error) or "no answer in time"
+            log.warning("the keys of --jwt-issuer %s cannot be fetched: %s", self._issuer, self._error)
         else:
-            self._keys, self._fetched_at = keys, began
+            self._keys, self._fetched_at, self._error = keys, began, ""
         finally:
             self._fetching = None
 
@@ -127,6 +152,22 @@ class IssuerKeys:
         if not isinstance(address, str) or not address.startswith(schemes):
             raise ValueError(f"{CONFIGURATION} has no usable jwks_uri")
         return address
+
+
+class Issuers:
+    """The keys of each issuer that was configured since the process began; they survive a reload."""
+
+    def __init__(self) -> None:
+        # state
+        self._keys: dict[tuple[str, str], IssuerKeys] = {}
+
+    def keys_of(self, issuer: str, address: str) -> IssuerKeys:
+        """The same object for the same settings."""
+        return self._keys.setdefault((issuer, address), IssuerKeys(issuer, address))
+
+    async def close(self) -> None:
+        for keys in self._keys.values():
+            await keys.close()
 
 
 async def _get(address: str) -> bytes:

@@ -11,7 +11,7 @@ from ...core.errors import InvalidRequest, InvalidToken
 from ..access.api_keys import bearer_of
 from ..access.authenticator import Authenticator
 from ..access.users import Users
-from .issuer_keys import IssuerKeys
+from .issuer_keys import Issuers
 from .tokens import looks_like_token, read_head, verify
 
 MAX_NAME = 128
@@ -24,11 +24,11 @@ MAX_GRANTED = 1000
 class SingleSignOn:
     """Identifies callers by tokens."""
 
-    def __init__(self, config: Config, authenticator: Authenticator, users: Users | None) -> None:
+    def __init__(self, config: Config, authenticator: Authenticator, users: Users | None, issuers: Issuers) -> None:
         self._config = config
         self._authenticator = authenticator
         self._users = users
-        self._keys = IssuerKeys(config)
+        self.keys = issuers.keys_of(config.jwt_issuer, config.jwt_jwks)
         self._key_claims = (config.jwt_key_claim,) if config.jwt_key_claim else ("azp", "client_id")
 
     async def identify(self, headers: Mapping[str, str]) -> Caller | None:
@@ -37,17 +37,14 @@ class SingleSignOn:
         if not looks_like_token(token):
             return None
         head = read_head(token)
-        key = await self._keys.find(head)
+        config = self._config
+        key = await self.keys.find(head, ttl=config.jwt_keys_ttl)
         if key is None:
             raise InvalidToken("The token is signed with a key that the issuer does not have.")
-        config = self._config
         claims = verify(token, head, key, issuer=config.jwt_issuer, audience=config.jwt_audience)
         return self._authenticator.with_authorization(self._caller_of(claims), headers)
 
-    async def close(self) -> None:
-        await self._keys.close()
-
-    def _caller_of(self, claims: Mapping[str, Any]) -> TokenCaller:
+    def _caller_of(self, claims: Mapping[str, Any]) -> Caller:
         known = self._authenticator.caller_named(self._name_in(claims))
         caller = TokenCaller.of(known, self._granted_in(claims))
         if self._users is None:
@@ -55,7 +52,7 @@ class SingleSignOn:
         try:
             return self._users.in_claims(caller, claims)
         except InvalidRequest:
-            raise InvalidToken("The token's user has too long a name.") from None
+            raise InvalidToken("The token's user has a name that is too long or no text.") from None
 
     def _name_in(self, claims: Mapping[str, Any]) -> str:
         for claim in self._key_claims:

@@ -30,7 +30,8 @@ TYPES = frozenset(["", "jwt", "at+jwt", "application/jwt", "application/at+jwt"]
 PUBLIC = frozenset(["kty", "n", "e", "crv", "x", "y"])
 """The members of a public key."""
 
-MIN_RSA_BITS = 2048
+MIN_RSA_BITS, MAX_RSA_BITS = 2048, 16384
+"""Beyond the upper bound OpenSSL verifies nothing."""
 MAX_KEYS = 100
 """Keys of an issuer that are read."""
 
@@ -147,15 +148,15 @@ def _read_key(members: Mapping[str, Any]) -> IssuerKey | None:
     """None for a key that is no public key, is for something else, or is too weak."""
     import jwt
 
-    kid, uses = members.get("kid", ""), members.get("key_ops", ["verify"])
-    algorithms = _algorithms_of(members)
-    if not algorithms or not isinstance(kid, str) or members.get("use", "sig") != "sig" or "verify" not in uses:
-        return None
     try:
+        kid, uses = members.get("kid", ""), members.get("key_ops", ["verify"])
+        algorithms = _algorithms_of(members)
+        if not algorithms or not isinstance(kid, str) or members.get("use", "sig") != "sig" or "verify" not in uses:
+            return None
         public = jwt.PyJWK({name: value for name, value in members.items() if name in PUBLIC}, min(algorithms)).key
     except (jwt.PyJWTError, ValueError, TypeError, KeyError):
         return None
-    if members["kty"] == "RSA" and public.key_size < MIN_RSA_BITS:
+    if members["kty"] == "RSA" and not MIN_RSA_BITS <= public.key_size <= MAX_RSA_BITS:
         return None
     return IssuerKey(kid, public, algorithms)
 

@@ -84,6 +84,17 @@ async def test_memory_forgets_days_that_are_over() -> None:
     assert await store.counts(periods_at(1_800_000_000 + 7 * 24 * 3600)[0]) != {}
 
 
+@pytest.mark.parametrize("first", [1_800_000_000, 1_795_996_800])  # in a month, and at the turn of one
+async def test_a_run_that_ends_days_later_costs_no_counts(store: UsageStore, first: int) -> None:
+    began = periods_at(first)
+    for number in range(1, 6):
+        await store.add([APP], periods_at(first + number * 24 * 3600), Count(tokens=10))
+        await store.add([APP], began, Count(tokens=1))
+    today, month = periods_at(first + 5 * 24 * 3600)
+    assert (await store.counts(today))[APP].tokens == 10
+    assert (await store.counts(month))[APP].tokens == (55 if month == began[1] else 50)
+
+
 async def test_redis_forgets_them_by_itself(redis_server: RedisServer) -> None:
     async with connect(redis_server.url) as redis:
         await RedisUsage(redis).add([APP], PERIODS, Count(tokens=1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -71,6 +73,23 @@ def test_a_name_has_a_bound() -> None:
         users("user").in_fields(KEY, {"user": "x" * (MAX_USER + 1)}.get)
     assert caught.value.param == "user"
     assert "x" * 20 not in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["\ud800", "\udcc3\udca9", "ada\udfff"])
+def test_a_name_that_is_no_text_is_refused(name: str) -> None:
+    """The bytes of the second one would be those of é."""
+    finder = users("user", "header:X-User")
+    with pytest.raises(InvalidRequest):
+        finder.in_fields(KEY, {"user": name}.get)
+    with pytest.raises(InvalidRequest):
+        finder.identify(TRUSTED, headers(("X-User", name)), LOOPBACK)
+
+
+def test_a_caller_with_credentials_is_not_kept() -> None:
+    finder = users("header:X-User")
+    own = replace(TRUSTED, authorization="Bearer secret")
+    assert finder.identify(TRUSTED, ADA, LOOPBACK) is finder.identify(TRUSTED, ADA, LOOPBACK)
+    assert finder.identify(own, ADA, LOOPBACK) is not finder.identify(own, ADA, LOOPBACK)
 
 
 def test_users_of_one_key_and_equal_users_of_two_keys_have_scopes_of_their_own() -> None:

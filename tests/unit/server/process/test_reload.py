@@ -21,6 +21,7 @@ from oaicompat_proxy.config.file import to_toml
 from oaicompat_proxy.server.runtime import DRAIN_POLL
 from tests.process.test_rolling_restart import ask_on
 from tests.support.conformance import check_body
+from tests.support.issuer import AUDIENCE, CONFIGURATION, JWKS, serving_issuer
 from tests.support.processes import Child
 from tests.support.proxy import chat_body
 from tests.support.scripted_gateway import Agent, answer, run, serving
@@ -63,11 +64,11 @@ class Reloadable:
         ):
             return check_body(await response.read()).text
 
-    async def fails(self) -> int:
+    async def fails(self, headers: dict[str, str] | None = None) -> int:
         """The status of a question that is not answered."""
         async with (
             aiohttp.ClientSession() as client,
-            client.post(f"{self.base}/v1/chat/completions", data=chat_body(stream=False)) as response,
+            client.post(f"{self.base}/v1/chat/completions", data=chat_body(stream=False), headers=headers) as response,
         ):
             return response.status
 
@@ -257,3 +258,20 @@ async def test_several_gateways_answer_under_the_new_settings(file: Path, agent:
 async def allowed_origin(url: str, origin: str) -> str | None:
     async with aiohttp.ClientSession() as client, client.get(url, headers={"Origin": origin}) as response:
         return response.headers.get("Access-Control-Allow-Origin")
+
+
+async def test_the_keys_of_an_issuer_survive(file: Path, agent: Agent) -> None:
+    """As long as it is the same issuer; another one's keys are fetched."""
+    agent.plays(run("Hello"))
+    async with serving_issuer() as issuer, serving_issuer() as other:
+        bearer = {"Authorization": f"Bearer {issuer.token()}"}
+        given = {"upstream": agent.url, "api_key": ["sk-1"], "jwt_audience": [AUDIENCE]}
+        async with started(file, **given, jwt_issuer=issuer.url) as proxy:
+            assert await proxy.ask(headers=bearer) == "Hello"
+            issuer.is_down = True
+            await proxy.reload(**given, jwt_issuer=issuer.url, jwt_keys_ttl=1200.0)
+            assert await proxy.ask(headers=bearer) == "Hello"
+            await proxy.reload(**given, jwt_issuer=other.url)
+            assert await proxy.ask(headers={"Authorization": f"Bearer {other.token()}"}) == "Hello"
+            assert await proxy.fails(headers=bearer) == 401
+        assert issuer.fetches == {CONFIGURATION: 1, JWKS: 1}

@@ -159,3 +159,44 @@ async def test_the_token_is_passed_on_if_it_is_to_be(proxy: StartProxy, agent: A
 def test_settings_that_judge_no_token_are_refused(settings: dict[str, Any], error: str) -> None:
     with pytest.raises(ConfigError, match=error):
         Config(demo=True, **settings)
+
+
+@pytest.mark.parametrize("mail", [["ada"], {"name": "ada"}, 7, True, None, ""])
+async def test_a_claim_that_is_no_text_names_nobody(proxy: StartProxy, agent: Agent, issuer: Issuer, mail: Any) -> None:
+    agent.plays(run("Hello"))
+    front = await proxy(user_from=("jwt:email", "user"), **sso_settings(issuer))
+    assert (await ask(front, issuer.token(email=mail), user="mallory")).status == 200
+    assert "metadata" not in agent.runs[-1].json
+
+
+NAMES = {
+    "x" * 257: 401,
+    "x" * 5000: 401,
+    "\ud800": 401,
+    "\udcc3\udca9": 401,
+    "a\nrun b=\x1b[31m": 200,
+    "é\0": 200,
+}
+
+
+@pytest.mark.parametrize(("sub", "status"), NAMES.items(), ids=map(ascii, NAMES))
+async def test_a_user_of_any_letters_breaks_nothing(
+    proxy: StartProxy, agent: Agent, issuer: Issuer, caplog: pytest.LogCaptureFixture, sub: str, status: int
+) -> None:
+    agent.plays(run("Hello"))
+    front = await proxy(user_from=("jwt:sub",), log_users="plain", max_line=16_000, **sso_settings(issuer))
+    with caplog.at_level("INFO"):
+        assert (await ask(front, issuer.token(sub=sub))).status == status
+        await front.hang_up()
+    assert all("\n" not in each.getMessage() and "\x1b" not in each.getMessage() for each in caplog.records)
+
+
+@pytest.mark.parametrize("models", [[["x"], "demo", 7, None], {"demo": True}, "other demo", [{"demo": 1}]])
+async def test_models_of_any_form_grant_only_what_they_name(
+    proxy: StartProxy, agent: Agent, issuer: Issuer, models: Any
+) -> None:
+    agent.plays(run("Hello"))
+    front = await proxy(jwt_models_claim="models", **sso_settings(issuer))
+    granted = "demo" in models if isinstance(models, (list, str)) else False
+    status = (await ask(front, issuer.token(models=models), model="demo")).status
+    assert status == (200 if granted else 404)
