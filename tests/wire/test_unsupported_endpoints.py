@@ -36,7 +36,6 @@ ENDPOINTS = [
     ("POST", "/assistants"),
     ("POST", "/threads"),
     ("POST", "/threads/thread_1/runs"),
-    ("POST", "/conversations"),
     ("POST", "/containers"),
     ("POST", "/evals"),
     ("POST", "/videos"),
