@@ -272,9 +272,6 @@ async def test_what_nobody_came_back_to_is_closed_once_by_any_worker(
     await a.at_rest()
 
 
-@pytest.mark.skip(
-    reason="a known fault: a worker that stops right behind an answer may leave its session locked in Redis"
-)
 async def test_a_worker_that_ends_leaves_its_sessions_to_the_others(
     front: StartFront, redis_server: RedisServer
 ) -> None:

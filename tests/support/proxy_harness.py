@@ -124,7 +124,8 @@ class Front:
         """The same, but for the sessions that the proxy keeps for conversations that may go on."""
         async with asyncio.timeout(PATIENCE):
             while True:
-                if not self.running and len({*self.sessions} - self.lasting) <= await self.proxy.kept_sessions():
+                left = len({*self.sessions} - self.lasting)
+                if not self.running and (not left or left <= await self.proxy.kept_sessions()):
                     return
                 await asyncio.sleep(0.005)
 

@@ -124,9 +124,11 @@ class RedisLocks:
             self._renewing = asyncio.create_task(self._renew_forever(), name="renew session locks")
 
     async def close(self) -> None:
+        """Stops the renewals, and releases what a cancelled task did not."""
         while self._renewing is not None and not self._renewing.done():
             self._renewing.cancel()
             await asyncio.wait([self._renewing], timeout=POLL_INTERVAL)  # redis-py may lose a cancellation
+        await asyncio.gather(*map(self._release_in_redis, list(self._unreleased)))
 
     async def acquire(self, key: str, *, wait: float, on_lost: OnLost, is_new: bool = False) -> ReleaseLock:
         """Also raises SessionsUnavailable."""
@@ -170,6 +172,8 @@ class RedisLocks:
 
     async def _release_in_redis(self, token: str) -> None:
         """If Redis is unreachable, the next renewal tries again."""
+        if token not in self._unreleased:
+            return  # the other one of two calls has released it
         key, expires = self._unreleased[token]
         try:
             with mapped_errors():

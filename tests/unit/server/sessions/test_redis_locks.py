@@ -228,3 +228,17 @@ async def test_without_redis_nobody_gets_a_lock_and_giving_one_back_is_no_error(
     with pytest.raises(SessionsUnavailable):
         await workers[1].get(wait=LONG)
     await release()
+
+
+async def test_a_release_that_the_shutdown_cancels_is_made_up_for(workers: list[Worker]) -> None:
+    here, there = workers
+    releasing = asyncio.create_task(release_it(await here.get()))
+    await asyncio.sleep(0)  # its command is on its way
+    releasing.cancel()
+    await asyncio.wait([releasing])
+    await here.locks.close()
+    assert not await there.is_refused()
+
+
+async def release_it(release: ReleaseLock) -> None:
+    await release()
