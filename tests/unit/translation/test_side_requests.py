@@ -14,7 +14,7 @@ from oaicompat_proxy.core.request import AgentRequest
 from oaicompat_proxy.translation.side_requests import HEADS, TITLE_SIZE, SideRequest, find_side_request
 
 RECORDED = json.loads((Path(__file__).parent / "recorded_side_requests.json").read_text("utf-8"))
-"""Requests as a relay behind the front end noted them; the test of each application sees that they are still sent so."""
+"""Requests as a relay behind the front end noted them; each application's test sees that they are still sent so."""
 ANSWERS = {
     "title": {"title": "When is high tide in Brest?"},
     "tags": {"tags": []},

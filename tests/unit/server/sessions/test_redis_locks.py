@@ -233,7 +233,8 @@ async def test_without_redis_nobody_gets_a_lock_and_giving_one_back_is_no_error(
 async def test_a_release_that_the_shutdown_cancels_is_made_up_for(workers: list[Worker]) -> None:
     here, there = workers
     releasing = asyncio.create_task(release_it(await here.get()))
-    await asyncio.sleep(0)  # its command is on its way
+    await here.redis.connection_pool.disconnect()  # so that the release has to connect first
+    await asyncio.sleep(0)
     releasing.cancel()
     await asyncio.wait([releasing])
     await here.locks.close()
