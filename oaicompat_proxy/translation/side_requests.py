@@ -41,9 +41,7 @@ HEADS = (
     _Head("user", "Create a concise, 3-5 word title with an emoji as a title for the chat history", "title"),
     _Head("user", "### Task:\nGenerate 1-3 broad tags categorizing the main themes of the chat history", "tags"),
     _Head("user", "### Task:\nSuggest 3-5 relevant follow-up questions or prompts that the user might", "follow_ups"),
-    _Head(
-        "user", "### Task:\nPredict 3-5 useful messages this user might naturally send next to advance", "follow_ups"
-    ),
+    _Head("user", "### Task:\nPredict 3-5 useful messages this user might naturally send next", "follow_ups"),
     _Head("user", "### Task:\nYou are an autocompletion system. Continue the text in `<text>`", "autocomplete"),
     # LibreChat, @librechat/agents src/utils/title.ts: defaultCompletionPrompt
     _Head("user", "Provide a concise, 5-word-or-less title for the conversation", "title"),

