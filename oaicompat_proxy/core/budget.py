@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Literal, NamedTuple
+
+DAY = 24 * 3600
+"""Seconds of each day of Unix time."""
 
 Unit = Literal["tokens", "runs"]
 
@@ -43,11 +47,15 @@ class Budget:
 
 def periods_at(now: float) -> tuple[Period, Period]:
     """The day and the month of a Unix time."""
-    moment = datetime.fromtimestamp(now, UTC)
-    day = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-    tomorrow = day + timedelta(days=1)
+    return _periods_of(int(now // DAY))
+
+
+@lru_cache(4)
+def _periods_of(number: int) -> tuple[Period, Period]:
+    """`number`: of the day since 1970. Each request asks, and the answer is the same all day."""
+    day = datetime.fromtimestamp(number * DAY, UTC)
     next_month = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
     return (
-        Period("day", f"{day:%Y-%m-%d}", tomorrow.timestamp()),
+        Period("day", f"{day:%Y-%m-%d}", float((number + 1) * DAY)),
         Period("month", f"{day:%Y-%m}", next_month.timestamp()),
     )

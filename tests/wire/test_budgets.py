@@ -170,6 +170,32 @@ async def test_workers_share_a_budget_in_redis(
     assert sorted(each.status for each in answers) == [200] * 3 + [429] * 5
 
 
+@pytest.mark.parametrize("shared", [False, True], ids=["memory", "redis"])
+async def test_of_fifty_requests_at_once_none_exceeds_a_budget_of_runs(
+    proxy: StartProxy, agent: Agent, tmp_path: Path, redis_server: RedisServer, shared: bool
+) -> None:
+    agent.plays(run("Hello"))
+    entry = "budget = { runs_per_day = 7, tokens_per_day = 1_000_000 }"
+    keys = keys_file(tmp_path, app=entry, boss="usage = true")
+    front = await proxy(api_keys_file=keys, redis=redis_server.url if shared else "")
+    answers = await asyncio.gather(*(ask(front) for _ in range(50)))
+    assert sorted(each.status for each in answers) == [200] * 7 + [429] * 43
+    assert len(agent.runs) == 7
+    assert (await used(front))["app", None] == (7 * TOKENS, 7)
+
+
+async def test_of_fifty_requests_at_once_a_budget_of_tokens_admits_what_fits_by_the_estimate(
+    proxy: StartProxy, agent: Agent, tmp_path: Path
+) -> None:
+    goes_on = asyncio.Event()
+    agent.plays(*OPENING, goes_on, *run("Hello")[len(OPENING) :])
+    front = await proxy(api_keys_file=keys_file(tmp_path, app="budget = { tokens_per_day = 500 }"), tokens_estimate=100)
+    asking = [asyncio.create_task(ask(front)) for _ in range(50)]
+    await agent.until(lambda: sum(each.done() for each in asking) == 45)
+    goes_on.set()
+    assert sorted(each.status for each in await asyncio.gather(*asking)) == [200] * 5 + [429] * 45
+
+
 @pytest.mark.parametrize("entry", ["budget = 7", "budget = { tokens = 7 }", "budget = { runs_per_day = 0 }"])
 async def test_a_budget_that_is_none_is_refused(tmp_path: Path, proxy: StartProxy, entry: str) -> None:
     with pytest.raises(Exception, match=r"keys\.app\.budget"):

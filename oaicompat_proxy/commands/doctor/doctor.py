@@ -17,6 +17,7 @@ from ..apis import api_option
 from ..client import Api
 from ..terminal import open_terminal, without_controls
 from ..url_option import BaseUrl, key_header, key_option
+from .access_checks import check_access
 from .finding import Finding, exit_status
 from .gateway_checks import check_gateway, check_run
 from .probe import Probe, Unreachable, new_client
@@ -123,6 +124,8 @@ def _sequential_checks(probe: Probe, options: Options, diagnostics: dict[str, An
         partial(check_body, probe, max_body=diagnostics["max_body"]),
         partial(check_gateway, probe, confirmations=diagnostics["confirmations"]),
     ]
+    if diagnostics.get("tells_access"):  # an older proxy does not
+        checks.append(partial(check_access, probe))
     return [*checks, partial(check_run, probe, options.api, options.model)] if options.run else checks
 
 

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -75,8 +76,10 @@ class Probe:
             return f"{self.base} has no diagnostics: start the proxy with --diagnostics on, and check the path"
         return f"{self.base} answers {status}"
 
-    async def get(self, client: aiohttp.ClientSession, path: str) -> dict[str, Any]:
-        async with client.get(self.base / "diagnostics" / path, headers=self.headers) as response:
+    async def get(
+        self, client: aiohttp.ClientSession, path: str, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> dict[str, Any]:
+        async with client.get(self.base / "diagnostics" / path, headers={**self.headers, **headers}) as response:
             body: dict[str, Any] = await response.json()
             return body
 

@@ -64,6 +64,12 @@ class ApiKeys:
     def __len__(self) -> int:
         return self._size
 
+    def callers(self) -> Iterator[Caller]:
+        """Also those who have tokens in place of a key. One with two keys comes twice."""
+        yield from self._named.values()
+        for bucket in self._buckets.values():
+            yield from (caller for _, caller in bucket)
+
     def inspectors(self) -> Iterator[KeyEntry]:
         """The keys that may use the page that shows runs."""
         for bucket in self._buckets.values():

@@ -122,6 +122,11 @@ class Authenticator:
             raise InvalidKey(WRONG_KEY)
         return caller
 
+    def callers(self) -> list[Caller]:
+        """The callers that there are entries for; one may come several times."""
+        self._reload_if_changed()
+        return [] if self._keys is None else [*self._keys.callers()]
+
     def inspectors(self) -> list[KeyEntry]:
         """The keys that may use the page that shows runs."""
         self._reload_if_changed()

@@ -33,6 +33,7 @@ from ..runtime import RUNTIME
 from ..sessions.message_trial import find_messages
 from ..signing_secret import origin_of
 from ..upstream.gateway_client import Upstream
+from .access_diagnostics import show_access
 from .diagnostic_streams import MAX_SECONDS, DiagnosticStreams
 
 FEATURES_TTL = 5.0
@@ -95,6 +96,7 @@ def add_routes(app: web.Application, base: str) -> None:
     """`base`: the prefix of the application's paths."""
     here, base = Diagnostics(), f"{base}/diagnostics"
     app.router.add_get(base, about)
+    app.router.add_get(f"{base}/access", show_access)
     app.router.add_get(f"{base}/gateway", functools.partial(gateway, here))
     app.router.add_post(f"{base}/streams", functools.partial(stream, here))
     app.router.add_get(f"{base}/streams/{{token}}", functools.partial(state, here))
@@ -157,6 +159,7 @@ async def about(request: web.Request) -> web.Response:
         "keep_alive_form": config.keep_alive_form,
         "confirmations": config.confirmations,
         "secret": origin_of(config),
+        "tells_access": True,
         "routes": _routes(server_of(request).apis),
     }
     return web.json_response(body)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...config.settings import Config
 from ...core.caller import Caller, TokenCaller
@@ -12,13 +13,26 @@ from ..access.api_keys import bearer_of
 from ..access.authenticator import Authenticator
 from ..access.users import Users
 from .issuer_keys import Issuers
-from .tokens import looks_like_token, read_head, verify
+from .tokens import Head, IssuerKey, check_expiry, looks_like_token, read_head, verify
 
 MAX_NAME = 128
 """Characters of a key's name in a claim."""
 
 MAX_GRANTED = 1000
 """Models of one token."""
+
+
+MAX_VERIFIED = 1024
+"""Tokens that are not verified again with each request. They are kept as digests."""
+
+
+class VerifiedToken(NamedTuple):
+    """What is known of a token whose signature was right."""
+
+    head: Head
+    key: IssuerKey
+    """That has signed it; once the keys were fetched again, it is another object."""
+    claims: Mapping[str, Any]
 
 
 class SingleSignOn:
@@ -30,19 +44,45 @@ class SingleSignOn:
         self._users = users
         self.keys = issuers.keys_of(config.jwt_issuer, config.jwt_jwks)
         self._key_claims = (config.jwt_key_claim,) if config.jwt_key_claim else ("azp", "client_id")
+        # state
+        self._verified: dict[bytes, VerifiedToken] = {}
+        """By the digest of the token, the oldest first."""
+
+    @property
+    def verified(self) -> int:
+        """The number of tokens that are not verified again."""
+        return len(self._verified)
 
     async def identify(self, headers: Mapping[str, str]) -> Caller | None:
         """The caller of a request with a token; None if it has none. Raises InvalidToken, IssuerUnavailable."""
         token = bearer_of(headers)
         if not looks_like_token(token):
             return None
-        head = read_head(token)
-        config = self._config
+        return self._authenticator.with_authorization(self._caller_of(await self._claims_of(token)), headers)
+
+    async def _claims_of(self, token: str) -> Mapping[str, Any]:
+        """Verifies each token once for each key that the issuer had: that takes as long as half a request.
+
+        Raises InvalidToken, IssuerUnavailable.
+        """
+        config, digest = self._config, hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+        known = self._verified.get(digest)
+        head = read_head(token) if known is None else known.head
         key = await self.keys.find(head, ttl=config.jwt_keys_ttl)
         if key is None:
             raise InvalidToken("The token is signed with a key that the issuer does not have.")
+        if known is not None and known.key is key:
+            check_expiry(known.claims)
+            return known.claims
         claims = verify(token, head, key, issuer=config.jwt_issuer, audience=config.jwt_audience)
-        return self._authenticator.with_authorization(self._caller_of(claims), headers)
+        self._remember(digest, VerifiedToken(head, key, claims))
+        return claims
+
+    def _remember(self, digest: bytes, verified: VerifiedToken) -> None:
+        self._verified.pop(digest, None)
+        if len(self._verified) >= MAX_VERIFIED:
+            del self._verified[next(iter(self._verified))]
+        self._verified[digest] = verified
 
     def _caller_of(self, claims: Mapping[str, Any]) -> Caller:
         known = self._authenticator.caller_named(self._name_in(claims))

@@ -38,6 +38,8 @@ MAX_KEYS = 100
 SKEW = 5
 """Seconds that the issuer's clock may be ahead."""
 
+EXPIRED = "The token has expired."
+
 MAX_SEGMENT = 64 * 1024
 """Bytes of a part of a token, which is less in any header that `--max-line` allows."""
 
@@ -104,10 +106,9 @@ def verify(token: str, head: Head, key: IssuerKey, *, issuer: str, audience: Seq
             options={"require": ["exp", "iss", "aud"]},
         )
         _read_object(token.split(".")[1])
-        if int(claims["exp"]) <= time.time():  # the skew is for a clock that is ahead
-            raise jwt.ExpiredSignatureError
+        check_expiry(claims)
     except jwt.ExpiredSignatureError:
-        raise InvalidToken("The token has expired.") from None
+        raise InvalidToken(EXPIRED) from None
     except jwt.ImmatureSignatureError:
         raise InvalidToken("The token is not valid yet.") from None
     except (jwt.InvalidAudienceError, jwt.MissingRequiredClaimError):
@@ -117,6 +118,12 @@ def verify(token: str, head: Head, key: IssuerKey, *, issuer: str, audience: Seq
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
         raise InvalidToken("The token is not valid.") from None
     return claims
+
+
+def check_expiry(claims: Mapping[str, Any]) -> None:
+    """Of a token whose `exp` is a number. Raises InvalidToken. No skew: it is for a clock that is ahead."""
+    if int(claims["exp"]) <= time.time():
+        raise InvalidToken(EXPIRED)
 
 
 def _read_object(segment: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -132,6 +133,24 @@ async def test_the_day_after_it_begins_anew(monkeypatch: pytest.MonkeyPatch) -> 
     await run(budgets, who)
     with pytest.raises(BudgetExhausted):
         await run(budgets, who)
+
+
+async def test_a_run_over_the_turn_of_a_month_belongs_to_the_month_in_which_it_began(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    budgets, who = Budgets(None), caller(tokens_per_month=50, runs_per_day=1)
+    turn = periods_at(time.time())[1].ends
+    monkeypatch.setattr(module.time, "time", lambda: turn - 0.5)
+    charge, _ = await budgets.admit(who, estimate=10)
+    with pytest.raises(BudgetExhausted, match=datetime.fromtimestamp(turn, UTC).strftime("%Y-%m-%dT00:00:00Z")):
+        await budgets.admit(who, estimate=10)
+    monkeypatch.setattr(module.time, "time", lambda: turn)
+    await budgets.settle(charge, used(60))
+    _, left = await budgets.admit(who, estimate=10)
+    assert left is not None
+    assert left.remaining == 50
+    before, after = [await budgets.usage(periods_at(moment)[1]) for moment in (turn - 1, turn)]
+    assert (before[Subject("app")], after[Subject("app")]) == (Count(60, 1), Count(0, 1))
 
 
 async def test_processes_that_share_a_redis_share_the_counts(redis_server: RedisServer) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from oaicompat_proxy.config.settings import Config, ConfigError
-from tests.support.issuer import JWKS, Issuer, serving_issuer, sso_settings
+from oaicompat_proxy.server.context import SERVER
+from oaicompat_proxy.server.single_sign_on import issuer_keys, single_sign_on, tokens
+from tests.support.issuer import JWKS, Issuer, SigningKey, serving_issuer, sso_settings
 from tests.support.proxy import Proxy, Received, StartProxy, chat_body
 from tests.support.scripted_gateway import Agent, run
 
@@ -200,3 +204,44 @@ async def test_models_of_any_form_grant_only_what_they_name(
     granted = "demo" in models if isinstance(models, (list, str)) else False
     status = (await ask(front, issuer.token(models=models), model="demo")).status
     assert status == (200 if granted else 404)
+
+
+async def test_a_token_is_verified_once_for_each_key(
+    proxy: StartProxy, agent: Agent, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And refused as soon as it expires, or its key has left the set, however often it was accepted."""
+    agent.plays(run("Hello"))
+    verified: list[str] = []
+    verify = single_sign_on.verify
+
+    def counted(token: str, *more: Any, **named: Any) -> Any:
+        verified.append(token)
+        return verify(token, *more, **named)
+
+    monkeypatch.setattr(single_sign_on, "verify", counted)
+    front = await proxy(**sso_settings(issuer))
+    token, brief = issuer.token(), issuer.token(exp=int(time.time()) + 100)
+    assert [(await ask(front, each)).status for each in (token, brief, token, brief)] == [200] * 4
+    assert verified == [token, brief]
+    now = time.time()
+    monkeypatch.setattr(tokens, "time", SimpleNamespace(time=lambda: now + 101))
+    assert [(await ask(front, each)).status for each in (token, brief)] == [200, 401]
+    for module_name in ("REFRESH_AGE", "MAX_AGE"):
+        monkeypatch.setattr(issuer_keys, module_name, 0.0)
+    assert (await ask(front, token)).status == 200
+    assert verified == [token, brief, token]
+    issuer.keys = [SigningKey("k2").jwk()]
+    assert (await ask(front, token)).status == 401
+
+
+async def test_few_verified_tokens_are_kept(
+    proxy: StartProxy, agent: Agent, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(single_sign_on, "MAX_VERIFIED", 2)
+    agent.plays(run("Hello"))
+    front = await proxy(**sso_settings(issuer))
+    for number in (*range(5), *range(5)):
+        assert (await ask(front, issuer.token(sub=f"u{number}"))).status == 200
+    sign_on = front.app[SERVER].single_sign_on
+    assert sign_on is not None
+    assert sign_on.verified == 2
