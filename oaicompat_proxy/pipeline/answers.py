@@ -98,7 +98,13 @@ class StreamedAnswer:
         self._translator.finish()
 
     def ping(self) -> bytes:
-        """A keep-alive; it is no part of the answer, so a recording does not show it."""
+        """A keep-alive; it is no part of the answer, so a recording does not show it.
+
+        None of the API's own when every part is encoded: the last ones are sent when the answer is stored, and the
+        client would learn their number before it has them.
+        """
+        if self.ended and not self._pings_are_comments:
+            return b""
         data = sse.KEEP_ALIVE if self._pings_are_comments else self.encoder.ping()
         if self._on_ping is not None:
             self._on_ping(data)

@@ -18,6 +18,7 @@ from typing import TypeVar
 from ..config.settings import ConfigError
 from ..core.errors import SessionsUnavailable
 from .entry_keys import entry_key, rest_of, scope_key
+from .stored_answers import Bounds
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +29,6 @@ LOCK_WAIT = 2.0
 
 MOST_BYTES = 1024 * 1024 * 1024
 """Of all entries of one caller."""
-
-ENTRIES_OF_ANSWER = 2
-"""Its input and its body."""
 
 MOST_EVICTED = 1000
 """Entries that one write deletes at most to make room, so that its time is bounded."""
@@ -69,14 +67,11 @@ _REPLACE = "UPDATE entries SET added = ?, until = ?, value = ? WHERE key = ? AND
 class AnswerDatabase:
     """For all processes that open the file. The oldest entries of a caller give way to its newest ones."""
 
-    def __init__(self, path: Path, *, ttl: float, most: int, most_bytes: int = MOST_BYTES) -> None:
-        """`ttl`: seconds that an entry is stored. `most`: answers of one caller; `most_bytes`: of all their entries.
-
-        Raises ConfigError for a file that cannot be used.
-        """
+    def __init__(self, path: Path, bounds: Bounds, *, most_bytes: int = MOST_BYTES) -> None:
+        """`most_bytes`: of all entries of one caller. Raises ConfigError for a file that cannot be used."""
         self._path = path
-        self._ttl = ttl
-        self._most = most * ENTRIES_OF_ANSWER
+        self._ttl = bounds.ttl
+        self._most = bounds.entries
         self._most_bytes = most_bytes
         self._thread = ThreadPoolExecutor(1, "answer database")
         # state

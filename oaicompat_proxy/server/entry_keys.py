@@ -12,6 +12,11 @@ def scope_key(scope: str) -> str:
     return hashlib.sha256(scope.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def part_of(scope: str, part: str) -> str:
+    """The scope of what is stored beside a caller's answers; it has bounds of its own, and takes them no room."""
+    return f"{scope}\0{part}"
+
+
 def entry_key(scope: str, name: str) -> str:
     return hashlib.sha256(f"{scope}\0{name}".encode("utf-8", "surrogatepass")).hexdigest()
 

@@ -21,9 +21,11 @@ from .idempotency.kept_answer import ProcessLife
 from .idempotency.kept_answers import KeptAnswers
 from .idempotency.remote_answers import RemoteAnswers
 from .idempotency.run_once import IdempotentRuns
-from .idempotency.stored_claims import StoredClaims
-from .kept_data import KeptData, StoredAnswerData
+from .idempotency.stored_claims import RUNNING_TTL, StoredClaims, claims_of
+from .kept_data import KeptData, StoredEntries
+from .memory_answers import MemoryAnswers
 from .process_calls import ProcessCalls
+from .redis_answers import RedisAnswers
 from .runtime import GatewayRuntime
 from .sessions.call_ids import CallIds
 from .sessions.id_store import IdStore, MemoryIds, RedisIds
@@ -34,7 +36,7 @@ from .sessions.run_limiter import RunLimiter
 from .sessions.sessions import Sessions
 from .sessions.store import MemoryStore, RedisStore, SessionStore
 from .shutdown import ERROR_TIMEOUT
-from .stored_answers import MemoryAnswers, NoAnswers, RedisAnswers, StoredAnswers
+from .stored_answers import Bounds, NoAnswers, StoredAnswers
 from .upstream.catalog import Catalog
 from .upstream.gateway_client import Upstream
 from .upstream.readiness import Readiness
@@ -64,7 +66,8 @@ class Gateway:
         self._names: SessionNames
         self._ids: IdStore
         self._answers = _new_answers(config, redis)
-        self.kept_data: Sequence[KeptData] = (StoredAnswerData(self._answers),)
+        self._stores: list[StoredAnswers] = [self._answers]
+        self.kept_data: list[KeptData] = [StoredEntries("stored_responses", self._answers)]
         """What this gateway keeps of callers."""
         self._session_credentials: dict[str, Upstream] = {}
         """Sessions that only the credentials of their callers can close."""
@@ -99,8 +102,11 @@ class Gateway:
         claims: Claims | None = None
         if redis is not None:
             claims = RedisClaims(redis, namespace)
-        elif isinstance(self._answers, AnswerDatabase):
-            claims = StoredClaims(self._answers, life, namespace)
+        elif config.response_db:
+            stored = AnswerDatabase(Path(config.response_db), Bounds(config.max_idempotent, RUNNING_TTL))
+            claims = StoredClaims(stored, life, namespace)
+            self._stores.append(stored)
+            self.kept_data.append(StoredEntries("idempotent_requests", stored, claims_of))
         self.claims = ClaimedRuns(config, claims, remote)
 
     def new_runtime(self, config: Config, keys: SigningKeys) -> GatewayRuntime:
@@ -165,7 +171,8 @@ class Gateway:
         await self.claims.shutdown()
         await self.runtime.sessions.shutdown()
         await self.locks.close()
-        await self._answers.close()
+        for store in self._stores:
+            await store.close()
         self.runtime.upstream.close()
 
     def _new_closer(self, config: Config, upstream: Upstream) -> SessionCloser:
@@ -188,9 +195,10 @@ class Gateway:
 
 def _new_answers(config: Config, redis: Redis | None) -> StoredAnswers:
     """Raises ConfigError."""
+    bounds = Bounds(config.max_responses, config.response_ttl)
     if config.response_db:
-        return AnswerDatabase(Path(config.response_db), ttl=config.response_ttl, most=config.max_responses)
-    return MemoryAnswers() if redis is None else RedisAnswers(redis)
+        return AnswerDatabase(Path(config.response_db), bounds)
+    return MemoryAnswers(bounds) if redis is None else RedisAnswers(redis, bounds)
 
 
 GATEWAYS: web.AppKey[Sequence[Gateway]] = web.AppKey("oaicompat_proxy.gateways")

@@ -5,7 +5,7 @@ A kind is anything that outlives the request it came with and that has an owner,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 
@@ -33,19 +33,20 @@ class Answers(Protocol):
     async def delete_all(self, scope: str) -> int: ...
 
 
-class StoredAnswerData:
-    """Responses and conversations of the Responses API: an entry for each input, response and conversation."""
+class StoredEntries:
+    """What is stored where the answers are: an entry for each input, response, conversation and request."""
 
-    kind = "stored_responses"
-
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, kind: str, answers: Answers, scope_of_part: Callable[[str], str] = str) -> None:
+        """`scope_of_part`: from a caller's scope the one of these entries."""
+        self.kind = kind
         self._answers = answers
+        self._scope_of_part = scope_of_part
 
     async def count(self, scope: str) -> int:
-        return await self._answers.count(scope)
+        return await self._answers.count(self._scope_of_part(scope))
 
     async def delete(self, scope: str) -> int:
-        return await self._answers.delete_all(scope)
+        return await self._answers.delete_all(self._scope_of_part(scope))
 
 
 async def count_kept(kinds: Sequence[KeptData], scopes: Iterable[str]) -> Mapping[str, int]:

@@ -14,10 +14,13 @@ import struct
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
-_HEAD = struct.Struct("<16sdIIQ")
-"""The caller, the Unix time of its last entry, the place of its oldest entry, the number of entries, their bytes."""
+_HEAD = struct.Struct("<16sdIIIQ")
+"""The caller, the Unix time of its last entry, the place of its oldest entry, the number of records from there on, and
+of those that are entries, their bytes.
+"""
 _RECORD = struct.Struct("<16sI")
 """An entry and its size; a deleted one has no name."""
 
@@ -26,8 +29,12 @@ _DELETED = bytes(16)
 CANDIDATES = 8
 """Candidate rings of a caller: if all are taken, the one that was used least recently is reassigned."""
 
-LOCK_ATTEMPTS = 200
-"""A process that was stopped may hold the lock: then the others go on without it, and at worst count wrongly."""
+MAX_ENTRIES = 1 << 31
+"""No bound but that of the ring."""
+
+LOCK_WAIT = 0.1
+"""Seconds: a process that was stopped may hold the lock. Then the others go on without it, and at worst count wrongly.
+"""
 
 
 def _nameless_file() -> int:
@@ -45,11 +52,26 @@ class Entry(NamedTuple):
     size: int
 
 
+@dataclass(slots=True)
+class _Ring:
+    """Of one caller; another process that went on without the lock may have counted wrongly."""
+
+    first: int = 0
+    """The place of the oldest record."""
+    records: int = 0
+    entries: int = 0
+    """Records that are not deleted."""
+    bytes: int = 0
+
+    def remove(self, entry: Entry) -> None:
+        self.entries, self.bytes = max(0, self.entries - 1), max(0, self.bytes - entry.size)
+
+
 class Ledgers:
     """Names are 16 bytes. `add` returns the caller's entries that must be evicted."""
 
     def __init__(self, *, callers: int, most: int, most_bytes: int) -> None:
-        """`most`, `most_bytes`: of the entries of one caller."""
+        """`most`, `most_bytes`: of the entries of one caller; `most` also of its records, so of deleted ones, too."""
         self._callers = callers
         self._most = most
         self._most_bytes = most_bytes
@@ -57,19 +79,29 @@ class Ledgers:
         self._memory = mmap.mmap(-1, callers * self._size)
         self._depth = 0
 
-    def add(self, caller: bytes, name: bytes, size: int) -> list[Entry]:
-        """Returns the entries that this one evicts. An entry of the same name is replaced."""
+    def add(
+        self, caller: bytes, name: bytes, size: int, *, most: int = MAX_ENTRIES, is_new: bool = False
+    ) -> list[Entry]:
+        """Returns the entries that this one evicts. An entry of the same name is replaced.
+
+        `most`: entries of the caller. `is_new`: there is none of this name, so none is looked for.
+        """
         evicted = []
         with self.locked():
-            place, first, count, total = self._find_or_assign(caller)
-            total -= self._delete(place, name)
-            while count and (count >= self._most or total + size > self._most_bytes):
-                oldest = self._clear(self._record(place, first))
-                first, count, total = (first + 1) % self._most, count - 1, total - oldest.size
+            place, ring = self._find_or_assign(caller)
+            if not is_new:
+                self._delete(place, ring, name)
+            while ring.records and (
+                ring.records >= self._most or ring.entries >= most or ring.bytes + size > self._most_bytes
+            ):
+                oldest = self._clear(self._record(place, ring.first))
+                ring.first, ring.records = (ring.first + 1) % self._most, ring.records - 1
                 if oldest.name != _DELETED:
+                    ring.remove(oldest)
                     evicted.append(oldest)
-            _RECORD.pack_into(self._memory, self._record(place, first + count), name, size)
-            _HEAD.pack_into(self._memory, place, caller, time.time(), first, count + 1, max(0, total) + size)
+            _RECORD.pack_into(self._memory, self._record(place, ring.first + ring.records), name, size)
+            ring.records, ring.entries, ring.bytes = ring.records + 1, ring.entries + 1, ring.bytes + size
+            self._write_head(place, caller, time.time(), ring)
         return evicted
 
     def remove(self, caller: bytes, name: bytes) -> int:
@@ -78,9 +110,9 @@ class Ledgers:
             place = self._find(caller)
             if place is None:
                 return 0
-            size = self._delete(place, name)
-            _, used, first, count, total = _HEAD.unpack_from(self._memory, place)
-            _HEAD.pack_into(self._memory, place, caller, used, first, count, max(0, total - size))
+            used, ring = self._read_head(place)
+            size = self._delete(place, ring, name)
+            self._write_head(place, caller, used, ring)
         return size
 
     def count(self, caller: bytes) -> int:
@@ -99,7 +131,7 @@ class Ledgers:
     def total(self, caller: bytes) -> int:
         """Bytes of the caller's entries."""
         place = self._find(caller)
-        return 0 if place is None else int(_HEAD.unpack_from(self._memory, place)[4])
+        return 0 if place is None else self._read_head(place)[1].bytes
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -115,11 +147,14 @@ class Ledgers:
                 fcntl.lockf(_LOCK, fcntl.LOCK_UN)
 
     def _lock(self) -> None:
-        for _ in range(LOCK_ATTEMPTS):
+        deadline = time.monotonic() + LOCK_WAIT
+        while True:
             try:
                 fcntl.lockf(_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+                return
             except OSError:
+                if time.monotonic() > deadline:
+                    return
                 time.sleep(0)
 
     def _candidates(self, caller: bytes) -> list[int]:
@@ -132,34 +167,46 @@ class Ledgers:
             (place for place in self._candidates(caller) if memory[place : place + len(caller)] == caller), None
         )
 
-    def _find_or_assign(self, caller: bytes) -> tuple[int, int, int, int]:
-        """The place of the caller's ring, its oldest entry's place in it, the number of entries and their bytes."""
+    def _find_or_assign(self, caller: bytes) -> tuple[int, _Ring]:
+        """The place of the caller's ring, and the ring."""
         found = self._find(caller)
         if found is not None:
-            return (found, *_HEAD.unpack_from(self._memory, found)[2:])
-        oldest = min(self._candidates(caller), key=lambda place: float(_HEAD.unpack_from(self._memory, place)[1]))
+            return found, self._read_head(found)[1]
+        oldest = min(self._candidates(caller), key=lambda place: self._read_head(place)[0])
         self._memory[oldest : oldest + self._size] = bytes(self._size)
-        return oldest, 0, 0, 0
+        return oldest, _Ring()
 
     def _entries(self, place: int | None) -> list[Entry]:
         """Of the ring at this place, oldest first."""
         if place is None:
             return []
-        _, _, first, count, _ = _HEAD.unpack_from(self._memory, place)
-        records = (self._record(place, number) for number in range(first, first + min(count, self._most)))
+        ring = self._read_head(place)[1]
+        records = (self._record(place, ring.first + number) for number in range(min(ring.records, self._most)))
         entries = (Entry(*_RECORD.unpack_from(self._memory, record)) for record in records)
         return [entry for entry in entries if entry.name != _DELETED]
+
+    def _read_head(self, place: int) -> tuple[float, _Ring]:
+        """The time of the caller's last entry, and the ring."""
+        _, used, *ring = _HEAD.unpack_from(self._memory, place)
+        return used, _Ring(*ring)
+
+    def _write_head(self, place: int, caller: bytes, used: float, ring: _Ring) -> None:
+        _HEAD.pack_into(self._memory, place, caller, used, ring.first, ring.records, ring.entries, ring.bytes)
 
     def _record(self, place: int, number: int) -> int:
         return place + _HEAD.size + number % self._most * _RECORD.size
 
-    def _delete(self, place: int, name: bytes) -> int:
+    def _delete(self, place: int, ring: _Ring, name: bytes) -> int:
         """Returns the size of the entry; 0 if there is none."""
         start, end = place + _HEAD.size, place + self._size
         found = self._memory.find(name, start, end)
         while found >= 0 and (found - start) % _RECORD.size:
             found = self._memory.find(name, found + 1, end)
-        return 0 if found < 0 else self._clear(found).size
+        if found < 0:
+            return 0
+        entry = self._clear(found)
+        ring.remove(entry)
+        return entry.size
 
     def _clear(self, record: int) -> Entry:
         """The entry, whose record is empty afterwards."""

@@ -53,6 +53,11 @@ class SharedTable:
             if memory[place : place + len(digest)] == digest:
                 memory[place : place + _HEAD.size] = bytes(_HEAD.size)
 
+    def holds(self, key: str) -> bool:
+        """Whether the key has a slot, even if its value has expired."""
+        digest, memory = _digest(key), self.memory
+        return any(memory[place : place + len(digest)] == digest for place in self._candidates(digest))
+
     def get(self, key: str) -> bytes | None:
         digest, memory, now = _digest(key), self.memory, time.time()
         for place in self._candidates(digest):

@@ -23,7 +23,7 @@ from tests.support.conformance import check_error_body
 from tests.support.processes import Child, port_of, proxy_before
 from tests.support.proxy import Line
 from tests.support.proxy_harness import RedisServer
-from tests.support.responses_conformance import check_response_body, check_response_stream
+from tests.support.responses_conformance import check_response_body, check_response_stream, without_keep_alives
 from tests.support.scripted_gateway import OPENING, PATIENCE, Agent, closing, run, text
 from tests.unit.server.endpoints.test_models import apps
 
@@ -138,7 +138,7 @@ async def test_a_run_is_followed_cancelled_and_named_at_any_worker(pair: Any, ag
     line.reset()
     following = [asyncio.create_task(each.follow(answer_id, "&starting_after=4")) for each in (a, b)]
     gate.set()
-    here, there = [await each for each in following]
+    here, there = [without_keep_alives(await each, after=4) for each in following]
     assert here == there
     whole = await b.follow(answer_id)
     assert check_response_stream(whole).text == "Hello there"

@@ -109,6 +109,17 @@ def _events(raw: bytes) -> Iterator[tuple[str, Any]]:
         yield lines[0].removeprefix("event: "), _parse(lines[1].removeprefix("data: "))
 
 
+def without_keep_alives(raw: bytes, after: int = -1) -> bytes:
+    """The events behind the one with that number, without keep-alives, which have the number of the event before."""
+    kept = []
+    for block in raw.decode().removesuffix("\n\n").split("\n\n"):
+        number = _parse(block.partition("data: ")[2])["sequence_number"]
+        if number > after:
+            kept.append(f"{block}\n\n")
+            after = number
+    return "".join(kept).encode()
+
+
 class _StreamChecker:
     """Takes the events of one stream in their order."""
 

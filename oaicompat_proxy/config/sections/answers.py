@@ -22,8 +22,8 @@ class AnswerSettings:
     )
     responses: Literal["stored", "stateless"] = field(
         "stored",
-        "Responses API: `stored` keeps answers and conversations in memory, for a day at most, so that a request may "
-        "refer to them by `previous_response_id`, `conversation` or `item_reference`; `stateless` keeps none.",
+        "Responses API: `stored` keeps answers and conversations, in memory by default, so that a request may refer to "
+        "them by `previous_response_id`, `conversation` or `item_reference`; `stateless` keeps none.",
         gateway=True,
     )
     response_db: str = field(
@@ -36,13 +36,14 @@ class AnswerSettings:
     )
     response_ttl: Seconds = field(
         24 * 3600.0,
-        "Seconds that such a file stores an answer.",
+        "Seconds that an answer or a conversation is stored: in memory, in Redis, or in the file of response_db.",
         gateway=True,
         reload=False,
     )
     max_responses: PositiveCount = field(
         10_000,
-        "Answers of one key that such a file stores; the oldest are deleted first.",
+        "Answers of one key, and of each of its users, that are stored; the oldest are deleted first. Their bytes are "
+        "bounded, too: 16 MB in memory (and 2,048 answers), 64 MB in Redis, 1 GB in a file.",
         gateway=True,
         reload=False,
     )

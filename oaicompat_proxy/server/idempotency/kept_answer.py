@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from ...api.protocol import ClientApi, StreamEncoder
 from ...core.errors import AnswerCut, ProxyError, SessionsUnavailable, UpstreamAnswerTooLong
+from ..entry_keys import part_of
 from ..random_ids import new_id
 from ..stored_answers import StoredAnswers
 
@@ -74,10 +75,13 @@ class ProcessLife:
     async def _beat_forever(self) -> None:
         while True:
             await asyncio.sleep(BEAT)
+            is_lost = False
             with contextlib.suppress(SessionsUnavailable):
-                if not await self._answers.find(EVERYBODY, [_name_of(self.process)], most=MOST_BODY):
+                is_lost = not await self._answers.find(EVERYBODY, [_name_of(self.process)], most=MOST_BODY)
+            await self._beat()  # before its records are there again: whoever reads one must not take it for dead
+            if is_lost:
+                with contextlib.suppress(SessionsUnavailable):
                     await self.on_loss()
-            await self._beat()
 
 
 class KeptAnswer:
@@ -144,9 +148,9 @@ class KeptAnswer:
             await self._store()
 
     async def _store(self, entries: Mapping[str, bytes] = MappingProxyType({})) -> None:
-        """The maker last: the oldest entry is evicted first, and a record without one would never be ended."""
-        maker = {maker_name(self.id): self._life.process.encode()}
-        await self._answers.add(self._scope, {**entries, self.id: self._body, **maker})
+        """The maker first: a record without one would never be ended."""
+        await self._answers.add(makers_of(self._scope), {self.id: self._life.process.encode()})
+        await self._answers.add(self._scope, {**entries, self.id: self._body})
 
     async def complete(self, entries: Mapping[str, bytes]) -> None:
         """The answer is complete."""
@@ -169,12 +173,12 @@ class KeptAnswer:
 
     async def _disown(self) -> None:
         """The answer is made; its events are here for a while."""
-        maker, ttl = maker_name(self.id), self._life.events_ttl
+        scope, ttl = makers_of(self._scope), self._life.events_ttl
         with contextlib.suppress(ProxyError):
             if ttl:
-                await self._answers.add(self._scope, {maker: _ENDED + self._life.process.encode()}, ttl=ttl)
+                await self._answers.add(scope, {self.id: _ENDED + self._life.process.encode()}, ttl=ttl)
             else:
-                await self._answers.delete(self._scope, [maker])
+                await self._answers.delete(scope, [self.id])
 
 
 def _nothing() -> None:
@@ -203,23 +207,23 @@ async def find_maker(
 
     Raises SessionsUnavailable.
     """
-    name = maker_name(answer_id)
-    found = await answers.find(scope, [name, answer_id], most=MOST_BODY)
-    if name not in found or answer_id not in found:
+    entry = (await answers.find(makers_of(scope), [answer_id], most=MOST_BODY)).get(answer_id)
+    if entry is None:
         return None
-    maker = Maker(found[name].removeprefix(_ENDED).decode(), found[name].startswith(_ENDED))
+    maker = Maker(entry.removeprefix(_ENDED).decode(), entry.startswith(_ENDED))
     if await life.is_alive(maker.process):
         return maker
-    if not maker.has_ended:
+    body = (await answers.find(scope, [answer_id], most=MOST_BODY)).get(answer_id)
+    if not maker.has_ended and body is not None:
         lost = AnswerCut("The process that made this answer has stopped before its end.")
-        await answers.add(scope, {answer_id: api.last_body(found[answer_id], lost, None)})
-    await answers.delete(scope, [name])
+        await answers.add(scope, {answer_id: api.last_body(body, lost, None)})
+    await answers.delete(makers_of(scope), [answer_id])
     return None
 
 
-def maker_name(answer_id: str) -> str:
-    """Of the entry that says which process makes the answer."""
-    return f"{answer_id}/maker"
+def makers_of(scope: str) -> str:
+    """The scope of the entries that say which process makes an answer, by its id."""
+    return part_of(scope, "makers")
 
 
 def _name_of(process: str) -> str:

@@ -13,10 +13,14 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from ...core.errors import SessionsUnavailable
+from ..entry_keys import part_of
 from .claims import Claim, FoundClaim, claim_digest
 from .kept_answer import MOST_BODY, ProcessLife
 
 log = logging.getLogger(__name__)
+
+RUNNING_TTL = 24 * 3600.0
+"""Seconds for which a run that goes on has its claim: longer than runs are."""
 
 
 class ClaimFile(Protocol):
@@ -46,7 +50,8 @@ class StoredClaims:
 
     def new_claim(self, scope: str, name: str, fingerprint: bytes, answer_id: str = "") -> Claim:
         """A claim that is not acquired yet. `scope`: of the caller; `name`: of the request."""
-        return Claim(f"claim {claim_digest(self._namespace, scope, name)}", fingerprint.hex(), scope, answer_id)
+        key = f"claim {claim_digest(self._namespace, scope, name)}"
+        return Claim(key, fingerprint.hex(), claims_of(scope), answer_id)
 
     async def acquire(self, claim: Claim) -> FoundClaim | None:
         """None if the claim is this process's now. Raises SessionsUnavailable."""
@@ -82,3 +87,8 @@ class StoredClaims:
             await self._file.add(claim.scope, {claim.outcome: outcome, claim.key: ended}, ttl=ttl)
         except SessionsUnavailable:
             log.warning("the outcome of a request could not be stored in the file of --response-db")
+
+
+def claims_of(scope: str) -> str:
+    """The scope of a caller's claims and their outcomes."""
+    return part_of(scope, "claims")

@@ -16,7 +16,9 @@ import click
 
 from oaicompat_proxy.server import redis
 from oaicompat_proxy.server.answer_database import AnswerDatabase
-from oaicompat_proxy.server.stored_answers import MemoryAnswers, RedisAnswers, StoredAnswers
+from oaicompat_proxy.server.memory_answers import MemoryAnswers
+from oaicompat_proxy.server.redis_answers import RedisAnswers
+from oaicompat_proxy.server.stored_answers import Bounds, StoredAnswers
 
 CALLERS = 10
 BODY, INPUT = b"r" * 2000, b"i" * 500
@@ -48,12 +50,13 @@ async def run(kind: str, place: str, responses: int, *, fill: bool, few: bool) -
 
 
 def _open(kind: str, place: str, responses: int) -> StoredAnswers:
+    bounds = Bounds(responses, 3600)
     if kind == "memory":
-        return MemoryAnswers()
+        return MemoryAnswers(bounds)
     if kind == "redis":
         redis.COMMAND_TIMEOUT = 60  # a process whose instructions are counted is slow
-        return RedisAnswers(redis.connect(place))
-    return AnswerDatabase(Path(place), ttl=3600, most=responses)
+        return RedisAnswers(redis.connect(place), bounds)
+    return AnswerDatabase(Path(place), bounds)
 
 
 async def _find(store: StoredAnswers, number: int) -> bool:

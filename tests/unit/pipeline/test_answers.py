@@ -47,6 +47,15 @@ def test_keep_alives_are_events_of_the_api_or_comments() -> None:
     assert pings == [b"data: ~\n\n", sse.KEEP_ALIVE]
 
 
+def test_no_keep_alive_overtakes_the_last_events() -> None:
+    """They are held until the answer is stored; a keep-alive would have the number of the last one already."""
+    answer = StreamedAnswer(new_translator(AnswerOptions()), ToyEncoder())
+    answer.feed(SAID)
+    assert answer.ping() == b"data: ~\n\n"
+    assert answer.feed([RunEnded()])
+    assert answer.ping() == b""
+
+
 @pytest.mark.parametrize("last", [RunFailed("no"), UpstreamError("no")])
 def test_a_failure_comes_behind_what_was_said_before_it(last: Event | Exception) -> None:
     def events() -> object:

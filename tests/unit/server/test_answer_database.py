@@ -7,7 +7,8 @@ import pytest
 
 from oaicompat_proxy.config.settings import ConfigError
 from oaicompat_proxy.core.errors import InvalidRequest, SessionsUnavailable
-from oaicompat_proxy.server.answer_database import ENTRIES_OF_ANSWER, AnswerDatabase
+from oaicompat_proxy.server.answer_database import AnswerDatabase
+from oaicompat_proxy.server.stored_answers import ENTRIES_OF_ANSWER, Bounds
 
 
 def files(folder: Path) -> list[Path]:
@@ -16,7 +17,7 @@ def files(folder: Path) -> list[Path]:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[AnswerDatabase]:
-    opened = AnswerDatabase(tmp_path / "answers.db", ttl=60, most=3, most_bytes=1000)
+    opened = AnswerDatabase(tmp_path / "answers.db", Bounds(3, 60), most_bytes=1000)
     yield opened
     await opened.close()
 
@@ -71,7 +72,7 @@ async def test_what_is_read_is_bounded(database: AnswerDatabase) -> None:
 
 
 async def test_other_processes_see_the_same(database: AnswerDatabase, tmp_path: Path) -> None:
-    other = AnswerDatabase(tmp_path / "answers.db", ttl=60, most=3)
+    other = AnswerDatabase(tmp_path / "answers.db", Bounds(3, 60))
     try:
         await asyncio.gather(*(each.add("alice", {"a": b"1"}) for each in (database, other) for _ in range(50)))
         await other.add("alice", {"b": b"2"})
@@ -91,7 +92,7 @@ def test_a_file_that_cannot_be_used_is_a_setting_that_cannot(tmp_path: Path) -> 
     (tmp_path / "text").write_bytes(b"no database at all" * 1000)
     for path in (tmp_path / "text", tmp_path / "none" / "there", tmp_path):
         with pytest.raises(ConfigError, match="--response-db"):
-            AnswerDatabase(path, ttl=60, most=3)
+            AnswerDatabase(path, Bounds(3, 60))
 
 
 @pytest.mark.slow

@@ -1,7 +1,8 @@
 from collections import Counter
 
-from oaicompat_proxy.server.kept_data import StoredAnswerData, count_kept, delete_kept
-from oaicompat_proxy.server.stored_answers import MemoryAnswers
+from oaicompat_proxy.server.kept_data import StoredEntries, count_kept, delete_kept
+from oaicompat_proxy.server.memory_answers import MemoryAnswers
+from oaicompat_proxy.server.stored_answers import Bounds
 
 
 class Notes:
@@ -20,10 +21,14 @@ class Notes:
 
 
 async def test_each_kind_is_counted_and_deleted() -> None:
-    answers = MemoryAnswers()
+    answers = MemoryAnswers(Bounds(100, 60))
     await answers.add("kept alice", {"a": b"1", "b": b"2" * 100_000})
     await answers.add("kept bob", {"a": b"3"})
-    kinds = [StoredAnswerData(answers), Notes(**{"kept alice": 3, "kept bob": 1}), Notes(**{"kept alice": 1})]
+    kinds = [
+        StoredEntries("stored_responses", answers),
+        Notes(**{"kept alice": 3, "kept bob": 1}),
+        Notes(**{"kept alice": 1}),
+    ]
     assert await count_kept(kinds, {"kept alice"}) == {"stored_responses": 2, "notes": 4}
     assert await delete_kept(kinds, {"kept alice", "nobody"}) == {"stored_responses": 2, "notes": 4}
     assert await count_kept(kinds, {"kept alice"}) == {"stored_responses": 0, "notes": 0}

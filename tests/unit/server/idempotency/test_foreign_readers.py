@@ -16,8 +16,9 @@ from oaicompat_proxy.server.idempotency.foreign_readers import ForeignReaders
 from oaicompat_proxy.server.idempotency.kept_answer import ProcessLife
 from oaicompat_proxy.server.idempotency.run_once import IdempotentRuns
 from oaicompat_proxy.server.idempotency.shared_answer import SharedAnswer
+from oaicompat_proxy.server.memory_answers import MemoryAnswers
 from oaicompat_proxy.server.shared_table import SharedTable
-from oaicompat_proxy.server.stored_answers import MemoryAnswers
+from oaicompat_proxy.server.stored_answers import Bounds
 
 EVENTS = [b"data: %d\n\n" % number for number in range(5)]
 
@@ -33,7 +34,9 @@ class OneAnswer(IdempotentRuns):
 
 @pytest.fixture
 async def runs() -> AsyncIterator[OneAnswer]:
-    made = OneAnswer(Config(demo=True), ProcessLife(MemoryAnswers(SharedTable(slots=64, slot_size=1024))))
+    made = OneAnswer(
+        Config(demo=True), ProcessLife(MemoryAnswers(Bounds(100, 60), SharedTable(slots=64, slot_size=1024)))
+    )
     cache: IdempotencyCache[SharedAnswer] = IdempotencyCache(most=1, largest=1000, most_bytes=1000)
     made.answer = SharedAnswer("alice", "key", b"", cache, grace=float("inf"))
     made.answer.begin(streamed=True)

@@ -4,11 +4,13 @@ from typing import Any
 import pytest
 
 from oaicompat_proxy.core.errors import InternalError, ProxyError, UpstreamAnswerTooLong
-from oaicompat_proxy.server.idempotency.kept_answer import KeptAnswer, ProcessLife, find_maker, maker_name
+from oaicompat_proxy.server.idempotency.kept_answer import KeptAnswer, ProcessLife, find_maker, makers_of
+from oaicompat_proxy.server.memory_answers import MemoryAnswers
 from oaicompat_proxy.server.shared_table import SharedTable
-from oaicompat_proxy.server.stored_answers import MemoryAnswers
+from oaicompat_proxy.server.stored_answers import Bounds
 
 WHO = "alice"
+BOUNDS = Bounds(100, 60)
 
 
 class Api:
@@ -23,7 +25,7 @@ API: Any = Api()
 
 @pytest.fixture
 def answers() -> MemoryAnswers:
-    return MemoryAnswers(SharedTable(slots=64, slot_size=1024))
+    return MemoryAnswers(BOUNDS, SharedTable(slots=64, slot_size=1024))
 
 
 Make = Callable[[ProcessLife], KeptAnswer]
@@ -51,7 +53,8 @@ async def test_the_record_is_there_from_the_beginning(answers: MemoryAnswers, ma
     assert await find_maker(API, WHO, "toy-1", answers, life) == (life.process, False)
     await kept.complete({"toy-1": b"done"})
     await kept.end(InternalError(), None)
-    assert await stored(answers, "toy-1", maker_name("toy-1")) == {"toy-1": b"done"}
+    assert await stored(answers) == {"toy-1": b"done"}
+    assert await answers.find(makers_of(WHO), ["toy-1"], most=1000) == {}
     assert await find_maker(API, WHO, "toy-1", answers, life) is None
     await life.end()
 
@@ -63,7 +66,8 @@ async def test_a_failure_is_its_end(answers: MemoryAnswers, make: Make) -> None:
     assert await stored(answers) == {}
     await kept.open({}, b"queued")
     await kept.end(InternalError(), None)
-    assert await stored(answers, "toy-1", maker_name("toy-1")) == {"toy-1": b"queued, then InternalError"}
+    assert await stored(answers) == {"toy-1": b"queued, then InternalError"}
+    assert await answers.find(makers_of(WHO), ["toy-1"], most=1000) == {}
     await life.end()
 
 
@@ -82,5 +86,6 @@ async def test_the_record_of_a_dead_process_is_ended(answers: MemoryAnswers, mak
     assert await find_maker(API, WHO, "toy-1", answers, alive) == (dead.process, False)
     await dead.end()  # as time does for one that says nothing any more
     assert await find_maker(API, WHO, "toy-1", answers, alive) is None
-    assert await stored(answers, "toy-1", maker_name("toy-1")) == {"toy-1": b"running, then AnswerCut"}
+    assert await stored(answers) == {"toy-1": b"running, then AnswerCut"}
+    assert await answers.find(makers_of(WHO), ["toy-1"], most=1000) == {}
     assert not await alive.is_alive(dead.process)

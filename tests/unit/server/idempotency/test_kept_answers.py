@@ -8,8 +8,9 @@ from oaicompat_proxy.server.idempotency.kept_answer import KeptAnswer, ProcessLi
 from oaicompat_proxy.server.idempotency.kept_answers import KeptAnswers
 from oaicompat_proxy.server.idempotency.remote_answers import RemoteAnswers
 from oaicompat_proxy.server.idempotency.run_once import IdempotentRuns
+from oaicompat_proxy.server.memory_answers import MemoryAnswers
 from oaicompat_proxy.server.shared_table import SharedTable
-from oaicompat_proxy.server.stored_answers import MemoryAnswers
+from oaicompat_proxy.server.stored_answers import Bounds
 
 
 class Api:
@@ -19,7 +20,7 @@ class Api:
 
 @pytest.mark.parametrize("stops", [True, False])
 async def test_the_record_of_a_dead_process_is_ended_before_it_is_read(stops: bool) -> None:
-    answers = MemoryAnswers(SharedTable(slots=64, slot_size=1024))
+    answers = MemoryAnswers(Bounds(100, 60), SharedTable(slots=64, slot_size=1024))
     api: Any = Api()
     dead, life = ProcessLife(answers), ProcessLife(answers)
     runs = IdempotentRuns(Config(demo=True), life)

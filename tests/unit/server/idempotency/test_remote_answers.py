@@ -13,14 +13,15 @@ from oaicompat_proxy.core.answer import Envelope
 from oaicompat_proxy.core.errors import AnswerCut, RunCancelled, RunElsewhere
 from oaicompat_proxy.server.idempotency.kept_answer import ProcessLife
 from oaicompat_proxy.server.idempotency.remote_answers import RemoteAnswers
+from oaicompat_proxy.server.memory_answers import MemoryAnswers
 from oaicompat_proxy.server.shared_table import SharedTable
-from oaicompat_proxy.server.stored_answers import MemoryAnswers
+from oaicompat_proxy.server.stored_answers import Bounds
 
 BODY = RESPONSES.first_body(Envelope("resp_1", 7, "demo"), {"echo": {}}, queued=False)
 
 
 async def test_without_calls_a_run_of_another_process_is_elsewhere() -> None:
-    answers = MemoryAnswers(SharedTable(slots=64, slot_size=1024))
+    answers = MemoryAnswers(Bounds(100, 60), SharedTable(slots=64, slot_size=1024))
     remote = RemoteAnswers(None, answers, ProcessLife(answers))
     with pytest.raises(RunElsewhere):
         await remote.stop("p", "alice", "resp_1")

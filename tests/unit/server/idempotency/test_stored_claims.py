@@ -11,12 +11,13 @@ import pytest
 from oaicompat_proxy.server.answer_database import AnswerDatabase
 from oaicompat_proxy.server.idempotency.claims import HOLDER_TIMEOUT, Claim
 from oaicompat_proxy.server.idempotency.kept_answer import ProcessLife
-from oaicompat_proxy.server.idempotency.stored_claims import StoredClaims
+from oaicompat_proxy.server.idempotency.stored_claims import StoredClaims, claims_of
+from oaicompat_proxy.server.stored_answers import Bounds
 
 
 class Process:
     def __init__(self, path: Path) -> None:
-        self.file = AnswerDatabase(path, ttl=60, most=100)
+        self.file = AnswerDatabase(path, Bounds(100, 60))
         self.life = ProcessLife(self.file)
         self.claims = StoredClaims(self.file, self.life, "")
 
@@ -56,7 +57,7 @@ async def test_another_one_learns_whose_it_is_and_what_came_of_it(processes: lis
     assert found is not None
     assert found.has_ended
     assert await b.claims.find_outcome(others) == b"told"
-    assert await b.file.delete_all("ada") == 2, "what is forgotten of a caller"
+    assert await b.file.delete_all(claims_of("ada")) == 2, "what is forgotten of a caller"
     assert await b.claims.acquire(others) is None
 
 

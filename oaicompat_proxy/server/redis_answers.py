@@ -1,0 +1,123 @@
+"""Stored answers in Redis, for all replicas."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from ..core.errors import SessionsUnavailable
+from .bounded_keys import DELETE_OF_OWNER, REPLACE_BOUNDED_BY_OWNER, SET_BOUNDED_BY_OWNER
+from .entry_keys import entry_key, rest_of, scope_key
+from .memory_answers import MemoryAnswers
+from .redis import mapped_errors
+from .stored_answers import Bounds
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+log = logging.getLogger(__name__)
+
+MAX_BYTES_OF_CALLER = 64 * 1024 * 1024
+"""Of one caller's entries."""
+
+MAX_IN_REDIS = 200_000
+"""Entries of all callers, gateways and replicas; the oldest are evicted."""
+
+MGET_BATCH_SIZE = 16
+"""Entries that Redis is asked for in one command: with the largest entries they are 8 MB."""
+
+DELETE_BATCH_SIZE = 500
+"""Entries that Redis deletes in one command."""
+
+_PREFIX = "oaicompat:answer:"
+_ALL = "oaicompat:answers"
+
+
+class RedisAnswers:
+    """For all processes that share a Redis. What could not be written there is known to this process tree alone."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        bounds: Bounds,
+        local: MemoryAnswers | None = None,
+        *,
+        most_bytes: int = MAX_BYTES_OF_CALLER,
+        most_of_all: int = MAX_IN_REDIS,
+    ) -> None:
+        """`most_bytes`: of the entries of one caller."""
+        self._redis = redis
+        self._ttl = bounds.ttl
+        self._local = local or MemoryAnswers(bounds)
+        self._bounds = (most_of_all, bounds.entries, most_bytes)
+        self._add = redis.register_script(SET_BOUNDED_BY_OWNER)
+        self._replace = redis.register_script(REPLACE_BOUNDED_BY_OWNER)
+        self._delete = redis.register_script(DELETE_OF_OWNER)
+
+    async def close(self) -> None:
+        """The connection belongs to the process."""
+
+    async def add(self, scope: str, entries: Mapping[str, bytes], *, ttl: float | None = None) -> None:
+        milliseconds = int((self._ttl if ttl is None else ttl) * 1000)
+        try:
+            with mapped_errors():
+                for name, value in entries.items():
+                    keys = [_redis_key(scope, name), *_redis_sets(scope)]
+                    await self._add(keys, [value, milliseconds, time.time(), *self._bounds])
+        except SessionsUnavailable:
+            log.warning("Redis unavailable: an answer is stored for this process tree only")
+            await self._local.add(scope, entries, ttl=ttl)
+
+    async def replace(self, scope: str, name: str, old: bytes | None, new: bytes) -> bool:
+        """Never in this process tree alone: the others would change another entry of this name."""
+        keys = [_redis_key(scope, name), *_redis_sets(scope)]
+        digest = "" if old is None else hashlib.sha1(old, usedforsecurity=False).hexdigest()
+        with mapped_errors():
+            return bool(await self._replace(keys, [new, int(self._ttl * 1000), time.time(), *self._bounds, digest]))
+
+    async def delete(self, scope: str, names: Iterable[str]) -> None:
+        names = list(names)
+        await self._local.delete(scope, names)
+        with mapped_errors():
+            await self._delete([*_redis_sets(scope), *(_redis_key(scope, name) for name in names)])
+
+    async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
+        names = list(names)
+        found = await self._local.find(scope, names, most=most)
+        missing = [name for name in names if name not in found]
+        most -= sum(map(len, found.values()))
+        for start in range(0, len(missing), MGET_BATCH_SIZE):
+            asked = missing[start : start + MGET_BATCH_SIZE]
+            with mapped_errors():
+                values = await self._redis.mget([_redis_key(scope, name) for name in asked])
+            for name, value in zip(asked, values, strict=True):
+                if isinstance(value, bytes):
+                    found[name] = value
+                    most = rest_of(most, len(value))
+        return found
+
+    async def count(self, scope: str) -> int:
+        with mapped_errors():
+            return await self._local.count(scope) + int(await self._redis.zcard(_redis_sets(scope)[1]))
+
+    async def delete_all(self, scope: str) -> int:
+        deleted = await self._local.delete_all(scope)
+        sets = _redis_sets(scope)
+        with mapped_errors():
+            while keys := await self._redis.zrange(sets[1], 0, DELETE_BATCH_SIZE - 1):
+                await self._delete([*sets, *keys])
+                deleted += len(keys)
+            await self._redis.delete(*sets[1:])
+        return deleted
+
+
+def _redis_key(scope: str, name: str) -> str:
+    return f"{_PREFIX}{scope_key(scope)}:{entry_key(scope, name)}"
+
+
+def _redis_sets(scope: str) -> tuple[str, str, str]:
+    owner = _PREFIX + scope_key(scope)
+    return _ALL, f"{owner}:set", f"{owner}:sizes"

@@ -1,0 +1,15 @@
+"""Stores of answers that are small, and entries for them."""
+
+from oaicompat_proxy.server.ledgers import Ledgers
+from oaicompat_proxy.server.memory_answers import MemoryAnswers
+from oaicompat_proxy.server.shared_table import SharedTable
+from oaicompat_proxy.server.stored_answers import Bounds
+
+SHORT_LIVED = Bounds(10, 0.3)
+MANY = Bounds(10_000, 24 * 3600)
+LONG = bytes(range(256)) * 500
+
+
+def small_memory(*, slots: int = 64, answers: int = 100, most_bytes: int = 1 << 20, ttl: float = 60) -> MemoryAnswers:
+    table = SharedTable(slots=slots, slot_size=1024, candidates=8)
+    return MemoryAnswers(Bounds(answers, ttl), table, Ledgers(callers=16, most=1000, most_bytes=most_bytes))
