@@ -22,7 +22,7 @@ PACKAGE = Path(__file__).parents[1] / "oaicompat_proxy"
 TESTS = Path(__file__).parent
 
 PURE_MAY_NOT = {
-    *("aiohttp", "aiohttp_sse", "asyncio", "concurrent", "logging", "random", "secrets", "selectors", "socket", "ssl"),
+    *("aiohttp", "asyncio", "concurrent", "logging", "random", "secrets", "selectors", "socket", "ssl"),
     *("subprocess", "threading", "time", "urllib3", "uuid", "uvloop"),
 }
 FLOORS = (

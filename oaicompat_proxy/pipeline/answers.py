@@ -23,11 +23,15 @@ class PartObserver(Protocol):
     def add(self, part: Part) -> None: ...
 
 
+NO_TOOLS: frozenset[str] = frozenset()
+"""Shared: each further one takes 216 bytes."""
+
+
 def new_translator(options: AnswerOptions, **settings: Any) -> Translator:
     """`settings`: the other parameters of `Translator`."""
     return Translator(
         model=options.model,
-        tool_names=frozenset(options.tool_names),
+        tool_names=frozenset(options.tool_names) if options.tool_names else NO_TOOLS,
         tick_separator=options.tick_separator,
         server_tools=options.server_tools,
         confirmations=options.confirmations,

@@ -14,6 +14,8 @@ from .text_channel import TextChannel
 class AnswerText:
     """Text and reasoning of one answer. Methods return the parts to send now."""
 
+    __slots__ = ("_citations", "_is_contiguous", "_reasoning", "_text")
+
     def __init__(self, separator: str, limit: BufferLimit) -> None:
         """`separator` stands between the texts of two ticks. `limit`: as in Citations."""
         self._text = TextChannel(separator)

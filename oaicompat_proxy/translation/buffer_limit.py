@@ -13,6 +13,8 @@ MAX_BUFFERED = 32 * 1024 * 1024
 class BufferLimit:
     """Counts the buffered characters. `max_buffered`: their bound (setting `max_answer`)."""
 
+    __slots__ = ("_max_buffered", "size")
+
     def __init__(self, max_buffered: int = MAX_BUFFERED) -> None:
         self._max_buffered = max_buffered
         # state

@@ -10,6 +10,8 @@ from .buffer_limit import BufferLimit
 class Citations:
     """Follows the length of the text that was sent, so that a block's positions become the answer's."""
 
+    __slots__ = ("_block_start", "_found", "_limit", "length")
+
     def __init__(self, limit: BufferLimit) -> None:
         """`limit` counts every citation until the answer ends, and raises UpstreamAnswerTooLong."""
         self._limit = limit

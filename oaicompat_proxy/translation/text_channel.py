@@ -13,6 +13,8 @@ class SurrogateJoiner:
     A half whose partner never comes becomes U+FFFD, because UTF-8 has no form for it.
     """
 
+    __slots__ = ("half",)
+
     def __init__(self) -> None:
         self.half = ""
         """A first half that waits for the second."""
@@ -35,6 +37,8 @@ class SurrogateJoiner:
 
 class TextChannel:
     """Text or reasoning of a run, tick after tick. Methods return the text to send now."""
+
+    __slots__ = ("_is_used", "_joiner", "_prefix", "_separator", "has_text", "has_text_in_tick")
 
     def __init__(self, separator: str) -> None:
         """`separator` stands between the texts of two ticks."""

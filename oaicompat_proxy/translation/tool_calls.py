@@ -9,7 +9,6 @@ official clients break when two are interleaved.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 from ..core.answer import Part, ToolCallArguments, ToolCallOpened
@@ -18,6 +17,10 @@ from .text_channel import SurrogateJoiner
 
 
 class _Call:
+    __slots__ = (
+        *("client_id", "ended", "has_arguments", "held", "id", "joiner", "name", "position", "waiting", "waiting_size"),
+    )
+
     def __init__(self, call_id: str) -> None:
         self.id = call_id
         self.client_id = ""
@@ -37,6 +40,20 @@ class _Call:
 class ToolCalls:
     """The tool calls of one run. Methods return the parts to send now, in time that does not grow with the calls."""
 
+    __slots__ = (
+        "_client_calls",
+        "_declared",
+        "_limit",
+        "_named_calls",
+        "_open",
+        "_opened",
+        "_queue",
+        "_sent",
+        "_shorten",
+        "_size",
+        "in_tick",
+    )
+
     def __init__(self, declared: frozenset[str], limit: BufferLimit, shorten: Callable[[str], str] = str) -> None:
         """`declared`: the client's tools. `limit` counts what is kept of the calls, and raises UpstreamAnswerTooLong.
         `shorten` makes the client's id of a call from the agent's.
@@ -49,8 +66,10 @@ class ToolCalls:
         """The current tick's calls in the order of their appearance."""
         self._open: dict[str, _Call] = {}
         """Calls without an end, or whose message has none."""
-        self._queue: deque[_Call] = deque()
-        """The client's calls that are not sent in full."""
+        self._queue: list[_Call] = []
+        """The client's calls of this tick, in the order in which they are sent."""
+        self._sent = 0
+        """How many of them are sent in full. A deque would take 760 bytes of every stream."""
         self._client_calls = 0
         self._named_calls = 0
         self._size = 0
@@ -135,7 +154,7 @@ class ToolCalls:
         self.in_tick.clear()
         self._open.clear()
         self._queue.clear()
-        self._client_calls = self._named_calls = 0
+        self._client_calls = self._named_calls = self._sent = 0
         self._limit.release(self._size)
         self._size = 0
 
@@ -176,12 +195,12 @@ class ToolCalls:
     def _advance(self) -> list[Part]:
         """Sends the client's first unfinished call as far as it goes, and the next ones once it has ended."""
         parts: list[Part] = []
-        while self._queue and not self._queue[0].held:
-            call = self._queue[0]
+        while self._sent < len(self._queue) and not self._queue[self._sent].held:
+            call = self._queue[self._sent]
             self._send(call, parts)
             if not call.ended:
                 break
-            self._queue.popleft()
+            self._sent += 1
         return parts
 
     def _send(self, call: _Call, parts: list[Part]) -> None:

@@ -8,6 +8,8 @@ from ..core.events import Usage
 class UsageMeter:
     """Adds up the usage of messages, ticks and the run; `total()` is what the client gets."""
 
+    __slots__ = ("_message", "_past_ticks", "_run", "_tick")
+
     def __init__(self) -> None:
         self._run: Usage | None = None
         self._tick: Usage | None = None

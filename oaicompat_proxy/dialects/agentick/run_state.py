@@ -62,8 +62,8 @@ class RunState:
         """This tick's message has arrived, in pieces or whole, so its duplicates are not needed."""
         self._child_names: dict[str, str] = {}
         """Names of running child executions, by spawn id. Only `spawn_start` has them."""
-        self._running_calls: set[str] = set()
-        """Ids of this tick's calls whose tools are running."""
+        self._running_calls: dict[str, None] = {}
+        """Ids of this tick's calls whose tools are running: keys of a dict, since an empty set takes 150 bytes more."""
 
     def filter_frame(self, head: bytes) -> Kept | None:
         """Decides whether a frame is needed, from its first bytes."""
@@ -124,7 +124,7 @@ class RunState:
         call_id = call_id_of(head) or ""
         if self._running_calls and call_id not in self._running_calls:
             return None  # the call of a child execution, which runs inside a tool call of its parent
-        self._running_calls.discard(call_id)
+        self._running_calls.pop(call_id, None)
         return ToolCallHandled(call_id)
 
     def _handle_end(self, data: Data) -> Event | None:
@@ -159,10 +159,10 @@ class RunState:
         self.calls_tool = True
 
     def _start_tool(self, data: Data) -> None:
-        self._running_calls.add(text_of(data, "callId"))
+        self._running_calls[text_of(data, "callId")] = None
 
     def _end_tool(self, data: Data) -> None:
-        self._running_calls.discard(text_of(data, "callId"))
+        self._running_calls.pop(text_of(data, "callId"), None)
 
     def _start_child(self, data: Data) -> None:
         self._child_names[text_of(data, "spawnId")] = text_of(data, "label") or text_of(data, "componentName")

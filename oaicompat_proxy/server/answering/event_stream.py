@@ -9,14 +9,12 @@ from types import TracebackType
 from typing import Self
 
 from aiohttp import HttpVersion11, web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp_sse import EventSourceResponse
 from multidict import CIMultiDict
 
 from ...config.settings import Config
 from ...core.errors import ProxyError
 from ..http.aiohttp_internals import BufferedHead
-from ..http.send_progress import drop
+from ..http.send_progress import drop, limit_unacknowledged
 from ..sinks import StreamSource
 
 HIGH_WATER = 64 * 1024
@@ -44,15 +42,6 @@ HEADERS = CIMultiDict(
     }
 )
 """They keep proxies in between from buffering or changing the stream."""
-
-
-class EventStream(BufferedHead, EventSourceResponse):
-    """aiohttp-sse's response. Its own keep-alives are off: they are comments, which some clients ignore."""
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        writer = await super().prepare(request)
-        self.stop_streaming()
-        return writer
 
 
 class AnswerStream:
@@ -91,7 +80,7 @@ class AnswerStream:
         self._chunked = request.version >= HttpVersion11
         # state
         self._response: web.StreamResponse | None = None
-        self._stream: EventStream | None = None
+        self._stream: BufferedHead | None = None
         """The same response, unless the whole answer goes out at once."""
         self._early: asyncio.Task[None] | None = None
         self._early_timer: asyncio.TimerHandle | None = None
@@ -181,15 +170,17 @@ class AnswerStream:
 
     async def _send(self, data: bytes) -> None:
         if self._stream is None:
-            self._response = self._stream = self._new_stream()
+            self._response = self._stream = BufferedHead(headers=HEADERS)
+            self._end_by_close(self._stream)
             await self._deliver(self._prepare(self._stream), 0)
             self._schedule_ping()
         await self._deliver(self._stream.write(data), len(data))
 
-    async def _prepare(self, response: EventStream) -> None:
+    async def _prepare(self, response: BufferedHead) -> None:
         writer, transport = await response.prepare(self._request), self._request.transport
         if writer is None or transport is None:
             raise ConnectionResetError
+        limit_unacknowledged(transport, self._config.send_timeout)
         self._writer, self._transport = writer, transport
 
     async def _deliver(self, sending: Awaitable[None], size: int) -> None:
@@ -211,12 +202,6 @@ class AnswerStream:
             raise ClientGone from exc
         except ConnectionError as exc:
             raise ClientGone from exc
-
-    def _new_stream(self) -> EventStream:
-        stream = EventStream(allow_all_methods=True, send_timeout=self._config.send_timeout)
-        stream.headers.update(HEADERS)
-        self._end_by_close(stream)
-        return stream
 
     def _schedule_ping(self) -> None:
         self._ping_timer = self._loop.call_later(self._config.keep_alive, self._send_ping)

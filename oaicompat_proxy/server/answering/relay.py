@@ -47,37 +47,43 @@ class Relay:
     async def relay(self) -> bytes:
         """Sends everything but the last bytes, and returns those. Raises ProxyError and ClientGone."""
         await self._run.open()
+        if await self._send_first():
+            try:
+                await self._run.push_to(self._send)
+            except ProxyError:
+                self._check()
+                raise
+            finally:
+                if self._draining is not None:
+                    await self._stop_draining(self._draining)
+            self._check()
+        self._answer.finish()
+        return self._last
+
+    async def _send_first(self) -> bool:
+        """Sends the events of the first read that has something for the client; returns whether there may be more.
+
+        Its frame, which holds these events and bytes, is gone when the rest is waited for.
+        """
         async for events in self._run:
             self._report.on_read(self._run.arrived)
             data = self._answer.feed(events)
             if self._answer.ended:
-                return data
+                self._last = data
+                return False
             if data:
                 await self._sink.write(data)
                 self._report.on_sent()
             self._check()
             if data:
-                return await self._push()
-        self._answer.finish()
-        return b""
+                return True
+        return False
 
     def _check(self) -> None:
         """Raises the failure, if there is one."""
         failure = self._failure or self._answer.failure
         if failure is not None:
             raise failure
-
-    async def _push(self) -> bytes:
-        try:
-            await self._run.push_to(self._send)
-        except ProxyError:
-            self._check()
-            raise
-        finally:
-            await self._stop_draining()
-        self._check()
-        self._answer.finish()
-        return self._last
 
     def _send(self, events: Iterable[Event]) -> bool:
         """Sends the events of one read; returns whether to continue."""
@@ -109,7 +115,6 @@ class Relay:
         if self._report.recording is not None:
             self._report.recording.client_slow(slow)
 
-    async def _stop_draining(self) -> None:
-        if self._draining is not None:
-            self._draining.cancel()
-            await asyncio.wait([self._draining])
+    async def _stop_draining(self, draining: asyncio.Task[None]) -> None:
+        draining.cancel()
+        await asyncio.wait([draining])

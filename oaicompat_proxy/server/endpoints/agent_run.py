@@ -12,7 +12,7 @@ from ...api.protocol import ClientApi
 from ...config.settings import Config
 from ...core.caller import Caller
 from ...core.message import Message
-from ...core.request import AgentRequest
+from ...core.request import AgentRequest, RequestLimits
 from ...core.turn import ConfirmationReply
 from ...pipeline.answers import new_translator
 from ...translation.confirmations import Confirmation, find_result, restore
@@ -48,16 +48,28 @@ def new_handler(api: ClientApi, runtime: GatewayRuntime) -> Handler:
     async def run_agent(request: web.Request) -> web.StreamResponse:
         context = request[CONTEXT]
         try:
-            asked = await read_request(request, context, api, runtime, limits)
             if context.caller.counted:
-                async with counting(context, api, asked):
-                    return await (await _begin(request, context, api, runtime, asked))
-            return await (await _begin(request, context, api, runtime, asked))
+                return await _count(request, context, api, runtime, limits)
+            asked = await read_request(request, context, api, runtime, limits)
+            beginning = _begin(request, context, api, runtime, asked)
+            del asked  # the answer may take an hour
+            return await (await beginning)
         finally:
             if context.entry is not None:
                 await context.entry.release()
 
     return run_agent
+
+
+async def _count(
+    request: web.Request, context: RequestContext, api: ClientApi, runtime: GatewayRuntime, limits: RequestLimits
+) -> web.StreamResponse:
+    """The same for a caller with a budget."""
+    asked = await read_request(request, context, api, runtime, limits)
+    async with counting(context, api, asked):
+        beginning = _begin(request, context, api, runtime, asked)
+        del asked
+        return await (await beginning)
 
 
 async def _begin(

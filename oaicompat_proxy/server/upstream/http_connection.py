@@ -171,6 +171,7 @@ class HttpConnection(asyncio.Protocol):
         exchange, status = self._exchange, self._parser.get_status_code()
         if exchange is not None and status >= 200:  # an interim response precedes the final one
             exchange.headers = self._head.copy()
+            self._head.clear()
             exchange.status = status
             exchange.head_complete = True
 

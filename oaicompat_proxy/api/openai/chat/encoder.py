@@ -51,6 +51,7 @@ _ROLE = {
     with_text: b'{"role":"assistant","content":%b,"refusal":null}' % content
     for with_text, content in [(True, b'""'), (False, b"null")]
 }
+_DELTA, _CONTENT = b',"choices":[{"index":0,"delta":', b'{"content":"'
 _OPEN = b',"logprobs":null,"finish_reason":null'
 _ENDS = {
     include_usage: (_OPEN + end, b'"}' + _OPEN + end, end)
@@ -63,15 +64,12 @@ class ChunkEncoder:
     """Encodes one stream. The fields that all chunks share are encoded once."""
 
     __slots__ = (
-        "_between_texts",
-        "_delta",
         "_include_usage",
         "_last_end",
         "_legacy",
         "_open_end",
         "_reasoning",
         "_reasoning_chunk",
-        "_start",
         "_text_end",
         "_text_start",
         "chunks",
@@ -88,19 +86,18 @@ class ChunkEncoder:
         self._legacy = legacy_functions
         answer_id, created, model = envelope
         shared = {"id": answer_id, "object": "chat.completion.chunk", "created": created, "model": model}
-        self._start = b"data: " + json_text.encode(shared)[:-1]
-        self._delta = self._start + b',"choices":[{"index":0,"delta":'
+        self._text_start = b"data: %b%b%b" % (json_text.encode(shared)[:-1], _DELTA, _CONTENT)
+        """The bytes before a piece of content. Those before any other delta begin it: one copy is kept for a stream."""
         self._open_end, self._text_end, self._last_end = _ENDS[include_usage]
-        self._text_start = self._delta + b'{"content":"'
-        self._between_texts = self._text_end + self._text_start
         self._reasoning_chunk = -1
         """The number of the last chunk with reasoning, so that other chunks need not reset a flag."""
 
     def encode(self, part: Part) -> bytes:
         """The chunks of one part; empty if this stream does not show it."""
         if type(part) is TextBatch:
-            self.chunks += len(part.encoded)
-            return self._text_start + self._between_texts.join(part.encoded) + self._text_end
+            texts, start, end = part.encoded, self._text_start, self._text_end
+            self.chunks += len(texts)
+            return start + (texts[0] if len(texts) == 1 else (end + start).join(texts)) + end
         if type(part) is TextPart:
             self.chunks += 1
             return self._text_start + json_text.encode(part.text)[1:-1] + self._text_end
@@ -126,11 +123,15 @@ class ChunkEncoder:
         reasons = self.chunks == self._reasoning_chunk
         return self._with_delta(dict.fromkeys(self._reasoning, "") if reasons else {})
 
+    def _delta(self) -> bytes:
+        """The bytes before any delta."""
+        return self._text_start[: -len(_CONTENT)]
+
     def _with_delta(self, delta: dict[str, Any]) -> bytes:
-        return self._delta + json_text.encode(delta) + self._open_end
+        return self._delta() + json_text.encode(delta) + self._open_end
 
     def _role(self, part: AnswerStarted) -> bytes:
-        return self._delta + _ROLE[part.with_text] + self._open_end
+        return self._delta() + _ROLE[part.with_text] + self._open_end
 
     def _reasoning_delta(self, part: ReasoningPart) -> bytes:
         if not self._reasoning:
@@ -156,12 +157,13 @@ class ChunkEncoder:
 
     def _finish(self, part: AnswerFinished) -> bytes:
         reason = finish_reason(part.reason, legacy_functions=self._legacy)
-        return b'%b{},"logprobs":null,"finish_reason":"%b"%b' % (self._delta, reason.encode(), self._last_end)
+        return b'%b{},"logprobs":null,"finish_reason":"%b"%b' % (self._delta(), reason.encode(), self._last_end)
 
     def _usage(self, part: UsageTotals) -> bytes:
         if not self._include_usage:
             return b""
-        return self._start + b',"choices":[],"usage":' + json_text.encode(encode_usage(part)) + b"}\n\n"
+        start = self._text_start[: -len(_DELTA + _CONTENT)]
+        return start + b',"choices":[],"usage":' + json_text.encode(encode_usage(part)) + b"}\n\n"
 
 
 def finish_reason(reason: FinishReason, *, legacy_functions: bool) -> str:

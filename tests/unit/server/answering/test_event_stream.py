@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import random
+import socket
+import sys
 
 import pytest
 
@@ -75,3 +79,26 @@ async def test_a_client_that_stalls_at_the_very_end_is_dropped(proxy: StartProxy
     await line.post(chat_body())
     await agent.until(lambda: agent.runs)
     await no_tasks_left(besides=tasks | agent.tasks)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="TCP_USER_TIMEOUT")
+async def test_the_kernel_gives_up_a_client_that_acknowledges_nothing(proxy: StartProxy, agent: Agent) -> None:
+    """A vanished client's keep-alives fit the kernel's buffer for days, so that no write has to wait for it."""
+    agent.plays(OPENING, text("Hello"), asyncio.Event())
+    front = await proxy(send_timeout=7)
+    with socket.create_connection(("127.0.0.1", front.port)) as client:
+        body = chat_body()
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
+        client.sendall(head + body)
+        assert await asyncio.to_thread(client.recv, 100)
+        assert _user_timeouts(client.getsockname()) == [7000]
+
+
+def _user_timeouts(peer: tuple[str, int]) -> list[int]:
+    """In milliseconds, of this process's sockets whose other end has this address."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as sock:
+            if sock.getpeername() == peer:
+                found.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT))
+    return found
