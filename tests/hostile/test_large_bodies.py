@@ -63,14 +63,15 @@ class ProxyThread:
         self._end = asyncio.Event()
         self._thread = threading.Thread(target=self._run)
 
-    def __enter__(self) -> ProxyThread:
+    async def __aenter__(self) -> ProxyThread:
         self._thread.start()
-        assert self._listens.wait(PATIENCE)
+        assert await asyncio.to_thread(self._listens.wait, PATIENCE)
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    async def __aexit__(self, *_: Any) -> None:
+        """The gateway, which is in the caller's loop, still answers."""
         self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(PATIENCE)
+        await asyncio.to_thread(self._thread.join, PATIENCE)
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -109,8 +110,12 @@ async def gateway(dialect: str) -> AsyncIterator[str]:
             await writer.drain()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
+    try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        if left := asyncio.all_tasks() - {asyncio.current_task()}:  # a connection that has just been accepted
+            await asyncio.wait(left)
 
 
 async def send(port: int, body: bytes) -> int:
@@ -141,7 +146,7 @@ async def longest_turn(dialect: str, body: bytes) -> tuple[int, float, float]:
     """The status, the longest turn of the proxy's loop and the longest time that the other client waited."""
     async with asyncio.timeout(PATIENCE), gateway(dialect) as address:
         config = Config(upstream=address, dialect=dialect, port=0, close_timeout=0.5, drain_timeout=0.5)
-        with ProxyThread(config) as proxy:
+        async with ProxyThread(config) as proxy:
             await look(proxy.port)
             proxy.turns.longest = 0.0
             over, waits = asyncio.Event(), []

@@ -292,8 +292,11 @@ def test_the_time_grows_with_the_length_alone(piece: bytes) -> None:
         mask(line)
         return time.process_time() - start
 
-    seconds(1_000)
-    assert seconds(400_000) < 40 * max(seconds(40_000), 0.002)
+    def least(size: int) -> float:
+        """Of some tries: a busy machine makes some of them slower."""
+        return min(seconds(size) for _ in range(3))
+
+    assert least(400_000) < 40 * max(least(40_000), 0.002)
 
 
 @pytest.mark.slow
