@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -118,6 +119,14 @@ FORGERIES: dict[str, Forgery] = {
     "kid as a path": with_head(kid="../../../../dev/null"),
     "kid as SQL": with_head(kid="x' UNION SELECT 'k'--"),
     "kid as a number": with_head(kid=1),
+    "kid with a zero byte": with_head(kid="k1\0"),
+    "kid in other letters": with_head(kid="K1"),
+    "an algorithm with a space": with_head(alg="RS256 "),
+    "HS512 with the public key": lambda issuer: sign_with_secret(
+        {"alg": "HS512", "kid": "k1"}, issuer.claims(), issuer.key.pem
+    ),
+    "an empty secret": lambda issuer: sign_with_secret({"alg": "HS256", "kid": "k1"}, issuer.claims(), b""),
+    "compressed": with_head(zip="DEF", crit=["zip"]),
     "crit": with_head(crit=["exp"]),
     "b64": with_head(crit=["b64"], b64=False),
     "a logout token": with_head(typ="logout+jwt"),
@@ -178,6 +187,49 @@ async def test_the_same_issuers_own_token_is_accepted(proxy: StartProxy, agent: 
     agent.plays(run("Hello"))
     front = await proxy(**sso_settings(issuer))
     assert (await front.post(chat_body(), headers={"Authorization": f"Bearer {issuer.token()}"})).status == 200
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [bytes(64), bytes(63) + b"\1", b"", bytes.fromhex("3006020100020100"), b"\xff" * 64, bytes(128)],
+    ids=["zeros", "a one", "empty", "DER zeros", "above the order", "twice as long"],
+)
+async def test_a_signature_of_a_curve_that_every_text_would_have_is_refused(
+    proxy: StartProxy, agent: Agent, issuer: Issuer, signature: bytes
+) -> None:
+    """CVE-2022-21449: with r and s of zero a verifier that does not check them accepts everything."""
+    key = SigningKey("curve", "ES256")
+    issuer.keys.append(key.jwk())
+    front = await proxy(**sso_settings(issuer))
+    text, _, _ = issuer.token(key).rpartition(".")
+    token = f"{text}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
+    assert (await front.post(chat_body(), headers={"Authorization": f"Bearer {token}"})).status == 401
+    assert agent.runs == []
+
+
+@pytest.mark.parametrize("kind", ["ES256", "EdDSA", "RS256"])
+async def test_a_key_verifies_only_tokens_of_its_own_kind(
+    proxy: StartProxy, agent: Agent, issuer: Issuer, kind: str
+) -> None:
+    """The set has keys of every kind under one id; the head chooses the kind, and the signature has to be of it."""
+    signers = [SigningKey("k1", each) for each in ("ES256", "EdDSA", "RS256")]
+    issuer.keys = [each.jwk() for each in signers]
+    front = await proxy(**sso_settings(issuer))
+    agent.plays(run("Hello"))
+    for signer in signers:
+        token = issuer.token(signer, head={"alg": kind})
+        received = await front.post(chat_body(), headers={"Authorization": f"Bearer {token}"})
+        assert received.status == (200 if signer.algorithm == kind else 401)
+
+
+async def test_a_token_of_a_megabyte_is_refused_at_its_head(proxy: StartProxy, agent: Agent, issuer: Issuer) -> None:
+    """However long the lines are that the operator allows, a part of a token has a bound of its own."""
+    front = await proxy(max_line=2_000_000, **sso_settings(issuer))
+    for token in (issuer.token(sub="x" * 1_000_000), issuer.token(head={"kid": "k" * 1_000_000})):
+        line = await front.dial()
+        await line.post(chat_body(), headers=[f"Authorization: Bearer {token}"])
+        assert int((await line.read_until(b"\r\n")).split()[1]) in (400, 401, 431)
+    assert agent.runs == []
 
 
 @pytest.mark.parametrize("path", ["/v1/responses", "/v1/messages", "/v1/completions", "/v1/models"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ...config.settings import Config
@@ -21,6 +22,9 @@ MAX_NAME = 128
 MAX_GRANTED = 1000
 """Models of one token."""
 
+
+CACHE_SIZE = 256
+"""Callers of which the bearer of a token is remembered."""
 
 MAX_VERIFIED = 1024
 """Tokens that are not verified again with each request. They are kept as digests."""
@@ -44,6 +48,7 @@ class SingleSignOn:
         self._users = users
         self.keys = issuers.keys_of(config.jwt_issuer, config.jwt_jwks)
         self._key_claims = (config.jwt_key_claim,) if config.jwt_key_claim else ("azp", "client_id")
+        self._bearer_of = lru_cache(CACHE_SIZE)(TokenCaller.of)
         # state
         self._verified: dict[bytes, VerifiedToken] = {}
         """By the digest of the token, the oldest first."""
@@ -86,7 +91,7 @@ class SingleSignOn:
 
     def _caller_of(self, claims: Mapping[str, Any]) -> Caller:
         known = self._authenticator.caller_named(self._name_in(claims))
-        caller = TokenCaller.of(known, self._granted_in(claims))
+        caller = self._bearer_of(known, self._granted_in(claims))
         if self._users is None:
             return caller
         try:
