@@ -9,11 +9,11 @@ from types import TracebackType
 from typing import Self
 
 from aiohttp import HttpVersion11, web
-from multidict import CIMultiDict
+from multidict import CIMultiDict, istr
 
 from ...config.settings import Config
 from ...core.errors import ProxyError
-from ..http.aiohttp_internals import BufferedHead
+from ..http.aiohttp_internals import BufferedHead, release_cache
 from ..http.send_progress import drop, limit_unacknowledged
 from ..sinks import StreamSource
 
@@ -35,13 +35,14 @@ class ClientGone(Exception):
 
 HEADERS = CIMultiDict(
     {
-        "Content-Type": "text/event-stream; charset=utf-8",
-        "Cache-Control": "no-cache, no-transform",
-        "Connection": "keep-alive",
-        "X-Accel-Buffering": "no",
+        istr("Content-Type"): "text/event-stream; charset=utf-8",
+        istr("Cache-Control"): "no-cache, no-transform",
+        istr("Connection"): "keep-alive",
+        istr("X-Accel-Buffering"): "no",
     }
 )
-"""They keep proxies in between from buffering or changing the stream."""
+"""They keep proxies in between from buffering or changing the stream. A name that is no `istr` becomes one for each
+answer."""
 
 
 class AnswerStream:
@@ -181,6 +182,7 @@ class AnswerStream:
         if writer is None or transport is None:
             raise ConnectionResetError
         limit_unacknowledged(transport, self._config.send_timeout)
+        release_cache(self._request)
         self._writer, self._transport = writer, transport
 
     async def _deliver(self, sending: Awaitable[None], size: int) -> None:

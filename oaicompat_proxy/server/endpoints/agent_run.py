@@ -14,7 +14,7 @@ from ...core.caller import Caller
 from ...core.message import Message
 from ...core.request import AgentRequest, RequestLimits
 from ...core.turn import ConfirmationReply
-from ...pipeline.answers import new_translator
+from ...pipeline.answers import StreamedAnswer, WholeAnswer, new_translator
 from ...translation.confirmations import Confirmation, find_result, restore
 from ...translation.side_requests import find_side_request
 from ...translation.tool_call_ids import short_ids
@@ -24,9 +24,10 @@ from ..event_loop import LARGE_REQUEST, yield_control
 from ..http.body import limits_of
 from ..observability.run_report import RunReport
 from ..runtime import GatewayRuntime
-from ..sessions.call_ids import confirmation_rejected
-from ..sessions.lease import SessionRequest
+from ..sessions.call_ids import AnswerIds, confirmation_rejected
+from ..sessions.lease import Lease, SessionRequest
 from ..sessions.session_name import is_native, native_key, session_name
+from ..sessions.sessions import Fingerprint
 from ..upstream.approvals import can_confirm
 from ..upstream.catalog import DEFAULT_MODEL
 from ..upstream.continued_run import ContinuedRun
@@ -173,21 +174,42 @@ async def _run(
         user = plan.context.caller.user
         run = await open_run(sessions, report, asked, lease, plan.settings, plan.options, reply, user)
         answerable = plan.options.confirmations != "ask" or await can_confirm(lease.upstream)
-        ids = plan.new_ids(lambda: (lease.key, lease.persistent), answerable=answerable)
+        ids = plan.new_ids(lease.session_of_run, answerable=answerable)
         lease.answer = translator = plan.new_translator(ids)
         fingerprint = sessions.new_fingerprint(wanted) if asked.conversational else None
         del asked, wanted
 
         answer = plan.new_answer(translator, fingerprint)
+        return await plan.send(run, answer, _Completion(plan, lease, ids, answer, fingerprint).complete)
 
-        async def on_complete() -> None:
-            lease.mark_delivered()
-            await ids.share()
-            await plan.store(answer)
-            if fingerprint is not None:
-                await sessions.store(lease, fingerprint)
 
-        return await plan.send(run, answer, on_complete)
+class _Completion:
+    """The end of a run whose answer is complete: an object, since the cells and the code of a closure take 400 bytes
+    more for as long as the answer takes.
+    """
+
+    __slots__ = ("_answer", "_fingerprint", "_ids", "_lease", "_plan")
+
+    def __init__(
+        self,
+        plan: AnswerPlan,
+        lease: Lease,
+        ids: AnswerIds,
+        answer: StreamedAnswer | WholeAnswer,
+        fingerprint: Fingerprint | None,
+    ) -> None:
+        self._plan = plan
+        self._lease = lease
+        self._ids = ids
+        self._answer = answer
+        self._fingerprint = fingerprint
+
+    async def complete(self) -> None:
+        self._lease.mark_delivered()
+        await self._ids.share()
+        await self._plan.store(self._answer)
+        if self._fingerprint is not None:
+            await self._plan.runtime.sessions.store(self._lease, self._fingerprint)
 
 
 async def _resume(plan: AnswerPlan, wanted: SessionRequest, confirmation: Confirmation) -> web.StreamResponse:

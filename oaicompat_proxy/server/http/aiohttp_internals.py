@@ -9,16 +9,35 @@ Source: aiohttp 3.14, web_protocol.py and web_response.py.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from typing import Any
 
 from aiohttp import web
-from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import _ErrInfo
+
+_NO_PIECES: deque[bytes] = deque(maxlen=0)
+"""Shared by all bodies that have been read. It takes nothing, should anything be appended."""
+
+
+class _Queue(list[Any]):
+    """The requests that wait on a connection, few at most: an empty deque takes 760 bytes, an empty list 56."""
+
+    __slots__ = ()
+
+    def popleft(self) -> Any:
+        return self.pop(0)
 
 
 class ParsingState(web.RequestHandler):
     """A connection that tells how far aiohttp has parsed and answered what was received on it."""
 
     __slots__ = ()
+
+    def __init__(self, manager: web.Server, **settings: Any) -> None:
+        """Parameters as of `web.RequestHandler`."""
+        super().__init__(manager, **settings)
+        self._messages = _Queue()  # type: ignore[assignment]
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -53,3 +72,14 @@ class BufferedHead(web.StreamResponse):
     """Sends its head in one packet with the first bytes of its body, as `web.Response` does."""
 
     _send_headers_immediately = False
+
+
+def release_buffer(body: StreamReader) -> None:
+    """Frees the buffer of a body that is complete and read: a deque of 760 bytes, as long as the answer takes."""
+    if body.at_eof():
+        body._buffer = _NO_PIECES
+
+
+def release_cache(request: web.Request) -> None:
+    """Frees what properties of the request have computed; they compute it again when they are read."""
+    request._cache.clear()

@@ -157,6 +157,10 @@ class Lease:
         if self.on_exit is not None:
             self.on_exit(self)
 
+    def session_of_run(self) -> tuple[str, bool]:
+        """The key of its session, and whether later requests continue in it, as they are now."""
+        return self.key, self.persistent
+
     def mark_delivered(self) -> None:
         """Called when the complete answer is sent to the client."""
         self.delivered = True

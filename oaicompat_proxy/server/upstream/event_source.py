@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Protocol, Self
 
 from ...core.events import Event
+from ...dialects.protocol import Reader
 
 TakeEvents = Callable[[Iterable[Event]], bool]
 """Receives the events of one read; returns whether the source should continue."""
@@ -68,3 +69,20 @@ class PullSource(ABC):
 
     def resume(self) -> None:
         self._resumed.set()
+
+
+class UntilHeld:
+    """Passes events on until the reader holds some back, for which only a timer waits (`flush_delay` of the reader)."""
+
+    __slots__ = ("_reader", "_take", "holds")
+
+    def __init__(self, take: TakeEvents, reader: Reader) -> None:
+        self._take = take
+        self._reader = reader
+        # state
+        self.holds = False
+
+    def take(self, events: Iterable[Event]) -> bool:
+        goes_on = self._take(events)
+        self.holds = goes_on and self._reader.flush_delay is not None
+        return goes_on and not self.holds

@@ -162,10 +162,13 @@ class Exchange:
         self._feed, self._take = feed, take
         try:
             while self._take is not None and not self.complete:
-                await self._wait()
+                if self.failure is not None:
+                    raise self.failure
+                self._waiter = self._loop.create_future()
+                await self._waiter  # as `_wait` does, without a frame of its own for as long as the run takes
             return self._take is None
         finally:
-            self._feed = self._take = None
+            self._feed = self._take = self._waiter = None
 
     def pause(self) -> None:
         """Stops reading the socket; bytes that the loop has already read may still come."""

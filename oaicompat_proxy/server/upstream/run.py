@@ -14,7 +14,7 @@ from ...core.events import Event
 from ...core.sse import FrameReader
 from ...dialects.protocol import HttpCall, Reader, UnbufferedReader
 from .decompression import Inflater
-from .event_source import OnGatewayBytes, TakeEvents, Tap, Watch
+from .event_source import OnGatewayBytes, TakeEvents, Tap, UntilHeld, Watch
 from .http_client import NO_HEADERS, HttpClient
 from .http_exchange import Exchange, Limits
 from .response_check import UNKNOWN_APP, check_app, check_credentials, check_stream
@@ -205,17 +205,12 @@ class Run:
             feed = self.tap(reader.feed) if self.tap else reader.feed
         stopped = bool(self._ahead) and not take(await self._next())
 
-        holds = False
-
-        def take_unless_held(events: Iterable[Event]) -> bool:
-            nonlocal holds
-            goes_on = take(events)
-            holds = goes_on and reader.flush_delay is not None
-            return goes_on and not holds
-
-        push = take if isinstance(reader, UnbufferedReader) else take_unless_held
+        until_held = None if isinstance(reader, UnbufferedReader) else UntilHeld(take, reader)
         while not stopped and not self._ended:
-            stopped = await exchange.push_to(feed, push) and not holds
+            if until_held is None:
+                stopped = await exchange.push_to(feed, take)
+            else:
+                stopped = await exchange.push_to(feed, until_held.take) and not until_held.holds
             if not stopped:
                 stopped = not take(await self._next())
 

@@ -9,7 +9,12 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from oaicompat_proxy.server.http.aiohttp_internals import BufferedHead, ParsingState
+from oaicompat_proxy.server.http.aiohttp_internals import (
+    BufferedHead,
+    ParsingState,
+    release_buffer,
+    release_cache,
+)
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n"
@@ -178,3 +183,55 @@ async def test_a_buffered_head_goes_out_with_the_first_bytes(response: type[web.
         assert b"".join(transport.writes).endswith(b"5\r\nHello\r\n")
         gate.set()
         await turns()
+
+
+async def test_requests_that_wait_are_served_in_their_order() -> None:
+    served = []
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        served.append(request.path)
+        return web.Response()
+
+    async with connected(handler) as (connection, transport):
+        connection.data_received(b"".join(GET.replace(b"/ ", b"/%d " % number) for number in range(3)))
+        await turns()
+        await turns()
+        assert served == ["/0", "/1", "/2"]
+        assert b"".join(transport.writes).count(b"HTTP/1.1 200") == 3
+
+
+async def test_the_buffer_of_a_body_is_freed_once_it_is_read_and_no_sooner() -> None:
+    bodies = []
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        release_buffer(request.content)
+        bodies.append(await request.content.readexactly(1))
+        release_buffer(request.content)
+        bodies.append(await request.content.read())
+        release_buffer(request.content)
+        bodies.append(await request.content.read())
+        return web.Response()
+
+    async with connected(handler) as (connection, transport):
+        for data in (POST, b"{", b"}"):
+            connection.data_received(data)
+            await turns()
+        connection.data_received(POST + b"[]")
+        await turns()
+        assert bodies == [b"{", b"}", b"", b"[", b"]", b""]
+        assert b"".join(transport.writes).count(b"HTTP/1.1 200") == 2
+
+
+async def test_properties_of_a_request_are_computed_again_when_they_were_freed() -> None:
+    seen = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        for _ in range(2):
+            seen.append((request.path, request.host, request.query_string))
+            release_cache(request)
+        return web.Response()
+
+    async with connected(handler) as (connection, _):  # type: ignore[arg-type]
+        connection.data_received(GET.replace(b"/ ", b"/a%20b?c=d "))
+        await turns()
+        assert seen == [("/a b", "localhost", "c=d")] * 2
