@@ -1,7 +1,6 @@
 """The house stands as an hourglass: who may import whom, how large a module is, who is tested.
 
-Arrows point down: `cli → commands → server → pipeline → api, translation, dialects, config, recordings → core`. The
-rooms in the middle never import each other, and inside `server` the order of its rooms is that of `SERVER`.
+Who may import whom is written in `setup.cfg`, as contracts of import-linter.
 """
 
 import ast
@@ -20,79 +19,6 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "oaicompat_proxy"
 TESTS = Path(__file__).parent
-
-PURE_MAY_NOT = {
-    *("aiohttp", "asyncio", "concurrent", "logging", "random", "secrets", "selectors", "socket", "ssl"),
-    *("subprocess", "threading", "time", "urllib3", "uuid", "uvloop"),
-}
-FLOORS = (
-    {"__main__"},
-    {"cli"},
-    {"commands"},
-    {"server"},
-    {"pipeline"},
-    {"api", "translation", "dialects", "config", "recordings"},
-    {"core"},
-)
-"""From the top. The demo stands beside them: it imports nothing of ours, and only the command line starts it."""
-
-SERVER = (
-    {"process"},
-    {"app"},
-    {"observers"},
-    {"inspection"},
-    {"endpoints"},
-    {"gateway"},
-    {"idempotency"},
-    {"answering"},
-    {"recording"},
-    {"runtime"},
-    {"answer_database", "redis_answers"},
-    {"memory_answers"},
-    {"stored_answers"},
-    {"kept_data"},
-    {"sessions"},
-    {"http"},
-    {"context"},
-    {"single_sign_on"},
-    {"upstream"},
-    {"observability"},
-    {"access"},
-    {"signing_secret"},
-    {"process_calls"},
-    {"redis"},
-    {
-        "shutdown",
-        "sinks",
-        "random_ids",
-        "event_loop",
-        "shared_table",
-        "entry_keys",
-        "ledgers",
-        "bounded_keys",
-        "bounded_redis",
-    },
-)
-"""The same inside `server`."""
-
-PURE_IN_SERVER = {
-    "server.access.api_keys",
-    "server.idempotency.broadcast",
-    "server.idempotency.cache",
-    "server.inspection.masks",
-    "server.inspection.recording_file",
-    "server.inspection.run_details",
-    "server.inspection.run_view",
-    "server.observability.outcomes",
-    "server.sessions.fingerprints",
-    "server.sessions.session_name",
-    "server.sessions.session_token",
-    "server.upstream.run_state",
-}
-"""They stand with what they are for, and do no I/O all the same."""
-
-DOORS = {"server.inspection.file_server", "server.process.serve", "server.process.sockets", "server.process.supervisor"}
-"""All that the commands may use of the server: its start."""
 
 LONGEST_MODULE = 300
 LONGEST_FUNCTION = 40
@@ -204,8 +130,6 @@ def name_of(module: Module) -> str:
 MODULES: list[Module] = sorted(
     path.relative_to(PACKAGE).with_suffix("").parts for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts
 )
-PURE_ROOMS = {"pipeline", "api", "translation", "dialects", "config", "recordings", "core"}
-PURE = [module for module in MODULES if module[0] in PURE_ROOMS or name_of(module) in PURE_IN_SERVER]
 
 
 @cache
@@ -213,137 +137,54 @@ def tree_of(module: Module) -> ast.Module:
     return ast.parse(path_of(module).read_text())
 
 
-@cache
-def imports_of(module: Module) -> tuple[tuple[bool, Module], ...]:
-    """Whether it is our own, and its path: below the package if so."""
-    return tuple(_imports_of(module))
+def test_who_may_import_whom() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    linted = subprocess.run([linter, "--no-logo"], cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
+    assert linted.returncode == 0, linted.stdout
 
 
-def _imports_of(module: Module) -> Iterator[tuple[bool, Module]]:
-    for node in ast.walk(tree_of(module)):
-        if isinstance(node, ast.Import):
-            yield from ((False, tuple(alias.name.split("."))) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from _imported_from(module, node)
+def test_the_server_spells_nothing_of_a_client_api() -> None:
+    """It asks the API of the registry for everything that clients of the API read."""
+    spelled = re.compile(r"\[DONE\]|\bchoices\b|openai-\w+")
+    rooms = [module for module in MODULES if module[0] in ("server", "pipeline")]
+    assert {name_of(each): found for each in rooms if (found := spelled.findall(path_of(each).read_text()))} == {}
 
 
-def _imported_from(module: Module, node: ast.ImportFrom) -> Iterator[tuple[bool, Module]]:
-    named = tuple(node.module.split(".")) if node.module else ()
-    if not node.level:
-        yield False, named
-        return
-    base = (*module[: len(module) - node.level], *named)
-    for alias in node.names:
-        yield True, (*base, alias.name) if (*base, alias.name) in MODULES else base
+def test_the_package_names_itself_only_from_where_it_stands() -> None:
+    own = re.compile(rf"^\s*(?:from|import) {PACKAGE.name}\b", re.MULTILINE)
+    assert [name_of(each) for each in MODULES if own.search(path_of(each).read_text())] == []
 
 
-def outside(module: Module) -> set[str]:
-    return {imported[0] for is_ours, imported in imports_of(module) if not is_ours}
+def test_no_module_is_large() -> None:
+    lengths = {name_of(each): len(path_of(each).read_text().splitlines()) for each in MODULES}
+    assert {name for name, length in lengths.items() if length > LONGEST_MODULE} == MAY_BE_LONGER
 
 
-def inside(module: Module) -> set[Module]:
-    """The modules of ours that it imports."""
-    return {imported for is_ours, imported in imports_of(module) if is_ours and imported}
+def test_no_function_is_long() -> None:
+    long = {
+        f"{name_of(module)}.{node.name}": length
+        for module in MODULES
+        for node in ast.walk(tree_of(module))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (length := (node.end_lineno or 0) - node.lineno + 1) >= LONGEST_FUNCTION
+    }
+    assert long == {}
 
 
-def floor_of(room: str, floors: tuple[set[str], ...]) -> int:
-    return next(number for number, rooms in enumerate(floors) if room in rooms)
+def test_every_module_says_what_it_is() -> None:
+    silent = [name_of(each) for each in MODULES if not ast.get_docstring(tree_of(each))]
+    assert {name.rpartition(".")[2] for name in silent} <= {"__init__", "__main__"}
 
 
-def wrong_way(module: Module, imported: Module) -> str:
-    """Why the one may not import the other; empty if it may."""
-    if imported[0] == "demo":
-        return "" if module[0] in ("cli", "demo", "server") else "only the command line and the server start the demo"
-    if module[0] == imported[0]:
-        return "" if module[0] != "server" else _wrong_way(module[1], imported[1], SERVER, "server.")
-    return _wrong_way(module[0], imported[0], FLOORS, "")
+def test_no_room_reexports_anything() -> None:
+    rooms = [path for path in PACKAGE.rglob("__init__.py") if path.parent != PACKAGE]
+    assert [str(room.relative_to(PACKAGE)) for room in rooms if room.read_text()] == []
 
 
-def _wrong_way(importer: str, imported: str, floors: tuple[set[str], ...], prefix: str) -> str:
-    above, below = floor_of(importer, floors), floor_of(imported, floors)
-    if importer == imported or above < below:
-        return ""
-    if above == below:
-        return f"{prefix}{importer} and {prefix}{imported} stand beside each other: what both need belongs below them"
-    upper, lower = f"{prefix}{imported}", f"{prefix}{importer}"
-    return f"{upper} stands above {lower}: the arrow goes from {upper} to {lower}"
-
-
-def test_the_rooms_are_those_of_the_house() -> None:
-    rooms = {module[0] for module in MODULES if len(module) > 1}
-    assert rooms == {"demo", *set().union(*FLOORS)} - {"cli", "__main__"}
-    assert {module[1] for module in MODULES if module[0] == "server"} - {"__init__"} == set().union(*SERVER)
-
-
-@pytest.mark.parametrize("module", MODULES, ids=name_of)
-def test_its_imports_point_down(module: Module) -> None:
-    found = {imported: wrong_way(module, imported) for imported in inside(module) if module[-1] != "__init__"}
-    assert [f"imports {name_of(imported)}: {why}" for imported, why in found.items() if why] == []
-
-
-def test_no_modules_import_each_other_in_a_circle() -> None:
-    arrows = {module: inside(module) - {module} for module in MODULES}
-    while leaves := [module for module, imported in arrows.items() if not imported & arrows.keys()]:
-        for module in leaves:
-            del arrows[module]
-    assert sorted(map(name_of, arrows)) == []
-
-
-@pytest.mark.parametrize("module", [module for module in MODULES if module[0] == "commands"], ids=name_of)
-def test_the_commands_know_only_the_servers_start(module: Module) -> None:
-    assert {name_of(imported) for imported in inside(module) if imported[0] == "server"} <= DOORS
-
-
-@pytest.mark.parametrize("module", [module for module in MODULES if module[0] in ("server", "pipeline")], ids=name_of)
-def test_the_server_knows_no_client_api(module: Module) -> None:
-    """It takes an API from the registry and asks it for everything that clients of the API read."""
-    doors = {"api.protocol", "api.registry"}
-    assert {name_of(imported) for imported in inside(module) if imported[0] == "api"} <= doors
-    assert re.findall(r"\[DONE\]|\bchoices\b|openai-\w+", path_of(module).read_text()) == []
-
-
-@pytest.mark.parametrize("module", [module for module in MODULES if module[0] == "dialects"], ids=name_of)
-def test_a_dialect_knows_no_other(module: Module) -> None:
-    others = {imported[1] for imported in inside(module) if imported[0] == "dialects"}
-    assert others <= {module[1], "protocol"} or module == ("dialects", "registry")
-
-
-@pytest.mark.parametrize("module", MODULES, ids=name_of)
-def test_it_names_its_own_package_only_from_where_it_stands(module: Module) -> None:
-    assert PACKAGE.name not in outside(module)
-
-
-@pytest.mark.parametrize("module", PURE, ids=name_of)
-def test_a_pure_module_does_no_io(module: Module) -> None:
-    assert not outside(module) & PURE_MAY_NOT
-    assert {name_of(each) for each in inside(module) if each not in PURE and each[-1] != "__init__"} <= {""}
-
-
-@pytest.mark.parametrize("module", MODULES, ids=name_of)
-def test_it_is_small(module: Module) -> None:
-    source = path_of(module).read_text()
-    assert len(source.splitlines()) <= LONGEST_MODULE or name_of(module) in MAY_BE_LONGER
-    functions = [node for node in ast.walk(tree_of(module)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    sizes = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions}
-    assert {name: size for name, size in sizes.items() if size >= LONGEST_FUNCTION} == {}
-
-
-@pytest.mark.parametrize("module", MODULES, ids=name_of)
-def test_it_says_what_it_is(module: Module) -> None:
-    tree = tree_of(module)
-    assert module[-1] in ("__init__", "__main__") or ast.get_docstring(tree)
-
-
-@pytest.mark.parametrize("room", [path for path in PACKAGE.rglob("__init__.py") if path.parent != PACKAGE])
-def test_a_room_reexports_nothing(room: Path) -> None:
-    assert room.read_text() == ""
-
-
-@pytest.mark.parametrize("module", MODULES, ids=name_of)
-def test_it_has_a_test_that_is_named_after_it(module: Module) -> None:
-    if module[-1] in ("__init__", "__main__") or name_of(module) in NEED_NO_TEST:
-        return
-    assert (TESTS / "unit").joinpath(*module[:-1], f"test_{module[-1]}.py").exists()
+def test_every_module_has_a_test_that_is_named_after_it() -> None:
+    need = [each for each in MODULES if each[-1] not in ("__init__", "__main__") and name_of(each) not in NEED_NO_TEST]
+    tests = {each: (TESTS / "unit").joinpath(*each[:-1], f"test_{each[-1]}.py") for each in need}
+    assert [name_of(each) for each, test in tests.items() if not test.exists()] == []
 
 
 def test_exceptions_are_not_kept_longer_than_needed() -> None:
@@ -351,7 +192,6 @@ def test_exceptions_are_not_kept_longer_than_needed() -> None:
     assert NEED_NO_TEST.keys() <= known
     tests = {path.stem for path in TESTS.rglob("test_*.py")}
     assert {name for why in NEED_NO_TEST.values() for name in re.findall(r"\btest_\w+", why)} <= tests
-    assert known >= PURE_IN_SERVER | DOORS
 
 
 MAY_USE_PRIVATE_NAMES = {"server.http.aiohttp_internals", "server.observability.buffered_metrics"}
@@ -391,10 +231,13 @@ def used_in(tree: ast.AST) -> Iterator[str]:
 OURS = {name for module in MODULES for name in defined_in(tree_of(module))} | PUBLIC_ALL_THE_SAME
 
 
-@pytest.mark.parametrize("module", MODULES, ids=name_of)
-def test_it_uses_no_private_name_of_a_library(module: Module) -> None:
-    names = {name for name in used_in(tree_of(module)) if is_private(name)}
-    assert names <= OURS or name_of(module) in MAY_USE_PRIVATE_NAMES
+def test_no_module_uses_a_private_name_of_a_library() -> None:
+    foreign = {
+        name_of(module): names
+        for module in MODULES
+        if (names := {name for name in used_in(tree_of(module)) if is_private(name)} - OURS)
+    }
+    assert foreign.keys() <= MAY_USE_PRIVATE_NAMES, foreign
 
 
 def classes_of(module: Module) -> Iterator[type]:
@@ -416,15 +259,18 @@ def is_of_a_library(kind: type) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", [each for each in MODULES if each[-1] != "__main__"], ids=name_of)
-def test_its_classes_share_no_private_name_with_a_base_of_a_library(module: Module) -> None:
+def test_no_class_shares_a_private_name_with_its_base_of_a_library() -> None:
     """Neither by intent nor by accident."""
-    if name_of(module) in MAY_USE_PRIVATE_NAMES:
-        return
-    for kind in classes_of(module):
-        if kind.__module__ == ".".join((PACKAGE.name, *module)):
-            for base in filter(is_of_a_library, kind.__mro__):
-                assert private_names_of(kind) & private_names_of(base) == set(), (kind, base)
+    modules = [each for each in MODULES if each[-1] != "__main__" and name_of(each) not in MAY_USE_PRIVATE_NAMES]
+    shared = {
+        (kind, base): names
+        for module in modules
+        for kind in classes_of(module)
+        if kind.__module__ == ".".join((PACKAGE.name, *module))
+        for base in filter(is_of_a_library, kind.__mro__)
+        if (names := private_names_of(kind) & private_names_of(base))
+    }
+    assert shared == {}
 
 
 def test_every_module_is_imported_without_a_warning() -> None:
