@@ -24,7 +24,7 @@ TIMEOUT = 60.0
 @click.option("--list", "only_list", is_flag=True, help="Only tell what is kept.")
 @key_option
 def forget(url: URL, name: str, user: str, only_list: bool, api_key: str) -> None:
-    """Delete what the running proxy keeps of one key, or of one of its users: responses, conversations, recordings.
+    """Delete what the running proxy keeps of one key and its users, or of one user: responses, sessions, recordings.
 
     Another key than the caller's own, or a user, needs forget = true in the caller's entry of the keys file. Prints
     the number of each kind as JSON. Exit status: 0 done, 1 refused or not reached.

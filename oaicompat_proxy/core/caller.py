@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
-from typing import Self
+from typing import NamedTuple, Self
 
 from .budget import Budget
 
@@ -69,6 +69,12 @@ class TokenCaller(Caller):
         return granted and Caller.may_use(self, model)
 
 
+MARK_LENGTH = 16
+"""64 bits, so that no two of a million callers have the same."""
+
+_USER = "/"
+"""Between a key's scope and what stands for a user in the user's one."""
+
 INTERNAL_CALLER = Caller("", "")
 """For the proxy's own requests; it has no limits."""
 
@@ -84,8 +90,31 @@ def named_scope(name: str) -> str:
 
 
 def user_scope(scope: str, user: str) -> str:
-    """The scope of a user behind the callers of a scope."""
-    return _digest(f"{scope}\0user\0{user}")
+    """The scope of a user behind the callers of a scope; it begins with theirs."""
+    digest = _digest(f"{scope}\0user\0{user}")
+    return f"{scope}{_USER}{digest}"
+
+
+def owner_mark(scope: str) -> str:
+    """What stands for a caller in the names of what is kept of it: the key's part and the user's, each of MARK_LENGTH
+    hexadecimal digits. Nobody can read the caller from it.
+    """
+    return _digest(scope.partition(_USER)[0])[:MARK_LENGTH] + _digest(scope)[:MARK_LENGTH]
+
+
+class Owner(NamedTuple):
+    """Whose something is that is kept: of one scope, or of a key with all of its users."""
+
+    scope: str
+    with_users: bool = False
+
+    @property
+    def mark(self) -> str:
+        """The beginning of the owner's marks."""
+        return owner_mark(self.scope)[: MARK_LENGTH if self.with_users else None]
+
+    def has(self, scope: str) -> bool:
+        return owner_mark(scope).startswith(self.mark)
 
 
 def _digest(text: str) -> str:

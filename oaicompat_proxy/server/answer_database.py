@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from ..config.settings import ConfigError
 from ..core.errors import SessionsUnavailable
-from .entry_keys import entry_key, rest_of, scope_key
+from .entry_keys import entry_key, rest_of, scope_key, scope_keys
 from .stored_answers import Bounds
 
 log = logging.getLogger(__name__)
@@ -115,18 +115,20 @@ class AnswerDatabase:
         keys = [(entry_key(scope, name),) for name in names]
         await self._do(lambda connection: connection.executemany("DELETE FROM entries WHERE key = ?", keys))
 
-    async def delete_all(self, scope: str) -> int:
+    async def delete_all(self, scope: str, *, with_users: bool = False) -> int:
         def delete(connection: sqlite3.Connection) -> int:
-            return connection.execute("DELETE FROM entries WHERE scope = ?", (scope_key(scope),)).rowcount
+            keys = _range_of(scope_keys(scope, with_users=with_users))
+            return connection.execute("DELETE FROM entries WHERE scope BETWEEN ? AND ?", keys).rowcount
 
         deleted = await self._do(delete)
         await self._do(_write_back)
         return deleted
 
-    async def count(self, scope: str) -> int:
+    async def count(self, scope: str, *, with_users: bool = False) -> int:
         def count(connection: sqlite3.Connection) -> int:
-            query = "SELECT count(*) FROM entries WHERE scope = ? AND until >= ?"
-            return int(connection.execute(query, (scope_key(scope), time.time())).fetchone()[0])
+            query = "SELECT count(*) FROM entries WHERE scope BETWEEN ? AND ? AND until >= ?"
+            keys = _range_of(scope_keys(scope, with_users=with_users))
+            return int(connection.execute(query, (*keys, time.time())).fetchone()[0])
 
         return await self._do(count)
 
@@ -179,6 +181,11 @@ class AnswerDatabase:
                 "DELETE FROM entries WHERE key = (SELECT key FROM entries WHERE scope = ? ORDER BY added LIMIT 1)",
                 (owner,),
             )
+
+
+def _range_of(beginning: str) -> tuple[str, str]:
+    """The first and the last text of hexadecimal digits that begins so."""
+    return beginning, f"{beginning}g"
 
 
 def _find(connection: sqlite3.Connection, scope: str, names: Iterable[str], most: int) -> dict[str, bytes]:

@@ -38,7 +38,7 @@ from .http.reporting import reported
 from .inspection.collector import COLLECTOR, Collector
 from .inspection.inspector import INSPECTOR, ServerInspector
 from .inspection.routes import HANDLERS, add_routes
-from .kept_data import KeptData
+from .kept_data import in_each_place
 from .observability.process_setup import set_up_process
 from .observability.telemetry import TELEMETRY
 from .observers import observing
@@ -190,7 +190,7 @@ def wire(
     """The application serves a single gateway itself; several gateways have applications below it. Returns all."""
     app[SERVER] = server
     collector = app.get(COLLECTOR)
-    kept: list[KeptData] = [each for gateway in gateways for each in gateway.kept_data]
+    kept = in_each_place(each for gateway in gateways for each in gateway.kept_data)
     if server.config.record:
         kept.append(RecordingData(Path(server.config.record)))
     if len(gateways) == 1:

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import hashlib
 
+from ..core.caller import MARK_LENGTH, owner_mark
 from ..core.errors import InvalidRequest
+
+_PART = "\0"
+"""Between a scope and the name of a part of its entries."""
 
 
 def scope_key(scope: str) -> str:
-    """Of all entries of a caller; nobody can read the caller from it."""
-    return hashlib.sha256(scope.encode("utf-8", "surrogatepass")).hexdigest()
+    """Of all entries of a caller; nobody can read the caller from it. It begins with what all users of a key share."""
+    owner, _, part = scope.partition(_PART)
+    return owner_mark(owner)[:MARK_LENGTH] + _digest(part)[:MARK_LENGTH] + _digest(scope)[: 2 * MARK_LENGTH]
+
+
+def scope_keys(scope: str, *, with_users: bool) -> str:
+    """The beginning of the keys of a scope, or of those of a key's scope and the scopes of all of its users."""
+    return scope_key(scope)[: 2 * MARK_LENGTH if with_users else None]
 
 
 def part_of(scope: str, part: str) -> str:
     """The scope of what is stored beside a caller's answers; it has bounds of its own, and takes them no room."""
-    return f"{scope}\0{part}"
+    return f"{scope}{_PART}{part}"
 
 
 def entry_key(scope: str, name: str) -> str:
-    return hashlib.sha256(f"{scope}\0{name}".encode("utf-8", "surrogatepass")).hexdigest()
+    return _digest(f"{scope}\0{name}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def rest_of(most: int, size: int) -> int:

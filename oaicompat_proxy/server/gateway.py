@@ -19,6 +19,7 @@ from .idempotency.claims import RedisClaims
 from .idempotency.foreign_readers import ForeignReaders
 from .idempotency.kept_answer import ProcessLife
 from .idempotency.kept_answers import KeptAnswers
+from .idempotency.kept_runs import AnswerData, ClaimData
 from .idempotency.remote_answers import RemoteAnswers
 from .idempotency.run_once import IdempotentRuns
 from .idempotency.stored_claims import RUNNING_TTL, StoredClaims, claims_of
@@ -29,6 +30,7 @@ from .redis_answers import RedisAnswers
 from .runtime import GatewayRuntime
 from .sessions.call_ids import CallIds
 from .sessions.id_store import IdStore, MemoryIds, RedisIds
+from .sessions.kept_sessions import SessionData
 from .sessions.locks import MemoryLocks, SessionLocks
 from .sessions.named_sessions import MemoryNames, RedisNames, SessionNames
 from .sessions.redis_locks import RedisLocks
@@ -67,7 +69,8 @@ class Gateway:
         self._ids: IdStore
         self._answers = _new_answers(config, redis)
         self._stores: list[StoredAnswers] = [self._answers]
-        self.kept_data: list[KeptData] = [StoredEntries("stored_responses", self._answers)]
+        place = config.response_db or ("memory" if redis is None else "redis")
+        self.kept_data: list[KeptData] = [StoredEntries("stored_responses", place, self._answers)]
         """What this gateway keeps of callers."""
         self._session_credentials: dict[str, Upstream] = {}
         """Sessions that only the credentials of their callers can close."""
@@ -80,6 +83,7 @@ class Gateway:
             self.locks, self._ids = RedisLocks(redis), RedisIds(redis)
             self.store = RedisStore(redis, namespace, ttl=ttl, size=size)
             self._names = RedisNames(redis, namespace, size=size * NAMES_PER_SESSION)
+        self.kept_data.append(SessionData(self.store, self._names, self._close_session))
         self._share_runs(config, redis, namespace)
         # state
         self.runtime = self.new_runtime(config, keys)
@@ -93,6 +97,7 @@ class Gateway:
         """The runs whose answers other requests read, also in other processes with Redis."""
         life = ProcessLife(self._answers, events_ttl=config.idempotency_ttl if redis else 0)
         self.once = IdempotentRuns(config, life)
+        self.kept_data.append(AnswerData(self.once))
         self._readers = ForeignReaders(self.once)
         self._calls = ProcessCalls(redis, life.process, self._readers.answer) if redis else None
         if self._calls is not None:
@@ -101,12 +106,13 @@ class Gateway:
         self.kept = KeptAnswers(self.once, self._answers, life, remote)
         claims: Claims | None = None
         if redis is not None:
-            claims = RedisClaims(redis, namespace)
+            claims = in_redis = RedisClaims(redis, namespace)
+            self.kept_data.append(ClaimData(in_redis))
         elif config.response_db:
             stored = AnswerDatabase(Path(config.response_db), Bounds(config.max_idempotent, RUNNING_TTL))
             claims = StoredClaims(stored, life, namespace)
             self._stores.append(stored)
-            self.kept_data.append(StoredEntries("idempotent_requests", stored, claims_of))
+            self.kept_data.append(StoredEntries("run_claims", config.response_db, stored, claims_of))
         self.claims = ClaimedRuns(config, claims, remote)
 
     def new_runtime(self, config: Config, keys: SigningKeys) -> GatewayRuntime:
@@ -182,6 +188,10 @@ class Gateway:
         return GatewaySessionCloser(
             upstream, gateway, close_timeout=config.close_timeout, session_upstreams=self._session_credentials
         )
+
+    def _close_session(self, key: str) -> None:
+        """With the runtime that serves."""
+        self.runtime.closer.close_soon(key)
 
     def _sweep(self) -> None:
         """Closes expired sessions, with the runtime that serves."""

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-_HEAD = struct.Struct("<16sdIIIQ")
+_HEAD = struct.Struct("<32sdIIIQ")
 """The caller, the Unix time of its last entry, the place of its oldest entry, the number of records from there on, and
 of those that are entries, their bytes.
 """
@@ -68,7 +68,7 @@ class _Ring:
 
 
 class Ledgers:
-    """Names are 16 bytes. `add` returns the caller's entries that must be evicted."""
+    """Names of entries are 16 bytes, those of callers up to 32."""
 
     def __init__(self, *, callers: int, most: int, most_bytes: int) -> None:
         """`most`, `most_bytes`: of the entries of one caller; `most` also of its records, so of deleted ones, too."""
@@ -115,16 +115,16 @@ class Ledgers:
             self._write_head(place, caller, used, ring)
         return size
 
-    def count(self, caller: bytes) -> int:
-        """Number of the caller's entries."""
-        return len(self._entries(self._find(caller)))
+    def count(self, callers: bytes) -> int:
+        """Number of the entries of all callers whose names begin so."""
+        return sum(len(self._entries(place)) for place in self._places(callers))
 
-    def clear(self, caller: bytes) -> list[Entry]:
-        """Removes all entries of the caller, and returns them."""
+    def clear(self, callers: bytes) -> list[Entry]:
+        """Removes these entries, and returns them."""
+        entries: list[Entry] = []
         with self.locked():
-            place = self._find(caller)
-            entries = self._entries(place)
-            if place is not None:
+            for place in self._places(callers):
+                entries += self._entries(place)
                 self._memory[place : place + self._size] = bytes(self._size)
         return entries
 
@@ -158,7 +158,7 @@ class Ledgers:
                 time.sleep(0)
 
     def _candidates(self, caller: bytes) -> list[int]:
-        first = int.from_bytes(caller[:8], "big")
+        first = int.from_bytes(caller[-8:], "big")
         return [(first + step) % self._callers * self._size for step in range(CANDIDATES)]
 
     def _find(self, caller: bytes) -> int | None:
@@ -176,10 +176,12 @@ class Ledgers:
         self._memory[oldest : oldest + self._size] = bytes(self._size)
         return oldest, _Ring()
 
-    def _entries(self, place: int | None) -> list[Entry]:
+    def _places(self, callers: bytes) -> list[int]:
+        places = range(0, len(self._memory), self._size)
+        return [place for place in places if self._memory[place : place + len(callers)] == callers]
+
+    def _entries(self, place: int) -> list[Entry]:
         """Of the ring at this place, oldest first."""
-        if place is None:
-            return []
         ring = self._read_head(place)[1]
         records = (self._record(place, ring.first + number) for number in range(min(ring.records, self._most)))
         entries = (Entry(*_RECORD.unpack_from(self._memory, record)) for record in records)

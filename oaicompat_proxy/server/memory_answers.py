@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 
-from .entry_keys import entry_key, rest_of, scope_key
+from .entry_keys import entry_key, rest_of, scope_key, scope_keys
 from .ledgers import Ledgers
 from .shared_table import SharedTable
 from .stored_answers import Bounds
@@ -38,7 +38,7 @@ class MemoryAnswers:
         pass
 
     async def add(self, scope: str, entries: Mapping[str, bytes], *, ttl: float | None = None) -> None:
-        caller, until = _short(scope_key(scope)), time.time() + (self._bounds.ttl if ttl is None else ttl)
+        caller, until = bytes.fromhex(scope_key(scope)), time.time() + (self._bounds.ttl if ttl is None else ttl)
         for name, value in entries.items():
             key = _short(entry_key(scope, name))
             is_new = not self._table.holds(_piece(key, 0))
@@ -54,7 +54,7 @@ class MemoryAnswers:
             return True
 
     async def delete(self, scope: str, names: Iterable[str]) -> None:
-        caller = _short(scope_key(scope))
+        caller = bytes.fromhex(scope_key(scope))
         for name in names:
             key = _short(entry_key(scope, name))
             self._delete(key, self._ledgers.remove(caller, key))
@@ -68,11 +68,11 @@ class MemoryAnswers:
                 most = rest_of(most, len(value))
         return found
 
-    async def count(self, scope: str) -> int:
-        return self._ledgers.count(_short(scope_key(scope)))
+    async def count(self, scope: str, *, with_users: bool = False) -> int:
+        return self._ledgers.count(bytes.fromhex(scope_keys(scope, with_users=with_users)))
 
-    async def delete_all(self, scope: str) -> int:
-        entries = self._ledgers.clear(_short(scope_key(scope)))
+    async def delete_all(self, scope: str, *, with_users: bool = False) -> int:
+        entries = self._ledgers.clear(bytes.fromhex(scope_keys(scope, with_users=with_users)))
         for key, length in entries:
             self._delete(key, length)
         return len(entries)

@@ -72,3 +72,13 @@ def mapped_errors() -> Iterator[None]:
         raise SessionsUnavailable(
             "The sessions that this proxy's workers share in Redis cannot be reached; try again, or without a session."
         ) from error
+
+
+SCAN_COUNT = 1000
+"""Keys that Redis looks at in one step of a search."""
+
+
+async def find_keys(redis: Redis, pattern: str) -> list[str]:
+    """All keys of a pattern. Redis looks at every key that it has, in steps. Raises SessionsUnavailable."""
+    with mapped_errors():
+        return [key.decode() async for key in redis.scan_iter(match=pattern, count=SCAN_COUNT)]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import SessionsUnavailable
 from .bounded_keys import DELETE_OF_OWNER, REPLACE_BOUNDED_BY_OWNER, SET_BOUNDED_BY_OWNER
-from .entry_keys import entry_key, rest_of, scope_key
+from .entry_keys import entry_key, rest_of, scope_key, scope_keys
 from .memory_answers import MemoryAnswers
-from .redis import mapped_errors
+from .redis import find_keys, mapped_errors
 from .stored_answers import Bounds
 
 if TYPE_CHECKING:
@@ -99,19 +99,30 @@ class RedisAnswers:
                     most = rest_of(most, len(value))
         return found
 
-    async def count(self, scope: str) -> int:
-        with mapped_errors():
-            return await self._local.count(scope) + int(await self._redis.zcard(_redis_sets(scope)[1]))
+    async def count(self, scope: str, *, with_users: bool = False) -> int:
+        counted = await self._local.count(scope, with_users=with_users)
+        for owned, _ in await self._owned_sets(scope, with_users=with_users):
+            with mapped_errors():
+                counted += int(await self._redis.zcard(owned))
+        return counted
 
-    async def delete_all(self, scope: str) -> int:
-        deleted = await self._local.delete_all(scope)
-        sets = _redis_sets(scope)
-        with mapped_errors():
-            while keys := await self._redis.zrange(sets[1], 0, DELETE_BATCH_SIZE - 1):
-                await self._delete([*sets, *keys])
-                deleted += len(keys)
-            await self._redis.delete(*sets[1:])
+    async def delete_all(self, scope: str, *, with_users: bool = False) -> int:
+        deleted = await self._local.delete_all(scope, with_users=with_users)
+        for owned, sizes in await self._owned_sets(scope, with_users=with_users):
+            with mapped_errors():
+                while keys := await self._redis.zrange(owned, 0, DELETE_BATCH_SIZE - 1):
+                    await self._delete([_ALL, owned, sizes, *keys])
+                    deleted += len(keys)
+                await self._redis.delete(owned, sizes)
         return deleted
+
+    async def _owned_sets(self, scope: str, *, with_users: bool) -> list[tuple[str, str]]:
+        """The sets of entries and their hashes of sizes, of one caller or of a key and all of its users."""
+        if not with_users:
+            _, owned, sizes = _redis_sets(scope)
+            return [(owned, sizes)]
+        found = await find_keys(self._redis, f"{_PREFIX}{scope_keys(scope, with_users=True)}*:set")
+        return [(each, each.removesuffix("set") + "sizes") for each in found]
 
 
 def _redis_key(scope: str, name: str) -> str:

@@ -50,12 +50,15 @@ class StoredAnswers(Protocol):
         """The entries that exist. `most`: bytes of all of them. Raises InvalidRequest for more, SessionsUnavailable."""
         ...
 
-    async def count(self, scope: str) -> int:
-        """Number of the caller's entries. Raises SessionsUnavailable."""
+    async def count(self, scope: str, *, with_users: bool = False) -> int:
+        """Number of the caller's entries. Raises SessionsUnavailable.
+
+        `with_users`: the scope is a key's, and the entries of all of its users count, too.
+        """
         ...
 
-    async def delete_all(self, scope: str) -> int:
-        """Deletes all entries of the caller, and returns their number. Raises SessionsUnavailable."""
+    async def delete_all(self, scope: str, *, with_users: bool = False) -> int:
+        """Deletes all entries that `count` counts, and returns their number. Raises SessionsUnavailable."""
         ...
 
     async def close(self) -> None: ...
@@ -79,8 +82,8 @@ class NoAnswers:
     async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
         return {}
 
-    async def count(self, scope: str) -> int:
+    async def count(self, scope: str, *, with_users: bool = False) -> int:
         return 0
 
-    async def delete_all(self, scope: str) -> int:
+    async def delete_all(self, scope: str, *, with_users: bool = False) -> int:
         return 0

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from aiohttp import web
 
-from ...core.caller import user_scope
+from ...core.caller import Owner, user_scope
 from ...core.errors import NotPermitted
 from ..context import CONTEXT, server_of
 from ..kept_data import KeptData, count_kept, delete_kept
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 PATH = "/kept_data"
 
-Work = Callable[[Sequence[KeptData], set[str]], Awaitable[Mapping[str, int]]]
+Work = Callable[[Sequence[KeptData], set[Owner]], Awaitable[Mapping[str, int]]]
 
 
 def add_routes(app: web.Application, base: str, kinds: Sequence[KeptData]) -> None:
@@ -31,8 +31,7 @@ def add_routes(app: web.Application, base: str, kinds: Sequence[KeptData]) -> No
 
 async def _answer(kinds: Sequence[KeptData], work: Work, request: web.Request) -> web.Response:
     """Raises NotPermitted, SessionsUnavailable."""
-    scopes = _scopes_of(request)
-    counts = await work(kinds, scopes)
+    counts = await work(kinds, _owners_of(request))
     name = request.query.get("key", "")
     deleted = request.method == "DELETE"
     if deleted:
@@ -43,13 +42,16 @@ async def _answer(kinds: Sequence[KeptData], work: Work, request: web.Request) -
     )
 
 
-def _scopes_of(request: web.Request) -> set[str]:
-    """Of the caller, or of its user, that the request is about. Raises NotPermitted."""
+def _owners_of(request: web.Request) -> set[Owner]:
+    """Of what the request is about: a key with its users, or one user. A caller that may only ask for itself is no
+    other than in its other requests. Raises NotPermitted.
+    """
     caller, keys = request[CONTEXT].caller, server_of(request).authenticator
     name, user = request.query.get("key", ""), request.query.get("user", "")
     is_own = name in ("", caller.name)
+    may_ask = caller.may_forget or not (keys.requires_keys or caller.user)
     if is_own and user in ("", caller.user):
-        return {caller.scope}
+        return {Owner(caller.scope, with_users=may_ask and not caller.user)}
     if not caller.may_forget and (not is_own or keys.requires_keys or caller.user):
         raise NotPermitted(
             "This key may only ask for what is kept of itself; for other keys and for users its entry in the keys file "
@@ -57,4 +59,4 @@ def _scopes_of(request: web.Request) -> set[str]:
             param="user" if is_own else "key",
         )
     scopes = {caller.scope} if is_own and not caller.user else keys.scopes_of(name or caller.name)
-    return {user_scope(each, user) for each in scopes} if user else scopes
+    return {Owner(user_scope(each, user)) if user else Owner(each, with_users=True) for each in scopes}

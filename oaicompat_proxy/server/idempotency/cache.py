@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Generic, Protocol, TypeVar
 
+from ...core.caller import Owner
 from ...core.errors import IdempotencyFull, InvalidRequest
 from .broadcast import BroadcastBuffer
 
@@ -93,6 +94,10 @@ class IdempotencyCache(Generic[E]):
             self.remove(removed)
         self._entries[entry.scope, entry.key] = entry
         return removed
+
+    def ended_of(self, owner: Owner) -> list[E]:
+        """The entries of this owner whose runs are over."""
+        return [each for each in self._entries.values() if each.over and owner.has(each.scope)]
 
     def remove(self, entry: E) -> None:
         """Removes the entry with its key."""

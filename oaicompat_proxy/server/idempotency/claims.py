@@ -20,9 +20,10 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ...core.caller import Owner, owner_mark
 from ...core.errors import SessionsUnavailable
 from ..bounded_keys import SET_BOUNDED
-from ..redis import mapped_errors
+from ..redis import find_keys, mapped_errors
 from ..sessions import redis_locks
 from ..sessions.redis_locks import HEARTBEAT, HEARTBEAT_TTL, LOSS
 from .claim_scripts import ACQUIRE, END, LOOK_FOR_LOSS, RENEW
@@ -66,6 +67,7 @@ MAX_REMEMBERED = 1000
 """Ended claims that a process would set again; the oldest are forgotten."""
 
 _PREFIX = "oaicompat:run:"
+_OUTCOME = ":outcome"
 _CLAIMS = "oaicompat:runs"
 _OUTCOMES = "oaicompat:outcomes"
 
@@ -116,7 +118,7 @@ class Claim:
 
     @property
     def outcome(self) -> str:
-        return f"{self.key}:outcome"
+        return f"{self.key}{_OUTCOME}"
 
 
 class RedisClaims:
@@ -144,7 +146,8 @@ class RedisClaims:
 
     def new_claim(self, scope: str, name: str, fingerprint: bytes, answer_id: str = "") -> Claim:
         """A claim that is not acquired yet. `scope`: of the caller; `name`: of the request."""
-        return Claim(_PREFIX + claim_digest(self._namespace, scope, name), fingerprint.hex(), scope, answer_id)
+        key = _PREFIX + owner_mark(scope) + claim_digest(self._namespace, scope, name)
+        return Claim(key, fingerprint.hex(), scope, answer_id)
 
     async def acquire(self, claim: Claim) -> FoundClaim | None:
         """None if the claim is this process's now. Raises SessionsUnavailable."""
@@ -182,6 +185,22 @@ class RedisClaims:
         task = asyncio.create_task(self._store(claim, outcome, ttl), name="end a run claim")
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
+
+    async def count(self, owner: Owner) -> int:
+        """Outcomes of this owner's runs. Raises SessionsUnavailable."""
+        return len(await self._find_outcomes(owner))
+
+    async def remove(self, owner: Owner) -> int:
+        """Removes them and their claims, and returns their number. Raises SessionsUnavailable."""
+        outcomes = await self._find_outcomes(owner)
+        for each in outcomes:
+            with mapped_errors():
+                await self._redis.delete(each, each.removesuffix(_OUTCOME))
+        self._ended = {value: each for value, each in self._ended.items() if f"{each[0].key}{_OUTCOME}" not in outcomes}
+        return len(outcomes)
+
+    async def _find_outcomes(self, owner: Owner) -> list[str]:
+        return await find_keys(self._redis, f"{_PREFIX}{owner.mark}*{_OUTCOME}")
 
     async def close(self) -> None:
         """Returns when all outcomes are stored."""

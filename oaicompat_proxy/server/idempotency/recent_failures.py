@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from ...core.caller import Owner
 from ...core.errors import ProxyError
 
 LIFETIME = 30.0
@@ -26,6 +27,10 @@ class RecentFailures:
     def get(self, scope: str, fingerprint: bytes, now: float) -> ProxyError | None:
         until, failure = self._failures.get((scope, fingerprint), (now, None))
         return failure if now < until else None
+
+    def remove(self, owner: Owner) -> None:
+        for key in [key for key in self._failures if owner.has(key[0])]:
+            del self._failures[key]
 
     def add(self, scope: str, fingerprint: bytes, failure: ProxyError, now: float) -> None:
         self._failures[scope, fingerprint] = now + LIFETIME, failure

@@ -21,6 +21,7 @@ from aiohttp import web
 
 from ...api.protocol import ClientApi, Keeping
 from ...config.settings import Config
+from ...core.caller import Owner
 from ...core.errors import (
     IdempotencyFull,
     IdempotencyKeyReused,
@@ -122,6 +123,19 @@ class IdempotentRuns:
             task.cancel()
         if self._runs:
             await asyncio.wait(list(self._runs.values()))
+
+    def count(self, owner: Owner) -> int:
+        """Answers of this owner whose runs are over."""
+        return sum(len(each.ended_of(owner)) for each in (self._cache, self._kept))
+
+    def remove(self, owner: Owner) -> int:
+        """Removes them, and returns their number."""
+        self._failures.remove(owner)
+        removed = [entry for cache in (self._cache, self._kept) for entry in cache.ended_of(owner)]
+        for entry in removed:
+            self._stop_timer(entry)
+            entry.cache.remove(entry)
+        return len(removed)
 
     async def shutdown(self) -> None:
         """Stops the runs, and the timers."""

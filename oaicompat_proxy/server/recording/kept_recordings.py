@@ -4,49 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
 from pathlib import Path
 
+from ...core.caller import Owner
 from .directory import NAME
-
-MARK_LENGTH = 12
-"""Hexadecimal digits: 48 bits, so that no two of some thousand callers have the same."""
 
 UNIQUE_LENGTH = 6
 """Digits that follow them in a name."""
-
-
-def owner_mark(scope: str) -> str:
-    """What stands for a caller in the names of its recordings; nobody can read the caller from it."""
-    return hashlib.sha256(f"recordings\0{scope}".encode("utf-8", "surrogatepass")).hexdigest()[:MARK_LENGTH]
 
 
 class RecordingData:
     """The recordings in a directory. One that is being written is deleted, too; its run goes on without it."""
 
     kind = "recordings"
+    place = ""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    async def count(self, scope: str) -> int:
-        return len(await asyncio.to_thread(self._find, scope))
+    async def count(self, owner: Owner) -> int:
+        return len(await asyncio.to_thread(self._find, owner.mark))
 
-    async def delete(self, scope: str) -> int:
-        return await asyncio.to_thread(self._delete, scope)
+    async def delete(self, owner: Owner) -> int:
+        return await asyncio.to_thread(self._delete, owner.mark)
 
-    def _find(self, scope: str) -> list[str]:
-        mark = owner_mark(scope)
+    def _find(self, mark: str) -> list[str]:
+        """`mark`: the beginning of those of the owner."""
         try:
             names = os.listdir(self._directory)
         except FileNotFoundError:
             return []
-        return [name for name in names if NAME.fullmatch(name) and _mark_in(name) == mark]
+        return [name for name in names if NAME.fullmatch(name) and _mark_in(name).startswith(mark)]
 
-    def _delete(self, scope: str) -> int:
+    def _delete(self, mark: str) -> int:
         """Raises OSError for a file that cannot be deleted."""
-        names = self._find(scope)
+        names = self._find(mark)
         for name in names:
             with contextlib.suppress(FileNotFoundError):
                 (self._directory / name).unlink()

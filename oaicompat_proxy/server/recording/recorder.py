@@ -8,12 +8,12 @@ from pathlib import Path
 from aiohttp import web
 
 from ...config.settings import Config, ConfigError
+from ...core.caller import owner_mark
 from ...core.errors import ProxyError
 from ..context import CONTEXT, Handler
 from ..http.client_api import api_of
 from ..http.error_middleware import redact_tokens
 from .directory import open_directory
-from .kept_recordings import owner_mark
 from .writer import RecordingWriter
 
 

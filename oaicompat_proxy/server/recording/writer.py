@@ -61,7 +61,7 @@ class RecordingWriter(RunRecorder):
 
     def begin(self, options: AnswerOptions) -> None:
         now = datetime.now(UTC)
-        safe = re.sub(r"[^\w-]", "_", self._request_id, flags=re.ASCII)[: 64 - len(self._owner)]
+        safe = re.sub(r"[^\w-]", "_", self._request_id, flags=re.ASCII)[: 73 - len(self._owner)]
         unique = uuid.uuid4().hex[:UNIQUE_LENGTH]
         name = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z-{safe}-{self._owner}{unique}.jsonl"
         head = encode_head(

@@ -16,6 +16,7 @@ from .fingerprints import (
     PointFingerprint,
     conversation_fingerprint,
     is_whole_conversation,
+    mark_in,
     name_fingerprint,
     point_fingerprint,
     up_to_last_answer,
@@ -94,39 +95,44 @@ class Conversations:
 
     # the primary session of a name
 
-    async def newest_in_use(self, keys: Sequence[str]) -> str:
-        """`keys`: of a name's primary session, one for each signing key. The first of them if none is in use."""
+    async def newest_in_use(self, keys: Sequence[str], mark: str) -> str:
+        """`keys`: of a name's primary session, one for each signing key. The first of them if none is in use.
+
+        `mark`: the caller's, as elsewhere.
+        """
         with contextlib.suppress(SessionsUnavailable):
             for key in keys if len(keys) > 1 else ():
-                if await self._names.answered(key) is not None:
+                if await self._names.answered(mark + key) is not None:
                     return key
         return keys[0]
 
     async def has_answered(self, key: str, fingerprint: str) -> bool:
         with contextlib.suppress(SessionsUnavailable):
-            return await self._names.answered(key) == fingerprint
+            return await self._names.answered(mark_in(fingerprint) + key) == fingerprint
         return False
 
     async def claim_primary(self, key: str, fingerprint: str) -> bool:
         """Returns whether the session has answered exactly this conversation; from now on that is unknown."""
         with contextlib.suppress(SessionsUnavailable):
-            return await self._names.claim(key, fingerprint)
+            return await self._names.claim(mark_in(fingerprint) + key, fingerprint)
         return False
 
-    async def mark_used(self, key: str) -> bool:
+    async def mark_used(self, lease: Lease) -> bool:
         """Called before a new message is sent to the session. Returns whether it is the first, as far as is known."""
+        session = lease.owner_mark + lease.key
         with contextlib.suppress(SessionsUnavailable):
-            before = await self._names.answered(key)
+            before = await self._names.answered(session)
             if before != UNKNOWN:
-                await self._names.set_answered(key, UNKNOWN)
+                await self._names.set_answered(session, UNKNOWN)
             return before is None
         return False
 
     async def unmark_used(self, lease: Lease) -> None:
         """Called if the first message of the session has not reached the gateway."""
         with contextlib.suppress(SessionsUnavailable):
-            if lease.primary and lease.first and await self._names.answered(lease.key) == UNKNOWN:
-                await self._names.forget(lease.key)
+            session = lease.owner_mark + lease.key
+            if lease.primary and lease.first and await self._names.answered(session) == UNKNOWN:
+                await self._names.forget(session)
 
     # all sessions
 
@@ -143,7 +149,7 @@ class Conversations:
         try:
             if not lease.primary:
                 return await self._store.put(fingerprint, lease.key, named=lease.named)
-            await self._names.set_answered(lease.key, fingerprint)
+            await self._names.set_answered(mark_in(fingerprint) + lease.key, fingerprint)
         except SessionsUnavailable:
             log.warning("session store unavailable: no request can continue in session %s", lease.key)
             return [] if lease.primary else [lease.key]

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ...core.answer import Part, TextBatch, TextPart, ToolCallArguments, ToolCallOpened
+from ...core.caller import MARK_LENGTH, owner_mark
 from ...core.message import Block, Media, Message
 
 MAX_ARGUMENT_MARKS = 50_000
@@ -35,19 +36,19 @@ def derive_session_name(secret: bytes, scope: str, app: str, name: str) -> str:
 
 def name_fingerprint(secret: bytes, scope: str, name: str) -> str:
     """Equal for the same caller and name, for every app."""
-    return _hmac(secret, ["name", scope, name])
+    return owner_mark(scope) + _hmac(secret, ["name", scope, name])
 
 
 def point_fingerprint(secret: bytes, scope: str, model: str, instructions: str, point: str) -> str:
     """Of the conversation that ends with the answer of this id. The id is random, so no content is needed."""
-    return _hmac(secret, ["point", scope, model, instructions, point])
+    return owner_mark(scope) + _hmac(secret, ["point", scope, model, instructions, point])
 
 
 def conversation_fingerprint(
     secret: bytes, scope: str, model: str, messages: Iterable[Message], *, name: str = ""
 ) -> str:
     """Equal for the same caller, model, session name and conversation."""
-    return _hmac(secret, [*_prefix(scope, model, name), *map(_CanonicalForm().of, messages)])
+    return owner_mark(scope) + _hmac(secret, [*_prefix(scope, model, name), *map(_CanonicalForm().of, messages)])
 
 
 def _prefix(scope: str, model: str, name: str) -> list[Any]:
@@ -65,6 +66,11 @@ def up_to_last_answer(messages: Sequence[Message]) -> Sequence[Message]:
 def is_whole_conversation(messages: Iterable[Message]) -> bool:
     """Whether the messages come from a client that sends whole conversations: one is not a user message."""
     return any(message.role in ("system", "assistant") for message in messages)
+
+
+def mark_in(fingerprint: str) -> str:
+    """The mark of the caller, with which each fingerprint but a session's name begins."""
+    return fingerprint[: 2 * MARK_LENGTH]
 
 
 class PointFingerprint:
@@ -87,6 +93,7 @@ class AnswerFingerprint:
     def __init__(self, secret: bytes, scope: str, model: str, messages: Iterable[Message], *, name: str = "") -> None:
         """The same parameters as `conversation_fingerprint`."""
         self._secret = secret
+        self._mark = owner_mark(scope)
         # state
         self._form = _CanonicalForm()
         self._before = [*_prefix(scope, model, name), *map(self._form.of, messages)]
@@ -111,7 +118,7 @@ class AnswerFingerprint:
             [name, self._form.of_arguments("".join(pieces))]
             for name, pieces in zip(self._names, self._arguments, strict=True)
         ]
-        return _hmac(self._secret, [*self._before, ["assistant", self._text.hexdigest(), [], calls]])
+        return self._mark + _hmac(self._secret, [*self._before, ["assistant", self._text.hexdigest(), [], calls]])
 
 
 def _hmac(secret: bytes, value: list[Any]) -> str:

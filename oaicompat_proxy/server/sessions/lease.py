@@ -94,6 +94,8 @@ class Lease:
     """The run waits for the client's next request."""
     succeeded = False
     """The answer of the run is complete, so the session's history has one more turn."""
+    owner_mark: str = ""
+    """The caller's, of a primary session."""
     pending_denial: str | None = None
     """The agent's call that waits for a confirmation which it will not get."""
 

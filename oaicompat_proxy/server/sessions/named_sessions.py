@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
-from ..redis import mapped_errors
+from ..redis import find_keys, mapped_errors
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -41,6 +41,14 @@ class SessionNames(Protocol):
 
     async def forget(self, session: str) -> None:
         """Resets the session to never used."""
+        ...
+
+    async def find_owned(self, mark: str) -> list[str]:
+        """The sessions that begin so."""
+        ...
+
+    async def remove_owned(self, mark: str) -> list[str]:
+        """Forgets these sessions, which are returned, and the names that begin so."""
         ...
 
 
@@ -79,6 +87,17 @@ class MemoryNames:
 
     async def forget(self, session: str) -> None:
         self._answered.pop(session, None)
+
+    async def find_owned(self, mark: str) -> list[str]:
+        return [each for each in self._answered if each.startswith(mark)]
+
+    async def remove_owned(self, mark: str) -> list[str]:
+        for name in [each for each in self._sends_all if each.startswith(mark)]:
+            del self._sends_all[name]
+        sessions = await self.find_owned(mark)
+        for each in sessions:
+            del self._answered[each]
+        return sessions
 
 
 ANSWERED_TTL = 7 * 24 * 3600
@@ -135,3 +154,15 @@ class RedisNames:
     async def forget(self, session: str) -> None:
         with mapped_errors():
             await self._redis.delete(self._prefix + session)
+
+    async def find_owned(self, mark: str) -> list[str]:
+        return [each.removeprefix(self._prefix) for each in await find_keys(self._redis, f"{self._prefix}{mark}*")]
+
+    async def remove_owned(self, mark: str) -> list[str]:
+        sessions = await self.find_owned(mark)
+        with mapped_errors():
+            async for name, _ in self._redis.zscan_iter(self._sends_all, match=f"{mark}*"):
+                await self._redis.zrem(self._sends_all, name)
+            for each in sessions:
+                await self._redis.delete(self._prefix + each)
+        return sessions

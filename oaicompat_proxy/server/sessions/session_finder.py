@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import product
 
 from ...config.settings import Config
-from ...core.caller import Caller
+from ...core.caller import Caller, owner_mark
 from ...core.errors import SessionBusy, SessionsUnavailable
 from ...core.signing import SigningKeys
 from ..event_loop import LARGE_REQUEST, yield_control
@@ -93,10 +93,12 @@ class SessionFinder:
             return lease
         if is_whole:
             return self._new(request, upstream)
-        key = await self._conversations.newest_in_use(self.primary_keys(request, upstream))
+        key = await self._conversations.newest_in_use(
+            self.primary_keys(request, upstream), owner_mark(request.caller.scope)
+        )
         lease = await self._lock(self._primary(request, upstream, key), request)
         async with self._released_on_failure(lease):
-            lease.first = lease.exact = await self._conversations.mark_used(lease.key)
+            lease.first = lease.exact = await self._conversations.mark_used(lease)
         return lease
 
     async def _continue_primary(
@@ -146,7 +148,9 @@ class SessionFinder:
 
     def _primary(self, request: SessionRequest, upstream: Upstream, key: str) -> Lease:
         persistent = upstream.dialect.gateway is not None  # otherwise a run ends with its connection
-        return Lease(request.app, key, upstream, history="last", persistent=persistent, named=True, primary=True)
+        lease = Lease(request.app, key, upstream, history="last", persistent=persistent, named=True, primary=True)
+        lease.owner_mark = owner_mark(request.caller.scope)
+        return lease
 
     def primary_keys(self, request: SessionRequest, upstream: Upstream) -> list[str]:
         """Keys of the name's primary session, one for each signing key, the newest key first."""

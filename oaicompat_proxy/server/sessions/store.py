@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from ..redis import mapped_errors
+from ..redis import find_keys, mapped_errors
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -54,6 +55,14 @@ class SessionStore(Protocol):
         """At shutdown: removes and returns the sessions that no other process can find."""
         ...
 
+    async def find_owned(self, mark: str) -> list[str]:
+        """The sessions under fingerprints that begin so."""
+        ...
+
+    async def remove_owned(self, mark: str) -> list[str]:
+        """Removes these fingerprints, and returns their sessions."""
+        ...
+
 
 class _TtlCache:
     """At most `size` items, each for `ttl` seconds; the oldest item is evicted."""
@@ -78,6 +87,10 @@ class _TtlCache:
 
     def remove(self, key: str) -> None:
         self._items.pop(key, None)
+
+    def owned(self, mark: str) -> dict[str, str]:
+        """Values by the keys that begin so."""
+        return {key: value for key, (value, _) in self._items.items() if key.startswith(mark)}
 
     def expire(self, now: float) -> list[str]:
         expired = []
@@ -123,6 +136,16 @@ class MemoryStore:
 
     async def clear(self) -> list[str]:
         return self._stored.expire(float("inf"))
+
+    async def find_owned(self, mark: str) -> list[str]:
+        return list(self._stored.owned(mark).values())
+
+    async def remove_owned(self, mark: str) -> list[str]:
+        owned = self._stored.owned(mark)
+        for items in (self._stored, self._reserved):
+            for key in items.owned(mark):
+                items.remove(key)
+        return list(owned.values())
 
 
 _PREFIX = "oaicompat:session:"
@@ -206,6 +229,26 @@ class RedisStore:
 
     async def clear(self) -> list[str]:
         return []
+
+    async def find_owned(self, mark: str) -> list[str]:
+        return [session async for _, session in self._owned(mark) if session]
+
+    async def remove_owned(self, mark: str) -> list[str]:
+        removed = []
+        async for key, session in self._owned(mark):
+            with mapped_errors():
+                await self._redis.delete(key)
+                if session and await self._redis.zrem(self._expiries, session):
+                    removed.append(session)
+        return removed
+
+    async def _owned(self, mark: str) -> AsyncIterator[tuple[str, str]]:
+        """Keys and their sessions; nothing for a fingerprint that is only reserved."""
+        for key in await find_keys(self._redis, f"{self._prefix}{mark}*"):
+            with mapped_errors():
+                held: Any = await self._redis.get(key)
+            if held is not None:
+                yield key, held[1:].decode() if held.startswith(b"=") else ""
 
 
 def _decode(sessions: list[Any]) -> list[str]:

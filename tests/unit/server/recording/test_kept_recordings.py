@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from oaicompat_proxy.core.caller import Owner, owner_mark
 from oaicompat_proxy.server.access.api_keys import new_entry
 from oaicompat_proxy.server.recording.directory import open_directory
-from oaicompat_proxy.server.recording.kept_recordings import RecordingData, owner_mark
+from oaicompat_proxy.server.recording.kept_recordings import RecordingData
 from tests.support.proxy import StartProxy, chat_body
 from tests.support.scripted_gateway import Agent, run
 
@@ -33,19 +34,23 @@ async def test_one_user_of_one_key(proxy: StartProxy, agent: Agent, tmp_path: Pa
         return json.loads(received.body)["kinds"] if received.status == 200 else received.status
 
     of_ada, of_bob = "?key=app&user=ada", "?key=app&user=bob"
-    assert await ask("GET", of_ada) == {"stored_responses": 2, "recordings": 3}
-    assert await ask("GET", of_bob) == {"stored_responses": 0, "recordings": 1}
+    nothing = {"stored_responses": 0, "sessions": 0, "answers_in_memory": 0, "recordings": 0}
+    all_of_ada = {"stored_responses": 2, "sessions": 1, "answers_in_memory": 0, "recordings": 3}
+    assert await ask("GET", of_ada) == all_of_ada
+    assert await ask("GET", of_bob) == nothing | {"recordings": 1}
     assert [await ask("DELETE", query, "app") for query in (of_ada, "?user=ada", "?key=root")] == [403, 403, 403]
-    assert await ask("DELETE", of_ada) == {"stored_responses": 2, "recordings": 3}
-    assert await ask("GET", of_ada) == {"stored_responses": 0, "recordings": 0}
-    assert await ask("GET", of_bob) == {"stored_responses": 0, "recordings": 1}
-    assert await ask("DELETE", "", "app") == {"stored_responses": 0, "recordings": 1}
+    assert await ask("DELETE", of_ada) == all_of_ada
+    assert await ask("GET", of_ada) == nothing
+    assert await ask("GET", of_bob) == nothing | {"recordings": 1}
+    assert await ask("DELETE", "", "app") == nothing | {"recordings": 1}, "a key without permission has no users"
     assert len(list(records.iterdir())) == 1
+    assert await ask("DELETE", "?key=app") == nothing | {"recordings": 1}, "a key is all of its users"
+    assert not list(records.iterdir())
 
 
 async def test_other_files_and_a_missing_directory_are_nobodys(tmp_path: Path) -> None:
     kept = RecordingData(tmp_path / "none")
-    assert (await kept.count("s"), await kept.delete("s")) == (0, 0)
+    assert (await kept.count(Owner("s")), await kept.delete(Owner("s"))) == (0, 0)
     (tmp_path / f"notes-{owner_mark('s')}abcdef.jsonl").write_text("mine")
     kept = RecordingData(tmp_path)
-    assert (await kept.count("s"), await kept.delete("s")) == (0, 0)
+    assert (await kept.count(Owner("s")), await kept.delete(Owner("s"))) == (0, 0)
