@@ -29,7 +29,7 @@ from oaicompat_proxy.server.app import create_app
 from oaicompat_proxy.server.process.serve import listening
 from tests.support import guardian
 from tests.support.demo import WIRES, Demo, Wire, wire_of
-from tests.support.examples import QUICK
+from tests.support.examples import ALL, QUICK
 from tests.support.leaks import TURNS_TO_CLOSE, check_descriptors, descriptors, no_tasks_left, nothing_left
 from tests.support.paths import TESTS
 from tests.support.proxy import SETTINGS, Proxy, StartProxy
@@ -138,8 +138,7 @@ def is_quick(config: pytest.Config) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if is_quick(config):
-        settings.load_profile(QUICK)
+    settings.load_profile(QUICK if is_quick(config) else ALL)
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", 0):  # not where only workers run tests
         guardian.watch()
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-QUICK = "quick"
-"""Hypothesis' profile for a run without slow tests; `conftest.py` loads it."""
+ALL, QUICK = "all", "quick"
+"""Hypothesis' profiles for a whole run and for one without slow tests; `conftest.py` loads one of them."""
 FEW = 15
 
-settings.register_profile(QUICK, max_examples=FEW)
+# a busy machine is no fault of the examples
+settings.register_profile(ALL, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(QUICK, settings.get_profile(ALL), max_examples=FEW)
 
 
 def at_most(count: int) -> int:

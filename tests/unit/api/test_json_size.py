@@ -53,6 +53,7 @@ def test_what_is_no_json_is_left_to_the_parser_or_has_too_much(body):
     assert find_excess(body, 0) is None or not body or any(mark in body for mark in (b"[", b'"'))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
     [b"[],", b"[[[[],", b'"",', b'"\\"",', b'"\\\\",', b'"\\\\\\"[",', b'{"a":1},', b"a", b"\\\\", b'\\"', b" "],

@@ -35,18 +35,21 @@ async def gateway() -> AsyncIterator[StartGateway]:
         yield start
 
 
+@pytest.mark.slow
 async def test_every_request_gets_the_recorded_run(gateway: StartGateway, proxy: StartProxy) -> None:
     proxied = await proxy(upstream=await gateway(0))
     for _ in range(2):
         assert check_stream((await proxied.chat()).body, include_usage=False).text == "Hello"
 
 
+@pytest.mark.slow
 async def test_it_names_its_app(gateway: StartGateway, proxy: StartProxy) -> None:
     proxied = await proxy(upstream=await gateway(0))
     models = json.loads((await proxied.get("/v1/models")).body)["data"]
     assert [model["id"] for model in models] == ["replay", "default"]
 
 
+@pytest.mark.slow
 async def test_the_pace_is_the_recorded_one_unless_another_is_wanted(gateway: StartGateway, proxy: StartProxy) -> None:
     took = []
     for pace in (0, 1, 2):

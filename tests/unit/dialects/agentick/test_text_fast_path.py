@@ -260,6 +260,7 @@ def test_any_frames_in_any_cuts_say_the_same_on_both_paths(frames: bytes, sizes:
     assert fast == slow
 
 
+@pytest.mark.slow
 @examples(150)
 @given(FRAMES, CUTS, st.integers(1024, 4096))
 def test_the_largest_frame_is_the_same_on_both_paths(frames: bytes, sizes: list[int], max_frame: int) -> None:
@@ -323,6 +324,7 @@ def as_gateways_write(text: str) -> bytes:
     return plain(json.dumps(text, ensure_ascii=False)[1:-1])
 
 
+@pytest.mark.slow
 @examples(250)
 @given(st.lists(CLEAN.map(as_gateways_write) | OTHERS, max_size=12).map(b"".join), CUTS, MANNERS)
 def test_a_real_gateways_text_becomes_the_same_bytes_on_both_paths(

@@ -123,6 +123,7 @@ def test_one_key_cannot_be_two_peoples() -> None:
         ApiKeys(parsed(entry("ada", ADA) + entry("bob", ADA)))
 
 
+@pytest.mark.slow
 @given(st.from_regex(r"[\w.@+-]{1,64}", fullmatch=True, alphabet=st.characters(max_codepoint=127)))
 def test_a_new_entry_can_be_read(name: str) -> None:
     ring = ApiKeys(parsed(new_entry(name, ADA)))

@@ -81,6 +81,7 @@ async def test_a_client_that_stalls_at_the_very_end_is_dropped(proxy: StartProxy
     await no_tasks_left(besides=tasks | agent.tasks)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="TCP_USER_TIMEOUT")
 async def test_the_kernel_gives_up_a_client_that_acknowledges_nothing(proxy: StartProxy, agent: Agent) -> None:
     """A vanished client's keep-alives fit the kernel's buffer for days, so that no write has to wait for it."""

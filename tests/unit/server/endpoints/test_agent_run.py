@@ -271,6 +271,7 @@ async def at_the_agent(front: Proxy, agent: Agent, *, stream: bool) -> Line:
     return line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("leave", ["close", "reset"])
 @pytest.mark.parametrize("said", ["nothing, not even a head", "an opening", "a word"])
@@ -385,6 +386,7 @@ async def test_a_session_of_an_app_is_opened_and_closed_by_the_same_key(proxy: S
     await agent.until(lambda: agent.closed_sessions == [agent.runs[0].session])
 
 
+@pytest.mark.slow
 async def test_a_gateway_that_does_not_close_holds_nobody_up(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(run("Hello"))
     agent.replies("/close", Reply(["stall"], framing="raw"))

@@ -91,6 +91,7 @@ async def test_a_stream_has_the_events_and_the_pauses_that_were_asked_for(proxy:
     assert all(later - earlier >= 0.045 for earlier, later in itertools.pairwise(sent))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "ping"), [("chunk", PING), ("comment", b": ping\n\n")])
 async def test_a_silence_stands_behind_the_first_event_with_the_pings_that_were_asked_for(
     proxy: StartProxy, form: str, ping: bytes

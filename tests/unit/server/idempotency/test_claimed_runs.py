@@ -354,6 +354,7 @@ async def test_a_whole_answer_that_is_stored_is_waited_for(workers: tuple[Proxy,
 # With a file, over a restart
 
 
+@pytest.mark.slow
 @both_ways
 @pytest.mark.parametrize("background", [True, False])
 async def test_a_key_outlives_the_process(

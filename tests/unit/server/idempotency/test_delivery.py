@@ -127,6 +127,7 @@ async def test_those_whose_run_has_not_begun_may_try_again(proxy: StartProxy, ag
     gate.set()
 
 
+@pytest.mark.slow
 async def test_a_reader_that_lags_is_told_too(proxy: StartProxy, agent: Agent) -> None:
     """Its run is over long ago."""
     agent.plays(run(*["x" * 4096] * 400))

@@ -57,6 +57,7 @@ def test_lines_of_one_turn_are_one_write(loop_factory: LoopFactory) -> None:
     assert in_one_turn(loop_factory, *map(record, "abc")) == ([], ["a\nb\nc\n"])
 
 
+@pytest.mark.slow
 @LOOPS
 def test_lines_of_the_next_turn_are_another_write(loop_factory: LoopFactory) -> None:
     stream = Writes()

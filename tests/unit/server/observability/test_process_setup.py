@@ -21,6 +21,7 @@ print(generate_latest(registry).decode())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("log_format", "host", "line"),
     [

@@ -263,6 +263,7 @@ def test_a_lone_surrogate_is_json_too() -> None:
     line.encode()
 
 
+@pytest.mark.slow
 def test_the_flag_decides() -> None:
     command = ("-m", "oaicompat_proxy", "--upstream", "http://127.0.0.1:9", "--port", "0", "--log-format", "json")
     with stopping(Child(sys.executable, *command)) as child:

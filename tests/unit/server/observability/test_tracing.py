@@ -226,6 +226,7 @@ async def test_without_it_nothing_is_sent_and_nothing_passed_on(
     assert collector.bodies == []
 
 
+@pytest.mark.slow
 def test_without_it_nothing_of_opentelemetry_is_imported() -> None:
     program = (
         "import sys; import oaicompat_proxy.cli, oaicompat_proxy.server.app;"
@@ -235,6 +236,7 @@ def test_without_it_nothing_of_opentelemetry_is_imported() -> None:
     assert said.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hangs", [True, False])
 async def test_a_collector_that_is_gone_holds_up_nothing_for_long(
     collector: Collector, proxy: StartProxy, agent: Agent, monkeypatch: pytest.MonkeyPatch, hangs: bool

@@ -96,6 +96,7 @@ async def test_never_two_hold_it(locks: list[SessionLocks]) -> None:
     assert most == 1
 
 
+@pytest.mark.slow
 async def test_one_who_gives_up_waiting_keeps_nobody_from_it(locks: list[SessionLocks]) -> None:
     here, there = locks
     release = await get(here, "s1", wait=LONG)

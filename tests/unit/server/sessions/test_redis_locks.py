@@ -19,6 +19,7 @@ from oaicompat_proxy.server.sessions.redis_locks import RedisLocks
 from tests.support.proxy_harness import RedisServer
 
 pytest_plugins = ["tests.support.proxy_fixtures"]
+pytestmark = pytest.mark.slow
 
 LONG = 20.0
 

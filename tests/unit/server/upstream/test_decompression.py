@@ -74,6 +74,7 @@ def test_nothing_is_held_back_where_a_piece_is_full(length: int) -> None:
             assert b"".join(inflater.feed(packed)) == piece
 
 
+@pytest.mark.slow
 def test_a_bomb_goes_off_piece_by_piece() -> None:
     """A hundred megabytes in a read of a hundred kilobytes: never more of it at a time than a piece."""
     packed = gzip.compress(bytes(100_000_000), 9)

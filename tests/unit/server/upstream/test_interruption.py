@@ -154,6 +154,7 @@ async def test_an_answer_that_was_read_to_its_end_is_not_aborted(proxy: StartPro
 # The demo gateway, on both wires
 
 
+@pytest.mark.slow
 async def test_a_session_that_is_kept_loses_its_run_and_nothing_else_where_the_gateway_can_interrupt(
     front: StartFront, wire: str
 ) -> None:

@@ -60,6 +60,7 @@ async def test_a_gateway_that_says_nothing_is_waited_for_in_bounded_time(monkeyp
         await Readiness(Gateway().check).check()
 
 
+@pytest.mark.slow
 async def test_readyz_asks_the_gateway_once_for_many(proxy: StartProxy, agent: Agent) -> None:
     agent.replies("/invoke", answer({"apps": []}))
     front = await proxy()

@@ -138,6 +138,7 @@ def test_paths_count_the_items_of_the_request() -> None:
     assert fault_of(USER, CALL, USER, earlier=2)[1] == "previous_response_id"
 
 
+@pytest.mark.slow
 def test_ten_thousand_items_take_no_more_than_their_number() -> None:
     def took(count: int) -> float:
         calls = [{**CALL, "call_id": str(number)} for number in range(count)]

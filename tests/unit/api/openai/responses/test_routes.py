@@ -123,6 +123,7 @@ async def test_a_page_may_delete_and_read_the_error(proxy: StartProxy) -> None:
     assert (refused.status, refused.headers["access-control-allow-origin"]) == (404, "http://page.example")
 
 
+@pytest.mark.slow
 async def test_the_official_client_reads_the_errors(front: Proxy) -> None:
     async with AsyncOpenAI(base_url=f"{front.base}/v1", api_key="alice", max_retries=0) as client:
         with pytest.raises(NotFoundError, match="not found"):
