@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from oaicompat_proxy.core.budget import Budget
+from oaicompat_proxy.core.caller import Caller
+from oaicompat_proxy.server.context import SERVER
 from tests.support.conformance import check_error_body
 from tests.support.proxy import CHAT, Proxy, Received, StartProxy, chat_body
 from tests.support.proxy_harness import RedisServer
@@ -158,6 +162,31 @@ async def test_usage_is_for_keys_that_may_see_it(proxy: StartProxy, tmp_path: Pa
         for key in ("app", "boss", "nobody")
     ]
     assert statuses == [403, 200, 401]
+
+
+async def test_who_used_what_of_many_users_keeps_nobody_waiting(proxy: StartProxy, tmp_path: Path) -> None:
+    keys = keys_file(tmp_path, app="user_budget = { runs_per_day = 9 }", boss="usage = true")
+    front = await proxy(api_keys_file=keys)
+    budgets, who = front.app[SERVER].budgets, Caller("app", "scope", user_budget=Budget(), counted=True)
+    for number in range(20_000):
+        await budgets.admit(who.for_user(f"user-{number}"), estimate=1)
+    longest, over = 0.0, asyncio.Event()
+
+    async def tick() -> None:
+        nonlocal longest
+        while not over.is_set():
+            began = time.monotonic()
+            await asyncio.sleep(0)
+            longest = max(longest, time.monotonic() - began)
+
+    ticking = asyncio.create_task(tick())
+    began = time.monotonic()
+    received = await front.request("GET", "/v1/usage", headers={"Authorization": "Bearer boss"})
+    took = time.monotonic() - began
+    over.set()
+    await ticking
+    assert len(json.loads(received.body)["day"]["used"]) == 20_001
+    assert longest < took / 2
 
 
 async def test_workers_share_a_budget_in_redis(
