@@ -13,9 +13,11 @@ import click
 
 from . import __version__
 from .commands.chat import chat
+from .commands.completion import completion
 from .commands.config import config as config_command
 from .commands.doctor.doctor import doctor
 from .commands.forget import forget
+from .commands.grouped_help import GroupedHelp
 from .commands.inspect import inspect
 from .commands.replay.replay import replay
 from .commands.usage import usage
@@ -100,11 +102,11 @@ NEW_KEY = click.Option(
 )
 
 main = click.version_option(f"{__version__} ({FORM})", prog_name="oaicompat-proxy")(
-    click.Group(
+    GroupedHelp(
         "oaicompat-proxy",
         callback=run,
         params=[file_option(), *options(), NEW_KEY],
-        commands=[chat, config_command, doctor, forget, inspect, replay, usage],
+        commands=[chat, completion, config_command, doctor, forget, inspect, replay, usage],
         invoke_without_command=True,
         subcommand_metavar="[COMMAND …]",
         help="Put an OpenAI-compatible API in front of an agent gateway. Without a command, start the server.",

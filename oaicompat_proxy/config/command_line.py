@@ -66,7 +66,6 @@ def _option(each: Field[Any]) -> click.Option:
         help=each.metadata["help"],
         metavar=each.metadata.get("metavar"),
         envvar=ENVIRONMENT_PREFIX + each.name.upper(),
-        show_envvar=True,
         **more,
     )
 
@@ -133,7 +132,6 @@ def file_option() -> click.Option:
         metavar="FILE",
         help=f"TOML file of settings; flags and environment override it. By default {DEFAULT_FILE}, if there is one.",
         envvar=f"{ENVIRONMENT_PREFIX}CONFIG",
-        show_envvar=True,
         is_eager=True,
         expose_value=False,
         callback=_use_file,

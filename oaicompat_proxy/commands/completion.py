@@ -1,0 +1,27 @@
+"""`oaicompat-proxy completion`: commands, flags and their choices, completed by the shell."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+SHELLS = ("bash", "zsh", "fish")
+
+VARIABLE = "_OAICOMPAT_PROXY_COMPLETE"
+"""The variable by which the script asks the program, as click derives it from the program's name."""
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(SHELLS))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print the completion script of a shell.
+
+    \b
+    bash: eval "$(oaicompat-proxy completion bash)"       in ~/.bashrc
+    zsh:  eval "$(oaicompat-proxy completion zsh)"        in ~/.zshrc, behind compinit
+    fish: oaicompat-proxy completion fish | source        in ~/.config/fish/config.fish
+    """
+    kind = get_completion_class(shell)
+    assert kind is not None, "click knows all shells of the choice"
+    click.echo(kind(context.find_root().command, {}, "oaicompat-proxy", VARIABLE).source())

@@ -1,0 +1,22 @@
+"""Each flag is in one group of `--help`."""
+
+from collections import Counter
+
+from oaicompat_proxy.cli import main
+from oaicompat_proxy.config.option_groups import FIRST, GROUPS
+from oaicompat_proxy.config.settings import SETTINGS
+
+
+def test_each_setting_is_in_one_group() -> None:
+    counts = Counter(name for group in GROUPS for name in group.options)
+    assert {name for name, count in counts.items() if count > 1} == set()
+    settings = {each.name for each in SETTINGS}
+    assert settings - counts.keys() == set(), "name it in config/option_groups.py"
+    assert counts.keys() - settings == {"config", "new_key"}
+
+
+def test_groups_have_names_of_their_own() -> None:
+    names = [group.name for group in GROUPS]
+    assert len({*names, "all"}) == len(names) + 1
+    assert not {*names} & main.commands.keys()
+    assert GROUPS[0] is FIRST
