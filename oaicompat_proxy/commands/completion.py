@@ -7,7 +7,9 @@ from click.shell_completion import get_completion_class
 
 SHELLS = ("bash", "zsh", "fish")
 
-VARIABLE = "_OAICOMPAT_PROXY_COMPLETE"
+PROGRAM = "oaicompat-proxy"
+
+VARIABLE = f"_{PROGRAM.replace('-', '_').upper()}_COMPLETE"
 """The variable by which the script asks the program, as click derives it from the program's name."""
 
 
@@ -24,4 +26,4 @@ def completion(context: click.Context, shell: str) -> None:
     """
     kind = get_completion_class(shell)
     assert kind is not None, "click knows all shells of the choice"
-    click.echo(kind(context.find_root().command, {}, "oaicompat-proxy", VARIABLE).source())
+    click.echo(kind(context.find_root().command, {}, PROGRAM, VARIABLE).source())
