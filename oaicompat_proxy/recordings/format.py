@@ -2,7 +2,7 @@
 
 A file has one JSON object on each line:
 
-    {"recording": 1, "version": "0.1.0", "request_id": "req_…", "masked": true, "manner": {…}}
+    {"recording": 1, "version": "0.2.0", "request_id": "req_…", "masked": true, "manner": {…}}
     {"ms": 3.1, "native": "data: {\\"type\\":\\"event\\",…}\\n\\n"}
     {"ms": 3.2, "run": ""}
     {"ms": 3.3, "client": "data: {\\"id\\":\\"chatcmpl-…\\",…}\\n\\n"}

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from oaicompat_proxy import __version__
 from tests.support.conformance import check_error_body, check_stream
 from tests.support.processes import nginx, port_of
 from tests.support.proxy import CHAT, Line, Proxy, StartProxy, chat_body
@@ -221,6 +222,7 @@ async def test_headers_for_one_hop_go_no_further(proxy: StartProxy, agent: Agent
     await line.read(int(headers["content-length"]))
     assert status == 200
     assert agent.runs[0].headers.keys() == {"host", "accept-encoding", "content-type", "content-length", "user-agent"}
+    assert agent.runs[0].headers["user-agent"] == f"oaicompat-proxy/{__version__}"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

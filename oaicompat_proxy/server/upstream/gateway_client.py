@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Iterable, Mapping
 
+from ... import __version__
 from ...config.settings import Config
 from ...core.caller import Caller
 from ...core.errors import UpstreamError, UpstreamRefused
@@ -23,7 +24,7 @@ MAX_BODY = 1024 * 1024
 _HEADERS = {
     "Accept-Encoding": "identity",  # compression would delay events until a block is full
     "Content-Type": "application/json",
-    "User-Agent": "oaicompat-proxy",
+    "User-Agent": f"oaicompat-proxy/{__version__}",
 }
 
 

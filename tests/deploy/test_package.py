@@ -1,0 +1,204 @@
+"""The package as users install it: sdist and wheel, built, checked, and installed alone on each Python that is here."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import urllib.request
+import zipfile
+from email import message_from_string
+from email.message import Message
+from pathlib import Path
+
+import pytest
+import yaml
+
+from oaicompat_proxy import __version__
+from tests.support.conformance import check_stream
+from tests.support.paths import ROOT
+from tests.support.processes import Child
+from tests.support.proxy import chat_body
+
+VERSIONS = ("3.11", "3.12", "3.13")
+PACKAGE = ROOT / "oaicompat_proxy"
+
+
+def run(*command: str | Path, **how: object) -> str:
+    """What a command says. It is shown if the command fails."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **how)  # type: ignore[call-overload]
+    assert done.returncode == 0, done.stdout + done.stderr
+    return str(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An sdist of what git knows, and a wheel that is built of the sdist alone."""
+    source, dist = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
+    for name in filter(None, listed.split("\0")):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, source / name)
+    # without isolation: what is checked is the package, not the way to the registry
+    run(
+        sys.executable,
+        "-m",
+        "build",
+        "--no-isolation",
+        "--outdir",
+        dist,
+        source,
+        env={**os.environ, "OAICOMPAT_COMPILE": "0"},
+    )
+    return dist
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    (wheel,) = dist.glob("*.whl")
+    return wheel
+
+
+def metadata_of(wheel: Path) -> Message:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (each for each in archive.namelist() if each.endswith(".dist-info/METADATA"))
+        return message_from_string(archive.read(name).decode())
+
+
+pytestmark = pytest.mark.slow
+
+
+def test_both_have_the_name_and_the_version(dist: Path) -> None:
+    assert sorted(each.name for each in dist.iterdir()) == [
+        f"oaicompat_proxy-{__version__}-py3-none-any.whl",
+        f"oaicompat_proxy-{__version__}.tar.gz",
+    ]
+
+
+def test_the_version_is_semantic_and_the_newest_of_the_changes() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+", __version__)
+    released = re.findall(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert released[0] == __version__
+
+
+def test_the_image_has_the_tag_of_the_version() -> None:
+    kustomization = yaml.safe_load((ROOT / "scripts" / "deploy" / "kubernetes" / "kustomization.yaml").read_text())
+    assert [each["newTag"] for each in kustomization["images"]] == [__version__]
+
+
+def test_the_index_would_take_them(dist: Path) -> None:
+    said = run(sys.executable, "-m", "twine", "--no-color", "check", "--strict", *sorted(dist.iterdir()))
+    assert said.count("PASSED") == 2
+
+
+def test_the_wheel_has_no_common_fault(wheel: Path) -> None:
+    assert "OK" in run(sys.executable, "-m", "check_wheel_contents", "--toplevel", "oaicompat_proxy", wheel)
+
+
+def test_the_wheel_has_every_module_and_all_data(wheel: Path) -> None:
+    data = [PACKAGE / "py.typed", *(PACKAGE / "server" / "inspection" / "page").iterdir()]
+    expected = {str(path.relative_to(ROOT)) for path in [*PACKAGE.rglob("*.py"), *data]}
+    with zipfile.ZipFile(wheel) as archive:
+        assert {name for name in archive.namelist() if ".dist-info/" not in name} == expected
+        assert any(name.endswith("licenses/LICENSE") for name in archive.namelist())
+
+
+def test_the_sdist_has_the_tests_and_what_they_read(dist: Path) -> None:
+    (sdist,) = dist.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for name in (
+        "CHANGELOG.md",
+        "LICENSE",
+        "README.md",
+        "setup.cfg",
+        "setup.py",
+        "scripts/wheel",
+        "scripts/environment",
+    ):
+        assert name in names
+
+
+def test_the_metadata_is_complete(wheel: Path) -> None:
+    about = metadata_of(wheel)
+    assert about["License-Expression"] == "MIT"
+    assert about["Requires-Python"] == ">=3.11"
+    assert about["Description-Content-Type"] == "text/markdown"
+    assert about["Summary"]
+    assert about["Keywords"]
+    assert {"console", "redis", "sso", "tracing", "workers"} <= {*about.get_all("Provides-Extra", [])}
+    classifiers = {*about.get_all("Classifier", [])}
+    assert {f"Programming Language :: Python :: {version}" for version in VERSIONS} <= classifiers
+    assert {"Typing :: Typed", "Environment :: Web Environment"} <= classifiers
+    assert any(each.startswith("Development Status :: ") for each in classifiers)
+    assert not any(each.startswith("License :: ") for each in classifiers), "the expression says it"
+
+
+def interpreter(version: str) -> str:
+    """The Python of this version: on the PATH, of pyenv, or of uv. Skips where there is none."""
+    places = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    of_pyenv = sorted(places.glob(f"{version}.*/bin/python"))
+    for candidate in (sys.executable, shutil.which(f"python{version}"), *map(str, of_pyenv)):
+        if candidate and says(candidate) == version:
+            return candidate
+    if uv := shutil.which("uv"):
+        command = [uv, "python", "find", "--no-python-downloads", "--managed-python", version]
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        if found.returncode == 0:
+            return found.stdout.strip()
+    pytest.skip(f"Python {version} is not installed")
+
+
+def says(python: str) -> str:
+    """The version that a command says it is; a shim of pyenv may have none."""
+    ask = "import sys; print('%d.%d' % sys.version_info[:2])"
+    return subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False).stdout.strip()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_it_serves_where_only_the_wheel_is_installed(version: str, wheel: Path, tmp_path: Path) -> None:
+    venv = tmp_path / "venv"
+    run(interpreter(version), "-m", "venv", venv)
+    install(venv / "bin" / "python", wheel)
+    answers(venv / "bin" / "oaicompat-proxy", directory=tmp_path)
+
+
+def install(python: Path, wheel: Path) -> None:
+    """With the dependencies that the wheel names, and nothing else."""
+    if uv := shutil.which("uv"):
+        run(uv, "pip", "install", "--quiet", "--python", python, wheel)
+    else:
+        run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
+
+
+def answers(*command: str | Path, directory: Path) -> None:
+    """The command serves the demo agent, outside of the repository, and streams one answer; the page is served, too."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OAICOMPAT_", "PYTHONPATH"))}
+    child = Child(*map(str, command), "--demo", "--port", "0", cwd=directory, env=kept)
+    try:
+        base = child.wait_for(r"listens on +(http://127\.0\.0\.1:\d+)")[1]
+        assert f"oaicompat-proxy {__version__}" in child.said
+        request = urllib.request.Request(
+            f"{base}/v1/chat/completions", chat_body(model="demo"), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as response:
+            assert check_stream(response.read(), include_usage=False).text
+        with urllib.request.urlopen(f"{base}/inspect", timeout=60) as response:
+            assert b"<html" in response.read()
+    finally:
+        child.stop()
+
+
+def test_it_runs_as_a_tool_that_is_installed_for_one_command(wheel: Path, tmp_path: Path) -> None:
+    """`uvx` and `pipx run` make an environment for the command alone."""
+    if uv := shutil.which("uv"):
+        runner = [uv, "tool", "run", "--quiet", "--from", str(wheel), "oaicompat-proxy"]
+    elif pipx := shutil.which("pipx"):
+        runner = [pipx, "run", "--quiet", "--spec", str(wheel), "oaicompat-proxy"]
+    else:
+        pytest.skip("neither uv nor pipx is installed")
+    assert run(*runner, "--version", cwd=tmp_path).startswith(f"oaicompat-proxy, version {__version__} ")
+    answers(*runner, directory=tmp_path)
