@@ -9,7 +9,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 PROGRAM = "oaicompat-proxy"
 
-VARIABLE = f"_{PROGRAM.replace('-', '_').upper()}_COMPLETE"
+VARIABLE = "_" + f"{PROGRAM}-complete".replace("-", "_").upper()
 """The variable by which the script asks the program, as click derives it from the program's name."""
 
 

@@ -23,6 +23,7 @@ from tests.support.paths import ROOT
 from tests.support.processes import Child
 from tests.support.proxy import chat_body
 
+UV = (sys.executable, "-m", "uv")
 VERSIONS = ("3.11", "3.12", "3.13")
 PACKAGE = ROOT / "oaicompat_proxy"
 
@@ -144,11 +145,10 @@ def interpreter(version: str) -> str:
     for candidate in (sys.executable, shutil.which(f"python{version}"), *map(str, of_pyenv)):
         if candidate and says(candidate) == version:
             return candidate
-    if uv := shutil.which("uv"):
-        command = [uv, "python", "find", "--no-python-downloads", "--managed-python", version]
-        found = subprocess.run(command, capture_output=True, text=True, check=False)
-        if found.returncode == 0:
-            return found.stdout.strip()
+    command = [*UV, "python", "find", "--no-python-downloads", "--managed-python", version]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    if found.returncode == 0:
+        return found.stdout.strip()
     pytest.skip(f"Python {version} is not installed")
 
 
@@ -162,16 +162,9 @@ def says(python: str) -> str:
 def test_it_serves_where_only_the_wheel_is_installed(version: str, wheel: Path, tmp_path: Path) -> None:
     venv = tmp_path / "venv"
     run(interpreter(version), "-m", "venv", venv)
-    install(venv / "bin" / "python", wheel)
+    # the dependencies that the wheel names, and nothing else
+    run(*UV, "pip", "install", "--quiet", "--python", venv / "bin" / "python", wheel)
     answers(venv / "bin" / "oaicompat-proxy", directory=tmp_path)
-
-
-def install(python: Path, wheel: Path) -> None:
-    """With the dependencies that the wheel names, and nothing else."""
-    if uv := shutil.which("uv"):
-        run(uv, "pip", "install", "--quiet", "--python", python, wheel)
-    else:
-        run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
 
 
 def answers(*command: str | Path, directory: Path) -> None:
@@ -193,12 +186,7 @@ def answers(*command: str | Path, directory: Path) -> None:
 
 
 def test_it_runs_as_a_tool_that_is_installed_for_one_command(wheel: Path, tmp_path: Path) -> None:
-    """`uvx` and `pipx run` make an environment for the command alone."""
-    if uv := shutil.which("uv"):
-        runner = [uv, "tool", "run", "--quiet", "--from", str(wheel), "oaicompat-proxy"]
-    elif pipx := shutil.which("pipx"):
-        runner = [pipx, "run", "--quiet", "--spec", str(wheel), "oaicompat-proxy"]
-    else:
-        pytest.skip("neither uv nor pipx is installed")
+    """`uvx`, which is `uv tool run`, makes an environment for the command alone, as `pipx run` does."""
+    runner = [*UV, "tool", "run", "--quiet", "--from", str(wheel), "oaicompat-proxy"]
     assert run(*runner, "--version", cwd=tmp_path).startswith(f"oaicompat-proxy, version {__version__} ")
     answers(*runner, directory=tmp_path)
