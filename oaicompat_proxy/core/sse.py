@@ -58,11 +58,6 @@ class Frame(NamedTuple):
     event: bytes = b"message"
     last_event_id: bytes = b""
 
-    @property
-    def text(self) -> str:
-        """The data as text, with U+FFFD for invalid UTF-8, as the standard demands."""
-        return self.data.decode("utf-8", "replace")
-
 
 FrameFilter = Callable[[bytes], Kept | None]
 """Decides from the first bytes of an event's first data line whether to keep it. None drops it."""
@@ -115,6 +110,12 @@ class FrameReader:
             return self._read_lines(_LINE_END.split(data))
         lines, rest = self.cut(data)
         return self._read_events(lines, rest) if lines else self._read_lines(rest.split(b"\n"))
+
+    def begin(self, data: bytes) -> bool:
+        """Whether the stream begins with this, and without a byte order mark. Saves 20 k instructions of a request."""
+        if self._at_start and not self._buffer and data[:1] != BYTE_ORDER_MARK[:1]:
+            self._at_start, self.between_frames = False, True
+        return self.between_frames
 
     def cut(self, data: bytes) -> tuple[list[bytes], bytes]:
         """The lines of a read's events if these are one line each, as most are, and the beginning of a further event.

@@ -18,6 +18,11 @@ _NAME_AT = len(_START)
 """The bytes before the event's name, in the key order of real gateways."""
 
 _BACKSLASH = ord("\\")
+_PATH = ord("P")
+"""Of `spawnPath`; searching for one byte takes a tenth of the instructions of searching for the word."""
+
+BARE_EVENTS = frozenset((b"tick_start", b"message_start", b"content_end"))
+"""Events of which only the name counts, unless they have a field that is an object or are a child execution's."""
 
 _NAME = re.compile(
     rb'\s*\{\s*(?:"(?:type|sessionId)"\s*:\s*"(?:[^"\\]++|\\.)*+"\s*,\s*)*'
@@ -38,6 +43,20 @@ def name_of(head: bytes) -> bytes | None:
             return name
     match = _NAME.match(head)
     return match[1] if match else None
+
+
+def is_bare(line: bytes) -> bool:
+    """Whether a frame in one line has fields of texts and numbers only, and is the run's own.
+
+    Such a frame is not decoded, which saves 13 k instructions each, of three in a tick. A malformed one is no error.
+    """
+    return (
+        line.endswith(b"}}\n")
+        and line.count(b"{") == 2
+        and line.count(b"}") == 2
+        and _BACKSLASH not in line
+        and _PATH not in line
+    )
 
 
 def call_id_of(head: bytes) -> str | None:

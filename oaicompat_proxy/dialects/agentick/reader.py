@@ -14,7 +14,7 @@ from ...core.errors import UpstreamError
 from ...core.events import Event, TextDeltas
 from ...core.sse import PEEK_BYTES, FrameReader
 from ..protocol import UnbufferedReader
-from .frames import decode, fields_before_output
+from .frames import BARE_EVENTS, decode, fields_before_output, is_bare
 from .parsers import Data
 from .run_state import RunState
 from .text_fast_path import TEXT_START, FrameTemplate
@@ -87,7 +87,7 @@ class EventReader(UnbufferedReader):
 
     def _read(self, data: bytes, events: list[Event]) -> None:
         """Reads any number of frames."""
-        if not self._frames.between_frames:
+        if not self._frames.between_frames and not self._frames.begin(data):
             end = data.find(_FRAME_END) + len(_FRAME_END)
             if end < len(_FRAME_END):
                 end = len(data)
@@ -119,6 +119,8 @@ class EventReader(UnbufferedReader):
         elif (kept := self._run.filter_event(name, line)) is not None:
             if len(line) > self._max_frame or (kept.limit is not None and len(line) > kept.limit):
                 self._decode(line + b"\n", events)
+            elif name in BARE_EVENTS and self._run.execution_id and is_bare(line):
+                self._handle_data(kept.tag, {}, events)
             else:
                 self._handle(kept.tag, decode(line[len(_DATA) :]), events)
         return 1
@@ -148,6 +150,9 @@ class EventReader(UnbufferedReader):
             return
         if name == "content_start":
             self._template = _new_template(envelope)
+        self._handle_data(name, data, events)
+
+    def _handle_data(self, name: str, data: Data, events: list[Event]) -> None:
         event = self._run.handle(name, data)
         if self._run.finished:
             self._template = None

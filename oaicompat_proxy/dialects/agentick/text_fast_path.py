@@ -22,6 +22,7 @@ from __future__ import annotations
 import orjson
 
 from ...core.events import TextDeltas
+from ...core.json_text import breaks_lines
 from .parsers import Data
 
 TEXT_START = b'data: {"type":"event","event":"content_delta",'
@@ -35,8 +36,6 @@ _DIGITS = b"0123456789"
 _SPAWN_PATH, _DELTA = b"spawnPath", b'"delta"'
 _OPEN, _CLOSE, _BACKSLASH, _LF, _CR = b"{}\\\n\r"
 """As integers: `int in bytes` is much faster than `bytes in bytes`."""
-_LINE_BREAKS = (b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xc2\x85")
-"""U+2028, U+2029 and U+0085, which some clients treat as line ends."""
 
 
 class FrameTemplate:
@@ -102,7 +101,7 @@ def decode_text(encoded: bytes) -> TextDeltas | None:
 
     Those are invalid UTF-8, control characters, line ends of some clients, lone surrogates and broken escapes.
     """
-    if not encoded.isascii() and _breaks_lines(encoded):
+    if not encoded.isascii() and breaks_lines(encoded):
         return None
     try:
         text = orjson.loads(b'"%b"' % encoded)
@@ -115,16 +114,14 @@ def decode_together(encoded: list[bytes]) -> TextDeltas | None:
     """The deltas of these texts, without the empty ones; None if one of them may not be sent on unchanged."""
     if len(encoded) == 1:
         return decode_text(encoded[0])
-    separated = b" ".join(encoded)  # the space keeps two neighbours from completing a split escape or character
-    if not separated.isascii() and _breaks_lines(separated):
+    joined = b"".join(encoded)
+    if not joined.isascii() and breaks_lines(joined):
         return None
     try:
-        orjson.loads(b'"%b"' % separated)
-        text = orjson.loads(b'"%b"' % b"".join(encoded))
+        if _BACKSLASH in joined or not joined.isascii():
+            # the space keeps two neighbours from completing a split escape or character
+            orjson.loads(b'"%b"' % b" ".join(encoded))
+        text = orjson.loads(b'"%b"' % joined)
     except orjson.JSONDecodeError:
         return None
     return TextDeltas(text, [each for each in encoded if each] if b"" in encoded else encoded)
-
-
-def _breaks_lines(text: bytes) -> bool:
-    return any(text.find(line_break) >= 0 for line_break in _LINE_BREAKS)

@@ -97,7 +97,9 @@ class ChunkEncoder:
         if type(part) is TextBatch:
             texts, start, end = part.encoded, self._text_start, self._text_end
             self.chunks += len(texts)
-            return start + (texts[0] if len(texts) == 1 else (end + start).join(texts)) + end
+            if len(texts) == 1:
+                return start + texts[0] + end
+            return (end + start).join([start + texts[0], *texts[1:-1], texts[-1] + end])  # spares two copies of all
         if type(part) is TextPart:
             self.chunks += 1
             return self._text_start + json_text.encode(part.text)[1:-1] + self._text_end

@@ -17,6 +17,7 @@ from oaicompat_proxy.core.events import (
     RunFailed,
     RunResult,
     RunStarted,
+    TextCited,
     TextDelta,
     TickEnded,
     TickStarted,
@@ -494,3 +495,39 @@ def read_in_pieces(data: bytes, size: int) -> Iterable[Event]:
     reader = EventReader(max_frame=MAX_FRAME)
     for place in range(0, len(data), size):
         yield from reader.feed(data[place : place + size])
+
+
+def test_a_frame_whose_name_says_everything_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[bytes] = []
+
+    def decode(payload: bytes) -> Any:
+        decoded.append(json.loads(payload)["event"])
+        return json.loads(payload)
+
+    monkeypatch.setattr("oaicompat_proxy.dialects.agentick.reader.decode", decode)
+    bare = frame("tick_start") + frame("message_start", model="m") + frame("content_end", blockType="text")
+    assert [type(event) for event in read(START + bare)] == [RunStarted, TickStarted]
+    assert decoded == ["execution_start"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"spawnPath": ["child"]}, {"note": "\\"}, {"note": "{"}, {"note": {}}],
+    ids=["of a child execution", "with an escape", "with a brace", "with an object"],
+)
+def test_any_other_form_of_such_a_frame_is_decoded(monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]) -> None:
+    decoded: list[bytes] = []
+
+    def decode(payload: bytes) -> Any:
+        decoded.append(payload)
+        return json.loads(payload)
+
+    monkeypatch.setattr("oaicompat_proxy.dialects.agentick.reader.decode", decode)
+    kinds = [type(event) for event in read(START + frame("tick_start", **fields))]
+    assert kinds == ([RunStarted] if "spawnPath" in fields else [RunStarted, TickStarted])
+    assert len(decoded) == 2
+
+
+def test_a_citation_of_a_blocks_end_is_read() -> None:
+    end = frame("content_end", blockType="text", metadata={"citations": [{"url": "https://a.example"}]})
+    assert [type(event) for event in read(START + end)] == [RunStarted, TextCited]

@@ -448,7 +448,10 @@ def test_json_is_not_decoded_frame_by_frame(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr("oaicompat_proxy.dialects.agentick.text_fast_path.orjson.loads", counting)
     assert list(reader.feed(plain("a") * 50)) == [TextDeltas("a" * 50, [b"a"] * 50)]
-    assert calls == [b'"' + b" ".join([b"a"] * 50) + b'"', b'"' + b"a" * 50 + b'"']
+    assert calls == [b'"' + b"a" * 50 + b'"']
+    calls.clear()
+    assert list(reader.feed(plain("\\n") * 50)) == [TextDeltas("\n" * 50, [b"\\n"] * 50)]
+    assert calls == [b'"' + b" ".join([b"\\n"] * 50) + b'"', b'"' + b"\\n" * 50 + b'"']
 
 
 # By hand, sentence by sentence
