@@ -13,8 +13,9 @@ from typing import Any, NoReturn
 
 import click
 
-from .counting.commands import check_ratios, count_costs, show_memory, show_pauses, write_ratios
+from .counting.commands import check_ratios, count_costs, show_inspection, show_memory, show_pauses, write_ratios
 from .counting.commands import why_not as why_no_count
+from .counting.inspection import ROUNDS as INSPECTION_ROUNDS
 from .counting.loads import COUNTED
 from .counting.tool import ToolFailed
 from .load.loads import LOADS, SCALES, Load, scaled
@@ -28,7 +29,7 @@ from .report.summary import remarks, summarise
 from .report.tables import EXPLANATION, conditions_line, curve_table, readme_table, result_table
 from .targets.peers import PEERS
 from .targets.processes import StartFailed
-from .targets.stage import BEFORE, INSPECTED, OWN, Stage, nginx_program, open_stage, raise_file_limit
+from .targets.stage import BEFORE, LOOKED_INTO, OWN, Stage, nginx_program, open_stage, raise_file_limit
 
 ROUNDS = 5
 QUICK_ROUNDS = 2
@@ -37,14 +38,20 @@ CURVE_SECONDS = {"full": 3.0, "quick": 1.0, "tiny": 0.2}
 CURVE_SHARES = {"full": 1.0, "quick": 1.0, "tiny": 0.02}
 DEBUG_BYTES = 65536
 TINY_STORE = 100
-COUNTS = ("all", "check", "write", "pauses", "memory")
+COUNTS = ("all", "check", "write", "pauses", "memory", "inspect")
 
 OutputFile = click.Path(dir_okay=False, writable=True, path_type=Path)
 
 
 @click.command("scripts/bench", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--only", metavar="LOAD,…", help=f"Only these loads, of {', '.join(LOADS)}.")
-@click.option("--target", "targets", multiple=True, type=click.Choice(OWN), help="Only this; may be repeated.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    type=click.Choice((*OWN, *LOOKED_INTO)),
+    help=f"Only this; may be repeated. {' and '.join(LOOKED_INTO)}: the proxy with --inspect, alone and with a reader.",
+)
 @click.option("--quick", is_flag=True, help="About one minute in all, and rougher.")
 @click.option("--rounds", type=click.IntRange(1, 100), help=f"How often all is measured; {ROUNDS} if not said.")
 @click.option(
@@ -68,7 +75,6 @@ OutputFile = click.Path(dir_okay=False, writable=True, path_type=Path)
     type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
     help="Also the proxy as it is in another checkout, called `before`.",
 )
-@click.option("--inspect", is_flag=True, help=f"With --count: also the proxy with --inspect, called `{INSPECTED}`.")
 @click.option("--curves", is_flag=True, help="Measure the curves instead: over streams, lengths and workers.")
 @click.option(
     "--count",
@@ -77,7 +83,8 @@ OutputFile = click.Path(dir_okay=False, writable=True, path_type=Path)
     flag_value="all",
     help="Count instructions, system calls and Python calls instead; `check`: only the first two, against the table "
     "in the repository; `write`: write that table; `pauses`: only the longest pause of the event loop; `memory`: only "
-    "what an open stream allocates, by part of the program, and what remains after peaks.",
+    "what an open stream allocates, by part of the program, and what remains after peaks; `inspect`: only what the "
+    "inspector costs a delta.",
 )
 @click.option(
     "--stored", is_flag=True, help="Measure the stores of responses instead: memory, and the cost of a look-up."
@@ -127,7 +134,6 @@ class Settings:
     debug_frames: int
     peers: tuple[str, ...]
     before: Path | None
-    inspect: bool
     curves: bool
     count: str | None
     stored: bool
@@ -144,7 +150,7 @@ class Settings:
     def part(self) -> str:
         """The table of the README that is written: comparisons with other gateways have one of their own."""
         if self.count:
-            return self.count if self.count in ("pauses", "memory") else "counts"
+            return self.count if self.count in ("pauses", "memory", "inspect") else "counts"
         if self.stored:
             return "stored"
         if self.curves:
@@ -197,10 +203,12 @@ def _count(settings: Settings) -> None:
                 raise click.exceptions.Exit(1)
         elif settings.count == "memory":
             _write_counts(settings, show_memory(stage, settings.before is not None, _tell))
+        elif settings.count == "inspect":
+            _write_counts(settings, show_inspection(stage, _tell), INSPECTION_ROUNDS)
         elif settings.count == "pauses":
             _write_counts(settings, show_pauses(stage, settings.before is not None, _tell))
         else:
-            others = [*([BEFORE] if settings.before else []), *([INSPECTED] if settings.inspect else [])]
+            others = [BEFORE] if settings.before else []
             _write_counts(settings, count_costs(stage, names, others, settings.json, _tell))
 
 
@@ -215,9 +223,9 @@ def _stored(settings: Settings) -> None:
     _write_counts(settings, table)
 
 
-def _write_counts(settings: Settings, table: str) -> None:
+def _write_counts(settings: Settings, table: str, rounds: int = 1) -> None:
     if settings.readme:
-        write_part(settings.part, "\n\n".join([table, conditions_line(machine.conditions(), 1)]))
+        write_part(settings.part, "\n\n".join([table, conditions_line(machine.conditions(), rounds)]))
 
 
 def _names(settings: Settings, known: Collection[str]) -> list[str]:
@@ -240,7 +248,7 @@ def _targets(settings: Settings) -> list[str]:
     if "nginx" in names and nginx_program() is None:
         _tell("nginx is not installed, and left out")
         names.remove("nginx")
-    return [*names, *([BEFORE] if settings.before else [])]
+    return [*names, *filter(settings.targets.__contains__, LOOKED_INTO), *([BEFORE] if settings.before else [])]
 
 
 def _programs(settings: Settings) -> dict[str, str]:

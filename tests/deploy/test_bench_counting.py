@@ -22,6 +22,7 @@ from benchmark.commands import bench
 from benchmark.counting import pauses
 from benchmark.counting.callgrind import INSTRUCTIONS, Callgrind, parse_profile
 from benchmark.counting.counter import Cost, count
+from benchmark.counting.inspection import inspection_table
 from benchmark.counting.loads import COUNTED
 from benchmark.counting.memory import Allocated, measure_memory, measure_peaks, memory_table, peak_table
 from benchmark.counting.pauses import measure_pause, pause_table
@@ -33,7 +34,8 @@ from benchmark.counting.strace import SYSTEM_CALLS, Strace, parse_calls
 from benchmark.counting.tool import Tool, ToolFailed
 from benchmark.counting.traced import part_of
 from benchmark.counting.watched import Watch
-from benchmark.targets.stage import Stage, open_stage
+from benchmark.measurement.measure import run_load
+from benchmark.targets.stage import INSPECTED, WATCHED, Stage, open_stage
 
 PROFILE = """\
 version: 1
@@ -242,6 +244,21 @@ def test_callgrind_counts_the_instructions_of_a_request(stage: Stage) -> None:
     cost = counted(stage, Callgrind())
     assert 200_000 < total(cost.rates, INSTRUCTIONS) < 3_000_000
     assert cost.rates[INSTRUCTIONS]["_PyEval_EvalFrameDefault"] > 100_000
+
+
+def test_what_the_inspector_costs_is_told_beside_the_proxy_without_it() -> None:
+    table = inspection_table({"proxy": [100.0, 90.0, 110.0], INSPECTED: [105.0] * 3, WATCHED: [300.0] * 3})
+    assert [row.split("|")[2:4] for row in table.splitlines()[2:]] == [
+        ["                     100 ", " 1.000 "],
+        ["                     105 ", " 1.050 "],
+        ["                     300 ", " 3.000 "],
+    ]
+
+
+def test_a_watched_proxy_has_a_reader_and_answers(stage: Stage) -> None:
+    with stage.target(WATCHED) as target:
+        came = run_load(replace(COUNTED["short"], few=2).sized(2), target, stage).came
+    assert (came.requests, came.broken) == (2, [])
 
 
 @needs("strace")

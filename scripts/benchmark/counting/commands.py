@@ -13,6 +13,7 @@ import click
 from ..targets.stage import BEFORE, Stage
 from .callgrind import Callgrind
 from .counter import Cost, count
+from .inspection import inspection_table, measure_inspection
 from .loads import COUNTED
 from .memory import measure_memory, measure_peaks, memory_table, peak_table
 from .pauses import measure_pause, pause_table
@@ -59,6 +60,13 @@ def write_ratios(stage: Stage, tell: Callable[[str], None]) -> None:
     costs = _count(stage, [], TARGETS, [Callgrind(), Strace()], tell)
     write_table(build_table(costs))
     click.echo(f"{cost_table(costs)}\n\nThe ratios are in {TABLE}.")
+
+
+def show_inspection(stage: Stage, tell: Callable[[str], None]) -> str:
+    """Measures what the inspector costs, and shows it. The table."""
+    shown = inspection_table(measure_inspection(stage, tell))
+    click.echo(shown)
+    return shown
 
 
 def show_pauses(stage: Stage, before: bool, tell: Callable[[str], None]) -> str:

@@ -25,6 +25,9 @@ BEFORE = "before"
 """The proxy as it is in another checkout."""
 INSPECTED = "inspected"
 """The proxy with `--inspect`, while nobody looks."""
+WATCHED = "watched"
+"""The same, while somebody looks at each run."""
+LOOKED_INTO = (INSPECTED, WATCHED)
 DIRECT = "direct"
 """The gateway itself, with nothing before it."""
 PEER_START = 120.0
@@ -136,13 +139,17 @@ class Stage:
     def _command(self, name: str, *flags: str) -> Command:
         if name == "pipe":
             return module("targets.pipe", self.address)
-        if name == INSPECTED:
+        if name in LOOKED_INTO:
             flags = ("--inspect", *flags)
         return [sys.executable, "-m", "oaicompat_proxy", "--upstream", self.address, "--port", "0", *flags]
 
     def _python(self, name: str, command: Command, stack: contextlib.ExitStack, within: float) -> Target:
         process = self._run(name, command, stack, env=environment(self._before if name == BEFORE else None))
-        return Target(name, (int(process.wait_for(_LISTENS, within)[1]),), process, native=name == "pipe")
+        port = int(process.wait_for(_LISTENS, within)[1])
+        if name == WATCHED:
+            watcher = self._run("watcher", module("load.watcher", f"http://127.0.0.1:{port}"), stack)
+            watcher.wait_for("watches", within)
+        return Target(name, (port,), process, native=name == "pipe")
 
     def _nginx(self, stack: contextlib.ExitStack) -> Target:
         program = nginx_program()

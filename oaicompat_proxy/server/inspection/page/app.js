@@ -394,7 +394,7 @@ class RunPage {
     const names = [...new Set(group.frames.map(frame => frame.name || "frame"))];
     const left = group.frames.length ? this.cell(key + "l", dim ? (group.use === "late" ? "behind the end" : "not needed") : names[0], group.frames, dim, dim ? names.join(", ") : saying(group.frames)) : make("div", { class: "cell dim own" }, "by the proxy itself, before the agent’s first frame");
     const link = make("div", { class: "link" + (group.events.length ? "" : dim ? " none" : group.use === "part" ? " kept part" : " kept"), title: USES[group.use] || "" });
-    const right = group.events.length ? this.cell(key + "r", [...new Set(group.events.map(event => event.name || "event"))].join(", "), group.events, false, preview(group.events)) : make("div");
+    const right = group.events.length ? this.cell(key + "r", namesOf(group.events), group.events, false, preview(group.events)) : make("div");
     if (group.events.length) right.classList.add("right");
     box.append(left, link, right);
     return box;
@@ -497,6 +497,11 @@ function kindOf(frame, events) {
   if (frame.kinds.some(kind => kind.startsWith("ToolCall") || kind === "ConfirmationRequired")) return "call";
   if (frame.kinds.includes("SubagentFinished")) return "child";
   return events.length ? "end" : "step";
+}
+
+function namesOf(events) {
+  const names = [...new Set(events.map(event => event.name || "event"))];
+  return names.length > 2 ? names[0] + " … " + names.at(-1) : names.join(", ");
 }
 
 function groupLabel(group) {
