@@ -15,7 +15,7 @@ from ..core.errors import ProxyError
 from ..core.json_text import JsonText
 from ..core.model_info import Model
 from ..core.recorded_fields import RecordedFields
-from ..core.request import AgentRequest, EntryChange, RequestLimits
+from ..core.request import AgentRequest, AnswerFormat, EntryChange, RequestLimits
 
 Form = Mapping[str, Any]
 """The choices of client and operator for the form of one answer, as JSON values; only the API itself reads them."""
@@ -235,9 +235,8 @@ class ClientApi(Protocol):
     def change(
         self, change: EntryChange, stored: Mapping[str, bytes], answer: StreamEncoder | BodyBuilder
     ) -> Mapping[str, bytes]:
-        """The entry as a complete answer changes it; nothing if it stays. `stored`: the entry, if it is there.
-
-        Raises ProxyError.
+        """The entry as a complete answer changes it; nothing if it stays. `stored`: the entry, if it is there. Raises
+        ProxyError.
         """
 
     def expand(self, body: ParsedBody, stored: Mapping[str, bytes]) -> ParsedBody:
@@ -256,13 +255,11 @@ class ClientApi(Protocol):
 
     def last_body(self, body: bytes, error: ProxyError, encoder: StreamEncoder | None) -> bytes:
         """The body of a kept answer whose run has failed or was stopped, instead of the one that was stored last.
-
         `encoder`: of the part that was made, if it was made in this process.
         """
 
     def lost_end(self, body: bytes, error: ProxyError, number: int) -> bytes:
         """The last events of a kept answer's stream whose own ones are lost. `body`: as it was stored last.
-
         `number`: of events that the client has.
         """
 
@@ -270,6 +267,9 @@ class ClientApi(Protocol):
         """The second half; other requests may be served in between. Raises InvalidRequest."""
 
     def form_of(self, request: AgentRequest, settings: ApiSettings) -> Form: ...
+
+    def format_of(self, request: AgentRequest) -> AnswerFormat | None:
+        """The JSON that the answer's text is to be, if the request says so. Raises nothing."""
 
     def new_encoder(self, envelope: Envelope, form: Form) -> StreamEncoder: ...
 

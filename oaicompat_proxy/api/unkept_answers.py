@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.answer import Envelope
 from ..core.errors import ProxyError
-from ..core.request import AgentRequest, EntryChange
+from ..core.request import AgentRequest, AnswerFormat, EntryChange
 from .protocol import ApiSettings, BodyBuilder, Form, Keeping, ParsedBody, StreamEncoder
 
 
@@ -21,6 +21,9 @@ class UnkeptAnswers:
 
     def keeping_of(self, body: ParsedBody, settings: ApiSettings) -> Keeping:
         return Keeping()
+
+    def format_of(self, request: AgentRequest) -> AnswerFormat | None:
+        return None
 
     def find_references(self, body: ParsedBody) -> frozenset[str]:
         return frozenset()

@@ -29,4 +29,6 @@ class AnswerOptions:
     confirmations: str = "deny"
     resumed: bool = False
     """The answer is the rest of a run that waited for the client."""
+    strip_fences: bool = False
+    """The answer is JSON, and a Markdown fence around it is taken off."""
     dialect: str = "agentick"

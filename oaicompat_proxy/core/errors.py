@@ -443,6 +443,17 @@ class AgentUnanswerable(AgentError):
     code = "agent_unanswerable"
 
 
+class AgentOutputInvalid(AgentError):
+    """502: with `--structured check`, the answer is not the JSON that the request asks for."""
+
+    code = "agent_output_invalid"
+    head = "Invalid structured answer: "
+    """What the message begins with, in every API."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(self.head + reason)
+
+
 class AgentOverloaded(AgentError):
     """503: the agent's model provider is overloaded."""
 

@@ -18,6 +18,16 @@ class EntryChange(NamedTuple):
     data: bytes
 
 
+class AnswerFormat(NamedTuple):
+    """The JSON that the client wants as the answer's text. `schema`: any object if it is None."""
+
+    schema: Any
+    param: str
+    """The schema's place in the request."""
+    prefix: str
+    """What an error about the schema begins with in the words of the client's API."""
+
+
 @readonly
 class AgentRequest:
     model: str

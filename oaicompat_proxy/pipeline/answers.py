@@ -11,6 +11,7 @@ from ..core.answer import Part, size_of
 from ..core.answer_options import AnswerOptions
 from ..core.errors import ProxyError, UpstreamAnswerTooLong, UpstreamError
 from ..core.events import Event
+from ..translation.structured.structured_answer import PartSource, StructuredAnswer
 from ..translation.translator import Translator
 
 OnBytes = Callable[[bytes], None]
@@ -52,11 +53,12 @@ class StreamedAnswer:
         "encoder",
         "ended",
         "failure",
+        "structured",
     )
 
     def __init__(
         self,
-        translator: Translator,
+        translator: PartSource,
         encoder: StreamEncoder,
         observer: PartObserver | None = None,
         on_bytes: OnBytes | None = None,
@@ -68,6 +70,8 @@ class StreamedAnswer:
         `pings_are_comments`: a keep-alive is a comment of the event stream, not an event of the API."""
         self.encoder = encoder
         self._translator = translator
+        self.structured = translator if isinstance(translator, StructuredAnswer) else None
+        """Its check comes between the last `feed` and `complete`."""
         self._pings_are_comments = pings_are_comments
         self._observer = observer
         self._on_bytes = on_bytes
@@ -100,6 +104,10 @@ class StreamedAnswer:
     def finish(self) -> None:
         """The agent's stream is over. Raises UpstreamInterrupted if the answer is not complete."""
         self._translator.finish()
+
+    def complete(self) -> bytes:
+        """The parts that waited for a check, which the answer has passed."""
+        return self._encode(self.structured.take_waiting()) if self.structured is not None else b""
 
     def ping(self) -> bytes:
         """A keep-alive; it is no part of the answer, so a recording does not show it.
@@ -144,7 +152,7 @@ class WholeAnswer:
 
     def __init__(
         self,
-        translator: Translator,
+        translator: PartSource,
         builder: BodyBuilder,
         observer: PartObserver | None = None,
         *,
@@ -152,6 +160,8 @@ class WholeAnswer:
     ) -> None:
         """`max_size`: characters of the answer, which is held in memory."""
         self._translator = translator
+        self.structured = translator if isinstance(translator, StructuredAnswer) else None
+        """Its check comes between the last `feed` and `complete`."""
         self.builder = builder
         self._observer = observer
         # state
@@ -177,6 +187,14 @@ class WholeAnswer:
     def finish(self) -> None:
         """The agent's stream is over. Raises UpstreamInterrupted if the answer is not complete."""
         self._translator.finish()
+
+    def complete(self) -> None:
+        """Adds the parts that waited for a check, which the answer has passed."""
+        if self.structured is not None:
+            for part in self.structured.take_waiting():
+                self.builder.add(part)
+                if self._observer is not None:
+                    self._observer.add(part)
 
     def body(self) -> bytes:
         """The answer as JSON."""

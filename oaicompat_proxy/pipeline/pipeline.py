@@ -15,6 +15,7 @@ from ..core.errors import ProxyError
 from ..core.events import Event, TickStarted
 from ..dialects.protocol import Reader
 from ..dialects.registry import DIALECTS
+from ..translation.structured.structured_answer import PartSource, StructuredAnswer
 from .answers import StreamedAnswer, WholeAnswer, new_translator
 
 MAX_FRAME = 64 * 1024 * 1024
@@ -54,7 +55,9 @@ class Pipeline:
         self._api = api
         self._options = options
         self._max_frame = max_frame
-        translator = new_translator(options)
+        translator: PartSource = new_translator(options)
+        if options.strip_fences:
+            translator = StructuredAnswer(translator, strip_fences=True, check=None)
         self._answer: StreamedAnswer | WholeAnswer
         if options.stream:
             self._answer = StreamedAnswer(translator, self._api.new_encoder(envelope, options.form))

@@ -29,6 +29,7 @@ from .endpoints import diagnostics, health, kept_data, models, usage
 from .endpoints import metrics as scrape
 from .endpoints.agent_run import new_handler
 from .endpoints.api_routes import new_route_handler
+from .endpoints.structured_output import check_packages
 from .endpoints.user_in_request import with_user_in_body, with_user_in_query
 from .gateway import GATEWAYS, Gateway
 from .http.body import answer_expectation
@@ -42,6 +43,7 @@ from .kept_data import in_each_place
 from .observability.process_setup import set_up_process
 from .observability.telemetry import TELEMETRY
 from .observers import observing
+from .processor_thread import ProcessorThread
 from .recording.kept_recordings import RecordingData
 from .recording.recorder import Recorder
 from .redis import connect
@@ -78,6 +80,7 @@ def create_app(
     app.router.add_get("/metrics", scrape.metrics)
     app.on_response_prepare.append(add_headers)
     warn_if_ephemeral(config)
+    check_packages(config)
     if previous is None:
         _build(app, config, upstream, apis)
     else:
@@ -132,6 +135,7 @@ def _new_server(config: Config, apis: Sequence[ClientApi], redis: BoundedRedis |
         shutdown=GracefulShutdown(),
         rate_limiter=RateLimiter(redis),
         budgets=Budgets(redis),
+        processor=ProcessorThread(),
     )
 
 

@@ -20,6 +20,7 @@ from .access.budgets import Budgets, Charge
 from .access.rate_limiter import RateLimiter
 from .access.users import Users
 from .observability.run_report import RunReport
+from .processor_thread import ProcessorThread
 from .shutdown import GracefulShutdown
 from .single_sign_on.issuer_keys import Issuers
 from .single_sign_on.single_sign_on import SingleSignOn
@@ -131,6 +132,8 @@ class ServerRuntime:
     shutdown: GracefulShutdown
     rate_limiter: RateLimiter
     budgets: Budgets
+    processor: ProcessorThread
+    """Takes the checks of answers that are long."""
 
 
 SERVER = web.AppKey("oaicompat_proxy.server", ServerRuntime)

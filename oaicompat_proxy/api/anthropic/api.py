@@ -8,11 +8,12 @@ from typing import Any
 from ...core.answer import Envelope
 from ...core.errors import ProxyError
 from ...core.model_info import Model
-from ...core.request import AgentRequest, RequestLimits
+from ...core.request import AgentRequest, AnswerFormat, RequestLimits
 from ..error_headers import error_headers
 from ..protocol import ApiRoute, ApiSettings, ErrorAnswer, Form, LimitedUnit, ParsedBody, RetryRules
 from ..unkept_answers import UnkeptAnswers
 from . import errors, headers, request
+from .answer_format import find_format
 from .blocks import BlockOptions
 from .body import MessageBuilder
 from .conversion import convert
@@ -67,6 +68,9 @@ class MessagesApi(UnkeptAnswers):
     def form_of(self, request: AgentRequest, settings: ApiSettings) -> Form:
         thinking = request.form["thinking"] and settings.reasoning_field != "none"
         return {"thinking": thinking, "max_answer": settings.max_answer}
+
+    def format_of(self, request: AgentRequest) -> AnswerFormat | None:
+        return find_format(request.parameters)
 
     def new_encoder(self, envelope: Envelope, form: Form) -> MessageEncoder:
         return MessageEncoder(envelope, _options(envelope, form))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ..fields import field
-from ..types import Count, PositiveCount, Seconds, Separator, SideRequests, WholeNumber
+from ..types import Count, PositiveCount, Seconds, Separator, SideRequests, Switch, WholeNumber
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +70,20 @@ class AnswerSettings:
         "a run, a title from the conversation's own words and everything else empty; `model:NAME` runs that model, in "
         "a session of its own. Such a request is recognised by the prompts of well-known front ends.",
         metavar="WHAT",
+        gateway=True,
+        model=True,
+    )
+    structured: Literal["pass", "check"] = field(
+        "pass",
+        "What happens to an answer that is to be JSON (response_format, text.format, output_config.format): `pass` "
+        "sends it as it is; `check` holds it to the request's JSON schema, and one that does not fit is the error "
+        "agent_output_invalid, in a stream in place of the end. Needs oaicompat-proxy[structured].",
+        gateway=True,
+        model=True,
+    )
+    structured_strip_fences: Switch = field(
+        False,
+        "Take a Markdown fence off an answer that is to be JSON: models often write one around it.",
         gateway=True,
         model=True,
     )

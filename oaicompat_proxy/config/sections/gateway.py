@@ -39,7 +39,8 @@ class GatewaySettings:
         {},
         "Setting for one model, such as coder:history=last; may be repeated. A pattern, such as gpt-*, applies to "
         "many models; an exact name wins over patterns, a longer pattern over a shorter one. SETTING is one of "
-        "tick_separator, reasoning_field, responses_reasoning, server_tools, side_requests, history, max_fold.",
+        "tick_separator, reasoning_field, responses_reasoning, server_tools, side_requests, structured, "
+        "structured_strip_fences, history, max_fold.",
         metavar="MODEL:SETTING=VALUE",
         gateway=True,
     )

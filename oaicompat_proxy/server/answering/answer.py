@@ -11,9 +11,11 @@ from aiohttp import web
 from ...config.settings import Config
 from ...core.errors import InternalError, ProxyError
 from ...pipeline.answers import StreamedAnswer, WholeAnswer
+from ...translation.structured.structured_answer import StructuredAnswer
 from ..context import CONTEXT, RequestContext
 from ..http.error_middleware import redact_tokens
 from ..observability.run_report import RunReport
+from ..processor_thread import ProcessorThread
 from ..sinks import BodySink, StreamSink
 from ..upstream.event_source import EventSource
 from .event_stream import AnswerStream, ClientGone
@@ -54,6 +56,9 @@ async def _send_whole(
         try:
             with context.server.shutdown.during_run:
                 await _collect(run, answer, report)
+                if answer.structured is not None:
+                    await _check(answer.structured, context.server.processor)
+                    answer.complete()
             body = answer.body()
             if report.recording is not None:
                 report.recording.body(200, body)
@@ -95,6 +100,9 @@ async def _send_stream(
         try:
             with context.server.shutdown.during_run:
                 last = await Relay(run, answer, sink, report).relay()
+                if answer.structured is not None:
+                    await _check(answer.structured, context.server.processor)
+                    last += answer.complete()
             await on_complete()
             await sink.end(last + answer.end())
             report.on_sent()
@@ -105,6 +113,12 @@ async def _send_stream(
                 raise
             await sink.fail(_as_proxy_error(error, request))
     return sink.response
+
+
+async def _check(answer: StructuredAnswer, thread: ProcessorThread) -> None:
+    """Returns when the end of the answer may go out. Raises AgentOutputInvalid."""
+    if answer.waits and not answer.check_briefly():
+        await thread.run(answer.check)
 
 
 def _as_proxy_error(error: Exception, request: web.Request) -> ProxyError:

@@ -36,6 +36,7 @@ from .answer_points import set_points
 from .counted_run import counting
 from .request_reading import read_request
 from .run_opening import open_run, record
+from .structured_output import wants_json
 
 Answering = Coroutine[Any, Any, web.StreamResponse]
 
@@ -76,9 +77,8 @@ async def _count(
 async def _begin(
     request: web.Request, context: RequestContext, api: ClientApi, runtime: GatewayRuntime, asked: AgentRequest
 ) -> Answering:
-    """The coroutine that answers the request. It alone holds what the client said, and lets go of it as soon as the
-    agent has it: a long conversation does not stay in memory for as long as its answer takes. Raises ProxyError.
-    """
+    """The coroutine that answers the request. It alone holds what the client said, and only until the agent has it: a
+    long conversation does not stay in memory for as long as its answer takes. Raises ProxyError."""
     config, report, caller = runtime.config, context.report, context.caller
     model, size = asked.model or DEFAULT_MODEL, report.requested_bytes
     report.on_request(model, stream=asked.stream)
@@ -92,6 +92,8 @@ async def _begin(
         settings = runtime.per_model.for_model(model)
     agent = await runtime.catalog.find(asked.model, caller)
     plan = new_plan(request, context, api, runtime, settings, asked)
+    if wants_json(settings):
+        await plan.hold_to_format(asked)
     asked = await plan.store_request(asked)
     if known_answer:
         return _answer(plan, known_answer)

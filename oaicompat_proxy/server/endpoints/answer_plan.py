@@ -15,6 +15,7 @@ from ...core.answer import Envelope
 from ...core.answer_options import AnswerOptions
 from ...core.request import AgentRequest, EntryChange
 from ...pipeline.answers import StreamedAnswer, WholeAnswer, new_translator
+from ...translation.structured.structured_answer import OutputCheck, PartSource, StructuredAnswer
 from ...translation.translator import Translator
 from ..answering.answer import OnComplete, send_answer
 from ..context import RequestContext
@@ -28,6 +29,7 @@ from ..upstream.event_source import EventSource
 from .answer_points import with_new_token
 from .counted_run import settle
 from .run_opening import choose_server_tools
+from .structured_output import new_check
 
 
 @dataclass(slots=True, eq=False)
@@ -43,19 +45,34 @@ class AnswerPlan:
     options: AnswerOptions
     envelope: Envelope
     change: EntryChange | None
+    check: OutputCheck | None = None
+    """What the answer's text has to be."""
+
+    async def hold_to_format(self, asked: AgentRequest) -> None:
+        """Makes the answer the JSON that the request wants, if it wants some. Raises InvalidRequest."""
+        wanted = self.api.format_of(asked)
+        if wanted is None:
+            return
+        self.options = replace(self.options, strip_fences=self.settings.structured_strip_fences)
+        if self.settings.structured == "check":
+            size = self.context.report.requested_bytes
+            self.check = await new_check(wanted, size, self.context.server.processor)
 
     def new_answer(self, translator: Translator, fingerprint: Fingerprint | None) -> StreamedAnswer | WholeAnswer:
         form, report = self.options.form, self.context.report
+        source: PartSource = translator
+        if self.check is not None or self.options.strip_fences:
+            source = StructuredAnswer(translator, strip_fences=self.options.strip_fences, check=self.check)
         observer = fingerprint if isinstance(fingerprint, AnswerFingerprint) else None
         if not self.options.stream:
             report.on_call(translator)
             builder = self.api.new_builder(self.envelope, form)
-            return WholeAnswer(translator, builder, observer, max_size=self.settings.max_answer)
+            return WholeAnswer(source, builder, observer, max_size=self.settings.max_answer)
         encoder = self.api.new_encoder(self.envelope, form)
         report.on_call(translator, encoder)
         recording, comments = report.recording, self.settings.keep_alive_form == "comment"
         on_bytes, on_ping = (recording.client_bytes, recording.ping) if recording is not None else (None, None)
-        return StreamedAnswer(translator, encoder, observer, on_bytes, on_ping=on_ping, pings_are_comments=comments)
+        return StreamedAnswer(source, encoder, observer, on_bytes, on_ping=on_ping, pings_are_comments=comments)
 
     def send(
         self, run: EventSource, answer: StreamedAnswer | WholeAnswer, on_complete: OnComplete

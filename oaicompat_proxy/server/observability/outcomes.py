@@ -32,7 +32,7 @@ FAILURES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
 OUTCOMES = {
     SUCCESS: "the answer was completed",
     "refused": "the proxy refused the request, and no run began",
-    "agent_error": "the agent reported a failure",
+    "agent_error": "the agent reported a failure, or its answer was not the JSON that was asked for",
     "upstream_error": "the gateway broke its protocol or its connection",
     "timeout": "the gateway or the agent was silent for too long",
     CLIENT_GONE: "the client left before the end of the answer",

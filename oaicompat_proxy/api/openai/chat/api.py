@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ....core.answer import Envelope
-from ....core.request import AgentRequest, RequestLimits
+from ....core.request import AgentRequest, AnswerFormat, RequestLimits
 from ...protocol import ApiSettings, Form, ParsedBody
+from ..answer_format import find_format
 from ..openai_api import OpenAiApi
 from . import request
 from .collector import Collector
@@ -28,6 +29,10 @@ class ChatApi(OpenAiApi):
 
     def form_of(self, request: AgentRequest, settings: ApiSettings) -> Form:
         return {**request.form, "reasoning_field": settings.reasoning_field}
+
+    def format_of(self, request: AgentRequest) -> AnswerFormat | None:
+        wanted = request.parameters.get("response_format") or {}
+        return find_format(wanted, wanted.get("json_schema"), "response_format.json_schema")
 
     def new_encoder(self, envelope: Envelope, form: Form) -> ChunkEncoder:
         return ChunkEncoder(

@@ -8,8 +8,9 @@ from typing import Any
 from ....core.answer import Envelope
 from ....core.confirmation_call import CONFIRM_TOOL
 from ....core.errors import InvalidRequest, ProxyError
-from ....core.request import AgentRequest, EntryChange, RequestLimits
+from ....core.request import AgentRequest, AnswerFormat, EntryChange, RequestLimits
 from ...protocol import ApiSettings, BodyBuilder, Form, Keeping, ParsedBody, RetryRules, StreamEncoder
+from ..answer_format import find_format
 from ..openai_api import OpenAiApi
 from . import request
 from .approvals import approval_of
@@ -57,6 +58,10 @@ class ResponsesApi(OpenAiApi):
 
     def build_request(self, body: ParsedBody, limits: RequestLimits) -> AgentRequest:
         return request.build_request(body, limits)
+
+    def format_of(self, request: AgentRequest) -> AnswerFormat | None:
+        wanted = (request.parameters.get("text") or {}).get("format")
+        return find_format(wanted, wanted, "text.format")
 
     def find_references(self, body: ParsedBody) -> frozenset[str]:
         return find_references(body.members)

@@ -1,0 +1,211 @@
+"""The copy of a schema that answers are held to: with the keywords that are applied and no others, with compiled
+patterns and followed references. References lead to places of the same schema
+only, so nothing is ever fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from pydantic import ValidationError
+
+from .json_values import TooDeep, wrap
+from .keywords import DRAFTS, NEWEST
+from .patterns import Pattern, UnsupportedPattern
+from .schema_types import SCHEMA, TAG
+
+MAX_SUBSCHEMAS = 5000
+"""As many as OpenAI's own service takes properties."""
+
+MAX_DEPTH = 64
+"""Schemas inside each other."""
+
+MAX_NAME = 256
+"""Characters of a property's name."""
+
+MAX_REFERENCE = 1024
+"""Characters of a reference."""
+
+MAX_SHOWN = 64
+"""Characters of a client's value, or steps of a path, that an error repeats."""
+
+UNSUPPORTED = ("unevaluatedProperties", "unevaluatedItems", "$dynamicRef", "$recursiveRef")
+
+_VALUES = frozenset(
+    {
+        *("type", "enum", "const", "multipleOf", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum"),
+        *("maxLength", "minLength", "maxItems", "minItems", "uniqueItems", "maxContains", "minContains"),
+        *("required", "maxProperties", "minProperties"),
+    }
+)
+_SCHEMA = frozenset(
+    {
+        *("items", "additionalItems", "contains", "additionalProperties", "propertyNames"),
+        *("not", "if", "then", "else"),
+    }
+)
+_SCHEMAS = frozenset({"prefixItems", "items", "allOf", "anyOf", "oneOf"})
+_NAMED = frozenset({"properties", "dependentSchemas", "dependencies"})
+
+
+class InvalidSchema(ValueError):
+    """The schema is none, or one that cannot be applied here. The text says why."""
+
+
+class Reference:
+    """What a `$ref` of the copy leads to."""
+
+    __slots__ = ("schema",)
+
+    def __init__(self) -> None:
+        self.schema: Any = True
+
+
+class SchemaCopy:
+    """Raises InvalidSchema."""
+
+    def __init__(self, schema: Mapping[str, Any] | bool) -> None:
+        _check_form(schema)
+        self._root = schema
+        self._id = schema.get("$id", "") if isinstance(schema, dict) else ""
+        self.draft = _draft_of(schema)
+        """The name of its draft, which is one of `keywords.DRAFTS`."""
+        self.names: set[str] = set()
+        """The names of properties in it."""
+        # state
+        self._copied = 0
+        self._references: dict[str, Reference] = {}
+        """By their pointers."""
+        self._waiting: list[str] = []
+        self.schema = {"$ref": self._refer("#")}
+        self._follow_references()
+
+    def _follow_references(self) -> None:
+        """Copies the schema itself, and all that it refers to: one reference finds the next."""
+        while self._waiting:
+            pointer = self._waiting.pop()
+            self._references[pointer].schema = self._copy(self._find(pointer), MAX_DEPTH, is_root=not pointer)
+
+    def _refer(self, reference: str) -> Reference:
+        if len(reference) > MAX_REFERENCE:
+            raise InvalidSchema(f"a reference has more than {MAX_REFERENCE} characters")
+        place = reference.removeprefix(self._id.removesuffix("#")) if self._id else reference
+        if place not in ("", "#") and not place.startswith("#/"):
+            raise InvalidSchema(
+                f"the reference {_clip(reference)} leads out of the schema or to an anchor; a reference is '#' or "
+                "begins with '#/', since nothing is fetched"
+            )
+        pointer = unquote(place[1:])
+        if pointer not in self._references:
+            self._references[pointer] = Reference()
+            self._waiting.append(pointer)
+        return self._references[pointer]
+
+    def _find(self, pointer: str) -> Any:
+        """What the JSON pointer leads to (RFC 6901)."""
+        found: Any = self._root
+        for step in pointer.split("/")[1:]:
+            name = step.replace("~1", "/").replace("~0", "~")
+            if isinstance(found, list) and name.isascii() and name.isdigit() and int(name) < len(found):
+                found = found[int(name)]
+            elif isinstance(found, dict) and name in found:
+                found = found[name]
+            else:
+                raise InvalidSchema(f"the reference {_clip('#' + pointer)} leads nowhere")
+        if pointer:
+            _check_form(found)
+        return found
+
+    def _copy(self, schema: Any, depth: int, *, is_root: bool = False) -> Any:
+        self._copied += 1
+        if self._copied > MAX_SUBSCHEMAS:
+            raise InvalidSchema(f"it has more than {MAX_SUBSCHEMAS} schemas, with those that it refers to")
+        if isinstance(schema, bool):
+            return schema
+        if not depth:
+            raise InvalidSchema(f"schemas stand inside each other more than {MAX_DEPTH} deep")
+        for keyword in UNSUPPORTED:
+            if keyword in schema:
+                raise InvalidSchema(f"{keyword!r} is not supported")
+        if not is_root and "$id" in schema:
+            raise InvalidSchema("'$id' is only supported at its top")
+        copy = {name: _COPIES[name](self, value, depth - 1) for name, value in schema.items() if name in _COPIES}
+        self.names.update(schema.get("properties", ()), schema.get("required", ()))
+        return copy
+
+    def copy_value(self, value: Any, depth: int) -> Any:
+        try:
+            return wrap(value)
+        except TooDeep:
+            raise InvalidSchema("a value in it nests arrays and objects too deep") from None
+
+    def copy_schemas(self, value: Any, depth: int) -> Any:
+        """One schema, or an array of them."""
+        return [self._copy(each, depth) for each in value] if isinstance(value, list) else self._copy(value, depth)
+
+    def copy_named(self, value: Mapping[str, Any], depth: int) -> dict[str, Any]:
+        """Schemas by the names of properties, or names by the names of properties."""
+        _check_names(value)
+        return {
+            name: self.copy_value(each, depth) if isinstance(each, list) else self._copy(each, depth)
+            for name, each in value.items()
+        }
+
+    def copy_required(self, value: Mapping[str, Any], depth: int) -> Any:
+        _check_names(value)
+        return self.copy_value(value, depth)
+
+    def copy_pattern(self, value: str, depth: int) -> Pattern:
+        try:
+            return Pattern(value)
+        except UnsupportedPattern:
+            raise InvalidSchema(
+                f"the pattern {_clip(value)} is not one that RE2 takes; it has neither lookaround nor references back"
+            ) from None
+
+    def copy_patterns(self, value: Mapping[str, Any], depth: int) -> dict[Pattern, Any]:
+        return {self.copy_pattern(pattern, depth): self._copy(each, depth) for pattern, each in value.items()}
+
+    def copy_reference(self, value: str, depth: int) -> Reference:
+        return self._refer(value)
+
+
+_COPIES: Mapping[str, Callable[[SchemaCopy, Any, int], Any]] = {
+    **dict.fromkeys(_VALUES, SchemaCopy.copy_value),
+    **dict.fromkeys(_SCHEMA | _SCHEMAS, SchemaCopy.copy_schemas),
+    **dict.fromkeys(_NAMED, SchemaCopy.copy_named),
+    "dependentRequired": SchemaCopy.copy_required,
+    "pattern": SchemaCopy.copy_pattern,
+    "patternProperties": SchemaCopy.copy_patterns,
+    "$ref": SchemaCopy.copy_reference,
+}
+"""Of each keyword that is applied."""
+
+
+def _check_form(schema: Any) -> None:
+    try:
+        SCHEMA.validator.validate_python(schema, strict=True)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False)[0]
+        steps = [str(step)[:MAX_SHOWN] for step in first["loc"] if not str(step).startswith(TAG)]
+        place = "".join(f"/{step}" for step in steps[:MAX_SHOWN])
+        raise InvalidSchema(f"{first['msg']}, at {place}" if place else first["msg"]) from None
+
+
+def _check_names(named: Mapping[str, Any]) -> None:
+    if any(len(name) > MAX_NAME for name in named):
+        raise InvalidSchema(f"a property's name has more than {MAX_NAME} characters")
+
+
+def _draft_of(schema: Mapping[str, Any] | bool) -> str:
+    named = schema.get("$schema", NEWEST) if isinstance(schema, dict) else NEWEST
+    draft = named.removesuffix("#").replace("https://json-schema.org/draft-0", "http://json-schema.org/draft-0")
+    if draft not in DRAFTS:
+        raise InvalidSchema(f"'$schema' names no draft that is known here: {_clip(named)}")
+    return draft
+
+
+def _clip(value: str) -> str:
+    return repr(value if len(value) <= MAX_SHOWN else value[: MAX_SHOWN - 1] + "…")
