@@ -16,7 +16,7 @@ from oaicompat_proxy.demo.settings import GatewaySettings
 from oaicompat_proxy.pipeline.comparison import compare
 from tests.support.conformance import check_error_body
 from tests.support.proxy import Received
-from tests.support.proxy_harness import Front, StartFront
+from tests.support.proxy_harness import Front, RedisServer, StartFront
 from tests.support.responses_conformance import ResponseAnswer, check_response_body, check_response_stream
 from tests.unit.server.recording.test_recorder import recordings, the_recording
 
@@ -105,6 +105,28 @@ async def test_a_question_is_answered_once_and_by_its_own_client(front: StartFro
     again = await post(there, items, stream=True, key="alice")
     assert again.status >= 400
     check_error_body(again.body)
+    assert len(there.runs) == 1
+    await there.at_rest()
+
+
+@both_ways
+@pytest.mark.parametrize("how", ["items", "previous response", "reference"])
+async def test_any_worker_takes_the_answer(
+    front: StartFront, redis_server: RedisServer, stream: bool, how: str
+) -> None:
+    shared = {"confirmations": "ask", "redis": redis_server.url}
+    there = await front(NEW, **shared)
+    other = await front(beside=there, **shared)
+    first = await ask(there, CONFIRM, stream=True, store=True)
+    question, said = question_of(first), {"role": "user", "content": CONFIRM}
+    reply = approval(question)
+    given, more = {
+        "items": ([said, *first.response["output"], reply], {}),
+        "previous response": ([reply], {"previous_response_id": first.id}),
+        "reference": ([said, {"type": "item_reference", "id": question}, reply], {}),
+    }[how]
+    assert "It is over." in (await ask(other, given, stream=stream, **more)).text
+    assert (await post(there, given, stream=stream, **more)).status >= 400, "once"
     assert len(there.runs) == 1
     await there.at_rest()
 
