@@ -17,7 +17,7 @@ from .answer_database import AnswerDatabase
 from .idempotency.claimed_runs import ClaimedRuns, Claims
 from .idempotency.claims import RedisClaims
 from .idempotency.foreign_readers import ForeignReaders
-from .idempotency.kept_answer import ProcessLife
+from .idempotency.kept_answer import ProcessLife, events_of
 from .idempotency.kept_answers import KeptAnswers
 from .idempotency.kept_runs import AnswerData, ClaimData
 from .idempotency.remote_answers import RemoteAnswers
@@ -95,7 +95,11 @@ class Gateway:
 
     def _share_runs(self, config: Config, redis: Redis | None, namespace: str) -> None:
         """The runs whose answers other requests read, also in other processes with Redis."""
-        life = ProcessLife(self._answers, events_ttl=config.idempotency_ttl if redis else 0)
+        life = ProcessLife(
+            self._answers,
+            events_ttl=config.idempotency_ttl if redis or config.response_db else 0,
+            stores_events=bool(config.response_db),
+        )
         self.once = IdempotentRuns(config, life)
         self.kept_data.append(AnswerData(self.once))
         self._readers = ForeignReaders(self.once)
@@ -112,6 +116,7 @@ class Gateway:
             stored = AnswerDatabase(Path(config.response_db), Bounds(config.max_idempotent, RUNNING_TTL))
             claims = StoredClaims(stored, life, namespace)
             self._stores.append(stored)
+            self.kept_data.append(StoredEntries("stored_events", config.response_db, self._answers, events_of))
             self.kept_data.append(StoredEntries("run_claims", config.response_db, stored, claims_of))
         self.claims = ClaimedRuns(config, claims, remote)
 

@@ -64,6 +64,8 @@ async def use(front: Proxy, key: str, user: str) -> tuple[str, str]:
     body = json.dumps({"model": "default", "input": "My secret", "user": user, "store": True}).encode()
     said = await front.post(body, path=RESPONSES, headers=as_key(key, **{"Idempotency-Key": f"k-{key}{user}"}))
     assert said.status == 200, said.body
+    streamed = json.dumps({"model": "default", "input": "Hi", "user": user, "store": True, "stream": True}).encode()
+    assert (await front.post(streamed, path=RESPONSES, headers=as_key(key))).status == 200
     named = as_key(key, **{"X-Session-Id": "desk"})
     assert (await front.post(chat_body(user=user), headers=named)).status == 200
     assert (await front.post(chat_body(user=user), headers=as_key(key))).status == 200

@@ -309,8 +309,36 @@ async def test_without_redis_another_worker_says_that_a_run_is_elsewhere(
         assert refused.headers["x-should-retry"] == "true"
     gate.set()
     assert (await ended(b, answer_id))["status"] == "completed"
+    whole = await replayed(b, answer_id)
+    assert check_response_stream(whole).text == "Hello"
+    assert whole == await replayed(a, answer_id)
+    assert whole.endswith(rest := await replayed(b, answer_id, "&starting_after=3"))
+    assert json.loads(rest.split(b"data: ")[1].split(b"\n")[0])["sequence_number"] == 4
     assert (await get(b, answer_id, method="DELETE"))["deleted"]
     assert (await a.get(f"{RESPONSES}/{answer_id}")).status == 404
+
+
+async def replayed(front: Proxy, answer_id: str, more: str = "") -> bytes:
+    """The events of an answer that is complete; its process may still be storing them."""
+    async with asyncio.timeout(PATIENCE):
+        url = f"{RESPONSES}/{answer_id}?stream=true{more}"
+        while (received := await front.get(url)).status == 503:  # noqa: ASYNC110 -- as a client asks again
+            await asyncio.sleep(0.01)
+    assert received.status == 200, received.body
+    return received.body
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["completed", "failed"])
+async def test_the_events_in_a_file_outlive_the_process(
+    proxy: StartProxy, agent: Agent, tmp_path: Path, fails: bool
+) -> None:
+    agent.plays(OPENING, text("Hello"), "reset") if fails else agent.plays(run("Hello"))
+    file = str(tmp_path / "responses.db")
+    first = await proxy(response_db=file)
+    streamed = await post(first, store=True, stream=True)
+    answer_id = json.loads(streamed.body.split(b"data: ")[1].split(b"\n")[0])["response"]["id"]
+    later = await proxy(response_db=file)
+    assert await replayed(later, answer_id) == streamed.body
 
 
 async def test_a_stored_answer_that_was_no_stream_has_no_events(proxy: StartProxy, agent: Agent) -> None:

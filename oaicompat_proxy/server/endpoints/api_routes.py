@@ -35,6 +35,7 @@ def new_route_handler(route: ApiRoute, api: ClientApi, kept: KeptAnswers) -> Han
             await answers.add(scope, answered.added)
         if answered.deleted:
             await answers.delete(scope, answered.deleted)
+            await kept.delete_events(scope, answered.deleted)
         if answered.stream_from is not None and route.find_run is not None:
             return await kept.follow(request, api, route.find_run(asked), answered.body, answered.stream_from)
         return web.Response(body=answered.body, content_type="application/json", headers=answered.headers)

@@ -35,10 +35,13 @@ MOST_BODY = 4 * 1024 * 1024
 class ProcessLife:
     """Whether the processes that share stored answers live."""
 
-    def __init__(self, answers: StoredAnswers, *, events_ttl: float = 0) -> None:
-        """`events_ttl`: seconds after an answer's end for which another process can ask this one for its events."""
+    def __init__(self, answers: StoredAnswers, *, events_ttl: float = 0, stores_events: bool = False) -> None:
+        """`events_ttl`: seconds after an answer's end for which another process can have its events. `stores_events`:
+        they are stored beside the answer, for processes that cannot ask this one, and over a restart.
+        """
         self._answers = answers
         self.events_ttl = events_ttl
+        self.stores_events = stores_events
         self.on_begin: Callable[[], None] = _nothing
         self.on_loss: Callable[[], Awaitable[None]] = _no_loss
         """Called when what was stored is lost; nobody has asked for it since."""
@@ -171,6 +174,11 @@ class KeptAnswer:
         await self._answers.add(self._scope, {self.id: self._body})
         await self._disown()
 
+    async def store_events(self, events: bytes) -> None:
+        """The events of the answer, which is made, as `encode_outcome` has them."""
+        with contextlib.suppress(ProxyError):
+            await self._answers.add(events_of(self._scope), {self.id: events}, ttl=self._life.events_ttl)
+
     async def _disown(self) -> None:
         """The answer is made; its events are here for a while."""
         scope, ttl = makers_of(self._scope), self._life.events_ttl
@@ -219,6 +227,11 @@ async def find_maker(
         await answers.add(scope, {answer_id: api.last_body(body, lost, None)})
     await answers.delete(makers_of(scope), [answer_id])
     return None
+
+
+def events_of(scope: str) -> str:
+    """The scope of the events of answers, by the answer's id."""
+    return part_of(scope, "events")
 
 
 def makers_of(scope: str) -> str:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from aiohttp import web
 
 from ...api.protocol import ClientApi
 from ..context import CONTEXT
 from ..stored_answers import StoredAnswers
+from .cache import IdempotencyCache
+from .delivery import deliver
 from .foreign_readers import cancelled
-from .kept_answer import Maker, ProcessLife, find_maker
+from .kept_answer import MOST_BODY, Maker, ProcessLife, events_of, find_maker
 from .remote_answers import RemoteAnswers
 from .run_once import IdempotentRuns
+from .shared_answer import SharedAnswer
+from .stored_outcome import restore_outcome
 
 
 class KeptAnswers:
@@ -40,9 +46,36 @@ class KeptAnswers:
         scope = request[CONTEXT].caller.scope
         if self._runs.find(scope, answer_id) is None:
             maker = await self._find_maker(api, scope, answer_id)
+            if (maker is None or maker.has_ended) and (events := await self._find_events(scope, answer_id)):
+                return await _replay(request, SharedAnswer(scope, answer_id, b"", _unbounded()), events, skipped)
             if maker is not None:
                 return await self._remote.follow(request, api, maker.process, answer_id, body, skipped)
         return await self._runs.follow(request, answer_id, skipped)
 
+    async def delete_events(self, scope: str, answer_ids: Iterable[str]) -> None:
+        """Raises SessionsUnavailable."""
+        if self._life.stores_events:
+            await self._answers.delete(events_of(scope), answer_ids)
+
+    async def _find_events(self, scope: str, answer_id: str) -> bytes | None:
+        if not self._life.stores_events:
+            return None
+        return (await self._answers.find(events_of(scope), [answer_id], most=MOST_BODY)).get(answer_id)
+
     async def _find_maker(self, api: ClientApi, scope: str, answer_id: str) -> Maker | None:
         return await find_maker(api, scope, answer_id, self._answers, self._life)
+
+
+async def _replay(request: web.Request, shared: SharedAnswer, events: bytes, skipped: int) -> web.StreamResponse:
+    """Sends stored events behind the first ones."""
+    restore_outcome(events, shared)
+    reader = shared.add_reader(skipped)
+    try:
+        return await deliver(request, shared, reader)
+    finally:
+        shared.remove_reader(reader)
+
+
+def _unbounded() -> IdempotencyCache[SharedAnswer]:
+    """For one answer that is read once; its bytes are bounded where they are stored."""
+    return IdempotencyCache(most=1, largest=MOST_BODY, most_bytes=MOST_BODY)

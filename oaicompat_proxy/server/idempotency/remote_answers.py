@@ -76,8 +76,8 @@ class RemoteAnswers:
         """The events behind the first ones, live. `body`: of the answer so far. Raises ProxyError."""
         if self._calls is None:
             raise RunElsewhere(
-                "The events of this answer are in another process of this server; send the request again, or without "
-                "'stream'."
+                "The events of this answer are in another process of this server; ask for the answer without 'stream', "
+                "or send the request again when it is complete. To follow it live here, the processes need --redis."
             )
         scope = request[CONTEXT].caller.scope
         cache: IdempotencyCache[SharedAnswer] = IdempotencyCache(most=1, largest=0, most_bytes=0)

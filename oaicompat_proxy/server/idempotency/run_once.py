@@ -41,6 +41,7 @@ from .recent_failures import RecentFailures
 from .request_name import RequestName, name_by_body, name_by_key, read_keeping
 from .shared_answer import SharedAnswer, events_gone, not_a_stream, without_trace
 from .shared_sinks import SharedSinkFactory
+from .stored_outcome import encode_events
 
 log = logging.getLogger(__name__)
 
@@ -235,6 +236,8 @@ class IdempotentRuns:
         finally:
             if shared.kept is not None:
                 await shared.kept.end(shared.failure, shared.encoder)
+                if self._life.stores_events and (events := encode_events(shared)):
+                    await shared.kept.store_events(events)
             self._on_run_end(shared)
 
     def _on_run_end(self, shared: SharedAnswer) -> None:

@@ -10,6 +10,9 @@ import orjson
 from ...core.errors import IdempotentAnswerGone, ProxyError
 from .shared_answer import SharedAnswer
 
+MAX_EVENTS = 512 * 1024
+"""Bytes of a stream's events that are stored in a file: as many as of an answer."""
+
 _TOO_LONG = (
     "The run of this request was begun, and its answer is too long to be kept for a retry; the agent is not run twice."
 )
@@ -26,6 +29,14 @@ def encode_outcome(shared: SharedAnswer, failure: ProxyError | None, *, largest:
     if not buffer.is_replayable or buffer.size > largest:
         return encode_failure(IdempotentAnswerGone(_TOO_LONG))
     return b'{"streamed":%b}\n' % (b"true" if shared.streamed else b"false") + buffer.content()
+
+
+def encode_events(shared: SharedAnswer) -> bytes | None:
+    """As an outcome, the events of a complete stream that this process has made; None if they cannot be stored."""
+    buffer = shared.buffer
+    if not shared.streamed or shared.is_copy or not (buffer.complete and buffer.is_replayable):
+        return None
+    return encode_outcome(shared, None, largest=MAX_EVENTS) if buffer.size <= MAX_EVENTS else None
 
 
 def restore_outcome(outcome: bytes, shared: SharedAnswer) -> None:
