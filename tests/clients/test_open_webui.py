@@ -171,6 +171,7 @@ def test_it_shows_reasoning_apart(open_webui: OpenWebUI, relay: Relay) -> None:
         assert [part["type"] for part in kept["output"]] == ["reasoning", "message"]
 
 
+@pytest.mark.usefixtures("titles")
 async def test_a_person_in_a_browser(open_webui: OpenWebUI, relay: Relay, tmp_path: Path) -> None:
     with proxy_behind(relay, *ANSWER) as proxy:
         open_webui.models()
