@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
+
+from .settings import SETTINGS
 
 
 class OptionGroup(NamedTuple):
@@ -17,11 +20,8 @@ def _group(name: str, title: str, options: str) -> OptionGroup:
     return OptionGroup(name, title, tuple(options.split()))
 
 
-FIRST = _group("first", "What one needs first", "upstream dialect demo model port api_key")
-"""Shown without the name of a group."""
-
-GROUPS = (
-    FIRST,
+_CHOSEN = (
+    _group("first", "What one needs first", "upstream dialect demo model port api_key"),
     _group(
         "models",
         "Models and the gateway",
@@ -87,3 +87,24 @@ GROUPS = (
         "inspect inspect_content inspect_runs inspect_bytes record record_raw record_max record_total",
     ),
 )
+
+
+def with_settings(groups: Sequence[OptionGroup], settings: Iterable[str]) -> Iterator[OptionGroup]:
+    """The groups with all settings: one that no group names stands behind the one before it in `settings`."""
+    named = {name for group in groups for name in group.options}
+    followers: dict[str, list[str]] = {}
+    before = groups[0].options[-1]
+    for name in settings:
+        if name in named:
+            before = name
+        else:
+            followers.setdefault(before, []).append(name)
+    for group in groups:
+        options = (each for name in group.options for each in (name, *followers.get(name, ())))
+        yield group._replace(options=tuple(options))
+
+
+GROUPS = tuple(with_settings(_CHOSEN, (each.name for each in SETTINGS)))
+
+FIRST = GROUPS[0]
+"""Shown without the name of a group."""

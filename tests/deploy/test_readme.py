@@ -13,6 +13,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
+import click
 import pytest
 
 from oaicompat_proxy.config.file import example_file
@@ -309,7 +310,6 @@ def test_every_flag_that_is_mentioned_exists(page: pathlib.Path) -> None:
     from oaicompat_proxy.cli import main
 
     commands = [main, *main.commands.values()]
-    known = {
-        name for command in commands for option in command.params for name in (*option.opts, *option.secondary_opts)
-    }
+    options = [option for command in commands for option in command.get_params(click.Context(command))]
+    known = {name for option in options for name in (*option.opts, *option.secondary_opts)}
     assert set(re.findall(r"`(--[a-z-]+)", page.read_text("utf-8"))) <= known
