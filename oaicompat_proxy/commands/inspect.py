@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import webbrowser
 from typing import BinaryIO
 
@@ -39,8 +40,8 @@ def inspect(file: BinaryIO, port: int, opens: bool, inspect_content: bool) -> No
 
     def on_listening(url: str) -> None:
         click.echo(f"the recorded run: {url}#/run/recording")
-        if opens:
-            webbrowser.open(f"{url}#/run/recording")
+        if opens:  # in a thread: some browsers keep the call until they end, and ask for the page before
+            threading.Thread(target=webbrowser.open, args=(f"{url}#/run/recording",), daemon=True).start()
 
     try:
         with contextlib.suppress(KeyboardInterrupt):

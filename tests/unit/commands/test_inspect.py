@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -72,3 +74,32 @@ async def test_the_page_shows_the_recorded_run(content: bool) -> None:
         assert (await get(f"{url}/api/runs", Host="evil.example"))[0] == 403
         assert (await get(f"{url}/api/runs", Origin="http://evil.example"))[0] == 403
         assert (await get(f"{url}/login"))[0] == 404
+
+
+BROWSER = """#!{python}
+import sys, urllib.request
+url, _, place = sys.argv[1].partition("#")
+page = urllib.request.urlopen(url, timeout=60).read().decode()
+print("browser:", place, "<script" in page)
+"""
+
+
+async def test_open_shows_the_page_to_a_browser_that_stays(tmp_path: Path) -> None:
+    """One that `BROWSER` names, which asks for the page before its call returns."""
+    (tmp_path / "file").write_bytes(STREAM)
+    browser = tmp_path / "browser"
+    browser.write_text(BROWSER.format(python=sys.executable))
+    browser.chmod(0o755)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "oaicompat_proxy", "inspect", str(tmp_path / "file"), "--open"),
+        env={**os.environ, "BROWSER": f"{browser} %s"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            assert (await process.stdout.readline()).startswith(b"the recorded run: http://127.0.0.1:")
+            assert await process.stdout.readline() == b"browser: /run/recording True\n"
+    finally:
+        process.terminate()
+        await process.wait()
