@@ -44,6 +44,9 @@ MAX_ANSWERED = 2000
 PAUSE = 1.0
 """Seconds before the next attempt if Redis cannot be reached."""
 
+LAST_REPLIES = 1.0
+"""Seconds for the replies that are on their way when the process stops."""
+
 CANCEL_INTERVAL = 0.1
 """Seconds between two cancellations of the listener."""
 
@@ -93,6 +96,9 @@ class ProcessCalls:
             del self._replies[number]
 
     async def close(self) -> None:
+        """Returns when the replies that are on their way are sent: the last one tells a reader the end."""
+        if self._answering:
+            await asyncio.wait(list(self._answering), timeout=LAST_REPLIES)
         for task in list(self._answering):
             task.cancel()
         while self._listener is not None and not self._listener.done():

@@ -51,6 +51,27 @@ async def test_without_a_reply_there_is_none(pair: tuple[ProcessCalls, ...], pro
     assert await a.call("b", b"next", within=5) == b"txen"
 
 
+async def test_a_process_that_stops_sends_the_replies_that_are_on_their_way(own_redis: RedisServer) -> None:
+    asked, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def reply_late(data: bytes) -> bytes:
+        asked.set()
+        await goes_on.wait()
+        return data
+
+    async with redis_client.connect(own_redis.url) as redis:
+        a, b = ProcessCalls(redis, "a", reverse), ProcessCalls(redis, "b", reply_late)
+        b.listen()
+        call = asyncio.create_task(a.call("b", b"the end", within=5))
+        await asked.wait()
+        closing = asyncio.create_task(b.close())
+        await asyncio.sleep(0)
+        goes_on.set()
+        assert await call == b"the end"
+        await closing
+        await a.close()
+
+
 async def test_what_nobody_reads_goes_away(pair: tuple[ProcessCalls, ...], own_redis: RedisServer) -> None:
     a, _ = pair
     await a.call("nobody", b"hi", within=0.1)
