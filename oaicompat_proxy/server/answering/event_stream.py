@@ -13,7 +13,7 @@ from multidict import CIMultiDict, istr
 
 from ...config.settings import Config
 from ...core.errors import ProxyError
-from ..http.aiohttp_internals import BufferedHead, release_cache
+from ..http.aiohttp_internals import BufferedHead, release_unused
 from ..http.send_progress import drop, limit_unacknowledged
 from ..sinks import StreamSource
 
@@ -182,7 +182,7 @@ class AnswerStream:
         if writer is None or transport is None:
             raise ConnectionResetError
         limit_unacknowledged(transport, self._config.send_timeout)
-        release_cache(self._request)
+        release_unused(self._request)
         self._writer, self._transport = writer, transport
 
     async def _deliver(self, sending: Awaitable[None], size: int) -> None:

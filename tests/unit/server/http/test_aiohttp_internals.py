@@ -13,7 +13,7 @@ from oaicompat_proxy.server.http.aiohttp_internals import (
     BufferedHead,
     ParsingState,
     release_buffer,
-    release_cache,
+    release_unused,
 )
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -29,6 +29,7 @@ class Transport(asyncio.Transport):
         super().__init__()
         self.writes: list[bytes] = []
         self.closing = False
+        self.closed = asyncio.Event()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.writes.append(bytes(data))
@@ -38,6 +39,7 @@ class Transport(asyncio.Transport):
 
     def close(self) -> None:
         self.closing = True
+        self.closed.set()
 
     def pause_reading(self) -> None: ...
 
@@ -228,10 +230,28 @@ async def test_properties_of_a_request_are_computed_again_when_they_were_freed()
     async def handler(request: web.Request) -> web.StreamResponse:
         for _ in range(2):
             seen.append((request.path, request.host, request.query_string))
-            release_cache(request)
+            release_unused(request)
         return web.Response()
 
     async with connected(handler) as (connection, _):  # type: ignore[arg-type]
         connection.data_received(GET.replace(b"/ ", b"/a%20b?c=d "))
         await turns()
         assert seen == [("/a b", "localhost", "c=d")] * 2
+
+
+async def test_an_idle_connection_is_closed_in_time_behind_a_request_that_freed_its_timer() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        release_unused(request)
+        await asyncio.sleep(0.06)
+        return web.Response()
+
+    server, transport = web.Server(handler, handler_cancellation=True), Transport()  # type: ignore[arg-type]
+    connection = Connection(server, loop=asyncio.get_running_loop(), access_log=None, keepalive_timeout=0.03)
+    connection.connection_made(transport)
+    await turns()
+    connection.data_received(GET)
+    async with asyncio.timeout(20):
+        await transport.closed.wait()
+    assert b"".join(transport.writes).startswith(b"HTTP/1.1 200")
+    connection.connection_lost(None)
+    await server.shutdown()
