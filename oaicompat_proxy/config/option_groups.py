@@ -58,7 +58,8 @@ _CHOSEN = (
     _group(
         "answers",
         "What becomes of the agent's events",
-        "tick_separator reasoning_field responses_reasoning server_tools tool_output_max",
+        "tick_separator reasoning_field responses_reasoning server_tools tool_output_max structured "
+        "structured_strip_fences",
     ),
     _group("responses", "Stored responses", "responses response_db response_ttl max_responses response_grace"),
     _group(
