@@ -58,7 +58,8 @@ class HttpConnection(asyncio.Protocol):
         self._head: dict[bytes, bytes] = {}
         self.on_header = self._head.setdefault
         """Likewise for each header and trailer: the first of a name counts."""
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        """None once the connection is lost."""
         self._poll: select.poll | None = None
         self._exchange: Exchange | None = None
         self._head_size = 0
@@ -116,6 +117,7 @@ class HttpConnection(asyncio.Protocol):
             return
         is_valid = True
         try:
+            assert self._parser is not None
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             is_valid = False
@@ -136,6 +138,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
+        self._parser = self._transport = None  # they refer to this connection, which is freed at once without them
         self._on_closed(self)
         exchange, self._exchange = self._exchange, None
         if exchange is None:
@@ -168,6 +171,7 @@ class HttpConnection(asyncio.Protocol):
         self._head.clear()
 
     def on_headers_complete(self) -> None:
+        assert self._parser is not None
         exchange, status = self._exchange, self._parser.get_status_code()
         if exchange is not None and status >= 200:  # an interim response precedes the final one
             exchange.headers = self._head.copy()
@@ -177,6 +181,6 @@ class HttpConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         exchange = self._exchange
-        if exchange is not None and exchange.head_complete:
+        if exchange is not None and exchange.head_complete and self._parser is not None:
             exchange.complete = True
             self._reusable = self._parser.should_keep_alive()
