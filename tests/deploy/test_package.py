@@ -130,7 +130,7 @@ def test_the_metadata_is_complete(wheel: Path) -> None:
     assert about["Description-Content-Type"] == "text/markdown"
     assert about["Summary"]
     assert about["Keywords"]
-    assert {"console", "redis", "sso", "tracing", "workers"} <= {*about.get_all("Provides-Extra", [])}
+    assert {"console", "redis", "sso", "structured", "tracing", "workers"} <= {*about.get_all("Provides-Extra", [])}
     classifiers = {*about.get_all("Classifier", [])}
     assert {f"Programming Language :: Python :: {version}" for version in VERSIONS} <= classifiers
     assert {"Typing :: Typed", "Environment :: Web Environment"} <= classifiers
