@@ -119,7 +119,7 @@ def test_a_burst_is_divided_by_its_deltas_and_a_paced_run_is_one_request() -> No
 # what the tools write
 
 
-def test_callgrind_own_instructions_are_summed_without_those_of_called_functions() -> None:
+def test_callgrinds_own_instructions_are_summed() -> None:
     assert parse_profile(PROFILE.splitlines(keepends=True)) == {
         "_PyEval_EvalFrameDefault": 100 + 20 + 3 + 7,
         "pydantic_core.so:0x0000000000007c90": 11,

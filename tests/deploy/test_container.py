@@ -72,7 +72,7 @@ def test_what_is_copied_is_all_that_the_build_reads(tmp_path: Path) -> None:
     assert all((copied / name).is_file() for name in [*named, "setup.py"])
 
 
-def test_its_extras_exist_and_it_is_installed_where_the_image_takes_it_from() -> None:
+def test_the_images_extras_and_paths_exist() -> None:
     run = " ".join(arguments("RUN"))
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")

@@ -78,7 +78,7 @@ def test_a_word_that_it_does_not_know_would_be_found() -> None:
         kubernetes_validate.validate(wrong, VERSIONS[-1], strict=True)
 
 
-def test_the_kustomization_holds_all_of_them_and_the_image_that_they_name(container: dict[str, Any]) -> None:
+def test_the_kustomization_holds_all_files_and_the_image(container: dict[str, Any]) -> None:
     kustomization = load("kustomization")
     assert kustomization["resources"] == [f"{name}.yaml" for name in OBJECTS]
     (image,) = kustomization["images"]

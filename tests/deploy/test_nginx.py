@@ -105,7 +105,7 @@ async def stream(base: str, text: str) -> Streamed:
     return Streamed(said, arrivals, total, lines[-1], response.status, response.headers)
 
 
-async def test_a_slow_answer_arrives_word_by_word_and_says_the_same_as_without_nginx(front: str, behind: str) -> None:
+async def test_a_slow_answer_arrives_word_by_word(front: str, behind: str) -> None:
     through, direct = await asyncio.gather(stream(front, "[[scenario:slow]]"), stream(behind, "[[scenario:slow]]"))
     assert through.status == 200
     assert through.headers["Content-Type"] == "text/event-stream; charset=utf-8"
@@ -229,7 +229,7 @@ async def test_a_client_that_leaves_closes_the_connection_to_the_proxy(begun: bo
 # nginx's own errors
 
 
-def test_a_proxy_that_is_stopped_is_an_openai_error_that_may_be_tried_again() -> None:
+def test_a_stopped_proxy_is_a_retryable_openai_error() -> None:
     with contextlib.ExitStack() as stopping, contextlib.ExitStack() as running:
         base = running.enter_context(nginx(port_of(stopping.enter_context(proxy()))))
         client = running.enter_context(openai.OpenAI(base_url=f"{base}/v1", api_key="any", max_retries=0))
@@ -260,7 +260,7 @@ async def test_a_request_that_was_sent_and_not_answered_is_never_sent_again() ->
         assert [request.body for request in seen.requests] == [b"fine", b"break", b"break"]
 
 
-def test_a_proxy_that_takes_no_connection_is_an_openai_error_in_a_few_seconds() -> None:
+def test_a_proxy_without_connections_is_an_openai_error_soon() -> None:
     with contextlib.ExitStack() as stack:
         deaf = stack.enter_context(socket.socket())
         deaf.bind(("127.0.0.1", 0))
@@ -277,7 +277,7 @@ def test_a_proxy_that_takes_no_connection_is_an_openai_error_in_a_few_seconds() 
     assert error_of(body)["code"] == "proxy_timeout"
 
 
-async def test_what_the_proxy_takes_nginx_takes_and_a_byte_more_is_an_openai_error() -> None:
+async def test_nginx_takes_what_the_proxy_takes() -> None:
     most = default("max_body")
     async with backend(agree) as (seen, base), aiohttp.ClientSession() as session:
         url = f"{base}/v1/chat/completions"

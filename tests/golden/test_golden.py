@@ -129,7 +129,7 @@ def test_a_strict_client_takes_it_and_both_forms_agree(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_strict_client_of_responses_takes_it_and_it_says_what_chat_says(name: str) -> None:
+def test_responses_say_what_chat_says_to_a_strict_client(name: str) -> None:
     manner = read_manner(name)
     if manner.legacy_functions:
         return
@@ -150,7 +150,7 @@ def test_a_strict_client_of_responses_takes_it_and_it_says_what_chat_says(name: 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_strict_client_of_messages_takes_it_and_it_says_what_chat_says(name: str) -> None:
+def test_messages_say_what_chat_says_to_a_strict_client(name: str) -> None:
     manner = read_manner(name)
     if manner.legacy_functions:
         return

@@ -62,9 +62,7 @@ async def test_a_strangers_body_is_not_inflated(
     await line.close()
 
 
-async def test_the_body_behind_a_refusal_of_a_known_caller_is_not_inflated_either(
-    proxy: StartProxy, agent: Agent
-) -> None:
+async def test_the_body_behind_a_refusal_is_not_inflated(proxy: StartProxy, agent: Agent) -> None:
     front = await proxy(api_key=(KEY,), max_body=1024 * 1024)
     line = await front.dial()
     start = time.thread_time()

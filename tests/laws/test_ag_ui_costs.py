@@ -178,7 +178,7 @@ ENDLESS: dict[str, Callable[[int], Data]] = {
 
 
 @pytest.mark.parametrize("make", ENDLESS.values(), ids=ENDLESS)
-def test_an_agent_that_never_ends_anything_is_stopped_or_costs_nothing_more(make: Callable[[int], Data]) -> None:
+def test_an_agent_that_never_ends_anything_has_its_bounds(make: Callable[[int], Data]) -> None:
     reader = EventReader(max_frame=1024 * 1024, run_id="r1")
     list(reader.feed(wire_of([START])))
     tracemalloc.start()

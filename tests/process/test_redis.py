@@ -221,7 +221,7 @@ async def test_a_session_is_taken_by_one_of_many_who_ask_at_once(pair: tuple[Fro
     a.keep_sessions()
 
 
-async def test_the_clients_result_waits_at_the_other_worker_for_the_run_that_made_one_up(
+async def test_a_clients_result_waits_for_the_run_at_another_worker(
     pair: tuple[Front, Front],
 ) -> None:
     a, b = pair

@@ -116,9 +116,7 @@ async def test_a_question_that_nobody_answers_is_an_error(ag_ui: Front, url: str
 
 @both_forms
 @pytest.mark.parametrize("history", ["auto", "last", "fold"])
-async def test_an_answer_goes_to_the_thread_that_asked_however_much_is_told_of_the_conversation(
-    ag_ui: Front, url: str, form: str, history: str
-) -> None:
+async def test_an_answer_goes_to_the_thread_that_asked(ag_ui: Front, url: str, form: str, history: str) -> None:
     there = await ag_ui(upstream=f"{url}/{form}/one", confirmations="ask", history=history)
     mine = {"X-Session-Id": f"{form}-{history}"}
     first = (await ask(there, "Go.", extra_headers=mine)).choices[0].message

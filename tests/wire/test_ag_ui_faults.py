@@ -33,7 +33,7 @@ async def front_of(proxy: StartProxy, agent: Agent) -> Proxy:
 
 
 @pytest.mark.parametrize("name", TRANSCRIPTS)
-def test_a_transcript_that_is_cut_anywhere_is_a_failure_or_a_whole_answer(name: str) -> None:
+def test_a_cut_transcript_is_a_failure_or_a_whole_answer(name: str) -> None:
     """Whole before its last byte: where the client's call ended it, or more follows the last word."""
     whole, manner = (GOLDEN / f"{name}.native.sse").read_bytes(), read_manner(name)
     complete = translated(whole, manner)

@@ -147,7 +147,7 @@ def requests(there: Front, path: str) -> list[bytes]:
     return [body for each, body in there.gateway_state.requests if each == path]
 
 
-async def test_a_standalone_gateway_is_listened_to_from_the_first_close_on_by_one_connection(
+async def test_one_connection_listens_to_a_standalone_gateway(
     front: StartFront,
 ) -> None:
     there = await front(gateway("standalone, 0.9.4", pace=0))

@@ -96,9 +96,7 @@ async def test_in_a_session_that_keeps_its_history_the_agent_is_told_no(front: S
 
 
 @both_ways
-async def test_where_it_cannot_be_told_the_session_is_closed_so_that_the_next_request_does_not_wait(
-    front: StartFront, stream: bool
-) -> None:
+async def test_a_session_in_an_unknown_state_is_closed(front: StartFront, stream: bool) -> None:
     there = await front(OLD)
     await there.ask("Hello", name="harbour")
     await there.post(CONFIRM, name="harbour", stream=stream)
@@ -401,9 +399,7 @@ async def test_a_second_answer_to_the_same_question_is_a_clear_error(front: Star
 
 @both_ways
 @pytest.mark.parametrize("name", ["", "harbour"])
-async def test_where_the_gateway_cannot_be_answered_that_is_said_at_once_and_the_run_ends(
-    front: StartFront, stream: bool, name: str
-) -> None:
+async def test_a_gateway_that_cannot_be_answered_ends_the_run(front: StartFront, stream: bool, name: str) -> None:
     there = await front(OLD, **ASK)
     for _ in range(2):
         received = await there.post(CONFIRM, stream=stream, name=name)
@@ -431,7 +427,7 @@ def stalls(limit: int) -> GatewaySettings:
 
 @both_ways
 @pytest.mark.parametrize(("name", "status", "code"), [("", 502, "agent_error"), ("harbour", 504, "upstream_timeout")])
-async def test_after_an_answer_a_gateway_that_tells_nothing_more_is_an_honest_error(
+async def test_a_gateway_that_stops_after_an_answer_is_an_error(
     front: StartFront, stream: bool, name: str, status: int, code: str
 ) -> None:
     """A session that was not kept is gone by then, with its run."""
@@ -483,9 +479,7 @@ async def test_a_reader_that_leaves_the_rest_of_the_run_stops_it(front: StartFro
     await there.at_rest()
 
 
-async def test_in_a_named_session_the_rest_of_the_run_goes_on_without_its_reader_if_it_cannot_be_interrupted(
-    front: StartFront, wire: str
-) -> None:
+async def test_a_named_sessions_run_that_cannot_be_stopped_goes_on(front: StartFront, wire: str) -> None:
     there = await front(slow_after_yes(), **ASK)
     chat = Chat(there, name="harbour")
     call_id, _ = the_call(await chat.say("go"))

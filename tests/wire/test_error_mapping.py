@@ -165,9 +165,7 @@ async def ask(front: Proxy, stream: bool, model: str = "owl") -> Received:
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("expected", [*FAILURES, MODEL_ERROR], ids=str)
-async def test_before_the_first_word_a_failure_is_a_status_with_all_that_belongs_to_it(
-    proxy: StartProxy, agent: Agent, expected: Failure, stream: bool
-) -> None:
+async def test_an_early_failure_is_a_status(proxy: StartProxy, agent: Agent, expected: Failure, stream: bool) -> None:
     agent.plays(OPENING, *expected.steps)
     received = await ask(await proxy(**expected.settings), stream)
     check(check_error_body(received.body), expected)
@@ -180,7 +178,7 @@ async def test_before_the_first_word_a_failure_is_a_status_with_all_that_belongs
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("expected", FAILURES, ids=str)
-async def test_before_the_first_word_the_official_client_raises_the_class_of_the_status(
+async def test_the_official_client_raises_an_early_failure(
     proxy: StartProxy, agent: Agent, expected: Failure, stream: bool
 ) -> None:
     agent.plays(OPENING, *expected.steps)
@@ -197,9 +195,7 @@ async def test_before_the_first_word_the_official_client_raises_the_class_of_the
 
 
 @pytest.mark.parametrize("expected", FAILURES, ids=str)
-async def test_after_the_first_word_a_failure_is_the_last_frame_and_says_the_same(
-    proxy: StartProxy, agent: Agent, expected: Failure
-) -> None:
+async def test_a_late_failure_is_the_last_frame(proxy: StartProxy, agent: Agent, expected: Failure) -> None:
     agent.plays(OPENING, text("Let me"), *expected.steps)
     received = await ask(await proxy(**expected.settings), True)
     answered = check_stream(received.body, include_usage=False)
@@ -220,9 +216,7 @@ async def test_after_the_first_word_a_whole_answer_still_has_its_status(
 
 
 @pytest.mark.parametrize("expected", FAILURES, ids=str)
-async def test_after_the_first_word_the_official_client_raises_behind_what_was_said(
-    proxy: StartProxy, agent: Agent, expected: Failure
-) -> None:
+async def test_the_official_client_raises_a_late_failure(proxy: StartProxy, agent: Agent, expected: Failure) -> None:
     agent.plays(OPENING, text("Let me"), *expected.steps)
     said: list[str | None] = []
 

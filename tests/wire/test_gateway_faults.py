@@ -153,7 +153,7 @@ async def test_a_recorded_run_cut_in_many_places(
 
 
 @pytest.mark.parametrize("path", RECORDED_RUNS, ids=id_of)
-async def test_a_recorded_run_that_is_reset_stalls_or_is_garbled_in_many_places(
+async def test_a_recorded_run_that_breaks_in_many_places(
     proxy: StartProxy, agent: Agent, record_property: Count, path: Path
 ) -> None:
     run = recorded(path)

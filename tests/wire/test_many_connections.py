@@ -181,9 +181,7 @@ async def until_accepted(port: int) -> None:
             await line.close()
 
 
-async def test_a_client_that_takes_a_byte_a_second_holds_its_agent_back_and_is_dropped(
-    proxy: StartProxy, agent: Agent
-) -> None:
+async def test_a_client_that_reads_a_byte_a_second_is_dropped(proxy: StartProxy, agent: Agent) -> None:
     """What the agent's socket took, less what the client read, is all that lies between them."""
     pouring = text("x" * 4000)
     agent.send_buffer = 4096

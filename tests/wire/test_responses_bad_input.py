@@ -137,7 +137,7 @@ async def test_nothing_is_left_of_it(agent: Agent, front: Proxy) -> None:
 ROUTES = [("GET", ""), ("GET", "?stream=true"), ("GET", "/input_items"), ("POST", "/cancel"), ("DELETE", "")]
 
 
-async def test_unknown_foreign_deleted_and_expired_answers_are_refused_in_the_same_words(
+async def test_all_missing_answers_are_refused_in_the_same_words(
     agent: Agent, proxy: StartProxy, tmp_path: Path
 ) -> None:
     """As a previous answer, and by their id."""

@@ -270,7 +270,7 @@ async def test_a_tool_that_the_agent_has_run_is_not_handed_out(
 @both_ways
 @pytest.mark.parametrize("model", ["demo", "nostream"])
 @pytest.mark.parametrize("where", ["hide", "reasoning", "content"])
-async def test_of_a_mixed_tick_on_which_the_run_ends_only_the_placeholder_is_handed_out(
+async def test_of_a_mixed_last_tick_only_the_placeholder_is_sent(
     front: StartFront, stream: bool, model: str, where: str
 ) -> None:
     """And what is handed out is not told as the agent's doing."""

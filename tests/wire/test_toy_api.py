@@ -125,9 +125,7 @@ async def test_its_own_routes_are_refused_in_its_words(proxy: StartProxy) -> Non
     assert (received.status, received.headers["x-toy"]) == (401, "broken")
 
 
-async def test_paths_that_all_apis_share_are_answered_in_the_words_of_the_one_that_asks(
-    proxy: StartProxy, agent: Agent
-) -> None:
+async def test_shared_paths_answer_in_the_words_of_the_asking_api(proxy: StartProxy, agent: Agent) -> None:
     agent.replies("/invoke", answer({"apps": [{"id": "owl"}]}))
     front = await proxy(APIS)
     assert (await front.request("GET", "/v1/models", headers={"x-toy": "1"})).body == b"owl\ndefault"

@@ -115,9 +115,7 @@ async def test_a_header_of_an_end_user_is_ignored(proxy: StartProxy, agent: Agen
     assert ["metadata" in each.json for each in agent.runs] == [False, True]
 
 
-async def test_trust_counts_for_the_connection_and_not_for_the_client_behind_a_proxy(
-    proxy: StartProxy, agent: Agent
-) -> None:
+async def test_trust_counts_for_the_connections_own_address(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(run("Hello"))
     front = await proxy(user_from=("header:X-User",), trust_user_from=("10.0.0.0/8",))
     assert (await front.post(chat_body(), headers={"X-Forwarded-For": "10.0.0.1", **named("ada")})).status == 200

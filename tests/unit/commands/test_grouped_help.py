@@ -47,7 +47,7 @@ def test_a_group_shows_its_flags_and_no_others() -> None:
         assert (letters(each.metadata["help"]) in letters(said)) == (each.name in sessions.options), each.name
 
 
-def test_without_a_group_it_shows_what_one_needs_first_and_names_the_others() -> None:
+def test_help_without_a_group_shows_the_first_and_names_the_others() -> None:
     said = run("--help").stdout
     assert run("-h").stdout == run("--help", FIRST.name).stdout == said
     assert "Usage: oaicompat-proxy [OPTIONS] [COMMAND …]" in said

@@ -99,7 +99,7 @@ def flags_of(name: str, value: Any) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("each", SETTINGS, ids=lambda each: each.name)
-def test_a_flag_overrides_a_variable_which_overrides_the_file_which_overrides_the_default(
+def test_a_flag_overrides_a_variable_and_that_the_file(
     each: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, variable = each.name, f"OAICOMPAT_{each.name.upper()}"

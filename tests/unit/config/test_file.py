@@ -127,7 +127,7 @@ def test_every_setting_is_a_gateways_or_one_for_all(each: Any) -> None:
 # The example
 
 
-def test_the_example_says_nothing_as_it_stands_and_the_defaults_without_its_marks() -> None:
+def test_the_example_without_its_marks_has_the_defaults() -> None:
     assert parse(example_file(), "its.toml").values == {}
     spoken = re.sub(r"^#(?! )", "", example_file(), flags=re.MULTILINE)
     values = parse(spoken, "its.toml").values

@@ -23,7 +23,7 @@ def test_a_model_without_settings_of_its_own_has_those_of_all() -> None:
     assert ModelOverrides(Config(demo=True, model_setting={"hawk:history": "last"})).for_model("owl").history == "auto"
 
 
-def test_the_name_says_more_than_a_pattern_and_a_long_pattern_more_than_a_short_one() -> None:
+def test_a_name_counts_before_patterns_and_long_ones_first() -> None:
     own = {"*:history": "fold", "gp*:history": "full", "gpt-4*:history": "last", "gpt-4o:history": "auto"}
     per_model = ModelOverrides(Config(demo=True, model_setting=own))
     models = ("owl", "gpu", "gpt-4", "gpt-4o")

@@ -52,7 +52,7 @@ def test_frames_may_be_cut_anywhere() -> None:
     assert [each.size for each in correlated(*pieces).frames] == sizes
 
 
-def test_the_first_chunk_that_the_proxy_sent_by_itself_belongs_to_no_frame() -> None:
+def test_the_proxys_own_first_chunk_belongs_to_no_frame() -> None:
     found = correlated(("client", chunks(1)), ("native", b"".join(OPENING) + text("Hi")), ("client", chunks(1)))
     assert [event.frame for event in found.events] == [None, 3]
 

@@ -57,7 +57,7 @@ def test_more_callers_than_rings_take_the_oldest_ring() -> None:
     assert sum(ledgers.total(caller) for caller in callers) == 56
 
 
-def test_an_entry_larger_than_all_that_a_caller_may_have_pushes_out_its_own_alone() -> None:
+def test_an_entry_that_is_too_large_pushes_out_its_own_alone() -> None:
     ledgers = Ledgers(callers=8, most=10, most_bytes=100)
     ledgers.add(ALICE, name(1), 50)
     assert [each.name for each in ledgers.add(ALICE, name(2), 500)] == [name(1)]

@@ -102,9 +102,7 @@ async def test_who_waits_for_a_session_is_told_to_go_elsewhere(proxy: StartProxy
     gate.set()
 
 
-async def test_from_its_beginning_no_connection_is_kept_and_nobody_is_sent_here(
-    proxy: StartProxy, agent: Agent
-) -> None:
+async def test_a_shutdown_keeps_no_connection_from_its_beginning(proxy: StartProxy, agent: Agent) -> None:
     gate = asyncio.Event()
     agent.plays(OPENING, gate, text("Well"), closing())
     front = await proxy()

@@ -56,7 +56,7 @@ def test_what_is_given_counts_before_what_is_made(settings: dict[str, object], o
     assert origin_of(Config(upstream=GATEWAY, **settings)) == origin  # type: ignore[arg-type]
 
 
-def test_a_token_gives_the_same_secret_to_all_in_front_of_the_same_gateway() -> None:
+def test_a_token_gives_the_same_secret_to_all_processes() -> None:
     """The same as in earlier releases, so that names outlast an update."""
     made = hashlib.sha256(b"oaicompat-proxy\0" + f"{GATEWAY}\0token".encode()).digest()
     assert newest(upstream_token="token") == made

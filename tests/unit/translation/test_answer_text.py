@@ -28,7 +28,7 @@ def test_reasoning_is_a_channel_of_its_own() -> None:
     assert text.add_reasoning("And?") == [ReasoningPart("\n\nAnd?")]
 
 
-def test_several_deltas_go_out_as_they_are_unless_something_comes_before_them() -> None:
+def test_several_deltas_go_out_as_they_are() -> None:
     text = AnswerText("\n\n", BufferLimit())
     deltas = TextDeltas("a\tb", [b"a\\t", b"b"])
     assert not text.has_text
@@ -101,7 +101,7 @@ def test_two_messages_of_one_tick_stand_apart_and_so_do_two_thoughts() -> None:
     assert text.add_reasoning("So.") == [ReasoningPart("\n\nSo.")]
 
 
-def test_half_a_character_at_the_end_of_a_message_counts_in_what_is_cited_behind_it() -> None:
+def test_half_a_character_counts_in_the_places_behind_it() -> None:
     text = AnswerText("\n\n", BufferLimit())
     text.add_text("One\ud83d")
     text.start_block(new_message=True)

@@ -47,7 +47,7 @@ def test_a_run_that_was_started_is_not_to_be_sent_again() -> None:
     assert {classify(words).should_retry for words, *_ in WORDINGS} == {False}
 
 
-def test_a_context_that_is_too_long_is_told_in_the_words_that_libraries_look_for() -> None:
+def test_a_long_context_is_told_in_the_words_of_libraries() -> None:
     message = classify("prompt is too long").message
     assert "context_length_exceeded" in message
     assert "context window" in message

@@ -217,7 +217,7 @@ def test_the_last_stop_reason_counts_and_silence_is_none() -> None:
     hold(new(), [*((event, []) for event in told), (RunEnded(), [ROLE, STOPPED])])
 
 
-def test_a_run_stopped_by_its_tick_limit_ends_with_length_and_keeps_its_calls() -> None:
+def test_a_tick_limit_ends_with_length_and_keeps_the_calls() -> None:
     hold(
         new(),
         [
@@ -288,7 +288,7 @@ def test_a_declared_call_ends_the_answer_with(ending: Conversation) -> None:
     translator.finish()
 
 
-def test_a_declared_call_is_the_clients_even_if_the_agent_said_before_that_it_would_go_on() -> None:
+def test_a_declared_call_is_the_clients_whatever_was_said_before() -> None:
     """A call whose head is out needs its arguments, whatever stopped the run."""
     hold(
         new("tide"),
@@ -434,7 +434,7 @@ def test_parallel_calls_of_the_client_go_out_one_after_another() -> None:
     )
 
 
-def test_a_confirmation_that_nobody_can_give_is_an_error_that_names_the_tool() -> None:
+def test_an_impossible_confirmation_names_the_tool() -> None:
     translator = new()
     with pytest.raises(AgentError, match="'danger'"):
         translator.feed(ConfirmationRequired("c1", "danger", "{}", "Allow it?"))
@@ -453,7 +453,7 @@ def test_a_tick_that_is_the_clients_ends_before_a_confirmation_matters(confirmat
 CALLED_AND_OVER: Conversation = [(ToolCalled("c9", "danger", '{"x":1}'), [])]
 
 
-def test_a_call_on_which_a_run_ends_is_handed_out_where_nobody_is_to_be_asked() -> None:
+def test_a_call_that_ends_a_run_is_sent_where_nobody_is_asked() -> None:
     handed = [
         ROLE_BEFORE_CALL,
         ToolCallOpened(0, "c9", "danger"),
@@ -463,7 +463,7 @@ def test_a_call_on_which_a_run_ends_is_handed_out_where_nobody_is_to_be_asked() 
     hold(new(), [*CALLED_AND_OVER, (RunEnded(WAITS), handed)])
 
 
-def test_a_call_on_which_a_run_ends_is_a_question_where_the_client_is_to_be_asked() -> None:
+def test_a_call_that_ends_a_run_asks_the_client() -> None:
     translator = new(confirmations="ask")
     question = '{"message": "Allow it?", "tool": "danger", "arguments": {"x": 1}}'
     head = ToolCallOpened(0, "signed c9", "confirm_tool_call")
@@ -536,7 +536,7 @@ def test_deeds_may_be_told_as_reasoning() -> None:
     )
 
 
-def test_deeds_may_be_told_in_the_text_and_do_not_count_as_the_agents_words() -> None:
+def test_tool_calls_in_the_text_are_not_the_agents_words() -> None:
     hold(
         new(server_tools="content"),
         [
@@ -556,7 +556,7 @@ def test_the_clients_tool_is_never_narrated() -> None:
 # Citations
 
 
-def test_citations_are_placed_in_the_whole_text_and_told_once_before_the_end() -> None:
+def test_citations_are_placed_in_the_whole_text_once() -> None:
     cited = TextCited((Citation("https://a.example", "A", 1, 3), Citation("https://b.example", "", None, None)))
     placed = (UrlCitation("https://a.example", "A", 6, 8), UrlCitation("https://b.example", "", 5, 9))
     hold(

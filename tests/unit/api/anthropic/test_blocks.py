@@ -38,7 +38,7 @@ def test_thinking_is_left_out_if_the_client_wants_none() -> None:
     ]
 
 
-def test_the_agents_own_call_is_whole_at_its_start_and_its_result_is_right_behind_it() -> None:
+def test_the_agents_own_call_is_whole_at_its_start() -> None:
     called, returned = answer(CALLED, RETURNED, STOP).content
     assert called == {
         "type": "mcp_tool_use",

@@ -45,7 +45,7 @@ def test_system_as_text_and_as_blocks() -> None:
         assert said(user("Hi"), system=prompt) == [("system", "Be brief."), ("user", "Hi")]
 
 
-def test_a_block_of_the_systems_that_is_no_text_is_shown_as_it_is_written() -> None:
+def test_a_system_block_that_is_no_text_is_shown_as_written() -> None:
     odd = {"type": "image", "source": {"type": "text"}}
     written = '{"type":"image","source":{"type":"text"}}'
     assert said({"role": "system", "content": [odd]}, user("Hi"), system=[odd]) == [

@@ -52,7 +52,7 @@ def test_a_choice_that_cannot_be_met(fields: dict[str, Any], fault: str) -> None
     assert raised.value.message == fault
 
 
-def test_a_schema_with_a_number_that_no_value_holds_is_sent_as_it_is_written() -> None:
+def test_a_schema_with_an_odd_number_is_sent_as_written() -> None:
     schema = '{"maximum": 123456789012345678901234567890}'
     body = request(tools=[TIDE]).replace(b'{"type": "object"}', schema.encode())
     (tool,) = parse(body, max_media=0, max_messages=9).tools

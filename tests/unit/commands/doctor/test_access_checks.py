@@ -79,7 +79,7 @@ async def test_a_header_that_nobody_is_believed_about_is_a_problem(tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("spoilt", "level"), [(False, "ok"), (True, "bad")])
-async def test_a_client_behind_nginx_names_no_user_unless_nginx_passes_the_header_on(spoilt: bool, level: str) -> None:
+async def test_nginx_clears_the_user_header_of_clients(spoilt: bool, level: str) -> None:
     config = Config(
         upstream="http://127.0.0.1:9",
         port=0,

@@ -207,7 +207,7 @@ def test_a_proxy_without_diagnostics_is_told_from_a_wrong_address() -> None:
     assert "--diagnostics on" in findings["proxy"]["text"]
 
 
-def test_a_proxy_that_is_not_running_is_told_from_one_that_cannot_be_tested() -> None:
+def test_a_stopped_proxy_is_told_from_an_untestable_one() -> None:
     with nginx(free_port()) as base:
         status, findings = examine(base)
     assert status == 2

@@ -124,7 +124,7 @@ def test_a_reason_has_a_key_only_where_it_is_no_argument_of_the_tool(schema: Any
     assert interrupt.reason_key == key
 
 
-def test_a_confirmation_of_no_tool_is_a_boolean_unless_its_schema_says_otherwise() -> None:
+def test_a_confirmation_of_no_tool_is_a_boolean_by_default() -> None:
     assert only(outcome({"id": "i1", "reason": "confirmation"})).schema == {"type": "boolean"}
     assert only(outcome({"id": "i1", "reason": "confirmation", "responseSchema": APPROVAL})).schema == APPROVAL
     assert only(outcome({"id": "i1", "reason": "confirmation", "toolCallId": "launch1"})).schema is None

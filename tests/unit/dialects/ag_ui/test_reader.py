@@ -164,7 +164,7 @@ def test_ten_megabytes_of_state_are_thrown_away_while_they_arrive() -> None:
     assert_never_held(frame("STATE_SNAPSHOT", snapshot="")[:-4])
 
 
-def test_a_snapshot_of_the_conversation_is_thrown_away_once_the_run_has_spoken() -> None:
+def test_a_snapshot_counts_for_nothing_behind_spoken_words() -> None:
     assert_never_held(frame("MESSAGES_SNAPSHOT", messages="")[:-4], before=b"".join(text("Six.")))
 
 
@@ -184,7 +184,7 @@ def assert_never_held(head: bytes, before: bytes = b"") -> None:
     assert [*reader.feed(b'"}\n\n' + DONE), *reader.flush(at_end=True)] == ENDED
 
 
-def test_a_snapshot_that_is_longer_than_a_frame_may_be_is_an_error_where_it_alone_is_the_answer() -> None:
+def test_a_snapshot_that_is_too_long_and_alone_is_an_error() -> None:
     snapshot = frame("MESSAGES_SNAPSHOT", messages=[{"role": "assistant", "content": "x" * 2 * MAX_FRAME}])
     pieces = [snapshot[place : place + 1000] for place in range(0, len(snapshot), 1000)]
     for reads in ([START, snapshot, DONE], [START, *pieces, DONE]):
@@ -417,7 +417,7 @@ def test_half_a_character_is_kept_for_its_other_half() -> None:
     assert read(*halves)[1:] == [TextDelta("\ud83c"), TextDelta("\udf0a")]
 
 
-def test_a_needed_frame_that_is_too_long_is_refused_and_what_came_before_is_not_lost() -> None:
+def test_a_needed_frame_that_is_too_long_loses_nothing_before_it() -> None:
     long = frame("TEXT_MESSAGE_CONTENT", messageId="a1", delta="x" * 2000)
     events = EventReader(max_frame=1024).feed(b"".join(text("Six.")) + long)
     assert [next(events), next(events)] == SAID

@@ -36,7 +36,7 @@ def messages_of(*conversation: Message) -> list[dict[str, Any]]:
     return messages
 
 
-def test_everything_that_either_generation_requires_is_there_and_the_version() -> None:
+def test_both_generations_find_what_they_require() -> None:
     body = body_of(Turn((Text("Hi"),)))
     assert body.keys() == REQUIRED_IN_0 | {"protocolVersion"}
     assert body["protocolVersion"] == PROTOCOL_VERSION

@@ -85,7 +85,7 @@ def test_nothing_that_was_said_becomes_an_argument(said: dict[str, Any]) -> None
     assert told == {"approved": True}
 
 
-def test_arguments_are_edited_only_as_a_whole_and_where_the_schema_says_so() -> None:
+def test_arguments_are_edited_as_a_whole_by_the_schema() -> None:
     edited = {"ship": "Kon-Tiki", "reason": "race"}
     said = json.dumps({"confirmed": True, "editedArgs": edited})
     told = payload(tool(AGENT_FRAMEWORK), confirmed=True, text=said)

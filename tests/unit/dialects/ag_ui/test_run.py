@@ -85,7 +85,7 @@ def test_a_message_that_is_opened_again_goes_on() -> None:
     assert read(*pieces, *pieces)[:4] == [TextStarted(True), TextDelta("Six"), TextStarted(False), TextDelta("Six")]
 
 
-def test_a_thought_that_is_opened_again_goes_on_and_two_at_a_time_are_told_one_by_one() -> None:
+def test_thoughts_that_are_opened_again_or_together() -> None:
     begin, end = (("REASONING_MESSAGE_START", {"messageId": "z1"}), ("REASONING_MESSAGE_END", {"messageId": "z1"}))
     pieces = [("REASONING_MESSAGE_CONTENT", {"messageId": name, "delta": name}) for name in ("z1", "z2", "z1")]
     assert read(begin, *pieces, end, end)[:-2] == [
@@ -108,7 +108,7 @@ def test_a_call_that_goes_on_behind_a_text_is_one_call() -> None:
 # Sub-agents
 
 
-def test_what_goes_on_with_a_sub_agents_item_is_inside_without_its_mark_too() -> None:
+def test_what_continues_a_sub_agents_item_is_inside() -> None:
     marked = {"subagentRunId": "s1"}
     steps = [
         (START, {"messageId": "m1", **marked}),

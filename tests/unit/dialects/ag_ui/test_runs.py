@@ -68,7 +68,7 @@ def test_a_replay_that_failed_is_not_the_answers_failure() -> None:
     assert told == [RunStarted(), RunStarted(), *said("Six."), *ENDED]
 
 
-def test_the_last_run_is_the_answer_of_an_agent_that_names_its_runs_itself() -> None:
+def test_the_last_run_is_the_answer_of_a_naming_agent() -> None:
     runs = new_runs()
     assert texts([*run(runs, "r0", "no"), *run(runs, "own", "Six.")]) == []
     assert (runs.finished, runs.flush_delay) == (True, NEXT_RUN_WAIT)
@@ -81,7 +81,7 @@ def test_a_failed_run_under_another_name_is_a_failure_if_nothing_follows() -> No
     assert runs.flush(at_end=True) == [*said("Six"), RunFailed("It broke.")]
 
 
-def test_a_run_under_another_name_that_takes_longer_than_a_replay_is_told() -> None:
+def test_a_slow_run_under_another_name_is_told() -> None:
     runs = new_runs()
     assert [*runs.start("own"), *say(runs, "Six")] == [RunStarted()]
     assert runs.flush_delay == REPLAY_WAIT

@@ -251,7 +251,7 @@ def test_it_knows_when_the_run_is_over(frames: list[bytes], expected: list[Event
     assert reader.finished == any(isinstance(event, RunEnded | RunFailed) for event in expected)
 
 
-def test_a_run_that_is_joined_in_its_middle_has_one_end_and_no_need_for_copies() -> None:
+def test_a_run_that_is_joined_in_its_middle_has_one_end() -> None:
     """`/events` begins wherever the run is."""
     reader = EventReader(max_frame=MAX_FRAME, resumed=True)
     frames = [frame("content_delta", delta="Six."), COPY_FRAMES["message"], end()]
@@ -455,7 +455,7 @@ def test_half_a_character_is_kept_for_its_other_half() -> None:
     assert read(*halves) == [TextDelta("\ud83c"), TextDelta("\udf0a")]
 
 
-def test_a_needed_frame_that_is_too_long_is_refused_and_what_came_before_is_not_lost() -> None:
+def test_a_needed_frame_that_is_too_long_loses_nothing_before_it() -> None:
     reader = EventReader(max_frame=1024)
     events = reader.feed(frame("content_delta", delta="Six.") + frame("content_delta", delta="x" * 2000))
     assert next(events) == TextDelta("Six.")

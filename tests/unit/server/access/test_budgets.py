@@ -83,7 +83,7 @@ async def test_runs_that_go_on_count_as_the_estimate() -> None:
     await run(budgets, who)
 
 
-async def test_a_run_that_never_began_counts_as_nothing_and_an_incomplete_one_as_the_estimate() -> None:
+async def test_an_incomplete_run_counts_as_the_estimate() -> None:
     budgets, who = Budgets(None), caller(runs_per_day=1, tokens_per_day=1000)
     for _ in range(3):
         charge, _ = await budgets.admit(who, estimate=100)
@@ -135,7 +135,7 @@ async def test_the_day_after_it_begins_anew(monkeypatch: pytest.MonkeyPatch) -> 
         await run(budgets, who)
 
 
-async def test_a_run_over_the_turn_of_a_month_belongs_to_the_month_in_which_it_began(
+async def test_a_run_belongs_to_the_month_in_which_it_began(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     budgets, who = Budgets(None), caller(tokens_per_month=50, runs_per_day=1)
@@ -162,7 +162,7 @@ async def test_processes_that_share_a_redis_share_the_counts(redis_server: Redis
         assert await counted(second) == Count(5, 1)
 
 
-async def test_without_redis_each_process_counts_alone_and_nothing_is_refused_for_it(own_redis: RedisServer) -> None:
+async def test_without_redis_each_process_counts_alone(own_redis: RedisServer) -> None:
     async with connect(own_redis.url) as redis:
         budgets, who = Budgets(redis), caller(runs_per_day=2)
         charge, _ = await budgets.admit(who, estimate=1)

@@ -135,7 +135,7 @@ def frozen(server: RedisServer) -> None:
 
 
 @pytest.mark.parametrize("gone", [stopped, frozen])
-async def test_without_redis_each_process_counts_by_itself_and_waits_for_it_once(
+async def test_without_redis_each_process_waits_for_it_once(
     own_redis: RedisServer,
     gone: Callable[[RedisServer], None],
     caplog: pytest.LogCaptureFixture,

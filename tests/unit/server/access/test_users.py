@@ -51,7 +51,7 @@ def test_a_header_is_believed_only_from_the_trusted(
     assert found.name == caller.name
 
 
-def test_a_header_that_comes_twice_is_refused_and_an_empty_one_names_nobody() -> None:
+def test_a_user_header_that_is_repeated_or_empty() -> None:
     finder = users("header:X-User", "header:X-Mail")
     with pytest.raises(InvalidRequest, match="more than once"):
         finder.identify(TRUSTED, headers(("X-User", "ada"), ("x-user", "bob")), LOOPBACK)
@@ -92,7 +92,7 @@ def test_a_caller_with_credentials_is_not_kept() -> None:
     assert finder.identify(own, ADA, LOOPBACK) is not finder.identify(own, ADA, LOOPBACK)
 
 
-def test_users_of_one_key_and_equal_users_of_two_keys_have_scopes_of_their_own() -> None:
+def test_every_user_of_every_key_has_a_scope() -> None:
     other = Caller("other", "scope 2")
     scopes = [each.scope for each in (KEY, KEY.for_user("ada"), KEY.for_user("bob"), other.for_user("ada"))]
     assert len({*scopes}) == len(scopes)

@@ -50,7 +50,7 @@ async def test_no_ping_comes_before_the_commit(proxy: StartProxy, agent: Agent) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", [closing(), [failure("Model exploded")]])
-async def test_a_first_word_that_comes_just_when_patience_ends_is_no_second_opening(
+async def test_a_first_word_at_the_end_of_patience_opens_once(
     proxy: StartProxy, agent: Agent, ending: list[bytes]
 ) -> None:
     """Both commit; the role goes out once, and the text after it."""

@@ -299,7 +299,7 @@ async def test_after_the_first_write_every_read_is_pushed_within_its_callback() 
 
 
 @pytest.mark.parametrize("failure", [FAULT, RunFailed("no")])
-async def test_a_failure_in_a_pushed_read_is_raised_behind_what_stood_before_it(failure: Event | Exception) -> None:
+async def test_a_failure_in_a_read_is_raised_behind_its_events(failure: Event | Exception) -> None:
     run, scene = await pushing()
     assert not run.come(TextDelta("b"), failure, TextDelta("never"))
     with pytest.raises(ProxyError):
@@ -357,7 +357,7 @@ async def test_a_slow_client_pauses_the_run_and_resumes_it() -> None:
     assert scene.sent == b"<abcbc"
 
 
-async def test_what_was_on_its_way_still_goes_out_in_order_while_the_client_is_slow() -> None:
+async def test_a_slow_client_gets_what_was_on_its_way_in_order() -> None:
     """And only one waits for it."""
     run, scene = await pushing()
     scene.answer.slow = True

@@ -513,9 +513,7 @@ async def test_a_call_of_the_agents_own_tool_stays_inside(proxy: StartProxy, age
     assert (answer.text, answer.tool_calls, answer.finish_reason) == ("It is noon.", [], "stop")
 
 
-async def test_a_tool_that_waits_for_a_confirmation_nobody_can_give_is_an_error(
-    proxy: StartProxy, agent: Agent
-) -> None:
+async def test_a_tool_that_waits_for_nobody_is_an_error(proxy: StartProxy, agent: Agent) -> None:
     asks = enveloped("tool_confirmation_required", {"callId": "c1", "name": "danger", "input": {}})
     agent.plays(OPENING, text("Shall I?"), asks, "stall")
     answer = check_stream((await (await proxy()).chat()).body, include_usage=False)
@@ -563,9 +561,7 @@ async def test_a_client_may_use_its_connection_again(proxy: StartProxy, agent: A
 # Slow clients
 
 
-async def test_a_client_that_takes_nothing_is_dropped_and_the_agent_is_held_back(
-    proxy: StartProxy, agent: Agent
-) -> None:
+async def test_a_client_that_reads_nothing_is_dropped(proxy: StartProxy, agent: Agent) -> None:
     """What the agent could send lies in the buffers of two sockets; the proxy holds none of it."""
     agent.replies("/send", Reply(Pouring("x" * 10_000, count=5000)))
     front = await proxy(send_timeout=0.3)

@@ -93,9 +93,7 @@ async def test_a_stream_has_the_events_and_the_pauses_that_were_asked_for(proxy:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("form", "ping"), [("chunk", PING), ("comment", b": ping\n\n")])
-async def test_a_silence_stands_behind_the_first_event_with_the_pings_that_were_asked_for(
-    proxy: StartProxy, form: str, ping: bytes
-) -> None:
+async def test_a_silence_is_filled_with_the_pings_asked_for(proxy: StartProxy, form: str, ping: bytes) -> None:
     """In the form in which answers have them."""
     proxied = await proxy(keep_alive_form=form)
     assert json.loads((await proxied.get(BASE)).body)["keep_alive_form"] == form

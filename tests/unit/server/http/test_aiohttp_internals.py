@@ -79,7 +79,7 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_connection_is_idle_until_a_request_is_there_and_once_it_is_answered() -> None:
+async def test_a_connection_is_idle_between_requests() -> None:
     gate = asyncio.Event()
 
     async def handler(_request: web.BaseRequest) -> web.StreamResponse:
@@ -114,9 +114,7 @@ async def test_a_connection_is_idle_until_a_request_is_there_and_once_it_is_answ
     ],
     ids=["no body", "no body yet", "half a body", "a body", "half of the next", "the next"],
 )
-async def test_a_request_is_read_when_its_body_is_and_there_is_no_other_behind_it(
-    sent: list[bytes], expected: bool
-) -> None:
+async def test_a_request_is_read_when_its_body_is(sent: list[bytes], expected: bool) -> None:
     async def handler(_request: web.BaseRequest) -> web.StreamResponse:
         await asyncio.Event().wait()
         return web.Response()
@@ -129,7 +127,7 @@ async def test_a_request_is_read_when_its_body_is_and_there_is_no_other_behind_i
         assert connection.has_read_request is expected
 
 
-async def test_bytes_that_are_no_request_are_a_parse_error_until_they_are_answered() -> None:
+async def test_bytes_that_are_no_request_are_a_parse_error() -> None:
     async def handler(_request: web.BaseRequest) -> web.StreamResponse:
         return web.Response()
 
@@ -146,7 +144,7 @@ async def test_bytes_that_are_no_request_are_a_parse_error_until_they_are_answer
         assert connection.failed[0] == 400
 
 
-async def test_a_queued_error_is_answered_by_handle_error_and_ends_the_connection() -> None:
+async def test_a_queued_error_is_answered_and_ends_the_connection() -> None:
     served = []
 
     async def handler(request: web.BaseRequest) -> web.StreamResponse:
@@ -239,7 +237,7 @@ async def test_properties_of_a_request_are_computed_again_when_they_were_freed()
         assert seen == [("/a b", "localhost", "c=d")] * 2
 
 
-async def test_an_idle_connection_is_closed_in_time_behind_a_request_that_freed_its_timer() -> None:
+async def test_an_idle_connection_is_closed_without_its_own_timer() -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         release_unused(request)
         await asyncio.sleep(0.06)

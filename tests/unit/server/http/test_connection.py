@@ -78,7 +78,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("coding", "body"), BROKEN.values(), ids=BROKEN)
-async def test_a_body_that_breaks_its_coding_is_refused_and_the_connection_goes_on(
+async def test_a_body_with_a_broken_coding_is_refused(
     proxy: StartProxy, agent: Agent, caplog: pytest.LogCaptureFixture, coding: str, body: bytes
 ) -> None:
     """Its framing is whole: what is wrong is only what it holds."""

@@ -114,7 +114,7 @@ def only(received: Received, name: str) -> str:
 
 
 @pytest.mark.parametrize("asked", ANSWERS, ids=str)
-async def test_every_answer_says_which_request_it_was_how_long_it_took_and_which_version_it_speaks(
+async def test_every_answer_has_the_id_the_time_and_the_version(
     proxy: StartProxy, talking: Agent, asked: Asked
 ) -> None:
     received = await ask(await proxy(max_body=4000), asked)
@@ -333,9 +333,7 @@ async def test_an_allowed_page_may_read_every_answer_and_what_helps_it(
 
 
 @pytest.mark.parametrize("asked", ANSWERS, ids=str)
-async def test_another_page_may_read_nothing_and_caches_are_told_that_it_differs(
-    proxy: StartProxy, talking: Agent, asked: Asked
-) -> None:
+async def test_another_page_may_read_nothing(proxy: StartProxy, talking: Agent, asked: Asked) -> None:
     front = await proxy(cors=PAGE, max_body=4000, api_key=("k",))
     received = await ask(front, asked, Origin=OTHER_PAGE, Authorization="Bearer k")
     assert cors_headers(received) == set()

@@ -124,9 +124,7 @@ async def test_an_idempotency_key_holds_for_all_workers(
     assert len(agent.runs) == 1
 
 
-async def test_a_key_that_belongs_to_another_request_is_refused_and_stays_the_others(
-    workers: tuple[Proxy, Proxy], agent: Agent
-) -> None:
+async def test_a_key_of_another_request_is_refused(workers: tuple[Proxy, Proxy], agent: Agent) -> None:
     agent.plays(run("Hello"))
     a, b = workers
     first = await a.post(chat_body(), headers=KEY)
@@ -166,7 +164,7 @@ async def test_a_failure_in_the_stream_is_sent_again(workers: tuple[Proxy, Proxy
     assert len(agent.runs) == 1
 
 
-async def test_a_request_that_never_reached_the_agent_may_run_at_the_other_worker(
+async def test_an_unsent_request_may_run_at_the_other_worker(
     proxy: StartProxy, redis_server: RedisServer, agent: Agent
 ) -> None:
     agent.plays(run("Hello"))
@@ -198,7 +196,7 @@ async def test_when_the_first_worker_gives_its_run_up_the_one_that_waits_runs(
     agent.kept_sessions |= {each.session for each in agent.runs}
 
 
-async def test_an_answer_that_is_too_long_for_redis_is_gone_for_the_other_worker(
+async def test_an_answer_too_long_for_redis_is_gone_elsewhere(
     workers: tuple[Proxy, Proxy], agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agent.plays(run("x" * claims.MAX_OUTCOME_SIZE))

@@ -223,13 +223,13 @@ async def test_what_is_kept_holds_nobody_back() -> None:
     assert stream(made).write_now(b"x" * 2 * HIGH_WATER)
 
 
-def test_a_run_whose_client_comes_back_soon_continues_longer_after_each_break() -> None:
+def test_a_run_continues_longer_after_each_break() -> None:
     made = recording()
     made.grace, made.is_retried_soon = 8, True
     assert [made.next_grace() for _ in range(5)] == [2, 4, 8, 8, 8]
 
 
-def test_a_run_with_a_key_continues_for_its_grace_and_one_that_cannot_be_repeated_stops() -> None:
+def test_a_run_with_a_key_continues_for_its_grace() -> None:
     made = recording(largest=3)
     made.grace = 30
     assert [made.next_grace() for _ in range(2)] == [30, 30]

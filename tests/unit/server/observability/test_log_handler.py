@@ -90,7 +90,7 @@ def test_without_a_loop_each_line_is_written_at_once() -> None:
     assert stream.seen == ["one\n", "two\n"]
 
 
-def test_lines_that_a_stopped_loop_did_not_write_are_written_by_the_next_loop() -> None:
+def test_lines_of_a_stopped_loop_are_written_by_the_next() -> None:
     stream = Writes()
     handler = TurnHandler(stream)
 

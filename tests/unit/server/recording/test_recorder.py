@@ -234,7 +234,7 @@ async def test_a_failure_in_mid_answer_is_recorded(agent: Agent, proxy: StartPro
 
 @pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize("stream", [True, False])
-async def test_an_agent_that_is_run_again_for_a_confirmation_is_recorded_with_all_its_runs(
+async def test_all_runs_of_a_confirmation_are_recorded(
     agent: Agent, proxy: StartProxy, tmp_path: Path, stream: bool, masked: bool
 ) -> None:
     """Each run has an id of its own, as the request said."""

@@ -183,7 +183,7 @@ ANSWERS: dict[str, Callable[[], tuple[list[Part], Message]]] = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_the_digest_of_an_answer_is_that_of_the_conversation_that_comes_back(name: str) -> None:
+def test_an_answers_digest_is_that_of_the_returned_conversation(name: str) -> None:
     chunks, message = ANSWERS[name]()
     before = [said("user", "When is high tide?")]
     assert of_answer(before, *chunks, AnswerFinished(FinishReason.STOP)) == digest(*before, message)

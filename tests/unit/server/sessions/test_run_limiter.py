@@ -115,7 +115,7 @@ async def test_who_leaves_while_waiting_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize("order", ["granted first", "left first"])
-async def test_a_permit_that_is_given_in_the_moment_of_leaving_goes_to_the_next(order: str) -> None:
+async def test_a_permit_given_to_one_who_leaves_goes_to_the_next(order: str) -> None:
     limiter = new_limiter()
     first = await limiter.acquire(ANYBODY)
     leaving, staying = (asyncio.create_task(limiter.acquire(ANYBODY)) for _ in range(2))

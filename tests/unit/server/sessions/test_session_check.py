@@ -102,7 +102,7 @@ async def test_the_first_use_of_a_name_is_no_loss(front: StartFront, caplog: pyt
     there.keep_sessions()
 
 
-async def test_a_session_that_another_proxy_used_before_is_not_taken_for_a_new_one(front: StartFront) -> None:
+async def test_a_session_that_another_proxy_used_is_not_new(front: StartFront) -> None:
     """The frames' numbers tell, though this proxy has never heard of the session."""
     one = await front()
     await one.ask("When is high tide?", name="harbour")

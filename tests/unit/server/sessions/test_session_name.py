@@ -47,7 +47,7 @@ def test_a_name_has_a_length(place: str, param: str) -> None:
     assert (caught.value.status, caught.value.param, caught.value.code) == (400, param, "string_above_max_length")
 
 
-def test_the_name_that_the_clients_api_found_counts_behind_the_default_place_alone() -> None:
+def test_the_apis_own_session_name_counts_last() -> None:
     assert session_name({}, {}, ("x-session-id",), "found") == "found"
     assert session_name({"x-session-id": "mine"}, {}, ("x-session-id",), "found") == "mine"
     assert session_name({}, {}, ("none",), "found") == session_name({}, {}, ("user",), "found") == ""

@@ -411,7 +411,7 @@ async def test_the_own_session_that_heard_something_else_since_is_not_exact(plai
     assert second.history == "fold"
 
 
-async def test_under_a_name_of_whole_conversations_a_users_message_begins_another(plain: House) -> None:
+async def test_a_users_message_begins_another_conversation(plain: House) -> None:
     own = await answered(plain, wanted(HELLO, name="harbour"))
     await answered(plain, wanted(*WHOLE, name="harbour"))
     begun = await lease_of(plain, wanted(HELLO, name="harbour"))
@@ -547,7 +547,7 @@ async def test_a_session_that_cannot_be_put_back_is_closed(recognising: House, m
     assert await recognising.settled() == ["close", "release"]
 
 
-async def test_looking_for_old_sessions_survives_a_store_that_cannot_be_reached(
+async def test_the_sweep_survives_a_store_that_cannot_be_reached(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("oaicompat_proxy.server.sessions.sessions.SWEEP_INTERVAL", 0.001)
@@ -566,9 +566,7 @@ async def test_looking_for_old_sessions_survives_a_store_that_cannot_be_reached(
     await asyncio.wait([sweeping])
 
 
-async def test_looking_for_old_sessions_ends_although_its_cancellation_was_swallowed(
-    plain: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_sweep_ends_although_a_cancellation_was_lost(plain: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a client of Redis's may do that waits for an answer with a time limit."""
     monkeypatch.setattr("oaicompat_proxy.server.sessions.sessions.SWEEP_INTERVAL", 0.001)
     asked = asyncio.Event()

@@ -227,9 +227,7 @@ async def test_every_key_in_redis_ends_by_itself(redis_server: RedisServer) -> N
         assert all([TTL - 5 < await redis.ttl(key) <= TTL for key in keys])
 
 
-async def test_a_session_that_was_closed_for_its_age_is_not_taken_before_its_key_ends(
-    redis_server: RedisServer, clock: Clock
-) -> None:
+async def test_an_expired_session_is_not_taken_again(redis_server: RedisServer, clock: Clock) -> None:
     async with redis_client.connect(redis_server.url) as redis:
         store = RedisStore(redis, ttl=TTL, size=9)
         await store.put("d1", "s1")

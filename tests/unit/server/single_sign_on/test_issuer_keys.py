@@ -57,9 +57,7 @@ async def test_the_keys_are_fetched_once(issuer: Issuer) -> None:
     assert issuer.fetches == {CONFIGURATION: 1, JWKS: 1}
 
 
-async def test_a_new_key_is_found_at_once_and_invented_ones_cost_one_fetch_a_minute(
-    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_unknown_key_ids_cost_one_fetch_a_minute(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = keys_of(issuer)
     await keys.find(ONE, ttl=HOUR)
     issuer.keys.append(SECOND.jwk())

@@ -405,7 +405,7 @@ async def test_the_connection_that_was_used_last_is_used_first(gateway: Gateway)
 
 
 @on_every_loop
-async def test_a_connection_that_nobody_uses_is_closed_before_the_gateway_would(
+async def test_an_unused_connection_is_closed_before_the_gateway_would(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert http_client.KEEP_ALIVE == 4.0

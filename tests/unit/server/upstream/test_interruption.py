@@ -155,9 +155,7 @@ async def test_an_answer_that_was_read_to_its_end_is_not_aborted(proxy: StartPro
 
 
 @pytest.mark.slow
-async def test_a_session_that_is_kept_loses_its_run_and_nothing_else_where_the_gateway_can_interrupt(
-    front: StartFront, wire: str
-) -> None:
+async def test_a_kept_session_loses_its_run_alone(front: StartFront, wire: str) -> None:
     words = tuple(f"word{number} " for number in range(300))
     gateway = GatewaySettings(pace=0.01, recordings={"go": Script((Tick((Say(words),)),))})
     there = await front(gateway, session_drain=60.0)

@@ -127,9 +127,7 @@ async def test_it_listens_before_it_closes(agent: Agent) -> None:
         assert paths(agent).count(EVENTS) == 1
 
 
-async def test_a_greeting_that_does_not_come_holds_a_close_up_for_a_moment_only(
-    agent: Agent, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_missing_greeting_delays_a_close_for_a_moment(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "CONNECTION_EVENT_TIMEOUT", 0.02)
     plays_events(agent, Reply(["stall"]))
     async with closer_of(agent.url) as closer:
@@ -287,7 +285,7 @@ async def test_a_close_on_an_idle_connection_is_tried_again_too(agent: Agent, tr
     assert (closer.retried, closer.gave_up) == (2, 0)
 
 
-async def test_a_close_on_an_idle_connection_is_not_repeated_without_the_credentials(agent: Agent) -> None:
+async def test_a_close_is_not_repeated_without_the_credentials(agent: Agent) -> None:
     agent.replies("/invoke", answer(None), answer({}, 401))
     async with closer_of(agent.url) as closer:
         await closer.close("the first")

@@ -456,7 +456,7 @@ def test_content_parts_of_all_messages_are_counted_together() -> None:
     assert excess(messages=messages) == ("messages", "array_above_max_length")
 
 
-def test_tool_calls_are_counted_with_the_parts_and_before_anything_else_is_looked_at() -> None:
+def test_tool_calls_are_counted_first_with_the_parts() -> None:
     calls = [{}] * 4
     messages = [USER, {"role": "assistant", "content": None, "tool_calls": calls}]
     assert excess(messages=messages) == ("messages", "array_above_max_length")
