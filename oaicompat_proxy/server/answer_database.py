@@ -1,6 +1,6 @@
-"""Stored answers in a file (setting `response_db`), for the processes of one machine: a restart loses none.
+"""Stored answers in an SQLite file (setting `response_db`): the processes of one machine share it, also over restarts.
 
-SQLite does the work in a thread of its own, so no other request waits for the disk.
+All SQLite calls run in one thread, so the event loop does not wait for the disk.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 LOCK_WAIT = 2.0
-"""Seconds for which a write waits for one of another process."""
+"""Seconds for which a write waits for the lock of another process."""
 
 MOST_BYTES = 1024 * 1024 * 1024
-"""Of all entries of one caller."""
+"""Bytes of all entries of one caller."""
 
 MOST_EVICTED = 1000
-"""Entries that one write deletes at most to make room, so that its time is bounded."""
+"""Entries that one write may delete to make room, so that its time is bounded."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -52,7 +52,7 @@ CREATE TRIGGER IF NOT EXISTS count_deleted AFTER DELETE ON entries BEGIN
     DELETE FROM totals WHERE scope = old.scope AND entries = 0;
 END;
 """
-"""`totals` has what the bounds need, so that no write counts the entries of its caller."""
+"""`totals` has the number and bytes of each caller's entries, so that a write need not count them."""
 
 _PUT = """
 INSERT INTO entries (key, scope, added, until, value) VALUES (?, ?, ?, ?, ?)
@@ -65,10 +65,10 @@ _REPLACE = "UPDATE entries SET added = ?, until = ?, value = ? WHERE key = ? AND
 
 
 class AnswerDatabase:
-    """For all processes that open the file. The oldest entries of a caller give way to its newest ones."""
+    """The store in one file. A caller's oldest entries are evicted when its bounds are exceeded."""
 
     def __init__(self, path: Path, bounds: Bounds, *, most_bytes: int = MOST_BYTES) -> None:
-        """`most_bytes`: of all entries of one caller. Raises ConfigError for a file that cannot be used."""
+        """`most_bytes`: bytes of all entries of one caller. Raises ConfigError for a file that cannot be used."""
         self._path = path
         self._ttl = bounds.ttl
         self._most = bounds.entries
@@ -78,7 +78,7 @@ class AnswerDatabase:
         self._connection: sqlite3.Connection | None = None
         try:
             path.touch(mode=0o600)  # prompts are in it
-            with contextlib.closing(_connect(path)) as connection:  # a fork must not share one
+            with contextlib.closing(_connect(path)) as connection:  # not kept: a fork must not share a connection
                 connection.executescript(_SCHEMA)
         except (sqlite3.Error, OSError) as error:
             raise ConfigError(f"--response-db cannot use {path}: {error}") from None
@@ -90,12 +90,12 @@ class AnswerDatabase:
             log.warning("an answer could not be stored in the file of --response-db")
 
     async def add_new(self, scope: str, name: str, value: bytes) -> bytes | None:
-        """Adds an entry, or returns the value that it has already. Raises SessionsUnavailable."""
+        """Adds an entry and returns None, or returns the value of an existing entry. Raises SessionsUnavailable."""
         key = entry_key(scope, name)
 
         def work(connection: sqlite3.Connection) -> bytes | None:
             expired = "DELETE FROM entries WHERE key = ? AND until < ?"
-            connection.execute(expired, (key, time.time()))  # a write first: no other process comes in between
+            connection.execute(expired, (key, time.time()))  # a write first: it locks out other processes
             row = connection.execute("SELECT value FROM entries WHERE key = ?", (key,)).fetchone()
             if row is not None:
                 return bytes(row[0])
@@ -169,7 +169,7 @@ class AnswerDatabase:
         return bool(changed)
 
     def _make_room(self, connection: sqlite3.Connection, owner: str, now: float) -> None:
-        """Deletes what has expired, and the oldest entries of an owner who has too many."""
+        """Deletes expired entries, and the oldest entries of an owner above its bounds."""
         connection.execute(
             "DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE until < ? LIMIT ?)", (now, MOST_EVICTED)
         )
@@ -183,9 +183,9 @@ class AnswerDatabase:
             )
 
 
-def _range_of(beginning: str) -> tuple[str, str]:
-    """The first and the last text of hexadecimal digits that begins so."""
-    return beginning, f"{beginning}g"
+def _range_of(prefix: str) -> tuple[str, str]:
+    """The bounds of all hexadecimal texts with this prefix."""
+    return prefix, f"{prefix}g"
 
 
 def _find(connection: sqlite3.Connection, scope: str, names: Iterable[str], most: int) -> dict[str, bytes]:
@@ -201,16 +201,16 @@ def _find(connection: sqlite3.Connection, scope: str, names: Iterable[str], most
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """A power failure may lose the latest writes, and never damages the file."""
+    """With these settings a power failure may lose the latest writes, but does not damage the file."""
     connection = sqlite3.connect(path, timeout=LOCK_WAIT, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten: prompts were in it
+    connection.execute("PRAGMA secure_delete = ON")  # overwrites deleted entries, which may hold prompts
     return connection
 
 
 def _write_back(connection: sqlite3.Connection) -> None:
-    """Moves what was written from the log beside the file into the file, so that the log has no copy of it."""
+    """Empties the write-ahead log, so that it keeps no copy of deleted entries."""
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

@@ -157,7 +157,7 @@ class _Identification(TypedDict):
 
 
 def _identification(config: Config, secrets: Secrets, issuers: Issuers) -> _Identification:
-    """What tells who asks. Raises ConfigError."""
+    """The objects that identify callers and users. Raises ConfigError."""
     authenticator = Authenticator(config)
     users = Users(config, derive_keys(config, secrets, salt="users")) if config.user_from else None
     single_sign_on = _single_sign_on(config, authenticator, users, issuers) if config.jwt_issuer else None
@@ -167,7 +167,7 @@ def _identification(config: Config, secrets: Secrets, issuers: Issuers) -> _Iden
 def _single_sign_on(
     config: Config, authenticator: Authenticator, users: Users | None, issuers: Issuers
 ) -> SingleSignOn:
-    """Raises ConfigError without the packages."""
+    """Raises ConfigError if the packages of the extra `sso` are missing."""
     if not all(map(find_spec, ("jwt", "cryptography"))):
         raise ConfigError("--jwt-issuer needs the package PyJWT: pip install 'oaicompat-proxy[sso]'")
     return SingleSignOn(config, authenticator, users, issuers)

@@ -59,7 +59,9 @@ if (found and redis.sha1hex(found) or '') ~= ARGV[7] then return 0 end
 """
     + SET_BOUNDED_BY_OWNER
 )
-"""The same for a key whose value has not changed. `ARGV[7]`: its SHA-1 in hexadecimal digits; empty if it is new."""
+"""Like SET_BOUNDED_BY_OWNER, but only if the key's value has not changed.
+
+`ARGV[7]`: the SHA-1 of the old value in hexadecimal digits; empty if there must be none."""
 
 DELETE_OF_OWNER = """
 for _, key in ipairs({unpack(KEYS, 4)}) do

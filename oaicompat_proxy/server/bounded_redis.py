@@ -14,7 +14,7 @@ FAIL_FAST_SECONDS = 5.0
 """Seconds of failing fast after a timeout. A successful probe ends it earlier."""
 
 LATE = 0.1
-"""The last seconds of a time limit begin anew if the process itself stood still: the reply may be there already."""
+"""Seconds by which a time limit is extended if this process was blocked: the reply may have arrived meanwhile."""
 
 PROBES = ContextVar("oaicompat_proxy.probes", default=False)
 """Set in a background task whose commands are sent even while others fail fast."""
@@ -33,7 +33,7 @@ class BoundedRedis(Redis):
 
     @contextlib.asynccontextmanager
     async def in_time(self) -> AsyncIterator[None]:
-        """For commands over a connection of the pool. Raises TimeoutError."""
+        """Applies the time limit to commands on a connection of the pool. Raises TimeoutError."""
         loop = asyncio.get_running_loop()
         if loop.time() < self._fail_fast_until and not PROBES.get():
             raise TimeoutError("Redis did not answer in time a moment ago; failing fast")

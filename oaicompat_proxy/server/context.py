@@ -30,7 +30,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class KeptRecord(Protocol):
-    """As `idempotency.kept_answer.KeptAnswer` has it."""
+    """The interface of `idempotency.kept_answer.KeptAnswer`."""
 
     background: bool
 
@@ -42,7 +42,7 @@ class KeptRecord(Protocol):
 
 
 class HeldEntry(Protocol):
-    """As `endpoints.changed_entry.ChangedEntry` has it."""
+    """The interface of `endpoints.changed_entry.ChangedEntry`."""
 
     @property
     def release(self) -> Callable[[], Awaitable[None]]: ...
@@ -68,9 +68,9 @@ class RequestContext:
     rate_headers: Mapping[str, str] | None = None
     """Headers of the response about the caller's rate limit, if there is one."""
     body: bytes | BaseException | None = None
-    """The request's body, or why it could not be read, if it was read to find out whether the run is a new one."""
+    """The request's body, or the error of reading it, if it was read before the handler."""
     parsed: ParsedBody | None = None
-    """The same, if it was parsed, too."""
+    """The parsed body, if it was parsed before the handler."""
     answer_id: str = ""
     """The id of the answer, if it was known before the request was parsed."""
     kept: KeptRecord | None = None
@@ -78,14 +78,14 @@ class RequestContext:
     entry: HeldEntry | None = None
     """The stored entry that the answer changes."""
     charge: Charge = field(init=False, repr=False)
-    """Only of a run whose caller is counted."""
+    """Only for a caller whose usage is counted."""
     report: RunReport = field(init=False, repr=False)
-    """Only of a request that is to run the agent."""
+    """Only for a request that runs the agent."""
     sinks: SinkFactory | None = None
-    """Receive the answer instead of the client's connection if retries of the request can be recognised."""
+    """Makes the sinks that receive the answer instead of the client's connection, if several requests share it."""
 
     def take_body(self) -> bytes | None:
-        """What is in `body`, once. Raises the error that stands there."""
+        """Returns `body` and sets it to None. Raises the error if the body could not be read."""
         body, self.body = self.body, None
         if isinstance(body, BaseException):
             raise body
@@ -108,9 +108,9 @@ class ServerRuntime:
     origins: OriginPolicy
     """The allowed web pages, and the allowed host names of the server."""
     users: Users | None
-    """Only if users are told apart."""
+    """Only with the setting `user_from`."""
     single_sign_on: SingleSignOn | None
-    """Only if tokens are accepted beside API keys."""
+    """Only with the setting `jwt_issuer`."""
     upstream_tokens: Sequence[str]
     """The tokens of all gateways; no response may contain one."""
 
@@ -123,7 +123,7 @@ class ServerRuntime:
     public: frozenset[Handler]
     """Handlers that need no key."""
     probes: frozenset[Handler]
-    """Handlers whose callers' pages are not checked: a page learns nothing from them, or they check it themselves."""
+    """Handlers for which `Origin` and `Host` are not checked: their responses reveal nothing, or they check both."""
     issuers: Issuers
     secrets: Secrets
     """The random secrets of the process."""
@@ -133,18 +133,18 @@ class ServerRuntime:
     rate_limiter: RateLimiter
     budgets: Budgets
     processor: ProcessorThread
-    """Takes the checks of answers that are long."""
+    """Runs the checks of long answers."""
 
 
 SERVER = web.AppKey("oaicompat_proxy.server", ServerRuntime)
-"""In the application of `create_app`, and in those below it."""
+"""Set in the application of `create_app`, and in its subapplications."""
 
 EXPOSED = web.AppKey("oaicompat_proxy.exposed", bool)
 """Whether other machines can connect to a listening socket; unset if this program does not open the sockets."""
 
 
 def server_of(request: web.Request) -> ServerRuntime:
-    """Works in every middleware, also where the application is mounted in another one. Behind the error middleware
-    the request's context has the runtime at hand.
+    """Works in every middleware, also if the application is mounted in another one. Handlers read `server` of the
+    request's context instead.
     """
     return request.match_info.apps[-1][SERVER]

@@ -1,4 +1,4 @@
-"""The keys of stored entries, which tell nobody whose they are, and the bound of what one request reads."""
+"""The keys of stored entries, which do not reveal the caller, and the bound of the bytes that one request reads."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _PART = "\0"
 
 
 def scope_key(scope: str) -> str:
-    """Of all entries of a caller; nobody can read the caller from it. It begins with what all users of a key share."""
+    """Digests of the caller, the part and the scope. Keys of one API key's users begin with the same digits."""
     owner, _, part = scope.partition(_PART)
     return owner_mark(owner)[:MARK_LENGTH] + _digest(part)[:MARK_LENGTH] + _digest(scope)[: 2 * MARK_LENGTH]
 
 
 def scope_keys(scope: str, *, with_users: bool) -> str:
-    """The beginning of the keys of a scope, or of those of a key's scope and the scopes of all of its users."""
+    """The key of a scope; `with_users`: the prefix for the scope of an API key and the scopes of its users."""
     return scope_key(scope)[: 2 * MARK_LENGTH if with_users else None]
 
 
 def part_of(scope: str, part: str) -> str:
-    """The scope of what is stored beside a caller's answers; it has bounds of its own, and takes them no room."""
+    """The scope of entries that are stored beside a caller's answers, with bounds of their own."""
     return f"{scope}{_PART}{part}"
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 LARGE_REQUEST = 64 * 1024
-"""Bytes of a request from which on its work yields."""
+"""Bytes of a request's body; work for larger ones yields."""
 
 
 async def yield_control() -> None:
-    """Between two steps of the work for a request with a body of more than LARGE_REQUEST bytes.
+    """Called between two steps of work for a request with a body of more than LARGE_REQUEST bytes.
 
-    The caller compares: nearly all requests are small, and six coroutines that do nothing cost one of them 1 %.
+    The caller compares the size: for a small request, six coroutines that do nothing would cost 1 %.
     """
     await asyncio.sleep(0)

@@ -57,9 +57,9 @@ class Gateway:
     def __init__(
         self, config: Config, keys: SigningKeys, redis: Redis | None, *, namespace: str = "", address: str = ""
     ) -> None:
-        """`redis`: shares sessions with other workers; without it this process keeps its own.
+        """`redis`: shares sessions with other workers; None: sessions are in this process.
 
-        `namespace`: of this gateway's keys in Redis. `address`: of the gateway, if it is not `config.upstream`.
+        `namespace`: prefix of this gateway's keys in Redis. `address`: the gateway's, if it is not `config.upstream`.
         """
         self._address = address
         self.limiter = RunLimiter(config)
@@ -71,7 +71,7 @@ class Gateway:
         self._stores: list[StoredAnswers] = [self._answers]
         place = config.response_db or ("memory" if redis is None else "redis")
         self.kept_data: list[KeptData] = [StoredEntries("stored_responses", place, self._answers)]
-        """What this gateway keeps of callers."""
+        """The kinds of data that this gateway keeps of callers."""
         self._session_credentials: dict[str, Upstream] = {}
         """Sessions that only the credentials of their callers can close."""
         ttl, size = config.session_ttl, config.max_sessions
@@ -87,14 +87,14 @@ class Gateway:
         self._share_runs(config, redis, namespace)
         # state
         self.runtime = self.new_runtime(config, keys)
-        """Serves new requests."""
+        """The runtime for new requests."""
         self._sweeping: asyncio.Task[None] | None = None
         self._draining: dict[asyncio.Task[None], GatewayRuntime] = {}
         self._retired_counts: Counter[str] = Counter()
         """The counts of runtimes that were replaced and are drained."""
 
     def _share_runs(self, config: Config, redis: Redis | None, namespace: str) -> None:
-        """The runs whose answers other requests read, also in other processes with Redis."""
+        """Sets up answers that several requests read; with Redis also requests that reach other processes."""
         life = ProcessLife(
             self._answers,
             events_ttl=config.idempotency_ttl if redis or config.response_db else 0,
@@ -195,11 +195,11 @@ class Gateway:
         )
 
     def _close_session(self, key: str) -> None:
-        """With the runtime that serves."""
+        """Closes a session through the current runtime."""
         self.runtime.closer.close_soon(key)
 
     def _sweep(self) -> None:
-        """Closes expired sessions, with the runtime that serves."""
+        """Closes expired sessions through the current runtime."""
         if self._sweeping is not None:
             self._sweeping.cancel()
         self._sweeping = asyncio.create_task(self.runtime.sessions.sweep(), name="sweep sessions")

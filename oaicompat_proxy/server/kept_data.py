@@ -1,6 +1,6 @@
-"""What is kept of callers, by its kind: the one place that lists it and deletes it.
+"""Lists and deletes the data that is kept of callers, by kind.
 
-A kind is anything that outlives the request it came with and that has an owner: one caller, or a key with its users.
+A kind of data outlives the request that brought it and has an owner: one caller, or a key with its users.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ class KeptData(Protocol):
 
     @property
     def place(self) -> str:
-        """Where it is kept, if several gateways may keep it there together; else empty."""
+        """The store, if several gateways may share it; else empty."""
 
     async def count(self, owner: Owner) -> int:
-        """Number of things that are kept of this owner."""
+        """Number of entries that are kept of this owner."""
         ...
 
     async def delete(self, owner: Owner) -> int:
-        """Deletes them, and returns their number."""
+        """Deletes the owner's entries, and returns their number."""
         ...
 
 
 class Answers(Protocol):
-    """As `stored_answers.StoredAnswers` has it."""
+    """The methods of `stored_answers.StoredAnswers` that are needed here."""
 
     async def count(self, scope: str, *, with_users: bool = False) -> int: ...
 
@@ -40,10 +40,10 @@ class Answers(Protocol):
 
 
 class StoredEntries:
-    """What is stored where the answers are: an entry for each input, response, conversation and request."""
+    """Entries in the store of answers: inputs, responses, conversations and requests."""
 
     def __init__(self, kind: str, place: str, answers: Answers, scope_of_part: Callable[[str], str] = str) -> None:
-        """`scope_of_part`: from a caller's scope the one of these entries."""
+        """`scope_of_part`: maps a caller's scope to the scope of these entries."""
         self.kind = kind
         self.place = place
         self._answers = answers
@@ -57,7 +57,7 @@ class StoredEntries:
 
 
 def in_each_place(kinds: Iterable[KeptData]) -> list[KeptData]:
-    """Without those that several gateways keep together in one place, but for one of them."""
+    """The kinds, with each store that several gateways share only once."""
     places: set[tuple[str, str]] = set()
     found = []
     for each in kinds:
@@ -68,7 +68,7 @@ def in_each_place(kinds: Iterable[KeptData]) -> list[KeptData]:
 
 
 async def count_kept(kinds: Sequence[KeptData], owners: Iterable[Owner]) -> Mapping[str, int]:
-    """Of each kind, what is kept of these owners. Kinds of one name are added up. Raises SessionsUnavailable."""
+    """The number of entries of these owners, by kind. Kinds of one name are added up. Raises SessionsUnavailable."""
     counts = dict.fromkeys((each.kind for each in kinds), 0)
     for owner in owners:
         for each in kinds:
@@ -77,7 +77,7 @@ async def count_kept(kinds: Sequence[KeptData], owners: Iterable[Owner]) -> Mapp
 
 
 async def delete_kept(kinds: Sequence[KeptData], owners: Iterable[Owner]) -> Mapping[str, int]:
-    """Deletes it, and returns the numbers as `count_kept` does. Raises SessionsUnavailable."""
+    """Deletes the entries of these owners, and returns their number by kind. Raises SessionsUnavailable."""
     counts = dict.fromkeys((each.kind for each in kinds), 0)
     for owner in owners:
         for each in kinds:

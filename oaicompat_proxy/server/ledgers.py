@@ -1,7 +1,7 @@
-"""What each caller has stored, oldest first, in memory that a process shares with its forks.
+"""Lists each caller's stored entries, oldest first, in memory that a process shares with its forks.
 
-A caller has a ring of entries of a fixed size. The rings are in one anonymous mapping; a lock on a file without a name
-orders the processes, and the system releases it if its owner dies.
+Each caller has a ring buffer of records of a fixed size. The rings are in one anonymous mapping. A lock on an unnamed
+file excludes the other processes; the system releases it if its owner dies.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CANDIDATES = 8
 """Candidate rings of a caller: if all are taken, the one that was used least recently is reassigned."""
 
 MAX_ENTRIES = 1 << 31
-"""No bound but that of the ring."""
+"""Larger than any ring, so only the ring is a bound."""
 
 LOCK_WAIT = 0.1
 """Seconds: a process that was stopped may hold the lock. Then the others go on without it, and at worst count wrongly.
@@ -38,7 +38,7 @@ LOCK_WAIT = 0.1
 
 
 def _nameless_file() -> int:
-    if hasattr(os, "memfd_create"):  # needs no directory that can be written
+    if hasattr(os, "memfd_create"):  # needs no writable directory
         return os.memfd_create("oaicompat-ledgers")
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
@@ -54,7 +54,7 @@ class Entry(NamedTuple):
 
 @dataclass(slots=True)
 class _Ring:
-    """Of one caller; another process that went on without the lock may have counted wrongly."""
+    """The ring of one caller. Its counts may be wrong after a process went on without the lock."""
 
     first: int = 0
     """The place of the oldest record."""
@@ -68,10 +68,10 @@ class _Ring:
 
 
 class Ledgers:
-    """Names of entries are 16 bytes, those of callers up to 32."""
+    """The rings of all callers. Names of entries have 16 bytes, names of callers up to 32."""
 
     def __init__(self, *, callers: int, most: int, most_bytes: int) -> None:
-        """`most`, `most_bytes`: of the entries of one caller; `most` also of its records, so of deleted ones, too."""
+        """`most`, `most_bytes`: of one caller's entries. `most` also bounds its records, deleted ones included."""
         self._callers = callers
         self._most = most
         self._most_bytes = most_bytes
@@ -84,7 +84,7 @@ class Ledgers:
     ) -> list[Entry]:
         """Returns the entries that this one evicts. An entry of the same name is replaced.
 
-        `most`: entries of the caller. `is_new`: there is none of this name, so none is looked for.
+        `most`: entries of the caller. `is_new`: no entry has this name, so none is looked for.
         """
         evicted = []
         with self.locked():
@@ -116,11 +116,11 @@ class Ledgers:
         return size
 
     def count(self, callers: bytes) -> int:
-        """Number of the entries of all callers whose names begin so."""
+        """Number of entries of all callers whose names begin with `callers`."""
         return sum(len(self._entries(place)) for place in self._places(callers))
 
     def clear(self, callers: bytes) -> list[Entry]:
-        """Removes these entries, and returns them."""
+        """Removes and returns all entries of callers whose names begin with `callers`."""
         entries: list[Entry] = []
         with self.locked():
             for place in self._places(callers):
@@ -135,7 +135,7 @@ class Ledgers:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """No other process changes a ledger meanwhile. May be nested."""
+        """Excludes changes by other processes. May be nested."""
         if self._depth == 0:
             self._lock()
         self._depth += 1
@@ -181,7 +181,7 @@ class Ledgers:
         return [place for place in places if self._memory[place : place + len(callers)] == callers]
 
     def _entries(self, place: int) -> list[Entry]:
-        """Of the ring at this place, oldest first."""
+        """The entries of the ring at this place, oldest first."""
         ring = self._read_head(place)[1]
         records = (self._record(place, ring.first + number) for number in range(min(ring.records, self._most)))
         entries = (Entry(*_RECORD.unpack_from(self._memory, record)) for record in records)
@@ -211,7 +211,7 @@ class Ledgers:
         return entry.size
 
     def _clear(self, record: int) -> Entry:
-        """The entry, whose record is empty afterwards."""
+        """Empties a record and returns its entry."""
         entry = Entry(*_RECORD.unpack_from(self._memory, record))
         _RECORD.pack_into(self._memory, record, _DELETED, 0)
         return entry

@@ -22,14 +22,14 @@ _LEDGERS = Ledgers(callers=512, most=MAX_OF_CALLER, most_bytes=MAX_BYTES_OF_CALL
 """42 MB, of which the kernel allocates only the pages in use."""
 
 _LENGTH = 4
-"""Bytes in front of an entry for its length."""
+"""Bytes of the length in front of each entry."""
 
 
 class MemoryAnswers:
-    """For one process tree."""
+    """The store of one process tree."""
 
     def __init__(self, bounds: Bounds, table: SharedTable = _TABLE, ledgers: Ledgers = _LEDGERS) -> None:
-        """`ledgers`: what each caller has in the table; its own bounds hold, too."""
+        """`ledgers`: lists each caller's entries in the table, within bounds of its own."""
         self._bounds = bounds
         self._table = table
         self._ledgers = ledgers

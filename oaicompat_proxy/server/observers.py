@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @contextlib.asynccontextmanager
 async def observing(config: Config, gateways: Sequence[Gateway], budgets: Budgets) -> AsyncIterator[Telemetry]:
-    """Raises ConfigError for traces without OpenTelemetry."""
+    """Raises ConfigError if traces are on and OpenTelemetry is not installed."""
     registry, runs = CollectorRegistry(), RunCounts()
     ProcessCollector(registry=registry)
     metrics = Metrics(registry, functools.partial(_is_model, gateways), provider=config.dialects)
@@ -42,7 +42,7 @@ def _is_model(gateways: Sequence[Gateway], model: str, *, answered: bool) -> boo
 
 @contextlib.asynccontextmanager
 async def _updating(gauges: Gauges, metrics: Metrics) -> AsyncIterator[None]:
-    """With several workers another one may be scraped, so the gauges are updated all the time."""
+    """Updates the gauges continuously if there are several workers: another worker may be the one that is scraped."""
     if not shared_metrics.is_shared():
         yield
         return

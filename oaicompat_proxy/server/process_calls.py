@@ -1,7 +1,7 @@
 """Calls between the processes that share a Redis: one process asks another one, and gets a reply.
 
 Each process that takes part has one list in Redis, for the calls to it and for the replies to its own calls, and one
-connection that waits for its next entry. A process that neither calls nor can be called has none.
+connection that waits for its next entry. A process that neither calls nor can be called has no list.
 
 A call or its reply may be lost: Redis loses its data, or a process dies. The caller gets None then and may ask again,
 so a call must be harmless twice.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AnswerCall = Callable[[bytes], Awaitable[bytes]]
-"""Takes what another process asks, and returns the reply."""
+"""Takes the call of another process, and returns the reply."""
 
 WAIT = 5.0
 """Seconds for which one command waits for the next entry."""
@@ -36,16 +36,16 @@ ENTRY_TTL = 30.0
 """Seconds after the last entry at which the list of a process that does not read it any more is deleted."""
 
 MAX_ENTRIES = 10_000
-"""Entries of one list; the oldest are dropped. Each is a question, or a reply that somebody has asked for."""
+"""Entries of one list, calls and replies; the oldest are dropped."""
 
 MAX_ANSWERED = 2000
-"""Calls that a process answers at once; further ones are dropped, and their callers ask again."""
+"""Calls that a process answers at the same time; further ones are dropped, and their callers ask again."""
 
 PAUSE = 1.0
 """Seconds before the next attempt if Redis cannot be reached."""
 
 LAST_REPLIES = 1.0
-"""Seconds for the replies that are on their way when the process stops."""
+"""Seconds for the replies that are being made when the process stops."""
 
 CANCEL_INTERVAL = 0.1
 """Seconds between two cancellations of the listener."""
@@ -63,7 +63,7 @@ class ProcessCalls:
     """The calls of one process."""
 
     def __init__(self, redis: Redis, process: str, answer: AnswerCall) -> None:
-        """`process`: the name of this one. `answer`: answers the calls of others."""
+        """`process`: the name of this process. `answer`: answers the calls of other processes."""
         self._redis = redis
         self._process = process
         self._answer = answer
@@ -71,17 +71,17 @@ class ProcessCalls:
         # state
         self._numbers = itertools.count()
         self._replies: dict[int, asyncio.Future[bytes]] = {}
-        """By the numbers of the calls that wait for them."""
+        """The expected replies, by the number of the call."""
         self._answering: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Task[None] | None = None
 
     def listen(self) -> None:
-        """From now on this process can be called."""
+        """Starts to receive calls."""
         if self._listener is None:
             self._listener = asyncio.create_task(self._listen_forever(), name="listen to other processes")
 
     async def call(self, process: str, asked: bytes, *, within: float) -> bytes | None:
-        """The reply of the other process, or None if there was none in time. Raises SessionsUnavailable."""
+        """The reply of the other process, or None if none came within `within` seconds. Raises SessionsUnavailable."""
         self.listen()
         number = next(self._numbers)
         reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -96,7 +96,7 @@ class ProcessCalls:
             del self._replies[number]
 
     async def close(self) -> None:
-        """Returns when the replies that are on their way are sent: the last one tells a reader the end."""
+        """Stops receiving calls, and waits for the replies that are being made: the last one ends a reader's stream."""
         if self._answering:
             await asyncio.wait(list(self._answering), timeout=LAST_REPLIES)
         for task in list(self._answering):

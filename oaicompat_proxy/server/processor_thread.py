@@ -1,4 +1,4 @@
-"""A thread for work that takes the processor for long: meanwhile other requests are served."""
+"""A thread for long computations, so that the event loop serves other requests meanwhile."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ T = TypeVar("T")
 
 
 class ProcessorThread:
-    """One thread, so that the event loop waits for at most one other piece of work: 5 ms, Python's switch interval."""
+    """A single thread, so the event loop waits for at most one other thread: 5 ms, Python's switch interval."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "processor")
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Raises what the work raises. Work that nobody waits for any more is done to its end."""
+        """Runs the work and returns its result. Raises what the work raises. A cancellation does not stop the work."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

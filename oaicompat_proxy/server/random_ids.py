@@ -1,7 +1,7 @@
 """Random ids of requests, responses and sessions.
 
-They are made many at a time, since each by itself is a system call, and a request needs four. Those that a process has
-left when it is forked are dropped in the new one.
+os.urandom is a system call and a request needs four ids, so they are made many at a time. A forked process drops the
+ids that it inherited.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The connection to Redis, in which workers and replicas share sessions, locks and rate limits.
+"""The connection to Redis, through which workers and replicas share sessions, locks and rate limits.
 
-Requests wait for it, so its timeouts are short. Only this module maps its errors to the proxy's.
+Requests wait for Redis, so its timeouts are short. Only this module maps Redis errors to the proxy's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ COMMAND_TIMEOUT = 0.4
 
 
 SOCKET_TIMEOUT = 5.0
-"""Seconds of one read, write or connect. A command has less, but is forgiven if the process stood still."""
+"""Seconds of one read, write or connect. A command has less, but more if this process was blocked."""
 
 
 def connect(url: str) -> BoundedRedis:
@@ -34,7 +34,7 @@ def connect(url: str) -> BoundedRedis:
         from .bounded_redis import BoundedRedis
     except ImportError:
         raise ConfigError("--redis needs the package redis: pip install 'oaicompat-proxy[redis]'") from None
-    once_more = Retry(NoBackoff(), 1)  # a pooled connection may have been closed by Redis
+    once_more = Retry(NoBackoff(), 1)  # Redis may have closed a pooled connection
     try:
         made = BoundedRedis.from_url(
             url, socket_timeout=SOCKET_TIMEOUT, socket_connect_timeout=SOCKET_TIMEOUT, retry=once_more
@@ -79,6 +79,6 @@ SCAN_COUNT = 1000
 
 
 async def find_keys(redis: Redis, pattern: str) -> list[str]:
-    """All keys of a pattern. Redis looks at every key that it has, in steps. Raises SessionsUnavailable."""
+    """All keys that match a pattern. Redis scans all of its keys, in steps. Raises SessionsUnavailable."""
     with mapped_errors():
         return [key.decode() async for key in redis.scan_iter(match=pattern, count=SCAN_COUNT)]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_BYTES_OF_CALLER = 64 * 1024 * 1024
-"""Of one caller's entries."""
+"""Bytes of one caller's entries."""
 
 MAX_IN_REDIS = 200_000
 """Entries of all callers, gateways and replicas; the oldest are evicted."""
@@ -37,7 +37,7 @@ _ALL = "oaicompat:answers"
 
 
 class RedisAnswers:
-    """For all processes that share a Redis. What could not be written there is known to this process tree alone."""
+    """The store of all processes that share a Redis. If a write fails, the entry is kept in this process tree."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class RedisAnswers:
         most_bytes: int = MAX_BYTES_OF_CALLER,
         most_of_all: int = MAX_IN_REDIS,
     ) -> None:
-        """`most_bytes`: of the entries of one caller."""
+        """`most_bytes`: bytes of one caller's entries. `most_of_all`: entries of all callers."""
         self._redis = redis
         self._ttl = bounds.ttl
         self._local = local or MemoryAnswers(bounds)
@@ -58,7 +58,7 @@ class RedisAnswers:
         self._delete = redis.register_script(DELETE_OF_OWNER)
 
     async def close(self) -> None:
-        """The connection belongs to the process."""
+        """Does nothing: the connection belongs to the process."""
 
     async def add(self, scope: str, entries: Mapping[str, bytes], *, ttl: float | None = None) -> None:
         milliseconds = int((self._ttl if ttl is None else ttl) * 1000)
@@ -72,7 +72,7 @@ class RedisAnswers:
             await self._local.add(scope, entries, ttl=ttl)
 
     async def replace(self, scope: str, name: str, old: bytes | None, new: bytes) -> bool:
-        """Never in this process tree alone: the others would change another entry of this name."""
+        """Only in Redis: otherwise process trees would change different entries of the same name."""
         keys = [_redis_key(scope, name), *_redis_sets(scope)]
         digest = "" if old is None else hashlib.sha1(old, usedforsecurity=False).hexdigest()
         with mapped_errors():

@@ -1,6 +1,6 @@
 """A hash table in shared memory for a process and its forks, of a fixed size.
 
-There is no lock. If two processes write a slot at once its checksum fails, and it counts as empty.
+There is no lock. If two processes write one slot at the same time, its checksum fails and the slot counts as empty.
 """
 
 from __future__ import annotations

@@ -49,8 +49,8 @@ class Closable(Protocol):
 class CancelOnShutdown:
     """A context in which shutdown raises `kind`, as a timeout raises TimeoutError.
 
-    Of nested contexts only the innermost is interrupted; what the outer one does after it is not. The context holds no
-    state of a request, so all requests share it.
+    Of nested contexts only the innermost is interrupted. The context holds no state of a request, so all requests
+    share it.
     """
 
     __slots__ = ("_kind", "_message", "_shutdown")
@@ -87,9 +87,9 @@ class GracefulShutdown:
         """Runs that no client waits for."""
         self.interrupting = False
         self.loop: asyncio.AbstractEventLoop | None = None
-        """Cached once it runs: before Python 3.12 asyncio.get_running_loop() is a system call (getpid)."""
+        """The running event loop, cached: before Python 3.12 asyncio.get_running_loop() is a system call (getpid)."""
         self.begun = False
-        """The process is not ready any more, and keeps no connection alive."""
+        """Shutdown has begun: the process is not ready any more, and keeps no connection alive."""
         self.interrupted = 0
         """Responses that did not finish within `drain_timeout`."""
         self.before_run = CancelOnShutdown(
@@ -108,7 +108,7 @@ class GracefulShutdown:
         run.add_done_callback(self.background.discard)
 
     def exclude(self) -> None:
-        """Excludes the current request: the run that it waits for is interrupted, and fails it."""
+        """Excludes the current request: it waits for a run that is interrupted itself, and then fails with the run."""
         self.active.discard(asyncio.current_task(self.loop))
 
     def interrupt(self) -> None:
@@ -119,7 +119,7 @@ class GracefulShutdown:
         self.active.clear()
 
     def stop(self, task: asyncio.Task[Any], failure: ProxyError) -> bool:
-        """Interrupts one request, whose client gets `failure`. False if it cannot be interrupted any more."""
+        """Interrupts one request; its client gets `failure`. Returns False if it cannot be interrupted any more."""
         if task not in self.active:
             return False
         self.active.discard(task)
@@ -128,8 +128,8 @@ class GracefulShutdown:
         return True
 
     async def drain(self, connections: Callable[[], Iterable[Closable]], *, within: float) -> None:
-        """Returns when no connection and no run in background is left, or after the errors of interrupted responses had
-        time to be sent.
+        """Returns when no connection and no background run is left. After `within` seconds it interrupts the responses,
+        and gives their errors ERROR_TIMEOUT to be sent.
         """
         if await self._until_none(connections, quiet=IDLE_BEFORE_CLOSE, within=within):
             return

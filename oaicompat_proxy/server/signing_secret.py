@@ -1,7 +1,7 @@
 """The secret of all signatures: from a setting, a file, the gateway's token, Redis, or random.
 
-A random secret is made when this module is imported. gunicorn imports it before it starts its workers, so the arbiter
-and its workers have the same one, and no other process has it.
+A random secret is made when this module is imported. gunicorn imports this module before it starts its workers, so the
+arbiter and its workers share the secret.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _WARNED = mmap.mmap(-1, 1)
 
 REDIS_KEY = "oaicompat:secret"
 SYNC_INTERVAL = 60.0
-"""Seconds between two checks that Redis has the secret: a Redis that lost its data gets it again."""
+"""Seconds between two checks that Redis has the secret; it is stored again after Redis has lost its data."""
 RETRY_INTERVAL = 2.0
 """Seconds between two attempts until Redis has answered once."""
 
@@ -60,7 +60,7 @@ def random_secrets() -> Secrets:
 
 
 def derive_keys(config: Config, random: Secrets, *, salt: str = "") -> SigningKeys:
-    """`salt`: tells several gateways of one process apart. Raises ConfigError."""
+    """`salt`: gives each gateway of one process keys of its own. Raises ConfigError."""
     origin = origin_of(config)
     if origin == "setting":
         return SigningKeys(Secrets(each.encode() for each in config.session_secret), salt)
@@ -133,7 +133,7 @@ async def sync_secret(redis: Redis, random: Secrets) -> None:
 
 
 async def _sync_loop(redis: Redis, random: Secrets, *, synced: bool) -> None:
-    """Until it is cancelled. `synced`: whether Redis has answered once."""
+    """Runs until it is cancelled. `synced`: whether Redis has answered once."""
     while True:
         await asyncio.sleep(SYNC_INTERVAL if synced else RETRY_INTERVAL)
         with contextlib.suppress(SessionsUnavailable):

@@ -12,7 +12,7 @@ from ..pipeline.answers import StreamedAnswer
 
 
 class StreamSource(Protocol):
-    """Bytes that a sink sends by itself; `pipeline.answers.StreamedAnswer` makes them."""
+    """The bytes that a sink sends by itself, such as keep-alives; `pipeline.answers.StreamedAnswer` makes them."""
 
     def open(self) -> bytes: ...
 

@@ -13,17 +13,17 @@ from typing import Protocol
 from ..core.errors import NotFound
 
 ENTRIES_OF_ANSWER = 2
-"""Its input and its body."""
+"""An answer is stored as two entries: its input and its body."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Of what one caller has in a store, by the settings; each store has a bound of its bytes beside them."""
+    """The bounds of one caller's entries, from the settings. Each store also bounds their bytes."""
 
     answers: int
     """An answer has ENTRIES_OF_ANSWER entries, a conversation one."""
     ttl: float
-    """Seconds for which an entry is stored, if there is room for so long."""
+    """Seconds until an entry expires; it may be evicted earlier."""
 
     @property
     def entries(self) -> int:
@@ -34,11 +34,12 @@ class StoredAnswers(Protocol):
     """Entries of all callers, each found by its caller's scope and its name."""
 
     async def add(self, scope: str, entries: Mapping[str, bytes], *, ttl: float | None = None) -> None:
-        """`ttl`: seconds for which they are stored, if there is room for so long; None: as long as answers are."""
+        """`ttl`: seconds until the entries expire, or are evicted earlier; None: as for answers."""
 
     async def replace(self, scope: str, name: str, old: bytes | None, new: bytes) -> bool:
-        """Stores an entry that several requests change, in all processes. Returns False, and changes nothing, if it is
-        not `old` any more; None: there is none yet. Raises SessionsUnavailable, and NotFound where nothing is stored.
+        """Compare and set, in all processes. Returns False, and changes nothing, if the stored value is not `old`.
+
+        `old`: None if there must be no entry. Raises SessionsUnavailable, and NotFound if answers are not stored.
         """
         ...
 
@@ -47,13 +48,13 @@ class StoredAnswers(Protocol):
         ...
 
     async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
-        """The entries that exist. `most`: bytes of all of them. Raises InvalidRequest for more, SessionsUnavailable."""
+        """The entries that exist. Raises InvalidRequest if they have more than `most` bytes, SessionsUnavailable."""
         ...
 
     async def count(self, scope: str, *, with_users: bool = False) -> int:
         """Number of the caller's entries. Raises SessionsUnavailable.
 
-        `with_users`: the scope is a key's, and the entries of all of its users count, too.
+        `with_users`: the scope is that of an API key, and the entries of all of its users count, too.
         """
         ...
 
@@ -65,7 +66,7 @@ class StoredAnswers(Protocol):
 
 
 class NoAnswers:
-    """Nothing is stored."""
+    """A store that stores nothing."""
 
     async def close(self) -> None:
         pass

@@ -4,7 +4,7 @@ A key is stored only as its SHA-256. A fast hash is enough for random keys: 32 r
 hash, as passwords need it, would cost every request.
 
 The digest of a client's key is looked up by its first bytes and then compared in constant time. The time of the look-up
-may reveal bytes of a stored digest, for which no key can be computed.
+may reveal bytes of a stored digest, but no key can be computed from these.
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ class ApiKeys:
         return self._size
 
     def callers(self) -> Iterator[Caller]:
-        """Also those who have tokens in place of a key. One with two keys comes twice."""
+        """The callers of all entries, also of those without a key. A caller with two keys comes twice."""
         yield from self._named.values()
         for bucket in self._buckets.values():
             yield from (caller for _, caller in bucket)
 
     def inspectors(self) -> Iterator[KeyEntry]:
-        """The keys that may use the page that shows runs."""
+        """The entries whose keys may use the inspector."""
         for bucket in self._buckets.values():
             yield from (entry for entry in bucket if entry[0] and entry[1].inspect)
 
@@ -83,7 +83,7 @@ class ApiKeys:
         return None
 
     def named(self, name: str) -> Caller | None:
-        """The caller that a keys file calls so."""
+        """The caller with this name in the keys file."""
         return self._named.get(name)
 
     def scopes_of(self, name: str) -> set[str]:
@@ -93,7 +93,7 @@ class ApiKeys:
 
 
 def digest_of(key: str) -> bytes:
-    """SHA-256 of the key's bytes, as they came in a header or on the command line."""
+    """SHA-256 of the key's bytes, as received in a header or on the command line."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
@@ -106,7 +106,7 @@ def presented_key(headers: Mapping[str, str]) -> str:
 
 
 def bearer_of(headers: Mapping[str, str]) -> str:
-    """What follows `Authorization: Bearer`; empty if there is nothing."""
+    """The credentials of `Authorization: Bearer`; empty if there are none."""
     authorization = headers.get("authorization")
     if authorization:
         scheme, _, key = authorization.replace("\t", " ").strip().partition(" ")
@@ -124,8 +124,8 @@ def number_keys(keys: Iterable[str], *, requests_per_minute: int, max_runs: int)
 
 
 def parse_keys(text: str, *, requests_per_minute: int, max_runs: int, tokens: bool = False) -> list[KeyEntry]:
-    """The entries of a keys file. The limits apply to entries without limits of their own. `tokens`: an entry needs no
-    hash, because tokens may name it. Raises KeysError.
+    """The entries of a keys file. The limits are the defaults of entries. `tokens`: an entry needs no hash, because a
+    token's claims may name it. Raises KeysError.
     """
     try:
         entries = _KeysFile.model_validate(tomllib.loads(text)).keys
@@ -204,7 +204,7 @@ Hashes = Annotated[
 
 
 class _Budget(BaseModel):
-    """Without limits the caller is only counted."""
+    """An entry's budget. Without limits the caller's usage is only counted."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -247,7 +247,7 @@ def _one_line(text: str) -> str:
 
 
 def _first_error(error: ValidationError) -> str:
-    """Path and reason of the first error, without the value, which may be a key in the wrong place."""
+    """Path and reason of the first error, without the value: it may be a misplaced key."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(str(part) for part in first["loc"] if part != "[key]")
     return " ".join(f"{where}: {first['msg'].removeprefix('Value error, ')}".split())

@@ -51,7 +51,7 @@ class Authenticator:
         """Raises ConfigError for invalid keys."""
         self._config = config
         limits = {"requests_per_minute": config.requests_per_minute, "max_runs": config.max_runs_per_key}
-        # cached by the scope, a digest: the header may hold a key, which is not kept longer than its request
+        # cached by the scope, which is a digest: the header may hold a key, which must not outlive its request
         anonymous = partial(
             Caller, "", requests_per_minute=config.requests_per_minute, max_runs=config.max_runs_per_key
         )
@@ -76,14 +76,14 @@ class Authenticator:
         return self._keys is not None
 
     def address(self, request: web.BaseRequest) -> str:
-        """The client's address, as far as the proxies in between are trusted."""
+        """The client's address: that of the last hop that is not a trusted proxy."""
         hops = request.headers.getall("x-forwarded-for", None)
         forwarded = ",".join(hops) if hops else ""
         find = self._client_address if len(forwarded) <= MAX_CACHED_CHAIN else self._client_address.__wrapped__
         return find(peer_of(request), forwarded)
 
     def trusts_peer(self, request: web.BaseRequest) -> bool:
-        """Whether the other end of the connection is a proxy that is trusted."""
+        """Whether the connection's peer is a trusted proxy."""
         return is_within(peer_of(request), self._proxies)
 
     def scopes_of(self, name: str) -> set[str]:
@@ -91,19 +91,19 @@ class Authenticator:
         return {named_scope(name), *(self._keys.scopes_of(name) if self._keys is not None else ())}
 
     def identify(self, headers: Mapping[str, str]) -> Caller:
-        """`headers`: whatever the case of names, or names in lower case. Raises MissingKey and InvalidKey."""
+        """`headers`: case-insensitive, or with names in lower case. Raises MissingKey and InvalidKey."""
         caller = self._anonymous(headers) if self._keys is None else self._owner(presented_key(headers))
         return self.with_authorization(caller, headers) if self._passes_authorization else caller
 
     def with_authorization(self, caller: Caller, headers: Mapping[str, str]) -> Caller:
-        """The caller with what the gateway gets of its headers."""
+        """The caller with the `Authorization` that the gateway gets, where it is passed on."""
         if not self._passes_authorization:
             return caller
-        own = headers.get("authorization", "").encode("utf-8", "surrogateescape").decode("latin-1")  # its bytes
+        own = headers.get("authorization", "").encode("utf-8", "surrogateescape").decode("latin-1")  # as received
         return dataclasses.replace(caller, authorization=own)
 
     def caller_named(self, name: str) -> Caller:
-        """The caller that the keys file calls so, or one with the default limits."""
+        """The caller with this name in the keys file, or a new one with the default limits."""
         self._reload_if_changed()
         known = self._keys.named(name) if self._keys is not None else None
         return known or Caller(name, named_scope(name), self._config.requests_per_minute, self._config.max_runs_per_key)
@@ -123,18 +123,18 @@ class Authenticator:
         return caller
 
     def callers(self) -> list[Caller]:
-        """The callers that there are entries for; one may come several times."""
+        """The callers of all entries; a caller with several keys comes several times."""
         self._reload_if_changed()
         return [] if self._keys is None else [*self._keys.callers()]
 
     def inspectors(self) -> list[KeyEntry]:
-        """The keys that may use the page that shows runs."""
+        """The entries whose keys may use the inspector."""
         self._reload_if_changed()
         return [] if self._keys is None else [*self._keys.inspectors()]
 
     @property
     def is_due(self) -> bool:
-        """Whether the keys file is to be checked by `refresh`."""
+        """Whether it is time for `refresh` to check the keys file."""
         return bool(self._file) and time.monotonic() >= self._check_at
 
     async def refresh(self) -> None:

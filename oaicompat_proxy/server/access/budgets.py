@@ -1,7 +1,7 @@
-"""Budgets of keys and of their users: a run begins only if none is used up, and nothing is cut off in mid-run.
+"""Budgets of keys and of their users: a run begins only if none is used up, and no running answer is cut off.
 
-Tokens are counted as the agent reports them, when the answer is complete. A run that is going on counts as an estimate,
-in its own process, so that many runs at once exceed a budget by little.
+Tokens are counted as the agent reports them, when the answer is complete. Until then a run counts as an estimate, in
+its own process, so that concurrent runs exceed a budget by little.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ REDIS_RETRY_AFTER = 5.0
 
 
 class TokenLimit(NamedTuple):
-    """The token budget of which the least is left."""
+    """The token budget with the fewest tokens left."""
 
     limit: int
     remaining: int
     reset: float
-    """Seconds until it begins anew."""
+    """Seconds until the budget's next period."""
 
 
 class Charge:
-    """What one request uses, from its admission to its end."""
+    """The usage of one request, from its admission to its end."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Charge:
         estimate: int,
         runs: int,
     ) -> None:
-        """`runs`: that were counted at the admission: 0 for the rest of a run that waited."""
+        """`runs`: number of runs counted at admission; 0 for a request that resumes a waiting run."""
         self.subjects = subjects
         self.periods = periods
         self.store = store
@@ -61,7 +61,7 @@ class Charge:
 
 
 class Budgets:
-    """The counts of one process, or of all that share its Redis. Without Redis each process counts alone."""
+    """Counts usage in Redis for all processes that share it; without Redis each process counts alone."""
 
     def __init__(self, redis: BoundedRedis | None) -> None:
         self._own = MemoryUsage()
@@ -75,8 +75,8 @@ class Budgets:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def admit(self, caller: Caller, *, estimate: int, resumes: bool = False) -> tuple[Charge, TokenLimit | None]:
-        """Counts a run. `estimate`: tokens of a run that does not say how many it used. `resumes`: the run waited for
-        this request, so it goes on in any case. Raises BudgetExhausted.
+        """Counts a run. `estimate`: tokens of a run that reports no usage. `resumes`: the request continues a waiting
+        run, which is always admitted. Raises BudgetExhausted.
         """
         now = time.time()
         periods = periods_at(now)
@@ -104,14 +104,14 @@ class Budgets:
             raise
 
     async def settle(self, charge: Charge, usage: Usage | None, *, waits: bool = False) -> None:
-        """Counts what a complete answer used. `waits`: its run goes on with another request, which counts all."""
+        """Counts the usage of a complete answer. `waits`: the run continues with another request, which counts it."""
         if not charge.settled:
             unknown = 0 if waits else charge.estimate
             await self._add(charge, Count(tokens=unknown if usage is None else usage.total_tokens))
 
     def end(self, charge: Charge, *, began: bool) -> None:
-        """The request is over. An answer that is not complete counts as the estimate; a run that never began does not
-        count.
+        """Ends a charge that was not settled: an incomplete answer counts as the estimate, and a run that never began
+        does not count.
         """
         if charge.settled:
             return
@@ -125,7 +125,7 @@ class Budgets:
         return await self._store().counts(period)
 
     async def close(self) -> None:
-        """Returns when all is counted."""
+        """Waits until all usage is counted."""
         if self._tasks:
             await asyncio.wait(self._tasks)
 

@@ -1,6 +1,6 @@
-"""Counts of tokens and runs by key and user, for days and months: in this process, or in Redis for all that share it.
+"""Counts of tokens and runs by key and user, per day and month: in this process, or in Redis.
 
-The number of counts is bounded: users beyond it are counted together, as one.
+The number of counts is bounded: further users of a key are counted together.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..bounded_redis import BoundedRedis
 
 MAX_SUBJECTS = 100_000
-"""Keys and users of a period that are counted by themselves."""
+"""Keys and users of a period with counts of their own."""
 
 KEPT_PERIODS = 3
 """Days, and months, that the memory of a process keeps."""
@@ -27,7 +27,7 @@ KEPT_AFTER = 40 * 24 * 3600
 
 
 class Subject(NamedTuple):
-    """A key, or one of its users. `user`: "" for the key itself, None for all users that are not counted alone."""
+    """A key, or one of its users. `user`: "" for the key itself, None for all users without a count of their own."""
 
     key: str
     user: str | None = ""
@@ -41,7 +41,7 @@ class Check(NamedTuple):
     subject: Subject
     limit: int
     pending: int = 0
-    """What the subject's runs in this process will add, as far as one can guess."""
+    """The estimated usage of the subject's unfinished runs in this process."""
 
 
 class Count(NamedTuple):
@@ -58,8 +58,8 @@ class UsageStore(Protocol):
     async def begin(
         self, checks: Sequence[Check], subjects: Sequence[Subject], periods: Sequence[Period]
     ) -> tuple[int, list[int]]:
-        """Counts a run of each subject if all limits hold. Returns the place of the first that does not, or -1, and
-        what was used of each before.
+        """Counts a run of each subject if all limits hold. Returns the index of the first check that fails, or -1, and
+        what was used of each limit before.
         """
         ...
 
@@ -71,7 +71,7 @@ class UsageStore(Protocol):
 
 
 class MemoryUsage:
-    """For one process; it begins with nothing."""
+    """The counts of one process, empty at its start."""
 
     def __init__(self, *, most: int = MAX_SUBJECTS) -> None:
         self._most = most
@@ -102,7 +102,7 @@ class MemoryUsage:
         return counts.get(known, NOTHING)
 
     def _find(self, period: Period, subject: Subject) -> tuple[dict[Subject, Count], Subject]:
-        """The counts of the period, and as what the subject is counted there."""
+        """The counts of the period, and the subject under which `subject` is counted there."""
         counts = self._counts.get(period)
         if counts is None:
             counts = self._counts[period] = {}
@@ -170,12 +170,12 @@ return 1
 
 
 class RedisUsage:
-    """For all processes that share a Redis. A limit is checked and a run is counted in one step."""
+    """The counts of all processes that share a Redis. Checking limits and counting a run is atomic."""
 
     def __init__(self, redis: BoundedRedis, *, most: int = MAX_SUBJECTS) -> None:
         self._redis = redis
         self._most = 2 * most
-        """Fields of a hash."""
+        """Largest number of fields in a hash."""
         self._begin = redis.register_script(_BEGIN)
         self._add = redis.register_script(_ADD)
 
@@ -213,11 +213,11 @@ def _hashes(periods: Sequence[Period]) -> list[str]:
 
 
 def _expiries(periods: Sequence[Period]) -> list[int]:
-    """Unix times; in the future even where the clock is far behind."""
+    """Unix times at which the counts expire, in the future even if the clock is far behind."""
     return [int(max(each.ends, time.time()) + KEPT_AFTER) for each in periods]
 
 
 def _fields(subject: Subject) -> tuple[str, str]:
-    """The subject's own field without the unit, and that of all others of its key."""
+    """The subject's own field without the unit, and the field for all further users of its key."""
     own = json.dumps(subject)
     return own, json.dumps(Subject(subject.key, None)) if subject.user else own

@@ -1,7 +1,7 @@
-"""Finds the user of a request, and the word for a user in logs and traces. Pure.
+"""Finds the user of a request, and the label of a user in logs and traces. Pure.
 
-A header can be sent by anyone, so it is believed only from trusted connections and keys. A field of the body belongs to
-the holder of the key, who answers for what stands there.
+Anyone can send a header, so a header that names the user counts only on trusted connections or with trusted keys. A
+field of the body is the responsibility of the key's holder, so it needs no trust.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ MAX_USER = 256
 """Characters of a user's name."""
 
 HASH_LENGTH = 16
-"""Letters of a user's hash in logs: 96 bits, so that no two users have the same."""
+"""Letters of a user's hash in logs: 96 bits make equal hashes of two users unlikely."""
 
 CACHE_SIZE = 1024
-"""Addresses of which it is remembered whether they are trusted, and users of whom callers and labels are."""
+"""Entries of each cache: whether an address is trusted, callers by user, labels by user."""
 
 HEADER, CLAIM = "header:", "jwt:"
-"""Before the name in a place."""
+"""Prefixes of the places in `user_from`."""
 
 
 class Users:
-    """Finds users where the setting `user_from` says, and words them as `log_users` says."""
+    """Finds users by the setting `user_from`, and labels them by `log_users`."""
 
     def __init__(self, config: Config, keys: SigningKeys) -> None:
-        """`keys`: of the hashes."""
+        """`keys`: for the hashes of users."""
         self._keys = keys
         self._form = config.log_users
         self._headers = tuple(each.removeprefix(HEADER) for each in config.user_from if each.startswith(HEADER))
@@ -47,25 +47,25 @@ class Users:
         self._hash = lru_cache(CACHE_SIZE)(lambda user, key: keys.sign("user", user)[:HASH_LENGTH])
 
     def label(self, user: str) -> str:
-        """The word for a user in logs and traces; empty: none."""
+        """The label of a user in logs and traces; empty if users are not logged."""
         if self._form == "hash":
             return self._hash(user, self._keys.newest)
         return user if self._form == "plain" else ""
 
     def identify(self, caller: Caller, headers: CIMultiDictProxy[str], peer: str) -> Caller:
-        """The caller in the scope of the user that a header names, if it is trusted. Raises InvalidRequest."""
+        """The caller in the scope of the user that a trusted header names; else the caller. Raises InvalidRequest."""
         if caller.user:
             return caller
         user = self._in_headers(headers, caller, peer)
         return self._in_scope(caller, user) if user else caller
 
     def _in_scope(self, caller: Caller, user: str) -> Caller:
-        """A caller with credentials is not kept longer than its request."""
+        """Caches the caller, but not one with credentials, which must not outlive its request."""
         return self._for_user(caller, user) if caller.authorization is None else caller.for_user(user)
 
     def _in_headers(self, headers: CIMultiDictProxy[str], caller: Caller, peer: str) -> str:
-        """`peer`: the address of the connection's other end. Raises InvalidRequest, also for a header that comes twice:
-        a proxy in between may have added its own to the client's.
+        """`peer`: the address of the connection's peer. Raises InvalidRequest, also for a repeated header: a
+        proxy may have added its own to the client's.
         """
         if not self._headers or not (caller.trusts_headers or self._is_trusted(peer)):
             return ""
@@ -78,7 +78,7 @@ class Users:
         return ""
 
     def in_claims(self, caller: TokenCaller, claims: Mapping[str, object]) -> Caller:
-        """The caller in the scope of the user that a claim names. `claims`: of a token that was verified.
+        """The caller in the scope of the user that a claim names. `claims`: those of a verified token.
 
         Raises InvalidRequest.
         """
@@ -91,7 +91,7 @@ class Users:
     def in_fields(self, caller: Caller, look_up: Callable[[str], object]) -> Caller:
         """The caller in the scope of the user in the first field that names one. `look_up`: a field's value.
 
-        The bearer of a token is not asked where the token should tell. Raises InvalidRequest.
+        Fields do not count for a caller with a token if the token should name the user. Raises InvalidRequest.
         """
         if caller.user or (self._claims and isinstance(caller, TokenCaller)):
             return caller
@@ -103,8 +103,8 @@ class Users:
 
 
 def _checked(user: str, place: str) -> str:
-    """Raises InvalidRequest for a name that is too long, or no text: with half a character of UTF-16, as JSON can write
-    it, or with a byte of a header that is no UTF-8. Its bytes could be those of another name.
+    """Raises InvalidRequest for a name that is too long or has a lone surrogate (from JSON, or a header that is not
+    UTF-8): its bytes could be those of another name.
     """
     if len(user) > MAX_USER:
         raise InvalidRequest(

@@ -1,5 +1,5 @@
-"""`GET …/diagnostics/access`, for the command `doctor`: whether the identity provider can be asked, who is believed
-about users, and where budgets are counted. It runs no agent, and names no key and no user.
+"""`GET …/diagnostics/access`, for the command `doctor`: whether the identity provider is reached, whether headers name
+users, and where budgets are counted. It runs no agent, and shows no key and no user.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def user_headers(config: Config) -> list[str]:
 
 
 async def show_access(request: web.Request) -> web.Response:
-    """`user_named`: a header of this request was believed."""
+    """`user_named`: whether a header of this request has named the user."""
     context = request[CONTEXT]
     server = context.server
     headers = user_headers(server.config)
@@ -39,7 +39,7 @@ async def show_access(request: web.Request) -> web.Response:
 
 
 async def _issuer(config: Config, single_sign_on: SingleSignOn | None) -> dict[str, Any] | None:
-    """The provider's keys are fetched if that is due."""
+    """The state of the provider's keys, which are fetched first if that is due."""
     if single_sign_on is None:
         return None
     state = await single_sign_on.keys.state()

@@ -1,4 +1,4 @@
-"""The one handler of all client APIs: a request becomes a run of the agent, and the run an answer."""
+"""The handler of all client APIs: turns a request into a run of the agent, and the run into an answer."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ Answering = Coroutine[Any, Any, web.StreamResponse]
 
 
 def new_handler(api: ClientApi, runtime: GatewayRuntime) -> Handler:
-    """The handler of the API's endpoint. It raises ProxyError as long as nothing was sent; after that a failure is
-    the end of the stream.
+    """The handler of the API's endpoint. It raises ProxyError as long as nothing was sent; later failures end the
+    stream.
     """
     limits = limits_of(runtime.config)
 
@@ -54,7 +54,7 @@ def new_handler(api: ClientApi, runtime: GatewayRuntime) -> Handler:
                 return await _count(request, context, api, runtime, limits)
             asked = await read_request(request, context, api, runtime, limits)
             beginning = _begin(request, context, api, runtime, asked)
-            del asked  # the answer may take an hour
+            del asked  # frees the conversation: the answer may take an hour
             return await (await beginning)
         finally:
             if context.entry is not None:
@@ -66,7 +66,7 @@ def new_handler(api: ClientApi, runtime: GatewayRuntime) -> Handler:
 async def _count(
     request: web.Request, context: RequestContext, api: ClientApi, runtime: GatewayRuntime, limits: RequestLimits
 ) -> web.StreamResponse:
-    """The same for a caller with a budget."""
+    """Answers a request of a caller whose usage is counted."""
     asked = await read_request(request, context, api, runtime, limits)
     async with counting(context, api, asked):
         beginning = _begin(request, context, api, runtime, asked)
@@ -77,8 +77,8 @@ async def _count(
 async def _begin(
     request: web.Request, context: RequestContext, api: ClientApi, runtime: GatewayRuntime, asked: AgentRequest
 ) -> Answering:
-    """The coroutine that answers the request. It alone holds what the client said, and only until the agent has it: a
-    long conversation does not stay in memory for as long as its answer takes. Raises ProxyError."""
+    """The coroutine that answers the request. Only it refers to the conversation, and drops it once the agent has it:
+    a long conversation must not stay in memory until its answer ends. Raises ProxyError."""
     config, report, caller = runtime.config, context.report, context.caller
     model, size = asked.model or DEFAULT_MODEL, report.requested_bytes
     report.on_request(model, stream=asked.stream)
@@ -116,8 +116,9 @@ async def _begin(
 def _find_side_request(
     asked: AgentRequest, caller: Caller, settings: Config, report: RunReport
 ) -> tuple[AgentRequest, str]:
-    """The request, and its answer if that needs no run. What another model is to answer becomes a request for that
-    model in a session of its own; a caller that may not use it keeps the model it asked for.
+    """Applies the setting `side_requests`. Returns the request, and its answer if that needs no run.
+
+    The setting may choose another model, if the caller may use it; the request then has a session of its own.
     """
     found = find_side_request(asked)
     if found is None:
@@ -130,7 +131,7 @@ def _find_side_request(
 
 
 async def _answer(plan: AnswerPlan, text: str) -> web.StreamResponse:
-    """An answer without a run: it is not recorded, and needs no session and no permit."""
+    """Sends an answer without a run: it is not recorded, and needs no session and no permit."""
     plan.context.report.recording = None
     answer = plan.new_answer(new_translator(plan.options), None)
 
@@ -141,7 +142,7 @@ async def _answer(plan: AnswerPlan, text: str) -> web.StreamResponse:
 
 
 async def _go_on(plan: AnswerPlan, asked: AgentRequest, wanted: SessionRequest, result: Message) -> Answering:
-    """What waits for this result goes on, or nothing does: it never begins another run. Raises InvalidRequest."""
+    """Continues the run that waits for this result. Raises InvalidRequest if none does: no other run is begun."""
     runtime = plan.runtime
     ids = runtime.call_ids
     if runtime.config.confirmations != "ask":
@@ -158,7 +159,7 @@ async def _go_on(plan: AnswerPlan, asked: AgentRequest, wanted: SessionRequest, 
 async def _run(
     plan: AnswerPlan, asked: AgentRequest, wanted: SessionRequest, reply: ConfirmationReply | None = None
 ) -> web.StreamResponse:
-    """`reply`: to what the session waits for, where that takes another run."""
+    """`reply`: the confirmation for which the session waits, if the dialect needs another run for it."""
     sessions, report = plan.runtime.sessions, plan.context.report
     report.on_queued()
     if report.recording is not None:
@@ -186,9 +187,7 @@ async def _run(
 
 
 class _Completion:
-    """The end of a run whose answer is complete: an object, since the cells and the code of a closure take 400 bytes
-    more for as long as the answer takes.
-    """
+    """Completes an answer. An object, because a closure takes 400 bytes more memory while the answer is streamed."""
 
     __slots__ = ("_answer", "_fingerprint", "_ids", "_lease", "_plan")
 
@@ -215,7 +214,7 @@ class _Completion:
 
 
 async def _resume(plan: AnswerPlan, wanted: SessionRequest, confirmation: Confirmation) -> web.StreamResponse:
-    """The rest of a run that waited; its session is still leased to the request that began it."""
+    """Continues a waiting run. Its session is still leased to the request that began the run."""
     runtime, report = plan.runtime, plan.context.report
     sessions, upstream = runtime.sessions, runtime.upstream.with_credentials_of(wanted.caller)
     if plan.options.server_tools != "hide":

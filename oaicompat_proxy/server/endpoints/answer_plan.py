@@ -1,4 +1,4 @@
-"""How the answer to one request is to be made: by which options, in which form, and what is stored of it."""
+"""The plan of one answer: its options, its form, and what is stored of it."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ from .structured_output import new_check
 
 @dataclass(slots=True, eq=False)
 class AnswerPlan:
-    """How the answer to one request is to be made. It holds nothing of what the client said, but for a change."""
+    """The plan of one answer. It holds nothing of the conversation but `change`."""
 
     request: web.Request
     context: RequestContext
     api: ClientApi
     runtime: GatewayRuntime
     settings: Config
-    """Those of the request's model."""
+    """The settings of the request's model."""
     options: AnswerOptions
     envelope: Envelope
     change: EntryChange | None
     check: OutputCheck | None = None
-    """What the answer's text has to be."""
+    """Checks the answer's text against the requested format."""
 
     async def hold_to_format(self, asked: AgentRequest) -> None:
-        """Makes the answer the JSON that the request wants, if it wants some. Raises InvalidRequest."""
+        """Applies the JSON format that the request asks for, if any. Raises InvalidRequest."""
         wanted = self.api.format_of(asked)
         if wanted is None:
             return
@@ -80,7 +80,7 @@ class AnswerPlan:
         return send_answer(self.request, self.context, self.runtime.config, run, answer, on_complete)
 
     async def store_request(self, asked: AgentRequest) -> AgentRequest:
-        """Stores what later requests may refer to of this one, and returns the rest of it."""
+        """Stores the parts of the request that later requests may refer to, and returns the request without them."""
         entries, context = self.api.request_entries(asked, self.envelope), self.context
         if context.kept is not None:
             await context.kept.open(entries, self.first_body(queued=context.kept.background))
@@ -89,7 +89,7 @@ class AnswerPlan:
         return replace(asked, stored_input=b"", change=None) if entries or asked.change is not None else asked
 
     async def store(self, answer: StreamedAnswer | WholeAnswer, *, of_run: bool = True) -> None:
-        """Stores what later requests may refer to of the complete answer. `of_run`: a run made it, which counts."""
+        """Stores the parts of the complete answer that later requests may refer to. `of_run`: a run made the answer."""
         form = answer.encoder if isinstance(answer, StreamedAnswer) else answer.builder
         entries, context = self.api.answer_entries(form, self.options.form), self.context
         if self.change is not None and context.entry is not None:
@@ -102,7 +102,7 @@ class AnswerPlan:
             await self.runtime.stored_answers.add(context.caller.scope, entries)
 
     def first_body(self, *, queued: bool) -> bytes:
-        """Of a kept answer."""
+        """The first body of a kept answer. `queued`: the run has not begun."""
         return self.api.first_body(self.envelope, self.options.form, queued=queued)
 
     def new_translator(self, ids: AnswerIds) -> Translator:

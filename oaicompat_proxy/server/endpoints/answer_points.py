@@ -1,7 +1,7 @@
-"""How later requests go on from an answer, and from which answer a request goes on: by ids, or by a token.
+"""Finds the answer that a request continues, and makes an answer continuable: by its id, or by a token.
 
-An answer that is stored is named by its id. One that is not stored is found by a token, which the client brings back
-with the whole conversation.
+A stored answer is named by its id. An answer that is not stored is found by a token, which the client sends back with
+the whole conversation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..sessions.session_token import new_token, read_token
 def with_new_token(
     asked: AgentRequest, runtime: GatewayRuntime, settings: Config, scope: str, model: str, answer_id: str
 ) -> AgentRequest:
-    """The request with the token that its answer brings, in place of the one that it has brought."""
+    """The request with the token of its answer in place of the token that the client has sent."""
     if not _gives_token(asked, settings) or not (runtime.upstream.dialect.gateway or settings.history == "last"):
         return replace(asked, session_token="") if asked.session_token else asked
     until = time.time() + settings.session_ttl
@@ -29,7 +29,7 @@ def with_new_token(
 def set_points(
     wanted: SessionRequest, asked: AgentRequest, runtime: GatewayRuntime, settings: Config, answer_id: str
 ) -> None:
-    """`asked`: with the token that it has brought."""
+    """Fills in the answers that `wanted` continues and makes. `asked`: with the token that the client has sent."""
     if not (asked.continuable or asked.continues or asked.wants_token or asked.session_token):
         return
     wanted.continues, wanted.instructions = asked.continues, asked.instructions

@@ -1,6 +1,6 @@
-"""The routes of client APIs that run no agent: each is answered from what is stored of its caller's answers.
+"""The routes of client APIs that run no agent: they read and change the caller's stored answers.
 
-A route may be about an answer that is still made: its run is stopped, or its events are sent.
+A route may name an answer whose run goes on: it stops the run, or sends its events.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def new_route_handler(route: ApiRoute, api: ClientApi, kept: KeptAnswers) -> Han
 async def _answer(
     route: ApiRoute, asked: RouteRequest, answers: StoredAnswers, scope: str, *, most: int
 ) -> RouteAnswer:
-    """Also replaces the entries that it replaces. `most`: bytes that are read. Raises ProxyError."""
+    """Answers from stored entries, and writes those that the route changes. `most`: bytes read. Raises ProxyError."""
     names = route.find_names(asked)
     for _ in range(ATTEMPTS):
         stored = await answers.find(scope, names, most=most) if names else {}

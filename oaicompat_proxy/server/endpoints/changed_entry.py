@@ -1,8 +1,8 @@
-"""The stored entry that the answer to a request changes, such as the conversation that it belongs to.
+"""The stored entry that an answer changes, such as its conversation.
 
-The request holds it from before it is read until the request is over, so that no other run begins with what this one
-is about to change. Whoever changes the entry without a run, or without the lock, is noticed: an entry is replaced only
-if it is still what was read, else the change is made again.
+The request locks the entry before reading it and until the request is over, so that no other run begins with the old
+entry. Changes without the lock are noticed: an entry is replaced only if it is as it was read (compare and set), and
+otherwise the change is computed again.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from ..sessions.locks import ReleaseLock
 from ..stored_answers import StoredAnswers
 
 ATTEMPTS = 20
-"""Times that a change is tried, while other requests change the same entry."""
+"""Attempts to change an entry that other requests change at the same time."""
 
 MOST_BYTES = 64 * 1024 * 1024
-"""Of an entry that is read to be changed: it was bounded when it was stored."""
+"""Bytes of an entry that is read to be changed; its size was bounded when it was stored."""
 
 
 class ChangedEntry:
-    """Of one request."""
+    """The locked entry of one request."""
 
     def __init__(self, answers: StoredAnswers, scope: str, release: ReleaseLock) -> None:
         self._answers = answers
         self._scope = scope
         self.release = release
-        """Called when the request is over."""
+        """Releases the lock; called when the request is over."""
 
     async def change(self, api: ClientApi, change: EntryChange, answer: StreamEncoder | BodyBuilder) -> None:
-        """Raises AnswerNotStored, and what the API raises."""
+        """Changes the stored entry by the answer. Raises AnswerNotStored, and what the API raises."""
         try:
             for _ in range(ATTEMPTS):
                 stored = await self._answers.find(self._scope, [change.name], most=MOST_BYTES)
@@ -46,7 +46,7 @@ class ChangedEntry:
 
 
 async def hold_entry(runtime: GatewayRuntime, caller: Caller, name: str, size: int) -> ChangedEntry:
-    """Waits until no other request changes the entry. `size`: bytes of the request that waits.
+    """Locks the entry, and waits for that. `size`: bytes of the request that waits.
 
     Raises SessionBusy, Overloaded, SessionsUnavailable.
     """
@@ -57,7 +57,10 @@ async def hold_entry(runtime: GatewayRuntime, caller: Caller, name: str, size: i
 async def replace_all(
     answers: StoredAnswers, scope: str, stored: Mapping[str, bytes], replaced: Mapping[str, bytes]
 ) -> bool:
-    """Returns whether all of them were still as they are in `stored`. Raises SessionsUnavailable, NotFound."""
+    """Replaces entries that are still as in `stored`; False at the first that is not.
+
+    Raises SessionsUnavailable, NotFound.
+    """
     for name, new in replaced.items():
         if not await answers.replace(scope, name, stored.get(name), new):
             return False

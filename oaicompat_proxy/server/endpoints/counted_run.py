@@ -1,4 +1,4 @@
-"""A run whose caller has a budget: admitted before it begins, counted when it is over."""
+"""Counts the runs of a caller with a budget: admits a run before it begins, and settles its usage afterwards."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..upstream.catalog import DEFAULT_MODEL
 
 @asynccontextmanager
 async def counting(context: RequestContext, api: ClientApi, asked: AgentRequest) -> AsyncIterator[None]:
-    """Around the run, whose complete answer settles the request's charge. Raises BudgetExhausted."""
+    """A context around the run: admits it, and ends its charge. Raises BudgetExhausted."""
     report, server = context.report, context.server
     report.on_request(asked.model or DEFAULT_MODEL, stream=asked.stream)
     resumes = find_result(asked.messages, asked.tool_names) is not None
@@ -33,6 +33,6 @@ async def counting(context: RequestContext, api: ClientApi, asked: AgentRequest)
 
 
 async def settle(context: RequestContext) -> None:
-    """Counts what the complete answer used, before the client has its last bytes and sends its next request."""
+    """Counts the usage of the complete answer. Called before its last bytes are sent, since a request may follow."""
     report = context.report
     await context.server.budgets.settle(context.charge, report.reported_usage, waits=report.waits_for_client)

@@ -1,4 +1,4 @@
-"""The test streams of `doctor` in this process: their callers, their number, and how they ended."""
+"""The test streams of `doctor` in this process: who runs how many, and how they ended."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Stream:
     caller: str
     task: asyncio.Task[Any] | None
     left_at: float | None = None
-    """The event loop's time at which the disconnect of its client was noticed."""
+    """The event loop's time at which the client's disconnect was noticed."""
     running: bool = True
     evicted: bool = False
     """The stream was stopped in favour of another caller's."""

@@ -87,7 +87,7 @@ class Diagnostics:
             now = asyncio.get_running_loop().time()
             if now - self._asked_at >= FEATURES_TTL:
                 self._features = await _ask_gateway(upstream)
-                if self._features["reachable"]:  # one caller's key may be refused, and the next one's not
+                if self._features["reachable"]:  # a failure may be due to this caller's key, so it is not cached
                     self._asked_at = now
             return self._features
 
@@ -123,7 +123,7 @@ async def _ask_gateway(upstream: Upstream) -> dict[str, Any]:
 
 
 def _feature_calls(gateway: Gateway) -> dict[str, HttpCall]:
-    """Calls for a session that does not exist, so they change nothing."""
+    """Calls for a session that does not exist: they show which methods there are, and change nothing."""
     unknown = _unknown_session()
     return {
         "apps": gateway.build_apps(),
@@ -166,9 +166,7 @@ async def about(request: web.Request) -> web.Response:
 
 
 def _routes(apis: Sequence[ClientApi]) -> list[tuple[str, str, str]]:
-    """Of all APIs: the method, the path behind the prefix with names in place of the variables, and a header that each
-    answer has.
-    """
+    """The routes of all APIs: method, path behind the prefix with example names, and a header that each answer has."""
     routes = []
     for api in apis:
         *_, header = api.answer_headers("", 0)

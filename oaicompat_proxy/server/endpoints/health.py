@@ -32,7 +32,7 @@ async def ready(request: web.Request) -> web.Response:
 
 
 class _Result(NamedTuple):
-    """Why a gateway cannot serve, and a note if it can."""
+    """The result of one check: why the gateway cannot serve, or a note if it can."""
 
     reason: str = ""
     note: str = ""

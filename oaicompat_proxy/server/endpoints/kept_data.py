@@ -1,6 +1,6 @@
-"""`GET` and `DELETE …/kept_data?key=NAME&user=NAME`: what is kept of a caller, for the command `forget`.
+"""`GET` and `DELETE …/kept_data?key=NAME&user=NAME`: counts or deletes a caller's data, for the command `forget`.
 
-Each caller may ask for itself. For another key, or for a user, the entry of its own key needs `forget = true`.
+Each caller may ask for its own data. For another key, or for a user, its entry in the keys file needs `forget = true`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ async def _answer(kinds: Sequence[KeptData], work: Work, request: web.Request) -
     name = request.query.get("key", "")
     deleted = request.method == "DELETE"
     if deleted:
-        log.info("what is kept of %s was deleted for %s", name or "itself", request[CONTEXT].caller.name or "a caller")
+        log.info("the data of %s was deleted for %s", name or "itself", request[CONTEXT].caller.name or "a caller")
     user = request.query.get("user") or None
     return web.json_response(
         {"object": "kept_data", "key": name or None, "user": user, "deleted": deleted, "kinds": dict(counts)}
@@ -43,8 +43,9 @@ async def _answer(kinds: Sequence[KeptData], work: Work, request: web.Request) -
 
 
 def _owners_of(request: web.Request) -> set[Owner]:
-    """Of what the request is about: a key with its users, or one user. A caller that may only ask for itself is no
-    other than in its other requests. Raises NotPermitted.
+    """The owners of the data that the request names: a key with its users, or one user. Raises NotPermitted.
+
+    A caller that may only ask for its own data is identified as in its other requests.
     """
     caller, keys = request[CONTEXT].caller, server_of(request).authenticator
     name, user = request.query.get("key", ""), request.query.get("user", "")
@@ -54,8 +55,8 @@ def _owners_of(request: web.Request) -> set[Owner]:
         return {Owner(caller.scope, with_users=may_ask and not caller.user)}
     if not caller.may_forget and (not is_own or keys.requires_keys or caller.user):
         raise NotPermitted(
-            "This key may only ask for what is kept of itself; for other keys and for users its entry in the keys file "
-            "needs forget = true.",
+            "This key may only ask for its own data; for other keys and for users its entry in the keys file needs "
+            "forget = true.",
             param="user" if is_own else "key",
         )
     scopes = {caller.scope} if is_own and not caller.user else keys.scopes_of(name or caller.name)

@@ -1,4 +1,4 @@
-"""Reads and parses the request for a run, unless that was done to find out whose it is, or whether it is a new one."""
+"""Reads and parses the request for a run, unless it was read already to find its user or to recognise a retry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run that a request begins: what the agent has to be told in this session, and whether the session knows it."""
+"""Opens the run of a request: chooses the messages that the agent needs in this session, and checks what it knows."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Recordable(Protocol):
 
     @property
     def call(self) -> HttpCall | None:
-        """The request that starts it, until it is sent."""
+        """The request that starts the run; None once it is sent."""
 
 
 def record_request(report: RunReport, body: bytes | ParsedBody) -> None:
-    """`body`: parsed, if only that is left of it."""
+    """Records the request. `body`: parsed, if its bytes were released."""
     if report.recording is not None:
         report.recording.request(body if isinstance(body, bytes) else json.dumps(body.members).encode())
 
@@ -50,7 +50,7 @@ def record(report: RunReport, run: Recordable, options: AnswerOptions) -> None:
 
 
 def record_next(report: RunReport, run: Recordable) -> None:
-    """Continues the recording with a run that follows the recorded one."""
+    """Continues the recording with the run that follows."""
     if report.recording is not None:
         report.recording.begin_next_run()
         _record_stream(report.recording, run)
@@ -63,7 +63,7 @@ def _record_stream(recording: RunRecorder, run: Recordable) -> None:
 
 
 def choose_server_tools(api: ClientApi, setting: str) -> str:
-    """Where the actions of the agent's own tools are shown. `setting`: `server_tools`."""
+    """How the calls of the agent's own tools are shown. `setting`: the setting `server_tools`."""
     if setting == "auto":
         return "items" if api.has_tool_items else "hide"
     return setting
@@ -79,9 +79,10 @@ async def open_run(
     reply: ConfirmationReply | None,
     user: str,
 ) -> EventSource:
-    """A run of the lease; in a session that should know what was said, one that finds out whether it does.
+    """A run in the lease's session. If the session should know the conversation, the run checks that.
 
-    `config`: the settings of the request's model. `reply`: to what the session waits for. `user`: for whom it is made.
+    `config`: the settings of the request's model. `reply`: the confirmation for which the session waits. `user`: the
+    name of the user.
     """
     gateway, size = lease.upstream.dialect.gateway, report.requested_bytes
     mark = await _new_mark(asked, lease) if config.history == "full" else ""
@@ -110,14 +111,14 @@ async def open_run(
 def _report(report: RunReport, lease: Lease, options: AnswerOptions) -> None:
     run, report.session = lease.started_run, lease.key
     if lease.replaced and report.recording is not None:
-        _record_stream(report.recording, run)  # nothing was read of the run before it
+        _record_stream(report.recording, run)  # the replaced run has no recorded bytes
     else:
         record(report, run, options)
     report.on_run(run)
 
 
 def _history(asked: AgentRequest, lease: Lease, config: Config) -> str:
-    """`last` is no licence to forget: under a name it holds where the session has answered what stands before."""
+    """Which messages are sent: in a named or replaced session `last` applies only if it knows the earlier ones."""
     if not asked.conversational:
         return "fold"
     if config.history == "auto" or (config.history == "last" and (lease.named or lease.replaced)):
@@ -126,8 +127,9 @@ def _history(asked: AgentRequest, lease: Lease, config: Config) -> str:
 
 
 async def _new_mark(asked: AgentRequest, lease: Lease) -> str:
-    """For a conversation that is to be sent as messages to a gateway of which only a run can tell whether it takes
-    them: in a session that nobody else needs, should the run have to be stopped.
+    """The id that marks the last message of a trial run (`message_trial`); empty if no trial is needed.
+
+    Only in a new session, because the run may be stopped.
     """
     if lease.upstream.dialect.gateway is None or len(asked.messages) == 1:
         return ""
@@ -136,7 +138,7 @@ async def _new_mark(asked: AgentRequest, lease: Lease) -> str:
 
 
 def _in_roles(lease: Lease, mark: str) -> str:
-    """What `full` is with a gateway: all messages, or those that are new to the session, if it takes them."""
+    """The history for `full` with a gateway: if it takes messages, all of them, or those new to the session."""
     if not (mark or lease.upstream.features.messages.works):
         return lease.history
     return "full" if lease.history == "fold" else "new"
@@ -154,5 +156,5 @@ def _turn(
         turn = replace(turn, user=user, metadata={**turn.metadata, "user": user})
     if reply is None:
         return replace(turn, mark=mark) if mark else turn
-    # An agent that is not given all messages keeps its thread: there the reply is all that is new.
+    # An agent that does not get all messages remembers its thread, so only the reply is new to it.
     return replace(turn, reply=reply, messages=turn.messages if history == "full" else ())

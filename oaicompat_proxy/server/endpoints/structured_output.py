@@ -1,4 +1,4 @@
-"""What a request for JSON makes of its answer: a check against the schema, and an end to fences around it."""
+"""Structured output: checks an answer against the request's JSON schema, and removes code fences around it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGES = ("jsonschema", "re2")
 
 
 def check_packages(config: Config) -> None:
-    """Raises ConfigError if answers are to be checked, and a package for that is not installed."""
+    """Raises ConfigError if the settings need a package that is not installed."""
     of_models = (each for gateway in config.gateways for each in parse_model_settings(gateway.model_setting).values())
     chosen = {*(gateway.structured for gateway in config.gateways), *(each.get("structured") for each in of_models)}
     if "check" in chosen and not all(map(find_spec, PACKAGES)):
@@ -38,5 +38,5 @@ async def new_check(wanted: AnswerFormat, size: int, thread: ProcessorThread) ->
 
 
 def wants_json(settings: Config) -> bool:
-    """Whether anything depends on what a request says about its answer's format."""
+    """Whether the settings use the answer format that a request asks for."""
     return settings.structured != "pass" or settings.structured_strip_fences

@@ -1,4 +1,4 @@
-"""`GET …/usage`: who used what of the current day and month, for the command `usage`.
+"""`GET …/usage`: tokens and runs of the current day and month by key and user, for the command `usage`.
 
 It needs a key whose entry says `usage = true`.
 """
@@ -30,12 +30,12 @@ async def show_usage(request: web.Request) -> web.Response:
     keys, periods = context.server.authenticator, periods_at(time.time())
     used = [(period, await context.server.budgets.usage(period)) for period in periods]
     callers = {name: keys.caller_named(name) for name in {each.key for _, counts in used for each in counts}}
-    body = await asyncio.to_thread(_encode, used, callers)  # a hundred thousand users take a second
+    body = await asyncio.to_thread(_encode, used, callers)  # takes a second for 100,000 users
     return web.Response(body=body, content_type="application/json", charset="utf-8")
 
 
 def _encode(used: Sequence[tuple[Period, Mapping[Subject, Count]]], callers: Mapping[str, Caller]) -> bytes:
-    """In pieces: `json.dumps` would let no other thread run before its end."""
+    """Encodes row by row: one `json.dumps` of all would hold the GIL to its end."""
     periods = {
         period.kind: {
             "name": period.name,

@@ -1,5 +1,6 @@
-"""Requests whose user stands in the body, or in the query where there is no body. Without such a setting it costs
-nothing.
+"""Finds the user in a field of the body, or of the query of a request without a body (setting `user_from`).
+
+Only with such a setting are handlers wrapped.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..http.body import limits_of, read_body
 
 
 def with_user_in_body(handler: Handler, api: ClientApi, config: Config) -> Handler:
-    """Returns a handler that finds the user before anything is looked up for the caller, and before the run."""
+    """Wraps a handler: the user is found before anything is looked up for the caller."""
     if not _has_fields(config):
         return handler
     limits = limits_of(config)
@@ -40,7 +41,7 @@ def with_user_in_body(handler: Handler, api: ClientApi, config: Config) -> Handl
 
 
 def with_user_in_query(handler: Handler, config: Config) -> Handler:
-    """The same for routes that run no agent: `?user=NAME`."""
+    """Wraps the handler of a route that runs no agent: the user is `?user=NAME`."""
     if not _has_fields(config):
         return handler
 
