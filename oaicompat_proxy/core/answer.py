@@ -45,7 +45,7 @@ class TextPart(NamedTuple):
 
 
 TextBatch = TextDeltas
-"""Several pieces of text, as the event has them: a second object would cost 2.9 of 40 k instructions a delta."""
+"""Several pieces of text. The event itself is the part: a copy would cost 2.9 of 40 k instructions a delta."""
 
 
 class ReasoningPart(NamedTuple):

@@ -16,7 +16,7 @@ class AnswerOptions:
     api: str = "chat"
     """The client API's name."""
     form: Mapping[str, Any] = field(default_factory=dict)
-    """Options that only that API reads, as JSON values."""
+    """Options of this API alone, as JSON values."""
     model: str = "default"
     stream: bool = True
     tool_names: tuple[str, ...] = ()

@@ -1,5 +1,6 @@
-"""JSON for agents: on one line, with `JsonText` values unchanged, and in ASCII, because a gateway that decodes each
-packet by itself would break other characters.
+"""Encodes JSON for agents: on one line, in ASCII, with `JsonText` values unchanged.
+
+ASCII, because a gateway that decodes each packet separately breaks characters of several bytes.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def _escape(text: str) -> bytes:
 
 
 def _as_written(value: Any) -> orjson.Fragment:
-    """Line ends stand only between tokens, because JSON strings cannot contain them."""
+    """The text on one line. Its line ends stand only between tokens, because JSON strings cannot contain them."""
     if not isinstance(value, JsonText):
         raise TypeError(type(value).__name__)
     return orjson.Fragment(value.text.replace("\n", " ").replace("\r", " ").replace("\t", " "))

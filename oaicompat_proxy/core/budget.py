@@ -26,7 +26,7 @@ class Period(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """None: no limit."""
+    """Limits of tokens and runs in a day and in a month. None: no limit."""
 
     tokens_per_day: int | None = None
     tokens_per_month: int | None = None
@@ -34,7 +34,7 @@ class Budget:
     runs_per_month: int | None = None
 
     def limits(self, periods: Sequence[Period]) -> Iterator[tuple[Period, Unit, int]]:
-        """The limits that there are."""
+        """The limits that are set, each with its period and its unit."""
         for period in periods:
             of_day = period.kind == "day"
             tokens = self.tokens_per_day if of_day else self.tokens_per_month
@@ -52,7 +52,7 @@ def periods_at(now: float) -> tuple[Period, Period]:
 
 @lru_cache(4)
 def _periods_of(number: int) -> tuple[Period, Period]:
-    """`number`: of the day since 1970. Each request asks, and the answer is the same all day."""
+    """`number`: days since 1970. Cached, because each request needs the same two periods all day."""
     day = datetime.fromtimestamp(number * DAY, UTC)
     next_month = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
     return (

@@ -1,4 +1,4 @@
-"""What runs here: the form of this program, and the build of Python."""
+"""How this program and its Python interpreter were built."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.machinery import ExtensionFileLoader
 from . import sse
 
 FORM = "compiled" if isinstance(getattr(sse, "__loader__", None), ExtensionFileLoader) else "plain Python"
-"""Whether `setup.py` has compiled the hot path. One module shows it: all are compiled together, or none."""
+"""Whether `setup.py` has compiled the hot path. It compiles all of its modules or none, so one is looked at."""
 
 
 PROFILED = "profile-guided"
@@ -18,12 +18,12 @@ _OPTIMISATIONS = {"--enable-optimizations": PROFILED, "--with-lto": "optimised w
 
 
 def python_build() -> str:
-    """Python with its version, and the optimisations that its own build was given."""
+    """Name and version of the interpreter, and the optimisations of its build."""
     flags = str(sysconfig.get_config_var("CONFIG_ARGS"))
     found = [words for flag, words in _OPTIMISATIONS.items() if flag in flags] or ["not optimised"]
     return f"{platform.python_implementation()} {platform.python_version()} ({', '.join(found)})"
 
 
 def is_optimised(build: str) -> bool:
-    """Whether the build of this description takes no longer than it must."""
+    """Whether this description (of `python_build`) is of a profile-guided build."""
     return PROFILED in build

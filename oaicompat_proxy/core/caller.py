@@ -17,8 +17,7 @@ class Caller:
     name: str
     """For logs and metrics; empty for anonymous clients."""
     scope: str
-    """Separates callers and their users: sessions, ids and stored answers of one scope cannot be reached from another.
-    """
+    """Separates callers and their users: no scope reaches the sessions, ids and stored answers of another."""
     requests_per_minute: int = 0
     max_runs: int = 0
     models: tuple[str, ...] = ()
@@ -26,23 +25,23 @@ class Caller:
     native_sessions: bool = False
     """The caller may name the gateway's own sessions, if the setting `session_names` allows it."""
     may_forget: bool = False
-    """The caller may list and delete what is kept of other callers."""
+    """The caller may list and delete the stored data of other callers."""
     trusts_headers: bool = False
-    """A header may name the caller's user, wherever the request comes from."""
+    """A header may name the caller's user, whatever address the request comes from."""
     user: str = field(default="", repr=False)
-    """The person for whom the request is made, as far as the setting `user_from` finds one."""
+    """The person for whom the request is made, if the setting `user_from` finds one."""
     inspect: bool = False
     """The caller may use the page that shows runs."""
     budget: Budget | None = None
-    """Of the key."""
+    """The key's budget."""
     user_budget: Budget | None = None
-    """Of each of its users."""
+    """The budget of each user of the key."""
     counted: bool = False
-    """There is a budget, so what the caller uses is counted."""
+    """The caller's tokens and runs are counted, because it has a budget."""
     may_see_usage: bool = False
-    """The caller may see who used what."""
+    """The caller may see the usage of all callers."""
     authorization: str | None = field(default=None, repr=False)
-    """The client's header, if it is passed on to the gateway; None if the gateway gets the proxy's token."""
+    """The client's `Authorization`, if the gateway gets it; None if the gateway gets the proxy's token."""
 
     def for_user(self, user: str) -> Self:
         """The caller in a scope of this user's own."""
@@ -57,11 +56,11 @@ class TokenCaller(Caller):
     """The bearer of an identity provider's token."""
 
     granted: tuple[str, ...] | None = None
-    """Patterns of the models that the token allows, of those that its key allows; None for all."""
+    """Patterns of the models that the token allows, among those of its key; None for all of them."""
 
     @classmethod
     def of(cls, caller: Caller, granted: tuple[str, ...] | None) -> Self:
-        """The bearer of a token that stands for this caller's key."""
+        """The bearer of a token, with the permissions of this caller."""
         return cls(**{each.name: getattr(caller, each.name) for each in fields(Caller)}, granted=granted)
 
     def may_use(self, model: str) -> bool:
@@ -73,7 +72,7 @@ MARK_LENGTH = 16
 """64 bits, so that no two of a million callers have the same."""
 
 _USER = "/"
-"""Between a key's scope and what stands for a user in the user's one."""
+"""Separates the key's scope from the user's digest in the scope of a user."""
 
 INTERNAL_CALLER = Caller("", "")
 """For the proxy's own requests; it has no limits."""
@@ -85,32 +84,32 @@ def scope_of(authorization: str) -> str:
 
 
 def named_scope(name: str) -> str:
-    """The scope of the callers that a keys file calls so: no header contains \\0, so only the key leads to it."""
+    """The scope of the callers with this name in a keys file. No header leads to it, because none contains \\0."""
     return scope_of(f"\0{name}")
 
 
 def user_scope(scope: str, user: str) -> str:
-    """The scope of a user behind the callers of a scope; it begins with theirs."""
+    """The scope of one user of a key; it begins with the key's scope."""
     digest = _digest(f"{scope}\0user\0{user}")
     return f"{scope}{_USER}{digest}"
 
 
 def owner_mark(scope: str) -> str:
-    """What stands for a caller in the names of what is kept of it: the key's part and the user's, each of MARK_LENGTH
-    hexadecimal digits. Nobody can read the caller from it.
+    """A digest of the caller, for the names of stored data: the key's part and the user's part, each of MARK_LENGTH
+    hexadecimal digits. The caller cannot be computed from it.
     """
     return _digest(scope.partition(_USER)[0])[:MARK_LENGTH] + _digest(scope)[:MARK_LENGTH]
 
 
 class Owner(NamedTuple):
-    """Whose something is that is kept: of one scope, or of a key with all of its users."""
+    """The owner of stored data: one scope, or a key with all of its users."""
 
     scope: str
     with_users: bool = False
 
     @property
     def mark(self) -> str:
-        """The beginning of the owner's marks."""
+        """The owner mark, or with all users the part that their marks begin with."""
         return owner_mark(self.scope)[: MARK_LENGTH if self.with_users else None]
 
     def has(self, scope: str) -> bool:

@@ -1,21 +1,22 @@
 """The tree of errors that clients get.
 
-A class has the side that failed (`status`), the error's name (`code`), and whether the same request may be sent again
-(`should_retry`; decision D12: a run may have side effects, so it is false once a request may have reached the agent;
-None leaves it to the client's own rule). A message tells the reader what went wrong and what to do.
+Each class has an HTTP status, a name (`code`), and `should_retry`: whether the client may send the same request again.
+A run may have side effects (decision D12), so `should_retry` is false once a request may have reached the agent; None
+leaves it to the client's own rule. A message says what went wrong and what to do.
 
 Each client API encodes the errors in its own form. Source of the statuses: RFC 9110 section 15. Where clients act on a
-code, the code is the one that they know; codes that begin with `upstream_` and `agent_` are this project's own.
+code, it is the code of the API that they know; codes that begin with `upstream_` and `agent_` are this project's own.
 """
 
 from __future__ import annotations
 
 CONVERSATION = "messages"
-"""The `param` of an error about the conversation that is found after parsing; an API may have another name for it."""
+"""The `param` of an error about the conversation, if it is found after parsing. An API may replace it by its own field.
+"""
 
 
 class ProxyError(Exception):
-    """Root of all errors that may be shown to a client; itself a fault of this proxy."""
+    """Root of all errors that clients get. Status 500: without a subclass, it is a fault of this proxy."""
 
     status = 500
     code: str | None = None
@@ -122,7 +123,7 @@ class AnswerCut(ProxyError):
     should_retry = False
 
 
-# The client's side: the request cannot be served as it is.
+# Errors of the client: the request cannot be served as it is.
 
 
 class InvalidRequest(ProxyError):
@@ -154,7 +155,7 @@ class InvalidToken(InvalidKey):
 
 
 class Forbidden(InvalidRequest):
-    """403: the gateway forbids this to the client's credentials, which `--pass-authorization` sent."""
+    """403: with `--pass-authorization`, the gateway forbids this to the client's credentials."""
 
     status = 403
     code = "permission_denied"
@@ -170,7 +171,7 @@ class NotPermitted(InvalidRequest):
 
 
 class OriginNotAllowed(InvalidRequest):
-    """403: the request comes from a web page that may not call; nothing was run."""
+    """403: the request comes from a web page whose origin is not allowed; nothing was run."""
 
     status = 403
     code = "origin_not_allowed"
@@ -351,7 +352,7 @@ class ContextTooLong(InvalidRequest):
     should_retry = False
 
 
-# The agent's side: the gateway, or the run behind it.
+# Errors of the gateway, the agent or its model provider.
 
 
 class UpstreamError(ProxyError):
@@ -370,7 +371,7 @@ class UpstreamUnreachable(UpstreamError):
 
 
 class UpstreamRefused(UpstreamError):
-    """502: the gateway rejected the call. The token is the proxy's, so a 401 would blame the client's key."""
+    """502: the gateway rejected the call. Not 401, because the rejected token is the proxy's, not the client's key."""
 
     code = "upstream_refused"
 
@@ -388,7 +389,7 @@ class UpstreamAnswerTooLong(UpstreamError):
 
 
 class UpstreamInterrupted(UpstreamError):
-    """502: the event stream ended without the agent's last word."""
+    """502: the event stream ended before the event that ends a run."""
 
     code = "upstream_interrupted"
 
@@ -438,7 +439,7 @@ class AgentAborted(AgentError):
 
 
 class AgentUnanswerable(AgentError):
-    """502: the agent waits for a confirmation, and its gateway cannot take one."""
+    """502: the agent waits for a confirmation, and its gateway has no call to give one."""
 
     code = "agent_unanswerable"
 
@@ -448,7 +449,7 @@ class AgentOutputInvalid(AgentError):
 
     code = "agent_output_invalid"
     head = "Invalid structured answer: "
-    """What the message begins with, in every API."""
+    """The beginning of the message, in every API."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(self.head + reason)
@@ -477,7 +478,7 @@ class AgentQuotaExceeded(AgentError):
 
 
 class AgentUnauthorized(AgentError):
-    """502: the model provider rejected the agent's credentials; a 401 would blame the client's key."""
+    """502: the model provider rejected the agent's credentials. Not 401, because the client's key is valid."""
 
     code = "agent_unauthorized"
 

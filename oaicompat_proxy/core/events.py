@@ -5,8 +5,8 @@ One run, in order:
 
     RunStarted (TickStarted … MessageEnded … TickEnded)* RunResult? (RunEnded | RunFailed)
 
-All other events are optional, may be doubled, and may come in any order; only RunEnded or RunFailed ends a run.
-Call ids are the agent's own.
+All other events are optional, may repeat, and may come in any order; only RunEnded or RunFailed ends a run. A
+`call_id` is the agent's id of a tool call.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class TickStarted(NamedTuple):
 
 
 class TextStarted(NamedTuple):
-    """A block of text begins; citations in it count from here."""
+    """A block of text begins; the positions of its citations count from here."""
 
     new_message: bool = False
     """The block belongs to another message than the text before."""
@@ -46,7 +46,7 @@ class TextDelta(NamedTuple):
 
 @dataclass(slots=True)
 class TextDeltas:
-    """Several deltas of one block of text. No named tuple: those take 2.9 instead of 1.7 k instructions to make.
+    """Several deltas of one block of text. A named tuple would take 2.9 instead of 1.7 k instructions to make.
 
     `text`: all of them. `encoded`: each as the inside of a JSON string, not empty, valid UTF-8 and without characters
     that some clients take for line ends, so it can be sent unchanged.
@@ -95,13 +95,13 @@ class ToolCallEnded(NamedTuple):
 
 
 class ToolCalled(NamedTuple):
-    """A whole call, with or without its pieces before."""
+    """A whole call; its pieces may have come before as deltas."""
 
     call_id: str
     name: str
     arguments: str
     is_early: bool = False
-    """The text of its message was not streamed, and comes later: behind the tools, before the end of the tick."""
+    """The text of the call's message comes later, whole: after the tools have run, before the end of the tick."""
 
 
 class ToolCallHandled(NamedTuple):
@@ -127,7 +127,7 @@ class MessageCompleted(NamedTuple):
 
 
 class MessageUsed(NamedTuple):
-    """Tokens of the current model call, in an event of their own."""
+    """Tokens of the current model call, from a gateway that reports them in a separate event."""
 
     usage: Usage | None
 
@@ -148,7 +148,7 @@ class ToolFinished(NamedTuple):
     is_error: bool
     seconds: float | None
     is_placeholder: bool = False
-    """The result is a stand-in for one that the client has to give: no tool ran."""
+    """No tool ran: the result only stands in for the one that the client has to give."""
 
 
 class SubagentFinished(NamedTuple):
@@ -177,7 +177,7 @@ class TickEnded(NamedTuple):
 
 
 class ModelFailed(NamedTuple):
-    """An error of the model that the agent may recover from: reported only if the run then fails without a reason."""
+    """An error of the model. The agent may recover; the error is reported only if the run fails without a reason."""
 
     message: str
 
@@ -194,7 +194,7 @@ class RunEnded(NamedTuple):
     """The last event of a run that succeeded."""
 
     waits_for: ConfirmationRequired | None = None
-    """The tool calls with which the run ended, as a question, if they may wait for a human as well as for a client."""
+    """The run ended on tool calls that either the client runs or a human confirms: the question for the human."""
 
 
 class RunFailed(NamedTuple):

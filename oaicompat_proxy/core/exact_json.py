@@ -1,8 +1,8 @@
 """Passes JSON values on as the client wrote them, where parsing would change them.
 
 Numbers beyond 64 bits or with more digits than a double holds, `-0`, and escaped halves of surrogate pairs are JSON
-(RFC 8259 sections 6 and 8.2), but no parser's values hold all of them. The text of such a parameter is passed on
-instead of its value. Most bodies have none: searching them costs a small part of what parsing costs.
+(RFC 8259 sections 6 and 8.2), but the values of no parser represent all of them. The JSON text of such a parameter is
+passed on instead of its value. Most bodies have none, and the search for them is cheap beside parsing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from .json_text import JsonText
 
 MAX_DIGITS = 300
-"""Digits of an integer that is read exactly; a longer one is cut to them, and still fits a double."""
+"""Digits of the longest integer that is read exactly. A longer one is cut to its first digits, so it fits a double."""
 
 _LONG_NUMBER = b"0" * 16
 _LARGE_EXPONENTS = (b"0e000", b"0e+000", b"0e-000")
@@ -39,7 +39,7 @@ _SKIPPER = JSONDecoder(parse_int=len, parse_float=len)
 
 
 def extract_exact(body: bytes, values: dict[str, Any]) -> dict[str, JsonText]:
-    """The texts of the members that parsing would change, by name; in `values` they become the nearest values.
+    """The JSON texts of the members that parsing would change, by name; `values` gets the nearest values for them.
 
     `body`: an object in UTF-8; `values`: parsed from it. Raises nothing.
     """

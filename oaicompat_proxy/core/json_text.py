@@ -1,4 +1,4 @@
-"""Encodes JSON so that every client can read it, whatever characters the agent sent."""
+"""Encodes JSON that every client can read, whatever characters the agent sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ESCAPES = {b"\xe2\x80\xa8": b"\\u2028", b"\xe2\x80\xa9": b"\\u2029", b"\xc2\x85
 
 @dataclass(frozen=True, slots=True)
 class JsonText:
-    """A JSON value that is sent as it is written, because no parser's values hold it exactly."""
+    """The text of a JSON value that no parsed value represents exactly; it is sent unchanged."""
 
     text: str
 

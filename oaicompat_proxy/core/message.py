@@ -46,13 +46,13 @@ class Message:
     role: Role
     blocks: tuple[Block, ...]
     name: str | None = None
-    """The speaker, where several have the same role; of a tool's result, the tool if it is known."""
+    """The speaker, where several have the same role; for a tool's result, the tool if it is known."""
     tool_calls: tuple[ToolCall, ...] = ()
     """An assistant's calls. Calls of OpenAI's older `functions` have the id ""."""
     tool_call_id: str | None = None
     """The call that a tool's result answers."""
     id: str = field(default="", repr=False)
-    """Set for agents that need one: the same whenever the same conversation is sent again, and unique in it."""
+    """For agents that need one: unique in its conversation, and equal whenever the same conversation is sent again."""
 
 
 @readonly

@@ -1,4 +1,4 @@
-"""What a model is, as clients are told: the words that all dialects, APIs and the settings share."""
+"""The description of a model in lists of models; dialects, APIs and settings share these types."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What is known of a model. Empty and None: nobody has said it, and clients are told nothing."""
+    """The known properties of a model. Empty and None mean unknown, and are left out of lists."""
 
     name: str = ""
     """For people."""
@@ -23,11 +23,11 @@ class ModelInfo:
     """Whether the model calls tools of the client."""
 
     def overridden_by(self, other: ModelInfo) -> ModelInfo:
-        """This information, with what `other` knows in its place."""
+        """A copy in which the known fields of `other` replace this one's."""
         return replace(self, **other.known())
 
     def known(self) -> dict[str, Any]:
-        """What is known, by the names of the fields."""
+        """The known values by field name."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {name: value for name, value in values.items() if value not in ("", None)}
 

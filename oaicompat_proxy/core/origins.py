@@ -18,10 +18,10 @@ LOCAL_SCHEMES = frozenset({"app", "tauri", "vscode-webview", "vscode-file"})
 ANY = "*"
 
 LONGEST_HOST = 256
-"""Characters of a `Host` whose judgement is cached: a longer one has no host name (RFC 1035, 2.3.4)."""
+"""Characters of the longest `Host` whose decision is cached; host names are shorter (RFC 1035, 2.3.4)."""
 
 HOSTS = 256
-"""Judgements that are cached."""
+"""Decisions that are cached."""
 
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.IGNORECASE | re.DOTALL)
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:@/?#\\\s]+)(?::\d{0,5})?", re.IGNORECASE)
@@ -42,7 +42,9 @@ class OriginPolicy:
         return ANY in self._origins or origin.lower() in self._origins
 
     def allows_origin(self, origin: str) -> bool:
-        """Allows origins that are named, on this machine, or a program's. `null` (sandboxed pages) must be named."""
+        """Allows origins that `cors` names, of this machine, or with LOCAL_SCHEMES. `null` (sandboxed pages) must be
+        named.
+        """
         if self.names(origin):
             return True
         found = _ORIGIN.fullmatch(origin)
@@ -52,19 +54,20 @@ class OriginPolicy:
         return scheme in LOCAL_SCHEMES or (scheme in ("http", "https") and _is_loopback(host_of(authority)))
 
     def owns_host(self, host: str) -> bool:
-        """Whether this is a name of the server itself: one of the loopback, or one that the setting allows."""
+        """Whether this `Host` names the server itself: a loopback name, or one that the setting allows."""
         name = host_of(host)
         return bool(name) and (ANY in self._hosts or name in self._hosts or _is_loopback(name))
 
     def owns_origin(self, origin: str) -> bool:
-        """Whether a page of this origin came from such a name."""
+        """Whether a page of this origin came from this server, by the rule of `owns_host`."""
         found = _ORIGIN.fullmatch(origin)
         return found is not None and found[1].lower() in ("http", "https") and self.owns_host(found[2])
 
     def allows_host(self, host: str) -> bool:
-        """`localhost`, `*.localhost` and IP addresses need no DNS, so they cannot be rebound.
+        """Allows names of the setting, and names that need no DNS and so cannot be rebound: `localhost`, `*.localhost`
+        and IP addresses.
 
-        Clients send few names, each in many requests; of a small request the judgement was 2 %.
+        Cached: without it the decision took 2 % of a small request.
         """
         return self._allows_host(host) if len(host) <= LONGEST_HOST else self._judge_host(host)
 
@@ -82,7 +85,7 @@ def host_of(authority: str) -> str:
 
 
 def is_same_origin(origin: str, host: str) -> bool:
-    """Whether a page of this origin calls its own server, whose `Host` it is."""
+    """Whether the origin of a page is that of the request's `Host`, so the page calls its own server."""
     found = _ORIGIN.fullmatch(origin)
     return found is not None and found[1].lower() in ("http", "https") and found[2].lower() == host.lower() != ""
 

@@ -1,6 +1,6 @@
 """The allow-list of a masked recording; each dialect and each API has one for its own events.
 
-All other values are masked: texts, numbers, and the keys of objects that people or tools made.
+All other values are masked: texts, numbers, and keys of objects whose names a protocol does not fix.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Readable(Enum):
 
 
 Rule = Union[Readable, frozenset[str], "Fields", None]
-"""The rule for one value: its kind, the words that it may be, or its fields if it is an object; None: masked.
-The rule of an array applies to each item. The field `""` is the rule for a text in place of an object."""
+"""The rule for one value: its kind, its allowed words, or for an object its fields; None: masked.
+The rule of an array applies to each item. The field `""` is the rule for a string in place of an object."""
 
 Fields = Mapping[str, Rule]
 """The readable keys of an object, with the rule for the value of each."""
@@ -39,7 +39,7 @@ class RecordedFields(NamedTuple):
     """The allow-list of one protocol."""
 
     event_names: tuple[tuple[str, ...], ...]
-    """The paths of an event's name; the first that exists counts."""
+    """The paths at which an event may have its name; the first that exists counts."""
     events: Mapping[str, Fields]
     """By the event's name; `""` for objects without a name."""
     unknown: Fields

@@ -8,7 +8,7 @@ MAX_TEXT = 500
 """Characters of the agent's own text that are passed on: enough for a reason, too few for a prompt."""
 
 MAX_SEARCHED = 16 * 1024
-"""Characters in which a cause, a stack trace and secrets are looked for; the rest is dropped."""
+"""Characters of a text that are searched for a cause, a stack trace and secrets; the rest is dropped."""
 
 _TRACE = re.compile(r"\n[^\S\n]*(at |File \"|Traceback )|Traceback \(most recent call last\)")
 
@@ -26,7 +26,7 @@ _SECRETS = (
 
 
 def searched_part(text: str, secret: str) -> str:
-    """The beginning of the text without the secret. A word that is cut is dropped: it may be half a secret."""
+    """The first MAX_SEARCHED characters without `secret`. A word cut by the bound is dropped: it may hold a secret."""
     is_cut = len(text) > MAX_SEARCHED
     if is_cut:
         text = text[: MAX_SEARCHED + len(secret)]
@@ -38,7 +38,7 @@ def searched_part(text: str, secret: str) -> str:
 def redact(text: str, *, secret: str = "") -> str:
     """The text on one line, without stack trace and secrets, and with at most MAX_TEXT characters.
 
-    `secret`: removed whatever it looks like.
+    `secret`: a text that is removed, too; empty for none.
     """
     text = searched_part(text, secret)
     trace = _TRACE.search(text)

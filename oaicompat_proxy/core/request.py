@@ -12,20 +12,20 @@ from .message import Message, Tool
 
 
 class EntryChange(NamedTuple):
-    """A stored entry that the answer to a request changes, and what the client's API needs for that."""
+    """A stored entry that the request's answer changes. `data` is read by the client's API alone."""
 
     name: str
     data: bytes
 
 
 class AnswerFormat(NamedTuple):
-    """The JSON that the client wants as the answer's text. `schema`: any object if it is None."""
+    """The form of the JSON that the client wants as the answer's text. `schema`: None for any object."""
 
     schema: Any
     param: str
     """The schema's place in the request."""
     prefix: str
-    """What an error about the schema begins with in the words of the client's API."""
+    """The beginning of an error about the schema, in the wording of the client's API."""
 
 
 @readonly
@@ -37,29 +37,29 @@ class AgentRequest:
     tool_names: frozenset[str]
     """The tools that the client runs; empty if it forbids calls."""
     parameters: Mapping[str, Any]
-    """The client's other fields that are not null, unknown ones too; they travel in the turn's metadata."""
+    """All other fields of the body that are not null, unknown ones too; the turn carries them as metadata."""
     metadata_key: str
     """The key of `parameters` in the metadata: the name of the client's API."""
     exact: Mapping[str, JsonText] = field(default_factory=dict)
-    """Parameters with numbers that no Python value holds: sent as they are written, in place of the nearest value."""
+    """Parameters with numbers that Python cannot represent: this text is sent in place of the nearest value."""
     tools: tuple[Tool, ...] = ()
-    """Declarations of `tool_names`, for agents that take tools beside the messages."""
+    """Declarations of `tool_names`, for agents that take tools in a field of their own."""
     tool_parameters: frozenset[str] = frozenset()
-    """The parameters from which `tools` were read; an agent that takes tools does not get them twice."""
+    """The parameters from which `tools` were read; left out for an agent that gets `tools`."""
     form: Mapping[str, Any] = field(default_factory=dict)
     """Options that the client's API reads when it encodes the answer, as JSON values."""
     stored_input: bytes = b""
     """The part of the request that is stored for later requests that refer to its answer; empty: none."""
     change: EntryChange | None = None
-    """No other request that changes the same entry runs at the same time."""
+    """The stored entry that the answer changes; requests that change the same entry run one after another."""
     continues: str = ""
-    """The id of the answer that this request goes on from; its session knows all that was said before."""
+    """The id of the earlier answer that this request continues; that answer's session knows the whole conversation."""
     continuable: bool = False
-    """Later requests may go on from this answer by its id."""
+    """Later requests may continue this answer by its id."""
     wants_token: bool = False
-    """The client brings a token of the server's back with the next request, if its answer is not stored."""
+    """If the answer is not stored, the client gets a token of the server, which its next request brings back."""
     session_token: str = ""
-    """The token that the request brings; that which it gets, when its answer is made. Nothing is known of its form."""
+    """The token that the request brings; when the answer is made, the token that the client gets. Opaque here."""
     instructions: str = ""
     """The first message, if it is for this request alone."""
     conversational: bool = True
@@ -68,10 +68,10 @@ class AgentRequest:
 
 @readonly
 class RequestLimits:
-    """Limits of a request. While it is parsed, no other request is served."""
+    """Limits of a request; they bound the time of parsing, in which no other request is served."""
 
     media: int
-    """Bytes, decoded, of all pictures, sounds and files that come by value."""
+    """Decoded bytes of all pictures, sounds and files that are in the body."""
     messages: int
     parts: int = 8192
     """Content parts and tool calls of all messages."""

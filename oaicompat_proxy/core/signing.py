@@ -1,7 +1,7 @@
 """HMAC keys for session names, conversation fingerprints and ids of tool calls. Pure.
 
-New signatures use the newest key; verification tries all of them, so a secret can be rotated without a gap. The names
-and ids of another caller cannot be forged or guessed without the secret.
+New signatures use the newest key. Verification tries all keys, so a secret can be replaced while old signatures are in
+use. Without the secret nobody can forge or guess the names and ids of another caller.
 """
 
 from __future__ import annotations

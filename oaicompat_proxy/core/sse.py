@@ -18,13 +18,13 @@ DONE = b"data: [DONE]\n\n"
 """The last event of every OpenAI stream."""
 
 KEEP_ALIVE = b": ping\n\n"
-"""A comment, which keeps a silent connection open. Clients that dispatch every block fail on it."""
+"""A comment, which keeps a silent connection open. Clients that take every block for an event fail on it."""
 
 PEEK_BYTES = 256
 """Bytes of a data line that a filter sees: enough for the event's name in any key order seen so far."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-"""UTF-8 byte order mark, which a stream may begin with."""
+"""UTF-8 byte order mark; a stream may begin with it."""
 
 _DATA = b"data: "
 _VALUE_AT = len(_DATA)
@@ -42,11 +42,11 @@ class Kept(NamedTuple):
     """A filter's decision to keep a frame."""
 
     tag: Any
-    """Copied to `Frame.tag`, so that a name that the filter has found is not searched again."""
+    """Copied to `Frame.tag`: the event's name, so that nobody has to search it again."""
     limit: int | None = None
     """Bytes of the payload to keep; the rest is dropped. None keeps all of it."""
     is_enough: Callable[[bytes], bool] | None = None
-    """Whether these first `limit` bytes are enough of a longer payload; if not, all of it is kept."""
+    """Gets the first `limit` bytes of a longer payload; if it returns False, the whole payload is kept."""
 
 
 class Frame(NamedTuple):
@@ -74,7 +74,7 @@ class FrameReader:
     """
 
     between_frames = False
-    """The last byte that was fed completes a frame."""
+    """The bytes fed so far end with a whole event."""
     _at_start = True
     """A byte order mark may still come."""
     # the unfinished line
@@ -101,7 +101,7 @@ class FrameReader:
     def feed(self, data: bytes) -> Iterator[Frame]:
         """The frames that end within `data`, in order. Raises UpstreamFrameTooLong.
 
-        A lazy iterator, which must be exhausted: the filter may use what the caller has learned from the frame before.
+        A lazy iterator, which must be exhausted: the filter may depend on what the caller did with the frame before.
         """
         if self._at_start or self._after_cr:
             data = self._strip_leftover(data)
@@ -112,15 +112,15 @@ class FrameReader:
         return self._read_events(lines, rest) if lines else self._read_lines(rest.split(b"\n"))
 
     def begin(self, data: bytes) -> bool:
-        """Whether the stream begins with this, and without a byte order mark. Saves 20 k instructions of a request."""
+        """Whether an event starts with `data`. At the start of a stream it saves 20 k instructions of `feed`."""
         if self._at_start and not self._buffer and data[:1] != BYTE_ORDER_MARK[:1]:
             self._at_start, self.between_frames = False, True
         return self.between_frames
 
     def cut(self, data: bytes) -> tuple[list[bytes], bytes]:
-        """The lines of a read's events if these are one line each, as most are, and the beginning of a further event.
+        """Splits a read whose events have one line each, as most have: these lines, and the beginning of a next event.
 
-        No lines, and all of the read, if it is not like that; only `feed` reads the second part.
+        For any other read: no lines, and `data` itself. Pass the second value to `feed`.
         """
         if not self.between_frames or _CR in data:
             return [], data
@@ -131,7 +131,7 @@ class FrameReader:
         return lines[::2], rest
 
     def _read_events(self, lines: list[bytes], rest: bytes) -> Iterator[Frame]:
-        """Reads what `cut` has cut without any state, which saves 1.0 of 4.6 µs an event, decoding included."""
+        """The frames of the lines from `cut`, without state: saves 1.0 of 4.6 µs an event, decoding included."""
         for line in lines:
             if not line.startswith(_DATA) or len(line) - 1 > self._max_frame:
                 yield from self._read_lines([line[:-1], b"", b""])
@@ -149,7 +149,7 @@ class FrameReader:
             self._buffer_piece(rest)
 
     def _read_lines(self, lines: list[bytes]) -> Iterator[Frame]:
-        """Reads on in an event. The last line is not complete."""
+        """Continues the unfinished event. The last of `lines` is not complete."""
         rest = lines.pop()
         for number, piece in enumerate(lines):
             line = piece if number else self._join_line(piece)
@@ -166,7 +166,7 @@ class FrameReader:
         )
 
     def _strip_leftover(self, data: bytes) -> bytes:
-        """Drops the end of something that the previous read began: the LF of a CR LF, or a byte order mark."""
+        """Drops the LF after a CR of the previous read, and a byte order mark, which may come in several reads."""
         if self._after_cr:
             self._after_cr = not data
             return data.removeprefix(b"\n")

@@ -12,31 +12,30 @@ from .message import Block, Message, Tool
 
 @dataclass(frozen=True, slots=True)
 class ConfirmationReply:
-    """The client's answer to a question on which the agent's run waits."""
+    """The client's answer to a question of the agent, whose run waits for it."""
 
     question: str
-    """The agent's own id of the question, as its `ConfirmationRequired` had it; also the id of its call in the
-    conversation."""
+    """The agent's id of the question: `ConfirmationRequired.call_id`, also the id of the call in the conversation."""
     confirmed: bool
     reason: str = ""
     text: str = ""
-    """The answer as it was written: not every question is answered with yes or no."""
+    """The client's text, for questions that ask for more than yes or no."""
 
 
 @readonly
 class Turn:
-    """One user message for the agent, with the rest of the client's request beside it."""
+    """One user message for the agent, and the client's other parameters."""
 
     blocks: tuple[Block, ...]
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """Parameters that the native call has no place for; JSON values, left out if empty."""
+    """Parameters without a field of their own in the agent's protocol; JSON values, left out if empty."""
     messages: tuple[Message, ...] = ()
-    """The conversation, if it is to be sent message by message; `blocks` are those of the last one."""
+    """The conversation, if the agent gets it message by message; `blocks` are those of its last message."""
     tools: tuple[Tool, ...] = ()
-    """The client's tools, for agents that take them beside the messages."""
+    """The client's tools, for agents that take tools in a field of their own."""
     reply: ConfirmationReply | None = None
-    """The reply that this run brings to the agent, if another run waited for it."""
+    """The reply to the question on which an earlier run waited; None if none did."""
     user: str = ""
-    """The person for whom the request is made, as far as known."""
+    """The person for whom the request is made; empty if unknown."""
     mark: str = ""
-    """Sent as the id of the last message; the agent's stream shows it when the message has arrived."""
+    """Sent as the id of the last message; the agent's stream repeats it once the message has arrived."""

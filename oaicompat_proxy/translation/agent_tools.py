@@ -1,7 +1,6 @@
-"""Shows the tools that the agent runs itself (decision D16): narrated as text, or as parts of their own.
+"""Shows the tools that the agent runs itself (decision D16): as lines of text, or as parts of the answer.
 
-A call is shown together with its result. Before that, a call of a tool that the client did not declare may still turn
-out to be the client's.
+A call is shown together with its result: until then, a call may still turn out to be the client's.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class AgentTools(Protocol):
 
 
 def new_agent_tools(server_tools: str, text: AnswerText, max_output: int) -> AgentTools | None:
-    """`server_tools`: `hide`, `reasoning`, `content` or `items`. `text`: where narration goes."""
+    """`server_tools`: `hide`, `reasoning`, `content` or `items`. `text`: gets the lines of narration."""
     if server_tools == "hide":
         return None
     if server_tools == "items":
@@ -43,7 +42,7 @@ def new_agent_tools(server_tools: str, text: AnswerText, max_output: int) -> Age
 
 
 class NarratedTools:
-    """As lines of text or reasoning."""
+    """Shows the agent's tools as lines of text or reasoning."""
 
     def __init__(self, text: AnswerText, *, in_content: bool) -> None:
         self._text = text
@@ -67,11 +66,11 @@ class NarratedTools:
 
 
 class ToolItems(PendingCalls[Part]):
-    """As parts of their own."""
+    """Shows the agent's tools as AgentToolCalled and AgentToolReturned."""
 
     def __init__(self, max_output: int) -> None:
         """`max_output`: characters of a result, and of a call's arguments."""
-        super().__init__(max_output + 1)  # one more, so that a longer text is recognised
+        super().__init__(max_output + 1)  # one more character shows that a text is longer than max_output
         self._max_output = max_output
         # state
         self._subagents = 0

@@ -66,7 +66,7 @@ class AnswerText:
         return parts
 
     def add_narration(self, line: str, *, in_content: bool) -> list[Part]:
-        """Adds a line of the proxy's. `in_content`: to the text, else to the reasoning."""
+        """Adds a line that the proxy wrote: to the text with `in_content`, else to the reasoning."""
         self._is_contiguous = False
         if not in_content:
             return [ReasoningPart(self._reasoning.insert_paragraph(line))]
@@ -80,7 +80,7 @@ class AnswerText:
         return []
 
     def start_block(self, *, new_message: bool = False) -> list[Part]:
-        """`new_message`: the block is another message's, so a paragraph ends in front of it."""
+        """`new_message`: the block belongs to another message, so a paragraph ends in front of it."""
         self._is_contiguous = False
         sent = self._text.break_here() if new_message else ""
         self._citations.advance(len(sent), 0)

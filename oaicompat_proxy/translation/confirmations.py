@@ -1,10 +1,10 @@
-"""Confirmations: a tool of the agent's that waits for a human becomes a question to the client (setting
-`confirmations = ask`).
+"""Confirmations (setting `confirmations = ask`): if the agent waits for a human before it runs a tool, the client is
+asked.
 
-The question is a call of the tool `confirm_tool_call`, which no client declared. Its id is a signature over the
-pending call, its session, the caller and the model: no other caller can answer it, and it answers no other question.
-The pending call is looked up by the id. The client answers as it answers any tool call: with JSON such as
-`{"confirmed": true}`, or with a plain word.
+The question is a call of the tool `confirm_tool_call`, which clients do not declare. Its id is a signature over the
+agent's pending call, its session, the caller and the model, so no other caller can answer, and an answer fits no other
+question. The pending call is looked up by this id. The client answers with the result of a tool call: JSON such as
+`{"confirmed": true}`, or a plain word.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from ..core.turn import ConfirmationReply
 _PURPOSE = "question"
 
 _YES = frozenset({"yes", "y", "true", "ok", "approve", "approved", "confirm", "confirmed", "allow", "allowed"})
-"""Plain words that confirm; every other word denies, since a tool that ran by mistake cannot be undone."""
+"""Plain words that confirm. Every other text denies, because a tool that ran by mistake cannot be undone."""
 
 
 class Question(NamedTuple):
-    """A pending call of the agent's in a session of the gateway."""
+    """A tool call of the agent that waits for a confirmation, in a session of the gateway."""
 
     session: str
     call_id: str
     expires: int
     """Unix time in seconds."""
     lasting: bool
-    """The session goes on after its run, so it is not closed when the client disconnects."""
+    """The session is kept after its run, so it is not closed when the client disconnects."""
 
 
 class Confirmation(NamedTuple):
@@ -80,9 +80,9 @@ def decode_question(text: str) -> Question | None:
 
 
 def find_result(messages: Sequence[Message], declared: Collection[str]) -> Message | None:
-    """The newest result after the last answer, if it is the result of a question; None if no new result is.
+    """The newest tool result after the last answer that answers a question; None if there is none.
 
-    `declared`: the client's own tools. If one of them has the name CONFIRM_TOOL, only the id marks a question.
+    `declared`: names of the client's tools. If CONFIRM_TOOL is among them, only the id marks a question.
     """
     called: dict[str, str] = {}
     found: Message | None = None

@@ -1,7 +1,7 @@
 """Maps an agent's failure to the error that the client gets.
 
-A gateway passes on only the text that its model provider or its own code threw, so the cause is recognised by the
-wording of providers. The client gets the text too, without stack traces and without what looks like a secret.
+A gateway passes on only the text of an exception of its own or of its model provider, so the cause is recognised by the
+wording of providers. The client gets this text without stack traces and without anything that looks like a secret.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ RULES = (
     _rule(
         r"context.?length|maximum context|context.?window|prompt is too long|too many (input )?tokens",
         ContextTooLong,
-        # these phrases are what client libraries look for in the text
+        # client libraries search the text for these phrases
         "The prompt is too long, it exceeds the context window of the agent's model (context_length_exceeded)",
     ),
     _rule(

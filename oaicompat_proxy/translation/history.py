@@ -1,8 +1,8 @@
 """A conversation as messages with ids, for agents that take it message by message.
 
-Such agents identify messages by id, and clients send none: the id of a message is a hash of the conversation up to
-it, so the same conversation always has the same ids. Calls of OpenAI's older `functions` have no ids either, and get
-the id of their message.
+Such agents identify messages by id, but clients send no ids. The id of a message is a hash of the conversation up to
+this message, so the same conversation always has the same ids. A call of OpenAI's older `functions` has no id either;
+it gets the id of its message.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from . import narration
 
 
 def to_native_messages(messages: Sequence[Message]) -> Iterator[Message]:
-    """The same messages with ids, with the names of tools at their results, and without narration."""
+    """The same messages with ids, with a tool's name in each of its results, and without narration."""
     conversation = hashlib.sha256()
     legacy_id = ""
     tools: dict[str, str] = {}

@@ -4,8 +4,8 @@
     ⟦tool⟧ fetch {"url":"http://…"} ✗ connection refused
     ⟦child⟧ researcher → Found three papers.
 
-Each line begins with a mark. Lines that were part of an answer's content come back in the client's history, and are
-removed from it there: otherwise the model would learn to write such lines itself.
+Each line begins with a mark. Clients send the lines back as part of an earlier answer's text. They are removed there:
+otherwise the model would learn to write such lines itself.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_PART = 200
 """Characters of arguments, and of a result, that a line shows."""
 
 MAX_READ = 2000
-"""Characters of a text from which its part of a line is made."""
+"""Characters of a text that are read to make its part of a line."""
 
 _LINES = re.compile(rf"^(?:{TOOL_MARK}|{SUBAGENT_MARK}) [^\n]*(?:\n+|\Z)", re.MULTILINE)
 

@@ -1,4 +1,7 @@
-"""The agent's own tool calls until they can be shown: arguments wait for a result, placeholders for the next tick."""
+"""The agent's own tool calls until they can be shown.
+
+Arguments wait for the result of their call, a placeholder for the next tick, which shows that no client gives a result.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,13 @@ from typing import Generic, TypeVar
 from ..core.events import ToolFinished
 
 MAX_CALLS = 1000
-"""Calls whose arguments are kept, and placeholders; the arguments of more calls are not shown."""
+"""Calls whose arguments are kept, and placeholders that are kept. Of more calls, the oldest lose their arguments."""
 
 Shown = TypeVar("Shown")
 
 
 class PendingCalls(ABC, Generic[Shown]):
-    """Methods return what is to be shown now."""
+    """Methods return the calls to show now, in the form of `_show`."""
 
     def __init__(self, max_text: int) -> None:
         """`max_text`: characters of a call's arguments, and of a placeholder, that are kept."""
@@ -22,7 +25,7 @@ class PendingCalls(ABC, Generic[Shown]):
         # state
         self._arguments: dict[str, str] = {}
         self._placeholders: list[ToolFinished] = []
-        """Results of calls that may still be the client's; those are not shown."""
+        """Placeholder results: their calls may still be the client's, and those are not shown."""
 
     def add_arguments(self, call_id: str, piece: str) -> None:
         known = self._arguments.get(call_id, "")
@@ -30,7 +33,7 @@ class PendingCalls(ABC, Generic[Shown]):
             self._keep(call_id, known + piece)
 
     def add_call(self, call_id: str, arguments: str) -> None:
-        """Replaces pieces by the whole arguments."""
+        """Replaces the pieces by the whole arguments."""
         self._keep(call_id, arguments)
 
     def on_tool_finished(self, event: ToolFinished) -> list[Shown]:
@@ -42,7 +45,7 @@ class PendingCalls(ABC, Generic[Shown]):
         return []
 
     def release_placeholders(self) -> list[Shown]:
-        """The placeholders that turned out to be final."""
+        """The kept placeholders as results: the client does not get their calls."""
         placeholders, self._placeholders = self._placeholders, []
         return [shown for event in placeholders for shown in self._show_call(event)]
 

@@ -12,10 +12,10 @@ A gateway takes one message per call and keeps its own history; most clients sen
     > 4
     === End of the conversation so far. Now answer this: ===
 
-Every line of a message is quoted, whatever character ends it, so that no content can look like a mark. Names and
-ids inside marks are written as JSON strings unless they are plain words. A picture, sound or file of an earlier
-message follows its mark as a block of its own. A single user message is sent as it is. The size of a transcript is
-bounded: the oldest messages are left out first, those of the system last, and a line says so.
+Every line of a message is quoted, at each character that Unicode takes for a line end, so no content can look like a
+mark. Names and ids inside marks are written as JSON strings unless they are plain words. A picture, sound or file of an
+earlier message follows its mark as a separate block. A single user message is sent unchanged. The size of a transcript
+is bounded: the oldest messages are left out first, system messages last, and a line says how many.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _PLAIN_WORD = re.compile(r"[\w.@/+-]{1,128}", re.ASCII)
 def build_turn(request: AgentRequest, history: str, *, max_fold: int, takes_messages: bool = False) -> Turn:
     """The turn for one request.
 
-    `history`: `fold` is a transcript; `last` is the messages after the last answer, for a session that has the others;
-    `full` is all messages, and `new` those after the last answer, each message by itself. `max_fold`: characters of a
-    transcript. `takes_messages`: the agent takes any number of messages, and the client's tools beside them.
+    `history`: `fold`: all messages as a transcript. `last`: those after the last answer as a transcript, for a session
+    that has the others. `full`: all messages, unfolded. `new`: those after the last answer, unfolded. `max_fold`:
+    characters of a transcript. `takes_messages`: the agent takes a list of messages, and the client's tools.
     """
     parameters = {**request.parameters, **request.exact}
     tools: tuple[Tool, ...] = ()
@@ -97,9 +97,9 @@ def _transcript(messages: Sequence[Message], ending: str, max_fold: int) -> list
 
 
 def _fit(messages: Sequence[Message], max_fold: int) -> list[_Entry]:
-    """The entries that fit: the system's, then the newest; with a line in place of the others.
+    """The entries that fit: system messages first, then the newest; one line stands for all that are left out.
 
-    A message that is surely too long is not quoted, so the work is bounded by `max_fold`.
+    A message whose text alone is too long is not quoted, so the work is bounded by `max_fold`.
     """
     room = max_fold
     kept: dict[int, _Entry] = {}
@@ -118,7 +118,7 @@ def _fit(messages: Sequence[Message], max_fold: int) -> list[_Entry]:
 
 
 def _least_size(message: Message) -> int:
-    """Characters of the message before it is quoted, with its narration, which is removed then."""
+    """Characters of the message before it is quoted; narration, which quoting removes, is included."""
     text = sum(len(block.text) for block in message.blocks if isinstance(block, Text))
     return text + sum(len(call.arguments) for call in message.tool_calls)
 
@@ -161,7 +161,7 @@ def _description(media: Media) -> str:
 
 
 def _quote(text: str) -> str:
-    """Puts `> ` in front of each line. str.replace costs a small part of what a regular expression would."""
+    """Puts `> ` in front of each line. str.replace is many times cheaper than a regular expression."""
     for end in _LINE_ENDS:
         if end in text:
             text = text.replace(end, end + "> ")
@@ -169,5 +169,5 @@ def _quote(text: str) -> str:
 
 
 def _word(text: str) -> str:
-    """A name inside a mark: as it is, or as a JSON string that cannot end the mark's line."""
+    """A name inside a mark: unchanged, or as a JSON string, which cannot contain a line end."""
     return text if _PLAIN_WORD.fullmatch(text) else json.dumps(text)

@@ -1,9 +1,9 @@
-"""Recognises the requests that chat front ends make beside a conversation, and answers them without the agent.
+"""Recognises the auxiliary requests of chat front ends, and answers them without the agent.
 
-A front end asks the model for a title, tags, follow-up questions or the rest of what the user types, by a prompt of its
-own; others send one short message to see whether the model answers. A prompt is recognised by its fixed first words in
-the first system or the last user message, and only where the client declares no tools: a user who writes about titles
-gets the agent.
+With prompts of its own, a front end asks the model for a title, tags, follow-up questions or a completion of the user's
+input. Others send one short message as a health check. A prompt is recognised by its fixed first words in the first
+system message or the last user message, and only if the client declares no tools. Messages that merely mention titles
+go to the agent.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ TITLE_WORDS = 6
 TITLE_SIZE = 50
 """Characters."""
 READ = 8192
-"""Characters of a message in which the words of a title are looked for."""
+"""Characters of a message that are searched for the words of a title."""
 
 _EMPTY: Mapping[Kind, str] = {
     "tags": '{"tags": []}',
@@ -75,7 +75,7 @@ _EMPTY: Mapping[Kind, str] = {
 }
 _TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _CONVERSATION = re.compile(r"<chat_history>|\nConversation:|\nHere's the conversation:\s*```")
-"""What stands in a prompt in front of the conversation."""
+"""The text of a prompt directly before the conversation."""
 _INTRODUCTION = re.compile(r"Generate a (?:concise )?title for (?:this conversation|the following content):")
 _SPEAKER = re.compile(r"<user>|(?:user|human) ?:", re.IGNORECASE)
 _NEXT_SPEAKER = re.compile(r"\n(?:</?(?:user|assistant|chat_history)>|(?:assistant|ai|user|human) ?:)", re.IGNORECASE)
@@ -91,7 +91,7 @@ _SCHEMAS = (
 
 
 def find_side_request(asked: AgentRequest) -> SideRequest | None:
-    """None for a request that is to run the agent."""
+    """The recognised request with its answer; None if the agent is to answer."""
     if asked.tools or asked.tool_names or not asked.conversational or not asked.messages:
         return None
     if _is_health_check(asked):
@@ -123,8 +123,8 @@ def _text_of(message: Message) -> str:
 
 
 def _title(asked: AgentRequest, user: str, head: str) -> str:
-    """A title in the form that is asked for: JSON, or the title alone. `head`: the first words of the user's message,
-    if it is the prompt.
+    """A title in the requested form: JSON, or the title alone. `head`: the first words of the prompt if the user's
+    message is the prompt, else empty.
     """
     found = _CONVERSATION.search(user) if head else None
     if found is not None:
@@ -140,12 +140,12 @@ def _json_title(title: str) -> str:
 
 
 def _first_words(asked: AgentRequest) -> str:
-    """Of the conversation in front of the prompt."""
+    """The text of the first user message before the prompt."""
     return next((_text_of(message) for message in asked.messages[:-1] if message.role == "user"), "")
 
 
 def _words_of_user(words: str) -> str:
-    """What the first speaker says in a transcript, or all of a text that is none."""
+    """The words of the first speaker if the text is a transcript, else the whole text."""
     for opening in (_INTRODUCTION, _SPEAKER):
         words = words.lstrip()
         if (found := opening.match(words)) is not None:
@@ -165,7 +165,7 @@ def _shorten(words: str) -> str:
 
 
 def _asks_for_title(parameters: Mapping[str, Any]) -> bool:
-    """Whether the answer is to be an object that needs a title and nothing else."""
+    """Whether the request's JSON schema requires `title` and no other property."""
     for place in _SCHEMAS:
         schema: Any = parameters
         for name in place:

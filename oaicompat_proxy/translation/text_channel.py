@@ -8,9 +8,9 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class SurrogateJoiner:
-    """Joins a character whose two UTF-16 halves came in two pieces.
+    """Joins a character whose two UTF-16 surrogates came in two pieces.
 
-    A half whose partner never comes becomes U+FFFD, because UTF-8 has no form for it.
+    A lone surrogate becomes U+FFFD, because UTF-8 cannot encode it.
     """
 
     __slots__ = ("half",)
@@ -49,18 +49,18 @@ class TextChannel:
         """The agent wrote at least one character; inserted paragraphs do not count."""
         self.has_text_in_tick = False
         self._prefix = ""
-        """Goes out in front of the next text."""
+        """Sent in front of the next text."""
         self._is_used = False
 
     def append(self, text: str) -> str:
-        """Adds the agent's own text: behind a separator if it is the first of a tick."""
+        """Adds the agent's own text; the first text of a tick gets a separator in front."""
         if text:
             self.has_text = self.has_text_in_tick = True  # a half character counts, though it waits for its other half
         text = self._joiner.feed(text)
         return self._with_prefix(text) if text else ""
 
     def append_unchanged(self) -> bool:
-        """Adds text of whole characters that goes out as it is. False, and nothing is added, if a prefix is due."""
+        """Adds text of whole characters that is sent unchanged. False if a prefix is due: then nothing is added."""
         if self._prefix or self._joiner.half:
             return False
         self.has_text = self.has_text_in_tick = self._is_used = True
@@ -74,7 +74,7 @@ class TextChannel:
         return line
 
     def break_here(self) -> str:
-        """Ends a paragraph: the separator goes out in front of the next text. Returns the rest of this one."""
+        """Ends a paragraph: the next text gets a separator in front. Returns the rest of this paragraph."""
         rest = self._with_prefix(self._joiner.flush()) if self._joiner.half else ""
         self._prefix = self._separator if self._is_used else ""
         return rest

@@ -1,8 +1,8 @@
 """Ids of tool calls that every service accepts: at most 40 letters, digits, `_` and `-`. Pure.
 
 OpenAI's service rejects longer ids, others reject other characters, and a client may send its conversation to any of
-them. An agent's id that is too long or has other characters is replaced by a signature over it and its caller, which
-is the same each time; with both ids and the key one can verify that they belong together.
+them. An agent's id that is too long or has other characters is replaced by a signature over the id and the caller. The
+signature is the same each time, and `belongs` verifies that it was made of a given id.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PURPOSE = "call id"
 
 
 def is_fit(call_id: str) -> bool:
-    """Whether clients get the agent's id unchanged; not if it begins like one of the proxy's own."""
+    """Whether clients get the agent's id unchanged. Ids with a prefix of the proxy's own are replaced, too."""
     return bool(_FIT.fullmatch(call_id)) and not call_id.startswith((SHORT_PREFIX, TOKEN_PREFIX))
 
 

@@ -3,8 +3,8 @@
 A call of a tool that the client declared is the client's, and is sent while it streams. Any other call is held back: if
 the agent runs the tool, or the run continues with another tick, the call is the agent's own; if the run ends with the
 call unhandled, the client gets it.
-Calls are identified by call id; the same id twice is one call. One call is sent after another, because helpers of the
-official clients break when two are interleaved.
+Calls are identified by call id; the same id twice is one call. Calls are sent one after another, because helpers of the
+official clients break on interleaved calls.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Call:
     def __init__(self, call_id: str) -> None:
         self.id = call_id
         self.client_id = ""
-        """The id that the client gets, once there is one."""
+        """The id that the client gets; empty until the call is opened."""
         self.name = ""
         self.ended = False
         self.has_arguments = False
@@ -55,7 +55,7 @@ class ToolCalls:
     )
 
     def __init__(self, declared: frozenset[str], limit: BufferLimit, shorten: Callable[[str], str] = str) -> None:
-        """`declared`: the client's tools. `limit` counts what is kept of the calls, and raises UpstreamAnswerTooLong.
+        """`declared`: the client's tools. `limit` counts the buffered calls, and raises UpstreamAnswerTooLong.
         `shorten` makes the client's id of a call from the agent's.
         """
         self._declared = declared
@@ -65,11 +65,11 @@ class ToolCalls:
         self.in_tick: dict[str, _Call] = {}
         """The current tick's calls in the order of their appearance."""
         self._open: dict[str, _Call] = {}
-        """Calls without an end, or whose message has none."""
+        """Calls that have no end yet, neither of their own nor by their message."""
         self._queue: list[_Call] = []
         """The client's calls of this tick, in the order in which they are sent."""
         self._sent = 0
-        """How many of them are sent in full. A deque would take 760 bytes of every stream."""
+        """How many calls of the queue are sent in full. A deque instead would take 760 bytes of every stream."""
         self._client_calls = 0
         self._named_calls = 0
         self._size = 0
@@ -107,7 +107,7 @@ class ToolCalls:
     def add_whole(self, call_id: str, name: str, arguments: str, *, held: bool = False) -> list[Part]:
         """`held`: the call is sent at the end of its message, after the text that still follows."""
         call = self._find(call_id)
-        call.held = call.held or (held and not call.ended)  # one that is whole already has nothing to wait for
+        call.held = call.held or (held and not call.ended)  # a call that has ended is not held back again
         self._set_name(call, name)
         if not call.has_arguments and arguments:
             self._keep(call, arguments)
@@ -150,7 +150,7 @@ class ToolCalls:
         return self.add_whole(call_id, name, arguments)
 
     def end_tick(self) -> None:
-        """Drops the tick's calls: the run continues with another tick, so the held ones were the agent's own."""
+        """Drops the tick's calls: the run continues with another tick, so the unsent calls are the agent's own."""
         self.in_tick.clear()
         self._open.clear()
         self._queue.clear()

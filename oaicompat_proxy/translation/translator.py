@@ -1,8 +1,8 @@
-"""Events of one run → the parts of one answer.
+"""Translates the events of one run into the parts of one answer. Pure.
 
-However many ticks, messages, doubled ends or sub-agents a run has, its answer has one start, one finish reason and one
-end (decisions D2 and D3). Pure: call `feed()` for each event, send the parts that it returns, stop when `ended`, and
-call `finish()` when the agent's stream is over.
+A run may have many ticks, messages, repeated ends and sub-agents; its answer has one start, one finish reason and one
+end (decisions D2 and D3). Call `feed()` for each event and send the returned parts until `ended` is true. Call
+`finish()` at the end of the agent's stream.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ class Translator:
     usage: Usage | None = None
     """Tokens of the run, once the answer has ended."""
     waits_for_client = False
-    """The answer ended with a question on which the run still waits."""
+    """The answer ended with a question, and the run still waits for the client's reply."""
     denied_call: str | None = None
-    """The agent's id of a call that waits for a confirmation, and did not get one."""
+    """The agent's id of a call that waited for a confirmation and was denied."""
 
     def __init__(
         self,
@@ -99,12 +99,12 @@ class Translator:
         self._started = False
         self._stop_reason = ""
         self._continues = self._message_ended = self._message_awaited = False
-        """The last: the message calls a tool, and its text comes later."""
+        """`_message_awaited`: the message calls a tool, and its text comes later."""
         self._model_failure = ""
 
     def feed(self, event: Event) -> list[Part]:
         """The parts to send now. Raises ProxyError if the run failed."""
-        if type(event) is TextDeltas and self._started and not self.ended:  # most of a stream is this
+        if type(event) is TextDeltas and self._started and not self.ended:  # most events of a stream
             return self._text.add_batch(event)
         handle = _HANDLERS.get(type(event))
         if handle is None or self.ended:
@@ -113,7 +113,7 @@ class Translator:
         return self._start(parts) if parts and not self._started else parts
 
     def open(self) -> list[Part]:
-        """The first part, if it is not out yet: for a client that has waited long enough."""
+        """AnswerStarted, if it was not sent: starts the answer for a client that has waited long enough."""
         return [] if self._started else self._start([])
 
     def finish(self) -> None:
@@ -143,7 +143,7 @@ class Translator:
         return parts
 
     def _complete_message(self, event: MessageCompleted) -> list[Part]:
-        """Adds the usage of a message's copy, and its text if that was not streamed."""
+        """Adds the usage of the whole message, and its text if the text was not streamed."""
         self._stop_reason = event.stop_reason or self._stop_reason
         self._usage.add_message(event.usage)
         return self._text.add_missing(event) + (self._end_for_client() if self._message_ended else [])
@@ -170,7 +170,7 @@ class Translator:
         return self._end_for_client()
 
     def _end_for_client(self) -> list[Part]:
-        """Ends the answer if the tick calls a tool of the client's; the agent's further events are not shown."""
+        """Ends the answer if the tick calls a tool of the client; later events of the agent are ignored."""
         if not self._calls.in_tick or not self._calls.client_must_act:
             return []
         return [*self._calls.end_message(), *self._end(self._finish_reason(FinishReason.TOOL_CALLS))]
@@ -197,7 +197,7 @@ class Translator:
         return [] if self._agent_tools is None else self._agent_tools.on_tool_finished(event)
 
     def _drop_calls(self) -> list[Part]:
-        """Drops the calls that the client does not get; placeholders of their results are final then."""
+        """Drops the tick's calls, which are the agent's own; their placeholder results are final now."""
         self._calls.end_tick()
         return [] if self._agent_tools is None else self._agent_tools.release_placeholders()
 

@@ -1,4 +1,4 @@
-"""Tokens of a run, from the best of the sources that a gateway has for them (decision D6)."""
+"""Token usage of a run, from the best source that the gateway reports (decision D6)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ..core.events import Usage
 
 
 class UsageMeter:
-    """Adds up the usage of messages, ticks and the run; `total()` is what the client gets."""
+    """Collects the usage of messages, ticks and the run; the client gets `total()`."""
 
     __slots__ = ("_message", "_past_ticks", "_run", "_tick")
 
@@ -17,7 +17,7 @@ class UsageMeter:
         self._past_ticks: Usage | None = None
 
     def start_tick(self) -> None:
-        """Adds the tick before to the sum."""
+        """Adds the previous tick to the sum."""
         past = _best(self._tick, self._message)
         if past is not None:
             self._past_ticks = past if self._past_ticks is None else _add(self._past_ticks, past)
@@ -46,7 +46,7 @@ class UsageMeter:
 
 
 def _is_counted(usage: Usage) -> bool:
-    """Not all zeros, which gateways report where they do not know."""
+    """Whether any number is above zero: gateways report zeros for unknown usage."""
     input_tokens, output_tokens, total_tokens, *_ = usage
     return input_tokens > 0 or output_tokens > 0 or total_tokens > 0
 

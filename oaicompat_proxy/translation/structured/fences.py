@@ -1,7 +1,7 @@
-"""Takes the Markdown fence off a text that is all one fenced block, while it is streamed.
+"""Removes the Markdown fence from a streamed text that is one fenced block.
 
-Models put JSON between lines of three backticks, the first with `json` behind them. Only what may belong to a fence is
-held back.
+Models put JSON between lines of three backticks, of which the first may say `json`. Only characters that may belong to
+a fence are held back.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MAYBE_OPENING = re.compile(r"`{0,2}|```[\w+.-]*[ \t]*\r?", re.ASCII)
 
 
 class FenceStripper:
-    """One text. `feed` and `flush` return what can be sent."""
+    """Removes the fence of one text. `feed` and `flush` return the text to send now."""
 
     def __init__(self) -> None:
         # state
@@ -25,12 +25,12 @@ class FenceStripper:
         self._undecided = True
         """Nothing was sent yet: the text may begin with a fence."""
         self.removed = 0
-        """Characters in front of the text that were taken off."""
+        """Characters that were removed from the start of the text."""
         self._fenced = False
 
     @property
     def passes(self) -> bool:
-        """The text has no fence in front: all of it goes through as it is."""
+        """The text does not begin with a fence, so it is sent unchanged."""
         return not (self._undecided or self._fenced)
 
     def feed(self, text: str) -> str:
@@ -54,7 +54,7 @@ class FenceStripper:
         return text[:end]
 
     def flush(self) -> str:
-        """The text ends, or something else follows it."""
+        """The held characters without a closing fence, at the end of the text or before a part of another kind."""
         held, self._held = self._held, ""
         if not held:
             return ""
@@ -63,7 +63,7 @@ class FenceStripper:
 
 
 def _end_of_content(text: str) -> int:
-    """Where a closing fence may begin: up to three backticks at the end, with white space around them."""
+    """The index at which a closing fence may begin: up to three final backticks with white space around them."""
     stripped = text.rstrip()
     if stripped.endswith(FENCE):
         content = stripped.removesuffix(FENCE)

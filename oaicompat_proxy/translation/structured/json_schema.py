@@ -1,7 +1,6 @@
-"""Holds an answer to the JSON schema of its request. A schema fetches nothing, and neither it nor an answer takes more
-than a bounded number of steps.
+"""Checks an answer against the JSON schema of its request, in a bounded number of steps. Nothing is ever fetched.
 
-Source: JSON Schema 2020-12, Core and Validation; `README.md` beside this module says what is not applied.
+Source: JSON Schema 2020-12, Core and Validation; `README.md` beside this module lists keywords that are not applied.
 """
 
 from __future__ import annotations
@@ -23,17 +22,17 @@ MAX_ANSWER = 1024 * 1024
 """Characters of an answer that is checked: more JSON than any model writes in one answer."""
 
 BRIEF_SIZE = 16 * 1024
-"""Characters of an answer that are checked at once, while nothing else is served."""
+"""Characters of the longest answer that is checked on the event loop, where nothing else is served meanwhile."""
 
 BRIEF_STEPS = 1000
-"""The same, in steps: 4 ms."""
+"""Steps of the longest check on the event loop: 4 ms."""
 
 MAX_SHOWN = 240
-"""Characters of a place that an error names."""
+"""Characters of a JSON pointer in an error."""
 
 
 class AnswerSchema:
-    """A schema that answers are held to. Raises InvalidSchema."""
+    """The schema that answers have to fit. Raises InvalidSchema."""
 
     max_size = MAX_ANSWER
 
@@ -43,11 +42,11 @@ class AnswerSchema:
         self._validator = COUNTING[copy.draft](copy.schema, registry=Registry())
 
     def check_briefly(self, text: str) -> bool:
-        """Whether BRIEF_STEPS are enough to see that the text fits. Raises AgentOutputInvalid if it does not."""
+        """True if the text fits, False if BRIEF_STEPS are too few to decide. Raises AgentOutputInvalid."""
         return len(text) <= BRIEF_SIZE and self._is_done(text, BRIEF_STEPS)
 
     def check(self, text: str) -> None:
-        """Takes a second of the processor at most. Raises AgentOutputInvalid."""
+        """Takes at most a second of CPU time. Raises AgentOutputInvalid if the text does not fit."""
         if not self._is_done(text, MAX_STEPS):
             raise AgentOutputInvalid(
                 "the agent's answer takes more steps to check against the request's schema than this server spends; "
@@ -55,7 +54,7 @@ class AnswerSchema:
             )
 
     def _is_done(self, text: str, steps: int) -> bool:
-        """False if the check takes more steps."""
+        """True if the text fits, False if the check takes more steps. Raises AgentOutputInvalid."""
         value = parse_answer(text)
         token = CURRENT.set(Steps(steps))
         try:
@@ -69,7 +68,7 @@ class AnswerSchema:
         return True
 
     def _place(self, error: ValidationError) -> str:
-        """A JSON pointer into the answer. A name that the schema does not have may be the user's: it is `*`."""
+        """A JSON pointer into the answer. A name that the schema does not have may be private: `*` replaces it."""
         steps = (step if isinstance(step, int) or step in self._names else "*" for step in error.absolute_path)
         pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
         return pointer if len(pointer) <= MAX_SHOWN else pointer[: MAX_SHOWN - 1] + "…"

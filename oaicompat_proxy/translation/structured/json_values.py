@@ -1,17 +1,15 @@
-"""JSON values as the schema library gets them: their `repr`, of which its messages are made, costs nothing and shows
-nothing of what they hold.
-"""
+"""JSON values for the schema library. Its messages contain their `repr`, so `repr` is cheap and hides the content."""
 
 from __future__ import annotations
 
 from typing import Any
 
 MAX_DEPTH = 100
-"""Arrays and objects inside each other."""
+"""Nesting depth of arrays and objects."""
 
 
 class TooDeep(Exception):
-    """Arrays and objects stand inside each other more than MAX_DEPTH deep."""
+    """Arrays and objects are nested more than MAX_DEPTH deep."""
 
 
 class Text(str):
@@ -22,7 +20,7 @@ class Text(str):
 
 
 class Array(list[Any]):
-    """`nodes`: the values in it, at any depth, and itself."""
+    """`nodes`: the number of values in the array at any depth, with the array itself."""
 
     __slots__ = ("nodes",)
     nodes: int
@@ -32,7 +30,7 @@ class Array(list[Any]):
 
 
 class Object(dict[str, Any]):
-    """`nodes` as in an array."""
+    """`nodes`: the number of values in the object at any depth, with the object itself."""
 
     __slots__ = ("nodes",)
     nodes: int
@@ -46,8 +44,8 @@ def nodes_of(value: Any) -> int:
 
 
 def wrap(value: Any, *, depth: int = MAX_DEPTH) -> Any:
-    """A copy of JSON values that shows nothing. A whole number that is written as a fraction becomes an integer, as
-    JSON Schema counts it. Raises TooDeep.
+    """A copy of a JSON value in the classes of this module. `1.0` becomes the integer 1, as JSON Schema has it. Raises
+    TooDeep.
     """
     if isinstance(value, str):
         return Text(value)

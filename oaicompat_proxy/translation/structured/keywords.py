@@ -1,6 +1,6 @@
-"""The keywords of JSON Schema with their costs: what `jsonschema` does, step by step within a bound.
+"""The keywords of the `jsonschema` library, each of which counts the steps that it takes.
 
-Keywords that search patterns, follow references or compare every item with every other are the proxy's own.
+Keywords that search patterns, follow references or compare every item with every other have own implementations.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .json_values import Text, nodes_of
 from .steps import CURRENT
 
 Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
-"""A validator, the keyword's value, the answer's value and the schema → the errors."""
+"""The library's signature: validator, the keyword's value, the answer's value, the schema → errors."""
 
 DRAFTS = {
     "http://json-schema.org/draft-04/schema": validators.Draft4Validator,
@@ -28,7 +28,7 @@ DRAFTS = {
 NEWEST = "https://json-schema.org/draft/2020-12/schema"
 
 VALUES_A_STEP = 4
-"""Values that are compared, or names that are looked up, in the time of a step."""
+"""Comparisons of values, or look-ups of names, that take as long as one step."""
 
 _PLAIN = frozenset(
     {
@@ -37,10 +37,10 @@ _PLAIN = frozenset(
         *("required", "dependentRequired"),
     }
 )
-"""They apply no other keyword. Their cost is that of their own value, whatever the answer holds."""
+"""Keywords that apply no other keyword. Their cost depends on their own value, not on the answer."""
 
 _OF_ITEMS = frozenset({"items", "additionalItems", "contains", "propertyNames"})
-"""They look at each item or name of the answer."""
+"""Keywords that apply to each item or name of the answer."""
 
 
 def _unique_items(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
@@ -104,7 +104,7 @@ _OWN: Mapping[str, Keyword] = {
 
 
 def _count(name: str, keyword: Keyword) -> Keyword:
-    """The same keyword, which takes its steps."""
+    """The same keyword, with its steps counted."""
     looks_at_items = name in _OF_ITEMS
 
     def plain(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError] | None:

@@ -1,4 +1,4 @@
-"""Patterns of a schema, in linear time: RE2 searches them, which has neither lookaround nor references back."""
+"""Searches the regular expressions of a schema in linear time, by RE2. It has no lookaround and no backreferences."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ MAX_MEMORY = 1024 * 1024
 """Bytes of one compiled pattern; a larger one is refused."""
 
 CHARACTERS_A_STEP = 1000
-"""Characters of a text, for each instruction of the pattern, that take as long as a step of a check."""
+"""A step is the time of searching so many characters, divided by the instructions of the compiled pattern."""
 
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[\s\S])")
 
 
 class UnsupportedPattern(ValueError):
-    """The engine does not take the pattern."""
+    """RE2 cannot compile the pattern."""
 
 
 class Pattern:
-    """A pattern of ECMA-262, as far as RE2 has it. Raises UnsupportedPattern."""
+    """A regular expression of ECMA-262, if RE2 can compile it. Raises UnsupportedPattern."""
 
     def __init__(self, pattern: str) -> None:
         import re2  # takes 15 ms, which a schema without patterns does not need
@@ -37,11 +37,11 @@ class Pattern:
         return "…"
 
     def steps(self, text: str) -> int:
-        """Of a search in the text."""
+        """The steps of a search in the text."""
         return 1 + len(text) * self._size // CHARACTERS_A_STEP
 
     def matches(self, text: str) -> bool:
-        """Anywhere in the text."""
+        """Whether the pattern matches anywhere in the text."""
         return self._compiled.search(text) is not None
 
 

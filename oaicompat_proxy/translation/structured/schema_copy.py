@@ -1,6 +1,5 @@
-"""The copy of a schema that answers are held to: with the keywords that are applied and no others, with compiled
-patterns and followed references. References lead to places of the same schema
-only, so nothing is ever fetched.
+"""Copies a schema: only keywords that are applied, patterns compiled, references resolved. A reference leads to a place
+of the same schema, so nothing is ever fetched.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ MAX_SUBSCHEMAS = 5000
 """As many as OpenAI's own service takes properties."""
 
 MAX_DEPTH = 64
-"""Schemas inside each other."""
+"""Nesting depth of schemas."""
 
 MAX_NAME = 256
 """Characters of a property's name."""
@@ -51,11 +50,11 @@ _NAMED = frozenset({"properties", "dependentSchemas", "dependencies"})
 
 
 class InvalidSchema(ValueError):
-    """The schema is none, or one that cannot be applied here. The text says why."""
+    """The text is the reason: the schema breaks the standard, exceeds a limit, or needs an unsupported keyword."""
 
 
 class Reference:
-    """What a `$ref` of the copy leads to."""
+    """The target of a `$ref` in the copy. An object, because schemas may refer to themselves."""
 
     __slots__ = ("schema",)
 
@@ -64,26 +63,26 @@ class Reference:
 
 
 class SchemaCopy:
-    """Raises InvalidSchema."""
+    """The copy of one schema. Raises InvalidSchema."""
 
     def __init__(self, schema: Mapping[str, Any] | bool) -> None:
         _check_form(schema)
         self._root = schema
         self._id = schema.get("$id", "") if isinstance(schema, dict) else ""
         self.draft = _draft_of(schema)
-        """The name of its draft, which is one of `keywords.DRAFTS`."""
+        """The schema's draft: a key of `keywords.DRAFTS`."""
         self.names: set[str] = set()
-        """The names of properties in it."""
+        """The names of properties that the schema mentions."""
         # state
         self._copied = 0
         self._references: dict[str, Reference] = {}
-        """By their pointers."""
+        """By JSON pointer."""
         self._waiting: list[str] = []
         self.schema = {"$ref": self._refer("#")}
         self._follow_references()
 
     def _follow_references(self) -> None:
-        """Copies the schema itself, and all that it refers to: one reference finds the next."""
+        """Copies the targets of all references, beginning with the schema itself; a copy may add further references."""
         while self._waiting:
             pointer = self._waiting.pop()
             self._references[pointer].schema = self._copy(self._find(pointer), MAX_DEPTH, is_root=not pointer)
@@ -104,7 +103,7 @@ class SchemaCopy:
         return self._references[pointer]
 
     def _find(self, pointer: str) -> Any:
-        """What the JSON pointer leads to (RFC 6901)."""
+        """The value at the JSON pointer (RFC 6901)."""
         found: Any = self._root
         for step in pointer.split("/")[1:]:
             name = step.replace("~1", "/").replace("~0", "~")
@@ -146,7 +145,7 @@ class SchemaCopy:
         return [self._copy(each, depth) for each in value] if isinstance(value, list) else self._copy(value, depth)
 
     def copy_named(self, value: Mapping[str, Any], depth: int) -> dict[str, Any]:
-        """Schemas by the names of properties, or names by the names of properties."""
+        """A mapping of property names to schemas, or to lists of names."""
         _check_names(value)
         return {
             name: self.copy_value(each, depth) if isinstance(each, list) else self._copy(each, depth)
@@ -181,7 +180,7 @@ _COPIES: Mapping[str, Callable[[SchemaCopy, Any, int], Any]] = {
     "patternProperties": SchemaCopy.copy_patterns,
     "$ref": SchemaCopy.copy_reference,
 }
-"""Of each keyword that is applied."""
+"""How each keyword that is applied is copied; all other keywords are left out."""
 
 
 def _check_form(schema: Any) -> None:

@@ -1,6 +1,6 @@
-"""A JSON schema's own form, as types that pydantic checks: of each keyword that is applied, in every draft.
+"""The form of a JSON schema, as types that pydantic checks: all keywords that are applied, of every draft.
 
-Other keywords are let through, and are not applied.
+Other keywords may have any value; they are not applied.
 
 Source: JSON Schema draft 4 to 2020-12, the metaschemas of their validation and applicator vocabularies.
 """
@@ -13,7 +13,7 @@ from pydantic import Discriminator, Field, Tag, TypeAdapter
 from typing_extensions import TypedDict
 
 TAG = "|"
-"""The first character of a branch's name: a step that is no part of a path."""
+"""The first character of a union branch's name in pydantic's `loc`; such a step is left out of an error's path."""
 
 _TAGS = {bool: "|boolean", dict: "|object", list: "|array", str: "|string"}
 
@@ -48,7 +48,7 @@ Dependency = Annotated[
     _either("a schema, or an array of names"),
 ]
 Bound = Number | bool
-"""A boolean in draft 4, which has the number beside it."""
+"""A boolean in draft 4, where `maximum` or `minimum` has the number."""
 
 SchemaObject = TypedDict(
     "SchemaObject",

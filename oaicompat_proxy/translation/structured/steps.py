@@ -1,16 +1,16 @@
-"""Bounds the work of one check: a schema or an answer that takes too much of it is an error, never a wait."""
+"""Bounds the work of one check: a schema or an answer that needs more is an error, and never blocks the server."""
 
 from __future__ import annotations
 
 from contextvars import ContextVar
 
 MAX_STEPS = 100_000
-"""A step is a keyword of the schema that is applied to a value of the answer, or a look at some values: about 4 µs, and
-8 µs where references nest.
+"""A step is one keyword applied to one value of the answer, or a few comparisons: about 4 µs, 8 µs in nested
+references.
 """
 
 MAX_NESTED = 200
-"""Keywords of a schema that are applied inside each other. Each takes up to four of Python's 1000 frames."""
+"""Nesting depth of applied keywords. Each takes up to four of the 1000 frames of Python's recursion limit."""
 
 
 class TooManySteps(Exception):
@@ -18,7 +18,7 @@ class TooManySteps(Exception):
 
 
 class Steps:
-    """The steps that are left to one check."""
+    """Counts the steps and the nesting of one check."""
 
     __slots__ = ("_left", "_nested")
 
@@ -33,7 +33,7 @@ class Steps:
             raise TooManySteps
 
     def enter(self) -> None:
-        """A keyword begins that applies others. Raises TooManySteps."""
+        """Call before a keyword that applies other keywords, and `leave` after it. Raises TooManySteps."""
         self._nested += 1
         if self._nested > MAX_NESTED:
             raise TooManySteps
@@ -43,4 +43,4 @@ class Steps:
 
 
 CURRENT: ContextVar[Steps] = ContextVar("the steps of the check that runs")
-"""Keywords are functions of a library's making, which has no argument for this."""
+"""A context variable, because the library's signature of keywords has no argument for it."""

@@ -1,6 +1,6 @@
-"""An answer of which the client wants JSON: fences are taken off, and its end waits for a check of the text.
+"""An answer whose text is to be JSON: fences are removed, and its end waits for a check of the text.
 
-Only an answer that ends by itself is checked. One that calls the client's tools, or that a limit has cut, says so.
+Only an answer with the finish reason `stop` is checked. Others call the client's tools, or were cut by a limit.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from .fences import FenceStripper
 
 
 class OutputCheck(Protocol):
-    """What an answer's text has to be."""
+    """A check of an answer's whole text."""
 
     max_size: int
-    """Characters of a text. A longer one does not fit, so no more of it is kept."""
+    """Characters of the longest text that can fit; of a longer text no more is kept."""
 
     def check_briefly(self, text: str) -> bool:
-        """Whether that was enough to see that the text fits. Raises AgentOutputInvalid if it does not."""
+        """True if the text fits, False if only `check` can decide. Raises AgentOutputInvalid if it does not fit."""
 
     def check(self, text: str) -> None:
-        """May take a second. Raises AgentOutputInvalid."""
+        """May take a second of CPU time. Raises AgentOutputInvalid if the text does not fit."""
 
 
 class PartSource(Protocol):
-    """What translates a run; `translator.Translator` documents each method."""
+    """A translator of one run; `translator.Translator` documents each method."""
 
     @property
     def ended(self) -> bool: ...
@@ -48,7 +48,7 @@ class PartSource(Protocol):
 
 
 class StructuredAnswer:
-    """Stands between a translator and what encodes its parts."""
+    """Wraps a translator: same methods, and the check of its text."""
 
     def __init__(self, translator: PartSource, *, strip_fences: bool, check: OutputCheck | None) -> None:
         self._translator = translator
@@ -58,7 +58,7 @@ class StructuredAnswer:
         self._text: list[str] = []
         self._size = 0
         self._sent = 0
-        """Characters of text."""
+        """Characters of text that were sent."""
         self._waiting: list[Part] = []
 
     @property
@@ -67,14 +67,14 @@ class StructuredAnswer:
 
     @property
     def waits(self) -> bool:
-        """The last parts wait for a check."""
+        """The answer's last parts wait for a check."""
         return bool(self._waiting)
 
     def open(self) -> list[Part]:
         return self._translator.open()
 
     def feed(self, event: Event) -> list[Part]:
-        """Like the translator's, without a fence, and without the end of an answer that is to be checked."""
+        """The translator's parts without a fence, and without those that wait for the check."""
         parts = self._translator.feed(event)
         if parts and self._fences is not None:
             parts = [kept for part in parts for kept in self._without_fence(part, self._fences)]
@@ -84,11 +84,11 @@ class StructuredAnswer:
         self._translator.finish()
 
     def check_briefly(self) -> bool:
-        """Whether the last parts may go out. False if that takes longer to find out. Raises AgentOutputInvalid."""
+        """True if the last parts may be sent, False if only `check` can decide. Raises AgentOutputInvalid."""
         return self._check is None or self._check.check_briefly("".join(self._text))
 
     def check(self) -> None:
-        """May take a second of the processor. Raises AgentOutputInvalid."""
+        """May take a second of CPU time. Raises AgentOutputInvalid."""
         if self._check is not None:
             self._check.check("".join(self._text))
 
@@ -125,7 +125,7 @@ class StructuredAnswer:
 
 
 def _moved(annotations: Annotations, removed: int, length: int) -> Annotations:
-    """The same places in the text without its fence."""
+    """The same citations, with positions in the text without its fence."""
     return Annotations(
         tuple(
             each._replace(start=min(max(each.start - removed, 0), length), end=min(max(each.end - removed, 0), length))
