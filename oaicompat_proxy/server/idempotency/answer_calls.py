@@ -1,4 +1,4 @@
-"""What processes that share a Redis ask each other about an answer, as bytes."""
+"""The calls between processes that share a Redis about an answer, and their replies, as bytes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ STOP = "stop"
 
 @dataclass(slots=True, frozen=True)
 class AnswerCall:
-    """`wants`: READ, the next events; HOLD, that they are kept for this reader; STOP, the end of the run."""
+    """`wants`: READ, the next events; HOLD, to keep the events for this reader; STOP, to stop the run."""
 
     wants: str
     scope: str
     answer: str
     reader: str = ""
-    """The name of a reader, which the asking process has chosen."""
+    """The reader's name, chosen by the calling process."""
     skipped: int = 0
-    """Number of events that the reader has."""
+    """Number of events that the reader has received."""
 
     def encode(self) -> bytes:
         return orjson.dumps(asdict(self))
@@ -37,11 +37,11 @@ State = Literal["live", "ended", "failed", "gone", "not a stream"]
 
 @dataclass(slots=True, frozen=True)
 class AnswerReply:
-    """`state`: `gone` if the events are not kept any more, or the answer is not made in the process that was asked."""
+    """`state`: `gone` if the called process does not have the events (any more)."""
 
     state: State
     data: bytes = b""
-    """Whole events, or the failure of an answer that failed before it had any."""
+    """Whole events; if the state is `failed`, the failure."""
     skipped: int = 0
     """Number of events in front of `data`."""
     ping: str = ""

@@ -1,7 +1,7 @@
 """A buffer of bytes for any number of readers: each reads all bytes from the beginning, while they are written.
 
-The buffer keeps everything until `discard_history`: then it takes no new readers, and keeps only the bytes that its
-readers have still to read.
+The buffer keeps all bytes until `discard_history`. After that it takes no new readers, and keeps only bytes that a
+reader has still to read.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class BroadcastBuffer:
         self._trim()
 
     def end(self) -> None:
-        """Nothing more is written."""
+        """Marks the end of the bytes."""
         self.complete = True
 
     def discard_history(self) -> None:
-        """Takes no new readers from now on, and drops what all readers have read."""
+        """Refuses new readers from now on, and drops the bytes that all readers have read."""
         self.is_replayable = False
         self._trim()
 
@@ -58,7 +58,7 @@ class BroadcastBuffer:
     def has_readers(self) -> bool:
         return bool(self._readers)
 
-    # for the readers
+    # called by readers
 
     def read_from(self, position: int) -> list[bytes]:
         """The pieces from this one on, up to MAX_READ bytes."""
@@ -72,7 +72,7 @@ class BroadcastBuffer:
         return found
 
     def on_progress(self) -> None:
-        """A reader has read."""
+        """Called when a reader has read: drops bytes that no reader needs."""
         self._trim()
 
     def remove_reader(self, reader: Reader) -> None:
@@ -130,7 +130,7 @@ class Reader:
 
 
 def skip_events(data: bytes, count: int) -> tuple[bytes, int]:
-    """Whole server-sent events without the first ones, and how many are still to be skipped behind them."""
+    """The data without its first `count` server-sent events, and the number of events still to be skipped."""
     start = 0
     while count and start < len(data):
         start = data.index(_EVENT_END, start) + len(_EVENT_END)

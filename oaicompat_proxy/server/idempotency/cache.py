@@ -1,7 +1,7 @@
 """Stores answers by `Idempotency-Key`, within bounds.
 
-Source: the IETF draft "The Idempotency-Key HTTP Header Field": the client
-chooses the key, a fingerprint shows whether the request is the same, and the server decides how long it keeps both.
+Source: the IETF draft "The Idempotency-Key HTTP Header Field": the client chooses the key, a fingerprint shows whether
+the request is the same, and the server decides how long it keeps both.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The Lua scripts of `claims`: what Redis does in one step."""
+"""The Lua scripts of `claims`; Redis runs each atomically."""
 
 from __future__ import annotations
 
@@ -50,4 +50,4 @@ END = """
 if (redis.call('GET', KEYS[1]) or ARGV[1]) ~= ARGV[1] then return end
 if ARGV[2] == '' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 """
-"""`ARGV`: the value of the running claim, that of the ended one or nothing, milliseconds to live."""
+"""`ARGV`: the value of the running claim, the value of the ended claim (empty: delete it), milliseconds to live."""

@@ -1,7 +1,7 @@
-"""Runs that are claimed in Redis, so that a retry that reaches another process does not run the agent again.
+"""Claims runs in Redis or a file, so that a retry that reaches another process does not run the agent again.
 
-This process runs a request if the claim is its own. If another process has it, this one sends the answer of that run: a
-response that is read by its id at once, live; any other one when it has ended, and the client gets no byte before.
+A process that gets the claim runs the request. If another process has the claim, this process sends the answer of that
+run: live, if the answer can be read by its id; otherwise when the run has ended, and the client gets no byte before.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from .shared_sinks import SharedSinkFactory
 from .stored_outcome import encode_outcome, restore_outcome
 
 POLL_INTERVAL = 0.25
-"""Seconds between two looks at the claim of another process."""
+"""Seconds between two reads of the claim of another process."""
 
 
 class Claims(Protocol):
-    """As `claims.RedisClaims` has it."""
+    """The interface of `claims.RedisClaims` and `stored_claims.StoredClaims`."""
 
     def covers(self, *, has_client_key: bool) -> bool:
-        """Whether such requests are claimed."""
+        """Whether requests with, or without, a client's `Idempotency-Key` are claimed."""
         ...
 
     def new_claim(self, scope: str, name: str, fingerprint: bytes, answer_id: str = "") -> Claim: ...
@@ -50,7 +50,7 @@ class Claims(Protocol):
 
 
 class ClaimedRuns:
-    """Claims the runs of one process that have a name. Without Redis and a file it claims nothing."""
+    """Claims the runs of one process whose requests have a name. Claims nothing if `claims` is None."""
 
     def __init__(self, config: Config, claims: Claims | None, remote: RemoteAnswers) -> None:
         self._ttl = config.idempotency_ttl
@@ -77,7 +77,7 @@ class ClaimedRuns:
         return run_claimed
 
     async def shutdown(self) -> None:
-        """After the last run: returns when all outcomes are stored."""
+        """Called after the last run; waits until all outcomes are stored."""
         if self._claims is not None:
             await self._claims.close()
 
@@ -107,7 +107,7 @@ class ClaimedRuns:
             claims.end(claim, self._outcome(shared, failure), ttl=self._ttl)
 
     def _outcome(self, shared: SharedAnswer, failure: ProxyError) -> bytes | None:
-        """None after a failure that allows another run. `failure`: if there is no complete answer."""
+        """The outcome to store; None if another run is allowed. `failure`: of a run without a complete answer."""
         reason = shared.failure or (None if shared.buffer.complete else failure)
         if reason is not None and reason.should_retry is not False:
             return None
@@ -115,18 +115,18 @@ class ClaimedRuns:
 
 
 class _Elsewhere:
-    """A request whose run another process may have."""
+    """Sends the answer of another process to the readers of this one."""
 
     def __init__(self, shared: SharedAnswer, remote: RemoteAnswers) -> None:
         self._shared = shared
         self._remote = remote
         self.required = shared.has_client_key
-        """Without a claim nothing is run."""
+        """The request must not run without a claim."""
         # state
         self._has_events = True
 
     async def send(self, answer_id: str) -> bool:
-        """Whether the readers have got the answer of this id. Raises ProxyError."""
+        """Sends the answer of this id to the readers; returns whether that was possible. Raises ProxyError."""
         kept = self._shared.kept
         if kept is None or not answer_id:
             return False
@@ -138,15 +138,15 @@ class _Elsewhere:
 
 
 async def _acquire(claims: Claims, claim: Claim, elsewhere: _Elsewhere) -> bytes | None:
-    """Returns None when this process is to run the request, else the outcome of its run in another process; nothing if
-    the readers have it already.
+    """Returns None if this process has to run the request; otherwise the outcome of the run in another process, or no
+    bytes if the readers have the answer already.
 
-    Raises what that run raised, IdempotencyKeyReused, IdempotentAnswerGone, and SessionsUnavailable if the claim is
+    Raises the failure of that run, IdempotencyKeyReused, IdempotentAnswerGone, and SessionsUnavailable if the claim is
     required.
     """
     loop = asyncio.get_running_loop()
     seen: float | None = None
-    """The loop's time at which another process had the claim."""
+    """The loop's time at which another process was last seen to have the claim."""
     while True:
         try:
             found = await claims.acquire(claim)

@@ -1,12 +1,13 @@
-"""Claims of runs in Redis: of all processes that share it, one runs a request that has a name (decision D12).
+"""Claims of runs in Redis: of all processes that share it, only one runs a request that has a name (decision D12).
 
-A claim is a key whose value names the request and its holder. The holder renews it every RENEWAL_INTERVAL; the time
-that the key has left to live says when it was renewed last, by Redis' own clock. A claim stays when its run has ended,
-and its outcome is stored under a second key, where later retries read it.
+A claim is a key whose value contains the request's fingerprint and the holder. The holder renews the key every
+RENEWAL_INTERVAL; the key's remaining TTL shows when it was last renewed, by Redis' own clock. The claim stays when its
+run has ended, and the outcome is stored under a second key, where later retries read it. Two failures are handled:
 
-- Redis loses its data (a restart, FLUSHALL), as the session locks see it. Each process sets its claims again at its
-  next renewal, also those of runs that have ended, and until then no claim is granted.
-- A holder dies. Its claim stays for RUNNING_TTL, and a retry is told that the answer is gone: the agent may have acted.
+- Redis loses its data (a restart, FLUSHALL). The session locks detect that. Each process sets its claims again at its
+  next renewal, also those of runs that have ended; until then no claim is granted.
+- A holder dies. Its claim stays for RUNNING_TTL, and a retry gets the error that the answer is gone: the agent may
+  have acted.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ BATCH_SIZE = 500
 """Claims that one command renews."""
 
 MAX_REMEMBERED = 1000
-"""Ended claims that a process would set again; the oldest are forgotten."""
+"""Ended claims that a process can set again after a loss; the oldest are forgotten."""
 
 _PREFIX = "oaicompat:run:"
 _OUTCOME = ":outcome"
@@ -73,24 +74,24 @@ _OUTCOMES = "oaicompat:outcomes"
 
 
 class FoundClaim(NamedTuple):
-    """Another process has the run, or had it."""
+    """The claim of another process."""
 
     fingerprint: str
     has_ended: bool
     age: float
-    """Seconds since its holder renewed it, if it has not ended."""
+    """Seconds since the holder renewed the claim, if its run has not ended."""
     answer_id: str = ""
     """The id of the answer, if it can be read by its id."""
 
 
 @dataclass(slots=True, eq=False)
 class Claim:
-    """The right to run a request. `fingerprint`: of the request, since a client may use its name for another one."""
+    """The right to run a request. `fingerprint`: shows whether the client has used the name for another request."""
 
     key: str
     fingerprint: str
     scope: str = ""
-    """The caller's."""
+    """The scope of the caller."""
     answer_id: str = ""
     """The id of the answer, if it can be read by its id."""
     token: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -125,7 +126,7 @@ class RedisClaims:
     """The claims of one process."""
 
     def __init__(self, redis: Redis, namespace: str) -> None:
-        """`namespace`: of this gateway's keys."""
+        """`namespace`: prefix of this gateway's keys."""
         self._redis = redis
         self._namespace = namespace
         self._acquire = redis.register_script(ACQUIRE)
@@ -135,9 +136,9 @@ class RedisClaims:
         self._set_bounded = redis.register_script(SET_BOUNDED)
         # state
         self._held: dict[str, Claim] = {}
-        """By the value in Redis."""
+        """The claims of running requests, by their value in Redis."""
         self._ended: dict[str, tuple[Claim, float]] = {}
-        """The same, of runs that have ended, and until when by the loop's time; oldest first."""
+        """The claims of ended runs, by value, each with the loop's time of its expiry; oldest first."""
         self._renewing: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -150,7 +151,7 @@ class RedisClaims:
         return Claim(key, fingerprint.hex(), scope, answer_id)
 
     async def acquire(self, claim: Claim) -> FoundClaim | None:
-        """None if the claim is this process's now. Raises SessionsUnavailable."""
+        """Returns None if this process has the claim now, else the claim found. Raises SessionsUnavailable."""
         try:
             while (found := await self._try(claim)) == b"lost":  # noqa: ASYNC110 -- others set their claims again
                 await asyncio.sleep(LOSS_POLL)
@@ -187,11 +188,11 @@ class RedisClaims:
         task.add_done_callback(self._ending.discard)
 
     async def count(self, owner: Owner) -> int:
-        """Outcomes of this owner's runs. Raises SessionsUnavailable."""
+        """Number of outcomes of this owner's runs. Raises SessionsUnavailable."""
         return len(await self._find_outcomes(owner))
 
     async def remove(self, owner: Owner) -> int:
-        """Removes them and their claims, and returns their number. Raises SessionsUnavailable."""
+        """Removes this owner's outcomes and their claims, and returns their number. Raises SessionsUnavailable."""
         outcomes = await self._find_outcomes(owner)
         for each in outcomes:
             with mapped_errors():
@@ -203,7 +204,7 @@ class RedisClaims:
         return await find_keys(self._redis, f"{_PREFIX}{owner.mark}*{_OUTCOME}")
 
     async def close(self) -> None:
-        """Returns when all outcomes are stored."""
+        """Waits until all outcomes are stored, and stops the renewals."""
         while self._renewing is not None and not self._renewing.done():
             self._renewing.cancel()
             await asyncio.wait([self._renewing], timeout=CANCEL_INTERVAL)  # redis-py may lose a cancellation
@@ -211,7 +212,7 @@ class RedisClaims:
             await asyncio.wait(list(self._ending))
 
     async def _store(self, claim: Claim, outcome: bytes | None, ttl: float) -> None:
-        """Stores the outcome before the claim ends: an ended claim without an outcome says that the answer is gone."""
+        """Stores the outcome before the claim ends: an ended claim without an outcome means that the answer is gone."""
         ended: list[str | int] = ["", 0]
         try:
             with mapped_errors():

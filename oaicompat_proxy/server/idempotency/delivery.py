@@ -1,6 +1,6 @@
-"""Sends a shared answer to one client: the same bytes for each, live while the run goes on.
+"""Sends a shared answer to one client: each client gets the same bytes, live while the run goes on.
 
-A client that asks for the other form than the first one did gets it when the answer is complete.
+A client that asks for another form (stream or JSON body) than the first client gets it when the answer is complete.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ async def deliver(
     request: web.Request, shared: SharedAnswer, reader: Reader, form: Form = ANY_FORM
 ) -> web.StreamResponse:
     """Raises ProxyError as long as nothing was sent."""
-    server_of(request).shutdown.exclude()  # on shutdown the run decides, not its readers
+    server_of(request).shutdown.exclude()  # shutdown interrupts the run, not its readers
     is_stream = await shared.is_stream()
     if form.convert is None or form.stream in (None, is_stream):
         return await (_deliver_stream if is_stream else _deliver_body)(request, shared, reader)
@@ -51,14 +51,14 @@ async def deliver(
 
 
 async def deliver_first_body(request: web.Request, shared: SharedAnswer) -> web.StreamResponse:
-    """The first body of an answer that is made in background. Raises ProxyError."""
+    """Sends the first body of an answer whose run is in background. Raises ProxyError."""
     server_of(request).shutdown.exclude()
     async with JsonAnswer(request, request.app[RUNTIME].config) as answer:
         return await answer.finish(await shared.first_body())
 
 
 async def _deliver_stream(request: web.Request, shared: SharedAnswer, reader: Reader) -> web.StreamResponse:
-    """Each client has its own keep-alives; all other bytes are the same."""
+    """Sends the stream: each client has its own keep-alives, all other bytes are the same."""
     runtime, during_run = request.app[RUNTIME], server_of(request).shutdown.during_run
 
     with during_run:
@@ -78,18 +78,18 @@ async def _deliver_stream(request: web.Request, shared: SharedAnswer, reader: Re
 
 
 class _Delivery:
-    """The bytes that one reader's stream gets beside the shared ones."""
+    """The bytes of one reader's stream beside the shared ones."""
 
     def __init__(self, shared: SharedAnswer, reader: Reader) -> None:
         self._shared = shared
         self._reader = reader
 
     def open(self) -> bytes:
-        """The shared answer has its opening."""
+        """Empty: the opening is part of the shared answer."""
         return b""
 
     def ping(self) -> bytes:
-        """No keep-alive for a slow client: it would fit the run's latest bytes, not those that the client has."""
+        """A keep-alive that fits the run's latest bytes; none for a slow client, which does not have these yet."""
         return b"" if self._reader.is_behind else self._shared.ping()
 
     def fail(self, error: ProxyError) -> bytes:
@@ -115,7 +115,7 @@ async def _deliver_as_stream(
 async def _deliver_body(
     request: web.Request, shared: SharedAnswer, reader: Reader, convert: Convert | None = None
 ) -> web.StreamResponse:
-    """`convert`: the shared answer is a stream."""
+    """Sends the answer as one JSON body. `convert`: set if the shared answer is a stream."""
     async with JsonAnswer(request, request.app[RUNTIME].config) as answer:
         try:
             with server_of(request).shutdown.during_run:

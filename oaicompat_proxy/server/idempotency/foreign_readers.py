@@ -1,7 +1,7 @@
 """The readers of this process's answers whose clients are connected to another process.
 
-The other process asks for the next events each time its client has taken the last ones. So nothing is sent for an
-answer that nobody asks about, a slow client slows its agent down as here, and a reader whose process died is forgotten.
+The other process calls for the next events each time its client has read the last ones. So nothing is sent without a
+call, a slow client slows the agent down (back-pressure), and a reader whose process died expires.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from .shared_answer import SharedAnswer
 from .stored_outcome import encode_failure
 
 READ_WAIT = 2.0
-"""Seconds for which a call waits for the next event; the other process learns from the reply that this one lives."""
+"""Seconds for which a call waits for the next event. The reply also shows that this process is alive."""
 
 READER_TTL = 15.0
-"""Seconds without a call after which a reader is forgotten, as a client that has left."""
+"""Seconds without a call after which a reader counts as disconnected."""
 
 MAX_READERS = 1000
-"""Readers at other processes; a further one is refused."""
+"""Readers of other processes; further ones are refused."""
 
 
 class _ForeignReader:
@@ -32,7 +32,7 @@ class _ForeignReader:
         self.reader = reader
         # state
         self.skipped = skipped
-        """Number of events that it has been sent, or that it had before."""
+        """Number of events that the reader has, or that were sent to it."""
         self.expiry: asyncio.TimerHandle | None = None
 
 
@@ -43,7 +43,7 @@ class ForeignReaders:
         self._runs = runs
         # state
         self._readers: dict[str, _ForeignReader] = {}
-        """By the names that their processes gave them."""
+        """The readers, by the name that the calling process has chosen."""
         self._changed = asyncio.Event()
 
     async def answer(self, asked: bytes) -> bytes:
@@ -61,7 +61,7 @@ class ForeignReaders:
             return AnswerReply("failed", encode_failure(error)).encode()
 
     async def until_read(self, within: float) -> None:
-        """The process stops: returns when the readers of ended answers have their ends, or after these seconds."""
+        """Waits at most `within` seconds until all readers of ended answers have the end. Called at shutdown."""
         try:
             async with asyncio.timeout(within):
                 while any(each.shared.over for each in self._readers.values()):

@@ -1,8 +1,7 @@
-"""The stored record of an answer that other requests read by its id: there from the beginning of its run, and final
-with its end.
+"""The stored record of an answer that other requests read by its id, from the beginning of its run.
 
-A process that dies cannot write the end of its runs. So the record says which process makes the answer, and each
-process says again and again that it lives: whoever reads the record of a dead process ends it.
+A process that dies cannot write the end of its records. So an entry names the process that makes the answer, and each
+process stores a heartbeat. The process that finds a record of a dead process ends the record.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from ..random_ids import new_id
 from ..stored_answers import StoredAnswers
 
 BEAT = 5.0
-"""Seconds between two times that a process says that it lives."""
+"""Seconds between two heartbeats of a process."""
 
 DEAD_AFTER = 4 * BEAT
-"""Seconds without a word from a process after which it counts as dead: a busy one may be late."""
+"""Seconds without a heartbeat after which a process counts as dead; a busy process may be late."""
 
 EVERYBODY = ""
 """The scope of entries that belong to no caller; no caller has it."""
@@ -33,38 +32,38 @@ MOST_BODY = 4 * 1024 * 1024
 
 
 class ProcessLife:
-    """Whether the processes that share stored answers live."""
+    """The heartbeats of the processes that share stored answers."""
 
     def __init__(self, answers: StoredAnswers, *, events_ttl: float = 0, stores_events: bool = False) -> None:
-        """`events_ttl`: seconds after an answer's end for which another process can have its events. `stores_events`:
-        they are stored beside the answer, for processes that cannot ask this one, and over a restart.
+        """`events_ttl`: seconds after an answer's end for which other processes can get its events. `stores_events`:
+        events are stored beside the answer, for processes that cannot call this one and for restarts.
         """
         self._answers = answers
         self.events_ttl = events_ttl
         self.stores_events = stores_events
         self.on_begin: Callable[[], None] = _nothing
         self.on_loss: Callable[[], Awaitable[None]] = _no_loss
-        """Called when what was stored is lost; nobody has asked for it since."""
+        """Called when the store has lost its data."""
         # state
         self.process = new_id()
         """The name of this process."""
         self._beating: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
-        """From the first kept answer on; returns when the others can see it."""
+        """Starts the heartbeat, at the first kept answer; returns when other processes can read it."""
         if self._beating is None:
             self._beating = asyncio.create_task(self._beat_forever(), name="say that the process lives")
             self.on_begin()
             await self._beat()
 
     async def is_alive(self, process: str) -> bool:
-        """Raises SessionsUnavailable."""
+        """Whether the process has a heartbeat. Raises SessionsUnavailable."""
         if process == self.process:
             return True
         return bool(await self._answers.find(EVERYBODY, [_name_of(process)], most=MOST_BODY))
 
     async def end(self) -> None:
-        """The process stops."""
+        """Ends the heartbeat when the process stops."""
         if self._beating is None:
             return
         self._beating.cancel()
@@ -81,7 +80,7 @@ class ProcessLife:
             is_lost = False
             with contextlib.suppress(SessionsUnavailable):
                 is_lost = not await self._answers.find(EVERYBODY, [_name_of(self.process)], most=MOST_BODY)
-            await self._beat()  # before its records are there again: whoever reads one must not take it for dead
+            await self._beat()  # before its records are restored: their readers check the heartbeat
             if is_lost:
                 with contextlib.suppress(SessionsUnavailable):
                     await self.on_loss()
@@ -101,7 +100,7 @@ class KeptAnswer:
         background: bool,
         reads_events: bool = True,
     ) -> None:
-        """`reads_events`: the client waits for the events, and not only for the first body."""
+        """`reads_events`: the client reads the events, not only the first body."""
         self.id = answer_id
         self.background = background
         """The client does not wait for the answer."""
@@ -112,15 +111,15 @@ class KeptAnswer:
         self._life = life
         # state
         self.first_body: bytes | None = None
-        """The answer's body as it was stored first; None before the request was checked."""
+        """The body that was stored first; None until the request is checked."""
         self._body = b""
-        """As it was stored last."""
+        """The body that was stored last."""
         self.on_open: Callable[[], None] = _nothing
-        """Called when the record is there."""
+        """Called when the record is stored."""
         self._complete = False
 
     async def open(self, entries: Mapping[str, bytes], body: bytes) -> None:
-        """`entries`: what is stored beside the body."""
+        """Stores the record. `entries`: stored beside the body."""
         await self._life.begin()
         self._body = body
         await self._store(entries)
@@ -128,7 +127,7 @@ class KeptAnswer:
         self.on_open()
 
     async def adopt(self, answer_id: str) -> bool:
-        """Another process makes the answer, under this id: its record is the first body. Returns whether there is one.
+        """Uses the record of an answer that another process makes as the first body; returns whether there is a record.
 
         Raises SessionsUnavailable.
         """
@@ -146,17 +145,17 @@ class KeptAnswer:
         await self._store()
 
     async def restore(self) -> None:
-        """Stores the record of an answer that is not complete again."""
+        """Stores the record again, unless the answer is complete."""
         if self.first_body is not None and not self._complete:
             await self._store()
 
     async def _store(self, entries: Mapping[str, bytes] = MappingProxyType({})) -> None:
-        """The maker first: a record without one would never be ended."""
+        """Stores the maker first: a record without a maker would never be ended."""
         await self._answers.add(makers_of(self._scope), {self.id: self._life.process.encode()})
         await self._answers.add(self._scope, {**entries, self.id: self._body})
 
     async def complete(self, entries: Mapping[str, bytes]) -> None:
-        """The answer is complete."""
+        """Stores the complete answer."""
         if self.id not in entries:
             await self.end(UpstreamAnswerTooLong("The agent's answer is longer than this server stores."), None)
             return
@@ -165,7 +164,7 @@ class KeptAnswer:
         await self._disown()
 
     async def end(self, error: ProxyError | None, encoder: StreamEncoder | None) -> None:
-        """The run is over. Nothing happens if the answer is complete, or if its run never began."""
+        """Stores the failure as the end of the record, unless the answer is complete or its run never began."""
         if self._complete or self.first_body is None:
             return
         self._complete = True
@@ -175,12 +174,12 @@ class KeptAnswer:
         await self._disown()
 
     async def store_events(self, events: bytes) -> None:
-        """The events of the answer, which is made, as `encode_outcome` has them."""
+        """Stores the events of a finished answer, in the form of `encode_outcome`."""
         with contextlib.suppress(ProxyError):
             await self._answers.add(events_of(self._scope), {self.id: events}, ttl=self._life.events_ttl)
 
     async def _disown(self) -> None:
-        """The answer is made; its events are here for a while."""
+        """Marks the answer as finished; its events stay in this process for `events_ttl`."""
         scope, ttl = makers_of(self._scope), self._life.events_ttl
         with contextlib.suppress(ProxyError):
             if ttl:
@@ -205,13 +204,13 @@ class Maker(NamedTuple):
 
     process: str
     has_ended: bool
-    """The answer is made."""
+    """The answer is finished."""
 
 
 async def find_maker(
     api: ClientApi, scope: str, answer_id: str, answers: StoredAnswers, life: ProcessLife
 ) -> Maker | None:
-    """Ends the record of an answer whose process is dead. None: no process has the events of the answer.
+    """The process that has the answer's events, or None. Ends the record of an answer whose process is dead.
 
     Raises SessionsUnavailable.
     """
@@ -235,7 +234,7 @@ def events_of(scope: str) -> str:
 
 
 def makers_of(scope: str) -> str:
-    """The scope of the entries that say which process makes an answer, by its id."""
+    """The scope of the entries that name the process of an answer, by the answer's id."""
     return part_of(scope, "makers")
 
 

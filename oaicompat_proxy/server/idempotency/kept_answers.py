@@ -1,4 +1,4 @@
-"""The kept answers of one gateway, as the routes that name an answer by its id see them."""
+"""The kept answers of one gateway, for routes that name an answer by its id."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class KeptAnswers:
         self._remote = remote
 
     async def settle(self, api: ClientApi, scope: str, answer_id: str, *, stops: bool) -> None:
-        """Makes the record true: stops the run if the client wants that, and ends the record of a dead process.
+        """Brings the record up to date: ends the record of a dead process, and with `stops` stops the run.
 
-        Raises SessionsUnavailable, and RunElsewhere for a run that is to be stopped and cannot be reached.
+        Raises SessionsUnavailable, and RunElsewhere if the run cannot be stopped from here.
         """
         if self._runs.find(scope, answer_id) is not None:
             if stops:
@@ -42,7 +42,7 @@ class KeptAnswers:
     async def follow(
         self, request: web.Request, api: ClientApi, answer_id: str, body: bytes, skipped: int
     ) -> web.StreamResponse:
-        """The events of the answer behind the first ones, live. `body`: of the answer so far. Raises ProxyError."""
+        """Sends the events behind the first `skipped`, live. `body`: of the answer so far. Raises ProxyError."""
         scope = request[CONTEXT].caller.scope
         if self._runs.find(scope, answer_id) is None:
             maker = await self._find_maker(api, scope, answer_id)
@@ -67,7 +67,7 @@ class KeptAnswers:
 
 
 async def _replay(request: web.Request, shared: SharedAnswer, events: bytes, skipped: int) -> web.StreamResponse:
-    """Sends stored events behind the first ones."""
+    """Sends stored events behind the first `skipped`."""
     restore_outcome(events, shared)
     reader = shared.add_reader(skipped)
     try:
@@ -77,5 +77,5 @@ async def _replay(request: web.Request, shared: SharedAnswer, events: bytes, ski
 
 
 def _unbounded() -> IdempotencyCache[SharedAnswer]:
-    """For one answer that is read once; its bytes are bounded where they are stored."""
+    """A cache for one answer that is read once; the store bounds its bytes."""
     return IdempotencyCache(most=1, largest=MOST_BODY, most_bytes=MOST_BODY)

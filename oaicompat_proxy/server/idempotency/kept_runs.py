@@ -1,6 +1,6 @@
-"""What is kept for retries, as kept data: answers in the memory of this process, and claims in Redis.
+"""Data kept for retries, as kinds of kept data: answers in the memory of this process, and claims in Redis.
 
-A run that goes on keeps its claim, and its answer is kept when it ends.
+Only runs that have ended are counted and deleted.
 """
 
 from __future__ import annotations

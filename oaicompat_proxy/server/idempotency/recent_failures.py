@@ -1,4 +1,4 @@
-"""Stores failures of requests without a name: the same request within LIFETIME is a retry. Pure."""
+"""Stores failures of requests without a name: an equal request within LIFETIME counts as a retry. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LIFETIME = 30.0
 """Seconds: programs repeat a failed request within ten, people take longer to look into it."""
 
 MAX_FAILURES = 1024
-"""Failures that are stored; the oldest is dropped for a new one."""
+"""Stored failures; a new one replaces the oldest."""
 
 
 class RecentFailures:

@@ -1,7 +1,7 @@
-"""Answers that another process makes, for clients of this one: their events, and the end of their runs.
+"""Answers that another process makes, for clients of this process: reads their events, and stops their runs.
 
-The events are asked for as fast as the client takes them, and each question says how many of them are here. So a
-reply that is lost costs only time, and whatever happens the client gets each event once, in order, or an error.
+This process calls for events as fast as its client reads them, and each call says how many events are here. So a lost
+reply costs only time, and the client gets each event once, in order, or an error.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from .shared_answer import SharedAnswer, events_gone, not_a_stream
 from .stored_outcome import restore_failure
 
 REPLY_TIMEOUT = READ_WAIT + 2.0
-"""Seconds for a reply; without one it is looked up whether the process lives."""
+"""Seconds for a reply; without one the heartbeat of the process is checked."""
 
 STOP_TIMEOUT = 10.0
-"""Seconds for the end of a run: the gateway is told first."""
+"""Seconds for the end of a run, which includes its abort at the gateway."""
 
 HOLD_INTERVAL = 5.0
-"""Seconds between two signs of a reader whose client is slow."""
+"""Seconds between two HOLD calls for a reader whose client is slow."""
 
 MAX_SILENCE = 60.0
-"""Seconds without a reply of a process that lives, or without Redis, after which a stream is given up."""
+"""Seconds without a reply of a live process, or without Redis, after which a stream fails."""
 
 
 class RemoteAnswers:
-    """`calls`: of this process; None if processes cannot call each other."""
+    """Reads and stops runs of other processes. `calls` is None if processes cannot call each other."""
 
     def __init__(self, calls: ProcessCalls | None, answers: StoredAnswers, life: ProcessLife) -> None:
         self._calls = calls
@@ -47,15 +47,15 @@ class RemoteAnswers:
         self._life = life
 
     async def stop(self, process: str, scope: str, answer_id: str) -> None:
-        """Returns when the run has ended. Raises RunElsewhere and SessionsUnavailable."""
+        """Stops the run; returns when it has ended. Raises RunElsewhere and SessionsUnavailable."""
         call = AnswerCall(STOP, scope, answer_id)
         if self._calls is None or await self._calls.call(process, call.encode(), within=STOP_TIMEOUT) is None:
             raise RunElsewhere("The run belongs to another process of this server and goes on; send the request again.")
 
     async def copy(self, shared: SharedAnswer, kept: KeptAnswer, answer_id: str) -> bool | None:
-        """Gives the readers of `shared` the events of that answer, live; returns at its end.
+        """Writes the events of the answer to `shared`, live; returns True at the answer's end.
 
-        None: there is no record of it, perhaps not yet. False: it has no events. Raises ProxyError.
+        Returns None if the answer has no record (yet), False if it has no events. Raises ProxyError.
         """
         if self._calls is None:
             return False
@@ -73,7 +73,7 @@ class RemoteAnswers:
     async def follow(
         self, request: web.Request, api: ClientApi, process: str, answer_id: str, body: bytes, skipped: int
     ) -> web.StreamResponse:
-        """The events behind the first ones, live. `body`: of the answer so far. Raises ProxyError."""
+        """Sends the events behind the first `skipped`, live. `body`: of the answer so far. Raises ProxyError."""
         if self._calls is None:
             raise RunElsewhere(
                 "The events of this answer are in another process of this server; ask for the answer without 'stream', "
@@ -94,15 +94,15 @@ class RemoteAnswers:
 
 
 class _Copy:
-    """The events of an answer as they arrive."""
+    """Receives the events of an answer of another process."""
 
     def __init__(self, api: ClientApi, body: bytes, skipped: int, shared: SharedAnswer, answer_id: str) -> None:
-        """`shared`: takes them."""
+        """`shared`: gets the events."""
         self._api = api
         self.answer_id = answer_id
         self.body = body
         self.skipped = skipped
-        """Number of events that the client has, or that are on their way to it."""
+        """Number of events that the client has, or that were sent to it."""
         self.shared = shared
         shared.failing = self
 
@@ -120,12 +120,12 @@ class _Copy:
             shared.end()
 
     def fail(self, error: ProxyError) -> bytes:
-        """The end of the stream if its own end does not come."""
+        """The end of the stream, if the answer's own end is lost."""
         return self._api.lost_end(self.body, error, self.skipped)
 
 
 class _Source:
-    """Asks for the events of one answer."""
+    """Calls the other process for the events of one answer."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class _Source:
         self._reader = new_id()
 
     async def begin(self) -> bool:
-        """Asks once; returns whether the answer has events. Raises ProxyError."""
+        """Makes the first call; returns whether the answer has events. Raises ProxyError."""
         reply = await self._next()
         if reply.state in ("gone", "not a stream"):
             return False
@@ -153,7 +153,7 @@ class _Source:
         return True
 
     async def fill(self) -> None:
-        """Gives the copy its events, and its end or a failure."""
+        """Passes all events to the copy, then the end or a failure."""
         shared = self._copy.shared
         try:
             while not shared.over:
@@ -163,18 +163,21 @@ class _Source:
             shared.fail(error)
 
     def _take(self, reply: AnswerReply) -> None:
-        """Raises ProxyError."""
+        """Passes the events of a reply to the copy. Raises ProxyError."""
         if reply.state == "failed":
             raise restore_failure(orjson.loads(reply.data)["error"])
         if reply.state == "gone":
             raise events_gone()
         if reply.state == "not a stream":
             raise not_a_stream()
-        if reply.skipped == self._copy.skipped:  # else it answers an earlier question
+        if reply.skipped == self._copy.skipped:  # else it is the reply to an earlier call
             self._copy.take(reply)
 
     async def _next(self) -> AnswerReply:
-        """Raises AnswerCut if the process is dead, and RunElsewhere and SessionsUnavailable after MAX_SILENCE."""
+        """The next reply.
+
+        Raises AnswerCut if the process is dead, RunElsewhere and SessionsUnavailable after MAX_SILENCE.
+        """
         loop = asyncio.get_running_loop()
         asked = loop.time()
         while True:
@@ -195,7 +198,7 @@ class _Source:
         return await self._calls.call(self._process, call.encode(), within=within)
 
     async def _check_life(self) -> None:
-        """Raises AnswerCut if the process is dead; the record of the answer says so then, too."""
+        """Raises AnswerCut if the process is dead; the answer's record is ended then, too."""
         scope, answer_id = self._copy.shared.scope, self._copy.answer_id
         maker = await find_maker(self._api, scope, answer_id, self._answers, self._life)
         if maker is None or maker.process != self._process:
@@ -204,7 +207,7 @@ class _Source:
             raise process_lost()
 
     async def _until_drained(self) -> None:
-        """Returns when the client has taken enough."""
+        """Returns when the client has read enough; meanwhile HOLD calls keep the reader from expiring."""
         drained = asyncio.ensure_future(self._copy.shared.drained())
         try:
             while not (await asyncio.wait([drained], timeout=HOLD_INTERVAL))[0]:

@@ -1,4 +1,4 @@
-"""What makes two requests for a run the same, and how the answer to one is kept: read before the run begins."""
+"""Reads from a request, before its run begins, its name (what makes it equal to a retry) and how its answer is kept."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ from .cache import fingerprint
 from .delivery import ANY_FORM, Form
 
 RETRY_GRACE = 8.0
-"""Seconds at most that a run without an `Idempotency-Key` continues without a reader. Its client cannot say whether it
-will come back: Codex does so within 4 s, and a person who stops it never.
+"""Seconds at most that a run without an `Idempotency-Key` continues without a reader. Whether the client will
+repeat the request is unknown: Codex repeats it within 4 s, but not after a person has stopped the turn.
 """
 
 
 class RequestName(NamedTuple):
-    """What makes requests the same. `optional`: the client has not asked for more than an answer. `failures_only`: an
-    equal request counts as a retry only right after a failure.
+    """Requests with the same `key` and `digest` share one run.
+
+    `optional`: the client has not asked for idempotency, so the request may run without it. `failures_only`: an equal
+    request counts as a retry only right after a failure.
     """
 
     key: str
@@ -37,14 +39,14 @@ class RequestName(NamedTuple):
 
 
 async def name_by_key(request: web.Request, key: str) -> RequestName:
-    """Raises what `read_body` raises."""
+    """The name by the client's `Idempotency-Key`. Raises what `read_body` raises."""
     context, config = request[CONTEXT], request.app[RUNTIME].config
     body = await _read_once(request, context, config)
     return RequestName(key, _fingerprint(request, body), config.idempotency_grace, optional=False)
 
 
 async def name_by_body(request: web.Request, api: ClientApi) -> RequestName | None:
-    """Reads the body for the handler, which also reports a failure."""
+    """The name by the body, if the API finds one; None also if the body cannot be read, which the handler reports."""
     context, config = request[CONTEXT], request.app[RUNTIME].config
     try:
         body = await _read_once(request, context, config)
@@ -71,7 +73,7 @@ async def name_by_body(request: web.Request, api: ClientApi) -> RequestName | No
 
 
 async def read_keeping(request: web.Request, api: ClientApi) -> Keeping:
-    """Reads the request for the handler, which also reports a failure."""
+    """How the answer is kept. Parses the request for the handler, which reports a failure."""
     context, config = request[CONTEXT], request.app[RUNTIME].config
     body = context.body
     if not api.keeps_answers or not isinstance(body, bytes):
@@ -88,7 +90,7 @@ async def read_keeping(request: web.Request, api: ClientApi) -> Keeping:
 
 
 async def _read_once(request: web.Request, context: RequestContext, config: Config) -> bytes:
-    """The body, which stays with the request. Raises what `read_body` raises."""
+    """The body, which is stored in the context. Raises what `read_body` raises."""
     body = context.body
     if body is None:
         body = context.body = await read_body(request, timeout=config.body_timeout)

@@ -1,11 +1,11 @@
-"""Answers that several requests read: retries of a request (decision D12), and requests that name the answer.
+"""Answers that several requests read: retries of a request (decision D12), and requests that name the answer by its id.
 
 An `Idempotency-Key` names a request; without one, the client's API may find a name in the body. The first request
 starts the run in a task of its own; all requests read the shared answer. A client whose connection broke repeats its
-request and gets the answer, live or complete. An API may also keep an answer under its id: the client asks for the rest
-of it then, or has not waited for it at all. A run without readers is stopped after a while, as if its client had left,
-unless it was begun in background. The answers are in the memory of one process; several processes that share a Redis
-claim their runs there (`claimed_runs`), others need a load balancer that sends a key to the same one.
+request and gets the answer, live or complete. An API may also keep an answer under its id: then a client can ask for
+the rest of the events, or start a run in background and ask later. A run without readers is stopped after a grace
+period, unless it is in background. The answers are in the memory of one process; processes that share a Redis claim
+their runs there (`claimed_runs`), others need a load balancer that routes by key.
 """
 
 from __future__ import annotations
@@ -55,17 +55,17 @@ class IdempotentRuns:
         self._config = config
         self._life = life
         self._cache = self._new_cache()
-        """By the name of a request."""
+        """Answers to requests with a name."""
         self._kept = self._new_cache()
-        """Without a name: the requests of a client that repeats nothing take no room from the others."""
+        """Kept answers to requests without a name; they must not evict the others."""
         # state
         self._failures = RecentFailures()
         self._runs: dict[SharedAnswer, asyncio.Task[None]] = {}
         self._timers: dict[SharedAnswer, asyncio.TimerHandle] = {}
-        """End a run without readers, or remove an answer after `idempotency_ttl`."""
+        """Timers that stop a run without readers, or remove an answer after `idempotency_ttl`."""
         life.on_loss = self._restore_records
         self._by_id: WeakValueDictionary[tuple[str, str], SharedAnswer] = WeakValueDictionary()
-        """By the scope of the caller and the answer's id."""
+        """Kept answers, by the scope of the caller and the answer's id."""
 
     def _new_cache(self) -> IdempotencyCache[SharedAnswer]:
         config = self._config
@@ -74,7 +74,7 @@ class IdempotentRuns:
         )
 
     def wrap(self, handler: Handler, api: ClientApi) -> Handler:
-        """Returns a handler that passes requests on unchanged whose answers have one reader."""
+        """Returns a handler that shares answers; a request whose answer has a single reader is passed on unchanged."""
 
         needs_key = not api.keeps_answers and api.retries is None
 
@@ -96,11 +96,11 @@ class IdempotentRuns:
         return run_once
 
     def find(self, scope: str, answer_id: str) -> SharedAnswer | None:
-        """The answer of this id, if it is or was made in this process, and its events may still be here."""
+        """The answer of this id, if it was made in this process and its events may still be here."""
         return self._by_id.get((scope, answer_id))
 
     async def follow(self, request: web.Request, answer_id: str, skipped: int) -> web.StreamResponse:
-        """The events of a kept answer behind the first ones, live. Raises InvalidRequest if they are not here."""
+        """Sends the events of a kept answer behind the first `skipped`, live. Raises InvalidRequest if it has none."""
         shared = self.find(request[CONTEXT].caller.scope, answer_id)
         if shared is None or not shared.buffer.is_replayable:
             raise events_gone()
@@ -109,7 +109,7 @@ class IdempotentRuns:
         return await self._deliver(request, shared, skipped=skipped)
 
     async def stop(self, scope: str, answer_id: str, reason: ProxyError) -> None:
-        """Returns when the run of the answer has ended, if it is made here, and its record says so."""
+        """Stops the run of the answer, if it is in this process; returns when its record is ended."""
         shared = self._by_id.get((scope, answer_id))
         task = self._runs.get(shared) if shared is not None else None
         if shared is None or task is None:
@@ -119,18 +119,18 @@ class IdempotentRuns:
         await asyncio.wait([task])
 
     async def stop_runs(self) -> None:
-        """At the end of the process; their readers get the end of their answers."""
+        """Stops all runs at the end of the process; their readers get the end of their answers."""
         for task in list(self._runs.values()):
             task.cancel()
         if self._runs:
             await asyncio.wait(list(self._runs.values()))
 
     def count(self, owner: Owner) -> int:
-        """Answers of this owner whose runs are over."""
+        """Number of this owner's answers whose runs are over."""
         return sum(len(each.ended_of(owner)) for each in (self._cache, self._kept))
 
     def remove(self, owner: Owner) -> int:
-        """Removes them, and returns their number."""
+        """Removes these answers, and returns their number."""
         self._failures.remove(owner)
         removed = [entry for cache in (self._cache, self._kept) for entry in cache.ended_of(owner)]
         for entry in removed:
@@ -146,13 +146,13 @@ class IdempotentRuns:
         await self._life.end()
 
     async def _restore_records(self) -> None:
-        """Of all answers that are not complete: what was stored of them is lost."""
+        """Stores the records of all running answers again, after the store has lost its data."""
         for shared in list(self._runs):
             if shared.kept is not None:
                 await shared.kept.restore()
 
     async def _answer_unless_failed(self, request: web.Request, handler: Handler, digest: bytes) -> web.StreamResponse:
-        """Raises the failure of an equal request just before, if the agent may have acted in its run."""
+        """Raises the recent failure of an equal request, if the agent may have acted in its run; else answers."""
         scope = request[CONTEXT].caller.scope
         if (failure := self._failures.get(scope, digest, time.monotonic())) is not None:
             raise without_trace(failure)
@@ -166,7 +166,7 @@ class IdempotentRuns:
     async def _answer(
         self, request: web.Request, handler: Handler, api: ClientApi, name: RequestName | None, keeping: Keeping
     ) -> web.StreamResponse:
-        """Raises IdempotencyKeyReused, and IdempotencyFull if the client cannot do without."""
+        """Sends the shared answer. Raises IdempotencyKeyReused, and IdempotencyFull if the request needs the cache."""
         try:
             shared = self._find_or_start(request, handler, api, name, keeping)
         except IdempotencyFull:
@@ -188,7 +188,7 @@ class IdempotentRuns:
         scope = context.caller.scope
         shared = self._cache.get(scope, name.key) if name is not None else None
         if shared is not None:
-            context.body = None  # not for as long as the answer takes
+            context.body = None  # must not stay in memory until the answer ends
             return shared
         answer_id = context.answer_id = new_answer_id(request, api)
         key, digest, grace, *_ = name or RequestName(f"answer {answer_id}", b"", 0)
@@ -224,7 +224,7 @@ class IdempotentRuns:
         try:
             with server_of(request).shutdown.before_run:
                 await handler(request)
-            shared.fail(InternalError())  # a handler without an answer would leave the readers waiting
+            shared.fail(InternalError())  # no effect after an answer; without one, readers would wait forever
         except ProxyError as error:
             shared.fail(error)
         except asyncio.CancelledError:
@@ -241,8 +241,8 @@ class IdempotentRuns:
             self._on_run_end(shared)
 
     def _on_run_end(self, shared: SharedAnswer) -> None:
-        """Keeps the answer, and a failure after which the agent may have acted; other failures are removed, and copies:
-        the process that made the answer keeps it.
+        """Keeps the answer, or a failure after which the agent may have acted. Other failures are removed, and so are
+        copies, which the process that made the answer keeps.
         """
         del self._runs[shared]
         self._stop_timer(shared)
@@ -254,7 +254,7 @@ class IdempotentRuns:
     async def _deliver(
         self, request: web.Request, shared: SharedAnswer, form: Form = ANY_FORM, *, skipped: int = 0
     ) -> web.StreamResponse:
-        """`skipped`: the number of events that the client has."""
+        """Sends the shared answer. `skipped`: the number of events that the client has."""
         reader = self.add_reader(shared, skipped)
         try:
             return await deliver(request, shared, reader, form)
@@ -262,14 +262,14 @@ class IdempotentRuns:
             self.remove_reader(shared, reader)
 
     def add_reader(self, shared: SharedAnswer, skipped: int = 0) -> Reader:
-        """A reader behind the first events, for which the run goes on. Raises IdempotentAnswerGone."""
+        """Adds a reader behind the first `skipped` events; the run goes on for it. Raises IdempotentAnswerGone."""
         reader = shared.add_reader(skipped)
         if not shared.over:
             self._stop_timer(shared)
         return reader
 
     def remove_reader(self, shared: SharedAnswer, reader: Reader) -> None:
-        """Without another reader the run goes on for a while only."""
+        """Removes a reader; without another one the run is stopped after its grace period."""
         shared.remove_reader(reader)
         if not (shared.over or shared.buffer.has_readers or shared.grace == math.inf):
             self._call_later(shared.next_grace(), shared, self._stop)

@@ -1,4 +1,4 @@
-"""One run's answer for a request and all its retries: written once, read live by each of them.
+"""One run's answer for a request and all its retries: written once, read live by each request.
 
 The sinks of this module take the place of a client's connection, so the code that makes an answer does not depend on
 its readers.
@@ -19,8 +19,8 @@ from .cache import IdempotencyCache
 from .kept_answer import KeptAnswer
 
 FIRST_GRACE = 2.0
-"""Seconds after the first broken connection; twice as long after each further one. Codex 0.171.0 was measured to come
-back after 0.4, 0.6, 0.9, 1.8 and 3.3 s. A person who stops a turn breaks the connection, too, and never comes back.
+"""Seconds after the first broken connection; twice as long after each further one. Codex 0.171.0 was measured to retry
+after 0.4, 0.6, 0.9, 1.8 and 3.3 s. A person who stops a turn also breaks the connection, and no retry follows.
 """
 
 
@@ -31,16 +31,16 @@ class Failing(Protocol):
 
 
 class SharedAnswer:
-    """The answer of one run, live: whether it is a stream, then its bytes, at last its end or its failure."""
+    """The answer of one run: known step by step are its form, its bytes, and its end or failure."""
 
     is_retried_soon: bool = False
     """The client repeats the request at once after a broken connection, and later after each further one."""
     is_copy: bool = False
     """Another process makes the answer, and stores it."""
     stop_reason: ProxyError | None = None
-    """Why the run is stopped; None: for want of readers."""
+    """Why the run is stopped; None: it has no readers."""
     failure: ProxyError | None = None
-    """Why the run failed; if the answer had begun, its bytes end with the failure, too."""
+    """Why the run failed. If the answer had begun, its bytes end with the failure, too."""
     committed: bool = False
     """Readers get status 200 from now on, even if there are no bytes yet."""
 
@@ -71,13 +71,13 @@ class SharedAnswer:
         self.ping: Callable[[], bytes] = bytes
         """Encodes a keep-alive that fits the bytes written last; the buffer has no keep-alives."""
         self.answer: StreamedAnswer | None = None
-        """Makes the bytes of a stream, until its end."""
+        """The source of the stream's bytes, until its end."""
         self.is_followed: Callable[[], bool] = bool
         """Whether another process waits for the end of the run."""
         self.encoder: StreamEncoder | None = None
         """The encoder of a stream."""
         self.failing: Failing | None = None
-        """Encodes the end of the stream of a reader who cannot get the answer's own end."""
+        """Encodes the end of a stream whose own end is lost."""
         self._changed = asyncio.Event()
         if kept is not None:
             kept.on_open = self._notify
@@ -100,7 +100,7 @@ class SharedAnswer:
         self._breaks += 1
         return min(self.grace, FIRST_GRACE * (1 << min(self._breaks - 1, 10)))
 
-    # for the run
+    # called by the run
 
     def begin(self, *, streamed: bool) -> None:
         self.streamed = streamed
@@ -111,7 +111,7 @@ class SharedAnswer:
         self._notify()
 
     def write(self, data: bytes) -> bool:
-        """Returns whether the readers keep up."""
+        """Appends bytes. Returns whether the readers keep up."""
         self.committed = True
         self.cache.write(self, data)
         self._notify()
@@ -130,7 +130,7 @@ class SharedAnswer:
         self._notify()
 
     def fail(self, error: ProxyError) -> None:
-        """A stream that has begun ends with the failure; otherwise each reader gets the error."""
+        """Ends the answer: a stream that has begun ends with the failure, otherwise each reader gets the error."""
         if self.over:
             return
         self.failure = without_trace(error)
@@ -140,10 +140,10 @@ class SharedAnswer:
             self.end()
         self._notify()
 
-    # for the readers
+    # called by readers
 
     def add_reader(self, skipped: int = 0) -> Reader:
-        """A reader of all events but the first ones. Raises IdempotentAnswerGone."""
+        """Adds a reader of all events behind the first `skipped`. Raises IdempotentAnswerGone."""
         if not self.buffer.is_replayable:
             raise IdempotentAnswerGone(
                 "The run of this request was begun, and its answer is too long to be kept for a retry; "
@@ -156,7 +156,7 @@ class SharedAnswer:
         self._notify()
 
     async def is_stream(self) -> bool:
-        """Raises ProxyError if the run failed before that was known."""
+        """Waits until the form of the answer is known. Raises ProxyError if the run failed before."""
         while self.streamed is None:
             if self.failure is not None:
                 raise without_trace(self.failure)
@@ -175,7 +175,7 @@ class SharedAnswer:
         return data if data or reader.at_end else self.ping()
 
     async def first_body(self) -> bytes:
-        """The body of a kept answer before its run. Raises ProxyError if the run failed before there was one."""
+        """The body of a kept answer before its run. Raises ProxyError if the run failed before the body was stored."""
         assert self.kept is not None
         while self.kept.first_body is None:
             if self.failure is not None:
@@ -207,7 +207,7 @@ class SharedAnswer:
         return b"".join(pieces)
 
     def _notify(self) -> None:
-        """Wakes the run and all readers; each looks whether its condition holds."""
+        """Wakes the run and all readers; each checks its own condition."""
         self._changed.set()
         self._changed = asyncio.Event()
 

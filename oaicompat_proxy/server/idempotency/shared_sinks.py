@@ -1,6 +1,4 @@
-"""Take the answer of a shared run in place of a client's connection: the code that makes an answer does not know who
-reads it.
-"""
+"""Sinks that write an answer into a SharedAnswer instead of a client's connection."""
 
 from __future__ import annotations
 
@@ -52,7 +50,7 @@ class SharedStreamSink:
         await self._shared.drained()
 
     async def end(self, data: bytes) -> None:
-        """The last write and the end are one step, so that no reader runs in between."""
+        """Writes the last bytes and the end without an await, so that no reader runs in between."""
         self._timer.cancel()
         self._shared.write(data)
         self._shared.end()

@@ -1,7 +1,7 @@
-"""Claims of runs in the file of `--response-db`: for the processes of one machine, and over a restart.
+"""Claims of runs in the file of `--response-db`: for the processes of one machine, and over restarts.
 
-Only an `Idempotency-Key` is claimed here; a client without one has not asked for more than the memory of one process.
-A claim names the process that has it, which says by `ProcessLife` whether it lives, so nothing is renewed.
+Only requests with an `Idempotency-Key` are claimed; retries of others are recognised in the memory of one process. A
+claim names its process, whose heartbeat (`ProcessLife`) shows whether it is alive, so claims are not renewed.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from .kept_answer import MOST_BODY, ProcessLife
 log = logging.getLogger(__name__)
 
 RUNNING_TTL = 24 * 3600.0
-"""Seconds for which a run that goes on has its claim: longer than runs are."""
+"""Seconds for which a running request keeps its claim; longer than any run."""
 
 
 class ClaimFile(Protocol):
-    """As `answer_database.AnswerDatabase` has it."""
+    """The methods of `answer_database.AnswerDatabase` that are needed here."""
 
     async def add(self, scope: str, entries: Mapping[str, bytes], *, ttl: float | None = None) -> None: ...
 
@@ -54,7 +54,7 @@ class StoredClaims:
         return Claim(key, fingerprint.hex(), claims_of(scope), answer_id)
 
     async def acquire(self, claim: Claim) -> FoundClaim | None:
-        """None if the claim is this process's now. Raises SessionsUnavailable."""
+        """Returns None if this process has the claim now, else the claim found. Raises SessionsUnavailable."""
         await self._life.begin()
         found = await self._file.add_new(claim.scope, claim.key, f"{claim.running} {self._life.process}".encode())
         if found is None:
@@ -74,7 +74,7 @@ class StoredClaims:
         task.add_done_callback(self._ending.discard)
 
     async def close(self) -> None:
-        """Returns when all outcomes are stored."""
+        """Waits until all outcomes are stored."""
         if self._ending:
             await asyncio.wait(list(self._ending))
 

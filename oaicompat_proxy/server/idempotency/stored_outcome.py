@@ -1,4 +1,4 @@
-"""The outcome of a run as bytes: what another process needs to answer a retry as this one would."""
+"""The outcome of a run as bytes, from which another process answers a retry as this process would."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TOO_LONG = (
 def encode_outcome(shared: SharedAnswer, failure: ProxyError | None, *, largest: int) -> bytes:
     """Encodes the outcome of a run that has ended.
 
-    `failure`: why there is no answer. `largest`: bytes of an answer that is stored.
+    `failure`: why there is no answer. `largest`: bytes above which an answer is not stored.
     """
     if failure is not None:
         return encode_failure(failure)
@@ -32,7 +32,7 @@ def encode_outcome(shared: SharedAnswer, failure: ProxyError | None, *, largest:
 
 
 def encode_events(shared: SharedAnswer) -> bytes | None:
-    """As an outcome, the events of a complete stream that this process has made; None if they cannot be stored."""
+    """The events of a complete stream of this process, encoded as an outcome; None if they cannot be stored."""
     buffer = shared.buffer
     if not shared.streamed or shared.is_copy or not (buffer.complete and buffer.is_replayable):
         return None
@@ -40,7 +40,7 @@ def encode_events(shared: SharedAnswer) -> bytes | None:
 
 
 def restore_outcome(outcome: bytes, shared: SharedAnswer) -> None:
-    """Gives the readers of `shared` the answer. Raises the failure of a run that has none."""
+    """Writes the outcome's answer to `shared`. Raises the failure of a run without an answer."""
     head, _, content = outcome.partition(b"\n")
     members = orjson.loads(head)
     if "error" in members:
