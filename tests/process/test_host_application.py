@@ -8,7 +8,7 @@ import sys
 HOST = """
 import asyncio, gc, logging, os, resource, signal, sys, warnings
 
-import aiohttp, click, limits, orjson, prometheus_client, pydantic, tenacity
+import aiohttp, aiohttp_sse, click, limits, orjson, prometheus_client, pydantic, tenacity
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 

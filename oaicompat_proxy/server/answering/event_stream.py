@@ -9,12 +9,14 @@ from types import TracebackType
 from typing import Self
 
 from aiohttp import HttpVersion11, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp_sse import EventSourceResponse
 from multidict import CIMultiDict, istr
 
 from ...config.settings import Config
 from ...core.errors import ProxyError
 from ..http.aiohttp_internals import BufferedHead, release_unused
-from ..http.send_progress import drop, limit_unacknowledged
+from ..http.send_progress import drop
 from ..sinks import StreamSource
 
 HIGH_WATER = 64 * 1024
@@ -43,6 +45,19 @@ HEADERS = CIMultiDict(
 )
 """They keep proxies in between from buffering or changing the stream. A name that is no `istr` becomes one for each
 answer."""
+
+
+class EventStream(BufferedHead, EventSourceResponse):
+    """aiohttp-sse's response, without its keep-alives: they are comments, which some clients ignore.
+
+    The kernel aborts the connection once sent bytes stay unacknowledged for `send_timeout` seconds. A client that has
+    vanished is noticed although keep-alives still fit the kernel's buffer.
+    """
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        writer = await super().prepare(request)
+        self.stop_streaming()
+        return writer
 
 
 class AnswerStream:
@@ -81,7 +96,7 @@ class AnswerStream:
         self._chunked = request.version >= HttpVersion11
         # state
         self._response: web.StreamResponse | None = None
-        self._stream: BufferedHead | None = None
+        self._stream: EventStream | None = None
         """The same response, unless the whole answer goes out at once."""
         self._early: asyncio.Task[None] | None = None
         self._early_timer: asyncio.TimerHandle | None = None
@@ -171,17 +186,15 @@ class AnswerStream:
 
     async def _send(self, data: bytes) -> None:
         if self._stream is None:
-            self._response = self._stream = BufferedHead(headers=HEADERS)
-            self._end_by_close(self._stream)
+            self._response = self._stream = self._new_stream()
             await self._deliver(self._prepare(self._stream), 0)
             self._schedule_ping()
         await self._deliver(self._stream.write(data), len(data))
 
-    async def _prepare(self, response: BufferedHead) -> None:
+    async def _prepare(self, response: EventStream) -> None:
         writer, transport = await response.prepare(self._request), self._request.transport
         if writer is None or transport is None:
             raise ConnectionResetError
-        limit_unacknowledged(transport, self._config.send_timeout)
         release_unused(self._request)
         self._writer, self._transport = writer, transport
 
@@ -204,6 +217,12 @@ class AnswerStream:
             raise ClientGone from exc
         except ConnectionError as exc:
             raise ClientGone from exc
+
+    def _new_stream(self) -> EventStream:
+        stream = EventStream(allow_all_methods=True, send_timeout=self._config.send_timeout)
+        stream.headers.update(HEADERS)
+        self._end_by_close(stream)
+        return stream
 
     def _schedule_ping(self) -> None:
         self._ping_timer = self._loop.call_later(self._config.keep_alive, self._send_ping)

@@ -33,17 +33,6 @@ def drop(transport: asyncio.WriteTransport | None) -> None:
     transport.abort()
 
 
-def limit_unacknowledged(transport: asyncio.Transport, seconds: float) -> None:
-    """The kernel aborts the connection once sent bytes stay unacknowledged for so long: a client that has vanished is
-    noticed although its keep-alives still fit the kernel's buffer. Only of TCP, and where the kernel can do it.
-
-    Source: tcp(7), `TCP_USER_TIMEOUT`; RFC 5482.
-    """
-    sock = transport.get_extra_info("socket")
-    if sock is not None and sock.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
-
-
 class SendProgress:
     """Measures how long a connection's send buffer has made no progress."""
 
