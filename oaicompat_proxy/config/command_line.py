@@ -32,7 +32,7 @@ _FILE_ERROR = f"{__name__}.fault"
 """Keys in the `meta` of click's context: the file that was read, or the error."""
 
 _UNSAID = (None, ParameterSource.DEFAULT)
-"""Sources of a value that nobody has given."""
+"""click's sources of a value that is only the default."""
 
 CLICK_TYPES: dict[object, click.ParamType[Any]] = {
     str: click.STRING,
@@ -161,7 +161,7 @@ def load_config(context: click.Context) -> Config:
 
 
 def reload_config(context: click.Context) -> Config:
-    """The settings from the same flags and from the file as it is now. Raises ConfigError."""
+    """The settings from the same flags and from the current text of the file. Raises ConfigError."""
     file = settings_file(context)
     command = click.Command("oaicompat-proxy", params=[file_option(), *options()], add_help_option=False)
     try:
@@ -208,7 +208,7 @@ def value_source(context: click.Context, name: str) -> str:
 def load_from_environment(file: Path | None = None) -> Config:
     """The settings of a process without a command line, such as a gunicorn worker.
 
-    `file`: used instead of the one that the environment names. Raises ConfigError.
+    `file`: replaces the file that the environment names. Raises ConfigError.
     """
     command = click.Command("oaicompat-proxy", params=[file_option(), *options()], add_help_option=False)
     try:

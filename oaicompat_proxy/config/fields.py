@@ -27,10 +27,10 @@ class ConfigError(ValueError):
 
 
 def field(default: Any, text: str, **more: Any) -> Any:
-    """A dataclass field of a setting, with its help text; `metavar` and `secret` are for the command line.
+    """A dataclass field of a setting, with its help text. `metavar`: in the help. `secret`: never shown.
 
-    `gateway`: each gateway may have its own value. `model`: each model may. `reload`: the value can change without a
-    restart; the default is that of `gateway`.
+    `gateway`: each gateway may have its own value. `model`: each model may, too. `reload`: SIGHUP changes the value
+    without a restart; by default equal to `gateway`.
     """
     metadata = {"help": text, "reload": more.get("gateway", False), **more}
     if isinstance(default, dict):
@@ -69,7 +69,7 @@ def validate(each: Field[Any], value: object) -> Any:
 
 
 def parse(each: Field[Any], text: str) -> Any:
-    """The value that a text stands for, as on the command line. Raises ValueError as `validate` does."""
+    """The value of a text from the command line. Raises ValueError as `validate` does."""
     return _validate(each, text, _adapter_of(each).validate_strings)
 
 
@@ -92,7 +92,7 @@ def _validate(each: Field[Any], value: object, check: Callable[[Any], Any]) -> A
 
 
 def _error_text(each: Field[Any], error: ErrorDetails) -> str:
-    """Quotes the value only where it is a number or a choice, which are no secrets."""
+    """The reason, for a message. Quotes the value only if it is a number or a choice: other values may be secrets."""
     match error:
         case {"type": "value_error", "ctx": {"error": problem}}:
             return str(problem)

@@ -26,7 +26,7 @@ _KEY = re.compile(r"""\s*["']?([\w-]+)["']?\s*[.=]""")
 WIDTH = 100
 
 MODEL_INFO_EXAMPLE = """\
-What clients are told of a model, by its name or a pattern such as gpt-*; it wins over what the gateway tells.
+The description of a model in lists of models, by its name or a pattern such as gpt-*; it overrides the gateway's.
 (A gateway may have its own, as [gateway.model_info."coder"]; read again at SIGHUP.)
 
 [model_info."coder"]
@@ -53,7 +53,7 @@ upstream = "http://127.0.0.1:18791"
 
 
 MAX_DEPTH = 4
-"""Keys of a header that `line_numbers` follows; none that means anything has more."""
+"""Keys of a table's header that `line_numbers` reads; no valid header has more."""
 
 MAX_SHOWN_KEY = 100
 """Characters of a key that a message quotes, at most."""
@@ -122,7 +122,7 @@ def parse(text: str, name: str) -> SettingsFile:
 def _all_validated(
     table: Mapping[str, Any], validate: Callable[[str, object], Any], errors: list[tuple[str, str]], prefix: str = ""
 ) -> dict[str, Any]:
-    """The valid values of a table with settings, and what it tells of models."""
+    """The valid values of a table with settings and `model_info` tables."""
     settings = dict(table)
     infos = settings.pop(MODEL_INFO, None)
     values = _validated(settings, validate, errors, prefix)
@@ -197,7 +197,7 @@ def _header_path(line: str) -> list[str]:
 
 
 def _has_keys(table: list[str]) -> bool:
-    """Whether messages name single keys of the table: of all settings, of a gateway, or what a model is."""
+    """Whether messages name single keys of the table: the top level, a gateway, or a `model_info` table."""
     inner = table[1:] if table and table[0].startswith(f"{GATEWAY}[") else table
     return not inner or inner[0] == MODEL_INFO
 

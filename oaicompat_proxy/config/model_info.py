@@ -1,4 +1,4 @@
-"""The `[model_info."NAME"]` tables of the settings file: what clients are told of a model. Pure."""
+"""The `[model_info."NAME"]` tables of the settings file: the description of a model for clients. Pure."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from .fields import field, validate
 from .types import Modalities, PositiveCount, Separator, Switch
 
 MODEL_INFO = "model_info"
-"""The name of the tables, and of their place in Config."""
+"""The name of the tables, and of the field of Config with their values."""
 
 MAX_SHOWN_NAME = 100
 """Characters of a model's name or of a key that a message quotes, at most."""

@@ -21,21 +21,25 @@ def _group(name: str, title: str, options: str) -> OptionGroup:
 
 
 _CHOSEN = (
-    _group("first", "What one needs first", "upstream dialect demo model port api_key"),
+    _group("first", "The first settings to know", "upstream dialect demo model port api_key"),
     _group(
         "models",
         "Models and the gateway",
         "upstream_token wire model_setting models_ttl connect_timeout connect_retries",
     ),
     _group("server", "The address and the processes", "config host unix_socket unix_socket_mode workers prefix redis"),
-    _group("shutdown", "Ending, and closing sessions", "drain_delay drain_timeout close_timeout"),
-    _group("keys", "Who may ask", "new_key api_keys_file no_auth pass_authorization trusted_proxy allowed_host cors"),
+    _group("shutdown", "Shutdown, and closing sessions", "drain_delay drain_timeout close_timeout"),
+    _group(
+        "keys",
+        "Keys and allowed clients",
+        "new_key api_keys_file no_auth pass_authorization trusted_proxy allowed_host cors",
+    ),
     _group(
         "sign-on",
         "Tokens of an identity provider",
         "jwt_issuer jwt_audience jwt_key_claim jwt_models_claim jwt_jwks jwt_keys_ttl",
     ),
-    _group("users", "The people behind the keys", "user_from trust_user_from log_users"),
+    _group("users", "Users of a key", "user_from trust_user_from log_users"),
     _group(
         "rates",
         "Limits of requests and runs",
@@ -43,7 +47,7 @@ _CHOSEN = (
     ),
     _group(
         "sizes",
-        "Limits of what comes in and goes out",
+        "Sizes of requests and answers",
         "max_line max_headers max_head max_body max_media max_text max_values max_messages max_parts max_tools "
         "max_answer max_frame",
     ),
@@ -54,10 +58,10 @@ _CHOSEN = (
         "max_connections keep_alive keep_alive_form json_keep_alive send_timeout head_timeout body_timeout "
         "idle_timeout",
     ),
-    _group("requests", "What the agent gets of a request", "history max_fold side_requests"),
+    _group("requests", "The request to the agent", "history max_fold side_requests"),
     _group(
         "answers",
-        "What becomes of the agent's events",
+        "The form of an answer",
         "tick_separator reasoning_field responses_reasoning server_tools tool_output_max structured "
         "structured_strip_fences",
     ),
@@ -69,12 +73,12 @@ _CHOSEN = (
     ),
     _group(
         "secrets",
-        "Signed session names, and approvals by a person",
+        "Session secrets, and approvals by a person",
         "session_secret session_secret_file confirmations confirmation_ttl confirmation_wait",
     ),
     _group(
         "repeats",
-        "Requests that are repeated",
+        "Repeated requests",
         "idempotency_ttl idempotency_grace max_idempotent max_idempotent_answer max_idempotent_bytes",
     ),
     _group(
@@ -91,7 +95,7 @@ _CHOSEN = (
 
 
 def with_settings(groups: Sequence[OptionGroup], settings: Iterable[str]) -> Iterator[OptionGroup]:
-    """The groups with all settings: one that no group names stands behind the one before it in `settings`."""
+    """The groups with all settings: a setting that no group names follows the setting before it in `settings`."""
     named = {name for group in groups for name in group.options}
     followers: dict[str, list[str]] = {}
     before = groups[0].options[-1]

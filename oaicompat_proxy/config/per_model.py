@@ -15,7 +15,7 @@ def is_pattern(name: str) -> bool:
 
 
 class NamesAndPatterns:
-    """Finds those that match a model: the more specific ones later, and an exact name last."""
+    """Finds the names and patterns that match a model: longer patterns later, the exact name last."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = sorted(names, key=lambda name: (not is_pattern(name), len(name)))
@@ -31,7 +31,7 @@ class ModelOverrides:
         self._overrides = parse_model_settings(config.model_setting)
         self._names = NamesAndPatterns(self._overrides)
         self._configs: dict[tuple[str, ...], Config] = {(): config}
-        """Configs by the names and patterns that match a model. They are few, whatever models clients request."""
+        """Configs by the names and patterns that match a model: few, however many models clients request."""
 
     def for_model(self, model: str) -> Config:
         if not self._overrides:

@@ -1,4 +1,4 @@
-"""All settings: those of the sections together, the rules between them, several gateways, and what a reload may change.
+"""All settings: the sections together, rules about several settings, several gateways, and the merge at a reload.
 
 The command line, the environment (`OAICOMPAT_…`), the help text and the table in `config/README.md` are made from the
 fields of `Config`. Times are seconds, sizes are bytes. Pure.
@@ -52,7 +52,7 @@ class Config(
     """
 
     model_info: Mapping[str, ModelInfo] = field(default_factory=dict)
-    """What clients are told of models, by name or pattern: tables of the file, without a flag or a variable."""
+    """Descriptions of models, by name or pattern: only in the settings file, without a flag or a variable."""
 
     def __post_init__(self) -> None:
         for each in SETTINGS:
@@ -102,7 +102,7 @@ class Config(
             self._check_agents()
 
     def _check_agents(self) -> None:
-        """Refuses settings that need a gateway; each app of an agent without one may be a URL."""
+        """Rejects settings that need a gateway, and apps that are invalid URLs."""
         if self.demo:
             raise ConfigError(f"--demo speaks agentick, not {self.dialect}")
         if self.sessions != "fresh":
@@ -118,7 +118,7 @@ class Config(
                 raise ConfigError(f"--model {error}") from None
 
     def _check_access(self) -> None:
-        """Refuses tokens that nobody could judge, and an address that others can reach without a key by mistake."""
+        """Rejects tokens without an issuer or audience, and a reachable address without keys, unless --no-auth."""
         self._check_single_sign_on()
         if self.has_keys and self.no_auth:
             raise ConfigError("choose between keys and --no-auth")
@@ -136,7 +136,7 @@ class Config(
 
 
 SETTINGS = tuple(each for each in fields(Config) if "help" in each.metadata)
-"""The settings that are flags and variables, too."""
+"""The settings that have a flag and an environment variable."""
 
 _FIELDS = {each.name: each for each in SETTINGS}
 
@@ -208,7 +208,7 @@ def merge_reloadable(old: Config, new: Config) -> tuple[Config, list[str]]:
 
 
 def _kept_values(old: Config, new: Config, *, gateway: bool = False) -> dict[str, Any]:
-    """The old values of changed settings that need a restart. `gateway`: only of settings that a gateway may have."""
+    """The old values of changed settings that need a restart. `gateway`: only of those with `gateway=True`."""
     return {
         name: getattr(old, name)
         for name, each in _FIELDS.items()

@@ -17,7 +17,7 @@ from ..core.model_info import MODALITIES
 from ..core.origins import is_host_name
 
 MAX_NUMBER = 2**53
-"""The largest number of any setting, which clocks, counters and JSON can represent."""
+"""The largest number of a setting: clocks, counters and JSON represent it exactly."""
 
 _CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f]")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -45,7 +45,7 @@ def _matching(pattern: str, error: str) -> AfterValidator:
 
 
 def _checked(check: Callable[[str], None]) -> AfterValidator:
-    """A text that `check` raises no ValueError for."""
+    """Accepts a text for which `check` raises no ValueError."""
 
     def checked(text: str) -> str:
         check(text)
@@ -65,7 +65,7 @@ def _check_control_characters(text: str) -> None:
 
 
 def check_url(url: str) -> None:
-    """Raises ValueError for a text that is no base address of a gateway or an agent. No password is quoted."""
+    """Raises ValueError for a text that is no base address of a gateway or an agent. The error quotes no password."""
     if url.startswith("unix:"):
         if not re.fullmatch(r"unix:/[^\0?#]*[^\0?#/]", url):
             raise ValueError(f"must name a socket file by its whole path, such as unix:/run/x, not {url!r}")
@@ -119,7 +119,7 @@ def _check_session_place(place: str) -> None:
 
 def _only_none(places: tuple[str, ...]) -> tuple[str, ...]:
     if "none" in places and len(places) > 1:
-        raise ValueError("none leaves no room for other places")
+        raise ValueError("must not have other places beside none")
     return places
 
 

@@ -1,7 +1,7 @@
-"""The interface of a dialect: what the rest of the package needs from an agent protocol.
+"""The interface of a dialect, which is one protocol of agents.
 
-Some dialects are spoken by a gateway, which hosts several apps, keeps sessions that must be closed, and accepts other
-requests during a run. Others are spoken by an agent itself: one address, one request a run, and no state after it.
+Some dialects are spoken by a gateway: it hosts several apps, keeps sessions that must be closed, and accepts other
+requests during a run. Others are spoken by an agent itself: one address, one request for each run, no state afterwards.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class App(NamedTuple):
     id: str
     is_default: bool = False
     info: ModelInfo = UNKNOWN
-    """What the gateway says of it."""
+    """The gateway's description of the app."""
 
 
 class SessionStatus(NamedTuple):
@@ -36,7 +36,7 @@ class SessionStatus(NamedTuple):
 
     exists: bool
     is_running: bool
-    """Whether a run is on in the session."""
+    """Whether a run of the session is active."""
 
 
 class Reader(Protocol):
@@ -66,13 +66,13 @@ class Reader(Protocol):
 
     @property
     def flush_count(self) -> int:
-        """Increases each time that such a wait begins again."""
+        """Increases each time that the wait of `flush_delay` begins again."""
         ...
 
     def flush(self, *, at_end: bool) -> Iterable[Event]:
         """The events that were buffered because later frames could change them.
 
-        `at_end`: the stream has ended; else `flush_delay` is over.
+        `at_end`: True after the end of the stream, False after `flush_delay` seconds of silence.
         """
         ...
 
@@ -125,7 +125,7 @@ class Gateway(Protocol):
         ...
 
     def reads_all_messages(self, status: int, body: bytes) -> bool | None:
-        """Whether the gateway reads all messages of a run's request, from that error; None if unknown."""
+        """Whether the gateway reads all messages of a run's request, by its error about an empty one; None: unknown."""
         ...
 
     def model_markers(self) -> Mapping[bytes, bool]:
@@ -141,13 +141,13 @@ class Dialect(Protocol):
     headers: Mapping[str, str]
     """Headers of every request, besides those that all dialects share."""
     gateway: Gateway | None
-    """None: requests go to the agent itself. Closing the connection ends the run, and no session has to be closed."""
+    """None: requests go to the agent itself. Closing the connection then ends the run, and sessions need no closing."""
     takes_messages: bool
     """Whether a run's request carries a conversation message by message, and the client's tools."""
     recorded_fields: RecordedFields
-    """The fields of its events that a masked recording shows."""
+    """The fields of the dialect's events that a masked recording shows."""
     child_starts: frozenset[bytes]
-    """Names of the events with which a sub-agent or a branch begins. They are no part of the answer."""
+    """Names of the events that start a sub-agent or a branch, whose events are no part of the answer."""
 
     def session_key(self, app: str, name: str) -> str:
         """The key that addresses session `name` of `app`."""
@@ -158,7 +158,7 @@ class Dialect(Protocol):
         ...
 
     def chosen_app(self, name: str) -> str:
-        """The app that such a name contains; empty if the request's model decides."""
+        """The app in a session name of another front end; empty if the request's model decides."""
         ...
 
     def build_run(self, turn: Turn, *, app: str, key: str, run_id: str) -> HttpCall:
@@ -175,9 +175,9 @@ class Dialect(Protocol):
         ...
 
     def find_run_id(self, stream: bytes) -> str:
-        """The run id of the request to which this is the complete response; empty if unknown."""
+        """The request's run id, found in the complete response `stream`; empty if unknown."""
         ...
 
     def recognizes(self, head: bytes) -> bool:
-        """Whether the first bytes of an event's data are of this dialect."""
+        """Whether these first bytes of an event's data look like this dialect."""
         ...

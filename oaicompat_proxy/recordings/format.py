@@ -9,10 +9,10 @@ A file has one JSON object on each line:
     {"ms": 9.0, "status": 502, "body": "{\\"error\\":{…}}"}
     {"ms": 9.1, "end": "answered"}
 
-`native` is one read of the gateway's stream, or its complete lines if they are masked. `run` stands between the streams
-of two runs, if the agent was started again to go on after a confirmation. `client` is one write of a
-streamed answer, `body` is a whole answer. Bytes that are not UTF-8 become lone surrogates, as Python's
-`surrogateescape` maps them. A plain event stream, as `curl` writes it, is a recording with `native` entries only.
+`native` is one read of the gateway's stream; in a masked recording it has complete lines only. `run` separates the
+streams of two runs, if the agent was started again after a confirmation. `client` is one write of a streamed answer,
+`body` is a whole answer. Bytes that are not UTF-8 become lone surrogates, as Python's `surrogateescape` maps them. A
+plain event stream, as `curl` writes it, is a recording with `native` entries only.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def encode_head(
     version: str,
     private_form: frozenset[str],
 ) -> bytes:
-    """The first line of a file. `private_form`: the members of the form that are masked."""
+    """The first line of a file. `private_form`: members of `options.form` that a masked recording masks."""
     written = {"endpoint" if each.name == "api" else each.name: getattr(options, each.name) for each in fields(options)}
     form = dict(written.pop("form"))
     if masked:
@@ -87,7 +87,7 @@ def encode_head(
 
 
 def encode_entry(entry: Entry) -> bytes:
-    """One of the lines after the first."""
+    """The line of one entry."""
     status = {"status": entry.status} if entry.kind == "body" else {}
     text = entry.data.decode("utf-8", "surrogateescape")
     return _line({"ms": round(entry.ms, 1), **status, entry.kind: text})

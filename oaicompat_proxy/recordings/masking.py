@@ -1,8 +1,7 @@
-"""Masks texts in a recording, so that it can be shown to others and can still be replayed.
+"""Masks the texts of a recording, which can then be shown to others and still be replayed.
 
 Every letter becomes `x` and every digit `1`, or another character of the same number of bytes. White space, punctuation
-and escapes stay. So lengths and the structure of the JSON stay, too, and masking a text in pieces gives the same
-result.
+and escapes stay. So lengths and the structure of the JSON stay, too, and a text may be masked in pieces.
 
 An allow-list (`recorded_fields`) names the values that stay readable: ids, names and counts at known places of known
 events, if they look like ids, names and counts. Other keys are masked, too, and the keys of one object stay different.
@@ -23,7 +22,7 @@ from ..core.recorded_fields import Fields, Readable, RecordedFields, Rule
 from ..core.redaction import redact
 
 LONGEST_ID = 80
-"""Characters of an id that is shown, at most. A longer id is signed, and its reader could use it."""
+"""Characters of an id that is shown, at most. Longer ids are signed: whoever reads one could use it."""
 
 SIGNED_IDS = ("confirm_", "mcpr_")
 """Prefixes of the signed ids of confirmation calls and of approval requests, which are masked at any length."""
@@ -96,7 +95,7 @@ def mask(data: bytes, fields: RecordedFields) -> bytes:
 
 
 def event_name(data: bytes, fields: RecordedFields) -> str:
-    """The name of the event whose data this is, or the event's lines; empty if it has none."""
+    """The event's name, from its data or from all its lines; empty if it has none."""
     for line in data.decode("utf-8", "surrogateescape").splitlines():
         name, _, value = line.partition(":") if _FIELD.match(line)[0] else ("", "", line)  # type: ignore[index]
         if name == "event":
@@ -198,7 +197,7 @@ class _Json:
 
 
 def _distinct(masked: str, taken: dict[str, int], known: Fields) -> str:
-    """The masked key, or a variant of its length if the object has that key already."""
+    """The masked key, or a variant of the same length if the object has that key already."""
     count = taken.get(masked, 0)
     while (variant := _variant(masked, count)) in known:
         count += 1

@@ -1,4 +1,4 @@
-"""Who may call, and how often. Pure: a section of the settings."""
+"""Permissions of callers, and limits of their requests and runs. Pure: a section of the settings."""
 
 from dataclasses import dataclass
 
@@ -64,8 +64,8 @@ class AccessSettings:
     )
     tokens_estimate: Count = field(
         1000,
-        "Tokens that a budget in the keys file counts for a run whose agent does not say how many it used, and for a "
-        "run that is still going on: a short answer with its prompt.",
+        "Tokens that a budget in the keys file counts for a run whose agent reports no usage, and for a run that has "
+        "not ended: a short answer with its prompt.",
         reload=True,
     )
     max_runs: PositiveCount = field(
@@ -76,7 +76,7 @@ class AccessSettings:
     )
     max_waiting: Count = field(
         1000,
-        "Requests in a worker that wait for a run to end, in their session or in any; more are refused.",
+        "Requests in a worker that wait until another run ends, in their session or in any; more are refused.",
         gateway=True,
         reload=False,
     )
@@ -88,8 +88,7 @@ class AccessSettings:
     )
     queue_wait: Seconds = field(
         10.0,
-        "Seconds that such a request waits for a free run. A client that gets no answer for longer should try another "
-        "server.",
+        "Seconds that a request waits for a free run. A client that would wait longer should try another server.",
         gateway=True,
         reload=False,
     )

@@ -1,4 +1,4 @@
-"""The forms of an answer, and the conversation that the agent gets. Pure: a section of the settings."""
+"""The form of an answer, and the part of a conversation that the agent gets. Pure: a section of the settings."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -55,13 +55,13 @@ class AnswerSettings:
     )
     server_tools: Literal["auto", "hide", "reasoning", "content"] = field(
         "auto",
-        "Where the actions of the agent's own tools are shown. `auto`: as items in the Responses API and as blocks in "
-        "the Messages API, which have some for them, and nowhere in other APIs.",
+        "Where the calls of the agent's own tools are shown. `auto`: as items in the Responses API, as blocks in the "
+        "Messages API, and nowhere in other APIs, which have no form for them.",
         gateway=True,
         model=True,
     )
     tool_output_max: Count = field(
-        16 * 1024, "Characters of a tool's result, and of its arguments, in such an item.", gateway=True
+        16 * 1024, "Characters of a result, and of arguments, in an item or block of server_tools.", gateway=True
     )
     side_requests: SideRequests = field(
         "run",
@@ -76,14 +76,14 @@ class AnswerSettings:
     structured: Literal["pass", "check"] = field(
         "pass",
         "What happens to an answer that is to be JSON (response_format, text.format, output_config.format): `pass` "
-        "sends it as it is; `check` holds it to the request's JSON schema, and one that does not fit is the error "
-        "agent_output_invalid, in a stream in place of the end. Needs oaicompat-proxy[structured].",
+        "sends it unchanged; `check` checks it against the request's JSON schema. An answer that does not fit ends "
+        "with the error agent_output_invalid. Needs oaicompat-proxy[structured].",
         gateway=True,
         model=True,
     )
     structured_strip_fences: Switch = field(
         False,
-        "Take a Markdown fence off an answer that is to be JSON: models often write one around it.",
+        "Remove the Markdown fence that models often write around an answer that is to be JSON.",
         gateway=True,
         model=True,
     )

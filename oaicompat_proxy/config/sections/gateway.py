@@ -20,8 +20,8 @@ class GatewaySettings:
     )
     dialect: Literal["agentick", "ag-ui"] = field(
         "agentick",
-        "Protocol of the upstream: `agentick` for its gateway, `ag-ui` for agents, whose own address --upstream is "
-        "then.",
+        "Protocol of the upstream: `agentick` for a gateway of Agentick, `ag-ui` for an agent, whose address is "
+        "--upstream.",
         gateway=True,
     )
     demo: Switch = field(False, "Use the embedded demo agent instead of a gateway.")

@@ -10,15 +10,15 @@ from ..types import Count, PositiveCount, Seconds
 class IdempotencySettings:
     idempotency_ttl: Seconds = field(
         600.0,
-        "Seconds that the answer to a request with an `Idempotency-Key`, or with an API's own name of a turn, is "
-        "stored: programs repeat a request within seconds, people within minutes.",
+        "Seconds that the answer to a request with an `Idempotency-Key`, or with the turn id of a client such as "
+        "Codex, is stored: programs repeat a request within seconds, people within minutes.",
         gateway=True,
         reload=False,
     )
     idempotency_grace: Seconds = field(
         30.0,
-        "Seconds that the run of such a request continues while no client reads it, at most 8 without a key; the "
-        "official clients return within 8 s.",
+        "Seconds that the run of a request with an `Idempotency-Key` continues while no client reads it, with a turn "
+        "id at most 8; the official clients return within 8 s.",
         gateway=True,
         reload=False,
     )
@@ -32,8 +32,8 @@ class IdempotencySettings:
     )
     max_idempotent: PositiveCount = field(
         1000,
-        "Requests with an `Idempotency-Key` or a name of a turn that are remembered; beyond it a caller's oldest one "
-        "is forgotten.",
+        "Requests with an `Idempotency-Key` or a turn id that are remembered; beyond that a caller's oldest request is "
+        "forgotten.",
         gateway=True,
         reload=False,
     )

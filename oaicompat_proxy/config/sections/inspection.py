@@ -19,7 +19,7 @@ class InspectionSettings:
     )
     inspect_content: Switch = field(
         False,
-        "Show prompts, answers, reasoning, arguments and results there; by default each letter is replaced by x.",
+        "Show prompts, answers, reasoning, arguments and results on it; by default each letter is replaced by x.",
         reload=True,
     )
     inspect_runs: PositiveCount = field(

@@ -15,16 +15,15 @@ class SessionSettings:
         ("x-session-id",),
         "Place in a request that names its session: `x-session-id` or `header:NAME` for a header; `user`, "
         "`prompt_cache_key` or `metadata.session_id` for a field; `none` for no place. May be repeated; the first "
-        "place that has a name counts. The default place is followed by that of the API's own client, if it has one: "
-        "the session of Claude Code.",
+        "place that has a name counts. With the default, the session that Claude Code names counts, too.",
         metavar="PLACE",
         gateway=True,
     )
     session_names: Literal["scoped", "native"] = field(
         "scoped",
-        "Meaning of such a name: `scoped`, a session of this proxy, separate for each key; `native`, for one trusted "
-        "user, the gateway's own session with that key, which another front end may have begun. If keys are required, "
-        "native names need native_sessions = true in the key's entry.",
+        "Meaning of a request's session name: `scoped`, a session of this proxy, separate for each API key; `native`, "
+        "for one trusted user, the gateway's own session with this key, which another front end may have begun. If API "
+        "keys are required, native names need native_sessions = true in the entry of the API key.",
         gateway=True,
     )
     sessions: Literal["fresh", "recognise"] = field(
@@ -45,7 +44,7 @@ class SessionSettings:
     )
     session_secret_file: Text = field(
         "",
-        "File with that secret, one on each line, the newest first. It is created with a random secret if it is "
+        "File with session secrets, one on each line, the newest first. It is created with a random secret if it is "
         "missing. Without these settings, named sessions and open questions may end with the process.",
         metavar="FILE",
         gateway=True,
@@ -64,7 +63,7 @@ class SessionSettings:
     )
     max_sessions: PositiveCount = field(
         10_000,
-        "Sessions that are kept so; the gateway holds the history of each in memory.",
+        "Sessions that are kept for --session-ttl; the gateway holds the history of each in memory.",
         gateway=True,
         reload=False,
     )
@@ -81,11 +80,11 @@ class SessionSettings:
         gateway=True,
     )
     confirmation_ttl: Annotated[Number, Field(ge=1)] = field(
-        3600.0, "Seconds that the client has to answer such a question.", gateway=True
+        3600.0, "Seconds that the client has to answer a question of --confirmations ask.", gateway=True
     )
     confirmation_wait: PositiveSeconds = field(
         30.0,
-        "Seconds until the next event of a run that was answered, unless the gateway says that the run continues; "
-        "some gateways stop sending its events.",
+        "Seconds to wait for the next event of a run after a confirmation, unless the gateway says that the run "
+        "continues; some gateways stop sending its events.",
         gateway=True,
     )

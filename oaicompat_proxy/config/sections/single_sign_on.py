@@ -39,13 +39,13 @@ class SingleSignOnSettings:
     )
     jwt_jwks: WebUrl = field(
         "",
-        "Address of the provider's keys, where it does not publish it itself.",
+        "Address of the provider's keys (JWKS), if its openid-configuration does not name it.",
         metavar="URL",
         reload=True,
     )
     jwt_keys_ttl: Seconds = field(
         3600.0,
-        "Seconds for which the provider's last keys are used while it cannot be reached. While it can, they are never "
+        "Seconds that the provider's last keys are used while the provider cannot be reached. Otherwise they are never "
         "older than ten minutes.",
         reload=True,
     )

@@ -16,8 +16,8 @@ class TimeLimits:
     )
     connect_retries: Annotated[Count, Field(le=100)] = field(
         4,
-        "Further attempts to connect for a run, within that time, after pauses of 0.1 s, 0.2 s, 0.4 s, …: long enough "
-        "for a gateway that restarts. Nothing but connecting is ever repeated.",
+        "Further attempts to connect for a run, within --connect-timeout, after pauses of 0.1 s, 0.2 s, 0.4 s, …: long "
+        "enough for a gateway that restarts. Nothing but connecting is ever repeated.",
         gateway=True,
     )
     first_event_wait: Seconds = field(
@@ -52,7 +52,7 @@ class TimeLimits:
     keep_alive_form: Literal["chunk", "comment"] = field(
         "chunk",
         "Form of a keep-alive: a `chunk` with an empty delta, which every client accepts, or a `comment` of the event "
-        "stream, which clients do not see, but which ends the stream in some (OpenAI's Go client up to 3.42).",
+        "stream, which is invisible, but which breaks some clients (OpenAI's Go client up to 3.42).",
         gateway=True,
     )
     json_keep_alive: Seconds = field(

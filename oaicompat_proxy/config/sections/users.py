@@ -1,4 +1,4 @@
-"""For whom a request is made. Pure: a section of the settings."""
+"""The person for whom a request is made. Pure: a section of the settings."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Assigns `…_CHUNK` events, the short form of messages and tool calls, to their items.
+"""Assigns `…_CHUNK` events, the short form of message and tool call events, to their message or call (the item).
 
 Source: AG-UI 1.1, "The chunked form". The first chunk of an item has the item's id, later ones may
 leave it out. The agent and each of its sub-agents may have one open item of a kind. A chunk without item id and without

@@ -16,14 +16,14 @@ _STOP_REASONS = {
     **dict.fromkeys(("length", "max_tokens", "max_output_tokens"), "max_tokens"),
     **dict.fromkeys(("content_filter", "content_filtered", "guardrail_intervened", "safety"), "content_filter"),
 }
-"""Producers' names, with `_` for `-`, of the stop reasons that clients distinguish."""
+"""The stop reasons that clients distinguish, by the names that producers use, with `_` for `-`."""
 
 NON_CONVERSATION_ROLES = {"activity", "reasoning"}
 """Roles of a snapshot's messages that are not part of the conversation."""
 
 
 def read_error(data: Data) -> RunFailed:
-    """The failure with message and code, which together say what it means."""
+    """The failure; its text has the message and the code, because many messages say little without it."""
     message, code = text_of(data, "message"), text_of(data, "code")
     return RunFailed(f"{message} ({code})" if code and code not in message else message)
 
@@ -65,7 +65,7 @@ def read_end(
 
 
 def _outcome_of(data: Data) -> Data:
-    """The outcome as an object, as in 1.0. Earlier it was a string, with the interrupts in a field beside it."""
+    """The outcome as an object, as in 1.0. In versions 0.x it is a string, and the interrupts are another field."""
     outcome = data.get("outcome")
     if isinstance(outcome, dict):
         return outcome

@@ -49,7 +49,7 @@ def run_id_of(head: bytes) -> str | None:
 
 
 def _find_text(head: bytes, pattern: re.Pattern[bytes]) -> str | None:
-    """The value of this key, if it stands before every field that may contain such a key."""
+    """The value of the pattern's key, if it comes before every field that may contain such a key."""
     searched = head[: found.start()] if (found := _OPAQUE_FIELD.search(head)) else head
     match = pattern.search(searched)
     try:

@@ -1,6 +1,6 @@
-"""Fields of AG-UI's JSON that `schema.check` has let pass; `null` counts as absent.
+"""Reads fields of events that `schema.check` has accepted; `null` counts as absent.
 
-Source: AG-UI 1.0, `ag-ui-protocol`; producers of versions 0.x write `null` for what 1.0 leaves out.
+Source: AG-UI 1.0, `ag-ui-protocol`; producers of versions 0.x write `null` where 1.0 leaves a field out.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ A run waits in one of three forms:
   by a tool message) and Mastra's with `requireApproval` (answered by `forwardedProps.command`). It looks like a call
   for the client; only ag-ui-adk 0.11 gives it a name of its own, `adk_request_confirmation` (answered by `resume[]`).
 
-The string contains all that the answer needs, because a stateless proxy keeps nothing else.
+The string contains everything that the answer needs, because a stateless proxy stores nothing between requests.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class PendingInterrupt(NamedTuple):
     call_id: str = ""
     """The agent's tool call that waits, if it is in the stream."""
     name: str = ""
-    """The tool that waits, even if its call is not in the stream."""
+    """The name of the tool that waits, even if its call is not in the stream."""
     channel: str = RESUME
     schema: Any = None
     """The response schema, reduced; None if there is none."""
@@ -268,7 +268,7 @@ def _combine(questions: list[_AskedInterrupt]) -> ConfirmationRequired | None:
 
 
 def _write_question(question: _AskedInterrupt) -> str:
-    """The question's text, with the response schema, which the client cannot know, unless a yes or no is enough."""
+    """The question's text; unless a yes or no is enough, with the response schema, which no client knows."""
     text, schema = question.question.text or NO_QUESTION, question.interrupt.schema
     if schema is None or response_schema.takes_decision(schema):
         return text

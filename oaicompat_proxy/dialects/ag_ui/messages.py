@@ -37,7 +37,7 @@ class Messages:
     def __init__(
         self, started: Callable[[bool], list[Event]], delta: Callable[[str], Event], chunks: ChunkStreams
     ) -> None:
-        """`started`: the events of a beginning. Its argument: the message is not the one that was active last."""
+        """`started`: makes the events of a message's start. Its argument: the message was not active before."""
         self._started = started
         self._delta = delta
         self._chunks = chunks
@@ -52,7 +52,7 @@ class Messages:
         self._last_active: str | None = None
         """The message that was active last."""
         self.has_messages = False
-        """Whether a message of the agent's has begun."""
+        """Whether a message of the agent has begun."""
 
     @property
     def active(self) -> str | None:
@@ -131,7 +131,7 @@ class Messages:
         return self.end(self._order[0]) if self._buffered_size > MAX_BUFFERED else []
 
     def _activate_after_ended(self) -> list[Event]:
-        """Activates the next message until the active one has not ended."""
+        """Drops ended messages from the front of the order; activates the first that has not ended."""
         events: list[Event] = []
         while self._order and self._open[self._order[0]].ended:
             ended = self._order.popleft()

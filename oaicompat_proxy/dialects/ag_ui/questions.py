@@ -30,7 +30,7 @@ _NEVER_QUESTIONS = {*_ARGUMENTS, "responseSchema", "response_schema", "resumeSch
 
 
 class Question(NamedTuple):
-    """The question of an interrupt, as far as it has one. `arguments`: any JSON value."""
+    """The question of an interrupt; fields that no framework filled in are empty."""
 
     text: str = ""
     name: str = ""

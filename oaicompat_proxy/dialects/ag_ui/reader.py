@@ -1,9 +1,9 @@
 """Reads an AG-UI agent's response to a run into neutral events.
 
-Source: AG-UI 1.1 (`ag-ui-protocol`), and what producers of versions 0.x still write.
+Source: AG-UI 1.1 (`ag-ui-protocol`), and the older forms of producers of versions 0.x.
 
-A frame is `{"type":NAME,…}`; unknown names are skipped. State, activity, step, raw and most custom
-events have no place in an answer and are dropped by NAME, without decoding; so are tool results that are not shown.
+A frame is `{"type":NAME,…}`; unknown names are skipped. State, activity, step, raw and most custom events have no place
+in an answer and are dropped by NAME, without decoding. So are tool results, unless they are shown.
 """
 
 from __future__ import annotations

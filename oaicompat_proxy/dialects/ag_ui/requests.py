@@ -1,8 +1,8 @@
 """Builds the request to an AG-UI agent, a `RunAgentInput`.
 
-Source: AG-UI 1.0, `ag-ui-protocol`. `state`, `tools`, `context` and `forwardedProps` are always present, because the
-0.x age requires them. Without `protocolVersion` a producer of 1.0 may answer in an older form, which does not mark the
-events of sub-agents.
+Source: AG-UI 1.0, `ag-ui-protocol`. `state`, `tools`, `context` and `forwardedProps` are always present, because
+versions 0.x require them. Without `protocolVersion` a producer of 1.0 may answer in an older form, which does not mark
+the events of sub-agents.
 
 Bodies are ASCII-escaped JSON, which every server decodes alike, including lone surrogates.
 """
@@ -52,7 +52,7 @@ def build_run(thread: str, run_id: str, turn: Turn) -> bytes:
 
 
 def _restore(messages: tuple[Message, ...], question: str, results: Mapping[str, str]) -> Iterator[Message]:
-    """Replaces our confirmation call by the agent's original calls, and adds the answers that are tool results."""
+    """Replaces the proxy's confirmation call by the agent's original calls, and adds `results` as tool messages."""
     for message in messages:
         calls: list[ToolCall] = []
         for call in message.tool_calls:

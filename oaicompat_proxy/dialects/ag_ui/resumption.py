@@ -1,4 +1,4 @@
-"""Builds the answer to a run's interrupts, as the next run carries it.
+"""Builds the answer to a run's interrupts: the fields of the next run's request.
 
 Source: AG-UI 1.0, `ResumeEntry`; ag-ui-langgraph 0.0.47 for `forwardedProps.command.resume`; Agno 3.1 for tool
 messages. A payload is fitted to the interrupt's response schema. The person's text never becomes an argument of
@@ -37,8 +37,8 @@ NO_RESUMPTION = Resumption([], {}, {})
 def build_resumption(answer: ConfirmationReply) -> Resumption:
     """Answers all interrupts: with the same reply, or with one item each of a JSON list of the same length.
 
-    A denial is also an answer, with which the agent continues. Raises InvalidRequest for an answer that the response
-    schema does not allow, and AgentError for an automatic approval that it does not allow.
+    A denial is also an answer: the agent continues with it. If the response schema does not allow the answer, raises
+    InvalidRequest, or for an automatic approval AgentError.
     """
     interrupts = decode_interrupts(answer.question)
     answers = _split_answer(answer, len(interrupts))
@@ -175,7 +175,7 @@ def _decide_object(key: str, interrupt: PendingInterrupt, answer: ConfirmationRe
     payload = _approval(key, decide(known.get(key, True), confirmed=_is_yes(key, answer, said)), interrupt, answer)
     if not isinstance(said, dict):
         return payload
-    if EDITED_ARGUMENTS in said and answer.confirmed:  # without the edit the agent would run another call
+    if EDITED_ARGUMENTS in said and answer.confirmed:  # else the agent would run the call without the edit
         payload[EDITED_ARGUMENTS] = said[EDITED_ARGUMENTS]
     if not (interrupt.name or interrupt.call_id):
         payload |= {name: each for name, each in said.items() if name in known and name not in payload}
@@ -197,9 +197,9 @@ def _reject(schema: Any, answer: ConfirmationReply) -> None:
 
 
 def with_original_calls(call: ToolCall) -> list[ToolCall]:
-    """The agent's own calls that the client's confirmation call stands for.
+    """The agent's own calls that the client's confirmation call replaced.
 
-    Raises InvalidRequest if the client has changed their arguments, with which the agent would run its tools.
+    Raises InvalidRequest if the client has changed the arguments: the agent would run its tools with them.
     """
     interrupts = decode_interrupts(call.id)
     arguments = [call.arguments] if len(interrupts) == 1 else _split(call.arguments, len(interrupts))

@@ -1,7 +1,7 @@
 """Reads the events of one AG-UI run into neutral events.
 
-Source: AG-UI 1.1, and what producers of versions 0.x still write. Events with `subagentRunId` belong to a sub-agent, as
-do those that continue its messages and calls without that field. They never become part of the answer.
+Source: AG-UI 1.1, and the older forms of producers of versions 0.x. Events with `subagentRunId` belong to a sub-agent,
+and so do events without this field that continue a sub-agent's message or call. They never become part of the answer.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class RunEvents:
         return [each for event in events for each in (*self._events_before(event), event)]
 
     def add_plain_text(self, message_id: str, delta: str) -> tuple[Event] | None:
-        """The next delta of the active message; None if it needs more than that."""
+        """The event of the active message's next delta; None if the AG-UI event has to be read in full."""
         texts, reasoning, calls = self._open_chunks
         if texts or reasoning or calls or message_id != self._texts.active:
             return None
@@ -198,7 +198,7 @@ class RunEvents:
     def _end_thinking(self, _data: Data, owner: str) -> list[Event]:
         return [] if owner else self._reasoning.end(self._thinking_id)
 
-    # what it calls
+    # tool calls
 
     def _start_call(self, data: Data, owner: str) -> list[Event]:
         if owner:

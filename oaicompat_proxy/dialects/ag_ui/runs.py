@@ -2,8 +2,8 @@
 
 Source: AG-UI 1.1, "Several runs on one stream" and "After a run closes". A producer may replay earlier runs of the
 thread before the wanted run, which has the `runId` of the request. Only the wanted run is the answer. A run with
-another id may be a replay, or the wanted run of a producer that chooses run ids itself, so its events are buffered
-until that is known. Until the stream ends, `RUN_ERROR` after `RUN_FINISHED` makes the run a failure.
+another id may be a replay, or the wanted run of a producer that chooses run ids itself. Its events are buffered until
+it is clear which. Until the stream ends, `RUN_ERROR` after `RUN_FINISHED` makes the run a failure.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Runs:
 
     @property
     def finished(self) -> bool:
-        """Whether the run has ended, though later events may still revoke that."""
+        """Whether the run has ended; a later event may still make it a failure."""
         return self._has_ended or self._end_events is not None
 
     @property
@@ -108,7 +108,7 @@ class Runs:
         return []
 
     def fail(self, data: Data) -> list[Event]:
-        """`RUN_ERROR`: ends the wanted run, and another run if nothing follows."""
+        """`RUN_ERROR`: ends the wanted run at once, a run with another id only if no further run follows."""
         if self._is_ignoring:
             return []
         failed: list[Event] = [*self.run.fail(), read_error(data)]

@@ -1,4 +1,4 @@
-"""The fields of the events that are read, and the values that each allows.
+"""Checks the fields of events: the fields that are read, and their allowed values.
 
 Source: AG-UI 1.1, "Processing Model": unknown fields are dropped, but a malformed value of a known field fails the run,
 because the answer would be incomplete. Fields that are not read are not checked. The check is looser than the
@@ -131,7 +131,7 @@ _ASSISTANT = {
 
 
 def _is_messages(value: Any) -> bool:
-    """A list of messages. Only the role is checked of those that are not the agent's."""
+    """A list of messages. Of messages of other roles than `assistant` only the role is checked."""
     return isinstance(value, list) and all(map(_is_message, value))
 
 

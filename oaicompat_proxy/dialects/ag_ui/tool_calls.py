@@ -1,9 +1,9 @@
 """The tool calls of a run, and which of them the agent has handled itself.
 
-Source: AG-UI 1.1, tool call events. A call whose result is in the stream was handled by the agent. A call without a
-result is the client's if the run ends with it. But agents of versions 0.x send no results, so a call after which the
-model continues was handled by the agent, too. A call that has ended may be opened again and its arguments continued, so
-no event reports its end before the run ends.
+Source: AG-UI 1.1, tool call events. The agent has handled a call if its result is in the stream. A call without a
+result is the client's if the run ends with it. Agents of versions 0.x send no results: if the model continues after a
+call, the agent has handled this call, too. An ended call may be opened again and its arguments continued, so no event
+reports its end before the run ends.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class ToolCalls:
         self._answered: set[str] = set()
         self._answered_order: deque[str] = deque()
         self.has_calls = False
-        """Whether a call of the agent's has begun."""
+        """Whether a call of the agent has begun."""
 
     def start(self, call_id: str, name: str, *, hidden: bool = False) -> list[Event]:
         if hidden:
@@ -118,7 +118,7 @@ class ToolCalls:
         return [] if ended is None else self.end(ended)
 
     def answer(self, call_id: str, result: str) -> list[Event]:
-        """The agent's own result of a call. Results of unknown calls, of sub-agents or earlier runs, are ignored."""
+        """The agent's own result of a call. Results of unknown calls (of sub-agents or earlier runs) are ignored."""
         call = self.open.pop(call_id, None)
         if call is None:
             return []

@@ -118,7 +118,7 @@ def _tool_result(data: Data) -> Event:
 
 
 def _tool_handled(data: Data) -> Event | None:
-    """Without the result, which is not shown to clients: only that the gateway has run the tool."""
+    """Only that the gateway has run the tool: the result is not shown to clients. None for a placeholder."""
     result = data.get("result")
     content = result.get("content") if isinstance(result, dict) else result
     if _is_placeholder(content, text_of(data, "name")):
@@ -251,7 +251,7 @@ TOOL_ACTIVITY: dict[str, Callable[[Data], Event | None]] = {
     "spawn_end": _spawn_end,
     "fork_end": _fork_end,
 }
-"""Parsers of the agent's own tool calls and child executions, used besides PARSERS where clients are shown them."""
+"""Parsers of the agent's own tool calls and child executions, used in addition to PARSERS if clients see these."""
 
 DUPLICATES: dict[str, Callable[[Data], Event | None]] = {
     "message": lambda data: _message_completed(data, data.get("message")),

@@ -23,15 +23,15 @@ _DATA = b"data: "
 _FRAME_START = _DATA + b'{"type":"event","event":"'
 """The bytes before the name, in the key order of real gateways."""
 MAX_NAME = PEEK_BYTES - len(_FRAME_START)
-"""Bytes of a name by which a frame is dropped, however it is cut."""
+"""Bytes of the longest name by which a frame is dropped, also if only its first PEEK_BYTES have arrived."""
 _FRAME_END = b"\n\n"
 _LF, _CR = b"\n\r"
 
 MAX_ALONE = 1024
-"""Bytes of a read that is likely to be one frame."""
+"""Bytes of the longest read that is tried as one frame of text."""
 
 MAX_PARTIAL = 4096
-"""Bytes of the beginning of a frame that waits for its rest; a longer one is read while it arrives."""
+"""Bytes of the longest beginning of a frame that is kept for the next read; FrameReader gets a longer one at once."""
 
 
 class EventReader(UnbufferedReader):
@@ -51,7 +51,7 @@ class EventReader(UnbufferedReader):
         self._frames = FrameReader(max_frame=max_frame, frame_filter=self._run.filter_frame)
         # state
         self._template: FrameTemplate | None = None
-        """That of the current block of text, until the run is finished."""
+        """The template of the current block of text; None before the first, and after the run."""
         self._partial = b""
         """The beginning of a text frame at the end of the last read: the next read begins with a whole frame."""
 
@@ -95,7 +95,7 @@ class EventReader(UnbufferedReader):
             data = data[end:]
         lines, rest = self._frames.cut(data)
         if len(data) > self._max_frame and max(map(len, lines), default=0) > self._max_frame:
-            lines, rest = [], data  # the reader of frames bounds each
+            lines, rest = [], data  # FrameReader bounds each frame
         number = 0
         while number < len(lines):
             number += self._read_line(lines, number, events)
@@ -105,7 +105,7 @@ class EventReader(UnbufferedReader):
             self._decode(rest, events)
 
     def _read_line(self, lines: list[bytes], number: int, events: list[Event]) -> int:
-        """Reads a frame of one line, or several of text; returns their number."""
+        """Reads a frame of one line, or all text frames from this line on; returns the number of frames."""
         line = lines[number]
         own = line.removeprefix(_FRAME_START)
         name, quote, _ = own.partition(b'"')

@@ -74,7 +74,7 @@ def reads_all_messages(status: int, body: bytes) -> bool | None:
 
 
 def model_markers() -> dict[bytes, bool]:
-    """Starts of frames that show that the model has received its messages (True) or never will (False)."""
+    """Bytes of frames that show that the model has received its messages (True) or never will (False)."""
     spoke = ("message_start", "content_delta", "tool_call", "model_response", "tick_end")
     failed = ("execution_end", "error")
     return {b'"event":"%b' % name.encode(): name in spoke for name in (*spoke, *failed)}

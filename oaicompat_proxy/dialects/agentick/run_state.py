@@ -1,4 +1,4 @@
-"""State of one run while it is read: which frames are needed, and which neutral events they become.
+"""State of one run while it is read: decides which frames are needed, and which neutral events they become.
 
 A run ends with one of these:
 
@@ -21,7 +21,7 @@ from .frames import call_id_of, fields_before_output, name_of
 from .parsers import DUPLICATES, PARSERS, TOOL_ACTIVITY, Data, failure_of, text_of
 
 END_PREFIX_BYTES = 16 * 1024
-"""Bytes of `execution_end` that are usually enough: the needed fields stand before `output`, the whole history."""
+"""Bytes of `execution_end` that are usually enough: the needed fields come before `output`, which may be huge."""
 
 RESULT_PREFIX_BYTES = 4 * 1024
 """Bytes of `tool_result` that are enough where results are not shown: a placeholder is shorter."""
@@ -57,7 +57,7 @@ class RunState:
         """The run has ended."""
         self.execution_id = ""
         self.calls_tool = False
-        """This tick calls a tool. An answer may end with it, and only `message` has the usage by then."""
+        """This tick calls a tool. The answer may end with the call; by then only the event `message` has the usage."""
         self.has_message = resumed
         """This tick's message has arrived, in pieces or whole, so its duplicates are not needed."""
         self._child_names: dict[str, str] = {}
@@ -74,7 +74,7 @@ class RunState:
         return kept._replace(is_enough=self._shows_outcome) if kept is _END else kept
 
     def filter_event(self, name: bytes, frame: bytes) -> Kept | None:
-        """The same for an event whose name is known. `frame`: at least its first bytes."""
+        """`filter_frame` for an event whose name is known. `frame`: at least its first bytes."""
         if self.finished:
             return None
         kept = self._filter.get(name)
@@ -85,15 +85,15 @@ class RunState:
         return _UNKNOWN if _BACKSLASH in name else None
 
     def _is_needed_duplicate(self, name: bytes, head: bytes) -> bool:
-        """Whether this repetition of the complete message has something that is not known yet."""
+        """Whether this repetition of the complete message is needed, because the message itself did not arrive."""
         if name == b"message":
             return self.calls_tool or not self.has_message
         return not self.has_message and (name == b"model_response" or not _USER_ENTRY.search(head, 0, PEEK_BYTES))
 
     def _shows_outcome(self, head: bytes) -> bool:
-        """Whether the first bytes of a long `execution_end` show whose it is, and how its run ended.
+        """Whether the first bytes of a long `execution_end` show to which run it belongs, and how this run ended.
 
-        `spawnPath` may stand after them, so only the execution id can show it.
+        The execution id decides: `spawnPath` may come after the first bytes.
         """
         data = fields_before_output(head)
         if data is None or not self.execution_id or not isinstance(data.get("executionId"), str):
@@ -191,7 +191,7 @@ _ON_EVENT: Mapping[str, Callable[[RunState, Data], None]] = {
 
 _DUPLICATES = {name.encode(): Kept(name) for name in DUPLICATES}
 _UNKNOWN = Kept(None)
-"""For a name that only decoding can tell."""
+"""For a name that the first bytes do not show; the frame is decoded."""
 _END = Kept("execution_end", END_PREFIX_BYTES)
 FILTER_WITH_TOOL_ACTIVITY = {name.encode(): Kept(name) for name in PARSERS | TOOL_ACTIVITY} | {b"execution_end": _END}
 FILTER = {name.encode(): Kept(name) for name in PARSERS} | {
