@@ -1,4 +1,4 @@
-"""One run of the agent becomes one answer, streamed or whole: the same for every client API."""
+"""Sends the answer of one run, streamed or whole, for every client API."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def send_answer(
     answer: StreamedAnswer | WholeAnswer,
     on_complete: OnComplete,
 ) -> Coroutine[Any, Any, web.StreamResponse]:
-    """Raises ProxyError only as long as nothing was sent."""
+    """Sends the answer. Raises ProxyError only as long as nothing was sent."""
     if isinstance(answer, WholeAnswer):
         return _send_whole(request, context, config, run, answer, on_complete)
     return _send_stream(request, context, config, run, answer, on_complete)
@@ -116,13 +116,13 @@ async def _send_stream(
 
 
 async def _check(answer: StructuredAnswer, thread: ProcessorThread) -> None:
-    """Returns when the end of the answer may go out. Raises AgentOutputInvalid."""
+    """Checks the answer's text before its end is sent. Raises AgentOutputInvalid."""
     if answer.waits and not answer.check_briefly():
         await thread.run(answer.check)
 
 
 def _as_proxy_error(error: Exception, request: web.Request) -> ProxyError:
-    """What the client may know of a failure in mid-answer; the log says the rest."""
+    """The error for the client in mid-answer: errors other than ProxyError are logged, and hidden from the client."""
     context = request[CONTEXT]
     context.report.fail(error)
     if isinstance(error, ProxyError):

@@ -1,4 +1,4 @@
-"""Sends a streamed answer: a late status line, keep-alives, one end (decisions D1 and D2)."""
+"""Sends a streamed answer: status line with the first bytes, keep-alives, exactly one end (decisions D1 and D2)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ HEADERS = CIMultiDict(
         istr("X-Accel-Buffering"): "no",
     }
 )
-"""They keep proxies in between from buffering or changing the stream. A name that is no `istr` becomes one for each
+"""Keep reverse proxies from buffering or changing the stream. A name that is no `istr` becomes one for each
 answer."""
 
 
@@ -63,8 +63,8 @@ class EventStream(BufferedHead, EventSourceResponse):
 class AnswerStream:
     """A context for one answer. The first `write` commits to status 200.
 
-    If nothing was written after `first_event_wait` seconds it commits by itself: with the source's first part, or with
-    a ping if it has none. From the first write on there is a keep-alive each `keep_alive` seconds.
+    If nothing was written after `first_event_wait` seconds, the stream commits by itself: with the source's first part,
+    or with a keep-alive if the source has none. From the first write on, a keep-alive is sent every `keep_alive` s.
     """
 
     __slots__ = (
@@ -88,7 +88,7 @@ class AnswerStream:
         config: Config,
         source: StreamSource,
     ) -> None:
-        """A ping of no bytes is not sent."""
+        """`source`: makes keep-alives, which are not sent if empty, and the end of a failed stream."""
         self._request = request
         self._loop = request.task.get_loop()
         self._config = config
@@ -97,7 +97,7 @@ class AnswerStream:
         # state
         self._response: web.StreamResponse | None = None
         self._stream: EventStream | None = None
-        """The same response, unless the whole answer goes out at once."""
+        """The response if it is streamed; None if the whole answer is sent at once."""
         self._early: asyncio.Task[None] | None = None
         self._early_timer: asyncio.TimerHandle | None = None
         self._ping_timer: asyncio.TimerHandle | None = None
@@ -122,23 +122,23 @@ class AnswerStream:
 
     @property
     def response(self) -> web.StreamResponse:
-        """The response that was committed to."""
+        """The response. Only after the commit."""
         assert self._response is not None
         return self._response
 
     async def write(self, data: bytes) -> None:
-        """Whole events only, so that a keep-alive never falls inside one. Raises ClientGone."""
+        """`data`: whole events, so that no keep-alive is sent inside one. Raises ClientGone."""
         self._cancel_early_timer()
         if self._early is not None:
             await self._early
         await self._send(data)
 
     def write_now(self, data: bytes) -> bool:
-        """Like `write`, but without a task that has to wake up; only after a `write`. Raises ClientGone.
+        """Like `write`, but not a coroutine; only after a `write`. Raises ClientGone.
 
-        Returns whether the client keeps up; if not, call `wait_drained` before the next.
+        Returns whether the client keeps up; if not, call `wait_drained` before the next write.
 
-        Writes the chunk (RFC 9112, 7.1) itself: 0.4 µs, where aiohttp's coroutine takes 1.9 µs.
+        Encodes the chunk (RFC 9112, 7.1) itself: 0.4 µs, where aiohttp's coroutine takes 1.9 µs.
         """
         transport = self._transport
         if transport.is_closing():
@@ -154,7 +154,7 @@ class AnswerStream:
         await self._in_time(self._writer.drain())
 
     async def end(self, data: bytes) -> None:
-        """The last write. Raises ClientGone."""
+        """Writes the last bytes. Raises ClientGone."""
         self._cancel_early_timer()
         if self._early is not None:
             await self._early
@@ -175,7 +175,7 @@ class AnswerStream:
             self._early_timer = None
 
     def _commit_early(self) -> None:
-        """Nothing was written within `first_event_wait`."""
+        """Commits after `first_event_wait` without a write."""
         self._early = asyncio.create_task(self._send(self._source.open() or self._source.ping()), name="commit early")
 
     async def _send_whole(self, data: bytes) -> None:
@@ -199,7 +199,7 @@ class AnswerStream:
         self._writer, self._transport = writer, transport
 
     async def _deliver(self, sending: Awaitable[None], size: int) -> None:
-        """Raises ClientGone. Only a write that may have to wait for the client gets a timeout."""
+        """Awaits a write, with a timeout only if the write may have to wait for the client. Raises ClientGone."""
         if not fits_buffer(self._request.transport, size):
             await self._in_time(sending)
             return
@@ -213,7 +213,7 @@ class AnswerStream:
             async with asyncio.timeout(self._config.send_timeout):
                 await sending
         except TimeoutError as exc:
-            drop(self._request.transport)  # a close would wait for the stalled reader
+            drop(self._request.transport)  # a close would wait until the client has read everything
             raise ClientGone from exc
         except ConnectionError as exc:
             raise ClientGone from exc

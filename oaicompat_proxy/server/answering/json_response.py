@@ -1,7 +1,7 @@
-"""Sends an answer whole, with keep-alives in front if `--json-keep-alive` is set.
+"""Sends an answer as one JSON body, after keep-alives if `--json-keep-alive` is set.
 
-JSON allows white space in front, so line ends keep the connection alive before the answer is known. Status 200 is sent
-by then: a later failure breaks the body off, so that no client takes the error for an answer.
+JSON allows white space before a value, so line feeds keep the connection alive until the answer is complete. Status 200
+is sent before them: after a later failure the body is incomplete, so that no client takes the error for an answer.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class JsonAnswer:
         await response.write_eof(b"" if self._response is None else body)
 
     async def fail(self, error: ProxyError) -> web.StreamResponse:
-        """Sends the error and breaks the body off. Only after status 200 is sent."""
+        """Sends the error and closes without the end of the body. Only after status 200 is sent."""
         await self._stop_keep_alives()
         assert self._response is not None
         if self._has_chunks:  # HTTP/1.0: the close is a normal end of the body

@@ -1,4 +1,4 @@
-"""An answer that is known without the agent, as a source of events like any run."""
+"""An answer that needs no agent, as an EventSource."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..upstream.event_source import PullSource
 
 
 class KnownAnswer(PullSource):
-    """One text, in one read."""
+    """The events of one text, in one read."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -18,7 +18,7 @@ class KnownAnswer(PullSource):
         self.arrived = 0.0
 
     async def open(self) -> None:
-        """Needs no connection."""
+        """Does nothing: no connection is needed."""
 
     async def __anext__(self) -> Iterable[Event]:
         if not self._events:

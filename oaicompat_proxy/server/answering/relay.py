@@ -1,8 +1,8 @@
-"""The loop of a streamed answer: the events of each read go to the client in one write.
+"""The loop of a streamed answer: the events of each read are sent to the client in one write.
 
 Until status 200 is out, reads are awaited one by one. After that they are pushed: the callback that brings bytes
-from the agent translates them and writes them to the client, without a task switch in between. A client that does
-not keep up stops the reading, so back-pressure reaches the agent's socket.
+from the agent translates them and writes them to the client, without a task switch. If the client does not keep up,
+reading pauses, so that back-pressure reaches the agent's socket.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..upstream.event_source import EventSource
 
 
 class AnswerSink(Protocol):
-    """Receives the bytes; `AnswerStream` documents each method."""
+    """Receives the bytes of a stream; `AnswerStream` documents each method."""
 
     async def write(self, data: bytes) -> None: ...
 
@@ -41,11 +41,11 @@ class Relay:
         # state
         self._last = b""
         self._failure: Exception | None = None
-        """Why nothing more can be sent; a failure of the run is in `StreamedAnswer.failure`."""
+        """Why nothing more can be sent; `StreamedAnswer.failure` holds a failure of the run."""
         self._draining: asyncio.Task[None] | None = None
 
     async def relay(self) -> bytes:
-        """Sends everything but the last bytes, and returns those. Raises ProxyError and ClientGone."""
+        """Sends all bytes but the last ones, which it returns. Raises ProxyError and ClientGone."""
         await self._run.open()
         if await self._send_first():
             try:
@@ -61,9 +61,9 @@ class Relay:
         return self._last
 
     async def _send_first(self) -> bool:
-        """Sends the events of the first read that has something for the client; returns whether there may be more.
+        """Reads until there are bytes for the client, and sends them; returns whether more may follow.
 
-        Its frame, which holds these events and bytes, is gone when the rest is waited for.
+        A method of its own, so that these events and bytes are freed before the rest of the stream is read.
         """
         async for events in self._run:
             self._report.on_read(self._run.arrived)
@@ -105,7 +105,7 @@ class Relay:
         try:
             await self._sink.wait_drained()
         except Exception as error:
-            self._failure = error  # the run itself may have to go on without its reader
+            self._failure = error  # the run may have to go on without the client
         finally:
             self._run.resume()
             self._draining = None

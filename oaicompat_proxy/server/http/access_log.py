@@ -1,6 +1,6 @@
-"""Access log of requests that are not runs; runs have log lines of their own, in `run_log`.
+"""Access log of requests that are not runs; `run_log` logs the runs.
 
-It shows no query string, header or body: they hold keys and prompts.
+A line has no query string, header or body, which may hold keys and prompts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LONGEST_WORD = 500
 
 
 class AccessLog(AbstractAccessLogger):
-    """`REQUEST-ID CLIENT KEY METHOD PATH STATUS BYTES SECONDS`; KEY is its name, or `-`."""
+    """Logs `REQUEST-ID CLIENT KEY METHOD PATH STATUS BYTES SECONDS`; KEY is the key's name, or `-`."""
 
     @property
     def enabled(self) -> bool:
@@ -28,7 +28,7 @@ class AccessLog(AbstractAccessLogger):
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         try:
             context = request[CONTEXT]
-        except KeyError:  # aiohttp has answered
+        except KeyError:  # aiohttp answered before our middleware
             context = None
         if context is not None and context.is_run:
             return

@@ -1,7 +1,7 @@
 """Every private name of aiohttp that this package uses. No other module may use one.
 
-Each is here because aiohttp has no public name for the same thing. The test of this module shows what each
-means; setup.cfg bounds aiohttp's version, since another meaning would break limits and time-outs without an error.
+Each is here because aiohttp has no public equivalent. The test of this module checks what each means; setup.cfg bounds
+aiohttp's version, since a changed meaning would break limits and time-outs without an error.
 
 Source: aiohttp 3.14, web_protocol.py and web_response.py.
 """
@@ -17,13 +17,13 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import _ErrInfo
 
 _NO_PIECES: deque[bytes] = deque(maxlen=0)
-"""Shared by all bodies that have been read. It takes nothing, should anything be appended."""
+"""The buffer of all bodies that were read; appends to it have no effect."""
 
 
 class _Queue(list[Any]):
-    """The requests that wait on a connection, few at most: an empty deque takes 760 bytes, an empty list 56.
+    """The requests that wait on a connection, as a list: an empty deque takes 760 bytes, an empty list 56.
 
-    They lose their headers as bytes, which nothing here reads: 150 bytes each, as long as the answer takes.
+    `popleft` drops the raw headers, which nothing reads: 150 bytes each until the answer ends.
     """
 
     __slots__ = ()
@@ -34,7 +34,7 @@ class _Queue(list[Any]):
 
 
 class ParsingState(web.RequestHandler):
-    """A connection that tells how far aiohttp has parsed and answered what was received on it."""
+    """A connection, with the state of aiohttp's parser and of its requests."""
 
     __slots__ = ()
 
@@ -55,17 +55,17 @@ class ParsingState(web.RequestHandler):
 
     @property
     def has_parse_error(self) -> bool:
-        """The last entry of the queue stands for bytes that could not be parsed."""
+        """The last entry of the queue is a parse error."""
         return bool(self._messages) and isinstance(self._messages[-1][0], _ErrInfo)
 
     @property
     def has_read_request(self) -> bool:
-        """A request is being answered whose body is complete, and none is in the queue behind it."""
+        """A request with a complete body is being answered, and no other request is in the queue."""
         request = self._current_request
         return request is not None and not self._messages and request.content.is_eof()
 
     def queue_error(self, status: int, error: BaseException, message: str) -> None:
-        """Has `handle_error` answer, as if unreadable bytes had come. Nothing more is parsed. Only if it is idle."""
+        """Queues an error as a malformed request, which `handle_error` answers. Only if it is idle."""
         assert self._waiter is not None
         self._messages.append((_ErrInfo(status, error, message), EMPTY_PAYLOAD))
         self._waiter.set_result(None)
@@ -79,15 +79,16 @@ class BufferedHead(web.StreamResponse):
 
 
 def release_buffer(body: StreamReader) -> None:
-    """Frees the buffer of a body that is complete and read: a deque of 760 bytes, as long as the answer takes."""
+    """Frees the buffer of a body that was read completely: a deque of 760 bytes."""
     if body.at_eof():
         body._buffer = _NO_PIECES
 
 
 def release_unused(request: web.Request) -> None:
-    """Frees what properties of the request have computed; they compute it again when they are read.
+    """Frees memory that a request does not need during a long answer.
 
-    Frees the timer of an idle connection, too, which has nothing to do now: aiohttp sets it behind the answer.
+    Its cached properties are computed again when they are read. The keep-alive timer of its connection is set again by
+    aiohttp after the answer.
     """
     request._cache.clear()
     connection = request.protocol

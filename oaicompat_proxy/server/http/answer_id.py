@@ -1,6 +1,6 @@
-"""The id of an answer. A balancer in front may choose it, and send the requests that name it to the same replica.
+"""The id of an answer. A load balancer may choose it, to route requests that name the answer to the same replica.
 
-Only a trusted proxy's word counts; the ids of one caller are never found by another one, whoever chose them.
+The header counts only from a trusted proxy. An answer is only found by its own caller, even if another knows its id.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..random_ids import new_id
 HEADER = "X-Answer-Id"
 
 _ID = re.compile(r"[0-9a-f]{32}")
-"""As nginx's `$request_id`: sixteen random bytes."""
+"""Sixteen bytes in hexadecimal digits, as nginx's `$request_id`."""
 
 
 def new_answer_id(request: web.Request, api: ClientApi) -> str:

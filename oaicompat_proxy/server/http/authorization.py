@@ -1,7 +1,7 @@
 """Authentication and rate limits, before any of the body is read.
 
-Without keys, a web page could run the agent from the browser of its visitor. So then `Origin` and `Host` are checked.
-CORS preflights and health probes need no key.
+If no keys are required, `Origin` and `Host` are checked: otherwise any web page could run the agent from its visitor's
+browser. CORS preflights and health probes need no key.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _takes_any_host(request: web.Request, server: ServerRuntime) -> bool:
 
 
 async def _check_rate_limit(context: RequestContext, caller: Caller) -> None:
-    """Requests for a run count, failed ones too, as at OpenAI."""
+    """Counts a request for a run; failed requests count too, as at OpenAI."""
     rate = await context.server.rate_limiter.count(caller)
     context.rate_headers = context.api.rate_headers(
         limit=rate.limit, remaining=rate.remaining, reset=rate.reset, now=time.time()

@@ -20,7 +20,7 @@ Body = TypeVar("Body", bytes, bytearray)
 
 
 def limits_of(config: Config) -> RequestLimits:
-    """Of requests for a run."""
+    """The limits of requests for a run."""
     return RequestLimits(
         media=config.max_media,
         messages=config.max_messages,
@@ -32,9 +32,9 @@ def limits_of(config: Config) -> RequestLimits:
 
 
 async def read_body(request: web.Request, *, timeout: float) -> bytes:
-    """Raises BodyTooLarge, RequestTimeout, UnsupportedEncoding, and InvalidRequest for a malformed body.
+    """Reads and inflates the body; unauthenticated requests never get here. `timeout`: in seconds.
 
-    Only this function inflates bodies, so that of an unauthenticated request is never inflated. `timeout`: in seconds.
+    Raises BodyTooLarge, RequestTimeout, UnsupportedEncoding, and InvalidRequest for a malformed body.
     """
     content, limit = request.content, request[CONTEXT].server.config.max_body
     if (request.content_length or 0) > limit:
@@ -56,7 +56,7 @@ async def read_body(request: web.Request, *, timeout: float) -> bytes:
 async def answer_expectation(request: web.Request) -> None:
     """`Expect: 100-continue`: sends 100 unless the announced body is too large. Raises HTTPExpectationFailed."""
     if (request.content_length or 0) > server_of(request).config.max_body:
-        return  # `read_body` rejects it, and the client need not send it
+        return  # without 100 the client need not send the body, which `read_body` rejects
     if request.version >= HttpVersion11:
         if request.headers["Expect"].lower() != "100-continue":
             raise web.HTTPExpectationFailed
@@ -86,7 +86,7 @@ class BodyInflater(Inflater):
 
 
 async def _read(content: StreamReader, limit: int) -> bytes:
-    """Like aiohttp's `read`, but the request does not keep its body in memory until it is answered."""
+    """Like aiohttp's `request.read`, but the request does not keep the body in memory."""
     body = bytearray()
     async for piece in content.iter_any():
         body += piece
@@ -95,7 +95,7 @@ async def _read(content: StreamReader, limit: int) -> bytes:
 
 
 async def _inflate(content: StreamReader, limit: int, inflater: Inflater) -> bytes:
-    """The compressed bytes have the same limit as the inflated ones: they may inflate to nothing."""
+    """The compressed bytes have the same limit as the inflated ones, because they may inflate to nothing."""
     body, received = bytearray(), 0
     async for data in content.iter_any():
         received += len(data)

@@ -62,13 +62,13 @@ class Connection(ParsingState):
         self._config = config
         # state
         self.head = b""
-        """The first bytes of a request that is incomplete or malformed."""
+        """The first bytes of an incomplete or malformed request."""
         self._head_size = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._is_answered = False
-        """The last response is sent; further bytes belong to the unread body of its request."""
+        """The last response is sent; further bytes are the unread rest of the request's body."""
         self._dropped_bytes = 0
-        """Bytes received after it."""
+        """Bytes received after the last response."""
         self._quiet_since = self.loop.time()
         self._progress: SendProgress | None = None
 
@@ -90,7 +90,7 @@ class Connection(ParsingState):
         super().resume_writing()
 
     def stalled_for(self) -> float:
-        """Seconds for which the client has read nothing of the bytes that wait for it."""
+        """Seconds for which the client has read none of the bytes in the send buffer."""
         return self._progress.stalled_for() if self._progress is not None else 0.0
 
     def abort(self) -> None:
@@ -102,7 +102,7 @@ class Connection(ParsingState):
         if self._is_answered:
             self._drop(data)
             return
-        if not data:  # only bytes that were received before are parsed
+        if not data:  # aiohttp parses bytes that it received before
             super().data_received(data)
             return
         head, self.head = self.head, b""
@@ -116,7 +116,7 @@ class Connection(ParsingState):
             if self._head_timer is None:
                 self._head_timer = self.loop.call_later(self._config.head_timeout, self._give_up_head)
         elif had_read_request and self.has_read_request:
-            self._grow_head(len(data))  # of the next request; before it, these bytes ended the body of this one
+            self._grow_head(len(data))  # bytes of the next request: the body of this one is complete
         elif self._head_size:
             self._end_head()
 
@@ -173,7 +173,7 @@ class Connection(ParsingState):
         return reject(request, exc)
 
     def log_exception(self, *args: Any, **how: Any) -> None:
-        """A malformed body has been answered already; aiohttp reports it once more."""
+        """Skips malformed bodies, which were answered already; aiohttp reports them once more."""
         if isinstance(how.get("exc_info"), web.RequestPayloadError | HttpProcessingError):
             self.log_debug("malformed rest of a request body", **how)
         else:
@@ -193,7 +193,7 @@ class Connection(ParsingState):
 
 
 def reject(request: web.BaseRequest, error: ProxyError) -> web.StreamResponse:
-    """Answers a request that the application does not see; then the connection is closed."""
+    """Answers a request that does not reach the application, and closes the connection."""
     response = error_response(request, error)
     add_standard_headers(request, response)
     response.force_close()
@@ -221,7 +221,7 @@ class Server(web.Server):
         self._app_server = server
         self._overload_responses: set[OverloadResponse] = set()
         self._open = 0
-        """Connections."""
+        """Number of open connections."""
         self._at_limit = False
 
     def replace_app(self, server: web.Server) -> None:
@@ -232,7 +232,7 @@ class Server(web.Server):
         return _reject(request) if type(request) is RejectedRequest else self._app_server.request_handler(request)
 
     def _new_request(self, message: Any, payload: Any, connection: Any, writer: Any, task: Any) -> Any:
-        """Malformed requests become requests too, and get a response in HTTP/1.1."""
+        """Makes the request object; a malformed request gets a placeholder and a response in HTTP/1.1."""
         if message is ERROR:
             message = message_of(connection.head)
         elif (error := error_of_message(message)) is not None:

@@ -23,9 +23,10 @@ LONGEST_PATH = 200
 
 @web.middleware
 async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Errors are of responses that have not started; a started stream reports its own failures.
+    """Answers errors with a response, if none has started; a started stream sends its own failures.
 
-    A failure after the response has started aborts the connection: a second response would be read as the next one.
+    Any other failure after the response has started aborts the connection: the client would take an error response for
+    the answer to its next request.
     """
     context = begin_context(request)
     server = context.server = server_of(request)
@@ -68,7 +69,7 @@ def _answer_to(error: Exception, request: web.Request) -> web.Response:
 
 
 def _short_path(request: web.Request) -> str:
-    """Shortened, since the client chooses it."""
+    """The path, shortened because the client chooses it."""
     return request.path[:LONGEST_PATH]
 
 
@@ -80,7 +81,7 @@ def redact_tokens(error: ProxyError, request: web.Request) -> ProxyError:
 
 
 def error_response(request: web.BaseRequest, error: ProxyError) -> web.Response:
-    """The error in the words of the client's API."""
+    """The error in the format of the client's API."""
     context = request.get(CONTEXT) or begin_context(request)
     answer = api_of(request).encode_error(error, context.request_id)
     response = web.Response(
@@ -92,7 +93,7 @@ def error_response(request: web.BaseRequest, error: ProxyError) -> web.Response:
 
 
 def _translate(error: web.HTTPException, request: web.Request) -> ProxyError:
-    """aiohttp's errors as ours."""
+    """Maps an HTTP exception of aiohttp to a ProxyError."""
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return BodyTooLarge("The request body is larger than this server takes.")
     if isinstance(error, web.HTTPNotFound):

@@ -29,10 +29,10 @@ EXPOSED = ", ".join(
 """Response headers that a page may read."""
 
 ID, SERVER = map(istr, ("x-request-id", "Server"))
-"""Prepared for look-ups that ignore case, since every request and response needs them."""
+"""As `istr`, because every request and response looks them up."""
 
 OWN_PAGES_ONLY = "Cross-Origin-Resource-Policy"
-"""A response with this header is for pages of this server, whatever the setting `cors` allows."""
+"""A response with this header is only for pages of this server, even if `cors` allows others."""
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 """All methods that an endpoint could have: a page may read the error for the others, too."""
@@ -43,7 +43,7 @@ PREFLIGHT_LIFE = "600"
 
 
 def begin_context(request: web.BaseRequest) -> RequestContext:
-    """Begins the request's context. Its id is the client's own if that is sane."""
+    """Creates the request's context. Its id is the client's `X-Request-Id` if that is valid."""
     own = request.headers.get(ID)
     request_id = own if own and _SANE_ID.fullmatch(own) else f"req_{new_id()}"
     context = request[CONTEXT] = RequestContext(request_id, monotonic())
@@ -51,7 +51,7 @@ def begin_context(request: web.BaseRequest) -> RequestContext:
 
 
 def add_standard_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Headers of every response, also to a request that never reached the application."""
+    """Adds the headers of every response, also to a request that never reached the application."""
     _add_headers(request.get(CONTEXT) or begin_context(request), response)
 
 
@@ -66,11 +66,11 @@ def _add_headers(context: RequestContext, response: web.StreamResponse) -> None:
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """aiohttp calls it before it sends the headers of a response of the application."""
+    """aiohttp's signal before it sends the headers of a response."""
     try:
         context = request[CONTEXT]
         server = context.server
-    except (KeyError, AttributeError):  # the request has not come to our middleware
+    except (KeyError, AttributeError):  # the request has not reached our middleware
         context = request.get(CONTEXT) or begin_context(request)
         server = server_of(request)
     _add_headers(context, response)
@@ -111,9 +111,9 @@ def preflight(request: web.Request, allowed: list[str]) -> web.Response:
     if allowed_origin(request):
         response.headers["Access-Control-Allow-Methods"] = METHODS
         response.headers["Access-Control-Max-Age"] = PREFLIGHT_LIFE
-        if PRIVATE_NETWORK in request.headers:  # a public page calls a private address
+        if PRIVATE_NETWORK in request.headers:  # a page from a public address calls a private one
             response.headers["Access-Control-Allow-Private-Network"] = "true"
         wanted = request.headers.get("Access-Control-Request-Headers")
-        if wanted:  # echoed: every SDK has headers of its own
+        if wanted:  # echoed, because every SDK has headers of its own
             response.headers["Access-Control-Allow-Headers"] = wanted
     return response

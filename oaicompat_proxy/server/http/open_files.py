@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 LOG_INTERVAL = 60.0
-"""Seconds between two log lines while the lack lasts."""
+"""Seconds between two log lines while file descriptors are lacking."""
 
 
 class OpenFilesHandler:

@@ -20,7 +20,7 @@ class OverloadResponse(asyncio.Protocol):
     """Answers the first bytes with 503, then closes."""
 
     def __init__(self, others: set[OverloadResponse]) -> None:
-        """`others`: the open ones; this one adds itself."""
+        """`others`: all open ones, to which this one is added."""
         self._others = others
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

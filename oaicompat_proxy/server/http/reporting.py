@@ -61,7 +61,7 @@ def report_rejected(request: web.Request, error: ProxyError) -> None:
 
 
 def _status_in(api: ClientApi, error: Exception) -> int:
-    """0 for what is no error of ours. Anthropic's API has another status than HTTP where a server has no room."""
+    """The status that the API gives the error (Anthropic: 529 for an overload); 0 if it is no ProxyError."""
     return api.encode_error(error).status if isinstance(error, ProxyError) else 0
 
 
@@ -79,7 +79,7 @@ def _begin(telemetry: Telemetry, request: web.Request, api: ClientApi, key_name:
 
 
 def notify(observers: list[Observer], run: RunSummary) -> None:
-    """A failing observer does not keep the others from the run."""
+    """Calls all observers, also if one of them fails."""
     for observe in observers:
         try:
             observe(run)

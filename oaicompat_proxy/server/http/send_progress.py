@@ -1,7 +1,7 @@
 """Send timeout: aborts the connections of clients that do not read their responses.
 
-A transport that is closed first sends its buffer, however long that takes, and aiohttp writes its own responses
-without a time limit. So every connection is checked, whatever is sent on it.
+A transport that is closed first sends its buffer, without a time limit, and so does aiohttp with its own responses. So
+every connection is checked, whatever is sent on it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class SendProgress:
         return self._loop.time() - self._since if unsent else 0.0
 
     def restart(self) -> None:
-        """The client has read something, although the buffer may have grown since."""
+        """Called when the client has read something, also if the buffer has grown since."""
         self._unsent = 0
 
     def abort(self) -> None:
@@ -66,7 +66,7 @@ class Stallable(Protocol):
     """A client's connection."""
 
     def stalled_for(self) -> float:
-        """Seconds for which the client has read nothing of the bytes that wait for it."""
+        """Seconds for which the client has read none of the bytes in the send buffer."""
         ...
 
     def abort(self) -> None: ...
@@ -82,7 +82,7 @@ class StalledClients:
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, limit: float) -> None:
-        """Starts checking, or goes on with another limit. `limit`: in seconds."""
+        """Starts checking, or changes the limit. `limit`: in seconds."""
         self.stop()
         self._limit = limit
         self._timer = asyncio.get_running_loop().call_later(self._pause, self._check)

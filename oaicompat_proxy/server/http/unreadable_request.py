@@ -23,7 +23,7 @@ MAX_KEPT_HEAD = 16 * 1024
 SUPPORTED_VERSIONS = (HttpVersion11, HttpVersion10)
 
 UNREADABLE = "We could not read your request: it is not HTTP as this server speaks it, or a header is too long."
-"""One text for all other errors: the framework's message quotes the request, which may contain a key."""
+"""The message of all other errors; aiohttp's own quotes the request, which may contain a key."""
 
 _LINE = re.compile(
     rb"(?:(?P<method>[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (?:(?P<path>/[!->@-~]*|\*)(?=[ ?]))?[^\r\n]* HTTP/"
@@ -69,7 +69,7 @@ def message_of(head: bytes) -> RawRequestMessage:
 
 
 def error_of_head(head: bytes, max_body: int) -> ProxyError:
-    """The error for a head that the framework cannot parse. `head`: its bytes, up to MAX_KEPT_HEAD."""
+    """The error for a head that aiohttp cannot parse. `head`: its bytes, up to MAX_KEPT_HEAD."""
     version = _read_first_line(head).version
     if version is not None and version not in SUPPORTED_VERSIONS:
         return _version_error(*version)
@@ -83,7 +83,7 @@ def error_of_head(head: bytes, max_body: int) -> ProxyError:
 
 
 def error_of_message(message: RawRequestMessage) -> ProxyError | None:
-    """The error for a request that the framework accepts and this server does not; None if there is none."""
+    """The error for a request that aiohttp accepts and this server does not; None if this server accepts it."""
     if message.version not in SUPPORTED_VERSIONS:
         return _version_error(*message.version)
     codings = message.headers.getall("Transfer-Encoding", None)
@@ -96,14 +96,14 @@ def _is_above(digits: bytes, limit: int) -> bool:
 
 
 def _version_error(major: int, minor: int) -> ProxyError:
-    """The framework reports version 0.9 for a line without a version."""
+    """aiohttp reports version 0.9 for a line without a version."""
     if (major, minor) == (0, 9):
         return InvalidRequest(UNREADABLE)
     return VersionNotSupported(f"This server speaks HTTP/1.1 and HTTP/1.0, not HTTP/{major}.{minor}.")
 
 
 def _coding_error(values: Sequence[str]) -> ProxyError | None:
-    """400 if the end of the body cannot be found, 501 if only its coding is unknown."""
+    """400 if the end of the body cannot be determined, 501 if only the coding is unknown; None for `chunked`."""
     codings = [coding for value in values for word in value.split(",") if (coding := word.strip().lower())]
     if codings == ["chunked"]:
         return None

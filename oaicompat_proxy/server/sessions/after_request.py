@@ -1,4 +1,4 @@
-"""What happens to a session and its run when the request that leased it is over (decision D9): the whole table."""
+"""The table of actions on a session and its run after the request that leased it (decision D9)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from ..upstream.run_state import RunState
 
 LeaseKind = Literal["temporary", "continued", "persistent", "without_gateway"]
-"""What the session is worth to later requests.
+"""Whether later requests can continue in the session.
 
 - `temporary`: no later request continues in the session.
 - `continued`: the session was found by the fingerprint of its conversation, and stored under none while leased.
@@ -69,4 +69,4 @@ CANCELLED: Set[Action] = {"cancel", "cancel_once_answered", "abort"}
 """Actions that stop a run before its end."""
 
 KEEPS_PERMIT: Set[Action] = {"abort", "drain"}
-"""Actions in which the agent goes on working: the run counts until it ends."""
+"""Actions in which the agent goes on working, so the run keeps its permit until it ends."""

@@ -1,4 +1,4 @@
-"""Ids of tool calls in answers, and confirmations, whose questions are sent to clients as tool calls."""
+"""Ids of tool calls in answers, and of confirmations, which clients get as tool calls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..upstream.approvals import UNANSWERABLE
 from .id_store import IdStore, StoredId
 
 CALL_ID_TTL = 24 * 3600.0
-"""Seconds for which the original id of a call is stored: most conversations continue within a day."""
+"""Seconds for which the original id of a call is stored; most conversations continue within a day."""
 
 
 MAX_RESTORED = 4096
@@ -30,7 +30,7 @@ MAX_RESTORED = 4096
 
 
 SessionOfRun = Callable[[], tuple[str, bool]]
-"""The key of the run's session when the agent asks a question, and whether later requests continue in it."""
+"""Returns the key of the run's session, and whether later requests continue in it."""
 
 
 class CallIds:
@@ -43,19 +43,19 @@ class CallIds:
     def of_answer(
         self, scope: str, model: str, session: SessionOfRun, *, ttl: float, answerable: bool = True
     ) -> AnswerIds:
-        """`scope`: of the caller. `ttl`: seconds for which a question may be answered. `answerable`: the gateway takes
-        the client's reply.
+        """`scope`: of the caller. `ttl`: seconds for which a confirmation may be answered. `answerable`: whether the
+        gateway accepts the client's reply.
         """
         return AnswerIds(self._keys, self._store, scope, model, session, ttl=ttl if answerable else 0)
 
     async def restore(self, messages: Sequence[Message], scope: str) -> tuple[Message, ...]:
-        """The conversation with the agent's own ids, as far as they are stored for this caller."""
+        """The conversation with the agent's own call ids, where these are stored for this caller."""
         found = await self._store.find(short_ids(messages)[-MAX_RESTORED:])
         own = {short: each for short, each in found.items() if belongs(short, each, self._keys, scope)}
         return restore_ids(messages, own)
 
     async def read_confirmation(self, result: Message, scope: str, model: str) -> Confirmation:
-        """Parses the client's reply to a question. Raises InvalidRequest."""
+        """Parses the client's reply to a confirmation. Raises InvalidRequest."""
         token = result.tool_call_id or ""
         question = decode_question((await self._store.find([token])).get(token, ""))
         if question is None or not is_signed(token, question, self._keys, scope, model):
@@ -91,9 +91,9 @@ class AnswerIds:
         return short
 
     def ask(self, call_id: str) -> str:
-        """The id of a question to the client: may the agent make this call?
+        """The id of the tool call that asks the client to confirm the agent's call.
 
-        Raises AgentUnanswerable if the gateway takes no reply, and AgentError if the question cannot be stored.
+        Raises AgentUnanswerable if the gateway accepts no reply, and AgentError if the id cannot be stored.
         """
         if not self._ttl:
             raise AgentUnanswerable(UNANSWERABLE)

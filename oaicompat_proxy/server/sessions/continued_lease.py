@@ -1,4 +1,4 @@
-"""A request that continues a run which waited for it. The request that began the run still leases its session."""
+"""The lease of a request that continues a waiting run. The request that began the run still leases the session."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .run_limiter import RunPermit
 
 
 class ContinuedLease:
-    """A request's use of the rest of a run, as a context manager. At its exit a run that goes on is stopped."""
+    """The use of the rest of a run by a request, as a context manager. Its exit stops a run that still goes on."""
 
     answer: AnswerProgress | None = None
     """Set before the run is opened."""
@@ -26,8 +26,8 @@ class ContinuedLease:
         session: Lease | None,
         on_exit: Callable[[ContinuedLease], None],
     ) -> None:
-        """`key`: of the session, under which a client's name may find it: `session`, if it has answered exactly the
-        conversation before.
+        """`key`: of the run's session. `session`: the lease of the session under the client's name, if it has answered
+        exactly the conversation of the request.
         """
         self.run = run
         self.key = key
@@ -38,13 +38,13 @@ class ContinuedLease:
 
     @property
     def orphaned(self) -> bool:
-        """The run goes on or waits, without a client that reads it, in a session that no later request needs."""
+        """The run goes on or waits without a client, in a session that no later request needs."""
         state = self.run.state
         return state == "rejected" or (state == "accepted" and not self.run.in_persistent_session)
 
     @property
     def abandoned(self) -> bool:
-        """The run goes on, and its client has left before the answer was complete."""
+        """The run goes on, and the client disconnected before the answer was complete."""
         return self.run.state == "accepted" and not (self.answer is not None and self.answer.ended)
 
     @property

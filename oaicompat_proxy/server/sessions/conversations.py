@@ -29,24 +29,25 @@ log = logging.getLogger(__name__)
 
 
 def _name_of(point: str) -> str:
-    """In place of a session's name: no header has such a one."""
+    """A session name for the fingerprints of an answer's id; no header can contain it."""
     return f"\0{point}"
 
 
 class Conversations:
-    """A fingerprint covers a conversation, the caller, the model and the session's name."""
+    """Finds and stores sessions by fingerprints of conversation, caller, model and session name."""
 
     def __init__(self, keys: SigningKeys, store: SessionStore, names: SessionNames, *, recognises: bool) -> None:
-        """`recognises`: requests that name no session may continue in one, too (setting `sessions`)."""
+        """`recognises`: requests that name no session are recognised by their conversation (setting `sessions`)."""
         self._keys = keys
         self._store = store
         self._names = names
         self._recognises = recognises
 
     def new_fingerprint(self, request: SessionRequest) -> AnswerFingerprint | PointFingerprint | None:
-        """Of the answer, whose parts the first kind receives; None if no later request may continue the conversation.
+        """The fingerprint of the answer that will be made; None if no later request may continue the conversation.
 
-        An answer that can be named is found by its id, unless a request may continue without naming it.
+        An AnswerFingerprint receives the parts of the answer. A PointFingerprint is used if later requests have to
+        name the answer by its id.
         """
         is_thread = bool(request.name) and request.keeps_threads and not request.native
         if request.key and not is_thread:
@@ -66,7 +67,7 @@ class Conversations:
     def fingerprints(self, request: SessionRequest) -> list[str]:
         """Fingerprints of the conversation up to its last answer, one for each signing key, the newest key first.
 
-        Empty if there is no answer, if no message follows it, or if no session may be found by a conversation.
+        Empty if there is no answer, if no message follows it, or if conversations are not recognised.
         """
         name = request.name
         if not (name or self._recognises):
@@ -84,7 +85,7 @@ class Conversations:
         return [point_fingerprint(key, *about) for key in self._keys.all]
 
     async def is_whole(self, request: SessionRequest) -> bool:
-        """Whether the messages are a whole conversation: by themselves, or because the name's clients send such."""
+        """Whether the messages are a whole conversation: they show it, or earlier requests with this name did."""
         names = [name_fingerprint(key, request.caller.scope, request.name) for key in self._keys.all]
         whole = is_whole_conversation(request.messages)
         with contextlib.suppress(SessionsUnavailable):
@@ -96,9 +97,9 @@ class Conversations:
     # the primary session of a name
 
     async def newest_in_use(self, keys: Sequence[str], mark: str) -> str:
-        """`keys`: of a name's primary session, one for each signing key. The first of them if none is in use.
+        """The newest key whose primary session was used; if none was, the first. `keys`: one for each signing key.
 
-        `mark`: the caller's, as elsewhere.
+        `mark`: the caller's owner mark.
         """
         with contextlib.suppress(SessionsUnavailable):
             for key in keys if len(keys) > 1 else ():
@@ -112,13 +113,13 @@ class Conversations:
         return False
 
     async def claim_primary(self, key: str, fingerprint: str) -> bool:
-        """Returns whether the session has answered exactly this conversation; from now on that is unknown."""
+        """Returns whether the session has answered exactly this conversation; if so, no other request can claim it."""
         with contextlib.suppress(SessionsUnavailable):
             return await self._names.claim(mark_in(fingerprint) + key, fingerprint)
         return False
 
     async def mark_used(self, lease: Lease) -> bool:
-        """Called before a new message is sent to the session. Returns whether it is the first, as far as is known."""
+        """Called before a message is sent to a primary session; returns whether the session is new, as far as known."""
         session = lease.owner_mark + lease.key
         with contextlib.suppress(SessionsUnavailable):
             before = await self._names.answered(session)
@@ -137,7 +138,7 @@ class Conversations:
     # all sessions
 
     async def claim(self, fingerprint: str) -> str | None:
-        """The session that has answered this conversation; None also if the store is unavailable."""
+        """Removes and returns the session that has answered this conversation, if any and if the store is available."""
         try:
             return await self._store.claim(fingerprint)
         except SessionsUnavailable:
@@ -145,7 +146,7 @@ class Conversations:
             return None
 
     async def store(self, lease: Lease, fingerprint: str) -> list[str]:
-        """Returns the sessions that have to be closed; the lease's own is among them if it could not be stored."""
+        """Stores the session. Returns sessions to close; the lease's own is among them if it could not be stored."""
         try:
             if not lease.primary:
                 return await self._store.put(fingerprint, lease.key, named=lease.named)
@@ -156,7 +157,7 @@ class Conversations:
         return []
 
     async def forget(self, lease: Lease) -> None:
-        """Removes a session that was stored with an answer and has not finished it."""
+        """Removes a session that was stored with its answer, but whose run did not finish."""
         if lease.stored_fingerprint is None:
             return
         if lease.primary:

@@ -24,7 +24,7 @@ from .locks import ReleaseLock
 log = logging.getLogger(__name__)
 
 CALL_TIMEOUT = 1.0
-"""Seconds for the gateway to answer the call of a client that has left. A gateway answers before the run begins."""
+"""Seconds for the gateway to answer the call of a client that has disconnected; it answers before the run begins."""
 
 ABORT_TIMEOUT = 0.5
 """Seconds for an aborted run to end; after them a close stops it."""
@@ -46,14 +46,14 @@ class Finalizer:
 
     async def shutdown(self) -> None:
         """Stops draining runs, and releases their locks."""
-        await asyncio.sleep(0)  # a task that is cancelled before its first step would not release its lock
+        await asyncio.sleep(0)  # lets each task begin: cancelled before, it would not release its lock
         for task in list(self.tasks):
             task.cancel()
         if self.tasks:
             await asyncio.wait(self.tasks)
 
     def restore(self, lease: Lease) -> None:
-        """For a session that was leased, but whose run never started."""
+        """Restores a leased session whose run never started."""
         self.in_background(self._restore(lease))
 
     def finalize(self, lease: Lease) -> None:
@@ -82,8 +82,9 @@ class Finalizer:
                 self.in_background(self._drain(lease, within=self._config.confirmation_ttl))
 
     def finalize_continued(self, lease: ContinuedLease) -> None:
-        """A run in a persistent session is aborted, if the gateway can; its first request holds the session until then.
-        Every other run is stopped by a close.
+        """Stops a run that still goes on: with an abort in a persistent session, otherwise by closing the session.
+
+        The request that began the run holds the session until the run ends.
         """
         if not lease.awaits_client:
             if lease.orphaned:
@@ -93,11 +94,11 @@ class Finalizer:
                 self.in_background(send_abort(lease.upstream, lease.key))
         session = lease.session
         if session is not None and not (lease.orphaned or session.persistent or session.primary):
-            self._closer.close_soon(session.key, session.upstream)  # it was claimed, and not stored again
+            self._closer.close_soon(session.key, session.upstream)  # claimed, and not stored again
 
     def _close(self, lease: Lease) -> None:
         if not lease.locked and lease.run is not None and lease.run.fully_read:
-            self._closer.close_soon(lease.key, lease.upstream)  # saves most requests a task: 3 µs
+            self._closer.close_soon(lease.key, lease.upstream)  # without a task, which takes 3 µs
         else:
             self.in_background(self._finish_and_close(lease))
 
@@ -147,7 +148,7 @@ class Finalizer:
             await lease.release_lock()
 
     async def _abort(self, lease: Lease) -> None:
-        """A gateway removes an aborted turn from its history, so the session is restored."""
+        """Aborts the run. The gateway removes an aborted turn from its history, so the session is restored."""
         run = lease.started_run
         try:
             with contextlib.suppress(ProxyError, TimeoutError):
@@ -168,7 +169,7 @@ class Finalizer:
         self.in_background(self._close_locked(lease.key, lease.upstream, lease.detach_lock()))
 
     async def _close_locked(self, key: str, upstream: Upstream, release: ReleaseLock | None) -> None:
-        """Releases the lock after the close, which would stop the next run as well."""
+        """Closes the session, then releases the lock: a later close would stop the next run."""
         try:
             await self._closer.close(key, upstream)
         finally:
@@ -176,7 +177,7 @@ class Finalizer:
                 await release()
 
     async def _drain(self, lease: Lease, *, within: float) -> None:
-        """`within`: seconds after which a run that has not finished is stopped."""
+        """Reads the run to its end. `within`: seconds after which an unfinished run is stopped."""
         run = lease.started_run
         try:
             async with asyncio.timeout(within):
@@ -199,7 +200,7 @@ class Finalizer:
                 await lease.release_lock()
 
     async def _read_to_end(self, lease: Lease, run: Run) -> None:
-        """Returns when the run is finished or aborted."""
+        """Reads the run until it is finished or aborted."""
         if not (lease.delivered or lease.awaits_client):
             outcome = await interrupt_run(lease.upstream, lease.key, run)
             if outcome is not Interruption.CONTINUES:
@@ -212,14 +213,14 @@ class Finalizer:
         await run.drain()
 
     async def store(self, lease: Lease, fingerprint: str) -> bool:
-        """Stores the lease's session under the fingerprint. Returns whether it is stored; a primary one always is."""
+        """Stores the session under the fingerprint. Returns whether it is kept; a primary session always is."""
         unwanted = await self._conversations.store(lease, fingerprint)
         for each in unwanted:
             if each != lease.key:
                 self._closer.close_soon(each)
         if lease.key in unwanted:
             return False
-        if not lease.primary:  # which is never closed
+        if not lease.primary:  # a primary session is never closed
             self._closer.remember(lease.key, lease.upstream)
         return True
 

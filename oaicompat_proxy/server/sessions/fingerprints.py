@@ -35,19 +35,19 @@ def derive_session_name(secret: bytes, scope: str, app: str, name: str) -> str:
 
 
 def name_fingerprint(secret: bytes, scope: str, name: str) -> str:
-    """Equal for the same caller and name, for every app."""
+    """A fingerprint of the caller and the name; the same for every app."""
     return owner_mark(scope) + _hmac(secret, ["name", scope, name])
 
 
 def point_fingerprint(secret: bytes, scope: str, model: str, instructions: str, point: str) -> str:
-    """Of the conversation that ends with the answer of this id. The id is random, so no content is needed."""
+    """The fingerprint of the conversation that ends with this answer id, which is random, so no text is hashed."""
     return owner_mark(scope) + _hmac(secret, ["point", scope, model, instructions, point])
 
 
 def conversation_fingerprint(
     secret: bytes, scope: str, model: str, messages: Iterable[Message], *, name: str = ""
 ) -> str:
-    """Equal for the same caller, model, session name and conversation."""
+    """A fingerprint of caller, model, session name and conversation."""
     return owner_mark(scope) + _hmac(secret, [*_prefix(scope, model, name), *map(_CanonicalForm().of, messages)])
 
 
@@ -64,17 +64,17 @@ def up_to_last_answer(messages: Sequence[Message]) -> Sequence[Message]:
 
 
 def is_whole_conversation(messages: Iterable[Message]) -> bool:
-    """Whether the messages come from a client that sends whole conversations: one is not a user message."""
+    """Whether the client sends whole conversations: at least one message is not a user message."""
     return any(message.role in ("system", "assistant") for message in messages)
 
 
 def mark_in(fingerprint: str) -> str:
-    """The mark of the caller, with which each fingerprint but a session's name begins."""
+    """The caller's mark, with which each fingerprint begins (but not the names of `derive_session_name`)."""
     return fingerprint[: 2 * MARK_LENGTH]
 
 
 class PointFingerprint:
-    """Of an answer that later requests name by its id."""
+    """The fingerprint of an answer that later requests name by its id."""
 
     def __init__(self, secret: bytes, scope: str, model: str, instructions: str, point: str) -> None:
         """The same parameters as `point_fingerprint`."""

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _QUESTIONS = SharedTable(slots=2048, slot_size=32 * 1024)
-"""A question is open for an hour by default, and its run waits all that time, so there are never thousands."""
+"""Ids of confirmations. Their runs wait, for an hour by default, so there are never thousands."""
 _CALLS = SharedTable(slots=8192, slot_size=1024)
-"""Only ids that clients would not accept are stored, and none above a kilobyte."""
+"""Ids of calls. Only ids that clients would not accept are stored, and none above a kilobyte."""
 
 MAX_IN_REDIS = 100_000
 """Ids of all gateways and replicas; the oldest are evicted."""
@@ -38,7 +38,7 @@ class IdStore(Protocol):
     """Bounded: the oldest ids are evicted."""
 
     def add(self, stored: StoredId) -> bool:
-        """Stores an id for the processes that share this one's memory. Returns whether it can be found later."""
+        """Stores an id for this process tree. Returns whether the id fits and can be found later."""
         ...
 
     async def share(self, stored: Iterable[StoredId]) -> None:
@@ -46,12 +46,12 @@ class IdStore(Protocol):
         ...
 
     async def find(self, ids: Collection[str]) -> dict[str, str]:
-        """The originals of those ids that are stored."""
+        """The original ids by the short ids that are stored."""
         ...
 
 
 class MemoryIds:
-    """For one process tree."""
+    """The store of one process tree."""
 
     def add(self, stored: StoredId) -> bool:
         value = stored.original.encode("utf-8", "surrogatepass")
@@ -74,7 +74,7 @@ _ALL = "oaicompat:ids"
 
 
 class RedisIds:
-    """For all processes that share a Redis. Redis is used only for ids that this process tree does not know."""
+    """The store of all processes that share a Redis, which is asked only for ids unknown in this process tree."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis

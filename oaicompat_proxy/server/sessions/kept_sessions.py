@@ -1,6 +1,7 @@
-"""Sessions as kept data: those of the gateway in which a caller's later requests continue, and how they are found.
+"""Sessions as a kind of kept data: those of the gateway in which a caller's later requests continue.
 
-A session whose request is under way is in no store, and stays; a session by a gateway's own key is not the proxy's.
+A session in use by a request is in no store, so it is not deleted. Sessions that clients name by the gateway's own keys
+do not belong to the proxy.
 """
 
 from __future__ import annotations
@@ -34,5 +35,5 @@ class SessionData:
 
 
 def _key_of(session: str) -> str:
-    """Without the owner's mark."""
+    """The key of a session without the owner's mark."""
     return session[2 * MARK_LENGTH :]

@@ -28,31 +28,31 @@ class SessionRequest:
     model: str
     messages: Sequence[Message]
     name: str = ""
-    """The client's own name for its session, if it gave one."""
+    """The client's own name for its session, if any."""
     key: str = ""
-    """The key of a certain session: the one that waits for this request, or one that the client named natively."""
+    """The key of the session that waits for this request, or that the client named by the gateway's own key."""
     native: bool = False
-    """The key is the client's. Another front end may have begun the session, so it is never closed here."""
+    """The key is from the client. Another front end may use the session, so the proxy never closes it."""
     continues: str = ""
-    """The answer that the request goes on from by its id; empty if it names none, or adds to what was said before."""
+    """The id of the answer that the request continues; empty if it names none, or sends the conversation itself."""
     point: str = ""
-    """The id of the answer, if later requests may go on from it."""
+    """The id of the answer that is made, if later requests may continue it."""
     token_point: str = ""
-    """The answer that the request goes on from by a token, if its messages are what was said before."""
+    """The id of the answer in the client's session token."""
     by_token: bool = False
-    """Later requests find the answer by a token, so they have to bring the same messages."""
+    """Later requests name the answer by a token, and have to send the same messages."""
     instructions: str = ""
-    """What the agent was told for this request alone: a session that was told something else does not go on."""
+    """Instructions for this request alone. A session with other instructions is not continued."""
     keeps_threads: bool = False
     """The agent has no gateway and remembers its threads itself (AG-UI with `history = last`)."""
     size: int = 0
     """Bytes of the request's body, which stays in memory while the request waits."""
     on_wait: Callable[[str], None] | None = None
-    """Learns what the request waits for: its `session`, or a free `run`."""
+    """Called with what the request waits for: its `session`, or a free `run`."""
 
 
 class AnswerProgress(Protocol):
-    """The progress of the answer that is made from the run."""
+    """The progress of a run's answer."""
 
     @property
     def ended(self) -> bool:
@@ -64,22 +64,22 @@ class AnswerProgress(Protocol):
 
     @property
     def denied_call(self) -> str | None:
-        """The agent's call that waits for a confirmation which it will not get."""
+        """The agent's call whose confirmation is to be denied."""
 
 
 class Lease:
     """A request's exclusive use of a session, as a context manager. At its exit the session is finalized."""
 
     exact = True
-    """It is known which conversation the session has answered; false only for a primary session in other use."""
+    """The conversation that the session has answered is known. False only for a primary session with other messages."""
     first = False
-    """The run is the first one in a primary session, as far as is known."""
+    """The run is the first one in a primary session, as far as known."""
     native = False
-    """The session is never closed here."""
+    """The proxy never closes the session."""
     replaced = False
-    """The gateway had lost the first session, or its run was stopped; the conversation is sent again to this one."""
+    """This session replaces one that the gateway had lost, or whose run was stopped; the conversation is sent again."""
     lock_lost = False
-    """Another run may have the session's lock, so this one has to stop."""
+    """Another run may have the session's lock, so this run has to stop."""
     permit: RunPermit | None = None
     run: Run | None = None
     matched_fingerprint: str | None = None
@@ -89,15 +89,15 @@ class Lease:
     answer: AnswerProgress | None = None
     """The answer of the run, until the exit."""
     delivered = False
-    """The client has its complete answer, so a run that goes on was not abandoned by its client."""
+    """The complete answer was sent; so if the run still goes on, its client has not abandoned it."""
     awaits_client = False
     """The run waits for the client's next request."""
     succeeded = False
     """The answer of the run is complete, so the session's history has one more turn."""
     owner_mark: str = ""
-    """The caller's, of a primary session."""
+    """The mark of the caller, for a primary session."""
     pending_denial: str | None = None
-    """The agent's call that waits for a confirmation which it will not get."""
+    """The agent's call whose confirmation is to be denied."""
 
     def __init__(
         self,
@@ -153,14 +153,14 @@ class Lease:
         return self
 
     def __exit__(self, *_: object) -> None:
-        answer, self.answer = self.answer, None  # it holds text, and finalizing may take an hour
+        answer, self.answer = self.answer, None  # frees its text: finalizing may take an hour
         if answer is not None:
             self.succeeded, self.pending_denial = answer.ended, answer.denied_call
         if self.on_exit is not None:
             self.on_exit(self)
 
     def session_of_run(self) -> tuple[str, bool]:
-        """The key of its session, and whether later requests continue in it, as they are now."""
+        """The current key of the run's session, and whether later requests continue in it."""
         return self.key, self.persistent
 
     def mark_delivered(self) -> None:
@@ -190,12 +190,12 @@ class Lease:
         self._release_lock = release
 
     def detach_lock(self) -> ReleaseLock | None:
-        """The function that releases the session's lock, from now on for the caller to call."""
+        """Hands over the function that releases the session's lock: from now on the caller has to release it."""
         release, self._release_lock = self._release_lock, None
         return release
 
     async def release_lock(self) -> None:
-        """Lets the next run into the session. Idempotent."""
+        """Releases the session's lock. Idempotent."""
         release = self.detach_lock()
         if release is not None:
             await release()

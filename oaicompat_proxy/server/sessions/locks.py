@@ -1,4 +1,4 @@
-"""Session locks: one run at a time in a session, because a gateway sends a second caller the stream of the first.
+"""Session locks: one run at a time in a session, because a gateway sends a concurrent call the stream of the first.
 
 These locks are for one process; `redis_locks` is for workers and replicas that serve the same sessions.
 """
@@ -14,7 +14,7 @@ from ...core.errors import SessionBusy
 ReleaseLock = Callable[[], Awaitable[None]]
 
 OnLost = Callable[[], None]
-"""Called once if another process may get the lock before its release: the run that it protects has to stop."""
+"""Called once if another process may get the lock before its release; the run has to stop."""
 
 
 class SessionLocks(Protocol):
@@ -42,7 +42,7 @@ def session_busy() -> SessionBusy:
 
 
 class MemoryLocks:
-    """For one process."""
+    """The locks of one process."""
 
     def __init__(self) -> None:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}

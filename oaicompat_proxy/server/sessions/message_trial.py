@@ -1,8 +1,8 @@
 """Finds out whether a gateway takes all messages of a conversation in one call (`history = full`).
 
-Most gateways answer an empty call with the form of body that they expect. A gateway that is embedded in another server
-does not: there the first conversation is sent as messages, and the run's stream shows which of them the model got. If
-some are missing, the run is stopped before the client gets any of it, and the conversation is sent folded.
+Most gateways answer an empty call with the body that they expect. A gateway that is embedded in another server does
+not. There the first conversation is sent as messages in a trial run, and the stream shows which messages the model got.
+If some are missing, the run is stopped before the client gets any bytes, and the conversation is sent folded.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _set_feature(upstream: Upstream, *, works: bool) -> None:
 
 
 class TrialRun(ReplaceableRun):
-    """A run that was sent as messages; another run takes its place if the model did not get all of them."""
+    """A run that was sent as messages. If the model did not get all of them, another run replaces it."""
 
     def __init__(
         self, lease: Lease, sessions: Sessions, gateway: Gateway, run: EventSource, mark: str, *, again: StartRun
@@ -62,7 +62,7 @@ class TrialRun(ReplaceableRun):
         self._mark = mark.encode()
 
     async def _check(self, again: StartRun) -> None:
-        """Returns when the model has its messages."""
+        """Waits until the model has its messages; replaces the run if some are missing."""
         lease = self._lease
         markers = self._gateway.model_markers()
         found = await lease.started_run.look_ahead([self._mark, *markers], limit=MAX_PROMPT)

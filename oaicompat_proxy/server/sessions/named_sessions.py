@@ -1,5 +1,5 @@
-"""Stores the session names under which clients send whole conversations, and the conversation that the primary session
-of a name has answered last.
+"""Stores the session names under which clients send whole conversations, and the last conversation that each name's
+primary session has answered.
 
 A name's primary session is found without this store, since its key is derived from the name. A lost entry costs one
 transmission of a whole conversation.
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 UNKNOWN = ""
-"""In place of a fingerprint: the session has been used, and it is not known which conversation it has answered."""
+"""Instead of a fingerprint: the session was used, and the conversation that it has answered is unknown."""
 
 
 class SessionNames(Protocol):
     """Every method may raise SessionsUnavailable."""
 
     async def set_sends_all(self, name: str) -> None:
-        """A request under this name had more than user messages, so its clients send whole conversations."""
+        """Stores that clients send whole conversations under this name."""
         ...
 
     async def sends_all(self, name: str) -> bool: ...
 
     async def answered(self, session: str) -> str | None:
-        """Fingerprint of the conversation that the session has answered; UNKNOWN, or None if it was never used."""
+        """Fingerprint of the conversation that the session has answered; UNKNOWN; or None if it was never used."""
         ...
 
     async def set_answered(self, session: str, fingerprint: str) -> None: ...
@@ -44,16 +44,16 @@ class SessionNames(Protocol):
         ...
 
     async def find_owned(self, mark: str) -> list[str]:
-        """The sessions that begin so."""
+        """The sessions whose owner has this mark."""
         ...
 
     async def remove_owned(self, mark: str) -> list[str]:
-        """Forgets these sessions, which are returned, and the names that begin so."""
+        """Removes and returns these sessions, and removes the owner's names."""
         ...
 
 
 class MemoryNames:
-    """For one process."""
+    """The names of one process."""
 
     def __init__(self, *, size: int) -> None:
         """`size`: names, and sessions; the least recently used are evicted."""
@@ -119,7 +119,7 @@ return 1
 
 
 class RedisNames:
-    """For all processes that share a Redis. A sorted set holds the names by the time of their last request."""
+    """The names of all processes that share a Redis. A sorted set holds the names by the time of their last request."""
 
     def __init__(self, redis: Redis, space: str = "", *, size: int) -> None:
         """`space`: separates gateways in the same Redis. `size`: names; answers expire by ANSWERED_TTL."""

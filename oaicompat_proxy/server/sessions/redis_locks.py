@@ -40,7 +40,7 @@ GRACE = 3.0
 """Seconds after a loss of data in which only earlier holders get locks: two renewals and the time of a command."""
 
 HEARTBEAT_TTL = 5.0
-"""Seconds until the key expires whose absence means a loss of data; every renewal of any process renews it, too."""
+"""Seconds until the heartbeat key expires, whose absence means a loss of data. Each renewal of a process renews it."""
 
 POLL_INTERVAL = 0.1
 """Seconds between two attempts to get a lock."""
@@ -51,7 +51,7 @@ BATCH_SIZE = 500
 _PREFIX = "oaicompat:lock:"
 HEARTBEAT = "oaicompat:alive"
 LOSS = "oaicompat:lost"
-"""The claims of runs look at both, too: every process renews the first, from its start to its end."""
+"""The claims of runs use both keys, too. Every process renews the first one, from its start to its end."""
 
 # KEYS: heartbeat, loss, locks. ARGV: whether this process has used Redis before, HEARTBEAT_TTL, GRACE, LOCK_TTL, …
 
@@ -99,7 +99,7 @@ class _HeldLock:
 
 
 class RedisLocks:
-    """For all processes that share a Redis."""
+    """The locks of all processes that share a Redis."""
 
     def __init__(self, redis: Redis) -> None:
         self._acquire = redis.register_script(_ACQUIRE)
@@ -107,7 +107,7 @@ class RedisLocks:
         self._release = redis.register_script(_RELEASE)
         # state
         self._held: dict[str, _HeldLock] = {}
-        """By token."""
+        """The held locks, by token."""
         self._unreleased: dict[str, tuple[str, float]] = {}
         """Key and expiry time of each lock that is still to be released in Redis, by token."""
         self._has_connected = False
@@ -124,7 +124,7 @@ class RedisLocks:
             self._renewing = asyncio.create_task(self._renew_forever(), name="renew session locks")
 
     async def close(self) -> None:
-        """Stops the renewals, and releases what a cancelled task did not."""
+        """Stops the renewals, and releases locks that a cancelled task has left."""
         while self._renewing is not None and not self._renewing.done():
             self._renewing.cancel()
             await asyncio.wait([self._renewing], timeout=POLL_INTERVAL)  # redis-py may lose a cancellation
@@ -171,9 +171,9 @@ class RedisLocks:
         self._unreleased[token] = key, _now() + LOCK_TTL
 
     async def _release_in_redis(self, token: str) -> None:
-        """If Redis is unreachable, the next renewal tries again."""
+        """Releases the lock in Redis; if Redis is unreachable, the next renewal tries again."""
         if token not in self._unreleased:
-            return  # the other one of two calls has released it
+            return  # another call has released the lock
         key, expires = self._unreleased[token]
         try:
             with mapped_errors():
@@ -201,7 +201,7 @@ class RedisLocks:
             await self._release_in_redis(token)
 
     def _in_batches(self) -> Iterator[dict[str, _HeldLock]]:
-        """At least one batch, which may be empty: a renewal also renews the heartbeat key."""
+        """The held locks; at least one batch, maybe empty, because a renewal also renews the heartbeat key."""
         tokens = list(self._held)
         for start in range(0, max(len(tokens), 1), BATCH_SIZE):
             yield {token: self._held[token] for token in tokens[start : start + BATCH_SIZE] if token in self._held}
@@ -218,7 +218,7 @@ class RedisLocks:
             self._has_connected = True
         for token, held in batch.items():
             if token not in self._held:
-                self._release_later(held.key, token)  # released meanwhile, and set again by this renewal
+                self._release_later(held.key, token)  # released during the renewal, which has set it again
             elif token in taken:
                 held.lose()
             else:

@@ -1,4 +1,4 @@
-"""A run that may be replaced by another while it is opened, before the client gets any of it."""
+"""A run that may be replaced by another one while it is opened, before the client gets any bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ReplaceableRun(ABC):
     """Reads the run of a lease, or the run that has replaced it."""
 
     def __init__(self, lease: Lease, sessions: Sessions, run: EventSource, *, again: StartRun) -> None:
-        """`run`: the lease's. `again`: starts the other one. It holds the conversation, so `open` drops it."""
+        """`run`: the lease's run. `again`: starts the replacement; it holds the conversation, so `open` drops it."""
         self._lease = lease
         self._sessions = sessions
         # state
@@ -30,7 +30,7 @@ class ReplaceableRun(ABC):
         return self._run.arrived
 
     async def open(self) -> None:
-        """Returns when it is decided which run is read. Raises UpstreamError or a subclass."""
+        """Opens the run, and decides whether it is replaced. Raises UpstreamError or a subclass."""
         again, self._again = self._again, None
         await self._run.open()
         if again is not None and self._lease.run is not None:
@@ -38,7 +38,7 @@ class ReplaceableRun(ABC):
 
     @abstractmethod
     async def _check(self, again: StartRun) -> None:
-        """Looks at the opened run of the lease, and calls `_replace` if another run has to be read."""
+        """Checks the opened run of the lease, and calls `_replace` if another run has to be read."""
 
     async def _replace(self, again: StartRun) -> None:
         self._run = await again()

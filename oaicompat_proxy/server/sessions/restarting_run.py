@@ -27,7 +27,7 @@ MAX_CONFIRMATIONS = 100
 
 
 class _ToolHistory:
-    """The tool calls of one run and their results. The next run gets them, and does not repeat the calls."""
+    """The tool calls of one run and their results. The next run gets them, so that it does not repeat the calls."""
 
     def __init__(self, limit: BufferLimit) -> None:
         """`limit`: bounds the memory; it raises UpstreamAnswerTooLong."""
@@ -70,8 +70,8 @@ class RestartingRun(PullSource):
         on_restart: Callable[[Run], None] = lambda run: None,
         max_buffered: int = MAX_BUFFERED,
     ) -> None:
-        """`start`: starts a run with a turn; `turn` is the first. `on_restart`: receives each of the other runs before
-        it is opened. `max_buffered`: of tool calls and results.
+        """`start`: starts a run with a turn; `turn` is the first. `on_restart`: called with each later run before it is
+        opened. `max_buffered`: size of the tool calls and results that are kept.
         """
         super().__init__()
         self._start = start
@@ -83,7 +83,7 @@ class RestartingRun(PullSource):
         self._history = _ToolHistory(BufferLimit(self._max_buffered))
         self._asked: ConfirmationRequired | None = None
         self._confirmed: tuple[str, str] | None = None
-        """Tool and arguments of the call with which the run before ended, if the end alone was the question."""
+        """Tool and arguments of the last call of the previous run, if that run asked by its end alone."""
         self._left = MAX_CONFIRMATIONS
 
     @property
@@ -129,7 +129,7 @@ class RestartingRun(PullSource):
         self._on_restart(self._run)
         try:
             await self._run.open()
-        except (UpstreamUnreachable, UpstreamConnectTimeout) as error:  # these would say that no run has begun
+        except (UpstreamUnreachable, UpstreamConnectTimeout) as error:  # these errors would mean that no run has begun
             raise UpstreamInterrupted(
                 "The agent could not be reached again after its question; the answer is incomplete."
             ) from error

@@ -54,7 +54,7 @@ class RunLimiter:
     async def acquire(self, caller: Caller, size: int = 0) -> RunPermit:
         """Waits for a permit, at most `queue_wait`. Raises TooManyRuns at the key's own limit, otherwise Overloaded.
 
-        `size`: bytes of the request body, which stays in memory meanwhile.
+        `size`: bytes of the request body, which stays in memory while the request waits.
         """
         permit = self.acquire_now(caller)
         if permit is not None:
@@ -64,7 +64,7 @@ class RunLimiter:
         return RunPermit(self, caller)
 
     def acquire_now(self, caller: Caller) -> RunPermit | None:
-        """A permit, if the caller need not wait: then no request in the queue could run."""
+        """A permit, if one is available for the caller; queued requests do not matter, since none of them could run."""
         if not self._may_run(caller):
             return None
         self._grant(caller)
@@ -94,7 +94,7 @@ class RunLimiter:
             self._grant_queued()
 
     def _grant_queued(self) -> None:
-        """Grants what is available to the oldest requests that may run."""
+        """Grants available permits to the oldest requests that may run."""
         for granted, caller in list(self._queue.items()):
             if not self._available:
                 return

@@ -14,7 +14,7 @@ from .restarting_run import RestartingRun
 
 
 def start(lease: Lease, turn: Turn, *, approves: bool, on_restart: Callable[[Run], None]) -> EventSource:
-    """`approves`: all confirmations are given (setting `confirmations`). `on_restart`: as of RestartingRun."""
+    """`approves`: confirms all tool calls (setting `confirmations`). `on_restart`: as in RestartingRun."""
     if approves and lease.upstream.dialect.gateway is None:
         return RestartingRun(lambda turn: _start(lease, turn), turn, on_restart=on_restart)
     run = _start(lease, turn)

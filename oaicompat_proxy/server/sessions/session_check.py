@@ -1,7 +1,7 @@
 """A run in a session that should know the conversation. The number of the run's first frame shows whether it does.
 
-A restarted gateway has lost its sessions, and begins an empty one under the same key. Then the run is stopped before
-the client gets any of it, and the whole conversation is sent once to another session.
+A restarted gateway has lost its sessions, and begins an empty session under the same key. Then the run is stopped
+before the client gets any bytes, and the whole conversation is sent once to another session.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FIRST_SEQUENCE = 1
 
 
 class SessionCheckingRun(ReplaceableRun):
-    """Another run takes the place of a run whose session the gateway has lost."""
+    """Replaces a run whose session the gateway has lost."""
 
     def __init__(
         self, lease: Lease, sessions: Sessions, gateway: Gateway, run: EventSource, *, again: StartRun

@@ -41,11 +41,11 @@ class SessionFinder:
         self._finalizer = finalizer
 
     async def find(self, request: SessionRequest, upstream: Upstream) -> Lease:
-        """Raises SessionBusy if the session's lock is not released in time, and Overloaded if too many wait."""
+        """Leases a session. Raises SessionBusy if its lock is not released in time, Overloaded if too many wait."""
         has_gateway = upstream.dialect.gateway is not None
         if request.key:
             return await self._lease_key(request, upstream)
-        if not has_gateway and not request.keeps_threads:  # nothing remembers a session after its run
+        if not has_gateway and not request.keeps_threads:  # no agent remembers the session after its run
             if not request.name:
                 return self._new(request, upstream)
             key = self.primary_keys(request, upstream)[0]
@@ -59,7 +59,7 @@ class SessionFinder:
         return lease or self._new(request, upstream)
 
     async def _lease_key(self, request: SessionRequest, upstream: Upstream) -> Lease:
-        """Leases the session that waits for this request, or one with a native name."""
+        """Leases the session that waits for this request, or that the client named by the gateway's own key."""
         has_gateway = upstream.dialect.gateway is not None
         history = "last" if has_gateway or request.keeps_threads else "full"
         lease = Lease(request.app, request.key, upstream, history=history, persistent=has_gateway)
@@ -71,8 +71,9 @@ class SessionFinder:
         return lease
 
     async def claim_history(self, lease: Lease, request: SessionRequest) -> bool:
-        """Returns whether the lease's session, one under a name, has answered exactly the conversation of the request.
-        If so, no other request finds it any more.
+        """Returns whether the lease's session, which has a name, has answered exactly the request's conversation.
+
+        If so, no other request finds the session by it any more.
         """
         lease.named, lease.primary = True, lease.key in self.primary_keys(request, lease.upstream)
         for fingerprint in self._conversations.fingerprints(request):
@@ -83,8 +84,9 @@ class SessionFinder:
         return False
 
     async def _lease_named(self, request: SessionRequest, upstream: Upstream, fingerprints: Sequence[str]) -> Lease:
-        """Leases the session that has answered this conversation, otherwise a new one, without waiting. User messages
-        alone continue in the primary session, unless clients send whole conversations under this name.
+        """Leases the session that has answered this conversation, otherwise a new one.
+
+        User messages alone continue in the primary session, unless clients send whole conversations under this name.
         """
         is_whole = await self._conversations.is_whole(request)
         lease = await self._continue_primary(request, upstream, fingerprints)
@@ -104,7 +106,7 @@ class SessionFinder:
     async def _continue_primary(
         self, request: SessionRequest, upstream: Upstream, fingerprints: Sequence[str]
     ) -> Lease | None:
-        """Leases the primary session, or that of an older signing key, if it has answered this conversation."""
+        """Leases the primary session, of any signing key, that has answered this conversation."""
         for key, fingerprint in product(self.primary_keys(request, upstream), fingerprints):
             if await self._conversations.has_answered(key, fingerprint):
                 return await self._claim_primary(request, self._primary(request, upstream, key), fingerprint)
@@ -116,7 +118,7 @@ class SessionFinder:
             if await self._conversations.claim_primary(lease.key, fingerprint):
                 lease.matched_fingerprint = fingerprint
                 return lease
-            await lease.release_lock()  # another request was first
+            await lease.release_lock()  # another request has claimed it first
         return None
 
     async def _lease_continued(
@@ -167,7 +169,7 @@ class SessionFinder:
     async def lock(
         self, key: str, caller: Caller, size: int, on_lost: OnLost, *, on_wait: Callable[[str], None] | None = None
     ) -> ReleaseLock:
-        """Waits for a lock. `size`: bytes of the request that waits. `on_wait`: as of a SessionRequest.
+        """Waits for a lock. `size`: bytes of the request that waits. `on_wait`: as in SessionRequest.
 
         Raises SessionBusy, Overloaded if too many wait, and SessionsUnavailable.
         """

@@ -11,7 +11,7 @@ from ...core.errors import InvalidRequest
 from ...dialects.protocol import Dialect
 
 DEFAULT_PLACES = ("x-session-id",)
-"""Where the operator has chosen no place, the client's API may know another one."""
+"""The default places; after these the client's API may find a name elsewhere."""
 
 MAX_NAME = 256
 """Characters of a session's name, which may be a native key of the gateway."""
@@ -23,8 +23,8 @@ def session_name(
     """The name in the first of `places` that has one; otherwise empty. Raises InvalidRequest if it is too long.
 
     `headers`: case-insensitive. `parameters`: of the body. `places`: the setting `session_from`. `of_client`: the name
-    that the client's API has found, which counts behind the default places. Names need no trust, since those of
-    different callers never mean the same session.
+    that the client's API has found, used if the default places have none. Names need no trust, since equal names of
+    different callers mean different sessions.
     """
     for place in places:
         name = _look_up(place, headers, parameters)
@@ -55,14 +55,14 @@ def _look_up(place: str, headers: Mapping[str, str], parameters: Mapping[str, An
 
 
 def is_native(config: Config, caller: Caller) -> bool:
-    """Whether this caller names sessions by the gateway's own keys."""
+    """Whether the names of this caller are the gateway's own session keys."""
     return config.session_names == "native" and (caller.native_sessions or not config.has_keys)
 
 
 def native_key(dialect: Dialect, app: str, name: str, caller: Caller) -> str:
     """The gateway's own session key. `app`: of the request's model; empty if the name may choose it.
 
-    Raises InvalidRequest for an impossible key, and for the key of another agent than the caller may use.
+    Raises InvalidRequest for an invalid key, and for the key of an agent that the caller may not use.
     """
     if not name.isprintable():
         raise InvalidRequest(

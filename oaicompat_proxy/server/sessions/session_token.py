@@ -1,8 +1,8 @@
-"""Tokens by which a client that keeps its conversation itself finds its session again. Pure.
+"""Session tokens, by which a client that stores its conversation itself continues in its session. Pure.
 
-A token names an answer and is signed for its caller and model. It opens nothing by itself: the session is found only if
-the client sends exactly the conversation that the session has answered. A token that is forged, too old, or another
-caller's is as good as none.
+A token names an answer and is signed for its caller and model. A token alone gives no access: the session is found only
+if the client sends exactly the conversation that the session has answered. A token that is forged, expired, or another
+caller's is ignored.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class Sessions:
         )
         # state
         self.forgotten = 0
-        """Sessions that the gateway had lost when their conversation continued."""
+        """Number of sessions that the gateway had lost when their conversation continued."""
         self._leased = 0
 
     @property
@@ -81,7 +81,7 @@ class Sessions:
 
     @property
     def cancelled(self) -> int:
-        """Runs that were stopped before their end."""
+        """Number of runs that were stopped before their end."""
         return self._finalizer.cancelled
 
     async def lease(self, request: SessionRequest) -> Lease:
@@ -107,9 +107,9 @@ class Sessions:
         return lease
 
     async def lock_entry(self, name: str, caller: Caller, size: int) -> ReleaseLock:
-        """One request at a time may change a stored entry of the caller, as one run at a time may use a session.
+        """Locks a stored entry of the caller, so that one request at a time changes it.
 
-        A lock that is lost costs no change: the entry is replaced only if it is still what was read.
+        A lost lock does no harm: an entry is replaced only if it is as it was read.
         Raises SessionBusy, Overloaded, SessionsUnavailable.
         """
         return await self._finder.lock(f"entry {caller.scope} {name}", caller, size, _nothing)
@@ -121,12 +121,12 @@ class Sessions:
     def new_fingerprint(self, request: SessionRequest) -> Fingerprint | None:
         """As `Conversations.new_fingerprint`."""
         if request.point and self._upstream.dialect.gateway is None and not request.keeps_threads:
-            request.point = ""  # nothing remembers a session after its run
+            request.point = ""  # no agent remembers the session after its run
         return self._conversations.new_fingerprint(request)
 
     async def store(self, lease: Lease, fingerprint: Fingerprint) -> None:
-        """Makes the session the one in which the conversation with this answer continues, once its run is over."""
-        if lease.awaits_client and not lease.named:  # the client's reply has the session's key
+        """Stores the session, so that the conversation with this answer continues there once the run is over."""
+        if lease.awaits_client and not lease.named:  # the client's reply contains the session's key
             return
         lease.matched_fingerprint = None
         if not lease.exact:
@@ -160,13 +160,13 @@ class Sessions:
             lease.session.persistent = await self._finalizer.store(lease.session, fingerprint.hexdigest())
 
     def replace_forgotten(self, lease: Lease) -> None:
-        """Leases a session in place of one that the gateway has lost; the conversation has to be sent to it again."""
+        """Leases another session for one that the gateway has lost; the conversation has to be sent again."""
         self.forgotten += 1
         log.warning("session %s was lost by the gateway: its conversation is sent again", lease.key)
         self.replace(lease)
 
     def replace(self, lease: Lease) -> None:
-        """Stops the run, closes the session, which no other request needs, and leases a new one."""
+        """Stops the run, closes its session, which no other request needs, and leases a new one."""
         if lease.run is not None:
             lease.run.abort()
         self._finalizer.close_replaced(lease)
@@ -176,7 +176,7 @@ class Sessions:
         lease.matched_fingerprint = lease.run = None
 
     def report_forgotten(self, lease: Lease) -> None:
-        """Called if the gateway has lost the session, and the client has sent only its newest message."""
+        """Logs and counts that the gateway has lost a session whose client has sent only its newest message."""
         self.forgotten += 1
         log.warning(
             "session %s was lost by the gateway, and its client sends only its newest message: the agent answers "

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 AMBIGUOUS = ""
-"""In place of the session that reserves a fingerprint: two sessions have answered equal conversations."""
+"""Instead of the session that reserves a fingerprint: two sessions have answered equal conversations."""
 
 
 class SessionStore(Protocol):
@@ -40,7 +40,7 @@ class SessionStore(Protocol):
         ...
 
     async def claim(self, fingerprint: str) -> str | None:
-        """Removes and returns the session, for one caller only; None if there is none, or if it is ambiguous."""
+        """Atomically removes and returns the session; None if there is none, or if the fingerprint is ambiguous."""
         ...
 
     async def expire(self) -> list[str]:
@@ -56,7 +56,7 @@ class SessionStore(Protocol):
         ...
 
     async def find_owned(self, mark: str) -> list[str]:
-        """The sessions under fingerprints that begin so."""
+        """The sessions under fingerprints with this owner's mark."""
         ...
 
     async def remove_owned(self, mark: str) -> list[str]:
@@ -89,7 +89,7 @@ class _TtlCache:
         self._items.pop(key, None)
 
     def owned(self, mark: str) -> dict[str, str]:
-        """Values by the keys that begin so."""
+        """Values by the keys that begin with the mark."""
         return {key: value for key, (value, _) in self._items.items() if key.startswith(mark)}
 
     def expire(self, now: float) -> list[str]:
@@ -100,7 +100,7 @@ class _TtlCache:
 
 
 class MemoryStore:
-    """For one process."""
+    """The store of one process."""
 
     is_shared: ClassVar[bool] = False
 
@@ -188,7 +188,7 @@ return due
 
 
 class RedisStore:
-    """For all processes that share a Redis. A sorted set holds the time at which each session expires."""
+    """The store of all processes that share a Redis. A sorted set holds the time at which each session expires."""
 
     is_shared: ClassVar[bool] = True
 
@@ -243,7 +243,7 @@ class RedisStore:
         return removed
 
     async def _owned(self, mark: str) -> AsyncIterator[tuple[str, str]]:
-        """Keys and their sessions; nothing for a fingerprint that is only reserved."""
+        """Keys and their sessions, without fingerprints that are only reserved."""
         for key in await find_keys(self._redis, f"{self._prefix}{mark}*"):
             with mapped_errors():
                 held: Any = await self._redis.get(key)
