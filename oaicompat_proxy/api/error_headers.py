@@ -1,4 +1,4 @@
-"""Headers of an error's answer, the same in every API."""
+"""Headers of an error response, the same in every API."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ..core.errors import MissingKey, ProxyError, UnsupportedEncoding
 
 
 def error_headers(error: ProxyError) -> dict[str, str]:
-    """Headers from which the official clients read whether and when to retry: in whole seconds, and in milliseconds if
-    that differs."""
+    """Headers by which the official clients decide whether and when to retry: `retry-after` in whole seconds, and
+    `retry-after-ms` if the time is no whole number of seconds."""
     headers: dict[str, str] = {}
     if error.should_retry is not None:
         headers["x-should-retry"] = "true" if error.should_retry else "false"

@@ -1,9 +1,8 @@
 """Parses the bytes of a request body into one JSON object.
 
 Stricter than Python's `json` (no NaN, no infinity, no invalid UTF-8) and more tolerant than `orjson` in three places:
-a byte-order mark in front; an escaped half of a surrogate pair (text that was cut inside an emoji), which becomes
-U+FFFD; and a number that no double holds, which becomes the nearest one. Parameters that are passed on unchanged keep
-both: see `exact_json`.
+a byte-order mark in front; a lone escaped surrogate (text that was cut inside an emoji), which becomes U+FFFD; and a
+number beyond a double, which becomes the nearest double. Parameters that are passed on keep both: see `exact_json`.
 
 Source: `api/openai/PROTOCOL.md`, "Bad requests"; RFC 8259 sections 8.1 and 8.2.
 """
@@ -23,7 +22,7 @@ MAX_VALUES = 100_000
 """Values and keys of a body. Each costs up to a microsecond, during which no other request is served."""
 
 MAX_SURROGATES = 200_000
-"""Escaped surrogates of a body in which one has to be replaced: each of them costs time."""
+"""Escaped surrogates of a body with a lone one, at most: the replacement takes time for each of them."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 

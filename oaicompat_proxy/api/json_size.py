@@ -21,9 +21,9 @@ _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 def find_excess(body: bytes, max_values: int) -> str | None:
-    """The excess in words that follow "the body"; None if the body is within the limits.
+    """The exceeded limit, as the end of a sentence that begins with "the body"; None if the body is within the limits.
 
-    Most bodies need no more than a look: a value takes a byte, and there are few brackets, even inside the strings.
+    For most bodies the first test is enough: each value takes at least a byte, and most bodies have few brackets.
     """
     if len(body) <= max_values and _count_openings(body) <= MAX_DEPTH:
         return None

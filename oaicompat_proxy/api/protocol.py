@@ -1,7 +1,7 @@
-"""The interface of a client API, and all that the server knows of one: it parses requests, encodes streamed and whole
-answers, and encodes errors.
+"""The interface of a client API: it parses requests, and encodes streamed answers, whole answers and errors. The server
+uses nothing else of an API.
 
-Each API is a room below `api/` and stands in `api.registry`.
+Each API is a package below `api/`, listed in `api.registry`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ..core.recorded_fields import RecordedFields
 from ..core.request import AgentRequest, AnswerFormat, EntryChange, RequestLimits
 
 Form = Mapping[str, Any]
-"""The choices of client and operator for the form of one answer, as JSON values; only the API itself reads them."""
+"""Options of one answer's form, from the request and the settings, as JSON values; only the API itself reads them."""
 
 
 LimitedUnit = Literal["requests", "tokens"]
-"""What a limit counts."""
+"""The unit of a limit."""
 
 
 class RetryKey(NamedTuple):
@@ -30,14 +30,14 @@ class RetryKey(NamedTuple):
 
     content: bytes
     stream: bool | None = None
-    """The form in which this request is to be answered, if that is no part of `content`."""
+    """Whether this request wants a stream, if `content` does not contain that; else None."""
     failures_only: bool = False
-    """An equal request may be meant as another one, unless it follows a failure at once."""
+    """Only an equal request directly after a failure counts as a retry; later it may be a new request."""
 
 
 RetryKeyReader = Callable[[bytes, Mapping[str, str], int], RetryKey | None]
-"""A request's body, its headers, and the most values and keys of the body → its key. None: the client does not say
-which request this is. Raises nothing.
+"""A request's body, its headers, and the maximum of values and keys in the body → its key. None: nothing in the request
+identifies it. Raises nothing.
 """
 
 
@@ -46,11 +46,11 @@ class RetryRules(NamedTuple):
 
     read_key: RetryKeyReader
     convert: Callable[[bytes, bool], bytes] | None = None
-    """A complete answer, and whether it is to be a stream → the same answer in that form."""
+    """A complete answer, and whether a stream is wanted → the same answer as a stream or as one body."""
 
 
 class ParsedBody(NamedTuple):
-    """The JSON object of a request's body. `exact`: the members whose numbers a Python value cannot hold.
+    """The JSON object of a request's body. `exact`: JSON texts of members with numbers that Python cannot represent.
     `size`: bytes of the body.
     """
 
@@ -68,36 +68,35 @@ class ErrorAnswer(NamedTuple):
 
 
 class Keeping(NamedTuple):
-    """How an answer can be read, as the body of its request says before it is checked."""
+    """How an answer can be read by its id; known from the request's body before it is checked."""
 
     kept: bool = False
     """Other requests can read the answer by its id, while it is made and afterwards."""
     background: bool = False
-    """The client does not wait for the answer: it gets the answer's body so far, and the run needs no reader."""
+    """The client does not wait for the answer: it gets the body so far, and the run continues without a reader."""
     stream: bool = False
 
 
 class RouteRequest(NamedTuple):
-    """A request at one of an API's routes that run no agent. `path`, `query`: the variables of its URL, decoded."""
+    """A request for an `ApiRoute`. `path`, `query`: the variables of its URL, decoded."""
 
     path: Mapping[str, str]
     query: Mapping[str, str]
     body: bytes
     max_values: int = 100_000
-    """Values and keys of the body."""
+    """Maximum of values and keys in the body."""
     new_id: str = ""
-    """For what the request creates."""
+    """A random id for an object that the request creates."""
     now: int = 0
     """Unix time in seconds."""
 
 
 class RouteAnswer(NamedTuple):
-    """`body`: JSON. `deleted`: the names of stored entries that go with it. `added`: entries that are stored.
+    """`body`: JSON. `deleted`: the names of entries to delete. `added`: entries to store.
 
-    `replaced`: entries that are stored if they are still what the answer was made of, or if there are none; else the
-    answer is made again.
+    `replaced`: entries to store if no other request has changed them meanwhile; otherwise the answer is made again.
 
-    `stream_from`: the number of events of the answer that the client has; the others are sent in place of the body.
+    `stream_from`: the number of events that the client has; the later events are sent in place of the body.
     """
 
     body: bytes
@@ -109,11 +108,11 @@ class RouteAnswer(NamedTuple):
 
 
 class ApiRoute(NamedTuple):
-    """A route that runs no agent: its answer is made of what is stored of earlier answers.
+    """A route that runs no agent: it answers from stored entries.
 
-    `path`: behind the prefix; a variable stands in braces. `find_names`: the names of the stored entries that the
-    answer needs. `answer`: takes those that the caller has; raises ProxyError. `find_run`: the id of the answer that
-    the route is about, if it may still be made. `stops`: whether its run is stopped first.
+    `path`: after the prefix, with variables in braces. `find_names`: the names of the entries that the answer needs.
+    `answer`: gets those that exist for the caller; raises ProxyError. `find_run`: the id of the answer that the route
+    concerns, whose run may be active. `stops`: whether this run is stopped first.
     """
 
     method: str
@@ -185,7 +184,7 @@ class ClientApi(Protocol):
 
     @property
     def id_prefix(self) -> str:
-        """What the id of each answer begins with."""
+        """The prefix of each answer's id."""
 
     @property
     def has_tool_items(self) -> bool:
@@ -201,24 +200,24 @@ class ClientApi(Protocol):
 
     @property
     def retries(self) -> RetryRules | None:
-        """None if no client of this API names its requests: the body is not parsed for that then."""
+        """None if no client of this API identifies its requests; then no body is parsed for it."""
 
     def recognizes(self, headers: Mapping[str, str]) -> bool:
-        """Whether a request at a path that all APIs share, such as that of the models, is in the API's words."""
+        """Whether a request at a path that all APIs share, such as `/models`, comes from a client of this API."""
 
     def find_session(self, headers: Mapping[str, str], request: AgentRequest) -> str:
-        """The name that the API's own clients give the request's session; empty: none. It counts where the operator
-        has chosen no place for names.
+        """The session name in the form of the API's own client; empty: none. Used unless the setting `session_from`
+        names other places.
         """
 
     def user_of(self, members: Mapping[str, Any], field: str) -> object:
-        """What a body says about the person for whom it is sent; anything but a text is nobody. `field`: `user` or
-        `safety_identifier`, as OpenAI calls them.
+        """The person for whom the request is made, from its body; values other than strings mean nobody. `field`:
+        `user` or `safety_identifier`, OpenAI's names.
         """
 
     @property
     def keeps_answers(self) -> bool:
-        """Whether an answer of this API can be read by its id: the body is read before the run begins then."""
+        """Whether answers of this API can be read by their ids; then `keeping_of` is called before the run begins."""
 
     def keeping_of(self, body: ParsedBody, settings: ApiSettings) -> Keeping:
         """Raises nothing, whatever the body holds."""
@@ -230,37 +229,37 @@ class ClientApi(Protocol):
         """The names of the stored entries that the body refers to."""
 
     def find_changed(self, body: ParsedBody) -> str:
-        """The name of the one entry among its references that the answer to the body changes; empty: none."""
+        """The name of the one referenced entry that the request's answer changes; empty: none."""
 
     def change(
         self, change: EntryChange, stored: Mapping[str, bytes], answer: StreamEncoder | BodyBuilder
     ) -> Mapping[str, bytes]:
-        """The entry as a complete answer changes it; nothing if it stays. `stored`: the entry, if it is there. Raises
-        ProxyError.
+        """The entry after the change by a complete answer; empty if it stays. `stored`: the entry, if it exists.
+        Raises ProxyError.
         """
 
     def expand(self, body: ParsedBody, stored: Mapping[str, bytes]) -> ParsedBody:
-        """The body with the entries that it refers to. `stored`: those that were found. Raises InvalidRequest."""
+        """The body with stored entries in place of references. `stored`: the found entries. Raises InvalidRequest."""
 
     def request_entries(self, request: AgentRequest, envelope: Envelope) -> Mapping[str, bytes]:
         """The entries to store for later requests that refer to this request's answer."""
 
     def answer_entries(self, answer: StreamEncoder | BodyBuilder, form: Form) -> Mapping[str, bytes]:
-        """The entries to store of a complete answer. The entry whose name is the answer's id is the body of the answer,
-        which a client gets that asks for it.
+        """The entries to store for a complete answer. The entry with the answer's id as its name is the body, which
+        clients read by this id.
         """
 
     def first_body(self, envelope: Envelope, form: Form, *, queued: bool) -> bytes:
         """The body of a kept answer that has no part yet. `queued`: its run has not begun."""
 
     def last_body(self, body: bytes, error: ProxyError, encoder: StreamEncoder | None) -> bytes:
-        """The body of a kept answer whose run has failed or was stopped, instead of the one that was stored last.
-        `encoder`: of the part that was made, if it was made in this process.
+        """The body of a kept answer whose run failed or was stopped. `body`: the last stored one. `encoder`: has
+        encoded the answer so far; None if another process has.
         """
 
     def lost_end(self, body: bytes, error: ProxyError, number: int) -> bytes:
-        """The last events of a kept answer's stream whose own ones are lost. `body`: as it was stored last.
-        `number`: of events that the client has.
+        """Last events for the stream of a kept answer whose own were lost. `body`: the last stored one. `number`: of
+        events that the client has.
         """
 
     def build_request(self, body: ParsedBody, limits: RequestLimits) -> AgentRequest:
@@ -269,14 +268,14 @@ class ClientApi(Protocol):
     def form_of(self, request: AgentRequest, settings: ApiSettings) -> Form: ...
 
     def format_of(self, request: AgentRequest) -> AnswerFormat | None:
-        """The JSON that the answer's text is to be, if the request says so. Raises nothing."""
+        """The JSON format that the request wants for the answer's text; None for free text. Raises nothing."""
 
     def new_encoder(self, envelope: Envelope, form: Form) -> StreamEncoder: ...
 
     def new_builder(self, envelope: Envelope, form: Form) -> BodyBuilder: ...
 
     def read_envelope(self, answer: Mapping[str, Any]) -> Envelope:
-        """Of a recorded answer, from its first object. Raises KeyError, TypeError and ValueError if it has none."""
+        """The envelope in the first object of a recorded answer. Raises KeyError, TypeError, ValueError without one."""
 
     def encode_error(self, error: ProxyError, request_id: str = "") -> ErrorAnswer:
         """`request_id`: empty where no request is answered, as in a replay."""
@@ -296,5 +295,5 @@ class ClientApi(Protocol):
         self, *, limit: int, remaining: int, reset: float, now: float, unit: LimitedUnit = "requests"
     ) -> Mapping[str, str]:
         """Headers about a limit of requests per minute, or of tokens per day or month. `now`: Unix time. `reset`:
-        seconds from then until the whole limit is available.
+        seconds from `now` until the whole limit is available.
         """

@@ -14,4 +14,4 @@ APIS: Mapping[str, ClientApi] = {api.name: api for api in (CHAT, COMPLETIONS, RE
 """By name."""
 
 DEFAULT_API: ClientApi = CHAT
-"""Encodes the errors of requests that belong to no API."""
+"""The API whose form is used for errors of requests that belong to no API."""

@@ -1,4 +1,4 @@
-"""The part of a `ClientApi` that is the same for all APIs whose answers are not kept: no request can refer to one."""
+"""The part of a `ClientApi` that is the same for all APIs whose answers are not stored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .protocol import ApiSettings, BodyBuilder, Form, Keeping, ParsedBody, Strea
 
 
 class UnkeptAnswers:
-    """Nothing is stored of a request or of its answer. A user is named as in OpenAI's APIs."""
+    """Stores no requests and no answers, so no request can refer to one. A user is named as in OpenAI's APIs."""
 
     keeps_answers = False
 

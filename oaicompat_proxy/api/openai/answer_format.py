@@ -1,6 +1,6 @@
 """The JSON that a request to one of OpenAI's APIs wants as the answer's text.
 
-Source: `api/openai/PROTOCOL.md`, "Chat request"; OpenAI's words for a schema that it does not take.
+Source: `api/openai/PROTOCOL.md`, "Chat request"; OpenAI's error for an invalid schema.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ MAX_QUOTED = 64
 
 
 def find_format(wanted: Any, described: Any, param: str) -> AnswerFormat | None:
-    """`wanted`: an object whose `type` names the format. `described`: the object with the schema and its name, which
-    stands at `param`.
+    """`wanted`: an object whose `type` names the format. `described`: the object with the schema and its name; `param`:
+    its place in the request.
     """
     kind = wanted.get("type") if isinstance(wanted, Mapping) else None
     if kind == "json_object":

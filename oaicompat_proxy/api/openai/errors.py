@@ -35,7 +35,7 @@ def type_of(error: ProxyError) -> str:
 
 
 def error_body(error: ProxyError, conversation: str = CONVERSATION) -> bytes:
-    """`{"error": {message, type, param, code}}`. `conversation`: the field that holds it."""
+    """`{"error": {message, type, param, code}}`. `conversation`: the API's field with the conversation."""
     return json_text.encode(
         {
             "error": {

@@ -1,4 +1,4 @@
-"""Headers of OpenAI's answers, beside those of errors.
+"""Headers of responses in OpenAI's form, without those that only errors have.
 
 Source: the headers that OpenAI's API sends; durations are written as `20ms`, `1s` and `6m0s`.
 """
@@ -15,7 +15,7 @@ API_VERSION = "2020-10-01"
 """The one version that OpenAI's API has ever had."""
 
 REQUEST_ID, PROCESSING_MS, VERSION = map(istr, ("x-request-id", "openai-processing-ms", "openai-version"))
-"""Every answer carries them, so they are prepared for look-ups that ignore case."""
+"""Names as `istr`, aiohttp's case-insensitive strings: every answer has them, so they are converted once."""
 
 
 def answer_headers(request_id: str, milliseconds: int) -> Mapping[str, str]:

@@ -1,6 +1,6 @@
 """Reads pictures, sounds and files of a user's message: content parts to `Media`.
 
-Content by value is decoded once, to reject invalid base64 and to count its bytes, and is passed on as base64 text. The
+Content in the body is decoded once, to reject invalid base64 and to count bytes, and is passed on as base64 text. The
 media type of a data URL is passed on without its parameters (`;charset=…`). The `detail` of a picture is ignored,
 because agents' gateways have no field for it.
 
@@ -26,7 +26,7 @@ MAX_ESCAPES = 100_000
 """Percent signs in one data URL. Decoding them is slow, and clients send large content as base64."""
 
 AUDIO_TYPES = {"mp3": "audio/mpeg", "m4a": "audio/mp4", "pcm16": "audio/L16"}
-"""Formats whose media type has another name."""
+"""Media types that are not `audio/` and the format's name."""
 
 _DATA_SCHEME = "data:"
 _WHITE_SPACE = b" \t\n\r\x0b\x0c"
@@ -40,7 +40,7 @@ class _Content(NamedTuple):
 
 
 class MediaReader:
-    """Reads the parts of one request. `limit`: bytes of all content by value, decoded."""
+    """Reads the parts of one request. `limit`: decoded bytes of all content in the body."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -58,7 +58,7 @@ class MediaReader:
         return _READERS[kind](self, part[kind], f"{path}.{kind}")
 
     def read_input(self, part: Mapping[str, Any], path: str) -> Media:
-        """The same for a part of the Responses API, whose fields stand beside its type."""
+        """`read` for a part of the Responses API, whose fields are members of the part itself."""
         if part["type"] == "input_audio":
             return self._read_audio(part["input_audio"], f"{path}.input_audio")
         if part["type"] == "input_file":
@@ -128,7 +128,7 @@ class MediaReader:
             data += b"=" * (-len(data) % 4)
             self._count(len(data) // 4 * 3 - data[-2:].count(b"="), path)
             binascii.a2b_base64(data, strict_mode=True)
-        except ValueError as exc:  # binascii.Error is one; so is the complaint about non-ASCII text
+        except ValueError as exc:  # also binascii.Error and UnicodeEncodeError
             raise invalid_value(path, "expected base64-encoded data.") from exc
         return data.decode("ascii")
 

@@ -1,9 +1,9 @@
 """Bodies of the models endpoints.
 
-Source: OpenAI API description, `Model` and `ListModelsResponse`. What a model is has no place there; the fields for it
-are those that other servers have, since clients read them: OpenRouter's API reference (`GET /models`) for `name`,
+Source: OpenAI API description, `Model` and `ListModelsResponse`. OpenAI has no fields that describe a model, so these
+are the fields of other servers, which clients read: OpenRouter's API reference (`GET /models`) for `name`,
 `description`, `context_length`, `architecture`, `top_provider` and `supported_parameters`, vLLM's `ModelCard` for
-`max_model_len`. The README beside this module lists which clients read what.
+`max_model_len`. The README beside this module lists the clients that read each field.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TOOL_PARAMETERS = ("tools", "tool_choice", "parallel_tool_calls")
 
 
 def _model(model: Model, created: int, owner: str, endpoints: Sequence[str]) -> dict[str, object]:
-    """`name` and `description` are there in any case: strict readers of OpenRouter's form, such as Zed, demand them."""
+    """`name` and `description` are always present: strict readers of OpenRouter's form, such as Zed, require them."""
     return {
         "id": model.id,
         "object": "model",
@@ -32,7 +32,7 @@ def _model(model: Model, created: int, owner: str, endpoints: Sequence[str]) -> 
 
 
 def _known(info: ModelInfo) -> dict[str, object]:
-    """A field that nobody has told is left out: `null` breaks readers that expect a number."""
+    """The fields of known properties. Unknown ones are left out: `null` breaks readers that expect a number."""
     fields: dict[str, object] = {}
     if info.context_length is not None:
         fields |= {"context_length": info.context_length, "max_model_len": info.context_length}
@@ -53,7 +53,7 @@ def _limits(info: ModelInfo) -> dict[str, int]:
 
 
 def _architecture(inputs: Sequence[str]) -> dict[str, object]:
-    """An answer is text in each API."""
+    """The modalities: the output of every agent is text."""
     return {
         "modality": f"{'+'.join(inputs)}->text",
         "input_modalities": list(inputs),

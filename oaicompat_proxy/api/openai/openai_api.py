@@ -1,4 +1,4 @@
-"""What OpenAI's APIs share: errors, headers, and the fields that a masked recording shows."""
+"""The common base of OpenAI's APIs: errors, headers, and the fields that a masked recording shows."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .recorded_fields import RECORDED_FIELDS
 
 
 class OpenAiApi(UnkeptAnswers):
-    """Half of a `ClientApi`; each API adds its requests and answers. By default it has one route, keeps no answer, and
-    only an `Idempotency-Key` names a request.
+    """A partial `ClientApi`: each API adds its requests and answers. By default it has one endpoint, stores no answers,
+    and recognises repeated requests by their `Idempotency-Key` only.
     """
 
     has_tool_items = False

@@ -1,7 +1,7 @@
 """Parses `stream` and `stream_options`, for chat and for the older completions.
 
 Source: `api/openai/PROTOCOL.md`, "Chat request": `stream_options` is only legal with `stream: true`.
-`include_obfuscation` is accepted and has no effect: it pads events of the service, and this proxy pads none.
+`include_obfuscation` is accepted and has no effect: OpenAI's service pads its events by it, the proxy does not.
 """
 
 from __future__ import annotations

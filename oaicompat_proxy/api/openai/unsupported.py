@@ -1,7 +1,7 @@
 """Parameters of OpenAI's APIs that an agent run cannot fulfil.
 
-Each endpoint has a table: for each parameter the values that are rejected, and the error. Its other values ask for
-what every run does (`n: 1`, `logprobs: false`), so they are not passed on to the agent.
+Each endpoint has a table: for each parameter the rejected values, and the error. All other values mean what every run
+does anyway (`n: 1`, `logprobs: false`), so they are not passed on to the agent.
 
 Source: decision D3 (one run is one choice); codes as in `api/openai/PROTOCOL.md`, "Bad requests".
 """

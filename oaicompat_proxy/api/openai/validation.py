@@ -23,7 +23,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from ...core.errors import InvalidRequest
 
 MAX_QUOTED = 64
-"""Characters of a client's value that a message repeats: enough to recognise it, too few to leak it."""
+"""Characters of a client's value that an error message repeats."""
 
 _TAG = "|"
 _TYPE_TAGS: dict[type, str] = {str: "|string", list: "|array", dict: "|object"}
@@ -70,7 +70,7 @@ def check_text(size: int, limit: int, param: str) -> None:
 
 
 def by_json_type(*expected: str) -> Discriminator:
-    """For branches that differ in their JSON type, tagged `|string`, `|array`, `|object`."""
+    """For branches with different JSON types, tagged `|string`, `|array`, `|object`."""
     return Discriminator(
         lambda value: _TYPE_TAGS.get(type(value)),
         custom_error_type="json_type_mismatch",
@@ -79,7 +79,7 @@ def by_json_type(*expected: str) -> Discriminator:
 
 
 def by_field(field: str, *values: str) -> Discriminator:
-    """For objects whose `field` has their type, tagged `|<value>`."""
+    """For branches of objects with different values of `field`, tagged `|<value>`."""
     tags = {value: _TAG + value for value in values}
 
     def tag(value: Any) -> str | None:
@@ -94,7 +94,7 @@ def by_field(field: str, *values: str) -> Discriminator:
 
 
 def at_most(limit: int) -> BeforeValidator:
-    """A bound for objects with free keys, checked before their values are."""
+    """Bounds the members of an object with any keys; checked before the values."""
 
     def count(value: Any) -> Any:
         if isinstance(value, dict) and len(value) > limit:
@@ -192,7 +192,7 @@ def _invalid_word(path: str, value: Any, quoted_words: str) -> InvalidRequest:
 
 
 def _read_range(path: str, error: ErrorDetails, *, bound: str, code: str, sign: str) -> InvalidRequest:
-    """`bound` is pydantic's word for it; a bound written as float is the bound of a decimal."""
+    """`bound`: pydantic's name for the limit. A limit written as a float is the limit of a decimal."""
     limit = error["ctx"][bound]
     kind = "decimal" if isinstance(limit, float) else "integer"
     wording = code.replace("max", "maximum").replace("min", "minimum").replace("_", " ")

@@ -1,4 +1,4 @@
-"""Chat Completions as the server knows it."""
+"""The `ClientApi` of Chat Completions."""
 
 from __future__ import annotations
 

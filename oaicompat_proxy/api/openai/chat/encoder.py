@@ -36,7 +36,7 @@ REASONING_FIELDS = {
     "both": ("reasoning_content", "reasoning"),
     "none": (),
 }
-"""Fields for reasoning, by setting: OpenAI's chat has none, so every server chose its own."""
+"""Fields for reasoning, by setting. OpenAI's chat has none, and servers use different ones."""
 
 FINISH_REASONS = {
     FinishReason.STOP: "stop",
@@ -45,7 +45,7 @@ FINISH_REASONS = {
     FinishReason.CONTENT_FILTER: "content_filter",
 }
 LEGACY_FINISH_REASONS = {**FINISH_REASONS, FinishReason.TOOL_CALLS: "function_call"}
-"""For a client that declared `functions`, which knows no tools."""
+"""For a client that declared the older `functions`."""
 
 _ROLE = {
     with_text: b'{"role":"assistant","content":%b,"refusal":null}' % content
@@ -87,10 +87,10 @@ class ChunkEncoder:
         answer_id, created, model = envelope
         shared = {"id": answer_id, "object": "chat.completion.chunk", "created": created, "model": model}
         self._text_start = b"data: %b%b%b" % (json_text.encode(shared)[:-1], _DELTA, _CONTENT)
-        """The bytes before a piece of content. Those before any other delta begin it: one copy is kept for a stream."""
+        """The bytes before a piece of content; they begin with the bytes before any other delta."""
         self._open_end, self._text_end, self._last_end = _ENDS[include_usage]
         self._reasoning_chunk = -1
-        """The number of the last chunk with reasoning, so that other chunks need not reset a flag."""
+        """The number of the last chunk with reasoning; unlike a flag, no other chunk has to reset it."""
 
     def encode(self, part: Part) -> bytes:
         """The chunks of one part; empty if this stream does not show it."""
@@ -99,7 +99,7 @@ class ChunkEncoder:
             self.chunks += len(texts)
             if len(texts) == 1:
                 return start + texts[0] + end
-            return (end + start).join([start + texts[0], *texts[1:-1], texts[-1] + end])  # spares two copies of all
+            return (end + start).join([start + texts[0], *texts[1:-1], texts[-1] + end])  # avoids copying the result
         if type(part) is TextPart:
             self.chunks += 1
             return self._text_start + json_text.encode(part.text)[1:-1] + self._text_end

@@ -96,7 +96,7 @@ def _other_parameters(chat: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in parameters.items() if key not in TOOL_PARAMETERS or value != []}
 
 
-# Messages. The schema has checked them, so an index or key error would be a bug of the schema.
+# Messages have passed the schema: an IndexError or KeyError here would be a bug of the schema.
 
 
 def _build_messages(messages: list[dict[str, Any]], media: MediaReader) -> tuple[Message, ...]:

@@ -21,9 +21,9 @@ _WITHOUT_EFFECT = (None, "none", "auto")
 
 
 def parse_tool_names(body: Mapping[str, Any]) -> frozenset[str]:
-    """The names that the agent may call in the client's name. `body` has been checked.
+    """The names of the client's tools that the agent may call. `body` has been checked.
 
-    Raises InvalidRequest for a choice that names what was not declared, or that has nothing to choose from.
+    Raises InvalidRequest for a choice that names an undeclared tool, or for a choice without tools.
     """
     if _PARAMETERS.isdisjoint(body):
         return _NONE

@@ -1,4 +1,4 @@
-"""Checks that tool calls and their results belong together; the service rejects a conversation in which they do not.
+"""Checks that each tool call has a result and each result a call; OpenAI's service rejects other conversations.
 
 Every id in an assistant's `tool_calls` must be answered by a `tool` message before the next message of
 another role, and every `tool` message must answer such a call. The older `function_call` and `function`
@@ -23,7 +23,7 @@ MAX_LISTED = 16
 def check_pairing(messages: Iterable[Message]) -> None:
     """Raises InvalidRequest for the first call without result or result without call.
 
-    The error of a call without result names the message that follows in its place, or the call's own if none follows.
+    The error of a call without result names the message after the call, or the call's own if it is the last one.
     """
     called: dict[str, None] = {}
     waiting: dict[str, None] = {}

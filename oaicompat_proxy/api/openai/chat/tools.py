@@ -48,7 +48,7 @@ def _arguments_schema(declaration: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _exact_schemas(exact: Mapping[str, JsonText]) -> dict[str, JsonText]:
-    """By the functions' names, where a function holds a number that no Python value does."""
+    """The exact schemas of functions, by name."""
     functions = list(map(_members, read_items(exact["functions"].text))) if "functions" in exact else []
     for tool in map(_members, read_items(exact["tools"].text)) if "tools" in exact else ():
         if "function" in tool:

@@ -1,4 +1,4 @@
-"""The older completions as the server knows them."""
+"""The `ClientApi` of the older completions endpoint."""
 
 from __future__ import annotations
 

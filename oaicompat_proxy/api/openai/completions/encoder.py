@@ -28,7 +28,7 @@ FINISH_REASONS = {
     FinishReason.TOOL_CALLS: "stop",
     FinishReason.CONTENT_FILTER: "content_filter",
 }
-"""This endpoint has no tool calls."""
+"""By reason. The endpoint has no tool calls, so they end with `stop`."""
 
 
 def _choice(text: str, finish_reason: str | None) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class CompletionEncoder:
         return error_ending(error)
 
     def ping(self) -> bytes:
-        """A keep-alive: a piece of text that is empty, and that is not counted."""
+        """A keep-alive: an event with empty text, which `chunks` does not count."""
         return self._encode([_choice("", None)])
 
     def _event(self, choices: list[dict[str, Any]], usage: UsageTotals | None = None) -> bytes:

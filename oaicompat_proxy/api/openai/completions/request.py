@@ -1,7 +1,7 @@
 """Parses a request of the older completions endpoint: one prompt, which an agent answers with one text.
 
-Source: `api/openai/PROTOCOL.md`, "Completions". A prompt is one string (or an array of one); the service's other forms
-(several prompts, token numbers) have no meaning for an agent, and neither has an absent prompt.
+Source: `api/openai/PROTOCOL.md`, "Completions". A prompt is one string, or an array with one string. OpenAI's other
+forms (several prompts, token numbers, no prompt) have no meaning for an agent.
 """
 
 from __future__ import annotations

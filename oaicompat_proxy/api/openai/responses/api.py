@@ -1,4 +1,4 @@
-"""The Responses API as the server knows it."""
+"""The `ClientApi` of the Responses API."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ class ResponsesApi(OpenAiApi):
         return RetryRules(read_retry_key)
 
     def keeping_of(self, body: ParsedBody, settings: ApiSettings) -> Keeping:
-        """Of an answer that is stored by default only the end is: a shared answer doubles the cost of a delta."""
+        """`store: true` and `background` keep the events, too, which doubles the cost of a delta. By default only the
+        complete answer is stored.
+        """
         members = body.members
         if settings.responses != "stored" or members.get("store") is False:
             return Keeping()
@@ -126,11 +128,11 @@ class ResponsesApi(OpenAiApi):
 
 
 UNBOUNDED = 1 << 40
-"""For answers that are encoded again: their recordings bound them."""
+"""The limit of an answer that is encoded again from a recording, whose size is bounded."""
 
 
 def _echo(form: Form) -> bytes:
-    """A masked recording has a text in place of it."""
+    """The request's fields in the form. A masked recording has a text in their place, which counts as none."""
     echo = form.get("echo")
     return encode_echo(echo if isinstance(echo, dict) else {})
 

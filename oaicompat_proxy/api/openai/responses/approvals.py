@@ -1,7 +1,7 @@
-"""A tool that waits for a human, as an approval request, and the client's response to it.
+"""Approval requests for tools that wait for a human, and the client's responses to them.
 
-The id of the request holds the token of the call that asks a chat client the same (`confirm_tool_call`), so the
-response is checked in the same way.
+In chat the same question is a call of `confirm_tool_call`. The id of an approval request contains the id of this call,
+so the response is checked in the same way.
 
 Source: OpenAI API description, `MCPApprovalRequest`, `MCPApprovalResponse`.
 """
@@ -35,7 +35,7 @@ def approval_reply(response: Mapping[str, Any]) -> str:
 
 @readonly
 class Approval:
-    """A tool of the agent's that the client lets run."""
+    """The client's approval of one tool call of the agent. `arguments`: JSON text."""
 
     request_id: str
     tool: str
@@ -43,7 +43,7 @@ class Approval:
 
 
 def find_approval(items: str | Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
-    """The members of a form for the tool that a checked input approves; empty if its last item is no approval."""
+    """The members of a form for an approval; empty if the last item approves nothing. `items`: the checked `input`."""
     if isinstance(items, str):
         return {}
     last = items[-1]

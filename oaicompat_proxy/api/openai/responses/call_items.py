@@ -83,7 +83,7 @@ class CustomCallItem(FunctionCallItem):
 
 
 class ApprovalRequest:
-    """A tool of the agent's that waits for a human. The item is made when the question is complete."""
+    """Collects the question about a tool that waits for a human; the item is made when the question is complete."""
 
     def __init__(self, token: str) -> None:
         """`token`: the unique part of the id of the confirmation call; the client's answer repeats it."""
@@ -102,7 +102,7 @@ class ApprovalRequestItem(Item):
     prefix = "mcpr"
 
     def __init__(self, index: int, token: str, server_label: str, question: str) -> None:
-        """`question`: JSON with the names `tool` and `arguments`."""
+        """`question`: JSON text of an object with `tool` and `arguments`."""
         super().__init__(index, "")
         self.id = f"{self.prefix}_{token}"
         asked = json.loads(question)
@@ -135,11 +135,11 @@ class AgentCallItem(Item):
     def __init__(
         self, index: int, answer: str, call: AgentToolCalled, server_label: str, approval: Approval | None = None
     ) -> None:
-        """`approval`: the client let the tool run, in the request of this answer."""
+        """`approval`: the client's approval of this call, in the request of this answer."""
         super().__init__(index, answer)
         label = f"{server_label}/{call.agent}" if call.agent else server_label
         arguments = call.arguments or NO_ARGUMENTS
-        if approval is not None and arguments == NO_ARGUMENTS:  # a gateway goes on without repeating them
+        if approval is not None and arguments == NO_ARGUMENTS:  # a gateway may not repeat them after an approval
             arguments = approval.arguments
         self._arguments = json_text.encode(arguments)
         self._approval = b"null" if approval is None else json_text.encode(approval.request_id)
@@ -163,7 +163,7 @@ class AgentCallItem(Item):
         return [Event("response.mcp_call.failed", self.place), self._done(item)]
 
     def close(self, status: Status) -> list[Event]:
-        """Closes a call without a result: how it ended is unknown."""
+        """Closes a call whose result is unknown."""
         return [self._done(self._item(b"incomplete"))]
 
     def idle(self) -> Event:

@@ -9,11 +9,11 @@ from ....core.message import Block, Text
 from ..media import MediaReader
 
 _TEXT_FIELDS = {"input_text": "text", "output_text": "text", "refusal": "refusal"}
-"""Which field of a content part holds its text; the other parts are media."""
+"""The field with the text of a content part, by its type; parts of other types are media."""
 
 
 def build_blocks(content: str | list[Mapping[str, Any]] | None, path: str, media: MediaReader) -> tuple[Block, ...]:
-    """`content` has been checked and stands at `path`. Raises InvalidRequest for media that cannot be read."""
+    """`content`: checked. `path`: its place in the request. Raises InvalidRequest for invalid media."""
     if content is None:
         return ()
     if isinstance(content, str):

@@ -1,10 +1,10 @@
-"""Input items → the messages of a conversation, as a chat request with the same conversation has them.
+"""Converts input items into the messages of a conversation, as a chat request with the same conversation has them.
 
-What the assistant said and called between two things of the client's is one message, whatever items came beside it:
-reasoning, and the calls that the agent ran itself, are not shown to it again. A tool's result stands behind the message
-with its call, also where the client has put something between them.
+All text and calls of the assistant between two messages of the client become one message. Reasoning items and calls
+that the agent ran itself are left out. A tool's result follows the message with its call, also if the client has put
+other items between them.
 
-Source: OpenAI API description, `InputItem`; the service's words for calls and outputs that do not belong together.
+Source: OpenAI API description, `InputItem`; the service's errors for calls without outputs and outputs without calls.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ Item = Mapping[str, Any]
 
 
 class _Answer:
-    """What the assistant said between two messages of the client's, and the results of its calls."""
+    """The assistant's text and calls between two messages of the client, and the results of these calls."""
 
     def __init__(self) -> None:
         self.blocks: list[Block] = []
         self.calls: list[ToolCall] = []
         self.results: list[Message] = []
         self.exists = False
-        """Whether the agent is shown any of it."""
+        """Whether it has text or calls; an approval request alone is not shown to the agent."""
 
     def messages(self) -> list[Message]:
         if not self.exists:
@@ -42,8 +42,8 @@ class _Answer:
 
 
 class Conversation:
-    """Converts items in their order. `earlier`: how many come from what is stored and not from the request; `source`:
-    the parameter that named them.
+    """Converts items in their order. `earlier`: the number of first items that were stored, not sent; `source`: the
+    parameter that named them.
     """
 
     def __init__(self, media: MediaReader, *, earlier: int = 0, source: str = "previous_response_id") -> None:
@@ -51,7 +51,7 @@ class Conversation:
         self._earlier = earlier
         self._source = source
         self._known: tuple[_Answer, int, int] | None = None
-        """The answer with which the earlier items end, its blocks, and its calls."""
+        """The answer with which the earlier items end, and the numbers of its blocks and its calls."""
         # state
         self._entries: list[Message | _Answer] = []
         self._answer: _Answer | None = None
@@ -94,7 +94,7 @@ class Conversation:
 
     @property
     def goes_on(self) -> bool:
-        """Whether the earlier items end with an answer, and the request adds nothing that an assistant said."""
+        """Whether the earlier items end with an answer, and the request adds nothing of the assistant."""
         answers = [entry for entry in self._entries if isinstance(entry, _Answer) and entry.exists]
         last = answers[-1] if answers else None
         return last is not None and self._known == (last, len(last.blocks), len(last.calls))
@@ -183,9 +183,9 @@ def build_messages(
     earlier: int = 0,
     source: str = "previous_response_id",
 ) -> tuple[tuple[Message, ...], bool]:
-    """The messages, and whether they go on from the answer with which the earlier items end.
+    """The messages, and whether they continue the answer with which the earlier items end.
 
-    `items`: the checked `input`, behind `earlier` items that are stored. Raises InvalidRequest, NotFound.
+    `items`: the checked `input`, of which the first `earlier` items were stored. Raises InvalidRequest, NotFound.
     """
     first = (Message("system", (Text(instructions),)),) if instructions else ()
     if isinstance(items, str):
@@ -202,7 +202,7 @@ def _duplicate(call_id: str, path: str) -> InvalidRequest:
 
 
 def _question_arguments(asked: Item) -> str:
-    """The arguments of the call that asks, as a chat client has them."""
+    """The arguments of the call of CONFIRM_TOOL, as JSON text."""
     text = asked.get("arguments") or "{}"
     try:
         arguments = json.loads(text)
@@ -221,4 +221,4 @@ _HANDLERS: Mapping[str, Callable[[Conversation, Item, str], None]] = {
     "mcp_approval_response": Conversation._add_approval_response,
     "item_reference": Conversation._refuse_reference,
 }
-"""Items of other types are not shown to the agent."""
+"""By type. Items of other types are not shown to the agent."""

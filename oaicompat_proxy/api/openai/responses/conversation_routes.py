@@ -1,6 +1,6 @@
-"""The routes of conversations: each reads one stored entry, and some change it.
+"""The routes of conversations: each reads one stored conversation, and some change it.
 
-An id that is unknown, that has expired, and that of another caller have the same error.
+Unknown ids, expired ids and ids of other callers have the same error.
 
 Source: OpenAI API description, `/conversations` and its sub-paths.
 """
@@ -37,7 +37,7 @@ def _body_of(request: RouteRequest) -> dict[str, Any]:
 
 
 def _find_names(request: RouteRequest) -> frozenset[str]:
-    """The conversation of the path, and what the items of the body refer to. Raises InvalidRequest."""
+    """Names of stored entries: the path's conversation, and references of the body's items. Raises InvalidRequest."""
     body = _body_of(request) if request.body else {}
     references = find_references({"input": body.get("items")})
     return references | {request.path["id"]} if "id" in request.path else references

@@ -1,6 +1,6 @@
 """The parts of an answer → the events of a Responses stream.
 
-Source: OpenAI API description, `ResponseStreamEvent`; the order and the fields that official clients hold streams to.
+Source: OpenAI API description, `ResponseStreamEvent`; order and fields as the official clients require them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ResponseEncoder:
     """Encodes one stream: `encode` each part, then `end` or `fail` once."""
 
     def __init__(self, envelope: Envelope, *, echo: bytes, options: OutputOptions, max_answer: int) -> None:
-        """`echo`: as `encode_echo` made it. `max_answer`: characters of the answer at most, since all are held."""
+        """`echo`: from `encode_echo`. `max_answer`: characters of the answer, which is buffered until its end."""
         self._response = ResponseObject(envelope, echo)
         self.id = envelope.id
         self.output = Output(envelope.id.partition("_")[2], options)
@@ -50,9 +50,9 @@ class ResponseEncoder:
         return self._encode_all(self.output.take(part))
 
     def ping(self) -> bytes:
-        """A keep-alive of the kind that every client knows: an event that changes nothing and is not counted.
+        """A keep-alive: a normal event that changes nothing, such as an empty delta; `chunks` does not count it.
 
-        It has the number of the event before it, since a stream that is replayed has no keep-alives.
+        It repeats the number of the previous event, because a replayed stream has no keep-alives.
         """
         event = self.output.idle() or self._lifecycle("in_progress", Outcome("in_progress", self.output.encode()))
         return encode_event(event, max(self.chunks - 1, 0))
@@ -68,7 +68,7 @@ class ResponseEncoder:
         return self._response.encode(finished(self.output, self._usage))
 
     def fail(self, error: ProxyError) -> bytes:
-        """`error`, at which official clients raise, and `response.failed`, which others wait for."""
+        """The event `error`, on which official clients raise, and `response.failed`, for which other clients wait."""
         start = self._start() if not self.chunks else b""
         failure = Outcome("failed", self.output.encode(), error=encode_failure(error))
         return start + self._encode_all(
@@ -80,7 +80,7 @@ class ResponseEncoder:
         return self._encode_all([self._lifecycle(name, outcome) for name in ("created", "in_progress")])
 
     def _encode_text(self, text: str, deltas: list[bytes]) -> bytes:
-        """`deltas`: the pieces of the text, each as the inside of a JSON string. Counts by itself: one call less."""
+        """`deltas`: the pieces of the text, each as the inside of a JSON string. `_count` is inlined to save a call."""
         self._left -= len(text)
         if self._left < 0:
             raise UpstreamAnswerTooLong(_TOO_LONG)
@@ -95,7 +95,7 @@ class ResponseEncoder:
         return opening + message.deltas.encode(number, deltas)
 
     def _count(self, size: int) -> None:
-        """The whole answer is held until its end, which repeats it."""
+        """Counts characters: the whole answer is buffered, because the terminal event repeats it."""
         self._left -= size
         if self._left < 0:
             raise UpstreamAnswerTooLong(_TOO_LONG)
@@ -110,7 +110,7 @@ class ResponseEncoder:
 
 
 def encode_lost_end(body: bytes, error: ProxyError, number: int) -> bytes:
-    """The end of a stream whose last events are lost. `body`: as it was stored last. `number`: of the first event."""
+    """Last events for a stream whose own were lost. `body`: the last stored response. `number`: of the first event."""
     response = failed_body(body, error, b"")
     status = orjson.loads(response)["status"]
     ending = status if status in ("completed", "incomplete") else "failed"
@@ -122,7 +122,7 @@ def encode_lost_end(body: bytes, error: ProxyError, number: int) -> bytes:
 
 
 def finished(output: Output, usage: UsageTotals | None) -> Outcome:
-    """Of an answer that has its end."""
+    """The outcome of an answer after AnswerFinished."""
     reason = output.incomplete_reason
     if reason is None:
         return Outcome("completed", output.encode(), encode_usage(usage))

@@ -1,4 +1,4 @@
-"""What a response that failed says of its failure.
+"""Encodes the failure of a response.
 
 Source: OpenAI API description, `ResponseError`, whose codes are a fixed list; the nested `error` event as recorded.
 """
@@ -11,22 +11,22 @@ from ..errors import type_of
 
 
 def encode_error(error: ProxyError) -> bytes:
-    """For the `error` event."""
+    """The `error` member of an `error` event."""
     return json_text.encode(
         {"type": type_of(error), "code": error.code, "message": error.message, "param": error.param}
     )
 
 
 def encode_failure(error: ProxyError) -> bytes:
-    """For the `error` of a response."""
+    """The `error` member of a response object."""
     return json_text.encode({"code": failure_code(error), "message": error.message})
 
 
 def failure_code(error: ProxyError) -> str:
-    """One of the codes that the service has.
+    """One of the codes of OpenAI's service.
 
-    `invalid_prompt` also stands for a failure after which the same request must not be sent again: it is the one code
-    at which Codex shows the message and does not run the agent six times.
+    `invalid_prompt` also stands for failures after which the request must not be repeated: it is the only code on which
+    Codex shows the message and does not run the agent six times.
     """
     if isinstance(error, (RateLimited, AgentRateLimited)):
         return "rate_limit_exceeded"

@@ -1,6 +1,6 @@
 """Server-sent events of a Responses stream, as bytes.
 
-The event's name stands in front and again as `type` inside of the data, followed by its `sequence_number`.
+The event's name is in the `event:` line and as `type` in the data, followed by `sequence_number`.
 
 Source: OpenAI API description, `ResponseStreamEvent`.
 """
@@ -20,7 +20,7 @@ _END = b'"}\n\n'
 class Event(NamedTuple):
     type: str
     fields: bytes
-    """The members behind `sequence_number`, as JSON without braces."""
+    """The members after `sequence_number`, as JSON without braces."""
 
 
 def encode_event(event: Event, number: int) -> bytes:
@@ -29,7 +29,7 @@ def encode_event(event: Event, number: int) -> bytes:
 
 
 class DeltaFrames:
-    """The deltas of one content part. Everything but the numbers and the texts is encoded once."""
+    """Encodes the deltas of one content part. Only numbers and texts differ; the other bytes are made once."""
 
     __slots__ = ("_base", "_between", "_first", "_numbers", "_start")
 
@@ -60,7 +60,7 @@ class DeltaFrames:
         return b"".join(pieces)
 
     def _count_from(self, number: int) -> int:
-        """Returns the number's last three digits; what stands in front of them is part of what all deltas share."""
+        """Returns the number's last three digits; the digits before them become part of the shared bytes."""
         thousands, low = divmod(number, _STEP)
         self._base = thousands * _STEP
         self._first = self._start + (b"%d" % thousands if thousands else b"")

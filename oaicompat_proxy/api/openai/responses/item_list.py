@@ -1,4 +1,4 @@
-"""Pages of items, and items of an input as a list of them shows these: each complete, and with an id.
+"""Lists of items, page by page; each input item in a list is complete and has an id.
 
 Source: OpenAI API description, `ResponseItemList`, `ConversationItemList`, and the parameters of both.
 """
@@ -34,7 +34,7 @@ _ID_PREFIXES = {
 
 
 def complete_item(item: Mapping[str, Any], suffix: str) -> dict[str, Any]:
-    """The item with all that a list shows of it. `suffix`: of its id, if it has none."""
+    """The item with all members that a list has. `suffix`: the end of its new id, if it has no id."""
     kind = type_of(item) or "message"
     complete = {**item, "type": kind, "id": item.get("id") or f"{_ID_PREFIXES.get(kind, 'item')}_{suffix}"}
     if kind in _STATUS_TYPES:
@@ -45,7 +45,7 @@ def complete_item(item: Mapping[str, Any], suffix: str) -> dict[str, Any]:
 
 
 def encode_page(items: Sequence[Mapping[str, Any]], query: Mapping[str, str]) -> bytes:
-    """The page of a list, whose items are ordered by age, that the query asks for. Raises InvalidRequest."""
+    """The requested page. `items`: the oldest first. `query`: `limit`, `order`, `after`. Raises InvalidRequest."""
     limit = _limit_of(query)
     ordered = list(items) if _order_of(query) == "asc" else list(reversed(items))
     first = _place_behind(ordered, query.get("after"))
@@ -53,7 +53,7 @@ def encode_page(items: Sequence[Mapping[str, Any]], query: Mapping[str, str]) ->
 
 
 def encode_whole(items: Sequence[Mapping[str, Any]], *, has_more: bool = False) -> bytes:
-    """All these items as a list. The ids of an empty one are empty, since the official types want texts."""
+    """All these items as a list object. In an empty list both ids are "", because the official types need strings."""
     return ascii_json.encode(
         {
             "object": "list",

@@ -75,7 +75,7 @@ class MessageItem(Item):
         return [self._delta(json_text.encode(text))]
 
     def cite(self, citations: tuple[UrlCitation, ...]) -> list[Event]:
-        """Positions count from the beginning of this item; the source of an earlier item gets position 0."""
+        """Positions count from the beginning of this item; a citation of an earlier item's text gets position 0."""
         return list(map(self._annotate, citations))
 
     def close(self, status: Status) -> list[Event]:
@@ -131,7 +131,7 @@ class ReasoningItem(Item):
     _text_event = "response.reasoning_summary_text"
 
     def __init__(self, index: int, answer: str, token: str = "") -> None:
-        """`token`: finds the session again in the client's next request, which brings the item back."""
+        """`token`: the session's token. The client's next request sends the item back, and so finds the session."""
         super().__init__(index, answer)
         self._part_place = b'%b,"%b":0' % (self.place, self._index_name)
         self._token = b',"encrypted_content":%b' % json_text.encode(token) if token else b""
@@ -182,7 +182,7 @@ class RawReasoningItem(ReasoningItem):
 
 
 class TokenItem(ReasoningItem):
-    """Reasoning without words, which only brings the token."""
+    """An empty reasoning item, which only carries the token."""
 
     def open(self) -> list[Event]:
         return [self._added(self._item(b""))]

@@ -1,7 +1,7 @@
 """The parts of an answer → its output items, one after another, and their events.
 
-Text, reasoning and the client's calls follow each other. Only the calls that the agent runs itself may be open beside
-them. A call of the client's stays open until the next call or the end: no earlier part says that it is complete.
+Text, reasoning and the client's calls follow each other. Only calls that the agent runs itself may be open at the same
+time. A call for the client stays open until the next call or the end, because no earlier part marks its end.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .frames import Event
 from .items import Item, MessageItem, RawReasoningItem, ReasoningItem, Status, TokenItem
 
 INCOMPLETE = {FinishReason.LENGTH: "max_output_tokens", FinishReason.CONTENT_FILTER: "content_filter"}
-"""The words of `incomplete_details` for an answer that was cut."""
+"""The `reason` in `incomplete_details` of an answer that was cut."""
 
 
 @readonly
@@ -41,22 +41,22 @@ class OutputOptions:
     """The label of the agent's own tools: the model as the client named it."""
     reasoning: Literal["summary", "text"] = "summary"
     custom_tools: frozenset[str] = frozenset()
-    """Tools of the client's that take free text."""
+    """The client's tools whose input is free text."""
     question_tool: str | None = None
     """Calls of this tool ask for an approval and are shown as approval requests."""
     token: str = ""
-    """What every reasoning item has as its `encrypted_content`. An answer that begins with another item has an empty
-    one in front.
+    """The `encrypted_content` of every reasoning item. An answer that begins with another item gets an empty reasoning
+    item in front.
     """
     approval: Approval | None = None
-    """The client's answer to such a request, which lets the agent's tool run."""
+    """The client's approval, in this request, of a tool call of the agent."""
 
 
 class Output:
-    """The items of one answer. `take` returns the events of a part."""
+    """The items of one answer. `take` adds a part and returns its events."""
 
     def __init__(self, answer: str, options: OutputOptions) -> None:
-        """`answer`: what makes the ids of the items unique."""
+        """`answer`: the part of the answer's id that makes the ids of its items unique."""
         self._answer = answer
         self._options = options
         # state
@@ -86,11 +86,11 @@ class Output:
         return events + self._open(self.message)
 
     def encode(self) -> bytes:
-        """The items that are closed, as JSON."""
+        """JSON of the closed items, separated by commas."""
         return b",".join([item.done for item in self._items if item.done])
 
     def entries(self) -> list[tuple[str, bytes]]:
-        """Id and JSON of each item that is closed."""
+        """Id and JSON of each closed item."""
         return [(item.id, item.done) for item in self._items if item.done]
 
     def idle(self) -> Event | None:

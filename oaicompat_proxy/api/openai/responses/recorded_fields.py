@@ -1,4 +1,4 @@
-"""What a masked recording shows of the answers to clients of the Responses API.
+"""The fields of answers of the Responses API that a masked recording shows.
 
 Source: OpenAI API description, `ResponseStreamEvent`, `Response`.
 """
@@ -58,7 +58,7 @@ _RESPONSE: Fields = {
     "background": None,
     "previous_response_id": ID,
 }
-"""The other fields that a response repeats of its request are masked; `background` is the first of them."""
+"""A response also repeats fields of its request. They are masked, beginning with `background`."""
 
 RECORDED_FIELDS = RecordedFields(
     event_names=(("type",),),

@@ -1,9 +1,9 @@
-"""A Responses request: the bytes of its body to an `AgentRequest`, or an error that names the field.
+"""Parses a Responses request: bytes to an `AgentRequest`, or an error that names the field.
 
-What a run cannot give is refused in OpenAI's words. Fields that the proxy does not use are passed on to the agent, and
-the response repeats those that OpenAI's does.
+Features that an agent run does not have are rejected in OpenAI's wording. Fields that the proxy does not use are passed
+on to the agent, and the response repeats the same fields as OpenAI's.
 
-Source: OpenAI API description, `CreateResponse`; the service's words for what it refuses.
+Source: OpenAI API description, `CreateResponse`; the service's errors.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _USED = frozenset(
 )
 _INCLUDED = "reasoning.encrypted_content"
 _OUTPUTS = frozenset({"message", "function_call_output", "custom_tool_call_output", "mcp_approval_response"})
-"""Items that are messages of their own; the others are counted as the parts of one."""
+"""Types of items that count as messages; other items count as content parts."""
 
 
 def parse(body: bytes, *, max_media: int, max_messages: int) -> AgentRequest:
@@ -48,8 +48,8 @@ def parse(body: bytes, *, max_media: int, max_messages: int) -> AgentRequest:
 
 
 def read(body: bytes, limits: RequestLimits) -> ParsedBody:
-    """Raises InvalidRequest for a body that is no JSON object, or one of too many values, or one that continues two
-    conversations: all before anything is looked up for it.
+    """Raises InvalidRequest for a body that is no JSON object, has too many values, or continues two conversations:
+    all before stored entries are read for it.
     """
     members = parse_json(body, max_values=limits.values)
     members.pop(EARLIER_ITEMS, None)
@@ -59,7 +59,7 @@ def read(body: bytes, limits: RequestLimits) -> ParsedBody:
 
 
 def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
-    """Raises InvalidRequest for any fault, and nothing but that, whatever the body holds."""
+    """Raises InvalidRequest for any error in the body; NotFound for a reference to an unknown item."""
     members, exact, size = body
     _check_counts(members, limits)
     check(RESPONSE, members)
@@ -126,7 +126,7 @@ def _check_one_conversation(members: dict[str, Any]) -> None:
 
 
 def _check_counts(members: dict[str, Any], limits: RequestLimits) -> None:
-    """Before the schema: the bounds are there to save that work."""
+    """Called before the schema is checked, to bound that work."""
     items, tools = members.get("input"), members.get("tools")
     if isinstance(tools, list) and len(tools) > limits.tools:
         raise array_above_max_length("tools", limits.tools, len(tools))

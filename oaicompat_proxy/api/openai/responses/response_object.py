@@ -1,4 +1,4 @@
-"""The `response` object: what the request asked for, said again, around what came of it.
+"""The `response` object: the request's fields, repeated, and the outcome.
 
 Source: OpenAI API description, `Response`; the fields that Open Responses (version 2026-04-24) requires, too.
 """
@@ -39,23 +39,23 @@ _DEFAULTS: Mapping[str, Any] = {
     "truncation": "disabled",
     "user": None,
 }
-"""What the service says of a field that the request did not have."""
+"""The service's values for fields that the request does not have."""
 
 _OPTIONAL = ("conversation", "prompt_cache_options", "prompt_cache_retention")
-"""Repeated where the request had them."""
+"""Fields that are repeated only if the request has them."""
 UNFINISHED = frozenset({"queued", "in_progress"})
-"""The states of a response that is still made."""
+"""The values of `status` before the end of a response."""
 
 _TOOL_DEFAULTS = {"name": None, "description": None, "parameters": None, "strict": None}
 
 
 def echo_of(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a request that its response repeats and that are not the defaults."""
+    """The fields of a request that its response repeats, unless they are absent or null."""
     return {name: body[name] for name in (*_DEFAULTS, *_OPTIONAL) if body.get(name) is not None}
 
 
 def encode_echo(given: Mapping[str, Any]) -> bytes:
-    """What the response repeats of a request, `given` by `echo_of`: members of an object, without its braces."""
+    """The fields that a response repeats of its request: JSON members without braces. `given`: from `echo_of`."""
     echo = {**_DEFAULTS, **given}
     if "tools" in given:
         echo["tools"] = [_TOOL_DEFAULTS | tool if tool.get("type") == "function" else tool for tool in given["tools"]]
@@ -70,7 +70,7 @@ def encode_echo(given: Mapping[str, Any]) -> bytes:
 
 @readonly
 class Outcome:
-    """How far a response has come, or what came of it. Bytes are JSON."""
+    """The state of a response, or its result. Bytes are JSON."""
 
     status: str
     output: bytes = b""
@@ -81,17 +81,17 @@ class Outcome:
 
 
 class ResponseObject:
-    """Writes the object as it is at some moment."""
+    """Encodes the response object of one answer with any outcome."""
 
     def __init__(self, envelope: Envelope, echo: bytes) -> None:
-        """`echo`: as `encode_echo` made it."""
+        """`echo`: from `encode_echo`."""
         answer_id, created, model = envelope
         shared = {"id": answer_id, "object": "response", "created_at": created, "model": model}
         self._start = json_text.encode(shared)[:-1]
         self._echo = echo
 
     def encode(self, outcome: Outcome) -> bytes:
-        """The time of the end is not known here, so it is null."""
+        """`completed_at` is null: the encoder has no clock."""
         ending = b'"error":%b,"incomplete_details":%b' % (outcome.error, outcome.incomplete_details)
         made = b'"output":[%b],"usage":%b' % (outcome.output, outcome.usage)
         words = (self._start, outcome.status.encode(), ending, made, self._echo)
@@ -99,7 +99,10 @@ class ResponseObject:
 
 
 def failed_body(body: bytes, error: ProxyError, output: bytes) -> bytes:
-    """The object of a response whose run ended before its answer did. `output`: the items that it has, as JSON."""
+    """The stored response `body`, with status `failed` or `cancelled` if it was unfinished.
+
+    `output`: its items so far, as JSON separated by commas; empty keeps those of `body`.
+    """
     made = json.loads(body)
     if made["status"] not in UNFINISHED:
         return body
@@ -113,7 +116,7 @@ def failed_body(body: bytes, error: ProxyError, output: bytes) -> bytes:
 
 
 def encode_usage(usage: UsageTotals | None) -> bytes:
-    """All counts are required: one that the agent does not tell is 0, since clients refuse a response without it."""
+    """All counts are required: unknown counts are 0, because clients reject a response without them."""
     if usage is None:
         usage = UsageTotals(0, 0, 0)
     return json_text.encode(

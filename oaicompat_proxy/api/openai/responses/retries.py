@@ -1,8 +1,8 @@
 """Recognises retries of one turn's request, for clients that name the turn.
 
-Codex posts a turn's request again after most failures, without an `Idempotency-Key`: `client_metadata.turn_id` is the
-same then. After a broken stream it appends the complete items to the input. A turn has further requests, with
-the outputs of the client's tools at the end of the input: these are no retries.
+Codex repeats a turn's request after most failures. It sends no `Idempotency-Key`, but `client_metadata.turn_id` stays
+the same. After a broken stream it appends the complete items to the input. Further requests of a turn end with outputs
+of the client's tools: these are no retries.
 
 Source: measured with Codex CLI 0.171.0.
 """
@@ -20,11 +20,13 @@ from ..schema.response_items import type_of
 
 _TURN_ID = b'"turn_id"'
 _OWN_ITEMS = frozenset({"reasoning", "mcp_call", "mcp_list_tools", "mcp_approval_request"})
-"""Types of the items that only an answer has. A call of the client's tool is not among them: the client runs it."""
+"""Types of items that only an answer has. Calls of the client's tools are not among them: outputs follow them."""
 
 
 def read_retry_key(body: bytes, headers: Mapping[str, str], max_values: int) -> RetryKey | None:
-    """The body without the items of a half answer, in a form that is equal for equal JSON; None without a turn id."""
+    """The body without the items of an incomplete answer, in a form that is equal for equal JSON; None without a turn
+    id.
+    """
     if _TURN_ID not in body:  # costs less than parsing
         return None
     try:
@@ -40,7 +42,7 @@ def read_retry_key(body: bytes, headers: Mapping[str, str], max_values: int) -> 
 
 
 def _without_half_answer(items: Any) -> Any:
-    """The input without the items at its end that an answer has."""
+    """The input without the items of an answer at its end."""
     if type(items) is not list:
         return items
     count = len(items)

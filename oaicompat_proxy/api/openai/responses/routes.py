@@ -1,9 +1,8 @@
 """The routes of the Responses API that run no agent.
 
-An id that is unknown, that has expired, and that of another caller have the same error.
+Unknown ids, expired ids and ids of other callers have the same error.
 
-Source: OpenAI API description, `/responses/{response_id}` and its sub-paths; the service's words for what it does not
-find.
+Source: OpenAI API description, `/responses/{response_id}` and its sub-paths; the service's errors for unknown ids.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from .stored import entry_names, input_id_suffix, input_name
 _Stored = Mapping[str, bytes]
 
 _DIGITS = 10
-"""A sequence number has fewer."""
+"""More digits than a sequence number has."""
 
 
 def _id_of(request: RouteRequest) -> str:
@@ -43,7 +42,7 @@ def _require(request: RouteRequest, stored: _Stored) -> str:
 
 
 def _retrieve(request: RouteRequest, stored: _Stored) -> RouteAnswer:
-    """The response as it is now, or with `stream=true` its events behind `starting_after`."""
+    """The response in its current state, or with `stream=true` its events after number `starting_after`."""
     body = stored[_require(request, stored)]
     if request.query.get("stream", "false").lower() not in ("true", "1"):
         return RouteAnswer(body)
@@ -67,7 +66,7 @@ def _delete(request: RouteRequest, stored: _Stored) -> RouteAnswer:
 
 
 def _cancel(request: RouteRequest, stored: _Stored) -> RouteAnswer:
-    """The run has been stopped; an answer that was complete stays so."""
+    """The response after its run was stopped (`stops`); a complete answer stays complete."""
     return RouteAnswer(stored[_require(request, stored)])
 
 

@@ -1,7 +1,6 @@
-"""The token by which a stateless client's next request finds its session again.
+"""The token by which the next request of a client with `store: false` finds its session again.
 
-It is the `encrypted_content` of reasoning items. Clients with `store: false` send the reasoning items of all earlier
-answers back, as they were.
+The token is the `encrypted_content` of reasoning items, which such clients send back unchanged.
 """
 
 from __future__ import annotations
@@ -12,11 +11,13 @@ from typing import Any
 from ..schema.response_items import type_of
 
 MAX_TOKEN = 256
-"""Characters of a token. OpenAI's own reasoning, which a client may bring along, has thousands."""
+"""Characters of a token. The `encrypted_content` of OpenAI's own service, which a client may send, has thousands."""
 
 
 def find_token(items: str | Sequence[Mapping[str, Any]]) -> str:
-    """The newest one, or what stands in its place; empty if there is none. `items`: the checked `input`."""
+    """The `encrypted_content` of the newest reasoning item, if it may be a token; else empty. `items`: the checked
+    `input`.
+    """
     for item in reversed(items if not isinstance(items, str) else ()):
         if type_of(item) == "reasoning":
             content = item.get("encrypted_content")

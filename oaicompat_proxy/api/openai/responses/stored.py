@@ -1,10 +1,9 @@
-"""What is stored of an answer for later requests: its input, a JSON array of items, and the response object.
+"""The stored entries of an answer for later requests: its input (a JSON array of items) and the response object.
 
-The id of an item holds that of its answer or of its conversation, so an item is found by these. An approval request,
-whose id holds something else, is stored under its own, too.
+The id of an item contains the id of its answer or conversation, so a reference to an item finds the entry. The id of an
+approval request does not, so an approval request is also stored under its own id.
 
-Source: OpenAI API description, `previous_response_id` and `ItemReferenceParam`;
-the service's words for what is unknown.
+Source: OpenAI API description, `previous_response_id` and `ItemReferenceParam`; the service's errors for unknown ids.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ EARLIER_ITEMS = " earlier"
 """Member of a body whose `input` begins with stored items: an `Earlier`. No client can send it."""
 
 MAX_STORED = 512 * 1024
-"""Bytes of an input, or of a response object, that is stored."""
+"""Bytes of the longest input, and of the longest response object, that is stored."""
 
 ANSWER_PREFIX = "resp_"
 APPROVAL_PREFIX = "mcpr_"
 _INPUT = "/input"
 _OF_INPUT = "in"
-"""Begins with a letter that no answer's id has."""
+"""Marks ids of input items. Ids of answers are hexadecimal, and `i` is no hexadecimal digit."""
 
 
 class Earlier(NamedTuple):
@@ -44,7 +43,7 @@ class Earlier(NamedTuple):
     source: str = "previous_response_id"
     """The parameter that named them."""
     point: str = ""
-    """The id of the answer with which they end; empty if something else was said since."""
+    """The id of the answer with which the items end; empty if the conversation changed after it."""
     version: int = 0
     """Of the conversation."""
     size: int = 0
@@ -52,7 +51,7 @@ class Earlier(NamedTuple):
 
 
 def conversation_name(members: Mapping[str, Any]) -> str:
-    """Of the conversation that a body names; empty if it names none. The body has not been checked."""
+    """The id of the conversation that a body names; empty if it names none. `members`: not checked yet."""
     conversation = members.get("conversation")
     if type(conversation) is dict:
         conversation = conversation.get("id")
@@ -60,7 +59,7 @@ def conversation_name(members: Mapping[str, Any]) -> str:
 
 
 def find_references(members: Mapping[str, Any]) -> frozenset[str]:
-    """The names under which that is stored what a body refers to. The body has not been checked."""
+    """The names of the stored entries that a body refers to. `members`: not checked yet."""
     names = {_name_of(item["id"]) for item in _references(members.get("input"))}
     previous = members.get("previous_response_id")
     if isinstance(previous, str):
@@ -71,7 +70,7 @@ def find_references(members: Mapping[str, Any]) -> frozenset[str]:
 
 
 def entry_names(answer_id: str) -> frozenset[str]:
-    """The names under which an answer is stored; its approval requests have names of their own."""
+    """The names of an answer's stored entries, without its approval requests."""
     return frozenset({answer_id, answer_id + _INPUT})
 
 
@@ -80,14 +79,14 @@ def input_name(answer_id: str) -> str:
 
 
 def input_id_suffix(answer_id: str, index: int) -> str:
-    """Of the id of an input item: says of which answer it is the input, as the id of an output item does."""
+    """The end of an input item's id; it contains the id of the answer, as the ids of output items do."""
     return f"{_OF_INPUT}{answer_id.removeprefix(ANSWER_PREFIX)}{index:04x}"
 
 
 def expand(body: ParsedBody, stored: Mapping[str, bytes]) -> ParsedBody:
-    """The body with the items that it refers to in place of the references. `stored`: what was found of the names.
+    """The body with stored items in place of its references. `stored`: the found entries of `find_references`.
 
-    Raises InvalidRequest for an answer that is not stored, and NotFound for an item.
+    Raises InvalidRequest for an answer that is not stored, and NotFound for an unknown item or conversation.
     """
     members, exact, size = body
     items = members.get("input")
@@ -123,13 +122,13 @@ def _behind(members: dict[str, Any], items: list[Any], earlier: Earlier) -> dict
     own = members.get("input")
     if isinstance(own, str):
         own = [{"role": "user", "content": own}]
-    if not isinstance(own, list):  # it is refused when the body is checked
+    if not isinstance(own, list):  # the schema rejects it later
         return members
     return {**members, "input": [*items, *own], EARLIER_ITEMS: earlier}
 
 
 def encode_input(members: Mapping[str, Any], size: int) -> bytes:
-    """The input of a checked body of this size as it is stored; nothing if it is too long or not to be stored."""
+    """The input of a checked body as a stored entry; empty if it is too long, or with `store: false`. `size`: bytes."""
     if size > MAX_STORED or members.get("store") is False:
         return b""
     items = members["input"]
@@ -137,7 +136,7 @@ def encode_input(members: Mapping[str, Any], size: int) -> bytes:
 
 
 def encode_change(members: Mapping[str, Any], earlier: Earlier, size: int) -> EntryChange | None:
-    """What a checked body of this size adds to the conversation that it names. Raises InvalidRequest."""
+    """The change of the conversation that a checked body names, if any. Raises InvalidRequest if it grows too big."""
     name = conversation_name(members)
     if not name:
         return None
@@ -149,7 +148,7 @@ def encode_change(members: Mapping[str, Any], earlier: Earlier, size: int) -> En
 def apply_change(
     change: EntryChange, stored: Mapping[str, bytes], answer_id: str, output: bytes
 ) -> Mapping[str, bytes]:
-    """The conversation with the input and the output of a request; nothing if it was deleted meanwhile.
+    """The conversation with a request's input and output added; empty if it was deleted meanwhile.
 
     `output`: the items as JSON, separated by commas. Raises UpstreamAnswerTooLong.
     """
@@ -192,7 +191,7 @@ def _name_of(item_id: str) -> str:
 
 
 def _items_of(name: str, encoded: bytes) -> list[Any]:
-    """Of an input, of the output of a response, or an approval request, which is an item by itself."""
+    """The items of a stored entry: of a conversation, an input, a response, or one approval request."""
     entry = orjson.loads(encoded)
     if name.startswith(PREFIX):
         return list(entry["items"])
@@ -203,7 +202,10 @@ def _items_of(name: str, encoded: bytes) -> list[Any]:
 
 
 def replace_references(items: list[Any], stored: Mapping[str, bytes], *, path: str = "input") -> tuple[list[Any], int]:
-    """Also how many bytes were put in. `path`: of the items in the body. Raises NotFound."""
+    """The items with stored items in place of references, and the bytes of the added items.
+
+    `path`: the place of `items` in the body. Raises NotFound.
+    """
     found = {item["id"]: item for name, encoded in stored.items() for item in _items_of(name, encoded)}
     sizes: dict[str, int] = {}
     replaced: list[Any] = []

@@ -1,9 +1,9 @@
-"""A conversation as it is stored: one entry of JSON with all of its items, changed as a whole.
+"""The stored form of a conversation: one JSON entry with all of its items, replaced as a whole.
 
-`point` is the answer with which the items end, as long as nothing was added or deleted behind it: the gateway session
-of that answer knows the conversation. `version` counts the changes of the items.
+`point` is the id of the answer with which the items end: the gateway session of this answer knows the conversation. It
+is empty after any other change. `version` counts the changes of the items.
 
-Source: OpenAI API description, `/conversations`; the service's words for what it does not find.
+Source: OpenAI API description, `/conversations`; the service's errors for unknown ids.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from .item_list import complete_item
 PREFIX = "conv_"
 
 ITEM_MARK = "cv"
-"""In the ids of the items that a conversation names: begins with a letter that no answer's id has."""
+"""Marks ids of items that belong to a conversation. Ids of answers are hexadecimal, and `v` is no hexadecimal digit."""
 
 INDEX_DIGITS = 4
-"""Of the number in the id of an item, at least."""
+"""Digits of the number in an item's id, at least."""
 
 MAX_CONVERSATION = 2 * 1024 * 1024
-"""Bytes of a conversation to which a request may add."""
+"""Bytes of a stored conversation, at most."""
 
 
 def new_conversation(conversation_id: str, created: int, metadata: Mapping[str, Any], items: Iterable[Any]) -> bytes:
@@ -59,7 +59,7 @@ def with_metadata(conversation: Mapping[str, Any], metadata: Mapping[str, Any]) 
 
 
 def with_items(conversation: Mapping[str, Any], items: Iterable[Any]) -> tuple[bytes, list[dict[str, Any]]]:
-    """The conversation with these items at its end, and the items as they stand there. Raises InvalidRequest."""
+    """The encoded conversation with these items at its end, and the completed items. Raises InvalidRequest."""
     conversation = {**conversation}
     added = _add(conversation, items)
     return _encode(conversation), added
@@ -74,7 +74,7 @@ def without_item(conversation: Mapping[str, Any], item_id: str) -> bytes:
 
 
 def with_turn(conversation: Mapping[str, Any], items: Iterable[Any], *, version: int, answer_id: str) -> bytes:
-    """The conversation with a request's input and output. `version`: that the request went on from."""
+    """The encoded conversation with a request's input and output. `version`: the one that the request has read."""
     is_next, conversation = conversation["version"] == version, {**conversation}
     _add(conversation, items)
     conversation["point"] = answer_id if is_next else ""
@@ -90,13 +90,13 @@ def find_item(conversation: Mapping[str, Any], item_id: str) -> Any:
 
 
 def encode_object(conversation: Mapping[str, Any]) -> bytes:
-    """As its clients see it."""
+    """The conversation as clients get it: without its items."""
     shown = {name: conversation[name] for name in ("id", "created_at", "metadata")}
     return ascii_json.encode({**shown, "object": "conversation"})
 
 
 def check_room(size: int) -> None:
-    """`size`: bytes of a conversation and of what is to be added. Raises InvalidRequest."""
+    """`size`: bytes of the conversation after the addition. Raises InvalidRequest if it is too large."""
     if size > MAX_CONVERSATION:
         raise InvalidRequest(
             f"The conversation would have more than the {MAX_CONVERSATION} bytes that this server stores of one. "
@@ -114,7 +114,7 @@ def _encode(conversation: Mapping[str, Any]) -> bytes:
 
 
 def _add(conversation: dict[str, Any], items: Iterable[Any]) -> list[dict[str, Any]]:
-    """Adds the items, each complete and with an id that no other one has."""
+    """Adds the items, completed and with unique ids; returns them."""
     known = {item["id"] for item in conversation["items"]}
     added = []
     for item in items:

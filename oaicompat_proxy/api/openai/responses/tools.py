@@ -1,7 +1,7 @@
-"""The tools that a client declares, and whether its choice among them makes sense.
+"""Finds the tools that the client runs, and checks its `tool_choice`.
 
 Decision D4: a function or custom tool that the client declares is the client's to run, unless it forbids all calls.
-Tools of other types are the service's own or those of servers; they are passed on.
+Tools of other types are run by OpenAI's service or by MCP servers; their declarations are passed on.
 
 Source: OpenAI API description, `FunctionTool`, `CustomToolParam`, `ToolChoiceParam`.
 """
@@ -24,7 +24,7 @@ _NONE: frozenset[str] = frozenset()
 
 
 def parse_tool_names(body: Mapping[str, Any]) -> frozenset[str]:
-    """The names that the agent may call in the client's name. `body` has been checked.
+    """The names of the client's tools that the agent may call. `body` has been checked.
 
     Raises InvalidRequest for a choice that names an undeclared tool, or for a choice without tools.
     """
@@ -39,7 +39,7 @@ def parse_tool_names(body: Mapping[str, Any]) -> frozenset[str]:
 
 
 def parse_tools(body: Mapping[str, Any], exact: Mapping[str, JsonText], tool_names: frozenset[str]) -> tuple[Tool, ...]:
-    """The declarations of `tool_names`. `exact`: the texts of parameters with numbers that no Python value holds."""
+    """The declarations of `tool_names`. `body` has been checked. `exact`: as in AgentRequest."""
     if not tool_names:
         return ()
     schemas = _exact_schemas(exact["tools"].text) if "tools" in exact else {}

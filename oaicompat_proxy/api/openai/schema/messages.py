@@ -1,11 +1,11 @@
 """The messages of a conversation as OpenAI documents them, as types that pydantic checks.
 
-Fields that the API does not know are let through, and so is whatever client libraries keep on echoed
-assistant messages (`annotations`, `audio`, `reasoning_content`, …) and `prompt_cache_breakpoint`. An
-optional field may be null, which means the same as absent.
+Unknown fields are accepted: client libraries send earlier answers back with `annotations`, `audio`,
+`reasoning_content`, … An optional field may be null, which means the same as absent.
 
-Kinder than the service where clients need it: what is empty may be left out (a system message's, an assistant's or
-a result's `content`, a call's `arguments`), results may hold pictures, sounds and files, sounds may be of any format.
+More tolerant than OpenAI's service where clients need it: empty fields may be left out (`content` of a system message,
+an assistant's or a result; `arguments` of a call), results may contain pictures, sounds and files, and sounds may have
+any format.
 
 Source: `api/openai/PROTOCOL.md`, "Messages".
 """
@@ -21,7 +21,7 @@ from ..validation import by_field, by_json_type
 
 _Item = TypeVar("_Item")
 Array = Annotated[list[_Item], Field(fail_fast=True)]
-"""Stops at the first bad item, so that a long list of bad items is no work."""
+"""Validation stops at the first invalid item, so a long list of invalid items costs little."""
 
 String = Annotated[str, Tag("|string")]
 

@@ -1,11 +1,10 @@
-"""The request bodies that OpenAI documents, as types that pydantic checks, and the two checkers.
+"""The request bodies that OpenAI documents, as types that pydantic checks, with a validator for each.
 
-Only what the API describes is written down; fields that it does not know are let through, for clients add
-their own. An optional field may be null, which means the same as absent. A bound written as float is the
-bound of a decimal.
+Unknown fields are accepted, because clients add their own. An optional field may be null, which means the same as
+absent. A bound written as a float is the bound of a decimal.
 
-The types are OpenAI's. Of its bounds there are only those that every model has: how many, how long, how large and
-which word its own service takes is no matter of the agent's, so such values are passed on.
+The types are OpenAI's. Of its bounds only those are checked that hold for every model. Others (numbers, lengths and
+words that OpenAI's own models accept) do not concern the agent, so such values are passed on.
 
 Source: `api/openai/PROTOCOL.md`, "Chat request" and "Completions".
 """
@@ -22,7 +21,7 @@ from .messages import AnyMessage, Array, String, TextContent
 from .tools import AnyTool, Function, FunctionCallChoice, JsonObject, TextFormat, ToolChoice
 
 MAX_BIASED_TOKENS = 1024
-"""The description has no limit; this keeps the list of faults in a hostile body short."""
+"""OpenAI's description has no limit; this one bounds the number of errors in a hostile body."""
 
 
 class JsonSchema(TypedDict, total=False):
@@ -88,19 +87,19 @@ Stop = Annotated[
 
 
 class Metadata(TypedDict, total=False):
-    """The proxy reads a session's name in it; the rest is the agent's affair."""
+    """The proxy reads the name of a session from it, and passes all members on."""
 
     session_id: str | None
 
 
 MAX_NAME = 256
-"""Characters of a name that is repeated in answers, logs and headers: the description has no limit."""
+"""Characters of a name that is repeated in answers, logs and headers; OpenAI's description has no limit."""
 
 EchoedName = Annotated[str, Field(max_length=MAX_NAME)]
 
 
 class Sampling(TypedDict, total=False):
-    """What both ways of completing share."""
+    """The fields that chat and completions share."""
 
     model: EchoedName | None
     stream: bool | None
@@ -118,7 +117,7 @@ class Sampling(TypedDict, total=False):
 
 
 class ChatBody(Sampling, total=False):
-    """`audio` and `moderation` are refused whatever they hold, so their insides are not described."""
+    """`audio` and `moderation` are rejected with any content, so their members have no types."""
 
     messages: Required[Annotated[Array[AnyMessage], Field(min_length=1)]]
     max_completion_tokens: int | None
@@ -153,7 +152,7 @@ Prompt = Annotated[
 
 
 class CompletionBody(Sampling, total=False):
-    """What an array of prompts may hold is for the builder to say: most of it cannot be run."""
+    """The items of an array of prompts are checked in `completions.request`: most forms cannot be run."""
 
     prompt: Required[Prompt]
     best_of: Annotated[int, Field(ge=0)] | None

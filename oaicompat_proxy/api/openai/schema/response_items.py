@@ -1,11 +1,11 @@
 """The input items of a Responses request, as types that pydantic checks.
 
-An item without `type` is a message if it has a `role`, and a reference to an item otherwise. Items that only OpenAI's
-own tools make are let through: an agent has no use for them. Fields that the API does not know are let through, too,
-and an optional field may be null, which means the same as absent.
+An item without `type` is a message if it has a `role`, else a reference to an item. Items of OpenAI's own tools are
+accepted and ignored. Unknown fields are accepted, too, and an optional field may be null, which means the same as
+absent.
 
-Kinder than the service where clients need it: an assistant's message may hold `input_text`, a call may lack its
-arguments and a result its output.
+More tolerant than OpenAI's service where clients need it: an assistant's message may contain `input_text`, a call may
+have no arguments and a result no output.
 
 Source: OpenAI's API description 2.3.0, `InputItem`; the types of the `openai` package 3.57.
 """
@@ -29,7 +29,7 @@ OTHER_TYPES = frozenset(
         *("mcp_call", "mcp_list_tools", "reasoning"),
     }
 )
-"""Items that are read and not shown to the agent: it knows what it did, and has none of the service's own tools."""
+"""Types of items that are not shown to the agent: its own actions, which it knows, and calls of OpenAI's own tools."""
 
 
 class InputText(TypedDict):
@@ -100,7 +100,7 @@ class PromptMessage(TypedDict, total=False):
 
 
 class OutputMessage(TypedDict, total=False):
-    """What the assistant said, as the client keeps it or wrote it itself."""
+    """A message of the assistant, from an earlier answer or written by the client."""
 
     content: OutputContent | None
 
@@ -127,7 +127,7 @@ class CustomToolCall(TypedDict, total=False):
 
 
 class ToolCallOutput(TypedDict, total=False):
-    """Of both kinds of call."""
+    """The output of a function call or of a custom tool call."""
 
     call_id: Required[str]
     output: InputContent | None
@@ -157,7 +157,7 @@ _TAGS = {**{word: f"|{word}" for word in _KNOWN_TYPES}, **dict.fromkeys(OTHER_TY
 
 
 def type_of(item: Any) -> str | None:
-    """The type of an input item, also where it is not said; None if it is no item."""
+    """The type of an input item, also if it has no `type`; None if the value is no item."""
     if type(item) is not dict:
         return None
     word = item.get("type")

@@ -1,7 +1,7 @@
 """The body of a Responses request as OpenAI documents it, as types that pydantic checks.
 
-Kept as in `requests`: unknown fields are let through, null is as good as absent, and only those bounds are checked
-that every model has. A tool of an unknown type is let through as well, since it asks nothing of an agent.
+As in `requests`, unknown fields are accepted, null means the same as absent, and only bounds that hold for every model
+are checked. A tool of an unknown type is accepted, too, because the agent does not have to call it.
 
 Source: OpenAI's API description 2.3.0, `CreateResponse`; the types of the `openai` package 3.57.
 """
@@ -29,7 +29,7 @@ Metadata = Annotated[
     ],
     at_most(MAX_METADATA),
 ]
-"""As the service bounds it, since the response repeats it: the official clients read texts there and nothing else."""
+"""With the service's bounds and only strings as values, because the response repeats it to the official clients."""
 
 
 class FunctionTool(TypedDict, total=False):
@@ -110,7 +110,7 @@ ToolChoice = Annotated[
 
 
 class JsonSchemaFormat(TypedDict, total=False):
-    """Flat, without the inner object that it has in chat."""
+    """In chat these members are in an inner object, `json_schema`."""
 
     type: Required[Literal["json_schema"]]
     name: Required[str]
@@ -152,9 +152,7 @@ Conversation = Annotated[String | Annotated[ConversationObject, Tag("|object")],
 
 
 class ResponseBody(TypedDict, total=False):
-    """`prompt`, `moderation` and the like are refused or passed on whatever they hold, so their insides are not
-    described.
-    """
+    """Fields such as `prompt` and `moderation` are rejected or passed on with any content, so they have no types."""
 
     model: EchoedName | None
     input: Required[Input]

@@ -15,7 +15,7 @@ from .messages import Array
 
 JsonObject = dict[str, Any]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
-"""The service has 64 of `A-Za-z0-9_-`, other models have others: that is for the agent to say."""
+"""OpenAI's service allows 64 of `A-Za-z0-9_-`, other models allow other names: the agent decides."""
 
 
 class Function(TypedDict, total=False):
