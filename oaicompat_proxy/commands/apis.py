@@ -1,4 +1,4 @@
-"""The option `--api`: which API of the proxy a command speaks."""
+"""The option `--api`: the API of the proxy that a command uses."""
 
 from __future__ import annotations
 

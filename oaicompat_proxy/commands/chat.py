@@ -94,7 +94,7 @@ class ChatSession:
             return None
 
     def _answer(self, runner: asyncio.Runner, client: aiohttp.ClientSession, *new_items: Item) -> None:
-        """Asks, and asks again while the agent calls tools. A failed exchange is not added to the conversation."""
+        """Sends the items, then results as long as the agent calls tools. A failed exchange is dropped."""
         answer, began = Answer(), time.monotonic()
         self._shown = ""
         body = self._api.request(self._model, [*self.items, *new_items])
@@ -119,7 +119,7 @@ class ChatSession:
         if results and None not in results:
             self._answer(runner, client, *(result for result in results if result is not None))
         elif results:
-            del self.items[before:]  # a call without its result cannot be sent back
+            del self.items[before:]  # the conversation must not contain a call without its result
 
     def _ask_result(self, call: ToolCall) -> Item | None:
         """The client's answer to the call; None at the end of the input."""

@@ -1,4 +1,4 @@
-"""Chat Completions, as the commands' client speaks it."""
+"""The client of Chat Completions for the commands."""
 
 from __future__ import annotations
 

@@ -21,22 +21,22 @@ OnPiece = Callable[[Literal["reasoning", "text", "tool"], str], None]
 """Receives each piece of the answer: a delta, or a tool that the agent ran itself."""
 
 Item = dict[str, Any]
-"""A message or an item, as a request holds it."""
+"""A message or an item of a request's body."""
 
 
 class AnswerError(Exception):
-    """The answer failed or broke off. The message is for people."""
+    """The answer failed or is incomplete. The message is for people."""
 
 
 @dataclass(slots=True)
 class ToolCall:
-    """A call that the client answers."""
+    """A tool call that the client has to answer."""
 
     id: str = ""
     name: str = ""
     arguments: str = ""
     asks_approval: bool = False
-    """A tool of the agent's waits for a person; the answer is yes or no."""
+    """The call of an agent's tool waits for approval; the answer is yes or no."""
 
 
 @dataclass(slots=True)
@@ -49,24 +49,24 @@ class Answer:
     tokens: int | None = None
     request_id: str = ""
     items: list[Item] = field(default_factory=list)
-    """The next request sends them back. Empty until the answer is complete."""
+    """The answer's items, which the next request sends back. Empty until the answer is complete."""
 
 
 class Api(Protocol):
-    """An API of the proxy, as its client knows it."""
+    """An API of the proxy, from the client's side."""
 
     @property
     def path(self) -> str:
-        """Behind the base address."""
+        """The path behind the base URL."""
 
     def request(self, model: str, items: Sequence[Item]) -> dict[str, Any]:
         """The body of a request for a stream."""
 
     def result(self, call: ToolCall, text: str) -> Item:
-        """What the next request holds as the result of the call."""
+        """The item of the next request that holds the call's result."""
 
     def approval(self, call: ToolCall, *, approve: bool) -> Item:
-        """What the next request holds as the answer to a call that asks for approval."""
+        """The item of the next request that approves or denies the call."""
 
     def read(self, data: bytes, answer: Answer, on_piece: OnPiece) -> bool:
         """Adds one event to the answer; returns whether it was the last one. Raises AnswerError."""
@@ -102,7 +102,7 @@ async def _read(content: aiohttp.StreamReader, api: Api, answer: Answer, on_piec
 
 
 def parse_event(data: bytes) -> dict[str, Any]:
-    """Raises AnswerError for what is no JSON object."""
+    """The JSON object of an event. Raises AnswerError for anything else."""
     try:
         event = json.loads(data)
     except ValueError:
@@ -113,7 +113,7 @@ def parse_event(data: bytes) -> dict[str, Any]:
 
 
 def error_text(error: Any) -> str:
-    """The words of an error object, for people."""
+    """The text of an error object, for people."""
     if not isinstance(error, dict):
         return str(error)
     kind = error.get("code", error.get("type"))
@@ -121,7 +121,7 @@ def error_text(error: Any) -> str:
 
 
 def status_text(status: int, body: bytes) -> str:
-    """What an answer with this status and body says, for people."""
+    """The text of an error response, for people."""
     try:
         return f"{status}: {error_text(json.loads(body)['error'])}"
     except (ValueError, TypeError, KeyError):

@@ -10,7 +10,7 @@ SHELLS = ("bash", "zsh", "fish")
 PROGRAM = "oaicompat-proxy"
 
 VARIABLE = "_" + f"{PROGRAM}-complete".replace("-", "_").upper()
-"""The variable by which the script asks the program, as click derives it from the program's name."""
+"""The environment variable by which the script calls the program; click derives it from the program's name."""
 
 
 @click.command("completion")

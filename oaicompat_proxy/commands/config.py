@@ -81,7 +81,7 @@ def _show_gateways(file: SettingsFile) -> None:
 
 
 def _show_model_info(file: SettingsFile, values: Mapping[str, Any], table: str = "", place: str = "") -> None:
-    """`table`, `place`: in front of the names of tables, and of their locations."""
+    """`table`, `place`: prefixes of the names of tables, and of their locations."""
     for model, info in values.get(MODEL_INFO, {}).items():
         click.echo(f"\n[{table}{MODEL_INFO}.{to_toml(model)}]")
         for name, value in info.known().items():

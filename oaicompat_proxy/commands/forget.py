@@ -14,7 +14,7 @@ from .client import MAX_ERROR, status_text
 from .url_option import BaseUrl, key_header, key_option
 
 TIMEOUT = 60.0
-"""Seconds for the whole answer: a file of some gigabytes is searched."""
+"""Seconds for the whole response: the proxy may search a file of some gigabytes."""
 
 
 @click.command("forget")
@@ -37,7 +37,7 @@ def forget(url: URL, name: str, user: str, only_list: bool, api_key: str) -> Non
 
 
 async def _ask(url: URL, about: dict[str, str], headers: dict[str, str], *, deletes: bool) -> dict[str, Any]:
-    """Raises ClickException for a request that is refused, and what aiohttp raises."""
+    """The response's JSON. Raises ClickException for a refused request, and what aiohttp raises."""
     wanted = (url / "kept_data").with_query({name: value for name, value in about.items() if value})
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT)) as client,

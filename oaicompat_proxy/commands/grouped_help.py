@@ -60,7 +60,7 @@ class GroupedHelp(click.Group):
 
 
 def _format_options(ctx: click.Context, formatter: click.HelpFormatter, options: Iterable[click.Option]) -> None:
-    """Each on one line if it fits, else the flag above its text, which has the whole width then."""
+    """Writes each option on one line if it fits, else the flag on a line above the text."""
     for option in options:
         names, text = option.get_help_record(ctx) or ("", "")
         line = f"{names}  {text}"

@@ -40,7 +40,7 @@ def inspect(file: BinaryIO, port: int, opens: bool, inspect_content: bool) -> No
 
     def on_listening(url: str) -> None:
         click.echo(f"the recorded run: {url}#/run/recording")
-        if opens:  # in a thread: some browsers keep the call until they end, and ask for the page before
+        if opens:  # in a thread: some browsers block the call until they exit
             threading.Thread(target=webbrowser.open, args=(f"{url}#/run/recording",), daemon=True).start()
 
     try:
@@ -53,7 +53,7 @@ def inspect(file: BinaryIO, port: int, opens: bool, inspect_content: bool) -> No
 
 
 def _read(data: bytes) -> Recording:
-    """Raises InspectFailed."""
+    """Parses FILE. Raises InspectFailed."""
     try:
         recording = read(data, AnswerOptions(dialect=find_dialect(data) or AnswerOptions().dialect))
     except RecordingError as error:

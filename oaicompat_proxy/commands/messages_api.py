@@ -1,4 +1,4 @@
-"""The Messages API, as the commands' client speaks it."""
+"""The client of the Messages API for the commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_TOKENS = 32_000
 """The API requires a limit; an agent has its own."""
 
 FINISH_REASONS = {"end_turn": "stop", "tool_use": "tool_calls"}
-"""The other words are shown as they are."""
+"""Other stop reasons are shown as they are."""
 
 
 class MessagesApi:

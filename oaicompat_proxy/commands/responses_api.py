@@ -1,4 +1,4 @@
-"""The Responses API, as the commands' client speaks it."""
+"""The client of the Responses API for the commands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..core.confirmation_call import CONFIRM_TOOL
 from .client import Answer, AnswerError, Item, OnPiece, ToolCall, error_text, parse_event
 
 AGENT = "https://agent.invalid"
-"""The type of the tool requires an address; the proxy needs none."""
+"""The `mcp` tool requires a URL; the proxy ignores it."""
 
 APPROVAL = "mcp_approval_request"
 
@@ -21,7 +21,7 @@ class ResponsesApi:
     path = "responses"
 
     def request(self, model: str, items: Sequence[Item]) -> dict[str, Any]:
-        """Its `mcp` tool makes an agent's tool that waits for a person an approval request."""
+        """The `mcp` tool in the body makes confirmations approval requests."""
         agent = {"type": "mcp", "server_label": model, "server_url": AGENT, "require_approval": "always"}
         return {"model": model, "input": [*items], "stream": True, "store": False, "tools": [agent]}
 
@@ -93,6 +93,6 @@ _EVENTS: Mapping[str, Callable[[Mapping[str, Any], Answer, OnPiece], bool]] = {
     "response.failed": _read_failure,
     "error": _read_failure,
 }
-"""Other events say nothing that these do not."""
+"""The handlers of events; other events add nothing."""
 
 RESPONSES = ResponsesApi()

@@ -1,4 +1,4 @@
-"""`oaicompat-proxy usage`: who used what, as a running proxy has counted it."""
+"""`oaicompat-proxy usage`: prints the tokens and runs that a running proxy has counted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .client import MAX_ERROR, status_text
 from .url_option import BaseUrl, key_header, key_option
 
 TIMEOUT = 30.0
-"""Seconds for the whole answer."""
+"""Seconds for the whole response."""
 
 COLUMNS = ("key", "user", "tokens", "runs")
 
@@ -39,7 +39,7 @@ def usage(url: URL, as_json: bool, api_key: str) -> None:
 
 
 async def _ask(url: URL, headers: dict[str, str]) -> dict[str, Any]:
-    """Raises ClickException for a request that is refused, and what aiohttp raises."""
+    """The response's JSON. Raises ClickException for a refused request, and what aiohttp raises."""
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT)) as client,
         client.get(url / "usage", headers=headers) as response,

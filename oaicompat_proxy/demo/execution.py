@@ -119,7 +119,7 @@ class Execution:
         return usage
 
     def _whole(self, tick: Tick, message: Message, prompt_usage: Usage) -> Generator[Item, None, Usage]:
-        """A model without streaming: builds the same message but sends none of its events."""
+        """A model without streaming: builds the same message without its events."""
         for step in tick.steps:
             yield from (item for item in message.stream(step) if not isinstance(item, bytes))
         for _ in message.close():
@@ -138,7 +138,7 @@ class Execution:
             yield self.frames.engine_event("tool_call", number, **known, startedAt=now, completedAt=now)
 
     def _spawn(self, number: int, call: ScriptedToolCall, spawn: Spawn) -> RunItems:
-        """The events of a child execution, which stand between the start of its call and the result."""
+        """The events of a child execution, between the start of its tool call and the result."""
         frames = self.frames
         spawn_id = frames.stamps.new_id()
         known = {

@@ -73,7 +73,7 @@ class FrameFactory:
     spawn_path: tuple[str, ...] = ()
 
     def engine_event(self, type_: str, tick: int, /, **fields: Any) -> bytes:
-        """An event of the engine: its own fields, then the base fields that are not among them."""
+        """An event of the engine: its own fields, then the base fields that it does not set."""
         data = {"type": type_, **fields}
         for name, value in (
             ("executionId", self.execution_id),

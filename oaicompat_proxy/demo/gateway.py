@@ -1,7 +1,7 @@
 """A small agent gateway that speaks Agentick's HTTP protocol, including the faults of the real one.
 
-`oaicompat-proxy --demo` runs it in place of a real gateway; the tests use it as a scripted agent. The settings say
-whose routes, statuses and bodies it has: Agentick 0.9.4, its commit 924f879, or the transports of 0.10 to 0.14.
+`oaicompat-proxy --demo` runs this gateway instead of a real one; the tests use it as a scripted agent. The settings
+choose the routes, statuses and bodies: of Agentick 0.9.4, its commit 924f879, or the transports of 0.10 to 0.14.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _has_newer_routes(state: GatewayState) -> bool:
 
 
 def _send_options(body: Mapping[str, Any], state: GatewayState) -> dict[str, Any]:
-    """Fields besides the messages, which only the newer transports read."""
+    """The fields besides the messages, which only the newer transports read."""
     if not state.settings.is_newer:
         return {}
     metadata = body.get("metadata")

@@ -46,7 +46,7 @@ class HttpError(Exception):
 async def read_raw(request: web.Request) -> tuple[bytes, str]:
     """The body as bytes and as text. Each chunk is decoded alone, as it comes from the socket.
 
-    So a character that is split between two chunks is lost, as it is in the real gateway.
+    So a character that is split between two chunks is lost, as in the real gateway.
     """
     if not request.body_exists:  # the stream that aiohttp shares between such requests never ends
         return b"", ""
@@ -79,7 +79,7 @@ def parse_body(text: str) -> Mapping[str, Any]:
 
 
 def messages_to_send(body: Mapping[str, Any], settings: GatewaySettings) -> list[dict[str, Any]]:
-    """The messages that go to the session: one with the transports of 0.9, all of them with the newer ones."""
+    """The messages for the session: one with the transports of 0.9, all with the newer transports."""
     if not settings.is_newer:
         return [_single_message(body, settings.form)]
     if settings.form == "embedded":

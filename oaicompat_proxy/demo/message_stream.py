@@ -31,7 +31,7 @@ Item = bytes | Pause | Hang | DropConnection
 
 
 class RunFailed(Exception):
-    """The model call raised."""
+    """The model call has failed."""
 
 
 class Message:

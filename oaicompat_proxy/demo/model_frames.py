@@ -1,6 +1,6 @@
 """Frames about the engine's requests to the model. Each repeats the whole prompt. Pure.
 
-They make up most of a real stream's bytes. A proxy must not send them to its clients.
+These frames make up most of a real stream's bytes. A proxy must not send them to its clients.
 """
 
 from __future__ import annotations

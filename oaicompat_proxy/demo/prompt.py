@@ -23,7 +23,7 @@ RESULT_HEADING = "result of tool call"
 PLAIN_CHOICES = {"any": "required", "none": "none"}
 """Anthropic's words for a choice that names no tool."""
 APIS = ("openai", "anthropic")
-"""Whose parameters are read."""
+"""The APIs whose parameters are read."""
 QUOTED = re.compile(r"^> ?(.*)$", re.M)
 SCENARIO_TAG = re.compile(r"\[\[scenario:(\w+)\]\]")
 
@@ -53,7 +53,7 @@ class Prompt:
 
 
 def read_prompt(*messages: Mapping[str, Any], metadata: Any = None) -> Prompt:
-    """`metadata` is that of the request. Of several metadata with parameters the last is used."""
+    """`metadata`: of the request. If several metadata have parameters, the last is used."""
     blocks = [block for message in _latest_messages(messages) for block in _blocks(message)]
     texts = [text for text in (_text(block) for block in blocks) if text]
     parameters = _parameters([metadata, *(message.get("metadata") for message in messages)])

@@ -23,7 +23,8 @@ class Notifier:
 
 
 class ReplayBuffer:
-    """`corrupt` reproduces a fault of the real buffer: each frame wakes only one of two readers.
+    """The frames of one execution. `corrupt` reproduces a fault of the real buffer: each frame wakes only one of two
+    readers.
 
     Measured on the real gateway: two readers of frames 1 to 6 got `1 3 3 5 5` and `2 2 4 4 6 6`.
     """

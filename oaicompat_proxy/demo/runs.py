@@ -1,4 +1,4 @@
-"""Runs. Each runs one execution in the background, whether or not a client reads it."""
+"""Runs of executions in the background, whether or not a client reads them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EARLY_FRAMES = 2
 
 @dataclass
 class RunRecord:
-    """What tests can see of a run."""
+    """The properties of a run that tests can read."""
 
     session_key: str
     session_id: str

@@ -26,7 +26,7 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Think:
-    """Reasoning, in one delta for each piece. As in the real gateway, its block stays open until the message ends."""
+    """Reasoning, in one delta for each piece. As in the real gateway, the block stays open until the message ends."""
 
     pieces: tuple[str, ...]
 
@@ -42,7 +42,7 @@ class Spawn:
 
 @dataclass(frozen=True, slots=True)
 class ScriptedToolCall:
-    """A tool call, and how the model streams it and the gateway executes it."""
+    """A tool call: how the model streams it and how the gateway executes it."""
 
     id: str
     name: str
@@ -74,7 +74,7 @@ class ReportError:
 
 @dataclass(frozen=True, slots=True)
 class FailRun:
-    """The model call raises, which ends the run."""
+    """The model call fails, which ends the run."""
 
     message: str
 

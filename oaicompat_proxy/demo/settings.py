@@ -1,4 +1,4 @@
-"""Settings of a demo gateway, among them those that reproduce faults of the real one."""
+"""Settings of a demo gateway, some of which reproduce faults of the real one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class GatewaySettings:
     close_works: bool | None = None
     """Whether `/close` closes the session. None: as the form does; standalone only while `/events` has a client."""
     corrupt_joined: bool = False
-    """With two readers of one run, each loses every other frame and gets its neighbour twice, as in the real buffer."""
+    """Two readers of one run each lose every other frame and get the next one twice, as with the real buffer."""
     heartbeat: float = 30.0
     """Seconds between the heartbeats of `/events`; `/send` has none."""
     events_limit: int = 0
@@ -38,7 +38,7 @@ class GatewaySettings:
 
     @property
     def sends_synthetic_end(self) -> bool:
-        """Whether an empty `execution_end` follows that of the run."""
+        """Whether an empty `execution_end` follows the run's own."""
         return not self.is_newer or self.form == "embedded"
 
     @property

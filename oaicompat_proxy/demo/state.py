@@ -127,7 +127,7 @@ class GatewayState:
         return run
 
     async def _run_in_background(self, session: Session, run: Run) -> None:
-        """Executes the run, then starts one for the first queued send, which no `/send` response carries."""
+        """Executes the run, then starts a run for the first queued send; no `/send` response carries its frames."""
         following = None
         try:
             self.runs.end(run.record, await self._execute(run))

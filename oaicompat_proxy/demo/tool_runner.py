@@ -1,6 +1,6 @@
 """The engine's execution of tool calls: all calls of a message, one after another. Pure.
 
-The engine does not tell its own tools from a client's: for a client's tool it makes up a result.
+The engine does not distinguish its own tools from a client's: for a client's tool it makes up a result.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Events of one run in, the bytes of one answer out: a translator and an encoder of the client's API put together."""
+"""Turns the events of one run into the bytes of one answer: a translator, and an encoder of the client's API."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PartObserver(Protocol):
 
 
 NO_TOOLS: frozenset[str] = frozenset()
-"""Shared: each further one takes 216 bytes."""
+"""Shared by all answers: a frozenset takes 216 bytes."""
 
 
 def new_translator(options: AnswerOptions, **settings: Any) -> Translator:
@@ -66,24 +66,24 @@ class StreamedAnswer:
         on_ping: OnBytes | None = None,
         pings_are_comments: bool = False,
     ) -> None:
-        """`on_ping`: called with each keep-alive, and with nothing before bytes that no event of the agent's makes.
+        """`on_ping`: called with each keep-alive, and with no bytes before bytes that no agent's event has caused.
         `pings_are_comments`: a keep-alive is a comment of the event stream, not an event of the API."""
         self.encoder = encoder
         self._translator = translator
         self.structured = translator if isinstance(translator, StructuredAnswer) else None
-        """Its check comes between the last `feed` and `complete`."""
+        """The translator, if the answer's text is checked: the check runs between the last `feed` and `complete`."""
         self._pings_are_comments = pings_are_comments
         self._observer = observer
         self._on_bytes = on_bytes
         self._on_ping = on_ping
         # state
         self.ended = False
-        """Every part of the answer is encoded; only `end` is to come."""
+        """Every part of the answer is encoded; only `end` follows."""
         self.failure: ProxyError | None = None
-        """Why the run failed; the parts before the failure are encoded all the same."""
+        """Why the run failed. The parts before the failure are encoded."""
 
     def open(self) -> bytes:
-        """The first part, for a client that has waited long enough; nothing if it is out."""
+        """The first part, sent early if the agent is slow; empty if it was sent already."""
         if self._on_ping is not None:
             self._on_ping(b"")
         return self._encode(self._translator.open())
@@ -96,24 +96,24 @@ class StreamedAnswer:
             for event in events:
                 parts += translate(event)
         except ProxyError as error:
-            if not self._translator.ended:  # an event after the answer's end is no part of it
+            if not self._translator.ended:  # errors after the answer's end do not concern it
                 self.failure = error
         self.ended = self._translator.ended
         return self._encode(parts)
 
     def finish(self) -> None:
-        """The agent's stream is over. Raises UpstreamInterrupted if the answer is not complete."""
+        """Called at the end of the agent's stream. Raises UpstreamInterrupted if the answer is not complete."""
         self._translator.finish()
 
     def complete(self) -> bytes:
-        """The parts that waited for a check, which the answer has passed."""
+        """The parts that were held back for the check. Called after the check has passed."""
         return self._encode(self.structured.take_waiting()) if self.structured is not None else b""
 
     def ping(self) -> bytes:
-        """A keep-alive; it is no part of the answer, so a recording does not show it.
+        """A keep-alive. It is not part of the answer, so `on_bytes` does not get it.
 
-        None of the API's own when every part is encoded: the last ones are sent when the answer is stored, and the
-        client would learn their number before it has them.
+        Empty once every part is encoded, unless it is a comment: the last parts may wait to be sent until the answer
+        is stored, and a keep-alive event with a sequence number would come before them.
         """
         if self.ended and not self._pings_are_comments:
             return b""
@@ -127,7 +127,7 @@ class StreamedAnswer:
         return self._observed(self.encoder.end())
 
     def fail(self, error: ProxyError) -> bytes:
-        """The end of an answer that failed."""
+        """The bytes that end a failed answer."""
         return self._observed(self.encoder.fail(error))
 
     def _encode(self, parts: Sequence[Part]) -> bytes:
@@ -161,7 +161,7 @@ class WholeAnswer:
         """`max_size`: characters of the answer, which is held in memory."""
         self._translator = translator
         self.structured = translator if isinstance(translator, StructuredAnswer) else None
-        """Its check comes between the last `feed` and `complete`."""
+        """The translator, if the answer's text is checked: the check runs between the last `feed` and `complete`."""
         self.builder = builder
         self._observer = observer
         # state
@@ -169,7 +169,7 @@ class WholeAnswer:
 
     @property
     def ended(self) -> bool:
-        """The translator has ended the answer."""
+        """Whether the translator has ended the answer."""
         return self._translator.ended
 
     def feed(self, events: Iterable[Event]) -> None:
@@ -185,11 +185,11 @@ class WholeAnswer:
                 self._observer.add(part)
 
     def finish(self) -> None:
-        """The agent's stream is over. Raises UpstreamInterrupted if the answer is not complete."""
+        """Called at the end of the agent's stream. Raises UpstreamInterrupted if the answer is not complete."""
         self._translator.finish()
 
     def complete(self) -> None:
-        """Adds the parts that waited for a check, which the answer has passed."""
+        """Adds the parts that were held back for the check. Called after the check has passed."""
         if self.structured is not None:
             for part in self.structured.take_waiting():
                 self.builder.add(part)
@@ -197,11 +197,11 @@ class WholeAnswer:
                     self._observer.add(part)
 
     def body(self) -> bytes:
-        """The answer as JSON."""
+        """The answer as a JSON body."""
         return self.builder.body()
 
     def _translate(self, events: Iterable[Event]) -> Iterator[Part]:
-        """Raises UpstreamError, but not for events after the answer's end."""
+        """The parts of the events. Raises UpstreamError, but not for events after the answer's end."""
         try:
             for event in events:
                 yield from self._translator.feed(event)

@@ -28,7 +28,7 @@ _SIGNED_ID = re.compile(
     % (_NAME, _NAME)
 )
 _ECHO = re.compile(rb',"background":[^\n]*')
-"""The request fields that a response of the Responses API repeats; a masked recording does not have them."""
+"""The request fields that the Responses API repeats in a response; a masked recording lacks them."""
 
 
 _FAILURES = (
@@ -39,11 +39,11 @@ _FAILURES = (
     'data: {"type":"error"',
     '{"type":"error"',
 )
-"""What the lines of a failure begin with."""
+"""The first characters of the lines of a failure."""
 
 
 def translate(recording: Recording) -> Outcome:
-    """The answer of the current code."""
+    """The answer that the current code makes of the recorded run."""
     find_run_id = DIALECTS[recording.options.dialect].find_run_id
     run_ids = map(find_run_id, recording.runs())
     run_id = next(run_ids, "")
@@ -51,7 +51,7 @@ def translate(recording: Recording) -> Outcome:
     last = next((entry for entry in reversed(recording.entries) if entry.kind == "native"), None)
     for entry in recording.entries:
         if entry.kind == "client":
-            pipeline.open()  # if nothing was encoded yet, the proxy committed early here
+            pipeline.open()  # the recorded proxy wrote here; without parts it committed early
         elif entry.kind == "native":
             pipeline.feed(entry.data)
         elif entry.kind == "run":
@@ -80,16 +80,16 @@ def _find_envelope(recording: Recording) -> Envelope:
 
 
 def compare(recording: Recording) -> list[str]:
-    """The difference between the answer then and now, as lines of a unified diff; none if they are the same.
+    """The differences between the recorded and the current answer, as lines of a unified diff; empty if equal.
 
-    Only the existing part of an interrupted answer is compared. Raises ValueError if no answer was recorded.
+    Of an interrupted answer only the recorded part is compared. Raises ValueError if no answer was recorded.
     """
     then = [*_lines(recording, recording.bytes_of("client")), *_lines(recording, recording.bytes_of("body"))]
     if not then:
         raise ValueError("no answer was recorded, so there is nothing to compare with")
     today = translate(recording)
     now = _lines(recording, today.data)
-    if AgentOutputInvalid.head in "".join(then):  # a recording has no schema, so nothing is checked today
+    if AgentOutputInvalid.head in "".join(then):  # a recording has no schema, so the current answer is not checked
         then = _until_failure(then)
         now = now[: len(then)]
     if today.is_cut:
@@ -105,7 +105,7 @@ def _without_failure(lines: list[str]) -> list[str]:
 
 def _until_failure(lines: list[str]) -> list[str]:
     before = list(takewhile(lambda line: not line.startswith(_FAILURES), lines))
-    if before and before[-1].startswith("event:"):  # the failure's own, with a masked name
+    if before and before[-1].startswith("event:"):  # it belongs to the failure
         before.pop()
     return before
 

@@ -1,7 +1,7 @@
-"""Lays both sides of a recorded run beside each other: which frame of the agent became which event of the client.
+"""Finds which frame of the agent became which event of the client in a recorded run.
 
-The frames are translated again, one by one. So a frame owns the events that today's translation makes of it, in the
-order in which the recorded events came.
+The frames are translated again, one by one. The events that the current code makes of a frame are matched with the
+recorded events, in order.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from .pipeline import MAX_FRAME, Pipeline
 from .time_line import TimeLine
 
 ENVELOPE = Envelope("inspected", 0, "inspected")
-"""Of the events that are only counted."""
+"""The envelope of events that are made again only to be counted."""
 
 HEAD = 4096
-"""Bytes of a frame or an event that are kept to be shown."""
+"""Bytes of a frame or an event that are kept for display."""
 
 _BLOCK_END = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 
 Use = Literal["sent", "read", "skipped", "late"]
-"""What became of a frame: events of the client; something that the client does not see; nothing; or it came after the
-end of the answer."""
+"""What a frame became: `sent`, client events; `read`, agent events that the client does not see; `skipped`, nothing;
+`late`: it came after the end of the answer."""
 
 
 class Blocks:
@@ -55,7 +55,7 @@ class Blocks:
         self._rest = [whole[place:]] if place < len(whole) else []
 
     def flush(self) -> bytes:
-        """What is left of an event without an end."""
+        """The rest: an event without an end."""
         rest = b"".join(self._rest)
         self._rest.clear()
         return rest
@@ -70,7 +70,7 @@ class Frame:
     head: bytes
     use: Use
     kinds: tuple[str, ...]
-    """Names of the neutral events that it was read as."""
+    """Names of the neutral events that the frame was read as."""
 
 
 @dataclass(slots=True)
@@ -80,11 +80,11 @@ class ClientEvent:
     size: int
     head: bytes
     frame: int | None
-    """The number of the frame that it was made of; None if no frame had come."""
+    """The number of the frame from which the event was made; None if there was no frame yet."""
 
 
 class Sent(NamedTuple):
-    """Events that today's translation makes at this place."""
+    """A number of events that the current translation makes of one frame."""
 
     frame: int | None
     events: int
@@ -96,17 +96,17 @@ class _Run:
 
     pipeline: Pipeline
     activity: Reader
-    """A second reader, which also reads what the agent's own tools do."""
+    """A second reader, which also reads the calls of the agent's own tools."""
     blocks: Blocks = field(default_factory=Blocks)
     broken: bool = False
     """The second reader has failed."""
 
 
 class Correlator:
-    """Takes the entries of a recording in their order. `frames`, `events` and `time_line` grow."""
+    """Receives the entries of a recording in their order, and fills `frames`, `events` and `time_line`."""
 
     def __init__(self, api: ClientApi, options: AnswerOptions) -> None:
-        self._options = replace(options, stream=True)  # an answer that is sent whole is made of the same frames
+        self._options = replace(options, stream=True)  # a JSON body is made from the same frames
         self._dialect = DIALECTS[options.dialect]
         self._api = api
         # state
@@ -127,7 +127,7 @@ class Correlator:
             self._add_frame(self._run, ms, block)
 
     def restart(self, ms: float) -> None:
-        """The agent's stream is over, and another one goes on in its place."""
+        """The agent's stream has ended, and the run continues in another stream."""
         if self._run is not None:
             self._end_stream(self._run, ms)
             self._ending = None
@@ -143,12 +143,12 @@ class Correlator:
             self._add_event(ms, block)
 
     def body(self, ms: float, data: bytes) -> None:
-        """An answer that was sent whole, which the frame that ended it completes."""
+        """An answer that was sent as one JSON body; it belongs to the frame that ended it."""
         self._due.clear()
         self._add_event(ms, data)
 
     def end(self, ms: float) -> None:
-        """Nothing more comes."""
+        """The end of the recording."""
         if self._run is not None:
             self._end_stream(self._run, ms)
         if rest := self._sent_blocks.flush():
@@ -178,7 +178,7 @@ class Correlator:
         self.time_line.add(ms, len(self.frames) - 1, seen, head)
 
     def _read(self, run: _Run, block: bytes | None) -> list[Event]:
-        """`block`: None for the end of the stream."""
+        """The events of a frame, by the second reader. `block`: None for the end of the stream."""
         found: list[Event] = []
         if not run.broken:
             try:
@@ -194,12 +194,12 @@ class Correlator:
         self.time_line.add(ms, max(len(self.frames) - 1, 0), self._read(run, None), b"")
 
     def _owe(self, data: bytes, frame: int | None = None) -> None:
-        """`data`: what the client is to get now. Without a `frame` it is owed to the one that `_last` names."""
+        """Queues the events in `data` as made from `frame`, or from the frame that `_last` returns."""
         if count := sum(1 for _ in Blocks().feed(data)):
             self._due.append(Sent(self._last() if frame is None else frame, count))
 
     def _last(self) -> int | None:
-        """The frame that ended the answer, else the last one so far."""
+        """The frame that ended the answer, else the last frame so far."""
         if self._ending is not None:
             return self._ending
         return len(self.frames) - 1 if self.frames else None
@@ -209,7 +209,7 @@ class Correlator:
         self.events.append(ClientEvent(len(self.events), ms, len(block), block[:HEAD], frame))
 
     def _take_due(self) -> int | None:
-        """The frame of the next event. The answer's end belongs to the frame that ended it."""
+        """The frame of the next recorded event; without a queued one, the frame that `_last` returns."""
         if not self._due:
             return self._last()
         frame, left = self._due.popleft()

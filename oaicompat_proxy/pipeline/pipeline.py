@@ -26,20 +26,20 @@ MAX_ANSWER = 1 << 40
 
 
 class Outcome(NamedTuple):
-    """The client's answer. `data`: of a stream, or the JSON body."""
+    """The client's answer. `data`: the bytes of the stream, or the JSON body."""
 
     status: int
     data: bytes
     streamed: bool
-    """False for an error in place of a stream, too."""
+    """False also for an error instead of a stream."""
     is_cut: bool
-    """The agent's stream has no end."""
+    """The agent's stream ended before its run did."""
 
 
 class Pipeline:
     """One run for one client: `feed` every read, then `finish`.
 
-    Each method returns the bytes that a streamed answer gets now; none of an answer that is sent whole.
+    Each method returns the bytes of a streamed answer that are sent now; for a whole answer, none before `finish`.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Pipeline:
         run_id: str = "",
         max_frame: int = MAX_FRAME,
     ) -> None:
-        """`run_id`: of the call, if the dialect has run ids."""
+        """`run_id`: the id in the call, if the dialect has run ids."""
         self._api = api
         self._options = options
         self._max_frame = max_frame
@@ -70,7 +70,7 @@ class Pipeline:
         self._failure: ProxyError | None = None
 
     def open(self) -> bytes:
-        """The client has waited long enough for the first part of a stream."""
+        """Sends the first part of a stream early, because the agent is slow."""
         if isinstance(self._answer, StreamedAnswer) and not self.is_over:
             return self._add(self._answer.open())
         return b""
@@ -80,17 +80,17 @@ class Pipeline:
         return self._read(data, at_end=False)
 
     def restart(self, run_id: str) -> bytes:
-        """The agent's stream has ended, and the run goes on in another one, as another tick."""
+        """The agent's stream has ended, and the run continues in another stream, as another tick."""
         last = self.close()
         self._reader = self._new_reader(run_id)
         return last + self._take([TickStarted()])
 
     def close(self) -> bytes:
-        """The agent's stream has ended: events that waited for what follows them count now."""
+        """The agent's stream has ended: the reader releases events that it held back."""
         return self._read(b"", at_end=True)
 
     def finish(self) -> Outcome:
-        """The answer, once the agent's stream has ended."""
+        """The answer. Called after the end of the agent's stream."""
         self.close()
         if not self.is_over:
             try:
@@ -107,7 +107,7 @@ class Pipeline:
 
     @property
     def is_over(self) -> bool:
-        """The answer is complete, or has failed: what the agent still sends is no part of it."""
+        """The answer is complete or has failed; further frames do not change it."""
         return self._answer.ended or self._failure is not None
 
     def _read(self, data: bytes, *, at_end: bool) -> bytes:
@@ -120,7 +120,7 @@ class Pipeline:
             return b""
 
     def _take(self, events: Iterable[Event]) -> bytes:
-        """Raises ProxyError in place of a whole answer."""
+        """Translates events. Raises ProxyError if a whole answer fails."""
         if self.is_over:
             return b""
         if isinstance(self._answer, WholeAnswer):

@@ -1,4 +1,4 @@
-"""What an agent did when: spans of ticks, reasoning, text, tool calls and children, and single moments. Pure."""
+"""The time line of a run: spans of ticks, reasoning, text, tool calls and child agents, and single moments. Pure."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ MAX_SPANS = 2000
 """Spans of one run; later ones are left out."""
 
 NAME_BYTES = 256
-"""Bytes of a frame in which the name of its event is looked for."""
+"""Bytes at the start of a frame that are searched for the name of its event."""
 
 
 @dataclass(slots=True)
 class Span:
-    """`ms`: begin and end, since the request came; `end` is None as long as it goes on."""
+    """`ms` and `end`: milliseconds since the request arrived; `end` is None while the span goes on."""
 
     lane: Lane
     name: str
@@ -53,22 +53,22 @@ class TimeLine:
     """Reads the events of one run, frame by frame."""
 
     def __init__(self, child_starts: frozenset[bytes]) -> None:
-        """`child_starts`: names of the events with which a child begins; no neutral event tells it."""
+        """`child_starts`: names of the events that begin a child agent, for which there is no neutral event."""
         self._child_starts = [b'"%b"' % name for name in sorted(child_starts)]
         # state
         self.spans: list[Span] = []
         self._ticks = 0
         self._has_text = False
-        """The tick has text."""
+        """Whether the tick has text."""
         self._calls: set[str] = set()
         self._tick: Span | None = None
         self._writing: Span | None = None
-        """The text, the reasoning or the call that the model writes now."""
+        """The span of the text, reasoning or call that the model is writing."""
         self._tools: dict[str, Span] = {}
         self._children: list[Span] = []
 
     def add(self, ms: float, frame: int, events: Sequence[Event], head: bytes) -> None:
-        """The events of one frame, and its first bytes."""
+        """Adds the events of one frame. `head`: the frame's first bytes."""
         if not events and any(name in head[:NAME_BYTES] for name in self._child_starts):
             self._children.append(self._open("child", "", ms, frame))
         for event in events:
@@ -100,7 +100,7 @@ class TimeLine:
                 self._on_step(ms, frame, event)
 
     def _write(self, lane: Lane, name: str, ms: float, frame: int) -> None:
-        """The model writes: the last span grows, or another one begins."""
+        """Extends the span of the model's output, or begins another one."""
         if self._writing is None or (self._writing.lane, self._writing.name) != (lane, name):
             self._writing = self._open(lane, name, ms, frame)
         self._writing.end = ms

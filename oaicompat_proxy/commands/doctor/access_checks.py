@@ -1,4 +1,4 @@
-"""Checks of who may call: the identity provider, who is believed about users, and where budgets are counted."""
+"""Checks of access: the identity provider, trust in headers that name users, and where budgets are counted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHARED = "oaicompat-proxy: --redis URL"
 
 
 async def check_access(probe: Probe) -> list[Finding]:
-    """With a user of its own in the headers that may name one: only a server that logs people in should be believed."""
+    """Sends a made-up user in the headers that may name one: only an authenticating proxy should be trusted."""
     async with new_client() as client:
         found = await probe.get(client, "access")
         headers = dict.fromkeys(found["user_headers"], f"doctor-{uuid.uuid4().hex}")
@@ -36,7 +36,7 @@ def _issuer_findings(issuer: Mapping[str, Any] | None) -> list[Finding]:
         text = f"{url} has no key that can verify tokens: RSA of 2048 bits, P-256, P-384, P-521 or Ed25519"
         return [Finding(check, "bad", text, ISSUER)]
     if url.scheme == "http" and not is_loopback(url.host or ""):
-        text = f"the keys of {url} come by http, so that anybody in between can put in their own"
+        text = f"the keys of {url} are fetched over http, so anybody on the way can replace them"
         return [Finding(check, "bad", text, "oaicompat-proxy: --jwt-issuer https://…")]
     return [Finding(check, "ok", f"{url} has {issuer['keys']} keys, for {', '.join(issuer['algorithms'])}")]
 
@@ -62,4 +62,4 @@ def _budget_findings(found: Mapping[str, Any]) -> list[Finding]:
     if found["workers"] > 1:
         text = f"each of {found['workers']} workers counts for itself, so a budget may be used {found['workers']} times"
         return [Finding("budgets", "warn", text, SHARED)]
-    return [Finding("budgets", "note", "what was used is counted in memory: it begins anew with the process", SHARED)]
+    return [Finding("budgets", "note", "usage is counted in memory, so a restart of the process resets it", SHARED)]

@@ -124,7 +124,7 @@ def _sequential_checks(probe: Probe, options: Options, diagnostics: dict[str, An
         partial(check_body, probe, max_body=diagnostics["max_body"]),
         partial(check_gateway, probe, confirmations=diagnostics["confirmations"]),
     ]
-    if diagnostics.get("tells_access"):  # an older proxy does not
+    if diagnostics.get("tells_access"):  # an older proxy has no such check
         checks.append(partial(check_access, probe))
     return [*checks, partial(check_run, probe, options.api, options.model)] if options.run else checks
 
@@ -147,7 +147,7 @@ def _proxy_finding(probe: Probe, diagnostics: dict[str, Any]) -> Finding:
 
 
 def _python_findings(diagnostics: dict[str, Any]) -> list[Finding]:
-    """The build of Python that the proxy runs on; an older proxy does not tell it."""
+    """The build of Python that the proxy runs on; an older proxy does not report it."""
     if not (build := diagnostics.get("python")):
         return []
     text = f"{build}, the proxy's hot path is {diagnostics['form']}"

@@ -24,7 +24,7 @@ HTTP_VERSION = f"nginx: {_HTTP_1_1}"
 UPSTREAM_KEEPALIVE = f"nginx: upstream {{ … keepalive 64; }} {_HTTP_1_1} {_NO_CONNECTION}"
 REQUEST_ID = "nginx: proxy_set_header X-Request-Id $http_x_request_id;"
 NO_JSON = b"["
-"""The body of a request that every endpoint refuses."""
+"""A request body that every endpoint refuses."""
 
 LOCATION = "nginx: one location for all of /v1/, and all methods"
 KEEPALIVE_TIMEOUT = "nginx: keepalive_timeout 75s;"
@@ -99,7 +99,7 @@ async def check_endpoints(probe: Probe, *, routes: list[tuple[str, str, str]]) -
 
 
 async def check_idle(probe: Probe, *, seconds: float) -> list[Finding]:
-    """Checks that an idle connection outlives its reuse by clients, whose next request would cross its close."""
+    """Checks that an idle connection stays open longer than clients reuse it: otherwise a request meets its close."""
     name = "idle connection"
     request = probe.request_head("GET", "")
     async with probe.connect() as (reader, writer):

@@ -45,7 +45,7 @@ async def check_pace(probe: Probe) -> list[Finding]:
     plain, bare = await asyncio.gather(probe.read_stream(**wanted), probe.read_stream(**wanted, accel=False))
     compressed = await probe.read_stream(
         **wanted, encoding="gzip"
-    )  # two test streams of check_silence are open meanwhile, and four are allowed
+    )  # at most two: check_silence has two streams open, and four are allowed
     return [_pace_finding(plain, bare), _encoding_finding(compressed)]
 
 
@@ -64,7 +64,7 @@ def _pace_finding(plain: ReceivedStream, bare: ReceivedStream) -> Finding:
 
 
 def share_of_pauses(stream: ReceivedStream) -> float:
-    """The time between the arrival of the first and the last event, as a share of the time between their sending."""
+    """The time from the first to the last event on arrival, as a share of the same time at sending."""
     return (stream.arrived[-1] - stream.arrived[0]) / (stream.sent[-1] - stream.sent[0])
 
 

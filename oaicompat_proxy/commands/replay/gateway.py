@@ -68,7 +68,7 @@ def create_gateway(recording: Recording, *, pace: float) -> web.Application:
 
 
 def _with_run_id(data: bytes, recorded: str, asked: str) -> bytes:
-    """The data with the run id of the request. With another id it might be taken for a replay of an earlier run."""
+    """The data with the run id of the request. With another id it could count as a replay of an earlier run."""
     old, new = (b'"runId":%b' % json.dumps(each).encode() for each in (recorded, asked))
     return data.replace(old, new)
 
