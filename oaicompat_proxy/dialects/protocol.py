@@ -128,6 +128,10 @@ class Gateway(Protocol):
         """Whether the gateway reads all messages of a run's request, by its error about an empty one; None: unknown."""
         ...
 
+    def parse_send_form(self, status: int, body: bytes) -> str:
+        """The form of a run's request that the gateway expects, from that error; empty if unknown."""
+        ...
+
     def model_markers(self) -> Mapping[bytes, bool]:
         """Bytes by which a run's stream shows that the model has received its messages (True) or never will (False)."""
         ...
@@ -161,8 +165,11 @@ class Dialect(Protocol):
         """The app in a session name of another front end; empty if the request's model decides."""
         ...
 
-    def build_run(self, turn: Turn, *, app: str, key: str, run_id: str) -> HttpCall:
-        """The request that starts a run. `key`: of the session. `run_id`: a new id for the run."""
+    def build_run(self, turn: Turn, *, app: str, key: str, run_id: str, form: str = "") -> HttpCall:
+        """The request that starts a run. `key`: of the session. `run_id`: a new id for the run.
+
+        `form`: of `Gateway.parse_send_form`; empty: one that every gateway reads.
+        """
         ...
 
     def new_reader(

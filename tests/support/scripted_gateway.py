@@ -46,6 +46,9 @@ def failure(message: str) -> bytes:
     return enveloped("error", {"error": message})
 
 
+EMPTY_SEND = "/send {}"
+"""Where a test says what is answered to the question for the form of a run's request."""
+
 LAST_WORD = enveloped("execution_end", {})
 """The synthetic end, behind the real one: the run is over and well."""
 
@@ -158,6 +161,11 @@ class Exchange:
         return self.path == "/send" and bool(self.json) and "no-such-app" not in self.session
 
     @property
+    def route(self) -> str:
+        """The path, and behind it `{}` for the question for the form of a call."""
+        return EMPTY_SEND if self.path == "/send" and self.body == b"{}" else self.path
+
+    @property
     def closes(self) -> str:
         """The session that this request closes, in one of the two ways that gateways have."""
         if self.path == "/close":
@@ -170,7 +178,8 @@ class Exchange:
         """The last text that was said to the agent."""
         if "message" in self.json:
             return str(self.json["message"]["content"][-1]["text"])
-        return str(self.json["messages"][-1]["content"])
+        content = self.json["messages"][-1]["content"]
+        return content if isinstance(content, str) else str(content[-1]["text"])
 
 
 @dataclass
@@ -202,7 +211,7 @@ class Agent:
         self._choices[path] = list(choices)
 
     def choose(self, exchange: Exchange) -> Reply:
-        choices = self._choices.get(exchange.path) or [answer({"error": "Not found"}, 404)]
+        choices = self._choices.get(exchange.route) or [answer({"error": "Not found"}, 404)]
         choice = choices.pop(0) if len(choices) > 1 else choices[0]
         return choice if isinstance(choice, Reply) else choice(exchange)
 
@@ -266,6 +275,7 @@ async def serving(port: int = 0) -> AsyncIterator[Agent]:
     agent = Agent()
     agent.replies("/close", answer({"ok": True}))
     agent.replies("/invoke", no_apps())
+    agent.replies(EMPTY_SEND, answer({"error": "Invalid request body"}, 400))
     server = await asyncio.get_running_loop().create_server(lambda: _Connection(agent), "127.0.0.1", port)
     agent.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:

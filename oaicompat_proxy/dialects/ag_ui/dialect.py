@@ -34,7 +34,7 @@ class AgUi:
         """Always empty: the request's model chooses the agent."""
         return ""
 
-    def build_run(self, turn: Turn, *, app: str, key: str, run_id: str) -> HttpCall:
+    def build_run(self, turn: Turn, *, app: str, key: str, run_id: str, form: str = "") -> HttpCall:
         path = app if "://" in app or not app else f"/{app.lstrip('/')}"
         return HttpCall(path, build_run(key, run_id, turn))
 

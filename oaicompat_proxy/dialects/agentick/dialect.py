@@ -33,9 +33,9 @@ class Agentick:
         """A key is split at its first colon."""
         return name.partition(":")[0] if ":" in name else ""
 
-    def build_run(self, turn: Turn, *, app: str, key: str, run_id: str) -> HttpCall:
+    def build_run(self, turn: Turn, *, app: str, key: str, run_id: str, form: str = "") -> HttpCall:
         """The session key names the app."""
-        return calls.build_send(key, turn)
+        return calls.build_send(key, turn, form)
 
     def new_reader(
         self, *, max_frame: int, include_tool_activity: bool, resumed: bool = False, run_id: str = ""

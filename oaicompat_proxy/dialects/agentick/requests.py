@@ -3,8 +3,8 @@
 Source: `dialects/agentick/PROTOCOL.md`, "Requests" and "Sessions".
 
 Bodies are ASCII-escaped JSON: the gateway decodes each TCP packet alone and would destroy a multi-byte character that
-is split between two. The body of `/send` has two forms at once: `message` for the standalone gateway, `messages` for
-the embedded one.
+is split between two. The body of `/send` has two forms: `message` for the standalone gateway of 0.9, `messages` for all
+others. It has both at once as long as it is not known which of them the gateway reads.
 """
 
 from __future__ import annotations
@@ -36,8 +36,11 @@ def session_key(app: str, name: str) -> str:
     return f"{app}:{name}" if app else name
 
 
-def build_send(key: str, turn: Turn) -> HttpCall:
-    """Starts a run: sends the messages of the turn, or, if it has none, its parts as one user message."""
+def build_send(key: str, turn: Turn, form: str = "") -> HttpCall:
+    """Starts a run: sends the messages of the turn, or, if it has none, its parts as one user message.
+
+    `form`: of `parse_send_form`; empty: both.
+    """
     if turn.messages:
         messages = [_message(each) for each in turn.messages]
     else:
@@ -46,7 +49,9 @@ def build_send(key: str, turn: Turn) -> HttpCall:
         messages[-1]["metadata"] = {**messages[-1].get("metadata", {}), **turn.metadata}
     if turn.mark:
         messages[-1]["id"] = turn.mark
-    body = {"sessionId": key, "message": messages[-1], "messages": messages}
+    body: dict[str, Any] = {"sessionId": key, "message": messages[-1], "messages": messages}
+    if form:
+        body = {"sessionId": key, form: body[form]}
     if turn.user:
         body["metadata"] = {"user": turn.user}
     return _call("/send", body)
@@ -71,6 +76,20 @@ def reads_all_messages(status: int, body: bytes) -> bool | None:
     if names_all and not names_one:
         return None
     return names_all if names_one else None
+
+
+def parse_send_form(status: int, body: bytes) -> str:
+    """The field of `/send` that the gateway reads, from its error about an empty one; empty if the error is another.
+
+    `messages` where either is read.
+    """
+    try:
+        error = str(orjson.loads(body)["error"]) if status == 400 else ""
+    except (ValueError, TypeError, KeyError):
+        return ""
+    if "messages: Message[]" in error:
+        return "messages"
+    return "message" if "{ role, content" in error else ""
 
 
 def model_markers() -> dict[bytes, bool]:

@@ -20,6 +20,7 @@ from ..observability.run_report import RunReport
 from ..sessions.lease import Lease
 from ..sessions.message_trial import TrialRun, find_messages, new_mark
 from ..sessions.run_start import start
+from ..sessions.send_form import LARGE, find_send_form
 from ..sessions.session_check import SessionCheckingRun
 from ..sessions.sessions import Sessions
 from ..upstream.event_source import EventSource, OnGatewayBytes, Tap
@@ -86,6 +87,8 @@ async def open_run(
     """
     gateway, size = lease.upstream.dialect.gateway, report.requested_bytes
     mark = await _new_mark(asked, lease) if config.history == "full" else ""
+    if size > LARGE:
+        await find_send_form(lease.upstream)
 
     async def begin() -> EventSource:
         if size > LARGE_REQUEST:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import uuid
 
-from ...core.errors import ProxyError
 from ...dialects.protocol import Gateway
 from ..upstream.event_source import EventSource
 from ..upstream.gateway_client import Upstream
 from .lease import Lease
 from .replaceable_run import ReplaceableRun, StartRun
+from .send_form import ask_for_form
 from .sessions import Sessions
 
 log = logging.getLogger(__name__)
@@ -29,11 +29,8 @@ async def find_messages(upstream: Upstream) -> bool | None:
     feature, gateway = upstream.features.messages, upstream.dialect.gateway
     if feature.works is not None or gateway is None:
         return feature.works
-    try:
-        status, body = await upstream.call(gateway.build_empty_send())
-    except ProxyError:
-        return None
-    works = gateway.reads_all_messages(status, body)
+    error = await ask_for_form(upstream, gateway)
+    works = gateway.reads_all_messages(*error) if error is not None else None
     if works is not None:
         _set_feature(upstream, works=works)
     return works

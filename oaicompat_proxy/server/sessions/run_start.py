@@ -24,6 +24,8 @@ def start(lease: Lease, turn: Turn, *, approves: bool, on_restart: Callable[[Run
 
 
 def _start(lease: Lease, turn: Turn) -> Run:
-    dialect, run_id = lease.upstream.dialect, new_id()
-    lease.run = lease.upstream.run(dialect.build_run(turn, app=lease.app, key=lease.key, run_id=run_id), run_id)
+    upstream, run_id = lease.upstream, new_id()
+    form = upstream.features.send_form.name or ""
+    call = upstream.dialect.build_run(turn, app=lease.app, key=lease.key, run_id=run_id, form=form)
+    lease.run = upstream.run(call, run_id)
     return lease.run

@@ -138,6 +138,7 @@ class Upstream:
             *(client, call, reader, self._limits, self._headers, self._watch),
             for_client=self._for_client,
             means_unknown_app=gateway.is_unknown_app if gateway is not None else None,
+            on_rejected=self.features.send_form.forget,
         )
 
     def new_reader(self, *, resumed: bool = False, run_id: str = "") -> Reader:

@@ -27,6 +27,29 @@ class Feature:
         self._until = time.monotonic() + RETRY_AFTER
 
 
+class SendForm:
+    """The form of a run's request that a gateway reads."""
+
+    def __init__(self) -> None:
+        self._name: str | None = None
+        self._until = 0.0
+
+    @property
+    def name(self) -> str | None:
+        """As `Gateway.parse_send_form` tells it; empty if the gateway did not tell, None if it was not asked."""
+        if self._name == "" and time.monotonic() >= self._until:
+            self._name = None
+        return self._name
+
+    def update(self, name: str) -> None:
+        self._name = name
+        self._until = time.monotonic() + RETRY_AFTER
+
+    def forget(self) -> None:
+        """A run's request was rejected: another gateway may have taken the place of the one that was asked."""
+        self._name = None
+
+
 class GatewayFeatures:
     """The features of one gateway."""
 
@@ -37,6 +60,8 @@ class GatewayFeatures:
         """A tool call that waits for a human can be answered."""
         self.messages = Feature()
         """The agent receives all messages of a call, each in its role; else it receives one."""
+
+        self.send_form = SendForm()
 
     def known(self) -> dict[str, bool]:
         """The features that were tried, by name, and whether each works."""

@@ -49,9 +49,11 @@ class Run:
         *,
         for_client: bool = False,
         means_unknown_app: Callable[[bytes], bool] | None = None,
+        on_rejected: Callable[[], None] | None = None,
     ) -> None:
         """`for_client`: the headers hold the client's credentials, so their rejection is the client's error.
-        `means_unknown_app`: whether an error body says that the app is unknown.
+        `means_unknown_app`: whether an error body says that the app is unknown. `on_rejected`: called when there is no
+        event stream in answer to the call.
         """
         self._client = client
         self._limits = limits
@@ -59,6 +61,7 @@ class Run:
         self._for_client = for_client
         self._watch = watch
         self._means_unknown_app = means_unknown_app
+        self._on_rejected = on_rejected
         # state
         self._reader = reader
         self.on_gateway_bytes: OnGatewayBytes | None = None
@@ -137,6 +140,8 @@ class Run:
         except ProxyError:
             self._state = "rejected"
             exchange.abort()
+            if self._on_rejected is not None:
+                self._on_rejected()
             raise
         encoding = headers.get(b"content-encoding", b"identity").lower()
         if encoding != b"identity":

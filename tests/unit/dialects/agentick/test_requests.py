@@ -20,6 +20,7 @@ from oaicompat_proxy.dialects.agentick.requests import (
     model_markers,
     parse_apps,
     parse_available,
+    parse_send_form,
     reads_all_messages,
     session_key,
 )
@@ -246,6 +247,28 @@ def test_a_refusal_tells_whether_all_messages_are_read(status: int, error: str, 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"null", b"\xff"])
 def test_a_refusal_that_is_none_tells_nothing(body: bytes) -> None:
     assert reads_all_messages(400, body) is None
+    assert parse_send_form(400, body) == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "form"),
+    [
+        (400, "Invalid send format. Expected { messages: Message[] } or { message: Message }", "messages"),
+        (400, "Invalid message format. Expected { messages: Message[] }", "messages"),
+        (400, "Invalid message format. Expected { role, content: ContentBlock[] }", "message"),
+        (400, "Invalid request body", ""),
+        (404, "Invalid message format. Expected { messages: Message[] }", ""),
+    ],
+)
+def test_a_refusal_tells_which_form_is_read(status: int, error: str, form: str) -> None:
+    assert parse_send_form(status, json.dumps({"error": error}).encode()) == form
+
+
+@pytest.mark.parametrize("form", ["message", "messages"])
+def test_a_gateway_whose_form_is_known_gets_no_other(form: str) -> None:
+    turn = Turn((Text("Hi"),), {"openai": {"temperature": 0.5}})
+    both = body_of(build_send(KEY, turn))
+    assert body_of(build_send(KEY, turn, form)) == {"sessionId": KEY, form: both[form]}
 
 
 def test_the_last_message_is_marked() -> None:

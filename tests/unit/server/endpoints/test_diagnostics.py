@@ -14,7 +14,7 @@ from oaicompat_proxy.core.build import FORM, python_build
 from oaicompat_proxy.server.endpoints.diagnostic_streams import MAX_PER_CALLER
 from tests.support.conformance import PING, check_error_body
 from tests.support.proxy import Proxy, Received, StartProxy
-from tests.support.scripted_gateway import Agent, Reply, answer, run
+from tests.support.scripted_gateway import EMPTY_SEND, Agent, Reply, answer, run
 
 BASE = "/v1/diagnostics"
 STREAMS = f"{BASE}/streams"
@@ -210,7 +210,7 @@ async def test_it_is_for_those_who_have_a_key(proxy: StartProxy) -> None:
 async def test_the_gateway_is_asked_without_consequence_and_seldom(agent: Agent, proxy: StartProxy) -> None:
     agent.replies("/invoke", lambda exchange: answer({"error": f"Unknown method: {exchange.json['method']}"}, 400))
     refusal = "Invalid message format. Expected { role, content: ContentBlock[] }"
-    agent.replies("/send", answer({"error": refusal}, 400))
+    agent.replies(EMPTY_SEND, answer({"error": refusal}, 400))
     proxied = await proxy()
     for _ in range(3):
         told = json.loads((await proxied.get(f"{BASE}/gateway")).body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oaicompat_proxy.server.upstream import gateway_features
-from oaicompat_proxy.server.upstream.gateway_features import Feature, GatewayFeatures
+from oaicompat_proxy.server.upstream.gateway_features import Feature, GatewayFeatures, SendForm
 
 
 def test_nothing_is_known_before_it_was_tried() -> None:
@@ -29,3 +29,18 @@ def test_what_worked_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     feature = Feature()
     feature.update(works=True)
     assert feature.works is True
+
+
+@pytest.mark.parametrize(("told", "remembered"), [("messages", "messages"), ("", None)])
+def test_a_gateway_that_did_not_tell_its_form_is_asked_again_some_time(
+    monkeypatch: pytest.MonkeyPatch, told: str, remembered: str | None
+) -> None:
+    form = SendForm()
+    assert form.name is None
+    form.update(told)
+    assert form.name == told
+    monkeypatch.setattr(gateway_features, "RETRY_AFTER", 0.0)
+    form.update(told)
+    assert form.name == remembered
+    form.forget()
+    assert form.name is None
