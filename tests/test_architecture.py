@@ -31,6 +31,7 @@ NEED_NO_TEST = {
     "server.entry_keys": "unit/server/test_memory_answers and test_answer_database find entries by them",
     "server.bounded_keys": "unit/server/test_redis_answers and unit/server/sessions/test_id_store fill a real Redis",
     "api.protocol": "only what is asked of others",
+    "api.retry_rules": "only what is asked of others",
     "api.registry": "wire/test_toy_api serves what stands in it",
     "api.openai.openai_api": "unit/api/openai/test_errors and unit/api/openai/test_headers",
     "api.openai.chat.api": "unit/api/openai/chat/test_request, test_encoder and test_collector",

@@ -16,6 +16,7 @@ from ..core.json_text import JsonText
 from ..core.model_info import Model
 from ..core.recorded_fields import RecordedFields
 from ..core.request import AgentRequest, AnswerFormat, EntryChange, RequestLimits
+from .retry_rules import RetryRules
 
 Form = Mapping[str, Any]
 """Options of one answer's form, from the request and the settings, as JSON values; only the API itself reads them."""
@@ -23,30 +24,6 @@ Form = Mapping[str, Any]
 
 LimitedUnit = Literal["requests", "tokens"]
 """The unit of a limit."""
-
-
-class RetryKey(NamedTuple):
-    """`content`: bytes that are equal in a request and its retries, and in no other request of the same caller."""
-
-    content: bytes
-    stream: bool | None = None
-    """Whether this request wants a stream, if `content` does not contain that; else None."""
-    failures_only: bool = False
-    """Only an equal request directly after a failure counts as a retry; later it may be a new request."""
-
-
-RetryKeyReader = Callable[[bytes, Mapping[str, str], int], RetryKey | None]
-"""A request's body, its headers, and the maximum of values and keys in the body → its key. None: nothing in the request
-identifies it. Raises nothing.
-"""
-
-
-class RetryRules(NamedTuple):
-    """How clients of an API repeat a request that has no `Idempotency-Key`."""
-
-    read_key: RetryKeyReader
-    convert: Callable[[bytes, bool], bytes] | None = None
-    """A complete answer, and whether a stream is wanted → the same answer as a stream or as one body."""
 
 
 class ParsedBody(NamedTuple):

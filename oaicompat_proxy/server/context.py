@@ -12,6 +12,7 @@ from ..api.protocol import BodyBuilder, ClientApi, ParsedBody, StreamEncoder
 from ..api.registry import DEFAULT_API
 from ..config.settings import Config
 from ..core.caller import Caller
+from ..core.errors import ProxyError
 from ..core.origins import OriginPolicy
 from ..core.request import EntryChange
 from ..core.signing import Secrets
@@ -83,6 +84,9 @@ class RequestContext:
     """Only for a request that runs the agent."""
     sinks: SinkFactory | None = None
     """Makes the sinks that receive the answer instead of the client's connection, if several requests share it."""
+
+    on_broken_off: Callable[[ProxyError], None] | None = None
+    """Called before a JSON body is broken off, with the failure that its status can no longer tell."""
 
     def take_body(self) -> bytes | None:
         """Returns `body` and sets it to None. Raises the error if the body could not be read."""

@@ -10,7 +10,8 @@ from ...core.errors import ProxyError
 from ...core.model_info import Model
 from ...core.request import AgentRequest, AnswerFormat, RequestLimits
 from ..error_headers import error_headers
-from ..protocol import ApiRoute, ApiSettings, ErrorAnswer, Form, LimitedUnit, ParsedBody, RetryRules
+from ..protocol import ApiRoute, ApiSettings, ErrorAnswer, Form, LimitedUnit, ParsedBody
+from ..retry_rules import RetryRules
 from ..unkept_answers import UnkeptAnswers
 from . import errors, headers, request
 from .answer_format import find_format
@@ -21,7 +22,7 @@ from .encoder import MessageEncoder
 from .headers import VERSION
 from .models import model_body, models_body
 from .recorded_fields import RECORDED_FIELDS
-from .retries import read_retry_key
+from .retries import LONGEST_SILENCE, read_retry_key
 from .sessions import find_session, user_of
 from .tokens import COUNT_TOKENS
 
@@ -43,7 +44,7 @@ class MessagesApi(UnkeptAnswers):
 
     @property
     def retries(self) -> RetryRules:
-        return RetryRules(read_retry_key, convert)
+        return RetryRules(read_retry_key, convert, LONGEST_SILENCE)
 
     def recognizes(self, headers: Mapping[str, str]) -> bool:
         return VERSION in headers

@@ -16,8 +16,11 @@ from collections.abc import Mapping
 from ...core import json_text
 from ...core.errors import InvalidRequest
 from ..json_body import parse_json
-from ..protocol import RetryKey
+from ..retry_rules import RetryKey
 from .sessions import SESSION, name_of
+
+LONGEST_SILENCE = 240.0
+"""Seconds. Claude Code and Node's `fetch` break a silent connection after 300."""
 
 _IN_BODY = b"session_id"
 

@@ -10,7 +10,8 @@ from ...core.errors import CONVERSATION, ProxyError
 from ...core.model_info import Model
 from ...core.request import AgentRequest
 from ..error_headers import error_headers
-from ..protocol import ApiRoute, ErrorAnswer, LimitedUnit, RetryRules
+from ..protocol import ApiRoute, ErrorAnswer, LimitedUnit
+from ..retry_rules import RetryRules
 from ..unkept_answers import UnkeptAnswers
 from . import errors, headers
 from .models import model_body, models_body

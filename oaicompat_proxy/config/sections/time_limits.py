@@ -57,8 +57,9 @@ class TimeLimits:
     )
     json_keep_alive: Seconds = field(
         0.0,
-        "Seconds between line ends in front of an answer that is not streamed; 0 sends none. After a line end a "
-        "failure can only break the answer off, and the official clients then run the agent again.",
+        "Seconds between line ends in front of an answer that is not streamed; 0 sends none, but the Messages API has "
+        "one at least each 240 s. After a line end a failure can only break the answer off, and OpenAI's clients then "
+        "run the agent again.",
         gateway=True,
     )
     send_timeout: PositiveSeconds = field(

@@ -66,7 +66,10 @@ async def _send_whole(
         except Exception as error:
             if not sink.committed:
                 raise
-            return await sink.fail(_as_proxy_error(error, request))
+            failure = _as_proxy_error(error, request)
+            if context.on_broken_off is not None:
+                context.on_broken_off(failure)
+            return await sink.fail(failure)
         response = await sink.finish(body)
         if sink.client_gone:
             report.on_client_gone()

@@ -1,4 +1,4 @@
-"""Sends an answer as one JSON body, after keep-alives if `--json-keep-alive` is set.
+"""Sends an answer as one JSON body, after keep-alives if `--json-keep-alive` is set or the API needs them.
 
 JSON allows white space before a value, so line feeds keep the connection alive until the answer is complete. Status 200
 is sent before them: after a later failure the body is incomplete, so that no client takes the error for an answer.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from types import TracebackType
 from typing import Self
 
@@ -28,17 +29,18 @@ class JsonAnswer:
 
     def __init__(self, request: web.Request, config: Config) -> None:
         self._request = request
-        self._keep_alive = config.json_keep_alive
+        self._keep_alive = _keep_alive(request, config)
         self._send_timeout = config.send_timeout
         # state
         self._response: web.StreamResponse | None = None
         self.client_gone = False
         """The client disconnected, or read nothing for `send_timeout`, before it had the whole answer."""
+        self._timer: asyncio.TimerHandle | None = None
         self._keep_alives: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        if self._keep_alive:
-            self._keep_alives = asyncio.create_task(self._send_keep_alives(), name="send JSON keep-alives")
+        if self._keep_alive < math.inf:
+            self._timer = asyncio.get_running_loop().call_later(self._keep_alive, self._start_keep_alives)
         return self
 
     async def __aexit__(
@@ -85,14 +87,16 @@ class JsonAnswer:
             self._request.transport.close()
         return self._response
 
+    def _start_keep_alives(self) -> None:
+        self._keep_alives = asyncio.create_task(self._send_keep_alives(), name="send JSON keep-alives")
+
     async def _send_keep_alives(self) -> None:
         with contextlib.suppress(ConnectionError):
+            response = self._response = self._new_response()
+            await response.prepare(self._request)
             while True:
+                await response.write(b"\n")
                 await asyncio.sleep(self._keep_alive)
-                if self._response is None:
-                    self._response = self._new_response()
-                    await self._response.prepare(self._request)
-                await self._response.write(b"\n")
 
     def _new_response(self) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": JSON})
@@ -107,7 +111,15 @@ class JsonAnswer:
         return self._request.version >= HttpVersion11
 
     async def _stop_keep_alives(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         if self._keep_alives is not None:
             self._keep_alives.cancel()
             await asyncio.wait([self._keep_alives])
             self._keep_alives = None
+
+
+def _keep_alive(request: web.Request, config: Config) -> float:
+    """Seconds between two keep-alives; infinite for none."""
+    retries = api_of(request).retries
+    return min(config.json_keep_alive or math.inf, retries.longest_silence if retries is not None else math.inf)

@@ -15,6 +15,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from weakref import WeakValueDictionary
 
 from aiohttp import web
@@ -156,12 +157,16 @@ class IdempotentRuns:
         scope = request[CONTEXT].caller.scope
         if (failure := self._failures.get(scope, digest, time.monotonic())) is not None:
             raise without_trace(failure)
+        request[CONTEXT].on_broken_off = partial(self._remember_failure, scope, digest)
         try:
             return await handler(request)
         except ProxyError as error:
-            if error.should_retry is False:
-                self._failures.add(scope, digest, error, time.monotonic())
+            self._remember_failure(scope, digest, error)
             raise
+
+    def _remember_failure(self, scope: str, digest: bytes, failure: ProxyError) -> None:
+        if failure.should_retry is False:
+            self._failures.add(scope, digest, failure, time.monotonic())
 
     async def _answer(
         self, request: web.Request, handler: Handler, api: ClientApi, name: RequestName | None, keeping: Keeping

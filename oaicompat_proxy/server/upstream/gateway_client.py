@@ -134,12 +134,13 @@ class Upstream:
         client, call = self._address(call)
         reader = self.new_reader(run_id=run_id)
         gateway = self.dialect.gateway
-        return Run(
+        run = Run(
             *(client, call, reader, self._limits, self._headers, self._watch),
             for_client=self._for_client,
             means_unknown_app=gateway.is_unknown_app if gateway is not None else None,
-            on_rejected=self.features.send_form.forget,
         )
+        run.on_rejected = self.features.send_form.forget
+        return run
 
     def new_reader(self, *, resumed: bool = False, run_id: str = "") -> Reader:
         include_tool_activity = self._include_tool_activity or self._watch is not None

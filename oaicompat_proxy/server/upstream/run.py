@@ -37,6 +37,8 @@ class Run:
     """The reader's `flush_count` when the current wait began."""
     tap: Tap | None = None
     """Set with `on_gateway_bytes`: does the same for reads that are pushed."""
+    on_rejected: Callable[[], None] | None = None
+    """Called when the answer to the call is no event stream."""
 
     def __init__(
         self,
@@ -49,11 +51,9 @@ class Run:
         *,
         for_client: bool = False,
         means_unknown_app: Callable[[bytes], bool] | None = None,
-        on_rejected: Callable[[], None] | None = None,
     ) -> None:
         """`for_client`: the headers hold the client's credentials, so their rejection is the client's error.
-        `means_unknown_app`: whether an error body says that the app is unknown. `on_rejected`: called when there is no
-        event stream in answer to the call.
+        `means_unknown_app`: whether an error body says that the app is unknown.
         """
         self._client = client
         self._limits = limits
@@ -61,7 +61,6 @@ class Run:
         self._for_client = for_client
         self._watch = watch
         self._means_unknown_app = means_unknown_app
-        self._on_rejected = on_rejected
         # state
         self._reader = reader
         self.on_gateway_bytes: OnGatewayBytes | None = None
@@ -140,8 +139,8 @@ class Run:
         except ProxyError:
             self._state = "rejected"
             exchange.abort()
-            if self._on_rejected is not None:
-                self._on_rejected()
+            if self.on_rejected is not None:
+                self.on_rejected()
             raise
         encoding = headers.get(b"content-encoding", b"identity").lower()
         if encoding != b"identity":

@@ -9,7 +9,8 @@ from ....core.answer import Envelope
 from ....core.confirmation_call import CONFIRM_TOOL
 from ....core.errors import InvalidRequest, ProxyError
 from ....core.request import AgentRequest, AnswerFormat, EntryChange, RequestLimits
-from ...protocol import ApiSettings, BodyBuilder, Form, Keeping, ParsedBody, RetryRules, StreamEncoder
+from ...protocol import ApiSettings, BodyBuilder, Form, Keeping, ParsedBody, StreamEncoder
+from ...retry_rules import RetryRules
 from ..answer_format import find_format
 from ..openai_api import OpenAiApi
 from . import request

@@ -15,7 +15,7 @@ from typing import Any
 from ....core import json_text
 from ....core.errors import InvalidRequest
 from ...json_body import parse_json
-from ...protocol import RetryKey
+from ...retry_rules import RetryKey
 from ..schema.response_items import type_of
 
 _TURN_ID = b'"turn_id"'

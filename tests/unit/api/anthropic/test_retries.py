@@ -6,7 +6,7 @@ import pytest
 from multidict import CIMultiDict
 
 from oaicompat_proxy.api.anthropic.retries import read_retry_key
-from oaicompat_proxy.api.protocol import RetryKey
+from oaicompat_proxy.api.retry_rules import RetryKey
 from tests.support.message_parts import request
 
 SESSION = {"x-claude-code-session-id": "s-1"}

@@ -11,7 +11,7 @@ from oaicompat_proxy.api.openai.chat.api import CHAT
 from oaicompat_proxy.api.openai.completions.api import COMPLETIONS
 from oaicompat_proxy.api.openai.responses.api import RESPONSES
 from oaicompat_proxy.api.openai.responses.retries import read_retry_key
-from oaicompat_proxy.api.protocol import RetryKey
+from oaicompat_proxy.api.retry_rules import RetryKey
 
 TURN = {"turn_id": "t-1", "x-codex-attempt": "1"}
 USER = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}
