@@ -1,7 +1,7 @@
-"""Counters and histograms whose amounts are collected here, and given to Prometheus' client when it is asked.
+"""Counters and histograms that buffer their amounts until prometheus-client is asked for them.
 
-The client takes a lock for each number, walks through the buckets and, with several workers, writes into a file: 15 µs
-for the 14 series of a run. To append a number costs a thirtieth of that, and to count a thousand at once a tenth. This
+The library takes a lock for each number, searches the buckets and, with several workers, writes into a file: 15 µs for
+the 14 series of a run. To append a number costs a thirtieth of that, and to count a thousand at once a tenth. This
 is the only module that uses private names of prometheus-client.
 """
 
@@ -39,7 +39,7 @@ class BufferedHistogram:
     def __init__(self, histogram: Histogram) -> None:
         self._histogram = histogram
         self._bounds = histogram._upper_bounds
-        """The last is infinite."""
+        """Upper bounds of the buckets; the last is infinite."""
         # state
         self._amounts: list[float] = []
         self.observe = self._amounts.append

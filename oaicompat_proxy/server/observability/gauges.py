@@ -43,13 +43,13 @@ class CountedGateway(Protocol):
     def store(self) -> Store: ...
 
     def counts(self) -> Counter[str]:
-        """Counts of sessions and connections, by the words that `Gauges.update` looks up."""
+        """Counts of sessions and connections, by the names that `Gauges.update` reads."""
 
 
 class CountedBudgets(Protocol):
     @property
     def counts(self) -> Mapping[tuple[str, str], int]:
-        """By `tokens`, `runs` or `refusals`, and the key's name. A count never falls."""
+        """Counts by `tokens`, `runs` or `refusals`, and the key's name; they never decrease."""
 
 
 class Incremented(Protocol):
@@ -60,7 +60,7 @@ class Incremented(Protocol):
 
 
 class Gauges:
-    """The gauges of this process, and those counters whose counts other objects keep."""
+    """The gauges of this process, and counters of which other objects keep the counts."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Gauges:
         self._connect_retries = CounterDelta(metrics.retries["connect",])
 
     async def update(self) -> None:
-        """Also flushes the counts of runs. Asks Redis if it is the store; if that fails, its gauge stays as it was."""
+        """Updates the gauges, and flushes the counts of runs. If Redis fails, its gauge does not change."""
         self._running.set(self._runs.running)
         self._waiting.set(self._runs.waiting)
         self._locked.set(sum(each.locks.held for each in self._gateways))
@@ -116,7 +116,7 @@ class Gauges:
             self._recognisable.set(sum([await each.store.count() for each in self._gateways]))
 
     async def update_forever(self) -> None:
-        """For several workers: the worker that is scraped reads the gauges of all from files."""
+        """Needed with several workers: the worker that is scraped reads the gauges of all workers from files."""
         while True:
             await self.update()
             await asyncio.sleep(UPDATE_INTERVAL)

@@ -17,14 +17,14 @@ class TurnHandler(logging.Handler):
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        """`stream`: instead of stderr."""
+        """`stream`: used instead of stderr."""
         super().__init__()
         self._stream = stream or sys.stderr
         # state
         self._lines: list[str] = []
         self._size = 0
         self._loop: asyncio.AbstractEventLoop | None = None
-        """Is going to write the lines."""
+        """The event loop that will write the lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -47,7 +47,7 @@ class TurnHandler(logging.Handler):
             self.release()
 
     def _append(self, line: str) -> None:
-        """A write of several lines is never longer than a pipe takes in one piece: other workers write there, too."""
+        """Buffers a line. Several lines are written only up to PIPE_BUF bytes, so that workers do not mix lines."""
         size = len(line.encode(errors="replace"))
         if self._size + size > PIPE_BUF:
             self.flush()
@@ -55,7 +55,7 @@ class TurnHandler(logging.Handler):
         self._size += size
 
     def _is_scheduled(self) -> bool:
-        """Whether the running event loop is going to write the lines."""
+        """Whether the running event loop will write the lines."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:

@@ -112,7 +112,7 @@ class Metrics:
         self._gateway_received.inc(run.received_bytes)
 
     def flush(self) -> None:
-        """Gives the counts of all runs so far to Prometheus' client."""
+        """Passes the counts of all runs so far to prometheus-client."""
         self._buffered = 0
         for series in self._all:
             for each in series.values():
@@ -129,7 +129,7 @@ class Metrics:
         return series
 
     def _model_label(self, run: RunSummary) -> str:
-        """The model's name if it is known or has answered. A name that a client made up has no series of its own, even
+        """The model's name if it is known or has answered. A name that a client invented has no series of its own, even
         if a pattern of `--model` matches it.
         """
         if run.model in self._models:

@@ -19,20 +19,20 @@ VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 @contextlib.contextmanager
 def sharing() -> Iterator[None]:
-    """Surrounds all workers, from before the first fork. Uses and keeps a directory that the variable names already."""
+    """A context around all workers, entered before the first fork. Uses and keeps the directory in VARIABLE, if set."""
     with contextlib.ExitStack() as stack:
         if VARIABLE not in os.environ:
             os.environ[VARIABLE] = tempfile.mkdtemp(prefix="oaicompat-metrics-")
             stack.callback(_remove, os.environ[VARIABLE], os.getpid())
             stack.callback(os.environ.pop, VARIABLE)
-        # the library chose its kind of values when it was imported, without the directory, and cannot choose again
+        # the library chose its class of values at import, when the variable was not set
         values.ValueClass = values.get_value_class()
         stack.callback(setattr, values, "ValueClass", values.MutexValue)
         yield
 
 
 def _remove(directory: str, owner: int) -> None:
-    """Only in the process that made it: workers exit the context as well."""
+    """Removes the directory, only in the process that made it: workers exit the context as well."""
     if os.getpid() == owner:
         shutil.rmtree(directory)
 

@@ -28,7 +28,7 @@ MAX_SHARED = 256
 """Texts of fields with the same values in many runs that are cached."""
 
 EXPECTED = {SUCCESS, "refused", CLIENT_GONE}
-"""Outcomes that an operator need not look at."""
+"""Outcomes that are logged at level INFO."""
 
 _is_plain = re.compile(r"[!#-&(-~]*").fullmatch
 """Whether text is printable ASCII without spaces and quotes."""
@@ -52,8 +52,8 @@ class RunLog:
             log.handle(self._record(level, RunLine(run)))
 
     def _record(self, level: int, line: RunLine) -> logging.LogRecord:
-        """All runs are logged in one process and thread and by this line of code. `logging` would find that out again
-        for each, which takes 1 % of a request; `log.log` would also walk the stack.
+        """A record whose process, thread and source line are copied from the first record. Having `logging` look them
+        up for each run takes 1 % of a request; `log.log` would also walk the stack.
         """
         shared = self._shared.get(level)
         if shared is None or logging.getLogRecordFactory() is not logging.LogRecord:
@@ -76,7 +76,7 @@ class RunLine:
         self._run = run
 
     def fields(self) -> dict[str, Any]:
-        """Unknown ones are left out. Times are in seconds."""
+        """The fields by name, without unknown ones. Times are in seconds."""
         run = self._run
         fields = {
             "request_id": run.request_id,
@@ -111,7 +111,7 @@ class RunLine:
     def __str__(self) -> str:
         """The same fields as text. Each value is one word.
 
-        They are formatted directly, and what many runs share only once: a loop over `fields()` takes three times the
+        Formatted directly, with cached texts of repeated values: a loop over `fields()` takes three times the
         instructions.
         """
         run, usage, upstream_id = self._run, self._run.usage, self._run.upstream_request_id

@@ -1,4 +1,4 @@
-"""The interface of what writes down a run: the recording of `--record`, and the inspector."""
+"""The interface of recorders of a run: the recording of `--record`, and the inspector."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Feed = Callable[[bytes], Iterable[Event]]
 
 
 class RunRecorder:
-    """Writes down one run. A subclass says of which moments."""
+    """Records one run. A subclass overrides the methods that it needs."""
 
     def request(self, body: bytes) -> None:
         """The request's body, as the client sent it."""
@@ -27,7 +27,7 @@ class RunRecorder:
         """The request to the agent."""
 
     def begin_next_run(self) -> None:
-        """The agent's stream is over, and another one goes on in its place."""
+        """The agent's stream has ended, and the run continues in another stream."""
 
     def gateway_bytes(self, data: bytes) -> None:
         """One read of the agent's stream."""
@@ -45,7 +45,7 @@ class RunRecorder:
         """One write of a streamed answer."""
 
     def ping(self, data: bytes) -> None:
-        """A keep-alive to the client; empty before other bytes that no read of the agent's brings about."""
+        """A keep-alive to the client; empty before other bytes that no read of the agent's stream has caused."""
 
     def client_slow(self, slow: bool) -> None:
         """The client begins or ends to read more slowly than the agent writes."""
@@ -54,7 +54,7 @@ class RunRecorder:
         """Why the answer failed."""
 
     def body(self, status: int, data: bytes) -> None:
-        """An answer that is sent whole."""
+        """An answer that is sent as one JSON body."""
 
     def end(self, word: str) -> None:
         """The request is over."""

@@ -43,7 +43,7 @@ class RunCounts:
 
     def __init__(self) -> None:
         self.waiting = 0
-        """For the previous run of their session, or for a run permit."""
+        """Requests that wait for the previous run of their session, or for a run permit."""
         self.running = 0
 
 
@@ -100,13 +100,13 @@ class RunSummary:
     client: str = "-"
     key_name: str = "-"
     user: str = ""
-    """The word for the person for whom the request is made, as the setting `log_users` forms it."""
+    """The label of the user, as the setting `log_users` forms it."""
     is_retry: bool = False
-    """The client has sent this request before, as it says itself."""
+    """The client says that the request is a retry."""
     side_request: str = ""
     """The kind of a request that a front end makes beside a conversation, if it does not simply run the agent."""
     model: str = UNKNOWN
-    """As the client calls it."""
+    """The model's name, as sent by the client."""
     stream: bool = False
     session: str = ""
     """The gateway's name of it. A name that a client chose is only part of it as a keyed hash."""
@@ -169,16 +169,16 @@ class RunReport(RunSummary):
 
     @property
     def reported_usage(self) -> Usage | None:
-        """What the agent has reported, once the answer is complete."""
+        """The usage that the agent has reported, once the answer is complete."""
         return self._translator.usage if self._translator is not None else None
 
     @property
     def waits_for_client(self) -> bool:
-        """The answer ended with a question, and its run goes on with the reply."""
+        """The answer ended with a confirmation, and the run continues with the reply."""
         return self._translator is not None and self._translator.waits_for_client
 
     def has_begun(self, *, resumed: bool) -> bool:
-        """Whether the agent may have worked. `resumed`: its run had begun with another request."""
+        """Whether the agent may have worked. `resumed`: the run had begun with another request."""
         return self._stats is not None and (resumed or self._stats.sent > 0)
 
     # the stages
@@ -198,7 +198,7 @@ class RunReport(RunSummary):
         self._phase = "waiting"
 
     def on_started(self, session: str) -> None:
-        """The request may run, in this session."""
+        """The request may run now, in this session."""
         if self._phase == "waiting":
             self._counts.waiting -= 1
             self.waited = perf_counter() - self._queued

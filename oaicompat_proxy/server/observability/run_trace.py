@@ -74,7 +74,7 @@ class RunTrace:
         self._input = ""
 
     def on_request(self, parameters: Mapping[str, Any], messages: Sequence[Message]) -> None:
-        """Keeps only what is shown."""
+        """Keeps the parameters and messages that the span will have."""
         numbers = {PARAMETERS[name]: value for name, value in parameters.items() if name in PARAMETERS}
         self._span.set_attributes({name: value for name, value in numbers.items() if abs(value) < 2**63})
         if self._with_content:
@@ -185,7 +185,7 @@ _HANDLERS: dict[type[Any], Callable[[RunTrace, Any], None]] = {
 
 
 def _attributes(run: RunSummary) -> dict[str, Any]:
-    """Without content."""
+    """The attributes of the run's span, without content."""
     known = {
         "gen_ai.request.model": run.model[:200],
         "gen_ai.conversation.id": run.session,
@@ -211,7 +211,7 @@ def _usage_attributes(usage: Usage | None) -> dict[str, int]:
 
 
 def _unix_time(moment: float) -> int:
-    """In nanoseconds. `moment`: of `time.perf_counter()`."""
+    """Unix time in nanoseconds. `moment`: of `time.perf_counter()`."""
     return time.time_ns() - int((time.perf_counter() - moment) * 1e9)
 
 

@@ -1,4 +1,4 @@
-"""What observes the runs of the process: metrics and log always, traces with `--trace`."""
+"""The observers of the runs of the process: metrics and log always, traces with `--trace`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Telemetry:
 
     runs: RunCounts
     observers: list[Observer]
-    """Are called with each finished run."""
+    """Functions that are called with each finished run."""
     registry: CollectorRegistry
     gauges: Gauges
     tracer: Tracer | None
@@ -29,4 +29,4 @@ class Telemetry:
 
 
 TELEMETRY = web.AppKey("oaicompat_proxy.telemetry", Telemetry)
-"""In every application of ours, once it has started up."""
+"""Set in each of our applications at its startup."""

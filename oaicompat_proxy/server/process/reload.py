@@ -61,7 +61,7 @@ class ConfigReloader:
         self._requested.set()
 
     async def run(self, app: web.Application, runner: Runner) -> None:
-        """Until it is cancelled. `app`: what `runner` serves."""
+        """Runs until it is cancelled. `app`: the application that `runner` serves."""
         while True:
             await self._requested.wait()
             self._requested.clear()

@@ -1,4 +1,4 @@
-"""Serves the application on its sockets, from listening to the end of the last response."""
+"""Serves the application on its sockets, from listening until the last response ends."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def open_sockets(config: Config) -> Iterator[list[socket.socket]]:
 
 
 def check_exposure(sockets: list[socket.socket], config: Config) -> None:
-    """For sockets whose addresses the configuration does not choose.
+    """Checks sockets whose addresses are not from the configuration.
 
     Raises ListenError if other machines could connect without a key and `no_auth` is not set.
     """
@@ -76,7 +76,7 @@ def address_of(sockets: list[socket.socket], host: str) -> str:
 
 
 def _inherited() -> list[socket.socket]:
-    """The sockets of a systemd socket unit: they and the callers waiting in them survive a restart of the process."""
+    """The sockets of a systemd socket unit. They and their waiting connections survive a restart of the process."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return []
     count = int(os.environ.pop("LISTEN_FDS", "0"))
@@ -108,7 +108,7 @@ def _tcp_sockets(config: Config) -> list[socket.socket]:
 
 @contextlib.contextmanager
 def _unix_socket(path: str, mode: int) -> Iterator[socket.socket]:
-    """A Unix socket whose file is removed on exit. A file that a dead process has left is replaced."""
+    """A Unix socket whose file is removed on exit. The stale file of a dead process is replaced."""
     owner = os.getpid()
     with socket.socket(socket.AF_UNIX) as sock:
         try:
@@ -122,7 +122,7 @@ def _unix_socket(path: str, mode: int) -> Iterator[socket.socket]:
             yield sock
         finally:
             with contextlib.suppress(FileNotFoundError):
-                # a worker of ours may exit here, and another process may have replaced the file
+                # not in a worker, which exits here too, and not if another process has replaced the file
                 if os.getpid() == owner and _identity(path) == own:
                     os.unlink(path)
 

@@ -97,13 +97,13 @@ class GunicornApp(BaseApplication):
             super().reload()
 
     def _use(self, config: Config) -> Config:
-        """For the next workers. Raises ConfigError here rather than in each of them."""
+        """Sets the configuration of the next workers. Raises ConfigError here rather than in each worker."""
         create_app(config)
         self._config = config
         return config
 
     def load(self) -> web.Application:
-        """In each worker."""
+        """The application. gunicorn calls it in each worker."""
         return create_app(self._config)
 
     def run(self) -> NoReturn:
@@ -111,7 +111,7 @@ class GunicornApp(BaseApplication):
         raise AssertionError("the arbiter ends by SystemExit")
 
     def _print_banner(self, arbiter: Any) -> None:
-        """When the sockets listen, before the first worker starts."""
+        """gunicorn calls it when the sockets listen, before the first worker starts."""
         asyncio.run(self._ask_and_print())
 
     async def _ask_and_print(self) -> None:

@@ -48,7 +48,7 @@ class Worker(GunicornUVLoopWebWorker):
 
     def run(self) -> None:
         """Replaces aiohttp's `run`, whose connections lack the limits of `Connection`. Raises SystemExit."""
-        self.booted = False  # so that gunicorn tells a failure to start from an end
+        self.booted = False  # so that gunicorn recognises a failure to start
         try:
             self.loop.run_until_complete(self._serve())
         finally:
@@ -87,7 +87,7 @@ class Worker(GunicornUVLoopWebWorker):
             signal.signal(signum, signal.SIG_IGN)
 
     async def _heartbeat(self, runner: Runner) -> None:
-        """Continues while draining, which may take longer than gunicorn's `timeout`."""
+        """Notifies gunicorn, also while draining, which may take longer than its `timeout`."""
         while True:
             self.notify()
             if runner.requests_count > self.max_requests or self.ppid != os.getppid():
@@ -95,7 +95,7 @@ class Worker(GunicornUVLoopWebWorker):
             await asyncio.sleep(HEARTBEAT)
 
     def init_signals(self) -> None:
-        """Handlers for the time before the event loop runs, which would lose signals until then."""
+        """Sets signal handlers for the time before the event loop runs."""
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, self.handle_exit)
         signal.signal(signal.SIGQUIT, self.handle_quit)

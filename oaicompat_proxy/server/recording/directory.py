@@ -1,4 +1,4 @@
-"""The directory of recordings: one thread does all its work, and the oldest recordings are deleted to make room.
+"""The directory of recordings: one thread does all file operations, and the oldest recordings are deleted to make room.
 
 An index in memory has the sizes, so that the cost of a write does not grow with the number of recordings. A
 recording that is being written is locked (`flock`), so that no worker deletes it; the lock ends with its process.
@@ -75,7 +75,7 @@ class RecordingDirectory:
         self._used = 0
         """Bytes of all recordings, by the index."""
         self._finished: dict[str, int] = {}
-        """Sizes by name, the oldest first."""
+        """Sizes of finished recordings by name, the oldest first."""
         self._running: set[RecordingFile] = set()
         self._scanned = -SCAN_AFTER
         self._written = 0
@@ -161,7 +161,7 @@ def _is_locked(path: Path) -> bool:
 
 
 class _WorkQueue:
-    """A queue of work for one thread, which exists only while there is work."""
+    """A queue of work for one thread."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recordings")

@@ -1,4 +1,4 @@
-"""Recordings as kept data: the name of a file tells whose run it is, as a digest of the caller's scope."""
+"""Recordings as a kind of kept data: the name of a file contains the caller's mark, a digest of its scope."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ...core.caller import Owner
 from .directory import NAME
 
 UNIQUE_LENGTH = 6
-"""Digits that follow them in a name."""
+"""Random digits behind the mark in a file's name."""
 
 
 class RecordingData:
-    """The recordings in a directory. One that is being written is deleted, too; its run goes on without it."""
+    """The recordings in a directory. A recording that is being written is deleted, too; its run goes on."""
 
     kind = "recordings"
     place = ""
@@ -30,7 +30,7 @@ class RecordingData:
         return await asyncio.to_thread(self._delete, owner.mark)
 
     def _find(self, mark: str) -> list[str]:
-        """`mark`: the beginning of those of the owner."""
+        """The names of the owner's recordings. `mark`: prefix of the owner's marks."""
         try:
             names = os.listdir(self._directory)
         except FileNotFoundError:
@@ -38,7 +38,7 @@ class RecordingData:
         return [name for name in names if NAME.fullmatch(name) and _mark_in(name).startswith(mark)]
 
     def _delete(self, mark: str) -> int:
-        """Raises OSError for a file that cannot be deleted."""
+        """Deletes the owner's recordings. Raises OSError for a file that cannot be deleted."""
         names = self._find(mark)
         for name in names:
             with contextlib.suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Records runs (setting `record`). It wraps the handlers, so that it costs nothing when it is off."""
+"""Records runs (setting `record`). The recorder wraps the handlers, so it costs nothing when it is off."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class RecordingWriter(RunRecorder):
         self._submit(len(head), lambda lines: lines.begin(name, head))
 
     def begin_next_run(self) -> None:
-        """The agent's stream is over; the bytes that follow are those of the run that goes on in its place."""
+        """The agent's stream has ended; further bytes are from the stream in which the run continues."""
         self._add("run", b"")
 
     def gateway_bytes(self, data: bytes) -> None:
@@ -89,7 +89,7 @@ class RecordingWriter(RunRecorder):
         self._add("client", data)
 
     def body(self, status: int, data: bytes) -> None:
-        """An answer that is sent whole."""
+        """An answer that is sent as one JSON body."""
         ms = self._now()
         self._submit(len(data), lambda lines: lines.add_whole(Entry(ms, "body", data, status)))
 
@@ -178,7 +178,7 @@ class _Lines:
             self._write(encode_entry(Entry(entry.ms, entry.kind, self._without_secret(masked))))
 
     def _add_run(self, entry: Entry) -> None:
-        """Behind all bytes of the run before."""
+        """Adds the mark of the next run, behind all bytes of the previous one."""
         if self._readable:
             rest = self._maskers["native"].finish()
             self._maskers["native"] = Masker(self._readable.native)
@@ -206,7 +206,7 @@ class _Lines:
         self._close()
 
     def _without_secret(self, data: bytes) -> bytes:
-        """Expects whole lines, because a secret could be split between two pieces."""
+        """Removes the secret from whole lines; in pieces of lines it could be split."""
         return data.replace(self._secret, b"[redacted]") if self._secret else data
 
     def _write(self, line: bytes) -> None:

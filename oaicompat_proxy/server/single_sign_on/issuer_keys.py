@@ -1,6 +1,6 @@
 """The keys of the issuer of tokens: fetched when needed, cached, and refreshed while requests use the old ones.
 
-A key that leaves the issuer's set is refused within ten minutes. While the issuer cannot be reached its last keys hold
+A key that the issuer removes is refused within ten minutes. While the issuer cannot be reached, its last keys are used
 for a bounded time. A request waits for a fetch at most two seconds, however long the fetch takes.
 """
 
@@ -25,10 +25,10 @@ REFRESH_AGE = 240.0
 """Seconds after which the keys are fetched again, while requests use them."""
 
 MAX_AGE = 540.0
-"""Seconds after which a request waits for that: with the fetch they are no ten minutes."""
+"""Seconds after which a request waits for the fetch; with the fetch less than ten minutes."""
 
 UNKNOWN_KEY_INTERVAL = 60.0
-"""Seconds between two fetches for the sake of a key that is not known: everybody can invent one."""
+"""Seconds between two fetches because of an unknown key id, which anybody can invent."""
 
 RETRY_INTERVAL = 10.0
 """Seconds after a fetch that failed."""
@@ -37,7 +37,7 @@ MAX_WAIT = 2.0
 """Seconds for which a request waits for a fetch."""
 
 FETCH_TIMEOUT = 10.0
-"""Seconds for a fetch: where the keys are, and the keys."""
+"""Seconds for a fetch of the configuration and the keys."""
 
 MAX_DOCUMENT = 512 * 1024
 """Bytes of a document of the issuer."""
@@ -47,20 +47,20 @@ CONFIGURATION = "/.well-known/openid-configuration"
 
 
 class KeySetState(NamedTuple):
-    """What is known of an issuer's keys."""
+    """The state of an issuer's keys."""
 
     keys: int
-    """Those that can verify tokens."""
+    """Number of keys that can verify tokens."""
     algorithms: Sequence[str]
     error: str
-    """Of the last fetch; empty if it brought the keys."""
+    """The error of the last fetch; empty if it succeeded."""
 
 
 class IssuerKeys:
     """The keys of one issuer, for one process."""
 
     def __init__(self, issuer: str, address: str = "") -> None:
-        """`address`: of the keys, where the issuer does not publish it."""
+        """`address`: the URL of the keys, if the issuer does not publish it."""
         self._issuer = issuer
         self._fixed_address = address
         # state
@@ -68,16 +68,16 @@ class IssuerKeys:
         self._error = ""
         self._address = ""
         self._fetched_at = -float("inf")
-        """The loop's time at which the fetch began that brought the keys."""
+        """The loop's time at which the last successful fetch began."""
         self._retry_at = -float("inf")
         self._unknown_at = -float("inf")
-        """When an unknown key was the reason for a fetch."""
+        """The loop's time of the last fetch because of an unknown key."""
         self._fetching: asyncio.Task[None] | None = None
         self._wait_until = 0.0
-        """When requests stop to wait for the fetch."""
+        """The loop's time until which requests wait for the fetch."""
 
     async def find(self, head: Head, *, ttl: float) -> IssuerKey | None:
-        """The key that has signed a token. `ttl`: seconds for which keys hold that cannot be fetched again.
+        """The key that has signed a token. `ttl`: seconds for which keys are used that cannot be fetched again.
 
         Raises IssuerUnavailable if there are no keys.
         """
@@ -88,14 +88,14 @@ class IssuerKeys:
         key = find_key(self._keys, head)
         if key is None and now >= self._unknown_at + UNKNOWN_KEY_INTERVAL:
             self._unknown_at = now
-            if self._fetched_at < now:  # not fetched for this very request
+            if self._fetched_at < now:  # not fetched for this request already
                 self._fetch()
                 await self._wait(now + MAX_WAIT)
                 key = find_key(self._keys, head)
         return key
 
     async def state(self) -> KeySetState:
-        """What is known, after a fetch if one is due."""
+        """The state of the keys, after a fetch if one is due."""
         await self._refresh(asyncio.get_running_loop().time())
         algorithms = tuple(sorted({name for key in self._keys for name in key.algorithms}))
         error = self._error or ("no answer yet" if self._fetching is not None and not self._keys else "")
@@ -107,7 +107,7 @@ class IssuerKeys:
             await asyncio.wait([self._fetching])
 
     async def _refresh(self, now: float) -> None:
-        """Fetches old keys again, and waits for it if they are very old."""
+        """Fetches keys older than REFRESH_AGE again, and waits for the fetch if they are older than MAX_AGE."""
         age = now - self._fetched_at
         if age > REFRESH_AGE and now >= self._retry_at:
             self._fetch()
@@ -121,7 +121,7 @@ class IssuerKeys:
             self._fetching = asyncio.create_task(self._fetch_in_time(), name="fetch the issuer's keys")
 
     async def _wait(self, until: float) -> None:
-        """For the fetch, if there is one, and if nobody has waited long enough for it; not beyond `until`."""
+        """Waits for the running fetch, at most until MAX_WAIT after its start and until `until`."""
         left = min(self._wait_until, until) - asyncio.get_running_loop().time()
         if self._fetching is not None and left > 0:
             await asyncio.wait([self._fetching], timeout=left)
@@ -143,7 +143,7 @@ class IssuerKeys:
             self._fetching = None
 
     async def _discover(self) -> str:
-        """The address of the keys. Raises ValueError, UpstreamError."""
+        """The URL of the keys. Raises ValueError, UpstreamError."""
         document = json.loads(await _get(self._issuer.rstrip("/") + CONFIGURATION))
         if not isinstance(document, dict) or document.get("issuer") != self._issuer:
             raise ValueError(f"{CONFIGURATION} is of another issuer; the names must be equal in every character")

@@ -24,18 +24,18 @@ MAX_GRANTED = 1000
 
 
 CACHE_SIZE = 256
-"""Callers of which the bearer of a token is remembered."""
+"""Entries of the cache of callers by name and granted models."""
 
 MAX_VERIFIED = 1024
-"""Tokens that are not verified again with each request. They are kept as digests."""
+"""Cached verifications, by the digest of the token."""
 
 
 class VerifiedToken(NamedTuple):
-    """What is known of a token whose signature was right."""
+    """A token whose signature was verified."""
 
     head: Head
     key: IssuerKey
-    """That has signed it; once the keys were fetched again, it is another object."""
+    """The key that has signed the token; another object after each fetch."""
     claims: Mapping[str, Any]
 
 
@@ -51,11 +51,11 @@ class SingleSignOn:
         self._bearer_of = lru_cache(CACHE_SIZE)(TokenCaller.of)
         # state
         self._verified: dict[bytes, VerifiedToken] = {}
-        """By the digest of the token, the oldest first."""
+        """Cached verifications by the digest of the token, the oldest first."""
 
     @property
     def verified(self) -> int:
-        """The number of tokens that are not verified again."""
+        """Number of tokens whose verification is cached."""
         return len(self._verified)
 
     async def identify(self, headers: Mapping[str, str]) -> Caller | None:
@@ -66,7 +66,7 @@ class SingleSignOn:
         return self._authenticator.with_authorization(self._caller_of(await self._claims_of(token)), headers)
 
     async def _claims_of(self, token: str) -> Mapping[str, Any]:
-        """Verifies each token once for each key that the issuer had: that takes as long as half a request.
+        """The claims of a token. The result is cached per key object: a verification costs half a request.
 
         Raises InvalidToken, IssuerUnavailable.
         """

@@ -1,10 +1,10 @@
-"""Judges tokens: signature, issuer, audience, time. The library does the cryptography.
+"""Verifies tokens: signature, issuer, audience, time. PyJWT does the cryptography.
 
-The head of a token is an attacker's until the signature is verified: it chooses one of the issuer's own keys, and an
-algorithm out of those of this key. `jku`, `x5u` and `jwk` in it are read by nobody. Only algorithms with a public key
-are accepted, so no public key can be used as a secret (RFC 8725, 2.1 and 3.1 to 3.5).
+The head of a token is untrusted until the signature is verified: it can only choose one of the issuer's own keys, and
+one of this key's algorithms. `jku`, `x5u` and `jwk` are ignored. Only algorithms with a public key are accepted, so no
+public key can be used as a secret (RFC 8725, 2.1 and 3.1 to 3.5).
 
-It is imported where it is used, since it is installed only with the extra `sso`.
+PyJWT is imported where it is used, since it is installed only with the extra `sso`.
 
 Source: RFC 7515, 7517, 7519, 8725 and 9068.
 """
@@ -25,13 +25,13 @@ CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDS
 ALGORITHMS = frozenset([*RSA, *CURVES.values()])
 
 TYPES = frozenset(["", "jwt", "at+jwt", "application/jwt", "application/at+jwt"])
-"""Other tokens of an issuer, such as those of a logout, are no permissions."""
+"""The accepted types; other tokens of an issuer, such as logout tokens, give no access."""
 
 PUBLIC = frozenset(["kty", "n", "e", "crv", "x", "y"])
 """The members of a public key."""
 
 MIN_RSA_BITS, MAX_RSA_BITS = 2048, 16384
-"""Beyond the upper bound OpenSSL verifies nothing."""
+"""OpenSSL does not verify signatures of larger keys."""
 MAX_KEYS = 100
 """Keys of an issuer that are read."""
 
@@ -41,7 +41,7 @@ SKEW = 5
 EXPIRED = "The token has expired."
 
 MAX_SEGMENT = 64 * 1024
-"""Bytes of a part of a token, which is less in any header that `--max-line` allows."""
+"""Characters of a part of a token; no header within `--max-line` exceeds it."""
 
 
 class Head(NamedTuple):
@@ -86,7 +86,7 @@ def read_keys(text: bytes) -> list[IssuerKey]:
 
 
 def find_key(keys: Sequence[IssuerKey], head: Head) -> IssuerKey | None:
-    """The key that a token names; if it names none, the only one that fits."""
+    """The key that a token names; if it names none, the only key that fits; else None."""
     fitting = [each for each in keys if head.algorithm in each.algorithms and head.kid in ("", each.kid)]
     return fitting[0] if fitting and (head.kid or len(fitting) == 1) else None
 
@@ -121,13 +121,13 @@ def verify(token: str, head: Head, key: IssuerKey, *, issuer: str, audience: Seq
 
 
 def check_expiry(claims: Mapping[str, Any]) -> None:
-    """Of a token whose `exp` is a number. Raises InvalidToken. No skew: it is for a clock that is ahead."""
+    """Raises InvalidToken if the token has expired; `exp` must be a number. SKEW does not extend a token's life."""
     if int(claims["exp"]) <= time.time():
         raise InvalidToken(EXPIRED)
 
 
 def _read_object(segment: str) -> dict[str, Any]:
-    """A part of a token: a JSON object in which no name comes twice. Raises InvalidToken."""
+    """Decodes a part of a token: a JSON object without duplicate names. Raises InvalidToken."""
     try:
         if len(segment) > MAX_SEGMENT:
             raise ValueError
@@ -152,7 +152,7 @@ def _refuse(word: str) -> None:
 
 
 def _read_key(members: Mapping[str, Any]) -> IssuerKey | None:
-    """None for a key that is no public key, is for something else, or is too weak."""
+    """The key of a JWK; None if it is not public, is for another use, or is too weak."""
     import jwt
 
     try:
@@ -169,7 +169,7 @@ def _read_key(members: Mapping[str, Any]) -> IssuerKey | None:
 
 
 def _algorithms_of(members: Mapping[str, Any]) -> frozenset[str]:
-    """Of a JWK, from its kind; only its own one if it names one."""
+    """The algorithms of a JWK by its type; only `alg`, if it has one."""
     kind, own = members.get("kty"), members.get("alg")
     if kind == "RSA":
         fitting = frozenset(RSA)
