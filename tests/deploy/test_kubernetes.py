@@ -13,6 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from oaicompat_proxy.api.anthropic.sessions import SESSION
 from oaicompat_proxy.cli import main
 from oaicompat_proxy.config.command_line import ENVIRONMENT_PREFIX
 from oaicompat_proxy.config.settings import SETTINGS, Config
@@ -27,6 +28,9 @@ FOLDER = ROOT / "scripts" / "deploy" / "kubernetes"
 VERSIONS = ("1.29", kubernetes_validate.latest_version())
 """Of Kubernetes: the oldest that a cloud still offers with support, and the newest that the schemas know."""
 OBJECTS = ("deployment", "service", "autoscaler", "disruption-budget")
+INGRESS = ("ingress", "ingress-nginx")
+"""Applied by hand: a cluster has an ingress of its own."""
+NGINX = ROOT / "scripts" / "deploy" / "nginx" / "oaicompat"
 
 
 def load(name: str) -> dict[str, Any]:
@@ -66,7 +70,7 @@ def config(environment: dict[str, str]) -> Config:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("name", OBJECTS)
+@pytest.mark.parametrize("name", [*OBJECTS, *INGRESS])
 def test_kubernetes_knows_every_word(name: str, version: str) -> None:
     kubernetes_validate.validate(load(name), version, strict=True)
 
@@ -83,7 +87,7 @@ def test_the_kustomization_holds_all_files_and_the_image(container: dict[str, An
     assert kustomization["resources"] == [f"{name}.yaml" for name in OBJECTS]
     (image,) = kustomization["images"]
     assert image["name"] == container["image"]
-    known = {f"{name}.yaml" for name in (*OBJECTS, "kustomization", "prometheus-adapter")}
+    known = {f"{name}.yaml" for name in (*OBJECTS, *INGRESS, "kustomization", "prometheus-adapter")}
     assert {each.name for each in FOLDER.iterdir()} == known
 
 
@@ -164,3 +168,35 @@ def test_replicas_follow_a_metric_that_there_is() -> None:
     (rule,) = load("prometheus-adapter")["rules"]["custom"]
     running = metric_names.RUNNING.name
     assert metric["pods"]["metric"]["name"] == rule["name"]["as"] == rule["seriesQuery"].partition("{")[0] == running
+
+
+def test_the_ingress_finds_the_service() -> None:
+    (rule,) = load("ingress")["spec"]["rules"]
+    (path,) = rule["http"]["paths"]
+    service = load("service")
+    assert path["backend"]["service"]["name"] == service["metadata"]["name"]
+    assert path["backend"]["service"]["port"] == {"name": service["spec"]["ports"][0]["name"]}
+
+
+def test_the_ingress_keeps_a_session_at_one_replica_as_the_nginx_files_do() -> None:
+    """Which is tested there with a real nginx, for the header of each client that names its session."""
+    annotation = load("ingress")["metadata"]["annotations"]["nginx.ingress.kubernetes.io/upstream-hash-by"]
+    snippet = load("ingress-nginx")["data"]["http-snippet"]
+    maps = re.findall(r"^map \S+ \$oaicompat_affinity\w* \{\n.*?^\}\n", (NGINX / "names.conf").read_text(), re.S | re.M)
+    assert snippet == "".join(maps)
+    assert f"hash {annotation} consistent;" in (NGINX / "upstream-replicas.conf").read_text()
+    assert SESSION.lower().replace("-", "_") in snippet
+    assert "default $request_id;" in snippet, "requests without a name are spread"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "directive"),
+    [
+        ("proxy-read-timeout", "proxy_read_timeout {}s;"),
+        ("proxy-buffering", "proxy_buffering {};"),
+        ("proxy-body-size", "client_max_body_size {};"),
+    ],
+)
+def test_the_ingress_passes_answers_on_as_the_nginx_files_do(annotation: str, directive: str) -> None:
+    value = load("ingress")["metadata"]["annotations"][f"nginx.ingress.kubernetes.io/{annotation}"]
+    assert directive.format(value) in (NGINX / "proxy.conf").read_text()
