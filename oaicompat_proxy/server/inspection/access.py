@@ -1,7 +1,7 @@
-"""Who may use the inspector: nobody from elsewhere, and where keys are required, only one that may inspect.
+"""Access to the inspector: never for pages of other sites, and where keys are required, only for keys that may inspect.
 
-A page from elsewhere is refused by `Origin`, `Host` and `Sec-Fetch-Site`, whoever its visitor is. A key is exchanged
-for a cookie, which is signed and holds no key; it is void as soon as the key is.
+Pages of other sites are refused by `Origin`, `Host` and `Sec-Fetch-Site`. A key is exchanged for a signed cookie, which
+does not contain the key and is invalid as soon as the key is.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NO_KEY = "The inspector needs a key with inspect = true."
 
 
 class Access:
-    """Judges requests for the inspector of a server."""
+    """Checks requests to the inspector of a server."""
 
     def __init__(self, config: Config, secrets: Secrets) -> None:
         self._keys: SigningKeys = derive_keys(config, secrets, salt="inspect")

@@ -1,4 +1,4 @@
-"""The runs that the inspector shows: those that go on, and recent ones, within a number and an amount of memory."""
+"""The runs that the inspector shows: running and recent ones, within a bound of number and memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GRANT = 64 * 1024
 """Bytes of memory that a run gets at once."""
 
 SHARE = 4
-"""A run gets at most this part of all memory, so that one long run does not push out all others."""
+"""A run gets at most this part of all memory, so that a long run does not evict all others."""
 
 SHOWN_HEADERS = (
     *("Content-Type", "Accept", "User-Agent", "anthropic-version", "anthropic-beta"),
@@ -43,7 +43,7 @@ STOPPED = "This run was stopped by the operator of this server."
 
 
 class Collector:
-    """Wraps the handlers of runs; without it they are as they were."""
+    """Collects runs by wrapping their handlers; without a collector these are not wrapped."""
 
     def __init__(self, config: Config) -> None:
         self._most = config.inspect_runs
@@ -53,15 +53,15 @@ class Collector:
         self._process = f"{os.getpid():x}"
         # state
         self.left_out = 0
-        """Runs that are not shown because all others still went on."""
+        """Runs that were not collected, because all collected ones were still running."""
         self._runs: dict[str, InspectedRun] = {}
-        """Oldest first."""
+        """All runs by id, the oldest first."""
         self._going: dict[int, InspectedRun] = {}
-        """By the identity of the run's report."""
+        """Running ones, by the identity of their report."""
         self._over: deque[InspectedRun] = deque()
-        """In the order of their ends."""
+        """Ended ones, in the order of their ends."""
         self._holding: deque[InspectedRun] = deque()
-        """Those of them that may hold bytes."""
+        """Ended ones that may hold bytes."""
         self.held = 0
         """Bytes of memory of all runs."""
 
@@ -84,7 +84,7 @@ class Collector:
         return collect
 
     def observe(self, summary: RunSummary) -> None:
-        """A run is over."""
+        """Called at the end of a run."""
         run = self._going.pop(id(summary), None)
         if run is not None:
             run.finish(summary)
@@ -138,4 +138,4 @@ def _call_of(request: web.Request) -> ClientCall:
 
 
 COLLECTOR = web.AppKey("oaicompat_proxy.collector", Collector)
-"""In the application of `create_app`, if runs are inspected."""
+"""Set in the application of `create_app`, if runs are inspected."""

@@ -1,6 +1,6 @@
 """The inspector's event stream: the list of runs as it changes, and one run as it goes on.
 
-Nobody tells it anything: it looks at the runs four times a second, for as long as somebody reads it.
+The stream polls the runs four times a second while it has a reader; so runs need not notify it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from .run_details import Shown
 from .run_feed import RunFeed
 
 INTERVAL = 0.25
-"""Seconds between two looks."""
+"""Seconds between two polls."""
 STATE_EVERY = 4
-"""Looks between two at the whole, which may ask Redis, and between two checks that the visitor may still look."""
+"""Polls between two reads of the overall state, which may ask Redis, and between two checks of access."""
 PING_EVERY = 60
-"""Looks without news after which a comment keeps the connection open."""
+"""Polls without changes after which a comment keeps the connection open."""
 MAX_READERS = 16
 """Readers at a time in a worker."""
 SEND_TIMEOUT = 30.0
@@ -55,7 +55,7 @@ async def stream(request: web.Request, inspector: Inspector) -> web.StreamRespon
 
 
 class _News:
-    """What one reader has not seen yet."""
+    """The changes that one reader has not received yet."""
 
     def __init__(self, request: web.Request, inspector: Inspector) -> None:
         self._request = request
@@ -66,7 +66,7 @@ class _News:
         self._state: Json = {}
 
     async def follow(self) -> AsyncIterator[bytes]:
-        """Ends with the process, or with the connection. Raises ProxyError if the visitor may not look any more."""
+        """Yields events until the process or the connection ends. Raises ProxyError if the visitor loses access."""
         looks = quiet = 0
         while self._request.transport is not None and not self._inspector.is_stopping(self._request):
             news = [each async for each in self._look(with_state=looks % STATE_EVERY == 0)]

@@ -25,7 +25,7 @@ from .run_details import Shown
 HOST = "127.0.0.1"
 
 OUTCOMES = {b"answered": "success", b"the client left": "client_gone", b"failed": "agent_error"}
-"""By a recording's last word."""
+"""The outcome by the last entry of a recording."""
 
 
 async def serve_recording(
@@ -101,7 +101,7 @@ class _OneRun:
 
 
 class FileInspector:
-    """Of a recording; only this machine may see it."""
+    """The inspector of a recording, only for this machine."""
 
     has_form = False
 

@@ -1,6 +1,6 @@
 """Collects one run for the inspector, within an allowance of memory.
 
-Each read and each write is one item; nothing is copied, cut or translated before somebody looks.
+Each read and each write is one item. Bytes are copied, split and translated only when a reader asks for the run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Item = tuple[float, str, bytes]
 
 
 class Place(NamedTuple):
-    """How far somebody has read a run. `moment`: of the last entry."""
+    """The position of a reader in a run. `moment`: of the last entry."""
 
     read: int = 0
     write: int = 0
@@ -78,13 +78,13 @@ class InspectedRun(RunRecorder):
     arrived: float
     """Unix time in seconds."""
     report: RunReport | None
-    """While it goes on."""
+    """The run's report; None once the run is over."""
     task: asyncio.Task[Any] | None
     grant: Grant
     # state
     summary: RunSummary = field(init=False)
     options: AnswerOptions | None = None
-    """Once the agent is called."""
+    """Set when the agent is called."""
     reads: list[Any] = field(default_factory=list)
     """Of each read of the agent's stream: its time, how many `writes` came before, its bytes. A flat list is cheaper
     than one of tuples, which the garbage collector looks at."""
@@ -98,12 +98,12 @@ class InspectedRun(RunRecorder):
     held: int = 0
     """Bytes of memory that were granted."""
     is_cut: bool = False
-    """There was no memory for all of it."""
+    """The memory did not suffice for the whole run."""
     is_dropped: bool = False
-    """Its bytes have made room for newer ones."""
+    """Its bytes were dropped for newer runs."""
     _left: int = 0
     _counted: int = 0
-    """Writes whose bytes were taken off."""
+    """Number of writes whose bytes were counted."""
     _kept: list[bytes | Item] | None = None
     """The writes before the run was cut."""
 
@@ -147,7 +147,7 @@ class InspectedRun(RunRecorder):
             self.reads += (perf_counter(), len(self.writes), data)
 
     def tap(self, feed: Feed) -> Feed:
-        """Like `gateway_bytes`, in one Python call a read: 2 % of a paced delta instead of 10."""
+        """Like `gateway_bytes`, in one Python call for each read: 2 % of a paced delta instead of 10 %."""
         add, writes = self.reads.append, self.writes
 
         def feed_tapped(data: bytes) -> Iterable[Event]:
@@ -162,7 +162,7 @@ class InspectedRun(RunRecorder):
 
     @property
     def client_bytes(self) -> Callable[[bytes], None]:
-        """No call of Python's: the bytes are taken off the memory at the next grant."""
+        """A bound list.append, not a Python function: the bytes are counted at the next grant."""
         return self.writes.append
 
     def ping(self, data: bytes) -> None:
@@ -180,7 +180,7 @@ class InspectedRun(RunRecorder):
     # the end
 
     def finish(self, run: RunSummary) -> None:
-        """The request is over; nothing of its work is kept alive."""
+        """Ends the run, and drops references to the request's objects."""
         shown = {each.name: getattr(run, each.name) for each in fields(RunSummary) if each.name != "trace"}
         self.summary = RunSummary(**shown)
         self.report = self.task = None
@@ -200,7 +200,7 @@ class InspectedRun(RunRecorder):
         return found, Place(len(self.reads), len(writes), moment)
 
     def drop(self) -> int:
-        """Lets go of all bytes. Returns how many had been granted."""
+        """Drops all bytes. Returns the number of bytes that had been granted."""
         self.reads.clear()
         self.writes.clear()
         self._kept = None
@@ -215,7 +215,7 @@ class InspectedRun(RunRecorder):
             self.writes.append((perf_counter(), kind, data))
 
     def _take(self, size: int) -> bool:
-        """Whether there is memory for so many more bytes. Once there is none, the run is cut for good."""
+        """Takes memory for `size` bytes; returns whether there was enough. After a failure the run stays cut."""
         self._left -= size
         if self.is_cut:
             self.writes.clear()
@@ -238,7 +238,7 @@ class InspectedRun(RunRecorder):
 
 
 def _add_writes(found: list[Item], writes: Iterable[bytes | Item], moment: float) -> float:
-    """Returns the time of the last one."""
+    """Adds the writes; bytes get the time of the mark before, at first `moment`. Returns the last time."""
     for each in writes:
         if isinstance(each, bytes):
             found.append((moment, "client", each))
@@ -249,7 +249,7 @@ def _add_writes(found: list[Item], writes: Iterable[bytes | Item], moment: float
 
 
 def describe(error: Exception) -> Failure:
-    """An error in words. Of a bug only its kind is said: its text may quote anything."""
+    """Describes an error for the page. Of a bug only the class is named: its text may quote anything."""
     causes: list[str] = []
     cause = error.__cause__
     while cause is not None and len(causes) < MAX_CAUSES:

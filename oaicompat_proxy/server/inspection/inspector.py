@@ -1,4 +1,4 @@
-"""What the inspector's page asks: which runs there are, who may see them, and how much of them is shown."""
+"""The interface behind the inspector's page: its runs, access to them, and how much of them is shown."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Runs(Protocol):
 
 class Inspector(Protocol):
     has_form: bool
-    """A form takes keys, where keys are required."""
+    """Whether the page has a form for keys, because keys are required."""
     runs: Runs
 
     async def check(self, request: web.Request) -> str:
@@ -47,11 +47,11 @@ class Inspector(Protocol):
         ...
 
     def shown(self, request: web.Request) -> Shown:
-        """How much is shown."""
+        """How much of a run is shown to this visitor."""
         ...
 
     async def state(self, request: web.Request) -> Json:
-        """What the page says about the whole."""
+        """The overall state that the page shows."""
         ...
 
     def stop(self, request: web.Request, run: InspectedRun, by: str) -> bool:
@@ -59,7 +59,7 @@ class Inspector(Protocol):
         ...
 
     def is_stopping(self, request: web.Request) -> bool:
-        """The process is to end."""
+        """Whether the process is shutting down."""
         ...
 
 
@@ -67,7 +67,7 @@ INSPECTOR: web.AppKey[Inspector] = web.AppKey("oaicompat_proxy.inspector")
 
 
 class ServerInspector:
-    """Of a server with `--inspect`; it survives a reload."""
+    """The inspector of a server with `--inspect`; it survives a reload."""
 
     has_form = True
 

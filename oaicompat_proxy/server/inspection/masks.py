@@ -1,4 +1,4 @@
-"""The allow-list of what stays readable of a masked request, the client's and the agent's. Pure."""
+"""The allow-list of fields that stay readable in masked requests, the client's and the agent's. Pure."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ REQUEST_FIELDS = RecordedFields(
     },
     unknown={},
 )
-"""Of the requests of all client APIs and to all dialects. Sessions and threads stay masked: they give access."""
+"""The fields of requests of all client APIs and to all dialects. Sessions and threads stay masked: they give access."""
 
 READABLE_HEADERS = frozenset({"Content-Type", "Accept", "User-Agent", "anthropic-version"})
 

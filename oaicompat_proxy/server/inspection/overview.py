@@ -33,7 +33,7 @@ async def _of(gateway: Gateway) -> dict[str, Any]:
 
 
 async def _sessions(gateway: Gateway) -> int | None:
-    """Sessions in which a conversation can continue; None if Redis does not say."""
+    """Number of sessions in which a conversation can continue; None if Redis does not answer."""
     with contextlib.suppress(SessionsUnavailable):
         return await gateway.store.count()
     return None

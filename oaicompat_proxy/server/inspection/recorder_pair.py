@@ -7,7 +7,7 @@ from ..observability.run_recorder import RunRecorder
 
 
 class RecorderPair(RunRecorder):
-    """Tells both each moment. Neither is told the end, which whoever made it tells."""
+    """Passes each call to both recorders, except `end`: the owner of each recorder ends it."""
 
     def __init__(self, first: RunRecorder, second: RunRecorder) -> None:
         self._both = (first, second)

@@ -1,4 +1,4 @@
-"""One run of the inspector as a recording: for the download, and to be translated again. Pure."""
+"""One run of the inspector as a recording, for the download and for a new translation. Pure."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def encode(recording: Recording, api: ClientApi, *, masked: bool, secrets: Seque
 
 
 def _masked(recording: Recording, api: ClientApi) -> Iterator[Entry]:
-    """Of a stream that is masked each entry has whole lines only."""
+    """The masked entries; those of a stream have whole lines only."""
     fields = {"native": DIALECTS[recording.options.dialect].recorded_fields, "client": api.recorded_fields}
     maskers = {kind: Masker(each) for kind, each in fields.items()}
     for entry in recording.entries:

@@ -1,4 +1,4 @@
-"""Responses of the inspector: nothing in them is stored, framed, guessed at or read by a page from elsewhere."""
+"""Responses of the inspector, with headers that forbid caching, framing, MIME sniffing, and reading by other sites."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ Visit = Callable[[web.Request, Inspector, str], Awaitable[web.StreamResponse]]
 
 
 def guarded(visit: Visit) -> Handler:
-    """Wraps a handler of the API: a visitor without the right gets an error, and nothing else."""
+    """Wraps a handler of the API: a visitor without access gets an error, and nothing else."""
 
     async def guard(request: web.Request) -> web.StreamResponse:
         inspector = request.app[INSPECTOR]
@@ -45,7 +45,7 @@ def guarded(visit: Visit) -> Handler:
         except ProxyError as error:
             response = json_response(error_json(error), error.status)
             if isinstance(error, NotFound):
-                response.force_close()  # another worker may have it, which only another connection reaches
+                response.force_close()  # another worker may have the run, which only a new connection can reach
             return response
 
     return guard
@@ -63,7 +63,7 @@ async def page(request: web.Request) -> web.StreamResponse:
 
 
 def new_file_handler(name: str) -> Handler:
-    """A file of the page, which the form needs, too."""
+    """A handler for a file of the page, which the login form needs, too."""
 
     async def file(request: web.Request) -> web.StreamResponse:
         try:
@@ -76,7 +76,7 @@ def new_file_handler(name: str) -> Handler:
 
 
 async def log_in(request: web.Request) -> web.StreamResponse:
-    """The form's key becomes a cookie."""
+    """Exchanges the form's key for a cookie."""
     inspector = request.app[INSPECTOR]
     try:
         await _check_without_key(request, inspector)
@@ -98,7 +98,7 @@ async def _log_out(request: web.Request, inspector: Inspector, visitor: str) -> 
 
 
 async def _check_without_key(request: web.Request, inspector: Inspector) -> None:
-    """Everything but the key. Raises ProxyError."""
+    """Checks everything but the key. Raises ProxyError."""
     try:
         await inspector.check(request)
     except MissingKey:
@@ -137,7 +137,7 @@ async def _download(request: web.Request, inspector: Inspector, visitor: str) ->
 
 
 async def _replay(request: web.Request, inspector: Inspector, visitor: str) -> web.StreamResponse:
-    """Today's translation of the recorded frames. The agent is not called."""
+    """Translates the recorded frames with the current code. The agent is not called."""
     run, shown = _find(request, inspector), inspector.shown(request)
     return json_response(await asyncio.to_thread(_replayed, run, _recording(run), shown))
 
@@ -209,7 +209,7 @@ ROUTES: dict[tuple[str, str], Handler] = {
 FORM = (f"{PREFIX}/login", f"{PREFIX}/logout")
 
 HANDLERS = frozenset(ROUTES.values())
-"""They judge their visitors themselves."""
+"""The handlers, which check access themselves."""
 
 
 def add_routes(app: web.Application, inspector: Inspector) -> None:

@@ -48,7 +48,7 @@ def _name(name: str, shown: Shown) -> str:
 
 
 def _times(run: RunSummary, *, over: bool) -> dict[str, Any]:
-    """In seconds; None as long as they are not known."""
+    """The times of a run in seconds; None while unknown."""
     return {
         "waited": round(run.waited, 4),
         "first_event": _rounded(run.first_event),

@@ -1,4 +1,4 @@
-"""What the inspector says of one run beside its frames and events: the request, the turn, the error. Pure."""
+"""The details of one run beside its frames and events: the request, the turn, the error. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 
 class Shown:
-    """Shows texts as the settings say: without secrets always, and masked unless `content`."""
+    """Shows texts always without secrets, and masked unless `content`."""
 
     def __init__(self, *, content: bool, secrets: Sequence[str] = ()) -> None:
         self.content = content
@@ -43,7 +43,7 @@ class Shown:
         return self.plain(text if self.content else mask_text(text))
 
     def plain(self, text: str) -> str:
-        """A text that is not masked, such as that of an error."""
+        """A text that is never masked, such as an error message."""
         for secret in self.secrets:
             text = text.replace(secret, "[redacted]")
         return text.encode("utf-8", "replace").decode()

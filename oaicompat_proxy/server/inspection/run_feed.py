@@ -1,4 +1,4 @@
-"""Follows one run for a reader: everything so far, and then what is new."""
+"""Follows one run for a reader: everything so far, then the changes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RunFeed:
         self._ended = False
 
     async def advance(self) -> Json | None:
-        """What is new, with all that is no frame and no event; None if nothing is. Translates in a thread."""
+        """New frames and events, with all other fields; None if nothing is new. Translates in a thread."""
         run = self._run
         row = row_of(run, self._shown)
         items, place = run.entries(self._place)

@@ -31,7 +31,7 @@ Show = Callable[[bytes, RecordedFields], str]
 
 
 class RunView:
-    """Takes the entries of a run in their order; `take` returns what is new since the last time."""
+    """Receives the entries of a run in their order; `take` returns the changes since the last call."""
 
     def __init__(self, api: ClientApi, options: AnswerOptions, *, content: bool, secrets: Sequence[str] = ()) -> None:
         """`content`: texts are shown. `secrets`: tokens that are shown to nobody."""
@@ -47,7 +47,7 @@ class RunView:
         self._budget = TEXT_BUDGET
 
     def add(self, ms: float, kind: str, data: bytes) -> None:
-        """`kind`: as of `inspected_run.Item`."""
+        """Adds an entry. `kind`: as in `inspected_run.Item`."""
         match kind:
             case "native":
                 self._correlator.native(ms, data)
@@ -128,7 +128,7 @@ class RunView:
 
 
 def _event_kind(head: bytes) -> str:
-    """What an API calls the event."""
+    """The API's name of the event."""
     if _DONE.match(head):
         return "done"
     found = _EVENT.search(head) or _KIND.search(head)

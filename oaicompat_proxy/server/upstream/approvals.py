@@ -19,7 +19,10 @@ NOT_PENDING = "The agent does not wait for this confirmation any more."
 
 
 async def confirm(upstream: Upstream, session: str, call_id: str, *, confirmed: bool, reason: str = "") -> None:
-    """Raises AgentUnanswerable if this gateway accepts no confirmations, and AgentError if this run does not."""
+    """Confirms or denies a tool call.
+
+    Raises AgentUnanswerable if the gateway accepts no confirmations, and AgentError if the run does not.
+    """
     gateway = upstream.gateway
     status, body = await upstream.call(gateway.build_confirmation(session, call_id, confirmed=confirmed, reason=reason))
     if status == 200:
@@ -32,7 +35,7 @@ async def confirm(upstream: Upstream, session: str, call_id: str, *, confirmed: 
 
 
 async def can_confirm(upstream: Upstream) -> bool:
-    """Whether this gateway may accept confirmations. The first call tries it, with a session that does not exist."""
+    """Whether the gateway may accept confirmations; tried once, with a session that does not exist."""
     gateway, feature = upstream.dialect.gateway, upstream.features.confirm
     if gateway is not None and feature.works is None:
         unknown = f"unknown-{uuid.uuid4().hex}"

@@ -35,10 +35,10 @@ DEFAULT_MODEL = "default"
 
 
 LIST_WAIT = 5.0
-"""Seconds for which a request waits for the gateway's list, where the app of its model depends on the list."""
+"""Seconds for which a request waits for the gateway's list, if the app of its model depends on it."""
 
 MAX_LISTS = 1000
-"""Lists that are cached, where each caller has one of its own."""
+"""Cached lists, if each caller has a list of its own."""
 
 
 class _AppList(NamedTuple):
@@ -69,7 +69,7 @@ class Catalog:
         infos: Mapping[str, ModelInfo] = NO_INFOS,
     ) -> None:
         """`mapping`: name of a model, or pattern of names, → app. Patterns are not listed as models. `infos`: by the
-        same names and patterns, what clients are told of a model.
+        same names and patterns, the information about a model that clients get.
 
         `ttl`: seconds for which the gateway's list is cached. `for_callers`: the gateway accepts only the credentials
         of callers, so each caller has a list of its own.
@@ -85,7 +85,7 @@ class Catalog:
         self._for_callers = for_callers
         self._lock = asyncio.Lock()
         self._lists: dict[str, _AppList] = {}
-        """By the scope of the caller, or by "" where all callers have the same list. The oldest first."""
+        """Cached lists by the scope of the caller ("" if all callers have the same list), the oldest first."""
 
     @classmethod
     def for_gateway(cls, upstream: Upstream, config: Config) -> Catalog:
@@ -99,7 +99,7 @@ class Catalog:
         )
 
     async def find(self, model: str, caller: Caller) -> str:
-        """`resolve` with a fresh list, where a pattern matches: an app of exactly that name wins over the pattern."""
+        """Like `resolve`. If a pattern matches, refreshes the list first: an app of exactly that name has priority."""
         if self._patterns and model not in self._mapping and self._pattern_of(model) is not None:
             with contextlib.suppress(ProxyError, TimeoutError):
                 async with asyncio.timeout(LIST_WAIT):
@@ -109,7 +109,7 @@ class Catalog:
     def resolve(self, model: str, caller: Caller) -> str:
         """The app of `model`; "" is the gateway's default app. Raises ModelNotFound.
 
-        A name that is not listed is passed on: the gateway may have got the app since the list was read. A caller
+        An unlisted name is passed on: the app may be newer than the list. A caller
         that may not use a model gets the same error as for one that does not exist.
         """
         if not caller.may_use(model or DEFAULT_MODEL):
@@ -144,13 +144,13 @@ class Catalog:
         return list(filter(caller.may_use, names))
 
     def info_of(self, model: str, caller: Caller) -> ModelInfo:
-        """What the gateway has said of the model in the caller's cached list, and the settings, which win."""
+        """The information about the model from the caller's cached list, overridden by the settings."""
         apps = self._listed(caller).apps
         app = self._mapping.get(model, "" if model == DEFAULT_MODEL else model)
         default = next((each for each in apps.values() if each.is_default), NO_APP) if not app else NO_APP
         told = apps.get(app, default).info
         if app != model:
-            told = replace(told, name="")  # two entries of one name would look the same in a list
+            told = replace(told, name="")  # two entries of one name would be indistinguishable in a list
         return reduce(ModelInfo.overridden_by, (self._infos[name] for name in self._infos_for(model)), told)
 
     def knows(self, model: str) -> bool:
@@ -172,7 +172,7 @@ class Catalog:
         return caller.scope if self._for_callers else ""
 
     async def _list(self, caller: Caller) -> Iterable[str]:
-        """The ids of the apps."""
+        """The ids of the apps; the gateway is asked if the cached list has expired."""
         key = self._key_of(caller)
         async with self._lock:
             if time.monotonic() >= self._listed(caller).fresh_until:
@@ -216,7 +216,7 @@ class Catalog:
         raise UpstreamError("The agent gateway does not list its apps; name them with --model.")
 
     async def check(self) -> str:
-        """Raises ProxyError unless the gateway answers and accepts this proxy's token. Returns a note for operators.
+        """Checks that the gateway answers and accepts the proxy's token. Returns a note; raises ProxyError.
 
         A gateway that accepts only the credentials of callers is healthy if it answers.
         """

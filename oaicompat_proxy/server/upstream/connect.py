@@ -1,7 +1,7 @@
 """Connects to the gateway, with retries while it restarts (decision D12).
 
 Only a connect is ever retried: without a connection no byte of a request has been sent, so no run can have begun.
-A gateway that restarts, or a host name that is just being moved, is back within a second or two.
+A gateway that restarts, or a host name that moves, is usually back within two seconds.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Endpoint:
         """`base`: http or https, or unix:FILE."""
         self._file = base.removeprefix("unix:") if base.startswith("unix:") else ""
         self.url = URL("http://localhost" if self._file else base)
-        """As requests name it."""
+        """The base URL for requests."""
         self._tls = ssl.create_default_context() if self.url.scheme == "https" else None
 
     async def connect(self, new_protocol: Callable[[], Protocol]) -> Protocol:
-        """Raises OSError."""
+        """Connects once. Raises OSError."""
         loop = asyncio.get_running_loop()
         if self._file:
             _, protocol = await loop.create_unix_connection(new_protocol, self._file)
@@ -70,5 +70,5 @@ async def connect_with_retries(
 
 
 def _is_transient(error: BaseException) -> bool:
-    """Refused, reset, no such host, no route; not a bad certificate, nor the kernel's own connect timeout."""
+    """Whether a retry can help: refused, reset, unknown host, no route; not a bad certificate or a timeout."""
     return isinstance(error, OSError) and not isinstance(error, ssl.SSLError | TimeoutError)

@@ -1,6 +1,6 @@
 """The rest of a run that waited for the client's confirmation.
 
-An earlier request began the run, perhaps in another worker. So the events after the confirmation are read from the
+An earlier request began the run, maybe in another worker. So the events after the confirmation are read from the
 gateway's `/events`.
 """
 
@@ -28,10 +28,10 @@ MAX_CONNECTION_EVENT = 64 * 1024
 """Bytes of the first event of `/events`."""
 
 CONNECTION_EVENT_TIMEOUT = 10.0
-"""Seconds for this event, which a gateway sends at once."""
+"""Seconds for the first event of `/events`, which a gateway sends at once."""
 
 FIRST_EVENT = 2.0
-"""Seconds for the first event after a confirmation, which acknowledges it; after them the session's status is read."""
+"""Seconds for the first event after a confirmation, which acknowledges it; then the session's status is read."""
 
 
 class ContinuedRun(PullSource):
@@ -55,7 +55,7 @@ class ContinuedRun(PullSource):
         """Set before `open`: receives the bytes of every read."""
         self.tap: Tap | None = None
 
-    # for the run's report and its recording
+    # read by the run's report and recording
 
     call = None
     sent = 0
@@ -77,7 +77,7 @@ class ContinuedRun(PullSource):
 
     @property
     def state(self) -> RunState:
-        """NOT_SENT until the gateway has the client's reply; REJECTED if it accepts no replies."""
+        """`not_sent` until the gateway has the client's reply; `rejected` if the gateway accepts no replies."""
         return "finished" if self._reader.finished else self._state
 
     @property
@@ -142,7 +142,7 @@ class ContinuedRun(PullSource):
         return []
 
     async def _check_status(self) -> None:
-        """A tool may take long, but some gateways stop sending a run's events, or have lost the run.
+        """Reads the session's status: a tool may take long, or the gateway may have lost the run or its events.
 
         Raises UpstreamError or a subclass.
         """

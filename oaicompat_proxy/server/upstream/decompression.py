@@ -25,7 +25,7 @@ _DEFLATED = 8
 
 
 class Inflater:
-    """Decompresses gzip and deflate: a proxy before the gateway may compress events without being asked."""
+    """Decompresses gzip and deflate. A proxy in front of the gateway may compress events although not requested."""
 
     ACCEPTS_NO_HEADER = False
     """Whether `deflate` may lack the zlib header, as some clients send it."""
@@ -80,7 +80,7 @@ class Inflater:
         except zlib.error:
             if self._members == 1 or self._has_output:
                 raise self.broken() from None
-            self.is_over = True  # these bytes are no further member
+            self.is_over = True  # these bytes are not another member
             return b"", b""
         self._has_output = self._has_output or bool(piece)
         if not member.eof:

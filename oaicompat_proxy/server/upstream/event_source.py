@@ -72,7 +72,7 @@ class PullSource(ABC):
 
 
 class UntilHeld:
-    """Passes events on until the reader holds some back, for which only a timer waits (`flush_delay` of the reader)."""
+    """Passes events on until the reader holds some back: these need a timer (`flush_delay` of the reader)."""
 
     __slots__ = ("_reader", "_take", "holds")
 

@@ -41,7 +41,7 @@ class Upstream:
         token = config.upstream_token
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         runs_again = config.confirmations == "approve" and self.dialect.gateway is None
-        # an agent that runs again needs the calls of its last run
+        # an agent that is run again needs the tool calls of its last run
         self._include_tool_activity = runs_again
         self.features = GatewayFeatures()
         self._for_client = False
@@ -49,7 +49,7 @@ class Upstream:
         self._client = self._new_client(base)
         # state
         self._others: dict[str, HttpClient] = {}
-        """Clients of agents at addresses of their own; bounded by the number of configured models."""
+        """HTTP clients of agents with their own address; bounded by the number of configured models."""
 
     @property
     def reconnects(self) -> int:
@@ -58,12 +58,12 @@ class Upstream:
 
     @property
     def address(self) -> str:
-        """For log lines and error messages."""
+        """The address for log lines and error messages."""
         return self._base
 
     @property
     def gateway(self) -> Gateway:
-        """The calls of a gateway; only for a dialect that has one."""
+        """The dialect's gateway calls; only for a dialect with a gateway."""
         assert self.dialect.gateway is not None
         return self.dialect.gateway
 
@@ -73,7 +73,7 @@ class Upstream:
         return self._for_client
 
     def with_credentials_of(self, caller: Caller) -> Upstream:
-        """A copy that sends the caller's credentials, where they are passed on, and not this proxy's."""
+        """A copy that sends the caller's credentials instead of the proxy's, if they are passed on."""
         if caller.authorization is None:
             return self
         other = copy.copy(self)
@@ -112,7 +112,7 @@ class Upstream:
         return self._client.post_on_idle(call.path, call.body, headers=self._headers)
 
     async def listen(self, path: str, limits: Limits = NO_LIMITS) -> Exchange:
-        """Opens an event stream that is not a run's; it may be silent for any time.
+        """Opens an event stream that is not a run; it may be silent for any time.
 
         Raises UpstreamRefused if the gateway has no such stream, and UpstreamError or a subclass.
         """

@@ -1,4 +1,4 @@
-"""Features of a gateway, found out by trying them, never derived from its version."""
+"""Features of a gateway, found by trying them, not from its version."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Feature:
 
     @property
     def works(self) -> bool | None:
-        """None until the feature was tried."""
+        """Whether the feature works; None if it was not tried."""
         if self._works is False and time.monotonic() >= self._until:
             self._works = None
         return self._works
@@ -57,7 +57,7 @@ class GatewayFeatures:
         self.abort = Feature()
         """`/abort` interrupts a run, and its session continues."""
         self.confirm = Feature()
-        """A tool call that waits for a human can be answered."""
+        """A tool call that waits for approval can be confirmed or denied."""
         self.messages = Feature()
         """The agent receives all messages of a call, each in its role; else it receives one."""
 

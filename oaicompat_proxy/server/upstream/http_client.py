@@ -45,7 +45,7 @@ class HttpClient:
         self._head = lru_cache(MAX_HEADS)(self._encode_head)
         # state
         self.reconnects = 0
-        """Attempts to connect beside the first ones."""
+        """Number of connect retries."""
         self._idle: dict[HttpConnection, float] = {}
         """The loop's time since which each connection is idle, the longest first."""
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -64,8 +64,8 @@ class HttpClient:
     ) -> Exchange:
         """Sends a request on a kept connection or a new one. Raises UpstreamError or a subclass.
 
-        `headers`: of this request, beside the client's own; characters of a value stand for bytes. `retry`: a failed
-        connect is retried, for a run is worth waiting for a gateway that restarts. `wait`: for status and headers.
+        `headers`: of this request, in addition to the client's own; values are Latin-1. `retry`: a failed connect is
+        retried, as for runs while a gateway restarts. `wait`: waits for status and headers.
         Without it, only UpstreamUnreachable and UpstreamConnectTimeout are raised, and then nothing was sent.
         """
         connection = self._take_idle() or await self._connect(self._connect_retries if retry else 0)
@@ -107,7 +107,7 @@ class HttpClient:
         return list(self._idle)
 
     def _take_idle(self) -> HttpConnection | None:
-        """The connection that was used last, so that those of a busy hour expire afterwards."""
+        """The most recently used idle connection, so that surplus connections expire."""
         while self._idle:
             connection, _ = self._idle.popitem()
             if connection.is_usable():
@@ -136,7 +136,7 @@ class HttpClient:
         self._idle.pop(connection, None)
 
     def _close_expired(self) -> None:
-        """One timer for all connections: it is set again for the next one to expire."""
+        """Closes expired connections, and sets the single timer for the next one to expire."""
         loop = asyncio.get_running_loop()
         self._idle_timer = None
         for connection, since in list(self._idle.items()):

@@ -95,11 +95,11 @@ class Exchange:
         self._is_delimited = False
         self.complete = False
         self.received = 0
-        """Bytes of the body."""
+        """Bytes of the body so far."""
         self.arrived = 0.0
         """`time.perf_counter()` at which the oldest buffered byte arrived, or the oldest of the last read."""
         self.failure: UpstreamError | None = None
-        """Why the response is not complete and will not be."""
+        """Why the response cannot be completed."""
         self.on_end: Callable[[Exchange], None] | None = None
         """Called once the response is complete or has failed, in place of a task that would wait for it."""
         self._pieces: list[bytes] = []
@@ -133,7 +133,7 @@ class Exchange:
             await self._wait()
 
     def take_body(self) -> bytes:
-        """The bytes since the last read, without waiting for more."""
+        """The buffered bytes, without waiting for more."""
         body = b"".join(self._pieces)
         self._pieces.clear()
         self.buffered = 0
@@ -154,8 +154,8 @@ class Exchange:
     async def push_to(self, feed: Callable[[bytes], T], take: Callable[[T], bool]) -> bool:
         """Calls `take(feed(data))` for each read, in the callback of the connection.
 
-        Until `take` returns False or the response ends; returns whether `take` ended it. Raises what they raise, and
-        UpstreamError or a subclass.
+        Ends when `take` returns False or the response ends; returns whether `take` ended it. Raises what `feed` and
+        `take` raise, and UpstreamError or a subclass.
         """
         if self._pieces and not take(feed(await self.read())):
             return True
@@ -172,7 +172,7 @@ class Exchange:
 
     def pause(self) -> None:
         """Stops reading the socket; bytes that the loop has already read may still come."""
-        if not self.complete:  # then the connection may serve another exchange
+        if not self.complete:  # else the connection may serve another exchange
             self._connection.pause()
 
     def resume(self) -> None:
@@ -194,7 +194,7 @@ class Exchange:
             self.fail(failure or UpstreamInterrupted("The run was cancelled."))
             self._connection.close()
 
-    # from the connection
+    # called by the connection
 
     def on_data(self, data: bytes) -> None:
         """Delivers the body's bytes of one read of the socket."""
@@ -243,7 +243,7 @@ class Exchange:
             self._timer = self._loop.call_later(delay, self._check_limits)
 
     def _check_limits(self) -> None:
-        """Runs when a limit may have passed: reads move the silence limit, but not the timer."""
+        """The timer's callback. Reads extend the silence limit but do not reset the timer, so it checks all limits."""
         now = self._loop.time()
         failure = self._overdue(now)
         if failure is not None:

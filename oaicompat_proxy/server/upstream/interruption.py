@@ -1,7 +1,7 @@
 """Interrupts a run in a session that continues, by the gateway's `/abort`.
 
-Agentick 0.9 answers `/abort` alike whether it works or does nothing. Only the run itself shows it: where `/abort`
-works, the run ends soon with an event that says that it was aborted.
+Agentick 0.9 sends the same response whether `/abort` works or does nothing. Only the run shows it: if `/abort` works,
+the run ends soon with an event that says that it was aborted.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Interruption(Enum):
 
 
 async def interrupt_run(upstream: Upstream, key: str, run: Run, *, within: float | None = None) -> Interruption:
-    """`within`: seconds for the run to end. Raises UpstreamError or a subclass."""
+    """Aborts a run, and reads it to its end. `within`: seconds for that. Raises UpstreamError or a subclass."""
     gateway, feature = upstream.dialect.gateway, upstream.features.abort
     if gateway is None or feature.works is False:
         return Interruption.CONTINUES

@@ -24,12 +24,12 @@ class Listener:
         # state
         self._reading: asyncio.Task[None] | None = None
         self._exchange: Exchange | None = None
-        """What it reads."""
+        """The open connection."""
         self._lock = asyncio.Lock()
         self._absent = False
 
     async def ensure(self) -> None:
-        """Returns once there is a connection, or the gateway has no `/events`."""
+        """Opens the connection, unless it is open or the gateway has no `/events`."""
         async with self._lock:
             if self._absent or (self._reading is not None and not self._reading.done()):
                 return
@@ -53,7 +53,7 @@ class Listener:
             await asyncio.wait([self._reading])
 
     async def _read(self, exchange: Exchange) -> None:
-        """Discards the heartbeats; nothing else comes without a subscription."""
+        """Discards the heartbeats; without a subscription the gateway sends nothing else."""
         try:
             with contextlib.suppress(UpstreamError):
                 while await exchange.read():

@@ -23,7 +23,7 @@ class Readiness:
         self._checked_at = 0.0
 
     async def check(self) -> str:
-        """Raises what `check` raises, and TimeoutError after CHECK_TIMEOUT."""
+        """Returns the note of a shared or cached check. Raises what it raises, and TimeoutError after CHECK_TIMEOUT."""
         loop = asyncio.get_running_loop()
         task = self._checking
         if task is None or (task.done() and loop.time() >= self._checked_at + CACHE_SECONDS):

@@ -19,7 +19,7 @@ _ERRORS = {
 
 
 def check_credentials(status: int) -> None:
-    """For a call with the client's credentials. Raises InvalidKey and Forbidden."""
+    """Checks the status of a call with the client's credentials. Raises InvalidKey and Forbidden."""
     if status == 401:
         raise InvalidKey("The agent gateway does not accept your API key.")
     if status == 403:
@@ -33,7 +33,7 @@ _MAX_REASON = 4096
 """Bytes that are read of an error body."""
 
 _REASON_WAIT = 1.0
-"""Seconds for reading them."""
+"""Seconds for reading an error body."""
 
 
 async def check_app(exchange: Exchange, means_unknown_app: Callable[[bytes], bool]) -> None:

@@ -30,13 +30,13 @@ MAX_FIRST_FRAME = 64 * 1024
 class Run:
     """An EventSource: `open` calls the gateway; after the events comes `finish` or `abort`.
 
-    The events of a read are parsed lazily: UpstreamError is raised in place of the invalid one.
+    The events of a read are parsed lazily; iterating them raises UpstreamError at an invalid event.
     """
 
     _flush_count = 0
     """The reader's `flush_count` when the current wait began."""
     tap: Tap | None = None
-    """Set with `on_gateway_bytes`: does the same for reads that are pushed."""
+    """Set with `on_gateway_bytes`: records pushed reads likewise."""
     on_rejected: Callable[[], None] | None = None
     """Called when the answer to the call is no event stream."""
 
@@ -91,7 +91,7 @@ class Run:
         return exchange is not None and exchange.complete and self._reader.finished
 
     def watch(self, watch: Watch) -> None:
-        """Before `open`: `watch` receives every event, after an earlier watch."""
+        """Adds a function that receives every event, after earlier ones. Only before `open`."""
         first = self._watch
         self._watch = watch if first is None else lambda event: watch(first(event))
 
@@ -232,8 +232,8 @@ class Run:
     async def _read(self) -> tuple[bytes, bool]:
         """The next bytes, and whether the stream has ended.
 
-        No bytes and no end mean that the reader's wait is over. A reader that has only waited for silence is finished
-        by the end of the stream, however the connection ends.
+        Without bytes and end, the reader's `flush_delay` has passed. If the reader has the run's end already, a failing
+        connection counts as the end of the stream.
         """
         exchange, wait = self._exchange, self._reader.flush_delay
         assert exchange is not None

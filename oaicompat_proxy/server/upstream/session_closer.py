@@ -46,7 +46,7 @@ class SessionCloser(Protocol):
     gave_up: int
     """Sessions that could not be closed."""
     retried: int
-    """Attempts beside the first ones."""
+    """Number of retries."""
 
     @property
     def pending(self) -> int:
@@ -90,7 +90,7 @@ class GatewaySessionCloser:
         close_timeout: float,
         session_upstreams: dict[str, Upstream] | None = None,
     ) -> None:
-        """`close_timeout`: seconds for one attempt. `session_upstreams`: what `remember` has stored so far."""
+        """`close_timeout`: seconds for one attempt. `session_upstreams`: what earlier calls of `remember` stored."""
         self.upstream = upstream
         self._gateway = gateway
         self._close_timeout = close_timeout
@@ -104,10 +104,10 @@ class GatewaySessionCloser:
         """Closes without a task, and the `time.monotonic()` at which each is given up; the first is the next."""
         self._timer: asyncio.TimerHandle | None = None
         self._all_ended: asyncio.Future[None] | None = None
-        """Set by the end of the last of them, once `shutdown` waits for it."""
+        """Set at the end of the last close without a task, if `shutdown` waits for it."""
         self._can_invoke = True
         self._session_upstreams = {} if session_upstreams is None else session_upstreams
-        """The gateway as the caller of each kept session calls it, the oldest first."""
+        """The gateway with the credentials of each kept session's caller, the oldest first."""
 
     def remember(self, key: str, upstream: Upstream) -> None:
         """Stores the caller's credentials for a kept session, where only these can close it."""
@@ -122,7 +122,7 @@ class GatewaySessionCloser:
         return len(self._queue) + len(self._workers) + len(self._sent)
 
     def close_soon(self, key: str, upstream: Upstream | None = None) -> None:
-        """Starts or queues a close. `upstream`: the gateway as its caller calls it, where that is still known."""
+        """Starts or queues a close. `upstream`: with the caller's credentials, if they are still known."""
         upstream = self._upstream_for(key, upstream)
         if len(self._workers) + len(self._sent) < MAX_CONCURRENT:
             if not self._send(key, upstream):
@@ -135,7 +135,7 @@ class GatewaySessionCloser:
     def _send(self, key: str, upstream: Upstream) -> bool:
         """Sends a close on an idle connection, and leaves the rest to its callbacks; False if that is not possible.
 
-        In place of a task with six coroutines and a timer of its own: 60 k instructions of 1,727 k for a short request.
+        Replaces a task with six coroutines and a timer: saves 60 k of the 1,727 k instructions of a short request.
         """
         exchange = upstream.call_on_idle(self._gateway.build_invoke_close(key)) if self._can_invoke else None
         if exchange is None:
@@ -147,7 +147,7 @@ class GatewaySessionCloser:
         return True
 
     def _abort_overdue(self) -> None:
-        """One timer for all closes without a task: it is set again for the next one that may be overdue."""
+        """Aborts overdue closes without a task, and sets their single timer for the next one."""
         now, self._timer = monotonic(), None
         for exchange, deadline in list(self._sent.items()):
             if deadline > now:
@@ -156,7 +156,7 @@ class GatewaySessionCloser:
             exchange.abort(UpstreamTimeout("The agent gateway did not answer a close in time."))
 
     def _on_end(self, key: str, upstream: Upstream, exchange: Exchange) -> None:
-        """A close that was not simply answered with 200 goes on as a task."""
+        """Ends a close without a task; unless the response was 200, a task continues it."""
         del self._sent[exchange]
         if exchange.failure is not None or exchange.status != 200:
             self._start_worker(key, upstream, exchange)
@@ -191,7 +191,7 @@ class GatewaySessionCloser:
 
     async def shutdown(self) -> None:
         """Waits for closes under way for as long as all attempts of one may take, then gives up the rest."""
-        if self._sent:  # until the timer aborts them
+        if self._sent:  # the timer aborts overdue ones
             self._all_ended = asyncio.get_running_loop().create_future()
             await self._all_ended
         if self._timer is not None:
@@ -224,13 +224,16 @@ class GatewaySessionCloser:
             self._give_up(key, str(error) or "timeout")
 
     async def _try_to_close(self, key: str, upstream: Upstream) -> None:
-        """Raises TimeoutError, UpstreamRefused, and UpstreamError or a subclass."""
+        """One attempt. Raises TimeoutError, UpstreamRefused, and UpstreamError or a subclass."""
         async with asyncio.timeout(self._close_timeout):
             status = await self._call_close(key, upstream)
         check_status(status)
 
     def _is_closed(self, first: Exchange) -> bool:
-        """False if the gateway has no such method. Raises UpstreamRefused, and UpstreamError or a subclass."""
+        """Whether the attempt closed the session; False if the gateway lacks the method.
+
+        Raises UpstreamRefused, and UpstreamError or a subclass.
+        """
         if first.failure is not None:
             raise first.failure
         self._can_invoke = not self._gateway.is_unknown_method(first.status, first.take_body())
@@ -239,7 +242,7 @@ class GatewaySessionCloser:
         return self._can_invoke
 
     async def _call_close(self, key: str, upstream: Upstream) -> int:
-        """The gateway's status, by the newest method that it has. The attempt's timeout is the only timer."""
+        """Closes by the newest method that the gateway has; returns the status. Only the caller has a timeout."""
         if self._can_invoke:
             status, body = await upstream.call(self._gateway.build_invoke_close(key), NO_LIMITS)
             self._can_invoke = not self._gateway.is_unknown_method(status, body)
