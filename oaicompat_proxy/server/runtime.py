@@ -66,4 +66,4 @@ class GatewayRuntime:
 
 
 RUNTIME = web.AppKey("oaicompat_proxy.runtime", GatewayRuntime)
-"""In the application that serves the gateway: a request keeps its application, and so its runtime."""
+"""Set in the application that serves the gateway: a request keeps its application, and so its runtime."""

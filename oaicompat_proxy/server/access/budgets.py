@@ -68,7 +68,7 @@ class Budgets:
         self._shared = RedisUsage(redis) if redis is not None else None
         # state
         self.counts: Counter[tuple[str, str]] = Counter()
-        """By `tokens`, `runs` or `refusals`, and the key's name."""
+        """Counts by `tokens`, `runs` or `refusals`, and the key's name."""
         self._redis_retry_at = 0.0
         self._going_on: Counter[Subject] = Counter()
         """Runs that are not settled."""

@@ -42,7 +42,7 @@ class DiagnosticStreams:
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, _Stream] = OrderedDict()
-        """By their tokens."""
+        """Test streams by their tokens."""
         self._running: dict[_Stream, None] = {}
         """The oldest first."""
 

@@ -86,10 +86,10 @@ class InspectedRun(RunRecorder):
     options: AnswerOptions | None = None
     """Set when the agent is called."""
     reads: list[Any] = field(default_factory=list)
-    """Of each read of the agent's stream: its time, how many `writes` came before, its bytes. A flat list is cheaper
-    than one of tuples, which the garbage collector looks at."""
+    """The reads of the agent's stream: for each its time, the number of `writes` before it, its bytes. A flat list is
+    cheaper than one of tuples, which the garbage collector scans."""
     writes: list[bytes | Item] = field(default_factory=list)
-    """Bytes for the client, at the time of the read or of the mark before; and marks."""
+    """Bytes for the client, at the time of the previous read or mark; and marks."""
     sent: bytes = b""
     """The body of the client's request."""
     turns: list[SentTurn] = field(default_factory=list)

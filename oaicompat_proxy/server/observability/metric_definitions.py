@@ -24,14 +24,14 @@ LATENCIES = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1
 ADDED = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 """Seconds."""
 TOKENS = tuple(4.0**power for power in range(14))
-"""As the conventions advise."""
+"""Tokens, as the conventions advise."""
 
 
 class Definition(NamedTuple):
     kind: str
     """`counter`, `gauge` or `histogram`."""
     name: str
-    """As it is scraped. A histogram's name has no `_bucket`, `_sum` and `_count`."""
+    """The name as it is scraped. A histogram's name has no `_bucket`, `_sum` and `_count`."""
     text: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()

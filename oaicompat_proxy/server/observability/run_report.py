@@ -120,11 +120,11 @@ class RunSummary:
     chunks: int = 0
     requested_bytes: int = 0
     sent_bytes: int = 0
-    """To the client, head included."""
+    """Bytes sent to the client, head included."""
     turn_bytes: int = 0
-    """To the gateway."""
+    """Bytes sent to the gateway."""
     received_bytes: int = 0
-    """From the gateway."""
+    """Bytes received from the gateway."""
     execution: str = ""
     """The agent's own id of the run."""
     upstream_request_id: str = ""
@@ -133,9 +133,9 @@ class RunSummary:
     """Moment of the request's arrival."""
     waited: float = 0.0
     first_event: float | None = None
-    """From the call of the gateway to the first bytes of the run."""
+    """Time from the call of the gateway to the first bytes of the run."""
     first_token: float | None = None
-    """From the request's arrival to the first part that was sent."""
+    """Time from the request's arrival to the first part that was sent."""
     duration: float = 0.0
     added_before_call: float | None = None
     """Time of this proxy alone from the complete request to the call of the gateway."""
@@ -228,7 +228,7 @@ class RunReport(RunSummary):
             self.first_token, self.added_to_first_token = now - self.began, now - self._received
 
     def fail(self, error: Exception, status: int = 0) -> None:
-        """Only the first failure counts. `status`: that the client gets, if its API has one of its own."""
+        """Sets the failure; only the first call counts. `status`: of the error in the client's API, if it differs."""
         if not self.outcome:
             self.outcome, self.error_type = outcome_of(error), error_type(error)
             self.status = status or status_of(error)

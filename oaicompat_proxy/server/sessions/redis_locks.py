@@ -131,7 +131,7 @@ class RedisLocks:
         await asyncio.gather(*map(self._release_in_redis, list(self._unreleased)))
 
     async def acquire(self, key: str, *, wait: float, on_lost: OnLost, is_new: bool = False) -> ReleaseLock:
-        """Also raises SessionsUnavailable."""
+        """Acquires a lock; also raises SessionsUnavailable."""
         self.open()
         token = secrets.token_hex(16)
         try:

@@ -45,7 +45,7 @@ class _AppList(NamedTuple):
     """The gateway's apps, cached."""
 
     apps: Mapping[str, App]
-    """By their ids, in the gateway's order."""
+    """The apps by their ids, in the gateway's order."""
     fresh_until: float
     """`time.monotonic()` at which the list expires."""
 
@@ -162,7 +162,7 @@ class Catalog:
         )
 
     def is_model(self, model: str, *, answered: bool) -> bool:
-        """Like `knows`, or the model has `answered` and matches no pattern, under which clients may choose any name."""
+        """Whether the model is known, or has `answered` and matches no pattern, which allows invented names."""
         return self.knows(model) or (answered and not any(fnmatchcase(model, each) for each in self._patterns))
 
     def _listed(self, caller: Caller) -> _AppList:

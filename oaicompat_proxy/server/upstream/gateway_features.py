@@ -36,7 +36,7 @@ class SendForm:
 
     @property
     def name(self) -> str | None:
-        """As `Gateway.parse_send_form` tells it; empty if the gateway did not tell, None if it was not asked."""
+        """The result of `Gateway.parse_send_form`; empty if the gateway gave no form, None if it was not asked."""
         if self._name == "" and time.monotonic() >= self._until:
             self._name = None
         return self._name

@@ -28,11 +28,11 @@ class Limits(NamedTuple):
     """Time limits of an exchange, in seconds; infinite where there is no limit."""
 
     start: float = math.inf
-    """From the request to the first byte of the response's body."""
+    """Time from the request to the first byte of the response's body."""
     whole: float = math.inf
-    """From the request to the end of the response."""
+    """Time from the request to the end of the response."""
     silence: float = math.inf
-    """Between two reads."""
+    """Time between two reads."""
 
 
 NO_LIMITS = Limits()

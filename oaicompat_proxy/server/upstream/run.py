@@ -277,7 +277,7 @@ class Run:
             self._exchange.resume()
 
     async def finish(self) -> None:
-        """After the last event: reads the end of the body, so that the connection can be used again."""
+        """Reads the end of the body after the last event, so that the connection can be used again."""
         if self._exchange is not None:
             await self._exchange.finish(END_OF_BODY)
 

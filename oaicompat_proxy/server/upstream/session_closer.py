@@ -62,7 +62,7 @@ class SessionCloser(Protocol):
 
 
 class NullCloser:
-    """For agents without a gateway: a run ends with its connection, and no session outlives it."""
+    """The closer of agents without a gateway: a run ends with its connection, so there is nothing to close."""
 
     gave_up = retried = pending = 0
 
