@@ -215,6 +215,15 @@ def test_a_broken_connection(start: StartClaudeCode, mark: bytes) -> None:
         assert turn.runs == 1, claude_code.proxy.said
 
 
+def test_white_space_in_front_of_a_whole_answer(start: StartClaudeCode) -> None:
+    """The third request is the one without `stream`; its answer takes seconds, and keep-alives come before it."""
+    with start("--json-keep-alive", "0.2", break_behind=b"HTTP/1.1 200") as claude_code:
+        turn = claude_code.ask("[[scenario:slow]]")
+        assert turn.error is None
+        assert texts.SLOW in turn.text
+        assert turn.runs == 1
+
+
 def test_a_turn_that_is_stopped(claude_code: ClaudeCode) -> None:
     assert claude_code.stop("[[scenario:slow]]", "I am") == 1
 
