@@ -23,7 +23,7 @@ both_ways = pytest.mark.parametrize("stream", [True, False])
 
 
 async def ask(client: AsyncOpenAI, *messages: Any, stream: bool = False, **fields: Any) -> Any:
-    """The whole completion; of a stream as the client itself puts it together."""
+    """The whole completion; from a stream, the one that the official client builds of it."""
     said = [{"role": "user", "content": each} if isinstance(each, str) else each for each in messages]
     asked: Any = {"model": "default", "messages": said, **fields}
     if not stream:
@@ -33,6 +33,6 @@ async def ask(client: AsyncOpenAI, *messages: Any, stream: bool = False, **field
 
 
 def echo(message: Any) -> dict[str, Any]:
-    """An answer as clients put it into the next request."""
+    """The message of an answer in the form in which clients send it back."""
     mine: dict[str, Any] = message.model_dump(include={"role", "content", "tool_calls"}, exclude_none=True)
     return mine

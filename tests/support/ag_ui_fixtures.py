@@ -14,7 +14,7 @@ from tests.support.proxy import StartProxy
 
 @pytest.fixture
 async def ag_ui(proxy: StartProxy) -> AsyncIterator[Front]:
-    """The arguments are settings."""
+    """Starts a proxy for AG-UI agents with these settings; returns the official client of it."""
     clients: list[AsyncOpenAI] = []
 
     async def start(**settings: Any) -> AsyncOpenAI:

@@ -1,4 +1,4 @@
-"""Clients of each API, as the sweeps of faults use them: how a client asks, and what it understands of an answer.
+"""Clients of each API for the fault sweeps: they build requests and read answers strictly.
 
 An API that is added to CLIENTS goes through the sweeps.
 """
@@ -22,18 +22,18 @@ Said = tuple[str | None, dict[str, Any] | None]
 
 @dataclass(frozen=True)
 class ApiClient:
-    """A client of one API. `read_stream` and `read_body` fail for what no strict client takes."""
+    """A client of one API. `read_stream` and `read_body` fail for any violation of the protocol."""
 
     name: str
     path: str
     build: Callable[[str, Mapping[str, Any]], dict[str, Any]]
-    """A question, and the other fields of a chat request → the request's body."""
+    """The prompt, and the other fields of a chat request → the body of this API's request."""
     read_stream: Callable[[bytes, Manner], Said]
     read_body: Callable[[bytes, Manner], Said]
     read_error: Callable[[bytes], dict[str, Any]] = check_error_body
-    """The body of an answer whose status is none of success."""
+    """Reads the body of an answer with an error status."""
     tools_shown_by_default: str = "hide"
-    """What `server_tools = auto` is in this API."""
+    """The meaning of `server_tools = auto` in this API."""
 
     def request(self, prompt: str, fields: Mapping[str, Any], *, stream: bool) -> bytes:
         more = {name: value for name, value in fields.items() if stream or name != "stream_options"}
@@ -45,7 +45,7 @@ class ApiClient:
         return self.read_stream(body, manner) if stream else self.read_body(body, manner)
 
     def manner(self, manner: Manner) -> Manner:
-        """How a client of this API is answered where one of chat is answered in `manner`."""
+        """The options of this API's answer that correspond to `manner`, the options of a chat answer."""
         hides = manner.server_tools == "hide"
         return manner._replace(server_tools=self.tools_shown_by_default) if hides else manner
 

@@ -1,6 +1,6 @@
-"""What a client may receive, checked strictly: the raw wire, the official client's own types, the order of chunks.
+"""Strict checks of chat answers: the raw bytes, the official client's types, the order of chunks.
 
-`check_stream`, `check_body` and `check_error_body` raise Violation, or say what the answer was.
+`check_stream`, `check_body` and `check_error_body` raise Violation, or return the parsed answer.
 
 Sources: OpenAI API description, `CreateChatCompletionStreamResponse`, `CreateChatCompletionResponse`, `ErrorResponse`;
 what the official clients' helpers break on (an `id` twice, a gap in `index`, interleaved calls, a line that is not
@@ -20,7 +20,7 @@ from openai.types.chat.chat_completion_message import Annotation
 
 DONE = "[DONE]"
 PING = b'"choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":null}]}\n\n'
-"""The end of a keep-alive, where usage is not included and the agent does not reason."""
+"""The last bytes of a keep-alive, without usage and outside of reasoning."""
 REASONING_FIELDS = {
     "reasoning_content": ("reasoning_content",),
     "reasoning": ("reasoning",),
@@ -32,19 +32,19 @@ LINE_ENDS_TO_SOME = {b"\r": "CR", b"\xe2\x80\xa8": "U+2028", b"\xe2\x80\xa9": "U
 
 
 class Violation(AssertionError):
-    """A client could stumble over this."""
+    """The answer breaks a rule; some client may fail on it."""
 
 
 @dataclass
 class Answer:
-    """What a client understood. `error` is set if the stream ended with an error frame; then there is no finish."""
+    """A parsed answer. `error` is set if the stream ended with an error frame; then there is no finish reason."""
 
     text: str = ""
     reasoning: str = ""
     tool_calls: list[tuple[str, str, str]] = field(default_factory=list)
     """(id, name, arguments)"""
     function_call: tuple[str, str] | None = None
-    """(name, arguments), for clients that know no tools."""
+    """(name, arguments), for clients that use the older `functions`."""
     finish_reason: str | None = None
     usage: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
@@ -100,7 +100,7 @@ def check_body(raw: bytes, *, reasoning_field: str = "reasoning_content") -> Ans
 
 
 def check_error_body(raw: bytes) -> dict[str, Any]:
-    """The body of an answer with an error status; returns what is under `error`."""
+    """The body of an answer with an error status; returns its `error` object."""
     _check_characters(raw)
     return _error(_parse(raw.decode()))
 
@@ -290,7 +290,7 @@ def _validate(model: type[Any], value: Any, known_extras: Sequence[str]) -> Any:
 
 
 def _extras(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Every field that the official client's types do not know, with where it is."""
+    """Every field that the official client's types do not have, with its path."""
     if isinstance(value, pydantic.BaseModel):
         yield from ((path, name) for name in value.model_extra or ())
         for name in type(value).model_fields:
@@ -353,7 +353,7 @@ def _take_whole_calls(answer: Answer, message: dict[str, Any]) -> None:
 
 
 def _check_ending(answer: Answer) -> None:
-    """The reason fits what was said; calls are complete and told apart by their ids."""
+    """The finish reason fits the content; calls are complete and have different ids."""
     ids = [call_id for call_id, _, _ in answer.tool_calls]
     _require(len(set(ids)) == len(ids), f"two calls with one id: {ids}")
     _require(all(arguments for _, _, arguments in answer.tool_calls), 'a call without arguments, not even "{}"')
@@ -372,7 +372,7 @@ def _has_calls(answer: Answer) -> bool:
 
 
 def _same(holder: dict[str, Any], fields: Sequence[str]) -> str:
-    """What stands under each of the fields, or nothing if none is there."""
+    """The common value of the fields; empty if none is present."""
     values = {holder[name] for name in fields if name in holder}
     present = [name for name in fields if name in holder]
     _require(len(values) <= 1 and len(present) in (0, len(fields)), f"{list(fields)} differ")

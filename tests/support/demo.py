@@ -1,4 +1,4 @@
-"""The demo gateway as tests see it, and the wires that it speaks."""
+"""The demo gateway in tests, and the HTTP transports that it has."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.proxy import Proxy
 
 @dataclass
 class Demo:
-    """The demo gateway, seen from inside, and a proxy in front of it."""
+    """The demo gateway with its internal state, and a proxy in front of it."""
 
     url: str
     gateway_state: GatewayState
@@ -28,5 +28,5 @@ WIRES: tuple[Wire, ...] = ("0.9", "0.14")
 
 
 def wire_of(request: pytest.FixtureRequest) -> Wire:
-    """That of the test, or the older one if it does not ask for `wire`."""
+    """The value of the test's fixture `wire`; without that fixture the older one."""
     return cast(Wire, request.getfixturevalue("wire")) if "wire" in request.fixturenames else "0.9"

@@ -14,7 +14,7 @@ from oaicompat_proxy.demo.settings import GatewaySettings
 
 @asynccontextmanager
 async def gateway_on(path: Path) -> AsyncIterator[str]:
-    """Its address, as `--upstream` takes it."""
+    """Serves the gateway on this socket file; yields its address for `--upstream`."""
     runner = web.AppRunner(create_gateway(GatewaySettings(pace=0)), access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:

@@ -1,4 +1,4 @@
-"""How many examples of a law are tried: all of them, or a few where slow tests are left out."""
+"""The number of Hypothesis examples: all, or a few in a run without slow tests."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ settings.register_profile(QUICK, settings.get_profile(ALL), max_examples=FEW)
 
 
 def at_most(count: int) -> int:
-    """This many, or fewer in a quick run."""
+    """This number, or FEW in a quick run if that is smaller."""
     return min(count, FEW) if settings.get_current_profile_name() == QUICK else count
 
 
 def examples(count: int, parent: settings | None = None) -> settings:
-    """Settings of a law that tries this many examples, or fewer in a quick run."""
+    """Hypothesis settings for this number of examples, or fewer in a quick run."""
     return settings(parent, max_examples=at_most(count), deadline=None)

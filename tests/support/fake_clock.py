@@ -1,4 +1,4 @@
-"""A clock that jumps: where a test would wait, no time passes outside."""
+"""An event loop with a fake clock: instead of waiting, the clock jumps to the next timer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class _NoWaiting(selectors.DefaultSelector):
-    """Where a loop would wait, its clock jumps instead."""
+    """A selector that adds each timeout to the clock and does not wait."""
 
     waited = 0.0
 
@@ -30,13 +30,13 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 
 
 def timers() -> list[Any]:
-    """Those of the loop that somebody waits for."""
+    """The loop's timers that are not cancelled."""
     loop: Any = asyncio.get_running_loop()
     return [timer for timer in loop._scheduled if not timer.cancelled()]
 
 
 def timeless(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Runs the test on the clock that jumps; afterwards no timer and no task may be left."""
+    """Runs the test on JumpingLoop; fails if timers or tasks are left at the end."""
 
     @wraps(test)
     def run(**fixtures: Any) -> None:

@@ -1,7 +1,7 @@
-"""Ways in which an agent's stream breaks: what goes over the wire then, and what a client may be told.
+"""Faults of an agent's stream: the bytes on the wire, and the answers that a client may get.
 
-A `Run` is what an agent says in one answer. A `Fault` breaks it at a place, and knows what may become of it. Every
-fault is tried against the real proxy over a socket by `try_all`.
+A `Run` is an agent's stream of one answer. A `Fault` breaks it at a place, and knows the allowed answers. `try_all`
+tries cases of faults against the real proxy over a socket.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from tests.support.scripted_gateway import PATIENCE, Agent, Reply
 
 LIKE_THEM = ("text", "unicode", "reasoning", "own_tool", "client_tool", "spawn", "fail_start", "fail_midstream")
 RECORDED_RUNS = sorted(RECORDINGS.glob("*.sse")) or [GOLDEN / f"{name}.native.sse" for name in LIKE_THEM]
-"""Runs of a real gateway where they are at hand, else our own that are made like them."""
+"""Recorded runs of a real gateway if available, else similar golden cases."""
 ENDED_ELSEWHERE = ("result_only", "error_after_end", "two_runs", "on_interrupt_replayed_asked")
 """Runs of AG-UI whose text is in their last word, that take it back, or that follow another: what is missing there is
 missed by nobody."""
 DEMO_RUNS = sorted(set(GOLDEN.glob("*.native.sse")) - {GOLDEN / f"ag_ui_{name}.native.sse" for name in ENDED_ELSEWHERE})
-"""What the demo agent can say, and agents at their worst."""
+"""Runs of the demo agent, and malformed runs."""
 
 WHOLE = 2**31
-"""A place behind every end."""
+"""A place after the end of any stream."""
 
 CLOSING = Reply([], headers=(("Connection", "close"),))
-"""The connection is not used again: an agent that closes it without a word is another story."""
+"""The reply says `Connection: close`: these tests are not about connections that close without notice."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What the agent says, and how the client asked."""
+    """The agent's stream, the client's request and the settings."""
 
     body: bytes
     request: dict[str, Any] = field(default_factory=dict)
@@ -90,11 +90,11 @@ class Run:
 
     @cached_property
     def text(self) -> str | None:
-        """What a client is told of the whole run; None if it fails."""
+        """The text of the answer to the unbroken run; None if the run fails."""
         return self.told(self.body)
 
     def told(self, body: bytes) -> str | None:
-        """The text of the answer that another body makes; None if that fails."""
+        """The text of the answer to another body of the agent; None if the run fails."""
         reader = self._new_reader()
         outcome = translate(chain(reader.feed(body), _at_end(reader)), self.manner)
         if outcome.failure is not None:
@@ -103,7 +103,7 @@ class Run:
 
     @cached_property
     def last_frame(self) -> int:
-        """The number of the frame with which the answer is whole; of none if it fails."""
+        """The index of the frame that completes the answer; beyond all frames if the run fails."""
         manner = self.manner
         reader = self._new_reader()
         translator = Translator(
@@ -125,7 +125,7 @@ class Run:
 
     @cached_property
     def enough(self) -> int:
-        """Bytes of the body that make the answer whole."""
+        """Bytes of the body that complete the answer."""
         return [*self.edges, WHOLE][self.last_frame]
 
     @cached_property
@@ -157,7 +157,7 @@ def wire_of(frames: Iterable[bytes]) -> bytes:
     return CLOSING.head() + b"".join(map(CLOSING.framed, frames)) + CLOSING.end()
 
 
-# How it breaks
+# Faults of the connection
 
 
 @dataclass(frozen=True)
@@ -165,13 +165,13 @@ class Fault:
     """One way to break a run at a place."""
 
     kind: str
-    """As it is counted: cut, reset, stalled, garbled."""
+    """The category in counts: cut, reset, stalled, garbled."""
     name: str
     play: Callable[[Run, int], Reply]
     may_say: Callable[[Run, int, str | None], bool]
-    """Whether a client may be told this text, or None for an error, of a run that broke there."""
+    """Whether a client may get this text (None: an error) of a run that broke at this place."""
     places: Callable[[Run], int]
-    """How many places there are."""
+    """The number of places at which this fault can break the run."""
 
 
 def raw(*steps: Any) -> Reply:
@@ -179,7 +179,7 @@ def raw(*steps: Any) -> Reply:
 
 
 def stops_on_wire(run: Run, place: int, said: str | None) -> bool:
-    """All that counts has come, or the client is told that it has not."""
+    """The whole answer if its bytes arrived, else an error."""
     return said == (run.text if place >= run.enough_wire else None)
 
 
@@ -197,7 +197,7 @@ def to_the_end_of_the_body(run: Run) -> int:
 
 CUTS = [
     Fault("cut", "chunked", lambda run, end: raw(run.wire[:end], "cut"), stops_on_wire, to_the_end_of_the_wire),
-    # without chunks or length nobody can tell an end from a cut, except by what was said
+    # without chunks or length, only the content shows whether the end is a cut
     Fault(
         "cut",
         "close-delimited",
@@ -205,7 +205,7 @@ CUTS = [
         stops_in_body,
         to_the_end_of_the_body,
     ),
-    # the framing says that all is well, but the agent has not said its last word
+    # the HTTP body ends correctly, but before the event that ends the run
     Fault(
         "cut",
         "properly ended",
@@ -220,16 +220,16 @@ STALL = Fault(
 )
 
 
-# How it is garbled: the connection itself stays well
+# Changed bytes on a connection that stays open
 
 
 def harmed(run: Run, place: int, said: str | None) -> bool:
-    """Bytes are missing or too many: that is no HTTP any more, or nothing that counts."""
+    """Bytes are missing or added: an error, or the same answer if they did not matter."""
     return said in (None, run.text)
 
 
 def flipped(run: Run, place: int) -> bytes:
-    """One bit is another."""
+    """The wire with one bit changed."""
     return run.wire[:place] + bytes([run.wire[place] ^ 1 << place % 8]) + run.wire[place + 1 :]
 
 
@@ -247,7 +247,7 @@ def flip_is_noticed(run: Run, place: int, said: str | None) -> bool:
 
 
 def drop_is_noticed(run: Run, place: int, said: str | None) -> bool:
-    """The chunk is too short, but what is in it may have been read before that is seen."""
+    """The HTTP chunk is too short, but its content may have been read before the proxy notices."""
     at = place_in_body(run, place)
     if at is None or harmed(run, place, said):
         return harmed(run, place, said)
@@ -255,7 +255,7 @@ def drop_is_noticed(run: Run, place: int, said: str | None) -> bool:
 
 
 def place_in_body(run: Run, place: int) -> int | None:
-    """Where a byte of the wire stands in the body; None for one of the framing."""
+    """The position in the body of a byte of the wire; None for bytes of HTTP's chunk framing."""
     number = next((number for number, edge in enumerate(run.wire_edges) if place < edge), None)
     if number is None or place < (start := run.wire_edges[number] - len(run.frames[number])):
         return None
@@ -267,7 +267,7 @@ def says_what_the_body_says(run: Run, body: bytes, said: str | None) -> bool:
 
 
 def has_last_word(run: Run, body: bytes) -> bool:
-    """Whether a frame that ends an answer stands in it unharmed: read without the reader that is tested."""
+    """Whether the body has an intact frame that ends an answer; parsed without the reader under test."""
     return any(is_last_word(envelope) or is_end_for_client(run, envelope) for envelope in envelopes(body))
 
 
@@ -279,7 +279,7 @@ def is_last_word(envelope: tuple[str, Any]) -> bool:
 
 
 def is_end_for_client(run: Run, envelope: tuple[str, Any]) -> bool:
-    """A tick that calls the client's tool ends the answer, by whichever of its signs comes first."""
+    """Whether this event may end the answer of a tick that calls the client's tool."""
     name, _ = envelope
     return bool(run.manner.tool_names) and name in (
         *("message_end", "message", "model_response", "tick_end", "tick_start"),
@@ -336,7 +336,7 @@ FRAMINGS: dict[str, tuple[bytes, bool]] = {
     "behind the end": (b"0\r\n\r\n%(size)x\r\n%(data)b\r\n", False),
     "behind the end of another answer": (b"0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", False),
 }
-"""How one frame may stand in its chunk, and whether HTTP allows that."""
+"""Forms of HTTP chunk framing around one frame, and whether HTTP allows each."""
 
 
 def framed(run: Run, number: int, how: bytes) -> bytes:
@@ -362,7 +362,7 @@ def framing(name: str, how: bytes, lawful: bool) -> Fault:
 FRAMING_FAULTS = [framing(name, how, lawful) for name, (how, lawful) in FRAMINGS.items()]
 
 
-# How frames are garbled
+# Changed order or content of frames
 
 
 def without(frames: Sequence[bytes], number: int) -> list[bytes]:
@@ -382,7 +382,7 @@ def last(frames: Sequence[bytes], number: int) -> list[bytes]:
 
 
 def torn(frames: Sequence[bytes], number: int) -> list[bytes]:
-    """The empty line behind it is missing: it and the next are one."""
+    """The empty line after the frame is missing, so it is joined to the next."""
     return [*frames[:number], frames[number][:-1], *frames[number + 1 :]]
 
 
@@ -403,7 +403,7 @@ def moved(move: Callable[[Sequence[bytes], int], list[bytes]]) -> Fault:
 FRAME_FAULTS = [moved(move) for move in (without, twice, swapped, last, torn, halved)]
 
 
-# Trying them
+# Running the faults
 
 
 @dataclass(frozen=True)
@@ -414,7 +414,7 @@ class Case:
 
 
 async def try_all(front: Proxy, agent: Agent, run: Run, cases: Sequence[Case], at_once: int = 40) -> None:
-    """Every case ends in time in a whole answer or an error, as its fault allows; nothing is left behind."""
+    """Checks that every case ends in time with an answer that its fault allows, and that no run or session is left."""
 
     def choose(exchange: Any) -> Reply:
         case = cases[int(exchange.prompt)]
@@ -438,7 +438,7 @@ async def try_all(front: Proxy, agent: Agent, run: Run, cases: Sequence[Case], a
 
 
 async def ask(caller: Caller, run: Run, case: Case, number: int) -> Said:
-    """The text of a success, or None and the error that the client was told. Anything else fails the test."""
+    """The text of a success, or None and the client's error. Anything else fails the test."""
     request = run.client.request(str(number), run.request, stream=case.stream)
     async with asyncio.timeout(PATIENCE):
         received = await caller.post(request, path=run.client.path)

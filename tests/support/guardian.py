@@ -1,4 +1,4 @@
-"""Ends the processes that a test process has started, also where that was killed.
+"""Ends the processes that a test process has started, even if the test process was killed.
 
 `watch()` starts the guardian, a process that waits for the end of its input. Its input is a pipe from the test process,
 which closes when the test process ends, whatever ends it. The guardian then kills the process groups that it was given,
@@ -17,14 +17,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 MARK = "TEST_PROCESS"
-"""The environment variable by which children, and theirs, are found."""
+"""The environment variable by which child processes, and their children, are found."""
 
 _guardians: list[subprocess.Popen[bytes]] = []
-"""One at most; none until `watch` is called. A script that uses a module of `tests.support` has none."""
+"""At most one; none before `watch`, and none in scripts that use `tests.support`."""
 
 
 def watch() -> None:
-    """Call it before anything is started that must not be left behind."""
+    """Starts the guardian; call it before the first process that must not be left behind."""
     mark = uuid.uuid4().hex
     command = [sys.executable, __file__, mark]
     _guardians.append(subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0, start_new_session=True))
@@ -32,7 +32,7 @@ def watch() -> None:
 
 
 def stop() -> None:
-    """The tests are over; what they have left is killed now."""
+    """Ends the guardian, which kills the processes that the tests have left."""
     while _guardians:
         guardian = _guardians.pop()
         assert guardian.stdin is not None
@@ -46,7 +46,7 @@ def guard(group: int) -> None:
 
 
 def release(group: int) -> None:
-    """The group has ended; another may get its number."""
+    """Tells the guardian that the group has ended, since its number may be used again."""
     _tell(b"-%d\n" % group)
 
 
@@ -57,7 +57,7 @@ def _tell(line: bytes) -> None:
 
 
 def read_groups(lines: Iterable[str]) -> set[int]:
-    """Those that have not been released when the input ends."""
+    """The groups that were added and not released before the input ended."""
     groups: set[int] = set()
     for line in lines:
         change = groups.add if line[0] == "+" else groups.discard
@@ -74,7 +74,7 @@ def marked(mark: str) -> Iterator[int]:
 
 
 def kill_all(groups: Iterable[int], mark: str) -> None:
-    """Groups are killed first. A process that a marked one starts meanwhile is found by the next look."""
+    """Kills the groups first, then marked processes until none is left, since they may start others meanwhile."""
     for group in groups:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)

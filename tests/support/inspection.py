@@ -1,4 +1,4 @@
-"""The inspector's API, as its page asks it."""
+"""Requests to the inspector's API, as its page makes them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def rows(front: Proxy) -> list[dict[str, Any]]:
 
 
 async def until_row(front: Proxy, **wanted: Any) -> dict[str, Any]:
-    """The first run whose row has these values, once there is one."""
+    """Waits for a run whose row has these values; returns the row."""
     async with asyncio.timeout(PATIENCE):
         while True:
             for row in await rows(front):
@@ -33,7 +33,7 @@ async def until_row(front: Proxy, **wanted: Any) -> dict[str, Any]:
 
 
 async def post(front: Proxy, path: str, **headers: str) -> Received:
-    """As the page does it, unless the headers say otherwise."""
+    """A POST request as the page sends it; `headers` are added."""
     return await front.request("POST", f"/inspect{path}", headers={"Origin": front.base, **headers})
 
 

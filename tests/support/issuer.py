@@ -1,4 +1,4 @@
-"""A small identity provider: its documents over HTTP, its keys, and tokens of any kind."""
+"""A small identity provider: its HTTP documents, its keys, and valid and invalid tokens."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ JWKS = "/jwks"
 
 
 def segment(value: Any) -> str:
-    """A part of a token; a text stands for itself."""
+    """A segment of a token: base64url of the JSON, or of the string itself."""
     text = value if isinstance(value, str) else json.dumps(value)
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
@@ -50,7 +50,7 @@ class SigningKey:
 
     @property
     def pem(self) -> bytes:
-        """The public half."""
+        """The public key in PEM form."""
         return bytes(
             self.private.public_key().public_bytes(
                 serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -58,7 +58,7 @@ class SigningKey:
         )
 
     def sign(self, head: Any, claims: Any) -> str:
-        """A token of any two parts."""
+        """A token with this header and these claims, which may have any value."""
         text = f"{segment(head)}.{segment(claims)}"
         algorithm = jwt.get_algorithm_by_name(self.algorithm)
         signature = algorithm.sign(text.encode(), self.private)
@@ -73,7 +73,7 @@ def sign_with_secret(head: Mapping[str, Any], claims: Any, secret: bytes) -> str
 
 
 class Issuer:
-    """The provider. `fetches`: how often each document was asked for."""
+    """The provider. `fetches`: the number of requests for each document."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -83,19 +83,19 @@ class Issuer:
         self.fetches: Counter[str] = Counter()
         self.is_down = False
         self.hangs = asyncio.Event()
-        """While it is cleared, the keys are not answered."""
+        """While it is cleared, requests for the keys get no response."""
         self.hangs.set()
         self.jwks: bytes | None = None
-        """In place of the keys."""
+        """The body of the keys' response, if it is not made of `keys`."""
         self.moved_to = ""
-        """Where a redirection in place of the keys leads."""
+        """If set, requests for the keys are redirected to this address."""
         self.endless = False
-        """Spaces come in place of the keys, and never end."""
+        """The keys' response is endless white space."""
         self.configuration: dict[str, Any] = {}
-        """Members in place of others."""
+        """Members that replace those of the configuration document."""
 
     def claims(self, **more: Any) -> dict[str, Any]:
-        """Of a token that is valid; a member of None is left out."""
+        """The claims of a valid token, changed by `more`; claims of None are left out."""
         now = int(time.time())
         known = {"iss": self.url, "aud": AUDIENCE, "exp": now + 300, "iat": now, "sub": "ada", "azp": "web", **more}
         return {name: value for name, value in known.items() if value is not None}
@@ -124,7 +124,7 @@ class Issuer:
 
 
 async def _send_spaces(request: web.Request) -> web.StreamResponse:
-    """Until the other end hangs up."""
+    """Sends white space until the client closes the connection."""
     response = web.StreamResponse()
     await response.prepare(request)
     with contextlib.suppress(ConnectionError):
@@ -151,5 +151,5 @@ async def serving_issuer() -> AsyncIterator[Issuer]:
 
 
 def sso_settings(issuer: Issuer, **more: Any) -> dict[str, Any]:
-    """The proxy's settings."""
+    """Settings of a proxy that accepts this issuer's tokens."""
     return {"jwt_issuer": issuer.url, "jwt_audience": (AUDIENCE,), **more}

@@ -1,4 +1,4 @@
-"""What a test may not leave behind: tasks, sockets, and whatever a gateway still has open."""
+"""Checks that a test leaves no tasks, no sockets, and no sessions or runs at a gateway."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ OPEN = Path("/proc/self/fd")
 
 
 def descriptors() -> set[str]:
-    """The numbers of what is open; of nothing where the system does not tell."""
+    """The numbers of open file descriptors; empty on systems without /proc."""
     return set(os.listdir(OPEN)) if OPEN.exists() else set()
 
 
 def check_descriptors(before: Collection[str]) -> None:
-    """No more sockets than before. Files and pipes are not looked at: what is used late may open some for good."""
+    """Fails if there are more sockets than before. Files and pipes are ignored: a late import may open some."""
     if len(descriptors()) <= len(before):
         return
     gc.collect()
     left = {}
     for number in descriptors() - {*before}:
-        with contextlib.suppress(OSError):  # the one with which we look
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself
             left[number] = os.readlink(OPEN / number)
     assert not [each for each in left.values() if each.startswith("socket:")], f"left open: {left}"
 
 
 async def nothing_left(left: Callable[[int], list[str]], kept: Callable[[], Awaitable[int]]) -> None:
-    """`left`: what is left beside so many sessions. `kept`: how many of them the proxies keep on purpose."""
+    """`left`: the leftovers, if this many sessions may be open. `kept`: how many the proxies keep on purpose."""
     try:
         async with asyncio.timeout(PATIENCE):
             while True:
@@ -60,11 +60,11 @@ LASTING = frozenset(
         "listen to other processes",
     }
 )
-"""Tasks that go on as long as a proxy does."""
+"""Names of tasks that run as long as a proxy."""
 
 
 async def no_tasks_left(besides: Collection[asyncio.Task[Any]], allowed: Collection[str] = LASTING) -> None:
-    """Waits for tasks that are just ending; none may go on."""
+    """Waits for tasks to end; fails if some do not."""
     tasks = asyncio.all_tasks() - {*besides} - {asyncio.current_task()}
     tasks = {task for task in tasks if task.get_name() not in allowed}
     if tasks:

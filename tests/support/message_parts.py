@@ -1,4 +1,4 @@
-"""What tests of the Messages API make of the parts of an answer."""
+"""Streams, bodies and requests of the Messages API, made of parts for unit tests."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def body(*parts: Part, options: BlockOptions = OPTIONS) -> bytes:
 
 
 def answer(*parts: Part, options: BlockOptions = OPTIONS) -> MessageAnswer:
-    """What both forms say, which is the same."""
+    """The answer; checks that the stream and the body are equal."""
     streamed = check_message_stream(stream(*parts, options=options))
     assert streamed == check_message_body(body(*parts, options=options))
     return streamed

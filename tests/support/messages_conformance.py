@@ -1,4 +1,4 @@
-"""What a client of the Messages API may receive, checked strictly: wire, the official client's types, blocks in order.
+"""Strict checks of answers of the Messages API: the raw bytes, the official client's types, the order of blocks.
 
 `check_message_stream`, `check_message_body` and `check_message_error` raise Violation, or return what the answer was.
 
@@ -29,7 +29,7 @@ DELTAS = {
     "thinking": {"thinking_delta", "signature_delta"},
     "tool_use": {"input_json_delta"},
 }
-"""Which deltas fit a block. A block of another type is whole at its start."""
+"""The types of deltas that a block may have. A block of another type is complete in its start event."""
 BLOCK_KEYS = {
     "text": {"type", "text"},
     "thinking": {"type", "thinking", "signature"},
@@ -38,13 +38,13 @@ BLOCK_KEYS = {
     "mcp_tool_result": {"type", "tool_use_id", "is_error", "content"},
 }
 UNTYPED_ERRORS = {"conflict_error", "request_too_large"}
-"""Types of errors that are among the words of the official package, but have no class there."""
+"""Error types that the official package lists without a class."""
 MESSAGE_KEYS = {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"}
 
 
 @dataclass
 class MessageAnswer:
-    """What a client understood."""
+    """A parsed answer."""
 
     id: str = ""
     model: str = ""
@@ -52,7 +52,7 @@ class MessageAnswer:
     stop_reason: str | None = None
     usage: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
-    """Of a stream that failed."""
+    """The error of a stream that failed."""
     pings: int = 0
 
     @property
@@ -203,7 +203,7 @@ class _StreamChecker:
 
 
 def _input(text: str) -> Any:
-    """As the official client reads it; what is no object is the agent's fault, and shown in one."""
+    """The input as the official client parses it. The proxy wraps an agent's arguments that are no object."""
     try:
         value = json.loads(text) if text else {}
     except ValueError:

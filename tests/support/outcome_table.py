@@ -9,11 +9,11 @@ import pytest
 
 CELL = re.compile(r"::test_(\w+)\[(.+)\]$")
 OUTCOMES = {"passed": "yes", "skipped": "none", "failed": "FAILED", "error": "FAILED"}
-"""What stands in a cell, unless the test has something better to show there; of several, the last one's counts."""
+"""The text of a cell, unless the test has set the property `shown`. Later outcomes replace earlier ones."""
 
 
 def write_table(reporter: pytest.TerminalReporter, title: str, subject: str, names: Iterable[str]) -> None:
-    """`names`: of the subjects, as they stand in the tests' ids, alone or beside other parameters."""
+    """`names`: the subjects, as they appear in the parameters of the tests' ids."""
     rows: dict[str, dict[str, str]] = {}
     for outcome, text in OUTCOMES.items():
         for report in reporter.getreports(outcome):

@@ -1,4 +1,4 @@
-"""Where files that tests read are."""
+"""Paths of the files that tests read."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One answer on its way through the pure rooms, by the pipeline of the server and without a socket."""
+"""Translates an agent's stream into a client's bytes with the server's own pipeline, without a socket."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DIALECTS: dict[str, Callable[[], Dialect]] = {"agentick": Agentick, "ag-ui": AgU
 
 
 class Manner(NamedTuple):
-    """How the client asked, and how the proxy is set."""
+    """The client's options and the settings that decide the form of an answer."""
 
     tool_names: frozenset[str] = frozenset()
     include_usage: bool = False
@@ -66,12 +66,12 @@ class Manner(NamedTuple):
 
 @dataclass
 class Outcome:
-    """What a run became: the chunks, and what the client is told instead of, or after, the last of them."""
+    """The result of a run: the parts of its answer, and the error that replaces or ends it."""
 
     chunks: list[Part]
     failure: ProxyError | None
     events: list[Event] = field(compare=False)
-    """What the agent said, until it failed."""
+    """The events of the run, up to a failure."""
 
 
 class PartList(list[Part]):
@@ -82,7 +82,7 @@ class PartList(list[Part]):
 
 
 def new_reader(stream: bytes, *, include_tool_activity: bool, dialect: str) -> Reader:
-    """For a native stream whose last run is the one that was asked for. It has learned nothing from others."""
+    """A new reader for an agent's stream, whose last run is the wanted one."""
     spoken = DIALECTS[dialect]()
     return spoken.new_reader(
         max_frame=MAX_FRAME, include_tool_activity=include_tool_activity, run_id=spoken.find_run_id(stream)
@@ -92,9 +92,9 @@ def new_reader(stream: bytes, *, include_tool_activity: bool, dialect: str) -> R
 def read_events(
     reads: Iterable[bytes], *, include_tool_activity: bool = False, dialect: str = "agentick", ends: bool = True
 ) -> Iterable[Event]:
-    """The events of a native stream that comes in these reads. Lazy.
+    """The events of an agent's stream, fed read by read. Lazy.
 
-    `ends`: it is not cut. Raises UpstreamError.
+    `ends`: the stream is complete. Raises UpstreamError.
     """
     reads = list(reads)
     reader = new_reader(b"".join(reads), include_tool_activity=include_tool_activity, dialect=dialect)
@@ -110,7 +110,7 @@ def new_answer(manner: Manner, api: ClientApi = CHAT, observer: PartObserver | N
 
 
 def translate(events: Iterable[Event], manner: Manner) -> Outcome:
-    """Feeds the events to a streamed answer. Raises nothing but what is a fault of the code."""
+    """Feeds the events to a streamed answer. A ProxyError becomes `failure`."""
     chunks, read = PartList(), list[Event]()
     answer = new_answer(manner, observer=chunks)
     answer.feed(_noted(events, read))
@@ -130,7 +130,7 @@ def _noted(events: Iterable[Event], read: list[Event]) -> Iterator[Event]:
 
 
 def run_pipeline(reads: Iterable[bytes], manner: Manner, api: ClientApi = CHAT, *, stream: bool) -> pipeline.Outcome:
-    """The client's bytes for a native stream that comes in these reads."""
+    """The client's bytes for an agent's stream, fed read by read."""
     reads = list(reads)
     entire = pipeline.Pipeline(
         api,
@@ -145,7 +145,7 @@ def run_pipeline(reads: Iterable[bytes], manner: Manner, api: ClientApi = CHAT, 
 
 
 def streamed(outcome: Outcome, manner: Manner, api: ClientApi = CHAT) -> bytes | None:
-    """The body of the streamed answer, or None if it failed before the first chunk: then there is no stream."""
+    """The body of the streamed answer; None if it failed before the first chunk, so no stream began."""
     if outcome.failure is not None and not outcome.chunks:
         return None
     answer = new_answer(manner, api)
@@ -154,7 +154,7 @@ def streamed(outcome: Outcome, manner: Manner, api: ClientApi = CHAT) -> bytes |
 
 
 def collected(outcome: Outcome, manner: Manner, api: ClientApi = CHAT) -> bytes:
-    """The body for a client that does not stream: the whole answer or the error, never half an answer."""
+    """The body for a client that does not stream: the whole answer, or the error."""
     if outcome.failure is not None:
         return api.encode_error(outcome.failure).body
     builder = api.new_builder(ENVELOPES[api.name], manner.form)

@@ -68,7 +68,7 @@ class Child:
         return self._process.pid
 
     def wait_for(self, pattern: str, within: float = START) -> re.Match[str]:
-        """The first place where it says this. Fails when it ends, or time does, before it is said."""
+        """The first match in the output. Fails if the process ends, or the time is over, before there is one."""
         deadline = time.monotonic() + within
         with self._news:
             while not (found := re.search(pattern, self._said)):
@@ -81,23 +81,23 @@ class Child:
 
     @property
     def said(self) -> str:
-        """All of it, so far."""
+        """The whole output so far."""
         return self._said
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
     def status(self, within: float = STOP) -> int:
-        """The exit status, once it has ended."""
+        """Waits for the end of the process; returns its exit status."""
         return self._process.wait(within)
 
     def resident(self) -> int:
-        """Bytes of memory that it holds."""
+        """Bytes of resident memory."""
         pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def stop(self) -> None:
-        """Asks it to end, and makes it if it does not."""
+        """Sends SIGTERM, and SIGKILL if the process does not end in time."""
         self._process.terminate()
         try:
             self._process.wait(STOP)
@@ -142,7 +142,7 @@ def proxy(*flags: str) -> Iterator[str]:
 
 @contextlib.asynccontextmanager
 async def proxy_before(upstream: str, *flags: str) -> AsyncIterator[tuple[Child, str]]:
-    """A proxy in front of a gateway of this process, and its base URL. It may end by itself."""
+    """A proxy process in front of a gateway of the test process, and its base URL. It may end by itself."""
     command = [sys.executable, "-m", "oaicompat_proxy", "--upstream", upstream, "--port", "0", *flags]
     child = Child(*command)
     try:
@@ -169,7 +169,7 @@ def nginx(
 
 @contextlib.contextmanager
 def nginx_listening(edits: Callable[[int], Mapping[str, str]], directory: Path | None = None) -> Iterator[int]:
-    """`edits`: for the port that it is to listen on, lines of the configuration and what stands in their place."""
+    """`edits`: makes of the port the lines of the configuration that are replaced, with their replacements."""
     with contextlib.ExitStack() as cleanup:
         home = directory or Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="nginx-")))
         for _ in range(PORT_ATTEMPTS):
@@ -183,14 +183,14 @@ def nginx_listening(edits: Callable[[int], Mapping[str, str]], directory: Path |
 
 
 def nginx_program() -> str:
-    """Fails where there is none: a test that needs it is never skipped."""
+    """The path of nginx. Fails if it is not installed: tests that need it are never skipped."""
     program = shutil.which("nginx", path=os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin")
     assert program, "nginx is not installed, and these tests are about it: apt-get install nginx"
     return program
 
 
 def write_nginx_files(home: Path, edits: Mapping[str, str]) -> Path:
-    """The shipped files, edited. Fails unless each line that is replaced is there, once in all of them."""
+    """Writes the shipped files with the replacements. Fails unless each replaced line is in them exactly once."""
     texts = {each.relative_to(NGINX_FILES): each.read_text() for each in NGINX_FILES.rglob("*.conf")}
     for old, new in edits.items():
         places = [path for path, text in texts.items() for _ in range(text.count(old))]
@@ -213,7 +213,7 @@ def _start_nginx(home: Path, conf: Path) -> Child:
 
 
 def free_port() -> int:
-    """Free a moment ago; another process may be faster."""
+    """A port that is free now; another process may take it before the caller."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

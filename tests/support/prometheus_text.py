@@ -1,4 +1,4 @@
-"""What `/metrics` says, read by Prometheus' own parser."""
+"""Parses `/metrics` with Prometheus' own parser."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Exposition:
         self.families: list[Metric] = list(text_string_to_metric_families(text))
 
     def total(self, sample: str, **labels: str) -> float:
-        """The sum of the samples of this name that have these labels; others do not matter."""
+        """The sum of the samples with this name and these labels, whatever other labels they have."""
         return sum(
             each.value
             for family in self.families

@@ -1,4 +1,4 @@
-"""A proxy that listens, and what tests send to it and get from it."""
+"""A listening proxy, and the requests of tests to it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SETTINGS: dict[str, Any] = {
     "drain_timeout": 2.0,
     "models_ttl": 0.0,
 }
-"""Short where a test might have to wait for it; long where it must not be the reason that something ends."""
+"""Time limits: short if a test waits for them, long if they must not end anything."""
 
 
 def chat_body(text: str = "Hi", *, stream: bool = True, **fields: Any) -> bytes:
@@ -45,7 +45,7 @@ def chat_body(text: str = "Hi", *, stream: bool = True, **fields: Any) -> bytes:
 
 @dataclass(frozen=True)
 class Received:
-    """A whole answer, as it came."""
+    """A whole HTTP response."""
 
     status: int
     headers: CIMultiDictProxy[str]
@@ -53,7 +53,7 @@ class Received:
 
 
 class Line:
-    """One raw connection to the proxy, for what no well-behaved client does."""
+    """One raw connection to the proxy, for misbehaving clients."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -70,7 +70,7 @@ class Line:
         await self.send("\r\n".join(lines).encode() + body)
 
     async def read(self, count: int) -> bytes:
-        """At most so many bytes; none when the proxy has closed."""
+        """At most this many bytes; empty once the proxy has closed the connection."""
         async with asyncio.timeout(PATIENCE):
             return await self._reader.read(count)
 
@@ -144,7 +144,7 @@ class Proxy:
             return Received(response.status, response.headers, await response.read())
 
     async def dial(self, *, receive_buffer: int | None = None) -> Line:
-        """`receive_buffer`: bytes that may lie unread on this side before the proxy's writes wait."""
+        """`receive_buffer`: bytes that this side buffers unread before the proxy's writes block."""
         sock = socket.socket()
         sock.setblocking(False)
         if receive_buffer is not None:
@@ -154,14 +154,14 @@ class Proxy:
         return self.lines[-1]
 
     async def kept_sessions(self) -> int:
-        """Number of the gateway's sessions that the proxy keeps for conversations that may go on."""
+        """Number of the gateway's sessions that the proxy keeps for conversations that may continue."""
         try:
             return sum([await gateway.store.count() for gateway in self.app[GATEWAYS]])
         except SessionsUnavailable:
             return 0
 
     async def hang_up(self) -> None:
-        """The client is gone, with all its connections."""
+        """Closes the client and all its connections."""
         await self.client.close()
         for line in self.lines:
             await line.close()

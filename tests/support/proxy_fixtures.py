@@ -26,7 +26,7 @@ from tests.support.proxy_harness import Front, RedisServer, StartFront, listen
 
 @pytest.fixture
 async def front(request: pytest.FixtureRequest) -> AsyncIterator[StartFront]:
-    """Starts a gateway, at full speed if it is not told otherwise, and a proxy; the arguments are the proxy's settings.
+    """Starts a gateway, by default without pauses, and a proxy; the arguments are the proxy's settings.
 
     With `wire` in the test's own arguments (`pytestmark = pytest.mark.usefixtures("wire")` for a module) every gateway
     speaks that wire.
@@ -73,14 +73,14 @@ def _redis_server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def redis_server(_redis_server: RedisServer) -> RedisServer:
-    """An empty one."""
+    """The shared Redis server, emptied."""
     _redis_server.clear()
     return _redis_server
 
 
 @pytest.fixture
 def own_redis() -> Iterator[RedisServer]:
-    """One that a test may stop."""
+    """A Redis server of this test alone, which it may stop."""
     with tempfile.TemporaryDirectory(prefix="redis-") as directory:
         server = RedisServer(Path(directory))
         server.start()

@@ -1,4 +1,4 @@
-"""The demo gateway, seen from inside, with any number of real proxies in front of it.
+"""The demo gateway with its internal state, and any number of real proxies in front of it.
 
 The fixtures are in `proxy_fixtures`.
 """
@@ -39,7 +39,7 @@ def user(content: Any) -> dict[str, Any]:
 
 
 def said(answer: Answer) -> dict[str, Any]:
-    """The answer as a client keeps it and sends it back."""
+    """The answer as a message that the client sends back."""
     calls = [
         {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
         for call_id, name, arguments in answer.tool_calls
@@ -66,7 +66,7 @@ class Front:
     lasting: set[str] = field(default_factory=set)
     """Keys of the sessions that may be left."""
 
-    # asking
+    # requests
 
     async def post(self, messages: str | Messages, *, name: str = "", key: str = "", **fields: Any) -> Received:
         """`name`: of the session. `key`: the caller's API key."""
@@ -91,21 +91,21 @@ class Front:
         await line.post(encode(messages, **fields), headers=lines)
         return line
 
-    # looking
+    # observations
 
     @property
     def runs(self) -> list[RunRecord]:
-        """All that were begun, oldest first."""
+        """All runs of the gateway, oldest first."""
         return list(self.gateway_state.runs)
 
     def told(self, index: int = -1) -> str:
-        """What the agent was sent with a run, as text."""
+        """The text of the message with which a run began."""
         blocks = self.runs[index].blocks
         return "\n".join(block.get("text") or json.dumps(block) for block in blocks)
 
     @property
     def sessions(self) -> list[str]:
-        """Those that are open."""
+        """Keys of the open sessions."""
         return [session.key for session in self.gateway_state.sessions]
 
     @property
@@ -117,11 +117,11 @@ class Front:
             await self.gateway_state.wait_until(lambda _: bool(condition()))
 
     async def at_rest(self) -> None:
-        """Nothing runs, and only the lasting sessions are open."""
+        """Waits until no run is active and only the lasting sessions are open."""
         await self.until(lambda: not self.running and {*self.sessions} <= self.lasting)
 
     async def nothing_left(self) -> None:
-        """The same, but for the sessions that the proxy keeps for conversations that may go on."""
+        """`at_rest`, except for sessions that the proxy keeps for conversations that may continue."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 left = len({*self.sessions} - self.lasting)
@@ -136,7 +136,7 @@ class Front:
         await self.at_rest()
 
     def keep_sessions(self) -> None:
-        """Those that are open now may be left."""
+        """Marks the sessions that are open now as lasting."""
         self.lasting |= {*self.sessions}
 
 
@@ -189,7 +189,7 @@ async def listen(config: Config, stack: AsyncExitStack) -> Proxy:
 
 
 class RedisServer:
-    """A real Redis of our own, on a socket in a directory of its own, that keeps nothing."""
+    """A real Redis process on a socket file, without persistence."""
 
     def __init__(self, directory: Path) -> None:
         self._socket = directory / "redis.sock"
@@ -201,7 +201,7 @@ class RedisServer:
         return f"unix://{self._socket}"
 
     def start(self) -> None:
-        """Fails where there is no Redis: a test that needs it is never skipped."""
+        """Fails if Redis is not installed: tests that need it are never skipped."""
         program = shutil.which("redis-server", path=os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin")
         assert program, "redis-server is not installed, and these tests are about it: apt-get install redis-server"
         flags = f"--port 0 --unixsocket {self._socket} --save '' --appendonly no --loglevel warning"
@@ -225,7 +225,7 @@ class RedisServer:
             self._socket.unlink(missing_ok=True)
 
     def flush(self) -> None:
-        """Its data is gone."""
+        """Deletes all data."""
         import redis
 
         with redis.Redis.from_url(self.url) as client:
@@ -238,14 +238,14 @@ class RedisServer:
             return list(client.scan_iter(pattern))
 
     def ttl(self, key: str) -> float:
-        """Seconds that the key has left to live."""
+        """Seconds until the key expires."""
         import redis
 
         with redis.Redis.from_url(self.url) as client:
             return client.pttl(key) / 1000
 
     def length(self, key: str) -> int:
-        """Of a list."""
+        """The length of a list."""
         import redis
 
         with redis.Redis.from_url(self.url) as client:

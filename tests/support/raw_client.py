@@ -1,4 +1,4 @@
-"""A client on a raw socket: strict about the HTTP it is answered in, and free to misbehave, by the byte and the moment.
+"""A client on a raw socket: strict about HTTP in responses, and able to misbehave in requests.
 
 `Caller` asks one question after another on a connection that it keeps, so that whatever follows an answer would be
 taken for the next. `play` is a script of what no well-behaved client does.
@@ -14,7 +14,7 @@ from tests.support.proxy import CHAT, Line
 from tests.support.scripted_gateway import PATIENCE
 
 Step = bytes | float | int | Literal["close", "reset", "half-close", "read"]
-"""Bytes to send; a pause, in seconds; how many bytes to read at least; a way to leave; to read up to the end."""
+"""Bytes are sent; a float: a pause in seconds; an int: bytes to read at least; a word: a way to leave, or read all."""
 
 
 class Answer(NamedTuple):
@@ -27,7 +27,7 @@ class Answer(NamedTuple):
 
 
 class Caller:
-    """Asks again and again. Fails if an answer is no HTTP/1.1, or if anything follows it."""
+    """Sends requests on one connection. Fails if a response is no HTTP/1.1, or if bytes follow it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -65,7 +65,7 @@ async def read_answer(reader: asyncio.StreamReader) -> Answer:
 
 
 def read_head(head: bytes) -> tuple[int, dict[str, str]]:
-    """Status and headers. Fails if it is not the head of an answer: then something followed the one before."""
+    """Status and headers. Fails if this is no head of a response: then bytes followed the previous response."""
     first, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
     version, status, *_ = first.split(" ")
     assert version == "HTTP/1.1", f"something follows an answer: {head!r}"
@@ -84,7 +84,7 @@ async def read_chunks(reader: asyncio.StreamReader) -> bytes:
 
 
 async def play(line: Line, steps: Iterable[Step]) -> bytes:
-    """What was read by the end of the script."""
+    """Runs the script; returns the bytes that it read."""
     received = b""
     for step in steps:
         if isinstance(step, bytes):
@@ -101,7 +101,7 @@ async def play(line: Line, steps: Iterable[Step]) -> bytes:
 
 
 async def read_at_least(line: Line, count: int) -> bytes:
-    """Byte by byte would be slow; one read more does no harm. Less if the proxy closes."""
+    """At least this many bytes, or fewer if the proxy closes the connection."""
     received = b""
     async with asyncio.timeout(PATIENCE):
         while len(received) < count and (data := await line.read(count - len(received))):

@@ -1,4 +1,4 @@
-"""A gateway on a real socket that does exactly what a test tells it, byte by byte, on either event loop."""
+"""A gateway on a real socket that a test controls byte by byte, on asyncio's loop or uvloop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 }
 
 TURNS = 3
-"""Turns of the loop after which what was sent on the loopback has been read at the other end."""
+"""Iterations of the event loop after which bytes on the loopback have been read at the other end."""
 
 
 async def turns(count: int = TURNS) -> None:
@@ -33,7 +33,7 @@ async def turns(count: int = TURNS) -> None:
 
 
 class Peer(asyncio.Protocol):
-    """One connection, from the gateway's side."""
+    """The gateway's side of one connection."""
 
     def __init__(self, changed: asyncio.Event) -> None:
         self._changed = changed
@@ -71,7 +71,7 @@ class Peer(asyncio.Protocol):
         await self.until(lambda: self.closed)
 
     async def request(self) -> bytes:
-        """The next whole request, as it came."""
+        """The bytes of the next whole request."""
         await self.until(lambda: b"\r\n\r\n" in self.received)
         head = self.received.index(b"\r\n\r\n") + 4
         fields = bytes(self.received[:head]).lower().split(b"\r\n")
@@ -83,18 +83,18 @@ class Peer(asyncio.Protocol):
         return request
 
     def send(self, data: bytes) -> None:
-        """Unless the other side has gone."""
+        """Sends bytes, unless the connection is closed."""
         if not self.closed:
             self.transport.write(data)
 
     async def send_apart(self, pieces: Iterable[bytes]) -> None:
-        """Each piece a read of its own."""
+        """Sends each piece so that the other side reads it alone."""
         for piece in pieces:
             self.send(piece)
             await turns()
 
     async def pour(self, data: bytes, most: int) -> int:
-        """Sends the same again and again while the socket takes it, at most so many times; says how many."""
+        """Sends `data` repeatedly while the socket is writable, at most `most` times; returns the number."""
         for sent in range(most):
             if not self.writable:
                 return sent
@@ -112,7 +112,7 @@ class Peer(asyncio.Protocol):
 
 
 class Gateway:
-    """Listens; `peers` are the connections that were made, oldest first."""
+    """A listening gateway. `peers`: its connections, oldest first."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Event()
@@ -144,7 +144,7 @@ class Gateway:
         return client
 
     async def peer(self, number: int = 0) -> Peer:
-        """This connection, once it is there."""
+        """Waits for this connection."""
         await self.until(lambda: len(self.peers) > number)
         return self.peers[number]
 
@@ -155,7 +155,7 @@ class Gateway:
                 await self._changed.wait()
 
     async def nothing_left(self) -> None:
-        """The clients are closed: every connection must be, too."""
+        """Closes the clients; fails if a connection stays open."""
         for client in self.clients:
             client.close()
         try:
@@ -166,7 +166,7 @@ class Gateway:
 
 @asynccontextmanager
 async def listening() -> AsyncIterator[Gateway]:
-    """After the test nothing may be left: no connection, no task, no failure that nobody saw."""
+    """Yields a gateway; at the end no connection, no task and no unhandled exception may be left."""
     loop = asyncio.get_running_loop()
     unseen: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: unseen.append(context))
@@ -184,7 +184,7 @@ async def listening() -> AsyncIterator[Gateway]:
 
 
 def on_every_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Runs the test on asyncio's loop and on uvloop; its argument `gateway` listens."""
+    """Runs the test on asyncio's loop and on uvloop; its argument `gateway` is a listening Gateway."""
 
     @functools.wraps(test)
     def run(*, loop: str, **fixtures: Any) -> None:

@@ -1,4 +1,4 @@
-"""What tests of the Responses API make of the parts of an answer."""
+"""Streams and bodies of the Responses API, made of parts for unit tests."""
 
 import json
 from typing import Any
@@ -56,7 +56,7 @@ def kinds(raw: bytes) -> list[str]:
 
 
 def answer(*parts: Part, options: OutputOptions = PLAIN) -> ResponseAnswer:
-    """What both forms say, which is the same."""
+    """The answer; checks that the stream and the body are equal."""
     streamed = check_response_stream(stream(*parts, options=options))
     assert streamed == check_response_body(body(*parts, options=options))
     return streamed

@@ -1,4 +1,4 @@
-"""What a client of the Responses API may receive, checked strictly: wire, the official client's types, items in order.
+"""Strict checks of answers of the Responses API: the raw bytes, the official client's types, the order of items.
 
 `check_response_stream` and `check_response_body` raise Violation, or return what the answer was.
 
@@ -27,7 +27,7 @@ from tests.support.conformance import Violation, _check_characters, _error, _ext
 EVENTS = {
     get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(get_args(ResponseStreamEvent)[0])
 }
-"""The official types, by what they say that they are."""
+"""The official types by the value of their `type`."""
 OPEN_RESPONSES_FIELDS = {"presence_penalty", "frequency_penalty", "store"}
 REQUIRED_FIELDS = {
     *("id", "object", "created_at", "completed_at", "status", "error", "incomplete_details", "instructions", "model"),
@@ -55,13 +55,13 @@ NEUTRAL_ECHO = {
     "store": True,
     "background": False,
 }
-"""In place of what a response repeats of a request that may have been odd."""
+"""Replaces the repeated fields of an invalid request before the official types check a response."""
 TERMINAL = {"response.completed", "response.incomplete", "response.failed"}
 
 
 @dataclass
 class ResponseAnswer:
-    """What a client understood."""
+    """A parsed answer."""
 
     id: str = ""
     model: str = ""
@@ -78,7 +78,7 @@ class ResponseAnswer:
     error: dict[str, Any] | None = None
     usage: dict[str, Any] | None = None
     response: dict[str, Any] = field(default_factory=dict)
-    """The object itself."""
+    """The response object."""
     pings: int = 0
 
 
@@ -110,7 +110,7 @@ def _events(raw: bytes) -> Iterator[tuple[str, Any]]:
 
 
 def without_keep_alives(raw: bytes, after: int = -1) -> bytes:
-    """The events behind the one with that number, without keep-alives, which have the number of the event before."""
+    """The events after this number, without keep-alives, which repeat the previous event's number."""
     kept = []
     for block in raw.decode().removesuffix("\n\n").split("\n\n"):
         number = _parse(block.partition("data: ")[2])["sequence_number"]
@@ -247,7 +247,7 @@ class _ItemChecker:
         _require(not self.is_done, f"{kind} behind the item's end")
         allowed = self._steps[self._step]
         if self._step == "" and self.item["type"] == "reasoning" and self.item.get("encrypted_content"):
-            allowed = {*allowed, "output_item.done"}  # it only brings a token
+            allowed = {*allowed, "output_item.done"}  # an item that only carries a token
         _require(kind in allowed, f"{kind} follows {self._step or 'added'} in a {self.item['type']}")
         if kind == "output_item.done":
             self._take_done(event["item"])
@@ -292,7 +292,7 @@ class _ItemChecker:
 
 
 def _chain(*steps: tuple[str, str]) -> dict[str, set[str]]:
-    """Which kinds of event may follow which."""
+    """A table of the event types that may follow each event type."""
     table: dict[str, set[str]] = {}
     for before, kinds in steps:
         table.setdefault(before, set()).update(kinds.split())
@@ -336,7 +336,7 @@ _STEPS: dict[str, dict[str, set[str]]] = {
 
 
 def _validate(event: dict[str, Any], odd: bool) -> None:
-    """By the official client's types; of a tool only the kinds that they know are looked at."""
+    """Checks an event with the official client's types."""
     if "response" in event:
         _require_response(event["response"])
         event = {**event, "response": _typed(event["response"], odd)}

@@ -1,4 +1,4 @@
-"""A server made for one question, in the proxy's place behind nginx."""
+"""A scripted HTTP server that takes the proxy's place behind nginx."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 DEADLINE = 15.0
-"""Seconds for anything that should happen at once, on a busy machine."""
+"""Seconds for anything that should happen immediately, on a busy machine."""
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
 
@@ -29,7 +29,7 @@ Reply = Callable[[Request, asyncio.StreamReader, asyncio.StreamWriter], Awaitabl
 
 
 class Backend:
-    """Reads whole requests and leaves the rest to `reply`, which ends the connection by closing it."""
+    """Reads whole requests and calls `reply` for each, which may close the connection."""
 
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
@@ -42,7 +42,7 @@ class Backend:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Waits until whoever called has closed its connections."""
+        """Waits until the clients have closed their connections."""
         self._server.close()
         async with asyncio.timeout(DEADLINE):
             await asyncio.gather(*self.connections)

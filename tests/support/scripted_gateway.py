@@ -1,4 +1,4 @@
-"""A scripted gateway on a real socket: it plays what a test wrote, byte by byte, and remembers what it was asked.
+"""A scripted gateway on a real socket: it sends a test's bytes step by step, and records the requests.
 
 A script is a sequence of steps: bytes are sent, an event is waited for, a number is a pause in seconds, and three
 words end it: "cut" closes the connection in the middle, "reset" resets it, "stall" says nothing more until the caller
@@ -21,10 +21,10 @@ Step = bytes | float | asyncio.Event | Literal["cut", "reset", "stall"]
 Steps = Iterable[Step]
 
 PATIENCE = 10.0
-"""Seconds after which something that should have happened has not; no test waits that long when all is well."""
+"""Seconds until a test fails because an expected event did not happen; a passing test never waits that long."""
 
 
-# What a gateway says
+# Frames of a gateway
 
 
 def frame(name: str, /, **data: Any) -> bytes:
@@ -50,18 +50,18 @@ EMPTY_SEND = "/send {}"
 """Where a test says what is answered to the question for the form of a run's request."""
 
 LAST_WORD = enveloped("execution_end", {})
-"""The synthetic end, behind the real one: the run is over and well."""
+"""The empty `execution_end` that some releases send after the run's own."""
 
 OPENING = [
     frame("execution_start", executionId="e1"),
     frame("tick_start", tick=1),
     frame("message_start", role="assistant", model="m"),
 ]
-"""The frames before the model's first word."""
+"""The frames before the first text."""
 
 
 def closing(*, stop: str = "stop", used: int = 11, made: int = 7) -> list[bytes]:
-    """The frames after the model's last word."""
+    """The frames after the last text."""
     usage = {"inputTokens": used, "outputTokens": made, "totalTokens": used + made}
     return [
         frame("message_end", stopReason=stop, usage=usage),
@@ -73,7 +73,7 @@ def closing(*, stop: str = "stop", used: int = 11, made: int = 7) -> list[bytes]
 
 
 def run(*pieces: str, stop: str = "stop") -> list[bytes]:
-    """A whole run of one tick that says these pieces."""
+    """A whole run of one tick with these pieces of text."""
     return [*OPENING, *map(text, pieces), *closing(stop=stop)]
 
 
@@ -89,7 +89,7 @@ def tool_call(call_id: str, name: str, arguments: str) -> list[bytes]:
     ]
 
 
-# How it says it
+# Replies
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,9 @@ class Reply:
     status: int = 200
     content_type: str = "text/event-stream"
     framing: Literal["chunked", "length", "close", "raw"] = "chunked"
-    """One HTTP chunk per step, or a Content-Length, or an end by closing; "raw": the steps are all, head included."""
+    """One HTTP chunk per step, a Content-Length, or an end by closing; "raw": the steps are the whole response."""
     length: int | None = None
-    """The Content-Length, if it is not the true one."""
+    """A false Content-Length; None for the true one."""
     headers: tuple[tuple[str, str], ...] = ()
 
     def head(self) -> bytes:
@@ -125,7 +125,7 @@ class Reply:
 
 
 def answer(body: Any, status: int = 200) -> Reply:
-    """A short answer in JSON."""
+    """A JSON response."""
     return Reply([json.dumps(body).encode()], status, "application/json", "length")
 
 
@@ -134,14 +134,14 @@ Choice = Reply | Callable[["Exchange"], Reply]
 
 @dataclass
 class Exchange:
-    """One request that was made of the agent, and what became of its answer."""
+    """One request to the agent, and the state of its response."""
 
     path: str
     headers: dict[str, str]
     """Names in lower case."""
     body: bytes
     connection: int
-    """The number of the connection it came on, from 0."""
+    """The index of its connection, from 0."""
     sent: int = 0
     """Bytes of the body that the socket has taken."""
     outcome: Literal["playing", "played", "cut", "left"] = "playing"
@@ -157,7 +157,7 @@ class Exchange:
 
     @property
     def is_run(self) -> bool:
-        """Not a question for the apps that there are, or for the form of a call, which are put in the same way."""
+        """Whether the request starts a run; lists of apps and capabilities are probed on the same path."""
         return self.path == "/send" and bool(self.json) and "no-such-app" not in self.session
 
     @property
@@ -167,7 +167,7 @@ class Exchange:
 
     @property
     def closes(self) -> str:
-        """The session that this request closes, in one of the two ways that gateways have."""
+        """The session that this request closes, by `/close` or `/invoke`; empty if it closes none."""
         if self.path == "/close":
             return self.session
         is_close = self.path == "/invoke" and self.json["method"] == "close"
@@ -175,7 +175,7 @@ class Exchange:
 
     @property
     def prompt(self) -> str:
-        """The last text that was said to the agent."""
+        """The text of the last message in the request."""
         if "message" in self.json:
             return str(self.json["message"]["content"][-1]["text"])
         content = self.json["messages"][-1]["content"]
@@ -184,16 +184,16 @@ class Exchange:
 
 @dataclass
 class Agent:
-    """Plays what it was told to, by path; the last reply to a path is given again and again."""
+    """Replies by path: each path has a list of replies, of which the last one repeats."""
 
     url: str = ""
     exchanges: list[Exchange] = field(default_factory=list)
     """Oldest first."""
     connections: int = 0
-    """Made so far."""
+    """Number of connections made so far."""
     open_connections: int = 0
     send_buffer: int | None = None
-    """Bytes that the system takes from the agent before a slow caller holds it back; None: as many as it likes."""
+    """Size of the socket's send buffer in bytes; None: the system's default."""
     closed_sessions: list[str] = field(default_factory=list)
     kept_sessions: set[str] = field(default_factory=set)
     """Sessions that a test leaves open on purpose."""
@@ -204,7 +204,7 @@ class Agent:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def plays(self, *steps: Step | list[bytes], **how: Any) -> None:
-        """Every run is this one."""
+        """Every run gets this reply."""
         self.replies("/send", Reply(flat(steps), **how))
 
     def replies(self, path: str, *choices: Choice) -> None:
@@ -221,11 +221,11 @@ class Agent:
 
     @property
     def left_behind(self) -> list[str]:
-        """What a proxy at rest has not cleaned up: answers still being read, sessions still open."""
+        """Leftovers of an idle proxy: responses that are still read, sessions that are still open."""
         return self.left_beside(0)
 
     def left_beside(self, kept: int) -> list[str]:
-        """The same of a proxy that keeps so many sessions for conversations that may go on."""
+        """`left_behind` of a proxy that may keep this number of sessions for conversations that may continue."""
         reading = [f"the answer to {path}" for path in self._playing.values()]
         sessions = self._open_sessions - self.kept_sessions
         return reading + [f"session {session}" for session in sessions if len(sessions) > kept]
@@ -250,7 +250,7 @@ class Agent:
         self._changed.set()
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Waits until something happens here that makes the condition true."""
+        """Waits until a request, a response or a connection makes the condition true."""
         async with asyncio.timeout(PATIENCE):
             while not condition():
                 self._changed.clear()
@@ -271,7 +271,7 @@ def no_apps() -> Reply:
 
 @asynccontextmanager
 async def serving(port: int = 0) -> AsyncIterator[Agent]:
-    """An agent that listens, on any free port if it is told none; it closes sessions, and plays nothing yet."""
+    """Yields a listening agent, by default on a free port. It accepts closes of sessions; runs have no reply yet."""
     agent = Agent()
     agent.replies("/close", answer({"ok": True}))
     agent.replies("/invoke", no_apps())
@@ -331,7 +331,7 @@ class _Connection(asyncio.Protocol):
         self._writable.set()
 
     def _stop(self) -> None:
-        """The caller has left."""
+        """The proxy has closed the connection."""
         self._task.cancel()
         if self._exchange is not None:
             self._agent.end(self._exchange, "left")
@@ -376,7 +376,7 @@ class _Connection(asyncio.Protocol):
 
     async def _send(self, data: bytes) -> None:
         self._transport.write(data)
-        await asyncio.sleep(0)  # whoever pours must notice that nobody listens any more
+        await asyncio.sleep(0)  # lets the loop report a closed connection
         await self._writable.wait()
 
     async def _read_request(self) -> Exchange:

@@ -1,4 +1,4 @@
-"""Stores of answers that are small, and entries for them."""
+"""Small stores of answers, and entries for them."""
 
 from oaicompat_proxy.server.ledgers import Ledgers
 from oaicompat_proxy.server.memory_answers import MemoryAnswers

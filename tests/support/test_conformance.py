@@ -1,4 +1,4 @@
-"""The judge is judged: it accepts what a client may receive, and refuses each single fault."""
+"""Tests of the conformance checker: it accepts valid answers and rejects each single fault."""
 
 import json
 from typing import Any

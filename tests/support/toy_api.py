@@ -1,4 +1,4 @@
-"""An API that no client speaks: lines of text over server-sent events. It shows all that the server needs of an API."""
+"""The smallest complete `ClientApi`: lines of text over server-sent events."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import uvicorn
 
 @contextmanager
 def serving(app: Any) -> Iterator[str]:
-    """Its address."""
+    """Serves the application in a thread; yields its address."""
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
     with socket.create_server(("127.0.0.1", 0)) as listener:  # connections wait in it until the server has started
         thread = threading.Thread(target=server.run, args=([listener],), name="agents")

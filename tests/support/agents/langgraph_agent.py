@@ -1,4 +1,4 @@
-"""A second agent that nobody here wrote: LangGraph behind its own AG-UI endpoint, on a model that is a function."""
+"""A third-party agent: LangGraph behind its own AG-UI endpoint, with a scripted model."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from langgraph.types import interrupt
 
 @tool
 def almanac(port: str) -> str:
-    """When high water is."""
+    """The time of high water."""
     return f"high water in {port} at 06:12"
 
 
 class Harbormaster(BaseChatModel):
-    """Greets, looks into the almanac, or calls the client's `tide`: as the user's last word says."""
+    """A scripted model: the user's last message says whether it greets, calls `almanac`, or the client's `tide`."""
 
     @property
     def _llm_type(self) -> str:
@@ -87,7 +87,7 @@ class Asking(MessagesState):
 
 
 def new_asking_graph(*questions: Any) -> Any:
-    """Waits for an answer to each question, all at the same time, and then says what it was answered."""
+    """A graph that asks all questions at the same time, waits for the answers, and then repeats them."""
 
     def ask(question: Any) -> Callable[[Asking], dict[str, Any]]:
         return lambda state: {"answers": [json.dumps(interrupt(question))]}
@@ -110,7 +110,7 @@ ACTIONS = {
     ],
     "review_configs": [],
 }
-"""What LangChain's `HumanInTheLoopMiddleware` waits with."""
+"""The value of an interrupt of LangChain's `HumanInTheLoopMiddleware`."""
 
 
 def new_app() -> FastAPI:

@@ -1,4 +1,4 @@
-"""An agent that nobody here wrote: Pydantic AI behind its own AG-UI adapter, on a model that is a function."""
+"""A third-party agent: Pydantic AI behind its own AG-UI adapter, with a scripted model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def call(number: int, name: str, *pieces: str) -> Iterator[Piece]:
 
 
 def results_of(messages: list[ModelMessage]) -> dict[str, Any]:
-    """What tools have answered since the user last spoke."""
+    """The results of tools after the last message of the user, by name."""
     results: dict[str, Any] = {}
     for message in messages:
         for part in message.parts if isinstance(message, ModelRequest) else ():
@@ -48,7 +48,7 @@ def prompt_of(messages: list[ModelMessage]) -> str:
 
 
 def summary_of(messages: list[ModelMessage]) -> str:
-    """Who said what, as the framework understood it."""
+    """All parts of the messages as the framework has parsed them, as JSON."""
     return json.dumps(
         [
             [part.part_kind, getattr(part, "content", None) or getattr(part, "args", None)]
@@ -62,14 +62,14 @@ def summary_of(messages: list[ModelMessage]) -> str:
 
 @dataclass
 class Harbor:
-    """One agent, and what it has seen. What it does follows from the last thing that the user said."""
+    """One agent, with the requests that it got. The user's last message decides what it does."""
 
     url: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
-    """The bodies that were put to it."""
+    """The bodies of all requests."""
     launched: list[str] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
-    """A run of its was ended from outside."""
+    """Set when a run was cancelled."""
 
     async def play(self, messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[Piece]:
         results, prompt = results_of(messages), prompt_of(messages)
