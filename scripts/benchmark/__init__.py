@@ -1,1 +1,1 @@
-"""What `scripts/bench` and `scripts/profile` run: a simulated gateway, things in front of it, loads, figures."""
+"""The benchmark of `scripts/bench` and `scripts/profile`: a simulated gateway, targets before it, loads, reports."""

@@ -148,7 +148,7 @@ class Settings:
 
     @property
     def part(self) -> str:
-        """The table of the README that is written: comparisons with other gateways have one of their own."""
+        """The README's table for this run: comparisons with other gateways have a separate one."""
         if self.count:
             return self.count if self.count in ("pauses", "memory", "inspect") else "counts"
         if self.stored:
@@ -159,7 +159,7 @@ class Settings:
 
 
 def _table(stage: Stage, plan: Plan, settings: Settings) -> bool:
-    """Whether every answer was whole."""
+    """Returns whether every answer was complete."""
     rounds = list(run_rounds(stage, plan, _tell))
     lines = summarise(rounds)
     conditions = machine.conditions()
@@ -174,7 +174,7 @@ def _table(stage: Stage, plan: Plan, settings: Settings) -> bool:
 
 
 def _curves(stage: Stage, settings: Settings) -> bool:
-    """Whether every answer was whole."""
+    """Returns whether every answer was complete."""
     curves = build_curves(CURVE_SECONDS[settings.size], CURVE_SHARES[settings.size])
     rounds = settings.rounds or (1 if settings.quick else CURVE_ROUNDS)
     points = run_curves(stage, curves, rounds, _tell)
@@ -229,7 +229,7 @@ def _write_counts(settings: Settings, table: str, rounds: int = 1) -> None:
 
 
 def _names(settings: Settings, known: Collection[str]) -> list[str]:
-    """The loads that were asked for."""
+    """The names of the requested loads."""
     names = settings.only.split(",") if settings.only else list(known)
     if unknown := [name for name in names if name not in known]:
         raise click.BadParameter(f"no load {', '.join(unknown)}; there are {', '.join(known)}", param_hint="--only")
@@ -252,7 +252,7 @@ def _targets(settings: Settings) -> list[str]:
 
 
 def _programs(settings: Settings) -> dict[str, str]:
-    """Where the program of each peer is; empty for its usual name."""
+    """The path of each peer's program; empty for its default name."""
     programs = dict(peer.partition("=")[::2] for peer in settings.peers)
     if unknown := [name for name in programs if name not in PEERS]:
         raise click.BadParameter(f"no peer {', '.join(unknown)}; there are {', '.join(PEERS)}", param_hint="--peer")

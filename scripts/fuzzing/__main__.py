@@ -16,7 +16,7 @@ with atheris.instrument_imports(include=["oaicompat_proxy"]):
 
 LONGEST_INPUT = 32 * 1024
 LONGEST_TRY = 10
-"""Seconds for one input; whatever takes longer is a fault."""
+"""Seconds for one input; a longer time is a failure."""
 MOST_MEMORY = 2048
 """Megabytes."""
 

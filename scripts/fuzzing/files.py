@@ -1,4 +1,4 @@
-"""What must hold for a settings file and a keys file of any bytes: usable, or refused in one line for a log."""
+"""Laws for settings files and keys files of any bytes: accepted, or rejected with an error of one line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LONGEST_LINE = 4000
 
 
 def settings_file(data: bytes) -> None:
-    """Usable settings have values of their types, which can be written down again."""
+    """Accepted settings have values of their types, which can be written as TOML again."""
     try:
         file = parse(data.decode("utf-8", "replace"), "its.toml")
         config = build_config({"upstream": "http://127.0.0.1:9", **file.values}, file)
@@ -24,7 +24,7 @@ def settings_file(data: bytes) -> None:
 
 
 def keys_file(data: bytes) -> None:
-    """Every caller has a name for logs, and limits that can be counted."""
+    """Every caller has a name for logs, and numeric limits."""
     try:
         entries = parse_keys(data.decode("utf-8", "replace"), requests_per_minute=0, max_runs=0)
     except KeysError as error:

@@ -28,11 +28,11 @@ TOKENS = [
     *(b'"runId":"r1"', b'"subagentRunId":"s1"', b'"RUN_STARTED"', b'"RUN_FINISHED"', b'"outcome":{"type":"interrupt"}'),
     *(b'"spawnPath":["s"]', b'"data":{}', b'"error":"x"', b'"event":"execution_end"', b'"shouldContinue":true'),
 ]
-"""Pieces that mean something to one reader or another."""
+"""Byte sequences with a meaning for one of the parsers."""
 
 
 def neighbours(seeds: Sequence[bytes], count: int, chance: random.Random) -> Iterator[bytes]:
-    """So many inputs, each a seed with one to four changes and a use of its own."""
+    """This many inputs, each a seed with one to four changes and a random header."""
     for _ in range(count):
         data = bytearray(chance.choice(seeds))
         for _ in range(chance.randint(1, 4)):

@@ -1,4 +1,4 @@
-"""Where seeds are, and how the bytes of an input are divided."""
+"""The directories of seeds, and the layout of an input."""
 
 from __future__ import annotations
 

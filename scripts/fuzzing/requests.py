@@ -1,4 +1,4 @@
-"""Requests of each API: any body is refused in the API's words, or becomes a turn for the agent."""
+"""Laws for requests: any body is rejected with an error in the API's form, or becomes a turn for the agent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REFUSALS = (400, 404)
 
 
 def chat(data: bytes) -> None:
-    """Refused in OpenAI's form, or a turn for the agent in every kind of history."""
+    """A body is rejected in OpenAI's form, or becomes a turn with every value of `history`."""
     check_request(CHAT, CHAT_CLIENT, data)
 
 
@@ -65,7 +65,7 @@ def check_turns(request: AgentRequest, max_fold: int) -> None:
         assert told["message"]["role"] in ("user", "assistant", "system", "tool")
 
 
-# What a search begins with
+# Seeds
 
 
 def chat_seeds() -> list[bytes]:

@@ -1,4 +1,4 @@
-"""What must hold for any input at all: each target takes bytes and fails where a law does not hold.
+"""Laws for any input: each target takes bytes and fails if a law does not hold.
 
 A fuzzer chooses the bytes; the tests try the seeds and neighbours of theirs. The first bytes of an input say how it
 is used, so that a fuzzer can choose that too.
@@ -36,7 +36,7 @@ MOST_CUTS = 16
 
 
 def pieces(data: bytes, choice: bytes) -> list[bytes]:
-    """The same bytes as they may arrive, read by read."""
+    """The bytes split into reads."""
     chance = random.Random(choice)
     cuts = sorted(chance.randint(0, len(data)) for _ in range(chance.randint(0, MOST_CUTS)))
     return [data[start:stop] for start, stop in pairwise([0, *cuts, len(data)])]
@@ -145,7 +145,7 @@ def text_of(outcome: Outcome) -> str:
 
 
 def read_slowly(body: bytes, include_tool_activity: bool) -> Iterable[Event]:
-    """Byte by byte, so that no template matches a read. Raises UpstreamError behind what came before."""
+    """The events, read byte by byte, without the fast path. Raises UpstreamError after the events before."""
     reader = EventReader(max_frame=MAX_FRAME, include_tool_activity=include_tool_activity)
     for at in range(len(body)):
         yield from reader.feed(body[at : at + 1])
@@ -164,7 +164,7 @@ def check(outcome: Outcome, manner: Manner) -> None:
 
 
 def told(outcome: Outcome) -> list[Any]:
-    """The chunks, however the text is divided among them, and the failure."""
+    """The chunks with neighbouring text joined, and the failure."""
     said: list[Any] = []
     for chunk in outcome.chunks:
         text = chunk.text if isinstance(chunk, TextPart | TextBatch) else ""
@@ -219,7 +219,7 @@ def media(data: bytes) -> None:
         assert MediaReader(MAX_MEDIA).read(again, "part").data == read.data
 
 
-# What a search begins with
+# Seeds
 
 
 def run_seeds() -> list[bytes]:

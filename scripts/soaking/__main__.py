@@ -16,7 +16,7 @@ from .soak import Soak, soak
 @click.option("--clients", type=click.IntRange(1, 1000), default=16, show_default=True, help="How many at once.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the chance that chooses what is asked.")
 def main(minutes: float, clients: int, seed: int) -> None:
-    """Loads a real proxy with good and bad agents and clients, checks every answer, and judges what is left."""
+    """Loads a real proxy with good and bad agents and clients, checks every answer, and looks for leaks."""
     done = asyncio.run(soak(minutes * 60, clients, seed))
     click.echo("\n".join(report(done)))
     sys.exit(1 if done.faults() else 0)

@@ -1,4 +1,4 @@
-"""The clients: each asks one thing after another, and checks every byte of what it gets."""
+"""The clients: each sends one request after another, and checks every byte of the answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.raw_client import Caller, leave
 from .loads import LOADS, Load, words_of
 
 LONGEST_ANSWER = 30.0
-"""Seconds after which an answer has no end: ten times what the slowest takes."""
+"""Seconds after which an answer counts as endless: ten times the slowest."""
 LONGEST_PAUSE = 0.05
 """Seconds between two requests of one client."""
 MOST_SHOWN = 10
@@ -27,7 +27,7 @@ KEY_LINE = f"Authorization: Bearer {KEY}"
 
 @dataclass
 class Tally:
-    """What came of all requests."""
+    """Counts of the results of all requests."""
 
     done: Counter[str] = field(default_factory=Counter)
     """By load."""
@@ -96,7 +96,7 @@ class Client:
             self._tally.note("lost or doubled", f"{name} {number}: {answer.text[-200:]!r}")
 
     async def _leave(self, name: str, load: Load, number: int) -> None:
-        """After some of the answer, or some of the time before it."""
+        """Disconnects after a part of the answer, or before it."""
         line = Line(*await asyncio.open_connection("127.0.0.1", self._port))
         headers = [KEY_LINE, *([f"X-Session-Id: {self._name}"] if load.lasting else [])]
         stream = self._chance.random() < 0.5

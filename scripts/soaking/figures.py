@@ -1,4 +1,4 @@
-"""What the process used, second by second, and whether that is a leak."""
+"""The process's memory and descriptors, second by second, and the detection of leaks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Sample(NamedTuple):
 
 
 def sample(pid: int, seconds: float) -> Sample:
-    """From what Linux tells of a process."""
+    """Reads a process's figures from /proc."""
     status = Path(f"/proc/{pid}/status").read_text()
     resident = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
     return Sample(seconds, int(resident.split()[1]), len(os.listdir(f"/proc/{pid}/fd")))
@@ -35,12 +35,12 @@ def sample(pid: int, seconds: float) -> Sample:
 @dataclass
 class Figures:
     before: Sample
-    """Of the process at rest, after a first answer."""
+    """The idle process, after a first answer."""
     under_load: list[Sample] = field(default_factory=list)
     after: Sample | None = None
-    """At rest again."""
+    """The idle process after the load."""
     left: list[str] = field(default_factory=list)
-    """What was asked in the sessions that are still open and should not be."""
+    """The prompts of sessions that are still open and should not be."""
 
     @property
     def slope(self) -> float | None:
@@ -51,7 +51,7 @@ class Figures:
         return 60 * linear_regression([each.seconds for each in half], [each.kilobytes for each in half]).slope
 
     def faults(self) -> list[str]:
-        """What is wrong, a line each."""
+        """One line for each fault."""
         faults = []
         if self.slope is not None and self.slope > STEEPEST:
             faults.append(f"memory grows by {self.slope:.0f} KB a minute, more than {STEEPEST:.0f}")

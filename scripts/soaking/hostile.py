@@ -15,14 +15,14 @@ from .callers import Tally
 SEND = 65536
 """Bytes of requests that are sent at once."""
 LONGEST_STAY = 6.0
-"""Seconds for which one stays that is not dropped; longer than each limit of the process."""
+"""Seconds for which a hostile client stays connected; longer than each time limit of the process."""
 
 REQUEST = f"GET /v1/nothing HTTP/1.1\r\nHost: localhost\r\n\r\nPOST {CHAT} HTTP/1.1\r\nHost: localhost\r\n".encode()
 REFUSED = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{{}}".encode()
 
 
 async def read_nothing(port: int, chance: random.Random) -> None:
-    """Asks without end, and takes no answer."""
+    """Sends requests without reading any answer."""
     loop = asyncio.get_running_loop()
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -41,7 +41,7 @@ async def flood(port: int, chance: random.Random) -> None:
 
 
 async def send_half(port: int, chance: random.Random) -> None:
-    """Some bytes of a request, and nothing more until it is given up."""
+    """Sends a part of a request, then nothing until the proxy disconnects."""
     async with _connection(port) as (reader, writer):
         writer.write(REQUEST[: chance.randrange(1, len(REQUEST))])
         while await reader.read(SEND):

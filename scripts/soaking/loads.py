@@ -1,4 +1,4 @@
-"""What is asked of the proxy: how the agent behaves, how the client does, and what must come of it."""
+"""The loads: the behaviour of the agent and of the client, and the required result."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Load:
     """One kind of request."""
 
     weight: int
-    """How often it is asked, among all."""
+    """The relative frequency among all loads."""
     plays: Callable[[Words], list[Step]]
     """The steps of the agent, for these words."""
     words: int = 20
     succeeds: bool = True
-    """Whether the client gets all of it; else it must be told of a failure."""
+    """Whether the client gets the whole answer; else it must get an error."""
     leaves: ClientStep | None = None
-    """How the client goes away, early."""
+    """How the client disconnects early; None if it does not."""
     lasting: bool = False
     """In a session that keeps its history."""
 
@@ -45,7 +45,7 @@ def in_lumps(words: Words) -> list[Step]:
 
 
 def up_to(end: Step) -> Callable[[Words], list[Step]]:
-    """A run that says half and then breaks."""
+    """A run that sends half of its text and then breaks."""
     return lambda words: [*OPENING, *map(text, words[: len(words) // 2]), end]
 
 
@@ -81,11 +81,11 @@ LOADS: dict[str, Load] = {
 
 
 def asked(prompt: str) -> tuple[Load, int]:
-    """What `NAME/NUMBER` asks for."""
+    """The load and the number of a prompt `NAME/NUMBER`."""
     name, _, number = prompt.partition("/")
     return LOADS[name], int(number)
 
 
 def words_of(load: Load, number: int) -> list[str]:
-    """No word twice, so that none can be lost, doubled or another answer's without being noticed."""
+    """Words of which none repeats, so that lost, doubled and foreign words are noticed."""
     return [f"{number}.{place} " for place in range(load.words)]

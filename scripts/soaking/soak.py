@@ -22,7 +22,7 @@ PERIOD = 1.0
 """Seconds between two samples."""
 SETTINGS = {"silence-timeout": "2", "session-wait": "20", "close-timeout": "5", "log-level": "error"}
 LIMITS = {"send-timeout": "3", "head-timeout": "2", "body-timeout": "2", "api-key": KEY}
-"""Short, so that hostile clients come and go."""
+"""Short, so that hostile clients are disconnected soon."""
 
 
 class Soak(NamedTuple):
@@ -30,10 +30,10 @@ class Soak(NamedTuple):
     tally: Tally
     seconds: float
     said: str
-    """The process's own words of error; there should be none."""
+    """The errors in the process's log; there should be none."""
 
     def faults(self) -> list[str]:
-        """What is wrong, a line each."""
+        """One line for each fault."""
         problems = [f"{count} answers: {kind}" for kind, count in self.tally.problems.most_common()]
         return [*problems, *self.figures.faults(), *(["the process logged errors"] if "ERROR" in self.said else [])]
 
@@ -67,7 +67,7 @@ async def soak(seconds: float, count: int, seed: int) -> Soak:
 
 @contextlib.asynccontextmanager
 async def process(agent: Agent, prompts: dict[str, str]) -> AsyncIterator[tuple[Child, int]]:
-    """The proxy in front of the agent, and its port. `prompts`: notes by session what the agent is asked."""
+    """The proxy in front of the agent, and its port. `prompts`: filled with the prompt of each session."""
 
     def choose(exchange: Exchange) -> Reply:
         if not exchange.is_run:
@@ -90,7 +90,7 @@ async def process(agent: Agent, prompts: dict[str, str]) -> AsyncIterator[tuple[
 
 
 async def warm_up(port: int) -> None:
-    """One answer of each form, so that all is imported that ever will be."""
+    """Requests one answer of each form, so that all imports are done."""
     async with contextlib.aclosing(Caller(port)) as caller:
         for stream in (True, False):
             await caller.post(chat_body("usual/0", stream=stream), headers=[KEY_LINE])
@@ -103,7 +103,7 @@ async def rest(agent: Agent) -> None:
 
 
 def forget(agent: Agent, prompts: dict[str, str]) -> None:
-    """Of what has been asked only the sessions that are open need be remembered."""
+    """Forgets the requests of closed sessions."""
     for session in prompts.keys() - {each.removeprefix("session ") for each in agent.left_behind}:
         del prompts[session]
     agent.exchanges.clear()

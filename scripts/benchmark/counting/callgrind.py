@@ -15,14 +15,14 @@ from .tool import FIXED_HASHES, START, Running, ToolFailed
 
 INSTRUCTIONS = "instructions"
 PATIENCE = 60.0
-"""Seconds for valgrind to carry a command out."""
+"""Seconds for a command of valgrind."""
 
 _COST = re.compile(r"[0-9+*-]\S* (\d+)")
 _RECURSION = re.compile(r"'\d+$")
 
 
 class Callgrind:
-    """A target under valgrind. Counting begins after the start, which would take a minute otherwise."""
+    """A target under valgrind. Counting begins after the target's start, which would take a minute if counted."""
 
     def __init__(self) -> None:
         self._profile = Path()
@@ -78,6 +78,6 @@ def parse_profile(lines: Iterable[str]) -> Counter[str]:
 
 
 def _name(object_file: str, function: str) -> str:
-    """A function without its level of recursion; with its library where that has no names."""
+    """A function's name without its level of recursion; with its library if the library has no symbols."""
     function = _RECURSION.sub("", function)
     return f"{object_file}:{function}" if function.startswith("0x") else function

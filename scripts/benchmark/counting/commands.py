@@ -1,4 +1,4 @@
-"""What `scripts/bench --count` does."""
+"""The commands of `scripts/bench --count`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MOST_COSTLY = 12
 
 
 def why_not() -> str:
-    """Why nothing can be counted here; empty if it can."""
+    """The reason why this machine cannot count; empty if it can."""
     missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
     return f"--count needs {' and '.join(missing)}: apt-get install {' '.join(missing)}" if missing else ""
 
@@ -48,7 +48,7 @@ def count_costs(
 
 
 def check_ratios(stage: Stage, only: Sequence[str], tell: Callable[[str], None]) -> bool:
-    """Whether no ratio has grown since the table was written."""
+    """Returns whether no ratio has grown since the table was written."""
     costs = _count(stage, only, TARGETS, [Callgrind(), Strace()], tell)
     comparison = compare(build_table(costs), read_table())
     click.echo("\n".join([cost_table(costs), "", *comparison.lines()]))

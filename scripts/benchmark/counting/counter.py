@@ -1,4 +1,4 @@
-"""Every load on every target under every tool, in both lengths: what a unit costs."""
+"""Runs every load on every target under every tool, in both lengths, and computes the cost of one unit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .tool import Tool, ToolFailed
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one unit of a load costs on a target."""
+    """The cost of one unit of a load on a target."""
 
     load: str
     target: str
@@ -64,7 +64,7 @@ def _slope(stage: Stage, load: CountedLoad, target: Target, tool: Tool) -> Rates
 
 
 def _run(stage: Stage, load: CountedLoad, length: int, target: Target, tool: Tool) -> Counts:
-    """The counts of one length, all of whose answers were whole. Raises ToolFailed."""
+    """The counts of one length. Raises ToolFailed, also for an incomplete answer."""
     sized = load.sized(length)
     came = run_load(sized, target, stage).came
     if came.broken or came.requests != sized.most:

@@ -1,4 +1,4 @@
-"""A question to a target under measurement: the name of a file, into which the target writes its figures as JSON."""
+"""Requests figures from a target: sends a file's name through a FIFO; the target writes its figures there as JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATIENCE = 240.0
 
 
 class Fifo:
-    """The side that asks."""
+    """The requesting side."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,7 +38,7 @@ class Fifo:
 
 
 def answer_forever(path: Path, read: Callable[[], Any]) -> None:
-    """The side that answers, in a thread of its own. `read`: the figures."""
+    """The answering side; runs in a thread. `read`: returns the figures."""
     threading.Thread(target=_answer, args=(path, read), daemon=True).start()
 
 

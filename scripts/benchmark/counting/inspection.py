@@ -1,4 +1,4 @@
-"""What the inspector costs a paced delta: off, on while nobody looks, and while somebody watches the run."""
+"""The inspector's cost for a paced delta: switched off, on without a viewer, and with a viewer of the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loads that are counted: those of `benchmark.load`, in two lengths whose difference is known."""
+"""The loads of `benchmark.load` in two lengths, whose difference is a known number of units."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class CountedLoad:
     name: str
     question: str
     unit: str
-    """What the cost is divided by: `request` or `delta`."""
+    """The unit of the cost: `request` or `delta`."""
     load: Load
     few: int
     """Requests of the shorter length; deltas of its one request where a run is `paced`."""

@@ -1,4 +1,4 @@
-"""What an open stream allocates, by part of the program; and what resident memory remains when a peak is over."""
+"""The memory that an open stream allocates, by part of the program; and the resident memory after a peak."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .tool import START, ToolFailed
 
 IDLE = LOADS["idle"]
 FEW, MANY = 100, 600
-"""Streams held open: the difference between the two is what they take, and nothing that is made once."""
+"""Numbers of open streams: the difference of two measurements leaves out everything that is allocated once."""
 PEAK = 2000
 PEAKS = 4
 LEAST = 16.0
-"""Bytes a stream below which a part is not shown."""
+"""Parts with fewer bytes for each stream are not shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Allocated:
 
 @dataclass(frozen=True, slots=True)
 class Peaks:
-    """Bytes by which a target has grown after each of several equal peaks, when their streams are closed."""
+    """Growth of a target's memory in bytes after each of several equal peaks, with the streams closed."""
 
     target: str
     streams: int
@@ -44,7 +44,7 @@ class Peaks:
 
 
 def measure_memory(stage: Stage, name: str, few: int = FEW, many: int = MANY) -> Allocated:
-    """Of the pipe, the proxy or `before`. Raises StartFailed, ToolFailed."""
+    """Measures the pipe, the proxy or `before`. Raises StartFailed, ToolFailed."""
     with tempfile.TemporaryDirectory(prefix="memory-") as home:
         fifo = Fifo(Path(home) / "traced")
         with stage.under(lambda command: _traced(command, fifo), name, START) as target:
@@ -70,7 +70,7 @@ def measure_peaks(stage: Stage, name: str, streams: int = PEAK, peaks: int = PEA
 
 
 def memory_table(found: Sequence[Allocated]) -> str:
-    """Parts as lines, the largest of the last target first."""
+    """One line for each part, ordered by the size in the last target."""
     last = found[-1].parts
     names = sorted(last.keys() | found[0].parts.keys(), key=lambda name: -last.get(name, 0.0))
     shown = [name for name in names if any(each.parts.get(name, 0.0) >= LEAST for each in found)]
@@ -93,7 +93,7 @@ def peak_table(found: Sequence[Peaks]) -> str:
 
 
 def _hold(streams: int, target: Target, stage: Stage, fifo: Fifo) -> Counter[str]:
-    """What is allocated while so many streams are open."""
+    """The allocated bytes with this number of open streams."""
     counts: Counter[str] = Counter()
 
     def look() -> None:

@@ -30,7 +30,7 @@ class Pause:
 
 
 def measure_pause(stage: Stage, name: str, load: Load = LOAD) -> Pause:
-    """Of the proxy or `before`. Raises StartFailed, ToolFailed."""
+    """Measures the proxy or `before`. Raises StartFailed, ToolFailed."""
     with tempfile.TemporaryDirectory(prefix="pause-") as home:
         fifo = Fifo(Path(home) / "watched")
         with stage.under(lambda command: _watched(command, fifo), name, START) as target:

@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def _counts(profile: cProfile.Profile) -> dict[str, Counter[str]]:
-    """How often each function was called, and the nanoseconds that it took itself, with the C functions it called."""
+    """The calls of each function, and its own nanoseconds with those of the C functions that it called."""
     calls: Counter[str] = Counter()
     times: Counter[str] = Counter()
     for entry in profile.getstats():

@@ -1,4 +1,4 @@
-"""Python calls, by function, as cProfile sees them; and the time that each function takes."""
+"""Counts the calls of each Python function, and its time, by cProfile."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ Ratios = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Ratios, and with which versions they were counted."""
+    """Ratios, and the versions with which they were counted."""
 
     versions: Mapping[str, str]
     ratios: Ratios
@@ -39,12 +39,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What has changed since the table was written."""
+    """The changes since the table was written."""
 
     grown: list[str]
     fallen: list[str]
     other_versions: list[str]
-    """Versions that are not the table's: its ratios do not hold for them."""
+    """Versions that differ from the table's, so its ratios do not apply."""
 
     @property
     def failed(self) -> bool:
@@ -77,7 +77,7 @@ def build_table(costs: Iterable[Cost]) -> Table:
 
 
 def compare(now: Table, before: Table) -> Comparison:
-    """Ratios that are in both."""
+    """Compares the ratios that are in both tables."""
     grown: list[str] = []
     fallen: list[str] = []
     for load, kinds in now.ratios.items():

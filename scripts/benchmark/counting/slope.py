@@ -1,4 +1,4 @@
-"""What one unit costs: the difference between two runs of different length, in which the start of a run drops out."""
+"""The cost of one unit: the difference of two runs of different length, without the cost of a run's start."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Counts = Mapping[str, Counter[str]]
 Rates = dict[str, dict[str, float]]
 """Kind of count → name of what was counted → how often for each unit."""
 LEAST = 0.005
-"""Rates below this are of things that happen once in a while."""
+"""Lower rates are of events that are not caused by each unit."""
 
 
 def slope(few: Counts, many: Counts, units: int) -> Rates:

@@ -1,4 +1,4 @@
-"""System calls, by name, as strace sees them."""
+"""Counts system calls by name, with strace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a tool of counting has to offer."""
+"""The interface of a tool that counts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ToolFailed(Exception):
 
 
 class Tool(Protocol):
-    """Counts what a target does."""
+    """Counts instructions or calls of a target."""
 
     def running(self, stage: Stage, name: str, home: Path) -> contextlib.AbstractContextManager[Target]:
         """The target, started under the tool. `home`: a directory for files. Raises StartFailed."""

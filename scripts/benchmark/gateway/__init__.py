@@ -1,1 +1,1 @@
-"""The simulated gateway: an Agentick on the wire."""
+"""The simulated gateway, which speaks Agentick's protocol."""

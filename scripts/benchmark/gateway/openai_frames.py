@@ -1,4 +1,4 @@
-"""The same runs in OpenAI's language, for the peers that front a model server instead of an agent gateway."""
+"""The same runs in OpenAI's protocol, for peers in front of a model server instead of an agent gateway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated gateway: an Agentick on the wire, made so that it is never the limit of what is measured.
+"""The simulated gateway speaks Agentick's protocol, and is fast enough never to limit a measurement.
 
 A raw protocol that copies bytes built before: `python -m benchmark.gateway.server` prints its address. The prompt says
 what the run is like (`frames.Run.prompt`). It answers OpenAI's chat requests too, for peers that need a model server.
@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
             pass
 
     def _take_request(self) -> bool:
-        """Whether a whole request was there."""
+        """Takes one request from the buffer; returns whether it was complete."""
         end = self._pending.find(b"\r\n\r\n")
         if end < 0:
             return False
@@ -99,7 +99,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(STREAM_HEAD + fill(script.at_once, key))
 
     def played(self) -> None:
-        """The run is over: the next request may be there already."""
+        """Ends the run; answers the next request if it has arrived."""
         self._playing = None
         self.data_received(b"")
 
@@ -123,7 +123,7 @@ class Playing:
         self._ticker.stop()
 
     def _tick(self, count: int) -> None:
-        """Each delta, or batch of them, is a write of its own, also where some are late."""
+        """Sends each delta, or batch, in a separate write, also if several are late."""
         for _ in range(count):
             deltas = self._script.deltas[self._next : self._next + self._run.batch]
             if not deltas:
@@ -143,7 +143,7 @@ class Playing:
 
 
 def fill(data: bytes, key: bytes) -> bytes:
-    """The script in its session; both have the same length."""
+    """The script with the session's key in place of the holes, which have the same length."""
     return data.replace(HOLE * len(key), key) if key else data
 
 

@@ -14,7 +14,7 @@ _NONBLOCK_CLOEXEC = os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Ticker:
-    """Calls back every `interval` seconds, first after `delay`; a late one says how many ticks it stands for."""
+    """Calls back every `interval` seconds, first after `delay`, with the number of ticks since the last call."""
 
     def __init__(self, callback: Callable[[int], None], *, delay: float, interval: float) -> None:
         self._callback = callback

@@ -1,1 +1,1 @@
-"""The load generator: what is asked, how, and whether the answers are whole."""
+"""The load generator: sends requests, and checks that the answers are complete."""

@@ -1,4 +1,4 @@
-"""Whether an answer is whole: every delta in its order, the finish, the last word."""
+"""Checks that an answer is complete: every delta in order, the finish reason, the last event."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DONE = b"data: [DONE]\n\n"
 _ID = re.compile(rb'"(?:id|sessionId)":"[^"]+"')
 _CREATED = re.compile(rb'"created(?:_at)?":[0-9]+')
 _RESPONSE_ID = re.compile(rb'"id":"resp_([0-9a-zA-Z]+)"')
-"""Its inner part stands in the ids of all items."""
+"""The ids of all items contain the group."""
 _STAMPED = re.compile("@[0-9]{19}")
 
 
@@ -25,15 +25,15 @@ MARKS = {
     "responses": b'"type":"response.output_text.delta"',
     "messages": b'"type":"text_delta"',
 }
-"""What stands once in every delta."""
+"""Bytes that occur exactly once in every delta."""
 
 
 class Incomplete(Exception):
-    """The answer lacks something, or says something else; the message says what."""
+    """The answer is incomplete or different; the message says how."""
 
 
 def split_answer(raw: bytes) -> bytes:
-    """The body of a raw HTTP answer. Raises Incomplete unless it is a whole 200."""
+    """The body of a raw HTTP response. Raises Incomplete unless it is complete and has status 200."""
     head, separator, body = raw.partition(b"\r\n\r\n")
     status = head.split(b"\r\n", 1)[0]
     if not separator or b" 200" not in status:
@@ -55,7 +55,7 @@ def content_length(head: bytes) -> int | None:
 
 
 def split_chunks(body: bytes, chunks: list[bytes]) -> None:
-    """Appends a chunked body's chunks. Raises Incomplete, after the last that was whole."""
+    """Appends a chunked body's chunks. Raises Incomplete after the last complete one."""
     position = 0
     while True:
         line_end = body.find(b"\r\n", position)
@@ -74,7 +74,7 @@ def split_chunks(body: bytes, chunks: list[bytes]) -> None:
 
 
 def check_native(body: bytes, expected: Sequence[str]) -> None:
-    """Raises Incomplete unless the gateway's frames are all there."""
+    """Raises Incomplete unless all of the gateway's frames are in the body."""
     events = _events(body)
     _same(_native_deltas(events), expected)
     if [each["event"] for each in events[-2:]] != ["execution_end"] * 2:
@@ -123,7 +123,7 @@ def check_messages(body: bytes, expected: Sequence[str]) -> None:
 
 
 def check_begun(kind: str, body: bytes, expected: Sequence[str]) -> None:
-    """Raises Incomplete unless all deltas are there, of an answer whose end is still to come."""
+    """Raises Incomplete unless the unfinished answer has all deltas."""
     with _malformed():
         events = _events(body)
         _same(_native_deltas(events) if kind == "native" else _openai_deltas(events), expected)
@@ -139,7 +139,7 @@ CHECKS: dict[str, Callable[[bytes, Sequence[str]], None]] = {
 
 
 class Checker:
-    """Checks answers to the same question; those that are equal but for their id only once."""
+    """Checks answers to one question; answers that differ only in their ids are checked once."""
 
     def __init__(self, kind: str, expected: Sequence[str]) -> None:
         self._check = CHECKS[kind]
@@ -157,7 +157,7 @@ class Checker:
 
 
 def _without_name(body: bytes) -> bytes:
-    """The answer without what is different in each: its id or session, and its second."""
+    """The answer without its id or session and its time, which differ in each answer."""
     if found := _RESPONSE_ID.search(body):
         body = body.replace(found[1], b"")
     for name in (_ID, _CREATED):
@@ -168,7 +168,7 @@ def _without_name(body: bytes) -> bytes:
 
 @contextlib.contextmanager
 def _malformed() -> Iterator[None]:
-    """What is no JSON, or not of the expected form, is not whole either."""
+    """Raises Incomplete for answers that are no JSON or have another form."""
     try:
         yield
     except (ValueError, KeyError, TypeError, IndexError) as error:

@@ -1,4 +1,4 @@
-"""The load: raw connections that send, keep what comes, and look at it only when the load is over.
+"""The load client: raw connections that send requests and buffer the answers, which are checked after the load.
 
 `python -m benchmark.load.client` reads an `Order` as one line of JSON, makes ready, says `ready`, begins at the next
 line, says `done`, and at the next line what came, as a `Summary`. It waits for a line each time so that processor
@@ -39,5 +39,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    gc.disable()  # a process lives for one load, and a pause would be a latency of the target's
+    gc.disable()  # a process lives for one load, and its pauses would count as the target's latency
     uvloop.run(main())

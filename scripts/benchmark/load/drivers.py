@@ -1,4 +1,4 @@
-"""The ways to put a load on a target: ask again and again, watch a window of long streams, hold streams open."""
+"""The ways to load a target: repeated requests, a window of long streams, streams that stay open."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from .order import Order, Summary, quantiles
 from .stream import Answer, Stream
 
 AT_ONCE = 64
-"""Connections that wait for their first words at once: less than what any target lets wait."""
+"""Connections that wait for their first bytes at the same time: fewer than any target rejects."""
 PER_SECOND = 1000
-"""Streams begun where their first words come later."""
+"""Streams begun in a second, where the first bytes come later."""
 PATIENCE = 60.0
-"""Seconds for anything that should have come long ago."""
+"""Seconds until a missing answer fails the load."""
 QUIET_PACES = 20
-"""A stream that is silent for so many paces has said everything."""
+"""A stream that is silent for this many paces has sent all of its deltas."""
 WARMERS = 20
-"""Streams that are opened before memory is looked at."""
+"""Streams that are opened before memory is measured."""
 
 
 class Driver(abc.ABC):
-    """Carries an order out: `prepare` is not measured, `measure` is, `finish` says what came."""
+    """Executes an order: `prepare` is not measured, `measure` is, `finish` returns the results."""
 
     def __init__(self, order: Order) -> None:
         self._order = order
@@ -89,7 +89,7 @@ class Driver(abc.ABC):
 
 
 class Repeat(Driver):
-    """Every connection asks again as soon as it has its answer."""
+    """Every connection sends the next request as soon as it has its answer."""
 
     def __init__(self, order: Order) -> None:
         super().__init__(order)
@@ -127,7 +127,7 @@ class Repeat(Driver):
 
 
 class Count(Repeat):
-    """Every connection asks again as soon as it has its answer, until so many requests were made."""
+    """`Repeat` with a fixed number of requests."""
 
     async def prepare(self) -> None:
         for _ in range(self._order.connections):
@@ -135,7 +135,7 @@ class Count(Repeat):
 
 
 class Steady(Driver):
-    """Every connection asks once; measured is a window in which all streams run."""
+    """Every connection sends one request; a window in which all streams run is measured."""
 
     async def prepare(self) -> None:
         for _ in range(self._order.connections):
@@ -162,14 +162,14 @@ class Steady(Driver):
 
 
 class Hold(Driver):
-    """Every connection asks once for an answer that never ends; measured is what its opening takes."""
+    """Every connection sends one request, whose answer never ends; the cost of opening it is measured."""
 
     def __init__(self, order: Order) -> None:
         super().__init__(order)
         self._warmers: list[Stream] = []
 
     async def prepare(self) -> None:
-        """A few streams with one delta, which are not looked at any more."""
+        """Warms up with a few streams of one delta."""
         order = self._order
         self._order = replace(order, run=replace(order.run, deltas=1))
         await self._open(WARMERS)
@@ -180,7 +180,7 @@ class Hold(Driver):
         await self._settle()
 
     async def finish(self) -> Summary:
-        """What came so far has to be all that was sent, and the stream still open."""
+        """Checks that all sent deltas have arrived, and that the streams are still open."""
         summary = Summary(requests=self._order.connections)
         expected = list(texts(self._order.run))
         for stream in self._streams:
@@ -212,7 +212,7 @@ class Hold(Driver):
                 group.create_task(open_one())
 
     async def _settle(self) -> None:
-        """Waits until nothing comes any more."""
+        """Waits until no more bytes arrive."""
         order, before = self._order, -1
         deadline = time.monotonic() + PATIENCE + order.run.deltas / order.run.batch * order.run.pace / 1000
         while (now := sum(stream.mark() for stream in self._streams)) != before and time.monotonic() < deadline:

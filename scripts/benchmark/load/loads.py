@@ -1,4 +1,4 @@
-"""The loads, each of which asks one question."""
+"""The loads, each of which measures one property."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .drivers import PER_SECOND
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is asked of a target, and for how long."""
+    """The requests to a target, and the duration."""
 
     name: str
     question: str
@@ -22,15 +22,15 @@ class Load:
     most: int = 1_000_000
     """Requests at most."""
     per_request: bool = False
-    """What a request costs is the question, not what a chunk does."""
+    """The cost of a request is measured, not that of a chunk."""
     whole: bool = False
-    """Asks for one answer instead of a stream; what only copies bytes carries the same run as a stream."""
+    """The answer is not streamed; targets that only copy bytes get the same run as a stream."""
     fresh: bool = False
-    """Needs a target that has done nothing before."""
+    """Needs a freshly started target."""
     direct: bool = False
-    """Is also put to the gateway itself."""
+    """The gateway itself is measured, too."""
     api: str = "chat"
-    """In which client API the proxy is asked; what only copies bytes carries the same run."""
+    """The client API of the requests to the proxy; targets that only copy bytes get the same run."""
 
 
 LOADS = {
@@ -88,11 +88,11 @@ LOADS = {
 }
 
 SCALES = {"full": (1.0, 1.0), "quick": (0.3, 1.0), "tiny": (0.1, 0.02)}
-"""Shares: of the seconds, and of the connections where there are hundreds."""
+"""Factors: of the seconds, and of the connections if they are hundreds."""
 FEW = 16
-"""Connections that no scale makes fewer."""
+"""Loads with at most this many connections keep them at every scale."""
 SPARE = 0.5
-"""Seconds by which streams are longer than what is measured of them."""
+"""Seconds by which streams are longer than the measured window."""
 SPARE_FILES = 200
 FILES_PER_STREAM = 2
 

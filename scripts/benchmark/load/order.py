@@ -1,4 +1,4 @@
-"""What the load client is told, and what it tells when the load is over."""
+"""The order to the load client, and its summary after the load."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Order:
     """One load on one target."""
 
     ports: tuple[int, ...]
-    """Connections take them in turn."""
+    """The target's ports, which connections use in turn."""
     path: str
     kind: str
     """How the answer is checked: `native`, `chunks`, `whole`, `responses` or `messages`."""
@@ -27,14 +27,14 @@ class Order:
     """`repeat`: each connection asks again and again. `count`: the same, for just `most` requests. `steady`: each asks
     once, a window in the middle is measured. `hold`: each asks once, and the answer never ends."""
     seconds: float
-    """How long is measured."""
+    """Seconds that are measured."""
     warm: float
     """Seconds before that."""
     most: int
     """Requests at most."""
     model: str = "bench"
     headers: tuple[str, ...] = ()
-    """More header lines."""
+    """Additional header lines."""
 
     def request(self, number: int) -> bytes:
         """A whole HTTP request, different for each number."""
@@ -79,17 +79,17 @@ class Summary:
 
     requests: int = 0
     deltas: int = 0
-    """Those that came: in whole answers, or in the window."""
+    """The deltas that arrived: in complete answers, or in the window."""
     broken: list[str] = field(default_factory=list)
-    """What was wrong, for each answer that was not whole."""
+    """The reason for each incomplete answer."""
     first_byte: list[float] = field(default_factory=list)
     duration: list[float] = field(default_factory=list)
     relay: list[float] = field(default_factory=list)
-    """How long a stamped delta was on its way."""
+    """The times from the sending to the arrival of stamped deltas."""
 
 
 def quantiles(values: Sequence[float]) -> list[float]:
-    """Median, 99 %, the most; nothing for nothing."""
+    """Median, 99 % quantile and maximum; empty for no values."""
     ordered = sorted(values)
     last = len(ordered) - 1
     return [ordered[min(last, permille * len(ordered) // 1000)] for permille in PERMILLES if ordered]

@@ -1,4 +1,4 @@
-"""One connection of a load: keeps the bytes that come and finds the end of an answer, nothing more."""
+"""One connection of a load: buffers bytes and finds the end of an answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STAMP = re.compile(rb'"@([0-9]{19})"')
 
 
 class Answer:
-    """What came for one request, and when."""
+    """The bytes of one answer, with their times."""
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
@@ -33,7 +33,7 @@ class Answer:
         return b"".join(self.parts)
 
     def payload(self) -> bytes:
-        """The body as far as it has come."""
+        """The body so far."""
         body = self.raw().partition(b"\r\n\r\n")[2]
         chunks: list[bytes] = []
         with contextlib.suppress(Incomplete, ValueError):  # a stream that is held open has no end
@@ -42,14 +42,14 @@ class Answer:
 
 
 class Stream(asyncio.Protocol):
-    """Asks on a connection that is kept."""
+    """Sends requests on one kept connection."""
 
     def __init__(self, ended: Callable[[Stream], None], *, stamped: bool) -> None:
         self._ended = ended
         self._stamped = stamped
         self._transport: Any = None
         self.spoken = asyncio.Event()
-        """Its first answer has begun, or ended."""
+        """Set when the first answer has begun, or ended."""
         # moving
         self.answer = Answer()
         self.busy = False
@@ -127,7 +127,7 @@ class Stream(asyncio.Protocol):
         return len(self.answer.parts)
 
     def count(self, marker: bytes) -> int:
-        """How often this stands in what came in the window."""
+        """The number of occurrences in the bytes of the window."""
         return b"".join(self.answer.parts[slice(*self.window)]).count(marker)
 
     def delays(self) -> Iterator[float]:

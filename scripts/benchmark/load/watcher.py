@@ -1,4 +1,4 @@
-"""Looks at each run as the inspector's page does: `python -m benchmark.load.watcher ADDRESS`.
+"""Follows each run like the inspector's page: `python -m benchmark.load.watcher ADDRESS`.
 
 The list is followed until a run goes on, then the list and that run. Says `watches` once it has its first answer.
 """
@@ -18,7 +18,7 @@ MOST = 64 * 1024 * 1024
 
 
 async def watch(address: str) -> None:
-    """Ends with the proxy."""
+    """Runs until the proxy ends."""
     query = ""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None), read_bufsize=MOST) as client:
         while True:
@@ -28,7 +28,7 @@ async def watch(address: str) -> None:
 
 
 async def _next_run(stream: aiohttp.StreamReader, query: str) -> str:
-    """The query that follows the run that goes on, once it is another one."""
+    """Waits for another active run; returns the query that follows it."""
     while True:
         event, _, data = (await stream.readuntil(b"\n\n")).decode().strip().partition("\n")
         if event == "event: state":

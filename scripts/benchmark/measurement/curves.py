@@ -18,18 +18,18 @@ from .measure import Figures, run_load
 from .rounds import Tell
 
 DELTAS_PER_SECOND = 1000
-"""So few that even 100 streams are silent for longer than TCP delays an acknowledgement: that costs a packet more."""
+"""Few enough that even 100 streams pause for longer than TCP's delayed acknowledgement, which costs a packet."""
 STREAMS = (100, 1000, 5000)
 LENGTHS = (100, 10_000, 100_000)
 WORKERS = (1, 2)
 LONG_STREAMS = 4
-"""Streams at a time where they are long: the client keeps all they bring."""
+"""Number of long streams at a time: the client buffers them whole."""
 MOST_DELTAS = 1_000_000
-"""Of a point's answers together: the client keeps them all until they are checked."""
+"""Deltas of all answers of a point, at most: the client buffers them until they are checked."""
 MEMORY_STREAMS = 8
 MEMORY_PACE = 20.0
 MEMORY_BATCH = 100
-"""Deltas each pace: few enough that no buffer fills up, since that is another question."""
+"""Deltas sent at a time: few enough that no buffer fills up."""
 
 Measure = Callable[[Figures], float | None]
 
@@ -46,12 +46,12 @@ class Curve:
     measure: Measure
     targets: tuple[str, ...] = ("pipe", "proxy")
     workers: bool = False
-    """Each x is so many workers of the proxy."""
+    """x is the number of the proxy's workers."""
 
 
 @dataclass(slots=True)
 class Points:
-    """What was measured: a median over the rounds for each target and x."""
+    """The results: a median over the rounds for each target and x."""
 
     curve: Curve
     values: dict[str, dict[int, float]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What a measurement was made on, and how busy that was with other things."""
+"""The machine of a measurement, and the load of other processes on it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGES = ("oaicompat-proxy", "aiohttp", "uvloop", "httptools", "orjson")
 
 
 def conditions() -> dict[str, str]:
-    """Everything that a reader needs to judge the figures."""
+    """Hardware, software and settings, for the report."""
     return {
         "date": time.strftime("%Y-%m-%d"),
         "processor": _processor(),
@@ -29,14 +29,14 @@ def conditions() -> dict[str, str]:
 
 
 def busy() -> int:
-    """Nanoseconds for which all processors together have been busy; also with what another machine took."""
+    """Nanoseconds for which all processors together were busy, with the time stolen by other virtual machines."""
     fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     user, nice, system, _, _, irq, softirq, steal = map(int, fields[:8])
     return (user + nice + system + irq + softirq + steal) * (1_000_000_000 // os.sysconf("SC_CLK_TCK"))
 
 
 def why_not() -> str:
-    """Why nothing can be measured here; empty if it can."""
+    """The reason why this machine cannot measure; empty if it can."""
     try:
         spent = int(Path("/proc/self/schedstat").read_text().split()[0])
     except (OSError, ValueError, IndexError):

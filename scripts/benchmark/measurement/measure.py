@@ -1,4 +1,4 @@
-"""One load on one target: the client is told when to move, the operating system is asked what it cost."""
+"""Runs one load on one target: controls the client, and reads the cost from the operating system."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from ..targets.stage import Stage, Target
 from . import machine
 
 LONGEST = 300.0
-"""Seconds that a client may take for anything."""
+"""Seconds for one step of a client."""
 
 
 class ClientFailed(Exception):
-    """The load client ended without a result; it said why on stderr."""
+    """The load client ended without a result; the reason is on stderr."""
 
 
 @dataclass(slots=True)
 class Figures:
-    """What one load on one target gave, in one round."""
+    """The results of one load on one target in one round."""
 
     target: str
     load: str
@@ -39,7 +39,7 @@ class Figures:
     gateway_cpu: int = 0
     client_cpu: int = 0
     others: float = 0.0
-    """Share of the machine that went to anything else."""
+    """Share of the machine's processor time that other processes took."""
     memory: int = 0
     """Bytes by which the target grew."""
     connections: int = 0
@@ -49,7 +49,7 @@ class Figures:
 
 @dataclass(slots=True)
 class Reading:
-    """What the operating system says at one moment; `cpu` is nanoseconds."""
+    """The operating system's counters at one moment; `cpu` is nanoseconds."""
 
     cpu: int
     gateway_cpu: int
@@ -59,7 +59,7 @@ class Reading:
 
 
 def nothing() -> None:
-    """What is done beside a load."""
+    """Does nothing during a load."""
 
 
 def run_load(
@@ -69,7 +69,7 @@ def run_load(
     during: Callable[[], None] = nothing,
     opened: Callable[[], None] = nothing,
 ) -> Figures:
-    """A load that cannot be carried out is a figure too: it says what is broken.
+    """A load that fails gives figures, too: they say what is broken.
 
     `during` is called when the load begins, `opened` when it is over and its connections are still open.
     """
@@ -144,7 +144,7 @@ def _read(process: Measured, gateway: Measured, rests: bool) -> Reading:
 
 
 class _Client:
-    """A load client's process: one line out, one line in."""
+    """A load client's process, controlled line by line."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -170,7 +170,7 @@ class _Client:
                 pipe.close()
 
     def ask(self, during: Callable[[], None] = nothing) -> dict[str, Any]:
-        """Lets it go on, and waits until it has."""
+        """Starts the client's next step and waits for its result."""
         self.tell("go")
         during()
         said: dict[str, Any] = json.loads(self.hear())

@@ -15,7 +15,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured."""
+    """The loads and targets to measure."""
 
     loads: Sequence[Load]
     targets: Sequence[str]
@@ -45,7 +45,7 @@ def _run(stage: Stage, load: Load, target: Target) -> Figures:
 
 
 def _line(number: int, plan: Plan, load: Load, figures: Sequence[Figures]) -> str:
-    """One line for the person who waits."""
+    """One line of progress."""
     words = [f"{each.target} {short(each)}" for each in figures]
     return f"round {number + 1} of {plan.rounds}: {load.name}: {', '.join(words)}"
 

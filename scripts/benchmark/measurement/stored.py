@@ -1,4 +1,4 @@
-"""Ten thousand stored responses: what each store holds of them, its memory, and the instructions of a look-up."""
+"""Ten thousand stored responses in each store: how many it keeps, its memory, and the instructions of a look-up."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class StoredFigures:
 
 
 def measure_stores(tell: Callable[[str], None], responses: int = RESPONSES) -> list[StoredFigures]:
-    """`responses`: so many are stored. Raises ToolFailed."""
+    """`responses`: the number of stored responses. Raises ToolFailed."""
     with tempfile.TemporaryDirectory(prefix="stored-") as name, _redis(Path(name)) as url:
         places = {"memory": "-", "redis": url, "sqlite": str(Path(name) / "responses.db")}
         return [_measure(kind, places[kind], responses, Path(name), tell) for kind in STORES]

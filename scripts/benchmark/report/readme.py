@@ -23,7 +23,7 @@ def replace_part(text: str, part: str, content: str) -> str:
 
 
 def check_place(part: str) -> None:
-    """Raises NoPlace: better before an hour's measurement than after it."""
+    """Raises NoPlace; called before a long measurement."""
     replace_part(README.read_text("utf-8"), part, "")
 
 

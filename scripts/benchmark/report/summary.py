@@ -12,7 +12,7 @@ from ..targets.stage import DIRECT, OWN
 
 YARDSTICK = "pipe"
 NOISY = 0.1
-"""Share of the machine that may go to other things before the figures are doubtful."""
+"""Share of the machine that other processes may take before the figures are doubtful."""
 FULL = 0.9
 """Share of a processor at which the gateway or the client is the limit, not the target."""
 BEHIND = 0.97
@@ -24,7 +24,7 @@ Measure = Callable[[Figures], float | None]
 
 @dataclass(slots=True)
 class Line:
-    """Medians over the rounds. What does not apply is None."""
+    """Medians over the rounds; None if not applicable."""
 
     load: str
     target: str
@@ -34,7 +34,7 @@ class Line:
     chunk: float | None = None
     """Microseconds of processor time for each delta."""
     request: float | None = None
-    """The same for each request."""
+    """Microseconds of processor time for each request."""
     memory: float | None = None
     """Kilobytes (1024) for each open stream."""
     ratio: float | None = None
@@ -43,15 +43,15 @@ class Line:
     first_byte: float | None = None
     """Milliseconds, as all times below: median."""
     p50: float | None = None
-    """Of a whole answer; of one chunk's way where that is the question."""
+    """Of a whole answer; with stamped deltas, of one chunk's transport."""
     p99: float | None = None
     added_p50: float | None = None
-    """More than straight from the gateway, in the same round."""
+    """The difference to the gateway without a proxy, in the same round."""
     added_p99: float | None = None
 
 
 def summarise(rounds: Sequence[Round]) -> list[Line]:
-    """In the order of the loads, the yardstick before what is measured by it."""
+    """One line for each load and target, in the order of the loads; the pipe comes first."""
     pairs = {(each.load, each.target) for each in _all(rounds)}
     targets = [DIRECT, *OWN, *sorted({target for _, target in pairs} - {DIRECT, *OWN})]
     order = [(load, target) for load in LOADS for target in targets if (load, target) in pairs]
@@ -59,7 +59,7 @@ def summarise(rounds: Sequence[Round]) -> list[Line]:
 
 
 def remarks(rounds: Sequence[Round]) -> list[str]:
-    """What a reader has to know before believing the figures."""
+    """Warnings about doubtful figures."""
     said = []
     noise = median(each.others for each in _all(rounds)) if any(rounds) else 0.0
     if noise > NOISY:
@@ -141,7 +141,7 @@ def _added(index: int, load: str, target: str, rounds: Sequence[Round]) -> float
 
 
 def _pairs(measure: Measure, load: str, target: str, other: str, rounds: Sequence[Round]) -> list[tuple[float, float]]:
-    """What was measured of both in the same round."""
+    """The values of both targets in the same rounds."""
     pairs = []
     for each in rounds:
         found = {figures.target: measure(figures) for figures in each if figures.load == load}

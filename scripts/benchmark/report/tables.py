@@ -30,11 +30,11 @@ EXPLANATION = (
     "round. For `idle` it is memory for each open stream, for `relay` the time added to a chunk: median / 99 %."
 )
 _WORDS = 2
-"""Columns of words, which begin at the left."""
+"""The number of left-aligned columns."""
 
 
 def result_table(lines: Sequence[Line]) -> str:
-    """Everything that was measured; columns that nothing fills are left out."""
+    """All results, without empty columns."""
     rows = [[show(line) for show in _COLUMNS.values()] for line in lines]
     kept = [at for at in range(len(_COLUMNS)) if any(row[at] for row in rows)]
     return table([list(_COLUMNS)[at] for at in kept], [[row[at] for at in kept] for row in rows], words=_WORDS)
@@ -91,7 +91,7 @@ def _times(line: Line) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, words: int) -> str:
-    """`words`: so many columns begin at the left, the others end at the right."""
+    """`words`: the number of left-aligned columns; the others are right-aligned."""
     widths = [max(len(row[at]) for row in (head, *rows)) for at in range(len(head))]
     rule = ["-" * width if at < words else "-" * (width - 1) + ":" for at, width in enumerate(widths)]
 
@@ -104,7 +104,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, words: int) -> 
 
 
 def number(value: float | None) -> str:
-    """Three figures or so."""
+    """The number with about three significant digits."""
     if value is None:
         return ""
     if abs(value) >= 100:

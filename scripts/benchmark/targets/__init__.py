@@ -1,1 +1,1 @@
-"""What is measured, each in processes of its own."""
+"""The targets of a measurement, each in separate processes."""

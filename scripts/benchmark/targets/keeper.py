@@ -1,4 +1,4 @@
-"""Ends what a measurement started, also where the measurement itself was killed.
+"""Ends the processes of a measurement, even if the measurement itself was killed.
 
 `python -m benchmark.targets.keeper DIRECTORY` reads lines: `+PID` for a process group to be kept in mind, `-PID` for
 one that is over. When its input ends, its parent is gone: what is left is killed, and the directory removed.

@@ -1,4 +1,4 @@
-"""Other gateways that a reader may want to compare with. They front a model server, which our gateway plays too."""
+"""Other gateways, for comparison. They need a model server, which the simulated gateway can also be."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Peer:
 
     command: tuple[str, ...]
     program: str
-    """What is started unless the command line says where it is."""
+    """The program to start, unless the command line names another path."""
     model: str = "bench"
     headers: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)

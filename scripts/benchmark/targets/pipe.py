@@ -1,4 +1,4 @@
-"""The yardstick: an aiohttp handler that copies bytes from the gateway to the client and does nothing else.
+"""The baseline: an aiohttp handler that only copies bytes from the gateway to the client.
 
 `python -m benchmark.targets.pipe GATEWAY` prints its address.
 """

@@ -1,4 +1,4 @@
-"""Processes of a measurement: started, found to be listening, read by their processor time and memory, ended."""
+"""The processes of a measurement: start, wait for the port, processor time, memory, end."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Measured(abc.ABC):
         return sum(map(_cpu, self.pids()))
 
     def cpu_at_rest(self) -> int:
-        """The same, as soon as there is nothing to do any more."""
+        """`cpu`, read as soon as the processes are idle."""
         deadline = time.monotonic() + LONGEST_REST
         before = self.cpu()
         while True:
@@ -68,7 +68,7 @@ class Group(Measured):
 
 
 class Keeper:
-    """A process that outlives us if we are killed, and then kills what we started and removes our directory."""
+    """A helper process: if the measurement is killed, it kills the started processes and removes the directory."""
 
     def __init__(self, home: Path) -> None:
         how: dict[str, Any] = {"stdin": subprocess.PIPE, "text": True, "env": environment(), "cwd": "/"}
@@ -109,7 +109,7 @@ class Process(Measured):
         return list(_tree(self.popen.pid))
 
     def stop(self, within: float = STOP) -> None:
-        """Asks it to end, and makes it if it does not."""
+        """Sends SIGTERM, and SIGKILL if the process does not end in time."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.popen.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -121,7 +121,7 @@ class Process(Measured):
 
 
 class Server(Process):
-    """What it says goes to a file."""
+    """A process whose output goes to a file."""
 
     def __init__(self, name: str, command: Sequence[str], keeper: Keeper, log: Path, **how: Any) -> None:
         self._log = log
@@ -130,7 +130,7 @@ class Server(Process):
             super().__init__(name, command, keeper, **how)
 
     def wait_for(self, pattern: str, within: float = START) -> re.Match[str]:
-        """The first place where it says this. Raises StartFailed."""
+        """Waits for the first match in the output. Raises StartFailed."""
         deadline = time.monotonic() + within
         while True:
             if found := re.search(pattern, self._said()):
@@ -139,7 +139,7 @@ class Server(Process):
             time.sleep(0.02)
 
     def wait_for_port(self, port: int, within: float) -> None:
-        """Until it takes connections. Raises StartFailed."""
+        """Waits until the port accepts connections. Raises StartFailed."""
         deadline = time.monotonic() + within
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):

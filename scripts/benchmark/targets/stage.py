@@ -1,4 +1,4 @@
-"""What is measured: things that stand between the client and the simulated gateway."""
+"""The targets: programs between the client and the simulated gateway."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from .processes import START, Group, Keeper, Measured, Server, environment, modu
 
 OWN = ("pipe", "nginx", "proxy")
 BEFORE = "before"
-"""The proxy as it is in another checkout."""
+"""The proxy of another checkout."""
 INSPECTED = "inspected"
-"""The proxy with `--inspect`, while nobody looks."""
+"""The proxy with `--inspect`, without a viewer."""
 WATCHED = "watched"
-"""The same, while somebody looks at each run."""
+"""The proxy with `--inspect` and a viewer of each run."""
 LOOKED_INTO = (INSPECTED, WATCHED)
 DIRECT = "direct"
-"""The gateway itself, with nothing before it."""
+"""The gateway itself, without a proxy."""
 PEER_START = 120.0
 MOST_FILES = 1_000_000
 
@@ -69,18 +69,18 @@ http {{
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Something that listens, and how it is asked."""
+    """A listening program, and the form of requests to it."""
 
     name: str
     ports: tuple[int, ...]
     process: Measured
     native: bool
-    """Passes the gateway's frames on as they are, so it is asked in the gateway's language."""
+    """The target passes frames on unchanged, so requests have the gateway's protocol."""
     model: str = "bench"
     headers: tuple[str, ...] = ()
 
     def path(self, api: str) -> str:
-        """Where it is asked by one of OpenAI's APIs."""
+        """The path of a client API at this target."""
         return "/send" if self.native else _PATHS[api]
 
 
@@ -105,7 +105,7 @@ class Stage:
 
     @contextlib.contextmanager
     def target(self, name: str, *flags: str) -> Iterator[Target]:
-        """A fresh one, which ends with the context; `flags` are for the proxy. Raises StartFailed."""
+        """A fresh target, which ends with the context. `flags`: of the proxy. Raises StartFailed."""
         with contextlib.ExitStack() as stack:
             yield self._start(name, flags, stack)
 
@@ -200,12 +200,12 @@ def open_stage(peers: Mapping[str, str] | None = None, before: Path | None = Non
 
 
 def nginx_program() -> str | None:
-    """Where nginx is, if it is installed."""
+    """The path of nginx; None if it is not installed."""
     return shutil.which("nginx", path=os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin")
 
 
 def free_port() -> int:
-    """Free a moment ago."""
+    """A port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
