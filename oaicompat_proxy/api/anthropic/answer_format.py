@@ -12,7 +12,7 @@ from ...core.request import AnswerFormat
 
 
 def find_format(parameters: Mapping[str, Any]) -> AnswerFormat | None:
-    """None for a request that wants no JSON. Fields of another shape than documented want none."""
+    """The JSON format that the request wants; None for free text, and for fields of an undocumented form."""
     config = parameters.get("output_config")
     places = {
         "output_config.format": config.get("format") if isinstance(config, Mapping) else None,

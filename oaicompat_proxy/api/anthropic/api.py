@@ -1,4 +1,4 @@
-"""Anthropic's Messages API as the server knows it."""
+"""The `ClientApi` of Anthropic's Messages API."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .sessions import find_session, user_of
 from .tokens import COUNT_TOKENS
 
 UNBOUNDED = 1 << 40
-"""For answers that are encoded again: their recordings bound them."""
+"""The limit of an answer that is encoded again from a recording, whose size is bounded."""
 
 
 class MessagesApi(UnkeptAnswers):

@@ -1,7 +1,7 @@
 """The parts of an answer → its content blocks, one after another.
 
-A call of the client's has no end of its own: its block stays open until the next call or the end of the answer, and
-what comes meanwhile waits, because blocks may not overlap.
+No part marks the end of a client's call: its block stays open until the next call or the end of the answer. Parts that
+come in between wait, because blocks may not overlap.
 
 Source: `api/anthropic/PROTOCOL.md`, "Stream" and "The agent's own tools".
 """
@@ -39,42 +39,42 @@ TEXT, THINKING, CALL = "text", "thinking", "tool_use"
 
 @readonly
 class BlockOptions:
-    """The client's choices and the settings that an answer depends on."""
+    """The client's options and the settings that an answer depends on."""
 
     answer_id: str
     """Makes the ids of the agent's own calls unique. It is the signature of thinking, too: some clients send thinking
     back only with one."""
     server_name: str
-    """Of the agent's own tools: the model as the client named it."""
+    """The server name of the agent's own tools: the model as the client named it."""
     thinking: bool = True
     max_buffered: int = 1 << 40
-    """Characters that may wait for the end of a call."""
+    """Characters of the parts that may wait for the end of a call."""
 
 
 class BlockWriter(Protocol):
     """Writes blocks as events, or collects them. Methods return the bytes to send now, if any."""
 
     def open(self, block: dict[str, Any]) -> bytes:
-        """`block`: as it begins; whole, if no deltas follow."""
+        """Begins a block. `block`: its start; complete if no deltas follow."""
 
     def add_text(self, texts: list[bytes], text: str) -> bytes:
-        """To a block of text. `texts`: the pieces of `text`, each as the inside of a JSON string."""
+        """Appends to a text block. `texts`: the pieces of `text`, each as the inside of a JSON string."""
 
     def add_thinking(self, text: str) -> bytes: ...
 
     def add_arguments(self, text: str) -> bytes: ...
 
     def sign(self, signature: str) -> bytes:
-        """The block of thinking."""
+        """Adds the signature to a thinking block."""
 
     def cite(self, citation: dict[str, Any]) -> bytes:
-        """A source of the block of text."""
+        """Adds a citation to a text block."""
 
     def close(self) -> bytes: ...
 
 
 class AnswerBlocks:
-    """The content of one answer. `take` returns the bytes of a part."""
+    """The content of one answer. `take` adds a part and returns its bytes."""
 
     def __init__(self, writer: BlockWriter, options: BlockOptions) -> None:
         self._writer = writer
@@ -85,7 +85,7 @@ class AnswerBlocks:
         self._waiting: list[Part] = []
         self._room = options.max_buffered
         self._agent_calls: dict[str, str] = {}
-        """The ids of calls without a result, by the agent's own."""
+        """The ids of calls without a result, by the agent's ids."""
         self._agent_call_count = 0
 
     def take(self, part: Part) -> bytes:
@@ -123,7 +123,7 @@ class AnswerBlocks:
         return self._writer.add_arguments(part.arguments) if self._open == CALL and part.arguments else b""
 
     def _show_agent_call(self, part: AgentToolCalled) -> bytes:
-        """With its whole input: Claude Code takes one that comes in deltas for a broken stream."""
+        """Shows the call with its whole input: Claude Code takes input in deltas for a broken stream."""
         self._agent_call_count += 1
         call_id = f"mcptoolu_{self._options.answer_id.rpartition('_')[2]}{self._agent_call_count:04x}"
         self._agent_calls[part.id] = call_id
@@ -165,7 +165,7 @@ class AnswerBlocks:
         return ending + self._writer.open(block)
 
     def _end(self) -> bytes:
-        """Ends the open block, then everything that waited for its end."""
+        """Ends the open block, then adds the parts that waited for this."""
         kind, self._open = self._open, ""
         if not kind:
             return b""
@@ -178,7 +178,7 @@ class AnswerBlocks:
 
 
 def parse_input(arguments: str) -> dict[str, Any]:
-    """The input of a call, which has to be an object; anything else stands in one."""
+    """The input of a call. It has to be an object, so any other value becomes `{"arguments": value}`."""
     if not arguments:
         return {}
     try:
@@ -189,7 +189,7 @@ def parse_input(arguments: str) -> dict[str, Any]:
 
 
 def citation_object(citation: UrlCitation) -> dict[str, Any]:
-    """The only kind of citation that holds an address."""
+    """A citation of the only type that has an address."""
     return {
         "type": "web_search_result_location",
         "url": citation.url,

@@ -73,6 +73,6 @@ class MessageBuilder:
         self._blocks.take(part)
 
     def body(self) -> bytes:
-        """The whole message as JSON: equal to what a stream's events add up to."""
+        """The whole message as JSON, equal to the sum of a stream's events."""
         message = message_object(self._envelope, self._collector.content, self._stop_reason, self._usage)
         return json_text.encode(message)

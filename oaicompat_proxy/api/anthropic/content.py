@@ -17,7 +17,7 @@ Content = str | Sequence[ContentBlock] | None
 
 
 def build_blocks(content: Content, path: str, media: MediaReader) -> tuple[Block, ...]:
-    """`content` has been checked and stands at `path`. Raises InvalidRequest for media that cannot be read."""
+    """`content`: checked. `path`: its place in the request. Raises InvalidRequest for invalid media."""
     if not content:
         return ()
     if isinstance(content, str):
@@ -26,7 +26,7 @@ def build_blocks(content: Content, path: str, media: MediaReader) -> tuple[Block
 
 
 def build_block(block: ContentBlock, path: str, media: MediaReader) -> Iterator[Block]:
-    """A block of a type that is not known is shown as it is written, since it may hold the user's words."""
+    """A block of an unknown type becomes its JSON as text, since it may contain the user's words."""
     kind = block["type"]
     if kind == "text":
         yield Text(block["text"])

@@ -1,12 +1,12 @@
 """The messages of a request → the messages of a conversation, as a chat request with the same conversation has them.
 
 A tool's result becomes a message of its own. Blocks that only an answer has (thinking, the calls that the agent ran
-itself and their results) are not shown to the agent again: it knows what it did.
+itself and their results) are left out: the agent knows its own actions.
 
-Coding agents put texts of their own beside the user's words: `<system-reminder>` blocks, and messages of the role
-`system` behind the user's. The last message is what the agent is asked, so these come before the words that they
-accompany: a system message as such, a reminder as a user message. Behind the results of tools there
-are no words that they could stand before; there a reminder is a part of the last result.
+Coding agents add texts of their own to the user's: `<system-reminder>` blocks, and messages of the role `system` after
+the user's. The agent answers the last message, so these texts are moved before the user's words: a system message as
+such, a reminder as a user message. After the results of tools there are no such words; there a reminder becomes a part
+of the last result.
 
 Source: `api/anthropic/PROTOCOL.md`, "Messages" and "Clients".
 """
@@ -118,5 +118,5 @@ def _build_answer(content: Content) -> Message:
 
 
 def _encode_input(arguments: Mapping[str, Any]) -> str:
-    """As JSON text, which is what agents know."""
+    """The input as JSON text."""
     return json_text.encode(arguments).decode()

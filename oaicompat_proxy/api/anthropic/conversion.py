@@ -1,6 +1,6 @@
-"""A complete answer in its other form: the events of a stream → the whole message, and back.
+"""Converts a complete answer: the events of a stream to the whole message, and back.
 
-Source: `api/anthropic/PROTOCOL.md`, "Stream": what the events add up to.
+Source: `api/anthropic/PROTOCOL.md`, "Stream".
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _DATA = b"data: "
 
 
 def convert(answer: bytes, stream: bool) -> bytes:
-    """`answer`: as `MessageEncoder` or `MessageBuilder` made it. `stream`: the form that it is to have."""
+    """`answer`: from `MessageEncoder` or `MessageBuilder`. `stream`: whether the result is a stream."""
     return to_stream(answer) if stream else to_body(answer)
 
 

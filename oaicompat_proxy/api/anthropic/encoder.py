@@ -89,7 +89,7 @@ class MessageEncoder:
         return PING
 
     def end(self) -> bytes:
-        """The usage is known only now, so the reason of the end waits for it."""
+        """The events with stop reason and usage, which are known only at the end, and `message_stop`."""
         delta = {"stop_reason": self._stop_reason, "stop_sequence": None}
         fields = b',"delta":%b,"usage":%b' % (json_text.encode(delta), json_text.encode(usage_object(self._usage)))
         return self._event(b"message_delta", fields) + self._event(b"message_stop")

@@ -1,4 +1,4 @@
-"""Our errors as Anthropic's clients read them.
+"""Encodes the proxy's errors in Anthropic's form.
 
 Source: `api/anthropic/PROTOCOL.md`, "Errors"; types of the `anthropic` package 2.14, `ErrorType`.
 """
@@ -37,7 +37,7 @@ from ...core.errors import (
 )
 
 OVERLOADED = 529
-"""The status of a server that has no room, for which HTTP has 503."""
+"""Anthropic's status of an overloaded server, in place of HTTP's 503."""
 
 TYPES: tuple[tuple[str, tuple[type[ProxyError], ...]], ...] = (
     (

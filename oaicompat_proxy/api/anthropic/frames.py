@@ -9,7 +9,7 @@ _END = b'"}}\n\n'
 
 
 def encode_event(kind: bytes, fields: bytes = b"") -> bytes:
-    """`fields`: the members behind `type`, each with a comma in front."""
+    """`fields`: the members after `type`, each with a comma in front."""
     return b'event: %b\ndata: {"type":"%b"%b}\n\n' % (kind, kind, fields)
 
 
@@ -17,7 +17,7 @@ PING = encode_event(b"ping")
 
 
 class DeltaFrames:
-    """The deltas of one kind in one block. Everything but the texts is encoded once."""
+    """Encodes deltas of one type in one block. Only the texts differ; the other bytes are made once."""
 
     __slots__ = ("_between", "_start")
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from .times import rfc3339
 
 VERSION = "anthropic-version"
-"""Every client of the API sends it, whatever it asks for."""
+"""Every client of the API sends this header in every request."""
 
 
 def answer_headers(request_id: str) -> Mapping[str, str]:

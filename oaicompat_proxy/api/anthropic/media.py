@@ -1,4 +1,4 @@
-"""Pictures and documents of a request → `Media`. What comes by value is checked and counted, and stays base64 text.
+"""Reads pictures and documents of a request into `Media`. Content in the body is checked and stays base64 text.
 
 Source: `api/anthropic/PROTOCOL.md`, "Request": `image` and `document` with the sources `base64`, `url` and `file`.
 """
@@ -19,21 +19,21 @@ _WEB_URL = re.compile(r"https?://[^\s/?#]\S*", re.IGNORECASE)
 
 
 class MediaReader:
-    """Reads the sources of one request. All that comes by value, decoded, may take `limit` bytes together."""
+    """Reads the sources of one request. `limit`: decoded bytes of all content in the body."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         # state
         self._taken = 0
         self.encoded = 0
-        """Characters that came as base64."""
+        """Characters of base64 text so far."""
 
     def read(
         self, kind: Literal["image", "document"], source: Mapping[str, Any], path: str, name: str | None = None
     ) -> Media:
         """`source`: at `path`, checked against its schema, of the type `base64`, `url` or `file`.
 
-        Raises InvalidRequest that names the field which holds no address, no base64, or too much.
+        Raises InvalidRequest that names the field with an invalid address, invalid base64, or too many bytes.
         """
         if source["type"] == "file":
             return Media(kind=kind, file_id=source["file_id"], name=name)

@@ -1,4 +1,4 @@
-"""The message object of an answer, and the words of its end.
+"""The message object of an answer, and its stop reasons.
 
 Source: `api/anthropic/PROTOCOL.md`, "Message"; types of the `anthropic` package 2.14, `Message` and `Usage`.
 """
@@ -18,7 +18,7 @@ STOP_REASONS: Mapping[FinishReason, str] = {
 }
 
 UNKNOWN = UsageTotals(0, 0, 0)
-"""Counts are required, also where the agent tells none."""
+"""The counts of an agent that reports none: clients require them."""
 
 
 def message_object(
@@ -37,7 +37,7 @@ def message_object(
 
 
 def usage_object(usage: UsageTotals | None) -> dict[str, Any]:
-    """Input that came from a cache is counted apart; all counts are those of the whole run."""
+    """The counts of the whole run; cached input tokens are counted separately."""
     prompt, completion, _, reasoning, cached = usage or UNKNOWN
     counts: dict[str, Any] = {"input_tokens": max(0, prompt - (cached or 0))}
     if cached is not None:

@@ -1,7 +1,7 @@
 """Bodies of the models endpoints.
 
-Source: types of the `anthropic` package 2.14, `ModelInfo`; `api/anthropic/PROTOCOL.md`, "Models". There is no place for
-a description there. `capabilities` is left out: it names all features of a model or none, and most are unknown.
+Source: types of the `anthropic` package 2.14, `ModelInfo`; `api/anthropic/PROTOCOL.md`, "Models". It has no field for a
+description. `capabilities` is left out: it would have to list all features of a model, and most are unknown.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def _model(model: Model, created: int) -> dict[str, Any]:
 
 
 def model_body(model: Model, *, created: int) -> bytes:
-    """One model. `created`: Unix time in seconds; agents have no birthday, so it is when the proxy started."""
+    """One model. `created`: Unix time in seconds; the start of the proxy, because agents have no date."""
     return json_text.encode(_model(model, created))
 
 
 def models_body(models: Iterable[Model], *, created: int) -> bytes:
-    """All models on one page, whatever page the client asked for."""
+    """All models on one page; the client's paging parameters are ignored."""
     listed = [_model(each, created) for each in models]
     ids = [each["id"] for each in listed]
     page = {"has_more": False, "first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}

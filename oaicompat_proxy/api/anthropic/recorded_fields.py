@@ -1,4 +1,4 @@
-"""What a masked recording shows of the answers to Anthropic's clients.
+"""The fields of answers of the Messages API that a masked recording shows.
 
 Source: `api/anthropic/PROTOCOL.md`, "Stream" and "Message".
 """

@@ -1,4 +1,4 @@
-"""A Messages request: the bytes of its body to an `AgentRequest`, or an error that names the field.
+"""Parses a Messages request: bytes to an `AgentRequest`, or an error that names the field.
 
 Fields that the proxy does not use are passed on to the agent, unknown ones too.
 
@@ -39,7 +39,7 @@ def read(body: bytes, limits: RequestLimits) -> ParsedBody:
 
 
 def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
-    """Raises InvalidRequest for any fault, and nothing but that, whatever the body holds."""
+    """Raises InvalidRequest for any error in the body, and nothing else."""
     members, exact, size = body
     check_counts(members, limits)
     check(MESSAGE_REQUEST, members)
@@ -75,7 +75,7 @@ def check_text(size: int, limits: RequestLimits) -> None:
 
 
 def check_counts(members: dict[str, Any], limits: RequestLimits) -> None:
-    """Before the schema: the bounds are there to save that work."""
+    """Called before the schema is checked, to bound that work."""
     messages, tools = members.get("messages"), members.get("tools")
     if isinstance(tools, list) and len(tools) > limits.tools:
         raise _too_long("tools", limits.tools, len(tools))

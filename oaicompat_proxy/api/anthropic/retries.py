@@ -1,10 +1,10 @@
-"""Which requests are retries of each other, for clients that send no `Idempotency-Key`.
+"""Recognises retries of clients that send no `Idempotency-Key`.
 
-Claude Code names its session. Within one, the same body is the same request: the next turn has the answer in it. A
-stream that failed is asked for once more as a whole message, so `stream` makes no difference.
+Claude Code names its session. In one session equal bodies are the same request, because the next turn contains the
+answer. After a failed stream it requests a whole message, so `stream` is not compared.
 
-Other clients name nothing, and two equal requests may be meant. Right behind a failure they are not: the AI SDK repeats
-a request twice after each status of 500 or more, whatever `x-should-retry` says.
+Other clients name no session, and may send two equal requests on purpose. Directly after a failure an equal request is
+a retry: the AI SDK repeats a request twice after each status of 500 or more, despite `x-should-retry`.
 
 Source: measured with Claude Code 2.1.332 and `@ai-sdk/anthropic` 4.0.105; `api/anthropic/PROTOCOL.md`, "Clients".
 """
@@ -26,7 +26,7 @@ _IN_BODY = b"session_id"
 
 
 def read_retry_key(body: bytes, headers: Mapping[str, str], max_values: int) -> RetryKey | None:
-    """None for a body that cannot be read."""
+    """The key of a request; None if the body is no valid JSON."""
     if SESSION not in headers and _IN_BODY not in body:  # costs less than parsing
         return RetryKey(body, failures_only=True)
     try:

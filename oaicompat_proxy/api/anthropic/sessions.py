@@ -1,7 +1,7 @@
-"""The session, and the user, that Claude Code names: in a header, and as JSON in `metadata.user_id`.
+"""Finds the session and the user that Claude Code names in a header, or as JSON in `metadata.user_id`.
 
-Its helpers (titles, web search) send the same name at the same time. They declare no tools of the client's, and get a
-session of their own each; a sub-agent, which has a header of its own, has one for its conversation.
+Its helpers (titles, web search) send the same name at the same time. They declare no client tools; each of their
+requests gets a new session. A sub-agent has a header of its own, and a session for its conversation.
 
 Source: measured with Claude Code 2.1.332; `api/anthropic/PROTOCOL.md`, "Clients".
 """
@@ -20,13 +20,13 @@ AGENT = "x-claude-code-agent-id"
 
 
 def find_session(headers: Mapping[str, str], request: AgentRequest) -> str:
-    """The name of the conversation; empty if the client names none, or if the request is a helper's."""
+    """The name of the session; empty if the client names none, or for a helper's request."""
     name = name_of(headers, request.parameters)
     return "/".join(name) if request.tool_names else ""
 
 
 def name_of(headers: Mapping[str, str], parameters: Mapping[str, Any]) -> list[str]:
-    """The session, and the sub-agent if it is one's request; empty if the client names no session."""
+    """The session, and the sub-agent that sends the request, if any; empty if the client names no session."""
     session = headers.get(SESSION) or _session_of_user(parameters.get("metadata"))
     if not session:
         return []
@@ -35,7 +35,7 @@ def name_of(headers: Mapping[str, str], parameters: Mapping[str, Any]) -> list[s
 
 
 def user_of(members: Mapping[str, Any]) -> str:
-    """The person that a body's `metadata.user_id` names; of Claude Code's JSON the account, else the device."""
+    """The person in a body's `metadata.user_id`; from Claude Code's JSON the account, else the device."""
     user = _user_id(members.get("metadata"))
     known = _members_of(user)
     names = [name for key in ("account_uuid", "device_id") if type(name := known.get(key)) is str and name]
@@ -53,7 +53,7 @@ def _user_id(metadata: Any) -> str:
 
 
 def _members_of(user: str) -> dict[str, Any]:
-    """Of a user's id that is a JSON object; otherwise none."""
+    """The members of a user id that is a JSON object; else empty."""
     try:
         members = orjson.loads(user) if user.startswith("{") else {}
     except orjson.JSONDecodeError:

@@ -1,6 +1,6 @@
-"""`POST …/messages/count_tokens`: about how many tokens a request has. No agent tells it before its run.
+"""`POST …/messages/count_tokens`: estimates the tokens of a request, since no agent reports them before its run.
 
-Clients ask it to see how full a context is, dozens of times at once. A header says that the number is an estimate.
+Clients call it to see how full a context is, dozens of times at once. A header says that the number is an estimate.
 
 Source: `api/anthropic/PROTOCOL.md`, "Counting tokens".
 """
@@ -26,12 +26,12 @@ BYTES_OF_A_TOKEN = 4
 """Of UTF-8: about right for English, and for scripts with three bytes a character, where a token is about one."""
 
 TOKENS_OF_MEDIA = 1600
-"""A picture of the largest size that the service does not scale down."""
+"""Tokens of a picture of the largest size that Anthropic's service does not scale down."""
 
 TOKENS_OF_A_MESSAGE = 4
 
 LIMITS = RequestLimits(media=1 << 30, messages=100_000)
-"""The bound of the body is one of these, too: what is counted is not kept."""
+"""Loose limits, because nothing is kept: the size of the body bounds the work."""
 
 
 def count_tokens(request: RouteRequest, stored: Mapping[str, bytes]) -> RouteAnswer:

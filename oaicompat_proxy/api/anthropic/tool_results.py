@@ -1,4 +1,4 @@
-"""Calls of tools and their results belong together: the service refuses messages in which they do not.
+"""Checks that each tool call has a result and each result a call; the service rejects other messages.
 
 Each `tool_use` block is answered by one `tool_result` block before the assistant says anything else. Messages of one
 role that follow each other count as one, and messages of the role `system` may stand between them.
@@ -14,13 +14,13 @@ from typing import Any
 from .validation import clip, fault
 
 MAX_LISTED = 16
-"""Ids that a message lists at most."""
+"""Ids in an error message, at most."""
 
 
 def check_pairing(messages: Sequence[Mapping[str, Any]]) -> None:
     """Raises InvalidRequest for the first call without a result, or result without a call. `messages` are checked."""
     unanswered: dict[str, int] = {}
-    """The index of its message by the id of each call."""
+    """The index of the message with each call, by the call's id."""
     is_answering = False
     for index, message in enumerate(messages):
         if message["role"] == "user":

@@ -1,4 +1,4 @@
-"""The tools that a client declares, and whether its choice among them makes sense.
+"""Finds the tools that the client runs, and checks its `tool_choice`.
 
 Decision D4: a tool of the type `custom` is the client's to run, unless it forbids all calls. Tools of other types are
 the service's own, and are passed on.
@@ -18,9 +18,9 @@ from .validation import clip, fault
 
 
 def parse_tool_names(body: Mapping[str, Any]) -> frozenset[str]:
-    """The names that the agent may call in the client's name. `body` has been checked.
+    """The names of the client's tools that the agent may call. `body` has been checked.
 
-    Raises InvalidRequest for a choice that names what was not declared, or that has nothing to choose from.
+    Raises InvalidRequest for a choice that names an undeclared tool, or for a choice without tools.
     """
     declared = frozenset(tool["name"] for tool in body.get("tools") or () if is_client_tool(tool))
     choice = body.get("tool_choice") or {"type": "auto"}
@@ -36,7 +36,7 @@ def is_client_tool(tool: Mapping[str, Any]) -> bool:
 
 
 def parse_tools(body: Mapping[str, Any], exact: Mapping[str, JsonText], tool_names: frozenset[str]) -> tuple[Tool, ...]:
-    """The declarations of `tool_names`. `exact`: the texts of parameters with numbers that no Python value holds."""
+    """The declarations of `tool_names`. `body` has been checked. `exact`: as in AgentRequest."""
     if not tool_names:
         return ()
     schemas = _exact_schemas(exact["tools"].text) if "tools" in exact else {}
@@ -52,7 +52,7 @@ def _names(body: Mapping[str, Any]) -> set[Any]:
 
 
 def _exact_schemas(tools: str) -> dict[str, JsonText]:
-    """By the tools' names."""
+    """The exact schemas of tools, by name."""
     schemas: dict[str, JsonText] = {}
     for tool in map(dict, map(read_members, read_items(tools))):
         if "name" in tool and tool.get("input_schema", "").startswith("{"):

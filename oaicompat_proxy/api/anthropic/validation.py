@@ -16,7 +16,7 @@ MAX_QUOTED = 64
 """Characters of a client's value that a message repeats."""
 
 TAG = "|"
-"""The first character of a branch's name: a step that is no part of a path."""
+"""The first character of a union branch's name in pydantic's `loc`; such a step is left out of paths."""
 
 
 def check(schema: TypeAdapter[Any], body: Mapping[str, Any]) -> None:
@@ -37,7 +37,7 @@ def clip(value: str) -> str:
 
 
 def text_or_list() -> Discriminator:
-    """For a content that is a string or a list, tagged `|string` and `|list`."""
+    """For branches of a string and a list, tagged `|string` and `|list`."""
     tags: dict[type, str] = {str: f"{TAG}string", list: f"{TAG}list"}
     return Discriminator(
         lambda value: tags.get(type(value)),
@@ -47,7 +47,7 @@ def text_or_list() -> Discriminator:
 
 
 def by_type(*known: str, other: bool = False) -> Discriminator:
-    """For objects that say in `type` what they are, tagged `|<type>`; with `other` all unknown types are `|other`."""
+    """For branches of objects with different `type`, tagged `|<type>`; with `other` unknown types are `|other`."""
     tags = {value: TAG + value for value in known}
 
     def tag(value: Any) -> str | None:

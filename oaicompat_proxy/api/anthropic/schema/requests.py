@@ -62,7 +62,7 @@ class CustomTool(TypedDict, total=False):
 
 
 class OtherTool(TypedDict):
-    """A tool of the service's, or a set of tools."""
+    """A tool of Anthropic's service, or a set of tools."""
 
     type: str
 
@@ -108,7 +108,7 @@ class Metadata(TypedDict, total=False):
 
 
 class CountedRequest(TypedDict, total=False):
-    """What `count_tokens` and a request for an answer share."""
+    """The fields that `count_tokens` and a request for an answer share."""
 
     model: Required[Annotated[str, Field(min_length=1, max_length=256)]]
     messages: Required[Annotated[list[Message], Field(min_length=1)]]
