@@ -51,7 +51,7 @@ def _count_openings(marks: bytes) -> int:
 
 
 def _without_escapes(body: bytes) -> bytes:
-    """Without escaped backslashes and quotes: each quote that is left begins or ends a string."""
+    """The body without escaped backslashes and quotes: each remaining quote begins or ends a string."""
     return body.replace(rb"\\", b"").replace(rb"\"", b"") if b"\\" in body else body
 
 

@@ -11,7 +11,7 @@ from .openai.responses.api import RESPONSES
 from .protocol import ClientApi
 
 APIS: Mapping[str, ClientApi] = {api.name: api for api in (CHAT, COMPLETIONS, RESPONSES, MESSAGES)}
-"""By name."""
+"""The APIs by name."""
 
 DEFAULT_API: ClientApi = CHAT
 """The API whose form is used for errors of requests that belong to no API."""

@@ -33,7 +33,7 @@ class ModelInfo:
 
 
 MODALITIES = ("text", "image", "audio", "video", "file")
-"""What a model may take, in OpenRouter's words."""
+"""The kinds of input that a model may accept, by OpenRouter's names."""
 
 UNKNOWN = ModelInfo()
 

@@ -42,7 +42,7 @@ class Kept(NamedTuple):
     """A filter's decision to keep a frame."""
 
     tag: Any
-    """Copied to `Frame.tag`: the event's name, so that nobody has to search it again."""
+    """Copied to `Frame.tag`: the event's name, so that it is not searched again."""
     limit: int | None = None
     """Bytes of the payload to keep; the rest is dropped. None keeps all of it."""
     is_enough: Callable[[bytes], bool] | None = None

@@ -96,7 +96,7 @@ def confirmation_denied(event: ConfirmationRequired) -> AgentError:
 
 
 def model_not_found(model: str) -> ModelNotFound:
-    """In OpenAI's wording, which client libraries know."""
+    """The error has OpenAI's wording, which client libraries recognise."""
     return ModelNotFound(f"The model `{shorten(model)}` does not exist or you do not have access to it.")
 
 

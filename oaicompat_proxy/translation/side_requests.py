@@ -87,7 +87,7 @@ _SCHEMAS = (
     ("text", "format", "schema"),
     ("output_config", "format", "schema"),
 )
-"""Where the schema of the answer stands in a request of each API."""
+"""The path of the answer's JSON schema in the parameters of each API."""
 
 
 def find_side_request(asked: AgentRequest) -> SideRequest | None:

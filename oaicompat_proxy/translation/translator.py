@@ -49,7 +49,7 @@ from .tool_calls import ToolCalls
 from .usage import UsageMeter
 
 FINISH_REASONS = {"max_tokens": FinishReason.LENGTH, "content_filter": FinishReason.CONTENT_FILTER}
-"""By the agent's stop reason. All others mean that the answer is complete."""
+"""Finish reasons by the agent's stop reason. All other stop reasons mean that the answer is complete."""
 
 
 class Translator:

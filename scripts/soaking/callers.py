@@ -30,9 +30,9 @@ class Tally:
     """Counts of the results of all requests."""
 
     done: Counter[str] = field(default_factory=Counter)
-    """By load."""
+    """Complete answers by load."""
     problems: Counter[str] = field(default_factory=Counter)
-    """By kind."""
+    """Problems by kind."""
     examples: list[str] = field(default_factory=list)
 
     def note(self, kind: str, example: str) -> None:

@@ -26,7 +26,7 @@ class Load:
     leaves: ClientStep | None = None
     """How the client disconnects early; None if it does not."""
     lasting: bool = False
-    """In a session that keeps its history."""
+    """The request uses a named session, which keeps its history."""
 
 
 def well(words: Words) -> list[Step]:

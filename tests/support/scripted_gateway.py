@@ -47,7 +47,7 @@ def failure(message: str) -> bytes:
 
 
 EMPTY_SEND = "/send {}"
-"""Where a test says what is answered to the question for the form of a run's request."""
+"""The key of `replies` for requests that probe the form of a run's body."""
 
 LAST_WORD = enveloped("execution_end", {})
 """The empty `execution_end` that some releases send after the run's own."""
@@ -162,7 +162,7 @@ class Exchange:
 
     @property
     def route(self) -> str:
-        """The path, and behind it `{}` for the question for the form of a call."""
+        """The path, or EMPTY_SEND for a request that probes the form of a run's body."""
         return EMPTY_SEND if self.path == "/send" and self.body == b"{}" else self.path
 
     @property

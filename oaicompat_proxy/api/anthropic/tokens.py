@@ -23,7 +23,7 @@ from .validation import check
 ESTIMATE = {"x-oaicompat-estimate": "true"}
 
 BYTES_OF_A_TOKEN = 4
-"""Of UTF-8: about right for English, and for scripts with three bytes a character, where a token is about one."""
+"""Bytes of UTF-8: about right for English, and for scripts in which a character has three bytes and is one token."""
 
 TOKENS_OF_MEDIA = 1600
 """Tokens of a picture of the largest size that Anthropic's service does not scale down."""

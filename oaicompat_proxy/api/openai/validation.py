@@ -201,7 +201,7 @@ def _read_range(path: str, error: ErrorDetails, *, bound: str, code: str, sign: 
 
 
 def _number(value: float) -> str:
-    """As a client writes it: 2 rather than 2.0."""
+    """The number in a client's notation: 2 rather than 2.0."""
     return repr(value).removesuffix(".0")
 
 

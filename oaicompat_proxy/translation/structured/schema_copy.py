@@ -16,7 +16,7 @@ from .patterns import Pattern, UnsupportedPattern
 from .schema_types import SCHEMA, TAG
 
 MAX_SUBSCHEMAS = 5000
-"""As many as OpenAI's own service takes properties."""
+"""Equal to the number of properties that OpenAI's service accepts in a schema."""
 
 MAX_DEPTH = 64
 """Nesting depth of schemas."""

@@ -32,7 +32,7 @@ class Watch:
         return loop
 
     def read(self) -> float:
-        """In seconds."""
+        """The longest pause in seconds."""
         longest, self._longest = self._longest, 0.0
         return longest
 

@@ -112,7 +112,7 @@ def scaled(load: Load, scale: str, *, debug: int = 0, files: int) -> Load:
 
 
 def long_enough(load: Load) -> Load:
-    """With streams that outlast the window in which all of them are measured."""
+    """The load with streams that are longer than the measured window."""
     pace = load.run.pace / 1000
     length = load.connections / PER_SECOND * 2 + pace + load.warm + load.seconds + SPARE
     return replace(load, run=replace(load.run, deltas=round(length / pace)))

@@ -31,7 +31,7 @@ class StoredFigures:
     kept: int
     bytes_each: float
     instructions: float
-    """Of a look-up in the process of the proxy; those of Redis itself are not counted."""
+    """Instructions of a look-up in the proxy's process; those of Redis itself are not counted."""
 
 
 def measure_stores(tell: Callable[[str], None], responses: int = RESPONSES) -> list[StoredFigures]:

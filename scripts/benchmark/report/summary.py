@@ -38,12 +38,12 @@ class Line:
     memory: float | None = None
     """Kilobytes (1024) for each open stream."""
     ratio: float | None = None
-    """To the pipe of the same round: of processor time, or of memory where that is the question."""
+    """The ratio to the pipe of the same round: of processor time, or of memory if the load measures memory."""
     chunks_per_second: float | None = None
     first_byte: float | None = None
     """Milliseconds, as all times below: median."""
     p50: float | None = None
-    """Of a whole answer; with stamped deltas, of one chunk's transport."""
+    """The median time of a whole answer; with stamped deltas, of one chunk's transport."""
     p99: float | None = None
     added_p50: float | None = None
     """The difference to the gateway without a proxy, in the same round."""

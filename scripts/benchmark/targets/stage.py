@@ -88,7 +88,7 @@ class Stage:
     """The gateway, and the place where everything else is started, each in a process of its own."""
 
     def __init__(self, home: Path, stack: contextlib.ExitStack, peers: Mapping[str, str], before: Path | None) -> None:
-        """What is started for good ends with `stack`. `peers`: where their programs are. `before`: another checkout."""
+        """Lasting processes end with `stack`. `peers`: paths of their programs. `before`: another checkout."""
         self._home = home
         self._before = before
         self._peers = peers

@@ -28,7 +28,7 @@ FINISH_REASONS = {
     FinishReason.TOOL_CALLS: "stop",
     FinishReason.CONTENT_FILTER: "content_filter",
 }
-"""By reason. The endpoint has no tool calls, so they end with `stop`."""
+"""OpenAI's names of the reasons. The endpoint has no tool calls, so these end with `stop`."""
 
 
 def _choice(text: str, finish_reason: str | None) -> dict[str, Any]:

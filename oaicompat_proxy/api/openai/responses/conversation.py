@@ -221,4 +221,4 @@ _HANDLERS: Mapping[str, Callable[[Conversation, Item, str], None]] = {
     "mcp_approval_response": Conversation._add_approval_response,
     "item_reference": Conversation._refuse_reference,
 }
-"""By type. Items of other types are not shown to the agent."""
+"""Handlers by item type. Items of other types are not shown to the agent."""

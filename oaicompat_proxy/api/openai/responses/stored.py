@@ -45,7 +45,7 @@ class Earlier(NamedTuple):
     point: str = ""
     """The id of the answer with which the items end; empty if the conversation changed after it."""
     version: int = 0
-    """Of the conversation."""
+    """The conversation's `version`."""
     size: int = 0
     """Bytes of the conversation."""
 
