@@ -134,9 +134,9 @@ class StreamedAnswer:
         if self._observer is not None:
             for part in parts:
                 self._observer.add(part)
-        data = b"".join(map(self.encoder.encode, parts))
-        if data and self._on_bytes is not None:
-            self._on_bytes(data)
+        data, on_bytes = b"".join(map(self.encoder.encode, parts)), self._on_bytes
+        if on_bytes is not None and data:
+            on_bytes(data)
         return data
 
     def _observed(self, data: bytes) -> bytes:

@@ -15,7 +15,7 @@ from ...core.turn import ConfirmationReply, Turn
 from ...dialects.protocol import HttpCall
 from ...translation.prompt import build_turn
 from ..event_loop import LARGE_REQUEST, yield_control
-from ..observability.run_recorder import RunRecorder
+from ..observability.run_recorder import ReadLog, RunRecorder
 from ..observability.run_report import RunReport
 from ..sessions.lease import Lease
 from ..sessions.message_trial import TrialRun, find_messages, new_mark
@@ -23,14 +23,14 @@ from ..sessions.run_start import start
 from ..sessions.send_form import LARGE, find_send_form
 from ..sessions.session_check import SessionCheckingRun
 from ..sessions.sessions import Sessions
-from ..upstream.event_source import EventSource, OnGatewayBytes, Tap
+from ..upstream.event_source import EventSource, OnGatewayBytes
 
 
 class Recordable(Protocol):
     """A run whose bytes can be recorded."""
 
     on_gateway_bytes: OnGatewayBytes | None
-    tap: Tap | None
+    read_log: ReadLog | None
 
     @property
     def call(self) -> HttpCall | None:
@@ -60,7 +60,7 @@ def record_next(report: RunReport, run: Recordable) -> None:
 def _record_stream(recording: RunRecorder, run: Recordable) -> None:
     if run.call is not None:
         recording.turn(run.call.path, run.call.body)
-    run.on_gateway_bytes, run.tap = recording.gateway_bytes, recording.tap
+    run.on_gateway_bytes, run.read_log = recording.gateway_bytes, recording.read_log
 
 
 def choose_server_tools(api: ClientApi, setting: str) -> str:

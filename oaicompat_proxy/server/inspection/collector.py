@@ -77,7 +77,7 @@ class Collector:
             try:
                 return await handler(request)
             except ProxyError as error:
-                if run is not None and not any(isinstance(each, bytes) for each in run.writes):
+                if run is not None and not any(isinstance(each, bytes) for each in run.moments):
                     run.body(error.status, api_of(request).encode_error(redact_tokens(error, request)).body)
                 raise
 

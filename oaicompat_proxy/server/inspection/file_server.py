@@ -70,7 +70,9 @@ def new_run(recording: Recording) -> InspectedRun:
     call = ClientCall("POST", api.path, {})
     run = InspectedRun("recording", api, call, time.time(), report, None, lambda _: 0)
     run.options = options
-    run.writes += [(entry.ms / 1000, entry.kind, entry.data) for entry in recording.entries if entry.kind != "end"]
+    for entry in recording.entries:
+        if entry.kind != "end":
+            run.add((entry.ms / 1000, entry.kind, entry.data))
     _close(run, report, recording)
     return run
 

@@ -6,7 +6,8 @@ Each read and each write is one item. Bytes are copied, split and translated onl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+import marshal
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -14,13 +15,21 @@ from typing import Any, NamedTuple
 from ...api.protocol import ClientApi
 from ...core.answer_options import AnswerOptions
 from ...core.errors import ProxyError
-from ...core.events import Event
 from ...core.redaction import redact
-from ..observability.run_recorder import Feed, RunRecorder
+from ..observability.run_recorder import ReadLog, RunRecorder
 from ..observability.run_report import Phase, RunReport, RunSummary
 
 ITEM_BYTES = 200
 """Memory of a read or a mark beside its bytes, as CPython counts it: numbers, the heads of bytes, places in a list."""
+
+MAX_UNCOUNTED = 8 * 1024
+"""Bytes of the agent that may not be counted yet, nor ITEM_BYTES of each of their reads, nor what they were translated
+to: to count each read costs too much."""
+AHEAD = 4
+"""Memory that is requested for each uncounted byte of the agent, since it also becomes bytes for the client."""
+
+MARSHAL_VERSION = 2
+"""Writes each object as often as it is there."""
 
 MAX_CAUSES = 5
 """Causes of an error that are shown."""
@@ -30,11 +39,11 @@ Item = tuple[float, str, bytes]
 
 
 class Place(NamedTuple):
-    """The position of a reader in a run. `moment`: of the last entry."""
+    """The position of a reader in a run. `time`: of the last entry."""
 
+    moment: int = 0
     read: int = 0
-    write: int = 0
-    moment: float = 0.0
+    time: float = 0.0
 
 
 START = Place()
@@ -85,11 +94,11 @@ class InspectedRun(RunRecorder):
     summary: RunSummary = field(init=False)
     options: AnswerOptions | None = None
     """Set when the agent is called."""
-    reads: list[Any] = field(default_factory=list)
-    """The reads of the agent's stream: for each its time, the number of `writes` before it, its bytes. A flat list is
-    cheaper than one of tuples, which the garbage collector scans."""
-    writes: list[bytes | Item] = field(default_factory=list)
-    """Bytes for the client, at the time of the previous read or mark; and marks."""
+    reads: list[bytes] = field(default_factory=list)
+    """The reads of the agent's stream."""
+    moments: list[float | bytes | Item] = field(default_factory=list)
+    """What happened, in its order: a number is the time of the next one of `reads`; bytes are for the client, at the
+    time of the read or of the mark before; and marks. A tuple for each read would cost the garbage collector more."""
     sent: bytes = b""
     """The body of the client's request."""
     turns: list[SentTurn] = field(default_factory=list)
@@ -102,10 +111,10 @@ class InspectedRun(RunRecorder):
     is_dropped: bool = False
     """Its bytes were dropped for newer runs."""
     _left: int = 0
-    _counted: int = 0
-    """Number of writes whose bytes were counted."""
-    _kept: list[bytes | Item] | None = None
-    """The writes before the run was cut."""
+    _counted: tuple[int, int] = (0, 0)
+    """Numbers of `reads` and of `moments` that were counted."""
+    _kept: tuple[list[bytes], list[float | bytes | Item]] | None = None
+    """`reads` and `moments` before the run was cut."""
 
     def __post_init__(self) -> None:
         assert self.report is not None
@@ -143,27 +152,18 @@ class InspectedRun(RunRecorder):
         self._add("run", b"")
 
     def gateway_bytes(self, data: bytes) -> None:
-        if self._take(len(data) + ITEM_BYTES):
-            self.reads += (perf_counter(), len(self.writes), data)
+        self.reads.append(data)
+        self.moments.append(perf_counter())
+        self._take(len(data))
 
-    def tap(self, feed: Feed) -> Feed:
-        """Like `gateway_bytes`, in one Python call for each read: 2 % of a paced delta instead of 10 %."""
-        add, writes = self.reads.append, self.writes
-
-        def feed_tapped(data: bytes) -> Iterable[Event]:
-            self._left -= len(data) + ITEM_BYTES
-            if self._left >= 0 or self._take(0):
-                add(perf_counter())
-                add(len(writes))
-                add(data)
-            return feed(data)
-
-        return feed_tapped
+    @property
+    def read_log(self) -> ReadLog:
+        return self
 
     @property
     def client_bytes(self) -> Callable[[bytes], None]:
-        """A bound list.append, not a Python function: the bytes are counted at the next grant."""
-        return self.writes.append
+        """A bound list.append, not a Python function: the bytes are counted with the next batch of reads."""
+        return self.moments.append
 
     def ping(self, data: bytes) -> None:
         self._add("ping" if data else "moment", data)
@@ -177,10 +177,16 @@ class InspectedRun(RunRecorder):
     def fail(self, error: Exception) -> None:
         self.failure = describe(error)
 
-    # the end
+    # the whole
+
+    def add(self, mark: Item) -> None:
+        """Adds a mark whose memory was taken, or need not be."""
+        self.moments.append(mark)
+        self._counted = len(self.reads), len(self.moments)
 
     def finish(self, run: RunSummary) -> None:
         """Ends the run, and drops references to the request's objects."""
+        self._take(0)
         shown = {each.name: getattr(run, each.name) for each in fields(RunSummary) if each.name != "trace"}
         self.summary = RunSummary(**shown)
         self.report = self.task = None
@@ -188,21 +194,22 @@ class InspectedRun(RunRecorder):
 
     def entries(self, place: Place = START) -> tuple[list[Item], Place]:
         """The entries from this place on, in their order, and the next place."""
-        writes = self.writes if self._kept is None else self._kept
-        read, write, moment = place
+        reads, moments = self._kept or (self.reads, self.moments)
+        moment, read, time = place
         found: list[Item] = []
-        for at in range(read, len(self.reads), 3):
-            arrived, before, data = self.reads[at : at + 3]
-            moment = _add_writes(found, writes[write:before], moment)
-            write, moment = max(write, before), arrived
-            found.append((arrived, "native", data))
-        moment = _add_writes(found, writes[write:], moment)
-        return found, Place(len(self.reads), len(writes), moment)
+        for each in moments[moment:]:
+            if isinstance(each, bytes):
+                found.append((time, "client", each))
+                continue
+            if isinstance(each, float):
+                each, read = (max(time, each), "native", reads[read]), read + 1
+            found.append(each)
+            time = each[0]
+        return found, Place(max(moment, len(moments)), read, time)
 
     def drop(self) -> int:
         """Drops all bytes. Returns the number of bytes that had been granted."""
-        self.reads.clear()
-        self.writes.clear()
+        self._forget()
         self._kept = None
         self.turns.clear()
         self.sent = b""
@@ -210,42 +217,59 @@ class InspectedRun(RunRecorder):
         held, self.held = self.held, 0
         return held
 
-    def _add(self, kind: str, data: bytes) -> None:
-        if self._take(len(data) + ITEM_BYTES):
-            self.writes.append((perf_counter(), kind, data))
+    # memory
 
-    def _take(self, size: int) -> bool:
-        """Takes memory for `size` bytes; returns whether there was enough. After a failure the run stays cut."""
-        self._left -= size
-        if self.is_cut:
-            self.writes.clear()
-            return False
-        if self._left < 0:
-            self._left -= sum(map(len, self.writes[self._counted :]))
-            self._counted = len(self.writes)
-        while self._left < 0 and not self.is_cut:
+    def count(self, size: int) -> int:
+        if self._take(size) and self._left < AHEAD * MAX_UNCOUNTED:
             granted = self.grant(self)
             self.held += granted
             self._left += granted
-            if not granted:
-                self._cut()
+        return MAX_UNCOUNTED if self.is_cut else min(self._left // AHEAD, MAX_UNCOUNTED)
+
+    def _add(self, kind: str, data: bytes) -> None:
+        if self._take(len(data) + ITEM_BYTES):
+            self.add((perf_counter(), kind, data))
+
+    def _take(self, size: int) -> bool:
+        """Takes memory for `size` bytes and what is uncounted; returns whether it sufficed, else the run stays cut."""
+        if not self.is_cut:
+            self._left -= size + self._take_off()
+            while self._left < 0 and not self.is_cut:
+                granted = self.grant(self)
+                self.held += granted
+                self._left += granted
+                if not granted:
+                    self._cut()
+        if self.is_cut:
+            self._forget()
+        self._counted = len(self.reads), len(self.moments)
         return not self.is_cut
 
+    def _take_off(self) -> int:
+        """The memory of what was not counted yet, without the bytes of the agent, of which a connection tells."""
+        read, moment = self._counted
+        return _size_of(self.moments[moment:]) + ITEM_BYTES * (len(self.reads) - read)
+
     def _cut(self) -> None:
+        """Keeps what was counted."""
         self.is_cut = True
-        self._kept = [*self.writes]
-        self.writes.clear()
+        read, moment = self._counted
+        self._kept = self.reads[:read], self.moments[:moment]
+
+    def _forget(self) -> None:
+        self.reads.clear()
+        self.moments.clear()
+        self._counted = 0, 0
 
 
-def _add_writes(found: list[Item], writes: Iterable[bytes | Item], moment: float) -> float:
-    """Adds the writes; bytes get the time of the mark before, at first `moment`. Returns the last time."""
-    for each in writes:
-        if isinstance(each, bytes):
-            found.append((moment, "client", each))
-        else:
-            found.append(each)
-            moment = each[0]
-    return moment
+def _size_of(moments: list[Any]) -> int:
+    """The size of the bytes among moments, or a little more. `sum(map(len, …))` would cost twice as much."""
+    first = bool(moments) and isinstance(moments[0], float)
+    try:
+        sum(moments[not first :: 2])  # raises TypeError if these are not the times of reads, each of one write
+        return len(b"".join(moments[first::2]))
+    except TypeError:
+        return len(marshal.dumps(moments, MARSHAL_VERSION))
 
 
 def describe(error: Exception) -> Failure:

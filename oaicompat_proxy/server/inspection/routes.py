@@ -174,7 +174,7 @@ def _recording(run: InspectedRun) -> Recording:
     """Raises InvalidRequest."""
     if run.options is None or run.is_dropped:
         raise InvalidRequest("This run has no frames: it never began, or they were dropped.", code="no_recording")
-    found, _ = run.entries(Place(moment=run.summary.began))
+    found, _ = run.entries(Place(time=run.summary.began))
     entries = [(run.ms(moment), kind, data) for moment, kind, data in found]
     if run.is_over:
         entries.append((1000 * run.summary.duration, "end", _ending(run)))

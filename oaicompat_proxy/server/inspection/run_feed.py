@@ -22,7 +22,7 @@ class RunFeed:
         self._shown = shown
         # state
         self._view: RunView | None = None
-        self._place = Place(moment=run.summary.began)
+        self._place = Place(time=run.summary.began)
         self._last: Json = {}
         self._ended = False
 

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 from ...core.answer_options import AnswerOptions
-from ...core.events import Event
 
-Feed = Callable[[bytes], Iterable[Event]]
-"""Takes one read of an agent's stream, and returns its events."""
+
+class ReadLog(Protocol):
+    """Where a connection itself writes down what it reads: that costs no call of a Python function for each read."""
+
+    reads: list[bytes]
+    """The bytes of each read."""
+    moments: list[Any]
+    """The time of each read, among what else happens: the loop's, on Linux and macOS of the same clock as
+    `time.perf_counter()`."""
+
+    def gateway_bytes(self, data: bytes) -> None:
+        """Writes down one read."""
+
+    def count(self, size: int) -> int:
+        """So many bytes were written down. Returns after how many more it wants to be told again."""
 
 
 class RunRecorder:
@@ -32,14 +44,10 @@ class RunRecorder:
     def gateway_bytes(self, data: bytes) -> None:
         """One read of the agent's stream."""
 
-    def tap(self, feed: Feed) -> Feed:
-        """`feed`, whose bytes are recorded first."""
-
-        def feed_recorded(data: bytes) -> Iterable[Event]:
-            self.gateway_bytes(data)
-            return feed(data)
-
-        return feed_recorded
+    @property
+    def read_log(self) -> ReadLog | None:
+        """For reads that are not passed to `gateway_bytes`; None if all must be."""
+        return None
 
     def client_bytes(self, data: bytes) -> None:
         """One write of a streamed answer."""

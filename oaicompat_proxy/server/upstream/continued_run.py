@@ -18,8 +18,9 @@ from ...core.events import Event
 from ...core.sse import FrameReader
 from ...dialects.protocol import Reader
 from ...translation.confirmations import Confirmation
+from ..observability.run_recorder import ReadLog
 from .approvals import NOT_PENDING, confirm
-from .event_source import OnGatewayBytes, PullSource, Tap
+from .event_source import OnGatewayBytes, PullSource
 from .gateway_client import Upstream
 from .http_exchange import Exchange, Limits
 from .run_state import RunState
@@ -53,7 +54,7 @@ class ContinuedRun(PullSource):
         self._exchange: Exchange | None = None
         self.on_gateway_bytes: OnGatewayBytes | None = None
         """Set before `open`: receives the bytes of every read."""
-        self.tap: Tap | None = None
+        self.read_log: ReadLog | None = None
 
     # read by the run's report and recording
 

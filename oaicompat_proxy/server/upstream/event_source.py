@@ -16,9 +16,6 @@ TakeEvents = Callable[[Iterable[Event]], bool]
 Watch = Callable[[Event], Event]
 """Receives every event of a run and returns it, or another in its place."""
 
-Tap = Callable[[Callable[[bytes], Iterable[Event]]], Callable[[bytes], Iterable[Event]]]
-"""Wraps the function that takes the reads of a run, so that they are recorded first."""
-
 OnGatewayBytes = Callable[[bytes], None]
 """Receives the bytes of each read, decompressed."""
 

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ...core.errors import AgentRunTimeout, UpstreamError, UpstreamInterrupted, UpstreamStartTimeout, UpstreamTimeout
+from ..observability.run_recorder import ReadLog
 
 T = TypeVar("T")
 """The result of `feed` for one read."""
@@ -36,7 +37,6 @@ class Limits(NamedTuple):
 
 
 NO_LIMITS = Limits()
-
 NO_HEADERS: Mapping[bytes, bytes] = MappingProxyType({})
 
 
@@ -58,10 +58,13 @@ class Exchange:
 
     __slots__ = (
         "_connection",
+        "_count_at",
+        "_counted",
         "_deadline",
         "_feed",
         "_is_delimited",
         "_last_read",
+        "_log",
         "_loop",
         "_pieces",
         "_silence_limit",
@@ -84,16 +87,13 @@ class Exchange:
     def __init__(self, connection: Connection, limits: Limits) -> None:
         self._connection = connection
         self._loop = connection.loop
-        start, whole, self._silence_limit = limits
-        now = self._loop.time()
-        self._start_deadline, self._deadline = now + start, now + whole
+        now, self._silence_limit = self._loop.time(), limits.silence
+        self._start_deadline, self._deadline = now + limits.start, now + limits.whole
         # state
         self.status = 0
         self.headers: Mapping[bytes, bytes] = NO_HEADERS
         """Names and values as received, until `take_headers`."""
-        self.head_complete = False
-        self._is_delimited = False
-        self.complete = False
+        self.head_complete = self._is_delimited = self.complete = False
         self.received = 0
         """Bytes of the body so far."""
         self.arrived = 0.0
@@ -105,8 +105,10 @@ class Exchange:
         self._pieces: list[bytes] = []
         self.buffered = 0
         """Bytes that wait for a reader."""
-        self._feed: Callable[[bytes], Any] | None = None
+        self._feed: Any = None
         self._take: Callable[[Any], bool] | None = None
+        self._log: ReadLog | None = None
+        self._counted = self._count_at = 0
         self._waiter: asyncio.Future[None] | None = None
         self._last_read = now
         self._started = False
@@ -151,15 +153,18 @@ class Exchange:
         self.resume()
         return data
 
-    async def push_to(self, feed: Callable[[bytes], T], take: Callable[[T], bool]) -> bool:
-        """Calls `take(feed(data))` for each read, in the callback of the connection.
+    async def push_to(self, feed: Callable[[bytes], T], take: Callable[[T], bool], log: ReadLog | None = None) -> bool:
+        """Calls `take(feed(data))` for each read, in the callback of the connection. `log`: has each read first.
 
         Ends when `take` returns False or the response ends; returns whether `take` ended it. Raises what `feed` and
         `take` raise, and UpstreamError or a subclass.
         """
+        if self._pieces and log is not None:
+            log.gateway_bytes(b"".join(self._pieces))
         if self._pieces and not take(feed(await self.read())):
             return True
-        self._feed, self._take = feed, take
+        self._feed, self._take, self._log = feed, take, log
+        self._counted = self._count_at = self.received
         try:
             while self._take is not None and not self.complete:
                 if self.failure is not None:
@@ -168,7 +173,9 @@ class Exchange:
                 await self._waiter  # as `_wait` does, without a frame of its own for as long as the run takes
             return self._take is None
         finally:
-            self._feed = self._take = self._waiter = None
+            if log is not None:
+                self._count(log)
+            self._feed = self._take = self._log = self._waiter = None
 
     def pause(self) -> None:
         """Stops reading the socket; bytes that the loop has already read may still come."""
@@ -198,15 +205,22 @@ class Exchange:
 
     def on_data(self, data: bytes) -> None:
         """Delivers the body's bytes of one read of the socket."""
-        self._last_read = self._loop.time()
+        self._last_read = now = self._loop.time()
         if data:
             self._started = True
             self.received += len(data)
-            if self._take is None or self._feed is None:
+            take = self._take
+            if take is None:
                 self._buffer(data)
             else:
+                log = self._log
+                if log is not None:  # here and not in a function, whose call would cost as much as all of it
+                    log.reads.append(data)
+                    log.moments.append(now)
+                    if self.received >= self._count_at:
+                        self._count(log)
                 try:
-                    if not self._take(self._feed(data)):
+                    if not take(self._feed(data)):
                         self._take = None
                 except Exception as error:
                     self._take = None
@@ -215,6 +229,10 @@ class Exchange:
             self._end()
         elif self._take is None:
             self._wake()
+
+    def _count(self, log: ReadLog) -> None:
+        self._count_at = self.received + log.count(self.received - self._counted)
+        self._counted = self.received
 
     def _buffer(self, data: bytes) -> None:
         """Keeps the bytes for `read`."""

@@ -13,8 +13,9 @@ from ...core.errors import ProxyError, UpstreamError, UpstreamFrameTooLong, Upst
 from ...core.events import Event
 from ...core.sse import FrameReader
 from ...dialects.protocol import HttpCall, Reader, UnbufferedReader
+from ..observability.run_recorder import ReadLog
 from .decompression import Inflater
-from .event_source import OnGatewayBytes, TakeEvents, Tap, UntilHeld, Watch
+from .event_source import OnGatewayBytes, TakeEvents, UntilHeld, Watch
 from .http_client import NO_HEADERS, HttpClient
 from .http_exchange import Exchange, Limits
 from .response_check import UNKNOWN_APP, check_app, check_credentials, check_stream
@@ -35,8 +36,8 @@ class Run:
 
     _flush_count = 0
     """The reader's `flush_count` when the current wait began."""
-    tap: Tap | None = None
-    """Set with `on_gateway_bytes`: records pushed reads likewise."""
+    read_log: ReadLog | None = None
+    """Set with `on_gateway_bytes`: records pushed reads in its place."""
     on_rejected: Callable[[], None] | None = None
     """Called when the answer to the call is no event stream."""
 
@@ -205,16 +206,17 @@ class Run:
         exchange, reader = self._exchange, self._reader
         assert exchange is not None
         feed: Callable[[bytes], Iterable[Event]] = self._feed
-        if self._inflater is None and self._watch is None and (self.tap or self.on_gateway_bytes is None):
-            feed = self.tap(reader.feed) if self.tap else reader.feed
+        log: ReadLog | None = None
+        if self._inflater is None and self._watch is None and (self.read_log or self.on_gateway_bytes is None):
+            feed, log = reader.feed, self.read_log
         stopped = bool(self._ahead) and not take(await self._next())
 
         until_held = None if isinstance(reader, UnbufferedReader) else UntilHeld(take, reader)
         while not stopped and not self._ended:
             if until_held is None:
-                stopped = await exchange.push_to(feed, take)
+                stopped = await exchange.push_to(feed, take, log)
             else:
-                stopped = await exchange.push_to(feed, until_held.take) and not until_held.holds
+                stopped = await exchange.push_to(feed, until_held.take, log) and not until_held.holds
             if not stopped:
                 stopped = not take(await self._next())
 
