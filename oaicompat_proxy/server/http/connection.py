@@ -17,6 +17,7 @@ from aiohttp.web_protocol import ERROR
 
 from ...config.settings import Config
 from ...core.errors import ExpectationFailed, HeadTooLarge, InternalError, ProxyError, RequestTimeout
+from ..turn_budget import TASK_STEP, turn_budget
 from .access_log import AccessLog
 from .aiohttp_internals import ParsingState
 from .error_middleware import error_response
@@ -43,7 +44,8 @@ class Connection(ParsingState):
     """
 
     __slots__ = (
-        *("_config", "_head_size", "_head_timer", "_is_answered", "_progress", "_quiet_since", "_dropped_bytes"),
+        *("_budget", "_config", "_deferred", "_dropped_bytes", "_head_size", "_head_timer", "_is_answered"),
+        *("_progress", "_quiet_since"),
         "head",
     )
 
@@ -60,7 +62,10 @@ class Connection(ParsingState):
             max_headers=config.max_headers,
         )
         self._config = config
+        self._budget = turn_budget()
         # state
+        self._deferred = b""
+        """The read of a request that waits for the budget of another turn; the socket is not read meanwhile."""
         self.head = b""
         """The first bytes of an incomplete or malformed request."""
         self._head_size = 0
@@ -82,6 +87,7 @@ class Connection(ParsingState):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._end_head()
         self._progress = None
+        self._deferred = b""
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:
@@ -105,10 +111,15 @@ class Connection(ParsingState):
         if not data:  # aiohttp parses bytes that it received before
             super().data_received(data)
             return
+        budget, was_idle = self._budget, self.is_idle
+        if budget.left <= 0 and was_idle and not budget.extend():
+            self._defer(data)
+            return
         head, self.head = self.head, b""
         had_read_request = self.has_read_request
         super().data_received(data)
         is_idle = self.is_idle
+        budget.left -= TASK_STEP if was_idle and not is_idle else len(data)
         if is_idle or self.has_parse_error:
             self.head = (head + data)[:MAX_KEPT_HEAD]
         if is_idle:
@@ -119,6 +130,19 @@ class Connection(ParsingState):
             self._grow_head(len(data))  # bytes of the next request: the body of this one is complete
         elif self._head_size:
             self._end_head()
+
+    def _defer(self, data: bytes) -> None:
+        """Keeps the read for another turn. TLS may bring a second one although the socket is paused."""
+        if not self._deferred and self.transport is not None:
+            self.transport.pause_reading()
+            self._budget.defer(self._receive_deferred)
+        self._deferred += data
+
+    def _receive_deferred(self) -> None:
+        data, self._deferred = self._deferred, b""
+        if data and self.transport is not None:
+            self.transport.resume_reading()
+            self.data_received(data)
 
     def _drop(self, data: bytes) -> None:
         """Discards data, up to `max_body` bytes; then the connection is closed."""

@@ -11,6 +11,7 @@ from typing import cast
 import httptools
 
 from ...core.errors import UpstreamError, UpstreamInterrupted
+from ..turn_budget import TASK_STEP, turn_budget
 from .http_exchange import Exchange, Limits
 
 RECEIVE_BUFFER = 128 * 1024
@@ -28,6 +29,8 @@ class HttpConnection(asyncio.Protocol):
     """One TCP connection, or one to a Unix socket."""
 
     __slots__ = (
+        "_budget",
+        "_deferred",
         "_exchange",
         "_head",
         "_head_size",
@@ -50,6 +53,7 @@ class HttpConnection(asyncio.Protocol):
         self._on_idle = on_idle
         self._on_closed = on_closed
         self.loop = asyncio.get_running_loop()
+        self._budget = turn_budget()
         # state
         self._transport: asyncio.Transport | None = None
         self._pieces: list[bytes] = []
@@ -64,6 +68,8 @@ class HttpConnection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._head_size = 0
         self._reusable = False
+        self._deferred = b""
+        """A read that waits for the budget of another turn; the socket is not read meanwhile."""
         self.paused = False
         self.lost = False
 
@@ -91,6 +97,7 @@ class HttpConnection(asyncio.Protocol):
 
     def close(self) -> None:
         self._exchange = None  # it has failed or is complete, so the close adds nothing
+        self._deferred = b""
         if self._transport is not None:
             self._transport.abort()
 
@@ -102,7 +109,8 @@ class HttpConnection(asyncio.Protocol):
     def resume(self) -> None:
         if self.paused and self._transport is not None and not self.lost:
             self.paused = False
-            self._transport.resume_reading()
+            if not self._deferred:
+                self._transport.resume_reading()
 
     # asyncio's callbacks
 
@@ -115,10 +123,14 @@ class HttpConnection(asyncio.Protocol):
         if exchange is None:
             self.close()  # no request is open
             return
+        budget = self._budget
+        if budget.left <= 0 and not budget.extend():
+            self._defer(data)
+            return
+        budget.left -= len(data)
         is_valid = True
         try:
-            assert self._parser is not None
-            self._parser.feed_data(data)
+            self._parser.feed_data(data)  # type: ignore[union-attr]  # without an exchange once it is lost
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             is_valid = False
         pieces = self._pieces
@@ -128,16 +140,36 @@ class HttpConnection(asyncio.Protocol):
             pieces.clear()
         else:
             self._head_size += len(data)
+            is_valid = is_valid and self._head_size <= MAX_HEAD
             body = b""
         exchange.on_data(body)
-        if not is_valid or self._head_size > MAX_HEAD:
+        if not is_valid:
             exchange.fail(UpstreamError("The agent gateway did not answer as HTTP demands."))
             self.close()
         elif exchange.complete:
             self._end_exchange()
 
+    def _defer(self, data: bytes) -> None:
+        """Keeps the read for another turn. TLS may bring a second one although the socket is paused."""
+        assert self._transport is not None
+        if not self._deferred:
+            self._transport.pause_reading()
+            self._budget.defer(self._receive_deferred)
+        self._deferred += data
+
+    def _receive_deferred(self) -> None:
+        data, self._deferred = self._deferred, b""
+        if not data:  # closed or lost
+            return
+        if self._transport is not None and not self.paused and not self.lost:
+            self._transport.resume_reading()
+        self.data_received(data)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
+        if self._deferred:
+            self._budget.allow()
+            self._receive_deferred()
         self._parser = self._transport = None  # they refer to this connection, which is freed at once without them
         self._on_closed(self)
         exchange, self._exchange = self._exchange, None
@@ -156,6 +188,7 @@ class HttpConnection(asyncio.Protocol):
             )
 
     def _end_exchange(self) -> None:
+        self._budget.left -= TASK_STEP  # of the task that ends the answer
         self._exchange = None
         if not self._reusable or self.lost:
             self.close()
@@ -178,6 +211,7 @@ class HttpConnection(asyncio.Protocol):
             self._head.clear()
             exchange.status = status
             exchange.head_complete = True
+            self._budget.left -= TASK_STEP  # of the task that waits for the head
 
     def on_message_complete(self) -> None:
         exchange = self._exchange

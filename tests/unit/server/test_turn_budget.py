@@ -1,0 +1,80 @@
+"""The budget of a turn: what is over it waits, in order, and nothing waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from oaicompat_proxy.server.turn_budget import QUANTUM, TurnBudget, turn_budget
+
+
+def spend(budget: TurnBudget) -> None:
+    while budget.left > 0 or budget.extend():
+        budget.left = 0
+
+
+async def test_what_is_over_the_budget_is_done_in_the_next_turns_in_order() -> None:
+    budget = TurnBudget(asyncio.get_running_loop())
+    done: list[int] = []
+    turns: list[list[int]] = []
+
+    def work(number: int) -> None:
+        done.append(number)
+        budget.left -= QUANTUM
+
+    spend(budget)
+    for number in range(7):
+        budget.defer(lambda number=number: work(number))  # type: ignore[misc]
+    while len(done) < 7:
+        before = len(done)
+        await asyncio.sleep(0)
+        turns.append(done[before:])
+    assert turns == [[0, 1], [2, 3], [4, 5], [6]]
+
+
+async def test_a_turn_begins_anew_after_what_little_was_done() -> None:
+    budget = TurnBudget(asyncio.get_running_loop())
+    budget.left = 0
+    assert budget.extend()
+    budget.left = 0
+    assert not budget.extend()
+    await asyncio.sleep(0)
+    assert budget.left == QUANTUM
+
+
+async def test_a_read_that_fails_keeps_no_other_waiting() -> None:
+    loop = asyncio.get_running_loop()
+    failures: list[object] = []
+    loop.set_exception_handler(lambda _, context: failures.append(context["exception"]))
+    budget = TurnBudget(loop)
+    done = asyncio.Event()
+    error = ValueError("this read")
+
+    def fail() -> None:
+        raise error
+
+    spend(budget)
+    budget.defer(fail)
+    budget.defer(done.set)
+    async with asyncio.timeout(5):
+        await done.wait()
+    assert failures == [error]
+
+
+@pytest.mark.parametrize("spent", [False, True])
+async def test_one_read_more_may_be_allowed(spent: bool) -> None:
+    budget = TurnBudget(asyncio.get_running_loop())
+    if spent:
+        spend(budget)
+    budget.allow()
+    assert budget.left > 0
+
+
+async def test_connections_of_one_loop_share_it() -> None:
+    assert turn_budget() is turn_budget()
+    assert await asyncio.to_thread(lambda: asyncio.run(_another())) is not turn_budget()
+
+
+async def _another() -> TurnBudget:
+    return turn_budget()

@@ -1,0 +1,201 @@
+"""A read of the gateway that is over the budget of its turn: on a real pair of sockets, on either event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import select
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from oaicompat_proxy.core.errors import UpstreamError, UpstreamInterrupted
+from oaicompat_proxy.server.turn_budget import QUANTUM, TurnBudget, turn_budget
+from oaicompat_proxy.server.upstream.http_connection import HttpConnection
+from oaicompat_proxy.server.upstream.http_exchange import NO_LIMITS, Exchange
+from tests.support.raw_gateway import LOOPS
+
+HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
+"""Of a body that the end of the connection ends."""
+PATIENCE = 10
+
+
+class Pair:
+    """A connection whose request is sent, and the gateway's end of it."""
+
+    def __init__(self, gateway: socket.socket, connection: HttpConnection, transport: asyncio.Transport) -> None:
+        self.gateway = gateway
+        self.connection = connection
+        self.transport = transport
+        self.exchange: Exchange = connection.start(b"GET / HTTP/1.1\r\n\r\n", NO_LIMITS)
+
+    def is_unread(self) -> bool:
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+
+async def new_pair() -> Pair:
+    ours, gateway = socket.socketpair()
+    ours.setblocking(False)
+    loop = asyncio.get_running_loop()
+    transport, connection = await loop.create_unix_connection(
+        lambda: HttpConnection(lambda _: None, lambda _: None), sock=ours
+    )
+    pair = Pair(gateway, connection, transport)
+    gateway.sendall(HEAD)
+    await pair.exchange.head()
+    return pair
+
+
+def on_each_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Any:
+    @pytest.mark.parametrize("loop", LOOPS)
+    @functools.wraps(test, assigned=("__name__", "__doc__", "__module__"), updated=())
+    def run(loop: str) -> None:
+        with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+            runner.run(asyncio.wait_for(test(), PATIENCE))
+
+    del run.__wrapped__  # type: ignore[attr-defined]
+    return run
+
+
+def spend(budget: TurnBudget) -> None:
+    while budget.left > 0 or budget.extend():
+        budget.left = 0
+
+
+async def send_over_budget(pair: Pair, data: bytes) -> None:
+    """Returns in a turn in which the event loop has read the data, and it waits."""
+    budget = turn_budget()
+    waits = True
+
+    def spend_all() -> None:
+        spend(budget)
+        if waits:
+            budget.defer(spend_all)
+
+    pair.gateway.sendall(data)
+    spend(budget)
+    budget.defer(spend_all)
+    while True:
+        await asyncio.sleep(0)
+        if not pair.is_unread():
+            break
+    waits = False
+    assert pair.exchange.received == 0
+
+
+async def read_all(pair: Pair) -> tuple[bytes, UpstreamError | None]:
+    body = b""
+    try:
+        while data := await pair.exchange.read():
+            body += data
+    except UpstreamError as error:
+        return body, error
+    return body, None
+
+
+@on_each_loop
+async def test_the_data_comes_before_the_end() -> None:
+    pair = await new_pair()
+    pair.gateway.recv(1000)  # with bytes unread, the close would be a reset
+    await send_over_budget(pair, b"Hello")
+    pair.gateway.close()
+    assert await read_all(pair) == (b"Hello", None)
+
+
+@on_each_loop
+async def test_the_data_comes_before_the_reset() -> None:
+    pair = await new_pair()
+    await send_over_budget(pair, b"Hello")
+    pair.gateway.close()
+    body, error = await read_all(pair)
+    assert body == b"Hello"
+    assert isinstance(error, UpstreamInterrupted)
+
+
+@on_each_loop
+async def test_the_data_comes_before_a_loss_of_the_same_turn() -> None:
+    """Where a write has failed, or TLS has brought data and its end together."""
+    pair = await new_pair()
+    await send_over_budget(pair, b"Hello")
+    pair.connection.connection_lost(ConnectionResetError())
+    body, error = await read_all(pair)
+    assert body == b"Hello"
+    assert isinstance(error, UpstreamInterrupted)
+    pair.transport.abort()
+    pair.gateway.close()
+
+
+@on_each_loop
+async def test_a_cancelled_run_drops_what_waits() -> None:
+    pair = await new_pair()
+    await send_over_budget(pair, b"Hello")
+    pair.exchange.abort()
+    assert await read_all(pair) == (b"", pair.exchange.failure)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert pair.exchange.received == 0
+    pair.gateway.close()
+
+
+@on_each_loop
+async def test_reading_goes_on_afterwards() -> None:
+    pair = await new_pair()
+    pair.gateway.recv(1000)
+    await send_over_budget(pair, b"Hello")
+    assert await pair.exchange.read() == b"Hello"
+    pair.gateway.sendall(b", world")
+    assert await pair.exchange.read() == b", world"
+    pair.gateway.close()
+    assert await read_all(pair) == (b"", None)
+
+
+@on_each_loop
+async def test_a_pause_for_a_slow_client_outlasts_the_wait() -> None:
+    pair = await new_pair()
+    pair.gateway.recv(1000)
+    await send_over_budget(pair, b"Hello")
+    pair.exchange.pause()
+    pair.gateway.sendall(b", world")
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert pair.exchange.received == len(b"Hello")
+    assert pair.is_unread()
+    pair.exchange.resume()
+    pair.gateway.close()
+    assert await read_all(pair) == (b"Hello, world", None)
+
+
+@on_each_loop
+async def test_a_stream_that_always_has_more_does_not_delay_the_others() -> None:
+    """Each read of the others waits for at most one read of the eager stream and of each other stream."""
+    pairs = [await new_pair() for _ in range(8)]
+    eager, *others = pairs
+    piece = b"x" * (QUANTUM // 2)
+    order: list[Pair] = []
+
+    def take_from(pair: Pair) -> Callable[[bytes], bool]:
+        def take(_: bytes) -> bool:
+            order.append(pair)
+            if pair is eager and len(order) < 100:
+                eager.gateway.sendall(piece)
+            return set(order) != set(pairs)
+
+        return take
+
+    readers = [asyncio.create_task(pair.exchange.push_to(bytes, take_from(pair))) for pair in pairs]
+    await asyncio.sleep(0)
+    for pair in pairs:
+        pair.gateway.sendall(piece)
+    await asyncio.wait(readers, return_when=asyncio.FIRST_COMPLETED)
+    assert order.count(eager) <= len(others)
+    assert set(order) == set(pairs)
+    for reader in readers:
+        reader.cancel()
+    await asyncio.wait(readers)
+    for pair in pairs:
+        pair.exchange.abort()
+        pair.gateway.close()
