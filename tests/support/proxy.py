@@ -26,7 +26,7 @@ CHAT = "/v1/chat/completions"
 
 SETTINGS: dict[str, Any] = {
     "port": 0,
-    "connect_timeout": 2.0,
+    "connect_timeout": 6.0,
     "connect_retries": 1,
     "silence_timeout": 60.0,
     "close_timeout": 2.0,

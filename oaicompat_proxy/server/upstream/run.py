@@ -253,9 +253,9 @@ class Run:
         except TimeoutError:
             return b"", False
         except UpstreamError:
-            if not self._reader.finished:
+            if not self._reader.finished and loop.time() < self._held_since + wait:
                 raise
-            return b"", True
+            return b"", self._reader.finished  # if not: a busy loop was late for both; the next read raises the failure
 
     def _feed(self, data: bytes) -> Iterable[Event]:
         if self._inflater is None:
