@@ -30,7 +30,6 @@ class HttpConnection(asyncio.Protocol):
 
     __slots__ = (
         "_budget",
-        "_deferred",
         "_exchange",
         "_head",
         "_head_size",
@@ -41,6 +40,7 @@ class HttpConnection(asyncio.Protocol):
         "_poll",
         "_reusable",
         "_transport",
+        "deferred",
         "loop",
         "lost",
         "on_body",
@@ -68,7 +68,7 @@ class HttpConnection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._head_size = 0
         self._reusable = False
-        self._deferred = b""
+        self.deferred = b""
         """A read that waits for the budget of another turn; the socket is not read meanwhile."""
         self.paused = False
         self.lost = False
@@ -97,7 +97,7 @@ class HttpConnection(asyncio.Protocol):
 
     def close(self) -> None:
         self._exchange = None  # it has failed or is complete, so the close adds nothing
-        self._deferred = b""
+        self.deferred = b""
         if self._transport is not None:
             self._transport.abort()
 
@@ -109,7 +109,7 @@ class HttpConnection(asyncio.Protocol):
     def resume(self) -> None:
         if self.paused and self._transport is not None and not self.lost:
             self.paused = False
-            if not self._deferred:
+            if not self.deferred:
                 self._transport.resume_reading()
 
     # asyncio's callbacks
@@ -152,13 +152,13 @@ class HttpConnection(asyncio.Protocol):
     def _defer(self, data: bytes) -> None:
         """Keeps the read for another turn. TLS may bring a second one although the socket is paused."""
         assert self._transport is not None
-        if not self._deferred:
+        if not self.deferred:
             self._transport.pause_reading()
             self._budget.defer(self._receive_deferred)
-        self._deferred += data
+        self.deferred += data
 
     def _receive_deferred(self) -> None:
-        data, self._deferred = self._deferred, b""
+        data, self.deferred = self.deferred, b""
         if not data:  # closed or lost
             return
         if self._transport is not None and not self.paused and not self.lost:
@@ -167,7 +167,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
-        if self._deferred:
+        if self.deferred:
             self._budget.allow()
             self._receive_deferred()
         self._parser = self._transport = None  # they refer to this connection, which is freed at once without them

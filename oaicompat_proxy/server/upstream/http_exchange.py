@@ -1,8 +1,7 @@
 """One HTTP request to the gateway and its response, read in the callbacks of the connection.
 
-A general HTTP client wakes a task for each read of the socket, which costs more than the whole translation. Here the
-connection's callback can push each read straight to its consumer. Bytes that arrived before a failure are delivered
-before the failure is raised.
+A general HTTP client wakes a task for each read of the socket, which costs more than the whole translation. Here a read
+is pushed straight to its consumer. Bytes that arrived before a failure are delivered before the failure is raised.
 """
 
 from __future__ import annotations
@@ -45,6 +44,7 @@ class Connection(Protocol):
 
     loop: asyncio.AbstractEventLoop
     paused: bool
+    deferred: bytes
 
     def pause(self) -> None: ...
 
@@ -263,18 +263,18 @@ class Exchange:
     def _check_limits(self) -> None:
         """The timer's callback. Reads extend the silence limit but do not reset the timer, so it checks all limits."""
         now = self._loop.time()
-        failure = self._overdue(now)
-        if failure is not None:
+        if (failure := self._overdue(now)) is not None:
             self.fail(failure)
             self._connection.close()
             return
         silence = max(self._last_read + self._silence_limit - now, self._silence_limit / 10)
-        start = math.inf if self._started else self._start_deadline - now
-        self._set_timer(min(silence, start, self._deadline - now))
+        self._set_timer(min(silence, math.inf if self._started else self._start_deadline - now, self._deadline - now))
 
     def _overdue(self, now: float) -> UpstreamError | None:
         if now >= self._deadline:
             return AgentRunTimeout("The agent's run took longer than this server allows; it was stopped.")
+        if self._connection.deferred:  # a read that waits for a turn of the loop is no silence
+            return None
         if now >= self._start_deadline and not self._started:
             return UpstreamStartTimeout("The agent sent nothing in time.")
         if now >= self._last_read + self._silence_limit and not self._connection.paused:

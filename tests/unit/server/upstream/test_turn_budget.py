@@ -6,6 +6,7 @@ import asyncio
 import functools
 import select
 import socket
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from oaicompat_proxy.core.errors import UpstreamError, UpstreamInterrupted
 from oaicompat_proxy.server.turn_budget import QUANTUM, TurnBudget, turn_budget
 from oaicompat_proxy.server.upstream.http_connection import HttpConnection
-from oaicompat_proxy.server.upstream.http_exchange import NO_LIMITS, Exchange
+from oaicompat_proxy.server.upstream.http_exchange import NO_LIMITS, Exchange, Limits
 from tests.support.raw_gateway import LOOPS
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -25,11 +26,13 @@ PATIENCE = 10
 class Pair:
     """A connection whose request is sent, and the gateway's end of it."""
 
-    def __init__(self, gateway: socket.socket, connection: HttpConnection, transport: asyncio.Transport) -> None:
+    def __init__(
+        self, gateway: socket.socket, connection: HttpConnection, transport: asyncio.Transport, limits: Limits
+    ) -> None:
         self.gateway = gateway
         self.connection = connection
         self.transport = transport
-        self.exchange: Exchange = connection.start(b"GET / HTTP/1.1\r\n\r\n", NO_LIMITS)
+        self.exchange: Exchange = connection.start(b"GET / HTTP/1.1\r\n\r\n", limits)
 
     def is_unread(self) -> bool:
         poll = select.poll()
@@ -37,14 +40,14 @@ class Pair:
         return bool(poll.poll(0))
 
 
-async def new_pair() -> Pair:
+async def new_pair(limits: Limits = NO_LIMITS) -> Pair:
     ours, gateway = socket.socketpair()
     ours.setblocking(False)
     loop = asyncio.get_running_loop()
     transport, connection = await loop.create_unix_connection(
         lambda: HttpConnection(lambda _: None, lambda _: None), sock=ours
     )
-    pair = Pair(gateway, connection, transport)
+    pair = Pair(gateway, connection, transport, limits)
     gateway.sendall(HEAD)
     await pair.exchange.head()
     return pair
@@ -139,6 +142,26 @@ async def test_a_cancelled_run_drops_what_waits() -> None:
         await asyncio.sleep(0)
     assert pair.exchange.received == 0
     pair.gateway.close()
+
+
+@on_each_loop
+async def test_a_read_that_waits_is_no_silence() -> None:
+    for limits in (Limits(silence=0.1), Limits(start=0.1)):
+        pair = await new_pair(limits)
+        pair.gateway.recv(1000)
+        pair.gateway.sendall(b"Hello")
+        spend(turn_budget())
+        for _ in range(3):
+            turn_budget().defer(work_for_long)
+        assert await pair.exchange.read() == b"Hello"
+        pair.exchange.abort()
+        pair.gateway.close()
+
+
+def work_for_long() -> None:
+    """Takes a whole turn."""
+    time.sleep(0.1)
+    spend(turn_budget())
 
 
 @on_each_loop
