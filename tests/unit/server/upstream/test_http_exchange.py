@@ -33,6 +33,7 @@ class Line:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.paused = False
+        self.deferred = b""
         self.closed = False
 
     def pause(self) -> None:
