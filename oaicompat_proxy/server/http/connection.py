@@ -17,7 +17,7 @@ from aiohttp.web_protocol import ERROR
 
 from ...config.settings import Config
 from ...core.errors import ExpectationFailed, HeadTooLarge, InternalError, ProxyError, RequestTimeout
-from ..turn_budget import TASK_STEP, turn_budget
+from ..turn_budget import KEPT_UNPAUSED, turn_budget
 from .access_log import AccessLog
 from .aiohttp_internals import ParsingState
 from .error_middleware import error_response
@@ -112,14 +112,16 @@ class Connection(ParsingState):
             super().data_received(data)
             return
         budget, was_idle = self._budget, self.is_idle
-        if budget.left <= 0 and was_idle and not budget.extend():
+        if self._deferred or (budget.left <= 0 and was_idle and not budget.extend()):
             self._defer(data)
             return
         head, self.head = self.head, b""
         had_read_request = self.has_read_request
         super().data_received(data)
         is_idle = self.is_idle
-        budget.left -= TASK_STEP if was_idle and not is_idle else len(data)
+        budget.left -= len(data)
+        if was_idle and not is_idle:
+            budget.expect_step()
         if is_idle or self.has_parse_error:
             self.head = (head + data)[:MAX_KEPT_HEAD]
         if is_idle:
@@ -132,11 +134,12 @@ class Connection(ParsingState):
             self._end_head()
 
     def _defer(self, data: bytes) -> None:
-        """Keeps the read for another turn. TLS may bring a second one although the socket is paused."""
-        if not self._deferred and self.transport is not None:
-            self.transport.pause_reading()
+        """Keeps the read for another turn. TLS may bring more although the socket is paused."""
+        if not self._deferred:
             self._budget.defer(self._receive_deferred)
         self._deferred += data
+        if len(self._deferred) > KEPT_UNPAUSED and self.transport is not None:
+            self.transport.pause_reading()
 
     def _receive_deferred(self) -> None:
         data, self._deferred = self._deferred, b""

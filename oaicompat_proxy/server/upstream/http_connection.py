@@ -11,7 +11,7 @@ from typing import cast
 import httptools
 
 from ...core.errors import UpstreamError, UpstreamInterrupted
-from ..turn_budget import TASK_STEP, turn_budget
+from ..turn_budget import KEPT_UNPAUSED, turn_budget
 from .http_exchange import Exchange, Limits
 
 RECEIVE_BUFFER = 128 * 1024
@@ -124,11 +124,11 @@ class HttpConnection(asyncio.Protocol):
             self.close()  # no request is open
             return
         budget = self._budget
-        if budget.left <= 0 and not budget.extend():
+        if self.deferred or (budget.left <= 0 and not budget.extend()):
             self._defer(data)
             return
         budget.left -= len(data)
-        is_valid = True
+        is_valid, had_head = True, exchange.head_complete
         try:
             self._parser.feed_data(data)  # type: ignore[union-attr]  # without an exchange once it is lost
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -142,6 +142,8 @@ class HttpConnection(asyncio.Protocol):
             self._head_size += len(data)
             is_valid = is_valid and self._head_size <= MAX_HEAD
             body = b""
+        if exchange.head_complete and not had_head:
+            budget.expect_step(len(body))  # of the task that waits for the head
         exchange.on_data(body)
         if not is_valid:
             exchange.fail(UpstreamError("The agent gateway did not answer as HTTP demands."))
@@ -150,12 +152,13 @@ class HttpConnection(asyncio.Protocol):
             self._end_exchange()
 
     def _defer(self, data: bytes) -> None:
-        """Keeps the read for another turn. TLS may bring a second one although the socket is paused."""
+        """Keeps the read for another turn. TLS may bring more although the socket is paused."""
         assert self._transport is not None
         if not self.deferred:
-            self._transport.pause_reading()
             self._budget.defer(self._receive_deferred)
         self.deferred += data
+        if len(self.deferred) > KEPT_UNPAUSED:
+            self._transport.pause_reading()
 
     def _receive_deferred(self) -> None:
         data, self.deferred = self.deferred, b""
@@ -188,7 +191,7 @@ class HttpConnection(asyncio.Protocol):
             )
 
     def _end_exchange(self) -> None:
-        self._budget.left -= TASK_STEP  # of the task that ends the answer
+        self._budget.expect_step()  # of the task that ends the answer
         self._exchange = None
         if not self._reusable or self.lost:
             self.close()
@@ -211,7 +214,6 @@ class HttpConnection(asyncio.Protocol):
             self._head.clear()
             exchange.status = status
             exchange.head_complete = True
-            self._budget.left -= TASK_STEP  # of the task that waits for the head
 
     def on_message_complete(self) -> None:
         exchange = self._exchange

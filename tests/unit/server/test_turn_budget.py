@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from oaicompat_proxy.server.turn_budget import QUANTUM, TurnBudget, turn_budget
+from oaicompat_proxy.server.turn_budget import LONGEST_TURN, QUANTUM, STEP_TIME, TurnBudget, turn_budget
 
 
 def spend(budget: TurnBudget) -> None:
@@ -14,18 +14,30 @@ def spend(budget: TurnBudget) -> None:
         budget.left = 0
 
 
+class Clock:
+    """Seconds that pass only when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 async def test_what_is_over_the_budget_is_done_in_the_next_turns_in_order() -> None:
-    budget = TurnBudget(asyncio.get_running_loop())
+    clock = Clock()
+    budget = TurnBudget(asyncio.get_running_loop(), clock)
     done: list[int] = []
     turns: list[list[int]] = []
 
     def work(number: int) -> None:
         done.append(number)
         budget.left -= QUANTUM
+        clock.now += LONGEST_TURN * 0.6
 
-    spend(budget)
     for number in range(7):
         budget.defer(lambda number=number: work(number))  # type: ignore[misc]
+    assert budget.extend()
     while len(done) < 7:
         before = len(done)
         await asyncio.sleep(0)
@@ -34,13 +46,36 @@ async def test_what_is_over_the_budget_is_done_in_the_next_turns_in_order() -> N
 
 
 async def test_a_turn_begins_anew_after_what_little_was_done() -> None:
-    budget = TurnBudget(asyncio.get_running_loop())
-    budget.left = 0
+    clock = Clock()
+    budget = TurnBudget(asyncio.get_running_loop(), clock)
     assert budget.extend()
-    budget.left = 0
+    clock.now += LONGEST_TURN / 2
+    assert budget.extend()
+    clock.now += LONGEST_TURN
     assert not budget.extend()
     await asyncio.sleep(0)
     assert budget.left == QUANTUM
+    assert budget.extend()
+
+
+async def test_tasks_that_a_read_wakes_take_time_of_this_turn_and_not_of_later_ones() -> None:
+    budget = TurnBudget(asyncio.get_running_loop(), Clock())
+    budget.defer(lambda: None)  # another turn is counted
+    assert budget.extend()
+    steps = 0
+    while budget.extend():
+        budget.expect_step()
+        steps += 1
+    assert abs(steps - LONGEST_TURN / STEP_TIME) <= 1
+    await asyncio.sleep(0)
+    assert budget.extend()
+
+
+async def test_the_bytes_that_a_task_translates_take_time_too() -> None:
+    budget = TurnBudget(asyncio.get_running_loop(), Clock())
+    assert budget.extend()
+    budget.expect_step(1_000_000)
+    assert not budget.extend()
 
 
 async def test_a_read_that_fails_keeps_no_other_waiting() -> None:

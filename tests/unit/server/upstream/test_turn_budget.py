@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from oaicompat_proxy.core.errors import UpstreamError, UpstreamInterrupted
-from oaicompat_proxy.server.turn_budget import QUANTUM, TurnBudget, turn_budget
+from oaicompat_proxy.server.turn_budget import KEPT_UNPAUSED, QUANTUM, TurnBudget, turn_budget
 from oaicompat_proxy.server.upstream.http_connection import HttpConnection
 from oaicompat_proxy.server.upstream.http_exchange import NO_LIMITS, Exchange, Limits
 from tests.support.raw_gateway import LOOPS
@@ -165,6 +165,29 @@ def work_for_long() -> None:
 
 
 @on_each_loop
+async def test_a_read_does_not_overtake_one_that_waits() -> None:
+    pair = await new_pair()
+    await send_over_budget(pair, b"Hello")
+    turn_budget().allow()
+    pair.connection.data_received(b", world")
+    assert pair.exchange.received == 0
+    assert await pair.exchange.read() == b"Hello, world"
+    pair.exchange.abort()
+    pair.gateway.close()
+
+
+@on_each_loop
+async def test_many_bytes_that_wait_pause_the_socket() -> None:
+    pair = await new_pair()
+    await send_over_budget(pair, b"x" * (KEPT_UNPAUSED + 1))
+    assert not pair.transport.is_reading()
+    assert len(await pair.exchange.read()) == KEPT_UNPAUSED + 1
+    assert pair.transport.is_reading()
+    pair.exchange.abort()
+    pair.gateway.close()
+
+
+@on_each_loop
 async def test_reading_goes_on_afterwards() -> None:
     pair = await new_pair()
     pair.gateway.recv(1000)
@@ -203,6 +226,7 @@ async def test_a_stream_that_always_has_more_does_not_delay_the_others() -> None
     def take_from(pair: Pair) -> Callable[[bytes], bool]:
         def take(_: bytes) -> bool:
             order.append(pair)
+            spend(turn_budget())  # each read takes a whole turn
             if pair is eager and len(order) < 100:
                 eager.gateway.sendall(piece)
             return set(order) != set(pairs)
