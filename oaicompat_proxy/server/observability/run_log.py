@@ -149,8 +149,8 @@ class TextFormatter(logging.Formatter):
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        moment = f"{_local_time(int(record.created))},{int(record.msecs):03d}"
-        line = f"{moment} {record.levelname} {record.name}: {record.getMessage()}"
+        moment, milliseconds = _local_time(int(record.created)), str(int(record.msecs)).zfill(3)
+        line = f"{moment},{milliseconds} {record.levelname} {record.name}: {record.getMessage()}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
