@@ -136,7 +136,7 @@ class RunState:
         if data.get("aborted"):
             return self._fail("Execution aborted")
         self.finished = True
-        return RunEnded()
+        return _RUN_ENDED
 
     def _is_of_other_run(self, data: Data) -> bool:
         return self.execution_id != "" and data.get("executionId", self.execution_id) != self.execution_id
@@ -170,6 +170,8 @@ class RunState:
     def _end_child(self, data: Data) -> None:
         data.setdefault("componentName", self._child_names.pop(text_of(data, "spawnId"), ""))
 
+
+_RUN_ENDED = RunEnded()
 
 _PARSERS = PARSERS | DUPLICATES
 _PARSERS_WITH_TOOL_ACTIVITY = _PARSERS | TOOL_ACTIVITY
