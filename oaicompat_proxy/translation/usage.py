@@ -47,8 +47,7 @@ class UsageMeter:
 
 def _is_counted(usage: Usage) -> bool:
     """Whether any number is above zero: gateways report zeros for unknown usage."""
-    input_tokens, output_tokens, total_tokens, *_ = usage
-    return input_tokens > 0 or output_tokens > 0 or total_tokens > 0
+    return usage.input_tokens > 0 or usage.output_tokens > 0 or usage.total_tokens > 0
 
 
 def _best(first: Usage | None, second: Usage | None) -> Usage | None:
