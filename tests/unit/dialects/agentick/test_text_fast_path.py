@@ -423,6 +423,17 @@ def test_what_the_slow_path_had_to_read_among_them_does_not_end_it() -> None:
     assert batches(START + FIRST, half, plain("a") + plain("b"), plain("c")) == [["First."], ["a", "b"], ["c"]]
 
 
+@pytest.mark.parametrize("at", [0, 1, 49], ids=["first", "second", "last"])
+def test_a_read_with_a_text_for_the_slow_path_is_decoded_once(at: int) -> None:
+    """To try the frames together again after each that was decoded would take the square of their number."""
+    frames = [plain("a")] * 49
+    frames.insert(at, plain("\\ud83c"))
+    read = b"".join(frames)
+    assert batches(START, read, plain("b")) == [["b"]]
+    fast, slow = both([START, read, plain("b")])
+    assert fast == slow
+
+
 @pytest.mark.parametrize(
     "path",
     [path for path in STREAMS if path.name.partition(".")[0] in ("text", "max_tokens", "usage", "multi_tick", "spawn")],
