@@ -8,6 +8,7 @@ still being read from the agent, no open session.
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -129,7 +130,7 @@ async def demo(proxy: StartProxy, request: pytest.FixtureRequest) -> AsyncIterat
         await nothing_left(left, demo.proxy.kept_sessions)
 
 
-ALL_SLOW = [TESTS / name for name in ("browser", "deploy", "hostile", "process", "sdk", "wire")]
+ALL_SLOW = ("browser", "deploy", "hostile", "process", "sdk", "wire")
 """Directories of tests that start real programs, or take long on a socket."""
 
 
@@ -145,7 +146,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """What is slow is not even imported in a quick run."""
-    return True if is_quick(config) and collection_path in ALL_SLOW else None
+    is_slow = collection_path.parent == TESTS and collection_path.name in ALL_SLOW
+    return True if is_quick(config) and is_slow else None
+
+
+def pytest_collection_finish() -> None:
+    """The garbage collector need not look at the collected tests and their libraries again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:
@@ -154,7 +162,7 @@ def pytest_unconfigure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if any(item.path.is_relative_to(directory) for directory in ALL_SLOW):
+        if item.path.relative_to(TESTS).parts[0] in ALL_SLOW:
             item.add_marker(pytest.mark.slow)
 
 

@@ -233,14 +233,16 @@ def used_in(tree: ast.AST) -> Iterator[str]:
             yield node.value  # of getattr, setattr and vars
 
 
-OURS = {name for module in MODULES for name in defined_in(tree_of(module))} | PUBLIC_ALL_THE_SAME
+@cache
+def our_names() -> set[str]:
+    return {name for module in MODULES for name in defined_in(tree_of(module))} | PUBLIC_ALL_THE_SAME
 
 
 def test_no_module_uses_a_private_name_of_a_library() -> None:
     foreign = {
         name_of(module): names
         for module in MODULES
-        if (names := {name for name in used_in(tree_of(module)) if is_private(name)} - OURS)
+        if (names := {name for name in used_in(tree_of(module)) if is_private(name)} - our_names())
     }
     assert foreign.keys() <= MAY_USE_PRIVATE_NAMES, foreign
 
@@ -278,6 +280,7 @@ def test_no_class_shares_a_private_name_with_its_base_of_a_library() -> None:
     assert shared == {}
 
 
+@pytest.mark.slow
 def test_every_module_is_imported_without_a_warning() -> None:
     """In one process: no module stands in a circle, so the order of imports does not matter."""
     names = [f"{PACKAGE.name}.{name_of(module)}" for module in MODULES if module[-1] != "__main__"]

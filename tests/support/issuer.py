@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 import jwt
@@ -72,13 +73,19 @@ def sign_with_secret(head: Mapping[str, Any], claims: Any, secret: bytes) -> str
     return f"{text}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
 
 
+@cache
+def _first_key() -> SigningKey:
+    """One for all tests of a process: to make an RSA key takes longer than most tests do."""
+    return SigningKey("k1")
+
+
 class Issuer:
     """The provider. `fetches`: the number of requests for each document."""
 
-    def __init__(self) -> None:
+    def __init__(self, key: SigningKey | None = None) -> None:
         self.url = ""
         self.keys: list[dict[str, Any]] = []
-        self.key = SigningKey("k1")
+        self.key = key or _first_key()
         self.keys.append(self.key.jwk())
         self.fetches: Counter[str] = Counter()
         self.is_down = False
@@ -134,8 +141,9 @@ async def _send_spaces(request: web.Request) -> web.StreamResponse:
 
 
 @asynccontextmanager
-async def serving_issuer() -> AsyncIterator[Issuer]:
-    issuer, app = Issuer(), web.Application()
+async def serving_issuer(key: SigningKey | None = None) -> AsyncIterator[Issuer]:
+    """`key`: instead of the one that the issuers of all tests share."""
+    issuer, app = Issuer(key), web.Application()
     app.router.add_get(CONFIGURATION, issuer.configured)
     app.router.add_get(JWKS, issuer.key_set)
     runner = web.AppRunner(app, shutdown_timeout=0)

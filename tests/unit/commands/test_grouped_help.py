@@ -91,6 +91,7 @@ def test_a_wrong_flag_is_told_where_help_is() -> None:
     assert "Try 'oaicompat-proxy --help' for help." in run("--nope").stderr
 
 
+@pytest.mark.slow
 def test_a_narrow_screen_and_a_wide_one_are_used() -> None:
     environment = {**os.environ, "COLUMNS": "60"}
     command = [sys.executable, "-m", "oaicompat_proxy", "--help", "all"]

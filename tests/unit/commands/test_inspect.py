@@ -84,6 +84,7 @@ print("browser:", place, "<script" in page)
 """
 
 
+@pytest.mark.slow
 async def test_open_shows_the_page_to_a_browser_that_stays(tmp_path: Path) -> None:
     """One that `BROWSER` names, which asks for the page before its call returns."""
     (tmp_path / "file").write_bytes(STREAM)

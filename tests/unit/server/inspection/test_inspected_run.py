@@ -100,7 +100,11 @@ def test_without_memory_it_is_cut_for_good() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "reads"), [(256 * 1024, 40), (20, 10_000)], ids=["one huge run", "10,000 small reads"]
+    ("size", "reads"),
+    [
+        pytest.param(256 * 1024, 40, id="one huge run"),
+        pytest.param(20, 10_000, id="10,000 small reads", marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_holds_no_more_than_it_was_granted(size: int, reads: int) -> None:
     """A connection that tells as late as it may; an agent whose bytes become as many for the client."""

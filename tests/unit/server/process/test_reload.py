@@ -21,7 +21,7 @@ from oaicompat_proxy.config.file import to_toml
 from oaicompat_proxy.server.runtime import DRAIN_POLL
 from tests.process.test_rolling_restart import ask_on
 from tests.support.conformance import check_body
-from tests.support.issuer import AUDIENCE, CONFIGURATION, JWKS, serving_issuer
+from tests.support.issuer import AUDIENCE, CONFIGURATION, JWKS, SigningKey, serving_issuer
 from tests.support.processes import Child
 from tests.support.proxy import chat_body
 from tests.support.scripted_gateway import Agent, answer, run, serving
@@ -263,7 +263,7 @@ async def allowed_origin(url: str, origin: str) -> str | None:
 async def test_the_keys_of_an_issuer_survive(file: Path, agent: Agent) -> None:
     """As long as it is the same issuer; another one's keys are fetched."""
     agent.plays(run("Hello"))
-    async with serving_issuer() as issuer, serving_issuer() as other:
+    async with serving_issuer() as issuer, serving_issuer(SigningKey("k1")) as other:
         bearer = {"Authorization": f"Bearer {issuer.token()}"}
         given = {"upstream": agent.url, "api_key": ["sk-1"], "jwt_audience": [AUDIENCE]}
         async with started(file, **given, jwt_issuer=issuer.url) as proxy:

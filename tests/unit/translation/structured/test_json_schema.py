@@ -88,6 +88,7 @@ def test_it_agrees_with_the_library(schema: dict[str, Any], value: Any, draft: t
     _check_agreement(schema, value, *draft)
 
 
+@pytest.mark.slow
 @given(whole_schemas(), VALUES)
 def test_it_agrees_in_an_older_draft(schema: dict[str, Any], value: Any) -> None:
     _check_agreement(schema, value, DRAFT_7, jsonschema.Draft7Validator)
