@@ -22,7 +22,7 @@ from ..observability.run_report import Phase, RunReport, RunSummary
 ITEM_BYTES = 200
 """Memory of a read or a mark beside its bytes, as CPython counts it: numbers, the heads of bytes, places in a list."""
 
-MAX_UNCOUNTED = 8 * 1024
+MAX_UNCOUNTED = 16 * 1024
 """Bytes of the agent that may not be counted yet, nor ITEM_BYTES of each of their reads, nor what they were translated
 to: to count each read costs too much."""
 AHEAD = 4
@@ -248,7 +248,8 @@ class InspectedRun(RunRecorder):
     def _take_off(self) -> int:
         """The memory of what was not counted yet, without the bytes of the agent, of which a connection tells."""
         read, moment = self._counted
-        return _size_of(self.moments[moment:]) + ITEM_BYTES * (len(self.reads) - read)
+        reads = len(self.reads) - read
+        return _size_of(self.moments, moment, reads) + ITEM_BYTES * reads
 
     def _cut(self) -> None:
         """Keeps what was counted."""
@@ -262,14 +263,21 @@ class InspectedRun(RunRecorder):
         self._counted = 0, 0
 
 
-def _size_of(moments: list[Any]) -> int:
-    """The size of the bytes among moments, or a little more. `sum(map(len, …))` would cost twice as much."""
-    first = bool(moments) and isinstance(moments[0], float)
+def _size_of(moments: list[Any], start: int, reads: int) -> int:
+    """The size of the bytes among the moments from `start` on, or a little more. `reads`: the number of times in them.
+
+    If times and writes alternate, one join tells it: `sum(map(len, …))` would cost twice as much.
+    """
+    others = len(moments) - start - reads
+    if not others:
+        return 0
+    writes = moments[start + isinstance(moments[start], float) :: 2]
     try:
-        sum(moments[not first :: 2])  # raises TypeError if these are not the times of reads, each of one write
-        return len(b"".join(moments[first::2]))
-    except TypeError:
-        return len(marshal.dumps(moments, MARSHAL_VERSION))
+        if len(writes) == others:
+            return len(b"".join(writes))
+    except TypeError:  # there are marks among them
+        pass
+    return len(marshal.dumps(moments[start:], MARSHAL_VERSION))
 
 
 def describe(error: Exception) -> Failure:

@@ -69,7 +69,7 @@ def test_a_clock_that_lags_does_not_go_back() -> None:
 
 @pytest.mark.parametrize("written", [[b"w" * 5000], [], [b"w", b"w" * 4999]], ids=["once", "not at all", "twice"])
 def test_a_batch_of_reads_is_counted_whole(written: list[bytes]) -> None:
-    run = new_run(lambda run: 100_000)
+    run = new_run(lambda run: 200_000)
     for _ in range(10):
         log(run, b"r" * 100)
         for data in written:
@@ -77,11 +77,11 @@ def test_a_batch_of_reads_is_counted_whole(written: list[bytes]) -> None:
     run.count(1000)
     counted = 10 * (100 + ITEM_BYTES + sum(map(len, written)))
     asked = 0
-    while run.held == 100_000:
+    while run.held == 200_000:
         run.wait_for("run")
         run.ping(b"p" * (1000 - ITEM_BYTES))
         asked += 1000
-    assert 100_000 - counted - 1000 <= asked <= 100_000 - counted + 1000
+    assert 200_000 - counted - 1000 <= asked <= 200_000 - counted + 1000
 
 
 def test_without_memory_it_is_cut_for_good() -> None:
