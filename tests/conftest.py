@@ -162,7 +162,7 @@ def pytest_unconfigure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.relative_to(TESTS).parts[0] in ALL_SLOW:
+        if item.path.is_relative_to(TESTS) and item.path.relative_to(TESTS).parts[0] in ALL_SLOW:
             item.add_marker(pytest.mark.slow)
 
 

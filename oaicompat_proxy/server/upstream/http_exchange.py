@@ -125,8 +125,8 @@ class Exchange:
     @property
     def is_delimited(self) -> bool:
         """Whether the body's framing, not the close of the connection, marks its end."""
-        if self.headers:
-            self.take_headers()
+        if self.headers:  # a task that waits for the head has yet to take them
+            self.headers = self.take_headers()
         return self._is_delimited
 
     async def head(self) -> None:

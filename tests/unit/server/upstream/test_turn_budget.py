@@ -40,7 +40,8 @@ class Pair:
         return bool(poll.poll(0))
 
 
-async def new_pair(limits: Limits = NO_LIMITS) -> Pair:
+async def new_pair(limits: Limits = NO_LIMITS, head: bytes = HEAD) -> Pair:
+    """`head`: what the gateway has answered already, if anything."""
     ours, gateway = socket.socketpair()
     ours.setblocking(False)
     loop = asyncio.get_running_loop()
@@ -48,8 +49,9 @@ async def new_pair(limits: Limits = NO_LIMITS) -> Pair:
         lambda: HttpConnection(lambda _: None, lambda _: None), sock=ours
     )
     pair = Pair(gateway, connection, transport, limits)
-    gateway.sendall(HEAD)
-    await pair.exchange.head()
+    if head:
+        gateway.sendall(head)
+        await pair.exchange.head()
     return pair
 
 
@@ -106,6 +108,18 @@ async def test_the_data_comes_before_the_end() -> None:
     pair.gateway.recv(1000)  # with bytes unread, the close would be a reset
     await send_over_budget(pair, b"Hello")
     pair.gateway.close()
+    assert await read_all(pair) == (b"Hello", None)
+
+
+@on_each_loop
+async def test_a_whole_response_that_waits_keeps_its_headers() -> None:
+    """It and its end are delivered in one turn, before a task has taken the headers."""
+    pair = await new_pair(head=b"")
+    pair.gateway.recv(1000)
+    await send_over_budget(pair, b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nHello")
+    pair.gateway.close()
+    await pair.exchange.head()
+    assert pair.exchange.take_headers() == {b"content-type": b"text/event-stream"}
     assert await read_all(pair) == (b"Hello", None)
 
 
