@@ -96,6 +96,8 @@ class EventReader:
             if events is not None:
                 return events
         name: str = data["type"]
+        if name == "MESSAGES_SNAPSHOT" and self._runs.run.is_silent:  # its type does not come first
+            self._runs.run.keep_snapshot(frame.data)
         if name not in _READ_EVENTS:
             return ()
         check(name, data)

@@ -512,6 +512,12 @@ def test_any_events_become_one_answer_or_one_error(
     assert answer == whole
 
 
+def test_a_snapshot_whose_type_comes_last_is_read() -> None:
+    messages = [{"id": "m1", "role": "assistant", "content": "Six."}]
+    snapshot = b"data: " + json.dumps({"messages": messages, "type": "MESSAGES_SNAPSHOT"}).encode() + b"\n\n"
+    assert read(START, snapshot, DONE)[1:] == [MessageCompleted("Six.", "", "", None), *ENDED]
+
+
 @examples(150)
 @given(
     st.lists(any_frame(junk=False), max_size=10),
