@@ -205,7 +205,7 @@ class RunPage {
   take(found) {
     const isNew = !this.run;
     this.run = found.run;
-    this.found = found;
+    this.found = { ...this.found, ...found }; // the request and the turns come only when they have changed
     this.frames.push(...found.frames);
     this.events.push(...found.events);
     if (isNew) this.build();

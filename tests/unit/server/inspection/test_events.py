@@ -47,6 +47,25 @@ async def test_one_run_is_followed(proxy: StartProxy, agent: Agent) -> None:
     await asking
 
 
+async def test_unchanged_bodies_are_masked_and_sent_once(proxy: StartProxy, agent: Agent) -> None:
+    go_on = asyncio.Event()
+    agent.plays(OPENING, text("Hi"), go_on, run("Hi")[3:])
+    front = await proxy(inspect=True)
+    asking = asyncio.create_task(front.chat())
+    row = await until_row(front, state="running")
+    await agent.until(lambda: agent.runs and agent.runs[0].sent)
+    async with Events(front, f"?run={row['id']}") as events:
+        seen = await events.next("run")
+        assert seen["request"]["method"] == "POST"
+        assert seen["request"]["bytes"] > 0
+        assert len(seen["turns"]) == 1
+        go_on.set()
+        while seen["run"]["state"] != "over":
+            seen = await events.next("run")
+            assert not {"request", "turns"} & seen.keys()
+    await asking
+
+
 async def test_readers_are_bounded(proxy: StartProxy) -> None:
     front = await proxy(inspect=True)
     readers = [Events(front) for _ in range(MAX_READERS)]
