@@ -119,6 +119,7 @@ class UsageTotals(NamedTuple):
     total_tokens: int
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 Part = (

@@ -23,6 +23,9 @@ class Usage(NamedTuple):
     total_tokens: int
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None
+    """Input tokens that were read from a cache."""
+    cache_write_tokens: int | None = None
+    """Input tokens that were written to a cache."""
 
 
 class RunStarted(NamedTuple):

@@ -66,6 +66,7 @@ def _add(first: Usage, second: Usage) -> Usage:
         first.total_tokens + second.total_tokens,
         _add_known(first.reasoning_tokens, second.reasoning_tokens),
         _add_known(first.cached_tokens, second.cached_tokens),
+        _add_known(first.cache_write_tokens, second.cache_write_tokens),
     )
 
 

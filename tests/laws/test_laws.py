@@ -309,13 +309,14 @@ TELLERS: dict[type[Any], Callable[[Any], tuple[str, dict[str, Any]]]] = {
 def usage_of(event: Any) -> dict[str, int | None] | None:
     if event.usage is None:
         return None
-    used, made, total, reasoning, cached = event.usage
+    used, made, total, reasoning, cached, written = event.usage
     return {
         "inputTokens": used,
         "outputTokens": made,
         "totalTokens": total,
         "reasoningTokens": reasoning,
         "cachedInputTokens": cached,
+        "cacheCreationTokens": written,
     }
 
 

@@ -37,9 +37,11 @@ def message_object(
 
 
 def usage_object(usage: UsageTotals | None) -> dict[str, Any]:
-    """The counts of the whole run; cached input tokens are counted separately."""
-    prompt, completion, _, reasoning, cached = usage or UNKNOWN
-    counts: dict[str, Any] = {"input_tokens": max(0, prompt - (cached or 0))}
+    """The counts of the whole run; input tokens that a cache was read or written for are counted separately."""
+    prompt, completion, _, reasoning, cached, written = usage or UNKNOWN
+    counts: dict[str, Any] = {"input_tokens": max(0, prompt - (cached or 0) - (written or 0))}
+    if written is not None:
+        counts["cache_creation_input_tokens"] = written
     if cached is not None:
         counts["cache_read_input_tokens"] = cached
     counts["output_tokens"] = completion

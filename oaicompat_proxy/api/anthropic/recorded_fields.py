@@ -37,7 +37,8 @@ _DELTA: Fields = {
     "stop_sequence": None,
 }
 _USAGE: Fields = {
-    **dict.fromkeys(("input_tokens", "output_tokens", "cache_read_input_tokens"), NUMBER),
+    **dict.fromkeys(("input_tokens", "output_tokens"), NUMBER),
+    **dict.fromkeys(("cache_creation_input_tokens", "cache_read_input_tokens"), NUMBER),
     "output_tokens_details": {"thinking_tokens": NUMBER},
 }
 _MESSAGE: Fields = {

@@ -31,7 +31,7 @@ _CHOICE: Fields = {
 }
 _USAGE: Fields = {
     **dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), NUMBER),
-    "prompt_tokens_details": {"cached_tokens": NUMBER},
+    "prompt_tokens_details": {"cached_tokens": NUMBER, "cache_write_tokens": NUMBER},
     "completion_tokens_details": {"reasoning_tokens": NUMBER},
 }
 ERROR: Fields = {"message": FAILURE, "type": NAME, "param": NAME, "code": NAME}

@@ -13,6 +13,8 @@ from .schema import MAX_SAFE_INTEGER, is_count
 
 Data = dict[str, Any]
 
+_DETAILS = ("reasoningTokens", "cachedInputTokens", "cacheWriteInputTokens")
+
 
 def text_of(data: Data, key: str) -> str:
     value = data.get(key)
@@ -44,10 +46,7 @@ def usage_of(data: Data) -> Usage | None:
     used, made, total = (_sum([each[place] for each in totals]) for place in range(3))
     if used is None or made is None or total is None:
         return None
-    reasoned, cached = (
-        _sum([_count(entry, key) for entry in entries]) for key in ("reasoningTokens", "cachedInputTokens")
-    )
-    return Usage(used, made, total, reasoned, cached)
+    return Usage(used, made, total, *(_sum([_count(entry, key) for entry in entries]) for key in _DETAILS))
 
 
 def _complete(entry: Data) -> tuple[int | None, int | None, int | None]:

@@ -69,10 +69,8 @@ def _usage(data: Data) -> Usage | None:
     used = _count(count("inputTokens")) or 0
     made = _count(count("outputTokens")) or 0
     total = _count(count("totalTokens")) or used + made
-    reasoning, cached = count("reasoningTokens"), count("cachedInputTokens")  # usually absent
-    return Usage(
-        used, made, total, None if reasoning is None else _count(reasoning), None if cached is None else _count(cached)
-    )
+    details = map(count, ("reasoningTokens", "cachedInputTokens", "cacheCreationTokens"))  # usually absent
+    return Usage(used, made, total, *(None if detail is None else _count(detail) for detail in details))
 
 
 def _count(value: Any) -> int | None:

@@ -588,8 +588,8 @@ def test_without_it_the_ticks_are_added() -> None:
 
 
 def test_details_reach_the_report() -> None:
-    told = RunResult("", "", Usage(30, 9, 39, reasoning_tokens=4, cached_tokens=8))
-    hold(new(), [(told, []), (RunEnded(), [ROLE, STOPPED, UsageTotals(30, 9, 39, 4, 8)])])
+    told = RunResult("", "", Usage(30, 9, 39, reasoning_tokens=4, cached_tokens=8, cache_write_tokens=2))
+    hold(new(), [(told, []), (RunEnded(), [ROLE, STOPPED, UsageTotals(30, 9, 39, 4, 8, 2)])])
 
 
 # D1 and D2: failures

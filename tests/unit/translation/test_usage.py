@@ -49,11 +49,11 @@ def test_details_are_added_where_they_are_known() -> None:
     told: list[tuple[str, Usage | None]] = [
         ("tick", Usage(1, 1, 2, reasoning_tokens=1)),
         ("begin", None),
-        ("tick", Usage(1, 1, 2, reasoning_tokens=2, cached_tokens=0)),
+        ("tick", Usage(1, 1, 2, reasoning_tokens=2, cached_tokens=0, cache_write_tokens=4)),
         ("begin", None),
         ("tick", Usage(1, 1, 2)),
     ]
-    assert meter_of(told).total() == Usage(3, 3, 6, reasoning_tokens=3, cached_tokens=0)
+    assert meter_of(told).total() == Usage(3, 3, 6, reasoning_tokens=3, cached_tokens=0, cache_write_tokens=4)
 
 
 @pytest.mark.parametrize(

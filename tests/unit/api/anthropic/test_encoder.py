@@ -18,12 +18,18 @@ def test_the_events_of_an_answer() -> None:
     assert raw.startswith(b'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_c1",')
 
 
-def test_usage_is_that_of_the_whole_run_without_what_came_from_a_cache() -> None:
+def test_usage_is_that_of_the_whole_run_without_what_a_cache_holds() -> None:
     assert answer(TextPart("Hi"), STOP, UsageTotals(10, 2, 12, 1, 4)).usage == {
         "input_tokens": 6,
         "cache_read_input_tokens": 4,
         "output_tokens": 2,
         "output_tokens_details": {"thinking_tokens": 1},
+    }
+    assert answer(TextPart("Hi"), STOP, UsageTotals(10, 2, 12, None, 4, 5)).usage == {
+        "input_tokens": 1,
+        "cache_creation_input_tokens": 5,
+        "cache_read_input_tokens": 4,
+        "output_tokens": 2,
     }
     assert answer(TextPart("Hi"), STOP).usage == {"input_tokens": 0, "output_tokens": 0}
 

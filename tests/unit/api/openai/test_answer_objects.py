@@ -19,6 +19,7 @@ AGENT_PARTS: list[Part] = [AgentToolCalled("c1", "search", "{}", "child"), Agent
         (UsageTotals(4, 2, 6), {}),
         (UsageTotals(4, 2, 6, 1), {"completion_tokens_details": {"reasoning_tokens": 1}}),
         (UsageTotals(4, 2, 6, None, 0), {"prompt_tokens_details": {"cached_tokens": 0}}),
+        (UsageTotals(4, 2, 6, None, 1, 3), {"prompt_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 3}}),
     ],
 )
 def test_usage_has_the_known_details(totals: UsageTotals, details: dict[str, object]) -> None:

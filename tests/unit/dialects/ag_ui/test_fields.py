@@ -44,6 +44,7 @@ OWL = {"model": "owl", "inputTokens": 80, "outputTokens": 17}
     [
         ([OWL], Usage(80, 17, 97)),
         ([{**OWL, "totalTokens": 99, "reasoningTokens": 4, "cachedInputTokens": 0}], Usage(80, 17, 99, 4, 0)),
+        ([{**OWL, "cachedInputTokens": 8, "cacheWriteInputTokens": 2}] * 2, Usage(160, 34, 194, None, 16, 4)),
         ([OWL, {"inputTokens": 1, "totalTokens": 2, "reasoningTokens": 1}], Usage(81, 18, 99)),
         ([{**OWL, "reasoningTokens": 4}, {**OWL, "reasoningTokens": 0}], Usage(160, 34, 194, 4)),
         ([{"outputTokens": 3, "totalTokens": 3}], Usage(0, 3, 3)),

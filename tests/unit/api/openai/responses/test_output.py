@@ -50,6 +50,11 @@ def test_the_transcript_of_reasoning_text_and_a_call() -> None:
     }
 
 
+def test_usage_has_what_was_written_to_a_cache() -> None:
+    told = answer(TextPart("Hi"), STOP, UsageTotals(20, 18, 38, cached_tokens=3, cache_write_tokens=2))
+    assert told.usage["input_tokens_details"] == {"cached_tokens": 3, "cache_write_tokens": 2}
+
+
 def test_an_agent_that_says_nothing_sends_an_empty_message() -> None:
     told = answer(STOP)
     assert [item["type"] for item in told.response["output"]] == ["message"]
