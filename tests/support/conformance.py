@@ -341,10 +341,11 @@ def _take_whole_calls(answer: Answer, message: dict[str, Any]) -> None:
     if "tool_calls" in message:
         _require(message["tool_calls"] != [], "tool_calls is empty")
         for call in message["tool_calls"]:
-            _require_keys(call, {"id", "type", "function"}, set(), "a call")
-            function = call["function"]
-            _require_keys(function, {"name", "arguments"}, set(), "a function")
-            answer.tool_calls.append((_said(call["id"]), _said(function["name"]), function["arguments"]))
+            kind, words = ("custom", "input") if call.get("type") == "custom" else ("function", "arguments")
+            _require_keys(call, {"id", "type", kind}, set(), "a call")
+            called = call[kind]
+            _require_keys(called, {"name", words}, set(), f"a {kind}")
+            answer.tool_calls.append((_said(call["id"]), _said(called["name"]), called[words]))
     if "function_call" in message:
         _require(not answer.tool_calls, "function_call beside tool_calls")
         function = message["function_call"]

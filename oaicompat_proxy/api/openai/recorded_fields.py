@@ -10,6 +10,7 @@ from ...core.recorded_fields import Fields, Readable, RecordedFields
 ID, NAME, TIME, NUMBER, _, FAILURE = Readable
 
 _FUNCTION: Fields = {"name": NAME, "arguments": None}
+_CALLED: Fields = {"function": _FUNCTION, "custom": {"name": NAME, "input": None}}
 _CITATION: Fields = {"url": None, "title": None, "start_index": NUMBER, "end_index": NUMBER}
 _MESSAGE: Fields = {
     "role": frozenset({"assistant"}),
@@ -18,7 +19,7 @@ _MESSAGE: Fields = {
     "reasoning_content": None,
     "reasoning": None,
     "annotations": {"type": frozenset({"url_citation"}), "url_citation": _CITATION},
-    "tool_calls": {"index": NUMBER, "id": ID, "type": frozenset({"function"}), "function": _FUNCTION},
+    "tool_calls": {"index": NUMBER, "id": ID, "type": frozenset({"function", "custom"}), **_CALLED},
     "function_call": _FUNCTION,
 }
 _CHOICE: Fields = {

@@ -13,7 +13,7 @@ from .encoder import ChunkEncoder
 
 
 class ChatApi(OpenAiApi):
-    """`POST …/chat/completions`. A form has `include_usage`, `legacy_functions` and `reasoning_field`."""
+    """`POST …/chat/completions`. A form has `include_usage`, `legacy_functions`, `custom_tools`, `reasoning_field`."""
 
     name = "chat"
     path = "/chat/completions"
@@ -47,6 +47,7 @@ class ChatApi(OpenAiApi):
             envelope,
             reasoning_field=form.get("reasoning_field", "reasoning_content"),
             legacy_functions=form.get("legacy_functions", False),
+            custom_tools=frozenset(form.get("custom_tools", ())),
         )
 
 

@@ -24,16 +24,26 @@ from ....core.answer import (
     UsageTotals,
 )
 from ..answer_objects import encode_citation, encode_usage
+from ..custom_tools import free_text
 from .encoder import REASONING_FIELDS, finish_reason
 
 
 class Collector:
     """Collects all parts of an answer; `body()` may be called after AnswerFinished."""
 
-    def __init__(self, envelope: Envelope, *, reasoning_field: str, legacy_functions: bool = False) -> None:
+    def __init__(
+        self,
+        envelope: Envelope,
+        *,
+        reasoning_field: str,
+        legacy_functions: bool = False,
+        custom_tools: frozenset[str] = frozenset(),
+    ) -> None:
+        """`custom_tools`: the client's tools whose input is free text. The chunks of a stream have no form for them."""
         self._envelope = envelope
         self._reasoning_fields = REASONING_FIELDS[reasoning_field]
         self._legacy = legacy_functions
+        self._custom_tools = custom_tools
         # state
         self._text: list[str] = []
         self._reasoning: list[str] = []
@@ -78,18 +88,15 @@ class Collector:
         return message
 
     def _call_fields(self) -> dict[str, Any]:
-        functions = [
-            {"name": call.name, "arguments": "".join(pieces)}
-            for call, pieces in zip(self._calls, self._arguments, strict=True)
-        ]
+        arguments = list(map("".join, self._arguments))
         if self._legacy:
-            return {"function_call": functions[0]}
-        return {
-            "tool_calls": [
-                {"id": call.id, "type": "function", "function": function}
-                for call, function in zip(self._calls, functions, strict=True)
-            ]
-        }
+            return {"function_call": {"name": self._calls[0].name, "arguments": arguments[0]}}
+        return {"tool_calls": list(map(self._call_object, self._calls, arguments))}
+
+    def _call_object(self, call: ToolCallOpened, arguments: str) -> dict[str, Any]:
+        if call.name in self._custom_tools:
+            return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": free_text(arguments)}}
+        return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
     def _add_call(self, part: ToolCallOpened) -> None:
         self._calls.append(part)

@@ -25,7 +25,7 @@ from ..unsupported import IN_CHAT, refuse_unsupported
 from ..validation import array_above_max_length, check, check_text
 from .tool_choice import parse_tool_names
 from .tool_results import check_pairing
-from .tools import TOOL_PARAMETERS, parse_tools
+from .tools import TOOL_PARAMETERS, custom_names, parse_tools
 
 _USED = frozenset({"model", "messages", "stream", "stream_options", *IN_CHAT})
 
@@ -66,7 +66,11 @@ def build_request(body: ParsedBody, limits: RequestLimits) -> AgentRequest:
         exact=exact,
         tools=parse_tools(chat, exact, tool_names),
         tool_parameters=TOOL_PARAMETERS,
-        form={"include_usage": include_usage, "legacy_functions": bool(chat.get("functions"))},
+        form={
+            "include_usage": include_usage,
+            "legacy_functions": bool(chat.get("functions")),
+            "custom_tools": custom_names(chat),
+        },
     )
 
 

@@ -11,11 +11,9 @@ from typing import Any
 from ....core.exact_json import parse_nearest, read_items, read_members
 from ....core.json_text import JsonText
 from ....core.message import Tool
+from ..custom_tools import FREE_TEXT
 
 TOOL_PARAMETERS = frozenset({"tools", "functions"})
-
-FREE_TEXT = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
-"""The arguments of a custom tool, whose input is text."""
 
 NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}}
 
@@ -28,6 +26,11 @@ def parse_tools(body: Mapping[str, Any], exact: Mapping[str, JsonText], tool_nam
         return _NONE
     schemas = _exact_schemas(exact) if exact else {}
     return tuple([_tool(each, schemas) for each in _declarations(body) if each["name"] in tool_names])
+
+
+def custom_names(body: Mapping[str, Any]) -> list[str]:
+    """The tools whose input is free text."""
+    return sorted({tool["custom"]["name"] for tool in body.get("tools") or () if tool["type"] == "custom"})
 
 
 def _declarations(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

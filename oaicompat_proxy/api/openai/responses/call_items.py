@@ -9,6 +9,7 @@ import json
 
 from ....core import json_text
 from ....core.answer import AgentToolCalled, AgentToolReturned, ToolCallOpened
+from ..custom_tools import free_text
 from .approvals import Approval
 from .frames import Event
 from .items import Item, Status
@@ -178,17 +179,6 @@ class AgentCallItem(Item):
             b'{"id":"%b","type":"mcp_call","status":"%b",%b,"arguments":%b,"output":%b,"error":%b,'
             b'"approval_request_id":%b}' % words
         )
-
-
-def free_text(arguments: str) -> str:
-    """The input of a custom tool, which is declared to the agent with one argument, `input`."""
-    try:
-        parsed = json.loads(arguments)
-    except (ValueError, RecursionError):
-        return arguments
-    if isinstance(parsed, dict) and parsed.keys() == {"input"} and isinstance(parsed["input"], str):
-        return parsed["input"]
-    return arguments
 
 
 def _encode_error(message: str) -> bytes:

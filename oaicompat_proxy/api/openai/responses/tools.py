@@ -15,7 +15,8 @@ from ....core.errors import InvalidRequest
 from ....core.exact_json import parse_nearest, read_items, read_members
 from ....core.json_text import JsonText
 from ....core.message import Tool
-from ..chat.tools import FREE_TEXT, NO_ARGUMENTS
+from ..chat.tools import NO_ARGUMENTS
+from ..custom_tools import FREE_TEXT
 from ..validation import clip, invalid_value
 
 CLIENT_TYPES = frozenset({"function", "custom"})

@@ -37,8 +37,15 @@ MOON = {"name": "moon", "arguments": "{}"}
 TOOL_CALLS = [{"id": "c1", "type": "function", "function": TIDE}, {"id": "c2", "type": "function", "function": MOON}]
 
 
-def collect(*chunks: Part, reasoning_field: str = "reasoning_content", legacy_functions: bool = False) -> bytes:
-    collector = Collector(ENVELOPE, reasoning_field=reasoning_field, legacy_functions=legacy_functions)
+def collect(
+    *chunks: Part,
+    reasoning_field: str = "reasoning_content",
+    legacy_functions: bool = False,
+    custom_tools: frozenset[str] = frozenset(),
+) -> bytes:
+    collector = Collector(
+        ENVELOPE, reasoning_field=reasoning_field, legacy_functions=legacy_functions, custom_tools=custom_tools
+    )
     for chunk in chunks:
         collector.add(chunk)
     return collector.body()
@@ -129,6 +136,19 @@ def test_a_client_of_functions_gets_the_first_call() -> None:
     choice = choice_of(raw)
     assert (choice["finish_reason"], choice["message"]["function_call"]) == ("function_call", TIDE)
     assert "tool_calls" not in choice["message"]
+
+
+def test_a_call_of_a_custom_tool_has_the_text_alone() -> None:
+    """As the official clients read a body; the chunks of a stream know functions only."""
+    calls = [ToolCallOpened(0, "c1", "poem"), ToolCallArguments(0, '{"input":"an '), ToolCallArguments(0, 'owl"}')]
+    other = [ToolCallOpened(1, "c2", "moon"), ToolCallArguments(1, '{"input":"x"}')]
+    raw = collect(AnswerStarted(), *calls, *other, CALLS_TOOLS, custom_tools=frozenset({"poem"}))
+    assert check_body(raw).tool_calls == [("c1", "poem", "an owl"), ("c2", "moon", '{"input":"x"}')]
+    assert choice_of(raw)["message"]["tool_calls"] == [
+        {"id": "c1", "type": "custom", "custom": {"name": "poem", "input": "an owl"}},
+        {"id": "c2", "type": "function", "function": {"name": "moon", "arguments": '{"input":"x"}'}},
+    ]
+    assert choice_of(raw)["finish_reason"] == "tool_calls"
 
 
 def test_citations_are_the_annotations() -> None:

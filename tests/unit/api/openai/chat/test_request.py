@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oaicompat_proxy.api.openai.chat import request
-from oaicompat_proxy.api.openai.chat.tools import FREE_TEXT, TOOL_PARAMETERS
+from oaicompat_proxy.api.openai.chat.tools import TOOL_PARAMETERS
+from oaicompat_proxy.api.openai.custom_tools import FREE_TEXT
 from oaicompat_proxy.api.protocol import ParsedBody
 from oaicompat_proxy.core.errors import InvalidRequest
 from oaicompat_proxy.core.message import Media, Message, Text, Tool, ToolCall
@@ -51,7 +52,7 @@ def test_minimal_request():
         parameters={},
         metadata_key="openai",
         tool_parameters=TOOL_PARAMETERS,
-        form={"include_usage": False, "legacy_functions": False},
+        form={"include_usage": False, "legacy_functions": False, "custom_tools": []},
     )
 
 
@@ -94,7 +95,7 @@ def test_full_request():
         metadata_key="openai",
         tools=(Tool("tide", "", {"type": "object"}), Tool("poem", "", FREE_TEXT)),
         tool_parameters=TOOL_PARAMETERS,
-        form={"include_usage": True, "legacy_functions": False},
+        form={"include_usage": True, "legacy_functions": False, "custom_tools": ["poem"]},
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from oaicompat_proxy.api.openai.chat.request import parse
-from oaicompat_proxy.api.openai.chat.tools import FREE_TEXT, NO_ARGUMENTS
+from oaicompat_proxy.api.openai.chat.tools import NO_ARGUMENTS
+from oaicompat_proxy.api.openai.custom_tools import FREE_TEXT
 from oaicompat_proxy.core.json_text import JsonText
 from oaicompat_proxy.core.message import Tool
 from oaicompat_proxy.core.request import AgentRequest
