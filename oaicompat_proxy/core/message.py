@@ -38,7 +38,7 @@ class ToolCall:
     id: str
     name: str
     arguments: str
-    """JSON text as the client sent it; the input of a custom tool is free text."""
+    """JSON text as the client sent it."""
 
 
 @readonly

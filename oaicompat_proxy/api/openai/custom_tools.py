@@ -7,8 +7,15 @@ from __future__ import annotations
 
 import json
 
+from ...core import json_text
+
 FREE_TEXT = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 """The schema of the arguments that an agent gives a custom tool."""
+
+
+def to_arguments(text: str) -> str:
+    """The arguments with which the agent made a call, from the text that its client sends back."""
+    return json_text.encode({"input": text}).decode()
 
 
 def free_text(arguments: str) -> str:

@@ -17,6 +17,7 @@ from ....core.message import Block, Message, Text, ToolCall
 from ....core.request import AgentRequest, RequestLimits
 from ...json_body import parse_json
 from ...protocol import ParsedBody
+from ..custom_tools import to_arguments
 from ..media import MediaReader
 from ..parameters import METADATA_KEY
 from ..schema.requests import CHAT
@@ -162,17 +163,16 @@ def _build_blocks(content: Any, index: int, media: MediaReader) -> tuple[Block, 
     return tuple(blocks)
 
 
-_ARGUMENT_FIELDS = {"function": "arguments", "custom": "input"}
-
-
 def _build_calls(message: dict[str, Any]) -> tuple[ToolCall, ...]:
     called = message.get("tool_calls")
-    calls = tuple([_build_call(call["id"], call["type"], call) for call in called]) if called else ()
+    calls = tuple(map(_build_call, called)) if called else ()
     legacy = message.get("function_call")
     if legacy:
         calls += (ToolCall("", legacy["name"], legacy.get("arguments") or ""),)
     return calls
 
 
-def _build_call(call_id: str, kind: str, call: dict[str, Any]) -> ToolCall:
-    return ToolCall(call_id, call[kind]["name"], call[kind].get(_ARGUMENT_FIELDS[kind]) or "")
+def _build_call(call: dict[str, Any]) -> ToolCall:
+    if call["type"] == "custom":
+        return ToolCall(call["id"], call["custom"]["name"], to_arguments(call["custom"].get("input") or ""))
+    return ToolCall(call["id"], call["function"]["name"], call["function"].get("arguments") or "")

@@ -16,6 +16,7 @@ from typing import Any
 from ....core.confirmation_call import CONFIRM_TOOL
 from ....core.errors import InvalidRequest, NotFound
 from ....core.message import Block, Message, Text, ToolCall
+from ..custom_tools import to_arguments
 from ..media import MediaReader
 from ..schema.response_items import type_of
 from ..validation import clip, invalid_value
@@ -115,7 +116,7 @@ class Conversation:
         self._add_call(ToolCall(item["call_id"], item["name"], item.get("arguments") or ""), path)
 
     def _add_custom_call(self, item: Item, path: str) -> None:
-        self._add_call(ToolCall(item["call_id"], item["name"], item.get("input") or ""), path)
+        self._add_call(ToolCall(item["call_id"], item["name"], to_arguments(item.get("input") or "")), path)
 
     def _add_call(self, call: ToolCall, path: str) -> None:
         """Equal calls count as one: some clients repeat the items of `previous_response_id`."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from oaicompat_proxy.api.openai.custom_tools import free_text
+from oaicompat_proxy.api.openai.custom_tools import free_text, to_arguments
 
 
 @pytest.mark.parametrize(
@@ -20,3 +22,9 @@ from oaicompat_proxy.api.openai.custom_tools import free_text
 )
 def test_the_text_stands_alone(arguments: str, text: str) -> None:
     assert free_text(arguments) == text
+
+
+@pytest.mark.parametrize("text", ["", "an owl", 'an "owl"\n', "🦉", '{"input":"x"}'])
+def test_the_arguments_have_the_text(text: str) -> None:
+    assert json.loads(to_arguments(text)) == {"input": text}
+    assert free_text(to_arguments(text)) == text

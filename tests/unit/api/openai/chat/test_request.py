@@ -177,7 +177,7 @@ def test_calls_and_results():
         {"role": "tool", "content": "high", "tool_call_id": "a", "name": "ignored"},
         {"role": "tool", "content": [{"type": "text", "text": "ode"}], "tool_call_id": "b"},
     ]
-    calls = (ToolCall("a", "tide", '{"port":'), ToolCall("b", "poem", "owls"))
+    calls = (ToolCall("a", "tide", '{"port":'), ToolCall("b", "poem", '{"input":"owls"}'))
     assert parse({"messages": [USER, calling, *results]}).messages[1:] == (
         Message("assistant", (), tool_calls=calls),
         Message("tool", (Text("high"),), tool_call_id="a"),

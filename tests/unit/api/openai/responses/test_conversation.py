@@ -80,11 +80,12 @@ def test_a_result_stands_behind_its_call() -> None:
     assert roles == ["user", "assistant", "tool", "user", "assistant"]
 
 
-def test_custom_calls_have_free_text() -> None:
+def test_custom_calls_are_made_with_one_argument() -> None:
+    """As the agent made them: to the agent a custom tool is a function."""
     call = {"type": "custom_tool_call", "call_id": "a", "name": "poem", "input": "owls"}
     result = {"type": "custom_tool_call_output", "call_id": "a", "output": "An owl"}
     _, answer, told = messages_of(USER, call, result)
-    assert answer.tool_calls == (ToolCall("a", "poem", "owls"),)
+    assert answer.tool_calls == (ToolCall("a", "poem", '{"input":"owls"}'),)
     assert told == Message("tool", (Text("An owl"),), None, (), "a")
 
 
