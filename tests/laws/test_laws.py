@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import runpy
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from types import NoneType, UnionType
@@ -37,6 +38,7 @@ from oaicompat_proxy.core.events import (
 from tests.support.conformance import Answer, check_body, check_error_body, check_stream
 from tests.support.examples import examples
 from tests.support.messages_conformance import check_message_body, check_message_error, check_message_stream
+from tests.support.paths import ROOT
 from tests.support.pipeline import ENVELOPE, Manner, Outcome, collected, read_events, streamed, translate
 from tests.support.responses_conformance import check_response_body, check_response_stream
 
@@ -76,6 +78,10 @@ def texts_of(deltas: TextDeltas) -> list[str]:
     return [orjson.loads(b'"' + each + b'"') for each in deltas.encoded]
 
 
+SOURCE = runpy.run_path(str(ROOT / "oaicompat_proxy" / "core" / "events.py"))
+"""The events as their source defines them: of `Usage | None` the compiled form keeps only `type`."""
+
+
 def strategy_of(kind: Any) -> st.SearchStrategy[Any]:
     """Any value of a field's type."""
     if kind is TextDeltas:
@@ -85,7 +91,7 @@ def strategy_of(kind: Any) -> st.SearchStrategy[Any]:
     if get_origin(kind) is tuple:
         return st.lists(strategy_of(get_args(kind)[0]), max_size=2).map(tuple)
     if hasattr(kind, "_fields"):
-        hints = get_type_hints(kind)
+        hints = get_type_hints(SOURCE[kind.__name__], vars(events))
         fields = {name: FIELDS[name] if name in FIELDS else strategy_of(hints[name]) for name in kind._fields}
         return st.builds(kind, **fields)
     simple = {NoneType: st.none(), str: TEXTS, int: COUNTS, bool: st.booleans(), float: st.floats(0, 1000)}
