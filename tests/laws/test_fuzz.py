@@ -55,7 +55,11 @@ TRIES = {
 
 FOUND: dict[str, list[bytes]] = {
     "frames": [],
-    "run": [],
+    "run": [
+        # a tick without `data`, whole and cut
+        b'\x01\0\0\x01data:{"event":"content_delta","data":{"executionId":"0"}}\n\n'
+        b'data: {"type":"event","event":"tick_start","":{"":""}}\n\ndata:{"event":"model_response"\n\n',
+    ],
     "ag-ui": [],
     "answers": [],
     "masked": [],

@@ -21,6 +21,8 @@ _BACKSLASH = ord("\\")
 _PATH = ord("P")
 """A letter of `spawnPath`. A search for one byte takes a tenth of the instructions of a search for the word."""
 
+_DATA_FIELD = b'"data":{'
+
 BARE_EVENTS = frozenset((b"tick_start", b"message_start", b"content_end"))
 """Events of which only the name counts, unless a field is an object or the event belongs to a child execution."""
 
@@ -46,12 +48,13 @@ def name_of(head: bytes) -> bytes | None:
 
 
 def is_bare(line: bytes) -> bool:
-    """Whether a frame in one line has only fields of strings and numbers, and belongs to no child execution.
+    """Whether a frame in one line has `data` with only strings and numbers, and belongs to no child execution.
 
     Such a frame is not decoded, even if it is malformed. Saves 15 k instructions for each of three frames in a tick.
     """
     opened, _, end = line.partition(b"}")
-    return end == b"}\n" and opened.count(b"{") == 2 and _BACKSLASH not in opened and _PATH not in opened
+    has_data = _DATA_FIELD in opened and opened.count(b"{") == 2
+    return has_data and end == b"}\n" and _BACKSLASH not in opened and _PATH not in opened
 
 
 def call_id_of(head: bytes) -> str | None:

@@ -519,6 +519,12 @@ def test_any_other_form_of_such_a_frame_is_decoded(fields: dict[str, Any]) -> No
         read(START + malformed("tick_start", **fields))
 
 
+def test_such_a_frame_without_data_is_ignored_however_it_is_cut() -> None:
+    nameless = frame("tick_start").replace(b'"data":', b'"":')
+    for size in (1, len(START + nameless)):
+        assert [type(event) for event in read_in_pieces(START + nameless, size)] == [RunStarted]
+
+
 def test_a_citation_of_a_blocks_end_is_read() -> None:
     end = frame("content_end", blockType="text", metadata={"citations": [{"url": "https://a.example"}]})
     assert [type(event) for event in read(START + end)] == [RunStarted, TextCited]
