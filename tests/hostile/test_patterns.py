@@ -57,11 +57,16 @@ def patterns() -> list[Pattern]:
 def held_patterns(module: str) -> Iterator[Pattern]:
     """Those in the module's own variables, in tables too."""
     loaded = importlib.import_module(module)
-    source = Path(str(loaded.__file__)).read_text()
+    source = source_of(module)
     for name, value in vars(loaded).items():
         if f"{name} = " in source:
             for compiled in patterns_in(value):
                 yield Pattern(module, name, compiled, only_anchored(name, source))
+
+
+def source_of(module: str) -> str:
+    """Read beside the package: the `__file__` of a compiled module is no text."""
+    return PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".py").read_text()
 
 
 def patterns_in(value: Any) -> Iterator[re.Pattern[Any]]:
@@ -81,8 +86,7 @@ def only_anchored(name: str, source: str) -> bool:
 
 def inline_patterns(module: str) -> Iterator[Pattern]:
     """Those that a call such as `re.sub("…", …)` has in it."""
-    loaded = importlib.import_module(module)
-    for call in ast.walk(ast.parse(Path(str(loaded.__file__)).read_text())):
+    for call in ast.walk(ast.parse(source_of(module))):
         if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("re.") and call.args:
             method, text = ast.unparse(call.func)[3:], call.args[0]
             if isinstance(text, ast.Constant) and isinstance(text.value, str | bytes) and method != "compile":
