@@ -38,7 +38,7 @@ class Proxy:
 
     def lines(self, *parts: str) -> list[str]:
         """Those of its log about requests for answers, that have all these parts."""
-        lines = re.findall(r"^.* run request_id=.*$", self.child.said, re.MULTILINE)
+        lines = re.findall(r"^.* run request_id=.*$", self.child.output, re.MULTILINE)
         return [line for line in lines if all(part in line for part in parts)]
 
     def sessions(self) -> list[str]:

@@ -20,7 +20,7 @@ SWITCHES = ("ENABLE_TITLE_GENERATION", "ENABLE_TAGS_GENERATION", "ENABLE_FOLLOW_
 @dataclass
 class Chat:
     model: str
-    # moving
+    # state
     id: str = ""
     title: str = ""
     parent: str | None = None

@@ -35,7 +35,7 @@ class Relay(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.base = f"http://127.0.0.1:{self.server_address[1]}"
-        # moving
+        # state
         self.upstream = ""
         self.sent: list[Sent] = []
 

@@ -113,12 +113,12 @@ class ClaudeCode:
 
     def answers(self, status: int) -> int:
         """How many requests were answered with this status so far."""
-        return len(re.findall(rf"\bstatus={status}\b", self.proxy.said))
+        return len(re.findall(rf"\bstatus={status}\b", self.proxy.output))
 
     @property
     def sessions(self) -> list[str]:
         """The agent's session of each run, from the proxy's log."""
-        return SESSION.findall(self.proxy.said)
+        return SESSION.findall(self.proxy.output)
 
     def _start(self, question: str, *command: str, **environment: str) -> subprocess.Popen[str]:
         home = {"HOME": str(self.work), "PATH": os.environ["PATH"]}
@@ -212,7 +212,7 @@ def test_a_broken_connection(start: StartClaudeCode, mark: bytes) -> None:
         turn = claude_code.ask("Hello")
         assert turn.error is None
         assert greets(turn.text)
-        assert turn.runs == 1, claude_code.proxy.said
+        assert turn.runs == 1, claude_code.proxy.output
 
 
 def test_white_space_in_front_of_a_whole_answer(start: StartClaudeCode) -> None:

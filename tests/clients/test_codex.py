@@ -127,7 +127,7 @@ class Codex:
     @property
     def sessions(self) -> list[str]:
         """The agent's session of each run, from the proxy's log."""
-        return SESSION.findall(self.proxy.said)
+        return SESSION.findall(self.proxy.output)
 
 
 class BreakingRelay(socketserver.ThreadingTCPServer):
@@ -139,7 +139,7 @@ class BreakingRelay(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Connection)
         self.port = port
         self.mark = mark
-        # moving
+        # state
         self.times = times
 
 

@@ -78,7 +78,7 @@ class OpenCode:
 
     @property
     def runs(self) -> list[Run]:
-        return [Run(*found) for found in LINE.findall(self.proxy.said)]
+        return [Run(*found) for found in LINE.findall(self.proxy.output)]
 
     def until_it_runs(self) -> None:
         """Returns when a run goes on that says nothing, so that it is not the title's."""

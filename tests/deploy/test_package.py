@@ -173,7 +173,7 @@ def answers(*command: str | Path, directory: Path) -> None:
     child = Child(*map(str, command), "--demo", "--port", "0", cwd=directory, env=kept)
     try:
         base = child.wait_for(r"listens on +(http://127\.0\.0\.1:\d+)")[1]
-        assert f"oaicompat-proxy {__version__}" in child.said
+        assert f"oaicompat-proxy {__version__}" in child.output
         request = urllib.request.Request(
             f"{base}/v1/chat/completions", chat_body(model="demo"), {"Content-Type": "application/json"}
         )

@@ -284,7 +284,7 @@ async def test_nothing_leaves_but_the_answer(gateway: Agent, server_tools: str) 
         await refuse_everything(proxy)
         await look_after(proxy, gateway)
         await leave_in_the_middle(proxy, gateway)
-    said = proxy.child.said
+    said = proxy.child.output
     for line in ("outcome=success", "outcome=agent_error", " POST /v1/chat/completions 400 "):
         assert line in said, "it should have said more than this"
     assert marks(said) == []
@@ -359,7 +359,7 @@ async def test_nothing_leaves_when_there_is_no_gateway(agent: Agent, unused_tcp_
             await proxy.post("nobody", json.dumps({**ASKED, "stream": stream}).encode(), name=SESSION)
         for path in ("/healthz", "/readyz", "/v1/models"):
             await proxy.get(path)
-    assert marks(proxy.child.said) == []
+    assert marks(proxy.child.output) == []
     for what, body in proxy.bodies:
         assert marks(body.decode()) == [], what
 
@@ -370,5 +370,5 @@ async def test_an_address_that_cannot_be_is_not_told_with_its_password(flag: str
     child = Child(sys.executable, "-m", "oaicompat_proxy", *upstream, flag, f"http//ann:{TOKEN}@nowhere:port")
     await asyncio.to_thread(child.wait_for, "Error: .*")
     await asyncio.to_thread(child.stop)
-    assert flag in child.said
-    assert TOKEN not in child.said
+    assert flag in child.output
+    assert TOKEN not in child.output

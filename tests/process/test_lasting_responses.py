@@ -329,4 +329,4 @@ async def test_workers_that_share_no_state_say_so_at_the_start(
 ) -> None:
     flags = [str(tmp_path / each) if each == "x.db" else each for each in flags]
     server = await start("--workers", "2", *flags)
-    assert bool(re.search(r"--redis or --response-db", server.child.said)) == said
+    assert bool(re.search(r"--redis or --response-db", server.child.output)) == said

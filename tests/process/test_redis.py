@@ -96,7 +96,7 @@ async def test_worker_b_recognises_a_conversation_that_worker_a_began(workers: S
     await chat.say("When is high tide?")
     for worker in (b, a, b):
         await continue_at(worker, chat, "And then?")
-        assert a.told() == "And then?", "only the new turn"
+        assert a.prompt() == "And then?", "only the new turn"
     assert len({each.session_key for each in a.runs}) == 1
     (session,) = a.gateway_state.sessions
     assert len(session.timeline) == 8
@@ -111,7 +111,7 @@ async def test_equal_openings_at_two_workers_are_nobodys(workers: StartWorkers) 
     await continue_at(b, ada, "I am Ada.")
     await continue_at(a, bob, "I am Bob.")
     assert len({each.session_key for each in a.runs}) == 4
-    assert "=== Conversation so far" in a.told()
+    assert "=== Conversation so far" in a.prompt()
 
 
 async def test_a_name_is_the_same_session_at_every_worker_and_only_the_callers(workers: StartWorkers) -> None:
@@ -247,7 +247,7 @@ async def test_conversations_under_a_name_go_on_in_any_process(workers: StartWor
     await asyncio.gather(*(chat.say("When is high tide?") for chat in chats))
     for chat, system, there in zip(chats, (brief, long), (other, one), strict=True):
         await there.ask([*chat.messages, user(f"{system['content']} And low tide?")], name="harbour")
-        assert there.told() == f"{system['content']} And low tide?", "only what is new"
+        assert there.prompt() == f"{system['content']} And low tide?", "only what is new"
     await other.ask("Another chat", name="harbour")
     keys = [run.session_key for run in one.runs]
     assert keys[0] == keys[1]
@@ -268,7 +268,7 @@ async def test_what_nobody_came_back_to_is_closed_once_by_any_worker(
     closed = [body for path, body in a.gateway_state.requests if path == "/invoke" and b'"close"' in body]
     assert len(closed) == 1
     await chat.say("And low tide?")
-    assert "=== Conversation so far" in a.told()
+    assert "=== Conversation so far" in a.prompt()
     await a.at_rest()
 
 
@@ -325,8 +325,8 @@ async def test_without_redis_a_conversation_goes_on_in_a_fresh_session(
         for question in ("And low tide?", "Thanks."):
             answer = await chat.say(question)
             assert answer.error is None
-            assert there.told().endswith(question)
-            assert "=== Conversation so far" in there.told()
+            assert there.prompt().endswith(question)
+            assert "=== Conversation so far" in there.prompt()
     assert len({each.session_key for each in there.runs}) == 3
     await there.at_rest()
     assert no_stack_traces()
@@ -367,7 +367,7 @@ async def test_when_redis_is_back_all_is_as_before(front: StartFront, own_redis:
     chat = Chat(there)
     await chat.say("When is high tide?")
     await chat.say("And low tide?")
-    assert there.told() == "And low tide?"
+    assert there.prompt() == "And low tide?"
     there.keep_sessions()
 
 

@@ -58,4 +58,4 @@ async def outcome(client: aiohttp.ClientSession, base: str, *, stream: bool) -> 
 
 
 def booted(child: Child) -> int:
-    return child.said.count("Booting worker")
+    return child.output.count("Booting worker")

@@ -36,7 +36,7 @@ WEATHER: Any = {
 }
 
 
-def said(text: str) -> list[ChatCompletionMessageParam]:
+def prompt(text: str) -> list[ChatCompletionMessageParam]:
     return [{"role": "user", "content": text}]
 
 
@@ -63,7 +63,7 @@ async def later(server: str) -> AsyncIterator[AsyncOpenAI]:
 
 
 def test_create(client: OpenAI) -> None:
-    completion = client.chat.completions.create(model="echo", messages=said("Hello there"))
+    completion = client.chat.completions.create(model="echo", messages=prompt("Hello there"))
     choice = completion.choices[0]
     assert (choice.message.role, choice.message.content) == ("assistant", "Hello there")
     assert (choice.finish_reason, completion.model) == ("stop", "echo")
@@ -72,13 +72,13 @@ def test_create(client: OpenAI) -> None:
 
 
 async def test_create_later(later: AsyncOpenAI) -> None:
-    completion = await later.chat.completions.create(model="echo", messages=said("Hello there"))
+    completion = await later.chat.completions.create(model="echo", messages=prompt("Hello there"))
     assert completion.choices[0].message.content == "Hello there"
 
 
 def test_create_streamed(client: OpenAI) -> None:
     with client.chat.completions.create(
-        model="echo", messages=said("Hello there"), stream=True, stream_options={"include_usage": True}
+        model="echo", messages=prompt("Hello there"), stream=True, stream_options={"include_usage": True}
     ) as stream:
         *chunks, last = stream
     deltas = [chunk.choices[0].delta for chunk in chunks]
@@ -91,13 +91,13 @@ def test_create_streamed(client: OpenAI) -> None:
 
 
 async def test_create_streamed_later(later: AsyncOpenAI) -> None:
-    stream = await later.chat.completions.create(model="echo", messages=said("Hello there"), stream=True)
+    stream = await later.chat.completions.create(model="echo", messages=prompt("Hello there"), stream=True)
     pieces = [chunk.choices[0].delta.content or "" async for chunk in stream]
     assert "".join(pieces) == "Hello there"
 
 
 def test_the_helper_that_collects_a_stream(client: OpenAI) -> None:
-    with client.chat.completions.stream(model="echo", messages=said("Hello there")) as stream:
+    with client.chat.completions.stream(model="echo", messages=prompt("Hello there")) as stream:
         types = [event.type for event in stream]
         completion = stream.get_final_completion()
     assert completion.choices[0].message.content == "Hello there"
@@ -105,7 +105,7 @@ def test_the_helper_that_collects_a_stream(client: OpenAI) -> None:
 
 
 async def test_the_helper_that_collects_a_stream_later(later: AsyncOpenAI) -> None:
-    async with later.chat.completions.stream(model="echo", messages=said("Hello there")) as stream:
+    async with later.chat.completions.stream(model="echo", messages=prompt("Hello there")) as stream:
         completion = await stream.get_final_completion()
     assert completion.choices[0].message.role == "assistant"
     assert completion.choices[0].message.content == "Hello there"
@@ -118,35 +118,35 @@ class Report(BaseModel):
 
 def test_an_answer_is_parsed_into_a_model(client: OpenAI) -> None:
     completion = client.chat.completions.parse(
-        model="echo", messages=said('{"city": "Paris", "degrees": 21}'), response_format=Report
+        model="echo", messages=prompt('{"city": "Paris", "degrees": 21}'), response_format=Report
     )
     assert completion.choices[0].message.parsed == Report(city="Paris", degrees=21)
 
 
 def test_a_stream_is_parsed_into_a_model(client: OpenAI) -> None:
     with client.chat.completions.stream(
-        model="echo", messages=said('{"city": "Paris", "degrees": 21}'), response_format=Report
+        model="echo", messages=prompt('{"city": "Paris", "degrees": 21}'), response_format=Report
     ) as stream:
         completion = stream.get_final_completion()
     assert completion.choices[0].message.parsed == Report(city="Paris", degrees=21)
 
 
 def test_the_raw_response_is_at_hand(client: OpenAI) -> None:
-    raw = client.chat.completions.with_raw_response.create(model="echo", messages=said("Hello"))
+    raw = client.chat.completions.with_raw_response.create(model="echo", messages=prompt("Hello"))
     assert (raw.status_code, raw.headers["content-type"].split(";")[0]) == (200, "application/json")
     assert raw.parse().choices[0].message.content == "Hello"
 
 
 def test_the_response_is_read_as_it_streams(client: OpenAI) -> None:
     with client.chat.completions.with_streaming_response.create(
-        model="echo", messages=said("Hello"), stream=True
+        model="echo", messages=prompt("Hello"), stream=True
     ) as response:
         assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert list(response.iter_lines())[-2:] == ["data: [DONE]", ""]
 
 
 def test_reasoning_comes_in_a_field_of_its_own(client: OpenAI) -> None:
-    completion = client.chat.completions.create(model="demo", messages=said("[[scenario:reasoning]]"))
+    completion = client.chat.completions.create(model="demo", messages=prompt("[[scenario:reasoning]]"))
     message = completion.choices[0].message
     assert message.content == "I have thought about it: the answer is 42."
     assert message.model_extra is not None
@@ -167,7 +167,7 @@ def call_of(completion: ChatCompletion) -> ChatCompletionMessageFunctionToolCall
 
 def test_a_tool_is_called_and_its_result_is_used_in_two_rounds(client: OpenAI) -> None:
     """Each round sends the whole conversation again, as agents do."""
-    messages = said("What is the weather in Paris?")
+    messages = prompt("What is the weather in Paris?")
     for sky in ("sunny", "rainy"):
         asked = client.chat.completions.create(model="demo", messages=messages, tools=[WEATHER])
         call = call_of(asked)
@@ -179,12 +179,12 @@ def test_a_tool_is_called_and_its_result_is_used_in_two_rounds(client: OpenAI) -
         assert answered.choices[0].finish_reason == "stop"
         assert answered.choices[0].message.content == f"Your tool answered: {sky}"
         messages.append({"role": "assistant", "content": answered.choices[0].message.content})
-        messages.extend(said("And the weather in Rome?"))
+        messages.extend(prompt("And the weather in Rome?"))
 
 
 def test_the_helper_collects_the_call_of_a_tool(client: OpenAI) -> None:
     with client.chat.completions.stream(
-        model="demo", messages=said("What is the weather in Paris?"), tools=[WEATHER]
+        model="demo", messages=prompt("What is the weather in Paris?"), tools=[WEATHER]
     ) as stream:
         done = [event for event in stream if event.type == "tool_calls.function.arguments.done"]
         completion = stream.get_final_completion()
@@ -194,7 +194,7 @@ def test_the_helper_collects_the_call_of_a_tool(client: OpenAI) -> None:
 
 
 def test_what_the_agent_did_with_its_own_tools_is_no_call(client: OpenAI) -> None:
-    completion = client.chat.completions.create(model="demo", messages=said("[[scenario:tool]]"), tools=[WEATHER])
+    completion = client.chat.completions.create(model="demo", messages=prompt("[[scenario:tool]]"), tools=[WEATHER])
     assert completion.choices[0].message.tool_calls is None
     assert completion.choices[0].finish_reason == "stop"
 
@@ -229,7 +229,7 @@ def test_a_request_that_is_no_request(client: OpenAI, stream: bool) -> None:
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_model_that_no_agent_answers_for(client: OpenAI, stream: bool) -> None:
     with pytest.raises(openai.NotFoundError) as raised:
-        client.chat.completions.create(model="nope", messages=said("Hello"), stream=stream)
+        client.chat.completions.create(model="nope", messages=prompt("Hello"), stream=stream)
     assert raised.value.code == "model_not_found"
     assert "`nope`" in str(raised.value)
 
@@ -237,7 +237,7 @@ def test_a_model_that_no_agent_answers_for(client: OpenAI, stream: bool) -> None
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_run_that_fails_at_once(client: OpenAI, stream: bool) -> None:
     with pytest.raises(openai.InternalServerError) as raised:
-        client.chat.completions.create(model="demo", messages=said("[[scenario:fail_start]]"), stream=stream)
+        client.chat.completions.create(model="demo", messages=prompt("[[scenario:fail_start]]"), stream=stream)
     assert raised.value.status_code == 502
     assert "exploded at start" in raised.value.message
 
@@ -245,7 +245,7 @@ def test_a_run_that_fails_at_once(client: OpenAI, stream: bool) -> None:
 def test_a_run_that_fails_in_mid_stream(client: OpenAI) -> None:
     pieces: list[str] = []
     with (
-        client.chat.completions.create(model="demo", messages=said("[[scenario:fail]]"), stream=True) as stream,
+        client.chat.completions.create(model="demo", messages=prompt("[[scenario:fail]]"), stream=True) as stream,
         pytest.raises(openai.APIError) as raised,
     ):
         pieces.extend(chunk.choices[0].delta.content or "" for chunk in stream)
@@ -256,12 +256,12 @@ def test_a_run_that_fails_in_mid_stream(client: OpenAI) -> None:
 
 def test_a_run_that_fails_in_the_middle_of_a_whole_answer(client: OpenAI) -> None:
     with pytest.raises(openai.InternalServerError):
-        client.chat.completions.create(model="demo", messages=said("[[scenario:fail]]"))
+        client.chat.completions.create(model="demo", messages=prompt("[[scenario:fail]]"))
 
 
 def test_a_line_to_the_agent_that_is_cut(client: OpenAI) -> None:
     with (
-        client.chat.completions.create(model="demo", messages=said("[[scenario:cut]]"), stream=True) as stream,
+        client.chat.completions.create(model="demo", messages=prompt("[[scenario:cut]]"), stream=True) as stream,
         pytest.raises(openai.APIError) as raised,
     ):
         list(stream)
@@ -284,7 +284,7 @@ async def test_a_run_that_failed_is_not_run_again(proxy: StartProxy, agent: Agen
     agent.plays(failure("Model exploded"))
     async with AsyncOpenAI(base_url=f"{(await proxy()).base}/v1", api_key="any") as client:
         with pytest.raises(openai.InternalServerError):
-            await client.chat.completions.create(model="m", messages=said("Hello"), stream=stream)
+            await client.chat.completions.create(model="m", messages=prompt("Hello"), stream=stream)
     assert len(agent.runs) == 1
 
 
@@ -293,7 +293,7 @@ async def test_a_gateway_that_is_away_is_tried_again(proxy: StartProxy) -> None:
     base = (await proxy(upstream=f"http://127.0.0.1:{processes.free_port()}")).base
     async with AsyncOpenAI(base_url=f"{base}/v1", api_key="any", max_retries=1) as client:
         with pytest.raises(openai.InternalServerError) as raised:
-            await client.chat.completions.create(model="m", messages=said("Hello"))
+            await client.chat.completions.create(model="m", messages=prompt("Hello"))
     assert raised.value.request.headers["x-stainless-retry-count"] == "1"
 
 
@@ -312,7 +312,7 @@ async def test_each_failure_of_the_agents_model_has_its_class(
     base = (await proxy()).base
     async with AsyncOpenAI(base_url=f"{base}/v1", api_key="any", max_retries=0) as client:
         with pytest.raises(kind):
-            await client.chat.completions.create(model="m", messages=said("Hello"))
+            await client.chat.completions.create(model="m", messages=prompt("Hello"))
 
 
 # Recorded runs
@@ -389,7 +389,7 @@ async def test_a_recorded_run_streamed(replay: Replay) -> None:
     error = None
     try:
         stream = await replay.client.chat.completions.create(
-            model="m", messages=said("Hello"), stream=True, stream_options={"include_usage": True}
+            model="m", messages=prompt("Hello"), stream=True, stream_options={"include_usage": True}
         )
         async for chunk in stream:
             usages += [chunk.usage] if chunk.usage else []
@@ -413,7 +413,7 @@ async def test_a_recorded_run_streamed(replay: Replay) -> None:
 
 
 async def test_a_recorded_run_streamed_and_not_is_the_same_message(replay: Replay) -> None:
-    asked: dict[str, Any] = {"model": "m", "messages": said("Hello")}
+    asked: dict[str, Any] = {"model": "m", "messages": prompt("Hello")}
     if replay.recorded.error is not None:
         with pytest.raises(openai.APIStatusError) as raised:
             await replay.client.chat.completions.create(**asked)

@@ -24,8 +24,8 @@ both_ways = pytest.mark.parametrize("stream", [True, False])
 
 async def ask(client: AsyncOpenAI, *messages: Any, stream: bool = False, **fields: Any) -> Any:
     """The whole completion; from a stream, the one that the official client builds of it."""
-    said = [{"role": "user", "content": each} if isinstance(each, str) else each for each in messages]
-    asked: Any = {"model": "default", "messages": said, **fields}
+    conversation = [{"role": "user", "content": each} if isinstance(each, str) else each for each in messages]
+    asked: Any = {"model": "default", "messages": conversation, **fields}
     if not stream:
         return await client.chat.completions.create(**asked)
     async with client.chat.completions.stream(**asked, stream_options={"include_usage": True}) as events:

@@ -16,7 +16,7 @@ from tests.support.pipeline import Manner
 from tests.support.proxy import CHAT
 from tests.support.responses_conformance import ResponseAnswer, check_response_body, check_response_stream
 
-Said = tuple[str | None, dict[str, Any] | None]
+TextOrError = tuple[str | None, dict[str, Any] | None]
 """The text of a success and None, or None and the error."""
 
 
@@ -28,8 +28,8 @@ class ApiClient:
     path: str
     build: Callable[[str, Mapping[str, Any]], dict[str, Any]]
     """The prompt, and the other fields of a chat request → the body of this API's request."""
-    read_stream: Callable[[bytes, Manner], Said]
-    read_body: Callable[[bytes, Manner], Said]
+    read_stream: Callable[[bytes, Manner], TextOrError]
+    read_body: Callable[[bytes, Manner], TextOrError]
     read_error: Callable[[bytes], dict[str, Any]] = check_error_body
     """Reads the body of an answer with an error status."""
     tools_shown_by_default: str = "hide"
@@ -39,7 +39,7 @@ class ApiClient:
         more = {name: value for name, value in fields.items() if stream or name != "stream_options"}
         return json.dumps({"model": "default", "stream": stream, **self.build(prompt, more)}).encode()
 
-    def read(self, status: int, body: bytes, manner: Manner, *, stream: bool) -> Said:
+    def read(self, status: int, body: bytes, manner: Manner, *, stream: bool) -> TextOrError:
         if status != 200:
             return None, self.read_error(body)
         return self.read_stream(body, manner) if stream else self.read_body(body, manner)
@@ -53,7 +53,7 @@ class ApiClient:
         return self.name
 
 
-def _read_chat_stream(body: bytes, manner: Manner) -> Said:
+def _read_chat_stream(body: bytes, manner: Manner) -> TextOrError:
     answer = check_stream(body, include_usage=manner.include_usage, reasoning_field=manner.reasoning_field)
     return (answer.text, None) if answer.error is None else (None, answer.error)
 
@@ -73,7 +73,7 @@ def _build_response(prompt: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     return {"input": prompt, "tools": tools, "store": False}  # a stored response would keep its session
 
 
-def _read_response(answer: ResponseAnswer) -> Said:
+def _read_response(answer: ResponseAnswer) -> TextOrError:
     return (None, answer.error) if answer.status == "failed" else (answer.text, None)
 
 
@@ -93,7 +93,7 @@ def _build_message(prompt: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     return {"max_tokens": 100, "messages": [{"role": "user", "content": prompt}], "tools": tools}
 
 
-def _read_message_stream(body: bytes, manner: Manner) -> Said:
+def _read_message_stream(body: bytes, manner: Manner) -> TextOrError:
     answer = check_message_stream(body)
     return (answer.text, None) if answer.error is None else (None, answer.error)
 

@@ -111,7 +111,7 @@ class _StreamChecker:
     def __init__(self, include_usage: bool, reasoning_fields: tuple[str, ...]) -> None:
         self._include_usage = include_usage
         self._reasoning_fields = reasoning_fields
-        # moving
+        # state
         self._answer = Answer()
         self._next_must_be_call = False
         self._reasons = False
@@ -185,7 +185,7 @@ class _StreamChecker:
         is_call = bool({"tool_calls", "function_call"} & delta.keys())
         _require(is_call or not self._next_must_be_call, "the role chunk announced a tool call")
         self._next_must_be_call = False
-        _require(not answer.annotations, "something is said behind the annotations")
+        _require(not answer.annotations, "a delta follows the annotations")
         if delta.keys() == {"content"}:
             answer.text += _said(delta["content"])
         elif delta.keys() == {"tool_calls"}:

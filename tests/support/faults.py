@@ -23,7 +23,7 @@ from oaicompat_proxy.core.errors import ProxyError
 from oaicompat_proxy.core.events import Event
 from oaicompat_proxy.dialects.protocol import Reader
 from oaicompat_proxy.translation.translator import Translator
-from tests.support.api_clients import CHAT_CLIENT, ApiClient, Said
+from tests.support.api_clients import CHAT_CLIENT, ApiClient, TextOrError
 from tests.support.paths import GOLDEN, RECORDINGS
 from tests.support.pipeline import Manner, new_reader, translate
 from tests.support.proxy import Proxy
@@ -91,9 +91,9 @@ class Run:
     @cached_property
     def text(self) -> str | None:
         """The text of the answer to the unbroken run; None if the run fails."""
-        return self.told(self.body)
+        return self.answer_text(self.body)
 
-    def told(self, body: bytes) -> str | None:
+    def answer_text(self, body: bytes) -> str | None:
         """The text of the answer to another body of the agent; None if the run fails."""
         reader = self._new_reader()
         outcome = translate(chain(reader.feed(body), _at_end(reader)), self.manner)
@@ -168,7 +168,7 @@ class Fault:
     """The category in counts: cut, reset, stalled, garbled."""
     name: str
     play: Callable[[Run, int], Reply]
-    may_say: Callable[[Run, int, str | None], bool]
+    allows: Callable[[Run, int, str | None], bool]
     """Whether a client may get this text (None: an error) of a run that broke at this place."""
     places: Callable[[Run], int]
     """The number of places at which this fault can break the run."""
@@ -178,13 +178,13 @@ def raw(*steps: Any) -> Reply:
     return Reply(steps, framing="raw")
 
 
-def stops_on_wire(run: Run, place: int, said: str | None) -> bool:
+def stops_on_wire(run: Run, place: int, text: str | None) -> bool:
     """The whole answer if its bytes arrived, else an error."""
-    return said == (run.text if place >= run.enough_wire else None)
+    return text == (run.text if place >= run.enough_wire else None)
 
 
-def stops_in_body(run: Run, place: int, said: str | None) -> bool:
-    return said == (run.text if place >= run.enough else None)
+def stops_in_body(run: Run, place: int, text: str | None) -> bool:
+    return text == (run.text if place >= run.enough else None)
 
 
 def to_the_end_of_the_wire(run: Run) -> int:
@@ -223,9 +223,9 @@ STALL = Fault(
 # Changed bytes on a connection that stays open
 
 
-def harmed(run: Run, place: int, said: str | None) -> bool:
+def harmed(run: Run, place: int, text: str | None) -> bool:
     """Bytes are missing or added: an error, or the same answer if they did not matter."""
-    return said in (None, run.text)
+    return text in (None, run.text)
 
 
 def flipped(run: Run, place: int) -> bytes:
@@ -233,25 +233,25 @@ def flipped(run: Run, place: int) -> bytes:
     return run.wire[:place] + bytes([run.wire[place] ^ 1 << place % 8]) + run.wire[place + 1 :]
 
 
-def flip_is_noticed(run: Run, place: int, said: str | None) -> bool:
-    """In what frames the body a flip is an error or nothing. In the body it is what the flipped body says; or nothing
-    around the text of a delta, which may be passed on without a look at the rest of its frame.
+def flip_is_noticed(run: Run, place: int, text: str | None) -> bool:
+    """A flip in the HTTP framing is an error, or has no effect. A flip in the body gives the answer to the
+    flipped body; around the text of a delta it may have no effect, since the rest of its frame need not be read.
     """
     at = place_in_body(run, place)
     if at is None:
-        return harmed(run, place, said)
+        return harmed(run, place, text)
     body = bytearray(run.body)
     body[at] ^= 1 << place % 8
-    around_text = b'"event":"content_delta"' in run.body[max(at - 400, 0) : at] and said == run.text
-    return around_text or says_what_the_body_says(run, bytes(body), said)
+    around_text = b'"event":"content_delta"' in run.body[max(at - 400, 0) : at] and text == run.text
+    return around_text or is_answer_to(run, bytes(body), text)
 
 
-def drop_is_noticed(run: Run, place: int, said: str | None) -> bool:
+def drop_is_noticed(run: Run, place: int, text: str | None) -> bool:
     """The HTTP chunk is too short, but its content may have been read before the proxy notices."""
     at = place_in_body(run, place)
-    if at is None or harmed(run, place, said):
-        return harmed(run, place, said)
-    return says_what_the_body_says(run, run.body[:at] + run.body[at + 1 :], said)
+    if at is None or harmed(run, place, text):
+        return harmed(run, place, text)
+    return is_answer_to(run, run.body[:at] + run.body[at + 1 :], text)
 
 
 def place_in_body(run: Run, place: int) -> int | None:
@@ -262,16 +262,16 @@ def place_in_body(run: Run, place: int) -> int | None:
     return run.edges[number] - len(run.frames[number]) + place - start
 
 
-def says_what_the_body_says(run: Run, body: bytes, said: str | None) -> bool:
-    return said == run.told(body) and (said is None or has_last_word(run, body))
+def is_answer_to(run: Run, body: bytes, text: str | None) -> bool:
+    return text == run.answer_text(body) and (text is None or has_end(run, body))
 
 
-def has_last_word(run: Run, body: bytes) -> bool:
+def has_end(run: Run, body: bytes) -> bool:
     """Whether the body has an intact frame that ends an answer; parsed without the reader under test."""
-    return any(is_last_word(envelope) or is_end_for_client(run, envelope) for envelope in envelopes(body))
+    return any(is_end_of_run(envelope) or is_end_for_client(run, envelope) for envelope in envelopes(body))
 
 
-def is_last_word(envelope: tuple[str, Any]) -> bool:
+def is_end_of_run(envelope: tuple[str, Any]) -> bool:
     name, data = envelope
     if name == "execution_end" and isinstance(data, dict):
         return data.get("error") is None and not data.get("aborted") and not data.get("spawnPath")
@@ -349,13 +349,13 @@ def framed(run: Run, number: int, how: bytes) -> bytes:
 
 
 def framing(name: str, how: bytes, lawful: bool) -> Fault:
-    def may_say(run: Run, number: int, said: str | None) -> bool:
+    def allows(run: Run, number: int, text: str | None) -> bool:
         if lawful:
-            return said == run.text
-        return said == run.text if number > run.last_frame else said in (None, run.text)
+            return text == run.text
+        return text == run.text if number > run.last_frame else text in (None, run.text)
 
     return Fault(
-        "garbled", name, lambda run, number: raw(framed(run, number, how)), may_say, lambda run: len(run.frames)
+        "garbled", name, lambda run, number: raw(framed(run, number, how)), allows, lambda run: len(run.frames)
     )
 
 
@@ -395,7 +395,7 @@ def moved(move: Callable[[Sequence[bytes], int], list[bytes]]) -> Fault:
         "garbled",
         f"a frame {move.__name__}",
         lambda run, number: raw(wire_of(move(run.frames, number))),
-        lambda run, number, said: says_what_the_body_says(run, b"".join(move(run.frames, number)), said),
+        lambda run, number, text: is_answer_to(run, b"".join(move(run.frames, number)), text),
         lambda run: len(run.frames),
     )
 
@@ -427,9 +427,9 @@ async def try_all(front: Proxy, agent: Agent, run: Run, cases: Sequence[Case], a
     async def work() -> None:
         async with contextlib.aclosing(Caller(front.port)) as caller:
             for number, case in waiting:
-                said, error = await ask(caller, run, case, number)
+                text, error = await ask(caller, run, case, number)
                 where = f"{case.fault.name} at {case.place}, {'streamed' if case.stream else 'whole'}"
-                assert case.fault.may_say(run, case.place, said), f"{said!r} {error} after: {where}"
+                assert case.fault.allows(run, case.place, text), f"{text!r} {error} after: {where}"
 
     async with asyncio.TaskGroup() as group:
         for _ in range(min(at_once, len(cases))):
@@ -437,7 +437,7 @@ async def try_all(front: Proxy, agent: Agent, run: Run, cases: Sequence[Case], a
     await agent.until(lambda: not agent.left_behind)
 
 
-async def ask(caller: Caller, run: Run, case: Case, number: int) -> Said:
+async def ask(caller: Caller, run: Run, case: Case, number: int) -> TextOrError:
     """The text of a success, or None and the client's error. Anything else fails the test."""
     request = run.client.request(str(number), run.request, stream=case.stream)
     async with asyncio.timeout(PATIENCE):

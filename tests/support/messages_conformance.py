@@ -185,11 +185,11 @@ class _StreamChecker:
     def _close(self, event: dict[str, Any]) -> None:
         _require(self._is_open and event["index"] == len(self._answer.content) - 1, "another block is closed")
         block, self._is_open = self._answer.content[-1], False
-        said = "".join(self._pieces)
+        content = "".join(self._pieces)
         if block["type"] == "tool_use":
-            block["input"] = _input(said)
+            block["input"] = _input(content)
         elif block["type"] in DELTAS:
-            block[block["type"]] = said
+            block[block["type"]] = content
 
     def _finish(self, event: dict[str, Any]) -> None:
         _require(not self._is_open and not self._has_ending, "the end comes twice, or within a block")

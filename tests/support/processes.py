@@ -1,7 +1,7 @@
 """Real processes for tests: the proxy, and nginx in front of it.
 
-Both are contexts that yield a base URL, `http://127.0.0.1:PORT`, and always end their process. What a process
-says is logged, so pytest shows it beside the test during which it was said, if that fails.
+Both are contexts that yield a base URL, `http://127.0.0.1:PORT`, and always end their process. The output of
+a process is logged, so pytest shows it for a test that fails.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Child:
             **more,
         )
         guardian.guard(self._process.pid)
-        self._said = ""
+        self._output = ""
         self._ended = False
         self._news = threading.Condition()
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -71,18 +71,18 @@ class Child:
         """The first match in the output. Fails if the process ends, or the time is over, before there is one."""
         deadline = time.monotonic() + within
         with self._news:
-            while not (found := re.search(pattern, self._said)):
+            while not (found := re.search(pattern, self._output)):
                 left = deadline - time.monotonic()
                 if self._ended or left <= 0:
                     why = "ended" if self._ended else f"ran for {within:g} s"
-                    raise AssertionError(f"{self._name} {why} and never said {pattern!r}:\n{self._said}")
+                    raise AssertionError(f"{self._name} {why} and never printed {pattern!r}:\n{self._output}")
                 self._news.wait(left)
             return found
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """The whole output so far."""
-        return self._said
+        return self._output
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -121,7 +121,7 @@ class Child:
 
     def _add(self, line: str) -> None:
         with self._news:
-            self._said += line
+            self._output += line
             self._news.notify_all()
 
 
@@ -146,8 +146,8 @@ async def proxy_before(upstream: str, *flags: str) -> AsyncIterator[tuple[Child,
     command = [sys.executable, "-m", "oaicompat_proxy", "--upstream", upstream, "--port", "0", *flags]
     child = Child(*command)
     try:
-        said = await asyncio.to_thread(child.wait_for, r"listens on +(http://127\.0\.0\.1:\d+|unix:\S+)")
-        yield child, said[1]
+        found = await asyncio.to_thread(child.wait_for, r"listens on +(http://127\.0\.0\.1:\d+|unix:\S+)")
+        yield child, found[1]
     finally:
         await asyncio.to_thread(child.stop)
 

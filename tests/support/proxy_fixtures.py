@@ -6,6 +6,7 @@ two callers read, no session beside those that the test says are lasting, no tas
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -62,13 +63,19 @@ async def front(request: pytest.FixtureRequest) -> AsyncIterator[StartFront]:
     await no_tasks_left(besides=(), allowed=())
 
 
-@pytest.fixture(scope="session")
-def _redis_server() -> Iterator[RedisServer]:
+@contextlib.contextmanager
+def running_redis() -> Iterator[RedisServer]:
     with tempfile.TemporaryDirectory(prefix="redis-") as directory:
         server = RedisServer(Path(directory))
         server.start()
         yield server
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def _redis_server() -> Iterator[RedisServer]:
+    with running_redis() as server:
+        yield server
 
 
 @pytest.fixture
@@ -81,8 +88,5 @@ def redis_server(_redis_server: RedisServer) -> RedisServer:
 @pytest.fixture
 def own_redis() -> Iterator[RedisServer]:
     """A Redis server of this test alone, which it may stop."""
-    with tempfile.TemporaryDirectory(prefix="redis-") as directory:
-        server = RedisServer(Path(directory))
-        server.start()
+    with running_redis() as server:
         yield server
-        server.stop()

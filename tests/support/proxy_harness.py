@@ -38,7 +38,7 @@ def user(content: Any) -> dict[str, Any]:
     return {"role": "user", "content": content}
 
 
-def said(answer: Answer) -> dict[str, Any]:
+def assistant_message(answer: Answer) -> dict[str, Any]:
     """The answer as a message that the client sends back."""
     calls = [
         {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
@@ -98,7 +98,7 @@ class Front:
         """All runs of the gateway, oldest first."""
         return list(self.gateway_state.runs)
 
-    def told(self, index: int = -1) -> str:
+    def prompt(self, index: int = -1) -> str:
         """The text of the message with which a run began."""
         blocks = self.runs[index].blocks
         return "\n".join(block.get("text") or json.dumps(block) for block in blocks)
@@ -166,7 +166,7 @@ class Chat:
     async def add(self, *messages: dict[str, Any], **more: Any) -> Answer:
         self.messages += messages
         answer = await self._front.ask(self.messages, **{**self._how, **more})
-        self.messages.append(said(answer))
+        self.messages.append(assistant_message(answer))
         return answer
 
 

@@ -16,7 +16,7 @@ import uvloop
 
 from oaicompat_proxy.server.upstream.http_client import HttpClient
 from oaicompat_proxy.server.upstream.http_exchange import Limits
-from tests.support.scripted_gateway import PATIENCE
+from tests.support.scripted_gateway import PATIENCE, wait_until
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
@@ -62,10 +62,7 @@ class Peer(asyncio.Protocol):
         self._changed.set()
 
     async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while not condition():
-                self._changed.clear()
-                await self._changed.wait()
+        await wait_until(self._changed, condition)
 
     async def until_closed(self) -> None:
         await self.until(lambda: self.closed)
@@ -149,10 +146,7 @@ class Gateway:
         return self.peers[number]
 
     async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while not condition():
-                self._changed.clear()
-                await self._changed.wait()
+        await wait_until(self._changed, condition)
 
     async def nothing_left(self) -> None:
         """Closes the clients; fails if a connection stays open."""

@@ -259,7 +259,7 @@ class _ItemChecker:
             self._text += event["delta"]
         elif kind.endswith("part.done"):
             self._part = event["part"]
-            _require(self._part["text"] == self._whole, "the part is not what was said")
+            _require(self._part["text"] == self._whole, "the part differs from its deltas")
             _require(self._part.get("annotations", []) == self._annotations, "the part's annotations are others")
         elif kind.endswith("part.added"):
             _require(event["part"]["text"] == "", "a part that is not empty")
@@ -276,15 +276,15 @@ class _ItemChecker:
         _require(all(item[key] == last.get(key) for key in same), f"another item is done: {item} {last}")
         _require(item.get("status") != "in_progress", "an item that is done is in progress")
         if kind == "message":
-            _require(item["content"] == [self._part], "the message is not what was said")
+            _require(item["content"] == [self._part], "the message differs from its parts")
         elif kind == "reasoning":
             held = item["content"] if "content" in item else item["summary"]
-            _require(held == ([self._part] if self._part else []), "the reasoning is not what was said")
+            _require(held == ([self._part] if self._part else []), "the reasoning differs from its parts")
             _require(item.get("encrypted_content") == last.get("encrypted_content"), "another token")
         elif kind == "mcp_approval_request":
             _require(item == last, "another question")
         else:
-            _require(item.get("arguments", item.get("input")) == self._whole, "the arguments are not what was said")
+            _require(item.get("arguments", item.get("input")) == self._whole, "the arguments differ from their deltas")
         if kind == "mcp_call":
             ending = {"completed": "mcp_call.completed", "failed": "mcp_call.failed"}.get(item["status"])
             _require(ending is None or self._step == ending, f"status {item['status']} after {self._step}")
@@ -300,20 +300,20 @@ def _chain(*steps: tuple[str, str]) -> dict[str, set[str]]:
 
 
 def _part_steps(part: str, text: str, more: str = "") -> dict[str, set[str]]:
-    said = f"{text}.delta {text}.done {more}"
+    following = f"{text}.delta {text}.done {more}"
     return _chain(
         ("", f"{part}.added"),
-        (f"{part}.added", said),
-        (f"{text}.delta", said),
-        *((each, said) for each in more.split()),
+        (f"{part}.added", following),
+        (f"{text}.delta", following),
+        *((each, following) for each in more.split()),
         (f"{text}.done", f"{part}.done"),
         (f"{part}.done", "output_item.done"),
     )
 
 
 def _text_steps(text: str, done: str = "output_item.done") -> dict[str, set[str]]:
-    said = f"{text}.delta {text}.done"
-    return _chain(("", said), (f"{text}.delta", said), (f"{text}.done", done))
+    following = f"{text}.delta {text}.done"
+    return _chain(("", following), (f"{text}.delta", following), (f"{text}.done", done))
 
 
 _MCP_ENDS = "mcp_call.completed mcp_call.failed output_item.done"

@@ -251,10 +251,21 @@ class Agent:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Waits until a request, a response or a connection makes the condition true."""
-        async with asyncio.timeout(PATIENCE):
-            while not condition():
-                self._changed.clear()
-                await self._changed.wait()
+        await wait_until(self._changed, condition)
+
+
+async def wait_until(changed: asyncio.Event, condition: Callable[[], object]) -> None:
+    """Waits for a condition, which is checked after each change."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            changed.clear()
+            await changed.wait()
+
+
+def session_and_prompt(agent: Agent, index: int = -1) -> tuple[str, str]:
+    """The session of a run, and the text of its request."""
+    exchange = agent.runs[index]
+    return exchange.session, "\n".join(block["text"] for block in exchange.json["message"]["content"])
 
 
 def flat(steps: Iterable[Step | list[bytes]]) -> list[Step]:

@@ -30,8 +30,8 @@ SPECIFIED: dict[Path, Any] = {path: json.loads(path.read_text()) for path in sor
 Data = dict[str, Any]
 
 
-class Told(NamedTuple):
-    """What a client is told in the end. `calls`: names and arguments."""
+class Result(NamedTuple):
+    """The answer that a client gets. `calls`: names and arguments."""
 
     text: str = ""
     calls: tuple[tuple[str, str], ...] = ()
@@ -41,25 +41,28 @@ class Told(NamedTuple):
 
 
 FAILED = None
-"""What a client is told is one error."""
+"""The client gets an error."""
 
-DIFFERENT: dict[str, tuple[Told | None, str]] = {
+DIFFERENT: dict[str, tuple[Result | None, str]] = {
     "custom-closes-chunk-stream-fatal": (
-        Told("Half and half."),
+        Result("Half and half."),
         "events that no answer needs are thrown away unread: the text is whole without them",
     ),
-    "era-0-0-39-flattens-content": (Told("A cat."), "it says what is asked, and nothing of the answer"),
+    "era-0-0-39-flattens-content": (Result("A cat."), "it says what is asked, and nothing of the answer"),
     "messages-snapshot-reconciles-by-id": (
-        Told("first draft\n\nretracted"),
+        Result("first draft\n\nretracted"),
         "what was streamed cannot be taken back, and both forms of an answer say the same",
     ),
-    "open-message-at-run-finished-fatal": (Told("never closed"), "the agent has said that it is done, so it is whole"),
+    "open-message-at-run-finished-fatal": (
+        Result("never closed"),
+        "the agent has said that it is done, so it is whole",
+    ),
     "reasoning-discipline-verified": (
-        Told("the answer", reasoning="orphaned thought"),
+        Result("the answer", reasoning="orphaned thought"),
         "a thought that was not announced is one all the same",
     ),
     "reasoning-message-wrong-role-fatal": (
-        Told(reasoning="thinking"),
+        Result(reasoning="thinking"),
         "the first releases with reasoning messages wanted this role, and producers still write it",
     ),
     "run-finished-cancelled-outcome-accepted": (FAILED, "there is no finish reason for it, and it is no success"),
@@ -68,7 +71,7 @@ DIFFERENT: dict[str, tuple[Told | None, str]] = {
 }
 
 
-def specified(case: Data) -> Told | None:
+def specified(case: Data) -> Result | None:
     """What the specification wants, as far as a client of OpenAI's can see it."""
     expect = case["expect"]
     if expect["outcome"] == "failed" or "runError" in expect:
@@ -80,7 +83,7 @@ def specified(case: Data) -> Told | None:
     named = tuple((call["function"]["name"], call["function"]["arguments"]) for call in calls)
     text = "\n\n".join(each["content"] for each in spoken if each.get("content"))
     thoughts = [each["content"] for each in messages if each["role"] == "reasoning"]
-    return Told(text, named, "tool_calls" if named else "stop", "\n\n".join(thoughts))
+    return Result(text, named, "tool_calls" if named else "stop", "\n\n".join(thoughts))
 
 
 def answering(events: list[Data], **more: Any) -> Callable[[Exchange], Reply]:
@@ -106,7 +109,7 @@ def frame(event: Data) -> bytes:
     return b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n"
 
 
-async def told(start: StartProxy, agent: Agent, reply: Any, *, stream: bool, **settings: Any) -> Told | None:
+async def ask(start: StartProxy, agent: Agent, reply: Any, *, stream: bool, **settings: Any) -> Result | None:
     agent.replies("/harbor", reply)
     front = await start(dialect="ag-ui", upstream=f"{agent.url}/harbor", **settings)
     received = await front.chat(stream=stream, stream_options={"include_usage": True} if stream else None)
@@ -119,20 +122,20 @@ async def told(start: StartProxy, agent: Agent, reply: Any, *, stream: bool, **s
         return FAILED
     calls = tuple((name, arguments) for _, name, arguments in answer.tool_calls)
     used = answer.usage and tuple(answer.usage[key] for key in ("prompt_tokens", "completion_tokens", "total_tokens"))
-    return Told(answer.text or "", calls, answer.finish_reason or "", answer.reasoning or "", used)
+    return Result(answer.text or "", calls, answer.finish_reason or "", answer.reasoning or "", used)
 
 
 @both_ways
 @pytest.mark.parametrize("path", SPECIFIED, ids=lambda path: path.stem)
 async def test_a_stream_of_the_specification(proxy: StartProxy, agent: Agent, path: Path, stream: bool) -> None:
     case = SPECIFIED[path]
-    said = await told(proxy, agent, answering(case["stream"]), stream=stream)
+    answer = await ask(proxy, agent, answering(case["stream"]), stream=stream)
     if path.stem in DIFFERENT:
         expected, _ = DIFFERENT[path.stem]
         assert expected != specified(case), "it is as specified now: take it out of the table"
-        assert said == expected
+        assert answer == expected
     else:
-        assert said == specified(case)
+        assert answer == specified(case)
 
 
 def test_the_table_knows_only_streams_of_the_specification() -> None:
@@ -151,7 +154,7 @@ def finished(run_id: str = "r1", **fields: Any) -> Data:
     return {"type": "RUN_FINISHED", "threadId": "t1", "runId": run_id, **fields}
 
 
-def said(text: str, message: str = "a1", **end: Any) -> list[Data]:
+def say(text: str, message: str = "a1", **end: Any) -> list[Data]:
     return [
         {"type": "TEXT_MESSAGE_START", "messageId": message, "role": "assistant"},
         {"type": "TEXT_MESSAGE_CONTENT", "messageId": message, "delta": text},
@@ -176,100 +179,117 @@ def snapshot(text: str) -> Data:
     return {"type": "MESSAGES_SNAPSHOT", "messages": [asked, {"id": "a0", "role": "assistant", "content": text}]}
 
 
-OLD = run(*said("Before."), run_id="r0")
+OLD = run(*say("Before."), run_id="r0")
 ERROR = {"type": "RUN_ERROR", "message": "It broke."}
 CHILDS = {"subagentRunId": "s1"}
-SIX = Told("Six.")
+SIX = Result("Six.")
 OWL = {"inputTokens": 8, "outputTokens": 2}
 
-OWN: dict[str, tuple[list[Data], Told | None]] = {
+OWN: dict[str, tuple[list[Data], Result | None]] = {
     # several runs
-    "a replayed run is not the answer": ([*OLD, *run(*said("Six."))], SIX),
+    "a replayed run is not the answer": ([*OLD, *run(*say("Six."))], SIX),
     "a replayed run with a long request in it": (
-        [started("r0", input={"runId": "r1", "messages": ["x" * 1000]}), *OLD[1:], *run(*said("Six."))],
+        [started("r0", input={"runId": "r1", "messages": ["x" * 1000]}), *OLD[1:], *run(*say("Six."))],
         SIX,
     ),
-    "a replayed snapshot is not the answer": ([*run(snapshot("Before."), run_id="r0"), *run(*said("Six."))], SIX),
+    "a replayed snapshot is not the answer": (
+        [*run(snapshot("Before."), run_id="r0"), *run(*say("Six."))],
+        SIX,
+    ),
     "a replayed snapshot is not the answer of a run that says nothing": (
         [*run(snapshot("Before."), run_id="r0"), *run()],
-        Told(),
+        Result(),
     ),
-    "a replayed call is not the client's": ([*run(*call("c0", "tide", "{}"), run_id="r0"), *run(*said("Six."))], SIX),
-    "a replayed failure is not the answer's": ([*OLD[:-1], ERROR, *run(*said("Six."))], SIX),
-    "three replayed runs": ([*OLD, *OLD, *OLD, *run(*said("Six."))], SIX),
+    "a replayed call is not the client's": (
+        [*run(*call("c0", "tide", "{}"), run_id="r0"), *run(*say("Six."))],
+        SIX,
+    ),
+    "a replayed failure is not the answer's": ([*OLD[:-1], ERROR, *run(*say("Six."))], SIX),
+    "three replayed runs": ([*OLD, *OLD, *OLD, *run(*say("Six."))], SIX),
     "a failure behind a replay": ([*OLD, started(), ERROR], FAILED),
     "a replay and no more": ([*OLD, started()], FAILED),
-    "a run within a run": ([started("r0"), *run(*said("Six."))], FAILED),
+    "a run within a run": ([started("r0"), *run(*say("Six."))], FAILED),
     # the last word
-    "a failure behind the end": ([*run(*said("Six.")), ERROR], FAILED),
-    "text behind the end": ([*run(*said("Six.")), *said("Seven.", "a2")], FAILED),
-    "a call behind the end": ([*run(*said("Six.")), *call("c1", "tide", "{}")], FAILED),
-    "state behind the end": ([*run(*said("Six.")), {"type": "STATE_SNAPSHOT", "snapshot": {}}], SIX),
-    "no end": ([started(), *said("Six.")], FAILED),
+    "a failure behind the end": ([*run(*say("Six.")), ERROR], FAILED),
+    "text behind the end": ([*run(*say("Six.")), *say("Seven.", "a2")], FAILED),
+    "a call behind the end": ([*run(*say("Six.")), *call("c1", "tide", "{}")], FAILED),
+    "state behind the end": ([*run(*say("Six.")), {"type": "STATE_SNAPSHOT", "snapshot": {}}], SIX),
+    "no end": ([started(), *say("Six.")], FAILED),
     # malformed
     "a text that is a number": (
         [started(), {"type": "TEXT_MESSAGE_CONTENT", "messageId": "a1", "delta": 6}, finished()],
         FAILED,
     ),
     "half a text and a malformed event": (
-        [started(), *said("Six"), {"type": "TEXT_MESSAGE_CONTENT", "messageId": ["a1"], "delta": "."}, finished()],
+        [
+            started(),
+            *say("Six"),
+            {"type": "TEXT_MESSAGE_CONTENT", "messageId": ["a1"], "delta": "."},
+            finished(),
+        ],
         FAILED,
     ),
     "an unknown property and an unknown event": (
-        [started(), {"type": "NEW", "delta": 6}, *said("Six.", new={"a": 1}), finished(new=[])],
+        [started(), {"type": "NEW", "delta": 6}, *say("Six.", new={"a": 1}), finished(new=[])],
         SIX,
     ),
-    "an outcome that is a list": (run(*said("Six."), outcome=["success"]), FAILED),
-    "an outcome of a new type": (run(*said("Six."), outcome={"type": "paused"}), SIX),
-    "an outcome of the first form": (run(*said("Six."), outcome="success"), SIX),
-    "usage that is no number": (run(*said("Six."), usage=[{"inputTokens": "8"}]), FAILED),
+    "an outcome that is a list": (run(*say("Six."), outcome=["success"]), FAILED),
+    "an outcome of a new type": (run(*say("Six."), outcome={"type": "paused"}), SIX),
+    "an outcome of the first form": (run(*say("Six."), outcome="success"), SIX),
+    "usage that is no number": (run(*say("Six."), usage=[{"inputTokens": "8"}]), FAILED),
     # opened again
-    "a message that is opened again": (run(*said("Six"), *said(" bells.")), Told("Six bells.")),
+    "a message that is opened again": (run(*say("Six"), *say(" bells.")), Result("Six bells.")),
     "a call that is opened again": (
         run(*call("c1", "tide", '{"port":'), *call("c1", "tide", '"Brest"}')),
-        Told("", (("tide", '{"port":"Brest"}'),), "tool_calls"),
+        Result("", (("tide", '{"port":"Brest"}'),), "tool_calls"),
     ),
     "a call that is opened again behind another": (
         run(*call("c1", "tide", "{"), *call("c2", "moon", "{}"), *call("c1", "tide", "}")),
-        Told("", (("tide", "{}"), ("moon", "{}")), "tool_calls"),
+        Result("", (("tide", "{}"), ("moon", "{}")), "tool_calls"),
     ),
     # usage
-    "usage of two models": (run(*said("Six."), usage=[OWL, OWL]), SIX._replace(usage=(16, 4, 20))),
+    "usage of two models": (run(*say("Six."), usage=[OWL, OWL]), SIX._replace(usage=(16, 4, 20))),
     "a total and a part": (
-        run(*said("Six."), usage=[{"inputTokens": 8, "totalTokens": 8}]),
+        run(*say("Six."), usage=[{"inputTokens": 8, "totalTokens": 8}]),
         SIX._replace(usage=(8, 0, 8)),
     ),
-    "usage with an unknown part": (run(*said("Six."), usage=[OWL, {"model": "wren"}]), SIX),
-    "a total alone": (run(*said("Six."), usage=[{"totalTokens": 8}]), SIX),
+    "usage with an unknown part": (run(*say("Six."), usage=[OWL, {"model": "wren"}]), SIX),
+    "a total alone": (run(*say("Six."), usage=[{"totalTokens": 8}]), SIX),
     # why it stopped
     "length at the end of the run": (
-        run(*said("Six"), metadata={"finishReason": "length"}),
-        Told("Six", finish="length"),
+        run(*say("Six"), metadata={"finishReason": "length"}),
+        Result("Six", finish="length"),
     ),
     "length at the end of the message": (
-        run(*said("Six", metadata={"finishReason": "length"})),
-        Told("Six", finish="length"),
+        run(*say("Six", metadata={"finishReason": "length"})),
+        Result("Six", finish="length"),
     ),
-    "a filter": (run(metadata={"finishReason": "content_filter"}), Told(finish="content_filter")),
+    "a filter": (run(metadata={"finishReason": "content_filter"}), Result(finish="content_filter")),
     "a guardrail": (
-        run(*said("I"), {"type": "CUSTOM", "name": "AgentStopped", "value": {"stop_reason": "guardrail_intervened"}}),
-        Told("I", finish="content_filter"),
+        run(
+            *say("I"),
+            {"type": "CUSTOM", "name": "AgentStopped", "value": {"stop_reason": "guardrail_intervened"}},
+        ),
+        Result("I", finish="content_filter"),
     ),
-    "a reason that means nothing to a client": (run(*said("Six."), metadata={"finishReason": "tool-calls"}), SIX),
-    "cancelled": (run(*said("Six"), outcome={"type": "cancelled"}), FAILED),
+    "a reason that means nothing to a client": (
+        run(*say("Six."), metadata={"finishReason": "tool-calls"}),
+        SIX,
+    ),
+    "cancelled": (run(*say("Six"), outcome={"type": "cancelled"}), FAILED),
     # sub-agents
-    "a sub-agent's text": (run(*({**each, **CHILDS} for each in said("no", "s1")), *said("Six.")), SIX),
+    "a sub-agent's text": (run(*({**each, **CHILDS} for each in say("no", "s1")), *say("Six.")), SIX),
     "a sub-agent's text that goes on without its mark": (
         run(
-            *({**each, **(CHILDS if each["type"].endswith("START") else {})} for each in said("no")),
-            *said("Six.", "a2"),
+            *({**each, **(CHILDS if each["type"].endswith("START") else {})} for each in say("no")),
+            *say("Six.", "a2"),
         ),
         SIX,
     ),
-    "a sub-agent's call": (run(*({**each, **CHILDS} for each in call("c1", "tide", "{}")), *said("Six.")), SIX),
-    "a sub-agent in the agent's message": (run(*said("Six.")[:2], {**said("no")[1], **CHILDS}), FAILED),
+    "a sub-agent's call": (run(*({**each, **CHILDS} for each in call("c1", "tide", "{}")), *say("Six.")), SIX),
+    "a sub-agent in the agent's message": (run(*say("Six.")[:2], {**say("no")[1], **CHILDS}), FAILED),
     "a sub-agent that still runs": (
-        run({"type": "SUBAGENT_STARTED", "name": "pilot", **CHILDS}, *said("Six.")),
+        run({"type": "SUBAGENT_STARTED", "name": "pilot", **CHILDS}, *say("Six.")),
         FAILED,
     ),
 }
@@ -278,9 +298,9 @@ OWN: dict[str, tuple[list[Data], Told | None]] = {
 @both_ways
 @pytest.mark.parametrize(("events", "expected"), OWN.values(), ids=OWN)
 async def test_a_stream_of_our_own(
-    proxy: StartProxy, agent: Agent, events: list[Data], expected: Told | None, stream: bool
+    proxy: StartProxy, agent: Agent, events: list[Data], expected: Result | None, stream: bool
 ) -> None:
-    assert await told(proxy, agent, answering(events), stream=stream) == expected
+    assert await ask(proxy, agent, answering(events), stream=stream) == expected
 
 
 @both_ways
@@ -289,8 +309,8 @@ async def test_the_text_parts_of_a_result_are_told_where_results_are(
 ) -> None:
     parts = [{"type": "text", "text": "06"}, {"type": "image", "source": {}}, {"type": "text", "text": ":12"}]
     result = {"type": "TOOL_CALL_RESULT", "messageId": "x1", "toolCallId": "c1", "content": parts}
-    reply = answering(run(*call("c1", "tide", "{}"), result, *said("Six.")))
-    answer = await told(proxy, agent, reply, stream=stream, server_tools="content")
+    reply = answering(run(*call("c1", "tide", "{}"), result, *say("Six.")))
+    answer = await ask(proxy, agent, reply, stream=stream, server_tools="content")
     assert answer is not None
     assert "06:12" in answer.text
     assert "image" not in answer.text
@@ -305,9 +325,9 @@ async def test_a_connection_without_an_end_takes_nothing_back(
     proxy: StartProxy, agent: Agent, ending: Any, stream: bool
 ) -> None:
     def reply(asked: Exchange) -> Reply:
-        return Reply([*map(frame, asked_for(run(*said("Six.")), asked.json)), ending])
+        return Reply([*map(frame, asked_for(run(*say("Six.")), asked.json)), ending])
 
-    assert await told(proxy, agent, reply, stream=stream) == SIX
+    assert await ask(proxy, agent, reply, stream=stream) == SIX
 
 
 @both_ways
@@ -315,19 +335,19 @@ async def test_a_failure_that_comes_a_little_later_takes_the_end_back(
     proxy: StartProxy, agent: Agent, stream: bool
 ) -> None:
     def reply(asked: Exchange) -> Reply:
-        return Reply([*map(frame, asked_for(run(*said("Six.")), asked.json)), 0.2, frame(ERROR)])
+        return Reply([*map(frame, asked_for(run(*say("Six.")), asked.json)), 0.2, frame(ERROR)])
 
-    assert await told(proxy, agent, reply, stream=stream) is FAILED
+    assert await ask(proxy, agent, reply, stream=stream) is FAILED
 
 
 @both_ways
 async def test_an_agent_that_names_its_runs_itself_is_the_answer(proxy: StartProxy, agent: Agent, stream: bool) -> None:
-    assert await told(proxy, agent, Reply(list(map(frame, run(*said("Six."))))), stream=stream) == SIX
+    assert await ask(proxy, agent, Reply(list(map(frame, run(*say("Six."))))), stream=stream) == SIX
 
 
 async def test_a_run_under_another_name_streams_when_it_can_be_no_replay(ag_ui: Front, agent: Agent) -> None:
     goes_on = asyncio.Event()
-    first, *rest = said("Six"), said(".")
+    first, *rest = say("Six"), say(".")
     frames = [frame(started()), *map(frame, first), goes_on, *map(frame, [*rest[0], finished()])]
     agent.replies("/harbor", Reply(frames))
     client = await ag_ui(upstream=f"{agent.url}/harbor")
@@ -348,13 +368,17 @@ async def test_replays_that_come_one_by_one_are_replays(proxy: StartProxy, agent
 
     def reply(asked: Exchange) -> Reply:
         replays = [step for _ in range(4) for step in (frame(OLD[0]), 0.3, *map(frame, OLD[1:]))]
-        return Reply([*replays, *map(frame, asked_for(run(*said("Six.")), asked.json))])
+        return Reply([*replays, *map(frame, asked_for(run(*say("Six.")), asked.json))])
 
-    assert await told(proxy, agent, reply, stream=stream) == SIX
+    assert await ask(proxy, agent, reply, stream=stream) == SIX
 
 
 async def test_another_run_behind_one_that_was_told_is_an_error(proxy: StartProxy, agent: Agent) -> None:
     reply = Reply(
-        [*map(frame, [started("r0"), *said("Before.")]), 1.0, *map(frame, [finished("r0"), *run(*said("Six."))])]
+        [
+            *map(frame, [started("r0"), *say("Before.")]),
+            1.0,
+            *map(frame, [finished("r0"), *run(*say("Six."))]),
+        ]
     )
-    assert await told(proxy, agent, reply, stream=True) is FAILED
+    assert await ask(proxy, agent, reply, stream=True) is FAILED

@@ -33,7 +33,7 @@ DECLARED: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def told(received: Received, *, stream: bool) -> dict[str, Any]:
+def result_of(received: Received, *, stream: bool) -> dict[str, Any]:
     """What counts of an answer, without what chance gives."""
     if received.status != 200:
         error = check_error_body(received.body)
@@ -60,6 +60,8 @@ async def test_every_gateway_is_told_alike(front: StartFront, model: str, declar
     first, *others = [await front(gateway) for gateway in GATEWAYS]
     for name in sorted(SCENARIOS.keys() - ENDLESS):
         prompt = f"[[scenario:{name}]]"
-        expected = told(await first.post(prompt, model=model, stream=stream, **more), stream=stream)
+        expected = result_of(await first.post(prompt, model=model, stream=stream, **more), stream=stream)
         for other in others:
-            assert told(await other.post(prompt, model=model, stream=stream, **more), stream=stream) == expected, name
+            assert result_of(await other.post(prompt, model=model, stream=stream, **more), stream=stream) == expected, (
+                name
+            )

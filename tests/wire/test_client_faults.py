@@ -73,7 +73,7 @@ async def play_all(front: Proxy, scripts: Sequence[list[Step]], count: Count) ->
     return received
 
 
-async def said(received: bytes, client: ApiClient = CHAT_CLIENT, *, stream: bool) -> str | None:
+async def text_of(received: bytes, client: ApiClient = CHAT_CLIENT, *, stream: bool) -> str | None:
     """The text of the one answer that was read, to the proxy's close."""
     reader = asyncio.StreamReader()
     reader.feed_data(received)
@@ -121,7 +121,7 @@ async def test_it_leaves_at_many_bytes_of_its_answer(
     front = await proxy()
     asking = request(client, stream=stream, closing=True)
     (whole,) = await play_all(front, [[asking, "read"]], record_property)
-    assert (await said(whole, client, stream=stream)) == SPOKEN
+    assert (await text_of(whole, client, stream=stream)) == SPOKEN
     scripts: list[list[Step]] = [[asking, count, how] for count in range(1, len(whole), STRIDE)]
     await play_all(front, scripts, record_property)
     await stopped(agent)
@@ -210,7 +210,7 @@ async def test_it_leaves_a_session_that_keeps_its_history(
         [request(client, stream=stream, name=f"harbour-{after}", closing=True), "read"] for after in range(0, 40, 4)
     ]
     for received in await play_all(front, again, record_property):
-        assert (await said(received, client, stream=stream)) == SPOKEN
+        assert (await text_of(received, client, stream=stream)) == SPOKEN
     assert {each.outcome for each in agent.runs} == {"played"}
     assert not agent.closed_sessions
     agent.kept_sessions |= {each.session for each in agent.runs}
@@ -231,7 +231,7 @@ async def test_it_sends_in_drips(
         drips = [whole[start : start + size] for start in range(0, len(whole), size)]
         scripts.append([*itertools.chain.from_iterable((drip, 0.0005) for drip in drips), "read"])
     for received in await play_all(await proxy(), scripts, record_property):
-        assert (await said(received, client, stream=stream)) == SPOKEN
+        assert (await text_of(received, client, stream=stream)) == SPOKEN
     await stopped(agent)
 
 
@@ -246,7 +246,7 @@ async def test_it_reads_in_drips(
         for size in (1, 7, 40)
     ]
     for received in await play_all(await proxy(), scripts, record_property):
-        assert (await said(received, client, stream=stream)) == SPOKEN
+        assert (await text_of(received, client, stream=stream)) == SPOKEN
     await stopped(agent)
 
 

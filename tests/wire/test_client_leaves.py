@@ -236,7 +236,7 @@ async def test_a_recognised_session_is_closed_when_its_reader_leaves(front: Star
     await there.until(lambda: there.runs[1].status == "aborted", within=2)
     await there.at_rest()
     await chat.say("And low tide?")
-    assert "Conversation so far: 2 messages" in there.told()
+    assert "Conversation so far: 2 messages" in there.prompt()
     there.keep_sessions()
 
 
@@ -256,7 +256,7 @@ async def test_a_hundred_runs_stop_within_a_second_of_their_readers_leaving(
     with capsys.disabled():
         print()  # noqa: T201
         for kind, seconds in figures.items():
-            print(told(kind, seconds))  # noqa: T201
+            print(summary(kind, seconds))  # noqa: T201
     for seconds in figures.values():
         assert percentile(seconds, 99) < 1
 
@@ -295,7 +295,7 @@ def percentile(seconds: list[float], percent: int) -> float:
     return statistics.quantiles(seconds, n=100, method="inclusive")[percent - 1]
 
 
-def told(kind: str, seconds: list[float]) -> str:
+def summary(kind: str, seconds: list[float]) -> str:
     median, p99 = statistics.median(seconds) * 1000, percentile(seconds, 99) * 1000
     return f"from disconnect to stopped run, {kind:18}: median {median:5.1f} ms, p99 {p99:5.1f} ms"
 

@@ -191,7 +191,7 @@ async def test_the_rest_of_the_run_is_the_answer(front: StartFront, stream: bool
     await there.at_rest()
     final = await chat.say("Thanks.")
     assert final.finish_reason == "stop"
-    assert "called tool confirm_tool_call" in there.told(), "afterwards it is a part of the conversation"
+    assert "called tool confirm_tool_call" in there.prompt(), "afterwards it is a part of the conversation"
 
 
 @on_both_wires
@@ -239,7 +239,7 @@ async def test_a_conversation_under_a_name_goes_on_where_it_was_asked(front: Sta
     call_id, _ = the_call(await chat.say(CONFIRM))
     await chat.add(result(call_id, answer))
     await chat.say("Thanks.")
-    assert there.told() == "Thanks."
+    assert there.prompt() == "Thanks."
     assert len({run.session_key for run in there.runs}) == 1
     there.keep_sessions()
 

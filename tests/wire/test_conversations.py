@@ -69,7 +69,7 @@ async def test_a_single_message_is_handed_over_as_it_is(front: StartFront) -> No
 async def test_last_sends_only_what_is_new_since_the_last_answer(front: StartFront) -> None:
     there = await front(history="last")
     await there.ask([*EARLIER, user("And 3 + 3?")])
-    assert there.told() == "And 3 + 3?"
+    assert there.prompt() == "And 3 + 3?"
 
 
 IN_ROLES = [
@@ -166,7 +166,7 @@ async def test_auto_stays_folded_where_messages_would_be_taken(front: StartFront
 async def test_fold_in_a_named_session_is_what_the_operator_asked_for(front: StartFront) -> None:
     there = await front(history="fold")
     await there.ask([*EARLIER, user("And 3 + 3?")], name="sums")
-    assert there.told() == f"{FOLD}\nAnd 3 + 3?"
+    assert there.prompt() == f"{FOLD}\nAnd 3 + 3?"
     there.keep_sessions()
 
 
@@ -227,7 +227,7 @@ async def test_a_fold_has_a_largest_size_and_says_what_is_left_out(front: StartF
     there = await front(max_fold=1000)
     turns = [each for n in range(50) for each in (user(f"question {n}?"), {"role": "assistant", "content": f"no {n}"})]
     await there.ask([{"role": "system", "content": "Be brief."}, *turns, user("And now?")])
-    told = there.told()
+    told = there.prompt()
     left_out = re.search(r"^\((\d+) messages are left out here, because the conversation is too long\.\)$", told, re.M)
     assert left_out is not None
     kept = re.findall(r"^\[(\d+)\]", told, re.M)
@@ -255,7 +255,7 @@ async def test_a_named_session_lasts_and_only_gets_what_is_new(front: StartFront
     chat = Chat(there, name="harbour", stream=stream)
     for question in ("When is high tide?", "And low tide?", "Thanks."):
         await chat.say(question)
-        assert there.told() == question
+        assert there.prompt() == question
     assert len({run.session_key for run in there.runs}) == 1
     (session,) = there.gateway_state.sessions
     assert len(session.timeline) == 6, "three questions and three answers"
@@ -267,7 +267,7 @@ async def test_a_client_of_a_named_session_may_send_only_the_new_message(front: 
     there = await front()
     await there.ask("When is high tide?", name="harbour")
     await there.ask("And low tide?", name="harbour")
-    assert (there.told(0), there.told(1)) == ("When is high tide?", "And low tide?")
+    assert (there.prompt(0), there.prompt(1)) == ("When is high tide?", "And low tide?")
     assert there.runs[0].session_key == there.runs[1].session_key
     there.keep_sessions()
 
@@ -428,7 +428,7 @@ async def test_a_tool_result_goes_to_the_session_in_place_of_the_fake_one(front:
     assert (name, answer.finish_reason) == ("tide", "tool_calls")
     final = await chat.add(result(call_id, "06:12"))
     assert "06:12" in final.text
-    told = there.told()
+    told = there.prompt()
     assert f"[1] result of tool call {call_id}, in place of any result of it that you have seen\n> 06:12\n" in told
     assert "Conversation so far: 1 message." in told, "the session knows the rest"
     assert not [block for block in there.runs[1].blocks if block["type"] != "text"], "no second result of the same call"
@@ -443,7 +443,7 @@ async def test_a_tool_result_without_a_session_comes_with_the_whole_story(front:
     chat = Chat(there, tools=[function("tide", port="string")])
     ((call_id, _, arguments),) = (await chat.say("[[scenario:client_tool]]")).tool_calls
     assert "06:12" in (await chat.add(result(call_id, "06:12"))).text
-    told = there.told()
+    told = there.prompt()
     assert f"[2] assistant called tool tide as {call_id} with\n> {arguments}\n" in told
     assert f"[3] result of tool call {call_id}" in told
     assert told.endswith("=== End of the conversation so far. Continue it as the assistant. ===")
@@ -459,7 +459,7 @@ async def test_a_conversation_that_comes_back_continues_in_its_session(front: St
     chat = Chat(there, stream=stream)
     for question in ("When is high tide?", "And low tide?", "Thanks."):
         await chat.say(question)
-        assert there.told() == question
+        assert there.prompt() == question
     assert len({run.session_key for run in there.runs}) == 1
     there.keep_sessions()
 
@@ -481,7 +481,7 @@ async def test_by_default_nothing_is_recognised(front: StartFront) -> None:
     await chat.say("When is high tide?")
     await chat.say("And low tide?")
     assert len({run.session_key for run in there.runs}) == 2
-    assert "[1] user\n> When is high tide?" in there.told()
+    assert "[1] user\n> When is high tide?" in there.prompt()
     await there.at_rest()
 
 
@@ -518,7 +518,7 @@ async def test_a_tool_result_is_recognised_with_its_call(front: StartFront) -> N
     call["function"]["arguments"] = json.dumps(json.loads(call["function"]["arguments"]), indent=2)
     assert "06:12" in (await chat.add(result(call_id, "06:12"))).text
     assert len({run.session_key for run in there.runs}) == 1
-    assert "Conversation so far: 1 message." in there.told()
+    assert "Conversation so far: 1 message." in there.prompt()
     there.keep_sessions()
 
 
@@ -553,8 +553,8 @@ async def test_an_edited_conversation_is_a_fork(front: StartFront, edit: Any) ->
     await chat.say("Thanks.")
     first, second, fork = (run.session_key for run in there.runs)
     assert first == second != fork
-    assert "=== Conversation so far" in there.told()
-    assert there.told().endswith("\nThanks.")
+    assert "=== Conversation so far" in there.prompt()
+    assert there.prompt().endswith("\nThanks.")
     there.keep_sessions()
 
 
@@ -569,7 +569,7 @@ async def test_a_regenerated_answer_is_a_fork(front: StartFront) -> None:
     await chat.say("And in Brest?")
     first, second, fork = (run.session_key for run in there.runs)
     assert first == second != fork
-    assert "=== Conversation so far: 2 messages." in there.told()
+    assert "=== Conversation so far: 2 messages." in there.prompt()
     there.keep_sessions()
 
 
@@ -583,7 +583,7 @@ async def test_two_clients_with_equal_openings_never_share_a_session(front: Star
     await ada.say("I am Ada.")
     await bob.say("I am Bob.")
     assert len({run.session_key for run in there.runs}) == 4, "both sessions are given up: nobody knows whose is which"
-    assert "Ada" not in there.told()
+    assert "Ada" not in there.prompt()
     there.keep_sessions()
 
 
@@ -646,7 +646,7 @@ async def test_a_failed_run_leaves_a_recognised_session_usable(front: StartFront
     assert await there.refused([*before, user("[[scenario:fail_start]]")]) == (502, "agent_unauthorized")
     await there.ask([*before, user("And low tide?")])
     assert len({run.session_key for run in there.runs}) == 1
-    assert there.told() == "And low tide?"
+    assert there.prompt() == "And low tide?"
     there.keep_sessions()
 
 
@@ -673,7 +673,7 @@ async def test_a_session_that_nobody_comes_back_to_is_closed(
     assert len(there.sessions) == 1
     await there.at_rest()
     await chat.say("And low tide?")
-    assert "=== Conversation so far: 2 messages." in there.told(), "the agent gets the whole story again"
+    assert "=== Conversation so far: 2 messages." in there.prompt(), "the agent gets the whole story again"
     await there.at_rest()
 
 

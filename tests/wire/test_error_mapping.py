@@ -1,4 +1,4 @@
-"""What a client is told when the agent, its gateway or the way to it fails: before the commit and after it.
+"""The error that a client gets when the agent, its gateway or the way to it fails: before the commit and after it.
 
 Each failure is played over sockets, and read by the raw wire, by the official client, and by the phrases that other
 libraries search for.
@@ -26,7 +26,7 @@ KEY = "sk-proj-0123456789abcdefABCDEF"
 
 @dataclass(frozen=True)
 class Failure:
-    """How a run fails, and what a client is to be told."""
+    """How a run fails, and the error that a client must get."""
 
     name: str
     steps: list[Step]
@@ -43,7 +43,7 @@ class Failure:
         return self.name
 
 
-def told(
+def stream_failure(
     message: str,
     status: int,
     code: str,
@@ -51,23 +51,23 @@ def told(
     raised: type[openai.APIStatusError] = openai.InternalServerError,
     **more: Any,
 ) -> Failure:
-    """A failure that the transport tells in words."""
+    """A failure that is reported by an event of the stream."""
     return Failure(message[:40], [failure(message)], status, code, kind, raised, **{"says": message, **more})
 
 
 def limited(message: str, kind: str = "requests") -> Failure:
-    return told(message, 429, "rate_limit_exceeded", kind, openai.RateLimitError, retry_after="5")
+    return stream_failure(message, 429, "rate_limit_exceeded", kind, openai.RateLimitError, retry_after="5")
 
 
 def no_credit(message: str) -> Failure:
-    return told(message, 429, "insufficient_quota", "insufficient_quota", openai.RateLimitError)
+    return stream_failure(message, 429, "insufficient_quota", "insufficient_quota", openai.RateLimitError)
 
 
 def bad(message: str, code: str) -> Failure:
-    return told(message, 400, code, "invalid_request_error", openai.BadRequestError)
+    return stream_failure(message, 400, code, "invalid_request_error", openai.BadRequestError)
 
 
-TOLD = [
+REPORTED = [
     limited("429 Too Many Requests"),
     limited("Rate limit reached for owl-1 in organization org-x on requests per min (RPM): Limit 3, Used 3"),
     limited("rate_limit_error: This request would exceed your account's rate limit"),
@@ -82,16 +82,16 @@ TOLD = [
     bad("Your input exceeds the context window of this model.", "context_length_exceeded"),
     bad("The response was filtered due to the prompt triggering our content management policy.", "content_filter"),
     bad("content_filter: the prompt was flagged", "content_filter"),
-    told("Overloaded", 503, "server_is_overloaded"),
-    told("529 overloaded_error", 503, "server_is_overloaded"),
-    told("503 Service Unavailable", 503, "server_is_overloaded"),
-    told("401 Incorrect API key provided", 502, "agent_unauthorized"),
-    told("403 permission_denied", 502, "agent_unauthorized"),
-    told("Request timed out.", 504, "agent_timeout"),
-    told("context deadline exceeded", 504, "agent_timeout"),
-    told("Cannot read properties of undefined (reading 'map')", 502, "agent_error"),
-    told("Execution aborted", 502, "agent_aborted", says="ended from outside"),
-    told(
+    stream_failure("Overloaded", 503, "server_is_overloaded"),
+    stream_failure("529 overloaded_error", 503, "server_is_overloaded"),
+    stream_failure("503 Service Unavailable", 503, "server_is_overloaded"),
+    stream_failure("401 Incorrect API key provided", 502, "agent_unauthorized"),
+    stream_failure("403 permission_denied", 502, "agent_unauthorized"),
+    stream_failure("Request timed out.", 504, "agent_timeout"),
+    stream_failure("context deadline exceeded", 504, "agent_timeout"),
+    stream_failure("Cannot read properties of undefined (reading 'map')", 502, "agent_error"),
+    stream_failure("Execution aborted", 502, "agent_aborted", says="ended from outside"),
+    stream_failure(
         'Unknown app "owl". Available: secret-app',
         404,
         "model_not_found",
@@ -132,7 +132,7 @@ OTHERWISE = [
         says="'launch'",
     ),
 ]
-FAILURES = TOLD + OTHERWISE
+FAILURES = REPORTED + OTHERWISE
 
 MODEL_ERROR = Failure(
     "a model error that the agent did not survive",
@@ -373,7 +373,7 @@ LANGCHAIN_ANY = "exceeds the context window"
 """… or of any error, also in mid-stream, whose text has this."""
 
 
-@pytest.mark.parametrize("message", [each.says for each in TOLD if each.code == "context_length_exceeded"])
+@pytest.mark.parametrize("message", [each.says for each in REPORTED if each.code == "context_length_exceeded"])
 async def test_langchain_recognises_a_context_that_is_too_long(proxy: StartProxy, agent: Agent, message: str) -> None:
     front = await proxy()
     agent.plays(OPENING, failure(message))

@@ -46,9 +46,9 @@ async def test_only_what_follows_the_last_answer_goes_there(front: StartFront) -
     """Whatever the session knows: no digest is asked."""
     there = await front(**NATIVE)
     await there.ask([{"role": "system", "content": "Be brief."}, *SAID, user("And 3 + 3?")], name="main")
-    assert there.told() == "And 3 + 3?"
+    assert there.prompt() == "And 3 + 3?"
     await there.ask([*SAID, user("And 4 + 4?")], name="main")
-    assert there.told() == "And 4 + 4?"
+    assert there.prompt() == "And 4 + 4?"
     assert {run.session_key for run in there.runs} == {"demo:main"}
     there.keep_sessions()
 
@@ -122,6 +122,6 @@ async def test_a_tool_result_goes_to_the_session(front: StartFront) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "tide", "arguments": "{}"}}
     asked = {"role": "assistant", "content": None, "tool_calls": [call]}
     await there.ask([user("Hi"), asked, result("c1", "At noon.")], name="main")
-    assert "At noon." in there.told()
-    assert "Hi" not in there.told().splitlines()
+    assert "At noon." in there.prompt()
+    assert "Hi" not in there.prompt().splitlines()
     there.keep_sessions()

@@ -114,8 +114,8 @@ async def test_a_failure_behind_the_first_words_raises(agent: Agent, client: Asy
 
 @both_ways
 async def test_basic_text(front: Proxy, stream: bool) -> None:
-    told = await ask(front, [{"type": "message", "role": "user", "content": "Say hello."}], stream=stream)
-    assert (told.text, told.status, told.model) == ("Hello there", "completed", "owl")
+    answer = await ask(front, [{"type": "message", "role": "user", "content": "Say hello."}], stream=stream)
+    assert (answer.text, answer.status, answer.model) == ("Hello there", "completed", "owl")
 
 
 async def test_system_prompt(agent: Agent, front: Proxy) -> None:
@@ -127,10 +127,10 @@ async def test_system_prompt(agent: Agent, front: Proxy) -> None:
 @both_ways
 async def test_tool_call(agent: Agent, front: Proxy, stream: bool) -> None:
     agent.plays(*run("One moment.")[:4], *tool_call("call_1", "weather", '{"city":"Brest"}'))
-    told = await ask(front, stream=stream, tools=[TOOL])
-    assert (told.text, told.calls) == ("One moment.", [("call_1", "weather", '{"city":"Brest"}')])
-    assert told.status == "completed"
-    assert told.response["tools"] == [TOOL]
+    answer = await ask(front, stream=stream, tools=[TOOL])
+    assert (answer.text, answer.calls) == ("One moment.", [("call_1", "weather", '{"city":"Brest"}')])
+    assert answer.status == "completed"
+    assert answer.response["tools"] == [TOOL]
 
 
 async def test_image_input(agent: Agent, front: Proxy) -> None:
@@ -168,17 +168,17 @@ OWN_TOOL = [
 @both_ways
 async def test_a_tool_of_the_agents_is_an_mcp_call(agent: Agent, front: Proxy, stream: bool) -> None:
     agent.plays(OWN_TOOL)
-    told = await ask(front, stream=stream)
-    assert told.text == "Let me see.\n\nIt is 42."
-    assert told.calls == []
-    (call,) = told.agent_calls
+    answer = await ask(front, stream=stream)
+    assert answer.text == "Let me see.\n\nIt is 42."
+    assert answer.calls == []
+    (call,) = answer.agent_calls
     assert (call["name"], call["server_label"], call["output"]) == ("add", "owl", "42")
     assert json.loads(call["arguments"]) == {"a": 19, "b": 23}
-    kinds = [item["type"] for item in told.response["output"]]
+    kinds = [item["type"] for item in answer.response["output"]]
     assert kinds == ["message", "mcp_call", "message"]
     await ask(
         front,
-        [{"role": "user", "content": "Hi"}, *told.response["output"], {"role": "user", "content": "?"}],
+        [{"role": "user", "content": "Hi"}, *answer.response["output"], {"role": "user", "content": "?"}],
         stream=stream,
     )
     assert "42" in json.dumps(agent.exchanges[-1].json)
@@ -194,15 +194,15 @@ async def test_long_results_are_cut(agent: Agent, proxy: StartProxy) -> None:
 @pytest.mark.parametrize("server_tools", ["hide", "reasoning"])
 async def test_a_tool_of_the_agents_is_shown_elsewhere(agent: Agent, proxy: StartProxy, server_tools: str) -> None:
     agent.plays(OWN_TOOL)
-    told = await ask(await proxy(server_tools=server_tools), stream=True)
-    assert told.agent_calls == []
-    assert ("add" in told.reasoning) == (server_tools == "reasoning")
+    answer = await ask(await proxy(server_tools=server_tools), stream=True)
+    assert answer.agent_calls == []
+    assert ("add" in answer.reasoning) == (server_tools == "reasoning")
 
 
 async def test_chat_hides_the_tools_of_the_agent_by_default(agent: Agent, front: Proxy) -> None:
     agent.plays(OWN_TOOL)
-    told = check_stream((await front.chat()).body, include_usage=False)
-    assert (told.text, told.reasoning, told.tool_calls) == ("Let me see.\n\nIt is 42.", "", [])
+    answer = check_stream((await front.chat()).body, include_usage=False)
+    assert (answer.text, answer.reasoning, answer.tool_calls) == ("Let me see.\n\nIt is 42.", "", [])
 
 
 # What goes wrong
@@ -231,24 +231,24 @@ async def test_bad_requests_run_nothing(
 
 async def test_tools_that_nobody_knows_are_passed_on(agent: Agent, front: Proxy) -> None:
     tools = [{"type": "namespace", "name": "x", "tools": []}, {"type": "web_search"}]
-    told = await ask(front, stream=True, tools=tools, client_metadata={"turn_id": "1"})
-    assert told.response["tools"] == tools
+    answer = await ask(front, stream=True, tools=tools, client_metadata={"turn_id": "1"})
+    assert answer.response["tools"] == tools
     assert agent.exchanges[-1].json["message"]["metadata"]["openai"]["tools"] == tools
 
 
 @both_ways
 async def test_an_answer_that_was_cut(agent: Agent, front: Proxy, stream: bool) -> None:
     agent.plays(run("Once upon", stop="max_tokens"))
-    told = await ask(front, stream=stream)
-    assert (told.status, told.incomplete_reason, told.text) == ("incomplete", "max_output_tokens", "Once upon")
+    answer = await ask(front, stream=stream)
+    assert (answer.status, answer.incomplete_reason, answer.text) == ("incomplete", "max_output_tokens", "Once upon")
 
 
 async def test_a_stream_that_breaks_ends_with_its_failure(agent: Agent, front: Proxy) -> None:
     agent.plays(*run("Half")[:4], "cut")
-    told = await ask(front, stream=True)
-    assert told.status == "failed"
-    assert told.error is not None
-    assert told.error["message"]
+    answer = await ask(front, stream=True)
+    assert answer.status == "failed"
+    assert answer.error is not None
+    assert answer.error["message"]
 
 
 async def test_a_slow_agent_is_waited_for(agent: Agent, proxy: StartProxy) -> None:
@@ -279,9 +279,9 @@ async def test_text_of_another_form_is_one_and_the_same(agent: Agent, front: Pro
 @both_ways
 async def test_a_request_goes_on_from_the_previous_response(agent: Agent, front: Proxy, stream: bool) -> None:
     first = await ask(front, "My name is Alice.", stream=stream)
-    told = await ask(front, "What is my name?", stream=stream, previous_response_id=first.id)
+    answer = await ask(front, "What is my name?", stream=stream, previous_response_id=first.id)
     assert agent.runs[-1].session == agent.runs[0].session
-    assert told.response["previous_response_id"] == first.id
+    assert answer.response["previous_response_id"] == first.id
     fork = await ask(front, "And now?", stream=stream, previous_response_id=first.id)
     sent = json.dumps(agent.exchanges[-1].json)
     assert "My name is Alice." in sent
@@ -306,8 +306,8 @@ async def test_outputs_of_tools_go_on_from_the_previous_response(agent: Agent, f
     first = await ask(front, stream=True, tools=[TOOL])
     agent.plays(run("Sunny."))
     result = {"type": "function_call_output", "call_id": "call_1", "output": "sun"}
-    told = await ask(front, [result], stream=True, tools=[TOOL], previous_response_id=first.id)
-    assert told.text == "Sunny."
+    answer = await ask(front, [result], stream=True, tools=[TOOL], previous_response_id=first.id)
+    assert answer.text == "Sunny."
     assert (await post(front, [result])).status == 400
 
 
@@ -331,13 +331,13 @@ async def test_another_key_cannot_refer_to_it(agent: Agent, proxy: StartProxy) -
     agent.plays(run("Hello"))
     front = await proxy(api_key=("alice", "bob"))
 
-    async def told(key: str, **fields: Any) -> Received:
+    async def post_as(key: str, **fields: Any) -> Received:
         body = json.dumps({"model": "owl", "input": "Hi", **fields}).encode()
         return await front.post(body, path=RESPONSES, headers={"Authorization": f"Bearer {key}"})
 
-    answered = check_response_body((await told("alice")).body)
-    assert (await told("alice", previous_response_id=answered.id)).status == 200
-    assert (await told("bob", previous_response_id=answered.id)).status == 400
+    answered = check_response_body((await post_as("alice")).body)
+    assert (await post_as("alice", previous_response_id=answered.id)).status == 200
+    assert (await post_as("bob", previous_response_id=answered.id)).status == 400
 
 
 @both_ways

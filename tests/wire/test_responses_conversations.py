@@ -22,7 +22,7 @@ from tests.support.responses_conformance import (
     check_response_body,
     check_response_stream,
 )
-from tests.support.scripted_gateway import OPENING, Agent, closing, failure, run, text, tool_call
+from tests.support.scripted_gateway import OPENING, Agent, closing, failure, run, session_and_prompt, text, tool_call
 
 pytest_plugins = ["tests.support.proxy_fixtures"]
 
@@ -83,12 +83,6 @@ async def items_of(front: Proxy, conversation: str, *, key: str = "") -> list[di
 
 async def words_of(front: Proxy, conversation: str) -> list[str]:
     return [item["content"][0]["text"] for item in await items_of(front, conversation) if item["type"] == "message"]
-
-
-def told(agent: Agent, index: int = -1) -> tuple[str, str]:
-    """The session of a run, and the text that the agent got."""
-    exchange = agent.runs[index]
-    return exchange.session, "\n".join(block["text"] for block in exchange.json["message"]["content"])
 
 
 # The routes
@@ -239,7 +233,7 @@ async def test_only_what_is_new_goes_to_its_session(
     assert first.response["conversation"] == {"id": conversation}
     await ask(front, {"id": conversation}, [message("Two")], stream=stream)
     await ask(front, conversation, "Three", stream=stream, store=False)
-    sessions, prompts = zip(*(told(agent, index) for index in range(3)), strict=True)
+    sessions, prompts = zip(*(session_and_prompt(agent, index) for index in range(3)), strict=True)
     assert (len({*sessions}), prompts) == (1, ("One", "Two", "Three"))
     assert await words_of(front, conversation) == ["One", "Hello", "Two", "Hello", "Three", "Hello"]
     assert (await items_of(front, conversation))[1] == first.response["output"][0]
@@ -250,9 +244,9 @@ async def test_items_of_its_beginning_are_told(proxy: StartProxy, agent: Agent) 
     front = await proxy()
     conversation = await create(front, message("My name is Ada."), message("Hello Ada.", "assistant"))
     await ask(front, conversation, "Who am I?")
-    assert "My name is Ada." in told(agent)[1]
+    assert "My name is Ada." in session_and_prompt(agent)[1]
     await ask(front, conversation, "And now?")
-    assert told(agent) == (told(agent, 0)[0], "And now?")
+    assert session_and_prompt(agent) == (session_and_prompt(agent, 0)[0], "And now?")
 
 
 @pytest.mark.parametrize("change", ["added", "deleted"])
@@ -268,12 +262,12 @@ async def test_a_change_by_hand_begins_a_session_with_everything(proxy: StartPro
         first = (await items_of(front, conversation))[0]["id"]
         await good(front, "DELETE", f"/{conversation}/items/{first}")
     await ask(front, conversation, "Three")
-    session, prompt = told(agent)
-    assert session != told(agent, 0)[0]
+    session, prompt = session_and_prompt(agent)
+    assert session != session_and_prompt(agent, 0)[0]
     assert "Two" in prompt
     assert ("One" in prompt) == ("By the way." in prompt) == (change == "added")
     await ask(front, conversation, "Four")
-    assert told(agent) == (session, "Four")
+    assert session_and_prompt(agent) == (session, "Four")
 
 
 async def test_metadata_may_change_in_between(proxy: StartProxy, agent: Agent) -> None:
@@ -283,7 +277,7 @@ async def test_metadata_may_change_in_between(proxy: StartProxy, agent: Agent) -
     await ask(front, conversation, "One")
     await good(front, "POST", f"/{conversation}", {"metadata": {"a": "b"}})
     await ask(front, conversation, "Two")
-    assert told(agent) == (told(agent, 0)[0], "Two")
+    assert session_and_prompt(agent) == (session_and_prompt(agent, 0)[0], "Two")
     assert check_conversation(await good(front, "GET", f"/{conversation}"))["metadata"] == {"a": "b"}
 
 
@@ -294,10 +288,10 @@ async def test_a_fork_by_its_response_leaves_the_conversation_whole(proxy: Start
     first = await ask(front, conversation, "One")
     body = json.dumps({"model": "default", "input": "Fork", "previous_response_id": first.id}).encode()
     assert (await front.post(body, path="/v1/responses")).status == 200
-    assert told(agent) == (told(agent, 0)[0], "Fork")
+    assert session_and_prompt(agent) == (session_and_prompt(agent, 0)[0], "Fork")
     await ask(front, conversation, "Two")
-    session, prompt = told(agent)
-    assert session != told(agent, 0)[0]
+    session, prompt = session_and_prompt(agent)
+    assert session != session_and_prompt(agent, 0)[0]
     assert "One" in prompt
     assert "Fork" not in prompt
     assert await words_of(front, conversation) == ["One", "Hello", "Two", "Hello"]
@@ -313,7 +307,7 @@ async def test_tools_of_the_client(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(run("Sunny"))
     output = {"type": "function_call_output", "call_id": first.calls[0][0], "output": "21 degrees"}
     await ask(front, conversation, [output], tools=[TOOL])
-    assert told(agent)[0] == told(agent, 0)[0]
+    assert session_and_prompt(agent)[0] == session_and_prompt(agent, 0)[0]
     types = [item["type"] for item in await items_of(front, conversation)]
     assert types == ["message", "function_call", "function_call_output", "message"]
 
@@ -335,7 +329,7 @@ async def test_a_run_without_an_answer_adds_nothing(proxy: StartProxy, agent: Ag
         line.reset()
     agent.plays(run("Hello"))
     await ask(front, conversation, "Two")
-    assert "Two" in told(agent)[1]
+    assert "Two" in session_and_prompt(agent)[1]
     assert await words_of(front, conversation) == ["One", "Hello", "Two", "Hello"]
 
 
@@ -355,7 +349,7 @@ async def test_in_background(proxy: StartProxy, agent: Agent) -> None:
     assert (queued["status"], queued["conversation"]) == ("queued", {"id": conversation})
     await ask(front, conversation, "Two")  # waits for the run before it
     assert await words_of(front, conversation) == ["One", "Hello", "Two", "Hello"]
-    assert told(agent) == (told(agent, 0)[0], "Two")
+    assert session_and_prompt(agent) == (session_and_prompt(agent, 0)[0], "Two")
 
 
 async def test_two_requests_at_once_follow_each_other(proxy: StartProxy, agent: Agent, store: dict[str, Any]) -> None:
@@ -371,7 +365,7 @@ async def test_two_requests_at_once_follow_each_other(proxy: StartProxy, agent: 
     gate.set()
     await asyncio.gather(first, second)
     assert await words_of(front, conversation) == ["One", "Hello", "Two", "Hello"]
-    assert told(agent) == (told(agent, 0)[0], "Two")
+    assert session_and_prompt(agent) == (session_and_prompt(agent, 0)[0], "Two")
 
 
 async def test_who_does_not_wait_is_refused(proxy: StartProxy, agent: Agent, redis_server: RedisServer) -> None:
@@ -404,7 +398,7 @@ async def test_processes_without_a_common_lock_lose_and_mix_nothing(
     words = await words_of(fronts[0], conversation)
     assert words in (["C", "A", "Hello", "B", "Hello"], ["C", "B", "Hello", "A", "Hello"])
     await ask(fronts[0], conversation, "Go on")
-    assert all(f"> {each}" in told(agent)[1] for each in "ABC")
+    assert all(f"> {each}" in session_and_prompt(agent)[1] for each in "ABC")
 
 
 async def test_deleted_while_its_run_goes_on_it_stays_deleted(
@@ -463,9 +457,9 @@ async def test_it_outlives_the_process_in_a_file(proxy: StartProxy, agent: Agent
     await ask(front, conversation, "One")
     later = await proxy(response_db=file)
     await ask(later, conversation, "Two")
-    assert "One" in told(agent)[1]
+    assert "One" in session_and_prompt(agent)[1]
     await ask(later, conversation, "Three")
-    assert told(agent) == (told(agent, 1)[0], "Three")
+    assert session_and_prompt(agent) == (session_and_prompt(agent, 1)[0], "Three")
 
 
 async def test_a_flushed_redis_knows_none(proxy: StartProxy, agent: Agent, redis_server: RedisServer) -> None:
@@ -475,7 +469,7 @@ async def test_a_flushed_redis_knows_none(proxy: StartProxy, agent: Agent, redis
     await ask(front, conversation, "One")
     redis_server.flush()
     assert (await post(front, conversation, "Two")).status == 404
-    agent.kept_sessions |= {told(agent, 0)[0]}
+    agent.kept_sessions |= {session_and_prompt(agent, 0)[0]}
 
 
 async def test_without_redis_nothing_is_run_or_made(proxy: StartProxy, agent: Agent, own_redis: RedisServer) -> None:
@@ -503,6 +497,6 @@ async def test_items_of_a_conversation_can_be_referred_to(proxy: StartProxy, age
     item = (await items_of(front, conversation))[0]["id"]
     body = json.dumps({"model": "default", "input": [{"type": "item_reference", "id": item}]}).encode()
     assert (await front.post(body, path="/v1/responses")).status == 200
-    assert told(agent)[1] == "My name is Ada."
+    assert session_and_prompt(agent)[1] == "My name is Ada."
     other = await create(front, {"type": "item_reference", "id": item})
     assert await words_of(front, other) == ["My name is Ada."]

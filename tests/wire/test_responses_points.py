@@ -11,7 +11,17 @@ import pytest
 from tests.support.conformance import check_error_body
 from tests.support.proxy import Proxy, StartProxy
 from tests.support.responses_conformance import ResponseAnswer, check_response_body, check_response_stream
-from tests.support.scripted_gateway import OPENING, Agent, answer, closing, failure, run, text, tool_call
+from tests.support.scripted_gateway import (
+    OPENING,
+    Agent,
+    answer,
+    closing,
+    failure,
+    run,
+    session_and_prompt,
+    text,
+    tool_call,
+)
 
 TOOL = {"type": "function", "name": "weather", "parameters": {"type": "object"}}
 
@@ -25,12 +35,6 @@ async def ask(front: Proxy, given: Any, *, stream: bool = True, key: str = "", *
     return check_response_stream(received.body) if stream else check_response_body(received.body)
 
 
-def told(agent: Agent, index: int = -1) -> tuple[str, str]:
-    """The session of a run, and the text that the agent got."""
-    exchange = agent.runs[index]
-    return exchange.session, "\n".join(block["text"] for block in exchange.json["message"]["content"])
-
-
 @both_ways
 async def test_three_turns_send_only_what_is_new(proxy: StartProxy, agent: Agent, stream: bool) -> None:
     agent.plays(run("Hello"))
@@ -38,7 +42,7 @@ async def test_three_turns_send_only_what_is_new(proxy: StartProxy, agent: Agent
     first = await ask(front, "One", stream=stream)
     second = await ask(front, "Two", stream=stream, previous_response_id=first.id)
     await ask(front, [{"role": "user", "content": "Three"}], stream=stream, previous_response_id=second.id)
-    sessions, prompts = zip(*(told(agent, index) for index in range(3)), strict=True)
+    sessions, prompts = zip(*(session_and_prompt(agent, index) for index in range(3)), strict=True)
     assert (len({*sessions}), prompts) == (1, ("One", "Two", "Three"))
 
 
@@ -51,16 +55,16 @@ async def test_a_second_continuation_is_a_fork_with_the_whole_conversation(
     first = await ask(front, "One", stream=stream)
     second = await ask(front, "Two", stream=stream, previous_response_id=first.id)
     fork = await ask(front, "Or", stream=stream, previous_response_id=first.id)
-    session, prompt = told(agent)
-    assert session != told(agent, 0)[0]
+    session, prompt = session_and_prompt(agent)
+    assert session != session_and_prompt(agent, 0)[0]
     assert "One" in prompt
     assert "Hello" in prompt
     assert "Two" not in prompt
     assert prompt.endswith("Or")
     await ask(front, "Three", stream=stream, previous_response_id=second.id)
-    assert told(agent) == (told(agent, 0)[0], "Three")
+    assert session_and_prompt(agent) == (session_and_prompt(agent, 0)[0], "Three")
     await ask(front, "Then", stream=stream, previous_response_id=fork.id)
-    assert told(agent) == (session, "Then")
+    assert session_and_prompt(agent) == (session, "Then")
 
 
 async def test_other_instructions_begin_another_session(proxy: StartProxy, agent: Agent) -> None:
@@ -68,10 +72,10 @@ async def test_other_instructions_begin_another_session(proxy: StartProxy, agent
     front = await proxy()
     first = await ask(front, "One", instructions="Be brief.")
     second = await ask(front, "Two", previous_response_id=first.id, instructions="Be brief.")
-    assert told(agent) == (told(agent, 0)[0], "Two")
+    assert session_and_prompt(agent) == (session_and_prompt(agent, 0)[0], "Two")
     await ask(front, "Three", previous_response_id=second.id)
-    session, prompt = told(agent)
-    assert session != told(agent, 0)[0]
+    session, prompt = session_and_prompt(agent)
+    assert session != session_and_prompt(agent, 0)[0]
     assert "One" in prompt
     assert "brief" not in prompt
 
@@ -85,7 +89,7 @@ async def test_a_turn_that_failed_is_tried_again_in_the_session(proxy: StartProx
     assert (await front.post(body, path="/v1/responses")).status >= 500
     agent.plays(run("Hello"))
     await ask(front, "Two", previous_response_id=first.id)
-    assert told(agent) == (told(agent, 0)[0], "Two")
+    assert session_and_prompt(agent) == (session_and_prompt(agent, 0)[0], "Two")
 
 
 async def test_outputs_of_tools_go_to_the_session(proxy: StartProxy, agent: Agent) -> None:
@@ -95,8 +99,8 @@ async def test_outputs_of_tools_go_to_the_session(proxy: StartProxy, agent: Agen
     agent.plays(run("Sunny"))
     output = {"type": "function_call_output", "call_id": first.calls[0][0], "output": "21 degrees"}
     await ask(front, [output], tools=[TOOL], previous_response_id=first.id)
-    session, prompt = told(agent)
-    assert session == told(agent, 0)[0]
+    session, prompt = session_and_prompt(agent)
+    assert session == session_and_prompt(agent, 0)[0]
     assert "21 degrees" in prompt
     assert "One" not in prompt
 
@@ -115,9 +119,9 @@ async def test_words_of_the_assistants_own_are_no_continuation(
     front = await proxy()
     first = await ask(front, "One")
     await ask(front, [added, {"role": "user", "content": "Two"}], previous_response_id=first.id)
-    is_new = told(agent)[0] != told(agent, 0)[0]
+    is_new = session_and_prompt(agent)[0] != session_and_prompt(agent, 0)[0]
     assert is_new == ("role" in added)
-    assert ("One" in told(agent)[1]) == is_new
+    assert ("One" in session_and_prompt(agent)[1]) == is_new
 
 
 async def test_what_is_not_stored_leaves_no_session(proxy: StartProxy, agent: Agent) -> None:
@@ -135,11 +139,11 @@ async def test_the_oldest_session_gives_way(proxy: StartProxy, agent: Agent) -> 
     agent.plays(run("Hello"))
     front = await proxy(max_sessions=2)
     answers = [await ask(front, str(number)) for number in range(3)]
-    await agent.until(lambda: agent.closed_sessions == [told(agent, 0)[0]])
+    await agent.until(lambda: agent.closed_sessions == [session_and_prompt(agent, 0)[0]])
     await ask(front, "Again", previous_response_id=answers[0].id)
-    assert "Hello" in told(agent)[1]
+    assert "Hello" in session_and_prompt(agent)[1]
     await ask(front, "Again", previous_response_id=answers[2].id)
-    assert told(agent) == (told(agent, 2)[0], "Again")
+    assert session_and_prompt(agent) == (session_and_prompt(agent, 2)[0], "Again")
 
 
 async def test_a_restart_sends_the_whole_conversation_once(proxy: StartProxy, agent: Agent, tmp_path: Path) -> None:
@@ -148,15 +152,15 @@ async def test_a_restart_sends_the_whole_conversation_once(proxy: StartProxy, ag
     first = await ask(await proxy(response_db=file), "One")
     later = await proxy(response_db=file)
     second = await ask(later, "Two", previous_response_id=first.id)
-    session, prompt = told(agent)
-    assert session != told(agent, 0)[0]
+    session, prompt = session_and_prompt(agent)
+    assert session != session_and_prompt(agent, 0)[0]
     assert "One" in prompt
     assert prompt.endswith("Two")
     await ask(later, "Three", previous_response_id=second.id)
-    assert told(agent) == (session, "Three")
+    assert session_and_prompt(agent) == (session, "Three")
     reference = {"type": "item_reference", "id": second.response["output"][0]["id"]}
     await ask(later, [{"role": "user", "content": "Hi"}, reference, {"role": "user", "content": "Go on"}])
-    assert "Hello" in told(agent)[1]
+    assert "Hello" in session_and_prompt(agent)[1]
 
 
 async def test_nobody_goes_on_in_anothers_session(proxy: StartProxy, agent: Agent) -> None:
@@ -167,7 +171,7 @@ async def test_nobody_goes_on_in_anothers_session(proxy: StartProxy, agent: Agen
     refused = await front.post(body, path="/v1/responses", headers={"Authorization": "Bearer bob"})
     assert (refused.status, check_error_body(refused.body)["code"]) == (400, "previous_response_not_found")
     await ask(front, "Two", key="alice", previous_response_id=first.id)
-    assert told(agent) == (told(agent, 0)[0], "Two")
+    assert session_and_prompt(agent) == (session_and_prompt(agent, 0)[0], "Two")
 
 
 async def test_a_failure_in_mid_run_leaves_the_conversation_whole(proxy: StartProxy, agent: Agent) -> None:
@@ -179,5 +183,5 @@ async def test_a_failure_in_mid_run_leaves_the_conversation_whole(proxy: StartPr
     assert b"response.failed" in (await front.post(body, path="/v1/responses")).body
     agent.plays(OPENING, text("Hello"), closing())
     await ask(front, "Two", previous_response_id=first.id)
-    session, prompt = told(agent)
-    assert prompt == "Two" if session == told(agent, 0)[0] else "One" in prompt
+    session, prompt = session_and_prompt(agent)
+    assert prompt == "Two" if session == session_and_prompt(agent, 0)[0] else "One" in prompt

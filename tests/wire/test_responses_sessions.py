@@ -34,7 +34,7 @@ async def test_only_what_is_new_goes_to_the_session_that_knows_the_rest(
     items = [{"role": "user", "content": given}, *told.response["output"], {"role": "user", "content": "Again"}]
     await ask(there, items, stream=stream, name="harbour", instructions="Be brief.")
     assert len({run.session_key for run in there.runs}) == 1
-    assert there.told() == "Again"
+    assert there.prompt() == "Again"
     there.keep_sessions()
 
 
@@ -43,7 +43,7 @@ async def test_the_previous_response_names_what_the_session_knows(front: StartFr
     there = await front(GatewaySettings(pace=0))
     told = await ask(there, "Hello", stream=stream, name="harbour")
     await ask(there, "Again", stream=stream, name="harbour", previous_response_id=told.id)
-    assert there.told() == "Again"
+    assert there.prompt() == "Again"
     there.keep_sessions()
 
 
@@ -56,5 +56,5 @@ async def test_chat_goes_on_where_responses_ended(front: StartFront) -> None:
         {"role": "user", "content": "Again"},
     ]
     await there.ask(said, name="harbour", model="demo")
-    assert there.told() == "Again"
+    assert there.prompt() == "Again"
     there.keep_sessions()

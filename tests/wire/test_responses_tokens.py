@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.proxy import Proxy, StartProxy
 from tests.support.responses_conformance import ResponseAnswer, check_response_body, check_response_stream
-from tests.support.scripted_gateway import OPENING, Agent, closing, frame, run, text, tool_call
+from tests.support.scripted_gateway import OPENING, Agent, closing, frame, run, session_and_prompt, text, tool_call
 
 pytest_plugins = ["tests.support.proxy_fixtures"]
 
@@ -18,7 +18,7 @@ TOOL = {"type": "function", "name": "weather", "parameters": {"type": "object"}}
 both_ways = pytest.mark.parametrize("stream", [True, False])
 
 
-def said(words: str, role: str = "user") -> dict[str, Any]:
+def message(words: str, role: str = "user") -> dict[str, Any]:
     return {"role": role, "content": words}
 
 
@@ -42,12 +42,6 @@ class Stateless:
         return answer
 
 
-def told(agent: Agent, index: int = -1) -> tuple[str, str]:
-    """The session of a run, and the text that the agent got."""
-    exchange = agent.runs[index]
-    return exchange.session, "\n".join(block["text"] for block in exchange.json["message"]["content"])
-
-
 def thinking(thought: str) -> list[bytes]:
     return [*OPENING, frame("reasoning_delta", blockIndex=0, delta=thought), text("Hello"), *closing()]
 
@@ -60,23 +54,23 @@ async def test_only_what_is_new_goes_to_the_session(
     agent.plays(thinking(thought) if thought else run("Hello"))
     client = Stateless(await proxy(), stream=stream)
     for words in ("One", "Two", "Three"):
-        answer = await client.say(said(words))
+        answer = await client.say(message(words))
         first, *rest = answer.response["output"]
         assert (first["type"], answer.reasoning) == ("reasoning", thought)
         assert first["encrypted_content"]
         assert [item["type"] for item in rest] == ["message"]
-    sessions, prompts = zip(*(told(agent, index) for index in range(3)), strict=True)
+    sessions, prompts = zip(*(session_and_prompt(agent, index) for index in range(3)), strict=True)
     assert (len({*sessions}), prompts) == (1, ("One", "Two", "Three"))
 
 
 async def test_outputs_of_tools_go_to_the_session(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(*run()[:3], *tool_call("call_1", "weather", '{"city":"Brest"}'), closing())
     client = Stateless(await proxy(), tools=[TOOL])
-    answer = await client.say(said("One"))
+    answer = await client.say(message("One"))
     agent.plays(run("Sunny"))
     await client.say({"type": "function_call_output", "call_id": answer.calls[0][0], "output": "21 degrees"})
-    assert told(agent)[0] == told(agent, 0)[0]
-    assert "One" not in told(agent)[1]
+    assert session_and_prompt(agent)[0] == session_and_prompt(agent, 0)[0]
+    assert "One" not in session_and_prompt(agent)[1]
 
 
 async def test_a_custom_tools_output_goes_to_the_session(proxy: StartProxy, agent: Agent) -> None:
@@ -96,16 +90,16 @@ async def test_nobody_gets_a_token_who_does_not_ask(proxy: StartProxy, agent: Ag
     agent.plays(thinking("Let me see."))
     front = await proxy()
     for fields in ({"include": []}, {"store": True}):
-        output = (await Stateless(front, stream=stream, **fields).say(said("One"))).response["output"]
+        output = (await Stateless(front, stream=stream, **fields).say(message("One"))).response["output"]
         assert ["encrypted_content" in item for item in output] == [False, False]
 
 
 async def test_a_server_that_stores_nothing_gives_one(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(run("Hello"))
     client = Stateless(await proxy(responses="stateless"), store=None)
-    await client.say(said("One"))
-    await client.say(said("Two"))
-    assert told(agent) == (told(agent, 0)[0], "Two")
+    await client.say(message("One"))
+    await client.say(message("Two"))
+    assert session_and_prompt(agent) == (session_and_prompt(agent, 0)[0], "Two")
 
 
 @pytest.mark.parametrize("token", ["forged", "gAAAAABo" * 500, "oct.resp_1.99999999999.x", "", None])
@@ -114,14 +108,14 @@ async def test_a_forged_token_costs_the_whole_conversation_and_no_more(
 ) -> None:
     agent.plays(run("Hello"))
     client = Stateless(await proxy())
-    await client.say(said("One"))
+    await client.say(message("One"))
     client.items[1]["encrypted_content"] = token
-    await client.say(said("Two"))
-    session, prompt = told(agent)
-    assert session != told(agent, 0)[0]
+    await client.say(message("Two"))
+    session, prompt = session_and_prompt(agent)
+    assert session != session_and_prompt(agent, 0)[0]
     assert "One" in prompt
-    await client.say(said("Three"))
-    assert told(agent) == (session, "Three")
+    await client.say(message("Three"))
+    assert session_and_prompt(agent) == (session, "Three")
 
 
 @pytest.mark.parametrize("change", ["edited", "regenerated", "other instructions", "other key"])
@@ -129,19 +123,19 @@ async def test_another_conversation_gets_another_session(proxy: StartProxy, agen
     agent.plays(run("Hello"))
     front = await proxy(api_key=("alice", "bob"))
     client = Stateless(front, key="alice")
-    await client.say(said("One"))
+    await client.say(message("One"))
     other = Stateless(front, key="bob" if change == "other key" else "alice")
     other.items = json.loads(json.dumps(client.items))
     if change == "edited":
         other.items[0]["content"] = "Eleven"
     elif change == "regenerated":
-        await client.say(said("Two"))
+        await client.say(message("Two"))
     elif change == "other instructions":
         other = Stateless(front, key="alice", instructions="Be brief.")
         other.items = client.items
-    await other.say(said("Or"))
-    session, prompt = told(agent)
-    assert session != told(agent, 0)[0]
+    await other.say(message("Or"))
+    session, prompt = session_and_prompt(agent)
+    assert session != session_and_prompt(agent, 0)[0]
     assert prompt.endswith("Or")
     assert ("Eleven" if change == "edited" else "One") in prompt
 
@@ -149,11 +143,11 @@ async def test_another_conversation_gets_another_session(proxy: StartProxy, agen
 async def test_an_expired_token_is_none(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(run("Hello"))
     client = Stateless(await proxy(session_ttl=1))
-    await client.say(said("One"))
+    await client.say(message("One"))
     mark, point, _, signature = client.items[1]["encrypted_content"].split(".")
     client.items[1]["encrypted_content"] = ".".join([mark, point, "1", signature])
-    await client.say(said("Two"))
-    assert told(agent)[0] != told(agent, 0)[0]
+    await client.say(message("Two"))
+    assert session_and_prompt(agent)[0] != session_and_prompt(agent, 0)[0]
 
 
 async def test_another_process_with_the_secret_and_redis_continues(
@@ -162,10 +156,10 @@ async def test_another_process_with_the_secret_and_redis_continues(
     agent.plays(run("Hello"))
     settings = {"redis": redis_server.url, "session_secret": ("s" * 32,)}
     first, second = Stateless(await proxy(**settings)), Stateless(await proxy(**settings))
-    await first.say(said("One"))
+    await first.say(message("One"))
     second.items = first.items
-    await second.say(said("Two"))
-    assert told(agent) == (told(agent, 0)[0], "Two")
+    await second.say(message("Two"))
+    assert session_and_prompt(agent) == (session_and_prompt(agent, 0)[0], "Two")
 
 
 @pytest.mark.parametrize("place", ["prompt_cache_key", "header:session-id"])
@@ -173,10 +167,10 @@ async def test_codex_names_its_session(proxy: StartProxy, agent: Agent, place: s
     """Codex sends both names with each request, its developer message first, and the items of its answers."""
     agent.plays(run("Hello"))
     front = await proxy(session_from=(place,))
-    items: list[dict[str, Any]] = [said("You are a coding agent.", "developer")]
+    items: list[dict[str, Any]] = [message("You are a coding agent.", "developer")]
     for words in ("One", "Two"):
-        items.append(said(words))
+        items.append(message(words))
         body = {"model": "default", "input": items, "store": False, "include": INCLUDE, "prompt_cache_key": "thread-1"}
         received = await front.post(json.dumps(body).encode(), path="/v1/responses", headers={"session-id": "thread-1"})
         items += check_response_body(received.body).response["output"]
-    assert told(agent) == (told(agent, 0)[0], "Two")
+    assert session_and_prompt(agent) == (session_and_prompt(agent, 0)[0], "Two")

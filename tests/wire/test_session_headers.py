@@ -13,7 +13,17 @@ from typing import Any
 import pytest
 
 from oaicompat_proxy.demo.settings import GatewaySettings
-from tests.support.proxy_harness import Chat, Front, Messages, RedisServer, StartFront, function, result, said, user
+from tests.support.proxy_harness import (
+    Chat,
+    Front,
+    Messages,
+    RedisServer,
+    StartFront,
+    assistant_message,
+    function,
+    result,
+    user,
+)
 
 pytest_plugins = ["tests.support.proxy_fixtures"]
 
@@ -68,7 +78,7 @@ async def test_title_and_answer_at_once_are_two_sessions(start: Start) -> None:
     assert len({*keys(there)}) == 2
     assert max(run.readers for run in there.runs) == 1
     await chat.say("And the tests?")
-    assert there.told() == "And the tests?", "only what is new goes out, and the title is not in the way"
+    assert there.prompt() == "And the tests?", "only what is new goes out, and the title is not in the way"
     assert keys(there)[2] in keys(there)[:2]
     there.keep_sessions()
 
@@ -103,7 +113,7 @@ async def test_a_switch_of_models_takes_the_conversation_along(start: Start) -> 
     assert "When is high tide?" in answer.text
     assert CODER["content"] in answer.text
     await chat.say("Thanks.", model="demo")
-    assert "And low tide?" in there.told(), "the first model has not heard what the second one answered"
+    assert "And low tide?" in there.prompt(), "the first model has not heard what the second one answered"
     assert len({*keys(there)}) == 3
     there.keep_sessions()
 
@@ -115,12 +125,12 @@ async def test_undo_forks_the_conversation(start: Start) -> None:
     await chat.say("Delete everything.")
     del chat.messages[-2:]
     await chat.say("Delete nothing.")
-    assert "When is high tide?" in there.told()
-    assert "Delete everything." not in there.told()
+    assert "When is high tide?" in there.prompt()
+    assert "Delete everything." not in there.prompt()
     first, second, undone = keys(there)
     assert first == second != undone
     await chat.say("Thanks.")
-    assert (keys(there)[-1], there.told()) == (undone, "Thanks.")
+    assert (keys(there)[-1], there.prompt()) == (undone, "Thanks.")
     there.keep_sessions()
 
 
@@ -149,7 +159,7 @@ async def test_esc_stops_the_run_of_a_later_turn(start: Start) -> None:
     assert there.runs[1].status == "aborted"
     partial = {"role": "assistant", "content": "I was"}
     await there.ask([*chat.messages, user("[[scenario:silent]]"), partial, user("Go on.")], name=NAME)
-    assert "When is high tide?" in there.told()
+    assert "When is high tide?" in there.prompt()
     there.keep_sessions()
 
 
@@ -166,7 +176,7 @@ async def test_a_turn_that_was_aborted_has_not_happened(front: StartFront) -> No
     assert len(session.timeline) == 2
     await asyncio.sleep(0.1)  # the session is put back behind the answer; nobody is told when
     await chat.say("And low tide?")
-    assert (keys(there)[-1], there.told()) == (session.key, "And low tide?")
+    assert (keys(there)[-1], there.prompt()) == (session.key, "And low tide?")
     there.keep_sessions()
 
 
@@ -176,9 +186,9 @@ async def test_plan_and_build_change_what_was_said_before(start: Start) -> None:
     planned = user("Add a test.\n<system-reminder>Plan mode is on.</system-reminder>")
     plan = await there.ask([CODER, planned], name=NAME)
     build = user("Do it.\n<system-reminder>Plan mode is off.</system-reminder>")
-    await there.ask([CODER, user("Add a test."), said(plan), build], name=NAME)
-    assert "Add a test." in there.told()
-    assert "Do it." in there.told()
+    await there.ask([CODER, user("Add a test."), assistant_message(plan), build], name=NAME)
+    assert "Add a test." in there.prompt()
+    assert "Do it." in there.prompt()
     first, second = keys(there)
     assert first != second
     there.keep_sessions()
@@ -190,8 +200,8 @@ async def test_tools_of_the_client_go_on_in_their_session(start: Start) -> None:
     answer = await chat.say("[[scenario:client_tool]]")
     (call_id, _, _), *_ = answer.tool_calls
     await chat.add(result(call_id, "High tide is at noon."))
-    assert "High tide is at noon." in there.told()
-    assert CODER["content"] not in there.told()
+    assert "High tide is at noon." in there.prompt()
+    assert CODER["content"] not in there.prompt()
     assert len({*keys(there)}) == 1
     there.keep_sessions()
 
@@ -212,7 +222,7 @@ async def test_open_webui_asks_for_a_title_under_the_name_of_the_chat(start: Sta
     await ask([user("### Task:\nGenerate a concise title.")])
     chat.messages = [user("When is high tide?"), {"role": "assistant", "content": "At noon."}, user("And low tide?")]
     await ask(chat.messages)
-    assert "When is high tide?" in there.told(), "the session has heard something else meanwhile"
+    assert "When is high tide?" in there.prompt(), "the session has heard something else meanwhile"
     await ask([user("### Task:\nGenerate a concise title.")])
     await ask([user("A new chat")], "c2")
     first, title, second, again, other = keys(there)
@@ -227,7 +237,7 @@ async def test_a_name_means_nothing_where_no_name_is_read(start: Start) -> None:
     await chat.say("When is high tide?")
     await there.at_rest()
     await chat.say("And low tide?")
-    assert "When is high tide?" in there.told()
+    assert "When is high tide?" in there.prompt()
     await there.at_rest()
 
 
@@ -265,10 +275,10 @@ async def test_any_worker_continues_a_conversation(front: StartFront, redis_serv
     await other.ask(messages, name=NAME)
     first, second = keys(one)
     if kind == "redis":
-        assert (first, one.told()) == (second, "And low tide?")
+        assert (first, one.prompt()) == (second, "And low tide?")
     else:
         assert first != second
-        assert "When is high tide?" in one.told()
+        assert "When is high tide?" in one.prompt()
     await other.ask("A new chat", name=NAME)
     assert keys(one)[-1] not in (first, second)
     await one.ask("Hi", name="harbour")
@@ -283,6 +293,6 @@ async def test_a_redis_that_is_gone_costs_no_conversation(front: StartFront, own
     await chat.say("When is high tide?")
     own_redis.stop()
     await chat.say("And low tide?")
-    assert "When is high tide?" in there.told()
+    assert "When is high tide?" in there.prompt()
     assert await there.refused("Hi", name=NAME) == (503, "sessions_unavailable")
     there.keep_sessions()

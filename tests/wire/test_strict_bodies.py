@@ -48,7 +48,7 @@ def read_stream(received: Received, include_usage: bool, reasoning_field: str) -
     return Answer(error=check_error_body(received.body))
 
 
-def said(answer: Answer, usage: bool) -> dict[str, Any]:
+def content_of(answer: Answer, usage: bool) -> dict[str, Any]:
     """What has to be the same however it is asked for: not the ids, which are new for each run."""
     what = dataclasses.asdict(answer)
     for name in ("id", "created", "role", *([] if usage else ["usage"])):
@@ -67,7 +67,7 @@ async def check_all(front: Proxy, reasoning_field: str, prompt: str, **fields: A
         if whole.error is not None:
             assert streamed.error == whole.error
         else:
-            assert said(streamed, include_usage) == said(whole, include_usage)
+            assert content_of(streamed, include_usage) == content_of(whole, include_usage)
         assert received.status in (200, 404, 429, 502, 503)
     plain = await front.chat(prompt, stream_options=None, **fields)
     if plain.status == 200:

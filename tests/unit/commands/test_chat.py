@@ -40,20 +40,20 @@ class Terminal:
     def __init__(self, master: int, process: subprocess.Popen[bytes]) -> None:
         self._master = master
         self.process = process
-        self.said = ""
+        self.output = ""
 
     def until(self, pattern: str) -> str:
-        """What is said up to this, from where the last look ended."""
+        """The output up to the first match, from the end of the previous one."""
         deadline = time.monotonic() + WITHIN
-        while not (found := re.search(pattern, self.said, re.DOTALL)):
+        while not (found := re.search(pattern, self.output, re.DOTALL)):
             left = deadline - time.monotonic()
-            assert left > 0, f"never said {pattern!r}: {self.said!r}"
+            assert left > 0, f"never printed {pattern!r}: {self.output!r}"
             if select.select([self._master], [], [], left)[0]:
                 try:
-                    self.said += os.read(self._master, 65536).decode("utf-8", "replace").replace("\r\n", "\n")
+                    self.output += os.read(self._master, 65536).decode("utf-8", "replace").replace("\r\n", "\n")
                 except OSError:
-                    raise AssertionError(f"it ended and never said {pattern!r}: {self.said!r}") from None
-        before, self.said = self.said[: found.end()], self.said[found.end() :]
+                    raise AssertionError(f"it ended and never printed {pattern!r}: {self.output!r}") from None
+        before, self.output = self.output[: found.end()], self.output[found.end() :]
         return before
 
     def type(self, keys: str) -> None:

@@ -57,7 +57,7 @@ def names(frames: Frames) -> list[str]:
     return [frame["event"] for frame in frames]
 
 
-def said(frames: Frames) -> str:
+def text_of(frames: Frames) -> str:
     return "".join(frame["data"]["delta"] for frame in frames if frame["event"] == "content_delta")
 
 
@@ -151,7 +151,7 @@ class TestSend:
 
     async def test_the_answer_quotes_the_prompt(self, caller: Caller) -> None:
         frames = await caller.send("Is anybody there?")
-        assert "Is anybody there?" in said(frames)
+        assert "Is anybody there?" in text_of(frames)
         assert names(frames)[-3:] == ["result", "execution_end", "execution_end"]
 
     @pytest.mark.parametrize(("session", "echoed"), [("demo:x", "demo:x"), ("x", "x"), (None, "main")])
@@ -177,7 +177,7 @@ class TestSend:
         messages = [{"role": "user", "content": [{"type": "text", "text": text}]} for text in ("A", "B")]
         body = {"sessionId": "echo:1", "messages": messages}
         async with calling(form="embedded") as caller, caller.http.post("/send", json=body) as sent:
-            assert said(frames_in(await sent.read())) == "A"
+            assert text_of(frames_in(await sent.read())) == "A"
 
     async def test_embedded_runs_without_a_message_if_its_content_is_a_string(self) -> None:
         async with calling(form="embedded") as caller:
@@ -204,7 +204,7 @@ class TestSend:
         }
         for form, read in (("standalone", "one"), ("embedded", "many")):
             async with calling(form=form) as caller, caller.http.post("/send", json=both) as sent:
-                assert said(frames_in(await sent.read())) == read
+                assert text_of(frames_in(await sent.read())) == read
 
     async def test_a_character_cut_between_packets_is_lost(self, caller: Caller) -> None:
         body = json.dumps(sending("né", "echo:1"), ensure_ascii=False).encode()
@@ -215,7 +215,7 @@ class TestSend:
             yield body[cut:]
 
         async with caller.http.post("/send", data=packets()) as response:
-            assert said(frames_in(await response.read())) == "n\ufffd\ufffd"
+            assert text_of(frames_in(await response.read())) == "n\ufffd\ufffd"
 
     async def test_nostream_has_no_message_events(self, caller: Caller) -> None:
         seen = names(await caller.send("hello", "nostream:1"))
@@ -262,7 +262,7 @@ class TestSessions:
         assert second[0]["data"]["sequence"] == 1
         assert names(second)[-6:] == names(rest)[-6:]
         assert names(second)[-4:] == ["execution_end", "execution_start", "tick_start", "execution_end"]
-        assert "and now mine" not in said(second)
+        assert "and now mine" not in text_of(second)
         await caller.state.wait_until(lambda state: state.runs.finished == 2)
         assert "and now mine" in json.dumps(await caller.send("hello"))
 
@@ -279,7 +279,7 @@ class TestSessions:
 
     async def test_five_sessions_at_once(self, caller: Caller) -> None:
         answers = await asyncio.gather(*(caller.send(f"number {n}", f"echo:{n}") for n in range(5)))
-        assert [said(frames) for frames in answers] == [f"number {n}" for n in range(5)]
+        assert [text_of(frames) for frames in answers] == [f"number {n}" for n in range(5)]
 
 
 async def asked_for(response: aiohttp.ClientResponse) -> str:
@@ -330,7 +330,7 @@ class TestNewerWire:
         body = {"sessionId": "echo:s", "messages": [user, NEWER], "metadata": {"a": 1}}
         async with calling(wire="0.14", form=form) as caller:
             async with caller.http.post("/send", json=body) as response:
-                assert said(frames_in(await response.read())) == "my name is Ada\nBe brief."
+                assert text_of(frames_in(await response.read())) == "my name is Ada\nBe brief."
             (session,) = caller.state.sessions
             assert [entry["message"]["role"] for entry in session.timeline] == ["user", "assistant"]
             assert caller.state.runs[0].metadata == {"a": 1}
@@ -519,7 +519,7 @@ class TestScenarios:
             f"[1] result of tool call {call['callId']}, in place of any other\n> sunny\n"
             "=== End of the conversation so far. Continue it as the assistant. ==="
         )
-        assert said(await caller.send(result, openai={"tools": declared})) == "Your tool answered: sunny"
+        assert text_of(await caller.send(result, openai={"tools": declared})) == "Your tool answered: sunny"
 
 
 class TestRecordings:

@@ -207,7 +207,7 @@ def test_one_line_says_what_ends_with_the_process(tmp_path: Path, workers: int, 
         child.wait_for(r"\n  try ")
     finally:
         child.stop()
-    assert child.said.count(ENDS_WITH_IT) == (1 if way == "none" else 0)
+    assert child.output.count(ENDS_WITH_IT) == (1 if way == "none" else 0)
 
 
 @pytest.mark.slow
@@ -221,7 +221,7 @@ def test_a_gunicorn_of_ones_own_shares_it_and_says_it_once(tmp_path: Path) -> No
         child.wait_for(ENDS_WITH_IT)
     finally:
         child.stop()
-    assert child.said.count(ENDS_WITH_IT) == 1
+    assert child.output.count(ENDS_WITH_IT) == 1
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ CHILD = "⟦child⟧"
 ADDED = r'⟦tool⟧ add \{"a":19,"b":23\} → 42 \(\d+\.\d s\)'
 
 
-def told(answer: Answer, where: str) -> list[str]:
+def tool_lines(answer: Answer, where: str) -> list[str]:
     """The lines, and nothing of them in the other place."""
     here, there = (answer.reasoning, answer.text) if where == "reasoning" else (answer.text, answer.reasoning)
     assert "⟦" not in there
@@ -36,7 +36,7 @@ async def told_of(front: StartFront, where: str, *steps: Any, **how: Any) -> lis
     """The lines of a run that does this and then answers."""
     script = Script((Tick(tuple(steps), stop_reason="tool_use", should_continue=True), Tick((Say(("Done.",)),))))
     there = await front(GatewaySettings(pace=0, recordings={"go": script}), server_tools=where)
-    return told(await there.ask("go", **how), where)
+    return tool_lines(await there.ask("go", **how), where)
 
 
 @both_ways
@@ -71,14 +71,14 @@ async def test_as_content(front: StartFront, stream: bool) -> None:
 @pytest.mark.parametrize("model", ["demo", "nostream"])
 async def test_a_call_is_told_however_it_was_reported(front: StartFront, where: str, scenario: str, model: str) -> None:
     there = await front(server_tools=where)
-    (line,) = told(await there.ask(f"[[scenario:{scenario}]]", model=model), where)
+    (line,) = tool_lines(await there.ask(f"[[scenario:{scenario}]]", model=model), where)
     assert re.fullmatch(ADDED, line)
 
 
 @visible
 async def test_parallel_calls_are_told_one_by_one(front: StartFront, where: str) -> None:
     there = await front(server_tools=where)
-    first, second = told(await there.ask("[[scenario:tool_parallel]]"), where)
+    first, second = tool_lines(await there.ask("[[scenario:tool_parallel]]"), where)
     assert re.fullmatch(ADDED, first)
     assert re.fullmatch(r'⟦tool⟧ add \{"a":20,"b":3\} → 23 \(\d+\.\d s\)', second)
 
@@ -86,7 +86,7 @@ async def test_parallel_calls_are_told_one_by_one(front: StartFront, where: str)
 @visible
 async def test_a_failure_is_told_as_one(front: StartFront, where: str) -> None:
     there = await front(server_tools=where)
-    (line,) = told(await there.ask("[[scenario:tool_unknown]]"), where)
+    (line,) = tool_lines(await there.ask("[[scenario:tool_unknown]]"), where)
     assert re.match(r'⟦tool⟧ teleport \{"to":"Mars"\} ✗ \{"error":"Tool teleport not available"', line)
 
 
@@ -113,7 +113,7 @@ async def test_a_child_is_told_by_its_name_and_its_last_word(front: StartFront, 
     """What it said on the way stays inside."""
     there = await front(server_tools=where)
     answer = await there.ask("[[scenario:spawn]]")
-    child, tool = told(answer, where)
+    child, tool = tool_lines(answer, where)
     assert child.lower() == f"{CHILD} child → child says hi."
     assert tool.startswith(f'{TOOL} ask_child {{"q":"hi"}} → CHILD SAYS HI.')
     parts = [part for part in answer.text.split("\n\n") if "⟦" not in part]
@@ -124,7 +124,7 @@ async def test_a_child_is_told_by_its_name_and_its_last_word(front: StartFront, 
 async def test_a_fork_is_told_by_the_branch_that_was_taken(front: StartFront, where: str) -> None:
     there = await front(GatewaySettings(pace=0, recordings={"go": forked()}), server_tools=where)
     answer = await there.ask("go")
-    assert told(answer, where) == [f"{CHILD} fork → left"]
+    assert tool_lines(answer, where) == [f"{CHILD} fork → left"]
     assert "The branch says" not in answer.text + answer.reasoning
 
 
@@ -185,7 +185,7 @@ async def test_a_user_who_quotes_such_a_line_is_heard(front: StartFront) -> None
             {"role": "user", "content": "What is that?"},
         ]
     )
-    assert f"> {TOOL} add → 42" in there.told()
+    assert f"> {TOOL} add → 42" in there.prompt()
 
 
 async def test_a_recognised_conversation_may_hold_such_lines(front: StartFront) -> None:

@@ -219,7 +219,7 @@ def read_back(blocks: tuple[Block, ...]) -> Iterator[Heard]:
             yield heard._replace(what=(unword(mark["tool"]), unword(mark["id"]), text) if mark["tool"] else text)
 
 
-def told(messages: list[Message]) -> Iterator[Heard]:
+def entries_of(messages: list[Message]) -> Iterator[Heard]:
     for number, message in enumerate(messages, 1):
         name = (message.tool_call_id if message.role == "tool" else message.name) or ""
         heard = Heard(number, message.role, name, None)
@@ -260,7 +260,7 @@ def test_everything_that_was_said_can_be_read_back(earlier: list[Message], last:
         return
     transcript = blocks[: len(blocks) - len(last)]
     assert blocks[len(transcript) :] == last
-    assert list(read_back(transcript)) == list(told(earlier))
+    assert list(read_back(transcript)) == list(entries_of(earlier))
 
 
 # What does not fit

@@ -36,26 +36,26 @@ def messages(*asked: dict[str, Any], **fields: Any) -> list[Message]:
     return list(parse(request(*asked, **fields), max_media=1000, max_messages=50).messages)
 
 
-def said(*asked: dict[str, Any], **fields: Any) -> list[tuple[str, str]]:
+def roles_and_texts(*asked: dict[str, Any], **fields: Any) -> list[tuple[str, str]]:
     return [(each.role, "|".join(block.text for block in each.blocks)) for each in messages(*asked, **fields)]  # type: ignore[union-attr]
 
 
 def test_system_as_text_and_as_blocks() -> None:
     for prompt in ("Be brief.", [text("Be brief.")]):
-        assert said(user("Hi"), system=prompt) == [("system", "Be brief."), ("user", "Hi")]
+        assert roles_and_texts(user("Hi"), system=prompt) == [("system", "Be brief."), ("user", "Hi")]
 
 
 def test_a_system_block_that_is_no_text_is_shown_as_written() -> None:
     odd = {"type": "image", "source": {"type": "text"}}
     written = '{"type":"image","source":{"type":"text"}}'
-    assert said({"role": "system", "content": [odd]}, user("Hi"), system=[odd]) == [
+    assert roles_and_texts({"role": "system", "content": [odd]}, user("Hi"), system=[odd]) == [
         *(("system", written), ("system", written), ("user", "Hi"))
     ]
 
 
 def test_what_is_for_the_service_alone_is_left_out() -> None:
     prompt = [text("x-anthropic-billing-header: cc_version=2"), text("Be brief.")]
-    assert said(user("Hi"), system=prompt)[0] == ("system", "Be brief.")
+    assert roles_and_texts(user("Hi"), system=prompt)[0] == ("system", "Be brief.")
 
 
 def test_the_form_of_a_message_changes_nothing() -> None:
@@ -67,28 +67,28 @@ def test_the_form_of_a_message_changes_nothing() -> None:
 
 
 def test_messages_of_the_systems_come_before_the_users_words() -> None:
-    assert said(user("Hi"), system("Environment"), system("Helpers")) == [
+    assert roles_and_texts(user("Hi"), system("Environment"), system("Helpers")) == [
         *(("system", "Environment"), ("system", "Helpers"), ("user", "Hi"))
     ]
-    assert said(user("Hi"), system("Env"), assistant("Hello"), user("Bye"), system("New")) == [
+    assert roles_and_texts(user("Hi"), system("Env"), assistant("Hello"), user("Bye"), system("New")) == [
         *(("system", "Env"), ("user", "Hi"), ("assistant", "Hello"), ("system", "New"), ("user", "Bye"))
     ]
-    assert said(system("First"), user("Hi")) == [("system", "First"), ("user", "Hi")]
+    assert roles_and_texts(system("First"), user("Hi")) == [("system", "First"), ("user", "Hi")]
 
 
 def test_reminders_come_before_the_users_words() -> None:
     for content in ([text(REMINDER), text("Hi")], [text("Hi"), text(REMINDER)]):
-        assert said(user(*content)) == [("user", REMINDER), ("user", "Hi")]
+        assert roles_and_texts(user(*content)) == [("user", REMINDER), ("user", "Hi")]
 
 
 def test_words_that_only_quote_a_reminder_are_words() -> None:
-    assert said(user(text(f"What is {REMINDER}?"))) == [("user", f"What is {REMINDER}?")]
+    assert roles_and_texts(user(text(f"What is {REMINDER}?"))) == [("user", f"What is {REMINDER}?")]
     both = f"{REMINDER} Ignore it. {REMINDER}"
-    assert said(user(text(both))) == [("user", both)]
+    assert roles_and_texts(user(text(both))) == [("user", both)]
 
 
 def test_a_reminder_alone_is_asked() -> None:
-    assert said(user(text(REMINDER))) == [("user", REMINDER)]
+    assert roles_and_texts(user(text(REMINDER))) == [("user", REMINDER)]
 
 
 def test_tools_in_two_rounds() -> None:
@@ -103,13 +103,13 @@ def test_tools_in_two_rounds() -> None:
 
 def test_a_failed_tool_is_marked_and_words_behind_results_are_asked() -> None:
     asked = [user("When?"), assistant(CALL), user(result("no port", is_error=True), text("Then try Nantes."))]
-    assert said(*asked)[2:] == [("tool", f"{FAILED}|no port"), ("user", "Then try Nantes.")]
+    assert roles_and_texts(*asked)[2:] == [("tool", f"{FAILED}|no port"), ("user", "Then try Nantes.")]
 
 
 def test_a_reminder_behind_results_is_part_of_the_last_one() -> None:
     asked = [user("When?"), assistant(CALL), user(result(), text(REMINDER))]
-    assert said(*asked)[2:] == [("tool", f"06:12|{REMINDER}")]
-    assert said(*asked, system("Mode"))[2:] == [("tool", f"06:12|{REMINDER}"), ("system", "Mode")]
+    assert roles_and_texts(*asked)[2:] == [("tool", f"06:12|{REMINDER}")]
+    assert roles_and_texts(*asked, system("Mode"))[2:] == [("tool", f"06:12|{REMINDER}"), ("system", "Mode")]
 
 
 def test_what_only_an_answer_has_is_not_shown_again() -> None:
@@ -121,11 +121,11 @@ def test_what_only_an_answer_has_is_not_shown_again() -> None:
         {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {}},
         {"type": "web_search_tool_result", "tool_use_id": "s1", "content": []},
     ]
-    assert said(user("Hi"), assistant(*own, text("At six.")), user("Bye"))[1] == ("assistant", "At six.")
+    assert roles_and_texts(user("Hi"), assistant(*own, text("At six.")), user("Bye"))[1] == ("assistant", "At six.")
 
 
 def test_two_messages_of_one_role_stay_two() -> None:
-    assert said(user("Hi"), user("Are you there?")) == [("user", "Hi"), ("user", "Are you there?")]
+    assert roles_and_texts(user("Hi"), user("Are you there?")) == [("user", "Hi"), ("user", "Are you there?")]
 
 
 def test_the_rest_of_the_request_is_passed_on() -> None:

@@ -26,13 +26,13 @@ from oaicompat_proxy.dialects.ag_ui.run import RUN_EVENTS, RunEvents
 START, CONTENT, END, CHUNK = (f"TEXT_MESSAGE_{word}" for word in ("START", "CONTENT", "END", "CHUNK"))
 
 
-def told(run: RunEvents, *steps: tuple[str, dict[str, Any]]) -> list[Event]:
+def read_steps(run: RunEvents, *steps: tuple[str, dict[str, Any]]) -> list[Event]:
     return [event for name, fields in steps for event in run.read(name, {"type": name, **fields})]
 
 
 def read(*steps: tuple[str, dict[str, Any]], include_tool_activity: bool = True, **end: Any) -> list[Event]:
     run = RunEvents(include_tool_activity=include_tool_activity)
-    return [*told(run, *steps), *run.finish({"type": "RUN_FINISHED", **end})]
+    return [*read_steps(run, *steps), *run.finish({"type": "RUN_FINISHED", **end})]
 
 
 def ended(reason: str = "") -> list[Event]:
@@ -167,19 +167,19 @@ def test_running_sub_agents_are_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ag_ui_run, "MAX_SUBAGENTS", 1000)
     run = RunEvents(include_tool_activity=True)
     for _ in range(10):
-        told(run, child("STARTED", name="pilot"), child("FINISHED"))
-    told(run, *(child("STARTED", name, name="pilot") for name in ("s1", "s2", "s3")))
+        read_steps(run, child("STARTED", name="pilot"), child("FINISHED"))
+    read_steps(run, *(child("STARTED", name, name="pilot") for name in ("s1", "s2", "s3")))
     with pytest.raises(UpstreamError, match="running sub-agents"):
-        told(run, child("STARTED", "s4", name="pilot"))
+        read_steps(run, child("STARTED", "s4", name="pilot"))
 
 
 def test_questions_are_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ag_ui_run, "MAX_INTERRUPT_EVENTS", 1000)
     run = RunEvents(include_tool_activity=False)
     asked = ("CUSTOM", {"name": "on_interrupt", "value": "x" * 300})
-    told(run, asked)
+    read_steps(run, asked)
     with pytest.raises(UpstreamError, match="of questions"):
-        told(run, asked)
+        read_steps(run, asked)
 
 
 # Its end
@@ -193,7 +193,7 @@ def test_a_malformed_snapshot_is_refused_where_it_is_the_answer() -> None:
     run.keep_snapshot(None)
     with pytest.raises(UpstreamFrameTooLong):
         run.finish({})
-    told(run, (CHUNK, {"messageId": "a1", "delta": "Six."}))
+    read_steps(run, (CHUNK, {"messageId": "a1", "delta": "Six."}))
     assert run.finish({}) == ended()
 
 

@@ -32,7 +32,7 @@ def say(runs: Runs, text: str) -> list[Event]:
     return runs.read("TEXT_MESSAGE_CHUNK", data)
 
 
-def said(text: str) -> list[Event]:
+def text_events(text: str) -> list[Event]:
     return [TextStarted(new_message=True), TextDelta(text)]
 
 
@@ -47,7 +47,7 @@ def texts(events: list[Event]) -> list[str]:
 def test_the_wanted_run_is_told_as_it_comes_and_ends_with_the_stream() -> None:
     runs = new_runs()
     assert runs.flush_delay is None
-    assert run(runs, "r1", "Six.") == [RunStarted(), *said("Six.")]
+    assert run(runs, "r1", "Six.") == [RunStarted(), *text_events("Six.")]
     assert (runs.finished, runs.flush_delay) == (True, AFTER_RUN_WAIT)
     assert runs.flush(at_end=True) == ENDED
     assert runs.flush(at_end=True) == []
@@ -65,27 +65,27 @@ def test_a_replay_that_failed_is_not_the_answers_failure() -> None:
     runs = new_runs()
     told = [*runs.start("r0"), *say(runs, "no"), *runs.fail({"message": "It broke."})]
     told += [*run(runs, "r1", "Six."), *runs.flush(at_end=True)]
-    assert told == [RunStarted(), RunStarted(), *said("Six."), *ENDED]
+    assert told == [RunStarted(), RunStarted(), *text_events("Six."), *ENDED]
 
 
 def test_the_last_run_is_the_answer_of_a_naming_agent() -> None:
     runs = new_runs()
     assert texts([*run(runs, "r0", "no"), *run(runs, "own", "Six.")]) == []
     assert (runs.finished, runs.flush_delay) == (True, NEXT_RUN_WAIT)
-    assert runs.flush(at_end=False) == [*said("Six."), *ENDED]
+    assert runs.flush(at_end=False) == [*text_events("Six."), *ENDED]
 
 
 def test_a_failed_run_under_another_name_is_a_failure_if_nothing_follows() -> None:
     runs = new_runs()
     assert texts([*runs.start("own"), *say(runs, "Six"), *runs.fail({"message": "It broke."})]) == []
-    assert runs.flush(at_end=True) == [*said("Six"), RunFailed("It broke.")]
+    assert runs.flush(at_end=True) == [*text_events("Six"), RunFailed("It broke.")]
 
 
 def test_a_slow_run_under_another_name_is_told() -> None:
     runs = new_runs()
     assert [*runs.start("own"), *say(runs, "Six")] == [RunStarted()]
     assert runs.flush_delay == REPLAY_WAIT
-    assert runs.flush(at_end=False) == said("Six")
+    assert runs.flush(at_end=False) == text_events("Six")
     assert say(runs, ".") == [TextDelta(".")]
     assert (runs.flush_delay, runs.finished) == (None, False)
     runs.finish({})
@@ -169,4 +169,4 @@ def test_an_end_that_is_said_twice_is_one() -> None:
 
 def test_a_stream_without_a_beginning_is_read_all_the_same() -> None:
     runs = new_runs()
-    assert [*say(runs, "Six."), *runs.finish({}), *runs.flush(at_end=True)] == [*said("Six."), *ENDED]
+    assert [*say(runs, "Six."), *runs.finish({}), *runs.flush(at_end=True)] == [*text_events("Six."), *ENDED]

@@ -209,7 +209,7 @@ def gateway_json(data: dict[str, Any]) -> str:
     return json.dumps(data, separators=(",", ":"))
 
 
-def told(reader: EventReader, reads: list[bytes]) -> list[Any]:
+def read_all(reader: EventReader, reads: list[bytes]) -> list[Any]:
     """What a reader says; a fault as its last word."""
     said: list[Any] = []
     try:
@@ -227,7 +227,7 @@ def test_a_cut_stream_becomes_the_same_events(
 ) -> None:
     stream = b"".join(frames)
     whole, cut = (
-        told(EventReader(max_frame=MAX_FRAME, include_tool_activity=include_tool_activity, resumed=resumed), reads)
+        read_all(EventReader(max_frame=MAX_FRAME, include_tool_activity=include_tool_activity, resumed=resumed), reads)
         for reads in ([stream], [stream[at : at + size] for at in range(0, len(stream), size)])
     )
     assert whole == cut
@@ -238,7 +238,7 @@ def test_a_cut_stream_becomes_the_same_events(
 def test_line_ends_of_another_kind_make_no_difference(frames: list[bytes], include_tool_activity: bool) -> None:
     stream = b"".join(frames)
     lf, crlf = (
-        told(EventReader(max_frame=MAX_FRAME, include_tool_activity=include_tool_activity), [reads])
+        read_all(EventReader(max_frame=MAX_FRAME, include_tool_activity=include_tool_activity), [reads])
         for reads in (stream, stream.replace(b"\n", b"\r\n"))
     )
     assert lf == crlf
@@ -282,7 +282,7 @@ def read_members(name: str, members: str) -> list[Any]:
     """What is told behind the start of a frame with these members."""
     data = f'{{"type":"{name}","executionId":"e1"{"," if members else ""}{members}}}'
     frame = PAYLOADS[0].format(name=name, data=data).encode()
-    return told(EventReader(max_frame=MAX_FRAME), [START + FRAMINGS[0] % frame])[1:-2]
+    return read_all(EventReader(max_frame=MAX_FRAME), [START + FRAMINGS[0] % frame])[1:-2]
 
 
 @pytest.mark.parametrize("name", PLAIN)
@@ -302,4 +302,4 @@ def test_behind_the_end_no_name_says_anything(name: str) -> None:
     ended = FRAMINGS[0] % PAYLOADS[0].format(name="execution_end", data='{"executionId":"e1"}').encode()
     frame = FRAMINGS[0] % PAYLOADS[0].format(name=name, data=f'{{"type":"{name}",{PLAIN[name][0]}}}').encode()
     reader = EventReader(max_frame=MAX_FRAME)
-    assert told(reader, [START + ended + frame]) == [RunStarted(), RunEnded(), True, "e1"]
+    assert read_all(reader, [START + ended + frame]) == [RunStarted(), RunEnded(), True, "e1"]

@@ -73,7 +73,7 @@ def texts_of(deltas: TextDeltas) -> list[str]:
     return texts
 
 
-def told(reader: EventReader, reads: Iterable[bytes]) -> list[Any]:
+def read_all(reader: EventReader, reads: Iterable[bytes]) -> list[Any]:
     """What a reader says, text by text; a fault as its last word."""
     said: list[Any] = []
     try:
@@ -87,8 +87,8 @@ def told(reader: EventReader, reads: Iterable[bytes]) -> list[Any]:
 
 def both(reads: list[bytes], max_frame: int = MAX_FRAME) -> tuple[list[Any], list[Any]]:
     """What is said of the fast way and of the slow one."""
-    fast = told(EventReader(max_frame=max_frame), reads)
-    return fast, told(EventReader(max_frame=max_frame), for_slow_path(reads))
+    fast = read_all(EventReader(max_frame=max_frame), reads)
+    return fast, read_all(EventReader(max_frame=max_frame), for_slow_path(reads))
 
 
 def texts(said: list[Any]) -> list[str]:
@@ -603,7 +603,7 @@ def test_a_template_gives_the_texts_of_frames_or_nothing(frames: list[bytes]) ->
     alone = [(template.match(frame), [frame]) for frame in frames]
     for matched, read in [(deltas, frames[:count]), *alone]:
         if matched is not None:
-            said = told(EventReader(max_frame=MAX_FRAME), for_slow_path([START, *read]))
+            said = read_all(EventReader(max_frame=MAX_FRAME), for_slow_path([START, *read]))
             assert texts_of(matched) == texts(said)
 
 

@@ -169,7 +169,7 @@ async def test_when_redis_is_back_it_counts_again(own_redis: RedisServer, monkey
 LIMIT = {"x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"}
 
 
-def told(received: Received) -> dict[str, str]:
+def limit_headers(received: Received) -> dict[str, str]:
     return {name: received.headers[name] for name in LIMIT if name in received.headers}
 
 
@@ -184,14 +184,14 @@ async def test_each_answer_tells_what_is_left(proxy: StartProxy, agent: Agent, s
     for left in ("59", "58"):
         received = await ask(front, "ada", chat_body(stream=stream))
         assert received.status == 200
-        assert told(received)["x-ratelimit-limit-requests"] == "60"
-        assert told(received)["x-ratelimit-remaining-requests"] == left
-        assert told(received)["x-ratelimit-reset-requests"].endswith("s")
+        assert limit_headers(received)["x-ratelimit-limit-requests"] == "60"
+        assert limit_headers(received)["x-ratelimit-remaining-requests"] == left
+        assert limit_headers(received)["x-ratelimit-reset-requests"].endswith("s")
 
 
 async def test_without_a_limit_nothing_is_told(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(run("Hello"))
-    assert told(await (await proxy()).chat()) == {}
+    assert limit_headers(await (await proxy()).chat()) == {}
 
 
 async def test_one_too_many_is_a_429_in_openais_words_and_nothing_is_run(proxy: StartProxy, agent: Agent) -> None:
@@ -201,7 +201,7 @@ async def test_one_too_many_is_a_429_in_openais_words_and_nothing_is_run(proxy: 
     received = await ask(front, "ada")
     error = check_error_body(received.body)
     assert (received.status, error["type"], error["code"]) == (429, "requests", "rate_limit_exceeded")
-    assert told(received)["x-ratelimit-remaining-requests"] == "0"
+    assert limit_headers(received)["x-ratelimit-remaining-requests"] == "0"
     assert 1 <= int(received.headers["retry-after"]) <= 60
     assert 0 < int(received.headers["retry-after-ms"]) <= 60_000
     assert received.headers["x-should-retry"] == "true"
@@ -222,7 +222,7 @@ async def test_requests_without_a_key_count_for_nobody(proxy: StartProxy, agent:
     front = await proxy(api_key=("ada",), requests_per_minute=1)
     for key in ("wrong", "wrong", "wrong"):
         received = await ask(front, key)
-        assert (received.status, told(received)) == (401, {})
+        assert (received.status, limit_headers(received)) == (401, {})
     assert (await ask(front, "ada")).status == 200
 
 

@@ -37,7 +37,7 @@ async def ask(front: Proxy, *, stream: bool, body: bytes = b"", path: str = "", 
     return await front.post(body or chat_body(stream=stream), headers={**KEY, **headers}, **how)
 
 
-def said(received: Received, *, stream: bool) -> str:
+def text_of(received: Received, *, stream: bool) -> str:
     assert received.status == 200, received.body
     return (check_stream(received.body, include_usage=False) if stream else check_body(received.body)).text
 
@@ -61,7 +61,7 @@ async def test_a_second_request_gets_the_stored_answer(proxy: StartProxy, agent:
     agent.plays(run("Hello", " you"))
     front = await proxy()
     first, second = [await ask(front, stream=stream) for _ in range(2)]
-    assert said(first, stream=stream) == "Hello you"
+    assert text_of(first, stream=stream) == "Hello you"
     assert second.body == first.body
     assert second.headers["Content-Type"] == first.headers["Content-Type"]
     assert second.headers["x-request-id"] != first.headers["x-request-id"]
@@ -82,7 +82,7 @@ async def test_those_who_come_meanwhile_join(proxy: StartProxy, agent: Agent, st
         if number < 3:
             await agent.until(lambda sent=sent: agent.runs[0].sent > sent)
     answers = await asyncio.gather(*asking)
-    assert {said(answer, stream=stream) for answer in answers} == {"word " * 4}
+    assert {text_of(answer, stream=stream) for answer in answers} == {"word " * 4}
     assert len({without_pings(answer.body) for answer in answers}) == 1
     assert len(agent.runs) == 1
 
@@ -100,7 +100,7 @@ async def test_the_agent_goes_on_for_a_client_that_comes_back(proxy: StartProxy,
     again = asyncio.create_task(ask(front, stream=stream))
     await asyncio.sleep(0.01)
     gate.set()
-    assert said(await again, stream=stream) == "Let me see"
+    assert text_of(await again, stream=stream) == "Let me see"
     assert len(agent.runs) == 1
 
 
@@ -112,7 +112,7 @@ async def test_a_run_ends_without_a_reader_and_its_answer_waits(proxy: StartProx
     await asyncio.sleep(0.05)
     gate.set()
     await agent.until(lambda: agent.closed_sessions)
-    assert said(await ask(front, stream=stream), stream=stream) == "Done"
+    assert text_of(await ask(front, stream=stream), stream=stream) == "Done"
     assert len(agent.runs) == 1
 
 
@@ -126,7 +126,7 @@ async def test_a_joiner_outlives_the_first(proxy: StartProxy, agent: Agent, stre
     line.reset()
     await asyncio.sleep(0.05)
     gate.set()
-    assert said(await again, stream=stream) == "Hello"
+    assert text_of(await again, stream=stream) == "Hello"
 
 
 async def test_the_older_endpoint_runs_once_too(proxy: StartProxy, agent: Agent, stream: bool) -> None:
@@ -207,7 +207,7 @@ async def test_what_never_reached_the_agent_may_run_again(proxy: StartProxy, str
     assert away.status == (200 if early and stream else 502)
     async with serving(port) as back:
         back.plays(run("Hello"))
-        assert [said(await ask(front, stream=stream), stream=stream) for _ in range(2)] == ["Hello"] * 2
+        assert [text_of(await ask(front, stream=stream), stream=stream) for _ in range(2)] == ["Hello"] * 2
         assert len(back.runs) == 1
         await back.until(lambda: not back.left_behind)
 
@@ -216,7 +216,7 @@ async def test_a_request_that_is_refused_may_come_again_mended(proxy: StartProxy
     agent.plays(run("Hello"))
     front = await proxy()
     assert (await ask(front, stream=stream, body=chat_body(stream=stream, n=2))).status == 400
-    assert said(await ask(front, stream=stream), stream=stream) == "Hello"
+    assert text_of(await ask(front, stream=stream), stream=stream) == "Hello"
 
 
 async def test_a_handler_that_fails_or_forgets_to_answer_leaves_nobody_waiting(stream: bool) -> None:
@@ -268,7 +268,7 @@ async def test_who_comes_back_within_the_grace_stops_its_clock(proxy: StartProxy
     again = asyncio.create_task(ask(front, stream=stream))
     await asyncio.sleep(0.5)
     gate.set()
-    assert said(await again, stream=stream) == "Hello"
+    assert text_of(await again, stream=stream) == "Hello"
 
 
 async def test_a_lasting_session_goes_on_after_the_grace_as_without_a_key(
@@ -312,7 +312,7 @@ async def test_an_answer_is_kept_for_a_while(proxy: StartProxy, agent: Agent, st
     await ask(front, stream=stream)
     assert len(agent.runs) == 1
     await asyncio.sleep(0.3)
-    assert said(await ask(front, stream=stream), stream=stream) == "Hello"
+    assert text_of(await ask(front, stream=stream), stream=stream) == "Hello"
     assert len(agent.runs) == 2
 
 
@@ -322,7 +322,7 @@ async def test_an_answer_that_is_too_long_reaches_those_who_read_it(
     """Who comes later gets neither half an answer nor a second run."""
     agent.plays(run(*["word " * 50] * 40))
     front = await proxy(max_idempotent_answer=5000)
-    assert said(await ask(front, stream=stream), stream=stream) == "word " * 2000
+    assert text_of(await ask(front, stream=stream), stream=stream) == "word " * 2000
     late = await ask(front, stream=stream)
     assert (late.status, late.headers["x-should-retry"]) == (409, "false")
     assert check_error_body(late.body)["code"] == "idempotent_answer_gone"
@@ -340,7 +340,7 @@ async def test_the_oldest_is_forgotten_and_what_runs_is_not(proxy: StartProxy, a
     assert (full.status, full.headers["x-should-retry"]) == (503, "true")
     assert check_error_body(full.body)["code"] == "idempotency_full"
     gate.set()
-    assert said(await slow, stream=stream) == "Slow"
+    assert text_of(await slow, stream=stream) == "Slow"
     assert len(agent.runs) == 2
 
 

@@ -37,7 +37,7 @@ class Reloadable:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._said = 0
+        self._output = 0
         self.child: Child
         self.base = ""
 
@@ -48,11 +48,11 @@ class Reloadable:
     async def reload(self, **settings: Any) -> str:
         """What the log said of it."""
         self.write(**settings)
-        before = len(self.child.said)
+        before = len(self.child.output)
         self.child.signal(signal.SIGHUP)
         await asyncio.to_thread(self.child.wait_for, rf"(?s)^.{{{before}}}.*(?:configuration (?:not )?reloaded).*\n")
         await asyncio.sleep(0.05)  # what is ignored stands in a line behind
-        return self.child.said[before:]
+        return self.child.output[before:]
 
     async def ask(
         self, *, path: str = "/v1/chat/completions", headers: dict[str, str] | None = None, **fields: Any

@@ -43,7 +43,7 @@ async def test_a_worker_that_dies_is_replaced_and_a_file_to_listen_on_stays(agen
 async def test_what_workers_do_not_share_is_said(agent: Agent, flags: list[str]) -> None:
     agent.replies("/invoke", apps("default"))
     async with proxy_before(agent.url, "--workers", "2", *flags) as (child, _):
-        assert ("without --redis" in child.said) is not bool(flags)
+        assert ("without --redis" in child.output) is not bool(flags)
 
 
 async def test_every_line_is_written_as_the_settings_say(agent: Agent) -> None:
@@ -54,7 +54,7 @@ async def test_every_line_is_written_as_the_settings_say(agent: Agent) -> None:
         child.signal(signal.SIGHUP)
         await booted(child, 4)
         await asyncio.to_thread(child.wait_for, r"(?s)(Worker exiting.*){2}")
-    lines = [json.loads(line) for line in child.said.splitlines() if "orker" in line]
+    lines = [json.loads(line) for line in child.output.splitlines() if "orker" in line]
     booting = [line for line in lines if line["message"].startswith("Booting worker")]
     assert len(booting) >= 4
     assert {(line["level"], line["logger"]) for line in booting} == {("info", "gunicorn.error")}

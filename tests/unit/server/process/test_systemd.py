@@ -26,32 +26,35 @@ pytestmark = pytest.mark.slow
 
 @contextlib.contextmanager
 def listener(address: str) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
-        heard.settimeout(START)
-        heard.bind(address)
-        yield heard
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.settimeout(START)
+        receiver.bind(address)
+        yield receiver
 
 
 @pytest.fixture
 def systemd(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    with tempfile.TemporaryDirectory() as name, listener(f"{name}/notify") as heard:  # pytest's own paths are too long
+    with (
+        tempfile.TemporaryDirectory() as name,
+        listener(f"{name}/notify") as receiver,
+    ):  # pytest's own paths are too long
         monkeypatch.setenv("NOTIFY_SOCKET", f"{name}/notify")
         for other in ("WATCHDOG_PID", "WATCHDOG_USEC"):
             monkeypatch.delenv(other, raising=False)
-        yield heard
+        yield receiver
 
 
-def told(heard: socket.socket) -> str:
-    return heard.recv(4096).decode()
+def receive(receiver: socket.socket) -> str:
+    return receiver.recv(4096).decode()
 
 
-def waiting(heard: socket.socket) -> list[str]:
+def waiting(receiver: socket.socket) -> list[str]:
     """All that was told up to now."""
-    heard.setblocking(False)
+    receiver.setblocking(False)
     said = []
     with contextlib.suppress(BlockingIOError):
         while True:
-            said.append(told(heard))
+            said.append(receive(receiver))
     return said
 
 
@@ -64,9 +67,9 @@ def test_it_is_ready_inside_and_stopping_at_the_end(systemd: socket.socket) -> N
 def test_a_socket_without_a_file_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"oaicompat-test-{os.getpid()}"
     monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
-    with listener(f"\0{name}") as heard:
+    with listener(f"\0{name}") as receiver:
         notify("READY=1")
-        assert waiting(heard) == ["READY=1"]
+        assert waiting(receiver) == ["READY=1"]
 
 
 def test_without_systemd_nobody_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -129,11 +132,11 @@ def test_the_real_process_listens_when_it_says_so_and_says_that_it_stops(systemd
     command = [sys.executable, "-m", "oaicompat_proxy", "--demo", "--port", str(port)]
     environment = {**os.environ, "WATCHDOG_USEC": "60000000"}
     with stopping(Child(*command, env=environment)) as child:
-        assert {told(systemd), told(systemd)} == {"READY=1", "WATCHDOG=1"}
+        assert {receive(systemd), receive(systemd)} == {"READY=1", "WATCHDOG=1"}
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz") as response:
             assert response.status == 200
         child.signal(signal.SIGTERM)
-        assert told(systemd) == "STOPPING=1"
+        assert receive(systemd) == "STOPPING=1"
         assert child.status() == 0
 
 
@@ -143,8 +146,8 @@ async def test_several_workers_are_one_process_to_systemd(
     monkeypatch.setenv("WATCHDOG_USEC", "60000000")
     agent.replies("/invoke", apps("default"))
     async with proxy_before(agent.url, "--workers", "2") as (child, base):
-        assert (await asyncio.to_thread(told, systemd)).startswith("READY=1\n")  # gunicorn adds a STATUS
-        assert await asyncio.to_thread(told, systemd) == "WATCHDOG=1"
+        assert (await asyncio.to_thread(receive, systemd)).startswith("READY=1\n")  # gunicorn adds a STATUS
+        assert await asyncio.to_thread(receive, systemd) == "WATCHDOG=1"
         async with aiohttp.ClientSession() as client, client.get(base + "/healthz") as response:
             assert response.status == 200
         child.signal(signal.SIGTERM)

@@ -44,8 +44,8 @@ async def test_it_serves_as_documented_and_ends_well(agent: Agent) -> None:
             assert response.headers["Server"] == "oaicompat-proxy"
         child.signal(signal.SIGTERM)
         assert await asyncio.to_thread(child.status) == 0
-        assert "--graceful-timeout" not in child.said
-        assert "Traceback" not in child.said
+        assert "--graceful-timeout" not in child.output
+        assert "Traceback" not in child.output
     assert agent.closed_sessions == [agent.runs[0].session]
 
 
@@ -65,7 +65,7 @@ async def test_what_others_can_reach_needs_keys(agent: Agent) -> None:
     async with gunicorn(agent.url, "--bind", "0.0.0.0:0") as child:
         await asyncio.to_thread(child.wait_for, r"other machines can reach 0\.0\.0\.0: set --api-key")
         assert await asyncio.to_thread(child.status) == 3
-        assert "Traceback" not in child.said
+        assert "Traceback" not in child.output
 
 
 async def test_it_speaks_no_tls(agent: Agent) -> None:

@@ -61,7 +61,7 @@ class Agent:
         self.turns.append(turn)
         return self.runs[len(self.turns) - 1]
 
-    async def told(self, turn: Turn = HI) -> list[Event]:
+    async def events_of_run(self, turn: Turn = HI) -> list[Event]:
         runs = RestartingRun(self.start, turn)
         await runs.open()
         return [event async for events in runs for event in events]
@@ -69,13 +69,13 @@ class Agent:
 
 async def test_a_run_that_asks_nothing_is_the_only_one() -> None:
     agent = Agent(Run([TextDelta("Hello."), RunEnded()]))
-    assert await agent.told() == [TextDelta("Hello."), RunEnded()]
+    assert await agent.events_of_run() == [TextDelta("Hello."), RunEnded()]
     assert agent.turns == [HI]
 
 
 async def test_a_yes_is_another_run_that_goes_on_in_another_tick() -> None:
     agent = Agent(Run([TextDelta("Well."), ASKED]), Run([TextDelta("Done."), RunEnded()]))
-    assert await agent.told() == [TextDelta("Well."), ASKED, TickStarted(), TextDelta("Done."), RunEnded()]
+    assert await agent.events_of_run() == [TextDelta("Well."), ASKED, TickStarted(), TextDelta("Done."), RunEnded()]
     assert agent.runs[0].finished
     first, second = agent.turns
     assert (first.reply, second.reply) == (None, ConfirmationReply("w1", confirmed=True))
@@ -96,7 +96,7 @@ async def test_what_was_done_before_is_told() -> None:
     ]
     agent = Agent(Run([*events, ASKED]), Run([ASKED]), Run([RunEnded()]))
     before = (Message("user", (Text("Go."),), id="m1"),)
-    await agent.told(Turn((), {}, before))
+    await agent.events_of_run(Turn((), {}, before))
     waiting = ToolCall("w1", "launch", '{"ship":"Pen Duick"}')
     calls = (ToolCall("c1", "almanac", '{"port":"Brest"}'), ToolCall("c2", "moon", "{}"), waiting)
     second = (
@@ -111,7 +111,7 @@ async def test_what_was_done_before_is_told() -> None:
 
 async def test_a_run_that_ended_on_its_own_calls_goes_on_too() -> None:
     agent = Agent(Run([RunEnded(ASKED)]), Run([RunEnded()]))
-    assert await agent.told() == [RunEnded(ASKED), TickStarted(), RunEnded()]
+    assert await agent.events_of_run() == [RunEnded(ASKED), TickStarted(), RunEnded()]
     assert agent.turns[1].reply == ConfirmationReply("w1", confirmed=True)
 
 
@@ -119,7 +119,7 @@ async def test_a_call_that_was_approved_is_not_approved_for_ever() -> None:
     other = ASKED._replace(arguments='{"ship":"Kon-Tiki"}')
     agent = Agent(*(Run([RunEnded(each)]) for each in (ASKED, other, other)), Run([RunEnded()]))
     with pytest.raises(UpstreamError, match="'launch' that was approved"):
-        await agent.told()
+        await agent.events_of_run()
     assert len(agent.turns) == 3
 
 
@@ -127,12 +127,12 @@ async def test_an_agent_that_asks_for_ever_is_stopped(monkeypatch: pytest.Monkey
     monkeypatch.setattr(restarting_run, "MAX_CONFIRMATIONS", 3)
     agent = Agent(*(Run([ASKED]) for _ in range(9)))
     with pytest.raises(UpstreamError, match="more than 3 confirmations"):
-        await agent.told()
+        await agent.events_of_run()
     assert len(agent.turns) == 3
 
 
 async def test_an_agent_that_is_gone_after_it_asked_may_have_done_something() -> None:
     agent = Agent(Run([ASKED]), Run([], UpstreamUnreachable("gone")))
     with pytest.raises(UpstreamInterrupted) as caught:
-        await agent.told()
+        await agent.events_of_run()
     assert caught.value.should_retry is False

@@ -47,19 +47,19 @@ async def test_a_restarted_gateway_gets_the_conversation_again(
     chat.messages += before
     await chat.say("When is high tide?")
     await chat.say("And low tide?")
-    assert there.told() == "And low tide?"
+    assert there.prompt() == "And low tide?"
     there.gateway_state.restart()
     answer = await chat.say("Thanks.")
     assert "Thanks." in answer.text
     for said_before in ("When is high tide?", "And low tide?", "Thanks."):
-        assert said_before in there.told()
+        assert said_before in there.prompt()
     first, _, stopped, again = there.runs
     assert (first.session_key, stopped.status) == (stopped.session_key, "aborted")
     assert again.session_key != stopped.session_key
     assert "its conversation is sent again" in caplog.text
     assert await forgotten(there.proxy) == 1
     await chat.say("Goodbye.")
-    assert (there.told(), there.runs[-1].session_key) == ("Goodbye.", again.session_key)
+    assert (there.prompt(), there.runs[-1].session_key) == ("Goodbye.", again.session_key)
     await there.until(lambda: stopped.session_key not in there.sessions)
     there.keep_sessions()
 
@@ -110,7 +110,7 @@ async def test_a_session_that_another_proxy_used_is_not_new(front: StartFront) -
     chat = Chat(other, name="harbour")
     await chat.say("And low tide?")
     await chat.say("Thanks.")
-    assert "And low tide?" in one.told(), "the session had heard more than that"
+    assert "And low tide?" in one.prompt(), "the session had heard more than that"
     one.keep_sessions()
 
 
