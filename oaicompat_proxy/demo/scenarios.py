@@ -197,8 +197,8 @@ def usage_late(context: ScenarioContext) -> Script:
 
 
 def stop_sequence(context: ScenarioContext) -> Script:
-    said = (Say(("Stopped ", "at a word.")),)
-    return Script((Tick(said, stop_reason="stop_sequence", should_continue=True), Tick(said)))
+    steps = (Say(("Stopped ", "at a word.")),)
+    return Script((Tick(steps, stop_reason="stop_sequence", should_continue=True), Tick(steps)))
 
 
 def empty(context: ScenarioContext) -> Script:
@@ -289,7 +289,7 @@ def choose_scenario(prompt: Prompt) -> Scenario:
         return SCENARIOS[prompt.tag]
     if prompt.tools and prompt.choice != "none" and wants_client_tool(prompt):
         return client_tool
-    return next((scenario for words_, scenario in PLAIN_WORDS if words_.search(prompt.last)), answer)
+    return next((scenario for pattern, scenario in PLAIN_WORDS if pattern.search(prompt.last)), answer)
 
 
 def wants_client_tool(prompt: Prompt) -> bool:

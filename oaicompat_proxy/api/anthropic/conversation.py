@@ -36,22 +36,22 @@ def build_messages(messages: Sequence[Mapping[str, Any]], system: Content, media
     """`messages` and `system` have been checked. Raises InvalidRequest."""
     check_pairing(messages)
     conversation = [Message("system", blocks)] if (blocks := _build_system(system)) else []
-    words: int | None = None
+    prompt_place: int | None = None
     for index, message in enumerate(messages):
         path, content = f"messages.{index}.content", message["content"]
         if message["role"] == "system":
-            place = len(conversation) if words is None else words
+            place = len(conversation) if prompt_place is None else prompt_place
             conversation.insert(place, Message("system", _build_system(content)))
-            words = None if words is None else words + 1
+            prompt_place = None if prompt_place is None else prompt_place + 1
         elif message["role"] == "assistant":
-            words = None
+            prompt_place = None
             conversation.append(_build_answer(content))
         else:
-            before, results, said = _build_user(content, path, media)
+            before, results, prompt = _build_user(content, path, media)
             conversation += results
             conversation += [Message("user", (block,)) for block in before]
-            words = len(conversation) if said else words
-            conversation += [Message("user", said)] if said else []
+            prompt_place = len(conversation) if prompt else prompt_place
+            conversation += [Message("user", prompt)] if prompt else []
     return tuple(conversation)
 
 
@@ -73,7 +73,7 @@ def _build_user(
         return [], [], (Text(content or ""),)
     reminders: list[Block] = []
     results: list[Message] = []
-    said: list[Block] = []
+    prompt: list[Block] = []
     for index, block in enumerate(content):
         where = f"{path}.{index}"
         if block["type"] == "tool_result":
@@ -81,9 +81,9 @@ def _build_user(
         elif is_reminder(block):
             reminders.append(Text(block["text"]))
         else:
-            said += build_block(block, where, media)
-    if said:
-        return reminders, results, tuple(said)
+            prompt += build_block(block, where, media)
+    if prompt:
+        return reminders, results, tuple(prompt)
     if results:
         last = results[-1]
         results[-1] = Message("tool", (*last.blocks, *reminders), None, (), last.tool_call_id)

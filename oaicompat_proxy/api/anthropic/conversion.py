@@ -84,17 +84,17 @@ def _write(block: dict[str, Any], writer: EventWriter) -> bytes:
     kind = block["type"]
     if kind == "text":
         text = block["text"]
-        said = [writer.open({"type": kind, "text": ""})]
-        said += [writer.add_text([json_text.encode(text)[1:-1]], text)] if text else []
-        said += [writer.cite(each) for each in block.get("citations", ())]
+        events = [writer.open({"type": kind, "text": ""})]
+        events += [writer.add_text([json_text.encode(text)[1:-1]], text)] if text else []
+        events += [writer.cite(each) for each in block.get("citations", ())]
     elif kind == "thinking":
-        said = [
+        events = [
             writer.open({"type": kind, "thinking": "", "signature": ""}),
             writer.add_thinking(block["thinking"]),
             writer.sign(block["signature"]),
         ]
     elif kind == "tool_use":
-        said = [writer.open({**block, "input": {}}), writer.add_arguments(json_text.encode(block["input"]).decode())]
+        events = [writer.open({**block, "input": {}}), writer.add_arguments(json_text.encode(block["input"]).decode())]
     else:
-        said = [writer.open(block)]
-    return b"".join([*said, writer.close()])
+        events = [writer.open(block)]
+    return b"".join([*events, writer.close()])

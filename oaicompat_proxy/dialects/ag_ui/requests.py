@@ -70,8 +70,8 @@ def _message(message: Message, message_id: str) -> dict[str, Any]:
         base["toolCallId"] = message.tool_call_id or ""
         return {**base, "content": _content(message)}
     if message.role == "assistant" and message.tool_calls:
-        said = {"content": _text(message)} if message.blocks else {}
-        return {**base, **said, "toolCalls": [_call(call) for call in message.tool_calls]}
+        content = {"content": _text(message)} if message.blocks else {}
+        return {**base, **content, "toolCalls": [_call(call) for call in message.tool_calls]}
     return {**base, "content": _content(message)}
 
 

@@ -53,21 +53,21 @@ def build_resumption(answer: ConfirmationReply) -> Resumption:
 
 
 def _split_answer(answer: ConfirmationReply, count: int) -> list[ConfirmationReply]:
-    said = _parse(answer.text)
-    if count == 1 or not isinstance(said, list) or len(said) != count:
+    value = _parse(answer.text)
+    if count == 1 or not isinstance(value, list) or len(value) != count:
         return [answer] * count
-    return [_read_one(each, answer.question) for each in said]
+    return [_read_one(each, answer.question) for each in value]
 
 
-def _read_one(said: Any, question: str) -> ConfirmationReply:
+def _read_one(value: Any, question: str) -> ConfirmationReply:
     """Reads one of several answers. The words for yes are those of a single answer."""
-    if isinstance(said, dict):
-        reason = said.get("reason")
-        confirmed, reason = said.get("confirmed") is True, reason if isinstance(reason, str) else ""
-        return ConfirmationReply(question, confirmed, reason, json.dumps(said))
-    if isinstance(said, str):
-        return ConfirmationReply(question, said.strip().rstrip(".!").lower() in YES_WORDS, said, said)
-    return ConfirmationReply(question, said is True, "", json.dumps(said))
+    if isinstance(value, dict):
+        reason = value.get("reason")
+        confirmed, reason = value.get("confirmed") is True, reason if isinstance(reason, str) else ""
+        return ConfirmationReply(question, confirmed, reason, json.dumps(value))
+    if isinstance(value, str):
+        return ConfirmationReply(question, value.strip().rstrip(".!").lower() in YES_WORDS, value, value)
+    return ConfirmationReply(question, value is True, "", json.dumps(value))
 
 
 def _mastra_command(interrupt: PendingInterrupt, payload: Any) -> dict[str, Any]:
@@ -96,13 +96,13 @@ def _result(payload: Any) -> str:
 
 
 def _make_payload(interrupt: PendingInterrupt, answer: ConfirmationReply) -> Any:
-    said = _parse(answer.text)
+    value = _parse(answer.text)
     if interrupt.decisions:
         return {"decisions": [_decision(answer)] * interrupt.decisions}
     if interrupt.schema is None:
         is_tools = bool(interrupt.name or interrupt.call_id)
-        return _approval("approved", answer.confirmed, interrupt, answer) if is_tools or not answer.text else said
-    payload = _fit(interrupt, answer, said)
+        return _approval("approved", answer.confirmed, interrupt, answer) if is_tools or not answer.text else value
+    payload = _fit(interrupt, answer, value)
     known = properties_of(interrupt.schema)
     edits = isinstance(payload, dict) and EDITED_ARGUMENTS in payload
     if not allows(interrupt.schema, payload) or (edits and EDITED_ARGUMENTS not in known):
@@ -139,13 +139,13 @@ def _approval(key: str, decision: Any, interrupt: PendingInterrupt, answer: Conf
     return {key: decision, **reason}
 
 
-def _fit(interrupt: PendingInterrupt, answer: ConfirmationReply, said: Any) -> Any:
+def _fit(interrupt: PendingInterrupt, answer: ConfirmationReply, value: Any) -> Any:
     """The payload that fits the schema best."""
     schema = interrupt.schema
     if is_object(schema):
-        return _fit_object(interrupt, answer, said)
-    if answer.text and allows(schema, said):
-        return said
+        return _fit_object(interrupt, answer, value)
+    if answer.text and allows(schema, value):
+        return value
     if answer.text and allows(schema, answer.text):
         return answer.text
     chosen = _choose(schema, answer.text)
@@ -159,33 +159,33 @@ def _choose(schema: Any, text: str) -> Any:
     return next((each for each in words or () if isinstance(each, str) and each.lower() == wanted), None)
 
 
-def _fit_object(interrupt: PendingInterrupt, answer: ConfirmationReply, said: Any) -> Any:
+def _fit_object(interrupt: PendingInterrupt, answer: ConfirmationReply, value: Any) -> Any:
     known, key = properties_of(interrupt.schema), decision_key(interrupt.schema)
     is_tools = bool(interrupt.name or interrupt.call_id)
     if key is not None or (is_tools and not known):
-        return _decide_object(key or "approved", interrupt, answer, said)
-    if isinstance(said, dict):
-        return {name: each for name, each in said.items() if name in known or not known}
+        return _decide_object(key or "approved", interrupt, answer, value)
+    if isinstance(value, dict):
+        return {name: each for name, each in value.items() if name in known or not known}
     texts = [name for name in known if allows(known[name], answer.text)]
-    return {texts[0]: answer.text} if len(texts) == 1 and answer.text and not is_tools else said
+    return {texts[0]: answer.text} if len(texts) == 1 and answer.text and not is_tools else value
 
 
-def _decide_object(key: str, interrupt: PendingInterrupt, answer: ConfirmationReply, said: Any) -> dict[str, Any]:
+def _decide_object(key: str, interrupt: PendingInterrupt, answer: ConfirmationReply, value: Any) -> dict[str, Any]:
     known = properties_of(interrupt.schema)
-    payload = _approval(key, decide(known.get(key, True), confirmed=_is_yes(key, answer, said)), interrupt, answer)
-    if not isinstance(said, dict):
+    payload = _approval(key, decide(known.get(key, True), confirmed=_is_yes(key, answer, value)), interrupt, answer)
+    if not isinstance(value, dict):
         return payload
-    if EDITED_ARGUMENTS in said and answer.confirmed:  # else the agent would run the call without the edit
-        payload[EDITED_ARGUMENTS] = said[EDITED_ARGUMENTS]
+    if EDITED_ARGUMENTS in value and answer.confirmed:  # else the agent would run the call without the edit
+        payload[EDITED_ARGUMENTS] = value[EDITED_ARGUMENTS]
     if not (interrupt.name or interrupt.call_id):
-        payload |= {name: each for name, each in said.items() if name in known and name not in payload}
+        payload |= {name: each for name, each in value.items() if name in known and name not in payload}
     return payload
 
 
-def _is_yes(key: str, answer: ConfirmationReply, said: Any) -> bool:
+def _is_yes(key: str, answer: ConfirmationReply, value: Any) -> bool:
     """Whether the answer confirms: by `confirmed`, or by the schema's own key."""
-    if isinstance(said, dict) and "confirmed" not in said and isinstance(said.get(key), bool):
-        return bool(said[key])
+    if isinstance(value, dict) and "confirmed" not in value and isinstance(value.get(key), bool):
+        return bool(value[key])
     return answer.confirmed
 
 
