@@ -53,7 +53,7 @@ OutputFile = click.Path(dir_okay=False, writable=True, path_type=Path)
     help=f"Only this; may be repeated. {' and '.join(LOOKED_INTO)}: the proxy with --inspect, alone and with a reader.",
 )
 @click.option("--quick", is_flag=True, help="About one minute in all, and rougher.")
-@click.option("--rounds", type=click.IntRange(1, 100), help=f"How often all is measured; {ROUNDS} if not said.")
+@click.option("--rounds", type=click.IntRange(1, 100), help=f"How often all is measured; by default {ROUNDS}.")
 @click.option(
     "--debug-frames",
     type=click.IntRange(0, 4 * 1024 * 1024),
@@ -61,7 +61,7 @@ OutputFile = click.Path(dir_okay=False, writable=True, path_type=Path)
     flag_value=DEBUG_BYTES,
     default=0,
     metavar="[BYTES]",
-    help=f"Runs bring the debugging frames of real ones, a prompt of so many bytes in each; {DEBUG_BYTES} if not said.",
+    help=f"Runs bring the debugging frames of real ones, a prompt of so many bytes in each; by default {DEBUG_BYTES}.",
 )
 @click.option(
     "--peer",
@@ -111,7 +111,7 @@ def bench(**options: Any) -> None:
         _stored(settings)
         return
     loads, targets, programs = _loads(settings), _targets(settings), _programs(settings)
-    with _said_plainly(), open_stage(programs, settings.before) as stage:
+    with _errors_as_messages(), open_stage(programs, settings.before) as stage:
         if settings.readme:
             check_place(settings.part)
         if settings.curves:
@@ -160,7 +160,7 @@ class Settings:
 
 def _table(stage: Stage, plan: Plan, settings: Settings) -> bool:
     """Returns whether every answer was complete."""
-    rounds = list(run_rounds(stage, plan, _tell))
+    rounds = list(run_rounds(stage, plan, _print_progress))
     lines = summarise(rounds)
     conditions = machine.conditions()
     below = [conditions_line(conditions, plan.rounds), *(f"Mind: {remark}" for remark in remarks(rounds))]
@@ -177,7 +177,7 @@ def _curves(stage: Stage, settings: Settings) -> bool:
     """Returns whether every answer was complete."""
     curves = build_curves(CURVE_SECONDS[settings.size], CURVE_SHARES[settings.size])
     rounds = settings.rounds or (1 if settings.quick else CURVE_ROUNDS)
-    points = run_curves(stage, curves, rounds, _tell)
+    points = run_curves(stage, curves, rounds, _print_progress)
     conditions = machine.conditions()
     text = "\n\n".join([curve_table(points), conditions_line(conditions, rounds)])
     broken = [f"{each.curve.name}: {what}" for each in points for what in each.broken]
@@ -193,32 +193,32 @@ def _count(settings: Settings) -> None:
     if why := why_no_count():
         raise click.ClickException(why)
     names = _names(settings, COUNTED)
-    with _said_plainly(), open_stage(before=settings.before) as stage:
+    with _errors_as_messages(), open_stage(before=settings.before) as stage:
         if settings.readme:
             check_place(settings.part)
         if settings.count == "write":
-            write_ratios(stage, _tell)
+            write_ratios(stage, _print_progress)
         elif settings.count == "check":
-            if not check_ratios(stage, names, _tell):
+            if not check_ratios(stage, names, _print_progress):
                 raise click.exceptions.Exit(1)
         elif settings.count == "memory":
-            _write_counts(settings, show_memory(stage, settings.before is not None, _tell))
+            _write_counts(settings, show_memory(stage, settings.before is not None, _print_progress))
         elif settings.count == "inspect":
-            _write_counts(settings, show_inspection(stage, _tell), INSPECTION_ROUNDS)
+            _write_counts(settings, show_inspection(stage, _print_progress), INSPECTION_ROUNDS)
         elif settings.count == "pauses":
-            _write_counts(settings, show_pauses(stage, settings.before is not None, _tell))
+            _write_counts(settings, show_pauses(stage, settings.before is not None, _print_progress))
         else:
             others = [BEFORE] if settings.before else []
-            _write_counts(settings, count_costs(stage, names, others, settings.json, _tell))
+            _write_counts(settings, count_costs(stage, names, others, settings.json, _print_progress))
 
 
 def _stored(settings: Settings) -> None:
     if why := why_no_count():
         raise click.ClickException(why)
-    with _said_plainly():
+    with _errors_as_messages():
         if settings.readme:
             check_place(settings.part)
-        table = stored_table(measure_stores(_tell, TINY_STORE if settings.scale == "tiny" else RESPONSES))
+        table = stored_table(measure_stores(_print_progress, TINY_STORE if settings.scale == "tiny" else RESPONSES))
     click.echo(table)
     _write_counts(settings, table)
 
@@ -246,7 +246,7 @@ def _loads(settings: Settings) -> list[Load]:
 def _targets(settings: Settings) -> list[str]:
     names = [name for name in OWN if not settings.targets or name in settings.targets]
     if "nginx" in names and nginx_program() is None:
-        _tell("nginx is not installed, and left out")
+        _print_progress("nginx is not installed, and left out")
         names.remove("nginx")
     return [*names, *filter(settings.targets.__contains__, LOOKED_INTO), *([BEFORE] if settings.before else [])]
 
@@ -260,7 +260,7 @@ def _programs(settings: Settings) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _said_plainly() -> Iterator[None]:
+def _errors_as_messages() -> Iterator[None]:
     try:
         yield
     except (StartFailed, NoPlace, ToolFailed) as error:
@@ -272,7 +272,7 @@ def _stop(signum: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _tell(line: str) -> None:
+def _print_progress(line: str) -> None:
     click.echo(line, err=True)
 
 

@@ -30,20 +30,18 @@ MEASURABLE = [name for name, load in LOADS.items() if load.mode != "hold"]
 
 
 class ProfileFailed(Exception):
-    """py-spy gave nothing; the message is what it said."""
+    """py-spy gave nothing; the message is its output."""
 
 
 @click.command("scripts/profile", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("load", type=click.Choice(MEASURABLE), default="paced")
 @click.option("--seconds", type=click.IntRange(1, 100), default=10, show_default=True, help="How long to look.")
 @click.option("--target", type=click.Choice(["proxy", "pipe"]), default="proxy", show_default=True)
-@click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="The SVG; profile-LOAD.svg if not said."
-)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="The SVG; by default profile-LOAD.svg.")
 @click.option("--top", type=click.IntRange(1, 100), default=10, show_default=True, help="Lines of the table.")
 @click.option("--native", is_flag=True, help="Also look into C; slower, so the shares are less true.")
 def profile(load: str, seconds: int, target: str, output: Path | None, top: int, native: bool) -> None:
-    """Write a flame graph of the proxy under LOAD, and say which functions take most."""
+    """Write a flame graph of the proxy under LOAD, and list the functions that take most."""
     file = output or Path(f"profile-{load}.svg")
     try:
         stacks = record(load, seconds, target, file, native)

@@ -24,7 +24,7 @@ from oaicompat_proxy.core.sse import FrameReader
 from oaicompat_proxy.dialects.agentick.reader import EventReader
 from oaicompat_proxy.dialects.registry import DIALECTS
 from oaicompat_proxy.recordings.masking import Masker, mask
-from tests.support.api_clients import MESSAGES_CLIENT, RESPONSES_CLIENT, Said
+from tests.support.api_clients import MESSAGES_CLIENT, RESPONSES_CLIENT, TextOrError
 from tests.support.conformance import check_body, check_error_body, check_stream
 from tests.support.pipeline import MAX_FRAME, Manner, Outcome, collected, read_events, streamed, translate
 
@@ -96,7 +96,7 @@ def run(data: bytes) -> None:
             # a piece of text may pass although what stands around it, and nobody reads, is no JSON
             assert text_of(outcome).startswith(text_of(slow)), (outcome, slow)
         elif not says_no_json(slow.failure):
-            assert told(outcome) == told(slow), (outcome, slow)
+            assert parts_of(outcome) == parts_of(slow), (outcome, slow)
 
 
 def ag_ui(data: bytes) -> None:
@@ -109,12 +109,12 @@ def ag_ui(data: bytes) -> None:
     cut = translate(
         read_events(pieces(body, choice), include_tool_activity=include_tool_activity, dialect="ag-ui"), manner
     )
-    assert told(cut) == told(whole), (cut, whole)
+    assert parts_of(cut) == parts_of(whole), (cut, whole)
     broken = translate(
         read_events([body], include_tool_activity=include_tool_activity, dialect="ag-ui", ends=False), manner
     )
     check(broken, manner)
-    assert broken.failure is not None or told(broken) == told(whole), broken
+    assert broken.failure is not None or parts_of(broken) == parts_of(whole), broken
 
 
 def answers(data: bytes) -> None:
@@ -126,13 +126,13 @@ def answers(data: bytes) -> None:
         outcome = translate(read_events(pieces(body, choice), include_tool_activity=True), manner)
         stream, whole = streamed(outcome, manner, api), collected(outcome, manner, api)
         status = 200 if outcome.failure is None else outcome.failure.status
-        said = client.read(status, whole, manner, stream=False)
-        assert stream is None or message_of(client.read(200, stream, manner, stream=True)) == message_of(said)
+        result = client.read(status, whole, manner, stream=False)
+        assert stream is None or message_of(client.read(200, stream, manner, stream=True)) == message_of(result)
 
 
-def message_of(said: Said) -> str | None:
+def message_of(result: TextOrError) -> str | None:
     """The text of a success, or the message of an error, which has no code and no `param` in a stream."""
-    text, error = said
+    text, error = result
     return text if error is None else error["message"]
 
 
@@ -141,7 +141,7 @@ def says_no_json(failure: ProxyError | None) -> bool:
 
 
 def text_of(outcome: Outcome) -> str:
-    return "".join(each for each in told(outcome) if isinstance(each, str))
+    return "".join(each for each in parts_of(outcome) if isinstance(each, str))
 
 
 def read_slowly(body: bytes, include_tool_activity: bool) -> Iterable[Event]:
@@ -163,17 +163,17 @@ def check(outcome: Outcome, manner: Manner) -> None:
         assert (answer.text, answer.tool_calls) == (whole.text, whole.tool_calls)
 
 
-def told(outcome: Outcome) -> list[Any]:
+def parts_of(outcome: Outcome) -> list[Any]:
     """The chunks with neighbouring text joined, and the failure."""
-    said: list[Any] = []
+    parts: list[Any] = []
     for chunk in outcome.chunks:
         text = chunk.text if isinstance(chunk, TextPart | TextBatch) else ""
-        if text and said and isinstance(said[-1], str):
-            said[-1] += text
+        if text and parts and isinstance(parts[-1], str):
+            parts[-1] += text
         else:
-            said.append(text or chunk)
+            parts.append(text or chunk)
     failure = outcome.failure
-    return [*said, None if failure is None else (type(failure), failure.message)]
+    return [*parts, None if failure is None else (type(failure), failure.message)]
 
 
 # A masked recording

@@ -36,7 +36,7 @@ def report(done: Soak) -> list[str]:
         f"{max((each.descriptors for each in figures.under_load), default=0)} at most, {after.descriptors} after",
         f"sessions     {len(figures.left)} left open",
         *(f"  {example}" for example in tally.examples),
-        *(line for line in done.said.splitlines() if "ERROR" in line),
+        *(line for line in done.output.splitlines() if "ERROR" in line),
     ]
     faults = done.faults()
     return [*lines, *(f"fault: {fault}" for fault in faults), f"verdict: {'leaks or breaks' if faults else 'sound'}"]

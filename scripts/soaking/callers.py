@@ -50,7 +50,7 @@ class Client:
         self._tally = tally
         self._numbers = numbers
         self._chance = chance
-        # moving
+        # state
         self._caller = Caller(port)
 
     async def work(self, stopping: asyncio.Event) -> None:

@@ -29,13 +29,13 @@ class Soak(NamedTuple):
     figures: Figures
     tally: Tally
     seconds: float
-    said: str
+    output: str
     """The errors in the process's log; there should be none."""
 
     def faults(self) -> list[str]:
         """One line for each fault."""
         problems = [f"{count} answers: {kind}" for kind, count in self.tally.problems.most_common()]
-        return [*problems, *self.figures.faults(), *(["the process logged errors"] if "ERROR" in self.said else [])]
+        return [*problems, *self.figures.faults(), *(["the process logged errors"] if "ERROR" in self.output else [])]
 
 
 async def soak(seconds: float, count: int, seed: int) -> Soak:
@@ -62,7 +62,7 @@ async def soak(seconds: float, count: int, seed: int) -> Soak:
         forget(agent, prompts)
         figures.left = [*prompts.values()]
         figures.after = sample(child.pid, loop.time() - started)
-    return Soak(figures, tally, taken, child.said)
+    return Soak(figures, tally, taken, child.output)
 
 
 @contextlib.asynccontextmanager

@@ -36,61 +36,61 @@ def why_not() -> str:
 
 
 def count_costs(
-    stage: Stage, only: Sequence[str], others: Sequence[str], json_file: Path | None, tell: Callable[[str], None]
+    stage: Stage, only: Sequence[str], others: Sequence[str], json_file: Path | None, progress: Callable[[str], None]
 ) -> str:
     """Counts everything, and shows what costs most. `others`: targets beside the usual ones. The table of the costs."""
     targets = [*TARGETS, *others]
-    costs = _count(stage, only, targets, [Callgrind(), Strace(), PythonCalls()], tell)
+    costs = _count(stage, only, targets, [Callgrind(), Strace(), PythonCalls()], progress)
     click.echo("\n\n".join([cost_table(costs), *largest_tables(costs, MOST_COSTLY)]))
     if json_file:
         json_file.write_text(json.dumps([asdict(cost) for cost in costs], indent=1) + "\n", "utf-8")
     return cost_table(costs)
 
 
-def check_ratios(stage: Stage, only: Sequence[str], tell: Callable[[str], None]) -> bool:
+def check_ratios(stage: Stage, only: Sequence[str], progress: Callable[[str], None]) -> bool:
     """Returns whether no ratio has grown since the table was written."""
-    costs = _count(stage, only, TARGETS, [Callgrind(), Strace()], tell)
+    costs = _count(stage, only, TARGETS, [Callgrind(), Strace()], progress)
     comparison = compare(build_table(costs), read_table())
     click.echo("\n".join([cost_table(costs), "", *comparison.lines()]))
     return not comparison.failed
 
 
-def write_ratios(stage: Stage, tell: Callable[[str], None]) -> None:
+def write_ratios(stage: Stage, progress: Callable[[str], None]) -> None:
     """Writes the table anew."""
-    costs = _count(stage, [], TARGETS, [Callgrind(), Strace()], tell)
+    costs = _count(stage, [], TARGETS, [Callgrind(), Strace()], progress)
     write_table(build_table(costs))
     click.echo(f"{cost_table(costs)}\n\nThe ratios are in {TABLE}.")
 
 
-def show_inspection(stage: Stage, tell: Callable[[str], None]) -> str:
+def show_inspection(stage: Stage, progress: Callable[[str], None]) -> str:
     """Measures what the inspector costs, and shows it. The table."""
-    shown = inspection_table(measure_inspection(stage, tell))
+    shown = inspection_table(measure_inspection(stage, progress))
     click.echo(shown)
     return shown
 
 
-def show_pauses(stage: Stage, before: bool, tell: Callable[[str], None]) -> str:
+def show_pauses(stage: Stage, before: bool, progress: Callable[[str], None]) -> str:
     """Measures the longest pause of the event loop, and shows it. The table."""
     pauses = []
     for name in ["proxy", *([BEFORE] if before else [])]:
-        tell(f"pause: {name}")
+        progress(f"pause: {name}")
         pauses.append(measure_pause(stage, name))
     click.echo(pause_table(pauses))
     return pause_table(pauses)
 
 
-def show_memory(stage: Stage, before: bool, tell: Callable[[str], None]) -> str:
+def show_memory(stage: Stage, before: bool, progress: Callable[[str], None]) -> str:
     """Measures what an open stream allocates, and what remains after peaks, and shows it. The tables."""
     targets = [*TARGETS, *([BEFORE] if before else [])]
-    tell(f"memory: {', '.join(targets)}")
+    progress(f"memory: {', '.join(targets)}")
     text = memory_table([measure_memory(stage, name) for name in targets])
-    tell(f"peaks: {', '.join(targets)}")
+    progress(f"peaks: {', '.join(targets)}")
     text = f"{text}\n\n{peak_table([measure_peaks(stage, name) for name in targets])}"
     click.echo(text)
     return text
 
 
 def _count(
-    stage: Stage, only: Sequence[str], targets: Sequence[str], tools: Sequence[Tool], tell: Callable[[str], None]
+    stage: Stage, only: Sequence[str], targets: Sequence[str], tools: Sequence[Tool], progress: Callable[[str], None]
 ) -> list[Cost]:
-    return count(stage, [COUNTED[name] for name in only or COUNTED], targets, tools, tell)
+    return count(stage, [COUNTED[name] for name in only or COUNTED], targets, tools, progress)

@@ -28,7 +28,7 @@ def count(
     loads: Sequence[CountedLoad],
     targets: Sequence[str],
     tools: Sequence[Tool],
-    tell: Callable[[str], None],
+    progress: Callable[[str], None],
 ) -> list[Cost]:
     """The costs, by load and then by target, without loads that an older proxy cannot answer.
 
@@ -37,14 +37,14 @@ def count(
     costs = {(load.name, target): Cost(load.name, target) for load in loads for target in targets}
     for tool in tools:
         for target in targets:
-            tell(f"{type(tool).__name__.lower()}: {target}")
-            for load, rates in _count(stage, loads, target, tool, tell):
+            progress(f"{type(tool).__name__.lower()}: {target}")
+            for load, rates in _count(stage, loads, target, tool, progress):
                 costs[load.name, target].rates.update(rates)
     return [cost for cost in costs.values() if cost.rates]
 
 
 def _count(
-    stage: Stage, loads: Sequence[CountedLoad], name: str, tool: Tool, tell: Callable[[str], None]
+    stage: Stage, loads: Sequence[CountedLoad], name: str, tool: Tool, progress: Callable[[str], None]
 ) -> Iterator[tuple[CountedLoad, Rates]]:
     with tempfile.TemporaryDirectory(prefix="count-") as home, tool.running(stage, name, Path(home)) as target:
         for load in loads:
@@ -53,7 +53,7 @@ def _count(
             except ToolFailed as error:
                 if name != BEFORE:
                     raise
-                tell(f"left out: {error}")
+                progress(f"left out: {error}")
 
 
 def _slope(stage: Stage, load: CountedLoad, target: Target, tool: Tool) -> Rates:

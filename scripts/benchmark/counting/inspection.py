@@ -18,12 +18,12 @@ ROUNDS = 3
 
 
 def measure_inspection(
-    stage: Stage, tell: Callable[[str], None], load: CountedLoad = COUNTED["paced"], rounds: int = ROUNDS
+    stage: Stage, progress: Callable[[str], None], load: CountedLoad = COUNTED["paced"], rounds: int = ROUNDS
 ) -> Mapping[str, Sequence[float]]:
     """Instructions of a delta in each round, by target. Raises StartFailed, ToolFailed."""
     found: dict[str, list[float]] = {name: [] for name in WORDS}
     for _ in range(rounds):
-        for cost in count(stage, [load], tuple(WORDS), [Callgrind()], tell):
+        for cost in count(stage, [load], tuple(WORDS), [Callgrind()], progress):
             found[cost.target].append(total(cost.rates, INSTRUCTIONS))
     return found
 

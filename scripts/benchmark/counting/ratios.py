@@ -52,14 +52,14 @@ class Comparison:
 
     def lines(self) -> list[str]:
         """The comparison for a reader."""
-        said = [*self.grown, *self.fallen]
+        lines = [*self.grown, *self.fallen]
         if self.other_versions:
-            said.append(f"The table was written with other versions: {', '.join(self.other_versions)}. Nothing fails.")
+            lines.append(f"The table was written with other versions: {', '.join(self.other_versions)}. Nothing fails.")
         elif self.grown:
-            said.append("Make it cheaper, or write the table anew: scripts/bench --count write")
+            lines.append("Make it cheaper, or write the table anew: scripts/bench --count write")
         elif self.fallen:
-            said.append("Keep the gain: scripts/bench --count write")
-        return said or [f"All ratios are within {TOLERANCE:.0%} of the table."]
+            lines.append("Keep the gain: scripts/bench --count write")
+        return lines or [f"All ratios are within {TOLERANCE:.0%} of the table."]
 
 
 def build_table(costs: Iterable[Cost]) -> Table:

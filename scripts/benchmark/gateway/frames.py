@@ -179,18 +179,18 @@ def run_text(text: str) -> str:
 
 def _closing(frames: _Frames, run: Run) -> Iterator[bytes]:
     text = "".join(texts(run))
-    said = {"role": "assistant", "content": [{"type": "text", "text": text}]}
+    message = {"role": "assistant", "content": [{"type": "text", "text": text}]}
     asked = {"role": "user", "content": [{"type": "text", "text": run_text("Hello!")}]}
     entries = [
         {"kind": "message", "message": asked, "tags": ["user_input"], "id": "b5d024ef-1c2f-4fa0-8b80-7c89eb0b2cdf"},
-        {"kind": "message", "message": said, "tags": ["model_output"], "id": "957a9f9b-68a2-4197-84ef-dee22e42af74"},
+        {"kind": "message", "message": message, "tags": ["model_output"], "id": "957a9f9b-68a2-4197-84ef-dee22e42af74"},
     ]
     total = {**_USAGE, "ticks": 1}
-    output = {"message": said, "usage": _USAGE, "stopReason": "stop", "model": "fake-model-1", "toolCalls": []}
+    output = {"message": message, "usage": _USAGE, "stopReason": "stop", "model": "fake-model-1", "toolCalls": []}
     yield frames.model("content_end", blockType="text", blockIndex=0)
-    yield frames.model("content", blockIndex=0, content=said["content"][0])
+    yield frames.model("content", blockIndex=0, content=message["content"][0])
     yield frames.model("message_end", stopReason="stop", usage=_USAGE)
-    yield frames.model("message", message=said, stopReason="stop", usage=_USAGE, model="fake-model-1")
+    yield frames.model("message", message=message, stopReason="stop", usage=_USAGE, model="fake-model-1")
     yield frames.engine("model_response", modelOutput=output)
     for index, entry in enumerate(entries):
         yield frames.engine("entry_committed", entry=entry, timelineIndex=index)

@@ -113,7 +113,7 @@ class Playing:
         self._script = script
         self._run = run
         self._key = key
-        # moving
+        # state
         self._next = 0
         transport.write(STREAM_HEAD + fill(script.opening, key))
         pace = run.pace / 1000

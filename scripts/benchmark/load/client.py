@@ -1,8 +1,8 @@
 """The load client: raw connections that send requests and buffer the answers, which are checked after the load.
 
-`python -m benchmark.load.client` reads an `Order` as one line of JSON, makes ready, says `ready`, begins at the next
-line, says `done`, and at the next line what came, as a `Summary`. It waits for a line each time so that processor
-times are read while nothing moves.
+`python -m benchmark.load.client` reads an `Order` as one line of JSON, prepares, prints `ready`, measures after the
+next line, prints the seconds and its own processor time as JSON, and after the next line a `Summary`. It waits for a
+line each time so that processor times are read while nothing runs.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class Driver(abc.ABC):
 
     def __init__(self, order: Order) -> None:
         self._order = order
-        # moving
+        # state
         self._streams: list[Stream] = []
         self._kept: list[Answer] = []
         self._asked = 0

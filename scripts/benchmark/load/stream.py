@@ -50,7 +50,7 @@ class Stream(asyncio.Protocol):
         self._transport: Any = None
         self.spoken = asyncio.Event()
         """Set when the first answer has begun, or ended."""
-        # moving
+        # state
         self.answer = Answer()
         self.busy = False
         self.open = False

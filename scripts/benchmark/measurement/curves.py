@@ -15,7 +15,7 @@ from ..load.loads import FILES_PER_STREAM, LOADS, SPARE_FILES, Load, long_enough
 from ..report.summary import per_chunk, per_request, per_stream
 from ..targets.stage import Stage, raise_file_limit
 from .measure import Figures, run_load
-from .rounds import Tell
+from .rounds import Progress
 
 DELTAS_PER_SECOND = 1000
 """Few enough that even 100 streams pause for longer than TCP's delayed acknowledgement, which costs a packet."""
@@ -122,7 +122,7 @@ def _chunks_per_second(figures: Figures) -> float | None:
     return figures.came.deltas / figures.seconds if figures.seconds else None
 
 
-def run_curves(stage: Stage, curves: Sequence[Curve], rounds: int, tell: Tell) -> list[Points]:
+def run_curves(stage: Stage, curves: Sequence[Curve], rounds: int, progress: Progress) -> list[Points]:
     """Every point in every round, each on a fresh target."""
     found: dict[tuple[str, str, int], list[float]] = {}
     points = [Points(curve) for curve in curves]
@@ -133,7 +133,7 @@ def run_curves(stage: Stage, curves: Sequence[Curve], rounds: int, tell: Tell) -
                 value = each.curve.measure(figures)
                 if value is not None:
                     found.setdefault((each.curve.name, target, x), []).append(value)
-            tell(f"round {number + 1} of {rounds}: {each.curve.title}")
+            progress(f"round {number + 1} of {rounds}: {each.curve.title}")
     for each in points:
         for target in each.curve.targets:
             own = {x: found[key] for x in each.curve.loads if (key := (each.curve.name, target, x)) in found}

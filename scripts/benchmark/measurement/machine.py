@@ -44,7 +44,7 @@ def why_not() -> str:
     if not spent:
         return "this kernel does not count processor time in /proc/PID/schedstat"
     if not Path(f"/proc/self/task/{os.getpid()}/children").exists():
-        return "this kernel does not tell a process's children in /proc/PID/task/TID/children"
+        return "this kernel does not list a process's children in /proc/PID/task/TID/children"
     return ""
 
 
@@ -64,5 +64,5 @@ def _nginx() -> dict[str, str]:
     program = nginx_program()
     if program is None:
         return {}
-    said = subprocess.run([program, "-v"], capture_output=True, text=True, timeout=10, check=False).stderr
-    return {"nginx": said.strip().rpartition("/")[2]}
+    output = subprocess.run([program, "-v"], capture_output=True, text=True, timeout=10, check=False).stderr
+    return {"nginx": output.strip().rpartition("/")[2]}

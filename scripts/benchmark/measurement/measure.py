@@ -113,7 +113,7 @@ def _measure(
 ) -> Figures:
     rests = load.mode != "steady"
     with _client(order, stage) as client:
-        client.hear()
+        client.receive()
         before = _read(target.process, stage.gateway, rests)
         done = client.ask(during)
         after = _read(target.process, stage.gateway, rests)
@@ -149,13 +149,13 @@ class _Client:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def tell(self, line: str) -> None:
+    def send(self, line: str) -> None:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
 
-    def hear(self) -> str:
+    def receive(self) -> str:
         assert self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], LONGEST)
         line = self._process.stdout.readline() if ready else ""
@@ -171,10 +171,10 @@ class _Client:
 
     def ask(self, during: Callable[[], None] = nothing) -> dict[str, Any]:
         """Starts the client's next step and waits for its result."""
-        self.tell("go")
+        self.send("go")
         during()
-        said: dict[str, Any] = json.loads(self.hear())
-        return said
+        result: dict[str, Any] = json.loads(self.receive())
+        return result
 
 
 @contextlib.contextmanager
@@ -183,7 +183,7 @@ def _client(order: Order, stage: Stage) -> Iterator[_Client]:
     process = Process("client", module("load.client"), stage.keeper, stdin=pipe, stdout=pipe, text=True)
     client = _Client(process.popen)
     try:
-        client.tell(json.dumps(asdict(order)))
+        client.send(json.dumps(asdict(order)))
         yield client
     finally:
         process.stop(within=0)

@@ -10,7 +10,8 @@ from ..load.loads import Load
 from ..targets.stage import DIRECT, Stage, Target
 from .measure import Figures, run_load
 
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
+"""Shows a line about the progress of the measurement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Plan:
     rounds: int
 
 
-def run_rounds(stage: Stage, plan: Plan, tell: Tell) -> Iterator[list[Figures]]:
+def run_rounds(stage: Stage, plan: Plan, progress: Progress) -> Iterator[list[Figures]]:
     """The figures, round by round. Each round has fresh processes, since chance at their start plays a part too."""
     for number in range(plan.rounds):
         shift = number % len(plan.targets)
@@ -33,7 +34,7 @@ def run_rounds(stage: Stage, plan: Plan, tell: Tell) -> Iterator[list[Figures]]:
             for load in plan.loads:
                 names = [DIRECT, *order] if load.direct else order
                 figures += [_run(stage, load, shared[name]) for name in names]
-                tell(_line(number, plan, load, figures[-len(names) :]))
+                progress(_line(number, plan, load, figures[-len(names) :]))
         yield figures
 
 

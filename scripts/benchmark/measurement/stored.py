@@ -34,11 +34,11 @@ class StoredFigures:
     """Instructions of a look-up in the proxy's process; those of Redis itself are not counted."""
 
 
-def measure_stores(tell: Callable[[str], None], responses: int = RESPONSES) -> list[StoredFigures]:
+def measure_stores(progress: Callable[[str], None], responses: int = RESPONSES) -> list[StoredFigures]:
     """`responses`: the number of stored responses. Raises ToolFailed."""
     with tempfile.TemporaryDirectory(prefix="stored-") as name, _redis(Path(name)) as url:
         places = {"memory": "-", "redis": url, "sqlite": str(Path(name) / "responses.db")}
-        return [_measure(kind, places[kind], responses, Path(name), tell) for kind in STORES]
+        return [_measure(kind, places[kind], responses, Path(name), progress) for kind in STORES]
 
 
 def stored_table(figures: list[StoredFigures]) -> str:
@@ -53,11 +53,11 @@ def stored_table(figures: list[StoredFigures]) -> str:
     return "\n".join(lines)
 
 
-def _measure(kind: str, place: str, responses: int, home: Path, tell: Callable[[str], None]) -> StoredFigures:
-    tell(f"{kind}: fills the store")
+def _measure(kind: str, place: str, responses: int, home: Path, progress: Callable[[str], None]) -> StoredFigures:
+    progress(f"{kind}: fills the store")
     with _worker(kind, place, str(responses), "fill") as worker:
         memory, kept = json.loads(worker.read())["memory"], json.loads(worker.read())["kept"]
-    tell(f"{kind}: counts the instructions of look-ups")
+    progress(f"{kind}: counts the instructions of look-ups")
     profile = home / f"callgrind-{kind}"
     valgrind = ["valgrind", "-q", "--tool=callgrind", "--instr-atstart=no", "--compress-strings=no"]
     wrap = (*FIXED_HASHES, *valgrind, f"--callgrind-out-file={profile}")
@@ -71,20 +71,20 @@ def _measure(kind: str, place: str, responses: int, home: Path, tell: Callable[[
 
 
 class _Worker:
-    def __init__(self, process: subprocess.Popen[str], said: IO[str], asked: IO[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], output: IO[str], input: IO[str]) -> None:
         self.pid = process.pid
-        self._said = said
-        self._asked = asked
+        self._output = output
+        self._input = input
 
     def read(self) -> str:
         """Raises ToolFailed."""
-        line = self._said.readline()
+        line = self._output.readline()
         if not line:
             raise ToolFailed("the process that has the store has ended")
         return line
 
     def look_up(self, count: int) -> None:
-        print(count, file=self._asked, flush=True)
+        print(count, file=self._input, flush=True)
         self.read()
 
 

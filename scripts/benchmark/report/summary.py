@@ -60,18 +60,18 @@ def summarise(rounds: Sequence[Round]) -> list[Line]:
 
 def remarks(rounds: Sequence[Round]) -> list[str]:
     """Warnings about doubtful figures."""
-    said = []
+    warnings = []
     noise = median(each.others for each in _all(rounds)) if any(rounds) else 0.0
     if noise > NOISY:
-        said.append(f"The machine was busy with other things: {noise:.0%} of it. Measure again when it is quiet.")
+        warnings.append(f"The machine was busy with other things: {noise:.0%} of it. Measure again when it is quiet.")
     for load, target in dict.fromkeys((each.load, each.target) for each in _all(rounds)):
         own = [each for each in _all(rounds) if (each.load, each.target) == (load, target) and each.seconds]
         for name, share in (("gateway", _gateway_share), ("client", _client_share)):
             if own and median(map(share, own)) > FULL and target != DIRECT:
-                said.append(f"{load}, {target}: the {name} was the limit of the throughput.")
+                warnings.append(f"{load}, {target}: the {name} was the limit of the throughput.")
         if own and own[0].due and median(each.came.deltas / each.due for each in own) < BEHIND:
-            said.append(f"{load}, {target}: it did not keep up with the pace.")
-    return said
+            warnings.append(f"{load}, {target}: it did not keep up with the pace.")
+    return warnings
 
 
 def _gateway_share(figures: Figures) -> float:

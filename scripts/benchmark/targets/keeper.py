@@ -1,6 +1,6 @@
 """Ends the processes of a measurement, even if the measurement itself was killed.
 
-`python -m benchmark.targets.keeper DIRECTORY` reads lines: `+PID` for a process group to be kept in mind, `-PID` for
+`python -m benchmark.targets.keeper DIRECTORY` reads lines: `+PID` for a process group that was started, `-PID` for
 one that is over. When its input ends, its parent is gone: what is left is killed, and the directory removed.
 """
 

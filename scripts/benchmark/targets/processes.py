@@ -27,11 +27,11 @@ SCRIPTS = Path(__file__).parents[2]
 
 
 class StartFailed(Exception):
-    """A process did not start; the message ends with what it said."""
+    """A process did not start; the message ends with its output."""
 
 
 class Measured(abc.ABC):
-    """Something whose cost the operating system tells."""
+    """Something whose cost the operating system reports."""
 
     @abc.abstractmethod
     def pids(self) -> list[int]:
@@ -75,17 +75,17 @@ class Keeper:
         self._process = subprocess.Popen(module("targets.keeper", str(home)), start_new_session=True, **how)
 
     def keep(self, pid: int) -> None:
-        self._tell(f"+{pid}\n")
+        self._send(f"+{pid}\n")
 
     def release(self, pid: int) -> None:
-        self._tell(f"-{pid}\n")
+        self._send(f"-{pid}\n")
 
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(line)
         self._process.stdin.flush()
@@ -133,7 +133,7 @@ class Server(Process):
         """Waits for the first match in the output. Raises StartFailed."""
         deadline = time.monotonic() + within
         while True:
-            if found := re.search(pattern, self._said()):
+            if found := re.search(pattern, self._output()):
                 return found
             self._fail_unless_starting(deadline)
             time.sleep(0.02)
@@ -147,12 +147,12 @@ class Server(Process):
             self._fail_unless_starting(deadline)
             time.sleep(0.1)
 
-    def _said(self) -> str:
+    def _output(self) -> str:
         return self._log.read_text("utf-8", "replace")
 
     def _fail_unless_starting(self, deadline: float) -> None:
         if self.popen.poll() is not None or time.monotonic() > deadline:
-            raise StartFailed(f"{self.name} did not start:\n{self._said()[-2000:]}")
+            raise StartFailed(f"{self.name} did not start:\n{self._output()[-2000:]}")
 
 
 def environment(checkout: Path | None = None) -> dict[str, str]:
