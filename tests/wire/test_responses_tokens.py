@@ -77,12 +77,12 @@ async def test_a_custom_tools_output_goes_to_the_session(proxy: StartProxy, agen
     """The client sends back the text alone; the agent has called the tool with a JSON object."""
     agent.plays(*run()[:3], *tool_call("call_1", "poem", '{"input":"an owl"}'), closing())
     client = Stateless(await proxy(), tools=[{"type": "custom", "name": "poem"}])
-    answer = await client.say(said("One"))
+    answer = await client.say(message("One"))
     assert answer.calls == [("call_1", "poem", "an owl")]
     agent.plays(run("Done"))
     await client.say({"type": "custom_tool_call_output", "call_id": "call_1", "output": "Hoo"})
-    assert told(agent)[0] == told(agent, 0)[0]
-    assert "One" not in told(agent)[1]
+    assert session_and_prompt(agent)[0] == session_and_prompt(agent, 0)[0]
+    assert "One" not in session_and_prompt(agent)[1]
 
 
 @both_ways
