@@ -16,7 +16,7 @@ from oaicompat_proxy.server.turn_budget import LONGEST_TURN, QUANTUM, STEP_BYTES
 from tests.support.raw_gateway import LOOPS
 
 REQUEST = b"GET /%d HTTP/1.1\r\nHost: localhost\r\n\r\n"
-CLIENTS = 60
+CLIENTS = 120
 PATIENCE = 10
 
 
