@@ -53,11 +53,11 @@ class Overloaded(ProxyError):
     retry_after = 2.0
 
 
-class SessionsUnavailable(ProxyError):
-    """503: Redis cannot be reached, so using a kept session is not safe; nothing was run."""
+class StoreUnavailable(ProxyError):
+    """503: Redis or the file of `--response-db` cannot be used, so using stored data is not safe; nothing was run."""
 
     status = 503
-    code = "sessions_unavailable"
+    code = "sessions_unavailable"  # sessions were the first stored data; clients may know the code
     should_retry = True
     retry_after = 2.0
 

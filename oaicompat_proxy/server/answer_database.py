@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..config.settings import ConfigError
-from ..core.errors import SessionsUnavailable
+from ..core.errors import StoreUnavailable
 from .entry_keys import entry_key, rest_of, scope_key, scope_keys
 from .stored_answers import Bounds
 
@@ -86,11 +86,11 @@ class AnswerDatabase:
     async def add(self, scope: str, entries: Mapping[str, bytes], *, ttl: float | None = None) -> None:
         try:
             await self._do(lambda connection: self._put(connection, scope, entries, self._ttl if ttl is None else ttl))
-        except SessionsUnavailable:
+        except StoreUnavailable:
             log.warning("an answer could not be stored in the file of --response-db")
 
     async def add_new(self, scope: str, name: str, value: bytes) -> bytes | None:
-        """Adds an entry and returns None, or returns the value of an existing entry. Raises SessionsUnavailable."""
+        """Adds an entry and returns None, or returns the value of an existing entry. Raises StoreUnavailable."""
         key = entry_key(scope, name)
 
         def work(connection: sqlite3.Connection) -> bytes | None:
@@ -137,7 +137,7 @@ class AnswerDatabase:
         self._thread.shutdown(wait=False)
 
     async def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """One transaction. Raises SessionsUnavailable."""
+        """One transaction. Raises StoreUnavailable."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, work)
 
     def _transact(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
@@ -219,6 +219,6 @@ def _mapped_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise SessionsUnavailable(
+        raise StoreUnavailable(
             "What this server stores of earlier answers cannot be reached; try again, or send the whole conversation."
         ) from error

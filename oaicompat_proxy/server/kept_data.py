@@ -12,7 +12,7 @@ from ..core.caller import Owner
 
 
 class KeptData(Protocol):
-    """One kind of data. Both methods may raise SessionsUnavailable."""
+    """One kind of data. Both methods may raise StoreUnavailable."""
 
     @property
     def kind(self) -> str:
@@ -68,7 +68,7 @@ def in_each_place(kinds: Iterable[KeptData]) -> list[KeptData]:
 
 
 async def count_kept(kinds: Sequence[KeptData], owners: Iterable[Owner]) -> Mapping[str, int]:
-    """The number of entries of these owners, by kind. Kinds of one name are added up. Raises SessionsUnavailable."""
+    """The number of entries of these owners, by kind. Kinds of one name are added up. Raises StoreUnavailable."""
     counts = dict.fromkeys((each.kind for each in kinds), 0)
     for owner in owners:
         for each in kinds:
@@ -77,7 +77,7 @@ async def count_kept(kinds: Sequence[KeptData], owners: Iterable[Owner]) -> Mapp
 
 
 async def delete_kept(kinds: Sequence[KeptData], owners: Iterable[Owner]) -> Mapping[str, int]:
-    """Deletes the entries of these owners, and returns their number by kind. Raises SessionsUnavailable."""
+    """Deletes the entries of these owners, and returns their number by kind. Raises StoreUnavailable."""
     counts = dict.fromkeys((each.kind for each in kinds), 0)
     for owner in owners:
         for each in kinds:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from ..core.errors import SessionsUnavailable
+from ..core.errors import StoreUnavailable
 from .redis import mapped_errors, waiting_client
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class ProcessCalls:
             self._listener = asyncio.create_task(self._listen_forever(), name="listen to other processes")
 
     async def call(self, process: str, asked: bytes, *, within: float) -> bytes | None:
-        """The reply of the other process, or None if none came within `within` seconds. Raises SessionsUnavailable."""
+        """The reply of the other process, or None if none came within `within` seconds. Raises StoreUnavailable."""
         self.listen()
         number = next(self._numbers)
         reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -119,7 +119,7 @@ class ProcessCalls:
                 try:
                     with mapped_errors():
                         found = await waiting.blpop([_PREFIX + self._process], timeout=WAIT)
-                except SessionsUnavailable:
+                except StoreUnavailable:
                     await asyncio.sleep(PAUSE)
                     continue
                 if found and isinstance(found[1], bytes):
@@ -139,7 +139,7 @@ class ProcessCalls:
 
     async def _reply(self, call: dict[str, Any], asked: bytes) -> None:
         try:
-            with contextlib.suppress(SessionsUnavailable):
+            with contextlib.suppress(StoreUnavailable):
                 await self._send(call["from"], {"reply": call["number"]}, await self._answer(asked))
         except Exception:
             log.exception("a call of another process failed")

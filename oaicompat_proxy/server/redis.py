@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
 from ..config.settings import ConfigError
-from ..core.errors import SessionsUnavailable
+from ..core.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 COMMAND_TIMEOUT = 0.4
 """Seconds for a command, connecting included: Redis is on the local network, so a longer wait means that it is down."""
 
+REDIS_RETRY_AFTER = 5.0
+"""Seconds after a failure until counters, which can do without Redis, use it again: each request would wait for it."""
 
 SOCKET_TIMEOUT = 5.0
 """Seconds of one read, write or connect. A command has less, but more if this process was blocked."""
@@ -63,13 +65,13 @@ def waiting_client(redis: Redis, seconds: float) -> BoundedRedis:
 
 @contextlib.contextmanager
 def mapped_errors() -> Iterator[None]:
-    """Turns exceptions of Redis and of the connection to it into SessionsUnavailable."""
+    """Turns exceptions of Redis and of the connection to it into StoreUnavailable."""
     from redis.exceptions import RedisError
 
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
-        raise SessionsUnavailable(
+        raise StoreUnavailable(
             "The sessions that this proxy's workers share in Redis cannot be reached; try again, or without a session."
         ) from error
 
@@ -79,6 +81,6 @@ SCAN_COUNT = 1000
 
 
 async def find_keys(redis: Redis, pattern: str) -> list[str]:
-    """All keys that match a pattern. Redis scans all of its keys, in steps. Raises SessionsUnavailable."""
+    """All keys that match a pattern. Redis scans all of its keys, in steps. Raises StoreUnavailable."""
     with mapped_errors():
         return [key.decode() async for key in redis.scan_iter(match=pattern, count=SCAN_COUNT)]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from ..core.errors import SessionsUnavailable
+from ..core.errors import StoreUnavailable
 from .bounded_keys import DELETE_OF_OWNER, REPLACE_BOUNDED_BY_OWNER, SET_BOUNDED_BY_OWNER
 from .entry_keys import entry_key, rest_of, scope_key, scope_keys
 from .memory_answers import MemoryAnswers
@@ -67,7 +67,7 @@ class RedisAnswers:
                 for name, value in entries.items():
                     keys = [_redis_key(scope, name), *_redis_sets(scope)]
                     await self._add(keys, [value, milliseconds, time.time(), *self._bounds])
-        except SessionsUnavailable:
+        except StoreUnavailable:
             log.warning("Redis unavailable: an answer is stored for this process tree only")
             await self._local.add(scope, entries, ttl=ttl)
 

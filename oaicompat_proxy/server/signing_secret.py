@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Literal
 
 from ..config.settings import Config, ConfigError
-from ..core.errors import SessionsUnavailable
+from ..core.errors import StoreUnavailable
 from ..core.signing import Secrets, SigningKeys
 from .redis import mapped_errors
 
@@ -124,7 +124,7 @@ def _create(path: str) -> None:
 
 
 async def sync_secret(redis: Redis, random: Secrets) -> None:
-    """Adopts the secret in Redis, or stores ours if there is none. Raises SessionsUnavailable."""
+    """Adopts the secret in Redis, or stores ours if there is none. Raises StoreUnavailable."""
     with mapped_errors():
         await redis.set(REDIS_KEY, random.values[0], nx=True)
         found = await redis.get(REDIS_KEY)
@@ -136,7 +136,7 @@ async def _sync_loop(redis: Redis, random: Secrets, *, synced: bool) -> None:
     """Runs until it is cancelled. `synced`: whether Redis has answered once."""
     while True:
         await asyncio.sleep(SYNC_INTERVAL if synced else RETRY_INTERVAL)
-        with contextlib.suppress(SessionsUnavailable):
+        with contextlib.suppress(StoreUnavailable):
             await sync_secret(redis, random)
             synced = True
 
@@ -150,7 +150,7 @@ async def secret_in_redis(redis: Redis | None, random: Secrets) -> AsyncIterator
     synced = True
     try:
         await sync_secret(redis, random)
-    except SessionsUnavailable:
+    except StoreUnavailable:
         synced = False
         log.warning("Redis does not answer: until it does, this process signs with its own random secret")
     task = asyncio.create_task(_sync_loop(redis, random, synced=synced), name="sync the secret")

@@ -39,27 +39,27 @@ class StoredAnswers(Protocol):
     async def replace(self, scope: str, name: str, old: bytes | None, new: bytes) -> bool:
         """Compare and set, in all processes. Returns False, and changes nothing, if the stored value is not `old`.
 
-        `old`: None if there must be no entry. Raises SessionsUnavailable, and NotFound if answers are not stored.
+        `old`: None if there must be no entry. Raises StoreUnavailable, and NotFound if answers are not stored.
         """
         ...
 
     async def delete(self, scope: str, names: Iterable[str]) -> None:
-        """Raises SessionsUnavailable."""
+        """Raises StoreUnavailable."""
         ...
 
     async def find(self, scope: str, names: Iterable[str], *, most: int) -> dict[str, bytes]:
-        """The entries that exist. Raises InvalidRequest if they have more than `most` bytes, SessionsUnavailable."""
+        """The entries that exist. Raises InvalidRequest if they have more than `most` bytes, StoreUnavailable."""
         ...
 
     async def count(self, scope: str, *, with_users: bool = False) -> int:
-        """Number of the caller's entries. Raises SessionsUnavailable.
+        """Number of the caller's entries. Raises StoreUnavailable.
 
         `with_users`: the scope is that of an API key, and the entries of all of its users count, too.
         """
         ...
 
     async def delete_all(self, scope: str, *, with_users: bool = False) -> int:
-        """Deletes all entries that `count` counts, and returns their number. Raises SessionsUnavailable."""
+        """Deletes all entries that `count` counts, and returns their number. Raises StoreUnavailable."""
         ...
 
     async def close(self) -> None: ...

@@ -17,7 +17,7 @@ from multidict import CIMultiDictProxy
 
 from oaicompat_proxy.api.protocol import ClientApi
 from oaicompat_proxy.config.settings import Config
-from oaicompat_proxy.core.errors import SessionsUnavailable
+from oaicompat_proxy.core.errors import StoreUnavailable
 from oaicompat_proxy.server.gateway import GATEWAYS
 from tests.support.scripted_gateway import PATIENCE
 
@@ -157,7 +157,7 @@ class Proxy:
         """Number of the gateway's sessions that the proxy keeps for conversations that may continue."""
         try:
             return sum([await gateway.store.count() for gateway in self.app[GATEWAYS]])
-        except SessionsUnavailable:
+        except StoreUnavailable:
             return 0
 
     async def hang_up(self) -> None:

@@ -30,7 +30,7 @@ from ...core.errors import (
     RunCancelled,
     ServerStopping,
     SessionBusy,
-    SessionsUnavailable,
+    StoreUnavailable,
     TooManyConnections,
     TooManyRuns,
     UpstreamTimeout,
@@ -42,7 +42,7 @@ OVERLOADED = 529
 TYPES: tuple[tuple[str, tuple[type[ProxyError], ...]], ...] = (
     (
         "overloaded_error",
-        (AgentOverloaded, IdempotencyFull, Overloaded, ServerStopping, SessionsUnavailable, TooManyConnections),
+        (AgentOverloaded, IdempotencyFull, Overloaded, ServerStopping, StoreUnavailable, TooManyConnections),
     ),
     (
         "rate_limit_error",

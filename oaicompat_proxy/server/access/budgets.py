@@ -16,17 +16,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ...core.budget import Period, periods_at
 from ...core.caller import Caller
-from ...core.errors import BudgetExhausted, SessionsUnavailable
+from ...core.errors import BudgetExhausted, StoreUnavailable
 from ...core.events import Usage
+from ..redis import REDIS_RETRY_AFTER
 from .usage_store import Check, Count, MemoryUsage, RedisUsage, Subject, UsageStore
 
 if TYPE_CHECKING:
     from ..bounded_redis import BoundedRedis
 
 log = logging.getLogger(__name__)
-
-REDIS_RETRY_AFTER = 5.0
-"""Seconds after a failure of Redis until it is used again: every request would wait for it."""
 
 
 class TokenLimit(NamedTuple):
@@ -96,7 +94,7 @@ class Budgets:
     async def _begin(self, charge: Charge, checks: Sequence[Check]) -> tuple[int, list[int]]:
         try:
             return await charge.store.begin(checks, charge.subjects, charge.periods)
-        except SessionsUnavailable:
+        except StoreUnavailable:
             charge.store = self._fall_back()
             return await charge.store.begin(checks, charge.subjects, charge.periods)
         except BaseException:
@@ -121,7 +119,7 @@ class Budgets:
         task.add_done_callback(self._tasks.discard)
 
     async def usage(self, period: Period) -> Mapping[Subject, Count]:
-        """Raises SessionsUnavailable."""
+        """Raises StoreUnavailable."""
         return await self._store().counts(period)
 
     async def close(self) -> None:
@@ -143,7 +141,7 @@ class Budgets:
         self.counts["runs", charge.subjects[0].key] += charge.runs + added.runs
         try:
             await charge.store.add(charge.subjects, charge.periods, added)
-        except SessionsUnavailable:
+        except StoreUnavailable:
             await self._fall_back().add(charge.subjects, charge.periods, added)
 
     def _release(self, subjects: Sequence[Subject]) -> None:

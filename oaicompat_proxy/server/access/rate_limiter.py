@@ -17,8 +17,8 @@ from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from ...core.caller import Caller
-from ...core.errors import SessionsUnavailable
-from ..redis import mapped_errors
+from ...core.errors import StoreUnavailable
+from ..redis import REDIS_RETRY_AFTER, mapped_errors
 
 if TYPE_CHECKING:
     from ..bounded_redis import BoundedRedis
@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 PREFIX = "oaicompat:rate"
 MINUTE = 60.0
 """Seconds; also the reset time where the library says 0, at the start of a minute."""
-REDIS_RETRY_AFTER = 5.0
-"""Seconds after a failure of Redis until it is used again: every request would wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class RateLimiter:
                 with mapped_errors():
                     async with self._redis.in_time():
                         return await _count(self._shared, caller)
-            except SessionsUnavailable:
+            except StoreUnavailable:
                 self._redis_retry_at = now + REDIS_RETRY_AFTER
                 log.warning("rate limits: Redis cannot be reached, so each process counts its own requests")
         return await _count(self._own, caller)

@@ -53,7 +53,7 @@ NOTHING = Count()
 
 
 class UsageStore(Protocol):
-    """All methods may raise SessionsUnavailable."""
+    """All methods may raise StoreUnavailable."""
 
     async def begin(
         self, checks: Sequence[Check], subjects: Sequence[Subject], periods: Sequence[Period]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from ...api.protocol import BodyBuilder, ClientApi, StreamEncoder
 from ...core.caller import Caller
-from ...core.errors import AnswerNotStored, SessionsUnavailable
+from ...core.errors import AnswerNotStored, StoreUnavailable
 from ...core.request import EntryChange
 from ..runtime import GatewayRuntime
 from ..sessions.locks import ReleaseLock
@@ -40,7 +40,7 @@ class ChangedEntry:
                 stored = await self._answers.find(self._scope, [change.name], most=MOST_BYTES)
                 if await replace_all(self._answers, self._scope, stored, api.change(change, stored, answer)):
                     return
-        except SessionsUnavailable as error:
+        except StoreUnavailable as error:
             raise _not_stored() from error
         raise _not_stored()
 
@@ -48,7 +48,7 @@ class ChangedEntry:
 async def hold_entry(runtime: GatewayRuntime, caller: Caller, name: str, size: int) -> ChangedEntry:
     """Locks the entry, and waits for that. `size`: bytes of the request that waits.
 
-    Raises SessionBusy, Overloaded, SessionsUnavailable.
+    Raises SessionBusy, Overloaded, StoreUnavailable.
     """
     release = await runtime.sessions.lock_entry(name, caller, size)
     return ChangedEntry(runtime.stored_answers, caller.scope, release)
@@ -59,7 +59,7 @@ async def replace_all(
 ) -> bool:
     """Replaces entries that are still as in `stored`; False at the first that is not.
 
-    Raises SessionsUnavailable, NotFound.
+    Raises StoreUnavailable, NotFound.
     """
     for name, new in replaced.items():
         if not await answers.replace(scope, name, stored.get(name), new):

@@ -30,7 +30,7 @@ def add_routes(app: web.Application, base: str, kinds: Sequence[KeptData]) -> No
 
 
 async def _answer(kinds: Sequence[KeptData], work: Work, request: web.Request) -> web.Response:
-    """Raises NotPermitted, SessionsUnavailable."""
+    """Raises NotPermitted, StoreUnavailable."""
     counts = await work(kinds, _owners_of(request))
     name = request.query.get("key", "")
     deleted = request.method == "DELETE"

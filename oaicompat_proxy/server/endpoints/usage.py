@@ -23,7 +23,7 @@ PATH = "/usage"
 
 
 async def show_usage(request: web.Request) -> web.Response:
-    """Raises NotPermitted, SessionsUnavailable."""
+    """Raises NotPermitted, StoreUnavailable."""
     context = request[CONTEXT]
     if not context.caller.may_see_usage:
         raise NotPermitted("To see who used what, the entry of your key in the keys file needs usage = true.")

@@ -17,7 +17,7 @@ from ...core.errors import (
     IdempotentAnswerGone,
     InternalError,
     ProxyError,
-    SessionsUnavailable,
+    StoreUnavailable,
 )
 from ..context import CONTEXT, Handler
 from .cache import HEADER
@@ -141,7 +141,7 @@ async def _acquire(claims: Claims, claim: Claim, elsewhere: _Elsewhere) -> bytes
     """Returns None if this process has to run the request; otherwise the outcome of the run in another process, or no
     bytes if the readers have the answer already.
 
-    Raises the failure of that run, IdempotencyKeyReused, IdempotentAnswerGone, and SessionsUnavailable if the claim is
+    Raises the failure of that run, IdempotencyKeyReused, IdempotentAnswerGone, and StoreUnavailable if the claim is
     required.
     """
     loop = asyncio.get_running_loop()
@@ -158,11 +158,11 @@ async def _acquire(claims: Claims, claim: Claim, elsewhere: _Elsewhere) -> bytes
                 return b""
             if _has_ended(found):
                 return await _read_outcome(claims, claim)
-        except SessionsUnavailable as error:
+        except StoreUnavailable as error:
             if seen is None and not elsewhere.required:
                 return None
             if seen is None or loop.time() - seen > HOLDER_TIMEOUT:
-                raise SessionsUnavailable(
+                raise StoreUnavailable(
                     "The Redis that the workers of this proxy share cannot be reached, so it is not known whether "
                     "this request has run. Send it again a little later."
                 ) from error

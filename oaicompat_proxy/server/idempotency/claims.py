@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...core.caller import Owner, owner_mark
-from ...core.errors import SessionsUnavailable
+from ...core.errors import StoreUnavailable
 from ..bounded_keys import SET_BOUNDED
 from ..redis import find_keys, mapped_errors
 from ..sessions import redis_locks
@@ -151,7 +151,7 @@ class RedisClaims:
         return Claim(key, fingerprint.hex(), scope, answer_id)
 
     async def acquire(self, claim: Claim) -> FoundClaim | None:
-        """Returns None if this process has the claim now, else the claim found. Raises SessionsUnavailable."""
+        """Returns None if this process has the claim now, else the claim found. Raises StoreUnavailable."""
         try:
             while (found := await self._try(claim)) == b"lost":  # noqa: ASYNC110 -- others set their claims again
                 await asyncio.sleep(LOSS_POLL)
@@ -172,7 +172,7 @@ class RedisClaims:
             return await self._acquire(keys, [*arguments, _ms(HEARTBEAT_TTL), _ms(redis_locks.GRACE)])
 
     async def find_outcome(self, claim: Claim) -> bytes | None:
-        """Raises SessionsUnavailable."""
+        """Raises StoreUnavailable."""
         with mapped_errors():
             outcome: Any = await self._redis.get(claim.outcome)
         return outcome if isinstance(outcome, bytes) else None
@@ -188,11 +188,11 @@ class RedisClaims:
         task.add_done_callback(self._ending.discard)
 
     async def count(self, owner: Owner) -> int:
-        """Number of outcomes of this owner's runs. Raises SessionsUnavailable."""
+        """Number of outcomes of this owner's runs. Raises StoreUnavailable."""
         return len(await self._find_outcomes(owner))
 
     async def remove(self, owner: Owner) -> int:
-        """Removes this owner's outcomes and their claims, and returns their number. Raises SessionsUnavailable."""
+        """Removes this owner's outcomes and their claims, and returns their number. Raises StoreUnavailable."""
         outcomes = await self._find_outcomes(owner)
         for each in outcomes:
             with mapped_errors():
@@ -220,7 +220,7 @@ class RedisClaims:
                     ended = [claim.ended, _ms(ttl)]
                     await self._set_bounded([claim.outcome, _OUTCOMES], [outcome, _ms(ttl), time.time(), MAX_OUTCOMES])
                 await self._end([claim.key], [claim.running, *ended])
-        except SessionsUnavailable:
+        except StoreUnavailable:
             log.warning("Redis unavailable: the outcome of a request is not shared with other workers")
 
     async def _renew_forever(self) -> None:
@@ -246,7 +246,7 @@ class RedisClaims:
             return
         now = asyncio.get_running_loop().time()
         self._ended = {value: each for value, each in self._ended.items() if each[1] > now}
-        with contextlib.suppress(SessionsUnavailable), mapped_errors():
+        with contextlib.suppress(StoreUnavailable), mapped_errors():
             if not await self._look_for_loss([HEARTBEAT, LOSS], [_ms(HEARTBEAT_TTL), _ms(redis_locks.GRACE)]):
                 return
             for value, (claim, until) in list(self._ended.items()):
@@ -258,7 +258,7 @@ class RedisClaims:
         try:
             with mapped_errors():
                 followed = await self._renew(keys, [_ms(RUNNING_TTL), *(claim.running for claim in claims)])
-        except SessionsUnavailable:
+        except StoreUnavailable:
             return
         for claim in claims:
             claim.is_followed = claim.running.encode() in followed

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ...api.protocol import ClientApi, StreamEncoder
-from ...core.errors import AnswerCut, ProxyError, SessionsUnavailable, UpstreamAnswerTooLong
+from ...core.errors import AnswerCut, ProxyError, StoreUnavailable, UpstreamAnswerTooLong
 from ..entry_keys import part_of
 from ..random_ids import new_id
 from ..stored_answers import StoredAnswers
@@ -57,7 +57,7 @@ class ProcessLife:
             await self._beat()
 
     async def is_alive(self, process: str) -> bool:
-        """Whether the process has a heartbeat. Raises SessionsUnavailable."""
+        """Whether the process has a heartbeat. Raises StoreUnavailable."""
         if process == self.process:
             return True
         return bool(await self._answers.find(EVERYBODY, [_name_of(process)], most=MOST_BODY))
@@ -78,11 +78,11 @@ class ProcessLife:
         while True:
             await asyncio.sleep(BEAT)
             is_lost = False
-            with contextlib.suppress(SessionsUnavailable):
+            with contextlib.suppress(StoreUnavailable):
                 is_lost = not await self._answers.find(EVERYBODY, [_name_of(self.process)], most=MOST_BODY)
             await self._beat()  # before its records are restored: their readers check the heartbeat
             if is_lost:
-                with contextlib.suppress(SessionsUnavailable):
+                with contextlib.suppress(StoreUnavailable):
                     await self.on_loss()
 
 
@@ -129,7 +129,7 @@ class KeptAnswer:
     async def adopt(self, answer_id: str) -> bool:
         """Uses the record of an answer that another process makes as the first body; returns whether there is a record.
 
-        Raises SessionsUnavailable.
+        Raises StoreUnavailable.
         """
         await find_maker(self.api, self._scope, answer_id, self._answers, self._life)
         body = (await self._answers.find(self._scope, [answer_id], most=MOST_BODY)).get(answer_id)
@@ -212,7 +212,7 @@ async def find_maker(
 ) -> Maker | None:
     """The process that has the answer's events, or None. Ends the record of an answer whose process is dead.
 
-    Raises SessionsUnavailable.
+    Raises StoreUnavailable.
     """
     entry = (await answers.find(makers_of(scope), [answer_id], most=MOST_BODY)).get(answer_id)
     if entry is None:

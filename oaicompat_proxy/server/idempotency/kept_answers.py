@@ -29,7 +29,7 @@ class KeptAnswers:
     async def settle(self, api: ClientApi, scope: str, answer_id: str, *, stops: bool) -> None:
         """Brings the record up to date: ends the record of a dead process, and with `stops` stops the run.
 
-        Raises SessionsUnavailable, and RunElsewhere if the run cannot be stopped from here.
+        Raises StoreUnavailable, and RunElsewhere if the run cannot be stopped from here.
         """
         if self._runs.find(scope, answer_id) is not None:
             if stops:
@@ -53,7 +53,7 @@ class KeptAnswers:
         return await self._runs.follow(request, answer_id, skipped)
 
     async def delete_events(self, scope: str, answer_ids: Iterable[str]) -> None:
-        """Raises SessionsUnavailable."""
+        """Raises StoreUnavailable."""
         if self._life.stores_events:
             await self._answers.delete(events_of(scope), answer_ids)
 

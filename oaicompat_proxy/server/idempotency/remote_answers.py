@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 
 from ...api.protocol import ClientApi
-from ...core.errors import AnswerCut, ProxyError, RunElsewhere, SessionsUnavailable
+from ...core.errors import AnswerCut, ProxyError, RunElsewhere, StoreUnavailable
 from ..context import CONTEXT
 from ..process_calls import ProcessCalls
 from ..random_ids import new_id
@@ -47,7 +47,7 @@ class RemoteAnswers:
         self._life = life
 
     async def stop(self, process: str, scope: str, answer_id: str) -> None:
-        """Stops the run; returns when it has ended. Raises RunElsewhere and SessionsUnavailable."""
+        """Stops the run; returns when it has ended. Raises RunElsewhere and StoreUnavailable."""
         call = AnswerCall(STOP, scope, answer_id)
         if self._calls is None or await self._calls.call(process, call.encode(), within=STOP_TIMEOUT) is None:
             raise RunElsewhere("The run belongs to another process of this server and goes on; send the request again.")
@@ -176,7 +176,7 @@ class _Source:
     async def _next(self) -> AnswerReply:
         """The next reply.
 
-        Raises AnswerCut if the process is dead, RunElsewhere and SessionsUnavailable after MAX_SILENCE.
+        Raises AnswerCut if the process is dead, RunElsewhere and StoreUnavailable after MAX_SILENCE.
         """
         loop = asyncio.get_running_loop()
         asked = loop.time()
@@ -185,7 +185,7 @@ class _Source:
                 if (reply := await self._ask(READ, REPLY_TIMEOUT)) is not None:
                     return decode_reply(reply)
                 await self._check_life()
-            except SessionsUnavailable:
+            except StoreUnavailable:
                 if not self._copy.shared.committed or loop.time() - asked > MAX_SILENCE:
                     raise
                 await asyncio.sleep(1)

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from ...core.errors import SessionsUnavailable
+from ...core.errors import StoreUnavailable
 from ..entry_keys import part_of
 from .claims import Claim, FoundClaim, claim_digest
 from .kept_answer import MOST_BODY, ProcessLife
@@ -54,7 +54,7 @@ class StoredClaims:
         return Claim(key, fingerprint.hex(), claims_of(scope), answer_id)
 
     async def acquire(self, claim: Claim) -> FoundClaim | None:
-        """Returns None if this process has the claim now, else the claim found. Raises SessionsUnavailable."""
+        """Returns None if this process has the claim now, else the claim found. Raises StoreUnavailable."""
         await self._life.begin()
         found = await self._file.add_new(claim.scope, claim.key, f"{claim.running} {self._life.process}".encode())
         if found is None:
@@ -64,7 +64,7 @@ class StoredClaims:
         return FoundClaim(fingerprint, state == "ended", 0 if lives else math.inf, holder.partition("/")[2])
 
     async def find_outcome(self, claim: Claim) -> bytes | None:
-        """Raises SessionsUnavailable."""
+        """Raises StoreUnavailable."""
         return (await self._file.find(claim.scope, [claim.outcome], most=MOST_BODY)).get(claim.outcome)
 
     def end(self, claim: Claim, outcome: bytes | None, *, ttl: float) -> None:
@@ -85,7 +85,7 @@ class StoredClaims:
                 return
             ended = f"{claim.ended} {self._life.process}".encode()
             await self._file.add(claim.scope, {claim.outcome: outcome, claim.key: ended}, ttl=ttl)
-        except SessionsUnavailable:
+        except StoreUnavailable:
             log.warning("the outcome of a request could not be stored in the file of --response-db")
 
 

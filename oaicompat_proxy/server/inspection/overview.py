@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from ...core.errors import SessionsUnavailable
+from ...core.errors import StoreUnavailable
 from ..gateway import Gateway
 
 
@@ -34,6 +34,6 @@ async def _of(gateway: Gateway) -> dict[str, Any]:
 
 async def _sessions(gateway: Gateway) -> int | None:
     """Number of sessions in which a conversation can continue; None if Redis does not answer."""
-    with contextlib.suppress(SessionsUnavailable):
+    with contextlib.suppress(StoreUnavailable):
         return await gateway.store.count()
     return None

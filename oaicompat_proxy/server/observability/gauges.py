@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol
 
 from prometheus_client import CollectorRegistry
 
-from ...core.errors import SessionsUnavailable
+from ...core.errors import StoreUnavailable
 from . import metric_definitions as names
 from .metrics import Metrics
 from .run_report import RunCounts
@@ -112,7 +112,7 @@ class Gauges:
                 self._of_keys[what, key] = CounterDelta(self._of_budgets[what].labels(key))
             self._of_keys[what, key].update_to(count)
         self._metrics.flush()
-        with contextlib.suppress(SessionsUnavailable):
+        with contextlib.suppress(StoreUnavailable):
             self._recognisable.set(sum([await each.store.count() for each in self._gateways]))
 
     async def update_forever(self) -> None:

@@ -9,7 +9,7 @@ import contextlib
 import logging
 from collections.abc import Sequence
 
-from ...core.errors import SessionsUnavailable
+from ...core.errors import StoreUnavailable
 from ...core.signing import SigningKeys
 from .fingerprints import (
     AnswerFingerprint,
@@ -88,7 +88,7 @@ class Conversations:
         """Whether the messages are a whole conversation: they show it, or earlier requests with this name did."""
         names = [name_fingerprint(key, request.caller.scope, request.name) for key in self._keys.all]
         whole = is_whole_conversation(request.messages)
-        with contextlib.suppress(SessionsUnavailable):
+        with contextlib.suppress(StoreUnavailable):
             if not whole:
                 return any([await self._names.sends_all(name) for name in names])
             await self._names.set_sends_all(names[0])
@@ -101,27 +101,27 @@ class Conversations:
 
         `mark`: the caller's owner mark.
         """
-        with contextlib.suppress(SessionsUnavailable):
+        with contextlib.suppress(StoreUnavailable):
             for key in keys if len(keys) > 1 else ():
                 if await self._names.answered(mark + key) is not None:
                     return key
         return keys[0]
 
     async def has_answered(self, key: str, fingerprint: str) -> bool:
-        with contextlib.suppress(SessionsUnavailable):
+        with contextlib.suppress(StoreUnavailable):
             return await self._names.answered(mark_in(fingerprint) + key) == fingerprint
         return False
 
     async def claim_primary(self, key: str, fingerprint: str) -> bool:
         """Returns whether the session has answered exactly this conversation; if so, no other request can claim it."""
-        with contextlib.suppress(SessionsUnavailable):
+        with contextlib.suppress(StoreUnavailable):
             return await self._names.claim(mark_in(fingerprint) + key, fingerprint)
         return False
 
     async def mark_used(self, lease: Lease) -> bool:
         """Called before a message is sent to a primary session; returns whether the session is new, as far as known."""
         session = lease.owner_mark + lease.key
-        with contextlib.suppress(SessionsUnavailable):
+        with contextlib.suppress(StoreUnavailable):
             before = await self._names.answered(session)
             if before != UNKNOWN:
                 await self._names.set_answered(session, UNKNOWN)
@@ -130,7 +130,7 @@ class Conversations:
 
     async def unmark_used(self, lease: Lease) -> None:
         """Called if the first message of the session has not reached the gateway."""
-        with contextlib.suppress(SessionsUnavailable):
+        with contextlib.suppress(StoreUnavailable):
             session = lease.owner_mark + lease.key
             if lease.primary and lease.first and await self._names.answered(session) == UNKNOWN:
                 await self._names.forget(session)
@@ -141,7 +141,7 @@ class Conversations:
         """Removes and returns the session that has answered this conversation, if any and if the store is available."""
         try:
             return await self._store.claim(fingerprint)
-        except SessionsUnavailable:
+        except StoreUnavailable:
             log.warning("session store unavailable: a conversation continues in a new session")
             return None
 
@@ -151,7 +151,7 @@ class Conversations:
             if not lease.primary:
                 return await self._store.put(fingerprint, lease.key, named=lease.named)
             await self._names.set_answered(mark_in(fingerprint) + lease.key, fingerprint)
-        except SessionsUnavailable:
+        except StoreUnavailable:
             log.warning("session store unavailable: no request can continue in session %s", lease.key)
             return [] if lease.primary else [lease.key]
         return []

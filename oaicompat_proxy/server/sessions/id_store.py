@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ...core.confirmation_call import TOKEN_PREFIX
-from ...core.errors import SessionsUnavailable
+from ...core.errors import StoreUnavailable
 from ..bounded_keys import SET_BOUNDED
 from ..redis import mapped_errors
 from ..shared_table import SharedTable
@@ -92,7 +92,7 @@ class RedisIds:
                 value = each.original.encode("utf-8", "surrogatepass")
                 with mapped_errors():
                     await self._share([_PREFIX + each.id, _ALL], [value, left, time.time(), MAX_IN_REDIS])
-        except SessionsUnavailable:
+        except StoreUnavailable:
             log.warning("Redis unavailable: the original id of a tool call is known to this process tree only")
 
     async def find(self, ids: Collection[str]) -> dict[str, str]:
@@ -103,7 +103,7 @@ class RedisIds:
         try:
             with mapped_errors():
                 values = await self._redis.mget([_PREFIX + each for each in missing])
-        except SessionsUnavailable:
+        except StoreUnavailable:
             log.warning("Redis unavailable: original ids of tool calls could not be looked up")
             return found
         there = {each: value for each, value in zip(missing, values, strict=True) if isinstance(value, bytes)}

@@ -21,7 +21,7 @@ UNKNOWN = ""
 
 
 class SessionNames(Protocol):
-    """Every method may raise SessionsUnavailable."""
+    """Every method may raise StoreUnavailable."""
 
     async def set_sends_all(self, name: str) -> None:
         """Stores that clients send whole conversations under this name."""

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...core.errors import SessionsUnavailable
+from ...core.errors import StoreUnavailable
 from ..redis import mapped_errors
 from .locks import OnLost, ReleaseLock, session_busy
 
@@ -131,7 +131,7 @@ class RedisLocks:
         await asyncio.gather(*map(self._release_in_redis, list(self._unreleased)))
 
     async def acquire(self, key: str, *, wait: float, on_lost: OnLost, is_new: bool = False) -> ReleaseLock:
-        """Acquires a lock; also raises SessionsUnavailable."""
+        """Acquires a lock; also raises StoreUnavailable."""
         self.open()
         token = secrets.token_hex(16)
         try:
@@ -178,7 +178,7 @@ class RedisLocks:
         try:
             with mapped_errors():
                 await self._release([_PREFIX + key], [token])
-        except SessionsUnavailable:
+        except StoreUnavailable:
             if _now() < expires:
                 return
         self._unreleased.pop(token, None)
@@ -212,7 +212,7 @@ class RedisLocks:
         try:
             with mapped_errors():
                 taken = {each.decode() for each in await self._renew(keys, [*self._common(), *batch])}
-        except SessionsUnavailable:
+        except StoreUnavailable:
             return
         finally:
             self._has_connected = True

@@ -8,7 +8,7 @@ from itertools import product
 
 from ...config.settings import Config
 from ...core.caller import Caller, owner_mark
-from ...core.errors import SessionBusy, SessionsUnavailable
+from ...core.errors import SessionBusy, StoreUnavailable
 from ...core.signing import SigningKeys
 from ..event_loop import LARGE_REQUEST, yield_control
 from ..upstream.gateway_client import Upstream
@@ -139,7 +139,7 @@ class SessionFinder:
             return await self._lock(lease, request)
         except BaseException as error:
             self._finalizer.restore(lease)
-            if isinstance(error, SessionsUnavailable):
+            if isinstance(error, StoreUnavailable):
                 return None
             raise
 
@@ -171,7 +171,7 @@ class SessionFinder:
     ) -> ReleaseLock:
         """Waits for a lock. `size`: bytes of the request that waits. `on_wait`: as in SessionRequest.
 
-        Raises SessionBusy, Overloaded if too many wait, and SessionsUnavailable.
+        Raises SessionBusy, Overloaded if too many wait, and StoreUnavailable.
         """
         try:
             return await self._locks.acquire(key, wait=0, on_lost=on_lost)

@@ -13,7 +13,7 @@ import logging
 
 from ...config.settings import Config
 from ...core.caller import Caller
-from ...core.errors import SessionsUnavailable
+from ...core.errors import StoreUnavailable
 from ...core.signing import SigningKeys
 from ..upstream.continued_run import ContinuedRun
 from ..upstream.gateway_client import Upstream
@@ -100,7 +100,7 @@ class Sessions:
             limiter, caller = self._limiter, request.caller
             lease.permit = limiter.acquire_now(caller) or await limiter.acquire(caller, request.size)
             if lease.lock_lost:
-                raise SessionsUnavailable("The lock of this session was lost in Redis; nothing was run, so try again.")
+                raise StoreUnavailable("The lock of this session was lost in Redis; nothing was run, so try again.")
         except BaseException:
             self._finalize(lease)
             raise
@@ -110,7 +110,7 @@ class Sessions:
         """Locks a stored entry of the caller, so that one request at a time changes it.
 
         A lost lock does no harm: an entry is replaced only if it is as it was read.
-        Raises SessionBusy, Overloaded, SessionsUnavailable.
+        Raises SessionBusy, Overloaded, StoreUnavailable.
         """
         return await self._finder.lock(f"entry {caller.scope} {name}", caller, size, _nothing)
 
@@ -132,7 +132,7 @@ class Sessions:
         if not lease.exact:
             return
         lease.stored_fingerprint = fingerprint.hexdigest()
-        with contextlib.suppress(SessionsUnavailable):
+        with contextlib.suppress(StoreUnavailable):
             if not lease.locked:
                 lease.hold_lock(await self._locks.acquire(lease.key, wait=0, on_lost=lease.on_lock_lost, is_new=True))
             lease.persistent = await self._finalizer.store(lease, lease.stored_fingerprint)
@@ -189,7 +189,7 @@ class Sessions:
         task = asyncio.current_task()
         while task is None or not task.cancelling():  # redis-py may swallow a cancellation
             await asyncio.sleep(SWEEP_INTERVAL)
-            with contextlib.suppress(SessionsUnavailable):
+            with contextlib.suppress(StoreUnavailable):
                 for key in await self._store.expire():
                     self._closer.close_soon(key)
 

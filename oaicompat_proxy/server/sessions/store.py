@@ -26,7 +26,7 @@ AMBIGUOUS = ""
 class SessionStore(Protocol):
     """A session that leaves the store is returned by exactly one call, and its caller closes the session.
 
-    Every method may raise SessionsUnavailable.
+    Every method may raise StoreUnavailable.
     """
 
     is_shared: ClassVar[bool]

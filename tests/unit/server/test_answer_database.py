@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from oaicompat_proxy.config.settings import ConfigError
-from oaicompat_proxy.core.errors import InvalidRequest, SessionsUnavailable
+from oaicompat_proxy.core.errors import InvalidRequest, StoreUnavailable
 from oaicompat_proxy.server.answer_database import AnswerDatabase
 from oaicompat_proxy.server.stored_answers import ENTRIES_OF_ANSWER, Bounds
 
@@ -103,7 +103,7 @@ async def test_a_broken_file_fails_alone_what_needs_it(
         file.write_bytes(b"broken" * 10_000)
     await database.add("alice", {"a": b"1"})
     assert "--response-db" in caplog.text
-    with pytest.raises(SessionsUnavailable):
+    with pytest.raises(StoreUnavailable):
         await database.find("alice", ["a"], most=100)
 
 

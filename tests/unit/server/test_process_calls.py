@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from oaicompat_proxy.core.errors import SessionsUnavailable
+from oaicompat_proxy.core.errors import StoreUnavailable
 from oaicompat_proxy.server import process_calls
 from oaicompat_proxy.server import redis as redis_client
 from oaicompat_proxy.server.process_calls import ProcessCalls
@@ -94,7 +94,7 @@ async def test_redis_loses_its_data_is_gone_and_comes_back(
     own_redis.flush()
     assert await a.call("b", b"hi", within=5) == b"ih"
     own_redis.stop()
-    with pytest.raises(SessionsUnavailable):
+    with pytest.raises(StoreUnavailable):
         await a.call("b", b"hi", within=5)
     own_redis.start()
     async with asyncio.timeout(10):

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from oaicompat_proxy.config.settings import ConfigError
-from oaicompat_proxy.core.errors import SessionsUnavailable
+from oaicompat_proxy.core.errors import StoreUnavailable
 from oaicompat_proxy.server import redis as redis_client
 from oaicompat_proxy.server.redis import connect, mapped_errors
 from tests.support.proxy_harness import RedisServer
@@ -39,7 +39,7 @@ async def test_an_answer_comes(redis_server: RedisServer) -> None:
 async def test_a_redis_that_is_not_there_is_our_error(own_redis: RedisServer) -> None:
     own_redis.stop()
     async with connect(own_redis.url) as redis:
-        with pytest.raises(SessionsUnavailable), mapped_errors():
+        with pytest.raises(StoreUnavailable), mapped_errors():
             await redis.ping()
 
 
@@ -51,7 +51,7 @@ async def test_a_redis_that_does_not_answer_is_soon_our_error(
         await redis.ping()
         own_redis.signal(signal.SIGSTOP)
         began = time.monotonic()
-        with pytest.raises(SessionsUnavailable), mapped_errors():
+        with pytest.raises(StoreUnavailable), mapped_errors():
             await redis.ping()
         assert time.monotonic() - began < 2
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from oaicompat_proxy.core.errors import InvalidRequest, NotFound, SessionsUnavailable
+from oaicompat_proxy.core.errors import InvalidRequest, NotFound, StoreUnavailable
 from oaicompat_proxy.server.redis import connect
 from oaicompat_proxy.server.redis_answers import RedisAnswers
 from oaicompat_proxy.server.stored_answers import Bounds, NoAnswers
@@ -33,7 +33,7 @@ async def test_without_redis_an_answer_is_known_here_alone(own_redis: RedisServe
         answers = RedisAnswers(redis, MANY, small_memory())
         await answers.add("alice", {"k": b"x"})
         assert await answers.find("alice", ["k"], most=10) == {"k": b"x"}
-        with pytest.raises(SessionsUnavailable):
+        with pytest.raises(StoreUnavailable):
             await answers.find("alice", ["l"], most=10)
     finally:
         await redis.aclose()
@@ -143,7 +143,7 @@ async def test_nothing_is_replaced_where_nothing_is_stored(own_redis: RedisServe
     redis = connect(own_redis.url)
     try:
         own_redis.stop()
-        with pytest.raises(SessionsUnavailable):
+        with pytest.raises(StoreUnavailable):
             await RedisAnswers(redis, MANY, small_memory()).replace("alice", "a", None, b"1")
     finally:
         await redis.aclose()

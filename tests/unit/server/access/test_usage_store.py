@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from oaicompat_proxy.core.budget import periods_at
-from oaicompat_proxy.core.errors import SessionsUnavailable
+from oaicompat_proxy.core.errors import StoreUnavailable
 from oaicompat_proxy.server.access.usage_store import Check, Count, MemoryUsage, RedisUsage, Subject, UsageStore
 from oaicompat_proxy.server.redis import connect
 from tests.support.proxy_harness import RedisServer
@@ -105,5 +105,5 @@ async def test_redis_forgets_them_by_itself(redis_server: RedisServer) -> None:
 async def test_a_redis_that_is_gone_is_an_error(own_redis: RedisServer) -> None:
     async with connect(own_redis.url) as redis:
         own_redis.stop()
-        with pytest.raises(SessionsUnavailable):
+        with pytest.raises(StoreUnavailable):
             await RedisUsage(redis).begin([], [APP], PERIODS)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from oaicompat_proxy.core.errors import SessionsUnavailable
+from oaicompat_proxy.core.errors import StoreUnavailable
 from oaicompat_proxy.server import redis as redis_client
 from oaicompat_proxy.server.idempotency import claims
 from oaicompat_proxy.server.idempotency.claims import Claim, RedisClaims
@@ -141,7 +141,7 @@ async def test_without_redis_it_is_unavailable_and_nothing_is_left_behind(
 ) -> None:
     a, _ = holders
     own_redis.stop()
-    with pytest.raises(SessionsUnavailable):
+    with pytest.raises(StoreUnavailable):
         await a.acquire(claim_of(a))
 
 

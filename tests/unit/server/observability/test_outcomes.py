@@ -33,7 +33,7 @@ def made(kind: type[errors.ProxyError]) -> errors.ProxyError:
         (errors.ModelNotFound, "refused"),
         (errors.SessionBusy, "refused"),
         (errors.RequestTimeout, "refused"),
-        (errors.SessionsUnavailable, "refused"),
+        (errors.StoreUnavailable, "refused"),
         (errors.UpstreamUnreachable, "upstream_error"),
         (errors.UpstreamInterrupted, "upstream_error"),
         (errors.UpstreamTimeout, "timeout"),

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from oaicompat_proxy.core.errors import SessionsUnavailable
+from oaicompat_proxy.core.errors import StoreUnavailable
 from oaicompat_proxy.server import redis as redis_client
 from oaicompat_proxy.server.sessions import named_sessions as session_names
 from oaicompat_proxy.server.sessions.named_sessions import UNKNOWN, MemoryNames, RedisNames, SessionNames
@@ -100,5 +100,5 @@ async def test_a_redis_that_is_gone_says_so(own_redis: RedisServer, monkeypatch:
         own_redis.stop()
         calls = (store.set_sends_all("n"), store.sends_all("n"), store.answered("s"), store.set_answered("s", "d"))
         for call in (*calls, store.claim("s", "d"), store.forget("s")):
-            with pytest.raises(SessionsUnavailable):
+            with pytest.raises(StoreUnavailable):
                 await call

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from oaicompat_proxy.core.errors import SessionBusy, SessionsUnavailable
+from oaicompat_proxy.core.errors import SessionBusy, StoreUnavailable
 from oaicompat_proxy.server import redis as redis_client
 from oaicompat_proxy.server.bounded_redis import BoundedRedis
 from oaicompat_proxy.server.sessions import redis_locks
@@ -61,7 +61,7 @@ async def until_met(worker: Worker) -> None:
         while True:
             try:
                 await worker.get("anything", is_new=True)
-            except SessionsUnavailable:
+            except StoreUnavailable:
                 await asyncio.sleep(0.02)
             else:
                 return
@@ -130,7 +130,7 @@ async def test_a_lock_outlives_a_redis_that_stands_still(
     waiting = [asyncio.create_task(there.get()) for _ in range(3)]
     await asyncio.sleep(4)
     own_redis.signal(signal.SIGCONT)
-    assert all(isinstance(each, SessionsUnavailable) for each in await asyncio.gather(*waiting, return_exceptions=True))
+    assert all(isinstance(each, StoreUnavailable) for each in await asyncio.gather(*waiting, return_exceptions=True))
     await until_met(there)
     assert await there.is_refused(wait=5)
     assert not here.lost.is_set()
@@ -224,7 +224,7 @@ async def test_all_locks_are_renewed_however_many(
 async def test_without_redis_nobody_gets_a_lock(workers: list[Worker], own_redis: RedisServer) -> None:
     release = await workers[0].get()
     own_redis.stop()
-    with pytest.raises(SessionsUnavailable):
+    with pytest.raises(StoreUnavailable):
         await workers[1].get(wait=LONG)
     await release()
 

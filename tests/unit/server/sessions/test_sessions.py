@@ -19,7 +19,7 @@ from oaicompat_proxy.core.errors import (
     Overloaded,
     ProxyError,
     SessionBusy,
-    SessionsUnavailable,
+    StoreUnavailable,
     UpstreamConnectTimeout,
     UpstreamInterrupted,
     UpstreamUnreachable,
@@ -515,16 +515,16 @@ class Broken:
     """A store that cannot be reached."""
 
     async def put(self, fingerprint: str, session: str, *, named: bool = False) -> list[str]:
-        raise SessionsUnavailable("gone")
+        raise StoreUnavailable("gone")
 
     async def count(self) -> int:
-        raise SessionsUnavailable("gone")
+        raise StoreUnavailable("gone")
 
     async def claim(self, fingerprint: str) -> str | None:
-        raise SessionsUnavailable("gone")
+        raise StoreUnavailable("gone")
 
     async def expire(self) -> list[str]:
-        raise SessionsUnavailable("gone")
+        raise StoreUnavailable("gone")
 
     async def clear(self) -> list[str]:
         return []

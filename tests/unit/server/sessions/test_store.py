@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from oaicompat_proxy.core.errors import SessionsUnavailable
+from oaicompat_proxy.core.errors import StoreUnavailable
 from oaicompat_proxy.server import redis as redis_client
 from oaicompat_proxy.server.sessions import store as session_store
 from oaicompat_proxy.server.sessions.store import MemoryStore, RedisStore, SessionStore
@@ -242,7 +242,7 @@ async def test_without_redis_every_method_says_so(own_redis: RedisServer) -> Non
         store = RedisStore(redis, ttl=TTL, size=9)
         own_redis.stop()
         for call in (store.put("d1", "s1"), store.claim("d1"), store.expire()):
-            with pytest.raises(SessionsUnavailable):
+            with pytest.raises(StoreUnavailable):
                 await call
         assert await store.clear() == []
 
