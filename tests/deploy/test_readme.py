@@ -66,7 +66,7 @@ def curl(command: str, base: str) -> str:
 
 
 def test_tables_are_made_from_the_code_as_it_is() -> None:
-    script = load_script("readme")
+    script = load_script("generation/readme.py")
     for page in script.TABLES:
         assert script.refresh(page) == page.read_text("utf-8"), "run scripts/readme"
     assert script.EXAMPLE.read_text("utf-8") == example_file(), "run scripts/readme"

@@ -16,6 +16,7 @@ from tests.support.paths import ROOT
 SERVE = ROOT / "scripts" / "serve"
 COMMANDS = [
     *(ROOT / "scripts" / name for name in ("serve", "test", "check", "fuzz", "soak", "clients", "wheel", "compile")),
+    *(ROOT / "scripts" / name for name in ("bench", "golden", "profile", "readme")),
     ROOT / ".ci" / "run",
 ]
 ECHO = '#!/bin/sh\necho "$@"\n'
