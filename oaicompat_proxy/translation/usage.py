@@ -38,11 +38,13 @@ class UsageMeter:
         return self._message is not None and _is_counted(self._message)
 
     def total(self) -> Usage | None:
-        """The run's own total, else the sum of its ticks, else of its messages; None if nothing was reported."""
-        if self._run is not None and _is_counted(self._run):
-            return self._run
+        """The run's own total, else the sum of its ticks, else of its messages; None if nothing was reported.
+
+        Agentick's total of a run has no details, so these come from the ticks.
+        """
         self.start_tick()
-        return _best(self._run, self._past_ticks)
+        total = _best(self._run, self._past_ticks)
+        return total if total is None or self._past_ticks is None else _add_details(total, self._past_ticks)
 
 
 def _is_counted(usage: Usage) -> bool:
@@ -59,6 +61,19 @@ def _best(first: Usage | None, second: Usage | None) -> Usage | None:
     return first
 
 
+def _add_details(usage: Usage, other: Usage) -> Usage:
+    """`usage` with the details that only `other` has."""
+    return usage._replace(
+        reasoning_tokens=_known(usage.reasoning_tokens, other.reasoning_tokens),
+        cached_tokens=_known(usage.cached_tokens, other.cached_tokens),
+        cache_write_tokens=_known(usage.cache_write_tokens, other.cache_write_tokens),
+    )
+
+
+def _known(first: int | None, second: int | None) -> int | None:
+    return second if first is None else first
+
+
 def _add(first: Usage, second: Usage) -> Usage:
     return Usage(
         first.input_tokens + second.input_tokens,
@@ -72,5 +87,5 @@ def _add(first: Usage, second: Usage) -> Usage:
 
 def _add_known(first: int | None, second: int | None) -> int | None:
     if first is None or second is None:
-        return second if first is None else first
+        return _known(first, second)
     return first + second

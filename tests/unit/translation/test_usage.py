@@ -45,6 +45,19 @@ def test_the_best_source_wins(told: list[tuple[str, Usage | None]], total: Usage
     assert meter.total() == total  # asking changes nothing
 
 
+def test_details_that_the_total_of_the_run_lacks_come_from_its_ticks() -> None:
+    """Agentick adds up three counts of a run only, and reports the details with each tick."""
+    told: list[tuple[str, Usage | None]] = [
+        ("tick", Usage(10, 4, 14, reasoning_tokens=1, cached_tokens=6)),
+        ("begin", None),
+        ("tick", Usage(20, 5, 25, reasoning_tokens=2, cached_tokens=7, cache_write_tokens=3)),
+        ("run", Usage(30, 9, 39, cached_tokens=0)),
+    ]
+    meter = meter_of(told)
+    assert meter.total() == Usage(30, 9, 39, reasoning_tokens=3, cached_tokens=0, cache_write_tokens=3)
+    assert meter.total() == Usage(30, 9, 39, reasoning_tokens=3, cached_tokens=0, cache_write_tokens=3)
+
+
 def test_details_are_added_where_they_are_known() -> None:
     told: list[tuple[str, Usage | None]] = [
         ("tick", Usage(1, 1, 2, reasoning_tokens=1)),
