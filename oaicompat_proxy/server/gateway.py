@@ -13,7 +13,10 @@ from aiohttp import web
 from ..config.per_model import ModelOverrides
 from ..config.settings import Config
 from ..core.signing import SigningKeys
-from .answer_database import AnswerDatabase
+from .answer_stores.answer_database import AnswerDatabase
+from .answer_stores.memory_answers import MemoryAnswers
+from .answer_stores.redis_answers import RedisAnswers
+from .answer_stores.stored_answers import Bounds, NoAnswers, StoredAnswers
 from .idempotency.claimed_runs import ClaimedRuns, Claims
 from .idempotency.claims import RedisClaims
 from .idempotency.foreign_readers import ForeignReaders
@@ -24,9 +27,7 @@ from .idempotency.remote_answers import RemoteAnswers
 from .idempotency.run_once import IdempotentRuns
 from .idempotency.stored_claims import RUNNING_TTL, StoredClaims, claims_of
 from .kept_data import KeptData, StoredEntries
-from .memory_answers import MemoryAnswers
 from .process_calls import ProcessCalls
-from .redis_answers import RedisAnswers
 from .runtime import GatewayRuntime
 from .sessions.call_ids import CallIds
 from .sessions.id_store import IdStore, MemoryIds, RedisIds
@@ -38,7 +39,6 @@ from .sessions.run_limiter import RunLimiter
 from .sessions.sessions import Sessions
 from .sessions.store import MemoryStore, RedisStore, SessionStore
 from .shutdown import ERROR_TIMEOUT
-from .stored_answers import Bounds, NoAnswers, StoredAnswers
 from .upstream.catalog import Catalog
 from .upstream.gateway_client import Upstream
 from .upstream.readiness import Readiness

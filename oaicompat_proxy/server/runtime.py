@@ -10,10 +10,10 @@ from aiohttp import web
 from ..config.per_model import ModelOverrides
 from ..config.settings import Config
 from ..core.signing import SigningKeys
+from .answer_stores.stored_answers import StoredAnswers
 from .sessions.call_ids import CallIds
 from .sessions.run_limiter import RunLimiter
 from .sessions.sessions import Sessions
-from .stored_answers import StoredAnswers
 from .upstream.catalog import Catalog
 from .upstream.gateway_client import Upstream
 from .upstream.readiness import Readiness

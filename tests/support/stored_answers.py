@@ -1,9 +1,9 @@
 """Small stores of answers, and entries for them."""
 
-from oaicompat_proxy.server.ledgers import Ledgers
-from oaicompat_proxy.server.memory_answers import MemoryAnswers
+from oaicompat_proxy.server.answer_stores.ledgers import Ledgers
+from oaicompat_proxy.server.answer_stores.memory_answers import MemoryAnswers
+from oaicompat_proxy.server.answer_stores.stored_answers import Bounds
 from oaicompat_proxy.server.shared_table import SharedTable
-from oaicompat_proxy.server.stored_answers import Bounds
 
 SHORT_LIVED = Bounds(10, 0.3)
 MANY = Bounds(10_000, 24 * 3600)

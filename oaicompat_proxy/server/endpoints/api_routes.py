@@ -11,12 +11,12 @@ from aiohttp import web
 
 from ...api.protocol import ApiRoute, ClientApi, RouteAnswer, RouteRequest
 from ...core.errors import EntryBusy
+from ..answer_stores.stored_answers import StoredAnswers
 from ..context import CONTEXT, Handler
 from ..http.body import read_body
 from ..idempotency.kept_answers import KeptAnswers
 from ..random_ids import new_id
 from ..runtime import RUNTIME
-from ..stored_answers import StoredAnswers
 from .changed_entry import ATTEMPTS, replace_all
 
 

@@ -13,9 +13,9 @@ from ...api.protocol import BodyBuilder, ClientApi, StreamEncoder
 from ...core.caller import Caller
 from ...core.errors import AnswerNotStored, StoreUnavailable
 from ...core.request import EntryChange
+from ..answer_stores.stored_answers import StoredAnswers
 from ..runtime import GatewayRuntime
 from ..sessions.locks import ReleaseLock
-from ..stored_answers import StoredAnswers
 
 ATTEMPTS = 20
 """Attempts to change an entry that other requests change at the same time."""

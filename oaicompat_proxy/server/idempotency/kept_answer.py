@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from ...api.protocol import ClientApi, StreamEncoder
 from ...core.errors import AnswerCut, ProxyError, StoreUnavailable, UpstreamAnswerTooLong
-from ..entry_keys import part_of
+from ..answer_stores.entry_keys import part_of
+from ..answer_stores.stored_answers import StoredAnswers
 from ..random_ids import new_id
-from ..stored_answers import StoredAnswers
 
 BEAT = 5.0
 """Seconds between two heartbeats of a process."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from ...api.protocol import ClientApi
+from ..answer_stores.stored_answers import StoredAnswers
 from ..context import CONTEXT
-from ..stored_answers import StoredAnswers
 from .cache import IdempotencyCache
 from .delivery import deliver
 from .foreign_readers import cancelled

@@ -13,10 +13,10 @@ from aiohttp import web
 
 from ...api.protocol import ClientApi
 from ...core.errors import AnswerCut, ProxyError, RunElsewhere, StoreUnavailable
+from ..answer_stores.stored_answers import StoredAnswers
 from ..context import CONTEXT
 from ..process_calls import ProcessCalls
 from ..random_ids import new_id
-from ..stored_answers import StoredAnswers
 from .answer_calls import HOLD, READ, STOP, AnswerCall, AnswerReply, count_events, decode_reply
 from .cache import IdempotencyCache
 from .delivery import deliver

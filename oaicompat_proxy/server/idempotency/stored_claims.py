@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from ...core.errors import StoreUnavailable
-from ..entry_keys import part_of
+from ..answer_stores.entry_keys import part_of
 from .claims import Claim, FoundClaim, claim_digest
 from .kept_answer import MOST_BODY, ProcessLife
 

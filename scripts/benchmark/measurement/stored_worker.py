@@ -15,10 +15,10 @@ from pathlib import Path
 import click
 
 from oaicompat_proxy.server import redis
-from oaicompat_proxy.server.answer_database import AnswerDatabase
-from oaicompat_proxy.server.memory_answers import MemoryAnswers
-from oaicompat_proxy.server.redis_answers import RedisAnswers
-from oaicompat_proxy.server.stored_answers import Bounds, StoredAnswers
+from oaicompat_proxy.server.answer_stores.answer_database import AnswerDatabase
+from oaicompat_proxy.server.answer_stores.memory_answers import MemoryAnswers
+from oaicompat_proxy.server.answer_stores.redis_answers import RedisAnswers
+from oaicompat_proxy.server.answer_stores.stored_answers import Bounds, StoredAnswers
 
 CALLERS = 10
 BODY, INPUT = b"r" * 2000, b"i" * 500

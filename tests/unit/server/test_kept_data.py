@@ -1,9 +1,9 @@
 from collections import Counter
 
 from oaicompat_proxy.core.caller import Owner
+from oaicompat_proxy.server.answer_stores.memory_answers import MemoryAnswers
+from oaicompat_proxy.server.answer_stores.stored_answers import Bounds
 from oaicompat_proxy.server.kept_data import StoredEntries, count_kept, delete_kept
-from oaicompat_proxy.server.memory_answers import MemoryAnswers
-from oaicompat_proxy.server.stored_answers import Bounds
 
 
 class Notes:

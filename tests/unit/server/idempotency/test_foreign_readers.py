@@ -9,6 +9,8 @@ import pytest
 
 from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.core.errors import AgentError
+from oaicompat_proxy.server.answer_stores.memory_answers import MemoryAnswers
+from oaicompat_proxy.server.answer_stores.stored_answers import Bounds
 from oaicompat_proxy.server.idempotency import foreign_readers
 from oaicompat_proxy.server.idempotency.answer_calls import HOLD, READ, AnswerCall, AnswerReply, decode_reply
 from oaicompat_proxy.server.idempotency.cache import IdempotencyCache
@@ -16,9 +18,7 @@ from oaicompat_proxy.server.idempotency.foreign_readers import ForeignReaders
 from oaicompat_proxy.server.idempotency.kept_answer import ProcessLife
 from oaicompat_proxy.server.idempotency.run_once import IdempotentRuns
 from oaicompat_proxy.server.idempotency.shared_answer import SharedAnswer
-from oaicompat_proxy.server.memory_answers import MemoryAnswers
 from oaicompat_proxy.server.shared_table import SharedTable
-from oaicompat_proxy.server.stored_answers import Bounds
 
 EVENTS = [b"data: %d\n\n" % number for number in range(5)]
 

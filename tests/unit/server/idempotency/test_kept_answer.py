@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 
 from oaicompat_proxy.core.errors import InternalError, ProxyError, UpstreamAnswerTooLong
+from oaicompat_proxy.server.answer_stores.memory_answers import MemoryAnswers
+from oaicompat_proxy.server.answer_stores.stored_answers import Bounds
 from oaicompat_proxy.server.idempotency.kept_answer import KeptAnswer, ProcessLife, find_maker, makers_of
-from oaicompat_proxy.server.memory_answers import MemoryAnswers
 from oaicompat_proxy.server.shared_table import SharedTable
-from oaicompat_proxy.server.stored_answers import Bounds
 
 WHO = "alice"
 BOUNDS = Bounds(100, 60)

@@ -11,11 +11,11 @@ from aiohttp import web
 from oaicompat_proxy.api.openai.responses.api import RESPONSES
 from oaicompat_proxy.core.answer import Envelope
 from oaicompat_proxy.core.errors import AnswerCut, RunCancelled, RunElsewhere
+from oaicompat_proxy.server.answer_stores.memory_answers import MemoryAnswers
+from oaicompat_proxy.server.answer_stores.stored_answers import Bounds
 from oaicompat_proxy.server.idempotency.kept_answer import ProcessLife
 from oaicompat_proxy.server.idempotency.remote_answers import RemoteAnswers
-from oaicompat_proxy.server.memory_answers import MemoryAnswers
 from oaicompat_proxy.server.shared_table import SharedTable
-from oaicompat_proxy.server.stored_answers import Bounds
 
 BODY = RESPONSES.first_body(Envelope("resp_1", 7, "demo"), {"echo": {}}, queued=False)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from oaicompat_proxy.server.answer_database import AnswerDatabase
+from oaicompat_proxy.server.answer_stores.answer_database import AnswerDatabase
+from oaicompat_proxy.server.answer_stores.stored_answers import Bounds
 from oaicompat_proxy.server.idempotency.claims import HOLDER_TIMEOUT, Claim
 from oaicompat_proxy.server.idempotency.kept_answer import ProcessLife
 from oaicompat_proxy.server.idempotency.stored_claims import StoredClaims, claims_of
-from oaicompat_proxy.server.stored_answers import Bounds
 
 
 class Process:

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from oaicompat_proxy.core.errors import InvalidRequest, NotFound, StoreUnavailable
+from oaicompat_proxy.server.answer_stores.redis_answers import RedisAnswers
+from oaicompat_proxy.server.answer_stores.stored_answers import Bounds, NoAnswers
 from oaicompat_proxy.server.redis import connect
-from oaicompat_proxy.server.redis_answers import RedisAnswers
-from oaicompat_proxy.server.stored_answers import Bounds, NoAnswers
 from tests.support.proxy_harness import RedisServer
 from tests.support.stored_answers import LONG, MANY, SHORT_LIVED, small_memory
 

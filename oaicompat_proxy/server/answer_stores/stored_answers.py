@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..core.errors import NotFound
+from ...core.errors import NotFound
 
 ENTRIES_OF_ANSWER = 2
 """An answer is stored as two entries: its input and its body."""

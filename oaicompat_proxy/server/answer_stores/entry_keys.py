@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from ..core.caller import MARK_LENGTH, owner_mark
-from ..core.errors import InvalidRequest
+from ...core.caller import MARK_LENGTH, owner_mark
+from ...core.errors import InvalidRequest
 
 _PART = "\0"
 """Between a scope and the name of a part of its entries."""

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.server.ledgers import Ledgers
+from oaicompat_proxy.server.answer_stores.ledgers import Ledgers
 
 ALICE, BOB = b"a" * 16, b"b" * 16
 

@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from ..core.errors import StoreUnavailable
-from .bounded_keys import DELETE_OF_OWNER, REPLACE_BOUNDED_BY_OWNER, SET_BOUNDED_BY_OWNER
+from ...core.errors import StoreUnavailable
+from ..bounded_keys import DELETE_OF_OWNER, REPLACE_BOUNDED_BY_OWNER, SET_BOUNDED_BY_OWNER
+from ..redis import find_keys, mapped_errors
 from .entry_keys import entry_key, rest_of, scope_key, scope_keys
 from .memory_answers import MemoryAnswers
-from .redis import find_keys, mapped_errors
 from .stored_answers import Bounds
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import pytest
 
 from oaicompat_proxy.config.settings import ConfigError
 from oaicompat_proxy.core.errors import InvalidRequest, StoreUnavailable
-from oaicompat_proxy.server.answer_database import AnswerDatabase
-from oaicompat_proxy.server.stored_answers import ENTRIES_OF_ANSWER, Bounds
+from oaicompat_proxy.server.answer_stores.answer_database import AnswerDatabase
+from oaicompat_proxy.server.answer_stores.stored_answers import ENTRIES_OF_ANSWER, Bounds
 
 
 def files(folder: Path) -> list[Path]:

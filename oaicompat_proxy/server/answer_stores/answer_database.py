@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from ..config.settings import ConfigError
-from ..core.errors import StoreUnavailable
+from ...config.settings import ConfigError
+from ...core.errors import StoreUnavailable
 from .entry_keys import entry_key, rest_of, scope_key, scope_keys
 from .stored_answers import Bounds
 

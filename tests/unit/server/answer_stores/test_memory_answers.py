@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from oaicompat_proxy.core.errors import InvalidRequest
-from oaicompat_proxy.server.ledgers import Ledgers
-from oaicompat_proxy.server.memory_answers import MemoryAnswers
+from oaicompat_proxy.server.answer_stores.ledgers import Ledgers
+from oaicompat_proxy.server.answer_stores.memory_answers import MemoryAnswers
 from oaicompat_proxy.server.shared_table import SharedTable
 from tests.support.stored_answers import LONG, MANY, small_memory
 

@@ -1,4 +1,4 @@
-from oaicompat_proxy.server.stored_answers import ENTRIES_OF_ANSWER, Bounds, NoAnswers
+from oaicompat_proxy.server.answer_stores.stored_answers import ENTRIES_OF_ANSWER, Bounds, NoAnswers
 
 
 async def test_nothing_is_stored_where_it_is_not_wanted() -> None:

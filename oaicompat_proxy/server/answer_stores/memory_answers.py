@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 
+from ..shared_table import SharedTable
 from .entry_keys import entry_key, rest_of, scope_key, scope_keys
 from .ledgers import Ledgers
-from .shared_table import SharedTable
 from .stored_answers import Bounds
 
 MAX_OF_CALLER, MAX_BYTES_OF_CALLER = 4096, 16 * 1024 * 1024
