@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import orjson
 
@@ -21,9 +22,7 @@ _BACKSLASH = ord("\\")
 _PATH = ord("P")
 """A letter of `spawnPath`. A search for one byte takes a tenth of the instructions of a search for the word."""
 
-_DATA_FIELD = b'"data":{'
-
-BARE_EVENTS = frozenset((b"tick_start", b"message_start", b"content_end"))
+BARE_EVENTS = frozenset(("tick_start", "message_start", "content_end"))
 """Events of which only the name counts, unless a field is an object or the event belongs to a child execution."""
 
 _NAME = re.compile(
@@ -47,14 +46,14 @@ def name_of(head: bytes) -> bytes | None:
     return match[1] if match else None
 
 
-def is_bare(line: bytes) -> bool:
-    """Whether a frame in one line has `data` with only strings and numbers, and belongs to no child execution.
+def is_bare(own: bytes) -> bool:
+    """Whether a frame in one line has only fields of strings and numbers, and belongs to no child execution.
 
-    Such a frame is not decoded, even if it is malformed. Saves 15 k instructions for each of three frames in a tick.
+    `own`: the line from its data on. Such a frame is not decoded, even if it is malformed. Saves 13 k instructions for
+    each of three frames in a tick.
     """
-    opened, _, end = line.partition(b"}")
-    has_data = _DATA_FIELD in opened and opened.count(b"{") == 2
-    return has_data and end == b"}\n" and _BACKSLASH not in opened and _PATH not in opened
+    data, _, end = own.partition(b"}")
+    return end == b"}\n" and data.rfind(b"{") == 0 and _BACKSLASH not in data and _PATH not in data
 
 
 def call_id_of(head: bytes) -> str | None:
@@ -73,6 +72,22 @@ def decode(payload: bytes) -> Data:
         except (ValueError, RecursionError):
             raise UpstreamError("The agent sent an event that is no JSON.") from None
     return envelope if isinstance(envelope, dict) else {}
+
+
+def data_key_of(envelope: Data) -> bytes:
+    """The bytes between the name of an event and its data, in the key order of real gateways; empty if unknown."""
+    try:
+        return b',"sessionId":%b,"data":' % orjson.dumps(envelope["sessionId"])
+    except (KeyError, TypeError):
+        return b""
+
+
+def decode_data(own: bytes) -> Any:
+    """The data of a frame in one line. `own`: the line from its data on. None if the frame has to be decoded whole."""
+    try:
+        return orjson.loads(own[:-2]) if own[-2:] == b"}\n" else None
+    except orjson.JSONDecodeError:
+        return None
 
 
 def fields_before_output(head: bytes) -> Data | None:

@@ -9,12 +9,13 @@ while they arrive. All others are decoded as JSON. `text_fast_path` only saves t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from ...core.errors import UpstreamError
 from ...core.events import Event, TextDeltas
-from ...core.sse import PEEK_BYTES, FrameReader
+from ...core.sse import PEEK_BYTES, FrameReader, Kept
 from ..protocol import UnbufferedReader
-from .frames import BARE_EVENTS, decode, fields_before_output, is_bare
+from .frames import BARE_EVENTS, data_key_of, decode, decode_data, fields_before_output, is_bare
 from .parsers import Data
 from .run_state import RunState
 from .text_fast_path import TEXT_START, FrameTemplate
@@ -37,7 +38,7 @@ MAX_PARTIAL = 4096
 class EventReader(UnbufferedReader):
     """Reads one run. `feed()` returns the events that each read completes."""
 
-    __slots__ = ("_frames", "_max_alone", "_max_frame", "_partial", "_run", "_template")
+    __slots__ = ("_data_key", "_frames", "_max_alone", "_max_frame", "_partial", "_run", "_template")
 
     def __init__(self, *, max_frame: int, include_tool_activity: bool = False, resumed: bool = False) -> None:
         """`max_frame`: bytes of a frame that has to be decoded, at most.
@@ -50,6 +51,8 @@ class EventReader(UnbufferedReader):
         self._run = RunState(include_tool_activity=include_tool_activity, resumed=resumed)
         self._frames = FrameReader(max_frame=max_frame, frame_filter=self._run.filter_frame)
         # state
+        self._data_key = b""
+        """The bytes between the name of an event and its data, in the last frame that was decoded whole."""
         self._template: FrameTemplate | None = None
         """The template of the current block of text; None before the first, and after the run."""
         self._partial = b""
@@ -96,37 +99,58 @@ class EventReader(UnbufferedReader):
         lines, rest = self._frames.cut(data)
         if len(data) > self._max_frame and max(map(len, lines), default=0) > self._max_frame:
             lines, rest = [], data  # FrameReader bounds each frame
-        number = 0
-        while number < len(lines):
-            number += self._read_line(lines, number, events)
+        self._read_lines(lines, events)
         if rest and events and type(events[-1]) is TextDeltas and _begins_text(rest):
             self._partial = rest
         elif rest:
             self._decode(rest, events)
 
-    def _read_line(self, lines: list[bytes], number: int, events: list[Event]) -> int:
-        """Reads a frame of one line, or all text frames from this line on; returns the number of frames."""
-        line = lines[number]
-        own = line.removeprefix(_FRAME_START)
-        name, quote, _ = own.partition(b'"')
-        if name == b"content_delta" and self._template is not None:
-            deltas, count = self._template.match_lines(lines, number)
-            if deltas is not None:
-                self._add_text(deltas, events)
-                return count
-            if count:  # decodes all, so that the time is linear: 800 frames with a bad one took 97 ms one by one
-                self._decode(b"\n".join(lines[number : number + count]) + b"\n", events)
-                return count
-        if len(own) == len(line) or not quote or len(name) > MAX_NAME:  # another key order, or no event at all
-            self._decode(line + b"\n", events)
-        elif (kept := self._run.filter_event(name, line)) is not None:
-            if len(line) > self._max_frame or (kept.limit is not None and len(line) > kept.limit):
+    def _read_lines(self, lines: list[bytes], events: list[Event]) -> None:
+        """Reads frames of one line each, of at most `max_frame` bytes."""
+        number, filter_event = 0, self._run.filter_event
+        while number < len(lines):
+            line = lines[number]
+            number += 1
+            own = line.removeprefix(_FRAME_START)
+            name, _, rest = own.partition(b'"')
+            if name == b"content_delta" and (count := self._read_text(lines, number - 1, events)):
+                number += count - 1
+            elif len(own) == len(line) or not rest:  # another key order, or no event at all
                 self._decode(line + b"\n", events)
-            elif name in BARE_EVENTS and self._run.execution_id and is_bare(line):
-                self._handle_data(kept.tag, {}, events)
-            else:
-                self._handle(kept.tag, decode(line[len(_DATA) :]), events)
-        return 1
+            elif (kept := filter_event(name, line)) is not None:
+                self._read_event(kept, line, rest, events)
+            elif len(name) > MAX_NAME:
+                self._decode(line + b"\n", events)
+
+    def _read_text(self, lines: list[bytes], number: int, events: list[Event]) -> int:
+        """Reads all frames of the current block of text from this line on; returns their number."""
+        if self._template is None:
+            return 0
+        deltas, count = self._template.match_lines(lines, number)
+        if deltas is not None:
+            self._add_text(deltas, events)
+        elif count:  # decodes all, so that the time is linear: 800 frames with a bad one took 97 ms one by one
+            self._decode(b"\n".join(lines[number : number + count]) + b"\n", events)
+        return count
+
+    def _read_event(self, kept: Kept, line: bytes, rest: bytes, events: list[Event]) -> None:
+        """Reads a kept frame of one line. `rest`: the line after the event's name.
+
+        The bytes before the data are the same in all frames of a session, so only the data are decoded. Saves 5 k
+        instructions a frame.
+        """
+        name, limit, _ = kept
+        own = rest.removeprefix(self._data_key)
+        if limit is not None and len(line) > limit:
+            self._decode(line + b"\n", events)
+        elif name is None or len(own) == len(rest):
+            self._handle(name, decode(line[len(_DATA) :]), events)
+        elif name in BARE_EVENTS and self._run.execution_id and is_bare(own):
+            self._handle_event(name, {}, events)
+        elif (data := decode_data(own)) is not None:
+            self._handle_event(name, data, events)
+        else:
+            self._handle(name, decode(line[len(_DATA) :]), events)
 
     def _add_text(self, deltas: TextDeltas, events: list[Event]) -> None:
         self._run.has_message = True
@@ -144,18 +168,20 @@ class EventReader(UnbufferedReader):
                 events.append(event)
 
     def _handle(self, tag: str | None, envelope: Data, events: list[Event]) -> None:
-        name, data = tag or envelope.get("event"), envelope.get("data")
-        if name == "execution_end" and not isinstance(data, dict):
-            raise UpstreamError(
-                "The agent sent an `execution_end` without `data`, so the outcome of its run is unknown."
-            )
-        if not isinstance(data, dict) or not isinstance(name, str) or data.get("spawnPath"):
+        self._data_key = data_key_of(envelope)
+        self._handle_event(tag or envelope.get("event"), envelope.get("data"), events)
+
+    def _handle_event(self, name: Any, data: Any, events: list[Event]) -> None:
+        if not isinstance(data, dict):
+            if name == "execution_end":
+                raise UpstreamError(
+                    "The agent sent an `execution_end` without `data`, so the outcome of its run is unknown."
+                )
+            return
+        if not isinstance(name, str) or data.get("spawnPath"):
             return
         if name == "content_start":
-            self._template = _new_template(envelope)
-        self._handle_data(name, data, events)
-
-    def _handle_data(self, name: str, data: Data, events: list[Event]) -> None:
+            self._template = _new_template(self._data_key, data)
         event = self._run.handle(name, data)
         if self._run.finished:
             self._template = None
@@ -170,9 +196,9 @@ def _begins_text(data: bytes) -> bool:
     return data[: len(TEXT_START)] == TEXT_START[: len(data)]
 
 
-def _new_template(content_start: Data) -> FrameTemplate | None:
+def _new_template(data_key: bytes, content_start: Data) -> FrameTemplate | None:
     try:
-        return FrameTemplate(content_start)
+        return FrameTemplate(data_key, content_start) if data_key else None
     except (KeyError, TypeError):
         return None
 

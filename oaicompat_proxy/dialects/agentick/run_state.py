@@ -111,8 +111,8 @@ class RunState:
         parse = self._parsers.get(name)
         if parse is None:
             return None
-        if name in _ON_EVENT:
-            _ON_EVENT[name](self, data)
+        if (update := _ON_EVENT.get(name)) is not None:
+            update(self, data)
         try:
             event = parse(data)
         except RecursionError:

@@ -30,7 +30,7 @@ from .parsers import Data
 TEXT_START = b'data: {"type":"event","event":"content_delta",'
 """The beginning of a text frame."""
 
-_PREFIX = TEXT_START + b'"sessionId":%b,"data":{"type":"content_delta",'
+_PREFIX = TEXT_START.removesuffix(b",") + b'%b{"type":"content_delta",'
 _INFIX = b'"blockType":"text","blockIndex":%b,"delta":"'
 _SUFFIX = b'","executionId":%b}}\n'
 
@@ -47,12 +47,14 @@ class FrameTemplate:
 
     __slots__ = ("_flat_shape", "_infix", "_prefix", "_removed", "_suffix")
 
-    def __init__(self, content_start: Data) -> None:
-        """`content_start`: the frame that begins the block. Raises KeyError or TypeError if it has no template."""
-        data = content_start["data"]
-        self._prefix = _PREFIX % orjson.dumps(content_start["sessionId"])
-        self._infix = _INFIX % orjson.dumps(data["blockIndex"])
-        self._suffix = _SUFFIX % orjson.dumps(data["executionId"])
+    def __init__(self, data_key: bytes, content_start: Data) -> None:
+        """`data_key`: of the session, by `data_key_of`. `content_start`: the data of the frame that begins the block.
+
+        Raises KeyError or TypeError if it has no template.
+        """
+        self._prefix = _PREFIX % data_key
+        self._infix = _INFIX % orjson.dumps(content_start["blockIndex"])
+        self._suffix = _SUFFIX % orjson.dumps(content_start["executionId"])
         self._removed = len(self._prefix) + len(self._suffix)
         # state
         self._flat_shape = b""

@@ -117,7 +117,7 @@ class Exchange:
 
     def take_headers(self) -> Mapping[bytes, bytes]:
         """The response's headers, names in lower case. They are released: many responses are open at a time."""
-        headers = dict(zip(map(bytes.lower, self.headers), self.headers.values(), strict=True))
+        headers = {name.lower(): value for name, value in self.headers.items()}
         self.headers = NO_HEADERS
         self._is_delimited = b"transfer-encoding" in headers or b"content-length" in headers
         return headers

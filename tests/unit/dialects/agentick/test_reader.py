@@ -507,6 +507,25 @@ def test_a_frame_whose_name_says_everything_is_not_decoded() -> None:
     assert [type(event) for event in read(START + bare)] == [RunStarted, TickStarted]
 
 
+def test_the_name_of_a_session_does_not_matter_to_such_a_frame() -> None:
+    bare = (START + malformed("tick_start")).replace(b"harbor:r1", b"harbor:oc-P")
+    assert [type(event) for event in read(bare)] == [RunStarted, TickStarted]
+
+
+@pytest.mark.parametrize("name", ["message_end", "tick_start"])
+@pytest.mark.parametrize("end", [b"}", b" }", b"} ", b',"more":1}', b',"data":{}}', b',"data":5}', b"", b"]", b"}}"])
+def test_what_follows_the_data_of_a_frame_counts(name: str, end: bytes) -> None:
+    data = START + frame(name, stopReason="length", usage={}).removesuffix(b"}\n\n") + end + b"\n\n"
+    assert outcome(data, len(data)) == outcome(data, 1)
+
+
+def outcome(data: bytes, size: int) -> list[Event] | str:
+    try:
+        return list(read_in_pieces(data, size))
+    except UpstreamError as error:
+        return str(error)
+
+
 @pytest.mark.parametrize(
     "fields",
     [{"spawnPath": ["child"]}, {"note": "\\"}, {"note": "{"}, {"note": {}}],

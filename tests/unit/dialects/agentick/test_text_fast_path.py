@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from oaicompat_proxy.core.errors import UpstreamError
 from oaicompat_proxy.core.events import MessageCompleted, RunEnded, RunFailed, TextDelta, TextDeltas
+from oaicompat_proxy.dialects.agentick.frames import data_key_of
 from oaicompat_proxy.dialects.agentick.reader import EventReader
 from oaicompat_proxy.dialects.agentick.text_fast_path import FrameTemplate, decode_together
 from tests.support.conformance import check_body, check_stream
@@ -598,7 +599,8 @@ def test_texts_are_good_together_only_if_each_is_good_alone(encoded: list[bytes]
 @examples(250)
 @given(st.lists(PLAIN, min_size=1, max_size=3))
 def test_a_template_gives_the_texts_of_frames_or_nothing(frames: list[bytes]) -> None:
-    template = FrameTemplate(orjson.loads(BLOCK[6:]))
+    block = orjson.loads(BLOCK[6:])
+    template = FrameTemplate(data_key_of(block), block["data"])
     deltas, count = template.match_lines([frame[:-1] for frame in frames], 0)
     alone = [(template.match(frame), [frame]) for frame in frames]
     for matched, read in [(deltas, frames[:count]), *alone]:
@@ -616,7 +618,7 @@ def test_a_text_longer_than_a_read_comes_whole() -> None:
 
 
 def test_texts_are_matched_before_a_frame_that_ends_like_one() -> None:
-    template = FrameTemplate({"sessionId": "s", "data": {"blockIndex": 0, "executionId": "e1"}})
+    template = FrameTemplate(b',"sessionId":"s","data":', {"blockIndex": 0, "executionId": "e1"})
     begin = b'data: {"type":"event","event":"%b","sessionId":"s","data":{"type":"%b","id":"1",'
     text = begin % (b"content_delta", b"content_delta") + b'"blockType":"text","blockIndex":0,"delta":"%b"'
     end = b',"executionId":"e1"}}\n'
