@@ -69,8 +69,10 @@ def _usage(data: Data) -> Usage | None:
     used = _count(count("inputTokens")) or 0
     made = _count(count("outputTokens")) or 0
     total = _count(count("totalTokens")) or used + made
-    details = map(count, ("reasoningTokens", "cachedInputTokens", "cacheCreationTokens"))  # usually absent
-    return Usage(used, made, total, *(None if detail is None else _count(detail) for detail in details))
+    reasoning, cached, created = count("reasoningTokens"), count("cachedInputTokens"), count("cacheCreationTokens")
+    if reasoning is None and cached is None and created is None:  # as usual
+        return Usage(used, made, total)
+    return Usage(used, made, total, _count(reasoning), _count(cached), _count(created))
 
 
 def _count(value: Any) -> int | None:
