@@ -1,6 +1,6 @@
-"""The house stands as an hourglass: who may import whom, how large a module is, who is tested.
+"""The structure of the package: which module may import which, how large a module is, which tests it has.
 
-Who may import whom is written in `setup.cfg`, as contracts of import-linter.
+The allowed imports are written in `setup.cfg`, as contracts of import-linter.
 """
 
 import ast

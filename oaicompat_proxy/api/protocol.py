@@ -188,7 +188,7 @@ class ClientApi(Protocol):
         """
 
     def user_of(self, members: Mapping[str, Any], field: str) -> object:
-        """The person for whom the request is made, from its body; values other than strings mean nobody. `field`:
+        """The person for whom the request is made, from its body; values other than strings mean no person. `field`:
         `user` or `safety_identifier`, OpenAI's names.
         """
 

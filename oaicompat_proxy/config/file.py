@@ -120,25 +120,25 @@ def parse(text: str, name: str) -> SettingsFile:
 
 
 def _all_validated(
-    table: Mapping[str, Any], validate: Callable[[str, object], Any], errors: list[tuple[str, str]], prefix: str = ""
+    table: Mapping[str, Any], parse_value: Callable[[str, object], Any], errors: list[tuple[str, str]], prefix: str = ""
 ) -> dict[str, Any]:
     """The valid values of a table with settings and `model_info` tables."""
     settings = dict(table)
     infos = settings.pop(MODEL_INFO, None)
-    values = _validated(settings, validate, errors, prefix)
+    values = _validated(settings, parse_value, errors, prefix)
     if infos is not None:
         values[MODEL_INFO] = parse_model_info(infos, errors, prefix)
     return values
 
 
 def _validated(
-    table: Mapping[str, Any], validate: Callable[[str, object], Any], errors: list[tuple[str, str]], prefix: str = ""
+    table: Mapping[str, Any], parse_value: Callable[[str, object], Any], errors: list[tuple[str, str]], prefix: str = ""
 ) -> dict[str, Any]:
     """The valid values of a table. The location and the text of each error are added to `errors`."""
     values = {}
     for key, value in table.items():
         try:
-            values[key] = validate(key, value)
+            values[key] = parse_value(key, value)
         except ValueError as error:
             errors.append((prefix + key, str(error)))
     return values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """`20ms`, `1s` or `6m0s`: in whole milliseconds, rounded up."""
     milliseconds = math.ceil(seconds * 1000)
     if milliseconds < 1000:

@@ -83,8 +83,8 @@ class ClientEvent:
     """The number of the frame from which the event was made; None if there was no frame yet."""
 
 
-class Sent(NamedTuple):
-    """A number of events that the current translation makes of one frame."""
+class ExpectedEvents(NamedTuple):
+    """The number of client events that the current code makes of one frame."""
 
     frame: int | None
     events: int
@@ -115,7 +115,7 @@ class Correlator:
         self.time_line = TimeLine(self._dialect.child_starts)
         self._run: _Run | None = None
         self._sent_blocks = Blocks()
-        self._due: deque[Sent] = deque()
+        self._expected: deque[ExpectedEvents] = deque()
         self._ending: int | None = None
         """The frame that ended the answer."""
 
@@ -131,20 +131,20 @@ class Correlator:
         if self._run is not None:
             self._end_stream(self._run, ms)
             self._ending = None
-            self._owe(self._run.pipeline.restart(""))
+            self._expect(self._run.pipeline.restart(""))
             self._run.activity = self._new_reader("")
 
     def client(self, ms: float, data: bytes) -> None:
         """One write of a streamed answer."""
         if self._run is None:
             self._run = self._begin(b"")
-        self._owe(self._run.pipeline.open())
+        self._expect(self._run.pipeline.open())
         for block in self._sent_blocks.feed(data):
             self._add_event(ms, block)
 
     def body(self, ms: float, data: bytes) -> None:
         """An answer that was sent as one JSON body; it belongs to the frame that ended it."""
-        self._due.clear()
+        self._expected.clear()
         self._add_event(ms, data)
 
     def end(self, ms: float) -> None:
@@ -167,11 +167,11 @@ class Correlator:
 
     def _add_frame(self, run: _Run, ms: float, block: bytes) -> None:
         is_late = run.pipeline.is_over
-        self._owe(run.pipeline.feed(block), frame=len(self.frames))
+        self._expect(run.pipeline.feed(block), frame=len(self.frames))
         if run.pipeline.is_over and not is_late:
             self._ending = len(self.frames)
         seen = self._read(run, block)
-        is_sent = bool(self._due) and self._due[-1].frame == len(self.frames)
+        is_sent = bool(self._expected) and self._expected[-1].frame == len(self.frames)
         use: Use = "sent" if is_sent else "late" if is_late else "read" if seen else "skipped"
         head, kinds = block[:HEAD], tuple(dict.fromkeys(type(event).__name__ for event in seen))
         self.frames.append(Frame(len(self.frames), ms, len(block), head, use, kinds))
@@ -190,13 +190,13 @@ class Correlator:
     def _end_stream(self, run: _Run, ms: float) -> None:
         if rest := run.blocks.flush():
             self._add_frame(run, ms, rest)
-        self._owe(run.pipeline.close())
+        self._expect(run.pipeline.close())
         self.time_line.add(ms, max(len(self.frames) - 1, 0), self._read(run, None), b"")
 
-    def _owe(self, data: bytes, frame: int | None = None) -> None:
-        """Queues the events in `data` as made from `frame`, or from the frame that `_last` returns."""
+    def _expect(self, data: bytes, frame: int | None = None) -> None:
+        """Queues the events in `data` as made from `frame`, by default from the frame that `_last` returns."""
         if count := sum(1 for _ in Blocks().feed(data)):
-            self._due.append(Sent(self._last() if frame is None else frame, count))
+            self._expected.append(ExpectedEvents(self._last() if frame is None else frame, count))
 
     def _last(self) -> int | None:
         """The frame that ended the answer, else the last frame so far."""
@@ -205,14 +205,14 @@ class Correlator:
         return len(self.frames) - 1 if self.frames else None
 
     def _add_event(self, ms: float, block: bytes) -> None:
-        frame = self._take_due()
+        frame = self._next_frame()
         self.events.append(ClientEvent(len(self.events), ms, len(block), block[:HEAD], frame))
 
-    def _take_due(self) -> int | None:
-        """The frame of the next recorded event; without a queued one, the frame that `_last` returns."""
-        if not self._due:
+    def _next_frame(self) -> int | None:
+        """The frame of the next recorded event; if no event is queued, the frame that `_last` returns."""
+        if not self._expected:
             return self._last()
-        frame, left = self._due.popleft()
+        frame, left = self._expected.popleft()
         if left > 1:
-            self._due.appendleft(Sent(frame, left - 1))
+            self._expected.appendleft(ExpectedEvents(frame, left - 1))
         return frame

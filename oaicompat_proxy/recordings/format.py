@@ -93,11 +93,11 @@ def encode_entry(entry: Entry) -> bytes:
     return _line({"ms": round(entry.ms, 1), **status, entry.kind: text})
 
 
-def _line(words: dict[str, Any]) -> bytes:
+def _line(members: dict[str, Any]) -> bytes:
     try:
-        return dumps(words, ensure_ascii=False).encode() + b"\n"
+        return dumps(members, ensure_ascii=False).encode() + b"\n"
     except UnicodeEncodeError:  # a lone surrogate
-        return dumps(words).encode() + b"\n"
+        return dumps(members).encode() + b"\n"
 
 
 def read(data: bytes, plain: AnswerOptions | None = None) -> Recording:
@@ -124,12 +124,12 @@ def read(data: bytes, plain: AnswerOptions | None = None) -> Recording:
 
 def _parse(line: bytes) -> dict[str, Any]:
     try:
-        words = loads(line)
+        members = loads(line)
     except (JSONDecodeError, UnicodeDecodeError):
-        words = None
-    if not isinstance(words, dict):
+        members = None
+    if not isinstance(members, dict):
         raise RecordingError(f"a line of the recording is no JSON object: {line[:60]!r}")
-    return words
+    return members
 
 
 def _read_options(members: Any) -> AnswerOptions:
@@ -142,10 +142,10 @@ def _read_options(members: Any) -> AnswerOptions:
     return AnswerOptions(form=form, **{name: value for name, value in members.items() if name in known})
 
 
-def _entry(words: dict[str, Any]) -> Entry:
+def _entry(members: dict[str, Any]) -> Entry:
     kinds: tuple[Kind, ...] = ("native", "run", "client", "body", "end")
     for kind in kinds:
-        if isinstance(words.get(kind), str):
-            data = words[kind].encode("utf-8", "surrogateescape")
-            return Entry(float(words.get("ms", 0)), kind, data, int(words.get("status", 200)))
-    raise RecordingError(f"a line of the recording has none of {', '.join(kinds)}: {str(words)[:60]}")
+        if isinstance(members.get(kind), str):
+            data = members[kind].encode("utf-8", "surrogateescape")
+            return Entry(float(members.get("ms", 0)), kind, data, int(members.get("status", 200)))
+    raise RecordingError(f"a line of the recording has none of {', '.join(kinds)}: {str(members)[:60]}")

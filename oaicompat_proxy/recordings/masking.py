@@ -22,7 +22,7 @@ from ..core.recorded_fields import Fields, Readable, RecordedFields, Rule
 from ..core.redaction import redact
 
 LONGEST_ID = 80
-"""Characters of an id that is shown, at most. Longer ids are signed: whoever reads one could use it."""
+"""Characters of an id that is shown, at most. Longer ids are signed, so anyone who reads one could use it."""
 
 SIGNED_IDS = ("confirm_", "mcpr_")
 """Prefixes of the signed ids of confirmation calls and of approval requests, which are masked at any length."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from multidict import istr
 
-from ...core.durations import duration
+from ...core.durations import format_duration
 
 API_VERSION = "2020-10-01"
 """The one version that OpenAI's API has ever had."""
@@ -28,5 +28,5 @@ def rate_headers(*, limit: int, remaining: int, reset: float, unit: str) -> Mapp
     return {
         f"x-ratelimit-limit-{unit}": str(limit),
         f"x-ratelimit-remaining-{unit}": str(remaining),
-        f"x-ratelimit-reset-{unit}": duration(reset),
+        f"x-ratelimit-reset-{unit}": format_duration(reset),
     }

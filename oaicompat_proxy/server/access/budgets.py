@@ -55,7 +55,7 @@ class Charge:
         self.estimate = estimate
         self.runs = runs
         # state
-        self.settled = False
+        self.is_counted = False
 
 
 class Budgets:
@@ -69,7 +69,7 @@ class Budgets:
         """Counts by `tokens`, `runs` or `refusals`, and the key's name."""
         self._redis_retry_at = 0.0
         self._going_on: Counter[Subject] = Counter()
-        """Runs that are not settled."""
+        """Runs whose usage is not counted yet."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def admit(self, caller: Caller, *, estimate: int, resumes: bool = False) -> tuple[Charge, TokenLimit | None]:
@@ -101,17 +101,17 @@ class Budgets:
             self._release(charge.subjects)
             raise
 
-    async def settle(self, charge: Charge, usage: Usage | None, *, waits: bool = False) -> None:
+    async def count_usage(self, charge: Charge, usage: Usage | None, *, waits: bool = False) -> None:
         """Counts the usage of a complete answer. `waits`: the run continues with another request, which counts it."""
-        if not charge.settled:
+        if not charge.is_counted:
             unknown = 0 if waits else charge.estimate
             await self._add(charge, Count(tokens=unknown if usage is None else usage.total_tokens))
 
     def end(self, charge: Charge, *, began: bool) -> None:
-        """Ends a charge that was not settled: an incomplete answer counts as the estimate, and a run that never began
+        """Ends a charge that was not counted: an incomplete answer counts as the estimate, and a run that never began
         does not count.
         """
-        if charge.settled:
+        if charge.is_counted:
             return
         added = Count(tokens=charge.estimate) if began else Count(runs=-charge.runs)
         task = asyncio.create_task(self._add(charge, added), name="count usage")
@@ -135,7 +135,7 @@ class Budgets:
                 yield Check(period, unit, subject, limit, pending)
 
     async def _add(self, charge: Charge, added: Count) -> None:
-        charge.settled = True
+        charge.is_counted = True
         self._release(charge.subjects)
         self.counts["tokens", charge.subjects[0].key] += added.tokens
         self.counts["runs", charge.subjects[0].key] += charge.runs + added.runs

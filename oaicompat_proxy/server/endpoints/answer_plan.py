@@ -27,7 +27,7 @@ from ..sessions.sessions import Fingerprint
 from ..upstream.catalog import DEFAULT_MODEL
 from ..upstream.event_source import EventSource
 from .answer_points import with_new_token
-from .counted_run import settle
+from .counted_run import count_usage
 from .run_opening import choose_server_tools
 from .structured_output import new_check
 
@@ -95,7 +95,7 @@ class AnswerPlan:
         if self.change is not None and context.entry is not None:
             await context.entry.change(self.api, self.change, form)
         if of_run and context.caller.counted:
-            await settle(context)
+            await count_usage(context)
         if context.kept is not None:
             await context.kept.complete(entries)
         elif entries:

@@ -29,7 +29,7 @@ def new_route_handler(route: ApiRoute, api: ClientApi, kept: KeptAnswers) -> Han
         config, answers = runtime.config, runtime.stored_answers
         asked = RouteRequest(request.match_info, request.query, body, config.max_values, new_id(), int(time.time()))
         if route.find_run is not None:
-            await kept.settle(api, scope, route.find_run(asked), stops=route.stops)
+            await kept.update_record(api, scope, route.find_run(asked), stops=route.stops)
         answered = await _answer(route, asked, answers, scope, most=config.max_text)
         if answered.added:
             await answers.add(scope, answered.added)

@@ -1,4 +1,4 @@
-"""Counts the runs of a caller with a budget: admits a run before it begins, and settles its usage afterwards."""
+"""Counts the runs of a caller with a budget: admits a run before it begins, and counts its usage afterwards."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def counting(context: RequestContext, api: ClientApi, asked: AgentRequest)
         server.budgets.end(charge, began=report.has_begun(resumed=resumes))
 
 
-async def settle(context: RequestContext) -> None:
+async def count_usage(context: RequestContext) -> None:
     """Counts the usage of the complete answer. Called before its last bytes are sent, since a request may follow."""
     report = context.report
-    await context.server.budgets.settle(context.charge, report.reported_usage, waits=report.waits_for_client)
+    await context.server.budgets.count_usage(context.charge, report.reported_usage, waits=report.waits_for_client)

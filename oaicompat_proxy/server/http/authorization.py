@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from ...core.caller import Caller
-from ...core.durations import duration
+from ...core.durations import format_duration
 from ...core.errors import HostNotAllowed, InvalidKey, OriginNotAllowed, ProxyError, RateLimited
 from ..access.authenticator import Authenticator, peer_of
 from ..context import EXPOSED, RequestContext, ServerRuntime
@@ -97,6 +97,6 @@ async def _check_rate_limit(context: RequestContext, caller: Caller) -> None:
     if not rate.admitted:
         raise RateLimited(
             f"Rate limit reached for requests per minute: Limit {rate.limit}. "
-            f"Please try again in {duration(rate.reset)}.",
+            f"Please try again in {format_duration(rate.reset)}.",
             retry_after=rate.reset,
         )

@@ -23,7 +23,7 @@ def find_api_below(request: web.Request) -> ClientApi | None:
     return next((api for endpoint, api in endpoints.items() if path.startswith(endpoint + "/")), None)
 
 
-def find_api_by_words(request: web.Request) -> ClientApi | None:
+def find_api_by_headers(request: web.Request) -> ClientApi | None:
     """The API whose clients send such headers, for paths that all APIs share; else None."""
     return next((api for api in server_of(request).apis if api.recognizes(request.headers)), None)
 

@@ -12,7 +12,7 @@ from ...api.registry import DEFAULT_API
 from ...core.errors import BodyTooLarge, InternalError, InvalidRequest, MethodNotAllowed, NotFound, ProxyError
 from ..context import CONTEXT, Handler, server_of
 from .authorization import authenticate
-from .client_api import api_of, find_api_below, find_api_by_words
+from .client_api import api_of, find_api_below, find_api_by_headers
 from .headers import asks_as_browser, begin_context, preflight
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
     """
     context = begin_context(request)
     server = context.server = server_of(request)
-    api = server.endpoints.get(request.path) or find_api_below(request) or find_api_by_words(request)
+    api = server.endpoints.get(request.path) or find_api_below(request) or find_api_by_headers(request)
     context.api = api or DEFAULT_API
     try:
         with server.shutdown.before_run:

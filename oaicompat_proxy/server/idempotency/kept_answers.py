@@ -26,7 +26,7 @@ class KeptAnswers:
         self._life = life
         self._remote = remote
 
-    async def settle(self, api: ClientApi, scope: str, answer_id: str, *, stops: bool) -> None:
+    async def update_record(self, api: ClientApi, scope: str, answer_id: str, *, stops: bool) -> None:
         """Brings the record up to date: ends the record of a dead process, and with `stops` stops the run.
 
         Raises StoreUnavailable, and RunElsewhere if the run cannot be stopped from here.

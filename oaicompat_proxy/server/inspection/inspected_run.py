@@ -23,13 +23,13 @@ ITEM_BYTES = 200
 """Memory of a read or a mark beside its bytes, as CPython counts it: numbers, the heads of bytes, places in a list."""
 
 MAX_UNCOUNTED = 16 * 1024
-"""Bytes of the agent that may not be counted yet, nor ITEM_BYTES of each of their reads, nor what they were translated
-to: to count each read costs too much."""
+"""Bytes of the agent that may be uncounted, with ITEM_BYTES for each of their reads and the bytes for the client. To
+count each read costs too much."""
 AHEAD = 4
 """Memory that is requested for each uncounted byte of the agent, since it also becomes bytes for the client."""
 
 MARSHAL_VERSION = 2
-"""Writes each object as often as it is there."""
+"""A version of `marshal` that writes an object at every place where it stands, not a reference to the first."""
 
 MAX_CAUSES = 5
 """Causes of an error that are shown."""
@@ -231,7 +231,7 @@ class InspectedRun(RunRecorder):
             self.add((perf_counter(), kind, data))
 
     def _take(self, size: int) -> bool:
-        """Takes memory for `size` bytes and what is uncounted; returns whether it sufficed, else the run stays cut."""
+        """Requests memory for `size` bytes and the uncounted ones. False: it was not granted, and the run stays cut."""
         if not self.is_cut:
             self._left -= size + self._take_off()
             while self._left < 0 and not self.is_cut:
@@ -246,13 +246,13 @@ class InspectedRun(RunRecorder):
         return not self.is_cut
 
     def _take_off(self) -> int:
-        """The memory of what was not counted yet, without the bytes of the agent, of which a connection tells."""
+        """The memory of what was not counted yet, without the bytes of the agent, which a connection counts."""
         read, moment = self._counted
         reads = len(self.reads) - read
         return _size_of(self.moments, moment, reads) + ITEM_BYTES * reads
 
     def _cut(self) -> None:
-        """Keeps what was counted."""
+        """Keeps only the counted reads and moments."""
         self.is_cut = True
         read, moment = self._counted
         self._kept = self.reads[:read], self.moments[:moment]
@@ -266,7 +266,7 @@ class InspectedRun(RunRecorder):
 def _size_of(moments: list[Any], start: int, reads: int) -> int:
     """The size of the bytes among the moments from `start` on, or a little more. `reads`: the number of times in them.
 
-    If times and writes alternate, one join tells it: `sum(map(len, …))` would cost twice as much.
+    If times and writes alternate, one join finds it: `sum(map(len, …))` would cost twice as much.
     """
     others = len(moments) - start - reads
     if not others:

@@ -34,7 +34,7 @@ class RunView:
     """Receives the entries of a run in their order; `take` returns the changes since the last call."""
 
     def __init__(self, api: ClientApi, options: AnswerOptions, *, content: bool, secrets: Sequence[str] = ()) -> None:
-        """`content`: texts are shown. `secrets`: tokens that are shown to nobody."""
+        """`content`: texts are shown. `secrets`: tokens that are never shown."""
         self._api = api
         self._native = DIALECTS[options.dialect].recorded_fields
         self._content = content

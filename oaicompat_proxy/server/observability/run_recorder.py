@@ -8,19 +8,19 @@ from ...core.answer_options import AnswerOptions
 
 
 class ReadLog(Protocol):
-    """Where a connection itself writes down what it reads: that costs no call of a Python function for each read."""
+    """Lists to which a connection itself appends its reads, so that a read costs no call of a Python function."""
 
     reads: list[bytes]
     """The bytes of each read."""
     moments: list[Any]
-    """The time of each read, among what else happens: the loop's, on Linux and macOS of the same clock as
-    `time.perf_counter()`."""
+    """The time of each read, among the entries of other kinds. It is the event loop's time, which is that of
+    `time.perf_counter()` on Linux and macOS."""
 
     def gateway_bytes(self, data: bytes) -> None:
-        """Writes down one read."""
+        """Adds one read."""
 
     def count(self, size: int) -> int:
-        """So many bytes were written down. Returns after how many more it wants to be told again."""
+        """Counts the bytes that were appended. Returns after how many more bytes it must be called again."""
 
 
 class RunRecorder:

@@ -13,7 +13,7 @@ from ..upstream.gateway_client import Upstream
 from ..upstream.http_exchange import Limits
 
 LARGE = 16 * 1024
-"""Bytes of a client's request; a smaller one is sent in both forms as long as nobody has asked."""
+"""Bytes of a client's request; a smaller one is sent in both forms while the gateway's form is unknown."""
 
 ANSWER_WAIT = 5.0
 """Seconds for the gateway's answer, which it gives without any work."""

@@ -148,10 +148,10 @@ class Catalog:
         apps = self._listed(caller).apps
         app = self._mapping.get(model, "" if model == DEFAULT_MODEL else model)
         default = next((each for each in apps.values() if each.is_default), NO_APP) if not app else NO_APP
-        told = apps.get(app, default).info
+        info = apps.get(app, default).info
         if app != model:
-            told = replace(told, name="")  # two entries of one name would be indistinguishable in a list
-        return reduce(ModelInfo.overridden_by, (self._infos[name] for name in self._infos_for(model)), told)
+            info = replace(info, name="")  # two entries of one name would be indistinguishable in a list
+        return reduce(ModelInfo.overridden_by, (self._infos[name] for name in self._infos_for(model)), info)
 
     def knows(self, model: str) -> bool:
         """Whether the model is configured or in a cached list."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from oaicompat_proxy.core.durations import duration
+from oaicompat_proxy.core.durations import format_duration
 
 
 @pytest.mark.parametrize(
@@ -21,4 +21,4 @@ from oaicompat_proxy.core.durations import duration
     ],
 )
 def test_durations_are_written_as_openai_writes_them(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text

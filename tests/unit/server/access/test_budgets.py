@@ -32,7 +32,7 @@ def used(tokens: int) -> Usage:
 
 async def run(budgets: Budgets, who: Caller, tokens: int | None = 1) -> None:
     charge, _ = await budgets.admit(who, estimate=100)
-    await budgets.settle(charge, None if tokens is None else used(tokens))
+    await budgets.count_usage(charge, None if tokens is None else used(tokens))
 
 
 async def counted(budgets: Budgets, user: str = "") -> Count:
@@ -79,7 +79,7 @@ async def test_runs_that_go_on_count_as_the_estimate() -> None:
     with pytest.raises(BudgetExhausted):
         await budgets.admit(who, estimate=100)
     for charge in charges:
-        await budgets.settle(charge, used(1))
+        await budgets.count_usage(charge, used(1))
     await run(budgets, who)
 
 
@@ -99,7 +99,7 @@ async def test_an_incomplete_run_counts_as_the_estimate() -> None:
 async def test_a_complete_answer_is_counted_once() -> None:
     budgets, who = Budgets(None), caller()
     charge, _ = await budgets.admit(who, estimate=100)
-    await budgets.settle(charge, used(7))
+    await budgets.count_usage(charge, used(7))
     budgets.end(charge, began=True)
     await budgets.close()
     assert await counted(budgets) == Count(7, 1)
@@ -108,10 +108,10 @@ async def test_a_complete_answer_is_counted_once() -> None:
 async def test_a_run_that_waited_goes_on_and_is_counted_once() -> None:
     budgets, who = Budgets(None), caller(runs_per_day=1)
     asks, _ = await budgets.admit(who, estimate=100)
-    await budgets.settle(asks, None, waits=True)
+    await budgets.count_usage(asks, None, waits=True)
     assert await counted(budgets) == Count(0, 1)
     rest, _ = await budgets.admit(who, estimate=100, resumes=True)
-    await budgets.settle(rest, used(20))
+    await budgets.count_usage(rest, used(20))
     assert await counted(budgets) == Count(20, 1)
 
 
@@ -145,7 +145,7 @@ async def test_a_run_belongs_to_the_month_in_which_it_began(
     with pytest.raises(BudgetExhausted, match=datetime.fromtimestamp(turn, UTC).strftime("%Y-%m-%dT00:00:00Z")):
         await budgets.admit(who, estimate=10)
     monkeypatch.setattr(module.time, "time", lambda: turn)
-    await budgets.settle(charge, used(60))
+    await budgets.count_usage(charge, used(60))
     _, left = await budgets.admit(who, estimate=10)
     assert left is not None
     assert left.remaining == 50
@@ -167,7 +167,7 @@ async def test_without_redis_each_process_counts_alone(own_redis: RedisServer) -
         budgets, who = Budgets(redis), caller(runs_per_day=2)
         charge, _ = await budgets.admit(who, estimate=1)
         own_redis.stop()
-        await budgets.settle(charge, used(3))
+        await budgets.count_usage(charge, used(3))
         await run(budgets, who, 5)
         assert await counted(budgets) == Count(8, 1)
         await run(budgets, who)

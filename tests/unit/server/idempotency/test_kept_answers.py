@@ -28,10 +28,10 @@ async def test_the_record_of_a_dead_process_is_ended_before_it_is_read(stops: bo
     await KeptAnswer(api, "toy-1", "alice", answers, dead, background=True).open({}, b"running")
     if stops:
         with pytest.raises(RunElsewhere):
-            await kept.settle(api, "alice", "toy-1", stops=True)
-    await kept.settle(api, "alice", "toy-1", stops=False)
+            await kept.update_record(api, "alice", "toy-1", stops=True)
+    await kept.update_record(api, "alice", "toy-1", stops=False)
     assert await answers.find("alice", ["toy-1"], most=100) == {"toy-1": b"running"}
     await dead.end()
-    await kept.settle(api, "alice", "toy-1", stops=stops)
+    await kept.update_record(api, "alice", "toy-1", stops=stops)
     assert await answers.find("alice", ["toy-1"], most=100) == {"toy-1": b"failed"}
     await runs.shutdown()
