@@ -39,7 +39,9 @@ def _rule(pattern: str, error: type[ProxyError], introduction: str) -> Rule:
 
 RULES = (
     _rule(
-        r"context.?length|maximum context|context.?window|prompt is too long|too many (input )?tokens",
+        r"context.?(length|size|window)|maximum context|maximum prompt length|(prompt|input) is too long"
+        r"|input token count.{0,40}exceeds|too many (input )?tokens(?!, please wait)|exceeded model token limit"
+        r"|reduce the length of the messages",
         ContextTooLong,
         # client libraries search the text for these phrases
         "The prompt is too long, it exceeds the context window of the agent's model (context_length_exceeded)",
@@ -50,7 +52,7 @@ RULES = (
         "The agent's model provider has no credit left for it",
     ),
     _rule(
-        r"rate.?limit|too many requests|\b429\b",
+        r"rate.?limit|too many requests|\b429\b|throttl",
         AgentRateLimited,
         "The agent's model provider limits its rate",
     ),

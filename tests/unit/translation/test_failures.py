@@ -12,6 +12,22 @@ WORDINGS = [
     ("context_length_exceeded", errors.ContextTooLong, 400, "context_length_exceeded"),
     ("Input exceeds the context window", errors.ContextTooLong, 400, "context_length_exceeded"),
     ("too many input tokens", errors.ContextTooLong, 400, "context_length_exceeded"),
+    ("Input is too long for requested model.", errors.ContextTooLong, 400, "context_length_exceeded"),
+    (
+        "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+        *(errors.ContextTooLong, 400, "context_length_exceeded"),
+    ),
+    ("This model's maximum prompt length is 131072", errors.ContextTooLong, 400, "context_length_exceeded"),
+    (
+        "Please reduce the length of the messages or completion.",
+        *(errors.ContextTooLong, 400, "context_length_exceeded"),
+    ),
+    ("the request exceeds the available context size", errors.ContextTooLong, 400, "context_length_exceeded"),
+    ("Your request exceeded model token limit: 262144", errors.ContextTooLong, 400, "context_length_exceeded"),
+    (
+        "ThrottlingException: Too many tokens, please wait before trying again.",
+        *(errors.AgentRateLimited, 429, "rate_limit_exceeded"),
+    ),
     ("429 You exceeded your current quota", errors.AgentQuotaExceeded, 429, "insufficient_quota"),
     ("Your credit balance is too low", errors.AgentQuotaExceeded, 429, "insufficient_quota"),
     ("Rate limit reached for gpt-x", errors.AgentRateLimited, 429, "rate_limit_exceeded"),
