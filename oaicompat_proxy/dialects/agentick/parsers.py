@@ -95,11 +95,22 @@ def _confirmation(data: Data) -> Event:
 
 
 def _arguments(data: Data) -> str:
-    """The JSON text of a call's `input`."""
+    """The JSON text of a call's `input`. The gateway wraps a text that is no JSON as `{"raw": text}`."""
     call_input = data.get("input")
-    if isinstance(call_input, dict) and list(call_input) == ["raw"] and isinstance(call_input["raw"], str):
-        return call_input["raw"]  # the gateway wraps arguments that are not a JSON object like this
+    if isinstance(call_input, dict) and list(call_input) == ["raw"] and _is_broken_object(call_input["raw"]):
+        return str(call_input["raw"])
     return json.dumps(call_input or {}, ensure_ascii=False, separators=(",", ":"))
+
+
+def _is_broken_object(value: Any) -> bool:
+    """Whether this is the text of a broken JSON object; any other text may be an argument that is named `raw`."""
+    if not isinstance(value, str) or not value.lstrip().startswith("{"):
+        return False
+    try:
+        json.loads(value)
+    except (ValueError, RecursionError):
+        return True
+    return False
 
 
 def _tool_result(data: Data) -> Event:

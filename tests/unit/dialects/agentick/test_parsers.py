@@ -78,6 +78,8 @@ EVENTS: list[tuple[str, dict[str, Any], Event | None]] = [
     ("tool_call", {**CALL, "input": {"raw": '{"port":"Bre'}}, ToolCalled("c1", "tide", '{"port":"Bre')),
     ("tool_call", {**CALL, "input": {"raw": "x", "a": 1}}, ToolCalled("c1", "tide", '{"raw":"x","a":1}')),
     ("tool_call", {**CALL, "input": {"raw": 7}}, ToolCalled("c1", "tide", '{"raw":7}')),
+    ("tool_call", {**CALL, "input": {"raw": "ls"}}, ToolCalled("c1", "tide", '{"raw":"ls"}')),
+    ("tool_call", {**CALL, "input": {"raw": "{}"}}, ToolCalled("c1", "tide", '{"raw":"{}"}')),
     ("message_end", {"stopReason": "stop", "usage": TOKENS}, MessageEnded("stop", USED)),
     ("message_end", {}, MessageEnded("", None)),
     ("usage", {"usage": TOKENS}, MessageUsed(USED)),
