@@ -15,13 +15,13 @@ import pytest
 
 from oaicompat_proxy.api.anthropic.api import MESSAGES
 from oaicompat_proxy.api.openai.chat.api import CHAT
-from oaicompat_proxy.api.openai.chat.request import parse
 from oaicompat_proxy.api.openai.responses.api import RESPONSES
 from oaicompat_proxy.api.protocol import ClientApi
 from oaicompat_proxy.core.answer_options import AnswerOptions
 from oaicompat_proxy.recordings.format import Entry, Recording
 from tests.support.conformance import check_body, check_error_body, check_stream
 from tests.support.messages_conformance import check_message_body, check_message_error, check_message_stream
+from tests.support.parsing import parse_chat
 from tests.support.paths import GOLDEN
 from tests.support.pipeline import Manner, run_pipeline
 from tests.support.responses_conformance import check_response_body, check_response_stream
@@ -36,7 +36,7 @@ QUESTION = {"model": "owl", "messages": [{"role": "user", "content": "?"}], "str
 
 def read_manner(name: str) -> Manner:
     request = {**QUESTION, **_read_json(f"{name}.request.json")}
-    chat = parse(json.dumps(request).encode(), max_media=0, max_messages=1)
+    chat = parse_chat(json.dumps(request).encode(), max_media=0, max_messages=1)
     settings = _read_json(f"{name}.config.json")
     return Manner(chat.tool_names, chat.form["include_usage"], chat.form["legacy_functions"], **settings)
 

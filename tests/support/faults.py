@@ -17,13 +17,13 @@ from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
-from oaicompat_proxy.api.openai.chat.request import parse
 from oaicompat_proxy.core.answer import TextBatch, TextPart
 from oaicompat_proxy.core.errors import ProxyError
 from oaicompat_proxy.core.events import Event
 from oaicompat_proxy.dialects.protocol import Reader
 from oaicompat_proxy.translation.translator import Translator
 from tests.support.api_clients import CHAT_CLIENT, ApiClient, TextOrError
+from tests.support.parsing import parse_chat
 from tests.support.paths import GOLDEN, RECORDINGS
 from tests.support.pipeline import Manner, new_reader, translate
 from tests.support.proxy import Proxy
@@ -82,7 +82,7 @@ class Run:
     @cached_property
     def manner(self) -> Manner:
         request = {"model": "owl", "stream": True, "messages": [{"role": "user", "content": "?"}], **self.request}
-        chat = parse(json.dumps(request).encode(), max_media=0, max_messages=1)
+        chat = parse_chat(json.dumps(request).encode(), max_media=0, max_messages=1)
         form = chat.form
         return self.client.manner(
             Manner(chat.tool_names, form["include_usage"], form["legacy_functions"], **self.settings)

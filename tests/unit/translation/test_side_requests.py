@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.api.openai.chat.request import parse
 from oaicompat_proxy.core.message import Media, Message, Text, Tool
 from oaicompat_proxy.core.request import AgentRequest
 from oaicompat_proxy.translation.side_requests import HEADS, TITLE_SIZE, SideRequest, find_side_request
+from tests.support.parsing import parse_chat
 
 RECORDED = json.loads((Path(__file__).parent / "recorded_side_requests.json").read_text("utf-8"))
 """Requests as a relay behind the front end noted them; each application's test sees that they are still sent so."""
@@ -103,7 +103,7 @@ def test_prompts_of_front_ends(messages: list[tuple[str, str]], expected: SideRe
 @pytest.mark.parametrize("recorded", RECORDED, ids=lambda recorded: recorded["kind"] or "runs")
 def test_recorded_requests(recorded: dict[str, Any]) -> None:
     """What has no kind wants words of the model's: an emoji, search queries, a picture's prompt, a merged answer."""
-    found = find_side_request(parse(json.dumps(recorded["body"]).encode(), max_media=0, max_messages=100))
+    found = find_side_request(parse_chat(json.dumps(recorded["body"]).encode(), max_media=0, max_messages=100))
     if recorded["kind"] is None:
         assert found is None
     else:

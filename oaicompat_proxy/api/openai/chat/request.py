@@ -31,12 +31,6 @@ from .tools import TOOL_PARAMETERS, custom_names, parse_tools
 _USED = frozenset({"model", "messages", "stream", "stream_options", *IN_CHAT})
 
 
-def parse(body: bytes, *, max_media: int, max_messages: int) -> AgentRequest:
-    """`read` and `build_request` in one, with default limits for all but these two."""
-    limits = RequestLimits(max_media, max_messages)
-    return build_request(read(body, limits), limits)
-
-
 def read(body: bytes, limits: RequestLimits) -> ParsedBody:
     """Raises InvalidRequest for a body that is no JSON object, or one of too many values."""
     chat = parse_json(body, max_values=limits.values)

@@ -41,12 +41,6 @@ _OUTPUTS = frozenset({"message", "function_call_output", "custom_tool_call_outpu
 """Types of items that count as messages; other items count as content parts."""
 
 
-def parse(body: bytes, *, max_media: int, max_messages: int) -> AgentRequest:
-    """`read` and `build_request` in one, with default limits for all but these two."""
-    limits = RequestLimits(max_media, max_messages)
-    return build_request(read(body, limits), limits)
-
-
 def read(body: bytes, limits: RequestLimits) -> ParsedBody:
     """Raises InvalidRequest for a body that is no JSON object, has too many values, or continues two conversations:
     all before stored entries are read for it.

@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 from oaicompat_proxy.api.anthropic.conversation import FAILED
-from oaicompat_proxy.api.anthropic.request import parse
 from oaicompat_proxy.core.message import Message, Text, ToolCall
 from tests.support.message_parts import request
+from tests.support.parsing import parse_messages
 
 REMINDER = "<system-reminder>\nToday is Sunday.\n</system-reminder>"
 CALL = {"type": "tool_use", "id": "c1", "name": "tide", "input": {"port": "Brest"}}
@@ -33,7 +33,7 @@ def result(words: Any = "06:12", call: str = "c1", **fields: Any) -> dict[str, A
 
 
 def messages(*asked: dict[str, Any], **fields: Any) -> list[Message]:
-    return list(parse(request(*asked, **fields), max_media=1000, max_messages=50).messages)
+    return list(parse_messages(request(*asked, **fields), max_media=1000, max_messages=50).messages)
 
 
 def roles_and_texts(*asked: dict[str, Any], **fields: Any) -> list[tuple[str, str]]:
@@ -130,7 +130,7 @@ def test_two_messages_of_one_role_stay_two() -> None:
 
 def test_the_rest_of_the_request_is_passed_on() -> None:
     fields = {"context_management": {"edits": []}, "thinking": {"type": "adaptive"}, "temperature": 1, "top_k": None}
-    asked = parse(request(**fields), max_media=0, max_messages=9)
+    asked = parse_messages(request(**fields), max_media=0, max_messages=9)
     assert json.loads(json.dumps(asked.parameters)) == {
         "max_tokens": 100,
         "context_management": {"edits": []},

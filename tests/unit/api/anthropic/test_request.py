@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.api.anthropic.request import build_request, parse, read
+from oaicompat_proxy.api.anthropic.request import build_request, read
 from oaicompat_proxy.core.errors import InvalidRequest
 from oaicompat_proxy.core.request import RequestLimits
 from tests.support.message_parts import request
+from tests.support.parsing import parse_messages
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,7 @@ from tests.support.message_parts import request
     ],
 )
 def test_thinking_is_shown_unless_the_client_wants_none(thinking: Any, shown: bool) -> None:
-    assert parse(request(thinking=thinking), max_media=0, max_messages=9).form == {"thinking": shown}
+    assert parse_messages(request(thinking=thinking), max_media=0, max_messages=9).form == {"thinking": shown}
 
 
 def test_a_long_text_is_refused() -> None:
@@ -29,4 +30,4 @@ def test_a_long_text_is_refused() -> None:
 
 def test_numbers_that_no_value_holds_are_passed_on_as_written() -> None:
     body = request(seed=1).replace(b'"seed": 1', b'"seed": 123456789012345678901234567890')
-    assert parse(body, max_media=0, max_messages=9).exact["seed"].text == "123456789012345678901234567890"
+    assert parse_messages(body, max_media=0, max_messages=9).exact["seed"].text == "123456789012345678901234567890"

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
-from oaicompat_proxy.api.anthropic.request import parse
 from oaicompat_proxy.api.anthropic.sessions import find_session
 from tests.support.message_parts import request
+from tests.support.parsing import parse_messages
 
 HEADER = {"x-claude-code-session-id": "s-1"}
 USER = {"user_id": json.dumps({"device_id": "d", "account_uuid": "", "session_id": "s-2"})}
@@ -17,7 +17,7 @@ SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 
 
 def session(headers: dict[str, str], tools: Any = (TOOL,), **fields: Any) -> str:
-    asked = parse(request(tools=list(tools), **fields), max_media=0, max_messages=9)
+    asked = parse_messages(request(tools=list(tools), **fields), max_media=0, max_messages=9)
     return find_session(CIMultiDict(headers), asked)
 
 

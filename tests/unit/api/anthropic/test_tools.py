@@ -4,19 +4,19 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.api.anthropic.request import parse
 from oaicompat_proxy.core.errors import InvalidRequest
 from oaicompat_proxy.core.json_text import JsonText
 from oaicompat_proxy.core.message import Tool
 from oaicompat_proxy.core.request import AgentRequest
 from tests.support.message_parts import request
+from tests.support.parsing import parse_messages
 
 TIDE = {"name": "tide", "description": "x", "input_schema": {"type": "object"}}
 SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 
 
 def asked(**fields: Any) -> AgentRequest:
-    return parse(request(**fields), max_media=0, max_messages=9)
+    return parse_messages(request(**fields), max_media=0, max_messages=9)
 
 
 def test_custom_tools_are_the_clients_and_others_are_passed_on() -> None:
@@ -55,7 +55,7 @@ def test_a_choice_that_cannot_be_met(fields: dict[str, Any], fault: str) -> None
 def test_a_schema_with_an_odd_number_is_sent_as_written() -> None:
     schema = '{"maximum": 123456789012345678901234567890}'
     body = request(tools=[TIDE]).replace(b'{"type": "object"}', schema.encode())
-    (tool,) = parse(body, max_media=0, max_messages=9).tools
+    (tool,) = parse_messages(body, max_media=0, max_messages=9).tools
     assert tool.parameters == JsonText(schema)
 
 

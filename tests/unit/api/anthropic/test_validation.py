@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.api.anthropic.request import parse
 from oaicompat_proxy.core.errors import InvalidRequest
 from tests.support.message_parts import request
+from tests.support.parsing import parse_messages
 
 USER = {"role": "user", "content": "Hi"}
 KINDS = "Input should be an object whose 'role' is one of 'user', 'assistant', 'system'"
@@ -14,7 +14,7 @@ KINDS = "Input should be an object whose 'role' is one of 'user', 'assistant', '
 
 def fault_of(body: bytes) -> str:
     with pytest.raises(InvalidRequest) as raised:
-        parse(body, max_media=1000, max_messages=10)
+        parse_messages(body, max_media=1000, max_messages=10)
     return raised.value.message
 
 

@@ -14,6 +14,7 @@ from oaicompat_proxy.core.errors import InvalidRequest
 from oaicompat_proxy.core.message import Media, Message, Text, Tool, ToolCall
 from oaicompat_proxy.core.request import AgentRequest, RequestLimits
 from tests.support.examples import examples
+from tests.support.parsing import parse_chat
 
 USER = {"role": "user", "content": "hi"}
 CALL = {"id": "a", "type": "function", "function": {"name": "tide", "arguments": '{"port":'}}
@@ -25,7 +26,7 @@ EMPTY = [{}, {"content": None}, {"content": ""}, {"content": []}]
 
 
 def parse(body: Any, max_media: int = 1000, max_messages: int = 100) -> AgentRequest:
-    return request.parse(orjson.dumps(body), max_media=max_media, max_messages=max_messages)
+    return parse_chat(orjson.dumps(body), max_media=max_media, max_messages=max_messages)
 
 
 def chat(**fields: Any) -> AgentRequest:
@@ -399,7 +400,7 @@ def mutated(draw):
 
 def parses_or_is_refused(body: bytes) -> None:
     try:
-        parsed = request.parse(body, max_media=1000, max_messages=10)
+        parsed = parse_chat(body, max_media=1000, max_messages=10)
     except InvalidRequest:
         return
     assert all(type(message) is Message for message in parsed.messages)

@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.api.openai.chat.request import parse
 from oaicompat_proxy.api.openai.chat.tools import NO_ARGUMENTS
 from oaicompat_proxy.api.openai.custom_tools import FREE_TEXT
 from oaicompat_proxy.core.json_text import JsonText
 from oaicompat_proxy.core.message import Tool
 from oaicompat_proxy.core.request import AgentRequest
+from tests.support.parsing import parse_chat
 
 TIDE = {"name": "tide", "description": "Tide table", "parameters": {"type": "object"}}
 
 
 def request(**fields: Any) -> AgentRequest:
     body = {"model": "owl", "messages": [{"role": "user", "content": "?"}], **fields}
-    return parse(json.dumps(body).encode(), max_media=0, max_messages=10)
+    return parse_chat(json.dumps(body).encode(), max_media=0, max_messages=10)
 
 
 @pytest.mark.parametrize(
@@ -44,5 +44,5 @@ def test_a_schema_with_an_exact_number_stays_as_it_is_written(key: str, wrap: st
     schema = '{"type":"object","properties":{"id":{"const":123456789012345678901234567890}}}'
     declared = [wrap % f'{{"name":"find","parameters":{schema}}}', wrap % '{"name":"tide"}']
     body = f'{{"messages":[{{"role":"user","content":"?"}}],"{key}":[{",".join(declared)}]}}'
-    parsed = parse(body.encode(), max_media=0, max_messages=10)
+    parsed = parse_chat(body.encode(), max_media=0, max_messages=10)
     assert parsed.tools == (Tool("find", "", JsonText(schema)), Tool("tide", "", NO_ARGUMENTS))

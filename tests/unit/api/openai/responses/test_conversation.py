@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.api.openai.chat import request as chat_request
 from oaicompat_proxy.api.openai.media import MediaReader
 from oaicompat_proxy.api.openai.responses.conversation import build_messages
 from oaicompat_proxy.core.confirmation_call import CONFIRM_TOOL
@@ -16,6 +15,7 @@ from oaicompat_proxy.core.errors import InvalidRequest
 from oaicompat_proxy.core.message import Message, Text, ToolCall
 from oaicompat_proxy.translation.confirmations import find_result
 from tests.support.examples import examples
+from tests.support.parsing import parse_chat
 
 USER = {"role": "user", "content": "hi"}
 CALL = {"type": "function_call", "id": "fc_1", "call_id": "a", "name": "tide", "arguments": "{}", "status": "completed"}
@@ -210,7 +210,7 @@ def test_the_same_conversation_makes_the_same_messages(turns: list[Any]) -> None
     for turn in turns:
         told += [("user", "?"), turn] if turn[0] == "assistant" else [turn]
     body = json.dumps({"messages": as_chat(told)}).encode()
-    expected = chat_request.parse(body, max_media=0, max_messages=100).messages
+    expected = parse_chat(body, max_media=0, max_messages=100).messages
     assert messages_of(*as_items(told)) == expected
 
 

@@ -11,13 +11,14 @@ from oaicompat_proxy.core.errors import InvalidRequest
 from oaicompat_proxy.core.json_text import JsonText
 from oaicompat_proxy.core.message import Message, Text, Tool
 from oaicompat_proxy.core.request import AgentRequest, RequestLimits
+from tests.support.parsing import parse_responses
 
 USER = {"role": "user", "content": "hi"}
 TOOL = {"type": "function", "name": "tide", "parameters": {"type": "object"}}
 
 
 def parse(body: Any, max_media: int = 1000, max_messages: int = 100) -> AgentRequest:
-    return request.parse(orjson.dumps(body), max_media=max_media, max_messages=max_messages)
+    return parse_responses(orjson.dumps(body), max_media=max_media, max_messages=max_messages)
 
 
 def fault_of(body: Any, **limits: int) -> tuple[str | None, str | None]:
@@ -86,7 +87,7 @@ def test_an_empty_array_of_tools_is_none() -> None:
 def test_numbers_stay_as_they_were_written() -> None:
     tools = b'[{"type":"function","name":"f","parameters":{"x":1e999}}]'
     body = b'{"input":"hi","seed":12345678901234567890123,"tools":%b}' % tools
-    asked = request.parse(body, max_media=0, max_messages=1)
+    asked = parse_responses(body, max_media=0, max_messages=1)
     assert asked.exact["seed"] == JsonText("12345678901234567890123")
     assert asked.tools[0].parameters == JsonText('{"x":1e999}')
 
