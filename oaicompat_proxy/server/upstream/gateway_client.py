@@ -135,7 +135,12 @@ class Upstream:
         reader = self.new_reader(run_id=run_id)
         gateway = self.dialect.gateway
         run = Run(
-            *(client, call, reader, self._limits, self._headers, self._watch),
+            client,
+            call,
+            reader,
+            self._limits,
+            self._headers,
+            self._watch,
             for_client=self._for_client,
             means_unknown_app=gateway.is_unknown_app if gateway is not None else None,
         )

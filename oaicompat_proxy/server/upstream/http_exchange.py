@@ -57,19 +57,17 @@ class Exchange:
     """One request and its response. Read it with `read` or `push_to`, then call `finish` or `abort`."""
 
     __slots__ = (
+        "_begun",
         "_connection",
         "_count_at",
         "_counted",
-        "_deadline",
         "_feed",
         "_is_delimited",
         "_last_read",
+        "_limits",
         "_log",
         "_loop",
         "_pieces",
-        "_silence_limit",
-        "_start_deadline",
-        "_started",
         "_take",
         "_timer",
         "_waiter",
@@ -87,8 +85,8 @@ class Exchange:
     def __init__(self, connection: Connection, limits: Limits) -> None:
         self._connection = connection
         self._loop = connection.loop
-        now, self._silence_limit = self._loop.time(), limits.silence
-        self._start_deadline, self._deadline = now + limits.start, now + limits.whole
+        self._limits = limits
+        self._begun = self._last_read = self._loop.time()
         # state
         self.status = 0
         self.headers: Mapping[bytes, bytes] = NO_HEADERS
@@ -108,12 +106,10 @@ class Exchange:
         self._feed: Any = None
         self._take: Callable[[Any], bool] | None = None
         self._log: ReadLog | None = None
-        self._counted = self._count_at = 0
         self._waiter: asyncio.Future[None] | None = None
-        self._last_read = now
-        self._started = False
         self._timer: asyncio.TimerHandle | None = None
-        self._set_timer(min(limits))
+        if limits is not NO_LIMITS:
+            self._set_timer(min(limits))
 
     def take_headers(self) -> Mapping[bytes, bytes]:
         """The response's headers, names in lower case. They are released: many responses are open at a time."""
@@ -207,7 +203,6 @@ class Exchange:
         """Delivers the body's bytes of one read of the socket."""
         self._last_read = now = self._loop.time()
         if data:
-            self._started = True
             self.received += len(data)
             take = self._take
             if take is None:
@@ -267,17 +262,19 @@ class Exchange:
             self.fail(failure)
             self._connection.close()
             return
-        silence = max(self._last_read + self._silence_limit - now, self._silence_limit / 10)
-        self._set_timer(min(silence, math.inf if self._started else self._start_deadline - now, self._deadline - now))
+        start, whole, silence = self._limits
+        quiet = max(self._last_read + silence - now, silence / 10)
+        self._set_timer(min(quiet, math.inf if self.received else self._begun + start - now, self._begun + whole - now))
 
     def _overdue(self, now: float) -> UpstreamError | None:
-        if now >= self._deadline:
+        start, whole, silence = self._limits
+        if now >= self._begun + whole:
             return AgentRunTimeout("The agent's run took longer than this server allows; it was stopped.")
         if self._connection.deferred:  # a read that waits for a turn of the loop is no silence
             return None
-        if now >= self._start_deadline and not self._started:
+        if now >= self._begun + start and not self.received:
             return UpstreamStartTimeout("The agent sent nothing in time.")
-        if now >= self._last_read + self._silence_limit and not self._connection.paused:
+        if now >= self._last_read + silence and not self._connection.paused:
             return UpstreamTimeout("The agent was silent for too long.")
         return None
 

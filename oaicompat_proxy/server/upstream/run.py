@@ -125,7 +125,7 @@ class Run:
             assert self._call is not None
             path, body = self._call
             self._exchange = await self._client.request(
-                *("POST", path, body), headers=self._headers, limits=self._limits, retry=True, wait=False
+                "POST", path, body, headers=self._headers, limits=self._limits, retry=True, wait=False
             )
             self._state = "sent"
             self.sent = len(body)
@@ -136,7 +136,11 @@ class Run:
         headers = exchange.take_headers()
         self.upstream_request_id = headers.get(b"x-request-id", b"").decode("latin-1")
         try:
-            await self._check(exchange, headers)
+            if exchange.status in UNKNOWN_APP and self._means_unknown_app is not None:
+                await check_app(exchange, self._means_unknown_app)
+            if self._for_client:
+                check_credentials(exchange.status)
+            check_stream(exchange, headers)
         except ProxyError:
             self._state = "rejected"
             exchange.abort()
@@ -148,22 +152,24 @@ class Run:
             self._inflater = Inflater(encoding.decode("latin-1"))
         self._state = "accepted"
 
-    async def _check(self, exchange: Exchange, headers: Mapping[bytes, bytes]) -> None:
-        """Raises ProxyError unless the response is an event stream."""
-        if self._for_client:
-            check_credentials(exchange.status)
-        if exchange.status in UNKNOWN_APP and self._means_unknown_app is not None:
-            await check_app(exchange, self._means_unknown_app)
-        check_stream(exchange, headers)
-
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Iterable[Event]:
-        """The events of the next read. Raises UpstreamError or a subclass."""
+        """The events of the next read, or at the end of the stream those that the reader held back.
+
+        Raises UpstreamError or a subclass.
+        """
         if self._ended:
             raise StopAsyncIteration
-        return await self._next()
+        data, at_end = (self._ahead, False) if self._ahead else await self._read()
+        if data:
+            self._ahead = b""
+            return self._feed(data)
+        self._ended = at_end or self._reader.finished
+        self._held_since = None
+        events = self._reader.flush(at_end=at_end)
+        return events if self._watch is None else map(self._watch, events)
 
     async def first_frame(self) -> bytes:
         """The data of the first frame, after `open` and before any event; the frame is read again as events.
@@ -209,7 +215,7 @@ class Run:
         log: ReadLog | None = None
         if self._inflater is None and self._watch is None and (self.read_log or self.on_gateway_bytes is None):
             feed, log = reader.feed, self.read_log
-        stopped = bool(self._ahead) and not take(await self._next())
+        stopped = bool(self._ahead) and not take(await anext(self))
 
         until_held = None if isinstance(reader, UnbufferedReader) else UntilHeld(take, reader)
         while not stopped and not self._ended:
@@ -218,18 +224,7 @@ class Run:
             else:
                 stopped = await exchange.push_to(feed, until_held.take, log) and not until_held.holds
             if not stopped:
-                stopped = not take(await self._next())
-
-    async def _next(self) -> Iterable[Event]:
-        """The events of the next read, or at the end of the stream those that the reader held back."""
-        data, at_end = (self._ahead, False) if self._ahead else await self._read()
-        if data:
-            self._ahead = b""
-            return self._feed(data)
-        self._ended = at_end or self._reader.finished
-        self._held_since = None
-        events = self._reader.flush(at_end=at_end)
-        return events if self._watch is None else map(self._watch, events)
+                stopped = not take(await anext(self))
 
     async def _read(self) -> tuple[bytes, bool]:
         """The next bytes, and whether the stream has ended.
