@@ -231,11 +231,11 @@ def _citation(data: Data) -> Citation:
     )
 
 
-_RUN_STARTED, _TICK_STARTED, _TEXT_STARTED = RunStarted(), TickStarted(), TextStarted()
+_RUN_STARTED, TICK_STARTED, _TEXT_STARTED = RunStarted(), TickStarted(), TextStarted()
 
 PARSERS: dict[str, Callable[[Data], Event | None]] = {
     "execution_start": lambda data: _RUN_STARTED,
-    "tick_start": lambda data: _TICK_STARTED,
+    "tick_start": lambda data: TICK_STARTED,
     "message_start": lambda data: None,
     "content_start": _text_start,
     "content_delta": _text_delta,

@@ -107,8 +107,8 @@ class EventReader(UnbufferedReader):
 
     def _read_lines(self, lines: list[bytes], events: list[Event]) -> None:
         """Reads frames of one line each, of at most `max_frame` bytes."""
-        number, filter_event = 0, self._run.filter_event
-        while number < len(lines):
+        number, end, filter_event = 0, len(lines), self._run.filter_event
+        while number < end:
             line = lines[number]
             number += 1
             own = line.removeprefix(_FRAME_START)
@@ -146,7 +146,8 @@ class EventReader(UnbufferedReader):
         elif name is None or len(own) == len(rest):
             self._handle(name, decode(line[len(_DATA) :]), events)
         elif name in BARE_EVENTS and self._run.execution_id and is_bare(own):
-            self._handle_event(name, {}, events)
+            if (event := self._run.handle_bare(name)) is not None:
+                events.append(event)
         elif (data := decode_data(own)) is not None:
             self._handle_event(name, data, events)
         else:

@@ -18,7 +18,7 @@ from ...core.errors import UpstreamError
 from ...core.events import Event, RunEnded, RunFailed, ToolCalled, ToolCallHandled
 from ...core.sse import PEEK_BYTES, Kept
 from .frames import call_id_of, fields_before_output, name_of
-from .parsers import DUPLICATES, PARSERS, TOOL_ACTIVITY, Data, failure_of, text_of
+from .parsers import DUPLICATES, PARSERS, TICK_STARTED, TOOL_ACTIVITY, Data, failure_of, text_of
 
 END_PREFIX_BYTES = 16 * 1024
 """Bytes of `execution_end` that are usually enough: the needed fields come before `output`, which may be huge."""
@@ -118,6 +118,15 @@ class RunState:
         except RecursionError:
             raise UpstreamError("The agent sent an event that is nested too deeply.") from None
         return event if self.has_message or type(event) is not ToolCalled else event._replace(is_early=True)
+
+    def handle_bare(self, name: str) -> Event | None:
+        """`handle` for one of BARE_EVENTS in the run, from its name alone."""
+        if name == "tick_start":
+            self._start_tick({})
+            return TICK_STARTED
+        if name == "message_start":
+            self.has_message = True
+        return None
 
     def handle_long_result(self, head: bytes) -> Event | None:
         """The neutral event of a `tool_result` of which only the first bytes were kept."""
