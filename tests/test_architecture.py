@@ -4,6 +4,7 @@ The allowed imports are written in `setup.cfg`, as contracts of import-linter.
 """
 
 import ast
+import configparser
 import importlib
 import inspect
 import os
@@ -146,6 +147,15 @@ def test_who_may_import_whom() -> None:
     linter = Path(sys.executable).with_name("lint-imports")
     linted = subprocess.run([linter, "--no-logo"], cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
     assert linted.returncode == 0, linted.stdout
+
+
+def test_a_module_of_the_server_that_calls_itself_pure_is_held_to_it() -> None:
+    contracts = configparser.ConfigParser()
+    contracts.read(PACKAGE.parent / "setup.cfg")
+    held = contracts["importlinter:contract:pure_in_server"]["source_modules"].split()
+    rooms = [module for module in MODULES if module[0] == "server"]
+    pure = [each for each in rooms if re.search(r"\bPure\.", ast.get_docstring(tree_of(each)) or "")]
+    assert sorted(held) == [f"{PACKAGE.name}.{name_of(each)}" for each in pure]
 
 
 def test_the_server_spells_nothing_of_a_client_api() -> None:

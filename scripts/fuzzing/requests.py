@@ -59,10 +59,10 @@ def check_request(api: ClientApi, client: ApiClient, data: bytes) -> None:
 def check_turns(request: AgentRequest, max_fold: int) -> None:
     for history in ("fold", "last", "full"):
         call = calls.build_send("session", build_turn(request, history, max_fold=max_fold))
-        told = json.loads(call.body)
-        assert told["sessionId"] == "session"
-        assert told["messages"][-1] == told["message"], history
-        assert told["message"]["role"] in ("user", "assistant", "system", "tool")
+        sent = json.loads(call.body)
+        assert sent["sessionId"] == "session"
+        assert sent["messages"][-1] == sent["message"], history
+        assert sent["message"]["role"] in ("user", "assistant", "system", "tool")
 
 
 # Seeds

@@ -35,7 +35,7 @@ class Tally:
     """Problems by kind."""
     examples: list[str] = field(default_factory=list)
 
-    def note(self, kind: str, example: str) -> None:
+    def add_problem(self, kind: str, example: str) -> None:
         self.problems[kind] += 1
         if len(self.examples) < MOST_SHOWN:
             self.examples.append(f"{kind}: {example}")
@@ -73,7 +73,7 @@ class Client:
         self._tally.done[name] += 1
 
     async def _trouble(self, kind: str, example: str) -> None:
-        self._tally.note(kind, example)
+        self._tally.add_problem(kind, example)
         with contextlib.suppress(OSError):
             await self._caller.aclose()
 
@@ -82,18 +82,19 @@ class Client:
         headers = [KEY_LINE, *([f"X-Session-Id: {self._name}"] if load.lasting else [])]
         status, _, body = await self._caller.post(chat_body(f"{name}/{number}", stream=stream), headers=headers)
         if status != 200:
-            told = check_error_body(body)["code"]
+            code = check_error_body(body)["code"]
         else:
             answer = check_stream(body, include_usage=False) if stream else check_body(body)
-            told = answer.error["code"] if answer.error is not None else None
+            code = answer.error["code"] if answer.error is not None else None
             self._compare(name, load, number, answer)
-        if (told is None) != load.succeeds:
-            self._tally.note("half an answer sold as a whole" if told is None else "failed", f"{name} {number}: {told}")
+        if (code is None) != load.succeeds:
+            kind = "half an answer sold as a whole" if code is None else "failed"
+            self._tally.add_problem(kind, f"{name} {number}: {code}")
 
     def _compare(self, name: str, load: Load, number: int, answer: Answer) -> None:
         whole = "".join(words_of(load, number))
         if answer.text != whole if load.succeeds else not whole.startswith(answer.text):
-            self._tally.note("lost or doubled", f"{name} {number}: {answer.text[-200:]!r}")
+            self._tally.add_problem("lost or doubled", f"{name} {number}: {answer.text[-200:]!r}")
 
     async def _leave(self, name: str, load: Load, number: int) -> None:
         """Disconnects after a part of the answer, or before it."""

@@ -1,4 +1,4 @@
-"""A buffer of bytes for any number of readers: each reads all bytes from the beginning, while they are written.
+"""A buffer of bytes for any number of readers: each reads all bytes from the beginning, while they are written. Pure.
 
 The buffer keeps all bytes until `discard_history`. After that it takes no new readers, and keeps only bytes that a
 reader has still to read.

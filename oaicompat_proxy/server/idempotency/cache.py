@@ -1,4 +1,4 @@
-"""Stores answers by `Idempotency-Key`, within bounds.
+"""Stores answers by `Idempotency-Key`, within bounds. Pure.
 
 Source: the IETF draft "The Idempotency-Key HTTP Header Field": the client chooses the key, a fingerprint shows whether
 the request is the same, and the server decides how long it keeps both.
