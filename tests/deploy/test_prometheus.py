@@ -76,7 +76,7 @@ def scraping(port: int, directory: Path) -> Iterator[Prometheus]:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Prometheus]]:
+def scraped_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Prometheus]]:
     """The proxy's address, and a Prometheus that scrapes it."""
     with ExitStack() as cleanup:
         child = Child(sys.executable, "-m", "oaicompat_proxy", "--demo", "--port", "0")
@@ -91,8 +91,8 @@ def chat(base: str, text: str = "Hello", **fields: Any) -> None:
         answer.read()
 
 
-def test_it_sees_every_run_once(house: tuple[str, Prometheus]) -> None:
-    base, prometheus = house
+def test_it_sees_every_run_once(scraped_proxy: tuple[str, Prometheus]) -> None:
+    base, prometheus = scraped_proxy
     prometheus.wait_for('up{job="oaicompat"}', 1)
     for _ in range(2):
         chat(base, stream=True)
@@ -108,8 +108,8 @@ def test_it_sees_every_run_once(house: tuple[str, Prometheus]) -> None:
     assert prometheus.value("oaicompat_build_info") == 1
 
 
-def test_every_picture_of_the_dashboard_can_be_drawn(house: tuple[str, Prometheus]) -> None:
-    base, prometheus = house
+def test_every_picture_of_the_dashboard_can_be_drawn(scraped_proxy: tuple[str, Prometheus]) -> None:
+    base, prometheus = scraped_proxy
     chat(base, stream=True)
     prometheus.wait_for("sum(oaicompat_runs_running)", 0)
     for expression in expressions():

@@ -20,7 +20,7 @@ class _NoWaiting(selectors.DefaultSelector):
         return super().select(0)
 
 
-class JumpingLoop(asyncio.SelectorEventLoop):
+class FakeClockLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._clock = _NoWaiting()
         super().__init__(self._clock)
@@ -35,8 +35,8 @@ def timers() -> list[Any]:
     return [timer for timer in loop._scheduled if not timer.cancelled()]
 
 
-def timeless(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Runs the test on JumpingLoop; fails if timers or tasks are left at the end."""
+def with_fake_clock(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Runs the test on FakeClockLoop; fails if timers or tasks are left at the end."""
 
     @wraps(test)
     def run(**fixtures: Any) -> None:
@@ -49,7 +49,7 @@ def timeless(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., No
             assert asyncio.all_tasks() == {asyncio.current_task()}
             assert unseen == []
 
-        with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        with asyncio.Runner(loop_factory=FakeClockLoop) as runner:
             runner.run(and_nothing_left())
 
     return run

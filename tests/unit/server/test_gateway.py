@@ -10,7 +10,7 @@ from oaicompat_proxy.core.signing import Secrets, SigningKeys
 from oaicompat_proxy.server.gateway import Gateway
 from oaicompat_proxy.server.runtime import DRAIN_POLL, GatewayRuntime
 from oaicompat_proxy.server.sessions.lease import Lease, SessionRequest
-from tests.support.fake_clock import timeless
+from tests.support.fake_clock import with_fake_clock
 
 KEYS = SigningKeys(Secrets([b"secret of a test"]), "")
 CONFIG = Config(upstream="http://127.0.0.1:9", dialect="ag-ui")
@@ -28,7 +28,7 @@ async def lease_of(gateway: Gateway) -> Lease:
     return await gateway.runtime.sessions.lease(SessionRequest("", INTERNAL_CALLER, "default", messages=()))
 
 
-@timeless
+@with_fake_clock
 async def test_a_runtime_that_was_built_changes_nothing_before_it_is_activated() -> None:
     gateway = Gateway(CONFIG, KEYS, None)
     gateway.start()
@@ -40,7 +40,7 @@ async def test_a_runtime_that_was_built_changes_nothing_before_it_is_activated()
     await gateway.shutdown()
 
 
-@timeless
+@with_fake_clock
 async def test_runtimes_share_what_survives_a_reload() -> None:
     gateway = Gateway(CONFIG, KEYS, None)
     gateway.start()
@@ -49,7 +49,7 @@ async def test_runtimes_share_what_survives_a_reload() -> None:
     await gateway.shutdown()
 
 
-@timeless
+@with_fake_clock
 async def test_counts_of_replaced_runtimes_are_kept() -> None:
     gateway = Gateway(CONFIG, KEYS, None)
     gateway.start()
@@ -64,7 +64,7 @@ async def test_counts_of_replaced_runtimes_are_kept() -> None:
     await gateway.shutdown()
 
 
-@timeless
+@with_fake_clock
 async def test_a_replaced_runtime_drains_until_its_last_run_is_over() -> None:
     gateway = Gateway(CONFIG, KEYS, None)
     gateway.start()
@@ -77,7 +77,7 @@ async def test_a_replaced_runtime_drains_until_its_last_run_is_over() -> None:
     await gateway.shutdown()
 
 
-@timeless
+@with_fake_clock
 async def test_shutdown_does_not_wait_for_replaced_runtimes() -> None:
     gateway = Gateway(CONFIG, KEYS, None)
     gateway.start()

@@ -34,15 +34,15 @@ def made(path: Path, **settings: object) -> Authenticator:
     return Authenticator(Config(**{"demo": True, "api_keys_file": str(path), **settings}))  # type: ignore[arg-type]
 
 
-def who(house: Authenticator, key: str) -> Caller:
-    return house.identify({"authorization": f"Bearer {key}"})
+def who(authenticator: Authenticator, key: str) -> Caller:
+    return authenticator.identify({"authorization": f"Bearer {key}"})
 
 
-def knows(house: Authenticator, *keys: str) -> list[bool]:
+def knows(authenticator: Authenticator, *keys: str) -> list[bool]:
     known = []
     for key in keys:
         try:
-            known.append(bool(who(house, key)))
+            known.append(bool(who(authenticator, key)))
         except InvalidKey:
             known.append(False)
     return known
@@ -60,16 +60,16 @@ def replace(path: Path, text: str) -> None:
 
 def test_a_file_that_is_replaced_is_taken(path: Path) -> None:
     path.write_text(entry("ada", "one"))
-    house = made(path)
-    assert knows(house, "one", "two") == [True, False]
+    authenticator = made(path)
+    assert knows(authenticator, "one", "two") == [True, False]
     replace(path, entry("ada", "two"))
-    assert knows(house, "one", "two") == [False, True]
+    assert knows(authenticator, "one", "two") == [False, True]
 
 
 def test_a_file_that_is_replaced_is_noticed_by_its_place_alone(path: Path) -> None:
     """Also when its time and its size say that nothing has changed."""
     path.write_text(entry("ada", "one"))
-    house = made(path)
+    authenticator = made(path)
     before = path.stat()
     beside = path.with_suffix(".new")
     beside.write_text(entry("ada", "two"))
@@ -77,15 +77,15 @@ def test_a_file_that_is_replaced_is_noticed_by_its_place_alone(path: Path) -> No
     beside.rename(path)
     assert path.stat().st_mtime_ns == before.st_mtime_ns
     assert path.stat().st_size == before.st_size
-    assert knows(house, "one", "two") == [False, True]
+    assert knows(authenticator, "one", "two") == [False, True]
 
 
 def test_a_file_that_is_written_again_is_taken(path: Path) -> None:
     path.write_text(entry("ada", "one"))
-    house = made(path)
+    authenticator = made(path)
     path.write_text(entry("ada", "one") + entry("bob", "two", "max_runs = 3"))
-    assert knows(house, "one", "two") == [True, True]
-    assert who(house, "two").max_runs == 3
+    assert knows(authenticator, "one", "two") == [True, True]
+    assert who(authenticator, "two").max_runs == 3
 
 
 def test_a_link_that_points_elsewhere_is_followed(path: Path, tmp_path: Path) -> None:
@@ -95,10 +95,10 @@ def test_a_link_that_points_elsewhere_is_followed(path: Path, tmp_path: Path) ->
         (tmp_path / name / "keys.toml").write_text(entry("ada", name))
     (tmp_path / "data").symlink_to("one")
     path.symlink_to("data/keys.toml")
-    house = made(path)
+    authenticator = made(path)
     (tmp_path / "next").symlink_to("two")
     (tmp_path / "next").rename(tmp_path / "data")
-    assert knows(house, "one", "two") == [False, True]
+    assert knows(authenticator, "one", "two") == [False, True]
 
 
 BAD = ["", "x", "[keys]\n", entry("ada", "two") + "hash", entry("ada", "two") + entry("bob", "two"), "\udce9"]
@@ -107,38 +107,38 @@ BAD = ["", "x", "[keys]\n", entry("ada", "two") + "hash", entry("ada", "two") + 
 @pytest.mark.parametrize("text", BAD, ids=range(len(BAD)))
 def test_a_bad_file_changes_nothing_and_is_logged_once(path: Path, text: str, caplog: pytest.LogCaptureFixture) -> None:
     path.write_text(entry("ada", "one"))
-    house = made(path)
+    authenticator = made(path)
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     for _ in range(5):
-        assert knows(house, "one", "two") == [True, False]
+        assert knows(authenticator, "one", "two") == [True, False]
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "keeping the previous keys" in record.getMessage()
     path.write_text(entry("ada", "two"))
-    assert knows(house, "one", "two") == [False, True]
+    assert knows(authenticator, "one", "two") == [False, True]
 
 
 def test_a_file_that_disappears_changes_nothing(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path.write_text(entry("ada", "one"))
-    house = made(path)
+    authenticator = made(path)
     path.unlink()
-    assert knows(house, "one") == [True]
+    assert knows(authenticator, "one") == [True]
     assert "No such file" in caplog.text
     path.write_text(entry("ada", "two"))
-    assert knows(house, "one", "two") == [False, True]
+    assert knows(authenticator, "one", "two") == [False, True]
 
 
 def test_it_is_read_when_it_changes_and_looked_at_now_and_then(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_text(entry("ada", "one"))
-    house = made(path)
+    authenticator = made(path)
     read: list[str] = []
     monkeypatch.setattr(callers, "_text", read.append)
-    assert knows(house, "one", "one") == [True, True]
+    assert knows(authenticator, "one", "one") == [True, True]
     assert read == []
     monkeypatch.setattr(callers, "CHECK_INTERVAL", 60.0)
     looks: list[object] = []
     look = os.stat
     monkeypatch.setattr(callers.os, "stat", lambda file: (looks.append(file), look(file))[1])
-    assert knows(house, "one", "one", "one") == [True, True, True]
+    assert knows(authenticator, "one", "one", "one") == [True, True, True]
     assert looks == [str(path)]
 
 
@@ -181,32 +181,32 @@ def test_a_key_that_is_given_twice_is_a_mistake(path: Path) -> None:
 
 def test_keys_of_both_places_are_valid(path: Path) -> None:
     path.write_text(entry("ada", "one"))
-    house = made(path, api_key=("two",))
-    assert [who(house, key).name for key in ("one", "two")] == ["ada", "key-1"]
+    authenticator = made(path, api_key=("two",))
+    assert [who(authenticator, key).name for key in ("one", "two")] == ["ada", "key-1"]
     path.write_text(entry("ada", "three"))
-    assert knows(house, "one", "two", "three") == [False, True, True]
+    assert knows(authenticator, "one", "two", "three") == [False, True, True]
 
 
 def test_no_key_and_a_wrong_one_are_two_things(path: Path) -> None:
     path.write_text(entry("ada", "one"))
-    house = made(path)
+    authenticator = made(path)
     with pytest.raises(MissingKey) as missing:
-        house.identify({})
+        authenticator.identify({})
     with pytest.raises(InvalidKey) as wrong:
-        who(house, "sk-wrong-51ab")
+        who(authenticator, "sk-wrong-51ab")
     assert (missing.value.code, wrong.value.code) == (None, "invalid_api_key")
     assert "51ab" not in wrong.value.message
 
 
 def test_without_keys_callers_are_told_apart_by_what_they_send() -> None:
-    house = Authenticator(Config(demo=True, requests_per_minute=3, max_runs_per_key=2))
+    authenticator = Authenticator(Config(demo=True, requests_per_minute=3, max_runs_per_key=2))
     headers: list[dict[str, str]] = [
         {},
         {"authorization": "Bearer a"},
         {"authorization": "Basic x"},
         {"x-api-key": "a"},
     ]
-    strangers = [house.identify(each) for each in headers]
+    strangers = [authenticator.identify(each) for each in headers]
     assert len({each.scope for each in strangers}) == 4
     assert {(each.name, each.requests_per_minute, each.max_runs) for each in strangers} == {("", 3, 2)}
 
@@ -222,9 +222,9 @@ def test_a_clients_header_is_kept_only_where_it_is_passed_on(keys: tuple[str, ..
 
 
 def test_a_header_that_is_passed_on_keeps_its_bytes() -> None:
-    house = Authenticator(Config(demo=True, pass_authorization=True))
+    authenticator = Authenticator(Config(demo=True, pass_authorization=True))
     for raw in (b"Bearer \xe9", "Bearer é".encode()):
         received = raw.decode("utf-8", "surrogateescape")
-        own = house.identify({"authorization": received}).authorization
+        own = authenticator.identify({"authorization": received}).authorization
         assert own is not None
         assert own.encode("latin-1") == raw

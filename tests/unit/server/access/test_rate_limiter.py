@@ -52,55 +52,55 @@ async def admitted(rates: RateLimiter, caller: Caller, times: int) -> int:
 
 
 async def test_a_limit_is_a_limit_of_each_key(clock: Clock) -> None:
-    house = RateLimiter(None)
-    assert await admitted(house, ADA, 10) == 6
-    assert await admitted(house, BOB, 10) == 6
+    limiter = RateLimiter(None)
+    assert await admitted(limiter, ADA, 10) == 6
+    assert await admitted(limiter, BOB, 10) == 6
 
 
 async def test_what_is_left_is_told(clock: Clock) -> None:
-    house = RateLimiter(None)
-    first, second = await house.count(ADA), await house.count(ADA)
+    limiter = RateLimiter(None)
+    first, second = await limiter.count(ADA), await limiter.count(ADA)
     assert (first.limit, first.remaining, second.remaining) == (6, 5, 4)
     assert 0 < second.reset <= 60
-    await admitted(house, ADA, 4)
-    refused = await house.count(ADA)
+    await admitted(limiter, ADA, 4)
+    refused = await limiter.count(ADA)
     assert (refused.admitted, refused.remaining) == (False, 0)
 
 
 @pytest.mark.parametrize("wait", [0.0, 17.3, 45.0])
 async def test_who_waits_as_long_as_is_told_is_served(clock: Clock, wait: float) -> None:
-    house = RateLimiter(None)
-    await admitted(house, ADA, 3)
+    limiter = RateLimiter(None)
+    await admitted(limiter, ADA, 3)
     clock.now += wait
-    await admitted(house, ADA, 3)
+    await admitted(limiter, ADA, 3)
     for _ in range(20):
-        while (refused := await house.count(ADA)).admitted:
+        while (refused := await limiter.count(ADA)).admitted:
             pass
         assert 0 < refused.reset <= 60
         clock.now += refused.reset + 0.001
-        assert (await house.count(ADA)).admitted
+        assert (await limiter.count(ADA)).admitted
 
 
 async def test_nobody_gets_twice_the_limit_around_the_turn_of_a_minute(clock: Clock) -> None:
-    house = RateLimiter(None)
+    limiter = RateLimiter(None)
     clock.now += 59
-    assert await admitted(house, ADA, 10) == 6
+    assert await admitted(limiter, ADA, 10) == 6
     clock.now += 2
-    assert await admitted(house, ADA, 10) <= 1
+    assert await admitted(limiter, ADA, 10) <= 1
 
 
 async def test_after_two_minutes_all_is_forgotten(clock: Clock) -> None:
-    house = RateLimiter(None)
-    await admitted(house, ADA, 10)
+    limiter = RateLimiter(None)
+    await admitted(limiter, ADA, 10)
     clock.now += 121
-    assert (await house.count(ADA)).remaining == 5
+    assert (await limiter.count(ADA)).remaining == 5
 
 
 async def test_another_limit_is_another_count(clock: Clock) -> None:
     """When the keys file raises it, the key may call at once."""
-    house = RateLimiter(None)
-    await admitted(house, ADA, 10)
-    assert (await house.count(Caller("ada", "", requests_per_minute=7))).admitted
+    limiter = RateLimiter(None)
+    await admitted(limiter, ADA, 10)
+    assert (await limiter.count(Caller("ada", "", requests_per_minute=7))).admitted
 
 
 # Redis
@@ -143,11 +143,11 @@ async def test_without_redis_each_process_waits_for_it_once(
 ) -> None:
     monkeypatch.setattr(redis_client, "COMMAND_TIMEOUT", 0.2)
     async with connect(own_redis.url) as redis:
-        house = RateLimiter(redis)
-        await house.count(ADA)
+        limiter = RateLimiter(redis)
+        await limiter.count(ADA)
         gone(own_redis)
         async with asyncio.timeout(2):
-            assert await admitted(house, ADA, 100) == 6
+            assert await admitted(limiter, ADA, 100) == 6
         warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
         assert [record.name for record in warnings] == [rates.__name__]
         assert warnings[0].exc_info is None
@@ -156,11 +156,11 @@ async def test_without_redis_each_process_waits_for_it_once(
 async def test_when_redis_is_back_it_counts_again(own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates, "REDIS_RETRY_AFTER", 0.0)
     async with connect(own_redis.url) as redis, connect(own_redis.url) as other:
-        house = RateLimiter(redis)
+        limiter = RateLimiter(redis)
         own_redis.stop()
-        assert (await house.count(ADA)).remaining == 5
+        assert (await limiter.count(ADA)).remaining == 5
         own_redis.start()
-        assert await admitted(house, ADA, 6) == 6
+        assert await admitted(limiter, ADA, 6) == 6
         assert not (await RateLimiter(other).count(ADA)).admitted
 
 

@@ -16,7 +16,7 @@ from oaicompat_proxy.server.idempotency.broadcast import Reader
 from oaicompat_proxy.server.idempotency.cache import IdempotencyCache
 from oaicompat_proxy.server.idempotency.shared_answer import SharedAnswer
 from oaicompat_proxy.server.idempotency.shared_sinks import SharedBodySink, SharedStreamSink
-from tests.support.fake_clock import timeless
+from tests.support.fake_clock import with_fake_clock
 
 ROLE = b"data: role\n\n"
 PING = b"data: ping\n\n"
@@ -62,7 +62,7 @@ async def all_of(made: SharedAnswer, reader: Reader) -> bytes:
     return data
 
 
-@timeless
+@with_fake_clock
 async def test_readers_get_what_is_written_while_it_is_written() -> None:
     made = recording()
     readers = [made.add_reader() for _ in range(3)]
@@ -79,7 +79,7 @@ async def test_readers_get_what_is_written_while_it_is_written() -> None:
     assert await all_of(made, made.add_reader()) == b"abc"
 
 
-@timeless
+@with_fake_clock
 async def test_who_waits_learns_whether_it_is_a_stream() -> None:
     streamed, whole, failed = recording(), recording(), recording()
     waiting = [asyncio.create_task(each.is_stream()) for each in (streamed, whole, failed)]
@@ -91,7 +91,7 @@ async def test_who_waits_learns_whether_it_is_a_stream() -> None:
             await waiting[2]
 
 
-@timeless
+@with_fake_clock
 async def test_a_silent_stream_is_committed_to_by_itself() -> None:
     made = recording()
     reading = asyncio.create_task(made.read(made.add_reader()))
@@ -102,7 +102,7 @@ async def test_a_silent_stream_is_committed_to_by_itself() -> None:
     assert await reading == ROLE
 
 
-@timeless
+@with_fake_clock
 async def test_a_commit_without_a_word_puts_no_ping_on_the_tape() -> None:
     """An endpoint whose answers begin with their text has nothing else to open with."""
     made = recording()
@@ -119,7 +119,7 @@ async def test_a_commit_without_a_word_puts_no_ping_on_the_tape() -> None:
     assert await made.read_first(made.add_reader()) == b"a"
 
 
-@timeless
+@with_fake_clock
 async def test_a_failure_before_the_commit_is_raised_and_one_behind_it_is_read() -> None:
     refused, cut = recording(), recording()
     waiting = asyncio.create_task(refused.read_first(refused.add_reader()))
@@ -135,7 +135,7 @@ async def test_a_failure_before_the_commit_is_raised_and_one_behind_it_is_read()
     assert await all_of(cut, reader) == error_ending(error)
 
 
-@timeless
+@with_fake_clock
 async def test_a_stream_that_has_begun_is_not_opened_again() -> None:
     made = recording()
     async with stream(made, wait=10) as answer:
@@ -145,7 +145,7 @@ async def test_a_stream_that_has_begun_is_not_opened_again() -> None:
     assert await all_of(made, made.add_reader()) == b"ab"
 
 
-@timeless
+@with_fake_clock
 async def test_a_failure_before_anything_was_said_is_raised_for_each() -> None:
     made = recording()
     reader = made.add_reader()
@@ -162,7 +162,7 @@ async def test_a_failure_before_anything_was_said_is_raised_for_each() -> None:
         assert frames.count("read") == 1, "an error that is raised again keeps no earlier request in memory"
 
 
-@timeless
+@with_fake_clock
 async def test_a_failure_behind_the_commit_is_on_the_tape_and_noted() -> None:
     made, error = recording(), UpstreamUnreachable("Away.")
     async with stream(made) as answer:
@@ -177,7 +177,7 @@ async def test_a_failure_behind_the_commit_is_on_the_tape_and_noted() -> None:
 # Too long to be kept
 
 
-@timeless
+@with_fake_clock
 async def test_the_slowest_reader_holds_the_agent_back() -> None:
     made = recording(largest=10)
     quick, slow = made.add_reader(), made.add_reader()
@@ -197,7 +197,7 @@ async def test_the_slowest_reader_holds_the_agent_back() -> None:
     assert answer.write_now(b"x")
 
 
-@timeless
+@with_fake_clock
 async def test_a_reader_that_leaves_holds_nobody_back() -> None:
     made = recording(largest=10)
     reader = made.add_reader()
@@ -215,7 +215,7 @@ async def _write(answer: SharedStreamSink, data: bytes) -> None:
         await answer.write(data)
 
 
-@timeless
+@with_fake_clock
 async def test_what_is_kept_holds_nobody_back() -> None:
     """It is in memory anyway, within its bound."""
     made = recording()

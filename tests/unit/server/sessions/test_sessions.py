@@ -119,7 +119,7 @@ class Locks(MemoryLocks):
         return released
 
 
-class House:
+class Setup:
     """Sessions, and everything around them."""
 
     def __init__(self, *, recognise: bool, store: SessionStore | None = None, **settings: Any) -> None:
@@ -142,7 +142,7 @@ class House:
             names=self.names,
         )
 
-    async def settled(self) -> list[str]:
+    async def finalized(self) -> list[str]:
         """What was closed and released, once all is done that goes on by itself."""
         while self.sessions.finalizing:
             await asyncio.wait(self.sessions.finalizing)
@@ -153,9 +153,9 @@ def wanted(*messages: Message, name: str = "", app: str = "") -> SessionRequest:
     return SessionRequest(app, Caller("ada", "ada"), "owl", messages or (HELLO,), name)
 
 
-async def lease_of(house: House, want: SessionRequest, error: BaseException | None = None) -> Lease:
+async def lease_of(setup: Setup, want: SessionRequest, error: BaseException | None = None) -> Lease:
     """A request that is over; with an error, after it has begun a run."""
-    lease = await house.sessions.lease(want)
+    lease = await setup.sessions.lease(want)
     suppressed = [type(error)] if error is not None else []
     with contextlib.suppress(*suppressed), lease:
         if error is not None:
@@ -164,43 +164,43 @@ async def lease_of(house: House, want: SessionRequest, error: BaseException | No
     return lease
 
 
-async def answered(house: House, want: SessionRequest, text: str = "Hello") -> Lease:
+async def answered(setup: Setup, want: SessionRequest, text: str = "Hello") -> Lease:
     """A request with a good answer that is remembered."""
-    house.upstream.next = Run()
-    with await house.sessions.lease(want) as lease:
+    setup.upstream.next = Run()
+    with await setup.sessions.lease(want) as lease:
         start(lease, TURN, approves=False, on_restart=lambda run: None)
-        fingerprint = house.sessions.new_fingerprint(want)
+        fingerprint = setup.sessions.new_fingerprint(want)
         assert fingerprint is not None
         fingerprint.add(TextPart(text))
-        await house.sessions.store(lease, fingerprint)
-        house.upstream.next.state = "finished"
-    await house.settled()
+        await setup.sessions.store(lease, fingerprint)
+        setup.upstream.next.state = "finished"
+    await setup.finalized()
     return lease
 
 
 @pytest.fixture
-async def plain() -> AsyncIterator[House]:
-    house = House(recognise=False)
-    yield house
-    await house.sessions.shutdown()
+async def plain() -> AsyncIterator[Setup]:
+    setup = Setup(recognise=False)
+    yield setup
+    await setup.sessions.shutdown()
 
 
 @pytest.fixture
-async def recognising() -> AsyncIterator[House]:
-    house = House(recognise=True)
-    yield house
-    await house.sessions.shutdown()
+async def recognising() -> AsyncIterator[Setup]:
+    setup = Setup(recognise=True)
+    yield setup
+    await setup.sessions.shutdown()
 
 
 # Which session
 
 
-async def test_without_a_name_each_lease_is_another_session(plain: House) -> None:
+async def test_without_a_name_each_lease_is_another_session(plain: Setup) -> None:
     keys = [(await lease_of(plain, wanted())).key for _ in range(3)]
     assert len(set(keys)) == 3
 
 
-async def test_a_name_is_the_same_session_in_the_same_app(plain: House) -> None:
+async def test_a_name_is_the_same_session_in_the_same_app(plain: Setup) -> None:
     leases = [await lease_of(plain, wanted(name="harbour", app=app)) for app in ("", "demo", "")]
     default, demo, again = (lease.key for lease in leases)
     assert default == again
@@ -210,19 +210,19 @@ async def test_a_name_is_the_same_session_in_the_same_app(plain: House) -> None:
     assert all(lease.persistent for lease in leases)
 
 
-async def test_what_is_remembered_is_leased_again_with_the_new_turn_only(recognising: House) -> None:
+async def test_what_is_remembered_is_leased_again_with_the_new_turn_only(recognising: Setup) -> None:
     first = await answered(recognising, wanted(HELLO))
     second = await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN))
     assert (second.key, second.history) == (first.key, "last")
 
 
-async def test_a_conversation_without_an_answer_is_not_looked_up(recognising: House) -> None:
+async def test_a_conversation_without_an_answer_is_not_looked_up(recognising: Setup) -> None:
     await answered(recognising, wanted(HELLO))
     lease = await lease_of(recognising, wanted(HELLO, AGAIN))
     assert (lease.history, lease.matched_fingerprint) == ("fold", None)
 
 
-def test_only_what_may_be_continued_is_followed(plain: House, recognising: House) -> None:
+def test_only_what_may_be_continued_is_followed(plain: Setup, recognising: Setup) -> None:
     assert plain.sessions.new_fingerprint(wanted()) is None
     assert plain.sessions.new_fingerprint(wanted(name="harbour")) is not None
     assert recognising.sessions.new_fingerprint(wanted()) is not None
@@ -257,73 +257,73 @@ OUTCOMES = {
 @pytest.mark.parametrize(("kind", "state"), OUTCOMES)
 @pytest.mark.parametrize("error", [None, AgentError("exploded"), asyncio.CancelledError()])
 async def test_when_a_request_is_over(
-    recognising: House, kind: str, state: RunState | str, error: BaseException | None
+    recognising: Setup, kind: str, state: RunState | str, error: BaseException | None
 ) -> None:
-    house = recognising
+    setup = recognising
     if kind == "recognised":
-        await answered(house, wanted(HELLO))
-        house.events.clear()
+        await answered(setup, wanted(HELLO))
+        setup.events.clear()
     want = wanted(HELLO, name="harbour") if kind == "named" else wanted(HELLO, ANSWER, AGAIN)
-    run = house.upstream.next = Run(state) if state in get_args(RunState) else Run()
+    run = setup.upstream.next = Run(state) if state in get_args(RunState) else Run()
     suppressed = [type(error)] if error is not None else []
-    with contextlib.suppress(*suppressed), await house.sessions.lease(want) as lease:
+    with contextlib.suppress(*suppressed), await setup.sessions.lease(want) as lease:
         assert (lease.matched_fingerprint is not None) == (kind == "recognised")
         if state != NO_RUN:
             start(lease, TURN, approves=False, on_restart=lambda run: None)
         if error is not None:
             raise error
     await asyncio.sleep(0.01)
-    assert house.events == OUTCOMES[kind, state]
+    assert setup.events == OUTCOMES[kind, state]
     goes_on = state in ("sent", "accepted")
     assert run.was_cut == (goes_on and kind != "named")
     if kind == "named" and goes_on:
         run.ends.set()
-        assert await house.settled() == ["release"], "held until it is over"
+        assert await setup.finalized() == ["release"], "held until it is over"
 
 
 @pytest.mark.parametrize("error", [UpstreamUnreachable("x"), UpstreamConnectTimeout("x")])
 @pytest.mark.parametrize("name", ["", "harbour"])
-async def test_what_never_reached_the_gateway_is_not_closed(plain: House, error: ProxyError, name: str) -> None:
+async def test_what_never_reached_the_gateway_is_not_closed(plain: Setup, error: ProxyError, name: str) -> None:
     plain.upstream.next = Run("not_sent")
     await lease_of(plain, wanted(name=name), error)
-    assert await plain.settled() == (["release"] if name else [])
+    assert await plain.finalized() == (["release"] if name else [])
 
 
 @pytest.mark.parametrize("fails", [UpstreamInterrupted("x"), AgentError("x")])
-async def test_a_run_that_is_lost_sight_of_is_stopped_before_the_next_gets_in(plain: House, fails: ProxyError) -> None:
+async def test_a_run_that_is_lost_sight_of_is_stopped_before_the_next_gets_in(plain: Setup, fails: ProxyError) -> None:
     plain.upstream.next = Run(fails=fails)
     with await plain.sessions.lease(wanted(name="harbour")) as lease:
         run = start(lease, TURN, approves=False, on_restart=lambda run: None)
     run.ends.set()  # type: ignore[attr-defined]
-    assert await plain.settled() == ["close", "release"]
+    assert await plain.finalized() == ["close", "release"]
 
 
 async def test_a_run_without_a_reader_has_a_time_limit() -> None:
-    house = House(recognise=False, session_drain=0.01)
-    with await house.sessions.lease(wanted(name="harbour")) as lease:
+    setup = Setup(recognise=False, session_drain=0.01)
+    with await setup.sessions.lease(wanted(name="harbour")) as lease:
         start(lease, TURN, approves=False, on_restart=lambda run: None)
-    assert await house.settled() == ["close", "release"]
-    assert house.upstream.next.was_cut
+    assert await setup.finalized() == ["close", "release"]
+    assert setup.upstream.next.was_cut
 
 
 async def test_a_run_that_waits_for_the_client_is_held_longer() -> None:
-    house = House(recognise=False, session_drain=0.01, confirmation_ttl=60)
-    with await house.sessions.lease(wanted()) as lease:
+    setup = Setup(recognise=False, session_drain=0.01, confirmation_ttl=60)
+    with await setup.sessions.lease(wanted()) as lease:
         run = start(lease, TURN, approves=False, on_restart=lambda run: None)
         lease.awaits_client = True
     await asyncio.sleep(0.05)
-    assert house.events == []
+    assert setup.events == []
     run.ends.set()  # type: ignore[attr-defined]
-    assert await house.settled() == ["close"]
+    assert await setup.finalized() == ["close"]
 
 
 async def test_at_the_end_of_the_process_nobody_is_waited_for() -> None:
-    house = House(recognise=False)
-    with await house.sessions.lease(wanted(name="harbour")) as lease:
+    setup = Setup(recognise=False)
+    with await setup.sessions.lease(wanted(name="harbour")) as lease:
         start(lease, TURN, approves=False, on_restart=lambda run: None)
     async with asyncio.timeout(1):
-        await house.sessions.shutdown()
-    assert house.events == ["release"]
+        await setup.sessions.shutdown()
+    assert setup.events == ["release"]
 
 
 # Several conversations under one name
@@ -332,14 +332,14 @@ SYSTEM = Message("system", (Text("Be brief."),))
 WHOLE = (SYSTEM, HELLO)
 
 
-async def test_a_name_has_a_session_for_each_conversation(plain: House) -> None:
+async def test_a_name_has_a_session_for_each_conversation(plain: Setup) -> None:
     first = await answered(plain, wanted(*WHOLE, name="harbour"))
     title = await answered(plain, wanted(Message("system", (Text("A title."),)), HELLO, name="harbour"))
     assert first.key != title.key
     assert (first.history, title.history) == ("fold", "fold")
     again = await lease_of(plain, wanted(*WHOLE, ANSWER, AGAIN, name="harbour"))
     assert (again.key, again.history) == (first.key, "last")
-    await plain.settled()
+    await plain.finalized()
     forked = await lease_of(plain, wanted(*WHOLE, ANSWER, HELLO, name="harbour"))
     assert forked.history == "last", "what was not used is found again"
     assert plain.events.count("close") == 0
@@ -359,7 +359,7 @@ async def test_a_name_has_a_session_for_each_conversation(plain: House) -> None:
         {"messages": (*WHOLE, ANSWER)},
     ],
 )
-async def test_any_other_conversation_gets_a_session_of_its_own_at_once(plain: House, change: dict[str, Any]) -> None:
+async def test_any_other_conversation_gets_a_session_of_its_own_at_once(plain: Setup, change: dict[str, Any]) -> None:
     first = await answered(plain, wanted(*WHOLE, name="harbour"))
     with await plain.sessions.lease(wanted(*WHOLE, ANSWER, AGAIN, name="harbour")):
         other = replace(wanted(*WHOLE, ANSWER, AGAIN, name="harbour"), **change)
@@ -368,7 +368,7 @@ async def test_any_other_conversation_gets_a_session_of_its_own_at_once(plain: H
             assert (lease.history, lease.locked) == ("fold", False)
 
 
-async def test_one_conversation_that_goes_two_ways_has_two_sessions(plain: House) -> None:
+async def test_one_conversation_that_goes_two_ways_has_two_sessions(plain: Setup) -> None:
     first = await answered(plain, wanted(*WHOLE, name="harbour"))
     two_ways = wanted(*WHOLE, ANSWER, AGAIN, name="harbour"), wanted(*WHOLE, ANSWER, HELLO, name="harbour")
     with await plain.sessions.lease(two_ways[0]) as one, await plain.sessions.lease(two_ways[1]) as other:
@@ -376,7 +376,7 @@ async def test_one_conversation_that_goes_two_ways_has_two_sessions(plain: House
         assert (one.history, other.history) == ("last", "fold")
 
 
-async def test_the_same_answer_twice_is_continued_in_the_newer_session(plain: House) -> None:
+async def test_the_same_answer_twice_is_continued_in_the_newer_session(plain: Setup) -> None:
     older = await answered(plain, wanted(*WHOLE, name="harbour"))
     newer = await answered(plain, wanted(*WHOLE, name="harbour"))
     assert older.key != newer.key
@@ -384,7 +384,7 @@ async def test_the_same_answer_twice_is_continued_in_the_newer_session(plain: Ho
     assert (await lease_of(plain, wanted(*WHOLE, ANSWER, AGAIN, name="harbour"))).key == newer.key
 
 
-async def test_what_only_a_user_says_goes_to_the_names_own_session(plain: House) -> None:
+async def test_what_only_a_user_says_goes_to_the_names_own_session(plain: Setup) -> None:
     first = await answered(plain, wanted(HELLO, name="harbour"))
     second = await answered(plain, wanted(AGAIN, name="harbour"))
     assert (first.key, first.history) == (second.key, second.history) == (first.key, "last")
@@ -393,7 +393,7 @@ async def test_what_only_a_user_says_goes_to_the_names_own_session(plain: House)
     assert not second.exact
 
 
-async def test_the_own_session_continues_what_it_has_answered_exactly(plain: House) -> None:
+async def test_the_own_session_continues_what_it_has_answered_exactly(plain: Setup) -> None:
     first = await answered(plain, wanted(HELLO, name="harbour"))
     second = await answered(plain, wanted(HELLO, ANSWER, AGAIN, name="harbour"))
     assert (first.key, second.history) == (second.key, "last")
@@ -402,7 +402,7 @@ async def test_the_own_session_continues_what_it_has_answered_exactly(plain: Hou
     assert third.key != first.key, "its last answer was another one"
 
 
-async def test_the_own_session_that_heard_something_else_since_is_not_exact(plain: House) -> None:
+async def test_the_own_session_that_heard_something_else_since_is_not_exact(plain: Setup) -> None:
     """A user's message only, such as a request for a title: no client can be told apart by it."""
     first = await answered(plain, wanted(HELLO, name="harbour"))
     await answered(plain, wanted(Message("user", (Text("Find a title."),)), name="harbour"))
@@ -411,7 +411,7 @@ async def test_the_own_session_that_heard_something_else_since_is_not_exact(plai
     assert second.history == "fold"
 
 
-async def test_a_users_message_begins_another_conversation(plain: House) -> None:
+async def test_a_users_message_begins_another_conversation(plain: Setup) -> None:
     own = await answered(plain, wanted(HELLO, name="harbour"))
     await answered(plain, wanted(*WHOLE, name="harbour"))
     begun = await lease_of(plain, wanted(HELLO, name="harbour"))
@@ -421,57 +421,57 @@ async def test_a_users_message_begins_another_conversation(plain: House) -> None
     assert (await lease_of(plain, wanted(HELLO, name="quay"))).primary
 
 
-async def test_the_own_session_is_found_where_it_was_after_a_failure(plain: House) -> None:
+async def test_the_own_session_is_found_where_it_was_after_a_failure(plain: Setup) -> None:
     first = await answered(plain, wanted(HELLO, name="harbour"))
     for _ in range(2):
         plain.upstream.next = Run("finished")
         lease = await lease_of(plain, wanted(HELLO, ANSWER, AGAIN, name="harbour"), error=AgentError("exploded"))
         assert lease.key == first.key
-        assert "close" not in await plain.settled()
+        assert "close" not in await plain.finalized()
 
 
 @pytest.mark.parametrize("name", ["", "harbour"])
-async def test_a_run_whose_answer_nobody_took_leaves_its_session_unknown(recognising: House, name: str) -> None:
+async def test_a_run_whose_answer_nobody_took_leaves_its_session_unknown(recognising: Setup, name: str) -> None:
     """The session has one turn more than the client knows of."""
     first = await answered(recognising, wanted(*WHOLE, name=name))
     with await recognising.sessions.lease(wanted(*WHOLE, ANSWER, AGAIN, name=name)) as lease:
         assert lease.key == first.key
         start(lease, TURN, approves=False, on_restart=lambda run: None)
         recognising.upstream.next.state, lease.succeeded = "finished", True
-    assert (await recognising.settled())[-2:] == ["close", "release"]
+    assert (await recognising.finalized())[-2:] == ["close", "release"]
     assert (await lease_of(recognising, wanted(*WHOLE, ANSWER, AGAIN, name=name))).key != first.key
 
 
 async def test_what_waits_for_its_session_is_counted_and_bounded() -> None:
-    house = House(recognise=False, session_wait=5, max_waiting=2, max_waiting_bytes=100)
-    with await house.sessions.lease(wanted(name="harbour")):
+    setup = Setup(recognise=False, session_wait=5, max_waiting=2, max_waiting_bytes=100)
+    with await setup.sessions.lease(wanted(name="harbour")):
         waiting = [
-            asyncio.create_task(house.sessions.lease(replace(wanted(name="harbour"), size=40))) for _ in range(2)
+            asyncio.create_task(setup.sessions.lease(replace(wanted(name="harbour"), size=40))) for _ in range(2)
         ]
         for _ in range(5):
             await asyncio.sleep(0)
-        assert house.limiter.waiting == 2
+        assert setup.limiter.waiting == 2
         with pytest.raises(Overloaded):
-            await house.sessions.lease(wanted(name="harbour"))
+            await setup.sessions.lease(wanted(name="harbour"))
         waiting.pop().cancel()
         for _ in range(5):
             await asyncio.sleep(0)
         with pytest.raises(Overloaded):
-            await house.sessions.lease(replace(wanted(name="harbour"), size=61))
+            await setup.sessions.lease(replace(wanted(name="harbour"), size=61))
         for each in waiting:
             each.cancel()
         await asyncio.wait(waiting)
-    assert house.limiter.waiting == 0
-    await house.sessions.shutdown()
+    assert setup.limiter.waiting == 0
+    await setup.sessions.shutdown()
 
 
 @pytest.mark.parametrize("error", [UpstreamUnreachable("x"), UpstreamConnectTimeout("x")])
-async def test_what_never_reached_the_own_session_is_no_use_of_it(plain: House, error: ProxyError) -> None:
+async def test_what_never_reached_the_own_session_is_no_use_of_it(plain: Setup, error: ProxyError) -> None:
     """Or the next would be taken for a loss of what was said before."""
     for _ in range(2):
         plain.upstream.next = Run("not_sent")
         lease = await lease_of(plain, wanted(HELLO, name="harbour"), error)
-        await plain.settled()
+        await plain.finalized()
         assert lease.first
     await answered(plain, wanted(HELLO, name="harbour"))
     assert not (await lease_of(plain, wanted(HELLO, name="harbour"))).first
@@ -480,16 +480,16 @@ async def test_what_never_reached_the_own_session_is_no_use_of_it(plain: House, 
 # Recognised sessions in trouble
 
 
-async def test_a_session_whose_run_failed_is_found_again(recognising: House) -> None:
+async def test_a_session_whose_run_failed_is_found_again(recognising: Setup) -> None:
     first = await answered(recognising, wanted(HELLO))
     for _ in range(3):
         recognising.upstream.next = Run("finished")
         lease = await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN), error=AgentError("exploded"))
         assert lease.key == first.key
-        await recognising.settled()
+        await recognising.finalized()
 
 
-async def test_a_session_that_went_on_is_not_found_where_it_was(recognising: House) -> None:
+async def test_a_session_that_went_on_is_not_found_where_it_was(recognising: Setup) -> None:
     """Also if it could not be kept where it is now: its history has more in it than its old place says."""
     other = await answered(recognising, wanted(HELLO, ANSWER, AGAIN))
     first = await answered(recognising, wanted(HELLO))
@@ -500,13 +500,13 @@ async def test_a_session_that_went_on_is_not_found_where_it_was(recognising: Hou
     assert again.matched_fingerprint is None
 
 
-async def test_a_session_that_is_busy_is_found_again_later(recognising: House) -> None:
+async def test_a_session_that_is_busy_is_found_again_later(recognising: Setup) -> None:
     first = await answered(recognising, wanted(HELLO))
     release = await recognising.locks.acquire(first.key, wait=0, on_lost=first.on_lock_lost)
     for _ in range(3):
         with pytest.raises(SessionBusy):
             await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN))
-        await recognising.settled()
+        await recognising.finalized()
     await release()
     assert (await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN))).key == first.key
 
@@ -531,20 +531,20 @@ class Broken:
 
 
 async def test_without_its_store_a_conversation_goes_on_in_a_fresh_session() -> None:
-    house = House(recognise=True, store=Broken())
-    lease = await answered(house, wanted(HELLO, ANSWER, AGAIN))
+    setup = Setup(recognise=True, store=Broken())
+    lease = await answered(setup, wanted(HELLO, ANSWER, AGAIN))
     assert (lease.history, lease.persistent) == ("fold", False)
-    assert house.events.count("close") == 1
+    assert setup.events.count("close") == 1
 
 
-async def test_a_session_that_cannot_be_put_back_is_closed(recognising: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_session_that_cannot_be_put_back_is_closed(recognising: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody could find it any more."""
     await answered(recognising, wanted(HELLO))
     recognising.events.clear()
     monkeypatch.setattr(recognising.store, "put", Broken().put)
     recognising.upstream.next = Run("finished")
     await lease_of(recognising, wanted(HELLO, ANSWER, AGAIN), error=AgentError("exploded"))
-    assert await recognising.settled() == ["close", "release"]
+    assert await recognising.finalized() == ["close", "release"]
 
 
 async def test_the_sweep_survives_a_store_that_cannot_be_reached(
@@ -552,21 +552,21 @@ async def test_the_sweep_survives_a_store_that_cannot_be_reached(
 ) -> None:
     monkeypatch.setattr("oaicompat_proxy.server.sessions.sessions.SWEEP_INTERVAL", 0.001)
     store = MemoryStore(ttl=0, size=10)
-    house = House(recognise=True, store=store)
+    setup = Setup(recognise=True, store=store)
     expire = store.expire
     monkeypatch.setattr(store, "expire", Broken().expire)
-    sweeping = asyncio.create_task(house.sessions.sweep())
+    sweeping = asyncio.create_task(setup.sessions.sweep())
     await asyncio.sleep(0.02)
     assert not sweeping.done()
     await store.put("d1", "s1")
     monkeypatch.setattr(store, "expire", expire)
     await asyncio.sleep(0.05)
-    assert house.events == ["close"]
+    assert setup.events == ["close"]
     sweeping.cancel()
     await asyncio.wait([sweeping])
 
 
-async def test_the_sweep_ends_although_a_cancellation_was_lost(plain: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_sweep_ends_although_a_cancellation_was_lost(plain: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a client of Redis's may do that waits for an answer with a time limit."""
     monkeypatch.setattr("oaicompat_proxy.server.sessions.sessions.SWEEP_INTERVAL", 0.001)
     asked = asyncio.Event()
@@ -594,30 +594,30 @@ def test_the_table_is_whole() -> None:
 
 
 @pytest.fixture
-def alone() -> House:
+def alone() -> Setup:
     """In front of an agent itself."""
-    house = House(recognise=False)
-    house.upstream.dialect = DIALECTS["ag-ui"]
-    return house
+    setup = Setup(recognise=False)
+    setup.upstream.dialect = DIALECTS["ag-ui"]
+    return setup
 
 
 @pytest.mark.parametrize("name", ["", "harbour"])
-async def test_an_agent_without_a_gateway_gets_everything_and_keeps_nothing(alone: House, name: str) -> None:
+async def test_an_agent_without_a_gateway_gets_everything_and_keeps_nothing(alone: Setup, name: str) -> None:
     with await alone.sessions.lease(wanted(HELLO, ANSWER, AGAIN, name=name, app="pilot")) as lease:
         assert (lease.app, lease.history, lease.persistent) == ("pilot", "full", False)
         assert lease.locked == bool(name)
 
 
-async def test_its_run_ends_with_its_reader(alone: House) -> None:
+async def test_its_run_ends_with_its_reader(alone: Setup) -> None:
     run = alone.upstream.next = Run()
     with contextlib.suppress(asyncio.CancelledError), await alone.sessions.lease(wanted(name="harbour")) as lease:
         start(lease, TURN, approves=False, on_restart=lambda run: None)
         raise asyncio.CancelledError
     assert run.was_cut
-    assert "release" in await alone.settled()
+    assert "release" in await alone.finalized()
 
 
-async def test_what_waits_goes_on_in_its_own_thread(alone: House) -> None:
+async def test_what_waits_goes_on_in_its_own_thread(alone: Setup) -> None:
     want = replace(wanted(HELLO, name="harbour"), key="oc-before")
     with await alone.sessions.lease(want) as lease:
         assert lease.key == "oc-before"
@@ -626,7 +626,7 @@ async def test_what_waits_goes_on_in_its_own_thread(alone: House) -> None:
 
 
 @pytest.mark.parametrize("before", [(), (SYSTEM,)])
-async def test_a_thread_goes_on_after_a_question(alone: House, before: tuple[Message, ...]) -> None:
+async def test_a_thread_goes_on_after_a_question(alone: Setup, before: tuple[Message, ...]) -> None:
     """The request with the answer names the thread that waits; the next one finds it by its conversation."""
 
     def want(*messages: Message, key: str = "") -> SessionRequest:
@@ -639,7 +639,7 @@ async def test_a_thread_goes_on_after_a_question(alone: House, before: tuple[Mes
     assert (third.key, third.history) == (first.key, "last")
 
 
-async def test_a_thread_that_was_asked_about_something_else_is_not_exact(alone: House) -> None:
+async def test_a_thread_that_was_asked_about_something_else_is_not_exact(alone: Setup) -> None:
     first = await answered(alone, replace(wanted(*WHOLE, name="harbour"), keeps_threads=True))
     edited = replace(wanted(HELLO, ANSWER, AGAIN, name="harbour"), keeps_threads=True, key=first.key)
     assert (await lease_of(alone, edited)).exact is False

@@ -11,7 +11,7 @@ import pytest
 from oaicompat_proxy.core.errors import UpstreamConnectTimeout, UpstreamUnreachable
 from oaicompat_proxy.server.upstream import connect
 from oaicompat_proxy.server.upstream.connect import connect_with_retries
-from tests.support.fake_clock import timeless
+from tests.support.fake_clock import with_fake_clock
 from tests.support.processes import free_port
 from tests.support.proxy import StartProxy
 from tests.support.raw_gateway import Gateway, on_every_loop
@@ -39,7 +39,7 @@ class Door:
         return [after - before for before, after in zip(self.times, self.times[1:], strict=False)]
 
 
-@timeless
+@with_fake_clock
 async def test_who_is_there_is_reached_at_once() -> None:
     door = Door()
     assert await connect_with_retries(door.connect, within=5, retries=4) == "connected"
@@ -47,7 +47,7 @@ async def test_who_is_there_is_reached_at_once() -> None:
 
 
 @pytest.mark.parametrize("refusal", [REFUSED, NO_NAME, ConnectionResetError(), OSError("no route")], ids=repr)
-@timeless
+@with_fake_clock
 async def test_who_is_away_for_a_moment_is_reached_later(refusal: Exception) -> None:
     door = Door(*[refusal] * 4)
     assert await connect_with_retries(door.connect, within=5, retries=4) == "connected"
@@ -58,7 +58,7 @@ async def test_who_is_away_for_a_moment_is_reached_later(refusal: Exception) -> 
 
 
 @pytest.mark.parametrize("retries", [0, 1, 4])
-@timeless
+@with_fake_clock
 async def test_attempts_are_counted(retries: int) -> None:
     door = Door(*[REFUSED] * 99)
     with pytest.raises(UpstreamUnreachable) as raised:
@@ -67,7 +67,7 @@ async def test_attempts_are_counted(retries: int) -> None:
     assert len(door.times) == 1 + retries
 
 
-@timeless
+@with_fake_clock
 async def test_all_attempts_share_one_time() -> None:
     door = Door(*[REFUSED] * 99)
     with pytest.raises(UpstreamConnectTimeout):
@@ -77,7 +77,7 @@ async def test_all_attempts_share_one_time() -> None:
 
 
 @pytest.mark.parametrize("error", [ssl.SSLCertVerificationError("expired"), TimeoutError("the system's own")], ids=repr)
-@timeless
+@with_fake_clock
 async def test_what_does_not_pass_is_not_tried_again(error: Exception) -> None:
     door = Door(error)
     with pytest.raises((UpstreamUnreachable, UpstreamConnectTimeout)):
@@ -85,13 +85,13 @@ async def test_what_does_not_pass_is_not_tried_again(error: Exception) -> None:
     assert len(door.times) == 1
 
 
-@timeless
+@with_fake_clock
 async def test_a_fault_of_our_own_is_not_taken_for_the_gateways() -> None:
     with pytest.raises(ZeroDivisionError):
         await connect_with_retries(Door(ZeroDivisionError()).connect, within=5, retries=4)
 
 
-@timeless
+@with_fake_clock
 async def test_who_is_cancelled_does_not_go_on() -> None:
     door = Door(*[REFUSED] * 99)
     connecting = asyncio.create_task(connect_with_retries(door.connect, within=60, retries=99))

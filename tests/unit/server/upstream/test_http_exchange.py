@@ -21,7 +21,7 @@ from oaicompat_proxy.core.errors import (
 )
 from oaicompat_proxy.server.upstream.http_exchange import MAX_BUFFERED, Exchange, Limits
 from tests.support.examples import examples
-from tests.support.fake_clock import timeless
+from tests.support.fake_clock import with_fake_clock
 
 SILENCE = 60.0
 BOOM = UpstreamError("boom")
@@ -76,7 +76,7 @@ def now() -> float:
 # Head
 
 
-@timeless
+@with_fake_clock
 async def test_the_head_is_waited_for() -> None:
     exchange, _ = begun(head=False)
     waiting = asyncio.create_task(exchange.head())
@@ -91,7 +91,7 @@ async def test_the_head_is_waited_for() -> None:
     exchange.abort()
 
 
-@timeless
+@with_fake_clock
 async def test_a_head_that_never_comes_is_the_fault_that_the_line_tells() -> None:
     exchange, _ = begun(head=False)
     waiting = asyncio.create_task(exchange.head())
@@ -133,7 +133,7 @@ def test_all_bytes_come_once_and_in_order_then_the_end(
 ) -> None:
     """Some pulled, the rest pushed; however much was there before anyone read."""
 
-    @timeless
+    @with_fake_clock
     async def check() -> None:
         exchange, _ = begun()
         playing = asyncio.create_task(played(exchange, reads, ending))
@@ -158,7 +158,7 @@ def test_all_bytes_come_once_and_in_order_then_the_end(
     check()
 
 
-@timeless
+@with_fake_clock
 async def test_what_is_pushed_is_taken_within_the_lines_own_callback() -> None:
     exchange, _ = begun()
     taken: list[bytes] = []
@@ -172,7 +172,7 @@ async def test_what_is_pushed_is_taken_within_the_lines_own_callback() -> None:
     await pumping
 
 
-@timeless
+@with_fake_clock
 async def test_who_has_enough_is_given_no_more() -> None:
     """What comes afterwards can be read."""
     exchange, _ = begun()
@@ -192,7 +192,7 @@ async def test_who_has_enough_is_given_no_more() -> None:
     arrive(exchange, complete=True)
 
 
-@timeless
+@with_fake_clock
 async def test_who_has_enough_of_what_was_there_already_does_not_wait() -> None:
     exchange, _ = begun()
     arrive(exchange, b"a")
@@ -201,7 +201,7 @@ async def test_who_has_enough_of_what_was_there_already_does_not_wait() -> None:
 
 
 @pytest.mark.parametrize("when", ["there", "later", "last"])
-@timeless
+@with_fake_clock
 async def test_a_taker_that_fails_fails_the_pump_and_not_the_line(when: str) -> None:
     exchange, _ = begun()
 
@@ -219,7 +219,7 @@ async def test_a_taker_that_fails_fails_the_pump_and_not_the_line(when: str) -> 
     exchange.abort()
 
 
-@timeless
+@with_fake_clock
 async def test_a_taker_may_give_the_exchange_up() -> None:
     exchange, line = begun()
 
@@ -240,7 +240,7 @@ async def test_a_taker_may_give_the_exchange_up() -> None:
 
 
 @pytest.mark.parametrize("reading", ["read", "pump"])
-@timeless
+@with_fake_clock
 async def test_what_came_before_a_fault_is_delivered_before_it(reading: str) -> None:
     exchange, _ = begun()
     arrive(exchange, b"a")
@@ -254,7 +254,7 @@ async def test_what_came_before_a_fault_is_delivered_before_it(reading: str) -> 
     assert taken == [b"ab"]
 
 
-@timeless
+@with_fake_clock
 async def test_a_fault_behind_the_end_is_none() -> None:
     exchange, line = begun()
     arrive(exchange, b"a", complete=True)
@@ -266,7 +266,7 @@ async def test_a_fault_behind_the_end_is_none() -> None:
 
 
 @pytest.mark.parametrize("reading", ["head", "read", "pump"])
-@timeless
+@with_fake_clock
 async def test_who_waits_when_it_is_given_up_is_told(reading: str) -> None:
     exchange, line = begun(head=reading != "head")
     waits: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
@@ -285,7 +285,7 @@ async def test_who_waits_when_it_is_given_up_is_told(reading: str) -> None:
 # Silence
 
 
-@timeless
+@with_fake_clock
 async def test_silence_has_a_limit_to_a_tenth() -> None:
     exchange, line = begun()
     with pytest.raises(UpstreamTimeout):
@@ -295,7 +295,7 @@ async def test_silence_has_a_limit_to_a_tenth() -> None:
 
 
 @pytest.mark.parametrize("pause", [1.0, 29.0, 59.9])
-@timeless
+@with_fake_clock
 async def test_every_sign_begins_it_anew(pause: float) -> None:
     """Also one that is no body: a piece of the head, or news."""
     exchange, _ = begun()
@@ -309,7 +309,7 @@ async def test_every_sign_begins_it_anew(pause: float) -> None:
     assert SILENCE <= now() - last <= 1.1 * SILENCE
 
 
-@timeless
+@with_fake_clock
 async def test_while_nobody_listens_nobody_is_silent() -> None:
     """A client that takes an hour is no fault of the agent's; then its time begins."""
     exchange, _ = begun()
@@ -326,7 +326,7 @@ async def test_while_nobody_listens_nobody_is_silent() -> None:
     assert SILENCE <= now() - resumed <= 1.1 * SILENCE
 
 
-@timeless
+@with_fake_clock
 async def test_a_reader_that_comes_back_late_does_not_find_it_silent() -> None:
     """It was paused by what lay unread."""
     exchange, line = begun()
@@ -342,7 +342,7 @@ async def test_a_reader_that_comes_back_late_does_not_find_it_silent() -> None:
     exchange.abort()
 
 
-@timeless
+@with_fake_clock
 async def test_resuming_what_was_not_paused_is_no_sign_of_the_agent() -> None:
     exchange, _ = begun()
     reading = asyncio.create_task(exchange.read())
@@ -356,7 +356,7 @@ async def test_resuming_what_was_not_paused_is_no_sign_of_the_agent() -> None:
     assert now() <= 1.1 * SILENCE + 1
 
 
-@timeless
+@with_fake_clock
 async def test_without_a_limit_silence_may_last() -> None:
     exchange, _ = begun(silence=None)
     reading = asyncio.create_task(exchange.read())
@@ -365,7 +365,7 @@ async def test_without_a_limit_silence_may_last() -> None:
     assert await reading == b"a"
 
 
-@timeless
+@with_fake_clock
 async def test_a_long_answer_costs_few_timers() -> None:
     """One for all of it, looked at now and then: none per read."""
     loop = asyncio.get_running_loop()
@@ -391,7 +391,7 @@ async def test_a_long_answer_costs_few_timers() -> None:
 # Back-pressure
 
 
-@timeless
+@with_fake_clock
 async def test_what_nobody_reads_stops_the_line() -> None:
     exchange, line = begun()
     arrive(exchange, bytes(MAX_BUFFERED))
@@ -403,7 +403,7 @@ async def test_what_nobody_reads_stops_the_line() -> None:
     exchange.abort()
 
 
-@timeless
+@with_fake_clock
 async def test_what_is_taken_at_once_never_stops_it() -> None:
     exchange, line = begun()
     pumping = asyncio.create_task(exchange.push_to(bytes, lambda data: True))
@@ -416,7 +416,7 @@ async def test_what_is_taken_at_once_never_stops_it() -> None:
     await pumping
 
 
-@timeless
+@with_fake_clock
 async def test_who_waits_for_more_listens() -> None:
     """Whoever paused it before."""
     exchange, line = begun()
@@ -429,7 +429,7 @@ async def test_who_waits_for_more_listens() -> None:
     assert await reading == b"a"
 
 
-@timeless
+@with_fake_clock
 async def test_a_taker_may_pause_while_it_takes() -> None:
     """Also with what was there before the pump began."""
     exchange, line = begun()
@@ -450,7 +450,7 @@ async def test_a_taker_may_pause_while_it_takes() -> None:
         await pumping
 
 
-@timeless
+@with_fake_clock
 async def test_an_exchange_that_is_over_has_no_say_over_the_line() -> None:
     """Which may be another's by now."""
     exchange, line = begun()
@@ -468,7 +468,7 @@ async def test_an_exchange_that_is_over_has_no_say_over_the_line() -> None:
 # The end
 
 
-@timeless
+@with_fake_clock
 async def test_finishing_reads_to_the_end_and_keeps_the_line() -> None:
     exchange, line = begun()
     exchange.pause()
@@ -483,7 +483,7 @@ async def test_finishing_reads_to_the_end_and_keeps_the_line() -> None:
 
 
 @pytest.mark.parametrize("chatty", [False, True])
-@timeless
+@with_fake_clock
 async def test_finishing_has_a_limit(chatty: bool) -> None:
     """Also where bytes go on coming."""
     exchange, line = begun()
@@ -497,7 +497,7 @@ async def test_finishing_has_a_limit(chatty: bool) -> None:
     assert line.closed
 
 
-@timeless
+@with_fake_clock
 async def test_finishing_what_is_lost_is_no_fault() -> None:
     exchange, _ = begun()
     exchange.fail(BOOM)
@@ -506,7 +506,7 @@ async def test_finishing_what_is_lost_is_no_fault() -> None:
 
 
 @pytest.mark.parametrize("waiting", ["head", "read", "pump", "finish"])
-@timeless
+@with_fake_clock
 async def test_who_stops_waiting_can_be_followed_by_another(waiting: str) -> None:
     exchange, _ = begun(head=waiting != "head")
     waits: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
@@ -535,7 +535,7 @@ def exchanges() -> int:
 
 
 @pytest.mark.slow
-@timeless
+@with_fake_clock
 async def test_nobody_remembers_an_exchange_that_is_over() -> None:
     before = exchanges()
     for end in ("complete", "cut", "lost"):
@@ -568,7 +568,7 @@ READS: dict[str, Callable[[Exchange], Coroutine[Any, Any, object]]] = {
 
 
 @pytest.mark.parametrize("how", READS)
-@timeless
+@with_fake_clock
 async def test_the_first_byte_has_a_limit_of_its_own(how: str) -> None:
     """A head is no byte of the body, and begins nothing anew."""
     exchange = limited(start=10)
@@ -580,7 +580,7 @@ async def test_the_first_byte_has_a_limit_of_its_own(how: str) -> None:
     assert now() == 10
 
 
-@timeless
+@with_fake_clock
 async def test_after_the_first_byte_only_silence_counts() -> None:
     exchange = limited(start=10)
     pumping = asyncio.create_task(exchange.push_to(bytes, lambda data: True))
@@ -593,7 +593,7 @@ async def test_after_the_first_byte_only_silence_counts() -> None:
 
 
 @pytest.mark.parametrize("paused", [False, True])
-@timeless
+@with_fake_clock
 async def test_a_run_has_a_limit_however_busy_it_is(paused: bool) -> None:
     """Also while its client takes nothing."""
     exchange = limited(whole=100)
@@ -610,7 +610,7 @@ async def test_a_run_has_a_limit_however_busy_it_is(paused: bool) -> None:
 
 @pytest.mark.parametrize("limits", [{"start": 10.0}, {"whole": 10.0}, {"start": 10.0, "whole": 20.0}], ids=str)
 @pytest.mark.parametrize("ending", ["complete", "cut", "lost"])
-@timeless
+@with_fake_clock
 async def test_what_is_over_has_no_timer(limits: dict[str, float], ending: str) -> None:
     exchange = limited(**limits)
     if ending == "complete":
