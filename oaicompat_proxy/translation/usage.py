@@ -44,12 +44,17 @@ class UsageMeter:
         """
         self.start_tick()
         total = _best(self._run, self._past_ticks)
-        return total if total is None or self._past_ticks is None else _add_details(total, self._past_ticks)
+        past = self._past_ticks
+        return total if total is None or past is None or not _has_details(past) else _add_details(total, past)
 
 
 def _is_counted(usage: Usage) -> bool:
     """Whether any number is above zero: gateways report zeros for unknown usage."""
     return usage.input_tokens > 0 or usage.output_tokens > 0 or usage.total_tokens > 0
+
+
+def _has_details(usage: Usage) -> bool:
+    return not (usage.reasoning_tokens is None and usage.cached_tokens is None and usage.cache_write_tokens is None)
 
 
 def _best(first: Usage | None, second: Usage | None) -> Usage | None:
