@@ -15,7 +15,7 @@ from multidict import CIMultiDict, istr
 
 from ...config.settings import Config
 from ...core.errors import ProxyError
-from ..http.aiohttp_internals import BufferedHead, release_unused
+from ..http.aiohttp_internals import BufferedHead, OneChunk, release_unused
 from ..http.send_progress import drop
 from ..sinks import StreamSource
 
@@ -45,6 +45,10 @@ HEADERS = CIMultiDict(
 )
 """Keep reverse proxies from buffering or changing the stream. A name that is no `istr` becomes one for each
 answer."""
+
+HEADERS_OF_ONE_CHUNK = CIMultiDict(HEADERS)
+"""In the order in which aiohttp sends them. The values of the last two are set for each response."""
+HEADERS_OF_ONE_CHUNK.update({istr("Transfer-Encoding"): "chunked", istr("Date"): "", istr("Server"): ""})
 
 
 class EventStream(BufferedHead, EventSourceResponse):
@@ -179,6 +183,10 @@ class AnswerStream:
         self._early = asyncio.create_task(self._send(self._source.open() or self._source.ping()), name="commit early")
 
     async def _send_whole(self, data: bytes) -> None:
+        if self._chunked and data:
+            self._response = one_chunk = OneChunk(headers=HEADERS_OF_ONE_CHUNK)
+            await one_chunk.send(self._request, data)
+            return
         response = self._response = BufferedHead(headers=HEADERS)
         self._end_by_close(response)
         await response.prepare(self._request)

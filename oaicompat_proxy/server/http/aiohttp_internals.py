@@ -12,7 +12,9 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.http_writer import _serialize_headers
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import _ErrInfo
 
@@ -78,10 +80,41 @@ class BufferedHead(web.StreamResponse):
     _send_headers_immediately = False
 
 
-def release_buffer(body: StreamReader) -> None:
-    """Frees the buffer of a body that was read completely: a deque of 760 bytes."""
+class OneChunk(web.StreamResponse):
+    """A response of status 200 whose body is one chunk, for a client of HTTP/1.1."""
+
+    async def send(self, request: web.BaseRequest, body: bytes) -> None:
+        """Sends the head and the body in one packet. The headers must have `Transfer-Encoding: chunked`.
+
+        It takes the place of `prepare` and `write_eof`, whose nine coroutines take 25 k instructions more.
+        """
+        writer = self._payload_writer = request.writer
+        writer.enable_chunking()
+        if self._keep_alive is None:
+            self._keep_alive = request.keep_alive
+        self._headers[hdrs.DATE] = rfc822_formatted_time()
+        await request._prepare_hook(self)
+        head, transport = _serialize_headers("HTTP/1.1 200 OK", self._headers), request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError
+        data = b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, len(body), body)
+        transport.write(data)
+        writer.output_size += len(data)
+        self._eof_sent = True
+        await writer.drain()
+
+
+def take_body(body: StreamReader) -> bytes:
+    """A body that has arrived completely. Its buffer is freed: a deque of 760 bytes.
+
+    aiohttp's `read_nowait` has the connection read on, which an incomplete body may need: 10 k instructions more.
+    """
+    if (error := body.exception()) is not None:
+        raise error
     if body.at_eof():
-        body._buffer = _NO_PIECES
+        return b""
+    pieces, body._buffer = body._buffer, _NO_PIECES
+    return b"".join(pieces)
 
 
 def release_unused(request: web.Request) -> None:

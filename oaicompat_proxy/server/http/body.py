@@ -14,7 +14,7 @@ from ...core.request import RequestLimits
 from ..context import CONTEXT, server_of
 from ..event_loop import LARGE_REQUEST, yield_control
 from ..upstream.decompression import Inflater
-from .aiohttp_internals import release_buffer
+from .aiohttp_internals import take_body
 
 Body = TypeVar("Body", bytes, bytearray)
 
@@ -42,9 +42,7 @@ async def read_body(request: web.Request, *, timeout: float) -> bytes:
     inflater = BodyInflater(encoding) if (encoding := _encoding_of(request)) else None
     try:
         if inflater is None and content.is_eof():  # complete already, so it needs no timer
-            body = content.read_nowait()
-            release_buffer(content)
-            return _bounded(body, limit)
+            return _bounded(take_body(content), limit)
         async with asyncio.timeout(timeout):
             return await (_read(content, limit) if inflater is None else _inflate(content, limit, inflater))
     except TimeoutError:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from oaicompat_proxy.server.http.aiohttp_internals import (
     BufferedHead,
+    OneChunk,
     ParsingState,
-    release_buffer,
     release_unused,
+    take_body,
 )
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -63,8 +66,9 @@ class Connection(ParsingState):
 
 
 @asynccontextmanager
-async def connected(handler: Handler) -> AsyncIterator[tuple[Connection, Transport]]:
-    server, transport = web.Server(handler, handler_cancellation=True), Transport()
+async def connected(handler: Any, **settings: Any) -> AsyncIterator[tuple[Connection, Transport]]:
+    """`settings`: of the server."""
+    server, transport = web.Server(handler, handler_cancellation=True, **settings), Transport()
     connection = Connection(server, loop=asyncio.get_running_loop(), access_log=None)
     connection.connection_made(transport)
     await turns()
@@ -200,26 +204,105 @@ async def test_requests_that_wait_are_served_in_their_order() -> None:
         assert b"".join(transport.writes).count(b"HTTP/1.1 200") == 3
 
 
-async def test_the_buffer_of_a_body_is_freed_once_it_is_read_and_no_sooner() -> None:
+@pytest.mark.parametrize("ask", [GET, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")])
+async def test_one_chunk_is_sent_as_by_aiohttp_but_in_one_packet(ask: bytes) -> None:
+    """What `send` does in place of `prepare` and `write_eof` has the same bytes, and ends the connection as often."""
+    headers = {"Content-Type": "text/event-stream", "Connection": "keep-alive"}
+    ends = {"Transfer-Encoding": "chunked", "Date": "", "Server": ""}
+    seen = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        answer: web.StreamResponse
+        if request.path == "/one":
+            answer = one = OneChunk(headers={**headers, **ends})
+            await one.send(request, b"Hello")
+        else:
+            answer = BufferedHead(headers=headers)
+            await answer.prepare(request)
+            await answer.write_eof(b"Hello")
+        seen.append((answer.status, answer.prepared, answer.keep_alive, request.writer.output_size))
+        return answer
+
+    async def add(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["X-Added"] = "by the signal"
+        response.headers["Server"] = "this"
+
+    app = web.Application()
+    app.on_response_prepare.append(add)
+    app.router.add_get("/{name}", handler)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    assert runner.server is not None
+    sent = []
+    for path in (b"/one", b"/any"):
+        async with connected(runner.server.request_handler, request_factory=runner.server.request_factory) as (
+            connection,
+            transport,
+        ):
+            connection.data_received(ask.replace(b"/", path, 1))
+            await turns()
+            sent.append((re.sub(rb"Date: [^\r]+", b"Date", b"".join(transport.writes)), transport.closing))
+            assert len(transport.writes) == 1
+    await runner.cleanup()
+    assert sent[0] == sent[1]
+    assert seen[0] == seen[1]
+
+
+async def test_one_chunk_for_a_client_that_has_left_is_a_lost_connection() -> None:
+    failures = []
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        answer = OneChunk(headers={"Transfer-Encoding": "chunked"})
+        request.transport.close()  # type: ignore[union-attr]
+        try:
+            await answer.send(request, b"Hello")  # type: ignore[arg-type]
+        except ConnectionError as error:
+            failures.append(error)
+        return answer
+
+    async with connected(handler) as (connection, transport):
+        connection.data_received(GET)
+        await turns()
+        assert (len(failures), transport.writes) == (1, [])
+
+
+async def test_a_complete_body_is_taken_and_its_buffer_is_freed() -> None:
     bodies = []
 
     async def handler(request: web.BaseRequest) -> web.StreamResponse:
-        release_buffer(request.content)
-        bodies.append(await request.content.readexactly(1))
-        release_buffer(request.content)
-        bodies.append(await request.content.read())
-        release_buffer(request.content)
-        bodies.append(await request.content.read())
+        await complete.wait()
+        bodies.extend([take_body(request.content), await request.content.read(), take_body(request.content)])
         return web.Response()
 
+    complete = asyncio.Event()
     async with connected(handler) as (connection, transport):
         for data in (POST, b"{", b"}"):
             connection.data_received(data)
             await turns()
+        complete.set()
+        await turns()
+        connection.data_received(POST + b"[]" + GET)
+        await turns()
+        await turns()
+        assert bodies == [b"{}", b"", b"", b"[]", b"", b"", b"", b"", b""]
+        assert b"".join(transport.writes).count(b"HTTP/1.1 200") == 3
+
+
+async def test_a_malformed_body_is_not_taken() -> None:
+    failures = []
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        request.content.set_exception(web.RequestPayloadError("malformed"))
+        try:
+            take_body(request.content)
+        except web.RequestPayloadError as error:
+            failures.append(str(error))
+        return web.Response()
+
+    async with connected(handler) as (connection, _):
         connection.data_received(POST + b"[]")
         await turns()
-        assert bodies == [b"{", b"}", b"", b"[", b"]", b""]
-        assert b"".join(transport.writes).count(b"HTTP/1.1 200") == 2
+        assert failures == ["malformed"]
 
 
 async def test_properties_of_a_request_are_computed_again_when_they_were_freed() -> None:
