@@ -26,7 +26,7 @@ from oaicompat_proxy.dialects.registry import DIALECTS
 from oaicompat_proxy.recordings.masking import Masker, mask
 from tests.support.api_clients import MESSAGES_CLIENT, RESPONSES_CLIENT, TextOrError
 from tests.support.conformance import check_body, check_error_body, check_stream
-from tests.support.pipeline import MAX_FRAME, Manner, Outcome, collected, read_events, streamed, translate
+from tests.support.pipeline import MAX_FRAME, Options, Outcome, collected, read_events, streamed, translate
 
 from .files import KEYS_SEEDS, SETTINGS_SEEDS, keys_file, settings_file
 from .places import GOLDEN, HEADER, RECORDINGS
@@ -74,24 +74,24 @@ def interpreted(body: bytes) -> Iterator[tuple[bytes, bytes]]:
 # A run
 
 
-MANNERS = (
-    Manner(),
-    Manner(frozenset({"tide", "weather"}), include_usage=True),
-    Manner(frozenset({"tide"}), legacy_functions=True, reasoning_field="both"),
-    Manner(frozenset({"tide"}), server_tools="content", confirmations="ask"),
-    Manner(server_tools="reasoning", confirmations="approve", reasoning_field="none", tick_separator=""),
+OPTIONS = (
+    Options(),
+    Options(frozenset({"tide", "weather"}), include_usage=True),
+    Options(frozenset({"tide"}), legacy_functions=True, reasoning_field="both"),
+    Options(frozenset({"tide"}), server_tools="content", confirmations="ask"),
+    Options(server_tools="reasoning", confirmations="approve", reasoning_field="none", tick_separator=""),
 )
 
 
 def run(data: bytes) -> None:
     """One ending that a strict client takes, in both forms the same; cuts and the fast path change nothing."""
     choice, body = data[:HEADER], data[HEADER:]
-    manner = MANNERS[sum(choice[:1]) % len(MANNERS)]
-    include_tool_activity = manner.server_tools != "hide"
-    slow = translate(read_slowly(body, include_tool_activity), manner)
+    options = OPTIONS[sum(choice[:1]) % len(OPTIONS)]
+    include_tool_activity = options.server_tools != "hide"
+    slow = translate(read_slowly(body, include_tool_activity), options)
     for reads in (pieces(body, choice), [body]):
-        outcome = translate(read_events(reads, include_tool_activity=include_tool_activity), manner)
-        check(outcome, manner)
+        outcome = translate(read_events(reads, include_tool_activity=include_tool_activity), options)
+        check(outcome, options)
         if says_no_json(slow.failure) and not says_no_json(outcome.failure):
             # a piece of text may pass although what stands around it, and nobody reads, is no JSON
             assert text_of(outcome).startswith(text_of(slow)), (outcome, slow)
@@ -102,32 +102,32 @@ def run(data: bytes) -> None:
 def ag_ui(data: bytes) -> None:
     """The same for AG-UI, in which a stream that breaks off before its last word is never an answer."""
     choice, body = data[:HEADER], data[HEADER:]
-    manner = MANNERS[sum(choice[:1]) % len(MANNERS)]._replace(dialect="ag-ui")
-    include_tool_activity = manner.server_tools != "hide"
-    whole = translate(read_events([body], include_tool_activity=include_tool_activity, dialect="ag-ui"), manner)
-    check(whole, manner)
+    options = OPTIONS[sum(choice[:1]) % len(OPTIONS)]._replace(dialect="ag-ui")
+    include_tool_activity = options.server_tools != "hide"
+    whole = translate(read_events([body], include_tool_activity=include_tool_activity, dialect="ag-ui"), options)
+    check(whole, options)
     cut = translate(
-        read_events(pieces(body, choice), include_tool_activity=include_tool_activity, dialect="ag-ui"), manner
+        read_events(pieces(body, choice), include_tool_activity=include_tool_activity, dialect="ag-ui"), options
     )
     assert parts_of(cut) == parts_of(whole), (cut, whole)
     broken = translate(
-        read_events([body], include_tool_activity=include_tool_activity, dialect="ag-ui", ends=False), manner
+        read_events([body], include_tool_activity=include_tool_activity, dialect="ag-ui", ends=False), options
     )
-    check(broken, manner)
+    check(broken, options)
     assert broken.failure is not None or parts_of(broken) == parts_of(whole), broken
 
 
 def answers(data: bytes) -> None:
     """The same in the other APIs: one ending that a strict client takes, and both forms say the same."""
     choice, body = data[:HEADER], data[HEADER:]
-    asked = MANNERS[sum(choice[:1]) % len(MANNERS)]
+    asked = OPTIONS[sum(choice[:1]) % len(OPTIONS)]
     for client, api in ((RESPONSES_CLIENT, RESPONSES), (MESSAGES_CLIENT, MESSAGES)):
-        manner = client.manner(asked)
-        outcome = translate(read_events(pieces(body, choice), include_tool_activity=True), manner)
-        stream, whole = streamed(outcome, manner, api), collected(outcome, manner, api)
+        options = client.options(asked)
+        outcome = translate(read_events(pieces(body, choice), include_tool_activity=True), options)
+        stream, whole = streamed(outcome, options, api), collected(outcome, options, api)
         status = 200 if outcome.failure is None else outcome.failure.status
-        result = client.read(status, whole, manner, stream=False)
-        assert stream is None or message_of(client.read(200, stream, manner, stream=True)) == message_of(result)
+        result = client.read(status, whole, options, stream=False)
+        assert stream is None or message_of(client.read(200, stream, options, stream=True)) == message_of(result)
 
 
 def message_of(result: TextOrError) -> str | None:
@@ -151,13 +151,13 @@ def read_slowly(body: bytes, include_tool_activity: bool) -> Iterable[Event]:
         yield from reader.feed(body[at : at + 1])
 
 
-def check(outcome: Outcome, manner: Manner) -> None:
-    stream, body = streamed(outcome, manner), collected(outcome, manner)
+def check(outcome: Outcome, options: Options) -> None:
+    stream, body = streamed(outcome, options), collected(outcome, options)
     error = check_error_body(body) if outcome.failure is not None else None
-    whole = check_body(body, reasoning_field=manner.reasoning_field) if error is None else None
+    whole = check_body(body, reasoning_field=options.reasoning_field) if error is None else None
     if stream is None:
         return
-    answer = check_stream(stream, include_usage=manner.include_usage, reasoning_field=manner.reasoning_field)
+    answer = check_stream(stream, include_usage=options.include_usage, reasoning_field=options.reasoning_field)
     assert answer.error == error
     if whole is not None:
         assert (answer.text, answer.tool_calls) == (whole.text, whole.tool_calls)
@@ -224,12 +224,12 @@ def media(data: bytes) -> None:
 
 def run_seeds() -> list[bytes]:
     paths = sorted([*GOLDEN.glob("*.native.sse"), *RECORDINGS.glob("*.sse")])
-    return [bytes([number % len(MANNERS)]) + b"\0\0\1" + path.read_bytes() for number, path in enumerate(paths)]
+    return [bytes([number % len(OPTIONS)]) + b"\0\0\1" + path.read_bytes() for number, path in enumerate(paths)]
 
 
 def ag_ui_seeds() -> list[bytes]:
     paths = sorted([*GOLDEN.glob("ag_ui_*.native.sse"), *(RECORDINGS / "ag-ui").glob("*.sse")])
-    return [bytes([number % len(MANNERS)]) + b"\0\0\1" + path.read_bytes() for number, path in enumerate(paths)]
+    return [bytes([number % len(OPTIONS)]) + b"\0\0\1" + path.read_bytes() for number, path in enumerate(paths)]
 
 
 MEDIA_SEEDS = [

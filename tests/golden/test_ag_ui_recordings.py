@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.support.paths import GOLDEN, RECORDINGS
-from tests.support.pipeline import Manner, collected, read_events, translate
+from tests.support.pipeline import Options, collected, read_events, translate
 
 AG_UI = RECORDINGS / "ag-ui"
 
@@ -51,9 +51,9 @@ def test_the_transcripts_of_our_own_are_there() -> None:
 
 @pytest.mark.parametrize("path", THERE, ids=lambda path: path.stem)
 def test_the_client_gets_the_question_or_its_own_call(path: Path) -> None:
-    manner = Manner(frozenset({"client_weather"}), confirmations="ask", dialect="ag-ui")
-    outcome = translate(read_events([path.read_bytes()], dialect="ag-ui"), manner)
-    (choice,) = json.loads(collected(outcome, manner))["choices"]
+    options = Options(frozenset({"client_weather"}), confirmations="ask", dialect="ag-ui")
+    outcome = translate(read_events([path.read_bytes()], dialect="ag-ui"), options)
+    (choice,) = json.loads(collected(outcome, options))["choices"]
     (call,) = choice["message"]["tool_calls"]
     assert choice["finish_reason"] == "tool_calls"
     assert (call["function"]["name"], json.loads(call["function"]["arguments"])) == EXPECTED[path]
@@ -63,6 +63,6 @@ def test_the_client_gets_the_question_or_its_own_call(path: Path) -> None:
     "path", [path for path in THERE if EXPECTED[path].name == "confirm_tool_call"], ids=lambda path: path.stem
 )
 def test_without_anybody_to_ask_it_is_an_error(path: Path) -> None:
-    outcome = translate(read_events([path.read_bytes()], dialect="ag-ui"), Manner(dialect="ag-ui"))
+    outcome = translate(read_events([path.read_bytes()], dialect="ag-ui"), Options(dialect="ag-ui"))
     assert outcome.failure is not None
     assert "waits for" in str(outcome.failure)

@@ -23,7 +23,7 @@ from tests.support.conformance import check_body, check_error_body, check_stream
 from tests.support.messages_conformance import check_message_body, check_message_error, check_message_stream
 from tests.support.parsing import parse_chat
 from tests.support.paths import GOLDEN
-from tests.support.pipeline import Manner, run_pipeline
+from tests.support.pipeline import Options, run_pipeline
 from tests.support.responses_conformance import check_response_body, check_response_stream
 
 NATIVES = sorted(GOLDEN.glob("*.native.sse"))
@@ -34,11 +34,11 @@ NAMES = [path.name.removesuffix(".native.sse") for path in NATIVES]
 QUESTION = {"model": "owl", "messages": [{"role": "user", "content": "?"}], "stream": True}
 
 
-def read_manner(name: str) -> Manner:
+def read_options(name: str) -> Options:
     request = {**QUESTION, **_read_json(f"{name}.request.json")}
     chat = parse_chat(json.dumps(request).encode(), max_media=0, max_messages=1)
     settings = _read_json(f"{name}.config.json")
-    return Manner(chat.tool_names, chat.form["include_usage"], chat.form["legacy_functions"], **settings)
+    return Options(chat.tool_names, chat.form["include_usage"], chat.form["legacy_functions"], **settings)
 
 
 def _read_json(name: str) -> dict[str, object]:
@@ -48,28 +48,28 @@ def _read_json(name: str) -> dict[str, object]:
 
 def answers(name: str, reads: list[bytes] | None = None) -> Iterator[tuple[Path, bytes | None]]:
     """Every file of the answer, with what the current code would have it say; None if it is not to be."""
-    manner = read_manner(name)
+    options = read_options(name)
     reads = reads or [(GOLDEN / f"{name}.native.sse").read_bytes()]
-    yield from both_forms(f"{name}.openai", reads, manner, CHAT)
-    if not manner.legacy_functions:
+    yield from both_forms(f"{name}.openai", reads, options, CHAT)
+    if not options.legacy_functions:
         for api in (RESPONSES, MESSAGES):
-            yield from both_forms(f"{name}.{api.name}", reads, as_items(manner), api)
+            yield from both_forms(f"{name}.{api.name}", reads, as_items(options), api)
 
 
-def both_forms(name: str, reads: list[bytes], manner: Manner, api: ClientApi) -> Iterator[tuple[Path, bytes | None]]:
+def both_forms(name: str, reads: list[bytes], options: Options, api: ClientApi) -> Iterator[tuple[Path, bytes | None]]:
     """A stream, or None if the run fails before the first part; and a body, which is an error then."""
-    streamed = run_pipeline(reads, manner, api, stream=True)
+    streamed = run_pipeline(reads, options, api, stream=True)
     yield GOLDEN / f"{name}.sse", streamed.data if streamed.streamed else None
-    yield GOLDEN / f"{name}.json", run_pipeline(reads, manner, api, stream=False).data + b"\n"
+    yield GOLDEN / f"{name}.json", run_pipeline(reads, options, api, stream=False).data + b"\n"
 
 
-def as_items(manner: Manner) -> Manner:
+def as_items(options: Options) -> Options:
     """Other APIs show the agent's own tools where chat hides them by default."""
-    return manner._replace(server_tools="items") if manner.server_tools == "hide" else manner
+    return options._replace(server_tools="items") if options.server_tools == "hide" else options
 
 
 def case_of(name: str, recording: Recording) -> dict[Path, bytes]:
-    """The files of a new case: what the gateway sent, and of the manner what is not the default."""
+    """The files of a new case: what the gateway sent, and of the options those that are not the default."""
     options = recording.options
     asked = {**options.form, **dataclasses.asdict(options)}
     functions = [{"name": each} for each in options.tool_names]
@@ -109,29 +109,29 @@ def test_cuts_anywhere_change_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_strict_client_takes_it_and_both_forms_agree(name: str) -> None:
-    manner = read_manner(name)
+    options = read_options(name)
     stream, body = (GOLDEN / f"{name}.openai.{kind}" for kind in ("sse", "json"))
     failed = "error" in json.loads(body.read_bytes())
     if failed:
         whole = check_error_body(body.read_bytes().removesuffix(b"\n"))
     if stream.exists():
         answer = check_stream(
-            stream.read_bytes(), include_usage=manner.include_usage, reasoning_field=manner.reasoning_field
+            stream.read_bytes(), include_usage=options.include_usage, reasoning_field=options.reasoning_field
         )
         assert (answer.error is not None) == failed
         if failed:
             assert answer.error == whole
             return
-        answer_whole = check_body(body.read_bytes().removesuffix(b"\n"), reasoning_field=manner.reasoning_field)
-        if not manner.include_usage:
+        answer_whole = check_body(body.read_bytes().removesuffix(b"\n"), reasoning_field=options.reasoning_field)
+        if not options.include_usage:
             answer_whole.usage = None
         assert answer == answer_whole
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_responses_say_what_chat_says_to_a_strict_client(name: str) -> None:
-    manner = read_manner(name)
-    if manner.legacy_functions:
+    options = read_options(name)
+    if options.legacy_functions:
         return
     stream, body = (GOLDEN / f"{name}.responses.{kind}" for kind in ("sse", "json"))
     whole = None
@@ -140,7 +140,7 @@ def test_responses_say_what_chat_says_to_a_strict_client(name: str) -> None:
     else:
         whole = check_response_body(body.read_bytes().removesuffix(b"\n"))
         chat = check_body(
-            (GOLDEN / f"{name}.openai.json").read_bytes().removesuffix(b"\n"), reasoning_field=manner.reasoning_field
+            (GOLDEN / f"{name}.openai.json").read_bytes().removesuffix(b"\n"), reasoning_field=options.reasoning_field
         )
         assert (whole.text, whole.calls) == (chat.text, chat.tool_calls)
     if stream.exists():
@@ -151,8 +151,8 @@ def test_responses_say_what_chat_says_to_a_strict_client(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_messages_say_what_chat_says_to_a_strict_client(name: str) -> None:
-    manner = read_manner(name)
-    if manner.legacy_functions:
+    options = read_options(name)
+    if options.legacy_functions:
         return
     stream, body = (GOLDEN / f"{name}.messages.{kind}" for kind in ("sse", "json"))
     raw, whole = body.read_bytes().removesuffix(b"\n"), None
@@ -161,7 +161,7 @@ def test_messages_say_what_chat_says_to_a_strict_client(name: str) -> None:
     else:
         whole = check_message_body(raw)
         chat = check_body(
-            (GOLDEN / f"{name}.openai.json").read_bytes().removesuffix(b"\n"), reasoning_field=manner.reasoning_field
+            (GOLDEN / f"{name}.openai.json").read_bytes().removesuffix(b"\n"), reasoning_field=options.reasoning_field
         )
         assert whole.text == chat.text
         assert [call[:2] for call in whole.calls] == [call[:2] for call in chat.tool_calls]
@@ -180,8 +180,8 @@ def test_a_recording_makes_a_case_that_asks_as_its_client_did(
     asked = AnswerOptions(form=form, tool_names=("add",), server_tools="content")
     for path, content in case_of("new", Recording(options=asked, entries=[Entry(0, "native", b"data: x\n\n")])).items():
         path.write_bytes(content)
-    expected = Manner(frozenset({"add"}), True, legacy, server_tools="content")
-    assert read_manner("new") == expected
+    expected = Options(frozenset({"add"}), True, legacy, server_tools="content")
+    assert read_options("new") == expected
     assert (tmp_path / "new.native.sse").read_bytes() == b"data: x\n\n"
 
 

@@ -13,15 +13,24 @@ from oaicompat_proxy.core.answer import AnswerFinished, Part, TextBatch, TextPar
 from oaicompat_proxy.core.errors import ProxyError, UpstreamInterrupted
 from tests.support.conformance import check_body, check_error_body, check_stream
 from tests.support.paths import GOLDEN, RECORDINGS
-from tests.support.pipeline import Manner, PartList, collected, new_answer, new_reader, read_events, streamed, translate
+from tests.support.pipeline import (
+    Options,
+    PartList,
+    collected,
+    new_answer,
+    new_reader,
+    read_events,
+    streamed,
+    translate,
+)
 from tests.support.responses_conformance import check_response_body, check_response_stream
 
 FILES = [
     *sorted(RECORDINGS.glob("*.sse")),
     *sorted(GOLDEN.glob("*.native.sse")),
 ]
-PLAIN = Manner()
-AS_ITEMS = Manner(server_tools="items")
+PLAIN = Options()
+AS_ITEMS = Options(server_tools="items")
 MAX_CUTS = 20
 """Of one recording by the Responses API."""
 
@@ -90,9 +99,9 @@ def test_a_cut_after_any_frame_is_told_to_both_kinds_of_client(path: Path) -> No
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_whole_is_one_answer_or_one_error(path: Path) -> None:
-    manner = Manner(include_usage=True, server_tools="reasoning")
-    outcome = translate(read_events([path.read_bytes()], include_tool_activity=True), manner)
-    stream, body = streamed(outcome, manner), collected(outcome, manner)
+    options = Options(include_usage=True, server_tools="reasoning")
+    outcome = translate(read_events([path.read_bytes()], include_tool_activity=True), options)
+    stream, body = streamed(outcome, options), collected(outcome, options)
     if outcome.failure is not None:
         check_error_body(body)
         return

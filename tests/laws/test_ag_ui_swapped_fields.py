@@ -14,15 +14,15 @@ from oaicompat_proxy.dialects.ag_ui.dialect import AgUi
 from oaicompat_proxy.recordings.masking import mask
 from tests.support.conformance import check_body, check_error_body, check_stream
 from tests.support.paths import GOLDEN
-from tests.support.pipeline import Manner, collected, new_reader, read_events, streamed, translate
+from tests.support.pipeline import Options, collected, new_reader, read_events, streamed, translate
 from tests.unit.dialects.ag_ui.test_schema import CASES, EVERY, SWAPS, places, put
 
 pytestmark = pytest.mark.slow
 
-MANNERS = {
-    "plainly": Manner(dialect="ag-ui"),
-    "all told": Manner(frozenset({"tide"}), True, server_tools="content", confirmations="ask", dialect="ag-ui"),
-    "approved": Manner(server_tools="reasoning", confirmations="approve", dialect="ag-ui"),
+OPTIONS = {
+    "plainly": Options(dialect="ag-ui"),
+    "all told": Options(frozenset({"tide"}), True, server_tools="content", confirmations="ask", dialect="ag-ui"),
+    "approved": Options(server_tools="reasoning", confirmations="approve", dialect="ag-ui"),
 }
 
 START = {"type": "RUN_STARTED", "threadId": "t1", "runId": "r1"}
@@ -65,13 +65,13 @@ def swaps_of(event: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {each: value for each, value in event.items() if each != key}
 
 
-def hold_laws(wire: bytes, manner: Manner) -> None:
+def hold_laws(wire: bytes, options: Options) -> None:
     """Raises AssertionError, or what a fault of the code raises."""
-    reader = new_reader(wire, include_tool_activity=manner.server_tools != "hide", dialect="ag-ui")
+    reader = new_reader(wire, include_tool_activity=options.server_tools != "hide", dialect="ag-ui")
     events = (event for events in (reader.feed(wire), _at_end(reader)) for event in events)
-    outcome = translate(events, manner)
-    stream, body = streamed(outcome, manner), collected(outcome, manner)
-    answer = check_stream(stream, include_usage=manner.include_usage) if stream is not None else None
+    outcome = translate(events, options)
+    stream, body = streamed(outcome, options), collected(outcome, options)
+    answer = check_stream(stream, include_usage=options.include_usage) if stream is not None else None
     if outcome.failure is not None:
         assert not isinstance(outcome.failure, InternalError)
         assert len(body) < 3000
@@ -86,13 +86,13 @@ def _at_end(reader: Any) -> Iterator[Any]:
     yield from reader.flush(at_end=True)
 
 
-@pytest.mark.parametrize("manner", MANNERS.values(), ids=MANNERS)
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize(
     ("name", "fields"), [*CASES, ("RUN_ERROR", {"message": "It broke.", "code": "fog", "usage": []})]
 )
-def test_any_value_in_any_field_is_an_answer_or_one_error(name: str, fields: dict[str, Any], manner: Manner) -> None:
+def test_any_value_in_any_field_is_an_answer_or_one_error(name: str, fields: dict[str, Any], options: Options) -> None:
     for event in swaps_of({"type": name, **EVERY, **fields}):
-        hold_laws(wire_of(around(event)), manner)
+        hold_laws(wire_of(around(event)), options)
 
 
 @pytest.mark.parametrize("name", TRANSCRIPTS)
@@ -102,7 +102,7 @@ def test_any_value_in_what_frameworks_say_is_an_answer_or_one_error(name: str) -
     for number, event in enumerate(events):
         if event["type"] in ("CUSTOM", "RUN_FINISHED", "TOOL_CALL_START"):
             for swapped in swaps_of(event):
-                hold_laws(wire_of([*events[:number], swapped, *events[number + 1 :]]), MANNERS["all told"])
+                hold_laws(wire_of([*events[:number], swapped, *events[number + 1 :]]), OPTIONS["all told"])
 
 
 @pytest.mark.parametrize("reason", ["length", "max_tokens", "max_output_tokens", "content_filter", "safety", "stop"])
@@ -111,7 +111,7 @@ def test_a_masked_recording_ends_for_the_same_reason(name: str, reason: str) -> 
     told = {"type": name, "messageId": "a0", "metadata": {"finishReason": reason}}
     wire = wire_of([START, TEXT, {**DONE, **told} if name == "RUN_FINISHED" else told, DONE])
     finishes = [
-        orjson.loads(collected(translate(read_events([each], dialect="ag-ui"), MANNERS["plainly"]), MANNERS["plainly"]))
+        orjson.loads(collected(translate(read_events([each], dialect="ag-ui"), OPTIONS["plainly"]), OPTIONS["plainly"]))
         for each in (wire, mask(wire, AgUi.recorded_fields))
     ]
     plain, masked = (each["choices"][0]["finish_reason"] for each in finishes)

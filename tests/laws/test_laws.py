@@ -39,7 +39,7 @@ from tests.support.conformance import Answer, check_body, check_error_body, chec
 from tests.support.examples import examples
 from tests.support.messages_conformance import check_message_body, check_message_error, check_message_stream
 from tests.support.paths import ROOT
-from tests.support.pipeline import ENVELOPE, Manner, Outcome, collected, read_events, streamed, translate
+from tests.support.pipeline import ENVELOPE, Options, Outcome, collected, read_events, streamed, translate
 from tests.support.responses_conformance import check_response_body, check_response_stream
 
 NAMES = ["", "tide", "moon", "add"]
@@ -101,8 +101,8 @@ def strategy_of(kind: Any) -> st.SearchStrategy[Any]:
 ANY_EVENT = st.one_of(*map(strategy_of, get_args(Event)))
 ANY_EVENTS = st.lists(ANY_EVENT, max_size=25)
 ENDINGS = st.sampled_from([[], [RunEnded()], [RunResult("Hi", "", Usage(4, 2, 6)), RunEnded()], [RunFailed("no")]])
-MANNERS = st.builds(
-    Manner,
+OPTIONS = st.builds(
+    Options,
     tool_names=st.frozensets(st.sampled_from(NAMES[1:])),
     include_usage=st.booleans(),
     legacy_functions=st.booleans(),
@@ -113,11 +113,11 @@ MANNERS = st.builds(
 )
 
 
-def check_both(outcome: Outcome, manner: Manner) -> tuple[Answer | None, Answer | None]:
+def check_both(outcome: Outcome, options: Options) -> tuple[Answer | None, Answer | None]:
     """What a streaming client and one that does not stream understood; None where there was no answer."""
-    stream, body = streamed(outcome, manner), collected(outcome, manner)
+    stream, body = streamed(outcome, options), collected(outcome, options)
     answer = (
-        check_stream(stream, include_usage=manner.include_usage, reasoning_field=manner.reasoning_field)
+        check_stream(stream, include_usage=options.include_usage, reasoning_field=options.reasoning_field)
         if stream is not None
         else None
     )
@@ -125,31 +125,31 @@ def check_both(outcome: Outcome, manner: Manner) -> tuple[Answer | None, Answer 
         error = check_error_body(body)
         assert answer is None or answer.error == error
         return answer, None
-    return answer, check_body(body, reasoning_field=manner.reasoning_field)
+    return answer, check_body(body, reasoning_field=options.reasoning_field)
 
 
 @examples(400)
-@given(ANY_EVENTS, ENDINGS, MANNERS)
-def test_any_run_becomes_one_answer_or_one_error(told: list[Event], ending: list[Event], manner: Manner) -> None:
+@given(ANY_EVENTS, ENDINGS, OPTIONS)
+def test_any_run_becomes_one_answer_or_one_error(told: list[Event], ending: list[Event], options: Options) -> None:
     """The checker holds most laws: one role, first; one finish; one ending; one envelope; calls in a row."""
-    outcome = translate([*told, *ending], manner)
-    answer, whole = check_both(outcome, manner)
+    outcome = translate([*told, *ending], options)
+    answer, whole = check_both(outcome, options)
     assert answer is not None or outcome.failure is not None
     if answer is not None:
         assert (answer.id, answer.created, answer.model) in (ENVELOPE, (None, None, None))
     if whole is not None:
-        if not manner.include_usage:
+        if not options.include_usage:
             whole.usage = None
         assert answer == whole
 
 
 @examples(300)
-@given(ANY_EVENTS, ENDINGS, MANNERS, st.booleans())
+@given(ANY_EVENTS, ENDINGS, OPTIONS, st.booleans())
 def test_any_run_becomes_one_response_or_one_error(
-    told: list[Event], ending: list[Event], manner: Manner, hides: bool
+    told: list[Event], ending: list[Event], options: Options, hides: bool
 ) -> None:
     """The same by the Responses API, which says what chat says, and shows the agent's own tools as items."""
-    hidden = manner._replace(legacy_functions=False, reasoning_field="reasoning", server_tools="hide")
+    hidden = options._replace(legacy_functions=False, reasoning_field="reasoning", server_tools="hide")
     shown = hidden if hides else hidden._replace(server_tools="items")
     outcome = translate([*told, *ending], shown)
     stream, body = streamed(outcome, shown, RESPONSES), collected(outcome, shown, RESPONSES)
@@ -167,12 +167,12 @@ def test_any_run_becomes_one_response_or_one_error(
 
 
 @examples(300)
-@given(ANY_EVENTS, ENDINGS, MANNERS, st.booleans())
+@given(ANY_EVENTS, ENDINGS, OPTIONS, st.booleans())
 def test_any_run_becomes_one_message_or_one_error(
-    told: list[Event], ending: list[Event], manner: Manner, hides: bool
+    told: list[Event], ending: list[Event], options: Options, hides: bool
 ) -> None:
     """The same by the Messages API, in whose two forms the answer can be converted into each other."""
-    hidden = manner._replace(legacy_functions=False, reasoning_field="reasoning", server_tools="hide")
+    hidden = options._replace(legacy_functions=False, reasoning_field="reasoning", server_tools="hide")
     shown = hidden if hides else hidden._replace(server_tools="items")
     outcome = translate([*told, *ending], shown)
     stream, body = streamed(outcome, shown, MESSAGES), collected(outcome, shown, MESSAGES)
@@ -195,9 +195,9 @@ def test_any_run_becomes_one_message_or_one_error(
 
 
 @examples(200)
-@given(ANY_EVENTS, MANNERS)
-def test_nothing_follows_the_end(told: list[Event], manner: Manner) -> None:
-    outcome = translate([*told, RunEnded()], manner)
+@given(ANY_EVENTS, OPTIONS)
+def test_nothing_follows_the_end(told: list[Event], options: Options) -> None:
+    outcome = translate([*told, RunEnded()], options)
     kinds = [type(chunk) for chunk in outcome.chunks]
     assert kinds.count(AnswerStarted) <= 1
     assert kinds.count(AnswerFinished) == (outcome.failure is None)
@@ -207,18 +207,18 @@ def test_nothing_follows_the_end(told: list[Event], manner: Manner) -> None:
 
 
 @examples(200)
-@given(ANY_EVENTS, ANY_EVENTS, MANNERS)
-def test_chunks_go_out_at_once_and_are_never_taken_back(told: list[Event], more: list[Event], manner: Manner) -> None:
-    early, late = translate(told, manner).chunks, translate([*told, *more], manner).chunks
+@given(ANY_EVENTS, ANY_EVENTS, OPTIONS)
+def test_chunks_go_out_at_once_and_are_never_taken_back(told: list[Event], more: list[Event], options: Options) -> None:
+    early, late = translate(told, options).chunks, translate([*told, *more], options).chunks
     assert late[: len(early)] == early
 
 
 @examples(200)
-@given(ANY_EVENTS, MANNERS)
-def test_a_run_without_its_last_word_is_never_a_success(told: list[Event], manner: Manner) -> None:
+@given(ANY_EVENTS, OPTIONS)
+def test_a_run_without_its_last_word_is_never_a_success(told: list[Event], options: Options) -> None:
     """Unless the client's tool was called: then the rest is not the client's."""
     unfinished = [event for event in told if not isinstance(event, RunEnded)]
-    without_tools = manner._replace(tool_names=frozenset(), confirmations="deny")
+    without_tools = options._replace(tool_names=frozenset(), confirmations="deny")
     assert translate(unfinished, without_tools).failure is not None
 
 
@@ -278,8 +278,8 @@ def tell(ticks: list[Any], declared: frozenset[str]) -> Iterable[Event]:
 @given(st.lists(TICKS, min_size=1, max_size=4), st.frozensets(st.sampled_from(NAMES[1:])))
 def test_the_client_hears_what_the_agent_said(ticks: list[Any], declared: frozenset[str]) -> None:
     """Texts joined over the ticks up to the one that is the client's; that tick's calls, each whole, in order."""
-    manner = Manner(tool_names=declared)
-    answer, _ = check_both(translate(tell(ticks, declared), manner), manner)
+    options = Options(tool_names=declared)
+    answer, _ = check_both(translate(tell(ticks, declared), options), options)
     heard = [number for number, tick in enumerate(ticks) if any(call.name in declared for call in tick[2])]
     last = heard[0] if heard else len(ticks) - 1
     assert answer is not None
@@ -411,9 +411,9 @@ def test_garbled_bytes_are_an_error_or_an_answer_but_nothing_else(
     wire = bytearray(b"".join(frame(event, chance) for event in [*told, RunStarted()]))
     for place in data.draw(st.lists(st.integers(0, len(wire) - 1), max_size=5)):
         wire[place] = data.draw(st.integers(0, 255))
-    manner = data.draw(MANNERS)
-    outcome = translate(read_events([bytes(wire)], include_tool_activity=True), manner)
-    check_both(outcome, manner)
+    options = data.draw(OPTIONS)
+    outcome = translate(read_events([bytes(wire)], include_tool_activity=True), options)
+    check_both(outcome, options)
 
 
 def test_every_kind_of_event_is_generated() -> None:

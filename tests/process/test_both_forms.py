@@ -20,7 +20,7 @@ import aiohttp
 import pytest
 
 from oaicompat_proxy.core.build import FORM
-from tests.golden.test_golden import NAMES, read_manner
+from tests.golden.test_golden import NAMES, read_options
 from tests.support.api_clients import CLIENTS, ApiClient
 from tests.support.paths import GOLDEN, ROOT
 from tests.support.processes import Child
@@ -28,7 +28,7 @@ from tests.support.scripted_gateway import Agent, Reply, serving
 
 pytestmark = pytest.mark.slow
 
-AGENTICK = [name for name in NAMES if read_manner(name).dialect == "agentick"]
+AGENTICK = [name for name in NAMES if read_options(name).dialect == "agentick"]
 READ_BYTES = 700
 """Bytes that the gateway sends at a time."""
 _CHANGES = re.compile(rb"\b[A-Za-z0-9]+[-_:][0-9A-Za-z_-]{16,}|(?<=\"created\":)\d+|(?<=_at\":)\d+")

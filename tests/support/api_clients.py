@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.support.conformance import check_body, check_error_body, check_stream
 from tests.support.messages_conformance import check_message_body, check_message_error, check_message_stream
-from tests.support.pipeline import Manner
+from tests.support.pipeline import Options
 from tests.support.proxy import CHAT
 from tests.support.responses_conformance import ResponseAnswer, check_response_body, check_response_stream
 
@@ -28,8 +28,8 @@ class ApiClient:
     path: str
     build: Callable[[str, Mapping[str, Any]], dict[str, Any]]
     """The prompt, and the other fields of a chat request → the body of this API's request."""
-    read_stream: Callable[[bytes, Manner], TextOrError]
-    read_body: Callable[[bytes, Manner], TextOrError]
+    read_stream: Callable[[bytes, Options], TextOrError]
+    read_body: Callable[[bytes, Options], TextOrError]
     read_error: Callable[[bytes], dict[str, Any]] = check_error_body
     """Reads the body of an answer with an error status."""
     tools_shown_by_default: str = "hide"
@@ -39,22 +39,22 @@ class ApiClient:
         more = {name: value for name, value in fields.items() if stream or name != "stream_options"}
         return json.dumps({"model": "default", "stream": stream, **self.build(prompt, more)}).encode()
 
-    def read(self, status: int, body: bytes, manner: Manner, *, stream: bool) -> TextOrError:
+    def read(self, status: int, body: bytes, options: Options, *, stream: bool) -> TextOrError:
         if status != 200:
             return None, self.read_error(body)
-        return self.read_stream(body, manner) if stream else self.read_body(body, manner)
+        return self.read_stream(body, options) if stream else self.read_body(body, options)
 
-    def manner(self, manner: Manner) -> Manner:
-        """The options of this API's answer that correspond to `manner`, the options of a chat answer."""
-        hides = manner.server_tools == "hide"
-        return manner._replace(server_tools=self.tools_shown_by_default) if hides else manner
+    def options(self, options: Options) -> Options:
+        """The options of this API's answer that correspond to `options`, those of a chat answer."""
+        hides = options.server_tools == "hide"
+        return options._replace(server_tools=self.tools_shown_by_default) if hides else options
 
     def __str__(self) -> str:
         return self.name
 
 
-def _read_chat_stream(body: bytes, manner: Manner) -> TextOrError:
-    answer = check_stream(body, include_usage=manner.include_usage, reasoning_field=manner.reasoning_field)
+def _read_chat_stream(body: bytes, options: Options) -> TextOrError:
+    answer = check_stream(body, include_usage=options.include_usage, reasoning_field=options.reasoning_field)
     return (answer.text, None) if answer.error is None else (None, answer.error)
 
 
@@ -63,7 +63,7 @@ CHAT_CLIENT = ApiClient(
     path=CHAT,
     build=lambda prompt, fields: {"messages": [{"role": "user", "content": prompt}], **fields},
     read_stream=_read_chat_stream,
-    read_body=lambda body, manner: (check_body(body, reasoning_field=manner.reasoning_field).text, None),
+    read_body=lambda body, options: (check_body(body, reasoning_field=options.reasoning_field).text, None),
 )
 
 
@@ -81,8 +81,8 @@ RESPONSES_CLIENT = ApiClient(
     name="responses",
     path="/v1/responses",
     build=_build_response,
-    read_stream=lambda body, manner: _read_response(check_response_stream(body)),
-    read_body=lambda body, manner: _read_response(check_response_body(body)),
+    read_stream=lambda body, options: _read_response(check_response_stream(body)),
+    read_body=lambda body, options: _read_response(check_response_body(body)),
     tools_shown_by_default="items",
 )
 
@@ -93,7 +93,7 @@ def _build_message(prompt: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     return {"max_tokens": 100, "messages": [{"role": "user", "content": prompt}], "tools": tools}
 
 
-def _read_message_stream(body: bytes, manner: Manner) -> TextOrError:
+def _read_message_stream(body: bytes, options: Options) -> TextOrError:
     answer = check_message_stream(body)
     return (answer.text, None) if answer.error is None else (None, answer.error)
 
@@ -103,7 +103,7 @@ MESSAGES_CLIENT = ApiClient(
     path="/v1/messages",
     build=_build_message,
     read_stream=_read_message_stream,
-    read_body=lambda body, manner: (check_message_body(body).text, None),
+    read_body=lambda body, options: (check_message_body(body).text, None),
     read_error=check_message_error,
     tools_shown_by_default="items",
 )

@@ -25,7 +25,7 @@ from oaicompat_proxy.translation.translator import Translator
 from tests.support.api_clients import CHAT_CLIENT, ApiClient, TextOrError
 from tests.support.parsing import parse_chat
 from tests.support.paths import GOLDEN, RECORDINGS
-from tests.support.pipeline import Manner, new_reader, translate
+from tests.support.pipeline import Options, new_reader, translate
 from tests.support.proxy import Proxy
 from tests.support.raw_client import Caller
 from tests.support.scripted_gateway import PATIENCE, Agent, Reply
@@ -80,12 +80,12 @@ class Run:
         return [end - 2 for end in accumulate(framed, initial=len(self.head))][1:]
 
     @cached_property
-    def manner(self) -> Manner:
+    def options(self) -> Options:
         request = {"model": "owl", "stream": True, "messages": [{"role": "user", "content": "?"}], **self.request}
         chat = parse_chat(json.dumps(request).encode(), max_media=0, max_messages=1)
         form = chat.form
-        return self.client.manner(
-            Manner(chat.tool_names, form["include_usage"], form["legacy_functions"], **self.settings)
+        return self.client.options(
+            Options(chat.tool_names, form["include_usage"], form["legacy_functions"], **self.settings)
         )
 
     @cached_property
@@ -96,7 +96,7 @@ class Run:
     def answer_text(self, body: bytes) -> str | None:
         """The text of the answer to another body of the agent; None if the run fails."""
         reader = self._new_reader()
-        outcome = translate(chain(reader.feed(body), _at_end(reader)), self.manner)
+        outcome = translate(chain(reader.feed(body), _at_end(reader)), self.options)
         if outcome.failure is not None:
             return None
         return "".join(each.text for each in outcome.chunks if isinstance(each, TextPart | TextBatch))
@@ -104,14 +104,14 @@ class Run:
     @cached_property
     def last_frame(self) -> int:
         """The index of the frame that completes the answer; beyond all frames if the run fails."""
-        manner = self.manner
+        options = self.options
         reader = self._new_reader()
         translator = Translator(
             model="owl",
-            tool_names=manner.tool_names,
-            tick_separator=manner.tick_separator,
-            server_tools=manner.server_tools,
-            confirmations=manner.confirmations,
+            tool_names=options.tool_names,
+            tick_separator=options.tick_separator,
+            server_tools=options.server_tools,
+            confirmations=options.confirmations,
         )
         with contextlib.suppress(ProxyError):
             for number, frame in enumerate(self.frames):
@@ -134,7 +134,7 @@ class Run:
 
     def _new_reader(self) -> Reader:
         """The agent plays the same whatever it is asked, so an AG-UI run has another name than that of the request."""
-        return new_reader(b"", include_tool_activity=self.manner.server_tools != "hide", dialect=self.manner.dialect)
+        return new_reader(b"", include_tool_activity=self.options.server_tools != "hide", dialect=self.options.dialect)
 
 
 def _at_end(reader: Reader) -> Iterator[Event]:
@@ -281,7 +281,7 @@ def is_end_of_run(envelope: tuple[str, Any]) -> bool:
 def is_end_for_client(run: Run, envelope: tuple[str, Any]) -> bool:
     """Whether this event may end the answer of a tick that calls the client's tool."""
     name, _ = envelope
-    return bool(run.manner.tool_names) and name in (
+    return bool(run.options.tool_names) and name in (
         *("message_end", "message", "model_response", "tick_end", "tick_start"),
         *("tool_result_start", "tool_result", "tool_confirmation_required", "entry_committed"),
         *("TEXT_MESSAGE_START", "TEXT_MESSAGE_CONTENT", "TEXT_MESSAGE_CHUNK", "TOOL_CALL_RESULT"),
@@ -443,4 +443,4 @@ async def ask(caller: Caller, run: Run, case: Case, number: int) -> TextOrError:
     async with asyncio.timeout(PATIENCE):
         received = await caller.post(request, path=run.client.path)
     assert b"Traceback" not in received.body
-    return run.client.read(received.status, received.body, run.manner, stream=case.stream)
+    return run.client.read(received.status, received.body, run.options, stream=case.stream)

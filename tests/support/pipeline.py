@@ -30,8 +30,8 @@ MAX_FRAME = 16 * 1024 * 1024
 DIALECTS: dict[str, Callable[[], Dialect]] = {"agentick": Agentick, "ag-ui": AgUi}
 
 
-class Manner(NamedTuple):
-    """The client's options and the settings that decide the form of an answer."""
+class Options(NamedTuple):
+    """The options of a chat answer, from the client and from the settings."""
 
     tool_names: frozenset[str] = frozenset()
     include_usage: bool = False
@@ -52,7 +52,7 @@ class Manner(NamedTuple):
         }
 
     @property
-    def options(self) -> AnswerOptions:
+    def answer_options(self) -> AnswerOptions:
         return AnswerOptions(
             form=self.form,
             model=ENVELOPE.model,
@@ -104,15 +104,15 @@ def read_events(
         yield from reader.flush(at_end=True)
 
 
-def new_answer(manner: Manner, api: ClientApi = CHAT, observer: PartObserver | None = None) -> StreamedAnswer:
-    encoder = api.new_encoder(ENVELOPES[api.name], manner.form)
-    return StreamedAnswer(new_translator(manner.options), encoder, observer)
+def new_answer(options: Options, api: ClientApi = CHAT, observer: PartObserver | None = None) -> StreamedAnswer:
+    encoder = api.new_encoder(ENVELOPES[api.name], options.form)
+    return StreamedAnswer(new_translator(options.answer_options), encoder, observer)
 
 
-def translate(events: Iterable[Event], manner: Manner) -> Outcome:
+def translate(events: Iterable[Event], options: Options) -> Outcome:
     """Feeds the events to a streamed answer. A ProxyError becomes `failure`."""
     chunks, read = PartList(), list[Event]()
-    answer = new_answer(manner, observer=chunks)
+    answer = new_answer(options, observer=chunks)
     answer.feed(_noted(events, read))
     failure = answer.failure
     if failure is None and not answer.ended:
@@ -129,14 +129,14 @@ def _noted(events: Iterable[Event], read: list[Event]) -> Iterator[Event]:
         yield event
 
 
-def run_pipeline(reads: Iterable[bytes], manner: Manner, api: ClientApi = CHAT, *, stream: bool) -> pipeline.Outcome:
+def run_pipeline(reads: Iterable[bytes], options: Options, api: ClientApi = CHAT, *, stream: bool) -> pipeline.Outcome:
     """The client's bytes for an agent's stream, fed read by read."""
     reads = list(reads)
     entire = pipeline.Pipeline(
         api,
-        replace(manner.options, stream=stream),
+        replace(options.answer_options, stream=stream),
         ENVELOPES[api.name],
-        run_id=DIALECTS[manner.dialect]().find_run_id(b"".join(reads)),
+        run_id=DIALECTS[options.dialect]().find_run_id(b"".join(reads)),
         max_frame=MAX_FRAME,
     )
     for data in reads:
@@ -144,20 +144,20 @@ def run_pipeline(reads: Iterable[bytes], manner: Manner, api: ClientApi = CHAT, 
     return entire.finish()
 
 
-def streamed(outcome: Outcome, manner: Manner, api: ClientApi = CHAT) -> bytes | None:
+def streamed(outcome: Outcome, options: Options, api: ClientApi = CHAT) -> bytes | None:
     """The body of the streamed answer; None if it failed before the first chunk, so no stream began."""
     if outcome.failure is not None and not outcome.chunks:
         return None
-    answer = new_answer(manner, api)
+    answer = new_answer(options, api)
     data = answer.feed(outcome.events)
     return data + (answer.end() if outcome.failure is None else answer.fail(outcome.failure))
 
 
-def collected(outcome: Outcome, manner: Manner, api: ClientApi = CHAT) -> bytes:
+def collected(outcome: Outcome, options: Options, api: ClientApi = CHAT) -> bytes:
     """The body for a client that does not stream: the whole answer, or the error."""
     if outcome.failure is not None:
         return api.encode_error(outcome.failure).body
-    builder = api.new_builder(ENVELOPES[api.name], manner.form)
-    answer = WholeAnswer(new_translator(manner.options), builder, max_size=pipeline.MAX_ANSWER)
+    builder = api.new_builder(ENVELOPES[api.name], options.form)
+    answer = WholeAnswer(new_translator(options.answer_options), builder, max_size=pipeline.MAX_ANSWER)
     answer.feed(outcome.events)
     return answer.body()

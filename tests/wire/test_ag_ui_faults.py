@@ -9,9 +9,9 @@ from itertools import chain
 
 import pytest
 
-from tests.golden.test_golden import NAMES, read_manner
+from tests.golden.test_golden import NAMES, read_options
 from tests.support.faults import CUTS, FLIP, GOLDEN, RESET, Case, Fault, recorded, try_all
-from tests.support.pipeline import Manner, Outcome, new_reader, translate
+from tests.support.pipeline import Options, Outcome, new_reader, translate
 from tests.support.proxy import Proxy, StartProxy
 from tests.support.scripted_gateway import Agent, Reply, answer
 
@@ -35,17 +35,17 @@ async def front_of(proxy: StartProxy, agent: Agent) -> Proxy:
 @pytest.mark.parametrize("name", TRANSCRIPTS)
 def test_a_cut_transcript_is_a_failure_or_a_whole_answer(name: str) -> None:
     """Whole before its last byte: where the client's call ended it, or more follows the last word."""
-    whole, manner = (GOLDEN / f"{name}.native.sse").read_bytes(), read_manner(name)
-    complete = translated(whole, manner)
+    whole, options = (GOLDEN / f"{name}.native.sse").read_bytes(), read_options(name)
+    complete = translated(whole, options)
     for end in range(0, len(whole), 1 + len(whole) // MOST_CUTS):
-        outcome = translated(whole, manner, end=end)
+        outcome = translated(whole, options, end=end)
         assert outcome.failure is not None or outcome == complete
 
 
-def translated(wire: bytes, manner: Manner, *, end: int | None = None) -> Outcome:
+def translated(wire: bytes, options: Options, *, end: int | None = None) -> Outcome:
     """`end`: where the connection breaks."""
-    reader = new_reader(wire, include_tool_activity=manner.server_tools != "hide", dialect="ag-ui")
-    return translate(chain(reader.feed(wire[:end]), () if end is not None else reader.flush(at_end=True)), manner)
+    reader = new_reader(wire, include_tool_activity=options.server_tools != "hide", dialect="ag-ui")
+    return translate(chain(reader.feed(wire[:end]), () if end is not None else reader.flush(at_end=True)), options)
 
 
 @pytest.mark.parametrize("fault", [*CUTS, RESET, FLIP], ids=lambda fault: fault.name)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from tests.support.api_clients import CHAT_CLIENT, CLIENTS, ApiClient
-from tests.support.pipeline import Manner
+from tests.support.pipeline import Options
 from tests.support.proxy import Proxy, StartProxy
 from tests.support.raw_client import Step, play, read_answer
 from tests.support.scripted_gateway import LAST_WORD, OPENING, PATIENCE, Agent, Exchange, Reply, answer, flat, run, text
@@ -81,7 +81,7 @@ async def text_of(received: bytes, client: ApiClient = CHAT_CLIENT, *, stream: b
     status, _, body = await read_answer(reader)
     assert await reader.read() == b"", "something follows the answer"
     assert status == 200
-    text, error = client.read(status, body, Manner(), stream=stream)
+    text, error = client.read(status, body, Options(), stream=stream)
     assert error is None
     return text
 

@@ -21,7 +21,7 @@ from oaicompat_proxy.recordings.format import Recording
 from oaicompat_proxy.recordings.format import read as read_recording
 from tests.support.api_clients import CHAT_CLIENT, MESSAGES_CLIENT, RESPONSES_CLIENT, ApiClient
 from tests.support.conformance import check_body, check_error_body
-from tests.support.pipeline import Manner
+from tests.support.pipeline import Options
 from tests.support.proxy import Proxy, StartProxy, chat_body
 from tests.support.scripted_gateway import OPENING, PATIENCE, Agent, closing, run, tool_call
 
@@ -76,7 +76,7 @@ async def ask(front: Proxy, wanted: Format, schema: Any = SCHEMA, *, stream: boo
 
 
 def read(wanted: Format, status: int, body: bytes, *, stream: bool) -> tuple[str | None, dict[str, Any] | None]:
-    return wanted.client.read(status, body, wanted.client.manner(Manner(include_usage=False)), stream=stream)
+    return wanted.client.read(status, body, wanted.client.options(Options(include_usage=False)), stream=stream)
 
 
 @every_format

@@ -10,7 +10,7 @@ from oaicompat_proxy.core.answer_options import AnswerOptions
 from oaicompat_proxy.pipeline.comparison import compare, translate
 from oaicompat_proxy.pipeline.pipeline import Pipeline
 from oaicompat_proxy.recordings.format import Entry, Recording
-from tests.golden.test_golden import GOLDEN, NAMES, answers, read_manner
+from tests.golden.test_golden import GOLDEN, NAMES, answers, read_options
 from tests.support.conformance import check_body, check_error_body, check_stream
 from tests.support.scripted_gateway import failure, run
 
@@ -43,7 +43,7 @@ def test_a_run_that_fails_at_once_is_a_body_with_a_status(stream: bool) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_it_becomes_what_the_golden_transcripts_say(name: str) -> None:
     """Byte for byte, with the envelope of the recorded answer."""
-    golden = read_manner(name)
+    golden = read_options(name)
     (_, stream), (_, body), *_ = answers(name)
     native = (GOLDEN / f"{name}.native.sse").read_bytes()
     then = Entry(1, "client", stream) if stream else Entry(1, "body", body or b"", 502)

@@ -7,7 +7,7 @@ import pytest
 from oaicompat_proxy.core.answer_options import AnswerOptions
 from oaicompat_proxy.recordings.format import Entry, RecordingError, encode_entry, encode_head, read
 
-MANNER = AnswerOptions(model="owl", tool_names=("add",), form={"echo": "Bob"}, server_tools="content")
+OPTIONS = AnswerOptions(model="owl", tool_names=("add",), form={"echo": "Bob"}, server_tools="content")
 ENTRIES = [
     Entry(1.5, "native", b'data: {"a":"\xc3\xa9"}\n\n'),
     Entry(2.0, "native", b"cut in a sign: \xc3"),
@@ -17,14 +17,14 @@ ENTRIES = [
 ]
 
 
-def written(manner: AnswerOptions = MANNER, *, masked: bool = False) -> bytes:
-    head = encode_head(manner, masked=masked, request_id="req_1", version="9", private_form=frozenset({"echo"}))
+def written(options: AnswerOptions = OPTIONS, *, masked: bool = False) -> bytes:
+    head = encode_head(options, masked=masked, request_id="req_1", version="9", private_form=frozenset({"echo"}))
     return b"".join((head, *map(encode_entry, ENTRIES)))
 
 
 def test_what_is_written_is_what_is_read() -> None:
     recording = read(written())
-    assert (recording.options, recording.entries) == (MANNER, ENTRIES)
+    assert (recording.options, recording.entries) == (OPTIONS, ENTRIES)
     assert (recording.masked, recording.request_id, recording.version) == (False, "req_1", "9")
     assert recording.bytes_of("native") == ENTRIES[0].data + ENTRIES[1].data
 
@@ -47,8 +47,8 @@ def test_a_last_line_that_is_half_is_left_out() -> None:
 
 @pytest.mark.parametrize("data", [b"data: {}\n\n", b": hello\n\ndata: x\n\n", b""])
 def test_a_plain_event_stream_is_a_recording_of_the_gateway(data: bytes) -> None:
-    recording = read(data, MANNER)
-    assert recording.options == MANNER
+    recording = read(data, OPTIONS)
+    assert recording.options == OPTIONS
     assert recording.entries == [Entry(0.0, "native", data)]
 
 

@@ -21,7 +21,7 @@ from oaicompat_proxy.dialects.registry import DIALECTS
 from oaicompat_proxy.recordings.masking import LONGEST_ID, Masker, mask_text
 from oaicompat_proxy.recordings.masking import mask as mask_as
 from tests.support.paths import GOLDEN, RECORDINGS
-from tests.support.pipeline import Manner, Outcome, collected, read_events, streamed, translate
+from tests.support.pipeline import Options, Outcome, collected, read_events, streamed, translate
 
 NATIVES = [
     *sorted(RECORDINGS.rglob("*.sse")),
@@ -34,7 +34,11 @@ ASKS_IN_FREE_PLACES = {
 """Runs whose question stands below keys of the framework's own: it is masked with them, so it is not found again."""
 
 AGENTICK = DIALECTS["agentick"].recorded_fields
-MANNERS = [Manner(include_usage=True), Manner(server_tools="reasoning"), Manner(server_tools="content")]
+OPTIONS = [
+    Options(include_usage=True),
+    Options(server_tools="reasoning"),
+    Options(server_tools="content"),
+]
 
 
 def dialect_of(path: Path) -> str:
@@ -45,25 +49,27 @@ def mask(data: bytes) -> bytes:
     return mask_as(data, AGENTICK)
 
 
-def outcome_of(native: bytes, manner: Manner) -> Outcome:
-    include_tool_activity = manner.server_tools != "hide"
-    return translate(read_events([native], include_tool_activity=include_tool_activity, dialect=manner.dialect), manner)
+def outcome_of(native: bytes, options: Options) -> Outcome:
+    include_tool_activity = options.server_tools != "hide"
+    return translate(
+        read_events([native], include_tool_activity=include_tool_activity, dialect=options.dialect), options
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("manner", MANNERS, ids=lambda manner: manner.server_tools)
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: options.server_tools)
 @pytest.mark.parametrize("path", NATIVES, ids=lambda path: path.stem)
-def test_the_answer_to_a_masked_run_is_the_masked_answer(path: Path, manner: Manner) -> None:
+def test_the_answer_to_a_masked_run_is_the_masked_answer(path: Path, options: Options) -> None:
     native = path.read_bytes()
-    manner = manner._replace(dialect=dialect_of(path))
-    fields = DIALECTS[manner.dialect].recorded_fields
-    plain, masked = outcome_of(native, manner), outcome_of(mask_as(native, fields), manner)
+    options = options._replace(dialect=dialect_of(path))
+    fields = DIALECTS[options.dialect].recorded_fields
+    plain, masked = outcome_of(native, options), outcome_of(mask_as(native, fields), options)
     if path.stem in ASKS_IN_FREE_PLACES:
         assert type(masked.failure) is type(plain.failure)
         assert [type(chunk) for chunk in masked.chunks] == [type(chunk) for chunk in plain.chunks]
         return
-    assert mask_as(streamed(masked, manner) or b"", ANSWERS) == mask_as(streamed(plain, manner) or b"", ANSWERS)
-    assert mask_as(collected(masked, manner), ANSWERS) == mask_as(collected(plain, manner), ANSWERS)
+    assert mask_as(streamed(masked, options) or b"", ANSWERS) == mask_as(streamed(plain, options) or b"", ANSWERS)
+    assert mask_as(collected(masked, options), ANSWERS) == mask_as(collected(plain, options), ANSWERS)
 
 
 @pytest.mark.slow

@@ -59,7 +59,7 @@ def test_a_newer_gateways_stream_is_whole_with_the_runs_own_end() -> None:
     assert stream.text
 
 
-def test_a_plain_streams_manner_is_given_by_flags(tmp_path: Path) -> None:
+def test_options_of_a_plain_stream_are_given_by_flags(tmp_path: Path) -> None:
     path = tmp_path / "call.sse"
     path.write_bytes(b"".join([*run_of()[:3], *tool_call("c1", "add", "{}"), *run_of()[3:]]))
     stream = check_stream(replay(path, "--tool", "add").stdout, include_usage=True)

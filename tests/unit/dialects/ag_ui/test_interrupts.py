@@ -29,7 +29,7 @@ from oaicompat_proxy.dialects.ag_ui.interrupts import (
     read_outcome,
 )
 from oaicompat_proxy.dialects.ag_ui.tool_calls import ToolCalls
-from tests.support.pipeline import Manner, collected, read_events, translate
+from tests.support.pipeline import Options, collected, read_events, translate
 
 APPROVAL = {"type": "object", "properties": {"approved": {"type": "boolean"}}, "required": ["approved"]}
 
@@ -294,6 +294,6 @@ def test_json_of_any_depth_is_a_question_or_an_error(field: str, depth: int) -> 
         f'{{"type":"RUN_FINISHED","threadId":"t1","runId":"r1","outcome":{outcome}}}',
     ]
     wire = "".join(f"data: {event}\n\n" for event in events)
-    manner = Manner(confirmations="ask", dialect="ag-ui")
-    answer = translate(read_events([wire.encode()], dialect="ag-ui"), manner)
-    assert b"confirm_tool_call" in collected(answer, manner) or answer.failure is not None
+    options = Options(confirmations="ask", dialect="ag-ui")
+    answer = translate(read_events([wire.encode()], dialect="ag-ui"), options)
+    assert b"confirm_tool_call" in collected(answer, options) or answer.failure is not None

@@ -36,7 +36,7 @@ from oaicompat_proxy.core.events import (
 from oaicompat_proxy.dialects.ag_ui.reader import EventReader
 from tests.support.conformance import check_body, check_error_body, check_stream
 from tests.support.examples import examples
-from tests.support.pipeline import Manner, collected, read_events, streamed, translate
+from tests.support.pipeline import Options, collected, read_events, streamed, translate
 
 MAX_FRAME = 64 * 1024
 MEGABYTE = 1024 * 1024
@@ -479,8 +479,8 @@ def wire_of(events: Iterable[dict[str, Any]], chance: random.Random) -> bytes:
     return wire
 
 
-MANNERS = st.builds(
-    Manner,
+OPTIONS = st.builds(
+    Options,
     tool_names=st.frozensets(st.sampled_from(["tide", "moon"])),
     include_usage=st.booleans(),
     legacy_functions=st.booleans(),
@@ -493,21 +493,21 @@ MANNERS = st.builds(
 
 
 @examples(200)
-@given(st.lists(any_frame(junk=True), max_size=15), st.booleans(), st.randoms(use_true_random=False), MANNERS)
+@given(st.lists(any_frame(junk=True), max_size=15), st.booleans(), st.randoms(use_true_random=False), OPTIONS)
 def test_any_events_become_one_answer_or_one_error(
-    told: list[dict[str, Any]], ended: bool, chance: random.Random, manner: Manner
+    told: list[dict[str, Any]], ended: bool, chance: random.Random, options: Options
 ) -> None:
     wire = wire_of(told, chance) + (DONE if ended else b"")
     outcome = translate(
-        read_events([wire], include_tool_activity=manner.server_tools != "hide", dialect="ag-ui"), manner
+        read_events([wire], include_tool_activity=options.server_tools != "hide", dialect="ag-ui"), options
     )
-    stream = streamed(outcome, manner)
-    answer = check_stream(stream, include_usage=manner.include_usage) if stream is not None else None
+    stream = streamed(outcome, options)
+    answer = check_stream(stream, include_usage=options.include_usage) if stream is not None else None
     if outcome.failure is not None:
-        assert answer is None or answer.error == check_error_body(collected(outcome, manner))
+        assert answer is None or answer.error == check_error_body(collected(outcome, options))
         return
-    whole = check_body(collected(outcome, manner))
-    if not manner.include_usage:
+    whole = check_body(collected(outcome, options))
+    if not options.include_usage:
         whole.usage = None
     assert answer == whole
 
@@ -566,12 +566,12 @@ def told_of(reads: list[bytes], include_tool_activity: bool) -> list[Event | typ
 
 
 @examples(100)
-@given(st.lists(any_frame(junk=False), max_size=8), st.randoms(use_true_random=False), st.data(), MANNERS)
+@given(st.lists(any_frame(junk=False), max_size=8), st.randoms(use_true_random=False), st.data(), OPTIONS)
 def test_garbled_bytes_are_an_error_or_an_answer_but_nothing_else(
-    told: list[dict[str, Any]], chance: random.Random, data: st.DataObject, manner: Manner
+    told: list[dict[str, Any]], chance: random.Random, data: st.DataObject, options: Options
 ) -> None:
     wire = bytearray(wire_of(told, chance) + DONE)
     for place in data.draw(st.lists(st.integers(0, len(wire) - 1), max_size=5)):
         wire[place] = data.draw(st.integers(0, 255))
-    outcome = translate(read_events([bytes(wire)], include_tool_activity=True, dialect="ag-ui"), manner)
-    assert outcome.failure is None or check_error_body(collected(outcome, manner))
+    outcome = translate(read_events([bytes(wire)], include_tool_activity=True, dialect="ag-ui"), options)
+    assert outcome.failure is None or check_error_body(collected(outcome, options))

@@ -22,7 +22,7 @@ from oaicompat_proxy.dialects.agentick.text_fast_path import FrameTemplate, deco
 from tests.support.conformance import check_body, check_stream
 from tests.support.examples import examples
 from tests.support.paths import GOLDEN, RECORDINGS
-from tests.support.pipeline import MAX_FRAME, Manner, collected, streamed, translate
+from tests.support.pipeline import MAX_FRAME, Options, collected, streamed, translate
 
 STREAMS = [
     *sorted(RECORDINGS.glob("*.sse")),
@@ -300,20 +300,20 @@ def test_damaged_frames_say_the_same_or_are_forgiven_around_their_text(
 
 # The same answer
 
-PLAIN_MANNER = Manner()
-MANNERS = st.builds(
-    PLAIN_MANNER._replace,
+PLAIN_OPTIONS = Options()
+OPTIONS = st.builds(
+    PLAIN_OPTIONS._replace,
     include_usage=st.booleans(),
     tick_separator=st.sampled_from(["\n\n", ""]),
     server_tools=st.sampled_from(["hide", "content"]),
 )
 
 
-def answers(reads: list[bytes], manner: Manner) -> tuple[bytes | None, bytes]:
+def answers(reads: list[bytes], options: Options) -> tuple[bytes | None, bytes]:
     """The streamed body and the whole one."""
     reader = EventReader(max_frame=MAX_FRAME)
-    outcome = translate(itertools.chain.from_iterable(map(reader.feed, reads)), manner)
-    return streamed(outcome, manner), collected(outcome, manner)
+    outcome = translate(itertools.chain.from_iterable(map(reader.feed, reads)), options)
+    return streamed(outcome, options), collected(outcome, options)
 
 
 def payloads(stream: bytes | None) -> list[Any]:
@@ -327,24 +327,24 @@ def as_gateways_write(text: str) -> bytes:
 
 @pytest.mark.slow
 @examples(250)
-@given(st.lists(CLEAN.map(as_gateways_write) | OTHERS, max_size=12).map(b"".join), CUTS, MANNERS)
+@given(st.lists(CLEAN.map(as_gateways_write) | OTHERS, max_size=12).map(b"".join), CUTS, OPTIONS)
 def test_a_real_gateways_text_becomes_the_same_bytes_on_both_paths(
-    frames: bytes, sizes: list[int], manner: Manner
+    frames: bytes, sizes: list[int], options: Options
 ) -> None:
     reads = cut(START + FIRST + frames + LAST_WORD, sizes)
-    assert answers(reads, manner) == answers(for_slow_path(reads), manner)
+    assert answers(reads, options) == answers(for_slow_path(reads), options)
 
 
 @examples(250)
-@given(FRAMES, CUTS, MANNERS)
-def test_any_frames_become_the_same_answer_on_both_paths(frames: bytes, sizes: list[int], manner: Manner) -> None:
+@given(FRAMES, CUTS, OPTIONS)
+def test_any_frames_become_the_same_answer_on_both_paths(frames: bytes, sizes: list[int], options: Options) -> None:
     """The same chunks; escapes that no real gateway writes may stay as they are. Every client can read them."""
     reads = cut(START + FIRST + frames + LAST_WORD, sizes)
-    fast, slow = answers(reads, manner), answers(for_slow_path(reads), manner)
+    fast, slow = answers(reads, options), answers(for_slow_path(reads), options)
     assert payloads(fast[0]) == payloads(slow[0])
     assert fast[1] == slow[1]
     if fast[0] is not None and b'"error"' not in fast[1][:10]:
-        streamed_text = check_stream(fast[0], include_usage=manner.include_usage).text
+        streamed_text = check_stream(fast[0], include_usage=options.include_usage).text
         assert streamed_text == check_body(fast[1]).text
 
 
@@ -354,7 +354,7 @@ def test_any_frames_become_the_same_answer_on_both_paths(frames: bytes, sizes: l
 def test_a_recorded_run_becomes_the_same_bytes_on_both_paths(path: Path, size: int) -> None:
     stream = path.read_bytes()
     reads = [stream[at : at + size] for at in range(0, len(stream), size)]
-    assert answers(reads, PLAIN_MANNER) == answers(for_slow_path(reads), PLAIN_MANNER)
+    assert answers(reads, PLAIN_OPTIONS) == answers(for_slow_path(reads), PLAIN_OPTIONS)
 
 
 # Which frames the template is of
@@ -524,14 +524,14 @@ def test_texts_that_may_go_the_fast_way_stay_what_they_are(inside: str) -> None:
 def test_line_ends_of_some_readers_never_go_out_raw(character: str) -> None:
     assert decode_together([b"a", character.encode(), b"b"]) is None
     reads = [START + FIRST, plain(f"a{character}b"), LAST_WORD]
-    stream, body = answers(reads, PLAIN_MANNER)
+    stream, body = answers(reads, PLAIN_OPTIONS)
     assert stream is not None
     assert check_stream(stream, include_usage=False).text == f"First.a{character}b" == check_body(body).text
 
 
 def test_a_character_in_two_halves_is_joined_across_the_paths() -> None:
     reads = [START + FIRST, plain("a"), plain("\\ud83c"), plain("\\udf0a") + plain("b"), plain("c"), LAST_WORD]
-    stream, body = answers(reads, PLAIN_MANNER)
+    stream, body = answers(reads, PLAIN_OPTIONS)
     assert check_body(body).text == "First.a\U0001f30abc"
     assert stream is not None
     assert check_stream(stream, include_usage=False).text == "First.a\U0001f30abc"
