@@ -47,7 +47,7 @@ def test_it_becomes_what_the_golden_transcripts_say(name: str) -> None:
     (_, stream), (_, body), *_ = answers(name)
     native = (GOLDEN / f"{name}.native.sse").read_bytes()
     then = Entry(1, "client", stream) if stream else Entry(1, "body", body or b"", 502)
-    recording = recorded(native, then, Entry(2, "end", b"answered"), options=golden.options)
+    recording = recorded(native, then, Entry(2, "end", b"answered"), options=golden.answer_options)
     assert compare(recording) == []
     if stream:
         assert translate(recording).data == stream
