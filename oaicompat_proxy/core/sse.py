@@ -134,7 +134,8 @@ class FrameReader:
         """The frames of the lines from `cut`, without state: saves 1.0 of 4.6 µs an event, decoding included."""
         for line in lines:
             if not line.startswith(_DATA) or len(line) - 1 > self._max_frame:
-                yield from self._read_lines([line[:-1], b"", b""])
+                if line != b"\n":
+                    yield from self._read_lines([line[:-1], b"", b""])
                 continue
             value = line[_VALUE_AT:-1]
             kept = self._filter(value[:PEEK_BYTES])

@@ -200,6 +200,8 @@ class AnswerStream:
         await self._deliver(self._stream.write(data), len(data))
 
     async def _prepare(self, response: EventStream) -> None:
+        if self._request.transport is None:  # the client has left; aiohttp-sse would fail on an assertion
+            raise ConnectionResetError
         writer, transport = await response.prepare(self._request), self._request.transport
         if writer is None or transport is None:
             raise ConnectionResetError

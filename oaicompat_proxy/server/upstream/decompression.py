@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from ...core.errors import ProxyError, UpstreamError
 
-PIECE = 256 * 1024
-"""Decompressed bytes of one piece."""
+PIECE = 128 * 1024
+"""Decompressed bytes of one piece, which is read within one turn of the event loop."""
 
 SLICE = 16 * 1024
 """Compressed bytes that are given to zlib at a time: the end of each member copies the rest of the slice."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Self
 
 from ...core.errors import ProxyError, UpstreamError, UpstreamFrameTooLong, UpstreamInterrupted
@@ -35,6 +34,7 @@ class Run:
     """
 
     _flush_count = 0
+    _inflated: Iterator[bytes] = iter(())  # the rest of a compressed read
     """The reader's `flush_count` when the current wait began."""
     read_log: ReadLog | None = None
     """Set with `on_gateway_bytes`: records pushed reads in its place."""
@@ -162,10 +162,16 @@ class Run:
         """
         if self._ended:
             raise StopAsyncIteration
+        if piece := next(self._inflated, b""):
+            await asyncio.sleep(0)  # a small read may expand to gigabytes: each piece has a turn of the loop
+            return self._feed(piece)
         data, at_end = (self._ahead, False) if self._ahead else await self._read()
         if data:
             self._ahead = b""
-            return self._feed(data)
+            if self._inflater is None:
+                return self._feed(data)
+            self._inflated = self._inflater.feed(data)
+            return ()
         self._ended = at_end or self._reader.finished
         self._held_since = None
         events = self._reader.flush(at_end=at_end)
@@ -209,14 +215,18 @@ class Run:
 
     async def push_to(self, take: TakeEvents) -> None:
         """Passes the events of each read to `take`, in the callback of the connection, until it returns False."""
+        if self._inflater is not None:
+            async for events in self:
+                if not take(events):
+                    return
+            return
         exchange, reader = self._exchange, self._reader
         assert exchange is not None
         feed: Callable[[bytes], Iterable[Event]] = self._feed
         log: ReadLog | None = None
-        if self._inflater is None and self._watch is None and (self.read_log or self.on_gateway_bytes is None):
+        if self._watch is None and (self.read_log or self.on_gateway_bytes is None):
             feed, log = reader.feed, self.read_log
         stopped = bool(self._ahead) and not take(await anext(self))
-
         until_held = None if isinstance(reader, UnbufferedReader) else UntilHeld(take, reader)
         while not stopped and not self._ended:
             if until_held is None:
@@ -253,16 +263,10 @@ class Run:
             return b"", self._reader.finished  # if not: a busy loop was late for both; the next read raises the failure
 
     def _feed(self, data: bytes) -> Iterable[Event]:
-        if self._inflater is None:
-            events = self._feed_reader(data)
-        else:
-            events = itertools.chain.from_iterable(map(self._feed_reader, self._inflater.feed(data)))
-        return events if self._watch is None else map(self._watch, events)
-
-    def _feed_reader(self, data: bytes) -> Iterable[Event]:
         if self.on_gateway_bytes is not None:
             self.on_gateway_bytes(data)
-        return self._reader.feed(data)
+        events = self._reader.feed(data)
+        return events if self._watch is None else map(self._watch, events)
 
     def pause(self) -> None:
         """Stops reading the socket, so that TCP's flow control reaches the gateway."""

@@ -6,9 +6,13 @@ import os
 import random
 import socket
 import sys
+from unittest.mock import Mock
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
+from oaicompat_proxy.config.settings import Config
+from oaicompat_proxy.server.answering.event_stream import AnswerStream, ClientGone
 from tests.support.conformance import PING, check_stream
 from tests.support.leaks import no_tasks_left
 from tests.support.proxy import StartProxy, chat_body
@@ -103,3 +107,12 @@ def _user_timeouts(peer: tuple[str, int]) -> list[int]:
             if sock.getpeername() == peer:
                 found.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT))
     return found
+
+
+async def test_a_commit_finds_a_client_that_has_just_left() -> None:
+    """The end of patience and the end of the connection may fall into one turn of the loop."""
+    request = make_mocked_request("POST", "/v1/chat/completions", protocol=Mock())
+    request.protocol.transport = None
+    stream = AnswerStream(request, Config(upstream="http://127.0.0.1:1"), Mock())
+    with pytest.raises(ClientGone):
+        await stream.write(b"data: 1\n\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from typing import Any
@@ -12,6 +13,7 @@ from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.core.errors import UpstreamError
 from oaicompat_proxy.core.events import Event, RunEnded, TextDelta
 from oaicompat_proxy.core.message import Text
+from oaicompat_proxy.core.sse import KEEP_ALIVE
 from oaicompat_proxy.core.turn import Turn
 from oaicompat_proxy.server.upstream.gateway_client import Upstream
 from oaicompat_proxy.server.upstream.run import Run
@@ -57,6 +59,26 @@ async def test_the_gateways_bytes_are_shown_decompressed(agent: Agent, begun: Ru
     await begun.open()
     assert RunEnded() in await read(begun)
     assert b"".join(shown) == sent
+
+
+@both_ways
+async def test_a_read_that_expands_is_spread_over_turns(agent: Agent, begun: Run, read: Read) -> None:
+    """Other requests are served between its pieces."""
+    sent = KEEP_ALIVE * 100_000 + b"".join(run("Ahoy."))
+    agent.replies("/send", Reply([gzip.compress(sent)], headers=[("Content-Encoding", "gzip")]))
+    loop, turn, turns = asyncio.get_running_loop(), 0, []
+
+    def count() -> None:
+        nonlocal turn, counter
+        turn += 1
+        counter = loop.call_soon(count)
+
+    counter = loop.call_soon(count)
+    begun.on_gateway_bytes = lambda _: turns.append(turn)
+    await begun.open()
+    assert RunEnded() in await read(begun)
+    counter.cancel()
+    assert len(turns) == len(set(turns)) > 5
 
 
 async def test_bytes_that_cannot_be_read_are_shown_first(agent: Agent, begun: Run) -> None:
