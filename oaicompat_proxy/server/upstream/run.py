@@ -34,8 +34,9 @@ class Run:
     """
 
     _flush_count = 0
-    _inflated: Iterator[bytes] = iter(())  # the rest of a compressed read
     """The reader's `flush_count` when the current wait began."""
+    _inflated: Iterator[bytes] = iter(())
+    """The pieces of a compressed read that were not read yet."""
     read_log: ReadLog | None = None
     """Set with `on_gateway_bytes`: records pushed reads in its place."""
     on_rejected: Callable[[], None] | None = None
