@@ -9,13 +9,11 @@ from types import TracebackType
 from typing import Self
 
 from aiohttp import HttpVersion11, web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp_sse import EventSourceResponse
 from multidict import CIMultiDict, istr
 
 from ...config.settings import Config
 from ...core.errors import ProxyError
-from ..http.aiohttp_internals import BufferedHead, OneChunk, release_unused
+from ..http.aiohttp_internals import BufferedHead, EventStream, OneChunk, release_unused
 from ..http.send_progress import drop
 from ..sinks import StreamSource
 
@@ -49,19 +47,6 @@ answer."""
 HEADERS_OF_ONE_CHUNK = CIMultiDict(HEADERS)
 """In the order in which aiohttp sends them. The values of the last two are set for each response."""
 HEADERS_OF_ONE_CHUNK.update({istr("Transfer-Encoding"): "chunked", istr("Date"): "", istr("Server"): ""})
-
-
-class EventStream(BufferedHead, EventSourceResponse):
-    """aiohttp-sse's response, without its keep-alives: they are comments, which some clients ignore.
-
-    The kernel aborts the connection once sent bytes stay unacknowledged for `send_timeout` seconds. A client that has
-    vanished is noticed although keep-alives still fit the kernel's buffer.
-    """
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        writer = await super().prepare(request)
-        self.stop_streaming()
-        return writer
 
 
 class AnswerStream:
@@ -206,6 +191,7 @@ class AnswerStream:
         if writer is None or transport is None:
             raise ConnectionResetError
         release_unused(self._request)
+        response.headers.clear()  # they are sent
         self._writer, self._transport = writer, transport
 
     async def _deliver(self, sending: Awaitable[None], size: int) -> None:

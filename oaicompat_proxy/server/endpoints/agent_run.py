@@ -53,9 +53,9 @@ def new_handler(api: ClientApi, runtime: GatewayRuntime) -> Handler:
             if context.caller.counted:
                 return await _count(request, context, api, runtime, limits)
             asked = await read_request(request, context, api, runtime, limits)
-            beginning = _begin(request, context, api, runtime, asked)
+            answering = await _begin(request, context, api, runtime, asked)
             del asked  # frees the conversation: the answer may take an hour
-            return await (await beginning)
+            return await answering
         finally:
             if context.entry is not None:
                 await context.entry.release()
@@ -69,9 +69,9 @@ async def _count(
     """Answers a request of a caller whose usage is counted."""
     asked = await read_request(request, context, api, runtime, limits)
     async with counting(context, api, asked):
-        beginning = _begin(request, context, api, runtime, asked)
+        answering = await _begin(request, context, api, runtime, asked)
         del asked
-        return await (await beginning)
+        return await answering
 
 
 async def _begin(

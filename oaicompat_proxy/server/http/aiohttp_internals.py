@@ -1,9 +1,9 @@
-"""Every private name of aiohttp that this package uses. No other module may use one.
+"""Every private name of aiohttp and aiohttp-sse that this package uses. No other module may use one.
 
-Each is here because aiohttp has no public equivalent. The test of this module checks what each means; setup.cfg bounds
-aiohttp's version, since a changed meaning would break limits and time-outs without an error.
+Each is here because there is no public equivalent. The test of this module checks what each means; setup.cfg bounds the
+versions, since a changed meaning would break limits and time-outs without an error.
 
-Source: aiohttp 3.14, web_protocol.py and web_response.py.
+Source: aiohttp 3.14, web_protocol.py and web_response.py; aiohttp-sse 3.0.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from collections import deque
 from typing import Any
 
 from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http_writer import _serialize_headers
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import _ErrInfo
+from aiohttp_sse import EventSourceResponse
 
 _NO_PIECES: deque[bytes] = deque(maxlen=0)
 """The buffer of all bodies that were read; appends to it have no effect."""
@@ -78,6 +80,19 @@ class BufferedHead(web.StreamResponse):
     """Sends its head in one packet with the first bytes of its body, as `web.Response` does."""
 
     _send_headers_immediately = False
+
+
+class EventStream(BufferedHead, EventSourceResponse):
+    """aiohttp-sse's response, without its keep-alives: they are comments, which some clients ignore.
+
+    The kernel aborts the connection once sent bytes stay unacknowledged for `send_timeout` seconds. A client that has
+    vanished is noticed although keep-alives still fit the kernel's buffer.
+    """
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Sends the headers. aiohttp-sse's own method would also start the task of its keep-alives."""
+        self._set_tcp_user_timeout(request)
+        return await super(EventSourceResponse, self).prepare(request)
 
 
 class OneChunk(web.StreamResponse):

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from oaicompat_proxy.server.http.aiohttp_internals import (
     BufferedHead,
+    EventStream,
     OneChunk,
     ParsingState,
     release_unused,
@@ -187,6 +188,26 @@ async def test_a_buffered_head_goes_out_with_the_first_bytes(response: type[web.
         assert b"".join(transport.writes).endswith(b"5\r\nHello\r\n")
         gate.set()
         await turns()
+
+
+async def test_an_event_stream_starts_no_task_for_keep_alives() -> None:
+    seen = []
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        before = asyncio.all_tasks()
+        stream = EventStream(allow_all_methods=True)
+        await stream.prepare(request)
+        seen.append(asyncio.all_tasks() == before)
+        await stream.write(b"data: Hello\n\n")
+        return stream
+
+    async with connected(handler) as (connection, transport):
+        connection.data_received(GET)
+        await turns()
+        assert seen == [True]
+        head, _, body = b"".join(transport.writes).partition(b"\r\n\r\n")
+        assert b"\r\nContent-Type: text/event-stream\r\n" in head
+        assert body == b"d\r\ndata: Hello\n\n\r\n0\r\n\r\n"
 
 
 async def test_requests_that_wait_are_served_in_their_order() -> None:
