@@ -75,14 +75,15 @@ class Masker:
 
     def _mask_line(self, line: bytes) -> bytes:
         text = line.decode("utf-8", "surrogateescape")
+        end = text[len(text.rstrip("\r\n")) :]  # apart, for it would belong to a string that is not closed
         found = _FIELD.match(text)
         name = found[0] if found else ""
-        value = text[len(name) :]
+        value = text[len(name) : len(text) - len(end)]
         if value.strip() == "[DONE]" or (name == "event:" and self._is_event_name(value.strip())):
             return line
         is_json = name in ("data:", "data: ", "") and value.lstrip()[:1] in ("{", "[")
         masked = _mask_json(value, self._fields) if is_json else mask_text(value)
-        return (name + masked).encode("utf-8", "surrogateescape")
+        return (name + masked + end).encode("utf-8", "surrogateescape")
 
     def _is_event_name(self, word: str) -> bool:
         return word == "message" or word in self._fields.events

@@ -62,7 +62,11 @@ FOUND: dict[str, list[bytes]] = {
     ],
     "ag-ui": [],
     "answers": [],
-    "masked": [],
+    "masked": [
+        # an error message that is cut: the line end was lost with it
+        b'\x00\x00\x00\x01data: {"type":"event","event":"error","data":{"error":"Cut\n'
+        b'data: {"type":"event","event":"message"}\n',
+    ],
     "media": [],
     "request": [],
     "responses": [],
