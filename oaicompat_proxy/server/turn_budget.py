@@ -12,12 +12,11 @@ from collections.abc import Callable
 from time import monotonic
 from weakref import WeakKeyDictionary
 
-LONGEST_TURN = 0.004
+LONGEST_TURN = 0.003
 """Seconds of work in one turn. What is read and deferred beyond it, and the garbage collector, take as long again.
 
-The more requests share a turn, the less each costs: with a turn of 3 of them instead of 16 it was 35 % more. With
-3 ms and a step of 0.2 ms it was 20 % more. With a step of 0.1 ms the longest pause was 11 to 17 ms
-instead of 8 to 10."""
+The more requests share a turn, the less each costs: with a turn of 3 of them instead of 16 it was 35 % more. The
+longest pause was 7 ms with 3 ms, and 8 to 12 ms with 4."""
 
 QUANTUM = 32 * 1024
 """Bytes that are read before the clock is looked at: the work that they bring takes 0.2 to 1 ms."""
