@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from oaicompat_proxy.server.context import SERVER
 from oaicompat_proxy.server.inspection.events import MAX_READERS
 from tests.support.inspection import API, Events, until_row
 from tests.support.proxy import StartProxy
 from tests.support.scripted_gateway import OPENING, Agent, run, text
+
+
+@asynccontextmanager
+async def following_a_run(proxy: StartProxy, agent: Agent) -> AsyncIterator[tuple[Events, asyncio.Event]]:
+    """The events of a run that has begun its text, and what lets it go on to its end."""
+    go_on = asyncio.Event()
+    agent.plays(OPENING, text("Xyzzyx"), go_on, run("Xyzzyx")[3:])
+    front = await proxy(inspect=True)
+    asking = asyncio.create_task(front.chat())
+    row = await until_row(front, state="running")
+    await agent.until(lambda: agent.runs and agent.runs[0].sent)
+    async with Events(front, f"?run={row['id']}") as events:
+        yield events, go_on
+    await asking
 
 
 async def test_the_list_lives(proxy: StartProxy, agent: Agent) -> None:
@@ -29,13 +45,7 @@ async def test_the_list_lives(proxy: StartProxy, agent: Agent) -> None:
 
 
 async def test_one_run_is_followed(proxy: StartProxy, agent: Agent) -> None:
-    go_on = asyncio.Event()
-    agent.plays(OPENING, text("Xyzzyx"), go_on, run("Xyzzyx")[3:])
-    front = await proxy(inspect=True)
-    asking = asyncio.create_task(front.chat())
-    row = await until_row(front, state="running")
-    await agent.until(lambda: agent.runs and agent.runs[0].sent)
-    async with Events(front, f"?run={row['id']}") as events:
+    async with following_a_run(proxy, agent) as (events, go_on):
         seen = await events.next("run")
         numbers = [each["n"] for each in seen["frames"]]
         go_on.set()
@@ -44,17 +54,10 @@ async def test_one_run_is_followed(proxy: StartProxy, agent: Agent) -> None:
             numbers += [each["n"] for each in seen["frames"]]
             assert "Xyzzyx" not in str(seen)
         assert numbers == list(range(seen["frames_total"])), "each frame once"
-    await asking
 
 
 async def test_unchanged_bodies_are_masked_and_sent_once(proxy: StartProxy, agent: Agent) -> None:
-    go_on = asyncio.Event()
-    agent.plays(OPENING, text("Hi"), go_on, run("Hi")[3:])
-    front = await proxy(inspect=True)
-    asking = asyncio.create_task(front.chat())
-    row = await until_row(front, state="running")
-    await agent.until(lambda: agent.runs and agent.runs[0].sent)
-    async with Events(front, f"?run={row['id']}") as events:
+    async with following_a_run(proxy, agent) as (events, go_on):
         seen = await events.next("run")
         assert seen["request"]["method"] == "POST"
         assert seen["request"]["bytes"] > 0
@@ -63,7 +66,6 @@ async def test_unchanged_bodies_are_masked_and_sent_once(proxy: StartProxy, agen
         while seen["run"]["state"] != "over":
             seen = await events.next("run")
             assert not {"request", "turns"} & seen.keys()
-    await asking
 
 
 async def test_readers_are_bounded(proxy: StartProxy) -> None:
