@@ -191,7 +191,8 @@ class _StreamChecker:
             _require(response["status"] == "in_progress", f"status {response['status']} in {kind}")
             _require(response["output"] == [] and response["usage"] is None, f"{kind} knows too much")
             return
-        _require(response["status"] == kind.removeprefix("response."), f"status {response['status']} in {kind}")
+        allowed = {kind.removeprefix("response."), "cancelled" if kind == "response.failed" else ""}
+        _require(response["status"] in allowed, f"status {response['status']} in {kind}")
         self._over = True
         done = [item.item for item in self._items if item.is_done]
         _require(response["output"] == done, f"the output is not what was streamed: {response['output']} {done}")
@@ -369,9 +370,10 @@ def _read_response(response: dict[str, Any], odd: bool) -> ResponseAnswer:
     except ValidationError as error:
         raise Violation(f"the official client's types refuse it: {error}") from error
     status = response["status"]
-    _require((response["error"] is not None) == (status == "failed"), "an error that does not fit the status")
+    stopped = status in ("failed", "cancelled")
+    _require((response["error"] is not None) == stopped, "an error that does not fit the status")
     _require((response["incomplete_details"] is not None) == (status == "incomplete"), "details that do not fit")
-    _require((response["usage"] is None) == (status == "failed"), "usage does not fit the status")
+    _require((response["usage"] is None) == stopped, "usage does not fit the status")
     answer = ResponseAnswer(
         id=response["id"],
         model=response["model"],

@@ -257,8 +257,10 @@ async def test_a_cancelled_run_stops_in_the_gateway(proxy: StartProxy, agent: Ag
     answer_id = id_in(head)
     for _ in range(2):
         assert (await get(front, f"{answer_id}/cancel", method="POST"))["status"] == "cancelled"
-    await line.read_until(b"event: response.failed")
+    await line.read_until(b"event: response.failed\ndata: ")
+    last = json.loads(await line.read_until(b"\n\n"))
     await line.close()
+    assert last["response"]["status"] == "cancelled"
     await agent.until(lambda: agent.runs[0].outcome == "left")
     assert (await get(front, answer_id))["status"] == "cancelled"
 

@@ -12,7 +12,7 @@ import orjson
 from ....core import json_text
 from ....core.answer import AnswerStarted, Envelope, Part, TextBatch, TextPart, UsageTotals, size_of
 from ....core.errors import ProxyError, UpstreamAnswerTooLong
-from .failures import encode_error, encode_failure
+from .failures import encode_error, encode_failure, failed_status
 from .frames import Event, encode_event
 from .output import Output, OutputOptions
 from .response_object import Outcome, ResponseObject, encode_usage, failed_body
@@ -68,9 +68,12 @@ class ResponseEncoder:
         return self._response.encode(finished(self.output, self._usage))
 
     def fail(self, error: ProxyError) -> bytes:
-        """The event `error`, on which official clients raise, and `response.failed`, for which other clients wait."""
+        """The event `error`, on which official clients raise, and `response.failed`, for which other clients wait.
+
+        The API has no event for a cancelled response: only the status of the response in `response.failed` tells it.
+        """
         start = self._start() if not self.chunks else b""
-        failure = Outcome("failed", self.output.encode(), error=encode_failure(error))
+        failure = Outcome(failed_status(error), self.output.encode(), error=encode_failure(error))
         return start + self._encode_all(
             [Event("error", b'"error":%b' % encode_error(error)), self._lifecycle("failed", failure)]
         )

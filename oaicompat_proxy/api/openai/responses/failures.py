@@ -5,8 +5,10 @@ Source: OpenAI API description, `ResponseError`, whose codes are a fixed list; t
 
 from __future__ import annotations
 
+from typing import Literal
+
 from ....core import json_text
-from ....core.errors import AgentRateLimited, InvalidRequest, ProxyError, RateLimited
+from ....core.errors import AgentRateLimited, InvalidRequest, ProxyError, RateLimited, RunCancelled
 from ..errors import type_of
 
 
@@ -20,6 +22,11 @@ def encode_error(error: ProxyError) -> bytes:
 def encode_failure(error: ProxyError) -> bytes:
     """The `error` member of a response object."""
     return json_text.encode({"code": failure_code(error), "message": error.message})
+
+
+def failed_status(error: ProxyError) -> Literal["cancelled", "failed"]:
+    """The status of a response that ends with this error."""
+    return "cancelled" if isinstance(error, RunCancelled) else "failed"
 
 
 def failure_code(error: ProxyError) -> str:

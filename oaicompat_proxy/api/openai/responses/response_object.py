@@ -11,9 +11,9 @@ from typing import Any
 
 from ....core import ascii_json, json_text
 from ....core.answer import Envelope, UsageTotals
-from ....core.errors import ProxyError, RunCancelled
+from ....core.errors import ProxyError
 from ....core.immutable import readonly
-from .failures import encode_failure
+from .failures import encode_failure, failed_status
 
 _DEFAULTS: Mapping[str, Any] = {
     "background": False,
@@ -106,10 +106,9 @@ def failed_body(body: bytes, error: ProxyError, output: bytes) -> bytes:
     made = json.loads(body)
     if made["status"] not in UNFINISHED:
         return body
-    if isinstance(error, RunCancelled):
-        made["status"] = "cancelled"
-    else:
-        made |= {"status": "failed", "error": json.loads(encode_failure(error))}
+    made["status"] = failed_status(error)
+    if made["status"] == "failed":
+        made["error"] = json.loads(encode_failure(error))
     if output:
         made["output"] = json.loads(b"[%b]" % output)
     return ascii_json.encode(made)

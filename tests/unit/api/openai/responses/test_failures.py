@@ -2,10 +2,15 @@
 
 import pytest
 
-from oaicompat_proxy.core.answer import (
-    TextPart,
+from oaicompat_proxy.core.answer import TextPart
+from oaicompat_proxy.core.errors import (
+    AgentError,
+    AgentRateLimited,
+    InvalidRequest,
+    ProxyError,
+    RunCancelled,
+    UpstreamInterrupted,
 )
-from oaicompat_proxy.core.errors import AgentError, AgentRateLimited, InvalidRequest, ProxyError, UpstreamInterrupted
 from tests.support.response_parts import kinds, new_encoder, stream
 from tests.support.responses_conformance import check_response_stream
 
@@ -29,3 +34,11 @@ def test_a_failure_is_said_twice(failure: ProxyError, code: str) -> None:
 def test_a_failure_in_front_of_everything_has_its_response_too() -> None:
     told = check_response_stream(new_encoder().fail(AgentError("no")))
     assert told.status == "failed"
+
+
+def test_a_cancelled_response_says_so_in_its_last_event() -> None:
+    """The API has no event for it."""
+    raw = stream(TextPart("Half"), failure=RunCancelled("stopped"))
+    assert kinds(raw)[-2:] == ["error", "failed"]
+    told = check_response_stream(raw)
+    assert (told.status, told.error) == ("cancelled", {"code": "invalid_prompt", "message": "stopped"})
