@@ -16,8 +16,9 @@ from typing import Any, NoReturn
 
 from .json_text import JsonText
 
-MAX_DIGITS = 300
-"""Digits of the longest integer that is read exactly. A longer one is cut to its first digits, so it fits a double."""
+MAX_DIGITS = 305
+"""Digits of the longest integer that is read exactly. A longer one is cut to its first digits: it fits a double, and is
+above 1e300."""
 
 _LONG_NUMBER = b"0" * 16
 _LARGE_EXPONENTS = (b"0e000", b"0e+000", b"0e-000")

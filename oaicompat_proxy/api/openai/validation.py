@@ -202,7 +202,7 @@ def _read_range(path: str, error: ErrorDetails, *, bound: str, code: str, sign: 
 
 def _number(value: float) -> str:
     """The number in a client's notation: 2 rather than 2.0."""
-    return repr(value).removesuffix(".0")
+    return clip(repr(value).removesuffix(".0"))
 
 
 def _read_too_short(path: str, error: ErrorDetails) -> InvalidRequest:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Required
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 from typing_extensions import TypedDict
 
+from ...number_types import Integer, Natural, Positive
 from ..validation import by_type
 from .blocks import AssistantContent, JsonObject, SystemContent, UserContent
 
@@ -99,7 +100,7 @@ ToolChoice = Annotated[
 
 class Thinking(TypedDict, total=False):
     type: Required[str]
-    budget_tokens: int | None
+    budget_tokens: Integer | None
     display: str | None
 
 
@@ -119,13 +120,13 @@ class CountedRequest(TypedDict, total=False):
 
 
 class MessageRequest(CountedRequest, total=False):
-    max_tokens: Required[Annotated[int, Field(ge=1)]]
+    max_tokens: Required[Positive]
     stream: bool | None
     stop_sequences: list[str] | None
     metadata: Metadata | None
     temperature: Annotated[float, Field(ge=0, le=1)] | None
     top_p: Annotated[float, Field(ge=0, le=1)] | None
-    top_k: Annotated[int, Field(ge=0)] | None
+    top_k: Natural | None
 
 
 MESSAGE_REQUEST: TypeAdapter[MessageRequest] = TypeAdapter(MessageRequest)

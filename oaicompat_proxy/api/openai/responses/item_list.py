@@ -18,6 +18,9 @@ MOST = 100
 
 DEFAULT = 20
 
+_DIGITS = 10
+"""More digits than a limit has."""
+
 _STATUS_TYPES = frozenset({"message", "function_call", "function_call_output", "custom_tool_call"})
 """Types of the items that have a status."""
 
@@ -76,7 +79,7 @@ def _complete_content(item: Mapping[str, Any]) -> Any:
 
 def _limit_of(query: Mapping[str, str]) -> int:
     text = query.get("limit", str(DEFAULT))
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MOST):
+    if not (text.isascii() and text.isdecimal() and len(text) < _DIGITS and 1 <= int(text) <= MOST):
         raise invalid_value("limit", f"expected a number from 1 to {MOST}, but got '{clip(text)}'.")
     return int(text)
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Required
 from pydantic import Field, Tag, TypeAdapter
 from typing_extensions import TypedDict
 
+from ...number_types import Decimal, Integer, Natural, NonNegative, Positive
 from ..validation import at_most, by_field, by_json_type
 from .messages import AnyMessage, Array, String, TextContent
 from .tools import AnyTool, Function, FunctionCallChoice, JsonObject, TextFormat, ToolChoice
@@ -104,15 +105,15 @@ class Sampling(TypedDict, total=False):
     model: EchoedName | None
     stream: bool | None
     stream_options: StreamOptions | None
-    max_tokens: int | None
-    n: Annotated[int, Field(ge=1)] | None
-    temperature: Annotated[float, Field(ge=0.0)] | None
+    max_tokens: Integer | None
+    n: Positive | None
+    temperature: NonNegative | None
     top_p: Annotated[float, Field(ge=0.0, le=1.0)] | None
-    frequency_penalty: float | None
-    presence_penalty: float | None
-    logit_bias: Annotated[dict[str, float], at_most(MAX_BIASED_TOKENS)] | None
+    frequency_penalty: Decimal | None
+    presence_penalty: Decimal | None
+    logit_bias: Annotated[dict[str, Decimal], at_most(MAX_BIASED_TOKENS)] | None
     stop: Stop | None
-    seed: int | None
+    seed: Integer | None
     user: EchoedName | None
 
 
@@ -120,9 +121,9 @@ class ChatBody(Sampling, total=False):
     """`audio` and `moderation` are rejected with any content, so their members have no types."""
 
     messages: Required[Annotated[Array[AnyMessage], Field(min_length=1)]]
-    max_completion_tokens: int | None
+    max_completion_tokens: Integer | None
     logprobs: bool | None
-    top_logprobs: Annotated[int, Field(ge=0)] | None
+    top_logprobs: Natural | None
     tools: Array[AnyTool] | None
     tool_choice: ToolChoice | None
     parallel_tool_calls: bool | None
@@ -155,9 +156,9 @@ class CompletionBody(Sampling, total=False):
     """The items of an array of prompts are checked in `completions.request`: most forms cannot be run."""
 
     prompt: Required[Prompt]
-    best_of: Annotated[int, Field(ge=0)] | None
+    best_of: Natural | None
     echo: bool | None
-    logprobs: Annotated[int, Field(ge=0)] | None
+    logprobs: Natural | None
     suffix: str | None
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Required
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 from typing_extensions import TypedDict
 
+from ...number_types import Integer, Natural, NonNegative
 from ..validation import at_most, by_field, by_json_type
 from .messages import Array, String
 from .requests import EchoedName, JsonObjectFormat, PromptCacheOptions
@@ -159,11 +160,11 @@ class ResponseBody(TypedDict, total=False):
     instructions: str | None
     stream: bool | None
     stream_options: StreamOptions | None
-    max_output_tokens: int | None
-    max_tool_calls: int | None
-    temperature: Annotated[float, Field(ge=0.0)] | None
+    max_output_tokens: Integer | None
+    max_tool_calls: Integer | None
+    temperature: NonNegative | None
     top_p: Annotated[float, Field(ge=0.0, le=1.0)] | None
-    top_logprobs: Annotated[int, Field(ge=0)] | None
+    top_logprobs: Natural | None
     tools: Array[AnyTool] | None
     tool_choice: ToolChoice | None
     parallel_tool_calls: bool | None
