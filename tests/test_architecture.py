@@ -30,7 +30,7 @@ NEED_NO_TEST = {
     "cli": "process/test_cli runs it",
     "server.idempotency.claim_scripts": "unit/server/idempotency/test_claims runs them in a real Redis",
     "server.answer_stores.entry_keys": "test_memory_answers and test_answer_database find entries by them",
-    "server.bounded_keys": "test_redis_answers and unit/server/sessions/test_id_store fill a real Redis",
+    "server.shared_storage.bounded_keys": "test_redis_answers and unit/server/sessions/test_id_store fill a real Redis",
     "api.protocol": "only what is asked of others",
     "api.retry_rules": "only what is asked of others",
     "api.registry": "wire/test_toy_api serves what stands in it",

@@ -23,6 +23,7 @@ from ..core.signing import Secrets, SigningKeys
 from .access.authenticator import Authenticator
 from .access.budgets import Budgets
 from .access.rate_limiter import RateLimiter
+from .access.signing_secret import derive_keys, random_secrets, secret_in_redis, warn_if_ephemeral
 from .access.users import Users
 from .context import SERVER, ServerRuntime
 from .endpoints import diagnostics, health, kept_data, models, usage
@@ -31,6 +32,7 @@ from .endpoints.agent_run import new_handler
 from .endpoints.api_routes import new_route_handler
 from .endpoints.structured_output import check_packages
 from .endpoints.user_in_request import with_user_in_body, with_user_in_query
+from .event_loop.processor_thread import ProcessorThread
 from .gateway import GATEWAYS, Gateway
 from .http.body import answer_expectation
 from .http.error_middleware import error_middleware
@@ -43,18 +45,16 @@ from .kept_data import in_each_place
 from .observability.process_setup import set_up_process
 from .observability.telemetry import TELEMETRY
 from .observers import observing
-from .processor_thread import ProcessorThread
 from .recording.kept_recordings import RecordingData
 from .recording.recorder import Recorder
-from .redis import connect
 from .runtime import RUNTIME, GatewayRuntime
+from .shared_storage.redis_client import connect
 from .shutdown import GracefulShutdown
-from .signing_secret import derive_keys, random_secrets, secret_in_redis, warn_if_ephemeral
 from .single_sign_on.issuer_keys import Issuers
 from .single_sign_on.single_sign_on import SingleSignOn
 
 if TYPE_CHECKING:
-    from .bounded_redis import BoundedRedis
+    from .shared_storage.bounded_redis import BoundedRedis
 
 PROBES = frozenset({health.live, health.ready})
 PUBLIC = PROBES | {scrape.metrics} | HANDLERS

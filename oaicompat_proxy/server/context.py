@@ -20,8 +20,8 @@ from .access.authenticator import Authenticator
 from .access.budgets import Budgets, Charge
 from .access.rate_limiter import RateLimiter
 from .access.users import Users
+from .event_loop.processor_thread import ProcessorThread
 from .observability.run_report import RunReport
-from .processor_thread import ProcessorThread
 from .shutdown import GracefulShutdown
 from .single_sign_on.issuer_keys import Issuers
 from .single_sign_on.single_sign_on import SingleSignOn

@@ -27,7 +27,6 @@ from .idempotency.remote_answers import RemoteAnswers
 from .idempotency.run_once import IdempotentRuns
 from .idempotency.stored_claims import RUNNING_TTL, StoredClaims, claims_of
 from .kept_data import KeptData, StoredEntries
-from .process_calls import ProcessCalls
 from .runtime import GatewayRuntime
 from .sessions.call_ids import CallIds
 from .sessions.id_store import IdStore, MemoryIds, RedisIds
@@ -38,6 +37,7 @@ from .sessions.redis_locks import RedisLocks
 from .sessions.run_limiter import RunLimiter
 from .sessions.sessions import Sessions
 from .sessions.store import MemoryStore, RedisStore, SessionStore
+from .shared_storage.process_calls import ProcessCalls
 from .shutdown import ERROR_TIMEOUT
 from .upstream.catalog import Catalog
 from .upstream.gateway_client import Upstream

@@ -23,7 +23,7 @@ from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.demo.gateway import STATE, create_gateway, serve_app
 from oaicompat_proxy.demo.settings import GatewaySettings
 from oaicompat_proxy.demo.state import GatewayState
-from oaicompat_proxy.server import redis as redis_client
+from oaicompat_proxy.server.shared_storage import redis_client
 from tests.support.conformance import check_error_body
 from tests.support.paths import ROOT
 from tests.support.processes import Child, stopping

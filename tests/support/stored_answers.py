@@ -3,7 +3,7 @@
 from oaicompat_proxy.server.answer_stores.ledgers import Ledgers
 from oaicompat_proxy.server.answer_stores.memory_answers import MemoryAnswers
 from oaicompat_proxy.server.answer_stores.stored_answers import Bounds
-from oaicompat_proxy.server.shared_table import SharedTable
+from oaicompat_proxy.server.shared_storage.shared_table import SharedTable
 
 SHORT_LIVED = Bounds(10, 0.3)
 MANY = Bounds(10_000, 24 * 3600)

@@ -18,11 +18,11 @@ from ...core.budget import Period, periods_at
 from ...core.caller import Caller
 from ...core.errors import BudgetExhausted, StoreUnavailable
 from ...core.events import Usage
-from ..redis import REDIS_RETRY_AFTER
+from ..shared_storage.redis_client import REDIS_RETRY_AFTER
 from .usage_store import Check, Count, MemoryUsage, RedisUsage, Subject, UsageStore
 
 if TYPE_CHECKING:
-    from ..bounded_redis import BoundedRedis
+    from ..shared_storage.bounded_redis import BoundedRedis
 
 log = logging.getLogger(__name__)
 

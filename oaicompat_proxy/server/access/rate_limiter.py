@@ -18,10 +18,10 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from ...core.caller import Caller
 from ...core.errors import StoreUnavailable
-from ..redis import REDIS_RETRY_AFTER, mapped_errors
+from ..shared_storage.redis_client import REDIS_RETRY_AFTER, mapped_errors
 
 if TYPE_CHECKING:
-    from ..bounded_redis import BoundedRedis
+    from ..shared_storage.bounded_redis import BoundedRedis
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ...core.budget import Period, Unit
-from ..redis import mapped_errors
+from ..shared_storage.redis_client import mapped_errors
 
 if TYPE_CHECKING:
-    from ..bounded_redis import BoundedRedis
+    from ..shared_storage.bounded_redis import BoundedRedis
 
 MAX_SUBJECTS = 100_000
 """Keys and users of a period with counts of their own."""

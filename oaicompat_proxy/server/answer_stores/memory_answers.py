@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 
-from ..shared_table import SharedTable
+from ..shared_storage.shared_table import SharedTable
 from .entry_keys import entry_key, rest_of, scope_key, scope_keys
 from .ledgers import Ledgers
 from .stored_answers import Bounds

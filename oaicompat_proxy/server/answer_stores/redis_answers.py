@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from ...core.errors import StoreUnavailable
-from ..bounded_keys import DELETE_OF_OWNER, REPLACE_BOUNDED_BY_OWNER, SET_BOUNDED_BY_OWNER
-from ..redis import find_keys, mapped_errors
+from ..shared_storage.bounded_keys import DELETE_OF_OWNER, REPLACE_BOUNDED_BY_OWNER, SET_BOUNDED_BY_OWNER
+from ..shared_storage.redis_client import find_keys, mapped_errors
 from .entry_keys import entry_key, rest_of, scope_key, scope_keys
 from .memory_answers import MemoryAnswers
 from .stored_answers import Bounds

@@ -13,9 +13,9 @@ from ...core.errors import InternalError, ProxyError
 from ...pipeline.answers import StreamedAnswer, WholeAnswer
 from ...translation.structured.structured_answer import StructuredAnswer
 from ..context import CONTEXT, RequestContext
+from ..event_loop.processor_thread import ProcessorThread
 from ..http.error_middleware import redact_tokens
 from ..observability.run_report import RunReport
-from ..processor_thread import ProcessorThread
 from ..sinks import BodySink, StreamSink
 from ..upstream.event_source import EventSource
 from .event_stream import AnswerStream, ClientGone

@@ -20,7 +20,7 @@ from ...translation.side_requests import find_side_request
 from ...translation.tool_call_ids import short_ids
 from ..answering.known_answer import KnownAnswer
 from ..context import CONTEXT, Handler, RequestContext
-from ..event_loop import LARGE_REQUEST, yield_control
+from ..event_loop.yielding import LARGE_REQUEST, yield_control
 from ..http.body import limits_of
 from ..observability.run_report import RunReport
 from ..runtime import GatewayRuntime

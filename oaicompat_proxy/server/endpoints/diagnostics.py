@@ -27,11 +27,11 @@ from ...core.build import FORM, python_build
 from ...core.errors import InvalidRequest, ProxyError, UpstreamRefused
 from ...core.sse import KEEP_ALIVE, encode
 from ...dialects.protocol import Gateway, HttpCall
+from ..access.signing_secret import origin_of
 from ..context import CONTEXT, server_of
 from ..http.body import read_body
 from ..runtime import RUNTIME
 from ..sessions.message_trial import find_messages
-from ..signing_secret import origin_of
 from ..upstream.gateway_client import Upstream
 from .access_diagnostics import show_access
 from .diagnostic_streams import MAX_SECONDS, DiagnosticStreams

@@ -7,7 +7,7 @@ from aiohttp import web
 from ...api.protocol import ClientApi
 from ...core.request import AgentRequest, RequestLimits
 from ..context import RequestContext
-from ..event_loop import LARGE_REQUEST, yield_control
+from ..event_loop.yielding import LARGE_REQUEST, yield_control
 from ..http.body import read_body
 from ..runtime import GatewayRuntime
 from .changed_entry import hold_entry

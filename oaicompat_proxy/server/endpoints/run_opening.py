@@ -14,7 +14,7 @@ from ...core.request import AgentRequest
 from ...core.turn import ConfirmationReply, Turn
 from ...dialects.protocol import HttpCall
 from ...translation.prompt import build_turn
-from ..event_loop import LARGE_REQUEST, yield_control
+from ..event_loop.yielding import LARGE_REQUEST, yield_control
 from ..observability.run_recorder import ReadLog, RunRecorder
 from ..observability.run_report import RunReport
 from ..sessions.lease import Lease

@@ -9,8 +9,8 @@ from ...config.settings import Config, ConfigError, parse_model_settings
 from ...core.errors import InvalidRequest
 from ...core.request import AnswerFormat
 from ...translation.structured.structured_answer import OutputCheck
-from ..event_loop import LARGE_REQUEST
-from ..processor_thread import ProcessorThread
+from ..event_loop.processor_thread import ProcessorThread
+from ..event_loop.yielding import LARGE_REQUEST
 
 PACKAGES = ("jsonschema", "re2")
 

@@ -15,7 +15,7 @@ from ...config.types import USER_FIELDS
 from ...core.errors import InvalidRequest, ProxyError
 from ...core.request import RequestLimits
 from ..context import CONTEXT, Handler
-from ..event_loop import LARGE_REQUEST, yield_control
+from ..event_loop.yielding import LARGE_REQUEST, yield_control
 from ..http.body import limits_of, read_body
 
 

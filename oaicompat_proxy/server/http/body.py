@@ -12,7 +12,7 @@ from ...config.settings import Config
 from ...core.errors import BodyTooLarge, InvalidRequest, ProxyError, RequestTimeout, UnsupportedEncoding
 from ...core.request import RequestLimits
 from ..context import CONTEXT, server_of
-from ..event_loop import LARGE_REQUEST, yield_control
+from ..event_loop.yielding import LARGE_REQUEST, yield_control
 from ..upstream.decompression import Inflater
 from .aiohttp_internals import take_body
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..bounded_keys import SET_BOUNDED
+from ..shared_storage.bounded_keys import SET_BOUNDED
 
 _DETECT_LOSS = """
 local function detect_loss(heartbeat, loss, heartbeat_ttl, grace)

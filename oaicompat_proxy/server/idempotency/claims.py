@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...core.caller import Owner, owner_mark
 from ...core.errors import StoreUnavailable
-from ..bounded_keys import SET_BOUNDED
-from ..redis import find_keys, mapped_errors
 from ..sessions import redis_locks
 from ..sessions.redis_locks import HEARTBEAT, HEARTBEAT_TTL, LOSS
+from ..shared_storage.bounded_keys import SET_BOUNDED
+from ..shared_storage.redis_client import find_keys, mapped_errors
 from .claim_scripts import ACQUIRE, END, LOOK_FOR_LOSS, RENEW
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ class RedisClaims:
             log.warning("Redis unavailable: the outcome of a request is not shared with other workers")
 
     async def _renew_forever(self) -> None:
-        from ..bounded_redis import PROBES
+        from ..shared_storage.bounded_redis import PROBES
 
         PROBES.set(True)
         while True:

@@ -15,8 +15,8 @@ from ...api.protocol import ClientApi
 from ...core.errors import AnswerCut, ProxyError, RunElsewhere, StoreUnavailable
 from ..answer_stores.stored_answers import StoredAnswers
 from ..context import CONTEXT
-from ..process_calls import ProcessCalls
 from ..random_ids import new_id
+from ..shared_storage.process_calls import ProcessCalls
 from .answer_calls import HOLD, READ, STOP, AnswerCall, AnswerReply, count_events, decode_reply
 from .cache import IdempotencyCache
 from .delivery import deliver

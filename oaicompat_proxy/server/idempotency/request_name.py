@@ -11,7 +11,7 @@ from ...api.protocol import ClientApi, Keeping
 from ...config.settings import Config
 from ...core.errors import InvalidRequest, ProxyError
 from ..context import CONTEXT, RequestContext
-from ..event_loop import LARGE_REQUEST, yield_control
+from ..event_loop.yielding import LARGE_REQUEST, yield_control
 from ..http.body import limits_of, read_body
 from ..runtime import RUNTIME
 from .cache import fingerprint

@@ -17,9 +17,9 @@ from ...core.errors import Forbidden, HostNotAllowed, MissingKey, OriginNotAllow
 from ...core.origins import OriginPolicy, is_same_origin
 from ...core.signing import Secrets, SigningKeys
 from ..access.api_keys import digest_of, presented_key
+from ..access.signing_secret import derive_keys
 from ..context import CONTEXT, server_of
 from ..endpoints.metrics import UNKNOWN, hops_of
-from ..signing_secret import derive_keys
 
 COOKIE = "oaicompat_inspect"
 COOKIE_LIFE = 12 * 60 * 60

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ...core.confirmation_call import TOKEN_PREFIX
 from ...core.errors import StoreUnavailable
-from ..bounded_keys import SET_BOUNDED
-from ..redis import mapped_errors
-from ..shared_table import SharedTable
+from ..shared_storage.bounded_keys import SET_BOUNDED
+from ..shared_storage.redis_client import mapped_errors
+from ..shared_storage.shared_table import SharedTable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

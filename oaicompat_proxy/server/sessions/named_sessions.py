@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
-from ..redis import find_keys, mapped_errors
+from ..shared_storage.redis_client import find_keys, mapped_errors
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

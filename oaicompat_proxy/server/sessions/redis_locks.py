@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import StoreUnavailable
-from ..redis import mapped_errors
+from ..shared_storage.redis_client import mapped_errors
 from .locks import OnLost, ReleaseLock, session_busy
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class RedisLocks:
         self._unreleased.pop(token, None)
 
     async def _renew_forever(self) -> None:
-        from ..bounded_redis import PROBES
+        from ..shared_storage.bounded_redis import PROBES
 
         PROBES.set(True)
         while True:

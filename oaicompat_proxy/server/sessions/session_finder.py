@@ -10,7 +10,7 @@ from ...config.settings import Config
 from ...core.caller import Caller, owner_mark
 from ...core.errors import SessionBusy, StoreUnavailable
 from ...core.signing import SigningKeys
-from ..event_loop import LARGE_REQUEST, yield_control
+from ..event_loop.yielding import LARGE_REQUEST, yield_control
 from ..upstream.gateway_client import Upstream
 from .conversations import Conversations
 from .finalizer import Finalizer

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from ..redis import find_keys, mapped_errors
+from ..shared_storage.redis_client import find_keys, mapped_errors
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import click
 
-from oaicompat_proxy.server import redis
 from oaicompat_proxy.server.answer_stores.answer_database import AnswerDatabase
 from oaicompat_proxy.server.answer_stores.memory_answers import MemoryAnswers
 from oaicompat_proxy.server.answer_stores.redis_answers import RedisAnswers
 from oaicompat_proxy.server.answer_stores.stored_answers import Bounds, StoredAnswers
+from oaicompat_proxy.server.shared_storage import redis_client
 
 CALLERS = 10
 BODY, INPUT = b"r" * 2000, b"i" * 500
@@ -54,8 +54,8 @@ def _open(kind: str, place: str, responses: int) -> StoredAnswers:
     if kind == "memory":
         return MemoryAnswers(bounds)
     if kind == "redis":
-        redis.COMMAND_TIMEOUT = 60  # a process whose instructions are counted is slow
-        return RedisAnswers(redis.connect(place), bounds)
+        redis_client.COMMAND_TIMEOUT = 60  # a process whose instructions are counted is slow
+        return RedisAnswers(redis_client.connect(place), bounds)
     return AnswerDatabase(Path(place), bounds)
 
 
@@ -70,7 +70,7 @@ async def _memory(kind: str, place: str) -> int:
     if kind == "memory":
         return _resident()
     if kind == "redis":
-        async with redis.connect(place) as client:
+        async with redis_client.connect(place) as client:
             return int((await client.info("memory"))["used_memory"])
     return _size_of_files(place)
 

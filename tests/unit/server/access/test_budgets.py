@@ -15,7 +15,7 @@ from oaicompat_proxy.core.events import Usage
 from oaicompat_proxy.server.access import budgets as module
 from oaicompat_proxy.server.access.budgets import Budgets
 from oaicompat_proxy.server.access.usage_store import Count, Subject
-from oaicompat_proxy.server.redis import connect
+from oaicompat_proxy.server.shared_storage.redis_client import connect
 from tests.support.proxy_harness import RedisServer
 
 pytest_plugins = ["tests.support.proxy_fixtures"]

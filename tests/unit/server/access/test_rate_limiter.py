@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from oaicompat_proxy.core.caller import Caller
-from oaicompat_proxy.server import redis as redis_client
 from oaicompat_proxy.server.access import rate_limiter as rates
 from oaicompat_proxy.server.access.rate_limiter import RateLimiter
-from oaicompat_proxy.server.redis import connect
+from oaicompat_proxy.server.shared_storage import redis_client
+from oaicompat_proxy.server.shared_storage.redis_client import connect
 from tests.support.conformance import check_error_body
 from tests.support.proxy import Proxy, Received, StartProxy, chat_body
 from tests.support.proxy_harness import RedisServer

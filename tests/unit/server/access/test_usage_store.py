@@ -10,7 +10,7 @@ import pytest
 from oaicompat_proxy.core.budget import periods_at
 from oaicompat_proxy.core.errors import StoreUnavailable
 from oaicompat_proxy.server.access.usage_store import Check, Count, MemoryUsage, RedisUsage, Subject, UsageStore
-from oaicompat_proxy.server.redis import connect
+from oaicompat_proxy.server.shared_storage.redis_client import connect
 from tests.support.proxy_harness import RedisServer
 
 pytest_plugins = ["tests.support.proxy_fixtures"]

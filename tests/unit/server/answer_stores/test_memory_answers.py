@@ -5,7 +5,7 @@ import pytest
 from oaicompat_proxy.core.errors import InvalidRequest
 from oaicompat_proxy.server.answer_stores.ledgers import Ledgers
 from oaicompat_proxy.server.answer_stores.memory_answers import MemoryAnswers
-from oaicompat_proxy.server.shared_table import SharedTable
+from oaicompat_proxy.server.shared_storage.shared_table import SharedTable
 from tests.support.stored_answers import LONG, MANY, small_memory
 
 

@@ -7,7 +7,7 @@ import pytest
 from oaicompat_proxy.core.errors import InvalidRequest, NotFound, StoreUnavailable
 from oaicompat_proxy.server.answer_stores.redis_answers import RedisAnswers
 from oaicompat_proxy.server.answer_stores.stored_answers import Bounds, NoAnswers
-from oaicompat_proxy.server.redis import connect
+from oaicompat_proxy.server.shared_storage.redis_client import connect
 from tests.support.proxy_harness import RedisServer
 from tests.support.stored_answers import LONG, MANY, SHORT_LIVED, small_memory
 

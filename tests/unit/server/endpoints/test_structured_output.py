@@ -11,7 +11,7 @@ from oaicompat_proxy.core.errors import InvalidRequest
 from oaicompat_proxy.core.request import AnswerFormat
 from oaicompat_proxy.server.endpoints import structured_output
 from oaicompat_proxy.server.endpoints.structured_output import check_packages, new_check, wants_json
-from oaicompat_proxy.server.processor_thread import ProcessorThread
+from oaicompat_proxy.server.event_loop.processor_thread import ProcessorThread
 
 
 @pytest.mark.parametrize("size", [10, 10_000_000])

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from oaicompat_proxy.server import redis as redis_client
 from oaicompat_proxy.server.idempotency import claimed_runs, claims
+from oaicompat_proxy.server.shared_storage import redis_client
 from tests.support.conformance import check_error_body
 from tests.support.proxy import Proxy, Received, StartProxy, chat_body
 from tests.support.proxy_harness import RedisServer

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from oaicompat_proxy.core.errors import StoreUnavailable
-from oaicompat_proxy.server import redis as redis_client
 from oaicompat_proxy.server.idempotency import claims
 from oaicompat_proxy.server.idempotency.claims import Claim, RedisClaims
 from oaicompat_proxy.server.sessions import redis_locks
+from oaicompat_proxy.server.shared_storage import redis_client
 from tests.support.proxy_harness import RedisServer
 
 pytest_plugins = ["tests.support.proxy_fixtures"]

@@ -18,7 +18,7 @@ from oaicompat_proxy.server.idempotency.foreign_readers import ForeignReaders
 from oaicompat_proxy.server.idempotency.kept_answer import ProcessLife
 from oaicompat_proxy.server.idempotency.run_once import IdempotentRuns
 from oaicompat_proxy.server.idempotency.shared_answer import SharedAnswer
-from oaicompat_proxy.server.shared_table import SharedTable
+from oaicompat_proxy.server.shared_storage.shared_table import SharedTable
 
 EVENTS = [b"data: %d\n\n" % number for number in range(5)]
 

@@ -7,7 +7,7 @@ from oaicompat_proxy.core.errors import InternalError, ProxyError, UpstreamAnswe
 from oaicompat_proxy.server.answer_stores.memory_answers import MemoryAnswers
 from oaicompat_proxy.server.answer_stores.stored_answers import Bounds
 from oaicompat_proxy.server.idempotency.kept_answer import KeptAnswer, ProcessLife, find_maker, makers_of
-from oaicompat_proxy.server.shared_table import SharedTable
+from oaicompat_proxy.server.shared_storage.shared_table import SharedTable
 
 WHO = "alice"
 BOUNDS = Bounds(100, 60)

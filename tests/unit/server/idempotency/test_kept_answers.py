@@ -10,7 +10,7 @@ from oaicompat_proxy.server.idempotency.kept_answer import KeptAnswer, ProcessLi
 from oaicompat_proxy.server.idempotency.kept_answers import KeptAnswers
 from oaicompat_proxy.server.idempotency.remote_answers import RemoteAnswers
 from oaicompat_proxy.server.idempotency.run_once import IdempotentRuns
-from oaicompat_proxy.server.shared_table import SharedTable
+from oaicompat_proxy.server.shared_storage.shared_table import SharedTable
 
 
 class Api:

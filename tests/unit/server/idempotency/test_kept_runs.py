@@ -5,7 +5,7 @@ from __future__ import annotations
 from oaicompat_proxy.core.caller import Owner, scope_of, user_scope
 from oaicompat_proxy.server.idempotency.claims import RedisClaims
 from oaicompat_proxy.server.idempotency.kept_runs import ClaimData
-from oaicompat_proxy.server.redis import connect
+from oaicompat_proxy.server.shared_storage.redis_client import connect
 from tests.support.proxy_harness import RedisServer
 
 pytest_plugins = ["tests.support.proxy_fixtures"]

@@ -15,7 +15,7 @@ from oaicompat_proxy.server.answer_stores.memory_answers import MemoryAnswers
 from oaicompat_proxy.server.answer_stores.stored_answers import Bounds
 from oaicompat_proxy.server.idempotency.kept_answer import ProcessLife
 from oaicompat_proxy.server.idempotency.remote_answers import RemoteAnswers
-from oaicompat_proxy.server.shared_table import SharedTable
+from oaicompat_proxy.server.shared_storage.shared_table import SharedTable
 
 BODY = RESPONSES.first_body(Envelope("resp_1", 7, "demo"), {"echo": {}}, queued=False)
 

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from oaicompat_proxy.server.redis import connect
 from oaicompat_proxy.server.sessions import id_store
 from oaicompat_proxy.server.sessions.id_store import MemoryIds, RedisIds, StoredId
+from oaicompat_proxy.server.shared_storage.redis_client import connect
 from tests.support.proxy_harness import RedisServer
 
 pytest_plugins = ["tests.support.proxy_fixtures"]

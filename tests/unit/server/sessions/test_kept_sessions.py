@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from oaicompat_proxy.core.caller import Owner, owner_mark, scope_of, user_scope
-from oaicompat_proxy.server.redis import connect
 from oaicompat_proxy.server.sessions.fingerprints import name_fingerprint, point_fingerprint
 from oaicompat_proxy.server.sessions.kept_sessions import SessionData
 from oaicompat_proxy.server.sessions.named_sessions import MemoryNames, RedisNames, SessionNames
 from oaicompat_proxy.server.sessions.store import MemoryStore, RedisStore, SessionStore
+from oaicompat_proxy.server.shared_storage.redis_client import connect
 from tests.support.proxy_harness import RedisServer
 
 pytest_plugins = ["tests.support.proxy_fixtures"]

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from oaicompat_proxy.core.errors import SessionBusy
-from oaicompat_proxy.server import redis as redis_client
 from oaicompat_proxy.server.sessions.locks import MemoryLocks, ReleaseLock, SessionLocks
 from oaicompat_proxy.server.sessions.redis_locks import RedisLocks
+from oaicompat_proxy.server.shared_storage import redis_client
 from tests.support.proxy_harness import RedisServer
 
 pytest_plugins = ["tests.support.proxy_fixtures"]

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from oaicompat_proxy.core.errors import StoreUnavailable
-from oaicompat_proxy.server import redis as redis_client
 from oaicompat_proxy.server.sessions import named_sessions as session_names
 from oaicompat_proxy.server.sessions.named_sessions import UNKNOWN, MemoryNames, RedisNames, SessionNames
+from oaicompat_proxy.server.shared_storage import redis_client
 from tests.support.proxy_harness import RedisServer
 
 pytest_plugins = ["tests.support.proxy_fixtures"]

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from oaicompat_proxy.core.errors import SessionBusy, StoreUnavailable
-from oaicompat_proxy.server import redis as redis_client
-from oaicompat_proxy.server.bounded_redis import BoundedRedis
 from oaicompat_proxy.server.sessions import redis_locks
 from oaicompat_proxy.server.sessions.locks import ReleaseLock
 from oaicompat_proxy.server.sessions.redis_locks import RedisLocks
+from oaicompat_proxy.server.shared_storage import redis_client
+from oaicompat_proxy.server.shared_storage.bounded_redis import BoundedRedis
 from tests.support.proxy_harness import RedisServer
 
 pytest_plugins = ["tests.support.proxy_fixtures"]

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from oaicompat_proxy.core.errors import StoreUnavailable
-from oaicompat_proxy.server import redis as redis_client
 from oaicompat_proxy.server.sessions import store as session_store
 from oaicompat_proxy.server.sessions.store import MemoryStore, RedisStore, SessionStore
+from oaicompat_proxy.server.shared_storage import redis_client
 from tests.support.proxy_harness import RedisServer
 
 pytest_plugins = ["tests.support.proxy_fixtures"]

@@ -8,9 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from oaicompat_proxy.core.errors import StoreUnavailable
-from oaicompat_proxy.server import process_calls
-from oaicompat_proxy.server import redis as redis_client
-from oaicompat_proxy.server.process_calls import ProcessCalls
+from oaicompat_proxy.server.shared_storage import process_calls, redis_client
+from oaicompat_proxy.server.shared_storage.process_calls import ProcessCalls
 from tests.support.proxy_harness import RedisServer
 
 pytest_plugins = ["tests.support.proxy_fixtures"]

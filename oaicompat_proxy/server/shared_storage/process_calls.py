@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from ..core.errors import StoreUnavailable
-from .redis import mapped_errors, waiting_client
+from ...core.errors import StoreUnavailable
+from .redis_client import mapped_errors, waiting_client
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from oaicompat_proxy.server import bounded_redis
-from oaicompat_proxy.server.bounded_redis import PROBES
-from oaicompat_proxy.server.redis import COMMAND_TIMEOUT, connect
+from oaicompat_proxy.server.shared_storage import bounded_redis
+from oaicompat_proxy.server.shared_storage.bounded_redis import PROBES
+from oaicompat_proxy.server.shared_storage.redis_client import COMMAND_TIMEOUT, connect
 from tests.support.proxy_harness import RedisServer
 
 pytest_plugins = ["tests.support.proxy_fixtures"]

@@ -10,8 +10,8 @@ import pytest
 
 from oaicompat_proxy.config.settings import ConfigError
 from oaicompat_proxy.core.errors import StoreUnavailable
-from oaicompat_proxy.server import redis as redis_client
-from oaicompat_proxy.server.redis import connect, mapped_errors
+from oaicompat_proxy.server.shared_storage import redis_client
+from oaicompat_proxy.server.shared_storage.redis_client import connect, mapped_errors
 from tests.support.proxy_harness import RedisServer
 
 pytest_plugins = ["tests.support.proxy_fixtures"]
@@ -25,7 +25,7 @@ def test_an_address_that_cannot_be_is_said_at_once(url: str) -> None:
 
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
-    monkeypatch.delitem(sys.modules, "oaicompat_proxy.server.bounded_redis", raising=False)
+    monkeypatch.delitem(sys.modules, "oaicompat_proxy.server.shared_storage.bounded_redis", raising=False)
     with pytest.raises(ConfigError, match="pip install"):
         connect("redis://127.0.0.1")
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from oaicompat_proxy.server.processor_thread import ProcessorThread
+from oaicompat_proxy.server.event_loop.processor_thread import ProcessorThread
 
 
 async def test_the_loop_goes_on_meanwhile() -> None:

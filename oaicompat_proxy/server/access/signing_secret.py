@@ -16,10 +16,10 @@ import tempfile
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Literal
 
-from ..config.settings import Config, ConfigError
-from ..core.errors import StoreUnavailable
-from ..core.signing import Secrets, SigningKeys
-from .redis import mapped_errors
+from ...config.settings import Config, ConfigError
+from ...core.errors import StoreUnavailable
+from ...core.signing import Secrets, SigningKeys
+from ..shared_storage.redis_client import mapped_errors
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -1,6 +1,6 @@
 import asyncio
 
-from oaicompat_proxy.server.event_loop import yield_control
+from oaicompat_proxy.server.event_loop.yielding import yield_control
 
 
 async def test_others_are_served_meanwhile():

@@ -17,9 +17,8 @@ import pytest
 
 from oaicompat_proxy.config.settings import Config, ConfigError
 from oaicompat_proxy.core.signing import Secrets
-from oaicompat_proxy.server import signing_secret
-from oaicompat_proxy.server.redis import connect
-from oaicompat_proxy.server.signing_secret import (
+from oaicompat_proxy.server.access import signing_secret
+from oaicompat_proxy.server.access.signing_secret import (
     derive_keys,
     origin_of,
     random_secrets,
@@ -27,6 +26,7 @@ from oaicompat_proxy.server.signing_secret import (
     secret_in_redis,
     sync_secret,
 )
+from oaicompat_proxy.server.shared_storage.redis_client import connect
 from tests.process.test_cli import environment
 from tests.support.processes import Child, free_port
 from tests.support.proxy import chat_body
@@ -75,7 +75,7 @@ def test_without_one_it_is_of_chance_and_not_made_of_the_address() -> None:
 def test_another_process_draws_another_and_its_children_share_it() -> None:
     code = (
         "import os; from oaicompat_proxy.config.settings import Config\n"
-        "from oaicompat_proxy.server.signing_secret import derive_keys, random_secrets\n"
+        "from oaicompat_proxy.server.access.signing_secret import derive_keys, random_secrets\n"
         f"print(derive_keys(Config(upstream={GATEWAY!r}), random_secrets()).newest.hex(), flush=True)\n"
         "if os.fork(): os.wait()\n"
         f"else: print(derive_keys(Config(upstream={GATEWAY!r}), random_secrets()).newest.hex(), flush=True)\n"
@@ -109,7 +109,9 @@ def test_a_file_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None
 @pytest.mark.slow
 def test_processes_that_make_it_at_once_make_one(tmp_path: Path) -> None:
     path = tmp_path / "secret"
-    code = f"from oaicompat_proxy.server.signing_secret import read_or_create; print(read_or_create({str(path)!r}))"
+    code = (
+        f"from oaicompat_proxy.server.access.signing_secret import read_or_create; print(read_or_create({str(path)!r}))"
+    )
     makers = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(4)]
     assert len({maker.communicate()[0] for maker in makers}) == 1
     assert os.listdir(tmp_path) == ["secret"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.server.shared_table import CANDIDATES, SharedTable
+from oaicompat_proxy.server.shared_storage.shared_table import CANDIDATES, SharedTable
 
 LATER = 2.0**40
 

@@ -9,8 +9,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
-from ..config.settings import ConfigError
-from ..core.errors import StoreUnavailable
+from ...config.settings import ConfigError
+from ...core.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
