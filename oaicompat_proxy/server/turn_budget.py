@@ -2,6 +2,9 @@
 
 libuv reads every ready socket in one turn, and each read brings work: a request is dispatched, an answer translated.
 Beyond the time of the turn, a connection keeps its read, and is served in one of the next turns.
+
+A read wakes tasks, which work in the next turn. Their time is estimated, and the estimates are corrected by the time
+that full turns took, so that the same budget holds on a slower machine.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, thread_time
 from weakref import WeakKeyDictionary
 
 LONGEST_TURN = 0.003
@@ -30,6 +33,15 @@ STEP_BYTES = 8 * 1024
 BYTE_TIME = 12e-9
 """Seconds for a byte of an agent's stream that a task translates."""
 
+MEASURED = 0.001
+"""Estimated seconds of a turn's tasks from which its time corrects the estimates."""
+
+WEIGHT = 0.1
+"""How much one turn corrects them."""
+
+SLOWEST = 4.0
+"""The largest factor between time and estimate. Beyond it, something else took the time, such as a large body."""
+
 KEPT_UNPAUSED = 16 * 1024
 """Bytes that a connection keeps for a later turn without pausing its socket: it costs two system calls."""
 
@@ -41,12 +53,21 @@ class TurnBudget:
     and calls `expect_step` if a task does the work. A read after a deferred one waits with it, whatever is left.
     """
 
-    __slots__ = ("_begun", "_clock", "_deferred", "_expected", "_is_counting", "_loop", "left")
+    __slots__ = (
+        *("_begun", "_clock", "_deferred", "_expected", "_is_counting", "_loop"),
+        *("_pace", "_processor", "_processor_clock", "_woken", "left"),
+    )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = monotonic) -> None:
-        """`clock`: seconds."""
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float] = monotonic,
+        processor_clock: Callable[[], float] = thread_time,
+    ) -> None:
+        """`clock`: seconds. `processor_clock`: seconds that this thread has worked."""
         self._loop = loop
         self._clock = clock
+        self._processor_clock = processor_clock
         # state
         self.left = QUANTUM
         """Bytes until `extend` must be asked."""
@@ -54,7 +75,12 @@ class TurnBudget:
         """The next turn is noticed. It costs a callback, so the first quantum may be spent over several turns."""
         self._begun = 0.0
         self._expected = 0.0
-        """Seconds of the tasks that reads have woken and that have not run yet."""
+        """Estimated seconds of the tasks that reads have woken and that have not run yet."""
+        self._woken = 0.0
+        """Those of the tasks that run in this turn."""
+        self._processor = 0.0
+        self._pace = 1.0
+        """Seconds that an estimated second takes."""
         self._deferred: deque[Callable[[], None]] = deque()
 
     def expect_step(self, size: int = 0) -> None:
@@ -67,7 +93,7 @@ class TurnBudget:
         if not self._is_counting:
             self._expected = 0.0  # its tasks may have run in earlier turns
             self._count()
-        elif self._clock() - self._begun + self._expected > LONGEST_TURN:
+        elif self._clock() - self._begun + self._expected * self._pace > LONGEST_TURN:
             return False
         self.left = QUANTUM
         return True
@@ -82,19 +108,27 @@ class TurnBudget:
 
     def _count(self) -> None:
         self._is_counting = True
+        self._woken = 0.0
         self._begun = self._clock()
+        self._processor = self._processor_clock()
         self._loop.call_soon(self._begin_turn)
 
     def _begin_turn(self) -> None:
+        if self._woken > MEASURED:
+            self._correct((self._processor_clock() - self._processor) / self._woken)
         self.left = QUANTUM
         woken, deferred = self._expected, self._deferred
         if deferred:
             self._count()
+            self._woken = woken
             while deferred and (self.left > 0 or self.extend()):
                 deferred.popleft()()
         else:
             self._is_counting = False
         self._expected -= woken  # those tasks run in this turn, and the clock sees them
+
+    def _correct(self, pace: float) -> None:
+        self._pace += (min(pace, SLOWEST) - self._pace) * WEIGHT
 
 
 _budgets: WeakKeyDictionary[asyncio.AbstractEventLoop, TurnBudget] = WeakKeyDictionary()

@@ -17,7 +17,8 @@ import pytest
 
 from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.server.app import create_app
-from oaicompat_proxy.server.process.serve import listening, tune_gc
+from oaicompat_proxy.server.process.garbage import no_automatic_collections
+from oaicompat_proxy.server.process.serve import listening
 from tests.hostile.bodies import COUNTS, MEBIBYTE, MEDIA, TEXTS, VALUES, user
 from tests.support.paths import GOLDEN
 
@@ -86,12 +87,9 @@ class ProxyThread:
 @pytest.fixture(scope="module", autouse=True)
 def calm() -> Iterator[None]:
     """The collector as the server has it: what the tests themselves have made is not looked at."""
-    before = gc.get_threshold()
     gc.collect()
-    tune_gc()
-    yield
-    gc.set_threshold(*before)
-    gc.unfreeze()
+    with no_automatic_collections():
+        yield
 
 
 @contextlib.asynccontextmanager

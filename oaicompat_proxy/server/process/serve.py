@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import gc
 import json
 import logging
 import os
@@ -27,20 +26,13 @@ from ..app import create_app
 from ..context import SERVER
 from ..gateway import GATEWAYS
 from ..upstream.catalog import DEFAULT_MODEL, Catalog
+from .garbage import collecting
 from .reload import ConfigReloader
 from .runner import Runner
 from .sockets import address_of, open_sockets, raise_open_file_limit
 from .systemd import readiness, watchdog
 
 log = logging.getLogger(__name__)
-
-GC_THRESHOLD = 3_000
-"""Net allocations before the garbage collector looks at generation 0: some half a microsecond for each. With 20,000, a
-collection was the longest pause of the event loop."""
-
-GC_THRESHOLDS_OLDER = (2, 60)
-"""GC thresholds for generations 1 and 2; streaming requests outlive generation 0. A collection of generation 1 looks at
-9,000 objects at most, for the same reason."""
 
 BANNER_TIMEOUT = 5.0
 """Seconds for the gateway to list its models for the banner."""
@@ -70,12 +62,11 @@ async def serve(config: Config, read: Callable[[], Config]) -> int:
         with open_sockets(config) as sockets:
             runner = Runner(app, config)
             async with runner.serving(sockets):
-                tune_gc()
                 background = [
                     asyncio.create_task(print_banner(_info(app), config, address_of(sockets, config.host))),
                     asyncio.create_task(reloader.run(app, runner)),
                 ]
-                with readiness():
+                with readiness(), collecting():
                     await stop.wait()
                 for task in background:
                     task.cancel()
@@ -88,12 +79,6 @@ def _request_stop(stop: asyncio.Event, signum: signal.Signals) -> None:
         os._exit(128 + signum)  # the status that a shell reports for a process killed by the signal
     log.info("%s: graceful shutdown, waiting for responses in flight; a second signal exits immediately", signum.name)
     stop.set()
-
-
-def tune_gc() -> None:
-    """Makes collections rarer: requests leave few reference cycles. Objects made at startup are never scanned again."""
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD, *GC_THRESHOLDS_OLDER)
 
 
 @contextlib.asynccontextmanager

@@ -20,8 +20,9 @@ from gunicorn.arbiter import Arbiter
 from ...config.settings import Config
 from ..context import SERVER
 from ..shutdown import ERROR_TIMEOUT
+from .garbage import collecting
 from .runner import Runner
-from .serve import EXIT_INTERRUPTED, EXIT_OK, tune_gc
+from .serve import EXIT_INTERRUPTED, EXIT_OK
 from .sockets import ListenError, check_exposure, raise_open_file_limit
 
 HEARTBEAT = 1.0
@@ -77,8 +78,8 @@ class Worker(GunicornUVLoopWebWorker):
         try:
             async with runner.serving(sockets):
                 self.booted = True
-                tune_gc()
-                await self._stop.wait()
+                with collecting():
+                    await self._stop.wait()
         finally:
             heartbeat.cancel()
         self.exit_code = EXIT_INTERRUPTED if app[SERVER].shutdown.interrupted else EXIT_OK

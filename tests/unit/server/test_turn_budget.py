@@ -71,6 +71,40 @@ async def test_tasks_that_a_read_wakes_take_time_of_this_turn_and_not_of_later_o
     assert budget.extend()
 
 
+@pytest.mark.parametrize("pace", [0.5, 2.0, 3.0])
+async def test_the_time_of_full_turns_corrects_the_estimates(pace: float) -> None:
+    """As many steps fit into a turn as its time allows on this machine, whatever the estimate was."""
+    clock, processor_clock = Clock(), Clock()
+    budget = TurnBudget(asyncio.get_running_loop(), clock, processor_clock)
+    steps = 0.0
+    assert budget.extend()
+    for _ in range(100):
+        budget.defer(lambda: None)  # another turn is counted
+        steps = 0
+        while budget.extend():
+            budget.expect_step()
+            steps += 1
+        await asyncio.sleep(0)
+        processor_clock.now += steps * STEP_TIME * pace
+    assert steps == pytest.approx(LONGEST_TURN / (STEP_TIME * pace), abs=1.5)
+
+
+async def test_work_of_another_kind_hardly_shortens_turns() -> None:
+    processor_clock = Clock()
+    budget = TurnBudget(asyncio.get_running_loop(), Clock(), processor_clock)
+    budget.defer(lambda: None)
+    budget.expect_step(200_000)
+    while budget.extend():
+        budget.expect_step()
+    await asyncio.sleep(0)
+    processor_clock.now += 10.0
+    await asyncio.sleep(0)
+    budget.defer(lambda: None)
+    assert budget.extend()
+    budget.expect_step(100_000)
+    assert budget.extend()
+
+
 async def test_the_bytes_that_a_task_translates_take_time_too() -> None:
     budget = TurnBudget(asyncio.get_running_loop(), Clock())
     assert budget.extend()
