@@ -22,6 +22,14 @@ Form = Mapping[str, Any]
 """Options of one answer's form, from the request and the settings, as JSON values; only the API itself reads them."""
 
 
+Clock = Callable[[], int | None]
+"""Unix time in seconds; None where no time is known, as in a replay."""
+
+
+def no_clock() -> None:
+    return None
+
+
 LimitedUnit = Literal["requests", "tokens"]
 """The unit of a limit."""
 
@@ -247,9 +255,10 @@ class ClientApi(Protocol):
     def format_of(self, request: AgentRequest) -> AnswerFormat | None:
         """The JSON format that the request wants for the answer's text; None for free text. Raises nothing."""
 
-    def new_encoder(self, envelope: Envelope, form: Form) -> StreamEncoder: ...
+    def new_encoder(self, envelope: Envelope, form: Form, clock: Clock = no_clock) -> StreamEncoder:
+        """`clock`: for an API whose answers tell when they were complete."""
 
-    def new_builder(self, envelope: Envelope, form: Form) -> BodyBuilder: ...
+    def new_builder(self, envelope: Envelope, form: Form, clock: Clock = no_clock) -> BodyBuilder: ...
 
     def read_envelope(self, answer: Mapping[str, Any]) -> Envelope:
         """The envelope in the first object of a recorded answer. Raises KeyError, TypeError, ValueError without one."""

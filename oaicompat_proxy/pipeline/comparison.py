@@ -27,6 +27,7 @@ _SIGNED_ID = re.compile(
     rb'"(?:call_)?id":"[^"]*"(?=,"type":"function","function":\{"name":"%b"|,"name":"%b"|,"type":"mcp_approval_request")'
     % (_NAME, _NAME)
 )
+_COMPLETED_AT = re.compile(rb'"completed_at":\d+')
 _ECHO = re.compile(rb',"background":[^\n]*')
 """The request fields that the Responses API repeats in a response; a masked recording lacks them."""
 
@@ -111,8 +112,9 @@ def _until_failure(lines: list[str]) -> list[str]:
 
 
 def _lines(recording: Recording, answer: bytes) -> list[str]:
-    """The lines of the answer, without comments and without ids that contain a time."""
+    """The lines of the answer, without comments, without ids that contain a time and without the time of its end."""
     answer = _COMMENT.sub(b"", answer)
+    answer = _COMPLETED_AT.sub(b'"completed_at":null', answer)
     answer = _SIGNED_ID.sub(b'"id":"(signed)"', answer)
     if recording.masked:
         answer = _ECHO.sub(b"", mask(answer, _api_of(recording).recorded_fields))

@@ -9,12 +9,14 @@ from oaicompat_proxy.api.protocol import (
     ApiRoute,
     ApiSettings,
     BodyBuilder,
+    Clock,
     ErrorAnswer,
     Form,
     ParsedBody,
     RouteAnswer,
     RouteRequest,
     StreamEncoder,
+    no_clock,
 )
 from oaicompat_proxy.api.unkept_answers import UnkeptAnswers
 from oaicompat_proxy.core.answer import AnswerFinished, Envelope, Part, TextBatch, TextPart, ToolCallOpened
@@ -112,10 +114,10 @@ class ToyApi(UnkeptAnswers):
     def form_of(self, request: AgentRequest, settings: ApiSettings) -> Form:
         return {}
 
-    def new_encoder(self, envelope: Envelope, form: Form) -> ToyEncoder:
+    def new_encoder(self, envelope: Envelope, form: Form, clock: Clock = no_clock) -> ToyEncoder:
         return ToyEncoder()
 
-    def new_builder(self, envelope: Envelope, form: Form) -> ToyBody:
+    def new_builder(self, envelope: Envelope, form: Form, clock: Clock = no_clock) -> ToyBody:
         return ToyBody()
 
     def read_envelope(self, answer: Mapping[str, Any]) -> Envelope:

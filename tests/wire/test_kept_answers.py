@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,18 @@ async def test_no_number_of_an_event(proxy: StartProxy, agent: Agent, number: st
     answer_id = json.loads((await post(front)).body)["id"]
     received = await front.get(f"{RESPONSES}/{answer_id}?stream=true&starting_after={number}")
     assert (received.status, check_error_body(received.body)["param"]) == (400, "starting_after")
+
+
+@pytest.mark.parametrize("background", [True, False])
+async def test_a_response_tells_when_it_was_completed(proxy: StartProxy, agent: Agent, background: bool) -> None:
+    """Its last event and `GET` say the same."""
+    agent.plays(run("Hello"))
+    front = await proxy()
+    received = await post(front, stream=True, store=True, background=background)
+    streamed = check_response_stream(received.body).response
+    kept = await get(front, streamed["id"])
+    assert streamed["created_at"] <= streamed["completed_at"] <= time.time()
+    assert kept["completed_at"] == streamed["completed_at"]
 
 
 # Cancelling

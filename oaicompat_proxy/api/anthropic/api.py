@@ -10,7 +10,7 @@ from ...core.errors import ProxyError
 from ...core.model_info import Model
 from ...core.request import AgentRequest, AnswerFormat, RequestLimits
 from ..error_headers import error_headers
-from ..protocol import ApiRoute, ApiSettings, ErrorAnswer, Form, LimitedUnit, ParsedBody
+from ..protocol import ApiRoute, ApiSettings, Clock, ErrorAnswer, Form, LimitedUnit, ParsedBody, no_clock
 from ..retry_rules import RetryRules
 from ..unkept_answers import UnkeptAnswers
 from . import errors, headers, request
@@ -73,10 +73,10 @@ class MessagesApi(UnkeptAnswers):
     def format_of(self, request: AgentRequest) -> AnswerFormat | None:
         return find_format(request.parameters)
 
-    def new_encoder(self, envelope: Envelope, form: Form) -> MessageEncoder:
+    def new_encoder(self, envelope: Envelope, form: Form, clock: Clock = no_clock) -> MessageEncoder:
         return MessageEncoder(envelope, _options(envelope, form))
 
-    def new_builder(self, envelope: Envelope, form: Form) -> MessageBuilder:
+    def new_builder(self, envelope: Envelope, form: Form, clock: Clock = no_clock) -> MessageBuilder:
         return MessageBuilder(envelope, _options(envelope, form))
 
     def encode_error(self, error: ProxyError, request_id: str = "") -> ErrorAnswer:

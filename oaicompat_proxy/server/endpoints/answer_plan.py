@@ -66,9 +66,9 @@ class AnswerPlan:
         observer = fingerprint if isinstance(fingerprint, AnswerFingerprint) else None
         if not self.options.stream:
             report.on_call(translator)
-            builder = self.api.new_builder(self.envelope, form)
+            builder = self.api.new_builder(self.envelope, form, _now)
             return WholeAnswer(source, builder, observer, max_size=self.settings.max_answer)
-        encoder = self.api.new_encoder(self.envelope, form)
+        encoder = self.api.new_encoder(self.envelope, form, _now)
         report.on_call(translator, encoder)
         recording, comments = report.recording, self.settings.keep_alive_form == "comment"
         on_bytes, on_ping = (recording.client_bytes, recording.ping) if recording is not None else (None, None)
@@ -129,7 +129,7 @@ def new_plan(
     asked: AgentRequest,
 ) -> AnswerPlan:
     model = asked.model or DEFAULT_MODEL
-    envelope = Envelope(context.answer_id or new_answer_id(request, api), int(time.time()), model)
+    envelope = Envelope(context.answer_id or new_answer_id(request, api), _now(), model)
     if asked.wants_token or asked.session_token:
         asked = with_new_token(asked, runtime, settings, context.caller.scope, model, envelope.id)
     form: Form = api.form_of(asked, settings)
@@ -147,3 +147,7 @@ def new_plan(
         dialect=settings.dialect,
     )
     return AnswerPlan(request, context, api, runtime, settings, options, envelope, asked.change)
+
+
+def _now() -> int:
+    return int(time.time())

@@ -66,6 +66,16 @@ def test_comments_and_signed_ids_are_no_difference() -> None:
     assert compare(recorded(NATIVE, Entry(1, "client", warmed), Entry(2, "end", b"answered"))) == []
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_time_at_which_a_response_was_completed_is_no_difference(stream: bool) -> None:
+    options = AnswerOptions(api="responses", stream=stream)
+    today = translate(recorded(NATIVE, options=options)).data
+    then = today.replace(b'"status":"completed","completed_at":null', b'"status":"completed","completed_at":1790000007')
+    assert then != today
+    answer = Entry(1, "client" if stream else "body", then, 200)
+    assert compare(recorded(NATIVE, answer, Entry(2, "end", b"answered"), options=options)) == []
+
+
 def test_of_a_broken_answer_what_there_is_is_compared() -> None:
     then = translate(recorded(NATIVE)).data.split(b"\n\n")[0] + b"\n\n"
     assert compare(recorded(NATIVE, Entry(1, "client", then), Entry(2, "end", b"the client left"))) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ....core.answer import Envelope
 from ....core.request import AgentRequest, AnswerFormat, RequestLimits
-from ...protocol import ApiSettings, Form, ParsedBody
+from ...protocol import ApiSettings, Clock, Form, ParsedBody, no_clock
 from ..answer_format import find_format
 from ..openai_api import OpenAiApi
 from . import request
@@ -34,7 +34,7 @@ class ChatApi(OpenAiApi):
         wanted = request.parameters.get("response_format") or {}
         return find_format(wanted, wanted.get("json_schema"), "response_format.json_schema")
 
-    def new_encoder(self, envelope: Envelope, form: Form) -> ChunkEncoder:
+    def new_encoder(self, envelope: Envelope, form: Form, clock: Clock = no_clock) -> ChunkEncoder:
         return ChunkEncoder(
             envelope,
             include_usage=form.get("include_usage", False),
@@ -42,7 +42,7 @@ class ChatApi(OpenAiApi):
             legacy_functions=form.get("legacy_functions", False),
         )
 
-    def new_builder(self, envelope: Envelope, form: Form) -> Collector:
+    def new_builder(self, envelope: Envelope, form: Form, clock: Clock = no_clock) -> Collector:
         return Collector(
             envelope,
             reasoning_field=form.get("reasoning_field", "reasoning_content"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ....core.answer import Envelope
 from ....core.request import AgentRequest, RequestLimits
-from ...protocol import ApiSettings, Form, ParsedBody
+from ...protocol import ApiSettings, Clock, Form, ParsedBody, no_clock
 from ..openai_api import OpenAiApi
 from . import request
 from .encoder import CompletionCollector, CompletionEncoder
@@ -28,10 +28,10 @@ class CompletionsApi(OpenAiApi):
     def form_of(self, request: AgentRequest, settings: ApiSettings) -> Form:
         return request.form
 
-    def new_encoder(self, envelope: Envelope, form: Form) -> CompletionEncoder:
+    def new_encoder(self, envelope: Envelope, form: Form, clock: Clock = no_clock) -> CompletionEncoder:
         return CompletionEncoder(envelope, include_usage=form.get("include_usage", False), echo=form.get("echo", ""))
 
-    def new_builder(self, envelope: Envelope, form: Form) -> CompletionCollector:
+    def new_builder(self, envelope: Envelope, form: Form, clock: Clock = no_clock) -> CompletionCollector:
         return CompletionCollector(envelope, echo=form.get("echo", ""))
 
 

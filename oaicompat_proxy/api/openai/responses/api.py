@@ -9,7 +9,7 @@ from ....core.answer import Envelope
 from ....core.confirmation_call import CONFIRM_TOOL
 from ....core.errors import InvalidRequest, ProxyError
 from ....core.request import AgentRequest, AnswerFormat, EntryChange, RequestLimits
-from ...protocol import ApiSettings, BodyBuilder, Form, Keeping, ParsedBody, StreamEncoder
+from ...protocol import ApiSettings, BodyBuilder, Clock, Form, Keeping, ParsedBody, StreamEncoder, no_clock
 from ...retry_rules import RetryRules
 from ..answer_format import find_format
 from ..openai_api import OpenAiApi
@@ -116,16 +116,17 @@ class ResponsesApi(OpenAiApi):
             form |= {"stored": False, "echo": {**request.form["echo"], "store": False}}
         return form
 
-    def new_encoder(self, envelope: Envelope, form: Form) -> ResponseEncoder:
+    def new_encoder(self, envelope: Envelope, form: Form, clock: Clock = no_clock) -> ResponseEncoder:
         return ResponseEncoder(
             envelope,
             echo=_echo(form),
             options=_options(envelope, form),
             max_answer=form.get("max_answer", UNBOUNDED),
+            clock=clock,
         )
 
-    def new_builder(self, envelope: Envelope, form: Form) -> ResponseBuilder:
-        return ResponseBuilder(envelope, echo=_echo(form), options=_options(envelope, form))
+    def new_builder(self, envelope: Envelope, form: Form, clock: Clock = no_clock) -> ResponseBuilder:
+        return ResponseBuilder(envelope, echo=_echo(form), options=_options(envelope, form), clock=clock)
 
 
 UNBOUNDED = 1 << 40

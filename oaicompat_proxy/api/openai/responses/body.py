@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ....core.answer import Envelope, Part, UsageTotals
+from ...protocol import Clock, no_clock
 from .encoder import finished
 from .output import Output, OutputOptions
 from .response_object import ResponseObject
@@ -11,9 +12,9 @@ from .response_object import ResponseObject
 class ResponseBuilder:
     """Collects all parts of an answer; `body()` may be called after AnswerFinished."""
 
-    def __init__(self, envelope: Envelope, *, echo: bytes, options: OutputOptions) -> None:
+    def __init__(self, envelope: Envelope, *, echo: bytes, options: OutputOptions, clock: Clock = no_clock) -> None:
         """The arguments are those of `ResponseEncoder`."""
-        self._response = ResponseObject(envelope, echo)
+        self._response = ResponseObject(envelope, echo, clock)
         self.id = envelope.id
         self.output = Output(envelope.id.partition("_")[2], options)
         # state

@@ -12,6 +12,7 @@ import orjson
 from ....core import json_text
 from ....core.answer import AnswerStarted, Envelope, Part, TextBatch, TextPart, UsageTotals, size_of
 from ....core.errors import ProxyError, UpstreamAnswerTooLong
+from ...protocol import Clock, no_clock
 from .failures import encode_error, encode_failure, failed_status
 from .frames import Event, encode_event
 from .output import Output, OutputOptions
@@ -23,9 +24,11 @@ _TOO_LONG = "The agent's answer is longer than this server holds."
 class ResponseEncoder:
     """Encodes one stream: `encode` each part, then `end` or `fail` once."""
 
-    def __init__(self, envelope: Envelope, *, echo: bytes, options: OutputOptions, max_answer: int) -> None:
+    def __init__(
+        self, envelope: Envelope, *, echo: bytes, options: OutputOptions, max_answer: int, clock: Clock = no_clock
+    ) -> None:
         """`echo`: from `encode_echo`. `max_answer`: characters of the answer, which is buffered until its end."""
-        self._response = ResponseObject(envelope, echo)
+        self._response = ResponseObject(envelope, echo, clock)
         self.id = envelope.id
         self.output = Output(envelope.id.partition("_")[2], options)
         # state

@@ -9,10 +9,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from ....core import ascii_json, json_text
 from ....core.answer import Envelope, UsageTotals
 from ....core.errors import ProxyError
 from ....core.immutable import readonly
+from ...protocol import Clock, no_clock
 from .failures import encode_failure, failed_status
 
 _DEFAULTS: Mapping[str, Any] = {
@@ -83,19 +86,25 @@ class Outcome:
 class ResponseObject:
     """Encodes the response object of one answer with any outcome."""
 
-    def __init__(self, envelope: Envelope, echo: bytes) -> None:
-        """`echo`: from `encode_echo`."""
+    def __init__(self, envelope: Envelope, echo: bytes, clock: Clock = no_clock) -> None:
+        """`echo`: from `encode_echo`. `clock` is read once, when the response is completed."""
         answer_id, created, model = envelope
         shared = {"id": answer_id, "object": "response", "created_at": created, "model": model}
         self._start = json_text.encode(shared)[:-1]
         self._echo = echo
+        self._clock = clock
+        # state
+        self._completed_at: int | None = None
 
     def encode(self, outcome: Outcome) -> bytes:
-        """`completed_at` is null: the encoder has no clock."""
+        """`completed_at` is null unless the status is `completed`, and where no time is known."""
+        if outcome.status == "completed" and self._completed_at is None:
+            self._completed_at = self._clock()
+        completed_at = self._completed_at if outcome.status == "completed" else None
         ending = b'"error":%b,"incomplete_details":%b' % (outcome.error, outcome.incomplete_details)
         made = b'"output":[%b],"usage":%b' % (outcome.output, outcome.usage)
-        words = (self._start, outcome.status.encode(), ending, made, self._echo)
-        return b'%b,"status":"%b","completed_at":null,%b,%b,%b}' % words
+        words = (self._start, outcome.status.encode(), orjson.dumps(completed_at), ending, made, self._echo)
+        return b'%b,"status":"%b","completed_at":%b,%b,%b,%b}' % words
 
 
 def failed_body(body: bytes, error: ProxyError, output: bytes) -> bytes:
