@@ -116,6 +116,10 @@ class Translator:
         """AnswerStarted, if it was not sent: starts the answer for a client that has waited long enough."""
         return [] if self._started else self._start([])
 
+    def usage_so_far(self) -> Usage | None:
+        """Tokens that the agent has reported, also of an answer that was broken off. No events may follow."""
+        return self.usage or self._usage.total()
+
     def finish(self) -> None:
         """Ends the agent's stream. Raises UpstreamInterrupted if it had no RunEnded or RunFailed."""
         if self.ended:

@@ -18,7 +18,7 @@ from oaicompat_proxy.server.context import SERVER
 from tests.support.conformance import check_error_body
 from tests.support.proxy import CHAT, Proxy, Received, StartProxy, chat_body
 from tests.support.proxy_harness import RedisServer
-from tests.support.scripted_gateway import OPENING, Agent, run, text
+from tests.support.scripted_gateway import OPENING, Agent, closing, run, text
 
 pytest_plugins = ["tests.support.proxy_fixtures"]
 
@@ -131,6 +131,23 @@ async def test_a_client_that_leaves_is_counted_and_nothing_is_cut_off(
     async with asyncio.timeout(5):
         while (await used(front))["app", None] != (60, 1):  # noqa: ASYNC110 -- asked over HTTP
             await asyncio.sleep(0.01)
+
+
+async def test_who_leaves_before_the_end_pays_for_what_came(proxy: StartProxy, agent: Agent, tmp_path: Path) -> None:
+    """Each event of the answer is a token at least; what the agent has reported so far is known."""
+    for steps, tokens in (([*map(text, "x" * 150)], 150), (closing(used=500)[:2], 507)):
+        agent.plays(*OPENING, *steps, text("last"), asyncio.Event())
+        keys = keys_file(tmp_path, app="budget = { tokens_per_day = 1000 }", boss="usage = true")
+        front = await proxy(api_keys_file=keys, tokens_estimate=20)
+        line = await front.dial()
+        await line.post(chat_body(), headers=["Authorization: Bearer app"])
+        await line.read_until(b"last")
+        line.reset()
+        await agent.until(lambda: not agent.left_behind)
+        async with asyncio.timeout(5):
+            while not (counted := (await used(front))["app", None][0]):  # noqa: ASYNC110 -- asked over HTTP
+                await asyncio.sleep(0.01)
+        assert tokens <= counted <= tokens + 10
 
 
 async def test_an_agent_that_reports_nothing_counts_as_the_estimate(

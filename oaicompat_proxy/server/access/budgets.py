@@ -10,9 +10,9 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ...core.budget import Period, periods_at
 from ...core.caller import Caller
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ..shared_storage.bounded_redis import BoundedRedis
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class TokenLimit(NamedTuple):
@@ -70,7 +72,7 @@ class Budgets:
         self._redis_retry_at = 0.0
         self._going_on: Counter[Subject] = Counter()
         """Runs whose usage is not counted yet."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     async def admit(self, caller: Caller, *, estimate: int, resumes: bool = False) -> tuple[Charge, TokenLimit | None]:
         """Counts a run. `estimate`: tokens of a run that reports no usage. `resumes`: the request continues a waiting
@@ -86,37 +88,53 @@ class Budgets:
             return charge, None
         refused, used = await self._begin(charge, checks)
         if refused >= 0:
-            self._release(subjects)
             self.counts["refusals", caller.name] += 1
             raise _exhausted(checks[refused], now)
         return charge, _least_left(checks, used, now)
 
     async def _begin(self, charge: Charge, checks: Sequence[Check]) -> tuple[int, list[int]]:
+        """Returns what `UsageStore.begin` returns. If the client leaves meanwhile, no run is counted."""
+        if charge.store is self._own:
+            return await self._begin_in_store(charge, checks)
+        beginning = self._start(self._begin_in_store(charge, checks))
         try:
-            return await charge.store.begin(checks, charge.subjects, charge.periods)
-        except StoreUnavailable:
-            charge.store = self._fall_back()
-            return await charge.store.begin(checks, charge.subjects, charge.periods)
-        except BaseException:
-            self._release(charge.subjects)
+            return await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            self._start(self._take_back(charge, beginning))
             raise
 
+    async def _begin_in_store(self, charge: Charge, checks: Sequence[Check]) -> tuple[int, list[int]]:
+        refused = 0
+        try:
+            refused, used = await charge.store.begin(checks, charge.subjects, charge.periods)
+        except StoreUnavailable:
+            charge.store = self._fall_back()
+            refused, used = await charge.store.begin(checks, charge.subjects, charge.periods)
+        finally:
+            if refused >= 0:
+                self._release(charge.subjects)
+        return refused, used
+
+    async def _take_back(self, charge: Charge, beginning: asyncio.Task[tuple[int, list[int]]]) -> None:
+        refused, _ = await beginning
+        if refused < 0:
+            await self._add(charge, Count(runs=-charge.runs))
+
     async def count_usage(self, charge: Charge, usage: Usage | None, *, waits: bool = False) -> None:
-        """Counts the usage of a complete answer. `waits`: the run continues with another request, which counts it."""
+        """Counts the usage of a complete answer, also if the client leaves meanwhile. `waits`: the run continues with
+        another request, which counts it.
+        """
         if not charge.is_counted:
             unknown = 0 if waits else charge.estimate
-            await self._add(charge, Count(tokens=unknown if usage is None else usage.total_tokens))
+            counting = self._add(charge, Count(tokens=unknown if usage is None else usage.total_tokens))
+            await (counting if charge.store is self._own else asyncio.shield(self._start(counting)))
 
-    def end(self, charge: Charge, *, began: bool) -> None:
-        """Ends a charge that was not counted: an incomplete answer counts as the estimate, and a run that never began
-        does not count.
+    def end(self, charge: Charge, *, began: bool, used: int = 0) -> None:
+        """Ends a charge that was not counted: an incomplete answer counts as the estimate, or as `used` tokens if these
+        are more, and a run that never began does not count.
         """
-        if charge.is_counted:
-            return
-        added = Count(tokens=charge.estimate) if began else Count(runs=-charge.runs)
-        task = asyncio.create_task(self._add(charge, added), name="count usage")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if not charge.is_counted:
+            self._start(self._add(charge, _of_incomplete(charge, began=began, used=used)))
 
     async def usage(self, period: Period) -> Mapping[Subject, Count]:
         """Raises StoreUnavailable."""
@@ -150,6 +168,13 @@ class Budgets:
             if not self._going_on[subject]:
                 del self._going_on[subject]
 
+    def _start(self, counting: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Counts in a task, which a client that leaves does not cancel."""
+        task = asyncio.create_task(counting, name="count usage")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
     def _store(self) -> UsageStore:
         if self._shared is None or asyncio.get_running_loop().time() < self._redis_retry_at:
             return self._own
@@ -159,6 +184,10 @@ class Budgets:
         self._redis_retry_at = asyncio.get_running_loop().time() + REDIS_RETRY_AFTER
         log.warning("budgets: Redis cannot be reached, so each process counts alone")
         return self._own
+
+
+def _of_incomplete(charge: Charge, *, began: bool, used: int) -> Count:
+    return Count(tokens=max(charge.estimate, used)) if began else Count(runs=-charge.runs)
 
 
 def _least_left(checks: Sequence[Check], used: Sequence[int], now: float) -> TokenLimit | None:

@@ -29,7 +29,7 @@ async def counting(context: RequestContext, api: ClientApi, asked: AgentRequest)
     try:
         yield
     finally:
-        server.budgets.end(charge, began=report.has_begun(resumed=resumes))
+        server.budgets.end(charge, began=report.has_begun(resumed=resumes), used=report.used_at_least)
 
 
 async def count_usage(context: RequestContext) -> None:

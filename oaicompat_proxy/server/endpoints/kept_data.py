@@ -35,7 +35,11 @@ async def _answer(kinds: Sequence[KeptData], work: Work, request: web.Request) -
     name = request.query.get("key", "")
     deleted = request.method == "DELETE"
     if deleted:
-        log.info("the data of %s was deleted for %s", name or "itself", request[CONTEXT].caller.name or "a caller")
+        log.info(
+            "the data of %s was deleted for %s",
+            ascii(name) if name else "itself",
+            request[CONTEXT].caller.name or "a caller",
+        )
     user = request.query.get("user") or None
     return web.json_response(
         {"object": "kept_data", "key": name or None, "user": user, "deleted": deleted, "kinds": dict(counts)}

@@ -78,6 +78,8 @@ class TranslatorStats(Protocol):
     @property
     def waits_for_client(self) -> bool: ...
 
+    def usage_so_far(self) -> Usage | None: ...
+
     @property
     def usage(self) -> Usage | None: ...
 
@@ -171,6 +173,12 @@ class RunReport(RunSummary):
     def reported_usage(self) -> Usage | None:
         """The usage that the agent has reported, once the answer is complete."""
         return self._translator.usage if self._translator is not None else None
+
+    @property
+    def used_at_least(self) -> int:
+        """Tokens that the run has used for sure: those reported so far, or one for each event that was sent."""
+        reported = self._translator.usage_so_far() if self._translator else None
+        return max(reported.total_tokens if reported else 0, self._encoder.chunks if self._encoder else 0)
 
     @property
     def waits_for_client(self) -> bool:

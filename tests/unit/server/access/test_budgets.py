@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -14,7 +17,7 @@ from oaicompat_proxy.core.errors import BudgetExhausted
 from oaicompat_proxy.core.events import Usage
 from oaicompat_proxy.server.access import budgets as module
 from oaicompat_proxy.server.access.budgets import Budgets
-from oaicompat_proxy.server.access.usage_store import Count, Subject
+from oaicompat_proxy.server.access.usage_store import Count, RedisUsage, Subject
 from oaicompat_proxy.server.shared_storage.redis_client import connect
 from tests.support.proxy_harness import RedisServer
 
@@ -94,6 +97,68 @@ async def test_an_incomplete_run_counts_as_the_estimate() -> None:
     budgets.end(charge, began=True)
     await budgets.close()
     assert await counted(budgets) == Count(100, 1)
+
+
+@pytest.mark.parametrize(("known", "tokens"), [(0, 100), (99, 100), (5000, 5000)])
+async def test_an_incomplete_run_counts_at_least_what_is_known(known: int, tokens: int) -> None:
+    budgets, who = Budgets(None), caller()
+    charge, _ = await budgets.admit(who, estimate=100)
+    budgets.end(charge, began=True, used=known)
+    await budgets.close()
+    assert await counted(budgets) == Count(tokens, 1)
+
+
+class Held:
+    """Holds a method of the store until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        self.reached, self.goes_on = asyncio.Event(), asyncio.Event()
+        method = getattr(RedisUsage, name)
+
+        async def held(*arguments: Any) -> Any:
+            self.reached.set()
+            await self.goes_on.wait()
+            return await method(*arguments)
+
+        monkeypatch.setattr(RedisUsage, name, held)
+
+
+async def leave(counting: Coroutine[Any, Any, object], held: Held) -> None:
+    """The client leaves while Redis is asked."""
+    task = asyncio.create_task(counting)
+    await held.reached.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    held.goes_on.set()
+
+
+async def test_usage_is_counted_although_the_client_leaves(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connect(redis_server.url) as redis:
+        budgets = Budgets(redis)
+        charge, _ = await budgets.admit(caller(), estimate=100)
+        await leave(budgets.count_usage(charge, used(7)), Held(monkeypatch, "add"))
+        budgets.end(charge, began=True)
+        await budgets.close()
+        assert await counted(budgets) == Count(7, 1)
+
+
+@pytest.mark.parametrize("runs_per_day", [1, 2])
+async def test_a_client_that_leaves_at_admission_is_not_counted(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, runs_per_day: int
+) -> None:
+    async with connect(redis_server.url) as redis:
+        budgets, who = Budgets(redis), caller(runs_per_day=runs_per_day, tokens_per_day=150)
+        if runs_per_day == 1:  # it would have been refused
+            await run(budgets, who)
+        runs = 1 if runs_per_day == 1 else 0
+        await leave(budgets.admit(who, estimate=100), Held(monkeypatch, "begin"))
+        await budgets.close()
+        assert await counted(budgets) == Count(runs, runs)
+        if not runs:
+            await budgets.admit(who, estimate=100)  # nothing is pending
 
 
 async def test_a_complete_answer_is_counted_once() -> None:
