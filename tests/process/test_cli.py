@@ -147,7 +147,7 @@ def closed_port() -> Iterator[int]:
 
 def test_it_starts_without_its_gateway_and_says_so(closed_port: int) -> None:
     with started("--upstream", f"http://127.0.0.1:{closed_port}", "--port", "0") as running:
-        assert "cannot be reached" in running.introduction
+        assert "cannot be reached; is it running? (Connection refused)" in running.introduction
         assert running.get("/models")[0] == 502
 
 

@@ -11,6 +11,7 @@ from ...core.build import FORM
 from ...core.errors import ProxyError
 from ..context import server_of
 from ..gateway import GATEWAYS, Gateway
+from ..observability.outcomes import reason_of
 
 
 async def live(request: web.Request) -> web.Response:
@@ -42,6 +43,6 @@ async def _check(gateway: Gateway) -> _Result:
     try:
         return _Result(note=await gateway.runtime.readiness.check())
     except ProxyError as error:
-        return _Result(reason=error.message)
+        return _Result(reason=reason_of(error) or error.message)
     except TimeoutError:
         return _Result(reason="The agent gateway does not answer in time.")

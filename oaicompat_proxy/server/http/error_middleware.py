@@ -11,6 +11,7 @@ from aiohttp import web
 from ...api.registry import DEFAULT_API
 from ...core.errors import BodyTooLarge, InternalError, InvalidRequest, MethodNotAllowed, NotFound, ProxyError
 from ..context import CONTEXT, Handler, server_of
+from ..observability.outcomes import reason_of
 from .authorization import authenticate
 from .client_api import api_of, find_api_below, find_api_by_headers
 from .headers import asks_as_browser, begin_context, preflight
@@ -51,7 +52,7 @@ def _answer_to(error: Exception, request: web.Request) -> web.Response:
     if isinstance(error, ProxyError):
         context = request[CONTEXT]
         if error.status >= 500 and not context.is_run:  # a run has a log line of its own
-            log.warning("%s: %s", context.request_id, error.code)
+            log.warning("%s: %s", context.request_id, " ".join(filter(None, (error.code, reason_of(error)))))
         return error_response(request, redact_tokens(error, request))
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = sorted(error.allowed_methods)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ...core.errors import (
     AgentContentFiltered,
     AgentError,
+    AgentTimeout,
     AnswerCut,
     ContextTooLong,
     InternalError,
@@ -52,6 +53,14 @@ def error_type(error: Exception) -> str:
     """One word of a fixed list, never text of a client or an agent."""
     shown = _shown(error)
     return type(shown).code or ("invalid_request_error" if isinstance(shown, InvalidRequest) else "server_error")
+
+
+def reason_of(error: Exception) -> str:
+    """Why the gateway failed, in this proxy's or the system's words; "" for an error that may quote somebody."""
+    if not isinstance(error, UpstreamError) or isinstance(error, AgentError | AgentTimeout):
+        return ""
+    cause = error.__cause__
+    return f"{error.message} ({cause.strerror or cause})" if isinstance(cause, OSError) else error.message
 
 
 def status_of(error: Exception) -> int:

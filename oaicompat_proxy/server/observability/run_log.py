@@ -92,6 +92,7 @@ class RunLine:
             "status": run.status,
             "outcome": run.outcome,
             "error": run.error_type,
+            "reason": _shorten(run.reason),
             "finish_reason": run.finish_reason,
             "ticks": run.ticks,
             "input_tokens": run.usage and run.usage.input_tokens,
@@ -119,7 +120,8 @@ class RunLine:
             f"run request_id={run.request_id} client={run.client}"
             f"{_asked(run.key_name, run.user, run.api, run.operation, run.model)}"
             f"{run.side_request and f' side_request={run.side_request}'}{_name('session', run.session)}"
-            f"{_answered(run.stream, run.status, run.outcome, run.error_type, run.finish_reason)} ticks={run.ticks}"
+            f"{_answered(run.stream, run.status, run.outcome, run.error_type, run.finish_reason)}"
+            f"{run.reason and _name('reason', _shorten(run.reason))} ticks={run.ticks}"
             f"{'' if usage is None else f' input_tokens={usage.input_tokens} output_tokens={usage.output_tokens}'}"
             f" chunks={run.chunks} bytes={run.sent_bytes} waited={run.waited:.4f}"
             f"{'' if run.first_event is None else f' first_event={run.first_event:.4f}'}"

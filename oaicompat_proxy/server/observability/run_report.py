@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 from ...core.answer import FinishReason
 from ...core.events import Event, Usage
 from ...core.message import Message
-from .outcomes import CLIENT_GONE, SUCCESS, error_type, outcome_of, status_of
+from .outcomes import CLIENT_GONE, SUCCESS, error_type, outcome_of, reason_of, status_of
 from .run_recorder import RunRecorder
 
 CLIENT_CLOSED_REQUEST = 499
@@ -115,6 +115,8 @@ class RunSummary:
     status: int = 0
     outcome: str = ""
     error_type: str = ""
+    reason: str = ""
+    """Why the gateway failed, for the operator."""
     finish_reason: str = ""
     """Empty if the response has no end of its own."""
     ticks: int = 0
@@ -238,7 +240,7 @@ class RunReport(RunSummary):
     def fail(self, error: Exception, status: int = 0) -> None:
         """Sets the failure; only the first call counts. `status`: of the error in the client's API, if it differs."""
         if not self.outcome:
-            self.outcome, self.error_type = outcome_of(error), error_type(error)
+            self.outcome, self.error_type, self.reason = outcome_of(error), error_type(error), reason_of(error)
             self.status = status or status_of(error)
             if self.recording is not None:
                 self.recording.fail(error)

@@ -25,6 +25,7 @@ from ...demo.settings import GatewaySettings
 from ..app import create_app
 from ..context import SERVER
 from ..gateway import GATEWAYS
+from ..observability.outcomes import reason_of
 from ..upstream.catalog import DEFAULT_MODEL, Catalog
 from .garbage import collecting
 from .reload import ConfigReloader
@@ -145,5 +146,5 @@ async def _models(catalog: Catalog) -> tuple[str, str]:
     except TimeoutError:
         return DEFAULT_MODEL, "unknown yet: the agent gateway does not answer"
     except ProxyError as error:
-        return DEFAULT_MODEL, f"unknown yet: {error.message}"
+        return DEFAULT_MODEL, f"unknown yet: {reason_of(error) or error.message}"
     return names[0], ", ".join(names)

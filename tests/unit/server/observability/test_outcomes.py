@@ -11,6 +11,7 @@ from oaicompat_proxy.server.observability.outcomes import (
     OUTCOMES,
     error_type,
     outcome_of,
+    reason_of,
     status_of,
 )
 
@@ -64,3 +65,17 @@ def test_every_error_is_told_by_a_word_that_is_ours(kind: type[errors.ProxyError
 def test_outcomes_are_those_that_are_explained() -> None:
     assert {outcome for _, outcome in FAILURES} | {"success", "client_gone"} == set(OUTCOMES)
     assert set(OUTCOMES) > FAILED_UPSTREAM
+
+
+def test_an_operator_learns_why_the_gateway_failed() -> None:
+    error = errors.UpstreamUnreachable("The agent gateway cannot be reached.")
+    assert reason_of(error) == "The agent gateway cannot be reached."
+    error.__cause__ = OSError(-2, "Name or service not known")
+    assert reason_of(error) == "The agent gateway cannot be reached. (Name or service not known)"
+
+
+@pytest.mark.parametrize(
+    "kind", [errors.AgentAborted, errors.AgentTimeout, errors.InvalidRequest, errors.ModelNotFound]
+)
+def test_no_reason_quotes_an_agent_or_a_client(kind: type[errors.ProxyError]) -> None:
+    assert reason_of(made(kind)) == ""

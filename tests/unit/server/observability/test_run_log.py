@@ -98,6 +98,14 @@ async def test_a_line_of_text_has_the_same(proxy: StartProxy, agent: Agent) -> N
     assert found[1] == received.headers["x-request-id"]
 
 
+async def test_a_failed_gateway_is_explained(proxy: StartProxy, agent: Agent) -> None:
+    agent.replies("/send", Reply([b"<html>"], status=500))
+    front = await proxy()
+    with written("text") as out:
+        await front.chat()
+    assert " error=upstream_error reason='The agent gateway answered with status 500.' ticks=0 " in out.getvalue()
+
+
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("sent", [run("Hello"), [failure("gone")], [*OPENING, text("Hel"), "cut"]])
 async def test_a_run_is_one_line(proxy: StartProxy, agent: Agent, sent: list[Any], stream: bool) -> None:
