@@ -203,12 +203,12 @@ class _StreamChecker:
 
 
 def _input(text: str) -> Any:
-    """The input as the official client parses it. The proxy wraps an agent's arguments that are no object."""
+    """The input as the official client parses it. Only an object that is broken or cut is no object for it."""
+    _require(not text.strip() or text.lstrip(" \t\n\r").startswith("{"), f"an input that is no object: {text[:100]!r}")
     try:
-        value = json.loads(text) if text else {}
+        return json.loads(text) if text.strip() else {}
     except ValueError:
-        value = text
-    return value if isinstance(value, dict) else {"arguments": value}
+        return {"arguments": text}
 
 
 def _check_answer(answer: MessageAnswer) -> None:

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import orjson
-
 from ...core import json_text
 from ...core.answer import (
     AgentToolCalled,
@@ -30,6 +28,7 @@ from ...core.answer import (
 )
 from ...core.errors import UpstreamAnswerTooLong
 from ...core.immutable import readonly
+from .call_input import CallInput, parse_input
 
 TRUNCATED = "… (truncated)"
 """Follows the beginning of a tool's output that is too long to be shown."""
@@ -82,6 +81,8 @@ class AnswerBlocks:
         # state
         self._open = ""
         """The type of the open block."""
+        self._input = CallInput()
+        """The input of the open call."""
         self._waiting: list[Part] = []
         self._room = options.max_buffered
         self._agent_calls: dict[str, str] = {}
@@ -117,10 +118,17 @@ class AnswerBlocks:
         return start + self._writer.add_thinking(part.text)
 
     def _open_call(self, part: ToolCallOpened) -> bytes:
-        return self._begin(CALL, {"type": CALL, "id": part.id, "name": part.name, "input": {}})
+        start = self._begin(CALL, {"type": CALL, "id": part.id, "name": part.name, "input": {}})
+        self._input = CallInput()
+        return start
 
     def _add_arguments(self, part: ToolCallArguments) -> bytes:
-        return self._writer.add_arguments(part.arguments) if self._open == CALL and part.arguments else b""
+        if self._open != CALL:
+            return b""
+        arguments = self._input.add(part.arguments)
+        if self._input.size > self._room:
+            raise UpstreamAnswerTooLong("The arguments of a tool call are longer than this server holds.")
+        return self._writer.add_arguments(arguments) if arguments else b""
 
     def _show_agent_call(self, part: AgentToolCalled) -> bytes:
         """Shows the call with its whole input: Claude Code takes input in deltas for a broken stream."""
@@ -169,23 +177,19 @@ class AnswerBlocks:
         kind, self._open = self._open, ""
         if not kind:
             return b""
-        signed = self._writer.sign(self._options.answer_id) if kind == THINKING else b""
-        ended = signed + self._writer.close()
+        ended = self._complete(kind) + self._writer.close()
         if not self._waiting:
             return ended
         waiting, self._waiting, self._room = self._waiting, [], self._options.max_buffered
         return ended + b"".join(map(self.take, waiting)) + self._end()
 
-
-def parse_input(arguments: str) -> dict[str, Any]:
-    """The input of a call. It has to be an object, so any other value becomes `{"arguments": value}`."""
-    if not arguments:
-        return {}
-    try:
-        value = orjson.loads(arguments)
-    except ValueError:
-        value = arguments
-    return value if isinstance(value, dict) else {"arguments": value}
+    def _complete(self, kind: str) -> bytes:
+        """What is missing before the end of a block."""
+        if kind == THINKING:
+            return self._writer.sign(self._options.answer_id)
+        if kind == CALL and (arguments := self._input.end()):
+            return self._writer.add_arguments(arguments)
+        return b""
 
 
 def citation_object(citation: UrlCitation) -> dict[str, Any]:

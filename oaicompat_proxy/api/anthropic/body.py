@@ -6,7 +6,8 @@ from typing import Any
 
 from ...core import json_text
 from ...core.answer import AnswerFinished, Envelope, Part, UsageTotals
-from .blocks import AnswerBlocks, BlockOptions, parse_input
+from .blocks import AnswerBlocks, BlockOptions
+from .call_input import parse_input
 from .message import STOP_REASONS, message_object
 
 

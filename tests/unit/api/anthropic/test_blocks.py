@@ -2,7 +2,7 @@
 
 import pytest
 
-from oaicompat_proxy.api.anthropic.blocks import TRUNCATED, BlockOptions, citation_object, parse_input
+from oaicompat_proxy.api.anthropic.blocks import TRUNCATED, BlockOptions, citation_object
 from oaicompat_proxy.core.answer import (
     AgentToolCalled,
     AgentToolReturned,
@@ -103,12 +103,22 @@ def test_sources_are_citations_of_the_last_text() -> None:
     assert "citations" not in str(answer(CALLED, RETURNED, Annotations((SOURCE,)), STOP).content)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "value"),
-    [
-        *(("", {}), ('{"a": 1}', {"a": 1}), ("[1]", {"arguments": [1]}), ("no json", {"arguments": "no json"})),
-        ('{"a": 1' + "[" * 2000, {"arguments": '{"a": 1' + "[" * 2000}),
-    ],
-)
-def test_an_input_is_an_object(arguments: str, value: object) -> None:
-    assert parse_input(arguments) == value
+@pytest.mark.parametrize("pieces", [["[1,", " 2]"], [" ", "\n[1, 2]"], ["[1, 2] "]])
+def test_arguments_that_are_no_object_are_streamed_as_one(pieces: list[str]) -> None:
+    """The official types of a call have an object, and clients send back what they got."""
+    call = [ToolCallOpened(0, "c1", "tide"), *(ToolCallArguments(0, piece) for piece in pieces)]
+    assert answer(*call, CALLS).calls == [("c1", "tide", {"arguments": [1, 2]})]
+
+
+def test_arguments_that_are_an_object_are_streamed_as_they_come() -> None:
+    pieces = [" ", '{"a"', ": 1", "}"]
+    raw = stream(ToolCallOpened(0, "c1", "tide"), *(ToolCallArguments(0, piece) for piece in pieces), CALLS)
+    deltas = [event["delta"] for event in events(raw) if event["type"] == "content_block_delta"]
+    assert [delta["partial_json"] for delta in deltas] == [' {"a"', ": 1", "}"]
+
+
+def test_arguments_that_wait_are_bounded() -> None:
+    small = BlockOptions("msg_c1", "owl", max_buffered=10)
+    call = [ToolCallOpened(0, "c1", "tide"), ToolCallArguments(0, "[1, 2, "), ToolCallArguments(0, "3, 4]")]
+    with pytest.raises(UpstreamAnswerTooLong):
+        stream(*call, CALLS, options=small)
