@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ from aiohttp import web
 from ...api.protocol import ClientApi
 from ...config.settings import Config
 from ...core.caller import Caller
+from ...core.errors import ProxyError
 from ...core.message import Message
 from ...core.request import AgentRequest, RequestLimits
 from ...core.turn import ConfirmationReply
@@ -153,7 +155,28 @@ async def _go_on(plan: AnswerPlan, asked: AgentRequest, wanted: SessionRequest, 
         return _resume(plan, wanted, confirmation)
     wanted.key = confirmation.question.session
     messages = await ids.restore(restore(asked.messages, confirmation), wanted.caller.scope)
-    return _run(plan, replace(asked, messages=messages), wanted, confirmation.reply)
+    await ids.take(confirmation)
+    return _run_once(plan, replace(asked, messages=messages), wanted, confirmation)
+
+
+async def _run_once(
+    plan: AnswerPlan, asked: AgentRequest, wanted: SessionRequest, confirmation: Confirmation
+) -> web.StreamResponse:
+    """Runs the agent with a confirmation, which another request may give again only if the agent did not act."""
+    began = True
+    answering = _run(plan, asked, wanted, confirmation.reply)
+    del asked, wanted
+    try:
+        return await answering
+    except ProxyError as error:
+        began = error.should_retry is False
+        raise
+    except asyncio.CancelledError:
+        began = plan.context.report.has_begun(resumed=False)
+        raise
+    finally:
+        if not began:
+            await plan.runtime.call_ids.give_back(confirmation)
 
 
 async def _run(

@@ -66,6 +66,17 @@ class CallIds:
             raise confirmation_rejected("is not waited for any more")
         return read_result(result, question)
 
+    async def take(self, confirmation: Confirmation) -> None:
+        """Takes a confirmation for a run: an agent that is run again acts again. Raises InvalidRequest if it was taken
+        before.
+        """
+        if not await self._store.take(confirmation.token, until=confirmation.question.expires + 1):
+            raise confirmation_rejected("was answered before")
+
+    async def give_back(self, confirmation: Confirmation) -> None:
+        """Lets another request take a confirmation whose run never began."""
+        await self._store.give_back(confirmation.token)
+
 
 class AnswerIds:
     """The ids in one answer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Collection, Iterable
@@ -22,6 +23,9 @@ _QUESTIONS = SharedTable(slots=2048, slot_size=32 * 1024)
 """Ids of confirmations. Their runs wait, for an hour by default, so there are never thousands."""
 _CALLS = SharedTable(slots=8192, slot_size=1024)
 """Ids of calls. Only ids that clients would not accept are stored, and none above a kilobyte."""
+
+_ANSWERED = SharedTable(slots=8192, slot_size=64)
+"""Ids of answered confirmations."""
 
 MAX_IN_REDIS = 100_000
 """Ids of all gateways and replicas; the oldest are evicted."""
@@ -49,6 +53,14 @@ class IdStore(Protocol):
         """The original ids by the short ids that are stored."""
         ...
 
+    async def take(self, short: str, *, until: float) -> bool:
+        """Marks an id as used. Returns False if it is marked already. `until`: Unix time of the mark's end."""
+        ...
+
+    async def give_back(self, short: str) -> None:
+        """Removes the mark."""
+        ...
+
 
 class MemoryIds:
     """The store of one process tree."""
@@ -64,6 +76,12 @@ class MemoryIds:
         values = {each: _table_of(each).get(each) for each in ids}
         return {each: value.decode("utf-8", "surrogatepass") for each, value in values.items() if value is not None}
 
+    async def take(self, short: str, *, until: float) -> bool:
+        return _ANSWERED.get(short) is None and _ANSWERED.put(short, b"", until=until)
+
+    async def give_back(self, short: str) -> None:
+        _ANSWERED.delete(short)
+
 
 def _table_of(short: str) -> SharedTable:
     return _QUESTIONS if short.startswith(TOKEN_PREFIX) else _CALLS
@@ -71,6 +89,7 @@ def _table_of(short: str) -> SharedTable:
 
 _PREFIX = "oaicompat:id:"
 _ALL = "oaicompat:ids"
+_MARKED = "oaicompat:answered:"
 
 
 class RedisIds:
@@ -88,7 +107,7 @@ class RedisIds:
     async def share(self, stored: Iterable[StoredId]) -> None:
         try:
             for each in stored:
-                left = max(1, int((each.expires - time.time()) * 1000))
+                left = _milliseconds_to(each.expires)
                 value = each.original.encode("utf-8", "surrogatepass")
                 with mapped_errors():
                     await self._share([_PREFIX + each.id, _ALL], [value, left, time.time(), MAX_IN_REDIS])
@@ -108,3 +127,22 @@ class RedisIds:
             return found
         there = {each: value for each, value in zip(missing, values, strict=True) if isinstance(value, bytes)}
         return found | {each: value.decode("utf-8", "surrogatepass") for each, value in there.items()}
+
+    async def take(self, short: str, *, until: float) -> bool:
+        if not await self._local.take(short, until=until):
+            return False
+        try:
+            with mapped_errors():
+                return bool(await self._redis.set(_MARKED + short, b"", nx=True, px=_milliseconds_to(until)))
+        except StoreUnavailable:
+            log.warning("Redis unavailable: that a confirmation is answered is known to this process tree only")
+            return True
+
+    async def give_back(self, short: str) -> None:
+        await self._local.give_back(short)
+        with contextlib.suppress(StoreUnavailable), mapped_errors():
+            await self._redis.delete(_MARKED + short)
+
+
+def _milliseconds_to(moment: float) -> int:
+    return max(1, int((moment - time.time()) * 1000))
