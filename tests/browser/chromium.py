@@ -98,11 +98,11 @@ class Browser:
 
     async def listen(self) -> None:
         async for message in self.socket:
-            said = message.json()
-            if "id" in said:
-                self.answers.pop(said["id"]).set_result(said.get("result", {"exceptionDetails": said.get("error")}))
-            elif queue := self.waiting.get((said["method"], said.get("sessionId", ""))):
-                queue.put_nowait(said["params"])
+            reply = message.json()
+            if "id" in reply:
+                self.answers.pop(reply["id"]).set_result(reply.get("result", {"exceptionDetails": reply.get("error")}))
+            elif queue := self.waiting.get((reply["method"], reply.get("sessionId", ""))):
+                queue.put_nowait(reply["params"])
 
     async def open(self, url: str) -> Page:
         """A tab of its own, with nothing of another's."""

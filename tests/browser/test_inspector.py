@@ -70,10 +70,10 @@ async def test_a_run_with_two_ticks_and_a_tool_of_the_agent(browser: Browser, de
     await front.chat("Add 19 and 23 with a tool.", model="demo")
     page = await open_run(browser, front, await until_row(front, state="over"))
     assert {"Ticks", "Text", "Calls", "Tools", "Agent", "Client"} <= set(await lanes(page))
-    said = await page.run(TEXT)
+    text = await page.run(TEXT)
     assert await page.run("document.querySelectorAll('.track .k-tick').length") == 2
     for words in ("not needed", "chat.completion.chunk", "Add 19 and 23 with a tool.", "/send"):
-        assert words in said
+        assert words in text
     joined = "[...document.querySelectorAll('.grp')].filter(each => each.querySelector('.cell.right')).length"
     assert await page.run(joined) >= 3
     await click(page, "button", "Replay")
@@ -146,9 +146,9 @@ async def test_hostile_content_is_text(browser: Browser, proxy: StartProxy, agen
     page = await open_run(browser, front, row)
     assert await page.run("window.hacked") is None
     assert await page.run("document.querySelectorAll('main img, main script, main b[onerror]').length") == 0
-    said = await page.run(TEXT)
-    assert "<img src=x onerror=window.hacked=1>" in said
-    assert "\\u202e" in said
+    shown = await page.run(TEXT)
+    assert "<img src=x onerror=window.hacked=1>" in shown
+    assert "\\u202e" in shown
     for mark in "\u202e\u0007\u0000\u200b":
         assert mark not in await page.run(HTML)
     await page.show(f"{front.base}/inspect")

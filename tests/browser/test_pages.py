@@ -60,16 +60,16 @@ READ = """
 """
 FIRST_WORD = """
 (async () => {
-  let said = '';
-  while (!said.includes('"content":"Hel"')) said += (await window.reader.read()).value;
-  return said;
+  let text = '';
+  while (!text.includes('"content":"Hel"')) text += (await window.reader.read()).value;
+  return text;
 })()
 """
 REST = """
 (async () => {
-  let said = '';
-  for (let piece; !(piece = await window.reader.read()).done;) said += piece.value;
-  return said;
+  let text = '';
+  for (let piece; !(piece = await window.reader.read()).done;) text += piece.value;
+  return text;
 })()
 """
 
@@ -98,9 +98,9 @@ async def test_a_page_from_elsewhere_cannot_start_a_run(
 ) -> None:
     front = await proxy()
     page = await browser.open(site.origin("evil.example"))
-    said = await page.run(script(WAYS[way], front.base + CHAT))
+    result = await page.run(script(WAYS[way], front.base + CHAT))
     if way == "json":
-        assert "TypeError" in said, "the browser has asked first, and was not allowed"
+        assert "TypeError" in result, "the browser has asked first, and was not allowed"
     else:
         await until_refused(front)
     assert agent.exchanges == []

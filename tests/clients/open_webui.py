@@ -71,7 +71,7 @@ class OpenWebUI:
         message: dict[str, Any] = {"id": asked, "parentId": chat.parent, "childrenIds": []}
         message |= {"role": "user", "content": question, "timestamp": int(time.time()), "models": [chat.model]}
         chat.messages.append({"role": "user", "content": question})
-        told = {
+        user_message = {
             "model": chat.model,
             "stream": True,
             "parent_id": chat.parent,
@@ -83,7 +83,9 @@ class OpenWebUI:
             "features": {},
             "background_tasks": dict.fromkeys(TASKS, True),
         }
-        chat.id = self.call("/api/chat/completions", told | ({"chat_id": chat.id} if chat.id else {}))["chat_id"]
+        chat.id = self.call("/api/chat/completions", user_message | ({"chat_id": chat.id} if chat.id else {}))[
+            "chat_id"
+        ]
         chat.parent = answered
         return answered
 

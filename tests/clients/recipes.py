@@ -137,5 +137,5 @@ class Place:
 
 
 def _version_of_node() -> int:
-    said = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
-    return int(said.removeprefix("v").partition(".")[0])
+    output = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+    return int(output.removeprefix("v").partition(".")[0])

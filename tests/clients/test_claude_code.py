@@ -81,8 +81,8 @@ class ClaudeCode:
         """One turn: of a new conversation, or with a command that continues one."""
         before = count_runs(self.gateway)
         process = self._start(question, *command, **environment)
-        said, complaints = process.communicate(timeout=PATIENCE)
-        lines = [json.loads(line) for line in said.splitlines()]
+        output, complaints = process.communicate(timeout=PATIENCE)
+        lines = [json.loads(line) for line in output.splitlines()]
         assert lines, complaints
         return Turn(lines, count_runs(self.gateway) - before)
 
@@ -91,9 +91,9 @@ class ClaudeCode:
         before = count_runs(self.gateway)
         with self._start(question, "--include-partial-messages") as process:
             assert process.stdout is not None
-            said = ""
-            while mark not in said:
-                said += process.stdout.readline()
+            output = ""
+            while mark not in output:
+                output += process.stdout.readline()
             process.send_signal(signal.SIGINT)
         return count_runs(self.gateway) - before
 

@@ -179,9 +179,9 @@ GREETING = words(texts.answer("Hello")).split("“")[0]
 CAN_SHOW = words(texts.CAN_SHOW)
 
 
-def greets(said: str) -> bool:
+def greets(text: str) -> bool:
     """Whether it is the demo agent's answer to a greeting, whole."""
-    return GREETING in words(said) and CAN_SHOW in words(said)
+    return GREETING in words(text) and CAN_SHOW in words(text)
 
 
 @pytest.mark.quick
@@ -226,9 +226,9 @@ def test_tools(showed: Showed, record_property: Shows) -> None:
 @only_with("helper")
 def test_helper(showed: Showed) -> None:
     """The client's own collector of a stream gives what was streamed."""
-    said, final = showed["helper"]
-    assert greets(said)
-    assert final == said
+    answer, final = showed["helper"]
+    assert greets(answer)
+    assert final == answer
 
 
 @only_with("structured")
@@ -239,17 +239,17 @@ def test_structured(showed: Showed) -> None:
 @only_with("agent_tool")
 def test_agent_tool(showed: Showed) -> None:
     """A tool that the agent runs itself is shown with its result, and the client does not run it."""
-    name, output, said = showed["agent_tool"]
+    name, output, answer = showed["agent_tool"]
     assert (name, output) == ("add", "42")
-    assert "The sum of 19 and 23 is 42." in words(said)
+    assert "The sum of 19 and 23 is 42." in words(answer)
 
 
 @only_with("approval")
 def test_approval(showed: Showed) -> None:
     """A tool that waits for a person: the client asks, and the run goes on with what it answers."""
-    (tool,), said = showed["approval"]
+    (tool,), answer = showed["approval"]
     assert "danger" in tool
-    assert "It is over." in words(said)
+    assert "It is over." in words(answer)
 
 
 @only_with("second_turn")
@@ -269,17 +269,17 @@ def test_previous_id(showed: Showed) -> None:
 @only_with("background")
 def test_background(showed: Showed) -> None:
     """The run needs no reader; its answer is polled."""
-    states, said = showed["background"]
+    states, answer = showed["background"]
     assert states == ["queued", "completed"]
-    assert greets(said)
+    assert greets(answer)
 
 
 @only_with("resumed")
 def test_resumed(showed: Showed) -> None:
     """A stream that was cut is taken up again: nothing is lost and nothing comes twice."""
-    in_order, said = showed["resumed"]
+    in_order, text = showed["resumed"]
     assert in_order
-    assert greets(said)
+    assert greets(text)
 
 
 @only_with("conversation")
@@ -303,9 +303,9 @@ def test_session(showed: Showed) -> None:
 
 def check_conversation(echo: str) -> None:
     """Of the agent that says what it was told, in the second turn."""
-    said = words(echo)
-    assert "[1] user > When is high tide? [2] assistant > When is high tide?" in said
-    assert said.endswith("And low tide?")
+    echoed = words(echo)
+    assert "[1] user > When is high tide? [2] assistant > When is high tide?" in echoed
+    assert echoed.endswith("And low tide?")
 
 
 def test_reasoning(showed: Showed, record_property: Shows) -> None:
@@ -316,9 +316,9 @@ def test_reasoning(showed: Showed, record_property: Shows) -> None:
 
 def test_error(showed: Showed) -> None:
     """In the middle of a stream; what came before it is shown too, wherever that can be told apart."""
-    said, error = showed["error"]
+    text, error = showed["error"]
     assert FAILED in words(error)
-    assert "One" in (said or error)
+    assert "One" in (text or error)
 
 
 def test_refusal(showed: Showed) -> None:

@@ -56,8 +56,8 @@ class N8n:
 
     def chat(self, question: str, session: str = "s1", workflow: str = "agent") -> str:
         """What the workflow's chat answers."""
-        said = {"action": "sendMessage", "sessionId": session, "chatInput": question}
-        answer: str = self.call(f"/webhook/{workflow}/chat", said)[0]["output"]
+        body = {"action": "sendMessage", "sessionId": session, "chatInput": question}
+        answer: str = self.call(f"/webhook/{workflow}/chat", body)[0]["output"]
         return answer
 
     def has_chat(self, workflow: str = "agent") -> bool:
@@ -104,14 +104,14 @@ def test_its_agent_answers(n8n: N8n, relay: Relay) -> None:
 def test_its_tools_are_called(n8n: N8n, relay: Relay) -> None:
     """It declares the tools of its agent, and runs what our agent calls."""
     with proxy_behind(relay) as proxy:
-        said = n8n.chat("[[scenario:client_tool]]")
-        assert "Your tool answered" in said
+        answer = n8n.chat("[[scenario:client_tool]]")
+        assert "Your tool answered" in answer
         assert proxy.runs == 2
     first, second = relay.questions
     (name,) = [tool["function"]["name"] for tool in first.body["tools"]]
     (call,) = second.body["messages"][-2]["tool_calls"]
     assert call["function"]["name"] == name
-    assert second.body["messages"][-1]["content"] in said
+    assert second.body["messages"][-1]["content"] in answer
 
 
 def test_the_agents_own_tools_are_its_own(n8n: N8n, relay: Relay) -> None:

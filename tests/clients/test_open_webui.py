@@ -158,8 +158,8 @@ def test_its_headers_are_those_of_the_readme(open_webui: OpenWebUI, relay: Relay
 def test_its_tools_are_called(open_webui: OpenWebUI, relay: Relay) -> None:
     """It declares tools of its own with each request of a chat, and runs what the agent calls."""
     with proxy_behind(relay) as proxy:
-        said = open_webui.ask("[[scenario:client_tool]]", Chat("demo")).answer
-        assert "Your tool answered" in said
+        answer = open_webui.ask("[[scenario:client_tool]]", Chat("demo")).answer
+        assert "Your tool answered" in answer
         assert proxy.runs == 2
     assert "get_current_timestamp" in {tool["function"]["name"] for tool in relay.questions[0].body["tools"]}
 

@@ -143,8 +143,8 @@ def test_a_conversation_with_opencode(opencode: OpenCode) -> None:
     switched = opencode.ask("-c", "-m", "ours/echo", "Which port?")
     (other,) = opencode.new_runs(1)
     assert other.session != second.session
-    for said in ("When is high tide?", "And low tide?", "Which port?"):
-        assert said in switched, "another model gets the whole conversation"
+    for question in ("When is high tide?", "And low tide?", "Which port?"):
+        assert question in switched, "another model gets the whole conversation"
 
     opencode.ask("-c", "Thanks.")
     (back,) = opencode.new_runs(1)
@@ -186,6 +186,6 @@ def test_esc_in_opencode_stops_the_run(opencode: OpenCode, later: bool) -> None:
     left = [run for run in opencode.runs[before:] if run.outcome != "success"]
     assert [run.outcome for run in left] == ["client_gone"]
     opencode.seen = len(opencode.runs)
-    told = opencode.ask("-c", "-m", "ours/echo", "Rather this.")
-    assert "Rather this." in told
-    assert ("When is high tide?" in told) is later
+    answer = opencode.ask("-c", "-m", "ours/echo", "Rather this.")
+    assert "Rather this." in answer
+    assert ("When is high tide?" in answer) is later

@@ -123,8 +123,8 @@ def test_everybody_can_reach_it_so_it_wants_keys() -> None:
 
 @pytest.mark.parametrize("alive", [True, False])
 def test_its_health_check_knows_whether_the_proxy_lives(alive: bool) -> None:
-    said = final("HEALTHCHECK")
-    program, *words = json.loads(said[said.index("CMD ") + 4 :])
+    instruction = final("HEALTHCHECK")
+    program, *words = json.loads(instruction[instruction.index("CMD ") + 4 :])
     assert program == "python"
 
     def check(port: int) -> int:

@@ -101,8 +101,8 @@ async def stream(base: str, text: str) -> Streamed:
     assert pending == b""
     lines = [event.removeprefix("data: ") for event in events if event.startswith("data: ")]
     deltas = [choice["delta"] for line in lines[:-1] for choice in json.loads(line)["choices"]]
-    said = "".join(delta.get("content") or "" for delta in deltas)
-    return Streamed(said, arrivals, total, lines[-1], response.status, response.headers)
+    content = "".join(delta.get("content") or "" for delta in deltas)
+    return Streamed(content, arrivals, total, lines[-1], response.status, response.headers)
 
 
 async def test_a_slow_answer_arrives_word_by_word(front: str, behind: str) -> None:

@@ -226,8 +226,8 @@ def test_real_replicas_serve_on_while_one_of_them_stops() -> None:
                 stopping.close()
             headers = {"X-Session-Id": f"session-{number}"}
             messages: Any = [{"role": "user", "content": "add 19 and 23"}]
-            said = client.chat.completions.create(model="demo", messages=messages, extra_headers=headers)
-            answers.append(said.choices[0].message.content or "")
+            completion = client.chat.completions.create(model="demo", messages=messages, extra_headers=headers)
+            answers.append(completion.choices[0].message.content or "")
     assert len(answers) == 12
     assert all("42" in answer for answer in answers)
 

@@ -91,8 +91,8 @@ def test_the_image_has_the_tag_of_the_version() -> None:
 
 
 def test_the_index_would_take_them(dist: Path) -> None:
-    said = run(sys.executable, "-m", "twine", "--no-color", "check", "--strict", *sorted(dist.iterdir()))
-    assert said.count("PASSED") == 2
+    output = run(sys.executable, "-m", "twine", "--no-color", "check", "--strict", *sorted(dist.iterdir()))
+    assert output.count("PASSED") == 2
 
 
 def test_the_wheel_has_no_common_fault(wheel: Path) -> None:

@@ -172,8 +172,8 @@ def test_file_of_several_gateways_is_one(tmp_path: pathlib.Path) -> None:
     (text,) = (block for block in blocks(SETTINGS, "toml") if "[[gateway]]" in block)
     (tmp_path / "oaicompat.toml").write_text(text)
     (tmp_path / "keys.toml").write_text(next(block for block in blocks(ACCESS, "toml") if "[keys." in block))
-    said = run_command("config", "check", "oaicompat.toml", cwd=tmp_path).stdout
-    assert said == "oaicompat.toml: all is well\n"
+    output = run_command("config", "check", "oaicompat.toml", cwd=tmp_path).stdout
+    assert output == "oaicompat.toml: all is well\n"
 
 
 def test_keys_of_ones_own_are_hashed_as_shown() -> None:
@@ -200,17 +200,17 @@ def test_doctor_command_runs_and_its_findings_are_worded_as_shown() -> None:
     shown = next(block for block in blocks(COMMANDS, "text") if block.startswith("✔"))
     words = command_line("doctor")
     with proxy() as base:
-        said = run_command(*words[:-1], base, "--silence", "0", "--idle", "0.1").stdout
+        output = run_command(*words[:-1], base, "--silence", "0", "--idle", "0.1").stdout
     assert {line.split(":")[0] for line in shown.splitlines() if line.startswith("✔")} <= {
-        line.split(":")[0] for line in said.splitlines()
+        line.split(":")[0] for line in output.splitlines()
     }
 
 
 def test_chat_command_runs_as_shown() -> None:
     words = command_line("chat")
     with proxy() as base:
-        said = run_command(*words[:-1], words[-1].replace("http://127.0.0.1:8700", base), input="Hello\n").stdout
-    assert "Hello" in said
+        output = run_command(*words[:-1], words[-1].replace("http://127.0.0.1:8700", base), input="Hello\n").stdout
+    assert "Hello" in output
 
 
 def test_what_the_record_command_writes_is_read_by_the_replay_command(tmp_path: pathlib.Path) -> None:

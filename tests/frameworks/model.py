@@ -41,16 +41,16 @@ def reply(request: dict[str, Any]) -> tuple[str, str]:
     last = messages[-1]
     if last["role"] == "tool":
         return f"It says {text_of(last)}.", ""
-    said = next((text_of(message) for message in reversed(messages) if message["role"] == "user"), "")
+    prompt = next((text_of(message) for message in reversed(messages) if message["role"] == "user"), "")
     if len(messages) > 1 and "<tool_call>" in text_of(messages[-2]):  # LlamaIndex writes calls and results as text
         return f"It says {text_of(last)}.", ""
-    if folded := RESULT.findall(said):
+    if folded := RESULT.findall(prompt):
         return f"It says {folded[-1]}.", ""
     offered = {tool["function"]["name"] for tool in request.get("tools") or ()}
-    wanted = next((name for name in ARGUMENTS if name in said.splitlines()[-1:][0] and name in offered), "")
+    wanted = next((name for name in ARGUMENTS if name in prompt.splitlines()[-1:][0] and name in offered), "")
     if wanted:
         return BEFORE_CALL, wanted
-    if "summary" in said:
+    if "summary" in prompt:
         users = [text_of(message) for message in messages if message["role"] in ("user", "assistant")]
         return json.dumps(users), ""
     return GREETING, ""
@@ -78,8 +78,8 @@ class Handler(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         type(self).calls += 1
         type(self).requests.append(request)
-        said = next((text_of(each) for each in reversed(request["messages"]) if each["role"] == "user"), "")
-        if said.endswith("fail"):
+        prompt = next((text_of(each) for each in reversed(request["messages"]) if each["role"] == "user"), "")
+        if prompt.endswith("fail"):
             return self._answer(400, {"error": {"message": FAILURE, "type": "invalid_request_error"}})
         if not request.get("stream"):
             return self._answer(200, self._whole(request))

@@ -168,9 +168,9 @@ def test_history(talk: Talk, stream: bool) -> None:
     """The model is told what was said before, once."""
     conversation = talk(stream=stream)
     conversation.say("The code is 4711.")
-    said = conversation.say("summary").message.content
-    assert said.count("4711") == 1
-    assert said.count(model.GREETING) == 1
+    answer = conversation.say("summary").message.content
+    assert answer.count("4711") == 1
+    assert answer.count(model.GREETING) == 1
 
 
 @both_ways
@@ -193,11 +193,11 @@ def needs_interrupts(running: Running, record_property: Shows) -> None:
 
 @both_ways
 @pytest.mark.parametrize(
-    ("said", "result"),
+    ("reply", "result"),
     [("yes", "Pen Duick afloat for race"), ('{"confirmed": false, "reason": "Too windy."}', "")],
     ids=["yes", "no"],
 )
-def test_interrupt(running: Running, talk: Talk, record_property: Shows, stream: bool, said: str, result: str) -> None:
+def test_interrupt(running: Running, talk: Talk, record_property: Shows, stream: bool, reply: str, result: str) -> None:
     """The tool runs with the model's own arguments, whatever was said beside the yes or no."""
     needs_interrupts(running, record_property)
     conversation = talk(stream=stream, confirmations="ask")
@@ -208,7 +208,7 @@ def test_interrupt(running: Running, talk: Talk, record_property: Shows, stream:
     assert question.function.name == "confirm_tool_call"
     assert "launch" in asked["message"]
     assert asked["tool"] in ("launch", "")
-    choice = conversation.answer(question, said)
+    choice = conversation.answer(question, reply)
     assert (choice.finish_reason, choice.message.tool_calls or []) == ("stop", [])
     assert ("afloat" in choice.message.content) is bool(result)
     assert result in choice.message.content

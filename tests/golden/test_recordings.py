@@ -41,11 +41,11 @@ def whole_at(data: bytes) -> int:
     for frame in data.split(b"\n\n"):
         place += len(frame) + 2
         try:
-            told = json.loads(frame.removeprefix(b"data: ") or b"{}")
+            frame_data = json.loads(frame.removeprefix(b"data: ") or b"{}")
         except ValueError:
             return -1
-        if told.get("event") == "execution_end" and not told["data"].get("spawnPath"):
-            return -1 if told["data"].get("error") or told["data"].get("aborted") else place
+        if frame_data.get("event") == "execution_end" and not frame_data["data"].get("spawnPath"):
+            return -1 if frame_data["data"].get("error") or frame_data["data"].get("aborted") else place
     return -1
 
 
@@ -121,9 +121,9 @@ def test_the_responses_api_says_what_chat_says(path: Path) -> None:
         check_error_body(body)
         return
     assert stream is not None
-    told, expected = check_response_stream(stream), check_body(collected(chat, PLAIN))
-    assert told == check_response_body(body)
-    assert (told.text, told.calls) == (expected.text, expected.tool_calls)
+    response, expected = check_response_stream(stream), check_body(collected(chat, PLAIN))
+    assert response == check_response_body(body)
+    assert (response.text, response.calls) == (expected.text, expected.tool_calls)
 
 
 @pytest.mark.slow
@@ -134,13 +134,13 @@ def test_the_responses_api_tells_of_a_cut_after_any_frame(path: Path) -> None:
     for count in range(0, len(frames) - 1, 1 + len(frames) // MAX_CUTS):
         outcome = translate(read_events([b"\n\n".join([*frames[:count], b""])], include_tool_activity=True), AS_ITEMS)
         stream = streamed(outcome, AS_ITEMS, RESPONSES)
-        told = check_response_stream(stream) if stream is not None else None
+        response = check_response_stream(stream) if stream is not None else None
         if outcome.failure is None:
             assert outcome.chunks == whole.chunks
-            assert told is not None
-            assert told.status != "failed"
+            assert response is not None
+            assert response.status != "failed"
         else:
-            assert told is None or told.status == "failed"
+            assert response is None or response.status == "failed"
 
 
 def test_an_empty_stream_is_interrupted() -> None:

@@ -85,8 +85,8 @@ def asking() -> GatewaySettings:
 def heard(there: Front) -> list[dict[str, Any]]:
     """What the gateway was told about confirmations; the proxy's own question whether it takes any is about nobody."""
     bodies = [json.loads(body) for path, body in there.gateway_state.requests if path == "/invoke"]
-    told = [body["params"] for body in bodies if body["method"] == "tool-confirm"]
-    return [params for params in told if not params["callId"].startswith("unknown-")]
+    parameters = [body["params"] for body in bodies if body["method"] == "tool-confirm"]
+    return [params for params in parameters if not params["callId"].startswith("unknown-")]
 
 
 async def victim(there: Front) -> tuple[Chat, str, str]:

@@ -51,9 +51,9 @@ async def workers(own_redis: RedisServer) -> AsyncIterator[StartWorkers]:
 @asynccontextmanager
 async def worker(flags: tuple[str, ...], url: str, gateway_state: GatewayState) -> AsyncIterator[Front]:
     with stopping(Child(sys.executable, "-m", "oaicompat_proxy", *flags)) as child:
-        said = await asyncio.to_thread(child.wait_for, r"listens on +http://127\.0\.0\.1:(\d+)")
+        listening = await asyncio.to_thread(child.wait_for, r"listens on +http://127\.0\.0\.1:(\d+)")
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3 * PATIENCE)) as client:
-            there = Front(url, gateway_state, Proxy(web.Application(), Config(upstream=url), int(said[1]), client))
+            there = Front(url, gateway_state, Proxy(web.Application(), Config(upstream=url), int(listening[1]), client))
             try:
                 yield there
             finally:

@@ -108,8 +108,8 @@ async def test_a_client_without_a_host_is_served_as_ever(proxy: StartProxy, talk
 async def test_curl_works_as_ever(proxy: StartProxy, talking: Agent) -> None:
     front = await proxy()
     command = ["curl", "-sS", "--fail", f"{front.base}{CHAT}", "-H", "Content-Type: application/json"]
-    said = await asyncio.to_thread(subprocess.check_output, [*command, "-d", chat_body().decode()], timeout=20)
-    assert said.endswith(b"data: [DONE]\n\n")
+    output = await asyncio.to_thread(subprocess.check_output, [*command, "-d", chat_body().decode()], timeout=20)
+    assert output.endswith(b"data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize("header", REFUSED)

@@ -108,8 +108,8 @@ def test_any_value_in_what_frameworks_say_is_an_answer_or_one_error(name: str) -
 @pytest.mark.parametrize("reason", ["length", "max_tokens", "max_output_tokens", "content_filter", "safety", "stop"])
 @pytest.mark.parametrize("name", ["TEXT_MESSAGE_CHUNK", "TEXT_MESSAGE_END", "RUN_FINISHED"])
 def test_a_masked_recording_ends_for_the_same_reason(name: str, reason: str) -> None:
-    told = {"type": name, "messageId": "a0", "metadata": {"finishReason": reason}}
-    wire = wire_of([START, TEXT, {**DONE, **told} if name == "RUN_FINISHED" else told, DONE])
+    event = {"type": name, "messageId": "a0", "metadata": {"finishReason": reason}}
+    wire = wire_of([START, TEXT, {**DONE, **event} if name == "RUN_FINISHED" else event, DONE])
     finishes = [
         orjson.loads(collected(translate(read_events([each], dialect="ag-ui"), OPTIONS["plainly"]), OPTIONS["plainly"]))
         for each in (wire, mask(wire, AgUi.recorded_fields))

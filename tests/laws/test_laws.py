@@ -130,9 +130,9 @@ def check_both(outcome: Outcome, options: Options) -> tuple[Answer | None, Answe
 
 @examples(400)
 @given(ANY_EVENTS, ENDINGS, OPTIONS)
-def test_any_run_becomes_one_answer_or_one_error(told: list[Event], ending: list[Event], options: Options) -> None:
+def test_any_run_becomes_one_answer_or_one_error(events: list[Event], ending: list[Event], options: Options) -> None:
     """The checker holds most laws: one role, first; one finish; one ending; one envelope; calls in a row."""
-    outcome = translate([*told, *ending], options)
+    outcome = translate([*events, *ending], options)
     answer, whole = check_both(outcome, options)
     assert answer is not None or outcome.failure is not None
     if answer is not None:
@@ -146,12 +146,12 @@ def test_any_run_becomes_one_answer_or_one_error(told: list[Event], ending: list
 @examples(300)
 @given(ANY_EVENTS, ENDINGS, OPTIONS, st.booleans())
 def test_any_run_becomes_one_response_or_one_error(
-    told: list[Event], ending: list[Event], options: Options, hides: bool
+    events: list[Event], ending: list[Event], options: Options, hides: bool
 ) -> None:
     """The same by the Responses API, which says what chat says, and shows the agent's own tools as items."""
     hidden = options._replace(legacy_functions=False, reasoning_field="reasoning", server_tools="hide")
     shown = hidden if hides else hidden._replace(server_tools="items")
-    outcome = translate([*told, *ending], shown)
+    outcome = translate([*events, *ending], shown)
     stream, body = streamed(outcome, shown, RESPONSES), collected(outcome, shown, RESPONSES)
     answer = check_response_stream(stream) if stream is not None else None
     if outcome.failure is not None:
@@ -160,7 +160,7 @@ def test_any_run_becomes_one_response_or_one_error(
         assert answer is None or (answer.status, answer.error and answer.error["message"]) == ("failed", message)
         return
     assert answer == check_response_body(body)
-    chat = check_body(collected(translate([*told, *ending], hidden), hidden), reasoning_field="reasoning")
+    chat = check_body(collected(translate([*events, *ending], hidden), hidden), reasoning_field="reasoning")
     assert answer is not None
     assert (answer.text, answer.reasoning, answer.calls) == (chat.text, chat.reasoning, chat.tool_calls)
     assert hides is False or answer.agent_calls == []
@@ -169,12 +169,12 @@ def test_any_run_becomes_one_response_or_one_error(
 @examples(300)
 @given(ANY_EVENTS, ENDINGS, OPTIONS, st.booleans())
 def test_any_run_becomes_one_message_or_one_error(
-    told: list[Event], ending: list[Event], options: Options, hides: bool
+    events: list[Event], ending: list[Event], options: Options, hides: bool
 ) -> None:
     """The same by the Messages API, in whose two forms the answer can be converted into each other."""
     hidden = options._replace(legacy_functions=False, reasoning_field="reasoning", server_tools="hide")
     shown = hidden if hides else hidden._replace(server_tools="items")
-    outcome = translate([*told, *ending], shown)
+    outcome = translate([*events, *ending], shown)
     stream, body = streamed(outcome, shown, MESSAGES), collected(outcome, shown, MESSAGES)
     answer = check_message_stream(stream) if stream is not None else None
     if outcome.failure is not None:
@@ -185,7 +185,7 @@ def test_any_run_becomes_one_message_or_one_error(
     assert answer == check_message_body(body)
     assert answer is not None
     assert stream is not None
-    chat = check_body(collected(translate([*told, *ending], hidden), hidden), reasoning_field="reasoning")
+    chat = check_body(collected(translate([*events, *ending], hidden), hidden), reasoning_field="reasoning")
     assert (answer.text, answer.thinking) == (chat.text, chat.reasoning)
     assert [call[:2] for call in answer.calls] == [call[:2] for call in chat.tool_calls]
     assert hides is False or answer.agent_calls == []
@@ -196,8 +196,8 @@ def test_any_run_becomes_one_message_or_one_error(
 
 @examples(200)
 @given(ANY_EVENTS, OPTIONS)
-def test_nothing_follows_the_end(told: list[Event], options: Options) -> None:
-    outcome = translate([*told, RunEnded()], options)
+def test_nothing_follows_the_end(events: list[Event], options: Options) -> None:
+    outcome = translate([*events, RunEnded()], options)
     kinds = [type(chunk) for chunk in outcome.chunks]
     assert kinds.count(AnswerStarted) <= 1
     assert kinds.count(AnswerFinished) == (outcome.failure is None)
@@ -208,16 +208,18 @@ def test_nothing_follows_the_end(told: list[Event], options: Options) -> None:
 
 @examples(200)
 @given(ANY_EVENTS, ANY_EVENTS, OPTIONS)
-def test_chunks_go_out_at_once_and_are_never_taken_back(told: list[Event], more: list[Event], options: Options) -> None:
-    early, late = translate(told, options).chunks, translate([*told, *more], options).chunks
+def test_chunks_go_out_at_once_and_are_never_taken_back(
+    events: list[Event], more: list[Event], options: Options
+) -> None:
+    early, late = translate(events, options).chunks, translate([*events, *more], options).chunks
     assert late[: len(early)] == early
 
 
 @examples(200)
 @given(ANY_EVENTS, OPTIONS)
-def test_a_run_without_its_last_word_is_never_a_success(told: list[Event], options: Options) -> None:
+def test_a_run_without_its_last_word_is_never_a_success(events: list[Event], options: Options) -> None:
     """Unless the client's tool was called: then the rest is not the client's."""
-    unfinished = [event for event in told if not isinstance(event, RunEnded)]
+    unfinished = [event for event in events if not isinstance(event, RunEnded)]
     without_tools = options._replace(tool_names=frozenset(), confirmations="deny")
     assert translate(unfinished, without_tools).failure is not None
 
@@ -327,7 +329,7 @@ def usage_of(event: Any) -> dict[str, int | None] | None:
 
 
 TOLD = st.lists(st.one_of(st.builds(TextDelta, TEXTS), *map(strategy_of, TELLERS)), max_size=15).map(
-    lambda told: [told_by_gateway(event) for event in told]
+    lambda events: [told_by_gateway(event) for event in events]
 )
 
 
@@ -369,10 +371,10 @@ def gateway_json(value: Any) -> bytes:
 
 def read_one_by_one(reads: Iterable[bytes]) -> list[Event]:
     """What the reads say: deltas that were moved on together told one by one, without those that say nothing."""
-    told: list[Event] = []
+    events: list[Event] = []
     for event in read_events(reads):
-        told += map(TextDelta, texts_of(event)) if isinstance(event, TextDeltas) else [told_by_gateway(event)]
-    return [event for event in told if event != TextDelta("")]
+        events += map(TextDelta, texts_of(event)) if isinstance(event, TextDeltas) else [told_by_gateway(event)]
+    return [event for event in events if event != TextDelta("")]
 
 
 NOISE = [
@@ -390,14 +392,16 @@ NOISE = [
 @examples(200)
 @given(TOLD, st.randoms(use_true_random=False), st.lists(st.floats(0, 1), max_size=8))
 def test_cuts_order_line_ends_and_noise_change_nothing(
-    told: list[Any], chance: random.Random, cuts: list[float]
+    events: list[Any], chance: random.Random, cuts: list[float]
 ) -> None:
     wire = b"".join(
-        piece for event in told for piece in [*chance.sample(NOISE, chance.choice([0, 0, 1, 2])), frame(event, chance)]
+        piece
+        for event in events
+        for piece in [*chance.sample(NOISE, chance.choice([0, 0, 1, 2])), frame(event, chance)]
     )
     edges = [0, *sorted(int(cut * len(wire)) for cut in cuts), len(wire)]
-    ends = [place for place, event in enumerate(told) if isinstance(event, RunEnded | RunFailed)]
-    expected = [event for event in told[: ends[0] + 1 if ends else None] if event != TextDelta("")]
+    ends = [place for place, event in enumerate(events) if isinstance(event, RunEnded | RunFailed)]
+    expected = [event for event in events[: ends[0] + 1 if ends else None] if event != TextDelta("")]
     assert read_one_by_one(wire[start:stop] for start, stop in pairwise(edges)) == expected
     assert read_one_by_one([wire]) == expected
     assert read_one_by_one(wire[place : place + 1] for place in range(len(wire))) == expected
@@ -406,9 +410,9 @@ def test_cuts_order_line_ends_and_noise_change_nothing(
 @examples(100)
 @given(TOLD, st.randoms(use_true_random=False), st.data())
 def test_garbled_bytes_are_an_error_or_an_answer_but_nothing_else(
-    told: list[Any], chance: random.Random, data: st.DataObject
+    events: list[Any], chance: random.Random, data: st.DataObject
 ) -> None:
-    wire = bytearray(b"".join(frame(event, chance) for event in [*told, RunStarted()]))
+    wire = bytearray(b"".join(frame(event, chance) for event in [*events, RunStarted()]))
     for place in data.draw(st.lists(st.integers(0, len(wire) - 1), max_size=5)):
         wire[place] = data.draw(st.integers(0, 255))
     options = data.draw(OPTIONS)

@@ -569,12 +569,12 @@ async def test_no_compression_is_a_fault_of_the_proxy(proxy: StartProxy, agent: 
             st.sampled_from([*encodings]),
             st.integers(0, 30),
         )
-        def law(body: bytes, blanks: int, said: str, done: str, lost: int) -> None:
+        def law(body: bytes, blanks: int, encoding: str, done: str, lost: int) -> None:
             packed = encodings[done](body + b" " * blanks)
             packed = packed[: max(len(packed) - lost, 0)] if lost < 20 else packed
             if len(packed) > 200_000:
                 packed = packed[:200_000]
-            check_answered(caller(posted(CHAT, packed, JSON_TYPE, f"Content-Encoding: {said}")), CHAT)
+            check_answered(caller(posted(CHAT, packed, JSON_TYPE, f"Content-Encoding: {encoding}")), CHAT)
 
         return law
 

@@ -71,12 +71,12 @@ def started(*arguments: str, **more: str) -> Iterator[Running]:
     ) as process:
         try:
             assert process.stdout is not None
-            said = ""
-            while "\n  try " not in said:
+            output = ""
+            while "\n  try " not in output:
                 line = process.stdout.readline()
-                assert line, f"it ended, and said only: {said}"
-                said += line
-            yield Running(process, said)
+                assert line, f"it ended, and said only: {output}"
+                output += line
+            yield Running(process, output)
         finally:
             process.kill()
 
@@ -85,9 +85,9 @@ def started(*arguments: str, **more: str) -> Iterator[Running]:
 
 
 def test_help_names_every_setting_and_its_reason() -> None:
-    said = run("--help", "all")
-    words = " ".join(said.stdout.split())
-    assert (said.returncode, said.stderr) == (0, "")
+    result = run("--help", "all")
+    words = " ".join(result.stdout.split())
+    assert (result.returncode, result.stderr) == (0, "")
     for each in SETTINGS:
         assert f" {flag(each.name)} " in words, each.name
         assert " ".join(each.metadata["help"].split()[:4]) in words, each.name
@@ -98,9 +98,9 @@ def test_help_has_a_short_name() -> None:
 
 
 def test_help_names_the_commands_beside_the_server() -> None:
-    said = run("--help").stdout
+    output = run("--help").stdout
     for command in ("chat", "completion", "config", "doctor", "forget", "replay", "usage"):
-        assert re.search(rf"^  {command} +[A-Z]", said, re.MULTILINE), command
+        assert re.search(rf"^  {command} +[A-Z]", output, re.MULTILINE), command
         assert run(command, "--help").returncode == 0
 
 
@@ -110,8 +110,8 @@ def test_serving_loads_nothing_for_the_terminal() -> None:
 
 
 def test_version() -> None:
-    said = run("--version")
-    assert (said.returncode, said.stdout.strip()) == (0, f"oaicompat-proxy, version {__version__} ({FORM})")
+    result = run("--version")
+    assert (result.returncode, result.stdout.strip()) == (0, f"oaicompat-proxy, version {__version__} ({FORM})")
 
 
 def test_the_introduction_says_what_a_newcomer_needs() -> None:
@@ -126,8 +126,8 @@ def test_the_introduction_says_what_a_newcomer_needs() -> None:
 def test_the_line_to_try_works_as_it_stands(wire: str) -> None:
     with started("--demo", "--wire", wire, "--port", "0") as running:
         line = re.findall(r"^ *try +(.*)$", running.introduction, re.MULTILINE)[0]
-        said = subprocess.run(["bash", "-c", line], capture_output=True, timeout=WITHIN, check=True)
-    assert check_stream(said.stdout, include_usage=False).text
+        result = subprocess.run(["bash", "-c", line], capture_output=True, timeout=WITHIN, check=True)
+    assert check_stream(result.stdout, include_usage=False).text
 
 
 def test_an_introduction_never_shows_a_secret(closed_port: int) -> None:
@@ -217,9 +217,9 @@ def test_the_usual_file_is_read_where_it_is_and_the_log_says_so(
 ) -> None:
     (tmp_path / "oaicompat.toml").write_text("demo = true\nport = 99999\n")
     monkeypatch.chdir(tmp_path)
-    said = run()
-    assert (said.returncode, said.stdout) == (2, "")
-    assert said.stderr == "Error: oaicompat.toml, line 2: port must be at most 65535, not 99999\n"
+    result = run()
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "Error: oaicompat.toml, line 2: port must be at most 65535, not 99999\n"
     (tmp_path / "oaicompat.toml").write_text("demo = true\nport = 0\n")
     with subprocess.Popen(
         [COMMAND], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
@@ -273,42 +273,42 @@ def test_a_faulty_file_is_no_hindrance_for_what_needs_none(tmp_path: Path, monke
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
 def test_what_cannot_be_is_refused_in_one_line(arguments: list[str], words: list[str]) -> None:
-    said = run(*arguments)
-    assert (said.returncode, said.stdout) == (2, "")
-    *_, last = said.stderr.strip().splitlines()
+    result = run(*arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    *_, last = result.stderr.strip().splitlines()
     assert last.startswith("Error: ")
     assert [word for word in words if word not in last] == []
-    assert "Traceback" not in said.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_bad_variable_is_refused_too() -> None:
-    said = run("--demo", OAICOMPAT_PORT="web")
-    assert said.returncode == 2
-    assert "port" in said.stderr
+    result = run("--demo", OAICOMPAT_PORT="web")
+    assert result.returncode == 2
+    assert "port" in result.stderr
 
 
 def test_a_taken_port_is_refused_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        said = run("--demo", "--port", port)
-    assert (said.returncode, said.stdout) == (2, "")
-    *_, last = said.stderr.strip().splitlines()
+        result = run("--demo", "--port", port)
+    assert (result.returncode, result.stdout) == (2, "")
+    *_, last = result.stderr.strip().splitlines()
     assert last.startswith("Error: ")
     assert port in last
-    assert "Traceback" not in said.stderr
+    assert "Traceback" not in result.stderr
 
 
 # Keys
 
 
 def test_a_new_key_opens_the_proxy_and_is_written_nowhere(tmp_path: Path) -> None:
-    said = run("--new-key", "ada")
-    assert said.returncode == 0
-    key = said.stderr.split()[-1]
+    result = run("--new-key", "ada")
+    assert result.returncode == 0
+    key = result.stderr.split()[-1]
     assert re.fullmatch(r"sk-[\w-]{43}", key)
-    assert key not in said.stdout
+    assert key not in result.stdout
     file = tmp_path / "keys.toml"
-    file.write_text(said.stdout + run("--new-key", "bob").stdout)
+    file.write_text(result.stdout + run("--new-key", "bob").stdout)
     with started("--demo", "--port", "0", "--api-keys-file", str(file)) as running:
         assert running.get("/models")[0] == 401
         line = re.findall(r"^ *try +(.*)$", running.introduction, re.MULTILINE)[0]

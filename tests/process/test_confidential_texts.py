@@ -284,10 +284,10 @@ async def test_nothing_leaves_but_the_answer(gateway: Agent, server_tools: str) 
         await refuse_everything(proxy)
         await look_after(proxy, gateway)
         await leave_in_the_middle(proxy, gateway)
-    said = proxy.child.output
+    output = proxy.child.output
     for line in ("outcome=success", "outcome=agent_error", " POST /v1/chat/completions 400 "):
-        assert line in said, "it should have said more than this"
-    assert marks(said) == []
+        assert line in output, "it should have said more than this"
+    assert marks(output) == []
     for what, body in proxy.bodies:
         assert body, f"{what}: no answer at all"
         assert marks(body.decode()) == [], what
@@ -311,10 +311,10 @@ def without_answers(received: bytes, allowed: tuple[str, ...]) -> bytes:
     head, end, body = received.partition(b"\r\n\r\n")
     events = [event for event in body.split(b"\n\n") if b'"error"' not in event]
     for event in events:
-        said = event
+        stripped = event
         for mark in allowed:
-            said = said.replace(mark.encode(), b"")
-        body = body.replace(event, said)
+            stripped = stripped.replace(mark.encode(), b"")
+        body = body.replace(event, stripped)
     return head + end + body
 
 

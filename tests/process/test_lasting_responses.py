@@ -322,11 +322,11 @@ async def test_a_reload_loses_no_run(start: Start, agent: Agent, redis_server: R
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"), [([], True), (["--response-db", "x.db"], False)], ids=["in memory", "in a file"]
+    ("flags", "warned"), [([], True), (["--response-db", "x.db"], False)], ids=["in memory", "in a file"]
 )
 async def test_workers_that_share_no_state_say_so_at_the_start(
-    start: Start, flags: list[str], said: bool, tmp_path: Path
+    start: Start, flags: list[str], warned: bool, tmp_path: Path
 ) -> None:
     flags = [str(tmp_path / each) if each == "x.db" else each for each in flags]
     server = await start("--workers", "2", *flags)
-    assert bool(re.search(r"--redis or --response-db", server.child.output)) == said
+    assert bool(re.search(r"--redis or --response-db", server.child.output)) == warned

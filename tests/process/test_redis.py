@@ -58,9 +58,9 @@ async def workers(redis_server: RedisServer) -> AsyncIterator[StartWorkers]:
 @asynccontextmanager
 async def _worker(flags: tuple[str, ...], url: str, gateway_state: GatewayState) -> AsyncIterator[Front]:
     with stopping(Child(sys.executable, "-m", "oaicompat_proxy", *flags)) as child:
-        said = await asyncio.to_thread(child.wait_for, r"listens on +http://127\.0\.0\.1:(\d+)")
+        listening = await asyncio.to_thread(child.wait_for, r"listens on +http://127\.0\.0\.1:(\d+)")
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3 * PATIENCE)) as client:
-            there = Front(url, gateway_state, Proxy(web.Application(), Config(upstream=url), int(said[1]), client))
+            there = Front(url, gateway_state, Proxy(web.Application(), Config(upstream=url), int(listening[1]), client))
             try:
                 yield there
             finally:
@@ -198,7 +198,9 @@ async def test_an_approval_response_resumes_that_run_at_any_worker_once(
     check = check_response_stream if stream else check_response_body
     resumed = [check(each.body) for each in received if each.status == 200]
     assert resumed
-    assert all("It is over." in told.text for told in resumed), "a request that comes meanwhile reads the same run"
+    assert all("It is over." in listening.text for listening in resumed), (
+        "a request that comes meanwhile reads the same run"
+    )
     late = await responses.post(a, given, stream=stream, **more)
     for each in (*received, late):
         assert each.status == 200 or check_error_body(each.body)

@@ -74,7 +74,7 @@ both_forms = pytest.mark.parametrize("form", ["ask", "outcome"])
 @both_ways
 @both_forms
 @pytest.mark.parametrize(
-    ("kind", "message", "tool", "said", "answered"),
+    ("kind", "message", "tool", "reply", "answered"),
     [
         ("one", QUESTION, "", "yes", '"yes"'),
         ("one", QUESTION, "", "No, not for 900.", '"No, not for 900."'),
@@ -88,7 +88,7 @@ both_forms = pytest.mark.parametrize("form", ["ask", "outcome"])
     ],
 )
 async def test_a_question_goes_to_the_client_and_its_answer_back(
-    ag_ui: Front, url: str, form: str, stream: bool, kind: str, message: str, tool: str, said: str, answered: str
+    ag_ui: Front, url: str, form: str, stream: bool, kind: str, message: str, tool: str, reply: str, answered: str
 ) -> None:
     there = await ag_ui(upstream=f"{url}/{form}/{kind}", confirmations="ask")
     first = (await ask(there, "Go.", stream=stream)).choices[0]
@@ -96,7 +96,7 @@ async def test_a_question_goes_to_the_client_and_its_answer_back(
     (question,) = first.message.tool_calls
     asked = json.loads(question.function.arguments)
     assert (question.function.name, asked["message"], asked["tool"]) == ("confirm_tool_call", message, tool)
-    answer = {"role": "tool", "tool_call_id": question.id, "content": said}
+    answer = {"role": "tool", "tool_call_id": question.id, "content": reply}
     second = (await ask(there, "Go.", echo(first.message), answer, stream=stream)).choices[0]
     assert (second.message.content, second.finish_reason) == (answered, "stop")
 

@@ -206,9 +206,9 @@ async def test_any_other_conversation_goes_whole_to_a_thread_of_its_own(client: 
     there = await client(history="last")
     mine: dict[str, Any] = {"extra_headers": {"X-Session-Id": "tides"}}
     await ask(there, "Zero", **mine)
-    said = ["One", {"role": "assistant", "content": "Two"}, "Three"]
-    answer = await ask(there, *said, **mine)
-    await ask(there, *said, echo(answer.choices[0].message), "Five", **mine)
+    messages = ["One", {"role": "assistant", "content": "Two"}, "Three"]
+    answer = await ask(there, *messages, **mine)
+    await ask(there, *messages, echo(answer.choices[0].message), "Five", **mine)
     _, whole, new = harbor.requests
     assert [message["content"] for message in whole["messages"]] == ["One", "Two", "Three"]
     assert [message["content"] for message in new["messages"]] == ["Five"]
@@ -217,8 +217,8 @@ async def test_any_other_conversation_goes_whole_to_a_thread_of_its_own(client: 
 
 async def test_a_thread_may_be_named_as_the_agent_does(client: Front, harbor: Harbor) -> None:
     there = await client(history="last", session_names="native")
-    said = ["One", {"role": "assistant", "content": "Two"}, "Three"]
-    await ask(there, *said, extra_headers={"X-Session-Id": "front-end-1"})
+    messages = ["One", {"role": "assistant", "content": "Two"}, "Three"]
+    await ask(there, *messages, extra_headers={"X-Session-Id": "front-end-1"})
     (request,) = harbor.requests
     assert request["threadId"] == "front-end-1"
     assert [message["content"] for message in request["messages"]] == ["Three"]
@@ -247,7 +247,7 @@ async def test_a_tool_that_needs_a_human_may_be_approved_at_once(
 
 @both_ways
 @pytest.mark.parametrize(
-    ("said", "launched", "result"),
+    ("reply", "launched", "result"),
     [
         ('{"confirmed": true}', ["Brest"], "afloat"),
         ("yes", ["Brest"], "afloat"),
@@ -257,7 +257,7 @@ async def test_a_tool_that_needs_a_human_may_be_approved_at_once(
 )
 @pytest.mark.parametrize("headers", [{}, {"X-Session-Id": "tides"}])
 async def test_a_tool_that_needs_a_human_may_ask_the_client(
-    client: Front, harbor: Harbor, headers: dict[str, str], said: str, launched: list[str], result: str, stream: bool
+    client: Front, harbor: Harbor, headers: dict[str, str], reply: str, launched: list[str], result: str, stream: bool
 ) -> None:
     there = await client(confirmations="ask")
     first = (await ask(there, "launch", stream=stream, extra_headers=headers)).choices[0]
@@ -270,7 +270,7 @@ async def test_a_tool_that_needs_a_human_may_ask_the_client(
         {"port": "Brest"},
     )
     assert harbor.launched == []
-    answer = {"role": "tool", "tool_call_id": question.id, "content": said}
+    answer = {"role": "tool", "tool_call_id": question.id, "content": reply}
     second = (await ask(there, "launch", echo(first.message), answer, stream=stream, extra_headers=headers)).choices[0]
     assert harbor.launched == launched
     assert second.message.content == f'It says {{"launch": "{result}"}}.'

@@ -38,9 +38,9 @@ def end(*citations: Any, **more: Any) -> bytes:
     return frame("content_end", blockType="text", blockIndex=0, metadata={"citations": list(citations)}, **more)
 
 
-def cited(said: str, *citations: Any) -> list[bytes]:
+def cited(content: str, *citations: Any) -> list[bytes]:
     """A block of text, word by word, with what it cites."""
-    words = said.split(" ")
+    words = content.split(" ")
     pieces = [word if number == 0 else " " + word for number, word in enumerate(words)]
     return [start(), *map(text, pieces), end(*citations)]
 
@@ -167,8 +167,8 @@ async def test_line_ends_that_go_out_escaped_count_as_one_character(proxy: Start
 async def test_many_pieces_that_come_in_one_read_count_too(proxy: StartProxy, agent: Agent) -> None:
     """Pieces that arrive together may be translated together."""
     words = [f"w{number} " for number in range(300)] + ["noon"]
-    said = "".join(words)
-    block = b"".join([start(), *map(text, words), end(citation(TIDES, len(said) - 4, len(said)))])
+    full_text = "".join(words)
+    block = b"".join([start(), *map(text, words), end(citation(TIDES, len(full_text) - 4, len(full_text)))])
     agent.plays(OPENING, block, cited(" moon", citation(MOON, 1, 5)), closing())
     assert quoted(await both(await proxy())) == ["noon", "moon"]
 
@@ -310,12 +310,12 @@ def sdk(front: Proxy) -> openai.AsyncOpenAI:
     return openai.AsyncOpenAI(base_url=f"{front.base}/v1", api_key="k", max_retries=0)
 
 
-def check_annotations(annotations: list[Annotation] | None, said: str | None) -> None:
-    assert said is not None
+def check_annotations(annotations: list[Annotation] | None, words: str | None) -> None:
+    assert words is not None
     assert annotations is not None
     assert all(isinstance(each, Annotation) for each in annotations)
     found = [each.url_citation for each in annotations]
-    assert [said[each.start_index : each.end_index] for each in found] == ["noon", "moon"]
+    assert [words[each.start_index : each.end_index] for each in found] == ["noon", "moon"]
     assert [each.url for each in found] == [TIDES, MOON]
 
 

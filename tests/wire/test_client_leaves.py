@@ -103,12 +103,12 @@ async def test_a_reader_that_leaves_while_the_line_is_kept_warm(front: StartFron
 
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("said", [[], [text("Well")]])
+@pytest.mark.parametrize("result", [[], [text("Well")]])
 async def test_the_connection_to_the_gateway_is_released_at_once(
-    proxy: StartProxy, agent: Agent, stream: bool, said: list[bytes]
+    proxy: StartProxy, agent: Agent, stream: bool, result: list[bytes]
 ) -> None:
     """Also when closing the session takes for ever."""
-    agent.plays(OPENING, said, "stall")
+    agent.plays(OPENING, result, "stall")
     agent.replies("/close", Reply(["stall"], framing="raw"))
     front = await proxy(close_timeout=0.1)
     line = await front.dial()

@@ -169,12 +169,12 @@ NO = ["no", "never", "", "yes, but not today", '{"confirmed": "yes"}', '{"confir
 
 
 @on_both_wires
-@pytest.mark.parametrize(("said", "confirmed"), [*((each, True) for each in YES), *((each, False) for each in NO)])
-async def test_what_the_client_may_say(front: StartFront, said: str, confirmed: bool) -> None:
+@pytest.mark.parametrize(("answer", "confirmed"), [*((each, True) for each in YES), *((each, False) for each in NO)])
+async def test_what_the_client_may_say(front: StartFront, answer: str, confirmed: bool) -> None:
     """Everything that is no clear yes is a no."""
     there = await front(NEW, **ASK)
     chat, call_id = await begin(there)
-    assert done(await chat.add(result(call_id, said)))
+    assert done(await chat.add(result(call_id, answer)))
     assert [each["confirmed"] for each in asked(there)] == [confirmed]
     await there.at_rest()
 

@@ -140,9 +140,9 @@ async def test_full_says_whose_result_it_is(front: StartFront) -> None:
     answer = await chat.say("How is the weather?")
     ((call_id, name, _),) = answer.tool_calls
     await chat.add(result(call_id, "sunny"))
-    told = there.runs[-1].messages[-1]
-    assert (told["role"], told["toolCallId"]) == ("tool", call_id)
-    assert told["content"] == [
+    message = there.runs[-1].messages[-1]
+    assert (message["role"], message["toolCallId"]) == ("tool", call_id)
+    assert message["content"] == [
         {"type": "tool_result", "toolUseId": call_id, "name": name, "content": [{"type": "text", "text": "sunny"}]}
     ]
     assert chat.messages[-1]["content"] == "Your tool answered: sunny"
@@ -227,15 +227,17 @@ async def test_a_fold_has_a_largest_size_and_says_what_is_left_out(front: StartF
     there = await front(max_fold=1000)
     turns = [each for n in range(50) for each in (user(f"question {n}?"), {"role": "assistant", "content": f"no {n}"})]
     await there.ask([{"role": "system", "content": "Be brief."}, *turns, user("And now?")])
-    told = there.prompt()
-    left_out = re.search(r"^\((\d+) messages are left out here, because the conversation is too long\.\)$", told, re.M)
+    prompt = there.prompt()
+    left_out = re.search(
+        r"^\((\d+) messages are left out here, because the conversation is too long\.\)$", prompt, re.M
+    )
     assert left_out is not None
-    kept = re.findall(r"^\[(\d+)\]", told, re.M)
+    kept = re.findall(r"^\[(\d+)\]", prompt, re.M)
     assert len(kept) + int(left_out[1]) == 101
     assert kept == ["1", *map(str, range(101 - len(kept) + 2, 102))], "the system's words and the newest turns"
-    assert "Conversation so far: 101 messages" in told
-    assert len(told) < 1500
-    assert told.endswith("\nAnd now?")
+    assert "Conversation so far: 101 messages" in prompt
+    assert len(prompt) < 1500
+    assert prompt.endswith("\nAnd now?")
 
 
 async def test_what_the_wire_has_no_place_for_travels_in_the_metadata(front: StartFront) -> None:
@@ -428,9 +430,9 @@ async def test_a_tool_result_goes_to_the_session_in_place_of_the_fake_one(front:
     assert (name, answer.finish_reason) == ("tide", "tool_calls")
     final = await chat.add(result(call_id, "06:12"))
     assert "06:12" in final.text
-    told = there.prompt()
-    assert f"[1] result of tool call {call_id}, in place of any result of it that you have seen\n> 06:12\n" in told
-    assert "Conversation so far: 1 message." in told, "the session knows the rest"
+    prompt = there.prompt()
+    assert f"[1] result of tool call {call_id}, in place of any result of it that you have seen\n> 06:12\n" in prompt
+    assert "Conversation so far: 1 message." in prompt, "the session knows the rest"
     assert not [block for block in there.runs[1].blocks if block["type"] != "text"], "no second result of the same call"
     (session,) = there.gateway_state.sessions
     assert json.dumps(session.timeline).count("rendered on client") == 1
@@ -443,10 +445,10 @@ async def test_a_tool_result_without_a_session_comes_with_the_whole_story(front:
     chat = Chat(there, tools=[function("tide", port="string")])
     ((call_id, _, arguments),) = (await chat.say("[[scenario:client_tool]]")).tool_calls
     assert "06:12" in (await chat.add(result(call_id, "06:12"))).text
-    told = there.prompt()
-    assert f"[2] assistant called tool tide as {call_id} with\n> {arguments}\n" in told
-    assert f"[3] result of tool call {call_id}" in told
-    assert told.endswith("=== End of the conversation so far. Continue it as the assistant. ===")
+    prompt = there.prompt()
+    assert f"[2] assistant called tool tide as {call_id} with\n> {arguments}\n" in prompt
+    assert f"[3] result of tool call {call_id}" in prompt
+    assert prompt.endswith("=== End of the conversation so far. Continue it as the assistant. ===")
 
 
 # Recognition

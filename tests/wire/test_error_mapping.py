@@ -218,18 +218,18 @@ async def test_after_the_first_word_a_whole_answer_still_has_its_status(
 @pytest.mark.parametrize("expected", FAILURES, ids=str)
 async def test_the_official_client_raises_a_late_failure(proxy: StartProxy, agent: Agent, expected: Failure) -> None:
     agent.plays(OPENING, text("Let me"), *expected.steps)
-    said: list[str | None] = []
+    contents: list[str | None] = []
 
     async def read(stream: AsyncIterator[Any]) -> None:
         async for chunk in stream:
-            said.extend([chunk.choices[0].delta.content])
+            contents.extend([chunk.choices[0].delta.content])
 
     async with sdk(await proxy(**expected.settings)) as client:
         stream = await client.chat.completions.create(model="owl", messages=QUESTION, stream=True)
         with pytest.raises(openai.APIError) as raised:
             await read(stream)
     error = raised.value
-    assert said == ["", "Let me"]
+    assert contents == ["", "Let me"]
     assert (error.code, error.type, error.param) == (expected.code, expected.kind, None)
     assert expected.says in error.message
 

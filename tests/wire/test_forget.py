@@ -62,8 +62,8 @@ def as_key(name: str, **headers: str) -> dict[str, str]:
 async def use(front: Proxy, key: str, user: str) -> tuple[str, str]:
     """Leaves something of each kind; returns the ids of a response and of a conversation."""
     body = json.dumps({"model": "default", "input": "My secret", "user": user, "store": True}).encode()
-    said = await front.post(body, path=RESPONSES, headers=as_key(key, **{"Idempotency-Key": f"k-{key}{user}"}))
-    assert said.status == 200, said.body
+    answer = await front.post(body, path=RESPONSES, headers=as_key(key, **{"Idempotency-Key": f"k-{key}{user}"}))
+    assert answer.status == 200, answer.body
     streamed = json.dumps({"model": "default", "input": "Hi", "user": user, "store": True, "stream": True}).encode()
     assert (await front.post(streamed, path=RESPONSES, headers=as_key(key))).status == 200
     named = as_key(key, **{"X-Session-Id": "desk"})
@@ -71,7 +71,7 @@ async def use(front: Proxy, key: str, user: str) -> tuple[str, str]:
     assert (await front.post(chat_body(user=user), headers=as_key(key))).status == 200
     held = await front.post(b"{}", path=f"{CONVERSATIONS}?user={user}", headers=as_key(key))
     assert held.status == 200, held.body
-    return json.loads(said.body)["id"], json.loads(held.body)["id"]
+    return json.loads(answer.body)["id"], json.loads(held.body)["id"]
 
 
 async def statuses(front: Proxy, key: str, user: str, ids: tuple[str, str]) -> list[int]:

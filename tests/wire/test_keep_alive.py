@@ -86,8 +86,10 @@ async def test_stored_answers_hold_no_pings(proxy: StartProxy, agent: Agent) -> 
         gate.set()
         first += await line.read_to_end()
         stored = await front.post(asked, path=path, headers={"Idempotency-Key": "k-2"})
-        said = [b'"text":""', b'"delta":{}']
-        assert sum(map(first.count, said)) > sum(map(stored.body.count, said)) == 1, "the finish chunk says nothing"
+        expected = [b'"text":""', b'"delta":{}']
+        assert sum(map(first.count, expected)) > sum(map(stored.body.count, expected)) == 1, (
+            "the finish chunk says nothing"
+        )
         assert stored.body.endswith(b"data: [DONE]\n\n")
 
 

@@ -94,8 +94,8 @@ async def test_a_failed_answer_says_so(proxy: StartProxy, agent: Agent) -> None:
 async def test_the_input_is_listed_in_pages(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(run("Hello"))
     front = await proxy()
-    said = [("user", "One"), ("assistant", "Two"), ("user", "3")]
-    items = [{"role": role, "content": words} for role, words in said]
+    messages = [("user", "One"), ("assistant", "Two"), ("user", "3")]
+    items = [{"role": role, "content": words} for role, words in messages]
     answer_id = json.loads((await post(front, input=items)).body)["id"]
     newest = await get(front, f"{answer_id}/input_items?limit=2")
     assert [item["content"][0]["text"] for item in newest["data"]] == ["3", "Two"]

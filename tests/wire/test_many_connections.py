@@ -70,11 +70,11 @@ async def test_ten_thousand_that_do_nothing_are_survived(agent: Agent) -> None:
 def connect_many(port: int) -> list[socket.socket]:
     """Some say nothing, some a part of a head, some a part of a body. Returns when the proxy has read that."""
     sockets = []
-    for said, _ in zip(
+    for request, _ in zip(
         itertools.cycle([b"", HEAD, HEAD + b"Content-Length: 1000\r\n\r\n{"]), range(MANY), strict=False
     ):
         sock = socket.create_connection(("127.0.0.1", port))
-        sock.sendall(said)
+        sock.sendall(request)
         sockets.append(sock)
     with socket.create_connection(("127.0.0.1", port)) as last:
         last.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -50,9 +50,9 @@ async def client(front: Proxy) -> AsyncIterator[AsyncAnthropic]:
 
 @both_ways
 async def test_an_answer(front: Proxy, stream: bool) -> None:
-    said = await ask(front, stream=stream)
-    assert (said.text, said.stop_reason, said.model) == ("Hello there", "end_turn", "owl")
-    assert said.id.startswith("msg_")
+    answer = await ask(front, stream=stream)
+    assert (answer.text, answer.stop_reason, answer.model) == ("Hello there", "end_turn", "owl")
+    assert answer.id.startswith("msg_")
 
 
 async def test_the_official_client(client: AsyncAnthropic) -> None:
@@ -78,14 +78,14 @@ async def test_a_request_id(front: Proxy) -> None:
 @both_ways
 async def test_the_clients_tool(agent: Agent, front: Proxy, stream: bool) -> None:
     agent.plays(tool_call("c1", "weather", '{"city":"Brest"}'))
-    said = await ask(front, stream=stream, tools=[TOOL])
-    assert said.stop_reason == "tool_use"
-    ((call_id, name, arguments),) = said.calls
+    answer = await ask(front, stream=stream, tools=[TOOL])
+    assert answer.stop_reason == "tool_use"
+    ((call_id, name, arguments),) = answer.calls
     assert (name, arguments) == ("weather", {"city": "Brest"})
     agent.plays(run("Rain."))
     rounds: list[dict[str, Any]] = [
         {"role": "user", "content": "Hi"},
-        {"role": "assistant", "content": said.content},
+        {"role": "assistant", "content": answer.content},
         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call_id, "content": "rain"}]},
     ]
     assert (await ask(front, *rounds, stream=stream, tools=[TOOL])).text == "Rain."

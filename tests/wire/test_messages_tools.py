@@ -42,8 +42,8 @@ async def ask(front: Proxy, *messages: dict[str, Any], stream: bool, **fields: A
 @both_ways
 async def test_long_results_are_cut(agent: Agent, proxy: StartProxy, stream: bool) -> None:
     agent.plays(OWN_TOOL)
-    said = await ask(await proxy(tool_output_max=15), stream=stream)
-    assert said.agent_calls == [("add", '{"a": 19, "b": 23}', "424242424242424… (truncated)")]
+    answer = await ask(await proxy(tool_output_max=15), stream=stream)
+    assert answer.agent_calls == [("add", '{"a": 19, "b": 23}', "424242424242424… (truncated)")]
 
 
 @both_ways
@@ -52,11 +52,11 @@ async def test_a_tool_of_the_agents_is_shown_elsewhere(
     agent: Agent, proxy: StartProxy, server_tools: str, stream: bool
 ) -> None:
     agent.plays(OWN_TOOL)
-    said = await ask(await proxy(server_tools=server_tools), stream=stream)
-    assert (said.agent_calls, said.calls) == ([], [])
-    assert said.text.endswith("It is 42.")
-    assert ("add" in said.thinking) is (server_tools == "reasoning")
-    assert ("add" in said.text) is (server_tools == "content")
+    answer = await ask(await proxy(server_tools=server_tools), stream=stream)
+    assert (answer.agent_calls, answer.calls) == ([], [])
+    assert answer.text.endswith("It is 42.")
+    assert ("add" in answer.thinking) is (server_tools == "reasoning")
+    assert ("add" in answer.text) is (server_tools == "content")
 
 
 @both_ways

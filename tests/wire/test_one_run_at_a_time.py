@@ -175,13 +175,13 @@ BEGINNINGS: dict[str, list[Step]] = {
 
 
 @pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("said", BEGINNINGS)
+@pytest.mark.parametrize("beginning", BEGINNINGS)
 async def test_the_next_request_waits_for_a_run_whose_reader_left(
-    proxy: StartProxy, agent: Agent, stream: bool, said: str
+    proxy: StartProxy, agent: Agent, stream: bool, beginning: str
 ) -> None:
     """The session keeps its history: the run goes on to its end, and is read to it."""
     gate = asyncio.Event()
-    head = BEGINNINGS[said]
+    head = BEGINNINGS[beginning]
     ledger = Ledger(agent, Reply([*head, gate, *OPENING[len(head) :], text("Over"), *closing()]), Reply(run("Two")))
     front = await proxy()
     line = await begin(front, agent, stream=stream)

@@ -80,9 +80,9 @@ async def test_models_are_those_that_the_caller_may_see(front: StartFront, form:
 async def test_it_is_ready_and_says_what_it_does_not_know(front: StartFront, form: str) -> None:
     there = await front(FORMS[form], **PASSES)
     ready = await there.proxy.get("/readyz")
-    told = json.loads(ready.body)
-    assert (ready.status, told["status"]) == (200, "ok")
-    assert "without a caller's credentials (401)" in told["note"]
+    report = json.loads(ready.body)
+    assert (ready.status, report["status"]) == (200, "ok")
+    assert "without a caller's credentials (401)" in report["note"]
 
 
 async def test_with_a_token_of_ours_a_refusal_is_no_readiness(front: StartFront) -> None:

@@ -45,9 +45,9 @@ def approval(question: str, *, approve: bool = True) -> dict[str, Any]:
     return {"type": "mcp_approval_response", "approval_request_id": question, "approve": approve}
 
 
-def question_of(told: ResponseAnswer) -> str:
-    (request,) = told.approvals
-    assert (request["name"], request["server_label"], told.calls) == ("danger", "demo", [])
+def question_of(answer: ResponseAnswer) -> str:
+    (request,) = answer.approvals
+    assert (request["name"], request["server_label"], answer.calls) == ("danger", "demo", [])
     return str(request["id"])
 
 
@@ -118,12 +118,12 @@ async def test_any_worker_takes_the_answer(
     there = await front(NEW, **shared)
     other = await front(beside=there, **shared)
     first = await ask(there, CONFIRM, stream=True, store=True)
-    question, said = question_of(first), {"role": "user", "content": CONFIRM}
+    question, answer = question_of(first), {"role": "user", "content": CONFIRM}
     reply = approval(question)
     given, more = {
-        "items": ([said, *first.response["output"], reply], {}),
+        "items": ([answer, *first.response["output"], reply], {}),
         "previous response": ([reply], {"previous_response_id": first.id}),
-        "reference": ([said, {"type": "item_reference", "id": question}, reply], {}),
+        "reference": ([answer, {"type": "item_reference", "id": question}, reply], {}),
     }[how]
     assert "It is over." in (await ask(other, given, stream=stream, **more)).text
     assert (await post(there, given, stream=stream, **more)).status >= 400, "once"
@@ -144,10 +144,10 @@ async def test_a_client_that_declares_no_such_server_is_asked_by_a_call(front: S
 
 async def test_nothing_is_asked_where_everything_is_denied(front: StartFront) -> None:
     there = await front(NEW)
-    told = check_response_stream((await post(there, CONFIRM, stream=True)).body)
-    assert told.status == "failed"
-    assert told.error is not None
-    assert "danger" in told.error["message"]
+    answer = check_response_stream((await post(there, CONFIRM, stream=True)).body)
+    assert answer.status == "failed"
+    assert answer.error is not None
+    assert "danger" in answer.error["message"]
     await there.at_rest()
 
 

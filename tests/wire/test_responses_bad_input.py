@@ -157,7 +157,7 @@ async def test_all_missing_answers_are_refused_in_the_same_words(
     async with asyncio.timeout(PATIENCE):
         while (await brief.request("GET", f"{RESPONSES}/{expired}", headers=alice)).status == 200:
             pass
-    runs, said = len(agent.runs), set()
+    runs, errors = len(agent.runs), set()
     for where, answer_id, headers in (
         (front, foreign, bob),
         (front, deleted, alice),
@@ -166,12 +166,12 @@ async def test_all_missing_answers_are_refused_in_the_same_words(
     ):
         received = await where.post(body_of("Hi", previous_response_id=answer_id), path=RESPONSES, headers=headers)
         error = check_error_body(received.body)
-        said.add((received.status, error["param"], error["code"], error["message"].replace(answer_id, "ID")))
+        errors.add((received.status, error["param"], error["code"], error["message"].replace(answer_id, "ID")))
         for method, below in ROUTES:
             received = await where.request(method, f"{RESPONSES}/{answer_id}{below}", headers=headers)
             error = check_error_body(received.body)
-            said.add((received.status, error["param"], error["code"], error["message"].replace(answer_id, "ID")))
-    assert said == {
+            errors.add((received.status, error["param"], error["code"], error["message"].replace(answer_id, "ID")))
+    assert errors == {
         (400, "previous_response_id", "previous_response_not_found", "Previous response with id 'ID' not found."),
         (404, "response_id", None, "Response with id 'ID' not found."),
     }

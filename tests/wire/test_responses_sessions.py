@@ -29,9 +29,9 @@ async def test_only_what_is_new_goes_to_the_session_that_knows_the_rest(
     front: StartFront, stream: bool, given: str
 ) -> None:
     there = await front(GatewaySettings(pace=0))
-    told = await ask(there, given, stream=stream, name="harbour", instructions="Be brief.")
-    assert bool(told.agent_calls) == ("tool" in given or "spawn" in given)
-    items = [{"role": "user", "content": given}, *told.response["output"], {"role": "user", "content": "Again"}]
+    answer = await ask(there, given, stream=stream, name="harbour", instructions="Be brief.")
+    assert bool(answer.agent_calls) == ("tool" in given or "spawn" in given)
+    items = [{"role": "user", "content": given}, *answer.response["output"], {"role": "user", "content": "Again"}]
     await ask(there, items, stream=stream, name="harbour", instructions="Be brief.")
     assert len({run.session_key for run in there.runs}) == 1
     assert there.prompt() == "Again"
@@ -41,20 +41,20 @@ async def test_only_what_is_new_goes_to_the_session_that_knows_the_rest(
 @both_ways
 async def test_the_previous_response_names_what_the_session_knows(front: StartFront, stream: bool) -> None:
     there = await front(GatewaySettings(pace=0))
-    told = await ask(there, "Hello", stream=stream, name="harbour")
-    await ask(there, "Again", stream=stream, name="harbour", previous_response_id=told.id)
+    answer = await ask(there, "Hello", stream=stream, name="harbour")
+    await ask(there, "Again", stream=stream, name="harbour", previous_response_id=answer.id)
     assert there.prompt() == "Again"
     there.keep_sessions()
 
 
 async def test_chat_goes_on_where_responses_ended(front: StartFront) -> None:
     there = await front(GatewaySettings(pace=0))
-    told = await ask(there, "Hello", stream=True, name="harbour")
-    said = [
+    answer = await ask(there, "Hello", stream=True, name="harbour")
+    messages = [
         {"role": "user", "content": "Hello"},
-        {"role": "assistant", "content": told.text},
+        {"role": "assistant", "content": answer.text},
         {"role": "user", "content": "Again"},
     ]
-    await there.ask(said, name="harbour", model="demo")
+    await there.ask(messages, name="harbour", model="demo")
     assert there.prompt() == "Again"
     there.keep_sessions()

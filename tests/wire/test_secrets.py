@@ -28,8 +28,8 @@ HASH = hashlib.sha256(KEY.encode()).hexdigest()
 SECRETS = (KEY, WRONG, TOKEN, PROMPT, HASH, *(part[-6:] for part in (KEY, WRONG, TOKEN, PROMPT, SAID)))
 
 
-def found(said: str) -> list[str]:
-    return [secret for secret in SECRETS if secret in said]
+def found(text: str) -> list[str]:
+    return [secret for secret in SECRETS if secret in text]
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -81,7 +81,7 @@ async def everything_that_is_refused(front: Proxy) -> list[Received]:
 
 async def broken_requests(front: Proxy) -> str:
     """What is no HTTP as this server speaks it."""
-    said = b""
+    output = b""
     for request in (
         f"GET /{KEY} HTTP/9.9\r\n\r\n",
         f"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization {KEY}\r\n\r\n",
@@ -93,9 +93,9 @@ async def broken_requests(front: Proxy) -> str:
     ):
         line = await front.dial()
         await line.send(request.encode())
-        said += await line.read(65536)
+        output += await line.read(65536)
         await line.close()
-    return said.decode()
+    return output.decode()
 
 
 def shown(received: list[Received]) -> str:
@@ -163,6 +163,6 @@ def test_a_process_says_none_at_any_start(tmp_path: Path) -> None:
     for flags in starts:
         command = [sys.executable, "-m", "oaicompat_proxy", "--demo", "--port", "0", *flags]
         with stopping(Child(*command)) as child:
-            said = child.wait_for(r"(?s).*(Error: .*\n|  try  .*\n)")[0]
-        assert found(said) == []
-        assert "Traceback" not in said
+            output = child.wait_for(r"(?s).*(Error: .*\n|  try  .*\n)")[0]
+        assert found(output) == []
+        assert "Traceback" not in output

@@ -32,8 +32,8 @@ async def metrics_of(front: Proxy) -> str:
 async def test_a_title_needs_no_run(proxy: StartProxy, agent: Agent, stream: bool) -> None:
     front = await proxy(side_requests="answer")
     answer = await front.post(chat_body(TITLE_PROMPT, stream=stream), headers=NAMED)
-    told = check_stream(answer.body, include_usage=False) if stream else check_body(answer.body)
-    assert (answer.status, told.text, told.finish_reason) == (200, TITLE, "stop")
+    received = check_stream(answer.body, include_usage=False) if stream else check_body(answer.body)
+    assert (answer.status, received.text, received.finish_reason) == (200, TITLE, "stop")
     assert agent.runs == []
     assert 'oaicompat_side_requests_total{kind="title"} 1.0' in await metrics_of(front)
 
@@ -54,9 +54,9 @@ async def test_it_does_not_wait_for_the_run_of_its_session(proxy: StartProxy, ag
 @pytest.mark.parametrize("path", ["/v1/responses", "/v1/messages"])
 async def test_other_apis_have_the_same_answer(proxy: StartProxy, agent: Agent, path: str) -> None:
     messages = [{"role": "user", "content": TITLE_PROMPT}]
-    said = {"input": messages} if path == "/v1/responses" else {"messages": messages, "max_tokens": 1000}
+    body = {"input": messages} if path == "/v1/responses" else {"messages": messages, "max_tokens": 1000}
     front = await proxy(side_requests="answer")
-    answer = await front.post(json.dumps({"model": "default", **said}).encode(), path=path)
+    answer = await front.post(json.dumps({"model": "default", **body}).encode(), path=path)
     assert answer.status == 200
     assert json.dumps(TITLE)[1:-1] in answer.body.decode()
     assert agent.runs == []
@@ -87,8 +87,8 @@ async def test_another_model_runs_in_a_session_of_its_own(proxy: StartProxy, age
 async def test_a_health_check_is_answered_in_one_word(proxy: StartProxy, agent: Agent) -> None:
     front = await proxy(side_requests="answer")
     assert check_body((await front.post(chat_body("ping", stream=False, max_tokens=1))).body).text == "OK"
-    said = {"model": "default", "max_tokens": 1, "messages": [{"role": "user", "content": "quota"}]}
-    answer = await front.post(json.dumps(said).encode(), path="/v1/messages")
+    body = {"model": "default", "max_tokens": 1, "messages": [{"role": "user", "content": "quota"}]}
+    answer = await front.post(json.dumps(body).encode(), path="/v1/messages")
     assert check_message_body(answer.body).text == "OK"
     assert agent.runs == []
 

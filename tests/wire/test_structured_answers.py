@@ -201,8 +201,8 @@ class Tide(BaseModel):
 
 @pytest.mark.parametrize("fenced", [True, False])
 async def test_the_official_client_parses_the_answer(proxy: StartProxy, agent: Agent, fenced: bool) -> None:
-    said = Tide(city="Brest", hours=[6, 18]).model_dump_json()
-    agent.plays(*run(f"```json\n{said}\n```" if fenced else said))
+    text = Tide(city="Brest", hours=[6, 18]).model_dump_json()
+    agent.plays(*run(f"```json\n{text}\n```" if fenced else text))
     front = await proxy(structured="check", structured_strip_fences=True)
     async with AsyncOpenAI(base_url=f"{front.base}/v1", api_key="any", max_retries=2) as client:
         chat = await client.chat.completions.parse(
@@ -223,8 +223,8 @@ async def test_the_official_client_parses_the_answer(proxy: StartProxy, agent: A
 
 
 async def read_to_end(client: AsyncOpenAI) -> None:
-    said: Any = [{"role": "user", "content": "Hi"}]
-    async with client.chat.completions.stream(model="owl", messages=said, response_format=Tide) as stream:
+    messages: Any = [{"role": "user", "content": "Hi"}]
+    async with client.chat.completions.stream(model="owl", messages=messages, response_format=Tide) as stream:
         await stream.until_done()
 
 

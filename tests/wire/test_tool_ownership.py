@@ -278,9 +278,9 @@ async def test_of_a_mixed_last_tick_only_the_placeholder_is_sent(
     answer = await there.ask("[[scenario:mixed_stop]]", model=model, stream=stream)
     assert answer.finish_reason == "tool_calls"
     assert calls(answer) == [("client_weather", {"city": "Paris"})]
-    told = answer.text + answer.reasoning
-    assert ("⟦tool⟧ add" in told) == (where != "hide")
-    assert "client_weather" not in told
+    text = answer.text + answer.reasoning
+    assert ("⟦tool⟧ add" in text) == (where != "hide")
+    assert "client_weather" not in text
 
 
 @both_ways

@@ -59,8 +59,8 @@ async def test_a_user_reaches_an_ag_ui_agent(proxy: StartProxy, agent: Agent) ->
     front = await proxy(dialect="ag-ui", upstream=f"{agent.url}/harbor", **LOOPBACK)
     for headers in (named("ada"), {}):
         await front.post(chat_body(), headers=headers)
-    told, untold = (each.json for each in agent.exchanges)
-    assert told["forwardedProps"]["user"] == told["context"][0]["value"] == "ada"
+    named_user, untold = (each.json for each in agent.exchanges)
+    assert named_user["forwardedProps"]["user"] == named_user["context"][0]["value"] == "ada"
     assert (untold["forwardedProps"], untold["context"]) == ({}, [])
 
 

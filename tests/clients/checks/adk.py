@@ -13,8 +13,8 @@ from showing import show, stopped, weather
 async def parts(question, asked=agent, mode=StreamingMode.SSE):
     runner = InMemoryRunner(agent=asked)
     session = await runner.session_service.create_session(app_name=runner.app_name, user_id="me")
-    said = {"user_id": "me", "session_id": session.id, "new_message": types.UserContent(question)}
-    async for event in runner.run_async(**said, run_config=RunConfig(streaming_mode=mode)):
+    fields = {"user_id": "me", "session_id": session.id, "new_message": types.UserContent(question)}
+    async for event in runner.run_async(**fields, run_config=RunConfig(streaming_mode=mode)):
         for part in (event.content and event.content.parts) or ():
             if bool(event.partial) is (mode is StreamingMode.SSE) and part.text:
                 yield part
@@ -40,8 +40,8 @@ async def streaming():
 
 async def tools():
     with_tools = Agent(name="weather_agent", model=model, tools=[weather])
-    said = "".join([text async for text in texts("What is the weather in Paris?", with_tools)])
-    return said.replace('{"result": "', "").replace('"}', "")  # ADK puts every result into an object
+    answer = "".join([text async for text in texts("What is the weather in Paris?", with_tools)])
+    return answer.replace('{"result": "', "").replace('"}', "")  # ADK puts every result into an object
 
 
 async def reasoning():
@@ -49,12 +49,12 @@ async def reasoning():
 
 
 async def error():
-    said = ""
+    answer = ""
     try:
         async for text in texts("[[scenario:fail]]"):
-            said += text
+            answer += text
     except Exception as failed:
-        return said, str(failed)
+        return answer, str(failed)
 
 
 async def refusal():
@@ -65,14 +65,14 @@ async def refusal():
 
 
 async def cancel():
-    said = ""
+    answer = ""
     asking = texts("[[scenario:slow]]")
     async for text in asking:
-        said += text
-        if "am" in said:
+        answer += text
+        if "am" in answer:
             break
     await asking.aclose()
-    return await stopped(said)
+    return await stopped(answer)
 
 
 show(version, plain, streaming, tools, reasoning, error, refusal, cancel)

@@ -34,12 +34,12 @@ async def reasoning():
 
 
 async def error():
-    said = ""
+    answer = ""
     try:
         async for update in agent.run("[[scenario:fail]]", stream=True):
-            said += update.text
+            answer += update.text
     except Exception as failed:
-        return said, str(failed)
+        return answer, str(failed)
 
 
 async def refusal():
@@ -50,20 +50,20 @@ async def refusal():
 
 
 async def cancel():
-    said = ""
+    answer = ""
     in_the_middle = asyncio.Event()
 
     async def read():
-        nonlocal said
+        nonlocal answer
         async for update in agent.run("[[scenario:slow]]", stream=True):
-            said += update.text
-            if "am" in said:
+            answer += update.text
+            if "am" in answer:
                 in_the_middle.set()
 
     reading = asyncio.create_task(read())
     await in_the_middle.wait()
     reading.cancel()
-    return await stopped(said)
+    return await stopped(answer)
 
 
 show(version, plain, streaming, tools, reasoning, error, refusal, cancel)

@@ -76,12 +76,12 @@ def reasoning():
 
 
 def error():
-    said = ""
+    answer = ""
     try:
         for delta in deltas("[[scenario:fail]]"):
-            said += delta
+            answer += delta
     except AnthropicError as failed:
-        return said, str(failed)
+        return answer, str(failed)
 
 
 def refusal():
@@ -92,14 +92,14 @@ def refusal():
 
 
 async def cancel():
-    said = ""
+    answer = ""
     asked = [user("[[scenario:slow]]")]
     with client.messages.stream(model="demo", max_tokens=1000, messages=asked) as stream:
         for delta in stream.text_stream:
-            said += delta
-            if "am" in said:
+            answer += delta
+            if "am" in answer:
                 break
-    return await stopped(said)
+    return await stopped(answer)
 
 
 show(version, plain, streaming, helper, tools, agent_tool, second_turn, reasoning, error, refusal, cancel)

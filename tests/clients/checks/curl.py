@@ -18,8 +18,8 @@ def curl(question, *more, until=None, **fields):
 
 
 def message(*more, **fields):
-    said = "".join(curl(*more, **fields))
-    return json.loads(said)["choices"][0]["message"]
+    answer = "".join(curl(*more, **fields))
+    return json.loads(answer)["choices"][0]["message"]
 
 
 def deltas(pieces):

@@ -47,12 +47,12 @@ def reasoning():
 
 
 def error():
-    said = ""
+    answer = ""
     try:
         for chunk in model.stream("[[scenario:fail]]"):
-            said += chunk.text
+            answer += chunk.text
     except Exception as failed:
-        return said, str(failed)
+        return answer, str(failed)
 
 
 def refusal():
@@ -63,14 +63,14 @@ def refusal():
 
 
 async def cancel():
-    said = ""
+    answer = ""
     stream = model.stream("[[scenario:slow]]")
     for chunk in stream:
-        said += chunk.text
-        if "am" in said:
+        answer += chunk.text
+        if "am" in answer:
             break
     stream.close()
-    return await stopped(said)
+    return await stopped(answer)
 
 
 show(version, plain, streaming, tools, agent_tool, second_turn, reasoning, error, refusal, cancel)

@@ -31,12 +31,12 @@ def reasoning():
 
 
 def error():
-    said = ""
+    partial = ""
     try:
         for answer in llm.stream_complete("[[scenario:fail]]"):
-            said += answer.delta or ""
+            partial += answer.delta or ""
     except Exception as failed:
-        return said, str(failed)
+        return partial, str(failed)
 
 
 def refusal():
@@ -47,18 +47,18 @@ def refusal():
 
 
 def read_two_words():
-    said = ""
+    partial = ""
     for answer in llm.stream_complete("[[scenario:slow]]"):
-        said += answer.delta or ""
-        if "am" in said:
+        partial += answer.delta or ""
+        if "am" in partial:
             break
-    return said
+    return partial
 
 
 async def cancel():
-    said = read_two_words()
+    answer = read_two_words()
     gc.collect()  # nothing else closes the connection of a stream that is left, not even its `close`
-    return await stopped(said)
+    return await stopped(answer)
 
 
 show(version, plain, streaming, tools, reasoning, error, refusal, cancel)

@@ -42,12 +42,12 @@ def reasoning():
 
 
 def error():
-    said = ""
+    answer = ""
     try:
         for chunk in create("[[scenario:fail]]", stream=True):
-            said += chunk.choices[0].delta.content or ""
+            answer += chunk.choices[0].delta.content or ""
     except OpenAIError as failed:
-        return said, str(failed)
+        return answer, str(failed)
 
 
 def refusal():
@@ -58,13 +58,13 @@ def refusal():
 
 
 async def cancel():
-    said = ""
+    answer = ""
     with create("[[scenario:slow]]", stream=True) as stream:
         for chunk in stream:
-            said += chunk.choices[0].delta.content or ""
-            if "am" in said:
+            answer += chunk.choices[0].delta.content or ""
+            if "am" in answer:
                 break
-    return await stopped(said)
+    return await stopped(answer)
 
 
 show(version, plain, streaming, tools, reasoning, error, refusal, cancel)

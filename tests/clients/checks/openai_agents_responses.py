@@ -75,12 +75,12 @@ async def reasoning():
 
 
 async def error():
-    said = ""
+    answer = ""
     try:
         async for text in texts(Runner.run_streamed(agent, "[[scenario:fail]]")):
-            said += text
+            answer += text
     except Exception as failed:
-        return said, str(failed)
+        return answer, str(failed)
 
 
 async def refusal():
@@ -91,13 +91,13 @@ async def refusal():
 
 
 async def cancel():
-    said = ""
+    answer = ""
     run = Runner.run_streamed(agent, "[[scenario:slow]]")
     async for text in texts(run):
-        said += text
-        if "am" in said:
+        answer += text
+        if "am" in answer:
             run.cancel()
-    return await stopped(said)
+    return await stopped(answer)
 
 
 show(version, plain, streaming, tools, agent_tool, approval, second_turn, session, reasoning, error, refusal, cancel)

@@ -40,8 +40,8 @@ def streaming():
 
 def helper():
     with client.responses.stream(model="demo", input="Hello") as stream:
-        said = "".join(deltas(stream))
-        return said, stream.get_final_response().output_text
+        answer = "".join(deltas(stream))
+        return answer, stream.get_final_response().output_text
 
 
 def structured():
@@ -105,11 +105,11 @@ def conversation():
     made = client.conversations.create(metadata={"topic": "tides"})
     answers = [create(each, model="echo", conversation=made.id) for each in ("When is high tide?", "And low tide?")]
     items = client.conversations.items.list(made.id, order="asc", limit=3)
-    said = [item.content[0].text for item in items]
+    texts = [item.content[0].text for item in items]
     client.conversations.items.delete(said_id(items), conversation_id=made.id)
     client.conversations.items.create(made.id, items=[{"type": "message", "role": "user", "content": "It is winter."}])
     changed = create("And tomorrow?", model="echo", conversation=made.id).output_text
-    return [said, answers[-1].output_text, changed, client.conversations.delete(made.id).deleted]
+    return [texts, answers[-1].output_text, changed, client.conversations.delete(made.id).deleted]
 
 
 def said_id(items):
@@ -122,12 +122,12 @@ def reasoning():
 
 
 def error():
-    said = ""
+    answer = ""
     try:
         for delta in deltas(create("[[scenario:fail]]", stream=True)):
-            said += delta
+            answer += delta
     except OpenAIError as failed:
-        return said, str(failed)
+        return answer, str(failed)
 
 
 def refusal():
@@ -138,13 +138,13 @@ def refusal():
 
 
 async def cancel():
-    said = ""
+    answer = ""
     with create("[[scenario:slow]]", stream=True) as stream:
         for delta in deltas(stream):
-            said += delta
-            if "am" in said:
+            answer += delta
+            if "am" in answer:
                 break
-    return await stopped(said)
+    return await stopped(answer)
 
 
 show(

@@ -30,13 +30,13 @@ async def reasoning():
 
 
 async def error():
-    said = ""
+    partial = ""
     try:
         async with agent.run_stream("[[scenario:fail]]") as answer:
             async for text in answer.stream_text(delta=True, debounce_by=None):
-                said += text
+                partial += text
     except Exception as failed:
-        return said, str(failed)
+        return partial, str(failed)
 
 
 async def refusal():
@@ -47,14 +47,14 @@ async def refusal():
 
 
 async def cancel():
-    said = ""
+    partial = ""
     async with agent.run_stream("[[scenario:slow]]") as answer:
         async for text in answer.stream_text(delta=True, debounce_by=None):
-            said += text
-            if "am" in said:
+            partial += text
+            if "am" in partial:
                 await answer.cancel()
                 break
-    return await stopped(said)
+    return await stopped(partial)
 
 
 show(version, plain, streaming, tools, reasoning, error, refusal, cancel)

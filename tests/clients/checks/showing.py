@@ -42,9 +42,9 @@ def weather(city: str) -> str:
     return f"21 degrees in {city}"
 
 
-async def stopped(said: str) -> bool:
+async def stopped(text: str) -> bool:
     """Whether the agent's run is over soon after its client left; by itself the slow answer takes nine seconds."""
-    if "I am" not in said or "word" in said:
+    if "I am" not in text or "word" in text:
         return False  # it did not leave in the middle
     deadline = time.monotonic() + 4
     while time.monotonic() < deadline:
@@ -86,8 +86,8 @@ def run(command: str, until: str | None = None, **environment: str) -> list[str]
     assert process.stdout
     pieces: list[str] = []
     with process.stdout as output:
-        while said := os.read(output.fileno(), 65536):
-            pieces.append(said.decode("utf-8", "replace"))
+        while chunk := os.read(output.fileno(), 65536):
+            pieces.append(chunk.decode("utf-8", "replace"))
             if until and until in joined(pieces):
                 os.killpg(process.pid, signal.SIGINT)
                 until = None

@@ -106,9 +106,9 @@ def test_an_answer_is_shown_and_the_next_question_belongs_to_it(base: str, api: 
         person.type("First\n")
         person.until(r"\d s, .*req_\w+.*> ")
         person.type("Second\n")
-        told = person.until(r"\d s, .*req_\w+.*> ")
-        assert "Be brief." in told
-        assert "First" in told
+        output = person.until(r"\d s, .*req_\w+.*> ")
+        assert "Be brief." in output
+        assert "First" in output
         person.type("\x04")
         assert person.ends() == 0
 

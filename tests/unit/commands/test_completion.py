@@ -54,9 +54,9 @@ def test_a_shell_accepts_the_script(shell: str, environment: dict[str, str]) -> 
 
 
 def test_other_shells_are_refused() -> None:
-    said = CliRunner().invoke(main, ["completion", "tcsh"])
-    assert said.exit_code == 2
-    assert "'bash', 'zsh', 'fish'" in said.stderr
+    result = CliRunner().invoke(main, ["completion", "tcsh"])
+    assert result.exit_code == 2
+    assert "'bash', 'zsh', 'fish'" in result.stderr
 
 
 COMPLETED = [
@@ -102,19 +102,19 @@ def test_what_is_typed_is_completed(
 
 
 def read_until(leader: int, mark: bytes) -> None:
-    said, deadline = b"", time.monotonic() + PATIENCE
-    while mark not in said:
-        assert select.select([leader], [], [], deadline - time.monotonic())[0], said
-        said += os.read(leader, 65536)
+    output, deadline = b"", time.monotonic() + PATIENCE
+    while mark not in output:
+        assert select.select([leader], [], [], deadline - time.monotonic())[0], output
+        output += os.read(leader, 65536)
 
 
 def written(file: Path, leader: int) -> str:
     """What the program wrote; what the shell says meanwhile is read, so that it never waits."""
-    said, deadline = b"", time.monotonic() + PATIENCE
+    output, deadline = b"", time.monotonic() + PATIENCE
     while not file.exists():
-        assert time.monotonic() < deadline, said
+        assert time.monotonic() < deadline, output
         if select.select([leader], [], [], 0.05)[0]:
-            said += os.read(leader, 65536)
+            output += os.read(leader, 65536)
     return file.read_text()
 
 

@@ -28,13 +28,13 @@ async def test_list_and_delete(proxy: StartProxy, agent: Agent, tmp_path: Path) 
     await front.post(body, path="/v1/responses", headers={"Authorization": "Bearer ada"})
     of_ada = ("--api-key", "root", "--key", "ada")
     for arguments, count in ((("--list", *of_ada), 2), (of_ada, 2), (of_ada, 0)):
-        said = await forget(front, *arguments)
-        assert (said.exit_code, json.loads(said.output)["stored_responses"]) == (0, count)
-    said = await forget(front, "--api-key", "ada", "--key", "root")
-    assert (said.exit_code, "permission_denied" in said.output) == (1, True)
+        result = await forget(front, *arguments)
+        assert (result.exit_code, json.loads(result.output)["stored_responses"]) == (0, count)
+    result = await forget(front, "--api-key", "ada", "--key", "root")
+    assert (result.exit_code, "permission_denied" in result.output) == (1, True)
 
 
 def test_nobody_answers() -> None:
-    said = CliRunner().invoke(main, ["forget", "--url", "http://127.0.0.1:1"])
-    assert said.exit_code == 1
-    assert "127.0.0.1:1" in said.output
+    result = CliRunner().invoke(main, ["forget", "--url", "http://127.0.0.1:1"])
+    assert result.exit_code == 1
+    assert "127.0.0.1:1" in result.output

@@ -31,40 +31,40 @@ def letters(text: str) -> str:
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
 def test_a_group_fits_a_screen(group: object) -> None:
-    said = run("--help", group.name)  # type: ignore[attr-defined]
-    assert said.exit_code == 0
-    lines = said.stdout.splitlines()
+    result = run("--help", group.name)  # type: ignore[attr-defined]
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
     assert len(lines) <= LINES
     assert max(map(len, lines)) <= COLUMNS
-    assert "OAICOMPAT_LOG_LEVEL" in words(said.stdout), "how a flag is called in the environment"
+    assert "OAICOMPAT_LOG_LEVEL" in words(result.stdout), "how a flag is called in the environment"
 
 
 def test_a_group_shows_its_flags_and_no_others() -> None:
-    said = words(run("--help", "sessions").stdout)
+    text = words(run("--help", "sessions").stdout)
     (sessions,) = (group for group in GROUPS if group.name == "sessions")
     for each in SETTINGS:
-        assert (f" {flag(each.name)} " in said) == (each.name in sessions.options), each.name
-        assert (letters(each.metadata["help"]) in letters(said)) == (each.name in sessions.options), each.name
+        assert (f" {flag(each.name)} " in text) == (each.name in sessions.options), each.name
+        assert (letters(each.metadata["help"]) in letters(text)) == (each.name in sessions.options), each.name
 
 
 def test_help_without_a_group_shows_the_first_and_names_the_others() -> None:
-    said = run("--help").stdout
-    assert run("-h").stdout == run("--help", FIRST.name).stdout == said
-    assert "Usage: oaicompat-proxy [OPTIONS] [COMMAND …]" in said
+    output = run("--help").stdout
+    assert run("-h").stdout == run("--help", FIRST.name).stdout == output
+    assert "Usage: oaicompat-proxy [OPTIONS] [COMMAND …]" in output
     for name in FIRST.options:
-        assert f"{flag(name)} " in said
-    _, more = words(said).split("More flags: --help GROUP, with GROUP one of ")
+        assert f"{flag(name)} " in output
+    _, more = words(output).split("More flags: --help GROUP, with GROUP one of ")
     names, _ = more.split(".", 1)
     assert names.split(", ") == [*(group.name for group in GROUPS[1:]), "all"]
 
 
 def test_all_shows_every_setting_with_its_reason() -> None:
-    said = words(run("--help", "all").stdout)
+    text = words(run("--help", "all").stdout)
     for each in SETTINGS:
-        assert f" {flag(each.name)} " in said, each.name
-        assert letters(each.metadata["help"]) in letters(said), each.name
-    assert "--new-key NAME" in said
-    assert "--config FILE" in said
+        assert f" {flag(each.name)} " in text, each.name
+        assert letters(each.metadata["help"]) in letters(text), each.name
+    assert "--new-key NAME" in text
+    assert "--config FILE" in text
 
 
 def test_the_default_is_told() -> None:
@@ -77,9 +77,9 @@ def test_the_name_of_a_command_shows_its_help(name: str) -> None:
 
 
 def test_an_unknown_group_is_refused() -> None:
-    said = run("--help", "nope")
-    assert said.exit_code == 2
-    assert "there is no group 'nope', only first, models, " in said.stderr
+    result = run("--help", "nope")
+    assert result.exit_code == 2
+    assert "there is no group 'nope', only first, models, " in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [("--help", "--demo"), ("--demo", "--help"), ("--port", "x", "--help")])
@@ -95,5 +95,5 @@ def test_a_wrong_flag_is_told_where_help_is() -> None:
 def test_a_narrow_screen_and_a_wide_one_are_used() -> None:
     environment = {**os.environ, "COLUMNS": "60"}
     command = [sys.executable, "-m", "oaicompat_proxy", "--help", "all"]
-    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
-    assert max(map(len, said.splitlines())) <= 60
+    output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert max(map(len, output.splitlines())) <= 60

@@ -32,9 +32,9 @@ async def test_who_used_what(proxy: StartProxy, agent: Agent, tmp_path: Path) ->
     headers = {"Authorization": "Bearer app"}
     for user in ("ada", "ada", "bob\t"):
         assert (await front.post(chat_body(user=user), headers=headers)).status == (200)
-    said = await usage(front, "--api-key", "boss")
-    assert said.exit_code == 0
-    day, month = said.output.split("\n\n")
+    result = await usage(front, "--api-key", "boss")
+    assert result.exit_code == 0
+    day, month = result.output.split("\n\n")
     assert [line.split() for line in day.splitlines()[1:]] == [
         ["key", "user", "tokens", "runs"],
         ["app", "-", "54", "of", "50", "3"],
@@ -47,11 +47,11 @@ async def test_who_used_what(proxy: StartProxy, agent: Agent, tmp_path: Path) ->
 
 
 async def test_a_key_that_may_not_see_it(proxy: StartProxy) -> None:
-    said = await usage(await proxy(api_key=("app",)), "--api-key", "app")
-    assert (said.exit_code, "permission_denied" in said.output) == (1, True)
+    result = await usage(await proxy(api_key=("app",)), "--api-key", "app")
+    assert (result.exit_code, "permission_denied" in result.output) == (1, True)
 
 
 def test_nobody_answers() -> None:
-    said = CliRunner().invoke(main, ["usage", "--url", "http://127.0.0.1:1"])
-    assert said.exit_code == 1
-    assert "127.0.0.1:1" in said.output
+    result = CliRunner().invoke(main, ["usage", "--url", "http://127.0.0.1:1"])
+    assert result.exit_code == 1
+    assert "127.0.0.1:1" in result.output

@@ -55,8 +55,8 @@ def test_whatever_is_sent_the_result_is_an_address_and_fits_in_a_line(forwarded:
 
 
 @given(st.lists(st.ip_addresses(v=4)), st.ip_addresses(v=4).filter(lambda each: each not in OURS[0]))
-def test_what_a_client_says_of_itself_changes_nothing(said: list[object], true: object) -> None:
-    forwarded = ", ".join([*map(str, said), str(true)])
+def test_what_a_client_says_of_itself_changes_nothing(headers: list[object], true: object) -> None:
+    forwarded = ", ".join([*map(str, headers), str(true)])
     assert client_address("127.0.0.1", forwarded, parse_networks(["127.0.0.0/8"])) == str(true)
 
 

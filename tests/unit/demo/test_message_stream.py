@@ -17,10 +17,10 @@ def message() -> Message:
 
 
 def played(*steps: Step) -> tuple[Message, list[dict[str, Any]]]:
-    told = message()
-    items = [item for step in steps for item in told.stream(step)] + [*told.close()]
+    stream = message()
+    items = [item for step in steps for item in stream.stream(step)] + [*stream.close()]
     frames = [item for item in items if isinstance(item, bytes)]
-    return told, [json.loads(frame.removeprefix(b"data: "))["data"] for frame in frames]
+    return stream, [json.loads(frame.removeprefix(b"data: "))["data"] for frame in frames]
 
 
 def types(*steps: Step) -> list[str]:
@@ -50,8 +50,8 @@ def test_reasoning_stays_open_to_the_end() -> None:
 
 def test_parallel_calls_share_their_place_and_interleave() -> None:
     _, frames = played(call("1", interleaved=call("2")))
-    told = [(data["callId"], data["blockIndex"]) for data in frames if data["type"] == "tool_call_delta"]
-    assert told == [("1", 0), ("2", 0), ("1", 0), ("2", 0)]
+    positions = [(data["callId"], data["blockIndex"]) for data in frames if data["type"] == "tool_call_delta"]
+    assert positions == [("1", 0), ("2", 0), ("1", 0), ("2", 0)]
 
 
 def test_an_unended_call_is_closed_with_the_message() -> None:
@@ -68,17 +68,17 @@ def test_a_whole_call_has_no_deltas() -> None:
 
 
 def test_the_content_of_the_message() -> None:
-    told, _ = played(Think(("t",)), Say(("a", "b")), call("1", copies=2))
-    assert [block["type"] for block in told.content] == ["reasoning", "text", "tool_use", "tool_use"]
-    assert told.answer == "ab"
+    stream, _ = played(Think(("t",)), Say(("a", "b")), call("1", copies=2))
+    assert [block["type"] for block in stream.content] == ["reasoning", "text", "tool_use", "tool_use"]
+    assert stream.answer == "ab"
 
 
 def test_a_message_begins_with_its_first_word() -> None:
     assert types(Pause()) == ["message_start"]
-    told = message()
-    assert [*told.stream(Raw(b"raw"))] == [b"raw"]
+    stream = message()
+    assert [*stream.stream(Raw(b"raw"))] == [b"raw"]
     with pytest.raises(RunFailed, match="no"):
-        [*told.stream(FailRun("no"))]
+        [*stream.stream(FailRun("no"))]
 
 
 def test_a_report_is_not_the_end() -> None:

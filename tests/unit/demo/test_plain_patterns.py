@@ -33,19 +33,19 @@ PLAIN = [
 
 @pytest.mark.parametrize("pattern", PLAIN)
 def test_a_plain_pattern_is_met(pattern: str) -> None:
-    said = matching_string(pattern, 0)
-    assert said is not None
-    assert re.search(pattern, said)
+    string = matching_string(pattern, 0)
+    assert string is not None
+    assert re.search(pattern, string)
 
 
 @pytest.mark.parametrize(
     ("pattern", "least"), [("^[a-z]+$", 12), ("^[A-Z]{2,8}[0-9]*$", 20), ("^a", 5), (r"^\d{2,4}$", 3)]
 )
 def test_it_is_as_long_as_it_has_to_be(pattern: str, least: int) -> None:
-    said = matching_string(pattern, least)
-    assert said is not None
-    assert re.search(pattern, said)
-    assert len(said) >= least
+    string = matching_string(pattern, least)
+    assert string is not None
+    assert re.search(pattern, string)
+    assert len(string) >= least
 
 
 @pytest.mark.parametrize("pattern", ["(a|b)", "^(?=x)", r"\p{L}", "[", "a**", "x{", r"\1", "^a|b$", "(", "\\"])

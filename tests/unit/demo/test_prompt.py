@@ -28,9 +28,9 @@ def test_the_last_text_block_is_the_last_word() -> None:
 
 
 def test_other_blocks_are_not_the_last_word() -> None:
-    said = message("look")
-    said["content"].append({"type": "image", "source": {"type": "url", "url": "http://x/é"}})
-    prompt = read_prompt(said)
+    text = message("look")
+    text["content"].append({"type": "image", "source": {"type": "url", "url": "http://x/é"}})
+    prompt = read_prompt(text)
     assert prompt.last == "look"
     assert prompt.whole.endswith('"http://x/é"}}')
 
@@ -97,9 +97,9 @@ def test_parallel_results_are_all_news() -> None:
 
 def test_a_result_with_a_picture_between_its_lines() -> None:
     head, tail = TRANSCRIPT.split("\n=== End")
-    said = message(head, "=== End" + tail)
-    said["content"].insert(1, {"type": "image", "source": {}})
-    assert read_prompt(said).result == "sunny,\n21 degrees"
+    prompt = message(head, "=== End" + tail)
+    prompt["content"].insert(1, {"type": "image", "source": {}})
+    assert read_prompt(prompt).result == "sunny,\n21 degrees"
 
 
 def test_a_result_that_was_talked_about_is_not_news() -> None:

@@ -120,9 +120,9 @@ def test_the_sum_is_right() -> None:
 
 
 def test_the_answer_quotes_the_prompt_and_says_what_there_is() -> None:
-    said = text_of(composed(asked("Is anybody there?")))
-    assert "Is anybody there?" in said
-    assert "use a tool" in said
+    answer = text_of(composed(asked("Is anybody there?")))
+    assert "Is anybody there?" in answer
+    assert "use a tool" in answer
 
 
 def test_echo_repeats_everything_whatever_it_says() -> None:

@@ -104,8 +104,8 @@ def frame(event: str, **data: object) -> dict[str, object]:
 
 def masked(event: str, **data: object) -> dict[str, object]:
     line = b"data: " + json.dumps(frame(event, **data), ensure_ascii=False).encode() + b"\n\n"
-    told: dict[str, object] = json.loads(mask(line).removeprefix(b"data: "))["data"]
-    return told
+    shown: dict[str, object] = json.loads(mask(line).removeprefix(b"data: "))["data"]
+    return shown
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_only_known_places_of_known_events_stay(
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("line", "expected"),
     [
         (b"event: message\n", b"event: message\n"),
         (b"event: tool_call\n", b"event: tool_call\n"),
@@ -167,23 +167,23 @@ def test_only_known_places_of_known_events_stay(
         (b"", b""),
     ],
 )
-def test_lines_of_every_kind(said: bytes, expected: bytes) -> None:
-    assert mask(said) == expected
+def test_lines_of_every_kind(line: bytes, expected: bytes) -> None:
+    assert mask(line) == expected
 
 
 def test_an_outcome_of_the_older_form_stays_readable() -> None:
-    said = b'{"type":"RUN_FINISHED","outcome":"cancelled"}'
-    assert mask_as(said, DIALECTS["ag-ui"].recorded_fields) == said
+    line = b'{"type":"RUN_FINISHED","outcome":"cancelled"}'
+    assert mask_as(line, DIALECTS["ag-ui"].recorded_fields) == line
 
 
 def test_the_fields_may_stand_in_any_order() -> None:
-    said = frame("tool_call", name="add", input={"a": "Bob"})
-    turned = json.dumps(dict(reversed(said.items())))
-    assert json.loads(mask(turned.encode())) == {**said, "sessionId": "xxxxxx:1", "data": masked_data(said)}
+    event = frame("tool_call", name="add", input={"a": "Bob"})
+    turned = json.dumps(dict(reversed(event.items())))
+    assert json.loads(mask(turned.encode())) == {**event, "sessionId": "xxxxxx:1", "data": masked_data(event)}
 
 
-def masked_data(said: dict[str, object]) -> object:
-    return json.loads(mask(json.dumps(said).encode()))["data"]
+def masked_data(data: dict[str, object]) -> object:
+    return json.loads(mask(json.dumps(data).encode()))["data"]
 
 
 SECRET = "Bob earns 4711"
@@ -222,10 +222,10 @@ def test_no_secret_stays_in_any_field_of_any_event(fields: RecordedFields, name:
     rules = fields.events.get(name, {"data": None, "delta": None, "name": None})
     for key, rule in [*rules.items(), ("brandNew", None), (SECRET, None)]:
         for value in planted(rule):
-            said = json.dumps(whole_event(fields, name, key, value)).encode()
-            told = mask_as(b"data: " + said + b"\n\n", fields)
-            assert b"4711" not in told, said
-            assert b"earns" not in told, said
+            payload = json.dumps(whole_event(fields, name, key, value)).encode()
+            masked_frame = mask_as(b"data: " + payload + b"\n\n", fields)
+            assert b"4711" not in masked_frame, payload
+            assert b"earns" not in masked_frame, payload
 
 
 def whole_event(fields: RecordedFields, name: str, key: str, value: object) -> dict[str, object]:
@@ -239,8 +239,8 @@ def whole_event(fields: RecordedFields, name: str, key: str, value: object) -> d
 @pytest.mark.parametrize("size", [1, 3, 50])
 def test_masked_keys_of_an_object_stay_different(size: int) -> None:
     keys = {f"{letter}{number}" for letter in "abcdefgh" for number in range(size)}
-    told = json.loads(mask(json.dumps({"a": dict.fromkeys(keys)}).encode()))
-    (inner,) = told.values()
+    masked_object = json.loads(mask(json.dumps({"a": dict.fromkeys(keys)}).encode()))
+    (inner,) = masked_object.values()
     assert len(inner) == len(keys)
     assert {len(key) for key in inner} == {len(key) for key in keys}
 
@@ -248,10 +248,10 @@ def test_masked_keys_of_an_object_stay_different(size: int) -> None:
 def test_a_word_of_its_own_makes_no_field_known() -> None:
     """What a masked key becomes is never the name of a field that would be read."""
     keys = [first + second for first in string.ascii_letters for second in string.ascii_letters]
-    told = masked("tool_call", **dict.fromkeys(keys, "Bob"))
-    assert "id" in told  # it was among the keys, and is a known one
-    assert len(told) == len(keys)
-    assert set(told.values()) == {"xxx", "Bob"}
+    data = masked("tool_call", **dict.fromkeys(keys, "Bob"))
+    assert "id" in data  # it was among the keys, and is a known one
+    assert len(data) == len(keys)
+    assert set(data.values()) == {"xxx", "Bob"}
 
 
 @given(st.text())
@@ -263,9 +263,9 @@ def test_a_masked_text_has_as_many_bytes_and_no_letter_of_the_old(text: str) -> 
 
 @given(st.text(), st.booleans())
 def test_an_escaped_text_is_masked_as_it_is_without_escapes(text: str, escaped: bool) -> None:
-    said = json.dumps([text], ensure_ascii=escaped)
-    (told,) = json.loads(mask(said.encode("utf-8", "surrogatepass")))
-    assert told.encode("utf-16", "surrogatepass") == mask_text(text).encode("utf-16", "surrogatepass")
+    payload = json.dumps([text], ensure_ascii=escaped)
+    (masked_text,) = json.loads(mask(payload.encode("utf-8", "surrogatepass")))
+    assert masked_text.encode("utf-16", "surrogatepass") == mask_text(text).encode("utf-16", "surrogatepass")
 
 
 @pytest.mark.slow
@@ -318,8 +318,8 @@ def test_a_long_sound_text_needs_little_memory() -> None:
 def test_a_masked_response_shows_what_happened() -> None:
     item = {"id": "msg_1", "type": "message", "content": [{"type": "output_text", "text": "secret"}]}
     event = {"type": "response.output_item.done", "sequence_number": 3, "output_index": 0, "item": item}
-    told = mask_as(b"data: " + json.dumps(event).encode() + b"\n\n", RESPONSES.recorded_fields)
-    assert told == b"data: " + json.dumps(event).encode().replace(b"secret", b"xxxxxx") + b"\n\n"
+    masked_frame = mask_as(b"data: " + json.dumps(event).encode() + b"\n\n", RESPONSES.recorded_fields)
+    assert masked_frame == b"data: " + json.dumps(event).encode().replace(b"secret", b"xxxxxx") + b"\n\n"
 
 
 def test_the_id_of_an_approval_request_is_masked() -> None:

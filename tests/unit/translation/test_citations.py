@@ -100,10 +100,10 @@ blocks = st.lists(
 
 
 @given(blocks)
-def test_every_place_is_within_the_text(told: list[tuple[str, int | None, int | None]]) -> None:
+def test_every_place_is_within_the_text(sources: list[tuple[str, int | None, int | None]]) -> None:
     citations = Citations(BufferLimit())
     length = 0
-    for text, start, end in told:
+    for text, start, end in sources:
         citations.start_block()
         citations.advance(len(text), len(text))
         length += len(text)

@@ -51,9 +51,9 @@ def read(text: str) -> Confirmation:
     [('{"x":1}', {"x": 1}), ("", ""), ("{", "{"), ("null", None), ('{"caf\u00e9":"\u6e2f"}', {"caf\u00e9": "\u6e2f"})],
 )
 def test_the_question_shows_what_the_agent_wants(arguments: str, shown: Any) -> None:
-    told = question_arguments(ConfirmationRequired("c1", "danger", arguments, "Allow?"))
-    assert json.loads(told) == {"message": "Allow?", "tool": "danger", "arguments": shown}
-    assert "\\u" not in told, "it is for people"
+    arguments_shown = question_arguments(ConfirmationRequired("c1", "danger", arguments, "Allow?"))
+    assert json.loads(arguments_shown) == {"message": "Allow?", "tool": "danger", "arguments": shown}
+    assert "\\u" not in arguments_shown, "it is for people"
 
 
 def test_an_id_of_a_call_is_one_that_every_client_takes() -> None:
@@ -123,23 +123,23 @@ YES = [
 NO = ["no", "", " ", "nope", "yes please", "not ok", "1", "[]", "null", "0", "{}", "{", "[true]", '["yes"]', '"no"']
 
 
-@pytest.mark.parametrize("said", [*YES, " yes \n", '"yes"', '{"confirmed": true}', '{"confirmed":true,"x":1}'])
-def test_a_yes(said: str) -> None:
-    found = read(said)
+@pytest.mark.parametrize("answer", [*YES, " yes \n", '"yes"', '{"confirmed": true}', '{"confirmed":true,"x":1}'])
+def test_a_yes(answer: str) -> None:
+    found = read(answer)
     assert found.reply.confirmed
 
 
 @pytest.mark.parametrize(
-    "said",
+    "answer",
     [*NO, "false", '{"confirmed": false}', '{"confirmed": "true"}', '{"confirmed": 1}', '{"yes": true}', "[" * 100_000],
 )
-def test_everything_else_is_a_no(said: str) -> None:
-    found = read(said)
+def test_everything_else_is_a_no(answer: str) -> None:
+    found = read(answer)
     assert not found.reply.confirmed
 
 
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("answer", "reason"),
     [
         ('{"confirmed": false, "reason": "It is Sunday."}', "It is Sunday."),
         ('{"confirmed": false, "reason": 7}', ""),
@@ -148,8 +148,8 @@ def test_everything_else_is_a_no(said: str) -> None:
         ("true", ""),
     ],
 )
-def test_the_reason_is_what_was_said(said: str, reason: str) -> None:
-    found = read(said)
+def test_the_reason_is_what_was_said(answer: str, reason: str) -> None:
+    found = read(answer)
     assert found.reply.reason == reason
 
 
@@ -188,9 +188,9 @@ def test_other_results_answer_nothing() -> None:
 
 
 def test_what_was_answered_before_is_no_answer_any_more() -> None:
-    told = Message("assistant", (Text("It is over."),))
+    message = Message("assistant", (Text("It is over."),))
     thanks = Message("user", (Text("Thanks."),))
-    assert find_result([called(TOKEN), answered("yes"), told, thanks], ()) is None
+    assert find_result([called(TOKEN), answered("yes"), message, thanks], ()) is None
 
 
 def test_a_token_in_another_role_is_no_answer() -> None:

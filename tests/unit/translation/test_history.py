@@ -66,9 +66,9 @@ def test_half_a_character_has_an_id_too() -> None:
 def test_calls_of_the_older_kind_are_paired_by_their_place() -> None:
     old = ToolCall("", "tide", "{}")
     result = Message("tool", (Text("06:12"),), name="tide")
-    said = list(to_native_messages([Message("assistant", (), tool_calls=(old,)), result] * 2))
-    (first,), (second,) = said[0].tool_calls, said[2].tool_calls
-    assert (said[1].tool_call_id, said[3].tool_call_id) == (first.id, second.id)
+    messages = list(to_native_messages([Message("assistant", (), tool_calls=(old,)), result] * 2))
+    (first,), (second,) = messages[0].tool_calls, messages[2].tool_calls
+    assert (messages[1].tool_call_id, messages[3].tool_call_id) == (first.id, second.id)
     assert first.id != second.id
 
 

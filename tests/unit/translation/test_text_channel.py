@@ -58,10 +58,10 @@ SPOKEN = [
 ]
 
 
-@pytest.mark.parametrize(("told", "sent"), [row[1:] for row in SPOKEN], ids=[row[0] for row in SPOKEN])
-def test_a_separator_stands_between_ticks_that_speak(told: list[str | None], sent: list[str]) -> None:
+@pytest.mark.parametrize(("texts", "sent"), [row[1:] for row in SPOKEN], ids=[row[0] for row in SPOKEN])
+def test_a_separator_stands_between_ticks_that_speak(texts: list[str | None], sent: list[str]) -> None:
     channel = TextChannel("--")
-    assert [channel.end_tick() if piece is None else channel.append(piece) for piece in told] == sent
+    assert [channel.end_tick() if piece is None else channel.append(piece) for piece in texts] == sent
 
 
 def test_it_knows_what_was_said() -> None:

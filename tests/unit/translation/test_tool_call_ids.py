@@ -45,10 +45,10 @@ def test_it_is_found_in_a_conversation_and_put_back() -> None:
     call = Message("assistant", (), tool_calls=(ToolCall(long, "tide", "{}"), ToolCall("c1", "tide", "{}")))
     result = Message("tool", (Text("06:12"),), tool_call_id=odd)
     other = Message("tool", (Text("06:13"),), tool_call_id="c1")
-    said = Message("user", (Text(long),))
-    messages = [said, call, result, other, Message("tool", (), tool_call_id="oc_short")]
+    request = Message("user", (Text(long),))
+    messages = [request, call, result, other, Message("tool", (), tool_call_id="oc_short")]
     assert short_ids(messages) == [long, odd]
     restored = restore_ids(messages, {long: LONG, odd: ODD})
     assert [each.id for each in restored[1].tool_calls] == [LONG, "c1"]
     assert [each.tool_call_id for each in restored] == [None, None, ODD, "c1", "oc_short"]
-    assert restored[0] == said
+    assert restored[0] == request

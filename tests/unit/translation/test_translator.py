@@ -213,8 +213,8 @@ def test_a_stop_reason_becomes_a_finish_reason(says: object, native: str, expect
 
 
 def test_the_last_stop_reason_counts_and_silence_is_none() -> None:
-    told = [message_end("max_tokens"), message_end("stop"), tick_end(stop_reason=""), RunResult("", "", None)]
-    hold(new(), [*((event, []) for event in told), (RunEnded(), [ROLE, STOPPED])])
+    events = [message_end("max_tokens"), message_end("stop"), tick_end(stop_reason=""), RunResult("", "", None)]
+    hold(new(), [*((event, []) for event in events), (RunEnded(), [ROLE, STOPPED])])
 
 
 def test_a_tick_limit_ends_with_length_and_keeps_the_calls() -> None:
@@ -578,8 +578,8 @@ def test_citations_are_placed_in_the_whole_text_once() -> None:
 
 
 def test_the_runs_total_wins() -> None:
-    told = [message_end(usage=Usage(1, 1, 2)), tick_end(usage=Usage(2, 2, 4)), RunResult("", "", USED)]
-    hold(new(), [*((event, []) for event in told), (RunEnded(), [ROLE, STOPPED, REPORT])])
+    events = [message_end(usage=Usage(1, 1, 2)), tick_end(usage=Usage(2, 2, 4)), RunResult("", "", USED)]
+    hold(new(), [*((event, []) for event in events), (RunEnded(), [ROLE, STOPPED, REPORT])])
 
 
 def test_without_it_the_ticks_are_added() -> None:
@@ -588,8 +588,8 @@ def test_without_it_the_ticks_are_added() -> None:
 
 
 def test_details_reach_the_report() -> None:
-    told = RunResult("", "", Usage(30, 9, 39, reasoning_tokens=4, cached_tokens=8, cache_write_tokens=2))
-    hold(new(), [(told, []), (RunEnded(), [ROLE, STOPPED, UsageTotals(30, 9, 39, 4, 8, 2)])])
+    result = RunResult("", "", Usage(30, 9, 39, reasoning_tokens=4, cached_tokens=8, cache_write_tokens=2))
+    hold(new(), [(result, []), (RunEnded(), [ROLE, STOPPED, UsageTotals(30, 9, 39, 4, 8, 2)])])
 
 
 # D1 and D2: failures

@@ -28,9 +28,9 @@ CASES: list[tuple[str, list[tuple[str, Usage | None]], Usage | None]] = [
 ]
 
 
-def meter_of(told: list[tuple[str, Usage | None]]) -> UsageMeter:
+def meter_of(reports: list[tuple[str, Usage | None]]) -> UsageMeter:
     meter = UsageMeter()
-    for what, usage in told:
+    for what, usage in reports:
         if what == "begin":
             meter.start_tick()
         else:
@@ -38,39 +38,39 @@ def meter_of(told: list[tuple[str, Usage | None]]) -> UsageMeter:
     return meter
 
 
-@pytest.mark.parametrize(("told", "total"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_the_best_source_wins(told: list[tuple[str, Usage | None]], total: Usage | None) -> None:
-    meter = meter_of(told)
+@pytest.mark.parametrize(("reports", "total"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_the_best_source_wins(reports: list[tuple[str, Usage | None]], total: Usage | None) -> None:
+    meter = meter_of(reports)
     assert meter.total() == total
     assert meter.total() == total  # asking changes nothing
 
 
 def test_details_that_the_total_of_the_run_lacks_come_from_its_ticks() -> None:
     """Agentick adds up three counts of a run only, and reports the details with each tick."""
-    told: list[tuple[str, Usage | None]] = [
+    reports: list[tuple[str, Usage | None]] = [
         ("tick", Usage(10, 4, 14, reasoning_tokens=1, cached_tokens=6)),
         ("begin", None),
         ("tick", Usage(20, 5, 25, reasoning_tokens=2, cached_tokens=7, cache_write_tokens=3)),
         ("run", Usage(30, 9, 39, cached_tokens=0)),
     ]
-    meter = meter_of(told)
+    meter = meter_of(reports)
     assert meter.total() == Usage(30, 9, 39, reasoning_tokens=3, cached_tokens=0, cache_write_tokens=3)
     assert meter.total() == Usage(30, 9, 39, reasoning_tokens=3, cached_tokens=0, cache_write_tokens=3)
 
 
 def test_details_are_added_where_they_are_known() -> None:
-    told: list[tuple[str, Usage | None]] = [
+    reports: list[tuple[str, Usage | None]] = [
         ("tick", Usage(1, 1, 2, reasoning_tokens=1)),
         ("begin", None),
         ("tick", Usage(1, 1, 2, reasoning_tokens=2, cached_tokens=0, cache_write_tokens=4)),
         ("begin", None),
         ("tick", Usage(1, 1, 2)),
     ]
-    assert meter_of(told).total() == Usage(3, 3, 6, reasoning_tokens=3, cached_tokens=0, cache_write_tokens=4)
+    assert meter_of(reports).total() == Usage(3, 3, 6, reasoning_tokens=3, cached_tokens=0, cache_write_tokens=4)
 
 
 @pytest.mark.parametrize(
-    ("told", "known"),
+    ("reports", "known"),
     [
         ([], False),
         ([("message", None)], False),
@@ -81,5 +81,5 @@ def test_details_are_added_where_they_are_known() -> None:
         ([("message", A), ("begin", None)], False),
     ],
 )
-def test_it_tells_when_the_messages_tokens_are_known(told: list[tuple[str, Usage | None]], known: bool) -> None:
-    assert meter_of(told).has_message == known
+def test_it_tells_when_the_messages_tokens_are_known(reports: list[tuple[str, Usage | None]], known: bool) -> None:
+    assert meter_of(reports).has_message == known

@@ -233,14 +233,14 @@ async def test_an_old_gateway_is_a_fault_only_where_more_is_asked_of_it(confirma
     assert levels == dict.fromkeys(("gateway: apps", "gateway: close", "gateway: abort", "gateway: messages"), "note")
 
 
-@pytest.mark.parametrize(("form", "told"), [("standalone", "ok"), ("embedded", None)])
-async def test_a_gateway_that_takes_messages_is_told(form: str, told: str | None) -> None:
+@pytest.mark.parametrize(("form", "finding"), [("standalone", "ok"), ("embedded", None)])
+async def test_a_gateway_that_takes_messages_is_told(form: str, finding: str | None) -> None:
     """Of one in another server only a run can tell."""
     async with serve(GatewaySettings(wire="0.14", form="embedded" if form == "embedded" else "standalone")) as upstream:
         config = Config(upstream=upstream, port=0)
         async with listening(create_app(config), config) as port:
             found = await check_gateway(Probe(URL(f"http://127.0.0.1:{port}/v1"), {}), confirmations="deny")
-    assert {each.check: each.level for each in found}.get("gateway: messages") == told
+    assert {each.check: each.level for each in found}.get("gateway: messages") == finding
 
 
 @pytest.mark.parametrize("api", APIS)

@@ -104,8 +104,8 @@ def test_it_serves_an_agent(tmp_path: Path) -> None:
         for where in ("/", "/agents/pilot"):
             asked = urllib.request.Request(f"{base}{where}", b'{"threadId":"t7","runId":"r7"}')
             with urllib.request.urlopen(asked, timeout=WITHIN) as response:
-                said = response.read()
-            assert said.count(b'"runId":"r0"') == said.count(b'"runId":"r7"') == 2
+                body = response.read()
+            assert body.count(b'"runId":"r0"') == body.count(b'"runId":"r7"') == 2
 
 
 def test_it_prints_what_the_gateway_sent(tmp_path: Path) -> None:

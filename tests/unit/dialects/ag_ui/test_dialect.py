@@ -39,8 +39,8 @@ def test_deeds_are_read_where_they_are_told() -> None:
     frames = b'data: {"type":"TOOL_CALL_START","toolCallId":"c1","toolCallName":"tide"}\n\n'
     frames += b'data: {"type":"TOOL_CALL_RESULT","messageId":"x1","toolCallId":"c1","content":"06:12"}\n\n'
     started, settled = ToolCallStarted("c1", "tide"), ToolCallHandled("c1")
-    told = ToolFinished("c1", "tide", "06:12", False, None)
-    for include_tool_activity, expected in ((False, [started, settled]), (True, [started, settled, told])):
+    tool_finished = ToolFinished("c1", "tide", "06:12", False, None)
+    for include_tool_activity, expected in ((False, [started, settled]), (True, [started, settled, tool_finished])):
         assert (
             list(AgUi().new_reader(max_frame=1024, include_tool_activity=include_tool_activity).feed(frames))
             == expected
@@ -58,8 +58,8 @@ def test_the_run_that_was_asked_for_is_the_last_one_on_a_stream() -> None:
 def test_a_run_under_another_name_is_not_told_before_its_end() -> None:
     stream = b'data: {"type":"RUN_STARTED","threadId":"t1","runId":"r1"}\n\n'
     stream += b'data: {"type":"TEXT_MESSAGE_CHUNK","messageId":"a1","delta":"Six."}\n\n'
-    told = [
+    events = [
         len(list(AgUi().new_reader(max_frame=1024, include_tool_activity=False, run_id=each).feed(stream)))
         for each in ("r1", "r2")
     ]
-    assert told == [3, 1]
+    assert events == [3, 1]

@@ -85,7 +85,7 @@ def test_a_cancelled_run_is_no_answer(outcome: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "reason"),
+    ("event", "reason"),
     [
         *((each, "max_tokens") for each in ("length", "LENGTH", "max_tokens", "max-output-tokens")),
         *((each, "content_filter") for each in ("content_filter", "content-filter", "guardrail_intervened", "SAFETY")),
@@ -94,8 +94,8 @@ def test_a_cancelled_run_is_no_answer(outcome: Any) -> None:
         *((each, "") for each in ("", None, 7, ["length"], {"type": "length"})),
     ],
 )
-def test_why_the_model_stopped_stands_in_the_metadata(told: Any, reason: str) -> None:
-    assert stop_reason_of({"metadata": {"finishReason": told}}) == reason
+def test_why_the_model_stopped_stands_in_the_metadata(event: Any, reason: str) -> None:
+    assert stop_reason_of({"metadata": {"finishReason": event}}) == reason
 
 
 @pytest.mark.parametrize("metadata", [None, {}, "length", 7])
@@ -161,7 +161,7 @@ CALL = {"id": "c1", "type": "function", "function": {"name": "tide", "arguments"
 
 
 @pytest.mark.parametrize(
-    ("messages", "told"),
+    ("messages", "expected"),
     [
         ([USER, ANSWER], [MessageCompleted("Six bells.", "", "", None)]),
         (
@@ -187,5 +187,5 @@ CALL = {"id": "c1", "type": "function", "function": {"name": "tide", "arguments"
         ),
     ],
 )
-def test_the_last_message_of_a_snapshot_counts_if_it_is_the_agents(messages: Any, told: list[Event]) -> None:
-    assert read_snapshot({"messages": messages}) == told
+def test_the_last_message_of_a_snapshot_counts_if_it_is_the_agents(messages: Any, expected: list[Event]) -> None:
+    assert read_snapshot({"messages": messages}) == expected

@@ -73,8 +73,8 @@ def test_the_call_that_an_interrupt_names_is_what_is_asked_for() -> None:
 
 
 def test_a_call_that_was_never_told_is_asked_for_by_its_metadata() -> None:
-    told = {"toolName": "launch", "args": {"x": 1}, "suspendPayload": {"q": "Go?"}}
-    asked = outcome({"id": "r1::c9", "toolCallId": "c9", "metadata": {"mastra": told}})
+    metadata = {"toolName": "launch", "args": {"x": 1}, "suspendPayload": {"q": "Go?"}}
+    asked = outcome({"id": "r1::c9", "toolCallId": "c9", "metadata": {"mastra": metadata}})
     assert asked[1:] == ("launch", '{"x":1}', "Go?")
     assert only(asked)[:3] == ("r1::c9", "", "launch")
 

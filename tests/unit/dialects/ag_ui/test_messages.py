@@ -40,9 +40,9 @@ def test_a_hidden_message_says_nothing_until_it_ends() -> None:
 
 def test_the_same_message_goes_on_where_it_was() -> None:
     messages = new_messages()
-    told = [*messages.add_chunk("a1", "Six"), *messages.close_chunk("")]
-    told += messages.add_chunk("a1", " bells")
-    assert told == [
+    events = [*messages.add_chunk("a1", "Six"), *messages.close_chunk("")]
+    events += messages.add_chunk("a1", " bells")
+    assert events == [
         TextStarted(new_message=True),
         TextDelta("Six"),
         TextStarted(new_message=False),
@@ -79,24 +79,24 @@ def test_the_buffer_has_a_bound() -> None:
     messages = new_messages()
     messages.start("a1")
     assert messages.add("a2", "x" * (MAX_BUFFERED - 10)) == []
-    start, said = messages.add("a2", "y" * 20)
+    start, events = messages.add("a2", "y" * 20)
     assert start == TextStarted(new_message=True)
-    assert said == TextDelta("x" * (MAX_BUFFERED - 10) + "y" * 20)
+    assert events == TextDelta("x" * (MAX_BUFFERED - 10) + "y" * 20)
     assert messages.add("a2", "z") == [TextDelta("z")]
 
 
 def test_messages_that_say_nothing_are_bound_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("oaicompat_proxy.dialects.ag_ui.messages.MAX_BUFFERED", 10)
     messages = new_messages()
-    told = [len(messages.start(str(number))) for number in range(14)]
-    assert told == [1, *[0] * 10, 1, 1, 1]
+    counts = [len(messages.start(str(number))) for number in range(14)]
+    assert counts == [1, *[0] * 10, 1, 1, 1]
 
 
 def test_a_closed_message_that_is_opened_again_goes_on() -> None:
     messages = new_messages()
-    told = [*messages.start("a1"), *messages.add("a1", "Six"), *messages.end("a1")]
-    told += [*messages.start("a1"), *messages.add("a1", " bells"), *messages.end("a1")]
-    assert told == [
+    events = [*messages.start("a1"), *messages.add("a1", "Six"), *messages.end("a1")]
+    events += [*messages.start("a1"), *messages.add("a1", " bells"), *messages.end("a1")]
+    assert events == [
         TextStarted(new_message=True),
         TextDelta("Six"),
         TextStarted(new_message=False),
@@ -145,7 +145,7 @@ PIECES = st.lists(st.text(max_size=3), max_size=4)
 @settings(deadline=None)
 @given(st.lists(PIECES, max_size=4), st.randoms(use_true_random=False))
 def test_interleaved_messages_are_told_one_by_one(texts: list[list[str]], chance: random.Random) -> None:
-    messages, told = new_messages(), list[Event]()
+    messages, events = new_messages(), list[Event]()
     began: list[int] = []
     waiting = [
         (number, [("start", ""), *(("add", piece) for piece in pieces), ("end", "")])
@@ -157,11 +157,11 @@ def test_interleaved_messages_are_told_one_by_one(texts: list[list[str]], chance
         waiting = [each for each in waiting if each[1]]
         if step == "start":
             began.append(number)
-            told += messages.start(str(number))
+            events += messages.start(str(number))
         elif step == "add":
-            told += messages.add(str(number), piece)
+            events += messages.add(str(number), piece)
         else:
-            told += messages.end(str(number))
-    assert "".join(event.text if isinstance(event, TextDelta) else "|" for event in told) == "".join(
+            events += messages.end(str(number))
+    assert "".join(event.text if isinstance(event, TextDelta) else "|" for event in events) == "".join(
         "|" + "".join(texts[number]) for number in began
     )

@@ -197,8 +197,8 @@ def test_a_snapshot_that_is_too_long_and_alone_is_an_error() -> None:
 
 
 def test_a_snapshot_speaks_for_a_run_that_said_nothing() -> None:
-    said, later = ({"role": "assistant", "content": words} for words in ("Five.", "Six."))
-    snapshots = [frame("MESSAGES_SNAPSHOT", messages=[message]) for message in (said, later)]
+    earlier, later = ({"role": "assistant", "content": words} for words in ("Five.", "Six."))
+    snapshots = [frame("MESSAGES_SNAPSHOT", messages=[message]) for message in (earlier, later)]
     assert read(*snapshots, DONE) == [MessageCompleted("Six.", "", "", None), *ENDED]
     assert read(*snapshots, *text("Seven."), DONE)[1:] == [TextDelta("Seven."), *ENDED]
     assert MessageCompleted not in map(type, read(*snapshots, *call("c1"), DONE))
@@ -210,10 +210,10 @@ def test_a_snapshot_speaks_for_a_run_that_said_nothing() -> None:
 @pytest.mark.parametrize("name", sorted(READ - {"RUN_FINISHED", "RUN_ERROR"}))
 def test_a_sub_agents_events_stay_inside(name: str) -> None:
     event = frame(name, **ALL_FIELDS, subagentRunId="s1")
-    told = read(
+    events = read(
         START, BEGIN, event, *([] if name in CHILDS - {"SUBAGENT_STARTED"} else [END]), DONE, include_tool_activity=True
     )
-    assert [each for each in told if not isinstance(each, SubagentFinished)] == [RunStarted(), *ENDED]
+    assert [each for each in events if not isinstance(each, SubagentFinished)] == [RunStarted(), *ENDED]
 
 
 def test_a_sub_agents_end_is_told_where_deeds_are() -> None:
@@ -299,8 +299,11 @@ def test_a_result_of_an_earlier_run_is_no_sign_of_another_tick() -> None:
 
 def test_deeds_are_told_only_where_they_are_wanted() -> None:
     assert read(*call("c1", "{}"), result("c1"))[-1] == ToolCallHandled("c1")
-    told = ToolFinished("c1", "tide", "06:12", False, None)
-    assert read(*call("c1", "{}"), result("c1"), include_tool_activity=True)[-2:] == [ToolCallHandled("c1"), told]
+    tool_finished = ToolFinished("c1", "tide", "06:12", False, None)
+    assert read(*call("c1", "{}"), result("c1"), include_tool_activity=True)[-2:] == [
+        ToolCallHandled("c1"),
+        tool_finished,
+    ]
 
 
 # What makes an end
@@ -495,9 +498,9 @@ OPTIONS = st.builds(
 @examples(200)
 @given(st.lists(any_frame(junk=True), max_size=15), st.booleans(), st.randoms(use_true_random=False), OPTIONS)
 def test_any_events_become_one_answer_or_one_error(
-    told: list[dict[str, Any]], ended: bool, chance: random.Random, options: Options
+    events: list[dict[str, Any]], ended: bool, chance: random.Random, options: Options
 ) -> None:
-    wire = wire_of(told, chance) + (DONE if ended else b"")
+    wire = wire_of(events, chance) + (DONE if ended else b"")
     outcome = translate(
         read_events([wire], include_tool_activity=options.server_tools != "hide", dialect="ag-ui"), options
     )
@@ -526,11 +529,11 @@ def test_a_snapshot_whose_type_comes_last_is_read() -> None:
     st.booleans(),
 )
 def test_cuts_order_and_line_ends_change_nothing(
-    told: list[dict[str, Any]], chance: random.Random, cuts: list[float], include_tool_activity: bool
+    events: list[dict[str, Any]], chance: random.Random, cuts: list[float], include_tool_activity: bool
 ) -> None:
-    wire = wire_of(told, chance)
+    wire = wire_of(events, chance)
     edges = [0, *sorted(int(cut * len(wire)) for cut in cuts), len(wire)]
-    plain = b"".join(b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n" for event in told)
+    plain = b"".join(b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n" for event in events)
     expected = told_of([plain], include_tool_activity)
     for reads in ([wire], [wire[start:stop] for start, stop in pairwise(edges)], [bytes([each]) for each in wire]):
         assert told_of(reads, include_tool_activity) == expected
@@ -542,11 +545,11 @@ PIECES = st.fixed_dictionaries({"type": st.just("TEXT_MESSAGE_CONTENT"), **PLAIN
 
 @examples(300)
 @given(st.lists(PIECES | any_frame(junk=False), max_size=12), st.booleans())
-def test_plain_pieces_of_text_are_told_as_those_with_more_in_them(told: list[dict[str, Any]], begun: bool) -> None:
+def test_plain_pieces_of_text_are_told_as_those_with_more_in_them(events: list[dict[str, Any]], begun: bool) -> None:
     """What most of a stream is goes a shorter way."""
     around = ([START] if begun else [], [DONE])
     plain, more = (
-        [b"data: " + json.dumps({**event, **add}, separators=(",", ":")).encode() + b"\n\n" for event in told]
+        [b"data: " + json.dumps({**event, **add}, separators=(",", ":")).encode() + b"\n\n" for event in events]
         for add in ({}, {"new": 1})
     )
     assert told_of([*around[0], *plain, *around[1]], True) == told_of([*around[0], *more, *around[1]], True)
@@ -568,9 +571,9 @@ def told_of(reads: list[bytes], include_tool_activity: bool) -> list[Event | typ
 @examples(100)
 @given(st.lists(any_frame(junk=False), max_size=8), st.randoms(use_true_random=False), st.data(), OPTIONS)
 def test_garbled_bytes_are_an_error_or_an_answer_but_nothing_else(
-    told: list[dict[str, Any]], chance: random.Random, data: st.DataObject, options: Options
+    events: list[dict[str, Any]], chance: random.Random, data: st.DataObject, options: Options
 ) -> None:
-    wire = bytearray(wire_of(told, chance) + DONE)
+    wire = bytearray(wire_of(events, chance) + DONE)
     for place in data.draw(st.lists(st.integers(0, len(wire) - 1), max_size=5)):
         wire[place] = data.draw(st.integers(0, 255))
     outcome = translate(read_events([bytes(wire)], include_tool_activity=True, dialect="ag-ui"), options)

@@ -60,8 +60,8 @@ def tool(schema: Any, reason_key: str = "") -> PendingInterrupt:
 @pytest.mark.parametrize("schema", [None, APPROVED, AGENT_FRAMEWORK, {"type": "object"}])
 @pytest.mark.parametrize("confirmed", [True, False])
 def test_a_human_without_a_key_for_reasons_says_yes_or_no(schema: Any, confirmed: bool) -> None:
-    said = payload(tool(schema), confirmed=confirmed, reason="Too windy.", text="Too windy.")
-    assert said == {"approved": confirmed}
+    answer = payload(tool(schema), confirmed=confirmed, reason="Too windy.", text="Too windy.")
+    assert answer == {"approved": confirmed}
 
 
 def test_a_reason_goes_where_the_schema_has_a_key_for_it() -> None:
@@ -71,7 +71,7 @@ def test_a_reason_goes_where_the_schema_has_a_key_for_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "answer",
     [
         {"confirmed": True, "reason": "Fine."},
         {"confirmed": True, "ship": "Kon-Tiki"},
@@ -79,17 +79,19 @@ def test_a_reason_goes_where_the_schema_has_a_key_for_it() -> None:
         {"approved": True},
     ],
 )
-def test_nothing_that_was_said_becomes_an_argument(said: dict[str, Any]) -> None:
-    confirmed = said.get("confirmed") is True
-    told = payload(tool(AGENT_FRAMEWORK), confirmed=confirmed, reason=said.get("reason", ""), text=json.dumps(said))
-    assert told == {"approved": True}
+def test_nothing_that_was_said_becomes_an_argument(answer: dict[str, Any]) -> None:
+    confirmed = answer.get("confirmed") is True
+    resumption = payload(
+        tool(AGENT_FRAMEWORK), confirmed=confirmed, reason=answer.get("reason", ""), text=json.dumps(answer)
+    )
+    assert resumption == {"approved": True}
 
 
 def test_arguments_are_edited_as_a_whole_by_the_schema() -> None:
     edited = {"ship": "Kon-Tiki", "reason": "race"}
-    said = json.dumps({"confirmed": True, "editedArgs": edited})
-    told = payload(tool(AGENT_FRAMEWORK), confirmed=True, text=said)
-    assert told == {"approved": True, "editedArgs": edited}
+    answer = json.dumps({"confirmed": True, "editedArgs": edited})
+    resumption = payload(tool(AGENT_FRAMEWORK), confirmed=True, text=answer)
+    assert resumption == {"approved": True, "editedArgs": edited}
     for schema, wrong in ((AGENT_FRAMEWORK, {"ship": "Kon-Tiki"}), (APPROVED, edited), (AGENT_FRAMEWORK, "Kon-Tiki")):
         with pytest.raises(InvalidRequest) as refusal:
             payload(tool(schema), confirmed=True, text=json.dumps({"confirmed": True, "editedArgs": wrong}))
@@ -160,10 +162,10 @@ def test_an_answer_that_is_sent_is_one_that_the_schema_allows(
 ) -> None:
     interrupt = tool(schema) if is_tool else PendingInterrupt("i1", schema=schema)
     try:
-        told = payload(interrupt, confirmed=confirmed, reason=text, text=text)
+        resumption = payload(interrupt, confirmed=confirmed, reason=text, text=text)
     except (InvalidRequest, AgentError):
         return
-    assert schema is None or allows(schema, told)
+    assert schema is None or allows(schema, resumption)
 
 
 TOOLS = st.builds(lambda *words: PendingInterrupt(*words), st.text(), st.text(min_size=1), st.text())
@@ -180,8 +182,8 @@ def test_everything_that_waits_is_answered_together(interrupts: list[PendingInte
 def test_each_that_waits_may_get_its_own_answer() -> None:
     port = PendingInterrupt("i3", schema=PORT)
     waiting = encode_interrupts([tool(None, "reason"), tool(APPROVED), port, PendingInterrupt("i4")])
-    said = [{"confirmed": False, "reason": "Windy."}, "Yes!", {"port": "Brest"}, True]
-    entries = build_resumption(ConfirmationReply(waiting, False, "", json.dumps(said))).resume
+    replies = [{"confirmed": False, "reason": "Windy."}, "Yes!", {"port": "Brest"}, True]
+    entries = build_resumption(ConfirmationReply(waiting, False, "", json.dumps(replies))).resume
     assert [each["payload"] for each in entries] == [
         *({"approved": False, "reason": "Windy."}, {"approved": True}, {"port": "Brest"}, True)
     ]
@@ -202,8 +204,8 @@ def test_langgraph_takes_one_answer_as_it_is_and_several_by_their_ids() -> None:
         {"command": {"resume": "Brest"}},
         {},
     )
-    told = build_resumption(ConfirmationReply(encode_interrupts([one, two]), False, "", "Brest"))
-    assert told == ([], {"command": {"resume": {"i1": "Brest", "i2": "Brest"}}}, {})
+    metadata = build_resumption(ConfirmationReply(encode_interrupts([one, two]), False, "", "Brest"))
+    assert metadata == ([], {"command": {"resume": {"i1": "Brest", "i2": "Brest"}}}, {})
 
 
 @pytest.mark.parametrize(
@@ -211,19 +213,19 @@ def test_langgraph_takes_one_answer_as_it_is_and_several_by_their_ids() -> None:
 )
 def test_langchains_middleware_gets_its_decisions(confirmed: bool, decision: Any) -> None:
     waiting = PendingInterrupt("i1", name="launch, anchor", channel=COMMAND, decisions=2)
-    told = build_resumption(ConfirmationReply(encode_interrupts([waiting]), confirmed, "Windy.", "Windy."))
-    assert told.props == {"command": {"resume": {"decisions": [decision, decision]}}}
+    metadata = build_resumption(ConfirmationReply(encode_interrupts([waiting]), confirmed, "Windy.", "Windy."))
+    assert metadata.props == {"command": {"resume": {"decisions": [decision, decision]}}}
 
 
 def test_a_call_that_waits_gets_a_result_and_a_command() -> None:
     waiting = PendingInterrupt("r1::c1", "c1", "launch", TOOL_MESSAGE, reason_key="reason")
-    told = build_resumption(ConfirmationReply(encode_interrupts([waiting]), True))
+    metadata = build_resumption(ConfirmationReply(encode_interrupts([waiting]), True))
     event = {"toolCallId": "c1", "runId": "r1"}
-    assert told.props == {"command": {"resume": {"approved": True}, "interruptEvent": event}}
-    assert told.resume == []
-    assert json.loads(told.results["c1"]) == {"approved": True, "accepted": True}
-    told = build_resumption(ConfirmationReply(encode_interrupts([waiting]), False, "Windy.", "Windy."))
-    assert json.loads(told.results["c1"]) == {
+    assert metadata.props == {"command": {"resume": {"approved": True}, "interruptEvent": event}}
+    assert metadata.resume == []
+    assert json.loads(metadata.results["c1"]) == {"approved": True, "accepted": True}
+    metadata = build_resumption(ConfirmationReply(encode_interrupts([waiting]), False, "Windy.", "Windy."))
+    assert json.loads(metadata.results["c1"]) == {
         "approved": False,
         "reason": "Windy.",
         "accepted": False,

@@ -56,16 +56,16 @@ def test_the_wanted_run_is_told_as_it_comes_and_ends_with_the_stream() -> None:
 
 def test_runs_before_the_wanted_one_are_replays() -> None:
     runs = new_runs()
-    told = [*run(runs, "r0", "no"), *run(runs, "r00", "nor this"), *run(runs, "r1", "Six."), *runs.flush(at_end=True)]
-    assert texts(told) == ["Six."]
-    assert told[-2:] == ENDED
+    events = [*run(runs, "r0", "no"), *run(runs, "r00", "nor this"), *run(runs, "r1", "Six."), *runs.flush(at_end=True)]
+    assert texts(events) == ["Six."]
+    assert events[-2:] == ENDED
 
 
 def test_a_replay_that_failed_is_not_the_answers_failure() -> None:
     runs = new_runs()
-    told = [*runs.start("r0"), *say(runs, "no"), *runs.fail({"message": "It broke."})]
-    told += [*run(runs, "r1", "Six."), *runs.flush(at_end=True)]
-    assert told == [RunStarted(), RunStarted(), *text_events("Six."), *ENDED]
+    events = [*runs.start("r0"), *say(runs, "no"), *runs.fail({"message": "It broke."})]
+    events += [*run(runs, "r1", "Six."), *runs.flush(at_end=True)]
+    assert events == [RunStarted(), RunStarted(), *text_events("Six."), *ENDED]
 
 
 def test_the_last_run_is_the_answer_of_a_naming_agent() -> None:
@@ -112,16 +112,16 @@ def test_a_run_under_another_name_that_is_cut_says_nothing() -> None:
 def test_a_run_behind_the_wanted_one_is_not_the_answer() -> None:
     runs = new_runs()
     run(runs, "r1", "Six.")
-    told = [*run(runs, "r2", "no"), *runs.start("r3"), *runs.fail({"message": "It broke."})]
-    assert told == []
+    events = [*run(runs, "r2", "no"), *runs.start("r3"), *runs.fail({"message": "It broke."})]
+    assert events == []
     assert runs.flush(at_end=True) == ENDED
 
 
 def test_the_wanted_run_may_go_on() -> None:
     runs = new_runs()
-    told = [*run(runs, "r1", "Six."), *run(runs, "r2", "no"), *run(runs, "r1", "Seven."), *runs.flush(at_end=True)]
-    assert texts(told) == ["Six.", "Seven."]
-    kinds = [type(event) for event in told]
+    events = [*run(runs, "r1", "Six."), *run(runs, "r2", "no"), *run(runs, "r1", "Seven."), *runs.flush(at_end=True)]
+    assert texts(events) == ["Six.", "Seven."]
+    kinds = [type(event) for event in events]
     assert (kinds.count(TickStarted), kinds.count(RunEnded)) == (1, 1)
 
 

@@ -63,9 +63,9 @@ def test_a_first_chunk_names_the_tool() -> None:
 
 def test_a_call_that_is_opened_again_goes_on() -> None:
     calls = ToolCalls(include_tool_activity=False)
-    told = [*calls.start("c1", "tide"), *calls.add("c1", '{"port":'), *calls.end("c1")]
-    told += [*calls.start("c1", "tide"), *calls.add("c1", '"Brest"}'), *calls.end("c1")]
-    assert told == [ToolCallStarted("c1", "tide"), ToolCallDelta("c1", '{"port":'), ToolCallDelta("c1", '"Brest"}')]
+    events = [*calls.start("c1", "tide"), *calls.add("c1", '{"port":'), *calls.end("c1")]
+    events += [*calls.start("c1", "tide"), *calls.add("c1", '"Brest"}'), *calls.end("c1")]
+    assert events == [ToolCallStarted("c1", "tide"), ToolCallDelta("c1", '{"port":'), ToolCallDelta("c1", '"Brest"}')]
     assert calls.open["c1"].arguments == '{"port":"Brest"}'
 
 

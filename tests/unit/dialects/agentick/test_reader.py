@@ -68,10 +68,10 @@ COPY_FRAMES = {
 def end(**fields: Any) -> bytes:
     """The real `execution_end`; the history stands behind what is needed."""
     history = fields.pop("output", {"timeline": []})
-    told = {"aborted": False, **fields, "usage": {}, "output": history, "newTimelineEntries": []}
-    if path := told.pop("spawnPath", None):
-        told["spawnPath"] = path
-    return frame("execution_end", **told)
+    data = {"aborted": False, **fields, "usage": {}, "output": history, "newTimelineEntries": []}
+    if path := data.pop("spawnPath", None):
+        data["spawnPath"] = path
+    return frame("execution_end", **data)
 
 
 # What is never kept
@@ -107,8 +107,8 @@ def test_ten_megabytes_of_prompts_are_thrown_away_while_they_arrive() -> None:
 
 
 def result(text: str, **fields: Any) -> bytes:
-    told = {"callId": "c1", "name": "tide", "result": {"content": [{"type": "text", "text": text}]}, **fields}
-    value = {"type": "event", "event": "tool_result", "sessionId": "s", "data": {"type": "tool_result", **told}}
+    data = {"callId": "c1", "name": "tide", "result": {"content": [{"type": "text", "text": text}]}, **fields}
+    value = {"type": "event", "event": "tool_result", "sessionId": "s", "data": {"type": "tool_result", **data}}
     return b"data: " + json.dumps(value, separators=(",", ":")).encode() + b"\n\n"
 
 
@@ -123,9 +123,9 @@ def test_a_placeholder_settles_nothing(text: str) -> None:
     """Agentick puts it in the place of the result of a tool that the client has to run."""
     is_placeholder = "tide" in text
     assert read(result(text)) == ([] if is_placeholder else [ToolCallHandled("c1")])
-    (told,) = read(result(text), include_tool_activity=True)
-    assert isinstance(told, ToolFinished)
-    assert told.is_placeholder == is_placeholder
+    (finished,) = read(result(text), include_tool_activity=True)
+    assert isinstance(finished, ToolFinished)
+    assert finished.is_placeholder == is_placeholder
 
 
 @pytest.mark.slow
@@ -133,8 +133,8 @@ def test_a_placeholder_settles_nothing(text: str) -> None:
 def test_a_long_result_is_read_by_its_head(size: int) -> None:
     long = b"".join([START, frame("tool_result_start", callId="c1", name="tide"), result("x" * MEGABYTE), DONE])
     reader = EventReader(max_frame=2 * END_PREFIX_BYTES)
-    told = [event for place in range(0, len(long), size) for event in reader.feed(long[place : place + size])]
-    assert told == [RunStarted(), ToolStarted("c1", "tide"), ToolCallHandled("c1"), RunEnded()]
+    events = [event for place in range(0, len(long), size) for event in reader.feed(long[place : place + size])]
+    assert events == [RunStarted(), ToolStarted("c1", "tide"), ToolCallHandled("c1"), RunEnded()]
 
 
 def test_a_long_result_of_a_child_settles_nothing() -> None:
@@ -313,12 +313,12 @@ LONG_AND_ODD = [
 
 @pytest.mark.parametrize("payload", LONG_AND_ODD)
 def test_a_long_end_that_its_head_does_not_tell_is_read_in_full(payload: bytes) -> None:
-    told = EventReader(max_frame=MAX_FRAME).feed(START + b"data: " + payload + b"\n\n")
+    events = EventReader(max_frame=MAX_FRAME).feed(START + b"data: " + payload + b"\n\n")
     if payload in LONG_AND_ODD[:2]:
-        assert list(told) == [RunStarted(), RunEnded()]
+        assert list(events) == [RunStarted(), RunEnded()]
         return
     with pytest.raises(UpstreamError):
-        list(told)
+        list(events)
 
 
 @pytest.mark.parametrize("size", [1, 4096, MEGABYTE])
@@ -334,8 +334,8 @@ def test_a_failure_with_a_long_text_is_a_failure(size: int, order: str) -> None:
         failed = failed.replace(b',"data":', b',\ndata: "data":')
     stream = START + failed + DONE
     reader = EventReader(max_frame=MAX_FRAME)
-    told = [event for place in range(0, len(stream), size) for event in reader.feed(stream[place : place + size])]
-    assert told == [RunStarted(), RunFailed(words)]
+    events = [event for place in range(0, len(stream), size) for event in reader.feed(stream[place : place + size])]
+    assert events == [RunStarted(), RunFailed(words)]
 
 
 def test_an_end_that_is_too_long_to_be_read_is_an_error() -> None:

@@ -211,13 +211,13 @@ def gateway_json(data: dict[str, Any]) -> str:
 
 def read_all(reader: EventReader, reads: list[bytes]) -> list[Any]:
     """What a reader says; a fault as its last word."""
-    said: list[Any] = []
+    events: list[Any] = []
     try:
         for data in reads:
-            said += reader.feed(data)
+            events += reader.feed(data)
     except UpstreamError as error:
-        said.append((type(error), str(error)))
-    return [*said, reader.finished, reader.execution_id]
+        events.append((type(error), str(error)))
+    return [*events, reader.finished, reader.execution_id]
 
 
 @examples(600)

@@ -76,14 +76,14 @@ def texts_of(deltas: TextDeltas) -> list[str]:
 
 def read_all(reader: EventReader, reads: Iterable[bytes]) -> list[Any]:
     """What a reader says, text by text; a fault as its last word."""
-    said: list[Any] = []
+    results: list[Any] = []
     try:
         for data in reads:
             for event in reader.feed(data):
-                said += map(TextDelta, texts_of(event)) if isinstance(event, TextDeltas) else [event]
+                results += map(TextDelta, texts_of(event)) if isinstance(event, TextDeltas) else [event]
     except UpstreamError as error:
-        said.append((type(error), str(error)))
-    return [event for event in said if event != TextDelta("")]
+        results.append((type(error), str(error)))
+    return [event for event in results if event != TextDelta("")]
 
 
 def both(reads: list[bytes], max_frame: int = MAX_FRAME) -> tuple[list[Any], list[Any]]:
@@ -92,8 +92,8 @@ def both(reads: list[bytes], max_frame: int = MAX_FRAME) -> tuple[list[Any], lis
     return fast, read_all(EventReader(max_frame=max_frame), for_slow_path(reads))
 
 
-def texts(said: list[Any]) -> list[str]:
-    return [event.text for event in said if isinstance(event, TextDelta)]
+def texts(events: list[Any]) -> list[str]:
+    return [event.text for event in events if isinstance(event, TextDelta)]
 
 
 # What is generated
@@ -605,8 +605,8 @@ def test_a_template_gives_the_texts_of_frames_or_nothing(frames: list[bytes]) ->
     alone = [(template.match(frame), [frame]) for frame in frames]
     for matched, read in [(deltas, frames[:count]), *alone]:
         if matched is not None:
-            said = read_all(EventReader(max_frame=MAX_FRAME), for_slow_path([START, *read]))
-            assert texts_of(matched) == texts(said)
+            results = read_all(EventReader(max_frame=MAX_FRAME), for_slow_path([START, *read]))
+            assert texts_of(matched) == texts(results)
 
 
 def test_a_text_longer_than_a_read_comes_whole() -> None:

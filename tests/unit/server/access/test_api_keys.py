@@ -111,11 +111,11 @@ FAULTS = {
 def test_a_fault_is_told_in_one_line_without_what_may_be_a_key(text: str) -> None:
     with pytest.raises(KeysError) as raised:
         parsed(text)
-    said = str(raised.value)
-    assert FAULTS[text] in said
-    assert "\n" not in said
-    assert PLAIN not in said
-    assert sha256(ADA) not in said
+    message = str(raised.value)
+    assert FAULTS[text] in message
+    assert "\n" not in message
+    assert PLAIN not in message
+    assert sha256(ADA) not in message
 
 
 def test_one_key_cannot_be_two_peoples() -> None:

@@ -80,8 +80,10 @@ def test_another_process_draws_another_and_its_children_share_it() -> None:
         "if os.fork(): os.wait()\n"
         f"else: print(derive_keys(Config(upstream={GATEWAY!r}), random_secrets()).newest.hex(), flush=True)\n"
     )
-    told = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(2)]
-    (one, child), (other, other_child) = (each.stdout.split() for each in told)
+    results = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(2)
+    ]
+    (one, child), (other, other_child) = (each.stdout.split() for each in results)
     assert (one, other) == (child, other_child)
     assert len({one, other, newest().hex()}) == 3
 

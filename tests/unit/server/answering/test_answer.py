@@ -263,11 +263,11 @@ async def test_a_failed_answer_is_one_line_of_the_log_with_its_request(
 ) -> None:
     agent.plays(OPENING, *([text("one ")] if committed else []), failure("Overloaded with sk-0123456789abcdef"))
     received = await (await proxy()).chat(stream=stream)
-    told = [each for each in caplog.records if each.levelno >= logging.WARNING]
-    assert len(told) == 1
-    assert received.headers["x-request-id"] in told[0].getMessage()
-    assert "server_is_overloaded" in told[0].getMessage()
-    assert (told[0].levelno, told[0].exc_info) == (logging.WARNING, None)
+    records = [each for each in caplog.records if each.levelno >= logging.WARNING]
+    assert len(records) == 1
+    assert received.headers["x-request-id"] in records[0].getMessage()
+    assert "server_is_overloaded" in records[0].getMessage()
+    assert (records[0].levelno, records[0].exc_info) == (logging.WARNING, None)
     assert "sk-0123456789abcdef" not in caplog.text
 
 

@@ -238,8 +238,8 @@ async def test_what_went_wrong_stands_in_the_broken_body_for_people(proxy: Start
     line = await (await proxy(**WARM)).dial()
     await post(line)
     gate.set()
-    said = (await line.read_to_end()).splitlines()[-1]
-    assert check_error_body(said)["message"] == "The agent failed: Model exploded"
+    ending = (await line.read_to_end()).splitlines()[-1]
+    assert check_error_body(ending)["message"] == "The agent failed: Model exploded"
 
 
 @pytest.mark.parametrize("method", ["add", "body"])

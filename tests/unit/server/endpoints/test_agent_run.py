@@ -92,8 +92,8 @@ async def test_each_piece_is_sent_while_the_agent_still_works(proxy: StartProxy,
     agent.plays([*OPENING, text("one")], gates[0], text("two"), gates[1], text("three"), gates[2], closing())
     line = await (await proxy()).dial()
     await line.post(chat_body())
-    for said, gate in zip([b'"one"', b'"two"', b'"three"'], gates, strict=True):
-        await line.read_until(said)
+    for piece, gate in zip([b'"one"', b'"two"', b'"three"'], gates, strict=True):
+        await line.read_until(piece)
         gate.set()
     await line.read_until(b"data: [DONE]\n\n")
 
@@ -248,11 +248,11 @@ async def test_the_end_does_not_wait_for_the_agents_connection(proxy: StartProxy
     await agent.until(lambda: agent.runs[0].outcome == "left")
 
 
-@pytest.mark.parametrize(("stream", "said", "status"), [(True, [], 504), (True, ["a"], 200), (False, ["a"], 504)])
+@pytest.mark.parametrize(("stream", "events", "status"), [(True, [], 504), (True, ["a"], 200), (False, ["a"], 504)])
 async def test_an_agent_that_falls_silent_is_given_up(
-    proxy: StartProxy, agent: Agent, stream: bool, said: list[str], status: int
+    proxy: StartProxy, agent: Agent, stream: bool, events: list[str], status: int
 ) -> None:
-    agent.plays(OPENING, [text(piece) for piece in said], "stall")
+    agent.plays(OPENING, [text(piece) for piece in events], "stall")
     received = await (await proxy(silence_timeout=0.1)).chat(stream=stream)
     assert received.status == status
     error = check_stream(received.body, include_usage=False).error if status == 200 else None
@@ -274,16 +274,16 @@ async def at_the_agent(front: Proxy, agent: Agent, *, stream: bool) -> Line:
 @pytest.mark.slow
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("leave", ["close", "reset"])
-@pytest.mark.parametrize("said", ["nothing, not even a head", "an opening", "a word"])
+@pytest.mark.parametrize("expected", ["nothing, not even a head", "an opening", "a word"])
 async def test_a_client_that_leaves_releases_a_silent_agent(
-    proxy: StartProxy, agent: Agent, stream: bool, leave: str, said: str
+    proxy: StartProxy, agent: Agent, stream: bool, leave: str, expected: str
 ) -> None:
-    if said == "nothing, not even a head":
+    if expected == "nothing, not even a head":
         agent.plays("stall", framing="raw")
     else:
-        agent.plays(OPENING, [text("Well")] if said == "a word" else [], "stall")
+        agent.plays(OPENING, [text("Well")] if expected == "a word" else [], "stall")
     line = await at_the_agent(await proxy(), agent, stream=stream)
-    if said == "a word" and stream:
+    if expected == "a word" and stream:
         await line.read_until(b"Well")
     if leave == "reset":
         line.reset()

@@ -81,8 +81,8 @@ async def test_the_prompt_is_the_agents_whole_message(
 async def test_what_else_was_said_travels_to_the_agent(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(run("Hu"))
     await complete(await proxy(), max_tokens=16, temperature=0, user="me", min_p=0.1, stop=None)
-    (told,) = agent.runs[0].json["message"]["metadata"].values()
-    assert told == {"max_tokens": 16, "temperature": 0, "user": "me", "min_p": 0.1}
+    (metadata,) = agent.runs[0].json["message"]["metadata"].values()
+    assert metadata == {"max_tokens": 16, "temperature": 0, "user": "me", "min_p": 0.1}
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -107,9 +107,9 @@ async def test_the_echo_goes_out_while_the_agent_still_thinks(proxy: StartProxy,
     line = await (await proxy(first_event_wait=0.01, keep_alive=0.01)).dial()
     await line.post(b'{"prompt": "An owl", "stream": true, "echo": true}', path=COMPLETIONS, version="1.0")
     await line.read_head()
-    said = await line.read_until(b'"An owl"') + await line.read_until(PING)
+    beginning = await line.read_until(b'"An owl"') + await line.read_until(PING)
     gate.set()
-    assert read_stream(said + await line.read_to_end(), include_usage=False).text == "An owl flies"
+    assert read_stream(beginning + await line.read_to_end(), include_usage=False).text == "An owl flies"
 
 
 @pytest.mark.parametrize("form", ["chunk", "comment"])
@@ -119,10 +119,10 @@ async def test_without_an_echo_a_slow_start_is_a_ping(proxy: StartProxy, agent: 
     line = await (await proxy(first_event_wait=0.01, keep_alive_form=form)).dial()
     await line.post(b'{"prompt": "An owl", "stream": true}', path=COMPLETIONS, version="1.0")
     await line.read_head()
-    said = await line.read_until(b"\n\n")
-    assert b'"text":""' in said if form == "chunk" else said == b": ping\n\n"
+    beginning = await line.read_until(b"\n\n")
+    assert b'"text":""' in beginning if form == "chunk" else beginning == b": ping\n\n"
     gate.set()
-    assert read_stream(said + await line.read_to_end(), include_usage=False).text == " flies"
+    assert read_stream(beginning + await line.read_to_end(), include_usage=False).text == " flies"
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -176,11 +176,11 @@ async def test_a_run_that_ends_on_a_call_is_a_stop(proxy: StartProxy, agent: Age
 
 @pytest.mark.parametrize("stream", [True, False])
 async def test_line_ends_to_some_are_escaped(proxy: StartProxy, agent: Agent, stream: bool) -> None:
-    said = ["a\u2028", "b\u2029", "c\u0085", "d\r\n"]
-    agent.plays(run(*said))
+    texts = ["a\u2028", "b\u2029", "c\u0085", "d\r\n"]
+    agent.plays(run(*texts))
     received = await complete(await proxy(), stream=stream, echo=True, prompt="\u2028")
     read = read_stream(received.body, include_usage=False) if stream else read_body(received.body)
-    assert read.text == "\u2028" + "".join(said)
+    assert read.text == "\u2028" + "".join(texts)
 
 
 async def test_each_answer_has_an_id_and_the_time(proxy: StartProxy, agent: Agent) -> None:
@@ -301,12 +301,12 @@ async def test_the_official_client_streams(proxy: StartProxy, agent: Agent) -> N
             model="owl", prompt="An owl", stream=True, stream_options={"include_usage": True}
         )
         pieces = [piece async for piece in stream]
-    *said, last, usage = pieces
-    assert "".join(piece.choices[0].text for piece in said) == " flies by night."
+    *middle, last, usage = pieces
+    assert "".join(piece.choices[0].text for piece in middle) == " flies by night."
     assert (last.choices[0].finish_reason, usage.choices) == ("stop", [])
     assert usage.usage is not None
     assert usage.usage.total_tokens == 18
-    assert {piece.usage for piece in [*said, last]} == {None}
+    assert {piece.usage for piece in [*middle, last]} == {None}
 
 
 async def test_the_blocking_client_creates_and_streams(proxy: StartProxy, agent: Agent) -> None:
@@ -324,17 +324,17 @@ async def test_the_blocking_client_creates_and_streams(proxy: StartProxy, agent:
 
 async def test_the_official_client_raises_for_a_failure_in_mid_stream(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(OPENING, text("An owl "), failure("Overloaded"))
-    said: list[str] = []
+    texts: list[str] = []
 
     async def read(pieces: AsyncIterator[Completion]) -> None:
         async for piece in pieces:
-            said.extend([piece.choices[0].text])
+            texts.extend([piece.choices[0].text])
 
     async with sdk(await proxy()) as client:
         stream = await client.completions.create(model="owl", prompt="An owl", stream=True)
         with pytest.raises(openai.APIError) as raised:
             await read(stream)
-    assert (said, raised.value.code) == (["An owl "], "server_is_overloaded")
+    assert (texts, raised.value.code) == (["An owl "], "server_is_overloaded")
 
 
 async def test_the_official_client_raises_for_what_is_refused(proxy: StartProxy, agent: Agent) -> None:

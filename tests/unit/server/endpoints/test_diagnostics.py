@@ -26,8 +26,8 @@ def ask(proxied: Proxy, **wanted: Any) -> Any:
 
 def events(received: Received) -> list[dict[str, Any]]:
     lines = received.body.decode().split("\n\n")
-    told = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
-    return [event for event in told if "choices" not in event]
+    found = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    return [event for event in found if "choices" not in event]
 
 
 async def state(proxied: Proxy, token: str) -> Any:
@@ -57,10 +57,15 @@ async def test_it_tells_how_this_very_request_came_in(proxy: StartProxy) -> None
     proxied = await proxy(max_body=12345)
     headers = {"X-Request-Id": "me", "Connection": "close", "Authorization": "Bearer s3cr3t"}
     received = await proxied.request("GET", BASE, headers=headers)
-    told = json.loads(received.body)
-    assert (told["http"], told["connection"], told["request_id"], told["authorized"]) == ("1.1", "close", "me", True)
-    assert (told["form"], told["python"]) == (FORM, python_build())
-    assert told["max_body"] == 12345
+    report = json.loads(received.body)
+    assert (report["http"], report["connection"], report["request_id"], report["authorized"]) == (
+        "1.1",
+        "close",
+        "me",
+        True,
+    )
+    assert (report["form"], report["python"]) == (FORM, python_build())
+    assert report["max_body"] == 12345
     assert b"s3cr3t" not in received.body
 
 
@@ -73,12 +78,12 @@ async def test_it_tells_the_version_of_http(proxy: StartProxy) -> None:
 async def test_connections_can_be_told_apart(proxy: StartProxy) -> None:
     proxied = await proxy()
     first, second = await proxied.dial(), await proxied.dial()
-    told = []
+    addresses = []
     for line in (first, first, second):
         await line.send(f"GET {BASE} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         _, headers = await line.read_head()
-        told.append(json.loads(await line.read(int(headers["content-length"])))["peer"])
-    assert told[0] == told[1] != told[2]
+        addresses.append(json.loads(await line.read(int(headers["content-length"])))["peer"])
+    assert addresses[0] == addresses[1] != addresses[2]
 
 
 # Streams
@@ -213,8 +218,8 @@ async def test_the_gateway_is_asked_without_consequence_and_seldom(agent: Agent,
     agent.replies(EMPTY_SEND, answer({"error": refusal}, 400))
     proxied = await proxy()
     for _ in range(3):
-        told = json.loads((await proxied.get(f"{BASE}/gateway")).body)
-    assert told == {
+        report = json.loads((await proxied.get(f"{BASE}/gateway")).body)
+    assert report == {
         "reachable": True,
         **dict.fromkeys(("apps", "close", "confirm", "abort", "messages"), False),
     }
@@ -232,14 +237,14 @@ async def test_an_agent_without_a_gateway_is_only_looked_for(agent: Agent, proxy
 
 async def test_methods_that_refuse_are_there(agent: Agent, proxy: StartProxy) -> None:
     agent.replies("/invoke", answer({"error": "Session not found: x", "code": "NOT_FOUND_RESOURCE"}, 404))
-    told = json.loads((await (await proxy()).get(f"{BASE}/gateway")).body)
-    assert told == {"reachable": True, "apps": True, "close": True, "confirm": True, "abort": False}
+    report = json.loads((await (await proxy()).get(f"{BASE}/gateway")).body)
+    assert report == {"reachable": True, "apps": True, "close": True, "confirm": True, "abort": False}
 
 
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_gateway_that_refuses_our_token_is_told(agent: Agent, proxy: StartProxy, status: int) -> None:
     agent.replies("/invoke", answer({"error": "no"}, status))
-    told = json.loads((await (await proxy(upstream_token="s3cr3t")).get(f"{BASE}/gateway")).body)
-    assert told["reachable"] is False
-    assert str(status) in told["reason"]
-    assert "s3cr3t" not in told["reason"]
+    report = json.loads((await (await proxy(upstream_token="s3cr3t")).get(f"{BASE}/gateway")).body)
+    assert report["reachable"] is False
+    assert str(status) in report["reason"]
+    assert "s3cr3t" not in report["reason"]

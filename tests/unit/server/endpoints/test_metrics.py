@@ -103,8 +103,8 @@ async def test_promtool_has_nothing_to_say(proxy: StartProxy, agent: Agent) -> N
 
 def promtool(text: str) -> tuple[int, str, str]:
     check = ["promtool", "check", "metrics"]
-    said = subprocess.run(check, input=text, capture_output=True, text=True, timeout=30, check=False)
-    return said.returncode, said.stdout, said.stderr
+    result = subprocess.run(check, input=text, capture_output=True, text=True, timeout=30, check=False)
+    return result.returncode, result.stdout, result.stderr
 
 
 async def test_what_runs_here_is_told(proxy: StartProxy) -> None:

@@ -131,7 +131,7 @@ DESCRIBED = answer(
 
 
 @pytest.mark.parametrize(
-    ("model", "told"),
+    ("model", "model_info"),
     [
         ("demo", {"name": "Demo", "description": "Shows it"}),
         ("default", {"name": "default", "description": "Shows it"}),
@@ -141,11 +141,11 @@ DESCRIBED = answer(
     ],
 )
 async def test_a_model_is_what_the_gateway_says(
-    proxy: StartProxy, agent: Agent, model: str, told: dict[str, str]
+    proxy: StartProxy, agent: Agent, model: str, model_info: dict[str, str]
 ) -> None:
     agent.replies("/invoke", DESCRIBED)
     front = await proxy(model={"gpt-4o": "coder", "mini": "", "gone": "nowhere"})
-    assert await told_of(front, model) == told
+    assert await told_of(front, model) == model_info
 
 
 async def test_the_settings_win_over_the_gateway_and_names_over_patterns(proxy: StartProxy, agent: Agent) -> None:

@@ -201,6 +201,6 @@ async def test_a_fault_behind_the_first_bytes_is_no_second_answer(
     line = await front.dial()
     await line.post(chat_body())
     status, _ = await line.read_head()
-    said = await line.read_to_end()
-    assert (status, said.count(b"HTTP/1.1"), b"[DONE]" in said) == (200, 0, False)
+    received = await line.read_to_end()
+    assert (status, received.count(b"HTTP/1.1"), b"[DONE]" in received) == (200, 0, False)
     assert (await front.get("/healthz")).status == 200

@@ -144,9 +144,9 @@ async def test_what_is_no_http_is_refused_without_a_stack_trace(proxy: StartProx
     line = await (await proxy()).dial()
     await line.send(request_line)
     line.half_close()
-    said = await line.read_to_end()
-    assert said == b"" or said.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
-    assert b"Traceback" not in said
+    received = await line.read_to_end()
+    assert received == b"" or received.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
+    assert b"Traceback" not in received
 
 
 async def test_a_fault_of_the_proxy_tells_the_log_and_not_the_client(

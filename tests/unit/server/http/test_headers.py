@@ -204,8 +204,8 @@ async def test_of_two_ids_one_is_kept(proxy: StartProxy) -> None:
     await line.send(
         b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Request-Id: a\r\nx-request-id: b\r\n\r\n"
     )
-    said = await line.read_to_end()
-    assert re.findall(rb"x-request-id: (.*)\r\n", said) == [b"a"]
+    received = await line.read_to_end()
+    assert re.findall(rb"x-request-id: (.*)\r\n", received) == [b"a"]
 
 
 async def test_ids_that_are_given_differ(proxy: StartProxy) -> None:

@@ -90,11 +90,11 @@ async def test_those_who_read_are_told_that_the_process_ends(proxy: StartProxy, 
     lines = [await front.dial() for _ in range(2)]
     for line in lines:
         await line.post(chat_body(stream=stream), version="1.0", headers=KEY_LINE)
-    said = [b"".join([await line.read_until(b"word ") for _ in range(stream)]) for line in lines]
+    texts = [b"".join([await line.read_until(b"word ") for _ in range(stream)]) for line in lines]
     await agent.until(lambda: agent.runs)
     front.app[SERVER].shutdown.interrupt()
     for index, line in enumerate(lines):
-        head, _, body = (said[index] + await line.read_to_end()).partition(b"\r\n\r\n")
+        head, _, body = (texts[index] + await line.read_to_end()).partition(b"\r\n\r\n")
         if stream:
             error = check_stream(body, include_usage=False).error
         else:

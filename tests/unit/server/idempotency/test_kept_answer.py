@@ -43,10 +43,10 @@ async def stored(answers: MemoryAnswers, *names: str) -> dict[str, bytes]:
 async def test_the_record_is_there_from_the_beginning(answers: MemoryAnswers, make: Make) -> None:
     life = ProcessLife(answers)
     kept = make(life)
-    told: list[bytes | None] = []
-    kept.on_open = lambda: told.append(kept.first_body)
+    records: list[bytes | None] = []
+    kept.on_open = lambda: records.append(kept.first_body)
     await kept.open({"more": b"input"}, b"queued")
-    assert told == [b"queued"]
+    assert records == [b"queued"]
     assert await stored(answers, "toy-1", "more") == {"toy-1": b"queued", "more": b"input"}
     await kept.update(b"running")
     assert kept.first_body == b"queued"

@@ -38,8 +38,12 @@ def events(data: bytes) -> list[dict[str, Any]]:
     ("error", "status"), [(AnswerCut("The process has stopped."), "failed"), (RunCancelled("Cancelled."), "cancelled")]
 )
 def test_a_stream_whose_process_is_gone_ends_with_a_failure(error: Any, status: str) -> None:
-    said, ending = events(RESPONSES.lost_end(BODY, error, 5))
-    assert (said["type"], said["sequence_number"], said["error"]["message"]) == ("error", 5, error.message)
+    sent_before, ending = events(RESPONSES.lost_end(BODY, error, 5))
+    assert (sent_before["type"], sent_before["sequence_number"], sent_before["error"]["message"]) == (
+        "error",
+        5,
+        error.message,
+    )
     assert (ending["type"], ending["sequence_number"]) == ("response.failed", 6)
     assert (ending["response"]["id"], ending["response"]["status"]) == ("resp_1", status)
 

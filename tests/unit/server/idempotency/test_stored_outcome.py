@@ -61,9 +61,14 @@ def test_a_failure_is_of_the_same_class_and_is_not_to_be_repeated(error: ProxyEr
     outcome = encode_outcome(new_shared(), error, largest=LARGEST)
     with pytest.raises(type(error)) as caught:
         restore_outcome(outcome, new_shared())
-    told = caught.value
-    assert (told.message, told.param, told.code, told.status) == (error.message, error.param, error.code, error.status)
-    assert told.should_retry is False
+    raised = caught.value
+    assert (raised.message, raised.param, raised.code, raised.status) == (
+        error.message,
+        error.param,
+        error.code,
+        error.status,
+    )
+    assert raised.should_retry is False
 
 
 def test_a_failure_of_another_release_is_a_failure() -> None:

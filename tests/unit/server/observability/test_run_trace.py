@@ -112,9 +112,9 @@ def test_nothing_that_was_said_is_in_them() -> None:
     scene.trace.on_request({"temperature": 0.5, "user": "s3cr3t"}, [Message("user", (Text("s3cr3t"),))])
     spans = scene.play(RUN, AgentError("s3cr3t"))
     assert spans
-    told = " ".join(span.to_json() for span in spans.values())
-    assert "s3cr3t" not in told
-    assert '"gen_ai.request.temperature": 0.5' in told
+    exported = " ".join(span.to_json() for span in spans.values())
+    assert "s3cr3t" not in exported
+    assert '"gen_ai.request.temperature": 0.5' in exported
 
 
 def test_what_was_said_is_in_them_if_that_is_switched_on() -> None:
@@ -172,11 +172,11 @@ def test_it_says_how_the_run_went(error: Exception | None, status: StatusCode, o
     scene.report.on_started("s1")
     scene.report.on_sent()
     span = scene.play([], error)["chat owl"]
-    told = attributes(span)
+    values = attributes(span)
     assert span.status.status_code is status
-    assert (told["oaicompat.outcome"], told.get("error.type")) == (outcome, kind)
-    assert (told["gen_ai.request.model"], told["gen_ai.conversation.id"]) == ("owl", "s1")
-    assert told["oaicompat.request_id"] == "req_1"
+    assert (values["oaicompat.outcome"], values.get("error.type")) == (outcome, kind)
+    assert (values["gen_ai.request.model"], values["gen_ai.conversation.id"]) == ("owl", "s1")
+    assert values["oaicompat.request_id"] == "req_1"
     (event,) = span.events
     assert event.name == "first token"
     assert span.start_time is not None

@@ -115,14 +115,14 @@ async def test_a_run_is_continued_from_the_client_and_passed_to_the_gateway(
     assert root.kind == root.SPAN_KIND_SERVER
     assert agent.runs[0].headers["traceparent"] == f"00-{TRACE}-{root.span_id.hex()}-01"
     assert agent.runs[0].headers["tracestate"] == "vendor=1"
-    told = {each["key"]: each["value"] for each in MessageToDict(root)["attributes"]}
-    assert told["gen_ai.operation.name"] == {"stringValue": "chat"}
-    assert told["gen_ai.provider.name"] == {"stringValue": "agentick"}
-    assert told["gen_ai.request.model"] == {"stringValue": "default"}
-    assert told["gen_ai.request.temperature"] == {"doubleValue": 0.5}
-    assert told["gen_ai.usage.input_tokens"] == {"intValue": "11"}
-    assert told["gen_ai.conversation.id"] == {"stringValue": agent.runs[0].session}
-    assert told["oaicompat.request_id"] == {"stringValue": received.headers["x-request-id"]}
+    attributes = {each["key"]: each["value"] for each in MessageToDict(root)["attributes"]}
+    assert attributes["gen_ai.operation.name"] == {"stringValue": "chat"}
+    assert attributes["gen_ai.provider.name"] == {"stringValue": "agentick"}
+    assert attributes["gen_ai.request.model"] == {"stringValue": "default"}
+    assert attributes["gen_ai.request.temperature"] == {"doubleValue": 0.5}
+    assert attributes["gen_ai.usage.input_tokens"] == {"intValue": "11"}
+    assert attributes["gen_ai.conversation.id"] == {"stringValue": agent.runs[0].session}
+    assert attributes["oaicompat.request_id"] == {"stringValue": received.headers["x-request-id"]}
     assert b"s3cr3t" not in b"".join(collector.bodies)
     assert collector.resource()["service.name"] == "oaicompat-proxy"
 
@@ -232,8 +232,8 @@ def test_without_it_nothing_of_opentelemetry_is_imported() -> None:
         "import sys; import oaicompat_proxy.cli, oaicompat_proxy.server.app;"
         "print([name for name in sys.modules if name.startswith('opentelemetry')])"
     )
-    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    assert said.stdout.strip() == "[]"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert result.stdout.strip() == "[]"
 
 
 @pytest.mark.slow

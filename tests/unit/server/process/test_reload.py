@@ -88,8 +88,8 @@ async def started(file: Path, *flags: str, **settings: Any) -> AsyncIterator[Rel
     command = (sys.executable, "-m", "oaicompat_proxy", "--config", str(file), "--port", "0", *flags)
     proxy.child = await asyncio.to_thread(Child, *command)
     try:
-        said = await asyncio.to_thread(proxy.child.wait_for, r"listens on +(http://127\.0\.0\.1:\d+)")
-        proxy.base = said[1]
+        listening = await asyncio.to_thread(proxy.child.wait_for, r"listens on +(http://127\.0\.0\.1:\d+)")
+        proxy.base = listening[1]
         yield proxy
     finally:
         await asyncio.to_thread(proxy.child.stop)
@@ -140,8 +140,8 @@ async def test_what_a_model_is_changes(file: Path, agent: Agent) -> None:
     about = {"default": {"description": "Before", "input_modalities": ("text",)}}
     async with started(file, upstream=agent.url, model_info=about) as proxy:
         assert await description(proxy) == "Before"
-        said = await proxy.reload(upstream=agent.url, model_info={"default": {"description": "Afterwards"}})
-        assert "configuration reloaded" in said
+        log = await proxy.reload(upstream=agent.url, model_info={"default": {"description": "Afterwards"}})
+        assert "configuration reloaded" in log
         assert await description(proxy) == "Afterwards"
         assert 'model_info."default": there is no key tool' in await proxy.reload(model_info={"default": {"tool": 1}})
         assert await description(proxy) == "Afterwards"
@@ -174,8 +174,8 @@ async def test_a_bad_file_changes_nothing_and_the_log_says_why(
 ) -> None:
     agent.plays(run("from a"))
     async with started(file, upstream=agent.url) as proxy:
-        said = (await proxy.reload(**settings)).splitlines()
-        (line,) = (each for each in said if "configuration not reloaded, keeping the previous one: " in each)
+        lines = (await proxy.reload(**settings)).splitlines()
+        (line,) = (each for each in lines if "configuration not reloaded, keeping the previous one: " in each)
         assert reason in line
         assert await proxy.ask() == "from a"
         assert "configuration reloaded" in await proxy.reload(upstream=agent.url)
@@ -184,9 +184,9 @@ async def test_a_bad_file_changes_nothing_and_the_log_says_why(
 async def test_what_needs_a_restart_is_said_to_be_ignored(file: Path, agent: Agent) -> None:
     agent.plays(run("from a"))
     async with started(file, upstream=agent.url) as proxy:
-        said = await proxy.reload(upstream=agent.url, host="localhost", max_runs=3, keep_alive=1)
-        assert "configuration reloaded" in said
-        assert "ignored until restart: host, max_runs\n" in said
+        log = await proxy.reload(upstream=agent.url, host="localhost", max_runs=3, keep_alive=1)
+        assert "configuration reloaded" in log
+        assert "ignored until restart: host, max_runs\n" in log
         assert await proxy.ask() == "from a"
 
 

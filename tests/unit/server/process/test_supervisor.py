@@ -61,15 +61,15 @@ async def test_every_line_is_written_as_the_settings_say(agent: Agent) -> None:
 
 
 def test_the_demo_agent_has_one_process() -> None:
-    said = run("--demo", "--workers", "2")
-    assert (said.returncode, said.stdout) == (2, "")
-    assert "--workers" in said.stderr
+    result = run("--demo", "--workers", "2")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "--workers" in result.stderr
 
 
 def test_a_taken_port_is_refused_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         taken_port = taken.getsockname()[1]
-        said = run("--upstream", "http://127.0.0.1:1", "--workers", "2", "--port", str(taken_port))
-    assert (said.returncode, said.stdout) == (2, "")
-    assert str(taken_port) in said.stderr.strip().splitlines()[-1]
-    assert "Traceback" not in said.stderr
+        result = run("--upstream", "http://127.0.0.1:1", "--workers", "2", "--port", str(taken_port))
+    assert (result.returncode, result.stdout) == (2, "")
+    assert str(taken_port) in result.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in result.stderr

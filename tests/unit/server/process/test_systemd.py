@@ -51,11 +51,11 @@ def receive(receiver: socket.socket) -> str:
 def waiting(receiver: socket.socket) -> list[str]:
     """All that was told up to now."""
     receiver.setblocking(False)
-    said = []
+    states = []
     with contextlib.suppress(BlockingIOError):
         while True:
-            said.append(receive(receiver))
-    return said
+            states.append(receive(receiver))
+    return states
 
 
 def test_it_is_ready_inside_and_stopping_at_the_end(systemd: socket.socket) -> None:

@@ -242,9 +242,11 @@ async def test_all_runs_of_a_confirmation_are_recorded(
     played: list[bytes] = []
 
     def play(exchange: Exchange) -> Reply:
-        said = re.sub(rb'"runId":"[^"]*"', b'"runId":%b' % json.dumps(exchange.json["runId"]).encode(), streams.pop(0))
-        played.append(said)
-        return Reply([said])
+        stream = re.sub(
+            rb'"runId":"[^"]*"', b'"runId":%b' % json.dumps(exchange.json["runId"]).encode(), streams.pop(0)
+        )
+        played.append(stream)
+        return Reply([stream])
 
     agent.replies("/harbor", play)
     proxied = await proxy(

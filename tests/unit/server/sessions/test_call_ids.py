@@ -91,8 +91,8 @@ TIDE = [{"type": "function", "function": {"name": "tide", "parameters": {"type":
 
 
 def calls(*call_ids: str) -> Reply:
-    told = [frame("tool_call", callId=each, blockIndex=0, name="tide", input={"port": "Brest"}) for each in call_ids]
-    return Reply([*run()[:3], *told, *closing(stop="tool_use")])
+    frames = [frame("tool_call", callId=each, blockIndex=0, name="tide", input={"port": "Brest"}) for each in call_ids]
+    return Reply([*run()[:3], *frames, *closing(stop="tool_use")])
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -110,9 +110,9 @@ async def test_the_client_gets_short_ids_and_the_agent_its_own(proxy: StartProxy
     messages: list[dict[str, Any]] = [{"role": "user", "content": "Hi"}, {"role": "assistant", "tool_calls": made}]
     messages += [{"role": "tool", "tool_call_id": each, "content": "06:12"} for each in ids]
     assert (await front.chat(messages=messages, tools=TIDE)).status == 200
-    told = json.dumps(agent.runs[-1].json)
-    assert all(each in told for each in (LONG, ODD, "c1"))
-    assert not any(each in told for each in ids[:2])
+    request = json.dumps(agent.runs[-1].json)
+    assert all(each in request for each in (LONG, ODD, "c1"))
+    assert not any(each in request for each in ids[:2])
 
 
 @pytest.mark.parametrize("confirmations", ["ask", "deny", "approve"])

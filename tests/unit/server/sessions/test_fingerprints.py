@@ -36,7 +36,7 @@ SCOPE = scope_of("Bearer ada")
 PICTURE = Media("image", url="https://harbor.example/quay.png")
 
 
-def said(role: Any, text: str, **more: Any) -> Message:
+def new_message(role: Any, text: str, **more: Any) -> Message:
     return Message(role, (Text(text),), **more)
 
 
@@ -79,26 +79,30 @@ def test_a_caller_is_known_by_the_authorization_and_not_told() -> None:
 
 # Conversations
 
-HELLO = [said("system", "Be brief."), said("user", "Hello there."), said("assistant", "Hi!")]
+HELLO = [new_message("system", "Be brief."), new_message("user", "Hello there."), new_message("assistant", "Hi!")]
 
 SAME: dict[str, list[Message]] = {
-    "white space": [said("system", " Be  brief.\n"), said("user", "Hello\tthere."), said("assistant", "Hi!\n\n")],
-    "parts": [
-        said("system", "Be brief."),
-        Message("user", (Text("Hello "), Text("there."))),
-        said("assistant", "Hi!"),
+    "white space": [
+        new_message("system", " Be  brief.\n"),
+        new_message("user", "Hello\tthere."),
+        new_message("assistant", "Hi!\n\n"),
     ],
-    "speakers' names": [HELLO[0], said("user", "Hello there.", name="ada"), HELLO[2]],
+    "parts": [
+        new_message("system", "Be brief."),
+        Message("user", (Text("Hello "), Text("there."))),
+        new_message("assistant", "Hi!"),
+    ],
+    "speakers' names": [HELLO[0], new_message("user", "Hello there.", name="ada"), HELLO[2]],
 }
 OTHER: dict[str, list[Message]] = {
-    "a word": [HELLO[0], said("user", "Hello here."), HELLO[2]],
-    "the case": [HELLO[0], said("user", "hello there."), HELLO[2]],
-    "a role": [HELLO[0], said("system", "Hello there."), HELLO[2]],
+    "a word": [HELLO[0], new_message("user", "Hello here."), HELLO[2]],
+    "the case": [HELLO[0], new_message("user", "hello there."), HELLO[2]],
+    "a role": [HELLO[0], new_message("system", "Hello there."), HELLO[2]],
     "one less": HELLO[1:],
-    "one more": [*HELLO, said("user", "")],
+    "one more": [*HELLO, new_message("user", "")],
     "the order": [HELLO[1], HELLO[0], HELLO[2]],
-    "another end": [HELLO[0], HELLO[1], said("assistant", "Hi")],
-    "a shifted edge": [said("system", "Be brief.Hello"), said("user", "there."), HELLO[2]],
+    "another end": [HELLO[0], HELLO[1], new_message("assistant", "Hi")],
+    "a shifted edge": [new_message("system", "Be brief.Hello"), new_message("user", "there."), HELLO[2]],
     "a picture": [HELLO[0], Message("user", (Text("Hello there."), PICTURE)), HELLO[2]],
 }
 
@@ -131,7 +135,7 @@ def asks(arguments: str, *, call_id: str = "c1", name: str = "tide") -> Message:
         (asks('{"port":"Brest","day":2}'), False),
         (asks('{"port":"Brest","day":1}', name="ebb"), False),
         (asks('{"port":"Brest"'), False),
-        (said("assistant", ""), False),
+        (new_message("assistant", ""), False),
     ],
 )
 def test_calls_are_compared_by_name_and_meaning(call: Message, same: bool) -> None:
@@ -155,15 +159,18 @@ def test_pictures_are_told_apart() -> None:
 
 def test_lone_surrogates_break_nothing() -> None:
     assert re.fullmatch(
-        "[0-9a-f]{80}", digest(said("user", "\ud83d", tool_call_id="\ud83d"), asks("\udc00", name="\ud83d"))
+        "[0-9a-f]{80}", digest(new_message("user", "\ud83d", tool_call_id="\ud83d"), asks("\udc00", name="\ud83d"))
     )
 
 
 # Answers
 
 ANSWERS: dict[str, Callable[[], tuple[list[Part], Message]]] = {
-    "a text": lambda: ([AnswerStarted(True), TextPart("At "), TextPart("06:12.")], said("assistant", "At 06:12.")),
-    "reasoning that clients drop": lambda: ([ReasoningPart("Hm."), TextPart("Yes.")], said("assistant", "Yes.")),
+    "a text": lambda: (
+        [AnswerStarted(True), TextPart("At "), TextPart("06:12.")],
+        new_message("assistant", "At 06:12."),
+    ),
+    "reasoning that clients drop": lambda: ([ReasoningPart("Hm."), TextPart("Yes.")], new_message("assistant", "Yes.")),
     "a call": lambda: (
         [ToolCallOpened(0, "c1", "tide"), ToolCallArguments(0, '{"port":'), ToolCallArguments(0, '"Brest"}')],
         asks('{"port": "Brest"}'),
@@ -176,7 +183,9 @@ ANSWERS: dict[str, Callable[[], tuple[list[Part], Message]]] = {
             ToolCallOpened(1, "c2", "ebb"),
             ToolCallArguments(1, '{"a":1}'),
         ],
-        said("assistant", "Let me look.", tool_calls=(ToolCall("x", "tide", "{}"), ToolCall("y", "ebb", '{"a": 1}'))),
+        new_message(
+            "assistant", "Let me look.", tool_calls=(ToolCall("x", "tide", "{}"), ToolCall("y", "ebb", '{"a": 1}'))
+        ),
     ),
     "nothing": lambda: ([], Message("assistant", ())),
 }
@@ -185,16 +194,16 @@ ANSWERS: dict[str, Callable[[], tuple[list[Part], Message]]] = {
 @pytest.mark.parametrize("name", ANSWERS)
 def test_an_answers_digest_is_that_of_the_returned_conversation(name: str) -> None:
     chunks, message = ANSWERS[name]()
-    before = [said("user", "When is high tide?")]
+    before = [new_message("user", "When is high tide?")]
     assert of_answer(before, *chunks, AnswerFinished(FinishReason.STOP)) == digest(*before, message)
     assert of_answer(before, *chunks, TextPart("!")) != digest(*before, message)
 
 
 @given(st.lists(st.text()), st.lists(st.text()))
 def test_how_an_answer_is_cut_does_not_matter(before: list[str], pieces: list[str]) -> None:
-    messages = [said("user", text) for text in before]
+    messages = [new_message("user", text) for text in before]
     chunks = [TextPart(piece) for piece in pieces]
-    assert of_answer(messages, *chunks) == digest(*messages, said("assistant", "".join(pieces)))
+    assert of_answer(messages, *chunks) == digest(*messages, new_message("assistant", "".join(pieces)))
 
 
 def test_arguments_of_an_answer_may_be_written_anew_by_a_client() -> None:

@@ -90,15 +90,15 @@ async def pulled(run: Run) -> list[Event]:
 
 
 async def pushed(run: Run) -> list[Event]:
-    told: list[Event] = []
+    received: list[Event] = []
 
     def take(events: Iterable[Event]) -> bool:
-        told.extend(events)
+        received.extend(events)
         return True
 
     await run.open()
     await run.push_to(take)
-    return told
+    return received
 
 
 both_ways = pytest.mark.parametrize("read", [pulled, pushed])

@@ -194,9 +194,9 @@ async def test_what_is_no_http_is_a_gateways_fault(
 async def test_a_stream_that_breaks_after_its_first_word_is_no_answer(
     proxy: StartProxy, agent: Agent, stream: bool, ending: list[Step]
 ) -> None:
-    said = b"".join(Reply([]).framed(each) for each in [*OPENING, text("Half")])
+    beginning = b"".join(Reply([]).framed(each) for each in [*OPENING, text("Half")])
     gate = asyncio.Event()
-    agent.plays(HEAD + said, gate, *ending, framing="raw")
+    agent.plays(HEAD + beginning, gate, *ending, framing="raw")
     chat = asyncio.create_task((await proxy()).chat(stream=stream))
     await agent.until(lambda: agent.runs and agent.runs[0].sent)
     gate.set()
@@ -411,14 +411,14 @@ async def test_a_large_event_is_understood_whatever_the_order_of_its_keys(
     proxy: StartProxy, agent: Agent, stream: bool
 ) -> None:
     """The name stands behind ten megabytes that nobody can recognise from their beginning."""
-    said = {
+    data = {
         "blockType": "text",
         "blockIndex": 0,
         "delta": "Hello",
         "filler": "x" * 10 * MEGABYTE,
         "type": "content_delta",
     }
-    envelope = {"data": said, "sessionId": "s", "event": "content_delta", "type": "event"}
+    envelope = {"data": data, "sessionId": "s", "event": "content_delta", "type": "event"}
     agent.plays(OPENING, b"data: " + json.dumps(envelope).encode() + b"\n\n", closing())
     received = await (await proxy()).chat(stream=stream)
     read = check_stream(received.body, include_usage=False) if stream else check_body(received.body)

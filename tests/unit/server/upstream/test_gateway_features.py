@@ -31,16 +31,16 @@ def test_what_worked_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     assert feature.works is True
 
 
-@pytest.mark.parametrize(("told", "remembered"), [("messages", "messages"), ("", None)])
+@pytest.mark.parametrize(("announced", "remembered"), [("messages", "messages"), ("", None)])
 def test_a_gateway_that_did_not_tell_its_form_is_asked_again_some_time(
-    monkeypatch: pytest.MonkeyPatch, told: str, remembered: str | None
+    monkeypatch: pytest.MonkeyPatch, announced: str, remembered: str | None
 ) -> None:
     form = SendForm()
     assert form.name is None
-    form.update(told)
-    assert form.name == told
+    form.update(announced)
+    assert form.name == announced
     monkeypatch.setattr(gateway_features, "RETRY_AFTER", 0.0)
-    form.update(told)
+    form.update(announced)
     assert form.name == remembered
     form.forget()
     assert form.name is None

@@ -464,16 +464,16 @@ async def test_a_close_that_the_loop_has_not_told_of_yet_costs_no_request(gatewa
     assert not await get_again(client, gateway)
 
 
-@pytest.mark.parametrize("told", [False, True])
+@pytest.mark.parametrize("sent", [False, True])
 @on_every_loop
-async def test_a_request_that_was_sent_is_never_sent_again(gateway: Gateway, told: bool) -> None:
+async def test_a_request_that_was_sent_is_never_sent_again(gateway: Gateway, sent: bool) -> None:
     """The gateway closes the kept connection when our request is on it: nobody knows whether it was read."""
     client = gateway.client(connect_retries=4)
     asking, peer = await ask(client, gateway)
     peer.send(counted(b"Hi"))
     await (await asking).finish(1)
     again = await client.request("POST", "/send", b"once", wait=False)
-    if told:
+    if sent:
         assert (await peer.request()).endswith(b"once")
     else:
         await turns(1)

@@ -138,8 +138,8 @@ async def test_an_answer_that_was_read_to_its_end_is_not_aborted(proxy: StartPro
     goes_on = asyncio.Event()
     call = frame("tool_call", callId="c1", blockIndex=0, name="tide", input={})
     usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
-    said = [*OPENING, call, frame("message_end", stopReason="tool_use", usage=usage)]
-    agent.replies("/send", Reply([*said, goes_on, *closing()]))
+    frames = [*OPENING, call, frame("message_end", stopReason="tool_use", usage=usage)]
+    agent.replies("/send", Reply([*frames, goes_on, *closing()]))
     agent.replies("/abort", answer({"ok": True}))
     front = await proxy()
     tools = [{"type": "function", "function": {"name": "tide", "parameters": {"type": "object"}}}]
@@ -167,13 +167,13 @@ async def test_a_kept_session_loses_its_run_alone(front: StartFront, wire: str) 
     await there.until(lambda: there.runs[1].status == ("aborted" if interrupts else "finished"), within=20)
     assert (await there.ask("And?", name="harbour")).finish_reason == "stop"
     assert len({run.session_key for run in there.runs}) == 1
-    told = json.loads((await there.proxy.get("/v1/diagnostics/gateway")).body)
-    assert told["abort"] is interrupts, "what was found out is told to doctor"
+    report = json.loads((await there.proxy.get("/v1/diagnostics/gateway")).body)
+    assert report["abort"] is interrupts, "what was found out is told to doctor"
     there.keep_sessions()
 
 
 async def test_doctor_finds_it_out_without_a_run(front: StartFront, wire: str) -> None:
     there = await front(GatewaySettings(pace=0))
-    told = json.loads((await there.proxy.get("/v1/diagnostics/gateway")).body)
-    assert told["abort"] is (wire == "0.14")
+    finding = json.loads((await there.proxy.get("/v1/diagnostics/gateway")).body)
+    assert finding["abort"] is (wire == "0.14")
     assert there.runs == []

@@ -248,10 +248,10 @@ def test_an_unknown_usage_is_not_invented() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["a\u2028b", "a\u2029b", "a\u0085b", "a\r\nb", '"\\', "\x00\x1f", "🦉", "</script>", "\ud83e"]
+    "text", ["a\u2028b", "a\u2029b", "a\u0085b", "a\r\nb", '"\\', "\x00\x1f", "🦉", "</script>", "\ud83e"]
 )
-def test_any_text_goes_out_safe_and_comes_back_the_same(said: str) -> None:
-    expected = said.replace("\ud83e", "\ufffd")
-    chunks: list[Part] = [AnswerStarted(), TextPart(said), STOPPED]
-    assert read_stream(streamed(*chunks, echo=said), include_usage=False).text == expected * 2
-    assert read_body(collected(*chunks, echo=said)).text == expected * 2
+def test_any_text_goes_out_safe_and_comes_back_the_same(text: str) -> None:
+    expected = text.replace("\ud83e", "\ufffd")
+    chunks: list[Part] = [AnswerStarted(), TextPart(text), STOPPED]
+    assert read_stream(streamed(*chunks, echo=text), include_usage=False).text == expected * 2
+    assert read_body(collected(*chunks, echo=text)).text == expected * 2

@@ -42,10 +42,10 @@ def test_both_forms_know_what_was_asked() -> None:
     sent = b"".join(map(encoder.encode, ASKS)) + encoder.end()
     for part in ASKS:
         builder.add(part)
-    told = check_response_stream(sent)
-    assert told == check_response_body(builder.body())
-    assert told.response["instructions"] == "Be brief."
-    assert told.approvals[0]["id"] == "mcpr_x"
+    received = check_response_stream(sent)
+    assert received == check_response_body(builder.body())
+    assert received.response["instructions"] == "Be brief."
+    assert received.approvals[0]["id"] == "mcpr_x"
 
 
 def test_who_declares_no_such_server_is_asked_by_a_call() -> None:

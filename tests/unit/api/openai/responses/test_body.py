@@ -57,22 +57,22 @@ def any_parts(draw: st.DrawFn) -> list[Part]:
 @examples(300)
 @given(any_parts(), st.sampled_from(["summary", "text"]))
 def test_stream_and_body_agree_and_say_what_chat_says(parts: list[Part], reasoning: Any) -> None:
-    told = answer(*parts, options=OutputOptions("owl", reasoning=reasoning))
+    received = answer(*parts, options=OutputOptions("owl", reasoning=reasoning))
     chat = ChunkEncoder(ENVELOPE, include_usage=False, reasoning_field="reasoning")
     chunks = b"".join(map(chat.encode, (AnswerStarted(), *parts)))
-    said = [json.loads(line[6:])["choices"][0]["delta"] for line in chunks.decode().split("\n") if line]
-    assert told.text == "".join(delta.get("content") or "" for delta in said)
-    assert told.reasoning == "".join(delta.get("reasoning") or "" for delta in said)
+    deltas = [json.loads(line[6:])["choices"][0]["delta"] for line in chunks.decode().split("\n") if line]
+    assert received.text == "".join(delta.get("content") or "" for delta in deltas)
+    assert received.reasoning == "".join(delta.get("reasoning") or "" for delta in deltas)
     called: dict[int, list[str]] = {}
-    for delta in said:
+    for delta in deltas:
         for call in delta.get("tool_calls", []):
             called.setdefault(call["index"], []).append(call["function"]["arguments"])
-    assert [arguments for _, _, arguments in told.calls] == ["".join(pieces) for pieces in called.values()]
+    assert [arguments for _, _, arguments in received.calls] == ["".join(pieces) for pieces in called.values()]
 
 
 @examples(200)
 @given(any_parts(), st.integers(0, 20))
 def test_a_failure_may_come_at_any_place(parts: list[Part], place: int) -> None:
-    said = [part for part in parts if not isinstance(part, AnswerFinished | UsageTotals)]
-    told = check_response_stream(stream(*said[:place], failure=AgentError("no")))
-    assert told.status == "failed"
+    unfinished = [part for part in parts if not isinstance(part, AnswerFinished | UsageTotals)]
+    received = check_response_stream(stream(*unfinished[:place], failure=AgentError("no")))
+    assert received.status == "failed"

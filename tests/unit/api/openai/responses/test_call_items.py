@@ -16,7 +16,7 @@ from tests.support.response_parts import QUESTION, STOP, answer
 
 
 def test_calls_of_the_agent_are_mcp_calls() -> None:
-    told = answer(
+    received = answer(
         TextPart("Let me see."),
         AgentToolCalled("a", "add", '{"a":1}'),
         AgentToolCalled("b", "fetch", "", "researcher"),
@@ -26,8 +26,8 @@ def test_calls_of_the_agent_are_mcp_calls() -> None:
         AgentToolCalled("c", "wait", "{}"),
         STOP,
     )
-    assert told.text == "Let me see.\n\nTwo."
-    add, fetch, wait = told.agent_calls
+    assert received.text == "Let me see.\n\nTwo."
+    add, fetch, wait = received.agent_calls
     assert (add["server_label"], add["name"], add["arguments"]) == ("owl", "add", '{"a":1}')
     assert (add["status"], add["output"], add["error"]) == ("completed", "2… (truncated)", None)
     assert (fetch["server_label"], fetch["arguments"], fetch["status"]) == ("owl/researcher", "{}", "failed")
@@ -47,15 +47,15 @@ def test_calls_of_the_agent_are_mcp_calls() -> None:
 )
 def test_custom_tools_get_free_text(arguments: str, text: str) -> None:
     options = OutputOptions("owl", custom_tools=frozenset({"poem"}))
-    told = answer(
+    received = answer(
         ToolCallOpened(0, "c1", "poem"),
         ToolCallArguments(0, arguments[:4]),
         ToolCallArguments(0, arguments[4:]),
         AnswerFinished(FinishReason.TOOL_CALLS),
         options=options,
     )
-    assert told.calls == [("c1", "poem", text)]
-    assert told.response["output"][0]["type"] == "custom_tool_call"
+    assert received.calls == [("c1", "poem", text)]
+    assert received.response["output"][0]["type"] == "custom_tool_call"
 
 
 def test_a_question_is_an_approval_request_where_the_client_knows_them() -> None:
@@ -64,8 +64,8 @@ def test_a_question_is_an_approval_request_where_the_client_knows_them() -> None
         ToolCallArguments(0, QUESTION),
         AnswerFinished(FinishReason.TOOL_CALLS),
     )
-    told = answer(*parts, options=OutputOptions("owl", question_tool="confirm_tool_call"))
-    assert told.approvals == [
+    received = answer(*parts, options=OutputOptions("owl", question_tool="confirm_tool_call"))
+    assert received.approvals == [
         {
             "id": "mcpr_abc",
             "type": "mcp_approval_request",

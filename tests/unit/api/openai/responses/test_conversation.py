@@ -84,15 +84,15 @@ def test_custom_calls_are_made_with_one_argument() -> None:
     """As the agent made them: to the agent a custom tool is a function."""
     call = {"type": "custom_tool_call", "call_id": "a", "name": "poem", "input": "owls"}
     result = {"type": "custom_tool_call_output", "call_id": "a", "output": "An owl"}
-    _, answer, told = messages_of(USER, call, result)
+    _, answer, result_message = messages_of(USER, call, result)
     assert answer.tool_calls == (ToolCall("a", "poem", '{"input":"owls"}'),)
-    assert told == Message("tool", (Text("An owl"),), None, (), "a")
+    assert result_message == Message("tool", (Text("An owl"),), None, (), "a")
 
 
 @pytest.mark.parametrize("result", [{}, {"output": None}, {"output": ""}, {"output": []}])
 def test_results_may_be_empty(result: dict[str, Any]) -> None:
-    told = messages_of(USER, CALL, {"type": "function_call_output", "call_id": "a", **result})[-1]
-    assert told == Message("tool", (), None, (), "a")
+    message = messages_of(USER, CALL, {"type": "function_call_output", "call_id": "a", **result})[-1]
+    assert message == Message("tool", (), None, (), "a")
 
 
 def test_an_approval_is_the_result_of_the_call_that_asks() -> None:
@@ -206,12 +206,12 @@ def as_items(turns: list[Any]) -> list[dict[str, Any]]:
 @given(TURNS)
 def test_the_same_conversation_makes_the_same_messages(turns: list[Any]) -> None:
     """An answer is one message: two in a row without a call between them would be one answer here."""
-    told = [("user", "?")]
+    conversation = [("user", "?")]
     for turn in turns:
-        told += [("user", "?"), turn] if turn[0] == "assistant" else [turn]
-    body = json.dumps({"messages": as_chat(told)}).encode()
+        conversation += [("user", "?"), turn] if turn[0] == "assistant" else [turn]
+    body = json.dumps({"messages": as_chat(conversation)}).encode()
     expected = parse_chat(body, max_media=0, max_messages=100).messages
-    assert messages_of(*as_items(told)) == expected
+    assert messages_of(*as_items(conversation)) == expected
 
 
 def test_a_call_and_an_output_that_stand_there_twice_are_one() -> None:

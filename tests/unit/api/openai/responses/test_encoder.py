@@ -67,5 +67,5 @@ def test_an_answer_that_is_too_long_to_be_repeated_fails() -> None:
     sent = encoder.encode(AnswerStarted()) + encoder.encode(batch("12345", "6789"))
     with pytest.raises(UpstreamAnswerTooLong) as caught:
         encoder.encode(TextPart("ab"))
-    told = check_response_stream(sent + encoder.fail(caught.value))
-    assert told.status == "failed"
+    received = check_response_stream(sent + encoder.fail(caught.value))
+    assert received.status == "failed"

@@ -26,19 +26,19 @@ from tests.support.responses_conformance import check_response_stream
 def test_a_failure_is_said_twice(failure: ProxyError, code: str) -> None:
     raw = stream(TextPart("Half"), failure=failure)
     assert kinds(raw)[-2:] == ["error", "failed"]
-    told = check_response_stream(raw)
-    assert (told.status, told.error) == ("failed", {"code": code, "message": failure.message})
-    assert told.response["output"] == []
+    received = check_response_stream(raw)
+    assert (received.status, received.error) == ("failed", {"code": code, "message": failure.message})
+    assert received.response["output"] == []
 
 
 def test_a_failure_in_front_of_everything_has_its_response_too() -> None:
-    told = check_response_stream(new_encoder().fail(AgentError("no")))
-    assert told.status == "failed"
+    received = check_response_stream(new_encoder().fail(AgentError("no")))
+    assert received.status == "failed"
 
 
 def test_a_cancelled_response_says_so_in_its_last_event() -> None:
     """The API has no event for it."""
     raw = stream(TextPart("Half"), failure=RunCancelled("stopped"))
     assert kinds(raw)[-2:] == ["error", "failed"]
-    told = check_response_stream(raw)
-    assert (told.status, told.error) == ("cancelled", {"code": "invalid_prompt", "message": "stopped"})
+    received = check_response_stream(raw)
+    assert (received.status, received.error) == ("cancelled", {"code": "invalid_prompt", "message": "stopped"})

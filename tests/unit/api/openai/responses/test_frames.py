@@ -19,8 +19,8 @@ def test_a_batch_is_one_delta_each() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 995, 996, 997, 2500])
 def test_numbers_have_no_gap_where_digits_are_added(count: int) -> None:
-    told = check_response_stream(stream(TextPart("x"), batch(*["a"] * count), batch("b", "c"), TextPart("d"), STOP))
-    assert told.text == "x" + "a" * count + "bcd"
+    received = check_response_stream(stream(TextPart("x"), batch(*["a"] * count), batch("b", "c"), TextPart("d"), STOP))
+    assert received.text == "x" + "a" * count + "bcd"
 
 
 def test_a_delta_is_an_event_like_others() -> None:

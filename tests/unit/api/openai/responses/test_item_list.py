@@ -58,8 +58,8 @@ def test_an_item_gets_what_it_lacks() -> None:
         "content": [{"type": "input_text", "text": "Hi"}],
         "status": "completed",
     }
-    said = complete_item({"role": "assistant", "content": "Hi"}, "in1")
-    assert said["content"] == [{"type": "output_text", "text": "Hi", "annotations": [], "logprobs": []}]
+    item = complete_item({"role": "assistant", "content": "Hi"}, "in1")
+    assert item["content"] == [{"type": "output_text", "text": "Hi", "annotations": [], "logprobs": []}]
     call = {"type": "function_call", "call_id": "c", "name": "ls", "arguments": "{}"}
     assert complete_item(call, "in2") == {**call, "id": "fc_in2", "status": "completed"}
     own = {"type": "reasoning", "id": "rs_7", "summary": []}

@@ -27,7 +27,7 @@ def test_reasoning_as_itself() -> None:
 
 
 def test_citations_count_from_the_beginning_of_their_message() -> None:
-    told = answer(
+    received = answer(
         TextPart("First."),
         AgentToolCalled("a", "add", "{}"),
         AgentToolReturned("a", "2"),
@@ -35,5 +35,5 @@ def test_citations_count_from_the_beginning_of_their_message() -> None:
         Annotations((UrlCitation("http://x", "X", 0, 5), UrlCitation("http://y", "Y", 6, 12))),
         STOP,
     )
-    places = [(each["url"], each["start_index"], each["end_index"]) for each in told.annotations]
+    places = [(each["url"], each["start_index"], each["end_index"]) for each in received.annotations]
     assert places == [("http://x", 0, 0), ("http://y", 0, 6)]

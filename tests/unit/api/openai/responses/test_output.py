@@ -38,10 +38,10 @@ def test_the_transcript_of_reasoning_text_and_a_call() -> None:
         *("content_part.done", "output_item.done", "output_item.added", "function_call_arguments.delta"),
         *("function_call_arguments.done", "output_item.done", "completed"),
     ]
-    told = check_response_stream(raw)
-    assert (told.reasoning, told.text) == ("Look up the tide.", "One moment.")
-    assert told.calls == [("call_c1", "tide", '{"port":"Brest"}')]
-    assert told.usage == {
+    received = check_response_stream(raw)
+    assert (received.reasoning, received.text) == ("Look up the tide.", "One moment.")
+    assert received.calls == [("call_c1", "tide", '{"port":"Brest"}')]
+    assert received.usage == {
         "input_tokens": 20,
         "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
         "output_tokens": 18,
@@ -51,14 +51,14 @@ def test_the_transcript_of_reasoning_text_and_a_call() -> None:
 
 
 def test_usage_has_what_was_written_to_a_cache() -> None:
-    told = answer(TextPart("Hi"), STOP, UsageTotals(20, 18, 38, cached_tokens=3, cache_write_tokens=2))
-    assert told.usage["input_tokens_details"] == {"cached_tokens": 3, "cache_write_tokens": 2}
+    received = answer(TextPart("Hi"), STOP, UsageTotals(20, 18, 38, cached_tokens=3, cache_write_tokens=2))
+    assert received.usage["input_tokens_details"] == {"cached_tokens": 3, "cache_write_tokens": 2}
 
 
 def test_an_agent_that_says_nothing_sends_an_empty_message() -> None:
-    told = answer(STOP)
-    assert [item["type"] for item in told.response["output"]] == ["message"]
-    assert told.text == ""
+    received = answer(STOP)
+    assert [item["type"] for item in received.response["output"]] == ["message"]
+    assert received.text == ""
 
 
 @pytest.mark.parametrize(
@@ -66,32 +66,32 @@ def test_an_agent_that_says_nothing_sends_an_empty_message() -> None:
     [(FinishReason.LENGTH, "max_output_tokens"), (FinishReason.CONTENT_FILTER, "content_filter")],
 )
 def test_an_answer_that_was_cut(reason: FinishReason, word: str) -> None:
-    told = answer(TextPart("Once"), AnswerFinished(reason), UsageTotals(1, 2, 3))
-    assert (told.status, told.incomplete_reason) == ("incomplete", word)
-    assert told.response["output"][0]["status"] == "incomplete"
+    received = answer(TextPart("Once"), AnswerFinished(reason), UsageTotals(1, 2, 3))
+    assert (received.status, received.incomplete_reason) == ("incomplete", word)
+    assert received.response["output"][0]["status"] == "incomplete"
 
 
 def test_an_answer_of_reasoning_alone_has_a_message_all_the_same() -> None:
-    told = answer(ReasoningPart("Hm."), STOP)
-    assert [item["type"] for item in told.response["output"]] == ["reasoning", "message"]
-    assert (told.reasoning, told.text) == ("Hm.", "")
+    received = answer(ReasoningPart("Hm."), STOP)
+    assert [item["type"] for item in received.response["output"]] == ["reasoning", "message"]
+    assert (received.reasoning, received.text) == ("Hm.", "")
 
 
 def test_reasoning_that_was_cut_has_none() -> None:
-    told = answer(ReasoningPart("Hm"), AnswerFinished(FinishReason.LENGTH))
-    assert [item["type"] for item in told.response["output"]] == ["reasoning"]
-    assert told.status == "incomplete"
+    received = answer(ReasoningPart("Hm"), AnswerFinished(FinishReason.LENGTH))
+    assert [item["type"] for item in received.response["output"]] == ["reasoning"]
+    assert received.status == "incomplete"
 
 
 def test_a_call_that_was_cut_is_incomplete() -> None:
     parts = (ToolCallOpened(0, "c", "tide"), ToolCallArguments(0, '{"por'), AnswerFinished(FinishReason.LENGTH))
-    told = answer(*parts)
-    assert told.response["output"][0]["status"] == "incomplete"
-    assert told.calls == [("c", "tide", '{"por')]
+    received = answer(*parts)
+    assert received.response["output"][0]["status"] == "incomplete"
+    assert received.calls == [("c", "tide", '{"por')]
 
 
 def test_calls_reasoning_and_text_by_turns_are_items_one_after_another() -> None:
-    told = answer(
+    received = answer(
         TextPart("a"),
         ReasoningPart("b"),
         TextPart("c"),
@@ -101,13 +101,13 @@ def test_calls_reasoning_and_text_by_turns_are_items_one_after_another() -> None
         ToolCallArguments(1, "{}"),
         AnswerFinished(FinishReason.TOOL_CALLS),
     )
-    kinds_of_items = [item["type"] for item in told.response["output"]]
+    kinds_of_items = [item["type"] for item in received.response["output"]]
     assert kinds_of_items == ["message", "reasoning", "message", "function_call", "function_call"]
-    assert told.text == "ac"
+    assert received.text == "ac"
 
 
 def test_tools_of_the_agent_may_be_open_beside_each_other() -> None:
-    told = answer(
+    received = answer(
         AgentToolCalled("a", "add", "{}"),
         AgentToolCalled("b", "sub", "{}", agent="helper"),
         TextPart("x"),
@@ -116,13 +116,13 @@ def test_tools_of_the_agent_may_be_open_beside_each_other() -> None:
         TextPart("y"),
         STOP,
     )
-    first, second = told.agent_calls
+    first, second = received.agent_calls
     assert (first["error"], second["output"], second["server_label"]) == (
         {"type": "mcp_tool_execution_error", "content": [{"type": "text", "text": "broken"}]},
         "2",
         "owl/helper",
     )
-    assert told.text == "xy"
+    assert received.text == "xy"
 
 
 CITED = (UrlCitation("https://a.example", "A", 0, 2), UrlCitation("https://b.example", "B", 2, 3))
@@ -130,8 +130,8 @@ CITED = (UrlCitation("https://a.example", "A", 0, 2), UrlCitation("https://b.exa
 
 def test_positions_of_sources_count_characters_of_their_message() -> None:
     """Code points: neither bytes nor the pairs of UTF-16."""
-    told = answer(TextPart("x"), ReasoningPart("r"), TextPart("🌊é"), Annotations(CITED), STOP)
-    (first, second) = told.annotations
+    received = answer(TextPart("x"), ReasoningPart("r"), TextPart("🌊é"), Annotations(CITED), STOP)
+    (first, second) = received.annotations
     assert (first["start_index"], first["end_index"]) == (0, 1)
     assert (second["start_index"], second["end_index"]) == (1, 2)
     assert (first["title"], first["type"]) == ("A", "url_citation")
@@ -150,8 +150,8 @@ def test_positions_of_sources_count_characters_of_their_message() -> None:
 def test_the_last_message_stays_the_answer_where_sources_come_behind_it(behind: tuple[Part, ...]) -> None:
     """An empty message for the sources would be taken for the answer by clients that read the last one."""
     options = OutputOptions("owl", question_tool="confirm_tool_call")
-    told = answer(TextPart("abcd"), *behind, Annotations(CITED), STOP, options=options)
-    messages = [item for item in told.response["output"] if item["type"] == "message"]
+    received = answer(TextPart("abcd"), *behind, Annotations(CITED), STOP, options=options)
+    messages = [item for item in received.response["output"] if item["type"] == "message"]
     assert [message["content"][0]["text"] for message in messages] == ["abcd"]
 
 

@@ -20,24 +20,24 @@ def test_what_the_request_asked_for_is_said_again() -> None:
         "store": False,
     }
     encoder = new_encoder(body=asked)
-    told = check_response_stream(b"".join(map(encoder.encode, [AnswerStarted(), STOP])) + encoder.end()).response
-    assert told["tools"][0] == {
+    response = check_response_stream(b"".join(map(encoder.encode, [AnswerStarted(), STOP])) + encoder.end()).response
+    assert response["tools"][0] == {
         "type": "function",
         "name": "tide",
         "description": None,
         "parameters": None,
         "strict": None,
     }
-    assert told["tools"][1] == asked["tools"][1]
-    assert told["text"] == {"verbosity": "low", "format": {"type": "text"}}
-    assert (told["instructions"], told["temperature"], told["store"]) == ("Be brief.", 0.5, False)
-    assert told["metadata"] == {"big": "\u2028"}
-    assert "input" not in told
+    assert response["tools"][1] == asked["tools"][1]
+    assert response["text"] == {"verbosity": "low", "format": {"type": "text"}}
+    assert (response["instructions"], response["temperature"], response["store"]) == ("Be brief.", 0.5, False)
+    assert response["metadata"] == {"big": "\u2028"}
+    assert "input" not in response
 
 
 def test_counts_that_nobody_knows_are_zero() -> None:
-    told = json.loads(encode_usage(None))
-    assert (told["input_tokens"], told["output_tokens_details"]) == (0, {"reasoning_tokens": 0})
+    usage = json.loads(encode_usage(None))
+    assert (usage["input_tokens"], usage["output_tokens_details"]) == (0, {"reasoning_tokens": 0})
 
 
 def test_numbers_of_any_size_are_said_again() -> None:
