@@ -61,6 +61,12 @@ class StoreUnavailable(ProxyError):
     should_retry = True
     retry_after = 2.0
 
+    @property
+    def cause(self) -> str:
+        """What Redis or SQLite said, for the log."""
+        cause = self.__cause__
+        return cause.cause if isinstance(cause, StoreUnavailable) else str(cause or self.message)
+
 
 class AnswerNotStored(ProxyError):
     """503: the agent has answered, and the conversation of the answer could not be stored."""

@@ -61,9 +61,9 @@ class RateLimiter:
                 with mapped_errors():
                     async with self._redis.in_time():
                         return await _count(self._shared, caller)
-            except StoreUnavailable:
+            except StoreUnavailable as error:
                 self._redis_retry_at = now + REDIS_RETRY_AFTER
-                log.warning("rate limits: Redis cannot be reached, so each process counts its own requests")
+                log.warning("rate limits: each process counts its own requests, as Redis fails: %s", error.cause)
         return await _count(self._own, caller)
 
 

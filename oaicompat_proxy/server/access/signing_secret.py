@@ -150,9 +150,9 @@ async def secret_in_redis(redis: Redis | None, random: Secrets) -> AsyncIterator
     synced = True
     try:
         await sync_secret(redis, random)
-    except StoreUnavailable:
+    except StoreUnavailable as error:
         synced = False
-        log.warning("Redis does not answer: until it does, this process signs with its own random secret")
+        log.warning("until Redis answers, this process signs with its own random secret: %s", error.cause)
     task = asyncio.create_task(_sync_loop(redis, random, synced=synced), name="sync the secret")
     try:
         yield

@@ -80,14 +80,16 @@ class AnswerDatabase:
             path.touch(mode=0o600)  # prompts are in it
             with contextlib.closing(_connect(path)) as connection:  # not kept: a fork must not share a connection
                 connection.executescript(_SCHEMA)
-        except (sqlite3.Error, OSError) as error:
+        except OSError as error:
+            raise ConfigError(f"--response-db cannot use {path}: {error.strerror or error}") from None
+        except sqlite3.Error as error:
             raise ConfigError(f"--response-db cannot use {path}: {error}") from None
 
     async def add(self, scope: str, entries: Mapping[str, bytes], *, ttl: float | None = None) -> None:
         try:
             await self._do(lambda connection: self._put(connection, scope, entries, self._ttl if ttl is None else ttl))
-        except StoreUnavailable:
-            log.warning("an answer could not be stored in the file of --response-db")
+        except StoreUnavailable as error:
+            log.warning("an answer could not be stored in the file of --response-db: %s", error.cause)
 
     async def add_new(self, scope: str, name: str, value: bytes) -> bytes | None:
         """Adds an entry and returns None, or returns the value of an existing entry. Raises StoreUnavailable."""

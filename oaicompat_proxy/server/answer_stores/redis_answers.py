@@ -67,8 +67,8 @@ class RedisAnswers:
                 for name, value in entries.items():
                     keys = [_redis_key(scope, name), *_redis_sets(scope)]
                     await self._add(keys, [value, milliseconds, time.time(), *self._bounds])
-        except StoreUnavailable:
-            log.warning("Redis unavailable: an answer is stored for this process tree only")
+        except StoreUnavailable as error:
+            log.warning("an answer is stored for this process tree only, as Redis fails: %s", error.cause)
             await self._local.add(scope, entries, ttl=ttl)
 
     async def replace(self, scope: str, name: str, old: bytes | None, new: bytes) -> bool:

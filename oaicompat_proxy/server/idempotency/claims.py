@@ -220,8 +220,8 @@ class RedisClaims:
                     ended = [claim.ended, _ms(ttl)]
                     await self._set_bounded([claim.outcome, _OUTCOMES], [outcome, _ms(ttl), time.time(), MAX_OUTCOMES])
                 await self._end([claim.key], [claim.running, *ended])
-        except StoreUnavailable:
-            log.warning("Redis unavailable: the outcome of a request is not shared with other workers")
+        except StoreUnavailable as error:
+            log.warning("the outcome of a request is not shared with other workers, as Redis fails: %s", error.cause)
 
     async def _renew_forever(self) -> None:
         from ..shared_storage.bounded_redis import PROBES

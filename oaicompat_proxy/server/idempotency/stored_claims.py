@@ -85,8 +85,8 @@ class StoredClaims:
                 return
             ended = f"{claim.ended} {self._life.process}".encode()
             await self._file.add(claim.scope, {claim.outcome: outcome, claim.key: ended}, ttl=ttl)
-        except StoreUnavailable:
-            log.warning("the outcome of a request could not be stored in the file of --response-db")
+        except StoreUnavailable as error:
+            log.warning("the outcome of a request could not be stored in the file of --response-db: %s", error.cause)
 
 
 def claims_of(scope: str) -> str:

@@ -11,6 +11,7 @@ from ...core.errors import (
     InternalError,
     InvalidRequest,
     ProxyError,
+    StoreUnavailable,
     UpstreamError,
     UpstreamTimeout,
 )
@@ -56,7 +57,11 @@ def error_type(error: Exception) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Why the gateway failed, in this proxy's or the system's words; "" for an error that may quote somebody."""
+    """Why the gateway or a store failed, in this proxy's, the system's or the store's words; "" for an error that may
+    quote an agent or a client.
+    """
+    if isinstance(error, StoreUnavailable):
+        return error.cause
     if not isinstance(error, UpstreamError) or isinstance(error, AgentError | AgentTimeout):
         return ""
     cause = error.__cause__

@@ -35,7 +35,7 @@ _is_plain = re.compile(r"[!#-&(-~]*").fullmatch
 
 
 class RunLog:
-    """Logs a share of the successful runs, and all others."""
+    """Logs a share of the successful runs, and all others; a failure that is not the client's is a warning."""
 
     def __init__(self, share: float) -> None:
         """`share`: between 0 and 1."""
@@ -45,7 +45,7 @@ class RunLog:
         """The fields of the first record of each level."""
 
     def observe(self, run: RunSummary) -> None:
-        level = logging.INFO if run.outcome in EXPECTED else logging.WARNING
+        level = logging.INFO if run.outcome in EXPECTED and not run.reason else logging.WARNING
         if run.outcome == SUCCESS and self._share < 1 and random.random() >= self._share:
             return
         if log.isEnabledFor(level):

@@ -116,7 +116,7 @@ class RunSummary:
     outcome: str = ""
     error_type: str = ""
     reason: str = ""
-    """Why the gateway failed, for the operator."""
+    """Why the gateway or a store failed, for the operator."""
     finish_reason: str = ""
     """Empty if the response has no end of its own."""
     ticks: int = 0

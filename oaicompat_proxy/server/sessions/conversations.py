@@ -141,8 +141,8 @@ class Conversations:
         """Removes and returns the session that has answered this conversation, if any and if the store is available."""
         try:
             return await self._store.claim(fingerprint)
-        except StoreUnavailable:
-            log.warning("session store unavailable: a conversation continues in a new session")
+        except StoreUnavailable as error:
+            log.warning("a conversation continues in a new session, as the session store fails: %s", error.cause)
             return None
 
     async def store(self, lease: Lease, fingerprint: str) -> list[str]:
@@ -151,8 +151,8 @@ class Conversations:
             if not lease.primary:
                 return await self._store.put(fingerprint, lease.key, named=lease.named)
             await self._names.set_answered(mark_in(fingerprint) + lease.key, fingerprint)
-        except StoreUnavailable:
-            log.warning("session store unavailable: no request can continue in session %s", lease.key)
+        except StoreUnavailable as error:
+            log.warning("no request can continue in session %s, as the session store fails: %s", lease.key, error.cause)
             return [] if lease.primary else [lease.key]
         return []
 

@@ -111,8 +111,8 @@ class RedisIds:
                 value = each.original.encode("utf-8", "surrogatepass")
                 with mapped_errors():
                     await self._share([_PREFIX + each.id, _ALL], [value, left, time.time(), MAX_IN_REDIS])
-        except StoreUnavailable:
-            log.warning("Redis unavailable: the original id of a tool call is known to this process tree only")
+        except StoreUnavailable as error:
+            log.warning("only this process tree knows the original id of a tool call, as Redis fails: %s", error.cause)
 
     async def find(self, ids: Collection[str]) -> dict[str, str]:
         found = await self._local.find(ids)
@@ -122,8 +122,8 @@ class RedisIds:
         try:
             with mapped_errors():
                 values = await self._redis.mget([_PREFIX + each for each in missing])
-        except StoreUnavailable:
-            log.warning("Redis unavailable: original ids of tool calls could not be looked up")
+        except StoreUnavailable as error:
+            log.warning("original ids of tool calls could not be looked up, as Redis fails: %s", error.cause)
             return found
         there = {each: value for each, value in zip(missing, values, strict=True) if isinstance(value, bytes)}
         return found | {each: value.decode("utf-8", "surrogatepass") for each, value in there.items()}

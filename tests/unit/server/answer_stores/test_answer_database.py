@@ -102,7 +102,7 @@ async def test_a_broken_file_fails_alone_what_needs_it(
     for file in files(tmp_path):
         file.write_bytes(b"broken" * 10_000)
     await database.add("alice", {"a": b"1"})
-    assert "--response-db" in caplog.text
+    assert "could not be stored in the file of --response-db: file is not a database" in caplog.text
     with pytest.raises(StoreUnavailable):
         await database.find("alice", ["a"], most=100)
 

@@ -74,6 +74,12 @@ def test_an_operator_learns_why_the_gateway_failed() -> None:
     assert reason_of(error) == "The agent gateway cannot be reached. (Name or service not known)"
 
 
+def test_an_operator_learns_what_a_store_said() -> None:
+    error, inner = errors.StoreUnavailable("Try again."), errors.StoreUnavailable("Redis cannot be reached.")
+    error.__cause__, inner.__cause__ = inner, ConnectionError("NOAUTH Authentication required.")
+    assert reason_of(error) == "NOAUTH Authentication required."
+
+
 @pytest.mark.parametrize(
     "kind", [errors.AgentAborted, errors.AgentTimeout, errors.InvalidRequest, errors.ModelNotFound]
 )

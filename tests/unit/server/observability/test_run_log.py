@@ -138,6 +138,13 @@ async def test_no_prompt_no_answer_and_no_key_stand_in_it(proxy: StartProxy, age
     assert secret not in out.getvalue()
 
 
+@pytest.mark.parametrize(("reason", "level"), [("", logging.INFO), ("Connection refused", logging.WARNING)])
+def test_a_store_that_fails_is_a_warning(caplog: pytest.LogCaptureFixture, reason: str, level: int) -> None:
+    with caplog.at_level(logging.INFO):
+        RunLog(1.0).observe(over("refused", reason=reason))
+    assert [record.levelno for record in caplog.records] == [level]
+
+
 def test_a_share_of_the_good_ones_and_all_others(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
