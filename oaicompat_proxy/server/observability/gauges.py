@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol
 
 from prometheus_client import CollectorRegistry
@@ -55,8 +55,7 @@ class CountedBudgets(Protocol):
 class Incremented(Protocol):
     """A counter."""
 
-    @property
-    def inc(self) -> Callable[[float], None]: ...
+    def inc(self, amount: float, /) -> None: ...
 
 
 class Gauges:
@@ -91,8 +90,8 @@ class Gauges:
         self._cancelled = CounterDelta(names.CANCELLED.counter(registry))
         self._forgotten = CounterDelta(names.FORGOTTEN.counter(registry))
         self._close_failures = CounterDelta(names.CLOSE_FAILURES.counter(registry))
-        self._close_retries = CounterDelta(metrics.retries["close",])
-        self._connect_retries = CounterDelta(metrics.retries["connect",])
+        self._close_retries = CounterDelta(metrics.retries.labels("close"))
+        self._connect_retries = CounterDelta(metrics.retries.labels("connect"))
 
     async def update(self) -> None:
         """Updates the gauges, and flushes the counts of runs. If Redis fails, its gauge does not change."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 
 import aiohttp
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Histogram
 
 from ... import __version__
 from . import metric_definitions as names
-from .buffered_metrics import BufferedCounter, BufferedHistogram
+from .batch_histogram import observe_all
 from .outcomes import CLIENT_GONE, FAILED_UPSTREAM, SUCCESS
 from .run_report import RunSummary
 
@@ -24,19 +24,9 @@ MAX_MODELS = 50
 MAX_BUFFERED = 1000
 """Runs whose numbers are collected before they are counted: counting them takes a millisecond."""
 
-T = TypeVar("T")
-
-
-class Series(dict[tuple[str, ...], T], Generic[T]):
-    """The series of a metric by their label values, made at the first access."""
-
-    def __init__(self, make: Callable[..., T]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, labels: tuple[str, ...]) -> T:
-        series = self[labels] = self._make(*labels)
-        return series
+Labels = tuple[str, str, str, str, str, str]
+"""API, operation, model, outcome, finish reason and type of the error."""
+Numbers = tuple[float | None, ...]
 
 
 class Metrics:
@@ -49,84 +39,88 @@ class Metrics:
         """
         self._is_model = is_model
         self._provider = provider
-        self._all: list[Series[BufferedCounter] | Series[BufferedHistogram]] = []
-        self._runs = self._counters(names.RUNS.counter(registry))
-        self._durations = self._histograms(names.DURATION.histogram(registry))
-        self._first_tokens = self._histograms(names.FIRST_TOKEN.histogram(registry))
-        self._first_events = self._histograms(names.FIRST_EVENT.histogram(registry))
-        self._tokens = self._histograms(names.TOKEN_USAGE.histogram(registry))
-        self._chunks = self._counters(names.CHUNKS.counter(registry))
-        self._ticks = self._counters(names.TICKS.counter(registry))
-        self._upstream_errors = self._counters(names.UPSTREAM_ERRORS.counter(registry))
+        self._runs = names.RUNS.counter(registry)
+        self._durations = names.DURATION.histogram(registry)
+        self._first_tokens = names.FIRST_TOKEN.histogram(registry)
+        self._first_events = names.FIRST_EVENT.histogram(registry)
+        self._tokens = names.TOKEN_USAGE.histogram(registry)
+        self._chunks = names.CHUNKS.counter(registry)
+        self._ticks = names.TICKS.counter(registry)
+        self._upstream_errors = names.UPSTREAM_ERRORS.counter(registry)
         self._disconnects = names.DISCONNECTS.counter(registry)
-        self.retries = self._counters(names.RETRIES.counter(registry))
-        self._side_requests = self._counters(names.SIDE_REQUESTS.counter(registry))
-        self._request_retries = self.retries["request",]
-        added = self._histograms(names.PROXY_TIME.histogram(registry))
-        size = self._counters(names.BYTES.counter(registry))
-        self._added_before_call, self._added_to_first_token = added["call",], added["first_token",]
-        self._client_received, self._client_sent = size["client", "received"], size["client", "sent"]
-        self._gateway_sent, self._gateway_received = size["gateway", "sent"], size["gateway", "received"]
+        self.retries = names.RETRIES.counter(registry)
+        self._side_requests = names.SIDE_REQUESTS.counter(registry)
+        self._request_retries = self.retries.labels("request")
+        added, size = names.PROXY_TIME.histogram(registry), names.BYTES.counter(registry)
+        self._added = [added.labels(stage) for stage in ("call", "first_token")]
+        self._bytes = [size.labels(side, way) for side in ("client", "gateway") for way in ("received", "sent")]
         build = names.BUILD.gauge(registry, same_in_all=True)
         build.labels(__version__, platform.python_version(), aiohttp.__version__).set(1)
         # state
         self._models: set[str] = set()
         self._buffered = 0
         """Runs since the last flush."""
+        self._numbers: defaultdict[Labels, list[Numbers]] = defaultdict(list)
+        """The numbers of these runs, in the order of `_count`."""
 
     def observe(self, run: RunSummary) -> None:
-        model = self._model_label(run)
-        labels = run.operation, self._provider, model
-        self._runs[run.api, run.operation, model, run.outcome, run.finish_reason].inc(1)
-        self._durations[*labels, run.error_type].observe(run.duration)
-        if run.first_event is not None:
-            self._first_events[model,].observe(run.first_event)
-        if run.stream and run.first_token is not None:
-            self._first_tokens[labels].observe(run.first_token)
-        self._chunks[model,].inc(run.chunks)
-        self._ticks[model,].inc(run.ticks)
-        if run.usage is not None:
-            self._tokens[*labels, "input"].observe(run.usage.input_tokens)
-            self._tokens[*labels, "output"].observe(run.usage.output_tokens)
-        if run.outcome in FAILED_UPSTREAM:
-            self._upstream_errors[run.error_type,].inc(1)
-        elif run.outcome == CLIENT_GONE:
-            self._disconnects.inc()
+        """Buffers the numbers of the run in one tuple: adding each to its series takes 10 k instructions more."""
+        labels = run.api, run.operation, self._model_label(run), run.outcome, run.finish_reason, run.error_type
+        usage = run.usage
+        self._numbers[labels].append(
+            (
+                run.duration,
+                run.first_event,
+                run.first_token if run.stream else None,
+                run.chunks,
+                run.ticks,
+                usage and usage.input_tokens,
+                usage and usage.output_tokens,
+                run.added_before_call,
+                run.added_to_first_token,
+                run.requested_bytes,
+                run.sent_bytes,
+                run.received_bytes,
+                run.turn_bytes,
+            )
+        )
         if run.is_retry:
-            self._request_retries.inc(1)
+            self._request_retries.inc()
         if run.side_request:
-            self._side_requests[run.side_request,].inc(1)
-        self._observe_proxy(run)
+            self._side_requests.labels(run.side_request).inc()
         self._buffered += 1
         if self._buffered >= MAX_BUFFERED:
             self.flush()
 
-    def _observe_proxy(self, run: RunSummary) -> None:
-        if run.added_before_call is not None:
-            self._added_before_call.observe(run.added_before_call)
-        if run.added_to_first_token is not None:
-            self._added_to_first_token.observe(run.added_to_first_token)
-        self._client_received.inc(run.requested_bytes)
-        self._client_sent.inc(run.sent_bytes)
-        self._gateway_sent.inc(run.turn_bytes)
-        self._gateway_received.inc(run.received_bytes)
-
     def flush(self) -> None:
-        """Passes the counts of all runs so far to prometheus-client."""
+        """Passes the numbers of all runs so far to prometheus-client."""
+        for labels, runs in self._numbers.items():
+            self._count(labels, runs)
+        self._numbers.clear()
         self._buffered = 0
-        for series in self._all:
-            for each in series.values():
-                each.flush()
 
-    def _counters(self, counter: Counter) -> Series[BufferedCounter]:
-        series = Series(lambda *labels: BufferedCounter(counter.labels(*labels)))
-        self._all.append(series)
-        return series
-
-    def _histograms(self, histogram: Histogram) -> Series[BufferedHistogram]:
-        series = Series(lambda *labels: BufferedHistogram(histogram.labels(*labels)))
-        self._all.append(series)
-        return series
+    def _count(self, labels: Labels, runs: Sequence[Numbers]) -> None:
+        """Counts runs of the same labels."""
+        api, operation, model, outcome, finish_reason, error_type = labels
+        columns = [[number for number in column if number is not None] for column in zip(*runs, strict=True)]
+        durations, first_events, first_tokens, chunks, ticks, input_tokens, output_tokens = columns[:7]
+        about = operation, self._provider, model
+        self._runs.labels(api, operation, model, outcome, finish_reason).inc(len(runs))
+        _observe(self._durations, (*about, error_type), durations)
+        _observe(self._first_events, (model,), first_events)
+        _observe(self._first_tokens, about, first_tokens)
+        _observe(self._tokens, (*about, "input"), input_tokens)
+        _observe(self._tokens, (*about, "output"), output_tokens)
+        self._chunks.labels(model).inc(sum(chunks))
+        self._ticks.labels(model).inc(sum(ticks))
+        for histogram, amounts in zip(self._added, columns[7:9], strict=True):
+            observe_all(histogram, amounts)
+        for counter, sizes in zip(self._bytes, columns[9:], strict=True):
+            counter.inc(sum(sizes))
+        if outcome in FAILED_UPSTREAM:
+            self._upstream_errors.labels(error_type).inc(len(runs))
+        elif outcome == CLIENT_GONE:
+            self._disconnects.inc(len(runs))
 
     def _model_label(self, run: RunSummary) -> str:
         """The model's name if it is known or has answered. A name that a client invented has no series of its own, even
@@ -138,3 +132,9 @@ class Metrics:
             self._models.add(run.model)
             return run.model
         return OTHER
+
+
+def _observe(histogram: Histogram, labels: Sequence[str], amounts: Sequence[float]) -> None:
+    """A series without observations is not made."""
+    if amounts:
+        observe_all(histogram.labels(*labels), amounts)
