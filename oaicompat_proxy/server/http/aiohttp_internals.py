@@ -9,12 +9,14 @@ Source: aiohttp 3.14, web_protocol.py and web_response.py; aiohttp-sse 3.0.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.http_parser import HttpRequestParser
 from aiohttp.http_writer import _serialize_headers
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import _ErrInfo
@@ -22,6 +24,12 @@ from aiohttp_sse import EventSourceResponse
 
 _NO_PIECES: deque[bytes] = deque(maxlen=0)
 """The buffer of all bodies that were read; appends to it have no effect."""
+
+
+_END_OF_HEAD = b"\r\n\r\n"
+
+_AT_START = -1
+"""The next bytes of a connection are the first of a request."""
 
 
 class _Queue(list[Any]):
@@ -38,14 +46,21 @@ class _Queue(list[Any]):
 
 
 class ParsingState(web.RequestHandler):
-    """A connection, with the state of aiohttp's parser and of its requests."""
+    """A connection, with the state of aiohttp's parser and of its requests.
 
-    __slots__ = ()
+    Bodies stay compressed: those of unauthenticated requests must not be inflated, and `read_body` inflates the others.
+    """
 
-    def __init__(self, manager: web.Server, **settings: Any) -> None:
+    __slots__ = ("_surplus",)
+
+    def __init__(self, manager: web.Server, *, max_field_size: int = 8190, **settings: Any) -> None:
         """Parameters as of `web.RequestHandler`."""
-        super().__init__(manager, **settings)
+        super().__init__(manager, max_field_size=max_field_size, auto_decompress=False, **settings)
         self._messages = _Queue()  # type: ignore[assignment]
+        self.max_field_size = max_field_size  # aiohttp has the slot and leaves it empty
+        # state
+        self._surplus: float = _AT_START
+        """Bytes that have come after the head of the current request, or more if that is not known."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -67,6 +82,52 @@ class ParsingState(web.RequestHandler):
         """A request with a complete body is being answered, and no other request is in the queue."""
         request = self._current_request
         return request is not None and not self._messages and request.content.is_eof()
+
+    def data_received(self, data: bytes) -> None:
+        if self._parser is None:
+            if not data:  # "parse what you have": it has nothing
+                return
+            self._renew_parser()
+        if self._surplus >= 0:
+            self._surplus += len(data)
+        else:
+            end = data.find(_END_OF_HEAD)
+            self._surplus = len(data) - end - len(_END_OF_HEAD) if end >= 0 else math.inf
+        super().data_received(data)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        finished = await super().finish_response(request, resp, start_time)
+        body = request.content
+        self._surplus = (self._surplus - body.total_bytes if body.is_eof() else math.inf) or _AT_START
+        return finished
+
+    def drop_parser(self) -> None:
+        """Frees the parser, and with it a copy of the headers, if it holds no bytes: 2 KB during a long answer.
+
+        The next bytes get a new one. A parser does not say what it holds, so the bytes are counted. It stays if they
+        are more than the body: some of them belong to the next request, or the body came in chunks.
+        """
+        request = self._current_request
+        if (request is not None and self._surplus == request.content.total_bytes and self.has_read_request) and not (
+            self._upgraded or self._reading_paused or self._buffer_paused
+        ):
+            self._parser = None
+
+    def _renew_parser(self) -> None:
+        """Makes a parser as aiohttp does for a new connection."""
+        self._parser = HttpRequestParser(
+            self,
+            self._loop,
+            self._read_bufsize,
+            max_line_size=self.max_line_size,
+            max_field_size=self.max_field_size,
+            max_headers=self.max_headers,
+            payload_exception=web.RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=self._max_msg_queue_size,
+        )
 
     def queue_error(self, status: int, error: BaseException, message: str) -> None:
         """Queues an error as a malformed request, which `handle_error` answers. Only if it is idle."""
@@ -140,6 +201,8 @@ def release_unused(request: web.Request) -> None:
     """
     request._cache.clear()
     connection = request.protocol
+    if isinstance(connection, ParsingState):
+        connection.drop_parser()
     if connection._keepalive_handle is not None:
         connection._keepalive_handle.cancel()
         connection._keepalive_handle = None

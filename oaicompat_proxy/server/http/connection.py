@@ -56,7 +56,6 @@ class Connection(ParsingState):
             access_log_class=AccessLog,
             keepalive_timeout=config.idle_timeout,
             lingering_time=LINGER_SECONDS,
-            auto_decompress=False,  # bodies of unauthenticated requests stay compressed; `read_body` inflates
             max_line_size=config.max_line,
             max_field_size=config.max_line,
             max_headers=config.max_headers,

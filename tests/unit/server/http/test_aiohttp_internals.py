@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import gzip
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.http_parser import HttpRequestParser
 
 from oaicompat_proxy.server.http.aiohttp_internals import (
     BufferedHead,
@@ -357,3 +360,157 @@ async def test_an_idle_connection_is_closed_without_its_own_timer() -> None:
     assert b"".join(transport.writes).startswith(b"HTTP/1.1 200")
     connection.connection_lost(None)
     await server.shutdown()
+
+
+def parsers_of(connection: Connection) -> int:
+    """Parsers in memory that feed this connection."""
+    return sum(type(found) is HttpRequestParser and found.protocol is connection for found in gc.get_objects())
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+UPGRADE = GET.replace(b"\r\n\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+BLANK_LINES = POST.replace(b" 2", b" 13") + b"{\r\n\r\n\r\n\r\n   }"
+
+
+@pytest.mark.parametrize(
+    ("sent", "parsers"),
+    [
+        ([GET], 0),
+        ([POST + b"{}"], 0),
+        ([POST, b"{}"], 0),
+        ([POST, b"{", b"}"], 0),
+        ([BLANK_LINES], 0),
+        ([POST, b"{"], 1),
+        ([POST + b"{}" + GET[:1]], 1),
+        ([POST, b"{}" + GET[:10]], 1),
+        ([BLANK_LINES + GET[:8]], 1),
+        ([GET, GET[:10]], 1),
+        ([GET, GET], 1),
+        ([GET + b"\r\n"], 1),
+        ([GET[:10], GET[10:]], 1),
+        ([CHUNKED], 1),
+        ([UPGRADE], 1),
+        ([UPGRADE + b"\x00"], 1),
+    ],
+    ids=[
+        *("no body", "a body", "a body on its own", "a body in two", "blank lines"),
+        *("half a body", "a byte of the next", "half of the next", "half of the next after blank lines"),
+        *("half of the next on its own", "the next", "an empty line", "a head in two", "chunks", "an upgrade"),
+        "bytes after an upgrade",
+    ],
+)
+async def test_a_parser_that_may_hold_bytes_is_not_dropped(sent: list[bytes], parsers: int) -> None:
+    seen = []
+    complete = asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        await complete.wait()
+        release_unused(request)
+        seen.append(parsers_of(connection))
+        return web.Response()
+
+    async with connected(handler) as (connection, _):
+        assert parsers_of(connection) == 1
+        for data in sent:
+            connection.data_received(data)
+            await turns()
+        complete.set()
+        await turns()
+        assert seen[0] == parsers
+
+
+@pytest.mark.parametrize("cut", [*range(len(POST) + 3)])
+async def test_a_request_is_read_by_the_parser_that_is_made_again(cut: int) -> None:
+    """Its first bytes come during the response to another one, and the rest after it."""
+    served: list[tuple[str, bytes]] = []
+    ended = asyncio.Event()
+    follows = POST.replace(b" / ", b" /2 ") + b"[]"
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        release_unused(request)
+        if not served:
+            assert parsers_of(connection) == 0
+        served.append((request.path, await request.read()))
+        await ended.wait()
+        return web.Response()
+
+    async with connected(handler) as (connection, transport):
+        connection.data_received(POST + b"{}")
+        await turns()
+        connection.resume_reading()
+        connection.data_received(follows[:cut])
+        ended.set()
+        await turns()
+        connection.data_received(follows[cut:])
+        await turns()
+        connection.data_received(GET)
+        await turns()
+        assert served == [("/", b"{}"), ("/2", b"[]"), ("/", b"")]
+        assert b"".join(transport.writes).count(b"HTTP/1.1 200") == 3
+
+
+async def test_the_parser_is_dropped_in_each_request_of_a_connection() -> None:
+    seen = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        release_unused(request)
+        seen.append(parsers_of(connection))
+        return web.Response()
+
+    async with connected(handler) as (connection, _):
+        for data in (GET, POST + b"{}", GET):
+            connection.data_received(data)
+            await turns()
+        assert seen == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 100 + b"\r\n\r\n",
+        b"GET /" + b"x" * 100 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 4 + b"\r\n",
+        b"\x16\x03\x01\r\n\r\n",
+    ],
+    ids=["a long header", "a long line", "many headers", "no HTTP"],
+)
+async def test_a_parser_that_is_made_again_has_the_same_limits(data: bytes) -> None:
+    failed = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if request.path == "/release":
+            release_unused(request)
+        return web.Response()
+
+    limits = {"max_line_size": 80, "max_field_size": 60, "max_headers": 3}
+    server = web.Server(handler)  # type: ignore[arg-type]
+    for first in (b"/", b"/release"):
+        connection = Connection(server, loop=asyncio.get_running_loop(), access_log=None, **limits)
+        connection.connection_made(Transport())
+        await turns()
+        connection.data_received(GET.replace(b"/", first, 1))
+        await turns()
+        connection.data_received(data)
+        await turns()
+        assert connection.failed is not None
+        failed.append((connection.failed[0], repr(connection.failed[1])))
+        connection.connection_lost(None)
+    assert failed[0] == failed[1]
+    await server.shutdown()
+
+
+async def test_bodies_stay_compressed_with_either_parser() -> None:
+    bodies = []
+    body = gzip.compress(b"{}")
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        bodies.append(await request.read())
+        release_unused(request)
+        return web.Response()
+
+    async with connected(handler) as (connection, _):
+        for _ in range(2):
+            connection.data_received(head + body)
+            await turns()
+        assert bodies == [body, body]

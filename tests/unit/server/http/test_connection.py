@@ -171,6 +171,30 @@ async def test_a_next_head_that_has_no_end_closes_the_connection(proxy: StartPro
     assert (await line.read_to_end()).count(b"[DONE]") == 1
 
 
+async def test_a_request_that_comes_during_a_stream_is_served_after_it(proxy: StartProxy, agent: Agent) -> None:
+    """Whole or in part, on its own or in one packet with the request before it."""
+    line = await (await proxy(first_event_wait=0.01)).dial()
+    body = chat_body("Bye")
+    follows = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    for cut in (1, 40, len(follows) - len(body), len(follows) - 5, len(follows)):
+        for with_first in (True, False):
+            gate = asyncio.Event()
+            agent.plays(OPENING, text("Hello"), gate, closing())
+            first = follows.replace(b"Bye", b"Sun")
+            await line.send(first + follows[:cut] if with_first else first)
+            streamed = (await line.read_until(b"Hello"))[-5:]
+            if not with_first:
+                await line.send(follows[:cut])
+            gate.set()
+            streamed += await line.read_until(b"[DONE]\n\n\r\n0\r\n\r\n")
+            await line.send(follows[cut:])
+            status, headers = await line.read_head()
+            assert (status, headers.get("connection")) == (200, "keep-alive")
+            assert (await line.read_chunks()).endswith(b"[DONE]\n\n")
+    assert [b"Bye" in run.body for run in agent.runs] == [False, True] * 10
+    await line.close()
+
+
 async def test_a_fault_outside_the_application_is_a_500_without_its_reason(
     proxy: StartProxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
