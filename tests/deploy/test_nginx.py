@@ -325,6 +325,39 @@ def test_anthropics_client_gets_nginxs_own_errors_in_its_words(front: str) -> No
         assert error.body["request_id"] == error.request_id == error.response.headers["x-request-id"]
 
 
+GET = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n"
+UNREADABLE = {
+    "a long header": (400, GET + b"Authorization: Bearer " + b"x" * 20_000 + b"\r\n\r\n"),
+    "two keys": (400, GET + b"Authorization: Bearer x\r\nAuthorization: Bearer y\r\n\r\n"),
+    "a path that is none": (400, GET.replace(b"models", b"%00") + b"\r\n"),
+    "a long path": (414, GET.replace(b"models", b"x" * 20_000) + b"\r\n"),
+    "another coding": (501, GET + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+    "another version": (505, GET.replace(b"1.1", b"2.0") + b"\r\n"),
+}
+
+
+@pytest.mark.parametrize(("status", "sent"), UNREADABLE.values(), ids=UNREADABLE)
+async def test_what_nginx_refuses_gets_an_error_of_the_api(front: str, status: int, sent: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(front))
+    writer.write(sent)
+    async with asyncio.timeout(DEADLINE):
+        answer = await reader.readuntil(b"\r\n\r\n")
+        body = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert b"\r\nX-Request-Id: " in answer
+    assert error_of(body)["type"] == "invalid_request_error"
+
+
+async def test_a_failure_of_nginx_is_an_error_of_the_api(behind: str) -> None:
+    body = io.BytesIO(json.dumps(question("x" * 2 * 1024 * 1024)).encode())  # more than stays in memory
+    with tempfile.TemporaryDirectory(prefix="nginx-") as home, nginx(port_of(behind), Path(home)) as base:
+        shutil.rmtree(Path(home, "temp-body"))
+        async with aiohttp.ClientSession() as session, session.post(f"{base}/v1/chat/completions", data=body) as answer:
+            assert (answer.status, answer.headers["X-Should-Retry"]) == (500, "true")
+            assert error_of(await answer.read())["code"] == "internal_error"
+
+
 def ask_anthropic(base: str, prompt: str) -> anthropic.APIStatusError:
     """The error of a question."""
     with (
