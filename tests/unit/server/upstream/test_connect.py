@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
 
@@ -65,6 +66,20 @@ async def test_attempts_are_counted(retries: int) -> None:
         await connect_with_retries(door.connect, within=60, retries=retries)
     assert raised.value.__cause__ is REFUSED
     assert len(door.times) == 1 + retries
+
+
+@pytest.mark.parametrize("refusals", [0, 3])
+@with_fake_clock
+async def test_a_connection_leaves_no_cyclic_garbage(refusals: int) -> None:
+    """The garbage collector stops all requests."""
+    door = Door(*[ConnectionRefusedError() for _ in range(refusals)])
+    gc.collect()
+    gc.disable()
+    try:
+        await connect_with_retries(door.connect, within=5, retries=4)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 @with_fake_clock
