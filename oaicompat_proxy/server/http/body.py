@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TypeVar
 
 from aiohttp import HttpVersion11, StreamReader, web
@@ -75,6 +76,8 @@ class BodyInflater(Inflater):
     """gzip or deflate of a request's body."""
 
     ACCEPTS_NO_HEADER = True
+    MAX_RATIO = math.inf
+    """The size of a body has its own limit."""
 
     def unknown(self, encoding: str) -> ProxyError:
         return UnsupportedEncoding("The body of a request may be compressed with gzip or deflate, and in no other way.")

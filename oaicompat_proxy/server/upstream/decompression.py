@@ -1,4 +1,4 @@
-"""Decompression in bounded pieces: a small compressed read may expand to gigabytes.
+"""Decompression in bounded pieces, and to a bounded size: a small compressed read may expand to gigabytes.
 
 A gzip stream may have several members, one after the other (RFC 1952, 2.2). Other bytes after the end of a stream are
 ignored.
@@ -17,6 +17,9 @@ PIECE = 128 * 1024
 SLICE = 16 * 1024
 """Compressed bytes that are given to zlib at a time: the end of each member copies the rest of the slice."""
 
+UNLIMITED_SIZE = 32 * 1024 * 1024
+"""Decompressed bytes below which the ratio does not count: one frame may be a large table of zeros."""
+
 _ZLIB_HEADER = zlib.MAX_WBITS
 _GZIP_HEADER = 16 + zlib.MAX_WBITS
 _NO_HEADER = -zlib.MAX_WBITS
@@ -29,6 +32,9 @@ class Inflater:
 
     ACCEPTS_NO_HEADER = False
     """Whether `deflate` may lack the zlib header, as some clients send it."""
+    MAX_RATIO: float = 200
+    """Decompressed bytes for each compressed byte, at most; Apache allows as many (`DeflateInflateRatioLimit`). Frames
+    of single tokens reach 20, and zlib itself 1,030."""
 
     def __init__(self, encoding: str) -> None:
         """Raises UpstreamError for any other encoding."""
@@ -40,6 +46,7 @@ class Inflater:
         self._members = 0
         self._has_output = False
         """Whether the current member has produced output."""
+        self._received = self._produced = 0
         self.is_over = False
         """Further bytes are not part of the stream."""
 
@@ -54,16 +61,34 @@ class Inflater:
     def broken(self) -> ProxyError:
         return UpstreamError("The agent gateway's compressed events cannot be read.")
 
+    def too_large(self) -> ProxyError:
+        return UpstreamError(
+            f"The agent gateway's compressed events expand to more than {self.MAX_RATIO} times their size."
+        )
+
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yields the decompressed pieces of `data`. Raises UpstreamError if it is not valid."""
+        """Yields the decompressed pieces of `data`, at least one for each SLICE: an empty one if it has no output.
+
+        Raises UpstreamError if it is not valid, or expands too much.
+        """
         for start in range(0, len(data), SLICE):
             rest = data[start : start + SLICE]
+            self._received += len(rest)
+            produced = self._produced
             while rest and not self.is_over:
                 if self._member is None:
                     self._member = self._begin(rest[0])
                 piece, rest = self._inflate(self._member, rest)
                 if piece:
+                    self._count(len(piece))
                     yield piece
+            if self._produced == produced:
+                yield b""
+
+    def _count(self, size: int) -> None:
+        self._produced += size
+        if self._produced > max(UNLIMITED_SIZE, self.MAX_RATIO * self._received):
+            raise self.too_large()
 
     def _begin(self, first: int) -> zlib._Decompress:
         self._members += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Self
 
 from ...core.errors import ProxyError, UpstreamError, UpstreamFrameTooLong, UpstreamInterrupted
@@ -13,7 +13,7 @@ from ...core.events import Event
 from ...core.sse import FrameReader
 from ...dialects.protocol import HttpCall, Reader, UnbufferedReader
 from ..observability.run_recorder import ReadLog
-from .decompression import Inflater
+from .compressed_reads import CompressedReads
 from .event_source import OnGatewayBytes, TakeEvents, UntilHeld, Watch
 from .http_client import NO_HEADERS, HttpClient
 from .http_exchange import Exchange, Limits
@@ -35,8 +35,6 @@ class Run:
 
     _flush_count = 0
     """The reader's `flush_count` when the current wait began."""
-    _inflated: Iterator[bytes] = iter(())
-    """The pieces of a compressed read that were not read yet."""
     read_log: ReadLog | None = None
     """Set with `on_gateway_bytes`: records pushed reads in its place."""
     on_rejected: Callable[[], None] | None = None
@@ -73,7 +71,7 @@ class Run:
         """The gateway's `X-Request-Id`, if it sends one."""
         self._call: HttpCall | None = call
         self._exchange: Exchange | None = None
-        self._inflater: Inflater | None = None
+        self._compressed: CompressedReads | None = None
         self._ahead = b""
         """Bytes that `first_frame` and `look_ahead` have read."""
         self._state: RunState = "not_sent"
@@ -148,9 +146,8 @@ class Run:
             if self.on_rejected is not None:
                 self.on_rejected()
             raise
-        encoding = headers.get(b"content-encoding", b"identity").lower()
-        if encoding != b"identity":
-            self._inflater = Inflater(encoding.decode("latin-1"))
+        if (encoding := headers.get(b"content-encoding", b"").strip().lower()) not in (b"", b"identity"):
+            self._compressed = CompressedReads(encoding.decode("latin-1"))
         self._state = "accepted"
 
     def __aiter__(self) -> Self:
@@ -163,15 +160,14 @@ class Run:
         """
         if self._ended:
             raise StopAsyncIteration
-        if piece := next(self._inflated, b""):
-            await asyncio.sleep(0)  # a small read may expand to gigabytes: each piece has a turn of the loop
+        if self._compressed is not None and (piece := await self._compressed.next_piece()) is not None:
             return self._feed(piece)
         data, at_end = (self._ahead, False) if self._ahead else await self._read()
         if data:
             self._ahead = b""
-            if self._inflater is None:
+            if self._compressed is None:
                 return self._feed(data)
-            self._inflated = self._inflater.feed(data)
+            self._compressed.add(data)
             return ()
         self._ended = at_end or self._reader.finished
         self._held_since = None
@@ -185,7 +181,7 @@ class Run:
         """
         assert self._exchange is not None
         frames = FrameReader(max_frame=MAX_FIRST_FRAME)
-        while self._inflater is None and len(self._ahead) < MAX_FIRST_FRAME:
+        while self._compressed is None and len(self._ahead) < MAX_FIRST_FRAME:
             data = await self._exchange.read()
             if not data:
                 break
@@ -204,7 +200,7 @@ class Run:
         wanted = [*markers]
         pattern, longest = re.compile(b"|".join(map(re.escape, wanted))), max(map(len, wanted))
         pieces, seen, size = [self._ahead], self._ahead, len(self._ahead)
-        while (found := pattern.search(seen)) is None and self._inflater is None and size < limit:
+        while (found := pattern.search(seen)) is None and self._compressed is None and size < limit:
             data = await self._exchange.read()
             if not data:
                 break
@@ -216,7 +212,7 @@ class Run:
 
     async def push_to(self, take: TakeEvents) -> None:
         """Passes the events of each read to `take`, in the callback of the connection, until it returns False."""
-        if self._inflater is not None:
+        if self._compressed is not None:
             async for events in self:
                 if not take(events):
                     return
@@ -271,12 +267,14 @@ class Run:
 
     def pause(self) -> None:
         """Stops reading the socket, so that TCP's flow control reaches the gateway."""
-        if self._exchange is not None:
-            self._exchange.pause()
+        for each in (self._exchange, self._compressed):
+            if each is not None:
+                each.pause()
 
     def resume(self) -> None:
-        if self._exchange is not None:
-            self._exchange.resume()
+        for each in (self._exchange, self._compressed):
+            if each is not None:
+                each.resume()
 
     async def finish(self) -> None:
         """Reads the end of the body after the last event, so that the connection can be used again."""
@@ -298,3 +296,5 @@ class Run:
         """Closes the connection unless the response is complete. `failure`: what a reader's call raises."""
         if self._exchange is not None:
             self._exchange.abort(failure)
+        if self._compressed is not None:
+            self._compressed.stop()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import math
 import random
 import time
 import tracemalloc
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oaicompat_proxy.core.errors import UpstreamError
-from oaicompat_proxy.server.upstream.decompression import PIECE, Inflater
+from oaicompat_proxy.server.upstream.decompression import PIECE, SLICE, UNLIMITED_SIZE, Inflater
 from tests.support.examples import examples
 
 
@@ -74,12 +75,16 @@ def test_nothing_is_held_back_where_a_piece_is_full(length: int) -> None:
             assert b"".join(inflater.feed(packed)) == piece
 
 
+class UnlimitedInflater(Inflater):
+    MAX_RATIO = math.inf
+
+
 @pytest.mark.slow
 def test_a_bomb_goes_off_piece_by_piece() -> None:
     """A hundred megabytes in a read of a hundred kilobytes: never more of it at a time than a piece."""
     packed = gzip.compress(bytes(100_000_000), 9)
     assert len(packed) < 120_000
-    inflater = Inflater("gzip")
+    inflater = UnlimitedInflater("gzip")
     total = 0
     tracemalloc.start()
     try:
@@ -91,6 +96,30 @@ def test_a_bomb_goes_off_piece_by_piece() -> None:
         tracemalloc.stop()
     assert total == 100_000_000
     assert peak < 4 * PIECE
+
+
+@pytest.mark.slow
+def test_a_stream_that_expands_too_much_is_the_gateways_fault() -> None:
+    packed = gzip.compress(bytes(2 * UNLIMITED_SIZE), 9)
+    sizes: list[int] = []
+    with pytest.raises(UpstreamError, match="expand to more than 200 times"):
+        sizes.extend(map(len, Inflater("gzip").feed(packed)))
+    assert UNLIMITED_SIZE - PIECE < sum(sizes) <= UNLIMITED_SIZE
+
+
+@pytest.mark.slow
+def test_a_long_stream_that_expands_as_events_do_is_read() -> None:
+    """Frames of single characters, which differ in their number."""
+    inflater = Inflater("gzip")
+    sent = b"".join(b'data: {"event":"content_delta","sequence":%d,"delta":"a"}\n\n' % each for each in range(700_000))
+    assert len(sent) > UNLIMITED_SIZE
+    assert sum(map(len, inflater.feed(gzip.compress(sent)))) == len(sent)
+
+
+def test_members_without_content_are_read_slice_by_slice() -> None:
+    """A read of nothing but them would keep every other request waiting."""
+    empty = gzip.compress(b"")
+    assert list(Inflater("gzip").feed(empty * (4 * SLICE // len(empty)))) == [b""] * 4
 
 
 def test_a_bomb_that_nobody_takes_does_not_go_off() -> None:

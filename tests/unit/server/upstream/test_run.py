@@ -17,6 +17,7 @@ from oaicompat_proxy.core.sse import KEEP_ALIVE
 from oaicompat_proxy.core.turn import Turn
 from oaicompat_proxy.server.upstream.gateway_client import Upstream
 from oaicompat_proxy.server.upstream.run import Run
+from tests.support.raw_gateway import turns
 from tests.support.scripted_gateway import Agent, Reply, run
 
 
@@ -79,6 +80,49 @@ async def test_a_read_that_expands_is_spread_over_turns(agent: Agent, begun: Run
     assert RunEnded() in await read(begun)
     counter.cancel()
     assert len(turns) == len(set(turns)) > 5
+
+
+async def test_a_pause_stops_a_compressed_read_that_expands(agent: Agent, begun: Run) -> None:
+    """The client does not read: all that is translated further would be buffered for it."""
+    sent = KEEP_ALIVE * 100_000 + b"".join(run("Ahoy."))
+    agent.replies("/send", Reply([gzip.compress(sent)], headers=[("Content-Encoding", "gzip")]))
+    shown: list[bytes] = []
+    begun.on_gateway_bytes = shown.append
+    await begun.open()
+    paused = asyncio.Event()
+
+    def take(events: Iterable[Event]) -> bool:
+        list(events)
+        if shown and not paused.is_set():
+            begun.pause()
+            paused.set()
+        return begun.state != "finished"
+
+    pushing = asyncio.create_task(begun.push_to(take))
+    await paused.wait()
+    await turns(50)
+    assert (len(shown), pushing.done()) == (1, False)
+    begun.resume()
+    await pushing
+    assert b"".join(shown) == sent
+
+
+async def test_a_paused_compressed_run_that_is_aborted_fails(agent: Agent, begun: Run) -> None:
+    agent.replies(
+        "/send", Reply([gzip.compress(b"".join(run("Ahoy."))), "stall"], headers=[("Content-Encoding", "gzip")])
+    )
+    await begun.open()
+
+    def take(events: Iterable[Event]) -> bool:
+        list(events)
+        begun.pause()
+        return True
+
+    pushing = asyncio.create_task(begun.push_to(take))
+    await turns(50)
+    begun.abort(UpstreamError("Stopped."))
+    with pytest.raises(UpstreamError, match=r"Stopped\."):
+        await pushing
 
 
 async def test_bytes_that_cannot_be_read_are_shown_first(agent: Agent, begun: Run) -> None:
