@@ -70,7 +70,7 @@ def accept_all(_head: bytes) -> Kept:
 class FrameReader:
     """Reads frames from bytes. `feed()` returns the frames that each read completes.
 
-    An event without its final empty line is never dispatched, so the end of the stream needs no call.
+    An event without its final empty line is dispatched only by `end()`.
     """
 
     between_frames = False
@@ -110,6 +110,14 @@ class FrameReader:
             return self._read_lines(_LINE_END.split(data))
         lines, rest = self.cut(data)
         return self._read_events(lines, rest) if lines else self._read_lines(rest.split(b"\n"))
+
+    def end(self) -> Iterator[Frame]:
+        """The unfinished event, if no byte of its data is missing but the end of its line and the empty line.
+
+        By the source it is discarded. Only its data can show whether its last line is whole.
+        Raises UpstreamFrameTooLong.
+        """
+        return (frame for frame in self.feed(b"\n\n") if not frame.truncated)
 
     def begin(self, data: bytes) -> bool:
         """Whether an event starts with `data`. At the start of a stream it saves 20 k instructions of `feed`."""

@@ -184,7 +184,8 @@ def stops_on_wire(run: Run, place: int, text: str | None) -> bool:
 
 
 def stops_in_body(run: Run, place: int, text: str | None) -> bool:
-    return text == (run.text if place >= run.enough else None)
+    """The whole answer if the data of its last frame arrived, with the empty line after it or without."""
+    return text == (run.text if place >= run.enough - len(b"\n\n") else None)
 
 
 def to_the_end_of_the_wire(run: Run) -> int:

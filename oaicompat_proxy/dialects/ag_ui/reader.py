@@ -8,6 +8,7 @@ in an answer and are dropped by NAME, without decoding. So are tool results, unl
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 
 from ...core.errors import UpstreamError
@@ -58,7 +59,16 @@ class EventReader:
             yield from self._read(frame)
 
     def flush(self, *, at_end: bool) -> Sequence[Event]:
-        return self._runs.flush(at_end=at_end)
+        """The buffered events. At the end of the stream a last frame without its empty line counts, if it is whole.
+
+        Server-sent events discard it; the official client does not.
+        """
+        events: list[Event] = []
+        if at_end:
+            with contextlib.suppress(UpstreamError):  # the frame was cut
+                for frame in self._frames.end():
+                    events += self._read(frame)
+        return [*events, *self._runs.flush(at_end=at_end)]
 
     def _filter(self, head: bytes) -> Kept | None:
         """Decides from the first bytes of a frame how much of it to keep."""

@@ -8,6 +8,7 @@ while they arrive. All others are decoded as JSON. `text_fast_path` only saves t
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -86,6 +87,19 @@ class EventReader(UnbufferedReader):
                 self._add_text(deltas, events)
         except UpstreamError as error:
             return _then_raise(events, error)
+        return events
+
+    def flush(self, *, at_end: bool) -> Iterable[Event]:
+        """At the end of the stream: the event of a last frame without its empty line, if it is whole.
+
+        Server-sent events discard it; the official client, which reads line by line, does not.
+        """
+        if not at_end or self.finished:
+            return ()
+        events: list[Event] = []
+        with contextlib.suppress(UpstreamError):  # the frame was cut
+            for frame in self._frames.end():
+                self._handle(frame.tag, decode(frame.data), events)
         return events
 
     def _read(self, data: bytes, events: list[Event]) -> None:

@@ -131,6 +131,28 @@ def test_a_byte_order_mark_later_on_is_text() -> None:
     assert [frame.data.decode() for frame in read(["data: \ufeffa\n\n".encode()])] == ["\ufeffa"]
 
 
+@pytest.mark.parametrize("text", ["data: a", "data: a\n", "data: a\r", "data: a\r\n", "data: b\n\nid: 1\ndata: a"])
+def test_an_event_without_its_empty_line_is_dispatched_at_the_end(text: str) -> None:
+    for reads in ([text.encode()], one_by_one(text.encode())):
+        reader = FrameReader(max_frame=MEGABYTE)
+        frames = [frame for data in reads for frame in reader.feed(data)]
+        assert b"a" not in [frame.data for frame in frames]
+        assert [frame.data for frame in reader.end()] == [b"a"]
+
+
+@pytest.mark.parametrize("text", ["", "data: a\n\n", ": a", "event: a\n", "id: 1\n", "\ufeff"])
+def test_without_an_unfinished_event_the_end_dispatches_nothing(text: str) -> None:
+    reader = FrameReader(max_frame=MEGABYTE)
+    list(reader.feed(text.encode()))
+    assert list(reader.end()) == []
+
+
+def test_at_the_end_a_truncated_event_may_have_been_cut() -> None:
+    reader = FrameReader(max_frame=MEGABYTE, frame_filter=lambda _: Kept(None, 10))
+    assert list(reader.feed(b"data: " + b"x" * 1000)) == []
+    assert list(reader.end()) == []
+
+
 def test_encoding_gives_one_line_and_its_empty_line() -> None:
     assert encode(b'{"a":1}') == b'data: {"a":1}\n\n'
     assert read([encode(b" a"), DONE]) == [Frame(b" a"), Frame(b"[DONE]")]

@@ -578,3 +578,30 @@ def test_garbled_bytes_are_an_error_or_an_answer_but_nothing_else(
         wire[place] = data.draw(st.integers(0, 255))
     outcome = translate(read_events([bytes(wire)], include_tool_activity=True, dialect="ag-ui"), options)
     assert outcome.failure is None or check_error_body(collected(outcome, options))
+
+
+STARTED = frame("RUN_STARTED", threadId="t1", runId="r1")
+FINISHED = frame("RUN_FINISHED", threadId="t1", runId="r1")
+
+
+@pytest.mark.parametrize("line_end", [b"", b"\n", b"\r\n"])
+def test_the_last_event_needs_no_empty_line(line_end: bytes) -> None:
+    """The official client takes it."""
+    assert read(STARTED, FINISHED.removesuffix(b"\n\n") + line_end)[-1] == RunEnded()
+
+
+def test_a_late_failure_needs_no_empty_line() -> None:
+    failed = frame("RUN_ERROR", message="Too late.")
+    assert read(STARTED, FINISHED, failed.removesuffix(b"\n\n"))[-1] == RunFailed("Too late.")
+
+
+def test_a_last_event_that_was_cut_is_none() -> None:
+    for end in range(1, len(FINISHED) - 2):
+        assert read(STARTED, FINISHED[:end]) == [RunStarted()]
+
+
+def test_before_the_end_of_the_stream_an_unfinished_event_waits() -> None:
+    reader = new_reader()
+    list(reader.feed(STARTED + FINISHED.removesuffix(b"\n\n")))
+    assert [*reader.flush(at_end=False), *reader.feed(b"\n\n")] == []
+    assert [*reader.flush(at_end=True)][-1] == RunEnded()

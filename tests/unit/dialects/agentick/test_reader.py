@@ -547,3 +547,30 @@ def test_such_a_frame_without_data_is_ignored_however_it_is_cut() -> None:
 def test_a_citation_of_a_blocks_end_is_read() -> None:
     end = frame("content_end", blockType="text", metadata={"citations": [{"url": "https://a.example"}]})
     assert [type(event) for event in read(START + end)] == [RunStarted, TextCited]
+
+
+@pytest.mark.parametrize("line_end", [b"", b"\n", b"\r\n"])
+@pytest.mark.parametrize("last", [frame("execution_end", aborted=False), DONE])
+def test_the_last_event_needs_no_empty_line(last: bytes, line_end: bytes) -> None:
+    """The official client reads line by line."""
+    reader = EventReader(max_frame=MAX_FRAME)
+    events = list(reader.feed(START + last.removesuffix(b"\n\n") + line_end))
+    assert not reader.finished
+    assert [*events, *reader.flush(at_end=True)][-1] == RunEnded()
+    assert reader.finished
+
+
+def test_a_last_event_that_was_cut_is_none() -> None:
+    last = frame("execution_end", aborted=False, output={"timeline": ["x" * 2 * END_PREFIX_BYTES]})
+    for end in (*range(1, 400), len(last) - 3):
+        reader = EventReader(max_frame=MAX_FRAME)
+        list(reader.feed(START + last[:end]))
+        assert list(reader.flush(at_end=True)) == []
+        assert not reader.finished
+
+
+def test_before_the_end_of_the_stream_an_unfinished_event_waits() -> None:
+    reader = EventReader(max_frame=MAX_FRAME)
+    list(reader.feed(START + DONE.removesuffix(b"\n\n")))
+    assert list(reader.flush(at_end=False)) == []
+    assert list(reader.feed(b"\n\n")) == [RunEnded()]
