@@ -15,6 +15,10 @@ _WHITE_SPACE = " \t\n\r"
 """What JSON allows before a value."""
 
 
+SURE_DEPTH = 200
+"""Brackets of an input that may all be nested and are encoded nevertheless."""
+
+
 class CallInput:
     """The arguments of one call, which arrive in pieces. Both methods return the JSON text to send now.
 
@@ -50,11 +54,16 @@ class CallInput:
 
 
 def parse_input(arguments: str) -> dict[str, Any]:
-    """The input of a call. It has to be an object, so any other value becomes `{"arguments": value}`."""
+    """The input of a call. It has to be an object, so any other value becomes `{"arguments": value}`.
+
+    The value is a text if it is no JSON, or nested more deeply than orjson encodes it inside of a message: 254 levels.
+    """
     if not arguments.strip(_WHITE_SPACE):
         return {}
     try:
         value = orjson.loads(arguments)
-    except ValueError:
+        if arguments.count("{") + arguments.count("[") > SURE_DEPTH:
+            orjson.dumps([[[[[[[[value]]]]]]]])
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         value = arguments
     return value if isinstance(value, dict) else {"arguments": value}

@@ -110,8 +110,11 @@ class EventReader:
             self._runs.run.keep_snapshot(frame.data)
         if name not in _READ_EVENTS:
             return ()
-        check(name, data)
-        return self._dispatch(name, data)
+        try:
+            check(name, data)
+            return self._dispatch(name, data)
+        except RecursionError:
+            raise UpstreamError("The agent sent an event that is nested too deeply.") from None
 
     def _read_truncated(self, frame: Frame) -> Sequence[Event]:
         """Reads a frame of which only the first bytes were kept."""

@@ -197,7 +197,10 @@ class EventReader(UnbufferedReader):
             return
         if name == "content_start":
             self._template = _new_template(self._data_key, data)
-        event = self._run.handle(name, data)
+        try:
+            event = self._run.handle(name, data)
+        except RecursionError:
+            raise UpstreamError("The agent sent an event that is nested too deeply.") from None
         if self._run.finished:
             self._template = None
         if event is not None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from ...core.errors import UpstreamError
 from ...core.events import Event, RunEnded, RunFailed, ToolCalled, ToolCallHandled
 from ...core.sse import PEEK_BYTES, Kept
 from .frames import call_id_of, fields_before_output, name_of
@@ -101,7 +100,7 @@ class RunState:
         return self._is_of_other_run(data) or ("aborted" in data and ("usage" in data or data.get("error") is not None))
 
     def handle(self, name: str, data: Data) -> Event | None:
-        """The neutral event of an event; None if it has none. Raises UpstreamError."""
+        """The neutral event of an event; None if it has none. Raises RecursionError if it is nested too deeply."""
         if name == "execution_end":
             return self._handle_end(data)
         if name == "error" and isinstance(data.get("error"), str):
@@ -113,10 +112,7 @@ class RunState:
             return None
         if (update := _ON_EVENT.get(name)) is not None:
             update(self, data)
-        try:
-            event = parse(data)
-        except RecursionError:
-            raise UpstreamError("The agent sent an event that is nested too deeply.") from None
+        event = parse(data)
         return event if self.has_message or type(event) is not ToolCalled else event._replace(is_early=True)
 
     def handle_bare(self, name: str) -> Event | None:

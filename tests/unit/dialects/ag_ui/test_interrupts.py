@@ -277,7 +277,7 @@ def test_any_value_in_any_field_is_a_question_or_an_error(value: Any) -> None:
     assert custom("?", rawEvent=value).message
 
 
-@pytest.mark.parametrize("depth", [50, 480, 5000])
+@pytest.mark.parametrize("depth", [50, 480, 900, 950, 980, 990, 1000, 1010, 5000])
 @pytest.mark.parametrize("field", ["metadata", "responseSchema", "value", "arguments"])
 def test_json_of_any_depth_is_a_question_or_an_error(field: str, depth: int) -> None:
     deep = '{"enum":' + "[" * depth + "]" * depth + "}"

@@ -400,10 +400,12 @@ def test_a_frame_that_is_no_json_is_the_agents_fault(garbled: bytes) -> None:
 
 
 @pytest.mark.parametrize("depth", [100, 900, 950, 990, 1010, 1100])
-@pytest.mark.parametrize("name", ["tool_call", "tool_confirmation_required", "tool_result", "spawn_end", "fork_end"])
+@pytest.mark.parametrize(
+    "name", ["tool_call", "tool_confirmation_required", "tool_result", "spawn_end", "fork_end", "execution_end"]
+)
 def test_a_frame_that_is_nested_deeply_is_read_or_the_agents_fault(name: str, depth: int) -> None:
     deep = '{"a":' * depth + "1" + "}" * depth
-    fields = '{"input":D,"result":{"content":D},"output":D,"selectedBranch":D}'.replace("D", deep)
+    fields = '{"input":D,"result":{"content":D},"output":D,"selectedBranch":D,"error":[D]}'.replace("D", deep)
     payload = f'{{"event":"{name}","data":{fields}}}'.encode()
     reader = EventReader(max_frame=MEGABYTE, include_tool_activity=True)
     try:
