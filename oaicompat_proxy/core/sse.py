@@ -23,6 +23,9 @@ KEEP_ALIVE = b": ping\n\n"
 PEEK_BYTES = 256
 """Bytes of a data line that a filter sees: enough for the event's name in any key order seen so far."""
 
+LINE_SIZE = 64
+"""Bytes that each data line after the first of an event counts besides its text, for its memory and time."""
+
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """UTF-8 byte order mark; a stream may begin with it."""
 
@@ -63,10 +66,6 @@ FrameFilter = Callable[[bytes], Kept | None]
 """Decides from the first bytes of an event's first data line whether to keep it. None drops it."""
 
 
-def accept_all(_head: bytes) -> Kept:
-    return Kept(None)
-
-
 class FrameReader:
     """Reads frames from bytes. `feed()` returns the frames that each read completes.
 
@@ -89,7 +88,7 @@ class FrameReader:
     _event = b""
     _last_event_id = b""
 
-    def __init__(self, *, max_frame: int, frame_filter: FrameFilter = accept_all) -> None:
+    def __init__(self, *, max_frame: int, frame_filter: FrameFilter = lambda _: Kept(None)) -> None:
         """`max_frame`: bytes of a kept frame and of a line, at most; more makes `feed` raise UpstreamFrameTooLong."""
         self._max_frame = max_frame
         self._filter = frame_filter
@@ -112,11 +111,7 @@ class FrameReader:
         return self._read_events(lines, rest) if lines else self._read_lines(rest.split(b"\n"))
 
     def end(self) -> Iterator[Frame]:
-        """The unfinished event, if no byte of its data is missing but the end of its line and the empty line.
-
-        By the source it is discarded. Only its data can show whether its last line is whole.
-        Raises UpstreamFrameTooLong.
-        """
+        """The unfinished event, which the source discards. Only its data can show whether it is whole."""
         return (frame for frame in self.feed(b"\n\n") if not frame.truncated)
 
     def begin(self, data: bytes) -> bool:
@@ -184,8 +179,7 @@ class FrameReader:
         if len(data) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(data):
             self._buffer.append(data)
             return b""
-        self._at_start = False
-        self.between_frames = True
+        self._at_start, self.between_frames = False, True
         return data.removeprefix(BYTE_ORDER_MARK)
 
     def _join_line(self, end: bytes) -> bytes | None:
@@ -202,8 +196,7 @@ class FrameReader:
 
     def _clear_line(self) -> None:
         self._buffer.clear()
-        self._line_size = 0
-        self._peek_limit = PEEK_BYTES
+        self._line_size, self._peek_limit = 0, PEEK_BYTES
 
     def _buffer_piece(self, piece: bytes) -> None:
         """Buffers the beginning of a line; peeks at it when it is longer than `_peek_limit`."""
@@ -276,7 +269,7 @@ class FrameReader:
             if not self._data_lines:
                 self._data_lines.append(value[: self._kept.limit])
             return
-        if self._event_size > self._max_frame:
+        if self._event_size + LINE_SIZE * len(self._data_lines) > self._max_frame:
             raise UpstreamFrameTooLong(f"The agent sent an event of more than {self._max_frame} bytes.")
         self._data_lines.append(value)
 
@@ -297,9 +290,7 @@ class FrameReader:
         truncated = self._event_size > len(data) + 1
         self._data_lines.clear()
         self._event_size = 0
-        self._kept = None
-        self._is_filtered = False
-        self._event = b""
+        self._kept, self._is_filtered, self._event = None, False, b""
         return None if kept is None else Frame(data, kept.tag, truncated, name, self._last_event_id)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oaicompat_proxy.core.errors import UpstreamFrameTooLong
-from oaicompat_proxy.core.sse import DONE, PEEK_BYTES, Frame, FrameReader, Kept, encode
+from oaicompat_proxy.core.sse import DONE, LINE_SIZE, PEEK_BYTES, Frame, FrameReader, Kept, encode
 
 MEGABYTE = 1024 * 1024
 
@@ -235,6 +235,14 @@ def test_a_line_longer_than_the_bound_is_refused_while_it_arrives(stream: bytes)
 def test_an_event_of_many_lines_is_bounded_too() -> None:
     with pytest.raises(UpstreamFrameTooLong, match="an event of more than 1000 bytes"):
         read([b"data: 123456789\n"] * 101, max_frame=1000)
+
+
+def test_lines_without_text_are_bounded_too() -> None:
+    """Each takes memory and time."""
+    reader = FrameReader(max_frame=MEGABYTE)
+    assert list(reader.feed(b"data\n" * (MEGABYTE // (LINE_SIZE + 1)))) == []
+    with pytest.raises(UpstreamFrameTooLong):
+        list(reader.feed(b"data\n" * 10))
 
 
 def test_frames_before_one_that_is_too_long_are_not_lost() -> None:
