@@ -237,12 +237,13 @@ async def _reject(request: RejectedRequest) -> web.StreamResponse:
 
 
 class Server(web.Server):
-    """Accepts connections up to `max_connections`. The application behind them may be replaced between requests."""
+    """Accepts connections up to a limit. The application behind them may be replaced between requests."""
 
-    def __init__(self, server: web.Server, config: Config) -> None:
+    def __init__(self, server: web.Server, config: Config, most_connections: int) -> None:
         """`server`: aiohttp's server of the application."""
         super().__init__(self._handle, request_factory=self._new_request, handler_cancellation=True)
         self._config = config
+        self._most = most_connections
         # state
         self._app_server = server
         self._overload_responses: set[OverloadResponse] = set()
@@ -282,9 +283,9 @@ class Server(web.Server):
 
     def __call__(self) -> Any:
         was_at_limit = self._at_limit
-        self._at_limit = self._open >= self._config.max_connections
+        self._at_limit = self._open >= self._most
         if not self._at_limit:
             return Connection(self, self._config)
         if not was_at_limit:
-            log.warning("%d connections, the limit: rejecting more with 503", self._config.max_connections)
+            log.warning("%d connections, the limit: rejecting more with 503", self._most)
         return OverloadResponse(self._overload_responses)

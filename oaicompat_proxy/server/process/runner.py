@@ -14,7 +14,7 @@ from ..context import EXPOSED, SERVER
 from ..http.connection import Connection, Server
 from ..http.open_files import open_files_handler
 from ..http.send_progress import StalledClients
-from .sockets import is_exposed
+from .sockets import is_exposed, raise_open_file_limit
 
 BACKLOG = 1024
 """Connections that wait to be accepted; the operating system may have a lower limit."""
@@ -50,7 +50,7 @@ class Runner:
             runner = web.AppRunner(self._app)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            self._server = Server(_server_of(runner), self._config)
+            self._server = Server(_server_of(runner), self._config, raise_open_file_limit(self._config.max_connections))
             sites = web.ServerRunner(self._server, shutdown_timeout=SHUTDOWN_TIMEOUT)
             await sites.setup()
             self._stalled.watch(_send_timeout(self._config))

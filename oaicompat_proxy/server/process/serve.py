@@ -30,7 +30,7 @@ from ..upstream.catalog import DEFAULT_MODEL, Catalog
 from .garbage import collecting
 from .reload import ConfigReloader
 from .runner import Runner
-from .sockets import address_of, open_sockets, raise_open_file_limit
+from .sockets import address_of, open_sockets
 from .systemd import readiness, watchdog
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,6 @@ async def serve(config: Config, read: Callable[[], Config]) -> int:
         loop.add_signal_handler(signum, functools.partial(_request_stop, stop, signum))
     reloader = ConfigReloader(read)
     loop.add_signal_handler(signal.SIGHUP, reloader.request)
-    raise_open_file_limit(config.max_connections)
     async with watchdog(), _demo(config) as upstream:
         app = create_app(config, upstream=upstream)
         with open_sockets(config) as sockets:

@@ -156,18 +156,22 @@ def _listen_error(error: OSError, config: Config) -> str:
     return f"cannot listen on {config.host}: {error.strerror or error}"
 
 
-def raise_open_file_limit(connections: int) -> None:
+def raise_open_file_limit(connections: int) -> int:
     """Raises the soft limit of open files to two for each client: its connection, and the one to the gateway.
 
-    Warns if the hard limit does not even allow the clients' connections.
+    Returns the connections that the limit allows, and warns if these are fewer. Beyond the limit no run can connect to
+    the gateway, and libuv closes the connections that it accepts, without a word.
     """
-    wanted, needed = 2 * connections + OTHER_OPEN_FILES, connections + OTHER_OPEN_FILES
+    wanted = 2 * connections + OTHER_OPEN_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if resource.RLIM_INFINITY in (soft, hard) or soft >= wanted:
-        return
-    limit = min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
-    if limit < needed:
+        return connections
+    limit = max(soft, min(wanted, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    allowed = min(connections, max(1, (limit - min(OTHER_OPEN_FILES, limit // 2)) // 2))
+    if allowed < connections:
         log.warning(
-            "%d open files are too few for --max-connections %d: raise the limit to %d", limit, connections, wanted
+            "%d open files allow %d connections instead of --max-connections %d: raise the limit (ulimit -n) to %d",
+            *(limit, allowed, connections, wanted),
         )
+    return allowed

@@ -23,7 +23,7 @@ from ..shutdown import ERROR_TIMEOUT
 from .garbage import collecting
 from .runner import Runner
 from .serve import EXIT_INTERRUPTED, EXIT_OK
-from .sockets import ListenError, check_exposure, raise_open_file_limit
+from .sockets import ListenError, check_exposure
 
 HEARTBEAT = 1.0
 """Seconds between heartbeats for gunicorn, which kills a worker that sends none for its `timeout`."""
@@ -67,7 +67,6 @@ class Worker(GunicornUVLoopWebWorker):
         except ListenError as error:
             self.log.error("%s", error)
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
-        raise_open_file_limit(config.max_connections)
         if self.cfg.graceful_timeout < longest_shutdown(config):
             self.log.warning(
                 "gunicorn kills workers after %g s of graceful shutdown: set --graceful-timeout %g",

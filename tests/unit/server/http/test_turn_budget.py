@@ -42,7 +42,7 @@ class Turns:
 
 @asynccontextmanager
 async def serving(turns: Turns) -> AsyncIterator[int]:
-    server = Server(web.Server(turns.answer), Config(demo=True))
+    server = Server(web.Server(turns.answer), Config(demo=True), 1000)
     listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
     try:
         yield listener.sockets[0].getsockname()[1]

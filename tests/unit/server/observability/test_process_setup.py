@@ -50,3 +50,18 @@ def test_a_stderr_without_a_reader_stops_nothing() -> None:
     finally:
         os.close(writing)
     assert b"seen_total 1.0" in done.stdout
+
+
+CLOSED = """
+import os, socket
+from oaicompat_proxy.server.observability.process_setup import set_up_process
+
+os.closerange(0, 3)
+set_up_process("info", "text")
+raise SystemExit(socket.socket().fileno())
+"""
+
+
+@pytest.mark.slow
+def test_no_socket_gets_the_number_of_a_closed_standard_stream() -> None:
+    assert subprocess.run([sys.executable, "-c", CLOSED], timeout=60, check=False).returncode > 2

@@ -27,8 +27,8 @@ from oaicompat_proxy.server.process.sockets import (
 from tests.support.conformance import check_stream
 from tests.support.demo_socket import gateway_on
 from tests.support.processes import Child, nginx, proxy_before, stopping
-from tests.support.proxy import CHAT, chat_body
-from tests.support.scripted_gateway import Agent, run
+from tests.support.proxy import CHAT, Line, chat_body
+from tests.support.scripted_gateway import OPENING, Agent, run
 from tests.unit.server.endpoints.test_models import apps
 
 pytestmark = pytest.mark.slow
@@ -211,3 +211,30 @@ def test_a_limit_that_cannot_be_raised_is_said(few_files: int, caplog: pytest.Lo
     raise_open_file_limit(few_files)
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == few_files
     assert "--max-connections" in caplog.text
+
+
+@pytest.mark.parametrize(("files", "connections"), [(2, 1), (64, 16), (1024, 412), (32_198, 15_999), (32_200, 16_000)])
+def test_each_connection_that_is_accepted_may_have_a_run(
+    monkeypatch: pytest.MonkeyPatch, files: int, connections: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+    assert raise_open_file_limit(16_000) == connections
+
+
+async def test_connections_beyond_the_open_files_get_503(agent: Agent) -> None:
+    """libuv closes a connection that it accepts beyond the limit, without a word to anybody."""
+    agent.plays([*OPENING, "stall"])
+    limited = ["sh", "-c", 'ulimit -n 64; exec "$0" "$@"', sys.executable, "-m", "oaicompat_proxy", "--port", "0"]
+    child = Child(*limited, "--upstream", agent.url, "--drain-timeout", "0.1")
+    try:
+        found = await asyncio.to_thread(child.wait_for, r"listens on +http://127\.0\.0\.1:(\d+)")
+        lines = []
+        for _ in range(40):
+            lines.append(Line(*await asyncio.open_connection("127.0.0.1", int(found[1]))))
+            await lines[-1].post(chat_body())
+        assert {(await line.read_head())[0] for line in lines[16:]} == {503}
+        for line in lines:
+            await line.close()
+    finally:
+        await asyncio.to_thread(child.stop)
