@@ -146,18 +146,20 @@ def place() -> Place:
 
 @pytest.fixture
 def start(place: Place, tmp_path: Path) -> StartClaudeCode:
-    """Starts a proxy with these flags. The first two connections break behind the first `break_behind` of an answer."""
+    """Starts a proxy with these flags. The first `breaks` connections break behind the first `break_behind` of an
+    answer.
+    """
     (program,) = place.home.glob("node_modules/@anthropic-ai/claude-code-*/claude")
 
     @contextmanager
-    def start(*flags: str, break_behind: bytes = b"") -> Iterator[ClaudeCode]:
+    def start(*flags: str, break_behind: bytes = b"", breaks: int = 2) -> Iterator[ClaudeCode]:
         with ExitStack() as stack:
             child = Child(sys.executable, "-m", "oaicompat_proxy", "--demo", *FLAGS, *flags)
             proxy = stack.enter_context(stopping(child))
             base = proxy.wait_for(r"listens on +(http://127\.0\.0\.1:\d+)")[1]
             gateway = proxy.wait_for(r"gateway +(http://127\.0\.0\.1:\d+)")[1]
             if break_behind:
-                base = stack.enter_context(breaking(base, break_behind, times=2))
+                base = stack.enter_context(breaking(base, break_behind, times=breaks))
             yield ClaudeCode(program, base, gateway, tmp_path, proxy)
 
     return start
@@ -249,7 +251,7 @@ def test_a_limit_of_requests(start: StartClaudeCode) -> None:
 
 def test_an_answer_that_is_not_kept(start: StartClaudeCode) -> None:
     """Claude Code asks again behind a broken connection. The answer was too long to keep: the agent runs once."""
-    with start("--max-idempotent-answer", "100", break_behind=b"text_delta") as claude_code:
+    with start("--max-idempotent-answer", "100", break_behind=b"text_delta", breaks=1) as claude_code:
         turn = claude_code.ask("Hello")
         assert "409" in (turn.error or "")
         assert turn.runs == 1
