@@ -3,7 +3,7 @@
 One answer, in order:
 
     AnswerStarted (TextPart | TextBatch | ReasoningPart | ToolCallOpened | ToolCallArguments | AgentToolCalled |
-    AgentToolReturned)* Annotations? AnswerFinished UsageTotals?
+    AgentToolReturned | Annotations)* AnswerFinished UsageTotals?
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class UrlCitation(NamedTuple):
 
 
 class Annotations(NamedTuple):
-    """All citations of the answer, in one part: clients cannot merge two lists."""
+    """Citations of text that was sent before; each of them once in an answer."""
 
     citations: tuple[UrlCitation, ...]
 

@@ -75,9 +75,11 @@ class AnswerText:
         return [TextPart(sent)]
 
     def add_citations(self, citations: tuple[Citation, ...]) -> list[Part]:
-        """Sends nothing yet: citations stand at the end of an answer."""
+        """Sends them at once, because a tool call ends their message. Without any text they wait for the end: a source
+        alone does not begin an answer.
+        """
         self._citations.add(citations)
-        return []
+        return self._citations.take() if self._citations.length else []
 
     def start_block(self, *, new_message: bool = False) -> list[Part]:
         """`new_message`: the block belongs to another message, so a paragraph ends in front of it."""
@@ -102,5 +104,5 @@ class AnswerText:
         return parts
 
     def end(self) -> list[Part]:
-        """Ends the answer: the rest of the last tick, and all citations."""
-        return self.end_tick() + self._citations.parts()
+        """Ends the answer: the rest of the last tick, and the citations that wait."""
+        return self.end_tick() + self._citations.take()

@@ -10,7 +10,7 @@ from .buffer_limit import BufferLimit
 class Citations:
     """Follows the length of the text that was sent, so that a block's positions become the answer's."""
 
-    __slots__ = ("_block_start", "_found", "_limit", "length")
+    __slots__ = ("_block_start", "_found", "_limit", "_waiting", "length")
 
     def __init__(self, limit: BufferLimit) -> None:
         """`limit` counts every citation until the answer ends, and raises UpstreamAnswerTooLong."""
@@ -20,7 +20,9 @@ class Citations:
         """Characters of text that were sent."""
         self._block_start: int | None = 0
         """None from the start of a block until its first text."""
-        self._found: dict[UrlCitation, None] = {}
+        self._found: set[UrlCitation] = set()
+        self._waiting: list[UrlCitation] = []
+        """Those that were not sent yet."""
 
     def start_block(self) -> None:
         self._block_start = None
@@ -40,7 +42,10 @@ class Citations:
             found = UrlCitation(url, title, first, max(first, last))
             if found not in self._found:
                 self._limit.add(len(url) + len(title or ""), items=1)
-                self._found[found] = None
+                self._found.add(found)
+                self._waiting.append(found)
 
-    def parts(self) -> list[Part]:
-        return [Annotations(tuple(self._found))] if self._found else []
+    def take(self) -> list[Part]:
+        """The citations that were not sent yet, in one part."""
+        waiting, self._waiting = self._waiting, []
+        return [Annotations(tuple(waiting))] if waiting else []

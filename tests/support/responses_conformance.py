@@ -195,7 +195,9 @@ class _StreamChecker:
         _require(response["status"] in allowed, f"status {response['status']} in {kind}")
         self._over = True
         done = [item.item for item in self._items if item.is_done]
-        _require(response["output"] == done, f"the output is not what was streamed: {response['output']} {done}")
+        output = [_cited_as(item, streamed) for item, streamed in zip(response["output"], done, strict=False)]
+        output += response["output"][len(done) :]
+        _require(output == done, f"the output is not what was streamed: {response['output']} {done}")
         failed = kind == "response.failed"
         _require(failed == (self._error is not None), "an error and a failed response belong together")
         _require(failed or all(item.is_done for item in self._items), "an item is still open")
@@ -214,6 +216,14 @@ class _StreamChecker:
             return
         _require(index < len(self._items), f"{kind} of an item that was not added")
         self._items[index].take(kind.removeprefix("response."), event)
+
+
+def _cited_as(item: dict[str, Any], streamed: dict[str, Any]) -> dict[str, Any]:
+    """The item without citations that the agent told after the item's end: no event may follow it."""
+    if item["type"] != "message" or streamed["type"] != "message":
+        return item
+    (part,), count = item["content"], len(streamed["content"][0]["annotations"])
+    return {**item, "content": [{**part, "annotations": part["annotations"][:count]}]}
 
 
 class _ItemChecker:

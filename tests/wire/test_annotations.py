@@ -11,7 +11,10 @@ import pytest
 from openai.types.chat.chat_completion_message import Annotation
 
 from tests.support.conformance import Answer, check_body, check_stream
+from tests.support.message_parts import request
+from tests.support.messages_conformance import check_message_body, check_message_stream
 from tests.support.proxy import Proxy, StartProxy
+from tests.support.responses_conformance import check_response_body, check_response_stream
 from tests.support.scripted_gateway import (
     LAST_WORD,
     OPENING,
@@ -284,6 +287,26 @@ async def test_an_answer_that_ends_with_the_clients_tool_keeps_them(proxy: Start
     tools = [{"type": "function", "function": {"name": "moon"}}]
     answer = await both(await proxy(), tools=tools)
     assert (answer.finish_reason, places(answer)) == ("tool_calls", [(TIDES, 0, 3)])
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_responses_keep_them_in_front_of_the_clients_tool(proxy: StartProxy, agent: Agent, stream: bool) -> None:
+    agent.plays(OPENING, cited("Low at noon.", citation()), tool_call("c1", "moon", "{}"), closing())
+    body = {"model": "owl", "input": "Hi", "stream": stream, "tools": [{"type": "function", "name": "moon"}]}
+    received = await (await proxy()).post(json.dumps(body).encode(), path="/v1/responses")
+    answer = (check_response_stream if stream else check_response_body)(received.body)
+    assert answer.calls == [("c1", "moon", "{}")]
+    assert [(each["url"], each["start_index"], each["end_index"]) for each in answer.annotations] == [(TIDES, 0, 3)]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_messages_keep_them_in_front_of_the_clients_tool(proxy: StartProxy, agent: Agent, stream: bool) -> None:
+    agent.plays(OPENING, cited("Low at noon.", citation()), tool_call("c1", "moon", "{}"), closing())
+    tool = {"name": "moon", "input_schema": {"type": "object"}}
+    received = await (await proxy()).post(request(stream=stream, tools=[tool]), path="/v1/messages")
+    answer = (check_message_stream if stream else check_message_body)(received.body)
+    assert answer.calls == [("c1", "moon", {})]
+    assert [each["url"] for each in answer.content[0]["citations"]] == [TIDES]
 
 
 @pytest.mark.parametrize("field", ["title", "url"])

@@ -83,6 +83,8 @@ class AnswerBlocks:
         """The type of the open block."""
         self._input = CallInput()
         """The input of the open call."""
+        self._citations: tuple[UrlCitation, ...] = ()
+        """Those that wait for the end of a text."""
         self._waiting: list[Part] = []
         self._room = options.max_buffered
         self._agent_calls: dict[str, str] = {}
@@ -156,10 +158,9 @@ class AnswerBlocks:
         return self._show({"type": "mcp_tool_result", "tool_use_id": call_id, "is_error": is_error, "content": content})
 
     def _annotate(self, part: Annotations) -> bytes:
-        """A closed block gets no citations."""
-        if self._open != TEXT:
-            return b""
-        return b"".join(self._writer.cite(citation_object(each)) for each in part.citations)
+        """Citations stand at the end of their block. A closed block gets none: they wait for the next one's end."""
+        self._citations += part.citations
+        return b""
 
     def _finish(self, part: AnswerFinished) -> bytes:
         return self._end()
@@ -187,6 +188,9 @@ class AnswerBlocks:
         """What is missing before the end of a block."""
         if kind == THINKING:
             return self._writer.sign(self._options.answer_id)
+        if kind == TEXT:
+            citations, self._citations = self._citations, ()
+            return b"".join(self._writer.cite(citation_object(each)) for each in citations)
         if kind == CALL and (arguments := self._input.end()):
             return self._writer.add_arguments(arguments)
         return b""

@@ -16,6 +16,7 @@ from ...core.answer import (
     ReasoningPart,
     TextBatch,
     TextPart,
+    UrlCitation,
 )
 from ...core.events import Event
 from .fences import FenceStripper
@@ -60,6 +61,8 @@ class StructuredAnswer:
         self._sent = 0
         """Characters of text that were sent."""
         self._waiting: list[Part] = []
+        self._cited: tuple[UrlCitation, ...] = ()
+        """Citations that wait for the end of the text: until then nobody knows where a fence ends."""
 
     @property
     def ended(self) -> bool:
@@ -112,10 +115,14 @@ class StructuredAnswer:
             return self._as_text(part, fences.feed(part.text))
         if isinstance(part, (AnswerStarted, ReasoningPart)):
             return [part]
+        if isinstance(part, Annotations):
+            self._cited += part.citations
+            return []
         rest = self._as_text(None, fences.flush())
-        if isinstance(part, Annotations) and fences.removed:
-            part = _moved(part, fences.removed, self._sent)
-        return [*rest, part]
+        if not self._cited:
+            return [*rest, part]
+        cited, self._cited = self._cited, ()
+        return [*rest, _moved(cited, fences.removed, self._sent), part]
 
     def _as_text(self, part: TextPart | TextBatch | None, text: str) -> list[Part]:
         self._sent += len(text)
@@ -124,11 +131,13 @@ class StructuredAnswer:
         return [TextPart(text)] if text else []
 
 
-def _moved(annotations: Annotations, removed: int, length: int) -> Annotations:
-    """The same citations, with positions in the text without its fence."""
+def _moved(citations: tuple[UrlCitation, ...], removed: int, length: int) -> Annotations:
+    """The citations, with positions in the text without its fence."""
+    if not removed:
+        return Annotations(citations)
     return Annotations(
         tuple(
             each._replace(start=min(max(each.start - removed, 0), length), end=min(max(each.end - removed, 0), length))
-            for each in annotations.citations
+            for each in citations
         )
     )

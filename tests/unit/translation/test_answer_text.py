@@ -67,9 +67,17 @@ def test_citations_are_placed_in_the_whole_text() -> None:
     text.start_block()
     text.add_text("See here")
     text.add_batch(TextDeltas(" and there", [b" and", b" there"]))
-    text.add_citations((Citation("https://example.org", "Example", 4, 8),))
     start = len("First.\n\n") + 4
-    assert text.end() == [Annotations((UrlCitation("https://example.org", "Example", start, start + 4),))]
+    cited = text.add_citations((Citation("https://example.org", "Example", 4, 8),))
+    assert cited == [Annotations((UrlCitation("https://example.org", "Example", start, start + 4),))]
+    assert text.end() == []
+
+
+def test_a_citation_without_text_waits_for_the_end() -> None:
+    """It alone does not begin an answer, which may still fail with a status."""
+    text = AnswerText("\n\n", BufferLimit())
+    assert text.add_citations((Citation("u", "t", 0, 8),)) == []
+    assert text.end() == [Annotations((UrlCitation("u", "t", 0, 0),))]
 
 
 def test_the_close_brings_what_was_still_waiting() -> None:
@@ -83,8 +91,7 @@ def test_a_block_that_begins_with_several_deltas_is_cited_in_its_place() -> None
     text.add_text("One.")
     text.start_block()
     text.add_batch(TextDeltas("Two!", [b"Two", b"!"]))
-    text.add_citations((Citation("u", "t", 0, 3),))
-    assert text.end() == [Annotations((UrlCitation("u", "t", 4, 7),))]
+    assert text.add_citations((Citation("u", "t", 0, 3),)) == [Annotations((UrlCitation("u", "t", 4, 7),))]
 
 
 def test_two_messages_of_one_tick_stand_apart_and_so_do_two_thoughts() -> None:
@@ -106,6 +113,6 @@ def test_half_a_character_counts_in_the_places_behind_it() -> None:
     text.add_text("One\ud83d")
     text.start_block(new_message=True)
     text.add_text("Two")
-    text.add_citations((Citation("https://example.org", "Example", 0, 3),))
     start = len("One?\n\n")
-    assert text.end() == [Annotations((UrlCitation("https://example.org", "Example", start, start + 3),))]
+    cited = text.add_citations((Citation("https://example.org", "Example", 0, 3),))
+    assert cited == [Annotations((UrlCitation("https://example.org", "Example", start, start + 3),))]

@@ -17,7 +17,7 @@ def cite(start: int | None, end: int | None, url: str = "u", title: str = "t") -
 
 
 def places(citations: Citations) -> list[tuple[int, int]]:
-    return [(each.start, each.end) for chunk in citations.parts() for each in annotated(chunk)]
+    return [(each.start, each.end) for chunk in citations.take() for each in annotated(chunk)]
 
 
 def annotated(chunk: object) -> tuple[UrlCitation, ...]:
@@ -29,7 +29,7 @@ def test_without_citations_there_is_nothing_to_say() -> None:
     citations = Citations(BufferLimit())
     citations.advance(len("Hello"), len("Hello"))
     citations.add(())
-    assert citations.parts() == []
+    assert citations.take() == []
 
 
 def test_a_citation_counts_from_its_block() -> None:
@@ -90,7 +90,7 @@ def test_the_same_twice_is_told_once_and_the_order_is_kept() -> None:
     citations.advance(len("Hello"), len("Hello"))
     for url in ("b", "a", "b"):
         citations.add(cite(0, 5, url))
-    (chunk,) = citations.parts()
+    (chunk,) = citations.take()
     assert [each.url for each in annotated(chunk)] == ["b", "a"]
 
 

@@ -567,9 +567,9 @@ def test_citations_are_placed_in_the_whole_text_once() -> None:
             (TickStarted(), []),
             (TextStarted(), []),
             (TextDelta("Four"), [TextPart("\n\nFour")]),
+            (cited, [Annotations(placed)]),
             (cited, []),
-            (cited, []),
-            (RunEnded(), [Annotations(placed), STOPPED]),
+            (RunEnded(), [STOPPED]),
         ],
     )
 

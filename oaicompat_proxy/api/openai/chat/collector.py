@@ -102,8 +102,8 @@ class Collector:
         self._calls.append(part)
         self._arguments.append([])
 
-    def _set_citations(self, part: Annotations) -> None:
-        self._citations = part.citations
+    def _add_citations(self, part: Annotations) -> None:
+        self._citations += part.citations
 
     def _set_finish_reason(self, part: AnswerFinished) -> None:
         self._finish_reason = part.reason
@@ -118,7 +118,7 @@ _HANDLERS: dict[type[Any], Callable[[Collector, Any], None]] = {
     ReasoningPart: lambda self, part: self._reasoning.append(part.text),
     ToolCallOpened: Collector._add_call,
     ToolCallArguments: lambda self, part: self._arguments[part.position].append(part.arguments),
-    Annotations: Collector._set_citations,
+    Annotations: Collector._add_citations,
     AnswerFinished: Collector._set_finish_reason,
     UsageTotals: Collector._set_usage,
 }

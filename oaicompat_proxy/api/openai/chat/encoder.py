@@ -24,6 +24,7 @@ from ....core.answer import (
     TextPart,
     ToolCallArguments,
     ToolCallOpened,
+    UrlCitation,
     UsageTotals,
 )
 from ....core.errors import ProxyError
@@ -64,6 +65,7 @@ class ChunkEncoder:
     """Encodes one stream. The fields that all chunks share are encoded once."""
 
     __slots__ = (
+        "_citations",
         "_include_usage",
         "_last_end",
         "_legacy",
@@ -89,6 +91,8 @@ class ChunkEncoder:
         self._text_start = b"data: %b%b%b" % (json_text.encode(shared)[:-1], _DELTA, _CONTENT)
         """The bytes before a piece of content; they begin with the bytes before any other delta."""
         self._open_end, self._text_end, self._last_end = _ENDS[include_usage]
+        self._citations: tuple[UrlCitation, ...] = ()
+        """They are sent in one chunk, before the finish reason: clients cannot merge two lists."""
         self._reasoning_chunk = -1
         """The number of the last chunk with reasoning; unlike a flag, no other chunk has to reset it."""
 
@@ -154,10 +158,18 @@ class ChunkEncoder:
             return self._with_delta({"function_call": function}) if part.position == 0 else b""
         return self._with_delta({"tool_calls": [{"index": part.position, "function": function}]})
 
-    def _annotations(self, part: Annotations) -> bytes:
-        return self._with_delta({"annotations": list(map(encode_citation, part.citations))})
+    def _hold_citations(self, part: Annotations) -> bytes:
+        self._citations += part.citations
+        return b""
 
     def _finish(self, part: AnswerFinished) -> bytes:
+        if not self._citations:
+            return self._finish_chunk(part)
+        self.chunks += 1
+        cited = self._with_delta({"annotations": list(map(encode_citation, self._citations))})
+        return cited + self._finish_chunk(part)
+
+    def _finish_chunk(self, part: AnswerFinished) -> bytes:
         reason = finish_reason(part.reason, legacy_functions=self._legacy)
         return b'%b{},"logprobs":null,"finish_reason":"%b"%b' % (self._delta(), reason.encode(), self._last_end)
 
@@ -180,7 +192,7 @@ _ENCODERS: dict[type[Any], Callable[[ChunkEncoder, Any], bytes]] = {
     ToolCallArguments: ChunkEncoder._arguments,
     AgentToolCalled: lambda self, part: b"",
     AgentToolReturned: lambda self, part: b"",
-    Annotations: ChunkEncoder._annotations,
+    Annotations: ChunkEncoder._hold_citations,
     AnswerFinished: ChunkEncoder._finish,
     UsageTotals: ChunkEncoder._usage,
 }

@@ -62,6 +62,7 @@ class MessageItem(Item):
         self.deltas = DeltaFrames(b"response.output_text.delta", self._part_place + b',"logprobs":[]')
         self.pieces: list[str] = []
         self._annotations: list[bytes] = []
+        self._status = b""
 
     def open(self) -> list[Event]:
         part = self._part(b'""')
@@ -78,13 +79,19 @@ class MessageItem(Item):
         """Positions count from the beginning of this item; a citation of an earlier item's text gets position 0."""
         return list(map(self._annotate, citations))
 
+    def cite_closed(self, citations: tuple[UrlCitation, ...]) -> None:
+        """Adds citations without events: none may follow the item's end."""
+        self.cite(citations)
+        self.done = self._item(self._status, self._part(json_text.encode("".join(self.pieces))))
+
     def close(self, status: Status) -> list[Event]:
+        self._status = status.encode()
         text = json_text.encode("".join(self.pieces))
         part = self._part(text)
         return [
             Event("response.output_text.done", b'%b,"text":%b,"logprobs":[]' % (self._part_place, text)),
             Event("response.content_part.done", b'%b,"part":%b' % (self._part_place, part)),
-            self._done(self._item(status.encode(), part)),
+            self._done(self._item(self._status, part)),
         ]
 
     def idle(self) -> Event:

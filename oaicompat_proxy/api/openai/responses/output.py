@@ -21,6 +21,7 @@ from ....core.answer import (
     TextPart,
     ToolCallArguments,
     ToolCallOpened,
+    UrlCitation,
 )
 from ....core.confirmation_call import TOKEN_PREFIX
 from ....core.immutable import readonly
@@ -67,6 +68,8 @@ class Output:
         self._question: ApprovalRequest | None = None
         self._agent_calls: dict[str, AgentCallItem] = {}
         self._items: list[Item] = []
+        self._citations: tuple[UrlCitation, ...] = ()
+        """Those that wait for the end of a message."""
         self._text_length = 0
         self._needs_message = True
         self._approval = options.approval
@@ -147,8 +150,17 @@ class Output:
         return [] if item is None else item.finish(part)
 
     def _annotate(self, part: Annotations) -> list[Event]:
-        """A closed message gets no citations: openai-agents and Codex would read a message after it as the answer."""
-        return [] if self.message is None else self.message.cite(part.citations)
+        self._citations += part.citations
+        return []
+
+    def _annotate_last(self) -> None:
+        """Adds citations to a message that is closed already: only the whole response has them.
+
+        Another message for them would be read as the answer by openai-agents and Codex.
+        """
+        last = next((item for item in reversed(self._items) if isinstance(item, MessageItem)), None)
+        if last is not None and self._citations:
+            last.cite_closed(self._citations)
 
     def _finish(self, part: AnswerFinished) -> list[Event]:
         self.incomplete_reason = INCOMPLETE.get(part.reason)
@@ -158,16 +170,19 @@ class Output:
         for item in self._agent_calls.values():
             events += item.close("incomplete")
         self._agent_calls.clear()
+        self._annotate_last()
         return events
 
     def _close_text(self, status: Status = "completed") -> list[Event]:
         item = self.message or self._reasoning
         if item is None:
             return self._add_token()
+        cited: list[Event] = []
         if self.message is not None:
             self._text_length += self.message.length
+            cited, self._citations = self.message.cite(self._citations), ()
         self.message = self._reasoning = None
-        return item.close(status)
+        return cited + item.close(status)
 
     def _add_token(self) -> list[Event]:
         if self._items or not self._options.token:

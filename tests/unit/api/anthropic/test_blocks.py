@@ -103,6 +103,18 @@ def test_sources_are_citations_of_the_last_text() -> None:
     assert "citations" not in str(answer(CALLED, RETURNED, Annotations((SOURCE,)), STOP).content)
 
 
+def test_sources_stand_in_their_text_where_a_call_follows() -> None:
+    call = ToolCallOpened(0, "c1", "tide"), ToolCallArguments(0, "{}")
+    text, _ = answer(TextPart("Low"), Annotations((SOURCE,)), *call, CALLS).content
+    assert text["citations"] == [citation_object(SOURCE)]
+
+
+def test_sources_behind_the_end_of_a_text_stand_in_the_next() -> None:
+    call = ToolCallOpened(0, "c1", "tide"), ToolCallArguments(0, "{}")
+    first, _, second = answer(TextPart("Low"), *call, Annotations((SOURCE,)), TextPart("tide"), CALLS).content
+    assert ("citations" in first, second["citations"]) == (False, [citation_object(SOURCE)])
+
+
 @pytest.mark.parametrize("pieces", [["[1,", " 2]"], [" ", "\n[1, 2]"], ["[1, 2] "]])
 def test_arguments_that_are_no_object_are_streamed_as_one(pieces: list[str]) -> None:
     """The official types of a call have an object, and clients send back what they got."""

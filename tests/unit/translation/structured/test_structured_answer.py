@@ -108,6 +108,15 @@ def test_citations_move_with_the_text() -> None:
     assert answer.check_briefly()
 
 
+def test_citations_wait_for_the_end_of_a_fence() -> None:
+    """They do not end the text in which a fence may still close."""
+    first, second = UrlCitation("https://a", "A", 8, 10), UrlCitation("https://b", "B", 0, 14)
+    parts = [TextPart("```json\n{}")], [Annotations((first,))], [TextPart("\n```")], [Annotations((second,)), *END]
+    answer = StructuredAnswer(Parts(*parts), strip_fences=True, check=None)
+    moved = Annotations((first._replace(start=0, end=2), second._replace(start=0, end=2)))
+    assert fed(answer) == [TextPart("{}"), moved, *END]
+
+
 def test_a_text_without_a_fence_keeps_its_parts() -> None:
     batch = TextBatch('{"a": 1}', [b'{\\"a\\": 1}'])
     answer = StructuredAnswer(Parts([batch], list(END)), strip_fences=True, check=None)

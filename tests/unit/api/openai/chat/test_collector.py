@@ -158,6 +158,13 @@ def test_citations_are_the_annotations() -> None:
     assert choice_of(raw)["message"]["annotations"] == [encode_citation(citation)]
 
 
+def test_citations_of_several_texts_are_one_list() -> None:
+    cited = [UrlCitation("https://tides.example", "Tides", place, place + 2) for place in (0, 3)]
+    parts = [TextPart("06 "), Annotations((cited[0],)), TextPart("12"), Annotations((cited[1],))]
+    raw = collect(AnswerStarted(), *parts, STOPPED)
+    assert choice_of(raw)["message"]["annotations"] == list(map(encode_citation, cited))
+
+
 def test_usage_that_is_unknown_is_not_invented() -> None:
     assert "usage" not in json.loads(collect(AnswerStarted(), STOPPED))
 

@@ -60,10 +60,6 @@ DELTAS: list[tuple[Part, str]] = [
         '{"tool_calls":[{"index":0,"id":"c1","type":"function","function":{"name":"tide","arguments":""}}]}',
     ),
     (ToolCallArguments(1, '{"a"'), '{"tool_calls":[{"index":1,"function":{"arguments":"{\\"a\\""}}]}'),
-    (
-        Annotations((UrlCitation("https://a.example", "A", 0, 2),)),
-        f'{{"annotations":[{{"type":"url_citation","url_citation":{CITATION}}}]}}',
-    ),
 ]
 
 
@@ -174,6 +170,17 @@ def test_a_client_of_functions_gets_one_function_call(chunk: Part, expected: byt
 )
 def test_a_client_of_functions_gets_its_reason(reason: FinishReason, expected: str) -> None:
     assert finish_reason(reason, legacy_functions=True) == expected
+
+
+def test_citations_are_one_chunk_before_the_finish_reason() -> None:
+    """The official helper cannot merge two lists."""
+    encoder = new()
+    cited = Annotations((UrlCitation("https://a.example", "A", 0, 2),))
+    assert (encoder.encode(cited), encoder.encode(cited), encoder.chunks) == (b"", b"", 0)
+    citation = f'{{"type":"url_citation","url_citation":{CITATION}}}'
+    delta = f'{{"annotations":[{citation},{citation}]}}'
+    assert encoder.encode(CALLS_TOOLS) == framed(choice(delta)) + framed(choice("{}", '"tool_calls"'))
+    assert encoder.chunks == 2
 
 
 def test_a_strict_client_takes_the_whole() -> None:

@@ -147,12 +147,21 @@ def test_positions_of_sources_count_characters_of_their_message() -> None:
     ],
     ids=["reasoning", "agent's tool", "call", "approval"],
 )
-def test_the_last_message_stays_the_answer_where_sources_come_behind_it(behind: tuple[Part, ...]) -> None:
-    """An empty message for the sources would be taken for the answer by clients that read the last one."""
+def test_sources_behind_the_last_message_are_in_the_whole_response(behind: tuple[Part, ...]) -> None:
+    """An empty message for them would be taken for the answer by clients that read the last one."""
     options = OutputOptions("owl", question_tool="confirm_tool_call")
     received = answer(TextPart("abcd"), *behind, Annotations(CITED), STOP, options=options)
     messages = [item for item in received.response["output"] if item["type"] == "message"]
     assert [message["content"][0]["text"] for message in messages] == ["abcd"]
+    assert [each["url"] for each in received.annotations] == [each.url for each in CITED]
+
+
+def test_sources_stand_in_their_message_where_a_call_follows() -> None:
+    call = ToolCallOpened(0, "c", "tide"), ToolCallArguments(0, "{}")
+    raw = stream(TextPart("abcd"), Annotations(CITED), *call, AnswerFinished(FinishReason.TOOL_CALLS))
+    told = check_response_stream(raw)
+    assert [each["url"] for each in told.annotations] == [each.url for each in CITED]
+    assert kinds(raw).index("output_text.annotation.added") < kinds(raw).index("output_text.done")
 
 
 @pytest.mark.parametrize(
