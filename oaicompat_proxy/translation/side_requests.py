@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from ..core.message import Message, Text
 from ..core.request import AgentRequest
+from .confirmations import find_result
 
 Kind = Literal["title", "tags", "follow_ups", "autocomplete", "health"]
 
@@ -93,6 +94,8 @@ _SCHEMAS = (
 def find_side_request(asked: AgentRequest) -> SideRequest | None:
     """The recognised request with its answer; None if the agent is to answer."""
     if asked.tools or asked.tool_names or not asked.conversational or not asked.messages:
+        return None
+    if find_result(asked.messages, asked.tool_names) is not None:  # the rest of a run, which no budget refuses
         return None
     if _is_health_check(asked):
         return SideRequest("health", HEALTH_WORD)
