@@ -26,10 +26,10 @@ COLUMNS = ("key", "user", "tokens", "runs")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @key_option
 def usage(url: URL, as_json: bool, api_key: str) -> None:
-    """Print who used what of the budgets of this day and this month.
+    """Print how much of their budgets keys and users have used on this day and in this month.
 
-    Needs a key with usage = true in its entry of the keys file. Counted are keys with a budget, and their users. Exit
-    status: 0 printed, 1 refused or not reached.
+    Needs a key with usage = true in its entry of the keys file. Only keys with a budget, and their
+    users, are counted. Exit status: 0 printed, 1 refused or not reached.
     """
     try:
         used = asyncio.run(_ask(url, key_header(api_key)))

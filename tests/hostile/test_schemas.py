@@ -103,6 +103,6 @@ def test_the_deepest_answer_of_a_recursive_schema_is_checked() -> None:
 
 def test_steps_come_to_an_end() -> None:
     steps = Steps(3)
-    steps.take(3)
+    steps.count(3)
     with pytest.raises(TooManySteps):
-        steps.take(1)
+        steps.count(1)

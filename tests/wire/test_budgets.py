@@ -1,4 +1,4 @@
-"""Budgets, socket to socket: the keys file, the answer that refuses, the headers, the metrics, and who used what."""
+"""Budgets, socket to socket: the keys file, the refusal, the headers, the metrics, and the usage of keys."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class MediaReader:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         # state
-        self._taken = 0
+        self._decoded = 0
         self.encoded = 0
         """Characters of base64 text so far."""
 
@@ -49,17 +49,17 @@ class MediaReader:
         try:
             data = text.encode("ascii").translate(None, _WHITE_SPACE)
             data += b"=" * (-len(data) % 4)
-            self._take(len(data) // 4 * 3 - data[-2:].count(b"="), path)
+            self._count(len(data) // 4 * 3 - data[-2:].count(b"="), path)
             binascii.a2b_base64(data, strict_mode=True)
-        except ValueError as exc:  # binascii.Error is one; so is the complaint about non-ASCII text
+        except ValueError as exc:  # also binascii.Error and UnicodeEncodeError
             raise fault(path, "Input should be base64-encoded data") from exc
         return data.decode("ascii")
 
-    def _take(self, size: int, path: str) -> None:
+    def _count(self, size: int, path: str) -> None:
         if not size:
             raise fault(path, "the data is empty")
-        self._taken += size
-        if self._taken > self._limit:
+        self._decoded += size
+        if self._decoded > self._limit:
             raise InvalidRequest(
                 f"{path}: the request's pictures and documents are too large; this server takes at most "
                 f"{self._limit} bytes together.",

@@ -52,7 +52,7 @@ def _user_findings(probe: Probe, found: Mapping[str, Any]) -> list[Finding]:
         return [Finding(check, "ok", f"a client that calls this address cannot name its user by {names[0]}")]
     text = f"a client that calls this address as you do may name any user by {names[0]}"
     if found["key_trusts_headers"] or probe.server_name == "oaicompat-proxy":
-        return [Finding(check, "note", f"{text}; give this way only to programs that know their users")]
+        return [Finding(check, "note", f"{text}; let only programs that authenticate their users call this address")]
     return [Finding(check, "bad", text, f'nginx: proxy_set_header {names[0]} "";')]
 
 

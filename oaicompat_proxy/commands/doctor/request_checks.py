@@ -118,7 +118,7 @@ async def check_idle(probe: Probe, *, seconds: float) -> list[Finding]:
     if lived < CLIENT_REUSE_TIME:
         text = f"a client's idle connection is closed after {lived:.1f} s, while its next request may be on its way"
         return [Finding(name, "bad", text, KEEPALIVE_TIMEOUT)]
-    return [Finding(name, "ok", f"a client's idle connection lives {lived:.1f} s")]
+    return [Finding(name, "ok", f"a client's idle connection stays open for {lived:.1f} s")]
 
 
 async def _read_answer(reader: asyncio.StreamReader) -> bool:

@@ -91,7 +91,7 @@ def _silent_stream_finding(kept: ReceivedStream, seconds: float, keep_alive: flo
     if seconds > keep_alive and not kept.pings:
         text = f"pings ({form}s) are removed on the way, so they cannot keep a silent stream open"
         return Finding(name, "warn", text, READ_TIMEOUT)
-    return Finding(name, "ok", f"lives through {seconds:g} s of silence, with {kept.pings} pings ({form}s) in it")
+    return Finding(name, "ok", f"survives {seconds:g} s of silence, with {kept.pings} pings ({form}s) in it")
 
 
 def _silent_answer_finding(silent: ReceivedStream, seconds: float) -> Finding:
@@ -100,9 +100,9 @@ def _silent_answer_finding(silent: ReceivedStream, seconds: float) -> Finding:
         text = f'an answer with "stream": false, which has no pings, is cut after {silent.duration:.1f} s'
         return Finding(name, "warn", text, f"{READ_TIMEOUT} or oaicompat-proxy: --json-keep-alive 15")
     if seconds <= USUAL_READ_TIMEOUT:
-        text = f"lives {seconds:g} s without a ping; the usual cut comes after {USUAL_READ_TIMEOUT:g} s"
-        return Finding(name, "note", text, "ask again with --silence 65")
-    return Finding(name, "ok", f"lives through {seconds:g} s of silence without a ping")
+        text = f"survives {seconds:g} s without a ping; most servers cut after {USUAL_READ_TIMEOUT:g} s"
+        return Finding(name, "note", text, "run doctor with --silence 65")
+    return Finding(name, "ok", f"survives {seconds:g} s of silence without a ping")
 
 
 async def check_disconnect(probe: Probe) -> list[Finding]:
@@ -121,7 +121,7 @@ async def check_disconnect(probe: Probe) -> list[Finding]:
             return [_disconnect_finding(max(time.monotonic() - left - state["left_seconds_ago"], 0.0))]
         await asyncio.sleep(0.05)
     if not seen:
-        return [Finding(name, "unknown", "the worker that had the test stream was not met again; try once more")]
+        return [Finding(name, "unknown", "no request reached the worker of the test stream again; run doctor again")]
     text = f"a client that leaves is not noticed within {POLL_FOR:g} s, so its agent keeps running"
     return [Finding(name, "bad", text, ABORTS)]
 

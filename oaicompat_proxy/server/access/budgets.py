@@ -100,7 +100,7 @@ class Budgets:
         try:
             return await asyncio.shield(beginning)
         except asyncio.CancelledError:
-            self._start(self._take_back(charge, beginning))
+            self._start(self._undo(charge, beginning))
             raise
 
     async def _begin_in_store(self, charge: Charge, checks: Sequence[Check]) -> tuple[int, list[int]]:
@@ -115,7 +115,7 @@ class Budgets:
                 self._release(charge.subjects)
         return refused, used
 
-    async def _take_back(self, charge: Charge, beginning: asyncio.Task[tuple[int, list[int]]]) -> None:
+    async def _undo(self, charge: Charge, beginning: asyncio.Task[tuple[int, list[int]]]) -> None:
         refused, _ = await beginning
         if refused < 0:
             await self._add(charge, Count(runs=-charge.runs))

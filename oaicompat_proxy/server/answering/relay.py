@@ -98,7 +98,7 @@ class Relay:
     def _wait_for_client(self) -> None:
         self._run.pause()
         if self._draining is None:
-            self._note_pace(slow=True)
+            self._record_pace(slow=True)
             self._draining = asyncio.create_task(self._drain(), name="wait for a slow client")
 
     async def _drain(self) -> None:
@@ -109,9 +109,9 @@ class Relay:
         finally:
             self._run.resume()
             self._draining = None
-            self._note_pace(slow=False)
+            self._record_pace(slow=False)
 
-    def _note_pace(self, *, slow: bool) -> None:
+    def _record_pace(self, *, slow: bool) -> None:
         if self._report.recording is not None:
             self._report.recording.client_slow(slow)
 

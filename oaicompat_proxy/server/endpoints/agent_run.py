@@ -155,7 +155,7 @@ async def _go_on(plan: AnswerPlan, asked: AgentRequest, wanted: SessionRequest, 
         return _resume(plan, wanted, confirmation)
     wanted.key = confirmation.question.session
     messages = await ids.restore(restore(asked.messages, confirmation), wanted.caller.scope)
-    await ids.take(confirmation)
+    await ids.claim(confirmation)
     return _run_once(plan, replace(asked, messages=messages), wanted, confirmation)
 
 
@@ -176,7 +176,7 @@ async def _run_once(
         raise
     finally:
         if not began:
-            await plan.runtime.call_ids.give_back(confirmation)
+            await plan.runtime.call_ids.release(confirmation)
 
 
 async def _run(

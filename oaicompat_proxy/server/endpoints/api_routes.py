@@ -53,4 +53,4 @@ async def _answer(
         answered = route.answer(asked, stored)
         if await replace_all(answers, scope, stored, answered.replaced):
             return answered
-    raise EntryBusy("Other requests change the same thing again and again; send the request again.")
+    raise EntryBusy("Other requests keep changing the same stored entry; send the request again.")

@@ -26,7 +26,7 @@ async def show_usage(request: web.Request) -> web.Response:
     """Raises NotPermitted, StoreUnavailable."""
     context = request[CONTEXT]
     if not context.caller.may_see_usage:
-        raise NotPermitted("To see who used what, the entry of your key in the keys file needs usage = true.")
+        raise NotPermitted("To see the usage of keys and users, your key needs usage = true in the keys file.")
     keys, periods = context.server.authenticator, periods_at(time.time())
     used = [(period, await context.server.budgets.usage(period)) for period in periods]
     callers = {name: keys.caller_named(name) for name in {each.key for _, counts in used for each in counts}}

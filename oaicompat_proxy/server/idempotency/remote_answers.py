@@ -106,7 +106,8 @@ class _Copy:
         self.shared = shared
         shared.failing = self
 
-    def take(self, reply: AnswerReply) -> None:
+    def add(self, reply: AnswerReply) -> None:
+        """Passes the events of a reply to the readers."""
         shared, ping = self.shared, reply.ping.encode()
         if shared.streamed is None:
             shared.begin(streamed=True)
@@ -149,7 +150,7 @@ class _Source:
         reply = await self._next()
         if reply.state in ("gone", "not a stream"):
             return False
-        self._take(reply)
+        self._pass_on(reply)
         return True
 
     async def fill(self) -> None:
@@ -157,12 +158,12 @@ class _Source:
         shared = self._copy.shared
         try:
             while not shared.over:
-                self._take(await self._next())
+                self._pass_on(await self._next())
                 await self._until_drained()
         except ProxyError as error:
             shared.fail(error)
 
-    def _take(self, reply: AnswerReply) -> None:
+    def _pass_on(self, reply: AnswerReply) -> None:
         """Passes the events of a reply to the copy. Raises ProxyError."""
         if reply.state == "failed":
             raise restore_failure(orjson.loads(reply.data)["error"])
@@ -171,7 +172,7 @@ class _Source:
         if reply.state == "not a stream":
             raise not_a_stream()
         if reply.skipped == self._copy.skipped:  # else it is the reply to an earlier call
-            self._copy.take(reply)
+            self._copy.add(reply)
 
     async def _next(self) -> AnswerReply:
         """The next reply.

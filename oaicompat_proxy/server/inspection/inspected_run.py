@@ -20,19 +20,19 @@ from ..observability.run_recorder import ReadLog, RunRecorder
 from ..observability.run_report import Phase, RunReport, RunSummary
 
 ITEM_BYTES = 200
-"""Memory of a read or a mark beside its bytes, as CPython counts it: numbers, the heads of bytes, places in a list."""
+"""Bytes of memory that a read or a mark takes besides its data, for CPython's objects and the entries of lists."""
 
 MAX_UNCOUNTED = 16 * 1024
-"""Bytes of the agent that may be uncounted, with ITEM_BYTES for each of their reads and the bytes for the client. To
-count each read costs too much."""
+"""Bytes of the agent after which memory is reserved for them, for the client's bytes that they became, and for the list
+entries. It would cost too much at each read."""
 AHEAD = 4
-"""Memory that is requested for each uncounted byte of the agent, since it also becomes bytes for the client."""
+"""Bytes that must be left for each byte of the agent that is not counted yet: it also becomes bytes for the client."""
 
 MARSHAL_VERSION = 2
-"""A version of `marshal` that writes an object at every place where it stands, not a reference to the first."""
+"""A version of `marshal` that writes no references: an object that occurs twice is written twice."""
 
 MAX_CAUSES = 5
-"""Causes of an error that are shown."""
+"""Causes of an error that are shown, at most."""
 
 Item = tuple[float, str, bytes]
 """`time.perf_counter()`; `native`, `client`, `body`, `run`, `ping`, `slow`, `quick` or `moment`; the bytes."""
@@ -49,7 +49,7 @@ class Place(NamedTuple):
 START = Place()
 
 Grant = Callable[["InspectedRun"], int]
-"""Gives the run more bytes of memory; 0 if there are none."""
+"""Grants the run more memory. Returns its size in bytes, or 0 if the memory for all runs is used up."""
 
 
 class Failure(NamedTuple):
@@ -97,8 +97,8 @@ class InspectedRun(RunRecorder):
     reads: list[bytes] = field(default_factory=list)
     """The reads of the agent's stream."""
     moments: list[float | bytes | Item] = field(default_factory=list)
-    """What happened, in its order: a number is the time of the next one of `reads`; bytes are for the client, at the
-    time of the read or of the mark before; and marks. A tuple for each read would cost the garbage collector more."""
+    """What happened, in order. A float is the time of the next entry of `reads`. Bytes were sent to the client, at the
+    time of the read or mark before them. A tuple is a mark. Tuples for all would cost the garbage collector more."""
     sent: bytes = b""
     """The body of the client's request."""
     turns: list[SentTurn] = field(default_factory=list)
@@ -107,12 +107,13 @@ class InspectedRun(RunRecorder):
     held: int = 0
     """Bytes of memory that were granted."""
     is_cut: bool = False
-    """The memory did not suffice for the whole run."""
+    """The granted memory was too small for the run, so its end is missing."""
     is_dropped: bool = False
-    """Its bytes were dropped for newer runs."""
+    """The run's bytes were dropped to make room for newer runs."""
     _left: int = 0
+    """Bytes of the granted memory that are not reserved."""
     _counted: tuple[int, int] = (0, 0)
-    """Numbers of `reads` and of `moments` that were counted."""
+    """Numbers of `reads` and of `moments` for which memory is reserved."""
     _kept: tuple[list[bytes], list[float | bytes | Item]] | None = None
     """`reads` and `moments` before the run was cut."""
 
@@ -129,13 +130,13 @@ class InspectedRun(RunRecorder):
         return self.report.phase if self.report is not None else "over"
 
     def ms(self, moment: float) -> float:
-        """Milliseconds since the request came."""
+        """Milliseconds from the request's arrival to this moment of `time.perf_counter()`."""
         return 1000 * (moment - self.summary.began)
 
     # as RunRecorder
 
     def request(self, body: bytes) -> None:
-        if self._take(len(body)):
+        if self._reserve(len(body)):
             self.sent = body
 
     def wait_for(self, what: str) -> None:
@@ -145,7 +146,7 @@ class InspectedRun(RunRecorder):
         self.options = options
 
     def turn(self, path: str, body: bytes) -> None:
-        if self._take(len(path) + len(body)):
+        if self._reserve(len(path) + len(body)):
             self.turns.append(SentTurn(path, body))
 
     def begin_next_run(self) -> None:
@@ -154,7 +155,7 @@ class InspectedRun(RunRecorder):
     def gateway_bytes(self, data: bytes) -> None:
         self.reads.append(data)
         self.moments.append(perf_counter())
-        self._take(len(data))
+        self._reserve(len(data))
 
     @property
     def read_log(self) -> ReadLog:
@@ -180,13 +181,13 @@ class InspectedRun(RunRecorder):
     # the whole
 
     def add(self, mark: Item) -> None:
-        """Adds a mark whose memory was taken, or need not be."""
+        """Adds a mark for which memory is reserved, or not needed."""
         self.moments.append(mark)
         self._counted = len(self.reads), len(self.moments)
 
     def finish(self, run: RunSummary) -> None:
         """Ends the run, and drops references to the request's objects."""
-        self._take(0)
+        self._reserve(0)
         shown = {each.name: getattr(run, each.name) for each in fields(RunSummary) if each.name != "trace"}
         self.summary = RunSummary(**shown)
         self.report = self.task = None
@@ -220,20 +221,23 @@ class InspectedRun(RunRecorder):
     # memory
 
     def count(self, size: int) -> int:
-        if self._take(size) and self._left < AHEAD * MAX_UNCOUNTED:
+        if self._reserve(size) and self._left < AHEAD * MAX_UNCOUNTED:
             granted = self.grant(self)
             self.held += granted
             self._left += granted
         return MAX_UNCOUNTED if self.is_cut else min(self._left // AHEAD, MAX_UNCOUNTED)
 
     def _add(self, kind: str, data: bytes) -> None:
-        if self._take(len(data) + ITEM_BYTES):
+        if self._reserve(len(data) + ITEM_BYTES):
             self.add((perf_counter(), kind, data))
 
-    def _take(self, size: int) -> bool:
-        """Requests memory for `size` bytes and the uncounted ones. False: it was not granted, and the run stays cut."""
+    def _reserve(self, size: int) -> bool:
+        """Reserves memory for `size` bytes and for all that is not counted yet.
+
+        Returns False if it is not granted; then the run is cut, and stays so.
+        """
         if not self.is_cut:
-            self._left -= size + self._take_off()
+            self._left -= size + self._uncounted_size()
             while self._left < 0 and not self.is_cut:
                 granted = self.grant(self)
                 self.held += granted
@@ -245,8 +249,8 @@ class InspectedRun(RunRecorder):
         self._counted = len(self.reads), len(self.moments)
         return not self.is_cut
 
-    def _take_off(self) -> int:
-        """The memory of what was not counted yet, without the bytes of the agent, which a connection counts."""
+    def _uncounted_size(self) -> int:
+        """Bytes of memory that are not reserved yet, without those of the agent's reads: `size` has these."""
         read, moment = self._counted
         reads = len(self.reads) - read
         return _size_of(self.moments, moment, reads) + ITEM_BYTES * reads

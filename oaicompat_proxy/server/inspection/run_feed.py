@@ -63,7 +63,7 @@ class RunFeed:
             self._view.add(run.ms(moment), kind, data)
         if is_over:
             self._view.end(1000 * run.summary.duration)
-        return {**self._show_bodies(*changed), **self._view.take()}
+        return {**self._show_bodies(*changed), **self._view.changes()}
 
     def _show_bodies(self, request: bytes | None, turns: tuple[SentTurn, ...] | None) -> Json:
         found: Json = {}

@@ -64,7 +64,8 @@ class RunView:
     def end(self, ms: float) -> None:
         self._correlator.end(ms)
 
-    def take(self) -> Json:
+    def changes(self) -> Json:
+        """The frames and events since the last call, and all spans and marks."""
         frames, events = self._correlator.frames, self._correlator.events
         seen_frames, seen_events = self._shown
         self._shown = len(frames), len(events)

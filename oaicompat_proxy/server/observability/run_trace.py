@@ -52,7 +52,7 @@ PARAMETERS = {
     "presence_penalty": "gen_ai.request.presence_penalty",
     "seed": "gen_ai.request.seed",
 }
-"""Numbers of the request and their attributes. A trace has 64 bits for each."""
+"""Numeric parameters of the request, and their attributes. An integer of an attribute has 64 bits."""
 
 
 class RunTrace:

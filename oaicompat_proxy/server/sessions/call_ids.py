@@ -66,16 +66,17 @@ class CallIds:
             raise confirmation_rejected("is not waited for any more")
         return read_result(result, question)
 
-    async def take(self, confirmation: Confirmation) -> None:
-        """Takes a confirmation for a run: an agent that is run again acts again. Raises InvalidRequest if it was taken
-        before.
+    async def claim(self, confirmation: Confirmation) -> None:
+        """Reserves a confirmation for one run, because each run with it acts.
+
+        Raises InvalidRequest if another request has claimed it.
         """
-        if not await self._store.take(confirmation.token, until=confirmation.question.expires + 1):
+        if not await self._store.claim(confirmation.token, until=confirmation.question.expires + 1):
             raise confirmation_rejected("was answered before")
 
-    async def give_back(self, confirmation: Confirmation) -> None:
-        """Lets another request take a confirmation whose run never began."""
-        await self._store.give_back(confirmation.token)
+    async def release(self, confirmation: Confirmation) -> None:
+        """Lets another request claim a confirmation whose run never began."""
+        await self._store.release(confirmation.token)
 
 
 class AnswerIds:

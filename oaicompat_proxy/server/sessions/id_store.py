@@ -53,12 +53,12 @@ class IdStore(Protocol):
         """The original ids by the short ids that are stored."""
         ...
 
-    async def take(self, short: str, *, until: float) -> bool:
+    async def claim(self, short: str, *, until: float) -> bool:
         """Marks an id as used. Returns False if it is marked already. `until`: Unix time of the mark's end."""
         ...
 
-    async def give_back(self, short: str) -> None:
-        """Removes the mark."""
+    async def release(self, short: str) -> None:
+        """Removes the mark of an id that was not used after all."""
         ...
 
 
@@ -76,10 +76,10 @@ class MemoryIds:
         values = {each: _table_of(each).get(each) for each in ids}
         return {each: value.decode("utf-8", "surrogatepass") for each, value in values.items() if value is not None}
 
-    async def take(self, short: str, *, until: float) -> bool:
+    async def claim(self, short: str, *, until: float) -> bool:
         return _ANSWERED.get(short) is None and _ANSWERED.put(short, b"", until=until)
 
-    async def give_back(self, short: str) -> None:
+    async def release(self, short: str) -> None:
         _ANSWERED.delete(short)
 
 
@@ -128,18 +128,18 @@ class RedisIds:
         there = {each: value for each, value in zip(missing, values, strict=True) if isinstance(value, bytes)}
         return found | {each: value.decode("utf-8", "surrogatepass") for each, value in there.items()}
 
-    async def take(self, short: str, *, until: float) -> bool:
-        if not await self._local.take(short, until=until):
+    async def claim(self, short: str, *, until: float) -> bool:
+        if not await self._local.claim(short, until=until):
             return False
         try:
             with mapped_errors():
                 return bool(await self._redis.set(_MARKED + short, b"", nx=True, px=_milliseconds_to(until)))
-        except StoreUnavailable:
-            log.warning("Redis unavailable: that a confirmation is answered is known to this process tree only")
+        except StoreUnavailable as error:
+            log.warning("only this process tree knows that a confirmation is answered, as Redis fails: %s", error.cause)
             return True
 
-    async def give_back(self, short: str) -> None:
-        await self._local.give_back(short)
+    async def release(self, short: str) -> None:
+        await self._local.release(short)
         with contextlib.suppress(StoreUnavailable), mapped_errors():
             await self._redis.delete(_MARKED + short)
 

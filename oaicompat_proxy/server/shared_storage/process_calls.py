@@ -123,9 +123,10 @@ class ProcessCalls:
                     await asyncio.sleep(PAUSE)
                     continue
                 if found and isinstance(found[1], bytes):
-                    self._take(found[1])
+                    self._receive(found[1])
 
-    def _take(self, entry: bytes) -> None:
+    def _receive(self, entry: bytes) -> None:
+        """Handles an entry of this process' list: a reply to its own call, or a call of another process."""
         head, _, body = entry.partition(b"\n")
         members = orjson.loads(head)
         if "reply" in members:

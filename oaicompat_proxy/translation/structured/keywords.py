@@ -46,7 +46,7 @@ _OF_ITEMS = frozenset({"items", "additionalItems", "contains", "propertyNames"})
 def _unique_items(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
     if not wanted or not isinstance(instance, list):
         return
-    CURRENT.get().take(nodes_of(instance) // VALUES_A_STEP)
+    CURRENT.get().count(nodes_of(instance) // VALUES_A_STEP)
     if len({orjson.dumps(item, option=orjson.OPT_SORT_KEYS) for item in instance}) < len(instance):
         yield ValidationError("items are not unique")
 
@@ -74,7 +74,7 @@ def _property_names(validator: Any, subschema: Any, instance: Any, schema: Any) 
 def _additional_properties(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
     if not isinstance(instance, dict):
         return
-    CURRENT.get().take(len(instance) // VALUES_A_STEP)
+    CURRENT.get().count(len(instance) // VALUES_A_STEP)
     named, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
     for name, value in instance.items():
         if name not in named and not any(_matches(pattern, name) for pattern in patterns):
@@ -89,7 +89,7 @@ def _ref(validator: Any, reference: Any, instance: Any, schema: Any) -> Iterator
 
 
 def _matches(pattern: Any, text: str) -> bool:
-    CURRENT.get().take(pattern.steps(text))
+    CURRENT.get().count(pattern.steps(text))
     return bool(pattern.matches(text))
 
 
@@ -108,17 +108,17 @@ def _count(name: str, keyword: Keyword) -> Keyword:
     looks_at_items = name in _OF_ITEMS
 
     def plain(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError] | None:
-        CURRENT.get().take(1 + nodes_of(value) // VALUES_A_STEP)
+        CURRENT.get().count(1 + nodes_of(value) // VALUES_A_STEP)
         return keyword(validator, value, instance, schema)
 
     def applying(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
         steps = CURRENT.get()
         looked_at = instance if looks_at_items else value
-        steps.take(1 + (len(looked_at) // VALUES_A_STEP if isinstance(looked_at, (list, dict)) else 0))
+        steps.count(1 + (len(looked_at) // VALUES_A_STEP if isinstance(looked_at, (list, dict)) else 0))
         steps.enter()
         try:
             for error in keyword(validator, value, instance, schema) or ():
-                steps.take(1)  # each error passes through all keywords around the one that it breaks
+                steps.count(1)  # each error passes through all keywords around the one that it breaks
                 yield error
         finally:
             steps.leave()

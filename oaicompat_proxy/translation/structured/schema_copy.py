@@ -124,7 +124,7 @@ class SchemaCopy:
         if isinstance(schema, bool):
             return schema
         if not depth:
-            raise InvalidSchema(f"schemas stand inside each other more than {MAX_DEPTH} deep")
+            raise InvalidSchema(f"its schemas are nested more than {MAX_DEPTH} deep")
         for keyword in UNSUPPORTED:
             if keyword in schema:
                 raise InvalidSchema(f"{keyword!r} is not supported")
@@ -161,7 +161,7 @@ class SchemaCopy:
             return Pattern(value)
         except UnsupportedPattern:
             raise InvalidSchema(
-                f"the pattern {_clip(value)} is not one that RE2 takes; it has neither lookaround nor references back"
+                f"RE2 does not support the pattern {_clip(value)}; it has neither lookaround nor backreferences"
             ) from None
 
     def copy_patterns(self, value: Mapping[str, Any], depth: int) -> dict[Pattern, Any]:

@@ -26,8 +26,8 @@ class Steps:
         self._left = steps
         self._nested = 0
 
-    def take(self, steps: int) -> None:
-        """Raises TooManySteps."""
+    def count(self, steps: int) -> None:
+        """Counts more steps. Raises TooManySteps."""
         self._left -= steps
         if self._left < 0:
             raise TooManySteps

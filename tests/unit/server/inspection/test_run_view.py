@@ -19,9 +19,9 @@ def view(*, content: bool = False, secrets: tuple[str, ...] = ()) -> RunView:
 def test_it_returns_only_what_is_new() -> None:
     seen = view()
     seen.add(1.0, "native", b"".join(OPENING) + text("Hel"))
-    assert [each["n"] for each in seen.take()["frames"]] == [0, 1, 2, 3]
+    assert [each["n"] for each in seen.changes()["frames"]] == [0, 1, 2, 3]
     seen.add(2.0, "native", text("lo"))
-    again = seen.take()
+    again = seen.changes()
     assert [each["n"] for each in again["frames"]] == [4]
     assert again["frames_total"] == 5
 
@@ -33,20 +33,20 @@ def test_texts_are_masked_unless_they_are_wanted() -> None:
         seen.add(
             1.0, "client", b'data: {"object":"chat.completion.chunk","choices":[{"delta":{"content":"SECRET"}}]}\n\n'
         )
-        assert ("SECRET" in json.dumps(seen.take())) is content
+        assert ("SECRET" in json.dumps(seen.changes())) is content
 
 
 def test_names_that_are_no_names_are_masked() -> None:
     seen = view()
     seen.add(1.0, "native", b"".join([*OPENING, *tool_call("c", "not a name <b>", "{}")]))
     seen.add(2.0, "native", frame("tool_result_start", callId="c", name="not a name <b>"))
-    assert "not a name" not in json.dumps(seen.take())
+    assert "not a name" not in json.dumps(seen.changes())
 
 
 def test_a_token_is_shown_to_nobody() -> None:
     seen = view(content=True, secrets=("hunter2hunter2",))
     seen.add(1.0, "native", b"".join([*OPENING, text("it is hunter2hunter2")]))
-    shown = json.dumps(seen.take())
+    shown = json.dumps(seen.changes())
     assert "hunter2" not in shown
     assert "[redacted]" in shown
 
@@ -55,7 +55,7 @@ def test_names_of_frames_and_events() -> None:
     seen = view()
     seen.add(1.0, "native", b"".join(OPENING))
     seen.add(1.0, "client", b'data: {"object":"chat.completion.chunk"}\n\nevent: ping\ndata: {}\n\ndata: [DONE]\n\n')
-    shown = seen.take()
+    shown = seen.changes()
     assert [each["name"] for each in shown["frames"]] == ["execution_start", "tick_start", "message_start"]
     assert [each["name"] for each in shown["events"]] == ["chat.completion.chunk", "ping", "done"]
 
@@ -64,4 +64,4 @@ def test_pings_and_slow_clients_are_marks() -> None:
     seen = view()
     seen.add(1.0, "ping", b"")
     seen.add(2.0, "slow", b"")
-    assert seen.take()["marks"] == [{"ms": 1.0, "kind": "ping"}, {"ms": 2.0, "kind": "slow"}]
+    assert seen.changes()["marks"] == [{"ms": 1.0, "kind": "ping"}, {"ms": 2.0, "kind": "slow"}]

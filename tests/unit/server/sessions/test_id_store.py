@@ -50,30 +50,30 @@ def forget_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_an_id_is_taken_once_until_it_is_given_back() -> None:
     ids, one, until = MemoryIds(), stored_id(prefix="confirm_"), time.time() + 60
-    assert [await ids.take(one.id, until=until) for _ in range(3)] == [True, False, False]
-    await ids.give_back(one.id)
-    assert [await ids.take(one.id, until=until) for _ in range(2)] == [True, False]
-    assert await ids.take(stored_id(prefix="confirm_").id, until=until)
+    assert [await ids.claim(one.id, until=until) for _ in range(3)] == [True, False, False]
+    await ids.release(one.id)
+    assert [await ids.claim(one.id, until=until) for _ in range(2)] == [True, False]
+    assert await ids.claim(stored_id(prefix="confirm_").id, until=until)
 
 
 async def test_an_id_is_taken_once_by_all_replicas(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     one, until = stored_id(prefix="confirm_"), time.time() + 60
     async with in_redis(redis_server) as ids:
-        assert await ids.take(one.id, until=until)
+        assert await ids.claim(one.id, until=until)
         forget_here(monkeypatch)
-        assert not await ids.take(one.id, until=until)
-        await ids.give_back(one.id)
+        assert not await ids.claim(one.id, until=until)
+        await ids.release(one.id)
         forget_here(monkeypatch)
-        assert await ids.take(one.id, until=until)
+        assert await ids.claim(one.id, until=until)
 
 
 async def test_without_redis_an_id_is_taken_once_here(own_redis: RedisServer) -> None:
     one, until = stored_id(prefix="confirm_"), time.time() + 60
     own_redis.stop()
     async with in_redis(own_redis) as ids:
-        assert [await ids.take(one.id, until=until) for _ in range(2)] == [True, False]
-        await ids.give_back(one.id)
-        assert await ids.take(one.id, until=until)
+        assert [await ids.claim(one.id, until=until) for _ in range(2)] == [True, False]
+        await ids.release(one.id)
+        assert await ids.claim(one.id, until=until)
 
 
 @pytest.mark.parametrize("text", ["x", "caf\u00e9", "\ud800", "x" * 5000])
