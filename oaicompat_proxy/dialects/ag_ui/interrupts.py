@@ -103,11 +103,18 @@ def _read_confirmation(call_id: str, call: OpenCall) -> _AskedInterrupt:
 
 
 def read_open_calls(calls: Mapping[str, OpenCall], run_id: str) -> ConfirmationRequired | None:
-    """The calls without a result, which may wait for a confirmation, as interrupts; None if there are none."""
+    """The calls without a result, which may wait for a confirmation, as interrupts.
+
+    None if there are none, or more than one question can pass on: a model that calls so many tools at once calls the
+    client's.
+    """
     waiting = {call_id: call for call_id, call in calls.items() if call.name and not call.is_handled}
-    return _combine(
-        [_read_call(call_id, call, run_id) for call_id, call in list(waiting.items())[: MAX_INTERRUPTS + 1]]
-    )
+    if len(waiting) > MAX_INTERRUPTS:
+        return None
+    try:
+        return _combine([_read_call(call_id, call, run_id) for call_id, call in waiting.items()])
+    except UpstreamError:
+        return None
 
 
 def _langgraph_metadata(interrupt: Data) -> Data:

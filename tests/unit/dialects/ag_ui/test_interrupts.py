@@ -29,6 +29,7 @@ from oaicompat_proxy.dialects.ag_ui.interrupts import (
     read_outcome,
 )
 from oaicompat_proxy.dialects.ag_ui.tool_calls import ToolCalls
+from tests.support.conformance import check_body
 from tests.support.pipeline import Options, collected, read_events, translate
 
 APPROVAL = {"type": "object", "properties": {"approved": {"type": "boolean"}}, "required": ["approved"]}
@@ -212,9 +213,26 @@ def test_where_nothing_waits_nothing_is_asked() -> None:
     settled.mark_others_as_handled([])
     assert read_open_calls(settled.open, "r1") is None
     assert read_open_calls({}, "r1") is None
-    assert read_interrupt_events([], LAUNCH.open) is None
-    for other in ({}, {"type": "success", "interrupts": [{"id": "i1"}]}, {"type": "interrupt", "interrupts": []}):
-        assert read_outcome(other, LAUNCH.open) is None
+
+
+@pytest.mark.parametrize("count", [MAX_INTERRUPTS, MAX_INTERRUPTS + 1, 1000])
+def test_any_number_of_calls_of_the_clients_tools_is_an_answer(count: int) -> None:
+    frames = [{"type": "RUN_STARTED", "threadId": "t1", "runId": "r1"}]
+    for number in range(count):
+        frames.append({"type": "TOOL_CALL_START", "toolCallId": f"c{number}", "toolCallName": "tide"})
+        frames.append({"type": "TOOL_CALL_END", "toolCallId": f"c{number}"})
+    frames.append({"type": "RUN_FINISHED", "threadId": "t1", "runId": "r1"})
+    wire = b"".join(b"data: %b\n\n" % json.dumps(frame).encode() for frame in frames)
+    options = Options(tool_names=frozenset({"tide"}), dialect="ag-ui")
+    answer = translate(read_events([wire], dialect="ag-ui"), options)
+    assert answer.failure is None
+    assert len(check_body(collected(answer, options)).tool_calls) == count
+
+
+def test_open_calls_that_are_too_many_or_too_long_ask_nothing() -> None:
+    many = called(**{f"launch{number:03}": "{}" for number in range(MAX_INTERRUPTS + 1)})
+    assert read_open_calls(many.open, "r1") is None
+    assert read_open_calls(called(**{"x" * MAX_ENCODED: "{}"}).open, "r1") is None
 
 
 def test_more_than_can_be_carried_is_an_error() -> None:
