@@ -130,7 +130,8 @@ class EventReader(UnbufferedReader):
             if name == b"content_delta" and (count := self._read_text(lines, number - 1, events)):
                 number += count - 1
             elif len(own) == len(line) or not rest:  # another key order, or no event at all
-                self._decode(line + b"\n", events)
+                if line[:1] not in (b"\n", b":"):
+                    self._decode(line + b"\n", events)
             elif (kept := filter_event(name, line)) is not None:
                 self._read_event(kept, line, rest, events)
             elif len(name) > MAX_NAME:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from ...core.errors import ProxyError, UpstreamError
 
-PIECE = 128 * 1024
+PIECE = 32 * 1024
 """Decompressed bytes of one piece, which is read within one turn of the event loop."""
 
 SLICE = 16 * 1024

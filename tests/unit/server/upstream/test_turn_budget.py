@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from oaicompat_proxy.core.errors import UpstreamError, UpstreamInterrupted
-from oaicompat_proxy.server.turn_budget import KEPT_UNPAUSED, QUANTUM, TurnBudget, turn_budget
-from oaicompat_proxy.server.upstream.http_connection import HttpConnection
+from oaicompat_proxy.server.turn_budget import KEPT_UNPAUSED, LONGEST_TURN, QUANTUM, TurnBudget, turn_budget
+from oaicompat_proxy.server.upstream.http_connection import LARGE_READ, HttpConnection
 from oaicompat_proxy.server.upstream.http_exchange import NO_LIMITS, Exchange, Limits
 from tests.support.raw_gateway import LOOPS
 
@@ -260,3 +260,53 @@ async def test_a_stream_that_always_has_more_does_not_delay_the_others() -> None
     for pair in pairs:
         pair.exchange.abort()
         pair.gateway.close()
+
+
+@on_each_loop
+async def test_a_large_read_is_handled_in_several_turns() -> None:
+    pair = await new_pair()
+    sent = bytes(range(256)) * (4 * LARGE_READ // 256)
+    received: list[bytes] = []
+
+    def work(data: bytes) -> bytes:
+        received.append(data)
+        time.sleep(LONGEST_TURN)
+        return data
+
+    pushing = asyncio.create_task(pair.exchange.push_to(work, lambda _: True))
+    await asyncio.sleep(0)
+    pair.connection.data_received(sent)
+    assert 0 < pair.exchange.received < len(sent)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert b"".join(received) == sent
+    pair.exchange.abort()
+    with pytest.raises(UpstreamError):
+        await pushing
+    pair.gateway.close()
+
+
+@on_each_loop
+async def test_the_whole_of_a_large_read_comes_before_the_end() -> None:
+    pair = await new_pair()
+    sent = bytes(4 * LARGE_READ)
+
+    def spend_all(data: bytes) -> int:
+        spend(turn_budget())
+        return len(data)
+
+    taken: list[int] = []
+
+    def take(size: int) -> bool:
+        taken.append(size)
+        return True
+
+    pushing = asyncio.create_task(pair.exchange.push_to(spend_all, take))
+    await asyncio.sleep(0)
+    pair.connection.data_received(sent)
+    assert sum(taken) < len(sent)
+    pair.connection.connection_lost(None)
+    assert sum(taken) == len(sent)
+    assert await pushing is False
+    pair.transport.abort()
+    pair.gateway.close()
