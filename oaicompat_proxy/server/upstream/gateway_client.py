@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import math
 from collections.abc import Iterable, Mapping
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from ... import __version__
 from ...config.settings import Config
 from ...core.caller import Caller
-from ...core.errors import UpstreamError, UpstreamRefused
+from ...core.errors import UpstreamError, UpstreamRefused, UpstreamTimeout
 from ...dialects.protocol import Gateway, HttpCall, Reader
 from ...dialects.registry import DIALECTS
 from .event_source import Watch
@@ -20,6 +21,10 @@ from .run import Run
 
 MAX_BODY = 1024 * 1024
 """Bytes of a response that is no event stream, such as the list of apps."""
+
+CALL_TIMEOUT = 60.0
+"""Seconds for a whole call that is no run: a gateway answers it at once. Without it, one byte from time to time would
+keep the list of models waiting for days."""
 
 _HEADERS = {
     "Accept-Encoding": "identity",  # compression would delay events until a block is full
@@ -95,7 +100,14 @@ class Upstream:
         return other
 
     async def call(self, call: HttpCall, limits: Limits | None = None) -> tuple[int, bytes]:
-        """Status and body of a call's response. Raises UpstreamError or a subclass."""
+        """Status and body of a call's response, within CALL_TIMEOUT. Raises UpstreamError or a subclass."""
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT):
+                return await self._call(call, limits)
+        except TimeoutError:
+            raise UpstreamTimeout("The agent gateway did not answer in time.") from None
+
+    async def _call(self, call: HttpCall, limits: Limits | None) -> tuple[int, bytes]:
         exchange = await self._client.request("POST", call.path, call.body, headers=self._headers, limits=limits)
         try:
             body = b""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import itertools
 import json
 import re
 import socket
@@ -17,9 +18,11 @@ import pytest
 
 from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.core.caller import Caller
+from oaicompat_proxy.core.errors import UpstreamTimeout
 from oaicompat_proxy.core.message import Text
 from oaicompat_proxy.core.turn import Turn
 from oaicompat_proxy.dialects.agentick import requests as calls
+from oaicompat_proxy.server.upstream import gateway_client
 from oaicompat_proxy.server.upstream.gateway_client import Upstream
 from tests.support.conformance import check_body, check_error_body, check_stream
 from tests.support.proxy import Received, StartProxy, chat_body
@@ -458,4 +461,14 @@ async def test_our_token_is_still_ours_afterwards(agent: Agent) -> None:
     upstream.with_credentials_of(Caller("ada", "", authorization="Bearer ada"))
     await upstream.call(calls.build_apps())
     assert agent.exchanges[0].headers["authorization"] == "Bearer t0ken"
+    upstream.close()
+
+
+async def test_a_call_that_is_answered_byte_by_byte_has_an_end(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_client, "CALL_TIMEOUT", 0.2)
+    agent.replies("/invoke", Reply(itertools.cycle([b" ", 0.01]), content_type="application/json"))
+    upstream = Upstream(Config(upstream=agent.url), agent.url)
+    with pytest.raises(UpstreamTimeout):
+        await upstream.call(calls.build_apps())
+    await agent.until(lambda: not agent.left_behind)
     upstream.close()
