@@ -12,6 +12,7 @@ from yarl import URL
 
 from ..core.errors import UpstreamFrameTooLong
 from ..core.sse import FrameReader
+from .connection_failure import describe
 
 MAX_FRAME = 64 * 1024 * 1024
 MAX_ERROR = 64 * 1024
@@ -89,7 +90,7 @@ async def ask(
                 raise AnswerError(status_text(response.status, await response.content.read(MAX_ERROR)))
             await _read(response.content, api, answer, on_piece)
     except (aiohttp.ClientError, OSError, TimeoutError, UpstreamFrameTooLong) as error:
-        raise AnswerError(f"{base}: {error or 'no answer in time'}") from error
+        raise AnswerError(f"{base}: {describe(error)}") from error
 
 
 async def _read(content: aiohttp.StreamReader, api: Api, answer: Answer, on_piece: OnPiece) -> None:

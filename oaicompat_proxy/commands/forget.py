@@ -11,6 +11,7 @@ import click
 from yarl import URL
 
 from .client import MAX_ERROR, status_text
+from .connection_failure import describe
 from .url_option import BaseUrl, key_header, key_option
 
 TIMEOUT = 60.0
@@ -32,7 +33,7 @@ def forget(url: URL, name: str, user: str, only_list: bool, api_key: str) -> Non
     try:
         kept = asyncio.run(_ask(url, {"key": name, "user": user}, key_header(api_key), deletes=not only_list))
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        raise click.ClickException(f"{url}: {error or 'no answer in time'}") from None
+        raise click.ClickException(f"{url}: {describe(error)}") from None
     click.echo(json.dumps(kept["kinds"], indent=2))
 
 

@@ -13,6 +13,7 @@ import click
 from yarl import URL
 
 from .client import MAX_ERROR, status_text
+from .connection_failure import describe
 from .url_option import BaseUrl, key_header, key_option
 
 TIMEOUT = 30.0
@@ -34,7 +35,7 @@ def usage(url: URL, as_json: bool, api_key: str) -> None:
     try:
         used = asyncio.run(_ask(url, key_header(api_key)))
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        raise click.ClickException(f"{url}: {error or 'no answer in time'}") from None
+        raise click.ClickException(f"{url}: {describe(error)}") from None
     click.echo(json.dumps(used, indent=2) if as_json else "\n\n".join(_table(used[kind]) for kind in ("day", "month")))
 
 

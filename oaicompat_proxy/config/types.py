@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict
 
 from ..core.addresses import parse_networks
 from ..core.model_info import MODALITIES
-from ..core.origins import is_host_name
+from ..core.origins import is_host_name, names_origins
 
 MAX_NUMBER = 2**53
 """The largest number of a setting: clocks, counters and JSON represent it exactly."""
@@ -111,6 +111,11 @@ def _check_host_name(name: str) -> None:
         raise ValueError(f"must be a name such as ai.example.com, without http:// and port: {name!r}")
 
 
+def _check_origins(text: str) -> None:
+    if not names_origins(text):
+        raise ValueError(f"must be origins such as https://app.example.com, with https://, or *: {text!r}")
+
+
 def _check_session_place(place: str) -> None:
     if place != "none" and place not in SESSION_FIELDS and not _SESSION_HEADER.fullmatch(place):
         known = ", ".join(("x-session-id", "header:NAME", *SESSION_FIELDS, "none"))
@@ -184,6 +189,7 @@ Keys = tuple[Key, ...]
 Texts = Annotated[tuple[Annotated[Text, _NOT_EMPTY], ...], BeforeValidator(_as_list)]
 Secrets = Texts
 Networks = tuple[Annotated[Text, _checked(_check_network)], ...]
+Origins = Annotated[Text, _checked(_check_origins)]
 HostNames = tuple[Annotated[Text, _checked(_check_host_name)], ...]
 SessionPlaces = Annotated[tuple[Annotated[Text, _checked(_check_session_place)], ...], AfterValidator(_only_none)]
 UserPlaces = Annotated[tuple[Annotated[Text, _checked(_check_user_place)], ...], BeforeValidator(_as_list)]

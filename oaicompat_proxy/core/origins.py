@@ -24,6 +24,7 @@ HOSTS = 256
 """Decisions that are cached."""
 
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.IGNORECASE | re.DOTALL)
+_NAMED_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]+/?", re.IGNORECASE)
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:@/?#\\\s]+)(?::\d{0,5})?", re.IGNORECASE)
 _HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,252})", re.IGNORECASE)
 
@@ -88,6 +89,11 @@ def is_same_origin(origin: str, host: str) -> bool:
     """Whether the origin of a page is that of the request's `Host`, so the page calls its own server."""
     found = _ORIGIN.fullmatch(origin)
     return found is not None and found[1].lower() in ("http", "https") and found[2].lower() == host.lower() != ""
+
+
+def names_origins(cors: str) -> bool:
+    """Whether each entry of the setting can be an `Origin`; a host without a scheme would never be one."""
+    return all(each in (ANY, "null") or _NAMED_ORIGIN.fullmatch(each) for each in re.split(r"[,\s]+", cors) if each)
 
 
 def is_host_name(text: str) -> bool:

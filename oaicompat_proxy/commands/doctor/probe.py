@@ -14,6 +14,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from ..connection_failure import describe
+
 TIMEOUT = 15.0
 """Seconds for a connection, or for a response that should come at once."""
 
@@ -64,7 +66,7 @@ class Probe:
                 body: dict[str, Any] = await response.json()
                 return body
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
-            raise Unreachable(f"{self.base} does not answer: {error or 'no answer in time'}") from error
+            raise Unreachable(f"{self.base} does not answer: {describe(error)}") from error
 
     def _explain(self, response: aiohttp.ClientResponse) -> str:
         status = response.status

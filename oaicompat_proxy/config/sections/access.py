@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from ..fields import field
-from ..types import Count, HostNames, Keys, Networks, PositiveCount, Seconds, Switch, Text
+from ..types import Count, HostNames, Keys, Networks, Origins, PositiveCount, Seconds, Switch, Text
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccessSettings:
-    cors: Text = field(
+    cors: Origins = field(
         "",
         "Origins whose pages may call from a browser, separated by commas, or *; none by default. Without keys, pages "
         "of other origins are refused.",

@@ -212,5 +212,5 @@ def test_a_pipe_whose_question_fails_says_so_to_its_script(base: str) -> None:
 def test_where_no_proxy_is_it_says_so() -> None:
     done = piped(f"http://127.0.0.1:{free_port()}", "Hello\n")
     assert done.returncode == 1
-    assert "Cannot connect" in done.stdout
+    assert "(Connection refused); is the proxy running there?" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr

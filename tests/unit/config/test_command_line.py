@@ -56,6 +56,7 @@ CHECKED = {
     "jwt_issuer": ("https://a", "https://b", "http://127.0.0.1:1"),
     "jwt_jwks": ("https://a/k", "https://b/k", "http://127.0.0.1:1/k"),
     "side_requests": ("answer", "model:a", "run"),
+    "cors": ("*", "https://a.example", "null"),
     "user_from": (("user",), ("header:a", "user"), ("safety_identifier",)),
     "trust_user_from": (("10.0.0.1",), ("10.0.0.0/8", "::1"), ("10.0.0.2",)),
 }

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oaicompat_proxy.core.origins import OriginPolicy, host_of, is_host_name
+from oaicompat_proxy.core.origins import OriginPolicy, host_of, is_host_name, names_origins
 
 NOTHING_NAMED = OriginPolicy("")
 
@@ -132,3 +132,20 @@ def test_any_text_is_read(text: str) -> None:
 def test_nothing_behind_a_foreign_name_makes_it_ours(text: str) -> None:
     assert not NOTHING_NAMED.allows_host(f"localhost.x{text}")
     assert not NOTHING_NAMED.allows_origin(f"http://localhost.x{text}")
+
+
+@pytest.mark.parametrize(
+    ("cors", "possible"),
+    [
+        ("", True),
+        ("*", True),
+        ("null, https://a.example:8443, app://obsidian.md", True),
+        ("https://a.example/", True),
+        ("a.example", False),
+        ("https://a.example, b.example", False),
+        ("https://a.example/page", False),
+        ("https://", False),
+    ],
+)
+def test_what_can_stand_in_cors(cors: str, possible: bool) -> None:
+    assert names_origins(cors) is possible

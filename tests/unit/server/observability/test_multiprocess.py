@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import values
 
+from oaicompat_proxy.config.settings import ConfigError
 from oaicompat_proxy.server.observability import multiprocess as shared_metrics
 from tests.support.processes import Child, stopping
 from tests.support.prometheus_text import Exposition
@@ -116,3 +117,13 @@ def test_a_directory_that_is_named_is_used_and_left(tmp_path: Path, monkeypatch:
         assert os.environ[shared_metrics.VARIABLE] == str(tmp_path)
     assert tmp_path.exists()
     assert shared_metrics.is_shared()
+
+
+def test_a_read_only_file_system_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(**_: str) -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.delenv(shared_metrics.VARIABLE, raising=False)
+    monkeypatch.setattr("tempfile.mkdtemp", fails)
+    with pytest.raises(ConfigError, match=r"TMPDIR.*No usable temporary directory"), shared_metrics.sharing():
+        pass
