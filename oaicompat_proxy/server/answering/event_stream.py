@@ -13,7 +13,7 @@ from multidict import CIMultiDict, istr
 
 from ...config.settings import Config
 from ...core.errors import ProxyError
-from ..http.aiohttp_internals import BufferedHead, EventStream, OneChunk, release_unused
+from ..http.aiohttp_internals import BufferedHead, EventStream, OnePacket, release_unused
 from ..http.send_progress import drop
 from ..sinks import StreamSource
 
@@ -169,8 +169,8 @@ class AnswerStream:
 
     async def _send_whole(self, data: bytes) -> None:
         if self._chunked and data:
-            self._response = one_chunk = OneChunk(headers=HEADERS_OF_ONE_CHUNK)
-            await one_chunk.send(self._request, data)
+            self._response = one_packet = OnePacket(headers=HEADERS_OF_ONE_CHUNK)
+            await one_packet.send_chunk(self._request, data)
             return
         response = self._response = BufferedHead(headers=HEADERS)
         self._end_by_close(response)

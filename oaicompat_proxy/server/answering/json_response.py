@@ -9,19 +9,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import HttpVersion11, web
+from multidict import CIMultiDict, istr
 
 from ...config.settings import Config
 from ...core.errors import ProxyError
 from ..context import CONTEXT
+from ..http.aiohttp_internals import OnePacket
 from ..http.client_api import api_of
 from ..http.send_progress import drop
 from .event_stream import fits_buffer
 
 JSON = "application/json"
+
+HEADERS = CIMultiDict({istr("Content-Type"): JSON, istr("Content-Length"): "", istr("Date"): "", istr("Server"): ""})
+"""In the order in which aiohttp sends them. The values of the last three are set for each response."""
 
 
 class JsonAnswer:
@@ -55,8 +61,7 @@ class JsonAnswer:
     async def finish(self, body: bytes) -> web.StreamResponse:
         """Sends the answer. A client that does not read for `send_timeout` is disconnected."""
         await self._stop_keep_alives()
-        response = self._response or web.Response(body=body, content_type=JSON)
-        sending = self._send(response, body)
+        response, sending = self._begin_sending(body)
         try:
             if fits_buffer(self._request.transport, len(body)):
                 await sending
@@ -70,9 +75,18 @@ class JsonAnswer:
             drop(self._request.transport)
         return response
 
-    async def _send(self, response: web.StreamResponse, body: bytes) -> None:
+    def _begin_sending(self, body: bytes) -> tuple[web.StreamResponse, Coroutine[Any, Any, None]]:
+        if self._response is not None:
+            return self._response, self._send(self._response, body)
+        if self._has_chunks:
+            one_packet = OnePacket(headers=HEADERS)
+            return one_packet, one_packet.send_body(self._request, body)
+        response = web.Response(body=body, content_type=JSON)
+        return response, self._send(response, b"")
+
+    async def _send(self, response: web.StreamResponse, data: bytes) -> None:
         await response.prepare(self._request)
-        await response.write_eof(b"" if self._response is None else body)
+        await response.write_eof(data)
 
     async def fail(self, error: ProxyError) -> web.StreamResponse:
         """Sends the error and closes without the end of the body. Only after status 200 is sent."""

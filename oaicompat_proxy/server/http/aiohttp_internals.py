@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from collections.abc import Coroutine
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -156,24 +157,36 @@ class EventStream(BufferedHead, EventSourceResponse):
         return await super(EventSourceResponse, self).prepare(request)
 
 
-class OneChunk(web.StreamResponse):
-    """A response of status 200 whose body is one chunk, for a client of HTTP/1.1."""
+class OnePacket(web.StreamResponse):
+    """A response of status 200 whose head and body are sent in one packet, to a client of HTTP/1.1.
 
-    async def send(self, request: web.BaseRequest, body: bytes) -> None:
-        """Sends the head and the body in one packet. The headers must have `Transfer-Encoding: chunked`.
+    Its methods take the place of `prepare` and `write_eof`, whose nine coroutines take 25 k instructions more. The
+    headers must hold all that aiohttp adds, in its order: `Content-Length` or `Transfer-Encoding`, `Date`, `Server`.
+    """
 
-        It takes the place of `prepare` and `write_eof`, whose nine coroutines take 25 k instructions more.
-        """
+    def send_chunk(self, request: web.BaseRequest, body: bytes) -> Coroutine[Any, Any, None]:
+        """Sends the body as its only chunk."""
+        request.writer.enable_chunking()
+        return self._send(request, b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+
+    def send_body(self, request: web.BaseRequest, body: bytes) -> Coroutine[Any, Any, None]:
+        """Sends the body with its length."""
+        self._headers[hdrs.CONTENT_LENGTH] = str(len(body))
+        return self._send(request, body)
+
+    async def _send(self, request: web.BaseRequest, framed_body: bytes) -> None:
         writer = self._payload_writer = request.writer
-        writer.enable_chunking()
         if self._keep_alive is None:
             self._keep_alive = request.keep_alive
-        self._headers[hdrs.DATE] = rfc822_formatted_time()
+        headers = self._headers
+        headers[hdrs.DATE] = rfc822_formatted_time()
+        if not self._keep_alive:
+            headers.setdefault(hdrs.CONNECTION, "close")
         await request._prepare_hook(self)
-        head, transport = _serialize_headers("HTTP/1.1 200 OK", self._headers), request.transport
+        head, transport = _serialize_headers("HTTP/1.1 200 OK", headers), request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError
-        data = b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, len(body), body)
+        data = head + framed_body
         transport.write(data)
         writer.output_size += len(data)
         self._eof_sent = True

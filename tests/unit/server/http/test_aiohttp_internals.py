@@ -17,7 +17,7 @@ from aiohttp.http_parser import HttpRequestParser
 from oaicompat_proxy.server.http.aiohttp_internals import (
     BufferedHead,
     EventStream,
-    OneChunk,
+    OnePacket,
     ParsingState,
     release_unused,
     take_body,
@@ -228,22 +228,41 @@ async def test_requests_that_wait_are_served_in_their_order() -> None:
         assert b"".join(transport.writes).count(b"HTTP/1.1 200") == 3
 
 
-@pytest.mark.parametrize("ask", [GET, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")])
-async def test_one_chunk_is_sent_as_by_aiohttp_but_in_one_packet(ask: bytes) -> None:
-    """What `send` does in place of `prepare` and `write_eof` has the same bytes, and ends the connection as often."""
-    headers = {"Content-Type": "text/event-stream", "Connection": "keep-alive"}
+async def send_chunk(request: web.Request) -> web.StreamResponse:
     ends = {"Transfer-Encoding": "chunked", "Date": "", "Server": ""}
+    answer = OnePacket(headers={"Content-Type": "text/event-stream", "Connection": "keep-alive", **ends})
+    await answer.send_chunk(request, b"Hello")
+    return answer
+
+
+async def send_chunk_by_aiohttp(request: web.Request) -> web.StreamResponse:
+    answer = BufferedHead(headers={"Content-Type": "text/event-stream", "Connection": "keep-alive"})
+    await answer.prepare(request)
+    await answer.write_eof(b"Hello")
+    return answer
+
+
+async def send_body(request: web.Request) -> web.StreamResponse:
+    answer = OnePacket(headers={"Content-Type": "text/plain", "Content-Length": "", "Date": "", "Server": ""})
+    await answer.send_body(request, b"Hello")
+    return answer
+
+
+async def send_body_by_aiohttp(request: web.Request) -> web.StreamResponse:
+    answer = web.Response(body=b"Hello", content_type="text/plain")
+    await answer.prepare(request)
+    await answer.write_eof()
+    return answer
+
+
+@pytest.mark.parametrize("ask", [GET, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")])
+@pytest.mark.parametrize("ways", [(send_chunk, send_chunk_by_aiohttp), (send_body, send_body_by_aiohttp)])
+async def test_one_packet_has_the_bytes_that_aiohttp_sends(ask: bytes, ways: tuple[Handler, Handler]) -> None:
+    """What replaces `prepare` and `write_eof` has the same bytes, in one packet, and ends the connection as often."""
     seen = []
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        answer: web.StreamResponse
-        if request.path == "/one":
-            answer = one = OneChunk(headers={**headers, **ends})
-            await one.send(request, b"Hello")
-        else:
-            answer = BufferedHead(headers=headers)
-            await answer.prepare(request)
-            await answer.write_eof(b"Hello")
+        answer = await ways[request.path != "/one"](request)
         seen.append((answer.status, answer.prepared, answer.keep_alive, request.writer.output_size))
         return answer
 
@@ -272,14 +291,14 @@ async def test_one_chunk_is_sent_as_by_aiohttp_but_in_one_packet(ask: bytes) -> 
     assert seen[0] == seen[1]
 
 
-async def test_one_chunk_for_a_client_that_has_left_is_a_lost_connection() -> None:
+async def test_one_packet_for_a_client_that_has_left_is_a_lost_connection() -> None:
     failures = []
 
     async def handler(request: web.BaseRequest) -> web.StreamResponse:
-        answer = OneChunk(headers={"Transfer-Encoding": "chunked"})
+        answer = OnePacket(headers={"Transfer-Encoding": "chunked"})
         request.transport.close()  # type: ignore[union-attr]
         try:
-            await answer.send(request, b"Hello")  # type: ignore[arg-type]
+            await answer.send_chunk(request, b"Hello")
         except ConnectionError as error:
             failures.append(error)
         return answer
