@@ -8,8 +8,10 @@ One answer, in order:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
-from typing import NamedTuple
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from .events import TextDeltas
 
@@ -137,10 +139,17 @@ Part = (
 )
 
 
+_TEXT_OF: dict[type[Any], Callable[[Any], str]] = {
+    TextPart: attrgetter("text"),
+    TextBatch: attrgetter("text"),
+    ReasoningPart: attrgetter("text"),
+    ToolCallArguments: attrgetter("arguments"),
+    AgentToolCalled: attrgetter("arguments"),
+    AgentToolReturned: attrgetter("output"),
+}
+
+
 def size_of(part: Part) -> int:
     """Characters of text, reasoning, arguments and tool output in the part."""
-    if isinstance(part, (TextPart, TextBatch, ReasoningPart)):
-        return len(part.text)
-    if isinstance(part, AgentToolReturned):
-        return len(part.output)
-    return len(part.arguments) if isinstance(part, (ToolCallArguments, AgentToolCalled)) else 0
+    text_of = _TEXT_OF.get(type(part))
+    return 0 if text_of is None else len(text_of(part))

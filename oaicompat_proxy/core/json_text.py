@@ -11,6 +11,8 @@ import orjson
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _LINE_BREAKS = re.compile(b"\xe2\x80[\xa8\xa9]|\xc2\x85")
+_E2, _C2 = b"\xe2\xc2"
+"""As integers: `int in bytes` is much faster than `bytes in bytes`."""
 _ESCAPES = {b"\xe2\x80\xa8": b"\\u2028", b"\xe2\x80\xa9": b"\\u2029", b"\xc2\x85": b"\\u0085"}
 
 
@@ -38,9 +40,12 @@ def encode(value: Any) -> bytes:
 def breaks_lines(text: bytes) -> bool:
     """Whether UTF-8 has U+2028, U+2029 or U+0085, which some clients take for line ends.
 
-    Searched one by one: 34 k instructions less than by the pattern for an answer of 50 deltas.
+    Searched one by one, and only if the first byte is there: 34 k instructions less than by the pattern for an answer
+    of 50 deltas.
     """
-    return b"\xe2\x80\xa8" in text or b"\xe2\x80\xa9" in text or b"\xc2\x85" in text
+    return (_E2 in text and (b"\xe2\x80\xa8" in text or b"\xe2\x80\xa9" in text)) or (
+        _C2 in text and b"\xc2\x85" in text
+    )
 
 
 def _encode_odd(value: Any) -> bytes:
