@@ -157,7 +157,7 @@ class EventReader(UnbufferedReader):
         name, limit, _ = kept
         own = rest.removeprefix(self._data_key)
         if limit is not None and len(line) > limit:
-            self._decode(line + b"\n", events)
+            self._read_long(name, line, limit, events)
         elif name is None or len(own) == len(rest):
             self._handle(name, decode(line[len(_DATA) :]), events)
         elif name in BARE_EVENTS and self._run.execution_id and is_bare(own):
@@ -167,6 +167,16 @@ class EventReader(UnbufferedReader):
             self._handle_event(name, data, events)
         else:
             self._handle(name, decode(line[len(_DATA) :]), events)
+
+    def _read_long(self, name: str | None, line: bytes, limit: int, events: list[Event]) -> None:
+        """Reads a frame of one line of which the first `limit` bytes may be enough."""
+        data = None
+        if name == "execution_end" and len(line) - len(_DATA) - 1 > limit:
+            data = self._run.outcome_in(line[len(_DATA) : len(_DATA) + limit])
+        if data is None:
+            self._decode(line + b"\n", events)
+        else:
+            self._handle_event(name, data, events)
 
     def _add_text(self, deltas: TextDeltas, events: list[Event]) -> None:
         self._run.has_message = True

@@ -125,13 +125,20 @@ class _Frames:
 
     def engine(self, kind: str, **fields: Any) -> bytes:
         """An event that comes from the engine: the base fields stand behind."""
-        now = self._now()
-        ident = f"ea9af5f5-7428-438e-be53-{now:012d}"
-        base = {"executionId": _EXECUTION, "id": ident, "sequence": self._sequence}
+        base = {"executionId": _EXECUTION, "id": self._engine_id(), "sequence": self._sequence}
         return self._frame(kind, {"tick": 1, "timestamp": self._time(), **fields, **base})
+
+    def run(self, kind: str, **fields: Any) -> bytes:
+        """The start or the end of the run: the id of the run stands in front."""
+        ident = self._engine_id()
+        base = {"timestamp": self._time(), "id": ident, "tick": 1, "sequence": self._sequence}
+        return self._frame(kind, {"executionId": _EXECUTION, **fields, **base})
 
     def synthetic_end(self) -> bytes:
         return self._sse("execution_end", {})
+
+    def _engine_id(self) -> str:
+        return f"ea9af5f5-7428-438e-be53-{self._now():012d}"
 
     def _now(self) -> int:
         self._sequence += 1
@@ -152,7 +159,7 @@ class _Frames:
 
 
 def _opening(frames: _Frames, run: Run) -> Iterator[bytes]:
-    yield frames.engine("execution_start")
+    yield frames.run("execution_start")
     yield frames.engine("tick_start")
     if run.debug:
         yield from _debugging(frames, run.debug)
@@ -197,5 +204,6 @@ def _closing(frames: _Frames, run: Run) -> Iterator[bytes]:
     yield frames.engine("tick_end", shouldContinue=False, usage=_USAGE, stopReason="stop", model="fake-model-1")
     yield frames.engine("context_update", modelId="fake-model-1", contextWindow=128000, **_USAGE, cumulativeUsage=total)
     yield frames.engine("result", result={"response": text, "outputs": {}, "usage": total})
-    yield frames.engine("execution_end", aborted=False, usage=total, output={"timeline": entries})
+    history = {"output": {"timeline": entries}, "newTimelineEntries": entries}
+    yield frames.run("execution_end", aborted=False, usage=total, **history)
     yield frames.synthetic_end()

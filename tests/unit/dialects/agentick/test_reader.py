@@ -30,7 +30,7 @@ from oaicompat_proxy.core.events import (
 )
 from oaicompat_proxy.dialects.agentick.parsers import DUPLICATES, PARSERS, TOOL_ACTIVITY
 from oaicompat_proxy.dialects.agentick.reader import EventReader
-from oaicompat_proxy.dialects.agentick.run_state import END_PREFIX_BYTES
+from oaicompat_proxy.dialects.agentick.run_state import END_PREFIX_BYTES, RESULT_PREFIX_BYTES
 
 MAX_FRAME = 64 * 1024
 MEGABYTE = 1024 * 1024
@@ -132,7 +132,7 @@ def test_a_placeholder_settles_nothing(text: str) -> None:
 @pytest.mark.parametrize("size", [1, 4096, 10 * MEGABYTE])
 def test_a_long_result_is_read_by_its_head(size: int) -> None:
     long = b"".join([START, frame("tool_result_start", callId="c1", name="tide"), result("x" * MEGABYTE), DONE])
-    reader = EventReader(max_frame=2 * END_PREFIX_BYTES)
+    reader = EventReader(max_frame=2 * RESULT_PREFIX_BYTES)
     events = [event for place in range(0, len(long), size) for event in reader.feed(long[place : place + size])]
     assert events == [RunStarted(), ToolStarted("c1", "tide"), ToolCallHandled("c1"), RunEnded()]
 
@@ -140,7 +140,7 @@ def test_a_long_result_is_read_by_its_head(size: int) -> None:
 def test_a_long_result_of_a_child_settles_nothing() -> None:
     """The mark of a child stands behind it, but a child runs while the tool of its parent does."""
     start = frame("tool_result_start", callId="c0", name="dive")
-    childs = result("x" * END_PREFIX_BYTES, spawnPath=["s1"])
+    childs = result("x" * RESULT_PREFIX_BYTES, spawnPath=["s1"])
     assert read(START, start, childs, result("06:12", callId="c0")) == [
         RunStarted(),
         ToolStarted("c0", "dive"),
@@ -278,7 +278,7 @@ def long_end(**fields: Any) -> bytes:
 def test_an_end_with_a_megabyte_of_history_is_read_by_its_head(size: int) -> None:
     data = START + frame("content_delta", delta="Six.") + long_end() + frame("content_delta", delta="no") + DONE
     reads = [data[place : place + size] for place in range(0, len(data), size)] if size > 1 else [data]
-    reader = EventReader(max_frame=2 * END_PREFIX_BYTES)
+    reader = EventReader(max_frame=2 * RESULT_PREFIX_BYTES)
     assert [event for read_ in reads for event in reader.feed(read_)] == [RunStarted(), TextDelta("Six."), RunEnded()]
 
 
