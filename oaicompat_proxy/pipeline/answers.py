@@ -8,12 +8,9 @@ from typing import Protocol
 from ..api.protocol import BodyBuilder, StreamEncoder
 from ..core import sse
 from ..core.answer import Part, size_of
-from ..core.answer_options import AnswerOptions
 from ..core.errors import ProxyError, UpstreamAnswerTooLong, UpstreamError
 from ..core.events import Event
-from ..translation.buffer_limit import MAX_BUFFERED
 from ..translation.structured.structured_answer import PartSource, StructuredAnswer
-from ..translation.translator import Translator
 
 OnBytes = Callable[[bytes], None]
 """Called with the bytes for the client; a recorder uses it."""
@@ -23,33 +20,6 @@ class PartObserver(Protocol):
     """Receives every part of an answer, as the encoder does."""
 
     def add(self, part: Part) -> None: ...
-
-
-NO_TOOLS: frozenset[str] = frozenset()
-"""Shared by all answers: a frozenset takes 216 bytes."""
-
-
-def new_translator(
-    options: AnswerOptions,
-    *,
-    sign: Callable[[str], str] = str,
-    shorten: Callable[[str], str] = str,
-    secret: str = "",
-    max_buffered: int = MAX_BUFFERED,
-) -> Translator:
-    """The other parameters are those of `Translator`."""
-    return Translator(
-        model=options.model,
-        tool_names=frozenset(options.tool_names) if options.tool_names else NO_TOOLS,
-        tick_separator=options.tick_separator,
-        server_tools=options.server_tools,
-        confirmations=options.confirmations,
-        sign=sign,
-        shorten=shorten,
-        secret=secret,
-        max_buffered=max_buffered,
-        max_tool_output=options.tool_output_max,
-    )
 
 
 class StreamedAnswer:

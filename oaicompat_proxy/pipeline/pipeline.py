@@ -16,7 +16,8 @@ from ..core.events import Event, TickStarted
 from ..dialects.protocol import Reader
 from ..dialects.registry import DIALECTS
 from ..translation.structured.structured_answer import PartSource, StructuredAnswer
-from .answers import StreamedAnswer, WholeAnswer, new_translator
+from ..translation.translator import Translator
+from .answers import StreamedAnswer, WholeAnswer
 
 MAX_FRAME = 64 * 1024 * 1024
 """Bytes of one event: at least the limit of every proxy that has made a recording."""
@@ -55,7 +56,7 @@ class Pipeline:
         self._api = api
         self._options = options
         self._max_frame = max_frame
-        translator: PartSource = new_translator(options)
+        translator: PartSource = Translator(options)
         if options.strip_fences:
             translator = StructuredAnswer(translator, strip_fences=True, check=None)
         self._answer: StreamedAnswer | WholeAnswer

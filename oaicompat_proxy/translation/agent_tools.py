@@ -14,9 +14,6 @@ from .answer_text import AnswerText
 from .narration import Narrator, describe_subagent
 from .pending_calls import PendingCalls
 
-MAX_OUTPUT = 16 * 1024
-"""Characters of a result, by default."""
-
 
 class AgentTools(Protocol):
     """Methods return the parts to send now; `PendingCalls` documents all but the last."""

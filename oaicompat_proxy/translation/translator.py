@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.answer import AnswerFinished, AnswerStarted, FinishReason, Part, ToolCallOpened, UsageTotals
+from ..core.answer_options import AnswerOptions
 from ..core.errors import UpstreamInterrupted
 from ..core.events import (
     ConfirmationRequired,
@@ -41,7 +42,7 @@ from ..core.events import (
     Usage,
 )
 from . import failures
-from .agent_tools import MAX_OUTPUT, new_agent_tools
+from .agent_tools import new_agent_tools
 from .answer_text import AnswerText
 from .buffer_limit import MAX_BUFFERED, BufferLimit
 from .confirmations import CONFIRM_TOOL, question_arguments
@@ -50,6 +51,9 @@ from .usage import UsageMeter
 
 FINISH_REASONS = {"max_tokens": FinishReason.LENGTH, "content_filter": FinishReason.CONTENT_FILTER}
 """Finish reasons by the agent's stop reason. All other stop reasons mean that the answer is complete."""
+
+NO_TOOLS: frozenset[str] = frozenset()
+"""Shared by all answers: a frozenset takes 216 bytes."""
 
 
 class Translator:
@@ -65,32 +69,26 @@ class Translator:
 
     def __init__(
         self,
+        options: AnswerOptions,
         *,
-        model: str,
-        tool_names: frozenset[str],
-        tick_separator: str,
-        server_tools: str = "hide",
-        confirmations: str = "deny",
         sign: Callable[[str], str] = str,
         shorten: Callable[[str], str] = str,
         secret: str = "",
         max_buffered: int = MAX_BUFFERED,
-        max_tool_output: int = MAX_OUTPUT,
     ) -> None:
-        """`model`: the name the client used. `tool_names`: the tools it declared. `server_tools`: where the agent's own
-        tool calls go: `hide`, narrated in `reasoning` or `content`, or as `items`: parts of their own, with
-        `max_tool_output` characters of each result. `confirmations`: for a tool that waits for a confirmation `deny`
-        fails, `ask` asks the client, `approve` leaves it to the reader of the run. `sign` and `shorten` make the
-        client's id of a question, or of a call, from the agent's. `secret`: removed from texts of failures.
-        `max_buffered`: bounds the tool calls and citations in memory.
+        """`options`: of the answer. `confirmations` among them are for a tool that waits for one: `deny` fails, `ask`
+        asks the client, `approve` leaves it to the reader of the run. `sign` and `shorten` make the client's id of a
+        question, or of a call, from the agent's. `secret`: removed from texts of failures. `max_buffered`: bounds the
+        tool calls and citations in memory.
         """
-        self._confirmations = confirmations
+        self._confirmations = options.confirmations
         self._sign = sign
         self._secret = secret
-        self._model = model
-        self._text = AnswerText(tick_separator, limit := BufferLimit(max_buffered))
-        self._agent_tools = new_agent_tools(server_tools, self._text, max_tool_output)
-        self._calls = ToolCalls(tool_names, limit, shorten)
+        self._model = options.model
+        limit = BufferLimit(max_buffered)
+        self._text = AnswerText(options.tick_separator, limit)
+        self._agent_tools = new_agent_tools(options.server_tools, self._text, options.tool_output_max)
+        self._calls = ToolCalls(frozenset(options.tool_names) if options.tool_names else NO_TOOLS, limit, shorten)
         self._usage = UsageMeter()
         # state
         self.ticks = 0

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from oaicompat_proxy.api.openai.chat.encoder import ChunkEncoder
+from oaicompat_proxy.core.answer_options import AnswerOptions
 from oaicompat_proxy.core.errors import AgentError, ProxyError, UpstreamAnswerTooLong, UpstreamInterrupted
 from oaicompat_proxy.dialects.ag_ui.dialect import AgUi
 from oaicompat_proxy.dialects.agentick.dialect import Agentick
@@ -224,14 +225,8 @@ def answer(dialect: str, native: bytes, server_tools: str, *, max_buffered: int 
     reader = SIDES[dialect].dialect.new_reader(
         max_frame=MAX_FRAME, include_tool_activity=server_tools != "hide", run_id="r"
     )
-    translator = Translator(
-        model="owl",
-        tool_names=frozenset({"mine"}),
-        tick_separator="\n\n",
-        server_tools=server_tools,
-        confirmations="approve",
-        max_buffered=max_buffered,
-    )
+    options = AnswerOptions(tool_names=("mine",), server_tools=server_tools, confirmations="approve")
+    translator = Translator(options, max_buffered=max_buffered)
     encoder = ChunkEncoder(ENVELOPE, include_usage=True, reasoning_field="reasoning_content")
     digest = AnswerFingerprint(b"", "", "", ())
     try:

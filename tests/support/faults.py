@@ -106,13 +106,7 @@ class Run:
         """The index of the frame that completes the answer; beyond all frames if the run fails."""
         options = self.options
         reader = self._new_reader()
-        translator = Translator(
-            model="owl",
-            tool_names=options.tool_names,
-            tick_separator=options.tick_separator,
-            server_tools=options.server_tools,
-            confirmations=options.confirmations,
-        )
+        translator = Translator(options.answer_options)
         with contextlib.suppress(ProxyError):
             for number, frame in enumerate(self.frames):
                 for event in reader.feed(frame):

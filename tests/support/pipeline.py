@@ -18,7 +18,8 @@ from oaicompat_proxy.dialects.ag_ui.dialect import AgUi
 from oaicompat_proxy.dialects.agentick.dialect import Agentick
 from oaicompat_proxy.dialects.protocol import Dialect, Reader
 from oaicompat_proxy.pipeline import pipeline
-from oaicompat_proxy.pipeline.answers import PartObserver, StreamedAnswer, WholeAnswer, new_translator
+from oaicompat_proxy.pipeline.answers import PartObserver, StreamedAnswer, WholeAnswer
+from oaicompat_proxy.translation.translator import Translator
 
 ENVELOPE = Envelope("chatcmpl-golden", 1790000000, "owl")
 ENVELOPES = {
@@ -106,7 +107,7 @@ def read_events(
 
 def new_answer(options: Options, api: ClientApi = CHAT, observer: PartObserver | None = None) -> StreamedAnswer:
     encoder = api.new_encoder(ENVELOPES[api.name], options.form)
-    return StreamedAnswer(new_translator(options.answer_options), encoder, observer)
+    return StreamedAnswer(Translator(options.answer_options), encoder, observer)
 
 
 def translate(events: Iterable[Event], options: Options) -> Outcome:
@@ -158,6 +159,6 @@ def collected(outcome: Outcome, options: Options, api: ClientApi = CHAT) -> byte
     if outcome.failure is not None:
         return api.encode_error(outcome.failure).body
     builder = api.new_builder(ENVELOPES[api.name], options.form)
-    answer = WholeAnswer(new_translator(options.answer_options), builder, max_size=pipeline.MAX_ANSWER)
+    answer = WholeAnswer(Translator(options.answer_options), builder, max_size=pipeline.MAX_ANSWER)
     answer.feed(outcome.events)
     return answer.body()

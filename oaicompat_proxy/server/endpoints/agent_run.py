@@ -16,10 +16,11 @@ from ...core.errors import ProxyError
 from ...core.message import Message
 from ...core.request import AgentRequest, RequestLimits
 from ...core.turn import ConfirmationReply
-from ...pipeline.answers import StreamedAnswer, WholeAnswer, new_translator
+from ...pipeline.answers import StreamedAnswer, WholeAnswer
 from ...translation.confirmations import Confirmation, find_result, restore
 from ...translation.side_requests import find_side_request
 from ...translation.tool_call_ids import short_ids
+from ...translation.translator import Translator
 from ..answering.known_answer import KnownAnswer
 from ..context import CONTEXT, Handler, RequestContext
 from ..event_loop.yielding import LARGE_REQUEST, yield_control
@@ -135,7 +136,7 @@ def _find_side_request(
 async def _answer(plan: AnswerPlan, text: str) -> web.StreamResponse:
     """Sends an answer without a run: it is not recorded, and needs no session and no permit."""
     plan.context.report.recording = None
-    answer = plan.new_answer(new_translator(plan.options), None)
+    answer = plan.new_answer(Translator(plan.options), None)
 
     async def on_complete() -> None:
         await plan.store(answer, of_run=False)

@@ -14,7 +14,7 @@ from ...config.settings import Config
 from ...core.answer import Envelope
 from ...core.answer_options import AnswerOptions
 from ...core.request import AgentRequest, EntryChange
-from ...pipeline.answers import StreamedAnswer, WholeAnswer, new_translator
+from ...pipeline.answers import StreamedAnswer, WholeAnswer
 from ...translation.structured.structured_answer import OutputCheck, PartSource, StructuredAnswer
 from ...translation.translator import Translator
 from ..answering.answer import OnComplete, send_answer
@@ -107,7 +107,7 @@ class AnswerPlan:
 
     def new_translator(self, ids: AnswerIds) -> Translator:
         config = self.settings
-        return new_translator(
+        return Translator(
             self.options,
             sign=ids.ask,
             shorten=ids.shorten,

@@ -17,6 +17,7 @@ from oaicompat_proxy.core.answer import (
     UrlCitation,
     UsageTotals,
 )
+from oaicompat_proxy.core.answer_options import AnswerOptions
 from oaicompat_proxy.core.errors import (
     AgentAborted,
     AgentError,
@@ -67,14 +68,8 @@ REPORT = UsageTotals(30, 9, 39)
 
 
 def new(*tool_names: str, server_tools: str = "hide", confirmations: str = "deny") -> Translator:
-    return Translator(
-        model="owl",
-        tool_names=frozenset(tool_names),
-        tick_separator="\n\n",
-        server_tools=server_tools,
-        confirmations=confirmations,
-        sign=lambda call_id: f"signed {call_id}",
-    )
+    options = AnswerOptions(model="owl", tool_names=tool_names, server_tools=server_tools, confirmations=confirmations)
+    return Translator(options, sign=lambda call_id: f"signed {call_id}")
 
 
 def hold(translator: Translator, conversation: Conversation) -> None:

@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 
 from oaicompat_proxy.core.answer import AnswerStarted, Part, TextPart
+from oaicompat_proxy.core.answer_options import AnswerOptions
 from oaicompat_proxy.core.errors import ProxyError, UpstreamError, UpstreamInterrupted
 from oaicompat_proxy.core.events import (
     Event,
@@ -165,7 +166,7 @@ class Scene:
     def __init__(self, run: EventSource) -> None:
         self.answer = Answer()
         self.report = RunReport("chat", RunCounts())
-        translator = Translator(model="m", tool_names=frozenset(), tick_separator="")
+        translator = Translator(AnswerOptions(tick_separator=""))
         answer = StreamedAnswer(translator, Encoder())
         relay = Relay(run, answer, cast(AnswerStream, self.answer), self.report)
         self.relaying = asyncio.create_task(relay.relay())

@@ -10,12 +10,13 @@ from oaicompat_proxy.api.openai.errors import error_ending
 from oaicompat_proxy.core.answer import Part
 from oaicompat_proxy.core.answer_options import AnswerOptions
 from oaicompat_proxy.core.errors import AgentError, IdempotentAnswerGone, ProxyError, UpstreamUnreachable
-from oaicompat_proxy.pipeline.answers import StreamedAnswer, new_translator
+from oaicompat_proxy.pipeline.answers import StreamedAnswer
 from oaicompat_proxy.server.answering.event_stream import HIGH_WATER
 from oaicompat_proxy.server.idempotency.broadcast import Reader
 from oaicompat_proxy.server.idempotency.cache import IdempotencyCache
 from oaicompat_proxy.server.idempotency.shared_answer import SharedAnswer
 from oaicompat_proxy.server.idempotency.shared_sinks import SharedBodySink, SharedStreamSink
+from oaicompat_proxy.translation.translator import Translator
 from tests.support.fake_clock import with_fake_clock
 
 ROLE = b"data: role\n\n"
@@ -51,7 +52,7 @@ class Encoder:
 
 
 def stream(made: SharedAnswer, wait: float = 10, opening: bytes = ROLE) -> SharedStreamSink:
-    translator = new_translator(AnswerOptions())
+    translator = Translator(AnswerOptions())
     return SharedStreamSink(made, wait, StreamedAnswer(translator, Encoder(opening)))
 
 
