@@ -38,13 +38,14 @@ def message_object(
 
 def usage_object(usage: UsageTotals | None) -> dict[str, Any]:
     """The counts of the whole run; input tokens that a cache was read or written for are counted separately."""
-    prompt, completion, _, reasoning, cached, written = usage or UNKNOWN
-    counts: dict[str, Any] = {"input_tokens": max(0, prompt - (cached or 0) - (written or 0))}
+    usage = usage or UNKNOWN
+    cached, written = usage.cached_tokens, usage.cache_write_tokens
+    counts: dict[str, Any] = {"input_tokens": max(0, usage.prompt_tokens - (cached or 0) - (written or 0))}
     if written is not None:
         counts["cache_creation_input_tokens"] = written
     if cached is not None:
         counts["cache_read_input_tokens"] = cached
-    counts["output_tokens"] = completion
-    if reasoning is not None:
-        counts["output_tokens_details"] = {"thinking_tokens": reasoning}
+    counts["output_tokens"] = usage.completion_tokens
+    if usage.reasoning_tokens is not None:
+        counts["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
     return counts
