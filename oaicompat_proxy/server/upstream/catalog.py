@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import reduce
+from itertools import islice
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -36,6 +37,9 @@ DEFAULT_MODEL = "default"
 
 LIST_WAIT = 5.0
 """Seconds for which a request waits for the gateway's list, if the app of its model depends on it."""
+
+MAX_APPS = 5000
+"""Apps of a gateway's list; further ones are not listed. Each takes 200 bytes of a client's list of models."""
 
 MAX_LISTS = 1000
 """Cached lists, if each caller has a list of its own."""
@@ -195,7 +199,7 @@ class Catalog:
         apps = gateway.parse_apps(body) if status == 200 else None
         if apps is None:
             apps = await self._list_by_unknown_app(upstream, gateway)
-        return [app for app in apps if gateway.is_app_id(app.id)]
+        return list(islice((app for app in apps if gateway.is_app_id(app.id)), MAX_APPS))
 
     async def _list_by_unknown_app(self, upstream: Upstream, gateway: Gateway) -> list[App]:
         """Calls an app that cannot exist: the error names those that do."""

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from oaicompat_proxy.server.upstream.catalog import MAX_APPS
 from tests.support.conformance import check_error_body
 from tests.support.proxy import Proxy, StartProxy
 from tests.support.scripted_gateway import Agent, Reply, answer, failure, run
@@ -201,6 +202,14 @@ async def test_also_where_it_is_said_with_a_status(proxy: StartProxy, agent: Age
     agent.replies("/send", answer({"error": "Unknown app: nope"}, status))
     received = await (await proxy()).chat(model="nope")
     assert (received.status, check_error_body(received.body)["code"]) == (404, "model_not_found")
+
+
+async def test_a_list_of_any_length_is_bounded(proxy: StartProxy, agent: Agent) -> None:
+    """An error's text may name millions of apps."""
+    named = ", ".join(f"a{number}" for number in range(MAX_APPS + 10))
+    agent.plays(failure(f'Unknown app "nope". Available: {named}'))
+    listed = json.loads((await (await proxy()).get("/v1/models")).body)["data"]
+    assert len(listed) == MAX_APPS + len(["default"])
 
 
 async def test_models_are_owned_by_what_is_spoken(proxy: StartProxy, agent: Agent) -> None:
