@@ -45,8 +45,8 @@ class BoundedRedis(Redis):
                     yield
                 finally:
                     timer.cancel()
-        except TimeoutError:
+        except TimeoutError as error:
             self._fail_fast_until = loop.time() + FAIL_FAST_SECONDS
-            raise
+            raise TimeoutError(f"no answer within {self.command_timeout:g} seconds") from error
         else:
             self._fail_fast_until = 0.0
