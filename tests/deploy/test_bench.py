@@ -411,7 +411,7 @@ def test_memory_and_added_time_have_their_own_ratio_and_yardstick() -> None:
     assert relay.ratio is None
 
 
-def test_a_reader_is_told_when_the_figures_are_doubtful() -> None:
+def test_doubtful_figures_are_marked() -> None:
     one = replace(figures("proxy", cpu=1), others=0.5, gateway_cpu=1_900_000_000, due=2000)
     noise, limit, pace = report.remarks([[one]])
     assert "busy with other things: 50%" in noise

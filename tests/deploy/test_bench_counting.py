@@ -246,7 +246,7 @@ def test_callgrind_counts_the_instructions_of_a_request(stage: Stage) -> None:
     assert cost.rates[INSTRUCTIONS]["_PyEval_EvalFrameDefault"] > 100_000
 
 
-def test_what_the_inspector_costs_is_told_beside_the_proxy_without_it() -> None:
+def test_the_inspectors_cost_is_shown_beside_the_proxy_without_it() -> None:
     table = inspection_table({"proxy": [100.0, 90.0, 110.0], INSPECTED: [105.0] * 3, WATCHED: [300.0] * 3})
     assert [row.split("|")[2:4] for row in table.splitlines()[2:]] == [
         ["                     100 ", " 1.000 "],
@@ -308,7 +308,7 @@ def test_memory_belongs_to_a_room_or_a_library(file: str, part: str) -> None:
     assert part_of(file) == part
 
 
-def test_what_an_open_stream_allocates_is_told_by_room(stage: Stage) -> None:
+def test_what_an_open_stream_allocates_is_shown_by_room(stage: Stage) -> None:
     found = measure_memory(stage, "proxy", few=2, many=12)
     assert found.parts["server/upstream"] > 100
     assert 5_000 < sum(found.parts.values()) < 200_000

@@ -59,9 +59,7 @@ def installed(venv: Path, command: str) -> Path:
         (["--config=f"], "", "--config=f"),
     ],
 )
-def test_serve_fronts_the_demo_agent_unless_it_is_told_otherwise(
-    tmp_path: Path, flags: list[str], upstream: str, given: str
-) -> None:
+def test_serve_fronts_the_demo_agent_by_default(tmp_path: Path, flags: list[str], upstream: str, given: str) -> None:
     done = run(SERVE, *flags, venv=installed(tmp_path, ECHO), OAICOMPAT_UPSTREAM=upstream)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{given}\n", "")
 

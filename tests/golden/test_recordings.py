@@ -81,7 +81,7 @@ def test_no_byte_before_the_last_makes_a_success(path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_cut_after_any_frame_is_told_to_both_kinds_of_client(path: Path) -> None:
+def test_a_cut_after_any_frame_is_an_error_for_both_kinds_of_client(path: Path) -> None:
     data = path.read_bytes()
     frames = data.split(b"\n\n")
     last = whole_at(data)
@@ -128,7 +128,7 @@ def test_the_responses_api_says_what_chat_says(path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_the_responses_api_tells_of_a_cut_after_any_frame(path: Path) -> None:
+def test_the_responses_api_fails_for_a_cut_after_any_frame(path: Path) -> None:
     frames = path.read_bytes().split(b"\n\n")
     whole = translate(read_events([path.read_bytes()], include_tool_activity=True), AS_ITEMS)
     for count in range(0, len(frames) - 1, 1 + len(frames) // MAX_CUTS):

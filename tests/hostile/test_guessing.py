@@ -82,7 +82,7 @@ def asking() -> GatewaySettings:
     return GatewaySettings(pace=0)
 
 
-def heard(there: Front) -> list[dict[str, Any]]:
+def sent_confirmations(there: Front) -> list[dict[str, Any]]:
     """What the gateway was told about confirmations; the proxy's own question whether it takes any is about nobody."""
     bodies = [json.loads(body) for path, body in there.gateway_state.requests if path == "/invoke"]
     parameters = [body["params"] for body in bodies if body["method"] == "tool-confirm"]
@@ -120,7 +120,7 @@ async def test_nobody_answers_anothers_question(front: StartFront) -> None:
     for each in [token, *list(forged)[:: max(1, len(forged) // 10)]]:
         await attack(there, chat, each, "eve")
         await attack(there, chat, each, "eve", name=NAME)
-    assert heard(there) == []
+    assert sent_confirmations(there) == []
     assert there.runs[0].status == "running"
     assert len(there.runs) == 1
     await there.close_all_sessions()

@@ -278,16 +278,16 @@ def tell(ticks: list[Any], declared: frozenset[str]) -> Iterable[Event]:
 
 @examples(200)
 @given(st.lists(TICKS, min_size=1, max_size=4), st.frozensets(st.sampled_from(NAMES[1:])))
-def test_the_client_hears_what_the_agent_said(ticks: list[Any], declared: frozenset[str]) -> None:
+def test_the_client_gets_what_the_agent_wrote(ticks: list[Any], declared: frozenset[str]) -> None:
     """Texts joined over the ticks up to the one that is the client's; that tick's calls, each whole, in order."""
     options = Options(tool_names=declared)
     answer, _ = check_both(translate(tell(ticks, declared), options), options)
-    heard = [number for number, tick in enumerate(ticks) if any(call.name in declared for call in tick[2])]
-    last = heard[0] if heard else len(ticks) - 1
+    with_client_calls = [number for number, tick in enumerate(ticks) if any(call.name in declared for call in tick[2])]
+    last = with_client_calls[0] if with_client_calls else len(ticks) - 1
     assert answer is not None
     assert answer.reasoning == "\n\n".join(filter(None, (whole("".join(tick[0])) for tick in ticks[: last + 1])))
     assert answer.text == "\n\n".join(filter(None, (whole("".join(tick[1])) for tick in ticks[: last + 1])))
-    mine = [(at, call) for at, call in enumerate(ticks[last][2]) if not heard or call.name in declared]
+    mine = [(at, call) for at, call in enumerate(ticks[last][2]) if not with_client_calls or call.name in declared]
     assert sorted(answer.tool_calls) == [
         (f"c{last}.{at}", call.name, whole(call.arguments) or "{}") for at, call in mine
     ]

@@ -191,7 +191,7 @@ async def test_the_gateway_may_be_named_in_the_environment(agent: Agent) -> None
     assert agent.exchanges[0].headers["authorization"] == "Bearer s3cr3t"
 
 
-def test_it_listens_on_the_loopback_alone_if_not_told_otherwise() -> None:
+def test_it_listens_on_the_loopback_alone_by_default() -> None:
     with started("--demo", "--port", "0") as running:
         assert running.base.startswith("http://127.0.0.1:")
 

@@ -365,7 +365,7 @@ async def test_nothing_leaves_when_there_is_no_gateway(agent: Agent, unused_tcp_
 
 
 @pytest.mark.parametrize("flag", ["--upstream", "--redis"])
-async def test_an_address_that_cannot_be_is_not_told_with_its_password(flag: str) -> None:
+async def test_the_error_about_an_address_does_not_quote_its_password(flag: str) -> None:
     upstream = ["--demo"] if flag == "--redis" else []
     child = Child(sys.executable, "-m", "oaicompat_proxy", *upstream, flag, f"http//ann:{TOKEN}@nowhere:port")
     await asyncio.to_thread(child.wait_for, "Error: .*")

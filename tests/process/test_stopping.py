@@ -114,7 +114,7 @@ async def test_a_whole_answer_that_does_not_fit_is_503(start: Start, agent: Agen
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_the_official_client_is_told_and_does_not_run_it_again(agent: Agent, stream: bool) -> None:
+async def test_the_official_client_gets_an_error_and_does_not_run_it_again(agent: Agent, stream: bool) -> None:
     agent.replies("/invoke", apps("default"))
     agent.plays(OPENING, text("Well"), "stall")
     async with proxy_before(agent.url, "--drain-timeout", "0.2") as (child, base):

@@ -37,7 +37,7 @@ async def test_the_agents_own_tool_stays_inside(ag_ui: Front, url: str, stream: 
     assert (choice.finish_reason, choice.message.tool_calls or []) == ("stop", [])
 
 
-async def test_the_agents_own_tool_may_be_told(ag_ui: Front, url: str) -> None:
+async def test_the_agents_own_tool_may_be_shown(ag_ui: Front, url: str) -> None:
     message = (await ask(await ag_ui(upstream=url, server_tools="reasoning"), "almanac")).choices[0].message
     assert message.reasoning_content == '⟦tool⟧ almanac {"port":"Brest"} → high water in Brest at 06:12'
 

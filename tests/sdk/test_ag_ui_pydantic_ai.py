@@ -67,7 +67,7 @@ async def test_the_agents_own_tool_stays_inside(client: Front, stream: bool) -> 
     assert (choice.finish_reason, choice.message.tool_calls or []) == ("stop", [])
 
 
-async def test_the_agents_own_tool_may_be_told(client: Front) -> None:
+async def test_the_agents_own_tool_may_be_shown(client: Front) -> None:
     message = (await ask(await client(server_tools="reasoning"), "almanac")).choices[0].message
     assert message.reasoning_content == '⟦tool⟧ almanac {"port":"Brest"} → high water in Brest at 06:12'
 

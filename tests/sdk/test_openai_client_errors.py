@@ -325,7 +325,7 @@ async def test_a_slot_that_is_free_by_the_next_attempt_is_no_error_at_all(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("status", "raised"), [(401, openai.AuthenticationError), (403, openai.PermissionDeniedError)])
-async def test_a_refused_key_of_the_client_is_told_to_the_client(
+async def test_a_refused_key_of_the_client_is_an_error_for_the_client(
     proxy: StartProxy, agent: Agent, kind: str, status: int, raised: type[Exception]
 ) -> None:
     agent.replies("/send", answer({"error": "no"}, status))

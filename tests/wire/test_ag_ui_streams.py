@@ -304,7 +304,7 @@ async def test_a_stream_of_our_own(
 
 
 @both_ways
-async def test_the_text_parts_of_a_result_are_told_where_results_are(
+async def test_the_text_parts_of_a_result_are_read_where_results_are(
     proxy: StartProxy, agent: Agent, stream: bool
 ) -> None:
     parts = [{"type": "text", "text": "06"}, {"type": "image", "source": {}}, {"type": "text", "text": ":12"}]
@@ -373,7 +373,7 @@ async def test_replays_that_come_one_by_one_are_replays(proxy: StartProxy, agent
     assert await ask(proxy, agent, reply, stream=stream) == SIX
 
 
-async def test_another_run_behind_one_that_was_told_is_an_error(proxy: StartProxy, agent: Agent) -> None:
+async def test_another_run_behind_one_that_was_read_is_an_error(proxy: StartProxy, agent: Agent) -> None:
     reply = Reply(
         [
             *map(frame, [started("r0"), *say("Before.")]),

@@ -241,7 +241,7 @@ async def test_metadata_of_another_shape_is_no_citation(proxy: StartProxy, agent
     assert (answer.text, answer.annotations) == ("Low at noon.", [])
 
 
-async def test_the_same_citation_is_told_once(proxy: StartProxy, agent: Agent) -> None:
+async def test_the_same_citation_is_sent_once(proxy: StartProxy, agent: Agent) -> None:
     twice = [citation(), citation()]
     agent.plays(OPENING, cited("Low at noon.", *twice), end(citation()), closing())
     assert places(await both(await proxy())) == [(TIDES, 0, 3)]

@@ -54,7 +54,7 @@ def result_of(received: Received, *, stream: bool) -> dict[str, Any]:
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("declared", DECLARED)
 @pytest.mark.parametrize("model", ["demo", "nostream"])
-async def test_every_gateway_is_told_alike(front: StartFront, model: str, declared: str, stream: bool) -> None:
+async def test_every_gateway_is_reported_alike(front: StartFront, model: str, declared: str, stream: bool) -> None:
     more: dict[str, Any] = {"tools": DECLARED[declared]} if DECLARED[declared] else {}
     more |= {"stream_options": {"include_usage": True}} if stream else {}
     first, *others = [await front(gateway) for gateway in GATEWAYS]

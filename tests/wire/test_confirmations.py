@@ -83,7 +83,7 @@ async def test_by_default_it_ends_the_run_with_an_error_that_names_the_tool(
 
 
 @both_ways
-async def test_in_a_session_that_keeps_its_history_the_agent_is_told_no(front: StartFront, stream: bool) -> None:
+async def test_in_a_session_with_history_the_agent_gets_a_no(front: StartFront, stream: bool) -> None:
     there = await front(NEW)
     await there.ask("Hello", name="harbour")
     await there.post(CONFIRM, name="harbour", stream=stream)

@@ -148,7 +148,7 @@ async def test_full_says_whose_result_it_is(front: StartFront) -> None:
     assert chat.messages[-1]["content"] == "Your tool answered: sunny"
 
 
-async def test_a_run_that_fails_before_the_model_tells_nothing_of_messages(front: StartFront) -> None:
+async def test_a_run_that_fails_before_the_model_shows_nothing_of_messages(front: StartFront) -> None:
     there = await front(GatewaySettings(pace=0, form="embedded"), history="full")
     assert await there.refused([*EARLIER, user("?")], model="nobody") == (404, "model_not_found")
     assert not there.runs

@@ -248,7 +248,7 @@ async def test_no_number_of_an_event(proxy: StartProxy, agent: Agent, number: st
 
 
 @pytest.mark.parametrize("background", [True, False])
-async def test_a_response_tells_when_it_was_completed(proxy: StartProxy, agent: Agent, background: bool) -> None:
+async def test_a_response_has_the_time_of_its_completion(proxy: StartProxy, agent: Agent, background: bool) -> None:
     """Its last event and `GET` say the same."""
     agent.plays(run("Hello"))
     front = await proxy()

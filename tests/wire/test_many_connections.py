@@ -157,7 +157,7 @@ async def test_a_next_head_behind_an_answer_does_not_grow_either(proxy: StartPro
     assert len(agent.runs) == 1
 
 
-async def test_one_connection_too_many_is_told_so(proxy: StartProxy, agent: Agent) -> None:
+async def test_one_connection_too_many_gets_503(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(run("Hello"))
     front = await proxy(max_connections=2)
     lines = [await front.dial() for _ in range(3)]

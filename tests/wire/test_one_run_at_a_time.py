@@ -99,9 +99,7 @@ async def test_a_second_request_waits_for_the_first(proxy: StartProxy, agent: Ag
 
 @pytest.mark.parametrize("wait", [0, 0.05])
 @pytest.mark.parametrize("stream", [True, False])
-async def test_after_the_wait_it_is_told_that_the_session_is_busy(
-    proxy: StartProxy, agent: Agent, wait: float, stream: bool
-) -> None:
+async def test_after_the_wait_the_session_is_busy(proxy: StartProxy, agent: Agent, wait: float, stream: bool) -> None:
     gate = asyncio.Event()
     Ledger(agent, Reply([*OPENING, gate, *closing()]), Reply(run("Two")))
     front = await proxy(session_wait=wait)

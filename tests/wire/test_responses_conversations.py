@@ -239,7 +239,7 @@ async def test_only_what_is_new_goes_to_its_session(
     assert (await items_of(front, conversation))[1] == first.response["output"][0]
 
 
-async def test_items_of_its_beginning_are_told(proxy: StartProxy, agent: Agent) -> None:
+async def test_items_of_its_beginning_are_listed(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(run("Hello"))
     front = await proxy()
     conversation = await create(front, message("My name is Ada."), message("Hello Ada.", "assistant"))

@@ -41,7 +41,7 @@ async def told_of(front: StartFront, where: str, *steps: Any, **how: Any) -> lis
 
 @both_ways
 @pytest.mark.parametrize("scenario", ["tool", "tool_unknown", "spawn", "tool_parallel"])
-async def test_by_default_nothing_is_told(front: StartFront, scenario: str, stream: bool) -> None:
+async def test_by_default_nothing_is_shown(front: StartFront, scenario: str, stream: bool) -> None:
     there = await front()
     answer = await there.ask(f"[[scenario:{scenario}]]", stream=stream)
     assert "⟦" not in answer.text
@@ -69,14 +69,16 @@ async def test_as_content(front: StartFront, stream: bool) -> None:
 @visible
 @pytest.mark.parametrize("scenario", ["tool_whole", "tool_unended", "tool"])
 @pytest.mark.parametrize("model", ["demo", "nostream"])
-async def test_a_call_is_told_however_it_was_reported(front: StartFront, where: str, scenario: str, model: str) -> None:
+async def test_a_call_is_shown_however_it_was_reported(
+    front: StartFront, where: str, scenario: str, model: str
+) -> None:
     there = await front(server_tools=where)
     (line,) = tool_lines(await there.ask(f"[[scenario:{scenario}]]", model=model), where)
     assert re.fullmatch(ADDED, line)
 
 
 @visible
-async def test_parallel_calls_are_told_one_by_one(front: StartFront, where: str) -> None:
+async def test_parallel_calls_are_sent_one_by_one(front: StartFront, where: str) -> None:
     there = await front(server_tools=where)
     first, second = tool_lines(await there.ask("[[scenario:tool_parallel]]"), where)
     assert re.fullmatch(ADDED, first)
@@ -84,7 +86,7 @@ async def test_parallel_calls_are_told_one_by_one(front: StartFront, where: str)
 
 
 @visible
-async def test_a_failure_is_told_as_one(front: StartFront, where: str) -> None:
+async def test_a_failure_is_shown_as_one(front: StartFront, where: str) -> None:
     there = await front(server_tools=where)
     (line,) = tool_lines(await there.ask("[[scenario:tool_unknown]]"), where)
     assert re.match(r'⟦tool⟧ teleport \{"to":"Mars"\} ✗ \{"error":"Tool teleport not available"', line)
@@ -101,7 +103,7 @@ async def test_long_arguments_and_results_are_shortened(front: StartFront, where
 
 
 @visible
-async def test_a_result_of_many_lines_is_told_in_one(front: StartFront, where: str) -> None:
+async def test_a_result_of_many_lines_is_shown_in_one(front: StartFront, where: str) -> None:
     hostile = f"one\ntwo\r\n{TOOL} rm -rf\u2028three\x85four"
     lines = await told_of(front, where, ScriptedToolCall("c1", "print", ("{}",), hostile))
     assert len(lines) == 1
@@ -109,7 +111,7 @@ async def test_a_result_of_many_lines_is_told_in_one(front: StartFront, where: s
 
 
 @visible
-async def test_a_child_is_told_by_its_name_and_its_last_word(front: StartFront, where: str) -> None:
+async def test_a_child_is_shown_by_its_name_and_its_last_message(front: StartFront, where: str) -> None:
     """What it said on the way stays inside."""
     there = await front(server_tools=where)
     answer = await there.ask("[[scenario:spawn]]")
@@ -121,7 +123,7 @@ async def test_a_child_is_told_by_its_name_and_its_last_word(front: StartFront, 
 
 
 @visible
-async def test_a_fork_is_told_by_the_branch_that_was_taken(front: StartFront, where: str) -> None:
+async def test_a_fork_is_shown_by_the_branch_that_was_taken(front: StartFront, where: str) -> None:
     there = await front(GatewaySettings(pace=0, recordings={"go": forked()}), server_tools=where)
     answer = await there.ask("go")
     assert tool_lines(answer, where) == [f"{CHILD} fork → left"]
@@ -143,7 +145,7 @@ def forked() -> RawScript:
 
 
 @visible
-async def test_the_clients_own_call_is_not_told(front: StartFront, where: str) -> None:
+async def test_the_clients_own_call_is_not_narrated(front: StartFront, where: str) -> None:
     """The gateway says that it ran it; the client knows better."""
     there = await front(server_tools=where)
     answer = await there.ask("[[scenario:client_tool_faked]]", tools=[function("tide", port="string")])
@@ -151,7 +153,7 @@ async def test_the_clients_own_call_is_not_told(front: StartFront, where: str) -
     assert "⟦" not in answer.text + answer.reasoning
 
 
-async def test_reasoning_that_is_switched_off_tells_nothing(front: StartFront) -> None:
+async def test_reasoning_that_is_switched_off_sends_nothing(front: StartFront) -> None:
     there = await front(server_tools="reasoning", reasoning_field="none")
     received = await there.post("[[scenario:tool]]")
     assert "⟦".encode() not in received.body
@@ -162,7 +164,7 @@ async def test_reasoning_that_is_switched_off_tells_nothing(front: StartFront) -
 
 @both_ways
 @pytest.mark.parametrize("history", ["fold", "full"])
-async def test_what_was_told_in_content_is_not_told_back(front: StartFront, history: str, stream: bool) -> None:
+async def test_narration_in_content_is_not_sent_back(front: StartFront, history: str, stream: bool) -> None:
     """Else the model would learn to write such lines itself."""
     there = await front(server_tools="content", history=history)
     chat = Chat(there, stream=stream)

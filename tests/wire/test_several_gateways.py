@@ -106,7 +106,7 @@ async def test_it_is_ready_when_all_are(proxy: StartProxy, agent: Agent, monkeyp
 @pytest.mark.parametrize(
     ("path", "code"), [("/v1/models", "unknown_url"), ("/a/models", "unknown_url"), ("/b/v1/x", None)]
 )
-async def test_an_unknown_url_is_told_what_there_is(
+async def test_the_error_of_an_unknown_url_lists_the_paths(
     proxy: StartProxy, agent: Agent, path: str, code: str | None
 ) -> None:
     async with two(proxy, agent) as (front, _, _):
@@ -117,7 +117,7 @@ async def test_an_unknown_url_is_told_what_there_is(
         assert "/b/v1/models" in error["message"]
 
 
-async def test_no_gateways_token_is_told(proxy: StartProxy, agent: Agent) -> None:
+async def test_no_gateways_token_is_quoted(proxy: StartProxy, agent: Agent) -> None:
     """A gateway may quote it in an error of its own."""
     async with two(proxy, agent) as (front, _, other):
         other.replies("/send", answer({"error": "token-b is wrong"}, 500))

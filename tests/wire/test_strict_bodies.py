@@ -99,7 +99,7 @@ async def test_every_scenario_is_strict_whatever_reasoning_is_called(
 
 @pytest.mark.parametrize("server_tools", ["hide", "reasoning", "content"])
 @pytest.mark.parametrize("reasoning_field", ["reasoning_content", "both", "none"])
-async def test_every_scenario_is_strict_wherever_deeds_are_told(
+async def test_every_scenario_is_strict_wherever_its_tools_are_shown(
     proxy: StartProxy, demo: Demo, server_tools: str, reasoning_field: str
 ) -> None:
     front = await proxy(upstream=demo.url, server_tools=server_tools, reasoning_field=reasoning_field)

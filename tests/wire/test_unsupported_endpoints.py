@@ -88,7 +88,7 @@ CALLS: dict[str, Callable[[openai.AsyncOpenAI], Any]] = {
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-async def test_the_official_client_is_told(
+async def test_the_official_client_gets_the_error(
     proxy: StartProxy, agent: Agent, call: Callable[[openai.AsyncOpenAI], Any]
 ) -> None:
     front = await proxy()
@@ -163,7 +163,7 @@ async def test_a_doubled_beginning_is_under_the_right_one(proxy: StartProxy) -> 
 
 
 @pytest.mark.parametrize("prefix", ["", "/llm/v1", "/a/b/c"])
-async def test_another_prefix_moves_everything_and_is_told(proxy: StartProxy, agent: Agent, prefix: str) -> None:
+async def test_another_prefix_moves_everything_and_is_printed(proxy: StartProxy, agent: Agent, prefix: str) -> None:
     agent.plays(run("Hello"))
     agent.replies("/invoke", answer({"apps": [{"id": "owl"}]}))
     front = await proxy(prefix=prefix)

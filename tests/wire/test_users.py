@@ -201,7 +201,7 @@ async def test_a_stored_response_is_its_users(proxy: StartProxy, agent: Agent) -
 
 
 @pytest.mark.parametrize(("form", "shown"), [("hash", False), ("plain", True), ("none", False)])
-async def test_a_user_is_a_hash_in_the_log_unless_told_otherwise(
+async def test_a_user_is_a_hash_in_the_log_by_default(
     proxy: StartProxy, agent: Agent, caplog: pytest.LogCaptureFixture, form: str, shown: bool
 ) -> None:
     agent.plays(run("Hello"))

@@ -98,7 +98,7 @@ async def test_calls_and_tools_of_both_sides_in_messages(telling: StartTelling) 
 
 
 @with_each_api
-async def test_a_failure_before_the_stream_is_told_with_its_status(telling: StartTelling, api: Api) -> None:
+async def test_a_failure_before_the_stream_is_shown_with_its_status(telling: StartTelling, api: Api) -> None:
     reply = Answer()
     with pytest.raises(AnswerError, match=r"429: .*limits its rate.*\(rate_limit_(exceeded|error)\)"):
         await asked(await telling(failure("rate limit")), api, reply)
@@ -106,7 +106,7 @@ async def test_a_failure_before_the_stream_is_told_with_its_status(telling: Star
 
 
 @with_each_api
-async def test_a_failure_in_the_stream_is_told_and_what_was_said_is_kept(telling: StartTelling, api: Api) -> None:
+async def test_a_failure_in_the_stream_is_shown_after_the_text_before_it(telling: StartTelling, api: Api) -> None:
     reply = Answer()
     with pytest.raises(AnswerError, match=r"agent_error|api_error"):
         await asked(await telling(*run("Hi")[:4], failure("broken")), api, reply)
@@ -128,7 +128,7 @@ async def test_a_failure_in_the_stream_is_told_and_what_was_said_is_kept(telling
     ],
     ids=["a page", "nothing", "another stream", "no end", "a broken connection"],
 )
-async def test_what_is_no_answer_of_the_proxys_is_told(agent: Agent, api: Api, reply: Reply, word: str) -> None:
+async def test_an_answer_that_is_not_the_proxys_is_reported(agent: Agent, api: Api, reply: Reply, word: str) -> None:
     agent.replies(f"/{api.path}", reply)
     with pytest.raises(AnswerError, match=word):
         await asked(agent.url, api, Answer())

@@ -24,7 +24,7 @@ def run(*arguments: str, **variables: str) -> Result:
     return CliRunner().invoke(main, [*arguments], env=variables, prog_name="oaicompat-proxy")
 
 
-def test_check_tells_every_fault_in_a_line(file: Path) -> None:
+def test_check_prints_every_error_in_a_line(file: Path) -> None:
     file.write_text('prot = 1\nport = "web"\n')
     result = run("config", "check", "oaicompat.toml")
     assert result.exit_code == 2
@@ -51,7 +51,7 @@ def test_check_counts_what_the_environment_says(file: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, "oaicompat.toml: all is well\n")
 
 
-def test_show_tells_where_each_value_comes_from(file: Path) -> None:
+def test_show_prints_where_each_value_comes_from(file: Path) -> None:
     file.write_text('demo = true\nprefix = "/a"\nport = 1\nkeep_alive = 2\n')
     result = run("--keep-alive", "4", "config", "show", OAICOMPAT_PORT="2")
     assert result.exit_code == 0
@@ -73,7 +73,7 @@ def test_show_masks_every_secret() -> None:
     assert result.stdout.count("***") == len(secrets)
 
 
-def test_show_tells_what_each_gateway_has_of_its_own(file: Path) -> None:
+def test_show_prints_what_each_gateway_has_of_its_own(file: Path) -> None:
     file.write_text(
         '[[gateway]]\nprefix = "/a"\nupstream = "http://a"\nupstream_token = "hush"\n'
         '[[gateway]]\nprefix = "/b"\nupstream = "http://b"\n'
@@ -86,7 +86,7 @@ def test_show_tells_what_each_gateway_has_of_its_own(file: Path) -> None:
     assert [each["prefix"] for each in tomllib.loads(result.stdout)["gateway"]] == ["/a", "/b"]
 
 
-def test_show_tells_what_a_model_is(file: Path) -> None:
+def test_show_prints_what_a_model_is(file: Path) -> None:
     file.write_text(
         'upstream = "http://a"\n[model_info."a.b"]\ntools = false\ninput_modalities = ["text"]\n'
         '[[gateway]]\nprefix = "/a"\n[gateway.model_info."*"]\ndescription = "An agent"\n'

@@ -67,7 +67,7 @@ def test_all_shows_every_setting_with_its_reason() -> None:
     assert "--config FILE" in text
 
 
-def test_the_default_is_told() -> None:
+def test_the_default_is_shown() -> None:
     assert "--port PORT Port to listen on; 0 takes any free one. [default: 8700]" in words(run("--help").stdout)
 
 
@@ -87,7 +87,7 @@ def test_help_comes_before_what_else_is_said(arguments: tuple[str, ...]) -> None
     assert run(*arguments).stdout == run("--help").stdout
 
 
-def test_a_wrong_flag_is_told_where_help_is() -> None:
+def test_the_error_of_a_wrong_flag_names_the_help() -> None:
     assert "Try 'oaicompat-proxy --help' for help." in run("--nope").stderr
 
 

@@ -16,7 +16,7 @@ def test_words_in_brackets_are_words(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == "[red]x[/] [0]\n"
 
 
-def test_where_the_server_alone_is_installed_it_is_told_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_error_names_the_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rich.console", None)
     with pytest.raises(MissingPackage, match=r"oaicompat-proxy\[console\]") as raised:
         open_terminal()

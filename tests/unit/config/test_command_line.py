@@ -158,7 +158,7 @@ def test_a_model_that_is_in_the_file_may_hold_an_equals_sign(tmp_path: Path) -> 
     ],
     ids=["file", "flag", "both"],
 )
-def test_settings_that_do_not_go_together_are_told_with_their_place(
+def test_conflicting_settings_are_reported_with_their_place(
     tmp_path: Path, text: str, arguments: list[str], message: str
 ) -> None:
     (tmp_path / "oaicompat.toml").write_text(text)
@@ -168,7 +168,7 @@ def test_settings_that_do_not_go_together_are_told_with_their_place(
 
 
 @pytest.mark.parametrize("text", [b"port = \xff", b"port ="])
-def test_a_file_that_cannot_be_read_is_told_when_it_is_needed(tmp_path: Path, text: bytes) -> None:
+def test_a_file_that_cannot_be_read_is_an_error_when_it_is_needed(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "oaicompat.toml").write_bytes(text)
     context = parsed("--demo")
     with pytest.raises(ConfigError, match=r"^oaicompat\.toml: (it is|invalid TOML)"):

@@ -58,17 +58,17 @@ def test_an_empty_file_is_one() -> None:
         ("[unheard_of]", "there is no setting unheard_of"),
     ],
 )
-def test_a_fault_is_told_with_its_file_its_line_and_its_key(line: str, fault: str) -> None:
+def test_an_error_is_reported_with_file_line_and_key(line: str, fault: str) -> None:
     assert problems(f"# one\n{line}\n") == [f"its.toml, line 2: {fault}"]
 
 
-def test_every_fault_is_told_but_the_message_is_one_line() -> None:
+def test_every_error_is_reported_and_the_message_is_one_line() -> None:
     assert len(problems("prot = 1\nport = 65536\nhost = 1")) == 3
     with pytest.raises(FileError, match=r"^its.toml, line 1: [^\n]* \(and 2 more: see config check\)$"):
         parse("prot = 1\nport = 65536\nhost = 1", "its.toml")
 
 
-def test_what_is_no_toml_is_told_with_its_line() -> None:
+def test_invalid_toml_is_reported_with_its_line() -> None:
     (problem,) = problems("port = 1\nport = \n")
     assert problem.startswith("its.toml: invalid TOML:")
     assert "line 2" in problem
@@ -106,7 +106,7 @@ def test_a_gateway_has_a_table() -> None:
         ("[gateway.model]\na = 1", "line 2: model must be a table of texts"),
     ],
 )
-def test_a_fault_in_a_gateway_is_told_with_its_line(text: str, problem: str) -> None:
+def test_an_error_in_a_gateway_is_reported_with_its_line(text: str, problem: str) -> None:
     assert problems(f"[[gateway]]\n{text}\n") == [f"its.toml, {problem}"]
 
 

@@ -86,11 +86,11 @@ tools = false
         ),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line_and_its_table(line: str, problem: str) -> None:
+def test_an_error_is_reported_with_its_line_and_its_table(line: str, problem: str) -> None:
     assert problems(f'# one\n[model_info."a.b/c"]\n{line}\n') == [f'its.toml, line 3: model_info."a.b/c": {problem}']
 
 
-def test_each_error_is_told() -> None:
+def test_each_error_is_reported() -> None:
     text = "[model_info.a]\ntool = 1\n[[gateway]]\n[gateway.model_info.b]\ntools = 1\n"
     assert problems(text) == [
         'its.toml, line 2: model_info."a": there is no key tool; did you mean tools?',

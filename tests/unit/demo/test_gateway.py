@@ -369,7 +369,7 @@ class TestNewerWire:
         async with calling(**settings) as caller:
             assert (await caller.post("/tool-response", {}))[0] == 404
 
-    async def test_events_of_the_sender_are_not_told_twice(self) -> None:
+    async def test_events_of_the_sender_are_not_sent_twice(self) -> None:
         async with calling(wire="0.14") as caller:
             listening = [await caller.http.get(f"/events?clientId={each}") for each in ("me", "you")]
             for each in ("me", "you"):

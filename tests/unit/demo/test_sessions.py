@@ -31,7 +31,7 @@ def test_keys(sessions: Sessions, session_id: str, key: str) -> None:
 
 
 @pytest.mark.parametrize("app", ["nosuchapp", "default", "Demo"])
-def test_an_unknown_app_is_told_what_there_is(sessions: Sessions, app: str) -> None:
+def test_the_error_of_an_unknown_app_lists_the_apps(sessions: Sessions, app: str) -> None:
     with pytest.raises(UnknownApp) as raised:
         sessions.key(f"{app}:x")
     assert str(raised.value) == f'Unknown app "{app}". Available: demo, echo, nostream'

@@ -33,7 +33,7 @@ def test_the_setting_and_the_rooms_agree() -> None:
         (b"", None),
     ],
 )
-def test_a_streams_first_event_tells_its_dialect(stream: bytes, dialect: str | None) -> None:
+def test_a_streams_first_event_shows_its_dialect(stream: bytes, dialect: str | None) -> None:
     assert find_dialect(stream) == dialect
 
 

@@ -62,7 +62,7 @@ def test_a_tool_that_only_ends_has_the_time_that_it_says() -> None:
     assert spans(TickStarted(), TickStarted(), TickStarted(), ended)[-1] == ("tool", "add", 2, 3)
 
 
-def test_a_child_begins_with_a_frame_that_no_event_tells() -> None:
+def test_a_child_begins_with_a_frame_that_has_no_event() -> None:
     found = spans(TickStarted(), SubagentFinished("Child", "", False), heads={1: b'data: {"event":"spawn_start"}'})
     assert found[-1] == ("child", "Child", 1, 1)
 

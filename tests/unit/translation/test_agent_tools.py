@@ -12,7 +12,7 @@ def finished(call_id="a", result="42", *, is_error=False, is_placeholder=False):
     return ToolFinished(call_id, "add", result, is_error, None, is_placeholder)
 
 
-def test_a_call_is_told_with_its_result():
+def test_a_call_is_shown_with_its_result():
     tools = ToolItems(100)
     tools.add_arguments("a", '{"a":')
     tools.add_arguments("b", "{}")

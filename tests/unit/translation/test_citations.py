@@ -85,7 +85,7 @@ def test_a_block_that_says_nothing_is_cited_at_the_end() -> None:
     assert places(citations) == [(5, 5)]
 
 
-def test_the_same_twice_is_told_once_and_the_order_is_kept() -> None:
+def test_the_same_twice_is_sent_once_and_the_order_is_kept() -> None:
     citations = Citations(BufferLimit())
     citations.advance(len("Hello"), len("Hello"))
     for url in ("b", "a", "b"):

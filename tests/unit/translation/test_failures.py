@@ -63,7 +63,7 @@ def test_a_run_that_was_started_is_not_to_be_sent_again() -> None:
     assert {classify(words).should_retry for words, *_ in WORDINGS} == {False}
 
 
-def test_a_long_context_is_told_in_the_words_of_libraries() -> None:
+def test_a_long_context_is_recognised_in_the_words_of_libraries() -> None:
     message = classify("prompt is too long").message
     assert "context_length_exceeded" in message
     assert "context window" in message
@@ -82,7 +82,7 @@ RUNS = [
 
 
 @pytest.mark.parametrize(("event", "kind"), RUNS)
-def test_a_failed_run_is_told_by_its_kind(event: RunFailed, kind: type[errors.ProxyError]) -> None:
+def test_a_failed_run_is_counted_by_its_kind(event: RunFailed, kind: type[errors.ProxyError]) -> None:
     assert type(error_of_run(event, model="owl")) is kind
 
 

@@ -30,7 +30,7 @@ def test_every_message_is_what_it_was() -> None:
     ]
 
 
-def test_what_the_proxy_told_is_not_told_back() -> None:
+def test_narration_is_not_sent_back_to_the_agent() -> None:
     (answer,) = to_native_messages([Message("assistant", (Text("⟦tool⟧ add → 42\n\nIt is 42."),))])
     assert answer.blocks == (Text("It is 42."),)
     (question,) = to_native_messages([Message("user", (Text("⟦tool⟧ add → 42\n\nWhat is this?"),))])

@@ -33,7 +33,7 @@ def finished(
     return ToolFinished(call_id, "add", result, failed, seconds, is_placeholder)
 
 
-def test_a_call_is_told_with_arguments_result_and_duration() -> None:
+def test_a_call_is_shown_with_arguments_result_and_duration() -> None:
     narrator = Narrator()
     narrator.add_call("c1", '{"a":19}')
     assert line_of(narrator, finished()) == '⟦tool⟧ add {"a":19} → 42 (0.2 s)'
@@ -77,7 +77,7 @@ def test_what_is_not_known_is_left_out(event: ToolFinished, line: str) -> None:
         (SubagentFinished("researcher", "", False), "⟦child⟧ researcher →"),
     ],
 )
-def test_a_child_is_told_by_its_last_word(event: SubagentFinished, line: str) -> None:
+def test_a_child_is_shown_by_its_last_message(event: SubagentFinished, line: str) -> None:
     assert describe_subagent(event) == line
 
 
@@ -124,7 +124,7 @@ words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="⟦
 
 
 @given(before=words, arguments=st.text(), outcome=st.text(), after=words)
-def test_whatever_is_told_can_be_removed_again(before: str, arguments: str, outcome: str, after: str) -> None:
+def test_every_narration_can_be_removed_again(before: str, arguments: str, outcome: str, after: str) -> None:
     """Nothing in a call or a result makes its line survive, and nothing of the answer is lost with it."""
     narrator = Narrator()
     narrator.add_call("c1", arguments)
@@ -135,13 +135,13 @@ def test_whatever_is_told_can_be_removed_again(before: str, arguments: str, outc
 
 
 @given(st.text())
-def test_a_told_line_is_one_line(outcome: str) -> None:
+def test_a_line_of_narration_is_one_line(outcome: str) -> None:
     for line in (line_of(Narrator(), finished(outcome)), describe_subagent(SubagentFinished("c", outcome, False))):
         assert len(line.splitlines()) == 1
         assert line.startswith((TOOL_MARK, SUBAGENT_MARK))
 
 
-def test_a_placeholder_is_told_only_when_its_call_is_not_handed_out() -> None:
+def test_a_placeholder_is_shown_only_if_its_call_is_not_the_clients() -> None:
     narrator = Narrator()
     narrator.add_call("c1", '{"a":1}')
     assert narrator.on_tool_finished(finished("[add rendered on client]", is_placeholder=True)) == []

@@ -161,7 +161,7 @@ def test_names_and_ids_cannot_end_their_line(word: str) -> None:
 # Round trip: a reader of the transcript, written against the format alone
 
 
-class Heard(NamedTuple):
+class Entry(NamedTuple):
     """One part of a message, as the transcript tells it."""
 
     number: int
@@ -190,8 +190,8 @@ def unword(word: str | None) -> str:
     return str(json.loads(word)) if word.startswith('"') else word
 
 
-def read_back(blocks: tuple[Block, ...]) -> Iterator[Heard]:
-    pending: Heard | None = None
+def read_back(blocks: tuple[Block, ...]) -> Iterator[Entry]:
+    pending: Entry | None = None
     for block in blocks:
         if isinstance(block, Media):
             assert pending is not None
@@ -206,31 +206,31 @@ def read_back(blocks: tuple[Block, ...]) -> Iterator[Heard]:
             assert mark, rest
             rest = rest[mark.end() :]
             role = mark["role"] or "tool"
-            heard = Heard(int(mark["number"]), role, unword(mark["name"] or mark["result"]), None)
+            entry = Entry(int(mark["number"]), role, unword(mark["name"] or mark["result"]), None)
             if mark["media"]:
                 assert rest == ""
-                pending = heard
+                pending = entry
                 break
             if mark["nothing"]:
-                yield heard
+                yield entry
                 continue
             quoted = QUOTED.match(rest)
             assert quoted, rest
             rest = rest[quoted.end() :]
             text = QUOTED_END.sub(r"\1", quoted[1])
-            yield heard._replace(what=(unword(mark["tool"]), unword(mark["id"]), text) if mark["tool"] else text)
+            yield entry._replace(what=(unword(mark["tool"]), unword(mark["id"]), text) if mark["tool"] else text)
 
 
-def entries_of(messages: list[Message]) -> Iterator[Heard]:
+def entries_of(messages: list[Message]) -> Iterator[Entry]:
     for number, message in enumerate(messages, 1):
         name = (message.tool_call_id if message.role == "tool" else message.name) or ""
-        heard = Heard(number, message.role, name, None)
+        entry = Entry(number, message.role, name, None)
         for block in message.blocks:
-            yield heard._replace(what=block if isinstance(block, Media) else block.text)
+            yield entry._replace(what=block if isinstance(block, Media) else block.text)
         for call in message.tool_calls:
-            yield heard._replace(what=(call.name, call.id, call.arguments))
+            yield entry._replace(what=(call.name, call.id, call.arguments))
         if not message.blocks and not message.tool_calls:
-            yield heard
+            yield entry
 
 
 WORDS = st.sampled_from(["ada", "said", "called", "c1", *HOSTILE_WORDS]) | st.text(max_size=5)
@@ -296,7 +296,7 @@ def test_what_the_user_said_last_is_never_left_out() -> None:
     assert fold(new_message("user", "a" * 100), new_message("user", "b" * 100), max_fold=0)[-1] == Text("b" * 100)
 
 
-def test_what_the_proxy_told_of_the_agents_deeds_is_not_told_back() -> None:
+def test_narration_of_the_agents_tools_is_not_sent_back_to_the_agent() -> None:
     answer = "Let me look.\n\n⟦tool⟧ tide {} → 06:12 (0.2 s)\n\nSix."
     [transcript, _] = fold(new_message("assistant", answer), new_message("user", answer))
     assert isinstance(transcript, Text)

@@ -510,11 +510,11 @@ TOOL_RESULT = ToolFinished("c1", "tide", "06:12", False, 0.24)
 CHILD = SubagentFinished("pilot", "Six.", False)
 
 
-def test_deeds_are_hidden_by_default() -> None:
+def test_the_agents_own_tools_are_hidden_by_default() -> None:
     hold(new(), [(ToolCalled("c1", "tide", "{}"), []), (TOOL_RESULT, []), (CHILD, [])])
 
 
-def test_deeds_may_be_told_as_reasoning() -> None:
+def test_the_agents_own_tools_may_be_shown_as_reasoning() -> None:
     hold(
         new(server_tools="reasoning"),
         [
@@ -632,7 +632,7 @@ def test_a_model_failure_that_the_agent_survived_is_no_failure() -> None:
     )
 
 
-def test_an_unknown_app_is_told_in_the_clients_words() -> None:
+def test_an_unknown_app_is_an_error_in_the_clients_words() -> None:
     with pytest.raises(ModelNotFound, match="`owl`"):
         new().feed(RunFailed('Unknown app "harbor-7". Available: secret', unknown_app=True))
 

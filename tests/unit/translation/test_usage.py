@@ -81,5 +81,5 @@ def test_details_are_added_where_they_are_known() -> None:
         ([("message", A), ("begin", None)], False),
     ],
 )
-def test_it_tells_when_the_messages_tokens_are_known(reports: list[tuple[str, Usage | None]], known: bool) -> None:
+def test_it_knows_whether_the_messages_tokens_are_known(reports: list[tuple[str, Usage | None]], known: bool) -> None:
     assert meter_of(reports).has_message == known

@@ -186,7 +186,7 @@ def test_a_front_that_passes_on_only_some_routes_is_found(behind: str) -> None:
     assert "POST" not in findings["endpoints"]["text"]
 
 
-def test_the_limit_that_is_told_is_the_one_that_is_there(behind: str) -> None:
+def test_the_limit_that_is_shown_is_the_real_one(behind: str) -> None:
     _, findings = spoilt(behind, **{"client_max_body_size 32m": "client_max_body_size 1m;"})
     assert "more than about 1 MiB are refused" in findings["body limit"]["text"]
     assert "the proxy takes 32 MiB" in findings["body limit"]["text"]
@@ -200,14 +200,14 @@ def test_where_nothing_listens_nothing_is_tested() -> None:
     assert (status, ailing(findings)) == (2, {"proxy": "unknown"})
 
 
-def test_a_proxy_without_diagnostics_is_told_from_a_wrong_address() -> None:
+def test_a_proxy_without_diagnostics_is_no_wrong_address() -> None:
     with proxy("--diagnostics", "off") as base:
         status, findings = examine(base)
     assert (status, list(findings)) == (2, ["proxy"])
     assert "--diagnostics on" in findings["proxy"]["text"]
 
 
-def test_a_stopped_proxy_is_told_from_an_untestable_one() -> None:
+def test_a_stopped_proxy_differs_from_an_untestable_one() -> None:
     with nginx(free_port()) as base:
         status, findings = examine(base)
     assert status == 2
@@ -234,7 +234,7 @@ async def test_an_old_gateway_is_a_fault_only_where_more_is_asked_of_it(confirma
 
 
 @pytest.mark.parametrize(("form", "finding"), [("standalone", "ok"), ("embedded", None)])
-async def test_a_gateway_that_takes_messages_is_told(form: str, finding: str | None) -> None:
+async def test_a_gateway_that_takes_messages_is_reported(form: str, finding: str | None) -> None:
     """Of one in another server only a run can tell."""
     async with serve(GatewaySettings(wire="0.14", form="embedded" if form == "embedded" else "standalone")) as upstream:
         config = Config(upstream=upstream, port=0)

@@ -35,12 +35,12 @@ def test_there_is_nothing_but_the_agent() -> None:
     assert AgUi().headers == {"Accept": "text/event-stream"}
 
 
-def test_deeds_are_read_where_they_are_told() -> None:
+def test_the_agents_own_tools_are_read_where_they_are_shown() -> None:
     frames = b'data: {"type":"TOOL_CALL_START","toolCallId":"c1","toolCallName":"tide"}\n\n'
     frames += b'data: {"type":"TOOL_CALL_RESULT","messageId":"x1","toolCallId":"c1","content":"06:12"}\n\n'
-    started, settled = ToolCallStarted("c1", "tide"), ToolCallHandled("c1")
+    started, handled = ToolCallStarted("c1", "tide"), ToolCallHandled("c1")
     tool_finished = ToolFinished("c1", "tide", "06:12", False, None)
-    for include_tool_activity, expected in ((False, [started, settled]), (True, [started, settled, tool_finished])):
+    for include_tool_activity, expected in ((False, [started, handled]), (True, [started, handled, tool_finished])):
         assert (
             list(AgUi().new_reader(max_frame=1024, include_tool_activity=include_tool_activity).feed(frames))
             == expected
@@ -55,7 +55,7 @@ def test_the_run_that_was_asked_for_is_the_last_one_on_a_stream() -> None:
     assert AgUi().find_run_id(b"") == AgUi().find_run_id(b"data: 7\n\n") == ""
 
 
-def test_a_run_under_another_name_is_not_told_before_its_end() -> None:
+def test_a_run_under_another_id_is_not_read_before_its_end() -> None:
     stream = b'data: {"type":"RUN_STARTED","threadId":"t1","runId":"r1"}\n\n'
     stream += b'data: {"type":"TEXT_MESSAGE_CHUNK","messageId":"a1","delta":"Six."}\n\n'
     events = [

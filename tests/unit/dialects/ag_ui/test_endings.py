@@ -63,7 +63,7 @@ def test_an_interrupt_stood_beside_its_outcome_before(beside: dict[str, Any]) ->
     assert question.message == "?"
 
 
-def test_what_it_used_is_told_before_its_last_word() -> None:
+def test_its_usage_is_sent_before_its_last_event() -> None:
     assert end(usage=[{"inputTokens": 4, "outputTokens": 2}]) == [RunResult("", "", Usage(4, 2, 6)), RunEnded()]
 
 
@@ -103,7 +103,7 @@ def test_without_a_word_on_it_nothing_is_known(metadata: Any) -> None:
     assert stop_reason_of({"metadata": metadata}) == stop_reason_of({}) == ""
 
 
-def test_the_reason_is_told_with_the_end() -> None:
+def test_the_reason_is_sent_with_the_end() -> None:
     ended = read_end(
         {"type": "RUN_FINISHED"}, ToolCalls(include_tool_activity=False), [], silent=False, stop_reason="max_tokens"
     )

@@ -32,7 +32,7 @@ def test_objects_are_picked_from_whatever_is_there() -> None:
         ([], ""),
     ],
 )
-def test_a_result_is_told_as_a_person_would_read_it(content: Any, text: str) -> None:
+def test_a_result_is_shown_as_a_person_would_read_it(content: Any, text: str) -> None:
     assert plain_text(content) == text
 
 

@@ -73,7 +73,7 @@ def test_the_call_that_an_interrupt_names_is_what_is_asked_for() -> None:
     )
 
 
-def test_a_call_that_was_never_told_is_asked_for_by_its_metadata() -> None:
+def test_a_call_missing_in_the_stream_is_asked_for_by_its_metadata() -> None:
     metadata = {"toolName": "launch", "args": {"x": 1}, "suspendPayload": {"q": "Go?"}}
     asked = outcome({"id": "r1::c9", "toolCallId": "c9", "metadata": {"mastra": metadata}})
     assert asked[1:] == ("launch", '{"x":1}', "Go?")
@@ -93,7 +93,7 @@ def test_no_question_is_blank(interrupt: dict[str, Any], question: str) -> None:
     assert outcome({"id": "i1", **interrupt}).message == question
 
 
-def test_who_has_to_answer_more_than_yes_or_no_is_told_how() -> None:
+def test_a_question_for_more_than_yes_or_no_has_its_schema() -> None:
     schema = {"type": "object", "properties": {"port": {"type": "string"}}}
     assert outcome({"id": "i1", "message": "Where?", "responseSchema": schema}).message == (
         'Where?\nJSON schema of the answer: {"type": "object", "properties": {"port": {"type": "string"}}}'

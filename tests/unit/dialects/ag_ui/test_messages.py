@@ -58,7 +58,7 @@ def test_a_second_start_and_an_end_of_nothing_say_nothing() -> None:
     assert messages.close_chunk("") == []
 
 
-def test_who_began_first_is_told_first() -> None:
+def test_the_message_that_began_first_is_read_first() -> None:
     messages = new_messages()
     messages.start("a1")
     assert messages.add("a2", "Two") == []
@@ -144,7 +144,7 @@ PIECES = st.lists(st.text(max_size=3), max_size=4)
 
 @settings(deadline=None)
 @given(st.lists(PIECES, max_size=4), st.randoms(use_true_random=False))
-def test_interleaved_messages_are_told_one_by_one(texts: list[list[str]], chance: random.Random) -> None:
+def test_interleaved_messages_are_read_one_by_one(texts: list[list[str]], chance: random.Random) -> None:
     messages, events = new_messages(), list[Event]()
     began: list[int] = []
     waiting = [

@@ -146,7 +146,7 @@ def test_the_beginning_of_a_run_may_hold_the_whole_request() -> None:
     assert read(hostile("RUN_STARTED", threadId="t1", runId="r1"), DONE) == [RunStarted(), *ENDED]
 
 
-def test_the_result_of_a_tool_that_is_not_told_is_not_kept() -> None:
+def test_the_result_of_a_tool_that_is_not_shown_is_not_kept() -> None:
     long = hostile("TOOL_CALL_RESULT", timestamp=1, messageId="x1", toolCallId="c1\\u00e9", content="x")
     assert read(*call("c1\\u00e9"), long) == [
         ToolCallStarted("c1\\u00e9", "tide"),
@@ -216,7 +216,7 @@ def test_a_sub_agents_events_stay_inside(name: str) -> None:
     assert [each for each in events if not isinstance(each, SubagentFinished)] == [RunStarted(), *ENDED]
 
 
-def test_a_sub_agents_end_is_told_where_deeds_are() -> None:
+def test_a_sub_agents_end_is_read_with_the_agents_own_tools() -> None:
     begin = frame("SUBAGENT_STARTED", subagentRunId="s1", name="pilot")
     inner = frame("SUBAGENT_STARTED", subagentRunId="s2", name="sonar", parentSubagentRunId="s1")
     ends = [frame("SUBAGENT_FINISHED", subagentRunId=each, result={"depth": 12}) for each in ("s2", "s1")]
@@ -297,7 +297,7 @@ def test_a_result_of_an_earlier_run_is_no_sign_of_another_tick() -> None:
     assert read(result("c0"), *text("Six.")) == SAID
 
 
-def test_deeds_are_told_only_where_they_are_wanted() -> None:
+def test_the_agents_own_tools_are_read_only_where_they_are_shown() -> None:
     assert read(*call("c1", "{}"), result("c1"))[-1] == ToolCallHandled("c1")
     tool_finished = ToolFinished("c1", "tide", "06:12", False, None)
     assert read(*call("c1", "{}"), result("c1"), include_tool_activity=True)[-2:] == [
@@ -545,7 +545,7 @@ PIECES = st.fixed_dictionaries({"type": st.just("TEXT_MESSAGE_CONTENT"), **PLAIN
 
 @examples(300)
 @given(st.lists(PIECES | any_frame(junk=False), max_size=12), st.booleans())
-def test_plain_pieces_of_text_are_told_as_those_with_more_in_them(events: list[dict[str, Any]], begun: bool) -> None:
+def test_plain_deltas_are_read_like_those_with_more_fields(events: list[dict[str, Any]], begun: bool) -> None:
     """What most of a stream is goes a shorter way."""
     around = ([START] if begun else [], [DONE])
     plain, more = (

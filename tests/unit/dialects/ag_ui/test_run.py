@@ -72,7 +72,7 @@ def test_the_reason_of_a_sub_agent_is_its_own() -> None:
         *((each, "") for each in ({}, {"stop_reason": 7}, "guardrail_intervened", None, [])),
     ],
 )
-def test_a_guardrail_that_strands_tells_of_is_a_filter(value: Any, reason: str) -> None:
+def test_a_guardrail_that_strands_reports_is_a_content_filter(value: Any, reason: str) -> None:
     assert read(("CUSTOM", {"name": "AgentStopped", "value": value})) == ended(reason)
     assert read(("CUSTOM", {"name": "AgentStopped", "value": value, "subagentRunId": "s1"})) == ended()
 

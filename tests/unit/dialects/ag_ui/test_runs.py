@@ -44,7 +44,7 @@ def texts(events: list[Event]) -> list[str]:
     return [event.text for event in events if isinstance(event, TextDelta)]
 
 
-def test_the_wanted_run_is_told_as_it_comes_and_ends_with_the_stream() -> None:
+def test_the_wanted_run_is_read_as_it_comes_and_ends_with_the_stream() -> None:
     runs = new_runs()
     assert runs.flush_delay is None
     assert run(runs, "r1", "Six.") == [RunStarted(), *text_events("Six.")]
@@ -81,7 +81,7 @@ def test_a_failed_run_under_another_name_is_a_failure_if_nothing_follows() -> No
     assert runs.flush(at_end=True) == [*text_events("Six"), RunFailed("It broke.")]
 
 
-def test_a_slow_run_under_another_name_is_told() -> None:
+def test_a_slow_run_under_another_id_is_read() -> None:
     runs = new_runs()
     assert [*runs.start("own"), *say(runs, "Six")] == [RunStarted()]
     assert runs.flush_delay == REPLAY_WAIT

@@ -112,7 +112,7 @@ def result(text: str, **fields: Any) -> bytes:
     return b"data: " + json.dumps(value, separators=(",", ":")).encode() + b"\n\n"
 
 
-def test_results_are_told_only_where_deeds_are() -> None:
+def test_results_are_read_only_with_the_agents_own_tools() -> None:
     finished = result("06:12")
     assert read(finished) == [ToolCallHandled("c1")]
     assert read(finished, include_tool_activity=True) == [ToolFinished("c1", "tide", "06:12", False, None)]

@@ -240,12 +240,12 @@ def test_nothing_is_sent_to_see_what_is_wanted() -> None:
         (500, "Invalid send format. Expected { messages: Message[] } or { message: Message }", None),
     ],
 )
-def test_a_refusal_tells_whether_all_messages_are_read(status: int, error: str, takes: bool | None) -> None:
+def test_a_refusal_shows_whether_all_messages_are_read(status: int, error: str, takes: bool | None) -> None:
     assert reads_all_messages(status, json.dumps({"error": error}).encode()) is takes
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"null", b"\xff"])
-def test_a_refusal_that_is_none_tells_nothing(body: bytes) -> None:
+def test_a_response_that_is_no_refusal_shows_nothing(body: bytes) -> None:
     assert reads_all_messages(400, body) is None
     assert parse_send_form(400, body) == ""
 
@@ -260,7 +260,7 @@ def test_a_refusal_that_is_none_tells_nothing(body: bytes) -> None:
         (404, "Invalid message format. Expected { messages: Message[] }", ""),
     ],
 )
-def test_a_refusal_tells_which_form_is_read(status: int, error: str, form: str) -> None:
+def test_a_refusal_shows_which_form_is_read(status: int, error: str, form: str) -> None:
     assert parse_send_form(status, json.dumps({"error": error}).encode()) == form
 
 

@@ -45,7 +45,7 @@ def new_run(**options: bool) -> RunState:
     return RunState(**{"include_tool_activity": True, "resumed": False, **options})
 
 
-def hear(run: RunState, name: str, /, **data: Any) -> Event | None:
+def handle(run: RunState, name: str, /, **data: Any) -> Event | None:
     return run.handle(name, data)
 
 
@@ -61,11 +61,11 @@ def needs(run: RunState) -> set[str]:
 def test_copies_are_needed_until_the_message_is_known() -> None:
     run = new_run()
     assert needs(run) == set(DUPLICATES)
-    hear(run, "message_start")
+    handle(run, "message_start")
     assert needs(run) == set()
-    hear(run, "tool_call_start", callId="c1", name="tide")
+    handle(run, "tool_call_start", callId="c1", name="tide")
     assert needs(run) == {"message"}
-    assert hear(run, "tick_start") == TickStarted()
+    assert handle(run, "tick_start") == TickStarted()
     assert needs(run) == set(DUPLICATES)
 
 
@@ -75,8 +75,8 @@ def test_a_run_that_is_joined_in_its_middle_needs_none() -> None:
 
 def test_a_child_is_called_what_its_beginning_said() -> None:
     run = new_run()
-    hear(run, "spawn_start", spawnId="s1", componentName="Diver")
-    assert hear(run, "spawn_end", spawnId="s1", output="done") == SubagentFinished("Diver", "done", False)
+    handle(run, "spawn_start", spawnId="s1", componentName="Diver")
+    assert handle(run, "spawn_end", spawnId="s1", output="done") == SubagentFinished("Diver", "done", False)
 
 
 @pytest.mark.parametrize(
@@ -93,15 +93,15 @@ def test_a_child_is_called_what_its_beginning_said() -> None:
 )
 def test_what_an_end_says(data: dict[str, Any], event: Event | None, over: bool) -> None:
     run = new_run()
-    hear(run, "execution_start", executionId="e1")
-    assert hear(run, "execution_end", **data) == event
+    handle(run, "execution_start", executionId="e1")
+    assert handle(run, "execution_end", **data) == event
     assert run.finished == over
 
 
 def test_behind_the_end_nothing_is_needed() -> None:
     run = new_run()
     assert run.filter_frame(head_of("tick_start")) is not None
-    hear(run, "execution_end", aborted=False)
+    handle(run, "execution_end", aborted=False)
     assert run.filter_frame(head_of("tick_start")) is None
     assert run.filter_frame(b"hello") is None
 
@@ -110,9 +110,9 @@ def test_a_call_whose_message_has_not_come_is_early() -> None:
     """Agentick 0.14 tells a message that did not stream only when it is committed, behind the tools."""
     run = new_run()
     call = {"callId": "c1", "name": "tide", "input": {}}
-    assert hear(run, "tool_call", **call) == ToolCalled("c1", "tide", "{}", is_early=True)
-    hear(run, "message_start")
-    assert hear(run, "tool_call", **call) == ToolCalled("c1", "tide", "{}")
+    assert handle(run, "tool_call", **call) == ToolCalled("c1", "tide", "{}", is_early=True)
+    handle(run, "message_start")
+    assert handle(run, "tool_call", **call) == ToolCalled("c1", "tide", "{}")
 
 
 def result_of(call_id: str) -> bytes:
@@ -122,7 +122,7 @@ def result_of(call_id: str) -> bytes:
 
 def test_a_long_result_settles_the_call_whose_tool_runs() -> None:
     run = new_run(include_tool_activity=False)
-    hear(run, "tool_result_start", callId="c1", name="tide")
+    handle(run, "tool_result_start", callId="c1", name="tide")
     assert run.handle_long_result(result_of("c2")) is None, "a child's"
     assert run.handle_long_result(result_of("c1")) == ToolCallHandled("c1")
     assert run.handle_long_result(result_of("c2")) == ToolCallHandled("c2"), "nothing tells whose it is"

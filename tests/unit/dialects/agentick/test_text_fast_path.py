@@ -375,7 +375,7 @@ def batches(*reads: bytes, reader: EventReader | None = None) -> list[list[str]]
     return [texts_of(event) for data in reads for event in reader.feed(data) if isinstance(event, TextDeltas)]
 
 
-def test_neighbours_of_one_read_are_told_together() -> None:
+def test_neighbours_of_one_read_are_joined() -> None:
     frames = [plain(str(number), members=MEMBERS.replace("8", str(number))) for number in range(100)]
     numbers = list(map(str, range(100)))
     assert batches(START, b"".join(frames)) == [numbers]

@@ -108,7 +108,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("text", FAULTS, ids=range(len(FAULTS)))
-def test_a_fault_is_told_in_one_line_without_what_may_be_a_key(text: str) -> None:
+def test_an_error_is_one_line_without_what_may_be_a_key(text: str) -> None:
     with pytest.raises(KeysError) as raised:
         parsed(text)
     message = str(raised.value)
@@ -182,7 +182,7 @@ def test_a_key_may_be_of_any_bytes() -> None:
     assert ApiKeys(parsed(text)).find(raw.decode("utf-8", "surrogateescape")) is not None
 
 
-def test_digests_that_begin_alike_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digests_that_begin_alike_are_distinguished(monkeypatch: pytest.MonkeyPatch) -> None:
     digests = [b"12345678" + bytes([n]) * 24 for n in range(3)]
     monkeypatch.setattr(api_keys, "digest_of", lambda key: digests[int(key)] if key.isdigit() else bytes(32))
     ring = ApiKeys((digest, Caller(str(n), "")) for n, digest in enumerate(digests))

@@ -198,7 +198,7 @@ def test_no_key_and_a_wrong_one_are_two_things(path: Path) -> None:
     assert "51ab" not in wrong.value.message
 
 
-def test_without_keys_callers_are_told_apart_by_what_they_send() -> None:
+def test_without_keys_callers_are_distinguished_by_their_header() -> None:
     authenticator = Authenticator(Config(demo=True, requests_per_minute=3, max_runs_per_key=2))
     headers: list[dict[str, str]] = [
         {},

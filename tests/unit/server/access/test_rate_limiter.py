@@ -57,7 +57,7 @@ async def test_a_limit_is_a_limit_of_each_key(clock: Clock) -> None:
     assert await admitted(limiter, BOB, 10) == 6
 
 
-async def test_what_is_left_is_told(clock: Clock) -> None:
+async def test_what_is_left_is_shown(clock: Clock) -> None:
     limiter = RateLimiter(None)
     first, second = await limiter.count(ADA), await limiter.count(ADA)
     assert (first.limit, first.remaining, second.remaining) == (6, 5, 4)
@@ -68,7 +68,7 @@ async def test_what_is_left_is_told(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("wait", [0.0, 17.3, 45.0])
-async def test_who_waits_as_long_as_is_told_is_served(clock: Clock, wait: float) -> None:
+async def test_a_client_that_waits_for_retry_after_is_served(clock: Clock, wait: float) -> None:
     limiter = RateLimiter(None)
     await admitted(limiter, ADA, 3)
     clock.now += wait
@@ -178,7 +178,7 @@ async def ask(front: Proxy, key: str, body: bytes | None = None) -> Received:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_each_answer_tells_what_is_left(proxy: StartProxy, agent: Agent, stream: bool) -> None:
+async def test_each_answer_shows_what_is_left(proxy: StartProxy, agent: Agent, stream: bool) -> None:
     agent.plays(run("Hello"))
     front = await proxy(api_key=("ada",), requests_per_minute=60)
     for left in ("59", "58"):
@@ -189,7 +189,7 @@ async def test_each_answer_tells_what_is_left(proxy: StartProxy, agent: Agent, s
         assert limit_headers(received)["x-ratelimit-reset-requests"].endswith("s")
 
 
-async def test_without_a_limit_nothing_is_told(proxy: StartProxy, agent: Agent) -> None:
+async def test_without_a_limit_no_headers_are_sent(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(run("Hello"))
     assert limit_headers(await (await proxy()).chat()) == {}
 

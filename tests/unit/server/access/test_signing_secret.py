@@ -140,7 +140,7 @@ def test_one_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
             newest(session_secret_file=str(path))
 
 
-def test_one_that_others_can_read_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_secret_that_others_can_read_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "secret"
     path.write_text("x" * 32)
     path.chmod(0o644)

@@ -46,7 +46,7 @@ async def test_a_run_that_did_not_begin_is_taken_back(store: UsageStore) -> None
     assert (await store.counts(DAY))[APP] == Count(0, 0)
 
 
-async def test_the_first_limit_that_is_reached_is_told_and_nothing_is_counted(store: UsageStore) -> None:
+async def test_the_first_limit_that_is_reached_is_named_and_nothing_counts(store: UsageStore) -> None:
     await store.add([APP, ADA], PERIODS, Count(tokens=50, runs=2))
     checks = [Check(DAY, "tokens", APP, 51), Check(DAY, "runs", ADA, 2), Check(MONTH, "tokens", APP, 10)]
     assert await store.begin(checks, [APP, ADA], PERIODS) == (1, [50, 2, 50])

@@ -99,7 +99,7 @@ def test_every_user_of_every_key_has_a_scope() -> None:
     assert KEY.for_user("ada").scope == KEY.for_user("ada").scope
 
 
-def test_the_label_of_a_user_is_a_keyed_hash_unless_told_otherwise() -> None:
+def test_the_label_of_a_user_is_a_keyed_hash_by_default() -> None:
     label = users("user").label
     assert len(label("ada")) == HASH_LENGTH
     assert label("ada") == label("ada") != label("bob")

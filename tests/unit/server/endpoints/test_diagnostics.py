@@ -53,7 +53,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 # How a request looked
 
 
-async def test_it_tells_how_this_very_request_came_in(proxy: StartProxy) -> None:
+async def test_it_shows_how_this_request_arrived(proxy: StartProxy) -> None:
     proxied = await proxy(max_body=12345)
     headers = {"X-Request-Id": "me", "Connection": "close", "Authorization": "Bearer s3cr3t"}
     received = await proxied.request("GET", BASE, headers=headers)
@@ -69,13 +69,13 @@ async def test_it_tells_how_this_very_request_came_in(proxy: StartProxy) -> None
     assert b"s3cr3t" not in received.body
 
 
-async def test_it_tells_the_version_of_http(proxy: StartProxy) -> None:
+async def test_it_shows_the_version_of_http(proxy: StartProxy) -> None:
     line = await (await proxy()).dial()
     await line.send(f"GET {BASE} HTTP/1.0\r\n\r\n".encode())
     assert b'"http": "1.0"' in await line.read_to_end()
 
 
-async def test_connections_can_be_told_apart(proxy: StartProxy) -> None:
+async def test_connections_can_be_distinguished(proxy: StartProxy) -> None:
     proxied = await proxy()
     first, second = await proxied.dial(), await proxied.dial()
     addresses = []
@@ -242,7 +242,7 @@ async def test_methods_that_refuse_are_there(agent: Agent, proxy: StartProxy) ->
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_a_gateway_that_refuses_our_token_is_told(agent: Agent, proxy: StartProxy, status: int) -> None:
+async def test_a_gateway_that_refuses_our_token_is_reported(agent: Agent, proxy: StartProxy, status: int) -> None:
     agent.replies("/invoke", answer({"error": "no"}, status))
     report = json.loads((await (await proxy(upstream_token="s3cr3t")).get(f"{BASE}/gateway")).body)
     assert report["reachable"] is False

@@ -107,7 +107,7 @@ def promtool(text: str) -> tuple[int, str, str]:
     return result.returncode, result.stdout, result.stderr
 
 
-async def test_what_runs_here_is_told(proxy: StartProxy) -> None:
+async def test_what_runs_here_is_printed(proxy: StartProxy) -> None:
     metrics = await scrape(await proxy())
     (labels,) = metrics.labels("oaicompat_build_info")
     assert labels.keys() == {"version", "python_version", "aiohttp_version"}

@@ -73,7 +73,7 @@ async def test_configured_models_are_listed_without_a_gateway(proxy: StartProxy,
         (Reply([b"<html>"], content_type="text/html"), 502),
     ],
 )
-async def test_without_a_list_the_reason_is_told(proxy: StartProxy, agent: Agent, reply: Reply, status: int) -> None:
+async def test_without_a_list_the_reason_is_shown(proxy: StartProxy, agent: Agent, reply: Reply, status: int) -> None:
     agent.replies("/invoke", reply)
     agent.replies("/send", reply)
     received = await (await proxy()).get("/v1/models")

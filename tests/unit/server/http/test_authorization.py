@@ -267,7 +267,7 @@ async def test_the_access_log_has_the_keys_name(
         (("127.0.0.1",), ["evil\tPOST"], "127.0.0.1"),
     ],
 )
-async def test_the_access_log_believes_the_proxies_it_is_told_to(
+async def test_the_access_log_trusts_the_configured_proxies(
     proxy: StartProxy,
     agent: Agent,
     caplog: pytest.LogCaptureFixture,

@@ -149,7 +149,7 @@ async def test_what_is_no_http_is_refused_without_a_stack_trace(proxy: StartProx
     assert b"Traceback" not in received
 
 
-async def test_a_fault_of_the_proxy_tells_the_log_and_not_the_client(
+async def test_a_bug_of_the_proxy_is_in_the_log_and_not_in_the_answer(
     proxy: StartProxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(_request: object) -> object:

@@ -14,7 +14,7 @@ from oaicompat_proxy.server.http.open_files import open_files_handler
 LACK = {"message": "socket.accept() out of system resource", "exception": OSError(errno.EMFILE, "Too many open files")}
 
 
-async def test_it_is_told_again_after_a_while(
+async def test_it_is_logged_again_after_a_while(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -28,7 +28,7 @@ async def test_it_is_told_again_after_a_while(
     assert loop.get_exception_handler() is None
 
 
-async def test_other_faults_are_told_as_ever(caplog: pytest.LogCaptureFixture) -> None:
+async def test_other_errors_are_logged_as_before(caplog: pytest.LogCaptureFixture) -> None:
     with open_files_handler():
         loop = asyncio.get_running_loop()
         for error in (OSError(errno.EPIPE, "Broken pipe"), ValueError("x")):

@@ -28,7 +28,7 @@ async def dial(port: int) -> Line:
     return Line(*await asyncio.open_connection("127.0.0.1", port))
 
 
-async def test_who_asks_is_told_why_and_when_to_come_again() -> None:
+async def test_the_client_gets_the_reason_and_the_time_to_retry() -> None:
     async with refusing() as (port, _):
         line = await dial(port)
         await line.send(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n")

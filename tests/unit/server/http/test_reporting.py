@@ -170,7 +170,7 @@ async def test_a_second_run_of_a_session_waits(proxy: StartProxy, agent: Agent) 
     check_only(metrics, "success", "", count=2)
 
 
-async def test_a_repeated_request_is_told_by_the_official_clients(proxy: StartProxy, agent: Agent) -> None:
+async def test_a_repeated_request_is_marked_by_the_official_clients(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(run("Hello"))
     front = await proxy()
     for count in ("0", "1", "2"):

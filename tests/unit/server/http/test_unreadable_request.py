@@ -107,7 +107,7 @@ async def test_it_is_a_normal_answer_with_a_normal_line(
     assert agent.exchanges == []
 
 
-async def test_it_is_told_of_the_request_that_is_broken_not_of_the_one_before(
+async def test_the_error_is_of_the_broken_request_not_of_the_one_before(
     proxy: StartProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -129,7 +129,7 @@ async def test_it_is_told_of_the_request_that_is_broken_not_of_the_one_before(
     [("zstd",), ("br",), ("gzip, gzip",), ("gzip", "deflate"), ("identity, br",), ("x",), ("gzip, identity, br",)],
 )
 @pytest.mark.parametrize("path", [CHAT, "/v1/completions"])
-async def test_unknown_content_codings_are_told_which_are_known(
+async def test_the_error_of_an_unknown_coding_lists_the_known_ones(
     proxy: StartProxy, agent: Agent, caplog: pytest.LogCaptureFixture, codings: tuple[str, ...], path: str
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -174,7 +174,7 @@ async def test_a_length_above_the_limit_is_refused_at_once(proxy: StartProxy, ag
     assert agent.exchanges == []
 
 
-async def test_who_asks_is_told_to_go_on(proxy: StartProxy, agent: Agent) -> None:
+async def test_a_client_that_expects_100_continue_gets_it(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(run("Hello"))
     line = await (await proxy()).dial()
     await line.send(SIZED + b"Expect: 100-continue\r\n\r\n")

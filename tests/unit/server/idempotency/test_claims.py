@@ -45,7 +45,7 @@ async def until_ended(holder: RedisClaims, name: str) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_one_holds_a_claim_and_hears_of_those_who_wait(holders: list[RedisClaims]) -> None:
+async def test_one_process_holds_a_claim_and_learns_who_waits(holders: list[RedisClaims]) -> None:
     a, b = holders
     mine, others = claim_of(a), claim_of(b)
     assert await a.acquire(mine) is None
@@ -92,7 +92,7 @@ async def test_a_claim_of_another_name_caller_or_gateway_is_another_one(
         await elsewhere.close()
 
 
-async def test_another_request_with_the_same_name_is_told_apart(holders: list[RedisClaims]) -> None:
+async def test_another_request_with_the_same_name_is_distinguished(holders: list[RedisClaims]) -> None:
     a, b = holders
     await a.acquire(claim_of(a))
     others = claim_of(b, content=b"something else")

@@ -83,7 +83,7 @@ async def test_a_stored_answer_goes_out_in_portions_to_a_slow_client(proxy: Star
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_those_who_read_are_told_that_the_process_ends(proxy: StartProxy, agent: Agent, stream: bool) -> None:
+async def test_readers_get_an_error_when_the_process_ends(proxy: StartProxy, agent: Agent, stream: bool) -> None:
     """As those are who have a run of their own: before anything was sent, and in mid-answer."""
     agent.plays(OPENING, text("word "), "stall")
     front = await proxy()
@@ -128,7 +128,7 @@ async def test_those_whose_run_has_not_begun_may_try_again(proxy: StartProxy, ag
 
 
 @pytest.mark.slow
-async def test_a_reader_that_lags_is_told_too(proxy: StartProxy, agent: Agent) -> None:
+async def test_a_reader_that_lags_is_notified_too(proxy: StartProxy, agent: Agent) -> None:
     """Its run is over long ago."""
     agent.plays(run(*["x" * 4096] * 400))
     front = await proxy(max_idempotent_answer=64 * 1024 * 1024)

@@ -144,7 +144,7 @@ def test_its_end_lets_go_of_the_work() -> None:
     assert run.entries()[0] == []
 
 
-def test_an_error_is_told_with_its_causes() -> None:
+def test_an_error_is_shown_with_its_causes() -> None:
     try:
         try:
             raise OSError(111, "refused, token=hunter2")

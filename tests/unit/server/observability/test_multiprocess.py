@@ -57,7 +57,7 @@ def workers() -> Iterator[tuple[Worker, Worker]]:
         yield Worker(cleanup), Worker(cleanup)
 
 
-def test_each_of_them_tells_what_all_have_counted(workers: tuple[Worker, Worker]) -> None:
+def test_each_worker_shows_what_all_have_counted(workers: tuple[Worker, Worker]) -> None:
     first, second = workers
     first.chat()
     first.chat()

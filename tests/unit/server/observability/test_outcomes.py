@@ -53,7 +53,7 @@ def test_an_error_has_one_outcome(kind: type[errors.ProxyError], outcome: str) -
 
 
 @pytest.mark.parametrize("kind", ERRORS)
-def test_every_error_is_told_by_a_word_that_is_ours(kind: type[errors.ProxyError]) -> None:
+def test_every_error_has_a_word_of_a_fixed_list(kind: type[errors.ProxyError]) -> None:
     """A code may be made of what a client sent; the label is the class's."""
     error = made(kind)
     error.code = "made up"

@@ -64,7 +64,7 @@ def test_it_is_ready_inside_and_stopping_at_the_end(systemd: socket.socket) -> N
     assert waiting(systemd) == ["STOPPING=1"]
 
 
-def test_a_socket_without_a_file_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socket_without_a_file_is_notified_too(monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"oaicompat-test-{os.getpid()}"
     monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
     with listener(f"\0{name}") as receiver:
@@ -72,7 +72,7 @@ def test_a_socket_without_a_file_is_told_too(monkeypatch: pytest.MonkeyPatch) ->
         assert waiting(receiver) == ["READY=1"]
 
 
-def test_without_systemd_nobody_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_systemd_nothing_is_sent(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     notify("READY=1")
     assert caplog.records == []

@@ -141,7 +141,7 @@ async def test_a_failure_before_the_stream_is_recorded_with_its_status(
     assert compare(recording) == []
 
 
-async def test_a_client_that_leaves_is_told_in_the_file(agent: Agent, proxy: StartProxy, tmp_path: Path) -> None:
+async def test_a_client_that_leaves_is_recorded_in_the_file(agent: Agent, proxy: StartProxy, tmp_path: Path) -> None:
     agent.replies("/send", Reply([*run("Hi")[:4], "stall"]))
     agent.replies("/invoke", answer(None))
     proxied = await proxy(record=str(tmp_path))

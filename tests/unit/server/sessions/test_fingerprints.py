@@ -70,7 +70,7 @@ def test_parts_of_a_name_cannot_be_shifted(one: tuple[str, str], other: tuple[st
     assert (derive_session_name(SECRET, SCOPE, *one) == derive_session_name(SECRET, SCOPE, *other)) == (one == other)
 
 
-def test_a_caller_is_known_by_the_authorization_and_not_told() -> None:
+def test_a_caller_is_known_by_its_authorization_which_is_not_shown() -> None:
     assert scope_of("Bearer ada") == scope_of("Bearer ada") != scope_of("Bearer bob")
     assert "ada" not in scope_of("Bearer ada")
     assert scope_of("") != scope_of("Bearer ")
@@ -147,7 +147,7 @@ def test_arguments_that_are_no_json_are_compared_too(arguments: str) -> None:
     assert digest(asks(arguments)) == digest(asks(arguments)) != digest(asks(arguments + "x"))
 
 
-def test_pictures_are_told_apart() -> None:
+def test_pictures_are_distinguished() -> None:
     pictures = [
         PICTURE,
         Media("image", data="aGk="),

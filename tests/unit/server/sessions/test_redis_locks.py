@@ -138,7 +138,7 @@ async def test_a_lock_outlives_a_redis_that_stands_still(
     await (await there.get(wait=LONG))()
 
 
-async def test_a_holder_is_told_before_its_lock_can_expire(
+async def test_a_holder_is_notified_before_its_lock_can_expire(
     workers: list[Worker], own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_locks, "LOCK_TTL", 6.0)
@@ -156,7 +156,7 @@ async def test_a_holder_is_told_before_its_lock_can_expire(
     await (await there.get(wait=LONG))()
 
 
-async def test_a_holder_whose_lock_somebody_else_has_is_told(workers: list[Worker]) -> None:
+async def test_a_holder_whose_lock_somebody_else_has_is_notified(workers: list[Worker]) -> None:
     here, there = workers
     release = await here.get()
     await there.redis.set("oaicompat:lock:s1", "somebody else's")

@@ -83,7 +83,7 @@ async def test_a_yes_is_another_run_that_goes_on_in_another_tick() -> None:
     assert second.messages == (Message("user", (Text("Hi"),)), asked)
 
 
-async def test_what_was_done_before_is_told() -> None:
+async def test_tools_that_ran_before_are_shown() -> None:
     events: list[Event] = [
         ToolCallStarted("c1", "almanac"),
         ToolCallDelta("c1", '{"port":'),

@@ -139,7 +139,7 @@ async def test_nobody_waits_for_longer_than_is_set() -> None:
     permit.release()
 
 
-async def test_a_key_that_has_its_share_is_told_so() -> None:
+async def test_a_key_at_its_limit_gets_an_error() -> None:
     limiter = new_limiter(10, queue_wait=0)
     await limiter.acquire(ADA)
     with pytest.raises(TooManyRuns, match="1") as raised:

@@ -135,7 +135,7 @@ async def test_what_is_taken_makes_room(stores: list[SessionStore], clock: Clock
             assert await stores[0].claim(f"d{number - 2}") == f"s{number - 2}"
 
 
-async def test_what_is_too_old_is_told_once_and_not_found(stores: list[SessionStore], clock: Clock) -> None:
+async def test_expired_sessions_are_returned_once_and_not_found(stores: list[SessionStore], clock: Clock) -> None:
     here, there = stores
     await here.put("d1", "s1")
     clock.now += TTL / 2
@@ -207,7 +207,7 @@ async def test_memory_does_not_grow_with_what_was_taken(clock: Clock) -> None:
     assert await store.put("d97", "s2") == ["s2"], "which of the two is meant is not known"
 
 
-async def test_what_is_too_old_in_memory_is_told_at_the_next_put_too(clock: Clock) -> None:
+async def test_expired_sessions_in_memory_are_also_returned_by_put(clock: Clock) -> None:
     store = MemoryStore(ttl=TTL, size=3)
     await store.put("d1", "s1")
     clock.now += TTL + 1

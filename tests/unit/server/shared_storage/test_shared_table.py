@@ -36,7 +36,7 @@ def test_what_is_too_old_is_forgotten() -> None:
     assert table.get("key") is None
 
 
-def test_what_does_not_fit_is_told_and_harms_nothing() -> None:
+def test_what_does_not_fit_is_logged_and_harms_nothing() -> None:
     table = SharedTable(slots=1, slot_size=128)
     assert table.put("key", b"x" * table.max_value, until=LATER)
     assert not table.put("key", b"x" * (table.max_value + 1), until=LATER)

@@ -57,7 +57,7 @@ async def test_it_says_which_call_of_which_session(agent: Agent, confirmed: bool
         (Reply(["cut"], framing="raw"), UpstreamInterrupted),
     ],
 )
-async def test_what_goes_wrong_is_told_apart(agent: Agent, reply: Reply, error: type[Exception]) -> None:
+async def test_kinds_of_failures_are_distinguished(agent: Agent, reply: Reply, error: type[Exception]) -> None:
     agent.replies("/invoke", reply)
     async with reaching(agent) as upstream:
         with pytest.raises(error) as raised:

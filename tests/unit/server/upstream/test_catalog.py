@@ -160,7 +160,7 @@ async def test_so_does_one_on_a_gateway_that_only_names_them(proxy: StartProxy, 
 
 
 @pytest.mark.slow
-async def test_a_gateway_that_tells_nothing_keeps_nobody_waiting(proxy: StartProxy, agent: Agent) -> None:
+async def test_a_gateway_that_reports_nothing_keeps_nobody_waiting(proxy: StartProxy, agent: Agent) -> None:
     agent.replies("/invoke", answer({"error": "no"}, 500))
     agent.plays(run("Hello"))
     front = await proxy(model={"*": "coder"})

@@ -22,7 +22,7 @@ REFUSED = ConnectionRefusedError("refused")
 NO_NAME = socket.gaierror(socket.EAI_NONAME, "no such name")
 
 
-class Door:
+class Endpoint:
     """Refuses as often as it was told, and notes when somebody came."""
 
     def __init__(self, *refusals: Exception) -> None:
@@ -42,18 +42,18 @@ class Door:
 
 @with_fake_clock
 async def test_who_is_there_is_reached_at_once() -> None:
-    door = Door()
-    assert await connect_with_retries(door.connect, within=5, retries=4) == "connected"
-    assert door.times == [0]
+    endpoint = Endpoint()
+    assert await connect_with_retries(endpoint.connect, within=5, retries=4) == "connected"
+    assert endpoint.times == [0]
 
 
 @pytest.mark.parametrize("refusal", [REFUSED, NO_NAME, ConnectionResetError(), OSError("no route")], ids=repr)
 @with_fake_clock
 async def test_who_is_away_for_a_moment_is_reached_later(refusal: Exception) -> None:
-    door = Door(*[refusal] * 4)
-    assert await connect_with_retries(door.connect, within=5, retries=4) == "connected"
-    assert len(door.pauses) == 4
-    for number, pause in enumerate(door.pauses):
+    endpoint = Endpoint(*[refusal] * 4)
+    assert await connect_with_retries(endpoint.connect, within=5, retries=4) == "connected"
+    assert len(endpoint.pauses) == 4
+    for number, pause in enumerate(endpoint.pauses):
         least = connect.FIRST_PAUSE * 2**number
         assert least <= pause <= least + connect.JITTER + 0.01
 
@@ -61,22 +61,22 @@ async def test_who_is_away_for_a_moment_is_reached_later(refusal: Exception) -> 
 @pytest.mark.parametrize("retries", [0, 1, 4])
 @with_fake_clock
 async def test_attempts_are_counted(retries: int) -> None:
-    door = Door(*[REFUSED] * 99)
+    endpoint = Endpoint(*[REFUSED] * 99)
     with pytest.raises(UpstreamUnreachable) as raised:
-        await connect_with_retries(door.connect, within=60, retries=retries)
+        await connect_with_retries(endpoint.connect, within=60, retries=retries)
     assert raised.value.__cause__ is REFUSED
-    assert len(door.times) == 1 + retries
+    assert len(endpoint.times) == 1 + retries
 
 
 @pytest.mark.parametrize("refusals", [0, 3])
 @with_fake_clock
 async def test_a_connection_leaves_no_cyclic_garbage(refusals: int) -> None:
     """The garbage collector stops all requests."""
-    door = Door(*[ConnectionRefusedError() for _ in range(refusals)])
+    endpoint = Endpoint(*[ConnectionRefusedError() for _ in range(refusals)])
     gc.collect()
     gc.disable()
     try:
-        await connect_with_retries(door.connect, within=5, retries=4)
+        await connect_with_retries(endpoint.connect, within=5, retries=4)
         assert gc.collect() == 0
     finally:
         gc.enable()
@@ -84,38 +84,38 @@ async def test_a_connection_leaves_no_cyclic_garbage(refusals: int) -> None:
 
 @with_fake_clock
 async def test_all_attempts_share_one_time() -> None:
-    door = Door(*[REFUSED] * 99)
+    endpoint = Endpoint(*[REFUSED] * 99)
     with pytest.raises(UpstreamConnectTimeout):
-        await connect_with_retries(door.connect, within=1, retries=99)
+        await connect_with_retries(endpoint.connect, within=1, retries=99)
     assert asyncio.get_running_loop().time() == pytest.approx(1, abs=0.01)
-    assert len(door.times) in (3, 4)
+    assert len(endpoint.times) in (3, 4)
 
 
 @pytest.mark.parametrize("error", [ssl.SSLCertVerificationError("expired"), TimeoutError("the system's own")], ids=repr)
 @with_fake_clock
 async def test_what_does_not_pass_is_not_tried_again(error: Exception) -> None:
-    door = Door(error)
+    endpoint = Endpoint(error)
     with pytest.raises((UpstreamUnreachable, UpstreamConnectTimeout)):
-        await connect_with_retries(door.connect, within=5, retries=4)
-    assert len(door.times) == 1
+        await connect_with_retries(endpoint.connect, within=5, retries=4)
+    assert len(endpoint.times) == 1
 
 
 @with_fake_clock
 async def test_a_fault_of_our_own_is_not_taken_for_the_gateways() -> None:
     with pytest.raises(ZeroDivisionError):
-        await connect_with_retries(Door(ZeroDivisionError()).connect, within=5, retries=4)
+        await connect_with_retries(Endpoint(ZeroDivisionError()).connect, within=5, retries=4)
 
 
 @with_fake_clock
 async def test_who_is_cancelled_does_not_go_on() -> None:
-    door = Door(*[REFUSED] * 99)
-    connecting = asyncio.create_task(connect_with_retries(door.connect, within=60, retries=99))
+    endpoint = Endpoint(*[REFUSED] * 99)
+    connecting = asyncio.create_task(connect_with_retries(endpoint.connect, within=60, retries=99))
     await asyncio.sleep(0.05)
     connecting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await connecting
     await asyncio.sleep(30)
-    assert len(door.times) == 1
+    assert len(endpoint.times) == 1
 
 
 @on_every_loop

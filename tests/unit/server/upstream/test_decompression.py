@@ -150,7 +150,7 @@ def test_what_stands_before_the_damage_comes_out_first() -> None:
 
 
 @pytest.mark.parametrize("lost", [1, 4, 8])
-def test_a_damaged_checksum_is_told(lost: int) -> None:
+def test_a_damaged_checksum_is_reported(lost: int) -> None:
     packed = bytearray(gzip.compress(TEXT))
     packed[-lost] ^= 0xFF
     with pytest.raises(UpstreamError, match="cannot be read"):

@@ -271,7 +271,7 @@ BROKEN = {
 @READINGS
 @pytest.mark.parametrize("name", BROKEN)
 @on_every_loop
-async def test_what_is_no_http_is_told_behind_what_came_before_it(
+async def test_the_error_of_malformed_http_follows_the_answers_before_it(
     gateway: Gateway, name: str, reading: Callable[..., object]
 ) -> None:
     """The same for every cut; the connection is closed, and the client goes on."""
@@ -366,7 +366,7 @@ async def test_an_answer_that_breaks_off_anywhere_is_never_whole(
 
 
 @on_every_loop
-async def test_what_came_before_a_break_is_delivered_before_it_is_told(gateway: Gateway) -> None:
+async def test_what_came_before_a_break_is_delivered_before_the_error(gateway: Gateway) -> None:
     """Even if nobody was reading when both came."""
     asking, peer = await ask(gateway.client(), gateway)
     peer.send(CHUNKED + b"5\r\nHello\r\n")
@@ -452,7 +452,7 @@ async def test_an_idle_connection_on_which_the_gateway_stirs_is_not_used_again(g
 
 @pytest.mark.parametrize("how", [socket.SHUT_WR, socket.SHUT_RDWR])
 @on_every_loop
-async def test_a_close_that_the_loop_has_not_told_of_yet_costs_no_request(gateway: Gateway, how: int) -> None:
+async def test_a_close_that_the_loop_has_not_reported_yet_costs_no_request(gateway: Gateway, how: int) -> None:
     """The gateway's close lies in our socket already, and the request is sent before any callback runs."""
     client = gateway.client()
     asking, peer = await ask(client, gateway)
@@ -733,7 +733,7 @@ async def test_a_gateway_that_falls_silent_is_given_up(gateway: Gateway, begun: 
 
 
 @on_every_loop
-async def test_silence_is_told_as_silence_also_to_who_reads_later(gateway: Gateway) -> None:
+async def test_silence_is_an_error_also_for_a_later_reader(gateway: Gateway) -> None:
     """An answer without a length must not look whole because we closed its connection."""
     asking, peer = await ask(gateway.client(silence_timeout=0.03), gateway)
     peer.send(OK + b"\r\nHi")

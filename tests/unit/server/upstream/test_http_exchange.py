@@ -92,7 +92,7 @@ async def test_the_head_is_waited_for() -> None:
 
 
 @with_fake_clock
-async def test_a_head_that_never_comes_is_the_fault_that_the_line_tells() -> None:
+async def test_a_wait_for_the_head_ends_with_the_connections_error() -> None:
     exchange, _ = begun(head=False)
     waiting = asyncio.create_task(exchange.head())
     await asyncio.sleep(0)
@@ -267,7 +267,7 @@ async def test_a_fault_behind_the_end_is_none() -> None:
 
 @pytest.mark.parametrize("reading", ["head", "read", "pump"])
 @with_fake_clock
-async def test_who_waits_when_it_is_given_up_is_told(reading: str) -> None:
+async def test_a_wait_ends_with_an_error_when_the_exchange_is_aborted(reading: str) -> None:
     exchange, line = begun(head=reading != "head")
     waits: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
         "head": exchange.head,

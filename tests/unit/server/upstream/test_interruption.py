@@ -61,7 +61,7 @@ async def test_where_it_works_the_run_is_over(agent: Agent) -> None:
     assert agent.exchanges[1].json["sessionId"] == "s1"
 
 
-async def test_a_run_that_ends_by_itself_tells_nothing_of_the_gateway(agent: Agent) -> None:
+async def test_a_run_that_ends_by_itself_shows_nothing_of_the_gateway(agent: Agent) -> None:
     interrupts(agent, *closing())
     async with running(agent) as (upstream, run):
         assert await interrupt_run(upstream, "s1", run) is Interruption.ENDED

@@ -230,7 +230,7 @@ def test_usage_that_nobody_asked_for_is_no_event() -> None:
     assert b"usage" not in streamed(*ANSWER)
 
 
-def test_usage_tells_its_details() -> None:
+def test_usage_has_its_details() -> None:
     chunks = [*ANSWER[:-1], UsageTotals(2, 5, 7, 3, 1)]
     for read in (read_stream(streamed(*chunks, include_usage=True), include_usage=True), read_body(collected(*chunks))):
         assert read.usage == {
