@@ -136,7 +136,7 @@ def parse_keys(text: str, *, requests_per_minute: int, max_runs: int, tokens: bo
     except (ValueError, RecursionError):  # numbers of thousands of digits, deep nesting
         raise KeysError("it is no valid TOML: nested too deeply, or a number is too long") from None
     if missing := [name for name, entry in entries.items() if not (entry.hash or tokens)]:
-        raise KeysError(f"keys.{missing[0]}.hash: Field required")
+        raise KeysError(f"keys.{missing[0]}.hash: {_REASONS['missing']}")
     return [
         (bytes.fromhex(each), _caller(name, entry, requests_per_minute, max_runs))
         for name, entry in entries.items()
@@ -246,8 +246,15 @@ def _one_line(text: str) -> str:
     return "".join(each if each.isprintable() else "?" for each in words)[:MAX_ERROR]
 
 
+_REASONS = {"missing": "it is missing", "extra_forbidden": "there is no setting of this name"}
+"""Words for an operator, for errors that pydantic words for programmers, by its type of the error."""
+
+
 def _first_error(error: ValidationError) -> str:
     """Path and reason of the first error, without the value: it may be a misplaced key."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(str(part) for part in first["loc"] if part != "[key]")
-    return " ".join(f"{where}: {first['msg'].removeprefix('Value error, ')}".split())
+    if (where, first["type"]) == ("keys", "missing"):
+        return "it has no table [keys.NAME]; oaicompat-proxy --new-key NAME prints one"
+    reason = _REASONS.get(first["type"]) or first["msg"].removeprefix("Value error, ")
+    return " ".join(f"{where}: {reason}".split())

@@ -118,6 +118,20 @@ def test_an_error_is_one_line_without_what_may_be_a_key(text: str) -> None:
     assert sha256(ADA) not in message
 
 
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "it has no table [keys.NAME]; oaicompat-proxy --new-key NAME prints one"),
+        ("[keys.ada]\nmax_runs = 1", "keys.ada.hash: it is missing"),
+        (entry("ada", ADA, "max_run = 1"), "keys.ada.max_run: there is no setting of this name"),
+    ],
+)
+def test_a_mistake_in_the_file_is_worded_for_an_operator(text: str, fault: str) -> None:
+    with pytest.raises(KeysError) as caught:
+        parsed(text)
+    assert str(caught.value) == fault
+
+
 def test_one_key_cannot_be_two_peoples() -> None:
     with pytest.raises(KeysError, match=r"^ada and bob have the same key$"):
         ApiKeys(parsed(entry("ada", ADA) + entry("bob", ADA)))
