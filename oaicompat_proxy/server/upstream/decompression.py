@@ -34,7 +34,7 @@ class Inflater:
     """Whether `deflate` may lack the zlib header, as some clients send it."""
     MAX_RATIO: float = 200
     """Decompressed bytes for each compressed byte, at most; Apache allows as many (`DeflateInflateRatioLimit`). Frames
-    of single tokens reach 20, and zlib itself 1,030."""
+    that differ only in their number reach 100, and zlib itself 1,030."""
 
     def __init__(self, encoding: str) -> None:
         """Raises UpstreamError for any other encoding."""
