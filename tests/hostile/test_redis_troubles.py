@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 
-import aiohttp
 import pytest
-from aiohttp import web
 
-from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.demo.gateway import STATE, create_gateway, serve_app
 from oaicompat_proxy.demo.settings import GatewaySettings
-from oaicompat_proxy.demo.state import GatewayState
 from tests.support.conformance import check_error_body
-from tests.support.processes import Child, stopping
-from tests.support.proxy import Proxy
 from tests.support.proxy_harness import Front, RedisServer
-from tests.support.scripted_gateway import PATIENCE
+from tests.support.workers import running_worker
 
 pytest_plugins = ["tests.support.proxy_fixtures"]
 
@@ -43,21 +36,9 @@ async def workers(own_redis: RedisServer) -> AsyncIterator[StartWorkers]:
             app = create_gateway(GatewaySettings(pace=0))
             url = await stack.enter_async_context(serve_app(app))
             flags = ("--upstream", url, "--redis", own_redis.url, "--port", "0", *flags)
-            return [await stack.enter_async_context(worker(flags, url, app[STATE])) for _ in "AB"]
+            return [await stack.enter_async_context(running_worker(flags, url, app[STATE])) for _ in "AB"]
 
         yield start
-
-
-@asynccontextmanager
-async def worker(flags: tuple[str, ...], url: str, gateway_state: GatewayState) -> AsyncIterator[Front]:
-    with stopping(Child(sys.executable, "-m", "oaicompat_proxy", *flags)) as child:
-        listening = await asyncio.to_thread(child.wait_for, r"listens on +http://127\.0\.0\.1:(\d+)")
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3 * PATIENCE)) as client:
-            there = Front(url, gateway_state, Proxy(web.Application(), Config(upstream=url), int(listening[1]), client))
-            try:
-                yield there
-            finally:
-                await there.proxy.hang_up()
 
 
 def flushed(server: RedisServer) -> None:

@@ -12,25 +12,20 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from typing import Any
 
-import aiohttp
 import pytest
-from aiohttp import web
 
-from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.demo.gateway import STATE, create_gateway, serve_app
 from oaicompat_proxy.demo.settings import GatewaySettings
-from oaicompat_proxy.demo.state import GatewayState
 from oaicompat_proxy.server.shared_storage import redis_client
 from tests.support.conformance import check_error_body
 from tests.support.paths import ROOT
-from tests.support.processes import Child, stopping
-from tests.support.proxy import Proxy
 from tests.support.proxy_harness import Chat, Front, RedisServer, StartFront, function, result, user
 from tests.support.responses_conformance import check_response_body, check_response_stream
-from tests.support.scripted_gateway import OPENING, PATIENCE, Agent, Reply, closing, run, text
+from tests.support.scripted_gateway import OPENING, Agent, Reply, closing, run, text
+from tests.support.workers import running_worker
 from tests.wire import test_responses_approvals as responses
 from tests.wire.test_responses_approvals import NEW
 
@@ -49,22 +44,10 @@ async def workers(redis_server: RedisServer) -> AsyncIterator[StartWorkers]:
             app = create_gateway(gateway or GatewaySettings(pace=0))
             url = upstream or await stack.enter_async_context(serve_app(app))
             flags = ("--upstream", url, "--redis", redis_server.url, "--port", "0", *flags)
-            starting = (stack.enter_async_context(_worker(flags, url, app[STATE])) for _ in "AB")
+            starting = (stack.enter_async_context(running_worker(flags, url, app[STATE])) for _ in "AB")
             return [await each for each in starting]
 
         yield start
-
-
-@asynccontextmanager
-async def _worker(flags: tuple[str, ...], url: str, gateway_state: GatewayState) -> AsyncIterator[Front]:
-    with stopping(Child(sys.executable, "-m", "oaicompat_proxy", *flags)) as child:
-        listening = await asyncio.to_thread(child.wait_for, r"listens on +http://127\.0\.0\.1:(\d+)")
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3 * PATIENCE)) as client:
-            there = Front(url, gateway_state, Proxy(web.Application(), Config(upstream=url), int(listening[1]), client))
-            try:
-                yield there
-            finally:
-                await there.proxy.hang_up()
 
 
 @pytest.fixture
