@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import os
 import re
 import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
@@ -244,6 +247,16 @@ def nginx_with_tls(upstream: int, certificate: Path, more: Mapping[str, str] | N
 
 def trusting(certificate: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certificate / "x.crt")
+
+
+def test_the_doctor_leaves_over_tls_as_other_clients_do(certificate: Path) -> None:
+    """asyncio waits for nginx's goodbye, which nginx does not send, before it closes the connection."""
+    trust = {**os.environ, "SSL_CERT_FILE": str(certificate / "x.crt")}
+    with proxy() as base, nginx_with_tls(port_of(base), certificate) as outer:
+        command = [sys.executable, "-m", "oaicompat_proxy", "doctor", outer, "--silence", "1", "--idle", "1", "--json"]
+        done = subprocess.run(command, env=trust, capture_output=True, text=True, timeout=120, check=False)
+    levels = {each["check"]: each["level"] for each in json.loads(done.stdout)["findings"]}
+    assert levels["disconnect"] in ("ok", "warn"), done.stdout
 
 
 async def test_the_proxy_learns_that_the_client_came_by_tls(certificate: Path) -> None:
