@@ -237,7 +237,11 @@ async def _reject(request: RejectedRequest) -> web.StreamResponse:
 
 
 class Server(web.Server):
-    """Accepts connections up to a limit. The application behind them may be replaced between requests."""
+    """Accepts connections up to a limit. The application behind them may be replaced between requests.
+
+    A client that disconnects cancels the handler of its request. A write to such a client raises ClientGone, see
+    `answering/event_stream.py`.
+    """
 
     def __init__(self, server: web.Server, config: Config, most_connections: int) -> None:
         """`server`: aiohttp's server of the application."""
