@@ -17,7 +17,7 @@ from aiohttp.web_protocol import ERROR
 
 from ...config.settings import Config
 from ...core.errors import ExpectationFailed, HeadTooLarge, InternalError, ProxyError, RequestTimeout
-from ..turn_budget import KEPT_UNPAUSED, turn_budget
+from ..event_loop.turn_budget import KEPT_UNPAUSED, turn_budget
 from .access_log import AccessLog
 from .aiohttp_internals import ParsingState
 from .error_middleware import error_response

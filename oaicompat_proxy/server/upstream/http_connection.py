@@ -11,7 +11,7 @@ from typing import cast
 import httptools
 
 from ...core.errors import UpstreamError, UpstreamInterrupted
-from ..turn_budget import KEPT_UNPAUSED, turn_budget
+from ..event_loop.turn_budget import KEPT_UNPAUSED, turn_budget
 from .http_exchange import Exchange, Limits
 
 RECEIVE_BUFFER = 128 * 1024

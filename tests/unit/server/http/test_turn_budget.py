@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 
 from oaicompat_proxy.config.settings import Config
+from oaicompat_proxy.server.event_loop.turn_budget import LONGEST_TURN, QUANTUM, STEP_BYTES, STEP_TIME, turn_budget
 from oaicompat_proxy.server.http.connection import Server
-from oaicompat_proxy.server.turn_budget import LONGEST_TURN, QUANTUM, STEP_BYTES, STEP_TIME, turn_budget
 from tests.support.raw_gateway import LOOPS
 
 REQUEST = b"GET /%d HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from oaicompat_proxy.core.errors import UpstreamError, UpstreamInterrupted
-from oaicompat_proxy.server.turn_budget import KEPT_UNPAUSED, LONGEST_TURN, QUANTUM, TurnBudget, turn_budget
+from oaicompat_proxy.server.event_loop.turn_budget import KEPT_UNPAUSED, LONGEST_TURN, QUANTUM, TurnBudget, turn_budget
 from oaicompat_proxy.server.upstream.http_connection import LARGE_READ, HttpConnection
 from oaicompat_proxy.server.upstream.http_exchange import NO_LIMITS, Exchange, Limits
 from tests.support.raw_gateway import LOOPS

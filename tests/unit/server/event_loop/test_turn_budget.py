@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from oaicompat_proxy.server.turn_budget import LONGEST_TURN, QUANTUM, STEP_TIME, TurnBudget, turn_budget
+from oaicompat_proxy.server.event_loop.turn_budget import LONGEST_TURN, QUANTUM, STEP_TIME, TurnBudget, turn_budget
 
 
 def spend(budget: TurnBudget) -> None:
