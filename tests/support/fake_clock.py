@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any
 
+from oaicompat_proxy.server.event_loop.shared_timer import shared_timer
+
 
 class _NoWaiting(selectors.DefaultSelector):
     """A selector that adds each timeout to the clock and does not wait."""
@@ -29,10 +31,16 @@ class FakeClockLoop(asyncio.SelectorEventLoop):
         return self._clock.waited
 
 
-def timers() -> list[Any]:
+def loop_timers() -> list[Any]:
     """The loop's timers that are not cancelled."""
     loop: Any = asyncio.get_running_loop()
     return [timer for timer in loop._scheduled if not timer.cancelled()]
+
+
+def timers() -> list[Any]:
+    """The loop's timers that are not cancelled; the shared one only as long as something waits in it."""
+    shared = shared_timer(asyncio.get_running_loop())
+    return [timer for timer in loop_timers() if len(shared) or getattr(timer._callback, "__self__", None) is not shared]
 
 
 def with_fake_clock(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:

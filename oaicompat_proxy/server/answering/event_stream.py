@@ -13,6 +13,7 @@ from multidict import CIMultiDict, istr
 
 from ...config.settings import Config
 from ...core.errors import ProxyError
+from ..event_loop.shared_timer import Due, shared_timer
 from ..http.aiohttp_internals import BufferedHead, EventStream, OnePacket, release_unused
 from ..http.send_progress import drop
 from ..sinks import StreamSource
@@ -60,13 +61,12 @@ class AnswerStream:
         "_chunked",
         "_config",
         "_early",
-        "_early_timer",
-        "_loop",
-        "_ping_timer",
         "_request",
         "_response",
         "_source",
         "_stream",
+        "_timer",
+        "_timers",
         "_transport",
         "_writer",
     )
@@ -79,7 +79,7 @@ class AnswerStream:
     ) -> None:
         """`source`: makes keep-alives, which are not sent if empty, and the end of a failed stream."""
         self._request = request
-        self._loop = request.task.get_loop()
+        self._timers = shared_timer(request.task.get_loop())
         self._config = config
         self._source = source
         self._chunked = request.version >= HttpVersion11
@@ -88,22 +88,22 @@ class AnswerStream:
         self._stream: EventStream | None = None
         """The response if it is streamed; None if the whole answer is sent at once."""
         self._early: asyncio.Task[None] | None = None
-        self._early_timer: asyncio.TimerHandle | None = None
-        self._ping_timer: asyncio.TimerHandle | None = None
+        self._timer: Due | None = None
+        """Until the commit for the early one, then for the next keep-alive."""
 
     async def __aenter__(self) -> Self:
-        self._early_timer = self._loop.call_later(self._config.first_event_wait, self._commit_early)
+        self._timer = self._timers.call_later(self._config.first_event_wait, self)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._cancel_early_timer()
+        self._stop_timer()
         if self._early is not None:
             self._early.cancel()
             with contextlib.suppress(asyncio.CancelledError, ClientGone):
                 await self._early
-        self._stop_pings()
+            self._stop_timer()
 
     @property
     def committed(self) -> bool:
@@ -117,7 +117,7 @@ class AnswerStream:
 
     async def write(self, data: bytes) -> None:
         """`data`: whole events, so that no keep-alive is sent inside one. Raises ClientGone."""
-        self._cancel_early_timer()
+        self._stop_early_timer()
         if self._early is not None:
             await self._early
         await self._send(data)
@@ -144,13 +144,13 @@ class AnswerStream:
 
     async def end(self, data: bytes) -> None:
         """Writes the last bytes. Raises ClientGone."""
-        self._cancel_early_timer()
+        self._stop_early_timer()
         if self._early is not None:
             await self._early
         if self._stream is None:
             await self._deliver(self._send_whole(data), len(data))
         else:
-            self._stop_pings()
+            self._stop_timer()
             await self._deliver(self._stream.write_eof(data), len(data))
 
     async def fail(self, error: ProxyError) -> None:
@@ -158,14 +158,21 @@ class AnswerStream:
         with contextlib.suppress(ClientGone):
             await self.end(self._source.fail(error))
 
-    def _cancel_early_timer(self) -> None:
-        if self._early_timer is not None:
-            self._early_timer.cancel()
-            self._early_timer = None
+    def on_time(self) -> None:
+        """Commits after `first_event_wait` without a write; then sends a keep-alive every `keep_alive` seconds."""
+        if self._response is None:
+            first = self._source.open() or self._source.ping()
+            self._early = asyncio.create_task(self._send(first), name="commit early")
+        else:
+            self._send_ping()
 
-    def _commit_early(self) -> None:
-        """Commits after `first_event_wait` without a write."""
-        self._early = asyncio.create_task(self._send(self._source.open() or self._source.ping()), name="commit early")
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.discard(self)
+
+    def _stop_early_timer(self) -> None:
+        if self._response is None:
+            self._stop_timer()
 
     async def _send_whole(self, data: bytes) -> None:
         if self._chunked and data:
@@ -221,7 +228,7 @@ class AnswerStream:
         return stream
 
     def _schedule_ping(self) -> None:
-        self._ping_timer = self._loop.call_later(self._config.keep_alive, self._send_ping)
+        self._timer = self._timers.call_later(self._config.keep_alive, self)
 
     def _send_ping(self) -> None:
         """Skips the keep-alive if other bytes are still on their way to the client."""
@@ -229,10 +236,6 @@ class AnswerStream:
         if not self._transport.get_write_buffer_size() and (data := self._source.ping()):
             with contextlib.suppress(ClientGone):
                 self.write_now(data)
-
-    def _stop_pings(self) -> None:
-        if self._ping_timer is not None:
-            self._ping_timer.cancel()
 
     def _end_by_close(self, response: web.StreamResponse) -> None:
         """HTTP/1.0 has no chunks: the close ends the body, so the connection must not be kept."""

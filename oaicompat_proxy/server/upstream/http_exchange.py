@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ...core.errors import AgentRunTimeout, UpstreamError, UpstreamInterrupted, UpstreamStartTimeout, UpstreamTimeout
+from ..event_loop.shared_timer import Due, shared_timer
 from ..observability.run_recorder import ReadLog
 
 T = TypeVar("T")
@@ -107,7 +108,7 @@ class Exchange:
         self._take: Callable[[Any], bool] | None = None
         self._log: ReadLog | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Due | None = None
         if limits is not NO_LIMITS:
             self._set_timer(min(limits))
 
@@ -246,17 +247,17 @@ class Exchange:
 
     def _end(self) -> None:
         if self._timer is not None:
-            self._timer.cancel()
+            self._timer.discard(self)
         self._wake()
         if self.on_end is not None:
             self.on_end(self)
 
     def _set_timer(self, delay: float) -> None:
         if delay < math.inf:
-            self._timer = self._loop.call_later(delay, self._check_limits)
+            self._timer = shared_timer(self._loop).call_later(delay, self)
 
-    def _check_limits(self) -> None:
-        """The timer's callback. Reads extend the silence limit but do not reset the timer, so it checks all limits."""
+    def on_time(self) -> None:
+        """Checks the limits. Reads extend the silence limit but do not reset the timer, so it checks all limits."""
         now = self._loop.time()
         if (failure := self._overdue(now)) is not None:
             self.fail(failure)
