@@ -35,6 +35,7 @@ class HttpConnection(asyncio.Protocol):
 
     __slots__ = (
         "_budget",
+        "_deferred_size",
         "_exchange",
         "_head",
         "_head_size",
@@ -73,8 +74,9 @@ class HttpConnection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._head_size = 0
         self._reusable = False
-        self.deferred = b""
-        """A read that waits for the budget of another turn; the socket is not read meanwhile."""
+        self.deferred: list[bytes | memoryview] | None = None
+        """Reads, or pieces of one, that wait for the budget of another turn."""
+        self._deferred_size = 0
         self.paused = False
         self.lost = False
 
@@ -102,7 +104,7 @@ class HttpConnection(asyncio.Protocol):
 
     def close(self) -> None:
         self._exchange = None  # it has failed or is complete, so the close adds nothing
-        self.deferred = b""
+        self.deferred = None
         if self._transport is not None:
             self._transport.abort()
 
@@ -123,7 +125,7 @@ class HttpConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes | memoryview) -> None:
         exchange = self._exchange
         if exchange is None:
             self.close()  # no request is open
@@ -159,26 +161,32 @@ class HttpConnection(asyncio.Protocol):
         elif exchange.complete:
             self._end_exchange()
 
-    def _receive_in_pieces(self, data: bytes) -> None:
-        for start in range(0, len(data), LARGE_READ):
-            self.data_received(data[start : start + LARGE_READ])
+    def _receive_in_pieces(self, data: bytes | memoryview) -> None:
+        view = memoryview(data)  # pieces that wait are not copied
+        for start in range(0, len(view), LARGE_READ):
+            self.data_received(view[start : start + LARGE_READ])
 
-    def _defer(self, data: bytes) -> None:
+    def _defer(self, data: bytes | memoryview) -> None:
         """Keeps the read for another turn. TLS may bring more although the socket is paused."""
         assert self._transport is not None
         if not self.deferred:
             self._budget.defer(self._receive_deferred)
-        self.deferred += data
-        if len(self.deferred) > KEPT_UNPAUSED and not self.lost:
+            self.deferred, self._deferred_size = [], 0
+        self.deferred.append(data)
+        self._deferred_size += len(data)
+        if self._deferred_size > KEPT_UNPAUSED and not self.lost:
             self._transport.pause_reading()
 
     def _receive_deferred(self) -> None:
-        data, self.deferred = self.deferred, b""
-        if not data:  # closed or lost
+        waiting, self.deferred = self.deferred, None
+        if not waiting:  # closed or lost
             return
         if self._transport is not None and not self.paused and not self.lost:
             self._transport.resume_reading()
-        self.data_received(data)
+        if self._deferred_size <= LARGE_READ:
+            waiting = [b"".join(waiting)]
+        for data in waiting:
+            self.data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True

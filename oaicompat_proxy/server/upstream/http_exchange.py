@@ -45,7 +45,10 @@ class Connection(Protocol):
 
     loop: asyncio.AbstractEventLoop
     paused: bool
-    deferred: bytes
+
+    @property
+    def deferred(self) -> object:
+        """Reads that wait for a turn of the event loop, if any."""
 
     def pause(self) -> None: ...
 
