@@ -44,8 +44,8 @@ class Connection(ParsingState):
     """
 
     __slots__ = (
-        *("_budget", "_config", "_deferred", "_dropped_bytes", "_head_size", "_head_timer", "_is_answered"),
-        *("_progress", "_quiet_since"),
+        *("_budget", "_config", "_deferred", "_dropped_bytes", "_had_request", "_head_size", "_head_timer"),
+        *("_is_answered", "_progress", "_quiet_since"),
         "head",
     )
 
@@ -67,6 +67,7 @@ class Connection(ParsingState):
         """The read of a request that waits for the budget of another turn; the socket is not read meanwhile."""
         self.head = b""
         """The first bytes of an incomplete or malformed request."""
+        self._had_request = False
         self._head_size = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._is_answered = False
@@ -120,7 +121,11 @@ class Connection(ParsingState):
         is_idle = self.is_idle
         budget.left -= len(data)
         if was_idle and not is_idle:
-            budget.expect_step()
+            if self._had_request:
+                budget.expect_step()
+            else:
+                self._had_request = True
+                budget.expect_first_request()
         if is_idle or self.has_parse_error:
             self.head = (head + data)[:MAX_KEPT_HEAD]
         if is_idle:

@@ -47,8 +47,7 @@ class Connection(Protocol):
     paused: bool
 
     @property
-    def deferred(self) -> object:
-        """Reads that wait for a turn of the event loop, if any."""
+    def deferred(self) -> object: ...
 
     def pause(self) -> None: ...
 

@@ -6,7 +6,15 @@ import asyncio
 
 import pytest
 
-from oaicompat_proxy.server.event_loop.turn_budget import LONGEST_TURN, QUANTUM, STEP_TIME, TurnBudget, turn_budget
+from oaicompat_proxy.server.event_loop.turn_budget import (
+    BYTE_TIME,
+    FIRST_REQUEST_TIME,
+    LONGEST_TURN,
+    QUANTUM,
+    STEP_TIME,
+    TurnBudget,
+    turn_budget,
+)
 
 
 def spend(budget: TurnBudget) -> None:
@@ -71,7 +79,29 @@ async def test_tasks_that_a_read_wakes_take_time_of_this_turn_and_not_of_later_o
     assert budget.extend()
 
 
-@pytest.mark.parametrize("pace", [0.5, 2.0, 3.0])
+async def test_first_requests_of_connections_take_more_of_a_turn() -> None:
+    budget = TurnBudget(asyncio.get_running_loop(), Clock())
+    assert budget.extend()
+    requests = 0
+    while budget.extend():
+        budget.expect_first_request()
+        requests += 1
+    assert abs(requests - LONGEST_TURN / FIRST_REQUEST_TIME) <= 1
+
+
+async def test_tasks_that_go_on_take_time_of_the_turn_after_theirs_too() -> None:
+    budget = TurnBudget(asyncio.get_running_loop(), Clock(), Clock())
+    budget.defer(lambda: None)
+    assert budget.extend()
+    budget.expect_step(round(LONGEST_TURN * 0.9 / BYTE_TIME))
+    await asyncio.sleep(0)  # they run
+    budget.defer(lambda: None)
+    assert budget.extend()
+    budget.expect_step(round(LONGEST_TURN * 0.7 / BYTE_TIME))
+    assert not budget.extend()
+
+
+@pytest.mark.parametrize("pace", [1.0, 2.0, 3.0])
 async def test_the_time_of_full_turns_corrects_the_estimates(pace: float) -> None:
     """As many steps fit into a turn as its time allows on this machine, whatever the estimate was."""
     clock, processor_clock = Clock(), Clock()
