@@ -122,7 +122,6 @@ class TurnBudget:
         self._is_counting = True
         self._woken = 0.0
         self._begun = self._clock()
-        self._processor = self._processor_clock()
         self._loop.call_soon(self._begin_turn)
 
     def _begin_turn(self) -> None:
@@ -132,7 +131,7 @@ class TurnBudget:
         woken, deferred = self._expected, self._deferred
         if deferred:
             self._count()
-            self._woken = woken
+            self._woken, self._processor = woken, self._processor_clock()  # a system call, so only in full turns
             while deferred and (self.left > 0 or self.extend()):
                 deferred.popleft()()
         else:
