@@ -167,14 +167,14 @@ class OnePacket(web.StreamResponse):
     def send_chunk(self, request: web.BaseRequest, body: bytes) -> Coroutine[Any, Any, None]:
         """Sends the body as its only chunk."""
         request.writer.enable_chunking()
-        return self._send(request, b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+        return self._send(request, b"%x\r\n" % len(body), body, b"\r\n0\r\n\r\n")
 
     def send_body(self, request: web.BaseRequest, body: bytes) -> Coroutine[Any, Any, None]:
         """Sends the body with its length."""
         self._headers[hdrs.CONTENT_LENGTH] = str(len(body))
         return self._send(request, body)
 
-    async def _send(self, request: web.BaseRequest, framed_body: bytes) -> None:
+    async def _send(self, request: web.BaseRequest, *framed_body: bytes) -> None:
         writer = self._payload_writer = request.writer
         if self._keep_alive is None:
             self._keep_alive = request.keep_alive
@@ -186,7 +186,7 @@ class OnePacket(web.StreamResponse):
         head, transport = _serialize_headers("HTTP/1.1 200 OK", headers), request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError
-        data = head + framed_body
+        data = b"".join((head, *framed_body))
         transport.write(data)
         writer.output_size += len(data)
         self._eof_sent = True
