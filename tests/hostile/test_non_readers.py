@@ -121,7 +121,7 @@ async def test_a_slow_reader_is_not_dropped(proxy: StartProxy, many_apps: Agent)
     left = int(headers["content-length"])
     began = time.monotonic()
     while left:
-        left -= len(await line.read(25_000))
+        left -= len(await line.read(12_500))
         await asyncio.sleep(0.02)
     assert time.monotonic() - began > LIMIT
 

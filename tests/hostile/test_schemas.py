@@ -66,13 +66,13 @@ BOMBS["a long text in many errors"][0]["anyOf"] += [{"$ref": "#/anyOf/0"}] * 800
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_ends_after_its_steps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[int] = []
-    take = Steps.take
+    count_steps = Steps.count
 
     def count(self: Steps, steps: int) -> None:
         taken.append(steps)
-        take(self, steps)
+        count_steps(self, steps)
 
-    monkeypatch.setattr(Steps, "take", count)
+    monkeypatch.setattr(Steps, "count", count)
     schema, answer = BOMBS[name]
     with pytest.raises(AgentOutputInvalid, match="more steps"):
         AnswerSchema(schema).check(json.dumps(answer))

@@ -67,7 +67,7 @@ class EventReader:
         if at_end:
             with contextlib.suppress(UpstreamError):  # the frame was cut
                 for frame in self._frames.end():
-                    events += self._read(frame)
+                    events += () if frame.truncated else self._read(frame)
         return [*events, *self._runs.flush(at_end=at_end)]
 
     def _filter(self, head: bytes) -> Kept | None:

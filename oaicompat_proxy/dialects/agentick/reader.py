@@ -14,7 +14,7 @@ from typing import Any
 
 from ...core.errors import UpstreamError
 from ...core.events import Event, TextDeltas
-from ...core.sse import PEEK_BYTES, FrameReader, Kept
+from ...core.sse import PEEK_BYTES, Frame, FrameReader, Kept
 from ..protocol import UnbufferedReader
 from .frames import BARE_EVENTS, data_key_of, decode, decode_data, fields_before_output, is_bare
 from .parsers import Data
@@ -90,7 +90,7 @@ class EventReader(UnbufferedReader):
         return events
 
     def flush(self, *, at_end: bool) -> Iterable[Event]:
-        """At the end of the stream: the event of a last frame without its empty line, if it is whole.
+        """At the end of the stream: the event of a last frame without its empty line, if what is needed of it arrived.
 
         Server-sent events discard it; the official client, which reads line by line, does not.
         """
@@ -98,8 +98,7 @@ class EventReader(UnbufferedReader):
             return ()
         events: list[Event] = []
         with contextlib.suppress(UpstreamError):  # the frame was cut
-            for frame in self._frames.end():
-                self._handle(frame.tag, decode(frame.data), events)
+            self._handle_frames(self._frames.end(), events)
         return events
 
     def _read(self, data: bytes, events: list[Event]) -> None:
@@ -185,7 +184,10 @@ class EventReader(UnbufferedReader):
 
     def _decode(self, data: bytes, events: list[Event]) -> None:
         """Reads frames of any form, cut anywhere."""
-        for frame in self._frames.feed(data):
+        self._handle_frames(self._frames.feed(data), events)
+
+    def _handle_frames(self, frames: Iterable[Frame], events: list[Event]) -> None:
+        for frame in frames:
             if not frame.truncated:
                 self._handle(frame.tag, decode(frame.data), events)
             elif frame.tag != "tool_result":
