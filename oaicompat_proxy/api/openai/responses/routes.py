@@ -17,7 +17,7 @@ from ...protocol import ApiRoute, RouteAnswer, RouteRequest
 from ..validation import clip, invalid_value
 from .conversation_routes import CONVERSATION_ROUTES
 from .item_list import complete_item, encode_page
-from .stored import entry_names, input_id_suffix, input_name
+from .stored import entry_names, input_id_suffix, input_name, is_answer_id
 
 _Stored = Mapping[str, bytes]
 
@@ -30,7 +30,9 @@ def _id_of(request: RouteRequest) -> str:
 
 
 def _find_names(request: RouteRequest) -> frozenset[str]:
-    return entry_names(_id_of(request))
+    """No names for the id of something else that is stored, such as a conversation or the input of an answer."""
+    response_id = _id_of(request)
+    return entry_names(response_id) if is_answer_id(response_id) else frozenset()
 
 
 def _require(request: RouteRequest, stored: _Stored) -> str:

@@ -74,6 +74,11 @@ def entry_names(answer_id: str) -> frozenset[str]:
     return frozenset({answer_id, answer_id + _INPUT})
 
 
+def is_answer_id(name: str) -> bool:
+    """Whether a stored entry of this name would be a response object."""
+    return name.startswith(ANSWER_PREFIX) and not name.endswith(_INPUT)
+
+
 def input_name(answer_id: str) -> str:
     return answer_id + _INPUT
 

@@ -59,6 +59,16 @@ async def test_unknown_deleted_and_foreign_ids_have_the_same_error(front: Proxy,
 
 
 @of_an_id
+async def test_other_stored_entries_are_no_responses(front: Proxy, method: str, below: str) -> None:
+    created = await front.post(b"{}", path="/v1/conversations", headers=ALICE)
+    conversation, answer_id = json.loads(created.body)["id"], await stored(front)
+    for each in (conversation, f"{answer_id}%2Finput"):
+        assert (await refused(front, method, f"/{each}{below}", ALICE))["status"] == 404
+    assert (await front.request("GET", f"/v1/conversations/{conversation}", headers=ALICE)).status == 200
+    assert (await respond(front, previous_response_id=answer_id)).status == 200
+
+
+@of_an_id
 async def test_nothing_is_found_where_nothing_is_stored(
     proxy: StartProxy, front: Proxy, method: str, below: str
 ) -> None:
