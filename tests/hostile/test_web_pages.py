@@ -120,6 +120,21 @@ async def test_a_key_says_more_than_a_page(proxy: StartProxy, talking: Agent, he
     assert (await front.post(chat_body(), headers=headers)).status == 200
 
 
+@pytest.mark.parametrize("header", REFUSED)
+async def test_keys_do_not_open_the_metrics_to_pages(proxy: StartProxy, header: str) -> None:
+    """They need no key, and a page whose name is rebound comes from an allowed address: its visitor's machine."""
+    front = await proxy(api_key=("k",))
+    value, code = REFUSED[header]
+    received = await front.request("GET", "/metrics", headers={header: value})
+    assert (received.status, check_error_body(received.body)["code"]) == (403, code)
+    assert (await front.get("/metrics")).status == 200
+
+
+async def test_a_scraper_may_use_any_name_beyond_the_loopback(proxy: StartProxy) -> None:
+    front = await proxy(host="0.0.0.0", api_key=("k",))
+    assert (await front.request("GET", "/metrics", headers={"Host": "oaicompat:8700"})).status == 200
+
+
 BEYOND: dict[str, Any] = {"host": "0.0.0.0", "no_auth": True}
 
 

@@ -1,7 +1,7 @@
 """Authentication and rate limits, before any of the body is read.
 
-If no keys are required, `Origin` and `Host` are checked: otherwise any web page could run the agent from its visitor's
-browser. CORS preflights and health probes need no key.
+Where no key is required, `Origin` and `Host` are checked: otherwise any web page could run the agent, or read the
+metrics, from its visitor's browser. CORS preflights and health probes need no key.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ async def authenticate(request: web.Request, context: RequestContext) -> None:
     server, called = context.server, request.match_info.handler
     authenticator = server.authenticator
     context.client = authenticator.address(request)
-    if not authenticator.requires_keys and called not in server.probes:
+    needs_key = authenticator.requires_keys and called not in server.public
+    if not needs_key and called not in server.probes:
         try:
             _check_origin_and_host(request, server)
         except (OriginNotAllowed, HostNotAllowed) as error:
