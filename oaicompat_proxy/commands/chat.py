@@ -15,7 +15,7 @@ from yarl import URL
 from .apis import api_option
 from .client import Answer, AnswerError, Api, Item, ToolCall, ask
 from .terminal import open_terminal, without_controls
-from .url_option import BaseUrl, key_header, key_option
+from .url_option import key_header, key_option, url_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +26,7 @@ STYLES = {"reasoning": "dim", "tool": "cyan", "text": None}
 
 
 @click.command("chat")
-@click.option("--url", type=BaseUrl(), default="http://127.0.0.1:8700/v1", show_default=True, help="Base address.")
+@url_option
 @click.option("--model", default="default", show_default=True, help="Name of the model: an app of the gateway.")
 @api_option
 @click.option("--session", default="", metavar="NAME", help="Continue this session of the gateway, and keep it.")
@@ -36,8 +36,8 @@ def chat(url: URL, model: str, api: Api, session: str, system: str, api_key: str
     """Talk to the agent.
 
     Ctrl-C stops the answer and the agent; a second Ctrl-C, or Ctrl-D, leaves. If the input is not a terminal, each line
-    is a question, and the exit status is 1 if an answer failed. A tool of the agent's that waits for a person is asked
-    about: y lets it run.
+    is a question, and the exit status is 1 if an answer failed. If a tool of the agent waits for approval, chat asks:
+    y lets it run.
     """
     headers = {**key_header(api_key), **({"X-Session-Id": session} if session else {})}
     talk = ChatSession(open_terminal(), url, api, model, headers)

@@ -1,13 +1,15 @@
-"""A minimal client for one streamed answer of the proxy."""
+"""A minimal client of the proxy: one streamed answer, or one JSON response."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import aiohttp
+import click
 from yarl import URL
 
 from ..core.errors import UpstreamFrameTooLong
@@ -91,6 +93,25 @@ async def ask(
             await _read(response.content, api, answer, on_piece)
     except (aiohttp.ClientError, OSError, TimeoutError, UpstreamFrameTooLong) as error:
         raise AnswerError(f"{base}: {describe(error)}") from error
+
+
+def request_json(method: str, url: URL, headers: dict[str, str], *, timeout: float) -> dict[str, Any]:
+    """The JSON of a response. `timeout`: seconds for the whole of it. Raises ClickException."""
+    try:
+        return asyncio.run(_request_json(method, url, headers, timeout))
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        raise click.ClickException(f"{url}: {describe(error)}") from None
+
+
+async def _request_json(method: str, url: URL, headers: dict[str, str], timeout: float) -> dict[str, Any]:
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(timeout)) as client,
+        client.request(method, url, headers=headers) as response,
+    ):
+        if response.status != 200:
+            raise click.ClickException(status_text(response.status, await response.content.read(MAX_ERROR)))
+        body: dict[str, Any] = await response.json()
+        return body
 
 
 async def _read(content: aiohttp.StreamReader, api: Api, answer: Answer, on_piece: OnPiece) -> None:

@@ -25,11 +25,14 @@ def key_header(api_key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
 
+url_option = click.option(
+    "--url", type=BaseUrl(), default="http://127.0.0.1:8700/v1", show_default=True, help="Base address of the proxy."
+)
 key_option = click.option(
     "--api-key",
     envvar="OPENAI_API_KEY",
     show_envvar=True,
     default="",
     metavar="KEY",
-    help="API key, as for any OpenAI client.",
+    help="Key of the proxy, as for any OpenAI client.",
 )

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
 import click
 from yarl import URL
 
-from .client import MAX_ERROR, status_text
-from .connection_failure import describe
-from .url_option import BaseUrl, key_header, key_option
+from .client import request_json
+from .url_option import key_header, key_option, url_option
 
 TIMEOUT = 30.0
 """Seconds for the whole response."""
@@ -23,7 +20,7 @@ COLUMNS = ("key", "user", "tokens", "runs")
 
 
 @click.command("usage")
-@click.option("--url", type=BaseUrl(), default="http://127.0.0.1:8700/v1", show_default=True, help="Base address.")
+@url_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @key_option
 def usage(url: URL, as_json: bool, api_key: str) -> None:
@@ -32,23 +29,8 @@ def usage(url: URL, as_json: bool, api_key: str) -> None:
     Needs a key with usage = true in its entry of the keys file. Only keys with a budget, and their
     users, are counted. Exit status: 0 printed, 1 refused or not reached.
     """
-    try:
-        used = asyncio.run(_ask(url, key_header(api_key)))
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        raise click.ClickException(f"{url}: {describe(error)}") from None
+    used = request_json("GET", url / "usage", key_header(api_key), timeout=TIMEOUT)
     click.echo(json.dumps(used, indent=2) if as_json else "\n\n".join(_table(used[kind]) for kind in ("day", "month")))
-
-
-async def _ask(url: URL, headers: dict[str, str]) -> dict[str, Any]:
-    """The response's JSON. Raises ClickException for a refused request, and what aiohttp raises."""
-    async with (
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT)) as client,
-        client.get(url / "usage", headers=headers) as response,
-    ):
-        if response.status != 200:
-            raise click.ClickException(status_text(response.status, await response.content.read(MAX_ERROR)))
-        body: dict[str, Any] = await response.json()
-        return body
 
 
 def _table(period: Mapping[str, Any]) -> str:

@@ -24,14 +24,26 @@ class ReplayFailed(click.ClickException):
 @click.option(
     "--serve", type=click.IntRange(0, 65535), metavar="PORT", help="Serve it as a gateway, to use as --upstream."
 )
-@click.option("--pace", type=click.FloatRange(0), default=1.0, show_default=True, help="Of --serve; 0 is all at once.")
+@click.option(
+    "--pace",
+    type=click.FloatRange(0),
+    default=1.0,
+    show_default=True,
+    help="Factor for the recorded pauses with --serve; 0 sends all at once.",
+)
 @click.option("--tool", multiple=True, metavar="NAME", help="A tool that the client declared; may be repeated.")
 @click.option(
     "--dialect",
     type=click.Choice(["agentick", "ag-ui"]),
     help="Dialect of the recording; by default that of its first event.",
 )
-@click.option("--server-tools", type=click.Choice(["hide", "reasoning", "content"]), default="hide", show_default=True)
+@click.option(
+    "--server-tools",
+    type=click.Choice(["hide", "reasoning", "content"]),
+    default="hide",
+    show_default=True,
+    help="How the agent's own tool calls are shown.",
+)
 def replay(
     file: BinaryIO,
     check: bool,
@@ -44,8 +56,8 @@ def replay(
 ) -> None:
     """Translate a recorded run with this release, and print the answer.
 
-    FILE was written by --record, or is a plain event stream of a gateway or an AG-UI agent. For such a stream
-    --dialect, --tool and --server-tools give what a recording contains besides.
+    FILE was written by --record, or is a plain event stream of a gateway or an AG-UI agent. A recording
+    also has the request's options; for a plain stream --dialect, --tool and --server-tools set them.
     """
     data = file.read()
     spoken = dialect or _find_dialect(data)
