@@ -20,9 +20,10 @@ from .answer_stores.stored_answers import Bounds, NoAnswers, StoredAnswers
 from .idempotency.claimed_runs import ClaimedRuns, Claims
 from .idempotency.claims import RedisClaims
 from .idempotency.foreign_readers import ForeignReaders
-from .idempotency.kept_answer import ProcessLife, events_of
+from .idempotency.kept_answer import events_of
 from .idempotency.kept_answers import KeptAnswers
 from .idempotency.kept_runs import AnswerData, ClaimData
+from .idempotency.process_life import ProcessLife
 from .idempotency.remote_answers import RemoteAnswers
 from .idempotency.run_once import IdempotentRuns
 from .idempotency.stored_claims import RUNNING_TTL, StoredClaims, claims_of

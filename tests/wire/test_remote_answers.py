@@ -10,7 +10,7 @@ import json
 
 import pytest
 
-from oaicompat_proxy.server.idempotency import foreign_readers, kept_answer
+from oaicompat_proxy.server.idempotency import foreign_readers, process_life
 from tests.support.conformance import check_error_body
 from tests.support.proxy import Line, Proxy, StartProxy
 from tests.support.proxy_harness import RedisServer
@@ -182,7 +182,7 @@ async def test_redis_loses_its_data_under_a_reader(
     workers: tuple[Proxy, Proxy], agent: Agent, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is lost for it, and the record of the run comes back."""
-    monkeypatch.setattr(kept_answer, "BEAT", 0.1)
+    monkeypatch.setattr(process_life, "BEAT", 0.1)
     gate = asyncio.Event()
     agent.plays(OPENING, text("Hello"), gate, text(" there"), closing())
     a, b = workers

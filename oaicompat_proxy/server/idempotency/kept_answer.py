@@ -6,84 +6,19 @@ process stores a heartbeat. The process that finds a record of a dead process en
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 from ...api.protocol import ClientApi, StreamEncoder
-from ...core.errors import AnswerCut, ProxyError, StoreUnavailable, UpstreamAnswerTooLong
+from ...core.errors import AnswerCut, ProxyError, UpstreamAnswerTooLong
 from ..answer_stores.entry_keys import part_of
 from ..answer_stores.stored_answers import StoredAnswers
-from ..random_ids import new_id
-
-BEAT = 5.0
-"""Seconds between two heartbeats of a process."""
-
-DEAD_AFTER = 4 * BEAT
-"""Seconds without a heartbeat after which a process counts as dead; a busy process may be late."""
-
-EVERYBODY = ""
-"""The scope of entries that belong to no caller; no caller has it."""
+from .process_life import ProcessLife
 
 MOST_BODY = 4 * 1024 * 1024
 """Bytes of a body of an earlier answer that is read in one piece."""
-
-
-class ProcessLife:
-    """The heartbeats of the processes that share stored answers."""
-
-    def __init__(self, answers: StoredAnswers, *, events_ttl: float = 0, stores_events: bool = False) -> None:
-        """`events_ttl`: seconds after an answer's end for which other processes can get its events. `stores_events`:
-        events are stored beside the answer, for processes that cannot call this one and for restarts.
-        """
-        self._answers = answers
-        self.events_ttl = events_ttl
-        self.stores_events = stores_events
-        self.on_begin: Callable[[], None] = _nothing
-        self.on_loss: Callable[[], Awaitable[None]] = _no_loss
-        """Called when the store has lost its data."""
-        # state
-        self.process = new_id()
-        """The name of this process."""
-        self._beating: asyncio.Task[None] | None = None
-
-    async def begin(self) -> None:
-        """Starts the heartbeat, at the first kept answer; returns when other processes can read it."""
-        if self._beating is None:
-            self._beating = asyncio.create_task(self._beat_forever(), name="say that the process lives")
-            self.on_begin()
-            await self._beat()
-
-    async def is_alive(self, process: str) -> bool:
-        """Whether the process has a heartbeat. Raises StoreUnavailable."""
-        if process == self.process:
-            return True
-        return bool(await self._answers.find(EVERYBODY, [_name_of(process)], most=MOST_BODY))
-
-    async def end(self) -> None:
-        """Ends the heartbeat when the process stops."""
-        if self._beating is None:
-            return
-        self._beating.cancel()
-        await asyncio.wait([self._beating])
-        with contextlib.suppress(ProxyError):
-            await self._answers.delete(EVERYBODY, [_name_of(self.process)])
-
-    async def _beat(self) -> None:
-        await self._answers.add(EVERYBODY, {_name_of(self.process): b"1"}, ttl=DEAD_AFTER)
-
-    async def _beat_forever(self) -> None:
-        while True:
-            await asyncio.sleep(BEAT)
-            is_lost = False
-            with contextlib.suppress(StoreUnavailable):
-                is_lost = not await self._answers.find(EVERYBODY, [_name_of(self.process)], most=MOST_BODY)
-            await self._beat()  # before its records are restored: their readers check the heartbeat
-            if is_lost:
-                with contextlib.suppress(StoreUnavailable):
-                    await self.on_loss()
 
 
 class KeptAnswer:
@@ -114,7 +49,7 @@ class KeptAnswer:
         """The body that was stored first; None until the request is checked."""
         self._body = b""
         """The body that was stored last."""
-        self.on_open: Callable[[], None] = _nothing
+        self.on_open: Callable[[], None] = lambda: None
         """Called when the record is stored."""
         self._complete = False
 
@@ -188,14 +123,6 @@ class KeptAnswer:
                 await self._answers.delete(scope, [self.id])
 
 
-def _nothing() -> None:
-    pass
-
-
-async def _no_loss() -> None:
-    pass
-
-
 _ENDED = b"ended "
 
 
@@ -222,8 +149,7 @@ async def find_maker(
         return maker
     body = (await answers.find(scope, [answer_id], most=MOST_BODY)).get(answer_id)
     if not maker.has_ended and body is not None:
-        lost = AnswerCut("The process that made this answer has stopped before its end.")
-        await answers.add(scope, {answer_id: api.last_body(body, lost, None)})
+        await answers.add(scope, {answer_id: api.last_body(body, process_lost(), None)})
     await answers.delete(makers_of(scope), [answer_id])
     return None
 
@@ -238,5 +164,5 @@ def makers_of(scope: str) -> str:
     return part_of(scope, "makers")
 
 
-def _name_of(process: str) -> str:
-    return f"process {process}"
+def process_lost() -> AnswerCut:
+    return AnswerCut("The process that made this answer has stopped before its end.")

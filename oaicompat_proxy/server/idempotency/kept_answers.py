@@ -12,7 +12,8 @@ from ..context import CONTEXT
 from .cache import IdempotencyCache
 from .delivery import deliver
 from .foreign_readers import cancelled
-from .kept_answer import MOST_BODY, Maker, ProcessLife, events_of, find_maker
+from .kept_answer import MOST_BODY, Maker, events_of, find_maker
+from .process_life import ProcessLife
 from .remote_answers import RemoteAnswers
 from .run_once import IdempotentRuns
 from .shared_answer import SharedAnswer

@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 
 from ...api.protocol import ClientApi
-from ...core.errors import AnswerCut, ProxyError, RunElsewhere, StoreUnavailable
+from ...core.errors import ProxyError, RunElsewhere, StoreUnavailable
 from ..answer_stores.stored_answers import StoredAnswers
 from ..context import CONTEXT
 from ..random_ids import new_id
@@ -21,7 +21,8 @@ from .answer_calls import HOLD, READ, STOP, AnswerCall, AnswerReply, count_event
 from .cache import IdempotencyCache
 from .delivery import deliver
 from .foreign_readers import READ_WAIT
-from .kept_answer import MOST_BODY, KeptAnswer, ProcessLife, find_maker
+from .kept_answer import MOST_BODY, KeptAnswer, find_maker, process_lost
+from .process_life import ProcessLife
 from .shared_answer import SharedAnswer, events_gone, not_a_stream
 from .stored_outcome import restore_failure
 
@@ -215,7 +216,3 @@ class _Source:
                 await self._ask(HOLD, REPLY_TIMEOUT)
         finally:
             drained.cancel()
-
-
-def process_lost() -> AnswerCut:
-    return AnswerCut("The process that made this answer has stopped before its end.")

@@ -37,7 +37,8 @@ from .broadcast import Reader
 from .cache import HEADER, IdempotencyCache, check_key
 from .claims import FOLLOWER_TTL
 from .delivery import ANY_FORM, Form, deliver, deliver_first_body
-from .kept_answer import KeptAnswer, ProcessLife
+from .kept_answer import KeptAnswer
+from .process_life import ProcessLife
 from .recent_failures import RecentFailures
 from .request_name import RequestName, name_by_body, name_by_key, read_keeping
 from .shared_answer import SharedAnswer, events_gone, not_a_stream, without_trace

@@ -15,7 +15,8 @@ from typing import Protocol
 from ...core.errors import StoreUnavailable
 from ..answer_stores.entry_keys import part_of
 from .claims import Claim, FoundClaim, claim_digest
-from .kept_answer import MOST_BODY, ProcessLife
+from .kept_answer import MOST_BODY
+from .process_life import ProcessLife
 
 log = logging.getLogger(__name__)
 

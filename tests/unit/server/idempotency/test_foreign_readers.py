@@ -15,7 +15,7 @@ from oaicompat_proxy.server.idempotency import foreign_readers
 from oaicompat_proxy.server.idempotency.answer_calls import HOLD, READ, AnswerCall, AnswerReply, decode_reply
 from oaicompat_proxy.server.idempotency.cache import IdempotencyCache
 from oaicompat_proxy.server.idempotency.foreign_readers import ForeignReaders
-from oaicompat_proxy.server.idempotency.kept_answer import ProcessLife
+from oaicompat_proxy.server.idempotency.process_life import ProcessLife
 from oaicompat_proxy.server.idempotency.run_once import IdempotentRuns
 from oaicompat_proxy.server.idempotency.shared_answer import SharedAnswer
 from oaicompat_proxy.server.shared_storage.shared_table import SharedTable

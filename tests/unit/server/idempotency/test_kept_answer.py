@@ -6,7 +6,8 @@ import pytest
 from oaicompat_proxy.core.errors import InternalError, ProxyError, UpstreamAnswerTooLong
 from oaicompat_proxy.server.answer_stores.memory_answers import MemoryAnswers
 from oaicompat_proxy.server.answer_stores.stored_answers import Bounds
-from oaicompat_proxy.server.idempotency.kept_answer import KeptAnswer, ProcessLife, find_maker, makers_of
+from oaicompat_proxy.server.idempotency.kept_answer import KeptAnswer, find_maker, makers_of
+from oaicompat_proxy.server.idempotency.process_life import ProcessLife
 from oaicompat_proxy.server.shared_storage.shared_table import SharedTable
 
 WHO = "alice"
@@ -84,7 +85,7 @@ async def test_the_record_of_a_dead_process_is_ended(answers: MemoryAnswers, mak
     dead, alive = ProcessLife(answers), ProcessLife(answers)
     await make(dead).open({}, b"running")
     assert await find_maker(API, WHO, "toy-1", answers, alive) == (dead.process, False)
-    await dead.end()  # as time does for one that says nothing any more
+    await dead.end()  # as if its heartbeat had expired
     assert await find_maker(API, WHO, "toy-1", answers, alive) is None
     assert await stored(answers) == {"toy-1": b"running, then AnswerCut"}
     assert await answers.find(makers_of(WHO), ["toy-1"], most=1000) == {}

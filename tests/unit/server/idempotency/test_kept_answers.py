@@ -6,8 +6,9 @@ from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.core.errors import RunElsewhere
 from oaicompat_proxy.server.answer_stores.memory_answers import MemoryAnswers
 from oaicompat_proxy.server.answer_stores.stored_answers import Bounds
-from oaicompat_proxy.server.idempotency.kept_answer import KeptAnswer, ProcessLife
+from oaicompat_proxy.server.idempotency.kept_answer import KeptAnswer
 from oaicompat_proxy.server.idempotency.kept_answers import KeptAnswers
+from oaicompat_proxy.server.idempotency.process_life import ProcessLife
 from oaicompat_proxy.server.idempotency.remote_answers import RemoteAnswers
 from oaicompat_proxy.server.idempotency.run_once import IdempotentRuns
 from oaicompat_proxy.server.shared_storage.shared_table import SharedTable

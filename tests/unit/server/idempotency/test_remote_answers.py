@@ -13,7 +13,7 @@ from oaicompat_proxy.core.answer import Envelope
 from oaicompat_proxy.core.errors import AnswerCut, RunCancelled, RunElsewhere
 from oaicompat_proxy.server.answer_stores.memory_answers import MemoryAnswers
 from oaicompat_proxy.server.answer_stores.stored_answers import Bounds
-from oaicompat_proxy.server.idempotency.kept_answer import ProcessLife
+from oaicompat_proxy.server.idempotency.process_life import ProcessLife
 from oaicompat_proxy.server.idempotency.remote_answers import RemoteAnswers
 from oaicompat_proxy.server.shared_storage.shared_table import SharedTable
 

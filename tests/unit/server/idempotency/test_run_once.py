@@ -17,7 +17,7 @@ from oaicompat_proxy.api.registry import DEFAULT_API
 from oaicompat_proxy.config.settings import Config
 from oaicompat_proxy.server.answer_stores.stored_answers import NoAnswers
 from oaicompat_proxy.server.app import create_app
-from oaicompat_proxy.server.idempotency.kept_answer import ProcessLife
+from oaicompat_proxy.server.idempotency.process_life import ProcessLife
 from oaicompat_proxy.server.idempotency.run_once import IdempotentRuns
 from oaicompat_proxy.server.process.serve import listening
 from tests.support.conformance import PING, check_body, check_error_body, check_stream

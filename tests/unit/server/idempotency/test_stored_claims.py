@@ -11,7 +11,7 @@ import pytest
 from oaicompat_proxy.server.answer_stores.answer_database import AnswerDatabase
 from oaicompat_proxy.server.answer_stores.stored_answers import Bounds
 from oaicompat_proxy.server.idempotency.claims import HOLDER_TIMEOUT, Claim
-from oaicompat_proxy.server.idempotency.kept_answer import ProcessLife
+from oaicompat_proxy.server.idempotency.process_life import ProcessLife
 from oaicompat_proxy.server.idempotency.stored_claims import StoredClaims, claims_of
 
 
@@ -73,7 +73,7 @@ async def test_a_run_that_may_be_repeated_leaves_no_claim(processes: list[Proces
 async def test_the_claim_of_a_dead_process_stays_and_is_old(processes: list[Process]) -> None:
     a, b = processes
     await a.claims.acquire(a.claim())
-    await a.life.end()  # as time does for one that says nothing any more
+    await a.life.end()  # as if its heartbeat had expired
     found = await b.claims.acquire(b.claim())
     assert found is not None
     assert found.age > HOLDER_TIMEOUT
