@@ -75,7 +75,7 @@ def _no_descriptor_leaks() -> Iterator[None]:
 
 @pytest.fixture
 async def agent() -> AsyncIterator[Agent]:
-    """A scripted gateway; tests tell it what to play."""
+    """A scripted gateway. Tests set its script."""
     async with serving() as agent:
         yield agent
 
@@ -145,7 +145,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """What is slow is not even imported in a quick run."""
+    """Slow tests are not imported in a quick run."""
     is_slow = collection_path.parent == TESTS and collection_path.name in ALL_SLOW
     return True if is_quick(config) and is_slow else None
 

@@ -62,7 +62,7 @@ class Page:
         await self.browser.call("Emulation.setDeviceMetricsOverride", size, self.session)
 
     async def picture(self) -> bytes:
-        """What is seen, as a PNG."""
+        """A screenshot, as a PNG."""
         shot = await self.browser.call("Page.captureScreenshot", {"format": "png"}, self.session)
         return base64.b64decode(shot["data"])
 

@@ -177,7 +177,7 @@ async def test_another_page_cannot_where_one_is_named(
 async def test_a_named_page_can_read_why_it_is_refused(
     browser: Browser, site: Site, proxy: StartProxy, agent: Agent
 ) -> None:
-    """Whatever method and headers it uses: the preflight allows them all."""
+    """The preflight allows all methods and headers."""
     front = await proxy(cors=site.origin("chat.example"))
     page = await browser.open(site.origin("chat.example"))
     for path in ("/v1/chat/completions", "/v1/completions", "/v1/models", "/v1/nothing"):

@@ -54,7 +54,7 @@ def proxy_behind(relay: Relay, *flags: str) -> Iterator[Proxy]:
 
 
 def wait_until(holds: Callable[[], object], within: float = PATIENCE) -> None:
-    """An application says nothing when something has happened; so it is asked."""
+    """An application does not report when something has happened, so it is polled."""
     deadline = time.monotonic() + within
     while not holds():
         assert time.monotonic() < deadline, "it never happened"

@@ -39,7 +39,7 @@ ALONE = dict.fromkeys(
     ),
     "1",
 )
-"""It asks nobody but the proxy."""
+"""Claude Code sends requests only to the proxy."""
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class Client:
     tools: bool = True
     """Whether it lets the model call tools."""
     repeats: bool = False
-    """A failed run, whatever it is told."""
+    """A run that fails for every prompt."""
     quick: bool = False
     """It stands for its API where not every client is run."""
     more: tuple[str, ...] = ()
@@ -105,7 +105,7 @@ QUIET = {
 
 @dataclass(frozen=True)
 class Showed:
-    """What a client made of the answers."""
+    """A client's results of the answers."""
 
     client: Client
     screen: str
@@ -132,7 +132,7 @@ def ask_client(name: str) -> Showed:
 
 
 def count_runs(gateway: str) -> int:
-    """What the agent's own gateway says."""
+    """The gateway's own answer."""
     body = json.dumps({"method": "status", "params": {}}).encode()
     with urlopen(Request(f"{gateway}/invoke", body, {"Content-Type": "application/json"})) as answer:
         runs: int = json.load(answer)["gateway"]["runs"]
@@ -304,7 +304,7 @@ def test_session(showed: Showed) -> None:
 
 
 def check_conversation(echo: str) -> None:
-    """Of the agent that says what it was told, in the second turn."""
+    """The prompt that the agent got in the second turn; the agent repeats its prompt."""
     echoed = words(echo)
     assert "[1] user > When is high tide? [2] assistant > When is high tide?" in echoed
     assert echoed.endswith("And low tide?")
@@ -317,7 +317,7 @@ def test_reasoning(showed: Showed, record_property: Shows) -> None:
 
 
 def test_error(showed: Showed) -> None:
-    """In the middle of a stream; what came before it is shown too, wherever that can be told apart."""
+    """In mid-stream. The text before the error is shown, too, where the client separates them."""
     text, error = showed["error"]
     assert FAILED in words(error)
     assert "One" in (text or error)

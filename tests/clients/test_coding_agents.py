@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(600)
 @dataclass(frozen=True)
 class CodingAgent:
     version: str
-    """The command that tells it."""
+    """The command that prints the version."""
     runs: int
     """Of the agent, for one question."""
     python: str = sys.executable

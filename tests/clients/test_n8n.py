@@ -55,7 +55,7 @@ class N8n:
             return json.load(answer), "; ".join(f"{name}={morsel.value}" for name, morsel in cookies.items())
 
     def chat(self, question: str, session: str = "s1", workflow: str = "agent") -> str:
-        """What the workflow's chat answers."""
+        """The answer of the workflow's chat."""
         body = {"action": "sendMessage", "sessionId": session, "chatInput": question}
         answer: str = self.call(f"/webhook/{workflow}/chat", body)[0]["output"]
         return answer

@@ -42,7 +42,7 @@ RECORDED = json.loads((ROOT / "tests/unit/translation/recorded_side_requests.jso
 PICTURE = Path(__file__).parent / "open_webui.png"
 """In the README; written again with OAICOMPAT_TEST_PICTURE=1."""
 HEAD = 60
-"""Characters by which a prompt is told from others."""
+"""Characters by which a prompt is recognised."""
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_a_title_comes_before_the_answer_has_ended(open_webui: OpenWebUI, relay:
 
 @pytest.mark.usefixtures("titles")
 def test_a_chat_is_a_session(open_webui: OpenWebUI, relay: Relay) -> None:
-    """Only what is new reaches the agent, which says what it was told."""
+    """Only new messages reach the agent, which repeats its prompt."""
     with proxy_behind(relay, *ANSWER, "--session-from", f"header:{CHAT_ID}") as proxy:
         chat = open_webui.ask("When is high tide?", Chat("echo"))
         assert open_webui.ask("And low tide?", chat).answer == "And low tide?"

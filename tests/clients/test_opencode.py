@@ -40,7 +40,7 @@ LINE = re.compile(r"model=(\S+) session=(\S+) .*?outcome=(\S+)")
 
 
 class Run(NamedTuple):
-    """One request, as the proxy's log tells it when it is over."""
+    """The proxy's log line of one request."""
 
     model: str
     session: str
@@ -81,7 +81,7 @@ class OpenCode:
         return [Run(*found) for found in LINE.findall(self.proxy.output)]
 
     def until_it_runs(self) -> None:
-        """Returns when a run goes on that says nothing, so that it is not the title's."""
+        """Returns when a silent run goes on; the title's run is not silent."""
         deadline, calm = time.monotonic() + PATIENCE, 0
         while calm < 10 and time.monotonic() < deadline:
             calm = calm + 1 if gauge(self.base, "oaicompat_runs_running") == 1 else 0
@@ -160,7 +160,7 @@ def test_a_fork_in_opencode(opencode: OpenCode) -> None:
 
 
 def test_plan_and_build_in_opencode(opencode: OpenCode) -> None:
-    """Each has a system prompt or reminders of its own, so each is told everything."""
+    """Each has a system prompt or reminders of its own, so each gets the whole conversation."""
     opencode.ask("--agent", "plan", "-m", "ours/echo", "Plan a test.")
     opencode.new_runs(2)
     built = opencode.ask("-c", "--agent", "build", "-m", "ours/echo", "Build it.")

@@ -34,7 +34,7 @@ def arguments(name: str) -> list[str]:
 
 
 def final(name: str) -> str:
-    """What the last stage says, once."""
+    """The instructions of the last stage that occur once."""
     everything = instructions()
     last = max(number for number, (each, _) in enumerate(everything) if each == "FROM")
     (only,) = [rest for each, rest in everything[last:] if each == name]

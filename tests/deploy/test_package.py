@@ -29,7 +29,7 @@ PACKAGE = ROOT / "oaicompat_proxy"
 
 
 def run(*command: str | Path, **how: object) -> str:
-    """What a command says. It is shown if the command fails."""
+    """The output of a command. It is shown if the command fails."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **how)  # type: ignore[call-overload]
     assert done.returncode == 0, done.stdout + done.stderr
     return str(done.stdout)

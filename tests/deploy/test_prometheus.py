@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes a real proxy, and is asked what it has seen."""
+"""A real Prometheus scrapes a real proxy, and answers queries about it."""
 
 from __future__ import annotations
 

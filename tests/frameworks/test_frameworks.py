@@ -42,7 +42,7 @@ QUIET = {
     "CREWAI_DISABLE_TELEMETRY": "true",
     "MASTRA_TELEMETRY_DISABLED": "1",
 }
-"""Nobody but the model is called."""
+"""Only the model is called."""
 
 Shows = Callable[[str, str], None]
 both_ways = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
@@ -165,7 +165,7 @@ def test_client_tool(talk: Talk, stream: bool) -> None:
 
 @both_ways
 def test_history(talk: Talk, stream: bool) -> None:
-    """The model is told what was said before, once."""
+    """The model gets the earlier messages, each once."""
     conversation = talk(stream=stream)
     conversation.say("The code is 4711.")
     answer = conversation.say("summary").message.content
@@ -182,7 +182,7 @@ def test_error(running: Running, talk: Talk, stream: bool) -> None:
 
 CANNOT_WAIT = "no interrupts"
 LOOKS_LIKE_A_CALL = "looks like a call for the client"
-"""What the table's last column says of such an adapter."""
+"""The last column of the table for such an adapter."""
 
 
 def needs_interrupts(running: Running, record_property: Shows) -> None:
@@ -198,7 +198,7 @@ def needs_interrupts(running: Running, record_property: Shows) -> None:
     ids=["yes", "no"],
 )
 def test_interrupt(running: Running, talk: Talk, record_property: Shows, stream: bool, reply: str, result: str) -> None:
-    """The tool runs with the model's own arguments, whatever was said beside the yes or no."""
+    """The tool runs with the model's own arguments; other text of the reply changes nothing."""
     needs_interrupts(running, record_property)
     conversation = talk(stream=stream, confirmations="ask")
     choice = conversation.say("launch")

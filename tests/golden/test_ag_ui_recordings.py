@@ -18,7 +18,7 @@ AG_UI = RECORDINGS / "ag-ui"
 
 
 class Expected(NamedTuple):
-    """What the client is asked, or called."""
+    """The question or the tool calls that the client gets."""
 
     name: str
     arguments: Any

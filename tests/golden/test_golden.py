@@ -1,4 +1,4 @@
-"""Transcripts: what an agent said, and byte for byte what a client is told of it.
+"""Transcripts: an agent's stream, and byte for byte the client's answer.
 
 `cases/NAME.native.sse` is what the gateway sent; beside it may lie `NAME.request.json`, the fields of the request
 that matter, and `NAME.config.json`, settings. `NAME.openai.sse` is the streamed answer, absent if the run failed

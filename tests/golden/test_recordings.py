@@ -56,7 +56,7 @@ def text_of(chunks: list[Part]) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_no_byte_before_the_last_makes_a_success(path: Path) -> None:
-    """At every byte: had the line been cut here, the client would have been told."""
+    """A connection that is lost at any byte of the run gives the client an error."""
     data = path.read_bytes()
     last = whole_at(data)
     whole = text_of(translate(read_events([data]), PLAIN).chunks)

@@ -23,7 +23,7 @@ from tests.support.pipeline import ENVELOPE, MAX_FRAME
 FEW, GROWTH, MOST = 2_000, 4, 9
 """Events; four times as many may take nine times as long: a line takes four times, a square sixteen."""
 LEAST = 0.010
-"""Seconds of processor time below which a measurement says nothing."""
+"""Seconds of processor time below which a measurement is not meaningful."""
 BYTES = 4_000
 """Of memory for each event, at most, beside its own: objects for a call or a citation, and room for growth."""
 READ = 64 * 1024

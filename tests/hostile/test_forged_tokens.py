@@ -1,4 +1,4 @@
-"""Tokens that a forger would send, socket to socket: none of them is accepted, whatever stands in it."""
+"""Forged tokens, socket to socket: none of them is accepted."""
 
 from __future__ import annotations
 

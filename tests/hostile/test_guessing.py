@@ -83,7 +83,7 @@ def asking() -> GatewaySettings:
 
 
 def sent_confirmations(there: Front) -> list[dict[str, Any]]:
-    """What the gateway was told about confirmations; the proxy's own question whether it takes any is about nobody."""
+    """The confirmation requests to the gateway, without the proxy's test whether the gateway has the method."""
     bodies = [json.loads(body) for path, body in there.gateway_state.requests if path == "/invoke"]
     parameters = [body["params"] for body in bodies if body["method"] == "tool-confirm"]
     return [params for params in parameters if not params["callId"].startswith("unknown-")]

@@ -39,7 +39,7 @@ LIMITS = Config(upstream="http://127.0.0.1:1")
 
 
 class Turns(selectors.DefaultSelector):
-    """Is asked once in every turn of its loop, and measures what was done since the turn before."""
+    """Called once in every turn of its loop; measures the work since the turn before."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ def calm() -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def gateway(dialect: str) -> AsyncIterator[str]:
-    """Takes whatever comes, and plays a short run to it."""
+    """Accepts every request, and answers with a short run."""
     run = (GOLDEN / ANSWERS[dialect]).read_bytes()
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 

@@ -1,4 +1,4 @@
-"""A client that reads nothing is dropped within `--send-timeout`, whatever it asked for, and never delays stopping."""
+"""A client that does not read its response is dropped within `--send-timeout`, and never delays a shutdown."""
 
 from __future__ import annotations
 

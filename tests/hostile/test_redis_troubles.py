@@ -22,7 +22,7 @@ StartWorkers = Callable[..., Awaitable[list[Front]]]
 
 STANDS_STILL = 34.0
 WAIT_FOR_REDIS = 0.5
-"""Seconds that a request may wait for a Redis that says nothing."""
+"""Seconds that a request may wait for a silent Redis."""
 BUSY = 0.5
 """Seconds more, on a machine that does much else."""
 

@@ -1,4 +1,4 @@
-"""Schemas and answers that would take for ever: each check ends after a bounded number of steps, not of seconds."""
+"""Schemas and answers with endless checks: each check ends after a bounded number of steps, not of seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small things that strangers could use: what is repeated, what is kept, and what is logged."""
+"""Small costs that unknown callers could cause: repeated work, stored data and log lines."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_address_cache_keeps_no_long_texts() -> None:
 
 
 async def test_running_out_of_files_is_logged_once(proxy: StartProxy, caplog: pytest.LogCaptureFixture) -> None:
-    """asyncio tries again each second, and tells it each time, with a stack trace."""
+    """asyncio tries again each second, and each time logs the error with a stack trace."""
     await proxy()
     loop = asyncio.get_running_loop()
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""A web page must not run the agent: what a browser sends for a page from elsewhere, and what others send."""
+"""A web page must not run the agent: requests of a browser for a page from elsewhere, and requests of others."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def wire_of(events: Iterable[Data]) -> bytes:
 
 
 def read(wire: bytes) -> int:
-    """Events that it has told; a limit that is passed ends it early."""
+    """The number of events. A limit that is exceeded ends the reading early."""
     reader, count = EventReader(max_frame=1024 * 1024, include_tool_activity=True, run_id="r1"), 0
     try:
         for _ in chain(reader.feed(wire), reader.flush(at_end=True)):

@@ -1,4 +1,4 @@
-"""Whatever stands in whatever field of whatever event: a client is told an answer or one error, and nothing breaks."""
+"""Any value in any field of any event: the client gets an answer or one error, and nothing else fails."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TRANSCRIPTS = [
     for path in sorted(GOLDEN.glob("ag_ui_*.native.sse"))
     if any(word in path.name for word in ("interrupt", "suspend", "open_call", "confirm"))
 ]
-"""Those in which frameworks say what the protocol has no fields for."""
+"""The events in which frameworks send data that the protocol has no fields for."""
 
 
 def around(event: dict[str, Any]) -> list[dict[str, Any]]:
@@ -66,7 +66,7 @@ def swaps_of(event: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def hold_laws(wire: bytes, options: Options) -> None:
-    """Raises AssertionError, or what a fault of the code raises."""
+    """Raises AssertionError, or the exception of a bug."""
     reader = new_reader(wire, include_tool_activity=options.server_tools != "hide", dialect="ag-ui")
     events = (event for events in (reader.feed(wire), _at_end(reader)) for event in events)
     outcome = translate(events, options)

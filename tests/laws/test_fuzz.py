@@ -74,7 +74,7 @@ FOUND: dict[str, list[bytes]] = {
     "settings": [],
     "keys": [],
 }
-"""What a search has found, and what must not come back."""
+"""Inputs that a search has found; their bugs are mended."""
 
 
 @pytest.mark.parametrize("name", TARGETS)

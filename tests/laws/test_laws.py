@@ -114,7 +114,7 @@ OPTIONS = st.builds(
 
 
 def check_both(outcome: Outcome, options: Options) -> tuple[Answer | None, Answer | None]:
-    """What a streaming client and one that does not stream understood; None where there was no answer."""
+    """The answers of a streaming client and of one that does not stream; None where there was no answer."""
     stream, body = streamed(outcome, options), collected(outcome, options)
     answer = (
         check_stream(stream, include_usage=options.include_usage, reasoning_field=options.reasoning_field)
@@ -370,7 +370,7 @@ def gateway_json(value: Any) -> bytes:
 
 
 def read_one_by_one(reads: Iterable[bytes]) -> list[Event]:
-    """What the reads say: deltas that were moved on together told one by one, without those that say nothing."""
+    """The events of the reads: deltas of one batch one by one, without empty ones."""
     events: list[Event] = []
     for event in read_events(reads):
         events += map(TextDelta, texts_of(event)) if isinstance(event, TextDeltas) else [told_by_gateway(event)]

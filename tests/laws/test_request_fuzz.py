@@ -1,4 +1,4 @@
-"""Whatever is sent: never a 5xx, always an answer of OpenAI's, and the server goes on.
+"""For any request: never a 5xx, always an answer in OpenAI's form, and the server goes on.
 
 The real application on a socket, hypothesis as its client, a scripted agent that is always quick and well.
 """
@@ -46,7 +46,7 @@ quickly = settings(
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back, read as any client would."""
+    """A response, read as any client reads it."""
 
     status: int
     headers: dict[str, str]
@@ -161,7 +161,7 @@ def shaped(required: dict[str, Any], optional: dict[str, Any]) -> st.SearchStrat
 
 @dataclass(frozen=True)
 class Change:
-    """What is done to a request that was right: at some place in it, another value, none, or an unknown field."""
+    """The change of a valid request: at some place in it, another value, none, or an unknown field."""
 
     way: list[int]
     kind: str
@@ -711,7 +711,7 @@ starts = st.sampled_from(
 
 
 async def test_no_garbage_is_a_fault_of_the_proxy(proxy: StartProxy, agent: Agent) -> None:
-    """What is no HTTP gets a 400, or nothing while there is no end of its first line."""
+    """Bytes that are no HTTP get a 400, or nothing as long as their first line has no end."""
 
     def test(caller: Caller) -> Callable[[], None]:
         @examples(150, quickly)

@@ -1,4 +1,4 @@
-"""The command as users start it: what it says, what it refuses, how it ends."""
+"""The command as users start it: its output, its errors, its exit."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_an_introduction_never_shows_a_secret(closed_port: int) -> None:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port that nobody listens on, and that nobody else is given meanwhile."""
+    """A port without a listener, which no other process gets meanwhile."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]

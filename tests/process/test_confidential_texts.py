@@ -199,7 +199,7 @@ class Process:
     child: Child
     port: int
     bodies: list[tuple[str, bytes]] = field(default_factory=list)
-    """What was sent, and what came back, head and all."""
+    """A request, and its whole response with the head."""
 
     async def raw(self, what: str, data: bytes) -> bytes:
         line = Line(*await asyncio.open_connection("127.0.0.1", self.port))
@@ -244,7 +244,7 @@ async def process(upstream: str, *flags: str) -> AsyncIterator[Process]:
 
 
 def marks(data: str, allowed: tuple[str, ...] = ()) -> list[str]:
-    """The marks that stand in it, with what is around them."""
+    """The marks in the data, with the bytes around them."""
     for mark in allowed:
         data = data.replace(mark, "")
     return [data[max(0, at - 200) : at + 60] for mark in OURS for at in places(data, mark)]

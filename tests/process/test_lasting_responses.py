@@ -170,7 +170,7 @@ async def test_nobody_reaches_anothers_response_at_any_worker(pair: Any, agent: 
 
 
 async def test_a_worker_is_killed(pair: Any, agent: Agent) -> None:
-    """Its run is failed for whoever polls, retries or reads; none waits for ever, and none runs it again."""
+    """A poll, a retry and a reader get a failure; none waits without end, and none runs it again."""
     agent.plays(OPENING, text("Hello"), "stall")
     a, b = await pair()
     status, body = await a.call("POST", "", data=request(background=True), headers=KEY)
@@ -304,7 +304,7 @@ async def test_a_run_that_does_not_fit_is_failed_with_the_reason(
 
 @pytest.mark.parametrize("flags", WORKERS.values(), ids=WORKERS)
 async def test_a_reload_loses_no_run(start: Start, agent: Agent, redis_server: RedisServer, flags: list[str]) -> None:
-    """With workers each is replaced by a new one, which reads what the old one still makes."""
+    """Each worker is replaced by a new one, which reads the answers that the old one still makes."""
     gate = asyncio.Event()
     agent.plays(OPENING, text("Hello"), gate, closing())
     server = await start(*flags, "--redis", redis_server.url)

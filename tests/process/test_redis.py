@@ -327,7 +327,7 @@ async def test_without_redis_a_named_session_is_refused_clearly(
     stream: bool,
     no_stack_traces: Callable[[], bool],
 ) -> None:
-    """Nobody can say whether it is busy, and a second run in it would spoil the first. Nothing was run."""
+    """Whether the session is busy is not known, and a second run in it would spoil the first. Nothing was run."""
     there = await front(redis=own_redis.url)
     await there.ask("Hi", name="harbour")
     there.keep_sessions()

@@ -1,4 +1,4 @@
-"""scripts/soak: some seconds of it find nothing, and what it is there to find is found."""
+"""scripts/soak: some seconds of it find no problem, and it finds the problems that it is made for."""
 
 from __future__ import annotations
 

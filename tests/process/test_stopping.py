@@ -34,7 +34,7 @@ class Start(Protocol):
 
 @pytest.fixture(params=WORKERS.values(), ids=WORKERS)
 def start(request: pytest.FixtureRequest, agent: Agent) -> Start:
-    """Starts a proxy in front of the agent, which tells its apps; the arguments are flags."""
+    """Starts a proxy in front of the agent, which lists its apps; the arguments are flags."""
     agent.replies("/invoke", apps("default"))
     return lambda *flags: proxy_before(agent.url, *request.param, *flags)
 

@@ -280,7 +280,7 @@ def test_a_proxy_that_is_gone() -> None:
 
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_run_that_failed_is_not_run_again(proxy: StartProxy, agent: Agent, stream: bool) -> None:
-    """The client retries such a status twice, if it is not told that the run may have done something."""
+    """The client retries such a status twice, unless a header says that the run may have had side effects."""
     agent.plays(failure("Model exploded"))
     async with AsyncOpenAI(base_url=f"{(await proxy()).base}/v1", api_key="any") as client:
         with pytest.raises(openai.InternalServerError):
@@ -289,7 +289,7 @@ async def test_a_run_that_failed_is_not_run_again(proxy: StartProxy, agent: Agen
 
 
 async def test_a_gateway_that_is_away_is_tried_again(proxy: StartProxy) -> None:
-    """Nothing was run, and the client is told so; it tries again by itself."""
+    """Nothing was run, and a header says so; the client retries by itself."""
     base = (await proxy(upstream=f"http://127.0.0.1:{processes.free_port()}")).base
     async with AsyncOpenAI(base_url=f"{base}/v1", api_key="any", max_retries=1) as client:
         with pytest.raises(openai.InternalServerError) as raised:
@@ -320,7 +320,7 @@ async def test_each_failure_of_the_agents_model_has_its_class(
 
 @dataclass
 class Recorded:
-    """What a recording says, read without any of our code."""
+    """The answer of a recording, read without the package."""
 
     texts: list[str]
     """Of each tick."""
@@ -332,7 +332,7 @@ class Recorded:
 
     @property
     def reason(self) -> str:
-        """How the error begins; behind it may come what nobody should see."""
+        """The beginning of the error; private text may follow it."""
         return " ".join((self.error or "").split()[:4])
 
     @property

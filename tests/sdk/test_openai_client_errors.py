@@ -34,7 +34,7 @@ def create(**fields: Any) -> Call:
 
 
 async def outcome(kind: str, base: str, call: Call, **how: Any) -> tuple[Exception | None, int]:
-    """What the client raised, if anything, and how many requests it made."""
+    """The client's exception, if any, and the number of its requests."""
     requests: list[str] = []
     options: dict[str, Any] = {"base_url": base, "api_key": "k", "max_retries": 0, **how}
     if kind == "blocking":

@@ -140,7 +140,7 @@ async def test_a_retry_gets_the_answer_that_was_lost_on_its_way(
 
 @STREAM
 async def test_without_a_key_a_broken_way_runs_the_agent_again(proxy: StartProxy, agent: Agent, stream: bool) -> None:
-    """What the key is for: the client repeats by itself, and nobody can know that it is the same request."""
+    """The purpose of the key: the client repeats by itself, and without the key the retry looks like a new request."""
     agent.plays(run("All ", "of it"))
 
     async def when_it_runs(_: asyncio.StreamReader) -> None:

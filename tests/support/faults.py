@@ -136,7 +136,7 @@ class Run:
         return [*self.wire_edges, WHOLE][self.last_frame]
 
     def _new_reader(self) -> Reader:
-        """The agent plays the same whatever it is asked, so an AG-UI run has another name than that of the request."""
+        """The agent sends the same bytes for every request, so an AG-UI run has another id than that of the request."""
         return new_reader(b"", include_tool_activity=self.options.server_tools != "hide", dialect=self.options.dialect)
 
 

@@ -41,12 +41,12 @@ def stop() -> None:
 
 
 def guard(group: int) -> None:
-    """Tells the guardian of a process group, for programs that overwrite their environment, as nginx and Redis do."""
+    """Registers a process group, for programs that overwrite their environment, as nginx and Redis do."""
     _tell(b"+%d\n" % group)
 
 
 def release(group: int) -> None:
-    """Tells the guardian that the group has ended, since its number may be used again."""
+    """Removes a group that has ended, since its number may be used again."""
     _tell(b"-%d\n" % group)
 
 

@@ -16,7 +16,7 @@ class Exposition:
         self.families: list[Metric] = list(text_string_to_metric_families(text))
 
     def total(self, sample: str, **labels: str) -> float:
-        """The sum of the samples with this name and these labels, whatever other labels they have."""
+        """The sum of the samples with this name and these labels, and any others."""
         return sum(
             each.value
             for family in self.families

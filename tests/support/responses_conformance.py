@@ -219,7 +219,7 @@ class _StreamChecker:
 
 
 def _cited_as(item: dict[str, Any], streamed: dict[str, Any]) -> dict[str, Any]:
-    """The item without citations that the agent told after the item's end: no event may follow it."""
+    """The item without citations that came after the item's end: no event may follow it."""
     if item["type"] != "message" or streamed["type"] != "message":
         return item
     (part,), count = item["content"], len(streamed["content"][0]["annotations"])

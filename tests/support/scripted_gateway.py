@@ -94,7 +94,7 @@ def tool_call(call_id: str, name: str, arguments: str) -> list[bytes]:
 
 @dataclass(frozen=True)
 class Reply:
-    """What is sent for one request: a head and, step by step, a body."""
+    """The response to one request: a head and, step by step, a body."""
 
     steps: Steps
     status: int = 200

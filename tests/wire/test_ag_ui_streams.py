@@ -1,4 +1,4 @@
-"""Event streams and what a client is told of them, over real HTTP: those of the specification, and our own.
+"""Event streams and the client's answers, over real HTTP: those of the specification, and our own.
 
 The streams of the AG-UI specification are read where they are at hand. Each says what a strict client makes of it;
 where a client of OpenAI's is told something else, `DIFFERENT` says what, and why. A stream whose answer is not that of
@@ -72,7 +72,7 @@ DIFFERENT: dict[str, tuple[Result | None, str]] = {
 
 
 def specified(case: Data) -> Result | None:
-    """What the specification wants, as far as a client of OpenAI's can see it."""
+    """The answer by the specification, as far as a client of OpenAI's can see it."""
     expect = case["expect"]
     if expect["outcome"] == "failed" or "runError" in expect:
         return FAILED

@@ -42,7 +42,7 @@ def end(*citations: Any, **more: Any) -> bytes:
 
 
 def cited(content: str, *citations: Any) -> list[bytes]:
-    """A block of text, word by word, with what it cites."""
+    """A block of text, word by word, with its citations."""
     words = content.split(" ")
     pieces = [word if number == 0 else " " + word for number, word in enumerate(words)]
     return [start(), *map(text, pieces), end(*citations)]

@@ -110,7 +110,7 @@ async def test_what_never_reaches_the_agent_is_not_counted(proxy: StartProxy, ag
 async def test_a_side_request_with_a_forged_confirmation_is_not_run(
     proxy: StartProxy, agent: Agent, tmp_path: Path
 ) -> None:
-    """The rest of a run is admitted whatever was used, and another model would have run a side request."""
+    """The rest of a run is admitted for any usage; another model would have run a side request."""
     agent.plays(run("Hello"))
     front = await proxy(
         api_keys_file=keys_file(tmp_path, app="budget = { runs_per_day = 1 }"),
@@ -156,7 +156,7 @@ async def test_a_client_that_leaves_is_counted_and_nothing_is_cut_off(
 
 
 async def test_who_leaves_before_the_end_pays_for_what_came(proxy: StartProxy, agent: Agent, tmp_path: Path) -> None:
-    """Each event of the answer is a token at least; what the agent has reported so far is known."""
+    """Each event of the answer counts as a token at least; the usage that the agent has reported counts as well."""
     for steps, tokens in (([*map(text, "x" * 150)], 150), (closing(used=500)[:2], 507)):
         agent.plays(*OPENING, *steps, text("last"), asyncio.Event())
         keys = keys_file(tmp_path, app="budget = { tokens_per_day = 1000 }", boss="usage = true")

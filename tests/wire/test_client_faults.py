@@ -87,7 +87,7 @@ async def text_of(received: bytes, client: ApiClient = CHAT_CLIENT, *, stream: b
 
 
 async def stopped(agent: Agent) -> None:
-    """Nothing is read any more, and every session is closed, once; also one that the gateway may not have heard of."""
+    """Nothing is read any more, and every session is closed, once; also one that the gateway may not know."""
     await agent.until(lambda: not agent.left_behind)
     closed = {*agent.closed_sessions}
     assert closed >= {each.session for each in agent.runs}

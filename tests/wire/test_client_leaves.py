@@ -52,7 +52,7 @@ async def leave(line: Line, how: str) -> None:
 
 
 async def test_without_the_proxy_the_gateway_goes_on(front: StartFront) -> None:
-    """What all this is for: it notices neither that its reader leaves nor that it is told to abort."""
+    """A gateway that notices neither that its reader leaves nor an abort."""
     there = await front(gateway("standalone, 0.9.4", pace=0.005))
     message = {"role": "user", "content": [{"type": "text", "text": "[[scenario:long]]"}]}
     async with aiohttp.ClientSession(there.url) as client:
@@ -107,7 +107,7 @@ async def test_a_reader_that_leaves_while_the_line_is_kept_warm(front: StartFron
 async def test_the_connection_to_the_gateway_is_released_at_once(
     proxy: StartProxy, agent: Agent, stream: bool, result: list[bytes]
 ) -> None:
-    """Also when closing the session takes for ever."""
+    """Also when closing the session does not end."""
     agent.plays(OPENING, result, "stall")
     agent.replies("/close", Reply(["stall"], framing="raw"))
     front = await proxy(close_timeout=0.1)
@@ -131,7 +131,7 @@ async def test_the_reader_of_older_completions_may_leave_too(front: StartFront) 
 
 
 async def test_an_answer_that_ended_with_the_clients_tool_stops_the_run_too(front: StartFront) -> None:
-    """What the agent would do next, with a result that the gateway has invented, is nobody's."""
+    """The agent's next events, after a result that the gateway has invented, reach no client."""
     there = await front(gateway("embedded, 0.9.4", pace=0.1))
     tools = [function("tide")]
     answer_ = await there.ask("[[scenario:client_tool_faked]]", tools=tools)
@@ -224,7 +224,7 @@ async def test_where_runs_can_be_aborted_only_the_turn_is_lost(front: StartFront
 
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_recognised_session_is_closed_when_its_reader_leaves(front: StartFront, stream: bool) -> None:
-    """Half a turn would be in its history that the client never saw the end of: the next one tells the whole story."""
+    """Its history would have half a turn, whose end the client never got; so the next turn has the conversation."""
     there = await front(gateway("embedded, 0.9.4", pace=0.001), sessions="recognise")
     chat = Chat(there)
     await chat.say("When is high tide?")

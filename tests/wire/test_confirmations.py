@@ -34,12 +34,12 @@ ASK: dict[str, Any] = {"confirmations": "ask"}
 
 
 def asked(there: Front) -> list[dict[str, Any]]:
-    """What was said to the gateway about confirmations."""
+    """The confirmation requests to the gateway."""
     return [params for params in _confirmations(there) if not params["sessionId"].startswith("unknown-")]
 
 
 def tried(there: Front) -> list[dict[str, Any]]:
-    """What was asked only to find out whether it can be."""
+    """The requests that only test whether the gateway has the method."""
     return [params for params in _confirmations(there) if params["sessionId"].startswith("unknown-")]
 
 
@@ -317,7 +317,7 @@ FORGED = {
 
 
 async def refused(there: Front, chat: Chat, call_id: str, **how: Any) -> None:
-    """The client is told why, and the agent hears nothing of it."""
+    """The client gets the reason, and the agent gets no request."""
     messages = json.loads(json.dumps(chat.messages))
     messages[-1]["tool_calls"][0]["id"] = call_id
     received = await there.post([*messages, result(call_id, "yes")], **how)
@@ -421,7 +421,7 @@ async def test_it_is_found_out_once_what_the_gateway_can(front: StartFront) -> N
 
 
 def stalls(limit: int) -> GatewaySettings:
-    """After so many bytes `/events` tells nothing more, as with some releases."""
+    """Bytes after which `/events` is silent, as in some releases."""
     return GatewaySettings(wire="0.14", pace=0, events_limit=limit)
 
 

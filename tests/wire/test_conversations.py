@@ -24,7 +24,7 @@ from tests.support.proxy_harness import Chat, Front, StartFront, function, liste
 pytest_plugins = ["tests.support.proxy_fixtures"]
 
 ECHO = "echo"
-"""An agent that says word for word what it was sent."""
+"""An agent that repeats its prompt word for word."""
 
 PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(8)).decode()
 PICTURE = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
@@ -96,7 +96,7 @@ def in_roles(run: RunRecord) -> list[tuple[str, str]]:
 async def test_full_sends_every_message_by_itself_to_a_gateway_that_takes_them(
     front: StartFront, form: str, stream: bool
 ) -> None:
-    """What it takes is found out by trying, and remembered."""
+    """The form that the gateway accepts is found by trying, and remembered."""
     settings, runs = FORMS[form]
     there = await front(settings, history="full")
     for number in range(2):
@@ -157,7 +157,7 @@ async def test_a_run_that_fails_before_the_model_shows_nothing_of_messages(front
 
 
 async def test_auto_stays_folded_where_messages_would_be_taken(front: StartFront) -> None:
-    """What the agent's model is told of them is gone from its second tick on."""
+    """The model no longer gets them from its second tick on."""
     there = await front(GatewaySettings(pace=0, wire="0.14"))
     answer = await there.ask([*EARLIER, user("And 3 + 3?")], model=ECHO)
     assert answer.text == f"{FOLD}\nAnd 3 + 3?"
@@ -185,7 +185,7 @@ HOSTILE = [
 @pytest.mark.parametrize("content", HOSTILE)
 @pytest.mark.parametrize("role", ["system", "user", "assistant", "tool"])
 async def test_content_cannot_forge_a_mark(front: StartFront, role: str, content: str) -> None:
-    """However a reader cuts lines: what the content says stands behind a quote, the true marks do not."""
+    """For every kind of line end: text of the content follows a quote mark, the proxy's own marks do not."""
     call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": content}}
     before = [user("Hi"), {"role": "assistant", "content": None, "tool_calls": [call]}] if role == "tool" else []
     more = {"tool_call_id": "c1"} if role == "tool" else {}
@@ -562,7 +562,7 @@ async def test_an_edited_conversation_is_a_fork(front: StartFront, edit: Any) ->
 
 @on_both_wires
 async def test_a_regenerated_answer_is_a_fork(front: StartFront) -> None:
-    """The client takes the last answer away and asks the same again; the session has heard it already."""
+    """The client removes the last answer and sends the same message again, which the session already has."""
     there = await front(**RECOGNISE)
     chat = Chat(there)
     await chat.say("When is high tide?")

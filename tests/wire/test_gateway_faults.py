@@ -49,7 +49,7 @@ WIDE_STRIDE = 509
 OTHERS_STRIDE = 7
 """For the APIs beside chat: bytes of a small run between two places, and a share of the other cases."""
 SILENCE = 0.4
-"""Seconds after which a silent agent is given up; enough for a busy machine to answer what is not silent."""
+"""Seconds after which a silent agent is aborted; enough for an agent that answers on a busy machine."""
 STALLED_AT_ONCE = 200
 """They cost time, not work."""
 

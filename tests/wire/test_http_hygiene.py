@@ -20,7 +20,7 @@ from tests.support.scripted_gateway import Agent, Reply, run, serving
 
 QUESTION = chat_body("Hi", stream=False)
 HIDDEN = chat_body("hidden", stream=False)
-"""The body of a request that nobody may see as one."""
+"""The body of a hidden request, which no server may take for a request."""
 
 HEAD = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n".encode()
 SECOND = HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(HIDDEN), HIDDEN)
@@ -75,7 +75,7 @@ REFUSED = {
     "a target with a space": b"GET /v1/models x HTTP/1.1\r\nHost: localhost\r\n\r\n" + SECOND,
     "an absurd URL": b"GET /v1/" + b"%2e" * 10_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n" + SECOND,
 }
-"""One answer, 4xx, and the connection is closed: whatever follows is not read."""
+"""One answer, 4xx, and the connection is closed: bytes after it are not read."""
 
 
 def get(target: str, *headers: str) -> bytes:
@@ -122,7 +122,7 @@ LAST = b"GET /v1/the-last HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r
 
 
 async def talk(line: Line, sent: bytes) -> list[tuple[int, bytes]]:
-    """Status and body of each answer to what is sent, with a last request right behind it."""
+    """Status and body of each answer to the sent bytes, with a last request right behind them."""
     received = b""
     with contextlib.suppress(ConnectionError):
         await line.send(sent + LAST)
@@ -185,7 +185,7 @@ async def test_behind_nginx_there_is_no_request_that_nginx_does_not_know(behind:
 
 
 async def test_requests_sent_ahead_are_run_one_after_another(proxy: StartProxy, agent: Agent) -> None:
-    """A client may send its next requests early; what it gains is nothing."""
+    """A client may send its next requests early, without an advantage."""
     gate = asyncio.Event()
     agent.plays(run("Hello")[:4], gate, run("Hello")[4:])
     line = await (await proxy()).dial()

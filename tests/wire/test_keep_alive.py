@@ -138,7 +138,7 @@ async def test_nothing_comes_behind_the_end(
 async def test_a_ping_is_a_chunk_and_a_write_of_its_own(
     proxy: StartProxy, agent: Agent, key: tuple[str, ...], form: str, ping: bytes
 ) -> None:
-    """However many come while the agent speaks, they stand between events and between HTTP's chunks."""
+    """Any number of keep-alives during an answer stand between events and between HTTP's chunks."""
     steps: list[Step] = []
     for number in range(200):
         gate = asyncio.Event()

@@ -55,7 +55,7 @@ async def rest_of(front: Proxy, answer_id: str, number: int | None) -> bytes:
 
 
 async def begun(front: Proxy, agent: Agent, **fields: Any) -> tuple[Line, bytes]:
-    """A client that has read the beginning of a stream, and what it has read."""
+    """A client that has read the beginning of a stream, and the bytes that it has read."""
     line = await front.dial()
     await line.post(request(**{"stream": True, "store": True, **fields}), path=RESPONSES)
     head = await line.read_until(b'"delta":"Hello"')

@@ -1,4 +1,4 @@
-"""Clients that are slow, idle, or many: what they cost is bounded, and the others do not notice."""
+"""Clients that are slow, idle, or many: their cost is bounded, and others are served as usual."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def test_nine_thousand_that_do_nothing_are_survived(agent: Agent) -> None:
 
 
 def connect_many(port: int) -> list[socket.socket]:
-    """Some say nothing, some a part of a head, some a part of a body. Returns when the proxy has read that."""
+    """Some send nothing, some a part of a head, some a part of a body. Returns when the proxy has read that."""
     sockets = []
     for request, _ in zip(
         itertools.cycle([b"", HEAD, HEAD + b"Content-Length: 1000\r\n\r\n{"]), range(MANY), strict=False
@@ -182,7 +182,7 @@ async def until_accepted(port: int) -> None:
 
 
 async def test_a_client_that_reads_a_byte_a_second_is_dropped(proxy: StartProxy, agent: Agent) -> None:
-    """What the agent's socket took, less what the client read, is all that lies between them."""
+    """The bytes between them: those that the agent's socket took, less those that the client has read."""
     pouring = text("x" * 4000)
     agent.send_buffer = 4096
     agent.plays(OPENING, [pouring] * 20_000)

@@ -21,7 +21,7 @@ WIRES = [GatewaySettings(pace=0), GatewaySettings(pace=0, wire="0.14", form="sta
 
 
 async def begin_elsewhere(there: Front, key: str) -> None:
-    """Another front end has said something in this session."""
+    """Another front end has used this session."""
     body = {"sessionId": key, "message": {"role": "user", "content": [{"type": "text", "text": "Hello"}]}}
     async with aiohttp.ClientSession() as client, client.post(f"{there.url}/send", json=body) as response:
         await response.read()
@@ -43,7 +43,7 @@ async def test_a_client_joins_a_session_that_another_front_end_began(
 
 
 async def test_only_what_follows_the_last_answer_goes_there(front: StartFront) -> None:
-    """Whatever the session knows: no digest is asked."""
+    """For any history of the session: no fingerprint is looked up."""
     there = await front(**NATIVE)
     await there.ask([{"role": "system", "content": "Be brief."}, *SAID, user("And 3 + 3?")], name="main")
     assert there.prompt() == "And 3 + 3?"

@@ -76,7 +76,7 @@ async def begin(front: Proxy, agent: Agent, *, stream: bool = True, **how: Any) 
 
 
 async def pass_by(front: Proxy) -> None:
-    """By the time this is answered, the proxy has done with the requests before it what it can."""
+    """When this is answered, the proxy has handled the requests before it as far as it can."""
     assert (await front.chat("bystander")).status == 200
 
 
@@ -224,7 +224,7 @@ class Pouring:
 
 
 async def test_a_reader_that_had_stalled_does_not_stall_the_rest(proxy: StartProxy, agent: Agent) -> None:
-    """The proxy had stopped reading for the client's sake; now it reads for nobody."""
+    """The proxy had paused reading because of the slow client; now it reads to the run's end."""
     Ledger(agent, Reply(Pouring()), Reply(run("Two")))
     front = await proxy()
     line = await begin(front, agent, receive_buffer=4096)
@@ -355,7 +355,7 @@ async def test_a_recognised_session_that_is_busy_is_still_recognised_later(agent
 
 
 async def test_a_recognisable_session_whose_run_never_ends_is_forgotten(agent: Agent, front: StartFront) -> None:
-    """It is closed, so its history is gone: who comes back must tell the whole story."""
+    """It is closed, so its history is gone: the next turn has the whole conversation."""
     Ledger(agent, calls_tool(asyncio.Event()), Reply(run("It rains")))
     proxy = (await front(upstream=agent.url, sessions="recognise", session_drain=0.05)).proxy
     await proxy.post(chat_body(tools=[WEATHER]))

@@ -52,7 +52,7 @@ def question_of(answer: ResponseAnswer) -> str:
 
 
 def confirmed(there: Front) -> list[bool]:
-    """What was said to the gateway about the tool."""
+    """The confirmation requests to the gateway for the tool."""
     bodies = [json.loads(body) for path, body in there.gateway_state.requests if path == "/invoke"]
     calls = [body["params"] for body in bodies if body["method"] == "tool-confirm"]
     return [call["confirmed"] for call in calls if not call["sessionId"].startswith("unknown-")]

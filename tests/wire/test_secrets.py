@@ -80,7 +80,7 @@ async def everything_that_is_refused(front: Proxy) -> list[Received]:
 
 
 async def broken_requests(front: Proxy) -> str:
-    """What is no HTTP as this server speaks it."""
+    """Bytes that are not HTTP/1.1."""
     output = b""
     for request in (
         f"GET /{KEY} HTTP/9.9\r\n\r\n",

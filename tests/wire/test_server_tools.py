@@ -1,4 +1,4 @@
-"""What the agent did by itself, told to the client (setting `server_tools`), and never told back to the agent."""
+"""The agent's own tool calls, shown to the client (setting `server_tools`), and never sent back to the agent."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ async def test_a_result_of_many_lines_is_shown_in_one(front: StartFront, where: 
 
 @visible
 async def test_a_child_is_shown_by_its_name_and_its_last_message(front: StartFront, where: str) -> None:
-    """What it said on the way stays inside."""
+    """Its earlier text stays inside."""
     there = await front(server_tools=where)
     answer = await there.ask("[[scenario:spawn]]")
     child, tool = tool_lines(answer, where)

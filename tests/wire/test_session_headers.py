@@ -96,7 +96,7 @@ async def test_the_answer_does_not_wait_for_the_title(start: Start) -> None:
 
 
 async def test_the_whole_conversation_reaches_the_agent_under_any_name(start: Start) -> None:
-    """A chat that was forked or imported, or whose session has expired: nobody has answered it here."""
+    """A chat that was forked or imported, or whose session has expired: no session has answered it."""
     there = await start()
     before = [CODER, user("What is 2 + 2?"), {"role": "assistant", "content": "4"}]
     answer = await there.ask([*before, user("And 3 + 3?")], model=ECHO, name=NAME)

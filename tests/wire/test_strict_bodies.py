@@ -17,7 +17,7 @@ from tests.support.proxy import Proxy, Received, StartProxy
 from tests.support.scripted_gateway import OPENING, Agent, closing, frame, run, text, tool_call
 
 ENDLESS = "silent"
-"""The one scenario that says nothing and does not end."""
+"""The one scenario that sends nothing and does not end."""
 LARGE = ("big", "long")
 
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -49,7 +49,7 @@ def read_stream(received: Received, include_usage: bool, reasoning_field: str) -
 
 
 def content_of(answer: Answer, usage: bool) -> dict[str, Any]:
-    """What has to be the same however it is asked for: not the ids, which are new for each run."""
+    """The parts that are equal in all forms of the answer: all but the ids, which are new for each run."""
     what = dataclasses.asdict(answer)
     for name in ("id", "created", "role", *([] if usage else ["usage"])):
         del what[name]
@@ -123,7 +123,7 @@ async def test_silence_is_a_strict_error(proxy: StartProxy, demo: Demo, declared
 
 
 async def test_a_round_of_a_tool_is_strict_at_both_ends(demo: Demo) -> None:
-    """What a client echoes is taken, and what comes then is strict again."""
+    """Items that a client echoes are accepted, and the next answer is strict again."""
     asked = {"role": "user", "content": "How is the weather?"}
     for stream in (True, False):
         received = await demo.proxy.chat(stream=stream, messages=[asked], **DECLARED["tools"])

@@ -262,7 +262,7 @@ async def the_recording(directory: Path) -> Recording:
 async def test_a_recording_of_a_misfit_replays(
     proxy: StartProxy, agent: Agent, tmp_path: Path, wanted: Format, stream: bool, raw: bool
 ) -> None:
-    """A recording has no schema: what came before the error is compared."""
+    """A recording has no schema, so the parts before the error are compared."""
     agent.plays(*run("```json\n", MISFIT, "\n```"))
     front = await proxy(structured="check", structured_strip_fences=True, record=str(tmp_path), record_raw=raw)
     await ask(front, wanted, stream=stream)

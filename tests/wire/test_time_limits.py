@@ -35,14 +35,14 @@ class Chatty:
 
 @dataclass(frozen=True)
 class Limit:
-    """What an agent does, and the limit that ends it."""
+    """A fault of an agent, and the limit that ends the run."""
 
     name: str
     code: str
     settings: dict[str, Any]
     reply: Reply
     commits: bool = False
-    """The agent says something before the limit is over."""
+    """The agent sends an event before the limit is over."""
 
     def __str__(self) -> str:
         return self.name

@@ -107,7 +107,7 @@ OWN = {
 async def test_the_agents_own_call_stays_inside(
     front: StartFront, scenario: str, tools: list[Any], stream: bool, model: str
 ) -> None:
-    """However its provider reports it; and the agent's last word is what the client gets."""
+    """For every form of the provider's report; the client gets the agent's last text."""
     there = await front()
     answer = await there.ask(
         f"[[scenario:{scenario}]]", stream=stream, model=model, **({"tools": tools} if tools else {})
@@ -260,7 +260,7 @@ async def test_many_at_once_are_not_mixed(front: StartFront) -> None:
 async def test_a_tool_that_the_agent_has_run_is_not_handed_out(
     front: StartFront, stream: bool, model: str, declared: list[dict[str, Any]]
 ) -> None:
-    """Although the run ends on the tick that calls it, and whatever else the client declares."""
+    """Although the run ends on the tick that calls it, and for all other declared tools."""
     there = await front()
     tools = {"tools": declared} if declared else {}
     answer = await there.ask("[[scenario:server_stop]]", model=model, stream=stream, **tools)
@@ -273,7 +273,7 @@ async def test_a_tool_that_the_agent_has_run_is_not_handed_out(
 async def test_of_a_mixed_last_tick_only_the_placeholder_is_sent(
     front: StartFront, stream: bool, model: str, where: str
 ) -> None:
-    """And what is handed out is not told as the agent's doing."""
+    """A call that the client gets is not shown as the agent's own."""
     there = await front(server_tools=where)
     answer = await there.ask("[[scenario:mixed_stop]]", model=model, stream=stream)
     assert answer.finish_reason == "tool_calls"
@@ -286,7 +286,7 @@ async def test_of_a_mixed_last_tick_only_the_placeholder_is_sent(
 @both_ways
 @pytest.mark.parametrize("scenario", ["client_tool", "mixed_stop"])
 async def test_the_text_beside_a_declared_call_is_not_lost(front: StartFront, stream: bool, scenario: str) -> None:
-    """On the newer wire a model that does not stream tells it behind its tools, and its usage still later."""
+    """On the newer wire the message of a model that does not stream comes after its tools, its usage still later."""
     there = await front()
     more = {"stream_options": {"include_usage": True}} if stream else {}
     tools = [TIDE if scenario == "client_tool" else WEATHER]

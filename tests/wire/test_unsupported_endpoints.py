@@ -1,4 +1,4 @@
-"""What of OpenAI's API is not served here: said at once, with what is served instead, and never a run."""
+"""Endpoints of OpenAI's API that are not served: the error names the alternatives, and nothing is run."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ ENDPOINTS = [
 
 
 def refused(received: Received, method: str, path: str) -> dict[str, Any]:
-    """The error of a 404 that names what was asked for and what there is."""
+    """The error of a 404 that names the requested endpoint and the existing ones."""
     error = check_error_body(received.body)
     assert received.status == 404
     assert received.headers["Content-Type"] == "application/json"

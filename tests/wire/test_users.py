@@ -1,4 +1,4 @@
-"""Users behind one key, socket to socket: what the agent gets, what they share, and what nobody may claim."""
+"""Users behind one key, socket to socket: the agent's input, the shared limits, and names that no client may claim."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the command `llm` shows."""
+"""Checks the output of the command `llm`."""
 
 from showing import joined, run, show, stopped
 

@@ -1,4 +1,4 @@
-"""What the official client shows."""
+"""Checks the results of the official client."""
 
 import json
 from importlib.metadata import version as version_of

@@ -1,4 +1,4 @@
-"""What the official client shows of the Responses API."""
+"""Checks the results of the official client with the Responses API."""
 
 import json
 import time

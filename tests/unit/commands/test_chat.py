@@ -24,7 +24,7 @@ from tests.support.scripted_gateway import Agent, Reply, answer, run
 pytestmark = pytest.mark.slow
 
 WITHIN = 20.0
-"""Seconds for anything to be said."""
+"""Seconds for any output."""
 COMMAND = [sys.executable, "-m", "oaicompat_proxy", "chat", "--url"]
 
 
@@ -35,7 +35,7 @@ def base() -> Iterator[str]:
 
 
 class Terminal:
-    """A person at a terminal: reads what is there, types, and presses Ctrl-C."""
+    """A person at a terminal: reads the screen, types, and presses Ctrl-C."""
 
     def __init__(self, master: int, process: subprocess.Popen[bytes]) -> None:
         self._master = master

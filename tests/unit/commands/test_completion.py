@@ -65,7 +65,7 @@ COMPLETED = [
     ("--help shutd\t", "--help shutdown "),
     ("config exa\t", "config example "),
 ]
-"""What is typed, a tabulator for each question → the words of the command."""
+"""Typed text, with a tab for each completion → the words of the command."""
 
 
 @pytest.mark.slow
@@ -109,7 +109,7 @@ def read_until(leader: int, mark: bytes) -> None:
 
 
 def written(file: Path, leader: int) -> str:
-    """What the program wrote; what the shell says meanwhile is read, so that it never waits."""
+    """The output of the program; the shell's output is read meanwhile, so that it never waits."""
     output, deadline = b"", time.monotonic() + PATIENCE
     while not file.exists():
         assert time.monotonic() < deadline, output

@@ -1,4 +1,4 @@
-"""`oaicompat-proxy inspect FILE`: what is no recording is refused in one line, and a recording is served."""
+"""`oaicompat-proxy inspect FILE`: a file that is no recording gives an error of one line, and a recording is served."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of the settings file that say what a model is."""
+"""The tables of the settings file that describe models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a request came from: what a proxy of ours says is believed, what anybody else says is not."""
+"""The origin of a request: headers of trusted proxies count, headers of others do not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What no parser's values hold, and what is close to it: found, cut out as it is written, and read as the nearest."""
+"""Values that a parser cannot represent, and similar ones: found, cut out as written, and read as the nearest value."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_every_member_and_item_is_cut_out_whole(value: dict[str, Any], indent: A
 @examples(40)
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), VALUES))
 def test_no_value_that_would_change_escapes(value: dict[str, Any]) -> None:
-    """What is not cut out is the same after orjson has read and written it."""
+    """A value that is not cut out is the same after orjson has read and written it."""
     body = json.dumps(value).encode()
     try:
         values = orjson.loads(body)

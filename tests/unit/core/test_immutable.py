@@ -1,4 +1,4 @@
-"""Objects that are only read: they behave as data classes do; that nobody changes them is for mypy to see."""
+"""Immutable objects behave as data classes do; mypy rejects code that changes them."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What is known of a model, and what wins."""
+"""The sources of a model's description, and their precedence."""
 
 from oaicompat_proxy.core.model_info import MODALITIES, UNKNOWN, ModelInfo
 

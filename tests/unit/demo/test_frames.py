@@ -132,7 +132,7 @@ def names(orders: str) -> list[str]:
 
 
 DECLARED = {"modelName", "contextWindow"}
-"""What an application may say of its model, or not."""
+"""An application may describe its model."""
 
 
 def shape(value: Any) -> Any:

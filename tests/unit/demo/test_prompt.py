@@ -1,4 +1,4 @@
-"""What a message says: last words, declared tools, results."""
+"""The contents of a message: last words, declared tools, results."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which prompt leads to which scenario, and what the scenarios do."""
+"""The scenario of each prompt, and the events of the scenarios."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Events in, one client's bytes out; what is shown to others beside the client."""
+"""Events in, one client's bytes out; the parts and bytes that observers get."""
 
 from __future__ import annotations
 

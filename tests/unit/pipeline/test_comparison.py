@@ -1,4 +1,4 @@
-"""Recorded runs, translated again: `unit/server/recording/test_recorder` compares what a real proxy recorded."""
+"""Recorded runs, translated again: `unit/server/recording/test_recorder` compares the recordings of a real proxy."""
 
 from __future__ import annotations
 

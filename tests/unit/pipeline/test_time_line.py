@@ -1,4 +1,4 @@
-"""Spans of what an agent did."""
+"""The spans of an agent's run."""
 
 from __future__ import annotations
 

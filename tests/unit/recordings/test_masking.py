@@ -1,4 +1,4 @@
-"""A masked stream tells nothing that was said, and becomes the same answer, masked."""
+"""A masked stream contains no text of the original, and becomes the same answer, masked."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ NUMBER = 47114711
 
 
 def planted(rule: Rule) -> Iterator[object]:
-    """Values that hold the secret, for a place with this rule: everything but what the rule says may be shown."""
+    """Values with the secret, for a place with this rule: everything but the values that the rule shows."""
     if rule is not Readable.FAILURE and not (isinstance(rule, Mapping) and rule.get("") is Readable.FAILURE):
         yield SECRET
         yield [SECRET, {SECRET: SECRET}]
@@ -246,7 +246,7 @@ def test_masked_keys_of_an_object_stay_different(size: int) -> None:
 
 
 def test_a_word_of_its_own_makes_no_field_known() -> None:
-    """What a masked key becomes is never the name of a field that would be read."""
+    """A masked key never becomes the name of a known field."""
     keys = [first + second for first in string.ascii_letters for second in string.ascii_letters]
     data = masked("tool_call", **dict.fromkeys(keys, "Bob"))
     assert "id" in data  # it was among the keys, and is a known one
@@ -290,7 +290,7 @@ def test_an_escaped_text_is_masked_as_it_is_without_escapes(text: str, escaped: 
     ids=repr,
 )
 def test_the_time_grows_with_the_length_alone(piece: bytes) -> None:
-    """Whatever repeats in a line, ten times as much of it costs about ten times as much."""
+    """Ten times as much of any repeated text in a line costs about ten times as much."""
 
     def seconds(size: int) -> float:
         line = b'data: {"a":' + piece * (size // len(piece))

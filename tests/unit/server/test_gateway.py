@@ -1,4 +1,4 @@
-"""A gateway under one configuration after the other: what survives, what is replaced, and when."""
+"""A gateway under one configuration after the other: the parts that survive, and those that are replaced."""
 
 from __future__ import annotations
 

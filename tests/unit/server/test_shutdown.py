@@ -81,7 +81,7 @@ async def test_a_client_that_leaves_is_no_interrupt() -> None:
 
 
 async def test_who_waits_for_a_session_gets_an_error_to_retry_elsewhere(proxy: StartProxy, agent: Agent) -> None:
-    """Nothing was run for the second, so that it may be tried again; the first is told that it may not."""
+    """Nothing was run for the second request, so its client may retry; the first one's client must not."""
     gate = asyncio.Event()
     agent.plays(OPENING, text("Well"), gate, closing())
     front = await proxy(session_wait=30)

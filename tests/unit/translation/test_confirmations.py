@@ -1,4 +1,4 @@
-"""The question to the client and its answer: signed, expiring, and a yes only where a yes was said."""
+"""The question to the client and its answer: signed, expiring, and a yes only if the client answered yes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines that tell what the agent did by itself: how they read, how long they get, how they are taken out again."""
+"""Lines that describe the agent's own actions: their text, their length, and their removal from a conversation."""
 
 from __future__ import annotations
 

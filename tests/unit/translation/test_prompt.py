@@ -162,7 +162,7 @@ def test_names_and_ids_cannot_end_their_line(word: str) -> None:
 
 
 class Entry(NamedTuple):
-    """One part of a message, as the transcript tells it."""
+    """One part of a message, as the transcript has it."""
 
     number: int
     role: str

@@ -1,4 +1,4 @@
-"""Side requests: the prompts of front ends as they send them, and ordinary prompts that speak of the same things."""
+"""Side requests: the prompts of front ends as they send them, and ordinary prompts about the same subjects."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_prompts_of_front_ends(messages: list[tuple[str, str]], expected: SideRe
 
 @pytest.mark.parametrize("recorded", RECORDED, ids=lambda recorded: recorded["kind"] or "runs")
 def test_recorded_requests(recorded: dict[str, Any]) -> None:
-    """What has no kind wants words of the model's: an emoji, search queries, a picture's prompt, a merged answer."""
+    """Prompts without a kind need the model's words: an emoji, search queries, a picture's prompt, a merged answer."""
     found = find_side_request(parse_chat(json.dumps(recorded["body"]).encode(), max_media=0, max_messages=100))
     if recorded["kind"] is None:
         assert found is None

@@ -45,7 +45,7 @@ def test_pieces_or_the_whole_are_the_same_text(pieces: list[str]) -> None:
     joined(pieces).encode()
 
 
-# A channel, as a conversation: what it is told, and what it has to send then
+# The input of a channel, step by step, and its output
 
 SPOKEN = [
     ("one tick", ["a", "b"], ["a", "b"]),

@@ -37,7 +37,7 @@ def test_a_short_one_belongs_to_one_id_of_one_caller(call_id: str, scope: str, o
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,40}", short)
     assert belongs(short, call_id, KEYS, scope)
     assert belongs(short, other, KEYS, other_scope) == ((call_id, scope) == (other, other_scope))
-    assert shorten(call_id, KEYS, scope) == short, "the same call has the same id whenever it is told"
+    assert shorten(call_id, KEYS, scope) == short, "the same call has the same id each time"
 
 
 def test_it_is_found_in_a_conversation_and_put_back() -> None:

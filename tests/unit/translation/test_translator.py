@@ -284,7 +284,7 @@ def test_a_declared_call_ends_the_answer_with(ending: Conversation) -> None:
 
 
 def test_a_declared_call_is_the_clients_whatever_was_said_before() -> None:
-    """A call whose head is out needs its arguments, whatever stopped the run."""
+    """A call whose head was sent needs its arguments, for every end of the run."""
     hold(
         new("tide"),
         [
@@ -365,7 +365,7 @@ def test_a_call_that_the_agent_settled_is_not_handed_out() -> None:
 
 
 def test_a_deed_beside_the_clients_call_does_not_end_the_answer() -> None:
-    """Only the same call's result does: the agent goes on with what is the client's."""
+    """Only a result of the client's call ends it: it shows that the agent goes on with that call."""
     conversation: Conversation = [
         (ToolCalled("c1", "almanac", "{}"), []),
         (
@@ -504,7 +504,7 @@ def test_a_confirmation_may_be_left_to_others() -> None:
     hold(new(confirmations="approve"), [(WAITS, []), (RunEnded(), [ROLE, STOPPED])])
 
 
-# What the agent did by itself, told or not
+# The agent's own actions, shown or hidden
 
 TOOL_RESULT = ToolFinished("c1", "tide", "06:12", False, 0.24)
 CHILD = SubagentFinished("pilot", "Six.", False)

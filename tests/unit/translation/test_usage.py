@@ -7,7 +7,7 @@ ZERO = Usage(0, 0, 0)
 A, B, AB = Usage(3, 1, 4), Usage(5, 2, 7), Usage(8, 3, 11)
 RUN = Usage(80, 17, 97)
 
-# what the meter is told, one word at a time ("tick" without usage begins a tick), and the total
+# the meter's input, one item at a time ("tick" without usage begins a tick), and the total
 CASES: list[tuple[str, list[tuple[str, Usage | None]], Usage | None]] = [
     ("nothing was said", [], None),
     ("nothing was said in two ticks", [("begin", None), ("message", None), ("begin", None), ("tick", None)], None),
@@ -21,7 +21,7 @@ CASES: list[tuple[str, list[tuple[str, Usage | None]], Usage | None]] = [
     ("a zero copy corrects nothing", [("message", A), ("message", ZERO)], A),
     ("a zero tick is worse than its message", [("message", A), ("tick", ZERO)], A),
     ("a zero run is worse than its ticks", [("tick", A), ("run", ZERO)], A),
-    ("the same told twice is told once", [("message", A), ("message", A), ("tick", A), ("tick", A)], A),
+    ("the same usage twice counts once", [("message", A), ("message", A), ("tick", A), ("tick", A)], A),
     ("later is better", [("message", A), ("message", B)], B),
     ("zeros are all there is", [("message", ZERO), ("tick", ZERO), ("run", ZERO)], ZERO),
     ("a tick that began but said nothing", [("tick", A), ("begin", None)], A),

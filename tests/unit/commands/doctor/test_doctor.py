@@ -31,7 +31,7 @@ IDLE = 1.6
 WITHIN = 60.0
 
 OVERRULED = "proxy_ignore_headers X-Accel-Buffering;"
-"""Without it nginx does as the proxy's own header asks, whatever stands in its configuration."""
+"""Without it nginx follows the proxy's own header instead of its configuration."""
 
 UNFRAMED = {"proxy_http_version 1.1": "proxy_http_version 1.0;"}
 """nginx's own default. Chunks it passes on at once even where it buffers; of HTTP/1.0 it fills its buffers first."""
@@ -68,7 +68,7 @@ def spoilt(behind: str, silence: float = SILENCE, /, **edits: str) -> tuple[int,
 
 
 def ailing(findings: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """The levels of what is not well."""
+    """The levels of findings that are problems."""
     levels = {name: finding["level"] for name, finding in findings.items()}
     return {name: level for name, level in levels.items() if level not in ("ok", "note")}
 
@@ -235,7 +235,7 @@ async def test_an_old_gateway_is_a_fault_only_where_more_is_asked_of_it(confirma
 
 @pytest.mark.parametrize(("form", "finding"), [("standalone", "ok"), ("embedded", None)])
 async def test_a_gateway_that_takes_messages_is_reported(form: str, finding: str | None) -> None:
-    """Of one in another server only a run can tell."""
+    """Whether a gateway inside another server takes messages, only a run can show."""
     async with serve(GatewaySettings(wire="0.14", form="embedded" if form == "embedded" else "standalone")) as upstream:
         config = Config(upstream=upstream, port=0)
         async with listening(create_app(config), config) as port:

@@ -1,4 +1,4 @@
-"""How a run ends, and what is told of a run that has told nothing."""
+"""The end of a run, and the answer of a run without text."""
 
 from __future__ import annotations
 

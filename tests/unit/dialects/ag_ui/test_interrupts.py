@@ -1,4 +1,4 @@
-"""What a run waits for: read from its three forms, and carried to the client and back."""
+"""Interrupts of a run: read from their three forms, and carried to the client and back."""
 
 from __future__ import annotations
 

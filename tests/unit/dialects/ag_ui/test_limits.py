@@ -1,4 +1,4 @@
-"""What a run may make its reader remember."""
+"""Limits of the memory that a run can cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames of an AG-UI agent: which say something, which are never kept, and what makes an end."""
+"""Frames of an AG-UI agent: which become events, which are never buffered, and which end a run."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def new_reader(*, include_tool_activity: bool = False, max_frame: int = MAX_FRAM
 
 
 def read(*frames: bytes, include_tool_activity: bool = False, max_frame: int = MAX_FRAME) -> list[Event]:
-    """What is told of a stream that consists of these."""
+    """The events of a stream that consists of these frames."""
     reader = new_reader(include_tool_activity=include_tool_activity, max_frame=max_frame)
     return [*reader.feed(b"".join(frames)), *reader.flush(at_end=True)]
 
@@ -289,7 +289,7 @@ def test_what_is_said_after_a_result_is_another_tick() -> None:
 
 
 def test_another_call_after_a_result_is_the_same_tick() -> None:
-    """Some agents run the first of several calls before the model has said the last."""
+    """Some agents run the first of several calls before the model has sent the last."""
     assert TickStarted not in map(type, read(*call("c1"), result("c1"), *call("c2"), DONE))
 
 

@@ -1,4 +1,4 @@
-"""The answer to what a run waits for: made to its response schema, and never an argument of a tool."""
+"""The answer to an interrupt: made to its response schema, and never an argument of a tool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The events of one run: what the model says and calls, what its sub-agents do, and how it ends."""
+"""The events of one run: the model's text and calls, its sub-agents, and its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An event is recognised by its first bytes, whatever the order of its keys."""
+"""An event is recognised by its first bytes, in any order of its keys."""
 
 from __future__ import annotations
 

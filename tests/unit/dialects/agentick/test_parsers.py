@@ -1,4 +1,4 @@
-"""One frame's `data` to one event: every type as recorded, and what has the wrong type counts as absent."""
+"""One frame's `data` to one event: every type as recorded, and a field of the wrong type counts as absent."""
 
 from typing import Any
 

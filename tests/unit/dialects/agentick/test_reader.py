@@ -1,4 +1,4 @@
-"""Frames of an Agentick gateway: which say something, which are never kept, and what makes an end."""
+"""Frames of an Agentick gateway: which become events, which are never buffered, and which end a run."""
 
 import json
 import tracemalloc
@@ -66,7 +66,7 @@ COPY_FRAMES = {
 
 
 def end(**fields: Any) -> bytes:
-    """The real `execution_end`; the history stands behind what is needed."""
+    """The real `execution_end`; the history comes after the needed fields."""
     history = fields.pop("output", {"timeline": []})
     data = {"aborted": False, **fields, "usage": {}, "output": history, "newTimelineEntries": []}
     if path := data.pop("spawnPath", None):
@@ -288,7 +288,7 @@ def test_a_failure_is_read_from_the_head_of_a_long_end() -> None:
 
 
 def test_a_long_end_of_another_run_is_not_ours() -> None:
-    """The mark of a child stands behind the history, so only the id can tell."""
+    """The mark of a child comes after the history, so only the id shows it."""
     childs = long_end(executionId=CHILD, spawnPath=["s1"], aborted=True)
     text = frame("content_delta", delta="Six.")
     assert read(START, childs, text, DONE) == [RunStarted(), TextDelta("Six."), RunEnded()]
@@ -439,7 +439,7 @@ def test_comments_and_other_fields_are_not_in_the_way() -> None:
 
 
 def test_a_line_that_goes_on_like_a_frame_is_none() -> None:
-    """The name and what stands behind it, but not what stands in front."""
+    """The name and the bytes after it, but not those before it."""
     line = b'execution_end","sessionId":"s","data":{}}\n\n'
     assert read(START + line + b"x" + line) == [RunStarted()]
 

@@ -107,7 +107,7 @@ def test_behind_the_end_nothing_is_needed() -> None:
 
 
 def test_a_call_whose_message_has_not_come_is_early() -> None:
-    """Agentick 0.14 tells a message that did not stream only when it is committed, behind the tools."""
+    """Agentick 0.14 sends a message that did not stream only when it is committed, after the tools."""
     run = new_run()
     call = {"callId": "c1", "name": "tide", "input": {}}
     assert handle(run, "tool_call", **call) == ToolCalled("c1", "tide", "{}", is_early=True)
@@ -210,7 +210,7 @@ def gateway_json(data: dict[str, Any]) -> str:
 
 
 def read_all(reader: EventReader, reads: list[bytes]) -> list[Any]:
-    """What a reader says; a fault as its last word."""
+    """The events of a reader; an error as the last item."""
     events: list[Any] = []
     try:
         for data in reads:
@@ -279,7 +279,7 @@ NOT_PLAIN = {
 
 
 def read_members(name: str, members: str) -> list[Any]:
-    """What is told behind the start of a frame with these members."""
+    """The outcome in the first bytes of a frame with these members."""
     data = f'{{"type":"{name}","executionId":"e1"{"," if members else ""}{members}}}'
     frame = PAYLOADS[0].format(name=name, data=data).encode()
     return read_all(EventReader(max_frame=MAX_FRAME), [START + FRAMINGS[0] % frame])[1:-2]

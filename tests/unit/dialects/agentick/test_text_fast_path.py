@@ -1,4 +1,4 @@
-"""The fast path for plain text says what the slow path says: for any frames, any escapes, any cuts."""
+"""The fast path for plain text gives the events of the slow path: for any frames, any escapes, any cuts."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ def for_slow_path(reads: Iterable[bytes]) -> list[bytes]:
 
 
 def texts_of(deltas: TextDeltas) -> list[str]:
-    """Each of them; all of them are what they say they are together."""
+    """The text of each delta, which joined are the text of the batch."""
     texts = [orjson.loads(b'"' + each + b'"') for each in deltas.encoded]
     assert deltas.text == "".join(texts)
     return texts
 
 
 def read_all(reader: EventReader, reads: Iterable[bytes]) -> list[Any]:
-    """What a reader says, text by text; a fault as its last word."""
+    """The events of a reader, text by text; an error as the last item."""
     results: list[Any] = []
     try:
         for data in reads:
@@ -87,7 +87,7 @@ def read_all(reader: EventReader, reads: Iterable[bytes]) -> list[Any]:
 
 
 def both(reads: list[bytes], max_frame: int = MAX_FRAME) -> tuple[list[Any], list[Any]]:
-    """What is said of the fast way and of the slow one."""
+    """The events of the fast path and of the slow one."""
     fast = read_all(EventReader(max_frame=max_frame), reads)
     return fast, read_all(EventReader(max_frame=max_frame), for_slow_path(reads))
 
@@ -273,7 +273,7 @@ def test_the_largest_frame_is_the_same_on_both_paths(frames: bytes, sizes: list[
 @examples(300)
 @given(st.lists(BROKEN, max_size=8), CUTS)
 def test_broken_texts_are_the_slow_paths_affair(insides: list[bytes], sizes: list[int]) -> None:
-    """Among good ones, whatever they would become together."""
+    """Among valid ones, also if the texts are valid when joined."""
     front, back = (BEGINNING + MEMBERS + MIDDLE).encode(), END.encode()
     frames = b"".join(wire(front + inside + back) + plain("ok") for inside in insides)
     fast, slow = both(cut(START + FIRST + frames, sizes))
@@ -288,7 +288,7 @@ MUTATIONS = st.tuples(st.integers(0, 2**31), st.binary(max_size=2), st.integers(
 def test_damaged_frames_say_the_same_or_are_forgiven_around_their_text(
     frames: bytes, mutations: list[tuple[int, bytes, int]], sizes: list[int]
 ) -> None:
-    """The slow path may refuse what stands around a text and is not looked at; nothing else may differ."""
+    """The slow path may reject bytes around a text, which the fast path does not parse; nothing else may differ."""
     stream = START + FIRST + frames + plain("Last.")
     for place, replacement, count in mutations:
         place = len(START + FIRST) + place % (len(stream) - len(START + FIRST))
@@ -370,7 +370,7 @@ def test_another_run_in_the_same_session_is_not_taken_for_this_one() -> None:
 
 
 def batches(*reads: bytes, reader: EventReader | None = None) -> list[list[str]]:
-    """The texts that went the fast way, as they were told together."""
+    """The texts of the fast path, in their batches."""
     reader = reader or EventReader(max_frame=MAX_FRAME)
     return [texts_of(event) for data in reads for event in reader.feed(data) if isinstance(event, TextDeltas)]
 
@@ -441,7 +441,7 @@ def test_a_read_with_a_text_for_the_slow_path_is_decoded_once(at: int) -> None:
     ids=lambda path: path.stem,
 )
 def test_in_a_real_run_all_texts_go_the_fast_way(path: Path) -> None:
-    """Whatever stands between them: blocks, sub-agents, ticks."""
+    """With any frames between them: blocks, sub-agents, ticks."""
     reads = [frame + b"\n\n" for frame in path.read_bytes().split(b"\n\n")]
     fast, slow = both(reads)
     assert fast == slow

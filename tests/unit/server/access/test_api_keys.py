@@ -1,4 +1,4 @@
-"""Keys: how they are read, found and compared, and what is said about those that cannot be used."""
+"""Keys: how they are read, found and compared, and the errors about invalid ones."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def test_digests_that_begin_alike_are_distinguished(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_whole_digest_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And by nothing else: whoever compares has the last word."""
+    """The comparison in constant time decides, not the look-up."""
     compared: list[tuple[bytes, bytes]] = []
 
     def compare(one: bytes, other: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Budgets: what is admitted, what is counted, and what happens when Redis is gone."""
+"""Budgets: admission, counting, and the time without Redis."""
 
 from __future__ import annotations
 

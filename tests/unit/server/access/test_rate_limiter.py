@@ -29,7 +29,7 @@ BOB = Caller("bob", "", requests_per_minute=6)
 
 
 class Clock:
-    """Stands still until it is told otherwise."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.now = START

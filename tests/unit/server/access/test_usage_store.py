@@ -1,4 +1,4 @@
-"""Counts of what was used: the same in memory and in a real Redis."""
+"""Counts of usage: the same in memory and in a real Redis."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Faulty:
 
 @pytest.fixture
 def unswept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody sweeps old sessions meanwhile: that goes on as long as a proxy does."""
+    """Switches off the sweeping of old sessions, a task that lasts as long as the proxy."""
 
     async def nothing(_sessions: Sessions) -> None:
         pass

@@ -1,4 +1,4 @@
-"""The loop of a streamed answer by itself: a run and a client that do what a test says."""
+"""The loop of a streamed answer by itself, with a scripted run and a scripted client."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Pulled(PullSource):
 
 
 class Run(Pulled):
-    """The first reads are awaited, the others are pushed when the test says so."""
+    """The first reads are awaited, the others are pushed by the test."""
 
     def __init__(self, *reads: Read | Exception) -> None:
         super().__init__(*reads)
@@ -131,7 +131,7 @@ class Run(Pulled):
 
 
 class Answer:
-    """A client: what it was sent, write by write; `slow` while its buffer is full."""
+    """A client: the bytes of each write; `slow` while its buffer is full."""
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
@@ -387,7 +387,7 @@ async def test_a_failure_while_the_client_is_slow_is_still_the_failure(failure: 
 
 @pytest.mark.parametrize("how", ["reads on", "breaks off", "last word"])
 async def test_a_client_that_leaves_while_it_is_waited_for_ends_it(how: str) -> None:
-    """Whatever the run does next: nobody is told that the agent failed."""
+    """In any next state of the run, no failure of the agent is reported."""
     run, scene = await pushing()
     scene.answer.slow = True
     run.come(TextDelta("b"))

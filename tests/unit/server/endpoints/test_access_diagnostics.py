@@ -1,4 +1,4 @@
-"""`GET /v1/diagnostics/access`: what the doctor learns, and what nobody does."""
+"""`GET /v1/diagnostics/access`: the facts that the doctor gets, and those that no response has."""
 
 from __future__ import annotations
 

@@ -240,7 +240,7 @@ async def test_nothing_follows_the_end(proxy: StartProxy, agent: Agent, stream: 
 
 @pytest.mark.parametrize("stream", [True, False])
 async def test_the_end_does_not_wait_for_the_agents_connection(proxy: StartProxy, agent: Agent, stream: bool) -> None:
-    """The last word is said; a gateway that then does not end its body holds nobody up for long."""
+    """The run has ended; a gateway that does not end its body then delays the client only briefly."""
     agent.plays(run("Once"), "stall")
     received = await (await proxy()).chat(stream=stream)
     answer = check_stream(received.body, include_usage=False) if stream else check_body(received.body)
@@ -334,7 +334,7 @@ async def test_an_answer_leaves_no_circles_for_the_garbage_collector(proxy: Star
 
 @contextlib.contextmanager
 def saved_garbage() -> Iterator[list[object]]:
-    """Shows what is collected, from now on."""
+    """The objects that are collected from now on."""
     gc.collect()
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
@@ -430,7 +430,7 @@ async def test_every_kind_of_gateway_is_left_without_sessions(gateway: Gateway, 
 
 
 async def test_a_run_whose_client_left_is_stopped_by_closing_its_session(gateway: Gateway, proxy: StartProxy) -> None:
-    """The gateway itself would go on: that nobody reads does not matter to it."""
+    """The gateway itself would go on: a missing reader does not stop it."""
     line = await (await proxy(upstream=gateway.url)).dial()
     await line.post(chat_body("[[scenario:silent]]"))
     await gateway.until(lambda gateway_state: gateway_state.runs.running)
@@ -446,7 +446,7 @@ async def test_a_close_that_fails_is_tried_again(proxy: StartProxy, agent: Agent
 
 
 async def test_a_client_never_learns_the_name_of_its_session(proxy: StartProxy, agent: Agent) -> None:
-    """Whoever knew it could read the conversation on the gateway."""
+    """A client that knew the name could read the conversation on the gateway."""
     agent.replies("/send", Reply([*OPENING, text("Half"), "cut"]), Reply(run("Hello")))
     front = await proxy()
     received = [await front.chat(stream=stream) for stream in (True, False)]
@@ -562,7 +562,7 @@ async def test_a_client_may_use_its_connection_again(proxy: StartProxy, agent: A
 
 
 async def test_a_client_that_reads_nothing_is_dropped(proxy: StartProxy, agent: Agent) -> None:
-    """What the agent could send lies in the buffers of two sockets; the proxy holds none of it."""
+    """The bytes that the agent could send are in the buffers of two sockets; the proxy holds none of them."""
     agent.replies("/send", Reply(Pouring("x" * 10_000, count=5000)))
     front = await proxy(send_timeout=0.3)
     tasks = asyncio.all_tasks()

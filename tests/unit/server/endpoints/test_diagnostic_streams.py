@@ -1,4 +1,4 @@
-"""Places for test streams: at most four of one caller, and nobody has all of them for ever."""
+"""Places for test streams: at most four of one caller, and no caller has all of them for long."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may list and delete what is kept of whom, in each store, over a socket."""
+"""Permissions to list and delete the kept data of a caller, in each store, over a socket."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from tests.support.scripted_gateway import Agent, Reply, answer, failure
 
 
 def apps(*names: str) -> Reply:
-    """What a newer gateway lists; the first one is its default."""
+    """The apps of a newer gateway; the first one is its default."""
     return answer({"apps": [{"id": name, "name": name.title(), "isDefault": name == names[0]} for name in names]})
 
 
@@ -112,7 +112,7 @@ async def test_an_unknown_model_is_not_found(proxy: StartProxy, agent: Agent, na
 
 
 async def told_of(front: Proxy, name: str) -> dict[str, Any]:
-    """What the list says of a model, beside the fields of each; the model alone says the same."""
+    """The entry of a model in the list, without the fields that all share; the model alone has the same."""
     listed = json.loads((await front.get("/v1/models")).body)["data"]
     (model,) = (each for each in listed if each["id"] == name)
     assert json.loads((await front.get(f"/v1/models/{name}")).body) == model
@@ -127,7 +127,7 @@ DESCRIBED = answer(
         ]
     }
 )
-"""The apps of a gateway that tells what they are."""
+"""The apps of a gateway that describes them."""
 
 
 @pytest.mark.parametrize(

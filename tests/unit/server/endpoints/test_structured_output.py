@@ -1,4 +1,4 @@
-"""What a request for JSON makes of its answer: a check, or an error before the run."""
+"""A request for JSON: its answer is checked, or an error comes before the run."""
 
 from __future__ import annotations
 

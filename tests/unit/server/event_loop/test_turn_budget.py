@@ -1,4 +1,4 @@
-"""The budget of a turn: what is over it waits, in order, and nothing waits for ever."""
+"""The budget of a turn: reads beyond it wait, in order, and none waits without end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def spend(budget: TurnBudget) -> None:
 
 
 class Clock:
-    """Seconds that pass only when a test says so."""
+    """A clock that only a test moves."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -103,7 +103,7 @@ async def test_tasks_that_go_on_take_time_of_the_turn_after_theirs_too() -> None
 
 @pytest.mark.parametrize("pace", [1.0, 2.0, 3.0])
 async def test_the_time_of_full_turns_corrects_the_estimates(pace: float) -> None:
-    """As many steps fit into a turn as its time allows on this machine, whatever the estimate was."""
+    """As many steps fit into a turn as its time allows on this machine, for any first estimate."""
     clock, processor_clock = Clock(), Clock()
     budget = TurnBudget(asyncio.get_running_loop(), clock, processor_clock)
     steps = 0.0

@@ -1,4 +1,4 @@
-"""aiohttp's private names still mean what we think: each is looked at while requests come and go on a connection."""
+"""aiohttp's private names still have their meaning: each is checked while a connection serves requests."""
 
 from __future__ import annotations
 

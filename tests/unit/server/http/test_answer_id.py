@@ -1,4 +1,4 @@
-"""A balancer that is trusted chooses the id of a response; nobody else does."""
+"""Only a trusted balancer may choose the id of a response."""
 
 from __future__ import annotations
 

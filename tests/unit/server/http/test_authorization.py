@@ -1,4 +1,4 @@
-"""Keys, from socket to socket: who gets in, who does not, in which words, and what the gateway is told."""
+"""Keys, from socket to socket: which are accepted, the errors of the others, and the gateway's headers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def bearer(key: str) -> dict[str, str]:
 
 
 def keys_file(path: Path, **keys: str) -> str:
-    """Name and key of each; what follows a line end is more of its entry."""
+    """Name and key of each; text after a line end is more of its entry."""
     entries = []
     for name, text in keys.items():
         key, _, more = text.partition("\n")
@@ -145,7 +145,7 @@ async def test_a_key_of_any_bytes_breaks_nothing(proxy: StartProxy, agent: Agent
 
 
 async def test_the_answer_does_not_wait_for_the_body(proxy: StartProxy) -> None:
-    """Nobody without a key makes this server read what they send."""
+    """A body of a caller without a key is not read."""
     front = await proxy(api_key=(ADA,), body_timeout=60)
     line = await front.dial()
     await line.send(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
@@ -289,7 +289,7 @@ async def test_the_access_log_trusts_the_configured_proxies(
     assert f" {client} - GET " in logged
 
 
-# What the gateway is told
+# Headers for the gateway
 
 
 async def authorizations(agent: Agent) -> list[str | None]:

@@ -81,7 +81,7 @@ BROKEN = {
 async def test_a_body_with_a_broken_coding_is_refused(
     proxy: StartProxy, agent: Agent, caplog: pytest.LogCaptureFixture, coding: str, body: bytes
 ) -> None:
-    """Its framing is whole: what is wrong is only what it holds."""
+    """Its framing is valid; only its contents are wrong."""
     line = await (await proxy()).dial()
     for _ in range(2):
         await line.post(body, headers=[f"Content-Encoding: {coding}"])
@@ -214,7 +214,7 @@ async def test_a_fault_outside_the_application_is_a_500_without_its_reason(
 async def test_a_fault_behind_the_first_bytes_is_no_second_answer(
     proxy: StartProxy, agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What fails where nobody expects it can only break the answer off."""
+    """An unexpected error can only break the answer off."""
 
     async def broken(*_given: object) -> None:
         raise RuntimeError("a detail for the log")

@@ -1,4 +1,4 @@
-"""What every answer carries, whatever it is, and what a browser may do."""
+"""The headers of every response, and the permissions of browsers."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ ANSWERS = [
 
 @pytest.fixture
 def talking(agent: Agent) -> Agent:
-    """Says hello, or fails if it is told to; has two apps."""
+    """Answers with a greeting, or fails if a test sets it; has two apps."""
     from tests.support.scripted_gateway import Exchange, Reply
 
     def reply(exchange: Exchange) -> Reply:

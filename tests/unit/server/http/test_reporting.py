@@ -34,7 +34,7 @@ RUNS: dict[str, tuple[Any, str, str]] = {
 
 
 async def until(front: Proxy, **counts: float) -> Exposition:
-    """Scrapes until the gauges of runs say so, as Prometheus would see it."""
+    """Scrapes, as Prometheus does, until the gauges of runs have these values."""
     async with asyncio.timeout(5):
         while True:
             metrics = await scrape(front)

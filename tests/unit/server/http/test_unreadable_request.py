@@ -1,4 +1,4 @@
-"""What is refused before the application sees it: over HTTP/1.1, as a normal answer, with a normal line in the log."""
+"""Requests that are refused before the application: with a normal response over HTTP/1.1 and a normal log line."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ CASES: dict[str, tuple[bytes, int, str]] = {
     "chunks, then a coding": (POST + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n", 400, f"POST {CHAT}"),
     "empty lines in front": (b"\r\n\r\nGET /healthz ICY\r\n\r\n", 400, "GET /healthz"),
 }
-"""What is sent, the status, and the method and path in the log."""
+"""The sent bytes, the status, and the method and path in the log."""
 
 
 async def answer_to(front: Proxy, *pieces: bytes) -> tuple[str, int, dict[str, str], bytes]:
@@ -163,7 +163,7 @@ async def test_chunks_are_taken_in_any_letters(proxy: StartProxy, agent: Agent, 
 
 
 async def test_a_length_above_the_limit_is_refused_at_once(proxy: StartProxy, agent: Agent) -> None:
-    """Nothing of the body is waited for, and nobody is told to send it."""
+    """The server does not wait for the body, and sends no 100 Continue."""
     front = await proxy()
     for expectation in (b"", b"Expect: 100-continue\r\n"):
         line = await front.dial()

@@ -54,7 +54,7 @@ async def test_a_whole_answer_is_kept_warm_if_that_is_wanted(proxy: StartProxy, 
 @pytest.mark.slow
 @pytest.mark.parametrize("stalls", ["the first", "a joiner"])
 async def test_who_stalls_is_dropped_alone(proxy: StartProxy, agent: Agent, stalls: str) -> None:
-    """The answer is longer than what is kept: so the agent waits for both, until one is given up."""
+    """The answer is longer than the buffer, so the agent waits for both readers, until one is dropped."""
     pieces = ["x" * 100_000] * 150
     gate = asyncio.Event()
     agent.plays(OPENING, gate, list(map(text, pieces)), closing())

@@ -107,7 +107,7 @@ def test_without_memory_it_is_cut_for_good() -> None:
     ],
 )
 def test_a_run_holds_no_more_than_it_was_granted(size: int, reads: int) -> None:
-    """A connection that tells as late as it may; an agent whose bytes become as many for the client."""
+    """A connection that reports as late as it may; each byte of the agent becomes one for the client."""
     memory = [64 * 1024] * 4
     run = new_run(lambda run: memory.pop() if memory else 0)
     due = held = most = 0
@@ -125,7 +125,7 @@ def test_a_run_holds_no_more_than_it_was_granted(size: int, reads: int) -> None:
 
 
 def bytes_of(run: InspectedRun) -> int:
-    """Memory of all that is kept, and of what is not counted yet."""
+    """Memory of the kept data, and of the data that is not counted yet."""
     kept = sum(len(each) for _, _, each in run.entries()[0])
     waiting = [*run.reads, *(each for each in run.moments if isinstance(each, bytes))]
     return kept + (sum(map(len, waiting)) if run.is_cut else 0)

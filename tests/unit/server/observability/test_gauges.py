@@ -81,7 +81,7 @@ async def test_sessions_that_can_be_recognised(proxy: StartProxy, agent: Agent) 
 
 
 async def test_a_run_that_calls_the_clients_tool_is_stopped(proxy: StartProxy, agent: Agent) -> None:
-    """The answer is whole, and what the agent would do next is nobody's."""
+    """The answer is complete, and no client gets the agent's next events."""
     agent.plays([*OPENING, *tool_call("c1", "weather", "{}")], "stall")
     front = await proxy()
     tools = [{"type": "function", "function": {"name": "weather", "parameters": {}}}]

@@ -37,7 +37,7 @@ def record(text: str, level: int = logging.INFO) -> logging.LogRecord:
 
 
 def in_one_turn(loop_factory: LoopFactory, *records: logging.LogRecord) -> tuple[list[str], list[str]]:
-    """What was written during the turn in which these were logged, and until the loop's end."""
+    """The output during the turn in which these were logged, and until the loop's end."""
     stream = Writes()
     handler = TurnHandler(stream)
 

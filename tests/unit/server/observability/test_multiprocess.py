@@ -22,7 +22,7 @@ from tests.support.prometheus_text import Exposition
 pytestmark = pytest.mark.slow
 
 SLOW = "[[scenario:silent]]"
-"""The demo agent says nothing for a long time."""
+"""A prompt for which the demo agent is silent for a long time."""
 
 
 class Worker:

@@ -19,7 +19,7 @@ ERRORS = [each for each in vars(errors).values() if isinstance(each, type) and i
 
 
 def made(kind: type[errors.ProxyError]) -> errors.ProxyError:
-    """An error of this kind, whatever else it wants to know."""
+    """An error of this class, with any arguments that it needs."""
     wanted: dict[type, tuple[Any, ...]] = {errors.InternalError: (), errors.MethodNotAllowed: (["GET"],)}
     try:
         return kind(*wanted.get(kind, ("What was said.",)))
@@ -54,7 +54,7 @@ def test_an_error_has_one_outcome(kind: type[errors.ProxyError], outcome: str) -
 
 @pytest.mark.parametrize("kind", ERRORS)
 def test_every_error_has_a_word_of_a_fixed_list(kind: type[errors.ProxyError]) -> None:
-    """A code may be made of what a client sent; the label is the class's."""
+    """A code may come from the client's request; the label is that of the class."""
     error = made(kind)
     error.code = "made up"
     assert error_type(error)

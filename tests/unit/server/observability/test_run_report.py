@@ -1,4 +1,4 @@
-"""What a report makes of the stages of a run."""
+"""The report of a run after each of its stages."""
 
 from __future__ import annotations
 

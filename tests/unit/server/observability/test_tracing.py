@@ -1,4 +1,4 @@
-"""Traces, socket to socket: from the client's header to the gateway's, and to a collector that speaks OTLP."""
+"""Traces, socket to socket: from the client's header to the gateway's, and to a collector of OTLP."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Reloadable:
         self._file.write_text(toml(**settings) + tables)
 
     async def reload(self, **settings: Any) -> str:
-        """What the log said of it."""
+        """The log lines of the reload."""
         self.write(**settings)
         before = len(self.child.output)
         self.child.signal(signal.SIGHUP)
@@ -102,7 +102,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port that nobody listens on, and that nobody else is given meanwhile."""
+    """A port without a listener, which no other process gets meanwhile."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
@@ -211,7 +211,7 @@ async def test_sessions_and_kept_answers_outlast_it(file: Path, agent: Agent) ->
 
 
 async def test_what_was_counted_is_not_forgotten(file: Path, agent: Agent, closed_port: int) -> None:
-    """Also what is counted by those who retire."""
+    """Also the counts of runtimes that were replaced."""
     agent.plays(run("from a"))
     async with started(file, upstream=f"http://127.0.0.1:{closed_port}", connect_retries=2) as proxy:
         assert await proxy.fails() == 502

@@ -50,7 +50,7 @@ async def test_leaving_waits_for_the_answers_that_are_under_way(agent: Agent) ->
 
 
 async def until_refused(port: int) -> None:
-    """Calls, each time on a connection of its own, until nobody listens any more."""
+    """Sends requests, each on a connection of its own, until the port is closed."""
     with contextlib.suppress(aiohttp.ClientConnectorError):
         while True:
             async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{port}/healthz"):

@@ -139,7 +139,7 @@ def test_a_file_and_the_loopback_need_no_keys(path: Path, caplog: pytest.LogCapt
 
 
 def test_what_others_can_reach_needs_keys_or_a_word(caplog: pytest.LogCaptureFixture) -> None:
-    """Also where somebody else has opened it, and the configured host says nothing."""
+    """Also a socket that another process has opened, where the configured host does not count."""
     with socket.create_server(("0.0.0.0", 0)) as opened:
         with pytest.raises(ListenError, match=r"^other machines can reach 0\.0\.0\.0: set --api-key"):
             check_exposure([opened], Config(demo=True))

@@ -1,4 +1,4 @@
-"""`--workers N`: what is particular to it; how it ends is in test_stopping, how it restarts in test_rolling_restart."""
+"""`--workers N`. Its shutdown is tested in test_stopping, its restart in test_rolling_restart."""
 
 from __future__ import annotations
 

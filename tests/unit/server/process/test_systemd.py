@@ -1,4 +1,4 @@
-"""What systemd is told: a real datagram socket listens in its place."""
+"""Notifications to systemd: a real datagram socket listens in its place."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def receive(receiver: socket.socket) -> str:
 
 
 def waiting(receiver: socket.socket) -> list[str]:
-    """All that was told up to now."""
+    """All notifications up to now."""
     receiver.setblocking(False)
     states = []
     with contextlib.suppress(BlockingIOError):

@@ -1,4 +1,4 @@
-"""Runs recorded by a real proxy: what is in the files is what went over both wires, and replays to the same."""
+"""Runs recorded by a real proxy: a file has the bytes of both connections, and its replay gives the same answer."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ async def test_a_failure_in_mid_answer_is_recorded(agent: Agent, proxy: StartPro
 async def test_all_runs_of_a_confirmation_are_recorded(
     agent: Agent, proxy: StartProxy, tmp_path: Path, stream: bool, masked: bool
 ) -> None:
-    """Each run has an id of its own, as the request said."""
+    """Each run has the id of its request."""
     streams = [(GOLDEN / f"ag_ui_{name}.native.sse").read_bytes() for name in ("interrupt", "two_messages")]
     played: list[bytes] = []
 

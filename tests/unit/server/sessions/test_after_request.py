@@ -1,4 +1,4 @@
-"""What happens to a session after its request: every cell of the table, by what it does to everything around it."""
+"""The session after its request: every cell of the table, by its effects on locks, closing and the store."""
 
 from __future__ import annotations
 

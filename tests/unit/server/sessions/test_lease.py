@@ -1,4 +1,4 @@
-"""What a request holds, and how it lets go."""
+"""The lock and the permit of a lease, and their release."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of session names: the same in memory and in a real Redis."""
+"""Session names: the same in memory and in a real Redis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lock of a session in a real Redis, whatever befalls that: never two hold it."""
+"""The lock of a session in a real Redis: two requests never hold it, through every failure of Redis."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ async def test_the_first_use_of_a_name_is_no_loss(front: StartFront, caplog: pyt
 
 
 async def test_a_session_that_another_proxy_used_is_not_new(front: StartFront) -> None:
-    """The frames' numbers tell, though this proxy has never heard of the session."""
+    """The sequence numbers of the frames show it, though this proxy does not know the session."""
     one = await front()
     await one.ask("When is high tide?", name="harbour")
     other = await front(beside=one)
@@ -122,7 +122,7 @@ def numbered(sequence: int, *pieces: str) -> list[Step]:
 
 
 async def converse(front: Proxy, *turns: str) -> bytes:
-    """Turns of the user, and what the agent said to all but the last of them, in one request."""
+    """Turns of the user, with the agent's answers to all but the last of them, in one request."""
     messages: list[dict[str, Any]] = [SYSTEM]
     for turn in turns:
         messages += [user(turn), {"role": "assistant", "content": "Hello"}]

@@ -86,7 +86,7 @@ class Upstream:
 
 
 class Closer:
-    """Notes what is closed, and in which order with the locks."""
+    """Records the closed sessions, and their order with the locks."""
 
     def __init__(self, events: list[str]) -> None:
         self._events = events
@@ -143,7 +143,7 @@ class Setup:
         )
 
     async def finalized(self) -> list[str]:
-        """What was closed and released, once all is done that goes on by itself."""
+        """The closed sessions and released locks, after all background work."""
         while self.sessions.finalizing:
             await asyncio.wait(self.sessions.finalizing)
         return self.events
@@ -403,7 +403,7 @@ async def test_the_own_session_continues_what_it_has_answered_exactly(plain: Set
 
 
 async def test_the_own_session_that_heard_something_else_since_is_not_exact(plain: Setup) -> None:
-    """A user's message only, such as a request for a title: no client can be told apart by it."""
+    """Only a user's message, such as a request for a title: equal ones come from many clients."""
     first = await answered(plain, wanted(HELLO, name="harbour"))
     await answered(plain, wanted(Message("user", (Text("Find a title."),)), name="harbour"))
     second = await lease_of(plain, wanted(HELLO, ANSWER, AGAIN, name="harbour"))
@@ -467,7 +467,7 @@ async def test_what_waits_for_its_session_is_counted_and_bounded() -> None:
 
 @pytest.mark.parametrize("error", [UpstreamUnreachable("x"), UpstreamConnectTimeout("x")])
 async def test_what_never_reached_the_own_session_is_no_use_of_it(plain: Setup, error: ProxyError) -> None:
-    """Or the next would be taken for a loss of what was said before."""
+    """Else the next one would look like a loss of the earlier messages."""
     for _ in range(2):
         plain.upstream.next = Run("not_sent")
         lease = await lease_of(plain, wanted(HELLO, name="harbour"), error)
@@ -538,7 +538,7 @@ async def test_without_its_store_a_conversation_goes_on_in_a_fresh_session() -> 
 
 
 async def test_a_session_that_cannot_be_put_back_is_closed(recognising: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody could find it any more."""
+    """No later request could find the session."""
     await answered(recognising, wanted(HELLO))
     recognising.events.clear()
     monkeypatch.setattr(recognising.store, "put", Broken().put)

@@ -1,4 +1,4 @@
-"""A Redis that says nothing: a request waits for it once, and others do not."""
+"""A silent Redis: one request waits for it, and the others do not."""
 
 from __future__ import annotations
 

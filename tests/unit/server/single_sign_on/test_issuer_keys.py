@@ -251,7 +251,7 @@ async def test_nobody_is_led_elsewhere(issuer: Issuer, caplog: pytest.LogCapture
 
 
 async def test_keys_are_bounded_while_they_arrive(issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
-    """The provider sends spaces for ever; it is cut off at the bound."""
+    """The provider sends spaces without end; the response is aborted at the bound."""
     issuer.endless = True
     with pytest.raises(IssuerUnavailable):
         await keys_of(issuer).find(ONE, ttl=HOUR)

@@ -1,4 +1,4 @@
-"""What a token makes of its bearer, socket to socket: key, limits, models, user."""
+"""The rights of a token's bearer, socket to socket: key, limits, models, user."""
 
 from __future__ import annotations
 

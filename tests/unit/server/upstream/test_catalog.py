@@ -71,7 +71,7 @@ async def test_the_answer_names_the_model_as_the_client_did(proxy: StartProxy, a
 
 @pytest.mark.parametrize("model", ["ft:gpt", "coder:someone-elses-session", ":x", ":"])
 async def test_a_model_cannot_name_a_session(proxy: StartProxy, agent: Agent, model: str) -> None:
-    """A session's key is cut at its first colon: what stands behind it would be another's session."""
+    """A session's key is cut at its first colon: a name with a colon would address another's session."""
     received = await (await proxy()).chat(model=model)
     assert (received.status, check_error_body(received.body)["code"]) == (404, "model_not_found")
     assert agent.exchanges == []
@@ -106,7 +106,7 @@ async def test_a_failed_question_is_asked_again(proxy: StartProxy, agent: Agent)
 
 
 async def test_an_app_may_be_called_default(proxy: StartProxy, agent: Agent) -> None:
-    """Then the name means that app, once the gateway has said so, and is listed once."""
+    """Then the name means that app, once the gateway has listed it, and is listed once."""
     agent.replies("/invoke", apps("main", "default"))
     agent.plays(run("Hello"))
     front = await proxy(models_ttl=3600)

@@ -23,7 +23,7 @@ NO_NAME = socket.gaierror(socket.EAI_NONAME, "no such name")
 
 
 class Endpoint:
-    """Refuses as often as it was told, and notes when somebody came."""
+    """Refuses a given number of connections, and records their times."""
 
     def __init__(self, *refusals: Exception) -> None:
         self._refusals = list(refusals)

@@ -413,7 +413,7 @@ async def test_a_frame_that_must_be_kept_has_a_largest_size(proxy: StartProxy, a
 async def test_a_large_event_is_understood_whatever_the_order_of_its_keys(
     proxy: StartProxy, agent: Agent, stream: bool
 ) -> None:
-    """The name stands behind ten megabytes that nobody can recognise from their beginning."""
+    """The name comes after ten megabytes whose beginning does not show the event."""
     data = {
         "blockType": "text",
         "blockIndex": 0,

@@ -1,4 +1,4 @@
-"""What a gateway can do is remembered, and what it cannot is tried again some time."""
+"""A feature that works is remembered, and a missing one is tried again later."""
 
 from __future__ import annotations
 

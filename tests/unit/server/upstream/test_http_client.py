@@ -73,7 +73,7 @@ async def pushed(exchange: Exchange) -> bytes:
 
 
 async def received(reading: Callable[[Exchange], object], exchange: Exchange) -> tuple[bytes, UpstreamError | None]:
-    """What came, and the fault behind it."""
+    """The received bytes, and the error after them."""
     pieces: list[bytes] = []
     try:
         if reading is pushed:
@@ -232,7 +232,7 @@ async def test_headers_are_found_in_any_case_and_news_and_trailers_leave_none(ga
 class Broken:
     wire: bytes
     before: bytes | None = None
-    """What is delivered before the fault; None if there is no answer at all."""
+    """The bytes before the error; None if there is no response at all."""
 
 
 BROKEN = {
@@ -367,7 +367,7 @@ async def test_an_answer_that_breaks_off_anywhere_is_never_whole(
 
 @on_every_loop
 async def test_what_came_before_a_break_is_delivered_before_the_error(gateway: Gateway) -> None:
-    """Even if nobody was reading when both came."""
+    """Also if no reader waited when both arrived."""
     asking, peer = await ask(gateway.client(), gateway)
     peer.send(CHUNKED + b"5\r\nHello\r\n")
     exchange = await asking
@@ -436,7 +436,7 @@ async def test_a_connection_in_use_does_not_expire(gateway: Gateway, monkeypatch
 @pytest.mark.parametrize("how", ["close", "reset", "send"])
 @on_every_loop
 async def test_an_idle_connection_on_which_the_gateway_stirs_is_not_used_again(gateway: Gateway, how: str) -> None:
-    """It closed it, or said something that nobody asked for: it could be taken for the next answer."""
+    """The gateway closed it, or sent unrequested bytes, which could be taken for the next response."""
     client = gateway.client()
     asking, peer = await ask(client, gateway)
     peer.send(counted(b"Hi"))
@@ -467,7 +467,7 @@ async def test_a_close_that_the_loop_has_not_reported_yet_costs_no_request(gatew
 @pytest.mark.parametrize("sent", [False, True])
 @on_every_loop
 async def test_a_request_that_was_sent_is_never_sent_again(gateway: Gateway, sent: bool) -> None:
-    """The gateway closes the kept connection when our request is on it: nobody knows whether it was read."""
+    """The gateway closes the kept connection after a request was sent on it: whether it was read is unknown."""
     client = gateway.client(connect_retries=4)
     asking, peer = await ask(client, gateway)
     peer.send(counted(b"Hi"))
@@ -751,7 +751,7 @@ async def test_silence_is_an_error_also_for_a_later_reader(gateway: Gateway) -> 
 @READINGS
 @on_every_loop
 async def test_a_reader_that_takes_nothing_stops_the_gateway(gateway: Gateway, reading: Callable[..., object]) -> None:
-    """What is held has a bound; afterwards everything comes, in order."""
+    """The buffer has a bound; afterwards all bytes arrive, in order."""
     asking, peer = await ask(gateway.client(), gateway)
     piece = bytes(range(256)) * 256
     peer.send(CHUNKED)
@@ -779,7 +779,7 @@ async def test_a_reader_that_takes_nothing_stops_the_gateway(gateway: Gateway, r
     assert body == piece * count
 
 
-# Whoever gives up leaves nothing behind
+# A cancelled request leaves nothing behind
 
 
 async def whole_exchange(client: HttpClient, reading: Callable[..., object]) -> None:
@@ -794,7 +794,7 @@ async def whole_exchange(client: HttpClient, reading: Callable[..., object]) -> 
 @READINGS
 @on_every_loop
 async def test_giving_up_at_any_time_leaves_nothing_behind(gateway: Gateway, reading: Callable[..., object]) -> None:
-    """Cancelled after every number of turns, until one goes through; the fixture looks for what is left."""
+    """Cancelled after every number of turns, until one request completes; the fixture checks for leaks."""
 
     async def serve() -> None:
         served: set[Peer] = set()

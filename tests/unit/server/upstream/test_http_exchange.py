@@ -1,4 +1,4 @@
-"""An exchange by itself: a line that only notes what it is told, and a clock that jumps."""
+"""An exchange by itself, with a connection that records its calls, and a clock that jumps."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BOOM = UpstreamError("boom")
 
 
 class Line:
-    """The connection: notes what is asked of it."""
+    """A connection that records its calls."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -174,7 +174,7 @@ async def test_what_is_pushed_is_taken_within_the_lines_own_callback() -> None:
 
 @with_fake_clock
 async def test_who_has_enough_is_given_no_more() -> None:
-    """What comes afterwards can be read."""
+    """Later bytes can be read."""
     exchange, _ = begun()
     taken: list[bytes] = []
 
@@ -418,7 +418,7 @@ async def test_what_is_taken_at_once_never_stops_it() -> None:
 
 @with_fake_clock
 async def test_who_waits_for_more_listens() -> None:
-    """Whoever paused it before."""
+    """Also if another caller has paused it before."""
     exchange, line = begun()
     exchange.pause()
     assert line.paused
@@ -431,7 +431,7 @@ async def test_who_waits_for_more_listens() -> None:
 
 @with_fake_clock
 async def test_a_taker_may_pause_while_it_takes() -> None:
-    """Also with what was there before the pump began."""
+    """Also with bytes that arrived before the pump began."""
     exchange, line = begun()
     arrive(exchange, b"a")
 

@@ -1,4 +1,4 @@
-"""Interrupting a run whose session goes on: on gateways that can, and on those that only say so."""
+"""Interrupting a run whose session goes on: on gateways that can, and on those that only confirm it."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ async def test_a_kept_session_loses_its_run_alone(front: StartFront, wire: str) 
     assert (await there.ask("And?", name="harbour")).finish_reason == "stop"
     assert len({run.session_key for run in there.runs}) == 1
     report = json.loads((await there.proxy.get("/v1/diagnostics/gateway")).body)
-    assert report["abort"] is interrupts, "what was found out is told to doctor"
+    assert report["abort"] is interrupts, "doctor reports the feature"
     there.keep_sessions()
 
 

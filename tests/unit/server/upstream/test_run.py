@@ -1,4 +1,4 @@
-"""One run over HTTP: what it shows beside its events."""
+"""One run over HTTP: its state and ids beside its events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Closing sessions in the background: by what the gateway offers, again if it fails, bounded, and counted."""
+"""Closing sessions in the background: by a method that the gateway has, again after a failure, bounded, and counted."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Pair:
 
 
 async def new_pair(limits: Limits = NO_LIMITS, head: bytes = HEAD) -> Pair:
-    """`head`: what the gateway has answered already, if anything."""
+    """`head`: the beginning of the gateway's response, if it has sent one."""
     ours, gateway = socket.socketpair()
     ours.setblocking(False)
     loop = asyncio.get_running_loop()

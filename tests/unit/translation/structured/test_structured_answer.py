@@ -26,7 +26,7 @@ END = [AnswerFinished(FinishReason.STOP), UsageTotals(1, 2, 3)]
 
 
 class Parts:
-    """A translator that says what it was given."""
+    """A translator that returns the parts that it was given."""
 
     def __init__(self, *parts: list[Part]) -> None:
         self._parts = list(parts)
