@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -28,6 +29,7 @@ from oaicompat_proxy.demo.gateway import STATE, create_gateway, serve_app
 from oaicompat_proxy.demo.settings import GatewaySettings
 from oaicompat_proxy.server.app import create_app
 from oaicompat_proxy.server.process.serve import listening
+from oaicompat_proxy.server.upstream import session_closer
 from tests.support import guardian
 from tests.support.demo import WIRES, Demo, Wire, wire_of
 from tests.support.examples import ALL, QUICK
@@ -105,6 +107,27 @@ async def proxy(agent: Agent) -> AsyncIterator[StartProxy]:
         await nothing_left(agent.left_beside, partial(kept_sessions, started))
         await no_tasks_left(besides=agent.tasks)
     await no_tasks_left(besides=agent.tasks, allowed=set())
+
+
+@pytest.fixture
+def named_sessions_stay_open(proxy: StartProxy, agent: Agent) -> Iterator[None]:
+    """The sessions of the test's runs are named by their client, so they may be left open."""
+    yield
+    agent.kept_sessions |= {each.session for each in agent.runs}
+
+
+@pytest.fixture
+def no_close_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session whose closing fails is closed again without a pause."""
+    monkeypatch.setattr(session_closer, "FIRST_PAUSE", 0.001)
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port without a listener, which no other process gets meanwhile."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 @pytest.fixture(params=WIRES)

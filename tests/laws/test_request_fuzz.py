@@ -25,6 +25,7 @@ from tests.support.conformance import check_body, check_error_body, check_stream
 from tests.support.examples import examples
 from tests.support.messages_conformance import check_message_body, check_message_error, check_message_stream
 from tests.support.proxy import CHAT, StartProxy, chat_body
+from tests.support.raw_client import Answer
 from tests.support.responses_conformance import check_response_body, check_response_stream
 from tests.support.scripted_gateway import PATIENCE, Agent, answer, run
 from tests.unit.api.openai.completions.test_encoder import read_body, read_stream
@@ -42,15 +43,6 @@ quickly = settings(
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A response, read as any client reads it."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
 
 
 class Caller:

@@ -137,14 +137,6 @@ def test_an_introduction_never_shows_a_secret(closed_port: int) -> None:
         assert "s3cr3t" not in running.introduction
 
 
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port without a listener, which no other process gets meanwhile."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]
-
-
 def test_it_starts_without_its_gateway_and_says_so(closed_port: int) -> None:
     with started("--upstream", f"http://127.0.0.1:{closed_port}", "--port", "0") as running:
         assert "cannot be reached; is it running? (Connection refused)" in running.introduction

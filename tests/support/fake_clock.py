@@ -11,13 +11,23 @@ from typing import Any
 from oaicompat_proxy.server.event_loop.shared_timer import shared_timer
 
 
+class Clock:
+    """A clock that only a test moves, by `now`."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class _NoWaiting(selectors.DefaultSelector):
     """A selector that adds each timeout to the clock and does not wait."""
 
     waited = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert timeout is not None, "it would wait for ever"
+        assert timeout is not None, "it would wait without end"
         self.waited += max(timeout, 0)
         return super().select(0)
 

@@ -85,6 +85,17 @@ def redis_server(_redis_server: RedisServer) -> RedisServer:
     return _redis_server
 
 
+@pytest.fixture(params=["memory", "file", "redis"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """The settings of each store of answers."""
+    if request.param == "file":
+        return {"response_db": str(tmp_path / "responses.db")}
+    if request.param == "redis":
+        server: RedisServer = request.getfixturevalue("redis_server")
+        return {"redis": server.url}
+    return {}
+
+
 @pytest.fixture
 def own_redis() -> Iterator[RedisServer]:
     """A Redis server of this test alone, which it may stop."""

@@ -19,8 +19,9 @@ from oaicompat_proxy.demo.settings import GatewaySettings
 from oaicompat_proxy.server.runtime import RUNTIME
 from oaicompat_proxy.server.upstream import session_closer as closing
 from tests.support.conformance import PING
-from tests.support.proxy import Line, Proxy, StartProxy, chat_body
+from tests.support.proxy import Proxy, StartProxy, chat_body
 from tests.support.proxy_harness import Chat, Front, StartFront, function
+from tests.support.raw_client import leave
 from tests.support.scripted_gateway import OPENING, Agent, Reply, answer, text
 
 pytest_plugins = ["tests.support.proxy_fixtures"]
@@ -40,15 +41,6 @@ PROMPTS = {"silent": "[[scenario:silent]]", "talking": "[[scenario:long]]", "slo
 
 def gateway(kind: str, **more: Any) -> GatewaySettings:
     return GatewaySettings(**{**GATEWAYS[kind], "pace": 0.01, **more})
-
-
-async def leave(line: Line, how: str) -> None:
-    if how == "reset":
-        line.reset()
-    elif how == "half-close":
-        line.half_close()
-    else:
-        await line.close()
 
 
 async def test_without_the_proxy_the_gateway_goes_on(front: StartFront) -> None:
@@ -101,7 +93,7 @@ async def test_a_reader_that_leaves_while_the_line_is_kept_warm(front: StartFron
     await there.until(lambda: there.runs[0].status == "aborted", within=2)
 
 
-@pytest.mark.usefixtures("hasty")
+@pytest.mark.usefixtures("no_close_pauses")
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("result", [[], [text("Well")]])
 async def test_the_connection_to_the_gateway_is_released_at_once(
@@ -303,12 +295,6 @@ def summary(kind: str, seconds: list[float]) -> str:
 # A close that fails
 
 
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the pauses between two attempts."""
-    monkeypatch.setattr(closing, "FIRST_PAUSE", 0.001)
-
-
 def closer(front: Proxy) -> closing.GatewaySessionCloser:
     return front.app[RUNTIME].closer
 
@@ -317,7 +303,7 @@ def closes(agent: Agent) -> int:
     return sum(each.path == "/close" for each in agent.exchanges)
 
 
-@pytest.mark.usefixtures("hasty")
+@pytest.mark.usefixtures("no_close_pauses")
 @pytest.mark.parametrize("reply", [answer({}, 503), Reply(["cut"]), Reply(["reset"], framing="raw")])
 async def test_a_close_that_fails_is_tried_again(proxy: StartProxy, agent: Agent, reply: Reply) -> None:
     agent.plays(OPENING, text("Well"), "stall")
@@ -333,7 +319,7 @@ async def test_a_close_that_fails_is_tried_again(proxy: StartProxy, agent: Agent
     assert closer(front).gave_up == 0
 
 
-@pytest.mark.usefixtures("hasty")
+@pytest.mark.usefixtures("no_close_pauses")
 @pytest.mark.parametrize("reply", [answer({}, 500), Reply(["stall"], framing="raw")])
 async def test_a_close_that_keeps_failing_is_given_up_and_counted(
     proxy: StartProxy, agent: Agent, reply: Reply, caplog: pytest.LogCaptureFixture

@@ -11,23 +11,11 @@ import pytest
 
 from oaicompat_proxy.server.access.api_keys import new_entry
 from tests.support.proxy import Proxy, StartProxy, chat_body
-from tests.support.proxy_harness import RedisServer
 from tests.support.scripted_gateway import Agent, run
 
 pytest_plugins = ["tests.support.proxy_fixtures"]
 
 RESPONSES, CONVERSATIONS = "/v1/responses", "/v1/conversations"
-
-
-@pytest.fixture(params=["memory", "file", "redis"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
-    """The settings of a store."""
-    if request.param == "file":
-        return {"response_db": str(tmp_path / "responses.db")}
-    if request.param == "redis":
-        server: RedisServer = request.getfixturevalue("own_redis")
-        return {"redis": server.url}
-    return {}
 
 
 class Keys(NamedTuple):

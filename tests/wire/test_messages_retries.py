@@ -8,7 +8,6 @@ names nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,15 +17,11 @@ from tests.support.messages_conformance import check_message_body, check_message
 from tests.support.proxy import Proxy, Received, StartProxy
 from tests.support.scripted_gateway import OPENING, Agent, closing, failure, run, text
 
+pytestmark = pytest.mark.usefixtures("named_sessions_stay_open")
+
 MESSAGES = "/v1/messages"
 SESSION = {"X-Claude-Code-Session-Id": "s-1"}
 TOOLS = [{"name": "Bash", "input_schema": {"type": "object"}}]
-
-
-@pytest.fixture(autouse=True)
-def named_sessions_stay_open(proxy: StartProxy, agent: Agent) -> Iterator[None]:
-    yield
-    agent.kept_sessions |= {each.session for each in agent.runs}
 
 
 async def post(front: Proxy, *messages: Any, stream: bool = True, headers: Any = SESSION, **fields: Any) -> Received:

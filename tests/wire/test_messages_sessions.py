@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,17 +15,13 @@ from tests.support.messages_conformance import check_message_stream
 from tests.support.proxy import Proxy, StartProxy
 from tests.support.scripted_gateway import OPENING, Agent, closing, run, text
 
+pytestmark = pytest.mark.usefixtures("named_sessions_stay_open")
+
 MESSAGES = "/v1/messages"
 SESSION = {"X-Claude-Code-Session-Id": "s-1"}
 TOOLS = [{"name": "Bash", "input_schema": {"type": "object"}}]
 PROMPT = [{"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.332"}, {"type": "text", "text": "Code."}]
 REMINDER = "<system-reminder>\nBe careful.\n</system-reminder>"
-
-
-@pytest.fixture(autouse=True)
-def named_sessions_stay_open(proxy: StartProxy, agent: Agent) -> Iterator[None]:
-    yield
-    agent.kept_sessions |= {each.session for each in agent.runs}
 
 
 def user(words: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import anthropic
@@ -19,17 +18,13 @@ from tests.support.scripted_gateway import OPENING, Agent, closing, failure, tex
 
 pytest_plugins = ["tests.support.proxy_fixtures"]
 
+pytestmark = pytest.mark.usefixtures("named_sessions_stay_open")
+
 MESSAGES = "/v1/messages"
 BODY = {"model": "default", "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}]}
 TOOLS: list[Any] = [{"name": "tide", "input_schema": {"type": "object"}}]
 SESSION = {"X-Claude-Code-Session-Id": "0b0b3b0e-5f0a-4bd5-a6a1-0b0b3b0e5f0a"}
 NAMES: dict[str, dict[str, str]] = {"a session": SESSION, "nothing": {}}
-
-
-@pytest.fixture(autouse=True)
-def named_sessions_stay_open(proxy: StartProxy, agent: Agent) -> Iterator[None]:
-    yield
-    agent.kept_sessions |= {each.session for each in agent.runs}
 
 
 def due() -> list[float]:

@@ -17,8 +17,8 @@ from oaicompat_proxy.pipeline.comparison import compare
 from tests.support.conformance import check_error_body
 from tests.support.proxy import Received
 from tests.support.proxy_harness import Front, RedisServer, StartFront
+from tests.support.recordings import first_recording, recordings
 from tests.support.responses_conformance import ResponseAnswer, check_response_body, check_response_stream
-from tests.unit.server.recording.test_recorder import recordings, the_recording
 
 pytest_plugins = ["tests.support.proxy_fixtures"]
 
@@ -156,7 +156,7 @@ async def test_nothing_is_asked_where_everything_is_denied(front: StartFront) ->
 async def test_a_recording_replays_to_what_was_sent(front: StartFront, stream: bool, raw: bool, tmp_path: Path) -> None:
     there = await front(NEW, confirmations="ask", record=str(tmp_path), record_raw=raw)
     first = await ask(there, CONFIRM, stream=stream, instructions="Be brief.")
-    assert compare(await the_recording(tmp_path)) == []
+    assert compare(await first_recording(tmp_path)) == []
     items = [{"role": "user", "content": CONFIRM}, *first.response["output"], approval(question_of(first))]
     await ask(there, items, stream=stream)
     async with asyncio.timeout(10):

@@ -31,17 +31,6 @@ TOOL = {"type": "function", "name": "weather", "parameters": {"type": "object"}}
 both_ways = pytest.mark.parametrize("stream", [True, False])
 
 
-@pytest.fixture(params=["memory", "file", "redis"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
-    """The settings of a store."""
-    if request.param == "file":
-        return {"response_db": str(tmp_path / "responses.db")}
-    if request.param == "redis":
-        server: RedisServer = request.getfixturevalue("redis_server")
-        return {"redis": server.url}
-    return {}
-
-
 def as_key(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
 

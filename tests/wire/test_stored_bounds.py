@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.proxy import Proxy, StartProxy
-from tests.support.proxy_harness import RedisServer
 from tests.support.scripted_gateway import PATIENCE, Agent, run
 
 pytest_plugins = ["tests.support.proxy_fixtures"]
 
 RESPONSES = "/v1/responses"
-
-
-@pytest.fixture(params=["memory", "file", "redis"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
-    """The settings of a store."""
-    if request.param == "file":
-        return {"response_db": str(tmp_path / "responses.db")}
-    if request.param == "redis":
-        server: RedisServer = request.getfixturevalue("own_redis")
-        return {"redis": server.url}
-    return {}
 
 
 async def answered(front: Proxy, key: str, **fields: Any) -> str:

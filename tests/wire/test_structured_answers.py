@@ -17,12 +17,11 @@ from openai import AsyncOpenAI
 from pydantic import BaseModel
 
 from oaicompat_proxy.pipeline.comparison import compare
-from oaicompat_proxy.recordings.format import Recording
-from oaicompat_proxy.recordings.format import read as read_recording
 from tests.support.api_clients import CHAT_CLIENT, MESSAGES_CLIENT, RESPONSES_CLIENT, ApiClient
 from tests.support.conformance import check_body, check_error_body
 from tests.support.pipeline import Options
 from tests.support.proxy import Proxy, StartProxy, chat_body
+from tests.support.recordings import first_recording
 from tests.support.scripted_gateway import OPENING, PATIENCE, Agent, closing, run, tool_call
 
 SCHEMA = {
@@ -242,20 +241,6 @@ async def test_anthropics_client_raises(proxy: StartProxy, agent: Agent) -> None
     assert len(agent.runs) == 1
 
 
-def ended(directory: Path) -> list[Recording]:
-    recordings = (read_recording(path.read_bytes()) for path in directory.iterdir())
-    return [recording for recording in recordings if recording.bytes_of("end")]
-
-
-async def the_recording(directory: Path) -> Recording:
-    """When its request is over."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            if found := ended(directory):
-                return found[0]
-            await asyncio.sleep(0.01)
-
-
 @every_format
 @both_ways
 @pytest.mark.parametrize("raw", [True, False])
@@ -266,7 +251,7 @@ async def test_a_recording_of_a_misfit_replays(
     agent.plays(*run("```json\n", MISFIT, "\n```"))
     front = await proxy(structured="check", structured_strip_fences=True, record=str(tmp_path), record_raw=raw)
     await ask(front, wanted, stream=stream)
-    recording = await the_recording(tmp_path)
+    recording = await first_recording(tmp_path)
     assert recording.options.strip_fences
     assert compare(recording) == []
 

@@ -12,8 +12,8 @@ import pytest
 from oaicompat_proxy.api.openai.chat.api import CHAT
 from oaicompat_proxy.core.answer import Envelope
 from oaicompat_proxy.pipeline.pipeline import Pipeline
-from oaicompat_proxy.recordings.format import Recording, read
 from tests.support.proxy import Received, StartProxy
+from tests.support.recordings import first_recording
 from tests.support.scripted_gateway import Agent, Reply, answer, failure, run
 from tests.support.toy_api import ToyApi
 
@@ -87,26 +87,12 @@ async def test_a_recording_of_it_is_translated_again_by_the_same_pipeline(
 ) -> None:
     agent.replies("/send", Reply(HELLO))
     received = await (await proxy(APIS, record=str(tmp_path), record_raw=True)).post(b"stream Hi", path=TOY)
-    recording = await the_recording(tmp_path)
+    recording = await first_recording(tmp_path)
     assert recording.options.api == "toy"
     assert recording.bytes_of("client") == received.body
     pipeline = Pipeline(ToyApi(), recording.options, Envelope("toy-1", 0, "default"))
     pipeline.feed(recording.bytes_of("native"))
     assert pipeline.finish().data == received.body
-
-
-async def the_recording(directory: Path) -> Recording:
-    """The one recording, when its request is over."""
-    async with asyncio.timeout(10):
-        while True:
-            for recording in recordings(directory):
-                if recording.bytes_of("end"):
-                    return recording
-            await asyncio.sleep(0.01)
-
-
-def recordings(directory: Path) -> list[Recording]:
-    return [read(path.read_bytes()) for path in directory.iterdir()]
 
 
 async def test_its_own_routes_read_and_delete_what_is_stored(agent: Agent, proxy: StartProxy) -> None:

@@ -11,7 +11,6 @@ import pytest
 from oaicompat_proxy.server.access.api_keys import new_entry
 from tests.support.conformance import check_error_body
 from tests.support.proxy import Proxy, StartProxy
-from tests.support.proxy_harness import RedisServer
 from tests.support.scripted_gateway import Agent, run
 
 pytest_plugins = ["tests.support.proxy_fixtures"]
@@ -28,17 +27,6 @@ def keys(tmp_path: Path) -> str:
     file = tmp_path / "keys.toml"
     file.write_text(new_entry("ada", "ada") + new_entry("bob", "bob") + new_entry("root", "root") + "forget = true\n")
     return str(file)
-
-
-@pytest.fixture(params=["memory", "file", "redis"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
-    """The settings of a store."""
-    if request.param == "file":
-        return {"response_db": str(tmp_path / "responses.db")}
-    if request.param == "redis":
-        server: RedisServer = request.getfixturevalue("redis_server")
-        return {"redis": server.url}
-    return {}
 
 
 def contents(folder: Path) -> list[bytes]:

@@ -15,21 +15,12 @@ from oaicompat_proxy.server.event_loop.turn_budget import (
     TurnBudget,
     turn_budget,
 )
+from tests.support.fake_clock import Clock
 
 
 def spend(budget: TurnBudget) -> None:
     while budget.left > 0 or budget.extend():
         budget.left = 0
-
-
-class Clock:
-    """A clock that only a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def test_what_is_over_the_budget_is_done_in_the_next_turns_in_order() -> None:

@@ -21,13 +21,7 @@ async def until(front: Proxy, sample: str, value: float, **labels: str) -> Expos
                 return metrics
 
 
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the pauses between two attempts."""
-    monkeypatch.setattr(closing, "FIRST_PAUSE", 0.001)
-
-
-@pytest.mark.usefixtures("hasty")
+@pytest.mark.usefixtures("no_close_pauses")
 async def test_sessions_that_cannot_be_closed(proxy: StartProxy, agent: Agent) -> None:
     agent.plays(run("Hello"))
     agent.replies("/close", answer({}, 500))

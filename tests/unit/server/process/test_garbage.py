@@ -9,6 +9,7 @@ import weakref
 import pytest
 
 from oaicompat_proxy.server.process.garbage import FEW, LONGEST_INTERVAL, MANY, SHARE, Collector, collecting
+from tests.support.fake_clock import Clock
 
 
 class Node:
@@ -16,16 +17,6 @@ class Node:
 
     def __init__(self) -> None:
         self.itself = self
-
-
-class Clock:
-    """Seconds that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,9 @@ import asyncio
 import json
 import re
 import signal
-import socket
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -98,14 +97,6 @@ async def started(file: Path, *flags: str, **settings: Any) -> AsyncIterator[Rel
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "its.toml"
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port without a listener, which no other process gets meanwhile."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]
 
 
 @pytest.mark.parametrize("flags", [(), ("--workers", "2")], ids=["one process", "two workers"])

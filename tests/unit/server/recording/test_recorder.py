@@ -14,13 +14,14 @@ import pytest
 from oaicompat_proxy.config.settings import Config, ConfigError
 from oaicompat_proxy.demo.scenarios import SCENARIOS
 from oaicompat_proxy.pipeline.comparison import compare
-from oaicompat_proxy.recordings.format import Recording, read
+from oaicompat_proxy.recordings.format import read
 from oaicompat_proxy.server.app import create_app
 from oaicompat_proxy.server.recording.recorder import Recorder
 from tests.support.conformance import check_stream
 from tests.support.demo import Demo
 from tests.support.paths import GOLDEN
 from tests.support.proxy import CHAT, StartProxy
+from tests.support.recordings import first_recording, recordings
 from tests.support.scripted_gateway import (
     OPENING,
     Agent,
@@ -39,10 +40,6 @@ ADD = [{"type": "function", "function": {"name": "add", "parameters": {}}}]
 RUN = [b"".join(run("Hello ", "Bob, 42"))]
 
 
-def recordings(directory: Path) -> list[Recording]:
-    return [read(path.read_bytes()) for path in files(directory)]
-
-
 def files(directory: Path) -> list[Path]:
     return sorted(directory.iterdir())
 
@@ -51,21 +48,11 @@ def text_of(directory: Path) -> str:
     return "".join(path.read_text() for path in files(directory))
 
 
-async def the_recording(directory: Path) -> Recording:
-    """When its request is over."""
-    async with asyncio.timeout(10):
-        while True:
-            for recording in recordings(directory):
-                if recording.bytes_of("end"):
-                    return recording
-            await asyncio.sleep(0.01)
-
-
 async def test_both_wires_are_written_as_they_were(agent: Agent, proxy: StartProxy, tmp_path: Path) -> None:
     agent.replies("/send", Reply(RUN))
     proxied = await proxy(record=str(tmp_path), record_raw=True, server_tools="reasoning")
     received = await proxied.chat(stream_options={"include_usage": True})
-    recording = await the_recording(tmp_path)
+    recording = await first_recording(tmp_path)
     assert recording.bytes_of("native") == RUN[0]
     assert recording.bytes_of("client") == received.body
     assert recording.bytes_of("end") == b"answered"
@@ -82,7 +69,7 @@ async def test_what_was_said_is_masked_by_default_and_replays_all_the_same(
     proxied = await proxy(record=str(tmp_path))
     received = await proxied.chat("Where is Bob?", stream=stream)
     assert b"Bob" in received.body
-    recording = await the_recording(tmp_path)
+    recording = await first_recording(tmp_path)
     assert recording.masked
     assert "Bob" not in text_of(tmp_path)
     assert len(recording.bytes_of("client" if stream else "body")) == len(received.body)
@@ -98,7 +85,7 @@ async def test_a_run_of_every_kind_replays_to_what_was_recorded(
     proxied = await proxy(upstream=demo.url, record=str(tmp_path), server_tools="content")
     tools = [{"type": "function", "function": {"name": "client_weather", "parameters": {}}}]
     await proxied.chat(f"[[scenario:{scenario}]]", stream=stream, tools=tools)
-    assert compare(await the_recording(tmp_path)) == []
+    assert compare(await first_recording(tmp_path)) == []
 
 
 async def test_an_answer_that_was_opened_before_the_agent_spoke_replays_too(
@@ -113,7 +100,7 @@ async def test_an_answer_that_was_opened_before_the_agent_spoke_replays_too(
     await line.read_until(b'"role":"assistant","content":""')
     begun.set()
     await line.read_until(b"[DONE]")
-    assert compare(await the_recording(tmp_path)) == []
+    assert compare(await first_recording(tmp_path)) == []
 
 
 async def test_completions_are_recorded_too(agent: Agent, proxy: StartProxy, tmp_path: Path) -> None:
@@ -121,7 +108,7 @@ async def test_completions_are_recorded_too(agent: Agent, proxy: StartProxy, tmp
     proxied = await proxy(record=str(tmp_path))
     body = json.dumps({"prompt": "Where is Bob?", "echo": True, "stream": True}).encode()
     received = await proxied.post(body, path="/v1/completions")
-    recording = await the_recording(tmp_path)
+    recording = await first_recording(tmp_path)
     assert recording.options.api == "completion"
     assert "Bob" not in text_of(tmp_path)
     assert len(recording.bytes_of("client")) == len(received.body)
@@ -134,7 +121,7 @@ async def test_a_failure_before_the_stream_is_recorded_with_its_status(
     agent.replies("/send", Reply([failure("rate limit reached")]))
     proxied = await proxy(record=str(tmp_path))
     received = await proxied.chat()
-    recording = await the_recording(tmp_path)
+    recording = await first_recording(tmp_path)
     (entry,) = recording.of("body")
     assert (entry.status, entry.data) == (received.status, received.body)
     assert recording.bytes_of("end") == b"failed"
@@ -149,7 +136,7 @@ async def test_a_client_that_leaves_is_recorded_in_the_file(agent: Agent, proxy:
     await line.post(b'{"stream":true,"messages":[{"role":"user","content":"?"}]}')
     await line.read_until(b'"Hi"')
     line.reset()
-    recording = await the_recording(tmp_path)
+    recording = await first_recording(tmp_path)
     assert recording.bytes_of("end") == b"the client left"
     assert compare(recording) == []
 
@@ -169,7 +156,10 @@ async def test_the_oldest_make_room(agent: Agent, proxy: StartProxy, tmp_path: P
     names = []
     for _ in range(6):
         names.append((await proxied.chat()).headers["x-request-id"])
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.005)  # the names of files have milliseconds
+    async with asyncio.timeout(10):
+        while not any(names[-1] in each.name and '"end"' in each.read_text() for each in files(tmp_path)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     kept = [path for path in files(tmp_path) if path != mine]
     assert sum(path.stat().st_size for path in kept) <= 12_000
     assert 1 < len(kept) < 6
@@ -215,7 +205,7 @@ async def test_requests_with_the_same_key_are_one_recording(agent: Agent, proxy:
     body = b'{"stream":true,"messages":[{"role":"user","content":"?"}]}'
     first, second = [await proxied.post(body, headers={"Idempotency-Key": "k"}) for _ in range(2)]
     assert first.body == second.body
-    recording = await the_recording(tmp_path)
+    recording = await first_recording(tmp_path)
     assert len(recordings(tmp_path)) == 1
     assert len(recording.bytes_of("client")) == len(first.body)
     assert compare(recording) == []
@@ -226,7 +216,7 @@ async def test_a_failure_in_mid_answer_is_recorded(agent: Agent, proxy: StartPro
     agent.replies("/invoke", answer(None))
     proxied = await proxy(record=str(tmp_path))
     received = await proxied.chat()
-    recording = await the_recording(tmp_path)
+    recording = await first_recording(tmp_path)
     assert b"rate_limit_exceeded" in received.body
     assert recording.bytes_of("client").endswith(received.body[-200:])
     assert compare(recording) == []
@@ -258,7 +248,7 @@ async def test_all_runs_of_a_confirmation_are_recorded(
     )
     received = await proxied.chat(stream=stream)
     assert (received.status, len(played)) == (200, 2), received.body
-    recording = await the_recording(tmp_path)
+    recording = await first_recording(tmp_path)
     assert [*map(len, recording.runs())] == [*map(len, played)]
     assert masked or [*recording.runs()] == played
     assert compare(recording) == []

@@ -21,14 +21,10 @@ from tests.support.raw_gateway import Gateway, Peer, on_every_loop, turns
 from tests.support.scripted_gateway import PATIENCE, Agent, Reply, answer, no_apps
 
 HELLO = b'data: {"type":"connection","connectionId":"e1"}\n\n'
+pytestmark = pytest.mark.usefixtures("no_close_pauses")
+
 LISTENING = Reply([HELLO, "stall"])
 EVENTS = "/events"
-
-
-@pytest.fixture(autouse=True)
-def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the pauses between two attempts."""
-    monkeypatch.setattr(closing, "FIRST_PAUSE", 0.001)
 
 
 StartCloser = Callable[..., AbstractAsyncContextManager[GatewaySessionCloser]]
